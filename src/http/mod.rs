@@ -1,0 +1,8 @@
+//! HTTP/1.1 (RFC 9110, RFC 9112) as pure functions and state machines over
+//! octets: no socket, no file, no clock.
+
+pub mod fields;
+pub mod status;
+
+pub use fields::Fields;
+pub use status::{Reject, Status};

@@ -1,0 +1,45 @@
+//! Every bound in the program, each with its reason.
+//!
+//! What an operator cares for is also an option of the command line; the
+//! constants here are then its default. Sizes are octets unless said otherwise.
+
+use std::time::Duration;
+
+/// Longest request-target (RFC 9112 §3 recommends at least 8,000); longer is 414.
+pub const TARGET: usize = 8_192;
+/// Longest head, request line and fields together; longer is 431. Browsers stay
+/// below 16 KiB, and a proxy may add as much again.
+pub const HEAD: usize = 32 * 1024;
+/// Most field lines in one head; more is 431.
+pub const FIELDS: usize = 128;
+/// Largest request body that is taken by default; larger is 413.
+pub const BODY: u64 = 1024 * 1024;
+/// An unwanted request body is read and dropped up to here to keep the
+/// connection; beyond it the connection closes after the answer.
+pub const DRAIN: u64 = 64 * 1024;
+
+/// Longest single chunk extension. Nobody uses them; 256 is generous.
+pub const CHUNK_EXTENSION: usize = 256;
+/// All extensions of one body together: bounds the overhead an adversary can
+/// make us parse for no data.
+pub const CHUNK_EXTENSIONS_TOTAL: usize = 16 * 1024;
+
+/// Most parts of a `multipart/byteranges` answer; a PDF reader asks for a
+/// handful, an attacker for thousands.
+pub const RANGE_PARTS: usize = 16;
+
+/// From accept, or from the first octet of a later request, to the whole head.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two requests of a persistent connection.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Without any octet of an expected body.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Without the peer taking any octet of an answer.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(20);
+/// Reading and discarding after the last answer, so that it isn't lost to a reset.
+pub const LINGER: Duration = Duration::from_secs(2);
+/// Least speed of a body or an answer in octets per second, after
+/// [`RATE_GRACE`]: slower is an attack or a dead line.
+pub const MIN_RATE: u64 = 100;
+/// How long a transfer may take before [`MIN_RATE`] is asked of it.
+pub const RATE_GRACE: Duration = Duration::from_secs(5);

@@ -1,0 +1,3 @@
+//! The `miod` command.
+
+fn main() {}
