@@ -43,3 +43,7 @@ pub const LINGER: Duration = Duration::from_secs(2);
 pub const MIN_RATE: u64 = 100;
 /// How long a transfer may take before [`MIN_RATE`] is asked of it.
 pub const RATE_GRACE: Duration = Duration::from_secs(5);
+/// Connections beyond the cap that are accepted only to be told that it is full.
+pub const CONNECTION_RESERVE: usize = 32;
+/// How long a shut-down waits for what is in flight.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(10);

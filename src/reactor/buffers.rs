@@ -1,0 +1,330 @@
+//! Octets between a socket and a protocol.
+//!
+//! The reactor owns one [`Input`] and one [`Output`] and lends them to whichever
+//! connection is being pumped. A protocol parses in place and writes in place;
+//! only what it left unparsed, or the peer didn't take, is copied into the
+//! connection's own memory when its turn ends. An idle connection owns no buffer.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// Size of the input buffer, and the mark above which an output has no room: as
+/// much as a socket usually gives or takes at once, and small enough for the cache.
+pub const BUFFER: usize = 64 * 1024;
+
+/// What was received and not yet consumed.
+pub struct Input {
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self { buffer: vec![0; BUFFER].into_boxed_slice(), start: 0, end: 0 }
+    }
+}
+
+impl Input {
+    /// The octets at hand, the oldest first.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Drops the first `count` octets, which are understood.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn consume(&mut self, count: usize) {
+        assert!(count <= self.end - self.start);
+        self.start += count;
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Whether nothing is at hand.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Whether no more can be received before something is consumed.
+    pub fn is_full(&self) -> bool {
+        self.end - self.start == self.buffer.len()
+    }
+
+    /// Appends octets, as a socket would; for tests and for filters.
+    ///
+    /// # Panics
+    /// If they don't fit.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        let space = self.space();
+        space[..bytes.len()].copy_from_slice(bytes);
+        self.filled(bytes.len());
+    }
+
+    /// The free space behind the octets at hand, made as large as it can be.
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    pub(super) fn filled(&mut self, count: usize) {
+        self.end += count;
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+}
+
+/// A stretch of an open file that is to be sent. The descriptor is shared with
+/// whoever else sends the same file.
+#[derive(Clone, Debug)]
+pub struct FileSlice {
+    /// The file, open for reading.
+    pub file: Rc<OwnedFd>,
+    /// Where the stretch begins, in octets from the file's beginning.
+    pub offset: u64,
+    /// How long it is, in octets.
+    pub length: u64,
+}
+
+/// What is to be sent: octets in memory, with stretches of files between them.
+///
+/// Small writes coalesce in one buffer; a file stretch remembers the position
+/// in it that it follows. So a plain answer is one write, an answer with a file
+/// is a head and a stretch, and a multipart answer is head, stretch, head,
+/// stretch, tail, all by the same mechanism.
+#[derive(Default)]
+pub struct Output {
+    bytes: Vec<u8>,
+    /// How much of `bytes` is sent.
+    sent: usize,
+    cuts: VecDeque<Cut>,
+}
+
+/// A file stretch and how many octets of the buffer go before it.
+#[derive(Debug)]
+struct Cut {
+    at: usize,
+    slice: FileSlice,
+}
+
+/// What is to be sent next, and whether more follows it.
+pub(super) enum Next<'a> {
+    Bytes(&'a [u8], bool),
+    File(&'a FileSlice),
+}
+
+impl Output {
+    /// How many octets a protocol should still add before it waits for the peer
+    /// to take some. None while a file stretch is unsent: what follows a file
+    /// waits until the file is gone.
+    pub fn room(&self) -> usize {
+        if self.cuts.is_empty() { BUFFER.saturating_sub(self.bytes.len() - self.sent) } else { 0 }
+    }
+
+    /// The buffer, to append to. What is in it already belongs to the socket.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Appends octets.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Appends a stretch of a file; an empty one is nothing.
+    pub fn file(&mut self, slice: FileSlice) {
+        if slice.length > 0 {
+            self.cuts.push_back(Cut { at: self.bytes.len(), slice });
+        }
+    }
+
+    /// Whether all is sent.
+    pub fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len() && self.cuts.is_empty()
+    }
+
+    /// How many octets are unsent, files included.
+    pub fn pending(&self) -> u64 {
+        (self.bytes.len() - self.sent) as u64 + self.cuts.iter().map(|cut| cut.slice.length).sum::<u64>()
+    }
+
+    /// The unsent octets in memory; for tests.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// The unsent stretches of files; for tests.
+    pub fn files(&self) -> impl Iterator<Item = Range<u64>> {
+        self.cuts.iter().map(|cut| cut.slice.offset..cut.slice.offset + cut.slice.length)
+    }
+
+    pub(super) fn next(&self) -> Option<Next<'_>> {
+        let until = self.cuts.front().map_or(self.bytes.len(), |cut| cut.at);
+        if self.sent < until {
+            Some(Next::Bytes(&self.bytes[self.sent..until], !self.cuts.is_empty()))
+        } else {
+            self.cuts.front().map(|cut| Next::File(&cut.slice))
+        }
+    }
+
+    pub(super) fn bytes_sent(&mut self, count: usize) {
+        self.sent += count;
+        if self.sent == self.bytes.len() && self.cuts.is_empty() {
+            self.clear();
+        }
+    }
+
+    pub(super) fn file_sent(&mut self, count: u64) {
+        if let Some(cut) = self.cuts.front_mut() {
+            cut.slice.offset += count;
+            cut.slice.length -= count;
+            if cut.slice.length == 0 {
+                self.cuts.pop_front();
+                self.bytes_sent(0);
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        // One answer may be larger than the mark; don't keep its memory.
+        self.bytes.shrink_to(2 * BUFFER);
+        self.sent = 0;
+        self.cuts.clear();
+    }
+}
+
+/// What a connection keeps between its turns, if anything is left over.
+#[derive(Default)]
+pub(super) struct Leftover {
+    input: Box<[u8]>,
+    output: Box<[u8]>,
+    cuts: VecDeque<Cut>,
+}
+
+impl Leftover {
+    /// Takes what is left in the lent buffers, which are empty then.
+    pub(super) fn save(&mut self, input: &mut Input, output: &mut Output) {
+        self.input = input.bytes().into();
+        self.output = output.bytes().into();
+        self.cuts = std::mem::take(&mut output.cuts);
+        for cut in &mut self.cuts {
+            cut.at -= output.sent;
+        }
+        input.clear();
+        output.clear();
+    }
+
+    /// Puts what was left over back into the lent buffers.
+    pub(super) fn restore(&mut self, input: &mut Input, output: &mut Output) {
+        input.extend(&std::mem::take(&mut self.input));
+        output.write(&std::mem::take(&mut self.output));
+        output.cuts = std::mem::take(&mut self.cuts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(offset: u64, length: u64) -> FileSlice {
+        FileSlice { file: Rc::new(std::fs::File::open("/dev/null").unwrap().into()), offset, length }
+    }
+
+    /// Everything in an output in the order in which it is sent, a few octets at a time.
+    fn drain(output: &mut Output, step: usize) -> String {
+        let mut seen = String::new();
+        while let Some(next) = output.next() {
+            match next {
+                Next::Bytes(bytes, _) => {
+                    let count = bytes.len().min(step);
+                    seen.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+                    output.bytes_sent(count);
+                }
+                Next::File(file) => {
+                    let count = file.length.min(step as u64);
+                    for at in file.offset..file.offset + count {
+                        seen.push_str(&format!("<{at}>"));
+                    }
+                    output.file_sent(count);
+                }
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn files_stand_between_the_octets_they_were_written_between() {
+        for step in 1..10 {
+            let mut output = Output::default();
+            output.write(b"head");
+            output.file(slice(7, 2));
+            output.file(slice(0, 0));
+            output.write(b"mid");
+            output.file(slice(0, 1));
+            output.write(b"tail");
+            assert_eq!(output.pending(), 14);
+            assert_eq!(output.room(), 0);
+            assert_eq!(drain(&mut output, step), "head<7><8>mid<0>tail");
+            assert!(output.is_empty());
+            assert_eq!(output.room(), BUFFER);
+        }
+    }
+
+    #[test]
+    fn what_is_left_over_survives_being_put_away_at_any_point() {
+        for cut in 0..14 {
+            let (mut input, mut output) = (Input::default(), Output::default());
+            input.extend(b"unread");
+            input.consume(2);
+            output.write(b"head");
+            output.file(slice(7, 2));
+            output.write(b"midtail");
+            let mut seen = String::new();
+            for _ in 0..cut {
+                let before = output.pending();
+                match output.next() {
+                    Some(Next::Bytes(bytes, _)) => {
+                        seen.push(bytes[0] as char);
+                        output.bytes_sent(1);
+                    }
+                    Some(Next::File(file)) => {
+                        seen.push_str(&format!("<{}>", file.offset));
+                        output.file_sent(1);
+                    }
+                    None => break,
+                }
+                assert_eq!(output.pending(), before - 1);
+            }
+            let mut leftover = Leftover::default();
+            leftover.save(&mut input, &mut output);
+            assert!(input.is_empty() && output.is_empty());
+            leftover.restore(&mut input, &mut output);
+            assert_eq!(input.bytes(), b"read");
+            seen.push_str(&drain(&mut output, 3));
+            assert_eq!(seen, "head<7><8>midtail");
+        }
+    }
+
+    #[test]
+    fn the_input_keeps_its_octets_when_it_makes_space() {
+        let mut input = Input::default();
+        input.extend(&[b'a'; BUFFER]);
+        assert!(input.is_full());
+        input.consume(BUFFER - 3);
+        assert_eq!(input.space().len(), BUFFER - 3);
+        assert_eq!(input.bytes(), b"aaa");
+    }
+}

@@ -1,0 +1,251 @@
+//! Listening sockets: how they are made, and how connections are taken from them.
+//!
+//! What a listener sets is inherited by what it accepts, so a connection costs
+//! one system call here: no delay (small answers go out at once), and on Linux a
+//! deferred accept, by which the kernel hands a connection over when its first
+//! octets are there, so that it can be read at once. A connection that says
+//! nothing stays in the kernel for about a second and comes then.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, SockAddr, Type};
+
+use super::clock::Tick;
+use super::transport::{Peer, Socket};
+
+/// Connections that the kernel may hold for us: a burst of a load generator.
+const BACKLOG: i32 = 4096;
+
+/// Where to listen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Endpoint {
+    /// An address and a port; port 0 is any free one.
+    Tcp(SocketAddr),
+    /// A unix-domain socket at this path, for this user and group.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+enum Accepting {
+    Tcp(mio::net::TcpListener),
+    Unix(mio::net::UnixListener, PathBuf),
+}
+
+/// A listening socket.
+pub struct Listener {
+    socket: Accepting,
+    address: Option<SocketAddr>,
+    deferred: bool,
+}
+
+impl Listener {
+    /// Listens at `endpoint`. With `deferred`, connections come with their first
+    /// octets (for protocols in which the client speaks first).
+    ///
+    /// # Errors
+    /// What the system says: the address is in use, not ours, not allowed.
+    pub fn bind(endpoint: &Endpoint, deferred: bool) -> io::Result<Self> {
+        match endpoint {
+            Endpoint::Tcp(address) => {
+                let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM.nonblocking(), None)?;
+                if address.is_ipv6() {
+                    // IPv4 has a listener of its own.
+                    socket.set_only_v6(true)?;
+                }
+                socket.set_reuse_address(true)?;
+                socket.set_tcp_nodelay(true)?;
+                socket.bind(&SockAddr::from(*address))?;
+                let deferred = deferred && defer_accept(&socket);
+                socket.listen(BACKLOG)?;
+                let listener = mio::net::TcpListener::from_std(socket.into());
+                let address = listener.local_addr()?;
+                Ok(Self { socket: Accepting::Tcp(listener), address: Some(address), deferred })
+            }
+            Endpoint::Unix(path) => {
+                remove_stale(path)?;
+                let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+                socket.bind(&SockAddr::unix(path)?)?;
+                fs::set_permissions(path, Permissions::from_mode(0o660))?;
+                socket.listen(BACKLOG)?;
+                let listener = mio::net::UnixListener::from_std(socket.into());
+                Ok(Self { socket: Accepting::Unix(listener, path.clone()), address: None, deferred: false })
+            }
+        }
+    }
+
+    /// The address it listens at, with the port that was found; none if it is a
+    /// unix-domain socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The endpoint as it came out.
+    pub fn endpoint(&self) -> Endpoint {
+        match (&self.socket, self.address) {
+            (Accepting::Unix(_, path), _) => Endpoint::Unix(path.clone()),
+            (Accepting::Tcp(_), Some(address)) => Endpoint::Tcp(address),
+            (Accepting::Tcp(_), None) => unreachable!("a TCP listener has an address"),
+        }
+    }
+
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match &mut self.socket {
+            Accepting::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
+            Accepting::Unix(listener, _) => registry.register(listener, token, Interest::READABLE),
+        }
+    }
+
+    /// Takes one connection. Its input is known to be there if accept is deferred.
+    pub(super) fn accept(&self) -> io::Result<(Socket, Peer, bool)> {
+        match &self.socket {
+            Accepting::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((Socket::Tcp(stream), Peer::new(Some(peer)), self.deferred))
+            }
+            Accepting::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Socket::Unix(stream), Peer::new(None), false))
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Accepting::Unix(_, path) = &self.socket {
+            // Gone already is as good.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Removes a socket that nobody listens at any more, and nothing else.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => {
+            match std::os::unix::net::UnixStream::connect(path) {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+                // Somebody listens, or we can't tell: bind will say "in use".
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn defer_accept(socket: &socket2::Socket) -> bool {
+    // The macro names the crate by its own name.
+    use nix::libc;
+    use nix::sys::socket::SetSockOpt;
+    nix::setsockopt_impl!(
+        DeferAccept,
+        libc::IPPROTO_TCP,
+        libc::TCP_DEFER_ACCEPT,
+        i32,
+        nix::sys::socket::sockopt::SetStruct<i32>
+    );
+    #[derive(Clone, Copy, Debug)]
+    struct DeferAccept;
+    // One second: the least there is. Without it the server is merely slower.
+    DeferAccept.set(socket, &1).is_ok()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn defer_accept(_: &socket2::Socket) -> bool {
+    false
+}
+
+/// A listener with what the loop remembers of it.
+pub(super) struct Listening {
+    pub(super) listener: Listener,
+    /// What connections from here are for.
+    pub(super) service: usize,
+    /// There may be connections to take.
+    pub(super) latched: bool,
+}
+
+/// All listeners.
+#[derive(Default)]
+pub(super) struct Listeners {
+    all: Vec<Listening>,
+    /// Their addresses, which connections ask for after the listeners are closed.
+    addresses: Vec<Option<SocketAddr>>,
+    /// Out of descriptors: no attempt before this.
+    pub(super) pause_until: Option<Tick>,
+    /// That was said.
+    pub(super) starved: bool,
+}
+
+impl Listeners {
+    pub(super) fn add(&mut self, listener: Listener, service: usize) {
+        self.addresses.push(listener.address());
+        // Connections may already wait.
+        self.all.push(Listening { listener, service, latched: true });
+    }
+
+    pub(super) fn address(&self, index: u8) -> Option<SocketAddr> {
+        self.addresses.get(usize::from(index)).copied().flatten()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn get(&mut self, index: usize) -> Option<&mut Listening> {
+        self.all.get_mut(index)
+    }
+
+    pub(super) fn any_latched(&self) -> bool {
+        self.all.iter().any(|listening| listening.latched)
+    }
+
+    /// Closes them all; their sockets in the file system are removed.
+    pub(super) fn close(&mut self) {
+        self.all.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_a_free_port_and_says_which() {
+        let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), true).unwrap();
+        assert_ne!(listener.address().unwrap().port(), 0);
+        assert_eq!(listener.endpoint(), Endpoint::Tcp(listener.address().unwrap()));
+        let again = Listener::bind(&listener.endpoint(), true);
+        assert_eq!(again.err().map(|error| error.kind()), Some(io::ErrorKind::AddrInUse));
+    }
+
+    #[test]
+    fn a_stale_unix_socket_is_replaced_and_nothing_else_is() {
+        let path = std::env::temp_dir().join(format!("miod-stale-{}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let listener = Listener::bind(&Endpoint::Unix(path.clone()), false).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        let second = Listener::bind(&Endpoint::Unix(path.clone()), false);
+        assert_eq!(second.err().map(|error| error.kind()), Some(io::ErrorKind::AddrInUse));
+        drop(listener);
+        assert!(!path.exists());
+        fs::write(&path, "precious").unwrap();
+        assert!(Listener::bind(&Endpoint::Unix(path.clone()), false).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+        fs::remove_file(&path).unwrap();
+    }
+}

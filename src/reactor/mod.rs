@@ -1,0 +1,507 @@
+//! The reactor: one poll, one thread, every socket.
+//!
+//! ```text
+//! loop {
+//!     wait       until an event, the first deadline, or not at all if work is queued
+//!     read the clock, once
+//!     sources    descriptors that must come before any connection (file changes)
+//!     events     each connection that became ready gets its turn
+//!     deadlines  each that is due gets its turn
+//!     run queue  those whose last turn ended before their work did
+//!     accept     what waits at the listeners
+//! }
+//! ```
+//!
+//! It knows octets and connections, and nothing of what they mean: that is the
+//! [`Protocol`]'s. Sockets are registered at most once, edge-triggered, for both
+//! directions, and never again; [`transport`](self) tells why that is enough.
+//!
+//! Invariants, checked in debug builds after each turn: as many slots as
+//! connections accepted less those closed; as many queued flags as entries in the
+//! run queue that are alive.
+
+mod blocking;
+mod buffers;
+mod clock;
+mod conversation;
+mod listener;
+mod pace;
+mod protocol;
+mod pump;
+mod signals;
+mod slots;
+mod timers;
+mod transport;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+pub use buffers::{BUFFER, FileSlice, Input, Output};
+pub use clock::{Tick, Time};
+pub use conversation::{Conversation, Next, Talk};
+pub use listener::{Endpoint, Listener};
+pub use pace::Pace;
+pub use protocol::{Accepted, Context, Ends, Finish, Io, Protocol, Solitude, Want};
+pub use signals::Signal;
+pub use slots::{CAPACITY, Handle};
+
+use crate::limits;
+use blocking::Blocking;
+use clock::Clock;
+use listener::Listeners;
+use protocol::Effect;
+use signals::Signals;
+use slots::{Slot, Slots};
+use timers::{Armed, Timers};
+use transport::Transport;
+
+/// The reactor's own tokens: generation 0, which no connection has.
+const WAKER: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const FIRST_SOURCE: usize = 2;
+const FIRST_LISTENER: usize = 256;
+/// Most listeners: a slot names its own in one octet.
+const LISTENERS: usize = 256;
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 512;
+/// Connections taken from one listener in one turn.
+const ACCEPTS: usize = 64;
+/// How long accepting rests when the system has no descriptor left.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What an operator can set.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Connections at once; beyond it the reserve answers.
+    pub connections: usize,
+    /// Connections more than that, which are told that it is full.
+    pub reserve: usize,
+    /// Without the peer taking any octet of the output.
+    pub send_timeout: Duration,
+    /// Reading and discarding after the last output.
+    pub linger: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connections: CAPACITY - limits::CONNECTION_RESERVE,
+            reserve: limits::CONNECTION_RESERVE,
+            send_timeout: limits::SEND_TIMEOUT,
+            linger: limits::LINGER,
+        }
+    }
+}
+
+/// How long [`Reactor::run`] runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Until {
+    /// Until a [`Closer`], a signal or a protocol ends it.
+    Closed,
+    /// Until this many connections were accepted and are over.
+    Connections(u64),
+}
+
+/// Ends a reactor from outside, from any thread.
+#[derive(Clone)]
+pub struct Closer {
+    closing: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+impl Closer {
+    /// Has the loop shut down in good order: listeners close, connections finish
+    /// what is in flight.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        // If the loop is gone there is nobody to wake.
+        let _ = self.waker.wake();
+    }
+}
+
+/// A shut-down in good order.
+struct Drain {
+    /// When it ends whatever is in flight.
+    by: Tick,
+    /// Connections that were in flight when that was last said.
+    waiting_for: usize,
+}
+
+/// The loop and everything it owns.
+pub struct Reactor<P: Protocol> {
+    poll: Poll,
+    clock: Clock,
+    time: Time,
+    slots: Slots<P>,
+    timers: Timers,
+    run_queue: VecDeque<Handle>,
+    listeners: Listeners,
+    signals: Option<Signals>,
+    sources: usize,
+    blocking: Blocking<P::Message>,
+    closer: Closer,
+    input: Input,
+    output: Output,
+    effects: Vec<Effect<P::Message>>,
+    shared: P::Shared,
+    options: Options,
+    drain: Option<Drain>,
+    over: bool,
+    accepted: u64,
+    accept_limit: u64,
+    closed: u64,
+}
+
+impl<P: Protocol> Reactor<P> {
+    /// A reactor without connections.
+    ///
+    /// # Errors
+    /// If the system has no descriptor for a poll.
+    pub fn new(shared: P::Shared, options: Options) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let clock = Clock::start();
+        Ok(Self {
+            poll,
+            time: clock.read(),
+            clock,
+            slots: Slots::new(),
+            timers: Timers::default(),
+            run_queue: VecDeque::new(),
+            listeners: Listeners::default(),
+            signals: None,
+            sources: 0,
+            blocking: Blocking::new(Arc::clone(&waker)),
+            closer: Closer { closing: Arc::new(AtomicBool::new(false)), waker },
+            input: Input::default(),
+            output: Output::default(),
+            effects: Vec::new(),
+            shared,
+            options,
+            drain: None,
+            over: false,
+            accepted: 0,
+            accept_limit: u64::MAX,
+            closed: 0,
+        })
+    }
+
+    /// Adds a listener; connections from it carry `service`.
+    ///
+    /// # Errors
+    /// If it can't be registered, or there are too many.
+    pub fn listen(&mut self, mut listener: Listener, service: usize) -> io::Result<()> {
+        let index = self.listeners.len();
+        if index == LISTENERS {
+            return Err(io::Error::other("too many listeners"));
+        }
+        listener.register(self.poll.registry(), Token(FIRST_LISTENER + index))?;
+        self.listeners.add(listener, service);
+        Ok(())
+    }
+
+    /// Has these signals delivered to [`Protocol::signal`] instead of their
+    /// usual effect. To be called once.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn take_signals(&mut self, signals: &[Signal]) -> io::Result<()> {
+        self.signals = Some(Signals::register(self.poll.registry(), SIGNALS, signals)?);
+        Ok(())
+    }
+
+    /// Has [`Protocol::source_ready`] called when `fd`, which must stay open as
+    /// long as the reactor lives, becomes readable. Returns the source's number.
+    ///
+    /// # Errors
+    /// If it can't be polled.
+    pub fn watch(&mut self, fd: RawFd) -> io::Result<usize> {
+        let source = self.sources;
+        self.poll.registry().register(&mut SourceFd(&fd), Token(FIRST_SOURCE + source), Interest::READABLE)?;
+        self.sources += 1;
+        Ok(source)
+    }
+
+    /// What ends this reactor from outside.
+    pub fn closer(&self) -> Closer {
+        self.closer.clone()
+    }
+
+    /// What the connections share.
+    pub fn shared(&mut self) -> &mut P::Shared {
+        &mut self.shared
+    }
+
+    /// Runs the loop.
+    ///
+    /// # Errors
+    /// If the poll itself fails, which nothing can be done about.
+    pub fn run(&mut self, until: Until) -> io::Result<()> {
+        if let Until::Connections(count) = until {
+            self.accept_limit = self.accepted + count;
+        }
+        let mut events = Events::with_capacity(EVENTS);
+        let mut quiet = false;
+        while !self.over {
+            let hook = P::before_wait(&mut self.shared, self.time, quiet);
+            self.wait(&mut events, hook)?;
+            self.time = self.clock.read();
+            quiet = events.is_empty() && self.run_queue.is_empty();
+            self.turn_of_all(&events);
+            #[cfg(debug_assertions)]
+            self.audit();
+        }
+        P::before_wait(&mut self.shared, self.time, true);
+        Ok(())
+    }
+
+    /// The only place that blocks.
+    fn wait(&mut self, events: &mut Events, hook: Option<Duration>) -> io::Result<()> {
+        let timeout = if !self.run_queue.is_empty() || self.can_accept() {
+            Some(Duration::ZERO)
+        } else {
+            let pause = self.listeners.pause_until.map(|until| until.since(self.time.now));
+            let drain = self.drain.as_ref().map(|drain| drain.by.since(self.time.now));
+            [self.timers.until_next(self.time.now), pause, drain, hook].into_iter().flatten().min()
+        };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn turn_of_all(&mut self, events: &Events) {
+        // Changes of files were made before the requests that ask for them.
+        if self.sources > 0 {
+            for event in events {
+                let token = event.token().0;
+                if (FIRST_SOURCE..FIRST_SOURCE + self.sources).contains(&token) {
+                    P::source_ready(token - FIRST_SOURCE, &mut self.shared);
+                }
+            }
+        }
+        for event in events {
+            match event.token() {
+                WAKER => self.woken(),
+                SIGNALS => self.signalled(),
+                Token(token) if (FIRST_LISTENER..FIRST_LISTENER + LISTENERS).contains(&token) => {
+                    if let Some(listening) = self.listeners.get(token - FIRST_LISTENER) {
+                        listening.latched = true;
+                    }
+                }
+                token => {
+                    if let Some(handle) = self.slots.resolve(token)
+                        && let Some(slot) = self.slots.get(handle)
+                    {
+                        slot.transport.latch(event);
+                        // Its turn may already be due in the run queue.
+                        if !slot.queued {
+                            self.pump(handle.index());
+                        }
+                    }
+                }
+            }
+        }
+        while let Some((index, armed)) = self.timers.expired(self.time.now) {
+            if let Some(slot) = self.slots.by_index(index)
+                && slot.armed == armed
+            {
+                slot.armed = Armed::NONE;
+                if !slot.queued {
+                    self.pump(index);
+                }
+            }
+        }
+        // Only what was queued when the pass began: what is queued now waits for
+        // the next, so that events get their turn between.
+        for _ in 0..self.run_queue.len() {
+            let Some(handle) = self.run_queue.pop_front() else { break };
+            if let Some(slot) = self.slots.get(handle) {
+                slot.queued = false;
+                self.pump(handle.index());
+            }
+        }
+        self.accept_all();
+        if let Some(drain) = &mut self.drain {
+            let open = self.slots.len();
+            if open == 0 {
+                self.over = true;
+            } else if drain.by <= self.time.now {
+                log::warn!("{open} connections cut off");
+                self.over = true;
+            } else if open != drain.waiting_for {
+                drain.waiting_for = open;
+                log::info!("waiting for {open} connections, at most {:.0?}", drain.by.since(self.time.now));
+            }
+        }
+        if self.accepted >= self.accept_limit && self.slots.len() == 0 {
+            self.over = true;
+        }
+    }
+
+    fn woken(&mut self) {
+        if self.closer.closing.load(Ordering::Acquire) {
+            self.begin_drain(limits::DRAIN_GRACE);
+        }
+        while let Some((handle, message)) = self.blocking.finished() {
+            self.deliver(handle, message);
+        }
+    }
+
+    fn signalled(&mut self) {
+        let signals = self.signals.as_mut().map(Signals::pending).unwrap_or_default();
+        for signal in signals {
+            let (time, draining) = (self.time, self.drain.is_some());
+            let handle = Handle::new(0, 0);
+            let mut cx = Context { shared: &mut self.shared, time, handle, draining, effects: &mut self.effects };
+            P::signal(signal, &mut cx);
+            self.apply_effects();
+        }
+    }
+
+    fn apply_effects(&mut self) {
+        while let Some(effect) = self.effects.pop() {
+            match effect {
+                Effect::Send(handle, message) => self.deliver(handle, message),
+                Effect::Run(handle, job) => {
+                    if let Err(error) = self.blocking.run(handle, job) {
+                        // Who waits has a deadline of its own.
+                        log::error!("no helper thread: {error}");
+                    }
+                }
+                Effect::Drain(grace) => self.begin_drain(grace),
+                Effect::Quit => self.over = true,
+            }
+        }
+    }
+
+    fn deliver(&mut self, handle: Handle, message: P::Message) {
+        if let Some(slot) = self.slots.get(handle) {
+            slot.protocol.deliver(message);
+            self.enqueue(handle.index());
+        }
+    }
+
+    fn enqueue(&mut self, index: usize) {
+        if let Some(slot) = self.slots.by_index(index)
+            && !slot.queued
+        {
+            slot.queued = true;
+            self.run_queue.push_back(Handle::new(index, slot.generation));
+        }
+    }
+
+    fn begin_drain(&mut self, grace: Duration) {
+        if self.drain.is_some() {
+            return;
+        }
+        self.drain = Some(Drain { by: self.time.now.after(grace), waiting_for: 0 });
+        self.listeners.close();
+        self.listeners.pause_until = None;
+        // Each is asked anew what it wants: the idle ones want to close.
+        for handle in self.slots.handles() {
+            self.enqueue(handle.index());
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.slots.len() < (self.options.connections + self.options.reserve).min(CAPACITY)
+            && self.accepted < self.accept_limit
+    }
+
+    fn can_accept(&self) -> bool {
+        self.listeners.any_latched() && self.has_room() && self.listeners.pause_until.is_none_or(|t| t <= self.time.now)
+    }
+
+    fn accept_all(&mut self) {
+        if !self.can_accept() {
+            return;
+        }
+        self.listeners.pause_until = None;
+        for index in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS {
+                if !self.has_room() || !self.accept_one(index) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Takes one connection and gives it its first turn. False if there is none.
+    fn accept_one(&mut self, index: usize) -> bool {
+        let overloaded = self.slots.len() >= self.options.connections;
+        let Some(listening) = self.listeners.get(index).filter(|listening| listening.latched) else { return false };
+        let service = listening.service;
+        let (socket, peer, readable) = match listening.listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    listening.latched = false;
+                    return false;
+                }
+                // That one is gone; the next may be there.
+                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => return true,
+                _ => {
+                    // No descriptors or no memory: the latch stays, and the
+                    // kernel keeps the connections for us.
+                    if !self.listeners.starved {
+                        log::warn!("can't accept: {error}");
+                        self.listeners.starved = true;
+                    }
+                    self.listeners.pause_until = Some(self.time.now.after(PAUSE));
+                    return false;
+                }
+            },
+        };
+        self.listeners.starved = false;
+        self.accepted += 1;
+        let handle = self.slots.next_handle();
+        let (time, draining, address) = (self.time, self.drain.is_some(), self.listeners.address(index as u8));
+        let ends = Ends { peer, listener: address, socket: Some(&socket) };
+        let mut cx = Context { shared: &mut self.shared, time, handle, draining, effects: &mut self.effects };
+        let protocol = P::open(&Accepted { service, ends, overloaded }, &mut cx);
+        self.apply_effects();
+        let Some(protocol) = protocol else {
+            self.closed += 1;
+            return true;
+        };
+        let index = self.slots.insert(Slot {
+            transport: Transport::new(socket, peer, readable),
+            protocol,
+            generation: handle.number(),
+            armed: Armed::NONE,
+            queued: false,
+            registered: false,
+            listener: index as u8,
+        });
+        debug_assert_eq!(index, handle.index());
+        self.pump(index);
+        true
+    }
+
+    /// Compares the counts. Every connection is looked at, so not after every
+    /// turn when there are many.
+    #[cfg(debug_assertions)]
+    fn audit(&self) {
+        if self.slots.len() > 64 && !self.accepted.is_multiple_of(64) {
+            return;
+        }
+        assert_eq!(self.accepted - self.closed, self.slots.len() as u64, "a slot leaked");
+        let queued = self.slots.iter().filter(|slot| slot.queued).count();
+        assert!(queued <= self.run_queue.len(), "a connection is marked as queued and isn't");
+        assert!(self.slots.iter().all(|slot| slot.registered), "a connection is not registered");
+        assert!(self.input.is_empty() && self.output.is_empty(), "the lent buffers hold somebody's octets");
+        P::audit(&self.shared, &mut self.slots.iter().map(|slot| &slot.protocol));
+    }
+}

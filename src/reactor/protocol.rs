@@ -1,0 +1,239 @@
+//! The contract between the reactor and what runs on it.
+//!
+//! A protocol is a pure state machine: octets in, octets out, the time as an
+//! argument. It makes no system call, holds no socket, knows no other protocol
+//! but by [`Handle`], and never says "wake me when writable". It leaves octets
+//! in the output, or room unused, and is called again when that changes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::buffers::{Input, Output};
+use super::clock::{Tick, Time};
+use super::signals::Signal;
+use super::slots::Handle;
+use super::transport::{Peer, Socket};
+
+/// A state machine that lives on one stream connection.
+pub trait Protocol: Sized + 'static {
+    /// What all connections share: configuration, caches, stores. Lent with each call.
+    type Shared;
+    /// What one connection, or a job of the helper thread, tells another.
+    type Message: Send + 'static;
+
+    /// Makes the state machine of a connection that was just accepted, or
+    /// refuses it, before anything of it is read.
+    fn open(accepted: &Accepted<'_>, cx: &mut Context<'_, Self>) -> Option<Self>;
+
+    /// Takes note of a message. Record only; `advance`, which follows, acts on it.
+    fn deliver(&mut self, message: Self::Message);
+
+    /// Does all that can be done now, with these octets, this room, this time,
+    /// and says what is wanted next. Idempotent: called again with nothing
+    /// changed, it changes nothing.
+    fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want;
+
+    /// The connection is over. `unsent` octets of the output didn't go out.
+    fn closed(&mut self, _unsent: u64, _cx: &mut Context<'_, Self>) {}
+
+    /// A signal arrived.
+    fn signal(_signal: Signal, _cx: &mut Context<'_, Self>) {}
+
+    /// The descriptor that was registered under `source` is readable. Called
+    /// before any connection of the same turn.
+    fn source_ready(_source: usize, _shared: &mut Self::Shared) {}
+
+    /// Called before each wait for events; `quiet` if the last wait brought
+    /// none. What it returns bounds the wait.
+    fn before_wait(_shared: &mut Self::Shared, _time: Time, _quiet: bool) -> Option<Duration> {
+        None
+    }
+
+    /// Compares the counts that `shared` keeps with the connections there are.
+    /// Called in debug builds only.
+    fn audit(_shared: &Self::Shared, _open: &mut dyn Iterator<Item = &Self>) {}
+}
+
+/// What a protocol wishes now. Computed anew by every `advance`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Want {
+    /// More input.
+    pub read: bool,
+    /// To be called at this moment at the latest.
+    pub wake: Option<Tick>,
+    /// To end the connection.
+    pub finish: Finish,
+}
+
+impl Want {
+    /// More input, no deadline.
+    pub const READ: Self = Self { read: true, wake: None, finish: Finish::No };
+    /// Nothing but what is already on its way: room in the output, a message.
+    pub const NOTHING: Self = Self { read: false, wake: None, finish: Finish::No };
+
+    /// The end, in this way.
+    pub const fn finish(finish: Finish) -> Self {
+        Self { read: false, wake: None, finish }
+    }
+
+    /// The same, and to be called at `tick` at the latest.
+    pub const fn by(mut self, tick: Tick) -> Self {
+        self.wake = Some(tick);
+        self
+    }
+}
+
+/// How a connection ends, after all output is sent (but for `Abort`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Finish {
+    /// Not yet.
+    No,
+    /// No more output will come; input goes on.
+    HalfClose,
+    /// It is over and the peer owes nothing. If input is unread all the same,
+    /// this is `Linger`.
+    Close,
+    /// It is over, but the peer may still be sending. A close now would make the
+    /// peer's system throw away what it hasn't read, so: end the output, read
+    /// and discard until the peer ends too, or for [`Options::linger`](super::Options::linger).
+    Linger,
+    /// At once, with a reset; unsent output is dropped, in the kernel too.
+    Abort,
+}
+
+/// A connection's octets, as lent to its protocol.
+pub struct Io<'a> {
+    /// Received and not yet consumed.
+    pub input: &'a mut Input,
+    /// To be sent.
+    pub output: &'a mut Output,
+    /// Whether the input has ended: the peer closed, or half-closed.
+    pub ended: bool,
+    /// The two ends.
+    pub ends: Ends<'a>,
+}
+
+/// The addresses of a connection.
+#[derive(Clone, Copy)]
+pub struct Ends<'a> {
+    pub(super) peer: Peer,
+    pub(super) listener: Option<SocketAddr>,
+    pub(super) socket: Option<&'a Socket>,
+}
+
+impl Ends<'_> {
+    /// Ends that are no real sockets; for tests.
+    pub fn imagined(peer: SocketAddr, local: SocketAddr) -> Self {
+        Ends { peer: Peer::new(Some(peer)), listener: Some(local), socket: None }
+    }
+
+    /// The peer's address and port; none on a unix-domain socket.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer.address()
+    }
+
+    /// The local address and port; none on a unix-domain socket. Costs a system
+    /// call if the listener is bound to the unspecified address.
+    pub fn local(&self) -> Option<SocketAddr> {
+        match self.listener {
+            Some(address) if address.ip().is_unspecified() => self.socket.and_then(Socket::local).or(Some(address)),
+            listener => listener,
+        }
+    }
+}
+
+/// A connection that was just accepted.
+pub struct Accepted<'a> {
+    /// What was given when the listener was added: which service it is for.
+    pub service: usize,
+    /// The two ends.
+    pub ends: Ends<'a>,
+    /// There are as many connections as there should be. This one is accepted
+    /// from the reserve, to be told so and closed.
+    pub overloaded: bool,
+}
+
+/// What is lent with each call beside the octets.
+pub struct Context<'a, P: Protocol> {
+    /// What all connections share.
+    pub shared: &'a mut P::Shared,
+    /// This turn's time.
+    pub time: Time,
+    /// Which connection is being called.
+    pub handle: Handle,
+    /// The reactor is shutting down: what is in flight is finished, nothing new begun.
+    pub draining: bool,
+    pub(super) effects: &'a mut Vec<Effect<P::Message>>,
+}
+
+/// A job for the helper thread.
+pub(super) type Job<M> = Box<dyn FnOnce() -> M + Send>;
+
+/// What a protocol asks of the reactor beyond its own connection; carried out
+/// when its call has returned.
+pub(super) enum Effect<M> {
+    Send(Handle, M),
+    Run(Handle, Job<M>),
+    Drain(Duration),
+    Quit,
+}
+
+impl<'a, P: Protocol> Context<'a, P> {
+    /// Delivers `message` to another connection, if it is still there.
+    pub fn send(&mut self, to: Handle, message: P::Message) {
+        self.effects.push(Effect::Send(to, message));
+    }
+
+    /// Runs `job`, which may block, on the helper thread. What it returns is
+    /// delivered to this connection, if it is still there.
+    pub fn run(&mut self, job: impl FnOnce() -> P::Message + Send + 'static) {
+        self.effects.push(Effect::Run(self.handle, Box::new(job)));
+    }
+
+    /// Shuts down in good order: listeners close now, connections when they have
+    /// finished what is in flight, at the latest after `grace`.
+    pub fn drain(&mut self, grace: Duration) {
+        self.effects.push(Effect::Drain(grace));
+    }
+
+    /// Ends the loop now, whatever is in flight.
+    pub fn quit(&mut self) {
+        self.effects.push(Effect::Quit);
+    }
+}
+
+/// A context outside any reactor, for tests and benches of one protocol.
+pub struct Solitude<M> {
+    effects: Vec<Effect<M>>,
+}
+
+impl<M> Default for Solitude<M> {
+    fn default() -> Self {
+        Self { effects: Vec::new() }
+    }
+}
+
+impl<M: Send + 'static> Solitude<M> {
+    /// A context at `time` for a protocol that lives alone.
+    pub fn context<'a, P: Protocol<Message = M>>(
+        &'a mut self,
+        shared: &'a mut P::Shared,
+        time: Time,
+        draining: bool,
+    ) -> Context<'a, P> {
+        Context { shared, time, handle: Handle::new(0, 1), draining, effects: &mut self.effects }
+    }
+
+    /// Runs the jobs that the protocol asked for, here and now: the messages
+    /// that they deliver, and those it sent to itself or others.
+    pub fn run_jobs(&mut self) -> Vec<M> {
+        self.effects
+            .drain(..)
+            .filter_map(|effect| match effect {
+                Effect::Run(_, job) => Some(job()),
+                Effect::Send(_, message) => Some(message),
+                Effect::Drain(_) | Effect::Quit => None,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,210 @@
+//! One connection's turn: decide, act, decide.
+//!
+//! The protocol says what it wants, the transport does that much, and the
+//! protocol is asked again, until a fresh wish moves nothing. Acting on an *old*
+//! wish and then concluding that there is nothing left to do would hang.
+//!
+//! After sending, the protocol is asked again only if the output had no room when
+//! it returned: otherwise it had already produced all that it could.
+
+use std::io;
+
+use super::Reactor;
+use super::clock::Tick;
+use super::protocol::{Context, Ends, Finish, Io, Protocol};
+use super::slots::Handle;
+
+/// Most rounds of one turn: 256 KiB of input, or some hundred answers. What is
+/// left goes to the run queue, since the edge doesn't come back.
+const ROUNDS: usize = 4;
+
+/// How a turn ended.
+enum Turn {
+    /// Nothing moves until an event, a message or the deadline.
+    Settled { wake: Option<Tick> },
+    /// There is more to do, but it is the others' turn.
+    Unfinished,
+    /// The connection is over.
+    Over { unsent: u64, reset: bool },
+}
+
+impl<P: Protocol> Reactor<P> {
+    /// Gives connection `index` its turn and settles what follows from it.
+    pub(super) fn pump(&mut self, index: usize) {
+        let Some(slot) = self.slots.by_index(index) else { return };
+        let handle = Handle::new(index, slot.generation);
+        let turn = match slot.transport.lingers() {
+            Some(until) => self.discard(index, until),
+            None => self.turn(index, handle),
+        };
+        match turn {
+            Turn::Settled { wake } => {
+                if let Some(slot) = self.slots.by_index(index)
+                    && let Some(wake) = wake
+                {
+                    self.timers.arm(index, &mut slot.armed, wake);
+                }
+                self.register(index, handle);
+            }
+            Turn::Unfinished => {
+                self.enqueue(index);
+                self.register(index, handle);
+            }
+            Turn::Over { unsent, reset } => self.close(index, handle, unsent, reset),
+        }
+        self.apply_effects();
+    }
+
+    fn turn(&mut self, index: usize, handle: Handle) -> Turn {
+        let draining = self.drain.is_some();
+        let Self { slots, input, output, shared, effects, time, options, listeners, .. } = self;
+        let Some(slot) = slots.by_index(index) else { return Turn::Settled { wake: None } };
+        let (transport, protocol) = (&mut slot.transport, &mut slot.protocol);
+        let listener = listeners.address(slot.listener);
+        let mut cx = Context { shared, time: *time, handle, draining, effects };
+        let mut file_turn = super::transport::FILE_TURN;
+        let mut sent = 0;
+        transport.restore(input, output);
+
+        let mut rounds = 0;
+        let mut turn = loop {
+            let (peer, ended) = (transport.peer, transport.ended);
+            let ends = Ends { peer, listener, socket: Some(&transport.socket) };
+            let want = protocol.advance(&mut Io { input, output, ended, ends }, &mut cx);
+            rounds += 1;
+
+            if want.finish == Finish::Abort {
+                break Turn::Over { unsent: output.pending(), reset: true };
+            }
+            let full = output.room() == 0;
+            let mut moved = false;
+            let mut turn_over = false;
+            if !output.is_empty() && transport.can_write() {
+                match transport.flush(output, want.finish == Finish::Close, &mut file_turn) {
+                    Ok(flushed) => {
+                        sent += flushed.octets;
+                        turn_over = flushed.turn_over;
+                        moved = full && flushed.octets > 0;
+                    }
+                    Err(error) => {
+                        gone(handle, &error);
+                        let reset = error.kind() == io::ErrorKind::UnexpectedEof;
+                        break Turn::Over { unsent: output.pending(), reset };
+                    }
+                }
+            }
+            if turn_over {
+                break Turn::Unfinished;
+            }
+            if output.is_empty() {
+                match want.finish {
+                    Finish::No | Finish::Abort => {}
+                    Finish::HalfClose => transport.half_close(),
+                    Finish::Close if input.is_empty() && !transport.can_read() => {
+                        break Turn::Over { unsent: 0, reset: false };
+                    }
+                    Finish::Close | Finish::Linger => {
+                        input.clear();
+                        let until = time.now.after(options.linger);
+                        transport.begin_linger(until);
+                        break Turn::Unfinished;
+                    }
+                }
+            }
+            if want.read && transport.can_read() && !input.is_full() {
+                match transport.fill(input) {
+                    Ok(filled) => moved |= filled,
+                    Err(error) => {
+                        gone(handle, &error);
+                        break Turn::Over { unsent: output.pending(), reset: false };
+                    }
+                }
+            }
+            if !moved {
+                break Turn::Settled { wake: want.wake };
+            }
+            if rounds == ROUNDS {
+                break Turn::Unfinished;
+            }
+        };
+
+        let blocked = !output.is_empty() && !transport.can_write();
+        if let Some(deadline) = transport.pace(time.now, sent, blocked, options.send_timeout) {
+            if deadline <= time.now {
+                log::debug!("#{} takes its answer too slowly", handle.number());
+                turn = Turn::Over { unsent: output.pending(), reset: true };
+            } else if let Turn::Settled { wake } = &mut turn {
+                *wake = Some(wake.map_or(deadline, |wake| wake.min(deadline)));
+            }
+        }
+        if let Turn::Over { .. } = turn {
+            input.clear();
+            output.clear();
+        }
+        transport.save(input, output);
+        turn
+    }
+
+    /// A turn of a connection whose protocol is over: reads and throws away.
+    fn discard(&mut self, index: usize, until: Tick) -> Turn {
+        let Some(slot) = self.slots.by_index(index) else { return Turn::Settled { wake: None } };
+        if until <= self.time.now {
+            return Turn::Over { unsent: 0, reset: false };
+        }
+        for _ in 0..ROUNDS {
+            if slot.transport.ended {
+                return Turn::Over { unsent: 0, reset: false };
+            }
+            if !slot.transport.can_read() {
+                return Turn::Settled { wake: Some(until) };
+            }
+            let filled = slot.transport.fill(&mut self.input);
+            self.input.clear();
+            if filled.is_err() {
+                return Turn::Over { unsent: 0, reset: false };
+            }
+        }
+        Turn::Unfinished
+    }
+
+    /// Registers a connection that outlived its first turn: what was accepted,
+    /// answered and closed in one turn never meets the poll. Adding reports the
+    /// readiness that is already there, so nothing is missed.
+    fn register(&mut self, index: usize, handle: Handle) {
+        let Some(slot) = self.slots.by_index(index) else { return };
+        if slot.registered {
+            return;
+        }
+        slot.registered = true;
+        if let Err(error) = slot.transport.socket.register(self.poll.registry(), handle.token()) {
+            log::warn!("#{} can't be registered: {error}", handle.number());
+            self.close(index, handle, 0, true);
+        }
+    }
+
+    /// The one place where a connection ends.
+    fn close(&mut self, index: usize, handle: Handle, unsent: u64, reset: bool) {
+        let mut slot = self.slots.remove(index);
+        if reset {
+            slot.transport.reset_on_close();
+        }
+        let time = self.time;
+        let mut cx = Context {
+            shared: &mut self.shared,
+            time,
+            handle,
+            draining: self.drain.is_some(),
+            effects: &mut self.effects,
+        };
+        slot.protocol.closed(unsent, &mut cx);
+        self.closed += 1;
+    }
+}
+
+fn gone(handle: Handle, error: &io::Error) {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        log::warn!("#{}: a file became shorter while it was being sent", handle.number());
+    } else {
+        log::debug!("#{} is gone: {error}", handle.number());
+    }
+}

@@ -1,0 +1,125 @@
+//! Deadlines without cancel tokens.
+//!
+//! A heap of (moment, slot) pairs, and in each slot the moment of its earliest
+//! entry. A later wish costs nothing: the entry fires, the slot is asked what it
+//! wants now, and a new entry is made from the answer. An earlier wish makes a
+//! second entry, and the first is known to be stale because the slot's moment is
+//! another. Nothing is ever searched for or removed.
+//!
+//! An entry is one word: 40 bits of milliseconds (34 years) over 24 bits of slot
+//! number, so ten thousand idle connections cost eighty thousand octets here. A
+//! slot that was freed and taken again may be woken for its predecessor; it then
+//! finds nothing to do, since `advance` is idempotent.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use super::Tick;
+
+const INDEX_BITS: u32 = 24;
+
+/// Most slots that an entry can name.
+pub(super) const MAX_SLOTS: usize = 1 << INDEX_BITS;
+
+/// The moment of a slot's earliest entry, in milliseconds rounded up; `NONE` if it has none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Armed(u64);
+
+impl Armed {
+    pub(super) const NONE: Self = Self(u64::MAX);
+}
+
+#[derive(Default)]
+pub(super) struct Timers {
+    heap: BinaryHeap<Reverse<u64>>,
+}
+
+impl Timers {
+    /// Sees to it that slot `index`, whose earliest entry is `armed`, is woken
+    /// at `wish` or soon after, and at no time later than that.
+    pub(super) fn arm(&mut self, index: usize, armed: &mut Armed, wish: Tick) {
+        let millis = wish.as_micros().div_ceil(1000).min((1 << (u64::BITS - INDEX_BITS)) - 1);
+        if millis < armed.0 {
+            armed.0 = millis;
+            self.heap.push(Reverse(millis << INDEX_BITS | index as u64));
+        }
+    }
+
+    /// Takes an entry whose moment has come: the slot's number, and the moment
+    /// to compare with the slot's own.
+    pub(super) fn expired(&mut self, now: Tick) -> Option<(usize, Armed)> {
+        let Reverse(entry) = *self.heap.peek()?;
+        let millis = entry >> INDEX_BITS;
+        if millis > now.as_micros() / 1000 {
+            return None;
+        }
+        self.heap.pop();
+        // A peak of connections leaves a large heap behind; give it back.
+        if self.heap.len() * 4 < self.heap.capacity() && self.heap.capacity() > 1024 {
+            self.heap.shrink_to(self.heap.len() * 2);
+        }
+        Some(((entry & (MAX_SLOTS as u64 - 1)) as usize, Armed(millis)))
+    }
+
+    /// How long the loop may sleep as far as deadlines go.
+    pub(super) fn until_next(&self, now: Tick) -> Option<Duration> {
+        let Reverse(entry) = self.heap.peek()?;
+        Some(Tick::from_micros((entry >> INDEX_BITS) * 1000).since(now))
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.heap.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(millis: u64) -> Tick {
+        Tick::from_micros(millis * 1000)
+    }
+
+    #[test]
+    fn a_later_wish_adds_no_entry_and_an_earlier_one_makes_the_old_stale() {
+        let mut timers = Timers::default();
+        let mut armed = Armed::NONE;
+        timers.arm(7, &mut armed, ms(10));
+        timers.arm(7, &mut armed, ms(20));
+        assert_eq!(timers.len(), 1);
+        timers.arm(7, &mut armed, ms(5));
+        assert_eq!(timers.len(), 2);
+        assert_eq!(timers.expired(ms(4)), None);
+        assert_eq!(timers.expired(ms(10)), Some((7, Armed(5))));
+        let stale = timers.expired(ms(10)).unwrap();
+        assert_ne!(stale.1, armed);
+    }
+
+    #[test]
+    fn never_wakes_early_and_tells_how_long_to_sleep() {
+        let mut timers = Timers::default();
+        let mut armed = Armed::NONE;
+        assert_eq!(timers.until_next(ms(0)), None);
+        timers.arm(1, &mut armed, Tick::from_micros(1_001));
+        assert_eq!(timers.expired(Tick::from_micros(1_999)), None);
+        assert_eq!(timers.until_next(ms(1)), Some(Duration::from_millis(1)));
+        assert_eq!(timers.expired(ms(2)).map(|e| e.0), Some(1));
+    }
+
+    #[test]
+    fn entries_come_in_the_order_of_time_and_the_heap_shrinks_after_a_peak() {
+        let mut timers = Timers::default();
+        for index in 0..10_000_usize {
+            let mut armed = Armed::NONE;
+            timers.arm(index, &mut armed, ms((index as u64 * 7919) % 10_007 + 1));
+        }
+        let mut last = Armed(0);
+        while let Some((_, at)) = timers.expired(ms(20_000)) {
+            assert!(at >= last);
+            last = at;
+        }
+        assert!(timers.heap.capacity() <= 1024);
+    }
+}

@@ -1,0 +1,323 @@
+//! A connection's plumbing: the socket, what is latched about it, what is left
+//! over. The only place that reads, writes or shuts down a stream.
+//!
+//! Readiness is a latch. Under edge triggering an event says "has become
+//! readable"; it is remembered here and cleared only by proof: `WouldBlock`, or a
+//! read that didn't fill its buffer, unless a hang-up was seen, since then the
+//! end of input is still to be read. So the read that would only say "nothing
+//! there" is never made.
+
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use mio::event::{Event, Source};
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+use rustix::net::SendFlags;
+
+use super::buffers::{Input, Leftover, Next, Output};
+use super::clock::Tick;
+use super::pace::Pace;
+
+/// Most octets of files in one turn of one connection: then it is the others'
+/// turn. Measured: larger turns fill the socket's queue beyond the processor's
+/// cache and let small answers wait.
+pub(super) const FILE_TURN: u64 = 128 * 1024;
+
+/// A stream socket.
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+macro_rules! each {
+    ($socket:expr, $stream:ident => $body:expr) => {
+        match $socket {
+            Socket::Tcp($stream) => $body,
+            Socket::Unix($stream) => $body,
+        }
+    };
+}
+
+impl Socket {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        each!(self, stream => { let mut stream = stream; stream.read(buffer) })
+    }
+
+    fn send(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        let flags = SendFlags::NOSIGNAL | if more { SendFlags::MORE } else { SendFlags::empty() };
+        each!(self, stream => stream.try_io(|| Ok(rustix::net::send(stream, bytes, flags)?)))
+    }
+
+    fn sendfile(&self, file: BorrowedFd<'_>, mut offset: u64, count: usize) -> io::Result<usize> {
+        each!(self, stream => stream.try_io(|| Ok(rustix::fs::sendfile(stream, file, Some(&mut offset), count)?)))
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        each!(self, stream => stream.shutdown(Shutdown::Write))
+    }
+
+    /// Makes the close a reset, so that the kernel drops what the peer doesn't take.
+    fn reset_on_close(&self) {
+        let fd = each!(self, stream => stream.as_fd());
+        // Fails for unix-domain sockets, which keep nothing after a close anyway.
+        let _ = socket2::SockRef::from(&fd).set_linger(Some(Duration::ZERO));
+    }
+
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Socket::Tcp(stream) => stream.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        each!(self, stream => stream.register(registry, token, Interest::READABLE | Interest::WRITABLE))
+    }
+}
+
+/// A peer's address in 20 octets instead of the 32 of a `SocketAddr`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Peer {
+    ip: [u8; 16],
+    port: u16,
+    family: Family,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Family {
+    V4,
+    V6,
+    Unix,
+}
+
+impl Peer {
+    pub(super) fn new(address: Option<SocketAddr>) -> Self {
+        let port = address.map_or(0, |a| a.port());
+        match address.map(|a| a.ip()) {
+            Some(IpAddr::V4(v4)) => {
+                let mut ip = [0; 16];
+                ip[..4].copy_from_slice(&v4.octets());
+                Self { ip, port, family: Family::V4 }
+            }
+            Some(IpAddr::V6(v6)) => Self { ip: v6.octets(), port, family: Family::V6 },
+            None => Self { ip: [0; 16], port, family: Family::Unix },
+        }
+    }
+
+    pub(super) fn address(self) -> Option<SocketAddr> {
+        let ip = match self.family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::new(self.ip[0], self.ip[1], self.ip[2], self.ip[3])),
+            Family::V6 => IpAddr::V6(Ipv6Addr::from(self.ip)),
+            Family::Unix => return None,
+        };
+        Some(SocketAddr::new(ip, self.port))
+    }
+}
+
+/// A connection's plumbing.
+pub(super) struct Transport {
+    pub(super) socket: Socket,
+    /// What an idle connection doesn't have.
+    rest: Option<Box<Rest>>,
+    pub(super) peer: Peer,
+    readable: bool,
+    writable: bool,
+    /// A hang-up was seen: the end of input is there to be read.
+    hung_up: bool,
+    /// The end of input was read.
+    pub(super) ended: bool,
+    /// The output was ended.
+    shut: bool,
+}
+
+/// What only a busy connection has.
+#[derive(Default)]
+struct Rest {
+    leftover: Leftover,
+    /// The progress of the output while the peer doesn't take it.
+    pace: Option<Pace>,
+    /// Until when input is discarded; the protocol is over.
+    linger: Option<Tick>,
+}
+
+/// What came of an attempt to send.
+pub(super) struct Sent {
+    /// Octets that went out.
+    pub(super) octets: u64,
+    /// The turn's share of file octets is used up.
+    pub(super) turn_over: bool,
+}
+
+impl Transport {
+    /// A connection just made. `readable` if it is known that input is there.
+    pub(super) fn new(socket: Socket, peer: Peer, readable: bool) -> Self {
+        Self { socket, rest: None, peer, readable, writable: true, hung_up: false, ended: false, shut: false }
+    }
+
+    /// Remembers what an event says.
+    pub(super) fn latch(&mut self, event: &Event) {
+        self.readable |= event.is_readable();
+        self.writable |= event.is_writable();
+        // An error is found by the next read; a hang-up is an end of input.
+        if event.is_read_closed() || event.is_error() || event.is_write_closed() {
+            self.hung_up = true;
+            self.readable = true;
+            self.writable |= event.is_write_closed() || event.is_error();
+        }
+    }
+
+    /// Lends the buffers what was left over from the last turn.
+    pub(super) fn restore(&mut self, input: &mut Input, output: &mut Output) {
+        if let Some(rest) = &mut self.rest {
+            rest.leftover.restore(input, output);
+        }
+    }
+
+    /// Takes back what is left over now; nothing is kept of nothing.
+    pub(super) fn save(&mut self, input: &mut Input, output: &mut Output) {
+        if input.is_empty() && output.is_empty() {
+            if self.rest.as_ref().is_some_and(|rest| rest.linger.is_none()) {
+                self.rest = None;
+            }
+        } else {
+            self.rest.get_or_insert_default().leftover.save(input, output);
+        }
+    }
+
+    /// Whether there may be input to read.
+    pub(super) fn can_read(&self) -> bool {
+        self.readable && !self.ended
+    }
+
+    /// Whether the socket may take output.
+    pub(super) fn can_write(&self) -> bool {
+        self.writable
+    }
+
+    /// Reads once. True if anything changed: octets, or the end of input.
+    pub(super) fn fill(&mut self, input: &mut Input) -> io::Result<bool> {
+        let space = input.space();
+        let size = space.len();
+        loop {
+            return match self.socket.read(space) {
+                Ok(0) => {
+                    self.ended = true;
+                    Ok(true)
+                }
+                Ok(count) => {
+                    input.filled(count);
+                    if count < size && !self.hung_up {
+                        self.readable = false;
+                    }
+                    Ok(true)
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    Ok(false)
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+
+    /// Sends what the socket takes, within one turn's share of `file_turn`
+    /// octets of files. `last` if the connection closes behind it: the last
+    /// octets and the end can then share a segment.
+    ///
+    /// # Errors
+    /// The socket's, and `UnexpectedEof` if a file is shorter than was promised.
+    pub(super) fn flush(&mut self, output: &mut Output, last: bool, file_turn: &mut u64) -> io::Result<Sent> {
+        let mut sent = Sent { octets: 0, turn_over: false };
+        while let Some(next) = output.next() {
+            let (result, is_file) = match next {
+                Next::Bytes(bytes, more) => (self.socket.send(bytes, more || last), false),
+                Next::File(_) if *file_turn == 0 => {
+                    sent.turn_over = true;
+                    break;
+                }
+                Next::File(slice) => {
+                    let count = slice.length.min(*file_turn) as usize;
+                    (self.socket.sendfile(slice.file.as_fd(), slice.offset, count), true)
+                }
+            };
+            match result {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => {
+                    sent.octets += count as u64;
+                    if is_file {
+                        *file_turn -= count as u64;
+                        output.file_sent(count as u64);
+                    } else {
+                        output.bytes_sent(count);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.writable = false;
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Keeps account of output that the peer doesn't take: when the connection
+    /// is to be given up.
+    pub(super) fn pace(&mut self, now: Tick, sent: u64, blocked: bool, timeout: Duration) -> Option<Tick> {
+        if !blocked {
+            if let Some(rest) = &mut self.rest {
+                rest.pace = None;
+            }
+            return None;
+        }
+        let pace = self.rest.get_or_insert_default().pace.get_or_insert_with(|| Pace::start(now));
+        if sent > 0 {
+            pace.moved(now, sent, timeout);
+        }
+        Some(pace.deadline(timeout))
+    }
+
+    /// Ends the output, once.
+    pub(super) fn half_close(&mut self) {
+        if !std::mem::replace(&mut self.shut, true) {
+            // If it fails the connection is gone, which the next read will say.
+            let _ = self.socket.shutdown_write();
+        }
+    }
+
+    /// Begins to discard input until `until`.
+    pub(super) fn begin_linger(&mut self, until: Tick) {
+        self.half_close();
+        self.rest.get_or_insert_default().linger = Some(until);
+    }
+
+    /// Until when input is discarded, if it is.
+    pub(super) fn lingers(&self) -> Option<Tick> {
+        self.rest.as_ref().and_then(|rest| rest.linger)
+    }
+
+    /// Makes the close a reset.
+    pub(super) fn reset_on_close(&self) {
+        self.socket.reset_on_close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_keeps_its_address() {
+        for address in ["1.2.3.4:5", "[2001:db8::1]:65535", "0.0.0.0:0"] {
+            let address: SocketAddr = address.parse().unwrap();
+            assert_eq!(Peer::new(Some(address)).address(), Some(address));
+        }
+        assert_eq!(Peer::new(None).address(), None);
+        assert!(size_of::<Peer>() <= 20);
+    }
+}
