@@ -2,3 +2,5 @@
 
 pub mod http;
 pub mod limits;
+#[cfg(test)]
+mod testing;
