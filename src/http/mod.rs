@@ -2,9 +2,11 @@
 //! octets: no socket, no file, no clock.
 
 pub mod chunked;
+pub mod date;
 pub mod fields;
 pub mod framing;
 pub mod grammar;
+pub mod range;
 pub mod status;
 pub mod target;
 
