@@ -1,8 +1,14 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112) as pure functions and state machines over
 //! octets: no socket, no file, no clock.
 
+pub mod chunked;
+pub mod date;
 pub mod fields;
+pub mod framing;
+pub mod grammar;
+pub mod range;
 pub mod status;
+pub mod target;
 
 pub use fields::Fields;
 pub use status::{Reject, Status};

@@ -1,0 +1,439 @@
+//! The chunked transfer coding (RFC 9112 §7.1): an incremental, strict decoder,
+//! and the encoder.
+//!
+//! ```text
+//! chunked-body = *chunk last-chunk trailer-section CRLF
+//! chunk        = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
+//! chunk-size   = 1*HEXDIG
+//! last-chunk   = 1*("0") [ chunk-ext ] CRLF
+//! chunk-ext    = *( ";" ext-name [ "=" ( token / quoted-string ) ] )
+//! ```
+//!
+//! Wherever two parsers of one connection read these lines differently, one of
+//! them takes the tail of a body for the next request. So nothing is tolerated
+//! here: a line ends in CRLF and nothing else, and the "bad white space" around
+//! `;` and `=`, which a recipient may refuse, is refused.
+//!
+//! The decoder keeps a state of a few octets and looks at each octet once.
+//! Extensions and trailer fields are checked, counted and dropped: nobody needs
+//! them, and merging trailer fields into the head would let them lie (§7.1.2).
+
+use std::io::Write as _;
+use std::ops::Range;
+
+use super::grammar::{is_field_text, is_tchar};
+use super::{Reject, Status};
+use crate::limits;
+
+/// What one step of reading a body gave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Octets of the input that are done with, framing and content.
+    pub consumed: usize,
+    /// Octets of content within the input, relative to its start; may be empty.
+    pub content: Range<usize>,
+    /// Whether the body is complete; no octet behind its end was consumed.
+    pub done: bool,
+}
+
+/// What the next octet belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Size,
+    ExtensionStart,
+    ExtensionName,
+    ValueStart,
+    Value,
+    Quoted,
+    QuotedPair,
+    QuotedEnd,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLf,
+    EndLf,
+    Done,
+}
+
+/// The incremental decoder of one chunked body.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    /// The size so far while it is read, then how much of the chunk is missing.
+    left: u64,
+    /// Octets of all extensions.
+    extensions: u32,
+    /// Octets of the trailer section.
+    trailer: u32,
+    /// Octets of this extension.
+    extension: u16,
+    /// Lines of the trailer section.
+    fields: u16,
+    /// Digits of this size.
+    digits: u8,
+    state: State,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decoder {
+    /// A decoder before the first octet of a body.
+    pub const fn new() -> Self {
+        Self { left: 0, extensions: 0, trailer: 0, extension: 0, fields: 0, digits: 0, state: State::Size }
+    }
+
+    /// Whether the end of the body was read.
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Reads on in `input`, which begins where the last call stopped consuming.
+    /// Stops behind the first piece of content, so there is at most one; nothing
+    /// consumed before the end means that `input` was empty.
+    ///
+    /// # Errors
+    /// 400 for whatever isn't the exact grammar, a size of more than 16 digits and
+    /// extensions beyond [`limits::CHUNK_EXTENSION`] and
+    /// [`limits::CHUNK_EXTENSIONS_TOTAL`]; 431 for a trailer section beyond
+    /// [`limits::HEAD`] or [`limits::FIELDS`]. The connection can't be used
+    /// further, nor can the decoder.
+    pub fn read(&mut self, input: &[u8]) -> Result<Progress, Reject> {
+        let mut at = 0;
+        while at < input.len() && self.state != State::Done {
+            if self.state == State::Data {
+                let rest = input.len() - at;
+                let taken = usize::try_from(self.left).map_or(rest, |left| left.min(rest));
+                self.left -= taken as u64;
+                if self.left == 0 {
+                    self.state = State::DataCr;
+                }
+                return Ok(Progress { consumed: at + taken, content: at..at + taken, done: false });
+            }
+            self.state = self.step(input[at])?;
+            at += 1;
+        }
+        Ok(Progress { consumed: at, content: at..at, done: self.is_done() })
+    }
+
+    /// The state behind one octet of framing.
+    fn step(&mut self, octet: u8) -> Result<State, Reject> {
+        use State::*;
+        match self.state {
+            ExtensionStart | ExtensionName | ValueStart | Value | Quoted | QuotedPair | QuotedEnd => {
+                self.count_extension(octet)?;
+            }
+            TrailerStart | TrailerName | TrailerValue | TrailerLf => self.count_trailer()?,
+            _ => {}
+        }
+        Ok(match (self.state, octet) {
+            (Size, _) if octet.is_ascii_hexdigit() => {
+                self.push_digit(octet)?;
+                Size
+            }
+            (Size, b';') if self.digits > 0 => {
+                self.count_extension(octet)?;
+                ExtensionStart
+            }
+            (Size, b'\r') if self.digits > 0 => SizeLf,
+            (Size, _) => return Err(Reject::bad_request("a chunk size isn't a hexadecimal number")),
+
+            (ExtensionStart | ExtensionName, _) if is_tchar(octet) => ExtensionName,
+            (ExtensionName, b'=') => ValueStart,
+            (ValueStart, b'"') => Quoted,
+            (ValueStart | Value, _) if is_tchar(octet) => Value,
+            (Quoted, b'"') => QuotedEnd,
+            (Quoted, b'\\') => QuotedPair,
+            (Quoted | QuotedPair, _) if is_field_text(octet) => Quoted,
+            (ExtensionName | Value | QuotedEnd, b';') => ExtensionStart,
+            (ExtensionName | Value | QuotedEnd, b'\r') => SizeLf,
+            (ExtensionStart | ExtensionName | ValueStart | Value | Quoted | QuotedPair | QuotedEnd, _) => {
+                return Err(Reject::bad_request("a chunk extension is malformed"));
+            }
+
+            (SizeLf, b'\n') => {
+                self.digits = 0;
+                if self.left == 0 { TrailerStart } else { Data }
+            }
+            (DataCr, b'\r') => DataLf,
+            (DataLf, b'\n') => Size,
+            (SizeLf | DataCr | DataLf, _) => return Err(Reject::bad_request("a chunk doesn't end with CRLF")),
+
+            (TrailerStart, b'\r') => EndLf,
+            (TrailerStart, _) if is_tchar(octet) => {
+                self.fields += 1;
+                if usize::from(self.fields) > limits::FIELDS {
+                    return Err(Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "too many trailer fields"));
+                }
+                TrailerName
+            }
+            (TrailerName, _) if is_tchar(octet) => TrailerName,
+            (TrailerName, b':') => TrailerValue,
+            (TrailerValue, b'\r') => TrailerLf,
+            (TrailerValue, _) if is_field_text(octet) => TrailerValue,
+            (TrailerLf, b'\n') => TrailerStart,
+            (EndLf, b'\n') => Done,
+            (TrailerStart | TrailerName | TrailerValue | TrailerLf | EndLf, _) => {
+                return Err(Reject::bad_request("the trailer section is malformed"));
+            }
+
+            // `read` hands over no octet in these states.
+            (Data | Done, _) => self.state,
+        })
+    }
+
+    fn push_digit(&mut self, digit: u8) -> Result<(), Reject> {
+        // Sixteen digits are 64 bits: the shift loses nothing.
+        if self.digits == 16 {
+            return Err(Reject::bad_request("a chunk size is too large"));
+        }
+        self.digits += 1;
+        self.left = self.left << 4 | u64::from(char::from(digit).to_digit(16).unwrap_or(0));
+        Ok(())
+    }
+
+    /// Counts an octet of an extension; `;` is the first one of each.
+    fn count_extension(&mut self, octet: u8) -> Result<(), Reject> {
+        if octet == b';' && self.state != State::Quoted && self.state != State::QuotedPair {
+            self.extension = 0;
+        }
+        if octet != b'\r' {
+            self.extension += 1;
+            self.extensions += 1;
+        }
+        if usize::from(self.extension) > limits::CHUNK_EXTENSION {
+            return Err(Reject::bad_request("a chunk extension is too long"));
+        }
+        if self.extensions as usize > limits::CHUNK_EXTENSIONS_TOTAL {
+            return Err(Reject::bad_request("there are too many chunk extensions"));
+        }
+        Ok(())
+    }
+
+    fn count_trailer(&mut self) -> Result<(), Reject> {
+        self.trailer += 1;
+        if self.trailer as usize > limits::HEAD {
+            return Err(Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "the trailer section is too large"));
+        }
+        Ok(())
+    }
+}
+
+/// What ends a chunked body, without trailer fields.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Appends `data` as one chunk; nothing for no data, since an empty chunk would
+/// end the body.
+pub fn encode_chunk(data: &[u8], out: &mut Vec<u8>) {
+    if data.is_empty() {
+        return;
+    }
+    // Writing to a vector can't fail.
+    let _ = write!(out, "{:X}\r\n", data.len());
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::every_split;
+    use proptest::prelude::*;
+
+    /// Content and consumed octets, or the status; `None` while more is needed.
+    type Outcome = Result<Option<(Vec<u8>, usize)>, u16>;
+
+    fn decode(pieces: &mut dyn Iterator<Item = &[u8]>) -> Outcome {
+        let mut decoder = Decoder::new();
+        let (mut content, mut consumed) = (Vec::new(), 0);
+        for mut piece in pieces {
+            loop {
+                let progress = decoder.read(piece).map_err(|reject| reject.status.0)?;
+                assert!(progress.consumed <= piece.len() && progress.content.end <= progress.consumed);
+                assert_eq!(progress.done, decoder.is_done());
+                content.extend_from_slice(&piece[progress.content]);
+                consumed += progress.consumed;
+                piece = &piece[progress.consumed..];
+                if progress.done {
+                    return Ok(Some((content, consumed)));
+                }
+                if progress.consumed == 0 {
+                    assert!(piece.is_empty(), "the decoder is stuck");
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    const NEXT: &[&[u8]] = &[b"G", b"\r\n", b"0\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"];
+
+    #[test]
+    fn good_bodies() {
+        let cases: &[(&str, &str)] = &[
+            ("0\r\n\r\n", ""),
+            ("000\r\n\r\n", ""),
+            ("5\r\nhello\r\n0\r\n\r\n", "hello"),
+            ("00000000000005\r\nhello\r\n0\r\n\r\n", "hello"),
+            ("2\r\n\r\n\r\n3\r\n0\r\n\r\n0\r\n\r\n", "\r\n0\r\n"),
+            ("a\r\n0123456789\r\nA;x\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789"),
+            ("1;a\r\nx\r\n0\r\n\r\n", "x"),
+            ("1;a=b\r\nx\r\n0;end\r\n\r\n", "x"),
+            ("1;a=\"b;c \\\"\\\\=\t\"\r\nx\r\n0\r\n\r\n", "x"),
+            ("1;a=\"\";b\r\nx\r\n0\r\n\r\n", "x"),
+            ("0\r\nA: b\r\n\r\n", ""),
+            ("0\r\nA:\r\nB: \t c d \u{e4}\r\n\r\n", ""),
+        ];
+        for &(body, content) in cases {
+            let expected = Ok(Some((content.as_bytes().to_vec(), body.len())));
+            assert_eq!(every_split(body.as_bytes(), NEXT, decode), expected, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn incomplete_bodies_wait() {
+        let body = b"5;a=\"b\"\r\nhello\r\n0\r\nA: b\r\n\r\n";
+        for end in 0..body.len() {
+            assert_eq!(every_split(&body[..end], &[], decode), Ok(None), "up to {end}");
+        }
+    }
+
+    #[test]
+    fn bad_bodies_are_refused() {
+        let cases: &[&[u8]] = &[
+            // Sizes.
+            b"\r\n",
+            b"\n",
+            b";\r\n",
+            b";a\r\n",
+            b" 5\r\n",
+            b"+5\r\n",
+            b"-5\r\n",
+            b"0x5\r\n",
+            b"5_0\r\n",
+            b"g\r\n",
+            b"5 \r\n",
+            b"5\t\r\n",
+            b"00000000000000000\r\n",
+            b"10000000000000000\r\n",
+            b"FFFFFFFFFFFFFFFFF\r\n",
+            // Ends of lines.
+            b"5\nhello",
+            b"5\rhello",
+            b"5\r\r\n",
+            b"5\r\nhello\n",
+            b"5\r\nhello\r0",
+            b"5\r\nhelloworld",
+            b"5\r\nhello0\r\n",
+            b"5\r\nhello\r\n\r\n",
+            b"0\n\n",
+            b"0\r\n\n",
+            b"0\r\n\rX",
+            // Extensions.
+            b"5;\r\n",
+            b"5; a\r\n",
+            b"5 ;a\r\n",
+            b"5;a \r\n",
+            b"5;;a\r\n",
+            b"5;a[\r\n",
+            b"5;a=\r\n",
+            b"5;=b\r\n",
+            b"5;a =b\r\n",
+            b"5;a= b\r\n",
+            b"5;a=b=c\r\n",
+            b"5;a\n",
+            b"5;a=b\n",
+            b"5;a=\"b\n\"\r\n",
+            b"5;a=\"b\r\n",
+            b"5;a=\"b\\\n\"\r\n",
+            b"5;a=\"b\"c\r\n",
+            b"5;a=\"\0\"\r\n",
+            b"5;a\0\r\n",
+            // Trailers.
+            b"0\r\n a: b\r\n\r\n",
+            b"0\r\n:b\r\n\r\n",
+            b"0\r\na\r\n\r\n",
+            b"0\r\na : b\r\n\r\n",
+            b"0\r\na: b\r\n c\r\n\r\n",
+            b"0\r\na: b\n\r\n",
+            b"0\r\na: b\0\r\n\r\n",
+            b"0\r\na: b\rc\r\n\r\n",
+            b"0\r\nGET / HTTP/1.1\r\n\r\n",
+        ];
+        for body in cases {
+            assert_eq!(every_split(body, &[b"x"], decode), Err(400), "{}", body.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn extensions_are_bounded_one_by_one_and_together() {
+        let chunk = |extension: &str| format!("1{extension}\r\nx\r\n");
+        let run = |body: &str| decode(&mut [body.as_bytes()].into_iter());
+
+        let longest = format!(";{}", "a".repeat(limits::CHUNK_EXTENSION - 1));
+        let twice = longest.repeat(2);
+        assert_eq!(run(&chunk(&longest)), Ok(None));
+        assert_eq!(run(&chunk(&twice)), Ok(None), "each is counted for itself");
+        assert_eq!(run(&chunk(&format!("{longest}a"))), Err(400));
+        let quoted = format!(";a=\"{}\"", ";".repeat(limits::CHUNK_EXTENSION));
+        assert_eq!(run(&chunk(&quoted)), Err(400), "a quoted semicolon doesn't begin an extension");
+
+        let most = limits::CHUNK_EXTENSIONS_TOTAL / limits::CHUNK_EXTENSION;
+        assert_eq!(run(&chunk(&longest).repeat(most)), Ok(None));
+        assert_eq!(run(&(chunk(&longest).repeat(most) + &chunk(";a"))), Err(400));
+    }
+
+    #[test]
+    fn trailers_are_bounded() {
+        let run = |trailer: &str| decode(&mut [b"0\r\n", trailer.as_bytes()].into_iter()).map(|_| ());
+        let lines = |count| "a:b\r\n".repeat(count) + "\r\n";
+        assert_eq!(run(&lines(limits::FIELDS)), Ok(()));
+        assert_eq!(run(&lines(limits::FIELDS + 1)), Err(431));
+        // A line has three octets besides its value, and the end begins with CR.
+        let line = |value| format!("a:{}\r\n\r\n", "b".repeat(value));
+        assert_eq!(run(&line(limits::HEAD - 5)), Ok(()));
+        assert_eq!(run(&line(limits::HEAD - 4)), Err(431));
+    }
+
+    #[test]
+    fn huge_sizes_dont_overflow() {
+        let mut decoder = Decoder::new();
+        let progress = decoder.read(b"FFFFFFFFFFFFFFFF\r\nabc").expect("sixteen digits fit");
+        assert_eq!(progress, Progress { consumed: 21, content: 18..21, done: false });
+        assert!(size_of::<Decoder>() <= 32);
+    }
+
+    #[test]
+    fn the_encoder_never_ends_a_body_by_accident() {
+        let mut out = Vec::new();
+        encode_chunk(b"", &mut out);
+        assert!(out.is_empty());
+        encode_chunk(&[b'x'; 26], &mut out);
+        assert!(out.starts_with(b"1A\r\nxx") && out.ends_with(b"x\r\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_under_any_split(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..4),
+        ) {
+            let mut body = Vec::new();
+            for chunk in &chunks {
+                encode_chunk(chunk, &mut body);
+            }
+            body.extend_from_slice(LAST_CHUNK);
+            prop_assert_eq!(every_split(&body, NEXT, decode), Ok(Some((chunks.concat(), body.len()))));
+        }
+
+        #[test]
+        fn no_input_depends_on_its_splits(body in "([05aF]|\r\n|\r|\n|;|=|\"|\\\\|a|:| |x){0,24}") {
+            let _ = every_split(body.as_bytes(), &[], decode);
+        }
+    }
+}

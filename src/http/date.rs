@@ -1,0 +1,266 @@
+//! Dates in fields (RFC 9110 §5.6.7) and in logs. The time comes from the
+//! caller, as Unix seconds.
+
+/// Length of an IMF-fixdate, like `Sun, 06 Nov 1994 08:49:37 GMT`, in octets.
+pub const LENGTH: usize = 29;
+
+/// The last second of 9999, the last year with four digits.
+const LAST_SECOND: i64 = 253_402_300_799;
+const DAY: i64 = 86_400;
+
+const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+
+/// A second of the proleptic Gregorian calendar in UTC, in digits and names, as
+/// all our formats need it.
+struct Civil {
+    year: [u8; 4],
+    /// From `01`.
+    month: [u8; 2],
+    month_name: &'static [u8],
+    day: [u8; 2],
+    /// The three letters.
+    weekday: &'static [u8],
+    hour: [u8; 2],
+    minute: [u8; 2],
+    second: [u8; 2],
+}
+
+impl Civil {
+    /// Clamps to 1970..=9999, so that every number has its digits.
+    fn new(unix_seconds: i64) -> Self {
+        let seconds = unix_seconds.clamp(0, LAST_SECOND);
+        let (days, second) = (seconds / DAY, seconds % DAY);
+        // After H. Hinnant, "chrono-compatible low-level date algorithms": years
+        // begin in March, so that the leap day is their last, in eras of 400.
+        let shifted = days + 719_468;
+        let (era, day) = (shifted / 146_097, shifted % 146_097);
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        let year = era * 400 + year + i64::from(month <= 2);
+
+        let [year_high, year_low] = [two_digits(year / 100), two_digits(year % 100)];
+        let name = 3 * (month as usize - 1);
+        Self {
+            year: [year_high[0], year_high[1], year_low[0], year_low[1]],
+            month: two_digits(month),
+            month_name: &MONTHS[name..name + 3],
+            day: two_digits(day),
+            weekday: &WEEKDAYS[(days % 7) as usize].as_bytes()[..3],
+            hour: two_digits(second / 3600),
+            minute: two_digits(second / 60 % 60),
+            second: two_digits(second % 60),
+        }
+    }
+}
+
+fn two_digits(number: i64) -> [u8; 2] {
+    [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
+}
+
+/// Writes an IMF-fixdate, for Date and Last-Modified (RFC 9110 §5.6.7). Times
+/// before 1970 or after 9999 become the nearest one in between.
+pub fn write(unix_seconds: i64, out: &mut [u8; LENGTH]) {
+    let date = Civil::new(unix_seconds);
+    *out = *b"Sun, 06 Nov 1994 08:49:37 GMT";
+    out[..3].copy_from_slice(date.weekday);
+    out[5..7].copy_from_slice(&date.day);
+    out[8..11].copy_from_slice(date.month_name);
+    out[12..16].copy_from_slice(&date.year);
+    out[17..19].copy_from_slice(&date.hour);
+    out[20..22].copy_from_slice(&date.minute);
+    out[23..25].copy_from_slice(&date.second);
+}
+
+/// Appends a time in the form of RFC 3339, like `1994-11-06T08:49:37Z`.
+pub fn write_rfc3339(unix_seconds: i64, out: &mut Vec<u8>) {
+    let date = Civil::new(unix_seconds);
+    for (part, mark) in [
+        (&date.year[..], b'-'),
+        (&date.month, b'-'),
+        (&date.day, b'T'),
+        (&date.hour, b':'),
+        (&date.minute, b':'),
+        (&date.second, b'Z'),
+    ] {
+        out.extend_from_slice(part);
+        out.push(mark);
+    }
+}
+
+/// Appends a time in the form of the Common Log Format, like
+/// `[06/Nov/1994:08:49:37 +0000]`.
+pub fn write_clf(unix_seconds: i64, out: &mut Vec<u8>) {
+    let date = Civil::new(unix_seconds);
+    out.push(b'[');
+    for (part, mark) in [
+        (&date.day[..], b'/'),
+        (date.month_name, b'/'),
+        (&date.year, b':'),
+        (&date.hour, b':'),
+        (&date.minute, b':'),
+        (&date.second, b' '),
+    ] {
+        out.extend_from_slice(part);
+        out.push(mark);
+    }
+    out.extend_from_slice(b"+0000]");
+}
+
+/// The Unix seconds of a date in one of the three forms: IMF-fixdate, RFC 850 or
+/// asctime (RFC 9110 §5.6.7). `None` for whatever else, for a wrong day of the
+/// week and for years before 1970.
+///
+/// `now` places the two-digit year of RFC 850: never more than 50 years ahead.
+/// Only years are compared; nobody knows the second of a year without a century.
+pub fn parse(value: &[u8], now: i64) -> Option<i64> {
+    let rewritten;
+    let value = match with_century(value, now) {
+        Some(date) => {
+            rewritten = date;
+            &rewritten[..]
+        }
+        None => value,
+    };
+    let time = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
+    let seconds = time.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
+    i64::try_from(seconds).ok()
+}
+
+/// An RFC 850 date, `Sunday, 06-Nov-94 08:49:37 GMT`, as IMF-fixdate; `None` if
+/// it has another form. `httpdate` knows it too, but takes 70 to 99 for the last
+/// century for ever.
+fn with_century(value: &[u8], now: i64) -> Option<[u8; LENGTH]> {
+    let weekday = WEEKDAYS.iter().find(|weekday| value.starts_with(weekday.as_bytes()))?;
+    let rest = &value[weekday.len()..];
+    let [b',', b' ', day @ .., b' ', _, _, b':', _, _, b':', _, _, b' ', b'G', b'M', b'T'] = rest else { return None };
+    let [day_high, day_low, b'-', m, o, n, b'-', year_high, year_low] = *day else { return None };
+    let digit = |octet: u8| char::from(octet).to_digit(10).map(i64::from);
+    let two = 10 * digit(year_high)? + digit(year_low)?;
+
+    let this_year = Civil::new(now).year.iter().fold(0, |year, &digit| 10 * year + i64::from(digit - b'0'));
+    // The latest year with these digits that is at most 50 years ahead.
+    let limit = this_year + 50;
+    let year = limit - (limit - two).rem_euclid(100);
+    let ([y0, y1], [y2, y3]) = (two_digits(year / 100), two_digits(year % 100));
+
+    let mut date = *b"Sun, 06 Nov 1994 08:49:37 GMT";
+    date[..3].copy_from_slice(&weekday.as_bytes()[..3]);
+    date[5..16].copy_from_slice(&[day_high, day_low, b' ', m, o, n, b' ', y0, y1, y2, y3]);
+    date[16..].copy_from_slice(&rest[rest.len() - 13..]);
+    Some(date)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    /// 1994-11-06T08:49:37Z, the example of the RFC.
+    const EXAMPLE: i64 = 784_111_777;
+    /// 2026-11-21T07:15:00Z
+    const NOW: i64 = 1_795_245_300;
+
+    fn written(unix_seconds: i64) -> String {
+        let mut out = [0; LENGTH];
+        write(unix_seconds, &mut out);
+        String::from_utf8(out.to_vec()).expect("dates are ASCII")
+    }
+
+    #[test]
+    fn the_formats() {
+        assert_eq!(written(EXAMPLE), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(written(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(written(951_782_400), "Tue, 29 Feb 2000 00:00:00 GMT");
+        assert_eq!(written(LAST_SECOND), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(written(i64::MIN), written(0));
+        assert_eq!(written(i64::MAX), written(LAST_SECOND));
+        let mut out = Vec::new();
+        write_rfc3339(NOW, &mut out);
+        write_clf(NOW, &mut out);
+        write_clf(i64::MAX, &mut out);
+        assert_eq!(
+            String::from_utf8(out).as_deref(),
+            Ok("2026-11-21T07:15:00Z[21/Nov/2026:07:15:00 +0000][31/Dec/9999:23:59:59 +0000]")
+        );
+    }
+
+    #[test]
+    fn every_day_is_httpdates() {
+        for seconds in (0..=LAST_SECOND).step_by(DAY as usize * 30 + 12_345) {
+            let theirs = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds as u64));
+            assert_eq!(written(seconds), theirs);
+        }
+    }
+
+    #[test]
+    fn the_three_forms_are_read() {
+        let cases: &[(&str, Option<i64>)] = &[
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(EXAMPLE)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(EXAMPLE)),
+            ("Sun Nov  6 08:49:37 1994", Some(EXAMPLE)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Wed, 31 Dec 1969 23:59:59 GMT", None),
+            ("Mon, 06 Nov 1994 08:49:37 GMT", None),
+            ("Monday, 06-Nov-94 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:37 CET", None),
+            ("Sun, 06 Nov 1994 08:49:37", None),
+            ("Sun, 6 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 24:00:00 GMT", None),
+            ("Wed, 30 Feb 1994 08:49:37 GMT", None),
+            ("Sunday, 06-Nov-9x 08:49:37 GMT", None),
+            ("Sunday, 06-Nov-1994 08:49:37 GMT", None),
+            ("Sunday, 06-Nov-94", None),
+            ("Sunday, ", None),
+            ("Sunday", None),
+            ("Sunday, xx-yyy-94 aa:bb:cc GMT", None),
+            ("1994-11-06T08:49:37Z", None),
+            ("0", None),
+            ("", None),
+            ("Sun, 06 N\u{f6}v 1994 08:49:37 GMT", None),
+        ];
+        for &(value, expected) in cases {
+            assert_eq!(parse(value.as_bytes(), NOW), expected, "{value}");
+        }
+        assert_eq!(parse(b"\xff", NOW), None);
+    }
+
+    #[test]
+    fn two_digit_years_lie_at_most_fifty_years_ahead() {
+        // The day of the week gives the century away, so each date fits one only.
+        let year_2070 = 3_155_760_000;
+        for (value, now, expected) in [
+            ("Saturday, 21-Nov-26 07:15:00 GMT", NOW, "2026-11-21T07:15:00Z"),
+            ("Saturday, 21-Nov-76 07:15:00 GMT", NOW, "2076-11-21T07:15:00Z"),
+            ("Monday, 21-Nov-77 07:15:00 GMT", NOW, "1977-11-21T07:15:00Z"),
+            ("Friday, 01-Jan-99 00:00:00 GMT", NOW, "1999-01-01T00:00:00Z"),
+            ("Thursday, 01-Jan-99 00:00:00 GMT", year_2070, "2099-01-01T00:00:00Z"),
+            ("Friday, 01-Jan-10 00:00:00 GMT", NOW, "2010-01-01T00:00:00Z"),
+            ("Wednesday, 01-Jan-10 00:00:00 GMT", year_2070, "2110-01-01T00:00:00Z"),
+        ] {
+            let mut out = Vec::new();
+            let seconds = parse(value.as_bytes(), now).unwrap_or_else(|| panic!("{value} is a date"));
+            write_rfc3339(seconds, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), expected, "{value}");
+        }
+        for now in [i64::MIN, 0, i64::MAX] {
+            let _ = parse(b"Sunday, 06-Nov-94 08:49:37 GMT", now);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn round_trips(seconds in 0..=LAST_SECOND, now: i64) {
+            prop_assert_eq!(parse(written(seconds).as_bytes(), now), Some(seconds));
+        }
+
+        #[test]
+        fn never_panics(value in "((Sun|Sunday|Monday),? ?)?([0-9]{2}|[- :]|Nov| GMT|\u{e4}){0,14}", now: i64) {
+            let _ = parse(value.as_bytes(), now);
+        }
+    }
+}

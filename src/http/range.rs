@@ -1,0 +1,307 @@
+//! Range requests for octets (RFC 9110 §14).
+//!
+//! A Range field is a wish: whatever isn't understood, or asks for more trouble
+//! than it saves, is ignored and the whole representation is sent (§14.2). The
+//! ranges that are granted never overlap, so an answer is never larger than the
+//! file but for the heads of its parts.
+
+use std::io::Write as _;
+use std::ops::Range;
+
+use super::grammar::trim_ows;
+use crate::limits;
+
+/// Ranges with fewer octets between them than the head of a part takes are sent
+/// as one: that is shorter (RFC 9110 §15.3.7.2).
+const PART_OVERHEAD: u64 = 80;
+
+/// How many ranges of one field are looked at. Many small ones may coalesce to a
+/// few parts, but whoever sends more than this isn't after the file.
+const SPECS: usize = 8 * limits::RANGE_PARTS;
+
+/// What a Range field asks of a representation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ranges {
+    /// Not a range request we understand: send the whole.
+    Ignored,
+    /// Well-formed, but no range of it has an octet: 416.
+    Unsatisfiable,
+    /// One range, never empty.
+    One(Range<u64>),
+    /// Two to [`limits::RANGE_PARTS`] ranges, none empty, no two of them overlapping.
+    Several(Vec<Range<u64>>),
+}
+
+/// What `field`, the value of a Range field, asks of a representation of `size`
+/// octets.
+///
+/// Unsatisfiable ranges among others are dropped. Ranges that overlap or are
+/// near each other become one, in the place of the first of them; the others stay
+/// in the order that was asked for, as a reader that wants the end of a file
+/// first has its reasons. Positions beyond 64 bits are taken for the largest
+/// number. White space around a range is more than the grammar allows behind the
+/// `=`, and is taken.
+pub fn parse(field: &[u8], size: u64) -> Ranges {
+    let Some(equals) = field.iter().position(|&octet| octet == b'=') else { return Ranges::Ignored };
+    if !field[..equals].eq_ignore_ascii_case(b"bytes") {
+        return Ranges::Ignored;
+    }
+    // A single range, the usual case, stays out of the vector and so off the heap.
+    let mut first = None;
+    let mut more = Vec::new();
+    let mut specs = 0;
+    // Empty list elements don't count (RFC 9110 §5.6.1.2).
+    for spec in field[equals + 1..].split(|&octet| octet == b',').map(trim_ows).filter(|spec| !spec.is_empty()) {
+        specs += 1;
+        if specs > SPECS {
+            return Ranges::Ignored;
+        }
+        match resolve(spec, size) {
+            None => return Ranges::Ignored,
+            Some(range) if range.is_empty() => {}
+            Some(range) if first.is_none() => first = Some(range),
+            Some(range) => more.push(range),
+        }
+    }
+    match first {
+        None if specs == 0 => Ranges::Ignored,
+        None => Ranges::Unsatisfiable,
+        Some(range) if more.is_empty() => Ranges::One(range),
+        Some(range) => {
+            more.insert(0, range);
+            coalesce(more)
+        }
+    }
+}
+
+/// The octets that one `range-spec` stands for, empty if it can't be satisfied
+/// (RFC 9110 §14.1.2); `None` if it is malformed.
+fn resolve(spec: &[u8], size: u64) -> Option<Range<u64>> {
+    let dash = spec.iter().position(|&octet| octet == b'-')?;
+    let (first, last) = (&spec[..dash], &spec[dash + 1..]);
+    if first.is_empty() {
+        return Some(size.saturating_sub(parse_position(last)?)..size);
+    }
+    let first = parse_position(first)?;
+    let end = if last.is_empty() {
+        size
+    } else {
+        let last = parse_position(last)?;
+        if last < first {
+            return None;
+        }
+        last.saturating_add(1).min(size)
+    };
+    Some(first..end)
+}
+
+/// `1*DIGIT`, at most the largest number.
+fn parse_position(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |position, &digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        Some(position.saturating_mul(10).saturating_add(digit))
+    })
+}
+
+/// Joins what overlaps or is near, in O(n log n).
+fn coalesce(ranges: Vec<Range<u64>>) -> Ranges {
+    let mut ranges: Vec<(usize, Range<u64>)> = ranges.into_iter().enumerate().collect();
+    ranges.sort_unstable_by_key(|(_, range)| range.start);
+    ranges.dedup_by(|(place, range), (kept_place, kept)| {
+        let near = range.start < kept.end.saturating_add(PART_OVERHEAD);
+        if near {
+            kept.end = kept.end.max(range.end);
+            *kept_place = (*kept_place).min(*place);
+        }
+        near
+    });
+    if let [(_, range)] = &ranges[..] {
+        return Ranges::One(range.clone());
+    }
+    if ranges.len() > limits::RANGE_PARTS {
+        return Ranges::Ignored;
+    }
+    ranges.sort_unstable_by_key(|&(place, _)| place);
+    Ranges::Several(ranges.into_iter().map(|(_, range)| range).collect())
+}
+
+/// Appends the value of Content-Range for the non-empty `range` of a
+/// representation of `size` octets, like `bytes 0-0/10` (RFC 9110 §14.4).
+pub fn write_content_range(range: &Range<u64>, size: u64, out: &mut Vec<u8>) {
+    // Writing to a vector can't fail.
+    let _ = write!(out, "bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
+}
+
+/// Appends the value of Content-Range for a 416 about a representation of `size`
+/// octets, like `bytes */10` (RFC 9110 §14.4).
+pub fn write_unsatisfied(size: u64, out: &mut Vec<u8>) {
+    let _ = write!(out, "bytes */{size}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ranges::*;
+    use super::*;
+    use proptest::prelude::*;
+
+    const HUGE: &str = "99999999999999999999999999";
+
+    #[test]
+    fn the_whole_grammar() {
+        let several = |ranges: &[Range<u64>]| Several(ranges.to_vec());
+        let cases: &[(&str, u64, Ranges)] = &[
+            // First and last position.
+            ("bytes=0-0", 10, One(0..1)),
+            ("bytes=0-9", 10, One(0..10)),
+            ("bytes=0-10", 10, One(0..10)),
+            ("bytes=9-9", 10, One(9..10)),
+            ("bytes=10-10", 10, Unsatisfiable),
+            ("bytes=10-", 10, Unsatisfiable),
+            ("bytes=9-", 10, One(9..10)),
+            ("bytes=0-", 10, One(0..10)),
+            ("bytes=5-4", 10, Ignored),
+            ("bytes=15-14", 10, Ignored),
+            ("bytes=007-08", 10, One(7..9)),
+            (&format!("bytes=3-{HUGE}"), 10, One(3..10)),
+            (&format!("bytes={HUGE}-"), 10, Unsatisfiable),
+            (&format!("bytes={HUGE}-{HUGE}"), u64::MAX, Unsatisfiable),
+            ("bytes=0-18446744073709551615", u64::MAX, One(0..u64::MAX)),
+            // Suffixes.
+            ("bytes=-1", 10, One(9..10)),
+            ("bytes=-10", 10, One(0..10)),
+            ("bytes=-11", 10, One(0..10)),
+            ("bytes=-0", 10, Unsatisfiable),
+            (&format!("bytes=-{HUGE}"), 10, One(0..10)),
+            // Nothing to send.
+            ("bytes=0-", 0, Unsatisfiable),
+            ("bytes=0-0", 0, Unsatisfiable),
+            ("bytes=-1", 0, Unsatisfiable),
+            ("bytes=-0", 0, Unsatisfiable),
+            // Units.
+            ("BYTES=0-0", 10, One(0..1)),
+            ("lines=0-0", 10, Ignored),
+            ("bytes", 10, Ignored),
+            ("bytes 0-0", 10, Ignored),
+            ("bytes =0-0", 10, Ignored),
+            ("=0-0", 10, Ignored),
+            ("", 10, Ignored),
+            // Malformed ranges spoil all.
+            ("bytes=", 10, Ignored),
+            ("bytes=,", 10, Ignored),
+            ("bytes=-", 10, Ignored),
+            ("bytes=1", 10, Ignored),
+            ("bytes=a-b", 10, Ignored),
+            ("bytes=1-b", 10, Ignored),
+            ("bytes=+1-2", 10, Ignored),
+            ("bytes=1-+2", 10, Ignored),
+            ("bytes=--1", 10, Ignored),
+            ("bytes=1--2", 10, Ignored),
+            ("bytes=1-2-3", 10, Ignored),
+            ("bytes=1 - 2", 10, Ignored),
+            ("bytes=0x1-2", 10, Ignored),
+            ("bytes=0-0,x", 10, Ignored),
+            ("bytes=0-0,5-4", 10, Ignored),
+            ("bytes=0-0;1-1", 10, Ignored),
+            ("bytes=0-0\x0b", 10, Ignored),
+            ("bytes==0-0", 10, Ignored),
+            // Lists.
+            ("bytes= 0-0", 10, One(0..1)),
+            ("bytes=0-0,", 10, One(0..1)),
+            ("bytes=,0-0", 10, One(0..1)),
+            ("bytes= ,\t,0-0 , ,", 10, One(0..1)),
+            ("bytes=0-0,20-", 10, One(0..1)),
+            ("bytes=20-,-0,30-40", 10, Unsatisfiable),
+            ("bytes=0-0,500-500", 1000, several(&[0..1, 500..501])),
+            ("bytes=0-0 ,\t500-500", 1000, several(&[0..1, 500..501])),
+            ("bytes=0-9,-10", 1000, several(&[0..10, 990..1000])),
+            // The order that was asked for.
+            ("bytes=-10,0-9", 1000, several(&[990..1000, 0..10])),
+            ("bytes=900-,0-9,500-509", 1000, several(&[900..1000, 0..10, 500..510])),
+            // Overlapping and near ones, in the place of the first of them.
+            ("bytes=0-99,100-199", 1000, One(0..200)),
+            ("bytes=100-199,0-99", 1000, One(0..200)),
+            ("bytes=0-,0-,0-", 1000, One(0..1000)),
+            ("bytes=0-500,100-200", 1000, One(0..501)),
+            ("bytes=100-200,0-500", 1000, One(0..501)),
+            ("bytes=0-9,89-99", 1000, One(0..100)),
+            ("bytes=0-9,90-99", 1000, several(&[0..10, 90..100])),
+            ("bytes=500-509,0-9,505-600", 1000, several(&[500..601, 0..10])),
+            ("bytes=900-,0-9,5-20,895-899", 1000, several(&[895..1000, 0..21])),
+            ("bytes=0-0,18446744073709551613-", u64::MAX, several(&[0..1, u64::MAX - 2..u64::MAX])),
+        ];
+        for (field, size, expected) in cases {
+            assert_eq!(parse(field.as_bytes(), *size), *expected, "{field:?} of {size}");
+        }
+    }
+
+    #[test]
+    fn many_ranges_are_bounded() {
+        let apart = |count: u64| (0..count).map(|i| format!("{}-{},", i * 100, i * 100)).collect::<String>();
+        let field = |count| format!("bytes={}", apart(count));
+        let most = limits::RANGE_PARTS as u64;
+        let Several(ranges) = parse(field(most).as_bytes(), 1 << 20) else { panic!("that many are allowed") };
+        assert_eq!(ranges.len() as u64, most);
+        assert_eq!(parse(field(most + 1).as_bytes(), 1 << 20), Ignored);
+
+        assert_eq!(parse(format!("bytes={}", "0-,".repeat(SPECS)).as_bytes(), 10), One(0..10));
+        assert_eq!(parse(format!("bytes={}", "0-,".repeat(SPECS + 1)).as_bytes(), 10), Ignored);
+        assert_eq!(parse(format!("bytes={}", "20-,".repeat(SPECS + 1)).as_bytes(), 10), Ignored);
+        assert_eq!(parse(format!("bytes=0-0{}", ",".repeat(30_000)).as_bytes(), 10), One(0..1));
+    }
+
+    #[test]
+    fn content_range() {
+        let mut out = Vec::new();
+        write_content_range(&(0..1), 10, &mut out);
+        out.push(b'|');
+        write_content_range(&(u64::MAX - 1..u64::MAX), u64::MAX, &mut out);
+        out.push(b'|');
+        write_unsatisfied(0, &mut out);
+        assert_eq!(out, b"bytes 0-0/10|bytes 18446744073709551614-18446744073709551614/18446744073709551615|bytes */0");
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_the_file(
+            specs in proptest::collection::vec((0..2000u64, proptest::option::of(0..2000u64), 0..4u8), 1..20),
+            size in 0..1500u64,
+        ) {
+            let mut field = b"bytes=".to_vec();
+            for (first, length, kind) in &specs {
+                let _ = match (kind, length) {
+                    (0, _) => write!(field, "-{first},"),
+                    (_, None) => write!(field, "{first}-,"),
+                    (_, Some(length)) => write!(field, "{first}-{},", first + length),
+                };
+            }
+            let asked = |octet: u64| specs.iter().any(|(first, length, kind)| match (kind, length) {
+                (0, _) => octet >= size.saturating_sub(*first),
+                (_, None) => octet >= *first,
+                (_, Some(length)) => (*first..=first + length).contains(&octet),
+            });
+            let ranges = match parse(&field, size) {
+                Ignored => return Ok(()),
+                Unsatisfiable => vec![],
+                One(range) => vec![range],
+                Several(ranges) => ranges,
+            };
+            prop_assert!(ranges.iter().all(|range| !range.is_empty() && range.end <= size));
+            prop_assert!(ranges.iter().map(|range| range.end - range.start).sum::<u64>() <= size);
+            for octet in 0..size {
+                let parts = ranges.iter().filter(|range| range.contains(&octet)).count();
+                prop_assert!(parts <= 1, "octet {} is sent twice", octet);
+                prop_assert!(parts == 1 || !asked(octet), "octet {} is missing", octet);
+            }
+        }
+
+        #[test]
+        fn never_panics(field in "(bytes=)?([0-9]{1,22}|-|,| |=|x){0,24}", size: u64) {
+            if let Several(ranges) = parse(field.as_bytes(), size) {
+                prop_assert!(ranges.len() > 1 && ranges.len() <= limits::RANGE_PARTS);
+            }
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! The request-target (RFC 9112 §3.2) and its path (RFC 3986 §3.3).
+//!
+//! Parsing a target only cuts it up; the path stays percent-encoded, for logs
+//! and redirects. Decoding happens once, in [`decode_path`], and everything that
+//! could lead out of the root, or that a file system reads otherwise than we do,
+//! is refused after decoding: no encoding of `..` or of a slash gets through.
+
+use std::net::Ipv6Addr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+use super::Reject;
+
+/// The forms of a request-target that are served. The authority form belongs to
+/// CONNECT, which isn't.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// `/path?query`: the usual one (RFC 9112 §3.2.1).
+    Origin,
+    /// `http://host/path?query`: to a proxy, but a server takes it too (§3.2.2).
+    Absolute,
+    /// `*`: for OPTIONS about the server as a whole (§3.2.4).
+    Asterisk,
+}
+
+/// A request-target, cut up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target<'a> {
+    /// How it was written.
+    pub form: Form,
+    /// The authority, `host[:port]`, of the absolute form; it takes the place of
+    /// the Host field.
+    pub authority: Option<&'a [u8]>,
+    /// Begins with `/` (or is `*`), still percent-encoded.
+    pub path: &'a [u8],
+    /// What follows the first `?`, without it, still percent-encoded.
+    pub query: Option<&'a [u8]>,
+}
+
+/// What an octet means in a target.
+const CLASSES: [u8; 256] = {
+    let mut table = [REFUSED; 256];
+    let mut octet = 0x21;
+    while octet < 0x7f {
+        table[octet] = PLAIN;
+        octet += 1;
+    }
+    table[b'#' as usize] = REFUSED;
+    table[b'?' as usize] = QUESTION;
+    table
+};
+const PLAIN: u8 = 0;
+const QUESTION: u8 = 1;
+const REFUSED: u8 = 2;
+
+/// Cuts up the request-target `raw`.
+///
+/// Printable octets that RFC 3986 asks to be encoded (`"<>\^{|}` and the back
+/// quote) pass, since browsers send some of them bare.
+///
+/// # Errors
+/// 400 for control octets, spaces, `#` and octets above ASCII anywhere; for a
+/// scheme other than `http` and `https`; for an authority with user information
+/// or that isn't a [valid host](valid_host); for anything else that doesn't begin
+/// with `/`.
+pub fn parse(raw: &[u8]) -> Result<Target<'_>, Reject> {
+    match raw {
+        [b'/', ..] => {
+            let (path, query) = split_query(raw)?;
+            Ok(Target { form: Form::Origin, authority: None, path, query })
+        }
+        b"*" => Ok(Target { form: Form::Asterisk, authority: None, path: raw, query: None }),
+        _ => parse_absolute(raw),
+    }
+}
+
+fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Reject> {
+    let after = |scheme: &[u8]| {
+        let (start, rest) = raw.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    let rest = after(b"http://")
+        .or_else(|| after(b"https://"))
+        .ok_or(Reject::bad_request("the request-target is neither a path nor an http URI"))?;
+    let end = rest.iter().position(|octet| matches!(octet, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    if !valid_host(authority) {
+        return Err(Reject::bad_request("the authority of the request-target is malformed"));
+    }
+    let (path, query) = split_query(rest)?;
+    let path = if path.is_empty() { b"/" } else { path };
+    Ok(Target { form: Form::Absolute, authority: Some(authority), path, query })
+}
+
+/// Path and query, in one pass that also looks at every octet.
+fn split_query(raw: &[u8]) -> Result<(&[u8], Option<&[u8]>), Reject> {
+    let mut end = raw.len();
+    for (at, &octet) in raw.iter().enumerate() {
+        match CLASSES[usize::from(octet)] {
+            PLAIN => {}
+            QUESTION => end = end.min(at),
+            _ => return Err(Reject::bad_request("the request-target holds an octet that must be encoded")),
+        }
+    }
+    Ok((&raw[..end], raw.get(end + 1..)))
+}
+
+/// Whether `host` is a good value of the Host field: `uri-host [ ":" port ]`
+/// (RFC 9110 §7.2, RFC 3986 §3.2.2).
+///
+/// Stricter than the grammar: the name isn't empty, a port is at most 65535 (but
+/// may be empty: `host:`), and of the IP literals only IPv6 without zone is known.
+pub fn valid_host(host: &[u8]) -> bool {
+    let (name_is_valid, rest) = if let [b'[', literal @ ..] = host {
+        let Some(end) = literal.iter().position(|&octet| octet == b']') else { return false };
+        let address = std::str::from_utf8(&literal[..end]);
+        (address.is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok()), &literal[end + 1..])
+    } else {
+        let end = host.iter().position(|&octet| octet == b':').unwrap_or(host.len());
+        (valid_reg_name(&host[..end]), &host[end..])
+    };
+    name_is_valid
+        && match rest {
+            [] => true,
+            [b':', port @ ..] => valid_port(port),
+            _ => false,
+        }
+}
+
+/// A non-empty `reg-name` (RFC 3986 §3.2.2); IPv4 addresses look the same.
+fn valid_reg_name(name: &[u8]) -> bool {
+    let mut rest = name;
+    loop {
+        rest = match rest {
+            [] => return !name.is_empty(),
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
+            [octet, rest @ ..] if octet.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(octet) => rest,
+            _ => return false,
+        }
+    }
+}
+
+fn valid_port(port: &[u8]) -> bool {
+    let value = port.iter().try_fold(0u32, |value, octet| {
+        octet.is_ascii_digit().then(|| value.saturating_mul(10).saturating_add(u32::from(octet - b'0')))
+    });
+    value.is_some_and(|value| value <= 65_535)
+}
+
+/// Why a path can't be decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PathError {
+    /// A `%` without two hexadecimal digits (RFC 3986 §2.1).
+    Malformed,
+    /// A segment `..`, an encoded slash, a backslash or a control octet: nothing
+    /// a file is honestly asked for with.
+    Refused,
+}
+
+/// Appends to `out` the file path that `path` asks for: decoded, relative to the
+/// root, without the slash in front.
+///
+/// Repeated slashes are merged and segments `.` removed; a slash at the end
+/// stays: `/a//./b%20c/` is `a/b c/`, and `/` is empty.
+///
+/// # Errors
+/// See [`PathError`]. `out` is then as it was.
+pub fn decode_path(path: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
+    let before = out.len();
+    let result = decode_segments(path, out);
+    if result.is_err() {
+        out.truncate(before);
+    }
+    result
+}
+
+fn decode_segments(path: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
+    out.reserve(path.len());
+    let mut segment = out.len();
+    let mut rest = path.iter();
+    loop {
+        let raw = rest.next();
+        match raw {
+            None | Some(b'/') => {
+                match &out[segment..] {
+                    b"" => {}
+                    b"." => out.truncate(segment),
+                    b".." => return Err(PathError::Refused),
+                    _ if raw.is_some() => out.push(b'/'),
+                    _ => {}
+                }
+                if raw.is_none() {
+                    return Ok(());
+                }
+                segment = out.len();
+            }
+            Some(b'%') => match decode_octet(rest.next(), rest.next()).ok_or(PathError::Malformed)? {
+                b'/' => return Err(PathError::Refused),
+                octet => push_octet(octet, out)?,
+            },
+            Some(&octet) => push_octet(octet, out)?,
+        }
+    }
+}
+
+fn push_octet(octet: u8, out: &mut Vec<u8>) -> Result<(), PathError> {
+    if octet.is_ascii_control() || octet == b'\\' {
+        return Err(PathError::Refused);
+    }
+    out.push(octet);
+    Ok(())
+}
+
+fn decode_octet(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
+    let digit = |octet: Option<&u8>| char::from(*octet?).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
+}
+
+/// What stands for itself in a path that we write. `&` and `'` would need an
+/// escape in HTML, and `:` in the first segment of a link makes a scheme of it.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b'@');
+
+/// Appends `path` percent-encoded, fit for a Location field or for the attribute
+/// of a link: the inverse of [`decode_path`] but for the slash in front.
+pub fn encode_path(path: &[u8], out: &mut Vec<u8>) {
+    for piece in percent_encode(path, KEPT) {
+        out.extend_from_slice(piece.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_form_is_cut_up() {
+        use Form::*;
+        type Case = (&'static str, Form, Option<&'static str>, &'static str, Option<&'static str>);
+        let cases: &[Case] = &[
+            ("/", Origin, None, "/", None),
+            ("/a/b?c=d", Origin, None, "/a/b", Some("c=d")),
+            ("/?", Origin, None, "/", Some("")),
+            ("/a?b?c/d", Origin, None, "/a", Some("b?c/d")),
+            ("//evil/x", Origin, None, "//evil/x", None),
+            ("/%zz", Origin, None, "/%zz", None),
+            ("/\"<>\\^`{|}?\"<>\\^`{|}", Origin, None, "/\"<>\\^`{|}", Some("\"<>\\^`{|}")),
+            ("*", Asterisk, None, "*", None),
+            ("http://a", Absolute, Some("a"), "/", None),
+            ("HTTPS://A.b:443/c?d", Absolute, Some("A.b:443"), "/c", Some("d")),
+            ("http://[::1]:8080?q", Absolute, Some("[::1]:8080"), "/", Some("q")),
+            ("http://a?/b", Absolute, Some("a"), "/", Some("/b")),
+        ];
+        for &(raw, form, authority, path, query) in cases {
+            let expected = Target {
+                form,
+                authority: authority.map(str::as_bytes),
+                path: path.as_bytes(),
+                query: query.map(str::as_bytes),
+            };
+            assert_eq!(parse(raw.as_bytes()), Ok(expected), "{raw}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        let cases: &[&[u8]] = &[
+            b"",
+            b"a",
+            b"?a",
+            b"**",
+            b"*/",
+            b"example.com:443",
+            b"ftp://a/",
+            b"http:/a",
+            b"http://",
+            b"http:///a",
+            b"http://?a",
+            b"http://u@a/",
+            b"http://u:p@a/",
+            b"http://a:b/",
+            b"http://a\\b/",
+            b"http://a#b",
+            b"http://a/ b",
+            b"javascript:alert(1)",
+        ];
+        for raw in cases {
+            assert_eq!(parse(raw).map_err(|e| e.status.0), Err(400), "{}", raw.escape_ascii());
+        }
+        for octet in (0..=b' ').chain([b'#']).chain(0x7f..=0xff) {
+            for raw in [[b'/', octet, b'a'], [b'/', b'?', octet]] {
+                assert_eq!(parse(&raw).map_err(|e| e.status.0), Err(400), "{octet:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for good in [
+            "a",
+            "example.com",
+            "example.com.",
+            "EXAMPLE.com:80",
+            "127.0.0.1",
+            "127.0.0.1:65535",
+            "a:0",
+            "a:",
+            "[::1]",
+            "[::1]:80",
+            "[::ffff:1.2.3.4]",
+            "a_b",
+            "a%2Db",
+            "xn--bcher-kva.example",
+            "a:00080",
+            "(a)",
+        ] {
+            assert!(valid_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "",
+            ":",
+            ":80",
+            "a:65536",
+            "a:99999999999999999999",
+            "a:8o",
+            "a:+80",
+            "a:80:80",
+            "a:-1",
+            "u@a",
+            "u:p@a",
+            "[::1",
+            "::1",
+            "[]",
+            "[::1]80",
+            "[::1%25eth0]",
+            "[v1.a]",
+            "[1.2.3.4]",
+            "[::1]]",
+            "a b",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a%2",
+            "a%zz",
+            "a%",
+            "a\\b",
+            "b\u{fc}cher",
+            "a\0",
+            "a,b ",
+            "a[::1]",
+            "<a>",
+        ] {
+            assert!(!valid_host(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    fn decoded(path: &str) -> Result<Vec<u8>, PathError> {
+        let mut out = b"root/".to_vec();
+        let result = decode_path(path.as_bytes(), &mut out);
+        let appended = out.strip_prefix(b"root/").expect("only appends").to_vec();
+        assert!(result.is_ok() || appended.is_empty(), "{path} left something behind");
+        result.map(|()| appended)
+    }
+
+    #[test]
+    fn paths_are_decoded_and_tidied() {
+        let cases: &[(&str, &[u8])] = &[
+            ("/", b""),
+            ("", b""),
+            ("/a", b"a"),
+            ("/a/", b"a/"),
+            ("/a/b%20c/", b"a/b c/"),
+            ("//a///b//", b"a/b/"),
+            ("/./a/././b/.", b"a/b/"),
+            ("/%2e/a/%2E/b", b"a/b"),
+            ("/.", b""),
+            ("/a.", b"a."),
+            ("/.a", b".a"),
+            ("/...", b"..."),
+            ("/..a/a..", b"..a/a.."),
+            ("/%41%c3%a4%FF", b"A\xc3\xa4\xff"),
+            ("/%252e%252e/", b"%2e%2e/"),
+            ("/a+b;c=d", b"a+b;c=d"),
+            ("/a:b", b"a:b"),
+        ];
+        for &(path, expected) in cases {
+            assert_eq!(decoded(path).as_deref(), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_that_are_no_honest_file_are_refused() {
+        for path in [
+            "/..",
+            "/../",
+            "/a/..",
+            "/a/../b",
+            "/%2e%2e",
+            "/.%2e/",
+            "/%2E./x",
+            "/a/%2e%2E",
+            "/a%2fb",
+            "/%2F",
+            "/..%2f",
+            "/a\\b",
+            "/a%5cb",
+            "/..\\",
+            "/%00",
+            "/a%0a",
+            "/%7f",
+            "/%1F",
+            "/a\0",
+            "/a\x7f",
+            "/%00%",
+        ] {
+            assert_eq!(decoded(path), Err(PathError::Refused), "{path}");
+        }
+        for path in ["/%", "/%4", "/%zz", "/a%4/", "/%%41", "/%+1", "/% 1", "/%%2e%2e", "/%u002e", "/%\u{e9}"] {
+            assert_eq!(decoded(path), Err(PathError::Malformed), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_we_write_is_safe_in_a_link() {
+        let mut out = Vec::new();
+        encode_path(b"a b/\"<&'>#?%:\xc3\xa4\n.-_~$", &mut out);
+        assert_eq!(out, b"a%20b/%22%3C%26%27%3E%23%3F%25%3A%C3%A4%0A.-_~$");
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics_and_loses_nothing(raw in proptest::collection::vec(any::<u8>(), 0..64), slash: bool) {
+            let raw = if slash { [b"/", &raw[..]].concat() } else { raw };
+            if let Ok(target) = parse(&raw) {
+                prop_assert!(target.path.starts_with(b"/") || target.form == Form::Asterisk);
+                if target.form == Form::Origin {
+                    let mut whole = target.path.to_vec();
+                    if let Some(query) = target.query {
+                        whole.push(b'?');
+                        whole.extend_from_slice(query);
+                    }
+                    prop_assert_eq!(whole, raw);
+                }
+            }
+        }
+
+        #[test]
+        fn decoded_paths_stay_below_the_root(path in "(/|\\.|%2[eEfF]|%5c|%00|%|\\\\|a|%41){0,12}") {
+            let mut out = Vec::new();
+            if decode_path(path.as_bytes(), &mut out).is_ok() {
+                prop_assert!(!out.starts_with(b"/") && !out.windows(2).any(|w| w == b"//"));
+                prop_assert!(out.split(|&o| o == b'/').all(|segment| segment != b".." && segment != b"."));
+                prop_assert!(!out.contains(&0) && !out.contains(&b'\\'));
+            }
+        }
+
+        #[test]
+        fn encoding_round_trips(names in proptest::collection::vec("[^/\\\\\\x00-\\x1f\\x7f.][^/\\\\\\x00-\\x1f\\x7f]{0,8}", 0..4)) {
+            let path = names.join("/").into_bytes();
+            let mut encoded = b"/".to_vec();
+            encode_path(&path, &mut encoded);
+            prop_assert!(parse(&encoded).is_ok_and(|target| target.path == encoded), "encoded paths are targets");
+            let mut decoded = Vec::new();
+            prop_assert_eq!(decode_path(&encoded, &mut decoded), Ok(()));
+            prop_assert_eq!(decoded, path);
+        }
+    }
+}
