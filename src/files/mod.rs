@@ -4,3 +4,4 @@
 pub mod resolve;
 #[cfg(test)]
 mod scratch;
+pub mod watch;

@@ -130,8 +130,8 @@ pub enum Opened {
 /// Why a path led to nothing.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Nothing that is served has this path. True until one of the
-    /// directories above it changes.
+    /// Nothing that is served has this path. True until a directory that
+    /// [`Watch::cover`](super::watch::Watch::cover) watches for it changes.
     NotFound,
     /// A symbolic link was followed, and it leads to nothing that is served, or
     /// out of the root. To a client the same as `NotFound`, but not to be
@@ -298,7 +298,8 @@ impl Root {
 
     /// Opens the root's path anew, for a site is often deployed by pointing a
     /// link elsewhere. True if it names another directory now: then all that was
-    /// learned of the old one is void, watches included.
+    /// learned of the old one is void, its watches included
+    /// ([`Watch::clear`](super::watch::Watch::clear)).
     ///
     /// # Errors
     /// Of open(2), fstat(2); the root then stays what it was.
@@ -311,6 +312,11 @@ impl Root {
         }
         self.dir = dir;
         Ok(true)
+    }
+
+    /// Names the directory at `path` below the root, never through a link.
+    pub(super) fn directory(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        self.open_without_links(path, NAME | OFlags::DIRECTORY)
     }
 
     fn open_without_links(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -633,7 +639,7 @@ mod tests {
         s.file("closed/f", "f");
         s.file("f", "f");
         for name in ["closed", "f"] {
-            fs::set_permissions(s.at(name), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(s.at(name), fs::Permissions::from_mode(0o000)).unwrap();
         }
         let above = rustix::process::geteuid().is_root();
         for root in [Root::open(s.path(), Symlinks::Inside), Root::open_walking(s.path(), Symlinks::Inside)] {
