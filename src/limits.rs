@@ -28,6 +28,20 @@ pub const CHUNK_EXTENSIONS_TOTAL: usize = 16 * 1024;
 /// handful, an attacker for thousands.
 pub const RANGE_PARTS: usize = 16;
 
+/// Longest path below a root; the kernel's own bound is 4,096 with the NUL.
+pub const PATH: usize = 4_095;
+/// How often an open that raced with a rename (EAGAIN) or a signal (EINTR) is
+/// tried again; each try needs a new coincidence.
+pub const OPEN_RETRIES: usize = 16;
+/// Most watched directories. A site rarely has more, each costs about 1 KiB of
+/// kernel memory, and an account has as few as 8,192 for all its programs.
+pub const WATCHES: usize = 4_096;
+/// Most reads of change events in one turn, 8 KiB each: a writer that never
+/// stops must not keep us from the connections.
+pub const WATCH_READS: usize = 16;
+/// Most directory entries a listing looks at: about 10 ms of system calls.
+pub const LISTING_ENTRIES: usize = 10_000;
+
 /// From accept, or from the first octet of a later request, to the whole head.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two requests of a persistent connection.

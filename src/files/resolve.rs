@@ -1,0 +1,701 @@
+//! From a path to a descriptor that lies below the root, judged by the kernel.
+//!
+//! The usual way, making the path canonical and comparing prefixes, has a
+//! window: between the check and the open a directory can become a symbolic
+//! link to somewhere else. openat2(2) closes it. With `RESOLVE_BENEATH` the
+//! kernel refuses, while it walks, any step above the root, an absolute link
+//! included, even one that leads back inside. Nothing is compared, so nothing
+//! can be raced, and one call costs less than one realpath(3).
+//!
+//! The first try also has `RESOLVE_NO_SYMLINKS`. It succeeds for nearly every
+//! file, and its failure (ELOOP) tells that a link is on the way, which a cache
+//! has to know: a watch of the directories above a file doesn't see what
+//! happens where a link leads. Only then, and only if links are wanted, a
+//! second call follows them.
+//!
+//! Kernels before 5.6, old container filters and gVisor have no openat2. There
+//! a path is walked one component at a time, each opened with `O_NOFOLLOW`
+//! relative to the one before: as safe, slower, and links aren't followed at
+//! all, because following them safely would mean to write the kernel's walk
+//! once more.
+//!
+//! **What isn't a file or a directory.** A file is opened at once and then
+//! looked at with fstat(2); looking first (`O_PATH`) would cost every file two
+//! more calls. `O_NONBLOCK` keeps a FIFO from waiting for its writer, a socket
+//! can't be opened (ENXIO), and what turns out not to be a file or directory is
+//! closed without a read. What remains: opening a FIFO wakes a writer that waits
+//! for a reader, which hurts only the one who put it there, and opening a device
+//! can act on it (a tape rewinds). Only root can make device nodes; who keeps
+//! them below a web root mounts it `nodev`.
+//!
+//! **Names.** A component that begins with a dot is refused (`.git`, `.env`,
+//! `..`), except `.well-known` (RFC 8615). This holds for what a client writes;
+//! a link may lead to such a name, for the one who made it meant it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use crate::limits;
+
+/// Which symbolic links below the root are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symlinks {
+    /// Relative ones that stay below the root at every step.
+    Inside,
+    /// None: a path that meets a link is not found.
+    None,
+}
+
+/// What a file or directory is at a moment, for comparison and validators.
+///
+/// Two equal values of one path mean the same content as far as the file
+/// system's clock can tell (ticks of 1 to 10 ms): a write within the tick of the
+/// last one isn't seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// A directory, not a regular file.
+    pub directory: bool,
+    /// Content in octets; without meaning for a directory.
+    pub size: u64,
+    /// Last change of the content (mtime), seconds since 1970 UTC; may be negative.
+    pub modified_s: i64,
+    /// Its fraction in nanoseconds.
+    pub modified_ns: u32,
+    /// Last change of content or attributes (ctime), seconds since 1970 UTC. Can't
+    /// be set by a program, so it also tells when mtime was set back.
+    pub changed_s: i64,
+    /// Its fraction in nanoseconds.
+    pub changed_ns: u32,
+    /// Number of the inode, unique on its device as long as it exists.
+    pub inode: u64,
+    /// The device that holds the inode.
+    pub device: u64,
+    /// The file has further names (hard links). A watch of this one's directory
+    /// doesn't see a write by way of another.
+    pub hard_linked: bool,
+}
+
+impl Metadata {
+    /// From stat(2); `None` if it is neither a regular file nor a directory.
+    pub(super) fn of(stat: &Stat) -> Option<Metadata> {
+        let directory = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => false,
+            FileType::Directory => true,
+            _ => return None,
+        };
+        Some(Metadata {
+            directory,
+            // Never negative for these types; if a broken file system says so, it has nothing to send.
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified_s: stat.st_mtime,
+            // Below 1,000,000,000; the field's width differs between architectures.
+            modified_ns: stat.st_mtime_nsec as u32,
+            changed_s: stat.st_ctime,
+            changed_ns: stat.st_ctime_nsec as u32,
+            inode: stat.st_ino,
+            device: stat.st_dev,
+            hard_linked: !directory && stat.st_nlink > 1,
+        })
+    }
+}
+
+/// What a path led to.
+#[derive(Debug)]
+pub enum Opened {
+    /// A regular file.
+    File {
+        /// Open for reading.
+        file: File,
+        /// What it was when it was opened.
+        metadata: Metadata,
+        /// The path crossed a symbolic link.
+        via_symlink: bool,
+    },
+    /// A directory.
+    Directory {
+        /// Open for reading its entries.
+        dir: OwnedFd,
+        /// What it was when it was opened.
+        metadata: Metadata,
+        /// The path crossed a symbolic link.
+        via_symlink: bool,
+    },
+}
+
+/// Why a path led to nothing.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Nothing that is served has this path. True until a directory that
+    /// [`Watch::cover`](super::watch::Watch::cover) watches for it changes.
+    NotFound,
+    /// A symbolic link was followed, and it leads to nothing that is served, or
+    /// out of the root. To a client the same as `NotFound`, but not to be
+    /// remembered: where a link leads isn't watched.
+    BrokenLink,
+    /// Reading it, or going through a directory above it, isn't permitted.
+    Forbidden,
+    /// The system lacks descriptors or memory, or the file is held by a lease:
+    /// a later try may succeed.
+    Exhausted,
+    /// The medium or the file system failed.
+    Io(io::Error),
+}
+
+impl OpenError {
+    /// The same failure behind a symbolic link.
+    fn behind_link(self) -> OpenError {
+        match self {
+            OpenError::NotFound => OpenError::BrokenLink,
+            other => other,
+        }
+    }
+}
+
+impl From<Errno> for OpenError {
+    fn from(errno: Errno) -> OpenError {
+        match errno {
+            // INVAL and ILSEQ: file systems that don't take every octet in a name. The client chose the name, so
+            // this isn't a failure of ours. XDEV: a step out of the root. NXIO, NODEV: sockets, devices without driver.
+            Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::LOOP
+            | Errno::NAMETOOLONG
+            | Errno::XDEV
+            | Errno::NXIO
+            | Errno::NODEV
+            | Errno::INVAL
+            | Errno::ILSEQ => OpenError::NotFound,
+            Errno::ACCESS | Errno::PERM => OpenError::Forbidden,
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => OpenError::Exhausted,
+            other => OpenError::Io(other.into()),
+        }
+    }
+}
+
+/// How paths are resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// By openat2(2).
+    Openat2,
+    /// Component by component, no links.
+    Walk,
+}
+
+/// A directory below which files are found.
+#[derive(Debug)]
+pub struct Root {
+    dir: OwnedFd,
+    path: PathBuf,
+    symlinks: Symlinks,
+    how: How,
+}
+
+/// To read a file or a directory. `NOCTTY`: a terminal must never become ours.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+/// To name it only: neither effects nor, on the last component, permissions.
+const NAME: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+/// Below the root, through links.
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+/// Below the root, without any link.
+const NO_LINKS: ResolveFlags = BENEATH.union(ResolveFlags::NO_SYMLINKS);
+
+impl Root {
+    /// Opens the directory at `path`; links in `path` itself are the operator's
+    /// and followed.
+    ///
+    /// # Errors
+    /// Of open(2), if `path` isn't a directory or may not be searched.
+    pub fn open(path: &Path, symlinks: Symlinks) -> io::Result<Root> {
+        // Absolute, so that `refresh` finds the same after a change of directory.
+        let path = std::path::absolute(path)?;
+        let dir = open_root(&path)?;
+        let how = match rustix::fs::openat2(&dir, c".", NAME, Mode::empty(), NO_LINKS) {
+            Ok(_) => How::Openat2,
+            // EPERM is what container filters from before openat2 answer to system calls they don't know.
+            Err(Errno::NOSYS | Errno::PERM) => How::Walk,
+            Err(errno) => return Err(errno.into()),
+        };
+        Ok(Root { dir, path, symlinks, how })
+    }
+
+    /// As [`open`](Root::open) on a system without openat2.
+    #[cfg(test)]
+    pub(super) fn open_walking(path: &Path, symlinks: Symlinks) -> io::Result<Root> {
+        Ok(Root { how: How::Walk, ..Root::open(path, symlinks)? })
+    }
+
+    /// Opens the file or directory at `path`: relative to the root and decoded,
+    /// without a slash in front; empty for the root itself. One slash at the end
+    /// asks for a directory. Two system calls unless there is a link.
+    ///
+    /// A directory is opened to be read: one that may only be searched is
+    /// `Forbidden`, although a file in it is found by its own path.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn get(&self, path: &[u8]) -> Result<Opened, OpenError> {
+        if !may_be_served(path) {
+            return Err(OpenError::NotFound);
+        }
+        match self.open_without_links(path, READ) {
+            Ok(fd) => identify(fd, false),
+            Err(Errno::LOOP) if self.follows_links() => self
+                .openat2(path, READ, BENEATH)
+                .map_err(OpenError::from)
+                .and_then(|fd| identify(fd, true))
+                .map_err(OpenError::behind_link),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// What [`get`](Root::get) would find, by name only: nothing is opened for
+    /// reading, and whether it may be read isn't asked. `None` if nothing.
+    pub fn peek(&self, path: &[u8]) -> Option<Metadata> {
+        if !may_be_served(path) {
+            return None;
+        }
+        let fd = match self.open_without_links(path, NAME) {
+            Err(Errno::LOOP) if self.follows_links() => self.openat2(path, NAME, BENEATH),
+            other => other,
+        };
+        Metadata::of(&rustix::fs::fstat(fd.ok()?).ok()?)
+    }
+
+    /// What lies at `path` now, in one system call and without opening it: only
+    /// to compare with what was once opened there. The last component isn't
+    /// followed if it is a link, but those above are, wherever they lead, so a
+    /// value that was never got from [`get`](Root::get) proves nothing.
+    pub fn stat(&self, path: &[u8]) -> Option<Metadata> {
+        if !may_be_served(path) {
+            return None;
+        }
+        let path = if path.is_empty() { b"." } else { path };
+        // NO_AUTOMOUNT: a question must not mount anything.
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        Metadata::of(&rustix::fs::statat(&self.dir, path, flags).ok()?)
+    }
+
+    /// openat2(2) is missing here, so links aren't followed at all, whatever was
+    /// asked for.
+    pub fn fallback(&self) -> bool {
+        self.how == How::Walk
+    }
+
+    /// Whether symbolic links are followed.
+    pub fn follows_links(&self) -> bool {
+        self.symlinks == Symlinks::Inside && self.how == How::Openat2
+    }
+
+    /// The root's path, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the root's path anew, for a site is often deployed by pointing a
+    /// link elsewhere. True if it names another directory now: then all that was
+    /// learned of the old one is void, its watches included
+    /// ([`Watch::clear`](super::watch::Watch::clear)).
+    ///
+    /// # Errors
+    /// Of open(2), fstat(2); the root then stays what it was.
+    pub fn refresh(&mut self) -> io::Result<bool> {
+        let dir = open_root(&self.path)?;
+        let (old, new) = (rustix::fs::fstat(&self.dir)?, rustix::fs::fstat(&dir)?);
+        // The old directory is held open, so its inode number can't have been given away.
+        if (old.st_dev, old.st_ino) == (new.st_dev, new.st_ino) {
+            return Ok(false);
+        }
+        self.dir = dir;
+        Ok(true)
+    }
+
+    /// Names the directory at `path` below the root, never through a link.
+    pub(super) fn directory(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        self.open_without_links(path, NAME | OFlags::DIRECTORY)
+    }
+
+    fn open_without_links(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        match self.how {
+            How::Openat2 => self.openat2(path, flags, NO_LINKS),
+            How::Walk => self.walk(path, flags),
+        }
+    }
+
+    fn openat2(&self, path: &[u8], flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
+        let path = if path.is_empty() { b"." } else { path };
+        retry(|| rustix::fs::openat2(&self.dir, path, flags, Mode::empty(), resolve))
+    }
+
+    /// The path must have been found good by [`may_be_served`]: `..` would be
+    /// followed here.
+    fn walk(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        let open = |at: &dyn AsFd, name: &[u8], flags: OFlags| {
+            retry(|| rustix::fs::openat(at.as_fd(), name, flags | OFlags::NOFOLLOW, Mode::empty()))
+        };
+        let (path, flags) = match path.strip_suffix(b"/") {
+            Some(path) => (path, flags | OFlags::DIRECTORY),
+            None => (path, flags),
+        };
+        let mut components = path.split(|&b| b == b'/');
+        // `split` yields at least one piece, the empty one of the root's own path.
+        let last = components.next_back().filter(|last| !last.is_empty()).unwrap_or(b".");
+        let mut above: Option<OwnedFd> = None;
+        for name in components {
+            let at: &dyn AsFd = above.as_ref().map_or(&self.dir, |fd| fd);
+            above = Some(open(at, name, NAME | OFlags::DIRECTORY)?);
+        }
+        open(above.as_ref().map_or(&self.dir, |fd| fd), last, flags)
+    }
+}
+
+/// A name that is never served: it begins with a dot and isn't `.well-known`.
+pub fn is_hidden(name: &[u8]) -> bool {
+    name.first() == Some(&b'.') && name != b".well-known"
+}
+
+/// Whether `path` has the form of a path that can be served: relative, every
+/// component named and not hidden, at most one slash at the end. So each file
+/// has one path, which a cache by path relies on.
+pub(super) fn may_be_served(path: &[u8]) -> bool {
+    if path.is_empty() {
+        return true;
+    }
+    if path.len() > limits::PATH || path.contains(&0) {
+        return false;
+    }
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    path.split(|&b| b == b'/').all(|name| !name.is_empty() && !is_hidden(name))
+}
+
+fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
+    retry(|| rustix::fs::openat(CWD, path, NAME | OFlags::DIRECTORY, Mode::empty()))
+}
+
+/// What was opened, or `NotFound` if it is neither a file nor a directory.
+fn identify(fd: OwnedFd, via_symlink: bool) -> Result<Opened, OpenError> {
+    let metadata = Metadata::of(&rustix::fs::fstat(&fd)?).ok_or(OpenError::NotFound)?;
+    Ok(if metadata.directory {
+        Opened::Directory { dir: fd, metadata, via_symlink }
+    } else {
+        Opened::File { file: File::from(fd), metadata, via_symlink }
+    })
+}
+
+/// Tries again what raced: openat2 says EAGAIN when a rename came between, and a
+/// network file system may be interrupted.
+fn retry(mut open: impl FnMut() -> Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
+    let mut left = limits::OPEN_RETRIES;
+    loop {
+        match open() {
+            Err(Errno::AGAIN | Errno::INTR) if left > 0 => left -= 1,
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::Scratch;
+    use super::*;
+    use std::fs;
+    use std::io::Read;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// What came of a path, in a form to compare.
+    #[derive(Debug, PartialEq)]
+    enum Got {
+        File(String),
+        LinkedFile(String),
+        Directory,
+        LinkedDirectory,
+        NotFound,
+        BrokenLink,
+        Forbidden,
+        Other(String),
+    }
+
+    fn get(root: &Root, path: &[u8]) -> Got {
+        match root.get(path) {
+            Ok(Opened::File { mut file, metadata, via_symlink }) => {
+                let mut content = String::new();
+                file.read_to_string(&mut content).unwrap();
+                assert_eq!(content.len() as u64, metadata.size);
+                if via_symlink { Got::LinkedFile(content) } else { Got::File(content) }
+            }
+            Ok(Opened::Directory { via_symlink: false, .. }) => Got::Directory,
+            Ok(Opened::Directory { via_symlink: true, .. }) => Got::LinkedDirectory,
+            Err(OpenError::NotFound) => Got::NotFound,
+            Err(OpenError::BrokenLink) => Got::BrokenLink,
+            Err(OpenError::Forbidden) => Got::Forbidden,
+            Err(other) => Got::Other(format!("{other:?}")),
+        }
+    }
+
+    fn file(content: &str) -> Got {
+        Got::File(content.into())
+    }
+
+    /// `www` is the root; beside it is what must never be seen.
+    fn site() -> (Scratch, Option<UnixListener>) {
+        let s = Scratch::new();
+        for d in ["www/a/b", "www/.git", "www/.well-known/acme", "www/a/.hidden", "outside", "www/c"] {
+            s.directory(d);
+        }
+        s.file("outside/secret", "secret");
+        s.file("secret", "secret");
+        for f in ["f", "a/f", "a/b/f", ".git/config", ".well-known/acme/token", ".env", "a/.hidden/f", "...", "c/~"] {
+            s.file(&format!("www/{f}"), f);
+        }
+        s.file("www/.well-known.txt", "no");
+        s.link("www/link", "f");
+        s.link("www/a/up", "../f");
+        s.link("www/a/b/upup", "../../a/f");
+        s.link("www/dir", "a/b");
+        s.link("www/chain", "link");
+        s.link("www/escape", "../secret");
+        s.link("www/out-and-in", "../www/f");
+        s.link("www/outdir", "../outside");
+        s.link("www/absolute", s.at("www/f"));
+        s.link("www/absolute-out", s.at("secret"));
+        s.link("www/dangling", "nothing");
+        s.link("www/loop", "loop");
+        s.link("www/magic", "/proc/self/root");
+        s.link("www/to-hidden", ".env");
+        s.link("www/to-fifo", "fifo");
+        s.fifo("www/fifo");
+        let socket = UnixListener::bind(s.at("www/socket")).ok();
+        (s, socket)
+    }
+
+    #[test]
+    fn every_path_of_the_table_in_every_way() {
+        use Got::*;
+        let (s, _socket) = site();
+        let long_name = vec![b'n'; 256];
+        let long_path = b"a/".repeat(2048);
+        let same: &[(&[u8], Got)] = &[
+            (b"", Directory),
+            (b"f", file("f")),
+            (b"a", Directory),
+            (b"a/", Directory),
+            (b"a/f", file("a/f")),
+            (b"a/b/f", file("a/b/f")),
+            (b"c/~", file("c/~")),
+            (b"f/", NotFound),
+            (b"f/f", NotFound),
+            (b"a/b/f/", NotFound),
+            (b"missing", NotFound),
+            (b"missing/f", NotFound),
+            (b"a//f", NotFound),
+            (b"a//", NotFound),
+            (b"/", NotFound),
+            (b"/f", NotFound),
+            (b"/etc/passwd", NotFound),
+            (b".", NotFound),
+            (b"./f", NotFound),
+            (b"a/./f", NotFound),
+            (b"..", NotFound),
+            (b"../secret", NotFound),
+            (b"a/../f", NotFound),
+            (b"a/../../secret", NotFound),
+            (b"...", NotFound),
+            (b".env", NotFound),
+            (b".git", NotFound),
+            (b".git/config", NotFound),
+            (b"a/.hidden/f", NotFound),
+            (b".well-known", Directory),
+            (b".well-known/acme/token", file(".well-known/acme/token")),
+            (b".well-known.txt", NotFound),
+            (b"f\0", NotFound),
+            (b"f\0.html", NotFound),
+            (b"\xff\xfe", NotFound),
+            (b"fifo", NotFound),
+            (b"fifo/", NotFound),
+            (b"socket", NotFound),
+            (&long_name, NotFound),
+            (&long_path, NotFound),
+        ];
+        let links: &[(&[u8], Got)] = &[
+            (b"link", LinkedFile("f".into())),
+            (b"chain", LinkedFile("f".into())),
+            (b"a/up", LinkedFile("f".into())),
+            (b"a/b/upup", LinkedFile("a/f".into())),
+            (b"dir/upup", LinkedFile("a/f".into())),
+            (b"dir", LinkedDirectory),
+            (b"dir/", LinkedDirectory),
+            (b"dir/f", LinkedFile("a/b/f".into())),
+            (b"to-hidden", LinkedFile(".env".into())),
+            (b"dir/missing", BrokenLink),
+            (b"link/", BrokenLink),
+            (b"escape", BrokenLink),
+            (b"out-and-in", BrokenLink),
+            (b"outdir", BrokenLink),
+            (b"outdir/secret", BrokenLink),
+            (b"absolute", BrokenLink),
+            (b"absolute-out", BrokenLink),
+            (b"dangling", BrokenLink),
+            (b"loop", BrokenLink),
+            (b"loop/f", BrokenLink),
+            (b"magic", BrokenLink),
+            (b"magic/etc/passwd", BrokenLink),
+            (b"to-fifo", BrokenLink),
+        ];
+        let www = s.at("www");
+        let inside = Root::open(&www, Symlinks::Inside).unwrap();
+        let none = Root::open(&www, Symlinks::None).unwrap();
+        let walk = Root::open_walking(&www, Symlinks::Inside).unwrap();
+        assert!(walk.fallback() && !walk.follows_links() && !none.follows_links());
+        for root in [&inside, &none, &walk] {
+            for (path, expected) in same {
+                assert_eq!(get(root, path), *expected, "{} by {root:?}", path.escape_ascii());
+                let seen = matches!(expected, File(_) | Directory);
+                assert_eq!(root.peek(path).is_some(), seen, "{}", path.escape_ascii());
+                assert_eq!(root.stat(path).is_some(), seen, "{}", path.escape_ascii());
+            }
+        }
+        for (path, expected) in links {
+            if !inside.fallback() {
+                assert_eq!(get(&inside, path), *expected, "{}", path.escape_ascii());
+                let seen = matches!(expected, LinkedFile(_) | LinkedDirectory);
+                assert_eq!(inside.peek(path).is_some(), seen, "{}", path.escape_ascii());
+            }
+            for root in [&none, &walk] {
+                assert_eq!(get(root, path), NotFound, "{} by {root:?}", path.escape_ascii());
+                assert_eq!(root.peek(path), None, "{} by {root:?}", path.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_that_becomes_a_link_is_never_followed_out() {
+        let (s, _socket) = site();
+        s.file("www/a/secret", "inside");
+        s.link("www/swap", "../outside");
+        let roots = [
+            Root::open(&s.at("www"), Symlinks::Inside).unwrap(),
+            Root::open(&s.at("www"), Symlinks::None).unwrap(),
+            Root::open_walking(&s.at("www"), Symlinks::Inside).unwrap(),
+        ];
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (a, b) = (s.at("www/a"), s.at("www/swap"));
+                while !stop.load(Ordering::Relaxed) {
+                    rustix::fs::renameat_with(CWD, &a, CWD, &b, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+                }
+            });
+            let bad = (0..5_000).flat_map(|_| &roots).map(|root| get(root, b"a/secret")).find(|got| {
+                // The link may be gone again at the second try (LinkedFile), and EAGAIN without end (Exhausted) is
+                // right too: nothing was opened.
+                let (linked, exhausted) = (Got::LinkedFile("inside".into()), Got::Other("Exhausted".into()));
+                ![file("inside"), linked, Got::NotFound, Got::BrokenLink, exhausted].contains(got)
+            });
+            stop.store(true, Ordering::Relaxed);
+            assert_eq!(bad, None);
+        });
+    }
+
+    #[test]
+    fn failures_are_told_apart() {
+        let to = |errno: Errno| match OpenError::from(errno) {
+            OpenError::NotFound => "not found",
+            OpenError::BrokenLink => "broken link",
+            OpenError::Forbidden => "forbidden",
+            OpenError::Exhausted => "exhausted",
+            OpenError::Io(_) => "io",
+        };
+        for (errno, expected) in [
+            (Errno::NOENT, "not found"),
+            (Errno::NOTDIR, "not found"),
+            (Errno::LOOP, "not found"),
+            (Errno::XDEV, "not found"),
+            (Errno::NXIO, "not found"),
+            (Errno::NAMETOOLONG, "not found"),
+            (Errno::ILSEQ, "not found"),
+            (Errno::ACCESS, "forbidden"),
+            (Errno::PERM, "forbidden"),
+            (Errno::MFILE, "exhausted"),
+            (Errno::NFILE, "exhausted"),
+            (Errno::NOMEM, "exhausted"),
+            (Errno::AGAIN, "exhausted"),
+            (Errno::IO, "io"),
+            (Errno::STALE, "io"),
+        ] {
+            assert_eq!(to(errno), expected, "{errno:?}");
+        }
+    }
+
+    #[test]
+    fn permissions_hold_unless_we_are_above_them() {
+        let s = Scratch::new();
+        s.directory("closed");
+        s.file("closed/f", "f");
+        s.file("f", "f");
+        for name in ["closed", "f"] {
+            fs::set_permissions(s.at(name), fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        let above = rustix::process::geteuid().is_root();
+        for root in [Root::open(s.path(), Symlinks::Inside), Root::open_walking(s.path(), Symlinks::Inside)] {
+            let root = root.unwrap();
+            assert_eq!(get(&root, b"f"), if above { file("f") } else { Got::Forbidden });
+            assert_eq!(get(&root, b"closed/f"), if above { file("f") } else { Got::Forbidden });
+            assert_eq!(get(&root, b"closed"), if above { Got::Directory } else { Got::Forbidden });
+        }
+        fs::set_permissions(s.at("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    #[test]
+    fn metadata_tells_versions_apart() {
+        let s = Scratch::new();
+        s.file("f", "1");
+        let root = Root::open(s.path(), Symlinks::Inside).unwrap();
+        let Ok(Opened::File { metadata, .. }) = root.get(b"f") else { panic!("no file") };
+        assert_eq!(root.stat(b"f"), Some(metadata));
+        assert_eq!((metadata.size, metadata.directory, metadata.hard_linked), (1, false, false));
+        // Of equal length, and renamed into place as editors do: another inode.
+        s.file("g", "2");
+        fs::rename(s.at("g"), s.at("f")).unwrap();
+        assert_ne!(root.stat(b"f"), Some(metadata));
+        fs::hard_link(s.at("f"), s.at("h")).unwrap();
+        assert!(root.stat(b"f").unwrap().hard_linked);
+        fs::remove_file(s.at("f")).unwrap();
+        s.link("f", "h");
+        assert_eq!(root.stat(b"f"), None);
+    }
+
+    #[test]
+    fn a_switched_root_is_noticed() {
+        let s = Scratch::new();
+        for version in ["1", "2"] {
+            s.directory(version);
+            s.file(&format!("{version}/f"), version);
+        }
+        s.link("current", "1");
+        let mut root = Root::open(&s.at("current"), Symlinks::Inside).unwrap();
+        assert!(!root.refresh().unwrap());
+        s.link("next", "2");
+        fs::rename(s.at("next"), s.at("current")).unwrap();
+        assert_eq!(get(&root, b"f"), file("1"));
+        assert!(root.refresh().unwrap());
+        assert_eq!(get(&root, b"f"), file("2"));
+        assert!(!root.refresh().unwrap());
+        fs::remove_file(s.at("current")).unwrap();
+        assert!(root.refresh().is_err());
+        assert_eq!(get(&root, b"f"), file("2"));
+    }
+
+    #[test]
+    fn a_root_must_be_a_directory() {
+        let s = Scratch::new();
+        s.file("f", "");
+        assert!(Root::open(&s.at("f"), Symlinks::None).is_err());
+        assert!(Root::open(&s.at("missing"), Symlinks::None).is_err());
+    }
+}

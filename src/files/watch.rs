@@ -1,0 +1,506 @@
+//! Notice of changes below a root, by inotify(7), so that what was learned of a
+//! file may be kept without asking again.
+//!
+//! **Order.** A reader first covers a path and then opens it. Whatever happens
+//! in between is reported, so at worst something fresh is forgotten; the other
+//! order would keep something stale for ever.
+//!
+//! **What is watched** is each directory from the root down to the one that
+//! holds the file. The upper ones matter because a renamed directory takes its
+//! content along without any event in the lower ones. A watch is set on a
+//! descriptor that was opened below the root without a link (by its name in
+//! `/proc/self/fd`), never on a path, which could lead elsewhere by then. A
+//! missing directory needs no watch: its appearance is an event in the one
+//! above.
+//!
+//! **Losing track.** A watch follows the directory, not its path. When a watched
+//! directory is moved, removed or unmounted, when its permissions change, or
+//! when the kernel's queue overflowed, the tidy repair of one subtree would be
+//! much code for a rare case; instead all watches are dropped, `Change::All` is
+//! reported, and the next reads build them anew.
+//!
+//! **What inotify can't see**: a write through a shared memory map (seen when the
+//! writer has closed the file and unmapped it), a write by way of a hard link in
+//! another directory (see `Metadata::hard_linked`), a change made on another
+//! machine of a network file system, something mounted over a path, and what
+//! happens where a symbolic link leads. So what is kept should still be compared
+//! with stat(2) now and then.
+
+use std::collections::HashMap;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+
+use super::resolve::{Root, may_be_served};
+use crate::limits;
+
+/// What happened. Paths are relative to the root, as in [`Root::get`], without a
+/// slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// What is at this path was written or removed, or its attributes changed.
+    Entry(Vec<u8>),
+    /// Something appeared at this path, perhaps in the place of another: forget
+    /// this path, and all that was found missing.
+    Created(Vec<u8>),
+    /// Anything may have changed: forget everything. Nothing is watched any more.
+    All,
+}
+
+/// A set of watched directories.
+///
+/// Its descriptor is readable when changes wait. It doesn't block, and suits
+/// edge-triggered polling if [`drain`](Watch::drain) is called until it says
+/// that nothing is left.
+#[derive(Debug)]
+pub struct Watch {
+    inotify: OwnedFd,
+    /// Watched directories, the root's path being empty. One is in here only if
+    /// all above it are.
+    watches: HashMap<Rc<[u8]>, i32>,
+    /// The same by watch descriptor; the paths are shared.
+    paths: HashMap<i32, Rc<[u8]>>,
+    /// Most directories to watch.
+    limit: usize,
+}
+
+/// What is asked of the kernel. `CLOSE_WRITE` beside `MODIFY` for writers that
+/// map the file. `EXCL_UNLINK`: a removed file that is still written to is no
+/// longer ours.
+const EVENTS: WatchFlags = WatchFlags::MODIFY
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVED_FROM)
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::ONLYDIR)
+    .union(WatchFlags::EXCL_UNLINK);
+
+/// The watched directory itself went away.
+const GONE: ReadFlags =
+    ReadFlags::DELETE_SELF.union(ReadFlags::MOVE_SELF).union(ReadFlags::UNMOUNT).union(ReadFlags::IGNORED);
+/// A name came or went by rename(2).
+const MOVED: ReadFlags = ReadFlags::MOVED_FROM.union(ReadFlags::MOVED_TO);
+/// A name appeared.
+const APPEARED: ReadFlags = ReadFlags::CREATE.union(ReadFlags::MOVED_TO);
+
+impl Watch {
+    /// A set without watches.
+    ///
+    /// # Errors
+    /// Of inotify_init1(2): too many instances of this user (128 by default), no
+    /// descriptor left, not supported.
+    pub fn new() -> io::Result<Watch> {
+        let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        Ok(Watch { inotify, watches: HashMap::new(), paths: HashMap::new(), limit: limits::WATCHES })
+    }
+
+    /// Watches the directories that lead to `path`, which has the form that
+    /// [`Root::get`] takes: the root and all above the last slash, as far as they
+    /// exist and aren't links. Call it before opening the path. One lookup if
+    /// that has been done before.
+    ///
+    /// True if a change of what `path` leads to will be reported, unless it leads
+    /// through a symbolic link: then `Root::get` tells. False if not (too many
+    /// watches, no permission to read a directory, no `/proc`): then only stat(2)
+    /// can tell.
+    pub fn cover(&mut self, root: &Root, path: &[u8]) -> bool {
+        if !may_be_served(path) {
+            // Refused for its form alone, which nothing can change.
+            return true;
+        }
+        let parent = parent(path);
+        if self.watches.contains_key(parent) {
+            return true;
+        }
+        // From the root down: what happens to a directory between its watch and the next one is then seen by the
+        // watch above.
+        let mut next = Some(0);
+        while let Some(end) = next {
+            let directory = &parent[..end];
+            if !self.watches.contains_key(directory) {
+                match self.add(root, directory) {
+                    Ok(true) => {}
+                    Ok(false) => return true,
+                    Err(_) => return false,
+                }
+            }
+            next = match end {
+                _ if end == parent.len() => None,
+                // The end of the next component; a slash stands at `end`, except at the start.
+                _ => {
+                    let from = if end == 0 { 0 } else { end + 1 };
+                    Some(parent[from..].iter().position(|&b| b == b'/').map_or(parent.len(), |i| from + i))
+                }
+            };
+        }
+        true
+    }
+
+    /// Reads what happened since the last call and reports each change, until
+    /// nothing is left or enough was read for one turn. True if something may be
+    /// left: call again after others had their turn, no event will remind.
+    pub fn drain(&mut self, mut on_change: impl FnMut(Change)) -> bool {
+        let Watch { inotify, watches, paths, .. } = self;
+        // A longest name and the fixed part of an event take 272 octets.
+        let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
+        let mut reader = inotify::Reader::new(inotify.as_fd(), &mut buffer);
+        let mut reads = 0;
+        loop {
+            if reader.is_buffer_empty() {
+                if reads == limits::WATCH_READS {
+                    return true;
+                }
+                reads += 1;
+            }
+            let change = match reader.next() {
+                Ok(event) => {
+                    let name = event.file_name().map(|name| name.to_bytes());
+                    interpret(event.events(), name, paths.get(&event.wd()), |path| watches.contains_key(path))
+                }
+                Err(Errno::AGAIN) => return false,
+                Err(Errno::INTR) => continue,
+                // Not to be expected; but if changes can't be read any more, nothing may be believed.
+                Err(_) => {
+                    self.clear();
+                    on_change(Change::All);
+                    return false;
+                }
+            };
+            if change == Some(Change::All) {
+                remove_all(inotify.as_fd(), watches, paths);
+            }
+            if let Some(change) = change {
+                on_change(change);
+            }
+        }
+    }
+
+    /// Drops all watches: for a root that names another directory now
+    /// ([`Root::refresh`]). The caller forgets what it knows.
+    pub fn clear(&mut self) {
+        remove_all(self.inotify.as_fd(), &mut self.watches, &mut self.paths);
+    }
+
+    /// How many directories are watched.
+    pub fn len(&self) -> usize {
+        self.watches.len()
+    }
+
+    /// Whether nothing is watched.
+    pub fn is_empty(&self) -> bool {
+        self.watches.is_empty()
+    }
+
+    /// Watches one directory, all above it being watched. `Ok(false)` if there is
+    /// no directory of this path, or a link in its place.
+    fn add(&mut self, root: &Root, directory: &[u8]) -> Result<bool, Errno> {
+        if self.watches.len() >= self.limit {
+            return Err(Errno::NOSPC);
+        }
+        let fd = match root.directory(directory) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Ok(false),
+            Err(errno) => return Err(errno),
+        };
+        let wd = inotify::add_watch(&self.inotify, format!("/proc/self/fd/{}", fd.as_raw_fd()), EVENTS)?;
+        // One directory at two paths: a bind mount, or it was moved and the report of that still waits. Its events
+        // can be told of one path only, and that is the first.
+        if self.paths.contains_key(&wd) {
+            return Err(Errno::EXIST);
+        }
+        let path: Rc<[u8]> = directory.into();
+        self.watches.insert(Rc::clone(&path), wd);
+        self.paths.insert(wd, path);
+        Ok(true)
+    }
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+}
+
+impl AsRawFd for Watch {
+    fn as_raw_fd(&self) -> RawFd {
+        self.inotify.as_raw_fd()
+    }
+}
+
+/// The path above the last slash.
+fn parent(path: &[u8]) -> &[u8] {
+    memchr::memrchr(b'/', path).map_or(b"", |slash| &path[..slash])
+}
+
+/// What an event means: `directory` is the path of the watch it belongs to, if
+/// that is still known, `name` the entry of it that is concerned.
+fn interpret(
+    events: ReadFlags,
+    name: Option<&[u8]>,
+    directory: Option<&Rc<[u8]>>,
+    watched: impl Fn(&[u8]) -> bool,
+) -> Option<Change> {
+    if events.contains(ReadFlags::QUEUE_OVERFLOW) {
+        return Some(Change::All);
+    }
+    // A late event of a watch that was removed.
+    let directory = directory?;
+    let is_directory = events.contains(ReadFlags::ISDIR);
+    if events.intersects(GONE) || (is_directory && events.intersects(MOVED)) {
+        return Some(Change::All);
+    }
+    // An event of the directory itself that isn't its end: its attributes, so perhaps who may go through it.
+    let Some(name) = name else { return Some(Change::All) };
+    let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
+    if !directory.is_empty() {
+        path.extend_from_slice(directory);
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    if events.intersects(APPEARED) {
+        Some(Change::Created(path))
+    } else if is_directory && events.contains(ReadFlags::DELETE) && watched(&path) {
+        // Its own last event may come much later, if someone holds it open.
+        Some(Change::All)
+    } else {
+        Some(Change::Entry(path))
+    }
+}
+
+fn remove_all(inotify: BorrowedFd<'_>, watches: &mut HashMap<Rc<[u8]>, i32>, paths: &mut HashMap<i32, Rc<[u8]>>) {
+    for (wd, _) in paths.drain() {
+        // Fails if the kernel has removed it already, which is as good. Watch descriptors are counted up, so events
+        // of this one that still wait won't be taken for those of a later one.
+        let _ = inotify::remove_watch(inotify, wd);
+    }
+    watches.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resolve::Symlinks;
+    use super::super::scratch::Scratch;
+    use super::*;
+    use std::fs;
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn site() -> (Scratch, Root, Watch) {
+        let s = Scratch::new();
+        s.directory("www/a/b");
+        s.file("www/f", "f");
+        s.file("www/a/f", "f");
+        s.file("www/a/b/f", "f");
+        let root = Root::open(&s.at("www"), Symlinks::Inside).unwrap();
+        let watch = Watch::new().unwrap();
+        (s, root, watch)
+    }
+
+    /// What happened, in order, repetitions left out.
+    fn changes(watch: &mut Watch) -> Vec<Change> {
+        let mut seen = Vec::new();
+        while watch.drain(|change| {
+            if seen.last() != Some(&change) {
+                seen.push(change);
+            }
+        }) {}
+        seen
+    }
+
+    fn entry(path: &str) -> Change {
+        Change::Entry(path.into())
+    }
+
+    fn created(path: &str) -> Change {
+        Change::Created(path.into())
+    }
+
+    #[test]
+    fn covers_each_directory_above_and_no_more() {
+        let (s, root, mut watch) = site();
+        assert!(watch.is_empty());
+        assert!(watch.cover(&root, b"f"));
+        assert_eq!(watch.len(), 1);
+        assert!(watch.cover(&root, b"a/b/f"));
+        assert_eq!(watch.len(), 3);
+        assert!(watch.cover(&root, b"a/b/other") && watch.cover(&root, b"a/f") && watch.cover(&root, b""));
+        assert!(watch.cover(&root, b"a/b/"));
+        // What can't be there needs nothing more.
+        for path in [&b"f/g/h"[..], b"no/such/thing", b"../x/y", b"/etc/passwd", b".git/x", b"a//b/f"] {
+            assert!(watch.cover(&root, path));
+        }
+        s.link("www/link", "a");
+        assert!(watch.cover(&root, b"link/b/f"));
+        assert_eq!(watch.len(), 3);
+        assert_eq!(changes(&mut watch), [created("link")]);
+    }
+
+    #[test]
+    fn files_are_reported_by_their_path() {
+        let (s, root, mut watch) = site();
+        assert!(watch.cover(&root, b"a/b/f"));
+        let mut f = fs::File::options().append(true).open(s.at("www/a/b/f")).unwrap();
+        f.write_all(b"more").unwrap();
+        assert_eq!(changes(&mut watch), [entry("a/b/f")]);
+        // Nothing was written since, but something may have been through a map.
+        drop(f);
+        assert_eq!(changes(&mut watch), [entry("a/b/f")]);
+        fs::set_permissions(s.at("www/f"), fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(changes(&mut watch), [entry("f")]);
+        s.file("www/a/new", "");
+        assert_eq!(changes(&mut watch), [created("a/new"), entry("a/new")]);
+        fs::rename(s.at("www/a/new"), s.at("www/f")).unwrap();
+        assert_eq!(changes(&mut watch), [entry("a/new"), created("f")]);
+        fs::hard_link(s.at("www/f"), s.at("www/a/b/g")).unwrap();
+        assert!(changes(&mut watch).contains(&created("a/b/g")));
+        fs::remove_file(s.at("www/a/b/f")).unwrap();
+        assert!(changes(&mut watch).contains(&entry("a/b/f")));
+        fs::read(s.at("www/f")).unwrap();
+        assert_eq!(changes(&mut watch), []);
+        assert_eq!(watch.len(), 3);
+    }
+
+    #[test]
+    fn a_missing_directory_is_reported_when_it_comes() {
+        let (s, root, mut watch) = site();
+        assert!(watch.cover(&root, b"new/deep/f"));
+        s.directory("www/new/deep");
+        assert_eq!(changes(&mut watch), [created("new")]);
+        assert!(watch.cover(&root, b"new/deep/f"));
+        s.file("www/new/deep/f", "");
+        assert_eq!(changes(&mut watch)[0], created("new/deep/f"));
+        s.link("www/link", "a");
+        assert_eq!(changes(&mut watch), [created("link")]);
+    }
+
+    #[test]
+    fn a_directory_that_moves_or_goes_ends_all() {
+        let everything = |what: &dyn Fn(&Scratch), file: &[u8]| {
+            let (s, root, mut watch) = site();
+            assert!(watch.cover(&root, file));
+            what(&s);
+            let seen = changes(&mut watch);
+            assert_eq!(seen.iter().filter(|&change| *change == Change::All).count(), 1, "{seen:?}");
+            assert_eq!(seen.last(), Some(&Change::All), "{seen:?}");
+            assert!(watch.is_empty());
+            // And begins anew, undisturbed by what the old watches still had to say.
+            assert!(watch.cover(&root, b"f"));
+            s.file("www/f", "new");
+            assert_eq!(changes(&mut watch), [entry("f")]);
+        };
+        everything(&|s| fs::rename(s.at("www/a"), s.at("www/z")).unwrap(), b"a/b/f");
+        everything(&|s| fs::rename(s.at("www/a/b"), s.at("b")).unwrap(), b"a/b/f");
+        everything(
+            &|s| fs::rename(s.at("www"), s.at("other")).and_then(|()| fs::rename(s.at("other"), s.at("www"))).unwrap(),
+            b"f",
+        );
+        everything(&|s| fs::remove_dir_all(s.at("www/a")).unwrap(), b"a/b/f");
+        everything(&|s| fs::set_permissions(s.at("www/a"), fs::Permissions::from_mode(0o700)).unwrap(), b"a/b/f");
+        // Not watched itself, but what a rename replaced or took along isn't known.
+        everything(&|s| fs::rename(s.at("www/a"), s.at("www/z")).unwrap(), b"f");
+    }
+
+    #[test]
+    fn a_removed_directory_ends_all_even_while_held_open() {
+        let (s, root, mut watch) = site();
+        s.directory("www/empty");
+        let held = root.get(b"empty").unwrap();
+        assert!(watch.cover(&root, b"empty/f"));
+        fs::remove_dir(s.at("www/empty")).unwrap();
+        assert_eq!(changes(&mut watch), [Change::All]);
+        drop(held);
+        s.directory("www/empty");
+        assert!(watch.cover(&root, b"f"));
+        fs::remove_dir(s.at("www/empty")).unwrap();
+        assert_eq!(changes(&mut watch), [entry("empty")]);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_directory_is_not_watched_through() {
+        let (s, root, mut watch) = site();
+        s.directory("outside");
+        assert!(watch.cover(&root, b"f"));
+        fs::rename(s.at("www/a"), s.at("www/z")).unwrap();
+        s.link("www/a", "../outside");
+        changes(&mut watch);
+        assert!(watch.cover(&root, b"a/b/f"));
+        assert_eq!(watch.len(), 1);
+        s.file("outside/f", "");
+        assert_eq!(changes(&mut watch), []);
+    }
+
+    #[test]
+    fn too_many_directories_are_said() {
+        let (s, root, mut watch) = site();
+        watch.limit = 2;
+        assert!(!watch.cover(&root, b"a/b/f"));
+        assert!(watch.cover(&root, b"a/f"));
+        assert!(!watch.cover(&root, b"a/b/f"));
+        s.file("www/a/f", "g");
+        assert_eq!(changes(&mut watch), [entry("a/f")]);
+        watch.clear();
+        assert!(watch.is_empty());
+        s.file("www/a/f", "h");
+        assert_eq!(changes(&mut watch), []);
+    }
+
+    #[test]
+    fn a_directory_known_by_another_path_is_not_covered_until_the_move_was_reported() {
+        let (s, root, mut watch) = site();
+        assert!(watch.cover(&root, b"a/f"));
+        fs::rename(s.at("www/a"), s.at("www/z")).unwrap();
+        assert!(!watch.cover(&root, b"z/f"));
+        assert_eq!(changes(&mut watch), [Change::All]);
+        assert!(watch.cover(&root, b"z/f"));
+    }
+
+    #[test]
+    fn an_overflow_ends_all() {
+        let path: Rc<[u8]> = b"a"[..].into();
+        let change = interpret(ReadFlags::QUEUE_OVERFLOW, None, None, |_| false);
+        assert_eq!(change, Some(Change::All));
+        assert_eq!(interpret(ReadFlags::MODIFY, Some(b"f"), None, |_| false), None);
+        assert_eq!(interpret(ReadFlags::IGNORED, None, None, |_| false), None);
+        assert_eq!(interpret(ReadFlags::UNMOUNT, None, Some(&path), |_| false), Some(Change::All));
+    }
+
+    #[test]
+    fn a_turn_is_bounded_and_nothing_is_lost() {
+        let (s, root, mut watch) = site();
+        assert!(watch.cover(&root, b"f"));
+        // Two names in turn, for the kernel joins equal neighbours; 32 octets each.
+        let n = 3 * limits::WATCH_READS * 8 * 1024 / 32 / 2;
+        let (a, b) = (s.at("www/x"), s.at("www/y"));
+        s.file("www/x", "");
+        for i in 0..n / 2 {
+            let (from, to) = if i % 2 == 0 { (&a, &b) } else { (&b, &a) };
+            fs::rename(from, to).unwrap();
+        }
+        let mut turns = 1;
+        let mut seen = 0;
+        while watch.drain(|_| seen += 1) {
+            turns += 1;
+        }
+        assert_eq!(turns, 2);
+        assert_eq!(seen, n + 2);
+    }
+
+    #[test]
+    fn works_the_same_without_openat2() {
+        let (s, _, mut watch) = site();
+        let root = Root::open_walking(&s.at("www"), Symlinks::Inside).unwrap();
+        s.link("www/link", "a");
+        assert!(watch.cover(&root, b"a/b/f") && watch.cover(&root, b"link/f") && watch.cover(&root, b"no/f"));
+        assert_eq!(watch.len(), 3);
+        s.file("www/a/b/f", "g");
+        assert_eq!(changes(&mut watch), [entry("a/b/f")]);
+    }
+}
