@@ -6,6 +6,7 @@ pub mod date;
 pub mod fields;
 pub mod framing;
 pub mod grammar;
+pub mod head;
 pub mod range;
 pub mod status;
 pub mod target;
