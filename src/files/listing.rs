@@ -112,7 +112,7 @@ pub struct Listing {
 
 impl Listing {
     /// Reads the entries of `dir`, which [`Root::get`] opened at `path`. One
-    /// system call an entry, and two for a link that is followed; of a directory
+    /// system call an entry, and some more for a link; of a directory
     /// with more than [`limits::LISTING_ENTRIES`] entries some are left out.
     ///
     /// # Errors
@@ -147,7 +147,7 @@ impl Listing {
             // It may be gone by now, or a file system may fail on one entry: the others are still good.
             let Ok(stat) = rustix::fs::statat(dir.fd()?, name, flags) else { continue };
             let found = match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Symlink if root.follows_links() => root.peek(&[&path[1..], name].concat()),
+                FileType::Symlink => root.peek(&[&path[1..], name].concat()),
                 _ => Metadata::of(&stat),
             };
             let Some(Metadata { directory, size, modified_s, .. }) = found else { continue };
