@@ -26,8 +26,9 @@
 //! happens where a symbolic link leads. So what is kept should still be compared
 //! with stat(2) now and then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
+use std::iter::once;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -61,8 +62,8 @@ pub struct Watch {
     inotify: OwnedFd,
     /// Watched directories, the root's path being empty. One is in here only if
     /// all above it are.
-    watches: HashMap<Rc<[u8]>, i32>,
-    /// The same by watch descriptor; the paths are shared.
+    watches: HashSet<Rc<[u8]>>,
+    /// Those by watch descriptor; the paths are shared.
     paths: HashMap<i32, Rc<[u8]>>,
     /// Most directories to watch.
     limit: usize,
@@ -99,7 +100,7 @@ impl Watch {
     /// descriptor left, not supported.
     pub fn new() -> io::Result<Watch> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        Ok(Watch { inotify, watches: HashMap::new(), paths: HashMap::new(), limit: limits::WATCHES })
+        Ok(Watch { inotify, watches: HashSet::new(), paths: HashMap::new(), limit: limits::WATCHES })
     }
 
     /// Watches the directories that lead to `path`, which has the form that
@@ -117,29 +118,21 @@ impl Watch {
             return true;
         }
         let parent = parent(path);
-        if self.watches.contains_key(parent) {
+        if self.watches.contains(parent) {
             return true;
         }
         // From the root down: what happens to a directory between its watch and the next one is then seen by the
         // watch above.
-        let mut next = Some(0);
-        while let Some(end) = next {
-            let directory = &parent[..end];
-            if !self.watches.contains_key(directory) {
-                match self.add(root, directory) {
-                    Ok(true) => {}
-                    Ok(false) => return true,
-                    Err(_) => return false,
-                }
+        let ends = once(0).chain(memchr::memchr_iter(b'/', parent)).chain(once(parent.len()));
+        for directory in ends.map(|end| &parent[..end]) {
+            if self.watches.contains(directory) {
+                continue;
             }
-            next = match end {
-                _ if end == parent.len() => None,
-                // The end of the next component; a slash stands at `end`, except at the start.
-                _ => {
-                    let from = if end == 0 { 0 } else { end + 1 };
-                    Some(parent[from..].iter().position(|&b| b == b'/').map_or(parent.len(), |i| from + i))
-                }
-            };
+            match self.add(root, directory) {
+                Ok(true) => {}
+                Ok(false) => return true,
+                Err(_) => return false,
+            }
         }
         true
     }
@@ -163,7 +156,7 @@ impl Watch {
             let change = match reader.next() {
                 Ok(event) => {
                     let name = event.file_name().map(|name| name.to_bytes());
-                    interpret(event.events(), name, paths.get(&event.wd()), |path| watches.contains_key(path))
+                    interpret(event.events(), name, paths.get(&event.wd()), |path| watches.contains(path))
                 }
                 Err(Errno::AGAIN) => return false,
                 Err(Errno::INTR) => continue,
@@ -217,7 +210,7 @@ impl Watch {
             return Err(Errno::EXIST);
         }
         let path: Rc<[u8]> = directory.into();
-        self.watches.insert(Rc::clone(&path), wd);
+        self.watches.insert(Rc::clone(&path));
         self.paths.insert(wd, path);
         Ok(true)
     }
@@ -275,7 +268,7 @@ fn interpret(
     }
 }
 
-fn remove_all(inotify: BorrowedFd<'_>, watches: &mut HashMap<Rc<[u8]>, i32>, paths: &mut HashMap<i32, Rc<[u8]>>) {
+fn remove_all(inotify: BorrowedFd<'_>, watches: &mut HashSet<Rc<[u8]>>, paths: &mut HashMap<i32, Rc<[u8]>>) {
     for (wd, _) in paths.drain() {
         // Fails if the kernel has removed it already, which is as good. Watch descriptors are counted up, so events
         // of this one that still wait won't be taken for those of a later one.
