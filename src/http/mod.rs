@@ -2,6 +2,7 @@
 //! octets: no socket, no file, no clock.
 
 pub mod chunked;
+pub mod conditional;
 pub mod date;
 pub mod fields;
 pub mod framing;
