@@ -106,8 +106,11 @@ fn strong_match(a: &[u8], b: &[u8]) -> bool {
 
 /// The same but for `W/` (RFC 9110 §8.8.3.2).
 fn weak_match(a: &[u8], b: &[u8]) -> bool {
-    let opaque = |tag: &'_ [u8]| if tag.starts_with(b"W/") { 2 } else { 0 };
-    a[opaque(a)..] == b[opaque(b)..]
+    opaque(a) == opaque(b)
+}
+
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
 /// The entity-tags of a list. What isn't one is skipped up to the next comma, so
@@ -138,7 +141,7 @@ fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// `value` cut behind the entity-tag, `[ "W/" ] DQUOTE *etagc DQUOTE`, that it
 /// begins with (RFC 9110 §8.8.3). Commas may be part of it; there are no escapes.
 fn split_tag(value: &[u8]) -> Option<(&[u8], &[u8])> {
-    let opaque = value.strip_prefix(b"W/").unwrap_or(value).strip_prefix(b"\"")?;
+    let opaque = opaque(value).strip_prefix(b"\"")?;
     let length = opaque.iter().position(|&octet| octet <= b' ' || octet == b'"' || octet == 0x7f)?;
     if opaque[length] != b'"' {
         return None;

@@ -3,10 +3,14 @@
 
 pub mod chunked;
 pub mod conditional;
+pub mod cookie;
 pub mod date;
 pub mod fields;
+pub mod form;
 pub mod framing;
 pub mod grammar;
+pub mod media_type;
+pub mod negotiate;
 pub mod range;
 pub mod status;
 pub mod target;
