@@ -61,3 +61,7 @@ pub const RATE_GRACE: Duration = Duration::from_secs(5);
 pub const CONNECTION_RESERVE: usize = 32;
 /// How long a shut-down waits for what is in flight.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(10);
+/// How long an application's job may take before its visitor gets 503.
+pub const JOB_TIMEOUT: Duration = Duration::from_secs(30);
+/// Cache of small files by default: a site's hot set, on a machine of 256 MiB.
+pub const CACHE: usize = 32 * 1024 * 1024;

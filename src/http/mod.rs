@@ -2,12 +2,18 @@
 //! octets: no socket, no file, no clock.
 
 pub mod chunked;
+pub mod conditional;
+pub mod cookie;
 pub mod date;
 pub mod fields;
+pub mod form;
 pub mod framing;
 pub mod grammar;
 pub mod head;
+pub mod media_type;
+pub mod negotiate;
 pub mod range;
+pub mod response;
 pub mod status;
 pub mod target;
 

@@ -1,0 +1,1 @@
+//! The laboratory: small applications that show HTTP at work.

@@ -1,0 +1,123 @@
+//! Applications: from a request to an answer.
+//!
+//! An [`App`] is two plain methods. Most applications answer at once
+//! ([`Answer::Now`]). One that needs a blocking call hands it over as a [`Job`]
+//! ([`Answer::Later`]) and is called again, by [`App::resume`], with what came of
+//! it: no closures over the connection, no futures. A body that is made over time
+//! is a [`Source`], which is pulled when there is room for more.
+//!
+//! An application sees no socket and reads no clock: a [`Visit`] tells the time,
+//! who asks, and which request of which connection it is. If it panics, its
+//! visitor gets a 500 and everybody else notices nothing.
+//!
+//! ```
+//! use miod::app::{Answer, App, Request, Response, Visit};
+//! use miod::http::Status;
+//!
+//! struct Hello;
+//!
+//! impl App for Hello {
+//!     fn handle(&mut self, _request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+//!         Answer::now(Response::new(Status::OK).text(format!("Hello, request {}!\n", visit.request_number)))
+//!     }
+//! }
+//! ```
+
+pub mod html;
+pub mod lab;
+mod response;
+mod routes;
+
+use std::any::Any;
+
+pub use response::{Body, Pull, Response, Source};
+pub use routes::Routes;
+
+use crate::http::form;
+use crate::http::head::{Method, RequestHead};
+use crate::reactor::{Ends, Handle, Time};
+
+/// A web application.
+pub trait App {
+    /// What it serves. Others are answered with 405 before it is asked.
+    fn methods(&self) -> Methods {
+        Methods::Only(&[Method::Get, Method::Head])
+    }
+
+    /// Answers a request; to HEAD as to GET, the body is left out on the way.
+    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer;
+
+    /// Answers a request whose job is done. An application that never answers
+    /// [`Answer::Later`] is never called here.
+    fn resume(&mut self, _request: &Request<'_>, _visit: &mut Visit<'_>, _done: Outcome) -> Answer {
+        unreachable!("resumed without a job")
+    }
+}
+
+/// The methods that an application serves. OPTIONS is answered for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Methods {
+    /// These.
+    Only(&'static [Method]),
+    /// Whatever comes, unknown ones included (but for TRACE and CONNECT).
+    Any,
+}
+
+/// A request, whole, with its body.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Its head.
+    pub head: &'a RequestHead<'a>,
+    /// Its content; the transfer coding is taken off.
+    pub body: &'a [u8],
+    /// The prefix that the application is mounted at, without a slash at its end.
+    pub mount: &'a str,
+    /// The decoded path behind the prefix: empty, or it begins with a slash.
+    pub path: &'a [u8],
+}
+
+impl Request<'_> {
+    /// The first value of `name` in the query string, decoded.
+    pub fn query(&self, name: &str) -> Option<String> {
+        form::value(self.head.target.query?, name)
+    }
+}
+
+/// What an application may know about the moment and the visitor.
+pub struct Visit<'a> {
+    /// This turn's time.
+    pub time: Time,
+    /// The connection's number.
+    pub connection: Handle,
+    /// The request's number on its connection, from 1.
+    pub request_number: u32,
+    /// The addresses of the connection.
+    pub ends: Ends<'a>,
+}
+
+/// What becomes of a request.
+pub enum Answer {
+    /// This response.
+    Now(Response),
+    /// This job runs on the helper thread, then the application is asked again.
+    Later(Job),
+}
+
+impl Answer {
+    /// This response.
+    pub fn now(response: Response) -> Self {
+        Self::Now(response)
+    }
+
+    /// What comes of `job` goes to [`App::resume`]; other visitors are served
+    /// meanwhile. It has [`JOB_TIMEOUT`](crate::limits::JOB_TIMEOUT), then the visitor gets 503.
+    pub fn later<T: Any + Send>(job: impl FnOnce() -> T + Send + 'static) -> Self {
+        Self::Later(Box::new(move || Box::new(job())))
+    }
+}
+
+/// What may block.
+pub type Job = Box<dyn FnOnce() -> Outcome + Send>;
+
+/// What came of a job; `downcast` tells what it is.
+pub type Outcome = Box<dyn Any + Send>;

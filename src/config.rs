@@ -1,0 +1,89 @@
+//! What an operator can decide, as plain data: the command line makes it, the
+//! composition root reads it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::files::resolve::Symlinks;
+use crate::limits;
+use crate::reactor::Endpoint;
+
+/// Everything that `miod serve` can be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The directory whose files are served.
+    pub root: PathBuf,
+    /// Where to listen. Empty: loopback, IPv4 and IPv6, at the default port.
+    pub endpoints: Vec<Endpoint>,
+    /// Directories without an index file are listed.
+    pub listing: bool,
+    /// Which symbolic links are followed.
+    pub symlinks: Symlinks,
+    /// The value of Cache-Control on files.
+    pub cache_control: String,
+    /// Octets that the cache of small files may take; 0 turns it off.
+    pub cache_size: usize,
+    /// The entity-tag also tells inode and ctime: finer, but of one machine only.
+    pub etag_inode: bool,
+    /// Media types beyond the built-in ones: extension and type.
+    pub media_types: Vec<(String, String)>,
+    /// The file, relative to the root, that answers what isn't found, with 200.
+    pub spa: Option<String>,
+    /// From accept, or from a request's first octet, to the whole head.
+    pub header_timeout: Duration,
+    /// Between requests.
+    pub idle_timeout: Duration,
+    /// Without progress of a request's body.
+    pub body_timeout: Duration,
+    /// Without progress of an answer.
+    pub send_timeout: Duration,
+    /// Largest request body that an application is given, in octets.
+    pub body_limit: u64,
+    /// Most connections at once; none: as many as there are descriptors.
+    pub max_connections: Option<usize>,
+    /// Most connections at once from one address; none: no bound.
+    pub max_per_address: Option<u32>,
+    /// Answers say `Server: miod`.
+    pub server_field: bool,
+    /// Which applications are mounted.
+    pub apps: Apps,
+    /// An application mounted elsewhere: path prefix and name.
+    pub mounts: Vec<(String, String)>,
+}
+
+/// Which of the built-in applications are mounted at their usual place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Apps {
+    /// All, if every listener is loopback or a unix-domain socket; else none.
+    IfLocal,
+    /// These.
+    Only(Vec<String>),
+    /// All but these.
+    AllBut(Vec<String>),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("."),
+            endpoints: Vec::new(),
+            listing: false,
+            symlinks: Symlinks::Inside,
+            cache_control: "no-cache".to_owned(),
+            cache_size: limits::CACHE,
+            etag_inode: false,
+            media_types: Vec::new(),
+            spa: None,
+            header_timeout: limits::HEADER_TIMEOUT,
+            idle_timeout: limits::IDLE_TIMEOUT,
+            body_timeout: limits::BODY_TIMEOUT,
+            send_timeout: limits::SEND_TIMEOUT,
+            body_limit: limits::BODY,
+            max_connections: None,
+            max_per_address: None,
+            server_field: true,
+            apps: Apps::IfLocal,
+            mounts: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! `application/x-www-form-urlencoded`, of queries and simple forms (WHATWG URL
+//! §5.1).
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+/// Name and value of every field, in order. Never fails: a pair without `=` has
+/// an empty value, a `%` without two digits stands for itself, and what isn't
+/// UTF-8 becomes U+FFFD. Only what needs decoding is copied.
+pub fn pairs(encoded: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    encoded.split(|&octet| octet == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let equals = pair.iter().position(|&octet| octet == b'=').unwrap_or(pair.len());
+        (decode(&pair[..equals]), decode(pair.get(equals + 1..).unwrap_or_default()))
+    })
+}
+
+/// The value of the first field named `name`.
+pub fn value(encoded: &[u8], name: &str) -> Option<String> {
+    pairs(encoded).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
+}
+
+fn decode(text: &[u8]) -> Cow<'_, str> {
+    if !text.contains(&b'+') {
+        return percent_decode(text).decode_utf8_lossy();
+    }
+    // Before decoding, so that `%2B` stays a plus.
+    let spaced: Vec<u8> = text.iter().map(|&octet| if octet == b'+' { b' ' } else { octet }).collect();
+    Cow::Owned(percent_decode(&spaced).decode_utf8_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_oddity() {
+        let cases: &[(&str, &[(&str, &str)])] = &[
+            ("", &[]),
+            ("&&", &[]),
+            ("a=b", &[("a", "b")]),
+            ("a=b&c=d", &[("a", "b"), ("c", "d")]),
+            ("a=b&a=c", &[("a", "b"), ("a", "c")]),
+            ("a", &[("a", "")]),
+            ("a=", &[("a", "")]),
+            ("=b", &[("", "b")]),
+            ("=", &[("", "")]),
+            ("a=b=c", &[("a", "b=c")]),
+            ("a+b=c+d", &[("a b", "c d")]),
+            ("a=%2B+%26%3D", &[("a", "+ &=")]),
+            ("a=%C3%a4", &[("a", "\u{e4}")]),
+            ("a=%ff", &[("a", "\u{fffd}")]),
+            ("a=%+%2&%zz", &[("a", "% %2"), ("%zz", "")]),
+            ("a=%00", &[("a", "\0")]),
+            ("a;b=c", &[("a;b", "c")]),
+        ];
+        for (encoded, expected) in cases {
+            let found: Vec<_> = pairs(encoded.as_bytes()).collect();
+            let found: Vec<_> = found.iter().map(|(name, value)| (&**name, &**value)).collect();
+            assert_eq!(found, *expected, "{encoded}");
+        }
+        assert_eq!(value(b"x=1&name=a+b&name=c", "name").as_deref(), Some("a b"));
+        assert_eq!(value(b"x=1", "name"), None);
+        assert!(pairs(b"a=b").all(|(name, value)| matches!((name, value), (Cow::Borrowed(_), Cow::Borrowed(_)))));
+    }
+
+    proptest! {
+        #[test]
+        fn round_trips(fields in proptest::collection::vec((".{0,6}", ".{1,6}"), 0..4)) {
+            let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string().replace("%20", "+");
+            let encoded: Vec<_> =
+                fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+            let found: Vec<_> = pairs(encoded.join("&").as_bytes())
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
+                .collect();
+            prop_assert_eq!(found, fields);
+        }
+
+        #[test]
+        fn never_panics(encoded in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = pairs(&encoded).count();
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What the client prefers: Accept and Accept-Encoding (RFC 9110 §12.5).
+//!
+//! Weights are thousandths, 0 to 1000. A weight that isn't exactly the grammar's
+//! `qvalue` counts as 1, its default: the client named the thing, after all.
+
+use super::Fields;
+use super::grammar::{split_unquoted, trim_ows};
+
+/// The largest weight, `q=1`.
+const FULL: u16 = 1000;
+
+/// Whether the representation may be sent without a content coding: only
+/// `identity;q=0`, or `*;q=0` without a word about `identity`, forbids it
+/// (RFC 9110 §12.5.3).
+pub fn identity_acceptable(fields: &Fields<'_>) -> bool {
+    let mut any = FULL;
+    for member in fields.tokens("accept-encoding") {
+        let mut parts = split_unquoted(member, b';');
+        match parts.next() {
+            Some(coding) if coding.eq_ignore_ascii_case(b"identity") => return weight(parts) > 0,
+            Some(b"*") => any = weight(parts),
+            _ => {}
+        }
+    }
+    any > 0
+}
+
+/// The weight of `media_type`, which may have parameters, in the Accept field:
+/// that of the most specific media range that it is in (RFC 9110 §12.5.1), 0 if
+/// there is none. Without the field everything is welcome.
+pub fn quality(fields: &Fields<'_>, media_type: &str) -> u16 {
+    let mut parts = split_unquoted(media_type.as_bytes(), b';');
+    let essence = parts.next().unwrap_or_default();
+    let mut is_empty = true;
+    let best = ranges(fields)
+        .inspect(|_| is_empty = false)
+        .filter_map(|range| Some((range.specificity(essence, media_type.as_bytes())?, range.weight())))
+        .max();
+    match best {
+        _ if is_empty => FULL,
+        Some((_, weight)) => weight,
+        None => 0,
+    }
+}
+
+/// Whether to answer with JSON rather than with HTML: the client names
+/// `application/json`, as no browser does that navigates, and likes it no less.
+pub fn prefers_json(fields: &Fields<'_>) -> bool {
+    const JSON: &str = "application/json";
+    let json = quality(fields, JSON);
+    let is_named = ranges(fields).any(|range| range.essence.eq_ignore_ascii_case(JSON.as_bytes()));
+    is_named && json > 0 && json >= quality(fields, "text/html")
+}
+
+/// Whether `text/html` is welcome, by a wildcard or for want of any wish too.
+pub fn accepts_html(fields: &Fields<'_>) -> bool {
+    quality(fields, "text/html") > 0
+}
+
+/// One member of the Accept field.
+struct MediaRange<'a> {
+    /// `type/subtype`, `type/*` or `*/*`.
+    essence: &'a [u8],
+    whole: &'a [u8],
+}
+
+/// The members of the Accept field over all its lines.
+fn ranges<'a>(fields: &Fields<'a>) -> impl Iterator<Item = MediaRange<'a>> + use<'a> {
+    fields
+        .all("accept")
+        .flat_map(|line| split_unquoted(line, b','))
+        .map(|whole| MediaRange { essence: split_unquoted(whole, b';').next().unwrap_or_default(), whole })
+}
+
+impl<'a> MediaRange<'a> {
+    fn parameters(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        split_unquoted(self.whole, b';').skip(1)
+    }
+
+    fn weight(&self) -> u16 {
+        weight(self.parameters())
+    }
+
+    /// How exactly the range names a media type; `None` if that isn't in it. Every
+    /// parameter of the range must be one of the type's too and makes the range
+    /// more specific.
+    fn specificity(&self, essence: &[u8], media_type: &[u8]) -> Option<usize> {
+        if self.essence == b"*/*" {
+            return Some(0);
+        }
+        if let Some(main) = self.essence.strip_suffix(b"*")
+            && main.ends_with(b"/")
+        {
+            let start = essence.get(..main.len())?;
+            return start.eq_ignore_ascii_case(main).then_some(1);
+        }
+        if !self.essence.eq_ignore_ascii_case(essence) {
+            return None;
+        }
+        // What follows the weight isn't a parameter of the media type.
+        let mut wanted = self.parameters().take_while(|parameter| weight_value(parameter).is_none());
+        wanted.try_fold(2, |specificity, wanted| {
+            let mut own = split_unquoted(media_type, b';').skip(1);
+            own.any(|own| same_parameter(own, wanted)).then_some(specificity + 1)
+        })
+    }
+}
+
+/// Whether two `name=value` are the same. The value may be quoted and, as that of
+/// a charset, doesn't depend on case.
+fn same_parameter(a: &[u8], b: &[u8]) -> bool {
+    fn plain(parameter: &[u8]) -> impl Iterator<Item = u8> {
+        parameter.iter().filter(|&&octet| octet != b'"').map(u8::to_ascii_lowercase)
+    }
+    plain(a).eq(plain(b))
+}
+
+/// The weight among `parameters`, 1000 if there is none.
+fn weight<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> u16 {
+    parameters.find_map(weight_value).map_or(FULL, |value| parse_qvalue(value).unwrap_or(FULL))
+}
+
+/// The value of a parameter `q` (RFC 9110 §12.4.2).
+fn weight_value(parameter: &[u8]) -> Option<&[u8]> {
+    match parameter {
+        [b'q' | b'Q', b'=', value @ ..] => Some(trim_ows(value)),
+        _ => None,
+    }
+}
+
+/// `qvalue`: 0 or 1 with at most three decimals, not above 1 (RFC 9110 §12.4.2).
+fn parse_qvalue(value: &[u8]) -> Option<u16> {
+    let (whole, decimals) = match value {
+        [whole @ (b'0' | b'1')] => (whole, &[][..]),
+        [whole @ (b'0' | b'1'), b'.', decimals @ ..] if decimals.len() <= 3 => (whole, decimals),
+        _ => return None,
+    };
+    let mut thousandths = 0;
+    for place in 0..3 {
+        let digit = decimals.get(place).copied().unwrap_or(b'0');
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        thousandths = thousandths * 10 + u16::from(digit - b'0');
+    }
+    match whole {
+        b'0' => Some(thousandths),
+        _ => (thousandths == 0).then_some(FULL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use httparse::Header;
+    use proptest::prelude::*;
+
+    fn with_lines<R>(name: &str, values: &[&str], run: impl FnOnce(&Fields<'_>) -> R) -> R {
+        let lines: Vec<_> = values.iter().map(|value| Header { name, value: value.as_bytes() }).collect();
+        run(&Fields::new(&lines))
+    }
+
+    #[test]
+    fn qvalues() {
+        for (value, expected) in [
+            ("0", Some(0)),
+            ("1", Some(1000)),
+            ("0.", Some(0)),
+            ("1.", Some(1000)),
+            ("0.5", Some(500)),
+            ("0.05", Some(50)),
+            ("0.005", Some(5)),
+            ("0.999", Some(999)),
+            ("1.000", Some(1000)),
+            ("0.0005", None),
+            ("1.001", None),
+            ("1.1", None),
+            ("2", None),
+            ("", None),
+            (".5", None),
+            ("-1", None),
+            ("0,5", None),
+            ("0.x", None),
+            ("\"0\"", None),
+            ("00", None),
+            ("1e0", None),
+        ] {
+            assert_eq!(parse_qvalue(value.as_bytes()), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn identity() {
+        let cases: &[(&[&str], bool)] = &[
+            (&[], true),
+            (&[""], true),
+            (&["gzip"], true),
+            (&["gzip, br;q=0"], true),
+            (&["identity;q=0"], false),
+            (&["identity;q=0.000"], false),
+            (&["Identity ; Q=0"], false),
+            (&["gzip", "identity;q=0"], false),
+            (&["*;q=0"], false),
+            (&["gzip, *;q=0"], false),
+            (&["identity, *;q=0"], true),
+            (&["*;q=0, identity;q=0.001"], true),
+            (&["*;q=0", "identity"], true),
+            (&["*"], true),
+            (&["*, identity;q=0"], false),
+            (&["identity;q=no"], true),
+            (&["identity;q="], true),
+        ];
+        for (lines, expected) in cases {
+            assert_eq!(with_lines("Accept-Encoding", lines, identity_acceptable), *expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_most_specific_range_decides() {
+        const RFC: &[&str] =
+            &["text/*;q=0.3, text/plain;q=0.7, text/plain;format=flowed, text/plain;format=fixed;q=0.4, */*;q=0.5"];
+        let cases: &[(&[&str], &str, u16)] = &[
+            (&[], "text/html", 1000),
+            (&[""], "text/html", 1000),
+            (&["*/*"], "text/html", 1000),
+            (&["*/*;q=0"], "text/html", 0),
+            (&["text/html"], "text/html", 1000),
+            (&["TEXT/HTML"], "text/html", 1000),
+            (&["text/html"], "text/plain", 0),
+            (&["text/html"], "text/html; charset=utf-8", 1000),
+            (&["text/html;charset=UTF-8"], "text/html; charset=utf-8", 1000),
+            (&["text/html;charset=\"utf-8\""], "text/html; charset=utf-8", 1000),
+            (&["text/html;charset=latin1"], "text/html; charset=utf-8", 0),
+            (&["text/html;level=1;q=0.5, text/html;q=0.2"], "text/html", 200),
+            (&["text/html;x=\"a,b;q=0\""], "text/html;x=\"a,b;q=0\"", 1000),
+            (&["*/*;q=0.9, text/html;q=0.1"], "text/html", 100),
+            (&["text/html;q=0.1", "*/*;q=0.9"], "text/html", 100),
+            (&["text/*;q=0.2, */*;q=0.9"], "text/html", 200),
+            (&["text/*"], "textual/html", 0),
+            (&["text/html;q=0.2, text/html;q=0.8"], "text/html", 800),
+            (&["text/html;q=abc"], "text/html", 1000),
+            (&["text/html;q=2"], "text/html", 1000),
+            (&["text/html ; Q=0.5"], "text/html", 500),
+            (&["text/html;q=0.5;ext=1"], "text/html", 500),
+            (&["text"], "text/html", 0),
+            (&["*"], "text/html", 0),
+            (&[", ,text/html"], "text/html", 1000),
+            // RFC 9110 §12.5.1, its table.
+            (RFC, "text/plain;format=flowed", 1000),
+            (RFC, "text/plain", 700),
+            (RFC, "text/html", 300),
+            (RFC, "image/jpeg", 500),
+            (RFC, "text/plain;format=fixed", 400),
+            (RFC, "text/html;level=3", 300),
+        ];
+        for (lines, media_type, expected) in cases {
+            let quality = with_lines("Accept", lines, |fields| quality(fields, media_type));
+            assert_eq!(quality, *expected, "{media_type} in {lines:?}");
+        }
+    }
+
+    #[test]
+    fn json_or_html() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+        // The field; whether JSON is preferred, whether HTML is accepted.
+        let cases: &[(&[&str], bool, bool)] = &[
+            (&[], false, true),
+            (&["*/*"], false, true),
+            (&[browser], false, true),
+            (&["application/json"], true, false),
+            (&["Application/JSON"], true, false),
+            (&["application/json, text/plain, */*"], true, true),
+            (&["application/json, text/html"], true, true),
+            (&["application/json;q=0.9, text/html"], false, true),
+            (&["application/json;q=0"], false, false),
+            (&["application/json;q=0, */*;q=0"], false, false),
+            (&["application/*"], false, false),
+            (&["text/html", "application/json"], true, true),
+            (&["application/json;profile=x"], false, false),
+            (&["image/png"], false, false),
+        ];
+        for (lines, json, html) in cases {
+            let both = with_lines("Accept", lines, |fields| (prefers_json(fields), accepts_html(fields)));
+            assert_eq!(both, (*json, *html), "{lines:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_stays_in_bounds(value in "(text|/|html|\\*|;|q=|[0-9.]|,| |\"|\\\\|=){0,24}") {
+            let quality = with_lines("Accept", &[&value], |fields| quality(fields, "text/html; charset=utf-8"));
+            prop_assert!(quality <= 1000);
+            with_lines("Accept-Encoding", &[&value], identity_acceptable);
+        }
+    }
+}

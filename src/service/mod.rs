@@ -1,0 +1,4 @@
+//! The protocols that run on the reactor: the only layer that knows both sides.
+
+pub mod echo;
+pub mod upper;

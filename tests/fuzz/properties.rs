@@ -1,0 +1,113 @@
+//! What holds for every input of a parser. Each function panics where it doesn't,
+//! and says whether the input was accepted.
+
+use miod::http::Status;
+use miod::http::chunked::{Decoder, LAST_CHUNK, encode_chunk};
+use miod::http::range::{self, Ranges};
+use miod::http::target::{self, Form};
+use miod::limits;
+
+/// Content and consumed octets of a chunked body that arrives in `pieces`; `None`
+/// if it isn't complete.
+fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Option<(Vec<u8>, usize)>, Status> {
+    let mut decoder = Decoder::new();
+    let (mut content, mut consumed) = (Vec::new(), 0);
+    for mut piece in pieces {
+        loop {
+            let progress = decoder.read(piece).map_err(|reject| reject.status)?;
+            assert!(progress.content.start <= progress.content.end && progress.content.end <= progress.consumed);
+            content.extend_from_slice(&piece[progress.content]);
+            consumed += progress.consumed;
+            piece = &piece[progress.consumed..];
+            if progress.done {
+                return Ok(Some((content, consumed)));
+            }
+            if progress.consumed == 0 {
+                assert!(piece.is_empty(), "stuck");
+                break;
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// A chunked body and whatever follows it: its end doesn't depend on how it
+/// arrives nor on what follows, and its content survives another encoding.
+pub fn chunked(data: &[u8]) -> bool {
+    let result = decode([data].into_iter());
+    assert_eq!(decode(data.chunks(1)), result);
+    assert_eq!(decode(data.chunks(7)), result);
+    let Ok(Some((content, consumed))) = result else {
+        assert!(matches!(result, Ok(None) | Err(Status::BAD_REQUEST | Status::HEADER_FIELDS_TOO_LARGE)));
+        return false;
+    };
+    let body = &data[..consumed];
+    assert!(body.ends_with(b"\r\n\r\n"));
+    assert_eq!(decode([body].into_iter()), Ok(Some((content.clone(), consumed))));
+    assert_eq!(decode([&body[..consumed - 1]].into_iter()), Ok(None), "not one octet less is enough");
+
+    let mut again = Vec::new();
+    encode_chunk(&content, &mut again);
+    again.extend_from_slice(LAST_CHUNK);
+    let length = again.len();
+    assert_eq!(decode([&again[..]].into_iter()), Ok(Some((content, length))));
+    true
+}
+
+/// The size of a file, LF, and a Range field: what is granted lies within the
+/// file, is never empty and overlaps nowhere.
+pub fn range(data: &[u8]) -> bool {
+    let end = data.iter().position(|&octet| octet == b'\n').unwrap_or(0);
+    let (size, field) = data.split_at(end);
+    let size = std::str::from_utf8(size).ok().and_then(|size| size.parse().ok()).unwrap_or(1000);
+    let mut ranges = match range::parse(field.strip_prefix(b"\n").unwrap_or(field), size) {
+        Ranges::Ignored => return false,
+        Ranges::Unsatisfiable => return true,
+        Ranges::One(range) => vec![range],
+        Ranges::Several(ranges) => {
+            assert!((2..=limits::RANGE_PARTS).contains(&ranges.len()));
+            ranges
+        }
+    };
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut free = 0;
+    for range in &ranges {
+        assert!(free <= range.start && range.start < range.end && range.end <= size, "{ranges:?} of {size}");
+        free = range.end;
+    }
+    true
+}
+
+/// A request-target: cut up without loss; its path, once decoded, stays below the
+/// root and survives another encoding. Accepted means that there is such a path.
+pub fn target(data: &[u8]) -> bool {
+    target::valid_host(data);
+    let Ok(target) = target::parse(data) else { return false };
+    if target.form == Form::Asterisk {
+        return data == b"*";
+    }
+    assert!(target.path.starts_with(b"/"));
+    assert_eq!(target.authority.is_some(), target.form == Form::Absolute);
+    assert!(target.authority.is_none_or(target::valid_host));
+    if target.form == Form::Origin {
+        let query: Vec<u8> = target.query.map(|query| [b"?", query].concat()).unwrap_or_default();
+        assert_eq!([target.path, &query].concat(), data);
+    }
+
+    let mut path = Vec::new();
+    if target::decode_path(target.path, &mut path).is_err() {
+        assert!(path.is_empty(), "a refused path leaves something behind");
+        return false;
+    }
+    assert!(path.iter().all(|&octet| !octet.is_ascii_control() && octet != b'\\'));
+    let segments = path.strip_suffix(b"/").unwrap_or(&path).split(|&octet| octet == b'/');
+    for segment in segments {
+        assert!(segment != b"." && segment != b".." && (!segment.is_empty() || path.is_empty()));
+    }
+    let (mut encoded, mut again) = (b"/".to_vec(), Vec::new());
+    target::encode_path(&path, &mut encoded);
+    assert_eq!(target::parse(&encoded).map(|target| target.path), Ok(&encoded[..]));
+    assert_eq!(target::decode_path(&encoded, &mut again), Ok(()));
+    assert_eq!(again, path);
+    true
+}
