@@ -381,8 +381,10 @@ mod tests {
         assert_eq!(run(&chunk(&longest)), Ok(None));
         assert_eq!(run(&chunk(&twice)), Ok(None), "each is counted for itself");
         assert_eq!(run(&chunk(&format!("{longest}a"))), Err(400));
-        let quoted = format!(";a=\"{}\"", ";".repeat(limits::CHUNK_EXTENSION));
-        assert_eq!(run(&chunk(&quoted)), Err(400), "a quoted semicolon doesn't begin an extension");
+        for semicolon in [";", "\\;"] {
+            let quoted = format!(";a=\"{}\"", semicolon.repeat(limits::CHUNK_EXTENSION));
+            assert_eq!(run(&chunk(&quoted)), Err(400), "a quoted semicolon doesn't begin an extension");
+        }
 
         let most = limits::CHUNK_EXTENSIONS_TOTAL / limits::CHUNK_EXTENSION;
         assert_eq!(run(&chunk(&longest).repeat(most)), Ok(None));

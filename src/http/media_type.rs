@@ -60,11 +60,9 @@ impl MediaTypes {
     /// The media type of the file at `path`, by what follows the last dot of its
     /// name; `application/octet-stream` where that isn't known.
     pub fn of(&self, path: &[u8]) -> &str {
-        let Some(mark) = path.iter().rposition(|&octet| octet == b'.' || octet == b'/') else { return DEFAULT };
-        if path[mark] == b'/' {
-            return DEFAULT;
-        }
-        let extension = &path[mark + 1..];
+        // No known extension has a slash, so a dot in a folder's name does no harm.
+        let Some(dot) = path.iter().rposition(|&octet| octet == b'.') else { return DEFAULT };
+        let extension = &path[dot + 1..];
         if let Ok(at) = self.added.binary_search_by(|(known, _)| compare(known, extension)) {
             return &self.added[at].1;
         }
