@@ -65,3 +65,7 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(10);
 pub const JOB_TIMEOUT: Duration = Duration::from_secs(30);
 /// Cache of small files by default: a site's hot set, on a machine of 256 MiB.
 pub const CACHE: usize = 32 * 1024 * 1024;
+/// Most paths remembered as missing: a browser's mistakes, not a scanner's list.
+pub const MISSING: usize = 4_096;
+/// Most descriptors of large files that are kept open for the next request.
+pub const OPEN_FILES: usize = 512;

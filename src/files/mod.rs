@@ -1,8 +1,411 @@
-//! Static files: from a path to an open descriptor that provably lies below
-//! the root, notice of changes, and directory listings.
+//! Static files: from a path to an answer.
+//!
+//! ```text
+//! request path ─ decoded ─▶ cache ──hit──▶ Representation ─▶ output
+//!                             │ miss
+//!                             ▼
+//!                 watch (before the open) ─▶ resolve (openat2) ─▶ Representation
+//! ```
+//!
+//! [`resolve`] proves that what is opened lies below the root, [`watch`] tells of
+//! changes, [`representation`] builds and writes answers, [`listing`] makes pages
+//! of directories; [`Site`] joins them.
 
+mod cache;
 pub mod listing;
+pub mod representation;
 pub mod resolve;
 #[cfg(test)]
 mod scratch;
 pub mod watch;
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use crate::http::head::RequestHead;
+use crate::http::media_type::MediaTypes;
+use crate::http::response::{Manner, Stamp};
+use crate::http::target::{self, PathError};
+use crate::http::{Reject, Status, negotiate};
+use crate::limits;
+use crate::reactor::{Output, Tick};
+use cache::Cache;
+use listing::{Listing, Order, Rendering};
+use representation::{Answered, Representation, Style};
+use resolve::{OpenError, Opened, Root, Symlinks};
+use watch::{Change, Watch};
+
+/// What a site can be told.
+pub struct Settings {
+    /// Which symbolic links are followed.
+    pub symlinks: Symlinks,
+    /// Directories without an index file are listed.
+    pub listing: bool,
+    /// The value of Cache-Control.
+    pub cache_control: String,
+    /// Octets of memory for small files; 0 turns the cache off.
+    pub cache_size: usize,
+    /// The entity-tag tells inode and ctime too.
+    pub etag_inode: bool,
+    /// Extensions and their types.
+    pub media_types: MediaTypes,
+    /// The file that answers what isn't found, relative to the root.
+    pub spa: Option<String>,
+}
+
+/// A tree of files that is served.
+pub struct Site {
+    root: Root,
+    watch: Option<Watch>,
+    /// The watch had more to tell than one turn takes.
+    undrained: bool,
+    cache: Cache,
+    settings: Settings,
+    /// When the root was last looked at, in seconds of the loop's clock.
+    looked: u32,
+    /// Paths are made here.
+    path: Vec<u8>,
+}
+
+/// What became of a request for a file.
+pub enum Served {
+    /// It is answered; the answer is in the output.
+    Answered(Answered),
+    /// It is a directory: go there (a Location).
+    Redirect(Vec<u8>),
+    /// It is a directory that is listed: as JSON, or as a page.
+    Listing {
+        /// What writes it.
+        rendering: Rendering,
+        /// The media type.
+        media_type: &'static str,
+    },
+    /// It isn't served.
+    Refused(Reject),
+}
+
+/// Why a path has no representation.
+enum Missed {
+    NotFound,
+    /// It is a directory, and the path doesn't end in a slash.
+    Redirect,
+    /// It is a directory without an index file.
+    Directory(OwnedFd),
+    Forbidden,
+    Exhausted,
+    Failed(io::Error),
+}
+
+const INDEX: &[u8] = b"index.html";
+
+impl Site {
+    /// The files below `root`.
+    ///
+    /// # Errors
+    /// If it can't be opened as a directory.
+    pub fn new(root: Root, settings: Settings) -> Self {
+        let watch = Watch::new().inspect_err(|error| {
+            log::warn!("no notice of changed files ({error}): they are looked at once a second");
+        });
+        Self {
+            cache: Cache::new(settings.cache_size, limits::OPEN_FILES),
+            root,
+            watch: watch.ok(),
+            undrained: false,
+            settings,
+            looked: 0,
+            path: Vec::new(),
+        }
+    }
+
+    /// The descriptor that becomes readable when a file changed, if there is one.
+    pub fn watch_fd(&self) -> Option<RawFd> {
+        self.watch.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Takes note of changes. To be called before the requests of the same turn.
+    pub fn take_changes(&mut self) {
+        let Self { watch: Some(watch), cache, path, .. } = self else { return };
+        self.undrained = watch.drain(|change| match change {
+            Change::Entry(entry) => forget(cache, path, &entry),
+            Change::Created(entry) => {
+                forget(cache, path, &entry);
+                cache.forget_missing();
+            }
+            Change::All => cache.clear(),
+        });
+    }
+
+    /// Answers a GET or HEAD for a file.
+    #[inline]
+    pub fn serve(
+        &mut self,
+        request: &RequestHead<'_>,
+        manner: Manner,
+        stamp: &Stamp,
+        now: Tick,
+        output: &mut Output,
+    ) -> Served {
+        if self.undrained {
+            self.take_changes();
+        }
+        let now = seconds(now);
+        if now != self.looked {
+            self.look_at_root(now);
+        }
+        // A path without an escape is its own key; whatever else is wrong with
+        // it, no key of the cache has it.
+        let raw = &request.target.path[1..];
+        if memchr::memchr(b'%', raw).is_none()
+            && let Some(entry) = fresh(&mut self.cache, &self.root, &mut self.path, raw, now)
+        {
+            return answered(entry.answer(request, manner, stamp, output));
+        }
+        self.serve_decoded(request, manner, stamp, now, output)
+    }
+
+    fn serve_decoded(
+        &mut self,
+        request: &RequestHead<'_>,
+        manner: Manner,
+        stamp: &Stamp,
+        now: u32,
+        output: &mut Output,
+    ) -> Served {
+        let mut key = Vec::new();
+        match target::decode_path(request.target.path, &mut key) {
+            Ok(()) => {}
+            Err(PathError::Malformed) => return refused(Status::BAD_REQUEST, "the path holds a malformed escape"),
+            Err(PathError::Refused) => {
+                return refused(
+                    Status::BAD_REQUEST,
+                    "the path leads upwards or holds an octet that no path should hold",
+                );
+            }
+        }
+        let missed = match self.with(&key, stamp, now, |entry| entry.answer(request, manner, stamp, output)) {
+            Ok(result) => return answered(result),
+            Err(missed) => missed,
+        };
+        match missed {
+            Missed::Redirect => Served::Redirect(location(&key, request.target.query)),
+            Missed::Directory(dir) => self.list(dir, &key, request),
+            Missed::NotFound => match self.settings.spa.clone() {
+                Some(page) => {
+                    match self.with(page.as_bytes(), stamp, now, |entry| entry.answer(request, manner, stamp, output)) {
+                        Ok(result) => answered(result),
+                        Err(_) => refused(Status::NOT_FOUND, "there is no such file"),
+                    }
+                }
+                None => refused(Status::NOT_FOUND, "there is no such file"),
+            },
+            Missed::Forbidden => refused(Status::FORBIDDEN, "the file may not be read"),
+            Missed::Exhausted => refused(Status::SERVICE_UNAVAILABLE, "there are no file descriptors left"),
+            Missed::Failed(error) => {
+                log::error!("{}: {error}", String::from_utf8_lossy(&key).escape_debug());
+                refused(Status::INTERNAL_SERVER_ERROR, "the file can't be read")
+            }
+        }
+    }
+
+    /// Answers an error with the root's own page for it, if there is one.
+    pub fn serve_error(
+        &mut self,
+        status: Status,
+        manner: Manner,
+        stamp: &Stamp,
+        now: Tick,
+        output: &mut Output,
+    ) -> Option<Answered> {
+        let page: &[u8] = match status.0 {
+            404 => b"404.html",
+            500..600 => b"50x.html",
+            _ => return None,
+        };
+        self.with(page, stamp, seconds(now), |entry| entry.answer_whole(status, manner, stamp, output)).ok()?.ok()
+    }
+
+    /// Hands the representation that `key` leads to, to `answer`.
+    fn with<R>(
+        &mut self,
+        key: &[u8],
+        stamp: &Stamp,
+        now: u32,
+        answer: impl FnOnce(&Representation) -> R,
+    ) -> Result<R, Missed> {
+        if let Some(entry) = fresh(&mut self.cache, &self.root, &mut self.path, key, now) {
+            return Ok(answer(entry));
+        }
+        let hash = self.cache.hash(key);
+        if self.cache.is_missing(hash, key, now) {
+            return Err(Missed::NotFound);
+        }
+        let (entry, keep) = self.load(key, stamp, now)?;
+        let result = answer(&entry);
+        if keep {
+            self.cache.insert(entry);
+        }
+        Ok(result)
+    }
+
+    /// Opens what `key` leads to: the representation, and whether it may be kept.
+    fn load(&mut self, key: &[u8], stamp: &Stamp, now: u32) -> Result<(Representation, bool), Missed> {
+        file_path(key, &mut self.path);
+        // First the watch, then the open, so that no change falls between.
+        if let Some(watch) = &mut self.watch {
+            watch.cover(&self.root, &self.path);
+        }
+        match self.root.get(&self.path) {
+            Ok(Opened::File { file, metadata, via_symlink }) => {
+                let style = Style {
+                    stamp,
+                    cache_control: &self.settings.cache_control,
+                    media_type: self.settings.media_types.of(&self.path),
+                    etag_inode: self.settings.etag_inode,
+                };
+                let mut entry = Representation::build(key, file, &metadata, &style).map_err(Missed::Failed)?;
+                entry.checked = now;
+                // Where links lead isn't watched.
+                Ok((entry, !via_symlink && self.settings.cache_size > 0))
+            }
+            Ok(Opened::Directory { .. }) => Err(Missed::Redirect),
+            Err(OpenError::NotFound) if self.path.len() > key.len() => self.directory(key, now),
+            Err(OpenError::NotFound) => {
+                self.cache.insert_missing(key, now);
+                Err(Missed::NotFound)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What a directory without an index file is.
+    fn directory(&mut self, key: &[u8], now: u32) -> Result<(Representation, bool), Missed> {
+        if !self.settings.listing {
+            self.cache.insert_missing(key, now);
+            return Err(Missed::NotFound);
+        }
+        match self.root.get(key) {
+            Ok(Opened::Directory { dir, .. }) => Err(Missed::Directory(dir)),
+            Ok(Opened::File { .. }) => Err(Missed::NotFound),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn list(&mut self, dir: OwnedFd, key: &[u8], request: &RequestHead<'_>) -> Served {
+        let order = Order::from_query(request.target.query.unwrap_or_default());
+        match Listing::read(&self.root, dir, key, order) {
+            Ok(listing) if negotiate::prefers_json(&request.fields) => {
+                Served::Listing { rendering: listing.json(), media_type: "application/json" }
+            }
+            Ok(listing) => Served::Listing { rendering: listing.html(), media_type: "text/html; charset=utf-8" },
+            Err(error) => {
+                log::error!("listing {}: {error}", String::from_utf8_lossy(key).escape_debug());
+                refused(Status::INTERNAL_SERVER_ERROR, "the directory can't be read")
+            }
+        }
+    }
+
+    /// Once a second: whether the root's path names another directory now, as
+    /// after a deployment that switches a link.
+    fn look_at_root(&mut self, now: u32) {
+        self.looked = now;
+        match self.root.refresh() {
+            Ok(false) => {}
+            Ok(true) => {
+                log::info!("{} is another directory now", self.root.path().display());
+                self.cache.clear();
+                if let Some(watch) = &mut self.watch {
+                    watch.clear();
+                }
+            }
+            Err(error) => log::debug!("{}: {error}", self.root.path().display()),
+        }
+    }
+}
+
+impl From<OpenError> for Missed {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::NotFound | OpenError::BrokenLink => Self::NotFound,
+            OpenError::Forbidden => Self::Forbidden,
+            OpenError::Exhausted => Self::Exhausted,
+            OpenError::Io(error) => Self::Failed(error),
+        }
+    }
+}
+
+/// A representation that is still true: looked at within the last second, or now.
+#[inline]
+fn fresh<'c>(
+    cache: &'c mut Cache,
+    root: &Root,
+    path: &mut Vec<u8>,
+    key: &[u8],
+    now: u32,
+) -> Option<&'c mut Representation> {
+    let hash = cache.hash(key);
+    // The borrow checker can't see that a borrow returned on one path only ends
+    // on the other, so what is stale is removed first.
+    let entry = cache.find(hash, key)?;
+    if entry.checked != now {
+        file_path(key, path);
+        if entry.is_weak() || root.stat(path) != Some(entry.metadata()) {
+            cache.remove(key);
+            return None;
+        }
+    }
+    let entry = cache.find(hash, key)?;
+    entry.checked = now;
+    entry.used = true;
+    Some(entry)
+}
+
+/// The file that a path leads to: a directory's is its index.
+fn file_path(key: &[u8], path: &mut Vec<u8>) {
+    path.clear();
+    path.extend_from_slice(key);
+    if key.is_empty() || key.ends_with(b"/") {
+        path.extend_from_slice(INDEX);
+    }
+}
+
+/// Forgets what is known of a changed file or directory: under its own path, as
+/// a directory, and as the index of its directory.
+fn forget(cache: &mut Cache, path: &mut Vec<u8>, entry: &[u8]) {
+    cache.remove(entry);
+    if let Some(directory) = entry.strip_suffix(INDEX)
+        && (directory.is_empty() || directory.ends_with(b"/"))
+    {
+        cache.remove(directory);
+    }
+    path.clear();
+    path.extend_from_slice(entry);
+    path.push(b'/');
+    cache.remove(path);
+}
+
+/// Where a directory's address without its slash leads. Built from the decoded
+/// path behind a single slash, so it stays on this server whatever was asked for.
+fn location(key: &[u8], query: Option<&[u8]>) -> Vec<u8> {
+    let mut location = vec![b'/'];
+    target::encode_path(key, &mut location);
+    location.push(b'/');
+    if let Some(query) = query {
+        location.push(b'?');
+        location.extend_from_slice(query);
+    }
+    location
+}
+
+fn seconds(now: Tick) -> u32 {
+    // Compared for equality only, so that it wraps after 136 years is no matter.
+    (now.as_micros() / 1_000_000) as u32
+}
+
+fn answered(result: Result<Answered, Reject>) -> Served {
+    result.map_or_else(Served::Refused, Served::Answered)
+}
+
+fn refused(status: Status, why: &'static str) -> Served {
+    Served::Refused(Reject::new(status, why))
+}
