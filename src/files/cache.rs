@@ -24,6 +24,16 @@ struct Missing {
     checked: u32,
 }
 
+/// What the cache knows of a path.
+pub(super) enum Known<'c> {
+    /// It leads here.
+    Found(&'c Representation),
+    /// It led nowhere a moment ago.
+    Missing,
+    /// Nothing.
+    Unknown,
+}
+
 /// Representations and misses by path.
 pub(super) struct Cache {
     hasher: RandomState,
@@ -51,26 +61,35 @@ impl Cache {
         }
     }
 
-    /// The hash of a path, to be computed once per request.
+    /// What is known of `key` at the second `now`. An entry that wasn't looked at
+    /// in this second is kept only if `still` says that it is as it was.
     #[inline]
-    pub(super) fn hash(&self, key: &[u8]) -> u64 {
-        self.hasher.hash_one(key)
+    pub(super) fn look_up(&mut self, key: &[u8], now: u32, still: impl FnOnce(&Representation) -> bool) -> Known<'_> {
+        let hash = self.hasher.hash_one(key);
+        match self.found.find_entry(hash, |entry| entry.key() == key) {
+            Ok(occupied) => {
+                if occupied.get().checked != now && !still(occupied.get()) {
+                    let (entry, _) = occupied.remove();
+                    self.memory -= entry.memory();
+                    self.descriptors -= usize::from(entry.has_descriptor());
+                    return Known::Unknown;
+                }
+                let entry = occupied.into_mut();
+                entry.checked = now;
+                entry.used = true;
+                Known::Found(entry)
+            }
+            Err(_) => match self.missing.find(hash, |entry| &*entry.key == key) {
+                Some(entry) if now.wrapping_sub(entry.checked) <= 1 => Known::Missing,
+                _ => Known::Unknown,
+            },
+        }
     }
 
-    #[inline]
-    pub(super) fn find(&mut self, hash: u64, key: &[u8]) -> Option<&mut Representation> {
-        self.found.find_mut(hash, |entry| entry.key() == key)
-    }
-
-    /// Whether `key` was found missing less than a second ago.
-    pub(super) fn is_missing(&self, hash: u64, key: &[u8], now: u32) -> bool {
-        self.missing.find(hash, |entry| &*entry.key == key).is_some_and(|entry| now <= entry.checked + 1)
-    }
-
-    /// Keeps a representation, in place of what was there for its path. Gives it
-    /// back if there is no room at all.
+    /// Keeps a representation, in place of what was there for its path, unless
+    /// it is so large that it would push out all others.
     pub(super) fn insert(&mut self, entry: Representation) {
-        let hash = self.hash(entry.key());
+        let hash = self.hasher.hash_one(entry.key());
         self.remove(entry.key());
         if entry.memory() > self.limit / 8 || (entry.has_descriptor() && self.descriptor_limit == 0) {
             return;
@@ -95,7 +114,7 @@ impl Cache {
             // A scan for holes; whatever was worth remembering comes back.
             self.missing.clear();
         }
-        let hash = self.hash(key);
+        let hash = self.hasher.hash_one(key);
         let hasher = &self.hasher;
         match self.missing.find_mut(hash, |entry| &*entry.key == key) {
             Some(entry) => entry.checked = now,
@@ -108,7 +127,7 @@ impl Cache {
 
     /// Forgets what is known of `key`.
     pub(super) fn remove(&mut self, key: &[u8]) {
-        let hash = self.hash(key);
+        let hash = self.hasher.hash_one(key);
         if let Ok(entry) = self.found.find_entry(hash, |entry| entry.key() == key) {
             let (entry, _) = entry.remove();
             self.memory -= entry.memory();

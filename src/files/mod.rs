@@ -29,7 +29,7 @@ use crate::http::target::{self, PathError};
 use crate::http::{Reject, Status, negotiate};
 use crate::limits;
 use crate::reactor::{Output, Tick};
-use cache::Cache;
+use cache::{Cache, Known};
 use listing::{Listing, Order, Rendering};
 use representation::{Answered, Representation, Style};
 use resolve::{OpenError, Opened, Root, Symlinks};
@@ -156,10 +156,12 @@ impl Site {
         // A path without an escape is its own key; whatever else is wrong with
         // it, no key of the cache has it.
         let raw = &request.target.path[1..];
-        if memchr::memchr(b'%', raw).is_none()
-            && let Some(entry) = fresh(&mut self.cache, &self.root, &mut self.path, raw, now)
-        {
-            return answered(entry.answer(request, manner, stamp, output));
+        if memchr::memchr(b'%', raw).is_none() {
+            match self.look_up(raw, now) {
+                Known::Found(entry) => return answered(entry.answer(request, manner, stamp, output)),
+                Known::Missing => return self.serve_missing(request, manner, stamp, now, output),
+                Known::Unknown => {}
+            }
         }
         self.serve_decoded(request, manner, stamp, now, output)
     }
@@ -190,15 +192,7 @@ impl Site {
         match missed {
             Missed::Redirect => Served::Redirect(location(&key, request.target.query)),
             Missed::Directory(dir) => self.list(dir, &key, request),
-            Missed::NotFound => match self.settings.spa.clone() {
-                Some(page) => {
-                    match self.with(page.as_bytes(), stamp, now, |entry| entry.answer(request, manner, stamp, output)) {
-                        Ok(result) => answered(result),
-                        Err(_) => refused(Status::NOT_FOUND, "there is no such file"),
-                    }
-                }
-                None => refused(Status::NOT_FOUND, "there is no such file"),
-            },
+            Missed::NotFound => self.serve_missing(request, manner, stamp, now, output),
             Missed::Forbidden => refused(Status::FORBIDDEN, "the file may not be read"),
             Missed::Exhausted => refused(Status::SERVICE_UNAVAILABLE, "there are no file descriptors left"),
             Missed::Failed(error) => {
@@ -206,6 +200,24 @@ impl Site {
                 refused(Status::INTERNAL_SERVER_ERROR, "the file can't be read")
             }
         }
+    }
+
+    fn serve_missing(
+        &mut self,
+        request: &RequestHead<'_>,
+        manner: Manner,
+        stamp: &Stamp,
+        now: u32,
+        output: &mut Output,
+    ) -> Served {
+        if let Some(page) = self.settings.spa.take() {
+            let result = self.with(page.as_bytes(), stamp, now, |entry| entry.answer(request, manner, stamp, output));
+            self.settings.spa = Some(page);
+            if let Ok(result) = result {
+                return answered(result);
+            }
+        }
+        refused(Status::NOT_FOUND, "there is no such file")
     }
 
     /// Answers an error with the root's own page for it, if there is one.
@@ -233,12 +245,10 @@ impl Site {
         now: u32,
         answer: impl FnOnce(&Representation) -> R,
     ) -> Result<R, Missed> {
-        if let Some(entry) = fresh(&mut self.cache, &self.root, &mut self.path, key, now) {
-            return Ok(answer(entry));
-        }
-        let hash = self.cache.hash(key);
-        if self.cache.is_missing(hash, key, now) {
-            return Err(Missed::NotFound);
+        match self.look_up(key, now) {
+            Known::Found(entry) => return Ok(answer(entry)),
+            Known::Missing => return Err(Missed::NotFound),
+            Known::Unknown => {}
         }
         let (entry, keep) = self.load(key, stamp, now)?;
         let result = answer(&entry);
@@ -246,6 +256,17 @@ impl Site {
             self.cache.insert(entry);
         }
         Ok(result)
+    }
+
+    /// What the cache knows, as far as it is still true.
+    #[inline]
+    fn look_up(&mut self, key: &[u8], now: u32) -> Known<'_> {
+        let Self { cache, root, path, .. } = self;
+        cache.look_up(key, now, |entry| {
+            file_path(key, path);
+            // A weak entity-tag is to become strong as soon as it can.
+            !entry.is_weak() && root.stat(path) == Some(entry.metadata())
+        })
     }
 
     /// Opens what `key` leads to: the representation, and whether it may be kept.
@@ -332,32 +353,6 @@ impl From<OpenError> for Missed {
             OpenError::Io(error) => Self::Failed(error),
         }
     }
-}
-
-/// A representation that is still true: looked at within the last second, or now.
-#[inline]
-fn fresh<'c>(
-    cache: &'c mut Cache,
-    root: &Root,
-    path: &mut Vec<u8>,
-    key: &[u8],
-    now: u32,
-) -> Option<&'c mut Representation> {
-    let hash = cache.hash(key);
-    // The borrow checker can't see that a borrow returned on one path only ends
-    // on the other, so what is stale is removed first.
-    let entry = cache.find(hash, key)?;
-    if entry.checked != now {
-        file_path(key, path);
-        if entry.is_weak() || root.stat(path) != Some(entry.metadata()) {
-            cache.remove(key);
-            return None;
-        }
-    }
-    let entry = cache.find(hash, key)?;
-    entry.checked = now;
-    entry.used = true;
-    Some(entry)
 }
 
 /// The file that a path leads to: a directory's is its index.

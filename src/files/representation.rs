@@ -191,10 +191,10 @@ impl Representation {
         output: &mut Output,
     ) -> Result<Answered, Reject> {
         let present = request.present;
-        if present.conditional || present.range || present.accept_encoding {
-            if let Some(answered) = self.answer_particular(request, manner, stamp, output)? {
-                return Ok(answered);
-            }
+        if (present.conditional || present.range || present.accept_encoding)
+            && let Some(answered) = self.answer_particular(request, manner, stamp, output)?
+        {
+            return Ok(answered);
         }
         self.answer_whole(Status::OK, manner, stamp, output)
     }
