@@ -220,10 +220,12 @@ impl Site {
         refused(Status::NOT_FOUND, "there is no such file")
     }
 
-    /// Answers an error with the root's own page for it, if there is one.
+    /// Answers an error with the root's own page for it, if there is one;
+    /// `lines` are further field lines.
     pub fn serve_error(
         &mut self,
         status: Status,
+        lines: &[u8],
         manner: Manner,
         stamp: &Stamp,
         now: Tick,
@@ -234,7 +236,7 @@ impl Site {
             500..600 => b"50x.html",
             _ => return None,
         };
-        self.with(page, stamp, seconds(now), |entry| entry.answer_whole(status, manner, stamp, output)).ok()?.ok()
+        self.with(page, stamp, seconds(now), |entry| entry.answer_whole(status, lines, manner, stamp, output)).ok()?.ok()
     }
 
     /// Hands the representation that `key` leads to, to `answer`.

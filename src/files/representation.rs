@@ -196,14 +196,15 @@ impl Representation {
         {
             return Ok(answered);
         }
-        self.answer_whole(Status::OK, manner, stamp, output)
+        self.answer_whole(Status::OK, b"", manner, stamp, output)
     }
 
     /// Answers with the whole content under another status, whatever the
-    /// preconditions: an error page.
+    /// preconditions: an error page. `lines` are further field lines.
     pub(super) fn answer_whole(
         &self,
         status: Status,
+        lines: &[u8],
         manner: Manner,
         stamp: &Stamp,
         output: &mut Output,
@@ -219,6 +220,7 @@ impl Representation {
             return Ok(Answered { status, body: self.content().len() as u64, persistent: true });
         }
         response::begin(out, status, stamp);
+        out.extend_from_slice(lines);
         let from = if status == Status::OK { self.length } else { self.description };
         if status != Status::OK {
             // An error page is no representation of what was asked for: no validators.

@@ -32,6 +32,22 @@ pub enum Method {
 }
 
 impl Method {
+    /// The method's name; of an unknown one, a stand-in.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Patch => "PATCH",
+            Self::Connect => "CONNECT",
+            Self::Trace => "TRACE",
+            Self::Unknown => "?",
+        }
+    }
+
     fn from_name(name: &str) -> Self {
         match name {
             "GET" => Self::Get,
@@ -94,6 +110,8 @@ pub struct RequestHead<'a> {
     pub expect: Expect,
     /// Which fields are there.
     pub present: Present,
+    /// The head as it was sent, to the end of its empty line. It can be parsed again.
+    pub raw: &'a [u8],
     /// Octets that the head takes, an empty line before it included.
     pub length: usize,
 }
@@ -133,6 +151,7 @@ pub fn parse<'a>(input: &'a mut [u8], lines: &'a mut Lines<'a>) -> Result<Option
     }
 
     let mut request = httparse::Request::new(&mut []);
+    let whole = &*whole;
     let parsed = httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut request, whole, &mut lines.0);
     match parsed {
         Ok(httparse::Status::Complete(length)) if Some(length) == end => {}
@@ -146,7 +165,8 @@ pub fn parse<'a>(input: &'a mut [u8], lines: &'a mut Lines<'a>) -> Result<Option
     let (Some(method_name), Some(raw_target), Some(minor)) = (request.method, request.path, request.version) else {
         return Err(Reject::bad_request("the request line isn't whole"));
     };
-    understand(method_name, raw_target.as_bytes(), minor, Fields::new(request.headers), skipped + whole.len()).map(Some)
+    let fields = Fields::new(request.headers);
+    understand(method_name, raw_target.as_bytes(), minor, fields, whole, skipped).map(Some)
 }
 
 /// Finds where the request line ends (before its CRLF) and where the head ends
@@ -218,7 +238,8 @@ fn understand<'a>(
     raw_target: &'a [u8],
     minor: u8,
     fields: Fields<'a>,
-    length: usize,
+    raw: &'a [u8],
+    skipped: usize,
 ) -> Result<RequestHead<'a>, Reject> {
     if raw_target.len() > limits::TARGET {
         return Err(Reject::new(Status::URI_TOO_LONG, "the request-target is too long"));
@@ -268,7 +289,8 @@ fn understand<'a>(
         persistent,
         expect,
         present,
-        length,
+        raw,
+        length: skipped + raw.len(),
     })
 }
 

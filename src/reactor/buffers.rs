@@ -33,6 +33,11 @@ impl Input {
         &self.buffer[self.start..self.end]
     }
 
+    /// The same, for a parser that mends them in place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.start..self.end]
+    }
+
     /// Drops the first `count` octets, which are understood.
     ///
     /// # Panics
@@ -153,6 +158,11 @@ impl Output {
     /// Whether all is sent.
     pub fn is_empty(&self) -> bool {
         self.sent == self.bytes.len() && self.cuts.is_empty()
+    }
+
+    /// Whether a stretch of a file is unsent.
+    pub fn has_file(&self) -> bool {
+        !self.cuts.is_empty()
     }
 
     /// How many octets are unsent, files included.

@@ -34,7 +34,7 @@ pub trait Protocol: Sized + 'static {
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want;
 
     /// The connection is over. `unsent` octets of the output didn't go out.
-    fn closed(&mut self, _unsent: u64, _cx: &mut Context<'_, Self>) {}
+    fn closed(&mut self, _unsent: u64, _ends: Ends<'_>, _cx: &mut Context<'_, Self>) {}
 
     /// A signal arrived.
     fn signal(_signal: Signal, _cx: &mut Context<'_, Self>) {}

@@ -196,7 +196,12 @@ impl<P: Protocol> Reactor<P> {
             draining: self.drain.is_some(),
             effects: &mut self.effects,
         };
-        slot.protocol.closed(unsent, &mut cx);
+        let ends = Ends {
+            peer: slot.transport.peer,
+            listener: self.listeners.address(slot.listener),
+            socket: Some(&slot.transport.socket),
+        };
+        slot.protocol.closed(unsent, ends, &mut cx);
         self.closed += 1;
     }
 }

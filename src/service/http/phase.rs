@@ -1,0 +1,102 @@
+//! The phases of an exchange, each with exactly what it needs.
+
+use crate::app::{Body, Outcome};
+use crate::http::framing::BodyReader;
+use crate::reactor::{Finish, Pace, Tick};
+
+use super::access::Exchanged;
+
+/// Where the exchange is. What an idle connection is in is small; what a busy
+/// one needs beyond that is boxed.
+pub(super) enum Phase {
+    /// Between two requests; nothing of the next one is there.
+    Idle { since: Tick },
+    /// Before the first request, or part of a head is there: `seen` octets of it
+    /// were looked at. It must be whole by the deadline.
+    Head { deadline: Tick, seen: u32 },
+    /// A body is being read.
+    Body(Box<Collecting>),
+    /// An application's job runs.
+    Parked(Box<Parked>),
+    /// A file is on its way.
+    SendingFile(SendingFile),
+    /// Content that doesn't fit the output at once, or is made over time, is on its way.
+    Sending(Box<Sending>),
+    /// All is said.
+    Closing(Finish),
+}
+
+/// A request whose body is being read.
+pub(super) struct Collecting {
+    /// The head, to be parsed again when the body is there.
+    pub(super) head: Vec<u8>,
+    pub(super) reader: BodyReader,
+    pub(super) content: Vec<u8>,
+    /// Octets of content so far.
+    pub(super) read: u64,
+    pub(super) limit: u64,
+    /// Whether anybody wants it; else it is read to get past it.
+    pub(super) wanted: bool,
+    pub(super) pace: Pace,
+}
+
+/// A request whose application waits for a job.
+pub(super) struct Parked {
+    pub(super) head: Vec<u8>,
+    pub(super) body: Vec<u8>,
+    pub(super) app: usize,
+    pub(super) persistent: bool,
+    pub(super) deadline: Tick,
+    /// What came of it, once it is there; none inside if it panicked.
+    pub(super) outcome: Option<Option<Outcome>>,
+}
+
+/// An answer whose file is in the output.
+pub(super) struct SendingFile {
+    pub(super) persistent: bool,
+    pub(super) exchanged: Option<Box<Exchanged>>,
+}
+
+/// An answer whose content goes into the output bit by bit.
+pub(super) struct Sending {
+    pub(super) body: Body,
+    pub(super) chunked: bool,
+    /// Octets of content so far.
+    pub(super) sent: u64,
+    pub(super) persistent: bool,
+    pub(super) exchanged: Option<Box<Exchanged>>,
+}
+
+impl Phase {
+    const COUNT: usize = 7;
+
+    pub(super) fn name(&self) -> &'static str {
+        ["Idle", "Head", "Body", "Parked", "SendingFile", "Sending", "Closing"][self.index()]
+    }
+
+    fn index(&self) -> usize {
+        match self {
+            Self::Idle { .. } => 0,
+            Self::Head { .. } => 1,
+            Self::Body(_) => 2,
+            Self::Parked(_) => 3,
+            Self::SendingFile(_) => 4,
+            Self::Sending(_) => 5,
+            Self::Closing(_) => 6,
+        }
+    }
+}
+
+/// How many connections are in each phase.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Census([u32; Phase::COUNT]);
+
+impl Census {
+    pub(super) fn enter(&mut self, phase: &Phase) {
+        self.0[phase.index()] += 1;
+    }
+
+    pub(super) fn leave(&mut self, phase: &Phase) {
+        self.0[phase.index()] -= 1;
+    }
+}

@@ -1,0 +1,141 @@
+//! What all HTTP connections share.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::access::AccessLog;
+use super::phase::Census;
+use crate::app::{Pull, Routes, Source};
+use crate::files::Site;
+use crate::files::listing::Rendering;
+use crate::http::response::Stamp;
+use crate::http::target;
+use crate::limits;
+use crate::reactor::Tick;
+
+/// What an operator can set about requests.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// From accept, or from a request's first octet, to the whole head.
+    pub header_timeout: Duration,
+    /// Between requests.
+    pub idle_timeout: Duration,
+    /// Without progress of a body.
+    pub body_timeout: Duration,
+    /// Largest body that an application is given, in octets.
+    pub body: u64,
+    /// Most connections from one address.
+    pub per_address: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_timeout: limits::HEADER_TIMEOUT,
+            idle_timeout: limits::IDLE_TIMEOUT,
+            body_timeout: limits::BODY_TIMEOUT,
+            body: limits::BODY,
+            per_address: None,
+        }
+    }
+}
+
+/// What all HTTP connections share.
+pub struct Shared {
+    /// Files.
+    pub site: Option<Site>,
+    /// Applications.
+    pub routes: Routes,
+    /// Bounds.
+    pub limits: Limits,
+    /// Every request is answered with 503.
+    pub maintenance: bool,
+    pub(super) stamp: Stamp,
+    pub(super) census: Census,
+    pub(super) access: AccessLog,
+    /// Content on its way into the output, and decoded paths.
+    pub(super) scratch: Vec<u8>,
+    addresses: HashMap<IpAddr, u32>,
+}
+
+impl Shared {
+    /// Answers with the Server field or without; nothing to serve yet.
+    pub fn new(limits: Limits, server_field: bool) -> Self {
+        Self {
+            site: None,
+            routes: Routes::default(),
+            limits,
+            maintenance: false,
+            stamp: Stamp::new(0, server_field),
+            census: Census::default(),
+            access: AccessLog::new(),
+            scratch: Vec::new(),
+            addresses: HashMap::new(),
+        }
+    }
+
+    /// Counts a connection of an address: whether it may have one more. None if
+    /// nobody counts.
+    pub(super) fn count(&mut self, address: IpAddr) -> Option<bool> {
+        let most = self.limits.per_address?;
+        let count = self.addresses.entry(address).or_default();
+        *count += 1;
+        Some(*count <= most)
+    }
+
+    /// A counted connection is over.
+    pub(super) fn uncount(&mut self, address: IpAddr) {
+        if let Some(count) = self.addresses.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&address);
+            }
+        }
+    }
+
+    /// The application that serves a request path, if one does.
+    #[inline]
+    pub(super) fn route(&mut self, path: &[u8]) -> Option<usize> {
+        if memchr::memchr(b'%', path).is_none() && !path.starts_with(b"//") {
+            return self.routes.find(path);
+        }
+        let mut decoded = std::mem::take(&mut self.scratch);
+        let app = decode(path, &mut decoded).then(|| self.routes.find(&decoded)).flatten();
+        decoded.clear();
+        self.scratch = decoded;
+        app
+    }
+}
+
+/// Decodes a request path, its slash included; false if it can't be.
+pub(super) fn decode(path: &[u8], decoded: &mut Vec<u8>) -> bool {
+    decoded.push(b'/');
+    target::decode_path(path, decoded).is_ok()
+}
+
+/// A directory listing as content.
+pub(super) struct ListingSource(pub(super) Rendering);
+
+impl Source for ListingSource {
+    fn pull(&mut self, out: &mut Vec<u8>, room: usize, _now: Tick) -> Pull {
+        if self.0.write_some(out, room) { Pull::More } else { Pull::End }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_an_address_are_counted_and_forgotten() {
+        let mut shared = Shared::new(Limits { per_address: Some(2), ..Limits::default() }, true);
+        let address: IpAddr = "::1".parse().unwrap();
+        assert_eq!([(); 3].map(|()| shared.count(address)), [Some(true), Some(true), Some(false)]);
+        for _ in 0..3 {
+            shared.uncount(address);
+        }
+        assert!(shared.addresses.is_empty());
+        assert_eq!(Shared::new(Limits::default(), true).count(address), None);
+    }
+}
