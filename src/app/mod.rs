@@ -24,6 +24,7 @@
 //! ```
 
 pub mod html;
+pub mod json;
 pub mod lab;
 mod response;
 mod routes;

@@ -21,6 +21,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rustix::fs::{AtFlags, Dir, FileType};
 
 use super::resolve::{Metadata, Root, is_hidden};
+use crate::app::{html, json};
 use crate::limits;
 
 /// What a listing is sorted by.
@@ -333,15 +334,21 @@ fn html_tail(out: &mut String, listing: &Listing) {
 }
 
 fn json_row(out: &mut String, row: &Row, first: bool) {
-    out.push_str(if first { "\n{\"name\":\"" } else { ",\n{\"name\":\"" });
-    put_json_text(out, &row.name);
+    out.push_str(if first { "\n" } else { ",\n" });
     let kind = if row.directory { "directory" } else { "file" };
     let t = Civil::from_unix(row.modified_s);
     put(
         out,
         format_args!(
-            "\",\"type\":\"{kind}\",\"size\":{},\"modified\":\"{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z\"}}",
-            row.size, t.year, t.month, t.day, t.hour, t.minute, t.second
+            "{{\"name\":{},\"type\":\"{kind}\",\"size\":{},\"modified\":\"{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z\"}}",
+            json::string(&row.name),
+            row.size,
+            t.year,
+            t.month,
+            t.day,
+            t.hour,
+            t.minute,
+            t.second
         ),
     );
 }
@@ -354,40 +361,11 @@ fn put(out: &mut String, what: Arguments<'_>) {
     let _ = out.write_fmt(what);
 }
 
-/// The characters of a name, U+FFFD for each piece that isn't UTF-8.
-fn characters(octets: &[u8]) -> impl Iterator<Item = char> {
-    octets.utf8_chunks().flat_map(|chunk| {
-        let wrong = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
-        chunk.valid().chars().chain(wrong)
-    })
-}
-
-/// As text or as the value of a quoted attribute.
+/// As text or as the value of a quoted attribute. Line feed and tab are no more
+/// visible in a name than other control characters, and become U+FFFD as well.
 fn put_text(out: &mut String, octets: &[u8]) {
-    for c in characters(octets) {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // HTML has no way to write most of them.
-            c if c.is_control() => out.push(char::REPLACEMENT_CHARACTER),
-            c => out.push(c),
-        }
-    }
-}
-
-/// As the inside of a JSON string (RFC 8259 §7).
-fn put_json_text(out: &mut String, octets: &[u8]) {
-    for c in characters(octets) {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            c if c.is_control() => put(out, format_args!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
+    let name = String::from_utf8_lossy(octets).replace(char::is_control, "\u{fffd}");
+    put(out, format_args!("{}", html::escape(&name)));
 }
 
 /// With one decimal in the largest unit of 1,024 that leaves at least 1.

@@ -1,1 +1,225 @@
-//! The echo service.
+//! The echo service (in the manner of RFC 862), with a way out.
+//!
+//! What comes goes back, octet for octet and at once. One line is different: a
+//! line that is exactly `exit` ends the connection. It isn't echoed, nor is what
+//! follows it; what came before it is. A line ends in LF or CRLF, or with the
+//! input.
+//!
+//! So at the beginning of a line, `exi` can't be echoed yet: it may become `exit`.
+//! It stays in the input, unconsumed, until the next octet tells; at most five
+//! octets (`exit` and a CR) wait in this way, so nothing has to be remembered but
+//! whether the input begins at the beginning of a line.
+//!
+//! Nothing is taken from the input without room for it in the output. So who
+//! doesn't read isn't read from.
+//!
+//! At debug level, target `miod::echo`, each *message* is logged. There are no
+//! messages in a stream: what is meant is each stretch that was echoed at once,
+//! which is what the network made of what the peer sent.
+
+use std::fmt::{self, Write};
+
+use crate::reactor::{Ends, Finish, Io, Want};
+
+/// The port by default; port 7, where it belongs, is for the superuser.
+pub const PORT: u16 = 5555;
+
+/// Octets in one line of the log; a longer message takes several.
+const LOGGED: usize = 256;
+
+/// One connection of the echo service.
+#[derive(Debug)]
+pub struct Echo {
+    /// The next octet of the input is the first of a line.
+    line_start: bool,
+    /// There will be no more output.
+    over: bool,
+}
+
+impl Default for Echo {
+    fn default() -> Self {
+        Self { line_start: true, over: false }
+    }
+}
+
+impl Echo {
+    /// Echoes what can be echoed. Draining is taken for the end of the input:
+    /// what is at hand goes out still.
+    pub fn advance(&mut self, io: &mut Io<'_>, draining: bool) -> Want {
+        let ended = io.ended || draining;
+        if !self.over {
+            let input = io.input.bytes();
+            let (plain, next) = split(input, self.line_start, ended);
+            let count = plain.min(io.output.room());
+            let stretch = &input[..count];
+            if let Some(last) = stretch.last() {
+                log_message(io.ends, stretch);
+                io.output.write(stretch);
+                self.line_start = *last == b'\n';
+                io.input.consume(count);
+            }
+            if count == plain {
+                match next {
+                    Next::Exit(length) => {
+                        io.input.consume(length);
+                        self.over = true;
+                    }
+                    Next::Unknown => self.over = ended,
+                }
+            }
+        }
+        if self.over {
+            return Want::finish(Finish::Close);
+        }
+        Want { read: io.output.room() > 0, ..Want::NOTHING }
+    }
+}
+
+/// What stands behind the octets that can be echoed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Next {
+    /// The line `exit`, so many octets with its end.
+    Exit(usize),
+    /// Nothing, or what may become that line.
+    Unknown,
+}
+
+/// How many octets of `input` can be echoed, and what stands behind them.
+fn split(input: &[u8], line_start: bool, ended: bool) -> (usize, Next) {
+    let first = line_start.then_some(0);
+    let others = memchr::memchr_iter(b'\n', input).map(|at| at + 1);
+    for start in first.into_iter().chain(others) {
+        match &input[start..] {
+            [b'e', b'x', b'i', b't', b'\n', ..] => return (start, Next::Exit(5)),
+            [b'e', b'x', b'i', b't', b'\r', b'\n', ..] => return (start, Next::Exit(6)),
+            b"exit" if ended => return (start, Next::Exit(4)),
+            rest if !ended && b"exit\r\n".starts_with(rest) => return (start, Next::Unknown),
+            _ => {}
+        }
+    }
+    (input.len(), Next::Unknown)
+}
+
+fn log_message(ends: Ends<'_>, message: &[u8]) {
+    if !log::log_enabled!(target: "miod::echo", log::Level::Debug) {
+        return;
+    }
+    let peer = ends.peer().map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+    for piece in message.chunks(LOGGED) {
+        log::debug!(target: "miod::echo", "{peer} sent: {}", Escaped(piece));
+    }
+}
+
+/// Printable ASCII as it is, any other octet as `\xNN`: a peer can write neither
+/// lines nor terminal controls of its own into a log.
+struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for &octet in self.0 {
+            match octet {
+                b' '..=b'~' => f.write_char(char::from(octet))?,
+                _ => write!(f, "\\x{octet:02x}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Peer, every_way};
+    use super::*;
+    use crate::reactor::BUFFER;
+
+    /// What comes back for `input`, and whether the service closed by itself.
+    fn echoed(input: &[u8]) -> (Vec<u8>, bool) {
+        every_way(input, || {
+            let mut echo = Echo::default();
+            move |io, draining| echo.advance(io, draining)
+        })
+    }
+
+    #[test]
+    fn echoes_all_but_the_line_that_ends_it() {
+        for (input, output, closes) in [
+            ("", "", false),
+            ("a", "a", false),
+            ("hello\nworld\r\n", "hello\nworld\r\n", false),
+            ("exit\n", "", true),
+            ("exit\r\n", "", true),
+            ("a\nexit\nb\n", "a\n", true),
+            ("a\r\nexit\r\nb", "a\r\n", true),
+            ("\nexit\nexit\n", "\n", true),
+            ("exit\0\n", "exit\0\n", false),
+            (" exit\nexit \nexits\nEXIT\nan exit\n", " exit\nexit \nexits\nEXIT\nan exit\n", false),
+            ("exit\r\rexit\n", "exit\r\rexit\n", false),
+            ("exexit\nexi\nexit\n", "exexit\nexi\n", true),
+            ("e\ne", "e\ne", false),
+            ("exi", "exi", false),
+            ("exit\r", "exit\r", false),
+        ] {
+            assert_eq!(echoed(input.as_bytes()), (output.as_bytes().to_vec(), closes), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_input_ends_a_line_too() {
+        // The harness ends the input itself, so this isn't a close before it.
+        assert_eq!(echoed(b"a\nexit"), (b"a\n".to_vec(), false));
+        assert_eq!(echoed(b"a exit"), (b"a exit".to_vec(), false));
+    }
+
+    #[test]
+    fn holds_back_only_what_may_become_the_line() {
+        let mut echo = Echo::default();
+        let mut peer = Peer::default();
+        let mut type_in = |text: &[u8]| {
+            peer.send(text);
+            let want = peer.turn(|io| echo.advance(io, false));
+            assert_eq!(want, Want::READ);
+            peer.received()
+        };
+        assert_eq!(type_in(b"aex"), b"aex");
+        assert_eq!(type_in(b"it\nex"), b"it\n");
+        assert_eq!(type_in(b"it"), b"");
+        assert_eq!(type_in(b"\r"), b"");
+        assert_eq!(type_in(b"x"), b"exit\rx");
+    }
+
+    #[test]
+    fn a_slow_reader_is_not_read_from() {
+        let mut echo = Echo::default();
+        let mut peer = Peer::default();
+        peer.clog(3);
+        peer.send(b"abcde\nexit\n");
+        assert_eq!(peer.turn(|io| echo.advance(io, false)), Want::NOTHING);
+        assert_eq!((peer.waiting(), peer.received()), (8, b"abc".to_vec()));
+        assert_eq!(peer.turn(|io| echo.advance(io, false)), Want::finish(Finish::Close));
+        assert_eq!(peer.received(), b"de\n");
+    }
+
+    #[test]
+    fn a_full_buffer_goes_through_at_once() {
+        let mut echo = Echo::default();
+        let mut peer = Peer::default();
+        peer.send(&[b'x'; BUFFER]);
+        assert_eq!(peer.turn(|io| echo.advance(io, false)), Want::NOTHING);
+        assert_eq!(peer.received().len(), BUFFER);
+        assert_eq!(peer.turn(|io| echo.advance(io, false)), Want::READ);
+    }
+
+    #[test]
+    fn draining_sends_what_is_at_hand() {
+        let mut echo = Echo::default();
+        let mut peer = Peer::default();
+        peer.send(b"a\nexi");
+        assert_eq!(peer.turn(|io| echo.advance(io, true)), Want::finish(Finish::Close));
+        assert_eq!(peer.received(), b"a\nexi");
+    }
+
+    #[test]
+    fn the_log_is_safe_to_print() {
+        assert_eq!(Escaped(b"a ~\\\r\n\x1b[1m\x7f\xc3\xa4").to_string(), r"a ~\\x0d\x0a\x1b[1m\x7f\xc3\xa4");
+    }
+}

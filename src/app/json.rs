@@ -1,0 +1,48 @@
+//! Text into JSON (RFC 8259).
+
+use std::fmt::{self, Display, Write};
+
+/// `text` as a JSON string, with its quotes. What isn't UTF-8 becomes U+FFFD.
+///
+/// Control characters are escaped, those that JSON allows bare too, since JSON
+/// is looked at in terminals.
+///
+/// ```
+/// use miod::app::json::string;
+/// assert_eq!(string("a \"b\"\n").to_string(), r#""a \"b\"\u000a""#);
+/// ```
+pub fn string<T: AsRef<[u8]> + ?Sized>(text: &T) -> impl Display {
+    JsonString(text.as_ref())
+}
+
+struct JsonString<'a>(&'a [u8]);
+
+impl Display for JsonString<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in String::from_utf8_lossy(self.0).chars() {
+            match c {
+                '"' => f.write_str("\\\"")?,
+                '\\' => f.write_str("\\\\")?,
+                c if c.is_control() => write!(f, "\\u{:04x}", u32::from(c))?,
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_ends_its_string() {
+        assert_eq!(string("").to_string(), "\"\"");
+        assert_eq!(string("\"\\").to_string(), r#""\"\\""#);
+        assert_eq!(
+            string(b"\0\x1f\x7f\xc2\x9b\xff\xc3\xa4").to_string(),
+            "\"\\u0000\\u001f\\u007f\\u009b\u{fffd}\u{e4}\""
+        );
+    }
+}
