@@ -1,0 +1,442 @@
+//! Logging: diagnostics and the access log.
+//!
+//! Both are records of the [`log`] facade, so every part of the program just says
+//! what happened; an `env_logger` decides what is wanted (`RUST_LOG`, else the
+//! command line) and puts it in form. Two kinds of lines come out of it:
+//!
+//! - *Diagnostics* go to standard error at once:
+//!   `2026-11-21T07:15:00Z INFO  miod::server message`.
+//! - *Access lines*, the records with target `access`, are the bare text that the
+//!   caller made. They are collected and written when the loop has nothing better
+//!   to do, when a block is full, or after a second: a line then costs a copy and
+//!   no system call.
+//!
+//! ```text
+//! log::info! ─► filter ─► format ─► Pipe ─┬─► standard error
+//!                                         └─► access log: file, standard output or error
+//! ```
+//!
+//! The format marks an access line with an octet that no diagnostic begins with,
+//! since the pipe sees octets only. Lines for standard error are one queue,
+//! whatever their kind, so they come out in the order they were made.
+
+mod escape;
+mod sink;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use env_logger::fmt::Formatter;
+use env_logger::{Builder, Target};
+use log::{LevelFilter, Record};
+
+pub use escape::escape;
+use sink::Sink;
+
+use crate::http::date;
+use crate::reactor::Tick;
+
+/// The target of access lines.
+pub const ACCESS: &str = "access";
+
+/// Stands before access lines on their way to the pipe: the record separator of
+/// ASCII. Diagnostics begin with a digit of the year.
+const MARK: u8 = 0x1e;
+
+/// Longest that an access line waits for its writing.
+const MAX_DELAY: Duration = Duration::from_secs(1);
+/// If nothing happens for so long, the loop has time for writing.
+const QUIET: Duration = Duration::from_millis(10);
+/// How soon a sink that took nothing is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+/// How long the last lines may take at exit.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// What an operator can decide about logging.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Settings {
+    /// How much to tell: 0 is info, each step up (debug, trace) is more, each
+    /// step down (warn, error) is less. `RUST_LOG` beats it.
+    pub verbosity: i8,
+    /// Where access lines go.
+    pub access: AccessLog,
+}
+
+/// Where access lines go.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum AccessLog {
+    /// To standard error if that is a terminal, else nowhere.
+    #[default]
+    Auto,
+    /// Nowhere.
+    Off,
+    /// To the end of this file.
+    File(PathBuf),
+    /// To standard output.
+    Stdout,
+}
+
+/// The handle by which the server times the writing. The default one is of no
+/// logger, for programs that install their own.
+#[derive(Clone, Default)]
+pub struct Log(Option<Arc<Mutex<Sinks>>>);
+
+/// Installs the logger of the process.
+///
+/// # Errors
+/// If the access log can't be opened, or there is a logger already.
+pub fn init(settings: &Settings) -> io::Result<Log> {
+    let access = match &settings.access {
+        AccessLog::File(path) => Some(Sink::file(path)?),
+        AccessLog::Stdout => Some(Sink::stream(io::stdout())?),
+        AccessLog::Auto | AccessLog::Off => None,
+    };
+    let wanted = match settings.access {
+        AccessLog::Auto => io::stderr().is_terminal(),
+        AccessLog::Off => false,
+        AccessLog::File(_) | AccessLog::Stdout => true,
+    };
+    let sinks = Arc::new(Mutex::new(Sinks { stderr: Sink::stream(io::stderr())?, access, since: None }));
+
+    let rust_log = std::env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty());
+    let mut builder = filtered(settings.verbosity, wanted, rust_log.as_deref());
+    builder.format(format).target(Target::Pipe(Box::new(Pipe(Arc::clone(&sinks)))));
+    builder.try_init().map_err(io::Error::other)?;
+    Ok(Log(Some(sinks)))
+}
+
+/// Logs panics as an error each, with their place and without a backtrace, which
+/// would cost tens of megabytes for good.
+pub fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|info| {
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+        let message = escape(text.unwrap_or("(no message)").as_bytes());
+        match info.location() {
+            Some(place) => log::error!(target: "panic", "panicked at {place}: {message}"),
+            None => log::error!(target: "panic", "panicked: {message}"),
+        }
+    }));
+}
+
+impl Log {
+    /// To be called before each wait of the loop; `quiet` tells that the last one
+    /// brought nothing. Writes when it is time to, and tells when to come back at
+    /// the latest.
+    pub fn before_wait(&self, now: Tick, quiet: bool) -> Option<Duration> {
+        let mut sinks = self.lock()?;
+        let again = sinks.before_wait(now, quiet);
+        let losses = sinks.losses();
+        drop(sinks);
+        tell(losses);
+        again
+    }
+
+    /// Writes everything, as at exit: with a little patience for a slow reader.
+    pub fn flush(&self) {
+        let Some(mut sinks) = self.lock() else { return };
+        for sink in sinks.all() {
+            sink.flush_patiently(FAREWELL);
+        }
+        let losses = sinks.losses();
+        drop(sinks);
+        tell(losses);
+    }
+
+    /// Opens the access log again, after it was rotated.
+    ///
+    /// # Errors
+    /// If it can't be opened; lines then go where they went before.
+    pub fn reopen(&self) -> io::Result<()> {
+        self.lock().and_then(|mut sinks| sinks.access.as_mut().map(Sink::reopen)).unwrap_or(Ok(()))
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, Sinks>> {
+        self.0.as_deref().map(lock)
+    }
+}
+
+/// What a panic left behind is lines, all of them whole.
+fn lock(sinks: &Mutex<Sinks>) -> MutexGuard<'_, Sinks> {
+    sinks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tell(losses: Option<u64>) {
+    if let Some(lost) = losses {
+        log::warn!("{lost} log lines were lost: they couldn't be written");
+    }
+}
+
+/// What is wanted: `RUST_LOG` as it stands, else all but the chatter of other
+/// crates. An access log that was asked for stays on unless `RUST_LOG` names it.
+fn filtered(verbosity: i8, access: bool, rust_log: Option<&str>) -> Builder {
+    let level = match verbosity {
+        ..=-2 => LevelFilter::Error,
+        -1 => LevelFilter::Warn,
+        0 => LevelFilter::Info,
+        1 => LevelFilter::Debug,
+        2.. => LevelFilter::Trace,
+    };
+    let mut builder = Builder::new();
+    builder.filter_module(ACCESS, if access { LevelFilter::Info } else { LevelFilter::Off });
+    match rust_log {
+        Some(filters) => builder.parse_filters(filters),
+        None => builder.filter_module("miod", level).filter_level(level.min(LevelFilter::Warn)),
+    };
+    builder
+}
+
+fn format(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    if record.target() == ACCESS {
+        out.write_all(&[MARK])?;
+        // Text that is there already needs no formatting.
+        match record.args().as_str() {
+            Some(line) => out.write_all(line.as_bytes())?,
+            None => out.write_fmt(*record.args())?,
+        }
+        return out.write_all(b"\n");
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut time = Vec::with_capacity(20);
+    date::write_rfc3339(i64::try_from(now.as_secs()).unwrap_or(i64::MAX), &mut time);
+    out.write_all(&time)?;
+    writeln!(out, " {:<5} {} {}", record.level(), record.target(), record.args())
+}
+
+/// All that lines can go to.
+struct Sinks {
+    stderr: Sink,
+    /// Where access lines go, if not to standard error.
+    access: Option<Sink>,
+    /// When the loop first saw lines wait.
+    since: Option<Tick>,
+}
+
+impl Sinks {
+    /// Takes a record as [`format`] made it.
+    fn record(&mut self, record: &[u8]) {
+        if let [MARK, line @ ..] = record {
+            self.access.as_mut().unwrap_or(&mut self.stderr).collect(line);
+            return;
+        }
+        // Standard output may be the same terminal or pipe.
+        if let Some(access) = self.access.as_mut().filter(|access| access.is_stream()) {
+            access.flush();
+        }
+        self.stderr.collect(record);
+        self.stderr.flush();
+    }
+
+    fn before_wait(&mut self, now: Tick, quiet: bool) -> Option<Duration> {
+        if !self.is_pending() {
+            self.since = None;
+            return None;
+        }
+        let since = *self.since.get_or_insert(now);
+        if !quiet && now.since(since) < MAX_DELAY {
+            return Some(QUIET);
+        }
+        self.all().for_each(Sink::flush);
+        self.since = None;
+        self.is_pending().then_some(RETRY)
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Sink> {
+        self.access.iter_mut().chain([&mut self.stderr])
+    }
+
+    fn is_pending(&self) -> bool {
+        self.stderr.is_pending() || self.access.as_ref().is_some_and(Sink::is_pending)
+    }
+
+    fn losses(&mut self) -> Option<u64> {
+        self.all().filter_map(Sink::losses).reduce(|a, b| a + b)
+    }
+}
+
+/// Where the logger writes to: one call is one record.
+struct Pipe(Arc<Mutex<Sinks>>);
+
+impl Write for Pipe {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        lock(&self.0).record(record);
+        Ok(record.len())
+    }
+
+    /// The sinks know when to.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use log::{Level, Log as _};
+    use std::fs;
+
+    /// Both sinks are files, so that what was written can be read.
+    struct Bench {
+        sinks: Sinks,
+        stderr: PathBuf,
+        access: PathBuf,
+    }
+
+    impl Bench {
+        fn new(name: &str, separate: bool) -> Self {
+            let path = |kind| std::env::temp_dir().join(format!("miod-log-{name}-{kind}-{}", std::process::id()));
+            let (stderr, access) = (path("stderr"), path("access"));
+            for path in [&stderr, &access] {
+                fs::write(path, "").unwrap();
+            }
+            let sinks = Sinks {
+                stderr: Sink::file(&stderr).unwrap(),
+                access: separate.then(|| Sink::file(&access).unwrap()),
+                since: None,
+            };
+            Self { sinks, stderr, access }
+        }
+
+        fn written(&self) -> (String, String) {
+            (fs::read_to_string(&self.stderr).unwrap(), fs::read_to_string(&self.access).unwrap())
+        }
+    }
+
+    impl Drop for Bench {
+        fn drop(&mut self) {
+            let _ = (fs::remove_file(&self.stderr), fs::remove_file(&self.access));
+        }
+    }
+
+    fn at(millis: u64) -> Tick {
+        Tick::from_micros(1000 * millis)
+    }
+
+    fn strings(one: &str, other: &str) -> (String, String) {
+        (one.to_owned(), other.to_owned())
+    }
+
+    #[test]
+    fn diagnostics_come_at_once_and_access_lines_when_it_is_quiet() {
+        let mut bench = Bench::new("quiet", true);
+        assert_eq!(bench.sinks.before_wait(at(0), false), None);
+        bench.sinks.record(b"\x1eGET / 200\n");
+        bench.sinks.record(b"2026 INFO hello\n");
+        assert_eq!(bench.written(), strings("2026 INFO hello\n", ""));
+        assert_eq!(bench.sinks.before_wait(at(5), false), Some(QUIET));
+        assert_eq!(bench.written().1, "");
+        assert_eq!(bench.sinks.before_wait(at(15), true), None);
+        assert_eq!(bench.written().1, "GET / 200\n");
+    }
+
+    #[test]
+    fn access_lines_wait_a_second_at_most() {
+        let mut bench = Bench::new("busy", true);
+        bench.sinks.record(b"\x1eone\n");
+        assert_eq!(bench.sinks.before_wait(at(5), false), Some(QUIET));
+        assert_eq!(bench.sinks.before_wait(at(1004), false), Some(QUIET));
+        assert_eq!(bench.sinks.before_wait(at(1005), false), None);
+        assert_eq!(bench.written().1, "one\n");
+        // The next second is counted anew.
+        bench.sinks.record(b"\x1etwo\n");
+        assert_eq!(bench.sinks.before_wait(at(1100), false), Some(QUIET));
+        assert_eq!(bench.written().1, "one\n");
+    }
+
+    #[test]
+    fn one_sink_keeps_the_order() {
+        let mut bench = Bench::new("order", false);
+        bench.sinks.record(b"\x1eone\n");
+        bench.sinks.record(b"2026 INFO two\n");
+        bench.sinks.record(b"\x1ethree\n");
+        assert_eq!(bench.written().0, "one\n2026 INFO two\n");
+        bench.sinks.all().for_each(Sink::flush);
+        assert_eq!(bench.written().0, "one\n2026 INFO two\nthree\n");
+    }
+
+    #[test]
+    fn a_stalled_reader_is_tried_again_now_and_then() {
+        let (_reader, writer) = io::pipe().unwrap();
+        let mut bench = Bench::new("stalled", true);
+        bench.sinks.access = Some(Sink::stream(&writer).unwrap());
+        for _ in 0..1024 {
+            bench.sinks.record(&[&[MARK][..], &[b'x'; 199], b"\n"].concat());
+        }
+        assert_eq!(bench.sinks.before_wait(at(0), true), Some(RETRY));
+        bench.sinks.record(b"2026 INFO still here\n");
+        assert_eq!(bench.written().0, "2026 INFO still here\n");
+    }
+
+    #[test]
+    fn rust_log_beats_the_options() {
+        type Enabled<'a> = &'a [(&'a str, Level, bool)];
+        let cases: &[(i8, bool, Option<&str>, Enabled<'_>)] = &[
+            (0, false, None, &[("miod::x", Level::Info, true), ("miod::x", Level::Debug, false)]),
+            (
+                0,
+                false,
+                None,
+                &[("mio", Level::Warn, true), ("mio", Level::Info, false), ("access", Level::Info, false)],
+            ),
+            (1, true, None, &[("miod", Level::Debug, true), ("access", Level::Info, true)]),
+            (9, false, None, &[("miod", Level::Trace, true), ("mio", Level::Info, false)]),
+            (
+                -1,
+                true,
+                None,
+                &[("miod", Level::Info, false), ("miod", Level::Warn, true), ("access", Level::Info, true)],
+            ),
+            (-9, false, None, &[("panic", Level::Error, true), ("mio", Level::Warn, false)]),
+            (-9, false, Some("debug"), &[("miod", Level::Debug, true), ("access", Level::Info, false)]),
+            (0, true, Some("warn"), &[("miod", Level::Info, false), ("access", Level::Info, true)]),
+            (0, false, Some("access=info"), &[("access", Level::Info, true), ("miod", Level::Error, false)]),
+            (0, true, Some("info,access=off"), &[("access", Level::Info, false), ("miod", Level::Info, true)]),
+        ];
+        for &(verbosity, access, rust_log, expected) in cases {
+            let logger = filtered(verbosity, access, rust_log).build();
+            for &(target, level, enabled) in expected {
+                let metadata = log::Metadata::builder().target(target).level(level).build();
+                assert_eq!(logger.enabled(&metadata), enabled, "{verbosity} {rust_log:?} {target} {level}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_form_of_lines() {
+        let bench = Bench::new("form", true);
+        let (stderr, access) = (bench.stderr.clone(), bench.access.clone());
+        let sinks =
+            Sinks { stderr: Sink::file(&stderr).unwrap(), access: Some(Sink::file(&access).unwrap()), since: None };
+        let sinks = Arc::new(Mutex::new(sinks));
+        let log = Log(Some(Arc::clone(&sinks)));
+        let mut builder = filtered(0, true, None);
+        let logger = builder.format(format).target(Target::Pipe(Box::new(Pipe(sinks)))).build();
+        let number = 200;
+        let say = |target: &str, level, args: std::fmt::Arguments<'_>| {
+            logger.log(&Record::builder().target(target).level(level).args(args).build());
+        };
+        say("access", Level::Info, format_args!("bare text"));
+        say("access", Level::Info, format_args!("GET / {number}"));
+        say("miod::server", Level::Info, format_args!("hello"));
+        say("miod::server", Level::Debug, format_args!("unheard"));
+        assert_eq!(log.before_wait(at(0), false), Some(QUIET));
+        log.flush();
+        assert_eq!(log.before_wait(at(1), false), None);
+        log.reopen().unwrap();
+        let (diagnostics, lines) = bench.written();
+        assert_eq!(lines, "bare text\nGET / 200\n");
+        let (time, rest) = diagnostics.split_at(20);
+        assert!(time.starts_with("20") && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
+        assert_eq!(rest, " INFO  miod::server hello\n");
+    }
+
+    #[test]
+    fn a_log_of_no_logger_does_nothing() {
+        let log = Log::default();
+        log.flush();
+        log.reopen().unwrap();
+        assert_eq!(log.before_wait(at(0), true), None);
+    }
+}

@@ -1,0 +1,295 @@
+//! Where lines go: a descriptor, with the lines that it hasn't taken yet.
+//!
+//! A log must not hurt the server it tells of. So no write here waits for a
+//! reader: a terminal, pipe or socket is asked first whether it has room, and is
+//! given no more at once than it then takes (`PIPE_BUF`; making it non-blocking
+//! would do so for everybody who shares it, the shell too). What it doesn't take
+//! is kept, up to [`BACKLOG`]. What fits nowhere is dropped and counted, and the
+//! count is told when writing works again. Regular files never say "not now";
+//! they are written to in blocks.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
+
+/// Collected lines of this many octets are written at once.
+const BLOCK: usize = 64 * 1024;
+/// Most that is kept for a reader that is slow.
+const BACKLOG: usize = 4 * BLOCK;
+/// What a pipe with room takes without waiting, on every system we know.
+const PIPE_BUF: usize = 4096;
+
+/// A descriptor, and what is yet to be written to it.
+pub(super) struct Sink {
+    fd: OwnedFd,
+    /// Where it can be opened again.
+    path: Option<PathBuf>,
+    /// Most octets in one write, if the descriptor could make us wait.
+    piece: Option<usize>,
+    pending: Vec<u8>,
+    /// The last octet written was not a line's end.
+    within_line: bool,
+    /// The last write failed.
+    failing: bool,
+    lost: u64,
+}
+
+impl Sink {
+    /// Writes to what is open already.
+    pub(super) fn stream(fd: impl AsFd) -> io::Result<Self> {
+        Ok(Self::new(fd.as_fd().try_clone_to_owned()?, None))
+    }
+
+    /// Appends to a file, which is made if it doesn't exist.
+    pub(super) fn file(path: &Path) -> io::Result<Self> {
+        Ok(Self::new(open(path)?, Some(path.to_owned())))
+    }
+
+    fn new(fd: OwnedFd, path: Option<PathBuf>) -> Self {
+        let piece = piece(&fd);
+        Self { fd, path, piece, pending: Vec::new(), within_line: false, failing: false, lost: 0 }
+    }
+
+    /// Takes a line, with its end, to be written some time.
+    pub(super) fn collect(&mut self, line: &[u8]) {
+        if self.pending.len() + line.len() > BLOCK {
+            self.flush();
+            if self.pending.len() + line.len() > BACKLOG {
+                self.lost += 1;
+                return;
+            }
+        }
+        if self.pending.is_empty() && self.within_line {
+            // The rest of a line was lost; the next must not be glued to it.
+            self.pending.push(b'\n');
+        }
+        self.pending.extend_from_slice(line);
+    }
+
+    /// True if it is something else than a file: a terminal, a pipe, a socket.
+    pub(super) fn is_stream(&self) -> bool {
+        self.piece.is_some()
+    }
+
+    /// True if lines wait to be written.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Writes what can be written now.
+    pub(super) fn flush(&mut self) {
+        self.flush_until(None);
+    }
+
+    /// Writes what can be written within `patience`.
+    pub(super) fn flush_patiently(&mut self, patience: Duration) {
+        self.flush_until(Some(Instant::now() + patience));
+    }
+
+    fn flush_until(&mut self, deadline: Option<Instant>) {
+        let mut done = 0;
+        while done < self.pending.len() {
+            match self.write(&self.pending[done..], deadline) {
+                Ok(count) => {
+                    self.failing = false;
+                    done += count;
+                    self.within_line = self.pending[done - 1] != b'\n';
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(_) => {
+                    self.failing = true;
+                    self.lost += memchr::memchr_iter(b'\n', &self.pending[done..]).count() as u64;
+                    done = self.pending.len();
+                }
+            }
+        }
+        self.pending.drain(..done);
+    }
+
+    fn write(&self, octets: &[u8], deadline: Option<Instant>) -> Result<usize, Errno> {
+        let count = match self.piece {
+            None => rustix::io::write(&self.fd, octets)?,
+            Some(piece) => {
+                let wait = deadline.map(|at| at.saturating_duration_since(Instant::now())).unwrap_or_default();
+                let wait = Timespec::try_from(wait).unwrap_or_default();
+                if poll(&mut [PollFd::new(&self.fd, PollFlags::OUT)], Some(&wait))? == 0 {
+                    return Err(Errno::AGAIN);
+                }
+                rustix::io::write(&self.fd, &octets[..octets.len().min(piece)])?
+            }
+        };
+        if count == 0 { Err(Errno::IO) } else { Ok(count) }
+    }
+
+    /// How many lines were lost, once writing works again; then it is forgotten.
+    pub(super) fn losses(&mut self) -> Option<u64> {
+        let told = self.lost > 0 && !self.failing && self.pending.is_empty();
+        told.then(|| std::mem::take(&mut self.lost))
+    }
+
+    /// Opens the file again, which may have been moved away by now. If that
+    /// fails, the lines go where they went before.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        self.flush();
+        if let Some(path) = &self.path {
+            self.fd = open(path)?;
+            self.piece = piece(&self.fd);
+        }
+        Ok(())
+    }
+}
+
+/// Opens a log file. Non-blocking, for the sake of a FIFO that nobody reads.
+fn open(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    // Who visited is nobody's business but the operator's.
+    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP;
+    Ok(openat(CWD, path, flags, mode)?)
+}
+
+fn piece(fd: &OwnedFd) -> Option<usize> {
+    let is_file = fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+    (!is_file).then_some(PIPE_BUF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::Read;
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("miod-sink-{name}-{}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        path
+    }
+
+    #[test]
+    fn a_file_is_appended_to_in_blocks() {
+        let path = scratch("append");
+        fs::write(&path, "old\n").unwrap();
+        let mut sink = Sink::file(&path).unwrap();
+        sink.collect(b"new\n");
+        assert_eq!(fs::read(&path).unwrap(), b"old\n");
+        assert!(sink.is_pending());
+        sink.flush();
+        assert_eq!(fs::read(&path).unwrap(), b"old\nnew\n");
+        assert!(!sink.is_pending());
+
+        let line = [b'x'; 1023].iter().chain(b"\n").copied().collect::<Vec<_>>();
+        for _ in 0..64 {
+            sink.collect(&line);
+        }
+        assert_eq!(fs::metadata(&path).unwrap().len(), 8);
+        sink.collect(&line);
+        assert_eq!(fs::metadata(&path).unwrap().len(), 8 + 64 * 1024);
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_opened_again() {
+        let (path, moved) = (scratch("rotate"), scratch("rotated"));
+        let mut sink = Sink::file(&path).unwrap();
+        sink.collect(b"one\n");
+        fs::rename(&path, &moved).unwrap();
+        sink.reopen().unwrap();
+        sink.collect(b"two\n");
+        sink.flush();
+        assert_eq!(fs::read(&moved).unwrap(), b"one\n");
+        assert_eq!(fs::read(&path).unwrap(), b"two\n");
+
+        // A directory in its place: the lines go where they went.
+        fs::rename(&path, &moved).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(sink.reopen().is_err());
+        sink.collect(b"three\n");
+        sink.flush();
+        assert_eq!(fs::read(&moved).unwrap(), b"two\nthree\n");
+        fs::remove_dir(&path).unwrap();
+        fs::remove_file(&moved).unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_is_slow_gets_all_and_nobody_waits() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut sink = Sink::stream(&writer).unwrap();
+        drop(writer);
+        let line = |number: usize| format!("{number:99}\n").into_bytes();
+        // More than a pipe holds, less than we keep.
+        for number in 0..2000 {
+            sink.collect(&line(number));
+        }
+        sink.flush();
+        assert!(sink.is_pending());
+        let copy = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all
+        });
+        sink.flush_patiently(Duration::from_secs(10));
+        assert!(!sink.is_pending());
+        assert_eq!(sink.losses(), None);
+        drop(sink);
+        assert!(copy.join().unwrap() == (0..2000).flat_map(line).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_fits_nowhere_is_counted_and_told_when_it_is_over() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut sink = Sink::stream(&writer).unwrap();
+        let line = [b'x'; 1023].iter().chain(b"\n").copied().collect::<Vec<_>>();
+        for _ in 0..400 {
+            sink.collect(&line);
+        }
+        assert_eq!(sink.losses(), None);
+        let mut some = vec![0; 8 * 1024];
+        let mut received = 0;
+        while sink.is_pending() {
+            received += reader.read(&mut some).unwrap();
+            sink.flush();
+        }
+        let lost = sink.losses().unwrap();
+        assert_eq!(sink.losses(), None);
+        drop((sink, writer));
+        received += reader.read_to_end(&mut some).unwrap();
+        assert_eq!(received, (400 - lost as usize) * 1024);
+        assert!((1..200).contains(&lost), "{lost}");
+    }
+
+    #[test]
+    fn a_closed_pipe_costs_the_lines_only() {
+        let (reader, writer) = io::pipe().unwrap();
+        let mut sink = Sink::stream(&writer).unwrap();
+        drop(reader);
+        sink.collect(b"one\n");
+        sink.collect(b"two\n");
+        sink.flush();
+        assert!(!sink.is_pending());
+        assert_eq!((sink.lost, sink.losses()), (2, None));
+
+        // It recovers, and the torn line ends before the next.
+        sink.within_line = true;
+        let path = scratch("recovered");
+        sink.fd = fs::File::create(&path).unwrap().into();
+        sink.collect(b"three\n");
+        sink.flush();
+        assert_eq!(sink.losses(), Some(2));
+        assert_eq!(fs::read(&path).unwrap(), b"\nthree\n");
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_costs_the_lines_only() {
+        let mut sink = Sink::file(Path::new("/dev/full")).unwrap();
+        sink.collect(b"one\n");
+        sink.flush();
+        assert_eq!((sink.is_pending(), sink.lost, sink.losses()), (false, 1, None));
+    }
+}
