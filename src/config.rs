@@ -13,8 +13,10 @@ use crate::reactor::Endpoint;
 pub struct Config {
     /// The directory whose files are served.
     pub root: PathBuf,
-    /// Where to listen. Empty: loopback, IPv4 and IPv6, at the default port.
+    /// Where to listen. Empty: loopback, IPv4 and IPv6, at the port below.
     pub endpoints: Vec<Endpoint>,
+    /// The port where none is said; 0 is any free one, the same on all addresses.
+    pub port: u16,
     /// Directories without an index file are listed.
     pub listing: bool,
     /// Which symbolic links are followed.
@@ -67,6 +69,7 @@ impl Default for Config {
         Self {
             root: PathBuf::from("."),
             endpoints: Vec::new(),
+            port: 8080,
             listing: false,
             symlinks: Symlinks::Inside,
             cache_control: "no-cache".to_owned(),

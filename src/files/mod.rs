@@ -27,7 +27,6 @@ use crate::http::media_type::MediaTypes;
 use crate::http::response::{Manner, Stamp};
 use crate::http::target::{self, PathError};
 use crate::http::{Reject, Status, negotiate};
-use crate::limits;
 use crate::reactor::{Output, Tick};
 use cache::{Cache, Known};
 use listing::{Listing, Order, Rendering};
@@ -45,6 +44,8 @@ pub struct Settings {
     pub cache_control: String,
     /// Octets of memory for small files; 0 turns the cache off.
     pub cache_size: usize,
+    /// Most descriptors of large files that are kept open.
+    pub open_files: usize,
     /// The entity-tag tells inode and ctime too.
     pub etag_inode: bool,
     /// Extensions and their types.
@@ -108,7 +109,7 @@ impl Site {
             log::warn!("no notice of changed files ({error}): they are looked at once a second");
         });
         Self {
-            cache: Cache::new(settings.cache_size, limits::OPEN_FILES),
+            cache: Cache::new(settings.cache_size, settings.open_files),
             root,
             watch: watch.ok(),
             undrained: false,
@@ -236,7 +237,9 @@ impl Site {
             500..600 => b"50x.html",
             _ => return None,
         };
-        self.with(page, stamp, seconds(now), |entry| entry.answer_whole(status, lines, manner, stamp, output)).ok()?.ok()
+        self.with(page, stamp, seconds(now), |entry| entry.answer_whole(status, lines, manner, stamp, output))
+            .ok()?
+            .ok()
     }
 
     /// Hands the representation that `key` leads to, to `answer`.

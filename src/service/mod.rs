@@ -1,6 +1,143 @@
-//! The protocols that run on the reactor: the only layer that knows both sides.
+//! The protocols that run on the reactor: the only layer that knows both sides,
+//! octets and their meaning.
+//!
+//! One enum lists them and passes each call on by `match`: no `dyn` per
+//! connection, no shared ownership. A protocol is added by a file of its own, a
+//! variant here, and a line in each `match`.
 
 pub mod echo;
+pub mod http;
 #[cfg(test)]
 mod testing;
 pub mod upper;
+
+use std::time::Duration;
+
+use crate::app::Outcome;
+use crate::limits;
+use crate::logging::Log;
+use crate::reactor::{Accepted, Context, Ends, Io, Protocol, Signal, Time, Want};
+use echo::Echo;
+use http::Http;
+use upper::Upper;
+
+/// What a listener is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum Kind {
+    /// Files and applications over HTTP.
+    Http,
+    /// What comes goes back.
+    Echo,
+    /// Lines go back in upper case.
+    Upper,
+}
+
+/// A protocol of ours.
+pub enum Service {
+    /// See [`http`].
+    Http(Http),
+    /// See [`echo`].
+    Echo(Echo),
+    /// See [`upper`].
+    Upper(Upper),
+}
+
+/// What all protocols share.
+pub struct Shared {
+    /// The HTTP side.
+    pub http: http::Shared,
+    /// The log, whose buffer is written out between turns.
+    pub log: Log,
+}
+
+/// What one part tells a connection.
+pub enum Message {
+    /// The job that goes by this ticket is done; no outcome if it panicked.
+    Done {
+        /// The request that waits for it.
+        ticket: u32,
+        /// What came of it.
+        outcome: Option<Outcome>,
+    },
+}
+
+impl Protocol for Service {
+    type Shared = Shared;
+    type Message = Message;
+
+    fn open(accepted: &Accepted<'_>, cx: &mut Context<'_, Self>) -> Option<Self> {
+        if accepted.service == Kind::Http as usize {
+            return Some(Self::Http(Http::open(accepted, cx)));
+        }
+        // These have no way to say that it is full.
+        if accepted.overloaded {
+            return None;
+        }
+        Some(if accepted.service == Kind::Echo as usize { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
+    }
+
+    fn deliver(&mut self, message: Message) {
+        match (self, message) {
+            (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
+            (Self::Echo(_) | Self::Upper(_), _) => {}
+        }
+    }
+
+    #[inline]
+    fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
+        match self {
+            Self::Http(http) => http.advance(io, cx),
+            Self::Echo(echo) => echo.advance(io, cx.draining),
+            Self::Upper(upper) => upper.advance(io, cx.draining),
+        }
+    }
+
+    fn closed(&mut self, unsent: u64, ends: Ends<'_>, cx: &mut Context<'_, Self>) {
+        if let Self::Http(http) = self {
+            http.closed(unsent, ends, cx);
+        }
+    }
+
+    fn signal(signal: Signal, cx: &mut Context<'_, Self>) {
+        match signal {
+            Signal::Terminate | Signal::Interrupt if cx.draining => {
+                log::warn!("a second signal: ending now");
+                cx.quit();
+            }
+            Signal::Terminate | Signal::Interrupt => {
+                log::info!("shutting down");
+                cx.drain(limits::DRAIN_GRACE);
+            }
+            Signal::Hangup | Signal::User1 => match cx.shared.log.reopen() {
+                Ok(()) => log::info!("the access log is opened anew"),
+                Err(error) => log::error!("the access log can't be opened anew: {error}"),
+            },
+            Signal::User2 => {
+                let maintenance = &mut cx.shared.http.maintenance;
+                *maintenance = !*maintenance;
+                log::warn!("maintenance is {}", if *maintenance { "on: every request gets 503" } else { "off" });
+            }
+        }
+    }
+
+    fn source_ready(_source: usize, shared: &mut Shared) {
+        if let Some(site) = &mut shared.http.site {
+            site.take_changes();
+        }
+    }
+
+    fn before_wait(shared: &mut Shared, time: Time, quiet: bool) -> Option<Duration> {
+        shared.log.before_wait(time.now, quiet)
+    }
+
+    fn audit(shared: &Shared, open: &mut dyn Iterator<Item = &Self>) {
+        http::audit(
+            &shared.http,
+            &mut open.filter_map(|service| match service {
+                Self::Http(http) => Some(http),
+                Self::Echo(_) | Self::Upper(_) => None,
+            }),
+        );
+    }
+}

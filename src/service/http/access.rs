@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::Cx;
 use crate::http::{Fields, Status, date};
+use crate::logging::escape;
 use crate::reactor::Tick;
 
 /// The name under which lines are logged.
@@ -86,16 +87,12 @@ pub(super) fn write(line: &[u8], fields: Fields<'_>, account: Account, cx: &mut 
     // Writing to a string can't fail.
     let _ = match account.peer {
         Some(peer) => write!(text, "{} - - ", peer.ip()),
-        None => write!(text, "unix: - - "),
+        None => write!(text, "unix - - "),
     };
     text.push_str(&log.moment);
-    text.push_str(" \"");
-    escape(line, text);
-    let _ = write!(text, "\" {} {} \"", account.status.0, account.body);
-    escape(fields.get("referer").unwrap_or(b"-"), text);
-    text.push_str("\" \"");
-    escape(fields.get("user-agent").unwrap_or(b"-"), text);
-    text.push_str("\" ");
+    let (referer, agent) = (fields.get("referer").unwrap_or(b"-"), fields.get("user-agent").unwrap_or(b"-"));
+    let (status, body) = (account.status.0, account.body);
+    let _ = write!(text, " \"{}\" {status} {body} \"{}\" \"{}\" ", escape(line), escape(referer), escape(agent));
     let _ = match account.peer {
         Some(peer) => write!(text, "{} ", peer.port()),
         None => write!(text, "- "),
@@ -105,7 +102,14 @@ pub(super) fn write(line: &[u8], fields: Fields<'_>, account: Account, cx: &mut 
         None => write!(text, "-"),
     };
     let micros = account.duration.as_micros();
-    let _ = write!(text, " {}.{:06} {} {number}/{}", micros / 1_000_000, micros % 1_000_000, account.octets, account.request);
+    let _ = write!(
+        text,
+        " {}.{:06} {} {number}/{}",
+        micros / 1_000_000,
+        micros % 1_000_000,
+        account.octets,
+        account.request
+    );
     log::info!(target: TARGET, "{text}");
 }
 
@@ -133,33 +137,9 @@ impl AccessLog {
     }
 }
 
-/// Appends text from the network: printable ASCII as it is, but the quote and
-/// the backslash behind a backslash, and everything else as `\xNN`.
-fn escape(text: &[u8], out: &mut String) {
-    for &octet in text {
-        match octet {
-            b'"' | b'\\' => {
-                out.push('\\');
-                out.push(char::from(octet));
-            }
-            b' '..=b'~' => out.push(char::from(octet)),
-            _ => {
-                let _ = write!(out, "\\x{octet:02x}");
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_comes_from_the_network_stays_on_its_line() {
-        let mut out = String::new();
-        escape(b"GET /\"a\\b\n\x1b[31m\xc3\xa9", &mut out);
-        assert_eq!(out, "GET /\\\"a\\\\b\\x0a\\x1b[31m\\xc3\\xa9");
-    }
 
     #[test]
     fn the_first_line_of_anything() {

@@ -14,12 +14,16 @@ pub(super) fn media_type(html: bool) -> &'static [u8] {
 /// connection `connection`.
 pub(super) fn write(out: &mut Vec<u8>, reject: Reject, html: bool, connection: u32, request: u32) {
     if html {
-        out.extend_from_slice(b"<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
-            <meta name=\"viewport\" content=\"width=device-width\"><title>");
+        out.extend_from_slice(
+            b"<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+            <meta name=\"viewport\" content=\"width=device-width\"><title>",
+        );
         write_title(out, reject);
-        out.extend_from_slice(b"</title>\n<style>:root{color-scheme:light dark}\
+        out.extend_from_slice(
+            b"</title>\n<style>:root{color-scheme:light dark}\
             body{font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:15vh auto;padding:0 1em}\
-            small{opacity:.6}</style>\n<h1>");
+            small{opacity:.6}</style>\n<h1>",
+        );
         write_title(out, reject);
         out.extend_from_slice(b"</h1>\n<p>");
         write_sentence(out, reject.why);

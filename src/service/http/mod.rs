@@ -386,7 +386,14 @@ impl Http {
 
     /// Answers a request that is there with its body.
     #[inline]
-    fn respond(&mut self, head: &RequestHead<'_>, body: &[u8], persistent: bool, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
+    fn respond(
+        &mut self,
+        head: &RequestHead<'_>,
+        body: &[u8],
+        persistent: bool,
+        out: &mut Out<'_, '_>,
+        cx: &mut Cx<'_>,
+    ) {
         let persistent = persistent && !cx.draining;
         if self.overloaded || cx.shared.http.maintenance {
             let why = if self.overloaded { "there are too many connections" } else { "the server is being maintained" };
@@ -432,7 +439,8 @@ impl Http {
             Served::Redirect(location) => {
                 // A Location is made of ASCII octets that need no escape.
                 let location = String::from_utf8_lossy(&location).into_owned();
-                let page = html::page("Moved", &format!("<p>It is at <a href=\"{0}\">{0}</a>.</p>", html::escape(&location)));
+                let page =
+                    html::page("Moved", &format!("<p>It is at <a href=\"{0}\">{0}</a>.</p>", html::escape(&location)));
                 let response = Response::new(Status::MOVED_PERMANENTLY).field("Location", location).html(page);
                 self.send(response, head, persistent, out, cx);
             }
@@ -470,8 +478,7 @@ impl Http {
         let (mount, app) = cx.shared.http.routes.get(index);
         let below = path.get(mount.len()..).unwrap_or_default();
         let request = Request { head, body, mount, path: below };
-        let mut visit =
-            Visit { time: cx.time, connection: cx.handle, request_number: self.requests, ends: out.ends };
+        let mut visit = Visit { time: cx.time, connection: cx.handle, request_number: self.requests, ends: out.ends };
         let answer = catch_unwind(AssertUnwindSafe(|| match done {
             None => app.handle(&request, &mut visit),
             Some(outcome) => app.resume(&request, &mut visit, outcome),
@@ -494,7 +501,13 @@ impl Http {
             Err(_) => {
                 // Where and why was said by the panic hook; here is for whom.
                 log::error!("#{}.{} the application panicked", cx.handle.number(), self.requests);
-                self.refuse(head, Reject::new(Status::INTERNAL_SERVER_ERROR, "the application failed"), persistent, out, cx);
+                self.refuse(
+                    head,
+                    Reject::new(Status::INTERNAL_SERVER_ERROR, "the application failed"),
+                    persistent,
+                    out,
+                    cx,
+                );
             }
         }
     }
@@ -528,7 +541,14 @@ impl Http {
     }
 
     /// Sends what an application, or we ourselves, answer.
-    fn send(&mut self, response: Response, head: &RequestHead<'_>, persistent: bool, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
+    fn send(
+        &mut self,
+        response: Response,
+        head: &RequestHead<'_>,
+        persistent: bool,
+        out: &mut Out<'_, '_>,
+        cx: &mut Cx<'_>,
+    ) {
         let status = response.status;
         let manner = Manner { minor: head.minor, head_only: head.method == Method::Head, persistent };
         let length = match &response.body {
@@ -754,6 +774,15 @@ impl Http {
         http.scratch = content;
         body
     }
+}
+
+/// Compares the count of phases with the connections there are.
+pub(super) fn audit(shared: &Shared, open: &mut dyn Iterator<Item = &Http>) {
+    let mut census = Census::default();
+    for http in open {
+        census.enter(&http.phase);
+    }
+    assert_eq!(census, shared.census, "a phase was entered or left uncounted");
 }
 
 /// Whether a head that wasn't whole when it had `seen` octets is worth another

@@ -1,0 +1,295 @@
+//! The composition root: from a configuration to a running reactor.
+//!
+//! The order matters: descriptors first (their limit bounds everything), then
+//! what is served, then the listeners, and the announcement last, when a client
+//! that reads it can connect.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::app::{Routes, lab};
+use crate::config::{Apps, Config};
+use crate::files::resolve::Root;
+use crate::files::{self, Site};
+use crate::http::media_type::MediaTypes;
+use crate::limits;
+use crate::logging::Log;
+use crate::reactor::{CAPACITY, Endpoint, Listener, Options, Reactor, Signal, Until};
+use crate::service::{Kind, Service, Shared, http};
+
+/// Why a server couldn't start, or ended.
+#[derive(Debug)]
+pub enum Failure {
+    /// An endpoint can't be listened at.
+    Bind(Endpoint, io::Error),
+    /// The root can't be opened.
+    Root(PathBuf, io::Error),
+    /// The configuration says what can't be.
+    Config(String),
+    /// The system failed us.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What a server says of itself when it is ready.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Where it listens.
+    pub endpoints: Vec<Endpoint>,
+    /// The directory it serves, if it serves files.
+    pub root: Option<PathBuf>,
+    /// Symbolic links aren't followed, because the kernel lacks the call that
+    /// makes it safe.
+    pub no_links: bool,
+    /// Where applications are mounted.
+    pub apps: Vec<String>,
+    /// Most connections at once.
+    pub connections: usize,
+}
+
+/// Serves files and applications until a signal ends it; `ready` is called when
+/// clients can connect.
+///
+/// # Errors
+/// If it can't start, or the poll fails.
+pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), Failure> {
+    let budget = Descriptors::raise(config.max_connections);
+    let root = Root::open(&config.root, config.symlinks).map_err(|error| Failure::Root(config.root.clone(), error))?;
+    let no_links = root.fallback();
+    let listeners = listen(&config.endpoints, config.port, true)?;
+    let routes = mount(config, &listeners)?;
+
+    let mut http = http::Shared::new(
+        http::Limits {
+            header_timeout: config.header_timeout,
+            idle_timeout: config.idle_timeout,
+            body_timeout: config.body_timeout,
+            body: config.body_limit,
+            per_address: config.max_per_address,
+        },
+        config.server_field,
+    );
+    http.routes = routes;
+    let apps = http.routes.prefixes().map(str::to_owned).collect();
+    http.site = Some(Site::new(root, site_settings(config, budget.files)?));
+
+    let options = Options {
+        connections: budget.connections,
+        reserve: budget.reserve,
+        send_timeout: config.send_timeout,
+        ..Options::default()
+    };
+    let ready_with = |endpoints| {
+        let root = std::path::absolute(&config.root).unwrap_or_else(|_| config.root.clone());
+        ready(&Ready { endpoints, root: Some(root), no_links, apps, connections: budget.connections });
+    };
+    run(Kind::Http, http, listeners, options, log, ready_with)
+}
+
+/// Runs a service that is no web server: `miod echo`, `miod upper`.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_lines(kind: Kind, config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), Failure> {
+    let budget = Descriptors::raise(config.max_connections);
+    let listeners = listen(&config.endpoints, config.port, true)?;
+    let http = http::Shared::new(http::Limits::default(), config.server_field);
+    let options = Options {
+        connections: budget.connections,
+        reserve: budget.reserve,
+        send_timeout: config.send_timeout,
+        ..Options::default()
+    };
+    let ready_with = |endpoints| {
+        let connections = budget.connections;
+        ready(&Ready { endpoints, root: None, no_links: false, apps: Vec::new(), connections });
+    };
+    run(kind, http, listeners, options, log, ready_with)
+}
+
+fn run(
+    kind: Kind,
+    http: http::Shared,
+    listeners: Vec<Listener>,
+    options: Options,
+    log: Log,
+    ready: impl FnOnce(Vec<Endpoint>),
+) -> Result<(), Failure> {
+    let watch = http.site.as_ref().and_then(Site::watch_fd);
+    let mut reactor = Reactor::<Service>::new(Shared { http, log: log.clone() }, options)?;
+    reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
+    if let Some(watch) = watch {
+        reactor.watch(watch)?;
+    }
+    let endpoints = listeners.iter().map(Listener::endpoint).collect();
+    for listener in listeners {
+        reactor.listen(listener, kind as usize)?;
+    }
+    ready(endpoints);
+    let result = reactor.run(Until::Closed);
+    log.flush();
+    Ok(result?)
+}
+
+/// How the descriptors of the process are shared out.
+struct Descriptors {
+    connections: usize,
+    reserve: usize,
+    files: usize,
+}
+
+impl Descriptors {
+    /// Raises the soft limit as far as may be, and shares out what there is.
+    fn raise(most: Option<usize>) -> Self {
+        let limit = getrlimit(Resource::Nofile);
+        // What can't be raised stays as it is.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+        let available = getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+        Self::share(available, most)
+    }
+
+    fn share(available: usize, most: Option<usize>) -> Self {
+        // Standard streams, poll, waker, signals, watch, log, listeners, and the
+        // file of the request that is being answered.
+        const OWN: usize = 18;
+        let files = limits::OPEN_FILES.min(available / 8);
+        let reserve = limits::CONNECTION_RESERVE.min(available / 16).max(1);
+        let connections = available.saturating_sub(OWN + files + reserve).clamp(1, CAPACITY - reserve);
+        Self { connections: connections.min(most.unwrap_or(usize::MAX)).max(1), reserve, files }
+    }
+}
+
+/// Makes the listeners. Without endpoints: loopback, IPv4 and IPv6.
+fn listen(endpoints: &[Endpoint], port: u16, deferred: bool) -> Result<Vec<Listener>, Failure> {
+    /// How often another free port is looked for that is free on all addresses.
+    const TRIES: usize = 16;
+    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
+        .map(|address| Endpoint::Tcp(SocketAddr::new(address, port)));
+    let (endpoints, optional_v6) = if endpoints.is_empty() { (&loopback[..], true) } else { (endpoints, false) };
+    let mut tries = TRIES;
+    loop {
+        match listen_once(endpoints, optional_v6, deferred) {
+            Err((Failure::Bind(_, error), true)) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => tries -= 1,
+            Err((failure, _)) => return Err(failure),
+            Ok(listeners) => return Ok(listeners),
+        }
+    }
+}
+
+/// One attempt; a failure says whether another port might do.
+fn listen_once(endpoints: &[Endpoint], optional_v6: bool, deferred: bool) -> Result<Vec<Listener>, (Failure, bool)> {
+    let mut listeners: Vec<Listener> = Vec::new();
+    // The port that was found where any would do, the same for all.
+    let mut found = None;
+    for endpoint in endpoints {
+        let (endpoint, any) = match endpoint {
+            Endpoint::Tcp(address) if address.port() == 0 => {
+                (Endpoint::Tcp(SocketAddr::new(address.ip(), found.unwrap_or(0))), true)
+            }
+            other => (other.clone(), false),
+        };
+        match Listener::bind(&endpoint, deferred) {
+            Ok(listener) => {
+                if any {
+                    found = listener.address().map(|address| address.port());
+                }
+                listeners.push(listener);
+            }
+            Err(error) if optional_v6 && !listeners.is_empty() && is_absent(&error) => {
+                log::info!("no IPv6 here: {error}");
+            }
+            Err(error) => return Err((Failure::Bind(endpoint, error), any && found.is_some())),
+        }
+    }
+    Ok(listeners)
+}
+
+/// The machine has no such address family.
+fn is_absent(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let absent = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::PROTONOSUPPORT];
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error().is_some_and(|code| absent.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+/// Mounts the applications that are asked for, or that are harmless here.
+fn mount(config: &Config, listeners: &[Listener]) -> Result<Routes, Failure> {
+    let local = listeners.iter().all(|listener| listener.address().is_none_or(|address| address.ip().is_loopback()));
+    let known = |name: &String| match lab::NAMES.contains(&name.as_str()) {
+        true => Ok(()),
+        false => Err(Failure::Config(format!("there is no application {name:?}; there are {}", lab::NAMES.join(", ")))),
+    };
+    let mut routes = Routes::default();
+    let mut add = |prefix: &str, name: &str| match lab::by_name(name) {
+        Some(app) => routes.mount(prefix, app).map_err(Failure::Config),
+        None => known(&name.to_owned()),
+    };
+    for name in lab::NAMES {
+        let usual = match &config.apps {
+            Apps::IfLocal => local,
+            Apps::Only(names) => names.iter().any(|n| n == name),
+            Apps::AllBut(names) => !names.iter().any(|n| n == name),
+        };
+        if usual {
+            add(&format!("/lab/{name}"), name)?;
+        }
+    }
+    for (prefix, name) in &config.mounts {
+        add(prefix, name)?;
+    }
+    if let Apps::Only(names) | Apps::AllBut(names) = &config.apps {
+        names.iter().try_for_each(known)?;
+    }
+    Ok(routes)
+}
+
+fn site_settings(config: &Config, open_files: usize) -> Result<files::Settings, Failure> {
+    let mut media_types = MediaTypes::new();
+    for (extension, media_type) in &config.media_types {
+        media_types.add(extension, media_type).map_err(Failure::Config)?;
+    }
+    Ok(files::Settings {
+        symlinks: config.symlinks,
+        listing: config.listing,
+        cache_control: config.cache_control.clone(),
+        cache_size: config.cache_size,
+        open_files,
+        etag_inode: config.etag_inode,
+        media_types,
+        spa: config.spa.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_shared_out_whatever_there_is() {
+        for available in [0, 1, 32, 64, 1024, 20_000, 1 << 20, usize::MAX] {
+            let budget = Descriptors::share(available, None);
+            assert!(budget.connections >= 1 && budget.reserve >= 1);
+            assert!(budget.connections + budget.reserve <= CAPACITY);
+            if available >= 64 {
+                assert!(budget.connections + budget.reserve + budget.files < available);
+            }
+        }
+        assert_eq!(Descriptors::share(1024, Some(5)).connections, 5);
+    }
+
+    #[test]
+    fn any_port_is_the_same_port_on_all_addresses() {
+        let any = |address: &str| Endpoint::Tcp(address.parse().unwrap());
+        let listeners = listen(&[any("127.0.0.1:0"), any("127.0.0.2:0")], 0, true).unwrap();
+        let ports: Vec<_> = listeners.iter().map(|listener| listener.address().unwrap().port()).collect();
+        assert_eq!(ports[0], ports[1]);
+    }
+}
