@@ -8,6 +8,7 @@
 //! it returned: otherwise it had already produced all that it could.
 
 use std::io;
+use std::time::Duration;
 
 use super::Reactor;
 use super::clock::Tick;
@@ -42,7 +43,11 @@ impl<P: Protocol> Reactor<P> {
                 if let Some(slot) = self.slots.by_index(index)
                     && let Some(wake) = wake
                 {
-                    self.timers.arm(index, &mut slot.armed, wake);
+                    // A wish for a moment that is past, or not over yet as the
+                    // timers count, would expire again within this pass over
+                    // the deadlines, and that pass would never end.
+                    let next = self.time.now.after(Duration::from_micros(1));
+                    self.timers.arm(index, &mut slot.armed, wake.max(next));
                 }
                 self.register(index, handle);
             }

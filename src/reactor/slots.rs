@@ -29,6 +29,11 @@ impl Handle {
         Self { index: index as u32, generation }
     }
 
+    /// The handle of a connection that doesn't exist; for tests.
+    pub const fn imagined(number: u32) -> Self {
+        Self::new(0, number)
+    }
+
     /// The connection's number: counts up from 1 with every connection since the
     /// start (and begins again after four thousand million).
     pub fn number(self) -> u32 {

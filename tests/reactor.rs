@@ -1,0 +1,472 @@
+//! The reactor on real sockets: what a state machine in memory can't show.
+//!
+//! Each test runs a reactor in a thread of its own, on a port of its own. Nothing
+//! sleeps: the tests wait for what they expect, and every wait has a limit.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use miod::reactor::{
+    Accepted, Closer, Context, Conversation, Endpoint, FileSlice, Finish, Io, Listener, Next, Options, Output,
+    Protocol, Reactor, Talk, Tick, Until, Want,
+};
+
+/// Nothing here takes that long unless it is broken.
+const LIMIT: Duration = Duration::from_secs(20);
+const MIB: usize = 1024 * 1024;
+
+/// A reactor in its thread.
+struct Server {
+    endpoint: Endpoint,
+    closer: Closer,
+    finished: Receiver<io::Result<()>>,
+}
+
+impl Server {
+    fn start<P: Protocol<Shared = ()>>(endpoint: &Endpoint, deferred: bool, until: Until) -> Self {
+        Self::start_after::<P>(endpoint, deferred, until, |_| ())
+    }
+
+    fn tcp<C: Conversation>(until: Until) -> Self {
+        Self::start::<Talk<C>>(&any_port(), true, until)
+    }
+
+    /// Listens, has `first` done, and only then runs.
+    fn start_after<P: Protocol<Shared = ()>>(
+        endpoint: &Endpoint,
+        deferred: bool,
+        until: Until,
+        first: impl FnOnce(SocketAddr) + Send + 'static,
+    ) -> Self {
+        let (started, start) = channel();
+        let (finish, finished) = channel();
+        let endpoint = endpoint.clone();
+        std::thread::spawn(move || {
+            let listener = Listener::bind(&endpoint, deferred).unwrap();
+            let endpoint = listener.endpoint();
+            if let Some(address) = listener.address() {
+                first(address);
+            }
+            let mut reactor = Reactor::<P>::new((), Options::default()).unwrap();
+            reactor.listen(listener, 0).unwrap();
+            started.send((endpoint, reactor.closer())).unwrap();
+            let result = reactor.run(until);
+            // The listener is closed when the result is known.
+            drop(reactor);
+            let _ = finish.send(result);
+        });
+        let (endpoint, closer) = start.recv_timeout(LIMIT).expect("the reactor starts");
+        Self { endpoint, closer, finished }
+    }
+
+    fn address(&self) -> SocketAddr {
+        match self.endpoint {
+            Endpoint::Tcp(address) => address,
+            Endpoint::Unix(_) => unreachable!("a TCP listener"),
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        connect(self.address())
+    }
+
+    /// Waits until the reactor's run is over.
+    fn finish(self) {
+        match self.finished.recv_timeout(LIMIT) {
+            Ok(result) => result.expect("the reactor runs"),
+            Err(RecvTimeoutError::Timeout) => panic!("the reactor doesn't end"),
+            Err(RecvTimeoutError::Disconnected) => panic!("the reactor panicked"),
+        }
+    }
+
+    fn close(self) {
+        self.closer.close();
+        self.finish();
+    }
+}
+
+fn any_port() -> Endpoint {
+    Endpoint::Tcp("127.0.0.1:0".parse().unwrap())
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, LIMIT).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.set_write_timeout(Some(LIMIT)).unwrap();
+    stream
+}
+
+fn read_exactly(stream: &mut impl Read, count: usize) -> Vec<u8> {
+    let mut octets = vec![0; count];
+    stream.read_exact(&mut octets).unwrap();
+    octets
+}
+
+fn read_to_end(stream: &mut impl Read) -> Vec<u8> {
+    let mut octets = Vec::new();
+    stream.read_to_end(&mut octets).unwrap();
+    octets
+}
+
+/// Octets that are never the same at a shift that a buffer could cause.
+fn pattern(count: usize) -> Vec<u8> {
+    (0..count as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+/// Whether the connection is over without a word; by a reset is as good.
+fn is_over(stream: &mut impl Read) -> bool {
+    match stream.read(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
+/// Answers what it gets, and says at the end how much that was.
+#[derive(Default)]
+struct Echo {
+    total: usize,
+}
+
+impl Conversation for Echo {
+    fn start(_: Option<SocketAddr>) -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn data(&mut self, data: &[u8], output: &mut Output) -> Next {
+        self.total += data.len();
+        output.write(data);
+        Next::Continue
+    }
+
+    fn end(&mut self, output: &mut Output) {
+        output.write(format!("|{}", self.total).as_bytes());
+    }
+}
+
+/// Answers every octet with 8 MiB.
+struct Flood;
+
+const FLOOD: usize = 8 * MIB;
+
+impl Conversation for Flood {
+    fn start(_: Option<SocketAddr>) -> Option<Self> {
+        Some(Self)
+    }
+
+    fn data(&mut self, data: &[u8], output: &mut Output) -> Next {
+        for _ in data {
+            output.write(&pattern(FLOOD));
+        }
+        Next::Continue
+    }
+}
+
+/// One octet there and back.
+fn round_trip(stream: &mut (impl Read + Write)) {
+    stream.write_all(b"x").unwrap();
+    assert_eq!(read_exactly(stream, 1), b"x");
+}
+
+#[test]
+fn hundreds_of_clients_are_served_at_once() {
+    for deferred in [false, true] {
+        let server = Server::start::<Talk<Echo>>(&any_port(), deferred, Until::Closed);
+        let mut clients: Vec<_> = (0..200).map(|_| server.connect()).collect();
+        for round in 0..3 {
+            for (number, client) in clients.iter_mut().enumerate() {
+                client.write_all(format!("{round} {number:03}").as_bytes()).unwrap();
+            }
+            for (number, client) in clients.iter_mut().enumerate().rev() {
+                assert_eq!(read_exactly(client, 5), format!("{round} {number:03}").as_bytes());
+            }
+        }
+        // Half of them go, the others stay and notice nothing.
+        let staying = clients.split_off(100);
+        drop(clients);
+        for mut client in staying {
+            round_trip(&mut client);
+        }
+        server.close();
+    }
+}
+
+#[test]
+fn connections_that_came_in_a_burst_are_all_taken() {
+    // More than the listener gives in one turn, too.
+    for count in [20, 100] {
+        let (send, receive) = channel();
+        let burst = move |address| {
+            let clients: Vec<_> = (0..count).map(|_| connect(address)).collect();
+            send.send(clients).unwrap();
+        };
+        let until = Until::Connections(count);
+        let server = Server::start_after::<Talk<Echo>>(&any_port(), false, until, burst);
+        for mut client in receive.recv_timeout(LIMIT).unwrap() {
+            round_trip(&mut client);
+        }
+        server.finish();
+    }
+}
+
+#[test]
+fn a_long_train_arrives_whole_and_in_order() {
+    let server = Server::tcp::<Echo>(Until::Connections(1));
+    let mut client = server.connect();
+    let mut writer = client.try_clone().unwrap();
+    let writing = std::thread::spawn(move || {
+        writer.write_all(&pattern(MIB)).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    assert!(read_to_end(&mut client) == [&pattern(MIB)[..], b"|1048576"].concat());
+    writing.join().unwrap();
+    server.finish();
+}
+
+#[test]
+fn a_slow_reader_gets_all_and_delays_nobody() {
+    let server = Server::tcp::<Flood>(Until::Closed);
+    let mut slow = server.connect();
+    slow.write_all(b"x").unwrap();
+    // The answer has begun, so it fills the buffers of both ends from here on.
+    let mut answer = read_exactly(&mut slow, 1);
+    let mut quick = server.connect();
+    for _ in 0..3 {
+        quick.write_all(b"x").unwrap();
+        assert!(read_exactly(&mut quick, FLOOD) == pattern(FLOOD));
+    }
+    answer.extend(read_exactly(&mut slow, FLOOD - 1));
+    assert!(answer == pattern(FLOOD));
+    // Both are as good as new.
+    for client in [&mut slow, &mut quick] {
+        client.write_all(b"x").unwrap();
+        assert!(read_exactly(client, FLOOD) == pattern(FLOOD));
+    }
+    server.close();
+}
+
+#[test]
+fn who_ends_its_side_gets_the_rest_of_the_answer() {
+    let server = Server::tcp::<Flood>(Until::Connections(1));
+    let mut client = server.connect();
+    client.write_all(b"xx").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert!(read_to_end(&mut client) == [pattern(FLOOD), pattern(FLOOD)].concat());
+    server.finish();
+}
+
+/// Ends after its answer, whatever else was sent.
+struct Farewell;
+
+impl Conversation for Farewell {
+    fn start(_: Option<SocketAddr>) -> Option<Self> {
+        Some(Self)
+    }
+
+    fn data(&mut self, _: &[u8], output: &mut Output) -> Next {
+        output.write(&pattern(MIB));
+        Next::Close
+    }
+}
+
+#[test]
+fn the_last_answer_is_not_lost_to_input_that_nobody_read() {
+    let server = Server::tcp::<Farewell>(Until::Connections(1));
+    let mut client = server.connect();
+    client.write_all(&[b'x'; 200_000]).unwrap();
+    assert!(read_to_end(&mut client) == pattern(MIB));
+    drop(client);
+    server.finish();
+}
+
+/// Octets, a stretch of a file, octets.
+struct FromFile;
+
+impl Conversation for FromFile {
+    fn start(_: Option<SocketAddr>) -> Option<Self> {
+        Some(Self)
+    }
+
+    fn data(&mut self, _: &[u8], output: &mut Output) -> Next {
+        let path = std::env::temp_dir().join(format!("miod-reactor-file-{}", std::process::id()));
+        std::fs::write(&path, pattern(MIB)).unwrap();
+        let file = Rc::new(std::fs::File::open(&path).unwrap().into());
+        std::fs::remove_file(&path).unwrap();
+        output.write(b"head");
+        output.file(FileSlice { file, offset: 10, length: MIB as u64 - 20 });
+        output.write(b"tail");
+        Next::Close
+    }
+}
+
+#[test]
+fn a_file_goes_out_between_the_octets_around_it() {
+    let server = Server::tcp::<FromFile>(Until::Connections(1));
+    let mut client = server.connect();
+    client.write_all(b"x").unwrap();
+    assert!(read_to_end(&mut client) == [b"head", &pattern(MIB)[10..MIB - 10], b"tail"].concat());
+    server.finish();
+}
+
+/// How often [`Guarded`] was told of data.
+static GUARDED_DATA: AtomicUsize = AtomicUsize::new(0);
+
+/// Talks with 127.0.0.1 alone.
+struct Guarded;
+
+impl Conversation for Guarded {
+    fn start(peer: Option<SocketAddr>) -> Option<Self> {
+        peer.is_some_and(|peer| peer.ip().to_string() == "127.0.0.1").then_some(Self)
+    }
+
+    fn data(&mut self, data: &[u8], output: &mut Output) -> Next {
+        GUARDED_DATA.fetch_add(data.len(), Ordering::Relaxed);
+        output.write(data);
+        Next::Continue
+    }
+}
+
+#[cfg(target_os = "linux")] // where every address of 127/8 is ours
+#[test]
+fn a_peer_can_be_refused_before_anything_is_read() {
+    let server = Server::start::<Talk<Guarded>>(&any_port(), false, Until::Connections(3));
+    let stranger = |says: &[u8]| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
+        socket.connect_timeout(&server.address().into(), LIMIT).unwrap();
+        let mut stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        // It may already be refused.
+        let _ = stream.write_all(says);
+        stream
+    };
+    assert!(is_over(&mut stranger(b"")));
+    assert!(is_over(&mut stranger(b"let me in")));
+    assert_eq!(GUARDED_DATA.load(Ordering::Relaxed), 0);
+    round_trip(&mut server.connect());
+    server.finish();
+    assert_eq!(GUARDED_DATA.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn runs_for_as_many_connections_as_it_is_told() {
+    let server = Server::start::<Talk<Echo>>(&any_port(), false, Until::Connections(1));
+    let mut first = server.connect();
+    round_trip(&mut first);
+    // The kernel makes this connection; nobody takes it.
+    let mut second = server.connect();
+    second.write_all(b"x").unwrap();
+    round_trip(&mut first);
+    drop(first);
+    server.finish();
+    assert!(is_over(&mut second));
+}
+
+#[test]
+fn can_be_closed_from_another_thread() {
+    let server = Server::start::<Talk<Echo>>(&any_port(), false, Until::Closed);
+    let (address, closer) = (server.address(), server.closer.clone());
+    let mut idle = server.connect();
+    round_trip(&mut idle);
+    std::thread::spawn(move || closer.close()).join().unwrap();
+    assert!(is_over(&mut idle));
+    drop(idle);
+    server.finish();
+    let refused = TcpStream::connect_timeout(&address, LIMIT);
+    assert_eq!(refused.err().map(|error| error.kind()), Some(ErrorKind::ConnectionRefused));
+}
+
+#[test]
+fn serves_a_unix_domain_socket_and_removes_it() {
+    let path = std::env::temp_dir().join(format!("miod-reactor-{}", std::process::id()));
+    let server = Server::start::<Talk<Echo>>(&Endpoint::Unix(path.clone()), true, Until::Connections(2));
+    let client = || {
+        let stream = UnixStream::connect(&path).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.set_write_timeout(Some(LIMIT)).unwrap();
+        stream
+    };
+    let (mut one, mut other) = (client(), client());
+    round_trip(&mut other);
+    one.write_all(b"abc").unwrap();
+    one.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut one), b"abc|3");
+    round_trip(&mut other);
+    drop(other);
+    server.finish();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_client_that_resets_is_gone_and_nobody_else_is() {
+    let reset = |stream: TcpStream| {
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(stream);
+    };
+    let server = Server::start::<Talk<Flood>>(&any_port(), false, Until::Connections(4));
+    let mut other = server.connect();
+    // While the answer is under way, before there is one, and before anything.
+    let mut taking = server.connect();
+    taking.write_all(b"x").unwrap();
+    read_exactly(&mut taking, 1);
+    reset(taking);
+    let mut asking = server.connect();
+    asking.write_all(b"x").unwrap();
+    reset(asking);
+    reset(server.connect());
+    other.write_all(b"x").unwrap();
+    assert!(read_exactly(&mut other, FLOOD) == pattern(FLOOD));
+    drop(other);
+    server.finish();
+}
+
+#[test]
+fn who_says_nothing_and_leaves_leaves_nothing_behind() {
+    for deferred in [false, true] {
+        let server = Server::start::<Talk<Echo>>(&any_port(), deferred, Until::Connections(2));
+        let mut half = server.connect();
+        half.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_to_end(&mut half), b"|0");
+        drop((half, server.connect()));
+        server.finish();
+    }
+}
+
+/// Echoes, and wishes to be called at a moment that is long past.
+struct Late;
+
+impl Protocol for Late {
+    type Shared = ();
+    type Message = ();
+
+    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+        Some(Self)
+    }
+
+    fn deliver(&mut self, (): ()) {}
+
+    fn advance(&mut self, io: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
+        io.output.write(io.input.bytes());
+        io.input.consume(io.input.bytes().len());
+        if io.ended {
+            return Want::finish(Finish::Close);
+        }
+        Want::READ.by(Tick::from_micros(0))
+    }
+}
+
+#[test]
+fn a_deadline_in_the_past_does_not_stop_the_loop() {
+    let server = Server::start::<Late>(&any_port(), false, Until::Connections(2));
+    let (mut one, mut other) = (server.connect(), server.connect());
+    for _ in 0..3 {
+        round_trip(&mut one);
+        round_trip(&mut other);
+    }
+    drop((one, other));
+    server.finish();
+}
