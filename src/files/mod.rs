@@ -16,7 +16,7 @@ pub mod listing;
 pub mod representation;
 pub mod resolve;
 #[cfg(test)]
-mod scratch;
+pub(crate) mod scratch;
 pub mod watch;
 
 use std::io;
@@ -154,11 +154,9 @@ impl Site {
         if now != self.looked {
             self.look_at_root(now);
         }
-        // A path without an escape is its own key; whatever else is wrong with
-        // it, no key of the cache has it.
-        let raw = &request.target.path[1..];
-        if memchr::memchr(b'%', raw).is_none() {
-            match self.look_up(raw, now) {
+        if request.target.plain {
+            // It is its own key.
+            match self.look_up(&request.target.path[1..], now) {
                 Known::Found(entry) => return answered(entry.answer(request, manner, stamp, output)),
                 Known::Missing => return self.serve_missing(request, manner, stamp, now, output),
                 Known::Unknown => {}

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A fresh directory with what a test makes in it; removed when dropped.
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// Makes an empty directory that no other test and no other process uses.
-    pub(super) fn new() -> Scratch {
+    pub(crate) fn new() -> Scratch {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("miod-files-{}-{number}", std::process::id()));
@@ -17,32 +17,32 @@ impl Scratch {
     }
 
     /// The directory.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// The path of `name` below the directory.
-    pub(super) fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// Makes a directory with all above it.
-    pub(super) fn directory(&self, name: &str) {
+    pub(crate) fn directory(&self, name: &str) {
         std::fs::create_dir_all(self.at(name)).unwrap();
     }
 
     /// Writes a file.
-    pub(super) fn file(&self, name: &str, content: &str) {
+    pub(crate) fn file(&self, name: &str, content: &str) {
         std::fs::write(self.at(name), content).unwrap();
     }
 
     /// Makes the symbolic link `name` that holds `target`.
-    pub(super) fn link(&self, name: &str, target: impl AsRef<Path>) {
+    pub(crate) fn link(&self, name: &str, target: impl AsRef<Path>) {
         std::os::unix::fs::symlink(target, self.at(name)).unwrap();
     }
 
     /// Makes a FIFO.
-    pub(super) fn fifo(&self, name: &str) {
+    pub(crate) fn fifo(&self, name: &str) {
         use rustix::fs::{CWD, FileType, Mode};
         rustix::fs::mknodat(CWD, self.at(name), FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
     }

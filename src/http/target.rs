@@ -35,6 +35,9 @@ pub struct Target<'a> {
     pub path: &'a [u8],
     /// What follows the first `?`, without it, still percent-encoded.
     pub query: Option<&'a [u8]>,
+    /// The path is its own decoded form: no escape, no empty segment, none that
+    /// begins with a dot. What looks a path up can do so without decoding it.
+    pub plain: bool,
 }
 
 /// What an octet means in a target.
@@ -47,11 +50,17 @@ const CLASSES: [u8; 256] = {
     }
     table[b'#' as usize] = REFUSED;
     table[b'?' as usize] = QUESTION;
+    table[b'%' as usize] = ESCAPE;
+    table[b'/' as usize] = SEGMENT;
+    table[b'.' as usize] = SEGMENT;
     table
 };
 const PLAIN: u8 = 0;
 const QUESTION: u8 = 1;
 const REFUSED: u8 = 2;
+const ESCAPE: u8 = 3;
+/// A slash or a dot: not plain behind a slash.
+const SEGMENT: u8 = 4;
 
 /// Cuts up the request-target `raw`.
 ///
@@ -66,10 +75,10 @@ const REFUSED: u8 = 2;
 pub fn parse(raw: &[u8]) -> Result<Target<'_>, Reject> {
     match raw {
         [b'/', ..] => {
-            let (path, query) = split_query(raw)?;
-            Ok(Target { form: Form::Origin, authority: None, path, query })
+            let (path, query, plain) = split_query(raw)?;
+            Ok(Target { form: Form::Origin, authority: None, path, query, plain })
         }
-        b"*" => Ok(Target { form: Form::Asterisk, authority: None, path: raw, query: None }),
+        b"*" => Ok(Target { form: Form::Asterisk, authority: None, path: raw, query: None, plain: false }),
         _ => parse_absolute(raw),
     }
 }
@@ -87,22 +96,27 @@ fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Reject> {
     if !valid_host(authority) {
         return Err(Reject::bad_request("the authority of the request-target is malformed"));
     }
-    let (path, query) = split_query(rest)?;
+    let (path, query, plain) = split_query(rest)?;
     let path = if path.is_empty() { b"/" } else { path };
-    Ok(Target { form: Form::Absolute, authority: Some(authority), path, query })
+    Ok(Target { form: Form::Absolute, authority: Some(authority), path, query, plain })
 }
 
-/// Path and query, in one pass that also looks at every octet.
-fn split_query(raw: &[u8]) -> Result<(&[u8], Option<&[u8]>), Reject> {
+/// Path and query, and whether the path is plain, in one pass that also looks at
+/// every octet.
+fn split_query(raw: &[u8]) -> Result<(&[u8], Option<&[u8]>, bool), Reject> {
     let mut end = raw.len();
+    // Where the first thing stands that isn't plain in a path.
+    let mut odd = raw.len();
     for (at, &octet) in raw.iter().enumerate() {
         match CLASSES[usize::from(octet)] {
             PLAIN => {}
             QUESTION => end = end.min(at),
+            SEGMENT if at == 0 || raw[at - 1] != b'/' => {}
+            ESCAPE | SEGMENT => odd = odd.min(at),
             _ => return Err(Reject::bad_request("the request-target holds an octet that must be encoded")),
         }
     }
-    Ok((&raw[..end], raw.get(end + 1..)))
+    Ok((&raw[..end], raw.get(end + 1..), odd >= end))
 }
 
 /// Whether `host` is a good value of the Host field: `uri-host [ ":" port ]`
@@ -272,8 +286,23 @@ mod tests {
                 authority: authority.map(str::as_bytes),
                 path: path.as_bytes(),
                 query: query.map(str::as_bytes),
+                plain: !["//evil/x", "/%zz", "*"].contains(&raw),
             };
             assert_eq!(parse(raw.as_bytes()), Ok(expected), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_plain_path_is_its_own_decoded_form() {
+        for path in ["/", "/a", "/a/", "/a.b/c..d/", "/a?%2e/../", "http://x/a?//"] {
+            let target = parse(path.as_bytes()).unwrap();
+            assert!(target.plain, "{path}");
+            let mut decoded = b"/".to_vec();
+            decode_path(target.path, &mut decoded).unwrap();
+            assert_eq!(decoded, target.path);
+        }
+        for path in ["//", "/a//b", "/./a", "/..", "/.a", "/a/.", "/%61", "http://x/a/../b"] {
+            assert!(!parse(path.as_bytes()).unwrap().plain, "{path}");
         }
     }
 

@@ -361,7 +361,7 @@ impl Http {
         if head.target.form == target::Form::Asterisk {
             return Route::Options(FILE_METHODS);
         }
-        let app = http.route(head.target.path);
+        let app = http.route(&head.target);
         let methods = match app {
             Some(index) => http.routes.get(index).1.methods(),
             None => FILE_METHODS,
@@ -810,3 +810,6 @@ fn allow(methods: Methods) -> String {
     allow.push_str("OPTIONS");
     allow
 }
+
+#[cfg(test)]
+mod tests;

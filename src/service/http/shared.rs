@@ -10,7 +10,7 @@ use crate::app::{Pull, Routes, Source};
 use crate::files::Site;
 use crate::files::listing::Rendering;
 use crate::http::response::Stamp;
-use crate::http::target;
+use crate::http::target::{self, Target};
 use crate::limits;
 use crate::reactor::Tick;
 
@@ -96,12 +96,12 @@ impl Shared {
 
     /// The application that serves a request path, if one does.
     #[inline]
-    pub(super) fn route(&mut self, path: &[u8]) -> Option<usize> {
-        if memchr::memchr(b'%', path).is_none() && !path.starts_with(b"//") {
-            return self.routes.find(path);
+    pub(super) fn route(&mut self, target: &Target<'_>) -> Option<usize> {
+        if target.plain {
+            return self.routes.find(target.path);
         }
         let mut decoded = std::mem::take(&mut self.scratch);
-        let app = decode(path, &mut decoded).then(|| self.routes.find(&decoded)).flatten();
+        let app = decode(target.path, &mut decoded).then(|| self.routes.find(&decoded)).flatten();
         decoded.clear();
         self.scratch = decoded;
         app

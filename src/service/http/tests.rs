@@ -1,0 +1,621 @@
+//! The exchange, phase by phase, without a socket or a clock.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::*;
+use crate::app::{App, Visit, lab};
+use crate::files::resolve::{Root, Symlinks};
+use crate::files::scratch::Scratch;
+use crate::files::{Settings, Site};
+use crate::http::media_type::MediaTypes;
+use crate::logging::Log;
+use crate::reactor::{Input, Solitude, Tick, Time};
+use crate::testing::every_split;
+
+/// One connection with everything that it shares with nobody.
+struct Bench {
+    shared: super::super::Shared,
+    http: Http,
+    input: Input,
+    output: Output,
+    ended: bool,
+    draining: bool,
+    now: Tick,
+    solitude: Solitude<Message>,
+    _files: Scratch,
+}
+
+/// An application that answers later: what its job made of the path.
+struct Slow;
+
+impl App for Slow {
+    fn handle(&mut self, request: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+        let path = String::from_utf8_lossy(request.path).into_owned();
+        Answer::later(move || {
+            assert_ne!(path, "/panic", "as it was asked to");
+            path.to_uppercase()
+        })
+    }
+
+    fn resume(&mut self, request: &Request<'_>, _: &mut Visit<'_>, done: Outcome) -> Answer {
+        let text = *done.downcast::<String>().expect("what the job returned");
+        if text == "/AGAIN" {
+            return Answer::later(|| "twice".to_owned());
+        }
+        Answer::now(Response::new(Status::OK).text(format!("{text} {}", request.body.len())))
+    }
+}
+
+/// An application whose content panics after its beginning.
+struct HalfWay;
+
+impl App for HalfWay {
+    fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+        struct Source(bool);
+        impl crate::app::Source for Source {
+            fn pull(&mut self, out: &mut Vec<u8>, _: usize, _: Tick) -> Pull {
+                assert!(!std::mem::replace(&mut self.0, true), "half-way");
+                out.extend_from_slice(b"half");
+                Pull::More
+            }
+        }
+        Answer::now(Response::new(Status::OK).stream("text/plain", Source(false)))
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(|_| {}, false)
+    }
+
+    fn with(adjust: impl FnOnce(&mut Shared), overloaded: bool) -> Self {
+        let files = Scratch::new();
+        files.file("index.html", "<p>index");
+        files.file("large.bin", &"0123456789abcdef".repeat(1024));
+        for name in ["index.html", "large.bin"] {
+            let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+            std::fs::File::options().write(true).open(files.at(name)).unwrap().set_modified(long_ago).unwrap();
+        }
+        let mut http = Shared::new(Limits::default(), true);
+        http.site = Some(Site::new(
+            Root::open(files.path(), Symlinks::Inside).unwrap(),
+            Settings {
+                symlinks: Symlinks::Inside,
+                listing: false,
+                cache_control: "no-cache".into(),
+                cache_size: 1 << 20,
+                open_files: 8,
+                etag_inode: false,
+                media_types: MediaTypes::new(),
+                spa: None,
+            },
+        ));
+        for name in lab::NAMES {
+            http.routes.mount(&format!("/lab/{name}"), lab::by_name(name).unwrap()).unwrap();
+        }
+        http.routes.mount("/slow", Box::new(Slow)).unwrap();
+        http.routes.mount("/half", Box::new(HalfWay)).unwrap();
+        adjust(&mut http);
+        let mut shared = super::super::Shared { http, log: Log::default() };
+        let mut solitude = Solitude::default();
+        let time = Time { now: Tick::default(), unix_seconds: 1_800_000_000 };
+        let accepted = Accepted { service: 0, ends: ends(), overloaded };
+        let http = Http::open(&accepted, &mut solitude.context(&mut shared, time, false));
+        Self {
+            shared,
+            http,
+            input: Input::default(),
+            output: Output::default(),
+            ended: false,
+            draining: false,
+            now: Tick::default(),
+            solitude,
+            _files: files,
+        }
+    }
+
+    /// Calls `advance`, and once more, which must change nothing.
+    fn settle(&mut self) -> Want {
+        let want = self.advance();
+        let (sent, waiting) = (self.output.pending(), self.input.bytes().len());
+        assert_eq!(self.advance(), want, "advance isn't idempotent");
+        assert_eq!((sent, waiting), (self.output.pending(), self.input.bytes().len()), "advance isn't idempotent");
+        assert!(
+            want.read || want.finish != Finish::No || want.wake.is_some() || self.output.pending() > 0,
+            "parked without a deadline"
+        );
+        want
+    }
+
+    fn advance(&mut self) -> Want {
+        let time = Time { now: self.now, unix_seconds: 1_800_000_000 };
+        let mut cx = self.solitude.context(&mut self.shared, time, self.draining);
+        let mut io = Io { input: &mut self.input, output: &mut self.output, ended: self.ended, ends: ends() };
+        self.http.advance(&mut io, &mut cx)
+    }
+
+    /// Sends octets and settles.
+    fn send(&mut self, octets: impl AsRef<[u8]>) -> Want {
+        self.input.extend(octets.as_ref());
+        self.settle()
+    }
+
+    /// All that was answered since the last call; files as the octets they are.
+    fn answers(&mut self) -> String {
+        let output = std::mem::take(&mut self.output);
+        let mut text = String::from_utf8_lossy(output.bytes()).into_owned();
+        for range in output.files() {
+            text.push_str(&format!("<{}-{}>", range.start, range.end));
+        }
+        text
+    }
+
+    /// Sends, and tells what was answered until nothing more comes.
+    fn ask(&mut self, octets: impl AsRef<[u8]>) -> (String, Want) {
+        let mut want = self.send(octets);
+        let mut text = String::new();
+        loop {
+            let full = self.output.room() == 0;
+            text.push_str(&self.answers());
+            if !full {
+                return (text, want);
+            }
+            want = self.settle();
+        }
+    }
+
+    /// Runs the jobs that were asked for and delivers what came of them.
+    fn run_jobs(&mut self) -> Want {
+        for Message::Done { ticket, outcome } in self.solitude.run_jobs() {
+            self.http.deliver(ticket, outcome);
+        }
+        self.settle()
+    }
+
+    fn pass(&mut self, span: Duration) -> Want {
+        self.now = self.now.after(span);
+        self.settle()
+    }
+
+    fn phase(&self) -> &'static str {
+        self.http.phase.name()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            audit(&self.shared.http, &mut [&self.http].into_iter());
+            let time = Time { now: self.now, unix_seconds: 0 };
+            let mut cx = self.solitude.context(&mut self.shared, time, false);
+            self.http.closed(0, ends(), &mut cx);
+            assert_eq!(self.shared.http.census, Census::default());
+        }
+    }
+}
+
+fn ends() -> Ends<'static> {
+    let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+    Ends::imagined(address("192.0.2.1:1000"), address("127.0.0.1:8080"))
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
+}
+
+/// The statuses in what was answered.
+fn statuses(answers: &str) -> Vec<u16> {
+    answers.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
+}
+
+/// What stands behind the first head.
+fn body(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").unwrap().1
+}
+
+// ---- Idle and Head
+
+#[test]
+fn any_number_of_requests_however_they_are_cut_are_answered_in_order() {
+    let requests: Vec<u8> =
+        ["/", "/lab/hello?name=a", "/nope", "/lab/status/204", "/", "/lab/echo"].map(get).concat().into_bytes();
+    let answers = every_split(&requests, &[], |pieces| {
+        let mut bench = Bench::new();
+        let mut answers = String::new();
+        for piece in pieces {
+            let (text, want) = bench.ask(piece);
+            assert!(want.read && want.finish == Finish::No);
+            answers.push_str(&text);
+        }
+        answers
+    });
+    assert_eq!(statuses(&answers), [200, 200, 404, 204, 200, 200]);
+}
+
+#[test]
+fn a_train_of_requests_longer_than_the_output_waits_for_room() {
+    let mut bench = Bench::new();
+    let train = get("/").repeat(1000);
+    let (answers, want) = bench.ask(train);
+    assert_eq!(statuses(&answers), [200; 1000]);
+    assert!(want.read);
+    assert_eq!(bench.phase(), "Idle");
+}
+
+#[test]
+fn an_error_in_the_middle_answers_what_came_before_then_itself_then_closes() {
+    let mut bench = Bench::new();
+    let (answers, want) = bench.ask(get("/") + "GET / HTTP/1.1\r\nHost: a b\r\n\r\n" + &get("/"));
+    assert_eq!(statuses(&answers), [200, 400]);
+    assert_eq!(want.finish, Finish::Linger);
+    assert!(answers.contains("Connection: close\r\n") && answers.contains("request 1/2"), "{answers}");
+}
+
+#[test]
+fn garbage_is_refused_before_it_ends() {
+    for garbage in [&b"\x16\x03\x01"[..], b"GET /\r\n", b"\0"] {
+        let mut bench = Bench::new();
+        let (answers, want) = bench.ask(garbage);
+        assert_eq!((statuses(&answers), want.finish), (vec![400], Finish::Linger));
+    }
+}
+
+#[test]
+fn the_connection_persists_as_both_sides_want() {
+    for (request, line, finish) in [
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", None, Finish::No),
+        ("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", Some("Connection: close\r\n"), Finish::Close),
+        ("GET / HTTP/1.0\r\n\r\n", Some("Connection: close\r\n"), Finish::Close),
+        ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", Some("Connection: keep-alive\r\n"), Finish::No),
+        ("GET /nope HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", Some("Connection: keep-alive\r\n"), Finish::No),
+    ] {
+        let mut bench = Bench::new();
+        let (answer, want) = bench.ask(request);
+        assert_eq!(want.finish, finish, "{request:?}");
+        assert_eq!(answer.contains("Connection: "), line.is_some(), "{answer}");
+        assert!(line.is_none_or(|line| answer.contains(line)), "{answer}");
+    }
+}
+
+#[test]
+fn a_slow_head_gets_408_and_silence_gets_nothing() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.settle(), Want::READ.by(Tick::default().after(10 * SECOND)));
+    assert_eq!(bench.pass(10 * SECOND).finish, Finish::Close);
+    assert_eq!(bench.answers(), "");
+
+    let mut bench = Bench::new();
+    bench.send("G");
+    // The head has its time as a whole: more octets don't prolong it.
+    bench.pass(9 * SECOND);
+    assert_eq!(bench.send("ET").wake, Some(Tick::default().after(10 * SECOND)));
+    let want = bench.pass(SECOND);
+    assert_eq!((statuses(&bench.answers()), want.finish), (vec![408], Finish::Linger));
+}
+
+#[test]
+fn between_requests_another_timeout_holds_and_it_closes_silently() {
+    let mut bench = Bench::new();
+    let (_, want) = bench.ask(get("/"));
+    assert_eq!(want, Want::READ.by(Tick::default().after(60 * SECOND)));
+    bench.pass(50 * SECOND);
+    // A begun request has its own time, from its first octet.
+    assert_eq!(bench.send("GET").wake, Some(bench.now.after(10 * SECOND)));
+    let (answer, want) = bench.ask(" / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(statuses(&answer), [200]);
+    assert_eq!(want.wake, Some(bench.now.after(60 * SECOND)));
+    assert_eq!(bench.pass(60 * SECOND).finish, Finish::Close);
+    assert_eq!(bench.answers(), "");
+}
+
+#[test]
+fn an_end_of_input_closes_after_the_answers() {
+    for (input, answered) in [("", 0), ("GET / HTT", 0), (&*(get("/") + &get("/nope") + "GET"), 2)] {
+        let mut bench = Bench::new();
+        bench.ended = true;
+        let (answers, want) = bench.ask(input);
+        assert_eq!((statuses(&answers).len(), want.finish), (answered, Finish::Close));
+    }
+}
+
+#[test]
+fn an_endless_head_is_parsed_a_bounded_number_of_times() {
+    // Counted by what makes a parse worthwhile, for one octet at a time.
+    let line = vec![b'a'; limits::HEAD];
+    assert!((1..line.len()).filter(|&n| has_news(&line[..n], n - 1)).count() < 20);
+}
+
+// ---- Methods and routes
+
+#[test]
+fn methods_are_refused_in_the_right_words() {
+    for (request, status, allow) in [
+        ("DELETE / HTTP/1.1", 405, Some("GET, HEAD, OPTIONS")),
+        ("TRACE / HTTP/1.1", 405, Some("GET, HEAD, OPTIONS")),
+        ("TRACE /lab/echo HTTP/1.1", 405, Some("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")),
+        ("BREW / HTTP/1.1", 501, None),
+        ("get / HTTP/1.1", 501, None),
+        ("OPTIONS / HTTP/1.1", 204, Some("GET, HEAD, OPTIONS")),
+        ("OPTIONS * HTTP/1.1", 204, Some("GET, HEAD, OPTIONS")),
+        ("OPTIONS /lab/hello HTTP/1.1", 204, Some("GET, HEAD, OPTIONS")),
+        ("CONNECT x:1 HTTP/1.1", 400, None),
+        ("BREW /lab/echo HTTP/1.1", 200, None),
+    ] {
+        let mut bench = Bench::new();
+        let (answer, _) = bench.ask(format!("{request}\r\nHost: x\r\n\r\n"));
+        assert_eq!(statuses(&answer), [status], "{request}");
+        let expected = allow.map(|allow| format!("Allow: {allow}\r\n"));
+        assert!(expected.is_none_or(|line| answer.contains(&line)), "{request}: {answer}");
+    }
+}
+
+#[test]
+fn head_has_the_fields_of_get_and_no_body() {
+    for path in ["/", "/large.bin", "/nope", "/lab/hello", "/lab/stream?chunks=2&ms=0", "/lab/status/500"] {
+        let head_of = |method: &str| {
+            let mut bench = Bench::new();
+            bench.ask(format!("{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n")).0
+        };
+        let (get, head) = (head_of("GET"), head_of("HEAD"));
+        assert_eq!(get.split_once("\r\n\r\n").unwrap().0.to_owned() + "\r\n\r\n", head, "{path}");
+    }
+}
+
+#[test]
+fn applications_come_before_files_and_percent_escapes_do_not_hide_them() {
+    for path in ["/lab/hello", "/lab/%68ello", "/lab//hello", "//lab/hello"] {
+        let (answer, _) = Bench::new().ask(get(path));
+        assert!(answer.contains("Hello"), "{path}: {answer}");
+    }
+    for path in ["/..", "/%2e%2e/x", "/a%2fb", "/a%00", "/a\\b", "/%zz"] {
+        assert_eq!(statuses(&Bench::new().ask(get(path)).0), [400], "{path}");
+    }
+}
+
+// ---- Body
+
+#[test]
+fn a_body_arrives_whole_whatever_its_framing_and_the_next_request_behind_it() {
+    let requests = b"POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello\
+        POST /lab/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nwor\r\n2\r\nld\r\n0\r\nT: t\r\n\r\n";
+    let answers = every_split(requests, &[], |pieces| {
+        let mut bench = Bench::new();
+        pieces.map(|piece| bench.ask(piece).0).collect::<String>()
+    });
+    assert_eq!(statuses(&answers), [200, 200]);
+    assert!(answers.contains("\r\n\r\nhelloHTTP/1.1") && answers.ends_with("\r\n\r\nworld"), "{answers}");
+}
+
+#[test]
+fn continue_is_said_when_the_body_is_wanted_and_only_then() {
+    let request = |path: &str, expect: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nExpect: {expect}\r\nContent-Length: 2\r\n\r\n")
+    };
+    let mut bench = Bench::new();
+    assert_eq!(bench.ask(request("/lab/echo", "100-continue")).0, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(body(&bench.ask("ok").0), "ok");
+    for (path, expect, status) in [("/", "100-continue", 405), ("/lab/echo", "200-ok", 417)] {
+        let mut bench = Bench::new();
+        let (answer, want) = bench.ask(request(path, expect));
+        assert_eq!((statuses(&answer), want.finish), (vec![status], Finish::Linger));
+        assert!(answer.contains("Connection: close"));
+    }
+}
+
+#[test]
+fn an_unwanted_body_is_read_up_to_a_bound() {
+    let mut bench = Bench::new();
+    let (answers, want) = bench.ask(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc{}", get("/")));
+    assert_eq!((statuses(&answers), want.finish), (vec![405, 200], Finish::No));
+
+    let mut bench = Bench::new();
+    let (answers, want) = bench.ask("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n");
+    assert_eq!((statuses(&answers), want.finish), (vec![405], Finish::Linger));
+
+    let mut bench = Bench::new();
+    bench.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let chunk = format!("4000\r\n{}\r\n", "a".repeat(0x4000));
+    for _ in 0..4 {
+        assert_eq!(bench.ask(&chunk).0, "");
+    }
+    let (answers, want) = bench.ask(&chunk);
+    assert_eq!((statuses(&answers), want.finish), (vec![405], Finish::Linger));
+}
+
+#[test]
+fn a_body_over_the_limit_gets_413() {
+    for framing in ["Content-Length: 11\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n"] {
+        let mut bench = Bench::with(|http| http.limits.body = 10, false);
+        let (answers, want) = bench.ask(format!("POST /lab/echo HTTP/1.1\r\nHost: x\r\n{framing}"));
+        assert_eq!((statuses(&answers), want.finish), (vec![413], Finish::Linger), "{framing:?}");
+    }
+}
+
+#[test]
+fn a_malformed_body_gets_400_wanted_or_not() {
+    for path in ["/", "/lab/echo"] {
+        let mut bench = Bench::new();
+        let (answers, want) =
+            bench.ask(format!("POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\r\n"));
+        assert_eq!((statuses(&answers), want.finish), (vec![400], Finish::Linger));
+    }
+    let mut bench = Bench::new();
+    bench.ended = true;
+    let (answers, _) = bench.ask("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabc");
+    assert_eq!(statuses(&answers), [400]);
+}
+
+#[test]
+fn a_slow_body_gets_408() {
+    let mut bench = Bench::new();
+    let want = bench.send("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n");
+    assert_eq!(want.wake, Some(Tick::default().after(20 * SECOND)));
+    bench.now = bench.now.after(10 * SECOND);
+    // Alive, but below the least rate.
+    let want = bench.send("a");
+    assert_eq!((statuses(&bench.answers()), want.finish), (vec![408], Finish::Linger));
+}
+
+// ---- Parked
+
+#[test]
+fn a_late_answer_parks_the_exchange_and_the_next_request_waits() {
+    let mut bench = Bench::new();
+    let post = "POST /slow/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc";
+    let get = get("/slow/a");
+    for (request, length) in [(post, 0), (&*get, 0)] {
+        let (answer, _) = bench.ask(request);
+        let _ = (answer, length);
+    }
+    assert_eq!(bench.phase(), "Parked");
+    let want = bench.run_jobs();
+    assert!(want.finish == Finish::No);
+    assert!(bench.answers().ends_with("\r\n\r\n/A 0"));
+}
+
+#[test]
+fn a_job_that_panics_is_a_500_and_one_that_takes_too_long_a_503() {
+    let mut bench = Bench::new();
+    bench.send(get("/slow/panic"));
+    assert!(bench.run_jobs().read);
+    assert_eq!(statuses(&bench.answers()), [500]);
+
+    bench.send(get("/slow/a"));
+    let jobs = bench.solitude.run_jobs();
+    bench.pass(limits::JOB_TIMEOUT);
+    let answer = bench.answers();
+    assert_eq!(statuses(&answer), [503]);
+    assert!(answer.contains("Retry-After: "));
+    // The answer that comes too late is for a request that is over.
+    bench.send(get("/slow/b"));
+    for Message::Done { ticket, outcome } in jobs {
+        bench.http.deliver(ticket, outcome);
+    }
+    bench.settle();
+    assert_eq!((bench.phase(), bench.answers()), ("Parked", String::new()));
+    bench.run_jobs();
+    assert!(bench.answers().ends_with("/B 0"));
+}
+
+#[test]
+fn an_application_can_answer_later_more_than_once() {
+    let mut bench = Bench::new();
+    bench.send(get("/slow/again"));
+    bench.run_jobs();
+    assert_eq!((bench.phase(), bench.answers()), ("Parked", String::new()));
+    bench.run_jobs();
+    assert!(bench.answers().ends_with("twice 0"));
+}
+
+// ---- Sending
+
+#[test]
+fn a_panic_becomes_a_500_and_the_connection_lives() {
+    let mut bench = Bench::new();
+    let (answers, want) = bench.ask(get("/lab/panic") + &get("/"));
+    assert_eq!((statuses(&answers), want.finish), (vec![500, 200], Finish::No));
+}
+
+#[test]
+fn a_panic_in_the_middle_of_the_content_leaves_it_without_an_end() {
+    let mut bench = Bench::new();
+    let (answer, want) = bench.ask(get("/half"));
+    assert_eq!((body(&answer), want.finish), ("4\r\nhalf\r\n", Finish::Close));
+}
+
+#[test]
+fn content_over_time_is_chunked_and_wakes_by_a_timer() {
+    let mut bench = Bench::new();
+    let (answer, want) = bench.ask(get("/lab/stream?chunks=3&ms=500"));
+    assert!(answer.contains("Transfer-Encoding: chunked\r\n"));
+    assert_eq!(body(&answer), "18\r\nchunk 1 of 3 after 0 ms\n\r\n");
+    assert_eq!(want, Want::NOTHING.by(Tick::default().after(SECOND / 2)));
+    bench.pass(SECOND / 2);
+    assert_eq!(bench.answers(), "1A\r\nchunk 2 of 3 after 500 ms\n\r\n");
+    let want = bench.pass(SECOND / 2);
+    assert_eq!(bench.answers(), "1B\r\nchunk 3 of 3 after 1000 ms\n\r\n0\r\n\r\n");
+    assert!(want.read && bench.phase() == "Idle");
+}
+
+#[test]
+fn to_an_old_client_such_content_ends_with_the_connection() {
+    let mut bench = Bench::new();
+    let (answer, want) = bench.ask("GET /lab/stream?chunks=2&ms=0 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert!(answer.contains("Connection: close\r\n") && !answer.contains("Transfer-Encoding"));
+    assert_eq!(body(&answer), "chunk 1 of 2 after 0 ms\nchunk 2 of 2 after 0 ms\n");
+    assert_eq!(want.finish, Finish::Close);
+}
+
+#[test]
+fn content_larger_than_the_output_goes_in_pieces() {
+    let mut bench = Bench::new();
+    let content = "x".repeat(200_000);
+    let request = format!("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{content}", content.len());
+    let mut answer = String::new();
+    for piece in request.as_bytes().chunks(50_000) {
+        answer.push_str(&bench.ask(piece).0);
+    }
+    assert_eq!(body(&answer), content);
+    assert_eq!(bench.phase(), "Idle");
+}
+
+#[test]
+fn a_large_file_is_a_head_and_a_stretch_and_what_follows_waits_for_it() {
+    let mut bench = Bench::new();
+    let want = bench.send(get("/large.bin") + &get("/"));
+    assert_eq!(want, Want::NOTHING);
+    assert_eq!(bench.phase(), "SendingFile");
+    assert!(bench.answers().ends_with("\r\n\r\n<0-16384>"));
+    bench.settle();
+    assert_eq!(statuses(&bench.answers()), [200]);
+}
+
+// ---- The whole server's state
+
+#[test]
+fn while_shutting_down_what_is_there_is_answered_and_closed() {
+    let mut bench = Bench::new();
+    bench.draining = true;
+    let (answer, want) = bench.ask(get("/"));
+    assert!(answer.contains("Connection: close\r\n"));
+    assert_eq!(want.finish, Finish::Close);
+
+    let mut bench = Bench::new();
+    bench.ask(get("/"));
+    bench.draining = true;
+    assert_eq!(bench.settle().finish, Finish::Close);
+}
+
+#[test]
+fn maintenance_answers_503_and_keeps_the_connection() {
+    let mut bench = Bench::new();
+    bench.shared.http.maintenance = true;
+    let (answers, want) = bench.ask(get("/") + &get("/lab/hello"));
+    assert_eq!((statuses(&answers), want.finish), (vec![503, 503], Finish::No));
+    assert!(answers.contains("Retry-After: 5\r\n"));
+    bench.shared.http.maintenance = false;
+    assert_eq!(statuses(&bench.ask(get("/")).0), [200]);
+}
+
+#[test]
+fn a_connection_too_many_is_told_so_and_closed() {
+    let mut bench = Bench::with(|_| {}, true);
+    let (answer, want) = bench.ask(get("/"));
+    assert_eq!((statuses(&answer), want.finish), (vec![503], Finish::Close));
+    assert!(answer.contains("Retry-After: 5\r\n") && answer.contains("Connection: close\r\n"));
+
+    let mut bench = Bench::with(|http| http.limits.per_address = Some(0), false);
+    assert_eq!(statuses(&bench.ask(get("/")).0), [503]);
+}
+
+#[test]
+fn an_error_is_a_page_or_a_line_as_the_client_takes_it() {
+    let mut bench = Bench::new();
+    let (page, _) = bench.ask("GET /nope HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n");
+    assert!(page.contains("Content-Type: text/html") && body(&page).starts_with("<!doctype html>"));
+    let (line, _) = bench.ask("GET /nope HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n");
+    assert!(body(&line).starts_with("404 Not Found\n") && body(&line).contains("Request 1/2"));
+}
