@@ -8,6 +8,7 @@ pub mod http;
 pub mod limits;
 pub mod logging;
 pub mod reactor;
+pub mod server;
 pub mod service;
 #[cfg(test)]
 mod testing;
