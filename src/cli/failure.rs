@@ -105,7 +105,7 @@ fn taken(address: SocketAddr) -> String {
 }
 
 /// A directory beside `path` with almost its name.
-fn sibling(path: &Path) -> Option<String> {
+pub(super) fn sibling(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = parent.read_dir().ok()?.filter_map(Result::ok).filter(|entry| entry.path().is_dir());

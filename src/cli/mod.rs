@@ -264,10 +264,10 @@ fn is_mistyped(root: &Path) -> bool {
     is_word && !root.exists()
 }
 
-fn no_such_command(word: &Path) -> String {
-    let word = word.to_string_lossy();
+fn no_such_command(root: &Path) -> String {
+    let word = root.to_string_lossy();
     let sentence = format!("there is neither a command nor a directory {word}");
-    match nearest(&word, Name::ALL.map(Name::as_str)) {
+    match nearest(&word, Name::ALL.map(Name::as_str)).map(str::to_owned).or_else(|| failure::sibling(root)) {
         Some(name) => format!("{sentence}; did you mean {name}?"),
         None => sentence,
     }
@@ -378,6 +378,7 @@ mod tests {
             ("--no-apps=a,b", &[], Apps::AllBut(names(&["a", "b"]))),
             ("", &[("MIOD_APPS", "1")], Apps::AllBut(names(&[]))),
             ("", &[("MIOD_APPS", "0")], Apps::IfLocal),
+            ("", &[("MIOD_APPS", "a,b")], Apps::Only(names(&["a", "b"]))),
             ("", &[("MIOD_NO_APPS", "yes")], Apps::Only(names(&[]))),
             ("--apps=c", &[("MIOD_NO_APPS", "a")], Apps::Only(names(&["c"]))),
         ] {
@@ -437,6 +438,7 @@ mod tests {
             ("--frobnicate", "there is no option --frobnicate"),
             ("-x", "there is no option -x"),
             ("ehco", "there is neither a command nor a directory ehco; did you mean echo?"),
+            ("tets", "there is neither a command nor a directory tets; did you mean tests?"),
             ("frobnicate", "there is neither a command nor a directory frobnicate"),
             ("--port", "--port needs a value: PORT"),
             ("--port 99999", "--port=99999: give a port from 0 to 65535; 0 is any free one"),
