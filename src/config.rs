@@ -8,14 +8,22 @@ use crate::files::resolve::Symlinks;
 use crate::limits;
 use crate::reactor::Endpoint;
 
+/// The port of `miod serve`: the usual one for HTTP without privileges.
+pub const HTTP_PORT: u16 = 8080;
+/// The port of `miod echo`.
+pub const ECHO_PORT: u16 = 5555;
+/// The port of `miod upper`.
+pub const UPPER_PORT: u16 = 12_000;
+
 /// Everything that `miod serve` can be told.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The directory whose files are served.
     pub root: PathBuf,
-    /// Where to listen. Empty: loopback, IPv4 and IPv6, at the port below.
+    /// Where to listen. Empty: loopback, IPv4 and IPv6 (if there is one), at
+    /// [`port`](Self::port). Endpoints with port 0 share one that is free for all.
     pub endpoints: Vec<Endpoint>,
-    /// The port where none is said; 0 is any free one, the same on all addresses.
+    /// The port of the default endpoints; 0: any that is free.
     pub port: u16,
     /// Directories without an index file are listed.
     pub listing: bool,
@@ -53,6 +61,19 @@ pub struct Config {
     pub mounts: Vec<(String, String)>,
 }
 
+/// Everything that `miod echo` and `miod upper` can be told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LineConfig {
+    /// Where to listen, as in [`Config`].
+    pub endpoints: Vec<Endpoint>,
+    /// The port of the default endpoints; 0: any that is free.
+    pub port: u16,
+    /// Without the peer taking any octet of the output.
+    pub send_timeout: Duration,
+    /// Most connections at once; none: as many as there are descriptors.
+    pub max_connections: Option<usize>,
+}
+
 /// Which of the built-in applications are mounted at their usual place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Apps {
@@ -69,7 +90,7 @@ impl Default for Config {
         Self {
             root: PathBuf::from("."),
             endpoints: Vec::new(),
-            port: 8080,
+            port: HTTP_PORT,
             listing: false,
             symlinks: Symlinks::Inside,
             cache_control: "no-cache".to_owned(),

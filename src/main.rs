@@ -1,14 +1,59 @@
-//! The `miod` command.
+//! The `miod` command: reads the command line, starts the log, runs a server, and
+//! tells why that ended.
 
-fn main() {
-    let config = miod::config::Config {
-        root: std::env::args().nth(1).unwrap_or("public".into()).into(),
-        port: std::env::args().nth(2).and_then(|p| p.parse().ok()).unwrap_or(8080),
-        ..Default::default()
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use miod::cli::failure::{Failure, USAGE};
+use miod::cli::banner::{Served, banner};
+use miod::cli::{self, Command};
+use miod::logging::{self, AccessLog, Log, Settings};
+use miod::server::{self, Ready};
+use miod::service::Kind;
+
+fn main() -> ExitCode {
+    let outcome = match cli::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
+        Err(error) => Err(Failure { code: USAGE, message: error.to_string() }),
+        Ok(Command::Help(text)) => {
+            cli::say(&text);
+            Ok(())
+        }
+        Ok(Command::Version) => {
+            cli::say(concat!("miod ", env!("CARGO_PKG_VERSION"), "\n"));
+            Ok(())
+        }
+        Ok(Command::Serve(options)) => run(&options.logging, |log| {
+            server::serve(&options.config, log, |ready| announce(Served::Http(&options.config), ready))
+        }),
+        Ok(Command::Echo(options)) => run(&options.logging, |log| {
+            server::serve_lines(Kind::Echo, &options.config, log, |ready| announce(Served::Echo, ready))
+        }),
+        Ok(Command::Upper(options)) => run(&options.logging, |log| {
+            server::serve_lines(Kind::Upper, &options.config, log, |ready| announce(Served::Upper, ready))
+        }),
     };
-    let log = miod::logging::init(&Default::default()).unwrap();
-    miod::logging::install_panic_hook();
-    if let Err(e) = miod::server::serve(&config, log, |r| println!("{r:?}")) {
-        eprintln!("{e:?}");
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            cli::complain(&failure);
+            ExitCode::from(failure.code)
+        }
     }
+}
+
+/// Runs a server with its log, and leaves no line of that behind.
+fn run(settings: &Settings, server: impl FnOnce(Log) -> Result<(), server::Failure>) -> Result<(), Failure> {
+    let log = logging::init(settings).map_err(|error| match &settings.access {
+        AccessLog::File(path) => Failure::access_log(path, &error),
+        _ => Failure::runtime("start the log", &error),
+    })?;
+    logging::install_panic_hook();
+    let outcome = server(log.clone());
+    log.flush();
+    Ok(outcome?)
+}
+
+/// Tells that clients can connect.
+fn announce(service: Served<'_>, ready: &Ready) {
+    cli::say(&banner(service, ready, std::io::stdout().is_terminal()));
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::app::{Routes, lab};
-use crate::config::{Apps, Config};
+use crate::config::{Apps, Config, LineConfig};
 use crate::files::resolve::Root;
 use crate::files::{self, Site};
 use crate::http::media_type::MediaTypes;
@@ -49,8 +49,8 @@ pub struct Ready {
     /// Symbolic links aren't followed, because the kernel lacks the call that
     /// makes it safe.
     pub no_links: bool,
-    /// Where applications are mounted.
-    pub apps: Vec<String>,
+    /// The applications: prefix and name.
+    pub apps: Vec<(String, String)>,
     /// Most connections at once.
     pub connections: usize,
 }
@@ -65,7 +65,7 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     let root = Root::open(&config.root, config.symlinks).map_err(|error| Failure::Root(config.root.clone(), error))?;
     let no_links = root.fallback();
     let listeners = listen(&config.endpoints, config.port, true)?;
-    let routes = mount(config, &listeners)?;
+    let (routes, apps) = mount(config, &listeners)?;
 
     let mut http = http::Shared::new(
         http::Limits {
@@ -78,7 +78,6 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
         config.server_field,
     );
     http.routes = routes;
-    let apps = http.routes.prefixes().map(str::to_owned).collect();
     http.site = Some(Site::new(root, site_settings(config, budget.files)?));
 
     let options = Options {
@@ -98,10 +97,10 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
 ///
 /// # Errors
 /// As [`serve`].
-pub fn serve_lines(kind: Kind, config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), Failure> {
+pub fn serve_lines(kind: Kind, config: &LineConfig, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), Failure> {
     let budget = Descriptors::raise(config.max_connections);
     let listeners = listen(&config.endpoints, config.port, true)?;
-    let http = http::Shared::new(http::Limits::default(), config.server_field);
+    let http = http::Shared::new(http::Limits::default(), true);
     let options = Options {
         connections: budget.connections,
         reserve: budget.reserve,
@@ -220,35 +219,33 @@ fn is_absent(error: &io::Error) -> bool {
         || error.raw_os_error().is_some_and(|code| absent.iter().any(|errno| errno.raw_os_error() == code))
 }
 
-/// Mounts the applications that are asked for, or that are harmless here.
-fn mount(config: &Config, listeners: &[Listener]) -> Result<Routes, Failure> {
+/// Mounts the applications that are asked for, or that are harmless here. Also
+/// tells which: prefix and name.
+fn mount(config: &Config, listeners: &[Listener]) -> Result<(Routes, Vec<(String, String)>), Failure> {
     let local = listeners.iter().all(|listener| listener.address().is_none_or(|address| address.ip().is_loopback()));
-    let known = |name: &String| match lab::NAMES.contains(&name.as_str()) {
-        true => Ok(()),
-        false => Err(Failure::Config(format!("there is no application {name:?}; there are {}", lab::NAMES.join(", ")))),
-    };
+    let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
+    let usual = lab::NAMES.into_iter().filter(|name| match &config.apps {
+        Apps::IfLocal => local,
+        Apps::Only(names) => named(names, name),
+        Apps::AllBut(names) => !named(names, name),
+    });
+    let mut apps: Vec<_> = usual.map(|name| (format!("/lab/{name}"), name.to_owned())).collect();
+    apps.extend(config.mounts.iter().cloned());
+
     let mut routes = Routes::default();
-    let mut add = |prefix: &str, name: &str| match lab::by_name(name) {
-        Some(app) => routes.mount(prefix, app).map_err(Failure::Config),
-        None => known(&name.to_owned()),
-    };
-    for name in lab::NAMES {
-        let usual = match &config.apps {
-            Apps::IfLocal => local,
-            Apps::Only(names) => names.iter().any(|n| n == name),
-            Apps::AllBut(names) => !names.iter().any(|n| n == name),
-        };
-        if usual {
-            add(&format!("/lab/{name}"), name)?;
-        }
+    for (prefix, name) in &apps {
+        routes.mount(prefix, lab::by_name(name).ok_or_else(|| unknown(name))?).map_err(Failure::Config)?;
     }
-    for (prefix, name) in &config.mounts {
-        add(prefix, name)?;
+    if let Apps::Only(names) | Apps::AllBut(names) = &config.apps
+        && let Some(name) = names.iter().find(|name| !lab::NAMES.contains(&name.as_str()))
+    {
+        return Err(unknown(name));
     }
-    if let Apps::Only(names) | Apps::AllBut(names) = &config.apps {
-        names.iter().try_for_each(known)?;
-    }
-    Ok(routes)
+    Ok((routes, apps))
+}
+
+fn unknown(name: &str) -> Failure {
+    Failure::Config(format!("there is no application {name:?}; there are {}", lab::NAMES.join(", ")))
 }
 
 fn site_settings(config: &Config, open_files: usize) -> Result<files::Settings, Failure> {

@@ -51,11 +51,6 @@ impl Routes {
         let (prefix, app) = &mut self.mounts[index];
         (prefix, app.as_mut())
     }
-
-    /// The prefixes, the longest first.
-    pub fn prefixes(&self) -> impl Iterator<Item = &str> {
-        self.mounts.iter().map(|(prefix, _)| if prefix.is_empty() { "/" } else { prefix.as_str() })
-    }
 }
 
 fn common_start<'a>(a: &'a str, b: &'a str) -> &'a str {

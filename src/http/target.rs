@@ -101,9 +101,11 @@ fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Reject> {
     Ok(Target { form: Form::Absolute, authority: Some(authority), path, query, plain })
 }
 
-/// Path and query, and whether the path is plain, in one pass that also looks at
-/// every octet.
-fn split_query(raw: &[u8]) -> Result<(&[u8], Option<&[u8]>, bool), Reject> {
+/// Path and query, and whether the path is plain.
+type Split<'a> = (&'a [u8], Option<&'a [u8]>, bool);
+
+/// Splits off the query, in one pass that also looks at every octet.
+fn split_query(raw: &[u8]) -> Result<Split<'_>, Reject> {
     let mut end = raw.len();
     // Where the first thing stands that isn't plain in a path.
     let mut odd = raw.len();

@@ -215,7 +215,7 @@ struct Sinks {
 }
 
 impl Sinks {
-    /// Takes a record as [`format`] made it.
+    /// Takes a record as [`format()`] made it.
     fn record(&mut self, record: &[u8]) {
         if let [MARK, line @ ..] = record {
             self.access.as_mut().unwrap_or(&mut self.stderr).collect(line);
@@ -357,6 +357,18 @@ mod tests {
     }
 
     #[test]
+    fn two_streams_to_one_place_keep_the_order_too() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let [stderr, access] = [(); 2].map(|()| Sink::stream(&writer).unwrap());
+        drop(writer);
+        let mut sinks = Sinks { stderr, access: Some(access), since: None };
+        sinks.record(b"\x1eone\n");
+        sinks.record(b"2026 INFO two\n");
+        drop(sinks);
+        assert_eq!(io::read_to_string(&mut reader).unwrap(), "one\n2026 INFO two\n");
+    }
+
+    #[test]
     fn a_stalled_reader_is_tried_again_now_and_then() {
         let (_reader, writer) = io::pipe().unwrap();
         let mut bench = Bench::new("stalled", true);
@@ -430,6 +442,41 @@ mod tests {
         let (time, rest) = diagnostics.split_at(20);
         assert!(time.starts_with("20") && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
         assert_eq!(rest, " INFO  miod::server hello\n");
+    }
+
+    /// What the child of the next test does: a process has one logger only.
+    #[test]
+    fn logger_of_a_process() {
+        if std::env::var_os("MIOD_TEST_CHILD").is_none() {
+            return;
+        }
+        let log = init(&Settings { verbosity: 0, access: AccessLog::Off }).unwrap();
+        assert!(init(&Settings::default()).is_err());
+        install_panic_hook();
+        if log::log_enabled!(target: ACCESS, Level::Info) {
+            log::info!(target: ACCESS, "GET / {}", 200);
+        }
+        assert!(std::thread::spawn(|| panic!("a \"quoted\"\n{}", "line")).join().is_err());
+        log.flush();
+    }
+
+    #[test]
+    fn the_whole_way_to_standard_error() {
+        for (rust_log, access) in [(None, ""), (Some("error,access=info"), "GET / 200\n")] {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+            child.args(["--exact", "logging::tests::logger_of_a_process", "--nocapture"]).env("MIOD_TEST_CHILD", "1");
+            match rust_log {
+                Some(filters) => child.env("RUST_LOG", filters),
+                None => child.env_remove("RUST_LOG"),
+            };
+            let output = child.output().unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{stderr}");
+            let diagnostic = stderr.strip_prefix(access).expect(&stderr);
+            assert_eq!(diagnostic.lines().count(), 1, "{stderr}");
+            assert!(diagnostic.contains(" ERROR panic panicked at src/logging/mod.rs:"), "{stderr}");
+            assert!(diagnostic.ends_with(": a \\\"quoted\\\"\\x0aline\n"), "{stderr}");
+        }
     }
 
     #[test]

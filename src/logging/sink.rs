@@ -272,15 +272,26 @@ mod tests {
         sink.flush();
         assert!(!sink.is_pending());
         assert_eq!((sink.lost, sink.losses()), (2, None));
+    }
 
-        // It recovers, and the torn line ends before the next.
-        sink.within_line = true;
-        let path = scratch("recovered");
+    #[test]
+    fn a_torn_line_ends_before_the_next() {
+        let (reader, writer) = io::pipe().unwrap();
+        let mut sink = Sink::stream(&writer).unwrap();
+        // More than a pipe holds.
+        sink.collect(&[&[b'x'; 2 * BLOCK][..], b"\n"].concat());
+        sink.flush();
+        drop(reader);
+        sink.flush();
+        assert_eq!((sink.is_pending(), sink.losses()), (false, None));
+
+        let path = scratch("torn");
         sink.fd = fs::File::create(&path).unwrap().into();
+        sink.collect(b"two\n");
         sink.collect(b"three\n");
         sink.flush();
-        assert_eq!(sink.losses(), Some(2));
-        assert_eq!(fs::read(&path).unwrap(), b"\nthree\n");
+        assert_eq!(sink.losses(), Some(1));
+        assert_eq!(fs::read(&path).unwrap(), b"\ntwo\nthree\n");
         fs::remove_file(&path).unwrap();
     }
 

@@ -1,0 +1,205 @@
+//! Why a server doesn't run: what the system said, put into a sentence that helps.
+//!
+//! The exit codes are those of sysexits.h where it has one; service managers tell
+//! by them whether another try makes sense.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::holder::holder;
+use super::nearest::nearest;
+use crate::reactor::Endpoint;
+use crate::server;
+
+/// It failed while running.
+pub const RUNTIME: u8 = 1;
+/// The command line is wrong.
+pub const USAGE: u8 = 2;
+/// An address to listen at is in use (`EX_UNAVAILABLE`).
+pub const IN_USE: u8 = 69;
+/// The system forbids it (`EX_NOPERM`).
+pub const PERMISSION: u8 = 77;
+/// What the configuration names isn't there, or makes no sense (`EX_CONFIG`).
+pub const CONFIGURATION: u8 = 78;
+
+/// The end of a server that isn't a good one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// What the process exits with.
+    pub code: u8,
+    /// A sentence for the operator.
+    pub message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<server::Failure> for Failure {
+    fn from(failure: server::Failure) -> Self {
+        match failure {
+            server::Failure::Bind(endpoint, error) => Self::bind(&endpoint, &error),
+            server::Failure::Root(path, error) => Self::root(&path, &error),
+            server::Failure::Config(message) => Self::configuration(message),
+            server::Failure::Io(error) => Self::runtime("go on", &error),
+        }
+    }
+}
+
+impl Failure {
+    /// What was asked for can't be.
+    pub fn configuration(message: impl Into<String>) -> Self {
+        Self { code: CONFIGURATION, message: message.into() }
+    }
+
+    /// The system refused something while we ran, or began to: `what` can't be done.
+    pub fn runtime(what: &str, error: &io::Error) -> Self {
+        let code = if error.kind() == io::ErrorKind::PermissionDenied { PERMISSION } else { RUNTIME };
+        Self { code, message: format!("can't {what}: {}", reason(error)) }
+    }
+
+    /// Nobody can listen at `endpoint`.
+    pub fn bind(endpoint: &Endpoint, error: &io::Error) -> Self {
+        let (code, hint) = match (endpoint, error.kind()) {
+            (Endpoint::Tcp(address), io::ErrorKind::AddrInUse) => (IN_USE, taken(*address)),
+            (Endpoint::Unix(_), io::ErrorKind::AddrInUse) => {
+                (IN_USE, "somebody listens there, or it is no socket".to_owned())
+            }
+            (Endpoint::Tcp(address), io::ErrorKind::PermissionDenied) if address.port() < 1024 => {
+                let hint = "ports below 1024 need root or, on Linux, the capability CAP_NET_BIND_SERVICE; try -p 8080";
+                (PERMISSION, hint.to_owned())
+            }
+            (_, io::ErrorKind::PermissionDenied) => (PERMISSION, reason(error)),
+            (_, io::ErrorKind::AddrNotAvailable) => (CONFIGURATION, "this machine has no such address".to_owned()),
+            (Endpoint::Unix(path), io::ErrorKind::NotFound) => {
+                let parent = path.parent().unwrap_or(path);
+                (CONFIGURATION, format!("there is no directory {}", parent.display()))
+            }
+            (_, io::ErrorKind::InvalidInput) => (CONFIGURATION, reason(error)),
+            _ => (RUNTIME, reason(error)),
+        };
+        Self { code, message: format!("can't listen at {endpoint}: {hint}") }
+    }
+
+    /// The root can't be opened.
+    pub fn root(path: &Path, error: &io::Error) -> Self {
+        let (code, hint) = match error.kind() {
+            io::ErrorKind::NotFound => match sibling(path) {
+                Some(near) => (CONFIGURATION, format!("there is no such directory; did you mean {near}?")),
+                None => (CONFIGURATION, "there is no such directory".to_owned()),
+            },
+            io::ErrorKind::NotADirectory => (CONFIGURATION, "that is no directory".to_owned()),
+            io::ErrorKind::PermissionDenied => (PERMISSION, "this user may not read it".to_owned()),
+            _ => (RUNTIME, reason(error)),
+        };
+        Self { code, message: format!("can't serve {}: {hint}", path.display()) }
+    }
+
+    /// The access log can't be opened.
+    pub fn access_log(path: &Path, error: &io::Error) -> Self {
+        let code = match error.kind() {
+            io::ErrorKind::PermissionDenied => PERMISSION,
+            _ => CONFIGURATION,
+        };
+        Self { code, message: format!("can't open the access log {}: {}", path.display(), reason(error)) }
+    }
+}
+
+fn taken(address: SocketAddr) -> String {
+    let by = holder(address.port()).map(|holder| format!(" by {holder}")).unwrap_or_default();
+    format!("the port is in use{by}; try -p 0 for a free one")
+}
+
+/// A directory beside `path` with almost its name.
+pub(super) fn sibling(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = parent.read_dir().ok()?.filter_map(Result::ok).filter(|entry| entry.path().is_dir());
+    let names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let near = nearest(name, names.iter().map(String::as_str))?;
+    Some(path.with_file_name(near).display().to_string())
+}
+
+/// What the system says, without the number that only programmers know.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match (error.raw_os_error(), text.find(" (os error ")) {
+        (Some(_), Some(end)) => text[..end].to_lowercase(),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+    use std::fs;
+    use std::net::TcpListener;
+    use std::path::PathBuf;
+
+    fn tcp(text: &str) -> Endpoint {
+        Endpoint::Tcp(text.parse().unwrap())
+    }
+
+    #[test]
+    fn what_can_go_wrong_with_listening() {
+        let unix = Endpoint::Unix(PathBuf::from("/none/such/socket"));
+        for (endpoint, errno, code, hint) in [
+            (tcp("127.0.0.1:80"), Errno::ACCESS, PERMISSION, "ports below 1024"),
+            (tcp("127.0.0.1:8080"), Errno::ACCESS, PERMISSION, "permission denied"),
+            (tcp("192.0.2.1:80"), Errno::ADDRNOTAVAIL, CONFIGURATION, "no such address"),
+            (tcp("[::1]:80"), Errno::MFILE, RUNTIME, "too many open files"),
+            (unix.clone(), Errno::ADDRINUSE, IN_USE, "somebody listens there"),
+            (unix.clone(), Errno::NOENT, CONFIGURATION, "there is no directory /none/such"),
+            (unix, Errno::ACCESS, PERMISSION, "permission denied"),
+        ] {
+            let failure = Failure::bind(&endpoint, &errno.into());
+            assert_eq!(failure.code, code, "{failure}");
+            assert!(failure.message.contains(hint) && failure.message.contains(&endpoint.to_string()), "{failure}");
+            assert!(!failure.message.contains("os error"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let failure = Failure::bind(&Endpoint::Tcp(address), &Errno::ADDRINUSE.into());
+        assert_eq!(failure.code, IN_USE);
+        assert!(failure.message.contains("-p 0"), "{failure}");
+        #[cfg(target_os = "linux")]
+        assert!(failure.message.contains(&format!("(process {})", std::process::id())), "{failure}");
+    }
+
+    #[test]
+    fn a_root_that_is_not_there() {
+        let parent = std::env::temp_dir().join(format!("miod-failure-{}", std::process::id()));
+        fs::create_dir_all(parent.join("public")).unwrap();
+        fs::write(parent.join("pubic"), "no directory").unwrap();
+        let fail = |name: &str, errno: Errno| Failure::root(&parent.join(name), &errno.into());
+        let near = fail("pulbic", Errno::NOENT);
+        assert_eq!(near.code, CONFIGURATION);
+        assert!(near.message.ends_with(&format!("did you mean {}?", parent.join("public").display())), "{near}");
+        assert!(fail("elsewhere", Errno::NOENT).message.ends_with("there is no such directory"));
+        assert!(fail("pubic", Errno::NOTDIR).message.ends_with("that is no directory"));
+        assert_eq!(fail("public", Errno::ACCESS).code, PERMISSION);
+        fs::remove_dir_all(&parent).unwrap();
+    }
+
+    #[test]
+    fn other_failures() {
+        let log = Failure::access_log(Path::new("/none/log"), &Errno::NOENT.into());
+        assert_eq!(
+            (log.code, log.message.as_str()),
+            (CONFIGURATION, "can't open the access log /none/log: no such file or directory")
+        );
+        assert_eq!(Failure::runtime("poll", &Errno::NOMEM.into()).code, RUNTIME);
+        assert_eq!(Failure::runtime("poll", &io::Error::other("odd")).message, "can't poll: odd");
+    }
+}

@@ -1,0 +1,169 @@
+//! The values of options: from text to what they mean, or to a sentence that
+//! tells what would have been right.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::reactor::Endpoint;
+
+/// A whole number of at least 1.
+pub(super) fn count<N: std::str::FromStr + Default + PartialEq>(text: &str) -> Result<N, String> {
+    match text.parse() {
+        Ok(number) if number != N::default() => Ok(number),
+        _ => Err("give a whole number of at least 1".to_owned()),
+    }
+}
+
+/// A port; 0 is any free one.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "give a port from 0 to 65535; 0 is any free one".to_owned())
+}
+
+/// Seconds, with or without a fraction.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let span = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    // The clock of the loop counts microseconds.
+    match span {
+        Some(span) if span >= Duration::from_millis(1) => Ok(span),
+        _ => Err("give seconds of at least 0.001, like 10 or 2.5".to_owned()),
+    }
+}
+
+/// Octets, in binary multiples if `K`, `M` or `G` follows.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.strip_suffix(|unit: char| "kKmMgG".contains(unit)) {
+        Some(digits) if text.ends_with(['k', 'K']) => (digits, 1 << 10),
+        Some(digits) if text.ends_with(['m', 'M']) => (digits, 1 << 20),
+        Some(digits) => (digits, 1 << 30),
+        None => (text, 1),
+    };
+    let size = digits.parse().ok().and_then(|number: u64| number.checked_mul(factor));
+    size.ok_or_else(|| "give octets, like 4096, 64K, 10M or 1G".to_owned())
+}
+
+/// `KEY=VALUE`, neither empty.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("give two parts with an equals sign between".to_owned()),
+    }
+}
+
+/// Names with commas between.
+pub(super) fn names(text: &str) -> Vec<String> {
+    text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// A switch in a variable of the environment.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("give 1 or 0".to_owned()),
+    }
+}
+
+/// Where to listen. A name may have several addresses; an address without a
+/// port gets `port`.
+pub(super) fn endpoints(text: &str, port: u16) -> Result<Vec<Endpoint>, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = PathBuf::from(path);
+        return if path.as_os_str().is_empty() {
+            Err("give a path after unix:".to_owned())
+        } else {
+            Ok(vec![Endpoint::Unix(path)])
+        };
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(vec![Endpoint::Tcp(address)]);
+    }
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Ok(vec![Endpoint::Tcp(SocketAddr::new(address, port))]);
+    }
+    // The resolver would take a number for an address, 8080 for 0.0.31.144.
+    let digits = text.trim_start_matches(':');
+    if digits.bytes().all(|octet| octet.is_ascii_digit()) {
+        return Err(format!("give an address, like 127.0.0.1 or 0.0.0.0; a port alone is --port {digits}"));
+    }
+    let (host, port) = match text.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+        Some((host, Ok(port))) => (host, port),
+        _ => (text, port),
+    };
+    let addresses = (host, port).to_socket_addrs().map_err(|_| format!("no address is known for {host}"))?;
+    let mut endpoints: Vec<_> = addresses.map(Endpoint::Tcp).collect();
+    // Some systems list an address once for each kind of socket.
+    endpoints.dedup();
+    Ok(endpoints)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_sizes() {
+        assert_eq!(count::<u32>("12"), Ok(12));
+        for wrong in ["0", "-1", "", "x", "4294967296", "1.5"] {
+            assert!(count::<u32>(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((port("0"), port("65535")), (Ok(0), Ok(65535)));
+        assert!(port("65536").is_err() && port("http").is_err());
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("17", Some(17)),
+            ("64K", Some(65536)),
+            ("10m", Some(10 << 20)),
+            ("2G", Some(2 << 30)),
+            ("", None),
+            ("K", None),
+            ("1T", None),
+            ("-1", None),
+            ("1.5M", None),
+            ("99999999999999G", None),
+        ] {
+            assert_eq!(size(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn spans() {
+        assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
+        assert_eq!(seconds("0.001"), Ok(Duration::from_millis(1)));
+        for wrong in ["0", "-1", "0.0009", "inf", "nan", "1e300", "ten", "", "5s"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn places_to_listen() {
+        for (text, expected) in [
+            ("0.0.0.0", "0.0.0.0:80"),
+            ("127.0.0.1:8080", "127.0.0.1:8080"),
+            ("::1", "[::1]:80"),
+            ("[::1]", "[::1]:80"),
+            ("[::]:0", "[::]:0"),
+            ("unix:/run/miod.sock", "unix:/run/miod.sock"),
+        ] {
+            let found = endpoints(text, 80).unwrap();
+            assert_eq!(found.iter().map(Endpoint::to_string).collect::<Vec<_>>(), [expected], "{text}");
+        }
+        let local = endpoints("localhost:81", 80).unwrap();
+        assert!(!local.is_empty());
+        assert!(local.iter().all(|e| matches!(e, Endpoint::Tcp(a) if a.ip().is_loopback() && a.port() == 81)));
+        for wrong in ["", ":", "8080", ":8080", "unix:", "a..b", "[::1", "1.2.3.4:99999"] {
+            assert!(endpoints(wrong, 80).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn pairs_names_and_switches() {
+        assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(["", "a", "a=", "=b"].iter().all(|wrong| pair(wrong).is_err()));
+        assert_eq!(names("a,,b,"), ["a", "b"]);
+        assert_eq!((switch("Yes"), switch("off"), switch("")), (Ok(true), Ok(false), Ok(false)));
+        assert!(switch("perhaps").is_err());
+    }
+}
