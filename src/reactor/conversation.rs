@@ -44,7 +44,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use super::buffers::Output;
-use super::protocol::{Accepted, Context, Finish, Io, Protocol, Want};
+use super::protocol::{Accepted, Context, Io, Protocol, Want};
 
 /// What a conversation does after some data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,7 +102,7 @@ impl<C: Conversation> Protocol for Talk<C> {
             self.over = true;
         }
         if self.over || cx.draining {
-            return Want::finish(Finish::Close);
+            return Want::over(io.ended);
         }
         Want { read: io.input.is_empty() && io.output.room() > 0, ..Want::NOTHING }
     }

@@ -76,6 +76,13 @@ impl Want {
         Self { read: false, wake: None, finish }
     }
 
+    /// The end after the last output: [`Finish::Close`] if the peer has
+    /// ended its input, [`Finish::Linger`] if more may still be on its way, since
+    /// a close would then cost the peer our last octets.
+    pub const fn over(peer_ended: bool) -> Self {
+        Self::finish(if peer_ended { Finish::Close } else { Finish::Linger })
+    }
+
     /// The same, and to be called at `tick` at the latest.
     pub const fn by(mut self, tick: Tick) -> Self {
         self.wake = Some(tick);

@@ -19,7 +19,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::reactor::{Ends, Finish, Io, Want};
+use crate::reactor::{Ends, Io, Want};
 
 /// The port by default; port 7, where it belongs, is for the superuser.
 pub const PORT: u16 = 5555;
@@ -69,7 +69,7 @@ impl Echo {
             }
         }
         if self.over {
-            return Want::finish(Finish::Close);
+            return Want::over(io.ended);
         }
         Want { read: io.output.room() > 0, ..Want::NOTHING }
     }
@@ -130,7 +130,7 @@ impl fmt::Display for Escaped<'_> {
 mod tests {
     use super::super::testing::{Peer, every_way};
     use super::*;
-    use crate::reactor::BUFFER;
+    use crate::reactor::{BUFFER, Finish};
 
     /// What comes back for `input`, and whether the service closed by itself.
     fn echoed(input: &[u8]) -> (Vec<u8>, bool) {
@@ -195,7 +195,7 @@ mod tests {
         peer.send(b"abcde\nexit\n");
         assert_eq!(peer.turn(|io| echo.advance(io, false)), Want::NOTHING);
         assert_eq!((peer.waiting(), peer.received()), (8, b"abc".to_vec()));
-        assert_eq!(peer.turn(|io| echo.advance(io, false)), Want::finish(Finish::Close));
+        assert_eq!(peer.turn(|io| echo.advance(io, false)), Want::finish(Finish::Linger));
         assert_eq!(peer.received(), b"de\n");
     }
 
@@ -214,7 +214,7 @@ mod tests {
         let mut echo = Echo::default();
         let mut peer = Peer::default();
         peer.send(b"a\nexi");
-        assert_eq!(peer.turn(|io| echo.advance(io, true)), Want::finish(Finish::Close));
+        assert_eq!(peer.turn(|io| echo.advance(io, true)), Want::finish(Finish::Linger));
         assert_eq!(peer.received(), b"a\nexi");
     }
 

@@ -87,7 +87,7 @@ where
             let mut closed = false;
             for piece in pieces {
                 peer.send(piece);
-                closed |= settle(&mut peer).finish == Finish::Close;
+                closed |= settle(&mut peer).finish == Finish::Linger;
             }
             peer.end();
             assert_eq!(settle(&mut peer).finish, Finish::Close);

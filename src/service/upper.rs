@@ -14,7 +14,7 @@
 //! output exceeds its mark by one line's answer at most: three times the input
 //! buffer, for that is how much upper-casing can make of an octet.
 
-use crate::reactor::{BUFFER, Finish, Io, Want};
+use crate::reactor::{BUFFER, Io, Want};
 
 /// The port by default.
 pub const PORT: u16 = 12_000;
@@ -36,7 +36,7 @@ impl Upper {
             io.input.consume(count);
         }
         if ended && io.input.is_empty() {
-            return Want::finish(Finish::Close);
+            return Want::over(io.ended);
         }
         Want { read: io.output.room() > 0, ..Want::NOTHING }
     }
@@ -78,6 +78,7 @@ fn write_upper(line: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::super::testing::{Peer, every_way};
     use super::*;
+    use crate::reactor::Finish;
 
     fn answered(input: &[u8]) -> Vec<u8> {
         let (answer, closed) = every_way(input, || {
@@ -118,7 +119,7 @@ mod tests {
         assert_eq!(peer.turn(|io| Upper.advance(io, false)), Want::READ);
         assert_eq!(peer.received(), b"BC\n");
         peer.send(b"d");
-        assert_eq!(peer.turn(|io| Upper.advance(io, true)), Want::finish(Finish::Close));
+        assert_eq!(peer.turn(|io| Upper.advance(io, true)), Want::finish(Finish::Linger));
         assert_eq!(peer.received(), b"D");
     }
 
