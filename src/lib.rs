@@ -12,3 +12,4 @@ pub mod server;
 pub mod service;
 #[cfg(test)]
 mod testing;
+pub mod text;

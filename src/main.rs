@@ -4,8 +4,8 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use miod::cli::failure::{Failure, USAGE};
 use miod::cli::banner::{Served, banner};
+use miod::cli::failure::{Failure, USAGE};
 use miod::cli::{self, Command};
 use miod::logging::{self, AccessLog, Log, Settings};
 use miod::server::{self, Ready};

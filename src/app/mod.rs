@@ -23,8 +23,6 @@
 //! }
 //! ```
 
-pub mod html;
-pub mod json;
 pub mod lab;
 mod response;
 mod routes;

@@ -21,8 +21,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rustix::fs::{AtFlags, Dir, FileType};
 
 use super::resolve::{Metadata, Root, is_hidden};
-use crate::app::{html, json};
 use crate::limits;
+use crate::text::{html, json};
 
 /// What a listing is sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

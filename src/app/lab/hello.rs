@@ -1,8 +1,9 @@
 //! Greets: `Hello, world!`, or by name with `?name=`.
 
 use super::wish::Wish;
-use crate::app::{Answer, App, Request, Response, Visit, html, json};
+use crate::app::{Answer, App, Request, Response, Visit};
 use crate::http::Status;
+use crate::text::{html, json};
 
 pub(super) struct Hello;
 

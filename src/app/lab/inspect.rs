@@ -7,9 +7,10 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use super::wish::Wish;
-use crate::app::{Answer, App, Methods, Request, Response, Visit, html, json};
+use crate::app::{Answer, App, Methods, Request, Response, Visit};
 use crate::http::Status;
 use crate::http::framing::Framing;
+use crate::text::{html, json};
 
 pub(super) struct Inspect;
 

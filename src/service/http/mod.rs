@@ -31,7 +31,6 @@ pub use phase::Census;
 pub use shared::{Limits, Shared};
 
 use super::{Message, Service};
-use crate::app::html;
 use crate::app::{Answer, Body, Methods, Outcome, Pull, Request, Response, Visit};
 use crate::files::Served;
 use crate::http::chunked::{LAST_CHUNK, encode_chunk};
@@ -42,6 +41,7 @@ use crate::http::target;
 use crate::http::{Fields, Reject, Status, negotiate};
 use crate::limits;
 use crate::reactor::{Accepted, Context, Ends, Finish, Io, Output, Pace, Want};
+use crate::text::html;
 use access::{Account, Exchanged};
 use phase::{Collecting, Parked, Phase, Sending, SendingFile};
 

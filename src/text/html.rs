@@ -13,7 +13,7 @@ use std::fmt::{self, Display, Write};
 /// and line feed, most of which HTML has no way to write.
 ///
 /// ```
-/// use miod::app::html::escape;
+/// use miod::text::html::escape;
 /// assert_eq!(format!("<p title='{}'>", escape("it's <b>")), "<p title='it&#39;s &lt;b&gt;'>");
 /// ```
 pub fn escape<T: AsRef<[u8]> + ?Sized>(text: &T) -> impl Display {

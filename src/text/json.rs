@@ -8,7 +8,7 @@ use std::fmt::{self, Display, Write};
 /// is looked at in terminals.
 ///
 /// ```
-/// use miod::app::json::string;
+/// use miod::text::json::string;
 /// assert_eq!(string("a \"b\"\n").to_string(), r#""a \"b\"\u000a""#);
 /// ```
 pub fn string<T: AsRef<[u8]> + ?Sized>(text: &T) -> impl Display {
