@@ -1,0 +1,65 @@
+//! HTTP over real sockets: what only shows there.
+
+mod support;
+
+use support::{Client, Root, Server, get};
+
+fn site() -> Root {
+    let root = Root::new();
+    root.old_file("index.html", "<p>index").old_file("large.bin", "0123456789abcdef".repeat(40_000));
+    root
+}
+
+#[test]
+fn pipelined_answers_come_in_order_copied_and_sent_from_files_alike() {
+    let root = site();
+    let server = Server::start(&root, &[]);
+    let mut client = server.connect();
+    let requests: Vec<&str> = ["/", "/large.bin", "/nope", "/", "/large.bin"].into_iter().cycle().take(200).collect();
+    let train = requests.iter().map(|path| get(path)).collect::<String>();
+    let mut writer = client.stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        use std::io::Write;
+        writer.write_all(train.as_bytes()).unwrap();
+        writer.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    for path in requests {
+        let answer = client.answer();
+        match path {
+            "/" => assert_eq!(answer.body, b"<p>index"),
+            "/large.bin" => assert_eq!(answer.body, "0123456789abcdef".repeat(40_000).as_bytes()),
+            _ => assert_eq!(answer.status, 404),
+        }
+    }
+    assert!(client.is_closed());
+    sender.join().unwrap();
+}
+
+#[test]
+fn a_refused_body_does_not_cost_the_answer() {
+    let root = site();
+    let server = Server::start(&root, &[]);
+    for length in [100_000, 5_000_000] {
+        let mut client = server.connect();
+        client.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"));
+        // It goes on sending while the answer is on its way.
+        let mut writer = client.stream.try_clone().unwrap();
+        let sender = std::thread::spawn(move || {
+            use std::io::Write;
+            let _ = writer.write_all(&vec![b'x'; length]);
+        });
+        assert_eq!(client.answer().status, 405);
+        sender.join().unwrap();
+    }
+}
+
+#[test]
+fn a_half_closed_client_gets_its_whole_answer() {
+    let root = site();
+    let server = Server::start(&root, &[]);
+    let mut client = Client::connect(server.address());
+    client.send(get("/large.bin"));
+    client.end();
+    assert_eq!(client.answer().body.len(), 640_000);
+    assert!(client.is_closed());
+}
