@@ -36,6 +36,9 @@ pub(super) const SMALL: u64 = 6 * 1024;
 /// share in a write, instead of a sendfile with a segment of its own.
 const SMALL_RANGE: u64 = 4 * 1024;
 
+/// The first line of the description.
+const ACCEPT_RANGES: &[u8] = b"Accept-Ranges: bytes\r\n";
+
 /// A file as it is answered.
 pub struct Representation {
     block: Box<[u8]>,
@@ -103,7 +106,8 @@ impl Representation {
         block.extend_from_slice(style.cache_control.as_bytes());
         block.extend_from_slice(b"\r\n");
         let description = block.len();
-        block.extend_from_slice(b"Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n");
+        block.extend_from_slice(ACCEPT_RANGES);
+        block.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
         response::field(&mut block, "Content-Type", style.media_type.as_bytes());
         let end = block.len();
         block.extend_from_slice(b"\r\n");
@@ -221,12 +225,14 @@ impl Representation {
         }
         response::begin(out, status, stamp);
         out.extend_from_slice(lines);
-        let from = if status == Status::OK { self.length } else { self.description };
-        if status != Status::OK {
-            // An error page is no representation of what was asked for: no validators.
+        if status == Status::OK {
+            out.extend_from_slice(self.part(self.length, self.end));
+        } else {
+            // An error page represents nothing that was asked for: no
+            // validators, no ranges.
             out.extend_from_slice(self.part(self.length, self.validators));
+            out.extend_from_slice(&self.part(self.description, self.end)[ACCEPT_RANGES.len()..]);
         }
-        out.extend_from_slice(self.part(from, self.end));
         response::end_persistence(out, manner.minor, manner.persistent);
         let body = if manner.head_only { 0 } else { self.write_content(0..self.size(), output)? };
         Ok(Answered { status, body, persistent: manner.persistent })

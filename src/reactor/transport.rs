@@ -5,7 +5,9 @@
 //! readable"; it is remembered here and cleared only by proof: `WouldBlock`, or a
 //! read that didn't fill its buffer, unless a hang-up was seen, since then the
 //! end of input is still to be read. So the read that would only say "nothing
-//! there" is never made.
+//! there" is never made. (A read also stops short at TCP's urgent mark: a client
+//! that sends urgent data may have to send more before it is heard, or runs into
+//! its deadline. No protocol here knows urgent data.)
 
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};

@@ -54,8 +54,9 @@ pub struct Http {
     overloaded: bool,
     /// It counts for its address.
     counted: bool,
-    /// Part of the current request isn't read and won't be.
-    unread: bool,
+    /// The client may send more than was read: the rest of a refused request, or
+    /// the next one. A close that it doesn't expect must let it read the answer.
+    more: bool,
 }
 
 type Cx<'a> = Context<'a, Service>;
@@ -118,7 +119,7 @@ impl Http {
             requests: 0,
             overloaded: accepted.overloaded || counted.flatten() == Some(false),
             counted: counted.flatten().is_some(),
-            unread: false,
+            more: false,
         }
     }
 
@@ -206,6 +207,7 @@ impl Http {
             Ok(Some(head)) => {
                 let length = head.length;
                 self.requests = self.requests.wrapping_add(1);
+                self.more = head.persistent;
                 let mut out = Out::new(output, *ends);
                 self.begin(&head, &mut out, cx);
                 input.consume(length);
@@ -273,7 +275,7 @@ impl Http {
         let wanted = matches!(self.route(head, cx), Route::App(_)) && head.expect != Expect::Unknown;
         let limit = if wanted { cx.shared.http.limits.body } else { limits::DRAIN };
         if matches!(head.framing, Framing::Length(octets) if octets > limit) {
-            self.unread = true;
+            self.more = true;
             if wanted {
                 self.refuse(head, too_large(), false, out, cx);
             } else {
@@ -285,7 +287,7 @@ impl Http {
             if !wanted {
                 // The client waits for a word before it sends its body, and gets
                 // another one; whether the body still comes nobody knows.
-                self.unread = true;
+                self.more = true;
                 self.respond(head, b"", false, out, cx);
                 return;
             }
@@ -344,7 +346,7 @@ impl Http {
             unreachable!("the head was parsed before");
         };
         let mut out = Out::new(io.output, io.ends);
-        self.unread = failure.is_some();
+        self.more |= failure.is_some();
         match failure {
             None => self.respond(&head, &collecting.content, head.persistent, &mut out, cx),
             Some((reject, true)) => self.refuse(&head, reject, false, &mut out, cx),
@@ -691,7 +693,7 @@ impl Http {
 
     /// The answer is given: waits for the next request, or closes.
     fn proceed(&mut self, persistent: bool, cx: &mut Cx<'_>) {
-        let next = match (persistent, self.unread) {
+        let next = match (persistent, self.more) {
             (true, _) => Phase::Idle { since: cx.time.now },
             (false, false) => Phase::Closing(Finish::Close),
             (false, true) => Phase::Closing(Finish::Linger),
@@ -735,7 +737,7 @@ impl Http {
             let account = out.account(reject.status, body, self.requests);
             access::write(access::first_line(input), Fields::default(), account, cx);
         }
-        self.unread = true;
+        self.more = true;
         self.proceed(false, cx);
     }
 
