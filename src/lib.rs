@@ -1,4 +1,113 @@
 //! miod: a small, fast HTTP/1.1 daemon on one non-blocking poll loop.
+//!
+//! In one sentence: **a reactor that owns every socket; protocols that are pure
+//! state machines over two octet queues and a reading of the clock; and nothing
+//! else is allowed to wait.**
+//!
+//! This page is the map. Files begin with the theory of what is in them.
+//!
+//! # Layers
+//!
+//! ```text
+//!         main.rs ── cli/                      arguments, help, banner, exit codes
+//!              │
+//!          server.rs   (config.rs, logging/)   the composition root: bind, build, run
+//!              │
+//!          service/    http/, echo, upper      the protocols: the only layer that knows both sides
+//!      ┌───────┼───────────┐
+//!    app/    files/        │                   pages; static files. No sockets
+//!      └───┬───┴───┬───────┤
+//!        http/   text/  reactor/
+//!   octets ⇄ meaning    sockets ⇄ octets
+//! ```
+//!
+//! Arrows go down only. [`http`] and [`text`] import nothing of ours, [`reactor`]
+//! imports nothing of ours; they meet in [`service`]. [`limits`], every bound with
+//! its reason, may be read by all. `tests/architecture.rs` holds these directions.
+//!
+//! # Vocabulary
+//!
+//! | Noun | Is | Owns |
+//! |---|---|---|
+//! | [`Reactor`](reactor::Reactor) | the loop | poll, slots, run queue, timers, the lent buffers, the clock |
+//! | [`Handle`](reactor::Handle) | a connection's name: number and generation | nothing |
+//! | Slot | what a handle names | a transport and a protocol |
+//! | Transport | a slot's plumbing | the socket, latched readiness, what is left over |
+//! | [`Protocol`](reactor::Protocol) | the state machine that lives on a transport | its own state |
+//! | [`Want`](reactor::Want) | what a protocol wishes now, anew with every call | nothing |
+//! | [`Input`](reactor::Input), [`Output`](reactor::Output) | the octets lent to a protocol during its turn | |
+//! | Shared | what all protocols share, lent with each call | site, applications, limits |
+//! | Exchange | one request and its answer ([`service::http`]) | its phase |
+//! | Representation | a file as it is answered ([`files::representation`]) | one prebuilt block |
+//!
+//! # The life of a request
+//!
+//! 1. `accept4` gives a socket. On Linux accept is deferred until octets are there,
+//!    so it is read at once, before it is ever registered
+//!    (`reactor/mod.rs`, `reactor/pump.rs`).
+//! 2. The reactor reads into its one input buffer and calls
+//!    [`Protocol::advance`](reactor::Protocol::advance); [`service::Service`] passes
+//!    it on to the exchange.
+//! 3. [`http::head::parse`] takes the head apart, in place and strictly; how the body
+//!    ends is decided once, as a type ([`http::framing`]).
+//! 4. The path finds an application ([`app::Routes`]) or a file ([`files::Site`]). A
+//!    file asked for before is one look-up in a hash table; a new one is opened by
+//!    `openat2`, which proves that it lies below the root.
+//! 5. The answer is one copy of the prebuilt block into the output, the date written
+//!    over. A larger file is a head in the output and a stretch of its descriptor.
+//!    Whether more pipelined requests follow: back to 3, as long as there is room.
+//! 6. All answers leave in one `send`. What the peer doesn't take is kept by the
+//!    connection; otherwise it owns no buffer. The exchange is idle.
+//!
+//! So a request costs one read, one write, and a share in one `epoll_wait`.
+//!
+//! # Invariants
+//!
+//! 1. `http` and `reactor` don't know each other.
+//! 2. Nothing under `http`, `text`, `app` makes a system call or reads the clock; the
+//!    clock is read in `reactor/clock.rs` alone, once a turn.
+//! 3. Stream sockets are read, written and shut down in `reactor/transport.rs` alone.
+//! 4. A socket has one slot, a slot one protocol; no protocol holds another, only its
+//!    handle.
+//! 5. `advance` is idempotent; every change is followed by an `advance`, every
+//!    `advance` by reading and sending under its want. No protocol says "wake me
+//!    when writable", so none can forget to.
+//! 6. No park without a deadline, no ticket left unanswered.
+//! 7. Every queue, buffer, table and loop has a bound in [`limits`] or beside it.
+//! 8. An idle connection owns no buffer; its whole state is its slot.
+//! 9. The next head isn't parsed before the answer to the last is on its way.
+//! 10. Network input can't panic; an application's panic becomes a 500 and the loop lives.
+//! 11. No `unsafe`, no interior mutability in the core, no global but the logger.
+//!
+//! Absent on purpose: threads (but one helper for jobs that block, started with the
+//! first), an async runtime, `dyn` per connection, reference counts on connections,
+//! interest bits that must be set again, cancel tokens, a second copy of any body.
+//!
+//! # Where to start reading
+//!
+//! `reactor/mod.rs` (the loop), `reactor/protocol.rs` (the contract),
+//! `reactor/pump.rs` (one turn), then `service/echo.rs` (a protocol on one page),
+//! `service/http/mod.rs` (the exchange), `files/representation.rs` (an answer).
+//!
+//! # A server of one's own
+//!
+//! [`reactor::Conversation`] makes a TCP protocol of a few lines; [`app::App`] is a
+//! web application; [`service`] with [`server`] is the whole daemon. The README
+//! shows the first two.
+//!
+//! # Choices that could have been others
+//!
+//! - **Sockets that are readable stay unread while their exchange is busy.** A client
+//!   that closes while an application works for it is noticed when the answer is sent.
+//! - **A body is read before it is answered, wanted or not**, up to a bound: a
+//!   malformed one is found out, and the next request begins where it must.
+//! - **Files are sent by `sendfile`, which blocks while the medium is read.** One turn
+//!   asks for 128 KiB at most, so a cold file holds the loop for one read of that size.
+//! - **Paths that cross symbolic links aren't cached**: where they lead isn't watched,
+//!   and an answer must never be older than the file.
+//! - **Directories without an index are 404**, not 403: what isn't listed isn't told.
+//! - **Trailers are read and dropped**, and a repeated Content-Length is refused even if
+//!   both say the same: no client needs either, and smugglers do.
 
 pub mod app;
 pub mod cli;
