@@ -50,7 +50,8 @@ pub use listener::{Endpoint, Listener};
 pub use pace::Pace;
 pub use protocol::{Accepted, Context, Ends, Finish, Io, Protocol, Solitude, Want};
 pub use signals::Signal;
-pub use slots::{CAPACITY, Handle};
+pub use slots::{CAPACITY, Handle, Slots};
+pub use timers::{Armed, Timers};
 
 use crate::limits;
 use blocking::Blocking;
@@ -58,8 +59,7 @@ use clock::Clock;
 use listener::Listeners;
 use protocol::Effect;
 use signals::Signals;
-use slots::{Slot, Slots};
-use timers::{Armed, Timers};
+
 use transport::Transport;
 
 /// The reactor's own tokens: generation 0, which no connection has.
@@ -127,6 +127,20 @@ impl Closer {
     }
 }
 
+/// One connection: its transport, its protocol, and what the loop knows of it.
+struct Slot<P> {
+    transport: Transport,
+    protocol: P,
+    /// Its earliest entry among the timers.
+    armed: Armed,
+    /// It is in the run queue.
+    queued: bool,
+    /// The socket is registered with the poll.
+    registered: bool,
+    /// Which listener it came from.
+    listener: u8,
+}
+
 /// A shut-down in good order.
 struct Drain {
     /// When it ends whatever is in flight.
@@ -140,7 +154,7 @@ pub struct Reactor<P: Protocol> {
     poll: Poll,
     clock: Clock,
     time: Time,
-    slots: Slots<P>,
+    slots: Slots<Slot<P>>,
     timers: Timers,
     run_queue: VecDeque<Handle>,
     listeners: Listeners,
@@ -173,7 +187,7 @@ impl<P: Protocol> Reactor<P> {
             poll,
             time: clock.read(),
             clock,
-            slots: Slots::new(),
+            slots: Slots::default(),
             timers: Timers::default(),
             run_queue: VecDeque::new(),
             listeners: Listeners::default(),
@@ -301,9 +315,8 @@ impl<P: Protocol> Reactor<P> {
                     }
                 }
                 token => {
-                    if let Some(handle) = self.slots.resolve(token)
-                        && let Some(slot) = self.slots.get(handle)
-                    {
+                    let handle = Slots::<Slot<P>>::handle_of(token);
+                    if let Some(slot) = self.slots.get(handle) {
                         slot.transport.latch(event);
                         // Its turn may already be due in the run queue.
                         if !slot.queued {
@@ -314,7 +327,7 @@ impl<P: Protocol> Reactor<P> {
             }
         }
         while let Some((index, armed)) = self.timers.expired(self.time.now) {
-            if let Some(slot) = self.slots.by_index(index)
+            if let Some(slot) = self.slots.at(index)
                 && slot.armed == armed
             {
                 slot.armed = Armed::NONE;
@@ -345,7 +358,7 @@ impl<P: Protocol> Reactor<P> {
                 log::info!("waiting for {open} connections, at most {:.0?}", drain.by.since(self.time.now));
             }
         }
-        if self.accepted >= self.accept_limit && self.slots.len() == 0 {
+        if self.accepted >= self.accept_limit && self.slots.is_empty() {
             self.over = true;
         }
     }
@@ -394,11 +407,11 @@ impl<P: Protocol> Reactor<P> {
     }
 
     fn enqueue(&mut self, index: usize) {
-        if let Some(slot) = self.slots.by_index(index)
+        if let Some(slot) = self.slots.at(index)
             && !slot.queued
         {
             slot.queued = true;
-            self.run_queue.push_back(Handle::new(index, slot.generation));
+            self.run_queue.extend(self.slots.handle(index));
         }
     }
 
@@ -466,7 +479,7 @@ impl<P: Protocol> Reactor<P> {
         };
         self.listeners.starved = false;
         self.accepted += 1;
-        let handle = self.slots.next_handle();
+        let handle = self.slots.reserve();
         let (time, draining, address) = (self.time, self.drain.is_some(), self.listeners.address(index as u8));
         let ends = Ends { peer, listener: address, socket: Some(&socket) };
         let mut cx = Context { shared: &mut self.shared, time, handle, draining, effects: &mut self.effects };
@@ -476,17 +489,15 @@ impl<P: Protocol> Reactor<P> {
             self.closed += 1;
             return true;
         };
-        let index = self.slots.insert(Slot {
+        self.slots.insert(Slot {
             transport: Transport::new(socket, peer, readable),
             protocol,
-            generation: handle.number(),
             armed: Armed::NONE,
             queued: false,
             registered: false,
             listener: index as u8,
         });
-        debug_assert_eq!(index, handle.index());
-        self.pump(index);
+        self.pump(handle.index());
         true
     }
 
@@ -505,3 +516,6 @@ impl<P: Protocol> Reactor<P> {
         P::audit(&self.shared, &mut self.slots.iter().map(|slot| &slot.protocol));
     }
 }
+
+// What ten thousand idle connections cost is ten thousand times this.
+const _: () = assert!(size_of::<Slot<[u64; 3]>>() <= 80 || cfg!(debug_assertions));

@@ -32,15 +32,15 @@ enum Turn {
 impl<P: Protocol> Reactor<P> {
     /// Gives connection `index` its turn and settles what follows from it.
     pub(super) fn pump(&mut self, index: usize) {
-        let Some(slot) = self.slots.by_index(index) else { return };
-        let handle = Handle::new(index, slot.generation);
+        let Some(handle) = self.slots.handle(index) else { return };
+        let Some(slot) = self.slots.at(index) else { return };
         let turn = match slot.transport.lingers() {
             Some(until) => self.discard(index, until),
             None => self.turn(index, handle),
         };
         match turn {
             Turn::Settled { wake } => {
-                if let Some(slot) = self.slots.by_index(index)
+                if let Some(slot) = self.slots.at(index)
                     && let Some(wake) = wake
                 {
                     // A wish for a moment that is past, or not over yet as the
@@ -63,7 +63,7 @@ impl<P: Protocol> Reactor<P> {
     fn turn(&mut self, index: usize, handle: Handle) -> Turn {
         let draining = self.drain.is_some();
         let Self { slots, input, output, shared, effects, time, options, listeners, .. } = self;
-        let Some(slot) = slots.by_index(index) else { return Turn::Settled { wake: None } };
+        let Some(slot) = slots.at(index) else { return Turn::Settled { wake: None } };
         let (transport, protocol) = (&mut slot.transport, &mut slot.protocol);
         let listener = listeners.address(slot.listener);
         let mut cx = Context { shared, time: *time, handle, draining, effects };
@@ -152,7 +152,7 @@ impl<P: Protocol> Reactor<P> {
 
     /// A turn of a connection whose protocol is over: reads and throws away.
     fn discard(&mut self, index: usize, until: Tick) -> Turn {
-        let Some(slot) = self.slots.by_index(index) else { return Turn::Settled { wake: None } };
+        let Some(slot) = self.slots.at(index) else { return Turn::Settled { wake: None } };
         if until <= self.time.now {
             return Turn::Over { unsent: 0, reset: false };
         }
@@ -176,7 +176,7 @@ impl<P: Protocol> Reactor<P> {
     /// answered and closed in one turn never meets the poll. Adding reports the
     /// readiness that is already there, so nothing is missed.
     fn register(&mut self, index: usize, handle: Handle) {
-        let Some(slot) = self.slots.by_index(index) else { return };
+        let Some(slot) = self.slots.at(index) else { return };
         if slot.registered {
             return;
         }

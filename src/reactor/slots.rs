@@ -1,17 +1,15 @@
-//! The slab of connections, and handles that can't be mistaken.
+//! A slab, and handles that can't be mistaken.
 //!
 //! A slot's number is used again as soon as it is free, so an event or a message
 //! for the old connection could reach the new one. A [`Handle`] therefore carries
-//! a generation beside the number; the lookup compares it.
+//! a generation beside the number, and the look-up compares it.
 
 use mio::Token;
 use slab::Slab;
 
-use super::protocol::Protocol;
-use super::timers::{Armed, MAX_SLOTS};
-use super::transport::Transport;
+use super::timers::MAX_SLOTS;
 
-/// Names a connection for as long as it lives, and nothing afterwards.
+/// Names what is in a slot for as long as it is there, and nothing afterwards.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Handle {
     index: u32,
@@ -21,7 +19,7 @@ pub struct Handle {
 /// Half of a token for the slot's number, half for the generation.
 const HALF: u32 = usize::BITS / 2;
 
-/// Most connections at once: what a token and a timer entry can name.
+/// Most slots: what a token and a timer entry can name.
 pub const CAPACITY: usize = if HALF < 24 { 1 << HALF } else { MAX_SLOTS };
 
 impl Handle {
@@ -50,38 +48,33 @@ impl Handle {
     }
 }
 
-/// One connection: its transport, its protocol.
-pub(super) struct Slot<P> {
-    pub(super) transport: Transport,
-    pub(super) protocol: P,
-    pub(super) generation: u32,
-    /// Its earliest entry among the timers.
-    pub(super) armed: Armed,
-    /// It is in the run queue.
-    pub(super) queued: bool,
-    /// The socket is registered with the poll.
-    pub(super) registered: bool,
-    /// Which listener it came from.
-    pub(super) listener: u8,
-}
-
-/// All connections.
-pub(super) struct Slots<P> {
-    slab: Slab<Slot<P>>,
+/// A slab that gives out handles.
+pub struct Slots<T> {
+    slab: Slab<T>,
+    /// By slot; beside the slab, where they leave no padding in its entries.
+    generations: Vec<u32>,
     generation: u32,
 }
 
-impl<P: Protocol> Slots<P> {
-    pub(super) fn new() -> Self {
-        Self { slab: Slab::new(), generation: 0 }
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self { slab: Slab::new(), generations: Vec::new(), generation: 0 }
     }
+}
 
-    pub(super) fn len(&self) -> usize {
+impl<T> Slots<T> {
+    /// How many slots are taken.
+    pub fn len(&self) -> usize {
         self.slab.len()
     }
 
-    /// The handle of the connection that is inserted next.
-    pub(super) fn next_handle(&mut self) -> Handle {
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.slab.is_empty()
+    }
+
+    /// The handle of what is inserted next.
+    pub fn reserve(&mut self) -> Handle {
         // As many bits as a token has for it; never 0, which is the reactor's own.
         self.generation = match (self.generation + 1) & (usize::MAX >> HALF) as u32 {
             0 => 1,
@@ -90,38 +83,99 @@ impl<P: Protocol> Slots<P> {
         Handle::new(self.slab.vacant_key(), self.generation)
     }
 
-    pub(super) fn insert(&mut self, slot: Slot<P>) -> usize {
-        self.slab.insert(slot)
+    /// Puts `value` where the handle that was reserved last says.
+    pub fn insert(&mut self, value: T) -> Handle {
+        let index = self.slab.insert(value);
+        if index == self.generations.len() {
+            self.generations.push(0);
+        }
+        self.generations[index] = self.generation;
+        Handle::new(index, self.generation)
     }
 
-    pub(super) fn remove(&mut self, index: usize) -> Slot<P> {
-        let slot = self.slab.remove(index);
-        // After a peak, give the slab's memory back once it is empty.
+    /// Frees a slot.
+    ///
+    /// # Panics
+    /// If it is free.
+    pub fn remove(&mut self, index: usize) -> T {
+        let value = self.slab.remove(index);
+        // After a peak, give the memory back once there is nothing in it.
         if self.slab.is_empty() && self.slab.capacity() > 256 {
             self.slab = Slab::new();
+            self.generations = Vec::new();
         }
-        slot
+        value
     }
 
-    pub(super) fn by_index(&mut self, index: usize) -> Option<&mut Slot<P>> {
+    /// What `handle` names, if it is still there.
+    #[inline]
+    pub fn get(&mut self, handle: Handle) -> Option<&mut T> {
+        if self.generations.get(handle.index()) != Some(&handle.generation) {
+            return None;
+        }
+        self.slab.get_mut(handle.index())
+    }
+
+    /// What is in a slot, whichever generation.
+    #[inline]
+    pub(super) fn at(&mut self, index: usize) -> Option<&mut T> {
         self.slab.get_mut(index)
     }
 
-    pub(super) fn get(&mut self, handle: Handle) -> Option<&mut Slot<P>> {
-        self.slab.get_mut(handle.index()).filter(|slot| slot.generation == handle.generation)
+    /// The handle of what is in a slot.
+    pub(super) fn handle(&self, index: usize) -> Option<Handle> {
+        self.slab.contains(index).then(|| Handle::new(index, self.generations[index]))
     }
 
-    /// The handle in a token, if it names a connection that lives.
-    pub(super) fn resolve(&self, token: Token) -> Option<Handle> {
-        let handle = Handle::new(token.0 & (usize::MAX >> HALF), (token.0 >> HALF) as u32);
-        self.slab.get(handle.index()).is_some_and(|slot| slot.generation == handle.generation).then_some(handle)
+    /// The handle in a token; whether it still names anything, `get` tells.
+    pub(super) fn handle_of(token: Token) -> Handle {
+        Handle::new(token.0 & (usize::MAX >> HALF), (token.0 >> HALF) as u32)
     }
 
+    /// All handles.
     pub(super) fn handles(&self) -> Vec<Handle> {
-        self.slab.iter().map(|(index, slot)| Handle::new(index, slot.generation)).collect()
+        self.slab.iter().map(|(index, _)| Handle::new(index, self.generations[index])).collect()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot<P>> {
-        self.slab.iter().map(|(_, slot)| slot)
+    #[cfg_attr(not(debug_assertions), expect(dead_code, reason = "for the counts that debug builds compare"))]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.slab.iter().map(|(_, value)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_names_its_own_generation_only() {
+        let mut slots = Slots::default();
+        let expected = slots.reserve();
+        let first = slots.insert("first");
+        assert_eq!(first, expected);
+        slots.remove(first.index());
+        slots.reserve();
+        let second = slots.insert("second");
+        assert_eq!(first.index(), second.index());
+        assert_eq!(slots.get(first), None);
+        assert_eq!(slots.get(second), Some(&mut "second"));
+        assert_eq!(Slots::<()>::handle_of(second.token()), second);
+        assert_eq!(slots.handle(second.index()), Some(second));
+        slots.remove(second.index());
+        assert_eq!(slots.get(second), None);
+        assert_eq!(slots.handle(second.index()), None);
+    }
+
+    #[test]
+    fn numbers_count_on_and_the_memory_of_a_peak_is_given_back() {
+        let mut slots = Slots::default();
+        let handles: Vec<Handle> = (0..1000).map(|n| (slots.reserve(), slots.insert(n)).1).collect();
+        assert_eq!(handles[999].number(), 1000);
+        for handle in &handles {
+            slots.remove(handle.index());
+        }
+        assert_eq!((slots.slab.capacity(), slots.generations.capacity()), (0, 0));
+        slots.reserve();
+        assert_eq!(slots.insert(0).number(), 1001);
     }
 }

@@ -24,21 +24,23 @@ pub(super) const MAX_SLOTS: usize = 1 << INDEX_BITS;
 
 /// The moment of a slot's earliest entry, in milliseconds rounded up; `NONE` if it has none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Armed(u64);
+pub struct Armed(u64);
 
 impl Armed {
-    pub(super) const NONE: Self = Self(u64::MAX);
+    /// No entry.
+    pub const NONE: Self = Self(u64::MAX);
 }
 
+/// All deadlines.
 #[derive(Default)]
-pub(super) struct Timers {
+pub struct Timers {
     heap: BinaryHeap<Reverse<u64>>,
 }
 
 impl Timers {
     /// Sees to it that slot `index`, whose earliest entry is `armed`, is woken
-    /// at `wish` or soon after, and at no time later than that.
-    pub(super) fn arm(&mut self, index: usize, armed: &mut Armed, wish: Tick) {
+    /// at `wish` or soon after.
+    pub fn arm(&mut self, index: usize, armed: &mut Armed, wish: Tick) {
         let millis = wish.as_micros().div_ceil(1000).min((1 << (u64::BITS - INDEX_BITS)) - 1);
         if millis < armed.0 {
             armed.0 = millis;
@@ -48,7 +50,7 @@ impl Timers {
 
     /// Takes an entry whose moment has come: the slot's number, and the moment
     /// to compare with the slot's own.
-    pub(super) fn expired(&mut self, now: Tick) -> Option<(usize, Armed)> {
+    pub fn expired(&mut self, now: Tick) -> Option<(usize, Armed)> {
         let Reverse(entry) = *self.heap.peek()?;
         let millis = entry >> INDEX_BITS;
         if millis > now.as_micros() / 1000 {
@@ -63,7 +65,7 @@ impl Timers {
     }
 
     /// How long the loop may sleep as far as deadlines go.
-    pub(super) fn until_next(&self, now: Tick) -> Option<Duration> {
+    pub fn until_next(&self, now: Tick) -> Option<Duration> {
         let Reverse(entry) = self.heap.peek()?;
         Some(Tick::from_micros((entry >> INDEX_BITS) * 1000).since(now))
     }

@@ -80,11 +80,11 @@ impl Socket {
     }
 }
 
-/// A peer's address in 20 octets instead of the 32 of a `SocketAddr`.
+/// A peer's address in 19 octets instead of the 32 of a `SocketAddr`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Peer {
     ip: [u8; 16],
-    port: u16,
+    port: [u8; 2],
     family: Family,
 }
 
@@ -97,7 +97,7 @@ enum Family {
 
 impl Peer {
     pub(super) fn new(address: Option<SocketAddr>) -> Self {
-        let port = address.map_or(0, |a| a.port());
+        let port = address.map_or(0, |a| a.port()).to_be_bytes();
         match address.map(|a| a.ip()) {
             Some(IpAddr::V4(v4)) => {
                 let mut ip = [0; 16];
@@ -115,7 +115,7 @@ impl Peer {
             Family::V6 => IpAddr::V6(Ipv6Addr::from(self.ip)),
             Family::Unix => return None,
         };
-        Some(SocketAddr::new(ip, self.port))
+        Some(SocketAddr::new(ip, u16::from_be_bytes(self.port)))
     }
 }
 
@@ -320,6 +320,6 @@ mod tests {
             assert_eq!(Peer::new(Some(address)).address(), Some(address));
         }
         assert_eq!(Peer::new(None).address(), None);
-        assert!(size_of::<Peer>() <= 20);
+        assert_eq!(size_of::<Peer>(), 19);
     }
 }

@@ -18,8 +18,8 @@ pub(super) enum Phase {
     Body(Box<Collecting>),
     /// An application's job runs.
     Parked(Box<Parked>),
-    /// A file is on its way.
-    SendingFile(SendingFile),
+    /// The file in the output is on its way.
+    SendingFile { persistent: bool, exchanged: Option<Box<Exchanged>> },
     /// Content that doesn't fit the output at once, or is made over time, is on its way.
     Sending(Box<Sending>),
     /// All is said.
@@ -51,12 +51,6 @@ pub(super) struct Parked {
     pub(super) outcome: Option<Option<Outcome>>,
 }
 
-/// An answer whose file is in the output.
-pub(super) struct SendingFile {
-    pub(super) persistent: bool,
-    pub(super) exchanged: Option<Box<Exchanged>>,
-}
-
 /// An answer whose content goes into the output bit by bit.
 pub(super) struct Sending {
     pub(super) body: Body,
@@ -80,7 +74,7 @@ impl Phase {
             Self::Head { .. } => 1,
             Self::Body(_) => 2,
             Self::Parked(_) => 3,
-            Self::SendingFile(_) => 4,
+            Self::SendingFile { .. } => 4,
             Self::Sending(_) => 5,
             Self::Closing(_) => 6,
         }
