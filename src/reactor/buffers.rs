@@ -207,7 +207,8 @@ impl Output {
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Drops everything unsent.
+    pub fn clear(&mut self) {
         self.bytes.clear();
         // One answer may be larger than the mark; don't keep its memory.
         self.bytes.shrink_to(2 * BUFFER);

@@ -55,7 +55,7 @@ impl<P: Protocol> Reactor<P> {
                 self.enqueue(index);
                 self.register(index, handle);
             }
-            Turn::Over { unsent, reset } => self.close(index, handle, unsent, reset),
+            Turn::Over { unsent, reset } => self.close(handle, unsent, reset),
         }
         self.apply_effects();
     }
@@ -183,13 +183,13 @@ impl<P: Protocol> Reactor<P> {
         slot.registered = true;
         if let Err(error) = slot.transport.socket.register(self.poll.registry(), handle.token()) {
             log::warn!("#{} can't be registered: {error}", handle.number());
-            self.close(index, handle, 0, true);
+            self.close(handle, 0, true);
         }
     }
 
     /// The one place where a connection ends.
-    fn close(&mut self, index: usize, handle: Handle, unsent: u64, reset: bool) {
-        let mut slot = self.slots.remove(index);
+    fn close(&mut self, handle: Handle, unsent: u64, reset: bool) {
+        let mut slot = self.slots.remove(handle);
         if reset {
             slot.transport.reset_on_close();
         }

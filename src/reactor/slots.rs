@@ -93,12 +93,12 @@ impl<T> Slots<T> {
         Handle::new(index, self.generation)
     }
 
-    /// Frees a slot.
+    /// Frees the slot that `handle` names.
     ///
     /// # Panics
-    /// If it is free.
-    pub fn remove(&mut self, index: usize) -> T {
-        let value = self.slab.remove(index);
+    /// If it is free already.
+    pub fn remove(&mut self, handle: Handle) -> T {
+        let value = self.slab.remove(handle.index());
         // After a peak, give the memory back once there is nothing in it.
         if self.slab.is_empty() && self.slab.capacity() > 256 {
             self.slab = Slab::new();
@@ -153,7 +153,7 @@ mod tests {
         let expected = slots.reserve();
         let first = slots.insert("first");
         assert_eq!(first, expected);
-        slots.remove(first.index());
+        slots.remove(first);
         slots.reserve();
         let second = slots.insert("second");
         assert_eq!(first.index(), second.index());
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(slots.get(second), Some(&mut "second"));
         assert_eq!(Slots::<()>::handle_of(second.token()), second);
         assert_eq!(slots.handle(second.index()), Some(second));
-        slots.remove(second.index());
+        slots.remove(second);
         assert_eq!(slots.get(second), None);
         assert_eq!(slots.handle(second.index()), None);
     }
@@ -171,8 +171,8 @@ mod tests {
         let mut slots = Slots::default();
         let handles: Vec<Handle> = (0..1000).map(|n| (slots.reserve(), slots.insert(n)).1).collect();
         assert_eq!(handles[999].number(), 1000);
-        for handle in &handles {
-            slots.remove(handle.index());
+        for handle in handles {
+            slots.remove(handle);
         }
         assert_eq!((slots.slab.capacity(), slots.generations.capacity()), (0, 0));
         slots.reserve();

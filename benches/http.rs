@@ -1,0 +1,144 @@
+//! The pure parts of HTTP, and one whole exchange without a socket.
+
+use std::fs;
+use std::hint::black_box;
+use std::net::SocketAddr;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use miod::files::resolve::{Root, Symlinks};
+use miod::files::{Settings, Site};
+use miod::http::chunked::Decoder;
+use miod::http::head::{self, Lines};
+use miod::http::media_type::MediaTypes;
+use miod::logging::Log;
+use miod::reactor::{Accepted, Ends, Input, Io, Output, Solitude, Tick, Time};
+use miod::service::http::{Http, Limits};
+use miod::service::{self, Service};
+
+const SMALL: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: bench\r\n\r\n";
+const BROWSER: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: keep-alive\r\n\
+    sec-ch-ua-platform: \"Linux\"\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36\r\n\
+    sec-ch-ua: \"Chromium\";v=\"140\", \"Not=A?Brand\";v=\"24\"\r\nsec-ch-ua-mobile: ?0\r\nAccept: image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8\r\n\
+    Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image\r\nReferer: http://127.0.0.1:8080/\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-GB,en;q=0.9\r\n\r\n";
+
+fn heads(c: &mut Criterion) {
+    let mut group = c.benchmark_group("head");
+    for (name, octets) in [("small", SMALL), ("browser", BROWSER)] {
+        group.throughput(Throughput::Bytes(octets.len() as u64));
+        group.bench_function(name, |b| {
+            let mut input = octets.to_vec();
+            b.iter(|| {
+                let mut lines = Lines::default();
+                let head = head::parse(black_box(&mut input), &mut lines).unwrap().unwrap();
+                black_box(head.length)
+            });
+        });
+    }
+}
+
+fn chunked(c: &mut Criterion) {
+    let mut group = c.benchmark_group("chunked");
+    for (name, size) in [("chunks of 16", 16), ("chunks of 4096", 4096)] {
+        let mut body = Vec::new();
+        for _ in 0..64 * 1024 / size {
+            body.extend_from_slice(format!("{size:x}\r\n").as_bytes());
+            body.resize(body.len() + size, b'x');
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"0\r\n\r\n");
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let mut decoder = Decoder::new();
+                let (mut at, mut content) = (0, 0);
+                while !decoder.is_done() {
+                    let progress = decoder.read(black_box(&body[at..])).unwrap();
+                    at += progress.consumed;
+                    content += progress.content.len();
+                }
+                content
+            });
+        });
+    }
+}
+
+/// A connection without a socket.
+struct Connection {
+    shared: service::Shared,
+    solitude: Solitude<service::Message>,
+    http: Http,
+    input: Input,
+    output: Output,
+    etag: String,
+}
+
+fn ends() -> Ends<'static> {
+    Ends::imagined(SocketAddr::from(([127, 0, 0, 1], 50_000)), SocketAddr::from(([127, 0, 0, 1], 8080)))
+}
+
+const TIME: Time = Time { now: Tick::from_micros(0), unix_seconds: 2_000_000_000 };
+
+impl Connection {
+    fn new() -> Self {
+        let root = std::env::temp_dir().join(format!("miod-bench-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        fs::write(root.join("index.html"), [b'x'; 1024]).unwrap();
+        let settings = Settings {
+            symlinks: Symlinks::Inside,
+            listing: false,
+            cache_control: "no-cache".into(),
+            cache_size: 1 << 20,
+            open_files: 8,
+            etag_inode: false,
+            media_types: MediaTypes::new(),
+            spa: None,
+        };
+        let mut http = service::http::Shared::new(Limits::default(), true);
+        http.site = Some(Site::new(Root::open(&root, Symlinks::Inside).unwrap(), settings));
+        let mut shared = service::Shared { http, log: Log::default() };
+        let mut solitude = Solitude::default();
+        let accepted = Accepted { service: 0, ends: ends(), overloaded: false };
+        let http = Http::open(&accepted, &mut solitude.context::<Service>(&mut shared, TIME, false));
+        let (input, output) = (Input::default(), Output::default());
+        let mut connection = Self { shared, solitude, http, input, output, etag: String::new() };
+        connection.exchange(SMALL, |answer| answer.to_vec());
+        let answer = connection.exchange(SMALL, |answer| String::from_utf8_lossy(answer).into_owned());
+        connection.etag = answer.split("ETag: ").nth(1).unwrap().split('\r').next().unwrap().to_owned();
+        fs::remove_dir_all(&root).unwrap();
+        connection
+    }
+
+    fn exchange<R>(&mut self, request: &[u8], look: impl FnOnce(&[u8]) -> R) -> R {
+        self.input.extend(request);
+        let mut cx = self.solitude.context::<Service>(&mut self.shared, TIME, false);
+        let mut io = Io { input: &mut self.input, output: &mut self.output, ended: false, ends: ends() };
+        self.http.advance(&mut io, &mut cx);
+        let result = look(self.output.bytes());
+        self.output.clear();
+        result
+    }
+}
+
+fn exchanges(c: &mut Criterion) {
+    let mut connection = Connection::new();
+    let head = String::from_utf8_lossy(&SMALL[..SMALL.len() - 2]).into_owned();
+    let cases = [
+        ("plain", head.clone() + "\r\n", "200", 1),
+        ("pipelined by 16", (head.clone() + "\r\n").repeat(16), "200", 16),
+        ("range", head.clone() + "Range: bytes=100-199\r\n\r\n", "206", 1),
+        ("304", format!("{head}If-None-Match: {}\r\n\r\n", connection.etag), "304", 1),
+        ("404", head.replace("/index.html", "/nope") + "\r\n", "404", 1),
+        ("browser", String::from_utf8_lossy(BROWSER).into_owned(), "200", 1),
+    ];
+    let mut group = c.benchmark_group("exchange");
+    for (name, request, status, count) in cases {
+        let answer = connection.exchange(request.as_bytes(), |answer| String::from_utf8_lossy(answer).into_owned());
+        assert_eq!(answer.matches(&format!("HTTP/1.1 {status} ")).count(), count, "{answer}");
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(name, |b| b.iter(|| connection.exchange(request.as_bytes(), |answer| answer.len())));
+    }
+}
+
+criterion_group!(benches, heads, chunked, exchanges);
+criterion_main!(benches);
