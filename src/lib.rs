@@ -122,3 +122,8 @@ pub mod service;
 #[cfg(test)]
 mod testing;
 pub mod text;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -23,15 +23,15 @@ fn draw(n: Option<u64>, connection: u32, request: u32) -> String {
     let hue = u64::from(connection) * 137 % 360;
     let n = n.map(|n| n.to_string()).unwrap_or_default();
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"136\" height=\"56\" viewBox=\"0 0 136 56\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"160\" height=\"56\" viewBox=\"0 0 160 56\" \
          font-family=\"system-ui,sans-serif\" role=\"img\">\
          <title>{n} connection {connection}, request {request}</title>\
-         <rect width=\"136\" height=\"56\" rx=\"10\" fill=\"hsl({hue},60%,32%)\"/>\
+         <rect width=\"160\" height=\"56\" rx=\"10\" fill=\"hsl({hue},60%,32%)\"/>\
          <rect width=\"52\" height=\"56\" rx=\"10\" fill=\"#0003\"/>\
          <g fill=\"#fff\" text-anchor=\"middle\">\
          <text x=\"26\" y=\"35\" font-size=\"19\" font-weight=\"600\">{n}</text>\
-         <text x=\"94\" y=\"25\" font-size=\"12\">connection {connection}</text>\
-         <text x=\"94\" y=\"43\" font-size=\"12\">request {request}</text></g></svg>\n"
+         <text x=\"106\" y=\"25\" font-size=\"12\">connection {connection}</text>\
+         <text x=\"106\" y=\"43\" font-size=\"12\">request {request}</text></g></svg>\n"
     )
 }
 

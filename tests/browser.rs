@@ -1,0 +1,45 @@
+//! The site in a real browser.
+
+mod support;
+
+use std::collections::HashSet;
+use std::process::{Command, Stdio};
+use support::{Root, Server, miod};
+
+/// Opens a page in Chromium and gives back the document as it became.
+fn open(url: &str, profile: &Root) -> String {
+    let output = Command::new("timeout")
+        .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(url)
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "chromium failed");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn the_pages_load_whole_and_badges_share_connections() {
+    let root = Root::new();
+    let mut command = miod();
+    let log = root.at("access.log");
+    command.args(["-p", "0", "--access-log"]).arg(&log).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let mut server = Server::run(command);
+    for page in ["", "HelloWorld.html", "ranges.html", "badges.html"] {
+        let document = open(&format!("http://{}/{page}", server.address()), &root);
+        assert!(document.contains("<h1") && document.ends_with("</html>\n"), "{page}: {document}");
+    }
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let log = std::fs::read_to_string(log).unwrap();
+    let failed: Vec<_> = log.lines().filter(|line| !line.contains("\" 200 ") && !line.contains("\" 304 ")).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    let badges: Vec<_> = log.lines().filter(|line| line.contains("/lab/badge?n=")).collect();
+    assert_eq!(badges.len(), 12);
+    let connections: HashSet<_> =
+        badges.iter().map(|line| line.rsplit_once(' ').unwrap().1.split('/').next()).collect();
+    assert!((2..=6).contains(&connections.len()), "{} connections", connections.len());
+}

@@ -1,0 +1,95 @@
+//! Every command of the README is true: it is run, and what stands behind its
+//! `#` is in what it prints.
+
+mod support;
+
+use std::process::{Command, Stdio};
+use support::{Server, miod};
+
+/// The commands below `<!-- run -->`, each with what it must print.
+fn commands() -> Vec<(String, String)> {
+    let readme = include_str!("../README.md");
+    readme
+        .split("<!-- run -->\n```sh\n")
+        .skip(1)
+        .flat_map(|block| block.split("```").next().unwrap().lines())
+        .map(|line| {
+            let (command, expected) = line.rsplit_once('#').unwrap_or_else(|| panic!("nothing is expected of {line}"));
+            (command.trim().to_owned(), expected.trim().to_owned())
+        })
+        .collect()
+}
+
+#[test]
+#[ignore = "needs curl, nc and wrk"]
+fn the_tour_is_true() {
+    let commands = commands();
+    assert!(commands.len() > 15);
+    let mut command = miod();
+    command.args(["-p", "0"]).current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::null());
+    let server = Server::run(command);
+    for (command, expected) in commands {
+        let here = command
+            .replace("127.0.0.1:8080", &server.address().to_string())
+            .replace("127.0.0.1 8080", &server.address().to_string().replace(':', " "));
+        let output = Command::new("timeout").args(["30", "bash", "-c", &here]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains(&expected), "{command} doesn't print {expected:?} but\n{text}");
+    }
+}
+
+#[test]
+#[ignore = "needs nc"]
+fn the_line_services_answer_as_shown() {
+    for (service, input, expected) in
+        [("echo", "hello\\nexit\\n", "hello\n"), ("upper", "stra\\303\\237e\\n", "STRASSE\n")]
+    {
+        let mut command = miod();
+        command.args([service, "-p", "0"]);
+        let server = Server::run(command);
+        let nc = format!("printf '{input}' | timeout 30 nc -N 127.0.0.1 {}", server.address().port());
+        let output = Command::new("bash").args(["-c", &nc]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{service}");
+    }
+}
+
+#[test]
+#[ignore = "needs tshark and the right to capture on the loopback"]
+fn tshark_prints_addresses_and_statuses() {
+    let readme = include_str!("../README.md");
+    let line = readme.lines().find(|line| line.starts_with("tshark ")).expect("the command");
+    let mut command = miod();
+    command.args(["-p", "0"]).current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::null());
+    let server = Server::run(command);
+    let port = server.address().port().to_string();
+    // Line by line, and over after two answers.
+    let here = line.replace("8080", &port).replace("tshark ", "tshark -l -c 2 ");
+    let mut capture = Command::new("timeout")
+        .args(["60", "bash", "-c", &format!("exec {here}")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It says so when it listens; what it says later isn't needed.
+    let mut says = std::io::BufReader::new(capture.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("Capturing on") {
+        said.clear();
+        let count = std::io::BufRead::read_line(&mut says, &mut said).unwrap();
+        assert!(count > 0, "tshark doesn't capture");
+    }
+    let drain = std::thread::spawn(move || std::io::copy(&mut says, &mut std::io::sink()));
+    // The capture begins a moment after it is announced, so ask until it has seen enough.
+    while capture.try_wait().unwrap().is_none() {
+        assert_eq!(server.get("/HelloWorld.html").status, 200);
+        assert_eq!(server.get("/nope").status, 404);
+    }
+    drain.join().unwrap().unwrap();
+    let output = capture.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let first = text.lines().next().expect("a line");
+    let fields: Vec<_> = first.split('\t').collect();
+    assert_eq!((fields[0], fields[1], fields[2]), ("127.0.0.1", &*port, "127.0.0.1"), "{first}");
+    assert!(["200", "404"].contains(&fields[4]), "{first}");
+}
