@@ -25,7 +25,7 @@ use crate::http::conditional::{self, Validators, Verdict};
 use crate::http::head::{Method, RequestHead};
 use crate::http::range::{self, Ranges};
 use crate::http::response::{self, Manner, Stamp, write_decimal};
-use crate::http::{Reject, Status, date, negotiate};
+use crate::http::{Reject, Status, date};
 use crate::reactor::{FileSlice, Output};
 
 /// Content up to this size is copied from memory: measured, sendfile is cheaper
@@ -184,8 +184,7 @@ impl Representation {
     /// Answers a GET or HEAD: the whole, a part, or what the preconditions say.
     ///
     /// # Errors
-    /// 406 if the client takes no identity coding, 412 if a precondition fails;
-    /// and what reading says, if the file can't be read any more.
+    /// 412 if a precondition fails; 500 if the file can't be read any more.
     #[inline]
     pub(super) fn answer(
         &self,
@@ -195,7 +194,7 @@ impl Representation {
         output: &mut Output,
     ) -> Result<Answered, Reject> {
         let present = request.present;
-        if (present.conditional || present.range || present.accept_encoding)
+        if (present.conditional || present.range)
             && let Some(answered) = self.answer_particular(request, manner, stamp, output)?
         {
             return Ok(answered);
@@ -261,9 +260,6 @@ impl Representation {
                     ));
                 }
             }
-        }
-        if request.present.accept_encoding && !negotiate::identity_acceptable(&request.fields) {
-            return Err(Reject::new(Status::NOT_ACCEPTABLE, "the file is there in the identity coding only"));
         }
         // Range is defined for GET alone (RFC 9110 §14.2).
         if !request.present.range || request.method != Method::Get {

@@ -208,6 +208,8 @@ impl Http {
                 let length = head.length;
                 self.requests = self.requests.wrapping_add(1);
                 self.more = head.persistent;
+                let number = cx.handle.number();
+                log::trace!("#{number}.{} {} {:?}", self.requests, head.method_name, head.raw_target.escape_ascii());
                 let mut out = Out::new(output, *ends);
                 self.begin(&head, &mut out, cx);
                 input.consume(length);
@@ -405,6 +407,11 @@ impl Http {
         }
         if head.expect == Expect::Unknown {
             let reject = Reject::new(Status::EXPECTATION_FAILED, "nothing but 100-continue can be expected");
+            self.refuse(head, reject, persistent, out, cx);
+            return;
+        }
+        if head.present.accept_encoding && !negotiate::identity_acceptable(&head.fields) {
+            let reject = Reject::new(Status::NOT_ACCEPTABLE, "there is nothing here but the identity coding");
             self.refuse(head, reject, persistent, out, cx);
             return;
         }

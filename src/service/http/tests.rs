@@ -375,6 +375,16 @@ fn applications_come_before_files_and_percent_escapes_do_not_hide_them() {
     }
 }
 
+#[test]
+fn who_forbids_the_only_coding_there_is_gets_406() {
+    for (value, status) in [("gzip, identity;q=0", 406), ("*;q=0", 406), ("gzip", 200), ("*;q=0, identity", 200)] {
+        for path in ["/", "/lab/hello"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: {value}\r\n\r\n");
+            assert_eq!(statuses(&Bench::new().ask(request).0), [status], "{path} {value}");
+        }
+    }
+}
+
 // ---- Body
 
 #[test]
