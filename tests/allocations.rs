@@ -1,0 +1,115 @@
+//! A hot request allocates nothing: counted over real sockets, in a process of
+//! its own, since the count is of the whole process.
+
+mod support;
+
+use std::alloc::System;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::{Sender, channel};
+
+use miod::files::resolve::{Root as FileRoot, Symlinks};
+use miod::files::{Settings, Site};
+use miod::http::media_type::MediaTypes;
+use miod::logging::Log;
+use miod::reactor::{Closer, Endpoint, Listener, Options, Reactor, Until};
+use miod::service::http::{self, Limits};
+use miod::service::{Kind, Service, Shared};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use support::{PATIENCE, Root, get, get_with};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const SMALL: usize = 1024;
+const LARGE: usize = 100 * 1024;
+
+/// Has a request answered many times: how many allocations that took in the
+/// whole process, when all was warm. `octets` of content are expected at least.
+fn allocations(stream: &mut TcpStream, request: &str, status: &str, octets: usize) -> usize {
+    const TIMES: usize = 200;
+    let mut buffer = vec![0; 256 * 1024];
+    let mut length = None;
+    let mut ask = || {
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut have = 0;
+        // The first answer tells how long all are.
+        while have < length.unwrap_or(octets + 1) {
+            let count = stream.read(&mut buffer[have..]).unwrap();
+            assert!(count > 0);
+            have += count;
+            if length.is_none() && have >= octets {
+                // What the first read left is there by now, or is empty.
+                let head = buffer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+                length = Some(if octets == 0 { have } else { (head + octets).max(have) });
+            }
+        }
+        assert!(buffer.starts_with(status.as_bytes()), "{}", String::from_utf8_lossy(&buffer[..100]));
+    };
+    for _ in 0..10 {
+        ask();
+    }
+    let region = Region::new(ALLOCATOR);
+    for _ in 0..TIMES {
+        ask();
+    }
+    region.change().allocations
+}
+
+/// Serves `root` until it is closed; tells where, and what closes it.
+fn serve(root: std::path::PathBuf, ready: Sender<(SocketAddr, Closer)>) {
+    let mut web = http::Shared::new(Limits::default(), true);
+    let settings = Settings {
+        symlinks: Symlinks::Inside,
+        listing: false,
+        cache_control: "no-cache".into(),
+        cache_size: 1 << 20,
+        open_files: 8,
+        etag_inode: false,
+        media_types: MediaTypes::new(),
+        spa: None,
+    };
+    web.site = Some(Site::new(FileRoot::open(&root, Symlinks::Inside).unwrap(), settings));
+    let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), true).unwrap();
+    let address = listener.address().unwrap();
+    let shared = Shared { http: web, log: Log::default() };
+    let mut reactor = Reactor::<Service>::new(shared, Options::default()).unwrap();
+    reactor.listen(listener, Kind::Http as usize).unwrap();
+    ready.send((address, reactor.closer())).unwrap();
+    reactor.run(Until::Closed).unwrap();
+}
+
+#[test]
+fn a_hot_request_allocates_nothing() {
+    let root = Root::new();
+    root.old_file("small.txt", [b'x'; SMALL]).old_file("large.bin", vec![b'x'; LARGE]);
+    let (ready, told) = channel();
+    let path = root.path().to_owned();
+    let server = std::thread::spawn(move || serve(path, ready));
+    let (address, closer) = told.recv_timeout(PATIENCE).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+
+    let small = get("/small.txt");
+    for (request, status, octets) in [
+        (small.clone(), "HTTP/1.1 200", SMALL),
+        (get("/large.bin"), "HTTP/1.1 200", LARGE),
+        (get_with("/small.txt", "Range: bytes=100-199\r\n"), "HTTP/1.1 206", 100),
+        (get_with("/large.bin", "Range: bytes=50000-51023\r\n"), "HTTP/1.1 206", 1024),
+        (get_with("/small.txt", "If-None-Match: *\r\n"), "HTTP/1.1 304", 0),
+        (small.replace("GET", "HEAD"), "HTTP/1.1 200", 0),
+        (get("/nope"), "HTTP/1.1 404", 0),
+        (small.replace("HTTP/1.1\r\n", "HTTP/1.1\r\nConnection: keep-alive\r\n"), "HTTP/1.1 200", SMALL),
+        (
+            small.replace("HTTP/1.1", "HTTP/1.0").replace("\r\n\r\n", "\r\nConnection: keep-alive\r\n\r\n"),
+            "HTTP/1.1 200",
+            SMALL,
+        ),
+    ] {
+        assert_eq!(allocations(&mut stream, &request, status, octets), 0, "{request}");
+    }
+    drop(stream);
+    closer.close();
+    server.join().unwrap();
+}
