@@ -111,13 +111,19 @@ impl Http {
     /// A connection that was just accepted.
     pub fn open(accepted: &Accepted<'_>, cx: &mut Cx<'_>) -> Self {
         let counted = accepted.ends.peer().map(|peer| cx.shared.http.count(peer.ip()));
-        let deadline = cx.time.now.after(cx.shared.http.limits.header_timeout);
+        let overloaded = accepted.overloaded || counted.flatten() == Some(false);
+        let mut patience = cx.shared.http.limits.header_timeout;
+        if overloaded {
+            // The reserve is small: who isn't served anyway mustn't hold it.
+            patience = patience.min(limits::LINGER);
+        }
+        let deadline = cx.time.now.after(patience);
         let phase = Phase::Head { deadline, seen: 0 };
         cx.shared.http.census.enter(&phase);
         Self {
             phase,
             requests: 0,
-            overloaded: accepted.overloaded || counted.flatten() == Some(false),
+            overloaded,
             counted: counted.flatten().is_some(),
             more: false,
         }
