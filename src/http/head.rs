@@ -133,8 +133,8 @@ impl Default for Lines<'_> {
 ///
 /// # Errors
 /// 400 for whatever isn't a proper head; 414, 431 over [`limits::TARGET`],
-/// [`limits::HEAD`], [`limits::FIELDS`]; 501 for an unknown transfer coding;
-/// 505 for another major version.
+/// [`limits::HEAD`], [`limits::FIELDS`]; 501 for an unknown transfer coding or an
+/// endless method; 505 for another major version.
 pub fn parse<'a>(input: &'a mut [u8], lines: &'a mut Lines<'a>) -> Result<Option<RequestHead<'a>>, Reject> {
     // One empty line is tolerated (RFC 9112 §2.2): some clients send one after a body.
     let skipped = if input.starts_with(b"\r\n") { 2 } else { 0 };
@@ -213,6 +213,10 @@ fn check_size(head: &[u8], line: Option<usize>, whole: bool) -> Result<(), Rejec
     // Method and version beside the target: generous for both.
     const AROUND_TARGET: usize = 64;
     if line.unwrap_or(head.len()) > limits::TARGET + AROUND_TARGET {
+        // Which of the two is too long decides about the answer (RFC 9112 §3).
+        if !head[..AROUND_TARGET].contains(&b' ') {
+            return Err(Reject::new(Status::NOT_IMPLEMENTED, "the method is longer than any that is known here"));
+        }
         return Err(Reject::new(Status::URI_TOO_LONG, "the request-target is too long"));
     }
     if head.len() > limits::HEAD || (!whole && head.len() == limits::HEAD) {
@@ -451,6 +455,7 @@ mod tests {
         assert!(outcome(&target(limits::TARGET)).is_ok());
         assert_eq!(status(&target(limits::TARGET + 1)), 414);
         assert_eq!(status(&target(limits::TARGET * 2)[..limits::TARGET + 100]), 414);
+        assert_eq!(status(&vec![b'A'; limits::TARGET + 100]), 501, "a method, not a target, has no end");
         let fields = |n: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(n - 1)).into_bytes();
         assert!(outcome(&fields(limits::FIELDS)).is_ok());
         assert_eq!(status(&fields(limits::FIELDS + 1)), 431);
