@@ -180,6 +180,26 @@ impl Output {
         self.cuts.iter().map(|cut| cut.slice.offset..cut.slice.offset + cut.slice.length)
     }
 
+    /// Takes the next octets, at most so many, as a peer would; those of a file
+    /// are read from it.
+    #[cfg(test)]
+    pub(crate) fn take(&mut self, most: usize) -> Vec<u8> {
+        match self.next() {
+            None => Vec::new(),
+            Some(Next::Bytes(bytes, _)) => {
+                let taken = bytes[..most.min(bytes.len())].to_vec();
+                self.bytes_sent(taken.len());
+                taken
+            }
+            Some(Next::File(slice)) => {
+                let mut taken = vec![0; most.min(slice.length as usize)];
+                assert_eq!(rustix::io::pread(&slice.file, &mut taken, slice.offset), Ok(taken.len()));
+                self.file_sent(taken.len() as u64);
+                taken
+            }
+        }
+    }
+
     pub(super) fn next(&self) -> Option<Next<'_>> {
         let until = self.cuts.front().map_or(self.bytes.len(), |cut| cut.at);
         if self.sent < until {

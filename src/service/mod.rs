@@ -8,7 +8,7 @@
 pub mod echo;
 pub mod http;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod upper;
 
 use std::time::Duration;

@@ -1,62 +1,160 @@
 //! A harness for protocols on octets: the other end of a connection, without a
-//! socket.
+//! socket, and a small site to ask for things.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
+use std::panic::resume_unwind;
+use std::time::Duration;
 
-use crate::reactor::{BUFFER, Ends, Finish, Input, Io, Output, Want};
+use super::{Shared, http};
+use crate::app::{Answer, App, Methods, Outcome, Pull, Request, Response, Source, Visit, lab};
+use crate::files::resolve::{Root, Symlinks};
+use crate::files::scratch::Scratch;
+use crate::files::{Settings, Site};
+use crate::http::Status;
+use crate::http::media_type::MediaTypes;
+use crate::logging::Log;
+use crate::reactor::{BUFFER, Ends, Finish, Input, Io, Output, Tick, Want};
 use crate::testing::every_split;
 
 /// The other end: what it sent, what it received, whether it has ended.
 #[derive(Default)]
-pub(super) struct Peer {
-    input: Input,
-    output: Output,
-    ended: bool,
+pub(crate) struct Peer {
+    pub(crate) input: Input,
+    pub(crate) output: Output,
+    pub(crate) ended: bool,
     /// Octets of the output that are only there to take room.
     clogged: usize,
 }
 
 impl Peer {
     /// Sends octets; they must fit.
-    pub(super) fn send(&mut self, octets: &[u8]) {
+    pub(crate) fn send(&mut self, octets: &[u8]) {
         self.input.extend(octets);
     }
 
     /// Sends no more.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.ended = true;
     }
 
     /// Fills the output but for `room` octets.
-    pub(super) fn clog(&mut self, room: usize) {
+    pub(crate) fn clog(&mut self, room: usize) {
         assert!(self.output.is_empty());
         self.clogged = BUFFER - room;
         self.output.write(&vec![b'#'; self.clogged]);
     }
 
     /// What was sent to it and not yet seen.
-    pub(super) fn received(&mut self) -> Vec<u8> {
+    pub(crate) fn received(&mut self) -> Vec<u8> {
         let all = std::mem::take(&mut self.output);
         all.bytes()[std::mem::take(&mut self.clogged)..].to_vec()
     }
 
     /// Octets that the protocol hasn't consumed.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.input.bytes().len()
     }
 
     /// Calls `advance`, and once more, which must change nothing.
-    pub(super) fn turn(&mut self, mut advance: impl FnMut(&mut Io<'_>) -> Want) -> Want {
-        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    pub(crate) fn turn(&mut self, mut advance: impl FnMut(&mut Io<'_>) -> Want) -> Want {
         let ended = self.ended;
         let mut call = |this: &mut Self| {
-            let ends = Ends::imagined(nowhere, nowhere);
-            let want = advance(&mut Io { input: &mut this.input, output: &mut this.output, ended, ends });
-            (want, this.input.bytes().len(), this.output.bytes().len())
+            let want = advance(&mut Io { input: &mut this.input, output: &mut this.output, ended, ends: ends() });
+            (want, this.input.bytes().len(), this.output.pending())
         };
         let first = call(self);
         assert_eq!(call(self), first, "advance isn't idempotent");
-        first.0
+        let (want, _, pending) = first;
+        let waits = !want.read && want.finish == Finish::No && pending == 0;
+        assert!(!waits || want.wake.is_some(), "parked without a deadline");
+        want
+    }
+}
+
+/// Two ends that are no sockets.
+pub(crate) fn ends() -> Ends<'static> {
+    let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+    Ends::imagined(address("192.0.2.1:1000"), address("127.0.0.1:8080"))
+}
+
+/// A root with a small file and a large one, both old enough for strong entity-tags.
+pub(crate) fn files() -> Scratch {
+    let files = Scratch::new();
+    old_file(&files, "index.html", "<p>index");
+    old_file(&files, "large.bin", &"0123456789abcdef".repeat(1024));
+    files
+}
+
+/// Writes a file that was last modified long ago.
+pub(crate) fn old_file(files: &Scratch, name: &str, content: &str) {
+    files.file(name, content);
+    let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    std::fs::File::options().write(true).open(files.at(name)).unwrap().set_modified(long_ago).unwrap();
+}
+
+/// A server of `files` with the laboratory, [`Slow`] at `/slow` and [`HalfWay`] at `/half`.
+pub(crate) fn shared(files: &Scratch) -> Shared {
+    let mut http = http::Shared::new(http::Limits::default(), true);
+    http.site = Some(Site::new(
+        Root::open(files.path(), Symlinks::Inside).unwrap(),
+        Settings {
+            symlinks: Symlinks::Inside,
+            listing: false,
+            cache_control: "no-cache".into(),
+            cache_size: 1 << 20,
+            open_files: 8,
+            etag_inode: false,
+            media_types: MediaTypes::new(),
+            spa: None,
+        },
+    ));
+    for name in lab::NAMES {
+        http.routes.mount(&format!("/lab/{name}"), lab::by_name(name).unwrap()).unwrap();
+    }
+    http.routes.mount("/slow", Box::new(Slow)).unwrap();
+    http.routes.mount("/half", Box::new(HalfWay)).unwrap();
+    Shared { http, log: Log::default() }
+}
+
+/// An application that answers later: what its job made of the path, and how long
+/// the content was. `/panic` panics, without a word; `/again` takes two jobs.
+struct Slow;
+
+impl App for Slow {
+    fn methods(&self) -> Methods {
+        Methods::Any
+    }
+
+    fn handle(&mut self, request: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+        let path = String::from_utf8_lossy(request.path).into_owned();
+        Answer::later(move || if path == "/panic" { resume_unwind(Box::new(path)) } else { path.to_uppercase() })
+    }
+
+    fn resume(&mut self, request: &Request<'_>, _: &mut Visit<'_>, done: Outcome) -> Answer {
+        let text = *done.downcast::<String>().expect("what the job returned");
+        if text == "/AGAIN" {
+            return Answer::later(|| "twice".to_owned());
+        }
+        Answer::now(Response::new(Status::OK).text(format!("{text} {}", request.body.len())))
+    }
+}
+
+/// An application whose content panics after its beginning, without a word.
+struct HalfWay;
+
+impl App for HalfWay {
+    fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+        struct Half(bool);
+        impl Source for Half {
+            fn pull(&mut self, out: &mut Vec<u8>, _: usize, _: Tick) -> Pull {
+                if std::mem::replace(&mut self.0, true) {
+                    resume_unwind(Box::new("half-way"));
+                }
+                out.extend_from_slice(b"half");
+                Pull::More
+            }
+        }
+        Answer::now(Response::new(Status::OK).stream("text/plain", Half(false)))
     }
 }
 

@@ -1,67 +1,22 @@
 //! The exchange, phase by phase, without a socket or a clock.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::app::{App, Visit, lab};
-use crate::files::resolve::{Root, Symlinks};
 use crate::files::scratch::Scratch;
-use crate::files::{Settings, Site};
-use crate::http::media_type::MediaTypes;
-use crate::logging::Log;
-use crate::reactor::{Input, Solitude, Tick, Time};
+use crate::reactor::{Solitude, Tick, Time};
+use crate::service::testing::{self, Peer, ends};
 use crate::testing::every_split;
 
 /// One connection with everything that it shares with nobody.
 struct Bench {
     shared: super::super::Shared,
     http: Http,
-    input: Input,
-    output: Output,
-    ended: bool,
+    peer: Peer,
     draining: bool,
     now: Tick,
     solitude: Solitude<Message>,
     _files: Scratch,
-}
-
-/// An application that answers later: what its job made of the path.
-struct Slow;
-
-impl App for Slow {
-    fn handle(&mut self, request: &Request<'_>, _: &mut Visit<'_>) -> Answer {
-        let path = String::from_utf8_lossy(request.path).into_owned();
-        Answer::later(move || {
-            assert_ne!(path, "/panic", "as it was asked to");
-            path.to_uppercase()
-        })
-    }
-
-    fn resume(&mut self, request: &Request<'_>, _: &mut Visit<'_>, done: Outcome) -> Answer {
-        let text = *done.downcast::<String>().expect("what the job returned");
-        if text == "/AGAIN" {
-            return Answer::later(|| "twice".to_owned());
-        }
-        Answer::now(Response::new(Status::OK).text(format!("{text} {}", request.body.len())))
-    }
-}
-
-/// An application whose content panics after its beginning.
-struct HalfWay;
-
-impl App for HalfWay {
-    fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
-        struct Source(bool);
-        impl crate::app::Source for Source {
-            fn pull(&mut self, out: &mut Vec<u8>, _: usize, _: Tick) -> Pull {
-                assert!(!std::mem::replace(&mut self.0, true), "half-way");
-                out.extend_from_slice(b"half");
-                Pull::More
-            }
-        }
-        Answer::now(Response::new(Status::OK).stream("text/plain", Source(false)))
-    }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -72,80 +27,31 @@ impl Bench {
     }
 
     fn with(adjust: impl FnOnce(&mut Shared), overloaded: bool) -> Self {
-        let files = Scratch::new();
-        files.file("index.html", "<p>index");
-        files.file("large.bin", &"0123456789abcdef".repeat(1024));
-        for name in ["index.html", "large.bin"] {
-            let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-            std::fs::File::options().write(true).open(files.at(name)).unwrap().set_modified(long_ago).unwrap();
-        }
-        let mut http = Shared::new(Limits::default(), true);
-        http.site = Some(Site::new(
-            Root::open(files.path(), Symlinks::Inside).unwrap(),
-            Settings {
-                symlinks: Symlinks::Inside,
-                listing: false,
-                cache_control: "no-cache".into(),
-                cache_size: 1 << 20,
-                open_files: 8,
-                etag_inode: false,
-                media_types: MediaTypes::new(),
-                spa: None,
-            },
-        ));
-        for name in lab::NAMES {
-            http.routes.mount(&format!("/lab/{name}"), lab::by_name(name).unwrap()).unwrap();
-        }
-        http.routes.mount("/slow", Box::new(Slow)).unwrap();
-        http.routes.mount("/half", Box::new(HalfWay)).unwrap();
-        adjust(&mut http);
-        let mut shared = super::super::Shared { http, log: Log::default() };
+        let files = testing::files();
+        let mut shared = testing::shared(&files);
+        adjust(&mut shared.http);
         let mut solitude = Solitude::default();
         let time = Time { now: Tick::default(), unix_seconds: 1_800_000_000 };
         let accepted = Accepted { service: 0, ends: ends(), overloaded };
         let http = Http::open(&accepted, &mut solitude.context(&mut shared, time, false));
-        Self {
-            shared,
-            http,
-            input: Input::default(),
-            output: Output::default(),
-            ended: false,
-            draining: false,
-            now: Tick::default(),
-            solitude,
-            _files: files,
-        }
+        Self { shared, http, peer: Peer::default(), draining: false, now: Tick::default(), solitude, _files: files }
     }
 
-    /// Calls `advance`, and once more, which must change nothing.
     fn settle(&mut self) -> Want {
-        let want = self.advance();
-        let (sent, waiting) = (self.output.pending(), self.input.bytes().len());
-        assert_eq!(self.advance(), want, "advance isn't idempotent");
-        assert_eq!((sent, waiting), (self.output.pending(), self.input.bytes().len()), "advance isn't idempotent");
-        assert!(
-            want.read || want.finish != Finish::No || want.wake.is_some() || self.output.pending() > 0,
-            "parked without a deadline"
-        );
-        want
-    }
-
-    fn advance(&mut self) -> Want {
-        let time = Time { now: self.now, unix_seconds: 1_800_000_000 };
-        let mut cx = self.solitude.context(&mut self.shared, time, self.draining);
-        let mut io = Io { input: &mut self.input, output: &mut self.output, ended: self.ended, ends: ends() };
-        self.http.advance(&mut io, &mut cx)
+        let Self { shared, http, peer, solitude, draining, now, .. } = self;
+        let time = Time { now: *now, unix_seconds: 1_800_000_000 };
+        peer.turn(|io| http.advance(io, &mut solitude.context(shared, time, *draining)))
     }
 
     /// Sends octets and settles.
     fn send(&mut self, octets: impl AsRef<[u8]>) -> Want {
-        self.input.extend(octets.as_ref());
+        self.peer.send(octets.as_ref());
         self.settle()
     }
 
     /// All that was answered since the last call; files as the octets they are.
     fn answers(&mut self) -> String {
-        let output = std::mem::take(&mut self.output);
+        let output = std::mem::take(&mut self.peer.output);
         let mut text = String::from_utf8_lossy(output.bytes()).into_owned();
         for range in output.files() {
             text.push_str(&format!("<{}-{}>", range.start, range.end));
@@ -158,7 +64,7 @@ impl Bench {
         let mut want = self.send(octets);
         let mut text = String::new();
         loop {
-            let full = self.output.room() == 0;
+            let full = self.peer.output.room() == 0;
             text.push_str(&self.answers());
             if !full {
                 return (text, want);
@@ -195,11 +101,6 @@ impl Drop for Bench {
             assert_eq!(self.shared.http.census, Census::default());
         }
     }
-}
-
-fn ends() -> Ends<'static> {
-    let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-    Ends::imagined(address("192.0.2.1:1000"), address("127.0.0.1:8080"))
 }
 
 fn get(path: &str) -> String {
@@ -315,7 +216,7 @@ fn between_requests_another_timeout_holds_and_it_closes_silently() {
 fn an_end_of_input_closes_after_the_answers() {
     for (input, answered) in [("", 0), ("GET / HTT", 0), (&*(get("/") + &get("/nope") + "GET"), 2)] {
         let mut bench = Bench::new();
-        bench.ended = true;
+        bench.peer.end();
         let (answers, want) = bench.ask(input);
         assert_eq!((statuses(&answers).len(), want.finish), (answered, Finish::Close));
     }
@@ -453,7 +354,7 @@ fn a_malformed_body_gets_400_wanted_or_not() {
         assert_eq!((statuses(&answers), want.finish), (vec![400], Finish::Linger));
     }
     let mut bench = Bench::new();
-    bench.ended = true;
+    bench.peer.end();
     let (answers, _) = bench.ask("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabc");
     assert_eq!(statuses(&answers), [400]);
 }
@@ -474,16 +375,14 @@ fn a_slow_body_gets_408() {
 #[test]
 fn a_late_answer_parks_the_exchange_and_the_next_request_waits() {
     let mut bench = Bench::new();
-    let post = "POST /slow/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc";
-    let get = get("/slow/a");
-    for (request, length) in [(post, 0), (&*get, 0)] {
-        let (answer, _) = bench.ask(request);
-        let _ = (answer, length);
-    }
-    assert_eq!(bench.phase(), "Parked");
-    let want = bench.run_jobs();
-    assert!(want.finish == Finish::No);
-    assert!(bench.answers().ends_with("\r\n\r\n/A 0"));
+    let post = "POST /slow/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".to_owned();
+    let (answer, want) = bench.ask(post + &get("/"));
+    assert_eq!((bench.phase(), &*answer), ("Parked", ""));
+    assert_eq!(want, Want::NOTHING.by(Tick::default().after(limits::JOB_TIMEOUT)));
+    bench.run_jobs();
+    let answers = bench.answers();
+    assert_eq!(statuses(&answers), [200, 200]);
+    assert!(answers.contains("\r\n\r\n/A 3HTTP/1.1"), "{answers}");
 }
 
 #[test]
