@@ -651,10 +651,12 @@ impl Http {
         Step::Again
     }
 
-    /// Waits until a file is gone.
+    /// Waits until a file is gone. Not until what stands behind it is gone too
+    /// (the end of a multipart answer): there is room again before, so nobody
+    /// would call once more.
     fn sending_file(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step {
         let Phase::SendingFile { persistent, exchanged } = &mut self.phase else { return Step::Again };
-        if !io.output.is_empty() {
+        if io.output.has_file() {
             return Step::Wait(Want::NOTHING);
         }
         let persistent = *persistent && !cx.draining;

@@ -483,6 +483,21 @@ fn a_large_file_is_a_head_and_a_stretch_and_what_follows_waits_for_it() {
     assert_eq!(statuses(&bench.answers()), [200]);
 }
 
+#[test]
+fn the_exchange_goes_on_when_the_file_is_gone_though_the_end_of_a_multipart_answer_is_not() {
+    let mut bench = Bench::new();
+    bench.send("GET /large.bin HTTP/1.1\r\nHost: x\r\nRange: bytes=0-4999,8000-12999\r\n\r\n".to_owned() + &get("/"));
+    while bench.peer.output.has_file() {
+        assert_eq!(bench.phase(), "SendingFile");
+        bench.peer.output.take(1000);
+    }
+    // The peer takes no more for now; there is room, so this is the last call.
+    assert!(bench.peer.output.pending() > 0);
+    let want = bench.settle();
+    assert_eq!((bench.phase(), want.read), ("Idle", true));
+    assert!(bench.answers().ends_with("<p>index"));
+}
+
 // ---- The whole server's state
 
 #[test]
