@@ -746,7 +746,9 @@ impl Http {
 
     /// Answers what couldn't be understood, and closes.
     fn refuse_unparsed(&mut self, input: &[u8], reject: Reject, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
-        let manner = Manner { minor: 1, head_only: false, persistent: false };
+        // As far as it can be understood: no content in answer to HEAD.
+        let head_only = input.strip_prefix(b"\r\n").unwrap_or(input).starts_with(b"HEAD ");
+        let manner = Manner { minor: 1, head_only, persistent: false };
         let body = self.write_error(reject, b"", true, manner, out, cx);
         if cx.shared.http.access.enabled {
             let account = out.account(reject.status, body, self.requests);

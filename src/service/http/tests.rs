@@ -165,6 +165,15 @@ fn garbage_is_refused_before_it_ends() {
 }
 
 #[test]
+fn an_error_in_answer_to_what_begins_as_head_has_no_content() {
+    for request in ["HEAD / HTTP/1.1\r\nHost: a b\r\n\r\n", "HEAD  /", "\r\nHEAD / HTTP/2.0\r\n\r\n"] {
+        let (answer, want) = Bench::new().ask(request);
+        assert_eq!((body(&answer), want.finish), ("", Finish::Linger), "{request:?}");
+        assert!(answer.contains("\r\nContent-Length: "), "{answer}");
+    }
+}
+
+#[test]
 fn the_connection_persists_as_both_sides_want() {
     for (request, line, finish) in [
         ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", None, Finish::No),
