@@ -120,6 +120,8 @@ pub mod reactor;
 pub mod server;
 pub mod service;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod testing;
 pub mod text;
 

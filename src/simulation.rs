@@ -1,0 +1,742 @@
+//! A simulation: clients and the HTTP service joined by links in memory.
+//!
+//! A seed draws what the clients ask, how their octets are cut, how much of the
+//! answers they take and when, half-closes, resets, leaps of the clock, jobs that
+//! come late or never, and the end of the server. Whatever happens, after each step
+//! no buffer is over its bound, nothing waits without a deadline and the counts are
+//! right; and each request is answered in order and rightly, or there is a reason
+//! why it isn't.
+//!
+//! `SIMULATION_SEED=7 cargo test simulation -- --nocapture` tells the story of one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::files::scratch::Scratch;
+use crate::limits;
+use crate::reactor::{Accepted, BUFFER, Finish, Protocol, Solitude, Tick, Time, Want};
+use crate::service::testing::{self, Peer, ends};
+use crate::service::{Kind, Message, Service, Shared};
+
+/// How many seeds a run of the tests tries.
+const SEEDS: u64 = 300;
+/// Largest body that applications take here.
+const BODY: u64 = 100_000;
+/// Length of `/huge.bin`.
+const HUGE: usize = 150_000;
+
+/// Where all chance comes from (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.roll() % bound as u64) as usize
+    }
+
+    fn one_in(&mut self, count: usize) -> bool {
+        self.below(count) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    /// From 1 to `most`: a few, some, or as many as can be.
+    fn amount(&mut self, most: usize) -> usize {
+        let scale = self.pick(&[3, 50, 1_000, 20_000, usize::MAX]);
+        1 + self.below(most.min(scale))
+    }
+}
+
+// ---- What is asked
+
+/// A request and what must come of it.
+struct Asked {
+    octets: Vec<u8>,
+    head_only: bool,
+    status: u16,
+    content: Content,
+    /// The connection ends after the answer.
+    closes: bool,
+    /// It may be told to continue first.
+    interim: bool,
+    /// Its job may take too long.
+    later: bool,
+}
+
+enum Content {
+    /// Whatever an error says.
+    Any,
+    Exactly(Vec<u8>),
+    /// Several stretches of `/huge.bin`.
+    Parts(Vec<Range<usize>>),
+    /// So many lines of a stream.
+    Stream(usize),
+    /// This, and then the connection breaks off.
+    BrokenOff(&'static [u8]),
+}
+
+fn huge() -> String {
+    (0..).map(|n: u32| format!("{n} ")).flat_map(|word| word.into_bytes()).take(HUGE).map(char::from).collect()
+}
+
+impl Asked {
+    fn new(request: impl Into<Vec<u8>>, status: u16, content: Content) -> Self {
+        let octets = request.into();
+        let head_only = octets.starts_with(b"HEAD ");
+        Self { octets, head_only, status, content, closes: false, interim: false, later: false }
+    }
+
+    fn closing(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
+    /// The first line, for the story.
+    fn name(&self) -> String {
+        String::from_utf8_lossy(&self.octets[..self.octets.len().min(60)]).escape_debug().to_string()
+    }
+
+    /// Draws a request.
+    #[allow(clippy::too_many_lines)]
+    fn draw(dice: &mut Dice, huge: &[u8]) -> Self {
+        use Content::{Any, BrokenOff, Exactly, Parts, Stream};
+        let head = |line: &str, lines: &str| format!("{line} HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
+        let get = |path: &str, lines: &str| head(&format!("GET {path}"), lines);
+        let index = || Exactly(b"<p>index".to_vec());
+        match dice.below(27) {
+            0 | 1 => Self::new(get("/", ""), 200, index()),
+            2 | 3 => Self::new(get("/huge.bin", ""), 200, Exactly(huge.to_vec())),
+            4 => {
+                let path = dice.pick(&["/", "/huge.bin", "/lab/hello", "/lab/stream?chunks=3&ms=9", "/slow/a"]);
+                let mut asked = Self::new(head(&format!("HEAD {path}"), ""), 200, Exactly(Vec::new()));
+                asked.later = path == "/slow/a";
+                asked
+            }
+            5 | 6 => {
+                let from = dice.below(HUGE);
+                let length = dice.amount(HUGE - from);
+                let (range, expected) = match dice.below(3) {
+                    0 => (format!("{from}-"), from..HUGE),
+                    1 => (format!("-{length}"), HUGE - length..HUGE),
+                    _ => (format!("{from}-{}", from + length - 1), from..from + length),
+                };
+                let content = Exactly(huge[expected].to_vec());
+                Self::new(get("/huge.bin", &format!("Range: bytes={range}\r\n")), 206, content)
+            }
+            7 => {
+                let ranges: Vec<_> = (0..2 + dice.below(3))
+                    .map(|n| {
+                        let from = n * 30_000 + dice.below(10_000);
+                        from..from + dice.amount(10_000)
+                    })
+                    .collect();
+                let list: Vec<_> = ranges.iter().map(|range| format!("{}-{}", range.start, range.end - 1)).collect();
+                let lines = format!("Range: bytes={}\r\n", list.join(","));
+                Self::new(get("/huge.bin", &lines), 206, Parts(ranges))
+            }
+            8 => Self::new(get("/huge.bin", "Range: bytes=150000-\r\n"), 416, Any),
+            9 => Self::new(get("/huge.bin", "If-None-Match: *\r\n"), 304, Exactly(Vec::new())),
+            10 => Self::new(get("/nope", ""), 404, Any),
+            11 | 12 => {
+                let content = vec![dice.roll() as u8; dice.amount(BODY as usize)];
+                let head = head("POST /lab/echo", &format!("Content-Length: {}\r\n", content.len()));
+                Self::new([head.as_bytes(), &content].concat(), 200, Exactly(content))
+            }
+            13 | 14 => {
+                let content = vec![dice.roll() as u8; dice.amount(BODY as usize)];
+                let mut octets = head("PUT /lab/echo", "Transfer-Encoding: chunked\r\n").into_bytes();
+                chunk(dice, &content, &mut octets);
+                Self::new(octets, 200, Exactly(content))
+            }
+            15..=17 => {
+                let content = vec![b'x'; dice.below(2_000)];
+                let path = dice.pick(&["a", "again", "panic"]);
+                let lines = format!("Content-Length: {}\r\n", content.len());
+                let request = [head(&format!("POST /slow/{path}"), &lines).as_bytes(), &content].concat();
+                let length = content.len();
+                let mut asked = match path {
+                    "a" => Self::new(request, 200, Exactly(format!("/A {length}").into_bytes())),
+                    "again" => Self::new(request, 200, Exactly(format!("twice {length}").into_bytes())),
+                    _ => Self::new(request, 500, Any),
+                };
+                asked.later = true;
+                asked
+            }
+            18 => {
+                let (chunks, ms) = (1 + dice.below(40), dice.pick(&[0, 1, 200]));
+                Self::new(get(&format!("/lab/stream?chunks={chunks}&ms={ms}"), ""), 200, Stream(chunks))
+            }
+            19 => {
+                let (line, status) = dice.pick(&[("DELETE /", 405), ("BREW /huge.bin", 501), ("OPTIONS *", 204)]);
+                let content = vec![b'x'; dice.below(3_000)];
+                let head = head(line, &format!("Content-Length: {}\r\n", content.len()));
+                Self::new([head.as_bytes(), &content].concat(), status, Any)
+            }
+            20 => {
+                let lines = "Expect: 100-continue\r\nContent-Length: 5\r\n";
+                let mut asked = Self::new(head("POST /lab/echo", lines) + "hello", 200, Exactly(b"hello".to_vec()));
+                asked.interim = true;
+                match dice.below(3) {
+                    0 => Self::new(head("POST /", lines) + "hello", 405, Any).closing(),
+                    1 => Self::new(get("/", "Expect: wonders\r\n"), 417, Any),
+                    _ => asked,
+                }
+            }
+            21 => {
+                let request = dice.pick(&[
+                    "GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
+                    "GET / HTTP/1.1\r\n\r\n",
+                    "GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n",
+                    "\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                    "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                    "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\naa\r\n0\r\n\r\n",
+                    "POST /lab/echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n\r\n",
+                ]);
+                Self::new(request, 400, Any).closing()
+            }
+            22 => {
+                let too_much = vec![b'x'; BODY as usize + 1];
+                let length = format!("Content-Length: {}\r\n", too_much.len());
+                let chunked = "Transfer-Encoding: chunked\r\n";
+                let (path, status) = dice.pick(&[("/lab/echo", 413), ("/", 405)]);
+                let lines = if dice.one_in(2) { &*length } else { chunked };
+                let mut octets = head(&format!("POST {path}"), lines).into_bytes();
+                if lines == chunked {
+                    chunk(dice, &too_much, &mut octets);
+                } else {
+                    octets.extend(too_much);
+                }
+                Self::new(octets, status, Any).closing()
+            }
+            23 => match dice.below(3) {
+                0 => Self::new("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, index()),
+                1 => Self::new("GET / HTTP/1.0\r\n\r\n", 200, index()).closing(),
+                _ => Self::new("GET /lab/stream?chunks=5&ms=1 HTTP/1.0\r\n\r\n", 200, Stream(5)).closing(),
+            },
+            24 => Self::new(get("/huge.bin", "Connection: close\r\n"), 200, Exactly(huge.to_vec())).closing(),
+            25 => Self::new(get("/half", ""), 200, BrokenOff(b"half")),
+            _ => Self::new("\r\n".to_owned() + &get("/", ""), 200, index()),
+        }
+    }
+}
+
+/// Writes content in the chunked coding, cut at random.
+fn chunk(dice: &mut Dice, mut content: &[u8], out: &mut Vec<u8>) {
+    while !content.is_empty() {
+        let (piece, rest) = content.split_at(dice.amount(content.len()));
+        let extension = dice.pick(&["", "", ";a", ";a=\"b\""]);
+        out.extend(format!("{:x}{extension}\r\n", piece.len()).as_bytes());
+        out.extend(piece);
+        out.extend(b"\r\n");
+        content = rest;
+    }
+    out.extend(dice.pick(&["0\r\n\r\n", "00\r\nA: b\r\n\r\n"]).as_bytes());
+}
+
+// ---- Who asks
+
+/// A client: what it asks, how far it is, and what it got.
+struct Client {
+    asked: Vec<Asked>,
+    /// All requests, one after another.
+    script: Vec<u8>,
+    /// Where each ends in the script.
+    ends: Vec<usize>,
+    /// Octets that the server has read.
+    sent: usize,
+    /// Where it ends its side, if it does before all is sent.
+    until: usize,
+    /// When the server read the first octet of each request, and the last.
+    begun: Vec<Tick>,
+    whole: Vec<Tick>,
+    last_sent: Option<Tick>,
+    received: Vec<u8>,
+    answered: usize,
+    /// It was told that the connection ends.
+    told: bool,
+    overloaded: bool,
+}
+
+/// An answer as it stands in what was received.
+struct Answer {
+    status: u16,
+    head: String,
+    content: Vec<u8>,
+    /// Its end is the connection's.
+    open_ended: bool,
+    length: usize,
+}
+
+impl Client {
+    fn draw(dice: &mut Dice, huge: &[u8], overloaded: bool) -> Self {
+        let asked: Vec<_> = (0..dice.amount(12)).map(|_| Asked::draw(dice, huge)).collect();
+        let (mut script, mut ends) = (Vec::new(), Vec::new());
+        for one in &asked {
+            script.extend_from_slice(&one.octets);
+            ends.push(script.len());
+        }
+        let until = script.len();
+        let (begun, whole, received) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            asked,
+            script,
+            ends,
+            sent: 0,
+            until,
+            begun,
+            whole,
+            last_sent: None,
+            received,
+            answered: 0,
+            told: false,
+            overloaded,
+        }
+    }
+
+    /// When the first head must be there; all links open at the beginning.
+    fn first_deadline(&self) -> Tick {
+        Tick::default().after(if self.overloaded { limits::LINGER } else { limits::HEADER_TIMEOUT })
+    }
+
+    fn start_of(&self, request: usize) -> usize {
+        request.checked_sub(1).map_or(0, |before| self.ends[before])
+    }
+
+    /// The next octets, at most so many.
+    fn send(&mut self, most: usize, now: Tick) -> &[u8] {
+        let from = self.sent;
+        self.sent += most.min(self.until - from);
+        while self.begun.len() < self.asked.len() && self.start_of(self.begun.len()) < self.sent {
+            self.begun.push(now);
+        }
+        while self.whole.len() < self.asked.len() && self.ends[self.whole.len()] <= self.sent {
+            self.whole.push(now);
+        }
+        self.last_sent = Some(now);
+        &self.script[from..self.sent]
+    }
+
+    /// Takes octets, and judges each answer that is whole.
+    fn receive(&mut self, octets: &[u8], world: &mut World<'_>) {
+        self.received.extend_from_slice(octets);
+        while let Some(answer) = self.parse(false) {
+            self.judge(answer, world);
+        }
+    }
+
+    /// The next answer, if it is there; `over` if no more comes.
+    fn parse(&self, over: bool) -> Option<Answer> {
+        let end = memchr::memmem::find(&self.received, b"\r\n\r\n")? + 4;
+        let head = String::from_utf8(self.received[..end].to_vec()).expect("a head of text");
+        let status = head.strip_prefix("HTTP/1.1 ").expect("a status line")[..3].parse().expect("a status");
+        let rest = &self.received[end..];
+        let none = status < 200 || status == 204 || status == 304;
+        let asked = self.asked.get(self.answered).expect("no answer without a request");
+        let answer = |content: &[u8], framing: usize, open_ended| {
+            let length = end + content.len() + framing;
+            Some(Answer { status, head: head.clone(), content: content.to_vec(), open_ended, length })
+        };
+        // Nobody can know that it is one before its method is there.
+        let head_only = asked.head_only && self.sent >= self.start_of(self.answered) + b"HEAD ".len();
+        if none || head_only {
+            return answer(b"", 0, false);
+        }
+        if let Some(length) = field(&head, "Content-Length") {
+            return answer(rest.get(..length.parse().expect("a length"))?, 0, false);
+        }
+        if field(&head, "Transfer-Encoding").is_none() {
+            return over.then(|| answer(rest, 0, true))?;
+        }
+        let (mut content, mut at) = (Vec::new(), 0);
+        while let Some(line) = memchr::memmem::find(&rest[at..], b"\r\n") {
+            let size = std::str::from_utf8(&rest[at..at + line]).expect("a size line");
+            let size = usize::from_str_radix(size, 16).expect("a size");
+            let Some(chunk) = rest.get(at + line + 2..at + line + 2 + size + 2) else { break };
+            assert!(chunk.ends_with(b"\r\n"), "a chunk ends in CRLF");
+            content.extend_from_slice(&chunk[..size]);
+            at += line + 2 + size + 2;
+            if size == 0 {
+                let framing = at - content.len();
+                return answer(&content, framing, false);
+            }
+        }
+        (over && matches!(asked.content, Content::BrokenOff(_)) && at == rest.len())
+            .then(|| answer(&content, at - content.len(), true))?
+    }
+
+    /// Whether the answer is what it has to be.
+    fn judge(&mut self, answer: Answer, world: &mut World<'_>) {
+        let index = self.answered;
+        let asked = &self.asked[index];
+        let name = asked.name();
+        world.tell(|| format!("    request {index} gets {}, {} octets", answer.status, answer.content.len()));
+        *world.statuses.entry(answer.status).or_default() += 1;
+        assert!(!self.told, "{name}: an answer after the last one");
+        assert!(index < self.begun.len(), "{name}: an answer before the request");
+        self.received.drain(..answer.length);
+        if answer.status == 100 {
+            assert!(asked.interim, "{name}: 100 isn't expected");
+            return;
+        }
+        let whole = index < self.whole.len();
+        let since = |moments: &[Tick]| moments.get(index).map_or(Duration::ZERO, |moment| world.now.since(*moment));
+        let closes = field(&answer.head, "Connection") == Some("close");
+        let ended_early = self.sent == self.until && !whole;
+        // What else may come, and whether the connection then ends.
+        let otherwise = match answer.status {
+            // The time for the first head begins with the connection.
+            408 if index == 0 && world.now >= self.first_deadline() => (!whole).then_some(true),
+            408 => (!whole && since(&self.begun) > limits::RATE_GRACE).then_some(true),
+            503 if self.overloaded => Some(true),
+            503 => (asked.later && since(&self.whole) >= limits::JOB_TIMEOUT).then_some(false),
+            400 => ended_early.then_some(true),
+            _ => None,
+        };
+        let expected = if answer.status == asked.status { Some(asked.closes) } else { otherwise };
+        let must_close = expected.unwrap_or_else(|| panic!("{name}: {}", answer.head));
+        assert!(whole || closes, "{name}: answered before it was whole, and not closed");
+        assert!(closes || !must_close, "{name}: it doesn't close: {}", answer.head);
+        assert!(!closes || must_close || world.draining || self.overloaded, "{name}: it closes: {}", answer.head);
+        let broken_off = matches!(asked.content, Content::BrokenOff(_));
+        assert!(!answer.open_ended || closes || broken_off, "{name}: no end");
+        if answer.status == asked.status {
+            asked.content.check(&answer, asked.head_only, world.huge, &name);
+        }
+        self.told = closes || answer.open_ended;
+        self.answered += 1;
+    }
+
+    /// The connection is over, and not by this client's doing: was that all?
+    fn over(mut self, world: &mut World<'_>) {
+        if let Some(answer) = self.parse(true) {
+            self.judge(answer, world);
+        }
+        assert!(self.received.is_empty(), "an answer breaks off: {:?}", String::from_utf8_lossy(&self.received));
+        if self.told || self.answered == self.asked.len() {
+            return;
+        }
+        let name = self.asked[self.answered].name();
+        let (begun, whole) = (self.answered < self.begun.len(), self.answered < self.whole.len());
+        let idle = match self.last_sent {
+            None => world.now >= self.first_deadline(),
+            Some(moment) => world.now.since(moment) >= limits::IDLE_TIMEOUT,
+        };
+        let ended = self.sent == self.until && !whole;
+        // While the server ends, nothing new is begun, read or not.
+        assert!(ended || (!begun && idle) || world.draining, "{name}: closed without an answer");
+    }
+}
+
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+impl Content {
+    fn check(&self, answer: &Answer, head_only: bool, huge: &str, name: &str) {
+        let content = &answer.content;
+        match self {
+            _ if head_only => assert!(content.is_empty(), "{name}: content"),
+            Self::Any => {}
+            Self::Exactly(expected) => assert!(content == expected, "{name}: the wrong content"),
+            Self::BrokenOff(expected) => assert!(answer.open_ended && content == expected, "{name}: it has an end"),
+            Self::Parts(ranges) => {
+                let media_type = field(&answer.head, "Content-Type").expect("a media type");
+                let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").expect("a boundary");
+                let content = std::str::from_utf8(content).expect("text");
+                let parts: Vec<_> = content.split(&format!("--{boundary}")).collect();
+                assert_eq!((parts.len(), parts[ranges.len() + 1]), (ranges.len() + 2, "--\r\n"), "{name}");
+                for (part, range) in parts[1..].iter().zip(ranges) {
+                    let says = format!("Content-Range: bytes {}-{}/{HUGE}\r\n", range.start, range.end - 1);
+                    let whole = format!("\r\n\r\n{}\r\n", &huge[range.clone()]);
+                    assert!(part.contains(&says) && part.ends_with(&whole), "{name}: a wrong part");
+                }
+            }
+            Self::Stream(chunks) => {
+                let text = std::str::from_utf8(content).expect("text");
+                assert_eq!(text.lines().count(), *chunks, "{name}");
+                for (number, line) in text.lines().enumerate() {
+                    assert!(line.starts_with(&format!("chunk {} of {chunks} after ", number + 1)), "{name}: {line}");
+                }
+            }
+        }
+    }
+}
+
+// ---- Where it happens
+
+/// A connection: both its sides, and what is on its way between them.
+struct Link {
+    number: usize,
+    client: Client,
+    peer: Peer,
+    service: Service,
+    solitude: Solitude<Message>,
+    want: Want,
+    /// The output had no room when the service was asked last.
+    full: bool,
+    /// What came of jobs and isn't delivered yet.
+    outcomes: VecDeque<Message>,
+}
+
+/// What all links share.
+struct World<'a> {
+    shared: Shared,
+    now: Tick,
+    draining: bool,
+    /// The content of `/huge.bin`.
+    huge: &'a str,
+    talks: bool,
+    statuses: BTreeMap<u16, u32>,
+}
+
+impl World<'_> {
+    fn time(&self) -> Time {
+        Time { now: self.now, unix_seconds: 1_800_000_000 + (self.now.as_micros() / 1_000_000) as i64 }
+    }
+
+    fn tell(&self, what: impl FnOnce() -> String) {
+        if self.talks {
+            println!("{:>12} {}", self.now.as_micros(), what());
+        }
+    }
+}
+
+impl Link {
+    fn open(number: usize, client: Client, world: &mut World<'_>) -> Self {
+        let mut solitude = Solitude::default();
+        let accepted = Accepted { service: Kind::Http as usize, ends: ends(), overloaded: client.overloaded };
+        let time = world.time();
+        let service = Service::open(&accepted, &mut solitude.context(&mut world.shared, time, world.draining))
+            .expect("HTTP takes every connection");
+        let (peer, outcomes) = (Peer::default(), VecDeque::new());
+        let mut link = Self { number, client, peer, service, solitude, want: Want::NOTHING, full: false, outcomes };
+        world.tell(|| format!("link {number} opens; overloaded: {}", link.client.overloaded));
+        for (index, asked) in link.client.asked.iter().enumerate() {
+            world.tell(|| format!("    request {index}: {} ({} octets)", asked.name(), asked.octets.len()));
+        }
+        link.settle(world);
+        link
+    }
+
+    /// Asks the service, and looks whether what it says can be.
+    fn settle(&mut self, world: &mut World<'_>) {
+        let Self { peer, service, solitude, .. } = self;
+        let time = world.time();
+        let draining = world.draining;
+        let shared = &mut world.shared;
+        self.want = peer.turn(|io| service.advance(io, &mut solitude.context(shared, time, draining)));
+        self.full = self.peer.output.room() == 0;
+        let Want { read, wake, finish } = self.want;
+        let output = &self.peer.output;
+        assert!(output.bytes().len() <= 2 * BUFFER, "the output is too large");
+        assert!(output.pending() <= (2 * BUFFER + HUGE) as u64, "another answer behind a file");
+        assert!(!(read && self.peer.input.is_full()), "it waits for what there is no room for");
+        assert!(finish != Finish::No || wake.is_some() || !self.peer.output.is_empty(), "no deadline");
+        assert!(matches!(finish, Finish::No | Finish::Close | Finish::Linger), "not a way to end");
+    }
+
+    /// Whether nothing more comes from the service.
+    fn is_over(&self) -> bool {
+        self.want.finish != Finish::No && self.peer.output.is_empty()
+    }
+
+    /// The server reads at most so many octets, or the end; false if it can't.
+    fn send(&mut self, most: usize, world: &mut World<'_>) -> bool {
+        let left = self.client.until - self.client.sent;
+        let ends_here = left == 0 && !self.peer.ended;
+        if !self.want.read || (left == 0 && !ends_here) {
+            return false;
+        }
+        let most = most.min(BUFFER - self.peer.waiting());
+        if ends_here {
+            world.tell(|| format!("link {} sends its end", self.number));
+            self.peer.end();
+        } else {
+            let octets = self.client.send(most, world.now);
+            world.tell(|| format!("link {} sends {} octets", self.number, octets.len()));
+            self.peer.send(octets);
+        }
+        self.settle(world);
+        true
+    }
+
+    /// The client takes at most so many octets; false if there are none.
+    fn take(&mut self, most: usize, world: &mut World<'_>) -> bool {
+        let taken = self.peer.output.take(most);
+        if taken.is_empty() {
+            return false;
+        }
+        world
+            .tell(|| format!("link {} takes {} octets, {} left", self.number, taken.len(), self.peer.output.pending()));
+        self.client.receive(&taken, world);
+        if self.full {
+            self.settle(world);
+        }
+        true
+    }
+
+    /// Jobs run; what comes of them arrives later, or some of it never.
+    fn run_jobs(&mut self, world: &World<'_>, lost: impl FnOnce() -> bool) -> bool {
+        let outcomes = self.solitude.run_jobs();
+        if outcomes.is_empty() {
+            return false;
+        }
+        let lost = lost();
+        world.tell(|| format!("link {} has its job run; its outcome is lost: {lost}", self.number));
+        if !lost {
+            self.outcomes.extend(outcomes);
+        }
+        true
+    }
+
+    fn deliver(&mut self, world: &mut World<'_>) -> bool {
+        let Some(outcome) = self.outcomes.pop_front() else { return false };
+        world.tell(|| format!("link {} gets what came of a job", self.number));
+        self.service.deliver(outcome);
+        self.settle(world);
+        true
+    }
+
+    /// The deadline, if it is due.
+    fn wake(&mut self, world: &mut World<'_>) {
+        if self.want.wake.is_some_and(|wake| wake <= world.now) {
+            world.tell(|| format!("link {} is woken", self.number));
+            self.settle(world);
+        }
+    }
+
+    /// The connection ends, by the service's wish or because the client is gone.
+    fn close(mut self, gone: bool, world: &mut World<'_>) {
+        world.tell(|| format!("link {} ends; the client is gone: {gone}", self.number));
+        let time = world.time();
+        let unsent = self.peer.output.pending();
+        let mut cx = self.solitude.context(&mut world.shared, time, world.draining);
+        self.service.closed(unsent, ends(), &mut cx);
+        if !gone {
+            self.client.over(world);
+        }
+    }
+}
+
+/// What one seed makes happen; the statuses that were seen.
+fn simulate(seed: u64, files: &Scratch, huge: &str, talks: bool) -> BTreeMap<u16, u32> {
+    let mut dice = Dice(seed);
+    let mut shared = testing::shared(files);
+    shared.http.limits.body = BODY;
+    let now = Tick::default();
+    let mut world = World { shared, now, draining: false, huge, talks, statuses: BTreeMap::new() };
+    let mut links: Vec<Link> = Vec::new();
+    for number in 0..1 + dice.below(3) {
+        let overloaded = dice.one_in(30);
+        let client = Client::draw(&mut dice, world.huge.as_bytes(), overloaded);
+        links.push(Link::open(number, client, &mut world));
+    }
+    for _ in 0..dice.amount(400) {
+        if links.is_empty() {
+            break;
+        }
+        let index = dice.below(links.len());
+        let link = &mut links[index];
+        match dice.below(200) {
+            0..=69 => _ = link.send(dice.amount(BUFFER), &mut world),
+            70..=139 => _ = link.take(dice.amount(BUFFER), &mut world),
+            140..=154 => _ = link.run_jobs(&world, || dice.one_in(8)),
+            155..=169 => _ = link.deliver(&mut world),
+            170..=192 => {
+                let micros = match dice.below(40) {
+                    0 => dice.below(100_000_000),
+                    1..=4 => dice.below(10_000_000),
+                    _ => dice.below(300_000),
+                };
+                world.now = world.now.after(Duration::from_micros(micros as u64));
+                // Now and then something else comes before the deadlines.
+                if !dice.one_in(4) {
+                    links.iter_mut().for_each(|link| link.wake(&mut world));
+                }
+            }
+            193..=195 => {
+                let left = link.client.until - link.client.sent;
+                link.client.until = link.client.sent + dice.below(left + 1);
+            }
+            196 => links.swap_remove(index).close(true, &mut world),
+            197 if dice.one_in(3) => {
+                world.tell(|| "the server is told to end".to_owned());
+                world.draining = true;
+                links.iter_mut().for_each(|link| link.settle(&mut world));
+            }
+            _ => {}
+        }
+        end_what_is_over(&mut links, &mut world);
+    }
+    world.tell(|| "now everybody does all that they can".to_owned());
+    for round in 0.. {
+        assert!(round < 20_000, "it never ends");
+        let mut moved = false;
+        for link in &mut links {
+            moved |= link.take(usize::MAX, &mut world)
+                || link.send(BUFFER, &mut world)
+                || link.run_jobs(&world, || false)
+                || link.deliver(&mut world);
+        }
+        end_what_is_over(&mut links, &mut world);
+        if links.is_empty() {
+            break;
+        }
+        if !moved {
+            let next = links.iter().filter_map(|link| link.want.wake).min();
+            world.now = world.now.max(next.expect("somebody waits, and nothing will ever wake them"));
+            links.iter_mut().for_each(|link| link.wake(&mut world));
+        }
+    }
+    world.statuses
+}
+
+fn end_what_is_over(links: &mut Vec<Link>, world: &mut World<'_>) {
+    while let Some(index) = links.iter().position(Link::is_over) {
+        links.swap_remove(index).close(false, world);
+    }
+    Service::audit(&world.shared, &mut links.iter().map(|link| &link.service));
+}
+
+#[test]
+fn whatever_happens_requests_are_answered_in_order_or_there_is_a_reason() {
+    /// Tells which seed it was.
+    struct Seed(u64);
+    impl Drop for Seed {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                println!("to see it again: SIMULATION_SEED={} cargo test simulation -- --nocapture", self.0);
+            }
+        }
+    }
+    let files = testing::files();
+    let huge = huge();
+    testing::old_file(&files, "huge.bin", &huge);
+    if let Ok(seed) = std::env::var("SIMULATION_SEED") {
+        simulate(seed.parse().expect("a number"), &files, &huge, true);
+        return;
+    }
+    let mut seen = BTreeMap::new();
+    for seed in 0..SEEDS {
+        let guard = Seed(seed);
+        for (status, count) in simulate(seed, &files, &huge, false) {
+            *seen.entry(status).or_default() += count;
+        }
+        drop(guard);
+    }
+    println!("answers: {seen:?}");
+    // Chance has been everywhere.
+    for status in [100, 200, 204, 206, 304, 400, 404, 405, 408, 413, 416, 417, 500, 501, 503] {
+        assert!(seen.get(&status).is_some_and(|count: &u32| *count > 3), "{status} was hardly seen: {seen:?}");
+    }
+}
