@@ -1,0 +1,53 @@
+//! What REDbot, which knows HTTP's rules for caches and content, says of answers.
+
+mod support;
+
+use std::process::Command;
+
+use support::{Root, Server};
+
+/// What REDbot notes about a resource: level, name and sentence of each.
+fn notes(url: &str) -> Vec<[String; 3]> {
+    let output = Command::new("timeout").args(["60", "redbot", "-o", "har", url]).output().unwrap();
+    assert!(output.status.success(), "redbot failed: {}", String::from_utf8_lossy(&output.stderr));
+    let har = String::from_utf8(output.stdout).unwrap();
+    let value = |note: &str, name: &str| {
+        let (_, rest) = note.split_once(&format!("\"{name}\": \""))?;
+        // A quotation mark in the sentence has a backslash before it.
+        let end = rest.match_indices('"').find(|(at, _)| !rest[..*at].ends_with('\\'))?.0;
+        Some(rest[..end].to_owned())
+    };
+    har.split("\"_red_messages\"")
+        .skip(1)
+        .flat_map(|messages| messages.split('{').skip(1))
+        .map_while(|note| Some([value(note, "level")?, value(note, "note_id")?, value(note, "summary")?]))
+        .collect()
+}
+
+#[test]
+#[ignore = "needs redbot (from PyPI)"]
+fn redbot_finds_no_fault() {
+    let root = Root::new();
+    let page = format!("<!doctype html>\n<title>A page</title>\n<p>{}\n", "Some words. ".repeat(200));
+    root.old_file("index.html", page).old_file("large.bin", "0123456789abcdef".repeat(40_000));
+    let server = Server::start(&root, &[]);
+    let mut faults = Vec::new();
+    for path in ["/", "/large.bin", "/nope", "/lab/stream?chunks=3&ms=1", "/lab/hello"] {
+        let notes = notes(&format!("http://{}{path}", server.address()));
+        assert!(notes.iter().any(|[_, name, _]| name == "DATE_CORRECT"), "{path}: no answer was looked at: {notes:?}");
+        if path == "/large.bin" {
+            for name in ["RANGE_CORRECT", "INM_304", "IMS_304"] {
+                assert!(notes.iter().any(|note| note[1] == name), "{path}: not {name}: {notes:?}");
+            }
+        }
+        for [level, name, sentence] in notes {
+            let line = format!("{path}: {level} {name}: {sentence}");
+            match &*level {
+                "BAD" => faults.push(line),
+                "WARN" => println!("{line}"),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(faults, [""; 0]);
+}
