@@ -120,13 +120,7 @@ impl Http {
         let deadline = cx.time.now.after(patience);
         let phase = Phase::Head { deadline, seen: 0 };
         cx.shared.http.census.enter(&phase);
-        Self {
-            phase,
-            requests: 0,
-            overloaded,
-            counted: counted.flatten().is_some(),
-            more: false,
-        }
+        Self { phase, requests: 0, overloaded, counted: counted.flatten().is_some(), more: false }
     }
 
     /// The connection is over, by whichever side; `unsent` octets of its output
