@@ -13,7 +13,7 @@ impl App for Hello {
         // A link must not make a terminal do what it says.
         let name = name.map_or("world".to_owned(), |name| name.trim().replace(char::is_control, "\u{fffd}"));
         let greeting = format!("Hello, {name}!");
-        let response = Response::new(Status::OK).field("Vary", "Accept");
+        let response = Response::new(Status::OK).field("Vary", "Accept").field("Cache-Control", "no-cache");
         Answer::now(match Wish::of(&request.head.fields) {
             Wish::Text => response.text(greeting + "\n"),
             Wish::Html => response.html(html::page("Hello", &format!("<h1>{}</h1>", html::escape(&greeting)))),

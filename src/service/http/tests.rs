@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::receive::has_news;
 use super::*;
 use crate::files::scratch::Scratch;
-use crate::reactor::{Solitude, Tick, Time};
+use crate::reactor::{Finish, Solitude, Tick, Time};
+use crate::service::Message;
 use crate::service::testing::{self, Peer, ends};
 use crate::testing::every_split;
 

@@ -1,0 +1,86 @@
+//! Errors as answers: the site's own page for them, or ours.
+
+use super::{Cx, Http, Out, access, error_page};
+use crate::http::head::{Method, RequestHead};
+use crate::http::response::{self, Form, Length, Manner};
+use crate::http::{Fields, Reject, Status, negotiate};
+
+impl Http {
+    /// Answers with an error.
+    pub(super) fn refuse(
+        &mut self,
+        head: &RequestHead<'_>,
+        reject: Reject,
+        persistent: bool,
+        out: &mut Out<'_, '_>,
+        cx: &mut Cx<'_>,
+    ) {
+        self.refuse_with(head, reject, b"", persistent, out, cx);
+    }
+
+    /// Answers with an error and further field lines.
+    pub(super) fn refuse_with(
+        &mut self,
+        head: &RequestHead<'_>,
+        reject: Reject,
+        lines: &[u8],
+        persistent: bool,
+        out: &mut Out<'_, '_>,
+        cx: &mut Cx<'_>,
+    ) {
+        let manner = Manner { minor: head.minor, head_only: head.method == Method::Head, persistent };
+        let html = negotiate::accepts_html(&head.fields);
+        let body = self.write_error(reject, lines, html, manner, out, cx);
+        self.finish(head, reject.status, body, persistent, out, cx);
+    }
+
+    /// Answers what couldn't be understood, and closes.
+    pub(super) fn refuse_unparsed(&mut self, input: &[u8], reject: Reject, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
+        // As far as it can be understood: no content in answer to HEAD.
+        let head_only = input.strip_prefix(b"\r\n").unwrap_or(input).starts_with(b"HEAD ");
+        let manner = Manner { minor: 1, head_only, persistent: false };
+        let body = self.write_error(reject, b"", true, manner, out, cx);
+        if cx.shared.http.access.enabled {
+            let account = out.account(reject.status, body, self.requests);
+            access::write(access::first_line(input), Fields::default(), account, cx);
+        }
+        self.more = true;
+        self.proceed(false, cx);
+    }
+
+    /// Writes an error: the site's own page for it, or ours. Says how long its body is.
+    pub(super) fn write_error(
+        &self,
+        reject: Reject,
+        lines: &[u8],
+        html: bool,
+        manner: Manner,
+        out: &mut Out<'_, '_>,
+        cx: &mut Cx<'_>,
+    ) -> u64 {
+        /// Long enough for a peak to pass, short enough to be waited for.
+        const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
+        let http = &mut cx.shared.http;
+        let lines = if reject.status == Status::SERVICE_UNAVAILABLE { RETRY_AFTER } else { lines };
+        if let (true, Some(site)) = (html, &mut http.site) {
+            let page = site.serve_error(reject.status, lines, manner, &http.stamp, cx.time.now, out.output);
+            if let Some(answered) = page {
+                return answered.body;
+            }
+        }
+        let mut content = std::mem::take(&mut http.scratch);
+        error_page::write(&mut content, reject, html, cx.handle.number(), self.requests);
+        let buffer = out.output.buffer();
+        response::begin(buffer, reject.status, &http.stamp);
+        buffer.extend_from_slice(lines);
+        response::field(buffer, "Content-Type", error_page::media_type(html));
+        buffer.extend_from_slice(b"X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n");
+        let length = content.len() as u64;
+        let (form, _) = response::end(buffer, manner, reject.status, Length::Known(length));
+        let body = if form == Form::Plain { length } else { 0 };
+        out.output.write(&content[..body as usize]);
+        content.clear();
+        http.scratch = content;
+        body
+    }
+}
