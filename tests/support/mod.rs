@@ -274,7 +274,11 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
+    }
+
+    /// On a connection that was made elsewhere.
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -326,6 +330,20 @@ impl Client {
                 while self.read() {}
                 answer.body = std::mem::take(&mut self.buffer);
             }
+        }
+        answer
+    }
+
+    /// The next answer, which has a length, read in pieces with pauses between.
+    pub fn answer_slowly(&mut self, piece: usize, pause: Duration) -> Answer {
+        let mut answer = self.answer_to("HEAD");
+        let length = answer.field("content-length").unwrap().parse().unwrap();
+        while answer.body.len() < length {
+            // Nobody writes to it, so this is a pause.
+            let (never, _writer) = std::io::pipe().unwrap();
+            wait_for(&never, pause);
+            let octets = self.take(piece.min(length - answer.body.len()));
+            answer.body.extend(octets);
         }
         answer
     }
@@ -444,6 +462,12 @@ impl Answer {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+}
+
+/// Waits for something to read, at most for a time.
+fn wait_for(from: &impl std::os::fd::AsFd, most: Duration) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let _ = poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&most.try_into().unwrap()));
 }
 
 /// Whether `condition` comes true before patience ends; asks again and again.
