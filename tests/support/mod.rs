@@ -178,8 +178,7 @@ impl Server {
 
     /// Sends a signal by name: TERM, USR2.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
-        assert!(status.success());
+        kill(name, self.pid());
     }
 
     /// Waits until it has ended.
@@ -233,6 +232,22 @@ impl Drop for Server {
             eprintln!("the server said: {}{}", self.output(), self.errors());
         }
     }
+}
+
+/// A process that is ended with the test.
+pub struct Ended(pub Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Sends a signal by name to a process that the test has started.
+pub fn kill(name: &str, pid: u32) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
+    assert!(status.success());
 }
 
 /// The command under test, with none of the caller's settings.
