@@ -35,7 +35,7 @@ fn parse(line: &str) -> Line {
         let at = loop {
             let at = from + rest[from..].find(end).unwrap_or_else(|| panic!("no {end:?} in {line:?}"));
             let slashes = rest[..at].len() - rest[..at].trim_end_matches('\\').len();
-            if slashes % 2 == 0 || !end.starts_with('"') {
+            if slashes.is_multiple_of(2) || !end.starts_with('"') {
                 break at;
             }
             from = at + 1;
