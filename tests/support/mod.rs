@@ -349,18 +349,16 @@ impl Client {
         answer
     }
 
-    /// The next answer, which has a length, read in pieces with pauses between.
-    pub fn answer_slowly(&mut self, piece: usize, pause: Duration) -> Answer {
-        let mut answer = self.answer_to("HEAD");
-        let length = answer.field("content-length").unwrap().parse().unwrap();
-        while answer.body.len() < length {
+    /// Exactly so many octets, in pieces with pauses between.
+    pub fn take_slowly(&mut self, count: usize, piece: usize, pause: Duration) -> Vec<u8> {
+        let mut octets = Vec::new();
+        while octets.len() < count {
             // Nobody writes to it, so this is a pause.
             let (never, _writer) = std::io::pipe().unwrap();
             wait_for(&never, pause);
-            let octets = self.take(piece.min(length - answer.body.len()));
-            answer.body.extend(octets);
+            octets.extend(self.take(piece.min(count - octets.len())));
         }
-        answer
+        octets
     }
 
     /// Everything until the server closes.
