@@ -5,6 +5,7 @@ mod support;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::{Client, Root, Server, eventually, get, miod, pattern};
 
@@ -21,7 +22,39 @@ fn a_change_shows_in_the_next_answer_on_a_new_connection() {
     let root = Root::new();
     root.file("f", "0");
     let server = Server::start(&root, &[]);
-    // Connections that come quickly are taken in one turn of the loop.
+    // Others keep the loop busy and connect all the time, so that its turns are
+    // long, and connections are taken in them that are younger than their events.
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = server.connect();
+            while !over.load(Ordering::Relaxed) {
+                client.send(get("/missing").repeat(200));
+                for _ in 0..200 {
+                    client.answer();
+                }
+            }
+        });
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                server.get("/missing");
+            }
+        });
+        // Also when an assertion fails.
+        let _stop = Stop(&over);
+        change_and_ask(&root, &server);
+    });
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn change_and_ask(root: &Root, server: &Server) {
     for round in 0..1_000 {
         let content = round.to_string();
         match round % 3 {
@@ -36,7 +69,7 @@ fn a_change_shows_in_the_next_answer_on_a_new_connection() {
                 root.file("f", &content);
             }
         }
-        assert_eq!(text(&server, "/f"), (200, content.into_bytes()));
+        assert_eq!(text(server, "/f"), (200, content.into_bytes()));
     }
 }
 
