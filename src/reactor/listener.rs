@@ -39,6 +39,9 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
+/// Octets that may wait in the kernel before they are sent: a turn's share of a file.
+const UNSENT: i32 = 128 * 1024;
+
 enum Accepting {
     Tcp(mio::net::TcpListener),
     Unix(mio::net::UnixListener, PathBuf),
@@ -69,6 +72,7 @@ impl Listener {
                 socket.set_tcp_nodelay(true)?;
                 socket.bind(&SockAddr::from(*address))?;
                 let deferred = deferred && defer_accept(&socket);
+                report_progress(&socket);
                 socket.listen(BACKLOG)?;
                 let listener = mio::net::TcpListener::from_std(socket.into());
                 let address = listener.local_addr()?;
@@ -168,6 +172,29 @@ fn defer_accept(socket: &socket2::Socket) -> bool {
 fn defer_accept(_: &socket2::Socket) -> bool {
     false
 }
+
+/// Bounds what waits in the kernel unsent, so that a socket is writable again soon
+/// after its peer has read a little. Without it that takes a third of a buffer of
+/// some megabytes, and a peer that reads slowly looks like one that doesn't read.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn report_progress(socket: &socket2::Socket) {
+    use nix::libc;
+    use nix::sys::socket::SetSockOpt;
+    nix::setsockopt_impl!(
+        NotSentLowAt,
+        libc::IPPROTO_TCP,
+        libc::TCP_NOTSENT_LOWAT,
+        i32,
+        nix::sys::socket::sockopt::SetStruct<i32>
+    );
+    #[derive(Clone, Copy, Debug)]
+    struct NotSentLowAt;
+    // Without it the server is merely less patient.
+    let _ = NotSentLowAt.set(socket, &UNSENT);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn report_progress(_: &socket2::Socket) {}
 
 /// A listener with what the loop remembers of it.
 pub(super) struct Listening {

@@ -8,7 +8,8 @@
 //!     events     each connection that became ready gets its turn
 //!     deadlines  each that is due gets its turn
 //!     run queue  those whose last turn ended before their work did
-//!     accept     what waits at the listeners
+//!     accept     what waits at the listeners; then the sources once more, and each
+//!                newcomer gets its turn
 //! }
 //! ```
 //!
@@ -157,6 +158,8 @@ pub struct Reactor<P: Protocol> {
     slots: Slots<Slot<P>>,
     timers: Timers,
     run_queue: VecDeque<Handle>,
+    /// Accepted in this turn, and not yet heard.
+    newcomers: Vec<Handle>,
     listeners: Listeners,
     signals: Option<Signals>,
     sources: usize,
@@ -190,6 +193,7 @@ impl<P: Protocol> Reactor<P> {
             slots: Slots::default(),
             timers: Timers::default(),
             run_queue: VecDeque::new(),
+            newcomers: Vec::new(),
             listeners: Listeners::default(),
             signals: None,
             sources: 0,
@@ -444,14 +448,37 @@ impl<P: Protocol> Reactor<P> {
         self.listeners.pause_until = None;
         for index in 0..self.listeners.len() {
             for _ in 0..ACCEPTS {
+                if self.slots.len() >= self.options.connections {
+                    // Those that were just taken may be over in one turn.
+                    self.hear_newcomers();
+                }
                 if !self.has_room() || !self.accept_one(index) {
                     break;
                 }
             }
         }
+        self.hear_newcomers();
     }
 
-    /// Takes one connection and gives it its first turn. False if there is none.
+    /// Gives the connections just taken their first turn. They may be younger
+    /// than the events of this pass, so the sources are asked once more: what
+    /// happened there before a client connected must be known when it is answered.
+    fn hear_newcomers(&mut self) {
+        if self.newcomers.is_empty() {
+            return;
+        }
+        for source in 0..self.sources {
+            P::source_ready(source, &mut self.shared);
+        }
+        let mut newcomers = std::mem::take(&mut self.newcomers);
+        for handle in newcomers.drain(..) {
+            self.pump(handle.index());
+        }
+        // Empty, but its memory is of use.
+        self.newcomers = newcomers;
+    }
+
+    /// Takes one connection, to be heard soon. False if there is none.
     fn accept_one(&mut self, index: usize) -> bool {
         let overloaded = self.slots.len() >= self.options.connections;
         let Some(listening) = self.listeners.get(index).filter(|listening| listening.latched) else { return false };
@@ -497,7 +524,7 @@ impl<P: Protocol> Reactor<P> {
             registered: false,
             listener: index as u8,
         });
-        self.pump(handle.index());
+        self.newcomers.push(handle);
         true
     }
 

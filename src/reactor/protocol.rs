@@ -39,8 +39,9 @@ pub trait Protocol: Sized + 'static {
     /// A signal arrived.
     fn signal(_signal: Signal, _cx: &mut Context<'_, Self>) {}
 
-    /// The descriptor that was registered under `source` is readable. Called
-    /// before any connection of the same turn.
+    /// The descriptor that was registered under `source` is readable, or may be.
+    /// Called before any connection of the same turn, and once more before those
+    /// that were accepted in it.
     fn source_ready(_source: usize, _shared: &mut Self::Shared) {}
 
     /// Called before each wait for events; `quiet` if the last wait brought

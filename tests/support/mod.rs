@@ -9,8 +9,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Longer than anything that works takes, shorter than anybody's patience.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,16 +46,42 @@ impl Root {
     /// Writes a file that was last modified long ago, so that its entity-tag is strong.
     pub fn old_file(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
         self.file(name, content);
-        let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        std::fs::File::options().write(true).open(self.at(name)).unwrap().set_modified(long_ago).unwrap();
+        self.set_modified(name, std::time::UNIX_EPOCH + Duration::from_secs(LONG_AGO))
+    }
+
+    /// Sets when a file was last modified.
+    pub fn set_modified(&self, name: &str, when: SystemTime) -> &Self {
+        std::fs::File::options().write(true).open(self.at(name)).unwrap().set_modified(when).unwrap();
+        self
+    }
+
+    /// Makes a directory, with those above it.
+    pub fn directory(&self, name: &str) -> &Self {
+        std::fs::create_dir_all(self.at(name)).unwrap();
+        self
+    }
+
+    /// Makes a symbolic link.
+    pub fn link(&self, name: &str, to: impl AsRef<Path>) -> &Self {
+        std::os::unix::fs::symlink(to, self.at(name)).unwrap();
         self
     }
 }
 
-impl Drop for Root {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+/// When old files were last modified, in Unix seconds, and in a field.
+pub const LONG_AGO: u64 = 1_700_000_000;
+pub const LONG_AGO_DATE: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
+
+/// Octets that are never the same at a shift that a buffer could cause.
+pub fn pattern(count: usize) -> Vec<u8> {
+    // A prime, so that no buffer's size is a multiple of it; and repeated, since that is quick.
+    let period: Vec<u8> = (0..65_537_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let mut octets = Vec::with_capacity(count + period.len());
+    while octets.len() < count {
+        octets.extend_from_slice(&period);
     }
+    octets.truncate(count);
+    octets
 }
 
 /// The real binary, serving.
@@ -64,6 +90,25 @@ pub struct Server {
     address: SocketAddr,
     /// Its first line.
     pub banner: String,
+    output: Said,
+    errors: Said,
+}
+
+/// What a process has said so far.
+type Said = Arc<Mutex<Vec<u8>>>;
+
+/// Reads all that a process says, so that it never blocks on us.
+fn listen_to(mut from: impl Read + Send + 'static, said: Said) {
+    std::thread::spawn(move || {
+        let mut some = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = from.read(&mut some) {
+            said.lock().unwrap().extend_from_slice(&some[..count]);
+        }
+    });
+}
+
+fn text_of(said: &Said) -> String {
+    String::from_utf8_lossy(&said.lock().unwrap()).into_owned()
 }
 
 impl Server {
@@ -76,20 +121,50 @@ impl Server {
 
     /// Runs a command that says where it listens in its first line.
     pub fn run(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (output, errors) = (Said::default(), Said::default());
+        listen_to(child.stderr.take().unwrap(), Arc::clone(&errors));
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, line) = mpsc::channel();
+        let rest = Arc::clone(&output);
         std::thread::spawn(move || {
-            let mut reader = BufReader::new(stdout);
             let mut banner = String::new();
-            let _ = reader.read_line(&mut banner);
+            let _ = stdout.read_line(&mut banner);
             let _ = send.send(banner);
-            // Whatever it says later is read, so that it never blocks on us.
-            let _ = std::io::copy(&mut reader, &mut std::io::sink());
+            listen_to(stdout, rest);
         });
         let banner = line.recv_timeout(PATIENCE).expect("a banner");
-        let address = address_in(&banner).unwrap_or_else(|| panic!("no address in {banner:?}"));
-        Self { child, address, banner }
+        let address = address_in(&banner);
+        // From here on it is ended whatever happens.
+        let mut server = Self { child, address: ([0, 0, 0, 0], 0).into(), banner, output, errors };
+        server.address = address.unwrap_or_else(|| panic!("no address in {:?}", server.banner));
+        server
+    }
+
+    /// What it has said on standard output since its banner.
+    pub fn output(&self) -> String {
+        text_of(&self.output)
+    }
+
+    /// What it has said on standard error.
+    pub fn errors(&self) -> String {
+        text_of(&self.errors)
+    }
+
+    /// Seconds of processor time that it has used.
+    pub fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // Behind the name, which may hold anything: utime and stime are fields 14 and 15, in hundredths.
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+    }
+
+    /// Octets of its memory that are in use and no file's.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
     }
 
     /// Where it listens first.
@@ -103,8 +178,7 @@ impl Server {
 
     /// Sends a signal by name: TERM, USR2.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
-        assert!(status.success());
+        kill(name, self.pid());
     }
 
     /// Waits until it has ended.
@@ -130,6 +204,20 @@ impl Server {
         client.answer()
     }
 
+    /// A HEAD on a connection of its own.
+    pub fn head(&self, path: &str) -> Answer {
+        let mut client = self.connect();
+        client.send(head_with(path, "Connection: close\r\n"));
+        let answer = client.answer_to("HEAD");
+        assert!(client.is_closed(), "something follows an answer to HEAD");
+        answer
+    }
+
+    /// A GET with further lines on a connection of its own.
+    pub fn get_with(&self, path: &str, lines: &str) -> Answer {
+        self.ask(get_with(path, lines))
+    }
+
     /// A GET on a connection of its own.
     pub fn get(&self, path: &str) -> Answer {
         self.ask(get(path))
@@ -140,7 +228,26 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the server said: {}{}", self.output(), self.errors());
+        }
     }
+}
+
+/// A process that is ended with the test.
+pub struct Ended(pub Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Sends a signal by name to a process that the test has started.
+pub fn kill(name: &str, pid: u32) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
+    assert!(status.success());
 }
 
 /// The command under test, with none of the caller's settings.
@@ -163,6 +270,11 @@ pub fn get(path: &str) -> String {
     get_with(path, "")
 }
 
+/// A HEAD request for a path, with further lines, each with its CRLF.
+pub fn head_with(path: &str, lines: &str) -> String {
+    format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
+}
+
 /// A GET request with further lines, each with its CRLF.
 pub fn get_with(path: &str, lines: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
@@ -177,7 +289,11 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
+    }
+
+    /// On a connection that was made elsewhere.
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -233,10 +349,46 @@ impl Client {
         answer
     }
 
+    /// Exactly so many octets, in pieces with pauses between.
+    pub fn take_slowly(&mut self, count: usize, piece: usize, pause: Duration) -> Vec<u8> {
+        let mut octets = Vec::new();
+        while octets.len() < count {
+            // Nobody writes to it, so this is a pause.
+            let (never, _writer) = std::io::pipe().unwrap();
+            wait_for(&never, pause);
+            octets.extend(self.take(piece.min(count - octets.len())));
+        }
+        octets
+    }
+
     /// Everything until the server closes.
     pub fn rest(&mut self) -> Vec<u8> {
         while self.read() {}
         std::mem::take(&mut self.buffer)
+    }
+
+    /// Everything until the server closes or resets the connection, and whether
+    /// it was a reset.
+    pub fn rest_or_reset(&mut self) -> (Vec<u8>, bool) {
+        loop {
+            match self.try_read() {
+                Ok(0) => return (std::mem::take(&mut self.buffer), false),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    return (std::mem::take(&mut self.buffer), true);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Nothing comes within this time; for what would come at once.
+    pub fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        let silent = self.buffer.is_empty()
+            && matches!(self.try_read(), Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        silent
     }
 
     /// Whether the server has closed, with nothing more to say. Waits for it.
@@ -264,17 +416,23 @@ impl Client {
 
     /// Reads some more; false at the end.
     fn read(&mut self) -> bool {
+        match self.try_read() {
+            Ok(count) => count > 0,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => panic!("the server reset the connection"),
+            Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&self.buffer)),
+        }
+    }
+
+    fn try_read(&mut self) -> std::io::Result<usize> {
         let mut some = vec![0; 64 * 1024];
         loop {
             match self.stream.read(&mut some) {
-                Ok(0) => return false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
                 Ok(count) => {
                     self.buffer.extend_from_slice(&some[..count]);
-                    return true;
+                    return Ok(count);
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => panic!("the server reset the connection"),
-                Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&self.buffer)),
             }
         }
     }
@@ -298,9 +456,31 @@ impl Answer {
         })
     }
 
+    /// How many fields have that name.
+    pub fn count(&self, name: &str) -> usize {
+        self.head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(':'))
+            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+            .count()
+    }
+
+    /// The date in a field.
+    pub fn date(&self, name: &str) -> SystemTime {
+        let value = self.field(name).unwrap_or_else(|| panic!("no {name} in {}", self.head));
+        httpdate::parse_http_date(value).unwrap()
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+}
+
+/// Waits for something to read, at most for a time.
+fn wait_for(from: &impl std::os::fd::AsFd, most: Duration) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let _ = poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&most.try_into().unwrap()));
 }
 
 /// Whether `condition` comes true before patience ends; asks again and again.

@@ -1,0 +1,313 @@
+//! The access log: a line for each request, which tells the truth.
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use support::{Root, Server, eventually, get, get_with, head_with, miod, pattern};
+
+/// A line, taken apart.
+#[derive(Debug, Default)]
+struct Line {
+    host: String,
+    moment: String,
+    request: String,
+    status: u16,
+    body: u64,
+    referer: String,
+    agent: String,
+    port: String,
+    local: String,
+    seconds: f64,
+    octets: u64,
+    /// Connection and request.
+    number: String,
+}
+
+/// Takes a line apart; whatever isn't exactly the format is a panic.
+fn parse(line: &str) -> Line {
+    let mut rest = line;
+    let mut until = |end: &str| {
+        // Where there are quotes, those with a backslash before them are text.
+        let mut from = 0;
+        let at = loop {
+            let at = from + rest[from..].find(end).unwrap_or_else(|| panic!("no {end:?} in {line:?}"));
+            let slashes = rest[..at].len() - rest[..at].trim_end_matches('\\').len();
+            if slashes.is_multiple_of(2) || !end.starts_with('"') {
+                break at;
+            }
+            from = at + 1;
+        };
+        let part = rest[..at].to_owned();
+        rest = &rest[at + end.len()..];
+        part
+    };
+    let host = until(" - - [");
+    let moment = until("] \"");
+    let request = until("\" ");
+    let status = until(" ").parse().unwrap();
+    let body = until(" \"").parse().unwrap();
+    let referer = until("\" \"");
+    let agent = until("\" ");
+    let (port, local) = (until(" "), until(" "));
+    let duration = until(" ");
+    assert_eq!(duration.split_once('.').unwrap().1.len(), 6, "{line}");
+    let octets = until(" ").parse().unwrap();
+    let number = rest.to_owned();
+    let (connection, count) = number.split_once('/').unwrap();
+    assert!(connection.parse::<u32>().is_ok() && count.parse::<u32>().is_ok(), "{line}");
+    let seconds = duration.parse().unwrap();
+    Line { host, moment, request, status, body, referer, agent, port, local, seconds, octets, number }
+}
+
+struct Logged {
+    root: Root,
+    server: Server,
+}
+
+impl Logged {
+    fn new(arguments: &[&str]) -> Self {
+        let root = Root::new();
+        root.old_file("www/index.html", "index").old_file("www/large", pattern(24 << 20));
+        let mut command = miod();
+        command.arg("serve").arg(root.at("www")).args(["-p", "0", "--access-log"]).arg(root.at("log")).args(arguments);
+        Self { server: Server::run(command), root }
+    }
+
+    /// All lines, when there are so many.
+    fn lines(&self, count: usize) -> Vec<Line> {
+        let mut text = String::new();
+        let there = eventually(|| {
+            text = fs::read_to_string(self.root.at("log")).unwrap();
+            text.matches('\n').count() >= count
+        });
+        assert!(there, "{count} lines wanted: {text}");
+        let lines: Vec<Line> = text.lines().map(parse).collect();
+        assert_eq!(lines.len(), count, "{text}");
+        lines
+    }
+
+    /// The line of what was just asked for.
+    fn last(&self, count: usize) -> Line {
+        self.lines(count).pop().unwrap()
+    }
+}
+
+#[test]
+fn a_line_tells_all_there_is_to_tell() {
+    let logged = Logged::new(&[]);
+    let mut client = logged.server.connect();
+    let (own, served) = (client.stream.local_addr().unwrap(), client.stream.peer_addr().unwrap());
+    client.send(get_with("/?a=b", "User-Agent: test/1.0 (x)\r\nReferer: http://example.org/\r\n"));
+    let answer = client.answer();
+    let line = logged.last(1);
+    assert_eq!((line.host.as_str(), line.port), ("127.0.0.1", own.port().to_string()));
+    assert_eq!(line.local, served.to_string());
+    assert_eq!((line.request.as_str(), line.status, line.body), ("GET /?a=b HTTP/1.1", 200, 5));
+    assert_eq!((line.referer.as_str(), line.agent.as_str()), ("http://example.org/", "test/1.0 (x)"));
+    assert_eq!(line.octets as usize, answer.head.len() + answer.body.len());
+    assert!(line.seconds < 5.0);
+    // The same moment as in the answer, in another form: Sat, 21 Nov 2026 07:15:00 GMT.
+    let date: Vec<&str> = answer.field("Date").unwrap().split(' ').collect();
+    assert_eq!(line.moment, format!("{}/{}/{}:{} +0000", date[1], date[2], date[3], date[4]));
+
+    client.send(head_with("/large", ""));
+    let head = client.answer_to("HEAD");
+    let line = logged.last(2);
+    assert_eq!((line.request.as_str(), line.status, line.body), ("HEAD /large HTTP/1.1", 200, 0));
+    assert_eq!((line.referer.as_str(), line.agent.as_str(), line.octets as usize), ("-", "-", head.head.len()));
+    assert_eq!(line.number.split_once('/').unwrap().1, "2");
+
+    let cases = [
+        (get_with("/", "If-None-Match: *\r\n"), 304, 0),
+        (get_with("/large", "Range: bytes=0-99\r\n"), 206, 100),
+        (get_with("/large", "Range: bytes=0-99999\r\n"), 206, 100_000),
+        (get_with("/large", "Range: bytes=99999999-\r\n"), 416, 0),
+        (get("/large"), 200, 24 << 20),
+        (get("/www"), 404, 0),
+    ];
+    for (at, (request, status, body)) in cases.into_iter().enumerate() {
+        client.send(request);
+        let answer = client.answer();
+        assert_eq!(answer.status, status);
+        let line = logged.last(3 + at);
+        assert_eq!(line.status, status);
+        assert_eq!(line.body as usize, answer.body.len());
+        assert_eq!(line.octets as usize, answer.head.len() + answer.body.len());
+        if body > 0 {
+            assert_eq!(line.body, body);
+        }
+    }
+}
+
+#[test]
+fn its_numbers_are_those_of_the_error_page() {
+    let logged = Logged::new(&[]);
+    let mut client = logged.server.connect();
+    for count in 1..=3 {
+        client.send(get("/missing"));
+        let page = client.answer().text();
+        let number = logged.last(count).number;
+        assert!(page.contains(&format!("request {number}<")), "{number} {page}");
+        assert!(number.ends_with(&format!("/{count}")));
+    }
+    // What can't be understood has a number too.
+    client.send("nonsense\r\n\r\n");
+    let page = client.answer().text();
+    let line = logged.last(4);
+    assert_eq!((line.request.as_str(), line.status), ("nonsense", 400));
+    assert!(page.contains(&format!("request {}<", line.number)), "{page}");
+    let first = logged.lines(4).remove(0).number;
+    logged.server.get("/missing");
+    assert_ne!(logged.last(5).number, first);
+}
+
+#[test]
+fn nobody_can_forge_a_line() {
+    let logged = Logged::new(&[]);
+    let agent = b"User-Agent: a\" 200 1 \"-\" \\ \tb\xc3\xa9\r\nReferer: \"\r\n\r\n";
+    let request = [&b"GET /%0a\"quoted\" HTTP/1.1\r\nHost: x\r\n"[..], agent].concat();
+    assert_eq!(logged.server.ask(&request).status, 400);
+    let line = logged.last(1);
+    assert_eq!(line.request, r#"GET /%0a\"quoted\" HTTP/1.1"#);
+    assert_eq!((line.agent.as_str(), line.referer.as_str()), (r#"a\" 200 1 \"-\" \\ \x09b\xc3\xa9"#, r#"\""#));
+    logged.server.ask("GET /\x01\x7f\u{e9} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let line = logged.last(2);
+    assert_eq!(line.status, 400);
+    assert_eq!(line.request, r"GET /\x01\x7f\xc3\xa9 HTTP/1.1");
+    let text = fs::read(logged.root.at("log")).unwrap();
+    assert!(text.iter().all(|octet| (b' '..=b'~').contains(octet) || *octet == b'\n'));
+}
+
+#[test]
+fn an_aborted_download_is_logged_as_what_it_was() {
+    let logged = Logged::new(&[]);
+    let mut client = logged.server.connect();
+    client.send(get("/large"));
+    client.stream.read_exact(&mut [0; 100_000]).unwrap();
+    drop(client);
+    let line = logged.last(1);
+    assert_eq!((line.request.as_str(), line.status), ("GET /large HTTP/1.1", 200));
+    assert!(line.body >= 99_000 && line.body < 24 << 20, "{line:?}");
+    assert!(line.octets > line.body && line.octets < 24 << 20, "{line:?}");
+
+    // The same of what is made over time.
+    let mut client = logged.server.connect();
+    client.send(get("/lab/stream?chunks=1000&ms=200"));
+    assert_eq!(client.stream.peek(&mut [0]).unwrap(), 1);
+    drop(client);
+    let line = logged.last(2);
+    assert!(line.status == 200 && line.body < 10_000, "{line:?}");
+}
+
+#[test]
+fn a_line_is_written_when_its_request_ends() {
+    let logged = Logged::new(&[]);
+    let mut client = logged.server.connect();
+    client.send(get("/lab/stream?chunks=5&ms=100"));
+    assert_eq!(client.stream.peek(&mut [0]).unwrap(), 1);
+    logged.server.get("/");
+    // The shorter one, although it came later.
+    assert_eq!(logged.last(1).request, "GET / HTTP/1.1");
+    let answer = client.answer();
+    let line = logged.last(2);
+    assert_eq!(line.body as usize, answer.body.len());
+    assert!(line.seconds >= 0.39 && line.seconds < 10.0, "{line:?}");
+    assert!(line.octets > line.body, "{line:?}");
+}
+
+#[test]
+fn pipelined_requests_have_a_line_each() {
+    let logged = Logged::new(&[]);
+    let mut client = logged.server.connect();
+    let train: String = (0..100).map(|at| get(&format!("/{at}"))).collect();
+    client.send(train);
+    for _ in 0..100 {
+        assert_eq!(client.answer().status, 404);
+    }
+    for (at, line) in logged.lines(100).iter().enumerate() {
+        assert_eq!(line.request, format!("GET /{at} HTTP/1.1"));
+        assert_eq!(line.number.split_once('/').unwrap().1, (at + 1).to_string());
+    }
+    // Connections without a request have none.
+    drop(logged.server.connect());
+    logged.server.get("/last");
+    assert_eq!(logged.last(101).request, "GET /last HTTP/1.1");
+}
+
+#[test]
+fn a_log_is_appended_to_and_whole_when_the_server_ends() {
+    let mut logged = Logged::new(&[]);
+    let log = logged.root.at("log");
+    logged.server.get("/one");
+    logged.server.signal("TERM");
+    assert!(logged.server.wait().success());
+    let before = fs::read_to_string(&log).unwrap();
+    assert!(before.contains("GET /one ") && before.ends_with('\n'), "{before}");
+    let mut command = miod();
+    command.arg("serve").arg(logged.root.at("www")).args(["-p", "0", "--access-log"]).arg(&log);
+    let server = Server::run(command);
+    server.get("/two");
+    assert!(eventually(|| fs::read_to_string(&log).unwrap().contains("GET /two ")));
+    assert!(fs::read_to_string(&log).unwrap().starts_with(&before));
+}
+
+#[test]
+fn standard_output_is_a_place_for_it_too() {
+    let root = Root::new();
+    root.old_file("index.html", "index");
+    let server = Server::start(&root, &["--access-log", "-"]);
+    server.get("/");
+    assert!(eventually(|| server.output().contains("\"GET / HTTP/1.1\" 200 5 ")), "{}", server.output());
+    parse(server.output().lines().next().unwrap());
+    // Nowhere, if nobody asked for it and nobody is there to read it.
+    let server = Server::start(&root, &[]);
+    for _ in 0..3 {
+        server.get("/");
+    }
+    server.signal("USR2");
+    assert!(eventually(|| server.errors().contains("maintenance is on")));
+    assert!(!server.errors().contains("GET") && server.output().is_empty());
+}
+
+#[test]
+fn a_full_disk_costs_lines_and_no_answers() {
+    let root = Root::new();
+    root.old_file("index.html", "index");
+    let mut server = Server::start(&root, &["--access-log", "/dev/full"]);
+    let mut client = server.connect();
+    for _ in 0..2_000 {
+        client.send(get("/"));
+        assert_eq!(client.answer().status, 200);
+    }
+    let before = server.cpu();
+    assert!(client.is_silent_for(std::time::Duration::from_millis(1_500)));
+    assert!(server.cpu() - before < 0.3, "it spins: {}", server.cpu() - before);
+    client.send(get("/"));
+    assert_eq!(client.answer().status, 200);
+    server.signal("TERM");
+    assert!(client.is_closed());
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_unix_socket_has_no_addresses() {
+    let root = Root::new();
+    root.old_file("www/index.html", "index");
+    let (socket, log) = (root.at("socket"), root.at("log"));
+    let mut command = miod();
+    command.arg("serve").arg(root.at("www")).args(["-b", "127.0.0.1:0", "--access-log"]).arg(&log);
+    command.arg("-b").arg(format!("unix:{}", socket.display()));
+    let _server = Server::run(command);
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    stream.write_all(get_with("/", "Connection: close\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\nindex"), "{answer}");
+    assert!(eventually(|| fs::read_to_string(&log).unwrap().ends_with('\n')));
+    let line = parse(fs::read_to_string(&log).unwrap().trim_end());
+    assert_eq!((line.host.as_str(), line.port.as_str(), line.local.as_str()), ("unix", "-", "-"));
+}

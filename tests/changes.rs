@@ -1,0 +1,236 @@
+//! Changes of files show in the next answer, and never within one.
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use support::{Client, Root, Server, eventually, get, miod, pattern};
+
+/// Small enough to be kept in memory, and large enough not to be.
+const SIZES: [usize; 2] = [100, 20_000];
+
+fn text(server: &Server, path: &str) -> (u16, Vec<u8>) {
+    let answer = server.get(path);
+    (answer.status, answer.body)
+}
+
+#[test]
+fn a_change_shows_in_the_next_answer_on_a_new_connection() {
+    let root = Root::new();
+    root.file("f", "0");
+    let server = Server::start(&root, &[]);
+    // Others keep the loop busy and connect all the time, so that its turns are
+    // long, and connections are taken in them that are younger than their events.
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut client = server.connect();
+            while !over.load(Ordering::Relaxed) {
+                client.send(get("/missing").repeat(200));
+                for _ in 0..200 {
+                    client.answer();
+                }
+            }
+        });
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                server.get("/missing");
+            }
+        });
+        // Also when an assertion fails.
+        let _stop = Stop(&over);
+        change_and_ask(&root, &server);
+    });
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn change_and_ask(root: &Root, server: &Server) {
+    for round in 0..1_000 {
+        let content = round.to_string();
+        match round % 3 {
+            0 => fs::write(root.at("f"), &content).unwrap(),
+            1 => {
+                root.file("new", &content);
+                fs::rename(root.at("new"), root.at("f")).unwrap();
+            }
+            _ => {
+                fs::remove_file(root.at("f")).unwrap();
+                assert_eq!(server.get("/f").status, 404, "{round}");
+                root.file("f", &content);
+            }
+        }
+        assert_eq!(text(server, "/f"), (200, content.into_bytes()));
+    }
+}
+
+#[test]
+fn a_change_shows_in_the_next_answer_on_the_same_connection() {
+    let root = Root::new();
+    root.directory("d");
+    for arguments in [&[][..], &["--cache-size", "0"]] {
+        let server = Server::start(&root, arguments);
+        let mut client = server.connect();
+        let mut ask = |path: &str| {
+            client.send(get(path));
+            let answer = client.answer();
+            (answer.status, answer.body)
+        };
+        for size in SIZES {
+            let content = |octet: u8| vec![octet; size];
+            for path in ["f", "d/f"] {
+                let at = root.at(path);
+                let path = format!("/{path}");
+                assert_eq!(ask(&path).0, 404);
+                fs::write(&at, content(b'a')).unwrap();
+                assert_eq!(ask(&path), (200, content(b'a')), "created after a 404");
+                fs::write(&at, content(b'b')).unwrap();
+                assert_eq!(ask(&path), (200, content(b'b')), "written");
+                File::options().write(true).open(&at).unwrap().write_all_at(b"c", 7).unwrap();
+                assert_eq!(ask(&path).1[6..9], *b"bcb", "written within");
+                File::options().append(true).open(&at).unwrap().write_all(b"more").unwrap();
+                assert_eq!(ask(&path).1.len(), size + 4, "appended to");
+                File::options().write(true).open(&at).unwrap().set_len(3).unwrap();
+                assert_eq!(ask(&path), (200, b"bbb".to_vec()), "cut");
+                fs::write(root.at("next"), content(b'd')).unwrap();
+                fs::rename(root.at("next"), &at).unwrap();
+                assert_eq!(ask(&path), (200, content(b'd')), "replaced");
+                fs::remove_file(&at).unwrap();
+                assert_eq!(ask(&path).0, 404, "deleted");
+            }
+        }
+    }
+}
+
+#[test]
+fn directories_that_come_go_and_move_take_their_content_along() {
+    let root = Root::new();
+    root.file("a/b/f", "one").file("a/b/g", pattern(20_000));
+    let server = Server::start(&root, &[]);
+    let status = |path: &str| server.get(path).status;
+    assert_eq!([status("/a/b/f"), status("/a/b/g"), status("/z/b/f"), status("/a/")], [200, 200, 404, 404]);
+    fs::rename(root.at("a"), root.at("z")).unwrap();
+    assert_eq!([status("/a/b/f"), status("/a/b/g"), status("/z/b/f"), status("/z/b/g")], [404, 404, 200, 200]);
+    root.file("a/b/f", "two");
+    assert_eq!((status("/a/b"), server.get("/a/b/f").text()), (301, "two".to_owned()));
+    root.file("a/index.html", "index");
+    assert_eq!(server.get("/a/").text(), "index");
+    root.file("a/index.html", "another");
+    assert_eq!(server.get("/a/").text(), "another");
+    fs::remove_file(root.at("a/index.html")).unwrap();
+    assert_eq!(status("/a/"), 404);
+    fs::remove_dir_all(root.at("a")).unwrap();
+    assert_eq!([status("/a/"), status("/a"), status("/a/b/f"), status("/z/b/f")], [404, 404, 404, 200]);
+    root.file("a", "a file in its place");
+    assert_eq!([status("/a"), status("/a/"), status("/a/b/f")], [200, 404, 404]);
+    root.file("404.html", "page");
+    assert_eq!(server.get("/missing").text(), "page");
+    root.file("404.html", "other page");
+    assert_eq!(server.get("/missing").text(), "other page");
+}
+
+#[test]
+fn a_site_is_deployed_by_switching_the_link_that_is_its_root() {
+    let root = Root::new();
+    root.old_file("one/f", "first").old_file("two/f", "second").old_file("two/g", "new").link("current", "one");
+    let mut command = miod();
+    command.arg("serve").arg(root.at("current")).args(["-p", "0"]);
+    let server = Server::run(command);
+    assert_eq!(server.get("/f").text(), "first");
+    assert_eq!(server.get("/g").status, 404);
+    root.link("next", "two");
+    fs::rename(root.at("next"), root.at("current")).unwrap();
+    assert!(eventually(|| server.get("/f").text() == "second"));
+    assert_eq!(server.get("/g").text(), "new");
+    // The new one is watched as the old one was.
+    root.file("two/f", "third");
+    assert_eq!(server.get("/f").text(), "third");
+}
+
+/// Asks for a file too large for all the buffers between, and reads its beginning.
+fn begin_download(server: &Server, path: &str, some: usize) -> (Client, usize, Vec<u8>) {
+    let mut client = server.connect();
+    client.send(get(path));
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut octet = [0];
+        client.stream.read_exact(&mut octet).unwrap();
+        head.push(octet[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head.split("Content-Length: ").nth(1).unwrap().split('\r').next().unwrap().parse().unwrap();
+    let mut body = vec![0; some];
+    client.stream.read_exact(&mut body).unwrap();
+    (client, length, body)
+}
+
+const LARGE: usize = 24 << 20;
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_file_that_is_cut_while_it_is_sent_ends_early_without_padding() {
+    let root = Root::new();
+    let content = pattern(LARGE);
+    for length in [0, 14 * MIB] {
+        root.old_file("large", &content).old_file("other", "another answer");
+        let server = Server::start(&root, &[]);
+        let (mut client, promised, mut body) = begin_download(&server, "/large", MIB);
+        assert_eq!(promised, LARGE);
+        // A second request waits behind it.
+        client.send(get("/other"));
+        File::options().write(true).open(root.at("large")).unwrap().set_len(length as u64).unwrap();
+        let (rest, reset) = client.rest_or_reset();
+        body.extend(rest);
+        assert!(reset, "a close in good order could be taken for the end");
+        assert!(body.len() < LARGE, "{} octets of a file that was cut at {length}", body.len());
+        assert!(body == content[..body.len()], "something else is in it");
+        assert_eq!(server.get("/large").body.len(), length);
+        assert!(eventually(|| server.errors().contains("became shorter")));
+    }
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_sent_comes_as_it_was_promised() {
+    let root = Root::new();
+    let content = pattern(LARGE);
+    root.old_file("log", &content);
+    let server = Server::start(&root, &[]);
+    let (mut client, promised, mut body) = begin_download(&server, "/log", MIB);
+    assert_eq!(promised, LARGE);
+    File::options().append(true).open(root.at("log")).unwrap().write_all(&[b'+'; 4096]).unwrap();
+    client.send(support::get_with("/log", "Range: bytes=-4097\r\n"));
+    body.extend(client.take(LARGE - MIB));
+    assert!(body == content);
+    let next = client.answer();
+    assert_eq!(
+        next.field("Content-Range"),
+        Some(format!("bytes {}-{}/{}", LARGE - 1, LARGE + 4095, LARGE + 4096).as_str())
+    );
+    assert!(next.body[0] == content[LARGE - 1] && next.body[1..] == [b'+'; 4096]);
+}
+
+#[test]
+fn a_file_that_is_replaced_or_removed_while_it_is_sent_comes_to_its_end() {
+    let root = Root::new();
+    let content = pattern(LARGE);
+    root.old_file("large", &content).old_file("next", "short");
+    let server = Server::start(&root, &[]);
+    let (mut one, _, mut body) = begin_download(&server, "/large", MIB);
+    fs::rename(root.at("next"), root.at("large")).unwrap();
+    assert_eq!(server.get("/large").text(), "short");
+    fs::remove_file(root.at("large")).unwrap();
+    assert_eq!(server.get("/large").status, 404);
+    body.extend(one.take(LARGE - MIB));
+    assert!(body == content);
+    one.send(get("/large"));
+    assert_eq!(one.answer().status, 404);
+}

@@ -1,0 +1,498 @@
+//! Files over the wire: what is served, as what, and what never is.
+
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::fs::{CWD, FileType, Mode, RenameFlags};
+use support::{Answer, LONG_AGO_DATE, Root, Server, eventually, get, get_with, head_with, pattern};
+
+const GIB: u64 = 1 << 30;
+
+/// Asks for a path that leads nowhere good; the answer must come and tell nothing.
+fn assert_refused(server: &Server, path: &str, status: u16) {
+    let answer = server.get(path);
+    assert_eq!(answer.status, status, "{path}: {}", answer.head);
+    assert!(!answer.text().contains("secret"), "{path}");
+    assert_eq!(answer.count("Location"), 0, "{path}");
+}
+
+#[test]
+fn a_directory_is_its_index_and_its_address_ends_in_a_slash() {
+    let root = Root::new();
+    root.file("index.html", "top").file("a/index.html", "in a").file("b c/\u{e9}/index.html", "deep").directory("none");
+    let server = Server::start(&root, &[]);
+    for (path, content) in [
+        ("/", "top"),
+        ("/index.html", "top"),
+        ("/?query", "top"),
+        ("/a/", "in a"),
+        ("/a/index.html", "in a"),
+        ("/b%20c/%C3%A9/", "deep"),
+        ("/%61/", "in a"),
+        ("/.//a/./", "in a"),
+    ] {
+        let answer = server.get(path);
+        assert_eq!((answer.status, answer.text().as_str()), (200, content), "{path}");
+        assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"), "{path}");
+    }
+    for (path, location) in [
+        ("/a", "/a/"),
+        ("/a?x=1&y=%2F?z", "/a/?x=1&y=%2F?z"),
+        ("/a?", "/a/?"),
+        ("/none", "/none/"),
+        ("/b%20c/%C3%A9", "/b%20c/%C3%A9/"),
+        ("http://evil.example/a?x", "/a/?x"),
+    ] {
+        let answer = server.get(path);
+        assert_eq!((answer.status, answer.field("Location")), (301, Some(location)), "{path}");
+        assert!(!answer.head.contains("ETag"), "{}", answer.head);
+    }
+    for path in ["/none/", "/index.html/", "/a/index.html/", "/a/missing", "/index.html/x"] {
+        assert_refused(&server, path, 404);
+    }
+}
+
+#[test]
+fn no_redirect_leads_to_another_host() {
+    let root = Root::new();
+    root.directory("evil.example").directory("a/evil.example");
+    let server = Server::start(&root, &[]);
+    for (path, status) in [
+        ("//evil.example", 301),
+        ("///evil.example", 301),
+        ("/.//evil.example", 301),
+        ("//./evil.example?a=//evil.example", 301),
+        ("//a//evil.example", 301),
+        ("//evil.example/", 404),
+        ("//evil.example/..", 400),
+        ("//evil.example/%2e%2e", 400),
+        ("//evil.example/%2e%2e/a", 400),
+        ("/%2f%2fevil.example", 400),
+        ("/%2fevil.example", 400),
+        ("/\\evil.example", 400),
+        ("/%5cevil.example", 400),
+        ("/%09/evil.example", 400),
+        ("http://evil.example//evil.example", 301),
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, status, "{path}");
+        match answer.field("Location") {
+            Some(location) => {
+                let rest = location.strip_prefix('/').unwrap_or_else(|| panic!("{path}: {location}"));
+                assert!(!rest.starts_with(['/', '\\']), "{path}: {location}");
+            }
+            None => assert_ne!(status, 301, "{path}"),
+        }
+    }
+}
+
+#[test]
+fn types_come_from_extensions_and_nobody_may_guess() {
+    let root = Root::new();
+    let names = [
+        ("a.html", "text/html; charset=utf-8"),
+        ("a.css", "text/css; charset=utf-8"),
+        ("a.js", "text/javascript; charset=utf-8"),
+        ("a.TXT", "text/plain; charset=utf-8"),
+        ("a.svg", "image/svg+xml"),
+        ("a.png", "image/png"),
+        ("a.json", "application/json"),
+        ("a.wasm", "application/wasm"),
+        ("a.tar.unknown", "application/octet-stream"),
+        ("noextension", "application/octet-stream"),
+    ];
+    for (name, _) in names {
+        root.file(name, "x");
+    }
+    let server = Server::start(&root, &[]);
+    for (name, media_type) in names {
+        let answer = server.get(&format!("/{name}"));
+        assert_eq!(answer.field("Content-Type"), Some(media_type), "{name}");
+        assert_eq!(answer.field("X-Content-Type-Options"), Some("nosniff"), "{name}");
+        assert_eq!(answer.field("Accept-Ranges"), Some("bytes"), "{name}");
+        assert_eq!(answer.field("Cache-Control"), Some("no-cache"), "{name}");
+    }
+    assert_eq!(server.get("/missing").field("X-Content-Type-Options"), Some("nosniff"));
+
+    let types = ["--media-type", "unknown=text/x-odd; charset=ascii", "--media-type", "HTML=text/plain"];
+    let server = Server::start(&root, &types);
+    assert_eq!(server.get("/a.tar.unknown").field("Content-Type"), Some("text/x-odd; charset=ascii"));
+    assert_eq!(server.get("/a.html").field("Content-Type"), Some("text/plain"));
+    assert_eq!(server.get("/a.css").field("Content-Type"), Some("text/css; charset=utf-8"));
+}
+
+#[test]
+fn cache_control_is_what_the_operator_says() {
+    let root = Root::new();
+    root.old_file("a.css", "x").old_file("large", pattern(100_000)).file("404.html", "gone");
+    let server = Server::start(&root, &["--cache-control", "public, max-age=31536000, immutable"]);
+    for path in ["/a.css", "/large"] {
+        let value = Some("public, max-age=31536000, immutable");
+        let answer = server.get(path);
+        assert_eq!(answer.field("Cache-Control"), value);
+        assert_eq!(server.get_with(path, "Range: bytes=0-0\r\n").field("Cache-Control"), value);
+        let lines = format!("If-None-Match: {}\r\n", answer.field("ETag").unwrap());
+        assert_eq!(server.get_with(path, &lines).field("Cache-Control"), value);
+        assert_eq!(answer.count("Cache-Control"), 1);
+    }
+}
+
+#[test]
+fn last_modified_is_never_later_than_date() {
+    let root = Root::new();
+    root.old_file("old", "x").file("new", "x").file("future", "x").file("large", pattern(10_000));
+    let tomorrow = SystemTime::now() + Duration::from_secs(86_400);
+    root.set_modified("future", tomorrow).set_modified("large", tomorrow);
+    let server = Server::start(&root, &[]);
+    assert_eq!(server.get("/old").field("Last-Modified"), Some(LONG_AGO_DATE));
+    for path in ["/new", "/future", "/large", "/future", "/large"] {
+        let answer = server.get(path);
+        assert!(answer.date("Last-Modified") <= answer.date("Date"), "{path}: {}", answer.head);
+        let off = SystemTime::now().duration_since(answer.date("Date")).unwrap_or_default();
+        assert!(off < Duration::from_secs(3), "{}", answer.head);
+    }
+    // What may yet change within its second can't be told apart by its entity-tag.
+    assert!(server.get("/future").field("ETag").unwrap().starts_with("W/"));
+}
+
+#[test]
+fn entity_tags_are_the_same_on_every_machine_unless_inodes_are_wanted() {
+    let (one, other) = (Root::new(), Root::new());
+    for root in [&one, &other] {
+        root.old_file("small", "x").old_file("large", pattern(100_000));
+    }
+    let tag = |server: &Server, path: &str| server.get(path).field("ETag").unwrap().to_owned();
+    let servers = [Server::start(&one, &[]), Server::start(&other, &[])];
+    for path in ["/small", "/large"] {
+        assert_eq!(tag(&servers[0], path), tag(&servers[1], path));
+        assert!(tag(&servers[0], path).starts_with('"'));
+    }
+    assert_ne!(tag(&servers[0], "/small"), tag(&servers[0], "/large"));
+    let servers = [Server::start(&one, &["--etag-inode"]), Server::start(&other, &["--etag-inode"])];
+    for path in ["/small", "/large"] {
+        assert_ne!(tag(&servers[0], path), tag(&servers[1], path));
+        assert_eq!(tag(&servers[0], path), tag(&servers[0], path));
+    }
+}
+
+#[test]
+fn the_entity_tag_of_a_file_just_written_is_weak_until_it_can_be_trusted() {
+    let root = Root::new();
+    root.file("settled", "x").file("new", "x");
+    root.set_modified("settled", SystemTime::now() - Duration::from_secs(3));
+    let server = Server::start(&root, &[]);
+    let tag = |path: &str| server.get(path).field("ETag").unwrap().to_owned();
+    assert!(tag("/settled").starts_with('"'));
+    let weak = tag("/new");
+    assert!(weak.starts_with("W/\""), "{weak}");
+    let strong = weak.strip_prefix("W/").unwrap();
+    assert!(eventually(|| tag("/new") == strong), "it stays weak");
+}
+
+#[test]
+fn error_pages_of_the_site() {
+    let root = Root::new();
+    root.old_file("404.html", "<h1>our own").old_file("50x.html", "<h1>later");
+    let server = Server::start(&root, &[]);
+    let check = |answer: &Answer, status: u16, content: &str| {
+        assert_eq!((answer.status, answer.text().as_str()), (status, content));
+        assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"));
+        for name in ["ETag", "Last-Modified"] {
+            assert_eq!(answer.count(name), 0, "{}", answer.head);
+        }
+    };
+    check(&server.get("/missing"), 404, "<h1>our own");
+    check(&server.get_with("/missing", "Accept: text/html\r\nIf-None-Match: *\r\n"), 404, "<h1>our own");
+    let head = server.head("/missing");
+    assert_eq!((head.status, head.field("Content-Length")), (404, Some("11")));
+    let plain = server.get_with("/missing", "Accept: text/plain\r\n");
+    assert_eq!(plain.field("Content-Type"), Some("text/plain; charset=utf-8"));
+    assert!(plain.text().starts_with("404 Not Found\n"), "{}", plain.text());
+    assert_eq!(server.get("/404.html").status, 200);
+
+    server.signal("USR2");
+    assert!(eventually(|| server.get("/").status == 503));
+    let answer = server.get("/404.html");
+    check(&answer, 503, "<h1>later");
+    assert_eq!(answer.field("Retry-After"), Some("5"));
+
+    let server = Server::start(&Root::new(), &[]);
+    let answer = server.get("/missing");
+    assert!(answer.text().contains("<h1>404 Not Found</h1>"), "{}", answer.text());
+    assert_eq!(answer.field("Cache-Control"), Some("no-store"));
+}
+
+#[test]
+fn a_single_page_application_answers_what_is_not_found() {
+    let root = Root::new();
+    root.old_file("index.html", "<app>").old_file("style.css", "b{}").directory("empty").file(".env", "secret");
+    let server = Server::start(&root, &["--spa", "index.html"]);
+    for path in ["/", "/some/view", "/users/7?tab=x", "/empty/", "/missing.css", "/.env", "/style.css/x"] {
+        let answer = server.get(path);
+        assert_eq!((answer.status, answer.text().as_str()), (200, "<app>"), "{path}");
+        assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"));
+        let tag = answer.field("ETag").unwrap();
+        assert_eq!(server.get_with(path, &format!("If-None-Match: {tag}\r\n")).status, 304, "{path}");
+    }
+    assert_eq!(server.get("/style.css").text(), "b{}");
+    assert_eq!(server.get("/../etc/passwd").status, 400);
+    fs::remove_file(root.at("index.html")).unwrap();
+    assert_eq!(server.get("/some/view").status, 404);
+}
+
+#[test]
+fn names_that_begin_with_a_dot_are_hidden() {
+    let root = Root::new();
+    for name in [".env", ".git/config", "a/.htpasswd", "..x", ".well-known/.secret"] {
+        root.file(name, "secret");
+    }
+    root.file(".well-known/security.txt", "Contact: x").file("a.b/c.d", "dots elsewhere");
+    let server = Server::start(&root, &["--listing"]);
+    for path in ["/.env", "/%2eenv", "/.git/config", "/.git/", "/.git", "/a/.htpasswd", "/..x", "/.well-known/.secret"]
+    {
+        assert_refused(&server, path, 404);
+    }
+    assert_eq!(server.get("/.well-known/security.txt").text(), "Contact: x");
+    assert_eq!(server.get("/a.b/c.d").status, 200);
+}
+
+#[test]
+fn what_is_no_file_is_not_found_at_once() {
+    let root = Root::new();
+    rustix::fs::mknodat(CWD, root.at("fifo"), FileType::Fifo, Mode::from(0o666), 0).unwrap();
+    let _listener = UnixListener::bind(root.at("socket")).unwrap();
+    root.link("device", "/dev/zero").link("fifo-link", "fifo");
+    let server = Server::start(&root, &[]);
+    let begin = Instant::now();
+    for path in ["/fifo", "/socket", "/device", "/fifo-link", "/fifo/", "/fifo/x"] {
+        assert_refused(&server, path, 404);
+    }
+    assert!(begin.elapsed() < Duration::from_secs(5), "it waited for a writer");
+}
+
+#[test]
+fn paths_that_no_file_is_honestly_asked_for_with() {
+    let root = Root::new();
+    root.file("www/a/f", "inside").file("secret", "secret").file("www/back\\slash", "secret");
+    let www = Server::start(&root, &[]);
+    drop(www);
+    let mut command = support::miod();
+    command.arg("serve").arg(root.at("www")).args(["-p", "0"]);
+    let server = Server::run(command);
+    for path in [
+        "/../secret",
+        "/..",
+        "/a/../../secret",
+        "/a/..",
+        "/a/../a/f",
+        "/%2e%2e/secret",
+        "/%2E./secret",
+        "/.%2e/secret",
+        "/..%2fsecret",
+        "/a%2ff",
+        "/a%2Ff",
+        "/a/f%00",
+        "/%00",
+        "/a/f%0a",
+        "/a/f%7f",
+        "/back\\slash",
+        "/back%5Cslash",
+        "/..\\secret",
+        "/a/%",
+        "/a/%2",
+        "/a/%zz",
+        "/a/f%",
+    ] {
+        assert_refused(&server, path, 400);
+    }
+    // Encoded twice is a name like any other.
+    for path in ["/%252e%252e/secret", "/a%252ff", "/...", "/~root"] {
+        assert_refused(&server, path, 404);
+    }
+    assert_refused(&server, &format!("/{}", "a".repeat(300)), 404);
+    assert_refused(&server, &format!("/{}", "a/".repeat(3_000)), 404);
+    assert_refused(&server, &format!("/{}", "a".repeat(9_000)), 414);
+    assert_eq!(server.get("/a/f").text(), "inside");
+    assert_eq!(server.get("/%61/%66?/../x").text(), "inside");
+}
+
+fn linked() -> Root {
+    let root = Root::new();
+    root.old_file("www/f", "inside").old_file("www/d/index.html", "index").old_file("secret/f", "secret");
+    root.link("www/relative", "f").link("www/d/up", "../f").link("www/directory", "d").link("www/chain", "relative");
+    root.link("www/outside", "../secret/f").link("www/outdir", "../secret").link("www/d/deep", "../../secret/f");
+    root.link("www/absolute", root.at("secret/f")).link("www/absolute-inside", root.at("www/f"));
+    root.link("www/dangling", "nothing")
+        .link("www/loop", "loop")
+        .link("www/etc", "/etc")
+        .link("www/proc", "/proc/self/root");
+    root.link("www/index-out.d", "../secret").directory("www/e").link("www/e/index.html", "../../secret/f");
+    root
+}
+
+fn serve_www(root: &Root, arguments: &[&str]) -> Server {
+    let mut command = support::miod();
+    command.arg("serve").arg(root.at("www")).args(["-p", "0"]).args(arguments);
+    Server::run(command)
+}
+
+#[test]
+fn links_are_followed_inside_and_nowhere_else() {
+    let root = linked();
+    let server = serve_www(&root, &["--listing"]);
+    // Twice, since an answer may be remembered.
+    for _ in 0..2 {
+        for (path, content) in [
+            ("/f", "inside"),
+            ("/relative", "inside"),
+            ("/d/up", "inside"),
+            ("/chain", "inside"),
+            ("/directory/", "index"),
+            ("/directory/up", "inside"),
+        ] {
+            assert_eq!(server.get(path).text(), content, "{path}");
+        }
+        assert_eq!(server.get("/directory").field("Location"), Some("/directory/"));
+        for path in [
+            "/outside",
+            "/outdir/f",
+            "/outdir/",
+            "/outdir",
+            "/d/deep",
+            "/absolute",
+            "/absolute-inside",
+            "/dangling",
+            "/loop",
+            "/etc/passwd",
+            "/etc/",
+            "/etc",
+            "/proc/etc/passwd",
+            "/e/index.html",
+            "/index-out.d/f",
+        ] {
+            assert_refused(&server, path, 404);
+        }
+    }
+    // Where a link leads may change without notice.
+    fs::write(root.at("www/f"), "changed").unwrap();
+    assert_eq!(server.get("/chain").text(), "changed");
+    fs::remove_file(root.at("www/relative")).unwrap();
+    root.link("www/relative", "../secret/f");
+    assert_refused(&server, "/relative", 404);
+    assert_refused(&server, "/chain", 404);
+}
+
+#[test]
+fn no_link_is_followed_if_none_is_wanted() {
+    let root = linked();
+    let server = serve_www(&root, &["--symlinks", "none", "--listing"]);
+    for path in ["/relative", "/d/up", "/directory/", "/directory/up", "/chain", "/outside", "/dangling", "/loop"] {
+        assert_refused(&server, path, 404);
+    }
+    assert_eq!(server.get("/f").text(), "inside");
+    assert_eq!(server.get("/d/").text(), "index");
+}
+
+#[test]
+fn a_directory_that_becomes_a_link_leads_out_at_no_moment() {
+    let root = Root::new();
+    root.old_file("www/d/f", "inside").old_file("secret/f", "secret").link("www/trap", "../secret");
+    let server = serve_www(&root, &[]);
+    assert_eq!(server.get("/d/f").text(), "inside");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let (d, trap) = (root.at("www/d"), root.at("www/trap"));
+                rustix::fs::renameat_with(CWD, d, CWD, trap, RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        let mut seen = [0, 0];
+        let mut client = server.connect();
+        let enough = eventually(|| {
+            client.send(get("/d/f"));
+            let answer = client.answer();
+            match (answer.status, answer.text().as_str()) {
+                (200, "inside") => seen[0] += 1,
+                (404, text) if !text.contains("secret") => seen[1] += 1,
+                (status, text) => {
+                    over.store(true, Ordering::Relaxed);
+                    panic!("{status} {text}");
+                }
+            }
+            seen[0] + seen[1] > 500 && seen[0] > 0 && seen[1] > 0
+        });
+        over.store(true, Ordering::Relaxed);
+        assert!(enough, "{seen:?}");
+    });
+}
+
+#[test]
+fn every_size_comes_whole() {
+    let root = Root::new();
+    let sizes = [
+        0, 1, 2, 4095, 4096, 4097, 6143, 6144, 6145, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 131_071, 131_072,
+        131_073, 1_048_576, 1_048_577,
+    ];
+    let content = pattern(1_048_577);
+    for size in sizes {
+        root.old_file(&format!("f{size}"), &content[..size]);
+    }
+    for arguments in [&[][..], &["--cache-size", "0"], &["--cache-size", "20K"]] {
+        let server = Server::start(&root, arguments);
+        let mut client = server.connect();
+        for size in sizes.into_iter().flat_map(|size| [size, size]) {
+            // Behind each a second request, which would show an octet too many.
+            client.send(get(&format!("/f{size}")) + &head_with(&format!("/f{size}"), ""));
+            let answer = client.answer();
+            assert_eq!((answer.status, answer.count("Content-Length")), (200, 1));
+            assert_eq!(answer.field("Content-Length"), Some(size.to_string().as_str()));
+            assert!(answer.body == content[..size], "{size} octets differ, {arguments:?}");
+            let head = client.answer_to("HEAD");
+            let without_date = |head: &str| head.lines().filter(|l| !l.starts_with("Date")).collect::<String>();
+            assert_eq!(without_date(&head.head), without_date(&answer.head));
+        }
+        // The range of a file that is read into the output, and of one that is sent from its descriptor.
+        for (size, first, last) in [(65_536, 1, 4096), (65_536, 1, 4097), (65_536, 61_000, 65_535), (4097, 4000, 4096)]
+        {
+            client.send(get_with(&format!("/f{size}"), &format!("Range: bytes={first}-{last}\r\n")));
+            let answer = client.answer();
+            assert_eq!(answer.status, 206);
+            assert!(answer.body == content[first..=last], "{first} to {last} of {size}");
+        }
+    }
+}
+
+#[test]
+fn files_of_more_than_four_gib() {
+    let root = Root::new();
+    let file = File::create(root.at("huge")).unwrap();
+    let size = 5 * GIB + 3;
+    file.set_len(size).unwrap();
+    file.write_all_at(b"across", 4 * GIB - 3).unwrap();
+    file.write_all_at(b"the end", size - 7).unwrap();
+    let server = Server::start(&root, &[]);
+    let head = server.head("/huge");
+    assert_eq!((head.status, head.field("Content-Length")), (200, Some(size.to_string().as_str())));
+
+    let part = |range: &str| {
+        let answer = server.get_with("/huge", &format!("Range: bytes={range}\r\n"));
+        assert_eq!(answer.status, 206, "{range}");
+        (answer.field("Content-Range").unwrap().to_owned(), answer.body)
+    };
+    let last = size - 1;
+    assert_eq!(part("-7"), (format!("bytes {}-{last}/{size}", size - 7), b"the end".to_vec()));
+    assert_eq!(part(&format!("{last}-")), (format!("bytes {last}-{last}/{size}"), b"d".to_vec()));
+    assert_eq!(part(&format!("{}-{}", 4 * GIB - 3, 4 * GIB + 2)).1, b"across");
+    // Large enough to be sent from the descriptor.
+    let (range, body) = part(&format!("{}-{}", 4 * GIB - 100_000, 4 * GIB + 99_999));
+    assert_eq!(range, format!("bytes {}-{}/{size}", 4 * GIB - 100_000, 4 * GIB + 99_999));
+    assert!(body.len() == 200_000 && body[99_997..100_003] == *b"across");
+    assert!(body[..99_997].iter().chain(&body[100_003..]).all(|octet| *octet == 0));
+    assert_eq!(server.get_with("/huge", &format!("Range: bytes={size}-\r\n")).status, 416);
+}

@@ -1,0 +1,179 @@
+//! More than there is room for: told so, kept waiting, and never forgotten.
+
+mod support;
+
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit};
+use support::{Client, Root, Server, eventually, get, pattern};
+
+fn site() -> Root {
+    let root = Root::new();
+    root.old_file("index.html", "index").old_file("large", pattern(100_000));
+    root
+}
+
+/// A connection that has been answered and persists.
+fn held(server: &Server) -> Client {
+    let mut client = server.connect();
+    client.send(get("/"));
+    assert_eq!(client.answer().status, 200);
+    client
+}
+
+/// Asks once more on a connection that persists.
+fn still_served(client: &mut Client) -> bool {
+    client.send(get("/"));
+    client.answer().status == 200
+}
+
+/// As many descriptors for this process as it may have.
+fn raise_limit() {
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
+fn assert_turned_away(client: &mut Client) {
+    let answer = client.answer();
+    assert_eq!(answer.status, 503);
+    assert!(answer.field("Retry-After").unwrap().parse::<u32>().unwrap() > 0);
+    assert_eq!(answer.field("Connection"), Some("close"));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn beyond_the_most_connections_there_is_503_until_one_closes() {
+    let server = Server::start(&site(), &["--max-connections", "2"]);
+    let (first, mut second) = (held(&server), held(&server));
+    for _ in 0..3 {
+        let mut third = server.connect();
+        // It is closed whatever else it asks for.
+        third.send(get("/") + &get("/"));
+        assert_turned_away(&mut third);
+    }
+    assert!(still_served(&mut second));
+    drop(first);
+    let mut next = None;
+    assert!(eventually(|| {
+        let mut client = server.connect();
+        let served = still_served(&mut client);
+        next = Some(client);
+        served
+    }));
+    assert!(still_served(&mut next.unwrap()) && still_served(&mut second));
+}
+
+#[test]
+fn connections_that_end_with_their_answer_do_not_add_up() {
+    let server = Server::start(&site(), &["--max-connections", "1"]);
+    for _ in 0..200 {
+        let answer = server.get_with("/", "Connection: close\r\n");
+        assert_eq!(answer.status, 200);
+    }
+}
+
+#[test]
+fn an_address_has_its_share_and_others_have_theirs() {
+    let server = Server::start(&site(), &["--max-per-address", "2", "-b", "127.0.0.1", "-b", "127.0.0.2"]);
+    let port = server.address().port();
+    let (first, mut second) = (held(&server), held(&server));
+    let mut third = server.connect();
+    third.send(get("/"));
+    assert_turned_away(&mut third);
+    // A client has the address that it connects to, if both are loopback.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let other = |port| std::net::SocketAddr::from(([127, 0, 0, 2], port));
+    socket.bind(&other(0).into()).unwrap();
+    socket.connect(&other(port).into()).unwrap();
+    assert!(still_served(&mut Client::over(socket.into())));
+    assert!(still_served(&mut second));
+    drop(first);
+    assert!(eventually(|| server.get("/").status == 200));
+}
+
+#[test]
+fn few_descriptors_are_enough_to_answer_everybody() {
+    let root = site();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 32 && exec \"$0\" \"$@\""]).arg(support::miod().get_program());
+    command.arg("serve").arg(root.path()).args(["-p", "0"]);
+    let server = Server::run(command);
+    let mut clients: Vec<Client> = (0..60).map(|_| server.connect()).collect();
+    for (at, client) in clients.iter_mut().enumerate() {
+        client.send(get(if at % 2 == 0 { "/" } else { "/large" }));
+    }
+    let mut served = Vec::new();
+    for mut client in clients {
+        let answer = client.answer();
+        match answer.status {
+            200 => served.push(client),
+            503 => assert!(client.is_closed()),
+            status => panic!("{status}"),
+        }
+    }
+    assert!(!served.is_empty());
+    let before = server.cpu();
+    assert!(served[0].is_silent_for(Duration::from_millis(300)));
+    assert!(server.cpu() - before < 0.1, "it spins");
+    assert!(served.iter_mut().all(still_served));
+    drop(served);
+    assert!(eventually(|| server.get("/large").status == 200));
+}
+
+#[test]
+fn without_a_descriptor_left_connections_wait_and_nothing_spins() {
+    let server = Server::start(&site(), &["--idle-timeout", "20"]);
+    let mut first = held(&server);
+    // Room for three more: numbers are given from the lowest that is free.
+    let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
+    let open: Vec<u64> = open.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    let limit = Some((0..).filter(|number| !open.contains(number)).nth(3).unwrap());
+    let pid = Pid::from_raw(server.pid().try_into().unwrap());
+    rustix::process::prlimit(pid, Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
+    let mut clients: Vec<Client> = (0..12).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(get("/"));
+    }
+    // Three come in, in order; the others wait.
+    let mut waiting = clients.split_off(3);
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200);
+    }
+    let before = server.cpu();
+    assert!(waiting[0].is_silent_for(Duration::from_millis(500)));
+    assert!(server.cpu() - before < 0.2, "it spins: {} s", server.cpu() - before);
+    assert!(still_served(&mut first));
+    assert_eq!(server.errors().matches("can't accept").count(), 1, "{}", server.errors());
+    drop(clients);
+    for mut client in waiting {
+        assert_eq!(client.answer().status, 200);
+    }
+}
+
+#[test]
+fn two_thousand_connections_at_once_and_what_they_cost() {
+    const COUNT: usize = 2_000;
+    raise_limit();
+    let server = Server::start(&site(), &[]);
+    // What is allocated once is there already.
+    let warm: Vec<Client> = (0..50).map(|_| held(&server)).collect();
+    let before = server.memory();
+    let mut clients: Vec<Client> = (0..COUNT).map(|_| server.connect()).collect();
+    let request = get("/") + &get("/large");
+    for client in &mut clients {
+        client.send(&request);
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().text(), "index");
+        assert_eq!(client.answer().body.len(), 100_000);
+    }
+    // All idle now: what they needed while they were busy is free again.
+    for client in &mut clients {
+        assert!(still_served(client));
+    }
+    let each = server.memory().saturating_sub(before) as usize / COUNT;
+    assert!(each < 1024, "{each} octets for an idle connection");
+    drop((warm, clients));
+    assert!(eventually(|| server.get("/").status == 200));
+}

@@ -1,0 +1,279 @@
+//! Ranges over the wire, taken apart to the last octet.
+
+mod support;
+
+use std::ops::RangeInclusive;
+
+use support::{Answer, Client, LONG_AGO_DATE, Root, Server, get, get_with, head_with, pattern};
+
+/// In memory, and sent from the descriptor.
+const SIZES: [usize; 2] = [1_000, 300_000];
+
+fn site() -> (Root, Server) {
+    let root = Root::new();
+    for size in SIZES {
+        root.old_file(&format!("f{size}.txt"), pattern(size));
+    }
+    root.old_file("empty", "");
+    let server = Server::start(&root, &["--listing"]);
+    (root, server)
+}
+
+fn path(size: usize) -> String {
+    format!("/f{size}.txt")
+}
+
+fn ask(client: &mut Client, size: usize, ranges: &str) -> Answer {
+    client.send(get_with(&path(size), &format!("Range: {ranges}\r\n")));
+    client.answer()
+}
+
+/// One part of multipart/byteranges.
+struct Part {
+    media_type: String,
+    range: String,
+    content: Vec<u8>,
+}
+
+/// Takes multipart/byteranges apart; nothing may be left over.
+fn parts(answer: &Answer) -> Vec<Part> {
+    let media_type = answer.field("Content-Type").unwrap();
+    let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").unwrap_or_else(|| panic!("{media_type}"));
+    assert!(boundary.len() <= 70 && boundary.bytes().all(|octet| octet.is_ascii_alphanumeric()));
+    let mut rest = &answer.body[..];
+    let mut take = |count: usize| {
+        let (taken, behind) = rest.split_at(count);
+        rest = behind;
+        taken.to_vec()
+    };
+    let delimiter = format!("\r\n--{boundary}");
+    let mut parts = Vec::new();
+    loop {
+        assert_eq!(take(delimiter.len()), delimiter.as_bytes());
+        if take(2) == b"--" {
+            break;
+        }
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(take(1));
+        }
+        let head = String::from_utf8(head).unwrap();
+        let value = |name: &str| {
+            head.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_else(|| panic!("no {name} {head}"))
+                .to_owned()
+        };
+        let (media_type, range) = (value("Content-Type: "), value("Content-Range: "));
+        assert_eq!(head.lines().count(), 3, "{head}");
+        let (first, last) = range.strip_prefix("bytes ").unwrap().split_once('/').unwrap().0.split_once('-').unwrap();
+        let count = last.parse::<usize>().unwrap() - first.parse::<usize>().unwrap() + 1;
+        parts.push(Part { media_type, range, content: take(count) });
+    }
+    assert_eq!(rest, b"\r\n");
+    parts
+}
+
+#[test]
+fn one_range() {
+    let (_root, server) = site();
+    let mut client = server.connect();
+    for size in SIZES {
+        let (content, whole) = (pattern(size), server.get(&path(size)));
+        let last = size - 1;
+        for (range, expected) in [
+            ("bytes=0-0".to_owned(), 0..=0),
+            ("bytes=0-".to_owned(), 0..=last),
+            ("bytes=1-".to_owned(), 1..=last),
+            ("bytes=-1".to_owned(), last..=last),
+            ("bytes=-100".to_owned(), size - 100..=last),
+            ("bytes=-999999999".to_owned(), 0..=last),
+            ("bytes=10-999999999".to_owned(), 10..=last),
+            ("bytes=7-18446744073709551615".to_owned(), 7..=last),
+            ("bytes=7-99999999999999999999999".to_owned(), 7..=last),
+            (format!("bytes={last}-"), last..=last),
+            (format!("bytes={last}-{last}"), last..=last),
+            ("BYTES=3-4".to_owned(), 3..=4),
+            ("bytes= ,3-4 ,".to_owned(), 3..=4),
+            (format!("bytes=3-4,{size}-"), 3..=4),
+            // Overlapping, touching, or nearer than a part's head is long: one is shorter.
+            ("bytes=0-9,5-20".to_owned(), 0..=20),
+            ("bytes=10-20,0-9".to_owned(), 0..=20),
+            ("bytes=0-9,50-59".to_owned(), 0..=59),
+        ] {
+            let answer = ask(&mut client, size, &range);
+            assert_eq!(answer.status, 206, "{range} of {size}");
+            assert!(answer.body == content[expected.clone()], "{range} of {size}: {}", answer.body.len());
+            let (first, last) = (expected.start(), expected.end());
+            assert_eq!(answer.field("Content-Range"), Some(format!("bytes {first}-{last}/{size}").as_str()));
+            for name in
+                ["ETag", "Last-Modified", "Cache-Control", "Content-Type", "Accept-Ranges", "X-Content-Type-Options"]
+            {
+                assert_eq!((answer.field(name), answer.count(name)), (whole.field(name), 1), "{name}");
+            }
+            assert_eq!(answer.count("Content-Length"), 1);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_range_is_ignored() {
+    let (_root, server) = site();
+    let mut client = server.connect();
+    let far_apart = |count: usize| (0..count).map(|i| format!("{0}-{0}", i * 10_000)).collect::<Vec<_>>().join(",");
+    for size in SIZES {
+        let content = pattern(size);
+        for range in [
+            "bytes=",
+            "bytes=,",
+            "bytes",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=1",
+            "bytes=5-2",
+            "bytes=0-1,5-2",
+            "bytes=0-1,x",
+            "bytes=--1",
+            "bytes=+0-1",
+            "bytes=0x0-1",
+            "bytes 0-1",
+            "octets=0-1",
+            "=0-1",
+            "",
+        ] {
+            let answer = ask(&mut client, size, range);
+            assert_eq!((answer.status, answer.count("Content-Range")), (200, 0), "{range:?}");
+            assert!(answer.body == content, "{range:?}");
+        }
+        // Two lines say nothing clear.
+        client.send(get_with(&path(size), "Range: bytes=0-1\r\nRange: bytes=4-5\r\n"));
+        assert_eq!(client.answer().body.len(), size);
+    }
+    // As many parts as there may be, and one more.
+    assert_eq!(parts(&ask(&mut client, 300_000, &format!("bytes={}", far_apart(16)))).len(), 16);
+    assert_eq!(ask(&mut client, 300_000, &format!("bytes={}", far_apart(17))).body.len(), 300_000);
+    // However many overlap, it is never more than the file.
+    let overlapping = vec!["0-"; 120].join(",");
+    assert_eq!(ask(&mut client, 300_000, &format!("bytes={overlapping}")).body.len(), 300_000);
+    for path in ["/", "/missing"] {
+        client.send(get_with(path, "Range: bytes=0-0\r\n"));
+        assert_eq!(client.answer().count("Content-Range"), 0, "{path}");
+    }
+}
+
+#[test]
+fn head_knows_no_ranges() {
+    let (_root, server) = site();
+    let mut client = server.connect();
+    for size in SIZES {
+        for range in ["bytes=0-0", "bytes=999999-", "bytes=0-0,500-500"] {
+            client.send(head_with(&path(size), &format!("Range: {range}\r\n")));
+            let answer = client.answer_to("HEAD");
+            assert_eq!((answer.status, answer.count("Content-Range")), (200, 0), "{range}");
+            assert_eq!(answer.field("Content-Length"), Some(size.to_string().as_str()));
+        }
+        client.send(get(&path(size)));
+        assert_eq!(client.answer().body.len(), size);
+    }
+}
+
+#[test]
+fn ranges_without_any_octet_are_416_and_the_size_is_told() {
+    let (_root, server) = site();
+    let mut client = server.connect();
+    let check = |client: &mut Client, size: usize, path: &str, range: &str| {
+        client.send(get_with(path, &format!("Range: {range}\r\n")));
+        let answer = client.answer();
+        assert_eq!(answer.status, 416, "{range} of {size}");
+        assert_eq!(answer.field("Content-Range"), Some(format!("bytes */{size}").as_str()));
+        assert_eq!((answer.count("ETag"), answer.count("Content-Length")), (0, 1));
+    };
+    for size in SIZES {
+        for range in [format!("bytes={size}-"), format!("bytes={size}-{size}"), "bytes=-0".to_owned()] {
+            check(&mut client, size, &path(size), &range);
+        }
+        check(&mut client, size, &path(size), "bytes=999999-,99999999999999999999999-,-0");
+    }
+    for range in ["bytes=0-0", "bytes=0-", "bytes=-1"] {
+        check(&mut client, 0, "/empty", range);
+    }
+}
+
+#[test]
+fn several_ranges_come_as_parts_in_the_order_that_was_asked_for() {
+    let (_root, server) = site();
+    let mut client = server.connect();
+    let check = |client: &mut Client, size: usize, ranges: &[RangeInclusive<usize>]| {
+        let content = pattern(size);
+        let list: Vec<_> = ranges.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
+        let answer = ask(client, size, &format!("bytes={}", list.join(", ")));
+        assert_eq!((answer.status, answer.count("Content-Range")), (206, 0));
+        assert_eq!((answer.count("Content-Length"), answer.count("Content-Type")), (1, 1));
+        let parts = parts(&answer);
+        assert_eq!(parts.len(), ranges.len());
+        for (part, range) in parts.iter().zip(ranges) {
+            assert_eq!(part.media_type, "text/plain; charset=utf-8");
+            assert_eq!(part.range, format!("bytes {}-{}/{size}", range.start(), range.end()));
+            assert!(part.content == content[range.clone()], "{}", part.range);
+        }
+        for name in ["ETag", "Last-Modified", "Cache-Control"] {
+            assert_eq!(answer.count(name), 1, "{name}");
+        }
+    };
+    for size in SIZES {
+        check(&mut client, size, &[0..=9, 500..=509]);
+        check(&mut client, size, &[990..=999, 0..=0, 400..=450]);
+    }
+    // Read into the output, and sent from the descriptor, in turns.
+    check(&mut client, 300_000, &[0..=9, 10_000..=110_000, 200_000..=200_001, 250_000..=299_999]);
+    check(&mut client, 300_000, &[100_000..=299_999, 0..=99_000]);
+
+    // What can't be satisfied is left out; a suffix is a range like another.
+    let answer = ask(&mut client, 1_000, "bytes=-10,5000-,0-4");
+    let ranges: Vec<_> = parts(&answer).into_iter().map(|part| part.range).collect();
+    assert_eq!(ranges, ["bytes 990-999/1000", "bytes 0-4/1000"]);
+    // Each answer has a boundary of its own.
+    let again = ask(&mut client, 1_000, "bytes=-10,0-4");
+    assert_ne!(answer.field("Content-Type"), again.field("Content-Type"));
+}
+
+#[test]
+fn if_range_is_strong() {
+    let (root, server) = site();
+    let mut client = server.connect();
+    let mut status = |path: &str, value: &str| {
+        client.send(get_with(path, &format!("Range: bytes=2-4\r\nIf-Range: {value}\r\n")));
+        client.answer().status
+    };
+    for size in SIZES {
+        let tag = server.get(&path(size)).field("ETag").unwrap().to_owned();
+        for (value, expected) in [
+            (tag.as_str(), 206),
+            (LONG_AGO_DATE, 206),
+            ("Tuesday, 14-Nov-23 22:13:20 GMT", 206),
+            (&format!("W/{tag}"), 200),
+            (&format!("{tag}, {tag}"), 200),
+            ("\"other\"", 200),
+            ("*", 200),
+            // A date must be the same, not merely no older.
+            ("Tue, 14 Nov 2023 22:13:21 GMT", 200),
+            ("Tue, 14 Nov 2023 22:13:19 GMT", 200),
+            ("some day", 200),
+            ("", 200),
+        ] {
+            assert_eq!(status(&path(size), value), expected, "{value:?} {size}");
+        }
+    }
+    // What was written this moment may change once more without its date showing it.
+    root.file("new", pattern(10_000));
+    let answer = server.get("/new");
+    assert_eq!(status("/new", answer.field("Last-Modified").unwrap()), 200);
+    assert_eq!(status("/new", answer.field("ETag").unwrap()), 200);
+    // Without a range it means nothing; what the client has already isn't sent in part either.
+    let tag = server.get(&path(1_000)).field("ETag").unwrap().to_owned();
+    assert_eq!(server.get_with(&path(1_000), &format!("If-Range: {tag}\r\n")).status, 200);
+    let lines = format!("Range: bytes=0-0\r\nIf-Range: {tag}\r\nIf-None-Match: {tag}\r\n");
+    assert_eq!(server.get_with(&path(1_000), &lines).status, 304);
+    let lines = "Range: bytes=5000-\r\nIf-Range: \"other\"\r\n";
+    assert_eq!(server.get_with(&path(1_000), lines).status, 200);
+}

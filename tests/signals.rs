@@ -1,0 +1,180 @@
+//! What signals do to a server that is at work.
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use support::{Client, Ended, PATIENCE, Root, Server, eventually, get, miod, pattern};
+
+fn site() -> Root {
+    let root = Root::new();
+    root.old_file("index.html", "index");
+    root
+}
+
+fn end(server: &Server, signal: &str) {
+    server.signal(signal);
+    assert!(eventually(|| server.errors().contains("shutting down")), "{}", server.errors());
+}
+
+/// A connection on which a request's body is being waited for.
+fn midway(server: &Server) -> Client {
+    let mut client = server.connect();
+    client.send("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.answer().status, 100);
+    client
+}
+
+#[test]
+fn a_server_with_nothing_to_do_ends_at_once() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::start(&site(), &[]);
+        let mut idle = server.connect();
+        idle.send(get("/"));
+        assert_eq!(idle.answer().status, 200);
+        let begin = Instant::now();
+        server.signal(signal);
+        assert!(idle.is_closed(), "an idle connection is closed without a word");
+        assert_eq!(server.wait().code(), Some(0));
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn what_is_in_flight_is_finished_and_nothing_new_begun() {
+    for signal in ["TERM", "INT"] {
+        let (root, large) = (site(), pattern(24 << 20));
+        root.old_file("large", &large);
+        let mut server = Server::start(&root, &[]);
+        let mut streaming = server.connect();
+        // Another request behind it, which is too late.
+        streaming.send(get("/lab/stream?chunks=10&ms=60") + &get("/"));
+        assert!(eventually(|| {
+            let mut some = [0; 16];
+            streaming.stream.peek(&mut some).unwrap() == 16
+        }));
+        let mut uploading = midway(&server);
+        let mut downloading = server.connect();
+        downloading.send(get("/large"));
+        assert_eq!(downloading.stream.peek(&mut [0]).unwrap(), 1);
+        let mut idle = server.connect();
+        idle.send(get("/"));
+        assert_eq!(idle.answer().status, 200);
+
+        end(&server, signal);
+        assert!(idle.is_closed());
+        assert!(TcpStream::connect_timeout(&server.address(), PATIENCE).is_err(), "it still listens");
+        uploading.send("abc");
+        let answer = uploading.answer();
+        assert_eq!((answer.status, answer.field("Connection")), (200, Some("close")));
+        assert!(answer.text().contains("abc"));
+        assert!(uploading.is_closed());
+        let answer = streaming.answer();
+        assert_eq!((answer.status, answer.text().lines().count()), (200, 10));
+        assert!(streaming.is_closed());
+        assert!(downloading.answer().body == large);
+        assert!(downloading.is_closed());
+        drop((uploading, streaming, downloading));
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_now() {
+    for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("TERM", "INT")] {
+        let mut server = Server::start(&site(), &[]);
+        let mut client = server.connect();
+        client.send(get("/lab/stream?chunks=1000&ms=500"));
+        assert!(client.stream.peek(&mut [0]).unwrap() == 1);
+        end(&server, first);
+        // It waits, and says for how many.
+        assert!(eventually(|| server.errors().contains("waiting for 1 connections")), "{}", server.errors());
+        let begin = Instant::now();
+        server.signal(second);
+        server.wait();
+        assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+        // The answer has no end, so nobody takes it for whole.
+        let (rest, _) = client.rest_or_reset();
+        assert!(!rest.ends_with(b"0\r\n\r\n"));
+    }
+}
+
+#[test]
+fn usr2_turns_maintenance_on_and_off() {
+    let server = Server::start(&site(), &[]);
+    let mut client = server.connect();
+    let mut status = || {
+        client.send(get("/"));
+        client.answer().status
+    };
+    assert_eq!(status(), 200);
+    for _ in 0..2 {
+        server.signal("USR2");
+        assert!(eventually(|| status() == 503));
+        let answer = server.get("/lab/hello");
+        assert_eq!((answer.status, answer.field("Retry-After")), (503, Some("5")));
+        server.signal("USR2");
+        assert!(eventually(|| status() == 200));
+    }
+}
+
+#[test]
+fn hup_and_usr1_open_the_access_log_anew() {
+    for signal in ["HUP", "USR1"] {
+        let root = site();
+        let (log, old) = (root.at(".log"), root.at(".log.1"));
+        let server = Server::start(&root, &["--access-log", log.to_str().unwrap()]);
+        let has = |path: &std::path::Path, what: &str| fs::read_to_string(path).is_ok_and(|text| text.contains(what));
+        server.get("/first");
+        assert!(eventually(|| has(&log, "GET /first ")));
+        // Renamed as logrotate does: until the signal lines go where they went before.
+        fs::rename(&log, &old).unwrap();
+        server.get("/between");
+        server.signal(signal);
+        assert!(eventually(|| log.exists()));
+        server.get("/after");
+        assert!(eventually(|| has(&log, "GET /after ")));
+        assert!(has(&old, "GET /between ") && !has(&log, "GET /between ") && !has(&old, "GET /after "));
+
+        // Where nothing can be opened, it goes on as it was.
+        fs::remove_file(&log).unwrap();
+        fs::create_dir(&log).unwrap();
+        server.signal(signal);
+        assert!(eventually(|| server.errors().contains("can't be opened anew")), "{}", server.errors());
+        assert_eq!(server.get("/").status, 200);
+    }
+}
+
+#[test]
+fn nobody_needs_to_listen_to_what_it_says() {
+    let root = site();
+    let mut command = miod();
+    command.arg("serve").arg(root.path()).args(["-p", "0", "-vv", "--access-log", "-"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Ended(child);
+    drop(child.0.stderr.take());
+    let mut banner = String::new();
+    let mut stdout = BufReader::new(child.0.stdout.take().unwrap());
+    stdout.read_line(&mut banner).unwrap();
+    drop(stdout);
+    let address = banner.split("http://").nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
+    let mut client = Client::connect(address);
+    for _ in 0..200 {
+        client.send(get("/"));
+        assert_eq!(client.answer().status, 200);
+    }
+    // Neither does a client that goes away in the middle.
+    for _ in 0..20 {
+        let mut rude = Client::connect(address);
+        rude.send(get("/lab/stream?chunks=500&ms=0").repeat(20));
+        rude.stream.read_exact(&mut [0; 10]).unwrap();
+    }
+    client.send(get("/"));
+    assert_eq!(client.answer().status, 200);
+    support::kill("TERM", child.0.id());
+    assert!(eventually(|| child.0.try_wait().unwrap().is_some_and(|status| status.code() == Some(0))));
+}

@@ -1,0 +1,360 @@
+//! How a server begins: where it listens, what it says, and why it doesn't; and
+//! the two services that are no web servers.
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::{Client, Ended, PATIENCE, Root, Server, eventually, get, get_with, miod, pattern};
+
+fn site() -> Root {
+    let root = Root::new();
+    root.old_file("index.html", "index");
+    root
+}
+
+/// Runs what can't start: its exit code and its one sentence.
+fn failure(command: &mut Command) -> (Option<i32>, String) {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Ended(child);
+    let mut status = None;
+    assert!(eventually(|| {
+        status = child.0.try_wait().unwrap();
+        status.is_some()
+    }));
+    let (mut output, mut errors) = (String::new(), String::new());
+    child.0.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+    child.0.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!((output.as_str(), errors.lines().count()), ("", 1), "{errors}");
+    assert!(errors.starts_with("miod: "), "{errors}");
+    (status.unwrap().code(), errors)
+}
+
+fn serve(arguments: &[&str]) -> Command {
+    let mut command = miod();
+    command.arg("serve").args(arguments);
+    command
+}
+
+/// The addresses in a banner.
+fn addresses(server: &Server) -> Vec<SocketAddr> {
+    let words = server.banner.split_whitespace();
+    words.filter_map(|word| word.strip_prefix("http://")?.strip_suffix('/')?.parse().ok()).collect()
+}
+
+fn has_ipv6() -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+fn ask_unix(path: &Path) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(get_with("/", "Connection: close\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let root = site();
+    let holder = Server::start(&root, &[]);
+    let port = holder.address().port().to_string();
+    for command in ["serve", "echo", "upper"] {
+        let (code, sentence) = failure(miod().args([command, "-p", &port, "-b", "127.0.0.1"]));
+        assert_eq!(code, Some(69));
+        for part in [format!("127.0.0.1:{port}"), format!("by miod (process {})", holder.pid()), "-p 0".to_owned()] {
+            assert!(sentence.contains(&part), "{part}: {sentence}");
+        }
+    }
+    assert_eq!(holder.get("/").status, 200);
+}
+
+#[test]
+fn a_root_that_is_not_there() {
+    let root = Root::new();
+    root.directory("public").file("file", "");
+    let at = |name: &str| root.at(name).display().to_string();
+    let (code, sentence) = failure(&mut serve(&[&at("pubilc"), "-p", "0"]));
+    assert_eq!(code, Some(78));
+    assert!(sentence.contains(&format!("did you mean {}?", at("public"))), "{sentence}");
+    let (code, sentence) = failure(&mut serve(&[&at("elsewhere"), "-p", "0"]));
+    assert_eq!(code, Some(78));
+    assert!(sentence.contains("there is no such directory") && sentence.contains(&at("elsewhere")), "{sentence}");
+    let (code, sentence) = failure(&mut serve(&[&at("file"), "-p", "0"]));
+    assert_eq!(code, Some(78));
+    assert!(sentence.contains("that is no directory"), "{sentence}");
+}
+
+#[test]
+fn what_makes_no_sense() {
+    let root = site();
+    let at = root.path().to_str().unwrap();
+    for (arguments, code, part) in [
+        (&["--no-such-option"][..], 2, "--no-such-option"),
+        (&["-p", "70000"], 2, "a port from 0 to 65535"),
+        (&["-b", "192.0.2.77"], 78, "no such address"),
+        (&["--apps=nonsense", "-p", "0"], 78, "nonsense"),
+        (&["--app", "/x=nonsense", "-p", "0"], 78, "nonsense"),
+        (&["--media-type", "x=nonsense"], 2, "media type"),
+        (&["--symlinks", "some"], 2, "inside or none"),
+        (&["--cache-control", "a\u{7f}"], 2, "the value of a field"),
+        (&["--spa", "../x"], 2, "relative to the root"),
+        (&["-b", "unix:/none/such/directory/socket"], 78, "no directory /none/such/directory"),
+    ] {
+        let (found, sentence) = failure(serve(&[at]).args(arguments));
+        assert_eq!(found, Some(code), "{arguments:?}: {sentence}");
+        assert!(sentence.contains(part), "{arguments:?}: {sentence}");
+    }
+}
+
+#[test]
+fn the_banner_is_one_line_and_true() {
+    let root = site();
+    let server = Server::start(&root, &[]);
+    let version = env!("CARGO_PKG_VERSION");
+    let start =
+        format!("miod {version} serves {} on http://127.0.0.1:{}/", root.path().display(), server.address().port());
+    assert!(server.banner.starts_with(&start) && server.banner.ends_with("/\n"), "{}", server.banner);
+    assert_eq!(server.get("/").text(), "index");
+    assert_eq!(server.output(), "");
+    // Quiet or not, where it listens is what it is asked to tell.
+    assert!(!Server::start(&root, &["-qq"]).banner.is_empty());
+}
+
+#[test]
+fn loopback_by_default_both_families_on_one_port() {
+    let root = site();
+    let server = Server::start(&root, &[]);
+    let places = addresses(&server);
+    assert!(places.iter().all(|place| place.ip().is_loopback() && place.port() == server.address().port()));
+    assert_eq!(places.len(), if has_ipv6() { 2 } else { 1 }, "{}", server.banner);
+    for place in places {
+        let mut client = Client::connect(place);
+        client.send(get("/"));
+        assert_eq!(client.answer().text(), "index", "{place}");
+    }
+}
+
+#[test]
+fn several_endpoints() {
+    let root = site();
+    let socket = root.at(".socket");
+    let unix = format!("unix:{}", socket.display());
+    let mut arguments = vec!["-b", "127.0.0.1", "-b", "127.0.0.2", "-b", &unix, "-b", "127.0.0.1"];
+    if has_ipv6() {
+        arguments.extend(["-b", "[::1]"]);
+    }
+    let server = Server::start(&root, &arguments);
+    let places = addresses(&server);
+    assert_eq!(places.len(), if has_ipv6() { 3 } else { 2 }, "{}", server.banner);
+    for place in places {
+        assert_eq!(place.port(), server.address().port());
+        let mut client = Client::connect(place);
+        client.send(get("/"));
+        assert_eq!(client.answer().status, 200);
+    }
+    assert!(server.banner.contains(&unix));
+    assert!(ask_unix(&socket).ends_with("index"));
+    if has_ipv6() {
+        let only = Server::start(&root, &["-b", "[::1]"]);
+        assert!(only.address().is_ipv6() && only.get("/").status == 200);
+        assert!(TcpStream::connect(("127.0.0.1", only.address().port())).is_err());
+    }
+}
+
+#[test]
+fn a_unix_socket_comes_and_goes_with_the_server() {
+    let root = site();
+    let socket = root.at(".socket");
+    let bind = format!("unix:{}", socket.display());
+    // Left behind by something that is no more.
+    drop(UnixListener::bind(&socket).unwrap());
+    assert!(socket.exists());
+    let mut server = Server::start(&root, &["-b", &bind, "-b", "127.0.0.1"]);
+    let metadata = fs::symlink_metadata(&socket).unwrap();
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o660);
+    assert!(ask_unix(&socket).starts_with("HTTP/1.1 200 OK\r\n"));
+    // It isn't taken from who listens at it.
+    let (code, sentence) = failure(&mut serve(&[root.path().to_str().unwrap(), "-b", &bind]));
+    assert_eq!(code, Some(69), "{sentence}");
+    assert!(ask_unix(&socket).ends_with("index"));
+    server.signal("TERM");
+    assert!(server.wait().success());
+    assert!(!socket.exists());
+
+    fs::write(&socket, "precious").unwrap();
+    let (code, _) = failure(&mut serve(&[root.path().to_str().unwrap(), "-b", &bind]));
+    assert_eq!(code, Some(69));
+    assert_eq!(fs::read(&socket).unwrap(), b"precious");
+}
+
+#[test]
+fn variables_set_what_options_do_not() {
+    let root = site();
+    root.directory("d");
+    let mut command = miod();
+    command.arg("serve").arg(root.path()).args(["--cache-control", "max-age=7"]);
+    command.env("MIOD_PORT", "0").env("MIOD_LISTING", "yes").env("MIOD_BIND", "127.0.0.2,127.0.0.3");
+    command.env("MIOD_CACHE_CONTROL", "max-age=1").env("MIOD_NO_SERVER_HEADER", "1").env("MIOD_APPS", "hello");
+    let server = Server::run(command);
+    let places: Vec<_> = addresses(&server).iter().map(|place| place.ip().to_string()).collect();
+    assert_eq!(places, ["127.0.0.2", "127.0.0.3"]);
+    let answer = server.get("/");
+    assert_eq!((answer.field("Cache-Control"), answer.count("Server")), (Some("max-age=7"), 0));
+    assert_eq!(server.get("/d/").status, 200);
+    assert_eq!((server.get("/lab/hello").status, server.get("/lab/stream").status), (200, 404));
+    let (code, sentence) = failure(serve(&[root.path().to_str().unwrap()]).env("MIOD_SEND_TIMEOUT", "never"));
+    assert_eq!(code, Some(2));
+    assert!(sentence.contains("MIOD_SEND_TIMEOUT=never"), "{sentence}");
+}
+
+#[test]
+fn applications_are_for_this_machine_unless_they_are_wanted() {
+    let root = site();
+    let status = |arguments: &[&str]| Server::start(&root, arguments).get("/lab/hello").status;
+    assert_eq!(status(&[]), 200);
+    assert_eq!(status(&["--no-apps"]), 404);
+    assert_eq!(status(&["--no-apps=hello"]), 404);
+    assert_eq!(status(&["--apps=stream"]), 404);
+    let server = Server::start(&root, &["--app", "/greet=hello", "--no-apps"]);
+    assert_eq!((server.get("/greet").status, server.get("/lab/hello").status), (200, 404));
+    assert_eq!(server.get("/greetings").status, 404);
+}
+
+fn lines(service: &str, arguments: &[&str]) -> Server {
+    let mut command = miod();
+    command.args([service, "-p", "0", "-b", "127.0.0.1"]).args(arguments);
+    Server::run(command)
+}
+
+/// Sends in one thread, reads in another: neither waits for the other.
+fn exchange(server: &Server, octets: Vec<u8>) -> Vec<u8> {
+    let mut client = server.connect();
+    let mut writer = client.stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        writer.write_all(&octets).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let back = client.rest();
+    sender.join().unwrap();
+    back
+}
+
+#[test]
+fn echo_sends_back_what_comes() {
+    let server = lines("echo", &[]);
+    assert!(server.banner.contains(" echoes on 127.0.0.1:"), "{}", server.banner);
+    assert_eq!(exchange(&server, Vec::new()), b"");
+    assert_eq!(exchange(&server, b"no line end".to_vec()), b"no line end");
+    let much = pattern(8 << 20);
+    assert!(exchange(&server, much.clone()) == much);
+    // At once, not by the line, and while the connection stays open.
+    let mut client = server.connect();
+    for octets in ["a", "b\n", "ex", "it?\n", "exit now\n", "\r\n"] {
+        client.send(octets);
+        if octets != "ex" {
+            let expected = if octets == "it?\n" { "exit?\n" } else { octets };
+            assert_eq!(client.take(expected.len()), expected.as_bytes());
+        }
+    }
+}
+
+#[test]
+fn echo_ends_at_a_line_that_says_so() {
+    let server = lines("echo", &[]);
+    for (sent, back) in [
+        ("exit\n", ""),
+        ("exit\r\n", ""),
+        ("before\nexit\nbehind\n", "before\n"),
+        ("not exit\nexit \nEXIT\nexit", "not exit\nexit \nEXIT\n"),
+    ] {
+        let mut client = server.connect();
+        client.send(sent);
+        if !sent.ends_with('\n') {
+            client.end();
+        }
+        assert_eq!(client.rest(), back.as_bytes(), "{sent:?}");
+    }
+}
+
+#[test]
+fn echo_reads_no_more_than_it_can_send_back() {
+    let server = lines("echo", &[]);
+    let mut client = server.connect();
+    // Nobody reads: at some point nothing more is taken.
+    client.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let piece = pattern(64 * 1024);
+    let mut sent = Vec::new();
+    while let Ok(count) = client.stream.write(&piece) {
+        sent.extend_from_slice(&piece[..count]);
+        assert!(sent.len() < 256 << 20, "it takes everything");
+    }
+    assert!(server.memory() < 64 << 20, "{}", server.memory());
+    // Others are served meanwhile, and then it comes whole.
+    assert_eq!(exchange(&server, b"other".to_vec()), b"other");
+    client.end();
+    assert!(client.rest() == sent);
+}
+
+#[test]
+fn upper_answers_lines_in_upper_case() {
+    let server = lines("upper", &[]);
+    assert!(server.banner.contains(" answers in upper case on 127.0.0.1:"), "{}", server.banner);
+    for (sent, back) in [
+        (&b""[..], &b""[..]),
+        (b"hello\nworld\r\n", b"HELLO\nWORLD\r\n"),
+        (b"no end", b"NO END"),
+        ("stra\u{df}e \u{e9}\n".as_bytes(), "STRASSE \u{c9}\n".as_bytes()),
+        (b"not utf-8 \xff\n", b"NOT UTF-8 \xff\n"),
+        (b"\n\n", b"\n\n"),
+    ] {
+        assert_eq!(exchange(&server, sent.to_vec()), back, "{sent:?}");
+    }
+    let long = "a line that is longer than any buffer ".repeat(100_000);
+    assert!(exchange(&server, long.clone().into_bytes()) == long.to_uppercase().into_bytes());
+    let many = "short\n".repeat(200_000);
+    assert!(exchange(&server, many.clone().into_bytes()) == many.to_uppercase().into_bytes());
+    // Each line at once, while the connection stays open.
+    let mut client = server.connect();
+    for line in ["one\n", "two\n"] {
+        client.send(line);
+        assert_eq!(client.take(4), line.to_uppercase().as_bytes());
+    }
+}
+
+#[test]
+fn hundreds_of_clients_at_once() {
+    for service in ["echo", "upper"] {
+        let mut server = lines(service, &[]);
+        let mut clients: Vec<Client> = (0..400).map(|_| server.connect()).collect();
+        for round in 0..3 {
+            for (at, client) in clients.iter_mut().enumerate() {
+                client.send(format!("CLIENT {at} {round}\n"));
+            }
+            for (at, client) in clients.iter_mut().enumerate() {
+                let expected = format!("CLIENT {at} {round}\n");
+                assert_eq!(client.take(expected.len()), expected.as_bytes());
+            }
+        }
+        // Half of them end by themselves, the others with the server.
+        for client in clients.iter_mut().step_by(2) {
+            client.end();
+            assert!(client.is_closed());
+        }
+        server.signal("TERM");
+        for client in clients.iter_mut().skip(1).step_by(2) {
+            assert!(client.is_closed());
+        }
+        drop(clients);
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}

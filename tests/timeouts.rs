@@ -1,0 +1,169 @@
+//! Who takes too long is let go, who merely takes long isn't.
+
+mod support;
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use support::{Client, Root, Server, eventually, get, pattern};
+
+const STEP: Duration = Duration::from_millis(40);
+/// A deadline is kept if the end comes after it and not much later; machines may be busy.
+const MUCH: Duration = Duration::from_secs(5);
+
+fn assert_on_time(begin: Instant, least_ms: u64) {
+    let elapsed = begin.elapsed();
+    assert!(elapsed >= Duration::from_millis(least_ms), "too early: {elapsed:?}");
+    assert!(elapsed < MUCH, "too late: {elapsed:?}");
+}
+
+fn site() -> Root {
+    let root = Root::new();
+    root.old_file("index.html", "index");
+    root
+}
+
+#[test]
+fn a_head_that_never_becomes_whole_gets_408() {
+    let server = Server::start(&site(), &["--header-timeout", "0.2"]);
+    for beginning in ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\nAccept: te", "\r\n"] {
+        let mut client = server.connect();
+        let begin = Instant::now();
+        client.send(beginning);
+        let (rest, _) = client.rest_or_reset();
+        assert_on_time(begin, 150);
+        let text = String::from_utf8(rest).unwrap();
+        if beginning != "\r\n" {
+            assert!(text.starts_with("HTTP/1.1 408 ") && text.contains("\r\nConnection: close\r\n"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_head_that_comes_octet_by_octet_is_not_waited_for_longer() {
+    let server = Server::start(&site(), &["--header-timeout", "0.3"]);
+    // As the first request of a connection, and as a later one.
+    for earlier in [false, true] {
+        let mut client = server.connect();
+        if earlier {
+            client.send(get("/"));
+            assert_eq!(client.answer().status, 200);
+        }
+        let begin = Instant::now();
+        for octet in get(&"/a".repeat(500)).bytes() {
+            client.send([octet]);
+            if !client.is_silent_for(STEP) {
+                break;
+            }
+        }
+        assert_eq!(client.answer().status, 408);
+        assert_on_time(begin, 250);
+    }
+}
+
+#[test]
+fn who_says_nothing_is_closed_without_a_word() {
+    let server = Server::start(&site(), &["--header-timeout", "0.2", "--idle-timeout", "0.3"]);
+    let begin = Instant::now();
+    let mut mute = server.connect();
+    let mut idle = server.connect();
+    idle.send(get("/"));
+    assert_eq!(idle.answer().status, 200);
+    let since = Instant::now();
+    assert!(idle.is_closed());
+    assert_on_time(since, 250);
+    assert!(mute.is_closed());
+    // The kernel hands over a connection without a word after some seconds only.
+    assert!(begin.elapsed() < 2 * MUCH);
+}
+
+#[test]
+fn the_time_between_requests_begins_anew_with_each() {
+    let server = Server::start(&site(), &["--header-timeout", "0.2", "--idle-timeout", "0.4"]);
+    let mut client = server.connect();
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(1) {
+        client.send(get("/"));
+        assert_eq!(client.answer().status, 200);
+        assert!(client.is_silent_for(Duration::from_millis(60)));
+    }
+}
+
+#[test]
+fn a_body_that_stops_gets_408_and_one_that_goes_on_does_not() {
+    let server = Server::start(&site(), &["--body-timeout", "0.3", "--header-timeout", "0.2"]);
+    let post = "POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n";
+    let mut client = server.connect();
+    client.send(post.to_owned() + "abc");
+    let begin = Instant::now();
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("Connection")), (408, Some("close")));
+    assert_on_time(begin, 250);
+    assert!(client.is_closed());
+
+    let mut client = server.connect();
+    client.send(post);
+    let begin = Instant::now();
+    for octet in b"abcdefghijklmnopqrst" {
+        assert!(client.is_silent_for(STEP));
+        client.send([*octet]);
+    }
+    assert!(begin.elapsed() > Duration::from_millis(600));
+    let answer = client.answer();
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains("abcdefghijklmnopqrst"), "{}", answer.text());
+}
+
+/// A client that takes little at once.
+fn narrow(address: SocketAddr) -> Client {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(128 * 1024).unwrap();
+    socket.connect(&address.into()).unwrap();
+    Client::over(socket.into())
+}
+
+#[test]
+fn who_does_not_read_is_cut_off() {
+    let root = site();
+    root.old_file("large", pattern(24 << 20));
+    let server = Server::start(&root, &["--send-timeout", "0.3"]);
+    let client = {
+        let mut client = narrow(server.address());
+        client.send(get("/large"));
+        client
+    };
+    let begin = Instant::now();
+    let mut error = None;
+    assert!(eventually(|| {
+        error = client.stream.take_error().unwrap();
+        error.is_some()
+    }));
+    assert_on_time(begin, 250);
+    assert_eq!(error.unwrap().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn who_reads_slowly_but_steadily_gets_everything() {
+    let root = site();
+    let content = pattern(12 << 20);
+    root.old_file("large", &content);
+    let server = Server::start(&root, &["--send-timeout", "0.5", "--idle-timeout", "0.1", "--header-timeout", "0.1"]);
+    let mut client = narrow(server.address());
+    client.send(get("/large"));
+    client.answer_to("HEAD");
+    let begin = Instant::now();
+    // Slower than the buffers between hide for the time-out, which is what counts.
+    let mut body = client.take_slowly(2 << 20, 64 * 1024, Duration::from_millis(60));
+    assert!(begin.elapsed() > Duration::from_millis(1_500), "{:?}", begin.elapsed());
+    body.extend(client.take(content.len() - body.len()));
+    assert!(body == content);
+}
+
+#[test]
+fn a_stream_that_pauses_on_its_own_is_nobodys_fault() {
+    let arguments = ["--send-timeout", "0.1", "--idle-timeout", "0.1", "--header-timeout", "0.1"];
+    let server = Server::start(&site(), &arguments);
+    let answer = server.get("/lab/stream?chunks=3&ms=300");
+    assert_eq!((answer.status, answer.text().lines().count()), (200, 3));
+}
