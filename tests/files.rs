@@ -221,7 +221,7 @@ fn error_pages_of_the_site() {
     check(&answer, 503, "<h1>later");
     assert_eq!(answer.field("Retry-After"), Some("5"));
 
-    let server = Server::start(&Root::new(), &[]);
+    let server = Server::start_with(Root::new(), &[]);
     let answer = server.get("/missing");
     assert!(answer.text().contains("<h1>404 Not Found</h1>"), "{}", answer.text());
     assert_eq!(answer.field("Cache-Control"), Some("no-store"));

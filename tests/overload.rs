@@ -44,7 +44,7 @@ fn assert_turned_away(client: &mut Client) {
 
 #[test]
 fn beyond_the_most_connections_there_is_503_until_one_closes() {
-    let server = Server::start(&site(), &["--max-connections", "2"]);
+    let server = Server::start_with(site(), &["--max-connections", "2"]);
     let (first, mut second) = (held(&server), held(&server));
     for _ in 0..3 {
         let mut third = server.connect();
@@ -66,7 +66,7 @@ fn beyond_the_most_connections_there_is_503_until_one_closes() {
 
 #[test]
 fn connections_that_end_with_their_answer_do_not_add_up() {
-    let server = Server::start(&site(), &["--max-connections", "1"]);
+    let server = Server::start_with(site(), &["--max-connections", "1"]);
     for _ in 0..200 {
         let answer = server.get_with("/", "Connection: close\r\n");
         assert_eq!(answer.status, 200);
@@ -75,7 +75,7 @@ fn connections_that_end_with_their_answer_do_not_add_up() {
 
 #[test]
 fn an_address_has_its_share_and_others_have_theirs() {
-    let server = Server::start(&site(), &["--max-per-address", "2", "-b", "127.0.0.1", "-b", "127.0.0.2"]);
+    let server = Server::start_with(site(), &["--max-per-address", "2", "-b", "127.0.0.1", "-b", "127.0.0.2"]);
     let port = server.address().port();
     let (first, mut second) = (held(&server), held(&server));
     let mut third = server.connect();
@@ -123,7 +123,7 @@ fn few_descriptors_are_enough_to_answer_everybody() {
 
 #[test]
 fn without_a_descriptor_left_connections_wait_and_nothing_spins() {
-    let server = Server::start(&site(), &["--idle-timeout", "20"]);
+    let server = Server::start_with(site(), &["--idle-timeout", "20"]);
     let mut first = held(&server);
     // Room for three more: numbers are given from the lowest that is free.
     let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
@@ -155,7 +155,7 @@ fn without_a_descriptor_left_connections_wait_and_nothing_spins() {
 fn two_thousand_connections_at_once_and_what_they_cost() {
     const COUNT: usize = 2_000;
     raise_limit();
-    let server = Server::start(&site(), &[]);
+    let server = Server::start_with(site(), &[]);
     // What is allocated once is there already.
     let warm: Vec<Client> = (0..50).map(|_| held(&server)).collect();
     let before = server.memory();

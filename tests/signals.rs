@@ -32,7 +32,7 @@ fn midway(server: &Server) -> Client {
 #[test]
 fn a_server_with_nothing_to_do_ends_at_once() {
     for signal in ["TERM", "INT"] {
-        let mut server = Server::start(&site(), &[]);
+        let mut server = Server::start_with(site(), &[]);
         let mut idle = server.connect();
         idle.send(get("/"));
         assert_eq!(idle.answer().status, 200);
@@ -86,7 +86,7 @@ fn what_is_in_flight_is_finished_and_nothing_new_begun() {
 #[test]
 fn a_second_signal_ends_it_now() {
     for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("TERM", "INT")] {
-        let mut server = Server::start(&site(), &[]);
+        let mut server = Server::start_with(site(), &[]);
         let mut client = server.connect();
         client.send(get("/lab/stream?chunks=1000&ms=500"));
         assert!(client.stream.peek(&mut [0]).unwrap() == 1);
@@ -105,7 +105,7 @@ fn a_second_signal_ends_it_now() {
 
 #[test]
 fn usr2_turns_maintenance_on_and_off() {
-    let server = Server::start(&site(), &[]);
+    let server = Server::start_with(site(), &[]);
     let mut client = server.connect();
     let mut status = || {
         client.send(get("/"));

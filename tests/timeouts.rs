@@ -26,7 +26,7 @@ fn site() -> Root {
 
 #[test]
 fn a_head_that_never_becomes_whole_gets_408() {
-    let server = Server::start(&site(), &["--header-timeout", "0.2"]);
+    let server = Server::start_with(site(), &["--header-timeout", "0.2"]);
     for beginning in ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\nAccept: te", "\r\n"] {
         let mut client = server.connect();
         let begin = Instant::now();
@@ -42,7 +42,7 @@ fn a_head_that_never_becomes_whole_gets_408() {
 
 #[test]
 fn a_head_that_comes_octet_by_octet_is_not_waited_for_longer() {
-    let server = Server::start(&site(), &["--header-timeout", "0.3"]);
+    let server = Server::start_with(site(), &["--header-timeout", "0.3"]);
     // As the first request of a connection, and as a later one.
     for earlier in [false, true] {
         let mut client = server.connect();
@@ -64,7 +64,7 @@ fn a_head_that_comes_octet_by_octet_is_not_waited_for_longer() {
 
 #[test]
 fn who_says_nothing_is_closed_without_a_word() {
-    let server = Server::start(&site(), &["--header-timeout", "0.2", "--idle-timeout", "0.3"]);
+    let server = Server::start_with(site(), &["--header-timeout", "0.2", "--idle-timeout", "0.3"]);
     let begin = Instant::now();
     let mut mute = server.connect();
     let mut idle = server.connect();
@@ -80,7 +80,7 @@ fn who_says_nothing_is_closed_without_a_word() {
 
 #[test]
 fn the_time_between_requests_begins_anew_with_each() {
-    let server = Server::start(&site(), &["--header-timeout", "0.2", "--idle-timeout", "0.4"]);
+    let server = Server::start_with(site(), &["--header-timeout", "0.2", "--idle-timeout", "0.4"]);
     let mut client = server.connect();
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(1) {
@@ -92,7 +92,7 @@ fn the_time_between_requests_begins_anew_with_each() {
 
 #[test]
 fn a_body_that_stops_gets_408_and_one_that_goes_on_does_not() {
-    let server = Server::start(&site(), &["--body-timeout", "0.3", "--header-timeout", "0.2"]);
+    let server = Server::start_with(site(), &["--body-timeout", "0.3", "--header-timeout", "0.2"]);
     let post = "POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n";
     let mut client = server.connect();
     client.send(post.to_owned() + "abc");
@@ -163,7 +163,7 @@ fn who_reads_slowly_but_steadily_gets_everything() {
 #[test]
 fn a_stream_that_pauses_on_its_own_is_nobodys_fault() {
     let arguments = ["--send-timeout", "0.1", "--idle-timeout", "0.1", "--header-timeout", "0.1"];
-    let server = Server::start(&site(), &arguments);
+    let server = Server::start_with(site(), &arguments);
     let answer = server.get("/lab/stream?chunks=3&ms=300");
     assert_eq!((answer.status, answer.text().lines().count()), (200, 3));
 }

@@ -68,6 +68,12 @@ impl Root {
     }
 }
 
+impl Drop for Root {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// When old files were last modified, in Unix seconds, and in a field.
 pub const LONG_AGO: u64 = 1_700_000_000;
 pub const LONG_AGO_DATE: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
@@ -92,6 +98,8 @@ pub struct Server {
     pub banner: String,
     output: Said,
     errors: Said,
+    /// What it serves, if nobody else keeps it.
+    root: Option<Root>,
 }
 
 /// What a process has said so far.
@@ -119,6 +127,13 @@ impl Server {
         Self::run(command)
     }
 
+    /// As [`start`](Self::start), for a root that nothing else is done with.
+    pub fn start_with(root: Root, arguments: &[&str]) -> Self {
+        let mut server = Self::start(&root, arguments);
+        server.root = Some(root);
+        server
+    }
+
     /// Runs a command that says where it listens in its first line.
     pub fn run(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -137,7 +152,7 @@ impl Server {
         let banner = line.recv_timeout(PATIENCE).expect("a banner");
         let address = address_in(&banner);
         // From here on it is ended whatever happens.
-        let mut server = Self { child, address: ([0, 0, 0, 0], 0).into(), banner, output, errors };
+        let mut server = Self { child, address: ([0, 0, 0, 0], 0).into(), banner, output, errors, root: None };
         server.address = address.unwrap_or_else(|| panic!("no address in {:?}", server.banner));
         server
     }
