@@ -63,3 +63,21 @@ fn a_half_closed_client_gets_its_whole_answer() {
     assert_eq!(client.answer().body.len(), 640_000);
     assert!(client.is_closed());
 }
+
+#[test]
+fn what_comes_behind_a_closing_request_does_not_cost_its_answer() {
+    let root = site();
+    let server = Server::start(&root, &[]);
+    for _ in 0..20 {
+        let mut client = server.connect();
+        let mut train = support::get_with("/large.bin", "Connection: close\r\n").into_bytes();
+        train.resize(1_000_000, b'x');
+        let mut writer = client.stream.try_clone().unwrap();
+        let sender = std::thread::spawn(move || {
+            use std::io::Write;
+            let _ = writer.write_all(&train);
+        });
+        assert_eq!(client.answer().body.len(), 640_000);
+        sender.join().unwrap();
+    }
+}

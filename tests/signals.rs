@@ -178,3 +178,34 @@ fn nobody_needs_to_listen_to_what_it_says() {
     support::kill("TERM", child.0.id());
     assert!(eventually(|| child.0.try_wait().unwrap().is_some_and(|status| status.code() == Some(0))));
 }
+
+#[test]
+fn who_asked_before_the_end_is_answered() {
+    let root = site();
+    let mut server = Server::start(&root, &[]);
+    let mut kept = server.connect();
+    kept.send(get("/"));
+    assert_eq!(kept.answer().status, 200);
+    let mut idle = server.connect();
+    idle.send(get("/"));
+    assert_eq!(idle.answer().status, 200);
+    // It is held while requests come, on a connection it knows and on some that
+    // only the kernel knows, and then the signal.
+    server.signal("STOP");
+    kept.send(get("/"));
+    let mut new: Vec<_> = (0..10).map(|_| server.connect()).collect();
+    for client in &mut new {
+        client.send(get("/"));
+    }
+    server.signal("TERM");
+    server.signal("CONT");
+    for client in new.iter_mut().chain([&mut kept]) {
+        assert_eq!(client.answer().status, 200);
+        client.end();
+        assert!(client.is_closed());
+    }
+    assert!(idle.is_closed());
+    drop(new);
+    drop(kept);
+    assert!(server.wait().success());
+}

@@ -290,7 +290,9 @@ pub fn say(text: &str) {
 
 /// Writes `miod: sentence` to standard error, if it can.
 pub fn complain(sentence: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "miod: {sentence}");
+    // What was given may hold what a terminal obeys, or an end of line.
+    let line = sentence.to_string().replace(char::is_control, "\u{fffd}");
+    let _ = writeln!(io::stderr(), "miod: {line}");
 }
 
 #[cfg(test)]

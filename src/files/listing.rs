@@ -141,7 +141,8 @@ impl Listing {
                 break;
             }
             looked_at += 1;
-            if is_hidden(name) {
+            // Names that no request path can hold are as good as hidden.
+            if is_hidden(name) || name.iter().any(|octet| octet.is_ascii_control() || *octet == b'\\') {
                 continue;
             }
             let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;

@@ -240,6 +240,11 @@ impl Listeners {
         self.all.iter().any(|listening| listening.latched)
     }
 
+    /// There may be connections to take at each.
+    pub(super) fn latch(&mut self) {
+        self.all.iter_mut().for_each(|listening| listening.latched = true);
+    }
+
     /// Closes them all; their sockets in the file system are removed.
     pub(super) fn close(&mut self) {
         self.all.clear();

@@ -75,6 +75,8 @@ const LISTENERS: usize = 256;
 const EVENTS: usize = 512;
 /// Connections taken from one listener in one turn.
 const ACCEPTS: usize = 64;
+/// Rounds of that when a shut-down takes what still waits: the whole backlog.
+const DRAIN_ACCEPTS: usize = 64;
 /// How long accepting rests when the system has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -424,6 +426,15 @@ impl<P: Protocol> Reactor<P> {
             return;
         }
         self.drain = Some(Drain { by: self.time.now.after(grace), waiting_for: 0 });
+        // Whoever is connected as far as the kernel is concerned is heard: closing
+        // a listener resets what waits there.
+        self.listeners.latch();
+        for _ in 0..DRAIN_ACCEPTS {
+            self.accept_all();
+            if !self.can_accept() {
+                break;
+            }
+        }
         self.listeners.close();
         self.listeners.pause_until = None;
         // Each is asked anew what it wants: the idle ones want to close.
@@ -517,7 +528,8 @@ impl<P: Protocol> Reactor<P> {
             return true;
         };
         self.slots.insert(Slot {
-            transport: Transport::new(socket, peer, readable),
+            // While shutting down nobody waits for an event that says so.
+            transport: Transport::new(socket, peer, readable || draining),
             protocol,
             armed: Armed::NONE,
             queued: false,

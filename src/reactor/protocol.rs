@@ -117,6 +117,8 @@ pub struct Io<'a> {
     pub output: &'a mut Output,
     /// Whether the input has ended: the peer closed, or half-closed.
     pub ended: bool,
+    /// Whether there may be input that wasn't read yet.
+    pub unread: bool,
     /// The two ends.
     pub ends: Ends<'a>,
 }

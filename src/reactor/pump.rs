@@ -73,9 +73,9 @@ impl<P: Protocol> Reactor<P> {
 
         let mut rounds = 0;
         let mut turn = loop {
-            let (peer, ended) = (transport.peer, transport.ended);
+            let (peer, ended, unread) = (transport.peer, transport.ended, transport.can_read());
             let ends = Ends { peer, listener, socket: Some(&transport.socket) };
-            let want = protocol.advance(&mut Io { input, output, ended, ends }, &mut cx);
+            let want = protocol.advance(&mut Io { input, output, ended, unread, ends }, &mut cx);
             rounds += 1;
 
             if want.finish == Finish::Abort {

@@ -59,7 +59,13 @@ impl Peer {
     pub(crate) fn turn(&mut self, mut advance: impl FnMut(&mut Io<'_>) -> Want) -> Want {
         let ended = self.ended;
         let mut call = |this: &mut Self| {
-            let want = advance(&mut Io { input: &mut this.input, output: &mut this.output, ended, ends: ends() });
+            let want = advance(&mut Io {
+                input: &mut this.input,
+                output: &mut this.output,
+                ended,
+                unread: false,
+                ends: ends(),
+            });
             (want, this.input.bytes().len(), this.output.pending())
         };
         let first = call(self);

@@ -61,7 +61,7 @@ impl Http {
             Phase::Idle { since } if seen == 0 => since.after(limits.idle_timeout),
             _ => cx.time.now.after(limits.header_timeout),
         };
-        if io.ended || (seen == 0 && cx.draining) {
+        if io.ended || (seen == 0 && cx.draining && !io.unread) {
             self.enter(Phase::Closing(Finish::Close), cx);
             return Step::Again;
         }

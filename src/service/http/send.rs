@@ -103,10 +103,17 @@ impl Http {
             }
         };
         let persistent = sending.persistent && whole && !cx.draining;
+        // Where only the end of the connection ends the content, a proper end would
+        // make a part look like the whole.
+        let abort = !whole && !sending.chunked;
         if let Some(mut exchanged) = sending.exchanged.take() {
             exchanged.end(0, cx);
         }
-        self.proceed(persistent, cx);
+        if abort {
+            self.enter(Phase::Closing(Finish::Abort), cx);
+        } else {
+            self.proceed(persistent, cx);
+        }
         Step::Again
     }
 

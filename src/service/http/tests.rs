@@ -444,6 +444,9 @@ fn a_panic_in_the_middle_of_the_content_leaves_it_without_an_end() {
     let mut bench = Bench::new();
     let (answer, want) = bench.ask(get("/half"));
     assert_eq!((body(&answer), want.finish), ("4\r\nhalf\r\n", Finish::Linger));
+    // Without chunks, only a reset tells a part from the whole.
+    let (_, want) = Bench::new().ask("GET /half HTTP/1.0\r\n\r\n");
+    assert_eq!(want.finish, Finish::Abort);
 }
 
 #[test]
