@@ -9,7 +9,6 @@ use miod::files::resolve::{Root, Symlinks};
 use miod::files::{Settings, Site};
 use miod::http::chunked::Decoder;
 use miod::http::head::{self, Lines};
-use miod::http::media_type::MediaTypes;
 use miod::logging::Log;
 use miod::reactor::{Accepted, Ends, Input, Io, Output, Solitude, Tick, Time};
 use miod::service::http::{Http, Limits};
@@ -84,16 +83,7 @@ impl Connection {
         let root = std::env::temp_dir().join(format!("miod-bench-{}", std::process::id()));
         fs::create_dir_all(&root).unwrap();
         fs::write(root.join("index.html"), [b'x'; 1024]).unwrap();
-        let settings = Settings {
-            symlinks: Symlinks::Inside,
-            listing: false,
-            cache_control: "no-cache".into(),
-            cache_size: 1 << 20,
-            open_files: 8,
-            etag_inode: false,
-            media_types: MediaTypes::new(),
-            spa: None,
-        };
+        let settings = Settings::default();
         let mut http = service::http::Shared::new(Limits::default(), true);
         http.site = Some(Site::new(Root::open(&root, Symlinks::Inside).unwrap(), settings));
         let mut shared = service::Shared { http, log: Log::default() };

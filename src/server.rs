@@ -254,7 +254,6 @@ fn site_settings(config: &Config, open_files: usize) -> Result<files::Settings, 
         media_types.add(extension, media_type).map_err(Failure::Config)?;
     }
     Ok(files::Settings {
-        symlinks: config.symlinks,
         listing: config.listing,
         cache_control: config.cache_control.clone(),
         cache_size: config.cache_size,

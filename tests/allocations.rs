@@ -10,7 +10,6 @@ use std::sync::mpsc::{Sender, channel};
 
 use miod::files::resolve::{Root as FileRoot, Symlinks};
 use miod::files::{Settings, Site};
-use miod::http::media_type::MediaTypes;
 use miod::logging::Log;
 use miod::reactor::{Closer, Endpoint, Listener, Options, Reactor, Until};
 use miod::service::http::{self, Limits};
@@ -59,16 +58,7 @@ fn allocations(stream: &mut TcpStream, request: &str, status: &str, octets: usiz
 /// Serves `root` until it is closed; tells where, and what closes it.
 fn serve(root: std::path::PathBuf, ready: Sender<(SocketAddr, Closer)>) {
     let mut web = http::Shared::new(Limits::default(), true);
-    let settings = Settings {
-        symlinks: Symlinks::Inside,
-        listing: false,
-        cache_control: "no-cache".into(),
-        cache_size: 1 << 20,
-        open_files: 8,
-        etag_inode: false,
-        media_types: MediaTypes::new(),
-        spa: None,
-    };
+    let settings = Settings::default();
     web.site = Some(Site::new(FileRoot::open(&root, Symlinks::Inside).unwrap(), settings));
     let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), true).unwrap();
     let address = listener.address().unwrap();

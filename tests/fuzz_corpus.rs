@@ -32,6 +32,11 @@ fn chunked() {
 }
 
 #[test]
+fn head() {
+    replay("head", properties::head);
+}
+
+#[test]
 fn range() {
     replay("range", properties::range);
 }

@@ -27,17 +27,16 @@ use crate::http::media_type::MediaTypes;
 use crate::http::response::{Manner, Stamp};
 use crate::http::target::{self, PathError};
 use crate::http::{Reject, Status, negotiate};
+use crate::limits;
 use crate::reactor::{Output, Tick};
 use cache::{Cache, Known};
 use listing::{Listing, Order, Rendering};
 use representation::{Answered, Representation, Style};
-use resolve::{OpenError, Opened, Root, Symlinks};
+use resolve::{OpenError, Opened, Root};
 use watch::{Change, Watch};
 
 /// What a site can be told.
 pub struct Settings {
-    /// Which symbolic links are followed.
-    pub symlinks: Symlinks,
     /// Directories without an index file are listed.
     pub listing: bool,
     /// The value of Cache-Control.
@@ -52,6 +51,20 @@ pub struct Settings {
     pub media_types: MediaTypes,
     /// The file that answers what isn't found, relative to the root.
     pub spa: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listing: false,
+            cache_control: "no-cache".to_owned(),
+            cache_size: limits::CACHE,
+            open_files: limits::OPEN_FILES,
+            etag_inode: false,
+            media_types: MediaTypes::new(),
+            spa: None,
+        }
+    }
 }
 
 /// A tree of files that is served.

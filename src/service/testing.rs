@@ -11,7 +11,6 @@ use crate::files::resolve::{Root, Symlinks};
 use crate::files::scratch::Scratch;
 use crate::files::{Settings, Site};
 use crate::http::Status;
-use crate::http::media_type::MediaTypes;
 use crate::logging::Log;
 use crate::reactor::{BUFFER, Ends, Finish, Input, Io, Output, Tick, Want};
 use crate::testing::every_split;
@@ -101,19 +100,7 @@ pub(crate) fn old_file(files: &Scratch, name: &str, content: &str) {
 /// A server of `files` with the laboratory, [`Slow`] at `/slow` and [`HalfWay`] at `/half`.
 pub(crate) fn shared(files: &Scratch) -> Shared {
     let mut http = http::Shared::new(http::Limits::default(), true);
-    http.site = Some(Site::new(
-        Root::open(files.path(), Symlinks::Inside).unwrap(),
-        Settings {
-            symlinks: Symlinks::Inside,
-            listing: false,
-            cache_control: "no-cache".into(),
-            cache_size: 1 << 20,
-            open_files: 8,
-            etag_inode: false,
-            media_types: MediaTypes::new(),
-            spa: None,
-        },
-    ));
+    http.site = Some(Site::new(Root::open(files.path(), Symlinks::Inside).unwrap(), Settings::default()));
     for name in lab::NAMES {
         http.routes.mount(&format!("/lab/{name}"), lab::by_name(name).unwrap()).unwrap();
     }

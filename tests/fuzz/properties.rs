@@ -3,6 +3,7 @@
 
 use miod::http::Status;
 use miod::http::chunked::{Decoder, LAST_CHUNK, encode_chunk};
+use miod::http::head::{self, Lines};
 use miod::http::range::{self, Ranges};
 use miod::http::target::{self, Form};
 use miod::limits;
@@ -109,5 +110,53 @@ pub fn target(data: &[u8]) -> bool {
     assert_eq!(target::parse(&encoded).map(|target| target.path), Ok(&encoded[..]));
     assert_eq!(target::decode_path(&encoded, &mut again), Ok(()));
     assert_eq!(again, path);
+    true
+}
+
+/// What comes of a head: nothing yet, or the octets it takes and what it says.
+type Understood = Result<Option<(usize, String)>, Status>;
+
+fn understand(data: &[u8]) -> Understood {
+    let (mut data, mut lines) = (data.to_vec(), Lines::default());
+    let parsed = head::parse(&mut data, &mut lines).map_err(|reject| reject.status)?;
+    Ok(parsed.map(|head| {
+        assert!(head.raw.ends_with(b"\r\n\r\n") && head.length >= head.raw.len());
+        for line in head.raw.split_inclusive(|&octet| octet == b'\n') {
+            assert!(line.ends_with(b"\r\n"), "a bare LF");
+            let line = &line[..line.len() - 2];
+            assert!(!line.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t'), "a control octet");
+        }
+        assert!(head.fields.len() <= limits::FIELDS && head.raw_target.len() <= limits::TARGET);
+        let says = format!(
+            "{} {} 1.{} {:?} {} {:?} {:?}",
+            head.method_name,
+            head.raw_target.escape_ascii(),
+            head.minor,
+            head.framing,
+            head.persistent,
+            head.expect,
+            head.fields
+        );
+        (head.length, says)
+    }))
+}
+
+/// A request head and whatever follows it: what it says depends neither on how it
+/// arrives nor on what follows; what is refused early is refused when it is whole.
+pub fn head(data: &[u8]) -> bool {
+    let whole = understand(data);
+    let step = data.len() / 512 + 1;
+    for end in (0..data.len()).step_by(step) {
+        match (understand(&data[..end]), &whole) {
+            (Ok(None), Ok(Some((length, _)))) => assert!(end < *length, "not understood when it was whole"),
+            (Ok(Some(early)), Ok(Some(later))) => assert_eq!(early, *later, "what follows changes it"),
+            (Ok(Some(_)), _) => panic!("understood before, and then not"),
+            (Err(early), Err(later)) => assert_eq!(early, *later, "refused in other words"),
+            (Err(_), _) => panic!("refused before, and then not"),
+            (Ok(None), _) => {}
+        }
+    }
+    let Ok(Some((length, _))) = &whole else { return false };
+    assert_eq!(understand(&data[..*length]), whole, "what follows changes it");
     true
 }
