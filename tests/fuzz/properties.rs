@@ -151,7 +151,8 @@ pub fn head(data: &[u8]) -> bool {
             (Ok(None), Ok(Some((length, _)))) => assert!(end < *length, "not understood when it was whole"),
             (Ok(Some(early)), Ok(Some(later))) => assert_eq!(early, *later, "what follows changes it"),
             (Ok(Some(_)), _) => panic!("understood before, and then not"),
-            (Err(early), Err(later)) => assert_eq!(early, *later, "refused in other words"),
+            // Perhaps for another reason: the first that shows is the one that counts.
+            (Err(_), Err(_)) => {}
             (Err(_), _) => panic!("refused before, and then not"),
             (Ok(None), _) => {}
         }
