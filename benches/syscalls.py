@@ -42,11 +42,16 @@ WORKLOADS = {
 class Load:
     """Sixty-four connections, each with one batch of requests under way."""
 
-    def __init__(self, address, batch, answers, close):
-        self.address, self.batch, self.answers, self.close = address, batch, answers, close
+    def __init__(self, address, server, batch, answers, close):
+        self.address, self.server, self.batch = address, server, batch
+        self.answers, self.close = answers, close
 
     def run(self, rounds):
         """Has each connection's batch answered so many times."""
+        if self.close:
+            for _ in range(rounds):
+                self.run_together()
+            return
         selector = selectors.DefaultSelector()
         state = {}
         for _ in range(CONNECTIONS):
@@ -60,12 +65,6 @@ class Load:
                 data = sock.recv(1 << 20)
                 left, seen = state[sock]
                 seen += data.count(b"HTTP/1.1 ")
-                if self.close:
-                    if not data:
-                        self.end(selector, state, sock)
-                        if left > 1:
-                            self.begin(selector, state, left - 1)
-                    continue
                 if not data:
                     sys.exit("error: the server closed")
                 if seen >= self.answers and self.whole(data):
@@ -77,6 +76,19 @@ class Load:
                     sock.sendall(self.batch)
                 else:
                     state[sock] = (left, seen)
+
+    def run_together(self):
+        """Connections that come while the server is held, so that how many it
+        finds at once doesn't hang on how fast this client is."""
+        os.kill(self.server, signal.SIGSTOP)
+        socks = [socket.create_connection(self.address, 10) for _ in range(CONNECTIONS)]
+        for sock in socks:
+            sock.sendall(self.batch)
+        os.kill(self.server, signal.SIGCONT)
+        for sock in socks:
+            while sock.recv(1 << 20):
+                pass
+            sock.close()
 
     def whole(self, data):
         # Answers are small and leave in one write; what is cut anyway ends later.
@@ -109,13 +121,12 @@ def measure(miod, root, name, rounds):
     batch, answers, close = WORKLOADS[name]
     with tempfile.TemporaryDirectory() as work:
         process, address, counts = serve(miod, root, work)
+        # strace passes signals on to nobody: the server itself is asked.
+        (server,) = map(int, open(f"/proc/{process.pid}/task/{process.pid}/children").read().split())
         try:
-            Load(address, batch, answers, close).run(rounds)
+            Load(address, server, batch, answers, close).run(rounds)
         finally:
-            # strace passes the end on to nobody: the server itself is asked.
-            children = open(f"/proc/{process.pid}/task/{process.pid}/children").read().split()
-            for child in children:
-                os.kill(int(child), signal.SIGTERM)
+            os.kill(server, signal.SIGTERM)
             process.wait(30)
         calls = collections.Counter()
         for line in open(counts):
