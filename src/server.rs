@@ -64,6 +64,9 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     let budget = Descriptors::raise(config.max_connections);
     let root = Root::open(&config.root, config.symlinks).map_err(|error| Failure::Root(config.root.clone(), error))?;
     let no_links = root.fallback();
+    if no_links {
+        log::warn!("this system lacks openat2: symbolic links are not followed");
+    }
     let listeners = listen(&config.endpoints, config.port, true)?;
     let (routes, apps) = mount(config, &listeners)?;
 
