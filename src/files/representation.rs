@@ -24,7 +24,7 @@ use super::resolve::Metadata;
 use crate::http::conditional::{self, Validators, Verdict};
 use crate::http::head::{Method, RequestHead};
 use crate::http::range::{self, Ranges};
-use crate::http::response::{self, Manner, Stamp, write_decimal};
+use crate::http::response::{self, Manner, Stamp};
 use crate::http::{Reject, Status, date};
 use crate::reactor::{FileSlice, Output};
 
@@ -290,8 +290,8 @@ impl Representation {
         let out = output.buffer();
         let status = Status::RANGE_NOT_SATISFIABLE;
         response::begin(out, status, stamp);
-        out.extend_from_slice(b"Content-Range: bytes */");
-        write_decimal(out, self.size());
+        out.extend_from_slice(b"Content-Range: ");
+        range::write_unsatisfied(self.size(), out);
         out.extend_from_slice(b"\r\nContent-Length: 0\r\n");
         response::end_persistence(out, manner.minor, manner.persistent);
         Answered { status, body: 0, persistent: manner.persistent }

@@ -83,6 +83,8 @@ pub struct Present {
     pub conditional: bool,
     /// `Range`.
     pub range: bool,
+    /// `Accept`.
+    pub accept: bool,
     /// `Accept-Encoding`.
     pub accept_encoding: bool,
 }
@@ -265,7 +267,10 @@ fn understand<'a>(
                 }
             }
             5 => present.range |= name.eq_ignore_ascii_case("range"),
-            6 => expected |= name.eq_ignore_ascii_case("expect"),
+            6 => {
+                present.accept |= name.eq_ignore_ascii_case("accept");
+                expected |= name.eq_ignore_ascii_case("expect");
+            }
             10 => connection |= name.eq_ignore_ascii_case("connection"),
             14 => framed |= name.eq_ignore_ascii_case("content-length"),
             15 => present.accept_encoding |= name.eq_ignore_ascii_case("accept-encoding"),
@@ -474,7 +479,7 @@ mod tests {
         let mut lines = Lines::default();
         let head = parse(&mut input, &mut lines).unwrap().unwrap();
         assert_eq!((head.expect, head.framing), (Expect::Continue, Framing::Length(3)));
-        assert_eq!(head.present, Present { conditional: true, range: false, accept_encoding: true });
+        assert_eq!(head.present, Present { conditional: true, range: false, accept: false, accept_encoding: true });
         assert!(outcome(b"GET / HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\n\r\n").unwrap().unwrap().contains("Unknown"));
         assert!(outcome(b"GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n").unwrap().unwrap().contains("Nothing"));
     }

@@ -5,10 +5,10 @@
 //! ranges that are granted never overlap, so an answer is never larger than the
 //! file but for the heads of its parts.
 
-use std::io::Write as _;
 use std::ops::Range;
 
 use super::grammar::trim_ows;
+use super::response::write_decimal;
 use crate::limits;
 
 /// Ranges with fewer octets between them than the head of a part takes are sent
@@ -131,18 +131,25 @@ fn coalesce(ranges: Vec<Range<u64>>) -> Ranges {
 /// Appends the value of Content-Range for the non-empty `range` of a
 /// representation of `size` octets, like `bytes 0-0/10` (RFC 9110 §14.4).
 pub fn write_content_range(range: &Range<u64>, size: u64, out: &mut Vec<u8>) {
-    // Writing to a vector can't fail.
-    let _ = write!(out, "bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
+    out.extend_from_slice(b"bytes ");
+    write_decimal(out, range.start);
+    out.push(b'-');
+    write_decimal(out, range.end.saturating_sub(1));
+    out.push(b'/');
+    write_decimal(out, size);
 }
 
 /// Appends the value of Content-Range for a 416 about a representation of `size`
 /// octets, like `bytes */10` (RFC 9110 §14.4).
 pub fn write_unsatisfied(size: u64, out: &mut Vec<u8>) {
-    let _ = write!(out, "bytes */{size}");
+    out.extend_from_slice(b"bytes */");
+    write_decimal(out, size);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::Ranges::*;
     use super::*;
     use proptest::prelude::*;

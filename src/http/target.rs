@@ -150,7 +150,8 @@ fn valid_reg_name(name: &[u8]) -> bool {
         rest = match rest {
             [] => return !name.is_empty(),
             [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
-            [octet, rest @ ..] if octet.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(octet) => rest,
+            [b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~', rest @ ..] => rest,
+            [b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=', rest @ ..] => rest,
             _ => return false,
         }
     }

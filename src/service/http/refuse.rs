@@ -29,7 +29,7 @@ impl Http {
         cx: &mut Cx<'_>,
     ) {
         let manner = Manner { minor: head.minor, head_only: head.method == Method::Head, persistent };
-        let html = negotiate::accepts_html(&head.fields);
+        let html = !head.present.accept || negotiate::accepts_html(&head.fields);
         let body = self.write_error(reject, lines, html, manner, out, cx);
         self.finish(head, reject.status, body, persistent, out, cx);
     }
