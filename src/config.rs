@@ -33,6 +33,8 @@ pub struct Config {
     pub cache_control: String,
     /// Octets that the cache of small files may take; 0 turns it off.
     pub cache_size: usize,
+    /// Octets that connections and the cache may hold together.
+    pub max_memory: usize,
     /// The entity-tag also tells inode and ctime: finer, but of one machine only.
     pub etag_inode: bool,
     /// Media types beyond the built-in ones: extension and type.
@@ -72,6 +74,8 @@ pub struct LineConfig {
     pub send_timeout: Duration,
     /// Most connections at once; none: as many as there are descriptors.
     pub max_connections: Option<usize>,
+    /// Octets that connections may hold together.
+    pub max_memory: usize,
 }
 
 /// Which of the built-in applications are mounted at their usual place.
@@ -95,6 +99,7 @@ impl Default for Config {
             symlinks: Symlinks::Inside,
             cache_control: "no-cache".to_owned(),
             cache_size: limits::CACHE,
+            max_memory: limits::MEMORY,
             etag_inode: false,
             media_types: Vec::new(),
             spa: None,

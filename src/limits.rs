@@ -69,3 +69,8 @@ pub const CACHE: usize = 32 * 1024 * 1024;
 pub const MISSING: usize = 4_096;
 /// Most descriptors of large files that are kept open for the next request.
 pub const OPEN_FILES: usize = 512;
+/// What connections and the cache may hold together by default: room for two
+/// thousand of the worst readers, on a machine of 512 MiB.
+pub const MEMORY: usize = 256 * 1024 * 1024;
+/// Longest path that is remembered as missing: with [`MISSING`] that is two MiB.
+pub const MISSING_PATH: usize = 512;

@@ -86,6 +86,7 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     let options = Options {
         connections: budget.connections,
         reserve: budget.reserve,
+        memory: config.max_memory - cache_size(config),
         send_timeout: config.send_timeout,
         ..Options::default()
     };
@@ -107,6 +108,7 @@ pub fn serve_lines(kind: Kind, config: &LineConfig, log: Log, ready: impl FnOnce
     let options = Options {
         connections: budget.connections,
         reserve: budget.reserve,
+        memory: config.max_memory,
         send_timeout: config.send_timeout,
         ..Options::default()
     };
@@ -251,6 +253,11 @@ fn unknown(name: &str) -> Failure {
     Failure::Config(format!("there is no application {name:?}; there are {}", lab::NAMES.join(", ")))
 }
 
+/// The cache's share of the memory: at most half, so that connections have the other.
+fn cache_size(config: &Config) -> usize {
+    config.cache_size.min(config.max_memory / 2)
+}
+
 fn site_settings(config: &Config, open_files: usize) -> Result<files::Settings, Failure> {
     let mut media_types = MediaTypes::new();
     for (extension, media_type) in &config.media_types {
@@ -259,7 +266,7 @@ fn site_settings(config: &Config, open_files: usize) -> Result<files::Settings, 
     Ok(files::Settings {
         listing: config.listing,
         cache_control: config.cache_control.clone(),
-        cache_size: config.cache_size,
+        cache_size: cache_size(config),
         open_files,
         etag_inode: config.etag_inode,
         media_types,

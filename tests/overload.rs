@@ -177,3 +177,30 @@ fn two_thousand_connections_at_once_and_what_they_cost() {
     drop((warm, clients));
     assert!(eventually(|| server.get("/").status == 200));
 }
+
+#[test]
+fn memory_has_a_bound_whoever_wants_more() {
+    let server = Server::start_with(site(), &["--max-memory", "1M", "--cache-size", "0"]);
+    let mut kept = held(&server);
+    // Heads that are never whole: a mebibyte has room for 34 of them.
+    let unwhole = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(30_000));
+    let mut greedy: Vec<Client> = (0..60).map(|_| server.connect()).collect();
+    for client in &mut greedy {
+        // Some are cut off as they send.
+        let _ = std::io::Write::write_all(&mut client.stream, unwhole.as_bytes());
+    }
+    assert!(eventually(|| server.errors().contains("wants memory that isn't there")), "{}", server.errors());
+    // A newcomer is told, who was there before is served.
+    assert!(eventually(|| {
+        let mut client = server.connect();
+        client.send(get("/"));
+        client.answer().status == 503
+    }));
+    assert!(still_served(&mut kept));
+    drop(greedy);
+    assert!(eventually(|| {
+        let mut client = server.connect();
+        client.send(get("/"));
+        client.answer().status == 200
+    }));
+}

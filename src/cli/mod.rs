@@ -241,6 +241,7 @@ fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
         port: config.port,
         send_timeout: config.send_timeout,
         max_connections: config.max_connections,
+        max_memory: config.max_memory,
     };
     Ok(match command {
         Name::Serve => Command::Serve(ServeOptions { config, logging }),
@@ -335,7 +336,7 @@ mod tests {
     fn every_option_arrives() {
         let ServeOptions { config, logging } = serve(
             "serve -b 0.0.0.0 --bind=[::1]:81 -b unix:/tmp/s -p 9000 --listing --symlinks none --cache-control max-age=60 \
-             --cache-size 2M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
+             --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
              --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
              --max-connections 6 --max-per-address 7 --no-server-header --access-log /tmp/log --app /a=lab \
              --apps=one,two -vv -q /srv",
@@ -350,6 +351,7 @@ mod tests {
             symlinks: Symlinks::None,
             cache_control: "max-age=60".to_owned(),
             cache_size: 2 << 20,
+            max_memory: 9 << 20,
             etag_inode: true,
             media_types: vec![pair("x", "text/x"), pair("y", "text/y")],
             spa: Some("index.html".to_owned()),

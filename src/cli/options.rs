@@ -300,6 +300,20 @@ pub(super) static FLAGS: &[Flag] = &[
         ..LIMITS
     },
     Flag {
+        long: "max-memory",
+        value: Value::Required("SIZE"),
+        commands: ALL,
+        help: "for what connections hold and the cache together; beyond it, 503",
+        default: |config| size(config.max_memory as u64),
+        apply: |draft, text| {
+            draft.config.max_memory =
+                usize::try_from(values::size(text)?).map_err(|_| "that is too much".to_owned())?;
+            // Less than a few buffers would turn everybody away.
+            if draft.config.max_memory < 1 << 20 { Err("it takes 1M at least".to_owned()) } else { Ok(()) }
+        },
+        ..LIMITS
+    },
+    Flag {
         long: "max-connections",
         value: Value::Required("N"),
         commands: ALL,

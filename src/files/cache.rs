@@ -107,7 +107,7 @@ impl Cache {
 
     /// Remembers that `key` leads nowhere.
     pub(super) fn insert_missing(&mut self, key: &[u8], now: u32) {
-        if self.limit == 0 {
+        if self.limit == 0 || key.len() > limits::MISSING_PATH {
             return;
         }
         if self.missing.len() >= limits::MISSING {

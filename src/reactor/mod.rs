@@ -87,6 +87,10 @@ pub struct Options {
     pub connections: usize,
     /// Connections more than that, which are told that it is full.
     pub reserve: usize,
+    /// Octets that all connections may hold together, beyond their slots: what
+    /// peers sent and isn't understood, or don't take. When an eighth of it is left
+    /// newcomers are told that it is full; at the bound who would hold more is cut off.
+    pub memory: usize,
     /// Without the peer taking any octet of the output.
     pub send_timeout: Duration,
     /// Reading and discarding after the last output.
@@ -98,6 +102,7 @@ impl Default for Options {
         Self {
             connections: CAPACITY - limits::CONNECTION_RESERVE,
             reserve: limits::CONNECTION_RESERVE,
+            memory: limits::MEMORY,
             send_timeout: limits::SEND_TIMEOUT,
             linger: limits::LINGER,
         }
@@ -177,6 +182,8 @@ pub struct Reactor<P: Protocol> {
     accepted: u64,
     accept_limit: u64,
     closed: u64,
+    /// Octets that connections hold beyond their slots.
+    held: usize,
 }
 
 impl<P: Protocol> Reactor<P> {
@@ -211,6 +218,7 @@ impl<P: Protocol> Reactor<P> {
             accepted: 0,
             accept_limit: u64::MAX,
             closed: 0,
+            held: 0,
         })
     }
 
@@ -491,7 +499,8 @@ impl<P: Protocol> Reactor<P> {
 
     /// Takes one connection, to be heard soon. False if there is none.
     fn accept_one(&mut self, index: usize) -> bool {
-        let overloaded = self.slots.len() >= self.options.connections;
+        // Newcomers are told before those who are there have to be cut off.
+        let overloaded = self.slots.len() >= self.options.connections || self.held >= self.options.memory / 8 * 7;
         let Some(listening) = self.listeners.get(index).filter(|listening| listening.latched) else { return false };
         let service = listening.service;
         let (socket, peer, readable) = match listening.listener.accept() {
@@ -551,6 +560,7 @@ impl<P: Protocol> Reactor<P> {
         let queued = self.slots.iter().filter(|slot| slot.queued).count();
         assert!(queued <= self.run_queue.len(), "a connection is marked as queued and isn't");
         assert!(self.slots.iter().all(|slot| slot.registered), "a connection is not registered");
+        assert_eq!(self.held, self.slots.iter().map(|slot| slot.transport.held()).sum(), "memory is miscounted");
         assert!(self.input.is_empty() && self.output.is_empty(), "the lent buffers hold somebody's octets");
         P::audit(&self.shared, &mut self.slots.iter().map(|slot| &slot.protocol));
     }

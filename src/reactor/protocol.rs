@@ -33,6 +33,12 @@ pub trait Protocol: Sized + 'static {
     /// changed, it changes nothing.
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want;
 
+    /// Octets of memory that it holds beyond its own size and the lent buffers: what
+    /// [`Options::memory`](super::Options::memory) bounds.
+    fn memory(&self) -> usize {
+        0
+    }
+
     /// The connection is over. `unsent` octets of the output didn't go out.
     fn closed(&mut self, _unsent: u64, _ends: Ends<'_>, _cx: &mut Context<'_, Self>) {}
 

@@ -62,7 +62,7 @@ impl<P: Protocol> Reactor<P> {
 
     fn turn(&mut self, index: usize, handle: Handle) -> Turn {
         let draining = self.drain.is_some();
-        let Self { slots, input, output, shared, effects, time, options, listeners, .. } = self;
+        let Self { slots, input, output, shared, effects, time, options, listeners, held, .. } = self;
         let Some(slot) = slots.at(index) else { return Turn::Settled { wake: None } };
         let (transport, protocol) = (&mut slot.transport, &mut slot.protocol);
         let listener = listeners.address(slot.listener);
@@ -146,7 +146,12 @@ impl<P: Protocol> Reactor<P> {
             input.clear();
             output.clear();
         }
-        transport.save(input, output);
+        let (now, before) = transport.save(input, output, protocol.memory());
+        *held = *held + now - before;
+        if *held > options.memory && now > before && !matches!(turn, Turn::Over { .. }) {
+            log::warn!("#{} wants memory that isn't there, and is cut off", handle.number());
+            turn = Turn::Over { unsent: 0, reset: true };
+        }
         turn
     }
 
@@ -207,6 +212,7 @@ impl<P: Protocol> Reactor<P> {
             socket: Some(&slot.transport.socket),
         };
         slot.protocol.closed(unsent, ends, &mut cx);
+        self.held -= slot.transport.held();
         self.closed += 1;
     }
 }

@@ -139,6 +139,8 @@ pub(super) struct Transport {
 #[derive(Default)]
 struct Rest {
     leftover: Leftover,
+    /// Octets that the connection is counted for.
+    held: usize,
     /// The progress of the output while the peer doesn't take it.
     pace: Option<Pace>,
     /// Until when input is discarded; the protocol is over.
@@ -178,15 +180,28 @@ impl Transport {
         }
     }
 
-    /// Takes back what is left over now; nothing is kept of nothing.
-    pub(super) fn save(&mut self, input: &mut Input, output: &mut Output) {
-        if input.is_empty() && output.is_empty() {
-            if self.rest.as_ref().is_some_and(|rest| rest.linger.is_none()) {
-                self.rest = None;
-            }
-        } else {
-            self.rest.get_or_insert_default().leftover.save(input, output);
+    /// Takes back what is left over now; nothing is kept of nothing. `protocol`
+    /// is how many octets the protocol holds. Says how many the connection holds
+    /// now, and how many it held before.
+    pub(super) fn save(&mut self, input: &mut Input, output: &mut Output, protocol: usize) -> (usize, usize) {
+        let before = self.held();
+        let now = input.bytes().len() + output.bytes().len() + protocol;
+        let nothing = input.is_empty() && output.is_empty();
+        if nothing && now == 0 && self.rest.as_ref().is_none_or(|rest| rest.linger.is_none()) {
+            self.rest = None;
+            return (0, before);
         }
+        let rest = self.rest.get_or_insert_default();
+        rest.held = now;
+        if !nothing {
+            rest.leftover.save(input, output);
+        }
+        (now, before)
+    }
+
+    /// Octets of memory that the connection holds beyond its slot.
+    pub(super) fn held(&self) -> usize {
+        self.rest.as_ref().map_or(0, |rest| rest.held)
     }
 
     /// Whether there may be input to read.

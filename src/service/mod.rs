@@ -93,6 +93,14 @@ impl Protocol for Service {
         }
     }
 
+    #[inline]
+    fn memory(&self) -> usize {
+        match self {
+            Self::Http(http) => http.memory(),
+            Self::Echo(_) | Self::Upper(_) => 0,
+        }
+    }
+
     fn closed(&mut self, unsent: u64, ends: Ends<'_>, cx: &mut Context<'_, Self>) {
         if let Self::Http(http) = self {
             http.closed(unsent, ends, cx);

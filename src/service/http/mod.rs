@@ -130,6 +130,12 @@ impl Http {
         }
     }
 
+    /// Octets that it holds beyond its own size.
+    #[inline]
+    pub fn memory(&self) -> usize {
+        self.phase.memory()
+    }
+
     /// A job of this connection is done.
     pub fn deliver(&mut self, ticket: u32, outcome: Option<Outcome>) {
         if let Phase::Parked(parked) = &mut self.phase

@@ -68,6 +68,20 @@ impl Phase {
         ["Idle", "Head", "Body", "Parked", "SendingFile", "Sending", "Closing"][self.index()]
     }
 
+    /// Octets of what is boxed, as far as strangers decide how many they are.
+    #[inline]
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Self::Idle { .. } | Self::Head { .. } | Self::SendingFile { .. } | Self::Closing(_) => 0,
+            Self::Body(collecting) => collecting.head.len() + collecting.content.capacity(),
+            Self::Parked(parked) => parked.head.len() + parked.body.len(),
+            Self::Sending(sending) => match &sending.body {
+                Body::Bytes(bytes) => bytes.len(),
+                Body::Source(_) => 0,
+            },
+        }
+    }
+
     fn index(&self) -> usize {
         match self {
             Self::Idle { .. } => 0,
