@@ -246,6 +246,11 @@ pub(super) struct Leftover {
 }
 
 impl Leftover {
+    /// Whether a stretch of a file is among it.
+    pub(super) fn has_file(&self) -> bool {
+        !self.cuts.is_empty()
+    }
+
     /// Takes what is left in the lent buffers, which are empty then.
     pub(super) fn save(&mut self, input: &mut Input, output: &mut Output) {
         self.input = input.bytes().into();

@@ -199,6 +199,11 @@ impl Transport {
         (now, before)
     }
 
+    /// Whether a file was left over from the last turn.
+    pub(super) fn is_amid_file(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.leftover.has_file())
+    }
+
     /// Octets of memory that the connection holds beyond its slot.
     pub(super) fn held(&self) -> usize {
         self.rest.as_ref().map_or(0, |rest| rest.held)
