@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -67,7 +68,7 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     if no_links {
         log::warn!("this system lacks openat2: symbolic links are not followed");
     }
-    let listeners = listen(&config.endpoints, config.port, true)?;
+    let listeners = listen(&config.endpoints, config.port)?;
     let (routes, apps) = mount(config, &listeners)?;
 
     let mut http = http::Shared::new(
@@ -83,13 +84,7 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     http.routes = routes;
     http.site = Some(Site::new(root, site_settings(config, budget.files)?));
 
-    let options = Options {
-        connections: budget.connections,
-        reserve: budget.reserve,
-        memory: config.max_memory - cache_size(config),
-        send_timeout: config.send_timeout,
-        ..Options::default()
-    };
+    let options = budget.options(config.max_memory - cache_size(config), config.send_timeout);
     let ready_with = |endpoints| {
         let root = std::path::absolute(&config.root).unwrap_or_else(|_| config.root.clone());
         ready(&Ready { endpoints, root: Some(root), no_links, apps, connections: budget.connections });
@@ -103,15 +98,9 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
 /// As [`serve`].
 pub fn serve_lines(kind: Kind, config: &LineConfig, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), Failure> {
     let budget = Descriptors::raise(config.max_connections);
-    let listeners = listen(&config.endpoints, config.port, true)?;
+    let listeners = listen(&config.endpoints, config.port)?;
     let http = http::Shared::new(http::Limits::default(), true);
-    let options = Options {
-        connections: budget.connections,
-        reserve: budget.reserve,
-        memory: config.max_memory,
-        send_timeout: config.send_timeout,
-        ..Options::default()
-    };
+    let options = budget.options(config.max_memory, config.send_timeout);
     let ready_with = |endpoints| {
         let connections = budget.connections;
         ready(&Ready { endpoints, root: None, no_links: false, apps: Vec::new(), connections });
@@ -160,6 +149,12 @@ impl Descriptors {
         Self::share(available, most)
     }
 
+    /// Options with this share of the descriptors.
+    fn options(&self, memory: usize, send_timeout: Duration) -> Options {
+        let Self { connections, reserve, .. } = *self;
+        Options { connections, reserve, memory, send_timeout, ..Options::default() }
+    }
+
     fn share(available: usize, most: Option<usize>) -> Self {
         // Standard streams, poll, waker, signals, watch, log, listeners, and the
         // file of the request that is being answered.
@@ -172,7 +167,7 @@ impl Descriptors {
 }
 
 /// Makes the listeners. Without endpoints: loopback, IPv4 and IPv6.
-fn listen(endpoints: &[Endpoint], port: u16, deferred: bool) -> Result<Vec<Listener>, Failure> {
+fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>, Failure> {
     /// How often another free port is looked for that is free on all addresses.
     const TRIES: usize = 16;
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
@@ -180,7 +175,7 @@ fn listen(endpoints: &[Endpoint], port: u16, deferred: bool) -> Result<Vec<Liste
     let (endpoints, optional_v6) = if endpoints.is_empty() { (&loopback[..], true) } else { (endpoints, false) };
     let mut tries = TRIES;
     loop {
-        match listen_once(endpoints, optional_v6, deferred) {
+        match listen_once(endpoints, optional_v6) {
             Err((Failure::Bind(_, error), true)) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => tries -= 1,
             Err((failure, _)) => return Err(failure),
             Ok(listeners) => return Ok(listeners),
@@ -189,7 +184,7 @@ fn listen(endpoints: &[Endpoint], port: u16, deferred: bool) -> Result<Vec<Liste
 }
 
 /// One attempt; a failure says whether another port might do.
-fn listen_once(endpoints: &[Endpoint], optional_v6: bool, deferred: bool) -> Result<Vec<Listener>, (Failure, bool)> {
+fn listen_once(endpoints: &[Endpoint], optional_v6: bool) -> Result<Vec<Listener>, (Failure, bool)> {
     let mut listeners: Vec<Listener> = Vec::new();
     // The port that was found where any would do, the same for all.
     let mut found = None;
@@ -200,7 +195,8 @@ fn listen_once(endpoints: &[Endpoint], optional_v6: bool, deferred: bool) -> Res
             }
             other => (other.clone(), false),
         };
-        match Listener::bind(&endpoint, deferred) {
+        // In all our services the client speaks first.
+        match Listener::bind(&endpoint, true) {
             Ok(listener) => {
                 if any {
                     found = listener.address().map(|address| address.port());
@@ -294,7 +290,7 @@ mod tests {
     #[test]
     fn any_port_is_the_same_port_on_all_addresses() {
         let any = |address: &str| Endpoint::Tcp(address.parse().unwrap());
-        let listeners = listen(&[any("127.0.0.1:0"), any("127.0.0.2:0")], 0, true).unwrap();
+        let listeners = listen(&[any("127.0.0.1:0"), any("127.0.0.2:0")], 0).unwrap();
         let ports: Vec<_> = listeners.iter().map(|listener| listener.address().unwrap().port()).collect();
         assert_eq!(ports[0], ports[1]);
     }

@@ -209,3 +209,17 @@ fn who_asked_before_the_end_is_answered() {
     drop(kept);
     assert!(server.wait().success());
 }
+
+#[test]
+fn nobody_is_told_to_wait_for_idle_connections() {
+    let root = site();
+    let mut server = Server::start_with(root, &[]);
+    let mut idle: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    for client in &mut idle {
+        client.send(get("/"));
+        assert_eq!(client.answer().status, 200);
+    }
+    server.signal("TERM");
+    assert!(server.wait().success());
+    assert!(!server.errors().contains("waiting for"), "{}", server.errors());
+}

@@ -114,9 +114,6 @@ const INDEX: &[u8] = b"index.html";
 
 impl Site {
     /// The files below `root`.
-    ///
-    /// # Errors
-    /// If it can't be opened as a directory.
     pub fn new(root: Root, settings: Settings) -> Self {
         let watch = Watch::new().inspect_err(|error| {
             log::warn!("no notice of changed files ({error}): they are looked at once a second");
@@ -409,7 +406,7 @@ fn location(key: &[u8], query: Option<&[u8]>) -> Vec<u8> {
 }
 
 fn seconds(now: Tick) -> u32 {
-    // Compared for equality only, so that it wraps after 136 years is no matter.
+    // Only compared and subtracted with wrapping, so that it wraps is no matter.
     (now.as_micros() / 1_000_000) as u32
 }
 

@@ -359,13 +359,7 @@ impl<P: Protocol> Reactor<P> {
         }
         // A few, then events get their turn again: sixty downloads in a row would
         // let a small request wait for milliseconds.
-        for _ in 0..self.run_queue.len().min(RUN) {
-            let Some(handle) = self.run_queue.pop_front() else { break };
-            if let Some(slot) = self.slots.get(handle) {
-                slot.queued = false;
-                self.pump(handle.index());
-            }
-        }
+        self.run_queued(RUN);
         self.accept_all();
         if let Some(drain) = &mut self.drain {
             let open = self.slots.len();
@@ -405,7 +399,8 @@ impl<P: Protocol> Reactor<P> {
     }
 
     fn apply_effects(&mut self) {
-        while let Some(effect) = self.effects.pop() {
+        // In the order in which they were asked for.
+        for effect in std::mem::take(&mut self.effects) {
             match effect {
                 Effect::Send(handle, message) => self.deliver(handle, message),
                 Effect::Run(handle, job) => {
@@ -436,6 +431,17 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
+    /// Gives `most` of those in the run queue their turn, and nobody two.
+    fn run_queued(&mut self, most: usize) {
+        for _ in 0..self.run_queue.len().min(most) {
+            let Some(handle) = self.run_queue.pop_front() else { break };
+            if let Some(slot) = self.slots.get(handle) {
+                slot.queued = false;
+                self.pump(handle.index());
+            }
+        }
+    }
+
     fn begin_drain(&mut self, grace: Duration) {
         if self.drain.is_some() {
             return;
@@ -452,10 +458,12 @@ impl<P: Protocol> Reactor<P> {
         }
         self.listeners.close();
         self.listeners.pause_until = None;
-        // Each is asked anew what it wants: the idle ones want to close.
+        // Each is asked anew what it wants, now: the idle ones want to close, and
+        // nobody is to be told that they are waited for.
         for handle in self.slots.handles() {
             self.enqueue(handle.index());
         }
+        self.run_queued(usize::MAX);
     }
 
     fn has_room(&self) -> bool {

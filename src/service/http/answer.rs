@@ -27,6 +27,9 @@ pub(super) enum Route {
 /// What files understand.
 const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::Head]);
 
+/// It panicked, in a call or in its job.
+const FAILED: Reject = Reject::new(Status::INTERNAL_SERVER_ERROR, "the application failed");
+
 impl Http {
     /// Finds out where a request goes.
     #[inline]
@@ -87,10 +90,7 @@ impl Http {
         }
         match self.route(head, cx) {
             Route::Files => self.respond_with_file(head, persistent, out, cx),
-            Route::App(index) => {
-                let parked = None;
-                self.ask(index, head, body, persistent, parked, out, cx);
-            }
+            Route::App(index) => self.ask(index, head, body, persistent, None, out, cx),
             Route::Options(methods) => {
                 let response = Response::new(Status::NO_CONTENT).field("Allow", allow(methods));
                 self.send(response, head, persistent, out, cx);
@@ -186,13 +186,7 @@ impl Http {
             Err(_) => {
                 // Where and why was said by the panic hook; here is for whom.
                 log::error!("#{}.{} the application panicked", cx.handle.number(), self.requests);
-                self.refuse(
-                    head,
-                    Reject::new(Status::INTERNAL_SERVER_ERROR, "the application failed"),
-                    persistent,
-                    out,
-                    cx,
-                );
+                self.refuse(head, FAILED, persistent, out, cx);
             }
         }
     }
@@ -213,10 +207,7 @@ impl Http {
         let persistent = parked.persistent && !cx.draining;
         match parked.outcome.take() {
             Some(Some(outcome)) => self.ask(parked.app, &head, &parked.body, persistent, Some(outcome), &mut out, cx),
-            Some(None) => {
-                let reject = Reject::new(Status::INTERNAL_SERVER_ERROR, "the application failed");
-                self.refuse(&head, reject, persistent, &mut out, cx);
-            }
+            Some(None) => self.refuse(&head, FAILED, persistent, &mut out, cx),
             None => {
                 let reject = Reject::new(Status::SERVICE_UNAVAILABLE, "the application didn't answer in time");
                 self.refuse(&head, reject, persistent, &mut out, cx);
