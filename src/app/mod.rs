@@ -23,12 +23,15 @@
 //! }
 //! ```
 
+mod body;
 pub mod catalogue;
 mod counter;
 mod lab;
 mod page;
 mod response;
 mod routes;
+#[cfg(test)]
+mod testing;
 
 use std::any::Any;
 
