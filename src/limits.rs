@@ -72,5 +72,8 @@ pub const OPEN_FILES: usize = 512;
 /// What connections and the cache may hold together by default: room for two
 /// thousand of the worst readers, on a machine of 512 MiB.
 pub const MEMORY: usize = 256 * 1024 * 1024;
+/// What a store of keys and values may hold by default: it is all in memory, and loaded
+/// within a second.
+pub const STORE: usize = 64 * 1024 * 1024;
 /// Longest path that is remembered as missing: with [`MISSING`] that is two MiB.
 pub const MISSING_PATH: usize = 512;

@@ -23,6 +23,7 @@
 //! }
 //! ```
 
+pub mod kv;
 pub mod lab;
 mod response;
 mod routes;
