@@ -24,6 +24,10 @@ pub const CHUNK_EXTENSION: usize = 256;
 /// make us parse for no data.
 pub const CHUNK_EXTENSIONS_TOTAL: usize = 16 * 1024;
 
+/// Most interim answers (1xx) before the final one that a client reads: a server sends
+/// a 100, perhaps a few 103; endless ones would never let the answer begin.
+pub const INTERIM: u8 = 16;
+
 /// Most parts of a `multipart/byteranges` answer; a PDF reader asks for a
 /// handful, an attacker for thousands.
 pub const RANGE_PARTS: usize = 16;
