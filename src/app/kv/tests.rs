@@ -18,7 +18,7 @@ fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u1
     }
     let request = Request { head: &head, body, mount: "", path: &path };
     let mut visit = Visit {
-        time: Time { now: Tick::default(), unix_seconds: now },
+        time: Time { unix_seconds: now, ..Time::default() },
         connection: Handle::imagined(1),
         request_number: 1,
         ends: Ends::imagined("127.0.0.1:4711".parse().unwrap(), "127.0.0.1:5100".parse().unwrap()),
