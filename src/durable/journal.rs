@@ -126,9 +126,14 @@ impl<M: Medium> Journal<M> {
         ticket
     }
 
+    /// Whether a batch has ended since this was last asked.
+    pub(super) fn has_news(&self) -> bool {
+        self.news.swap(false, Ordering::Acquire)
+    }
+
     /// What was committed since the last call, in order.
     pub(super) fn committed(&self) -> Vec<Change> {
-        if self.news.swap(false, Ordering::Acquire) { mem::take(&mut lock(&self.desk).committed) } else { Vec::new() }
+        mem::take(&mut lock(&self.desk).committed)
     }
 
     /// Blocks until the write of this ticket is answered. Writes of one batch are
@@ -285,13 +290,13 @@ mod tests {
     fn what_gathers_goes_in_one_batch() {
         let journal = Journal::new(Fake::default());
         let tickets = ["a", "b", "c"].map(|key| journal.enqueue(Vec::new(), put(key), 0));
-        assert!(journal.octets() > 0 && journal.committed().is_empty());
+        assert!(journal.octets() > 0 && !journal.has_news());
         for ticket in &tickets {
             assert_eq!(journal.wait(ticket), Ok(false));
         }
         assert_eq!(lock(&journal.medium).medium.batches, [3]);
         assert_eq!((keys(&journal.committed()), journal.octets()), (vec!["a", "b", "c"], 0));
-        assert!(journal.committed().is_empty());
+        assert_eq!((journal.committed(), journal.has_news(), journal.has_news()), (vec![], true, false));
     }
 
     #[test]

@@ -18,7 +18,7 @@
 //! **Memory and disk don't drift apart**, because memory changes only when the
 //! disk has: what is committed is handed back in order and applied before the next read.
 //! Nobody sees what could still be lost, and what a commit acknowledged is seen
-//! by everybody after. A batch that fails has changed nothing in memory; the store is
+//! by everybody after ([`latest`](Store::latest) is for who asks for more). A batch that fails has changed nothing in memory; the store is
 //! opened anew, and what the disk then says about the keys of that batch is what
 //! memory takes over, since a commit that reports an error may have happened.
 //!
@@ -32,6 +32,7 @@ mod disk;
 mod journal;
 mod table;
 
+use std::collections::HashMap;
 use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct Store {
     journal: Option<Arc<Journal<Disk>>>,
     /// Gone from memory; they leave the disk with the next batch.
     expired: Vec<Arc<[u8]>>,
+    /// The last change to each key that is on its way.
+    ahead: HashMap<Arc<[u8]>, (journal::Ticket, Change)>,
     /// Octets that it may hold, see [`Change`].
     capacity: usize,
 }
@@ -69,6 +72,7 @@ pub enum Written {
 /// A write on its way to the disk. It is acknowledged when [`wait`](Self::wait) returns;
 /// dropped, the write goes with a later one.
 #[must_use]
+#[derive(Clone)]
 pub struct Commit {
     journal: Arc<Journal<Disk>>,
     ticket: journal::Ticket,
@@ -83,12 +87,17 @@ impl Commit {
     pub fn wait(self) -> Result<bool, WriteError> {
         self.journal.wait(&self.ticket)
     }
+
+    /// What [`wait`](Self::wait) says or would say, if that is known already.
+    pub fn outcome(&self) -> Option<Result<bool, WriteError>> {
+        self.ticket.get().copied()
+    }
 }
 
 impl Store {
     /// A store in memory alone, of at most `capacity` octets.
     pub fn in_memory(capacity: usize) -> Self {
-        Self { table: Table::default(), journal: None, expired: Vec::new(), capacity }
+        Self { table: Table::default(), journal: None, expired: Vec::new(), ahead: HashMap::new(), capacity }
     }
 
     /// Opens the store `name` in `directory`, which is made, for its owner alone, if it is
@@ -109,6 +118,21 @@ impl Store {
     pub fn get(&mut self, key: &[u8], now: i64) -> Option<&Record> {
         self.settle(now);
         self.table.get(key).filter(|record| record.is_live(now))
+    }
+
+    /// The live record of `key` as it will be when all that is on its way is on disk: for
+    /// who changes a record and must not lose what somebody else just changed in it.
+    pub fn latest(&mut self, key: &[u8], now: i64) -> Option<Record> {
+        // Looked at first: what is answered now is in the table when that is settled.
+        let ahead = self.ahead.get(key).filter(|(ticket, _)| ticket.get().is_none());
+        let ahead = ahead.map(|(_, change)| change.clone());
+        self.settle(now);
+        let record = match ahead {
+            Some(Change::Put(_, record)) => Some(record),
+            Some(_) => None,
+            None => self.table.get(key).cloned(),
+        };
+        record.filter(|record| record.is_live(now))
     }
 
     /// The live records in this range of keys, in order.
@@ -142,7 +166,9 @@ impl Store {
             return Ok(Written::Now(was));
         };
         let expired = self.expired.drain(..).map(|key| Change::Expire(key, now)).collect();
+        let ahead = changes.clone();
         let ticket = journal.enqueue(expired, changes, now);
+        self.ahead.extend(ahead.into_iter().map(|change| (Arc::clone(change.key()), (Arc::clone(&ticket), change))));
         Ok(Written::Later(Commit { journal: Arc::clone(journal), ticket }))
     }
 
@@ -154,7 +180,9 @@ impl Store {
 
     /// Takes over what is committed, and drops what has expired.
     fn settle(&mut self, now: i64) {
-        if let Some(journal) = &self.journal {
+        if let Some(journal) = self.journal.as_ref().filter(|journal| journal.has_news()) {
+            // Before, so that what leaves here is in what comes.
+            self.ahead.retain(|_, (ticket, _)| ticket.get().is_none());
             for change in journal.committed() {
                 self.table.apply(change);
             }

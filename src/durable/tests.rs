@@ -75,8 +75,14 @@ fn nobody_sees_what_is_not_on_disk() {
     let mut store = place.open().unwrap();
     let Ok(Written::Later(commit)) = store.write(vec![put("a", "1", None)], 0) else { panic!() };
     assert_eq!(get(&mut store, "a", 0), None);
-    commit.wait().unwrap();
-    assert_eq!(get(&mut store, "a", 0).as_deref(), Some("1"));
+    let latest = |store: &mut Store| store.latest(b"a", 0).map(|record| record.value.to_vec());
+    assert_eq!((latest(&mut store), commit.outcome()), (Some(b"1".to_vec()), None));
+    commit.clone().wait().unwrap();
+    assert_eq!((get(&mut store, "a", 0).as_deref(), commit.outcome()), (Some("1"), Some(Ok(false))));
+    assert_eq!((latest(&mut store), store.ahead.len()), (Some(b"1".to_vec()), 0));
+    let Ok(Written::Later(commit)) = store.write(vec![remove("a")], 0) else { panic!() };
+    assert_eq!((latest(&mut store), get(&mut store, "a", 0).as_deref()), (None, Some("1")));
+    drop(commit);
 }
 
 #[test]
