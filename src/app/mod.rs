@@ -23,6 +23,7 @@
 //! }
 //! ```
 
+mod body;
 pub mod catalogue;
 mod counter;
 pub mod kv;
@@ -30,6 +31,8 @@ mod lab;
 mod page;
 mod response;
 mod routes;
+#[cfg(test)]
+mod testing;
 
 use std::any::Any;
 
