@@ -9,14 +9,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("text", &[]),
     ("reactor", &[]),
+    ("durable", &[]),
     ("logging", &["http", "reactor"]),
     ("files", &["http", "text", "reactor"]),
-    ("session", &["http", "reactor"]),
-    ("app", &["http", "text", "reactor", "session"]),
+    ("session", &["durable", "http", "reactor"]),
+    ("app", &["durable", "http", "text", "reactor", "session"]),
     ("config", &["files", "reactor", "session"]),
     ("service", &["app", "files", "http", "text", "reactor", "logging", "session"]),
-    ("server", &["app", "config", "files", "http", "reactor", "logging", "service", "session"]),
-    ("cli", &["app", "config", "files", "http", "reactor", "logging", "server", "session"]),
+    ("server", &["app", "config", "durable", "files", "http", "reactor", "logging", "service", "session"]),
+    ("cli", &["app", "config", "durable", "files", "http", "reactor", "logging", "server", "session"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
