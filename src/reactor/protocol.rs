@@ -221,11 +221,19 @@ impl<'a, P: Protocol> Context<'a, P> {
 /// A context outside any reactor, for tests and benches of one protocol.
 pub struct Solitude<M> {
     effects: Vec<Effect<M>>,
+    handle: Handle,
 }
 
 impl<M> Default for Solitude<M> {
     fn default() -> Self {
-        Self { effects: Vec::new() }
+        Self::of(Handle::imagined(1))
+    }
+}
+
+impl<M> Solitude<M> {
+    /// For the connection that is called so.
+    pub fn of(handle: Handle) -> Self {
+        Self { effects: Vec::new(), handle }
     }
 }
 
@@ -237,7 +245,7 @@ impl<M: Send + 'static> Solitude<M> {
         time: Time,
         draining: bool,
     ) -> Context<'a, P> {
-        Context { shared, time, handle: Handle::new(0, 1), draining, effects: &mut self.effects }
+        Context { shared, time, handle: self.handle, draining, effects: &mut self.effects }
     }
 
     /// Runs the jobs that the protocol asked for, here and now: the messages
