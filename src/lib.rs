@@ -121,6 +121,7 @@ pub mod files;
 pub mod http;
 pub mod limits;
 pub mod logging;
+pub mod random;
 pub mod reactor;
 pub mod server;
 pub mod service;

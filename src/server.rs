@@ -19,6 +19,7 @@ use crate::http::media_type::MediaTypes;
 use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{CAPACITY, Endpoint, Listener, Options, Reactor, Signal, Until};
+use crate::service::rough::Trouble;
 use crate::service::{Kind, Service, Shared, http};
 
 /// Why a server couldn't start, or ended.
@@ -89,7 +90,7 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
         let root = std::path::absolute(&config.root).unwrap_or_else(|_| config.root.clone());
         ready(&Ready { endpoints, root: Some(root), no_links, apps, connections: budget.connections });
     };
-    run(Kind::Http, http, listeners, options, log, ready_with)
+    run(Kind::Http, Trouble::default(), http, listeners, options, log, ready_with)
 }
 
 /// Runs a service that is no web server: `miod echo`, `miod upper`.
@@ -105,11 +106,13 @@ pub fn serve_lines(kind: Kind, config: &LineConfig, log: Log, ready: impl FnOnce
         let connections = budget.connections;
         ready(&Ready { endpoints, root: None, no_links: false, apps: Vec::new(), connections });
     };
-    run(kind, http, listeners, options, log, ready_with)
+    let trouble = Trouble { delay: config.delay, chaos: config.chaos };
+    run(kind, trouble, http, listeners, options, log, ready_with)
 }
 
 fn run(
     kind: Kind,
+    trouble: Trouble,
     http: http::Shared,
     listeners: Vec<Listener>,
     options: Options,
@@ -117,7 +120,7 @@ fn run(
     ready: impl FnOnce(Vec<Endpoint>),
 ) -> Result<(), Failure> {
     let watch = http.site.as_ref().and_then(Site::watch_fd);
-    let mut reactor = Reactor::<Service>::new(Shared { http, log: log.clone() }, options)?;
+    let mut reactor = Reactor::<Service>::new(Shared { http, log: log.clone(), trouble }, options)?;
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
     if let Some(watch) = watch {
         reactor.watch(watch)?;

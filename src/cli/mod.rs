@@ -37,7 +37,6 @@ use options::{Draft, FLAGS, Flag, Value};
 
 /// What to do.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Command {
     /// Serve files and applications over HTTP.
     Serve(ServeOptions),
@@ -223,7 +222,7 @@ fn from_environment(
 }
 
 fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
-    let Draft { mut config, logging, binds, port } = draft;
+    let Draft { mut config, logging, binds, port, delay, chaos } = draft;
     config.port = port.unwrap_or(command.default_port());
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for bind in &binds {
@@ -242,6 +241,8 @@ fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
         send_timeout: config.send_timeout,
         max_connections: config.max_connections,
         max_memory: config.max_memory,
+        delay,
+        chaos,
     };
     Ok(match command {
         Name::Serve => Command::Serve(ServeOptions { config, logging }),

@@ -30,6 +30,14 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Whole milliseconds, at most an hour.
+pub(super) fn millis(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(millis @ 0..=3_600_000) => Ok(Duration::from_millis(millis)),
+        _ => Err("give milliseconds, at most 3600000".to_owned()),
+    }
+}
+
 /// Octets, in binary multiples if `K`, `M` or `G` follows.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let (digits, factor) = match text.strip_suffix(|unit: char| "kKmMgG".contains(unit)) {
@@ -135,6 +143,12 @@ mod tests {
         for wrong in ["0", "-1", "0.0009", "inf", "nan", "1e300", "ten", "", "5s"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn milliseconds() {
+        assert_eq!((millis("0"), millis("250")), (Ok(Duration::ZERO), Ok(Duration::from_millis(250))));
+        assert!(["", "-1", "1.5", "3600001", "x"].iter().all(|wrong| millis(wrong).is_err()));
     }
 
     #[test]
