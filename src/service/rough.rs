@@ -109,8 +109,7 @@ impl Rough {
 
     fn answer(&mut self, io: &mut Io<'_>, now: Tick, draining: bool) -> Want {
         let before = self.held.bytes().len();
-        let Io { input, ended, unread, ends, .. } = io;
-        let mut within = Io { input, output: &mut self.held, ended: *ended, unread: *unread, ends: *ends };
+        let mut within = Io { input: io.input, output: &mut self.held, ..*io };
         let want = self.line.advance(&mut within, draining);
         let fresh = self.held.bytes().len() - before;
         if fresh > 0 && !self.delay.is_zero() {
