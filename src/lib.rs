@@ -120,6 +120,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod files;
 pub mod http;

@@ -14,9 +14,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("files", &["http", "text", "reactor"]),
     ("app", &["http", "text", "reactor"]),
     ("config", &["files", "reactor"]),
+    ("client", &["http", "reactor"]),
     ("service", &["app", "files", "http", "text", "random", "reactor", "logging"]),
     ("server", &["app", "config", "files", "http", "reactor", "logging", "service"]),
-    ("cli", &["app", "config", "files", "http", "reactor", "logging", "server"]),
+    ("cli", &["app", "client", "config", "files", "http", "reactor", "logging", "server"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
