@@ -36,7 +36,7 @@ fn fates(seed: &str) -> Vec<(usize, bool)> {
         .map(|_| {
             let mut client = server.connect();
             client.send(&text[..1]);
-            assert_eq!(client.take(1), text[..1].as_bytes());
+            assert_eq!(client.take(1), &text.as_bytes()[..1]);
             client
         })
         .collect();

@@ -20,6 +20,19 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "give a port from 0 to 65535; 0 is any free one".to_owned())
 }
 
+/// A port to connect to.
+pub(super) fn remote_port(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(port @ 1..) => Ok(port),
+        _ => Err(format!("{text}: give a port from 1 to 65535")),
+    }
+}
+
+/// A host to connect to: the brackets of an IPv6 address aren't part of it.
+pub(super) fn host(text: &str) -> String {
+    text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text).to_owned()
+}
+
 /// Seconds, with or without a fraction.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let span = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());

@@ -22,11 +22,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::console::{Console, Paper, Target, read_stdin};
-use super::{Failure, resolve};
+use super::{Failed, Failure, resolve};
 use crate::reactor::{
     Accepted, Context, DatagramProtocol, Ending, Endpoint, Ends, Finish, Io, Options, Outbox, Protocol, Reactor, Stay,
     Tick, Time, Until, Want,
 };
+
+/// How messages call it.
+const STDIN: &str = "standard input";
 
 /// Most datagrams of one turn, and the pause behind it. A receiver's queue is bounded,
 /// and what doesn't fit it is lost: so a file isn't thrown at it at once.
@@ -52,7 +55,11 @@ pub struct Plan {
 ///
 /// # Errors
 /// If nobody can be reached, or the connection breaks.
-pub fn run(plan: &Plan) -> Result<(), Failure> {
+pub fn run(plan: &Plan) -> Result<(), Failed> {
+    talk(plan).map_err(|failure| failure.at(format_args!("{}, port {}", plan.host, plan.port)))
+}
+
+fn talk(plan: &Plan) -> Result<(), Failure> {
     let mut addresses: VecDeque<_> = resolve(&plan.host, plan.port)?.into();
     // There is one at least.
     let Some(first) = addresses.pop_front() else { return Err(Failure::Name(plan.host.clone())) };
@@ -179,7 +186,7 @@ impl Protocol for Line {
         let finish = match &mut self.source {
             Source::Failed(error) => {
                 let error = std::mem::replace(error, io::ErrorKind::Other.into());
-                cx.shared.outcome = Err(Failure::Input(error));
+                cx.shared.outcome = Err(Failure::Input(STDIN.into(), error));
                 self.source = Source::Ended;
                 Finish::HalfClose
             }
@@ -202,11 +209,7 @@ impl Protocol for Line {
                 if let Some(next) = cx.shared.addresses.pop_front() {
                     return cx.connect(Endpoint::Tcp(next), Self::default());
                 }
-                match (error, ends.peer()) {
-                    (Some(error), Some(peer)) => Failure::Connect(peer, error),
-                    (Some(error), None) => Failure::Io(error),
-                    (None, _) => Failure::TimedOut("no connection", cx.shared.timeout),
-                }
+                Failure::connect(ends.peer(), error)
             }
         };
         cx.shared.outcome = Err(failure);
@@ -347,7 +350,7 @@ impl DatagramProtocol<Line> for Datagrams {
             }
             source @ (Source::Ended | Source::Failed(_)) => {
                 if let Source::Failed(error) = source {
-                    cx.shared.outcome = Err(Failure::Input(error));
+                    cx.shared.outcome = Err(Failure::Input(STDIN.into(), error));
                 }
                 if !self.begun.is_empty() {
                     let line = std::mem::take(&mut self.begun);
@@ -368,5 +371,185 @@ impl DatagramProtocol<Line> for Datagrams {
         if error.kind() == io::ErrorKind::ConnectionRefused {
             self.refused = Some(error.kind().into());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::{BUFFER, Input, Output, Solitude};
+
+    fn desk() -> Desk {
+        Desk {
+            paper: Paper::default(),
+            console: None,
+            addresses: VecDeque::new(),
+            timeout: Duration::from_secs(10),
+            wait: Duration::from_secs(1),
+            outcome: Ok(()),
+        }
+    }
+
+    fn at(millis: u64) -> Time {
+        Time { now: Tick::from_micros(millis * 1000), ..Time::default() }
+    }
+
+    fn address() -> SocketAddr {
+        ([192, 0, 2, 1], 5555).into()
+    }
+
+    /// A connection without a socket.
+    #[derive(Default)]
+    struct Bench {
+        line: Line,
+        effects: Solitude<Line>,
+        input: Input,
+        output: Output,
+        ended: bool,
+        established: bool,
+    }
+
+    impl Bench {
+        fn advance(&mut self, desk: &mut Desk, time: Time) -> Want {
+            let mut call = || {
+                let ends = Ends::imagined(address(), address());
+                let (ended, established) = (self.ended, self.established);
+                let (input, output) = (&mut self.input, &mut self.output);
+                let mut io = Io { input, output, ended, unread: false, established, ends };
+                let want = self.line.advance(&mut io, &mut self.effects.context(desk, time, false));
+                (want, io.output.pending())
+            };
+            let first = call();
+            assert_eq!(call(), first, "advance isn't idempotent");
+            first.0
+        }
+
+        fn piece(&mut self, octets: &[u8]) {
+            assert!(matches!(self.line.source, Source::Asked), "nobody asked for it");
+            self.line.deliver(Ok(octets.to_vec()));
+        }
+    }
+
+    #[test]
+    fn input_goes_out_piece_by_piece_and_its_end_is_a_half_close() {
+        let (mut bench, mut desk) = (Bench::default(), desk());
+        assert_eq!(bench.advance(&mut desk, at(0)), Want::READ.by(at(10_000).now));
+        assert!(matches!(bench.line.source, Source::Idle), "it reads before there is somebody to tell");
+        bench.established = true;
+        assert_eq!(bench.advance(&mut desk, at(1)), Want::READ);
+        bench.piece(b"one");
+        bench.advance(&mut desk, at(2));
+        bench.piece(b"two");
+        bench.advance(&mut desk, at(3));
+        assert_eq!(bench.output.take(100), b"onetwo");
+        bench.piece(b"");
+        assert_eq!(bench.advance(&mut desk, at(4)).finish, Finish::HalfClose);
+        bench.input.extend(b"answer");
+        assert_eq!(bench.advance(&mut desk, at(5)).finish, Finish::HalfClose);
+        bench.ended = true;
+        assert_eq!(bench.advance(&mut desk, at(6)).finish, Finish::Close);
+        assert_eq!(desk.paper.out, b"answer");
+        assert!(desk.outcome.is_ok());
+    }
+
+    #[test]
+    fn without_room_no_more_is_asked_for() {
+        let (mut bench, mut desk) = (Bench { established: true, ..Bench::default() }, desk());
+        bench.advance(&mut desk, at(0));
+        bench.piece(&vec![b'x'; BUFFER]);
+        bench.advance(&mut desk, at(1));
+        assert!(matches!(bench.line.source, Source::Idle) && bench.output.room() == 0);
+        bench.output.take(1);
+        bench.advance(&mut desk, at(2));
+        assert!(matches!(bench.line.source, Source::Asked));
+    }
+
+    #[test]
+    fn input_that_cannot_be_read_is_an_end_and_a_failure() {
+        let (mut bench, mut desk) = (Bench { established: true, ..Bench::default() }, desk());
+        bench.advance(&mut desk, at(0));
+        bench.line.deliver(Err(io::ErrorKind::IsADirectory.into()));
+        assert_eq!(bench.advance(&mut desk, at(1)).finish, Finish::HalfClose);
+        assert!(matches!(desk.outcome, Err(Failure::Input(..))));
+    }
+
+    #[test]
+    fn a_connection_that_does_not_come_is_given_up() {
+        let (mut bench, mut desk) = (Bench::default(), desk());
+        bench.advance(&mut desk, at(0));
+        assert_eq!(bench.advance(&mut desk, at(9_999)).finish, Finish::No);
+        assert_eq!(bench.advance(&mut desk, at(10_000)).finish, Finish::Abort);
+        let mut closed = |desk: &mut Desk, error| {
+            let ends = Ends::imagined(address(), address());
+            bench.line.closed(Ending { unsent: 0, error }, ends, &mut bench.effects.context(desk, at(0), false));
+        };
+        desk.addresses.push_back(address());
+        closed(&mut desk, None);
+        assert!(desk.outcome.is_ok() && desk.addresses.is_empty(), "there was another");
+        closed(&mut desk, None);
+        let Err(Failure::Connect(_, error)) = &desk.outcome else { panic!("{:?}", desk.outcome) };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// A socket for datagrams without a socket: what it sends in a turn, and how long it stays.
+    fn turn(datagrams: &mut Datagrams, desk: &mut Desk, time: Time) -> (Vec<Vec<u8>>, Stay) {
+        let (mut effects, mut out) = (Solitude::<Line>::default(), Outbox::default());
+        let stay = datagrams.advance(&mut out, &mut effects.context(desk, time, false));
+        (out.iter().map(|(_, datagram)| datagram.to_vec()).collect(), stay)
+    }
+
+    fn answer(datagrams: &mut Datagrams, desk: &mut Desk, time: Time, octets: &[u8]) {
+        let (mut effects, mut out) = (Solitude::<Line>::default(), Outbox::default());
+        datagrams.received(octets, address(), &mut out, &mut effects.context(desk, time, false));
+    }
+
+    #[test]
+    fn lines_are_datagrams_wherever_the_pieces_are_cut() {
+        let text = b"one\r\n\ntwo\n\xff";
+        for cut in 0..text.len() {
+            let (mut datagrams, mut desk, mut sent) = (Datagrams::new(address()), desk(), Vec::new());
+            for piece in [&text[..cut], &text[cut..], b""] {
+                sent.extend(turn(&mut datagrams, &mut desk, at(0)).0);
+                if piece.is_empty() && cut == 0 && sent.is_empty() {
+                    continue; // an empty piece is the end
+                }
+                datagrams.deliver(Ok(piece.to_vec()));
+            }
+            sent.extend(turn(&mut datagrams, &mut desk, at(0)).0);
+            assert_eq!(sent, [&b"one"[..], b"", b"two", b"\xff"], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_not_thrown_at_the_receiver_at_once() {
+        let (mut datagrams, mut desk) = (Datagrams::new(address()), desk());
+        turn(&mut datagrams, &mut desk, at(0));
+        datagrams.deliver(Ok(b"x\n".repeat(BURST + 1)));
+        let (sent, stay) = turn(&mut datagrams, &mut desk, at(0));
+        assert_eq!((sent.len(), stay), (BURST, Stay::Until(at(1).now)));
+        assert_eq!(turn(&mut datagrams, &mut desk, at(0)).0.len(), 0);
+        assert_eq!(turn(&mut datagrams, &mut desk, at(1)).0.len(), 1);
+    }
+
+    #[test]
+    fn the_last_answers_are_waited_for_and_no_longer() {
+        let (mut datagrams, mut desk) = (Datagrams::new(address()), desk());
+        turn(&mut datagrams, &mut desk, at(0));
+        datagrams.deliver(Ok(b"one\ntwo\n".to_vec()));
+        turn(&mut datagrams, &mut desk, at(0));
+        datagrams.deliver(Ok(Vec::new()));
+        assert_eq!(turn(&mut datagrams, &mut desk, at(0)).1, Stay::Until(at(1000).now));
+        answer(&mut datagrams, &mut desk, at(600), b"ONE");
+        assert_eq!(turn(&mut datagrams, &mut desk, at(600)).1, Stay::Until(at(1600).now));
+        let mut late = Datagrams { refused: Some(io::ErrorKind::ConnectionRefused.into()), answers: 0, ..datagrams };
+        answer(&mut late, &mut desk, at(700), b"TWO\n");
+        late.answers = 2;
+        assert_eq!(turn(&mut late, &mut desk, at(700)).1, Stay::Over);
+        assert_eq!((&desk.paper.out[..], desk.outcome.is_ok()), (&b"ONE\nTWO\n"[..], true));
+        let mut silent = Datagrams { sent: 1, answers: 0, until: Some(at(1000).now), ..late };
+        silent.refused = Some(io::ErrorKind::ConnectionRefused.into());
+        assert_eq!(turn(&mut silent, &mut desk, at(999)).1, Stay::Until(at(1000).now));
+        assert_eq!(turn(&mut silent, &mut desk, at(1000)).1, Stay::Over);
+        assert!(matches!(desk.outcome, Err(Failure::Connect(..))));
     }
 }

@@ -51,11 +51,50 @@ pub enum Failure {
     Resume(Status),
     /// This file can't be written.
     Output(PathBuf, io::Error),
-    /// Standard input can't be read.
-    Input(io::Error),
+    /// What is to be sent can't be read.
+    Input(PathBuf, io::Error),
     /// The system failed us.
     Io(io::Error),
 }
+
+impl Failure {
+    /// Nobody could be connected to at the last address; without an error because it took
+    /// too long.
+    fn connect(peer: Option<SocketAddr>, error: Option<io::Error>) -> Self {
+        let error = error.unwrap_or(io::ErrorKind::TimedOut.into());
+        match peer {
+            Some(peer) => Self::Connect(peer, error),
+            None => Self::Io(error),
+        }
+    }
+
+    /// The same, of what was asked for.
+    pub fn at(self, place: impl fmt::Display) -> Failed {
+        Failed { place: place.to_string(), failure: self }
+    }
+}
+
+/// A failure and what was asked for.
+#[derive(Debug)]
+pub struct Failed {
+    /// A URL, or host and port.
+    pub place: String,
+    /// What went wrong there.
+    pub failure: Failure,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.failure {
+            // They tell a place of their own.
+            Failure::Name(_) | Failure::Connect(..) | Failure::Output(..) | Failure::Input(..) => {}
+            _ => write!(f, "{}: ", self.place)?,
+        }
+        self.failure.fmt(f)
+    }
+}
+
+impl std::error::Error for Failed {}
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
@@ -80,7 +119,7 @@ impl fmt::Display for Failure {
                 write!(f, "can't resume: the server answers {} {}, not the missing part", status.0, status.reason())
             }
             Self::Output(path, error) => write!(f, "can't write {}: {}", path.display(), Reason(error)),
-            Self::Input(error) => write!(f, "can't read standard input: {}", Reason(error)),
+            Self::Input(path, error) => write!(f, "can't read {}: {}", path.display(), Reason(error)),
             Self::Io(error) => write!(f, "can't go on: {}", Reason(error)),
         }
     }

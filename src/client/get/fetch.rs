@@ -192,9 +192,9 @@ impl Fetch {
             // What it wasn't given yet, it won't answer.
             Stage::Leaving if io.output.is_empty() => return Next::Go(Want::finish(Finish::Close)),
             Stage::Leaving => return Next::Go(Want::finish(Finish::Abort)),
-            Stage::Dialling { since } => (since.unwrap_or(now), "no connection"),
-            Stage::Talking => (self.moved, "nothing came"),
-            Stage::Resolving { since, .. } => (*since, "no address is found"),
+            Stage::Dialling { since } => (since.unwrap_or(now), None),
+            Stage::Talking => (self.moved, Some("nothing came")),
+            Stage::Resolving { since, .. } => (*since, Some("no address is found")),
         };
         let deadline = since.after(self.plan.timeout);
         let wake = end.map_or(deadline, |end| end.min(deadline));
@@ -206,8 +206,8 @@ impl Fetch {
             let read = !matches!(self.stage, Stage::Resolving { .. });
             return Next::Go(Want { read, wake: Some(wake), finish: Finish::No });
         }
-        // Another address may be better.
-        if !matches!(self.stage, Stage::Dialling { .. }) || self.untried.is_empty() {
+        // Another address may be better than one that can't be connected to.
+        if let Some(what) = what {
             self.fail(Failure::TimedOut(what, self.plan.timeout));
         }
         Next::Go(Want::finish(Finish::Abort))
@@ -221,10 +221,7 @@ impl Fetch {
         let failure = match (&self.stage, ending.error) {
             (Stage::Leaving | Stage::Resolving { .. }, _) => return,
             (Stage::Dialling { .. }, _) if !self.untried.is_empty() => return,
-            (Stage::Dialling { .. }, Some(error)) => match peer {
-                Some(peer) => Failure::Connect(peer, error),
-                None => Failure::Io(error),
-            },
+            (Stage::Dialling { .. }, error) => Failure::connect(peer, error),
             (Stage::Talking, Some(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
                 Failure::TimedOut("the request isn't taken", now.since(self.moved))
             }
@@ -232,7 +229,7 @@ impl Fetch {
                 true => return,
                 false => Failure::Lost(error),
             },
-            (_, None) => Failure::Answer(Fault::Unanswered),
+            (Stage::Talking, None) => Failure::Answer(Fault::Unanswered),
         };
         self.fail(failure);
     }
@@ -240,7 +237,12 @@ impl Fetch {
     /// What came of it all.
     pub(super) fn finish(&mut self, paper: &mut Paper) -> Result<(), Failure> {
         self.trace.summary(paper);
-        self.outcome.take().unwrap_or_else(|| Err(Failure::Answer(Fault::Unanswered)))
+        self.outcome.take().unwrap_or(Err(Failure::Answer(Fault::Unanswered)))
+    }
+
+    /// What was asked for last.
+    pub(super) fn url(&self) -> &HttpUrl {
+        &self.url
     }
 
     /// How much of the output is there, and how much there will be, if anything is.

@@ -24,23 +24,31 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::console::{Console, Paper, Target};
-use super::{Failure, resolve};
+use super::{Failed, Failure, resolve};
+use crate::http::uri::HttpUrl;
 use crate::reactor::{
     Accepted, Context, Ending, Endpoint, Ends, Finish, Io, NoDatagrams, Options, Protocol, Reactor, Tick, Time, Until,
     Want,
 };
 use fetch::{Fetch, Next};
-pub use plan::{Content, Plan, Show};
+pub use plan::{Content, Plan, Show, Wish};
 use progress::Progress;
 
 /// How often the progress is drawn anew: as often as an eye can tell numbers apart.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// Fetches as planned.
+/// Fetches as it is wished.
 ///
 /// # Errors
-/// If not all was answered, or not as it was wished.
-pub fn run(plan: Plan, target: Target) -> Result<(), Failure> {
+/// If not all was answered, or not so.
+pub fn run(wish: Wish) -> Result<(), Failed> {
+    let mut url = wish.plan.url.clone();
+    let outcome = wish.open().and_then(|(plan, target)| fetch(plan, target, &mut url));
+    outcome.map_err(|failure| failure.at(url))
+}
+
+/// The same; `url` becomes what was asked for last.
+fn fetch(plan: Plan, target: Target, url: &mut HttpUrl) -> Result<(), Failure> {
     let to_file = matches!(target, Target::File(_) | Target::Append(_));
     let mut reactor = Reactor::<Link>::new(None, Options::default())?;
     let begun = reactor.time().now;
@@ -60,6 +68,7 @@ pub fn run(plan: Plan, target: Target) -> Result<(), Failure> {
     let Some(mut desk) = reactor.shared().take() else { return Ok(()) };
     let now = reactor.time().now;
     let outcome = desk.fetch.finish(&mut desk.paper);
+    url.clone_from(desk.fetch.url());
     desk.draw(now, true);
     desk.console.print(&mut desk.paper);
     match desk.console.failure() {

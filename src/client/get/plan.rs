@@ -1,9 +1,51 @@
-//! What is to be fetched, as plain data.
+//! What is to be fetched, as plain data; and the files that it names.
 
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
+use crate::client::Failure;
+use crate::client::console::Target;
 use crate::http::uri::HttpUrl;
 use crate::reactor::{FileSlice, Output};
+
+/// A plan whose files aren't opened yet.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The plan but for what the files say.
+    pub plan: Plan,
+    /// The content of the request.
+    pub upload: Option<PathBuf>,
+    /// Where the content of the answer goes; standard output if nowhere else.
+    pub output: Option<PathBuf>,
+    /// What is there of that file needn't come again.
+    pub resume: bool,
+}
+
+impl Wish {
+    /// Looks at the files.
+    ///
+    /// # Errors
+    /// If one isn't what it must be.
+    pub(super) fn open(self) -> Result<(Plan, Target), Failure> {
+        let Self { mut plan, upload, output, resume } = self;
+        if let Some(path) = upload {
+            plan.content = Some(Content::open(&path).map_err(|error| Failure::Input(path, error))?);
+        }
+        let Some(output) = output else { return Ok((plan, Target::Stdout)) };
+        if resume {
+            plan.resume = match output.metadata() {
+                Ok(metadata) => Some(metadata.len()).filter(|&there| there > 0),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(Failure::Output(output, error)),
+            };
+        }
+        let target = if plan.resume.is_some() { Target::Append(output) } else { Target::File(output) };
+        Ok((plan, target))
+    }
+}
 
 /// Everything that `miod get` can be told.
 #[derive(Clone, Debug)]
@@ -57,6 +99,16 @@ pub enum Content {
 }
 
 impl Content {
+    /// A file as it is now.
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "that is no regular file"));
+        }
+        Ok(Self::File(FileSlice { file: Rc::new(file.into()), offset: 0, length: metadata.len() }))
+    }
+
     /// Octets of it.
     pub fn length(&self) -> u64 {
         match self {
