@@ -13,7 +13,8 @@
 //!              │
 //!          server.rs   (config.rs, logging/)   the composition root: bind, build, run
 //!              │
-//!          service/    http/, echo, upper      the protocols: the only layer that knows both sides
+//!          service/    http/, echo, upper      the protocols that serve, and
+//!          client/     connect, get            those that ask: the layer that knows both sides
 //!      ┌───────┼───────────┐
 //!    app/    files/        │                   pages; static files. No sockets
 //!      └───┬───┴───┬───────┤
@@ -22,8 +23,8 @@
 //! ```
 //!
 //! Arrows go down only. [`http`] and [`text`] import nothing of ours, [`reactor`]
-//! imports nothing of ours; they meet in [`service`]. [`limits`], every bound with
-//! its reason, may be read by all. `tests/architecture.rs` holds these directions.
+//! imports nothing of ours; they meet in [`service`] and in [`client`], which don't know
+//! each other. [`limits`], every bound with its reason, may be read by all. `tests/architecture.rs` holds these directions.
 //!
 //! # Vocabulary
 //!
@@ -39,6 +40,7 @@
 //! | [`Input`](reactor::Input), [`Output`](reactor::Output), [`Outbox`](reactor::Outbox) | the octets lent to a protocol during its turn | |
 //! | Shared | what all protocols share, lent with each call | site, applications, limits |
 //! | Exchange | one request and its answer ([`service::http`]) | its phase |
+//! | [`AnswerReader`](http::client::AnswerReader) | one answer as a client reads it | where it ends |
 //! | Representation | a file as it is answered ([`files::representation`]) | one prebuilt block |
 //!
 //! # The life of a request

@@ -195,7 +195,7 @@ impl Chaos {
         // A pause long enough for the piece to leave alone, or for a person to wonder.
         let pause = if self.dice.one_in(8) { 50 + self.dice.below(950) } else { 1 + self.dice.below(5) };
         self.resume = now.after(Duration::from_millis(pause as u64));
-        self.reset = self.dice.one_in(64);
+        self.reset = self.dice.one_in(32);
         self.draw_piece();
     }
 
@@ -291,7 +291,7 @@ mod tests {
     fn chaos_cuts_but_neither_loses_nor_mixes() {
         let text: Vec<u8> = (0..20_000_u32).map(|n| b'a' + (n % 23) as u8).collect();
         let (mut whole, mut resets, mut stalls) = (0, 0, 0);
-        for number in 0..40 {
+        for number in 0..100 {
             let (pieces, finish) =
                 pieces(&mut echo(Trouble { chaos: Some(7), ..Trouble::default() }, number), &[&text]);
             let got = together(&pieces);
