@@ -12,12 +12,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("reactor", &[]),
     ("logging", &["http", "reactor"]),
     ("files", &["http", "text", "reactor"]),
-    ("app", &["http", "text", "reactor"]),
-    ("config", &["files", "reactor"]),
+    ("session", &["http", "reactor"]),
+    ("app", &["http", "text", "reactor", "session"]),
+    ("config", &["files", "reactor", "session"]),
     ("client", &["http", "reactor"]),
-    ("service", &["app", "files", "http", "text", "random", "reactor", "logging"]),
-    ("server", &["app", "config", "files", "http", "reactor", "logging", "service"]),
-    ("cli", &["app", "client", "config", "files", "http", "reactor", "logging", "server"]),
+    ("service", &["app", "files", "http", "text", "random", "reactor", "logging", "session"]),
+    ("server", &["app", "config", "files", "http", "reactor", "logging", "service", "session"]),
+    ("cli", &["app", "client", "config", "files", "http", "reactor", "logging", "server", "session"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
