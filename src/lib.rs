@@ -121,10 +121,12 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod datagrams;
 pub mod files;
 pub mod http;
 pub mod limits;
 pub mod logging;
+pub mod random;
 pub mod reactor;
 pub mod server;
 pub mod service;

@@ -8,14 +8,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("http", &[]),
     ("text", &[]),
+    ("random", &[]),
     ("reactor", &[]),
     ("logging", &["http", "reactor"]),
     ("files", &["http", "text", "reactor"]),
     ("app", &["http", "text", "reactor"]),
     ("config", &["files", "reactor"]),
-    ("service", &["app", "files", "http", "text", "reactor", "logging"]),
+    ("service", &["app", "files", "http", "text", "random", "reactor", "logging"]),
     ("server", &["app", "config", "files", "http", "reactor", "logging", "service"]),
-    ("cli", &["app", "config", "files", "http", "reactor", "logging", "server"]),
+    ("datagrams", &["config", "logging", "reactor", "server", "service"]),
+    ("cli", &["datagrams", "service", "app", "config", "files", "http", "reactor", "logging", "server"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
@@ -81,7 +83,7 @@ fn some_calls_are_made_in_one_place_alone() {
         ("rustix::fs::sendfile", &["reactor/transport.rs"]),
         (".shutdown(", &["reactor/transport.rs"]),
         ("Stream::connect(", &["reactor/transport.rs", "reactor/listener.rs"]),
-        ("UdpSocket", &["reactor/datagram.rs"]),
+        ("mio::net::UdpSocket", &["reactor/datagram.rs"]),
         ("recv_from(", &["reactor/datagram.rs"]),
         ("send_to(", &["reactor/datagram.rs"]),
         ("thread::Builder", &["reactor/blocking.rs"]),

@@ -7,8 +7,10 @@
 
 pub mod echo;
 pub mod http;
+pub mod report;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod udp;
 pub mod upper;
 
 use std::time::Duration;
