@@ -86,7 +86,7 @@ impl Connection {
         let settings = Settings::default();
         let mut http = service::http::Shared::new(Limits::default(), true);
         http.site = Some(Site::new(Root::open(&root, Symlinks::Inside).unwrap(), settings));
-        let mut shared = service::Shared { http, log: Log::default() };
+        let mut shared = service::Shared::new(http, Log::default());
         let mut solitude = Solitude::default();
         let accepted = Accepted { service: 0, ends: ends(), overloaded: false };
         let http = Http::open(&accepted, &mut solitude.context(&mut shared, TIME, false));

@@ -6,15 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use crate::config::Target;
 use crate::logging::Log;
-use crate::reactor::{DatagramProtocol, DatagramSocket, Endpoint, Options, Reactor, Signal, Until};
+use crate::reactor::{DatagramSocket, Endpoint, Options, Reactor, Signal, Until};
 use crate::server::{Failure, bind_all};
 use crate::service::report::Report;
+use crate::service::udp::Machine;
 use crate::service::udp::answer::{Answerer, Manner};
 use crate::service::udp::fate::Network;
 use crate::service::udp::heartbeat::{self, Heart};
 use crate::service::udp::ping::{self, Ping};
 use crate::service::udp::watch::{self, Watch};
-use crate::service::udp::{Shared, Tool};
+use crate::service::{Service, Shared, http};
 
 /// Answers datagrams until a signal ends it; `ready` is called when peers can send.
 ///
@@ -29,7 +30,8 @@ pub fn answer(
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), Failure> {
     let sockets = listen(endpoints, port)?;
-    let machines = sockets.into_iter().map(|socket| (socket, Answerer::new(manner, network, verbose)));
+    let machines =
+        sockets.into_iter().map(|socket| (socket, Machine::Answerer(Answerer::new(manner, network, verbose))));
     run(machines.collect(), log, ready).map(drop)
 }
 
@@ -44,7 +46,7 @@ pub fn watch(
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), Failure> {
     let sockets = listen(endpoints, port)?;
-    let machines = sockets.into_iter().map(|socket| (socket, Watch::new(settings.clone())));
+    let machines = sockets.into_iter().map(|socket| (socket, Machine::Watch(Watch::new(settings.clone()))));
     run(machines.collect(), log, ready).map(drop)
 }
 
@@ -54,7 +56,7 @@ pub fn watch(
 /// If it has no address that can be sent to, or the poll fails.
 pub fn ping(target: &Target, settings: ping::Settings, log: &Log) -> Result<bool, Failure> {
     let (socket, peer) = connect(target)?;
-    run(vec![(socket, Ping::new(peer, settings))], log, |_| ())
+    run(vec![(socket, Machine::Ping(Ping::new(peer, settings)))], log, |_| ())
 }
 
 /// Sends heartbeats to `target` until a signal ends it.
@@ -63,15 +65,16 @@ pub fn ping(target: &Target, settings: ping::Settings, log: &Log) -> Result<bool
 /// As [`ping`].
 pub fn send_heartbeats(target: &Target, settings: heartbeat::Settings, log: &Log) -> Result<(), Failure> {
     let (socket, peer) = connect(target)?;
-    run(vec![(socket, Heart::new(peer, settings))], log, |_| ()).map(drop)
+    run(vec![(socket, Machine::Heart(Heart::new(peer, settings)))], log, |_| ()).map(drop)
 }
 
-fn run<D: DatagramProtocol<Tool<D>>>(
-    machines: Vec<(DatagramSocket, D)>,
+fn run(
+    machines: Vec<(DatagramSocket, Machine)>,
     log: &Log,
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<bool, Failure> {
-    let mut reactor = Reactor::<Tool<D>>::new(Shared::default(), Options::default())?;
+    let shared = Shared::new(http::Shared::new(http::Limits::default(), true), log.clone());
+    let mut reactor = Reactor::<Service>::new(shared, Options::default())?;
     reactor.shared().report = Report::new(Box::new(io::stdout()), reactor.closer());
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt])?;
     let addresses: Vec<_> = machines.iter().map(|(socket, _)| socket.address()).collect();

@@ -123,7 +123,7 @@ fn run(
     ready: impl FnOnce(Vec<Endpoint>),
 ) -> Result<(), Failure> {
     let watch = http.site.as_ref().and_then(Site::watch_fd);
-    let mut reactor = Reactor::<Service>::new(Shared { http, log: log.clone() }, options)?;
+    let mut reactor = Reactor::<Service>::new(Shared::new(http, log.clone()), options)?;
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
     if let Some(watch) = watch {
         reactor.watch(watch)?;

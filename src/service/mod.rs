@@ -3,7 +3,7 @@
 //!
 //! One enum lists them and passes each call on by `match`: no `dyn` per
 //! connection, no shared ownership. A protocol is added by a file of its own, a
-//! variant here, and a line in each `match`.
+//! variant here, and a line in each `match`. Those on datagrams are listed in [`udp`].
 
 pub mod echo;
 pub mod http;
@@ -18,9 +18,11 @@ use std::time::Duration;
 use crate::app::Outcome;
 use crate::limits;
 use crate::logging::Log;
-use crate::reactor::{Accepted, Context, Ending, Ends, Io, NoDatagrams, Protocol, Signal, Time, Want};
+use crate::reactor::{Accepted, Context, Ending, Ends, Io, Protocol, Signal, Time, Want};
 use echo::Echo;
 use http::Http;
+use report::Report;
+use udp::Machine;
 use upper::Upper;
 
 /// What a listener is for.
@@ -51,6 +53,17 @@ pub struct Shared {
     pub http: http::Shared,
     /// The log, whose buffer is written out between turns.
     pub log: Log,
+    /// What tools tell, which is written out between turns too.
+    pub report: Report,
+    /// A tool came to what it is for.
+    pub success: bool,
+}
+
+impl Shared {
+    /// What web services share, and nothing told.
+    pub fn new(http: http::Shared, log: Log) -> Self {
+        Self { http, log, report: Report::default(), success: false }
+    }
 }
 
 /// What one part tells a connection.
@@ -67,7 +80,7 @@ pub enum Message {
 impl Protocol for Service {
     type Shared = Shared;
     type Message = Message;
-    type Datagrams = NoDatagrams;
+    type Datagrams = Machine;
 
     fn open(accepted: &Accepted<'_>, cx: &mut Context<'_, Self>) -> Option<Self> {
         if accepted.service == Kind::Http as usize {
@@ -139,6 +152,7 @@ impl Protocol for Service {
     }
 
     fn before_wait(shared: &mut Shared, time: Time, quiet: bool) -> Option<Duration> {
+        shared.report.write_out();
         shared.log.before_wait(time.now, quiet)
     }
 

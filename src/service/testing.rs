@@ -107,7 +107,7 @@ pub(crate) fn shared(files: &Scratch) -> Shared {
     }
     http.routes.mount("/slow", Box::new(Slow)).unwrap();
     http.routes.mount("/half", Box::new(HalfWay)).unwrap();
-    Shared { http, log: Log::default() }
+    Shared::new(http, Log::default())
 }
 
 /// An application that answers later: what its job made of the path, and how long

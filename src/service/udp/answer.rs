@@ -14,9 +14,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Tool;
 use super::fate::{Fate, Network};
 use crate::reactor::{Context, DatagramProtocol, Outbox, Stay, Tick};
+use crate::service::Service;
 
 /// How often the counts are told, if they are.
 const EVERY: Duration = Duration::from_secs(10);
@@ -70,7 +70,7 @@ pub struct Answerer {
     over: bool,
 }
 
-type Cx<'a> = Context<'a, Tool<Answerer>>;
+type Cx<'a> = Context<'a, Service>;
 
 impl Answerer {
     /// A service; `verbose` if it tells its counts while it runs.
@@ -124,7 +124,7 @@ impl Answerer {
     }
 }
 
-impl DatagramProtocol<Tool<Answerer>> for Answerer {
+impl DatagramProtocol<Service> for Answerer {
     fn opened(&mut self, local: SocketAddr) {
         self.local = Some(local);
     }

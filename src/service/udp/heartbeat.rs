@@ -7,9 +7,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::following;
 use super::stamp::Stamp;
-use super::{Tool, following};
 use crate::reactor::{Context, DatagramProtocol, Outbox, Stay, Tick};
+use crate::service::Service;
 use crate::service::report::reason;
 use crate::text::json;
 
@@ -43,7 +44,7 @@ pub struct Heart {
     over: bool,
 }
 
-type Cx<'a> = Context<'a, Tool<Heart>>;
+type Cx<'a> = Context<'a, Service>;
 
 impl Heart {
     /// The tool for the watcher at `peer`, with a socket that is connected to it.
@@ -52,7 +53,7 @@ impl Heart {
     }
 }
 
-impl DatagramProtocol<Tool<Heart>> for Heart {
+impl DatagramProtocol<Service> for Heart {
     fn received(&mut self, _: &[u8], _: SocketAddr, _: &mut Outbox, _: &mut Cx<'_>) {}
 
     fn advance(&mut self, out: &mut Outbox, cx: &mut Cx<'_>) -> Stay {

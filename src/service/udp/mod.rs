@@ -7,9 +7,8 @@
 //! watch      the watcher: who lives, since when not, and what was lost
 //! ```
 //!
-//! Each is a state machine in a file of its own. None runs beside connections, so
-//! each has a reactor with nothing but datagrams, as a [`Tool`]: its lines go into
-//! the shared report, a signal ends it in good order, with its summary.
+//! Each is a state machine in a file of its own, and a variant of [`Machine`]. What it
+//! has to tell goes into the shared report; a shut-down ends it with its summary.
 
 pub mod answer;
 pub mod fate;
@@ -21,57 +20,56 @@ mod stamp;
 pub(crate) mod testing;
 pub mod watch;
 
-use std::convert::Infallible;
-use std::marker::PhantomData;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::report::Report;
-use crate::limits;
-use crate::reactor::{Accepted, Context, DatagramProtocol, Io, Protocol, Signal, Tick, Time, Want};
+use super::Service;
+use crate::reactor::{Context, DatagramProtocol, Outbox, Stay, Tick};
+use answer::Answerer;
+use heartbeat::Heart;
+use ping::Ping;
+use watch::Watch;
 
-/// A program that is a datagram protocol and nothing else.
-pub struct Tool<D> {
-    never: Infallible,
-    datagrams: PhantomData<fn() -> D>,
+/// A datagram protocol of ours.
+pub enum Machine {
+    /// See [`answer`].
+    Answerer(Answerer),
+    /// See [`ping`].
+    Ping(Ping),
+    /// See [`heartbeat`].
+    Heart(Heart),
+    /// See [`watch`].
+    Watch(Watch),
 }
 
-/// What a tool's machines share.
-#[derive(Default)]
-pub struct Shared {
-    /// What is told.
-    pub report: Report,
-    /// The tool found what it was looking for.
-    pub success: bool,
-}
-
-impl<D: DatagramProtocol<Self>> Protocol for Tool<D> {
-    type Shared = Shared;
-    type Message = Infallible;
-    type Datagrams = D;
-
-    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
-        None
-    }
-
-    fn deliver(&mut self, message: Infallible) {
-        match message {}
-    }
-
-    fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
-        match self.never {}
-    }
-
-    fn signal(_: Signal, cx: &mut Context<'_, Self>) {
-        if cx.draining {
-            cx.quit();
-        } else {
-            cx.drain(limits::DRAIN_GRACE);
+/// `$call` on whichever machine it is.
+macro_rules! each {
+    ($machine:expr, $inner:ident => $call:expr) => {
+        match $machine {
+            Machine::Answerer($inner) => $call,
+            Machine::Ping($inner) => $call,
+            Machine::Heart($inner) => $call,
+            Machine::Watch($inner) => $call,
         }
+    };
+}
+
+impl DatagramProtocol<Service> for Machine {
+    fn opened(&mut self, local: SocketAddr) {
+        each!(self, machine => machine.opened(local));
     }
 
-    fn before_wait(shared: &mut Shared, _: Time, _: bool) -> Option<Duration> {
-        shared.report.write_out();
-        None
+    fn received(&mut self, datagram: &[u8], from: SocketAddr, out: &mut Outbox, cx: &mut Context<'_, Service>) {
+        each!(self, machine => machine.received(datagram, from, out, cx));
+    }
+
+    fn advance(&mut self, out: &mut Outbox, cx: &mut Context<'_, Service>) -> Stay {
+        each!(self, machine => machine.advance(out, cx))
+    }
+
+    fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, cx: &mut Context<'_, Service>) {
+        each!(self, machine => machine.failed(error, to, cx));
     }
 }
 

@@ -15,11 +15,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::following;
 use super::spread::{Seconds, Spread};
 use super::stamp::Stamp;
-use super::{Tool, following};
 use crate::logging::escape;
 use crate::reactor::{Context, DatagramProtocol, Outbox, Stay, Tick};
+use crate::service::Service;
 use crate::service::report::reason;
 use crate::text::json;
 
@@ -88,7 +89,7 @@ pub struct Ping {
     over: bool,
 }
 
-type Cx<'a> = Context<'a, Tool<Ping>>;
+type Cx<'a> = Context<'a, Service>;
 
 impl Ping {
     /// The tool for the service at `peer`, with a socket that is connected to it.
@@ -241,7 +242,7 @@ impl Kind {
     }
 }
 
-impl DatagramProtocol<Tool<Ping>> for Ping {
+impl DatagramProtocol<Service> for Ping {
     fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut Cx<'_>) {
         // What came too late is that, though nobody has noticed yet.
         self.expire(cx);

@@ -5,11 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Shared, Tool};
+use crate::logging::Log;
 use crate::reactor::{DatagramProtocol, Outbox, Solitude, Stay, Tick, Time};
+use crate::service::{Service, Shared, http};
 
 /// A machine alone with the test.
-pub(crate) struct Lone<D: DatagramProtocol<Tool<D>>> {
+pub(crate) struct Lone<D: DatagramProtocol<Service>> {
     pub(crate) machine: D,
     pub(crate) shared: Shared,
     now: Tick,
@@ -19,9 +20,10 @@ pub(crate) struct Lone<D: DatagramProtocol<Tool<D>>> {
     sent: Vec<(SocketAddr, Vec<u8>)>,
 }
 
-impl<D: DatagramProtocol<Tool<D>>> Lone<D> {
+impl<D: DatagramProtocol<Service>> Lone<D> {
     pub(crate) fn new(machine: D) -> Self {
-        let (shared, now, out) = (Shared::default(), Tick::default(), Outbox::default());
+        let shared = Shared::new(http::Shared::new(http::Limits::default(), true), Log::default());
+        let (now, out) = (Tick::default(), Outbox::default());
         let mut lone = Self { machine, shared, now, draining: false, out, stay: Stay::Open, sent: Vec::new() };
         lone.machine.opened("127.0.0.1:12000".parse().unwrap());
         lone.settle();
@@ -37,7 +39,7 @@ impl<D: DatagramProtocol<Tool<D>>> Lone<D> {
     /// Has it do what is due, and once more, which must change nothing.
     fn settle(&mut self) {
         let time = self.time();
-        let mut solitude = Solitude::<Tool<D>>::default();
+        let mut solitude = Solitude::<Service>::default();
         for round in 0..2 {
             self.stay =
                 self.machine.advance(&mut self.out, &mut solitude.context(&mut self.shared, time, self.draining));
@@ -54,7 +56,7 @@ impl<D: DatagramProtocol<Tool<D>>> Lone<D> {
     /// A datagram comes.
     pub(crate) fn receive(&mut self, datagram: &[u8], from: SocketAddr) {
         let time = self.time();
-        let mut solitude = Solitude::<Tool<D>>::default();
+        let mut solitude = Solitude::<Service>::default();
         let mut cx = solitude.context(&mut self.shared, time, self.draining);
         self.machine.received(datagram, from, &mut self.out, &mut cx);
         self.settle();
@@ -63,7 +65,7 @@ impl<D: DatagramProtocol<Tool<D>>> Lone<D> {
     /// The socket reports an error.
     pub(crate) fn fail(&mut self, kind: io::ErrorKind, to: Option<SocketAddr>) {
         let time = self.time();
-        let mut solitude = Solitude::<Tool<D>>::default();
+        let mut solitude = Solitude::<Service>::default();
         let mut cx = solitude.context(&mut self.shared, time, self.draining);
         self.machine.failed(&kind.into(), to, &mut cx);
         self.settle();

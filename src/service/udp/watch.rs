@@ -13,12 +13,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Tool;
 use super::heartbeat::WORD;
 use super::spread::{Seconds, Spread};
 use super::stamp::{Stamp, micros};
 use crate::http::date;
 use crate::reactor::{Context, DatagramProtocol, Outbox, Stay, Tick};
+use crate::service::Service;
 
 /// Most senders that are known at once. The longest silent makes room for another,
 /// if it counts as lost: addresses are easily made up.
@@ -138,7 +138,7 @@ pub struct Watch {
     over: bool,
 }
 
-type Cx<'a> = Context<'a, Tool<Watch>>;
+type Cx<'a> = Context<'a, Service>;
 
 impl Watch {
     /// The tool on one socket.
@@ -209,7 +209,7 @@ impl Watch {
     }
 }
 
-impl DatagramProtocol<Tool<Watch>> for Watch {
+impl DatagramProtocol<Service> for Watch {
     fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut Cx<'_>) {
         // Who comes back too late was lost, though nobody has noticed yet.
         self.expire(cx);
