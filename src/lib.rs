@@ -11,9 +11,10 @@
 //! ```text
 //!         main.rs ── cli/                      arguments, help, banner, exit codes
 //!              │
-//!          server.rs   (config.rs, logging/)   the composition root: bind, build, run
+//!      server.rs, datagrams.rs                 the composition roots: bind, build, run
+//!              │        (config.rs, logging/)
 //!              │
-//!          service/    http/, echo, upper      the protocols: the only layer that knows both sides
+//!          service/    http/, echo, upper, udp/ the protocols: the only layer that knows both sides
 //!      ┌───────┼───────────┐
 //!    app/    files/        │                   pages; static files. No sockets
 //!      └───┬───┴───┬───────┤
@@ -23,7 +24,8 @@
 //!
 //! Arrows go down only. [`http`] and [`text`] import nothing of ours, [`reactor`]
 //! imports nothing of ours; they meet in [`service`]. [`limits`], every bound with
-//! its reason, may be read by all. `tests/architecture.rs` holds these directions.
+//! its reason, may be read by all; [`random`] is chance from a seed.
+//! `tests/architecture.rs` holds these directions.
 //!
 //! # Vocabulary
 //!
