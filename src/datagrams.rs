@@ -62,7 +62,7 @@ pub fn ping(target: &Target, settings: ping::Settings, log: &Log) -> Result<bool
 /// Sends heartbeats to `target` until a signal ends it.
 ///
 /// # Errors
-/// As [`ping`].
+/// As [`ping()`].
 pub fn send_heartbeats(target: &Target, settings: heartbeat::Settings, log: &Log) -> Result<(), Failure> {
     let (socket, peer) = connect(target)?;
     run(vec![(socket, Machine::Heart(Heart::new(peer, settings)))], log, |_| ()).map(drop)

@@ -84,5 +84,10 @@ fn with_datagrams(options: DatagramOptions) -> Result<bool, Failure> {
 
 /// Tells that clients can connect.
 fn announce(service: Served<'_>, ready: &Ready) {
-    cli::say(&banner(service, ready, std::io::stdout().is_terminal()));
+    let terminal = std::io::stdout().is_terminal();
+    cli::say(&banner(service, ready, terminal));
+    // Programs get a banner of one line; what else it would say is for the log then.
+    if let (false, Some(sessions)) = (terminal, &ready.sessions) {
+        log::info!("{sessions}");
+    }
 }

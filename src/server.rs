@@ -6,13 +6,14 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::app::{Routes, lab};
-use crate::config::{Apps, Config, LineConfig};
+use crate::app::Routes;
+use crate::app::catalogue::{self, Supplies};
+use crate::config::{Apps, Config, LineConfig, SessionStore};
 use crate::files::resolve::Root;
 use crate::files::{self, Site};
 use crate::http::media_type::MediaTypes;
@@ -20,6 +21,10 @@ use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{CAPACITY, Endpoint, Listener, Options, Reactor, Signal, Until};
 use crate::service::{Kind, Service, Shared, http};
+use crate::session::key::{self, Keys};
+use crate::session::memory::Memory;
+use crate::session::signed::Signed;
+use crate::session::{Sessions, Store};
 
 /// Why a server couldn't start, or ended.
 #[derive(Debug)]
@@ -58,6 +63,8 @@ pub struct Ready {
     pub no_links: bool,
     /// The applications: prefix and name.
     pub apps: Vec<(String, String)>,
+    /// Where visitors' sessions are kept, if an application reads them.
+    pub sessions: Option<String>,
     /// Most connections at once.
     pub connections: usize,
 }
@@ -75,7 +82,9 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
         log::warn!("this system lacks openat2: symbolic links are not followed");
     }
     let listeners = listen(&config.endpoints, config.port)?;
-    let (routes, apps) = mount(config, &listeners)?;
+    let keys = KeyRing::of(config)?;
+    let (routes, apps) = mount(config, &listeners, &keys.keys)?;
+    let sessions_are = routes.read_sessions().then(|| keys.told(&config.sessions));
 
     let mut http = http::Shared::new(
         http::Limits {
@@ -88,12 +97,20 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
         config.server_field,
     );
     http.routes = routes;
+    http.sessions = sessions(config, keys)?;
     http.site = Some(Site::new(root, site_settings(config, budget.files)?));
 
     let options = budget.options(config.max_memory - cache_size(config), config.send_timeout);
     let ready_with = |endpoints| {
         let root = std::path::absolute(&config.root).unwrap_or_else(|_| config.root.clone());
-        ready(&Ready { endpoints, root: Some(root), no_links, apps, connections: budget.connections });
+        ready(&Ready {
+            endpoints,
+            root: Some(root),
+            no_links,
+            apps,
+            sessions: sessions_are,
+            connections: budget.connections,
+        });
     };
     run(Kind::Http, http, listeners, options, log, ready_with)
 }
@@ -109,7 +126,7 @@ pub fn serve_lines(kind: Kind, config: &LineConfig, log: Log, ready: impl FnOnce
     let options = budget.options(config.max_memory, config.send_timeout);
     let ready_with = |endpoints| {
         let connections = budget.connections;
-        ready(&Ready { endpoints, root: None, no_links: false, apps: Vec::new(), connections });
+        ready(&Ready { endpoints, root: None, no_links: false, apps: Vec::new(), sessions: None, connections });
     };
     run(kind, http, listeners, options, log, ready_with)
 }
@@ -250,23 +267,25 @@ fn is_absent(error: &io::Error) -> bool {
 
 /// Mounts the applications that are asked for, or that are harmless here. Also
 /// tells which: prefix and name.
-fn mount(config: &Config, listeners: &[Listener]) -> Result<(Routes, Vec<(String, String)>), Failure> {
+fn mount(config: &Config, listeners: &[Listener], keys: &Keys) -> Result<(Routes, Vec<(String, String)>), Failure> {
     let local = listeners.iter().all(|listener| listener.address().is_none_or(|address| address.ip().is_loopback()));
     let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
-    let usual = lab::NAMES.into_iter().filter(|name| match &config.apps {
+    let usual = catalogue::ALL.iter().filter(|entry| match &config.apps {
         Apps::IfLocal => local,
-        Apps::Only(names) => named(names, name),
-        Apps::AllBut(names) => !named(names, name),
+        Apps::Only(names) => named(names, entry.name),
+        Apps::AllBut(names) => !named(names, entry.name),
     });
-    let mut apps: Vec<_> = usual.map(|name| (format!("/lab/{name}"), name.to_owned())).collect();
+    let mut apps: Vec<_> = usual.map(|entry| (entry.path.to_owned(), entry.name.to_owned())).collect();
     apps.extend(config.mounts.iter().cloned());
 
+    let supplies = Supplies { keys: keys.clone(), session_cookie: config.session_cookie.clone() };
     let mut routes = Routes::default();
     for (prefix, name) in &apps {
-        routes.mount(prefix, lab::by_name(name).ok_or_else(|| unknown(name))?).map_err(Failure::Config)?;
+        let entry = catalogue::find(name).ok_or_else(|| unknown(name))?;
+        routes.mount(prefix, (entry.make)(&supplies)).map_err(Failure::Config)?;
     }
     if let Apps::Only(names) | Apps::AllBut(names) = &config.apps
-        && let Some(name) = names.iter().find(|name| !lab::NAMES.contains(&name.as_str()))
+        && let Some(name) = names.iter().find(|name| catalogue::find(name).is_none())
     {
         return Err(unknown(name));
     }
@@ -274,7 +293,78 @@ fn mount(config: &Config, listeners: &[Listener]) -> Result<(Routes, Vec<(String
 }
 
 fn unknown(name: &str) -> Failure {
-    Failure::Config(format!("there is no application {name:?}; there are {}", lab::NAMES.join(", ")))
+    let names: Vec<_> = catalogue::ALL.iter().map(|entry| entry.name).collect();
+    Failure::Config(format!("there is no application {name:?}; there are {}", names.join(", ")))
+}
+
+/// The sessions of visitors, as they are to be kept.
+fn sessions(config: &Config, ring: KeyRing) -> Result<Sessions, Failure> {
+    let store = match config.sessions {
+        SessionStore::Memory => Store::Memory(Memory::default()),
+        SessionStore::Cookie => Store::Signed(Signed::new(ring.keys)),
+    };
+    let sessions = Sessions::new(store, config.session_lifetime);
+    sessions.with_cookie(&config.session_cookie).map_err(|why| Failure::Config(why.to_owned()))
+}
+
+/// The keys that sign cookies, and where they are.
+struct KeyRing {
+    keys: Keys,
+    /// The file; else why they are for this run only.
+    kept: Result<PathBuf, String>,
+}
+
+impl KeyRing {
+    /// From the file that is named, or from the usual one if cookies are to outlive
+    /// the process. Otherwise nothing is read or made.
+    fn of(config: &Config) -> Result<Self, Failure> {
+        let for_this_run = |why: String| Ok(Self { keys: Keys::random(), kept: Err(why) });
+        let named = config.session_key.as_deref();
+        let Some(path) = named.map(Path::to_path_buf).or_else(|| key::default_path(|name| std::env::var_os(name)))
+        else {
+            return for_this_run("this user has no directory for state".to_owned());
+        };
+        if named.is_none() && config.sessions != SessionStore::Cookie {
+            return for_this_run("no file is asked for".to_owned());
+        }
+        let shown = path.display();
+        let outcome = if key::is_below(&path, &config.root) {
+            Err(format!("{shown} lies below the root, where it could be served"))
+        } else {
+            match Keys::open(&path) {
+                Ok(keys) => Ok(keys),
+                Err(key::Failure::Io(error)) => Err(format!("{shown} can't be used: {error}")),
+                Err(key::Failure::Malformed(line)) => {
+                    let line = line.map(|line| format!(" in line {line}")).unwrap_or_default();
+                    let why = format!("{shown} is no file of keys{line}: a line is 32 octets in base64");
+                    return Err(Failure::Config(why));
+                }
+            }
+        };
+        match outcome {
+            Ok(keys) => {
+                if key::is_open_to_others(&path) {
+                    log::warn!("others may read the keys in {shown}");
+                }
+                Ok(Self { keys, kept: Ok(path) })
+            }
+            // What was asked for is done or said; what wasn't is done as well as can be.
+            Err(why) if named.is_some() => Err(Failure::Config(why)),
+            Err(why) => {
+                log::warn!("cookies are signed by a key for this run: {why}");
+                for_this_run(why)
+            }
+        }
+    }
+
+    /// Where sessions are, for people.
+    fn told(&self, store: &SessionStore) -> String {
+        match (store, &self.kept) {
+            (SessionStore::Memory, _) => "sessions are in memory, gone at exit".to_owned(),
+            (SessionStore::Cookie, Ok(path)) => format!("sessions are in cookies, signed by {}", path.display()),
+            (SessionStore::Cookie, Err(why)) => format!("sessions are in cookies, signed by a key for this run: {why}"),
+        }
+    }
 }
 
 /// The cache's share of the memory: at most half, so that connections have the other.

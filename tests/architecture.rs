@@ -12,12 +12,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("reactor", &[]),
     ("logging", &["http", "reactor"]),
     ("files", &["http", "text", "reactor"]),
-    ("app", &["http", "text", "reactor"]),
-    ("config", &["files", "reactor"]),
-    ("service", &["app", "files", "http", "text", "random", "reactor", "logging"]),
-    ("server", &["app", "config", "files", "http", "reactor", "logging", "service"]),
+    ("session", &["http", "reactor"]),
+    ("app", &["http", "text", "reactor", "session"]),
+    ("config", &["files", "reactor", "session"]),
+    ("service", &["app", "files", "http", "text", "random", "reactor", "logging", "session"]),
+    ("server", &["app", "config", "files", "http", "reactor", "logging", "service", "session"]),
     ("datagrams", &["config", "logging", "reactor", "server", "service"]),
-    ("cli", &["datagrams", "service", "app", "config", "files", "http", "reactor", "logging", "server"]),
+    ("cli", &["datagrams", "service", "app", "config", "files", "http", "reactor", "logging", "server", "session"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

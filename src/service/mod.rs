@@ -75,6 +75,8 @@ pub enum Message {
         /// What came of it.
         outcome: Option<Outcome>,
     },
+    /// The store of sessions has answered something that it waits for.
+    Session,
 }
 
 impl Protocol for Service {
@@ -96,7 +98,8 @@ impl Protocol for Service {
     fn deliver(&mut self, message: Message) {
         match (self, message) {
             (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
-            (Self::Echo(_) | Self::Upper(_), _) => {}
+            // The answer is in the store; to be called is all it takes.
+            (Self::Http(_), Message::Session) | (Self::Echo(_) | Self::Upper(_), _) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use super::number;
 use crate::app::{Answer, App, Request, Response, Visit};
 use crate::http::Status;
 
-pub(super) struct Badge;
+pub(crate) struct Badge;
 
 impl App for Badge {
     fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
@@ -37,8 +37,8 @@ fn draw(n: Option<u64>, connection: u32, request: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ask, field, text};
     use super::*;
+    use crate::app::testing::{ask, field, text};
 
     #[test]
     fn shows_its_numbers() {

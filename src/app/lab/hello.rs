@@ -5,7 +5,7 @@ use crate::app::{Answer, App, Request, Response, Visit};
 use crate::http::Status;
 use crate::text::{html, json};
 
-pub(super) struct Hello;
+pub(crate) struct Hello;
 
 impl App for Hello {
     fn handle(&mut self, request: &Request<'_>, _visit: &mut Visit<'_>) -> Answer {
@@ -24,8 +24,8 @@ impl App for Hello {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ask, field, text};
     use super::*;
+    use crate::app::testing::{ask, field, text};
 
     #[test]
     fn greets_the_world_or_somebody() {

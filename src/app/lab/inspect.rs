@@ -12,10 +12,10 @@ use crate::http::Status;
 use crate::http::framing::Framing;
 use crate::text::{html, json};
 
-pub(super) struct Inspect;
+pub(crate) struct Inspect;
 
 impl App for Inspect {
-    fn methods(&self) -> Methods {
+    fn methods(&self, _path: &[u8]) -> Methods {
         Methods::Any
     }
 
@@ -137,8 +137,8 @@ fn as_json(facts: &[Fact], fields: &[Field]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ask, ask_with, field, text};
     use super::*;
+    use crate::app::testing::{ask, ask_with, field, text};
 
     #[test]
     fn tells_everything_as_text() {

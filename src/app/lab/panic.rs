@@ -2,7 +2,7 @@
 
 use crate::app::{Answer, App, Request, Visit};
 
-pub(super) struct Panic;
+pub(crate) struct Panic;
 
 impl App for Panic {
     fn handle(&mut self, _request: &Request<'_>, _visit: &mut Visit<'_>) -> Answer {
@@ -12,8 +12,8 @@ impl App for Panic {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::ask;
     use super::*;
+    use crate::app::testing::ask;
 
     #[test]
     #[should_panic(expected = "on purpose")]

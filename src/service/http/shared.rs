@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::access::AccessLog;
 use super::phase::Census;
-use crate::app::{Pull, Routes, Source};
+use crate::app::{Methods, Pull, Routes, Source};
 use crate::files::Site;
 use crate::files::listing::Rendering;
 use crate::http::response::Stamp;
 use crate::http::target::{self, Target};
 use crate::limits;
 use crate::reactor::Tick;
+use crate::session::Sessions;
 
 /// What an operator can set about requests.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct Shared {
     pub site: Option<Site>,
     /// Applications.
     pub routes: Routes,
+    /// What is remembered of visitors.
+    pub sessions: Sessions,
     /// Bounds.
     pub limits: Limits,
     /// Every request is answered with 503.
@@ -65,6 +68,7 @@ impl Shared {
         Self {
             site: None,
             routes: Routes::default(),
+            sessions: Sessions::default(),
             limits,
             maintenance: false,
             stamp: Stamp::new(0, server_field),
@@ -94,14 +98,15 @@ impl Shared {
         }
     }
 
-    /// The application that serves a request path, if one does.
+    /// The application that serves a request path, if one does, and what it serves there.
     #[inline]
-    pub(super) fn route(&mut self, target: &Target<'_>) -> Option<usize> {
+    pub(super) fn route(&mut self, target: &Target<'_>) -> Option<(usize, Methods)> {
+        let find = |routes: &Routes, path: &[u8]| routes.find(path).map(|index| (index, routes.methods(index, path)));
         if target.plain {
-            return self.routes.find(target.path);
+            return find(&self.routes, target.path);
         }
         let mut decoded = std::mem::take(&mut self.scratch);
-        let app = decode(target.path, &mut decoded).then(|| self.routes.find(&decoded)).flatten();
+        let app = decode(target.path, &mut decoded).then(|| find(&self.routes, &decoded)).flatten();
         decoded.clear();
         self.scratch = decoded;
         app
