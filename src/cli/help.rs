@@ -20,15 +20,17 @@ pub(super) fn help(command: Name) -> String {
 
 Usage: miod [serve] [OPTIONS] [ROOT]
        miod kv|echo|upper [OPTIONS]
+       miod sessions dump STORE | end ID STORE
 
 ROOT is the directory whose files are served: without it ./public, if there is one, else the
 directory you are in.
 
 Commands:
-  serve   files and applications over HTTP/1.1 (what miod does if no command is given)
-  kv      keys and values over HTTP: GET, PUT, DELETE /KEY
-  echo    every octet goes back to its sender
-  upper   every line goes back in upper case
+  serve     files and applications over HTTP/1.1 (what miod does if no command is given)
+  kv        keys and values over HTTP: GET, PUT, DELETE /KEY
+  sessions  shows what a store of sessions has, or ends one
+  echo      every octet goes back to its sender
+  upper     every line goes back in upper case
 "
         }
         Name::Kv => {
@@ -45,6 +47,17 @@ Usage: miod kv [OPTIONS]
 A value is application/json or application/octet-stream.
 "
         }
+        Name::Sessions => {
+            "miod sessions looks into a store of sessions, while servers use it.
+
+Usage: miod sessions dump STORE
+       miod sessions end ID STORE
+
+STORE is http://[:TOKEN@]HOST:PORT/ (a key-value service), redis://[:PASS@]HOST:PORT/DB, or the directory
+of --sessions file:DIR. dump writes the sessions, one JSON object a line; end has one forgotten, in a
+directory only while no server uses it.
+"
+        }
         Name::Echo => "miod echo sends every octet back to its sender.\n\nUsage: miod echo [OPTIONS]\n",
         Name::Upper => "miod upper sends every line back in upper case.\n\nUsage: miod upper [OPTIONS]\n",
     });
@@ -56,9 +69,11 @@ A value is application/json or application/octet-stream.
         }
         option(&mut text, flag, &config);
     }
-    text += "\nOptions but those of Help are also variables of the environment: --send-timeout is\n\
+    if command != Name::Sessions {
+        text += "\nOptions but those of Help are also variables of the environment: --send-timeout is\n\
              MIOD_SEND_TIMEOUT, -v and -q are RUST_LOG=debug or RUST_LOG=warn. Options that may be given\n\
              more than once have commas there. An option beats its variable.\n";
+    }
     text += match command {
         Name::Serve => {
             "
@@ -78,6 +93,13 @@ Examples:
   miod kv --data ~/kv &
   curl -X PUT -H 'Content-Type: application/json' -d '{\"n\":1}' 127.0.0.1:5100/a
   curl 127.0.0.1:5100/
+"
+        }
+        Name::Sessions => {
+            "
+Examples:
+  miod sessions dump redis://127.0.0.1:6379/0
+  miod sessions end 8f14e45f-ceea-467f-9f0e-1c5b1f7bd2a1 http://127.0.0.1:5100/
 "
         }
         Name::Echo => "\nExample:\n  miod echo & nc 127.0.0.1 5555\n",

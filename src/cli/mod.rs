@@ -20,6 +20,7 @@ mod help;
 mod holder;
 mod nearest;
 mod options;
+pub mod sessions;
 mod values;
 
 use std::ffi::OsString;
@@ -42,6 +43,8 @@ pub enum Command {
     Serve(ServeOptions),
     /// Serve keys and values over HTTP.
     Kv(ServeOptions),
+    /// Look into a store of sessions.
+    Sessions(sessions::Task),
     /// Send every octet back.
     Echo(LineOptions),
     /// Send every line back in upper case.
@@ -87,17 +90,19 @@ impl std::error::Error for UsageError {}
 enum Name {
     Serve,
     Kv,
+    Sessions,
     Echo,
     Upper,
 }
 
 impl Name {
-    const ALL: [Name; 4] = [Name::Serve, Name::Kv, Name::Echo, Name::Upper];
+    const ALL: [Name; 5] = [Name::Serve, Name::Kv, Name::Sessions, Name::Echo, Name::Upper];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Serve => "serve",
             Self::Kv => "kv",
+            Self::Sessions => "sessions",
             Self::Echo => "echo",
             Self::Upper => "upper",
         }
@@ -107,6 +112,7 @@ impl Name {
         match self {
             Self::Serve => config::HTTP_PORT,
             Self::Kv => config::KV_PORT,
+            Self::Sessions => 0,
             Self::Echo => config::ECHO_PORT,
             Self::Upper => config::UPPER_PORT,
         }
@@ -140,6 +146,9 @@ pub fn parse(
             return Err(UsageError(format!("{} has no option --{}", command.as_str(), flag.long)));
         }
         (flag.apply)(&mut draft, value).map_err(|hint| UsageError(format!("--{}={value}: {hint}", flag.long)))?;
+    }
+    if command == Name::Sessions {
+        return sessions::Task::parse(places).map(Command::Sessions);
     }
     if let Some(root) = places.next_if(|_| command == Name::Serve) {
         let root = PathBuf::from(root);
@@ -249,6 +258,7 @@ fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
     };
     Ok(match command {
         Name::Serve => Command::Serve(ServeOptions { config, logging }),
+        Name::Sessions => unreachable!("it has no options to be read"),
         Name::Kv => Command::Kv(ServeOptions { config, logging }),
         Name::Echo => Command::Echo(LineOptions { config: line(config), logging }),
         Name::Upper => Command::Upper(LineOptions { config: line(config), logging }),

@@ -60,6 +60,7 @@ impl Flag {
     }
 }
 
+/// Those that listen.
 const ALL: &[Name] = &[Serve, Kv, Echo, Upper];
 /// Those that speak HTTP.
 const HTTP: &[Name] = &[Serve, Kv];
@@ -87,7 +88,7 @@ const LIMITS: Flag = Flag { group: "Limits", commands: HTTP, ..FLAG };
 /// `RUST_LOG` is the variable that belongs to these.
 const VERBOSITY: Flag = Flag { group: "Logging", commands: ALL, repeatable: true, in_environment: false, ..FLAG };
 /// What is asked once and not configured; done where options are parsed.
-const ASKING: Flag = Flag { group: "Help", commands: ALL, in_environment: false, ..FLAG };
+const ASKING: Flag = Flag { group: "Help", commands: &Name::ALL, in_environment: false, ..FLAG };
 
 /// All options, in the order of help.
 pub(super) static FLAGS: &[Flag] = &[
