@@ -475,7 +475,7 @@ mod tests {
             ("--bind 8080", "--bind=8080: give an address, like 127.0.0.1 or 0.0.0.0; a port alone is --port 8080"),
             ("--symlinks all", "--symlinks=all: give inside or none"),
             ("--spa ../x", "--spa=../x: give a path relative to the root, like index.html"),
-            ("--sessions disk", "--sessions=disk: give memory or cookie"),
+            ("--sessions disk", "--sessions=disk: give memory, cookie, file:DIR, http://HOST:PORT/ or redis://[:PASS@]HOST:PORT/DB"),
             ("--session-cookie a;b", "--session-cookie=a;b: the name of a cookie is letters, digits and a few signs"),
             ("--session-cookie __Host-a", "--session-cookie=__Host-a: a cookie of this name must be Secure"),
             ("--session-max 0", "--session-max=0: give whole seconds, like 90, or 30m, 12h or 7d"),
