@@ -38,7 +38,7 @@ pub struct Config {
     pub cache_control: String,
     /// Octets that the cache of small files may take; 0 turns it off.
     pub cache_size: usize,
-    /// Octets that connections and the cache may hold together.
+    /// Octets that connections, the cache and sessions in memory may hold together.
     pub max_memory: usize,
     /// The entity-tag also tells inode and ctime: finer, but of one machine only.
     pub etag_inode: bool,
@@ -111,6 +111,10 @@ pub struct LineConfig {
     pub max_connections: Option<usize>,
     /// Octets that connections may hold together.
     pub max_memory: usize,
+    /// How long answers are held back.
+    pub delay: Duration,
+    /// The seed of a bad network that is put on, if one is.
+    pub chaos: Option<u64>,
 }
 
 /// Which of the built-in applications are mounted at their usual place.

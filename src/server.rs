@@ -23,6 +23,7 @@ use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{CAPACITY, Endpoint, Listener, Options, Reactor, Signal, Tick, Until};
 use crate::service::carrier::Link;
+use crate::service::rough::Trouble;
 use crate::service::{Kind, Service, Shared, http};
 use crate::session::kept::{self, Kept};
 use crate::session::key::{self, Keys};
@@ -107,7 +108,7 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     http.link = link(config)?;
     http.site = Some(Site::new(root, site_settings(config, budget.files)?));
 
-    let options = budget.options(config.max_memory - cache_size(config), config.send_timeout);
+    let options = budget.options(config.max_memory - cache_size(config) - sessions_size(config), config.send_timeout);
     let kv_endpoints = kv.iter().map(Listener::endpoint).collect();
     let ready_with = |endpoints| {
         let root = std::path::absolute(&config.root).unwrap_or_else(|_| config.root.clone());
@@ -121,7 +122,8 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
             connections: budget.connections,
         });
     };
-    run(http, vec![(Kind::Http, listeners), (Kind::Kv, kv)], options, log, ready_with)
+    let all = vec![(Kind::Http, listeners), (Kind::Kv, kv)];
+    run(Trouble::default(), http, all, options, log, ready_with)
 }
 
 /// Serves keys and values until a signal ends it.
@@ -134,7 +136,9 @@ pub fn serve_kv(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result
     http.kv = kv_routes(config)?;
     let listeners = listen(&config.endpoints, config.port)?;
     let options = budget.options(config.max_memory, config.send_timeout);
-    run(http, vec![(Kind::Kv, listeners)], options, log, |endpoints| ready(&Ready::bare(endpoints, &budget)))
+    run(Trouble::default(), http, vec![(Kind::Kv, listeners)], options, log, |endpoints| {
+        ready(&Ready::bare(endpoints, &budget))
+    })
 }
 
 /// What all exchanges share, with nothing to serve yet.
@@ -169,11 +173,13 @@ pub fn serve_lines(kind: Kind, config: &LineConfig, log: Log, ready: impl FnOnce
     let listeners = listen(&config.endpoints, config.port)?;
     let http = http::Shared::new(http::Limits::default(), true);
     let options = budget.options(config.max_memory, config.send_timeout);
-    run(http, vec![(kind, listeners)], options, log, |endpoints| ready(&Ready::bare(endpoints, &budget)))
+    let trouble = Trouble { delay: config.delay, chaos: config.chaos };
+    run(trouble, http, vec![(kind, listeners)], options, log, |endpoints| ready(&Ready::bare(endpoints, &budget)))
 }
 
 /// Runs the loop; `ready` is told where the first kind of listeners listens.
 fn run(
+    trouble: Trouble,
     http: http::Shared,
     listeners: Vec<(Kind, Vec<Listener>)>,
     options: Options,
@@ -181,7 +187,7 @@ fn run(
     ready: impl FnOnce(Vec<Endpoint>),
 ) -> Result<(), Failure> {
     let watch = http.site.as_ref().and_then(Site::watch_fd);
-    let mut reactor = Reactor::<Service>::new(Shared { http, log: log.clone() }, options)?;
+    let mut reactor = Reactor::<Service>::new(Shared { http, log: log.clone(), trouble }, options)?;
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
     if let Some(watch) = watch {
         reactor.watch(watch)?;
@@ -326,10 +332,10 @@ fn unknown(name: &str) -> Failure {
 /// The sessions of visitors, as they are to be kept.
 fn sessions(config: &Config, ring: KeyRing) -> Result<Sessions, Failure> {
     let store = match &config.sessions {
-        SessionStore::Memory => Store::Memory(Memory::default()),
+        SessionStore::Memory => Store::Memory(Memory::with_bounds(limits::SESSIONS, sessions_size(config))),
         SessionStore::Cookie => Store::Signed(Signed::new(ring.keys)),
         SessionStore::Directory(directory) => {
-            let store = durable::Store::open(directory, kept::NAME, limits::SESSIONS_SIZE).map_err(Failure::Store)?;
+            let store = durable::Store::open(directory, kept::NAME, sessions_size(config)).map_err(Failure::Store)?;
             Store::Kept(Kept::new(store))
         }
         SessionStore::Remote(_) => Store::Pending(Pending::default()),
@@ -408,6 +414,14 @@ impl KeyRing {
             (SessionStore::Cookie, Ok(path)) => format!("sessions are in cookies, signed by {}", path.display()),
             (SessionStore::Cookie, Err(why)) => format!("sessions are in cookies, signed by a key for this run: {why}"),
         }
+    }
+}
+
+/// The share of the memory that sessions may take.
+fn sessions_size(config: &Config) -> usize {
+    match config.sessions {
+        SessionStore::Memory | SessionStore::Directory(_) => limits::SESSIONS_SIZE.min(config.max_memory / 8),
+        SessionStore::Cookie | SessionStore::Remote(_) => 0,
     }
 }
 

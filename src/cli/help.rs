@@ -21,6 +21,7 @@ pub(super) fn help(command: Name) -> String {
 Usage: miod [serve] [OPTIONS] [ROOT]
        miod kv|echo|upper [OPTIONS]
        miod sessions dump STORE | end ID STORE
+       miod connect|get [OPTIONS] ...
 
 ROOT is the directory whose files are served: without it ./public, if there is one, else the
 directory you are in.
@@ -31,6 +32,8 @@ Commands:
   sessions  shows what a store of sessions has, or ends one
   echo      every octet goes back to its sender
   upper     every line goes back in upper case
+  connect   standard input to a service, and what comes back to standard output
+  get       ask an HTTP server for something (miod get --help tells more)
 "
         }
         Name::Kv => {
@@ -47,17 +50,6 @@ Usage: miod kv [OPTIONS]
 A value is application/json or application/octet-stream.
 "
         }
-        Name::Sessions => {
-            "miod sessions looks into a store of sessions, while servers use it.
-
-Usage: miod sessions dump STORE
-       miod sessions end ID STORE
-
-STORE is http://[:TOKEN@]HOST:PORT/ (a key-value service), redis://[:PASS@]HOST:PORT/DB, or the directory
-of --sessions file:DIR. dump writes the sessions, one JSON object a line; end has one forgotten, in a
-directory only while no server uses it.
-"
-        }
         Name::Echo => "miod echo sends every octet back to its sender.\n\nUsage: miod echo [OPTIONS]\n",
         Name::Upper => "miod upper sends every line back in upper case.\n\nUsage: miod upper [OPTIONS]\n",
     });
@@ -69,11 +61,9 @@ directory only while no server uses it.
         }
         option(&mut text, flag, &config);
     }
-    if command != Name::Sessions {
-        text += "\nOptions but those of Help are also variables of the environment: --send-timeout is\n\
+    text += "\nOptions but those of Help are also variables of the environment: --send-timeout is\n\
              MIOD_SEND_TIMEOUT, -v and -q are RUST_LOG=debug or RUST_LOG=warn. Options that may be given\n\
              more than once have commas there. An option beats its variable.\n";
-    }
     text += match command {
         Name::Serve => {
             "
@@ -95,28 +85,14 @@ Examples:
   curl 127.0.0.1:5100/
 "
         }
-        Name::Sessions => {
-            "
-Examples:
-  miod sessions dump redis://127.0.0.1:6379/0
-  miod sessions end 8f14e45f-ceea-467f-9f0e-1c5b1f7bd2a1 http://127.0.0.1:5100/
-"
-        }
         Name::Echo => "\nExample:\n  miod echo & nc 127.0.0.1 5555\n",
         Name::Upper => "\nExample:\n  miod upper & nc 127.0.0.1 12000\n",
     };
     text
 }
 
-/// One option, its help in the second column.
+/// One option of a server.
 fn option(text: &mut String, flag: &Flag, config: &Config) {
-    let short = flag.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
-    let value = match flag.value {
-        Value::None => String::new(),
-        Value::Required(name) => format!(" {name}"),
-        Value::Optional(name) => format!("[={name}]"),
-    };
-    let mut line = format!("  {short}--{}{value}", flag.long);
     let mut help = flag.help.to_owned();
     if flag.repeatable && flag.value != Value::None {
         help += "; repeatable";
@@ -125,6 +101,18 @@ fn option(text: &mut String, flag: &Flag, config: &Config) {
     if !default.is_empty() {
         help += &format!(" (default: {default})");
     }
+    row(text, flag.short, flag.long, flag.value, &help);
+}
+
+/// One option, its help in the second column.
+pub(super) fn row(text: &mut String, short: Option<char>, long: &str, value: Value, help: &str) {
+    let short = short.map_or("    ".to_owned(), |short| format!("-{short}, "));
+    let value = match value {
+        Value::None => String::new(),
+        Value::Required(name) => format!(" {name}"),
+        Value::Optional(name) => format!("[={name}]"),
+    };
+    let mut line = format!("  {short}--{long}{value}");
     line += if line.len() < COLUMN { "" } else { " " };
     let _ = write!(line, "{:1$}", "", COLUMN.saturating_sub(line.len()));
     for (at, word) in help.split(' ').enumerate() {

@@ -15,12 +15,15 @@
 //! it doesn't.
 
 pub mod banner;
+mod connect;
 pub mod failure;
+mod get;
 mod help;
 mod holder;
 mod nearest;
 mod options;
 pub mod sessions;
+mod tool;
 mod values;
 
 use std::ffi::OsString;
@@ -30,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 use lexopt::Arg;
 
+use crate::client;
 use crate::config::{self, Config, LineConfig};
 use crate::logging::Settings;
 use crate::reactor::Endpoint;
@@ -49,6 +53,10 @@ pub enum Command {
     Echo(LineOptions),
     /// Send every line back in upper case.
     Upper(LineOptions),
+    /// Talk to a service.
+    Connect(client::connect::Plan),
+    /// Ask an HTTP server.
+    Get(client::get::Wish),
     /// Tell this.
     Help(String),
     /// Tell the version.
@@ -90,19 +98,17 @@ impl std::error::Error for UsageError {}
 enum Name {
     Serve,
     Kv,
-    Sessions,
     Echo,
     Upper,
 }
 
 impl Name {
-    const ALL: [Name; 5] = [Name::Serve, Name::Kv, Name::Sessions, Name::Echo, Name::Upper];
+    const ALL: [Name; 4] = [Name::Serve, Name::Kv, Name::Echo, Name::Upper];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Serve => "serve",
             Self::Kv => "kv",
-            Self::Sessions => "sessions",
             Self::Echo => "echo",
             Self::Upper => "upper",
         }
@@ -112,12 +118,16 @@ impl Name {
         match self {
             Self::Serve => config::HTTP_PORT,
             Self::Kv => config::KV_PORT,
-            Self::Sessions => 0,
             Self::Echo => config::ECHO_PORT,
             Self::Upper => config::UPPER_PORT,
         }
     }
 }
+
+/// The tools that are no servers; their names come first.
+type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
+const TOOLS: [(&str, ParseTool); 3] =
+    [("connect", |all| connect::parse(all)), ("get", |all| get::parse(all)), ("sessions", |all| sessions::parse(all))];
 
 /// Reads the arguments, without the program's name, and the environment, by
 /// `variable`.
@@ -128,6 +138,11 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Command, UsageError> {
+    let mut arguments = arguments.into_iter().peekable();
+    let tool = TOOLS.iter().find(|(name, _)| arguments.peek().is_some_and(|first| first == name));
+    if let Some((_, parse)) = tool {
+        return parse(arguments.skip(1).collect());
+    }
     let (given, places) = split(arguments)?;
     let mut places = places.into_iter().peekable();
     let command = places.next_if(|place| command_named(place).is_some()).and_then(|place| command_named(&place));
@@ -146,9 +161,6 @@ pub fn parse(
             return Err(UsageError(format!("{} has no option --{}", command.as_str(), flag.long)));
         }
         (flag.apply)(&mut draft, value).map_err(|hint| UsageError(format!("--{}={value}: {hint}", flag.long)))?;
-    }
-    if command == Name::Sessions {
-        return sessions::Task::parse(places).map(Command::Sessions);
     }
     if let Some(root) = places.next_if(|_| command == Name::Serve) {
         let root = PathBuf::from(root);
@@ -236,7 +248,7 @@ fn from_environment(
 }
 
 fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
-    let Draft { mut config, logging, binds, port } = draft;
+    let Draft { mut config, logging, binds, port, delay, chaos } = draft;
     config.port = port.unwrap_or(command.default_port());
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for bind in &binds {
@@ -255,10 +267,11 @@ fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
         send_timeout: config.send_timeout,
         max_connections: config.max_connections,
         max_memory: config.max_memory,
+        delay,
+        chaos,
     };
     Ok(match command {
         Name::Serve => Command::Serve(ServeOptions { config, logging }),
-        Name::Sessions => unreachable!("it has no options to be read"),
         Name::Kv => Command::Kv(ServeOptions { config, logging }),
         Name::Echo => Command::Echo(LineOptions { config: line(config), logging }),
         Name::Upper => Command::Upper(LineOptions { config: line(config), logging }),
@@ -283,7 +296,8 @@ fn is_mistyped(root: &Path) -> bool {
 fn no_such_command(root: &Path) -> String {
     let word = root.to_string_lossy();
     let sentence = format!("there is neither a command nor a directory {word}");
-    match nearest(&word, Name::ALL.map(Name::as_str)).map(str::to_owned).or_else(|| failure::sibling(root)) {
+    let names = Name::ALL.map(Name::as_str).into_iter().chain(TOOLS.map(|(name, _)| name));
+    match nearest(&word, names).map(str::to_owned).or_else(|| failure::sibling(root)) {
         Some(name) => format!("{sentence}; did you mean {name}?"),
         None => sentence,
     }
@@ -475,7 +489,10 @@ mod tests {
             ("--bind 8080", "--bind=8080: give an address, like 127.0.0.1 or 0.0.0.0; a port alone is --port 8080"),
             ("--symlinks all", "--symlinks=all: give inside or none"),
             ("--spa ../x", "--spa=../x: give a path relative to the root, like index.html"),
-            ("--sessions disk", "--sessions=disk: give memory, cookie, file:DIR, http://HOST:PORT/ or redis://[:PASS@]HOST:PORT/DB"),
+            (
+                "--sessions disk",
+                "--sessions=disk: give memory, cookie, file:DIR, http://HOST:PORT/ or redis://[:PASS@]HOST:PORT/DB",
+            ),
             ("--session-cookie a;b", "--session-cookie=a;b: the name of a cookie is letters, digits and a few signs"),
             ("--session-cookie __Host-a", "--session-cookie=__Host-a: a cookie of this name must be Secure"),
             ("--session-max 0", "--session-max=0: give whole seconds, like 90, or 30m, 12h or 7d"),

@@ -21,6 +21,8 @@ pub(super) struct Draft {
     /// As written: the port may come later.
     pub(super) binds: Vec<String>,
     pub(super) port: Option<u16>,
+    pub(super) delay: Duration,
+    pub(super) chaos: Option<u64>,
 }
 
 /// Whether an option takes a value, and how help calls it.
@@ -84,11 +86,13 @@ const SERVING: Flag = Flag { group: "Serving", ..FLAG };
 const APPLICATIONS: Flag = Flag { group: "Applications", ..FLAG };
 const STORE: Flag = Flag { group: "Keys and values", commands: HTTP, ..FLAG };
 const SESSIONS: Flag = Flag { group: "Sessions", ..FLAG };
+/// What line services do to those who test their clients.
+const TROUBLE: Flag = Flag { group: "A bad network", commands: &[Echo, Upper], ..FLAG };
 const LIMITS: Flag = Flag { group: "Limits", commands: HTTP, ..FLAG };
 /// `RUST_LOG` is the variable that belongs to these.
 const VERBOSITY: Flag = Flag { group: "Logging", commands: ALL, repeatable: true, in_environment: false, ..FLAG };
 /// What is asked once and not configured; done where options are parsed.
-const ASKING: Flag = Flag { group: "Help", commands: &Name::ALL, in_environment: false, ..FLAG };
+const ASKING: Flag = Flag { group: "Help", commands: ALL, in_environment: false, ..FLAG };
 
 /// All options, in the order of help.
 pub(super) static FLAGS: &[Flag] = &[
@@ -352,6 +356,27 @@ pub(super) static FLAGS: &[Flag] = &[
         ..STORE
     },
     Flag {
+        long: "delay",
+        value: Value::Required("MS"),
+        help: "hold every answer back for so many milliseconds",
+        apply: |draft, text| {
+            draft.delay = values::millis(text)?;
+            Ok(())
+        },
+        ..TROUBLE
+    },
+    Flag {
+        long: "chaos",
+        value: Value::Required("SEED"),
+        help: "cut answers into pieces at random places, stall, now and then reset; the same number \
+               gives each connection the same fate again",
+        apply: |draft, text| {
+            draft.chaos = Some(text.parse().map_err(|_| "give a whole number, like 7".to_owned())?);
+            Ok(())
+        },
+        ..TROUBLE
+    },
+    Flag {
         long: "header-timeout",
         value: Value::Required("SECONDS"),
         help: "for the whole head of a request",
@@ -411,7 +436,7 @@ pub(super) static FLAGS: &[Flag] = &[
         long: "max-memory",
         value: Value::Required("SIZE"),
         commands: ALL,
-        help: "for what connections hold and the cache together; beyond it, 503",
+        help: "for what connections hold, the cache and sessions together; beyond it, 503",
         default: |config| size(config.max_memory as u64),
         apply: |draft, text| {
             draft.config.max_memory =
@@ -515,7 +540,7 @@ mod tests {
             assert!(flag.long.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-'), "{}", flag.long);
             assert!(before.iter().all(|other| other.long != flag.long), "{} twice", flag.long);
             assert!(flag.short.is_none() || before.iter().all(|other| other.short != flag.short), "{}", flag.long);
-            assert!(!flag.help.is_empty() && !flag.group.is_empty() && flag.commands.contains(&Serve));
+            assert!(!flag.help.is_empty() && !flag.group.is_empty() && !flag.commands.is_empty());
         }
         assert_eq!(FLAGS.iter().find(|flag| flag.long == "idle-timeout").unwrap().variable(), "MIOD_IDLE_TIMEOUT");
     }

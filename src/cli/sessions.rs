@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::UsageError;
 use super::failure::{Failure, RUNTIME};
+use super::tool::{Said, Tool};
+use super::{Command, UsageError};
 use crate::durable::{Change, Store, Written};
 use crate::http::Status;
 use crate::http::client::{AnswerReader, Asked, Request};
@@ -45,11 +46,37 @@ enum Whereabouts {
     Remote(Place),
 }
 
+const TOOL: Tool<()> = Tool {
+    name: "sessions",
+    usage: "miod sessions looks into a store of sessions, while servers use it.
+
+Usage: miod sessions dump STORE
+       miod sessions end ID STORE
+
+STORE is http://[:TOKEN@]HOST:PORT/ (a key-value service), redis://[:PASS@]HOST:PORT/DB, or the
+directory of --sessions file:DIR. dump writes the sessions, one JSON object a line; end has one
+forgotten, in a directory only while no server uses it.
+",
+    options: &[],
+    more: "Exit codes: 0; 1 there is no such session, or the store can't be asked; 2 the command line is
+wrong; 69 a server uses the directory.
+
+Examples:
+  miod sessions dump redis://127.0.0.1:6379/0
+  miod sessions end 8f14e45f-ceea-467f-9f0e-1c5b1f7bd2a1 http://127.0.0.1:5100/
+",
+};
+
+pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
+    match TOOL.parse(arguments)? {
+        Said::Do((), places) => Task::parse(&places).map(Command::Sessions),
+        Said::Help(text) => Ok(Command::Help(text)),
+        Said::Version => Ok(Command::Version),
+    }
+}
+
 impl Task {
-    /// Reads what stands behind `miod sessions`.
-    pub(super) fn parse(places: impl Iterator<Item = OsString>) -> Result<Self, UsageError> {
-        let places: Result<Vec<String>, _> = places.map(OsString::into_string).collect();
-        let places = places.map_err(|place| UsageError(format!("{} is not UTF-8", place.display())))?;
+    fn parse(places: &[String]) -> Result<Self, UsageError> {
         let words: Vec<&str> = places.iter().map(String::as_str).collect();
         let (end, store) = match words.as_slice() {
             ["dump", store] => (None, *store),
@@ -271,7 +298,7 @@ mod tests {
     use super::*;
 
     fn parse(words: &str) -> Result<Task, UsageError> {
-        Task::parse(words.split_whitespace().map(OsString::from))
+        Task::parse(&words.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]

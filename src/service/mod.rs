@@ -8,6 +8,7 @@
 pub mod carrier;
 pub mod echo;
 pub mod http;
+pub mod rough;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod upper;
@@ -21,6 +22,7 @@ use crate::reactor::{Accepted, Context, Ending, Ends, Io, NoDatagrams, Protocol,
 use carrier::Carrier;
 use echo::Echo;
 use http::Http;
+use rough::{Line, Rough, Trouble};
 use upper::Upper;
 
 /// What a listener is for.
@@ -47,6 +49,8 @@ pub enum Service {
     Upper(Upper),
     /// See [`carrier`].
     Carrier(Box<Carrier>),
+    /// One of these two in trouble: see [`rough`].
+    Rough(Box<Rough>),
 }
 
 /// What all protocols share.
@@ -55,6 +59,15 @@ pub struct Shared {
     pub http: http::Shared,
     /// The log, whose buffer is written out between turns.
     pub log: Log,
+    /// How bad the network of the line services is.
+    pub trouble: Trouble,
+}
+
+impl Shared {
+    /// What web services share, and line services on a good network.
+    pub fn new(http: http::Shared, log: Log) -> Self {
+        Self { http, log, trouble: Trouble::default() }
+    }
 }
 
 /// What one part tells a connection.
@@ -83,14 +96,21 @@ impl Protocol for Service {
         if accepted.overloaded {
             return None;
         }
-        Some(if accepted.service == Kind::Echo as usize { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
+        let echoes = accepted.service == Kind::Echo as usize;
+        let trouble = cx.shared.trouble;
+        if trouble.is_any() {
+            let line = if echoes { Line::Echo(Echo::default()) } else { Line::Upper(Upper) };
+            return Some(Self::Rough(Box::new(Rough::new(line, trouble, cx.handle.number()))));
+        }
+        Some(if echoes { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
     }
 
     fn deliver(&mut self, message: Message) {
         match (self, message) {
             (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
             // The answer is in the store; to be called is all it takes.
-            (Self::Http(_), Message::Session) | (Self::Echo(_) | Self::Upper(_) | Self::Carrier(_), _) => {}
+            (Self::Http(_), Message::Session)
+            | (Self::Echo(_) | Self::Upper(_) | Self::Rough(_) | Self::Carrier(_), _) => {}
         }
     }
 
@@ -101,6 +121,7 @@ impl Protocol for Service {
             Self::Echo(echo) => echo.advance(io, cx.draining),
             Self::Upper(upper) => upper.advance(io, cx.draining),
             Self::Carrier(carrier) => carrier.advance(io, cx),
+            Self::Rough(rough) => rough.advance(io, cx.time.now, cx.draining),
         }
     }
 
@@ -108,6 +129,7 @@ impl Protocol for Service {
     fn memory(&self) -> usize {
         match self {
             Self::Http(http) => http.memory(),
+            Self::Rough(rough) => rough.memory(),
             Self::Echo(_) | Self::Upper(_) | Self::Carrier(_) => 0,
         }
     }
@@ -116,7 +138,7 @@ impl Protocol for Service {
         match self {
             Self::Http(http) => http.closed(ending.unsent, ends, cx),
             Self::Carrier(carrier) => carrier.closed(ending, cx),
-            Self::Echo(_) | Self::Upper(_) => {}
+            Self::Echo(_) | Self::Upper(_) | Self::Rough(_) => {}
         }
     }
 
@@ -157,7 +179,7 @@ impl Protocol for Service {
             &shared.http,
             &mut open.filter_map(|service| match service {
                 Self::Http(http) => Some(http),
-                Self::Echo(_) | Self::Upper(_) | Self::Carrier(_) => None,
+                Self::Echo(_) | Self::Upper(_) | Self::Rough(_) | Self::Carrier(_) => None,
             }),
         );
     }
