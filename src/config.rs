@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::files::resolve::Symlinks;
 use crate::limits;
 use crate::reactor::Endpoint;
-use crate::session::{self, record::Lifetime};
+use crate::session;
+use crate::session::record::Lifetime;
+use crate::session::remote::Place;
 
 /// The port of `miod serve`: the usual one for HTTP without privileges.
 pub const HTTP_PORT: u16 = 8080;
@@ -92,6 +94,10 @@ pub enum SessionStore {
     Memory,
     /// In the visitor's cookie, signed.
     Cookie,
+    /// On disk, in this directory.
+    Directory(PathBuf),
+    /// With a store that is somewhere else.
+    Remote(Place),
 }
 
 /// Everything that `miod echo` and `miod upper` can be told.

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Ok(Command::Kv(options)) => run(&options.logging, |log| {
             server::serve_kv(&options.config, log, |ready| announce(Served::Kv(&options.config), ready))
         }),
+        Ok(Command::Sessions(task)) => task.run(),
         Ok(Command::Echo(options)) => run(&options.logging, |log| {
             server::serve_lines(Kind::Echo, &options.config, log, |ready| announce(Served::Echo, ready))
         }),

@@ -5,7 +5,7 @@
 //! that reads it can connect.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,11 +21,14 @@ use crate::files::{self, Site};
 use crate::http::media_type::MediaTypes;
 use crate::limits;
 use crate::logging::Log;
-use crate::reactor::{CAPACITY, Endpoint, Listener, Options, Reactor, Signal, Until};
+use crate::reactor::{CAPACITY, Endpoint, Listener, Options, Reactor, Signal, Tick, Until};
+use crate::service::carrier::Link;
 use crate::service::rough::Trouble;
 use crate::service::{Kind, Service, Shared, http};
+use crate::session::kept::{self, Kept};
 use crate::session::key::{self, Keys};
 use crate::session::memory::Memory;
+use crate::session::pending::Pending;
 use crate::session::signed::Signed;
 use crate::session::{Sessions, Store};
 
@@ -108,6 +111,7 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
         http.kv = kv_routes(config)?;
     }
     http.sessions = sessions(config, keys)?;
+    http.link = link(config)?;
     http.site = Some(Site::new(root, site_settings(config, budget.files)?));
 
     let options = budget.options(config.max_memory - cache_size(config) - sessions_size(config), config.send_timeout);
@@ -193,6 +197,11 @@ fn run(
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
     if let Some(watch) = watch {
         reactor.watch(watch)?;
+    }
+    // So that what is wrong with a remote store is said at once.
+    let now = Tick::default();
+    if let Some((to, carrier)) = reactor.shared().http.link.as_mut().map(|link| link.connect(now)) {
+        reactor.connect(to, carrier);
     }
     let endpoints = listeners.first().iter().flat_map(|(_, first)| first).map(Listener::endpoint).collect();
     for (kind, listeners) in listeners {
@@ -350,12 +359,28 @@ fn unknown(name: &str) -> Failure {
 
 /// The sessions of visitors, as they are to be kept.
 fn sessions(config: &Config, ring: KeyRing) -> Result<Sessions, Failure> {
-    let store = match config.sessions {
+    let store = match &config.sessions {
         SessionStore::Memory => Store::Memory(Memory::with_bounds(limits::SESSIONS, sessions_size(config))),
         SessionStore::Cookie => Store::Signed(Signed::new(ring.keys)),
+        SessionStore::Directory(directory) => {
+            let store = durable::Store::open(directory, kept::NAME, sessions_size(config)).map_err(Failure::Store)?;
+            Store::Kept(Kept::new(store))
+        }
+        SessionStore::Remote(_) => Store::Pending(Pending::default()),
     };
     let sessions = Sessions::new(store, config.session_lifetime);
     sessions.with_cookie(&config.session_cookie).map_err(|why| Failure::Config(why.to_owned()))
+}
+
+/// The way to the store of sessions, if that is somewhere else. Its name is looked up once.
+fn link(config: &Config) -> Result<Option<Link>, Failure> {
+    let SessionStore::Remote(place) = &config.sessions else { return Ok(None) };
+    let unknown = || Failure::Config(format!("no address is known for {}", place.host));
+    let addresses: Vec<_> = (place.host.as_str(), place.port).to_socket_addrs().map_err(|_| unknown())?.collect();
+    if addresses.is_empty() {
+        return Err(unknown());
+    }
+    Ok(Some(Link::new(place.clone(), addresses)))
 }
 
 /// The keys that sign cookies, and where they are.
@@ -412,6 +437,8 @@ impl KeyRing {
     fn told(&self, store: &SessionStore) -> String {
         match (store, &self.kept) {
             (SessionStore::Memory, _) => "sessions are in memory, gone at exit".to_owned(),
+            (SessionStore::Directory(directory), _) => format!("sessions are in {}", directory.display()),
+            (SessionStore::Remote(place), _) => format!("sessions are at {place}"),
             (SessionStore::Cookie, Ok(path)) => format!("sessions are in cookies, signed by {}", path.display()),
             (SessionStore::Cookie, Err(why)) => format!("sessions are in cookies, signed by a key for this run: {why}"),
         }
@@ -421,8 +448,8 @@ impl KeyRing {
 /// The share of the memory that sessions may take.
 fn sessions_size(config: &Config) -> usize {
     match config.sessions {
-        SessionStore::Memory => limits::SESSIONS_SIZE.min(config.max_memory / 8),
-        SessionStore::Cookie => 0,
+        SessionStore::Memory | SessionStore::Directory(_) => limits::SESSIONS_SIZE.min(config.max_memory / 8),
+        SessionStore::Cookie | SessionStore::Remote(_) => 0,
     }
 }
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use support::{Root, Server, eventually, miod};
 
-/// The commands below `<!-- run -->`, each with what it must print.
-fn commands() -> Vec<(String, String)> {
+/// The commands below a mark, `<!-- run -->`, each with what it must print.
+fn commands(mark: &str) -> Vec<(String, String)> {
     let readme = include_str!("../README.md");
     readme
-        .split("<!-- run -->\n```sh\n")
+        .split(&format!("{mark}\n```sh\n"))
         .skip(1)
         .flat_map(|block| block.split("```").next().unwrap().lines())
         .map(|line| {
@@ -34,7 +34,7 @@ fn path() -> std::ffi::OsString {
 #[test]
 #[ignore = "needs curl, nc and wrk"]
 fn the_tour_is_true() {
-    let commands = commands();
+    let commands = commands("<!-- run -->");
     assert!(commands.len() > 15);
     let mut command = miod();
     command.args(["-p", "0"]).current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::null());
@@ -53,6 +53,22 @@ fn the_tour_is_true() {
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains(&expected), "{command} doesn't print {expected:?} but\n{text}");
+    }
+}
+
+#[test]
+#[ignore = "needs curl"]
+fn keys_and_values_are_kept_as_shown() {
+    let mut command = miod();
+    command.args(["kv", "-b", "127.0.0.1", "-p", "0"]);
+    let server = Server::run(command);
+    let commands = commands("<!-- run kv -->");
+    assert!(commands.len() > 8);
+    for (command, expected) in commands {
+        let here = command.replace("127.0.0.1:5100", &server.address().to_string());
+        let output = Command::new("timeout").args(["30", "bash", "-c", &here]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains(&expected), "{command} doesn't print {expected:?} but\n{text}");
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn help(command: Name) -> String {
 
 Usage: miod [serve] [OPTIONS] [ROOT]
        miod kv|echo|upper [OPTIONS]
+       miod sessions dump STORE | end ID STORE
        miod connect|get [OPTIONS] ...
        miod udp upper|echo [OPTIONS]
        miod ping|heartbeat send [OPTIONS] HOST[:PORT]
@@ -29,16 +30,16 @@ ROOT is the directory whose files are served: without it ./public, if there is o
 directory you are in.
 
 Commands:
-  serve   files and applications over HTTP/1.1 (what miod does if no command is given)
-  kv      keys and values over HTTP: GET, PUT, DELETE /KEY
-  echo    every octet goes back to its sender
-  upper   every line goes back in upper case
-  connect standard input to a service, and what comes back to standard output
-  get     ask an HTTP server for something
-  udp     upper, echo: every datagram goes back, over a network as bad as you wish
-  ping    asks such a service, and tells how long answers take
-  heartbeat
-          send, watch: who lives, and since when not
+  serve      files and applications over HTTP/1.1 (what miod does if no command is given)
+  kv         keys and values over HTTP: GET, PUT, DELETE /KEY
+  sessions   shows what a store of sessions has, or ends one
+  echo       every octet goes back to its sender
+  upper      every line goes back in upper case
+  connect    standard input to a service, and what comes back to standard output
+  get        ask an HTTP server for something
+  udp        upper, echo: every datagram goes back, over a network as bad as you wish
+  ping       asks such a service, and tells how long answers take
+  heartbeat  send, watch: who lives, and since when not
 Each tells more with --help.
 "
         }

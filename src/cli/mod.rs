@@ -23,6 +23,7 @@ mod help;
 mod holder;
 mod nearest;
 mod options;
+pub mod sessions;
 mod tool;
 mod values;
 
@@ -43,12 +44,13 @@ use options::{Draft, FLAGS, Flag, Value};
 
 /// What to do.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Command {
     /// Serve files and applications over HTTP.
     Serve(ServeOptions),
     /// Serve keys and values over HTTP.
     Kv(ServeOptions),
+    /// Look into a store of sessions.
+    Sessions(sessions::Task),
     /// Send every octet back.
     Echo(LineOptions),
     /// Send every line back in upper case.
@@ -128,7 +130,8 @@ impl Name {
 
 /// The tools that are no servers; their names come first.
 type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
-const TOOLS: [(&str, ParseTool); 2] = [("connect", |all| connect::parse(all)), ("get", |all| get::parse(all))];
+const TOOLS: [(&str, ParseTool); 3] =
+    [("connect", |all| connect::parse(all)), ("get", |all| get::parse(all)), ("sessions", |all| sessions::parse(all))];
 
 /// Reads the arguments, without the program's name, and the environment, by
 /// `variable`.
@@ -498,7 +501,10 @@ mod tests {
             ("--bind 8080", "--bind=8080: give an address, like 127.0.0.1 or 0.0.0.0; a port alone is --port 8080"),
             ("--symlinks all", "--symlinks=all: give inside or none"),
             ("--spa ../x", "--spa=../x: give a path relative to the root, like index.html"),
-            ("--sessions disk", "--sessions=disk: give memory or cookie"),
+            (
+                "--sessions disk",
+                "--sessions=disk: give memory, cookie, file:DIR, http://HOST:PORT/ or redis://[:PASS@]HOST:PORT/DB",
+            ),
             ("--session-cookie a;b", "--session-cookie=a;b: the name of a cookie is letters, digits and a few signs"),
             ("--session-cookie __Host-a", "--session-cookie=__Host-a: a cookie of this name must be Secure"),
             ("--session-max 0", "--session-max=0: give whole seconds, like 90, or 30m, 12h or 7d"),

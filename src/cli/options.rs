@@ -62,6 +62,7 @@ impl<N, D, C> Flag<N, D, C> {
     }
 }
 
+/// Those that listen.
 const ALL: &[Name] = &[Serve, Kv, Echo, Upper];
 /// Those that speak HTTP.
 const HTTP: &[Name] = &[Serve, Kv];
@@ -256,8 +257,8 @@ pub(super) static FLAGS: &[Flag] = &[
     },
     Flag {
         long: "sessions",
-        value: Value::Required("memory|cookie"),
-        help: "where visitors' sessions are: in memory, gone at exit, or in a signed cookie",
+        value: Value::Required("STORE"),
+        help: "where visitors' sessions are: memory (gone at exit), cookie (signed, with the visitor), file:DIR, http://HOST:PORT/ (as miod kv), redis://[:PASS@]HOST:PORT/DB",
         default: |_| "memory".to_owned(),
         apply: |draft, text| {
             draft.config.sessions = values::sessions(text)?;

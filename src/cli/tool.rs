@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn help_has_every_option_and_fits() {
-        for tool in ["connect", "get"] {
+        for tool in ["connect", "get", "sessions"] {
             let Ok(Command::Help(text)) = run(&[tool, "--help"]) else { panic!("no help") };
             assert!(text.contains("Examples:") && text.lines().all(|line| line.len() <= 100), "{text}");
             assert!(matches!(run(&[tool, "-V"]), Ok(Command::Version)));

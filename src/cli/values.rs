@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::{SessionStore, Target};
 use crate::reactor::Endpoint;
+use crate::session::remote::Place;
 
 /// A whole number of at least 1.
 pub(super) fn count<N: std::str::FromStr + Default + PartialEq>(text: &str) -> Result<N, String> {
@@ -67,7 +68,9 @@ pub(super) fn sessions(text: &str) -> Result<SessionStore, String> {
     match text {
         "memory" => Ok(SessionStore::Memory),
         "cookie" => Ok(SessionStore::Cookie),
-        _ => Err("give memory or cookie".to_owned()),
+        _ if text.starts_with("file:") => Ok(SessionStore::Directory(directory(&text["file:".len()..])?)),
+        _ if text.contains("://") => Ok(SessionStore::Remote(Place::parse(text)?)),
+        _ => Err("give memory, cookie, file:DIR, http://HOST:PORT/ or redis://[:PASS@]HOST:PORT/DB".to_owned()),
     }
 }
 

@@ -158,6 +158,12 @@ impl Store {
         self.table.range(keys).filter(move |(_, record)| record.is_live(now))
     }
 
+    /// The keys of the records that expire first, and to which nothing is on its way: at
+    /// most `count`.
+    pub fn soonest(&self, count: usize) -> Vec<Arc<[u8]>> {
+        self.table.soonest().filter(|key| !self.ahead.contains_key(*key)).take(count).cloned().collect()
+    }
+
     /// Octets of what is there and on its way.
     pub fn octets(&self) -> usize {
         self.table.octets() + self.journal.as_ref().map_or(0, |journal| journal.octets())
@@ -185,10 +191,9 @@ impl Store {
         Ok(Written::Later(Commit { journal: Arc::clone(journal), ticket }))
     }
 
-    /// Octets that puts among `changes` free.
+    /// Octets that `changes` free.
     fn replaced(&self, changes: &[Change]) -> usize {
-        let put = |change: &Change| if let Change::Put(key, _) = change { self.table.size_of(key) } else { 0 };
-        changes.iter().map(put).sum()
+        changes.iter().map(|change| self.table.size_of(change.key())).sum()
     }
 
     /// Takes over what is committed, and drops what has expired.

@@ -107,6 +107,11 @@ impl Table {
         true
     }
 
+    /// The keys of records that expire, the first first.
+    pub(super) fn soonest(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+        self.deadlines.iter().map(|(_, key)| key)
+    }
+
     /// Removes a record that has expired at `now`, and tells its key.
     pub(super) fn take_expired(&mut self, now: i64) -> Option<Arc<[u8]>> {
         let (_, key) = self.deadlines.first().filter(|(expires, _)| *expires <= now)?.clone();

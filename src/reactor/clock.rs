@@ -43,6 +43,13 @@ pub struct Time {
     pub unix_micros: u32,
 }
 
+impl Time {
+    /// The wall clock in Unix seconds, for commands that run no loop.
+    pub fn wall() -> i64 {
+        Clock::start().read().unix_seconds
+    }
+}
+
 /// The only reader of the system's clocks.
 pub(super) struct Clock {
     origin: Instant,

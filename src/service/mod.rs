@@ -5,6 +5,7 @@
 //! connection, no shared ownership. A protocol is added by a file of its own, a
 //! variant here, and a line in each `match`. Those on datagrams are listed in [`udp`].
 
+pub mod carrier;
 pub mod echo;
 pub mod http;
 pub mod report;
@@ -20,6 +21,7 @@ use crate::app::Outcome;
 use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{Accepted, Context, Ending, Ends, Io, Protocol, Signal, Time, Want};
+use carrier::Carrier;
 use echo::Echo;
 use http::Http;
 use report::Report;
@@ -49,6 +51,8 @@ pub enum Service {
     Echo(Echo),
     /// See [`upper`].
     Upper(Upper),
+    /// See [`carrier`].
+    Carrier(Box<Carrier>),
     /// One of these two in trouble: see [`rough`].
     Rough(Box<Rough>),
 }
@@ -113,7 +117,8 @@ impl Protocol for Service {
         match (self, message) {
             (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
             // The answer is in the store; to be called is all it takes.
-            (Self::Http(_), Message::Session) | (Self::Echo(_) | Self::Upper(_) | Self::Rough(_), _) => {}
+            (Self::Http(_), Message::Session)
+            | (Self::Echo(_) | Self::Upper(_) | Self::Rough(_) | Self::Carrier(_), _) => {}
         }
     }
 
@@ -123,6 +128,7 @@ impl Protocol for Service {
             Self::Http(http) => http.advance(io, cx),
             Self::Echo(echo) => echo.advance(io, cx.draining),
             Self::Upper(upper) => upper.advance(io, cx.draining),
+            Self::Carrier(carrier) => carrier.advance(io, cx),
             Self::Rough(rough) => rough.advance(io, cx.time.now, cx.draining),
         }
     }
@@ -132,13 +138,15 @@ impl Protocol for Service {
         match self {
             Self::Http(http) => http.memory(),
             Self::Rough(rough) => rough.memory(),
-            Self::Echo(_) | Self::Upper(_) => 0,
+            Self::Echo(_) | Self::Upper(_) | Self::Carrier(_) => 0,
         }
     }
 
     fn closed(&mut self, ending: Ending, ends: Ends<'_>, cx: &mut Context<'_, Self>) {
-        if let Self::Http(http) = self {
-            http.closed(ending.unsent, ends, cx);
+        match self {
+            Self::Http(http) => http.closed(ending.unsent, ends, cx),
+            Self::Carrier(carrier) => carrier.closed(ending, cx),
+            Self::Echo(_) | Self::Upper(_) | Self::Rough(_) => {}
         }
     }
 
@@ -180,7 +188,7 @@ impl Protocol for Service {
             &shared.http,
             &mut open.filter_map(|service| match service {
                 Self::Http(http) => Some(http),
-                Self::Echo(_) | Self::Upper(_) | Self::Rough(_) => None,
+                Self::Echo(_) | Self::Upper(_) | Self::Rough(_) | Self::Carrier(_) => None,
             }),
         );
     }

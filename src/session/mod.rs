@@ -7,18 +7,20 @@
 //! ```
 //!
 //! An application sees a [`Session`], a small map under names. Where it is kept is
-//! the business of a [`Store`]: in memory ([`memory`]), in the visitor's cookie
-//! ([`signed`]), or with somebody who must be asked and answers later
-//! ([`pending`]). Nothing here knows of sockets, and time comes from the caller.
+//! the business of a [`Store`]: in memory ([`memory`]), on disk ([`kept`]), in the
+//! visitor's cookie ([`signed`]), or with somebody who must be asked and answers later
+//! ([`pending`], [`remote`]). Nothing here knows of sockets, and time comes from the caller.
 //! It is the wall clock's, in seconds: cookies and stores outlive the process.
 //!
 //! An identifier that comes from a client is only ever looked up. What isn't found
 //! isn't adopted: the first thing written gets an identifier made here.
 
+pub mod kept;
 pub mod key;
 pub mod memory;
 pub mod pending;
 pub mod record;
+pub mod remote;
 pub mod signed;
 mod store;
 

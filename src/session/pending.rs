@@ -27,7 +27,7 @@ use crate::reactor::{Handle, Tick, Time};
 
 /// Names a question whose answer is awaited.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Ticket(u64);
+pub struct Ticket(pub(super) u64);
 
 /// What is asked of a store.
 #[derive(Clone, PartialEq, Debug)]

@@ -5,6 +5,7 @@
 //! what must be asked for there is a ticket, and the exchange waits
 //! ([`Later`](Loaded::Later)), with a deadline.
 
+use super::kept::Kept;
 use super::memory::Memory;
 use super::pending::{Pending, Question, Settled, Ticket, Unavailable};
 use super::record::{Lifetime, Record};
@@ -21,6 +22,8 @@ pub enum Store {
     Memory(Memory),
     /// With the visitor.
     Signed(Signed),
+    /// Here and on disk.
+    Kept(Kept),
     /// With somebody who answers later.
     Pending(Pending),
 }
@@ -125,6 +128,10 @@ impl Sessions {
                 let (id, record) = signed.read(value)?;
                 self.lifetime.session(id, record, now)
             }),
+            Store::Kept(kept) => values.find_map(|value| {
+                let id = Id::parse(value)?;
+                self.lifetime.session(id, kept.load(id, now)?, now)
+            }),
             Store::Pending(pending) => match values.find_map(Id::parse).map(|id| pending.load(id, who, time)) {
                 None => None,
                 Some(Ok(ticket)) => return Loaded::Later(ticket),
@@ -169,6 +176,16 @@ impl Sessions {
                 }
             }
             (Store::Signed(_), None) => Saved::Now(cookie),
+            (Store::Kept(kept), id) => {
+                let now = time.unix_seconds;
+                let left = self.lifetime.left(record.born, record.seen, now).unwrap_or(1);
+                let new = id.map(|id| (id, &record, now.saturating_add(left)));
+                match kept.save(stored.filter(|stored| id != Some(*stored)), new, now) {
+                    Ok(None) => Saved::Now(cookie),
+                    Ok(Some(ticket)) => Saved::Later(ticket, cookie),
+                    Err(_) => Saved::Refused(Refusal::Unavailable),
+                }
+            }
             (Store::Pending(pending), id) => {
                 let question = match (id, stored) {
                     (Some(id), was) => {
@@ -189,7 +206,17 @@ impl Sessions {
 
     /// What came of a ticket.
     pub fn take(&mut self, ticket: Ticket, time: Time) -> Taken {
-        let Store::Pending(pending) = &mut self.store else { return Taken::Failed };
+        let pending = match &mut self.store {
+            Store::Pending(pending) => pending,
+            Store::Kept(kept) => {
+                return match kept.take(ticket) {
+                    None => Taken::NotYet,
+                    Some(true) => Taken::Saved,
+                    Some(false) => Taken::Failed,
+                };
+            }
+            Store::Memory(_) | Store::Signed(_) => return Taken::Failed,
+        };
         match pending.take(ticket) {
             None => Taken::NotYet,
             Some(Settled::Failed) => Taken::Failed,
@@ -205,8 +232,10 @@ impl Sessions {
 
     /// Nobody waits for this any more.
     pub fn forget(&mut self, ticket: Ticket) {
-        if let Store::Pending(pending) = &mut self.store {
-            pending.forget(ticket);
+        match &mut self.store {
+            Store::Pending(pending) => pending.forget(ticket),
+            Store::Kept(kept) => kept.forget(ticket),
+            Store::Memory(_) | Store::Signed(_) => {}
         }
     }
 

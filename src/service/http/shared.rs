@@ -14,6 +14,7 @@ use crate::http::target::{self, Target};
 use crate::limits;
 use crate::reactor::Tick;
 use crate::service::Kind;
+use crate::service::carrier::Link;
 use crate::session::Sessions;
 
 /// What an operator can set about requests.
@@ -53,6 +54,8 @@ pub struct Shared {
     pub kv: Routes,
     /// What is remembered of visitors.
     pub sessions: Sessions,
+    /// The way to where they are kept, if that is somewhere else.
+    pub link: Option<Link>,
     /// Bounds.
     pub limits: Limits,
     /// Every request is answered with 503.
@@ -73,6 +76,7 @@ impl Shared {
             routes: Routes::default(),
             kv: Routes::default(),
             sessions: Sessions::default(),
+            link: None,
             limits,
             maintenance: false,
             stamp: Stamp::new(0, server_field),

@@ -22,8 +22,8 @@ use crate::http::head::{self, Lines, RequestHead};
 use crate::http::{Reject, Status};
 use crate::limits;
 use crate::reactor::{Io, Want};
-use crate::service::Message;
-use crate::session::{Loaded, Refusal, Saved, Session, Taken};
+use crate::service::{Message, carrier};
+use crate::session::{Loaded, Refusal, Saved, Session, Store, Taken};
 
 /// A request for an application.
 #[derive(Clone, Copy)]
@@ -54,9 +54,13 @@ impl Http {
             self.call(call, done, None, out, cx);
             return;
         }
-        match http.sessions.load(&call.head.fields, cx.handle, cx.time) {
+        carrier::prepare(cx);
+        match cx.shared.http.sessions.load(&call.head.fields, cx.handle, cx.time) {
             Loaded::Now(session) => self.call(call, done, Some(session), out, cx),
-            Loaded::Later(ticket) => self.park(call, Awaits::Session(ticket, done), cx),
+            Loaded::Later(ticket) => {
+                self.park(call, Awaits::Session(ticket, done), cx);
+                carrier::hurry(cx);
+            }
             Loaded::Unavailable => self.refuse(call.head, NO_STORE, call.persistent, out, cx),
         }
     }
@@ -113,11 +117,13 @@ impl Http {
 
     /// Keeps the session, if something changed in it, and then answers.
     fn keep(&mut self, call: Call<'_>, response: Response, session: Session, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
+        carrier::prepare(cx);
         match cx.shared.http.sessions.save(session, cx.handle, cx.time) {
             Saved::Now(cookie) => self.send(response.private(cookie), call.head, call.persistent, out, cx),
             Saved::Later(ticket, cookie) => {
                 let answer = Box::new(response.private(cookie));
                 self.park(Call { body: b"", ..call }, Awaits::Keeping(ticket, answer), cx);
+                carrier::hurry(cx);
             }
             Saved::Refused(Refusal::Unavailable) => self.refuse(call.head, NO_STORE, call.persistent, out, cx),
             Saved::Refused(Refusal::TooLarge) => {
@@ -128,7 +134,9 @@ impl Http {
     }
 
     fn park(&mut self, call: Call<'_>, awaits: Awaits, cx: &mut Cx<'_>) {
-        let patience = if matches!(awaits, Awaits::Job(_)) { limits::JOB_TIMEOUT } else { limits::STORE_TIMEOUT };
+        // A commit is a job too.
+        let is_job = matches!(awaits, Awaits::Job(_)) || matches!(cx.shared.http.sessions.store, Store::Kept(_));
+        let patience = if is_job { limits::JOB_TIMEOUT } else { limits::STORE_TIMEOUT };
         let parked = Parked {
             head: call.head.raw.to_vec(),
             body: call.body.into(),

@@ -1,0 +1,96 @@
+//! Sessions in a key-value service over HTTP: JSON under the bare identifier.
+
+use super::{Answer, Command, Fault, REPLY, too_long};
+use crate::http::Status;
+use crate::http::client::{AnswerReader, Asked, Request};
+use crate::http::head::Lines;
+use crate::session::Id;
+
+/// The client's side of one connection.
+pub(super) struct Kv {
+    host: String,
+    authorization: Vec<(String, String)>,
+    reader: AnswerReader,
+    status: Status,
+    content: Vec<u8>,
+    /// The service ends the connection after what it answered last.
+    over: bool,
+}
+
+impl Kv {
+    pub(super) fn new(host: String, token: Option<&str>) -> Self {
+        let bearer = |token| ("Authorization".to_owned(), format!("Bearer {token}"));
+        Self {
+            host,
+            authorization: token.map(bearer).into_iter().collect(),
+            reader: AnswerReader::new(Asked::Content),
+            status: Status::OK,
+            content: Vec::new(),
+            over: false,
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    pub(super) fn write(&mut self, command: Command, id: Id, value: Option<(&[u8], i64)>, out: &mut Vec<u8>) {
+        let mut fields = self.authorization.clone();
+        let (method, target) = match (command, value) {
+            (Command::Put, Some((_, seconds))) => {
+                fields.push(("Content-Type".to_owned(), "application/json".to_owned()));
+                ("PUT", format!("/{id}?ttl={}", seconds.max(1)))
+            }
+            (Command::Delete, _) => ("DELETE", format!("/{id}")),
+            _ => ("GET", format!("/{id}")),
+        };
+        let length = value.map(|(text, _)| text.len() as u64);
+        let request = Request { method, target: &target, host: &self.host, fields: &fields, length };
+        // The parts were checked when the place was parsed.
+        if request.write(out).is_ok()
+            && let Some((text, _)) = value
+        {
+            out.extend_from_slice(text);
+        }
+    }
+
+    /// Reads on; an answer when it is whole.
+    pub(super) fn read(&mut self, input: &mut [u8]) -> Result<(usize, Option<Answer>), Fault> {
+        let mut consumed = 0;
+        let malformed = |fault: crate::http::client::Fault| Fault(fault.to_string());
+        while !self.reader.is_done() {
+            let rest = &mut input[consumed..];
+            if self.reader.awaits_head() {
+                let mut lines = Lines::default();
+                let Some(head) = self.reader.head(rest, &mut lines).map_err(malformed)? else {
+                    return Ok((consumed, None));
+                };
+                self.status = head.status;
+                consumed += head.length;
+            } else {
+                let progress = self.reader.read(rest).map_err(malformed)?;
+                self.content.extend_from_slice(&rest[progress.content]);
+                if self.content.len() > REPLY {
+                    return Err(too_long());
+                }
+                consumed += progress.consumed;
+                if progress.consumed == 0 && !self.reader.is_done() {
+                    return Ok((consumed, None));
+                }
+            }
+        }
+        self.over |= !self.reader.is_persistent();
+        self.reader = AnswerReader::new(Asked::Content);
+        let content = std::mem::take(&mut self.content);
+        let answer = match self.status {
+            Status::OK => Answer::Value(content),
+            Status::CREATED | Status::NO_CONTENT => Answer::Done,
+            Status::NOT_FOUND => Answer::Nothing,
+            Status(code) => {
+                let sentence = String::from_utf8_lossy(&content[..content.len().min(200)]).into_owned();
+                Answer::Refused(format!("{code} {}", sentence.lines().next().unwrap_or_default()))
+            }
+        };
+        Ok((consumed, Some(answer)))
+    }
+}

@@ -1,0 +1,339 @@
+//! The stores of sessions: on disk, in a key-value service, in Redis; and what happens
+//! when one is slow, lost, or says nonsense.
+
+mod support;
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use support::{Answer, Ended, PATIENCE, Root, Server, eventually, miod};
+
+const JSON: &str = "Accept: application/json\r\n";
+
+fn server(arguments: &[&str]) -> Server {
+    let root = Root::new();
+    root.old_file("index.html", "<p>index");
+    Server::start_with(root, arguments)
+}
+
+/// A visit of the counter, with a cookie or without.
+fn visit(server: &Server, cookie: &str) -> Answer {
+    let lines = if cookie.is_empty() { JSON.to_owned() } else { format!("{JSON}Cookie: {cookie}\r\n") };
+    server.get_with("/counter", &(lines + "Connection: close\r\n"))
+}
+
+fn count(answer: &Answer) -> u64 {
+    let text = answer.text();
+    let count = text.trim().strip_prefix("{\"count\":").and_then(|rest| rest.strip_suffix('}'));
+    count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{}{text}", answer.head))
+}
+
+fn cookie(answer: &Answer) -> String {
+    answer.field("set-cookie").expect("a cookie").split(';').next().unwrap().to_owned()
+}
+
+/// Counts to three, resets, and begins anew.
+fn counts(server: &Server) -> String {
+    let first = visit(server, "");
+    assert_eq!((count(&first), first.field("cache-control")), (1, Some("private, no-store")));
+    let mine = cookie(&first);
+    assert_eq!([2, 3].map(|_| count(&visit(server, &mine))), [2, 3]);
+    let reset = server.ask(format!("POST /counter/reset HTTP/1.1\r\nHost: localhost\r\nCookie: {mine}\r\n\r\n"));
+    assert_eq!((reset.status, reset.field("location")), (303, Some("/counter")));
+    assert!(reset.field("set-cookie").unwrap().contains("Max-Age=0"));
+    let anew = visit(server, &mine);
+    assert_eq!(count(&anew), 1);
+    let other = cookie(&anew);
+    assert_ne!(other, mine);
+    // Many at once, and none is lost.
+    std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| count(&visit(server, &other))))));
+    assert_eq!(count(&visit(server, &other)), 10);
+    other
+}
+
+/// The lines of `miod sessions dump`.
+fn dump(store: &str) -> Vec<String> {
+    let output = miod().args(["sessions", "dump", store]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Ends a session with `miod sessions end`: its exit code.
+fn end(id: &str, store: &str) -> Option<i32> {
+    miod().args(["sessions", "end", id, store]).stderr(Stdio::null()).status().unwrap().code()
+}
+
+/// The sessions of a store are what we know of them, and one is ended.
+fn looked_into(store: &str, cookie: &str) {
+    let id = cookie.split('=').nth(1).unwrap();
+    assert_eq!(dump(store), [format!("{{\"{id}\":{{\"count\":10}}}}")]);
+    assert_eq!((end(id, store), dump(store)), (Some(0), vec![]));
+    assert_eq!((end(id, store), end("nonsense", store)), (Some(1), Some(2)));
+}
+
+#[test]
+fn sessions_on_disk_survive_the_process() {
+    let data = Root::new();
+    let directory = data.at("sessions");
+    let store = format!("file:{}", directory.display());
+    let first = server(&["--sessions", &store]);
+    let mine = counts(&first);
+    let id = mine.split('=').nth(1).unwrap();
+    // While it runs it can be looked at, and nothing else.
+    assert_eq!(dump(&store), [format!("{{\"{id}\":{{\"count\":10}}}}")]);
+    assert_eq!(end(id, &store), Some(69));
+    first.signal("KILL");
+    drop(first);
+    let second = server(&["--sessions", &store]);
+    assert_eq!(count(&visit(&second, &mine)), 11);
+    drop(second);
+    assert_eq!(dump(directory.to_str().unwrap()), [format!("{{\"{id}\":{{\"count\":11}}}}")]);
+    assert_eq!((end(id, &store), dump(&store)), (Some(0), vec![]));
+    assert_eq!(count(&visit(&server(&["--sessions", &store]), &mine)), 1);
+}
+
+/// A port that nobody listens at, for a moment.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn the_key_value_service_on_the_same_loop_keeps_sessions() {
+    let at = format!("127.0.0.1:{}", free_port());
+    let store = format!("http://{at}/");
+    let server = server(&["--kv", &at, "--sessions", &store]);
+    let mine = counts(&server);
+    looked_into(&store, &mine);
+    assert_eq!(count(&visit(&server, &mine)), 1);
+    server.signal("TERM");
+    let mut server = server;
+    let begin = Instant::now();
+    assert!(server.wait().success());
+    assert!(begin.elapsed() < Duration::from_secs(5), "its own connection to itself kept it from ending");
+}
+
+#[test]
+fn a_key_value_service_of_its_own_with_a_token_comes_and_goes() {
+    let port = free_port().to_string();
+    let start = || {
+        let mut command = miod();
+        command.args(["kv", "-b", "127.0.0.1", "-p", &port]).env("MIOD_TOKEN", "s3cret");
+        Server::run(command)
+    };
+    let kv = start();
+    let store = format!("http://:s3cret@127.0.0.1:{port}/");
+    let one = server(&["--sessions", &store]);
+    looked_into(&store, &counts(&one));
+    // Without the token: the pages that need a session can't be shown.
+    let stranger = server(&["--sessions", &format!("http://127.0.0.1:{port}/")]);
+    assert_eq!(visit(&stranger, "").status, 503);
+    let mine = cookie(&visit(&one, ""));
+    drop(kv);
+    assert_eq!(visit(&one, &mine).status, 503);
+    let _kv = start();
+    assert!(eventually(|| visit(&one, &mine).status == 200), "it isn't found again");
+}
+
+/// How a [`Redis`] of ours behaves.
+#[derive(Default)]
+struct Mood {
+    /// Milliseconds before each answer.
+    stall: AtomicU64,
+    /// Says what it wasn't asked for.
+    nonsense: AtomicBool,
+    /// Ends each connection when it is asked something.
+    hangs_up: AtomicBool,
+    /// Connections so far.
+    connections: AtomicU64,
+}
+
+/// A server that speaks as much of Redis as sessions need, and behaves as it is told.
+struct Redis {
+    address: SocketAddr,
+    mood: Arc<Mood>,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let redis = Self { address: listener.local_addr().unwrap(), mood: Arc::default() };
+        let (mood, values) = (Arc::clone(&redis.mood), Arc::new(Mutex::new(HashMap::new())));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                mood.connections.fetch_add(1, Ordering::Relaxed);
+                let (mood, values) = (Arc::clone(&mood), Arc::clone(&values));
+                std::thread::spawn(move || serve(&stream, &mood, &values));
+            }
+        });
+        redis
+    }
+
+    fn url(&self) -> String {
+        format!("redis://{}/0", self.address)
+    }
+}
+
+fn serve(stream: &TcpStream, mood: &Mood, values: &Mutex<HashMap<String, Vec<u8>>>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let number = |reader: &mut BufReader<&TcpStream>| {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        line.get(1..)?.trim().parse::<usize>().ok()
+    };
+    loop {
+        let mut words = Vec::new();
+        for _ in 0..number(&mut reader)? {
+            let mut word = vec![0; number(&mut reader)? + 2];
+            reader.read_exact(&mut word).ok()?;
+            word.truncate(word.len() - 2);
+            words.push(word);
+        }
+        std::thread::park_timeout(Duration::from_millis(mood.stall.load(Ordering::Relaxed)));
+        if mood.hangs_up.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut values = values.lock().unwrap();
+        let key = String::from_utf8_lossy(words.get(1)?).into_owned();
+        let answer = match words[0].as_slice() {
+            _ if mood.nonsense.load(Ordering::Relaxed) => b"HTTP/1.1 418 I'm a teapot\r\n\r\n".to_vec(),
+            b"GET" => match values.get(&key) {
+                None => b"$-1\r\n".to_vec(),
+                Some(value) => [format!("${}\r\n", value.len()).as_bytes(), value, b"\r\n"].concat(),
+            },
+            b"SET" => {
+                values.insert(key, words[2].clone());
+                b"+OK\r\n".to_vec()
+            }
+            b"DEL" => format!(":{}\r\n", u8::from(values.remove(&key).is_some())).into_bytes(),
+            _ => b"-ERR unknown command\r\n".to_vec(),
+        };
+        drop(values);
+        let mut stream = stream;
+        stream.write_all(&answer).ok()?;
+    }
+}
+
+#[test]
+fn one_connection_carries_all_sessions() {
+    let redis = Redis::start();
+    let server = server(&["--sessions", &redis.url()]);
+    counts(&server);
+    assert_eq!(redis.mood.connections.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_slow_store_delays_only_those_who_wait_for_it() {
+    let redis = Redis::start();
+    let server = server(&["--sessions", &redis.url()]);
+    let mine = cookie(&visit(&server, ""));
+    redis.mood.stall.store(400, Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| {
+            let begin = Instant::now();
+            (visit(&server, &mine).status, begin.elapsed(), visit(&server, &mine).status)
+        });
+        // A second of static answers meanwhile; none of them waits.
+        let begin = Instant::now();
+        let mut longest = Duration::ZERO;
+        while begin.elapsed() < Duration::from_millis(1000) {
+            let asked = Instant::now();
+            assert_eq!(server.get_with("/", "Connection: close\r\n").status, 200);
+            longest = longest.max(asked.elapsed());
+        }
+        assert!(longest < Duration::from_millis(300), "a static answer took {longest:?}");
+        let (status, took, with_cookie) = slow.join().unwrap();
+        assert_eq!(status, 200);
+        assert!(took >= Duration::from_millis(390), "the counter took {took:?}");
+        assert_eq!(with_cookie, 200);
+    });
+    // Beyond its deadline it is given up.
+    redis.mood.stall.store(3_000, Ordering::Relaxed);
+    let begin = Instant::now();
+    let answer = visit(&server, &mine);
+    assert_eq!((answer.status, answer.count("retry-after")), (503, 1));
+    assert!(begin.elapsed() < Duration::from_millis(1500), "it took {:?}", begin.elapsed());
+    redis.mood.stall.store(0, Ordering::Relaxed);
+    assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't found again");
+}
+
+#[test]
+fn a_lost_store_is_told_at_once_and_found_again() {
+    let redis = Redis::start();
+    let server = server(&["--sessions", &redis.url()]);
+    let mine = cookie(&visit(&server, ""));
+    for trouble in [&redis.mood.hangs_up, &redis.mood.nonsense] {
+        trouble.store(true, Ordering::Relaxed);
+        for _ in 0..20 {
+            let begin = Instant::now();
+            let answer = visit(&server, &mine);
+            assert_eq!((answer.status, answer.count("retry-after")), (503, 1));
+            assert!(begin.elapsed() < Duration::from_millis(400), "it took {:?}", begin.elapsed());
+            assert_eq!(server.get_with("/", "Connection: close\r\n").status, 200);
+        }
+        trouble.store(false, Ordering::Relaxed);
+        let begin = Instant::now();
+        assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't found again");
+        assert!(begin.elapsed() < Duration::from_secs(4), "it took {:?}", begin.elapsed());
+    }
+    assert!(redis.mood.connections.load(Ordering::Relaxed) < 30, "it was asked again and again");
+    assert!(server.errors().contains("the store of sessions at redis://"), "{}", server.errors());
+}
+
+#[test]
+fn a_store_that_is_not_there_yet() {
+    let port = free_port();
+    let server = server(&["--sessions", &format!("redis://127.0.0.1:{port}")]);
+    assert_eq!((visit(&server, "").status, server.get_with("/", "Connection: close\r\n").status), (503, 200));
+    assert!(server.errors().contains("refused"), "{}", server.errors());
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_real_redis_keeps_sessions_for_several_servers() {
+    let data = Root::new();
+    let port = free_port().to_string();
+    let start = || {
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port, "--bind", "127.0.0.1", "--requirepass", "p@ss", "--daemonize", "no"]);
+        command.args(["--dir", data.path().to_str().unwrap(), "--save", "", "--appendonly", "yes"]);
+        Ended(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    };
+    let redis = start();
+    assert!(eventually(|| TcpStream::connect(("127.0.0.1", port.parse().unwrap())).is_ok()));
+    let store = format!("redis://:p%40ss@127.0.0.1:{port}/3");
+    let servers: Vec<_> = (0..3).map(|_| server(&["--sessions", &store])).collect();
+    assert!(eventually(|| visit(&servers[0], "").status == 200));
+    counts(&servers[0]);
+    let mine = cookie(&visit(&servers[0], ""));
+    for expected in 2..11 {
+        assert_eq!(count(&visit(&servers[expected as usize % 3], &mine)), expected);
+    }
+    let id = mine.split('=').nth(1).unwrap();
+    let expiry = Command::new("redis-cli")
+        .args(["-p", &port, "-a", "p@ss", "-n", "3", "TTL", &format!("miod:session:{id}")])
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    let seconds: u64 = String::from_utf8(expiry.stdout).unwrap().trim().parse().unwrap();
+    assert!((1700..=1800).contains(&seconds), "{seconds}");
+    let line = format!("{{\"{id}\":{{\"count\":10}}}}");
+    assert!(dump(&store).contains(&line), "{:?}", dump(&store));
+    // It goes and comes back.
+    drop(redis);
+    assert_eq!(visit(&servers[1], &mine).status, 503);
+    let _redis = start();
+    let begin = Instant::now();
+    assert!(eventually(|| visit(&servers[1], &mine).status == 200), "it isn't found again");
+    assert!(begin.elapsed() < PATIENCE / 2);
+    assert_eq!(count(&visit(&servers[2], &mine)), 12);
+    assert_eq!((end(id, &store), end(id, &store)), (Some(0), Some(1)));
+    assert_eq!(count(&visit(&servers[0], &mine)), 1);
+    let stranger = server(&["--sessions", &format!("redis://:wrong@127.0.0.1:{port}/3")]);
+    assert_eq!(visit(&stranger, "").status, 503);
+    assert!(stranger.errors().contains("doesn't let us in"), "{}", stranger.errors());
+}
