@@ -11,6 +11,8 @@ use crate::session::{self, record::Lifetime};
 
 /// The port of `miod serve`: the usual one for HTTP without privileges.
 pub const HTTP_PORT: u16 = 8080;
+/// The port of the key-value service.
+pub const KV_PORT: u16 = 5100;
 /// The port of `miod echo`.
 pub const ECHO_PORT: u16 = 5555;
 /// The port of `miod upper`.
@@ -18,7 +20,7 @@ pub const UPPER_PORT: u16 = 12_000;
 /// The port of `miod heartbeat watch`.
 pub const HEARTBEAT_PORT: u16 = 12_001;
 
-/// Everything that `miod serve` can be told.
+/// Everything that `miod serve` and `miod kv` can be told.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The directory whose files are served.
@@ -36,7 +38,7 @@ pub struct Config {
     pub cache_control: String,
     /// Octets that the cache of small files may take; 0 turns it off.
     pub cache_size: usize,
-    /// Octets that connections and the cache may hold together.
+    /// Octets that connections, the cache and sessions in memory may hold together.
     pub max_memory: usize,
     /// The entity-tag also tells inode and ctime: finer, but of one machine only.
     pub etag_inode: bool,
@@ -64,6 +66,14 @@ pub struct Config {
     pub apps: Apps,
     /// An application mounted elsewhere: path prefix and name.
     pub mounts: Vec<(String, String)>,
+    /// Where the key-value service listens beside the web server. Empty: nowhere.
+    pub kv: Vec<Endpoint>,
+    /// What its clients have to know; none: whoever can connect may use it.
+    pub token: Option<String>,
+    /// Octets that its keys and values may take.
+    pub capacity: usize,
+    /// The directory where what must last is kept; none: in memory.
+    pub data: Option<PathBuf>,
     /// Where visitors' sessions are kept.
     pub sessions: SessionStore,
     /// The file with the keys that sign cookies; none: the usual one, if cookies are
@@ -97,6 +107,10 @@ pub struct LineConfig {
     pub max_connections: Option<usize>,
     /// Octets that connections may hold together.
     pub max_memory: usize,
+    /// How long answers are held back.
+    pub delay: Duration,
+    /// The seed of a bad network that is put on, if one is.
+    pub chaos: Option<u64>,
 }
 
 /// Whom to talk to.
@@ -143,6 +157,10 @@ impl Default for Config {
             server_field: true,
             apps: Apps::IfLocal,
             mounts: Vec::new(),
+            kv: Vec::new(),
+            token: None,
+            capacity: limits::STORE,
+            data: None,
             sessions: SessionStore::Memory,
             session_key: None,
             session_cookie: session::COOKIE.to_owned(),

@@ -8,6 +8,7 @@ use miod::cli::banner::{Served, banner};
 use miod::cli::datagrams::{DatagramOptions, Tool};
 use miod::cli::failure::{Failure, USAGE};
 use miod::cli::{self, Command};
+use miod::client;
 use miod::datagrams;
 use miod::logging::{self, AccessLog, Log, Settings};
 use miod::server::{self, Ready};
@@ -27,12 +28,17 @@ fn main() -> ExitCode {
         Ok(Command::Serve(options)) => run(&options.logging, |log| {
             server::serve(&options.config, log, |ready| announce(Served::Http(&options.config), ready))
         }),
+        Ok(Command::Kv(options)) => run(&options.logging, |log| {
+            server::serve_kv(&options.config, log, |ready| announce(Served::Kv(&options.config), ready))
+        }),
         Ok(Command::Echo(options)) => run(&options.logging, |log| {
             server::serve_lines(Kind::Echo, &options.config, log, |ready| announce(Served::Echo, ready))
         }),
         Ok(Command::Upper(options)) => run(&options.logging, |log| {
             server::serve_lines(Kind::Upper, &options.config, log, |ready| announce(Served::Upper, ready))
         }),
+        Ok(Command::Connect(plan)) => use_tool(|| client::connect::run(&plan)),
+        Ok(Command::Get(wish)) => use_tool(|| client::get::run(wish)),
         Ok(Command::Datagrams(options)) => match with_datagrams(options) {
             Ok(true) => Ok(()),
             // That was told already.
@@ -57,6 +63,15 @@ fn run(settings: &Settings, server: impl FnOnce(Log) -> Result<(), server::Failu
     })?;
     logging::install_panic_hook();
     let outcome = server(log.clone());
+    log.flush();
+    Ok(outcome?)
+}
+
+/// Runs a client tool; its log tells warnings, or what `RUST_LOG` says.
+fn use_tool(tool: impl FnOnce() -> Result<(), client::Failed>) -> Result<(), Failure> {
+    let settings = Settings { verbosity: -1, access: AccessLog::Off };
+    let log = logging::init(&settings).map_err(|error| Failure::runtime("start the log", &error))?;
+    let outcome = tool();
     log.flush();
     Ok(outcome?)
 }

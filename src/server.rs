@@ -13,13 +13,16 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::app::Routes;
 use crate::app::catalogue::{self, Supplies};
-use crate::config::{Apps, Config, LineConfig, SessionStore};
+use crate::app::kv::Kv;
+use crate::config::{self, Apps, Config, LineConfig, SessionStore};
+use crate::durable::{self, OpenError};
 use crate::files::resolve::Root;
 use crate::files::{self, Site};
 use crate::http::media_type::MediaTypes;
 use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{CAPACITY, Endpoint, Listener, Options, Reactor, Signal, Until};
+use crate::service::rough::Trouble;
 use crate::service::{Kind, Service, Shared, http};
 use crate::session::key::{self, Keys};
 use crate::session::memory::Memory;
@@ -39,6 +42,8 @@ pub enum Failure {
     Connect(SocketAddr, io::Error),
     /// The root can't be opened.
     Root(PathBuf, io::Error),
+    /// A store can't be opened.
+    Store(OpenError),
     /// The configuration says what can't be.
     Config(String),
     /// The system failed us.
@@ -56,6 +61,8 @@ impl From<io::Error> for Failure {
 pub struct Ready {
     /// Where it listens.
     pub endpoints: Vec<Endpoint>,
+    /// Where the key-value service listens, if it runs beside others.
+    pub kv: Vec<Endpoint>,
     /// The directory it serves, if it serves files.
     pub root: Option<PathBuf>,
     /// Symbolic links aren't followed, because the kernel lacks the call that
@@ -67,6 +74,14 @@ pub struct Ready {
     pub sessions: Option<String>,
     /// Most connections at once.
     pub connections: usize,
+}
+
+impl Ready {
+    /// Nothing but listeners.
+    fn bare(endpoints: Vec<Endpoint>, budget: &Descriptors) -> Self {
+        let connections = budget.connections;
+        Self { endpoints, kv: Vec::new(), root: None, no_links: false, apps: Vec::new(), sessions: None, connections }
+    }
 }
 
 /// Serves files and applications until a signal ends it; `ready` is called when
@@ -86,25 +101,22 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     let (routes, apps) = mount(config, &listeners, &keys.keys)?;
     let sessions_are = routes.read_sessions().then(|| keys.told(&config.sessions));
 
-    let mut http = http::Shared::new(
-        http::Limits {
-            header_timeout: config.header_timeout,
-            idle_timeout: config.idle_timeout,
-            body_timeout: config.body_timeout,
-            body: config.body_limit,
-            per_address: config.max_per_address,
-        },
-        config.server_field,
-    );
+    let mut http = http_shared(config);
     http.routes = routes;
+    let kv = if config.kv.is_empty() { Vec::new() } else { listen(&config.kv, config::KV_PORT)? };
+    if !kv.is_empty() {
+        http.kv = kv_routes(config)?;
+    }
     http.sessions = sessions(config, keys)?;
     http.site = Some(Site::new(root, site_settings(config, budget.files)?));
 
-    let options = budget.options(config.max_memory - cache_size(config), config.send_timeout);
+    let options = budget.options(config.max_memory - cache_size(config) - sessions_size(config), config.send_timeout);
+    let kv_endpoints = kv.iter().map(Listener::endpoint).collect();
     let ready_with = |endpoints| {
         let root = std::path::absolute(&config.root).unwrap_or_else(|_| config.root.clone());
         ready(&Ready {
             endpoints,
+            kv: kv_endpoints,
             root: Some(root),
             no_links,
             apps,
@@ -112,7 +124,46 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
             connections: budget.connections,
         });
     };
-    run(Kind::Http, http, listeners, options, log, ready_with)
+    let all = vec![(Kind::Http, listeners), (Kind::Kv, kv)];
+    run(Trouble::default(), http, all, options, log, ready_with)
+}
+
+/// Serves keys and values until a signal ends it.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_kv(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), Failure> {
+    let budget = Descriptors::raise(config.max_connections);
+    let mut http = http_shared(config);
+    http.kv = kv_routes(config)?;
+    let listeners = listen(&config.endpoints, config.port)?;
+    let options = budget.options(config.max_memory, config.send_timeout);
+    run(Trouble::default(), http, vec![(Kind::Kv, listeners)], options, log, |endpoints| {
+        ready(&Ready::bare(endpoints, &budget))
+    })
+}
+
+/// What all exchanges share, with nothing to serve yet.
+fn http_shared(config: &Config) -> http::Shared {
+    let limits = http::Limits {
+        header_timeout: config.header_timeout,
+        idle_timeout: config.idle_timeout,
+        body_timeout: config.body_timeout,
+        body: config.body_limit,
+        per_address: config.max_per_address,
+    };
+    http::Shared::new(limits, config.server_field)
+}
+
+/// The key-value service with its store.
+fn kv_routes(config: &Config) -> Result<Routes, Failure> {
+    let store = match &config.data {
+        Some(directory) => durable::Store::open(directory, "kv", config.capacity).map_err(Failure::Store)?,
+        None => durable::Store::in_memory(config.capacity),
+    };
+    let mut routes = Routes::default();
+    routes.mount("/", Box::new(Kv::new(store, config.token.clone()))).map_err(Failure::Config)?;
+    Ok(routes)
 }
 
 /// Runs a service that is no web server: `miod echo`, `miod upper`.
@@ -124,30 +175,30 @@ pub fn serve_lines(kind: Kind, config: &LineConfig, log: Log, ready: impl FnOnce
     let listeners = listen(&config.endpoints, config.port)?;
     let http = http::Shared::new(http::Limits::default(), true);
     let options = budget.options(config.max_memory, config.send_timeout);
-    let ready_with = |endpoints| {
-        let connections = budget.connections;
-        ready(&Ready { endpoints, root: None, no_links: false, apps: Vec::new(), sessions: None, connections });
-    };
-    run(kind, http, listeners, options, log, ready_with)
+    let trouble = Trouble { delay: config.delay, chaos: config.chaos };
+    run(trouble, http, vec![(kind, listeners)], options, log, |endpoints| ready(&Ready::bare(endpoints, &budget)))
 }
 
+/// Runs the loop; `ready` is told where the first kind of listeners listens.
 fn run(
-    kind: Kind,
+    trouble: Trouble,
     http: http::Shared,
-    listeners: Vec<Listener>,
+    listeners: Vec<(Kind, Vec<Listener>)>,
     options: Options,
     log: Log,
     ready: impl FnOnce(Vec<Endpoint>),
 ) -> Result<(), Failure> {
     let watch = http.site.as_ref().and_then(Site::watch_fd);
-    let mut reactor = Reactor::<Service>::new(Shared::new(http, log.clone()), options)?;
+    let mut reactor = Reactor::<Service>::new(Shared { trouble, ..Shared::new(http, log.clone()) }, options)?;
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
     if let Some(watch) = watch {
         reactor.watch(watch)?;
     }
-    let endpoints = listeners.iter().map(Listener::endpoint).collect();
-    for listener in listeners {
-        reactor.listen(listener, kind as usize)?;
+    let endpoints = listeners.first().iter().flat_map(|(_, first)| first).map(Listener::endpoint).collect();
+    for (kind, listeners) in listeners {
+        for listener in listeners {
+            reactor.listen(listener, kind as usize)?;
+        }
     }
     ready(endpoints);
     let result = reactor.run(Until::Closed);
@@ -300,7 +351,7 @@ fn unknown(name: &str) -> Failure {
 /// The sessions of visitors, as they are to be kept.
 fn sessions(config: &Config, ring: KeyRing) -> Result<Sessions, Failure> {
     let store = match config.sessions {
-        SessionStore::Memory => Store::Memory(Memory::default()),
+        SessionStore::Memory => Store::Memory(Memory::with_bounds(limits::SESSIONS, sessions_size(config))),
         SessionStore::Cookie => Store::Signed(Signed::new(ring.keys)),
     };
     let sessions = Sessions::new(store, config.session_lifetime);
@@ -364,6 +415,14 @@ impl KeyRing {
             (SessionStore::Cookie, Ok(path)) => format!("sessions are in cookies, signed by {}", path.display()),
             (SessionStore::Cookie, Err(why)) => format!("sessions are in cookies, signed by a key for this run: {why}"),
         }
+    }
+}
+
+/// The share of the memory that sessions may take.
+fn sessions_size(config: &Config) -> usize {
+    match config.sessions {
+        SessionStore::Memory => limits::SESSIONS_SIZE.min(config.max_memory / 8),
+        SessionStore::Cookie => 0,
     }
 }
 

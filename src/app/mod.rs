@@ -26,6 +26,7 @@
 mod body;
 pub mod catalogue;
 mod counter;
+pub mod kv;
 mod lab;
 mod page;
 mod response;

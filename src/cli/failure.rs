@@ -10,22 +10,50 @@ use std::path::Path;
 
 use super::holder::{self, holder};
 use super::nearest::nearest;
+use crate::client;
+use crate::durable::OpenError;
+use crate::http::client::Fault;
 use crate::reactor::Endpoint;
 use crate::server;
-use crate::service::report::reason;
+use crate::text::reason::reason;
 
 /// It failed while running.
 pub const RUNTIME: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 2;
-/// The name of a host isn't known (`EX_NOHOST`).
-pub const NO_HOST: u8 = 68;
 /// An address to listen at is in use (`EX_UNAVAILABLE`).
 pub const IN_USE: u8 = 69;
 /// The system forbids it (`EX_NOPERM`).
 pub const PERMISSION: u8 = 77;
 /// What the configuration names isn't there, or makes no sense (`EX_CONFIG`).
 pub const CONFIGURATION: u8 = 78;
+
+// What a client tool adds, with curl's numbers, which scripts know already.
+
+/// No address is known for the name.
+pub const UNKNOWN_NAME: u8 = 6;
+/// Nobody can be connected to.
+pub const NO_CONNECTION: u8 = 7;
+/// The answer isn't HTTP, or leaves its end in doubt.
+pub const MALFORMED: u8 = 8;
+/// The answer was cut off.
+pub const TRUNCATED: u8 = 18;
+/// The answer is an error.
+pub const ERROR_STATUS: u8 = 22;
+/// The output can't be written.
+pub const WRITE: u8 = 23;
+/// What is to be sent can't be read.
+pub const READ: u8 = 26;
+/// It took too long.
+pub const TIMED_OUT: u8 = 28;
+/// The server doesn't send the rest of a file alone.
+pub const RESUME: u8 = 33;
+/// There are too many redirects.
+pub const REDIRECTS: u8 = 47;
+/// The server closed without an answer.
+pub const NO_ANSWER: u8 = 52;
+/// The connection broke.
+pub const BROKEN: u8 = 56;
 
 /// The end of a server that isn't a good one.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,9 +80,33 @@ impl From<server::Failure> for Failure {
             server::Failure::Host(host, error) => Self::host(&host, &error),
             server::Failure::Connect(address, error) => Self::runtime(&format!("send to {address}"), &error),
             server::Failure::Root(path, error) => Self::root(&path, &error),
+            server::Failure::Store(error) => Self::store(&error),
             server::Failure::Config(message) => Self::configuration(message),
             server::Failure::Io(error) => Self::runtime("go on", &error),
         }
+    }
+}
+
+impl From<client::Failed> for Failure {
+    fn from(failed: client::Failed) -> Self {
+        use client::Failure as F;
+        let code = match &failed.failure {
+            F::Name(_) => UNKNOWN_NAME,
+            F::Connect(_, error) if error.kind() == io::ErrorKind::TimedOut => TIMED_OUT,
+            F::Connect(..) => NO_CONNECTION,
+            F::TimedOut(..) => TIMED_OUT,
+            F::Lost(_) => BROKEN,
+            F::Answer(Fault::Unanswered) => NO_ANSWER,
+            F::Answer(Fault::Truncated) => TRUNCATED,
+            F::Answer(Fault::Malformed(_)) => MALFORMED,
+            F::Status(_) => ERROR_STATUS,
+            F::Redirects(_) => REDIRECTS,
+            F::Resume(_) => RESUME,
+            F::Output(..) => WRITE,
+            F::Input(..) => READ,
+            F::Request(_) | F::Redirect(..) | F::Io(_) => RUNTIME,
+        };
+        Self { code, message: failed.to_string() }
     }
 }
 
@@ -107,7 +159,7 @@ impl Failure {
         // The resolver's own words are behind those of the library.
         let text = reason(error);
         let why = text.rsplit(": ").next().unwrap_or(&text);
-        Self { code: NO_HOST, message: format!("can't find {host}: {why}") }
+        Self { code: UNKNOWN_NAME, message: format!("can't find {host}: {why}") }
     }
 
     /// The root can't be opened.
@@ -122,6 +174,18 @@ impl Failure {
             _ => (RUNTIME, reason(error)),
         };
         Self { code, message: format!("can't serve {}: {hint}", path.display()) }
+    }
+
+    /// A store can't be opened.
+    pub fn store(error: &OpenError) -> Self {
+        let code = match error.error.kind() {
+            io::ErrorKind::ResourceBusy => IN_USE,
+            io::ErrorKind::PermissionDenied => PERMISSION,
+            io::ErrorKind::InvalidData | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => CONFIGURATION,
+            _ => RUNTIME,
+        };
+        let hint = if error.error.raw_os_error().is_some() { reason(&error.error) } else { error.to_string() };
+        Self { code, message: format!("can't open the store {}: {hint}", error.path.display()) }
     }
 
     /// The access log can't be opened.

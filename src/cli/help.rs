@@ -19,18 +19,19 @@ pub(super) fn help(command: Name) -> String {
             "miod serves files and small applications over HTTP.
 
 Usage: miod [serve] [OPTIONS] [ROOT]
-       miod echo|upper [OPTIONS]
-       miod udp upper|echo [OPTIONS]
-       miod ping|heartbeat send [OPTIONS] HOST[:PORT]
-       miod heartbeat watch [OPTIONS]
+       miod kv|echo|upper [OPTIONS]
+       miod connect|get|udp|ping|heartbeat [OPTIONS] ...
 
 ROOT is the directory whose files are served: without it ./public, if there is one, else the
 directory you are in.
 
 Commands:
   serve   files and applications over HTTP/1.1 (what miod does if no command is given)
+  kv      keys and values over HTTP: GET, PUT, DELETE /KEY
   echo    every octet goes back to its sender
   upper   every line goes back in upper case
+  connect standard input to a service, and what comes back to standard output
+  get     ask an HTTP server for something
   udp     upper, echo: every datagram goes back, over a network as bad as you wish
   ping    asks such a service, and tells how long answers take
   heartbeat
@@ -38,10 +39,31 @@ Commands:
 Each tells more with --help.
 "
         }
+        Name::Kv => {
+            "miod kv keeps values under keys, and speaks HTTP.
+
+Usage: miod kv [OPTIONS]
+
+  GET    /      everything as JSON; with ?format=lines an object a line
+  POST   /      a value under a new UUID, told in Location
+  GET    /KEY   the value
+  PUT    /KEY   the value from now on; with ?ttl=SECONDS for that long
+  DELETE /KEY   none from now on
+
+A value is application/json or application/octet-stream.
+"
+        }
         Name::Echo => "miod echo sends every octet back to its sender.\n\nUsage: miod echo [OPTIONS]\n",
         Name::Upper => "miod upper sends every line back in upper case.\n\nUsage: miod upper [OPTIONS]\n",
     });
-    groups(&mut text, FLAGS, command, &config);
+    let mut group = "";
+    for flag in FLAGS.iter().filter(|flag| flag.commands.contains(&command)) {
+        if flag.group != group {
+            group = flag.group;
+            text += &format!("\n{group}:\n");
+        }
+        option(&mut text, flag, &config);
+    }
     text += "\nOptions but those of Help are also variables of the environment: --send-timeout is\n\
              MIOD_SEND_TIMEOUT, -v and -q are RUST_LOG=debug or RUST_LOG=warn. Options that may be given\n\
              more than once have commas there. An option beats its variable.\n";
@@ -58,41 +80,42 @@ Examples:
   MIOD_PORT=80 miod /srv/www      options from the environment
 "
         }
+        Name::Kv => {
+            "
+Examples:
+  miod kv --data ~/kv &
+  curl -X PUT -H 'Content-Type: application/json' -d '{\"n\":1}' 127.0.0.1:5100/a
+  curl 127.0.0.1:5100/
+"
+        }
         Name::Echo => "\nExample:\n  miod echo & nc 127.0.0.1 5555\n",
         Name::Upper => "\nExample:\n  miod upper & nc 127.0.0.1 12000\n",
     };
     text
 }
 
-/// The options of a command, under their headings.
-pub(super) fn groups<N: PartialEq, D, C>(text: &mut String, flags: &[Flag<N, D, C>], command: N, defaults: &C) {
-    let mut group = "";
-    for flag in flags.iter().filter(|flag| flag.commands.contains(&command)) {
-        if flag.group != group {
-            group = flag.group;
-            *text += &format!("\n{group}:\n");
-        }
-        option(text, flag, defaults);
-    }
-}
-
-/// One option, its help in the second column.
-fn option<N, D, C>(text: &mut String, flag: &Flag<N, D, C>, defaults: &C) {
-    let short = flag.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
-    let value = match flag.value {
-        Value::None => String::new(),
-        Value::Required(name) => format!(" {name}"),
-        Value::Optional(name) => format!("[={name}]"),
-    };
-    let mut line = format!("  {short}--{}{value}", flag.long);
+/// One option of a server.
+fn option(text: &mut String, flag: &Flag, config: &Config) {
     let mut help = flag.help.to_owned();
     if flag.repeatable && flag.value != Value::None {
         help += "; repeatable";
     }
-    let default = (flag.default)(defaults);
+    let default = (flag.default)(config);
     if !default.is_empty() {
         help += &format!(" (default: {default})");
     }
+    row(text, flag.short, flag.long, flag.value, &help);
+}
+
+/// One option, its help in the second column.
+pub(super) fn row(text: &mut String, short: Option<char>, long: &str, value: Value, help: &str) {
+    let short = short.map_or("    ".to_owned(), |short| format!("-{short}, "));
+    let value = match value {
+        Value::None => String::new(),
+        Value::Required(name) => format!(" {name}"),
+        Value::Optional(name) => format!("[={name}]"),
+    };
+    let mut line = format!("  {short}--{long}{value}");
     line += if line.len() < COLUMN { "" } else { " " };
     let _ = write!(line, "{:1$}", "", COLUMN.saturating_sub(line.len()));
     for (at, word) in help.split(' ').enumerate() {

@@ -15,12 +15,15 @@
 //! it doesn't.
 
 pub mod banner;
+mod connect;
 pub mod datagrams;
 pub mod failure;
+mod get;
 mod help;
 mod holder;
 mod nearest;
 mod options;
+mod tool;
 mod values;
 
 use std::ffi::OsString;
@@ -30,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 use lexopt::Arg;
 
+use crate::client;
 use crate::config::{self, Config, LineConfig};
 use crate::logging::Settings;
 use crate::reactor::Endpoint;
@@ -39,23 +43,28 @@ use options::{Draft, FLAGS, Flag, Value};
 
 /// What to do.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Command {
     /// Serve files and applications over HTTP.
     Serve(ServeOptions),
+    /// Serve keys and values over HTTP.
+    Kv(ServeOptions),
     /// Send every octet back.
     Echo(LineOptions),
     /// Send every line back in upper case.
     Upper(LineOptions),
     /// Do something with datagrams.
     Datagrams(DatagramOptions),
+    /// Talk to a service.
+    Connect(client::connect::Plan),
+    /// Ask an HTTP server.
+    Get(client::get::Wish),
     /// Tell this.
     Help(String),
     /// Tell the version.
     Version,
 }
 
-/// The options of `serve`.
+/// The options of `serve` and `kv`.
 #[derive(Debug)]
 pub struct ServeOptions {
     /// Those of the server.
@@ -89,16 +98,18 @@ impl std::error::Error for UsageError {}
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Name {
     Serve,
+    Kv,
     Echo,
     Upper,
 }
 
 impl Name {
-    const ALL: [Name; 3] = [Name::Serve, Name::Echo, Name::Upper];
+    const ALL: [Name; 4] = [Name::Serve, Name::Kv, Name::Echo, Name::Upper];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Serve => "serve",
+            Self::Kv => "kv",
             Self::Echo => "echo",
             Self::Upper => "upper",
         }
@@ -107,11 +118,22 @@ impl Name {
     fn default_port(self) -> u16 {
         match self {
             Self::Serve => config::HTTP_PORT,
+            Self::Kv => config::KV_PORT,
             Self::Echo => config::ECHO_PORT,
             Self::Upper => config::UPPER_PORT,
         }
     }
 }
+
+/// The tools that are no servers; their names come first.
+type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
+const TOOLS: [(&str, ParseTool); 5] = [
+    ("connect", |all| connect::parse(all)),
+    ("get", |all| get::parse(all)),
+    ("udp", datagrams::parse_udp),
+    ("ping", datagrams::parse_ping),
+    ("heartbeat", datagrams::parse_heartbeat),
+];
 
 /// Reads the arguments, without the program's name, and the environment, by
 /// `variable`.
@@ -122,11 +144,12 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Command, UsageError> {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if arguments.first().is_some_and(|first| datagrams::WORDS.iter().any(|word| first == word)) {
-        return datagrams::parse(arguments, variable);
+    let mut arguments = arguments.into_iter().peekable();
+    let tool = TOOLS.iter().find(|(name, _)| arguments.peek().is_some_and(|first| first == name));
+    if let Some((_, parse)) = tool {
+        return parse(arguments.skip(1).collect());
     }
-    let (given, places) = split(FLAGS, arguments)?;
+    let (given, places) = split(arguments)?;
     let mut places = places.into_iter().peekable();
     let command = places.next_if(|place| command_named(place).is_some()).and_then(|place| command_named(&place));
     let (named, command) = (command.is_some(), command.unwrap_or(Name::Serve));
@@ -138,7 +161,7 @@ pub fn parse(
     }
 
     let mut draft = Draft::default();
-    from_environment(FLAGS, &mut draft, command, &given, variable)?;
+    from_environment(&mut draft, command, &given, variable)?;
     for (flag, value) in &given {
         if !flag.commands.contains(&command) {
             return Err(UsageError(format!("{} has no option --{}", command.as_str(), flag.long)));
@@ -161,12 +184,9 @@ pub fn parse(
 }
 
 /// The options that are given, with their values, and the other arguments.
-type Split<F> = (Vec<(&'static F, String)>, Vec<OsString>);
+type Split = (Vec<(&'static Flag, String)>, Vec<OsString>);
 
-fn split<N, D, C>(
-    flags: &'static [Flag<N, D, C>],
-    arguments: Vec<OsString>,
-) -> Result<Split<Flag<N, D, C>>, UsageError> {
+fn split(arguments: impl IntoIterator<Item = OsString>) -> Result<Split, UsageError> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let (mut given, mut places) = (Vec::new(), Vec::new());
     while let Some(argument) = parser.next().map_err(|error| UsageError(error.to_string()))? {
@@ -175,10 +195,8 @@ fn split<N, D, C>(
                 places.push(place);
                 continue;
             }
-            Arg::Long(long) => {
-                flags.iter().find(|flag| flag.long == long).ok_or_else(|| no_such_option(flags, long))?
-            }
-            Arg::Short(short) => flags
+            Arg::Long(long) => FLAGS.iter().find(|flag| flag.long == long).ok_or_else(|| no_such_option(long))?,
+            Arg::Short(short) => FLAGS
                 .iter()
                 .find(|flag| flag.short == Some(short))
                 .ok_or_else(|| UsageError(format!("there is no option -{short}")))?,
@@ -198,14 +216,13 @@ fn split<N, D, C>(
 }
 
 /// Applies the variables of those options that aren't given.
-fn from_environment<N: PartialEq, D, C>(
-    flags: &[Flag<N, D, C>],
-    draft: &mut D,
-    command: N,
-    given: &[(&Flag<N, D, C>, String)],
+fn from_environment(
+    draft: &mut Draft,
+    command: Name,
+    given: &[(&Flag, String)],
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<(), UsageError> {
-    for flag in flags.iter().filter(|flag| flag.in_environment && flag.commands.contains(&command)) {
+    for flag in FLAGS.iter().filter(|flag| flag.in_environment && flag.commands.contains(&command)) {
         let name = flag.variable();
         let is_given = given.iter().any(|(other, _)| other.long == flag.long);
         let Some(value) = variable(&name).filter(|_| !is_given) else { continue };
@@ -237,7 +254,7 @@ fn from_environment<N: PartialEq, D, C>(
 }
 
 fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
-    let Draft { mut config, logging, binds, port } = draft;
+    let Draft { mut config, logging, binds, port, delay, chaos } = draft;
     config.port = port.unwrap_or(command.default_port());
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for bind in &binds {
@@ -256,9 +273,12 @@ fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
         send_timeout: config.send_timeout,
         max_connections: config.max_connections,
         max_memory: config.max_memory,
+        delay,
+        chaos,
     };
     Ok(match command {
         Name::Serve => Command::Serve(ServeOptions { config, logging }),
+        Name::Kv => Command::Kv(ServeOptions { config, logging }),
         Name::Echo => Command::Echo(LineOptions { config: line(config), logging }),
         Name::Upper => Command::Upper(LineOptions { config: line(config), logging }),
     })
@@ -282,16 +302,16 @@ fn is_mistyped(root: &Path) -> bool {
 fn no_such_command(root: &Path) -> String {
     let word = root.to_string_lossy();
     let sentence = format!("there is neither a command nor a directory {word}");
-    let commands = Name::ALL.map(Name::as_str).into_iter().chain(datagrams::WORDS);
-    match nearest(&word, commands).map(str::to_owned).or_else(|| failure::sibling(root)) {
+    let names = Name::ALL.map(Name::as_str).into_iter().chain(TOOLS.map(|(name, _)| name));
+    match nearest(&word, names).map(str::to_owned).or_else(|| failure::sibling(root)) {
         Some(name) => format!("{sentence}; did you mean {name}?"),
         None => sentence,
     }
 }
 
-fn no_such_option<N, D, C>(flags: &[Flag<N, D, C>], long: &str) -> UsageError {
+fn no_such_option(long: &str) -> UsageError {
     let sentence = format!("there is no option --{long}");
-    UsageError(match nearest(long, flags.iter().map(|flag| flag.long)) {
+    UsageError(match nearest(long, FLAGS.iter().map(|flag| flag.long)) {
         Some(name) => format!("{sentence}; did you mean --{name}?"),
         None => sentence,
     })
@@ -355,7 +375,8 @@ mod tests {
              --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
              --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
              --max-connections 6 --max-per-address 7 --no-server-header --access-log /tmp/log --app /a=lab \
-             --apps=one,two --sessions cookie --session-key /tmp/key --session-cookie sid --session-idle 5m \
+             --apps=one,two --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
+             --sessions cookie --session-key /tmp/key --session-cookie sid --session-idle 5m \
              --session-max 7d -vv -q /srv",
             &[],
         );
@@ -382,6 +403,10 @@ mod tests {
             server_field: false,
             apps: Apps::Only(vec!["one".to_owned(), "two".to_owned()]),
             mounts: vec![pair("/a", "lab")],
+            kv: vec![Endpoint::Tcp(([127, 0, 0, 1], config::KV_PORT).into())],
+            token: Some("t".to_owned()),
+            capacity: 1 << 20,
+            data: Some(PathBuf::from("/tmp/d")),
             sessions: SessionStore::Cookie,
             session_key: Some(PathBuf::from("/tmp/key")),
             session_cookie: "sid".to_owned(),

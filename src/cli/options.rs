@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values;
-use super::{Name, Name::Echo, Name::Serve, Name::Upper};
-use crate::config::{Apps, Config};
+use super::{Name, Name::Echo, Name::Kv, Name::Serve, Name::Upper};
+use crate::config::{self, Apps, Config};
 use crate::files::resolve::Symlinks;
 use crate::http::grammar;
 use crate::http::media_type::MediaTypes;
@@ -21,6 +21,8 @@ pub(super) struct Draft {
     /// As written: the port may come later.
     pub(super) binds: Vec<String>,
     pub(super) port: Option<u16>,
+    pub(super) delay: Duration,
+    pub(super) chaos: Option<u64>,
 }
 
 /// Whether an option takes a value, and how help calls it.
@@ -34,33 +36,35 @@ pub(super) enum Value {
     Optional(&'static str),
 }
 
-/// One option of commands `N`, which is written into a draft `D` and has its default from `C`.
-pub(super) struct Flag<N: 'static = Name, D = Draft, C = Config> {
+/// One option.
+pub(super) struct Flag {
     pub(super) long: &'static str,
     pub(super) short: Option<char>,
     pub(super) value: Value,
     /// The commands that know it.
-    pub(super) commands: &'static [N],
+    pub(super) commands: &'static [Name],
     /// The heading in help.
     pub(super) group: &'static str,
     pub(super) help: &'static str,
     /// The default as help tells it, where that isn't self-evident.
-    pub(super) default: fn(&C) -> String,
+    pub(super) default: fn(&Config) -> String,
     /// It may be given more than once; in its variable with commas between.
     pub(super) repeatable: bool,
     /// It can also be set by a variable of the environment.
     pub(super) in_environment: bool,
-    pub(super) apply: fn(&mut D, &str) -> Result<(), String>,
+    pub(super) apply: fn(&mut Draft, &str) -> Result<(), String>,
 }
 
-impl<N, D, C> Flag<N, D, C> {
+impl Flag {
     /// The variable of the environment: `MIOD_IDLE_TIMEOUT` for `--idle-timeout`.
     pub(super) fn variable(&self) -> String {
         format!("MIOD_{}", self.long.to_ascii_uppercase().replace('-', "_"))
     }
 }
 
-const ALL: &[Name] = &[Serve, Echo, Upper];
+const ALL: &[Name] = &[Serve, Kv, Echo, Upper];
+/// Those that speak HTTP.
+const HTTP: &[Name] = &[Serve, Kv];
 
 /// What most entries have in common.
 const FLAG: Flag = Flag {
@@ -79,8 +83,11 @@ const FLAG: Flag = Flag {
 const LISTENING: Flag = Flag { group: "Listening", commands: ALL, ..FLAG };
 const SERVING: Flag = Flag { group: "Serving", ..FLAG };
 const APPLICATIONS: Flag = Flag { group: "Applications", ..FLAG };
+const STORE: Flag = Flag { group: "Keys and values", commands: HTTP, ..FLAG };
 const SESSIONS: Flag = Flag { group: "Sessions", ..FLAG };
-const LIMITS: Flag = Flag { group: "Limits", ..FLAG };
+/// What line services do to those who test their clients.
+const TROUBLE: Flag = Flag { group: "A bad network", commands: &[Echo, Upper], ..FLAG };
+const LIMITS: Flag = Flag { group: "Limits", commands: HTTP, ..FLAG };
 /// `RUST_LOG` is the variable that belongs to these.
 const VERBOSITY: Flag = Flag { group: "Logging", commands: ALL, repeatable: true, in_environment: false, ..FLAG };
 /// What is asked once and not configured; done where options are parsed.
@@ -202,6 +209,7 @@ pub(super) static FLAGS: &[Flag] = &[
     },
     Flag {
         long: "no-server-header",
+        commands: HTTP,
         help: "answers don't name the server",
         apply: |draft, _| {
             draft.config.server_field = false;
@@ -305,6 +313,69 @@ pub(super) static FLAGS: &[Flag] = &[
         ..SESSIONS
     },
     Flag {
+        long: "kv",
+        value: Value::Required("ADDR[:PORT]"),
+        commands: &[Serve],
+        help: "run the key-value service here too (miod kv), on the same loop; repeatable",
+        apply: |draft, text| {
+            draft.config.kv.extend(values::endpoints(text, config::KV_PORT)?);
+            Ok(())
+        },
+        ..STORE
+    },
+    Flag {
+        long: "data",
+        value: Value::Required("DIR"),
+        help: "keep on disk, in this directory, what must last; made if absent (default: in memory)",
+        apply: |draft, text| {
+            draft.config.data = Some(values::directory(text)?);
+            Ok(())
+        },
+        ..STORE
+    },
+    Flag {
+        long: "token",
+        value: Value::Required("TOKEN"),
+        help: "clients must show this bearer token; better as a variable, which other users can't see",
+        apply: |draft, text| {
+            draft.config.token = Some(values::token(text)?);
+            Ok(())
+        },
+        ..STORE
+    },
+    Flag {
+        long: "capacity",
+        value: Value::Required("SIZE"),
+        help: "for all keys and values together; beyond it, 507",
+        default: |config| size(config.capacity as u64),
+        apply: |draft, text| {
+            draft.config.capacity = usize::try_from(values::size(text)?).map_err(|_| "that is too much".to_owned())?;
+            Ok(())
+        },
+        ..STORE
+    },
+    Flag {
+        long: "delay",
+        value: Value::Required("MS"),
+        help: "hold every answer back for so many milliseconds",
+        apply: |draft, text| {
+            draft.delay = values::millis(text)?;
+            Ok(())
+        },
+        ..TROUBLE
+    },
+    Flag {
+        long: "chaos",
+        value: Value::Required("SEED"),
+        help: "cut answers into pieces at random places, stall, now and then reset; the same number \
+               gives each connection the same fate again",
+        apply: |draft, text| {
+            draft.chaos = Some(text.parse().map_err(|_| "give a whole number, like 7".to_owned())?);
+            Ok(())
+        },
+        ..TROUBLE
+    },
+    Flag {
         long: "header-timeout",
         value: Value::Required("SECONDS"),
         help: "for the whole head of a request",
@@ -364,7 +435,7 @@ pub(super) static FLAGS: &[Flag] = &[
         long: "max-memory",
         value: Value::Required("SIZE"),
         commands: ALL,
-        help: "for what connections hold and the cache together; beyond it, 503",
+        help: "for what connections hold, the cache and sessions together; beyond it, 503",
         default: |config| size(config.max_memory as u64),
         apply: |draft, text| {
             draft.config.max_memory =
@@ -399,6 +470,7 @@ pub(super) static FLAGS: &[Flag] = &[
         long: "access-log",
         value: Value::Required("FILE|-"),
         group: "Logging",
+        commands: HTTP,
         help: "a line for each request, to a file or standard output (default: to standard error, if that is a terminal)",
         apply: |draft, text| {
             draft.logging.access = match text {
@@ -467,7 +539,7 @@ mod tests {
             assert!(flag.long.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-'), "{}", flag.long);
             assert!(before.iter().all(|other| other.long != flag.long), "{} twice", flag.long);
             assert!(flag.short.is_none() || before.iter().all(|other| other.short != flag.short), "{}", flag.long);
-            assert!(!flag.help.is_empty() && !flag.group.is_empty() && flag.commands.contains(&Serve));
+            assert!(!flag.help.is_empty() && !flag.group.is_empty() && !flag.commands.is_empty());
         }
         assert_eq!(FLAGS.iter().find(|flag| flag.long == "idle-timeout").unwrap().variable(), "MIOD_IDLE_TIMEOUT");
     }

@@ -21,6 +21,19 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "give a port from 0 to 65535; 0 is any free one".to_owned())
 }
 
+/// A port to connect to.
+pub(super) fn remote_port(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(port @ 1..) => Ok(port),
+        _ => Err(format!("{text}: give a port from 1 to 65535")),
+    }
+}
+
+/// A host to connect to: the brackets of an IPv6 address aren't part of it.
+pub(super) fn host(text: &str) -> String {
+    text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text).to_owned()
+}
+
 /// Seconds, with or without a fraction.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let span = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -29,20 +42,6 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
         Some(span) if span >= Duration::from_millis(1) => Ok(span),
         _ => Err("give seconds of at least 0.001, like 10 or 2.5".to_owned()),
     }
-}
-
-/// Whole milliseconds, at most an hour.
-pub(super) fn millis(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(millis @ 0..=3_600_000) => Ok(Duration::from_millis(millis)),
-        _ => Err("give milliseconds, at most 3600000".to_owned()),
-    }
-}
-
-/// A probability.
-pub(super) fn probability(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
-    number.ok_or_else(|| "give a probability from 0 to 1, like 0.3".to_owned())
 }
 
 /// Whole seconds, or minutes, hours, days if `m`, `h`, `d` follows.
@@ -72,6 +71,20 @@ pub(super) fn sessions(text: &str) -> Result<SessionStore, String> {
     }
 }
 
+/// Whole milliseconds, at most an hour.
+pub(super) fn millis(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(millis @ 0..=3_600_000) => Ok(Duration::from_millis(millis)),
+        _ => Err("give milliseconds, at most 3600000".to_owned()),
+    }
+}
+
+/// A probability.
+pub(super) fn probability(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "give a probability from 0 to 1, like 0.3".to_owned())
+}
+
 /// Octets, in binary multiples if `K`, `M` or `G` follows.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let (digits, factor) = match text.strip_suffix(|unit: char| "kKmMgG".contains(unit)) {
@@ -90,6 +103,20 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("give two parts with an equals sign between".to_owned()),
     }
+}
+
+/// A directory that may not be there yet.
+pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("give a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// What a client has to know: at least one octet, of those that RFC 6750 §2.1 allows.
+pub(super) fn token(text: &str) -> Result<String, String> {
+    let fits = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~+/=".contains(&octet);
+    if text.is_empty() || !text.bytes().all(fits) {
+        return Err("give letters, digits and any of - . _ ~ + / =".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Names with commas between.
@@ -269,6 +296,9 @@ mod tests {
         assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
         assert!(["", "a", "a=", "=b"].iter().all(|wrong| pair(wrong).is_err()));
         assert_eq!(names("a,,b,"), ["a", "b"]);
+        assert_eq!(token("aZ09-._~+/="), Ok("aZ09-._~+/=".to_owned()));
+        assert!(["", "a b", "a\n", "\u{e4}", "a\""].iter().all(|wrong| token(wrong).is_err()));
+        assert!(directory("").is_err());
         assert_eq!((switch("Yes"), switch("off"), switch("")), (Ok(true), Ok(false), Ok(false)));
         assert!(switch("perhaps").is_err());
     }

@@ -2,6 +2,7 @@
 //! octets: no socket, no file, no clock.
 
 pub mod chunked;
+pub mod client;
 pub mod conditional;
 pub mod cookie;
 pub mod date;
@@ -17,6 +18,7 @@ pub mod range;
 pub mod response;
 pub mod status;
 pub mod target;
+pub mod uri;
 
 pub use fields::Fields;
 pub use status::{Reject, Status};

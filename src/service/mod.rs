@@ -8,6 +8,7 @@
 pub mod echo;
 pub mod http;
 pub mod report;
+pub mod rough;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod udp;
@@ -22,15 +23,18 @@ use crate::reactor::{Accepted, Context, Ending, Ends, Io, Protocol, Signal, Time
 use echo::Echo;
 use http::Http;
 use report::Report;
+use rough::{Line, Rough, Trouble};
 use udp::Machine;
 use upper::Upper;
 
 /// What a listener is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(usize)]
+#[repr(u8)]
 pub enum Kind {
     /// Files and applications over HTTP.
     Http,
+    /// Keys and values over HTTP.
+    Kv,
     /// What comes goes back.
     Echo,
     /// Lines go back in upper case.
@@ -45,6 +49,8 @@ pub enum Service {
     Echo(Echo),
     /// See [`upper`].
     Upper(Upper),
+    /// One of these two in trouble: see [`rough`].
+    Rough(Box<Rough>),
 }
 
 /// What all protocols share.
@@ -53,6 +59,8 @@ pub struct Shared {
     pub http: http::Shared,
     /// The log, whose buffer is written out between turns.
     pub log: Log,
+    /// How bad the network of the line services is.
+    pub trouble: Trouble,
     /// What tools tell, which is written out between turns too.
     pub report: Report,
     /// A tool came to what it is for.
@@ -60,9 +68,9 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// What web services share, and nothing told.
+    /// What web services share, line services on a good network, and nothing told.
     pub fn new(http: http::Shared, log: Log) -> Self {
-        Self { http, log, report: Report::default(), success: false }
+        Self { http, log, trouble: Trouble::default(), report: Report::default(), success: false }
     }
 }
 
@@ -85,21 +93,27 @@ impl Protocol for Service {
     type Datagrams = Machine;
 
     fn open(accepted: &Accepted<'_>, cx: &mut Context<'_, Self>) -> Option<Self> {
-        if accepted.service == Kind::Http as usize {
+        if accepted.service == Kind::Http as usize || accepted.service == Kind::Kv as usize {
             return Some(Self::Http(Http::open(accepted, cx)));
         }
         // These have no way to say that it is full.
         if accepted.overloaded {
             return None;
         }
-        Some(if accepted.service == Kind::Echo as usize { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
+        let echoes = accepted.service == Kind::Echo as usize;
+        let trouble = cx.shared.trouble;
+        if trouble.is_any() {
+            let line = if echoes { Line::Echo(Echo::default()) } else { Line::Upper(Upper) };
+            return Some(Self::Rough(Box::new(Rough::new(line, trouble, cx.handle.number()))));
+        }
+        Some(if echoes { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
     }
 
     fn deliver(&mut self, message: Message) {
         match (self, message) {
             (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
             // The answer is in the store; to be called is all it takes.
-            (Self::Http(_), Message::Session) | (Self::Echo(_) | Self::Upper(_), _) => {}
+            (Self::Http(_), Message::Session) | (Self::Echo(_) | Self::Upper(_) | Self::Rough(_), _) => {}
         }
     }
 
@@ -109,6 +123,7 @@ impl Protocol for Service {
             Self::Http(http) => http.advance(io, cx),
             Self::Echo(echo) => echo.advance(io, cx.draining),
             Self::Upper(upper) => upper.advance(io, cx.draining),
+            Self::Rough(rough) => rough.advance(io, cx.time.now, cx.draining),
         }
     }
 
@@ -116,6 +131,7 @@ impl Protocol for Service {
     fn memory(&self) -> usize {
         match self {
             Self::Http(http) => http.memory(),
+            Self::Rough(rough) => rough.memory(),
             Self::Echo(_) | Self::Upper(_) => 0,
         }
     }
@@ -164,7 +180,7 @@ impl Protocol for Service {
             &shared.http,
             &mut open.filter_map(|service| match service {
                 Self::Http(http) => Some(http),
-                Self::Echo(_) | Self::Upper(_) => None,
+                Self::Echo(_) | Self::Upper(_) | Self::Rough(_) => None,
             }),
         );
     }

@@ -5,7 +5,7 @@
 //! as with any other tool; and one that is gone ends it, quietly.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::Write;
 
 use crate::reactor::Closer;
 
@@ -50,14 +50,5 @@ impl Report {
     /// Takes the lines that aren't written; for tests.
     pub fn take(&mut self) -> String {
         String::from_utf8_lossy(&std::mem::take(&mut self.lines)).into_owned()
-    }
-}
-
-/// What the system says, without the number that only programmers know.
-pub fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match (error.raw_os_error(), text.find(" (os error ")) {
-        (Some(_), Some(end)) => text[..end].to_lowercase(),
-        _ => text,
     }
 }

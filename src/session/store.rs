@@ -257,7 +257,7 @@ mod tests {
     const LIFETIME: Lifetime = Lifetime { idle: Duration::from_secs(100), most: Duration::from_secs(250) };
 
     fn at(seconds: i64) -> Time {
-        Time { now: Tick::default(), unix_seconds: seconds, unix_micros: 0 }
+        Time { now: Tick::default(), unix_seconds: seconds, ..Time::default() }
     }
 
     fn who() -> Handle {

@@ -13,6 +13,7 @@ use crate::http::response::Stamp;
 use crate::http::target::{self, Target};
 use crate::limits;
 use crate::reactor::Tick;
+use crate::service::Kind;
 use crate::session::Sessions;
 
 /// What an operator can set about requests.
@@ -48,6 +49,8 @@ pub struct Shared {
     pub site: Option<Site>,
     /// Applications.
     pub routes: Routes,
+    /// The key-value service, which has listeners of its own.
+    pub kv: Routes,
     /// What is remembered of visitors.
     pub sessions: Sessions,
     /// Bounds.
@@ -68,6 +71,7 @@ impl Shared {
         Self {
             site: None,
             routes: Routes::default(),
+            kv: Routes::default(),
             sessions: Sessions::default(),
             limits,
             maintenance: false,
@@ -98,10 +102,21 @@ impl Shared {
         }
     }
 
-    /// The application that serves a request path, if one does, and what it serves there.
+    /// The applications behind this kind of listener.
     #[inline]
-    pub(super) fn route(&mut self, target: &Target<'_>) -> Option<(usize, Methods)> {
+    pub(super) fn routes(&mut self, kind: Kind) -> &mut Routes {
+        if kind == Kind::Kv { &mut self.kv } else { &mut self.routes }
+    }
+
+    /// The application behind this kind of listener that serves a request path, if one does,
+    /// and what it serves there.
+    #[inline]
+    pub(super) fn route(&mut self, kind: Kind, target: &Target<'_>) -> Option<(usize, Methods)> {
         let find = |routes: &Routes, path: &[u8]| routes.find(path).map(|index| (index, routes.methods(index, path)));
+        if kind == Kind::Kv {
+            // There is one, which says itself what is wrong with a path.
+            return find(&self.kv, b"/");
+        }
         if target.plain {
             return find(&self.routes, target.path);
         }

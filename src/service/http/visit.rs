@@ -50,7 +50,7 @@ impl Http {
     /// first for the session, if it reads that.
     pub(super) fn visit(&mut self, call: Call<'_>, done: Option<Outcome>, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
         let http = &mut cx.shared.http;
-        if !http.routes.get(call.app).1.reads_session() {
+        if !http.routes(self.kind).get(call.app).1.reads_session() {
             self.call(call, done, None, out, cx);
             return;
         }
@@ -73,7 +73,7 @@ impl Http {
         let Call { head, body, persistent, .. } = call;
         let mut path = Vec::new();
         shared::decode(head.target.path, &mut path);
-        let (mount, app) = cx.shared.http.routes.get(call.app);
+        let (mount, app) = cx.shared.http.routes(self.kind).get(call.app);
         let below = path.get(mount.len()..).unwrap_or_default();
         let request = Request { head, body, mount, path: below };
         let mut visit = Visit {

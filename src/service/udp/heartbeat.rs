@@ -11,8 +11,8 @@ use super::following;
 use super::stamp::Stamp;
 use crate::reactor::{Context, DatagramProtocol, Outbox, Stay, Tick};
 use crate::service::Service;
-use crate::service::report::reason;
 use crate::text::json;
+use crate::text::reason::reason;
 
 /// The word that heartbeats begin with.
 pub(super) const WORD: &str = "Heartbeat";

@@ -21,8 +21,8 @@ use super::stamp::Stamp;
 use crate::logging::escape;
 use crate::reactor::{Context, DatagramProtocol, Outbox, Stay, Tick};
 use crate::service::Service;
-use crate::service::report::reason;
 use crate::text::json;
+use crate::text::reason::reason;
 
 /// The word that probes begin with.
 const WORD: &str = "Ping";
