@@ -21,8 +21,6 @@ use crate::text::reason::reason;
 pub const RUNTIME: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 2;
-/// The name of a host isn't known (`EX_NOHOST`).
-pub const NO_HOST: u8 = 68;
 /// An address to listen at is in use (`EX_UNAVAILABLE`).
 pub const IN_USE: u8 = 69;
 /// The system forbids it (`EX_NOPERM`).
@@ -161,7 +159,7 @@ impl Failure {
         // The resolver's own words are behind those of the library.
         let text = reason(error);
         let why = text.rsplit(": ").next().unwrap_or(&text);
-        Self { code: NO_HOST, message: format!("can't find {host}: {why}") }
+        Self { code: UNKNOWN_NAME, message: format!("can't find {host}: {why}") }
     }
 
     /// The root can't be opened.

@@ -20,11 +20,7 @@ pub(super) fn help(command: Name) -> String {
 
 Usage: miod [serve] [OPTIONS] [ROOT]
        miod kv|echo|upper [OPTIONS]
-       miod sessions dump STORE | end ID STORE
-       miod connect|get [OPTIONS] ...
-       miod udp upper|echo [OPTIONS]
-       miod ping|heartbeat send [OPTIONS] HOST[:PORT]
-       miod heartbeat watch [OPTIONS]
+       miod sessions|connect|get|udp|ping|heartbeat [OPTIONS] ...
 
 ROOT is the directory whose files are served: without it ./public, if there is one, else the
 directory you are in.
@@ -60,7 +56,14 @@ A value is application/json or application/octet-stream.
         Name::Echo => "miod echo sends every octet back to its sender.\n\nUsage: miod echo [OPTIONS]\n",
         Name::Upper => "miod upper sends every line back in upper case.\n\nUsage: miod upper [OPTIONS]\n",
     });
-    groups(&mut text, FLAGS, command, &config);
+    let mut group = "";
+    for flag in FLAGS.iter().filter(|flag| flag.commands.contains(&command)) {
+        if flag.group != group {
+            group = flag.group;
+            text += &format!("\n{group}:\n");
+        }
+        option(&mut text, flag, &config);
+    }
     text += "\nOptions but those of Help are also variables of the environment: --send-timeout is\n\
              MIOD_SEND_TIMEOUT, -v and -q are RUST_LOG=debug or RUST_LOG=warn. Options that may be given\n\
              more than once have commas there. An option beats its variable.\n";
@@ -91,25 +94,13 @@ Examples:
     text
 }
 
-/// The options of a command, under their headings.
-pub(super) fn groups<N: PartialEq, D, C>(text: &mut String, flags: &[Flag<N, D, C>], command: N, defaults: &C) {
-    let mut group = "";
-    for flag in flags.iter().filter(|flag| flag.commands.contains(&command)) {
-        if flag.group != group {
-            group = flag.group;
-            *text += &format!("\n{group}:\n");
-        }
-        option(text, flag, defaults);
-    }
-}
-
-/// One option of a command.
-fn option<N, D, C>(text: &mut String, flag: &Flag<N, D, C>, defaults: &C) {
+/// One option of a server.
+fn option(text: &mut String, flag: &Flag, config: &Config) {
     let mut help = flag.help.to_owned();
     if flag.repeatable && flag.value != Value::None {
         help += "; repeatable";
     }
-    let default = (flag.default)(defaults);
+    let default = (flag.default)(config);
     if !default.is_empty() {
         help += &format!(" (default: {default})");
     }

@@ -84,7 +84,8 @@ impl<D: Default> Tool<D> {
         })
     }
 
-    fn help(&self) -> String {
+    /// What `--help` tells.
+    pub(super) fn help(&self) -> String {
         let mut text = format!("{}\nOptions:\n", self.usage);
         for option in self.options {
             row(&mut text, option.short, option.long, option.value, option.help);
