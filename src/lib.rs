@@ -15,13 +15,13 @@
 //!              │
 //!          service/    http/, echo, upper      the protocols: the only layer that knows both sides
 //!      ┌───────┼───────────┐
-//!    app/    files/        │                   pages; static files. No sockets
-//!      └───┬───┴───┬───────┤
+//!    app/    files/  auth/ │                   pages; static files; passwords. No sockets
+//!      └───┬───┴───┬───┴───┤
 //!        http/   text/  reactor/
 //!   octets ⇄ meaning    sockets ⇄ octets
 //! ```
 //!
-//! Arrows go down only. [`http`] and [`text`] import nothing of ours, [`reactor`]
+//! Arrows go down only. [`auth`] knows [`http`] alone. [`http`] and [`text`] import nothing of ours, [`reactor`]
 //! imports nothing of ours; they meet in [`service`]. [`limits`], every bound with
 //! its reason, may be read by all. `tests/architecture.rs` holds these directions.
 //!
@@ -38,6 +38,7 @@
 //! | [`Input`](reactor::Input), [`Output`](reactor::Output) | the octets lent to a protocol during its turn | |
 //! | Shared | what all protocols share, lent with each call | site, applications, limits |
 //! | Exchange | one request and its answer ([`service::http`]) | its phase |
+//! | [`Guard`](auth::Guard) | the protected paths | the users of each, and what is known of them |
 //! | Representation | a file as it is answered ([`files::representation`]) | one prebuilt block |
 //!
 //! # The life of a request
@@ -115,6 +116,7 @@
 //!   both say the same: no client needs either, and smugglers do.
 
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod files;

@@ -11,11 +11,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("reactor", &[]),
     ("logging", &["http", "reactor"]),
     ("files", &["http", "text", "reactor"]),
+    ("auth", &["http"]),
     ("app", &["http", "text", "reactor"]),
-    ("config", &["files", "reactor"]),
-    ("service", &["app", "files", "http", "text", "reactor", "logging"]),
-    ("server", &["app", "config", "files", "http", "reactor", "logging", "service"]),
-    ("cli", &["app", "config", "files", "http", "reactor", "logging", "server"]),
+    ("config", &["files", "http", "reactor"]),
+    ("service", &["app", "auth", "files", "http", "text", "reactor", "logging"]),
+    ("server", &["app", "auth", "config", "files", "http", "reactor", "logging", "service"]),
+    ("cli", &["app", "auth", "config", "files", "http", "reactor", "logging", "server"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

@@ -1,12 +1,15 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112) as pure functions and state machines over
 //! octets: no socket, no file, no clock.
 
+pub mod basic;
+pub mod cache_control;
 pub mod chunked;
 pub mod conditional;
 pub mod cookie;
 pub mod date;
 pub mod fields;
 pub mod form;
+pub mod forwarded;
 pub mod framing;
 pub mod grammar;
 pub mod head;

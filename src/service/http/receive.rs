@@ -1,6 +1,7 @@
 //! The receiving half of an exchange: from octets to a request that is there with
 //! its body.
 
+use super::admission::lacks_credentials;
 use super::answer::Route;
 use super::phase::{Collecting, Phase};
 use super::{Cx, Http, Out, Step};
@@ -99,7 +100,9 @@ impl Http {
     }
 
     pub(super) fn begin_body(&mut self, head: &RequestHead<'_>, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
-        let wanted = matches!(self.route(head, cx), Route::App(_)) && head.expect != Expect::Unknown;
+        let wanted = matches!(self.route(head, cx), Route::App(_))
+            && head.expect != Expect::Unknown
+            && !lacks_credentials(head, cx);
         let limit = if wanted { cx.shared.http.limits.body } else { limits::DRAIN };
         if matches!(head.framing, Framing::Length(octets) if octets > limit) {
             self.more = true;

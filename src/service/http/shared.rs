@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::access::AccessLog;
 use super::phase::Census;
 use crate::app::{Pull, Routes, Source};
+use crate::auth::Guard;
 use crate::files::Site;
 use crate::files::listing::Rendering;
+use crate::http::forwarded::Proxies;
 use crate::http::response::Stamp;
 use crate::http::target::{self, Target};
 use crate::limits;
@@ -47,6 +49,10 @@ pub struct Shared {
     pub site: Option<Site>,
     /// Applications.
     pub routes: Routes,
+    /// What is under protection.
+    pub guard: Guard,
+    /// Who may speak for clients.
+    pub proxies: Proxies,
     /// Bounds.
     pub limits: Limits,
     /// Every request is answered with 503.
@@ -65,6 +71,8 @@ impl Shared {
         Self {
             site: None,
             routes: Routes::default(),
+            guard: Guard::default(),
+            proxies: Proxies::default(),
             limits,
             maintenance: false,
             stamp: Stamp::new(0, server_field),
@@ -100,11 +108,28 @@ impl Shared {
         if target.plain {
             return self.routes.find(target.path);
         }
+        self.with_decoded(target.path, |this, path| this.routes.find(path))
+    }
+
+    /// The realm of the guard that a request path is in, if it is in one. What can't
+    /// be decoded is in none, and nowhere else either.
+    #[inline]
+    pub(super) fn realm(&mut self, target: &Target<'_>) -> Option<usize> {
+        if self.guard.is_empty() {
+            return None;
+        }
+        if target.plain {
+            return self.guard.find(target.path);
+        }
+        self.with_decoded(target.path, |this, path| this.guard.find(path))
+    }
+
+    fn with_decoded<R>(&mut self, path: &[u8], find: impl FnOnce(&Self, &[u8]) -> Option<R>) -> Option<R> {
         let mut decoded = std::mem::take(&mut self.scratch);
-        let app = decode(target.path, &mut decoded).then(|| self.routes.find(&decoded)).flatten();
+        let found = decode(path, &mut decoded).then(|| find(self, &decoded)).flatten();
         decoded.clear();
         self.scratch = decoded;
-        app
+        found
     }
 }
 
