@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::files::resolve::Symlinks;
+use crate::http::forwarded::Proxies;
 use crate::limits;
 use crate::reactor::Endpoint;
 
@@ -55,6 +56,11 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// Most connections at once from one address; none: no bound.
     pub max_per_address: Option<u32>,
+    /// What is under protection: path prefix and password file. Empty: see
+    /// [`protection`](crate::server::protection).
+    pub auth: Vec<(String, PathBuf)>,
+    /// The proxies whose word about their clients is taken.
+    pub trusted_proxies: Proxies,
     /// Answers say `Server: miod`.
     pub server_field: bool,
     /// Which applications are mounted.
@@ -110,6 +116,8 @@ impl Default for Config {
             body_limit: limits::BODY,
             max_connections: None,
             max_per_address: None,
+            auth: Vec::new(),
+            trusted_proxies: Proxies::default(),
             server_field: true,
             apps: Apps::IfLocal,
             mounts: Vec::new(),

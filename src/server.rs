@@ -4,6 +4,8 @@
 //! what is served, then the listeners, and the announcement last, when a client
 //! that reads it can connect.
 
+pub mod protection;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{CAPACITY, Endpoint, Listener, Options, Reactor, Signal, Until};
 use crate::service::{Kind, Service, Shared, http};
+use protection::Protection;
 
 /// Why a server couldn't start, or ended.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub struct Ready {
     pub no_links: bool,
     /// The applications: prefix and name.
     pub apps: Vec<(String, String)>,
+    /// The protected paths, and who gets there.
+    pub protected: Vec<(String, Protection)>,
     /// Most connections at once.
     pub connections: usize,
 }
@@ -69,7 +74,10 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
         log::warn!("this system lacks openat2: symbolic links are not followed");
     }
     let listeners = listen(&config.endpoints, config.port)?;
-    let (routes, apps) = mount(config, &listeners)?;
+    // Nobody else can connect.
+    let local = listeners.iter().all(|listener| listener.address().is_none_or(|address| address.ip().is_loopback()));
+    let (routes, apps) = mount(config, local)?;
+    let (guard, protected) = protection::protect(config, local)?;
 
     let mut http = http::Shared::new(
         http::Limits {
@@ -82,12 +90,14 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
         config.server_field,
     );
     http.routes = routes;
+    http.guard = guard;
+    http.proxies = config.trusted_proxies.clone();
     http.site = Some(Site::new(root, site_settings(config, budget.files)?));
 
     let options = budget.options(config.max_memory - cache_size(config), config.send_timeout);
     let ready_with = |endpoints| {
         let root = std::path::absolute(&config.root).unwrap_or_else(|_| config.root.clone());
-        ready(&Ready { endpoints, root: Some(root), no_links, apps, connections: budget.connections });
+        ready(&Ready { endpoints, root: Some(root), no_links, apps, protected, connections: budget.connections });
     };
     run(Kind::Http, http, listeners, options, log, ready_with)
 }
@@ -103,7 +113,8 @@ pub fn serve_lines(kind: Kind, config: &LineConfig, log: Log, ready: impl FnOnce
     let options = budget.options(config.max_memory, config.send_timeout);
     let ready_with = |endpoints| {
         let connections = budget.connections;
-        ready(&Ready { endpoints, root: None, no_links: false, apps: Vec::new(), connections });
+        let (apps, protected) = (Vec::new(), Vec::new());
+        ready(&Ready { endpoints, root: None, no_links: false, apps, protected, connections });
     };
     run(kind, http, listeners, options, log, ready_with)
 }
@@ -222,8 +233,7 @@ fn is_absent(error: &io::Error) -> bool {
 
 /// Mounts the applications that are asked for, or that are harmless here. Also
 /// tells which: prefix and name.
-fn mount(config: &Config, listeners: &[Listener]) -> Result<(Routes, Vec<(String, String)>), Failure> {
-    let local = listeners.iter().all(|listener| listener.address().is_none_or(|address| address.ip().is_loopback()));
+fn mount(config: &Config, local: bool) -> Result<(Routes, Vec<(String, String)>), Failure> {
     let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
     let usual = lab::NAMES.into_iter().filter(|name| match &config.apps {
         Apps::IfLocal => local,

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use crate::config::Config;
 use crate::reactor::Endpoint;
 use crate::server::Ready;
+use crate::server::protection::Protection;
 
 /// What a server serves.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,13 @@ pub fn banner(service: Served<'_>, ready: &Ready, terminal: bool) -> String {
     if !ready.apps.is_empty() {
         let apps: Vec<_> = ready.apps.iter().map(|(prefix, name)| format!("{prefix} ({name})")).collect();
         let _ = writeln!(text, "  apps    {}", apps.join(", "));
+    }
+    for (prefix, protection) in &ready.protected {
+        let _ = match protection {
+            Protection::File(file, users) => writeln!(text, "  auth    {prefix} ({}: {users} users)", file.display()),
+            Protection::Demonstration => writeln!(text, "  auth    {prefix} (alice, password apple: a demonstration)"),
+            Protection::Closed => writeln!(text, "  note    {prefix} is closed: --auth {prefix}=FILE lets users in"),
+        };
     }
     if ready.no_links {
         text += "  note    this system lacks openat2: symbolic links are not followed\n";
@@ -124,7 +132,8 @@ mod tests {
 
     fn ready(endpoints: &[Endpoint]) -> Ready {
         let root = Some(PathBuf::from("/path"));
-        Ready { endpoints: endpoints.to_vec(), root, no_links: false, apps: Vec::new(), connections: 10 }
+        let (apps, protected) = (Vec::new(), Vec::new());
+        Ready { endpoints: endpoints.to_vec(), root, no_links: false, apps, protected, connections: 10 }
     }
 
     #[test]
@@ -157,6 +166,10 @@ mod tests {
 ";
         let text = banner(Served::Http(&config), &info, true);
         assert!(text.ends_with(expected), "{text}");
+        let users = Protection::File(PathBuf::from("users"), 3);
+        info.protected = vec![("/a".to_owned(), users), ("/b/".to_owned(), Protection::Demonstration)];
+        let text = banner(Served::Http(&config), &info, true);
+        assert!(text.contains("\n  auth    /a (users: 3 users)\n  auth    /b/ (alice, password apple"), "{text}");
         info.no_links = true;
         assert!(banner(Served::Http(&config), &info, true).contains("links are not followed"));
 

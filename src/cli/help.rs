@@ -20,6 +20,7 @@ pub(super) fn help(command: Name) -> String {
 
 Usage: miod [serve] [OPTIONS] [ROOT]
        miod echo|upper [OPTIONS]
+       miod passwd [OPTIONS] FILE USER
 
 ROOT is the directory whose files are served: without it ./public, if there is one, else the
 directory you are in.
@@ -28,6 +29,7 @@ Commands:
   serve   files and applications over HTTP/1.1 (what miod does if no command is given)
   echo    every octet goes back to its sender
   upper   every line goes back in upper case
+  passwd  write a password file for --auth
 "
         }
         Name::Echo => "miod echo sends every octet back to its sender.\n\nUsage: miod echo [OPTIONS]\n",
@@ -52,6 +54,7 @@ Examples:
   miod -p 0 --listing ~/site      another one, at a free port, with lists of directories
   miod -b 0.0.0.0 -b :: site      for everybody on the network
   miod --spa index.html dist      a single-page application
+  miod --auth /private=users      the users of that file, made by miod passwd, get to /private/
   miod --access-log access.log    a log in the combined format; SIGUSR1 opens it again
   MIOD_PORT=80 miod /srv/www      options from the environment
 "

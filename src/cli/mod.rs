@@ -20,6 +20,8 @@ mod help;
 mod holder;
 mod nearest;
 mod options;
+pub mod passwd;
+mod prompt;
 mod values;
 
 use std::ffi::OsString;
@@ -45,6 +47,8 @@ pub enum Command {
     Echo(LineOptions),
     /// Send every line back in upper case.
     Upper(LineOptions),
+    /// Write a password file.
+    Passwd(passwd::Options),
     /// Tell this.
     Help(String),
     /// Tell the version.
@@ -118,6 +122,10 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Command, UsageError> {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.next_if(|first| first == "passwd").is_some() {
+        return passwd::parse(arguments);
+    }
     let (given, places) = split(arguments)?;
     let mut places = places.into_iter().peekable();
     let command = places.next_if(|place| command_named(place).is_some()).and_then(|place| command_named(&place));
@@ -268,7 +276,10 @@ fn is_mistyped(root: &Path) -> bool {
 fn no_such_command(root: &Path) -> String {
     let word = root.to_string_lossy();
     let sentence = format!("there is neither a command nor a directory {word}");
-    match nearest(&word, Name::ALL.map(Name::as_str)).map(str::to_owned).or_else(|| failure::sibling(root)) {
+    match nearest(&word, Name::ALL.map(Name::as_str).into_iter().chain(["passwd"]))
+        .map(str::to_owned)
+        .or_else(|| failure::sibling(root))
+    {
         Some(name) => format!("{sentence}; did you mean {name}?"),
         None => sentence,
     }
@@ -301,6 +312,7 @@ mod tests {
     use super::*;
     use crate::config::Apps;
     use crate::files::resolve::Symlinks;
+    use crate::http::forwarded::Proxies;
     use crate::logging::AccessLog;
     use std::time::Duration;
 
@@ -338,11 +350,14 @@ mod tests {
             "serve -b 0.0.0.0 --bind=[::1]:81 -b unix:/tmp/s -p 9000 --listing --symlinks none --cache-control max-age=60 \
              --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
              --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
-             --max-connections 6 --max-per-address 7 --no-server-header --access-log /tmp/log --app /a=lab \
+             --max-connections 6 --max-per-address 7 --auth /a=b=c --auth /d=e --trusted-proxy 10.0.0.0/8 \
+             --trusted-proxy unix --no-server-header --access-log /tmp/log --app /a=lab \
              --apps=one,two -vv -q /srv",
             &[],
         );
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let mut trusted_proxies = Proxies::default();
+        trusted_proxies.add("10.0.0.0/8").and_then(|()| trusted_proxies.add("unix")).unwrap();
         let expected = Config {
             root: PathBuf::from("/srv"),
             endpoints: config.endpoints.clone(),
@@ -362,6 +377,8 @@ mod tests {
             body_limit: 5120,
             max_connections: Some(6),
             max_per_address: Some(7),
+            auth: vec![("/a".to_owned(), "b=c".into()), ("/d".to_owned(), "e".into())],
+            trusted_proxies,
             server_field: false,
             apps: Apps::Only(vec!["one".to_owned(), "two".to_owned()]),
             mounts: vec![pair("/a", "lab")],
@@ -450,6 +467,10 @@ mod tests {
             ("--symlinks all", "--symlinks=all: give inside or none"),
             ("--spa ../x", "--spa=../x: give a path relative to the root, like index.html"),
             ("--app lab=lab", "--app=lab=lab: give a path that begins with a slash, like /lab=lab"),
+            ("--auth /a", "--auth=/a: give two parts with an equals sign between"),
+            ("--auth a=b", "--auth=a=b: give a path that begins with a slash, like /private=FILE"),
+            ("--trusted-proxy a", "--trusted-proxy=a: give an address or a block of them, like 10.0.0.0/8 or ::1"),
+            ("paswd", "there is neither a command nor a directory paswd; did you mean passwd?"),
             ("--media-type x", "--media-type=x: give two parts with an equals sign between"),
             ("/a /b", "\"/b\" is one argument too many"),
         ] {

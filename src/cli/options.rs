@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::values;
 use super::{Name, Name::Echo, Name::Serve, Name::Upper};
+use crate::auth::guard::check_prefix;
 use crate::config::{Apps, Config};
 use crate::files::resolve::Symlinks;
 use crate::http::grammar;
@@ -77,6 +78,7 @@ const FLAG: Flag = Flag {
 const LISTENING: Flag = Flag { group: "Listening", commands: ALL, ..FLAG };
 const SERVING: Flag = Flag { group: "Serving", ..FLAG };
 const APPLICATIONS: Flag = Flag { group: "Applications", ..FLAG };
+const ACCESS: Flag = Flag { group: "Access", ..FLAG };
 const LIMITS: Flag = Flag { group: "Limits", ..FLAG };
 /// `RUST_LOG` is the variable that belongs to these.
 const VERBOSITY: Flag = Flag { group: "Logging", commands: ALL, repeatable: true, in_environment: false, ..FLAG };
@@ -242,6 +244,27 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         },
         ..APPLICATIONS
+    },
+    Flag {
+        long: "auth",
+        value: Value::Required("PREFIX=FILE"),
+        help: "the users of a password file (see miod passwd) alone get to the paths below PREFIX",
+        repeatable: true,
+        apply: |draft, text| {
+            let (prefix, file) = values::pair(text)?;
+            check_prefix(&prefix)?;
+            draft.config.auth.push((prefix, PathBuf::from(file)));
+            Ok(())
+        },
+        ..ACCESS
+    },
+    Flag {
+        long: "trusted-proxy",
+        value: Value::Required("CIDR|unix"),
+        help: "what such a peer says in Forwarded or X-Forwarded-For is the client's address",
+        repeatable: true,
+        apply: |draft, text| draft.config.trusted_proxies.add(text).map_err(str::to_owned),
+        ..ACCESS
     },
     Flag {
         long: "header-timeout",

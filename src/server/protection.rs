@@ -1,0 +1,125 @@
+//! What is under protection: as the operator says, or else [`PRIVATE`].
+//!
+//! The demonstration site has pages there, which show what protection is. So that
+//! nobody puts others there and believes them safe, that path is never open by
+//! itself: as long as only this machine can connect, the demonstration's user gets
+//! in; else nobody does.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use super::Failure;
+use crate::auth::{DEMONSTRATION, Guard, Users};
+use crate::config::Config;
+
+/// What is under protection if nothing else is.
+pub const PRIVATE: &str = "/private/";
+
+/// Who gets to a protected path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Protection {
+    /// So many users of a password file.
+    File(PathBuf, usize),
+    /// The demonstration's user.
+    Demonstration,
+    /// Nobody.
+    Closed,
+}
+
+/// Makes the guard, and tells which paths it protects and from whom. `local`: only
+/// this machine can connect.
+pub(super) fn protect(config: &Config, local: bool) -> Result<(Guard, Vec<(String, Protection)>), Failure> {
+    let mut guard = Guard::default();
+    let mut told = Vec::new();
+    let mut add = |prefix: &str, users: Option<Users>, protection: Protection| {
+        told.push((prefix.to_owned(), protection));
+        guard.protect(prefix, users).map_err(|hint| Failure::Config(format!("can't protect {prefix}: {hint}")))
+    };
+    for (prefix, file) in &config.auth {
+        let users = open(file, &config.root)?;
+        let protection = Protection::File(file.clone(), users.count());
+        add(prefix, Some(users), protection)?;
+    }
+    match (config.auth.is_empty(), local) {
+        (true, true) => {
+            let users = Users::fixed(DEMONSTRATION).map_err(Failure::Config)?;
+            add(PRIVATE, Some(users), Protection::Demonstration)?;
+        }
+        (true, false) => add(PRIVATE, None, Protection::Closed)?,
+        (false, _) => {}
+    }
+    // Where nothing is, nobody needs to know that it is closed.
+    let has_private = config.root.join(PRIVATE.trim_matches('/')).is_dir();
+    told.retain(|(_, protection)| *protection != Protection::Closed || has_private);
+    Ok((guard, told))
+}
+
+/// Opens a password file, unless it is served itself.
+fn open(file: &Path, root: &Path) -> Result<Users, Failure> {
+    let users = Users::open(file).map_err(Failure::Config)?;
+    if let (Ok(path), Ok(root)) = (fs::canonicalize(file), fs::canonicalize(root))
+        && let Ok(below) = path.strip_prefix(&root)
+        && !below.components().any(is_hidden)
+    {
+        let sentence = "lies below the root, where everybody could fetch it: keep it elsewhere";
+        return Err(Failure::Config(format!("{} {sentence}", file.display())));
+    }
+    Ok(users)
+}
+
+/// Names that begin with a dot aren't served.
+fn is_hidden(component: Component<'_>) -> bool {
+    matches!(component, Component::Normal(name) if name.as_encoded_bytes().starts_with(b".") && name != ".well-known")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::scratch::Scratch;
+
+    const USERS: &str = "alice:$2y$04$RGgDOvYKtT.rejuCbhz.melLwAGQVOl0yMXxMmxoroUInQhXZbhq6\n";
+
+    fn protected(config: &Config, local: bool) -> Vec<(String, Protection)> {
+        let (guard, told) = protect(config, local).unwrap();
+        assert_eq!(guard.find(b"/private/x").is_some(), told.iter().any(|(prefix, _)| prefix == PRIVATE));
+        told
+    }
+
+    #[test]
+    fn private_is_never_open_by_itself() {
+        let files = Scratch::new();
+        files.directory("www/private");
+        files.file("users", USERS);
+        let mut config = Config { root: files.at("www"), ..Config::default() };
+        assert_eq!(protected(&config, true), [(PRIVATE.to_owned(), Protection::Demonstration)]);
+        assert_eq!(protected(&config, false), [(PRIVATE.to_owned(), Protection::Closed)]);
+        config.auth = vec![("/a".to_owned(), files.at("users"))];
+        for local in [true, false] {
+            assert_eq!(protected(&config, local), [("/a".to_owned(), Protection::File(files.at("users"), 1))]);
+        }
+        config = Config { root: files.at("users"), ..Config::default() };
+        let (guard, told) = protect(&config, false).unwrap();
+        assert!(guard.find(b"/private").is_some() && told.is_empty(), "closed, whether anything is there or not");
+    }
+
+    #[test]
+    fn a_password_file_is_not_served() {
+        let files = Scratch::new();
+        for directory in ["www/.hidden", "www/.well-known", "www/a"] {
+            files.directory(directory);
+        }
+        for (name, fine) in [
+            ("users", true),
+            ("www/.htpasswd", true),
+            ("www/.hidden/users", true),
+            ("www/users", false),
+            ("www/a/users", false),
+            ("www/.well-known/users", false),
+        ] {
+            files.file(name, USERS);
+            assert_eq!(open(&files.at(name), &files.at("www")).is_ok(), fine, "{name}");
+        }
+        files.link("link", "www/users");
+        assert!(open(&files.at("link"), &files.at("www")).is_err());
+    }
+}
