@@ -126,6 +126,7 @@ pub mod logging;
 pub mod reactor;
 pub mod server;
 pub mod service;
+pub mod session;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

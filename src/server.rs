@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::app::{Routes, lab};
+use crate::app::{Routes, catalogue};
 use crate::config::{Apps, Config, LineConfig};
 use crate::files::resolve::Root;
 use crate::files::{self, Site};
@@ -235,20 +235,21 @@ fn is_absent(error: &io::Error) -> bool {
 /// tells which: prefix and name.
 fn mount(config: &Config, local: bool) -> Result<(Routes, Vec<(String, String)>), Failure> {
     let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
-    let usual = lab::NAMES.into_iter().filter(|name| match &config.apps {
+    let usual = catalogue::ALL.iter().filter(|entry| match &config.apps {
         Apps::IfLocal => local,
-        Apps::Only(names) => named(names, name),
-        Apps::AllBut(names) => !named(names, name),
+        Apps::Only(names) => named(names, entry.name),
+        Apps::AllBut(names) => !named(names, entry.name),
     });
-    let mut apps: Vec<_> = usual.map(|name| (format!("/lab/{name}"), name.to_owned())).collect();
+    let mut apps: Vec<_> = usual.map(|entry| (entry.path.to_owned(), entry.name.to_owned())).collect();
     apps.extend(config.mounts.iter().cloned());
 
     let mut routes = Routes::default();
     for (prefix, name) in &apps {
-        routes.mount(prefix, lab::by_name(name).ok_or_else(|| unknown(name))?).map_err(Failure::Config)?;
+        let entry = catalogue::find(name).ok_or_else(|| unknown(name))?;
+        routes.mount(prefix, (entry.make)()).map_err(Failure::Config)?;
     }
     if let Apps::Only(names) | Apps::AllBut(names) = &config.apps
-        && let Some(name) = names.iter().find(|name| !lab::NAMES.contains(&name.as_str()))
+        && let Some(name) = names.iter().find(|name| catalogue::find(name).is_none())
     {
         return Err(unknown(name));
     }
@@ -256,7 +257,8 @@ fn mount(config: &Config, local: bool) -> Result<(Routes, Vec<(String, String)>)
 }
 
 fn unknown(name: &str) -> Failure {
-    Failure::Config(format!("there is no application {name:?}; there are {}", lab::NAMES.join(", ")))
+    let names: Vec<_> = catalogue::ALL.iter().map(|entry| entry.name).collect();
+    Failure::Config(format!("there is no application {name:?}; there are {}", names.join(", ")))
 }
 
 /// The cache's share of the memory: at most half, so that connections have the other.

@@ -12,11 +12,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("logging", &["http", "reactor"]),
     ("files", &["http", "text", "reactor"]),
     ("auth", &["http"]),
-    ("app", &["http", "text", "reactor"]),
-    ("config", &["files", "http", "reactor"]),
-    ("service", &["app", "auth", "files", "http", "text", "reactor", "logging"]),
-    ("server", &["app", "auth", "config", "files", "http", "reactor", "logging", "service"]),
-    ("cli", &["app", "auth", "config", "files", "http", "reactor", "logging", "server"]),
+    ("session", &["http", "reactor"]),
+    ("app", &["auth", "http", "text", "reactor", "session"]),
+    ("config", &["files", "http", "reactor", "session"]),
+    ("service", &["app", "auth", "files", "http", "text", "reactor", "logging", "session"]),
+    ("server", &["app", "auth", "config", "files", "http", "reactor", "logging", "service", "session"]),
+    ("cli", &["app", "auth", "config", "files", "http", "reactor", "logging", "server", "session"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

@@ -23,7 +23,10 @@
 //! }
 //! ```
 
-pub mod lab;
+pub mod catalogue;
+mod counter;
+mod lab;
+mod page;
 mod response;
 mod routes;
 
@@ -32,22 +35,34 @@ use std::any::Any;
 pub use response::{Body, Pull, Response, Source};
 pub use routes::Routes;
 
-use crate::http::form;
 use crate::http::head::{Method, RequestHead};
+use crate::http::{Reject, form};
 use crate::reactor::{Ends, Handle, Time};
+use crate::session::Session;
 
 /// A web application.
 pub trait App {
-    /// What it serves. Others are answered with 405 before it is asked.
-    fn methods(&self) -> Methods {
+    /// What it serves at `path`, the decoded path behind its prefix. Others are
+    /// answered with 405 before it is asked.
+    fn methods(&self, _path: &[u8]) -> Methods {
         Methods::Only(&[Method::Get, Method::Head])
+    }
+
+    /// Whether it reads the visitor's session. Then it is lent one with each visit,
+    /// no cache keeps its answers, and what other sites make a browser send it by
+    /// methods that change something is refused.
+    fn reads_session(&self) -> bool {
+        false
     }
 
     /// Answers a request; to HEAD as to GET, the body is left out on the way.
     fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer;
 
     /// Answers a request whose job is done. An application that never answers
-    /// [`Answer::Later`] is never called here.
+    /// [`Answer::Later`] is never called here. The session is loaded anew for it, so
+    /// that nothing is lost which others changed meanwhile; so what an application
+    /// changes in its session it must change in the call that answers
+    /// [`Answer::Now`].
     fn resume(&mut self, _request: &Request<'_>, _visit: &mut Visit<'_>, _done: Outcome) -> Answer {
         unreachable!("resumed without a job")
     }
@@ -92,6 +107,18 @@ pub struct Visit<'a> {
     pub request_number: u32,
     /// The addresses of the connection.
     pub ends: Ends<'a>,
+    /// The visitor's session, if the application [reads it](App::reads_session).
+    pub session: Option<&'a mut Session>,
+}
+
+impl Visit<'_> {
+    /// The visitor's session. What is changed in it is kept before the answer goes.
+    ///
+    /// # Panics
+    /// If the application doesn't say that it [reads it](App::reads_session).
+    pub fn session(&mut self) -> &mut Session {
+        self.session.as_mut().expect("an application that reads sessions says so")
+    }
 }
 
 /// What becomes of a request.
@@ -100,6 +127,9 @@ pub enum Answer {
     Now(Response),
     /// This job runs on the helper thread, then the application is asked again.
     Later(Job),
+    /// The request can't be served. The answer is made as for any other error, and
+    /// the session stays as it was.
+    Refused(Reject),
 }
 
 impl Answer {

@@ -69,6 +69,8 @@ pub enum Message {
         /// What came of it.
         checked: Option<Checked>,
     },
+    /// The store of sessions has answered something that it waits for.
+    Session,
 }
 
 impl Protocol for Service {
@@ -90,7 +92,8 @@ impl Protocol for Service {
         match (self, message) {
             (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
             (Self::Http(http), Message::Checked { ticket, checked }) => http.deliver_check(ticket, checked),
-            (Self::Echo(_) | Self::Upper(_), _) => {}
+            // The answer is in the store; to be called is all it takes.
+            (Self::Http(_), Message::Session) | (Self::Echo(_) | Self::Upper(_), _) => {}
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::access::AccessLog;
 use super::phase::Census;
-use crate::app::{Pull, Routes, Source};
+use crate::app::{Methods, Pull, Routes, Source};
 use crate::auth::Guard;
 use crate::files::Site;
 use crate::files::listing::Rendering;
@@ -15,6 +15,7 @@ use crate::http::response::Stamp;
 use crate::http::target::{self, Target};
 use crate::limits;
 use crate::reactor::Tick;
+use crate::session::Sessions;
 
 /// What an operator can set about requests.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Shared {
     pub guard: Guard,
     /// Who may speak for clients.
     pub proxies: Proxies,
+    /// What is remembered of visitors.
+    pub sessions: Sessions,
     /// Bounds.
     pub limits: Limits,
     /// Every request is answered with 503.
@@ -73,6 +76,7 @@ impl Shared {
             routes: Routes::default(),
             guard: Guard::default(),
             proxies: Proxies::default(),
+            sessions: Sessions::default(),
             limits,
             maintenance: false,
             stamp: Stamp::new(0, server_field),
@@ -102,13 +106,14 @@ impl Shared {
         }
     }
 
-    /// The application that serves a request path, if one does.
+    /// The application that serves a request path, if one does, and what it serves there.
     #[inline]
-    pub(super) fn route(&mut self, target: &Target<'_>) -> Option<usize> {
+    pub(super) fn route(&mut self, target: &Target<'_>) -> Option<(usize, Methods)> {
+        let find = |routes: &Routes, path: &[u8]| routes.find(path).map(|index| (index, routes.methods(index, path)));
         if target.plain {
-            return self.routes.find(target.path);
+            return find(&self.routes, target.path);
         }
-        self.with_decoded(target.path, |this, path| this.routes.find(path))
+        self.with_decoded(target.path, |this, path| find(&this.routes, path))
     }
 
     /// The realm of the guard that a request path is in, if it is in one. What can't
