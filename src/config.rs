@@ -59,6 +59,9 @@ pub struct Config {
     /// What is under protection: path prefix and password file. Empty: see
     /// [`protection`](crate::server::protection).
     pub auth: Vec<(String, PathBuf)>,
+    /// The password file of who can log in; none: see
+    /// [`protection`](crate::server::protection).
+    pub users: Option<PathBuf>,
     /// The proxies whose word about their clients is taken.
     pub trusted_proxies: Proxies,
     /// Answers say `Server: miod`.
@@ -117,6 +120,7 @@ impl Default for Config {
             max_connections: None,
             max_per_address: None,
             auth: Vec::new(),
+            users: None,
             trusted_proxies: Proxies::default(),
             server_field: true,
             apps: Apps::IfLocal,

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::app::{Routes, catalogue};
+use crate::app::Routes;
+use crate::app::catalogue::{self, Supplies};
+use crate::auth::Users;
 use crate::config::{Apps, Config, LineConfig};
 use crate::files::resolve::Root;
 use crate::files::{self, Site};
@@ -76,8 +78,14 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     let listeners = listen(&config.endpoints, config.port)?;
     // Nobody else can connect.
     let local = listeners.iter().all(|listener| listener.address().is_none_or(|address| address.ip().is_loopback()));
-    let (routes, apps) = mount(config, local)?;
-    let (guard, protected) = protection::protect(config, local)?;
+    let users = protection::users(config, local)?;
+    let (guard, mut protected) = protection::protect(config, users.as_ref())?;
+    let supplies = Supplies { users: users.as_ref().map_or_else(Users::nobody, |(users, _)| users.clone()) };
+    let (routes, apps) = mount(config, local, users.is_some(), &supplies)?;
+    if let Some((_, protection)) = users {
+        let logins = apps.iter().filter(|(_, name)| name == "login");
+        protected.extend(logins.map(|(prefix, _)| (prefix.clone(), protection.clone())));
+    }
 
     let mut http = http::Shared::new(
         http::Limits {
@@ -233,12 +241,23 @@ fn is_absent(error: &io::Error) -> bool {
 
 /// Mounts the applications that are asked for, or that are harmless here. Also
 /// tells which: prefix and name.
-fn mount(config: &Config, local: bool) -> Result<(Routes, Vec<(String, String)>), Failure> {
+fn mount(
+    config: &Config,
+    local: bool,
+    has_users: bool,
+    supplies: &Supplies,
+) -> Result<(Routes, Vec<(String, String)>), Failure> {
     let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
     let usual = catalogue::ALL.iter().filter(|entry| match &config.apps {
-        Apps::IfLocal => local,
+        Apps::IfLocal => {
+            if entry.for_users {
+                has_users
+            } else {
+                local
+            }
+        }
         Apps::Only(names) => named(names, entry.name),
-        Apps::AllBut(names) => !named(names, entry.name),
+        Apps::AllBut(names) => !named(names, entry.name) && (has_users || !entry.for_users),
     });
     let mut apps: Vec<_> = usual.map(|entry| (entry.path.to_owned(), entry.name.to_owned())).collect();
     apps.extend(config.mounts.iter().cloned());
@@ -246,7 +265,10 @@ fn mount(config: &Config, local: bool) -> Result<(Routes, Vec<(String, String)>)
     let mut routes = Routes::default();
     for (prefix, name) in &apps {
         let entry = catalogue::find(name).ok_or_else(|| unknown(name))?;
-        routes.mount(prefix, (entry.make)()).map_err(Failure::Config)?;
+        if entry.for_users && !has_users {
+            return Err(Failure::Config(format!("{name} needs users, by --users FILE: others can connect here")));
+        }
+        routes.mount(prefix, (entry.make)(supplies)).map_err(Failure::Config)?;
     }
     if let Apps::Only(names) | Apps::AllBut(names) = &config.apps
         && let Some(name) = names.iter().find(|name| catalogue::find(name).is_none())
@@ -297,6 +319,32 @@ mod tests {
             }
         }
         assert_eq!(Descriptors::share(1024, Some(5)).connections, 5);
+    }
+
+    #[test]
+    fn login_is_where_there_are_users_and_the_rest_where_only_this_machine_can_connect() {
+        let mounted = |config: &Config, local, has_users| {
+            let mounted = mount(config, local, has_users, &Supplies::default()).map_err(|_| ())?;
+            let has = |name: &str| mounted.1.iter().any(|(_, found)| found == name);
+            Ok::<_, ()>((has("login") && has("home") && has("logout"), has("hello")))
+        };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (apps, local, has_users, expected) in [
+            (Apps::IfLocal, true, true, Ok((true, true))),
+            (Apps::IfLocal, false, true, Ok((true, false))),
+            (Apps::IfLocal, false, false, Ok((false, false))),
+            (Apps::AllBut(names(&[])), false, true, Ok((true, true))),
+            (Apps::AllBut(names(&[])), false, false, Ok((false, true))),
+            (Apps::AllBut(names(&["login"])), true, true, Ok((false, true))),
+            (Apps::Only(names(&["login", "home", "logout"])), false, true, Ok((true, false))),
+            (Apps::Only(names(&["login"])), false, false, Err(())),
+            (Apps::Only(names(&[])), true, true, Ok((false, false))),
+        ] {
+            let config = Config { apps, ..Config::default() };
+            assert_eq!(mounted(&config, local, has_users), expected, "{:?} {local} {has_users}", config.apps);
+        }
+        let config = Config { mounts: vec![("/in".to_owned(), "login".to_owned())], ..Config::default() };
+        assert_eq!(mounted(&config, false, false), Err(()));
     }
 
     #[test]

@@ -1,7 +1,21 @@
 //! The built-in applications: what they are called, and where they usually are.
 
 use super::counter::Counter;
+use super::login::{Home, Login, Logout};
 use super::{App, lab};
+use crate::auth::Users;
+
+/// What applications are made of, beside their code.
+pub struct Supplies {
+    /// Who can log in.
+    pub users: Users,
+}
+
+impl Default for Supplies {
+    fn default() -> Self {
+        Self { users: Users::nobody() }
+    }
+}
 
 /// A built-in application.
 pub struct Entry {
@@ -10,21 +24,34 @@ pub struct Entry {
     /// Where it is mounted usually.
     pub path: &'static str,
     /// A new one.
-    pub make: fn() -> Box<dyn App>,
+    pub make: fn(&Supplies) -> Box<dyn App>,
+    /// It makes sense only if there are users.
+    pub for_users: bool,
 }
 
 /// All of them.
 pub const ALL: &[Entry] = &[
-    Entry { name: "counter", path: "/counter", make: || Box::new(Counter) },
-    Entry { name: "hello", path: "/lab/hello", make: || Box::new(lab::Hello) },
-    Entry { name: "status", path: "/lab/status", make: || Box::new(lab::StatusCode) },
-    Entry { name: "echo", path: "/lab/echo", make: || Box::new(lab::Echo) },
-    Entry { name: "inspect", path: "/lab/inspect", make: || Box::new(lab::Inspect) },
-    Entry { name: "cookies", path: "/lab/cookies", make: || Box::new(lab::Cookies) },
-    Entry { name: "stream", path: "/lab/stream", make: || Box::new(lab::Stream) },
-    Entry { name: "badge", path: "/lab/badge", make: || Box::new(lab::Badge) },
-    Entry { name: "panic", path: "/lab/panic", make: || Box::new(lab::Panic) },
+    for_users("login", "/login", |supplies| Box::new(Login::new(supplies.users.clone()))),
+    for_users("home", "/home", |_| Box::new(Home)),
+    for_users("logout", "/logout", |_| Box::new(Logout)),
+    entry("counter", "/counter", |_| Box::new(Counter)),
+    entry("hello", "/lab/hello", |_| Box::new(lab::Hello)),
+    entry("status", "/lab/status", |_| Box::new(lab::StatusCode)),
+    entry("echo", "/lab/echo", |_| Box::new(lab::Echo)),
+    entry("inspect", "/lab/inspect", |_| Box::new(lab::Inspect)),
+    entry("cookies", "/lab/cookies", |_| Box::new(lab::Cookies)),
+    entry("stream", "/lab/stream", |_| Box::new(lab::Stream)),
+    entry("badge", "/lab/badge", |_| Box::new(lab::Badge)),
+    entry("panic", "/lab/panic", |_| Box::new(lab::Panic)),
 ];
+
+const fn entry(name: &'static str, path: &'static str, make: fn(&Supplies) -> Box<dyn App>) -> Entry {
+    Entry { name, path, make, for_users: false }
+}
+
+const fn for_users(name: &'static str, path: &'static str, make: fn(&Supplies) -> Box<dyn App>) -> Entry {
+    Entry { name, path, make, for_users: true }
+}
 
 /// The one of that name.
 pub fn find(name: &str) -> Option<&'static Entry> {
@@ -41,7 +68,7 @@ mod tests {
         let mut routes = Routes::default();
         for (at, entry) in ALL.iter().enumerate() {
             assert!(ALL[..at].iter().all(|other| other.name != entry.name && other.path != entry.path));
-            routes.mount(entry.path, (entry.make)()).unwrap();
+            routes.mount(entry.path, (entry.make)(&Supplies::default())).unwrap();
             assert!(find(entry.name).is_some_and(|found| found.path == entry.path));
         }
         for name in ["", "Hello", "hello/", "lab"] {

@@ -25,12 +25,15 @@
 
 pub mod catalogue;
 mod counter;
+mod input;
 mod lab;
+mod login;
 mod page;
 mod response;
 mod routes;
 
 use std::any::Any;
+use std::net::IpAddr;
 
 pub use response::{Body, Pull, Response, Source};
 pub use routes::Routes;
@@ -107,6 +110,9 @@ pub struct Visit<'a> {
     pub request_number: u32,
     /// The addresses of the connection.
     pub ends: Ends<'a>,
+    /// The client's address: the peer's, or what a trusted proxy says; none on a
+    /// unix-domain socket.
+    pub client: Option<IpAddr>,
     /// The visitor's session, if the application [reads it](App::reads_session).
     pub session: Option<&'a mut Session>,
 }

@@ -29,6 +29,6 @@ mod users;
 pub use guard::Guard;
 pub use users::{Check, Checked, Users, Verdict};
 
-/// The user of the demonstration, where only this machine can connect: alice,
+/// The user of the demonstration (at cost 10), where only this machine can connect: alice,
 /// with the password apple.
 pub const DEMONSTRATION: &str = "alice:$2y$10$kPiFS8EmSMzN5CoQIVMIvuJD.j./uVe7dP0ycNgyhRuwPcCbi0YM.\n";

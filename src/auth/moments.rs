@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// Keys that hold until a moment.
+#[derive(Clone)]
 pub(super) struct Moments<K> {
     until: HashMap<K, u64>,
     /// Most of them.

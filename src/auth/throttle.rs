@@ -31,6 +31,7 @@ const NAME: Row = Row { places: 20, seconds: 3 };
 
 /// The failures of late. A full row of n places is a moment n times its seconds
 /// ahead (the generic cell rate algorithm): one number for each.
+#[derive(Clone)]
 pub(super) struct Throttle {
     /// Seeded from the system, so that nobody can aim at another's row.
     hasher: RandomState,

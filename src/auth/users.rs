@@ -21,7 +21,8 @@ use crate::limits;
 /// Name and password, under a key of this run: what is kept of them.
 type Pair = [u8; 32];
 
-/// The users of one password file.
+/// The users of one password file. A clone goes its own way.
+#[derive(Clone)]
 pub struct Users {
     /// None: they can't change.
     path: Option<PathBuf>,
@@ -57,6 +58,7 @@ impl Seen {
 }
 
 /// A check on the helper thread, as long as its answer is wanted there.
+#[derive(Clone)]
 struct Running {
     pair: Pair,
     from: Option<IpAddr>,
@@ -110,7 +112,7 @@ impl Users {
     pub fn open(path: &Path) -> Result<Self, String> {
         let (table, seen) = read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
         let table = first_wrong(path, table)?;
-        Ok(Self { path: Some(path.to_owned()), seen: Some(seen), ..Self::new(table)? })
+        Ok(Self { path: Some(path.to_owned()), seen: Some(seen), ..Self::new(table) })
     }
 
     /// The users in `text`, which can't change.
@@ -118,14 +120,19 @@ impl Users {
     /// # Errors
     /// As [`Self::open`].
     pub fn fixed(text: &str) -> Result<Self, String> {
-        Self::new(first_wrong(Path::new("the text"), htpasswd::parse(text.as_bytes()))?)
+        Ok(Self::new(first_wrong(Path::new("the text"), htpasswd::parse(text.as_bytes()))?))
     }
 
-    fn new(table: Table) -> Result<Self, String> {
+    /// No users.
+    pub fn nobody() -> Self {
+        Self::new(Table::default())
+    }
+
+    fn new(table: Table) -> Self {
         // A whole block of the hash.
         let mut key = [0; 64];
-        getrandom::fill(&mut key).map_err(|error| format!("the system gives no random key: {error}"))?;
-        Ok(Self {
+        getrandom::fill(&mut key).expect("the system gives random octets, as it does for sessions");
+        Self {
             path: None,
             seen: None,
             looked: 0,
@@ -136,7 +143,7 @@ impl Users {
             verified: Moments::new(limits::VERIFIED),
             running: Vec::new(),
             throttle: Throttle::new(),
-        })
+        }
     }
 
     /// How many users there are.
@@ -190,9 +197,9 @@ impl Users {
     fn sign(&self, who: &Credentials) -> Pair {
         let mut signer = self.signer.clone();
         signer.update(&self.generation.to_le_bytes());
-        // Names have no colons, so no two pairs read the same.
+        // With its length, so that no two pairs read the same.
+        signer.update(&(who.name.len() as u64).to_le_bytes());
         signer.update(who.name.as_bytes());
-        signer.update(b":");
         signer.update(who.password.as_bytes());
         signer.finalize().into_bytes().into()
     }
@@ -303,7 +310,7 @@ mod tests {
         for now in [0, limits::VERIFIED_FOR - 1] {
             assert!(matches!(users.check(who("alice", "apple"), None, now), Verdict::Right));
         }
-        for (name, password) in [("alice", "Apple"), ("alic", "e:apple"), ("bob", "apple")] {
+        for (name, password) in [("alice", "Apple"), ("alic", "eapple"), ("aliceapple", ""), ("bob", "apple")] {
             assert!(matches!(users.check(who(name, password), None, 0), Verdict::Ask(_)), "{name}");
         }
         assert_eq!(find_out(&mut users, "apple", "::1", limits::VERIFIED_FOR), Some(true));

@@ -350,7 +350,7 @@ mod tests {
             "serve -b 0.0.0.0 --bind=[::1]:81 -b unix:/tmp/s -p 9000 --listing --symlinks none --cache-control max-age=60 \
              --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
              --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
-             --max-connections 6 --max-per-address 7 --auth /a=b=c --auth /d=e --trusted-proxy 10.0.0.0/8 \
+             --max-connections 6 --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
              --trusted-proxy unix --no-server-header --access-log /tmp/log --app /a=lab \
              --apps=one,two -vv -q /srv",
             &[],
@@ -378,6 +378,7 @@ mod tests {
             max_connections: Some(6),
             max_per_address: Some(7),
             auth: vec![("/a".to_owned(), "b=c".into()), ("/d".to_owned(), "e".into())],
+            users: Some("f".into()),
             trusted_proxies,
             server_field: false,
             apps: Apps::Only(vec!["one".to_owned(), "two".to_owned()]),

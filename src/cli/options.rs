@@ -259,6 +259,19 @@ pub(super) static FLAGS: &[Flag] = &[
         ..ACCESS
     },
     Flag {
+        long: "users",
+        value: Value::Required("FILE"),
+        help: "the password file of who can log in at /login",
+        apply: |draft, text| {
+            if text.is_empty() {
+                return Err("give a file".to_owned());
+            }
+            draft.config.users = Some(PathBuf::from(text));
+            Ok(())
+        },
+        ..ACCESS
+    },
+    Flag {
         long: "trusted-proxy",
         value: Value::Required("CIDR|unix"),
         help: "what such a peer says in Forwarded or X-Forwarded-For is the client's address",

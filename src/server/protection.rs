@@ -1,9 +1,10 @@
-//! What is under protection: as the operator says, or else [`PRIVATE`].
+//! What is under protection, and who can log in: as the operator says, or else by
+//! what the demonstration site needs.
 //!
-//! The demonstration site has pages there, which show what protection is. So that
-//! nobody puts others there and believes them safe, that path is never open by
-//! itself: as long as only this machine can connect, the demonstration's user gets
-//! in; else nobody does.
+//! That has pages in [`PRIVATE`], which show what protection is. So that nobody puts
+//! others there and believes them safe, that path is never open by itself: those who
+//! can log in get there; else nobody does. As long as only this machine can connect,
+//! the demonstration's user can log in.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -26,9 +27,20 @@ pub enum Protection {
     Closed,
 }
 
-/// Makes the guard, and tells which paths it protects and from whom. `local`: only
-/// this machine can connect.
-pub(super) fn protect(config: &Config, local: bool) -> Result<(Guard, Vec<(String, Protection)>), Failure> {
+/// Who can log in, if anybody can. `local`: only this machine can connect.
+pub(super) fn users(config: &Config, local: bool) -> Result<Option<(Users, Protection)>, Failure> {
+    Ok(match &config.users {
+        Some(file) => Some(open(file, &config.root)?),
+        None if local => Some((Users::fixed(DEMONSTRATION).map_err(Failure::Config)?, Protection::Demonstration)),
+        None => None,
+    })
+}
+
+/// Makes the guard, and tells which paths it protects and from whom. `users` can log in.
+pub(super) fn protect(
+    config: &Config,
+    users: Option<&(Users, Protection)>,
+) -> Result<(Guard, Vec<(String, Protection)>), Failure> {
     let mut guard = Guard::default();
     let mut told = Vec::new();
     let mut add = |prefix: &str, users: Option<Users>, protection: Protection| {
@@ -36,17 +48,14 @@ pub(super) fn protect(config: &Config, local: bool) -> Result<(Guard, Vec<(Strin
         guard.protect(prefix, users).map_err(|hint| Failure::Config(format!("can't protect {prefix}: {hint}")))
     };
     for (prefix, file) in &config.auth {
-        let users = open(file, &config.root)?;
-        let protection = Protection::File(file.clone(), users.count());
+        let (users, protection) = open(file, &config.root)?;
         add(prefix, Some(users), protection)?;
     }
-    match (config.auth.is_empty(), local) {
-        (true, true) => {
-            let users = Users::fixed(DEMONSTRATION).map_err(Failure::Config)?;
-            add(PRIVATE, Some(users), Protection::Demonstration)?;
+    if config.auth.is_empty() {
+        match users.cloned() {
+            Some((users, protection)) => add(PRIVATE, Some(users), protection)?,
+            None => add(PRIVATE, None, Protection::Closed)?,
         }
-        (true, false) => add(PRIVATE, None, Protection::Closed)?,
-        (false, _) => {}
     }
     // Where nothing is, nobody needs to know that it is closed.
     let has_private = config.root.join(PRIVATE.trim_matches('/')).is_dir();
@@ -55,7 +64,7 @@ pub(super) fn protect(config: &Config, local: bool) -> Result<(Guard, Vec<(Strin
 }
 
 /// Opens a password file, unless it is served itself.
-fn open(file: &Path, root: &Path) -> Result<Users, Failure> {
+fn open(file: &Path, root: &Path) -> Result<(Users, Protection), Failure> {
     let users = Users::open(file).map_err(Failure::Config)?;
     if let (Ok(path), Ok(root)) = (fs::canonicalize(file), fs::canonicalize(root))
         && let Ok(below) = path.strip_prefix(&root)
@@ -64,7 +73,8 @@ fn open(file: &Path, root: &Path) -> Result<Users, Failure> {
         let sentence = "lies below the root, where everybody could fetch it: keep it elsewhere";
         return Err(Failure::Config(format!("{} {sentence}", file.display())));
     }
-    Ok(users)
+    let protection = Protection::File(file.to_owned(), users.count());
+    Ok((users, protection))
 }
 
 /// Names that begin with a dot aren't served.
@@ -80,7 +90,7 @@ mod tests {
     const USERS: &str = "alice:$2y$04$RGgDOvYKtT.rejuCbhz.melLwAGQVOl0yMXxMmxoroUInQhXZbhq6\n";
 
     fn protected(config: &Config, local: bool) -> Vec<(String, Protection)> {
-        let (guard, told) = protect(config, local).unwrap();
+        let (guard, told) = protect(config, users(config, local).unwrap().as_ref()).unwrap();
         assert_eq!(guard.find(b"/private/x").is_some(), told.iter().any(|(prefix, _)| prefix == PRIVATE));
         told
     }
@@ -97,8 +107,12 @@ mod tests {
         for local in [true, false] {
             assert_eq!(protected(&config, local), [("/a".to_owned(), Protection::File(files.at("users"), 1))]);
         }
+        config = Config { root: files.at("www"), users: Some(files.at("users")), ..Config::default() };
+        for local in [true, false] {
+            assert_eq!(protected(&config, local), [(PRIVATE.to_owned(), Protection::File(files.at("users"), 1))]);
+        }
         config = Config { root: files.at("users"), ..Config::default() };
-        let (guard, told) = protect(&config, false).unwrap();
+        let (guard, told) = protect(&config, None).unwrap();
         assert!(guard.find(b"/private").is_some() && told.is_empty(), "closed, whether anything is there or not");
     }
 

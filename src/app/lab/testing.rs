@@ -17,6 +17,7 @@ pub(super) fn ask_with(app: &mut dyn App, mount: &str, head: &str, body: &[u8]) 
         connection: Handle::imagined(12),
         request_number: 3,
         ends: Ends::imagined("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:80".parse().unwrap()),
+        client: Some("192.0.2.7".parse().unwrap()),
         session: None,
     };
     match app.handle(&request, &mut visit) {

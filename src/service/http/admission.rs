@@ -13,7 +13,7 @@ use crate::auth::{Check, Checked};
 use crate::http::head::{self, Lines, RequestHead};
 use crate::http::{Reject, Status, basic, cache_control};
 use crate::limits;
-use crate::reactor::{Io, Tick, Want};
+use crate::reactor::{Io, Want};
 use crate::service::Message;
 
 impl Http {
@@ -45,7 +45,7 @@ impl Http {
     ) -> bool {
         let http = &mut cx.shared.http;
         let from = http.proxies.client(out.ends.peer().map(|peer| peer.ip()), &head.fields);
-        match http.guard.check(realm, &head.fields, from, seconds(cx.time.now)) {
+        match http.guard.check(realm, &head.fields, from, cx.time.now.as_secs()) {
             Access::Allowed => return true,
             Access::Ask(check) => self.find_out(realm, check, head, body, persistent, cx),
             Access::Refused(refusal) => self.turn_away(&refusal, head, persistent, out, cx),
@@ -101,7 +101,7 @@ impl Http {
         };
         let mut out = Out::new(io.output, io.ends);
         let admitted = match checking.checked {
-            Some(Some(checked)) => cx.shared.http.guard.settle(checking.realm, &checked, seconds(cx.time.now)),
+            Some(Some(checked)) => cx.shared.http.guard.settle(checking.realm, &checked, cx.time.now.as_secs()),
             // It panicked, or took too long.
             Some(None) | None => Err(Refusal::Busy),
         };
@@ -156,9 +156,4 @@ impl Out<'_, '_> {
 /// Whether a request can't pass whatever its body is, so that nobody needs it.
 pub(super) fn lacks_credentials(head: &RequestHead<'_>, cx: &mut Cx<'_>) -> bool {
     cx.shared.http.realm(&head.target).is_some() && basic::credentials(&head.fields).is_none()
-}
-
-/// The loop's clock as passwords know it.
-fn seconds(now: Tick) -> u64 {
-    now.as_micros() / 1_000_000
 }

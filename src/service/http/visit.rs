@@ -73,6 +73,7 @@ impl Http {
         let Call { head, body, persistent, .. } = call;
         let mut path = Vec::new();
         shared::decode(head.target.path, &mut path);
+        let client = cx.shared.http.proxies.client(out.ends.peer().map(|peer| peer.ip()), &head.fields);
         let (mount, app) = cx.shared.http.routes.get(call.app);
         let below = path.get(mount.len()..).unwrap_or_default();
         let request = Request { head, body, mount, path: below };
@@ -81,6 +82,7 @@ impl Http {
             connection: cx.handle,
             request_number: self.requests,
             ends: out.ends,
+            client,
             session: session.as_mut(),
         };
         let answer = catch_unwind(AssertUnwindSafe(|| {
