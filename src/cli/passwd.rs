@@ -123,7 +123,8 @@ fn new_hash(user: &str, cost: u32) -> Result<String, Failure> {
     let password = prompt::new_password(user)?;
     htpasswd::check_password(&password).map_err(Failure::configuration)?;
     let mut salt = [0; 16];
-    getrandom::fill(&mut salt).map_err(|error| Failure::runtime("get random octets", &error.into()))?;
+    getrandom::fill(&mut salt)
+        .map_err(|error| Failure::runtime("get random octets", &io::Error::other(error.to_string())))?;
     htpasswd::hash(&password, cost, salt).map_err(Failure::configuration)
 }
 
