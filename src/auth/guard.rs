@@ -61,8 +61,9 @@ impl Guard {
     pub fn protect(&mut self, prefix: &str, users: Option<Users>) -> Result<(), String> {
         let path = check_prefix(prefix)?;
         self.realms.retain(|realm| realm.prefix != path);
-        self.realms.push(Realm { prefix: path.to_owned(), users });
-        self.realms.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then(a.prefix.cmp(&b.prefix)));
+        let shorter = self.realms.iter().position(|realm| realm.prefix.len() < path.len());
+        let realm = Realm { prefix: path.to_owned(), users };
+        self.realms.insert(shorter.unwrap_or(self.realms.len()), realm);
         let prefixes = self.realms.iter().map(|realm| realm.prefix.as_str());
         self.common = prefixes.reduce(common_start).unwrap_or_default().to_owned();
         Ok(())
