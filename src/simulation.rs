@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::files::scratch::Scratch;
 use crate::limits;
-use crate::reactor::{Accepted, BUFFER, Finish, Protocol, Solitude, Tick, Time, Want};
+use crate::reactor::{Accepted, BUFFER, Ending, Finish, Protocol, Solitude, Tick, Time, Want};
 use crate::service::testing::{self, Peer, ends};
 use crate::service::{Kind, Message, Service, Shared};
 
@@ -480,7 +480,7 @@ struct Link {
     client: Client,
     peer: Peer,
     service: Service,
-    solitude: Solitude<Message>,
+    solitude: Solitude<Service>,
     want: Want,
     /// The output had no room when the service was asked last.
     full: bool,
@@ -501,7 +501,7 @@ struct World<'a> {
 
 impl World<'_> {
     fn time(&self) -> Time {
-        Time { now: self.now, unix_seconds: 1_800_000_000 + (self.now.as_micros() / 1_000_000) as i64 }
+        Time { now: self.now, unix_seconds: 1_800_000_000 + (self.now.as_micros() / 1_000_000) as i64, unix_micros: 0 }
     }
 
     fn tell(&self, what: impl FnOnce() -> String) {
@@ -621,7 +621,7 @@ impl Link {
         let time = world.time();
         let unsent = self.peer.output.pending();
         let mut cx = self.solitude.context(&mut world.shared, time, world.draining);
-        self.service.closed(unsent, ends(), &mut cx);
+        self.service.closed(Ending { unsent, error: None }, ends(), &mut cx);
         if !gone {
             self.client.over(world);
         }

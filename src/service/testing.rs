@@ -65,6 +65,7 @@ impl Peer {
                 output: &mut this.output,
                 ended,
                 unread: false,
+                established: true,
                 ends: ends(),
             });
             (want, this.input.bytes().len(), this.output.pending())

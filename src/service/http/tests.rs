@@ -25,7 +25,7 @@ struct Bench {
     peer: Peer,
     draining: bool,
     now: Tick,
-    solitude: Solitude<Message>,
+    solitude: Solitude<Service>,
     files: Scratch,
 }
 
@@ -47,14 +47,14 @@ impl Bench {
 
     /// A connection more.
     fn connect(shared: &mut super::super::Shared, overloaded: bool) -> Http {
-        let time = Time { now: Tick::default(), unix_seconds: 1_800_000_000 };
+        let time = Time { now: Tick::default(), unix_seconds: 1_800_000_000, unix_micros: 0 };
         let accepted = Accepted { service: 0, ends: ends(), overloaded };
         Http::open(&accepted, &mut Solitude::default().context(shared, time, false))
     }
 
     fn settle(&mut self) -> Want {
         let Self { shared, http, peer, solitude, draining, now, .. } = self;
-        let time = Time { now: *now, unix_seconds: 1_800_000_000 };
+        let time = Time { now: *now, unix_seconds: 1_800_000_000, unix_micros: 0 };
         peer.turn(|io| http.advance(io, &mut solitude.context(shared, time, *draining)))
     }
 
@@ -118,7 +118,7 @@ impl Drop for Bench {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             audit(&self.shared.http, &mut [&self.http].into_iter());
-            let time = Time { now: self.now, unix_seconds: 0 };
+            let time = Time { now: self.now, unix_seconds: 0, unix_micros: 0 };
             let mut cx = self.solitude.context(&mut self.shared, time, false);
             self.http.closed(0, ends(), &mut cx);
             assert_eq!(self.shared.http.census, Census::default());
@@ -985,7 +985,7 @@ fn who_leaves_while_the_store_is_asked_is_forgotten() {
     let mut bench = with_pending();
     bench.send(visit("", ""));
     let Bench { shared, http, solitude, now, .. } = &mut bench;
-    let time = Time { now: *now, unix_seconds: 0 };
+    let time = Time { now: *now, unix_seconds: 0, unix_micros: 0 };
     http.closed(0, ends(), &mut solitude.context(shared, time, false));
     assert!(bench.pending().is_empty());
     // For the end of the bench, which closes it once more.
