@@ -1,7 +1,7 @@
 //! Which paths are under protection, and who may pass.
 //!
-//! A prefix protects itself and what continues it with a slash, files, listings
-//! and applications alike; the longest one decides. It is compared with the path
+//! A [prefix](crate::http::prefixes) protects files, listings and applications alike;
+//! the longest one decides. It is compared with the path
 //! as files and applications get it, decoded and tidied
 //! ([`decode_path`](crate::http::target::decode_path)), so no way of writing it
 //! gets around. Octet by octet: where the file system takes two names for one (as
@@ -10,22 +10,14 @@
 use std::net::IpAddr;
 
 use super::{Check, Checked, Users, Verdict};
+use crate::http::prefixes::{self, Prefixes};
 use crate::http::{Fields, basic};
 
 /// The protected paths.
 #[derive(Default)]
 pub struct Guard {
-    /// Longest prefix first.
-    realms: Vec<Realm>,
-    /// What all prefixes begin with: most requests are told apart by it.
-    common: String,
-}
-
-struct Realm {
-    /// Without a slash at its end, so the root's is empty.
-    prefix: String,
-    /// None: nobody may pass.
-    users: Option<Users>,
+    /// Of each prefix the users who may pass; none: nobody may.
+    realms: Prefixes<Option<Users>>,
 }
 
 /// Whether a request may pass.
@@ -60,40 +52,23 @@ impl Guard {
     /// nothing.
     pub fn protect(&mut self, prefix: &str, users: Option<Users>) -> Result<(), String> {
         let path = check_prefix(prefix)?;
-        self.realms.retain(|realm| realm.prefix != path);
-        let shorter = self.realms.iter().position(|realm| realm.prefix.len() < path.len());
-        let realm = Realm { prefix: path.to_owned(), users };
-        self.realms.insert(shorter.unwrap_or(self.realms.len()), realm);
-        let prefixes = self.realms.iter().map(|realm| realm.prefix.as_str());
-        self.common = prefixes.reduce(common_start).unwrap_or_default().to_owned();
+        self.realms.set(path, users);
         Ok(())
-    }
-
-    /// Whether nothing is protected.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.realms.is_empty()
     }
 
     /// The realm of a decoded path (which begins with a slash): its number, if it
     /// is in one.
     #[inline]
     pub fn find(&self, path: &[u8]) -> Option<usize> {
-        if !path.starts_with(self.common.as_bytes()) {
-            return None;
-        }
-        self.realms.iter().position(|realm| {
-            let rest = path.strip_prefix(realm.prefix.as_bytes());
-            rest.is_some_and(|rest| rest.first().is_none_or(|&octet| octet == b'/'))
-        })
+        self.realms.find(path)
     }
 
     /// Whether a request with these fields, from this address, may pass into a
     /// realm; `now` is the loop's clock in seconds.
     pub fn check(&mut self, realm: usize, fields: &Fields<'_>, from: Option<IpAddr>, now: u64) -> Access {
-        let realm = &mut self.realms[realm];
-        let Some(users) = &mut realm.users else { return Access::Refused(Refusal::Closed) };
-        let Some(who) = basic::credentials(fields) else { return Access::Refused(realm.challenge()) };
+        let (prefix, users) = self.realms.get_mut(realm);
+        let Some(users) = users else { return Access::Refused(Refusal::Closed) };
+        let Some(who) = basic::credentials(fields) else { return Access::Refused(challenge(prefix)) };
         match users.check(who, from, now) {
             Verdict::Right => Access::Allowed,
             Verdict::Ask(check) => Access::Ask(check),
@@ -107,16 +82,14 @@ impl Guard {
     /// # Errors
     /// Why it may not pass.
     pub fn settle(&mut self, realm: usize, checked: &Checked, now: u64) -> Result<(), Refusal> {
-        let realm = &mut self.realms[realm];
-        let Some(users) = &mut realm.users else { return Err(Refusal::Closed) };
-        if users.settle(checked, now) { Ok(()) } else { Err(realm.challenge()) }
+        let (prefix, users) = self.realms.get_mut(realm);
+        let Some(users) = users else { return Err(Refusal::Closed) };
+        if users.settle(checked, now) { Ok(()) } else { Err(challenge(prefix)) }
     }
 }
 
-impl Realm {
-    fn challenge(&self) -> Refusal {
-        Refusal::Unauthorized(basic::challenge(self.prefix.as_bytes()))
-    }
+fn challenge(prefix: &str) -> Refusal {
+    Refusal::Unauthorized(basic::challenge(prefix.as_bytes()))
 }
 
 /// The prefix without a slash at its end.
@@ -124,12 +97,7 @@ impl Realm {
 /// # Errors
 /// If no path of a request is ever like it.
 pub fn check_prefix(prefix: &str) -> Result<&str, String> {
-    let path = prefix.strip_suffix('/').unwrap_or(prefix);
-    let is_absolute = path.is_empty() && !prefix.is_empty()
-        || path.strip_prefix('/').is_some_and(|path| path.split('/').all(|s| !matches!(s, "" | "." | "..")));
-    if !is_absolute {
-        return Err("give a path that begins with a slash, like /private=FILE".to_owned());
-    }
+    let path = prefixes::tidy(prefix).ok_or("give a path that begins with a slash, like /private=FILE")?;
     let octets = path.as_bytes();
     if octets.windows(3).any(|w| w[0] == b'%' && w[1].is_ascii_hexdigit() && w[2].is_ascii_hexdigit()) {
         return Err("give the path as the directory is called, not as it is written in a link".to_owned());
@@ -143,12 +111,6 @@ pub fn check_prefix(prefix: &str) -> Result<&str, String> {
     Ok(path)
 }
 
-fn common_start<'a>(a: &'a str, b: &'a str) -> &'a str {
-    let length = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
-    // Where two valid strings differ may lie within a character.
-    a.get(..length).unwrap_or("")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,35 +122,6 @@ mod tests {
             guard.protect(prefix, None).unwrap();
         }
         guard
-    }
-
-    #[test]
-    fn the_longest_prefix_decides_at_segment_bounds() {
-        let guard = guard(&["/a", "/a/b/", "/ab/c"]);
-        let found = |path: &str| guard.find(path.as_bytes()).map(|realm| guard.realms[realm].prefix.as_str());
-        for (path, expected) in [
-            ("/a", Some("/a")),
-            ("/a/", Some("/a")),
-            ("/a/x", Some("/a")),
-            ("/a/b", Some("/a/b")),
-            ("/a/b/", Some("/a/b")),
-            ("/a/bc", Some("/a")),
-            ("/ab", None),
-            ("/ab/c/d", Some("/ab/c")),
-            ("/A", None),
-            ("/", None),
-        ] {
-            assert_eq!(found(path), expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn the_root_is_everything_and_nothing_is_nothing() {
-        let all = guard(&["/"]);
-        assert!(["/", "/x", "/x/y"].iter().all(|path| all.find(path.as_bytes()).is_some()));
-        assert!(Guard::default().is_empty() && Guard::default().find(b"/").is_none());
-        let two = guard(&["/\u{e9}", "/\u{e8}"]);
-        assert!(two.find("/\u{e8}/x".as_bytes()).is_some());
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod head;
 pub mod media_type;
 pub mod negotiate;
 pub mod origin;
+pub mod prefixes;
 pub mod range;
 pub mod response;
 pub mod status;

@@ -120,9 +120,6 @@ impl Shared {
     /// be decoded is in none, and nowhere else either.
     #[inline]
     pub(super) fn realm(&mut self, target: &Target<'_>) -> Option<usize> {
-        if self.guard.is_empty() {
-            return None;
-        }
         if target.plain {
             return self.guard.find(target.path);
         }
