@@ -8,15 +8,18 @@ use crate::files::resolve::Symlinks;
 use crate::http::forwarded::Proxies;
 use crate::limits;
 use crate::reactor::Endpoint;
+use crate::session::{self, record::Lifetime};
 
 /// The port of `miod serve`: the usual one for HTTP without privileges.
 pub const HTTP_PORT: u16 = 8080;
+/// The port of the key-value service.
+pub const KV_PORT: u16 = 5100;
 /// The port of `miod echo`.
 pub const ECHO_PORT: u16 = 5555;
 /// The port of `miod upper`.
 pub const UPPER_PORT: u16 = 12_000;
 
-/// Everything that `miod serve` can be told.
+/// Everything that `miod serve` and `miod kv` can be told.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The directory whose files are served.
@@ -34,7 +37,7 @@ pub struct Config {
     pub cache_control: String,
     /// Octets that the cache of small files may take; 0 turns it off.
     pub cache_size: usize,
-    /// Octets that connections and the cache may hold together.
+    /// Octets that connections, the cache and sessions in memory may hold together.
     pub max_memory: usize,
     /// The entity-tag also tells inode and ctime: finer, but of one machine only.
     pub etag_inode: bool,
@@ -70,6 +73,32 @@ pub struct Config {
     pub apps: Apps,
     /// An application mounted elsewhere: path prefix and name.
     pub mounts: Vec<(String, String)>,
+    /// Where the key-value service listens beside the web server. Empty: nowhere.
+    pub kv: Vec<Endpoint>,
+    /// What its clients have to know; none: whoever can connect may use it.
+    pub token: Option<String>,
+    /// Octets that its keys and values may take.
+    pub capacity: usize,
+    /// The directory where what must last is kept; none: in memory.
+    pub data: Option<PathBuf>,
+    /// Where visitors' sessions are kept.
+    pub sessions: SessionStore,
+    /// The file with the keys that sign cookies; none: the usual one, if cookies are
+    /// to be signed that outlive the process.
+    pub session_key: Option<PathBuf>,
+    /// The name of the cookie.
+    pub session_cookie: String,
+    /// How long sessions live.
+    pub session_lifetime: Lifetime,
+}
+
+/// Where visitors' sessions are kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SessionStore {
+    /// In the process, and gone with it.
+    Memory,
+    /// In the visitor's cookie, signed.
+    Cookie,
 }
 
 /// Everything that `miod echo` and `miod upper` can be told.
@@ -125,6 +154,14 @@ impl Default for Config {
             server_field: true,
             apps: Apps::IfLocal,
             mounts: Vec::new(),
+            kv: Vec::new(),
+            token: None,
+            capacity: limits::STORE,
+            data: None,
+            sessions: SessionStore::Memory,
+            session_key: None,
+            session_cookie: session::COOKIE.to_owned(),
+            session_lifetime: Lifetime::default(),
         }
     }
 }

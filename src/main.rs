@@ -26,6 +26,9 @@ fn main() -> ExitCode {
         Ok(Command::Serve(options)) => run(&options.logging, |log| {
             server::serve(&options.config, log, |ready| announce(Served::Http(&options.config), ready))
         }),
+        Ok(Command::Kv(options)) => run(&options.logging, |log| {
+            server::serve_kv(&options.config, log, |ready| announce(Served::Kv(&options.config), ready))
+        }),
         Ok(Command::Echo(options)) => run(&options.logging, |log| {
             server::serve_lines(Kind::Echo, &options.config, log, |ready| announce(Served::Echo, ready))
         }),
@@ -56,5 +59,10 @@ fn run(settings: &Settings, server: impl FnOnce(Log) -> Result<(), server::Failu
 
 /// Tells that clients can connect.
 fn announce(service: Served<'_>, ready: &Ready) {
-    cli::say(&banner(service, ready, std::io::stdout().is_terminal()));
+    let terminal = std::io::stdout().is_terminal();
+    cli::say(&banner(service, ready, terminal));
+    // Programs get a banner of one line; what else it would say is for the log then.
+    if let (false, Some(sessions)) = (terminal, &ready.sessions) {
+        log::info!("{sessions}");
+    }
 }

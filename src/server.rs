@@ -8,15 +8,17 @@ pub mod protection;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::app::Routes;
 use crate::app::catalogue::{self, Supplies};
+use crate::app::kv::Kv;
 use crate::auth::Users;
-use crate::config::{Apps, Config, LineConfig};
+use crate::config::{self, Apps, Config, LineConfig, SessionStore};
+use crate::durable::{self, OpenError};
 use crate::files::resolve::Root;
 use crate::files::{self, Site};
 use crate::http::media_type::MediaTypes;
@@ -24,6 +26,10 @@ use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{CAPACITY, Endpoint, Listener, Options, Reactor, Signal, Until};
 use crate::service::{Kind, Service, Shared, http};
+use crate::session::key::{self, Keys};
+use crate::session::memory::Memory;
+use crate::session::signed::Signed;
+use crate::session::{Sessions, Store};
 use protection::Protection;
 
 /// Why a server couldn't start, or ended.
@@ -33,6 +39,8 @@ pub enum Failure {
     Bind(Endpoint, io::Error),
     /// The root can't be opened.
     Root(PathBuf, io::Error),
+    /// A store can't be opened.
+    Store(OpenError),
     /// The configuration says what can't be.
     Config(String),
     /// The system failed us.
@@ -50,6 +58,8 @@ impl From<io::Error> for Failure {
 pub struct Ready {
     /// Where it listens.
     pub endpoints: Vec<Endpoint>,
+    /// Where the key-value service listens, if it runs beside others.
+    pub kv: Vec<Endpoint>,
     /// The directory it serves, if it serves files.
     pub root: Option<PathBuf>,
     /// Symbolic links aren't followed, because the kernel lacks the call that
@@ -59,8 +69,27 @@ pub struct Ready {
     pub apps: Vec<(String, String)>,
     /// The protected paths, and who gets there.
     pub protected: Vec<(String, Protection)>,
+    /// Where visitors' sessions are kept, if an application reads them.
+    pub sessions: Option<String>,
     /// Most connections at once.
     pub connections: usize,
+}
+
+impl Ready {
+    /// Nothing but listeners.
+    fn bare(endpoints: Vec<Endpoint>, budget: &Descriptors) -> Self {
+        let connections = budget.connections;
+        Self {
+            endpoints,
+            kv: Vec::new(),
+            root: None,
+            no_links: false,
+            apps: Vec::new(),
+            sessions: None,
+            protected: Vec::new(),
+            connections,
+        }
+    }
 }
 
 /// Serves files and applications until a signal ends it; `ready` is called when
@@ -80,34 +109,77 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     let local = listeners.iter().all(|listener| listener.address().is_none_or(|address| address.ip().is_loopback()));
     let users = protection::users(config, local)?;
     let (guard, mut protected) = protection::protect(config, users.as_ref())?;
-    let supplies = Supplies { users: users.as_ref().map_or_else(Users::nobody, |(users, _)| users.clone()) };
-    let (routes, apps) = mount(config, local, users.is_some(), &supplies)?;
+    let keys = KeyRing::of(config)?;
+    let (routes, apps) = mount(config, local, users.as_ref().map(|(users, _)| users), &keys.keys)?;
     if let Some((_, protection)) = users {
         let logins = apps.iter().filter(|(_, name)| name == "login");
         protected.extend(logins.map(|(prefix, _)| (prefix.clone(), protection.clone())));
     }
+    let sessions_are = routes.read_sessions().then(|| keys.told(&config.sessions));
 
-    let mut http = http::Shared::new(
-        http::Limits {
-            header_timeout: config.header_timeout,
-            idle_timeout: config.idle_timeout,
-            body_timeout: config.body_timeout,
-            body: config.body_limit,
-            per_address: config.max_per_address,
-        },
-        config.server_field,
-    );
+    let mut http = http_shared(config);
     http.routes = routes;
     http.guard = guard;
     http.proxies = config.trusted_proxies.clone();
+    let kv = if config.kv.is_empty() { Vec::new() } else { listen(&config.kv, config::KV_PORT)? };
+    if !kv.is_empty() {
+        http.kv = kv_routes(config)?;
+    }
+    http.sessions = sessions(config, keys)?;
     http.site = Some(Site::new(root, site_settings(config, budget.files)?));
 
-    let options = budget.options(config.max_memory - cache_size(config), config.send_timeout);
+    let options = budget.options(config.max_memory - cache_size(config) - sessions_size(config), config.send_timeout);
+    let kv_endpoints = kv.iter().map(Listener::endpoint).collect();
     let ready_with = |endpoints| {
         let root = std::path::absolute(&config.root).unwrap_or_else(|_| config.root.clone());
-        ready(&Ready { endpoints, root: Some(root), no_links, apps, protected, connections: budget.connections });
+        ready(&Ready {
+            endpoints,
+            kv: kv_endpoints,
+            root: Some(root),
+            no_links,
+            apps,
+            protected,
+            sessions: sessions_are,
+            connections: budget.connections,
+        });
     };
-    run(Kind::Http, http, listeners, options, log, ready_with)
+    run(http, vec![(Kind::Http, listeners), (Kind::Kv, kv)], options, log, ready_with)
+}
+
+/// Serves keys and values until a signal ends it.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_kv(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), Failure> {
+    let budget = Descriptors::raise(config.max_connections);
+    let mut http = http_shared(config);
+    http.kv = kv_routes(config)?;
+    let listeners = listen(&config.endpoints, config.port)?;
+    let options = budget.options(config.max_memory, config.send_timeout);
+    run(http, vec![(Kind::Kv, listeners)], options, log, |endpoints| ready(&Ready::bare(endpoints, &budget)))
+}
+
+/// What all exchanges share, with nothing to serve yet.
+fn http_shared(config: &Config) -> http::Shared {
+    let limits = http::Limits {
+        header_timeout: config.header_timeout,
+        idle_timeout: config.idle_timeout,
+        body_timeout: config.body_timeout,
+        body: config.body_limit,
+        per_address: config.max_per_address,
+    };
+    http::Shared::new(limits, config.server_field)
+}
+
+/// The key-value service with its store.
+fn kv_routes(config: &Config) -> Result<Routes, Failure> {
+    let store = match &config.data {
+        Some(directory) => durable::Store::open(directory, "kv", config.capacity).map_err(Failure::Store)?,
+        None => durable::Store::in_memory(config.capacity),
+    };
+    let mut routes = Routes::default();
+    routes.mount("/", Box::new(Kv::new(store, config.token.clone()))).map_err(Failure::Config)?;
+    Ok(routes)
 }
 
 /// Runs a service that is no web server: `miod echo`, `miod upper`.
@@ -119,18 +191,13 @@ pub fn serve_lines(kind: Kind, config: &LineConfig, log: Log, ready: impl FnOnce
     let listeners = listen(&config.endpoints, config.port)?;
     let http = http::Shared::new(http::Limits::default(), true);
     let options = budget.options(config.max_memory, config.send_timeout);
-    let ready_with = |endpoints| {
-        let connections = budget.connections;
-        let (apps, protected) = (Vec::new(), Vec::new());
-        ready(&Ready { endpoints, root: None, no_links: false, apps, protected, connections });
-    };
-    run(kind, http, listeners, options, log, ready_with)
+    run(http, vec![(kind, listeners)], options, log, |endpoints| ready(&Ready::bare(endpoints, &budget)))
 }
 
+/// Runs the loop; `ready` is told where the first kind of listeners listens.
 fn run(
-    kind: Kind,
     http: http::Shared,
-    listeners: Vec<Listener>,
+    listeners: Vec<(Kind, Vec<Listener>)>,
     options: Options,
     log: Log,
     ready: impl FnOnce(Vec<Endpoint>),
@@ -141,9 +208,11 @@ fn run(
     if let Some(watch) = watch {
         reactor.watch(watch)?;
     }
-    let endpoints = listeners.iter().map(Listener::endpoint).collect();
-    for listener in listeners {
-        reactor.listen(listener, kind as usize)?;
+    let endpoints = listeners.first().iter().flat_map(|(_, first)| first).map(Listener::endpoint).collect();
+    for (kind, listeners) in listeners {
+        for listener in listeners {
+            reactor.listen(listener, kind as usize)?;
+        }
     }
     ready(endpoints);
     let result = reactor.run(Until::Closed);
@@ -244,31 +313,36 @@ fn is_absent(error: &io::Error) -> bool {
 fn mount(
     config: &Config,
     local: bool,
-    has_users: bool,
-    supplies: &Supplies,
+    users: Option<&Users>,
+    keys: &Keys,
 ) -> Result<(Routes, Vec<(String, String)>), Failure> {
     let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
     let usual = catalogue::ALL.iter().filter(|entry| match &config.apps {
         Apps::IfLocal => {
             if entry.for_users {
-                has_users
+                users.is_some()
             } else {
                 local
             }
         }
         Apps::Only(names) => named(names, entry.name),
-        Apps::AllBut(names) => !named(names, entry.name) && (has_users || !entry.for_users),
+        Apps::AllBut(names) => !named(names, entry.name) && (users.is_some() || !entry.for_users),
     });
     let mut apps: Vec<_> = usual.map(|entry| (entry.path.to_owned(), entry.name.to_owned())).collect();
     apps.extend(config.mounts.iter().cloned());
 
+    let supplies = Supplies {
+        users: users.cloned().unwrap_or_else(Users::nobody),
+        keys: keys.clone(),
+        session_cookie: config.session_cookie.clone(),
+    };
     let mut routes = Routes::default();
     for (prefix, name) in &apps {
         let entry = catalogue::find(name).ok_or_else(|| unknown(name))?;
-        if entry.for_users && !has_users {
+        if entry.for_users && users.is_none() {
             return Err(Failure::Config(format!("{name} needs users, by --users FILE: others can connect here")));
         }
-        routes.mount(prefix, (entry.make)(supplies)).map_err(Failure::Config)?;
+        routes.mount(prefix, (entry.make)(&supplies)).map_err(Failure::Config)?;
     }
     if let Apps::Only(names) | Apps::AllBut(names) = &config.apps
         && let Some(name) = names.iter().find(|name| catalogue::find(name).is_none())
@@ -281,6 +355,84 @@ fn mount(
 fn unknown(name: &str) -> Failure {
     let names: Vec<_> = catalogue::ALL.iter().map(|entry| entry.name).collect();
     Failure::Config(format!("there is no application {name:?}; there are {}", names.join(", ")))
+}
+
+/// The sessions of visitors, as they are to be kept.
+fn sessions(config: &Config, ring: KeyRing) -> Result<Sessions, Failure> {
+    let store = match config.sessions {
+        SessionStore::Memory => Store::Memory(Memory::with_bounds(limits::SESSIONS, sessions_size(config))),
+        SessionStore::Cookie => Store::Signed(Signed::new(ring.keys)),
+    };
+    let sessions = Sessions::new(store, config.session_lifetime);
+    sessions.with_cookie(&config.session_cookie).map_err(|why| Failure::Config(why.to_owned()))
+}
+
+/// The keys that sign cookies, and where they are.
+struct KeyRing {
+    keys: Keys,
+    /// The file; else why they are for this run only.
+    kept: Result<PathBuf, String>,
+}
+
+impl KeyRing {
+    /// From the file that is named, or from the usual one if cookies are to outlive
+    /// the process. Otherwise nothing is read or made.
+    fn of(config: &Config) -> Result<Self, Failure> {
+        let for_this_run = |why: String| Ok(Self { keys: Keys::random(), kept: Err(why) });
+        let named = config.session_key.as_deref();
+        let Some(path) = named.map(Path::to_path_buf).or_else(|| key::default_path(|name| std::env::var_os(name)))
+        else {
+            return for_this_run("this user has no directory for state".to_owned());
+        };
+        if named.is_none() && config.sessions != SessionStore::Cookie {
+            return for_this_run("no file is asked for".to_owned());
+        }
+        let shown = path.display();
+        let outcome = if key::is_below(&path, &config.root) {
+            Err(format!("{shown} lies below the root, where it could be served"))
+        } else {
+            match Keys::open(&path) {
+                Ok(keys) => Ok(keys),
+                Err(key::Failure::Io(error)) => Err(format!("{shown} can't be used: {error}")),
+                Err(key::Failure::Malformed(line)) => {
+                    let line = line.map(|line| format!(" in line {line}")).unwrap_or_default();
+                    let why = format!("{shown} is no file of keys{line}: a line is 32 octets in base64");
+                    return Err(Failure::Config(why));
+                }
+            }
+        };
+        match outcome {
+            Ok(keys) => {
+                if key::is_open_to_others(&path) {
+                    log::warn!("others may read the keys in {shown}");
+                }
+                Ok(Self { keys, kept: Ok(path) })
+            }
+            // What was asked for is done or said; what wasn't is done as well as can be.
+            Err(why) if named.is_some() => Err(Failure::Config(why)),
+            Err(why) => {
+                log::warn!("cookies are signed by a key for this run: {why}");
+                for_this_run(why)
+            }
+        }
+    }
+
+    /// Where sessions are, for people.
+    fn told(&self, store: &SessionStore) -> String {
+        match (store, &self.kept) {
+            (SessionStore::Memory, _) => "sessions are in memory, gone at exit".to_owned(),
+            (SessionStore::Cookie, Ok(path)) => format!("sessions are in cookies, signed by {}", path.display()),
+            (SessionStore::Cookie, Err(why)) => format!("sessions are in cookies, signed by a key for this run: {why}"),
+        }
+    }
+}
+
+/// The share of the memory that sessions may take.
+fn sessions_size(config: &Config) -> usize {
+    match config.sessions {
+        SessionStore::Memory => limits::SESSIONS_SIZE.min(config.max_memory / 8),
+        SessionStore::Cookie => 0,
+    }
 }
 
 /// The cache's share of the memory: at most half, so that connections have the other.
@@ -323,8 +475,9 @@ mod tests {
 
     #[test]
     fn login_is_where_there_are_users_and_the_rest_where_only_this_machine_can_connect() {
-        let mounted = |config: &Config, local, has_users| {
-            let mounted = mount(config, local, has_users, &Supplies::default()).map_err(|_| ())?;
+        let mounted = |config: &Config, local, has_users: bool| {
+            let users = Users::nobody();
+            let mounted = mount(config, local, has_users.then_some(&users), &Keys::random()).map_err(|_| ())?;
             let has = |name: &str| mounted.1.iter().any(|(_, found)| found == name);
             Ok::<_, ()>((has("login") && has("home") && has("logout"), has("hello")))
         };

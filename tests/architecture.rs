@@ -9,15 +9,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("text", &[]),
     ("reactor", &[]),
+    ("durable", &[]),
     ("logging", &["http", "reactor"]),
     ("files", &["http", "text", "reactor"]),
     ("auth", &["http"]),
-    ("session", &["http", "reactor"]),
-    ("app", &["auth", "http", "text", "reactor", "session"]),
+    ("session", &["durable", "http", "reactor"]),
+    ("app", &["auth", "durable", "http", "text", "reactor", "session"]),
     ("config", &["files", "http", "reactor", "session"]),
     ("service", &["app", "auth", "files", "http", "text", "reactor", "logging", "session"]),
-    ("server", &["app", "auth", "config", "files", "http", "reactor", "logging", "service", "session"]),
-    ("cli", &["app", "auth", "config", "files", "http", "reactor", "logging", "server", "session"]),
+    ("server", &["app", "auth", "config", "durable", "files", "http", "reactor", "logging", "service", "session"]),
+    ("cli", &["app", "auth", "config", "durable", "files", "http", "reactor", "logging", "server", "session"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

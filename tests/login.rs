@@ -160,7 +160,7 @@ fn mistakes_and_other_sites_are_told_so() {
         ("", right, 415),
         ("Content-Type: text/plain\r\n", right, 415),
         (FORM, "username=alice", 400),
-        (FORM, "username=alice&password=%", 400),
+        (FORM, "", 400),
         (JSON, right, 400),
         (JSON, r#"{"username":"alice","password":null}"#, 400),
         (&format!("{FORM}Origin: http://evil.example\r\n"), right, 403),

@@ -4,16 +4,21 @@ use super::counter::Counter;
 use super::login::{Home, Login, Logout};
 use super::{App, lab};
 use crate::auth::Users;
+use crate::session::{self, key::Keys};
 
 /// What applications are made of, beside their code.
 pub struct Supplies {
     /// Who can log in.
     pub users: Users,
+    /// What signs.
+    pub keys: Keys,
+    /// The name of the session's cookie.
+    pub session_cookie: String,
 }
 
 impl Default for Supplies {
     fn default() -> Self {
-        Self { users: Users::nobody() }
+        Self { users: Users::nobody(), keys: Keys::random(), session_cookie: session::COOKIE.to_owned() }
     }
 }
 
@@ -39,8 +44,9 @@ pub const ALL: &[Entry] = &[
     entry("status", "/lab/status", |_| Box::new(lab::StatusCode)),
     entry("echo", "/lab/echo", |_| Box::new(lab::Echo)),
     entry("inspect", "/lab/inspect", |_| Box::new(lab::Inspect)),
-    entry("cookies", "/lab/cookies", |_| Box::new(lab::Cookies)),
+    entry("cookies", "/lab/cookies", |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() })),
     entry("stream", "/lab/stream", |_| Box::new(lab::Stream)),
+    entry("track", "/lab/track", |supplies| Box::new(lab::Track { keys: supplies.keys.clone() })),
     entry("badge", "/lab/badge", |_| Box::new(lab::Badge)),
     entry("panic", "/lab/panic", |_| Box::new(lab::Panic)),
 ];

@@ -9,7 +9,7 @@
 
 use askama::Template;
 
-use super::input::Input;
+use super::body::Body;
 use super::page::{self, Foot};
 use super::{Answer, App, Methods, Outcome, Request, Response, Visit};
 use crate::auth::{Checked, Users, Verdict};
@@ -110,12 +110,12 @@ struct Attempt {
 
 impl Attempt {
     fn of(request: &Request<'_>) -> Result<Self, Reject> {
-        let input = Input::of(request)?;
-        match (input.get("username"), input.get("password")) {
+        let body = Body::read(request)?;
+        match (body.text("username"), body.text("password")) {
             (Some(name), Some(password)) => Ok(Self {
-                name: name.to_owned(),
-                password: password.to_owned(),
-                next: input.get("next").and_then(local).map(str::to_owned),
+                name: name.into_owned(),
+                password: password.into_owned(),
+                next: body.text("next").and_then(|next| local(&next).map(str::to_owned)),
             }),
             _ => Err(Reject::bad_request("the fields username and password are needed")),
         }
@@ -151,7 +151,7 @@ impl Attempt {
         } else {
             let next = self.next.as_deref().unwrap_or_default();
             let (here, username) = (&here(request), self.name.as_str());
-            page::page(status, &LoginPage { here, username, next, problem, foot: Foot::of(visit) })
+            page::page(Response::new(status), &LoginPage { here, username, next, problem, foot: Foot::of(visit) })
         };
         match (status, wait) {
             (Status::UNAUTHORIZED, _) => ask_for_login(response, request),
@@ -170,7 +170,7 @@ fn show(request: &Request<'_>, visit: &mut Visit<'_>) -> Response {
     let username = user(visit.session()).unwrap_or_default().to_owned();
     let (foot, here) = (Foot::of(visit), here(request));
     let page = LoginPage { here: &here, username: &username, next: &next, problem: "", foot };
-    page::page(Status::OK, &page).field("Vary", "Accept")
+    page::page(Response::new(Status::OK), &page).field("Vary", "Accept")
 }
 
 /// The page of who has logged in.
@@ -200,7 +200,7 @@ impl App for Home {
             (Some(user), true) => Response::new(Status::OK).json(format!("{{\"user\":{}}}\n", json::string(&user))),
             (Some(user), false) => {
                 let logout = beside(request, "logout");
-                page::page(Status::OK, &HomePage { user: &user, logout: &logout, foot: Foot::of(visit) })
+                page::page(Response::new(Status::OK), &HomePage { user: &user, logout: &logout, foot: Foot::of(visit) })
             }
             (None, true) => {
                 let response = Response::new(Status::UNAUTHORIZED).json("{\"error\":\"nobody has logged in\"}\n");

@@ -23,14 +23,17 @@
 //! }
 //! ```
 
+mod body;
 pub mod catalogue;
 mod counter;
-mod input;
+pub mod kv;
 mod lab;
 mod login;
 mod page;
 mod response;
 mod routes;
+#[cfg(test)]
+mod testing;
 
 use std::any::Any;
 use std::net::IpAddr;

@@ -8,35 +8,35 @@
 use askama::Template;
 
 use super::{Response, Visit};
-use crate::http::Status;
+use crate::session::Id;
 
 /// What stands at the bottom of each page: which request of which connection it
 /// was, and whose session.
 pub(super) struct Foot {
     pub(super) connection: u32,
     pub(super) request: u32,
-    /// The first block of its identifier.
-    pub(super) session: String,
+    /// The first block of its identifier, if the page has to do with sessions.
+    pub(super) session: Option<String>,
 }
 
 impl Foot {
     /// Of this visit; to be made when the session is as it will be.
     pub(super) fn of(visit: &Visit<'_>) -> Self {
-        let id = visit.session.as_ref().and_then(|session| session.id());
+        let session = visit.session.as_ref().map(|session| session.id());
         Self {
             connection: visit.connection.number(),
             request: visit.request_number,
             // As long as a block is.
-            session: id.map_or_else(|| "none yet".to_owned(), |id| id.first_block()),
+            session: session.map(|id| id.map_or_else(|| "none yet".to_owned(), Id::first_block)),
         }
     }
 }
 
-/// A page as an answer.
-pub(super) fn page(status: Status, template: &impl Template) -> Response {
+/// A page as the content of an answer.
+pub(super) fn page(response: Response, template: &impl Template) -> Response {
     // Writing to a String fails only if a value's own formatting does; none of ours do.
     let page = template.render().expect("a template of values that can be shown");
-    Response::new(status).html(page).field("X-Content-Type-Options", "nosniff").field(
+    response.html(page).field("X-Content-Type-Options", "nosniff").field(
         "Content-Security-Policy",
         "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; \
              frame-ancestors 'none'; base-uri 'none'",

@@ -35,6 +35,11 @@ impl Routes {
         app.methods(path.get(prefix.len()..).unwrap_or_default())
     }
 
+    /// Whether an application reads the visitor's session.
+    pub fn read_sessions(&self) -> bool {
+        self.mounts.values().any(|app| app.reads_session())
+    }
+
     /// Application `index` with its prefix.
     pub fn get(&mut self, index: usize) -> (&str, &mut dyn App) {
         let (prefix, app) = self.mounts.get_mut(index);

@@ -14,6 +14,8 @@ use crate::server::protection::Protection;
 pub enum Served<'a> {
     /// Files and applications.
     Http(&'a Config),
+    /// Keys and values.
+    Kv(&'a Config),
     /// Every octet goes back.
     Echo,
     /// Every line goes back in upper case.
@@ -29,16 +31,26 @@ pub fn banner(service: Served<'_>, ready: &Ready, terminal: bool) -> String {
             text += if at == 0 { " on " } else { " " };
             text += &place;
         }
+        for (at, endpoint) in ready.kv.iter().enumerate() {
+            text += if at == 0 { ", keys and values on " } else { " " };
+            text += &url(service, endpoint);
+        }
         return text + "\n";
     }
     text += "\n";
     for place in places {
         text += &format!("  at      {place}\n");
     }
+    for endpoint in &ready.kv {
+        text += &format!("  kv      {}\n", url(service, endpoint));
+    }
     // What can't be formatted isn't there: writing to a String succeeds.
     if !ready.apps.is_empty() {
         let apps: Vec<_> = ready.apps.iter().map(|(prefix, name)| format!("{prefix} ({name})")).collect();
         let _ = writeln!(text, "  apps    {}", apps.join(", "));
+    }
+    if let Some(sessions) = &ready.sessions {
+        let _ = writeln!(text, "  state   {sessions}");
     }
     for (prefix, protection) in &ready.protected {
         let _ = match protection {
@@ -50,8 +62,16 @@ pub fn banner(service: Served<'_>, ready: &Ready, terminal: bool) -> String {
     if ready.no_links {
         text += "  note    this system lacks openat2: symbolic links are not followed\n";
     }
+    if let Served::Kv(config) | Served::Http(config) = service
+        && (matches!(service, Served::Kv(_)) || !ready.kv.is_empty())
+    {
+        text += &match &config.data {
+            Some(directory) => format!("  data    {}\n", directory.display()),
+            None => "  data    in memory: gone when this ends; --data DIR keeps it\n".to_owned(),
+        };
+    }
     let _ = write!(text, "  limits  {} connections", ready.connections);
-    if let Served::Http(config) = service {
+    if let Served::Http(config) | Served::Kv(config) = service {
         let _ = write!(
             text,
             "; heads within {:?}, idle for {:?}, bodies up to {} octets",
@@ -69,6 +89,7 @@ fn what(service: Served<'_>, ready: &Ready) -> String {
     match (service, &ready.root) {
         (Served::Http(_), Some(root)) => format!("serves {}", root.display()),
         (Served::Http(_), None) => "serves applications".to_owned(),
+        (Served::Kv(_), _) => "keeps keys and values".to_owned(),
         (Served::Echo, _) => "echoes".to_owned(),
         (Served::Upper, _) => "answers in upper case".to_owned(),
     }
@@ -76,11 +97,11 @@ fn what(service: Served<'_>, ready: &Ready) -> String {
 
 fn url(service: Served<'_>, endpoint: &Endpoint) -> String {
     match (service, endpoint) {
-        (Served::Http(_), Endpoint::Tcp(address)) if address.port() == 80 => match address {
+        (Served::Http(_) | Served::Kv(_), Endpoint::Tcp(address)) if address.port() == 80 => match address {
             SocketAddr::V4(address) => format!("http://{}/", address.ip()),
             SocketAddr::V6(address) => format!("http://[{}]/", address.ip()),
         },
-        (Served::Http(_), Endpoint::Tcp(address)) => format!("http://{address}/"),
+        (Served::Http(_) | Served::Kv(_), Endpoint::Tcp(address)) => format!("http://{address}/"),
         _ => endpoint.to_string(),
     }
 }
@@ -97,14 +118,14 @@ fn examples(service: Served<'_>, ready: &Ready) -> Vec<String> {
         other => other.clone(),
     };
     match (service, &local) {
-        (Served::Http(_), Endpoint::Unix(path)) => {
+        (Served::Http(_) | Served::Kv(_), Endpoint::Unix(path)) => {
             let path = path.display();
             vec![
                 format!("curl -i --unix-socket {path} http://localhost/"),
                 format!("curl -I --unix-socket {path} http://localhost/"),
             ]
         }
-        (Served::Http(_), Endpoint::Tcp(_)) => {
+        (Served::Http(_) | Served::Kv(_), Endpoint::Tcp(_)) => {
             // A shell would take the brackets of IPv6 for a pattern, and so would curl.
             let url = url(service, &local);
             let g = if url.contains('[') { " -g" } else { "" };
@@ -132,8 +153,16 @@ mod tests {
 
     fn ready(endpoints: &[Endpoint]) -> Ready {
         let root = Some(PathBuf::from("/path"));
-        let (apps, protected) = (Vec::new(), Vec::new());
-        Ready { endpoints: endpoints.to_vec(), root, no_links: false, apps, protected, connections: 10 }
+        Ready {
+            endpoints: endpoints.to_vec(),
+            kv: Vec::new(),
+            root,
+            no_links: false,
+            apps: Vec::new(),
+            protected: Vec::new(),
+            sessions: None,
+            connections: 10,
+        }
     }
 
     #[test]
@@ -156,10 +185,12 @@ mod tests {
         let config = Config::default();
         let mut info = ready(&[at("0.0.0.0:8080"), at("[::]:8080")]);
         info.apps.push(("/lab".to_owned(), "lab".to_owned()));
+        info.sessions = Some("sessions are in memory, gone at exit".to_owned());
         let expected = "serves /path
   at      http://0.0.0.0:8080/
   at      http://[::]:8080/
   apps    /lab (lab)
+  state   sessions are in memory, gone at exit
   limits  10 connections; heads within 10s, idle for 60s, bodies up to 1048576 octets
   try     curl -i 'http://127.0.0.1:8080/'
           curl -I 'http://127.0.0.1:8080/'

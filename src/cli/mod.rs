@@ -39,10 +39,11 @@ use options::{Draft, FLAGS, Flag, Value};
 
 /// What to do.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Command {
     /// Serve files and applications over HTTP.
     Serve(ServeOptions),
+    /// Serve keys and values over HTTP.
+    Kv(ServeOptions),
     /// Send every octet back.
     Echo(LineOptions),
     /// Send every line back in upper case.
@@ -55,7 +56,7 @@ pub enum Command {
     Version,
 }
 
-/// The options of `serve`.
+/// The options of `serve` and `kv`.
 #[derive(Debug)]
 pub struct ServeOptions {
     /// Those of the server.
@@ -89,16 +90,18 @@ impl std::error::Error for UsageError {}
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Name {
     Serve,
+    Kv,
     Echo,
     Upper,
 }
 
 impl Name {
-    const ALL: [Name; 3] = [Name::Serve, Name::Echo, Name::Upper];
+    const ALL: [Name; 4] = [Name::Serve, Name::Kv, Name::Echo, Name::Upper];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Serve => "serve",
+            Self::Kv => "kv",
             Self::Echo => "echo",
             Self::Upper => "upper",
         }
@@ -107,6 +110,7 @@ impl Name {
     fn default_port(self) -> u16 {
         match self {
             Self::Serve => config::HTTP_PORT,
+            Self::Kv => config::KV_PORT,
             Self::Echo => config::ECHO_PORT,
             Self::Upper => config::UPPER_PORT,
         }
@@ -253,6 +257,7 @@ fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
     };
     Ok(match command {
         Name::Serve => Command::Serve(ServeOptions { config, logging }),
+        Name::Kv => Command::Kv(ServeOptions { config, logging }),
         Name::Echo => Command::Echo(LineOptions { config: line(config), logging }),
         Name::Upper => Command::Upper(LineOptions { config: line(config), logging }),
     })
@@ -310,10 +315,11 @@ pub fn complain(sentence: impl fmt::Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Apps;
+    use crate::config::{Apps, SessionStore};
     use crate::files::resolve::Symlinks;
     use crate::http::forwarded::Proxies;
     use crate::logging::AccessLog;
+    use crate::session::record::Lifetime;
     use std::time::Duration;
 
     fn run(arguments: &str, variables: &[(&str, &str)]) -> Result<Command, UsageError> {
@@ -352,7 +358,9 @@ mod tests {
              --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
              --max-connections 6 --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
              --trusted-proxy unix --no-server-header --access-log /tmp/log --app /a=lab \
-             --apps=one,two -vv -q /srv",
+             --apps=one,two --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
+             --sessions cookie --session-key /tmp/key --session-cookie sid --session-idle 5m \
+             --session-max 7d -vv -q /srv",
             &[],
         );
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
@@ -383,6 +391,14 @@ mod tests {
             server_field: false,
             apps: Apps::Only(vec!["one".to_owned(), "two".to_owned()]),
             mounts: vec![pair("/a", "lab")],
+            kv: vec![Endpoint::Tcp(([127, 0, 0, 1], config::KV_PORT).into())],
+            token: Some("t".to_owned()),
+            capacity: 1 << 20,
+            data: Some(PathBuf::from("/tmp/d")),
+            sessions: SessionStore::Cookie,
+            session_key: Some(PathBuf::from("/tmp/key")),
+            session_cookie: "sid".to_owned(),
+            session_lifetime: Lifetime { idle: Duration::from_secs(300), most: Duration::from_secs(604_800) },
         };
         assert_eq!(format!("{config:?}"), format!("{expected:?}"));
         assert_eq!(at(&config.endpoints), ["0.0.0.0:9000", "[::1]:81", "unix:/tmp/s"]);
@@ -467,6 +483,10 @@ mod tests {
             ("--bind 8080", "--bind=8080: give an address, like 127.0.0.1 or 0.0.0.0; a port alone is --port 8080"),
             ("--symlinks all", "--symlinks=all: give inside or none"),
             ("--spa ../x", "--spa=../x: give a path relative to the root, like index.html"),
+            ("--sessions disk", "--sessions=disk: give memory or cookie"),
+            ("--session-cookie a;b", "--session-cookie=a;b: the name of a cookie is letters, digits and a few signs"),
+            ("--session-cookie __Host-a", "--session-cookie=__Host-a: a cookie of this name must be Secure"),
+            ("--session-max 0", "--session-max=0: give whole seconds, like 90, or 30m, 12h or 7d"),
             ("--app lab=lab", "--app=lab=lab: give a path that begins with a slash, like /lab=lab"),
             ("--auth /a", "--auth=/a: give two parts with an equals sign between"),
             ("--auth a=b", "--auth=a=b: give a path that begins with a slash, like /private=FILE"),

@@ -2,15 +2,17 @@
 //! help all come: what is documented exists, and what exists is documented.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::values;
-use super::{Name, Name::Echo, Name::Serve, Name::Upper};
+use super::{Name, Name::Echo, Name::Kv, Name::Serve, Name::Upper};
 use crate::auth::guard::check_prefix;
-use crate::config::{Apps, Config};
+use crate::config::{self, Apps, Config};
 use crate::files::resolve::Symlinks;
 use crate::http::grammar;
 use crate::http::media_type::MediaTypes;
 use crate::logging::{AccessLog, Settings};
+use crate::session::Sessions;
 
 /// What the options say, before it is known which command it is for.
 #[derive(Default)]
@@ -59,7 +61,9 @@ impl Flag {
     }
 }
 
-const ALL: &[Name] = &[Serve, Echo, Upper];
+const ALL: &[Name] = &[Serve, Kv, Echo, Upper];
+/// Those that speak HTTP.
+const HTTP: &[Name] = &[Serve, Kv];
 
 /// What most entries have in common.
 const FLAG: Flag = Flag {
@@ -79,7 +83,9 @@ const LISTENING: Flag = Flag { group: "Listening", commands: ALL, ..FLAG };
 const SERVING: Flag = Flag { group: "Serving", ..FLAG };
 const APPLICATIONS: Flag = Flag { group: "Applications", ..FLAG };
 const ACCESS: Flag = Flag { group: "Access", ..FLAG };
-const LIMITS: Flag = Flag { group: "Limits", ..FLAG };
+const STORE: Flag = Flag { group: "Keys and values", commands: HTTP, ..FLAG };
+const SESSIONS: Flag = Flag { group: "Sessions", ..FLAG };
+const LIMITS: Flag = Flag { group: "Limits", commands: HTTP, ..FLAG };
 /// `RUST_LOG` is the variable that belongs to these.
 const VERBOSITY: Flag = Flag { group: "Logging", commands: ALL, repeatable: true, in_environment: false, ..FLAG };
 /// What is asked once and not configured; done where options are parsed.
@@ -201,6 +207,7 @@ pub(super) static FLAGS: &[Flag] = &[
     },
     Flag {
         long: "no-server-header",
+        commands: HTTP,
         help: "answers don't name the server",
         apply: |draft, _| {
             draft.config.server_field = false;
@@ -280,6 +287,106 @@ pub(super) static FLAGS: &[Flag] = &[
         ..ACCESS
     },
     Flag {
+        long: "sessions",
+        value: Value::Required("memory|cookie"),
+        help: "where visitors' sessions are: in memory, gone at exit, or in a signed cookie",
+        default: |_| "memory".to_owned(),
+        apply: |draft, text| {
+            draft.config.sessions = values::sessions(text)?;
+            Ok(())
+        },
+        ..SESSIONS
+    },
+    Flag {
+        long: "session-key",
+        value: Value::Required("FILE"),
+        help: "the keys that sign cookies; made if it isn't there (default: miod/session.key in your directory for state)",
+        apply: |draft, text| {
+            if text.is_empty() {
+                return Err("give a file".to_owned());
+            }
+            draft.config.session_key = Some(PathBuf::from(text));
+            Ok(())
+        },
+        ..SESSIONS
+    },
+    Flag {
+        long: "session-cookie",
+        value: Value::Required("NAME"),
+        help: "the name of the cookie",
+        default: |config| config.session_cookie.clone(),
+        apply: |draft, text| {
+            Sessions::default().with_cookie(text)?;
+            draft.config.session_cookie = text.to_owned();
+            Ok(())
+        },
+        ..SESSIONS
+    },
+    Flag {
+        long: "session-idle",
+        value: Value::Required("SPAN"),
+        help: "a session that isn't used is over: 90, 30m, 12h or 7d",
+        default: |config| span(config.session_lifetime.idle),
+        apply: |draft, text| {
+            draft.config.session_lifetime.idle = values::span(text)?;
+            Ok(())
+        },
+        ..SESSIONS
+    },
+    Flag {
+        long: "session-max",
+        value: Value::Required("SPAN"),
+        help: "a session of this age is over, used or not",
+        default: |config| span(config.session_lifetime.most),
+        apply: |draft, text| {
+            draft.config.session_lifetime.most = values::span(text)?;
+            Ok(())
+        },
+        ..SESSIONS
+    },
+    Flag {
+        long: "kv",
+        value: Value::Required("ADDR[:PORT]"),
+        commands: &[Serve],
+        help: "run the key-value service here too (miod kv), on the same loop; repeatable",
+        apply: |draft, text| {
+            draft.config.kv.extend(values::endpoints(text, config::KV_PORT)?);
+            Ok(())
+        },
+        ..STORE
+    },
+    Flag {
+        long: "data",
+        value: Value::Required("DIR"),
+        help: "keep on disk, in this directory, what must last; made if absent (default: in memory)",
+        apply: |draft, text| {
+            draft.config.data = Some(values::directory(text)?);
+            Ok(())
+        },
+        ..STORE
+    },
+    Flag {
+        long: "token",
+        value: Value::Required("TOKEN"),
+        help: "clients must show this bearer token; better as a variable, which other users can't see",
+        apply: |draft, text| {
+            draft.config.token = Some(values::token(text)?);
+            Ok(())
+        },
+        ..STORE
+    },
+    Flag {
+        long: "capacity",
+        value: Value::Required("SIZE"),
+        help: "for all keys and values together; beyond it, 507",
+        default: |config| size(config.capacity as u64),
+        apply: |draft, text| {
+            draft.config.capacity = usize::try_from(values::size(text)?).map_err(|_| "that is too much".to_owned())?;
+            Ok(())
+        },
+        ..STORE
+    },
+    Flag {
         long: "header-timeout",
         value: Value::Required("SECONDS"),
         help: "for the whole head of a request",
@@ -339,7 +446,7 @@ pub(super) static FLAGS: &[Flag] = &[
         long: "max-memory",
         value: Value::Required("SIZE"),
         commands: ALL,
-        help: "for what connections hold and the cache together; beyond it, 503",
+        help: "for what connections hold, the cache and sessions together; beyond it, 503",
         default: |config| size(config.max_memory as u64),
         apply: |draft, text| {
             draft.config.max_memory =
@@ -374,6 +481,7 @@ pub(super) static FLAGS: &[Flag] = &[
         long: "access-log",
         value: Value::Required("FILE|-"),
         group: "Logging",
+        commands: HTTP,
         help: "a line for each request, to a file or standard output (default: to standard error, if that is a terminal)",
         apply: |draft, text| {
             draft.logging.access = match text {
@@ -420,9 +528,20 @@ fn size(octets: u64) -> String {
     }
 }
 
+/// A span of whole seconds as an operator would write it.
+fn span(span: Duration) -> String {
+    match span.as_secs() {
+        seconds if seconds.is_multiple_of(86_400) && seconds > 86_400 => format!("{}d", seconds / 86_400),
+        seconds if seconds.is_multiple_of(3_600) => format!("{}h", seconds / 3_600),
+        seconds if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        seconds => seconds.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     #[test]
     fn the_table_is_in_order() {
@@ -446,6 +565,14 @@ mod tests {
                 assert_eq!(applied, Ok(()), "--{} {default}", flag.long);
             }
         }
+    }
+
+    #[test]
+    fn spans_as_an_operator_writes_them() {
+        for seconds in [1, 59, 60, 90, 3_600, 86_400, 7 * 86_400] {
+            assert_eq!(values::span(&span(Duration::from_secs(seconds))), Ok(Duration::from_secs(seconds)));
+        }
+        assert_eq!(span(limits::SESSION_MOST), "24h");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::SessionStore;
 use crate::reactor::Endpoint;
 
 /// A whole number of at least 1.
@@ -30,6 +31,33 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Whole seconds, or minutes, hours, days if `m`, `h`, `d` follows.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b's') => (&text[..text.len() - 1], 1),
+        Some(b'm') => (&text[..text.len() - 1], 60),
+        Some(b'h') => (&text[..text.len() - 1], 3_600),
+        Some(b'd') => (&text[..text.len() - 1], 86_400),
+        _ => (text, 1),
+    };
+    // A century is as good as for ever, and can be added to any date.
+    const MOST: u64 = 100 * 366 * 86_400;
+    let seconds = digits.parse().ok().and_then(|number: u64| number.checked_mul(factor));
+    match seconds {
+        Some(seconds @ 1..=MOST) => Ok(Duration::from_secs(seconds)),
+        _ => Err("give whole seconds, like 90, or 30m, 12h or 7d".to_owned()),
+    }
+}
+
+/// Where sessions are kept.
+pub(super) fn sessions(text: &str) -> Result<SessionStore, String> {
+    match text {
+        "memory" => Ok(SessionStore::Memory),
+        "cookie" => Ok(SessionStore::Cookie),
+        _ => Err("give memory or cookie".to_owned()),
+    }
+}
+
 /// Octets, in binary multiples if `K`, `M` or `G` follows.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let (digits, factor) = match text.strip_suffix(|unit: char| "kKmMgG".contains(unit)) {
@@ -48,6 +76,20 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("give two parts with an equals sign between".to_owned()),
     }
+}
+
+/// A directory that may not be there yet.
+pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("give a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// What a client has to know: at least one octet, of those that RFC 6750 §2.1 allows.
+pub(super) fn token(text: &str) -> Result<String, String> {
+    let fits = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~+/=".contains(&octet);
+    if text.is_empty() || !text.bytes().all(fits) {
+        return Err("give letters, digits and any of - . _ ~ + / =".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Names with commas between.
@@ -135,6 +177,18 @@ mod tests {
         for wrong in ["0", "-1", "0.0009", "inf", "nan", "1e300", "ten", "", "5s"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+        for (text, seconds) in [("1", 1), ("90s", 90), ("30m", 1_800), ("24h", 86_400), ("7d", 604_800)] {
+            assert_eq!(span(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for wrong in ["", "m", "0", "0h", "-1", "1.5h", "1w", "1 h", "99999999999999999999d", "9999999d", "\u{e4}"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn stores_of_sessions() {
+        assert_eq!((sessions("memory"), sessions("cookie")), (Ok(SessionStore::Memory), Ok(SessionStore::Cookie)));
+        assert!(["", "Memory", "disk"].iter().all(|wrong| sessions(wrong).is_err()));
     }
 
     #[test]
@@ -163,6 +217,9 @@ mod tests {
         assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
         assert!(["", "a", "a=", "=b"].iter().all(|wrong| pair(wrong).is_err()));
         assert_eq!(names("a,,b,"), ["a", "b"]);
+        assert_eq!(token("aZ09-._~+/="), Ok("aZ09-._~+/=".to_owned()));
+        assert!(["", "a b", "a\n", "\u{e4}", "a\""].iter().all(|wrong| token(wrong).is_err()));
+        assert!(directory("").is_err());
         assert_eq!((switch("Yes"), switch("off"), switch("")), (Ok(true), Ok(false), Ok(false)));
         assert!(switch("perhaps").is_err());
     }

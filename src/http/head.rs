@@ -119,7 +119,7 @@ pub struct RequestHead<'a> {
 }
 
 /// Room for the field lines of one head, on the caller's stack; not initialised.
-pub struct Lines<'a>([MaybeUninit<httparse::Header<'a>>; limits::FIELDS]);
+pub struct Lines<'a>(pub(super) [MaybeUninit<httparse::Header<'a>>; limits::FIELDS]);
 
 impl Default for Lines<'_> {
     #[inline]
@@ -192,17 +192,24 @@ const BARE_LF: Reject = Reject::bad_request("a line ends in a bare LF");
 
 /// Every line must end in CRLF. Without a branch inside, so that many octets are
 /// looked at at once.
-fn no_bare_lf(head: &[u8]) -> Result<(), Reject> {
+pub(super) fn no_bare_lf(head: &[u8]) -> Result<(), Reject> {
     let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
     let bare = pairs.fold(false, |bare, (&before, &octet)| bare | ((octet == b'\n') & (before != b'\r')));
     if bare { Err(BARE_LF) } else { Ok(()) }
 }
 
-fn check_size(length: usize) -> Result<(), Reject> {
+pub(super) fn check_size(length: usize) -> Result<(), Reject> {
     if length > limits::HEAD {
         return Err(Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "the head is too large"));
     }
     Ok(())
+}
+
+/// Whether a head that wasn't whole when it had `seen` octets is worth another
+/// look: a line has ended since, or its length has doubled. So a head that comes
+/// octet by octet is parsed once a line, and an endless line a few times.
+pub fn has_news(input: &[u8], seen: usize) -> bool {
+    seen == 0 || input.len().ilog2() > seen.ilog2() || memchr::memchr(b'\n', &input[seen..]).is_some()
 }
 
 /// A higher minor version is served as the highest we know (RFC 9110 §2.5),
@@ -315,7 +322,8 @@ fn understand<'a>(
     })
 }
 
-fn persists(minor: u8, fields: &Fields<'_>) -> bool {
+/// Whether the connection may persist after this message (RFC 9112 §9.3).
+pub(super) fn persists(minor: u8, fields: &Fields<'_>) -> bool {
     let has = |option: &[u8]| fields.tokens("connection").any(|token| token.eq_ignore_ascii_case(option));
     !has(b"close") && (minor > 0 || has(b"keep-alive"))
 }
@@ -369,6 +377,13 @@ mod tests {
         for trailing in [&b""[..], b"G", b"\r\n\r\n", b"\n\n", b"\0"] {
             assert_eq!(outcome(&[head, trailing].concat()), Ok(Some(expected.clone())));
         }
+    }
+
+    #[test]
+    fn an_endless_head_is_parsed_a_bounded_number_of_times() {
+        // Counted by what makes a parse worthwhile, for one octet at a time.
+        let line = vec![b'a'; limits::HEAD];
+        assert!((1..line.len()).filter(|&n| has_news(&line[..n], n - 1)).count() < 20);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 pub mod basic;
 pub mod cache_control;
 pub mod chunked;
+pub mod client;
 pub mod conditional;
 pub mod cookie;
 pub mod date;

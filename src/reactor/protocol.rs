@@ -257,18 +257,26 @@ impl<'a, P: Protocol> Context<'a, P> {
 /// A context outside any reactor, for tests and benches of one protocol.
 pub struct Solitude<P: Protocol> {
     effects: Vec<Effect<P>>,
+    handle: Handle,
 }
 
 impl<P: Protocol> Default for Solitude<P> {
     fn default() -> Self {
-        Self { effects: Vec::new() }
+        Self::of(Handle::imagined(1))
+    }
+}
+
+impl<P: Protocol> Solitude<P> {
+    /// For the connection that is called so.
+    pub fn of(handle: Handle) -> Self {
+        Self { effects: Vec::new(), handle }
     }
 }
 
 impl<P: Protocol> Solitude<P> {
     /// A context at `time` for a protocol that lives alone.
     pub fn context<'a>(&'a mut self, shared: &'a mut P::Shared, time: Time, draining: bool) -> Context<'a, P> {
-        Context { shared, time, handle: Handle::new(0, 1), draining, effects: &mut self.effects }
+        Context { shared, time, handle: self.handle, draining, effects: &mut self.effects }
     }
 
     /// Runs the jobs that the protocol asked for, here and now: the messages

@@ -28,7 +28,7 @@ impl Http {
         out: &mut Out<'_, '_>,
         cx: &mut Cx<'_>,
     ) -> bool {
-        match cx.shared.http.realm(&head.target) {
+        match cx.shared.http.realm(self.kind, &head.target) {
             None => true,
             Some(realm) => self.admit_into(realm, head, body, persistent, out, cx),
         }
@@ -138,22 +138,22 @@ impl Http {
     }
 }
 
-impl Out<'_, '_> {
-    /// Keeps the answer that was begun here out of shared caches, if it is to a
+impl Http {
+    /// Keeps the answer that was begun in `out` away from shared caches, if it is to a
     /// request for what is under protection.
     #[inline]
-    pub(super) fn seal(&mut self, head: &RequestHead<'_>, cx: &mut Cx<'_>) {
-        if cx.shared.http.realm(&head.target).is_some() {
-            self.protected = true;
-            let edit = cache_control::keep_private(&self.output.buffer()[self.start..]);
+    pub(super) fn seal(&self, head: &RequestHead<'_>, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
+        if cx.shared.http.realm(self.kind, &head.target).is_some() {
+            out.protected = true;
+            let edit = cache_control::keep_private(&out.output.buffer()[out.start..]);
             if let Some((range, text)) = edit {
-                self.output.replace(self.start + range.start..self.start + range.end, &text);
+                out.output.replace(out.start + range.start..out.start + range.end, &text);
             }
         }
     }
-}
 
-/// Whether a request can't pass whatever its body is, so that nobody needs it.
-pub(super) fn lacks_credentials(head: &RequestHead<'_>, cx: &mut Cx<'_>) -> bool {
-    cx.shared.http.realm(&head.target).is_some() && basic::credentials(&head.fields).is_none()
+    /// Whether a request can't pass whatever its body is, so that nobody needs that.
+    pub(super) fn lacks_credentials(&self, head: &RequestHead<'_>, cx: &mut Cx<'_>) -> bool {
+        cx.shared.http.realm(self.kind, &head.target).is_some() && basic::credentials(&head.fields).is_none()
+    }
 }

@@ -30,7 +30,7 @@ impl Http {
         if head.target.form == target::Form::Asterisk {
             return Route::Options(FILE_METHODS);
         }
-        let app = http.route(&head.target);
+        let app = http.route(self.kind, &head.target);
         let methods = app.map_or(FILE_METHODS, |(_, methods)| methods);
         let served = match methods {
             Methods::Only(methods) => methods.contains(&head.method),
@@ -39,7 +39,7 @@ impl Http {
         match (served, head.method, app) {
             (true, method, Some((index, _))) => {
                 let safe = matches!(method, Method::Get | Method::Head | Method::Options);
-                if !safe && http.routes.get(index).1.reads_session() && origin::is_foreign(head) {
+                if !safe && http.routes(self.kind).get(index).1.reads_session() && origin::is_foreign(head) {
                     return Route::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"), None);
                 }
                 Route::App(index)

@@ -46,7 +46,7 @@ use std::time::Duration;
 pub use phase::Census;
 pub use shared::{Limits, Shared};
 
-use super::Service;
+use super::{Kind, Service};
 use crate::app::Outcome;
 use crate::http::Status;
 use crate::limits;
@@ -66,6 +66,8 @@ pub struct Http {
     /// The client may send more than was read: the rest of a refused request, or
     /// the next one. A close that it doesn't expect must let it read the answer.
     more: bool,
+    /// What its listener is for: pages and files, or the key-value service.
+    kind: Kind,
 }
 
 type Cx<'a> = Context<'a, Service>;
@@ -125,7 +127,8 @@ impl Http {
         let deadline = cx.time.now.after(patience);
         let phase = Phase::Head { deadline, seen: 0 };
         cx.shared.http.census.enter(&phase);
-        Self { phase, requests: 0, overloaded, counted: counted.is_some(), more: false }
+        let kind = if accepted.service == Kind::Kv as usize { Kind::Kv } else { Kind::Http };
+        Self { phase, requests: 0, overloaded, counted: counted.is_some(), more: false, kind }
     }
 
     /// The connection is over, by whichever side; `unsent` octets of its output

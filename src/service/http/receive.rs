@@ -1,12 +1,11 @@
 //! The receiving half of an exchange: from octets to a request that is there with
 //! its body.
 
-use super::admission::lacks_credentials;
 use super::answer::Route;
 use super::phase::{Collecting, Phase};
 use super::{Cx, Http, Out, Step};
 use crate::http::framing::{BodyReader, Framing};
-use crate::http::head::{self, Expect, Lines, RequestHead};
+use crate::http::head::{self, Expect, Lines, RequestHead, has_news};
 use crate::http::{Reject, Status, response};
 use crate::limits;
 use crate::reactor::{Finish, Io, Pace, Want};
@@ -102,7 +101,7 @@ impl Http {
     pub(super) fn begin_body(&mut self, head: &RequestHead<'_>, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
         let wanted = matches!(self.route(head, cx), Route::App(_))
             && head.expect != Expect::Unknown
-            && !lacks_credentials(head, cx);
+            && !self.lacks_credentials(head, cx);
         let limit = if wanted { cx.shared.http.limits.body } else { limits::DRAIN };
         if matches!(head.framing, Framing::Length(octets) if octets > limit) {
             self.more = true;
@@ -185,13 +184,6 @@ impl Http {
         }
         Step::Again
     }
-}
-
-/// Whether a head that wasn't whole when it had `seen` octets is worth another
-/// look: a line has ended since, or its length has doubled. So a head that comes
-/// octet by octet is parsed once a line, and an endless line a few times.
-pub(super) fn has_news(input: &[u8], seen: usize) -> bool {
-    seen == 0 || input.len().ilog2() > seen.ilog2() || memchr::memchr(b'\n', &input[seen..]).is_some()
 }
 
 fn too_large() -> Reject {

@@ -15,6 +15,7 @@ use crate::http::response::Stamp;
 use crate::http::target::{self, Target};
 use crate::limits;
 use crate::reactor::Tick;
+use crate::service::Kind;
 use crate::session::Sessions;
 
 /// What an operator can set about requests.
@@ -50,6 +51,8 @@ pub struct Shared {
     pub site: Option<Site>,
     /// Applications.
     pub routes: Routes,
+    /// The key-value service, which has listeners of its own.
+    pub kv: Routes,
     /// What is under protection.
     pub guard: Guard,
     /// Who may speak for clients.
@@ -74,6 +77,7 @@ impl Shared {
         Self {
             site: None,
             routes: Routes::default(),
+            kv: Routes::default(),
             guard: Guard::default(),
             proxies: Proxies::default(),
             sessions: Sessions::default(),
@@ -106,10 +110,21 @@ impl Shared {
         }
     }
 
-    /// The application that serves a request path, if one does, and what it serves there.
+    /// The applications behind this kind of listener.
     #[inline]
-    pub(super) fn route(&mut self, target: &Target<'_>) -> Option<(usize, Methods)> {
+    pub(super) fn routes(&mut self, kind: Kind) -> &mut Routes {
+        if kind == Kind::Kv { &mut self.kv } else { &mut self.routes }
+    }
+
+    /// The application behind this kind of listener that serves a request path, if one does,
+    /// and what it serves there.
+    #[inline]
+    pub(super) fn route(&mut self, kind: Kind, target: &Target<'_>) -> Option<(usize, Methods)> {
         let find = |routes: &Routes, path: &[u8]| routes.find(path).map(|index| (index, routes.methods(index, path)));
+        if kind == Kind::Kv {
+            // There is one, which says itself what is wrong with a path.
+            return find(&self.kv, b"/");
+        }
         if target.plain {
             return find(&self.routes, target.path);
         }
@@ -117,9 +132,13 @@ impl Shared {
     }
 
     /// The realm of the guard that a request path is in, if it is in one. What can't
-    /// be decoded is in none, and nowhere else either.
+    /// be decoded is in none, and nowhere else either. The key-value service has a
+    /// guard of its own.
     #[inline]
-    pub(super) fn realm(&mut self, target: &Target<'_>) -> Option<usize> {
+    pub(super) fn realm(&mut self, kind: Kind, target: &Target<'_>) -> Option<usize> {
+        if kind == Kind::Kv {
+            return None;
+        }
         if target.plain {
             return self.guard.find(target.path);
         }

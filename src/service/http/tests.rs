@@ -5,7 +5,6 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::receive::has_news;
 use super::*;
 use crate::auth::Users;
 use crate::files::scratch::Scratch;
@@ -252,13 +251,6 @@ fn an_end_of_input_closes_after_the_answers() {
         let (answers, want) = bench.ask(input);
         assert_eq!((statuses(&answers).len(), want.finish), (answered, Finish::Close));
     }
-}
-
-#[test]
-fn an_endless_head_is_parsed_a_bounded_number_of_times() {
-    // Counted by what makes a parse worthwhile, for one octet at a time.
-    let line = vec![b'a'; limits::HEAD];
-    assert!((1..line.len()).filter(|&n| has_news(&line[..n], n - 1)).count() < 20);
 }
 
 // ---- Methods and routes

@@ -50,7 +50,7 @@ impl Http {
     /// first for the session, if it reads that.
     pub(super) fn visit(&mut self, call: Call<'_>, done: Option<Outcome>, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
         let http = &mut cx.shared.http;
-        if !http.routes.get(call.app).1.reads_session() {
+        if !http.routes(self.kind).get(call.app).1.reads_session() {
             self.call(call, done, None, out, cx);
             return;
         }
@@ -74,7 +74,7 @@ impl Http {
         let mut path = Vec::new();
         shared::decode(head.target.path, &mut path);
         let client = cx.shared.http.proxies.client(out.ends.peer().map(|peer| peer.ip()), &head.fields);
-        let (mount, app) = cx.shared.http.routes.get(call.app);
+        let (mount, app) = cx.shared.http.routes(self.kind).get(call.app);
         let below = path.get(mount.len()..).unwrap_or_default();
         let request = Request { head, body, mount, path: below };
         let mut visit = Visit {
