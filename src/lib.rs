@@ -11,9 +11,11 @@
 //! ```text
 //!         main.rs ── cli/                      arguments, help, banner, exit codes
 //!              │
-//!          server.rs   (config.rs, logging/)   the composition root: bind, build, run
+//!      server.rs, datagrams.rs                 the composition roots: bind, build, run
+//!              │        (config.rs, logging/)
 //!              │
-//!          service/    http/, echo, upper      the protocols: the only layer that knows both sides
+//!          service/    http/, echo, upper, udp/ the protocols that serve, and
+//!          client/     connect, get            those that ask: the layer that knows both sides
 //!      ┌───────┼───────────┐
 //!    app/    files/  auth/ │                   pages; static files; passwords. No sockets
 //!      ├── session/   │    │                   what is remembered of visitors. No sockets
@@ -23,8 +25,9 @@
 //! ```
 //!
 //! Arrows go down only. [`http`] and [`text`] import nothing of ours, [`reactor`]
-//! and [`durable`] import nothing of ours; they meet in [`service`]. [`limits`], every bound with
-//! its reason, may be read by all. `tests/architecture.rs` holds these directions.
+//! and [`durable`] import nothing of ours; they meet in [`service`] and in [`client`],
+//! which don't know each other. [`limits`], every bound with its reason, may be read by
+//! all; [`random`] is chance from a seed. `tests/architecture.rs` holds these directions.
 //!
 //! # Vocabulary
 //!
@@ -44,6 +47,7 @@
 //! | [`Session`](session::Session) | what is remembered of a visitor, lent to an application | its values |
 //! | [`Sessions`](session::Sessions) | all of them | where they are kept |
 //! | [`Ticket`](session::pending::Ticket) | a question to a store that answers later | nothing |
+//! | [`AnswerReader`](http::client::AnswerReader) | one answer as a client reads it | where it ends |
 //! | Representation | a file as it is answered ([`files::representation`]) | one prebuilt block |
 //!
 //! # The life of a request
@@ -142,12 +146,15 @@
 pub mod app;
 pub mod auth;
 pub mod cli;
+pub mod client;
 pub mod config;
+pub mod datagrams;
 pub mod durable;
 pub mod files;
 pub mod http;
 pub mod limits;
 pub mod logging;
+pub mod random;
 pub mod reactor;
 pub mod server;
 pub mod service;

@@ -119,6 +119,16 @@ fn the_demonstration_protects_private_where_only_this_machine_can_connect() {
 }
 
 #[test]
+fn the_key_value_service_beside_it_has_keys_of_any_name() {
+    let server = Server::start_with(Root::new(), &["--kv", "127.0.0.1:0"]);
+    assert_eq!(server.get("/private").status, 401);
+    let at = server.banner.split("keys and values on http://").nth(1).expect("a second address");
+    let mut client = support::Client::connect(at.trim_end().trim_end_matches('/').parse().unwrap());
+    client.send(get_with("/private", ""));
+    assert_eq!(client.answer().status, 404);
+}
+
+#[test]
 fn a_bad_password_file_is_told_at_the_start() {
     let root = site("4");
     root.file("bad", "alice:$apr1$x$y\n").file("www/users", "");

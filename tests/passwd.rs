@@ -79,7 +79,7 @@ fn mistakes_change_nothing() {
     let file = root.at("users").to_str().unwrap().to_owned();
     let none = root.at("none/users").to_str().unwrap().to_owned();
     for (arguments, input, code, hint) in [
-        (&[&*file][..], "", 2, "a file and a user"),
+        (&[&*file][..], "", 2, "FILE USER"),
         (&[&*file, "a:b"], "", 2, "colons"),
         (&["--cost=99", &*file, "a"], "", 2, "4 to 15"),
         (&[&*file, "alice"], "", 78, "1 to 72"),

@@ -204,8 +204,9 @@ impl Users {
         signer.finalize().into_bytes().into()
     }
 
-    /// Once a second: reads the file anew if it isn't what it was. If it can't be
-    /// read, there are no users: who was deleted must not come back by an error.
+    /// Once a second: reads the file anew if it isn't what it was, here, as files that
+    /// are served are. If it can't be read, there are no users: who was deleted must
+    /// not come back by an error.
     fn look_at_file(&mut self, now: u64) {
         let Some(path) = self.path.as_deref().filter(|_| now != self.looked) else { return };
         self.looked = now;

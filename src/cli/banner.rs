@@ -54,7 +54,7 @@ pub fn banner(service: Served<'_>, ready: &Ready, terminal: bool) -> String {
     }
     for (prefix, protection) in &ready.protected {
         let _ = match protection {
-            Protection::File(file, users) => writeln!(text, "  auth    {prefix} ({}: {users} users)", file.display()),
+            Protection::File(file, users) => writeln!(text, "  auth    {prefix} ({}, users: {users})", file.display()),
             Protection::Demonstration => writeln!(text, "  auth    {prefix} (alice, password apple: a demonstration)"),
             Protection::Closed => writeln!(text, "  note    {prefix} is closed: --auth {prefix}=FILE lets users in"),
         };
@@ -197,10 +197,10 @@ mod tests {
 ";
         let text = banner(Served::Http(&config), &info, true);
         assert!(text.ends_with(expected), "{text}");
-        let users = Protection::File(PathBuf::from("users"), 3);
+        let users = Protection::File(PathBuf::from("file"), 3);
         info.protected = vec![("/a".to_owned(), users), ("/b/".to_owned(), Protection::Demonstration)];
         let text = banner(Served::Http(&config), &info, true);
-        assert!(text.contains("\n  auth    /a (users: 3 users)\n  auth    /b/ (alice, password apple"), "{text}");
+        assert!(text.contains("\n  auth    /a (file, users: 3)\n  auth    /b/ (alice, password apple"), "{text}");
         info.no_links = true;
         assert!(banner(Served::Http(&config), &info, true).contains("links are not followed"));
 

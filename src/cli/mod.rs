@@ -15,13 +15,17 @@
 //! it doesn't.
 
 pub mod banner;
+mod connect;
+pub mod datagrams;
 pub mod failure;
+mod get;
 mod help;
 mod holder;
 mod nearest;
 mod options;
 pub mod passwd;
 mod prompt;
+mod tool;
 mod values;
 
 use std::ffi::OsString;
@@ -31,9 +35,11 @@ use std::path::{Path, PathBuf};
 
 use lexopt::Arg;
 
+use crate::client;
 use crate::config::{self, Config, LineConfig};
 use crate::logging::Settings;
 use crate::reactor::Endpoint;
+use datagrams::DatagramOptions;
 use nearest::nearest;
 use options::{Draft, FLAGS, Flag, Value};
 
@@ -48,6 +54,12 @@ pub enum Command {
     Echo(LineOptions),
     /// Send every line back in upper case.
     Upper(LineOptions),
+    /// Talk to a service.
+    Connect(client::connect::Plan),
+    /// Ask an HTTP server.
+    Get(client::get::Wish),
+    /// Do something with datagrams.
+    Datagrams(DatagramOptions),
     /// Write a password file.
     Passwd(passwd::Options),
     /// Tell this.
@@ -117,6 +129,11 @@ impl Name {
     }
 }
 
+/// The tools that are no servers; their names come first.
+type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
+const TOOLS: [(&str, ParseTool); 3] =
+    [("connect", |all| connect::parse(all)), ("get", |all| get::parse(all)), ("passwd", |all| passwd::parse(all))];
+
 /// Reads the arguments, without the program's name, and the environment, by
 /// `variable`.
 ///
@@ -126,11 +143,14 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Command, UsageError> {
-    let mut arguments = arguments.into_iter().peekable();
-    if arguments.next_if(|first| first == "passwd").is_some() {
-        return passwd::parse(arguments);
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.first().is_some_and(|first| datagrams::WORDS.iter().any(|word| first == word)) {
+        return datagrams::parse(arguments, variable);
     }
-    let (given, places) = split(arguments)?;
+    if let Some((_, parse)) = TOOLS.iter().find(|(name, _)| arguments.first().is_some_and(|first| first == name)) {
+        return parse(arguments.split_off(1));
+    }
+    let (given, places) = split(FLAGS, arguments)?;
     let mut places = places.into_iter().peekable();
     let command = places.next_if(|place| command_named(place).is_some()).and_then(|place| command_named(&place));
     let (named, command) = (command.is_some(), command.unwrap_or(Name::Serve));
@@ -142,7 +162,7 @@ pub fn parse(
     }
 
     let mut draft = Draft::default();
-    from_environment(&mut draft, command, &given, variable)?;
+    from_environment(FLAGS, &mut draft, command, &given, variable)?;
     for (flag, value) in &given {
         if !flag.commands.contains(&command) {
             return Err(UsageError(format!("{} has no option --{}", command.as_str(), flag.long)));
@@ -165,9 +185,12 @@ pub fn parse(
 }
 
 /// The options that are given, with their values, and the other arguments.
-type Split = (Vec<(&'static Flag, String)>, Vec<OsString>);
+type Split<F> = (Vec<(&'static F, String)>, Vec<OsString>);
 
-fn split(arguments: impl IntoIterator<Item = OsString>) -> Result<Split, UsageError> {
+fn split<N, D, C>(
+    flags: &'static [Flag<N, D, C>],
+    arguments: Vec<OsString>,
+) -> Result<Split<Flag<N, D, C>>, UsageError> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let (mut given, mut places) = (Vec::new(), Vec::new());
     while let Some(argument) = parser.next().map_err(|error| UsageError(error.to_string()))? {
@@ -176,8 +199,10 @@ fn split(arguments: impl IntoIterator<Item = OsString>) -> Result<Split, UsageEr
                 places.push(place);
                 continue;
             }
-            Arg::Long(long) => FLAGS.iter().find(|flag| flag.long == long).ok_or_else(|| no_such_option(long))?,
-            Arg::Short(short) => FLAGS
+            Arg::Long(long) => {
+                flags.iter().find(|flag| flag.long == long).ok_or_else(|| no_such_option(flags, long))?
+            }
+            Arg::Short(short) => flags
                 .iter()
                 .find(|flag| flag.short == Some(short))
                 .ok_or_else(|| UsageError(format!("there is no option -{short}")))?,
@@ -197,13 +222,14 @@ fn split(arguments: impl IntoIterator<Item = OsString>) -> Result<Split, UsageEr
 }
 
 /// Applies the variables of those options that aren't given.
-fn from_environment(
-    draft: &mut Draft,
-    command: Name,
-    given: &[(&Flag, String)],
+fn from_environment<N: PartialEq, D, C>(
+    flags: &[Flag<N, D, C>],
+    draft: &mut D,
+    command: N,
+    given: &[(&Flag<N, D, C>, String)],
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<(), UsageError> {
-    for flag in FLAGS.iter().filter(|flag| flag.in_environment && flag.commands.contains(&command)) {
+    for flag in flags.iter().filter(|flag| flag.in_environment && flag.commands.contains(&command)) {
         let name = flag.variable();
         let is_given = given.iter().any(|(other, _)| other.long == flag.long);
         let Some(value) = variable(&name).filter(|_| !is_given) else { continue };
@@ -235,7 +261,7 @@ fn from_environment(
 }
 
 fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
-    let Draft { mut config, logging, binds, port } = draft;
+    let Draft { mut config, logging, binds, port, delay, chaos } = draft;
     config.port = port.unwrap_or(command.default_port());
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for bind in &binds {
@@ -254,6 +280,8 @@ fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
         send_timeout: config.send_timeout,
         max_connections: config.max_connections,
         max_memory: config.max_memory,
+        delay,
+        chaos,
     };
     Ok(match command {
         Name::Serve => Command::Serve(ServeOptions { config, logging }),
@@ -281,18 +309,16 @@ fn is_mistyped(root: &Path) -> bool {
 fn no_such_command(root: &Path) -> String {
     let word = root.to_string_lossy();
     let sentence = format!("there is neither a command nor a directory {word}");
-    match nearest(&word, Name::ALL.map(Name::as_str).into_iter().chain(["passwd"]))
-        .map(str::to_owned)
-        .or_else(|| failure::sibling(root))
-    {
+    let names = Name::ALL.map(Name::as_str).into_iter().chain(datagrams::WORDS).chain(TOOLS.map(|(name, _)| name));
+    match nearest(&word, names).map(str::to_owned).or_else(|| failure::sibling(root)) {
         Some(name) => format!("{sentence}; did you mean {name}?"),
         None => sentence,
     }
 }
 
-fn no_such_option(long: &str) -> UsageError {
+fn no_such_option<N, D, C>(flags: &[Flag<N, D, C>], long: &str) -> UsageError {
     let sentence = format!("there is no option --{long}");
-    UsageError(match nearest(long, FLAGS.iter().map(|flag| flag.long)) {
+    UsageError(match nearest(long, flags.iter().map(|flag| flag.long)) {
         Some(name) => format!("{sentence}; did you mean --{name}?"),
         None => sentence,
     })

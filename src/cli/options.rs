@@ -22,6 +22,8 @@ pub(super) struct Draft {
     /// As written: the port may come later.
     pub(super) binds: Vec<String>,
     pub(super) port: Option<u16>,
+    pub(super) delay: Duration,
+    pub(super) chaos: Option<u64>,
 }
 
 /// Whether an option takes a value, and how help calls it.
@@ -35,26 +37,26 @@ pub(super) enum Value {
     Optional(&'static str),
 }
 
-/// One option.
-pub(super) struct Flag {
+/// One option of commands `N`, which is written into a draft `D` and has its default from `C`.
+pub(super) struct Flag<N: 'static = Name, D = Draft, C = Config> {
     pub(super) long: &'static str,
     pub(super) short: Option<char>,
     pub(super) value: Value,
     /// The commands that know it.
-    pub(super) commands: &'static [Name],
+    pub(super) commands: &'static [N],
     /// The heading in help.
     pub(super) group: &'static str,
     pub(super) help: &'static str,
     /// The default as help tells it, where that isn't self-evident.
-    pub(super) default: fn(&Config) -> String,
+    pub(super) default: fn(&C) -> String,
     /// It may be given more than once; in its variable with commas between.
     pub(super) repeatable: bool,
     /// It can also be set by a variable of the environment.
     pub(super) in_environment: bool,
-    pub(super) apply: fn(&mut Draft, &str) -> Result<(), String>,
+    pub(super) apply: fn(&mut D, &str) -> Result<(), String>,
 }
 
-impl Flag {
+impl<N, D, C> Flag<N, D, C> {
     /// The variable of the environment: `MIOD_IDLE_TIMEOUT` for `--idle-timeout`.
     pub(super) fn variable(&self) -> String {
         format!("MIOD_{}", self.long.to_ascii_uppercase().replace('-', "_"))
@@ -85,6 +87,8 @@ const APPLICATIONS: Flag = Flag { group: "Applications", ..FLAG };
 const ACCESS: Flag = Flag { group: "Access", ..FLAG };
 const STORE: Flag = Flag { group: "Keys and values", commands: HTTP, ..FLAG };
 const SESSIONS: Flag = Flag { group: "Sessions", ..FLAG };
+/// What line services do to those who test their clients.
+const TROUBLE: Flag = Flag { group: "A bad network", commands: &[Echo, Upper], ..FLAG };
 const LIMITS: Flag = Flag { group: "Limits", commands: HTTP, ..FLAG };
 /// `RUST_LOG` is the variable that belongs to these.
 const VERBOSITY: Flag = Flag { group: "Logging", commands: ALL, repeatable: true, in_environment: false, ..FLAG };
@@ -387,6 +391,27 @@ pub(super) static FLAGS: &[Flag] = &[
         ..STORE
     },
     Flag {
+        long: "delay",
+        value: Value::Required("MS"),
+        help: "hold every answer back for so many milliseconds",
+        apply: |draft, text| {
+            draft.delay = values::millis(text)?;
+            Ok(())
+        },
+        ..TROUBLE
+    },
+    Flag {
+        long: "chaos",
+        value: Value::Required("SEED"),
+        help: "cut answers into pieces at random places, stall, now and then reset; the same number \
+               gives each connection the same fate again",
+        apply: |draft, text| {
+            draft.chaos = Some(text.parse().map_err(|_| "give a whole number, like 7".to_owned())?);
+            Ok(())
+        },
+        ..TROUBLE
+    },
+    Flag {
         long: "header-timeout",
         value: Value::Required("SECONDS"),
         help: "for the whole head of a request",
@@ -550,7 +575,7 @@ mod tests {
             assert!(flag.long.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-'), "{}", flag.long);
             assert!(before.iter().all(|other| other.long != flag.long), "{} twice", flag.long);
             assert!(flag.short.is_none() || before.iter().all(|other| other.short != flag.short), "{}", flag.long);
-            assert!(!flag.help.is_empty() && !flag.group.is_empty() && flag.commands.contains(&Serve));
+            assert!(!flag.help.is_empty() && !flag.group.is_empty() && !flag.commands.is_empty());
         }
         assert_eq!(FLAGS.iter().find(|flag| flag.long == "idle-timeout").unwrap().variable(), "MIOD_IDLE_TIMEOUT");
     }

@@ -1,7 +1,6 @@
 //! `miod passwd`: writes password files.
 //!
-//! It has two options and no server, so it stands beside the table of options. The
-//! file is replaced as a whole: who reads it meanwhile, a running server say, sees
+//! The file is replaced as a whole: who reads it meanwhile, a running server say, sees
 //! it as it was or as it is, and a failure leaves it as it was.
 
 use std::ffi::OsString;
@@ -10,10 +9,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use lexopt::Arg;
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 
 use super::failure::Failure;
+use super::options::Value;
+use super::tool::{Opt, Said, Tool};
 use super::{Command, UsageError, prompt};
 use crate::auth::htpasswd;
 use crate::limits;
@@ -41,47 +41,67 @@ pub enum Action {
 /// About 50 ms a check: slow enough for who guesses, quick enough for a small machine.
 const COST: u32 = 10;
 
-const HELP: &str = "\
-miod passwd writes the password files of --auth.
+/// What the options say.
+struct Draft {
+    cost: u32,
+    delete: bool,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self { cost: COST, delete: false }
+    }
+}
+
+const TOOL: Tool<Draft> = Tool {
+    name: "passwd",
+    usage: "miod passwd writes the password files of --auth and --users.
 
 Usage: miod passwd [OPTIONS] FILE USER
 
 Sets the password of USER in FILE, which is made if it isn't there. The password is asked for twice
 on a terminal; otherwise it is the first line of standard input. A running server notices.
-
-Options:
-  -D, --delete   take USER out of FILE
-      --cost N   of bcrypt, 4 to 15; each step doubles the time of a check (default: 10)
-  -h, --help     tell this
-
-Examples:
+",
+    options: &[
+        Opt {
+            long: "delete",
+            short: Some('D'),
+            value: Value::None,
+            help: "take USER out of FILE",
+            apply: |draft, _| {
+                draft.delete = true;
+                Ok(())
+            },
+        },
+        Opt {
+            long: "cost",
+            short: None,
+            value: Value::Required("N"),
+            help: "of bcrypt, 4 to 15; each step doubles the time of a check (default: 10)",
+            apply: |draft, text| {
+                let cost = text.parse().ok().filter(|cost| htpasswd::COSTS.contains(cost));
+                draft.cost = cost.ok_or("give a number from 4 to 15")?;
+                Ok(())
+            },
+        },
+    ],
+    more: "Examples:
   miod passwd users.htpasswd alice
   printf 'apple\\n' | miod passwd users.htpasswd alice
   miod --auth /private=users.htpasswd
-";
+",
+};
 
 /// Reads the arguments behind the command.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
-    let wrong = |sentence: String| UsageError(format!("passwd: {sentence}"));
-    let mut parser = lexopt::Parser::from_args(arguments);
-    let (mut places, mut action) = (Vec::new(), Action::Set(COST));
-    while let Some(argument) = parser.next().map_err(|error| wrong(error.to_string()))? {
-        match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help(HELP.to_owned())),
-            Arg::Short('D') | Arg::Long("delete") => action = Action::Delete,
-            Arg::Long("cost") => {
-                let cost = parser.value().ok().and_then(|value| value.to_str()?.parse().ok());
-                let cost = cost.filter(|cost| htpasswd::COSTS.contains(cost));
-                action = Action::Set(cost.ok_or_else(|| wrong("--cost needs a number from 4 to 15".to_owned()))?);
-            }
-            Arg::Value(place) => places.push(place),
-            other => return Err(wrong(other.unexpected().to_string())),
-        }
-    }
-    let [file, user] = <[OsString; 2]>::try_from(places)
-        .map_err(|_| wrong("give a file and a user, like miod passwd users.htpasswd alice".to_owned()))?;
-    let user = user.into_string().map_err(|user| wrong(format!("{user:?} is not UTF-8")))?;
-    htpasswd::check_name(&user).map_err(|hint| wrong(hint.to_owned()))?;
+    let (draft, places) = match TOOL.parse(arguments)? {
+        Said::Do(draft, places) => (draft, places),
+        Said::Help(text) => return Ok(Command::Help(text)),
+        Said::Version => return Ok(Command::Version),
+    };
+    let [file, user] = <[String; 2]>::try_from(places).map_err(|_| UsageError("give FILE USER".to_owned()))?;
+    htpasswd::check_name(&user).map_err(|hint| UsageError(hint.to_owned()))?;
+    let action = if draft.delete { Action::Delete } else { Action::Set(draft.cost) };
     Ok(Command::Passwd(Options { file: file.into(), user, action }))
 }
 
@@ -203,17 +223,18 @@ mod tests {
             let expected = Options { file: "f".into(), user: user.clone(), action };
             assert!(matches!(read_line(line), Ok(Command::Passwd(options)) if options == expected), "{line}");
         }
-        assert!(matches!(read_line("--help"), Ok(Command::Help(text)) if text.contains("-D")));
-        assert!(HELP.contains(&format!("(default: {COST})")) && HELP.lines().all(|line| line.len() <= 100));
+        assert!(
+            matches!(read_line("--help"), Ok(Command::Help(text)) if text.contains("-D") && text.contains("(default: 10)"))
+        );
         for (line, hint) in [
-            ("", "a file and a user"),
-            ("f", "a file and a user"),
-            ("f a b", "a file and a user"),
+            ("", "FILE USER"),
+            ("f", "FILE USER"),
+            ("f a b", "FILE USER"),
             ("f a:b", "colons"),
             ("f #a", "#"),
             ("--cost 3 f a", "4 to 15"),
             ("--cost 16 f a", "4 to 15"),
-            ("f a --cost", "4 to 15"),
+            ("f a --cost", "needs a value"),
             ("-x f a", "-x"),
         ] {
             let error = read_line(line).expect_err(line);

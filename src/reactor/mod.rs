@@ -50,7 +50,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 pub use buffers::{BUFFER, FileSlice, Input, Output};
 pub use clock::{Tick, Time};
 pub use conversation::{Conversation, Next, Talk};
-pub use datagram::{DatagramProtocol, NoDatagrams, NoStreams, Outbox, Stay};
+pub use datagram::{DatagramProtocol, DatagramSocket, NoDatagrams, NoStreams, Outbox, Stay};
 pub use listener::{Endpoint, Listener};
 pub use pace::Pace;
 pub use protocol::{Accepted, Context, Ending, Ends, Finish, Io, Protocol, Solitude, Want};
@@ -290,6 +290,12 @@ impl<P: Protocol> Reactor<P> {
     /// What ends this reactor from outside.
     pub fn closer(&self) -> Closer {
         self.closer.clone()
+    }
+
+    /// Reads the clock: for what is timed before the loop runs.
+    pub fn time(&mut self) -> Time {
+        self.time = self.clock.read();
+        self.time
     }
 
     /// What the connections share.

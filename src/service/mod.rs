@@ -3,12 +3,15 @@
 //!
 //! One enum lists them and passes each call on by `match`: no `dyn` per
 //! connection, no shared ownership. A protocol is added by a file of its own, a
-//! variant here, and a line in each `match`.
+//! variant here, and a line in each `match`. Those on datagrams are listed in [`udp`].
 
 pub mod echo;
 pub mod http;
+pub mod report;
+pub mod rough;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod udp;
 pub mod upper;
 
 use std::time::Duration;
@@ -17,9 +20,12 @@ use crate::app::Outcome;
 use crate::auth::Checked;
 use crate::limits;
 use crate::logging::Log;
-use crate::reactor::{Accepted, Context, Ending, Ends, Io, NoDatagrams, Protocol, Signal, Time, Want};
+use crate::reactor::{Accepted, Context, Ending, Ends, Io, Protocol, Signal, Time, Want};
 use echo::Echo;
 use http::Http;
+use report::Report;
+use rough::{Line, Rough, Trouble};
+use udp::Machine;
 use upper::Upper;
 
 /// What a listener is for.
@@ -44,6 +50,8 @@ pub enum Service {
     Echo(Echo),
     /// See [`upper`].
     Upper(Upper),
+    /// One of these two in trouble: see [`rough`].
+    Rough(Box<Rough>),
 }
 
 /// What all protocols share.
@@ -52,6 +60,19 @@ pub struct Shared {
     pub http: http::Shared,
     /// The log, whose buffer is written out between turns.
     pub log: Log,
+    /// How bad the network of the line services is.
+    pub trouble: Trouble,
+    /// What tools tell, which is written out between turns too.
+    pub report: Report,
+    /// A tool came to what it is for.
+    pub success: bool,
+}
+
+impl Shared {
+    /// What web services share, line services on a good network, and nothing told.
+    pub fn new(http: http::Shared, log: Log) -> Self {
+        Self { http, log, trouble: Trouble::default(), report: Report::default(), success: false }
+    }
 }
 
 /// What one part tells a connection.
@@ -78,7 +99,7 @@ pub enum Message {
 impl Protocol for Service {
     type Shared = Shared;
     type Message = Message;
-    type Datagrams = NoDatagrams;
+    type Datagrams = Machine;
 
     fn open(accepted: &Accepted<'_>, cx: &mut Context<'_, Self>) -> Option<Self> {
         if accepted.service == Kind::Http as usize || accepted.service == Kind::Kv as usize {
@@ -88,7 +109,13 @@ impl Protocol for Service {
         if accepted.overloaded {
             return None;
         }
-        Some(if accepted.service == Kind::Echo as usize { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
+        let echoes = accepted.service == Kind::Echo as usize;
+        let trouble = cx.shared.trouble;
+        if trouble.is_any() {
+            let line = if echoes { Line::Echo(Echo::default()) } else { Line::Upper(Upper) };
+            return Some(Self::Rough(Box::new(Rough::new(line, trouble, cx.handle.number()))));
+        }
+        Some(if echoes { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
     }
 
     fn deliver(&mut self, message: Message) {
@@ -96,7 +123,7 @@ impl Protocol for Service {
             (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
             (Self::Http(http), Message::Checked { ticket, checked }) => http.deliver_check(ticket, checked),
             // The answer is in the store; to be called is all it takes.
-            (Self::Http(_), Message::Session) | (Self::Echo(_) | Self::Upper(_), _) => {}
+            (Self::Http(_), Message::Session) | (Self::Echo(_) | Self::Upper(_) | Self::Rough(_), _) => {}
         }
     }
 
@@ -106,6 +133,7 @@ impl Protocol for Service {
             Self::Http(http) => http.advance(io, cx),
             Self::Echo(echo) => echo.advance(io, cx.draining),
             Self::Upper(upper) => upper.advance(io, cx.draining),
+            Self::Rough(rough) => rough.advance(io, cx.time.now, cx.draining),
         }
     }
 
@@ -113,6 +141,7 @@ impl Protocol for Service {
     fn memory(&self) -> usize {
         match self {
             Self::Http(http) => http.memory(),
+            Self::Rough(rough) => rough.memory(),
             Self::Echo(_) | Self::Upper(_) => 0,
         }
     }
@@ -152,6 +181,7 @@ impl Protocol for Service {
     }
 
     fn before_wait(shared: &mut Shared, time: Time, quiet: bool) -> Option<Duration> {
+        shared.report.write_out();
         shared.log.before_wait(time.now, quiet)
     }
 
@@ -160,7 +190,7 @@ impl Protocol for Service {
             &shared.http,
             &mut open.filter_map(|service| match service {
                 Self::Http(http) => Some(http),
-                Self::Echo(_) | Self::Upper(_) => None,
+                Self::Echo(_) | Self::Upper(_) | Self::Rough(_) => None,
             }),
         );
     }
