@@ -13,7 +13,7 @@ use super::grammar::split_unquoted;
 pub fn keep_private(answer: &[u8]) -> Option<(Range<usize>, Vec<u8>)> {
     const NAME: &[u8] = b"Cache-Control:";
     let mut start = 0;
-    while let Some(end) = memchr::memmem::find(&answer[start..], b"\r\n") {
+    while let Some(end) = memchr::memchr(b'\r', &answer[start..]) {
         let line = &answer[start..start + end];
         if line.is_empty() {
             break;
