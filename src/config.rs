@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::files::resolve::Symlinks;
+use crate::http::forwarded::Proxies;
 use crate::limits;
 use crate::reactor::Endpoint;
 use crate::session;
@@ -62,6 +63,14 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// Most connections at once from one address; none: no bound.
     pub max_per_address: Option<u32>,
+    /// What is under protection: path prefix and password file. Empty: see
+    /// [`protection`](crate::server::protection).
+    pub auth: Vec<(String, PathBuf)>,
+    /// The password file of who can log in; none: see
+    /// [`protection`](crate::server::protection).
+    pub users: Option<PathBuf>,
+    /// The proxies whose word about their clients is taken.
+    pub trusted_proxies: Proxies,
     /// Answers say `Server: miod`.
     pub server_field: bool,
     /// Which applications are mounted.
@@ -160,6 +169,9 @@ impl Default for Config {
             body_limit: limits::BODY,
             max_connections: None,
             max_per_address: None,
+            auth: Vec::new(),
+            users: None,
+            trusted_proxies: Proxies::default(),
             server_field: true,
             apps: Apps::IfLocal,
             mounts: Vec::new(),

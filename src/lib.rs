@@ -17,9 +17,9 @@
 //!          service/    http/, echo, upper, udp/ the protocols that serve, and
 //!          client/     connect, get            those that ask: the layer that knows both sides
 //!      ┌───────┼───────────┐
-//!    app/    files/        │                   pages; static files. No sockets
-//!      ├── session/        │                   what is remembered of visitors. No sockets
-//!      └───┬───┴───┬───────┤
+//!    app/    files/  auth/ │                   pages; static files; passwords. No sockets
+//!      ├── session/   │    │                   what is remembered of visitors. No sockets
+//!      └───┬───┴───┬──┴────┤
 //!        http/   text/  reactor/   durable/
 //!   octets ⇄ meaning    sockets ⇄ octets    records ⇄ disk
 //! ```
@@ -43,6 +43,7 @@
 //! | [`Input`](reactor::Input), [`Output`](reactor::Output), [`Outbox`](reactor::Outbox) | the octets lent to a protocol during its turn | |
 //! | Shared | what all protocols share, lent with each call | site, applications, limits |
 //! | Exchange | one request and its answer ([`service::http`]) | its phase |
+//! | [`Guard`](auth::Guard) | the protected paths | the users of each, and what is known of them |
 //! | [`Session`](session::Session) | what is remembered of a visitor, lent to an application | its values |
 //! | [`Sessions`](session::Sessions) | all of them | where they are kept |
 //! | [`Ticket`](session::pending::Ticket) | a question to a store that answers later | nothing |
@@ -143,6 +144,7 @@
 //!   both say the same: no client needs either, and smugglers do.
 
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod client;
 pub mod config;

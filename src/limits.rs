@@ -105,3 +105,17 @@ pub const STORE_QUEUE: usize = 8 * 1024 * 1024;
 /// Most keys in a key file: the one that signs, and those before it whose
 /// cookies are still about.
 pub const KEYS: usize = 16;
+
+/// Largest password file: ten thousand users.
+pub const PASSWORD_FILE: u64 = 1024 * 1024;
+/// Most names and passwords that are remembered as right, 48 octets each.
+pub const VERIFIED: usize = 1_024;
+/// For how many seconds they are: then a password costs a check again.
+pub const VERIFIED_FOR: u64 = 300;
+/// Most password checks at once, from 50 ms to two seconds each on the one helper
+/// thread: what else waits for that must not wait long.
+pub const CHECKS: usize = 16;
+/// Most of them for one address.
+pub const CHECKS_PER_ADDRESS: usize = 4;
+/// Most addresses and names whose failures are counted, 24 octets each.
+pub const FAILURE_ROWS: usize = 8_192;

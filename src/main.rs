@@ -25,6 +25,7 @@ fn main() -> ExitCode {
             cli::say(concat!("miod ", env!("CARGO_PKG_VERSION"), "\n"));
             Ok(())
         }
+        Ok(Command::Passwd(options)) => cli::passwd::run(&options).map(|said| cli::say(&said)),
         Ok(Command::Serve(options)) => run(&options.logging, |log| {
             server::serve(&options.config, log, |ready| announce(Served::Http(&options.config), ready))
         }),

@@ -4,6 +4,8 @@
 //! what is served, then the listeners, and the announcement last, when a client
 //! that reads it can connect.
 
+pub mod protection;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::app::Routes;
 use crate::app::catalogue::{self, Supplies};
 use crate::app::kv::Kv;
+use crate::auth::Users;
 use crate::config::{self, Apps, Config, LineConfig, SessionStore};
 use crate::durable::{self, OpenError};
 use crate::files::resolve::Root;
@@ -31,6 +34,7 @@ use crate::session::memory::Memory;
 use crate::session::pending::Pending;
 use crate::session::signed::Signed;
 use crate::session::{Sessions, Store};
+use protection::Protection;
 
 /// Why a server couldn't start, or ended.
 #[derive(Debug)]
@@ -73,6 +77,8 @@ pub struct Ready {
     pub no_links: bool,
     /// The applications: prefix and name.
     pub apps: Vec<(String, String)>,
+    /// The protected paths, and who gets there.
+    pub protected: Vec<(String, Protection)>,
     /// Where visitors' sessions are kept, if an application reads them.
     pub sessions: Option<String>,
     /// Most connections at once.
@@ -83,7 +89,16 @@ impl Ready {
     /// Nothing but listeners.
     fn bare(endpoints: Vec<Endpoint>, budget: &Descriptors) -> Self {
         let connections = budget.connections;
-        Self { endpoints, kv: Vec::new(), root: None, no_links: false, apps: Vec::new(), sessions: None, connections }
+        Self {
+            endpoints,
+            kv: Vec::new(),
+            root: None,
+            no_links: false,
+            apps: Vec::new(),
+            sessions: None,
+            protected: Vec::new(),
+            connections,
+        }
     }
 }
 
@@ -100,12 +115,22 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
         log::warn!("this system lacks openat2: symbolic links are not followed");
     }
     let listeners = listen(&config.endpoints, config.port)?;
+    // Nobody else can connect.
+    let local = listeners.iter().all(|listener| listener.address().is_none_or(|address| address.ip().is_loopback()));
+    let users = protection::users(config, local)?;
+    let (guard, mut protected) = protection::protect(config, users.as_ref())?;
     let keys = KeyRing::of(config)?;
-    let (routes, apps) = mount(config, &listeners, &keys.keys)?;
+    let (routes, apps) = mount(config, local, users.as_ref().map(|(users, _)| users), &keys.keys)?;
+    if let Some((_, protection)) = users {
+        let logins = apps.iter().filter(|(_, name)| name == "login");
+        protected.extend(logins.map(|(prefix, _)| (prefix.clone(), protection.clone())));
+    }
     let sessions_are = routes.read_sessions().then(|| keys.told(&config.sessions));
 
     let mut http = http_shared(config);
     http.routes = routes;
+    http.guard = guard;
+    http.proxies = config.trusted_proxies.clone();
     let kv = if config.kv.is_empty() { Vec::new() } else { listen(&config.kv, config::KV_PORT)? };
     if !kv.is_empty() {
         http.kv = kv_routes(config)?;
@@ -124,6 +149,7 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
             root: Some(root),
             no_links,
             apps,
+            protected,
             sessions: sessions_are,
             connections: budget.connections,
         });
@@ -327,21 +353,38 @@ fn is_absent(error: &io::Error) -> bool {
 
 /// Mounts the applications that are asked for, or that are harmless here. Also
 /// tells which: prefix and name.
-fn mount(config: &Config, listeners: &[Listener], keys: &Keys) -> Result<(Routes, Vec<(String, String)>), Failure> {
-    let local = listeners.iter().all(|listener| listener.address().is_none_or(|address| address.ip().is_loopback()));
+fn mount(
+    config: &Config,
+    local: bool,
+    users: Option<&Users>,
+    keys: &Keys,
+) -> Result<(Routes, Vec<(String, String)>), Failure> {
     let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
     let usual = catalogue::ALL.iter().filter(|entry| match &config.apps {
-        Apps::IfLocal => local,
+        Apps::IfLocal => {
+            if entry.for_users {
+                users.is_some()
+            } else {
+                local
+            }
+        }
         Apps::Only(names) => named(names, entry.name),
-        Apps::AllBut(names) => !named(names, entry.name),
+        Apps::AllBut(names) => !named(names, entry.name) && (users.is_some() || !entry.for_users),
     });
     let mut apps: Vec<_> = usual.map(|entry| (entry.path.to_owned(), entry.name.to_owned())).collect();
     apps.extend(config.mounts.iter().cloned());
 
-    let supplies = Supplies { keys: keys.clone(), session_cookie: config.session_cookie.clone() };
+    let supplies = Supplies {
+        users: users.cloned().unwrap_or_else(Users::nobody),
+        keys: keys.clone(),
+        session_cookie: config.session_cookie.clone(),
+    };
     let mut routes = Routes::default();
     for (prefix, name) in &apps {
         let entry = catalogue::find(name).ok_or_else(|| unknown(name))?;
+        if entry.for_users && users.is_none() {
+            return Err(Failure::Config(format!("{name} needs users, by --users FILE: others can connect here")));
+        }
         routes.mount(prefix, (entry.make)(&supplies)).map_err(Failure::Config)?;
     }
     if let Apps::Only(names) | Apps::AllBut(names) = &config.apps
@@ -489,6 +532,33 @@ mod tests {
             }
         }
         assert_eq!(Descriptors::share(1024, Some(5)).connections, 5);
+    }
+
+    #[test]
+    fn login_is_where_there_are_users_and_the_rest_where_only_this_machine_can_connect() {
+        let mounted = |config: &Config, local, has_users: bool| {
+            let users = Users::nobody();
+            let mounted = mount(config, local, has_users.then_some(&users), &Keys::random()).map_err(|_| ())?;
+            let has = |name: &str| mounted.1.iter().any(|(_, found)| found == name);
+            Ok::<_, ()>((has("login") && has("home") && has("logout"), has("hello")))
+        };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        for (apps, local, has_users, expected) in [
+            (Apps::IfLocal, true, true, Ok((true, true))),
+            (Apps::IfLocal, false, true, Ok((true, false))),
+            (Apps::IfLocal, false, false, Ok((false, false))),
+            (Apps::AllBut(names(&[])), false, true, Ok((true, true))),
+            (Apps::AllBut(names(&[])), false, false, Ok((false, true))),
+            (Apps::AllBut(names(&["login"])), true, true, Ok((false, true))),
+            (Apps::Only(names(&["login", "home", "logout"])), false, true, Ok((true, false))),
+            (Apps::Only(names(&["login"])), false, false, Err(())),
+            (Apps::Only(names(&[])), true, true, Ok((false, false))),
+        ] {
+            let config = Config { apps, ..Config::default() };
+            assert_eq!(mounted(&config, local, has_users), expected, "{:?} {local} {has_users}", config.apps);
+        }
+        let config = Config { mounts: vec![("/in".to_owned(), "login".to_owned())], ..Config::default() };
+        assert_eq!(mounted(&config, false, false), Err(()));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The built-in applications: what they are called, and where they usually are.
 
 use super::counter::Counter;
+use super::login::{Home, Login, Logout};
 use super::{App, lab};
+use crate::auth::Users;
 use crate::session::{self, key::Keys};
 
 /// What applications are made of, beside their code.
-#[derive(Debug)]
 pub struct Supplies {
+    /// Who can log in.
+    pub users: Users,
     /// What signs.
     pub keys: Keys,
     /// The name of the session's cookie.
@@ -15,7 +18,7 @@ pub struct Supplies {
 
 impl Default for Supplies {
     fn default() -> Self {
-        Self { keys: Keys::random(), session_cookie: session::COOKIE.to_owned() }
+        Self { users: Users::nobody(), keys: Keys::random(), session_cookie: session::COOKIE.to_owned() }
     }
 }
 
@@ -27,25 +30,34 @@ pub struct Entry {
     pub path: &'static str,
     /// A new one.
     pub make: fn(&Supplies) -> Box<dyn App>,
+    /// It makes sense only if there are users.
+    pub for_users: bool,
 }
 
 /// All of them.
 pub const ALL: &[Entry] = &[
-    Entry { name: "counter", path: "/counter", make: |_| Box::new(Counter) },
-    Entry { name: "hello", path: "/lab/hello", make: |_| Box::new(lab::Hello) },
-    Entry { name: "status", path: "/lab/status", make: |_| Box::new(lab::StatusCode) },
-    Entry { name: "echo", path: "/lab/echo", make: |_| Box::new(lab::Echo) },
-    Entry { name: "inspect", path: "/lab/inspect", make: |_| Box::new(lab::Inspect) },
-    Entry {
-        name: "cookies",
-        path: "/lab/cookies",
-        make: |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() }),
-    },
-    Entry { name: "stream", path: "/lab/stream", make: |_| Box::new(lab::Stream) },
-    Entry { name: "track", path: "/lab/track", make: |supplies| Box::new(lab::Track { keys: supplies.keys.clone() }) },
-    Entry { name: "badge", path: "/lab/badge", make: |_| Box::new(lab::Badge) },
-    Entry { name: "panic", path: "/lab/panic", make: |_| Box::new(lab::Panic) },
+    for_users("login", "/login", |supplies| Box::new(Login::new(supplies.users.clone()))),
+    for_users("home", "/home", |_| Box::new(Home)),
+    for_users("logout", "/logout", |_| Box::new(Logout)),
+    entry("counter", "/counter", |_| Box::new(Counter)),
+    entry("hello", "/lab/hello", |_| Box::new(lab::Hello)),
+    entry("status", "/lab/status", |_| Box::new(lab::StatusCode)),
+    entry("echo", "/lab/echo", |_| Box::new(lab::Echo)),
+    entry("inspect", "/lab/inspect", |_| Box::new(lab::Inspect)),
+    entry("cookies", "/lab/cookies", |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() })),
+    entry("stream", "/lab/stream", |_| Box::new(lab::Stream)),
+    entry("track", "/lab/track", |supplies| Box::new(lab::Track { keys: supplies.keys.clone() })),
+    entry("badge", "/lab/badge", |_| Box::new(lab::Badge)),
+    entry("panic", "/lab/panic", |_| Box::new(lab::Panic)),
 ];
+
+const fn entry(name: &'static str, path: &'static str, make: fn(&Supplies) -> Box<dyn App>) -> Entry {
+    Entry { name, path, make, for_users: false }
+}
+
+const fn for_users(name: &'static str, path: &'static str, make: fn(&Supplies) -> Box<dyn App>) -> Entry {
+    Entry { name, path, make, for_users: true }
+}
 
 /// The one of that name.
 pub fn find(name: &str) -> Option<&'static Entry> {

@@ -28,6 +28,7 @@ pub mod catalogue;
 mod counter;
 pub mod kv;
 mod lab;
+mod login;
 mod page;
 mod response;
 mod routes;
@@ -35,6 +36,7 @@ mod routes;
 mod testing;
 
 use std::any::Any;
+use std::net::IpAddr;
 
 pub use response::{Body, Pull, Response, Source};
 pub use routes::Routes;
@@ -111,6 +113,9 @@ pub struct Visit<'a> {
     pub request_number: u32,
     /// The addresses of the connection.
     pub ends: Ends<'a>,
+    /// The client's address: the peer's, or what a trusted proxy says; none on a
+    /// unix-domain socket.
+    pub client: Option<IpAddr>,
     /// The visitor's session, if the application [reads it](App::reads_session).
     pub session: Option<&'a mut Session>,
 }

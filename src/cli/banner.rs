@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use crate::config::Config;
 use crate::reactor::Endpoint;
 use crate::server::Ready;
+use crate::server::protection::Protection;
 
 /// What a server serves.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,13 @@ pub fn banner(service: Served<'_>, ready: &Ready, terminal: bool) -> String {
     }
     if let Some(sessions) = &ready.sessions {
         let _ = writeln!(text, "  state   {sessions}");
+    }
+    for (prefix, protection) in &ready.protected {
+        let _ = match protection {
+            Protection::File(file, users) => writeln!(text, "  auth    {prefix} ({}, users: {users})", file.display()),
+            Protection::Demonstration => writeln!(text, "  auth    {prefix} (alice, password apple: a demonstration)"),
+            Protection::Closed => writeln!(text, "  note    {prefix} is closed: --auth {prefix}=FILE lets users in"),
+        };
     }
     if ready.no_links {
         text += "  note    this system lacks openat2: symbolic links are not followed\n";
@@ -151,6 +159,7 @@ mod tests {
             root,
             no_links: false,
             apps: Vec::new(),
+            protected: Vec::new(),
             sessions: None,
             connections: 10,
         }
@@ -188,6 +197,10 @@ mod tests {
 ";
         let text = banner(Served::Http(&config), &info, true);
         assert!(text.ends_with(expected), "{text}");
+        let users = Protection::File(PathBuf::from("file"), 3);
+        info.protected = vec![("/a".to_owned(), users), ("/b/".to_owned(), Protection::Demonstration)];
+        let text = banner(Served::Http(&config), &info, true);
+        assert!(text.contains("\n  auth    /a (file, users: 3)\n  auth    /b/ (alice, password apple"), "{text}");
         info.no_links = true;
         assert!(banner(Served::Http(&config), &info, true).contains("links are not followed"));
 

@@ -20,6 +20,7 @@ pub(super) fn help(command: Name) -> String {
 
 Usage: miod [serve] [OPTIONS] [ROOT]
        miod kv|echo|upper [OPTIONS]
+       miod passwd [OPTIONS] FILE USER
        miod sessions|connect|get|udp|ping|heartbeat [OPTIONS] ...
 
 ROOT is the directory whose files are served: without it ./public, if there is one, else the
@@ -29,6 +30,7 @@ Commands:
   serve      files and applications over HTTP/1.1 (what miod does if no command is given)
   kv         keys and values over HTTP: GET, PUT, DELETE /KEY
   sessions   shows what a store of sessions has, or ends one
+  passwd     writes a password file for --auth and --users
   echo       every octet goes back to its sender
   upper      every line goes back in upper case
   connect    standard input to a service, and what comes back to standard output
@@ -75,6 +77,7 @@ Examples:
   miod -p 0 --listing ~/site      another one, at a free port, with lists of directories
   miod -b 0.0.0.0 -b :: site      for everybody on the network
   miod --spa index.html dist      a single-page application
+  miod --auth /private=users      the users of that file, made by miod passwd, get to /private/
   miod --access-log access.log    a log in the combined format; SIGUSR1 opens it again
   miod --sessions cookie site     visitors' state in signed cookies, which outlives a restart
   MIOD_PORT=80 miod /srv/www      options from the environment

@@ -23,6 +23,8 @@ mod help;
 mod holder;
 mod nearest;
 mod options;
+pub mod passwd;
+mod prompt;
 pub mod sessions;
 mod tool;
 mod values;
@@ -61,6 +63,8 @@ pub enum Command {
     Connect(client::connect::Plan),
     /// Ask an HTTP server.
     Get(client::get::Wish),
+    /// Write a password file.
+    Passwd(passwd::Options),
     /// Tell this.
     Help(String),
     /// Tell the version.
@@ -130,8 +134,9 @@ impl Name {
 
 /// The tools that are no servers; their names come first.
 type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
-const TOOLS: [(&str, ParseTool); 6] = [
+const TOOLS: [(&str, ParseTool); 7] = [
     ("sessions", |all| sessions::parse(all)),
+    ("passwd", |all| passwd::parse(all)),
     ("connect", |all| connect::parse(all)),
     ("get", |all| get::parse(all)),
     ("udp", datagrams::parse_udp),
@@ -340,6 +345,7 @@ mod tests {
     use super::*;
     use crate::config::{Apps, SessionStore};
     use crate::files::resolve::Symlinks;
+    use crate::http::forwarded::Proxies;
     use crate::logging::AccessLog;
     use crate::session::record::Lifetime;
     use std::time::Duration;
@@ -378,13 +384,16 @@ mod tests {
             "serve -b 0.0.0.0 --bind=[::1]:81 -b unix:/tmp/s -p 9000 --listing --symlinks none --cache-control max-age=60 \
              --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
              --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
-             --max-connections 6 --max-per-address 7 --no-server-header --access-log /tmp/log --app /a=lab \
+             --max-connections 6 --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
+             --trusted-proxy unix --no-server-header --access-log /tmp/log --app /a=lab \
              --apps=one,two --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
              --sessions cookie --session-key /tmp/key --session-cookie sid --session-idle 5m \
              --session-max 7d -vv -q /srv",
             &[],
         );
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        let mut trusted_proxies = Proxies::default();
+        trusted_proxies.add("10.0.0.0/8").and_then(|()| trusted_proxies.add("unix")).unwrap();
         let expected = Config {
             root: PathBuf::from("/srv"),
             endpoints: config.endpoints.clone(),
@@ -404,6 +413,9 @@ mod tests {
             body_limit: 5120,
             max_connections: Some(6),
             max_per_address: Some(7),
+            auth: vec![("/a".to_owned(), "b=c".into()), ("/d".to_owned(), "e".into())],
+            users: Some("f".into()),
+            trusted_proxies,
             server_field: false,
             apps: Apps::Only(vec!["one".to_owned(), "two".to_owned()]),
             mounts: vec![pair("/a", "lab")],
@@ -507,6 +519,10 @@ mod tests {
             ("--session-cookie __Host-a", "--session-cookie=__Host-a: a cookie of this name must be Secure"),
             ("--session-max 0", "--session-max=0: give whole seconds, like 90, or 30m, 12h or 7d"),
             ("--app lab=lab", "--app=lab=lab: give a path that begins with a slash, like /lab=lab"),
+            ("--auth /a", "--auth=/a: give two parts with an equals sign between"),
+            ("--auth a=b", "--auth=a=b: give a path that begins with a slash, like /private=FILE"),
+            ("--trusted-proxy a", "--trusted-proxy=a: give an address or a block of them, like 10.0.0.0/8 or ::1"),
+            ("paswd", "there is neither a command nor a directory paswd; did you mean passwd?"),
             ("--media-type x", "--media-type=x: give two parts with an equals sign between"),
             ("/a /b", "\"/b\" is one argument too many"),
         ] {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::values;
 use super::{Name, Name::Echo, Name::Kv, Name::Serve, Name::Upper};
+use crate::auth::guard::check_prefix;
 use crate::config::{self, Apps, Config};
 use crate::files::resolve::Symlinks;
 use crate::http::grammar;
@@ -84,6 +85,7 @@ const FLAG: Flag = Flag {
 const LISTENING: Flag = Flag { group: "Listening", commands: ALL, ..FLAG };
 const SERVING: Flag = Flag { group: "Serving", ..FLAG };
 const APPLICATIONS: Flag = Flag { group: "Applications", ..FLAG };
+const ACCESS: Flag = Flag { group: "Access", ..FLAG };
 const STORE: Flag = Flag { group: "Keys and values", commands: HTTP, ..FLAG };
 const SESSIONS: Flag = Flag { group: "Sessions", ..FLAG };
 /// What line services do to those who test their clients.
@@ -254,6 +256,40 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         },
         ..APPLICATIONS
+    },
+    Flag {
+        long: "auth",
+        value: Value::Required("PREFIX=FILE"),
+        help: "the users of a password file (see miod passwd) alone get to the paths below PREFIX",
+        repeatable: true,
+        apply: |draft, text| {
+            let (prefix, file) = values::pair(text)?;
+            check_prefix(&prefix)?;
+            draft.config.auth.push((prefix, PathBuf::from(file)));
+            Ok(())
+        },
+        ..ACCESS
+    },
+    Flag {
+        long: "users",
+        value: Value::Required("FILE"),
+        help: "the password file of who can log in at /login",
+        apply: |draft, text| {
+            if text.is_empty() {
+                return Err("give a file".to_owned());
+            }
+            draft.config.users = Some(PathBuf::from(text));
+            Ok(())
+        },
+        ..ACCESS
+    },
+    Flag {
+        long: "trusted-proxy",
+        value: Value::Required("CIDR|unix"),
+        help: "what such a peer says in Forwarded or X-Forwarded-For is the client's address",
+        repeatable: true,
+        apply: |draft, text| draft.config.trusted_proxies.add(text).map_err(str::to_owned),
+        ..ACCESS
     },
     Flag {
         long: "sessions",

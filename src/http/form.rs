@@ -20,6 +20,11 @@ pub fn value(encoded: &[u8], name: &str) -> Option<String> {
     pairs(encoded).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
 }
 
+/// `text` as a value in a query or a form.
+pub fn encode(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
 fn decode(text: &[u8]) -> Cow<'_, str> {
     if !text.contains(&b'+') {
         return percent_decode(text).decode_utf8_lossy();
@@ -64,6 +69,12 @@ mod tests {
         assert_eq!(value(b"x=1&name=a+b&name=c", "name").as_deref(), Some("a b"));
         assert_eq!(value(b"x=1", "name"), None);
         assert!(pairs(b"a=b").all(|(name, value)| matches!((name, value), (Cow::Borrowed(_), Cow::Borrowed(_)))));
+    }
+
+    #[test]
+    fn what_is_encoded_is_one_value() {
+        assert_eq!(encode("/a b?&=+"), "%2Fa%20b%3F%26%3D%2B");
+        assert_eq!(value(format!("a={}", encode("/a b?&=+%")).as_bytes(), "a").as_deref(), Some("/a b?&=+%"));
     }
 
     proptest! {

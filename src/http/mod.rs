@@ -1,6 +1,8 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112) as pure functions and state machines over
 //! octets: no socket, no file, no clock.
 
+pub mod basic;
+pub mod cache_control;
 pub mod chunked;
 pub mod client;
 pub mod conditional;
@@ -8,12 +10,14 @@ pub mod cookie;
 pub mod date;
 pub mod fields;
 pub mod form;
+pub mod forwarded;
 pub mod framing;
 pub mod grammar;
 pub mod head;
 pub mod media_type;
 pub mod negotiate;
 pub mod origin;
+pub mod prefixes;
 pub mod range;
 pub mod response;
 pub mod status;

@@ -148,6 +148,15 @@ impl Output {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Puts `bytes` in the place of a range of the buffer. Stretches of files that
+    /// follow stay behind what they are behind of.
+    pub fn replace(&mut self, range: Range<usize>, bytes: &[u8]) {
+        for cut in self.cuts.iter_mut().filter(|cut| cut.at >= range.end) {
+            cut.at = cut.at - range.len() + bytes.len();
+        }
+        self.bytes.splice(range, bytes.iter().copied());
+    }
+
     /// Appends a stretch of a file; an empty one is nothing.
     pub fn file(&mut self, slice: FileSlice) {
         if slice.length > 0 {
@@ -344,6 +353,20 @@ mod tests {
             assert_eq!(drain(&mut output, step), "head<7><8>mid<0>tail");
             assert!(output.is_empty());
             assert_eq!(output.room(), BUFFER);
+        }
+    }
+
+    #[test]
+    fn what_is_replaced_moves_what_is_behind_it() {
+        for text in ["", "!", "longer than before"] {
+            let mut output = Output::default();
+            output.write(b"before ");
+            output.file(slice(1, 1));
+            output.write(b"a head");
+            output.file(slice(7, 2));
+            output.write(b"tail");
+            output.replace(8..10, text.as_bytes());
+            assert_eq!(drain(&mut output, 3), format!("before <1>a{text}ead<7><8>tail"));
         }
     }
 

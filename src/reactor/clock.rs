@@ -21,6 +21,11 @@ impl Tick {
         self.0
     }
 
+    /// Whole seconds since the reactor began.
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
     /// The moment `span` later; the far future if that can't be told.
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))

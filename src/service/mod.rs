@@ -18,6 +18,7 @@ pub mod upper;
 use std::time::Duration;
 
 use crate::app::Outcome;
+use crate::auth::Checked;
 use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{Accepted, Context, Ending, Ends, Io, Protocol, Signal, Time, Want};
@@ -87,6 +88,14 @@ pub enum Message {
         /// What came of it.
         outcome: Option<Outcome>,
     },
+    /// The check of a password that goes by this ticket is made; nothing came of it
+    /// if it panicked.
+    Checked {
+        /// The request that waits for it.
+        ticket: u32,
+        /// What came of it.
+        checked: Option<Checked>,
+    },
     /// The store of sessions has answered something that it waits for.
     Session,
 }
@@ -116,6 +125,7 @@ impl Protocol for Service {
     fn deliver(&mut self, message: Message) {
         match (self, message) {
             (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
+            (Self::Http(http), Message::Checked { ticket, checked }) => http.deliver_check(ticket, checked),
             // The answer is in the store; to be called is all it takes.
             (Self::Http(_), Message::Session)
             | (Self::Echo(_) | Self::Upper(_) | Self::Rough(_) | Self::Carrier(_), _) => {}

@@ -2,7 +2,8 @@
 //!
 //! The combined format, which every tool reads, and behind it: the client's
 //! port, the local address and port, the duration in seconds, the octets of the
-//! whole answer, and connection/request, which error pages show too.
+//! whole answer, and connection/request, which error pages show too. The third
+//! field is the user's name under protection; with 401, what was claimed.
 //!
 //! ```text
 //! 127.0.0.1 - - [21/Nov/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 1024 "-" "curl/8.5" 50312 127.0.0.1:8080 0.000000 1290 7/1
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use super::Cx;
 use crate::http::response::write_decimal;
-use crate::http::{Fields, Status, date};
+use crate::http::{Fields, Status, basic, date};
 use crate::logging::{ACCESS, escape};
 use crate::reactor::Tick;
 
@@ -33,6 +34,8 @@ pub(super) struct Account {
     pub(super) peer: Option<SocketAddr>,
     pub(super) local: Option<SocketAddr>,
     pub(super) request: u32,
+    /// The request was for what is under protection.
+    pub(super) protected: bool,
 }
 
 /// A request whose answer is on its way; its line is written when that ends.
@@ -79,15 +82,21 @@ pub(super) fn first_line(head: &[u8]) -> &[u8] {
 /// a small answer.
 pub(super) fn write(line: &[u8], fields: Fields<'_>, account: Account, cx: &mut Cx<'_>) {
     let number = cx.handle.number();
+    let client = cx.shared.http.proxies.client(account.peer.map(|peer| peer.ip()), &fields);
     let format = &mut cx.shared.http.access;
     format.refresh(cx.time.unix_seconds, account.local);
     let out = &mut format.line;
     out.clear();
-    match account.peer {
-        Some(peer) => push_ip(out, peer.ip()),
+    match client {
+        Some(client) => push_ip(out, client),
         None => out.extend_from_slice(b"unix"),
     }
-    out.extend_from_slice(b" - - ");
+    out.extend_from_slice(b" - ");
+    match basic::credentials(&fields).filter(|_| account.protected) {
+        Some(who) => push_word(out, &who.name),
+        None => out.push(b'-'),
+    }
+    out.push(b' ');
     out.extend_from_slice(&format.moment);
     out.extend_from_slice(b" \"");
     push_escaped(out, line);
@@ -140,6 +149,21 @@ fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
         out.extend_from_slice(text);
     } else {
         drop(write!(out, "{}", escape(text)));
+    }
+}
+
+/// The same without spaces, and never nothing.
+fn push_word(out: &mut Vec<u8>, text: &str) {
+    let start = out.len();
+    for word in text.split_inclusive(' ') {
+        push_escaped(out, word.trim_end_matches(' ').as_bytes());
+        if word.ends_with(' ') {
+            out.extend_from_slice(b"\\x20");
+        }
+    }
+    if matches!(out[start..], [] | [b'-']) {
+        out.truncate(start);
+        out.extend_from_slice(b"\"\"");
     }
 }
 
@@ -206,6 +230,10 @@ mod tests {
             assert_eq!(text(&|out| push_ip(out, address.parse().unwrap())), address);
         }
         assert_eq!(text(&|out| push_escaped(out, b"a\"b\n")), "a\\\"b\\x0a");
+        for (name, expected) in [("alice", "alice"), ("a b ", "a\\x20b\\x20"), ("", "\"\""), ("\u{e4}]", "\\xc3\\xa4]")]
+        {
+            assert_eq!(text(&|out| push_word(out, name)), expected);
+        }
     }
 
     #[test]

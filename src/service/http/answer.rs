@@ -73,6 +73,21 @@ impl Http {
             self.refuse(head, reject, persistent && !self.overloaded, out, cx);
             return;
         }
+        if self.admit(head, body, persistent, out, cx) {
+            self.serve(head, body, persistent, out, cx);
+        }
+    }
+
+    /// Answers a request that may pass.
+    #[inline]
+    pub(super) fn serve(
+        &mut self,
+        head: &RequestHead<'_>,
+        body: &[u8],
+        persistent: bool,
+        out: &mut Out<'_, '_>,
+        cx: &mut Cx<'_>,
+    ) {
         if head.expect == Expect::Unknown {
             let reject = Reject::new(Status::EXPECTATION_FAILED, "nothing but 100-continue can be expected");
             self.refuse(head, reject, persistent, out, cx);

@@ -10,6 +10,8 @@
 //!          └────────────────────────────▶ error    Parked         Closing
 //! ```
 //!
+//! What is under protection may have to wait, before it is answered, in Checking.
+//!
 //! A request without a body for a small file goes from Idle to Idle in one call.
 //! A new head isn't parsed before the answer to the last is on its way, so
 //! pipelined requests wait unparsed, and a connection needs bounded memory.
@@ -23,12 +25,13 @@
 //! saved after if something changed. A store that must be asked for it parks the
 //! exchange, as a job does.
 //!
-//! `receive` makes a request of octets, `answer` finds who answers it, `visit` asks an
-//! application, `send` brings
+//! `receive` makes a request of octets, `admission` says whether it may pass, `answer`
+//! finds who answers it, `visit` asks an application, `send` brings
 //! the answer into the output, `refuse` makes answers of errors; `phase` has the
 //! states between which they move.
 
 mod access;
+mod admission;
 mod answer;
 mod error_page;
 mod phase;
@@ -75,12 +78,16 @@ struct Out<'a, 'b> {
     ends: Ends<'a>,
     /// What was in the output before the answer.
     mark: u64,
+    /// Where the answer begins in the output's buffer.
+    start: usize,
+    /// The answer is to a request for what is under protection.
+    protected: bool,
 }
 
 impl<'a, 'b> Out<'a, 'b> {
     fn new(output: &'b mut Output, ends: Ends<'a>) -> Self {
-        let mark = output.pending();
-        Self { output, ends, mark }
+        let (mark, start) = (output.pending(), output.buffer().len());
+        Self { output, ends, mark, start, protected: false }
     }
 
     /// What the log is to know of the answer that was written here.
@@ -93,6 +100,7 @@ impl<'a, 'b> Out<'a, 'b> {
             peer: self.ends.peer(),
             local: self.ends.local(),
             request,
+            protected: self.protected,
         }
     }
 }
@@ -106,8 +114,11 @@ enum Step {
 impl Http {
     /// A connection that was just accepted.
     pub fn open(accepted: &Accepted<'_>, cx: &mut Cx<'_>) -> Self {
-        let counted = accepted.ends.peer().map(|peer| cx.shared.http.count(peer.ip()));
-        let overloaded = accepted.overloaded || counted.flatten() == Some(false);
+        // A proxy has many clients; how many it lets come is its own matter.
+        let http = &mut cx.shared.http;
+        let peer = accepted.ends.peer().map(|peer| peer.ip()).filter(|peer| !http.proxies.trust(Some(*peer)));
+        let counted = peer.and_then(|peer| http.count(peer));
+        let overloaded = accepted.overloaded || counted == Some(false);
         let mut patience = cx.shared.http.limits.header_timeout;
         if overloaded {
             // The reserve is small: who isn't served anyway mustn't hold it.
@@ -117,7 +128,7 @@ impl Http {
         let phase = Phase::Head { deadline, seen: 0 };
         cx.shared.http.census.enter(&phase);
         let kind = if accepted.service == Kind::Kv as usize { Kind::Kv } else { Kind::Http };
-        Self { phase, requests: 0, overloaded, counted: counted.flatten().is_some(), more: false, kind }
+        Self { phase, requests: 0, overloaded, counted: counted.is_some(), more: false, kind }
     }
 
     /// The connection is over, by whichever side; `unsent` octets of its output
@@ -166,6 +177,7 @@ impl Http {
             let step = match &mut self.phase {
                 Phase::Idle { .. } | Phase::Head { .. } => self.head(io, cx),
                 Phase::Body(_) => self.body(io, cx),
+                Phase::Checking(_) => self.checking(io, cx),
                 Phase::Parked(_) => self.parked(io, cx),
                 Phase::SendingFile { .. } => self.sending_file(io, cx),
                 Phase::Sending(_) => self.sending(io, cx),

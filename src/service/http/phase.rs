@@ -1,6 +1,7 @@
 //! The phases of an exchange, each with exactly what it needs.
 
 use crate::app::{Body, Outcome, Response};
+use crate::auth::Checked;
 use crate::http::framing::BodyReader;
 use crate::reactor::{Finish, Pace, Tick};
 use crate::session::pending::Ticket;
@@ -17,6 +18,8 @@ pub(super) enum Phase {
     Head { deadline: Tick, seen: u32 },
     /// A body is being read.
     Body(Box<Collecting>),
+    /// Whether the request may pass is being found out.
+    Checking(Box<Checking>),
     /// An application's job runs, or the store of sessions is asked.
     Parked(Box<Parked>),
     /// The file in the output is on its way.
@@ -39,6 +42,17 @@ pub(super) struct Collecting {
     /// Whether anybody wants it; else it is read to get past it.
     pub(super) wanted: bool,
     pub(super) pace: Pace,
+}
+
+/// A request whose credentials are checked.
+pub(super) struct Checking {
+    pub(super) head: Vec<u8>,
+    pub(super) body: Vec<u8>,
+    pub(super) realm: usize,
+    pub(super) persistent: bool,
+    pub(super) deadline: Tick,
+    /// What came of it, once it is there; none inside if it panicked.
+    pub(super) checked: Option<Option<Checked>>,
 }
 
 /// A request that waits for somebody else.
@@ -73,10 +87,10 @@ pub(super) struct Sending {
 }
 
 impl Phase {
-    const COUNT: usize = 7;
+    const COUNT: usize = 8;
 
     pub(super) fn name(&self) -> &'static str {
-        ["Idle", "Head", "Body", "Parked", "SendingFile", "Sending", "Closing"][self.index()]
+        ["Idle", "Head", "Body", "Parked", "SendingFile", "Sending", "Closing", "Checking"][self.index()]
     }
 
     /// Octets of what is boxed, as far as strangers decide how many they are.
@@ -85,6 +99,7 @@ impl Phase {
         match self {
             Self::Idle { .. } | Self::Head { .. } | Self::SendingFile { .. } | Self::Closing(_) => 0,
             Self::Body(collecting) => collecting.head.len() + collecting.content.capacity(),
+            Self::Checking(checking) => checking.head.len() + checking.body.len(),
             Self::Parked(parked) => {
                 let answer = if let Awaits::Keeping(_, response) = &parked.awaits { size(&response.body) } else { 0 };
                 parked.head.len() + parked.body.len() + answer
@@ -113,6 +128,7 @@ impl Phase {
             Self::SendingFile { .. } => 4,
             Self::Sending(_) => 5,
             Self::Closing(_) => 6,
+            Self::Checking(_) => 7,
         }
     }
 }

@@ -99,7 +99,9 @@ impl Http {
     }
 
     pub(super) fn begin_body(&mut self, head: &RequestHead<'_>, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
-        let wanted = matches!(self.route(head, cx), Route::App(_)) && head.expect != Expect::Unknown;
+        let wanted = matches!(self.route(head, cx), Route::App(_))
+            && head.expect != Expect::Unknown
+            && !self.lacks_credentials(head, cx);
         let limit = if wanted { cx.shared.http.limits.body } else { limits::DRAIN };
         if matches!(head.framing, Framing::Length(octets) if octets > limit) {
             self.more = true;

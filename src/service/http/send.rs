@@ -49,6 +49,7 @@ impl Http {
             self.finish(head, status, octets, persistent, out, cx);
             return;
         }
+        self.seal(head, out, cx);
         let exchanged = self.exchanged(head, status, 0, out, cx);
         let sending = Sending { body: response.body, chunked: form == Form::Chunked, sent: 0, persistent, exchanged };
         self.enter(Phase::Sending(Box::new(sending)), cx);
@@ -144,6 +145,7 @@ impl Http {
         out: &mut Out<'_, '_>,
         cx: &mut Cx<'_>,
     ) {
+        self.seal(head, out, cx);
         if out.output.has_file() {
             let exchanged = self.exchanged(head, status, body, out, cx);
             self.enter(Phase::SendingFile { persistent, exchanged }, cx);

@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::access::AccessLog;
 use super::phase::Census;
 use crate::app::{Methods, Pull, Routes, Source};
+use crate::auth::Guard;
 use crate::files::Site;
 use crate::files::listing::Rendering;
+use crate::http::forwarded::Proxies;
 use crate::http::response::Stamp;
 use crate::http::target::{self, Target};
 use crate::limits;
@@ -52,6 +54,10 @@ pub struct Shared {
     pub routes: Routes,
     /// The key-value service, which has listeners of its own.
     pub kv: Routes,
+    /// What is under protection.
+    pub guard: Guard,
+    /// Who may speak for clients.
+    pub proxies: Proxies,
     /// What is remembered of visitors.
     pub sessions: Sessions,
     /// The way to where they are kept, if that is somewhere else.
@@ -75,6 +81,8 @@ impl Shared {
             site: None,
             routes: Routes::default(),
             kv: Routes::default(),
+            guard: Guard::default(),
+            proxies: Proxies::default(),
             sessions: Sessions::default(),
             link: None,
             limits,
@@ -124,11 +132,29 @@ impl Shared {
         if target.plain {
             return find(&self.routes, target.path);
         }
+        self.with_decoded(target.path, |this, path| find(&this.routes, path))
+    }
+
+    /// The realm of the guard that a request path is in, if it is in one. What can't
+    /// be decoded is in none, and nowhere else either. The key-value service has a
+    /// guard of its own.
+    #[inline]
+    pub(super) fn realm(&mut self, kind: Kind, target: &Target<'_>) -> Option<usize> {
+        if kind == Kind::Kv {
+            return None;
+        }
+        if target.plain {
+            return self.guard.find(target.path);
+        }
+        self.with_decoded(target.path, |this, path| this.guard.find(path))
+    }
+
+    fn with_decoded<R>(&mut self, path: &[u8], find: impl FnOnce(&Self, &[u8]) -> Option<R>) -> Option<R> {
         let mut decoded = std::mem::take(&mut self.scratch);
-        let app = decode(target.path, &mut decoded).then(|| find(&self.routes, &decoded)).flatten();
+        let found = decode(path, &mut decoded).then(|| find(self, &decoded)).flatten();
         decoded.clear();
         self.scratch = decoded;
-        app
+        found
     }
 }
 

@@ -77,6 +77,7 @@ impl Http {
         let Call { head, body, persistent, .. } = call;
         let mut path = Vec::new();
         shared::decode(head.target.path, &mut path);
+        let client = cx.shared.http.proxies.client(out.ends.peer().map(|peer| peer.ip()), &head.fields);
         let (mount, app) = cx.shared.http.routes(self.kind).get(call.app);
         let below = path.get(mount.len()..).unwrap_or_default();
         let request = Request { head, body, mount, path: below };
@@ -85,6 +86,7 @@ impl Http {
             connection: cx.handle,
             request_number: self.requests,
             ends: out.ends,
+            client,
             session: session.as_mut(),
         };
         let answer = catch_unwind(AssertUnwindSafe(|| {

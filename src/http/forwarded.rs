@@ -1,0 +1,344 @@
+//! Whom a proxy speaks for: Forwarded (RFC 7239) and X-Forwarded-For.
+//!
+//! Every proxy appends the address that it was asked from, so the list is to be
+//! believed from its right end only, as far as those who wrote are trusted:
+//!
+//! ```text
+//! X-Forwarded-For: 6.6.6.6, 203.0.113.9, 10.0.0.2      from 10.0.0.1
+//!                  forged   the client   a proxy       a proxy, our peer
+//! ```
+//!
+//! A proxy that writes one of the two fields usually passes the other on as it
+//! came, from whoever. So if both are there they must name the same client;
+//! else, as with everything that is malformed, the last address that is known
+//! for certain counts: that of the proxy which wrote it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Fields;
+use super::grammar::split_unquoted;
+
+/// A block of addresses: `192.0.2.0/24`, `2001:db8::/32`, or one address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cidr {
+    address: IpAddr,
+    /// Bits that must be the same.
+    bits: u32,
+}
+
+impl Cidr {
+    /// Reads a block.
+    ///
+    /// # Errors
+    /// If it isn't one, or has bits behind its mask: then another was meant.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        const WRONG: &str = "give an address or a block of them, like 10.0.0.0/8 or ::1";
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) if bits.bytes().all(|octet| octet.is_ascii_digit()) => {
+                (address, Some(bits.parse().map_err(|_| WRONG)?))
+            }
+            Some(_) => return Err(WRONG),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| WRONG)?;
+        let width = width(address);
+        let bits: u32 = bits.unwrap_or(width);
+        if bits > width {
+            return Err(WRONG);
+        }
+        let block = Self { address, bits };
+        if block.prefix(address).checked_shl(width - bits).unwrap_or(0) != value(address) {
+            return Err("there are bits behind the mask; of 10.0.0.0/8 only the first eight count");
+        }
+        Ok(block)
+    }
+
+    /// Whether an address is in it. One of IPv4 written as IPv6 is one of IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        address.is_ipv4() == self.address.is_ipv4() && self.prefix(address) == self.prefix(self.address)
+    }
+
+    /// The bits that count, of an address of the same family.
+    fn prefix(&self, address: IpAddr) -> u128 {
+        value(address).checked_shr(width(address) - self.bits).unwrap_or(0)
+    }
+}
+
+fn width(address: IpAddr) -> u32 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn value(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(u32::from(v4)),
+        IpAddr::V6(v6) => u128::from(v6),
+    }
+}
+
+/// The proxies whose word is taken.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Proxies {
+    blocks: Vec<Cidr>,
+    /// Who connects to a unix-domain socket, too.
+    unix: bool,
+}
+
+impl Proxies {
+    /// Adds a block of addresses, or with `unix` all that connect to a unix-domain
+    /// socket.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn add(&mut self, text: &str) -> Result<(), &'static str> {
+        if text == "unix" {
+            self.unix = true;
+        } else {
+            self.blocks.push(Cidr::parse(text)?);
+        }
+        Ok(())
+    }
+
+    /// Whether the word of this peer is taken; none is one on a unix-domain socket.
+    #[inline]
+    pub fn trust(&self, peer: Option<IpAddr>) -> bool {
+        match peer {
+            Some(address) => self.blocks.iter().any(|block| block.contains(address)),
+            None => self.unix,
+        }
+    }
+
+    /// The address of the client behind `peer`: the peer's own, unless that is
+    /// trusted and tells another.
+    #[inline]
+    pub fn client(&self, peer: Option<IpAddr>, fields: &Fields<'_>) -> Option<IpAddr> {
+        if !self.trust(peer) {
+            return peer;
+        }
+        let forwarded = self.follow(peer, fields, "forwarded", forwarded_for);
+        let x_forwarded = self.follow(peer, fields, "x-forwarded-for", node);
+        match (forwarded, x_forwarded) {
+            (Some(a), Some(b)) if a != b => peer,
+            (Some(client), _) | (None, Some(client)) => client,
+            (None, None) => peer,
+        }
+    }
+
+    /// Goes from right to left through the members of a list field as long as who
+    /// wrote them is trusted. None without the field.
+    fn follow(
+        &self,
+        peer: Option<IpAddr>,
+        fields: &Fields<'_>,
+        name: &str,
+        read: fn(&[u8]) -> Option<IpAddr>,
+    ) -> Option<Option<IpAddr>> {
+        // At most as many lines as a head has fields, in at most its octets.
+        let lines: Vec<&[u8]> = fields.all(name).collect();
+        if lines.is_empty() {
+            return None;
+        }
+        let mut client = peer;
+        for line in lines.iter().rev() {
+            // A string that never ends, begun by a stranger, would swallow what the
+            // proxy put behind it.
+            if !is_balanced(line) {
+                return Some(client);
+            }
+            let members: Vec<&[u8]> = split_unquoted(line, b',').collect();
+            for member in members.iter().rev() {
+                let Some(address) = read(member) else { return Some(client) };
+                client = Some(address);
+                if !self.trust(client) {
+                    return Some(client);
+                }
+            }
+        }
+        Some(client)
+    }
+}
+
+/// Every quoted string in `line` has an end.
+fn is_balanced(line: &[u8]) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for octet in line {
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    !quoted
+}
+
+/// The `for` of one `forwarded-element` (RFC 7239 §4), if it is an address.
+fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
+    let mut values = split_unquoted(element, b';').filter_map(|pair| {
+        let (name, value) = pair.split_at_checked(b"for=".len())?;
+        name.eq_ignore_ascii_case(b"for=").then_some(value)
+    });
+    let value = values.next().filter(|_| values.next().is_none())?;
+    match value {
+        [b'"', inner @ .., b'"'] => node(inner),
+        _ => node(value),
+    }
+}
+
+/// An address with or without a port; IPv6 with a port has brackets (RFC 7239 §6),
+/// without one it may.
+fn node(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = match bare {
+        Some(inside) => IpAddr::V6(inside.parse().ok()?),
+        None => text.parse().or_else(|_| text.parse().map(|address: SocketAddr| address.ip())).ok()?,
+    };
+    Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use httparse::Header;
+    use proptest::prelude::*;
+
+    #[test]
+    fn blocks() {
+        for (block, inside, outside) in [
+            ("192.0.2.1", &["192.0.2.1", "::ffff:192.0.2.1"][..], &["192.0.2.2", "::1"][..]),
+            ("10.0.0.0/8", &["10.0.0.0", "10.255.255.255"], &["11.0.0.0", "9.255.255.255", "::a00:0"]),
+            ("10.1.2.128/25", &["10.1.2.128", "10.1.2.255"], &["10.1.2.127"]),
+            ("0.0.0.0/0", &["0.0.0.0", "255.255.255.255"], &["::1"]),
+            ("::/0", &["::", "2001:db8::1"], &["127.0.0.1", "::ffff:127.0.0.1"]),
+            ("2001:db8::/32", &["2001:db8:ffff::1"], &["2001:db9::", "2001:db7:ffff::"]),
+            ("::1/128", &["::1"], &["::", "::2"]),
+        ] {
+            let parsed = Cidr::parse(block).unwrap();
+            for address in inside {
+                assert!(parsed.contains(address.parse().unwrap()), "{address} in {block}");
+            }
+            for address in outside {
+                assert!(!parsed.contains(address.parse().unwrap()), "{address} not in {block}");
+            }
+        }
+        for wrong in ["", "/8", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/+8", "10.0.0.0/8/8", "a/8", "10/8"] {
+            assert!(Cidr::parse(wrong).is_err_and(|hint| hint.contains("like")), "{wrong}");
+        }
+        for wrong in ["10.0.0.1/8", "10.1.2.129/25", "0.0.0.1/0", "::1/0", "2001:db8::1/32"] {
+            assert!(Cidr::parse(wrong).is_err_and(|hint| hint.contains("mask")), "{wrong}");
+        }
+    }
+
+    fn proxies(trusted: &[&str]) -> Proxies {
+        let mut proxies = Proxies::default();
+        for text in trusted {
+            proxies.add(text).unwrap();
+        }
+        proxies
+    }
+
+    fn found(peer: &str, lines: &[(&str, &[u8])]) -> String {
+        let proxies = proxies(&["10.0.0.0/8", "::1", "fd00::/8", "unix"]);
+        let lines: Vec<_> = lines.iter().map(|&(name, value)| Header { name, value }).collect();
+        proxies.client(peer.parse().ok(), &Fields::new(&lines)).unwrap().to_string()
+    }
+
+    #[test]
+    fn from_right_to_left_as_far_as_it_is_trusted() {
+        for (value, expected) in [
+            ("203.0.113.9", "203.0.113.9"),
+            ("6.6.6.6, 203.0.113.9", "203.0.113.9"),
+            ("6.6.6.6, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+            ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
+            ("203.0.113.9:4711", "203.0.113.9"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:80, fd00::1", "2001:db8::1"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            (" , 203.0.113.9 , ", "203.0.113.9"),
+            // What isn't an address hides its writer's client, not the writer.
+            ("203.0.113.9, unknown", "10.0.0.1"),
+            ("203.0.113.9, unknown, 10.0.0.2", "10.0.0.2"),
+            ("", "10.0.0.1"),
+            ("203.0.113.9.", "10.0.0.1"),
+            ("[203.0.113.9]", "10.0.0.1"),
+            ("203.0.113.9:99999", "10.0.0.1"),
+            ("\"203.0.113.9\"", "10.0.0.1"),
+            ("6.6.6.6\", 203.0.113.9", "10.0.0.1"),
+        ] {
+            assert_eq!(found("10.0.0.1", &[("X-Forwarded-For", value.as_bytes())]), expected, "{value}");
+        }
+        assert_eq!(found("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(found("unix", &[("X-Forwarded-For", b"203.0.113.9")]), "203.0.113.9");
+        // Several lines are one list.
+        let lines: [(&str, &[u8]); 2] = [("x-forwarded-for", b"6.6.6.6, 203.0.113.9"), ("X-Forwarded-For", b"fd00::1")];
+        assert_eq!(found("10.0.0.1", &lines), "203.0.113.9");
+        assert_eq!(found("10.0.0.1", &[("X-Forwarded-For", b"\xff, 203.0.113.9")]), "203.0.113.9");
+        assert_eq!(found("10.0.0.1", &[("X-Forwarded-For", b"203.0.113.9, \xff")]), "10.0.0.1");
+    }
+
+    #[test]
+    fn who_is_not_trusted_speaks_for_itself() {
+        let lines = [Header { name: "X-Forwarded-For", value: b"203.0.113.9" }];
+        let fields = Fields::new(&lines);
+        let (near, far) = ("10.0.0.1".parse().ok(), "192.0.2.1".parse().ok());
+        for (trusted, peer) in
+            [(&[][..], near), (&[], None), (&["10.0.0.0/8"], far), (&["10.0.0.0/8"], None), (&["unix"], near)]
+        {
+            assert_eq!(proxies(trusted).client(peer, &fields), peer, "{trusted:?}");
+        }
+        assert!(Proxies::default().add("unix:").is_err());
+    }
+
+    #[test]
+    fn the_standard_field() {
+        for (value, expected) in [
+            ("for=203.0.113.9", "203.0.113.9"),
+            ("For=\"203.0.113.9:80\";proto=http;by=10.0.0.1", "203.0.113.9"),
+            ("proto=https; FOR=\"[2001:db8::1]:4711\"", "2001:db8::1"),
+            ("for=6.6.6.6, for=203.0.113.9, for=10.0.0.2;by=10.0.0.1", "203.0.113.9"),
+            ("for=_hidden, for=10.0.0.2", "10.0.0.2"),
+            ("for=unknown", "10.0.0.1"),
+            ("by=203.0.113.9", "10.0.0.1"),
+            ("203.0.113.9", "10.0.0.1"),
+            ("for=1.1.1.1;for=203.0.113.9", "10.0.0.1"),
+            ("for=", "10.0.0.1"),
+            ("for=\"", "10.0.0.1"),
+            ("for=2001:db8::1", "2001:db8::1"),
+            // A stranger's string isn't closed by what the proxy puts behind it.
+            ("for=\"6.6.6.6, for=203.0.113.9", "10.0.0.1"),
+            ("for=\"6.6.6.6, for=\"[2001:db8::1]\"", "10.0.0.1"),
+            ("for=\"\\, for=\"[2001:db8::1]\"", "10.0.0.1"),
+            ("x=\", for=6.6.6.6\", for=203.0.113.9", "203.0.113.9"),
+        ] {
+            assert_eq!(found("10.0.0.1", &[("Forwarded", value.as_bytes())]), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn two_fields_that_differ_are_both_not_believed() {
+        let both =
+            |a: &str, b: &str| found("10.0.0.1", &[("Forwarded", a.as_bytes()), ("X-Forwarded-For", b.as_bytes())]);
+        assert_eq!(both("for=203.0.113.9", "203.0.113.9"), "203.0.113.9");
+        assert_eq!(both("for=6.6.6.6", "203.0.113.9"), "10.0.0.1");
+        assert_eq!(both("for=203.0.113.9", "6.6.6.6"), "10.0.0.1");
+        assert_eq!(both("for=unknown", "203.0.113.9"), "10.0.0.1");
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_stranger_sends_never_changes_what_the_proxy_adds(
+            junk in "[ -~]{0,40}", quoted: bool, standard: bool
+        ) {
+            let (name, own) = match (standard, quoted) {
+                (true, true) => ("Forwarded", "for=\"203.0.113.9:80\""),
+                (true, false) => ("Forwarded", "for=203.0.113.9"),
+                (false, _) => ("X-Forwarded-For", "203.0.113.9"),
+            };
+            let line = format!("{junk}, {own}");
+            let client = found("10.0.0.1", &[(name, line.as_bytes())]);
+            prop_assert!(client == "203.0.113.9" || client == "10.0.0.1", "{line}: {client}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Logging in and out, with the real server: the session, the answers, and what
+//! keeps strangers from guessing.
+
+mod support;
+
+use std::io::Write;
+use std::process::Stdio;
+
+use support::{Answer, Root, Server, get_with, miod};
+
+/// The demonstration, or the users of a file.
+fn server(arguments: &[&str]) -> Server {
+    Server::start_with(Root::new(), arguments)
+}
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+const JSON: &str = "Content-Type: application/json\r\n";
+const WANTS_JSON: &str = "Accept: application/json\r\n";
+
+fn post(server: &Server, path: &str, lines: &str, body: &str) -> Answer {
+    let length = body.len();
+    server.ask(format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {length}\r\n\r\n{body}"))
+}
+
+/// The line that sends back the cookie of an answer.
+fn cookie(answer: &Answer) -> String {
+    let value = answer.field("set-cookie").unwrap_or_else(|| panic!("no cookie in {}", answer.head));
+    format!("Cookie: {}\r\n", value.split(';').next().unwrap())
+}
+
+/// What a page says, without the numbers of its request.
+fn said(answer: &Answer) -> String {
+    answer.text().split("<footer").next().unwrap().to_owned()
+}
+
+#[test]
+fn from_home_to_login_and_back_and_out_again() {
+    let server = server(&[]);
+    let home = server.get("/home");
+    assert_eq!((home.status, home.field("location")), (303, Some("/login?next=%2Fhome")));
+    let form = server.get("/login?next=%2Fhome");
+    assert!(form.status == 200 && form.text().contains("name=\"next\" value=\"/home\""), "{}", form.text());
+    assert_eq!(form.count("set-cookie"), 0);
+
+    let done = post(&server, "/login", FORM, "username=alice&password=apple&next=%2Fhome");
+    assert_eq!((done.status, done.field("location")), (303, Some("/home")));
+    assert_eq!(done.field("cache-control"), Some("private, no-store"));
+    let alice = cookie(&done);
+    let home = server.get_with("/home", &alice);
+    assert!(home.status == 200 && home.text().contains("Hello, alice."), "{}", home.text());
+
+    let out = server.get_with("/logout", &alice);
+    assert_eq!((out.status, out.field("allow")), (405, Some("POST, OPTIONS")));
+    assert_eq!(server.get_with("/home", &alice).status, 200);
+    let out = post(&server, "/logout", &alice, "");
+    assert_eq!((out.status, out.field("location")), (303, Some("/login")));
+    assert!(out.field("set-cookie").unwrap().contains("Max-Age=0"));
+    assert_eq!(server.get_with("/home", &alice).status, 303);
+}
+
+#[test]
+fn programs_get_json() {
+    let server = server(&[]);
+    let home = server.get_with("/home", WANTS_JSON);
+    assert_eq!((home.status, home.text().as_str()), (401, "{\"error\":\"nobody has logged in\"}\n"));
+    assert!(home.field("www-authenticate").is_some());
+    let lines = format!("{JSON}{WANTS_JSON}");
+    let wrong = post(&server, "/login", &lines, r#"{"username":"alice","password":"pear"}"#);
+    assert_eq!((wrong.status, wrong.field("content-type")), (401, Some("application/json")));
+    let done = post(&server, "/login", &lines, r#"{"username":"alice","password":"apple"}"#);
+    assert_eq!((done.status, done.text().as_str()), (303, "{\"user\":\"alice\"}\n"));
+    let lines = format!("{WANTS_JSON}{}", cookie(&done));
+    for path in ["/home", "/login"] {
+        assert_eq!(server.get_with(path, &lines).text(), "{\"user\":\"alice\"}\n");
+    }
+    assert_eq!(server.get_with("/login", WANTS_JSON).text(), "{\"user\":null}\n");
+}
+
+#[test]
+fn an_unknown_name_is_a_wrong_password() {
+    let server = server(&[]);
+    // Of the same length, since the name is in the form again.
+    let wrong = post(&server, "/login", FORM, "username=alice&password=pear");
+    let unknown = post(&server, "/login", FORM, "username=carol&password=apple");
+    assert_eq!((wrong.status, unknown.status), (401, 401));
+    assert_eq!(said(&wrong).replace("alice", "carol"), said(&unknown));
+    assert_eq!((wrong.count("set-cookie"), unknown.count("set-cookie")), (0, 0));
+    let escaped = post(&server, "/login", FORM, "username=%22%3E%3Cscript%3E&password=x").text();
+    assert!(!escaped.contains("<script>"), "{escaped}");
+}
+
+#[test]
+fn a_login_renews_the_session_and_keeps_what_is_in_it() {
+    let server = server(&[]);
+    let before = cookie(&server.get("/counter"));
+    let count = |lines: &str| server.get_with("/counter", &format!("{WANTS_JSON}{lines}")).text();
+    assert_eq!(count(&before), "{\"count\":2}\n");
+    let done = post(&server, "/login", &format!("{FORM}{before}"), "username=alice&password=apple");
+    let after = cookie(&done);
+    assert_ne!(before, after);
+    assert_eq!(count(&after), "{\"count\":3}\n");
+    // Who gave the visitor the old one has nothing.
+    assert_eq!(server.get_with("/home", &before).status, 303);
+    assert_eq!(count(&before), "{\"count\":1}\n");
+}
+
+#[test]
+fn another_user_gets_nothing_of_the_first() {
+    let root = Root::new();
+    for (user, password) in [("alice", "apple"), ("bob", "plum")] {
+        let mut command = miod();
+        command.args(["passwd", "--cost", "4"]).arg(root.at("users")).arg(user).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+    let file = root.at("users").to_str().unwrap().to_owned();
+    root.old_file("www/private/index.html", "private");
+    let mut command = miod();
+    command.arg("serve").arg(root.at("www")).args(["-p", "0", "--users", &file]);
+    let server = Server::run(command);
+    let alice = cookie(&post(&server, "/login", FORM, "username=alice&password=apple"));
+    server.get_with("/counter", &alice);
+    let bob = cookie(&post(&server, "/login", &format!("{FORM}{alice}"), "username=bob&password=plum"));
+    let page = |lines: &str| server.get_with("/home", &format!("{WANTS_JSON}{lines}"));
+    assert_eq!(page(&bob).text(), "{\"user\":\"bob\"}\n");
+    assert_eq!(server.get_with("/counter", &format!("{WANTS_JSON}{bob}")).text(), "{\"count\":1}\n");
+    assert_eq!(page(&alice).status, 401);
+    // Those who can log in get to the private pages too: bob:plum.
+    assert_eq!(server.get_with("/private/", "Authorization: Basic Ym9iOnBsdW0=\r\n").text(), "private");
+    assert_eq!(server.get("/private/").status, 401);
+}
+
+#[test]
+fn nobody_is_sent_elsewhere() {
+    let server = server(&[]);
+    for (next, expected) in [
+        ("/counter?x=1", "/counter?x=1"),
+        ("", "/home"),
+        ("counter", "/home"),
+        ("//evil.example/", "/home"),
+        ("/%5Cevil.example/", "/%5Cevil.example/"),
+        ("/\\evil.example/", "/home"),
+        ("https://evil.example/", "/home"),
+        ("/\r\nX: y", "/home"),
+    ] {
+        let encoded: String = next.bytes().map(|octet| format!("%{octet:02x}")).collect();
+        let done = post(&server, "/login", FORM, &format!("username=alice&password=apple&next={encoded}"));
+        assert_eq!((done.status, done.field("location")), (303, Some(expected)), "{next:?}");
+        let form = server.get(&format!("/login?next={encoded}")).text();
+        assert_eq!(form.contains("name=\"next\""), expected == next, "{next:?}");
+    }
+}
+
+#[test]
+fn mistakes_and_other_sites_are_told_so() {
+    let server = server(&[]);
+    let right = "username=alice&password=apple";
+    for (lines, body, status) in [
+        ("", right, 415),
+        ("Content-Type: text/plain\r\n", right, 415),
+        (FORM, "username=alice", 400),
+        (FORM, "", 400),
+        (JSON, right, 400),
+        (JSON, r#"{"username":"alice","password":null}"#, 400),
+        (&format!("{FORM}Origin: http://evil.example\r\n"), right, 403),
+        (&format!("{FORM}Sec-Fetch-Site: cross-site\r\n"), right, 403),
+        (&format!("{FORM}Origin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n"), right, 303),
+    ] {
+        assert_eq!(post(&server, "/login", lines, body).status, status, "{lines} {body}");
+    }
+    for path in ["/login/", "/login/x", "/home/x"] {
+        assert_eq!(server.get(path).status, 404, "{path}");
+    }
+    assert_eq!(post(&server, "/logout", "Origin: http://evil.example\r\n", "").status, 403);
+}
+
+#[test]
+fn who_guesses_must_wait() {
+    let server = server(&[]);
+    for number in 0..10 {
+        assert_eq!(post(&server, "/login", FORM, &format!("username=u{number}&password=x")).status, 401);
+    }
+    for (lines, what) in [("", "<!doctype html>"), (WANTS_JSON, "{\"error\":")] {
+        let answer = post(&server, "/login", &format!("{FORM}{lines}"), "username=alice&password=apple");
+        let wait: u32 = answer.field("retry-after").unwrap().parse().unwrap();
+        assert!(
+            answer.status == 429 && wait <= 6 && answer.text().to_lowercase().starts_with(what),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[test]
+fn what_follows_a_login_on_its_connection_waits_for_it() {
+    let server = server(&[]);
+    let mut slow = server.connect();
+    let body = "username=alice&password=apple";
+    let length = body.len();
+    slow.send(format!("POST /login HTTP/1.1\r\nHost: localhost\r\n{FORM}Content-Length: {length}\r\n\r\n{body}"));
+    slow.send(get_with("/lab/hello", ""));
+    assert_eq!(server.get("/lab/hello").status, 200);
+    assert_eq!((slow.answer().status, slow.answer().status), (303, 200));
+}
+
+#[test]
+fn login_has_its_place_beside_home_wherever_that_is() {
+    let server = server(&["--no-apps", "--app", "/club/login=login", "--app", "/club/home=home"]);
+    assert_eq!(server.get("/club/home").field("location"), Some("/club/login?next=%2Fclub%2Fhome"));
+    let done = post(&server, "/club/login", FORM, "username=alice&password=apple");
+    assert_eq!(done.field("location"), Some("/club/home"));
+    let home = server.get_with("/club/home", &cookie(&done)).text();
+    assert!(home.contains("action=\"/club/logout\""), "{home}");
+}

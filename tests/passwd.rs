@@ -1,0 +1,185 @@
+//! `miod passwd` as a process: what it writes, and what it asks on a terminal.
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use support::{Ended, PATIENCE, Root, eventually, miod};
+
+fn passwd(arguments: &[&str]) -> Command {
+    let mut command = miod();
+    command.arg("passwd").args(["--cost", "4"]).args(arguments);
+    command
+}
+
+/// Runs it with this on standard input: exit code, standard output, standard error.
+fn run(mut command: Command, input: &str) -> (Option<i32>, String, String) {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It may have refused before it read.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn text(root: &Root) -> String {
+    fs::read_to_string(root.at("users")).unwrap()
+}
+
+fn mode(root: &Root) -> u32 {
+    fs::metadata(root.at("users")).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_user_comes_changes_and_goes() {
+    let root = Root::new();
+    let file = root.at("users").to_str().unwrap().to_owned();
+    let (code, said, _) = run(passwd(&[&file, "alice"]), "apple\n");
+    assert_eq!((code, said), (Some(0), format!("alice is a user now in {file}\n")));
+    assert!(text(&root).starts_with("alice:$2y$04$") && text(&root).len() == 67 && mode(&root) == 0o600);
+
+    fs::write(root.at("users"), format!("# comment\n{}odd\n", text(&root))).unwrap();
+    fs::set_permissions(root.at("users"), fs::Permissions::from_mode(0o640)).unwrap();
+    let before = text(&root);
+    let (code, said, _) = run(passwd(&[&file, "bob"]), "pear\r\nmore");
+    assert_eq!(code, Some(0));
+    assert!(said.contains("line 3 can't be used"), "{said}");
+    assert!(text(&root).starts_with(&before) && text(&root).contains("\nbob:$2y$") && mode(&root) == 0o640);
+
+    let before = text(&root);
+    let (_, said, _) = run(passwd(&[&file, "alice"]), "plum");
+    assert!(said.starts_with("alice has a new password"), "{said}");
+    assert!(text(&root) != before && text(&root).len() == before.len());
+
+    let (code, said, _) = run(passwd(&["-D", &file, "alice"]), "");
+    assert!(code == Some(0) && said.starts_with("alice is no user any more"), "{said}");
+    assert!(text(&root).starts_with("# comment\nodd\nbob:"));
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing else is left behind");
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let root = Root::new();
+    root.file("real/users", "").link("users", "real/users");
+    let (code, ..) = run(passwd(&[root.at("users").to_str().unwrap(), "alice"]), "apple\n");
+    assert_eq!(code, Some(0));
+    assert!(fs::symlink_metadata(root.at("users")).unwrap().is_symlink() && text(&root).starts_with("alice:"));
+}
+
+#[test]
+fn mistakes_change_nothing() {
+    let root = Root::new();
+    root.file("users", "alice:x\n");
+    let file = root.at("users").to_str().unwrap().to_owned();
+    let none = root.at("none/users").to_str().unwrap().to_owned();
+    for (arguments, input, code, hint) in [
+        (&[&*file][..], "", 2, "FILE USER"),
+        (&[&*file, "a:b"], "", 2, "colons"),
+        (&["--cost=99", &*file, "a"], "", 2, "4 to 15"),
+        (&[&*file, "alice"], "", 78, "1 to 72"),
+        (&[&*file, "alice"], "\n", 78, "1 to 72"),
+        (&[&*file, "alice"], &"x".repeat(73), 78, "1 to 72"),
+        (&[&*file, "alice"], "a\tb\n", 78, "control"),
+        (&["-D", &*file, "bob"], "", 78, "there is no user bob"),
+        (&[&*none, "alice"], "apple\n", 1, "no such file or directory"),
+        (&[root.path().to_str().unwrap(), "alice"], "apple\n", 1, "no regular file"),
+    ] {
+        let (status, said, error) = run(passwd(arguments), input);
+        assert_eq!((status, said.as_str()), (Some(code), ""), "{arguments:?} {error}");
+        assert!(error.starts_with("miod: ") && error.contains(hint), "{error}");
+    }
+    assert_eq!(text(&root), "alice:x\n");
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+}
+
+/// What it runs in: the end of a terminal where a person sits.
+struct Terminal {
+    master: File,
+    shown: mpsc::Receiver<Vec<u8>>,
+    seen: String,
+    child: Ended,
+}
+
+impl Terminal {
+    fn start(mut command: Command) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let slave = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        let end = || Stdio::from(OwnedFd::from(slave.try_clone().unwrap()));
+        let child = Ended(command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap());
+        let master = File::from(master);
+        let (send, shown) = mpsc::channel();
+        let mut from = master.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let mut some = [0; 1024];
+            while let Ok(count @ 1..) = from.read(&mut some) {
+                let _ = send.send(some[..count].to_vec());
+            }
+        });
+        Self { master, shown, seen: String::new(), child }
+    }
+
+    /// Waits until this is on the screen.
+    fn expect(&mut self, text: &str) {
+        while !self.seen.contains(text) {
+            let shown = self.shown.recv_timeout(PATIENCE);
+            self.seen +=
+                &String::from_utf8(shown.unwrap_or_else(|_| panic!("no {text:?} in {:?}", self.seen))).unwrap();
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        self.master.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        let mut status = None;
+        assert!(eventually(|| {
+            status = self.child.0.try_wait().unwrap();
+            status.is_some()
+        }));
+        status.unwrap().code()
+    }
+}
+
+#[test]
+fn on_a_terminal_it_asks_twice_and_shows_nothing() {
+    let root = Root::new();
+    let file = root.at("users").to_str().unwrap().to_owned();
+    let mut terminal = Terminal::start(passwd(&[&file, "alice"]));
+    terminal.expect("New password of alice: ");
+    terminal.write("secrex\x7ft\r");
+    terminal.expect("Once more: ");
+    terminal.write("secret\n");
+    terminal.expect("alice is a user now");
+    assert_eq!(terminal.code(), Some(0));
+    assert!(!terminal.seen.contains("secre"), "{}", terminal.seen);
+    assert!(text(&root).starts_with("alice:"));
+
+    let before = text(&root);
+    let mut terminal = Terminal::start(passwd(&[&file, "alice"]));
+    terminal.expect("New password");
+    terminal.write("one\n");
+    terminal.expect("Once more");
+    terminal.write("another\n");
+    terminal.expect("the two aren't the same");
+    assert_eq!(terminal.code(), Some(78));
+
+    let mut terminal = Terminal::start(passwd(&[&file, "alice"]));
+    terminal.expect("New password");
+    terminal.write("one\x03");
+    terminal.expect("it was interrupted");
+    assert_eq!(terminal.code(), Some(1));
+    assert_eq!(text(&root), before);
+    // The terminal shows again what is written.
+    let modes = rustix::termios::tcgetattr(&terminal.master).unwrap().local_modes;
+    assert!(modes.contains(rustix::termios::LocalModes::ECHO | rustix::termios::LocalModes::ISIG));
+}
