@@ -13,9 +13,10 @@ BOUNDS = {
     # The server with its command line and log, fat LTO, stripped: 1,010,616 measured.
     # Sessions brought JSON, HMAC-SHA256, base64, templates and the pages made of
     # them: 1,242,360 measured.
+    # Outbound connections, datagram sockets, the tools on them: 200,000 more.
     # The durable store brought redb, three quarters of a megabyte, and with it keys and
-    # values, remote stores, and the tools of a client: 2,312,088 measured.
-    "binary, octets": 2_400_000,
+    # values and remote stores: 2,400,000.
+    "binary, octets": 2_500_000,
     # The whole process, most of it libc and the binary's own pages: 2,632 measured.
     "memory when idle, KiB": 3_072,
     # Of that, what is the process's own and can't be dropped: 220 measured.
