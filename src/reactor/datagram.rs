@@ -246,12 +246,7 @@ impl DatagramSocket {
     }
 
     /// Sends a datagram if the system takes it now; false if it doesn't.
-    fn send(
-        &mut self,
-        to: SocketAddr,
-        datagram: &[u8],
-        failed: &mut impl FnMut(io::Error, Option<SocketAddr>),
-    ) -> bool {
+    fn send(&mut self, to: SocketAddr, datagram: &[u8], failed: &mut dyn FnMut(io::Error, Option<SocketAddr>)) -> bool {
         if !self.writable {
             return false;
         }
@@ -277,18 +272,18 @@ impl DatagramSocket {
     }
 
     /// Sends what waits, and then what is in `out`; what the system doesn't take waits.
-    fn flush(&mut self, out: &mut Outbox, mut failed: impl FnMut(io::Error, Option<SocketAddr>)) {
+    fn flush(&mut self, out: &mut Outbox, failed: &mut dyn FnMut(io::Error, Option<SocketAddr>)) {
         while self.writable
             && let Some((to, datagram)) = self.waiting.pop_front()
         {
-            if self.send(to, &datagram, &mut failed) {
+            if self.send(to, &datagram, failed) {
                 self.waiting_octets -= datagram.len();
             } else {
                 self.waiting.push_front((to, datagram));
             }
         }
         for (to, datagram) in out.iter() {
-            if !self.send(to, datagram, &mut failed) {
+            if !self.send(to, datagram, failed) {
                 self.waiting_octets += datagram.len();
                 self.waiting.push_back((to, datagram.into()));
             }
@@ -452,7 +447,7 @@ impl<P: Protocol> Reactor<P> {
         let handle = Handle::new(Datagrams::<P::Datagrams>::FIRST + index, 0);
         let mut cx = Context { shared, time: *time, handle, draining: drain.is_some(), effects };
         let mut faults = 0;
-        socket.flush(outbox, |error, to| protocol.failed(&error, to, &mut cx));
+        socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
         for _ in 0..TURN {
             if !socket.readable {
                 break;
@@ -468,10 +463,10 @@ impl<P: Protocol> Reactor<P> {
                     socket.readable = faults < FAULTS;
                 }
             }
-            socket.flush(outbox, |error, to| protocol.failed(&error, to, &mut cx));
+            socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
         }
         let stay = protocol.advance(outbox, &mut cx);
-        socket.flush(outbox, |error, to| protocol.failed(&error, to, &mut cx));
+        socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
         *wake = match stay {
             // A wish for a moment that is past mustn't keep the loop from sleeping.
             Stay::Until(wake) => Some(wake.max(time.now.after(Duration::from_micros(1)))),
@@ -507,7 +502,7 @@ mod tests {
         let mut lost = 0;
         for number in 0..WAITING as u16 + 3 {
             out.send(to, &number.to_be_bytes());
-            sender.flush(&mut out, |error, of| {
+            sender.flush(&mut out, &mut |error, of| {
                 assert_eq!((error.kind(), of), (io::ErrorKind::WouldBlock, Some(to)));
                 lost += 1;
             });
@@ -515,7 +510,7 @@ mod tests {
         assert_eq!((lost, sender.waiting.len(), sender.waiting_octets), (3, WAITING, 2 * WAITING));
         out.send(to, &[b'x'; 60_000]);
         out.send(to, &[b'x'; 60_000]);
-        sender.flush(&mut out, |_, _| lost += 1);
+        sender.flush(&mut out, &mut |_, _| lost += 1);
         assert_eq!((lost, sender.waiting.len()), (5, WAITING));
         // The rest leaves in its order.
         sender.writable = true;
@@ -538,7 +533,7 @@ mod tests {
             out.send(to, &[b'x'; 60_000]);
         }
         let mut lost = 0;
-        sender.flush(&mut out, |_, _| lost += 1);
+        sender.flush(&mut out, &mut |_, _| lost += 1);
         assert!(sender.waiting_octets <= WAITING_OCTETS);
         assert_eq!((sender.waiting.len(), lost), (8, 12));
     }

@@ -9,7 +9,8 @@
 //! the system's services (below 1024: echo, chargen, DNS) or from a port like one's
 //! own isn't answered.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -46,8 +47,11 @@ struct Counts {
     failed: u64,
 }
 
-/// A datagram whose answer is held back.
+/// A datagram whose answer is held back. What is due at the same time keeps its order.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
+    due: Tick,
+    order: u64,
     from: SocketAddr,
     datagram: Box<[u8]>,
     /// It is answered for the second time.
@@ -60,8 +64,8 @@ pub struct Answerer {
     fate: Fate,
     /// Where it is; known when the socket is there.
     local: Option<SocketAddr>,
-    /// Answers that are held back, by when they are due and in their order.
-    held: BTreeMap<(Tick, u64), Held>,
+    /// Answers that are held back, the first that is due on top.
+    held: BinaryHeap<Reverse<Held>>,
     held_octets: usize,
     counts: Counts,
     verbose: bool,
@@ -79,7 +83,7 @@ impl Answerer {
             manner,
             fate: Fate::new(network),
             local: None,
-            held: BTreeMap::new(),
+            held: BinaryHeap::new(),
             held_octets: 0,
             counts: Counts::default(),
             verbose,
@@ -105,12 +109,12 @@ impl Answerer {
     }
 
     /// Holds the answer to `datagram` back; false if there is no room for that.
-    fn hold(&mut self, until: Tick, from: SocketAddr, datagram: &[u8], again: bool) -> bool {
+    fn hold(&mut self, due: Tick, from: SocketAddr, datagram: &[u8], again: bool) -> bool {
         let fits = self.held.len() < HELD && self.held_octets + datagram.len() <= HELD_OCTETS;
         if fits {
             self.held_octets += datagram.len();
             let order = 2 * self.counts.received + u64::from(again);
-            self.held.insert((until, order), Held { from, datagram: datagram.into(), again });
+            self.held.push(Reverse(Held { due, order, from, datagram: datagram.into(), again }));
         }
         fits
     }
@@ -152,20 +156,19 @@ impl DatagramProtocol<Service> for Answerer {
         }
         if cx.draining {
             // What is still on its way doesn't arrive.
-            self.counts.dropped += self.held.values().filter(|held| !held.again).count() as u64;
+            self.counts.dropped += self.held.iter().filter(|Reverse(held)| !held.again).count() as u64;
             self.held.clear();
             self.tell(cx);
             self.over = true;
             return Stay::Over;
         }
-        while let Some(entry) = self.held.first_entry()
-            && entry.key().0 <= cx.time.now
+        while self.held.peek().is_some_and(|Reverse(held)| held.due <= cx.time.now)
+            && let Some(Reverse(Held { from, datagram, again, .. })) = self.held.pop()
         {
-            let Held { from, datagram, again } = entry.remove();
             self.held_octets -= datagram.len();
             self.answer(&datagram, from, again, out);
         }
-        let mut wake = self.held.first_key_value().map(|((due, _), _)| *due);
+        let mut wake = self.held.peek().map(|Reverse(held)| held.due);
         if self.verbose {
             let told = *self.told.get_or_insert(cx.time.now.after(EVERY));
             if told <= cx.time.now {

@@ -8,7 +8,6 @@
 //! one that comes twice. A lower number with a later time is neither: the sender
 //! has begun anew.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -130,7 +129,8 @@ impl Sender {
 /// The tool.
 pub struct Watch {
     settings: Settings,
-    senders: BTreeMap<SocketAddr, Sender>,
+    /// In the order of their addresses.
+    senders: Vec<(SocketAddr, Sender)>,
     /// Datagrams that were no heartbeats.
     strange: u64,
     /// Heartbeats of senders for whom there was no room.
@@ -143,17 +143,24 @@ type Cx<'a> = Context<'a, Service>;
 impl Watch {
     /// The tool on one socket.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, senders: BTreeMap::new(), strange: 0, ignored: 0, over: false }
+        Self { settings, senders: Vec::new(), strange: 0, ignored: 0, over: false }
     }
 
     /// The sender at `from`, if there is room for it.
     fn sender(&mut self, from: SocketAddr, stamp: Stamp) -> Option<&mut Sender> {
-        if self.senders.len() >= SENDERS && !self.senders.contains_key(&from) {
-            let lost = self.senders.iter().filter(|(_, sender)| sender.lost);
-            let longest = lost.min_by_key(|(_, sender)| sender.heard).map(|(address, _)| *address)?;
-            self.senders.remove(&longest);
+        let place = |senders: &[(SocketAddr, Sender)]| senders.binary_search_by_key(&from, |(address, _)| *address);
+        let mut found = place(&self.senders);
+        if found.is_err() && self.senders.len() >= SENDERS {
+            let lost = self.senders.iter().enumerate().filter(|(_, (_, sender))| sender.lost);
+            let (longest, _) = lost.min_by_key(|(_, (_, sender))| sender.heard)?;
+            self.senders.remove(longest);
+            found = place(&self.senders);
         }
-        Some(self.senders.entry(from).or_insert_with(|| Sender::new(stamp)))
+        let index = found.unwrap_or_else(|index| {
+            self.senders.insert(index, (from, Sender::new(stamp)));
+            index
+        });
+        self.senders.get_mut(index).map(|(_, sender)| sender)
     }
 
     /// Tells who hasn't been heard for too long.
@@ -271,7 +278,7 @@ impl DatagramProtocol<Service> for Watch {
             self.finish(cx);
             return Stay::Over;
         }
-        let heard = self.senders.values().filter(|sender| !sender.lost).map(|sender| sender.heard);
+        let heard = self.senders.iter().filter(|(_, sender)| !sender.lost).map(|(_, sender)| sender.heard);
         heard.min().map_or(Stay::Open, |heard| Stay::Until(heard.after(self.settings.timeout)))
     }
 
