@@ -102,7 +102,8 @@ impl Connection {
     fn exchange<R>(&mut self, request: &[u8], look: impl FnOnce(&[u8]) -> R) -> R {
         self.input.extend(request);
         let mut cx = self.solitude.context::<Service>(&mut self.shared, TIME, false);
-        let mut io = Io { input: &mut self.input, output: &mut self.output, ended: false, unread: false, ends: ends() };
+        let Self { input, output, .. } = self;
+        let mut io = Io { input, output, ended: false, unread: false, gone: false, ends: ends() };
         self.http.advance(&mut io, &mut cx);
         let result = look(self.output.bytes());
         self.output.clear();

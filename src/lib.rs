@@ -38,6 +38,7 @@
 //! | [`Input`](reactor::Input), [`Output`](reactor::Output) | the octets lent to a protocol during its turn | |
 //! | Shared | what all protocols share, lent with each call | site, applications, limits |
 //! | Exchange | one request and its answer ([`service::http`]) | its phase |
+//! | Watcher | an exchange that sends an application's events as they happen | the number of the last |
 //! | Representation | a file as it is answered ([`files::representation`]) | one prebuilt block |
 //!
 //! # The life of a request
@@ -99,6 +100,8 @@
 //!
 //! - **Sockets that are readable stay unread while their exchange is busy.** A client
 //!   that closes while an application works for it is noticed when the answer is sent.
+//! - **Watchers of events own none**: the application keeps the last few for all, and is
+//!   asked for what came after a number. So one costs some 200 octets, and a slow one as much.
 //! - **A body is read before it is answered, wanted or not**, up to a bound: a
 //!   malformed one is found out, and the next request begins where it must.
 //! - **Files are sent by `sendfile`, which blocks while the medium is read.** One turn

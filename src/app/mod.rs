@@ -4,7 +4,9 @@
 //! ([`Answer::Now`]). One that needs a blocking call hands it over as a [`Job`]
 //! ([`Answer::Later`]) and is called again, by [`App::resume`], with what came of
 //! it: no closures over the connection, no futures. A body that is made over time
-//! is a [`Source`], which is pulled when there is room for more.
+//! is a [`Source`], which is pulled when there is room for more. A stream of events
+//! without an end is [`Answer::Watch`]: the application keeps the events, the
+//! exchange a number ([`App::events`]).
 //!
 //! An application sees no socket and reads no clock: a [`Visit`] tells the time,
 //! who asks, and which request of which connection it is. If it panics, its
@@ -51,6 +53,18 @@ pub trait App {
     fn resume(&mut self, _request: &Request<'_>, _visit: &mut Visit<'_>, _done: Outcome) -> Answer {
         unreachable!("resumed without a job")
     }
+
+    /// Appends to a stream of events ([`event_stream`](crate::http::event_stream))
+    /// what happened after event number `seen`, up to about `room` octets, and tells
+    /// the number of the last event that is in the stream now. Nothing appended: the
+    /// watcher has all there is, and is asked for again after [`Visit::news`].
+    ///
+    /// How much a slow watcher can miss is what the application keeps; who asks for
+    /// what is gone is best told to begin anew. An application that never answers
+    /// [`Answer::Watch`] is never called here.
+    fn events(&mut self, _seen: u64, _out: &mut Vec<u8>, _room: usize) -> u64 {
+        unreachable!("watched without events")
+    }
 }
 
 /// The methods that an application serves. OPTIONS is answered for it.
@@ -92,6 +106,8 @@ pub struct Visit<'a> {
     pub request_number: u32,
     /// The addresses of the connection.
     pub ends: Ends<'a>,
+    /// For the application to set: there is news for those who watch its events.
+    pub news: bool,
 }
 
 /// What becomes of a request.
@@ -100,6 +116,9 @@ pub enum Answer {
     Now(Response),
     /// This job runs on the helper thread, then the application is asked again.
     Later(Job),
+    /// A stream of the application's events, without an end: those after this number,
+    /// and then each when it happens.
+    Watch(u64),
 }
 
 impl Answer {

@@ -5,6 +5,7 @@ pub mod chunked;
 pub mod conditional;
 pub mod cookie;
 pub mod date;
+pub mod event_stream;
 pub mod fields;
 pub mod form;
 pub mod framing;

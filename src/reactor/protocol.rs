@@ -125,6 +125,8 @@ pub struct Io<'a> {
     pub ended: bool,
     /// Whether there may be input that wasn't read yet.
     pub unread: bool,
+    /// Whether the peer is gone altogether: nothing that is sent will arrive.
+    pub gone: bool,
     /// The two ends.
     pub ends: Ends<'a>,
 }
@@ -220,12 +222,20 @@ impl<'a, P: Protocol> Context<'a, P> {
 
 /// A context outside any reactor, for tests and benches of one protocol.
 pub struct Solitude<M> {
+    handle: Handle,
     effects: Vec<Effect<M>>,
 }
 
 impl<M> Default for Solitude<M> {
     fn default() -> Self {
-        Self { effects: Vec::new() }
+        Self::numbered(1)
+    }
+}
+
+impl<M> Solitude<M> {
+    /// Where connection `number` lives, for tests with several.
+    pub fn numbered(number: u32) -> Self {
+        Self { handle: Handle::imagined(number), effects: Vec::new() }
     }
 }
 
@@ -237,19 +247,20 @@ impl<M: Send + 'static> Solitude<M> {
         time: Time,
         draining: bool,
     ) -> Context<'a, P> {
-        Context { shared, time, handle: Handle::new(0, 1), draining, effects: &mut self.effects }
+        Context { shared, time, handle: self.handle, draining, effects: &mut self.effects }
     }
 
     /// Runs the jobs that the protocol asked for, here and now: the messages
-    /// that they deliver, and those it sent to itself or others.
+    /// that they deliver.
     pub fn run_jobs(&mut self) -> Vec<M> {
-        self.effects
-            .drain(..)
-            .filter_map(|effect| match effect {
-                Effect::Run(_, job) => Some(job()),
-                Effect::Send(_, message) => Some(message),
-                Effect::Drain(_) | Effect::Quit => None,
-            })
+        let jobs = self.effects.extract_if(.., |effect| matches!(effect, Effect::Run(..)));
+        jobs.filter_map(|effect| if let Effect::Run(_, job) = effect { Some(job()) } else { None }).collect()
+    }
+
+    /// The messages that it sent, and to whom.
+    pub fn sent(&mut self) -> Vec<(Handle, M)> {
+        let sent = self.effects.extract_if(.., |effect| matches!(effect, Effect::Send(..)));
+        sent.filter_map(|effect| if let Effect::Send(to, message) = effect { Some((to, message)) } else { None })
             .collect()
     }
 }

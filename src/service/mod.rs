@@ -60,6 +60,8 @@ pub enum Message {
         /// What came of it.
         outcome: Option<Outcome>,
     },
+    /// An application has news for its watchers.
+    News,
 }
 
 impl Protocol for Service {
@@ -80,6 +82,8 @@ impl Protocol for Service {
     fn deliver(&mut self, message: Message) {
         match (self, message) {
             (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
+            // Whether there is any for it, the application tells.
+            (Self::Http(_), Message::News) => {}
             (Self::Echo(_) | Self::Upper(_), _) => {}
         }
     }

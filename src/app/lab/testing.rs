@@ -17,10 +17,11 @@ pub(super) fn ask_with(app: &mut dyn App, mount: &str, head: &str, body: &[u8]) 
         connection: Handle::imagined(12),
         request_number: 3,
         ends: Ends::imagined("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:80".parse().unwrap()),
+        news: false,
     };
     match app.handle(&request, &mut visit) {
         Answer::Now(response) => response,
-        Answer::Later(_) => panic!("the applications here answer at once"),
+        Answer::Later(_) | Answer::Watch(_) => panic!("the applications here answer at once"),
     }
 }
 

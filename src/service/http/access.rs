@@ -16,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Cx;
+use crate::http::head::RequestHead;
 use crate::http::response::write_decimal;
 use crate::http::{Fields, Status, date};
 use crate::logging::escape;
@@ -40,15 +41,18 @@ pub(super) struct Account {
 
 /// A request whose answer is on its way; its line is written when that ends.
 pub(super) struct Exchanged {
-    /// The request's head, for the line.
-    head: Box<[u8]>,
+    /// What the line tells of the request, an end of line between: the first line,
+    /// Referer and User-Agent, none of which has one in it.
+    words: Box<[u8]>,
     began: Tick,
     account: Account,
 }
 
 impl Exchanged {
-    pub(super) fn begin(head: &[u8], account: Account, now: Tick) -> Self {
-        Self { head: head.into(), began: now, account }
+    pub(super) fn begin(head: &RequestHead<'_>, account: Account, now: Tick) -> Self {
+        let [referer, agent] = who(head.fields);
+        let words = [first_line(head.raw), referer, agent].join(&b'\n').into_boxed_slice();
+        Self { words, began: now, account }
     }
 
     /// Octets that were added to the answer since it began.
@@ -59,15 +63,18 @@ impl Exchanged {
 
     /// The answer ended, `unsent` octets short.
     pub(super) fn end(&mut self, unsent: u64, cx: &mut Cx<'_>) {
-        let mut lines = [httparse::EMPTY_HEADER; crate::limits::FIELDS];
-        let mut request = httparse::Request::new(&mut lines);
-        // It was parsed before.
-        let _ = request.parse(&self.head);
         self.account.body = self.account.body.saturating_sub(unsent);
         self.account.octets = self.account.octets.saturating_sub(unsent);
         self.account.duration = cx.time.now.since(self.began);
-        write(first_line(&self.head), Fields::new(request.headers), self.account, cx);
+        let mut words = self.words.split(|&octet| octet == b'\n');
+        let [line, referer, agent] = std::array::from_fn(|_| words.next().unwrap_or_default());
+        write(line, [referer, agent], self.account, cx);
     }
+}
+
+/// Referer and User-Agent.
+pub(super) fn who(fields: Fields<'_>) -> [&[u8]; 2] {
+    ["referer", "user-agent"].map(|name| fields.get(name).unwrap_or(b"-"))
 }
 
 /// The request line, or what came in its place.
@@ -80,7 +87,7 @@ pub(super) fn first_line(head: &[u8]) -> &[u8] {
 
 /// Writes a line. By hand, since formatting would cost more than all the rest of
 /// a small answer.
-pub(super) fn write(line: &[u8], fields: Fields<'_>, account: Account, cx: &mut Cx<'_>) {
+pub(super) fn write(line: &[u8], who: [&[u8]; 2], account: Account, cx: &mut Cx<'_>) {
     let number = cx.handle.number();
     let log = &mut cx.shared.http.access;
     log.refresh(cx.time.unix_seconds);
@@ -98,9 +105,9 @@ pub(super) fn write(line: &[u8], fields: Fields<'_>, account: Account, cx: &mut 
     write_decimal(out, u64::from(account.status.0));
     out.push(b' ');
     write_decimal(out, account.body);
-    for name in ["referer", "user-agent"] {
+    for word in who {
         out.extend_from_slice(b" \"");
-        push_escaped(out, fields.get(name).unwrap_or(b"-"));
+        push_escaped(out, word);
         out.push(b'"');
     }
     out.push(b' ');

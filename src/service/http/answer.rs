@@ -163,12 +163,19 @@ impl Http {
         let (mount, app) = cx.shared.http.routes.get(index);
         let below = path.get(mount.len()..).unwrap_or_default();
         let request = Request { head, body, mount, path: below };
-        let mut visit = Visit { time: cx.time, connection: cx.handle, request_number: self.requests, ends: out.ends };
+        let mut visit =
+            Visit { time: cx.time, connection: cx.handle, request_number: self.requests, ends: out.ends, news: false };
         let answer = catch_unwind(AssertUnwindSafe(|| match done {
             None => app.handle(&request, &mut visit),
             Some(outcome) => app.resume(&request, &mut visit, outcome),
         }));
+        if visit.news {
+            for watcher in cx.shared.http.watchers.of(index).collect::<Vec<_>>() {
+                cx.send(watcher, Message::News);
+            }
+        }
         match answer {
+            Ok(Answer::Watch(seen)) => self.watch(index, seen, head, persistent, out, cx),
             Ok(Answer::Now(response)) => self.send(response, head, persistent, out, cx),
             Ok(Answer::Later(job)) => {
                 let ticket = self.requests;

@@ -19,9 +19,11 @@
 //! what is too large isn't read; then the answer says so and the connection
 //! closes in a way that lets the client still read it.
 //!
+//! A stream of events is Watching in the place of Sending, and doesn't persist.
+//!
 //! `receive` makes a request of octets, `answer` finds who answers it, `send` brings
-//! the answer into the output, `refuse` makes answers of errors; `phase` has the
-//! states between which they move.
+//! the answer into the output, `watch` sends events for as long as somebody watches,
+//! `refuse` makes answers of errors; `phase` has the states between which they move.
 
 mod access;
 mod answer;
@@ -31,6 +33,7 @@ mod receive;
 mod refuse;
 mod send;
 mod shared;
+mod watch;
 
 use std::time::Duration;
 
@@ -117,6 +120,10 @@ impl Http {
         let exchanged = match &mut self.phase {
             Phase::SendingFile { exchanged, .. } => exchanged.take(),
             Phase::Sending(sending) => sending.exchanged.take(),
+            Phase::Watching(watching) => {
+                cx.shared.http.watchers.remove(cx.handle);
+                watching.exchanged.take()
+            }
             _ => None,
         };
         if let Some(mut exchanged) = exchanged {
@@ -156,6 +163,7 @@ impl Http {
                 Phase::Parked(_) => self.parked(io, cx),
                 Phase::SendingFile { .. } => self.sending_file(io, cx),
                 Phase::Sending(_) => self.sending(io, cx),
+                Phase::Watching(_) => self.watching(io, cx),
                 Phase::Closing(finish) => Step::Wait(Want::finish(*finish)),
             };
             if let Step::Wait(want) = step {
@@ -188,6 +196,7 @@ pub(super) fn audit(shared: &Shared, open: &mut dyn Iterator<Item = &Http>) {
         census.enter(&http.phase);
     }
     assert_eq!(census, shared.census, "a phase was entered or left uncounted");
+    assert_eq!(census.watching(), shared.watchers.len(), "who watches isn't known, or is no more");
 }
 
 // What ten thousand idle connections cost is ten thousand times this.

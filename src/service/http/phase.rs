@@ -5,6 +5,7 @@ use crate::http::framing::BodyReader;
 use crate::reactor::{Finish, Pace, Tick};
 
 use super::access::Exchanged;
+use super::watch::Watching;
 
 /// Where the exchange is. What an idle connection is in is small; what a busy
 /// one needs beyond that is boxed.
@@ -22,6 +23,8 @@ pub(super) enum Phase {
     SendingFile { persistent: bool, exchanged: Option<Box<Exchanged>> },
     /// Content that doesn't fit the output at once, or is made over time, is on its way.
     Sending(Box<Sending>),
+    /// Events are sent as they happen.
+    Watching(Box<Watching>),
     /// All is said.
     Closing(Finish),
 }
@@ -61,11 +64,14 @@ pub(super) struct Sending {
     pub(super) exchanged: Option<Box<Exchanged>>,
 }
 
+/// Its place in the census.
+const WATCHING: usize = 6;
+
 impl Phase {
-    const COUNT: usize = 7;
+    const COUNT: usize = 8;
 
     pub(super) fn name(&self) -> &'static str {
-        ["Idle", "Head", "Body", "Parked", "SendingFile", "Sending", "Closing"][self.index()]
+        ["Idle", "Head", "Body", "Parked", "SendingFile", "Sending", "Watching", "Closing"][self.index()]
     }
 
     /// Octets of what is boxed, as far as strangers decide how many they are.
@@ -73,6 +79,7 @@ impl Phase {
     pub(super) fn memory(&self) -> usize {
         match self {
             Self::Idle { .. } | Self::Head { .. } | Self::SendingFile { .. } | Self::Closing(_) => 0,
+            Self::Watching(_) => 0,
             Self::Body(collecting) => collecting.head.len() + collecting.content.capacity(),
             Self::Parked(parked) => parked.head.len() + parked.body.len(),
             Self::Sending(sending) => match &sending.body {
@@ -90,7 +97,8 @@ impl Phase {
             Self::Parked(_) => 3,
             Self::SendingFile { .. } => 4,
             Self::Sending(_) => 5,
-            Self::Closing(_) => 6,
+            Self::Watching(_) => WATCHING,
+            Self::Closing(_) => 7,
         }
     }
 }
@@ -102,6 +110,11 @@ pub struct Census([u32; Phase::COUNT]);
 impl Census {
     pub(super) fn enter(&mut self, phase: &Phase) {
         self.0[phase.index()] += 1;
+    }
+
+    /// How many watch.
+    pub(super) fn watching(&self) -> usize {
+        self.0[WATCHING] as usize
     }
 
     pub(super) fn leave(&mut self, phase: &Phase) {

@@ -42,7 +42,7 @@ impl Http {
         let body = self.write_error(reject, b"", true, manner, out, cx);
         if cx.shared.http.access.enabled {
             let account = out.account(reject.status, body, self.requests);
-            access::write(access::first_line(input), Fields::default(), account, cx);
+            access::write(access::first_line(input), access::who(Fields::default()), account, cx);
         }
         self.more = true;
         self.proceed(false, cx);

@@ -150,7 +150,8 @@ impl Http {
             return;
         }
         if cx.shared.http.access.enabled {
-            access::write(access::first_line(head.raw), head.fields, out.account(status, body, self.requests), cx);
+            let account = out.account(status, body, self.requests);
+            access::write(access::first_line(head.raw), access::who(head.fields), account, cx);
         }
         match &mut self.phase {
             // The usual case: from one request to the next.
@@ -169,7 +170,7 @@ impl Http {
         cx: &Cx<'_>,
     ) -> Option<Box<Exchanged>> {
         let account = || out.account(status, body, self.requests);
-        cx.shared.http.access.enabled.then(|| Box::new(Exchanged::begin(head.raw, account(), cx.time.now)))
+        cx.shared.http.access.enabled.then(|| Box::new(Exchanged::begin(head, account(), cx.time.now)))
     }
 
     /// The answer is given: waits for the next request, or closes.

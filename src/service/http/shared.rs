@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::access::AccessLog;
 use super::phase::Census;
+use super::watch::Watchers;
 use crate::app::{Pull, Routes, Source};
 use crate::files::Site;
 use crate::files::listing::Rendering;
@@ -54,6 +55,7 @@ pub struct Shared {
     pub(super) stamp: Stamp,
     pub(super) census: Census,
     pub(super) access: AccessLog,
+    pub(super) watchers: Watchers,
     /// Content on its way into the output, and decoded paths.
     pub(super) scratch: Vec<u8>,
     addresses: HashMap<IpAddr, u32>,
@@ -70,6 +72,7 @@ impl Shared {
             stamp: Stamp::new(0, server_field),
             census: Census::default(),
             access: AccessLog::new(),
+            watchers: Watchers::default(),
             scratch: Vec::new(),
             addresses: HashMap::new(),
         }
