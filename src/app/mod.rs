@@ -26,6 +26,7 @@
 //! ```
 
 pub mod lab;
+pub mod quiz;
 mod response;
 mod routes;
 

@@ -575,7 +575,11 @@ impl<P: Protocol> Reactor<P> {
         let queued = self.slots.iter().filter(|slot| slot.queued).count();
         assert!(queued <= self.run_queue.len(), "a connection is marked as queued and isn't");
         assert!(self.slots.iter().all(|slot| slot.registered), "a connection is not registered");
-        assert_eq!(self.held, self.slots.iter().map(|slot| slot.transport.held()).sum(), "memory is miscounted");
+        assert_eq!(
+            self.held,
+            self.slots.iter().map(|slot| slot.transport.held()).sum::<usize>(),
+            "memory is miscounted"
+        );
         assert!(self.input.is_empty() && self.output.is_empty(), "the lent buffers hold somebody's octets");
         P::audit(&self.shared, &mut self.slots.iter().map(|slot| &slot.protocol));
     }
