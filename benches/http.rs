@@ -11,8 +11,8 @@ use miod::http::chunked::Decoder;
 use miod::http::head::{self, Lines};
 use miod::logging::Log;
 use miod::reactor::{Accepted, Ends, Input, Io, Output, Solitude, Tick, Time};
+use miod::service;
 use miod::service::http::{Http, Limits};
-use miod::service::{self, Service};
 
 const SMALL: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: bench\r\n\r\n";
 const BROWSER: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: keep-alive\r\n\
@@ -65,7 +65,7 @@ fn chunked(c: &mut Criterion) {
 /// A connection without a socket.
 struct Connection {
     shared: service::Shared,
-    solitude: Solitude<service::Message>,
+    solitude: Solitude<service::Service>,
     http: Http,
     input: Input,
     output: Output,
@@ -76,7 +76,7 @@ fn ends() -> Ends<'static> {
     Ends::imagined(SocketAddr::from(([127, 0, 0, 1], 50_000)), SocketAddr::from(([127, 0, 0, 1], 8080)))
 }
 
-const TIME: Time = Time { now: Tick::from_micros(0), unix_seconds: 2_000_000_000 };
+const TIME: Time = Time { now: Tick::from_micros(0), unix_seconds: 2_000_000_000, unix_micros: 0 };
 
 impl Connection {
     fn new() -> Self {
@@ -89,7 +89,7 @@ impl Connection {
         let mut shared = service::Shared { http, log: Log::default() };
         let mut solitude = Solitude::default();
         let accepted = Accepted { service: 0, ends: ends(), overloaded: false };
-        let http = Http::open(&accepted, &mut solitude.context::<Service>(&mut shared, TIME, false));
+        let http = Http::open(&accepted, &mut solitude.context(&mut shared, TIME, false));
         let (input, output) = (Input::default(), Output::default());
         let mut connection = Self { shared, solitude, http, input, output, etag: String::new() };
         connection.exchange(SMALL, |answer| answer.to_vec());
@@ -101,9 +101,16 @@ impl Connection {
 
     fn exchange<R>(&mut self, request: &[u8], look: impl FnOnce(&[u8]) -> R) -> R {
         self.input.extend(request);
-        let mut cx = self.solitude.context::<Service>(&mut self.shared, TIME, false);
-        let Self { input, output, .. } = self;
-        let mut io = Io { input, output, ended: false, unread: false, gone: false, ends: ends() };
+        let mut cx = self.solitude.context(&mut self.shared, TIME, false);
+        let mut io = Io {
+            input: &mut self.input,
+            output: &mut self.output,
+            ended: false,
+            unread: false,
+            gone: false,
+            established: true,
+            ends: ends(),
+        };
         self.http.advance(&mut io, &mut cx);
         let result = look(self.output.bytes());
         self.output.clear();

@@ -30,12 +30,13 @@
 //! | Noun | Is | Owns |
 //! |---|---|---|
 //! | [`Reactor`](reactor::Reactor) | the loop | poll, slots, run queue, timers, the lent buffers, the clock |
-//! | [`Handle`](reactor::Handle) | a connection's name: number and generation | nothing |
+//! | [`Handle`](reactor::Handle) | the name of a connection or a datagram socket: number and generation | nothing |
 //! | Slot | what a handle names | a transport and a protocol |
 //! | Transport | a slot's plumbing | the socket, latched readiness, what is left over |
 //! | [`Protocol`](reactor::Protocol) | the state machine that lives on a transport | its own state |
+//! | [`DatagramProtocol`](reactor::DatagramProtocol) | the state machine that lives on a datagram socket | its own state |
 //! | [`Want`](reactor::Want) | what a protocol wishes now, anew with every call | nothing |
-//! | [`Input`](reactor::Input), [`Output`](reactor::Output) | the octets lent to a protocol during its turn | |
+//! | [`Input`](reactor::Input), [`Output`](reactor::Output), [`Outbox`](reactor::Outbox) | the octets lent to a protocol during its turn | |
 //! | Shared | what all protocols share, lent with each call | site, applications, limits |
 //! | Exchange | one request and its answer ([`service::http`]) | its phase |
 //! | Watcher | an exchange that sends an application's events as they happen | the number of the last |
@@ -67,7 +68,8 @@
 //! 1. `http` and `reactor` don't know each other.
 //! 2. Nothing under `http`, `text`, `app` makes a system call or reads the clock; the
 //!    clock is read in `reactor/clock.rs` alone, once a turn.
-//! 3. Stream sockets are read, written and shut down in `reactor/transport.rs` alone.
+//! 3. Stream sockets are connected, read, written and shut down in `reactor/transport.rs`
+//!    alone; datagrams are received and sent in `reactor/datagram.rs` alone.
 //! 4. A socket has one slot, a slot one protocol; no protocol holds another, only its
 //!    handle.
 //! 5. `advance` is idempotent; every change is followed by an `advance`, every
@@ -87,12 +89,14 @@
 //! # Where to start reading
 //!
 //! `reactor/mod.rs` (the loop), `reactor/protocol.rs` (the contract),
-//! `reactor/pump.rs` (one turn), then `service/echo.rs` (a protocol on one page),
+//! `reactor/pump.rs` (one turn), `reactor/datagram.rs` (its counterpart without
+//! connections), then `service/echo.rs` (a protocol on one page),
 //! `service/http/mod.rs` (the exchange), `files/representation.rs` (an answer).
 //!
 //! # A server of one's own
 //!
-//! [`reactor::Conversation`] makes a TCP protocol of a few lines; [`app::App`] is a
+//! [`reactor::Conversation`] makes a TCP protocol of a few lines, and
+//! [`reactor::DatagramProtocol`] one of UDP; [`app::App`] is a
 //! web application; [`service`] with [`server`] is the whole daemon. The README
 //! shows the first two.
 //!

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::files::scratch::Scratch;
 use crate::http::event_stream;
 use crate::limits;
-use crate::reactor::{Accepted, BUFFER, Finish, Handle, Protocol, Solitude, Tick, Time, Want};
+use crate::reactor::{Accepted, BUFFER, Ending, Finish, Handle, Protocol, Solitude, Tick, Time, Want};
 use crate::service::testing::{self, Peer, ends};
 use crate::service::{Kind, Message, Service, Shared};
 
@@ -513,7 +513,7 @@ struct Link {
     client: Client,
     peer: Peer,
     service: Service,
-    solitude: Solitude<Message>,
+    solitude: Solitude<Service>,
     want: Want,
     /// The output had no room when the service was asked last.
     full: bool,
@@ -536,7 +536,7 @@ struct World<'a> {
 
 impl World<'_> {
     fn time(&self) -> Time {
-        Time { now: self.now, unix_seconds: 1_800_000_000 + (self.now.as_micros() / 1_000_000) as i64 }
+        Time { now: self.now, unix_seconds: 1_800_000_000 + (self.now.as_micros() / 1_000_000) as i64, unix_micros: 0 }
     }
 
     fn tell(&self, what: impl FnOnce() -> String) {
@@ -657,7 +657,7 @@ impl Link {
         let time = world.time();
         let unsent = self.peer.output.pending();
         let mut cx = self.solitude.context(&mut world.shared, time, world.draining);
-        self.service.closed(unsent, ends(), &mut cx);
+        self.service.closed(Ending { unsent, error: None }, ends(), &mut cx);
         if !gone {
             self.client.over(world);
         }

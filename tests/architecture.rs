@@ -80,6 +80,10 @@ fn some_calls_are_made_in_one_place_alone() {
         ("rustix::net::send", &["reactor/transport.rs"]),
         ("rustix::fs::sendfile", &["reactor/transport.rs"]),
         (".shutdown(", &["reactor/transport.rs"]),
+        ("Stream::connect(", &["reactor/transport.rs", "reactor/listener.rs"]),
+        ("UdpSocket", &["reactor/datagram.rs"]),
+        ("recv_from(", &["reactor/datagram.rs"]),
+        ("send_to(", &["reactor/datagram.rs"]),
         ("thread::Builder", &["reactor/blocking.rs"]),
         ("rustix::fs::openat2", &["files/resolve.rs"]),
     ] {

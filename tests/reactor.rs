@@ -12,8 +12,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use miod::reactor::{
-    Accepted, Closer, Context, Conversation, Endpoint, FileSlice, Finish, Io, Listener, Next, Options, Output,
-    Protocol, Reactor, Talk, Tick, Until, Want,
+    Accepted, Closer, Context, Conversation, Endpoint, FileSlice, Finish, Io, Listener, Next, NoDatagrams, Options,
+    Output, Protocol, Reactor, Talk, Tick, Until, Want,
 };
 
 /// Nothing here takes that long unless it is broken.
@@ -442,6 +442,7 @@ struct Late;
 impl Protocol for Late {
     type Shared = ();
     type Message = ();
+    type Datagrams = NoDatagrams;
 
     fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
         Some(Self)

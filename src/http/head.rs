@@ -83,7 +83,7 @@ pub struct Present {
     pub conditional: bool,
     /// `Range`.
     pub range: bool,
-    /// `Accept`.
+    /// `Accept` that says more than `*/*`, which is as good as none (RFC 9110 §12.5.1).
     pub accept: bool,
     /// `Accept-Encoding`.
     pub accept_encoding: bool,
@@ -144,49 +144,65 @@ pub fn parse<'a>(input: &'a mut [u8], lines: &'a mut Lines<'a>) -> Result<Option
     if head.starts_with(b"\n") || head.starts_with(b"\r\n") {
         return Err(Reject::bad_request("an empty line stands where a request should begin"));
     }
-    let (line, end) = ends(head)?;
-    let length = end.unwrap_or(head.len());
-    let whole = &mut head[..length];
-    check_size(whole, line, end.is_some())?;
+    let line = line_end(head)?;
+    check_line(head, line)?;
     if let Some(line) = line {
-        serve_as_1_1(&mut whole[..line]);
+        serve_as_1_1(&mut head[..line]);
     }
 
     let mut request = httparse::Request::new(&mut []);
-    let whole = &*whole;
-    let parsed = httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut request, whole, &mut lines.0);
-    match parsed {
-        Ok(httparse::Status::Complete(length)) if Some(length) == end => {}
-        Ok(httparse::Status::Partial) if end.is_none() => return Ok(None),
-        Ok(_) => return Err(Reject::bad_request("the head doesn't end where it seems to")),
-        // What kind of version it is shows when the line is whole.
-        Err(httparse::Error::Version) if line.is_none() => return Ok(None),
-        Err(httparse::Error::Version) => return Err(wrong_version(whole)),
-        Err(error) => return Err(explain(error)),
-    }
+    let head = &*head;
+    let config = httparse::ParserConfig::default();
+    let length = match config.parse_request_with_uninit_headers(&mut request, head, &mut lines.0) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => {
+            no_bare_lf(head)?;
+            check_size(head.len() + 1)?;
+            return Ok(None);
+        }
+        Err(error) => {
+            no_bare_lf(head)?;
+            return match (error, line) {
+                // What kind of version it is shows when the line is whole.
+                (httparse::Error::Version, None) => Ok(None),
+                (httparse::Error::Version, Some(line)) => Err(wrong_version(&head[..line])),
+                (error, _) => Err(explain(error)),
+            };
+        }
+    };
+    let raw = &head[..length];
+    no_bare_lf(raw)?;
+    check_size(length)?;
     let (Some(method_name), Some(raw_target), Some(minor)) = (request.method, request.path, request.version) else {
         return Err(Reject::bad_request("the request line isn't whole"));
     };
-    let fields = Fields::new(request.headers);
-    understand(method_name, raw_target.as_bytes(), minor, fields, whole, skipped).map(Some)
+    understand(method_name, raw_target.as_bytes(), minor, Fields::new(request.headers), raw, skipped).map(Some)
 }
 
-/// Finds where the request line ends (before its CRLF) and where the head ends
-/// (behind its empty line), and sees to it that every line ends in CRLF.
-fn ends(head: &[u8]) -> Result<(Option<usize>, Option<usize>), Reject> {
-    let mut request_line = None;
-    let mut line = 0;
-    for at in memchr::memchr_iter(b'\n', head) {
-        if at == 0 || head[at - 1] != b'\r' {
-            return Err(Reject::bad_request("a line ends in a bare LF"));
-        }
-        if at == line + 1 {
-            return Ok((request_line, Some(at + 1)));
-        }
-        request_line = request_line.or(Some(at - 1));
-        line = at + 1;
+/// Where the request line ends (before its CRLF), if it does.
+fn line_end(head: &[u8]) -> Result<Option<usize>, Reject> {
+    match memchr::memchr(b'\n', head) {
+        None => Ok(None),
+        Some(at) if at > 0 && head[at - 1] == b'\r' => Ok(Some(at - 1)),
+        Some(_) => Err(BARE_LF),
     }
-    Ok((request_line, None))
+}
+
+const BARE_LF: Reject = Reject::bad_request("a line ends in a bare LF");
+
+/// Every line must end in CRLF. Without a branch inside, so that many octets are
+/// looked at at once.
+fn no_bare_lf(head: &[u8]) -> Result<(), Reject> {
+    let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
+    let bare = pairs.fold(false, |bare, (&before, &octet)| bare | ((octet == b'\n') & (before != b'\r')));
+    if bare { Err(BARE_LF) } else { Ok(()) }
+}
+
+fn check_size(length: usize) -> Result<(), Reject> {
+    if length > limits::HEAD {
+        return Err(Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "the head is too large"));
+    }
+    Ok(())
 }
 
 /// A higher minor version is served as the highest we know (RFC 9110 §2.5),
@@ -199,8 +215,7 @@ fn serve_as_1_1(line: &mut [u8]) {
 }
 
 /// 505 if the request line ends in a proper version of another major, else 400.
-fn wrong_version(head: &[u8]) -> Reject {
-    let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
+fn wrong_version(line: &[u8]) -> Reject {
     match line {
         [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && *major != b'1' && minor.is_ascii_digit() =>
@@ -211,7 +226,7 @@ fn wrong_version(head: &[u8]) -> Reject {
     }
 }
 
-fn check_size(head: &[u8], line: Option<usize>, whole: bool) -> Result<(), Reject> {
+fn check_line(head: &[u8], line: Option<usize>) -> Result<(), Reject> {
     // Method and version beside the target: generous for both.
     const AROUND_TARGET: usize = 64;
     if line.unwrap_or(head.len()) > limits::TARGET + AROUND_TARGET {
@@ -220,9 +235,6 @@ fn check_size(head: &[u8], line: Option<usize>, whole: bool) -> Result<(), Rejec
             return Err(Reject::new(Status::NOT_IMPLEMENTED, "the method is longer than any that is known here"));
         }
         return Err(Reject::new(Status::URI_TOO_LONG, "the request-target is too long"));
-    }
-    if head.len() > limits::HEAD || (!whole && head.len() == limits::HEAD) {
-        return Err(Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "the head is too large"));
     }
     Ok(())
 }
@@ -268,7 +280,7 @@ fn understand<'a>(
             }
             5 => present.range |= name.eq_ignore_ascii_case("range"),
             6 => {
-                present.accept |= name.eq_ignore_ascii_case("accept");
+                present.accept |= name.eq_ignore_ascii_case("accept") && value != b"*/*";
                 expected |= name.eq_ignore_ascii_case("expect");
             }
             10 => connection |= name.eq_ignore_ascii_case("connection"),

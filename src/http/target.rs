@@ -61,6 +61,8 @@ const REFUSED: u8 = 2;
 const ESCAPE: u8 = 3;
 /// A slash or a dot: not plain behind a slash.
 const SEGMENT: u8 = 4;
+/// Ends a name.
+const COLON: u8 = 5;
 
 /// Cuts up the request-target `raw`.
 ///
@@ -132,8 +134,8 @@ pub fn valid_host(host: &[u8]) -> bool {
         let address = std::str::from_utf8(&literal[..end]);
         (address.is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok()), &literal[end + 1..])
     } else {
-        let end = host.iter().position(|&octet| octet == b':').unwrap_or(host.len());
-        (valid_reg_name(&host[..end]), &host[end..])
+        let Some(length) = reg_name(host) else { return false };
+        (length > 0, &host[length..])
     };
     name_is_valid
         && match rest {
@@ -143,19 +145,34 @@ pub fn valid_host(host: &[u8]) -> bool {
         }
 }
 
-/// A non-empty `reg-name` (RFC 3986 §3.2.2); IPv4 addresses look the same.
-fn valid_reg_name(name: &[u8]) -> bool {
-    let mut rest = name;
-    loop {
-        rest = match rest {
-            [] => return !name.is_empty(),
-            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
-            [b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~', rest @ ..] => rest,
-            [b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=', rest @ ..] => rest,
-            _ => return false,
-        }
+/// How long the `reg-name` at the beginning is (RFC 3986 §3.2.2); IPv4 addresses
+/// look the same. None if something is in it that doesn't belong there.
+fn reg_name(host: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(&octet) = host.get(at) {
+        at += match NAME[usize::from(octet)] {
+            PLAIN => 1,
+            COLON => break,
+            ESCAPE => decode_octet(host.get(at + 1), host.get(at + 2)).map(|_| 3)?,
+            _ => return None,
+        };
     }
+    Some(at)
 }
+
+/// What an octet means in a `reg-name`, or behind it: unreserved and sub-delims are plain.
+const NAME: [u8; 256] = {
+    let mut table = [REFUSED; 256];
+    let plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=";
+    let mut at = 0;
+    while at < plain.len() {
+        table[plain[at] as usize] = PLAIN;
+        at += 1;
+    }
+    table[b'%' as usize] = ESCAPE;
+    table[b':' as usize] = COLON;
+    table
+};
 
 fn valid_port(port: &[u8]) -> bool {
     let value = port.iter().try_fold(0u32, |value, octet| {

@@ -1,24 +1,22 @@
 //! Logging: diagnostics and the access log.
 //!
-//! Both are records of the [`log`] facade, so every part of the program just says
-//! what happened; an `env_logger` decides what is wanted (`RUST_LOG`, else the
-//! command line) and puts it in form. Two kinds of lines come out of it:
-//!
-//! - *Diagnostics* go to standard error at once:
+//! - *Diagnostics* are records of the [`log`] facade, so every part of the program
+//!   just says what happened; an `env_logger` decides what is wanted (`RUST_LOG`, else
+//!   the command line) and puts it in form. They go to standard error at once:
 //!   `2026-11-21T07:15:00Z INFO  miod::server message`.
-//! - *Access lines*, the records with target `access`, are the bare text that the
-//!   caller made. They are collected and written when the loop has nothing better
-//!   to do, when a block is full, or after a second: a line then costs a copy and
-//!   no system call.
+//! - *Access lines* are text that the caller made. They are collected and written
+//!   when the loop has nothing better to do, when a block is full, or after a second:
+//!   a line then costs a copy and no system call. Whether they are wanted is asked
+//!   like for any record, of target `access`; a logger's own way would cost a line
+//!   more than the request did.
 //!
 //! ```text
 //! log::info! ─► filter ─► format ─► Pipe ─┬─► standard error
-//!                                         └─► access log: file, standard output or error
+//! Log::access ────────────────────────────┴─► access log: file, standard output or error
 //! ```
 //!
-//! The format marks an access line with an octet that no diagnostic begins with,
-//! since the pipe sees octets only. Lines for standard error are one queue,
-//! whatever their kind, so they come out in the order they were made.
+//! Lines for standard error are one queue, whatever their kind, so they come out in
+//! the order they were made.
 
 mod escape;
 mod sink;
@@ -40,10 +38,6 @@ use crate::reactor::Tick;
 
 /// The target of access lines.
 pub const ACCESS: &str = "access";
-
-/// Stands before access lines on their way to the pipe: the record separator of
-/// ASCII. Diagnostics begin with a digit of the year.
-const MARK: u8 = 0x1e;
 
 /// Longest that an access line waits for its writing.
 const MAX_DELAY: Duration = Duration::from_secs(1);
@@ -78,8 +72,9 @@ pub enum AccessLog {
     Stdout,
 }
 
-/// The handle by which the server times the writing. The default one is of no
-/// logger, for programs that install their own.
+/// The handle by which the server writes access lines, and times the writing. The
+/// default one is of no logger, for programs that install their own: that is then
+/// given access lines as records.
 #[derive(Clone, Default)]
 pub struct Log(Option<Arc<Mutex<Sinks>>>);
 
@@ -122,6 +117,15 @@ pub fn install_panic_hook() {
 }
 
 impl Log {
+    /// Takes an access line, with its end. The caller has asked whether it is
+    /// wanted, by `log_enabled!` for [`ACCESS`].
+    pub fn access(&self, line: &[u8]) {
+        match self.lock() {
+            Some(mut sinks) => sinks.access(line),
+            None => log::info!(target: ACCESS, "{}", String::from_utf8_lossy(line).trim_end()),
+        }
+    }
+
     /// To be called before each wait of the loop; `quiet` tells that the last one
     /// brought nothing. Writes when it is time to, and tells when to come back at
     /// the latest.
@@ -189,15 +193,6 @@ fn filtered(verbosity: i8, access: bool, rust_log: Option<&str>) -> Builder {
 }
 
 fn format(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    if record.target() == ACCESS {
-        out.write_all(&[MARK])?;
-        // Text that is there already needs no formatting.
-        match record.args().as_str() {
-            Some(line) => out.write_all(line.as_bytes())?,
-            None => out.write_fmt(*record.args())?,
-        }
-        return out.write_all(b"\n");
-    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut time = Vec::with_capacity(20);
     date::write_rfc3339(i64::try_from(now.as_secs()).unwrap_or(i64::MAX), &mut time);
@@ -215,12 +210,13 @@ struct Sinks {
 }
 
 impl Sinks {
-    /// Takes a record as [`format()`] made it.
+    /// Takes an access line.
+    fn access(&mut self, line: &[u8]) {
+        self.access.as_mut().unwrap_or(&mut self.stderr).collect(line);
+    }
+
+    /// Takes a diagnostic as [`format()`] made it.
     fn record(&mut self, record: &[u8]) {
-        if let [MARK, line @ ..] = record {
-            self.access.as_mut().unwrap_or(&mut self.stderr).collect(line);
-            return;
-        }
         // Standard output may be the same terminal or pipe.
         if let Some(access) = self.access.as_mut().filter(|access| access.is_stream()) {
             access.flush();
@@ -322,7 +318,7 @@ mod tests {
     fn diagnostics_come_at_once_and_access_lines_when_it_is_quiet() {
         let mut bench = Bench::new("quiet", true);
         assert_eq!(bench.sinks.before_wait(at(0), false), None);
-        bench.sinks.record(b"\x1eGET / 200\n");
+        bench.sinks.access(b"GET / 200\n");
         bench.sinks.record(b"2026 INFO hello\n");
         assert_eq!(bench.written(), strings("2026 INFO hello\n", ""));
         assert_eq!(bench.sinks.before_wait(at(5), false), Some(QUIET));
@@ -334,13 +330,13 @@ mod tests {
     #[test]
     fn access_lines_wait_a_second_at_most() {
         let mut bench = Bench::new("busy", true);
-        bench.sinks.record(b"\x1eone\n");
+        bench.sinks.access(b"one\n");
         assert_eq!(bench.sinks.before_wait(at(5), false), Some(QUIET));
         assert_eq!(bench.sinks.before_wait(at(1004), false), Some(QUIET));
         assert_eq!(bench.sinks.before_wait(at(1005), false), None);
         assert_eq!(bench.written().1, "one\n");
         // The next second is counted anew.
-        bench.sinks.record(b"\x1etwo\n");
+        bench.sinks.access(b"two\n");
         assert_eq!(bench.sinks.before_wait(at(1100), false), Some(QUIET));
         assert_eq!(bench.written().1, "one\n");
     }
@@ -348,9 +344,9 @@ mod tests {
     #[test]
     fn one_sink_keeps_the_order() {
         let mut bench = Bench::new("order", false);
-        bench.sinks.record(b"\x1eone\n");
+        bench.sinks.access(b"one\n");
         bench.sinks.record(b"2026 INFO two\n");
-        bench.sinks.record(b"\x1ethree\n");
+        bench.sinks.access(b"three\n");
         assert_eq!(bench.written().0, "one\n2026 INFO two\n");
         bench.sinks.all().for_each(Sink::flush);
         assert_eq!(bench.written().0, "one\n2026 INFO two\nthree\n");
@@ -362,7 +358,7 @@ mod tests {
         let [stderr, access] = [(); 2].map(|()| Sink::stream(&writer).unwrap());
         drop(writer);
         let mut sinks = Sinks { stderr, access: Some(access), since: None };
-        sinks.record(b"\x1eone\n");
+        sinks.access(b"one\n");
         sinks.record(b"2026 INFO two\n");
         drop(sinks);
         assert_eq!(io::read_to_string(&mut reader).unwrap(), "one\n2026 INFO two\n");
@@ -374,7 +370,7 @@ mod tests {
         let mut bench = Bench::new("stalled", true);
         bench.sinks.access = Some(Sink::stream(&writer).unwrap());
         for _ in 0..1024 {
-            bench.sinks.record(&[&[MARK][..], &[b'x'; 199], b"\n"].concat());
+            bench.sinks.access(&[&[b'x'; 199][..], b"\n"].concat());
         }
         assert_eq!(bench.sinks.before_wait(at(0), true), Some(RETRY));
         bench.sinks.record(b"2026 INFO still here\n");
@@ -425,12 +421,10 @@ mod tests {
         let log = Log(Some(Arc::clone(&sinks)));
         let mut builder = filtered(0, true, None);
         let logger = builder.format(format).target(Target::Pipe(Box::new(Pipe(sinks)))).build();
-        let number = 200;
         let say = |target: &str, level, args: std::fmt::Arguments<'_>| {
             logger.log(&Record::builder().target(target).level(level).args(args).build());
         };
-        say("access", Level::Info, format_args!("bare text"));
-        say("access", Level::Info, format_args!("GET / {number}"));
+        log.access(b"GET / 200\n");
         say("miod::server", Level::Info, format_args!("hello"));
         say("miod::server", Level::Debug, format_args!("unheard"));
         assert_eq!(log.before_wait(at(0), false), Some(QUIET));
@@ -438,7 +432,7 @@ mod tests {
         assert_eq!(log.before_wait(at(1), false), None);
         log.reopen().unwrap();
         let (diagnostics, lines) = bench.written();
-        assert_eq!(lines, "bare text\nGET / 200\n");
+        assert_eq!(lines, "GET / 200\n");
         let (time, rest) = diagnostics.split_at(20);
         assert!(time.starts_with("20") && time.ends_with('Z') && time.as_bytes()[10] == b'T', "{time}");
         assert_eq!(rest, " INFO  miod::server hello\n");
@@ -454,7 +448,7 @@ mod tests {
         assert!(init(&Settings::default()).is_err());
         install_panic_hook();
         if log::log_enabled!(target: ACCESS, Level::Info) {
-            log::info!(target: ACCESS, "GET / {}", 200);
+            log.access(b"GET / 200\n");
         }
         assert!(std::thread::spawn(|| panic!("a \"quoted\"\n{}", "line")).join().is_err());
         log.flush();

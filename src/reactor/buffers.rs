@@ -251,6 +251,11 @@ impl Leftover {
         !self.cuts.is_empty()
     }
 
+    /// How many octets are to be sent, files included.
+    pub(super) fn unsent(&self) -> u64 {
+        self.output.len() as u64 + self.cuts.iter().map(|cut| cut.slice.length).sum::<u64>()
+    }
+
     /// Takes what is left in the lent buffers, which are empty then.
     pub(super) fn save(&mut self, input: &mut Input, output: &mut Output) {
         self.input = input.bytes().into();

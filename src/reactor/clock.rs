@@ -39,6 +39,8 @@ pub struct Time {
     pub now: Tick,
     /// The wall clock in Unix seconds, for what people and other machines read.
     pub unix_seconds: i64,
+    /// The fraction of that second, in microseconds.
+    pub unix_micros: u32,
 }
 
 /// The only reader of the system's clocks.
@@ -57,6 +59,7 @@ impl Clock {
         Time {
             now: Tick(u64::try_from(micros).unwrap_or(u64::MAX)),
             unix_seconds: i64::try_from(wall.as_secs()).unwrap_or(i64::MAX),
+            unix_micros: wall.subsec_micros(),
         }
     }
 }

@@ -44,6 +44,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use super::buffers::Output;
+use super::datagram::NoDatagrams;
 use super::protocol::{Accepted, Context, Io, Protocol, Want};
 
 /// What a conversation does after some data.
@@ -78,6 +79,7 @@ pub struct Talk<C> {
 impl<C: Conversation> Protocol for Talk<C> {
     type Shared = ();
     type Message = Infallible;
+    type Datagrams = NoDatagrams;
 
     fn open(accepted: &Accepted<'_>, _cx: &mut Context<'_, Self>) -> Option<Self> {
         if accepted.overloaded {

@@ -9,6 +9,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,7 @@ use super::transport::{Peer, Socket};
 /// Connections that the kernel may hold for us: a burst of a load generator.
 const BACKLOG: i32 = 4096;
 
-/// Where to listen.
+/// Where to listen, or to connect to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Endpoint {
     /// An address and a port; port 0 is any free one.
@@ -177,7 +178,7 @@ fn defer_accept(_: &socket2::Socket) -> bool {
 /// after its peer has read a little. Without it that takes a third of a buffer of
 /// some megabytes, and a peer that reads slowly looks like one that doesn't read.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn report_progress(socket: &socket2::Socket) {
+pub(super) fn report_progress(socket: &impl AsFd) {
     use nix::libc;
     use nix::sys::socket::SetSockOpt;
     nix::setsockopt_impl!(
@@ -190,11 +191,11 @@ fn report_progress(socket: &socket2::Socket) {
     #[derive(Clone, Copy, Debug)]
     struct NotSentLowAt;
     // Without it the server is merely less patient.
-    let _ = NotSentLowAt.set(socket, &UNSENT);
+    let _ = NotSentLowAt.set(&socket.as_fd(), &UNSENT);
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn report_progress(_: &socket2::Socket) {}
+pub(super) fn report_progress(_: &impl AsFd) {}
 
 /// A listener with what the loop remembers of it.
 pub(super) struct Listening {

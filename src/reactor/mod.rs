@@ -9,6 +9,7 @@
 //!     deadlines  each that is due gets its turn
 //!     run queue  some of those whose last turn ended before their work did, and of
 //!                those who are in the middle of a file
+//!     connect    where protocols wish to
 //!     accept     what waits at the listeners; then the sources once more, and each
 //!                newcomer gets its turn
 //! }
@@ -19,13 +20,14 @@
 //! directions, and never again; [`transport`](self) tells why that is enough.
 //!
 //! Invariants, checked in debug builds after each turn: as many slots as
-//! connections accepted less those closed; as many queued flags as entries in the
+//! connections opened, by either side, less those closed; as many queued flags as entries in the
 //! run queue that are alive.
 
 mod blocking;
 mod buffers;
 mod clock;
 mod conversation;
+mod datagram;
 mod listener;
 mod pace;
 mod protocol;
@@ -48,9 +50,10 @@ use mio::{Events, Interest, Poll, Token, Waker};
 pub use buffers::{BUFFER, FileSlice, Input, Output};
 pub use clock::{Tick, Time};
 pub use conversation::{Conversation, Next, Talk};
+pub use datagram::{DatagramProtocol, NoDatagrams, NoStreams, Outbox, Stay};
 pub use listener::{Endpoint, Listener};
 pub use pace::Pace;
-pub use protocol::{Accepted, Context, Ends, Finish, Io, Protocol, Solitude, Want};
+pub use protocol::{Accepted, Context, Ending, Ends, Finish, Io, Protocol, Solitude, Want};
 pub use signals::Signal;
 pub use slots::{CAPACITY, Handle, Slots};
 pub use timers::{Armed, Timers};
@@ -58,19 +61,23 @@ pub use timers::{Armed, Timers};
 use crate::limits;
 use blocking::Blocking;
 use clock::Clock;
+use datagram::Datagrams;
 use listener::Listeners;
-use protocol::Effect;
+use protocol::{Effect, Job};
 use signals::Signals;
 
-use transport::Transport;
+use transport::{Peer, Transport};
 
 /// The reactor's own tokens: generation 0, which no connection has.
 const WAKER: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const FIRST_SOURCE: usize = 2;
 const FIRST_LISTENER: usize = 256;
-/// Most listeners: a slot names its own in one octet.
-const LISTENERS: usize = 256;
+/// Most listeners: a slot names its own in one octet, or says that it has none.
+const LISTENERS: usize = 255;
+const NO_LISTENER: u8 = 255;
+/// Tokens below are the reactor's own.
+const OWN_TOKENS: usize = Datagrams::<()>::FIRST + Datagrams::<()>::MOST;
 
 /// Events taken from the kernel at once.
 const EVENTS: usize = 512;
@@ -118,8 +125,12 @@ impl Default for Options {
 pub enum Until {
     /// Until a [`Closer`], a signal or a protocol ends it.
     Closed,
-    /// Until this many connections were accepted and are over.
+    /// Until this many connections were accepted and all is over, datagram sockets
+    /// included.
     Connections(u64),
+    /// Until there is neither a connection nor a datagram socket: for clients.
+    /// Nothing is accepted.
+    Idle,
 }
 
 /// Ends a reactor from outside, from any thread.
@@ -169,8 +180,11 @@ pub struct Reactor<P: Protocol> {
     slots: Slots<Slot<P>>,
     timers: Timers,
     run_queue: VecDeque<Handle>,
-    /// Accepted in this turn, and not yet heard.
+    /// Connections to be made, each with its protocol.
+    dials: VecDeque<(Endpoint, P)>,
+    /// Accepted or asked for in this turn, and not yet heard.
     newcomers: Vec<Handle>,
+    datagrams: Datagrams<P::Datagrams>,
     listeners: Listeners,
     signals: Option<Signals>,
     sources: usize,
@@ -178,13 +192,15 @@ pub struct Reactor<P: Protocol> {
     closer: Closer,
     input: Input,
     output: Output,
-    effects: Vec<Effect<P::Message>>,
+    outbox: Outbox,
+    effects: Vec<Effect<P>>,
     shared: P::Shared,
     options: Options,
     drain: Option<Drain>,
     over: bool,
     accepted: u64,
     accept_limit: u64,
+    dialled: u64,
     closed: u64,
     /// Octets that connections hold beyond their slots.
     held: usize,
@@ -206,7 +222,9 @@ impl<P: Protocol> Reactor<P> {
             slots: Slots::default(),
             timers: Timers::default(),
             run_queue: VecDeque::new(),
+            dials: VecDeque::new(),
             newcomers: Vec::new(),
+            datagrams: Datagrams::default(),
             listeners: Listeners::default(),
             signals: None,
             sources: 0,
@@ -214,6 +232,7 @@ impl<P: Protocol> Reactor<P> {
             closer: Closer { closing: Arc::new(AtomicBool::new(false)), waker },
             input: Input::default(),
             output: Output::default(),
+            outbox: Outbox::default(),
             effects: Vec::new(),
             shared,
             options,
@@ -221,6 +240,7 @@ impl<P: Protocol> Reactor<P> {
             over: false,
             accepted: 0,
             accept_limit: u64::MAX,
+            dialled: 0,
             closed: 0,
             held: 0,
         })
@@ -238,6 +258,11 @@ impl<P: Protocol> Reactor<P> {
         listener.register(self.poll.registry(), Token(FIRST_LISTENER + index))?;
         self.listeners.add(listener, service);
         Ok(())
+    }
+
+    /// Has a connection made to `to`, as [`Context::connect`] does.
+    pub fn connect(&mut self, to: Endpoint, protocol: P) {
+        self.dials.push_back((to, protocol));
     }
 
     /// Has these signals delivered to [`Protocol::signal`] instead of their
@@ -277,9 +302,11 @@ impl<P: Protocol> Reactor<P> {
     /// # Errors
     /// If the poll itself fails, which nothing can be done about.
     pub fn run(&mut self, until: Until) -> io::Result<()> {
-        if let Until::Connections(count) = until {
-            self.accept_limit = self.accepted + count;
-        }
+        self.accept_limit = match until {
+            Until::Closed => u64::MAX,
+            Until::Connections(count) => self.accepted + count,
+            Until::Idle => 0,
+        };
         let mut events = Events::with_capacity(EVENTS);
         let mut quiet = false;
         while !self.over {
@@ -297,12 +324,13 @@ impl<P: Protocol> Reactor<P> {
 
     /// The only place that blocks.
     fn wait(&mut self, events: &mut Events, hook: Option<Duration>) -> io::Result<()> {
-        let timeout = if !self.run_queue.is_empty() || self.can_accept() {
+        let timeout = if !self.run_queue.is_empty() || !self.dials.is_empty() || self.can_accept() {
             Some(Duration::ZERO)
         } else {
             let pause = self.listeners.pause_until.map(|until| until.since(self.time.now));
             let drain = self.drain.as_ref().map(|drain| drain.by.since(self.time.now));
-            [self.timers.until_next(self.time.now), pause, drain, hook].into_iter().flatten().min()
+            let datagrams = self.datagrams.wake().map(|wake| wake.since(self.time.now));
+            [self.timers.until_next(self.time.now), datagrams, pause, drain, hook].into_iter().flatten().min()
         };
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -327,11 +355,14 @@ impl<P: Protocol> Reactor<P> {
             match event.token() {
                 WAKER => self.woken(),
                 SIGNALS => self.signalled(),
-                Token(token) if (FIRST_LISTENER..FIRST_LISTENER + LISTENERS).contains(&token) => {
-                    if let Some(listening) = self.listeners.get(token - FIRST_LISTENER) {
-                        listening.latched = true;
+                Token(token @ FIRST_LISTENER..OWN_TOKENS) => match token.checked_sub(Datagrams::<()>::FIRST) {
+                    Some(index) => self.datagrams_ready(index, event),
+                    None => {
+                        if let Some(listening) = self.listeners.get(token - FIRST_LISTENER) {
+                            listening.latched = true;
+                        }
                     }
-                }
+                },
                 token => {
                     let handle = Slots::<Slot<P>>::handle_of(token);
                     if let Some(slot) = self.slots.get(handle) {
@@ -357,12 +388,14 @@ impl<P: Protocol> Reactor<P> {
                 }
             }
         }
+        self.wake_datagrams();
         // A few, then events get their turn again: sixty downloads in a row would
         // let a small request wait for milliseconds.
         self.run_queued(RUN);
+        self.dial_all();
         self.accept_all();
+        let open = self.open();
         if let Some(drain) = &mut self.drain {
-            let open = self.slots.len();
             if open == 0 {
                 self.over = true;
             } else if drain.by <= self.time.now {
@@ -373,9 +406,14 @@ impl<P: Protocol> Reactor<P> {
                 log::info!("waiting for {open} connections, at most {:.0?}", drain.by.since(self.time.now));
             }
         }
-        if self.accepted >= self.accept_limit && self.slots.is_empty() {
+        if self.accepted >= self.accept_limit && open == 0 {
             self.over = true;
         }
+    }
+
+    /// How many connections and datagram sockets there are, or are to be.
+    fn open(&self) -> usize {
+        self.slots.len() + self.dials.len() + self.datagrams.len()
     }
 
     fn woken(&mut self) {
@@ -403,15 +441,18 @@ impl<P: Protocol> Reactor<P> {
         for effect in std::mem::take(&mut self.effects) {
             match effect {
                 Effect::Send(handle, message) => self.deliver(handle, message),
-                Effect::Run(handle, job) => {
-                    if let Err(error) = self.blocking.run(handle, job) {
-                        // Who waits has a deadline of its own.
-                        log::error!("no helper thread: {error}");
-                    }
-                }
+                Effect::Run(handle, job) => self.run_job(handle, job),
+                Effect::Connect(to, protocol) => self.connect(to, protocol),
                 Effect::Drain(grace) => self.begin_drain(grace),
                 Effect::Quit => self.over = true,
             }
+        }
+    }
+
+    fn run_job(&mut self, handle: Handle, job: Job<P::Message>) {
+        if let Err(error) = self.blocking.run(handle, job) {
+            // Who waits has a deadline of its own.
+            log::error!("no helper thread: {error}");
         }
     }
 
@@ -419,6 +460,8 @@ impl<P: Protocol> Reactor<P> {
         if let Some(slot) = self.slots.get(handle) {
             slot.protocol.deliver(message);
             self.enqueue(handle.index());
+        } else if let Some(index) = Datagrams::<P::Datagrams>::index(handle) {
+            self.deliver_to_datagrams(index, message);
         }
     }
 
@@ -438,6 +481,8 @@ impl<P: Protocol> Reactor<P> {
             if let Some(slot) = self.slots.get(handle) {
                 slot.queued = false;
                 self.pump(handle.index());
+            } else if let Some(index) = Datagrams::<P::Datagrams>::index(handle) {
+                self.run_datagrams(index);
             }
         }
     }
@@ -463,16 +508,55 @@ impl<P: Protocol> Reactor<P> {
         for handle in self.slots.handles() {
             self.enqueue(handle.index());
         }
+        self.enqueue_all_datagrams();
         self.run_queued(usize::MAX);
     }
 
     fn has_room(&self) -> bool {
         self.slots.len() < (self.options.connections + self.options.reserve).min(CAPACITY)
-            && self.accepted < self.accept_limit
+    }
+
+    fn may_accept(&self) -> bool {
+        self.has_room() && self.accepted < self.accept_limit
     }
 
     fn can_accept(&self) -> bool {
-        self.listeners.any_latched() && self.has_room() && self.listeners.pause_until.is_none_or(|t| t <= self.time.now)
+        self.listeners.any_latched()
+            && self.may_accept()
+            && self.listeners.pause_until.is_none_or(|t| t <= self.time.now)
+    }
+
+    /// Asks for the connections that were wished for until now. What is wished for
+    /// because one failed at once has to wait: events come first.
+    fn dial_all(&mut self) {
+        for _ in 0..self.dials.len() {
+            let Some((to, mut protocol)) = self.dials.pop_front() else { break };
+            self.dialled += 1;
+            let handle = self.slots.reserve();
+            let transport =
+                if self.has_room() { Transport::connect(&to) } else { Err(io::Error::other("too many connections")) };
+            match transport {
+                Ok(transport) => {
+                    self.slots.insert(Slot {
+                        transport,
+                        protocol,
+                        armed: Armed::NONE,
+                        queued: false,
+                        registered: false,
+                        listener: NO_LISTENER,
+                    });
+                    self.newcomers.push(handle);
+                }
+                Err(error) => {
+                    log::debug!("#{} can't be connected: {error}", handle.number());
+                    let peer = Peer::of(&to);
+                    let ends = Ends { peer, listener: None, socket: None };
+                    self.ended(handle, &mut protocol, Ending { unsent: 0, error: Some(error) }, ends);
+                    self.apply_effects();
+                }
+            }
+        }
+        self.hear_newcomers();
     }
 
     fn accept_all(&mut self) {
@@ -486,7 +570,7 @@ impl<P: Protocol> Reactor<P> {
                     // Those that were just taken may be over in one turn.
                     self.hear_newcomers();
                 }
-                if !self.has_room() || !self.accept_one(index) {
+                if !self.may_accept() || !self.accept_one(index) {
                     break;
                 }
             }
@@ -571,8 +655,9 @@ impl<P: Protocol> Reactor<P> {
         if self.slots.len() > 64 && !self.accepted.is_multiple_of(64) {
             return;
         }
-        assert_eq!(self.accepted - self.closed, self.slots.len() as u64, "a slot leaked");
-        let queued = self.slots.iter().filter(|slot| slot.queued).count();
+        let opened = self.accepted + self.dialled;
+        assert_eq!(opened - self.closed, self.slots.len() as u64, "a slot leaked");
+        let queued = self.slots.iter().filter(|slot| slot.queued).count() + self.datagrams.queued();
         assert!(queued <= self.run_queue.len(), "a connection is marked as queued and isn't");
         assert!(self.slots.iter().all(|slot| slot.registered), "a connection is not registered");
         assert_eq!(

@@ -5,11 +5,14 @@
 //! but by [`Handle`], and never says "wake me when writable". It leaves octets
 //! in the output, or room unused, and is called again when that changes.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::buffers::{Input, Output};
 use super::clock::{Tick, Time};
+use super::datagram::DatagramProtocol;
+use super::listener::Endpoint;
 use super::signals::Signal;
 use super::slots::Handle;
 use super::transport::{Peer, Socket};
@@ -20,6 +23,9 @@ pub trait Protocol: Sized + 'static {
     type Shared;
     /// What one connection, or a job of the helper thread, tells another.
     type Message: Send + 'static;
+    /// What lives on datagram sockets beside it; [`NoDatagrams`](super::NoDatagrams)
+    /// if there are none.
+    type Datagrams: DatagramProtocol<Self>;
 
     /// Makes the state machine of a connection that was just accepted, or
     /// refuses it, before anything of it is read.
@@ -39,8 +45,8 @@ pub trait Protocol: Sized + 'static {
         0
     }
 
-    /// The connection is over. `unsent` octets of the output didn't go out.
-    fn closed(&mut self, _unsent: u64, _ends: Ends<'_>, _cx: &mut Context<'_, Self>) {}
+    /// The connection is over, or never came to be.
+    fn closed(&mut self, _ending: Ending, _ends: Ends<'_>, _cx: &mut Context<'_, Self>) {}
 
     /// A signal arrived.
     fn signal(_signal: Signal, _cx: &mut Context<'_, Self>) {}
@@ -115,6 +121,22 @@ pub enum Finish {
     Abort,
 }
 
+/// How a connection ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// Octets of the output that didn't go out.
+    pub unsent: u64,
+    /// What ended it, if that wasn't the protocol's own wish: why it couldn't be
+    /// made, why it couldn't be read or written any longer, or `TimedOut` if the
+    /// peer took its output too slowly.
+    pub error: Option<io::Error>,
+}
+
+impl Ending {
+    /// The end that was wished for.
+    pub(super) const PROPER: Self = Self { unsent: 0, error: None };
+}
+
 /// A connection's octets, as lent to its protocol.
 pub struct Io<'a> {
     /// Received and not yet consumed.
@@ -127,6 +149,9 @@ pub struct Io<'a> {
     pub unread: bool,
     /// Whether the peer is gone altogether: nothing that is sent will arrive.
     pub gone: bool,
+    /// Whether the connection is there. One that was asked for by
+    /// [`Context::connect`] may not be yet; what is written to it waits.
+    pub established: bool,
     /// The two ends.
     pub ends: Ends<'a>,
 }
@@ -151,11 +176,12 @@ impl Ends<'_> {
     }
 
     /// The local address and port; none on a unix-domain socket. Costs a system
-    /// call if the listener is bound to the unspecified address.
+    /// call if the listener is bound to the unspecified address, or if there is no
+    /// listener since the connection was asked for here.
     pub fn local(&self) -> Option<SocketAddr> {
         match self.listener {
-            Some(address) if address.ip().is_unspecified() => self.socket.and_then(Socket::local).or(Some(address)),
-            listener => listener,
+            Some(address) if !address.ip().is_unspecified() => Some(address),
+            listener => self.socket.and_then(Socket::local).or(listener),
         }
     }
 }
@@ -181,7 +207,7 @@ pub struct Context<'a, P: Protocol> {
     pub handle: Handle,
     /// The reactor is shutting down: what is in flight is finished, nothing new begun.
     pub draining: bool,
-    pub(super) effects: &'a mut Vec<Effect<P::Message>>,
+    pub(super) effects: &'a mut Vec<Effect<P>>,
 }
 
 /// A job for the helper thread.
@@ -189,9 +215,10 @@ pub(super) type Job<M> = Box<dyn FnOnce() -> M + Send>;
 
 /// What a protocol asks of the reactor beyond its own connection; carried out
 /// when its call has returned.
-pub(super) enum Effect<M> {
-    Send(Handle, M),
-    Run(Handle, Job<M>),
+pub(super) enum Effect<P: Protocol> {
+    Send(Handle, P::Message),
+    Run(Handle, Job<P::Message>),
+    Connect(Endpoint, P),
     Drain(Duration),
     Quit,
 }
@@ -208,6 +235,15 @@ impl<'a, P: Protocol> Context<'a, P> {
         self.effects.push(Effect::Run(self.handle, Box::new(job)));
     }
 
+    /// Connects to `to`; `protocol` lives on that connection and is advanced from
+    /// now on, whether it is there already or not: what it writes waits. How long
+    /// that may take it decides by its own deadline; that it failed
+    /// [`Protocol::closed`] tells. The new protocol finds its name in
+    /// [`Context::handle`], and can send it to whoever asked for it.
+    pub fn connect(&mut self, to: Endpoint, protocol: P) {
+        self.effects.push(Effect::Connect(to, protocol));
+    }
+
     /// Shuts down in good order: listeners close now, connections when they have
     /// finished what is in flight, at the latest after `grace`.
     pub fn drain(&mut self, grace: Duration) {
@@ -221,44 +257,49 @@ impl<'a, P: Protocol> Context<'a, P> {
 }
 
 /// A context outside any reactor, for tests and benches of one protocol.
-pub struct Solitude<M> {
+pub struct Solitude<P: Protocol> {
     handle: Handle,
-    effects: Vec<Effect<M>>,
+    effects: Vec<Effect<P>>,
 }
 
-impl<M> Default for Solitude<M> {
+impl<P: Protocol> Default for Solitude<P> {
     fn default() -> Self {
         Self::numbered(1)
     }
 }
 
-impl<M> Solitude<M> {
+impl<P: Protocol> Solitude<P> {
     /// Where connection `number` lives, for tests with several.
     pub fn numbered(number: u32) -> Self {
         Self { handle: Handle::imagined(number), effects: Vec::new() }
     }
 }
 
-impl<M: Send + 'static> Solitude<M> {
+impl<P: Protocol> Solitude<P> {
     /// A context at `time` for a protocol that lives alone.
-    pub fn context<'a, P: Protocol<Message = M>>(
-        &'a mut self,
-        shared: &'a mut P::Shared,
-        time: Time,
-        draining: bool,
-    ) -> Context<'a, P> {
+    pub fn context<'a>(&'a mut self, shared: &'a mut P::Shared, time: Time, draining: bool) -> Context<'a, P> {
         Context { shared, time, handle: self.handle, draining, effects: &mut self.effects }
     }
 
-    /// Runs the jobs that the protocol asked for, here and now: the messages
-    /// that they deliver.
-    pub fn run_jobs(&mut self) -> Vec<M> {
-        let jobs = self.effects.extract_if(.., |effect| matches!(effect, Effect::Run(..)));
-        jobs.filter_map(|effect| if let Effect::Run(_, job) = effect { Some(job()) } else { None }).collect()
+    /// Runs the jobs that the protocol asked for, here and now: the messages that they
+    /// deliver, and those it sent to itself.
+    pub fn run_jobs(&mut self) -> Vec<P::Message> {
+        let own = self.handle;
+        let own = move |effect: &mut Effect<P>| match effect {
+            Effect::Run(..) => true,
+            Effect::Send(to, _) => *to == own,
+            _ => false,
+        };
+        let messages = self.effects.extract_if(.., own).filter_map(|effect| match effect {
+            Effect::Run(_, job) => Some(job()),
+            Effect::Send(_, message) => Some(message),
+            _ => None,
+        });
+        messages.collect()
     }
 
-    /// The messages that it sent, and to whom.
-    pub fn sent(&mut self) -> Vec<(Handle, M)> {
+    /// The messages that it sent to others, and to whom.
+    pub fn sent(&mut self) -> Vec<(Handle, P::Message)> {
         let sent = self.effects.extract_if(.., |effect| matches!(effect, Effect::Send(..)));
         sent.filter_map(|effect| if let Effect::Send(to, message) = effect { Some((to, message)) } else { None })
             .collect()

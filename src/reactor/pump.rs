@@ -10,10 +10,11 @@
 use std::io;
 use std::time::Duration;
 
-use super::Reactor;
 use super::clock::Tick;
-use super::protocol::{Context, Ends, Finish, Io, Protocol};
+use super::protocol::{Context, Ending, Ends, Finish, Io, Protocol};
 use super::slots::Handle;
+use super::transport::Phase;
+use super::{Reactor, Slot};
 
 /// Most rounds of one turn: 256 KiB of input, or some hundred answers. What is
 /// left goes to the run queue, since the edge doesn't come back.
@@ -26,7 +27,7 @@ enum Turn {
     /// There is more to do, but it is the others' turn.
     Unfinished,
     /// The connection is over.
-    Over { unsent: u64, reset: bool },
+    Over { ending: Ending, reset: bool },
 }
 
 impl<P: Protocol> Reactor<P> {
@@ -34,9 +35,17 @@ impl<P: Protocol> Reactor<P> {
     pub(super) fn pump(&mut self, index: usize) {
         let Some(handle) = self.slots.handle(index) else { return };
         let Some(slot) = self.slots.at(index) else { return };
-        let turn = match slot.transport.lingers() {
-            Some(until) => self.discard(index, until),
-            None => self.turn(index, handle),
+        let turn = match slot.transport.phase() {
+            Phase::Open | Phase::Shut => self.turn(index, handle),
+            Phase::Lingering => self.discard(index),
+            Phase::Connecting => match slot.transport.establish() {
+                Ok(()) => self.turn(index, handle),
+                Err(error) => {
+                    log::debug!("#{} can't be connected: {error}", handle.number());
+                    let ending = Ending { unsent: slot.transport.unsent(), error: Some(error) };
+                    Turn::Over { ending, reset: false }
+                }
+            },
         };
         match turn {
             Turn::Settled { wake } => {
@@ -55,7 +64,7 @@ impl<P: Protocol> Reactor<P> {
                 self.enqueue(index);
                 self.register(index, handle);
             }
-            Turn::Over { unsent, reset } => self.close(handle, unsent, reset),
+            Turn::Over { ending, reset } => self.close(handle, ending, reset),
         }
         self.apply_effects();
     }
@@ -69,18 +78,20 @@ impl<P: Protocol> Reactor<P> {
         let mut cx = Context { shared, time: *time, handle, draining, effects };
         let mut file_turn = super::transport::FILE_TURN;
         let mut sent = 0;
+        let established = transport.phase() != Phase::Connecting;
         transport.restore(input, output);
 
         let mut rounds = 0;
         let mut turn = loop {
             let (peer, ended, unread) = (transport.peer, transport.ended, transport.can_read());
             let ends = Ends { peer, listener, socket: Some(&transport.socket) };
-            let mut io = Io { input, output, ended, unread, gone: transport.is_gone(), ends };
+            let mut io = Io { input, output, ended, unread, gone: transport.is_gone(), established, ends };
             let want = protocol.advance(&mut io, &mut cx);
             rounds += 1;
 
             if want.finish == Finish::Abort {
-                break Turn::Over { unsent: output.pending(), reset: true };
+                let ending = Ending { unsent: output.pending(), error: None };
+                break Turn::Over { ending, reset: true };
             }
             let full = output.room() == 0;
             let mut moved = false;
@@ -95,7 +106,8 @@ impl<P: Protocol> Reactor<P> {
                     Err(error) => {
                         gone(handle, &error);
                         let reset = error.kind() == io::ErrorKind::UnexpectedEof;
-                        break Turn::Over { unsent: output.pending(), reset };
+                        let ending = Ending { unsent: output.pending(), error: Some(error) };
+                        break Turn::Over { ending, reset };
                     }
                 }
             }
@@ -105,9 +117,14 @@ impl<P: Protocol> Reactor<P> {
             if output.is_empty() {
                 match want.finish {
                     Finish::No | Finish::Abort => {}
+                    // A connection that isn't there yet can't be ended by half, and
+                    // there is nobody who could still be sending.
                     Finish::HalfClose => transport.half_close(),
+                    Finish::Close | Finish::Linger if !established => {
+                        break Turn::Over { ending: Ending::PROPER, reset: false };
+                    }
                     Finish::Close if input.is_empty() && !transport.can_read() => {
-                        break Turn::Over { unsent: 0, reset: false };
+                        break Turn::Over { ending: Ending::PROPER, reset: false };
                     }
                     Finish::Close | Finish::Linger => {
                         input.clear();
@@ -122,7 +139,8 @@ impl<P: Protocol> Reactor<P> {
                     Ok(filled) => moved |= filled,
                     Err(error) => {
                         gone(handle, &error);
-                        break Turn::Over { unsent: output.pending(), reset: false };
+                        let ending = Ending { unsent: output.pending(), error: Some(error) };
+                        break Turn::Over { ending, reset: false };
                     }
                 }
             }
@@ -134,11 +152,12 @@ impl<P: Protocol> Reactor<P> {
             }
         };
 
-        let blocked = !output.is_empty() && !transport.can_write();
+        let blocked = !output.is_empty() && !transport.can_write() && established;
         if let Some(deadline) = transport.pace(time.now, sent, blocked, options.send_timeout) {
             if deadline <= time.now {
                 log::debug!("#{} takes its answer too slowly", handle.number());
-                turn = Turn::Over { unsent: output.pending(), reset: true };
+                let ending = Ending { unsent: output.pending(), error: Some(io::ErrorKind::TimedOut.into()) };
+                turn = Turn::Over { ending, reset: true };
             } else if let Turn::Settled { wake } = &mut turn {
                 *wake = Some(wake.map_or(deadline, |wake| wake.min(deadline)));
             }
@@ -151,20 +170,20 @@ impl<P: Protocol> Reactor<P> {
         *held = *held + now - before;
         if *held > options.memory && now > before && !matches!(turn, Turn::Over { .. }) {
             log::warn!("#{} wants memory that isn't there, and is cut off", handle.number());
-            turn = Turn::Over { unsent: 0, reset: true };
+            let ending = Ending { unsent: 0, error: Some(io::ErrorKind::OutOfMemory.into()) };
+            turn = Turn::Over { ending, reset: true };
         }
         turn
     }
 
     /// A turn of a connection whose protocol is over: reads and throws away.
-    fn discard(&mut self, index: usize, until: Tick) -> Turn {
+    fn discard(&mut self, index: usize) -> Turn {
         let Some(slot) = self.slots.at(index) else { return Turn::Settled { wake: None } };
-        if until <= self.time.now {
-            return Turn::Over { unsent: 0, reset: false };
-        }
+        let over = Turn::Over { ending: Ending::PROPER, reset: false };
+        let Some(until) = slot.transport.lingers().filter(|until| *until > self.time.now) else { return over };
         for _ in 0..ROUNDS {
             if slot.transport.ended {
-                return Turn::Over { unsent: 0, reset: false };
+                return over;
             }
             if !slot.transport.can_read() {
                 return Turn::Settled { wake: Some(until) };
@@ -172,7 +191,7 @@ impl<P: Protocol> Reactor<P> {
             let filled = slot.transport.fill(&mut self.input);
             self.input.clear();
             if filled.is_err() {
-                return Turn::Over { unsent: 0, reset: false };
+                return over;
             }
         }
         Turn::Unfinished
@@ -189,31 +208,27 @@ impl<P: Protocol> Reactor<P> {
         slot.registered = true;
         if let Err(error) = slot.transport.socket.register(self.poll.registry(), handle.token()) {
             log::warn!("#{} can't be registered: {error}", handle.number());
-            self.close(handle, 0, true);
+            self.close(handle, Ending { unsent: 0, error: Some(error) }, true);
         }
     }
 
-    /// The one place where a connection ends.
-    fn close(&mut self, handle: Handle, unsent: u64, reset: bool) {
-        let mut slot = self.slots.remove(handle);
+    /// Closes a connection.
+    fn close(&mut self, handle: Handle, ending: Ending, reset: bool) {
+        let Slot { transport, mut protocol, listener, .. } = self.slots.remove(handle);
         if reset {
-            slot.transport.reset_on_close();
+            transport.reset_on_close();
         }
-        let time = self.time;
-        let mut cx = Context {
-            shared: &mut self.shared,
-            time,
-            handle,
-            draining: self.drain.is_some(),
-            effects: &mut self.effects,
-        };
-        let ends = Ends {
-            peer: slot.transport.peer,
-            listener: self.listeners.address(slot.listener),
-            socket: Some(&slot.transport.socket),
-        };
-        slot.protocol.closed(unsent, ends, &mut cx);
-        self.held -= slot.transport.held();
+        self.held -= transport.held();
+        let listener = self.listeners.address(listener);
+        let ends = Ends { peer: transport.peer, listener, socket: Some(&transport.socket) };
+        self.ended(handle, &mut protocol, ending, ends);
+    }
+
+    /// The one place where a connection ends, if only in the attempt.
+    pub(super) fn ended(&mut self, handle: Handle, protocol: &mut P, ending: Ending, ends: Ends<'_>) {
+        let (time, draining) = (self.time, self.drain.is_some());
+        let mut cx = Context { shared: &mut self.shared, time, handle, draining, effects: &mut self.effects };
+        protocol.closed(ending, ends, &mut cx);
         self.closed += 1;
     }
 }

@@ -33,7 +33,7 @@ impl Handle {
     }
 
     /// The connection's number: counts up from 1 with every connection since the
-    /// start (and begins again after four thousand million).
+    /// start (and begins again after four thousand million). 0 for a datagram socket.
     pub fn number(self) -> u32 {
         self.generation
     }

@@ -1,5 +1,5 @@
 //! A connection's plumbing: the socket, what is latched about it, what is left
-//! over. The only place that reads, writes or shuts down a stream.
+//! over. The only place that connects, reads, writes or shuts down a stream.
 //!
 //! Readiness is a latch. Under edge triggering an event says "has become
 //! readable"; it is remembered here and cleared only by proof: `WouldBlock`, or a
@@ -17,10 +17,12 @@ use std::time::Duration;
 use mio::event::{Event, Source};
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use super::buffers::{Input, Leftover, Next, Output};
 use super::clock::Tick;
+use super::listener::{Endpoint, report_progress};
 use super::pace::Pace;
 
 /// Most octets of files in one turn of one connection: then it is the others'
@@ -44,6 +46,34 @@ macro_rules! each {
 }
 
 impl Socket {
+    /// Begins to connect; an event tells that this has come to an end.
+    fn connect(to: &Endpoint) -> io::Result<Self> {
+        match to {
+            Endpoint::Tcp(address) => {
+                let stream = TcpStream::connect(*address)?;
+                stream.set_nodelay(true)?;
+                report_progress(&stream);
+                Ok(Self::Tcp(stream))
+            }
+            Endpoint::Unix(path) => UnixStream::connect(path).map(Self::Unix),
+        }
+    }
+
+    /// Whether the connection is there, as mio prescribes to find out.
+    fn is_connected(&self) -> io::Result<bool> {
+        each!(self, stream => {
+            if let Some(error) = stream.take_error()? {
+                return Err(error);
+            }
+            match stream.peer_addr() {
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+                Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         each!(self, stream => { let mut stream = stream; stream.read(buffer) })
     }
@@ -109,6 +139,14 @@ impl Peer {
         }
     }
 
+    /// The peer that is connected to at `to`.
+    pub(super) fn of(to: &Endpoint) -> Self {
+        Self::new(match to {
+            Endpoint::Tcp(address) => Some(*address),
+            Endpoint::Unix(_) => None,
+        })
+    }
+
     pub(super) fn address(self) -> Option<SocketAddr> {
         let ip = match self.family {
             Family::V4 => IpAddr::V4(Ipv4Addr::new(self.ip[0], self.ip[1], self.ip[2], self.ip[3])),
@@ -140,8 +178,20 @@ pub(super) struct Transport {
     hung_up: HungUp,
     /// The end of input was read.
     pub(super) ended: bool,
-    /// The output was ended.
-    shut: bool,
+    phase: Phase,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// It was asked for, and isn't there yet.
+    Connecting,
+    /// It is there.
+    Open,
+    /// Its output was ended.
+    Shut,
+    /// Its protocol is over; what still comes is discarded.
+    Lingering,
 }
 
 /// What only a busy connection has.
@@ -167,7 +217,43 @@ pub(super) struct Sent {
 impl Transport {
     /// A connection just made. `readable` if it is known that input is there.
     pub(super) fn new(socket: Socket, peer: Peer, readable: bool) -> Self {
-        Self { socket, rest: None, peer, readable, writable: true, hung_up: HungUp::No, ended: false, shut: false }
+        Self {
+            socket,
+            rest: None,
+            peer,
+            readable,
+            writable: true,
+            hung_up: HungUp::No,
+            ended: false,
+            phase: Phase::Open,
+        }
+    }
+
+    /// A connection that is asked for now. Until it is there, nothing can be read or
+    /// sent: output waits.
+    pub(super) fn connect(to: &Endpoint) -> io::Result<Self> {
+        let transport = Self::new(Socket::connect(to)?, Peer::of(to), false);
+        Ok(Self { writable: false, phase: Phase::Connecting, ..transport })
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Looks whether a connection that was asked for is there.
+    ///
+    /// # Errors
+    /// Why it never will be.
+    pub(super) fn establish(&mut self) -> io::Result<()> {
+        if self.writable {
+            if self.socket.is_connected()? {
+                self.phase = Phase::Open;
+            } else {
+                // An event too early; the one that counts is still to come.
+                (self.readable, self.writable, self.hung_up) = (false, false, HungUp::No);
+            }
+        }
+        Ok(())
     }
 
     /// Remembers what an event says.
@@ -209,6 +295,11 @@ impl Transport {
         (now, before)
     }
 
+    /// Octets that are left over to be sent.
+    pub(super) fn unsent(&self) -> u64 {
+        self.rest.as_ref().map_or(0, |rest| rest.leftover.unsent())
+    }
+
     /// Whether a file was left over from the last turn.
     pub(super) fn is_amid_file(&self) -> bool {
         self.rest.as_ref().is_some_and(|rest| rest.leftover.has_file())
@@ -221,7 +312,7 @@ impl Transport {
 
     /// Whether nobody is there any more.
     pub(super) fn is_gone(&self) -> bool {
-        self.hung_up == HungUp::Gone && !self.shut
+        self.hung_up == HungUp::Gone && self.phase == Phase::Open
     }
 
     /// Whether there may be input to read.
@@ -321,7 +412,8 @@ impl Transport {
 
     /// Ends the output, once.
     pub(super) fn half_close(&mut self) {
-        if !std::mem::replace(&mut self.shut, true) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Shut;
             // If it fails the connection is gone, which the next read will say.
             let _ = self.socket.shutdown_write();
         }
@@ -330,6 +422,7 @@ impl Transport {
     /// Begins to discard input until `until`.
     pub(super) fn begin_linger(&mut self, until: Tick) {
         self.half_close();
+        self.phase = Phase::Lingering;
         self.rest.get_or_insert_default().linger = Some(until);
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::app::Outcome;
 use crate::limits;
 use crate::logging::Log;
-use crate::reactor::{Accepted, Context, Ends, Io, Protocol, Signal, Time, Want};
+use crate::reactor::{Accepted, Context, Ending, Ends, Io, NoDatagrams, Protocol, Signal, Time, Want};
 use echo::Echo;
 use http::Http;
 use upper::Upper;
@@ -67,6 +67,7 @@ pub enum Message {
 impl Protocol for Service {
     type Shared = Shared;
     type Message = Message;
+    type Datagrams = NoDatagrams;
 
     fn open(accepted: &Accepted<'_>, cx: &mut Context<'_, Self>) -> Option<Self> {
         if accepted.service == Kind::Http as usize {
@@ -105,9 +106,9 @@ impl Protocol for Service {
         }
     }
 
-    fn closed(&mut self, unsent: u64, ends: Ends<'_>, cx: &mut Context<'_, Self>) {
+    fn closed(&mut self, ending: Ending, ends: Ends<'_>, cx: &mut Context<'_, Self>) {
         if let Self::Http(http) = self {
-            http.closed(unsent, ends, cx);
+            http.closed(ending.unsent, ends, cx);
         }
     }
 

@@ -67,6 +67,7 @@ impl Peer {
                 ended,
                 unread: false,
                 gone,
+                established: true,
                 ends: ends(),
             });
             (want, this.input.bytes().len(), this.output.pending())

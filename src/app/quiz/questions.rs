@@ -269,7 +269,7 @@ mod tests {
         let none = r#"{"title": "T", "questions": []}"#;
         assert_eq!(
             Quiz::parse(none.as_bytes()),
-            Err("there are 0 questions; 1 to 500 can be asked at line 1 column 30".into())
+            Err("there are 0 questions; 1 to 500 can be asked at line 1 column 31".into())
         );
         assert!(Quiz::parse(b"{\"title\": \"\xff\"").unwrap_err().contains("unicode"), "not UTF-8");
         assert!(Quiz::parse(&vec![b' '; FILE + 1]).unwrap_err().contains("larger than"));

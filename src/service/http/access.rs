@@ -19,11 +19,8 @@ use super::Cx;
 use crate::http::head::RequestHead;
 use crate::http::response::write_decimal;
 use crate::http::{Fields, Status, date};
-use crate::logging::escape;
+use crate::logging::{ACCESS, escape};
 use crate::reactor::Tick;
-
-/// The name under which lines are logged.
-pub(super) const TARGET: &str = "access";
 
 /// What a line tells of an answer.
 #[derive(Clone, Copy)]
@@ -89,16 +86,16 @@ pub(super) fn first_line(head: &[u8]) -> &[u8] {
 /// a small answer.
 pub(super) fn write(line: &[u8], who: [&[u8]; 2], account: Account, cx: &mut Cx<'_>) {
     let number = cx.handle.number();
-    let log = &mut cx.shared.http.access;
-    log.refresh(cx.time.unix_seconds);
-    let out = &mut log.line;
+    let format = &mut cx.shared.http.access;
+    format.refresh(cx.time.unix_seconds, account.local);
+    let out = &mut format.line;
     out.clear();
     match account.peer {
         Some(peer) => push_ip(out, peer.ip()),
         None => out.extend_from_slice(b"unix"),
     }
     out.extend_from_slice(b" - - ");
-    out.extend_from_slice(&log.moment);
+    out.extend_from_slice(&format.moment);
     out.extend_from_slice(b" \"");
     push_escaped(out, line);
     out.extend_from_slice(b"\" ");
@@ -116,29 +113,15 @@ pub(super) fn write(line: &[u8], who: [&[u8]; 2], account: Account, cx: &mut Cx<
         None => out.push(b'-'),
     }
     out.push(b' ');
-    match account.local {
-        Some(local) if local.is_ipv6() => {
-            out.push(b'[');
-            push_ip(out, local.ip());
-            out.push(b']');
-        }
-        Some(local) => push_ip(out, local.ip()),
-        None => out.push(b'-'),
-    }
-    if let Some(local) = account.local {
-        out.push(b':');
-        write_decimal(out, u64::from(local.port()));
-    }
+    out.extend_from_slice(&format.local_text);
     out.push(b' ');
     push_seconds(out, account.duration);
     for (before, number) in [(b' ', account.octets), (b' ', u64::from(number)), (b'/', u64::from(account.request))] {
         out.push(before);
         write_decimal(out, number);
     }
-    // All of it is ASCII.
-    if let Ok(text) = std::str::from_utf8(out) {
-        log::info!(target: TARGET, "{text}");
-    }
+    out.push(b'\n');
+    cx.shared.log.access(out);
 }
 
 fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
@@ -158,7 +141,9 @@ fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
 
 /// Text from the network: as it is, if that is harmless.
 fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    if text.iter().all(|octet| matches!(octet, b' '..=b'~') && !matches!(octet, b'"' | b'\\')) {
+    // Without a branch inside, so that many octets are looked at at once.
+    let harmless = |octet: u8| (b' '..=b'~').contains(&octet) & (octet != b'"') & (octet != b'\\');
+    if text.iter().fold(true, |all, &octet| all & harmless(octet)) {
         out.extend_from_slice(text);
     } else {
         drop(write!(out, "{}", escape(text)));
@@ -175,25 +160,37 @@ fn push_seconds(out: &mut Vec<u8>, duration: Duration) {
     }
 }
 
-/// The line being made, and the moment as it is written in one.
+/// The line being made, and what is the same in most lines as it is written in one:
+/// the moment and the local address.
 #[derive(Default)]
 pub(super) struct AccessLog {
     pub(super) enabled: bool,
     line: Vec<u8>,
     moment: Vec<u8>,
     second: i64,
+    local: Option<SocketAddr>,
+    local_text: Vec<u8>,
 }
 
 impl AccessLog {
     pub(super) fn new() -> Self {
-        Self { enabled: log::log_enabled!(target: TARGET, log::Level::Info), ..Self::default() }
+        Self { enabled: log::log_enabled!(target: ACCESS, log::Level::Info), ..Self::default() }
     }
 
-    fn refresh(&mut self, unix_seconds: i64) {
+    fn refresh(&mut self, unix_seconds: i64, local: Option<SocketAddr>) {
         if self.moment.is_empty() || self.second != unix_seconds {
             self.second = unix_seconds;
             self.moment.clear();
             date::write_clf(unix_seconds, &mut self.moment);
+        }
+        if self.local_text.is_empty() || self.local != local {
+            self.local = local;
+            self.local_text.clear();
+            match local {
+                // Writing to a vector can't fail.
+                Some(local) => drop(write!(self.local_text, "{local}")),
+                None => self.local_text.push(b'-'),
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ struct Bench {
     peer: Peer,
     draining: bool,
     now: Tick,
-    solitude: Solitude<Message>,
+    solitude: Solitude<Service>,
     _files: Scratch,
 }
 
@@ -33,7 +33,7 @@ impl Bench {
         let mut shared = testing::shared(&files);
         adjust(&mut shared.http);
         let mut solitude = Solitude::default();
-        let time = Time { now: Tick::default(), unix_seconds: 1_800_000_000 };
+        let time = Time { now: Tick::default(), unix_seconds: 1_800_000_000, unix_micros: 0 };
         let accepted = Accepted { service: 0, ends: ends(), overloaded };
         let http = Http::open(&accepted, &mut solitude.context(&mut shared, time, false));
         Self { shared, http, peer: Peer::default(), draining: false, now: Tick::default(), solitude, _files: files }
@@ -41,7 +41,7 @@ impl Bench {
 
     fn settle(&mut self) -> Want {
         let Self { shared, http, peer, solitude, draining, now, .. } = self;
-        let time = Time { now: *now, unix_seconds: 1_800_000_000 };
+        let time = Time { now: *now, unix_seconds: 1_800_000_000, unix_micros: 0 };
         peer.turn(|io| http.advance(io, &mut solitude.context(shared, time, *draining)))
     }
 
@@ -94,7 +94,7 @@ impl Bench {
     fn another_asks(&mut self, request: &str) -> (String, Vec<Handle>) {
         let mut other = Peer::default();
         let mut solitude = Solitude::numbered(2);
-        let time = Time { now: self.now, unix_seconds: 1_800_000_000 };
+        let time = Time { now: self.now, unix_seconds: 1_800_000_000, unix_micros: 0 };
         let accepted = Accepted { service: 0, ends: ends(), overloaded: false };
         let mut http = Http::open(&accepted, &mut solitude.context(&mut self.shared, time, false));
         other.send(request.as_bytes());
@@ -122,7 +122,7 @@ impl Drop for Bench {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             audit(&self.shared.http, &mut [&self.http].into_iter());
-            let time = Time { now: self.now, unix_seconds: 0 };
+            let time = Time { now: self.now, unix_seconds: 0, unix_micros: 0 };
             let mut cx = self.solitude.context(&mut self.shared, time, false);
             self.http.closed(0, ends(), &mut cx);
             assert_eq!(self.shared.http.census, Census::default());

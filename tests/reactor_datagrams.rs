@@ -1,0 +1,320 @@
+//! Datagram sockets of the reactor, on the loopback.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use miod::reactor::{
+    Accepted, Closer, Context, DatagramProtocol, Io, NoStreams, Options, Outbox, Protocol, Reactor, Stay, Tick, Until,
+    Want,
+};
+
+/// Nothing here takes that long unless it is broken.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn local(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A reactor in its thread, with one datagram socket.
+struct Server {
+    address: SocketAddr,
+    closer: Closer,
+    finished: Receiver<io::Result<()>>,
+}
+
+impl Server {
+    /// Opens the socket, has `first` done with its address, and only then runs.
+    fn start<P: Protocol<Shared = ()>>(
+        bind: &str,
+        peer: Option<SocketAddr>,
+        until: Until,
+        make: impl FnOnce() -> P::Datagrams + Send + 'static,
+        first: impl FnOnce(SocketAddr) + Send + 'static,
+    ) -> Self {
+        let (started, start) = channel();
+        let (finish, finished) = channel();
+        let bind = local(bind);
+        std::thread::spawn(move || {
+            let mut reactor = Reactor::<P>::new((), Options::default()).unwrap();
+            let address = reactor.datagrams(bind, peer, make()).unwrap();
+            first(address);
+            started.send((address, reactor.closer())).unwrap();
+            let _ = finish.send(reactor.run(until));
+        });
+        let (address, closer) = start.recv_timeout(LIMIT).expect("the reactor starts");
+        Self { address, closer, finished }
+    }
+
+    fn finish(self) {
+        self.finished.recv_timeout(LIMIT).expect("the reactor ends").expect("the reactor runs");
+    }
+
+    fn close(self) {
+        self.closer.close();
+        self.finish();
+    }
+}
+
+fn client(bind: &str) -> UdpSocket {
+    let socket = UdpSocket::bind(bind).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    socket
+}
+
+fn received(socket: &UdpSocket) -> Vec<u8> {
+    let mut buffer = vec![0; 65_536];
+    let count = socket.recv(&mut buffer).unwrap();
+    buffer.truncate(count);
+    buffer
+}
+
+/// Answers as it was asked.
+struct Echo;
+
+impl<S: Protocol<Datagrams = Self>> DatagramProtocol<S> for Echo {
+    fn received(&mut self, datagram: &[u8], from: SocketAddr, out: &mut Outbox, _: &mut Context<'_, S>) {
+        out.send(from, datagram);
+    }
+}
+
+/// As [`NoStreams`], which can't be named by a machine that doesn't care beside what it lives.
+struct Alone;
+
+impl Protocol for Alone {
+    type Shared = ();
+    type Message = ();
+    type Datagrams = Echo;
+
+    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+        None
+    }
+
+    fn deliver(&mut self, (): ()) {}
+
+    fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
+        unreachable!("there are no connections")
+    }
+}
+
+fn echo(bind: &str, first: impl FnOnce(SocketAddr) + Send + 'static) -> Server {
+    Server::start::<Alone>(bind, None, Until::Closed, || Echo, first)
+}
+
+#[test]
+fn any_datagram_is_answered_empty_and_largest_included() {
+    for bind in ["127.0.0.1:0", "[::1]:0"] {
+        if UdpSocket::bind(bind).is_err() {
+            continue; // there is no IPv6 here
+        }
+        let server = echo(bind, |_| ());
+        let client = client(bind);
+        client.connect(server.address).unwrap();
+        for length in [0, 1, 9_000, 65_507] {
+            let datagram: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            client.send(&datagram).unwrap();
+            assert!(received(&client) == datagram, "{length} octets");
+        }
+        server.close();
+    }
+}
+
+#[test]
+fn a_batch_that_waited_is_answered_in_its_order() {
+    // More than one turn, and no more than a receive buffer holds.
+    let (send, clients) = channel();
+    let server = echo("127.0.0.1:0", move |address| {
+        let client = client("127.0.0.1:0");
+        for number in 0..200_u32 {
+            client.send_to(&number.to_be_bytes(), address).unwrap();
+        }
+        send.send(client).unwrap();
+    });
+    let client = clients.recv_timeout(LIMIT).unwrap();
+    for number in 0..200_u32 {
+        assert_eq!(received(&client), number.to_be_bytes());
+    }
+    server.close();
+}
+
+/// Keeps the loop busy for ever: sends what it receives to the address that this names.
+struct Perpetual;
+
+impl DatagramProtocol<NoStreams<Perpetual>> for Perpetual {
+    fn received(&mut self, datagram: &[u8], _: SocketAddr, out: &mut Outbox, _: &mut Context<'_, NoStreams<Self>>) {
+        out.send(local(std::str::from_utf8(datagram).unwrap()), datagram);
+    }
+}
+
+#[test]
+fn a_flood_does_not_keep_the_loop_from_anything_else() {
+    let first = |address: SocketAddr| {
+        let client = client("127.0.0.1:0");
+        for _ in 0..100 {
+            client.send_to(address.to_string().as_bytes(), address).unwrap();
+        }
+    };
+    Server::start::<NoStreams<Perpetual>>("127.0.0.1:0", None, Until::Closed, || Perpetual, first).close();
+}
+
+/// What a [`Prober`] was told.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Received(Vec<u8>),
+    Failed(io::ErrorKind, Option<SocketAddr>),
+    Errno(Option<i32>),
+}
+
+/// Sends something to its peer every few milliseconds until it has received an answer.
+struct Prober {
+    peer: SocketAddr,
+    what: Vec<u8>,
+    tell: Sender<Told>,
+    next: Tick,
+    answered: bool,
+}
+
+impl DatagramProtocol<NoStreams<Prober>> for Prober {
+    fn received(&mut self, datagram: &[u8], _: SocketAddr, _: &mut Outbox, _: &mut Context<'_, NoStreams<Self>>) {
+        let _ = self.tell.send(Told::Received(datagram.to_vec()));
+        self.answered = true;
+    }
+
+    fn advance(&mut self, out: &mut Outbox, cx: &mut Context<'_, NoStreams<Self>>) -> Stay {
+        if self.answered || cx.draining {
+            return Stay::Over;
+        }
+        if self.next <= cx.time.now {
+            out.send(self.peer, &self.what);
+            self.next = cx.time.now.after(Duration::from_millis(5));
+        }
+        Stay::Until(self.next)
+    }
+
+    fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, _: &mut Context<'_, NoStreams<Self>>) {
+        let _ = self.tell.send(match to {
+            Some(_) => Told::Errno(error.raw_os_error()),
+            None => Told::Failed(error.kind(), to),
+        });
+    }
+}
+
+fn probe(peer: SocketAddr, what: &[u8]) -> (Server, Receiver<Told>) {
+    let (tell, told) = channel();
+    let prober = Prober { peer, what: what.to_vec(), tell, next: Tick::default(), answered: false };
+    let server = Server::start::<NoStreams<Prober>>("127.0.0.1:0", Some(peer), Until::Idle, || prober, |_| ());
+    (server, told)
+}
+
+#[test]
+fn an_unreachable_port_is_told_and_ends_nothing() {
+    let address = client("127.0.0.1:0").local_addr().unwrap();
+    let (server, told) = probe(address, b"anybody?");
+    for _ in 0..3 {
+        assert_eq!(told.recv_timeout(LIMIT).unwrap(), Told::Failed(io::ErrorKind::ConnectionRefused, None));
+    }
+    // Now there is somebody.
+    let peer = client(&address.to_string());
+    assert_eq!(received(&peer), b"anybody?");
+    peer.send_to(b"yes", server.address).unwrap();
+    let answer = std::iter::from_fn(|| told.recv_timeout(LIMIT).ok()).find(|told| matches!(told, Told::Received(_)));
+    assert_eq!(answer, Some(Told::Received(b"yes".to_vec())));
+    // That was all it stayed for.
+    server.finish();
+}
+
+#[test]
+fn what_is_too_large_is_not_sent_and_that_is_told() {
+    let peer = client("127.0.0.1:0");
+    let (server, told) = probe(peer.local_addr().unwrap(), &[b'x'; 65_508]);
+    for _ in 0..3 {
+        let too_long = rustix::io::Errno::MSGSIZE.raw_os_error();
+        assert_eq!(told.recv_timeout(LIMIT).unwrap(), Told::Errno(Some(too_long)));
+    }
+    peer.send_to(b"thanks", server.address).unwrap();
+    server.finish();
+}
+
+#[test]
+fn a_connected_socket_hears_its_peer_alone() {
+    let peer = client("127.0.0.1:0");
+    let (server, told) = probe(peer.local_addr().unwrap(), b"hello");
+    assert_eq!(received(&peer), b"hello");
+    client("127.0.0.1:0").send_to(b"stranger", server.address).unwrap();
+    peer.send_to(b"peer", server.address).unwrap();
+    assert_eq!(told.recv_timeout(LIMIT).unwrap(), Told::Received(b"peer".to_vec()));
+    server.finish();
+}
+
+#[test]
+fn a_shut_down_ends_it_before_it_has_an_answer() {
+    let peer = client("127.0.0.1:0");
+    let (server, _told) = probe(peer.local_addr().unwrap(), b"hello");
+    assert_eq!(received(&peer), b"hello");
+    server.close();
+}
+
+/// Has each datagram reversed by the helper thread.
+#[derive(Default)]
+struct Thinker {
+    done: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+struct Thinking;
+
+impl Protocol for Thinking {
+    type Shared = ();
+    type Message = (SocketAddr, Vec<u8>);
+    type Datagrams = Thinker;
+
+    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+        None
+    }
+
+    fn deliver(&mut self, _: Self::Message) {}
+
+    fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
+        unreachable!("there are no connections")
+    }
+}
+
+impl DatagramProtocol<Thinking> for Thinker {
+    fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut Context<'_, Thinking>) {
+        let mut datagram = datagram.to_vec();
+        cx.run(move || {
+            datagram.reverse();
+            (from, datagram)
+        });
+    }
+
+    fn deliver(&mut self, message: (SocketAddr, Vec<u8>)) {
+        self.done.push(message);
+    }
+
+    fn advance(&mut self, out: &mut Outbox, cx: &mut Context<'_, Thinking>) -> Stay {
+        for (to, datagram) in self.done.drain(..) {
+            out.send(to, &datagram);
+        }
+        if cx.draining { Stay::Over } else { Stay::Open }
+    }
+}
+
+#[test]
+fn jobs_and_messages_find_their_socket() {
+    let server = Server::start::<Thinking>("127.0.0.1:0", None, Until::Closed, Thinker::default, |_| ());
+    let client = client("127.0.0.1:0");
+    for _ in 0..3 {
+        client.send_to(b"stressed", server.address).unwrap();
+        assert_eq!(received(&client), b"desserts");
+    }
+    server.close();
+}
+
+#[test]
+fn an_address_in_use_is_an_error() {
+    let taken = client("127.0.0.1:0");
+    let mut reactor = Reactor::<Alone>::new((), Options::default()).unwrap();
+    let error = reactor.datagrams(taken.local_addr().unwrap(), None, Echo).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+}
