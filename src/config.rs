@@ -10,12 +10,14 @@ use crate::reactor::Endpoint;
 
 /// The port of `miod serve`: the usual one for HTTP without privileges.
 pub const HTTP_PORT: u16 = 8080;
+/// The port of the key-value service.
+pub const KV_PORT: u16 = 5100;
 /// The port of `miod echo`.
 pub const ECHO_PORT: u16 = 5555;
 /// The port of `miod upper`.
 pub const UPPER_PORT: u16 = 12_000;
 
-/// Everything that `miod serve` can be told.
+/// Everything that `miod serve` and `miod kv` can be told.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The directory whose files are served.
@@ -61,6 +63,14 @@ pub struct Config {
     pub apps: Apps,
     /// An application mounted elsewhere: path prefix and name.
     pub mounts: Vec<(String, String)>,
+    /// Where the key-value service listens beside the web server. Empty: nowhere.
+    pub kv: Vec<Endpoint>,
+    /// What its clients have to know; none: whoever can connect may use it.
+    pub token: Option<String>,
+    /// Octets that its keys and values may take.
+    pub capacity: usize,
+    /// The directory where what must last is kept; none: in memory.
+    pub data: Option<PathBuf>,
 }
 
 /// Everything that `miod echo` and `miod upper` can be told.
@@ -113,6 +123,10 @@ impl Default for Config {
             server_field: true,
             apps: Apps::IfLocal,
             mounts: Vec::new(),
+            kv: Vec::new(),
+            token: None,
+            capacity: limits::STORE,
+            data: None,
         }
     }
 }

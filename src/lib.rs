@@ -17,12 +17,12 @@
 //!      ┌───────┼───────────┐
 //!    app/    files/        │                   pages; static files. No sockets
 //!      └───┬───┴───┬───────┤
-//!        http/   text/  reactor/
-//!   octets ⇄ meaning    sockets ⇄ octets
+//!        http/   text/  reactor/   durable/
+//!   octets ⇄ meaning    sockets ⇄ octets    records ⇄ disk
 //! ```
 //!
 //! Arrows go down only. [`http`] and [`text`] import nothing of ours, [`reactor`]
-//! imports nothing of ours; they meet in [`service`]. [`limits`], every bound with
+//! and [`durable`] import nothing of ours; they meet in [`service`]. [`limits`], every bound with
 //! its reason, may be read by all. `tests/architecture.rs` holds these directions.
 //!
 //! # Vocabulary
@@ -124,6 +124,7 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod durable;
 pub mod files;
 pub mod http;
 pub mod limits;

@@ -24,6 +24,10 @@ pub const CHUNK_EXTENSION: usize = 256;
 /// make us parse for no data.
 pub const CHUNK_EXTENSIONS_TOTAL: usize = 16 * 1024;
 
+/// Most interim answers (1xx) before the final one that a client reads: a server sends
+/// a 100, perhaps a few 103; endless ones would never let the answer begin.
+pub const INTERIM: u8 = 16;
+
 /// Most parts of a `multipart/byteranges` answer; a PDF reader asks for a
 /// handful, an attacker for thousands.
 pub const RANGE_PARTS: usize = 16;
@@ -78,5 +82,8 @@ pub const OPEN_FILES: usize = 512;
 /// What connections and the cache may hold together by default: room for two
 /// thousand of the worst readers, on a machine of 512 MiB.
 pub const MEMORY: usize = 256 * 1024 * 1024;
+/// What a store of keys and values may hold by default: it is all in memory, and loaded
+/// within a second.
+pub const STORE: usize = 64 * 1024 * 1024;
 /// Longest path that is remembered as missing: with [`MISSING`] that is two MiB.
 pub const MISSING_PATH: usize = 512;

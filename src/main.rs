@@ -25,6 +25,9 @@ fn main() -> ExitCode {
         Ok(Command::Serve(options)) => run(&options.logging, |log| {
             server::serve(&options.config, log, |ready| announce(Served::Http(&options.config), ready))
         }),
+        Ok(Command::Kv(options)) => run(&options.logging, |log| {
+            server::serve_kv(&options.config, log, |ready| announce(Served::Kv(&options.config), ready))
+        }),
         Ok(Command::Echo(options)) => run(&options.logging, |log| {
             server::serve_lines(Kind::Echo, &options.config, log, |ready| announce(Served::Echo, ready))
         }),

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::app::kv::Kv;
 use crate::app::{Routes, lab};
-use crate::config::{Apps, Config, LineConfig};
+use crate::config::{self, Apps, Config, LineConfig};
+use crate::durable::{OpenError, Store};
 use crate::files::resolve::Root;
 use crate::files::{self, Site};
 use crate::http::media_type::MediaTypes;
@@ -28,6 +30,8 @@ pub enum Failure {
     Bind(Endpoint, io::Error),
     /// The root can't be opened.
     Root(PathBuf, io::Error),
+    /// A store can't be opened.
+    Store(OpenError),
     /// The configuration says what can't be.
     Config(String),
     /// The system failed us.
@@ -45,6 +49,8 @@ impl From<io::Error> for Failure {
 pub struct Ready {
     /// Where it listens.
     pub endpoints: Vec<Endpoint>,
+    /// Where the key-value service listens, if it runs beside others.
+    pub kv: Vec<Endpoint>,
     /// The directory it serves, if it serves files.
     pub root: Option<PathBuf>,
     /// Symbolic links aren't followed, because the kernel lacks the call that
@@ -54,6 +60,14 @@ pub struct Ready {
     pub apps: Vec<(String, String)>,
     /// Most connections at once.
     pub connections: usize,
+}
+
+impl Ready {
+    /// Nothing but listeners.
+    fn bare(endpoints: Vec<Endpoint>, budget: &Descriptors) -> Self {
+        let connections = budget.connections;
+        Self { endpoints, kv: Vec::new(), root: None, no_links: false, apps: Vec::new(), connections }
+    }
 }
 
 /// Serves files and applications until a signal ends it; `ready` is called when
@@ -71,25 +85,64 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     let listeners = listen(&config.endpoints, config.port)?;
     let (routes, apps) = mount(config, &listeners)?;
 
-    let mut http = http::Shared::new(
-        http::Limits {
-            header_timeout: config.header_timeout,
-            idle_timeout: config.idle_timeout,
-            body_timeout: config.body_timeout,
-            body: config.body_limit,
-            per_address: config.max_per_address,
-        },
-        config.server_field,
-    );
+    let mut http = http_shared(config);
     http.routes = routes;
+    let kv = if config.kv.is_empty() { Vec::new() } else { listen(&config.kv, config::KV_PORT)? };
+    if !kv.is_empty() {
+        http.kv = kv_routes(config)?;
+    }
     http.site = Some(Site::new(root, site_settings(config, budget.files)?));
 
     let options = budget.options(config.max_memory - cache_size(config), config.send_timeout);
+    let kv_endpoints = kv.iter().map(Listener::endpoint).collect();
     let ready_with = |endpoints| {
         let root = std::path::absolute(&config.root).unwrap_or_else(|_| config.root.clone());
-        ready(&Ready { endpoints, root: Some(root), no_links, apps, connections: budget.connections });
+        ready(&Ready {
+            endpoints,
+            kv: kv_endpoints,
+            root: Some(root),
+            no_links,
+            apps,
+            connections: budget.connections,
+        });
     };
-    run(Kind::Http, http, listeners, options, log, ready_with)
+    run(http, vec![(Kind::Http, listeners), (Kind::Kv, kv)], options, log, ready_with)
+}
+
+/// Serves keys and values until a signal ends it.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_kv(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), Failure> {
+    let budget = Descriptors::raise(config.max_connections);
+    let mut http = http_shared(config);
+    http.kv = kv_routes(config)?;
+    let listeners = listen(&config.endpoints, config.port)?;
+    let options = budget.options(config.max_memory, config.send_timeout);
+    run(http, vec![(Kind::Kv, listeners)], options, log, |endpoints| ready(&Ready::bare(endpoints, &budget)))
+}
+
+/// What all exchanges share, with nothing to serve yet.
+fn http_shared(config: &Config) -> http::Shared {
+    let limits = http::Limits {
+        header_timeout: config.header_timeout,
+        idle_timeout: config.idle_timeout,
+        body_timeout: config.body_timeout,
+        body: config.body_limit,
+        per_address: config.max_per_address,
+    };
+    http::Shared::new(limits, config.server_field)
+}
+
+/// The key-value service with its store.
+fn kv_routes(config: &Config) -> Result<Routes, Failure> {
+    let store = match &config.data {
+        Some(directory) => Store::open(directory, "kv", config.capacity).map_err(Failure::Store)?,
+        None => Store::in_memory(config.capacity),
+    };
+    let mut routes = Routes::default();
+    routes.mount("/", Box::new(Kv::new(store, config.token.clone()))).map_err(Failure::Config)?;
+    Ok(routes)
 }
 
 /// Runs a service that is no web server: `miod echo`, `miod upper`.
@@ -101,17 +154,13 @@ pub fn serve_lines(kind: Kind, config: &LineConfig, log: Log, ready: impl FnOnce
     let listeners = listen(&config.endpoints, config.port)?;
     let http = http::Shared::new(http::Limits::default(), true);
     let options = budget.options(config.max_memory, config.send_timeout);
-    let ready_with = |endpoints| {
-        let connections = budget.connections;
-        ready(&Ready { endpoints, root: None, no_links: false, apps: Vec::new(), connections });
-    };
-    run(kind, http, listeners, options, log, ready_with)
+    run(http, vec![(kind, listeners)], options, log, |endpoints| ready(&Ready::bare(endpoints, &budget)))
 }
 
+/// Runs the loop; `ready` is told where the first kind of listeners listens.
 fn run(
-    kind: Kind,
     http: http::Shared,
-    listeners: Vec<Listener>,
+    listeners: Vec<(Kind, Vec<Listener>)>,
     options: Options,
     log: Log,
     ready: impl FnOnce(Vec<Endpoint>),
@@ -122,9 +171,11 @@ fn run(
     if let Some(watch) = watch {
         reactor.watch(watch)?;
     }
-    let endpoints = listeners.iter().map(Listener::endpoint).collect();
-    for listener in listeners {
-        reactor.listen(listener, kind as usize)?;
+    let endpoints = listeners.first().iter().flat_map(|(_, first)| first).map(Listener::endpoint).collect();
+    for (kind, listeners) in listeners {
+        for listener in listeners {
+            reactor.listen(listener, kind as usize)?;
+        }
     }
     ready(endpoints);
     let result = reactor.run(Until::Closed);

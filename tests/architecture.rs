@@ -9,13 +9,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("text", &[]),
     ("reactor", &[]),
+    ("durable", &[]),
     ("logging", &["http", "reactor"]),
     ("files", &["http", "text", "reactor"]),
-    ("app", &["http", "text", "reactor"]),
+    ("app", &["durable", "http", "text", "reactor"]),
     ("config", &["files", "reactor"]),
     ("service", &["app", "files", "http", "text", "reactor", "logging"]),
-    ("server", &["app", "config", "files", "http", "reactor", "logging", "service"]),
-    ("cli", &["app", "config", "files", "http", "reactor", "logging", "server"]),
+    ("server", &["app", "config", "durable", "files", "http", "reactor", "logging", "service"]),
+    ("cli", &["app", "config", "durable", "files", "http", "reactor", "logging", "server"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

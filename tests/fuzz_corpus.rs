@@ -42,6 +42,11 @@ fn range() {
 }
 
 #[test]
+fn response() {
+    replay("response", properties::response);
+}
+
+#[test]
 fn target() {
     replay("target", properties::target);
 }

@@ -25,6 +25,7 @@
 //! }
 //! ```
 
+pub mod kv;
 pub mod lab;
 pub mod quiz;
 mod response;

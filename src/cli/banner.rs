@@ -13,6 +13,8 @@ use crate::server::Ready;
 pub enum Served<'a> {
     /// Files and applications.
     Http(&'a Config),
+    /// Keys and values.
+    Kv(&'a Config),
     /// Every octet goes back.
     Echo,
     /// Every line goes back in upper case.
@@ -28,11 +30,18 @@ pub fn banner(service: Served<'_>, ready: &Ready, terminal: bool) -> String {
             text += if at == 0 { " on " } else { " " };
             text += &place;
         }
+        for (at, endpoint) in ready.kv.iter().enumerate() {
+            text += if at == 0 { ", keys and values on " } else { " " };
+            text += &url(service, endpoint);
+        }
         return text + "\n";
     }
     text += "\n";
     for place in places {
         text += &format!("  at      {place}\n");
+    }
+    for endpoint in &ready.kv {
+        text += &format!("  kv      {}\n", url(service, endpoint));
     }
     // What can't be formatted isn't there: writing to a String succeeds.
     if !ready.apps.is_empty() {
@@ -42,8 +51,16 @@ pub fn banner(service: Served<'_>, ready: &Ready, terminal: bool) -> String {
     if ready.no_links {
         text += "  note    this system lacks openat2: symbolic links are not followed\n";
     }
+    if let Served::Kv(config) | Served::Http(config) = service
+        && (matches!(service, Served::Kv(_)) || !ready.kv.is_empty())
+    {
+        text += &match &config.data {
+            Some(directory) => format!("  data    {}\n", directory.display()),
+            None => "  data    in memory: gone when this ends; --data DIR keeps it\n".to_owned(),
+        };
+    }
     let _ = write!(text, "  limits  {} connections", ready.connections);
-    if let Served::Http(config) = service {
+    if let Served::Http(config) | Served::Kv(config) = service {
         let _ = write!(
             text,
             "; heads within {:?}, idle for {:?}, bodies up to {} octets",
@@ -61,6 +78,7 @@ fn what(service: Served<'_>, ready: &Ready) -> String {
     match (service, &ready.root) {
         (Served::Http(_), Some(root)) => format!("serves {}", root.display()),
         (Served::Http(_), None) => "serves applications".to_owned(),
+        (Served::Kv(_), _) => "keeps keys and values".to_owned(),
         (Served::Echo, _) => "echoes".to_owned(),
         (Served::Upper, _) => "answers in upper case".to_owned(),
     }
@@ -68,11 +86,11 @@ fn what(service: Served<'_>, ready: &Ready) -> String {
 
 fn url(service: Served<'_>, endpoint: &Endpoint) -> String {
     match (service, endpoint) {
-        (Served::Http(_), Endpoint::Tcp(address)) if address.port() == 80 => match address {
+        (Served::Http(_) | Served::Kv(_), Endpoint::Tcp(address)) if address.port() == 80 => match address {
             SocketAddr::V4(address) => format!("http://{}/", address.ip()),
             SocketAddr::V6(address) => format!("http://[{}]/", address.ip()),
         },
-        (Served::Http(_), Endpoint::Tcp(address)) => format!("http://{address}/"),
+        (Served::Http(_) | Served::Kv(_), Endpoint::Tcp(address)) => format!("http://{address}/"),
         _ => endpoint.to_string(),
     }
 }
@@ -89,14 +107,14 @@ fn examples(service: Served<'_>, ready: &Ready) -> Vec<String> {
         other => other.clone(),
     };
     match (service, &local) {
-        (Served::Http(_), Endpoint::Unix(path)) => {
+        (Served::Http(_) | Served::Kv(_), Endpoint::Unix(path)) => {
             let path = path.display();
             vec![
                 format!("curl -i --unix-socket {path} http://localhost/"),
                 format!("curl -I --unix-socket {path} http://localhost/"),
             ]
         }
-        (Served::Http(_), Endpoint::Tcp(_)) => {
+        (Served::Http(_) | Served::Kv(_), Endpoint::Tcp(_)) => {
             // A shell would take the brackets of IPv6 for a pattern, and so would curl.
             let url = url(service, &local);
             let g = if url.contains('[') { " -g" } else { "" };
@@ -124,7 +142,14 @@ mod tests {
 
     fn ready(endpoints: &[Endpoint]) -> Ready {
         let root = Some(PathBuf::from("/path"));
-        Ready { endpoints: endpoints.to_vec(), root, no_links: false, apps: Vec::new(), connections: 10 }
+        Ready {
+            endpoints: endpoints.to_vec(),
+            kv: Vec::new(),
+            root,
+            no_links: false,
+            apps: Vec::new(),
+            connections: 10,
+        }
     }
 
     #[test]

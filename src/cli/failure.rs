@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::holder::holder;
 use super::nearest::nearest;
+use crate::durable::OpenError;
 use crate::reactor::Endpoint;
 use crate::server;
 
@@ -46,6 +47,7 @@ impl From<server::Failure> for Failure {
         match failure {
             server::Failure::Bind(endpoint, error) => Self::bind(&endpoint, &error),
             server::Failure::Root(path, error) => Self::root(&path, &error),
+            server::Failure::Store(error) => Self::store(&error),
             server::Failure::Config(message) => Self::configuration(message),
             server::Failure::Io(error) => Self::runtime("go on", &error),
         }
@@ -99,6 +101,18 @@ impl Failure {
             _ => (RUNTIME, reason(error)),
         };
         Self { code, message: format!("can't serve {}: {hint}", path.display()) }
+    }
+
+    /// A store can't be opened.
+    pub fn store(error: &OpenError) -> Self {
+        let code = match error.error.kind() {
+            io::ErrorKind::ResourceBusy => IN_USE,
+            io::ErrorKind::PermissionDenied => PERMISSION,
+            io::ErrorKind::InvalidData | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => CONFIGURATION,
+            _ => RUNTIME,
+        };
+        let hint = if error.error.raw_os_error().is_some() { reason(&error.error) } else { error.to_string() };
+        Self { code, message: format!("can't open the store {}: {hint}", error.path.display()) }
     }
 
     /// The access log can't be opened.

@@ -19,15 +19,30 @@ pub(super) fn help(command: Name) -> String {
             "miod serves files and small applications over HTTP.
 
 Usage: miod [serve] [OPTIONS] [ROOT]
-       miod echo|upper [OPTIONS]
+       miod kv|echo|upper [OPTIONS]
 
 ROOT is the directory whose files are served: without it ./public, if there is one, else the
 directory you are in.
 
 Commands:
   serve   files and applications over HTTP/1.1 (what miod does if no command is given)
+  kv      keys and values over HTTP: GET, PUT, DELETE /KEY
   echo    every octet goes back to its sender
   upper   every line goes back in upper case
+"
+        }
+        Name::Kv => {
+            "miod kv keeps values under keys, and speaks HTTP.
+
+Usage: miod kv [OPTIONS]
+
+  GET    /      everything as JSON; with ?format=lines an object a line
+  POST   /      a value under a new UUID, told in Location
+  GET    /KEY   the value
+  PUT    /KEY   the value from now on; with ?ttl=SECONDS for that long
+  DELETE /KEY   none from now on
+
+A value is application/json or application/octet-stream.
 "
         }
         Name::Echo => "miod echo sends every octet back to its sender.\n\nUsage: miod echo [OPTIONS]\n",
@@ -54,6 +69,14 @@ Examples:
   miod --spa index.html dist      a single-page application
   miod --access-log access.log    a log in the combined format; SIGUSR1 opens it again
   MIOD_PORT=80 miod /srv/www      options from the environment
+"
+        }
+        Name::Kv => {
+            "
+Examples:
+  miod kv --data ~/kv &
+  curl -X PUT -H 'Content-Type: application/json' -d '{\"n\":1}' 127.0.0.1:5100/a
+  curl 127.0.0.1:5100/
 "
         }
         Name::Echo => "\nExample:\n  miod echo & nc 127.0.0.1 5555\n",

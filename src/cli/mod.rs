@@ -37,10 +37,11 @@ use options::{Draft, FLAGS, Flag, Value};
 
 /// What to do.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Command {
     /// Serve files and applications over HTTP.
     Serve(ServeOptions),
+    /// Serve keys and values over HTTP.
+    Kv(ServeOptions),
     /// Send every octet back.
     Echo(LineOptions),
     /// Send every line back in upper case.
@@ -51,7 +52,7 @@ pub enum Command {
     Version,
 }
 
-/// The options of `serve`.
+/// The options of `serve` and `kv`.
 #[derive(Debug)]
 pub struct ServeOptions {
     /// Those of the server.
@@ -85,16 +86,18 @@ impl std::error::Error for UsageError {}
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Name {
     Serve,
+    Kv,
     Echo,
     Upper,
 }
 
 impl Name {
-    const ALL: [Name; 3] = [Name::Serve, Name::Echo, Name::Upper];
+    const ALL: [Name; 4] = [Name::Serve, Name::Kv, Name::Echo, Name::Upper];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Serve => "serve",
+            Self::Kv => "kv",
             Self::Echo => "echo",
             Self::Upper => "upper",
         }
@@ -103,6 +106,7 @@ impl Name {
     fn default_port(self) -> u16 {
         match self {
             Self::Serve => config::HTTP_PORT,
+            Self::Kv => config::KV_PORT,
             Self::Echo => config::ECHO_PORT,
             Self::Upper => config::UPPER_PORT,
         }
@@ -245,6 +249,7 @@ fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
     };
     Ok(match command {
         Name::Serve => Command::Serve(ServeOptions { config, logging }),
+        Name::Kv => Command::Kv(ServeOptions { config, logging }),
         Name::Echo => Command::Echo(LineOptions { config: line(config), logging }),
         Name::Upper => Command::Upper(LineOptions { config: line(config), logging }),
     })
@@ -339,7 +344,7 @@ mod tests {
              --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
              --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
              --max-connections 6 --max-per-address 7 --no-server-header --access-log /tmp/log --app /a=lab \
-             --apps=one,two -vv -q /srv",
+             --apps=one,two --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M -vv -q /srv",
             &[],
         );
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
@@ -365,6 +370,10 @@ mod tests {
             server_field: false,
             apps: Apps::Only(vec!["one".to_owned(), "two".to_owned()]),
             mounts: vec![pair("/a", "lab")],
+            kv: vec![Endpoint::Tcp(([127, 0, 0, 1], config::KV_PORT).into())],
+            token: Some("t".to_owned()),
+            capacity: 1 << 20,
+            data: Some(PathBuf::from("/tmp/d")),
         };
         assert_eq!(format!("{config:?}"), format!("{expected:?}"));
         assert_eq!(at(&config.endpoints), ["0.0.0.0:9000", "[::1]:81", "unix:/tmp/s"]);

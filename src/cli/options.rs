@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use super::values;
-use super::{Name, Name::Echo, Name::Serve, Name::Upper};
-use crate::config::{Apps, Config};
+use super::{Name, Name::Echo, Name::Kv, Name::Serve, Name::Upper};
+use crate::config::{self, Apps, Config};
 use crate::files::resolve::Symlinks;
 use crate::http::grammar;
 use crate::http::media_type::MediaTypes;
@@ -58,7 +58,9 @@ impl Flag {
     }
 }
 
-const ALL: &[Name] = &[Serve, Echo, Upper];
+const ALL: &[Name] = &[Serve, Kv, Echo, Upper];
+/// Those that speak HTTP.
+const HTTP: &[Name] = &[Serve, Kv];
 
 /// What most entries have in common.
 const FLAG: Flag = Flag {
@@ -77,7 +79,8 @@ const FLAG: Flag = Flag {
 const LISTENING: Flag = Flag { group: "Listening", commands: ALL, ..FLAG };
 const SERVING: Flag = Flag { group: "Serving", ..FLAG };
 const APPLICATIONS: Flag = Flag { group: "Applications", ..FLAG };
-const LIMITS: Flag = Flag { group: "Limits", ..FLAG };
+const STORE: Flag = Flag { group: "Keys and values", commands: HTTP, ..FLAG };
+const LIMITS: Flag = Flag { group: "Limits", commands: HTTP, ..FLAG };
 /// `RUST_LOG` is the variable that belongs to these.
 const VERBOSITY: Flag = Flag { group: "Logging", commands: ALL, repeatable: true, in_environment: false, ..FLAG };
 /// What is asked once and not configured; done where options are parsed.
@@ -199,6 +202,7 @@ pub(super) static FLAGS: &[Flag] = &[
     },
     Flag {
         long: "no-server-header",
+        commands: HTTP,
         help: "answers don't name the server",
         apply: |draft, _| {
             draft.config.server_field = false;
@@ -242,6 +246,48 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         },
         ..APPLICATIONS
+    },
+    Flag {
+        long: "kv",
+        value: Value::Required("ADDR[:PORT]"),
+        commands: &[Serve],
+        help: "run the key-value service here too (miod kv), on the same loop; repeatable",
+        apply: |draft, text| {
+            draft.config.kv.extend(values::endpoints(text, config::KV_PORT)?);
+            Ok(())
+        },
+        ..STORE
+    },
+    Flag {
+        long: "data",
+        value: Value::Required("DIR"),
+        help: "keep on disk, in this directory, what must last; made if absent (default: in memory)",
+        apply: |draft, text| {
+            draft.config.data = Some(values::directory(text)?);
+            Ok(())
+        },
+        ..STORE
+    },
+    Flag {
+        long: "token",
+        value: Value::Required("TOKEN"),
+        help: "clients must show this bearer token; better as a variable, which other users can't see",
+        apply: |draft, text| {
+            draft.config.token = Some(values::token(text)?);
+            Ok(())
+        },
+        ..STORE
+    },
+    Flag {
+        long: "capacity",
+        value: Value::Required("SIZE"),
+        help: "for all keys and values together; beyond it, 507",
+        default: |config| size(config.capacity as u64),
+        apply: |draft, text| {
+            draft.config.capacity = usize::try_from(values::size(text)?).map_err(|_| "that is too much".to_owned())?;
+            Ok(())
+        },
+        ..STORE
     },
     Flag {
         long: "header-timeout",
@@ -338,6 +384,7 @@ pub(super) static FLAGS: &[Flag] = &[
         long: "access-log",
         value: Value::Required("FILE|-"),
         group: "Logging",
+        commands: HTTP,
         help: "a line for each request, to a file or standard output (default: to standard error, if that is a terminal)",
         apply: |draft, text| {
             draft.logging.access = match text {

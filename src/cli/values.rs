@@ -50,6 +50,20 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A directory that may not be there yet.
+pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("give a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// What a client has to know: at least one octet, of those that RFC 6750 §2.1 allows.
+pub(super) fn token(text: &str) -> Result<String, String> {
+    let fits = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~+/=".contains(&octet);
+    if text.is_empty() || !text.bytes().all(fits) {
+        return Err("give letters, digits and any of - . _ ~ + / =".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Names with commas between.
 pub(super) fn names(text: &str) -> Vec<String> {
     text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
@@ -163,6 +177,9 @@ mod tests {
         assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
         assert!(["", "a", "a=", "=b"].iter().all(|wrong| pair(wrong).is_err()));
         assert_eq!(names("a,,b,"), ["a", "b"]);
+        assert_eq!(token("aZ09-._~+/="), Ok("aZ09-._~+/=".to_owned()));
+        assert!(["", "a b", "a\n", "\u{e4}", "a\""].iter().all(|wrong| token(wrong).is_err()));
+        assert!(directory("").is_err());
         assert_eq!((switch("Yes"), switch("off"), switch("")), (Ok(true), Ok(false), Ok(false)));
         assert!(switch("perhaps").is_err());
     }

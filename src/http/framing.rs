@@ -1,4 +1,4 @@
-//! Where the body of a request ends (RFC 9112 §6.3), and reading it.
+//! Where the body of a message ends by its fields (RFC 9112 §6.3), and reading it.
 //!
 //! Every doubt about the length of a body is a request smuggled past somebody,
 //! so every doubt is refused, and the caller closes the connection after it.

@@ -119,7 +119,7 @@ pub struct RequestHead<'a> {
 }
 
 /// Room for the field lines of one head, on the caller's stack; not initialised.
-pub struct Lines<'a>([MaybeUninit<httparse::Header<'a>>; limits::FIELDS]);
+pub struct Lines<'a>(pub(super) [MaybeUninit<httparse::Header<'a>>; limits::FIELDS]);
 
 impl Default for Lines<'_> {
     #[inline]
@@ -203,6 +203,31 @@ fn check_size(length: usize) -> Result<(), Reject> {
         return Err(Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "the head is too large"));
     }
     Ok(())
+}
+
+/// Whether a head that wasn't whole when it had `seen` octets is worth another
+/// look: a line has ended since, or its length has doubled. So a head that comes
+/// octet by octet is parsed once a line, and an endless line a few times.
+pub fn has_news(input: &[u8], seen: usize) -> bool {
+    seen == 0 || input.len().ilog2() > seen.ilog2() || memchr::memchr(b'\n', &input[seen..]).is_some()
+}
+
+/// Finds where the first line ends (before its CRLF) and where the head ends
+/// (behind its empty line), and sees to it that every line ends in CRLF.
+pub(super) fn ends(head: &[u8]) -> Result<(Option<usize>, Option<usize>), Reject> {
+    let mut first_line = None;
+    let mut line = 0;
+    for at in memchr::memchr_iter(b'\n', head) {
+        if at == 0 || head[at - 1] != b'\r' {
+            return Err(Reject::bad_request("a line ends in a bare LF"));
+        }
+        if at == line + 1 {
+            return Ok((first_line, Some(at + 1)));
+        }
+        first_line = first_line.or(Some(at - 1));
+        line = at + 1;
+    }
+    Ok((first_line, None))
 }
 
 /// A higher minor version is served as the highest we know (RFC 9110 §2.5),
@@ -315,7 +340,8 @@ fn understand<'a>(
     })
 }
 
-fn persists(minor: u8, fields: &Fields<'_>) -> bool {
+/// Whether the connection may persist after this message (RFC 9112 §9.3).
+pub(super) fn persists(minor: u8, fields: &Fields<'_>) -> bool {
     let has = |option: &[u8]| fields.tokens("connection").any(|token| token.eq_ignore_ascii_case(option));
     !has(b"close") && (minor > 0 || has(b"keep-alive"))
 }
@@ -369,6 +395,13 @@ mod tests {
         for trailing in [&b""[..], b"G", b"\r\n\r\n", b"\n\n", b"\0"] {
             assert_eq!(outcome(&[head, trailing].concat()), Ok(Some(expected.clone())));
         }
+    }
+
+    #[test]
+    fn an_endless_head_is_parsed_a_bounded_number_of_times() {
+        // Counted by what makes a parse worthwhile, for one octet at a time.
+        let line = vec![b'a'; limits::HEAD];
+        assert!((1..line.len()).filter(|&n| has_news(&line[..n], n - 1)).count() < 20);
     }
 
     #[test]

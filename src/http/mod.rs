@@ -2,6 +2,7 @@
 //! octets: no socket, no file, no clock.
 
 pub mod chunked;
+pub mod client;
 pub mod conditional;
 pub mod cookie;
 pub mod date;

@@ -23,10 +23,12 @@ use upper::Upper;
 
 /// What a listener is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(usize)]
+#[repr(u8)]
 pub enum Kind {
     /// Files and applications over HTTP.
     Http,
+    /// Keys and values over HTTP.
+    Kv,
     /// What comes goes back.
     Echo,
     /// Lines go back in upper case.
@@ -70,7 +72,7 @@ impl Protocol for Service {
     type Datagrams = NoDatagrams;
 
     fn open(accepted: &Accepted<'_>, cx: &mut Context<'_, Self>) -> Option<Self> {
-        if accepted.service == Kind::Http as usize {
+        if accepted.service == Kind::Http as usize || accepted.service == Kind::Kv as usize {
             return Some(Self::Http(Http::open(accepted, cx)));
         }
         // These have no way to say that it is full.

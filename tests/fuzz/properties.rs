@@ -3,6 +3,7 @@
 
 use miod::http::Status;
 use miod::http::chunked::{Decoder, LAST_CHUNK, encode_chunk};
+use miod::http::client::{AnswerReader, Asked, Fault};
 use miod::http::head::{self, Lines};
 use miod::http::range::{self, Ranges};
 use miod::http::target::{self, Form};
@@ -160,4 +161,67 @@ pub fn head(data: &[u8]) -> bool {
     let Ok(Some((length, _))) = &whole else { return false };
     assert_eq!(understand(&data[..*length]), whole, "what follows changes it");
     true
+}
+
+/// What comes of an answer: the octets it takes, its statuses, its content, whether it
+/// is complete and whether the connection persists.
+type Answered = Result<(usize, Vec<u16>, Vec<u8>, bool, bool), Fault>;
+
+fn answer(asked: Asked, pieces: &mut dyn Iterator<Item = &[u8]>) -> Answered {
+    let mut reader = AnswerReader::new(asked);
+    let (mut input, mut statuses, mut content, mut total) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        while !reader.is_done() {
+            let consumed = if reader.awaits_head() {
+                let mut lines = Lines::default();
+                let Some(head) = reader.head(&mut input, &mut lines)? else { break };
+                statuses.push(head.status.0);
+                assert!(head.raw.len() == head.length && head.length <= limits::HEAD);
+                head.length
+            } else {
+                let progress = reader.read(&input)?;
+                assert!(progress.content.start <= progress.content.end && progress.content.end <= progress.consumed);
+                content.extend_from_slice(&input[progress.content]);
+                progress.consumed
+            };
+            input.drain(..consumed);
+            total += consumed;
+            if consumed == 0 {
+                break;
+            }
+        }
+    }
+    let done = reader.is_done();
+    let end = reader.end(&mut input);
+    assert_eq!(end.is_ok(), reader.is_done());
+    assert!(done || end.is_err() || !reader.is_persistent(), "what ends with the connection leaves none");
+    if let Err(fault @ Fault::Malformed(_)) = end {
+        return Err(fault);
+    }
+    Ok((total, statuses, content, reader.is_done(), reader.is_persistent()))
+}
+
+/// An answer and whatever follows it, to each kind of request: what it says depends
+/// neither on how it arrives nor, once it is complete, on what follows. Accepted means
+/// a complete answer to a GET.
+pub fn response(data: &[u8]) -> bool {
+    let step = data.len() / 512 + 1;
+    for asked in [Asked::HeadOnly, Asked::Tunnel, Asked::Upgrade, Asked::Content] {
+        let whole = answer(asked, &mut [data].into_iter());
+        assert_eq!(answer(asked, &mut data.chunks(step)), whole);
+        if let Ok((length, statuses, content, true, persistent)) = &whole {
+            assert!(statuses.len() <= usize::from(limits::INTERIM) + 1);
+            assert_eq!(answer(asked, &mut [&data[..*length]].into_iter()), whole);
+            if *persistent {
+                let cut = answer(asked, &mut [&data[..*length - 1]].into_iter());
+                assert!(matches!(cut, Ok((_, _, _, false, _))), "not one octet less is enough");
+            }
+            assert!(content.is_empty() || asked != Asked::HeadOnly);
+        }
+        if asked == Asked::Content {
+            return matches!(whole, Ok((_, _, _, true, _)));
+        }
+    }
+    false
 }

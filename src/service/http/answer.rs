@@ -38,9 +38,9 @@ impl Http {
         if head.target.form == target::Form::Asterisk {
             return Route::Options(FILE_METHODS);
         }
-        let app = http.route(&head.target);
+        let app = http.route(self.kind, &head.target);
         let methods = match app {
-            Some(index) => http.routes.get(index).1.methods(),
+            Some(index) => http.routes(self.kind).get(index).1.methods(),
             None => FILE_METHODS,
         };
         let served = match methods {
@@ -160,7 +160,7 @@ impl Http {
     ) {
         let mut path = Vec::new();
         shared::decode(head.target.path, &mut path);
-        let (mount, app) = cx.shared.http.routes.get(index);
+        let (mount, app) = cx.shared.http.routes(self.kind).get(index);
         let below = path.get(mount.len()..).unwrap_or_default();
         let request = Request { head, body, mount, path: below };
         let mut visit =

@@ -40,7 +40,7 @@ use std::time::Duration;
 pub use phase::Census;
 pub use shared::{Limits, Shared};
 
-use super::Service;
+use super::{Kind, Service};
 use crate::app::Outcome;
 use crate::http::Status;
 use crate::limits;
@@ -60,6 +60,8 @@ pub struct Http {
     /// The client may send more than was read: the rest of a refused request, or
     /// the next one. A close that it doesn't expect must let it read the answer.
     more: bool,
+    /// What its listener is for: pages and files, or the key-value service.
+    kind: Kind,
 }
 
 type Cx<'a> = Context<'a, Service>;
@@ -111,7 +113,8 @@ impl Http {
         let deadline = cx.time.now.after(patience);
         let phase = Phase::Head { deadline, seen: 0 };
         cx.shared.http.census.enter(&phase);
-        Self { phase, requests: 0, overloaded, counted: counted.flatten().is_some(), more: false }
+        let kind = if accepted.service == Kind::Kv as usize { Kind::Kv } else { Kind::Http };
+        Self { phase, requests: 0, overloaded, counted: counted.flatten().is_some(), more: false, kind }
     }
 
     /// The connection is over, by whichever side; `unsent` octets of its output

@@ -5,7 +5,7 @@ use super::answer::Route;
 use super::phase::{Collecting, Phase};
 use super::{Cx, Http, Out, Step};
 use crate::http::framing::{BodyReader, Framing};
-use crate::http::head::{self, Expect, Lines, RequestHead};
+use crate::http::head::{self, Expect, Lines, RequestHead, has_news};
 use crate::http::{Reject, Status, response};
 use crate::limits;
 use crate::reactor::{Finish, Io, Pace, Want};
@@ -182,13 +182,6 @@ impl Http {
         }
         Step::Again
     }
-}
-
-/// Whether a head that wasn't whole when it had `seen` octets is worth another
-/// look: a line has ended since, or its length has doubled. So a head that comes
-/// octet by octet is parsed once a line, and an endless line a few times.
-pub(super) fn has_news(input: &[u8], seen: usize) -> bool {
-    seen == 0 || input.len().ilog2() > seen.ilog2() || memchr::memchr(b'\n', &input[seen..]).is_some()
 }
 
 fn too_large() -> Reject {

@@ -4,6 +4,7 @@ use super::{Cx, Http, Out, access, error_page};
 use crate::http::head::{Method, RequestHead};
 use crate::http::response::{self, Form, Length, Manner};
 use crate::http::{Fields, Reject, Status, negotiate};
+use crate::service::Kind;
 
 impl Http {
     /// Answers with an error.
@@ -62,7 +63,7 @@ impl Http {
         const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
         let http = &mut cx.shared.http;
         let lines = if reject.status == Status::SERVICE_UNAVAILABLE { RETRY_AFTER } else { lines };
-        if let (true, Some(site)) = (html, &mut http.site) {
+        if let (true, Some(site)) = (html && self.kind == Kind::Http, &mut http.site) {
             let page = site.serve_error(reject.status, lines, manner, &http.stamp, cx.time.now, out.output);
             if let Some(answered) = page {
                 return answered.body;

@@ -14,6 +14,7 @@ use crate::http::response::Stamp;
 use crate::http::target::{self, Target};
 use crate::limits;
 use crate::reactor::Tick;
+use crate::service::Kind;
 
 /// What an operator can set about requests.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct Shared {
     pub site: Option<Site>,
     /// Applications.
     pub routes: Routes,
+    /// The key-value service, which has listeners of its own.
+    pub kv: Routes,
     /// Bounds.
     pub limits: Limits,
     /// Every request is answered with 503.
@@ -67,6 +70,7 @@ impl Shared {
         Self {
             site: None,
             routes: Routes::default(),
+            kv: Routes::default(),
             limits,
             maintenance: false,
             stamp: Stamp::new(0, server_field),
@@ -97,9 +101,19 @@ impl Shared {
         }
     }
 
-    /// The application that serves a request path, if one does.
+    /// The applications behind this kind of listener.
     #[inline]
-    pub(super) fn route(&mut self, target: &Target<'_>) -> Option<usize> {
+    pub(super) fn routes(&mut self, kind: Kind) -> &mut Routes {
+        if kind == Kind::Kv { &mut self.kv } else { &mut self.routes }
+    }
+
+    /// The application behind this kind of listener that serves a request path, if one does.
+    #[inline]
+    pub(super) fn route(&mut self, kind: Kind, target: &Target<'_>) -> Option<usize> {
+        if kind == Kind::Kv {
+            // There is one, which says itself what is wrong with a path.
+            return self.kv.find(b"/");
+        }
         if target.plain {
             return self.routes.find(target.path);
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::receive::has_news;
 use super::*;
 use crate::files::scratch::Scratch;
 use crate::reactor::{Finish, Handle, Solitude, Tick, Time};
@@ -256,13 +255,6 @@ fn an_end_of_input_closes_after_the_answers() {
         let (answers, want) = bench.ask(input);
         assert_eq!((statuses(&answers).len(), want.finish), (answered, Finish::Close));
     }
-}
-
-#[test]
-fn an_endless_head_is_parsed_a_bounded_number_of_times() {
-    // Counted by what makes a parse worthwhile, for one octet at a time.
-    let line = vec![b'a'; limits::HEAD];
-    assert!((1..line.len()).filter(|&n| has_news(&line[..n], n - 1)).count() < 20);
 }
 
 // ---- Methods and routes

@@ -1,0 +1,119 @@
+//! Who may use the service: whoever knows the token, if there is one, and no web page.
+//!
+//! A page from anywhere can have its visitor's browser send requests here. It can't
+//! send a body of our types without being asked for leave (a preflight, which gets none),
+//! but it can name any address: so what says that it comes from another site is refused.
+//! A name that is made to point here (DNS rebinding) would be the same site; so on
+//! loopback, where everybody's browser gets in, the Host must be local too, unless a
+//! token keeps strangers out.
+
+use std::hint::black_box;
+use std::net::{IpAddr, SocketAddr};
+
+use super::refuse;
+use crate::app::Response;
+use crate::http::Status;
+use crate::http::head::RequestHead;
+
+/// Whether a request that came to the address `local` may go on.
+pub(super) fn check(head: &RequestHead<'_>, local: Option<SocketAddr>, token: Option<&str>) -> Result<(), Response> {
+    let host = head.target.authority.or(head.fields.get("host")).unwrap_or_default();
+    let foreign_origin = head.fields.all("origin").any(|origin| !is_origin_of(origin, host));
+    // `none` is the visitor, who typed the address.
+    let foreign_site = head.fields.all("sec-fetch-site").any(|site| !matches!(site, b"same-origin" | b"none"));
+    if foreign_origin || foreign_site {
+        return Err(refuse(Status::FORBIDDEN, "requests of other sites are not served"));
+    }
+    match token {
+        Some(token) if !bears(head, token) => {
+            Err(refuse(Status::UNAUTHORIZED, "give the token: Authorization: Bearer TOKEN")
+                .field("WWW-Authenticate", "Bearer realm=\"kv\""))
+        }
+        None if local.is_some_and(|local| local.ip().is_loopback()) && !is_local(host) => {
+            Err(refuse(Status::FORBIDDEN, "on loopback the Host is an address or localhost"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether `origin` (RFC 6454) is `host` by HTTP, the only scheme here.
+fn is_origin_of(origin: &[u8], host: &[u8]) -> bool {
+    origin.strip_prefix(b"http://").is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+}
+
+/// Whether no name server has a say in where `host` is.
+fn is_local(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|octet| octet.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
+}
+
+/// Whether the request bears the token (RFC 6750 §2.1). How long that takes tells how
+/// long the token is, and nothing of what it is.
+fn bears(head: &RequestHead<'_>, token: &str) -> bool {
+    let Some((scheme, given)) = head.fields.get("authorization").and_then(|value| value.split_at_checked(7)) else {
+        return false;
+    };
+    let given = given.trim_ascii_start();
+    let same = given.len() == token.len()
+        && given.iter().zip(token.as_bytes()).fold(0, |differ, (a, b)| black_box(differ | (a ^ b))) == 0;
+    scheme.eq_ignore_ascii_case(b"bearer ") && same
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::head::{Lines, parse};
+
+    fn status(lines: &str, token: Option<&str>) -> u16 {
+        let mut octets = format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n").into_bytes();
+        let mut room = Lines::default();
+        let head = parse(&mut octets, &mut room).unwrap().unwrap();
+        check(&head, Some(([127, 0, 0, 1], 5100).into()), token).err().map_or(200, |response| response.status.0)
+    }
+
+    #[test]
+    fn no_web_page_gets_in() {
+        for (lines, expected) in [
+            ("Host: 127.0.0.1:5100", 200),
+            ("Host: localhost:5100", 200),
+            ("Host: [::1]:5100", 200),
+            ("Host: LOCALHOST", 200),
+            ("Host: 127.0.0.1:5100\r\nOrigin: http://127.0.0.1:5100", 200),
+            ("Host: 127.0.0.1:5100\r\nSec-Fetch-Site: none", 200),
+            ("Host: 127.0.0.1:5100\r\nSec-Fetch-Site: same-origin", 200),
+            ("Host: 127.0.0.1:5100\r\nOrigin: http://127.0.0.1:8080", 403),
+            ("Host: 127.0.0.1:5100\r\nOrigin: https://127.0.0.1:5100", 403),
+            ("Host: 127.0.0.1:5100\r\nOrigin: null", 403),
+            ("Host: 127.0.0.1:5100\r\nOrigin: http://127.0.0.1:5100\r\nOrigin: http://evil", 403),
+            ("Host: 127.0.0.1:5100\r\nSec-Fetch-Site: cross-site", 403),
+            ("Host: 127.0.0.1:5100\r\nSec-Fetch-Site: same-site", 403),
+            ("Host: evil.example:5100\r\nOrigin: http://evil.example:5100", 403),
+            ("Host: evil.example:5100\r\nSec-Fetch-Site: same-origin", 403),
+            ("Host: localhost.evil.example", 403),
+            ("Host: 127.0.0.1.evil.example", 403),
+        ] {
+            assert_eq!(status(lines, None), expected, "{lines}");
+        }
+        // The absolute form's authority is the host.
+        assert_eq!(status("Host: evil.example\r\nAuthorization: Bearer t", Some("t")), 200);
+    }
+
+    #[test]
+    fn the_token_opens_and_nothing_else() {
+        let with = |value: &str| status(&format!("Host: localhost\r\nAuthorization: {value}"), Some("s3cret"));
+        assert_eq!((with("Bearer s3cret"), with("bearer   s3cret")), (200, 200));
+        for wrong in
+            ["Bearer s3cre", "Bearer s3creT", "Bearer s3crett", "Bearer", "Bearer ", "Basic s3cret", "s3cret", ""]
+        {
+            assert_eq!(with(wrong), 401, "{wrong}");
+        }
+        assert_eq!(status("Host: localhost", Some("s3cret")), 401);
+        // Another site hears no more with it.
+        assert_eq!(status("Host: a\r\nOrigin: http://b\r\nAuthorization: Bearer s3cret", Some("s3cret")), 403);
+    }
+}

@@ -1,0 +1,165 @@
+//! The store on disk: one file of redb's, one table, the expiry in front of each value.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::{fmt, mem};
+
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+
+use super::journal::{Medium, Write};
+use super::table::{Change, Record};
+
+const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
+
+/// Octets that redb may keep of its pages: what a commit touches. All values are in memory anyway.
+const PAGES: usize = 1024 * 1024;
+
+/// Why a store can't be opened.
+#[derive(Debug)]
+pub struct OpenError {
+    /// The file, or the directory where it should be.
+    pub path: PathBuf,
+    /// What is in the way.
+    pub error: io::Error,
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.error.kind() {
+            io::ErrorKind::ResourceBusy => f.write_str("another process has it open"),
+            io::ErrorKind::InvalidData => write!(f, "that is no store of ours, or a damaged one ({})", self.error),
+            _ => fmt::Display::fmt(&self.error, f),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// A store's file.
+pub(super) struct Disk {
+    path: PathBuf,
+    /// None between a failure and the next attempt.
+    database: Option<Database>,
+}
+
+impl Disk {
+    /// Opens `name` in `directory` and shows its records to `each`.
+    pub(super) fn open(directory: &Path, name: &str, each: &mut dyn FnMut(&[u8], Record)) -> Result<Self, OpenError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |error| OpenError { path, error }
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
+        let mut disk = Self { path: directory.join(format!("{name}.redb")), database: None };
+        // redb panics at some kinds of damage, and finds most others only when it gets there.
+        let begun = catch_unwind(AssertUnwindSafe(|| disk.begin(each)));
+        if let Err(error) = begun.unwrap_or_else(|_| Err(io::ErrorKind::InvalidData.into())) {
+            // And when it closes what is damaged.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(mem::take(&mut disk.database))));
+            return Err(at(&disk.path)(error));
+        }
+        // The file's name must last as its content does.
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(at(directory))?;
+        Ok(disk)
+    }
+
+    fn begin(&mut self, each: &mut dyn FnMut(&[u8], Record)) -> io::Result<()> {
+        self.recover()?;
+        let database = self.database.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        database.check_integrity().map_err(system)?;
+        // So that there is a table to be read.
+        let transaction = database.begin_write().map_err(system)?;
+        transaction.open_table(RECORDS).map_err(system)?;
+        transaction.commit().map_err(system)?;
+        let transaction = database.begin_read().map_err(system)?;
+        for row in transaction.open_table(RECORDS).map_err(system)?.iter().map_err(system)? {
+            let (key, row) = row.map_err(system)?;
+            each(key.value(), decode(row.value())?);
+        }
+        Ok(())
+    }
+
+    fn database(&self) -> io::Result<&Database> {
+        self.database.as_ref().ok_or_else(|| io::Error::other("the store isn't open"))
+    }
+}
+
+impl Medium for Disk {
+    fn commit(&mut self, batch: &[Write]) -> io::Result<Vec<bool>> {
+        let transaction = self.database()?.begin_write().map_err(system)?;
+        let mut were = Vec::with_capacity(batch.len());
+        {
+            let mut table = transaction.open_table(RECORDS).map_err(system)?;
+            let mut row = Vec::new();
+            for write in batch {
+                let mut was = false;
+                for change in &write.changes {
+                    was |= apply(&mut table, change, write.now, &mut row)?;
+                }
+                were.push(was);
+            }
+        }
+        transaction.commit().map_err(system)?;
+        Ok(were)
+    }
+
+    fn recover(&mut self) -> io::Result<()> {
+        // It holds the lock that the new one needs.
+        drop(mem::take(&mut self.database));
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
+        self.database = Some(Database::builder().set_cache_size(PAGES).create_file(file).map_err(system)?);
+        Ok(())
+    }
+
+    fn read(&mut self, key: &[u8]) -> io::Result<Option<Record>> {
+        let transaction = self.database()?.begin_read().map_err(system)?;
+        let table = transaction.open_table(RECORDS).map_err(system)?;
+        let row = table.get(key).map_err(system)?;
+        row.map(|row| decode(row.value())).transpose()
+    }
+}
+
+/// Makes one change; whether there was a record that was live at `now`.
+fn apply(table: &mut Table<'_, &[u8], &[u8]>, change: &Change, now: i64, row: &mut Vec<u8>) -> io::Result<bool> {
+    let live = |row: &[u8]| decode(row).is_ok_and(|record| record.is_live(now));
+    let before = match change {
+        Change::Put(key, record) => {
+            row.clear();
+            row.extend_from_slice(&record.expires.unwrap_or(i64::MAX).to_be_bytes());
+            row.extend_from_slice(&record.value);
+            table.insert(&**key, row.as_slice()).map_err(system)?
+        }
+        Change::Remove(key) => table.remove(&**key).map_err(system)?,
+        Change::Expire(key, then) => {
+            let row = table.get(&**key).map_err(system)?;
+            let expired = row.map(|row| decode(row.value())).transpose()?.is_some_and(|record| !record.is_live(*then));
+            if expired { table.remove(&**key).map_err(system)? } else { None }
+        }
+    };
+    Ok(before.is_some_and(|row| live(row.value())))
+}
+
+/// A record from its row: eight octets of expiry, the greatest for never, and the value.
+fn decode(row: &[u8]) -> io::Result<Record> {
+    let (expires, value) = row.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+    let expires = Some(i64::from_be_bytes(*expires)).filter(|expires| *expires != i64::MAX);
+    Ok(Record { value: value.into(), expires })
+}
+
+/// The kind by which callers tell errors of the store apart.
+fn system(error: impl Into<redb::Error>) -> io::Error {
+    match error.into() {
+        redb::Error::Io(error) => error,
+        redb::Error::DatabaseAlreadyOpen => io::ErrorKind::ResourceBusy.into(),
+        error @ (redb::Error::Corrupted(_)
+        | redb::Error::UpgradeRequired(_)
+        | redb::Error::RepairAborted
+        | redb::Error::TableTypeMismatch { .. }
+        | redb::Error::TypeDefinitionChanged { .. }) => io::Error::new(io::ErrorKind::InvalidData, error),
+        error => io::Error::other(error),
+    }
+}

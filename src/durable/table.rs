@@ -1,0 +1,162 @@
+//! The records in memory: an ordered map, who expires first, and how much it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+/// What a record costs beyond its key and value, in octets: three counted allocations and
+/// its share of two trees. So records without content are bounded too.
+const OVERHEAD: usize = 128;
+
+/// A value and how long it lives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// The value.
+    pub value: Arc<[u8]>,
+    /// The Unix second from which on it is gone; none: never.
+    pub expires: Option<i64>,
+}
+
+impl Record {
+    /// Whether it is still there at `now`, in Unix seconds.
+    pub fn is_live(&self, now: i64) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+    }
+}
+
+/// A change to one key. Its size is what the key and the value take, and something
+/// for their keeping.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// This is the record from now on.
+    Put(Arc<[u8]>, Record),
+    /// There is none from now on.
+    Remove(Arc<[u8]>),
+    /// There is none from now on if it has expired at this Unix second; it may have been
+    /// put anew meanwhile.
+    Expire(Arc<[u8]>, i64),
+}
+
+impl Change {
+    /// Which key it is about.
+    pub fn key(&self) -> &Arc<[u8]> {
+        match self {
+            Self::Put(key, _) | Self::Remove(key) | Self::Expire(key, _) => key,
+        }
+    }
+
+    pub(super) fn octets(&self) -> usize {
+        OVERHEAD + self.key().len() + if let Self::Put(_, record) = self { record.value.len() } else { 0 }
+    }
+}
+
+/// Records by key.
+#[derive(Default)]
+pub(super) struct Table {
+    records: BTreeMap<Arc<[u8]>, Record>,
+    /// Those that expire, the first first.
+    deadlines: BTreeSet<(i64, Arc<[u8]>)>,
+    octets: usize,
+}
+
+impl Table {
+    pub(super) fn octets(&self) -> usize {
+        self.octets
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<&Record> {
+        self.records.get(key)
+    }
+
+    /// What the record of `key` counts for.
+    pub(super) fn size_of(&self, key: &[u8]) -> usize {
+        self.records.get(key).map_or(0, |record| OVERHEAD + key.len() + record.value.len())
+    }
+
+    pub(super) fn range(&self, keys: impl RangeBounds<[u8]>) -> impl DoubleEndedIterator<Item = (&Arc<[u8]>, &Record)> {
+        let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (keys.start_bound(), keys.end_bound());
+        self.records.range::<[u8], _>(bounds)
+    }
+
+    /// Whether a record was changed or removed.
+    pub(super) fn apply(&mut self, change: Change) -> bool {
+        match change {
+            Change::Put(key, record) => {
+                let was = self.remove(&key);
+                self.octets += OVERHEAD + key.len() + record.value.len();
+                if let Some(expires) = record.expires {
+                    self.deadlines.insert((expires, Arc::clone(&key)));
+                }
+                self.records.insert(key, record);
+                was
+            }
+            Change::Remove(key) => self.remove(&key),
+            Change::Expire(key, now) => {
+                self.records.get(&key).is_some_and(|record| !record.is_live(now)) && self.remove(&key)
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &Arc<[u8]>) -> bool {
+        let size = self.size_of(key);
+        let Some(record) = self.records.remove(key) else { return false };
+        self.octets -= size;
+        if let Some(expires) = record.expires {
+            self.deadlines.remove(&(expires, Arc::clone(key)));
+        }
+        true
+    }
+
+    /// Removes a record that has expired at `now`, and tells its key.
+    pub(super) fn take_expired(&mut self, now: i64) -> Option<Arc<[u8]>> {
+        let (_, key) = self.deadlines.first().filter(|(expires, _)| *expires <= now)?.clone();
+        self.remove(&key);
+        Some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn put(key: u8, value: &[u8], expires: Option<i64>) -> Change {
+        Change::Put([key].into(), Record { value: value.into(), expires })
+    }
+
+    #[test]
+    fn records_come_and_go_and_are_counted() {
+        let mut table = Table::default();
+        assert!(!table.apply(put(1, b"one", None)));
+        assert!(table.apply(put(1, b"two!", Some(10))));
+        assert_eq!(table.octets(), OVERHEAD + 1 + 4);
+        assert_eq!(table.take_expired(9), None);
+        assert!(!table.apply(Change::Expire([1].into(), 9)));
+        assert_eq!(table.take_expired(10).as_deref(), Some(&[1][..]));
+        assert_eq!((table.octets(), table.take_expired(10)), (0, None));
+        assert!(!table.apply(Change::Remove([1].into())));
+    }
+
+    proptest! {
+        #[test]
+        fn the_count_and_the_deadlines_are_those_of_the_records(
+            changes in proptest::collection::vec((0..4_u8, 0..4_usize, proptest::option::of(0..5_i64), 0..3), 0..40),
+        ) {
+            let mut table = Table::default();
+            for (key, size, expires, kind) in changes {
+                let before = table.get(&[key]).cloned();
+                let was = table.apply(match kind {
+                    0 => put(key, &vec![0; size], expires),
+                    1 => Change::Remove([key].into()),
+                    _ => Change::Expire([key].into(), size as i64),
+                });
+                prop_assert!(before.is_some() || !was);
+                let octets: usize = table.records.iter().map(|(key, r)| OVERHEAD + key.len() + r.value.len()).sum();
+                prop_assert_eq!(table.octets, octets);
+                let deadlines: BTreeSet<_> =
+                    table.records.iter().filter_map(|(key, r)| Some((r.expires?, Arc::clone(key)))).collect();
+                prop_assert_eq!(&table.deadlines, &deadlines);
+            }
+        }
+    }
+}

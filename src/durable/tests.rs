@@ -1,0 +1,167 @@
+//! The store on a real disk.
+
+use super::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const CAPACITY: usize = 64 * 1024;
+
+/// A directory that isn't there yet; removed when dropped.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("miod-durable-{}-{number}", std::process::id())))
+    }
+
+    fn open(&self) -> Result<Store, OpenError> {
+        Store::open(&self.0.join("below"), "test", CAPACITY)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn put(key: &str, value: &str, expires: Option<i64>) -> Change {
+    Change::Put(key.as_bytes().into(), Record { value: value.as_bytes().into(), expires })
+}
+
+fn remove(key: &str) -> Change {
+    Change::Remove(key.as_bytes().into())
+}
+
+/// Writes, and waits for it.
+fn write(store: &mut Store, changes: Vec<Change>, now: i64) -> Result<bool, WriteError> {
+    match store.write(changes, now)? {
+        Written::Now(was) => Ok(was),
+        Written::Later(commit) => commit.wait(),
+    }
+}
+
+fn get(store: &mut Store, key: &str, now: i64) -> Option<String> {
+    store.get(key.as_bytes(), now).map(|record| String::from_utf8(record.value.to_vec()).unwrap())
+}
+
+#[test]
+fn what_is_written_is_there_when_it_is_opened_again() {
+    let place = Place::new();
+    let mut store = place.open().unwrap();
+    assert_eq!(write(&mut store, vec![put("a", "1", None), put("b", "2", Some(10))], 0), Ok(false));
+    assert_eq!(write(&mut store, vec![put("a", "3", None)], 0), Ok(true));
+    assert_eq!(write(&mut store, vec![put("c", "4", None)], 0), Ok(false));
+    assert_eq!(write(&mut store, vec![remove("c")], 0), Ok(true));
+    assert_eq!(write(&mut store, vec![remove("c")], 0), Ok(false));
+    for _ in 0..2 {
+        let all: Vec<_> = store.range(.., 0).map(|(key, record)| (key.to_vec(), record.value.to_vec())).collect();
+        assert_eq!(all, [(b"a".to_vec(), b"3".to_vec()), (b"b".to_vec(), b"2".to_vec())]);
+        drop(store);
+        store = place.open().unwrap();
+    }
+    assert_eq!(get(&mut store, "b", 9).as_deref(), Some("2"));
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(place.0.join("below")), mode(place.0.join("below/test.redb"))), (0o700, 0o600));
+}
+
+#[test]
+fn nobody_sees_what_is_not_on_disk() {
+    let place = Place::new();
+    let mut store = place.open().unwrap();
+    let Ok(Written::Later(commit)) = store.write(vec![put("a", "1", None)], 0) else { panic!() };
+    assert_eq!(get(&mut store, "a", 0), None);
+    let latest = |store: &mut Store| store.latest(b"a", 0).map(|record| record.value.to_vec());
+    assert_eq!((latest(&mut store), commit.outcome()), (Some(b"1".to_vec()), None));
+    commit.clone().wait().unwrap();
+    assert_eq!((get(&mut store, "a", 0).as_deref(), commit.outcome()), (Some("1"), Some(Ok(false))));
+    assert_eq!((latest(&mut store), store.ahead.len()), (Some(b"1".to_vec()), 0));
+    let Ok(Written::Later(commit)) = store.write(vec![remove("a")], 0) else { panic!() };
+    assert_eq!((latest(&mut store), get(&mut store, "a", 0).as_deref()), (None, Some("1")));
+    drop(commit);
+}
+
+#[test]
+fn what_expires_is_gone_at_once_in_memory_and_soon_on_disk() {
+    let place = Place::new();
+    let mut store = place.open().unwrap();
+    write(&mut store, vec![put("a", "1", Some(10)), put("b", "2", Some(10))], 0).unwrap();
+    assert_eq!((get(&mut store, "a", 9).is_some(), get(&mut store, "a", 10)), (true, None));
+    assert_eq!(store.octets(), 0);
+    // Put anew before its row is gone: the row that expired isn't this one.
+    let Ok(Written::Later(again)) = store.write(vec![put("a", "3", Some(30))], 11) else { panic!() };
+    assert_eq!(again.wait(), Ok(false));
+    assert_eq!(get(&mut store, "a", 12).as_deref(), Some("3"));
+    drop(store);
+    let mut store = place.open().unwrap();
+    assert_eq!((get(&mut store, "a", 0).as_deref(), get(&mut store, "b", 0)), (Some("3"), None));
+}
+
+#[test]
+fn it_holds_no_more_than_it_may() {
+    let place = Place::new();
+    for mut store in [Store::in_memory(CAPACITY), place.open().unwrap()] {
+        let half = "x".repeat(CAPACITY / 2);
+        write(&mut store, vec![put("a", &half, Some(10))], 0).unwrap();
+        assert_eq!(write(&mut store, vec![put("b", &half, None)], 0), Err(WriteError::Full));
+        assert_eq!(get(&mut store, "b", 0), None);
+        // What it takes the place of makes room.
+        assert_eq!(write(&mut store, vec![put("a", &half, Some(10))], 0), Ok(true));
+        // What has expired makes room.
+        assert_eq!(write(&mut store, vec![put("b", &half, None)], 10), Ok(false));
+        assert_eq!(write(&mut store, vec![remove("b")], 10), Ok(true));
+        get(&mut store, "b", 10);
+        assert_eq!(store.octets(), 0);
+    }
+    // What is on its way counts.
+    let mut store = Place::new().open().unwrap();
+    let half = "x".repeat(CAPACITY / 2);
+    let first = store.write(vec![put("a", &half, None)], 0);
+    assert!(matches!(store.write(vec![put("b", &half, None)], 0), Err(WriteError::Full)));
+    drop(first);
+}
+
+#[test]
+fn a_store_is_opened_once_and_damage_is_told() {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    let message = |place: &Place| place.open().err().expect("it opens").to_string();
+    assert_eq!(message(&place), "another process has it open");
+    drop(store);
+    let file = place.0.join("below/test.redb");
+    for content in [&b"no store"[..], &[0xff; 100_000]] {
+        fs::write(&file, content).unwrap();
+        assert!(message(&place).starts_with("that is no store of ours"), "{}", message(&place));
+    }
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert!(message(&place).contains("directory"), "{}", message(&place));
+}
+
+#[test]
+fn a_damaged_store_is_never_a_panic() {
+    let place = Place::new();
+    let mut store = place.open().unwrap();
+    for key in 0..100 {
+        write(&mut store, vec![put(&key.to_string(), &"value ".repeat(40), None)], 0).unwrap();
+    }
+    drop(store);
+    let file = place.0.join("below/test.redb");
+    let whole = fs::read(&file).unwrap();
+    for at in (0..whole.len()).step_by(whole.len() / 61) {
+        let mut damaged = whole.clone();
+        damaged[at..(at + 64).min(whole.len())].fill(0xa5);
+        fs::write(&file, damaged).unwrap();
+        // It is found, or what it hits is of no use.
+        if let Ok(mut store) = place.open() {
+            assert_eq!(
+                store.range(.., 0).filter(|(_, record)| *record.value == *"value ".repeat(40).as_bytes()).count(),
+                100
+            );
+        }
+    }
+}

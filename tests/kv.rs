@@ -1,0 +1,258 @@
+//! The key-value service: what it answers, and that nothing it acknowledged is lost.
+
+mod support;
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use support::{Answer, Client, Root, Server, get, miod};
+
+/// The service with further arguments.
+fn kv(arguments: &[&str]) -> Server {
+    let mut command = miod();
+    command.args(["kv", "-b", "127.0.0.1", "-p", "0"]).args(arguments);
+    Server::run(command)
+}
+
+fn request(method: &str, path: &str, lines: &str, body: &str) -> String {
+    let length = body.len();
+    format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{lines}\r\n{body}")
+}
+
+fn put(path: &str, body: &str) -> String {
+    request("PUT", path, "Content-Type: application/json\r\n", body)
+}
+
+/// The next answer, unless the server is gone.
+fn try_answer(client: &mut Client, request: &str) -> Option<u16> {
+    use std::io::{Read, Write};
+    client.stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut octet = [0];
+        match client.stream.read(&mut octet) {
+            Ok(1..) => answer.extend(octet),
+            Ok(0) => return None,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    // Answers to a PUT have no content.
+    std::str::from_utf8(&answer[9..12]).ok()?.parse().ok()
+}
+
+fn value(answer: &Answer) -> u64 {
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    answer.text().parse().unwrap()
+}
+
+#[test]
+fn values_are_written_read_listed_and_deleted() {
+    let server = kv(&[]);
+    assert!(server.banner.contains("keeps keys and values on http://127.0.0.1:"), "{}", server.banner);
+    let mut client = server.connect();
+    let mut ask = |request: String| {
+        client.send(request);
+        client.answer()
+    };
+    assert_eq!(ask(put("/a", "{\"n\":1}")).status, 201);
+    assert_eq!(ask(put("/a", "2")).status, 204);
+    let answer = ask(get("/a"));
+    assert_eq!((answer.text().as_str(), answer.field("content-type")), ("2", Some("application/json")));
+    assert_eq!(answer.field("cache-control"), Some("no-store"));
+    let made = ask(request("POST", "/?ttl=60", "Content-Type: application/octet-stream\r\n", "x"));
+    assert_eq!(made.status, 201);
+    let place = made.field("location").unwrap().to_owned();
+    assert_eq!(ask(get(&place)).text(), "x");
+    assert_eq!(ask(request("DELETE", &place, "", "")).status, 204);
+    assert_eq!(ask(get("/")).text(), "{\"a\":2}\n");
+    assert_eq!(ask(get("/?format=lines")).text(), "{\"a\":2}\n");
+    // Limits, of the service and of every exchange.
+    assert_eq!(ask(request("PUT", "/a", "Content-Type: text/plain\r\n", "2")).status, 415);
+    assert_eq!(ask(request("PUT", "/a", "Content-Type: application/json\r\nOrigin: http://a\r\n", "2")).status, 403);
+    let allow = ask(request("OPTIONS", "/a", "", "")).field("allow").unwrap().to_owned();
+    assert_eq!(allow, "GET, HEAD, PUT, POST, DELETE, OPTIONS");
+    assert_eq!(ask(request("PATCH", "/a", "", "")).status, 405);
+    assert_eq!(server.ask(put("/big", &"1".repeat(1024 * 1024 + 1))).status, 413);
+    assert_eq!(server.head("/a").field("content-length"), Some("1"));
+}
+
+#[test]
+fn a_long_list_comes_whole_to_a_slow_reader() {
+    let server = kv(&[]);
+    let mut client = server.connect();
+    let mut expected = String::new();
+    for key in 0..30 {
+        let value = format!("\"{}\"", char::from(b'a' + key % 26).to_string().repeat(100_000));
+        client.send(put(&format!("/{key:02}"), &value));
+        assert_eq!(client.answer().status, 201);
+        expected += &format!("{{\"{key:02}\":{value}}}\n");
+    }
+    let mut slow = server.connect();
+    slow.send(get("/?format=lines"));
+    assert_eq!(slow.stream.peek(&mut [0]).unwrap(), 1);
+    // While it is on its way its values are overwritten; it shows what was.
+    for key in 0..30 {
+        client.send(put(&format!("/{key:02}"), "0"));
+        assert_eq!(client.answer().status, 204);
+    }
+    assert!(slow.answer().text() == expected, "the list differs");
+}
+
+#[test]
+fn the_token_is_asked_for() {
+    let mut command = miod();
+    command.args(["kv", "-b", "127.0.0.1", "-p", "0"]).env("MIOD_TOKEN", "s3cret");
+    let server = Server::run(command);
+    let answer = server.get("/");
+    assert_eq!((answer.status, answer.field("www-authenticate")), (401, Some("Bearer realm=\"kv\"")));
+    assert_eq!(server.get_with("/", "Authorization: Bearer s3cret\r\n").status, 200);
+    assert_eq!(server.get_with("/", "Authorization: Bearer s3cre\r\n").status, 401);
+}
+
+#[test]
+fn it_runs_beside_the_web_server_on_one_loop() {
+    let root = Root::new();
+    root.old_file("index.html", "a page").old_file("404.html", "the site's own");
+    let data = root.at("data");
+    let server = Server::start(&root, &["--kv", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
+    let at = server.banner.split("keys and values on http://").nth(1).expect("a second address");
+    let at: SocketAddr = at.trim_end().trim_end_matches('/').parse().unwrap();
+    let mut client = Client::connect(at);
+    client.send(put("/a", "1"));
+    assert_eq!(client.answer().status, 201);
+    client.send(get("/index.html"));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text().as_str()), (404, "there is no such key\n"));
+    // What the exchange itself refuses isn't answered with a page of the site.
+    client.send("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nExpect: tea\r\n\r\n");
+    assert!(client.answer().status == 417);
+    assert_eq!(server.get("/index.html").text(), "a page");
+    assert_eq!(server.get("/a").text(), "the site's own");
+    assert_eq!(server.ask(put("/a", "1")).status, 405);
+}
+
+#[test]
+fn a_store_in_use_is_not_opened_again() {
+    let root = Root::new();
+    let data = root.at("data");
+    let _server = kv(&["--data", data.to_str().unwrap()]);
+    let output = miod().args(["kv", "-p", "0", "--data", data.to_str().unwrap()]).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{errors}");
+    assert!(errors.contains("kv.redb: another process has it open"), "{errors}");
+    let output = miod().args(["kv", "-p", "0", "--data", "/proc/none"]).output().unwrap();
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("/proc/none"));
+}
+
+#[test]
+fn no_acknowledged_write_is_lost_when_it_is_killed() {
+    const ROUNDS: u64 = 8;
+    const WRITERS: u64 = 8;
+    let root = Root::new();
+    let data = root.at("data");
+    // What was acknowledged: of each writer the last value of its own key, and how many other keys.
+    let acknowledged: Arc<Vec<AtomicU64>> = Arc::new((0..WRITERS).map(|_| AtomicU64::new(0)).collect());
+    for round in 0..ROUNDS {
+        let mut server = kv(&["--data", data.to_str().unwrap()]);
+        let mut reader = server.connect();
+        let mut read = |path: String| {
+            reader.send(get(&path));
+            reader.answer()
+        };
+        for writer in 0..WRITERS {
+            let last = acknowledged[writer as usize].load(Ordering::Relaxed);
+            if last == 0 {
+                continue;
+            }
+            let found = value(&read(format!("/own-{writer}")));
+            // The next may have been written without its answer being heard.
+            assert!((last..=last + 1).contains(&found), "round {round}: {found} instead of {last}");
+            for number in (1..=last).rev().take(200).chain(1..=last.min(50)) {
+                assert_eq!(value(&read(format!("/{writer}/{number}"))), number, "round {round}");
+            }
+        }
+        let (first, begun) = mpsc::channel();
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (acknowledged, address, first) = (Arc::clone(&acknowledged), server.address(), first.clone());
+                std::thread::spawn(move || {
+                    let mut client = Client::connect(address);
+                    let last = &acknowledged[writer as usize];
+                    loop {
+                        let next = last.load(Ordering::Relaxed) + 1;
+                        let writes = [format!("/{writer}/{next}"), format!("/own-{writer}")];
+                        for path in writes {
+                            match try_answer(&mut client, &put(&path, &next.to_string())) {
+                                Some(201 | 204) => {}
+                                Some(status) => panic!("{path} was answered with {status}"),
+                                None => return,
+                            }
+                        }
+                        last.store(next, Ordering::Relaxed);
+                        let _ = first.send(());
+                    }
+                })
+            })
+            .collect();
+        // Every writer has got its first answers; then at some moment of what follows.
+        for _ in 0..WRITERS {
+            begun.recv_timeout(support::PATIENCE).expect("a write");
+        }
+        let moment = Instant::now() + Duration::from_millis(17 * (round + 1) % 90);
+        while let Ok(()) = begun.recv_timeout(moment.saturating_duration_since(Instant::now())) {}
+        server.signal("KILL");
+        server.wait();
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+    }
+    let total: u64 = acknowledged.iter().map(|last| last.load(Ordering::Relaxed)).sum();
+    assert!(total >= ROUNDS * WRITERS, "only {total} writes");
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_nothing_else_is_lost() {
+    let root = Root::new();
+    let data = root.at("data");
+    // No file may grow beyond four MiB, and who tries is told so instead of killed.
+    let script = "trap '' XFSZ; ulimit -f 4096; exec \"$@\"";
+    let mut command = Command::new("bash");
+    command.args(["-c", script, "bash", env!("CARGO_BIN_EXE_miod"), "kv", "-b", "127.0.0.1", "-p", "0", "--data"]);
+    let server = Server::run({
+        command.arg(&data);
+        command
+    });
+    let mut client = server.connect();
+    let mut written = Vec::new();
+    let big = format!("\"{}\"", "x".repeat(500_000));
+    let mut full = false;
+    for key in 0..30 {
+        let path = format!("/{key}");
+        client.send(put(&path, &big));
+        let answer = client.answer();
+        match answer.status {
+            201 => written.push(path),
+            507 => {
+                assert_eq!(answer.text(), "no space is left on the disk\n");
+                full = true;
+                // It isn't there either.
+                client.send(get(&path));
+                assert_eq!(client.answer().status, 404);
+            }
+            other => panic!("{path} was answered with {other}"),
+        }
+    }
+    assert!(full && !written.is_empty(), "{written:?}");
+    for path in &written {
+        client.send(get(path));
+        assert!(client.answer().text() == big);
+    }
+    drop(server);
+    let server = kv(&["--data", data.to_str().unwrap()]);
+    let lines = server.ask(request("GET", "/?format=lines", "Connection: close\r\n", "")).text();
+    assert_eq!(lines.lines().count(), written.len());
+    assert_eq!(server.ask(put("/more", &big)).status, 201);
+}
