@@ -11,7 +11,8 @@ import argparse, os, re, resource, socket, subprocess, sys, tempfile
 # What is recorded here is the law: who raises a bound writes the reason beside it.
 BOUNDS = {
     # The server with its command line and log, fat LTO, stripped: 1,010,616 measured.
-    "binary, octets": 1_080_000,
+    # Sessions brought JSON, HMAC-SHA256, base64 and templates: 1,180,072 measured.
+    "binary, octets": 1_250_000,
     # The whole process, most of it libc and the binary's own pages: 2,632 measured.
     "memory when idle, KiB": 3_072,
     # Of that, what is the process's own and can't be dropped: 220 measured.

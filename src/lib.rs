@@ -132,6 +132,7 @@ pub mod logging;
 pub mod reactor;
 pub mod server;
 pub mod service;
+pub mod session;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

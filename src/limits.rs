@@ -87,3 +87,23 @@ pub const MEMORY: usize = 256 * 1024 * 1024;
 pub const STORE: usize = 64 * 1024 * 1024;
 /// Longest path that is remembered as missing: with [`MISSING`] that is two MiB.
 pub const MISSING_PATH: usize = 512;
+/// A session that nobody has used so long is over.
+pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+/// A session is over at this age, used or not.
+pub const SESSION_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Most of one session's values: a score and a name need a hundredth of it.
+pub const SESSION: usize = 16 * 1024;
+/// Most sessions in memory: about 10 MiB of small ones.
+pub const SESSIONS: usize = 100_000;
+/// What sessions in memory may take in all: an eighth of a machine of 256 MiB.
+pub const SESSIONS_SIZE: usize = 32 * 1024 * 1024;
+/// Cookies of the session's name that are looked at in one request. One is
+/// usual; a second may be a neighbour's, of a longer path or a wider domain.
+pub const SESSION_COOKIES: usize = 4;
+/// How long a store of sessions that isn't in memory may take.
+pub const STORE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Questions that wait for such a store to take them, in octets.
+pub const STORE_QUEUE: usize = 8 * 1024 * 1024;
+/// Most keys in a key file: the one that signs, and those before it whose
+/// cookies are still about.
+pub const KEYS: usize = 16;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::app::kv::Kv;
-use crate::app::{Routes, lab};
+use crate::app::{Routes, catalogue};
 use crate::config::{self, Apps, Config, LineConfig};
 use crate::durable::{OpenError, Store};
 use crate::files::resolve::Root;
@@ -276,20 +276,21 @@ fn is_absent(error: &io::Error) -> bool {
 fn mount(config: &Config, listeners: &[Listener]) -> Result<(Routes, Vec<(String, String)>), Failure> {
     let local = listeners.iter().all(|listener| listener.address().is_none_or(|address| address.ip().is_loopback()));
     let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
-    let usual = lab::NAMES.into_iter().filter(|name| match &config.apps {
+    let usual = catalogue::ALL.iter().filter(|entry| match &config.apps {
         Apps::IfLocal => local,
-        Apps::Only(names) => named(names, name),
-        Apps::AllBut(names) => !named(names, name),
+        Apps::Only(names) => named(names, entry.name),
+        Apps::AllBut(names) => !named(names, entry.name),
     });
-    let mut apps: Vec<_> = usual.map(|name| (format!("/lab/{name}"), name.to_owned())).collect();
+    let mut apps: Vec<_> = usual.map(|entry| (entry.path.to_owned(), entry.name.to_owned())).collect();
     apps.extend(config.mounts.iter().cloned());
 
     let mut routes = Routes::default();
     for (prefix, name) in &apps {
-        routes.mount(prefix, lab::by_name(name).ok_or_else(|| unknown(name))?).map_err(Failure::Config)?;
+        let entry = catalogue::find(name).ok_or_else(|| unknown(name))?;
+        routes.mount(prefix, (entry.make)()).map_err(Failure::Config)?;
     }
     if let Apps::Only(names) | Apps::AllBut(names) = &config.apps
-        && let Some(name) = names.iter().find(|name| !lab::NAMES.contains(&name.as_str()))
+        && let Some(name) = names.iter().find(|name| catalogue::find(name).is_none())
     {
         return Err(unknown(name));
     }
@@ -297,7 +298,8 @@ fn mount(config: &Config, listeners: &[Listener]) -> Result<(Routes, Vec<(String
 }
 
 fn unknown(name: &str) -> Failure {
-    Failure::Config(format!("there is no application {name:?}; there are {}", lab::NAMES.join(", ")))
+    let names: Vec<_> = catalogue::ALL.iter().map(|entry| entry.name).collect();
+    Failure::Config(format!("there is no application {name:?}; there are {}", names.join(", ")))
 }
 
 /// The cache's share of the memory: at most half, so that connections have the other.

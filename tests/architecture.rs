@@ -12,11 +12,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("durable", &[]),
     ("logging", &["http", "reactor"]),
     ("files", &["http", "text", "reactor"]),
-    ("app", &["durable", "http", "text", "reactor"]),
-    ("config", &["files", "reactor"]),
-    ("service", &["app", "files", "http", "text", "reactor", "logging"]),
-    ("server", &["app", "config", "durable", "files", "http", "reactor", "logging", "service"]),
-    ("cli", &["app", "config", "durable", "files", "http", "reactor", "logging", "server"]),
+    ("session", &["http", "reactor"]),
+    ("app", &["durable", "http", "text", "reactor", "session"]),
+    ("config", &["files", "reactor", "session"]),
+    ("service", &["app", "files", "http", "text", "reactor", "logging", "session"]),
+    ("server", &["app", "config", "durable", "files", "http", "reactor", "logging", "service", "session"]),
+    ("cli", &["app", "config", "durable", "files", "http", "reactor", "logging", "server", "session"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

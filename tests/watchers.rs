@@ -30,7 +30,7 @@ const MOST: usize = 512;
 struct Counter(u64);
 
 impl App for Counter {
-    fn methods(&self) -> Methods {
+    fn methods(&self, _path: &[u8]) -> Methods {
         Methods::Only(&[Method::Get, Method::Post])
     }
 

@@ -25,8 +25,11 @@
 //! }
 //! ```
 
+pub mod catalogue;
+mod counter;
 pub mod kv;
-pub mod lab;
+mod lab;
+mod page;
 pub mod quiz;
 mod response;
 mod routes;
@@ -36,22 +39,34 @@ use std::any::Any;
 pub use response::{Body, Pull, Response, Source};
 pub use routes::Routes;
 
-use crate::http::form;
 use crate::http::head::{Method, RequestHead};
+use crate::http::{Reject, form};
 use crate::reactor::{Ends, Handle, Time};
+use crate::session::Session;
 
 /// A web application.
 pub trait App {
-    /// What it serves. Others are answered with 405 before it is asked.
-    fn methods(&self) -> Methods {
+    /// What it serves at `path`, the decoded path behind its prefix. Others are
+    /// answered with 405 before it is asked.
+    fn methods(&self, _path: &[u8]) -> Methods {
         Methods::Only(&[Method::Get, Method::Head])
+    }
+
+    /// Whether it reads the visitor's session. Then it is lent one with each visit,
+    /// no cache keeps its answers, and what other sites make a browser send it by
+    /// methods that change something is refused.
+    fn reads_session(&self) -> bool {
+        false
     }
 
     /// Answers a request; to HEAD as to GET, the body is left out on the way.
     fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer;
 
     /// Answers a request whose job is done. An application that never answers
-    /// [`Answer::Later`] is never called here.
+    /// [`Answer::Later`] is never called here. The session is loaded anew for it, so
+    /// that nothing is lost which others changed meanwhile; so what an application
+    /// changes in its session it must change in the call that answers
+    /// [`Answer::Now`].
     fn resume(&mut self, _request: &Request<'_>, _visit: &mut Visit<'_>, _done: Outcome) -> Answer {
         unreachable!("resumed without a job")
     }
@@ -110,6 +125,18 @@ pub struct Visit<'a> {
     pub ends: Ends<'a>,
     /// For the application to set: there is news for those who watch its events.
     pub news: bool,
+    /// The visitor's session, if the application [reads it](App::reads_session).
+    pub session: Option<&'a mut Session>,
+}
+
+impl Visit<'_> {
+    /// The visitor's session. What is changed in it is kept before the answer goes.
+    ///
+    /// # Panics
+    /// If the application doesn't say that it [reads it](App::reads_session).
+    pub fn session(&mut self) -> &mut Session {
+        self.session.as_mut().expect("an application that reads sessions says so")
+    }
 }
 
 /// What becomes of a request.
@@ -121,6 +148,9 @@ pub enum Answer {
     /// A stream of the application's events, without an end: those after this number,
     /// and then each when it happens.
     Watch(u64),
+    /// The request can't be served. The answer is made as for any other error, and
+    /// the session stays as it was.
+    Refused(Reject),
 }
 
 impl Answer {

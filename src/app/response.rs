@@ -90,6 +90,17 @@ impl Response {
         self.field("Content-Type", media_type)
     }
 
+    /// About this visitor and for nobody else, whatever was said about that; with a
+    /// cookie, if there is one.
+    pub(crate) fn private(mut self, cookie: Option<String>) -> Self {
+        self.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("Cache-Control"));
+        let answer = self.field("Vary", "Cookie").field("Cache-Control", "private, no-store");
+        match cookie {
+            Some(line) => answer.field("Set-Cookie", line),
+            None => answer,
+        }
+    }
+
     /// Not to be kept by any cache: it is about this moment or this visitor.
     pub fn no_store(self) -> Self {
         self.field("Cache-Control", "no-store")

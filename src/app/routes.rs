@@ -1,6 +1,6 @@
 //! Which application serves which path.
 
-use super::App;
+use super::{App, Methods};
 
 /// Applications by the prefix of their paths.
 ///
@@ -44,6 +44,12 @@ impl Routes {
         self.mounts.iter().position(|(prefix, _)| {
             path.strip_prefix(prefix.as_bytes()).is_some_and(|rest| rest.first().is_none_or(|&octet| octet == b'/'))
         })
+    }
+
+    /// What application `index` serves at a path that it was found for.
+    pub fn methods(&self, index: usize, path: &[u8]) -> Methods {
+        let (prefix, app) = &self.mounts[index];
+        app.methods(path.get(prefix.len()..).unwrap_or_default())
     }
 
     /// Application `index` with its prefix.

@@ -1,10 +1,17 @@
-//! The Cookie field of requests (RFC 6265 §4.2, read after §5.4).
+//! Cookies: reading the Cookie field of requests (RFC 6265 §4.2, after §5.4), and
+//! writing the Set-Cookie field of answers (§4.1, with the browsers' later rules
+//! of RFC 6265bis).
 //!
 //! Cookies come from many places, some of them careless; what can't be read is
-//! skipped, so that somebody else's cookie doesn't cost us ours.
+//! skipped, so that somebody else's cookie doesn't cost us ours. What we write is
+//! strict: a value that would break the field, or that browsers are known to
+//! ignore, is refused before it is sent.
+
+use std::fmt::Write;
 
 use super::Fields;
-use super::grammar::trim_ows;
+use super::date;
+use super::grammar::{is_token, trim_ows};
 
 /// Name and value of every cookie, over all Cookie lines, in order.
 ///
@@ -23,9 +30,146 @@ pub fn pairs<'a>(fields: &Fields<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8
     })
 }
 
-/// The value of the first cookie named `name` (case matters).
+/// The values of the cookies named `name` (case matters), in order.
+pub fn values<'a, 'n>(fields: &Fields<'a>, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+    pairs(fields).filter(move |&(found, _)| found == name.as_bytes()).map(|(_, value)| value)
+}
+
+/// The value of the first cookie named `name`.
 pub fn value<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a [u8]> {
-    pairs(fields).find(|&(found, _)| found == name.as_bytes()).map(|(_, value)| value)
+    values(fields, name).next()
+}
+
+/// Longest name and value together that browsers keep (RFC 6265bis §5.7).
+pub const PAIR: usize = 4_096;
+/// Longest value of an attribute that browsers keep.
+const ATTRIBUTE: usize = 1_024;
+
+/// When a cookie goes along with a request that another site caused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SameSite {
+    /// Never.
+    Strict,
+    /// If it navigates there by a safe method, as a link does.
+    Lax,
+    /// Always.
+    None,
+}
+
+impl SameSite {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "Strict",
+            Self::Lax => "Lax",
+            Self::None => "None",
+        }
+    }
+}
+
+/// A cookie to be set, as plain data; [`line`](Self::line) finds out whether it can be.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub struct SetCookie {
+    pub name: String,
+    pub value: String,
+    /// In Unix seconds.
+    pub expires: Option<i64>,
+    /// In seconds from now; zero or less ends it.
+    pub max_age: Option<i64>,
+    pub domain: Option<String>,
+    pub path: Option<String>,
+    pub secure: bool,
+    pub http_only: bool,
+    pub same_site: Option<SameSite>,
+}
+
+impl SetCookie {
+    /// The value of the Set-Cookie field.
+    ///
+    /// # Errors
+    /// If something in it would break the field, or make browsers ignore it: which,
+    /// in a sentence without its full stop.
+    pub fn line(&self) -> Result<String, &'static str> {
+        self.check()?;
+        let mut line = format!("{}={}", self.name, self.value);
+        // Writing to a String succeeds.
+        if let Some(seconds) = self.max_age {
+            let _ = write!(line, "; Max-Age={seconds}");
+        }
+        if let Some(moment) = self.expires {
+            let mut text = [0; date::LENGTH];
+            date::write(moment, &mut text);
+            let _ = write!(line, "; Expires={}", text.escape_ascii());
+        }
+        if let Some(domain) = &self.domain {
+            let _ = write!(line, "; Domain={domain}");
+        }
+        for (is_set, name) in [(self.secure, "; Secure"), (self.http_only, "; HttpOnly")] {
+            line += if is_set { name } else { "" };
+        }
+        if let Some(same_site) = self.same_site {
+            let _ = write!(line, "; SameSite={}", same_site.as_str());
+        }
+        if let Some(path) = &self.path {
+            let _ = write!(line, "; Path={path}");
+        }
+        Ok(line)
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        let begins = |prefix: &str| self.name.get(..prefix.len()).is_some_and(|s| s.eq_ignore_ascii_case(prefix));
+        let host_bound = begins("__Host-");
+        if !is_token(self.name.as_bytes()) {
+            return Err("the name of a cookie is letters, digits and a few signs");
+        }
+        if !self.value.bytes().all(is_cookie_octet) {
+            return Err("the value of a cookie has no space, comma, semicolon, quote, backslash or what isn't ASCII");
+        }
+        if self.name.len() + self.value.len() > PAIR {
+            return Err("name and value of a cookie are 4,096 octets at most");
+        }
+        if let Some(domain) = &self.domain
+            && !(domain.len() <= ATTRIBUTE && is_domain(domain.as_bytes()))
+        {
+            return Err("the domain of a cookie is a name like example.org");
+        }
+        if let Some(path) = &self.path
+            && !(path.len() <= ATTRIBUTE && path.starts_with('/') && path.bytes().all(is_path_octet))
+        {
+            return Err("the path of a cookie begins with a slash and has no semicolon or what isn't ASCII");
+        }
+        if self.same_site == Some(SameSite::None) && !self.secure {
+            return Err("a cookie with SameSite=None must be Secure");
+        }
+        if (host_bound || begins("__Secure-")) && !self.secure {
+            return Err("a cookie of this name must be Secure");
+        }
+        if host_bound && !(self.domain.is_none() && self.path.as_deref() == Some("/")) {
+            return Err("a cookie of this name has Path=/ and no Domain");
+        }
+        Ok(())
+    }
+}
+
+/// `cookie-octet` (RFC 6265 §4.1.1).
+const fn is_cookie_octet(octet: u8) -> bool {
+    octet.is_ascii_graphic() && !matches!(octet, b'"' | b',' | b';' | b'\\')
+}
+
+/// `path-value` (RFC 6265 §4.1.1).
+const fn is_path_octet(octet: u8) -> bool {
+    (octet == b' ' || octet.is_ascii_graphic()) && octet != b';'
+}
+
+fn is_domain(name: &[u8]) -> bool {
+    let label = |label: &[u8]| {
+        !label.is_empty()
+            && label.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-')
+            && label[0] != b'-'
+            && label[label.len() - 1] != b'-'
+    };
+    name.split(|&octet| octet == b'.').all(label)
 }
 
 #[cfg(test)]
@@ -62,7 +206,125 @@ mod tests {
         assert_eq!(value(&Fields::new(&lines), "b"), None);
     }
 
+    /// A cookie with a value that may be anything.
+    fn named(name: &str, value: &str) -> SetCookie {
+        SetCookie { name: name.to_owned(), value: value.to_owned(), ..SetCookie::default() }
+    }
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn writes_every_attribute() {
+        assert_eq!(named("a", "").line().as_deref(), Ok("a="));
+        let all = SetCookie {
+            expires: Some(784_111_777),
+            max_age: Some(-1),
+            domain: some("example.org"),
+            path: some("/a b"),
+            secure: true,
+            http_only: true,
+            same_site: Some(SameSite::None),
+            ..named("__Secure-a", "b=c")
+        };
+        assert_eq!(
+            all.line().as_deref(),
+            Ok("__Secure-a=b=c; Max-Age=-1; Expires=Sun, 06 Nov 1994 08:49:37 GMT; Domain=example.org; \
+                Secure; HttpOnly; SameSite=None; Path=/a b")
+        );
+        let host = SetCookie { secure: true, path: some("/"), ..named("__Host-a", "b") };
+        assert_eq!(host.line().as_deref(), Ok("__Host-a=b; Secure; Path=/"));
+    }
+
+    #[test]
+    fn refuses_what_would_break_the_field_or_be_ignored() {
+        for name in ["", "a b", "a=b", "a;b", "a\r\nX: y", "\u{e4}", "a\"", "a,"] {
+            assert!(named(name, "").line().is_err(), "{name:?}");
+        }
+        for value in ["a b", "a;b", "a,b", "\"a\"", "a\\b", "a\r\nX: y", "\u{e4}", "\0", "\x7f", "\t"] {
+            assert!(named("a", value).line().is_err(), "{value:?}");
+        }
+        assert!(named("a", &"b".repeat(PAIR - 1)).line().is_ok());
+        assert!(named("a", &"b".repeat(PAIR)).line().is_err());
+        for domain in ["", ".", ".a", "a.", "a..b", "a b", "a;b", "-a", "a-", "a_b", "\u{e4}.de", &"a".repeat(1_025)] {
+            assert!(SetCookie { domain: some(domain), ..named("a", "b") }.line().is_err(), "{domain:?}");
+        }
+        for path in ["", "a", "/a;b", "/a\r\nX: y", "/\u{e4}", &format!("/{}", "a".repeat(1_024))] {
+            assert!(SetCookie { path: some(path), ..named("a", "b") }.line().is_err(), "{path:?}");
+        }
+        let insecure = SetCookie { same_site: Some(SameSite::None), ..named("a", "b") };
+        assert!(insecure.line().is_err());
+        for name in ["__Secure-a", "__host-a", "__HOST-a"] {
+            assert!(SetCookie { path: some("/"), ..named(name, "b") }.line().is_err(), "{name} without Secure");
+        }
+        for host in [
+            SetCookie { secure: true, ..named("__Host-a", "b") },
+            SetCookie { secure: true, path: some("/a"), ..named("__Host-a", "b") },
+            SetCookie { secure: true, path: some("/"), domain: some("a.b"), ..named("__Host-a", "b") },
+        ] {
+            assert!(host.line().is_err(), "{host:?}");
+        }
+    }
+
+    /// What the crate `cookie`, a second opinion, reads from a Cookie line.
+    fn second_opinion(line: &str) -> Vec<(String, String)> {
+        let read = cookie::Cookie::split_parse(line.to_owned()).filter_map(Result::ok);
+        read.map(|cookie| (cookie.name().to_owned(), cookie.value_trimmed().to_owned())).collect()
+    }
+
+    fn ours(line: &str) -> Vec<(String, String)> {
+        let lines = [Header { name: "Cookie", value: line.as_bytes() }];
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        pairs(&Fields::new(&lines)).map(|(name, value)| (text(name), text(value))).collect()
+    }
+
+    #[test]
+    fn where_we_read_otherwise_than_the_crate_cookie() {
+        // White space of HTTP is space and tab; the crate takes off all of Unicode's.
+        assert_eq!(ours("a=\u{a0}b"), [("a".to_owned(), "\u{a0}b".to_owned())]);
+        assert_eq!(second_opinion("a=\u{a0}b"), [("a".to_owned(), "b".to_owned())]);
+        // Cookies needn't be UTF-8: `pairs` gives octets, the crate takes text alone.
+    }
+
+    prop_compose! {
+        fn any_cookie()(
+            (name, value) in ("[!-~]{0,6}", "[ -~]{0,6}"),
+            expires in proptest::option::of(0..253_402_300_799_i64),
+            max_age in proptest::option::of(0..10_000_000_000_i64),
+            domain in proptest::option::of("[a-z.;-]{0,8}"),
+            path in proptest::option::of("/?[ -~]{0,6}"),
+            (secure, http_only) in (any::<bool>(), any::<bool>()),
+            same_site in proptest::option::of(prop_oneof![
+                Just(SameSite::Strict), Just(SameSite::Lax), Just(SameSite::None)
+            ]),
+        ) -> SetCookie {
+            SetCookie { name, value, expires, max_age, domain, path, secure, http_only, same_site }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn reads_as_the_crate_cookie_does(line in "[ -~\\t]{0,40}|([ab]=[ -~]{0,4}; ?){0,4}") {
+            prop_assert_eq!(ours(&line), second_opinion(&line));
+        }
+
+        #[test]
+        fn what_we_write_the_crate_cookie_reads_as_it_was_meant(set in any_cookie()) {
+            let Ok(line) = set.line() else { return Ok(()) };
+            let read = cookie::Cookie::parse(line.clone()).unwrap();
+            prop_assert_eq!((read.name(), read.value()), (&*set.name, &*set.value));
+            prop_assert_eq!(read.max_age().map(|span| span.whole_seconds()), set.max_age);
+            let expires = read.expires().and_then(|expires| expires.datetime());
+            prop_assert_eq!(expires.map(|moment| moment.unix_timestamp()), set.expires);
+            prop_assert_eq!(read.domain(), set.domain.as_deref());
+            prop_assert_eq!(read.path(), set.path.as_deref().map(str::trim), "{}", line);
+            prop_assert_eq!(read.secure().unwrap_or(false), set.secure);
+            prop_assert_eq!(read.http_only().unwrap_or(false), set.http_only);
+            let same_site = read.same_site().map(|same_site| same_site.to_string());
+            prop_assert_eq!(same_site.as_deref(), set.same_site.map(SameSite::as_str));
+        }
+
         #[test]
         fn round_trips(cookies in proptest::collection::vec(("[!-:<>-~]{1,8}", "[!#-:<-~]{0,8}"), 0..5)) {
             let field: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -14,6 +14,7 @@ pub mod grammar;
 pub mod head;
 pub mod media_type;
 pub mod negotiate;
+pub mod origin;
 pub mod range;
 pub mod response;
 pub mod status;

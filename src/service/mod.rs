@@ -64,6 +64,8 @@ pub enum Message {
     },
     /// An application has news for its watchers.
     News,
+    /// The store of sessions has answered something that it waits for.
+    Session,
 }
 
 impl Protocol for Service {
@@ -85,9 +87,9 @@ impl Protocol for Service {
     fn deliver(&mut self, message: Message) {
         match (self, message) {
             (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
-            // Whether there is any for it, the application tells.
-            (Self::Http(_), Message::News) => {}
-            (Self::Echo(_) | Self::Upper(_), _) => {}
+            // Whether there is news the application tells, and an answer is in the store; to be
+            // called is all it takes.
+            (Self::Http(_), Message::News | Message::Session) | (Self::Echo(_) | Self::Upper(_), _) => {}
         }
     }
 

@@ -6,14 +6,16 @@ use std::panic::resume_unwind;
 use std::time::Duration;
 
 use super::{Shared, http};
-use crate::app::{Answer, App, Methods, Outcome, Pull, Request, Response, Source, Visit, lab};
+use crate::app::{Answer, App, Methods, Outcome, Pull, Request, Response, Source, Visit, catalogue};
 use crate::files::resolve::{Root, Symlinks};
 use crate::files::scratch::Scratch;
 use crate::files::{Settings, Site};
 use crate::http::head::Method;
 use crate::http::{Status, event_stream};
+use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{BUFFER, Ends, Finish, Input, Io, Output, Tick, Want};
+use crate::session::Session;
 use crate::testing::every_split;
 
 /// The other end: what it sent, what it received, whether it has ended.
@@ -102,17 +104,18 @@ pub(crate) fn old_file(files: &Scratch, name: &str, content: &str) {
     std::fs::File::options().write(true).open(files.at(name)).unwrap().set_modified(long_ago).unwrap();
 }
 
-/// A server of `files` with the laboratory, [`Slow`] at `/slow`, [`HalfWay`] at
-/// `/half` and [`Feed`] at `/feed`.
+/// A server of `files` with all built-in applications, [`Slow`] at `/slow`, [`HalfWay`] at
+/// `/half`, [`Visits`] at `/visits` and [`Feed`] at `/feed`.
 pub(crate) fn shared(files: &Scratch) -> Shared {
     let mut http = http::Shared::new(http::Limits::default(), true);
     http.site = Some(Site::new(Root::open(files.path(), Symlinks::Inside).unwrap(), Settings::default()));
-    for name in lab::NAMES {
-        http.routes.mount(&format!("/lab/{name}"), lab::by_name(name).unwrap()).unwrap();
+    for entry in catalogue::ALL {
+        http.routes.mount(entry.path, (entry.make)()).unwrap();
     }
     http.routes.mount("/slow", Box::new(Slow)).unwrap();
     http.routes.mount("/half", Box::new(HalfWay)).unwrap();
     http.routes.mount("/feed", Box::new(Feed::default())).unwrap();
+    http.routes.mount("/visits", Box::new(Visits)).unwrap();
     Shared { http, log: Log::default() }
 }
 
@@ -121,7 +124,7 @@ pub(crate) fn shared(files: &Scratch) -> Shared {
 struct Slow;
 
 impl App for Slow {
-    fn methods(&self) -> Methods {
+    fn methods(&self, _path: &[u8]) -> Methods {
         Methods::Any
     }
 
@@ -136,6 +139,46 @@ impl App for Slow {
             return Answer::later(|| "twice".to_owned());
         }
         Answer::now(Response::new(Status::OK).text(format!("{text} {}", request.body.len())))
+    }
+}
+
+/// An application that counts visits in the visitor's session, and answers with the
+/// count. `/later` counts when a job is done, `/renew` renews and `/end` ends the session
+/// first, `/look` changes nothing, `/large` puts too much into it, `/panic` panics when
+/// it has counted.
+struct Visits;
+
+impl App for Visits {
+    fn methods(&self, _path: &[u8]) -> Methods {
+        Methods::Any
+    }
+
+    fn reads_session(&self) -> bool {
+        true
+    }
+
+    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+        let session = visit.session();
+        let count = |session: &Session| session.get("count").and_then(|count| count.as_u64()).unwrap_or(0);
+        match request.path {
+            b"/later" => return Answer::later(|| ()),
+            b"/renew" => session.renew(),
+            b"/end" => session.end(),
+            b"/large" => session.set("large", "x".repeat(limits::SESSION)),
+            _ => {}
+        }
+        if !matches!(request.path, b"/look" | b"/end") {
+            session.set("count", count(session) + 1);
+        }
+        if request.path == b"/panic" {
+            resume_unwind(Box::new("counted"));
+        }
+        let text = count(session).to_string();
+        Answer::now(Response::new(Status::OK).field("Cache-Control", "max-age=60").text(text))
+    }
+
+    fn resume(&mut self, request: &Request<'_>, visit: &mut Visit<'_>, _: Outcome) -> Answer {
+        self.handle(&Request { path: b"", ..*request }, visit)
     }
 }
 
@@ -175,7 +218,7 @@ pub(crate) fn last_event(shared: &mut Shared) -> u64 {
 const PANIC: u64 = u64::MAX;
 
 impl App for Feed {
-    fn methods(&self) -> Methods {
+    fn methods(&self, _path: &[u8]) -> Methods {
         Methods::Only(&[Method::Get, Method::Head, Method::Post])
     }
 

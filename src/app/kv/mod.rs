@@ -146,7 +146,7 @@ impl Kv {
 }
 
 impl App for Kv {
-    fn methods(&self) -> Methods {
+    fn methods(&self, _path: &[u8]) -> Methods {
         Methods::Only(&[Method::Get, Method::Head, Method::Put, Method::Post, Method::Delete])
     }
 

@@ -22,14 +22,16 @@ fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u1
         connection: Handle::imagined(1),
         request_number: 1,
         ends: Ends::imagined("127.0.0.1:4711".parse().unwrap(), "127.0.0.1:5100".parse().unwrap()),
+        session: None,
         news: false,
     };
     let response = match kv.handle(&request, &mut visit) {
         Answer::Now(response) => response,
         Answer::Later(job) => match kv.resume(&request, &mut visit, job()) {
             Answer::Now(response) => response,
-            Answer::Later(_) => panic!("twice later"),
+            _ => panic!("not at once"),
         },
+        _ => panic!("neither now nor later"),
     };
     let fields = response.fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
     let content = match response.body {

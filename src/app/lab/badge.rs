@@ -8,7 +8,7 @@ use super::number;
 use crate::app::{Answer, App, Request, Response, Visit};
 use crate::http::Status;
 
-pub(super) struct Badge;
+pub(crate) struct Badge;
 
 impl App for Badge {
     fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {

@@ -3,7 +3,7 @@
 use crate::app::{Answer, App, Request, Response, Visit};
 use crate::http::{Status, cookie};
 
-pub(super) struct Cookies;
+pub(crate) struct Cookies;
 
 impl App for Cookies {
     fn handle(&mut self, request: &Request<'_>, _visit: &mut Visit<'_>) -> Answer {

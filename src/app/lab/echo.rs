@@ -7,10 +7,10 @@
 use crate::app::{Answer, App, Methods, Request, Response, Visit};
 use crate::http::Status;
 
-pub(super) struct Echo;
+pub(crate) struct Echo;
 
 impl App for Echo {
-    fn methods(&self) -> Methods {
+    fn methods(&self, _path: &[u8]) -> Methods {
         Methods::Any
     }
 
@@ -43,7 +43,7 @@ mod tests {
             assert_eq!((response.status, content(&response)), (Status::OK, &every_octet[..]));
             assert_eq!(field(&response, "Content-Type"), Some(media_type));
         }
-        assert_eq!(Echo.methods(), Methods::Any);
+        assert_eq!(Echo.methods(b""), Methods::Any);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::app::{Answer, App, Request, Response, Visit};
 use crate::http::Status;
 use crate::text::{html, json};
 
-pub(super) struct Hello;
+pub(crate) struct Hello;
 
 impl App for Hello {
     fn handle(&mut self, request: &Request<'_>, _visit: &mut Visit<'_>) -> Answer {

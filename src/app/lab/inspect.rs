@@ -12,10 +12,10 @@ use crate::http::Status;
 use crate::http::framing::Framing;
 use crate::text::{html, json};
 
-pub(super) struct Inspect;
+pub(crate) struct Inspect;
 
 impl App for Inspect {
-    fn methods(&self) -> Methods {
+    fn methods(&self, _path: &[u8]) -> Methods {
         Methods::Any
     }
 

@@ -17,37 +17,11 @@ mod stream;
 mod testing;
 mod wish;
 
-use super::App;
-
-/// What there is.
-pub const NAMES: [&str; 8] = ["hello", "status", "echo", "inspect", "cookies", "stream", "badge", "panic"];
-
-/// A new one of the applications in [`NAMES`].
-pub fn by_name(name: &str) -> Option<Box<dyn App>> {
-    Some(match name {
-        "hello" => Box::new(hello::Hello),
-        "status" => Box::new(status::StatusCode),
-        "echo" => Box::new(echo::Echo),
-        "inspect" => Box::new(inspect::Inspect),
-        "cookies" => Box::new(cookies::Cookies),
-        "stream" => Box::new(stream::Stream),
-        "badge" => Box::new(badge::Badge),
-        "panic" => Box::new(panic::Panic),
-        _ => return None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_is_an_application_and_no_other_is() {
-        for name in NAMES {
-            assert!(by_name(name).is_some(), "{name}");
-        }
-        for name in ["", "Hello", "hello/", "lab"] {
-            assert!(by_name(name).is_none(), "{name}");
-        }
-    }
-}
+pub(super) use badge::Badge;
+pub(super) use cookies::Cookies;
+pub(super) use echo::Echo;
+pub(super) use hello::Hello;
+pub(super) use inspect::Inspect;
+pub(super) use panic::Panic;
+pub(super) use status::StatusCode;
+pub(super) use stream::Stream;

@@ -2,7 +2,7 @@
 
 use crate::app::{Answer, App, Request, Visit};
 
-pub(super) struct Panic;
+pub(crate) struct Panic;
 
 impl App for Panic {
     fn handle(&mut self, _request: &Request<'_>, _visit: &mut Visit<'_>) -> Answer {

@@ -8,12 +8,12 @@ use crate::app::{Answer, App, Methods, Request, Response, Visit};
 use crate::http::Status;
 use crate::http::head::Method;
 
-pub(super) struct StatusCode;
+pub(crate) struct StatusCode;
 
 const METHODS: &[Method] = &[Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete, Method::Patch];
 
 impl App for StatusCode {
-    fn methods(&self) -> Methods {
+    fn methods(&self, _path: &[u8]) -> Methods {
         Methods::Only(METHODS)
     }
 

@@ -19,7 +19,7 @@ const MS: u64 = 10_000;
 /// Most milliseconds of the whole.
 const TOTAL_MS: u64 = 600_000;
 
-pub(super) struct Stream;
+pub(crate) struct Stream;
 
 impl App for Stream {
     fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {

@@ -17,11 +17,12 @@ pub(super) fn ask_with(app: &mut dyn App, mount: &str, head: &str, body: &[u8]) 
         connection: Handle::imagined(12),
         request_number: 3,
         ends: Ends::imagined("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:80".parse().unwrap()),
+        session: None,
         news: false,
     };
     match app.handle(&request, &mut visit) {
         Answer::Now(response) => response,
-        Answer::Later(_) | Answer::Watch(_) => panic!("the applications here answer at once"),
+        _ => panic!("the applications here answer at once"),
     }
 }
 

@@ -1,18 +1,13 @@
-//! The answering half of an exchange: from a request to whoever answers it, files,
-//! an application, or its job that is done.
+//! The answering half of an exchange: from a request to whoever answers it, files
+//! or an application.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use super::phase::{Parked, Phase};
-use super::{Cx, Http, Out, Step, shared};
-use crate::app::{Answer, Methods, Outcome, Request, Response, Visit};
+use super::visit::Call;
+use super::{Cx, Http, Out, shared};
+use crate::app::{Methods, Response};
 use crate::files::Served;
-use crate::http::head::{self, Expect, Lines, Method, RequestHead};
+use crate::http::head::{Expect, Method, RequestHead};
 use crate::http::response::Manner;
-use crate::http::{Reject, Status, negotiate, target};
-use crate::limits;
-use crate::reactor::{Io, Want};
-use crate::service::Message;
+use crate::http::{Reject, Status, negotiate, origin, target};
 use crate::text::html;
 
 /// Where a request goes.
@@ -27,9 +22,6 @@ pub(super) enum Route {
 /// What files understand.
 const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::Head]);
 
-/// It panicked, in a call or in its job.
-const FAILED: Reject = Reject::new(Status::INTERNAL_SERVER_ERROR, "the application failed");
-
 impl Http {
     /// Finds out where a request goes.
     #[inline]
@@ -39,16 +31,19 @@ impl Http {
             return Route::Options(FILE_METHODS);
         }
         let app = http.route(self.kind, &head.target);
-        let methods = match app {
-            Some(index) => http.routes(self.kind).get(index).1.methods(),
-            None => FILE_METHODS,
-        };
+        let methods = app.map_or(FILE_METHODS, |(_, methods)| methods);
         let served = match methods {
             Methods::Only(methods) => methods.contains(&head.method),
             Methods::Any => !matches!(head.method, Method::Connect | Method::Trace),
         };
         match (served, head.method, app) {
-            (true, _, Some(index)) => Route::App(index),
+            (true, method, Some((index, _))) => {
+                let safe = matches!(method, Method::Get | Method::Head | Method::Options);
+                if !safe && http.routes(self.kind).get(index).1.reads_session() && origin::is_foreign(head) {
+                    return Route::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"), None);
+                }
+                Route::App(index)
+            }
             (true, _, None) => Route::Files,
             (false, Method::Options, _) => Route::Options(methods),
             (false, Method::Unknown, _) => {
@@ -90,7 +85,7 @@ impl Http {
         }
         match self.route(head, cx) {
             Route::Files => self.respond_with_file(head, persistent, out, cx),
-            Route::App(index) => self.ask(index, head, body, persistent, None, out, cx),
+            Route::App(app) => self.visit(Call { head, body, app, persistent }, None, out, cx),
             Route::Options(methods) => {
                 let response = Response::new(Status::NO_CONTENT).field("Allow", allow(methods));
                 self.send(response, head, persistent, out, cx);
@@ -144,83 +139,6 @@ impl Http {
                 self.refuse(head, reject, persistent, out, cx);
             }
         }
-    }
-
-    /// Asks an application, for the first time or with the outcome of its job.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn ask(
-        &mut self,
-        index: usize,
-        head: &RequestHead<'_>,
-        body: &[u8],
-        persistent: bool,
-        done: Option<Outcome>,
-        out: &mut Out<'_, '_>,
-        cx: &mut Cx<'_>,
-    ) {
-        let mut path = Vec::new();
-        shared::decode(head.target.path, &mut path);
-        let (mount, app) = cx.shared.http.routes(self.kind).get(index);
-        let below = path.get(mount.len()..).unwrap_or_default();
-        let request = Request { head, body, mount, path: below };
-        let mut visit =
-            Visit { time: cx.time, connection: cx.handle, request_number: self.requests, ends: out.ends, news: false };
-        let answer = catch_unwind(AssertUnwindSafe(|| match done {
-            None => app.handle(&request, &mut visit),
-            Some(outcome) => app.resume(&request, &mut visit, outcome),
-        }));
-        if visit.news {
-            for watcher in cx.shared.http.watchers.of(index).collect::<Vec<_>>() {
-                cx.send(watcher, Message::News);
-            }
-        }
-        match answer {
-            Ok(Answer::Watch(seen)) => self.watch(index, seen, head, persistent, out, cx),
-            Ok(Answer::Now(response)) => self.send(response, head, persistent, out, cx),
-            Ok(Answer::Later(job)) => {
-                let ticket = self.requests;
-                cx.run(move || Message::Done { ticket, outcome: catch_unwind(AssertUnwindSafe(job)).ok() });
-                let parked = Parked {
-                    head: head.raw.to_vec(),
-                    body: body.into(),
-                    app: index,
-                    persistent,
-                    deadline: cx.time.now.after(limits::JOB_TIMEOUT),
-                    outcome: None,
-                };
-                self.enter(Phase::Parked(Box::new(parked)), cx);
-            }
-            Err(_) => {
-                // Where and why was said by the panic hook; here is for whom.
-                log::error!("#{}.{} the application panicked", cx.handle.number(), self.requests);
-                self.refuse(head, FAILED, persistent, out, cx);
-            }
-        }
-    }
-
-    /// Waits for a job.
-    pub(super) fn parked(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step {
-        let Phase::Parked(parked) = &self.phase else { return Step::Again };
-        let late = cx.time.now >= parked.deadline;
-        if parked.outcome.is_none() && !late {
-            return Step::Wait(Want::NOTHING.by(parked.deadline));
-        }
-        let Phase::Parked(mut parked) = self.take_phase(cx) else { return Step::Again };
-        let mut lines = Lines::default();
-        let Ok(Some(head)) = head::parse(&mut parked.head, &mut lines) else {
-            unreachable!("the head was parsed before");
-        };
-        let mut out = Out::new(io.output, io.ends);
-        let persistent = parked.persistent && !cx.draining;
-        match parked.outcome.take() {
-            Some(Some(outcome)) => self.ask(parked.app, &head, &parked.body, persistent, Some(outcome), &mut out, cx),
-            Some(None) => self.refuse(&head, FAILED, persistent, &mut out, cx),
-            None => {
-                let reject = Reject::new(Status::SERVICE_UNAVAILABLE, "the application didn't answer in time");
-                self.refuse(&head, reject, persistent, &mut out, cx);
-            }
-        }
-        Step::Again
     }
 }
 

@@ -19,11 +19,15 @@
 //! what is too large isn't read; then the answer says so and the connection
 //! closes in a way that lets the client still read it.
 //!
-//! A stream of events is Watching in the place of Sending, and doesn't persist.
+//! An application that reads the visitor's session is lent it, loaded before and
+//! saved after if something changed. A store that must be asked for it parks the
+//! exchange, as a job does. A stream of events is Watching in the place of Sending, and
+//! doesn't persist.
 //!
-//! `receive` makes a request of octets, `answer` finds who answers it, `send` brings
-//! the answer into the output, `watch` sends events for as long as somebody watches,
-//! `refuse` makes answers of errors; `phase` has the states between which they move.
+//! `receive` makes a request of octets, `answer` finds who answers it, `visit` asks an
+//! application, `send` brings the answer into the output, `watch` sends events for as
+//! long as somebody watches, `refuse` makes answers of errors; `phase` has the states
+//! between which they move.
 
 mod access;
 mod answer;
@@ -33,6 +37,7 @@ mod receive;
 mod refuse;
 mod send;
 mod shared;
+mod visit;
 mod watch;
 
 use std::time::Duration;
@@ -46,7 +51,7 @@ use crate::http::Status;
 use crate::limits;
 use crate::reactor::{Accepted, Context, Ends, Io, Output, Want};
 use access::Account;
-use phase::Phase;
+use phase::{Awaits, Phase};
 
 /// The HTTP side of a connection.
 pub struct Http {
@@ -132,6 +137,9 @@ impl Http {
         if let Some(mut exchanged) = exchanged {
             exchanged.end(unsent, cx);
         }
+        if let Some(ticket) = self.phase.ticket() {
+            cx.shared.http.sessions.forget(ticket);
+        }
         cx.shared.http.census.leave(&self.phase);
         if let Some(peer) = ends.peer()
             && self.counted
@@ -149,9 +157,10 @@ impl Http {
     /// A job of this connection is done.
     pub fn deliver(&mut self, ticket: u32, outcome: Option<Outcome>) {
         if let Phase::Parked(parked) = &mut self.phase
+            && let Awaits::Job(came) = &mut parked.awaits
             && ticket == self.requests
         {
-            parked.outcome = Some(outcome);
+            *came = Some(outcome);
         }
     }
 

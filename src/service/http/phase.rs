@@ -1,8 +1,9 @@
 //! The phases of an exchange, each with exactly what it needs.
 
-use crate::app::{Body, Outcome};
+use crate::app::{Body, Outcome, Response};
 use crate::http::framing::BodyReader;
 use crate::reactor::{Finish, Pace, Tick};
+use crate::session::pending::Ticket;
 
 use super::access::Exchanged;
 use super::watch::Watching;
@@ -17,7 +18,7 @@ pub(super) enum Phase {
     Head { deadline: Tick, seen: u32 },
     /// A body is being read.
     Body(Box<Collecting>),
-    /// An application's job runs.
+    /// An application's job runs, or the store of sessions is asked.
     Parked(Box<Parked>),
     /// The file in the output is on its way.
     SendingFile { persistent: bool, exchanged: Option<Box<Exchanged>> },
@@ -43,15 +44,25 @@ pub(super) struct Collecting {
     pub(super) pace: Pace,
 }
 
-/// A request whose application waits for a job.
+/// A request that waits for somebody else.
 pub(super) struct Parked {
     pub(super) head: Vec<u8>,
     pub(super) body: Vec<u8>,
     pub(super) app: usize,
     pub(super) persistent: bool,
     pub(super) deadline: Tick,
-    /// What came of it, once it is there; none inside if it panicked.
-    pub(super) outcome: Option<Option<Outcome>>,
+    pub(super) awaits: Awaits,
+}
+
+/// What a parked request waits for.
+pub(super) enum Awaits {
+    /// A job: what came of it, once it is there; none inside if it panicked.
+    Job(Option<Option<Outcome>>),
+    /// The visitor's session; with it the application is asked, for the first time or
+    /// with what came of its job.
+    Session(Ticket, Option<Outcome>),
+    /// The session to be kept; then this is the answer.
+    Keeping(Ticket, Box<Response>),
 }
 
 /// An answer whose content goes into the output bit by bit.
@@ -81,11 +92,22 @@ impl Phase {
             Self::Idle { .. } | Self::Head { .. } | Self::SendingFile { .. } | Self::Closing(_) => 0,
             Self::Watching(_) => 0,
             Self::Body(collecting) => collecting.head.len() + collecting.content.capacity(),
-            Self::Parked(parked) => parked.head.len() + parked.body.len(),
-            Self::Sending(sending) => match &sending.body {
-                Body::Bytes(bytes) => bytes.len(),
-                Body::Source(_) => 0,
+            Self::Parked(parked) => {
+                let answer = if let Awaits::Keeping(_, response) = &parked.awaits { size(&response.body) } else { 0 };
+                parked.head.len() + parked.body.len() + answer
+            }
+            Self::Sending(sending) => size(&sending.body),
+        }
+    }
+
+    /// What is awaited from the store of sessions.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        match self {
+            Self::Parked(parked) => match parked.awaits {
+                Awaits::Session(ticket, _) | Awaits::Keeping(ticket, _) => Some(ticket),
+                Awaits::Job(_) => None,
             },
+            _ => None,
         }
     }
 
@@ -100,6 +122,13 @@ impl Phase {
             Self::Watching(_) => WATCHING,
             Self::Closing(_) => 7,
         }
+    }
+}
+
+fn size(body: &Body) -> usize {
+    match body {
+        Body::Bytes(bytes) => bytes.len(),
+        Body::Source(_) => 0,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::access::AccessLog;
 use super::phase::Census;
 use super::watch::Watchers;
-use crate::app::{Pull, Routes, Source};
+use crate::app::{Methods, Pull, Routes, Source};
 use crate::files::Site;
 use crate::files::listing::Rendering;
 use crate::http::response::Stamp;
@@ -15,6 +15,7 @@ use crate::http::target::{self, Target};
 use crate::limits;
 use crate::reactor::Tick;
 use crate::service::Kind;
+use crate::session::Sessions;
 
 /// What an operator can set about requests.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct Shared {
     pub routes: Routes,
     /// The key-value service, which has listeners of its own.
     pub kv: Routes,
+    /// What is remembered of visitors.
+    pub sessions: Sessions,
     /// Bounds.
     pub limits: Limits,
     /// Every request is answered with 503.
@@ -71,6 +74,7 @@ impl Shared {
             site: None,
             routes: Routes::default(),
             kv: Routes::default(),
+            sessions: Sessions::default(),
             limits,
             maintenance: false,
             stamp: Stamp::new(0, server_field),
@@ -107,18 +111,20 @@ impl Shared {
         if kind == Kind::Kv { &mut self.kv } else { &mut self.routes }
     }
 
-    /// The application behind this kind of listener that serves a request path, if one does.
+    /// The application behind this kind of listener that serves a request path, if one
+    /// does, and what it serves there.
     #[inline]
-    pub(super) fn route(&mut self, kind: Kind, target: &Target<'_>) -> Option<usize> {
+    pub(super) fn route(&mut self, kind: Kind, target: &Target<'_>) -> Option<(usize, Methods)> {
+        let find = |routes: &Routes, path: &[u8]| routes.find(path).map(|index| (index, routes.methods(index, path)));
         if kind == Kind::Kv {
             // There is one, which says itself what is wrong with a path.
-            return self.kv.find(b"/");
+            return find(&self.kv, b"/");
         }
         if target.plain {
-            return self.routes.find(target.path);
+            return find(&self.routes, target.path);
         }
         let mut decoded = std::mem::take(&mut self.scratch);
-        let app = decode(target.path, &mut decoded).then(|| self.routes.find(&decoded)).flatten();
+        let app = decode(target.path, &mut decoded).then(|| find(&self.routes, &decoded)).flatten();
         decoded.clear();
         self.scratch = decoded;
         app

@@ -21,13 +21,15 @@ use std::time::Duration;
 
 use super::access::Exchanged;
 use super::phase::Phase;
+use super::visit::Call;
 use super::{Cx, Http, Out, Step};
 use crate::http::chunked::{LAST_CHUNK, encode_chunk};
-use crate::http::head::{Method, RequestHead};
+use crate::http::head::Method;
 use crate::http::response::{self, Form, Length, Manner};
 use crate::http::{Status, event_stream};
 use crate::limits;
 use crate::reactor::{Finish, Handle, Io, Output, Tick, Want};
+use crate::service::Message;
 
 /// A stream of events on its way.
 pub(super) struct Watching {
@@ -79,15 +81,8 @@ impl Watchers {
 
 impl Http {
     /// Begins to answer with the events of an application after number `seen`.
-    pub(super) fn watch(
-        &mut self,
-        app: usize,
-        seen: u64,
-        head: &RequestHead<'_>,
-        persistent: bool,
-        out: &mut Out<'_, '_>,
-        cx: &mut Cx<'_>,
-    ) {
+    pub(super) fn watch(&mut self, call: Call<'_>, seen: u64, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
+        let Call { head, app, persistent, .. } = call;
         let manner = Manner { minor: head.minor, head_only: head.method == Method::Head, persistent };
         let buffer = out.output.buffer();
         response::begin(buffer, Status::OK, &cx.shared.http.stamp);
@@ -108,6 +103,13 @@ impl Http {
         watching.write(&beginning, out.output);
         cx.shared.http.watchers.0.insert(cx.handle, app);
         self.enter(Phase::Watching(Box::new(watching)), cx);
+    }
+
+    /// There is news: each who watches the application is to be asked.
+    pub(super) fn tell_watchers(&self, app: usize, cx: &mut Cx<'_>) {
+        for watcher in cx.shared.http.watchers.of(app).collect::<Vec<_>>() {
+            cx.send(watcher, Message::News);
+        }
     }
 
     /// Sends what has happened, as there is room.
@@ -131,7 +133,7 @@ impl Http {
             }
             let http = &mut cx.shared.http;
             let mut content = std::mem::take(&mut http.scratch);
-            let app = http.routes.get(watching.app).1;
+            let app = http.routes(self.kind).get(watching.app).1;
             let seen = catch_unwind(AssertUnwindSafe(|| app.events(watching.seen, &mut content, room)));
             let news = !content.is_empty();
             if cx.time.now >= watching.beat {

@@ -1,0 +1,60 @@
+//! The pages of applications: templates with one layout, in the looks of the
+//! demonstration site.
+//!
+//! Templates are HTML in `templates/`; whatever is put into them is escaped. They
+//! refer to nothing, since nobody knows what else is served: style is inside, and
+//! there is no script. That is also what browsers are told to hold them to.
+
+use askama::Template;
+
+use super::{Response, Visit};
+use crate::http::Status;
+
+/// What stands at the bottom of each page: which request of which connection it
+/// was, and whose session.
+pub(super) struct Foot {
+    pub(super) connection: u32,
+    pub(super) request: u32,
+    /// The first block of its identifier.
+    pub(super) session: String,
+}
+
+impl Foot {
+    /// Of this visit; to be made when the session is as it will be.
+    pub(super) fn of(visit: &Visit<'_>) -> Self {
+        let id = visit.session.as_ref().and_then(|session| session.id());
+        Self {
+            connection: visit.connection.number(),
+            request: visit.request_number,
+            // As long as a block is.
+            session: id.map_or_else(|| "none yet".to_owned(), |id| id.first_block()),
+        }
+    }
+}
+
+/// A page as an answer.
+pub(super) fn page(status: Status, template: &impl Template) -> Response {
+    // Writing to a String fails only if a value's own formatting does; none of ours do.
+    let page = template.render().expect("a template of values that can be shown");
+    Response::new(status).html(page).field("X-Content-Type-Options", "nosniff").field(
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; \
+             frame-ancestors 'none'; base-uri 'none'",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    /// The colours, by name, of a style sheet.
+    fn colours(sheet: &str) -> Vec<(&str, &str)> {
+        let declarations = sheet.split([';', '{']).filter_map(|part| part.trim().split_once(": "));
+        declarations.filter(|(name, value)| name.starts_with("--") && value.starts_with('#')).collect()
+    }
+
+    #[test]
+    fn pages_have_the_colours_of_the_site() {
+        let site = colours(include_str!("../../public/style.css"));
+        let ours = colours(include_str!("templates/style.css"));
+        assert!(ours.len() > 10 && ours.iter().all(|colour| site.contains(colour)), "{ours:?} in {site:?}");
+    }
+}
