@@ -61,6 +61,8 @@ pub struct Config {
     pub server_field: bool,
     /// Which applications are mounted.
     pub apps: Apps,
+    /// The questions of the quiz; none: those that are built in.
+    pub quiz: Option<PathBuf>,
     /// An application mounted elsewhere: path prefix and name.
     pub mounts: Vec<(String, String)>,
     /// Where the key-value service listens beside the web server. Empty: nowhere.
@@ -122,6 +124,7 @@ impl Default for Config {
             max_per_address: None,
             server_field: true,
             apps: Apps::IfLocal,
+            quiz: None,
             mounts: Vec::new(),
             kv: Vec::new(),
             token: None,

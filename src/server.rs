@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::app::catalogue::{self, Supplies};
 use crate::app::kv::Kv;
-use crate::app::{Routes, catalogue};
+use crate::app::quiz::Quiz;
+use crate::app::{Routes, board};
 use crate::config::{self, Apps, Config, LineConfig};
 use crate::durable::{OpenError, Store};
 use crate::files::resolve::Root;
@@ -284,10 +286,11 @@ fn mount(config: &Config, listeners: &[Listener]) -> Result<(Routes, Vec<(String
     let mut apps: Vec<_> = usual.map(|entry| (entry.path.to_owned(), entry.name.to_owned())).collect();
     apps.extend(config.mounts.iter().cloned());
 
+    let mut supplies = supplies(config, &apps)?;
     let mut routes = Routes::default();
     for (prefix, name) in &apps {
         let entry = catalogue::find(name).ok_or_else(|| unknown(name))?;
-        routes.mount(prefix, (entry.make)()).map_err(Failure::Config)?;
+        routes.mount(prefix, (entry.make)(&mut supplies)).map_err(Failure::Config)?;
     }
     if let Apps::Only(names) | Apps::AllBut(names) = &config.apps
         && let Some(name) = names.iter().find(|name| catalogue::find(name).is_none())
@@ -295,6 +298,29 @@ fn mount(config: &Config, listeners: &[Listener]) -> Result<(Routes, Vec<(String
         return Err(unknown(name));
     }
     Ok((routes, apps))
+}
+
+/// What the applications are made of.
+fn supplies(config: &Config, apps: &[(String, String)]) -> Result<Supplies, Failure> {
+    let quiz = match &config.quiz {
+        None => Quiz::built_in(),
+        Some(path) => {
+            let wrong = |why: String| Failure::Config(format!("the quiz {}: {why}", path.display()));
+            let json = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+            Quiz::parse(&json).map_err(wrong)?
+        }
+    };
+    let boards = apps.iter().filter(|(_, name)| name == "board").count();
+    let posts = match &config.data {
+        Some(_) if boards > 1 => {
+            return Err(Failure::Config("one board alone can be kept on disk; mount it once".to_owned()));
+        }
+        Some(directory) if boards == 1 => {
+            Some(Store::open(directory, "board", board::CAPACITY).map_err(Failure::Store)?)
+        }
+        _ => None,
+    };
+    Ok(Supplies { quiz, posts })
 }
 
 fn unknown(name: &str) -> Failure {

@@ -1,7 +1,24 @@
 //! The built-in applications: what they are called, and where they usually are.
 
+use super::board::{self, Board};
 use super::counter::Counter;
+use super::quiz::{Quiz, Quizzing};
 use super::{App, lab};
+use crate::durable::Store;
+
+/// What applications are made of, beside their code.
+pub struct Supplies {
+    /// What the quiz asks.
+    pub quiz: Quiz,
+    /// Where the board keeps its posts; without it, or for a second board, in memory.
+    pub posts: Option<Store>,
+}
+
+impl Default for Supplies {
+    fn default() -> Self {
+        Self { quiz: Quiz::built_in(), posts: None }
+    }
+}
 
 /// A built-in application.
 pub struct Entry {
@@ -10,20 +27,29 @@ pub struct Entry {
     /// Where it is mounted usually.
     pub path: &'static str,
     /// A new one.
-    pub make: fn() -> Box<dyn App>,
+    pub make: fn(&mut Supplies) -> Box<dyn App>,
 }
 
 /// All of them.
 pub const ALL: &[Entry] = &[
-    Entry { name: "counter", path: "/counter", make: || Box::new(Counter) },
-    Entry { name: "hello", path: "/lab/hello", make: || Box::new(lab::Hello) },
-    Entry { name: "status", path: "/lab/status", make: || Box::new(lab::StatusCode) },
-    Entry { name: "echo", path: "/lab/echo", make: || Box::new(lab::Echo) },
-    Entry { name: "inspect", path: "/lab/inspect", make: || Box::new(lab::Inspect) },
-    Entry { name: "cookies", path: "/lab/cookies", make: || Box::new(lab::Cookies) },
-    Entry { name: "stream", path: "/lab/stream", make: || Box::new(lab::Stream) },
-    Entry { name: "badge", path: "/lab/badge", make: || Box::new(lab::Badge) },
-    Entry { name: "panic", path: "/lab/panic", make: || Box::new(lab::Panic) },
+    Entry { name: "counter", path: "/counter", make: |_| Box::new(Counter) },
+    Entry { name: "quiz", path: "/quiz", make: |supplies| Box::new(Quizzing(supplies.quiz.clone())) },
+    Entry {
+        name: "board",
+        path: "/board",
+        make: |supplies| {
+            let store = supplies.posts.take();
+            Box::new(Board::new(store.unwrap_or_else(|| Store::in_memory(board::CAPACITY))))
+        },
+    },
+    Entry { name: "hello", path: "/lab/hello", make: |_| Box::new(lab::Hello) },
+    Entry { name: "status", path: "/lab/status", make: |_| Box::new(lab::StatusCode) },
+    Entry { name: "echo", path: "/lab/echo", make: |_| Box::new(lab::Echo) },
+    Entry { name: "inspect", path: "/lab/inspect", make: |_| Box::new(lab::Inspect) },
+    Entry { name: "cookies", path: "/lab/cookies", make: |_| Box::new(lab::Cookies) },
+    Entry { name: "stream", path: "/lab/stream", make: |_| Box::new(lab::Stream) },
+    Entry { name: "badge", path: "/lab/badge", make: |_| Box::new(lab::Badge) },
+    Entry { name: "panic", path: "/lab/panic", make: |_| Box::new(lab::Panic) },
 ];
 
 /// The one of that name.
@@ -41,7 +67,7 @@ mod tests {
         let mut routes = Routes::default();
         for (at, entry) in ALL.iter().enumerate() {
             assert!(ALL[..at].iter().all(|other| other.name != entry.name && other.path != entry.path));
-            routes.mount(entry.path, (entry.make)()).unwrap();
+            routes.mount(entry.path, (entry.make)(&mut Supplies::default())).unwrap();
             assert!(find(entry.name).is_some_and(|found| found.path == entry.path));
         }
         for name in ["", "Hello", "hello/", "lab"] {

@@ -25,6 +25,7 @@
 //! }
 //! ```
 
+pub mod board;
 pub mod catalogue;
 mod counter;
 pub mod kv;
@@ -33,6 +34,7 @@ mod page;
 pub mod quiz;
 mod response;
 mod routes;
+mod submission;
 
 use std::any::Any;
 
@@ -106,7 +108,12 @@ pub struct Request<'a> {
     pub path: &'a [u8],
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// Where the application is mounted, as the path of a page.
+    pub fn here(&self) -> &'a str {
+        if self.mount.is_empty() { "/" } else { self.mount }
+    }
+
     /// The first value of `name` in the query string, decoded.
     pub fn query(&self, name: &str) -> Option<String> {
         form::value(self.head.target.query?, name)

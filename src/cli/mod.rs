@@ -344,7 +344,7 @@ mod tests {
              --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
              --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
              --max-connections 6 --max-per-address 7 --no-server-header --access-log /tmp/log --app /a=lab \
-             --apps=one,two --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M -vv -q /srv",
+             --apps=one,two --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M -vv -q /srv",
             &[],
         );
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
@@ -369,6 +369,7 @@ mod tests {
             max_per_address: Some(7),
             server_field: false,
             apps: Apps::Only(vec!["one".to_owned(), "two".to_owned()]),
+            quiz: Some(PathBuf::from("/q.json")),
             mounts: vec![pair("/a", "lab")],
             kv: vec![Endpoint::Tcp(([127, 0, 0, 1], config::KV_PORT).into())],
             token: Some("t".to_owned()),

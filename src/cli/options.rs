@@ -290,6 +290,16 @@ pub(super) static FLAGS: &[Flag] = &[
         ..STORE
     },
     Flag {
+        long: "quiz",
+        value: Value::Required("FILE"),
+        help: "the questions of the quiz, as JSON (default: some on HTTP and sockets)",
+        apply: |draft, text| {
+            draft.config.quiz = Some(values::file(text)?);
+            Ok(())
+        },
+        ..APPLICATIONS
+    },
+    Flag {
         long: "header-timeout",
         value: Value::Required("SECONDS"),
         help: "for the whole head of a request",

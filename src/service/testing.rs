@@ -110,7 +110,7 @@ pub(crate) fn shared(files: &Scratch) -> Shared {
     let mut http = http::Shared::new(http::Limits::default(), true);
     http.site = Some(Site::new(Root::open(files.path(), Symlinks::Inside).unwrap(), Settings::default()));
     for entry in catalogue::ALL {
-        http.routes.mount(entry.path, (entry.make)()).unwrap();
+        http.routes.mount(entry.path, (entry.make)(&mut catalogue::Supplies::default())).unwrap();
     }
     http.routes.mount("/slow", Box::new(Slow)).unwrap();
     http.routes.mount("/half", Box::new(HalfWay)).unwrap();
