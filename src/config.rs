@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::files::resolve::Symlinks;
 use crate::limits;
 use crate::reactor::Endpoint;
+use crate::session::{self, record::Lifetime};
 
 /// The port of `miod serve`: the usual one for HTTP without privileges.
 pub const HTTP_PORT: u16 = 8080;
@@ -73,6 +74,24 @@ pub struct Config {
     pub capacity: usize,
     /// The directory where what must last is kept; none: in memory.
     pub data: Option<PathBuf>,
+    /// Where visitors' sessions are kept.
+    pub sessions: SessionStore,
+    /// The file with the keys that sign cookies; none: the usual one, if cookies are
+    /// to be signed that outlive the process.
+    pub session_key: Option<PathBuf>,
+    /// The name of the cookie.
+    pub session_cookie: String,
+    /// How long sessions live.
+    pub session_lifetime: Lifetime,
+}
+
+/// Where visitors' sessions are kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SessionStore {
+    /// In the process, and gone with it.
+    Memory,
+    /// In the visitor's cookie, signed.
+    Cookie,
 }
 
 /// Everything that `miod echo` and `miod upper` can be told.
@@ -130,6 +149,10 @@ impl Default for Config {
             token: None,
             capacity: limits::STORE,
             data: None,
+            sessions: SessionStore::Memory,
+            session_key: None,
+            session_cookie: session::COOKIE.to_owned(),
+            session_lifetime: Lifetime::default(),
         }
     }
 }

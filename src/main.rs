@@ -58,5 +58,10 @@ fn run(settings: &Settings, server: impl FnOnce(Log) -> Result<(), server::Failu
 
 /// Tells that clients can connect.
 fn announce(service: Served<'_>, ready: &Ready) {
-    cli::say(&banner(service, ready, std::io::stdout().is_terminal()));
+    let terminal = std::io::stdout().is_terminal();
+    cli::say(&banner(service, ready, terminal));
+    // Programs get a banner of one line; what else it would say is for the log then.
+    if let (false, Some(sessions)) = (terminal, &ready.sessions) {
+        log::info!("{sessions}");
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -15,8 +15,8 @@ use crate::app::catalogue::{self, Supplies};
 use crate::app::kv::Kv;
 use crate::app::quiz::Quiz;
 use crate::app::{Routes, board};
-use crate::config::{self, Apps, Config, LineConfig};
-use crate::durable::{OpenError, Store};
+use crate::config::{self, Apps, Config, LineConfig, SessionStore};
+use crate::durable::{self, OpenError};
 use crate::files::resolve::Root;
 use crate::files::{self, Site};
 use crate::http::media_type::MediaTypes;
@@ -24,6 +24,10 @@ use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{CAPACITY, Endpoint, Listener, Options, Reactor, Signal, Until};
 use crate::service::{Kind, Service, Shared, http};
+use crate::session::key::{self, Keys};
+use crate::session::memory::Memory;
+use crate::session::signed::Signed;
+use crate::session::{Sessions, Store};
 
 /// Why a server couldn't start, or ended.
 #[derive(Debug)]
@@ -60,6 +64,8 @@ pub struct Ready {
     pub no_links: bool,
     /// The applications: prefix and name.
     pub apps: Vec<(String, String)>,
+    /// Where visitors' sessions are kept, if an application reads them.
+    pub sessions: Option<String>,
     /// Most connections at once.
     pub connections: usize,
 }
@@ -68,7 +74,7 @@ impl Ready {
     /// Nothing but listeners.
     fn bare(endpoints: Vec<Endpoint>, budget: &Descriptors) -> Self {
         let connections = budget.connections;
-        Self { endpoints, kv: Vec::new(), root: None, no_links: false, apps: Vec::new(), connections }
+        Self { endpoints, kv: Vec::new(), root: None, no_links: false, apps: Vec::new(), sessions: None, connections }
     }
 }
 
@@ -85,7 +91,9 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
         log::warn!("this system lacks openat2: symbolic links are not followed");
     }
     let listeners = listen(&config.endpoints, config.port)?;
-    let (routes, apps) = mount(config, &listeners)?;
+    let keys = KeyRing::of(config)?;
+    let (routes, apps) = mount(config, &listeners, &keys.keys)?;
+    let sessions_are = routes.read_sessions().then(|| keys.told(&config.sessions));
 
     let mut http = http_shared(config);
     http.routes = routes;
@@ -93,6 +101,7 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     if !kv.is_empty() {
         http.kv = kv_routes(config)?;
     }
+    http.sessions = sessions(config, keys)?;
     http.site = Some(Site::new(root, site_settings(config, budget.files)?));
 
     let options = budget.options(config.max_memory - cache_size(config), config.send_timeout);
@@ -105,6 +114,7 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
             root: Some(root),
             no_links,
             apps,
+            sessions: sessions_are,
             connections: budget.connections,
         });
     };
@@ -139,8 +149,8 @@ fn http_shared(config: &Config) -> http::Shared {
 /// The key-value service with its store.
 fn kv_routes(config: &Config) -> Result<Routes, Failure> {
     let store = match &config.data {
-        Some(directory) => Store::open(directory, "kv", config.capacity).map_err(Failure::Store)?,
-        None => Store::in_memory(config.capacity),
+        Some(directory) => durable::Store::open(directory, "kv", config.capacity).map_err(Failure::Store)?,
+        None => durable::Store::in_memory(config.capacity),
     };
     let mut routes = Routes::default();
     routes.mount("/", Box::new(Kv::new(store, config.token.clone()))).map_err(Failure::Config)?;
@@ -275,7 +285,7 @@ fn is_absent(error: &io::Error) -> bool {
 
 /// Mounts the applications that are asked for, or that are harmless here. Also
 /// tells which: prefix and name.
-fn mount(config: &Config, listeners: &[Listener]) -> Result<(Routes, Vec<(String, String)>), Failure> {
+fn mount(config: &Config, listeners: &[Listener], keys: &Keys) -> Result<(Routes, Vec<(String, String)>), Failure> {
     let local = listeners.iter().all(|listener| listener.address().is_none_or(|address| address.ip().is_loopback()));
     let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
     let usual = catalogue::ALL.iter().filter(|entry| match &config.apps {
@@ -286,7 +296,7 @@ fn mount(config: &Config, listeners: &[Listener]) -> Result<(Routes, Vec<(String
     let mut apps: Vec<_> = usual.map(|entry| (entry.path.to_owned(), entry.name.to_owned())).collect();
     apps.extend(config.mounts.iter().cloned());
 
-    let mut supplies = supplies(config, &apps)?;
+    let mut supplies = supplies(config, keys, &apps)?;
     let mut routes = Routes::default();
     for (prefix, name) in &apps {
         let entry = catalogue::find(name).ok_or_else(|| unknown(name))?;
@@ -301,7 +311,7 @@ fn mount(config: &Config, listeners: &[Listener]) -> Result<(Routes, Vec<(String
 }
 
 /// What the applications are made of.
-fn supplies(config: &Config, apps: &[(String, String)]) -> Result<Supplies, Failure> {
+fn supplies(config: &Config, keys: &Keys, apps: &[(String, String)]) -> Result<Supplies, Failure> {
     let quiz = match &config.quiz {
         None => Quiz::built_in(),
         Some(path) => {
@@ -316,16 +326,86 @@ fn supplies(config: &Config, apps: &[(String, String)]) -> Result<Supplies, Fail
             return Err(Failure::Config("one board alone can be kept on disk; mount it once".to_owned()));
         }
         Some(directory) if boards == 1 => {
-            Some(Store::open(directory, "board", board::CAPACITY).map_err(Failure::Store)?)
+            Some(durable::Store::open(directory, "board", board::CAPACITY).map_err(Failure::Store)?)
         }
         _ => None,
     };
-    Ok(Supplies { quiz, posts })
+    Ok(Supplies { keys: keys.clone(), session_cookie: config.session_cookie.clone(), quiz, posts })
 }
 
 fn unknown(name: &str) -> Failure {
     let names: Vec<_> = catalogue::ALL.iter().map(|entry| entry.name).collect();
     Failure::Config(format!("there is no application {name:?}; there are {}", names.join(", ")))
+}
+
+/// The sessions of visitors, as they are to be kept.
+fn sessions(config: &Config, ring: KeyRing) -> Result<Sessions, Failure> {
+    let store = match config.sessions {
+        SessionStore::Memory => Store::Memory(Memory::default()),
+        SessionStore::Cookie => Store::Signed(Signed::new(ring.keys)),
+    };
+    let sessions = Sessions::new(store, config.session_lifetime);
+    sessions.with_cookie(&config.session_cookie).map_err(|why| Failure::Config(why.to_owned()))
+}
+
+/// The keys that sign cookies, and where they are.
+struct KeyRing {
+    keys: Keys,
+    /// The file; else why they are for this run only.
+    kept: Result<PathBuf, String>,
+}
+
+impl KeyRing {
+    /// From the file that is named, or from the usual one if cookies are to outlive
+    /// the process. Otherwise nothing is read or made.
+    fn of(config: &Config) -> Result<Self, Failure> {
+        let for_this_run = |why: String| Ok(Self { keys: Keys::random(), kept: Err(why) });
+        let named = config.session_key.as_deref();
+        let Some(path) = named.map(Path::to_path_buf).or_else(|| key::default_path(|name| std::env::var_os(name)))
+        else {
+            return for_this_run("this user has no directory for state".to_owned());
+        };
+        if named.is_none() && config.sessions != SessionStore::Cookie {
+            return for_this_run("no file is asked for".to_owned());
+        }
+        let shown = path.display();
+        let outcome = if key::is_below(&path, &config.root) {
+            Err(format!("{shown} lies below the root, where it could be served"))
+        } else {
+            match Keys::open(&path) {
+                Ok(keys) => Ok(keys),
+                Err(key::Failure::Io(error)) => Err(format!("{shown} can't be used: {error}")),
+                Err(key::Failure::Malformed(line)) => {
+                    let line = line.map(|line| format!(" in line {line}")).unwrap_or_default();
+                    let why = format!("{shown} is no file of keys{line}: a line is 32 octets in base64");
+                    return Err(Failure::Config(why));
+                }
+            }
+        };
+        match outcome {
+            Ok(keys) => {
+                if key::is_open_to_others(&path) {
+                    log::warn!("others may read the keys in {shown}");
+                }
+                Ok(Self { keys, kept: Ok(path) })
+            }
+            // What was asked for is done or said; what wasn't is done as well as can be.
+            Err(why) if named.is_some() => Err(Failure::Config(why)),
+            Err(why) => {
+                log::warn!("cookies are signed by a key for this run: {why}");
+                for_this_run(why)
+            }
+        }
+    }
+
+    /// Where sessions are, for people.
+    fn told(&self, store: &SessionStore) -> String {
+        match (store, &self.kept) {
+            (SessionStore::Memory, _) => "sessions are in memory, gone at exit".to_owned(),
+            (SessionStore::Cookie, Ok(path)) => format!("sessions are in cookies, signed by {}", path.display()),
+            (SessionStore::Cookie, Err(why)) => format!("sessions are in cookies, signed by a key for this run: {why}"),
+        }
+    }
 }
 
 /// The cache's share of the memory: at most half, so that connections have the other.

@@ -12,7 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("durable", &[]),
     ("logging", &["http", "reactor"]),
     ("files", &["http", "text", "reactor"]),
-    ("session", &["http", "reactor"]),
+    ("session", &["durable", "http", "reactor"]),
     ("app", &["durable", "http", "text", "reactor", "session"]),
     ("config", &["files", "reactor", "session"]),
     ("service", &["app", "files", "http", "text", "reactor", "logging", "session"]),

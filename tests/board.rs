@@ -75,7 +75,7 @@ fn a_text_is_text_and_has_bounds() {
 fn one_deletes_ones_own_and_nobody_elses() {
     let server = Server::start_with(Root::new(), &[]);
     let (mut author, mut other) = (Visitor::new(&server), Visitor::new(&server));
-    let mut post = |visitor: &mut Visitor<'_>| {
+    let post = |visitor: &mut Visitor<'_>| {
         let answer = visitor.post_json("/board", "{\"text\": \"mine\"}");
         assert_eq!(answer.status, 201);
         let place = answer.field("location").unwrap().to_owned();

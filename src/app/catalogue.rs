@@ -5,9 +5,14 @@ use super::counter::Counter;
 use super::quiz::{Quiz, Quizzing};
 use super::{App, lab};
 use crate::durable::Store;
+use crate::session::{self, key::Keys};
 
 /// What applications are made of, beside their code.
 pub struct Supplies {
+    /// What signs.
+    pub keys: Keys,
+    /// The name of the session's cookie.
+    pub session_cookie: String,
     /// What the quiz asks.
     pub quiz: Quiz,
     /// Where the board keeps its posts; without it, or for a second board, in memory.
@@ -16,7 +21,8 @@ pub struct Supplies {
 
 impl Default for Supplies {
     fn default() -> Self {
-        Self { quiz: Quiz::built_in(), posts: None }
+        let (keys, session_cookie) = (Keys::random(), session::COOKIE.to_owned());
+        Self { keys, session_cookie, quiz: Quiz::built_in(), posts: None }
     }
 }
 
@@ -46,8 +52,13 @@ pub const ALL: &[Entry] = &[
     Entry { name: "status", path: "/lab/status", make: |_| Box::new(lab::StatusCode) },
     Entry { name: "echo", path: "/lab/echo", make: |_| Box::new(lab::Echo) },
     Entry { name: "inspect", path: "/lab/inspect", make: |_| Box::new(lab::Inspect) },
-    Entry { name: "cookies", path: "/lab/cookies", make: |_| Box::new(lab::Cookies) },
+    Entry {
+        name: "cookies",
+        path: "/lab/cookies",
+        make: |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() }),
+    },
     Entry { name: "stream", path: "/lab/stream", make: |_| Box::new(lab::Stream) },
+    Entry { name: "track", path: "/lab/track", make: |supplies| Box::new(lab::Track { keys: supplies.keys.clone() }) },
     Entry { name: "badge", path: "/lab/badge", make: |_| Box::new(lab::Badge) },
     Entry { name: "panic", path: "/lab/panic", make: |_| Box::new(lab::Panic) },
 ];

@@ -26,6 +26,7 @@
 //! ```
 
 pub mod board;
+mod body;
 pub mod catalogue;
 mod counter;
 pub mod kv;
@@ -34,7 +35,8 @@ mod page;
 pub mod quiz;
 mod response;
 mod routes;
-mod submission;
+#[cfg(test)]
+mod testing;
 
 use std::any::Any;
 

@@ -11,25 +11,26 @@ use serde::Serialize;
 
 use super::{Request, Response, Visit};
 use crate::http::{Status, negotiate};
+use crate::session::Id;
 
 /// What stands at the bottom of each page: which request of which connection it
 /// was, and whose session.
 pub(super) struct Foot {
     pub(super) connection: u32,
     pub(super) request: u32,
-    /// The first block of its identifier.
-    pub(super) session: String,
+    /// The first block of its identifier, if the page has to do with sessions.
+    pub(super) session: Option<String>,
 }
 
 impl Foot {
     /// Of this visit; to be made when the session is as it will be.
     pub(super) fn of(visit: &Visit<'_>) -> Self {
-        let id = visit.session.as_ref().and_then(|session| session.id());
+        let session = visit.session.as_ref().map(|session| session.id());
         Self {
             connection: visit.connection.number(),
             request: visit.request_number,
             // As long as a block is.
-            session: id.map_or_else(|| "none yet".to_owned(), |id| id.first_block()),
+            session: session.map(|id| id.map_or_else(|| "none yet".to_owned(), Id::first_block)),
         }
     }
 }
@@ -43,12 +44,12 @@ pub(super) enum Script {
     Own,
 }
 
-/// A page without a script as an answer.
-pub(super) fn page(status: Status, template: &impl Template) -> Response {
-    page_with(status, template, Script::No)
+/// A page without a script as the content of an answer.
+pub(super) fn page(response: Response, template: &impl Template) -> Response {
+    page_with(response, template, Script::No)
 }
 
-fn page_with(status: Status, template: &impl Template, script: Script) -> Response {
+fn page_with(response: Response, template: &impl Template, script: Script) -> Response {
     // Writing to a String fails only if a value's own formatting does; none of ours do.
     let page = template.render().expect("a template of values that can be shown");
     let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; \
@@ -57,7 +58,7 @@ fn page_with(status: Status, template: &impl Template, script: Script) -> Respon
         Script::No => policy.to_owned(),
         Script::Own => format!("{policy}; script-src 'self'; connect-src 'self'"),
     };
-    Response::new(status).html(page).field("X-Content-Type-Options", "nosniff").field("Content-Security-Policy", policy)
+    response.html(page).field("X-Content-Type-Options", "nosniff").field("Content-Security-Policy", policy)
 }
 
 /// A page, or what it tells as JSON, whichever the client prefers.
@@ -66,7 +67,7 @@ pub(super) fn page_or_json(request: &Request<'_>, told: &(impl Template + Serial
         // Fails for maps with keys that are no text; there are none.
         Response::new(Status::OK).json(serde_json::to_string(told).expect("what JSON can tell") + "\n")
     } else {
-        page_with(Status::OK, told, script)
+        page_with(Response::new(Status::OK), told, script)
     };
     answer.field("Vary", "Accept")
 }

@@ -52,6 +52,11 @@ impl Routes {
         app.methods(path.get(prefix.len()..).unwrap_or_default())
     }
 
+    /// Whether an application reads the visitor's session.
+    pub fn read_sessions(&self) -> bool {
+        self.mounts.iter().any(|(_, app)| app.reads_session())
+    }
+
     /// Application `index` with its prefix.
     pub fn get(&mut self, index: usize) -> (&str, &mut dyn App) {
         let (prefix, app) = &mut self.mounts[index];

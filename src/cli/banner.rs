@@ -48,6 +48,9 @@ pub fn banner(service: Served<'_>, ready: &Ready, terminal: bool) -> String {
         let apps: Vec<_> = ready.apps.iter().map(|(prefix, name)| format!("{prefix} ({name})")).collect();
         let _ = writeln!(text, "  apps    {}", apps.join(", "));
     }
+    if let Some(sessions) = &ready.sessions {
+        let _ = writeln!(text, "  state   {sessions}");
+    }
     if ready.no_links {
         text += "  note    this system lacks openat2: symbolic links are not followed\n";
     }
@@ -148,6 +151,7 @@ mod tests {
             root,
             no_links: false,
             apps: Vec::new(),
+            sessions: None,
             connections: 10,
         }
     }
@@ -172,10 +176,12 @@ mod tests {
         let config = Config::default();
         let mut info = ready(&[at("0.0.0.0:8080"), at("[::]:8080")]);
         info.apps.push(("/lab".to_owned(), "lab".to_owned()));
+        info.sessions = Some("sessions are in memory, gone at exit".to_owned());
         let expected = "serves /path
   at      http://0.0.0.0:8080/
   at      http://[::]:8080/
   apps    /lab (lab)
+  state   sessions are in memory, gone at exit
   limits  10 connections; heads within 10s, idle for 60s, bodies up to 1048576 octets
   try     curl -i 'http://127.0.0.1:8080/'
           curl -I 'http://127.0.0.1:8080/'

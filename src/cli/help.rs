@@ -68,6 +68,7 @@ Examples:
   miod -b 0.0.0.0 -b :: site      for everybody on the network
   miod --spa index.html dist      a single-page application
   miod --access-log access.log    a log in the combined format; SIGUSR1 opens it again
+  miod --sessions cookie site     visitors' state in signed cookies, which outlives a restart
   MIOD_PORT=80 miod /srv/www      options from the environment
 "
         }

@@ -304,9 +304,10 @@ pub fn complain(sentence: impl fmt::Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Apps;
+    use crate::config::{Apps, SessionStore};
     use crate::files::resolve::Symlinks;
     use crate::logging::AccessLog;
+    use crate::session::record::Lifetime;
     use std::time::Duration;
 
     fn run(arguments: &str, variables: &[(&str, &str)]) -> Result<Command, UsageError> {
@@ -344,7 +345,9 @@ mod tests {
              --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
              --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
              --max-connections 6 --max-per-address 7 --no-server-header --access-log /tmp/log --app /a=lab \
-             --apps=one,two --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M -vv -q /srv",
+             --apps=one,two --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
+             --sessions cookie --session-key /tmp/key --session-cookie sid --session-idle 5m \
+             --session-max 7d -vv -q /srv",
             &[],
         );
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
@@ -375,6 +378,10 @@ mod tests {
             token: Some("t".to_owned()),
             capacity: 1 << 20,
             data: Some(PathBuf::from("/tmp/d")),
+            sessions: SessionStore::Cookie,
+            session_key: Some(PathBuf::from("/tmp/key")),
+            session_cookie: "sid".to_owned(),
+            session_lifetime: Lifetime { idle: Duration::from_secs(300), most: Duration::from_secs(604_800) },
         };
         assert_eq!(format!("{config:?}"), format!("{expected:?}"));
         assert_eq!(at(&config.endpoints), ["0.0.0.0:9000", "[::1]:81", "unix:/tmp/s"]);
@@ -459,6 +466,10 @@ mod tests {
             ("--bind 8080", "--bind=8080: give an address, like 127.0.0.1 or 0.0.0.0; a port alone is --port 8080"),
             ("--symlinks all", "--symlinks=all: give inside or none"),
             ("--spa ../x", "--spa=../x: give a path relative to the root, like index.html"),
+            ("--sessions disk", "--sessions=disk: give memory or cookie"),
+            ("--session-cookie a;b", "--session-cookie=a;b: the name of a cookie is letters, digits and a few signs"),
+            ("--session-cookie __Host-a", "--session-cookie=__Host-a: a cookie of this name must be Secure"),
+            ("--session-max 0", "--session-max=0: give whole seconds, like 90, or 30m, 12h or 7d"),
             ("--app lab=lab", "--app=lab=lab: give a path that begins with a slash, like /lab=lab"),
             ("--media-type x", "--media-type=x: give two parts with an equals sign between"),
             ("/a /b", "\"/b\" is one argument too many"),

@@ -2,6 +2,7 @@
 //! help all come: what is documented exists, and what exists is documented.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::values;
 use super::{Name, Name::Echo, Name::Kv, Name::Serve, Name::Upper};
@@ -10,6 +11,7 @@ use crate::files::resolve::Symlinks;
 use crate::http::grammar;
 use crate::http::media_type::MediaTypes;
 use crate::logging::{AccessLog, Settings};
+use crate::session::Sessions;
 
 /// What the options say, before it is known which command it is for.
 #[derive(Default)]
@@ -80,6 +82,7 @@ const LISTENING: Flag = Flag { group: "Listening", commands: ALL, ..FLAG };
 const SERVING: Flag = Flag { group: "Serving", ..FLAG };
 const APPLICATIONS: Flag = Flag { group: "Applications", ..FLAG };
 const STORE: Flag = Flag { group: "Keys and values", commands: HTTP, ..FLAG };
+const SESSIONS: Flag = Flag { group: "Sessions", ..FLAG };
 const LIMITS: Flag = Flag { group: "Limits", commands: HTTP, ..FLAG };
 /// `RUST_LOG` is the variable that belongs to these.
 const VERBOSITY: Flag = Flag { group: "Logging", commands: ALL, repeatable: true, in_environment: false, ..FLAG };
@@ -246,6 +249,64 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         },
         ..APPLICATIONS
+    },
+    Flag {
+        long: "sessions",
+        value: Value::Required("memory|cookie"),
+        help: "where visitors' sessions are: in memory, gone at exit, or in a signed cookie",
+        default: |_| "memory".to_owned(),
+        apply: |draft, text| {
+            draft.config.sessions = values::sessions(text)?;
+            Ok(())
+        },
+        ..SESSIONS
+    },
+    Flag {
+        long: "session-key",
+        value: Value::Required("FILE"),
+        help: "the keys that sign cookies; made if it isn't there (default: miod/session.key in your directory for state)",
+        apply: |draft, text| {
+            if text.is_empty() {
+                return Err("give a file".to_owned());
+            }
+            draft.config.session_key = Some(PathBuf::from(text));
+            Ok(())
+        },
+        ..SESSIONS
+    },
+    Flag {
+        long: "session-cookie",
+        value: Value::Required("NAME"),
+        help: "the name of the cookie",
+        default: |config| config.session_cookie.clone(),
+        apply: |draft, text| {
+            Sessions::default().with_cookie(text)?;
+            draft.config.session_cookie = text.to_owned();
+            Ok(())
+        },
+        ..SESSIONS
+    },
+    Flag {
+        long: "session-idle",
+        value: Value::Required("SPAN"),
+        help: "a session that isn't used is over: 90, 30m, 12h or 7d",
+        default: |config| span(config.session_lifetime.idle),
+        apply: |draft, text| {
+            draft.config.session_lifetime.idle = values::span(text)?;
+            Ok(())
+        },
+        ..SESSIONS
+    },
+    Flag {
+        long: "session-max",
+        value: Value::Required("SPAN"),
+        help: "a session of this age is over, used or not",
+        default: |config| span(config.session_lifetime.most),
+        apply: |draft, text| {
+            draft.config.session_lifetime.most = values::span(text)?;
+            Ok(())
+        },
+        ..SESSIONS
     },
     Flag {
         long: "kv",
@@ -441,9 +502,20 @@ fn size(octets: u64) -> String {
     }
 }
 
+/// A span of whole seconds as an operator would write it.
+fn span(span: Duration) -> String {
+    match span.as_secs() {
+        seconds if seconds.is_multiple_of(86_400) && seconds > 86_400 => format!("{}d", seconds / 86_400),
+        seconds if seconds.is_multiple_of(3_600) => format!("{}h", seconds / 3_600),
+        seconds if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        seconds => seconds.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     #[test]
     fn the_table_is_in_order() {
@@ -467,6 +539,14 @@ mod tests {
                 assert_eq!(applied, Ok(()), "--{} {default}", flag.long);
             }
         }
+    }
+
+    #[test]
+    fn spans_as_an_operator_writes_them() {
+        for seconds in [1, 59, 60, 90, 3_600, 86_400, 7 * 86_400] {
+            assert_eq!(values::span(&span(Duration::from_secs(seconds))), Ok(Duration::from_secs(seconds)));
+        }
+        assert_eq!(span(limits::SESSION_MOST), "24h");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::SessionStore;
 use crate::reactor::Endpoint;
 
 /// A whole number of at least 1.
@@ -27,6 +28,33 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     match span {
         Some(span) if span >= Duration::from_millis(1) => Ok(span),
         _ => Err("give seconds of at least 0.001, like 10 or 2.5".to_owned()),
+    }
+}
+
+/// Whole seconds, or minutes, hours, days if `m`, `h`, `d` follows.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b's') => (&text[..text.len() - 1], 1),
+        Some(b'm') => (&text[..text.len() - 1], 60),
+        Some(b'h') => (&text[..text.len() - 1], 3_600),
+        Some(b'd') => (&text[..text.len() - 1], 86_400),
+        _ => (text, 1),
+    };
+    // A century is as good as for ever, and can be added to any date.
+    const MOST: u64 = 100 * 366 * 86_400;
+    let seconds = digits.parse().ok().and_then(|number: u64| number.checked_mul(factor));
+    match seconds {
+        Some(seconds @ 1..=MOST) => Ok(Duration::from_secs(seconds)),
+        _ => Err("give whole seconds, like 90, or 30m, 12h or 7d".to_owned()),
+    }
+}
+
+/// Where sessions are kept.
+pub(super) fn sessions(text: &str) -> Result<SessionStore, String> {
+    match text {
+        "memory" => Ok(SessionStore::Memory),
+        "cookie" => Ok(SessionStore::Cookie),
+        _ => Err("give memory or cookie".to_owned()),
     }
 }
 
@@ -153,6 +181,18 @@ mod tests {
         for wrong in ["0", "-1", "0.0009", "inf", "nan", "1e300", "ten", "", "5s"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+        for (text, seconds) in [("1", 1), ("90s", 90), ("30m", 1_800), ("24h", 86_400), ("7d", 604_800)] {
+            assert_eq!(span(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for wrong in ["", "m", "0", "0h", "-1", "1.5h", "1w", "1 h", "99999999999999999999d", "9999999d", "\u{e4}"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn stores_of_sessions() {
+        assert_eq!((sessions("memory"), sessions("cookie")), (Ok(SessionStore::Memory), Ok(SessionStore::Cookie)));
+        assert!(["", "Memory", "disk"].iter().all(|wrong| sessions(wrong).is_err()));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The store on disk: one file of redb's, one table, the expiry in front of each value.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::{fmt, mem};
 
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::backends::InMemoryBackend;
+use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, Table, TableDefinition};
 
 use super::journal::{Medium, Write};
 use super::table::{Change, Record};
@@ -66,6 +67,40 @@ impl Disk {
         Ok(disk)
     }
 
+    /// Shows the records of `name` in `directory` to `each`, whoever has it open.
+    ///
+    /// What is read is a copy, made without regard to who writes meanwhile. All that the root
+    /// names is checksummed, so one that isn't of one moment is found out, and made again.
+    pub(super) fn copy(directory: &Path, name: &str, each: &mut dyn FnMut(&[u8], Record)) -> Result<(), OpenError> {
+        /// A copy takes milliseconds, so only who writes without pause spoils so many.
+        const TRIES: usize = 20;
+        let path = directory.join(format!("{name}.redb"));
+        let mut result = Ok(());
+        for _ in 0..TRIES {
+            let mut records = Vec::new();
+            let attempt = catch_unwind(AssertUnwindSafe(|| {
+                let memory = InMemoryBackend::new();
+                let octets = fs::read(&path)?;
+                memory.set_len(octets.len() as u64)?;
+                memory.write(0, &octets)?;
+                drop(octets);
+                let mut database = Database::builder().create_with_backend(memory).map_err(system)?;
+                database.check_integrity().map_err(system)?;
+                rows(&database, &mut |key, record| records.push((key.to_vec(), record)))
+            }));
+            result = attempt.unwrap_or_else(|_| Err(io::ErrorKind::InvalidData.into()));
+            match &result {
+                Ok(()) => {
+                    records.into_iter().for_each(|(key, record)| each(&key, record));
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(_) => break,
+            }
+        }
+        result.map_err(|error| OpenError { path, error })
+    }
+
     fn begin(&mut self, each: &mut dyn FnMut(&[u8], Record)) -> io::Result<()> {
         self.recover()?;
         let database = self.database.as_mut().ok_or(io::ErrorKind::NotFound)?;
@@ -74,12 +109,7 @@ impl Disk {
         let transaction = database.begin_write().map_err(system)?;
         transaction.open_table(RECORDS).map_err(system)?;
         transaction.commit().map_err(system)?;
-        let transaction = database.begin_read().map_err(system)?;
-        for row in transaction.open_table(RECORDS).map_err(system)?.iter().map_err(system)? {
-            let (key, row) = row.map_err(system)?;
-            each(key.value(), decode(row.value())?);
-        }
-        Ok(())
+        rows(database, each)
     }
 
     fn database(&self) -> io::Result<&Database> {
@@ -121,6 +151,16 @@ impl Medium for Disk {
         let row = table.get(key).map_err(system)?;
         row.map(|row| decode(row.value())).transpose()
     }
+}
+
+/// Shows all records to `each`.
+fn rows(database: &Database, each: &mut dyn FnMut(&[u8], Record)) -> io::Result<()> {
+    let transaction = database.begin_read().map_err(system)?;
+    for row in transaction.open_table(RECORDS).map_err(system)?.iter().map_err(system)? {
+        let (key, row) = row.map_err(system)?;
+        each(key.value(), decode(row.value())?);
+    }
+    Ok(())
 }
 
 /// Makes one change; whether there was a record that was live at `now`.

@@ -114,6 +114,19 @@ impl Store {
         Ok(store)
     }
 
+    /// What is in the store `name` in `directory` at this moment, whoever has it open; to be
+    /// read only, what is written to it goes nowhere.
+    ///
+    /// # Errors
+    /// If there is none, or a damaged one, or it is written to without pause.
+    pub fn copy(directory: &Path, name: &str) -> Result<Self, OpenError> {
+        let mut store = Self::in_memory(usize::MAX);
+        Disk::copy(directory, name, &mut |key, record| {
+            store.table.apply(Change::Put(key.into(), record));
+        })?;
+        Ok(store)
+    }
+
     /// The live record of `key`.
     pub fn get(&mut self, key: &[u8], now: i64) -> Option<&Record> {
         self.settle(now);

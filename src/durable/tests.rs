@@ -143,6 +143,35 @@ fn a_store_is_opened_once_and_damage_is_told() {
 }
 
 #[test]
+fn a_copy_is_of_one_moment_whoever_writes() {
+    let place = Place::new();
+    let mut store = place.open().unwrap();
+    let copy = || Store::copy(&place.0.join("below"), "test");
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let first = "x".repeat(1000);
+    // Both keys are always changed together.
+    write(&mut store, vec![put("a", &first, None), put("b", &first, None)], 0).unwrap();
+    let writer = std::thread::spawn(move || {
+        let mut round = 0;
+        while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            round += 1;
+            let value = format!("{round}").repeat(1000);
+            write(&mut store, vec![put("a", &value, None), put("b", &value, None)], 0).unwrap();
+            // Space that is freed is used again.
+            write(&mut store, vec![put(&(round % 7).to_string(), &value, None)], 0).unwrap();
+        }
+        round
+    });
+    for _ in 0..20 {
+        let mut copy = copy().unwrap();
+        assert!(get(&mut copy, "a", 0).is_some() && get(&mut copy, "a", 0) == get(&mut copy, "b", 0));
+    }
+    drop(stop);
+    assert!(writer.join().unwrap() > 0);
+    assert!(Store::copy(&place.0, "none").is_err_and(|error| error.error.kind() == std::io::ErrorKind::NotFound));
+}
+
+#[test]
 fn a_damaged_store_is_never_a_panic() {
     let place = Place::new();
     let mut store = place.open().unwrap();

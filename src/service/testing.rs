@@ -6,7 +6,9 @@ use std::panic::resume_unwind;
 use std::time::Duration;
 
 use super::{Shared, http};
-use crate::app::{Answer, App, Methods, Outcome, Pull, Request, Response, Source, Visit, catalogue};
+use crate::app::{
+    Answer, App, Methods, Outcome, Pull, Request, Response, Source, Visit, catalogue, catalogue::Supplies,
+};
 use crate::files::resolve::{Root, Symlinks};
 use crate::files::scratch::Scratch;
 use crate::files::{Settings, Site};
@@ -110,7 +112,7 @@ pub(crate) fn shared(files: &Scratch) -> Shared {
     let mut http = http::Shared::new(http::Limits::default(), true);
     http.site = Some(Site::new(Root::open(files.path(), Symlinks::Inside).unwrap(), Settings::default()));
     for entry in catalogue::ALL {
-        http.routes.mount(entry.path, (entry.make)(&mut catalogue::Supplies::default())).unwrap();
+        http.routes.mount(entry.path, (entry.make)(&mut Supplies::default())).unwrap();
     }
     http.routes.mount("/slow", Box::new(Slow)).unwrap();
     http.routes.mount("/half", Box::new(HalfWay)).unwrap();

@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -187,6 +187,11 @@ pub fn default_path(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathB
     Some(state.join("miod/session.key"))
 }
 
+/// Whether others than its owner may read the file.
+pub fn is_open_to_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
 /// Whether `path` lies below the directory `root`, so that it could be served. What
 /// of it isn't there yet is where its nearest parent is.
 pub fn is_below(path: &Path, root: &Path) -> bool {
@@ -199,7 +204,6 @@ pub fn is_below(path: &Path, root: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::files::scratch::Scratch;
-    use std::os::unix::fs::PermissionsExt;
 
     const ONE: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     const TWO: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
@@ -262,9 +266,12 @@ mod tests {
         let path = files.at("state/miod/session.key");
         let first = Keys::open(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!is_open_to_others(&path));
         let again = Keys::open(&path).unwrap();
         assert_eq!(again.verify("a", &first.sign("a", "b")), Some("b"));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(is_open_to_others(&path));
         // One that came in between isn't replaced.
         let text = fs::read(&path).unwrap();
         make(&path).unwrap();

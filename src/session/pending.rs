@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     fn at(millis: u64) -> Time {
-        Time { now: Tick::from_micros(millis * 1000), unix_seconds: 0, unix_micros: 0 }
+        Time { now: Tick::from_micros(millis * 1000), ..Time::default() }
     }
 
     fn who(number: u32) -> Handle {

@@ -40,7 +40,7 @@ pub const COOKIE: &str = "sessionId";
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { store: Store::Memory(Memory::default()), cookie: COOKIE.to_owned(), lifetime: Lifetime::default() }
+        Self::new(Store::Memory(Memory::default()), Lifetime::default())
     }
 }
 
@@ -92,6 +92,11 @@ pub enum Taken {
 }
 
 impl Sessions {
+    /// In this store, each for so long.
+    pub fn new(store: Store, lifetime: Lifetime) -> Self {
+        Self { store, cookie: COOKIE.to_owned(), lifetime }
+    }
+
     /// The same, with another name for the cookie.
     ///
     /// # Errors
@@ -236,5 +241,206 @@ impl Lifetime {
         self.left(record.born, record.seen, now)?;
         let stale = self.is_due(record.seen, now);
         Some(Session { stale, ..Session::stored(id, record, now) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reactor::Tick;
+    use crate::session::key::Keys;
+    use crate::session::pending::Reply;
+    use httparse::Header;
+    use serde_json::Value;
+    use std::time::Duration;
+
+    const LIFETIME: Lifetime = Lifetime { idle: Duration::from_secs(100), most: Duration::from_secs(250) };
+
+    fn at(seconds: i64) -> Time {
+        Time { now: Tick::default(), unix_seconds: seconds, ..Time::default() }
+    }
+
+    fn who() -> Handle {
+        Handle::imagined(1)
+    }
+
+    /// Loads by a Cookie line.
+    fn load(sessions: &mut Sessions, cookie: &str, seconds: i64) -> Loaded {
+        let lines = [Header { name: "Cookie", value: cookie.as_bytes() }];
+        sessions.load(&Fields::new(&lines), who(), at(seconds))
+    }
+
+    fn now(loaded: Loaded) -> Session {
+        if let Loaded::Now(session) = loaded { session } else { panic!("{loaded:?}") }
+    }
+
+    fn save(sessions: &mut Sessions, session: Session, seconds: i64) -> Cookie {
+        match sessions.save(session, who(), at(seconds)) {
+            Saved::Now(cookie) => cookie,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Name and value in a Set-Cookie line.
+    fn pair(cookie: Cookie) -> String {
+        cookie.expect("a cookie").split(';').next().unwrap().to_owned()
+    }
+
+    fn at_hand() -> [Sessions; 2] {
+        let signed = Store::Signed(Signed::new(Keys::random()));
+        [Store::Memory(Memory::default()), signed].map(|store| Sessions::new(store, LIFETIME))
+    }
+
+    #[test]
+    fn what_is_at_hand_is_saved_and_loaded_and_ended() {
+        for mut sessions in at_hand() {
+            let mut session = now(load(&mut sessions, "", 0));
+            assert_eq!(save(&mut sessions, Session::none(0), 0), None, "nothing was written");
+            session.set("a", 1);
+            let cookie = save(&mut sessions, session, 0).unwrap();
+            assert!(
+                cookie.starts_with("sessionId=") && cookie.ends_with("; HttpOnly; SameSite=Lax; Path=/"),
+                "{cookie}"
+            );
+            let cookie = pair(Some(cookie));
+            let mut session = now(load(&mut sessions, &cookie, 1));
+            assert_eq!(session.get("a"), Some(&Value::from(1)));
+            session.end();
+            let ended = save(&mut sessions, session, 1).unwrap();
+            let expected =
+                "sessionId=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax; Path=/";
+            assert_eq!(ended, expected);
+        }
+    }
+
+    #[test]
+    fn a_session_is_over_when_idle_or_old() {
+        for mut sessions in at_hand() {
+            let mut session = Session::none(0);
+            session.set("a", 1);
+            let mut cookie = pair(save(&mut sessions, session, 0));
+            for (seconds, lives) in [(99, true), (198, true), (249, true), (250, false)] {
+                let session = now(load(&mut sessions, &cookie, seconds));
+                assert_eq!(session.id().is_some(), lives, "{seconds}");
+                // To be in use is noted in the cookie, too.
+                if let Some(line) = save(&mut sessions, session, seconds) {
+                    cookie = pair(Some(line));
+                }
+            }
+            let mut session = Session::none(0);
+            session.set("a", 1);
+            let cookie = pair(save(&mut sessions, session, 0));
+            assert_eq!(now(load(&mut sessions, &cookie, 100)).id(), None, "idle");
+        }
+    }
+
+    #[test]
+    fn a_signed_cookie_is_written_anew_once_in_a_tenth_of_its_idle_time() {
+        let [_, mut sessions] = at_hand();
+        let mut session = Session::none(0);
+        session.set("a", 1);
+        let cookie = pair(save(&mut sessions, session, 0));
+        for (seconds, anew) in [(0, false), (9, false), (10, true)] {
+            let session = now(load(&mut sessions, &cookie, seconds));
+            assert!(!session.is_changed());
+            assert_eq!(save(&mut sessions, session, seconds).is_some(), anew, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn the_cookie_that_is_known_counts_wherever_it_stands_among_a_few() {
+        for mut sessions in at_hand() {
+            let mut session = Session::none(0);
+            session.set("a", 1);
+            let cookie = pair(save(&mut sessions, session, 0));
+            let foreign = format!("sessionId={}", Id::new());
+            for (line, found) in [
+                (format!("{foreign}; {cookie}"), true),
+                (format!("sessionId=; x=y; {cookie}; {foreign}"), true),
+                (format!("sessionid=x; {foreign}"), false),
+                (format!("{}{cookie}", format!("{foreign}; ").repeat(limits::SESSION_COOKIES)), false),
+            ] {
+                assert_eq!(now(load(&mut sessions, &line, 0)).id().is_some(), found, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_kept() {
+        let [memory, signed] = at_hand();
+        for (mut sessions, fits, too_large) in
+            [(memory, limits::SESSION - 100, limits::SESSION), (signed, 2_800, 3_100)]
+        {
+            let filled = |size: usize| {
+                let mut session = Session::none(0);
+                session.set("a", "x".repeat(size));
+                session
+            };
+            let cookie = pair(save(&mut sessions, filled(fits), 0));
+            assert!(now(load(&mut sessions, &cookie, 0)).id().is_some());
+            assert!(matches!(sessions.save(filled(too_large), who(), at(0)), Saved::Refused(Refusal::TooLarge)));
+        }
+    }
+
+    #[test]
+    fn names_of_cookies_are_looked_at() {
+        let named = |name: &str| Sessions::default().with_cookie(name);
+        let mut sessions = named("sid").ok().unwrap();
+        let mut session = Session::none(0);
+        session.set("a", 1);
+        assert!(pair(save(&mut sessions, session, 0)).starts_with("sid="));
+        assert_eq!(sessions.cookie(), "sid");
+        for wrong in ["", "a b", "a=b", "a;b", "__Host-a", "__secure-a"] {
+            assert!(named(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_must_be_asked_comes_later() {
+        let mut sessions = Sessions::new(Store::Pending(Pending::default()), LIFETIME);
+        assert_eq!(now(load(&mut sessions, "sessionId=junk", 0)).id(), None, "nobody need be asked");
+        let id = Id::new();
+        let Loaded::Later(ticket) = load(&mut sessions, &format!("sessionId=junk; sessionId={id}"), 0) else {
+            panic!("not later")
+        };
+        assert!(matches!(sessions.take(ticket, at(0)), Taken::NotYet));
+        for (reply, seconds, found) in [
+            (Reply::Loaded(Some(br#"{"@":[0,0],"a":1}"#.to_vec())), 5, true),
+            (Reply::Loaded(Some(br#"{"@":[0,0],"a":1}"#.to_vec())), 100, false),
+            (Reply::Loaded(Some(b"junk".to_vec())), 0, false),
+            (Reply::Loaded(None), 0, false),
+        ] {
+            let Loaded::Later(ticket) = load(&mut sessions, &format!("sessionId={id}"), seconds) else {
+                panic!("not later")
+            };
+            answer(&mut sessions, ticket, reply);
+            let Taken::Loaded(session) = sessions.take(ticket, at(seconds)) else { panic!("not loaded") };
+            assert_eq!(session.id(), found.then_some(id));
+        }
+        // The rest of its time is what the store is told.
+        let Loaded::Later(ticket) = load(&mut sessions, &format!("sessionId={id}"), 240) else { panic!("not later") };
+        answer(&mut sessions, ticket, Reply::Loaded(Some(br#"{"@":[0,230]}"#.to_vec())));
+        let Taken::Loaded(session) = sessions.take(ticket, at(240)) else { panic!("not loaded") };
+        let Saved::Later(_, None) = sessions.save(session, who(), at(240)) else { panic!("not kept") };
+        let question = std::iter::from_fn(|| pending(&mut sessions).next_question()).last();
+        let text = br#"{"@":[0,240]}"#.to_vec();
+        assert_eq!(question.unwrap().1, Question::Save { id, was: Some(id), text, seconds: 10 });
+        // To end what was never kept nobody need be asked.
+        let mut session = Session::none(0);
+        session.end();
+        assert!(matches!(sessions.save(session, who(), at(0)), Saved::Now(Some(_))));
+        pending(&mut sessions).unavailable();
+        assert!(matches!(load(&mut sessions, &format!("sessionId={id}"), 0), Loaded::Unavailable));
+        let mut session = Session::none(0);
+        session.set("a", 1);
+        assert!(matches!(sessions.save(session, who(), at(0)), Saved::Refused(Refusal::Unavailable)));
+    }
+
+    fn pending(sessions: &mut Sessions) -> &mut Pending {
+        if let Store::Pending(pending) = &mut sessions.store { pending } else { panic!("another store") }
+    }
+
+    fn answer(sessions: &mut Sessions, ticket: Ticket, reply: Reply) {
+        assert_eq!(pending(sessions).answer(ticket, reply), Some(who()));
     }
 }

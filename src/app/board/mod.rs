@@ -26,8 +26,8 @@ use sha2::{Digest, Sha256};
 pub(crate) use posts::CAPACITY;
 use posts::{Post, Posts, TEXT};
 
+use super::body::Body;
 use super::page::{self, Foot, Script};
-use super::submission::{Kind, Submission};
 use super::{Answer, App, Methods, Outcome, Request, Response, Visit};
 use crate::durable::{Store, WriteError, Written};
 use crate::http::head::Method;
@@ -174,11 +174,11 @@ impl Board {
     }
 
     fn post(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
-        let submission = match Submission::read(request) {
-            Ok(submission) => submission,
+        let body = match Body::read(request) {
+            Ok(body) => body,
             Err(reject) => return Answer::Refused(reject),
         };
-        let text = clean(submission.get("text").unwrap_or_default());
+        let text = clean(&body.text("text").unwrap_or_default());
         if text.is_empty() {
             return Answer::Refused(Reject::bad_request("a post needs a text"));
         }
@@ -229,7 +229,7 @@ impl Board {
         if let Some(secret) = change.secret {
             visit.session().set(SECRET, secret);
         }
-        let json = negotiate::prefers_json(&request.head.fields) || Kind::of(request) == Some(Kind::Json);
+        let json = negotiate::prefers_json(&request.head.fields);
         let here = request.here().to_owned();
         Answer::now(match change.what {
             What::Posted(id) if json => {

@@ -37,8 +37,8 @@ fn draw(n: Option<u64>, connection: u32, request: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ask, field, text};
     use super::*;
+    use crate::app::testing::{ask, field, text};
 
     #[test]
     fn shows_its_numbers() {

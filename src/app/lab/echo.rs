@@ -28,8 +28,8 @@ impl App for Echo {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ask_with, content, field};
     use super::*;
+    use crate::app::testing::{ask_with, content, field};
 
     #[test]
     fn sends_back_exactly_what_came() {

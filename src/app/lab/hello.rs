@@ -24,8 +24,8 @@ impl App for Hello {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ask, field, text};
     use super::*;
+    use crate::app::testing::{ask, field, text};
 
     #[test]
     fn greets_the_world_or_somebody() {

@@ -137,8 +137,8 @@ fn as_json(facts: &[Fact], fields: &[Field]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ask, ask_with, field, text};
     use super::*;
+    use crate::app::testing::{ask, ask_with, field, text};
 
     #[test]
     fn tells_everything_as_text() {

@@ -13,8 +13,7 @@ mod number;
 mod panic;
 mod status;
 mod stream;
-#[cfg(test)]
-mod testing;
+mod track;
 mod wish;
 
 pub(super) use badge::Badge;
@@ -25,3 +24,4 @@ pub(super) use inspect::Inspect;
 pub(super) use panic::Panic;
 pub(super) use status::StatusCode;
 pub(super) use stream::Stream;
+pub(super) use track::Track;

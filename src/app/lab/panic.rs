@@ -12,8 +12,8 @@ impl App for Panic {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::ask;
     use super::*;
+    use crate::app::testing::ask;
 
     #[test]
     #[should_panic(expected = "on purpose")]

@@ -56,8 +56,8 @@ fn respond(status: Status) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ask, content, field, text};
     use super::*;
+    use crate::app::testing::{ask, content, field, text};
 
     fn get(code: &str) -> Response {
         ask(&mut StatusCode, &format!("/lab/x{code}"), &[])

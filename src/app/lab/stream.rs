@@ -72,9 +72,9 @@ impl Source for Chunks {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{ask, field, text};
     use super::*;
     use crate::app::Body;
+    use crate::app::testing::{ask, field, text};
 
     fn source(target: &str) -> Box<dyn Source> {
         let response = ask(&mut Stream, target, &[]);

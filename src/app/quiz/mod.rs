@@ -20,8 +20,8 @@ use serde::Serialize;
 pub use game::{Game, Taken};
 pub use questions::{Question, Quiz};
 
+use super::body::Body;
 use super::page::{self, Foot, Script};
-use super::submission::Submission;
 use super::{Answer, App, Methods, Request, Response, Visit};
 use crate::http::head::Method;
 use crate::http::{Reject, Status, origin};
@@ -88,22 +88,25 @@ impl App for Quizzing {
 
     fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
         match (request.path, request.head.method) {
-            (b"" | b"/", Method::Post) => match Submission::read(request) {
-                Ok(submission) if submission.get("question").is_some() => self.take(&submission, request, visit),
-                Ok(_) => self.take(&Submission::query(request), request, visit),
+            (b"" | b"/", Method::Post) => match Body::read(request) {
+                Ok(body) => {
+                    let field = |name| match body.text(name) {
+                        Some(text) => number(&text),
+                        None => number(&request.query(name)?),
+                    };
+                    self.take(field("question"), field("choice"), request, visit)
+                }
                 Err(reject) => Answer::Refused(reject),
             },
-            (b"" | b"/", method) => {
-                let link = Submission::query(request);
-                if method == Method::Get && link.get("question").is_some() {
-                    // A link can be anywhere; from another site it counts as little as a form.
-                    if origin::is_foreign(request.head) {
-                        return Answer::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"));
-                    }
-                    return self.take(&link, request, visit);
+            (b"" | b"/", Method::Get) if request.query("question").is_some() => {
+                // A link can be anywhere; from another site it counts as little as a form.
+                if origin::is_foreign(request.head) {
+                    return Answer::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"));
                 }
-                self.show(request, visit)
+                let field = |name| number(&request.query(name)?);
+                self.take(field("question"), field("choice"), request, visit)
             }
+            (b"" | b"/", _) => self.show(request, visit),
             (b"/restart", _) => {
                 visit.session().remove(KEY);
                 to_the_quiz(request)
@@ -120,10 +123,16 @@ impl Quizzing {
         kept.and_then(|value| Game::restore(value, &self.0)).unwrap_or_else(|| Game::new(&self.0))
     }
 
-    fn take(&self, submission: &Submission, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn take(
+        &self,
+        question: Option<usize>,
+        choice: Option<usize>,
+        request: &Request<'_>,
+        visit: &mut Visit<'_>,
+    ) -> Answer {
         const INCOMPLETE: Reject =
             Reject::bad_request("an answer names its question and the choice, each by its number from 1");
-        let (Some(question), Some(choice)) = (submission.number("question"), submission.number("choice")) else {
+        let (Some(question), Some(choice)) = (question, choice) else {
             return Answer::Refused(INCOMPLETE);
         };
         let mut game = self.game(visit);
@@ -175,6 +184,11 @@ fn explain((question, given): (&Question, usize)) -> Explained<'_> {
         explanation: &question.explanation,
         source: &question.source,
     }
+}
+
+/// A number as pages write it: digits alone.
+fn number(text: &str) -> Option<usize> {
+    text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// Where the visitor is is there.

@@ -1,0 +1,108 @@
+//! The fields that a client sends: a form of a browser or an object of JSON, which
+//! are the same to an application.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::Request;
+use crate::http::{Reject, Status, form};
+
+/// Most fields of a form: none of ours has ten.
+const FIELDS: usize = 100;
+
+/// The fields of a request.
+#[derive(Debug)]
+pub(super) struct Body(Map<String, Value>);
+
+impl Body {
+    /// Reads the content of a request by its Content-Type.
+    ///
+    /// # Errors
+    /// 415 if it is neither a form nor JSON, 400 if it isn't what it says to be.
+    pub(super) fn read(request: &Request<'_>) -> Result<Self, Reject> {
+        if request.body.is_empty() {
+            return Ok(Self(Map::new()));
+        }
+        let content_type = request.head.fields.get("content-type").unwrap_or_default();
+        let essence = content_type.split(|&octet| octet == b';').next().unwrap_or_default().trim_ascii();
+        if essence.eq_ignore_ascii_case(b"application/json") {
+            match serde_json::from_slice(request.body) {
+                Ok(Value::Object(fields)) => Ok(Self(fields)),
+                Ok(_) => Err(Reject::bad_request("the JSON is no object of fields")),
+                Err(_) => Err(Reject::bad_request("the JSON is malformed")),
+            }
+        } else if essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
+            let mut fields = Map::new();
+            for (name, value) in form::pairs(request.body) {
+                if fields.len() == FIELDS {
+                    return Err(Reject::bad_request("the form has too many fields"));
+                }
+                // The first of a name counts, as in a query.
+                fields.entry(name).or_insert_with(|| Value::from(value));
+            }
+            Ok(Self(fields))
+        } else {
+            Err(Reject::new(
+                Status::UNSUPPORTED_MEDIA_TYPE,
+                "only application/x-www-form-urlencoded and application/json are understood here",
+            ))
+        }
+    }
+
+    /// The field of that name as text; none if it isn't there or is more than a text,
+    /// a number or a truth.
+    pub(super) fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        match self.0.get(name)? {
+            Value::String(text) => Some(Cow::Borrowed(text)),
+            value @ (Value::Number(_) | Value::Bool(_)) => Some(Cow::Owned(value.to_string())),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::head::{Lines, parse};
+
+    fn read(content_type: Option<&str>, body: &[u8]) -> Result<Body, u16> {
+        let line = content_type.map(|value| format!("Content-Type: {value}\r\n")).unwrap_or_default();
+        let mut octets = format!("POST / HTTP/1.1\r\nHost: x\r\n{line}\r\n").into_bytes();
+        let mut lines = Lines::default();
+        let head = parse(&mut octets, &mut lines).unwrap().unwrap();
+        Body::read(&Request { head: &head, body, mount: "", path: b"/" }).map_err(|reject| reject.status.0)
+    }
+
+    const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
+    const JSON: Option<&str> = Some("Application/JSON; charset=utf-8");
+
+    #[test]
+    fn a_form_and_json_say_the_same() {
+        for (content_type, body) in [
+            (FORM, &b"name=Ad%C3%A4le+L.&age=7&name=x&old=false"[..]),
+            (JSON, "{\"name\":\"Ad\u{e4}le L.\",\"age\":7,\"old\":false,\"more\":[],\"none\":null}".as_bytes()),
+        ] {
+            let body = read(content_type, body).unwrap();
+            assert_eq!(body.text("name").as_deref(), Some("Ad\u{e4}le L."));
+            assert_eq!((body.text("age").as_deref(), body.text("old").as_deref()), (Some("7"), Some("false")));
+            for absent in ["Name", "more", "none"] {
+                assert_eq!(body.text(absent), None, "{absent}");
+            }
+        }
+        assert_eq!(read(None, b"").unwrap().text("a"), None);
+    }
+
+    #[test]
+    fn what_is_neither_is_told_so() {
+        for content_type in [None, Some("text/plain"), Some("multipart/form-data; boundary=x"), Some(""), Some(";")] {
+            assert_eq!(read(content_type, b"a=b").unwrap_err(), 415, "{content_type:?}");
+        }
+        for malformed in [&b"{"[..], b"[]", b"7", b"\"a\"", b"{}{}", b"\xff", &b"[".repeat(100_000)] {
+            assert_eq!(read(JSON, malformed).unwrap_err(), 400);
+        }
+        let fields = |n: usize| (0..n).map(|at| format!("f{at}=x&")).collect::<String>();
+        assert!(read(FORM, fields(FIELDS).as_bytes()).is_ok());
+        assert_eq!(read(FORM, fields(FIELDS + 1).as_bytes()).unwrap_err(), 400);
+    }
+}

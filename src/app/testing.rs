@@ -1,0 +1,78 @@
+//! Asks an application without a server.
+
+use crate::app::{Answer, App, Body, Request, Response, Visit};
+use crate::http::Status;
+use crate::http::head::{Lines, parse};
+use crate::reactor::{Ends, Handle, Time};
+use crate::session::Session;
+
+/// What `app`, mounted at `mount`, makes of the request `head` (without its Host
+/// field and empty line) with `body`: the third request on connection 12.
+pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], session: Option<&mut Session>) -> Answer {
+    let mut octets = format!("{head}\r\nHost: example.org\r\n\r\n").into_bytes();
+    let mut lines = Lines::default();
+    let head = parse(&mut octets, &mut lines).unwrap().unwrap();
+    let path = head.target.path.strip_prefix(mount.as_bytes()).unwrap();
+    let request = Request { head: &head, body, mount, path };
+    let mut visit = Visit {
+        time: Time::default(),
+        connection: Handle::imagined(12),
+        request_number: 3,
+        ends: Ends::imagined("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:80".parse().unwrap()),
+        session,
+        news: false,
+    };
+    app.handle(&request, &mut visit)
+}
+
+/// The answer of `app`, mounted at `mount`, to the request `head` (without its
+/// Host field and empty line) with `body`.
+pub(crate) fn ask_with(app: &mut dyn App, mount: &str, head: &str, body: &[u8]) -> Response {
+    match visit(app, mount, head, body, None) {
+        Answer::Now(response) => response,
+        Answer::Later(_) => panic!("the applications here answer at once"),
+        Answer::Refused(reject) => panic!("{reject:?}"),
+        Answer::Watch(_) => panic!("the applications here have no events"),
+    }
+}
+
+/// With what status `app` refuses the request.
+pub(crate) fn refused_with(app: &mut dyn App, mount: &str, head: &str, body: &[u8]) -> Status {
+    match visit(app, mount, head, body, None) {
+        Answer::Refused(reject) => reject.status,
+        _ => panic!("not refused"),
+    }
+}
+
+/// The same for a GET of `target` with the field lines `fields`.
+pub(crate) fn refused(app: &mut dyn App, target: &str, fields: &[&str]) -> Status {
+    let head = [&[format!("GET {target} HTTP/1.1").as_str()], fields].concat().join("\r\n");
+    refused_with(app, "/lab/x", &head, b"")
+}
+
+/// The same for a GET of `target` with the field lines `fields`.
+pub(crate) fn ask(app: &mut dyn App, target: &str, fields: &[&str]) -> Response {
+    let head = [&[format!("GET {target} HTTP/1.1").as_str()], fields].concat().join("\r\n");
+    ask_with(app, "/lab/x", &head, b"")
+}
+
+/// The value of a field of a response, the only one of its name.
+pub(crate) fn field<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    let mut values = response.fields.iter().filter(|(found, _)| *found == name);
+    let value = values.next().map(|(_, value)| &**value);
+    assert!(values.next().is_none(), "{name} comes twice");
+    value
+}
+
+/// The content of a response that isn't made over time.
+pub(crate) fn content(response: &Response) -> &[u8] {
+    match &response.body {
+        Body::Bytes(bytes) => bytes,
+        Body::Source(_) => panic!("made over time"),
+    }
+}
+
+/// The same as text.
+pub(crate) fn text(response: &Response) -> &str {
+    std::str::from_utf8(content(response)).unwrap()
+}
