@@ -5,8 +5,11 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use miod::app::catalogue::{self, Supplies};
+use miod::app::{Answer, App, Request, Response, Visit};
 use miod::files::resolve::{Root, Symlinks};
 use miod::files::{Settings, Site};
+use miod::http::Status;
 use miod::http::chunked::Decoder;
 use miod::http::head::{self, Lines};
 use miod::logging::Log;
@@ -70,6 +73,25 @@ struct Connection {
     input: Input,
     output: Output,
     etag: String,
+    /// Of a session that is in memory.
+    cookie: String,
+}
+
+const SMALL_COUNTER: &str = "GET /counter HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: bench\r\n\
+    Accept: application/json\r\nCookie: COOKIE\r\n\r\n";
+
+/// Reads its visitor's session, and that is all.
+struct Reads;
+
+impl App for Reads {
+    fn reads_session(&self) -> bool {
+        true
+    }
+
+    fn handle(&mut self, _: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+        let count = visit.session().get("count").map(ToString::to_string).unwrap_or_default();
+        Answer::now(Response::new(Status::OK).text(count))
+    }
 }
 
 fn ends() -> Ends<'static> {
@@ -86,15 +108,21 @@ impl Connection {
         let settings = Settings::default();
         let mut http = service::http::Shared::new(Limits::default(), true);
         http.site = Some(Site::new(Root::open(&root, Symlinks::Inside).unwrap(), settings));
+        let counter = catalogue::find("counter").unwrap();
+        http.routes.mount(counter.path, (counter.make)(&mut Supplies::default())).unwrap();
+        http.routes.mount("/reads", Box::new(Reads)).unwrap();
         let mut shared = service::Shared { http, log: Log::default() };
         let mut solitude = Solitude::default();
         let accepted = Accepted { service: 0, ends: ends(), overloaded: false };
         let http = Http::open(&accepted, &mut solitude.context(&mut shared, TIME, false));
         let (input, output) = (Input::default(), Output::default());
-        let mut connection = Self { shared, solitude, http, input, output, etag: String::new() };
+        let mut connection = Self { shared, solitude, http, input, output, etag: String::new(), cookie: String::new() };
         connection.exchange(SMALL, |answer| answer.to_vec());
         let answer = connection.exchange(SMALL, |answer| String::from_utf8_lossy(answer).into_owned());
         connection.etag = answer.split("ETag: ").nth(1).unwrap().split('\r').next().unwrap().to_owned();
+        let first = SMALL_COUNTER.replace("COOKIE", "a=b");
+        let answer = connection.exchange(first.as_bytes(), |answer| String::from_utf8_lossy(answer).into_owned());
+        connection.cookie = answer.split("Set-Cookie: ").nth(1).unwrap().split(';').next().unwrap().to_owned();
         fs::remove_dir_all(&root).unwrap();
         connection
     }
@@ -121,6 +149,7 @@ impl Connection {
 fn exchanges(c: &mut Criterion) {
     let mut connection = Connection::new();
     let head = String::from_utf8_lossy(&SMALL[..SMALL.len() - 2]).into_owned();
+    let counter = SMALL_COUNTER.replace("COOKIE", &connection.cookie);
     let cases = [
         ("plain", head.clone() + "\r\n", "200", 1),
         ("pipelined by 16", (head.clone() + "\r\n").repeat(16), "200", 16),
@@ -128,6 +157,8 @@ fn exchanges(c: &mut Criterion) {
         ("304", format!("{head}If-None-Match: {}\r\n\r\n", connection.etag), "304", 1),
         ("404", head.replace("/index.html", "/nope") + "\r\n", "404", 1),
         ("browser", String::from_utf8_lossy(BROWSER).into_owned(), "200", 1),
+        ("session read", counter.replace("/counter", "/reads"), "200", 1),
+        ("session read and written", counter, "200", 1),
     ];
     let mut group = c.benchmark_group("exchange");
     for (name, request, status, count) in cases {

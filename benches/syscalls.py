@@ -107,6 +107,15 @@ class Load:
         del state[sock]
 
 
+def make_files(root):
+    """What the workloads ask for."""
+    for name, size in (("small.txt", 1024), ("large.bin", 10 << 20)):
+        path = os.path.join(root, name)
+        with open(path, "wb") as file:
+            file.write(b"x" * size)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
 def serve(miod, root, work):
     """Starts miod under strace; the process and its address."""
     counts = os.path.join(work, "counts")
@@ -143,11 +152,7 @@ def main():
     options = parser.parse_args()
     high = []
     with tempfile.TemporaryDirectory() as root:
-        for name, size in (("small.txt", 1024), ("large.bin", 10 << 20)):
-            path = os.path.join(root, name)
-            with open(path, "wb") as file:
-                file.write(b"x" * size)
-            os.utime(path, (1_700_000_000, 1_700_000_000))
+        make_files(root)
         print(f"{'workload':26} {'calls':>6} {'bound':>6}  which")
         for name, (bound, _) in BOUNDS.items():
             few, many = 10, 30

@@ -36,7 +36,7 @@ pub struct Config {
     pub cache_control: String,
     /// Octets that the cache of small files may take; 0 turns it off.
     pub cache_size: usize,
-    /// Octets that connections and the cache may hold together.
+    /// Octets that connections, the cache and sessions in memory may hold together.
     pub max_memory: usize,
     /// The entity-tag also tells inode and ctime: finer, but of one machine only.
     pub etag_inode: bool,

@@ -16,6 +16,7 @@
 //!          service/    http/, echo, upper      the protocols: the only layer that knows both sides
 //!      ┌───────┼───────────┐
 //!    app/    files/        │                   pages; static files. No sockets
+//!      ├── session/        │                   what is remembered of visitors. No sockets
 //!      └───┬───┴───┬───────┤
 //!        http/   text/  reactor/   durable/
 //!   octets ⇄ meaning    sockets ⇄ octets    records ⇄ disk
@@ -39,6 +40,9 @@
 //! | [`Input`](reactor::Input), [`Output`](reactor::Output), [`Outbox`](reactor::Outbox) | the octets lent to a protocol during its turn | |
 //! | Shared | what all protocols share, lent with each call | site, applications, limits |
 //! | Exchange | one request and its answer ([`service::http`]) | its phase |
+//! | [`Session`](session::Session) | what is remembered of a visitor, lent to an application | its values |
+//! | [`Sessions`](session::Sessions) | all of them | where they are kept |
+//! | [`Ticket`](session::pending::Ticket) | a question to a store that answers later | nothing |
 //! | Watcher | an exchange that sends an application's events as they happen | the number of the last |
 //! | Representation | a file as it is answered ([`files::representation`]) | one prebuilt block |
 //!
@@ -55,6 +59,8 @@
 //! 4. The path finds an application ([`app::Routes`]) or a file ([`files::Site`]). A
 //!    file asked for before is one look-up in a hash table; a new one is opened by
 //!    `openat2`, which proves that it lies below the root.
+//!    An application that reads sessions is lent the visitor's, loaded before and saved
+//!    after if something changed (`service/http/visit.rs`).
 //! 5. The answer is one copy of the prebuilt block into the output, the date written
 //!    over. A larger file is a head in the output and a stretch of its descriptor.
 //!    Whether more pipelined requests follow: back to 3, as long as there is room.
@@ -66,8 +72,9 @@
 //! # Invariants
 //!
 //! 1. `http` and `reactor` don't know each other.
-//! 2. Nothing under `http`, `text`, `app` makes a system call or reads the clock; the
-//!    clock is read in `reactor/clock.rs` alone, once a turn.
+//! 2. Nothing under `http`, `text`, `app`, `session` reads the clock or has a socket; the
+//!    clock is read in `reactor/clock.rs` alone, once a turn. System calls are made by
+//!    none of them but for chance (identifiers) and, at the start, the file of keys.
 //! 3. Stream sockets are connected, read, written and shut down in `reactor/transport.rs`
 //!    alone; datagrams are received and sent in `reactor/datagram.rs` alone.
 //! 4. A socket has one slot, a slot one protocol; no protocol holds another, only its
@@ -118,6 +125,19 @@
 //! - **Paths that cross symbolic links aren't cached**: where they lead isn't watched,
 //!   and an answer must never be older than the file.
 //! - **Directories without an index are 404**, not 403: what isn't listed isn't told.
+//! - **Sessions are timed by the wall clock**, in seconds: signed cookies and stores
+//!   outlive the process, whose own clock begins at zero. Who sets the clock ahead ends
+//!   sessions.
+//! - **`session` knows `reactor`, for three words**: the time, as `app` and `files` do,
+//!   and the handle of who waits for a store.
+//! - **A session in memory is its JSON text**, parsed for each visit: a tree of values
+//!   would take ten times the memory, and parsing costs less than a system call.
+//! - **What an application changes in its session before a job isn't kept**: the session
+//!   is loaded anew when the job is done, so that nothing is lost which others changed
+//!   meanwhile, and there is one place where it is saved.
+//! - **Requests from other sites are told by what browsers say of them**, Origin and
+//!   Sec-Fetch-Site, not by tokens in forms: that holds for every application that reads
+//!   sessions, and none can forget it.
 //! - **Trailers are read and dropped**, and a repeated Content-Length is refused even if
 //!   both say the same: no client needs either, and smugglers do.
 

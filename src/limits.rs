@@ -79,7 +79,7 @@ pub const CACHE: usize = 32 * 1024 * 1024;
 pub const MISSING: usize = 4_096;
 /// Most descriptors of large files that are kept open for the next request.
 pub const OPEN_FILES: usize = 512;
-/// What connections and the cache may hold together by default: room for two
+/// What connections, the cache and sessions may hold together by default: room for two
 /// thousand of the worst readers, on a machine of 512 MiB.
 pub const MEMORY: usize = 256 * 1024 * 1024;
 /// What a store of keys and values may hold by default: it is all in memory, and loaded
@@ -95,7 +95,8 @@ pub const SESSION_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 pub const SESSION: usize = 16 * 1024;
 /// Most sessions in memory: about 10 MiB of small ones.
 pub const SESSIONS: usize = 100_000;
-/// What sessions in memory may take in all: an eighth of a machine of 256 MiB.
+/// Most that sessions in memory take in all; never more than an eighth of
+/// [`MEMORY`], or of what is set in its place.
 pub const SESSIONS_SIZE: usize = 32 * 1024 * 1024;
 /// Cookies of the session's name that are looked at in one request. One is
 /// usual; a second may be a neighbour's, of a longer path or a wider domain.

@@ -104,7 +104,7 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     http.sessions = sessions(config, keys)?;
     http.site = Some(Site::new(root, site_settings(config, budget.files)?));
 
-    let options = budget.options(config.max_memory - cache_size(config), config.send_timeout);
+    let options = budget.options(config.max_memory - cache_size(config) - sessions_size(config), config.send_timeout);
     let kv_endpoints = kv.iter().map(Listener::endpoint).collect();
     let ready_with = |endpoints| {
         let root = std::path::absolute(&config.root).unwrap_or_else(|_| config.root.clone());
@@ -341,7 +341,7 @@ fn unknown(name: &str) -> Failure {
 /// The sessions of visitors, as they are to be kept.
 fn sessions(config: &Config, ring: KeyRing) -> Result<Sessions, Failure> {
     let store = match config.sessions {
-        SessionStore::Memory => Store::Memory(Memory::default()),
+        SessionStore::Memory => Store::Memory(Memory::with_bounds(limits::SESSIONS, sessions_size(config))),
         SessionStore::Cookie => Store::Signed(Signed::new(ring.keys)),
     };
     let sessions = Sessions::new(store, config.session_lifetime);
@@ -405,6 +405,14 @@ impl KeyRing {
             (SessionStore::Cookie, Ok(path)) => format!("sessions are in cookies, signed by {}", path.display()),
             (SessionStore::Cookie, Err(why)) => format!("sessions are in cookies, signed by a key for this run: {why}"),
         }
+    }
+}
+
+/// The share of the memory that sessions may take.
+fn sessions_size(config: &Config) -> usize {
+    match config.sessions {
+        SessionStore::Memory => limits::SESSIONS_SIZE.min(config.max_memory / 8),
+        SessionStore::Cookie => 0,
     }
 }
 

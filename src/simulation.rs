@@ -2,14 +2,15 @@
 //!
 //! A seed draws what the clients ask, how their octets are cut, how much of the
 //! answers they take and when, half-closes, resets, leaps of the clock, jobs that
-//! come late or never, events that some watch and others cause, and the end of the server. Whatever happens, after each step
-//! no buffer is over its bound, nothing waits without a deadline and the counts are
-//! right; and each request is answered in order and rightly, or there is a reason
+//! come late or never, a store of sessions that does, fails or is lost, events that
+//! some watch and others cause, and the end of the server. Whatever happens, after each
+//! step no buffer is over its bound, nothing waits without a deadline and the counts
+//! are right; and each request is answered in order and rightly, or there is a reason
 //! why it isn't.
 //!
 //! `SIMULATION_SEED=7 cargo test simulation -- --nocapture` tells the story of one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use crate::limits;
 use crate::reactor::{Accepted, BUFFER, Ending, Finish, Handle, Protocol, Solitude, Tick, Time, Want};
 use crate::service::testing::{self, Peer, ends};
 use crate::service::{Kind, Message, Service, Shared};
+use crate::session::pending::{Pending, Question, Reply, Ticket};
+use crate::session::record::{Lifetime, Record};
+use crate::session::{Id, Store};
 
 /// How many seeds a run of the tests tries.
 const SEEDS: u64 = 300;
@@ -72,6 +76,8 @@ struct Asked {
     interim: bool,
     /// Its job may take too long.
     later: bool,
+    /// It needs a session, which may not be had.
+    visits: bool,
 }
 
 enum Content {
@@ -84,6 +90,8 @@ enum Content {
     Stream(usize),
     /// Events until the server ends.
     Events,
+    /// The number of a visit that nobody else was told, in this session.
+    Visit(usize),
     /// This, and then the connection breaks off.
     BrokenOff(&'static [u8]),
 }
@@ -96,7 +104,7 @@ impl Asked {
     fn new(request: impl Into<Vec<u8>>, status: u16, content: Content) -> Self {
         let octets = request.into();
         let head_only = octets.starts_with(b"HEAD ");
-        Self { octets, head_only, status, content, closes: false, interim: false, later: false }
+        Self { octets, head_only, status, content, closes: false, interim: false, later: false, visits: false }
     }
 
     fn closing(mut self) -> Self {
@@ -112,11 +120,11 @@ impl Asked {
     /// Draws a request.
     #[allow(clippy::too_many_lines)]
     fn draw(dice: &mut Dice, huge: &[u8]) -> Self {
-        use Content::{Any, BrokenOff, Events, Exactly, Parts, Stream};
+        use Content::{Any, BrokenOff, Events, Exactly, Parts, Stream, Visit};
         let head = |line: &str, lines: &str| format!("{line} HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
         let get = |path: &str, lines: &str| head(&format!("GET {path}"), lines);
         let index = || Exactly(b"<p>index".to_vec());
-        match dice.below(30) {
+        match dice.below(34) {
             0 | 1 => Self::new(get("/", ""), 200, index()),
             2 | 3 => Self::new(get("/huge.bin", ""), 200, Exactly(huge.to_vec())),
             4 => {
@@ -229,13 +237,20 @@ impl Asked {
             },
             24 => Self::new(get("/huge.bin", "Connection: close\r\n"), 200, Exactly(huge.to_vec())).closing(),
             25 => Self::new(get("/half", ""), 200, BrokenOff(b"half")),
-            26 | 27 => {
+            26..=29 => {
+                let (which, path) = (dice.below(SESSIONS), dice.pick(&["", "", "/later"]));
+                let lines = format!("Cookie: sessionId={}\r\n", session(which));
+                let mut asked = Self::new(get(&format!("/visits{path}"), &lines), 200, Visit(which));
+                (asked.visits, asked.later) = (true, !path.is_empty());
+                asked
+            }
+            30 | 31 => {
                 let content = "x".repeat(dice.amount(5_000));
                 let head = head("POST /feed", &format!("Content-Length: {}\r\n", content.len()));
                 Self::new(head + &content, 204, Exactly(Vec::new()))
             }
-            28 if dice.one_in(2) => Self::new("GET /feed HTTP/1.0\r\n\r\n", 200, Events).closing(),
-            28 => Self::new(get("/feed", ""), 200, Events),
+            32 if dice.one_in(2) => Self::new("GET /feed HTTP/1.0\r\n\r\n", 200, Events).closing(),
+            32 => Self::new(get("/feed", ""), 200, Events),
             _ => Self::new("\r\n".to_owned() + &get("/", ""), 200, index()),
         }
     }
@@ -424,6 +439,7 @@ impl Client {
             408 if index == 0 && world.now >= self.first_deadline() => (!whole).then_some(true),
             408 => (!whole && since(&self.begun) > limits::RATE_GRACE).then_some(true),
             503 if self.overloaded => Some(true),
+            503 if asked.visits && world.store.is_some() => Some(false),
             503 => (asked.later && since(&self.whole) >= limits::JOB_TIMEOUT).then_some(false),
             400 => ended_early.then_some(true),
             _ => None,
@@ -437,6 +453,11 @@ impl Client {
         assert!(!answer.open_ended || closes || broken_off, "{name}: no end");
         if answer.status == asked.status {
             asked.content.check(&answer, asked.head_only, world.huge, &name);
+            if let Content::Visit(which) = asked.content {
+                let count = std::str::from_utf8(&answer.content).ok().and_then(|text| text.parse().ok());
+                let count = count.unwrap_or_else(|| panic!("{name}: no count"));
+                assert!(world.visits.insert((which, count)), "{name}: visit {count} was told to somebody else");
+            }
         }
         self.told = closes || answer.open_ended;
         self.answered += 1;
@@ -472,7 +493,7 @@ impl Content {
         let content = &answer.content;
         match self {
             _ if head_only => assert!(content.is_empty(), "{name}: content"),
-            Self::Any => {}
+            Self::Any | Self::Visit(_) => {}
             Self::Exactly(expected) => assert!(content == expected, "{name}: the wrong content"),
             Self::BrokenOff(expected) => assert!(answer.open_ended && content == expected, "{name}: it has an end"),
             Self::Parts(ranges) => {
@@ -532,9 +553,87 @@ struct World<'a> {
     mail: Vec<(Handle, Message)>,
     talks: bool,
     statuses: BTreeMap<u16, u32>,
+    /// What answers later, if sessions aren't in memory.
+    store: Option<LateStore>,
+    /// The visits that were told: session and number.
+    visits: BTreeSet<(usize, u64)>,
+}
+
+/// A store of sessions that answers when it likes.
+#[derive(Default)]
+struct LateStore {
+    kept: BTreeMap<Id, Vec<u8>>,
+    /// What it was asked, in order.
+    asked: VecDeque<(Ticket, Question)>,
+}
+
+impl LateStore {
+    /// Does what it was asked first, and says so.
+    fn answer(&mut self) -> Option<(Ticket, Reply)> {
+        let (ticket, question) = self.asked.pop_front()?;
+        Some((ticket, self.carry_out(question)))
+    }
+
+    fn carry_out(&mut self, question: Question) -> Reply {
+        match question {
+            Question::Load(id) => return Reply::Loaded(self.kept.get(&id).cloned()),
+            Question::End(id) => _ = self.kept.remove(&id),
+            Question::Save { id, was, text, .. } => {
+                was.map(|was| self.kept.remove(&was));
+                self.kept.insert(id, text);
+            }
+        }
+        Reply::Saved
+    }
 }
 
 impl World<'_> {
+    fn pending(&mut self) -> Option<&mut Pending> {
+        match &mut self.shared.http.sessions.store {
+            Store::Pending(pending) => Some(pending),
+            _ => None,
+        }
+    }
+
+    /// The store takes the next question and answers the first; false if there is
+    /// none. Now and then it fails, or its answer is lost.
+    fn store_moves(&mut self, chance: usize, links: &mut [Link]) -> bool {
+        let Some(pending) = self.pending() else { return false };
+        let question = pending.next_question();
+        let taken = question.is_some();
+        let store = self.store.as_mut().expect("who answers");
+        store.asked.extend(question);
+        let answer = match chance {
+            0 => store.asked.pop_front().map(|(ticket, _)| (ticket, Reply::Failed)),
+            1 => store.asked.pop_front().and(None),
+            2 => store.answer().and(None),
+            _ => store.answer(),
+        };
+        let moved = taken || answer.is_some();
+        self.tell(|| format!("the store moves; {answer:?}"));
+        if let Some((ticket, reply)) = answer
+            && let Some(who) = self.pending().and_then(|pending| pending.answer(ticket, reply))
+        {
+            tell_link(links, who);
+        }
+        moved
+    }
+
+    /// The store is lost, with what it was asked: some of that it did. Then it is
+    /// there again.
+    fn store_is_lost(&mut self, did: usize, links: &mut [Link]) {
+        let Some(pending) = self.pending() else { return };
+        let waiting = pending.unavailable();
+        pending.available();
+        self.tell(|| format!("the store is lost, and {} wait for it", waiting.len()));
+        let store = self.store.as_mut().expect("who is lost");
+        for _ in 0..did {
+            store.answer();
+        }
+        store.asked.clear();
+        waiting.into_iter().for_each(|who| tell_link(links, who));
+    }
+
     fn time(&self) -> Time {
         Time { now: self.now, unix_seconds: 1_800_000_000 + (self.now.as_micros() / 1_000_000) as i64, unix_micros: 0 }
     }
@@ -548,7 +647,7 @@ impl World<'_> {
 
 impl Link {
     fn open(number: usize, client: Client, world: &mut World<'_>) -> Self {
-        let mut solitude = Solitude::numbered(number as u32 + 1);
+        let mut solitude = Solitude::of(Handle::imagined(number as u32 + 1));
         let accepted = Accepted { service: Kind::Http as usize, ends: ends(), overloaded: client.overloaded };
         let time = world.time();
         let service = Service::open(&accepted, &mut solitude.context(&mut world.shared, time, world.draining))
@@ -670,7 +769,10 @@ fn simulate(seed: u64, files: &Scratch, huge: &str, talks: bool) -> BTreeMap<u16
     let mut shared = testing::shared(files);
     shared.http.limits.body = BODY;
     let now = Tick::default();
-    let mut world = World { shared, now, draining: false, huge, mail: Vec::new(), talks, statuses: BTreeMap::new() };
+    let (statuses, visits) = (BTreeMap::new(), BTreeSet::new());
+    let mut world =
+        World { shared, now, draining: false, huge, mail: Vec::new(), talks, statuses, store: None, visits };
+    remember(&mut world, dice.one_in(2));
     let mut links: Vec<Link> = Vec::new();
     for number in 0..1 + dice.below(3) {
         let overloaded = dice.one_in(30);
@@ -711,7 +813,12 @@ fn simulate(seed: u64, files: &Scratch, huge: &str, talks: bool) -> BTreeMap<u16
                 world.draining = true;
                 links.iter_mut().for_each(|link| link.settle(&mut world));
             }
+            198 if dice.one_in(3) => world.store_is_lost(dice.below(5), &mut links),
             _ => {}
+        }
+        // Mostly it keeps up, in some worlds it doesn't.
+        if dice.below(10) < 2 + (seed % 8) as usize {
+            world.store_moves(dice.below(30), &mut links);
         }
         end_what_is_over(&mut links, &mut world);
     }
@@ -726,6 +833,7 @@ fn simulate(seed: u64, files: &Scratch, huge: &str, talks: bool) -> BTreeMap<u16
                 || link.deliver(&mut world);
         }
         moved |= tell_the_news(&mut links, &mut world);
+        moved |= world.store_moves(usize::MAX, &mut links);
         end_what_is_over(&mut links, &mut world);
         if links.is_empty() {
             break;
@@ -744,6 +852,7 @@ fn simulate(seed: u64, files: &Scratch, huge: &str, talks: bool) -> BTreeMap<u16
             links.iter_mut().for_each(|link| link.wake(&mut world));
         }
     }
+    assert!(world.pending().is_none_or(|pending| pending.is_empty()), "somebody who is gone still waits");
     world.statuses
 }
 
@@ -756,6 +865,33 @@ fn tell_the_news(links: &mut [Link], world: &mut World<'_>) -> bool {
         link.settle(world);
     }
     true
+}
+
+/// How many sessions there are, and their names.
+const SESSIONS: usize = 2;
+fn session(which: usize) -> Id {
+    Id::parse(format!("{which:08}-1111-4111-8111-111111111111").as_bytes()).expect("an identifier")
+}
+
+/// Puts the sessions into a store: in memory, or one that answers later.
+fn remember(world: &mut World<'_>, late: bool) {
+    let record = Record::new(world.time().unix_seconds);
+    let sessions = &mut world.shared.http.sessions;
+    sessions.lifetime = Lifetime { idle: Duration::from_secs(1 << 30), most: Duration::from_secs(1 << 30) };
+    let all = (0..SESSIONS).map(session);
+    if late {
+        sessions.store = Store::Pending(Pending::default());
+        world.store = Some(LateStore { kept: all.map(|id| (id, record.encode())).collect(), asked: VecDeque::new() });
+    } else if let Store::Memory(memory) = &mut sessions.store {
+        all.for_each(|id| memory.save(id, &record, sessions.lifetime, record.born));
+    }
+}
+
+/// The store has an answer for who waits.
+fn tell_link(links: &mut [Link], who: Handle) {
+    if let Some(link) = links.iter_mut().find(|link| Handle::imagined(link.number as u32 + 1) == who) {
+        link.outcomes.push_back(Message::Session);
+    }
 }
 
 fn end_what_is_over(links: &mut Vec<Link>, world: &mut World<'_>) {

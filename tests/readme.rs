@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use support::{Server, eventually, miod};
+use support::{Root, Server, eventually, miod};
 
 /// The commands below `<!-- run -->`, each with what it must print.
 fn commands() -> Vec<(String, String)> {
@@ -32,11 +32,14 @@ fn the_tour_is_true() {
     let mut command = miod();
     command.args(["-p", "0"]).current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::null());
     let server = Server::run(command);
+    // What they write goes here.
+    let place = Root::new();
     for (command, expected) in commands {
         let here = command
             .replace("127.0.0.1:8080", &server.address().to_string())
             .replace("127.0.0.1 8080", &server.address().to_string().replace(':', " "));
-        let output = Command::new("timeout").args(["30", "bash", "-c", &here]).output().unwrap();
+        let output =
+            Command::new("timeout").args(["30", "bash", "-c", &here]).current_dir(place.path()).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
         assert!(text.contains(&expected), "{command} doesn't print {expected:?} but\n{text}");

@@ -420,7 +420,7 @@ pub(super) static FLAGS: &[Flag] = &[
         long: "max-memory",
         value: Value::Required("SIZE"),
         commands: ALL,
-        help: "for what connections hold and the cache together; beyond it, 503",
+        help: "for what connections hold, the cache and sessions together; beyond it, 503",
         default: |config| size(config.max_memory as u64),
         apply: |draft, text| {
             draft.config.max_memory =

@@ -192,13 +192,13 @@ const BARE_LF: Reject = Reject::bad_request("a line ends in a bare LF");
 
 /// Every line must end in CRLF. Without a branch inside, so that many octets are
 /// looked at at once.
-fn no_bare_lf(head: &[u8]) -> Result<(), Reject> {
+pub(super) fn no_bare_lf(head: &[u8]) -> Result<(), Reject> {
     let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
     let bare = pairs.fold(false, |bare, (&before, &octet)| bare | ((octet == b'\n') & (before != b'\r')));
     if bare { Err(BARE_LF) } else { Ok(()) }
 }
 
-fn check_size(length: usize) -> Result<(), Reject> {
+pub(super) fn check_size(length: usize) -> Result<(), Reject> {
     if length > limits::HEAD {
         return Err(Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "the head is too large"));
     }
@@ -210,24 +210,6 @@ fn check_size(length: usize) -> Result<(), Reject> {
 /// octet by octet is parsed once a line, and an endless line a few times.
 pub fn has_news(input: &[u8], seen: usize) -> bool {
     seen == 0 || input.len().ilog2() > seen.ilog2() || memchr::memchr(b'\n', &input[seen..]).is_some()
-}
-
-/// Finds where the first line ends (before its CRLF) and where the head ends
-/// (behind its empty line), and sees to it that every line ends in CRLF.
-pub(super) fn ends(head: &[u8]) -> Result<(Option<usize>, Option<usize>), Reject> {
-    let mut first_line = None;
-    let mut line = 0;
-    for at in memchr::memchr_iter(b'\n', head) {
-        if at == 0 || head[at - 1] != b'\r' {
-            return Err(Reject::bad_request("a line ends in a bare LF"));
-        }
-        if at == line + 1 {
-            return Ok((first_line, Some(at + 1)));
-        }
-        first_line = first_line.or(Some(at - 1));
-        line = at + 1;
-    }
-    Ok((first_line, None))
 }
 
 /// A higher minor version is served as the highest we know (RFC 9110 §2.5),

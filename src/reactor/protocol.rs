@@ -258,20 +258,20 @@ impl<'a, P: Protocol> Context<'a, P> {
 
 /// A context outside any reactor, for tests and benches of one protocol.
 pub struct Solitude<P: Protocol> {
-    handle: Handle,
     effects: Vec<Effect<P>>,
+    handle: Handle,
 }
 
 impl<P: Protocol> Default for Solitude<P> {
     fn default() -> Self {
-        Self::numbered(1)
+        Self::of(Handle::imagined(1))
     }
 }
 
 impl<P: Protocol> Solitude<P> {
-    /// Where connection `number` lives, for tests with several.
-    pub fn numbered(number: u32) -> Self {
-        Self { handle: Handle::imagined(number), effects: Vec::new() }
+    /// For the connection that is called so.
+    pub fn of(handle: Handle) -> Self {
+        Self { effects: Vec::new(), handle }
     }
 }
 

@@ -36,7 +36,7 @@ impl<P: Protocol> Reactor<P> {
         let Some(handle) = self.slots.handle(index) else { return };
         let Some(slot) = self.slots.at(index) else { return };
         let turn = match slot.transport.phase() {
-            Phase::Open | Phase::Shut => self.turn(index, handle),
+            Phase::Open | Phase::Corked | Phase::Shut => self.turn(index, handle),
             Phase::Lingering => self.discard(index),
             Phase::Connecting => match slot.transport.establish() {
                 Ok(()) => self.turn(index, handle),

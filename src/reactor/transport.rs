@@ -91,6 +91,15 @@ impl Socket {
         each!(self, stream => stream.shutdown(Shutdown::Write))
     }
 
+    /// Has the kernel keep a last segment that isn't full, for what follows; or send it now.
+    fn cork(&self, corked: bool) {
+        #[cfg(target_os = "linux")]
+        if let Self::Tcp(stream) = self {
+            // It is a matter of speed alone.
+            let _ = socket2::SockRef::from(stream).set_tcp_cork(corked);
+        }
+    }
+
     /// Makes the close a reset, so that the kernel drops what the peer doesn't take.
     fn reset_on_close(&self) {
         let fd = each!(self, stream => stream.as_fd());
@@ -188,6 +197,8 @@ pub(super) enum Phase {
     Connecting,
     /// It is there.
     Open,
+    /// It is there and amid a file, whose stretches are to share their segments.
+    Corked,
     /// Its output was ended.
     Shut,
     /// Its protocol is over; what still comes is discarded.
@@ -369,6 +380,13 @@ impl Transport {
                 }
                 Next::File(slice) => {
                     let count = slice.length.min(*file_turn) as usize;
+                    // Without it each turn would end in a small segment.
+                    let goes_on = slice.length > *file_turn;
+                    let phase = if goes_on { Phase::Corked } else { Phase::Open };
+                    if phase != self.phase {
+                        self.phase = phase;
+                        self.socket.cork(goes_on);
+                    }
                     (self.socket.sendfile(slice.file.as_fd(), slice.offset, count), true)
                 }
             };
@@ -412,7 +430,7 @@ impl Transport {
 
     /// Ends the output, once.
     pub(super) fn half_close(&mut self) {
-        if self.phase == Phase::Open {
+        if matches!(self.phase, Phase::Open | Phase::Corked) {
             self.phase = Phase::Shut;
             // If it fails the connection is gone, which the next read will say.
             let _ = self.socket.shutdown_write();

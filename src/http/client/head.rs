@@ -6,9 +6,8 @@
 
 use super::{Asked, Fault};
 use crate::http::framing::{Framing, request_framing};
-use crate::http::head::{Lines, ends, persists};
+use crate::http::head::{Lines, check_size, no_bare_lf, persists};
 use crate::http::{Fields, Status};
-use crate::limits;
 
 /// Where the body of an answer ends: decided once, from the head and what was asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,28 +69,28 @@ pub fn parse<'a>(
     if !VERSION.starts_with(begin) {
         return Err(Fault::Malformed("that is no answer of HTTP/1.x"));
     }
-    let (_, end) = ends(input)?;
-    let length = end.unwrap_or(input.len());
-    if length > limits::HEAD || (end.is_none() && length == limits::HEAD) {
-        return Err(Fault::Malformed("the head is too large"));
-    }
-    let whole = &mut input[..length];
     // A higher minor version is read as the highest we know (RFC 9110 §2.5).
-    if let [_, _, _, _, _, _, _, minor @ b'2'..=b'9', b' ', ..] = whole {
+    if let [_, _, _, _, _, _, _, minor @ b'2'..=b'9', b' ', ..] = input {
         *minor = b'1';
     }
 
     let mut response = httparse::Response::new(&mut []);
-    let raw = &*whole;
+    let input = &*input;
     let parser = httparse::ParserConfig::default();
-    match parser.parse_response_with_uninit_headers(&mut response, raw, &mut lines.0) {
-        Ok(httparse::Status::Complete(length)) if Some(length) == end => {}
-        Ok(httparse::Status::Partial) if end.is_none() => return Ok(None),
-        Ok(_) => return Err(Fault::Malformed("the head doesn't end where it seems to")),
+    let length = match parser.parse_response_with_uninit_headers(&mut response, input, &mut lines.0) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => {
+            no_bare_lf(input)?;
+            check_size(input.len() + 1)?;
+            return Ok(None);
+        }
         // The octet that tells whether the minor version ends may be yet to come.
-        Err(httparse::Error::Version) if raw.len() <= VERSION.len() + 1 => return Ok(None),
-        Err(error) => return Err(explain(error)),
-    }
+        Err(httparse::Error::Version) if input.len() <= VERSION.len() + 1 => return Ok(None),
+        Err(error) => return Err(no_bare_lf(input).map_or_else(Fault::from, |()| explain(error))),
+    };
+    let raw = &input[..length];
+    no_bare_lf(raw)?;
+    check_size(length)?;
     let (Some(code), Some(minor)) = (response.code, response.version) else {
         return Err(Fault::Malformed("the status line isn't whole"));
     };
@@ -161,6 +160,7 @@ fn explain(error: httparse::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     /// What comes of a head: the essentials, nothing yet, or why not.
     fn outcome(asked: Asked, input: &[u8]) -> Result<Option<String>, Fault> {

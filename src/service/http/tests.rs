@@ -101,7 +101,7 @@ impl Bench {
     /// whom it sent messages, and has them delivered.
     fn another_asks(&mut self, request: &str) -> (String, Vec<Handle>) {
         let mut other = Peer::default();
-        let mut solitude = Solitude::numbered(2);
+        let mut solitude = Solitude::of(Handle::imagined(2));
         let time = Time { now: self.now, unix_seconds: 1_800_000_000, unix_micros: 0 };
         let accepted = Accepted { service: 0, ends: ends(), overloaded: false };
         let mut http = Http::open(&accepted, &mut solitude.context(&mut self.shared, time, false));

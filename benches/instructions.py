@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Counts miod's own instructions per request, under callgrind.
+
+    python3 benches/instructions.py [--miod PATH] [--check]
+
+The workloads and the method are those of syscalls.py: two runs, whose difference
+has no start and no end in it. What the kernel does isn't in the counts. They are
+the same within a few in a hundred on machines of one kind, where times drift by a
+third, so they tell what a change of the hot path cost. With --check the exit
+status is 1 if a count is above its bound. Needs valgrind; Linux on x86-64 only.
+"""
+import argparse, os, re, subprocess, sys, tempfile
+
+import syscalls
+
+# Most instructions per request: what was measured and a tenth more. A raise needs a reason.
+BOUNDS = {
+    "kept alive, 1 KiB": 3400,
+    "pipelined by 16, 1 KiB": 2400,
+    "a connection each, 1 KiB": 4950,
+    "range of 1 KiB in 10 MiB": 5350,
+    "404": 5100,
+    "304": 4500,
+}
+
+
+def serve(miod, root, work):
+    """Starts miod under callgrind; the process, its address, where the count will be."""
+    counts = os.path.join(work, "counts")
+    valgrind = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={counts}"]
+    command = [*valgrind, miod, "serve", root, "-b", "127.0.0.1", "-p", "0", "-q"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    port = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline()).group(1)
+    return process, ("127.0.0.1", int(port)), counts
+
+
+def measure(miod, root, name, rounds):
+    """All instructions of one run."""
+    batch, answers, close = syscalls.WORKLOADS[name]
+    with tempfile.TemporaryDirectory() as work:
+        process, address, counts = serve(miod, root, work)
+        try:
+            syscalls.Load(address, process.pid, batch, answers, close).run(rounds)
+        finally:
+            process.terminate()
+            process.wait(60)
+        with open(counts) as file:
+            return int(re.search(r"^(?:totals|summary): (\d+)", file.read(), re.M).group(1))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--miod", default="target/release/miod")
+    parser.add_argument("--check", action="store_true", help="fail above a bound")
+    options = parser.parse_args()
+    high = []
+    with tempfile.TemporaryDirectory() as root:
+        syscalls.make_files(root)
+        print(f"{'workload':26} {'instructions':>12} {'bound':>6}")
+        for name, bound in BOUNDS.items():
+            few, many = 10, 30
+            before, after = (measure(options.miod, root, name, rounds) for rounds in (few, many))
+            count = (after - before) / (syscalls.CONNECTIONS * (many - few) * syscalls.WORKLOADS[name][1])
+            print(f"{name:26} {count:12.0f} {bound:6}", flush=True)
+            if count > bound:
+                high.append(name)
+    if options.check and high:
+        sys.exit("error: more instructions than there should be: " + ", ".join(high))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+//! Sessions with the real binary: over connections, in cookies, across restarts.
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use support::{Answer, Client, Root, Server, eventually, get, get_with, miod};
+
+const JSON: &str = "Accept: application/json\r\n";
+
+fn site() -> Root {
+    let root = Root::new();
+    root.old_file("index.html", "<p>index");
+    root
+}
+
+fn server(arguments: &[&str]) -> Server {
+    Server::start_with(site(), arguments)
+}
+
+/// The cookie that an answer sets: name and value.
+fn cookie(answer: &Answer) -> String {
+    assert_eq!(answer.count("Set-Cookie"), 1, "{}", answer.head);
+    answer.field("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+/// One more visit of the counter on this connection: the count, and the answer.
+fn count(client: &mut Client, cookie: &str) -> (u64, Answer) {
+    let lines = if cookie.is_empty() { JSON.to_owned() } else { format!("{JSON}Cookie: {cookie}\r\n") };
+    client.send(get_with("/counter", &lines));
+    let answer = client.answer();
+    assert_eq!(answer.status, 200);
+    let text = answer.text();
+    let count = text.trim().strip_prefix("{\"count\":").and_then(|rest| rest.strip_suffix('}'));
+    (count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{text}")), answer)
+}
+
+fn post(path: &str, lines: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
+}
+
+#[test]
+fn one_session_over_many_connections_and_many_sessions_over_one() {
+    for store in ["memory", "cookie"] {
+        let key = Root::new();
+        let server = server(&["--sessions", store, "--session-key", key.at("key").to_str().unwrap()]);
+        let (first, answer) = count(&mut server.connect(), "");
+        assert_eq!(first, 1);
+        let mut mine = cookie(&answer);
+        for expected in 2..10 {
+            let (seen, answer) = count(&mut server.connect(), &mine);
+            assert_eq!((seen, answer.status), (expected, 200));
+            if answer.count("Set-Cookie") > 0 {
+                mine = cookie(&answer);
+            }
+        }
+        let mut client = server.connect();
+        let mut visitors: Vec<String> = (0..20).map(|_| cookie(&count(&mut client, "").1)).collect();
+        for expected in 2..4 {
+            for visitor in &mut visitors {
+                let (seen, answer) = count(&mut client, visitor);
+                assert_eq!(seen, expected);
+                if answer.count("Set-Cookie") > 0 {
+                    *visitor = cookie(&answer);
+                }
+            }
+        }
+        assert_eq!(count(&mut client, &mine).0, 10);
+    }
+}
+
+#[test]
+fn the_cookie_is_set_once_and_says_what_it_should() {
+    let server = server(&[]);
+    let mut client = server.connect();
+    let (_, answer) = count(&mut client, "");
+    let line = answer.field("Set-Cookie").unwrap();
+    let (id, attributes) = line.strip_prefix("sessionId=").unwrap().split_once("; ").unwrap();
+    assert_eq!(attributes, "HttpOnly; SameSite=Lax; Path=/");
+    let shape: Vec<usize> = id.split('-').map(str::len).collect();
+    assert_eq!((shape, &id[14..15]), (vec![8, 4, 4, 4, 12], "4"), "a UUID of version 4");
+    assert!(answer.head.contains("Vary: Cookie\r\n"), "{}", answer.head);
+    assert_eq!(answer.field("Cache-Control"), Some("private, no-store"));
+    let mine = cookie(&answer);
+    for _ in 0..3 {
+        assert_eq!(count(&mut client, &mine).1.count("Set-Cookie"), 0);
+    }
+    let server = self::server(&["--session-cookie", "sid"]);
+    assert!(cookie(&count(&mut server.connect(), "").1).starts_with("sid="));
+}
+
+#[test]
+fn reset_ends_the_session_and_the_next_visit_is_the_first() {
+    let server = server(&[]);
+    let mut client = server.connect();
+    let mine = cookie(&count(&mut client, "").1);
+    assert_eq!(count(&mut client, &mine).0, 2);
+    client.send(post("/counter/reset", &format!("Cookie: {mine}\r\nContent-Length: 0\r\n")));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("Location")), (303, Some("/counter")));
+    let line = answer.field("Set-Cookie").unwrap();
+    for part in ["sessionId=; ", "Max-Age=0", "Expires=Thu, 01 Jan 1970 00:00:00 GMT", "Path=/"] {
+        assert!(line.contains(part), "{line}");
+    }
+    // The browser that forgot it, and one that didn't.
+    assert_eq!(count(&mut client, "").0, 1);
+    let (seen, answer) = count(&mut client, &mine);
+    assert_eq!(seen, 1);
+    assert_ne!(cookie(&answer), mine, "what was ended isn't taken up again");
+}
+
+#[test]
+fn an_identifier_from_elsewhere_is_not_adopted() {
+    let server = server(&[]);
+    let mut client = server.connect();
+    let planted = "sessionId=11111111-1111-4111-8111-111111111111";
+    let (seen, answer) = count(&mut client, planted);
+    assert_eq!(seen, 1);
+    assert_ne!(cookie(&answer), planted);
+    assert_eq!(count(&mut client, planted).0, 1, "nobody has anything under it");
+}
+
+#[test]
+fn files_touch_no_session() {
+    let server = server(&[]);
+    let mut client = server.connect();
+    let mine = cookie(&count(&mut client, "").1);
+    for lines in [String::new(), format!("Cookie: {mine}\r\n")] {
+        for path in ["/", "/index.html", "/nope", "/lab/hello"] {
+            client.send(get_with(path, &lines));
+            let answer = client.answer();
+            assert_eq!(answer.count("Set-Cookie"), 0, "{path}");
+            assert!(!answer.head.contains("Vary: Cookie"), "{path}");
+        }
+    }
+    assert_eq!(count(&mut client, &mine).0, 2);
+}
+
+#[test]
+fn what_another_site_causes_changes_nothing() {
+    let server = server(&[]);
+    let mut client = server.connect();
+    let mine = cookie(&count(&mut client, "").1);
+    for lines in ["Origin: http://evil.example\r\n", "Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
+        client.send(post("/counter/reset", &format!("Cookie: {mine}\r\n{lines}")));
+        assert_eq!(client.answer().status, 403, "{lines}");
+    }
+    assert_eq!(count(&mut client, &mine).0, 2);
+    client.send(post("/counter/reset", &format!("Cookie: {mine}\r\nOrigin: http://localhost\r\n")));
+    assert_eq!(client.answer().status, 303);
+    assert_eq!(count(&mut client, &mine).0, 1);
+}
+
+#[test]
+fn two_requests_of_one_session_at_once_lose_no_visit() {
+    let server = server(&[]);
+    let mine = cookie(&count(&mut server.connect(), "").1);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = server.connect();
+                let train = get_with("/counter", &format!("{JSON}Cookie: {mine}\r\n")).repeat(50);
+                client.send(train);
+                for _ in 0..50 {
+                    assert_eq!(client.answer().status, 200);
+                }
+            });
+        }
+    });
+    assert_eq!(count(&mut server.connect(), &mine).0, 202);
+}
+
+#[test]
+fn sessions_end_when_idle_and_at_their_age() {
+    let server = server(&["--session-idle", "3", "--session-max", "3"]);
+    let mut client = server.connect();
+    let mine = cookie(&count(&mut client, "").1);
+    assert_eq!(count(&mut client, &mine).0, 2);
+    // Whoever comes again and again isn't idle, but grows old.
+    assert!(eventually(|| count(&mut client, &mine).0 == 1), "it never ends");
+}
+
+#[test]
+fn memory_is_gone_at_exit_and_a_signed_cookie_is_not() {
+    let key = Root::new();
+    let file = key.at("state/key");
+    let arguments = ["--sessions", "cookie", "--session-key", file.to_str().unwrap()];
+    let signed = cookie(&count(&mut server(&arguments).connect(), "").1);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = server(&arguments);
+    assert_eq!(count(&mut again.connect(), &signed).0, 2);
+    // Any sign made another: it is no session.
+    for at in ["sessionId=".len(), signed.len() / 2, signed.len() - 2] {
+        let other = if &signed[at..=at] == "x" { "y" } else { "x" };
+        let tampered = format!("{}{other}{}", &signed[..at], &signed[at + 1..]);
+        assert_eq!(count(&mut again.connect(), &tampered).0, 1, "{tampered}");
+    }
+    // A new key above the old one: what the old one signed is good still.
+    let old = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{}\n{old}", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")).unwrap();
+    let rotated = server(&arguments);
+    let (seen, answer) = count(&mut rotated.connect(), &signed);
+    assert_eq!(seen, 2);
+    let by_new = cookie(&answer);
+    std::fs::write(&file, "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n").unwrap();
+    let new_alone = server(&arguments);
+    assert_eq!((count(&mut new_alone.connect(), &by_new).0, count(&mut new_alone.connect(), &signed).0), (3, 1));
+
+    let mine = cookie(&count(&mut server(&[]).connect(), "").1);
+    let after = server(&[]);
+    assert!(eventually(|| after.errors().contains("sessions are in memory, gone at exit")), "{}", after.errors());
+    assert_eq!(count(&mut after.connect(), &mine).0, 1);
+}
+
+/// A server with signed cookies and these variables of the environment.
+fn signed_with(root: &Root, variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+    let mut command = miod();
+    command.arg("serve").arg(root.path()).args(["-p", "0", "--sessions", "cookie"]).args(arguments);
+    command.envs(variables.iter().copied());
+    command
+}
+
+#[test]
+fn the_key_is_in_the_users_directory_for_state_or_for_this_run() {
+    let (root, state) = (site(), Root::new());
+    let home = state.path().to_str().unwrap();
+    let server = Server::run(signed_with(&root, &[("XDG_STATE_HOME", home)], &[]));
+    assert!(state.at("miod/session.key").is_file());
+    assert!(eventually(|| server.errors().contains("signed by")), "{}", server.errors());
+    // Where it can't be made, or would be served.
+    state.file("plain", "");
+    for place in [state.at("plain"), root.at("state")] {
+        let variables = [("XDG_STATE_HOME", place.to_str().unwrap())];
+        let server = Server::run(signed_with(&root, &variables, &[]));
+        assert!(eventually(|| server.errors().contains("a key for this run")), "{}", server.errors());
+        let mut client = server.connect();
+        let mine = cookie(&count(&mut client, "").1);
+        assert_eq!(count(&mut client, &mine).0, 2);
+    }
+    assert!(!root.at("state").exists());
+}
+
+#[test]
+fn a_key_that_cannot_be_used_is_told_and_nothing_runs() {
+    let (root, keys) = (site(), Root::new());
+    keys.file("plain", "x").file("words", "no key\n");
+    for (file, words) in [
+        (root.at("key"), "below the root"),
+        (keys.at("plain/key"), "can't be used"),
+        (keys.at("words"), "is no file of keys in line 1"),
+    ] {
+        let output = signed_with(&root, &[], &["--session-key", file.to_str().unwrap()]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(!root.at("key").exists());
+}
+
+#[test]
+fn applications_are_only_where_they_are_asked_for() {
+    let here = server(&["--apps=counter", "--app", "/visits=counter"]);
+    assert_eq!([here.get("/counter").status, here.get("/lab/hello").status], [200, 404]);
+    assert_eq!(here.get("/visits").status, 200);
+    let mut client = here.connect();
+    client.send(post("/visits/reset", ""));
+    assert_eq!(client.answer().field("Location"), Some("/visits"));
+    let none = server(&["--no-apps=counter"]);
+    assert_eq!([none.get("/counter").status, none.get("/lab/hello").status], [404, 200]);
+    let open = server(&["-b", "0.0.0.0"]);
+    let ask = |path: &str| {
+        let mut client = Client::connect(([127, 0, 0, 1], open.address().port()).into());
+        client.send(get(path));
+        client.answer().status
+    };
+    assert_eq!(ask("/counter"), 404);
+}
+
+#[test]
+fn a_page_for_people_and_cookies_to_play_with() {
+    let server = server(&[]);
+    let answer = server.get("/counter");
+    assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"));
+    let page = answer.text();
+    let mine = cookie(&answer);
+    let block = mine.strip_prefix("sessionId=").unwrap().split('-').next().unwrap();
+    assert!(page.contains("Count: 1") && page.contains(&format!("request 1, session {block}<")), "{page}");
+    let answer = server.get("/lab/cookies/set?name=v&Max-Age=60&Path=/lab");
+    assert_eq!(answer.field("Set-Cookie"), Some("name=v; Max-Age=60; Path=/lab"));
+    assert_eq!(server.get("/lab/cookies/set?sessionId=x").status, 400);
+    let answer = server.get_with("/lab/track", JSON);
+    assert!(answer.text().starts_with("{\"cookie\":1,\"field\":1,\"query\":1,"), "{}", answer.text());
+}
+
+#[test]
+#[ignore = "needs curl"]
+fn two_curls_with_jars_of_their_own_count_apart() {
+    let (server, jars) = (server(&[]), Root::new());
+    let url = format!("http://{}/counter", server.address());
+    let curl = |jar: &str, more: &[&str]| {
+        let jar = jars.at(jar);
+        let jar = jar.to_str().unwrap();
+        let output = Command::new("curl")
+            .args(["-s", "--noproxy", "*", "--max-time", "20", "-c", jar, "-b", jar, "-H", "Accept: application/json"])
+            .args(more)
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for expected in 1..4 {
+        assert_eq!(curl("one", &[&url]), format!("{{\"count\":{expected}}}\n"));
+    }
+    assert_eq!(curl("two", &[&url]), "{\"count\":1}\n");
+    assert_eq!(curl("one", &["-L", "-d", "", &format!("{url}/reset")]), "{\"count\":1}\n");
+    assert_eq!(curl("one", &[&url]), "{\"count\":2}\n");
+    assert_eq!(curl("two", &[&url]), "{\"count\":2}\n");
+}
