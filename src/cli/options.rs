@@ -251,6 +251,16 @@ pub(super) static FLAGS: &[Flag] = &[
         ..APPLICATIONS
     },
     Flag {
+        long: "quiz",
+        value: Value::Required("FILE"),
+        help: "the questions of the quiz, as JSON (default: some on HTTP and sockets)",
+        apply: |draft, text| {
+            draft.config.quiz = Some(values::file(text)?);
+            Ok(())
+        },
+        ..APPLICATIONS
+    },
+    Flag {
         long: "sessions",
         value: Value::Required("memory|cookie"),
         help: "where visitors' sessions are: in memory, gone at exit, or in a signed cookie",
@@ -322,7 +332,7 @@ pub(super) static FLAGS: &[Flag] = &[
     Flag {
         long: "data",
         value: Value::Required("DIR"),
-        help: "keep on disk, in this directory, what must last; made if absent (default: in memory)",
+        help: "keep posts, keys and values on disk, in this directory; made if absent (default: in memory)",
         apply: |draft, text| {
             draft.config.data = Some(values::directory(text)?);
             Ok(())
@@ -349,16 +359,6 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         },
         ..STORE
-    },
-    Flag {
-        long: "quiz",
-        value: Value::Required("FILE"),
-        help: "the questions of the quiz, as JSON (default: some on HTTP and sockets)",
-        apply: |draft, text| {
-            draft.config.quiz = Some(values::file(text)?);
-            Ok(())
-        },
-        ..APPLICATIONS
     },
     Flag {
         long: "header-timeout",
