@@ -111,7 +111,7 @@ impl Connection {
         let counter = catalogue::find("counter").unwrap();
         http.routes.mount(counter.path, (counter.make)(&mut Supplies::default())).unwrap();
         http.routes.mount("/reads", Box::new(Reads)).unwrap();
-        let mut shared = service::Shared { http, log: Log::default() };
+        let mut shared = service::Shared::new(http, Log::default());
         let mut solitude = Solitude::default();
         let accepted = Accepted { service: 0, ends: ends(), overloaded: false };
         let http = Http::open(&accepted, &mut solitude.context(&mut shared, TIME, false));

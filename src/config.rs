@@ -107,6 +107,10 @@ pub struct LineConfig {
     pub max_connections: Option<usize>,
     /// Octets that connections may hold together.
     pub max_memory: usize,
+    /// How long answers are held back.
+    pub delay: Duration,
+    /// The seed of a bad network that is put on, if one is.
+    pub chaos: Option<u64>,
 }
 
 /// Which of the built-in applications are mounted at their usual place.

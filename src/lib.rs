@@ -13,7 +13,8 @@
 //!              │
 //!          server.rs   (config.rs, logging/)   the composition root: bind, build, run
 //!              │
-//!          service/    http/, echo, upper      the protocols: the only layer that knows both sides
+//!          service/    http/, echo, upper      the protocols that serve, and
+//!          client/     connect, get            those that ask: the layer that knows both sides
 //!      ┌───────┼───────────┐
 //!    app/    files/        │                   pages; static files. No sockets
 //!      ├── session/        │                   what is remembered of visitors. No sockets
@@ -23,8 +24,9 @@
 //! ```
 //!
 //! Arrows go down only. [`http`] and [`text`] import nothing of ours, [`reactor`]
-//! and [`durable`] import nothing of ours; they meet in [`service`]. [`limits`], every bound with
-//! its reason, may be read by all. `tests/architecture.rs` holds these directions.
+//! and [`durable`] import nothing of ours; they meet in [`service`] and in [`client`],
+//! which don't know each other. [`limits`], every bound with its reason, may be read by
+//! all. `tests/architecture.rs` holds these directions.
 //!
 //! # Vocabulary
 //!
@@ -44,6 +46,7 @@
 //! | [`Sessions`](session::Sessions) | all of them | where they are kept |
 //! | [`Ticket`](session::pending::Ticket) | a question to a store that answers later | nothing |
 //! | Watcher | an exchange that sends an application's events as they happen | the number of the last |
+//! | [`AnswerReader`](http::client::AnswerReader) | one answer as a client reads it | where it ends |
 //! | Representation | a file as it is answered ([`files::representation`]) | one prebuilt block |
 //!
 //! # The life of a request
@@ -143,12 +146,14 @@
 
 pub mod app;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod durable;
 pub mod files;
 pub mod http;
 pub mod limits;
 pub mod logging;
+pub mod random;
 pub mod reactor;
 pub mod server;
 pub mod service;

@@ -28,6 +28,9 @@ pub const CHUNK_EXTENSIONS_TOTAL: usize = 16 * 1024;
 /// a 100, perhaps a few 103; endless ones would never let the answer begin.
 pub const INTERIM: u8 = 16;
 
+/// Most redirects in a row that a client follows: five are a bad site, more a loop.
+pub const REDIRECTS: usize = 20;
+
 /// Most parts of a `multipart/byteranges` answer; a PDF reader asks for a
 /// handful, an attacker for thousands.
 pub const RANGE_PARTS: usize = 16;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use miod::cli::banner::{Served, banner};
 use miod::cli::failure::{Failure, USAGE};
 use miod::cli::{self, Command};
+use miod::client;
 use miod::logging::{self, AccessLog, Log, Settings};
 use miod::server::{self, Ready};
 use miod::service::Kind;
@@ -34,6 +35,8 @@ fn main() -> ExitCode {
         Ok(Command::Upper(options)) => run(&options.logging, |log| {
             server::serve_lines(Kind::Upper, &options.config, log, |ready| announce(Served::Upper, ready))
         }),
+        Ok(Command::Connect(plan)) => use_tool(|| client::connect::run(&plan)),
+        Ok(Command::Get(wish)) => use_tool(|| client::get::run(wish)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,6 +55,15 @@ fn run(settings: &Settings, server: impl FnOnce(Log) -> Result<(), server::Failu
     })?;
     logging::install_panic_hook();
     let outcome = server(log.clone());
+    log.flush();
+    Ok(outcome?)
+}
+
+/// Runs a client tool; its log tells warnings, or what `RUST_LOG` says.
+fn use_tool(tool: impl FnOnce() -> Result<(), client::Failed>) -> Result<(), Failure> {
+    let settings = Settings { verbosity: -1, access: AccessLog::Off };
+    let log = logging::init(&settings).map_err(|error| Failure::runtime("start the log", &error))?;
+    let outcome = tool();
     log.flush();
     Ok(outcome?)
 }

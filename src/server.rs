@@ -23,6 +23,7 @@ use crate::http::media_type::MediaTypes;
 use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{CAPACITY, Endpoint, Listener, Options, Reactor, Signal, Until};
+use crate::service::rough::Trouble;
 use crate::service::{Kind, Service, Shared, http};
 use crate::session::key::{self, Keys};
 use crate::session::memory::Memory;
@@ -118,7 +119,8 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
             connections: budget.connections,
         });
     };
-    run(http, vec![(Kind::Http, listeners), (Kind::Kv, kv)], options, log, ready_with)
+    let all = vec![(Kind::Http, listeners), (Kind::Kv, kv)];
+    run(Trouble::default(), http, all, options, log, ready_with)
 }
 
 /// Serves keys and values until a signal ends it.
@@ -131,7 +133,9 @@ pub fn serve_kv(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result
     http.kv = kv_routes(config)?;
     let listeners = listen(&config.endpoints, config.port)?;
     let options = budget.options(config.max_memory, config.send_timeout);
-    run(http, vec![(Kind::Kv, listeners)], options, log, |endpoints| ready(&Ready::bare(endpoints, &budget)))
+    run(Trouble::default(), http, vec![(Kind::Kv, listeners)], options, log, |endpoints| {
+        ready(&Ready::bare(endpoints, &budget))
+    })
 }
 
 /// What all exchanges share, with nothing to serve yet.
@@ -166,11 +170,13 @@ pub fn serve_lines(kind: Kind, config: &LineConfig, log: Log, ready: impl FnOnce
     let listeners = listen(&config.endpoints, config.port)?;
     let http = http::Shared::new(http::Limits::default(), true);
     let options = budget.options(config.max_memory, config.send_timeout);
-    run(http, vec![(kind, listeners)], options, log, |endpoints| ready(&Ready::bare(endpoints, &budget)))
+    let trouble = Trouble { delay: config.delay, chaos: config.chaos };
+    run(trouble, http, vec![(kind, listeners)], options, log, |endpoints| ready(&Ready::bare(endpoints, &budget)))
 }
 
 /// Runs the loop; `ready` is told where the first kind of listeners listens.
 fn run(
+    trouble: Trouble,
     http: http::Shared,
     listeners: Vec<(Kind, Vec<Listener>)>,
     options: Options,
@@ -178,7 +184,7 @@ fn run(
     ready: impl FnOnce(Vec<Endpoint>),
 ) -> Result<(), Failure> {
     let watch = http.site.as_ref().and_then(Site::watch_fd);
-    let mut reactor = Reactor::<Service>::new(Shared { http, log: log.clone() }, options)?;
+    let mut reactor = Reactor::<Service>::new(Shared { http, log: log.clone(), trouble }, options)?;
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
     if let Some(watch) = watch {
         reactor.watch(watch)?;

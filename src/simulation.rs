@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::files::scratch::Scratch;
 use crate::http::event_stream;
 use crate::limits;
+use crate::random::SplitMix64;
 use crate::reactor::{Accepted, BUFFER, Ending, Finish, Handle, Protocol, Solitude, Tick, Time, Want};
 use crate::service::testing::{self, Peer, ends};
 use crate::service::{Kind, Message, Service, Shared};
@@ -31,30 +32,10 @@ const BODY: u64 = 100_000;
 /// Length of `/huge.bin`.
 const HUGE: usize = 150_000;
 
-/// Where all chance comes from (splitmix64).
-struct Dice(u64);
+/// Where all chance comes from.
+type Dice = SplitMix64;
 
 impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.roll() % bound as u64) as usize
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-
     /// From 1 to `most`: a few, some, or as many as can be.
     fn amount(&mut self, most: usize) -> usize {
         let scale = self.pick(&[3, 50, 1_000, 20_000, usize::MAX]);
@@ -765,7 +746,7 @@ impl Link {
 
 /// What one seed makes happen; the statuses that were seen.
 fn simulate(seed: u64, files: &Scratch, huge: &str, talks: bool) -> BTreeMap<u16, u32> {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut shared = testing::shared(files);
     shared.http.limits.body = BODY;
     let now = Tick::default();

@@ -62,7 +62,7 @@ fn serve(root: std::path::PathBuf, ready: Sender<(SocketAddr, Closer)>) {
     web.site = Some(Site::new(FileRoot::open(&root, Symlinks::Inside).unwrap(), settings));
     let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), true).unwrap();
     let address = listener.address().unwrap();
-    let shared = Shared { http: web, log: Log::default() };
+    let shared = Shared::new(web, Log::default());
     let mut reactor = Reactor::<Service>::new(shared, Options::default()).unwrap();
     reactor.listen(listener, Kind::Http as usize).unwrap();
     ready.send((address, reactor.closer())).unwrap();

@@ -8,6 +8,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("http", &[]),
     ("text", &[]),
+    ("random", &[]),
     ("reactor", &[]),
     ("durable", &[]),
     ("logging", &["http", "reactor"]),
@@ -15,9 +16,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("session", &["durable", "http", "reactor"]),
     ("app", &["durable", "http", "text", "reactor", "session"]),
     ("config", &["files", "reactor", "session"]),
-    ("service", &["app", "files", "http", "text", "reactor", "logging", "session"]),
+    ("client", &["http", "reactor"]),
+    ("service", &["app", "files", "http", "text", "random", "reactor", "logging", "session"]),
     ("server", &["app", "config", "durable", "files", "http", "reactor", "logging", "service", "session"]),
-    ("cli", &["app", "config", "durable", "files", "http", "reactor", "logging", "server", "session"]),
+    ("cli", &["app", "client", "config", "durable", "files", "http", "reactor", "logging", "server", "session"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

@@ -24,6 +24,13 @@ fn commands() -> Vec<(String, String)> {
         .collect()
 }
 
+/// Where commands are looked for: ours first.
+fn path() -> std::ffi::OsString {
+    let own = std::path::Path::new(env!("CARGO_BIN_EXE_miod")).parent().unwrap().to_owned();
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&others))).unwrap()
+}
+
 #[test]
 #[ignore = "needs curl, nc and wrk"]
 fn the_tour_is_true() {
@@ -38,8 +45,12 @@ fn the_tour_is_true() {
         let here = command
             .replace("127.0.0.1:8080", &server.address().to_string())
             .replace("127.0.0.1 8080", &server.address().to_string().replace(':', " "));
-        let output =
-            Command::new("timeout").args(["30", "bash", "-c", &here]).current_dir(place.path()).output().unwrap();
+        let output = Command::new("timeout")
+            .args(["30", "bash", "-c", &here])
+            .env("PATH", path())
+            .current_dir(place.path())
+            .output()
+            .unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
         assert!(text.contains(&expected), "{command} doesn't print {expected:?} but\n{text}");

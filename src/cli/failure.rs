@@ -10,7 +10,9 @@ use std::path::Path;
 
 use super::holder::holder;
 use super::nearest::nearest;
+use crate::client;
 use crate::durable::OpenError;
+use crate::http::client::Fault;
 use crate::reactor::Endpoint;
 use crate::server;
 
@@ -24,6 +26,33 @@ pub const IN_USE: u8 = 69;
 pub const PERMISSION: u8 = 77;
 /// What the configuration names isn't there, or makes no sense (`EX_CONFIG`).
 pub const CONFIGURATION: u8 = 78;
+
+// What a client tool adds, with curl's numbers, which scripts know already.
+
+/// No address is known for the name.
+pub const UNKNOWN_NAME: u8 = 6;
+/// Nobody can be connected to.
+pub const NO_CONNECTION: u8 = 7;
+/// The answer isn't HTTP, or leaves its end in doubt.
+pub const MALFORMED: u8 = 8;
+/// The answer was cut off.
+pub const TRUNCATED: u8 = 18;
+/// The answer is an error.
+pub const ERROR_STATUS: u8 = 22;
+/// The output can't be written.
+pub const WRITE: u8 = 23;
+/// What is to be sent can't be read.
+pub const READ: u8 = 26;
+/// It took too long.
+pub const TIMED_OUT: u8 = 28;
+/// The server doesn't send the rest of a file alone.
+pub const RESUME: u8 = 33;
+/// There are too many redirects.
+pub const REDIRECTS: u8 = 47;
+/// The server closed without an answer.
+pub const NO_ANSWER: u8 = 52;
+/// The connection broke.
+pub const BROKEN: u8 = 56;
 
 /// The end of a server that isn't a good one.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +80,29 @@ impl From<server::Failure> for Failure {
             server::Failure::Config(message) => Self::configuration(message),
             server::Failure::Io(error) => Self::runtime("go on", &error),
         }
+    }
+}
+
+impl From<client::Failed> for Failure {
+    fn from(failed: client::Failed) -> Self {
+        use client::Failure as F;
+        let code = match &failed.failure {
+            F::Name(_) => UNKNOWN_NAME,
+            F::Connect(_, error) if error.kind() == io::ErrorKind::TimedOut => TIMED_OUT,
+            F::Connect(..) => NO_CONNECTION,
+            F::TimedOut(..) => TIMED_OUT,
+            F::Lost(_) => BROKEN,
+            F::Answer(Fault::Unanswered) => NO_ANSWER,
+            F::Answer(Fault::Truncated) => TRUNCATED,
+            F::Answer(Fault::Malformed(_)) => MALFORMED,
+            F::Status(_) => ERROR_STATUS,
+            F::Redirects(_) => REDIRECTS,
+            F::Resume(_) => RESUME,
+            F::Output(..) => WRITE,
+            F::Input(..) => READ,
+            F::Request(_) | F::Redirect(..) | F::Io(_) => RUNTIME,
+        };
+        Self { code, message: failed.to_string() }
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) fn help(command: Name) -> String {
 
 Usage: miod [serve] [OPTIONS] [ROOT]
        miod kv|echo|upper [OPTIONS]
+       miod connect|get [OPTIONS] ...
 
 ROOT is the directory whose files are served: without it ./public, if there is one, else the
 directory you are in.
@@ -29,6 +30,8 @@ Commands:
   kv      keys and values over HTTP: GET, PUT, DELETE /KEY
   echo    every octet goes back to its sender
   upper   every line goes back in upper case
+  connect standard input to a service, and what comes back to standard output
+  get     ask an HTTP server for something (miod get --help tells more)
 "
         }
         Name::Kv => {
@@ -86,15 +89,8 @@ Examples:
     text
 }
 
-/// One option, its help in the second column.
+/// One option of a server.
 fn option(text: &mut String, flag: &Flag, config: &Config) {
-    let short = flag.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
-    let value = match flag.value {
-        Value::None => String::new(),
-        Value::Required(name) => format!(" {name}"),
-        Value::Optional(name) => format!("[={name}]"),
-    };
-    let mut line = format!("  {short}--{}{value}", flag.long);
     let mut help = flag.help.to_owned();
     if flag.repeatable && flag.value != Value::None {
         help += "; repeatable";
@@ -103,6 +99,18 @@ fn option(text: &mut String, flag: &Flag, config: &Config) {
     if !default.is_empty() {
         help += &format!(" (default: {default})");
     }
+    row(text, flag.short, flag.long, flag.value, &help);
+}
+
+/// One option, its help in the second column.
+pub(super) fn row(text: &mut String, short: Option<char>, long: &str, value: Value, help: &str) {
+    let short = short.map_or("    ".to_owned(), |short| format!("-{short}, "));
+    let value = match value {
+        Value::None => String::new(),
+        Value::Required(name) => format!(" {name}"),
+        Value::Optional(name) => format!("[={name}]"),
+    };
+    let mut line = format!("  {short}--{long}{value}");
     line += if line.len() < COLUMN { "" } else { " " };
     let _ = write!(line, "{:1$}", "", COLUMN.saturating_sub(line.len()));
     for (at, word) in help.split(' ').enumerate() {

@@ -15,11 +15,14 @@
 //! it doesn't.
 
 pub mod banner;
+mod connect;
 pub mod failure;
+mod get;
 mod help;
 mod holder;
 mod nearest;
 mod options;
+mod tool;
 mod values;
 
 use std::ffi::OsString;
@@ -29,6 +32,7 @@ use std::path::{Path, PathBuf};
 
 use lexopt::Arg;
 
+use crate::client;
 use crate::config::{self, Config, LineConfig};
 use crate::logging::Settings;
 use crate::reactor::Endpoint;
@@ -46,6 +50,10 @@ pub enum Command {
     Echo(LineOptions),
     /// Send every line back in upper case.
     Upper(LineOptions),
+    /// Talk to a service.
+    Connect(client::connect::Plan),
+    /// Ask an HTTP server.
+    Get(client::get::Wish),
     /// Tell this.
     Help(String),
     /// Tell the version.
@@ -113,6 +121,10 @@ impl Name {
     }
 }
 
+/// The tools that are no servers; their names come first.
+type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
+const TOOLS: [(&str, ParseTool); 2] = [("connect", |all| connect::parse(all)), ("get", |all| get::parse(all))];
+
 /// Reads the arguments, without the program's name, and the environment, by
 /// `variable`.
 ///
@@ -122,6 +134,11 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Command, UsageError> {
+    let mut arguments = arguments.into_iter().peekable();
+    let tool = TOOLS.iter().find(|(name, _)| arguments.peek().is_some_and(|first| first == name));
+    if let Some((_, parse)) = tool {
+        return parse(arguments.skip(1).collect());
+    }
     let (given, places) = split(arguments)?;
     let mut places = places.into_iter().peekable();
     let command = places.next_if(|place| command_named(place).is_some()).and_then(|place| command_named(&place));
@@ -227,7 +244,7 @@ fn from_environment(
 }
 
 fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
-    let Draft { mut config, logging, binds, port } = draft;
+    let Draft { mut config, logging, binds, port, delay, chaos } = draft;
     config.port = port.unwrap_or(command.default_port());
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for bind in &binds {
@@ -246,6 +263,8 @@ fn finish(draft: Draft, command: Name) -> Result<Command, UsageError> {
         send_timeout: config.send_timeout,
         max_connections: config.max_connections,
         max_memory: config.max_memory,
+        delay,
+        chaos,
     };
     Ok(match command {
         Name::Serve => Command::Serve(ServeOptions { config, logging }),
@@ -273,7 +292,8 @@ fn is_mistyped(root: &Path) -> bool {
 fn no_such_command(root: &Path) -> String {
     let word = root.to_string_lossy();
     let sentence = format!("there is neither a command nor a directory {word}");
-    match nearest(&word, Name::ALL.map(Name::as_str)).map(str::to_owned).or_else(|| failure::sibling(root)) {
+    let names = Name::ALL.map(Name::as_str).into_iter().chain(TOOLS.map(|(name, _)| name));
+    match nearest(&word, names).map(str::to_owned).or_else(|| failure::sibling(root)) {
         Some(name) => format!("{sentence}; did you mean {name}?"),
         None => sentence,
     }

@@ -21,6 +21,8 @@ pub(super) struct Draft {
     /// As written: the port may come later.
     pub(super) binds: Vec<String>,
     pub(super) port: Option<u16>,
+    pub(super) delay: Duration,
+    pub(super) chaos: Option<u64>,
 }
 
 /// Whether an option takes a value, and how help calls it.
@@ -83,6 +85,8 @@ const SERVING: Flag = Flag { group: "Serving", ..FLAG };
 const APPLICATIONS: Flag = Flag { group: "Applications", ..FLAG };
 const STORE: Flag = Flag { group: "Keys and values", commands: HTTP, ..FLAG };
 const SESSIONS: Flag = Flag { group: "Sessions", ..FLAG };
+/// What line services do to those who test their clients.
+const TROUBLE: Flag = Flag { group: "A bad network", commands: &[Echo, Upper], ..FLAG };
 const LIMITS: Flag = Flag { group: "Limits", commands: HTTP, ..FLAG };
 /// `RUST_LOG` is the variable that belongs to these.
 const VERBOSITY: Flag = Flag { group: "Logging", commands: ALL, repeatable: true, in_environment: false, ..FLAG };
@@ -361,6 +365,27 @@ pub(super) static FLAGS: &[Flag] = &[
         ..STORE
     },
     Flag {
+        long: "delay",
+        value: Value::Required("MS"),
+        help: "hold every answer back for so many milliseconds",
+        apply: |draft, text| {
+            draft.delay = values::millis(text)?;
+            Ok(())
+        },
+        ..TROUBLE
+    },
+    Flag {
+        long: "chaos",
+        value: Value::Required("SEED"),
+        help: "cut answers into pieces at random places, stall, now and then reset; the same number \
+               gives each connection the same fate again",
+        apply: |draft, text| {
+            draft.chaos = Some(text.parse().map_err(|_| "give a whole number, like 7".to_owned())?);
+            Ok(())
+        },
+        ..TROUBLE
+    },
+    Flag {
         long: "header-timeout",
         value: Value::Required("SECONDS"),
         help: "for the whole head of a request",
@@ -524,7 +549,7 @@ mod tests {
             assert!(flag.long.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-'), "{}", flag.long);
             assert!(before.iter().all(|other| other.long != flag.long), "{} twice", flag.long);
             assert!(flag.short.is_none() || before.iter().all(|other| other.short != flag.short), "{}", flag.long);
-            assert!(!flag.help.is_empty() && !flag.group.is_empty() && flag.commands.contains(&Serve));
+            assert!(!flag.help.is_empty() && !flag.group.is_empty() && !flag.commands.is_empty());
         }
         assert_eq!(FLAGS.iter().find(|flag| flag.long == "idle-timeout").unwrap().variable(), "MIOD_IDLE_TIMEOUT");
     }

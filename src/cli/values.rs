@@ -21,6 +21,19 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "give a port from 0 to 65535; 0 is any free one".to_owned())
 }
 
+/// A port to connect to.
+pub(super) fn remote_port(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(port @ 1..) => Ok(port),
+        _ => Err(format!("{text}: give a port from 1 to 65535")),
+    }
+}
+
+/// A host to connect to: the brackets of an IPv6 address aren't part of it.
+pub(super) fn host(text: &str) -> String {
+    text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text).to_owned()
+}
+
 /// Seconds, with or without a fraction.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let span = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -55,6 +68,14 @@ pub(super) fn sessions(text: &str) -> Result<SessionStore, String> {
         "memory" => Ok(SessionStore::Memory),
         "cookie" => Ok(SessionStore::Cookie),
         _ => Err("give memory or cookie".to_owned()),
+    }
+}
+
+/// Whole milliseconds, at most an hour.
+pub(super) fn millis(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(millis @ 0..=3_600_000) => Ok(Duration::from_millis(millis)),
+        _ => Err("give milliseconds, at most 3600000".to_owned()),
     }
 }
 
@@ -193,6 +214,12 @@ mod tests {
     fn stores_of_sessions() {
         assert_eq!((sessions("memory"), sessions("cookie")), (Ok(SessionStore::Memory), Ok(SessionStore::Cookie)));
         assert!(["", "Memory", "disk"].iter().all(|wrong| sessions(wrong).is_err()));
+    }
+
+    #[test]
+    fn milliseconds() {
+        assert_eq!((millis("0"), millis("250")), (Ok(Duration::ZERO), Ok(Duration::from_millis(250))));
+        assert!(["", "-1", "1.5", "3600001", "x"].iter().all(|wrong| millis(wrong).is_err()));
     }
 
     #[test]

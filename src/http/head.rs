@@ -179,6 +179,13 @@ pub fn parse<'a>(input: &'a mut [u8], lines: &'a mut Lines<'a>) -> Result<Option
     understand(method_name, raw_target.as_bytes(), minor, Fields::new(request.headers), raw, skipped).map(Some)
 }
 
+/// Whether a head that wasn't whole when it had `seen` octets is worth another
+/// look: a line has ended since, or its length has doubled. So a head that comes
+/// octet by octet is parsed once a line, and an endless line a few times.
+pub fn has_news(input: &[u8], seen: usize) -> bool {
+    seen == 0 || input.len().ilog2() > seen.ilog2() || memchr::memchr(b'\n', &input[seen..]).is_some()
+}
+
 /// Where the request line ends (before its CRLF), if it does.
 fn line_end(head: &[u8]) -> Result<Option<usize>, Reject> {
     match memchr::memchr(b'\n', head) {
@@ -198,18 +205,12 @@ pub(super) fn no_bare_lf(head: &[u8]) -> Result<(), Reject> {
     if bare { Err(BARE_LF) } else { Ok(()) }
 }
 
+/// The head must fit its limit.
 pub(super) fn check_size(length: usize) -> Result<(), Reject> {
     if length > limits::HEAD {
         return Err(Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "the head is too large"));
     }
     Ok(())
-}
-
-/// Whether a head that wasn't whole when it had `seen` octets is worth another
-/// look: a line has ended since, or its length has doubled. So a head that comes
-/// octet by octet is parsed once a line, and an endless line a few times.
-pub fn has_news(input: &[u8], seen: usize) -> bool {
-    seen == 0 || input.len().ilog2() > seen.ilog2() || memchr::memchr(b'\n', &input[seen..]).is_some()
 }
 
 /// A higher minor version is served as the highest we know (RFC 9110 §2.5),

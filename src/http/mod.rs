@@ -19,6 +19,7 @@ pub mod range;
 pub mod response;
 pub mod status;
 pub mod target;
+pub mod uri;
 
 pub use fields::Fields;
 pub use status::{Reject, Status};

@@ -227,6 +227,29 @@ impl Output {
         }
     }
 
+    /// Moves the next octets in memory, at most so many, to another output, and says
+    /// how many; for filters. None from the first stretch of a file on.
+    pub fn pass_on(&mut self, most: usize, to: &mut Output) -> usize {
+        let Some(Next::Bytes(bytes, _)) = self.next() else { return 0 };
+        let count = most.min(bytes.len());
+        to.write(&bytes[..count]);
+        self.bytes_sent(count);
+        // Who passes on in small pieces may never be empty.
+        self.compact();
+        count
+    }
+
+    /// Forgets what is sent once it is more than what isn't.
+    fn compact(&mut self) {
+        if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            for cut in &mut self.cuts {
+                cut.at -= self.sent;
+            }
+            self.sent = 0;
+        }
+    }
+
     /// Drops everything unsent.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -292,6 +292,12 @@ impl<P: Protocol> Reactor<P> {
         self.closer.clone()
     }
 
+    /// Reads the clock: for what is timed before the loop runs.
+    pub fn time(&mut self) -> Time {
+        self.time = self.clock.read();
+        self.time
+    }
+
     /// What the connections share.
     pub fn shared(&mut self) -> &mut P::Shared {
         &mut self.shared

@@ -7,6 +7,7 @@
 
 pub mod echo;
 pub mod http;
+pub mod rough;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod upper;
@@ -19,6 +20,7 @@ use crate::logging::Log;
 use crate::reactor::{Accepted, Context, Ending, Ends, Io, NoDatagrams, Protocol, Signal, Time, Want};
 use echo::Echo;
 use http::Http;
+use rough::{Line, Rough, Trouble};
 use upper::Upper;
 
 /// What a listener is for.
@@ -43,6 +45,8 @@ pub enum Service {
     Echo(Echo),
     /// See [`upper`].
     Upper(Upper),
+    /// One of these two in trouble: see [`rough`].
+    Rough(Box<Rough>),
 }
 
 /// What all protocols share.
@@ -51,6 +55,15 @@ pub struct Shared {
     pub http: http::Shared,
     /// The log, whose buffer is written out between turns.
     pub log: Log,
+    /// How bad the network of the line services is.
+    pub trouble: Trouble,
+}
+
+impl Shared {
+    /// What web services share, and line services on a good network.
+    pub fn new(http: http::Shared, log: Log) -> Self {
+        Self { http, log, trouble: Trouble::default() }
+    }
 }
 
 /// What one part tells a connection.
@@ -81,7 +94,13 @@ impl Protocol for Service {
         if accepted.overloaded {
             return None;
         }
-        Some(if accepted.service == Kind::Echo as usize { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
+        let echoes = accepted.service == Kind::Echo as usize;
+        let trouble = cx.shared.trouble;
+        if trouble.is_any() {
+            let line = if echoes { Line::Echo(Echo::default()) } else { Line::Upper(Upper) };
+            return Some(Self::Rough(Box::new(Rough::new(line, trouble, cx.handle.number()))));
+        }
+        Some(if echoes { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
     }
 
     fn deliver(&mut self, message: Message) {
@@ -89,7 +108,8 @@ impl Protocol for Service {
             (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
             // Whether there is news the application tells, and an answer is in the store; to be
             // called is all it takes.
-            (Self::Http(_), Message::News | Message::Session) | (Self::Echo(_) | Self::Upper(_), _) => {}
+            (Self::Http(_), Message::News | Message::Session)
+            | (Self::Echo(_) | Self::Upper(_) | Self::Rough(_), _) => {}
         }
     }
 
@@ -99,6 +119,7 @@ impl Protocol for Service {
             Self::Http(http) => http.advance(io, cx),
             Self::Echo(echo) => echo.advance(io, cx.draining),
             Self::Upper(upper) => upper.advance(io, cx.draining),
+            Self::Rough(rough) => rough.advance(io, cx.time.now, cx.draining),
         }
     }
 
@@ -106,6 +127,7 @@ impl Protocol for Service {
     fn memory(&self) -> usize {
         match self {
             Self::Http(http) => http.memory(),
+            Self::Rough(rough) => rough.memory(),
             Self::Echo(_) | Self::Upper(_) => 0,
         }
     }
@@ -153,7 +175,7 @@ impl Protocol for Service {
             &shared.http,
             &mut open.filter_map(|service| match service {
                 Self::Http(http) => Some(http),
-                Self::Echo(_) | Self::Upper(_) => None,
+                Self::Echo(_) | Self::Upper(_) | Self::Rough(_) => None,
             }),
         );
     }

@@ -118,7 +118,7 @@ pub(crate) fn shared(files: &Scratch) -> Shared {
     http.routes.mount("/half", Box::new(HalfWay)).unwrap();
     http.routes.mount("/feed", Box::new(Feed::default())).unwrap();
     http.routes.mount("/visits", Box::new(Visits)).unwrap();
-    Shared { http, log: Log::default() }
+    Shared::new(http, Log::default())
 }
 
 /// An application that answers later: what its job made of the path, and how long

@@ -511,3 +511,108 @@ pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     }
     false
 }
+
+/// A name that nobody has: its label is longer than any may be, so no server is asked.
+pub const UNKNOWN: &str = "a-name-of-more-letters-than-a-label-can-have-which-are-sixty-three.invalid";
+
+/// What a command that ends by itself has said.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub out: Vec<u8>,
+    pub errors: String,
+}
+
+impl Outcome {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.out).into_owned()
+    }
+}
+
+/// Runs a command to its end, with this as its input.
+pub fn run_to_end(command: &mut Command, input: &[u8]) -> Outcome {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
+    // It needn't read all of it.
+    std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let read = |mut from: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let mut said = Vec::new();
+            from.read_to_end(&mut said).unwrap();
+            said
+        })
+    };
+    let (out, errors) = (read(Box::new(child.stdout.take().unwrap())), read(Box::new(child.stderr.take().unwrap())));
+    let mut child = Ended(child);
+    let mut status = None;
+    assert!(
+        eventually(|| {
+            status = child.0.try_wait().unwrap();
+            status.is_some()
+        }),
+        "it doesn't end"
+    );
+    Outcome {
+        code: status.unwrap().code(),
+        out: out.join().unwrap(),
+        errors: String::from_utf8_lossy(&errors.join().unwrap()).into_owned(),
+    }
+}
+
+/// A server that does with each connection what it is told to, whether it is right or not.
+pub struct Script {
+    pub address: SocketAddr,
+    over: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Script {
+    /// `act` is called for each connection with its number, from 0. The connection ends
+    /// when it returns.
+    pub fn start(act: impl Fn(usize, &mut TcpStream) + Send + 'static) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let ended = Arc::clone(&over);
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                if ended.load(Ordering::SeqCst) {
+                    break;
+                }
+                let mut stream = stream.unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.set_nodelay(true).unwrap();
+                act(number, &mut stream);
+            }
+        });
+        Self { address, over }
+    }
+
+    /// Each connection gets these octets after its first request, and is then closed.
+    pub fn saying(octets: impl Into<Vec<u8>>) -> Self {
+        let octets = octets.into();
+        Self::start(move |_, stream| {
+            read_head(stream);
+            let _ = stream.write_all(&octets);
+        })
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// Reads a request to the end of its head, or to the end of the connection.
+pub fn read_head(stream: &mut TcpStream) -> String {
+    let (mut head, mut octet) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut octet), Ok(1)) {
+        head.push(octet[0]);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}

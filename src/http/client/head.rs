@@ -57,7 +57,8 @@ impl ResponseHead<'_> {
 ///
 /// # Errors
 /// For whatever isn't a proper head of HTTP/1.x, or leaves the end of its body in
-/// doubt; beyond [`limits::HEAD`] and [`limits::FIELDS`]; for a 101 that nobody
+/// doubt; beyond [`limits::HEAD`](crate::limits::HEAD)
+/// and [`limits::FIELDS`](crate::limits::FIELDS); for a 101 that nobody
 /// asked for.
 pub fn parse<'a>(
     asked: Asked,
@@ -79,14 +80,17 @@ pub fn parse<'a>(
     let parser = httparse::ParserConfig::default();
     let length = match parser.parse_response_with_uninit_headers(&mut response, input, &mut lines.0) {
         Ok(httparse::Status::Complete(length)) => length,
+        // The octet that tells whether the minor version ends may be yet to come.
+        Err(httparse::Error::Version) if input.len() <= VERSION.len() + 1 => return Ok(None),
         Ok(httparse::Status::Partial) => {
             no_bare_lf(input)?;
             check_size(input.len() + 1)?;
             return Ok(None);
         }
-        // The octet that tells whether the minor version ends may be yet to come.
-        Err(httparse::Error::Version) if input.len() <= VERSION.len() + 1 => return Ok(None),
-        Err(error) => return Err(no_bare_lf(input).map_or_else(Fault::from, |()| explain(error))),
+        Err(error) => {
+            no_bare_lf(input)?;
+            return Err(explain(error));
+        }
     };
     let raw = &input[..length];
     no_bare_lf(raw)?;

@@ -24,7 +24,7 @@ use std::fmt;
 
 pub use head::{Body, ResponseHead, parse};
 pub use reader::AnswerReader;
-pub use request::Request;
+pub use request::{Request, check_field};
 
 use super::Reject;
 

@@ -50,6 +50,11 @@ impl AnswerReader {
         matches!(self.state, State::Head { .. })
     }
 
+    /// Whether nothing of an answer came yet, an unwhole head aside.
+    pub fn is_fresh(&self) -> bool {
+        matches!(self.state, State::Head { interim: 0, .. })
+    }
+
     /// Whether the answer is complete.
     pub fn is_done(&self) -> bool {
         match &self.state {

@@ -65,8 +65,11 @@ impl Request<'_> {
     }
 }
 
-/// Whether this may be a field of a request.
-pub(super) fn check_field(name: &str, value: &str) -> Result<(), Fault> {
+/// Whether this may be one of [`Request::fields`].
+///
+/// # Errors
+/// If it may not.
+pub fn check_field(name: &str, value: &str) -> Result<(), Fault> {
     if !is_token(name.as_bytes()) {
         return Err(Fault::Malformed("the name of a field isn't a token"));
     }

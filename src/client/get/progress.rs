@@ -1,0 +1,108 @@
+//! The progress of a download, as a line on a terminal.
+//!
+//! Drawn from the loop's own time, like everything here; the crates that draw such
+//! lines bring clocks and threads of their own.
+
+use std::time::Duration;
+
+use super::REDRAW;
+use crate::reactor::Tick;
+
+/// Characters of the bar itself.
+const WIDTH: u64 = 24;
+
+/// When it was drawn, and since when there is something to draw.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The moment of the first line, and how much there was already.
+    begun: Option<(Tick, u64)>,
+    drawn: Option<Tick>,
+    over: bool,
+}
+
+impl Progress {
+    /// The line for `done` octets of `total`, if one is due; the `last` one stays.
+    pub(super) fn line(&mut self, done: u64, total: Option<u64>, now: Tick, last: bool) -> Option<String> {
+        let due = self.drawn.is_none_or(|drawn| now.since(drawn) >= REDRAW);
+        if self.over || !(due || last) {
+            return None;
+        }
+        (self.drawn, self.over) = (Some(now), last);
+        let (since, before) = *self.begun.get_or_insert((now, done));
+        // To the start of the line, and what was there before is erased.
+        let mut line = format!("\r\x1b[K{}", draw(done, total, done - before.min(done), now.since(since)));
+        if last {
+            line.push('\n');
+        }
+        Some(line)
+    }
+}
+
+fn draw(done: u64, total: Option<u64>, moved: u64, elapsed: Duration) -> String {
+    let rate = moved as f64 / elapsed.as_secs_f64().max(0.001);
+    let speed = format!("{}/s", size(rate));
+    let Some(total) = total.filter(|total| *total > 0) else { return format!("{}  {speed}", size(done as f64)) };
+    let part = |of: u64| u64::try_from(u128::from(done.min(total)) * u128::from(of) / u128::from(total)).unwrap_or(of);
+    let bar = "#".repeat(part(WIDTH) as usize);
+    let mut line = format!(
+        "{:>3} % [{bar:-<width$}] {} of {}  {speed}",
+        part(100),
+        size(done as f64),
+        size(total as f64),
+        width = WIDTH as usize
+    );
+    if rate >= 1.0 && done < total {
+        line += &format!("  {:.0} s left", (total - done) as f64 / rate);
+    }
+    line
+}
+
+/// Octets for people.
+fn size(octets: f64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut size, mut unit) = (octets, 0);
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        (size, unit) = (size / 1024.0, unit + 1);
+    }
+    if unit == 0 { format!("{size:.0} B") } else { format!("{size:.1} {}", UNITS[unit]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Tick {
+        Tick::from_micros(millis * 1000)
+    }
+
+    #[test]
+    fn lines_come_when_they_are_due_and_the_last_stays() {
+        let mut progress = Progress::default();
+        assert!(progress.line(0, Some(100), at(0), false).is_some());
+        assert_eq!(progress.line(10, Some(100), at(50), false), None);
+        assert!(progress.line(20, Some(100), at(100), false).is_some());
+        let last = progress.line(100, Some(100), at(110), true).unwrap();
+        assert!(last.starts_with("\r\x1b[K100 % [") && last.ends_with('\n'), "{last:?}");
+        assert_eq!(progress.line(100, Some(100), at(500), true), None);
+    }
+
+    #[test]
+    fn what_a_line_says() {
+        for (done, total, moved, seconds, expected) in [
+            (50, Some(100), 50, 1, " 50 % [############------------] 50 B of 100 B  50 B/s  1 s left"),
+            (2048, Some(2048), 1024, 1, "100 % [########################] 2.0 KiB of 2.0 KiB  1.0 KiB/s"),
+            (0, Some(1 << 40), 0, 0, "  0 % [------------------------] 0 B of 1.0 TiB  0 B/s"),
+            (5 << 20, None, 5 << 20, 2, "5.0 MiB  2.5 MiB/s"),
+            (
+                u64::MAX,
+                Some(u64::MAX),
+                0,
+                1,
+                "100 % [########################] 16777216.0 TiB of 16777216.0 TiB  0 B/s",
+            ),
+            (7, Some(0), 7, 1, "7 B  7 B/s"),
+        ] {
+            assert_eq!(draw(done, total, moved, Duration::from_secs(seconds)), expected);
+        }
+    }
+}

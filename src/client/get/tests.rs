@@ -1,0 +1,466 @@
+//! A fetch without sockets: a server that is a script, and a clock that is a number.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::fetch::{Fetch, Next};
+use super::plan::{Content, Plan, Show};
+use crate::client::Failure;
+use crate::client::console::Paper;
+use crate::http::client::Fault;
+use crate::http::uri::HttpUrl;
+use crate::limits;
+use crate::reactor::{Ending, Ends, Finish, Input, Io, Output, Tick, Want};
+
+fn address(port: u16) -> SocketAddr {
+    ([192, 0, 2, 1], port).into()
+}
+
+fn plan(url: &str) -> Plan {
+    Plan::new(HttpUrl::parse(url).unwrap())
+}
+
+/// A fetch, the connection that it has, and all that it said.
+struct Bench {
+    fetch: Fetch,
+    paper: Paper,
+    now: Tick,
+    input: Input,
+    output: Output,
+    ended: bool,
+    established: bool,
+    /// Where the connection leads, if there is one.
+    peer: Option<SocketAddr>,
+    /// Hosts that were looked up in the middle.
+    looked_up: Vec<String>,
+    /// What will come of it.
+    found: Option<Vec<SocketAddr>>,
+}
+
+impl Bench {
+    /// Everything is where it is looked for, and connecting takes five milliseconds.
+    fn new(plan: Plan) -> Self {
+        let port = plan.url.port;
+        let mut bench = Self {
+            fetch: Fetch::new(plan, Tick::default()),
+            paper: Paper::default(),
+            now: Tick::default(),
+            input: Input::default(),
+            output: Output::default(),
+            ended: false,
+            established: false,
+            peer: None,
+            looked_up: Vec::new(),
+            found: None,
+        };
+        bench.pass(3);
+        bench.fetch.resolved(Ok(vec![address(port)]), bench.now, &mut bench.paper);
+        bench.dial();
+        bench
+    }
+
+    fn pass(&mut self, millis: u64) {
+        self.now = self.now.after(Duration::from_millis(millis));
+    }
+
+    fn dial(&mut self) {
+        self.peer = self.fetch.dial();
+        (self.input, self.output) = (Input::default(), Output::default());
+        (self.ended, self.established) = (false, false);
+        if self.peer.is_some() {
+            let want = self.advance();
+            assert!(want.wake.is_some() && self.output.is_empty(), "asks before the connection is there");
+            self.pass(5);
+            self.established = true;
+        }
+    }
+
+    /// A turn, and another that changes nothing.
+    fn advance(&mut self) -> Want {
+        let first = self.advance_once();
+        let before = (self.input.bytes().len(), self.output.pending(), self.paper.out.len(), self.paper.err.len());
+        let again = self.advance_once();
+        assert_eq!(again, first, "advance isn't idempotent");
+        assert_eq!(
+            (self.input.bytes().len(), self.output.pending(), self.paper.out.len(), self.paper.err.len()),
+            before
+        );
+        first
+    }
+
+    fn advance_once(&mut self) -> Want {
+        let ends = Ends::imagined(self.peer.expect("a connection"), address(1));
+        let (ended, established) = (self.ended, self.established);
+        let mut io = Io { input: &mut self.input, output: &mut self.output, ended, unread: false, established, ends };
+        match self.fetch.advance(&mut io, self.now, &mut self.paper) {
+            Next::Go(want) => want,
+            Next::Resolve(host, port, by) => {
+                self.looked_up.push(host);
+                self.found = Some(vec![address(port)]);
+                Want::NOTHING.by(by)
+            }
+        }
+    }
+
+    /// What it asks now.
+    fn asked(&mut self) -> String {
+        self.advance();
+        String::from_utf8(self.output.take(usize::MAX)).unwrap()
+    }
+
+    /// What the server says next; connections that end are followed by others.
+    fn says(&mut self, octets: &str) -> &mut Self {
+        self.input.extend(octets.as_bytes());
+        self.turn();
+        self
+    }
+
+    fn ends(&mut self) -> &mut Self {
+        self.ended = true;
+        self.turn();
+        self
+    }
+
+    fn turn(&mut self) {
+        self.advance();
+        if let Some(found) = self.found.take() {
+            self.pass(2);
+            self.fetch.resolved(Ok(found), self.now, &mut self.paper);
+        }
+        if self.advance().finish != Finish::No {
+            self.over(None);
+        }
+    }
+
+    fn over(&mut self, error: Option<std::io::ErrorKind>) {
+        let ending = Ending { unsent: 0, error: error.map(Into::into) };
+        self.fetch.closed(ending, self.peer, self.now);
+        self.dial();
+    }
+
+    fn printed(&self) -> &str {
+        std::str::from_utf8(&self.paper.out).unwrap()
+    }
+
+    /// How it all ended.
+    fn outcome(&mut self) -> Result<(), Failure> {
+        assert_eq!(self.peer, None, "it goes on");
+        self.fetch.finish(&mut self.paper)
+    }
+}
+
+const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+fn redirect(status: u16, to: &str) -> String {
+    format!("HTTP/1.1 {status} Moved\r\nLocation: {to}\r\nContent-Length: 3\r\n\r\n...")
+}
+
+#[test]
+fn one_request_and_its_answer() {
+    let mut bench = Bench::new(plan("http://a:81/b?c"));
+    assert_eq!(bench.asked(), "GET /b?c HTTP/1.1\r\nHost: a:81\r\n\r\n");
+    bench.says(HELLO);
+    assert_eq!(bench.printed(), "hello");
+    assert!(bench.outcome().is_ok());
+}
+
+#[test]
+fn a_trace_of_one_connection_says_when_what_happened() {
+    let show = Show { trace: true, ..Show::default() };
+    let mut bench = Bench::new(Plan { repeat: 2, show, ..plan("http://a/") });
+    bench.asked();
+    bench.pass(7);
+    bench.says("HTTP/1.1 200 OK\r\n");
+    bench.pass(4);
+    bench.says("Content-Length: 5\r\n\r\nhello");
+    bench.asked();
+    bench.pass(1);
+    bench.says(HELLO);
+    assert!(bench.outcome().is_ok());
+    let lines = [
+        "resolve  0.003000 s  a: 192.0.2.1",
+        "connect  0.005000 s  192.0.2.1:80",
+        "request 1: first byte 0.007000 s, last byte 0.011000 s, status 200, 5 octets",
+        "request 2: first byte 0.001000 s, last byte 0.001000 s, status 200, 5 octets",
+        "2 requests, 10 octets; last byte min/avg/max 0.001000/0.006000/0.011000 s",
+    ];
+    assert_eq!(String::from_utf8_lossy(&bench.paper.err), lines.join("\n") + "\n");
+}
+
+#[test]
+fn heads_and_the_exchange_are_shown() {
+    let show = Show { heads: true, exchange: true, trace: false };
+    let mut bench = Bench::new(Plan { show, ..plan("http://a/") });
+    bench.asked();
+    bench.says("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").says(HELLO);
+    assert!(
+        bench.printed().starts_with("HTTP/1.1 103 Early Hints\r\nLink") && bench.printed().ends_with("\r\n\r\nhello")
+    );
+    let exchange = String::from_utf8_lossy(&bench.paper.err);
+    assert!(exchange.starts_with("> GET / HTTP/1.1\n> Host: a\n> \n< HTTP/1.1 103"), "{exchange}");
+}
+
+#[test]
+fn requests_are_repeated_one_after_the_other_or_many_at_once() {
+    for (repeat, pipeline, trains) in [(3, 1, &[1, 1, 1][..]), (3, 3, &[3]), (5, 2, &[2, 1, 1, 1])] {
+        let mut bench = Bench::new(Plan { repeat, pipeline, ..plan("http://a/") });
+        for &train in trains {
+            let asked = bench.asked();
+            assert_eq!(asked.matches("GET / HTTP/1.1\r\n").count(), train, "{repeat} by {pipeline}");
+            bench.says(HELLO);
+        }
+        for _ in trains.len()..repeat as usize {
+            bench.says(HELLO);
+        }
+        assert_eq!(bench.printed(), "hello".repeat(repeat as usize));
+        assert!(bench.outcome().is_ok());
+    }
+}
+
+#[test]
+fn a_server_that_closes_is_connected_to_again_for_the_rest() {
+    let mut bench = Bench::new(Plan { repeat: 4, pipeline: 4, ..plan("http://a/") });
+    bench.asked();
+    bench.says(HELLO).says("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n..");
+    assert_eq!(bench.asked().matches("GET").count(), 2, "those that weren't answered");
+    bench.says(HELLO).ends();
+    assert_eq!(bench.asked().matches("GET").count(), 1);
+    bench.says(HELLO);
+    assert_eq!(bench.printed(), "hello..hellohello");
+    assert!(bench.outcome().is_ok());
+}
+
+#[test]
+fn a_server_that_never_answers_is_asked_once() {
+    let mut bench = Bench::new(Plan { repeat: 4, ..plan("http://a/") });
+    bench.asked();
+    bench.ends();
+    assert!(matches!(bench.outcome(), Err(Failure::Answer(Fault::Unanswered))));
+    let mut bench = Bench::new(plan("http://a/"));
+    bench.asked();
+    bench.over(Some(std::io::ErrorKind::ConnectionReset));
+    assert!(matches!(bench.outcome(), Err(Failure::Lost(_))));
+}
+
+#[test]
+fn what_is_not_idempotent_is_not_sent_again() {
+    let content = Some(Content::Octets(b"x".to_vec()));
+    let post = Plan { method: "POST".to_owned(), content, repeat: 2, ..plan("http://a/") };
+    let mut bench = Bench::new(post);
+    assert!(bench.asked().ends_with("Content-Length: 1\r\n\r\nx"));
+    bench.says(HELLO);
+    bench.asked();
+    bench.ends();
+    assert!(matches!(bench.outcome(), Err(Failure::Answer(Fault::Unanswered))));
+}
+
+#[test]
+fn octets_that_nobody_asked_for_are_not_the_next_answer() {
+    let mut bench = Bench::new(Plan { repeat: 2, ..plan("http://a/") });
+    bench.asked();
+    bench.says(&format!("{HELLO}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"));
+    assert_eq!(bench.asked().matches("GET").count(), 1, "on another connection");
+    bench.says(HELLO);
+    assert_eq!(bench.printed(), "hellohello");
+    assert!(bench.outcome().is_ok());
+}
+
+#[test]
+fn a_cut_answer_is_told_from_a_complete_one() {
+    for (answer, complete) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", false),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", false),
+        ("HTTP/1.1 200 OK\r\nContent-Le", false),
+        ("HTTP/1.1 200 OK\r\n\r\nhello", true),
+    ] {
+        let mut bench = Bench::new(plan("http://a/"));
+        bench.asked();
+        bench.says(answer).ends();
+        assert_eq!(bench.printed(), if answer.ends_with('e') { "" } else { "hello" });
+        match bench.outcome() {
+            Ok(()) => assert!(complete, "{answer:?}"),
+            Err(Failure::Answer(Fault::Truncated)) => assert!(!complete, "{answer:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn errors_are_failures_if_they_are_to_be() {
+    for (fail, status, shown, good) in [
+        (false, 404, "hello", true),
+        (true, 404, "", false),
+        (true, 500, "", false),
+        (true, 304, "", true),
+        (true, 200, "hello", true),
+    ] {
+        let mut bench = Bench::new(Plan { fail, ..plan("http://a/") });
+        bench.asked();
+        bench.says(&HELLO.replace("200 OK", &format!("{status} X")));
+        assert_eq!(bench.printed(), shown, "{status}");
+        assert_eq!(bench.outcome().is_ok(), good, "{status}");
+    }
+}
+
+#[test]
+fn a_redirect_on_the_same_server_uses_the_same_connection() {
+    let mut bench = Bench::new(Plan { follow: true, ..plan("http://a/b/c") });
+    bench.asked();
+    bench.says(&redirect(302, "../d?e#f"));
+    assert_eq!(bench.asked(), "GET /d?e HTTP/1.1\r\nHost: a\r\n\r\n");
+    bench.says(HELLO);
+    assert_eq!((bench.printed(), bench.looked_up.len()), ("hello", 0));
+    assert!(bench.outcome().is_ok());
+}
+
+#[test]
+fn a_redirect_elsewhere_is_looked_up_and_told_no_secrets() {
+    let field = |name: &str| (name.to_owned(), "x".to_owned());
+    let fields = vec![field("Authorization"), field("Cookie"), field("X-Other")];
+    let mut bench = Bench::new(Plan { follow: true, fields, ..plan("http://a/") });
+    assert!(bench.asked().contains("Cookie: x"));
+    bench.says(&redirect(301, "http://b:82/c"));
+    assert_eq!((bench.peer, &bench.looked_up[..]), (Some(address(82)), &["b".to_owned()][..]));
+    assert_eq!(bench.asked(), "GET /c HTTP/1.1\r\nHost: b:82\r\nX-Other: x\r\n\r\n");
+    // Another port of the same host needs no look-up.
+    bench.says(&redirect(301, "http://b/"));
+    assert_eq!((bench.peer, bench.looked_up.len()), (Some(address(80)), 1));
+    bench.asked();
+    bench.says(HELLO);
+    assert!(bench.outcome().is_ok());
+}
+
+#[test]
+fn what_a_redirect_makes_of_method_and_content() {
+    for (method, status, expected) in [
+        ("POST", 301, "GET"),
+        ("POST", 302, "GET"),
+        ("POST", 303, "GET"),
+        ("PUT", 303, "GET"),
+        ("HEAD", 303, "HEAD"),
+        ("PUT", 302, "PUT"),
+        ("POST", 307, "POST"),
+        ("POST", 308, "POST"),
+    ] {
+        let content = Some(Content::Octets(b"content".to_vec()));
+        let fields = vec![("Content-Type".to_owned(), "text/plain".to_owned())];
+        let plan = Plan { method: method.to_owned(), content, fields, follow: true, ..plan("http://a/") };
+        let mut bench = Bench::new(plan);
+        bench.asked();
+        let to = redirect(status, "/b");
+        bench.says(if method == "HEAD" { to.trim_end_matches('.') } else { &to });
+        let asked = bench.asked();
+        assert!(asked.starts_with(&format!("{expected} /b ")), "{method} {status}: {asked}");
+        let keeps = expected != "GET";
+        assert_eq!(asked.ends_with("\r\n\r\ncontent") && asked.contains("Content-Type"), keeps, "{method} {status}");
+    }
+}
+
+#[test]
+fn redirects_end_somewhere() {
+    let mut bench = Bench::new(Plan { follow: true, ..plan("http://a/") });
+    for _ in 0..limits::REDIRECTS {
+        bench.asked();
+        bench.says(&redirect(302, "/"));
+    }
+    bench.asked();
+    bench.says(&redirect(302, "/"));
+    assert!(matches!(bench.outcome(), Err(Failure::Redirects(_))));
+    for to in ["https://a/", "ftp://a/", "http://a b/"] {
+        let mut bench = Bench::new(Plan { follow: true, ..plan("http://a/") });
+        bench.asked();
+        bench.says(&redirect(302, to));
+        assert!(matches!(bench.outcome(), Err(Failure::Redirect(..))), "{to}");
+    }
+    // Without being asked to, nothing is followed.
+    let mut bench = Bench::new(plan("http://a/"));
+    bench.asked();
+    bench.says(&redirect(302, "/"));
+    assert_eq!(bench.printed(), "...");
+    assert!(bench.outcome().is_ok());
+}
+
+#[test]
+fn a_download_is_resumed_only_by_the_part_that_is_missing() {
+    let part = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 3-7/8\r\nContent-Length: 5\r\n\r\nhello";
+    let nothing = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */3\r\nContent-Length: 1\r\n\r\n.";
+    for (answer, printed, good) in [
+        (part.to_owned(), "hello", true),
+        (nothing.to_owned(), "", true),
+        (part.replace("3-7/8", "4-8/9"), "", false),
+        (part.replace("bytes 3-7/8", "3"), "", false),
+        (nothing.replace("*/3", "*/2"), "", false),
+        (HELLO.to_owned(), "", false),
+        (HELLO.replace("200", "404"), "", false),
+    ] {
+        let mut bench = Bench::new(Plan { resume: Some(3), ..plan("http://a/") });
+        assert!(bench.asked().contains("\r\nRange: bytes=3-\r\n"));
+        bench.says(&answer);
+        assert_eq!(bench.printed(), printed, "{answer}");
+        match bench.outcome() {
+            Ok(()) => assert!(good, "{answer}"),
+            Err(Failure::Resume(_)) => assert!(!good, "{answer}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_wait_has_an_end() {
+    let second = Duration::from_secs(1);
+    let patient = |max_time| Plan { timeout: second, max_time, ..plan("http://a/") };
+    // For the connection, and for the next of two addresses.
+    let mut fetch = Bench::new(patient(None));
+    fetch.established = false;
+    fetch.pass(1000);
+    assert_eq!(fetch.advance().finish, Finish::Abort);
+    fetch.over(None);
+    assert!(
+        matches!(fetch.outcome(), Err(Failure::Connect(peer, error)) if peer == address(80) && error.kind() == std::io::ErrorKind::TimedOut)
+    );
+    // For the answer: each octet that comes is patience anew, but not for ever.
+    let mut bench = Bench::new(patient(Some(5 * second)));
+    bench.asked();
+    for octet in ["H", "T", "T", "P", "/"] {
+        bench.pass(900);
+        bench.says(octet);
+    }
+    bench.pass(900);
+    bench.turn();
+    assert!(matches!(bench.outcome(), Err(Failure::TimedOut("it isn't done", _))));
+    let mut bench = Bench::new(patient(None));
+    bench.asked();
+    bench.says("HTTP/1.1 200 OK\r\n\r\nhello");
+    bench.pass(1000);
+    bench.turn();
+    assert!(matches!(bench.outcome(), Err(Failure::TimedOut("nothing came", _))));
+}
+
+#[test]
+fn every_address_is_tried() {
+    let mut bench = Bench::new(plan("http://a/"));
+    bench.fetch = Fetch::new(plan("http://a/"), bench.now);
+    bench.fetch.resolved(Ok(vec![address(1), address(2)]), bench.now, &mut bench.paper);
+    bench.dial();
+    assert_eq!(bench.peer, Some(address(1)));
+    bench.over(Some(std::io::ErrorKind::ConnectionRefused));
+    assert_eq!(bench.peer, Some(address(2)));
+    bench.over(Some(std::io::ErrorKind::ConnectionRefused));
+    assert!(matches!(bench.outcome(), Err(Failure::Connect(peer, _)) if peer == address(2)));
+}
+
+#[test]
+fn malformed_answers_are_failures() {
+    for answer in [
+        "hello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+        &"HTTP/1.1 100 Continue\r\n\r\n".repeat(100),
+        &format!("HTTP/1.1 200 OK\r\nA: {}", "a".repeat(limits::HEAD)),
+    ] {
+        let mut bench = Bench::new(plan("http://a/"));
+        bench.asked();
+        bench.says(answer);
+        assert!(matches!(bench.outcome(), Err(Failure::Answer(Fault::Malformed(_)))), "{answer:.60}");
+    }
+}

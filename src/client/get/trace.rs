@@ -1,0 +1,84 @@
+//! When what happened: a line for each step, and at the end what many requests took.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::client::console::Paper;
+use crate::http::Status;
+use crate::reactor::Tick;
+
+/// Seconds to the microsecond, which is as fine as the loop's clock tells.
+fn seconds(span: Duration) -> String {
+    format!("{}.{:06} s", span.as_secs(), span.subsec_micros())
+}
+
+/// What is written down, if anything is.
+#[derive(Debug)]
+pub(super) struct Trace {
+    wanted: bool,
+    count: u32,
+    octets: u64,
+    least: Duration,
+    most: Duration,
+    sum: Duration,
+}
+
+/// One request, from its sending to the last octet of its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) sent: Tick,
+    pub(super) first: Tick,
+    pub(super) last: Tick,
+}
+
+impl Trace {
+    pub(super) fn new(wanted: bool) -> Self {
+        Self { wanted, count: 0, octets: 0, least: Duration::MAX, most: Duration::ZERO, sum: Duration::ZERO }
+    }
+
+    pub(super) fn resolved(&self, host: &str, addresses: &[SocketAddr], took: Duration, paper: &mut Paper) {
+        if self.wanted {
+            let addresses: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+            paper.note(format_args!("resolve  {}  {host}: {}", seconds(took), addresses.join(" ")));
+        }
+    }
+
+    pub(super) fn connected(&self, peer: Option<SocketAddr>, took: Duration, paper: &mut Paper) {
+        if self.wanted {
+            let peer = peer.map_or_else(String::new, |peer| peer.to_string());
+            paper.note(format_args!("connect  {}  {peer}", seconds(took)));
+        }
+    }
+
+    pub(super) fn answered(&mut self, times: Times, status: Status, octets: u64, paper: &mut Paper) {
+        let whole = times.last.since(times.sent);
+        self.count += 1;
+        self.octets += octets;
+        self.least = self.least.min(whole);
+        self.most = self.most.max(whole);
+        self.sum += whole;
+        if self.wanted {
+            paper.note(format_args!(
+                "request {}: first byte {}, last byte {}, status {}, {octets} octets",
+                self.count,
+                seconds(times.first.since(times.sent)),
+                seconds(whole),
+                status.0
+            ));
+        }
+    }
+
+    /// The last line, if there was more than one request.
+    pub(super) fn summary(&self, paper: &mut Paper) {
+        if self.wanted && self.count > 1 {
+            paper.note(format_args!(
+                "{} requests, {} octets; last byte min/avg/max {}/{}/{}",
+                self.count,
+                self.octets,
+                seconds(self.least).trim_end_matches(" s"),
+                seconds(self.sum / self.count).trim_end_matches(" s"),
+                seconds(self.most)
+            ));
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! URI references (RFC 3986): taken apart, and resolved against where they stood.
+//!
+//! Generic on purpose: what a Location field or a link says may be any reference,
+//! and only the whole that comes of it must be an [`HttpUrl`], the one kind that we
+//! can ask for.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+
+use super::target::valid_host;
+
+/// A reference taken apart (RFC 3986, appendix B). Anything is one: nothing is
+/// checked and nothing decoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reference<'a> {
+    /// Before the first `:`, if it looks like a scheme (RFC 3986 §3.1).
+    pub scheme: Option<&'a str>,
+    /// Behind `//`.
+    pub authority: Option<&'a str>,
+    /// Perhaps empty.
+    pub path: &'a str,
+    /// Behind the first `?`.
+    pub query: Option<&'a str>,
+    /// Behind the first `#`.
+    pub fragment: Option<&'a str>,
+}
+
+impl<'a> Reference<'a> {
+    /// Takes `text` apart.
+    pub fn parse(text: &'a str) -> Self {
+        let (text, fragment) = cut(text, '#');
+        let (text, query) = cut(text, '?');
+        let (scheme, text) = match text.split_once(':') {
+            Some((scheme, rest)) if is_scheme(scheme) => (Some(scheme), rest),
+            _ => (None, text),
+        };
+        let (authority, path) = match text.strip_prefix("//") {
+            Some(rest) => {
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                (Some(authority), path)
+            }
+            None => (None, text),
+        };
+        Self { scheme, authority, path, query, fragment }
+    }
+
+    /// The URI that this reference means where `self` is the base (RFC 3986 §5.2.2).
+    pub fn resolve(&self, reference: &Reference<'_>) -> String {
+        let r = reference;
+        let (scheme, authority, path, query);
+        if r.scheme.is_some() {
+            (scheme, authority, path, query) = (r.scheme, r.authority, without_dots(r.path), r.query);
+        } else if r.authority.is_some() {
+            (scheme, authority, path, query) = (self.scheme, r.authority, without_dots(r.path), r.query);
+        } else if r.path.is_empty() {
+            (scheme, authority, path) = (self.scheme, self.authority, self.path.to_owned());
+            query = r.query.or(self.query);
+        } else if r.path.starts_with('/') {
+            (scheme, authority, path, query) = (self.scheme, self.authority, without_dots(r.path), r.query);
+        } else {
+            (scheme, authority, path, query) =
+                (self.scheme, self.authority, without_dots(&self.merge(r.path)), r.query);
+        }
+        Reference { scheme, authority, path: &path, query, fragment: r.fragment }.to_string()
+    }
+
+    /// The path of a relative reference behind the directory of ours (RFC 3986 §5.2.3).
+    fn merge(&self, path: &str) -> String {
+        if self.authority.is_some() && self.path.is_empty() {
+            return format!("/{path}");
+        }
+        let directory = self.path.rfind('/').map_or("", |slash| &self.path[..=slash]);
+        format!("{directory}{path}")
+    }
+}
+
+impl fmt::Display for Reference<'_> {
+    /// The parts put together again (RFC 3986 §5.3).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(scheme) = self.scheme {
+            write!(f, "{scheme}:")?;
+        }
+        if let Some(authority) = self.authority {
+            write!(f, "//{authority}")?;
+        }
+        f.write_str(self.path)?;
+        if let Some(query) = self.query {
+            write!(f, "?{query}")?;
+        }
+        if let Some(fragment) = self.fragment {
+            write!(f, "#{fragment}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What stands before the first `mark`, and what behind it.
+fn cut(text: &str, mark: char) -> (&str, Option<&str>) {
+    text.split_once(mark).map_or((text, None), |(before, behind)| (before, Some(behind)))
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.'))
+}
+
+/// `path` without segments `.` and `..` (RFC 3986 §5.2.4).
+fn without_dots(path: &str) -> String {
+    let mut out: Vec<&str> = Vec::new();
+    let rooted = path.starts_with('/');
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    out.pop();
+                }
+                // What it leads to is a directory.
+                if last {
+                    out.push("");
+                }
+            }
+            _ => out.push(segment),
+        }
+    }
+    let path = out.join("/");
+    if rooted { format!("/{path}") } else { path }
+}
+
+/// What can be asked for over plain HTTP: `http://host[:port]/path[?query]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpUrl {
+    /// A name or an address; IPv6 without its brackets.
+    pub host: String,
+    /// 80 if the URL names none.
+    pub port: u16,
+    /// The request-target in origin form, fit to be sent.
+    pub target: String,
+}
+
+/// Why a URL can't be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UrlError {
+    /// It is of the scheme https.
+    Https,
+    /// It is of another scheme, or of none.
+    Scheme,
+    /// It holds a user's name or password.
+    User,
+    /// Its host or port is missing or malformed.
+    Host,
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Https => "https isn't spoken here, only http",
+            Self::Scheme => "a URL begins with http://",
+            Self::User => "a name or password in a URL isn't sent; give an Authorization field",
+            Self::Host => "the host or the port is missing or malformed",
+        })
+    }
+}
+
+impl std::error::Error for UrlError {}
+
+/// What can't stand in a target as it is: it is encoded instead of refused, since
+/// people and servers write it so. An escape that is there already stays.
+const ENCODED: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+
+impl HttpUrl {
+    /// The URL that `text` is. A fragment isn't sent, so it is dropped.
+    ///
+    /// # Errors
+    /// If it is none that can be asked for.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let reference = Reference::parse(text);
+        match reference.scheme {
+            Some(scheme) if scheme.eq_ignore_ascii_case("http") => {}
+            Some(scheme) if scheme.eq_ignore_ascii_case("https") => return Err(UrlError::Https),
+            _ => return Err(UrlError::Scheme),
+        }
+        let authority = reference.authority.ok_or(UrlError::Host)?;
+        if authority.contains('@') {
+            return Err(UrlError::User);
+        }
+        if !valid_host(authority.as_bytes()) {
+            return Err(UrlError::Host);
+        }
+        let behind_literal = authority.rfind(']').map_or(0, |end| end + 1);
+        let (host, port) = match authority[behind_literal..].find(':') {
+            Some(colon) => authority.split_at(behind_literal + colon),
+            None => (authority, ""),
+        };
+        let port = match port.strip_prefix(':').unwrap_or_default() {
+            "" => 80,
+            digits => digits.parse().map_err(|_| UrlError::Host)?,
+        };
+        let query = reference.query.map(|query| format!("?{query}")).unwrap_or_default();
+        let rooted = if reference.path.starts_with('/') { "" } else { "/" };
+        let target = encoded(&format!("{rooted}{}{query}", reference.path));
+        Ok(Self { host: host.trim_matches(['[', ']']).to_owned(), port, target })
+    }
+
+    /// The URL of a file on a host, with or without a slash in front. In a file's name
+    /// `#` begins no fragment.
+    ///
+    /// # Errors
+    /// If the host is malformed.
+    pub fn of_file(host: &str, port: u16, file: &str) -> Result<Self, UrlError> {
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let file = file.strip_prefix('/').unwrap_or(file).replace('#', "%23");
+        let url = Self { host: host.to_owned(), port, target: encoded(&format!("/{file}")) };
+        if valid_host(url.authority().as_bytes()) { Ok(url) } else { Err(UrlError::Host) }
+    }
+
+    /// Where a reference that was found at this URL leads.
+    ///
+    /// # Errors
+    /// If that is no URL that can be asked for.
+    pub fn join(&self, reference: &str) -> Result<Self, UrlError> {
+        let base = self.to_string();
+        Self::parse(&Reference::parse(&base).resolve(&Reference::parse(reference)))
+    }
+
+    /// The value of the Host field: the port is told if it isn't 80.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+    }
+
+    /// Whether the other is on the same server (RFC 6454 §5): what is secret to one may be
+    /// told to the other.
+    pub fn same_origin(&self, other: &Self) -> bool {
+        self.port == other.port && self.host.eq_ignore_ascii_case(&other.host)
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority(), self.target)
+    }
+}
+
+fn encoded(text: &str) -> String {
+    percent_encode(text.as_bytes(), ENCODED).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn references_resolve_as_the_rfc_says() {
+        // RFC 3986 §5.4.1 and §5.4.2, in their order.
+        let base = Reference::parse("http://a/b/c/d;p?q");
+        for (reference, expected) in [
+            ("g:h", "g:h"),
+            ("g", "http://a/b/c/g"),
+            ("./g", "http://a/b/c/g"),
+            ("g/", "http://a/b/c/g/"),
+            ("/g", "http://a/g"),
+            ("//g", "http://g"),
+            ("?y", "http://a/b/c/d;p?y"),
+            ("g?y", "http://a/b/c/g?y"),
+            ("#s", "http://a/b/c/d;p?q#s"),
+            ("g#s", "http://a/b/c/g#s"),
+            ("g?y#s", "http://a/b/c/g?y#s"),
+            (";x", "http://a/b/c/;x"),
+            ("g;x", "http://a/b/c/g;x"),
+            ("g;x?y#s", "http://a/b/c/g;x?y#s"),
+            ("", "http://a/b/c/d;p?q"),
+            (".", "http://a/b/c/"),
+            ("./", "http://a/b/c/"),
+            ("..", "http://a/b/"),
+            ("../", "http://a/b/"),
+            ("../g", "http://a/b/g"),
+            ("../..", "http://a/"),
+            ("../../", "http://a/"),
+            ("../../g", "http://a/g"),
+            ("../../../g", "http://a/g"),
+            ("../../../../g", "http://a/g"),
+            ("/./g", "http://a/g"),
+            ("/../g", "http://a/g"),
+            ("g.", "http://a/b/c/g."),
+            (".g", "http://a/b/c/.g"),
+            ("g..", "http://a/b/c/g.."),
+            ("..g", "http://a/b/c/..g"),
+            ("./../g", "http://a/b/g"),
+            ("./g/.", "http://a/b/c/g/"),
+            ("g/./h", "http://a/b/c/g/h"),
+            ("g/../h", "http://a/b/c/h"),
+            ("g;x=1/./y", "http://a/b/c/g;x=1/y"),
+            ("g;x=1/../y", "http://a/b/c/y"),
+            ("g?y/./x", "http://a/b/c/g?y/./x"),
+            ("g?y/../x", "http://a/b/c/g?y/../x"),
+            ("g#s/./x", "http://a/b/c/g#s/./x"),
+            ("g#s/../x", "http://a/b/c/g#s/../x"),
+            ("http:g", "http:g"),
+        ] {
+            assert_eq!(base.resolve(&Reference::parse(reference)), expected, "{reference:?}");
+        }
+        let bare = Reference::parse("http://a?q");
+        assert_eq!(bare.resolve(&Reference::parse("g")), "http://a/g");
+    }
+
+    #[test]
+    fn urls() {
+        for (text, host, port, target, again) in [
+            ("http://a", "a", 80, "/", "http://a/"),
+            ("HTTP://A:80/b?c#d", "A", 80, "/b?c", "http://A/b?c"),
+            ("http://a:8080?c", "a", 8080, "/?c", "http://a:8080/?c"),
+            ("http://a:/b", "a", 80, "/b", "http://a/b"),
+            ("http://[::1]/", "::1", 80, "/", "http://[::1]/"),
+            ("http://[::1]:81/", "::1", 81, "/", "http://[::1]:81/"),
+            ("http://a/b c\u{e4}%20", "a", 80, "/b%20c%C3%A4%20", "http://a/b%20c%C3%A4%20"),
+        ] {
+            let url = HttpUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!((url.host.as_str(), url.port, url.target.as_str()), (host, port, target));
+            assert_eq!(url.to_string(), again);
+        }
+        for (text, error) in [
+            ("https://a/", UrlError::Https),
+            ("ftp://a/", UrlError::Scheme),
+            ("a/b", UrlError::Scheme),
+            ("", UrlError::Scheme),
+            ("http:a", UrlError::Host),
+            ("http:///a", UrlError::Host),
+            ("http://a:99999/", UrlError::Host),
+            ("http://a b/", UrlError::Host),
+            ("http://a\r\nX: y/", UrlError::Host),
+            ("http://u@a/", UrlError::User),
+            ("http://u:p@a/", UrlError::User),
+        ] {
+            assert_eq!(HttpUrl::parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn files_of_a_host() {
+        for (host, file, expected) in [
+            ("a", "b", "http://a:81/b"),
+            ("a", "/b", "http://a:81/b"),
+            ("a", "", "http://a:81/"),
+            ("a", "b c#1?d", "http://a:81/b%20c%231?d"),
+            ("::1", "b", "http://[::1]:81/b"),
+            ("[::1]", "b", "http://[::1]:81/b"),
+        ] {
+            assert_eq!(HttpUrl::of_file(host, 81, file).unwrap().to_string(), expected);
+        }
+        assert!(HttpUrl::of_file("a b", 80, "").is_err() && HttpUrl::of_file("", 80, "").is_err());
+    }
+
+    #[test]
+    fn a_redirect_leads_to_a_url() {
+        let url = HttpUrl::parse("http://a:81/b/c?d").unwrap();
+        assert_eq!(url.join("e").unwrap().to_string(), "http://a:81/b/e");
+        assert_eq!(url.join("http://f/").unwrap().to_string(), "http://f/");
+        assert_eq!(url.join("https://f/"), Err(UrlError::Https));
+        assert!(url.same_origin(&url.join("/x").unwrap()) && !url.same_origin(&url.join("//a/").unwrap()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_of_any_text_can_be_sent(text in ".{0,60}", host in "[a-z]{1,5}") {
+            let url = HttpUrl::of_file(&host, 80, "").unwrap();
+            for url in [url.join(&text), HttpUrl::parse(&format!("http://{host}/{text}"))].into_iter().flatten() {
+                prop_assert!(url.target.starts_with('/'));
+                prop_assert!(url.target.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'#'));
+                prop_assert!(valid_host(url.authority().as_bytes()));
+                prop_assert_eq!(HttpUrl::parse(&url.to_string()), Ok(url));
+            }
+        }
+    }
+}

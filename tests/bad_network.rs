@@ -1,0 +1,63 @@
+//! Line services that play a bad network: late answers, pieces, stalls, resets.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Client, Server, miod};
+
+fn service(arguments: &[&str]) -> Server {
+    let mut command = miod();
+    command.args(arguments).args(["-p", "0"]);
+    Server::run(command)
+}
+
+#[test]
+fn a_delay_is_kept() {
+    for (name, expected) in [("echo", "hello\n"), ("upper", "HELLO\n")] {
+        let server = service(&[name, "--delay", "150"]);
+        let mut client = server.connect();
+        let begin = Instant::now();
+        client.send("hello\n");
+        assert_eq!(client.take(6), expected.as_bytes());
+        assert!(begin.elapsed() >= Duration::from_millis(150), "{name} answers too early");
+        client.end();
+        assert!(client.is_closed());
+    }
+}
+
+/// What each of some connections gets back, in the order in which they were made: how
+/// many octets, and whether it was reset behind them.
+fn fates(seed: &str) -> Vec<(usize, bool)> {
+    let text = "The quick brown fox jumps over the lazy dog.\n".repeat(70);
+    let server = service(&["echo", "--chaos", seed]);
+    // Each is accepted before the next connects, since it is heard.
+    let mut clients: Vec<Client> = (0..32)
+        .map(|_| {
+            let mut client = server.connect();
+            client.send(&text[..1]);
+            assert_eq!(client.take(1), &text.as_bytes()[..1]);
+            client
+        })
+        .collect();
+    for client in &mut clients {
+        client.send(&text[1..]);
+        client.end();
+    }
+    let fate = |client: &mut Client| {
+        let (octets, reset) = client.rest_or_reset();
+        assert!(text.as_bytes()[1..].starts_with(&octets), "the octets aren't ours");
+        assert!(reset || octets.len() == text.len() - 1, "an end amid the answer that is no reset");
+        (octets.len(), reset)
+    };
+    clients.iter_mut().map(fate).collect()
+}
+
+#[test]
+fn the_same_seed_is_the_same_chaos() {
+    let first = fates("7");
+    let resets = first.iter().filter(|(_, reset)| *reset).count();
+    assert!(resets > 0 && resets < first.len(), "{first:?}");
+    assert_eq!(fates("7"), first);
+    assert_ne!(fates("8"), first);
+}

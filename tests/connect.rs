@@ -1,0 +1,180 @@
+//! `miod connect` with the real binary.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::process::Stdio;
+use std::time::Duration;
+
+use support::{Ended, Outcome, PATIENCE, Script, Server, UNKNOWN, eventually, miod, pattern, run_to_end};
+
+fn connect(arguments: &[&str], input: &[u8]) -> Outcome {
+    run_to_end(miod().arg("connect").args(arguments), input)
+}
+
+fn service(name: &str) -> (Server, String) {
+    let mut command = miod();
+    command.args([name, "-p", "0"]);
+    let server = Server::run(command);
+    let port = server.address().port().to_string();
+    (server, port)
+}
+
+#[test]
+fn what_is_said_comes_back_and_the_end_of_input_ends_it() {
+    let (_echo, port) = service("echo");
+    for host in ["127.0.0.1", "localhost"] {
+        let outcome = connect(&[host, &port], b"hello\n\xff\0 and no end");
+        assert_eq!((outcome.code, &outcome.out[..]), (Some(0), &b"hello\n\xff\0 and no end"[..]), "{}", outcome.errors);
+    }
+    assert_eq!(connect(&["127.0.0.1", &port], b"").out, b"");
+    let large = pattern(5_000_000);
+    // Lines that are `exit` would end it.
+    assert!(connect(&["127.0.0.1", &port], &large).out == large);
+    let (_upper, port) = service("upper");
+    assert_eq!(connect(&["localhost", &port], "straße\n".as_bytes()).text(), "STRASSE\n");
+}
+
+#[test]
+fn it_ends_when_the_service_does() {
+    let (_echo, port) = service("echo");
+    let mut child = miod()
+        .args(["connect", "127.0.0.1", &port])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map(Ended)
+        .unwrap();
+    // Its input stays open.
+    let mut stdin = child.0.stdin.take().unwrap();
+    stdin.write_all(b"hello\nexit\n").unwrap();
+    let mut said = String::new();
+    child.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "hello\n");
+    assert!(eventually(|| child.0.try_wait().unwrap().is_some_and(|status| status.success())));
+}
+
+#[test]
+fn it_goes_on_printing_after_the_end_of_its_input() {
+    let server = Script::start(|_, stream| {
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).unwrap();
+        stream.write_all(&said.repeat(2)).unwrap();
+    });
+    assert_eq!(connect(&["127.0.0.1", &server.address.port().to_string()], b"abc").text(), "abcabc");
+}
+
+#[test]
+fn a_service_that_does_not_read_stops_it_reading() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let mut child = miod()
+        .args(["connect", "127.0.0.1", &port])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .map(Ended)
+        .unwrap();
+    let mut stdin = child.0.stdin.take().unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    rustix::fs::fcntl_setfl(&stdin, rustix::fs::OFlags::NONBLOCK).unwrap();
+    // Until nothing was taken for a while.
+    let (mut taken, some) = (0, vec![b'x'; 64 * 1024]);
+    loop {
+        match stdin.write(&some) {
+            Ok(count) => taken += count,
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+        assert!(taken < 100_000_000, "it reads without end");
+        let most = Duration::from_millis(300).try_into().unwrap();
+        let mut fds = [rustix::event::PollFd::new(&stdin, rustix::event::PollFlags::OUT)];
+        if rustix::event::poll(&mut fds, Some(&most)).unwrap() == 0 {
+            break;
+        }
+    }
+    drop(stdin);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    assert_eq!(all.len(), taken, "nothing is lost");
+}
+
+#[test]
+fn who_cannot_be_reached_is_named_and_why() {
+    let deserted = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let outcome = connect(&["127.0.0.1", &deserted.port().to_string()], b"");
+    assert_eq!(outcome.code, Some(7));
+    assert_eq!(outcome.errors, format!("miod: can't connect to {deserted}: connection refused\n"));
+    assert_eq!(connect(&[UNKNOWN, "1"], b"").code, Some(6));
+    assert_eq!(connect(&["a"], b"").code, Some(2));
+}
+
+#[test]
+fn a_reset_is_told() {
+    let server = Script::start(|_, stream| {
+        let mut octet = [0];
+        stream.read_exact(&mut octet).unwrap();
+        let _ = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+    });
+    let outcome = connect(&["127.0.0.1", &server.address.port().to_string()], b"x");
+    assert_eq!(outcome.code, Some(56), "{}", outcome.errors);
+}
+
+// ---- Datagrams
+
+/// Answers so many datagrams in upper case, and tells what it got.
+fn upper(count: usize) -> (String, std::thread::JoinHandle<Vec<Vec<u8>>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let port = socket.local_addr().unwrap().port().to_string();
+    let thread = std::thread::spawn(move || {
+        let mut datagram = vec![0; 70_000];
+        let answer = |_| {
+            let (length, from) = socket.recv_from(&mut datagram).unwrap();
+            socket.send_to(&datagram[..length].to_ascii_uppercase(), from).unwrap();
+            datagram[..length].to_vec()
+        };
+        (0..count).map(answer).collect()
+    });
+    (port, thread)
+}
+
+#[test]
+fn each_line_is_a_datagram_and_each_answer_a_line() {
+    let (port, server) = upper(5);
+    let outcome = connect(&["--udp", "127.0.0.1", &port], b"one\ntwo\r\n\n\xff\0\nlast");
+    assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+    assert_eq!(outcome.out, b"ONE\nTWO\n\n\xff\0\nLAST\n");
+    assert_eq!(server.join().unwrap(), [&b"one"[..], b"two", b"", b"\xff\0", b"last"]);
+}
+
+#[test]
+fn many_lines_come_one_by_one_and_none_is_lost() {
+    let (port, server) = upper(2000);
+    let lines: String = (0..2000).map(|n| format!("line {n}\n")).collect();
+    let outcome = connect(&["-u", "localhost", &port], lines.as_bytes());
+    assert_eq!(outcome.text(), lines.to_uppercase(), "{}", outcome.errors);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_line_that_no_datagram_holds_is_told_and_the_next_goes() {
+    let (port, server) = upper(1);
+    let input = [&vec![b'x'; 200_000][..], b"\nok\n"].concat();
+    let outcome = connect(&["--udp", "127.0.0.1", &port], &input);
+    assert_eq!(outcome.text(), "OK\n");
+    assert!(outcome.errors.contains("a line isn't sent: message too long"), "{}", outcome.errors);
+    server.join().unwrap();
+}
+
+#[test]
+fn nobody_answering_is_an_end_too() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    let outcome = connect(&["--udp", "--wait", "0.1", "127.0.0.1", &port], b"hello\n");
+    assert_eq!((outcome.code, outcome.out.len()), (Some(0), 0));
+    drop(silent);
+    let outcome = connect(&["--udp", "--wait", "0.5", "127.0.0.1", &port], b"hello\n");
+    assert_eq!(outcome.code, Some(7), "{}", outcome.errors);
+}
