@@ -7,7 +7,7 @@ Speaks the DevTools protocol with the standard library alone. `miod` must be
 running with its usual applications; what is counted begins anew in each of the
 browser's contexts, which share nothing, as profiles do.
 """
-import argparse, base64, json, os, socket, subprocess, sys, tempfile, time
+import argparse, base64, json, os, socket, subprocess, sys, tempfile, time, urllib.error, urllib.request
 
 PATIENCE = 30
 
@@ -148,6 +148,13 @@ def until(condition, what, otherwise=lambda: ""):
     sys.exit(f"error: never came true: {what}\n{otherwise()}")
 
 
+def there(url):
+    try:
+        return urllib.request.urlopen(url, timeout=PATIENCE).status == 200
+    except urllib.error.HTTPError as error:
+        return error.code != 404
+
+
 def counter(browser, root):
     """Two visitors count apart, and Reset begins anew for the one who asked."""
     one, other = Page(browser, browser.context()), Page(browser, browser.context())
@@ -197,6 +204,24 @@ def quiz(browser, root):
     page.shows("Question 1 of 12")
 
 
+def login(browser, root):
+    """Home sends to the login, a wrong password is told, the right one leads home, and out again."""
+    page = Page(browser, browser.context())
+    page.go(f"{root}/home")
+    for password, then in (("pear", "The name or the password is wrong."), ("apple", "alice")):
+        page.type("#username", "" if password == "apple" else "alice")
+        page.type("#password", password)
+        page.shoot(f"login-{password}")
+        page.click("main form button")
+        page.shows(then)
+    until(lambda: page.run("location.pathname") == "/home", "the way home", page.text)
+    page.shoot("home")
+    page.click("main form button")
+    until(lambda: page.text() and page.run("location.pathname") != "/home", "the way out", page.text)
+    page.go(f"{root}/home")
+    until(lambda: page.run("location.pathname") == "/login", "logged out", page.text)
+
+
 def board(browser, root):
     """Two windows: what one says the other shows without a reload, and forgets so too."""
     one, other = Page(browser, browser.context()), Page(browser, browser.context())
@@ -236,7 +261,10 @@ def main():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(profile)
         try:
-            for story in (counter, quiz, board):
+            for story in (counter, quiz, login, board):
+                if story is login and not there(root + "/login"):
+                    print("login: isn't there")
+                    continue
                 story(browser, root)
                 print(f"{story.__name__}: as it should be", flush=True)
         finally:

@@ -73,7 +73,7 @@ fn serve() -> (SocketAddr, Closer, std::thread::JoinHandle<()>) {
         web.routes.mount("/", Box::new(Counter(0))).unwrap();
         let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), true).unwrap();
         let address = listener.address().unwrap();
-        let shared = Shared { http: web, log: Log::default() };
+        let shared = Shared::new(web, Log::default());
         let mut reactor = Reactor::<Service>::new(shared, Options::default()).unwrap();
         reactor.listen(listener, Kind::Http as usize).unwrap();
         ready.send((address, reactor.closer())).unwrap();
