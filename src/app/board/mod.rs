@@ -336,3 +336,83 @@ impl Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::testing::{content, visit};
+    use crate::session::Session;
+
+    fn ask(board: &mut Board, session: &mut Session, head: &str, body: &str) -> Response {
+        let head = format!("{head} HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded");
+        match visit(board, "/board", &head, body.as_bytes(), Some(session)) {
+            Answer::Now(response) => response,
+            Answer::Refused(reject) => Response::new(reject.status),
+            _ => panic!("in memory it is done at once"),
+        }
+    }
+
+    fn user(name: &str) -> Session {
+        let mut session = Session::none(0);
+        session.set(USER, name);
+        session
+    }
+
+    #[test]
+    fn who_is_logged_in_posts_by_name_and_deletes_what_that_name_wrote() {
+        let mut board = Board::new(Store::in_memory(CAPACITY));
+        assert_eq!(ask(&mut board, &mut user("alice"), "POST /board", "text=a").status, Status::SEE_OTHER);
+        let page = ask(&mut board, &mut user("alice"), "GET /board", "");
+        let page = String::from_utf8_lossy(content(&page)).into_owned();
+        assert!(page.contains("<strong class=\"who\">alice</strong>") && page.contains("say, alice?"), "{page}");
+        assert!(page.contains("/1/delete"), "{page}");
+        for (mut session, status) in [
+            (user("bob"), Status::FORBIDDEN),
+            (Session::none(0), Status::FORBIDDEN),
+            (user("alice"), Status::NO_CONTENT),
+            (user("alice"), Status::NOT_FOUND),
+        ] {
+            assert_eq!(ask(&mut board, &mut session, "DELETE /board/1", "").status, status);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_given_once_and_survives_a_new_identifier() {
+        let mut board = Board::new(Store::in_memory(CAPACITY));
+        let mut session = Session::none(0);
+        ask(&mut board, &mut session, "POST /board", "text=a");
+        let secret = session.get(SECRET).cloned();
+        ask(&mut board, &mut session, "POST /board", "text=b");
+        assert!(secret.is_some() && session.get(SECRET) == secret.as_ref());
+        session.renew();
+        assert_eq!(ask(&mut board, &mut session, "DELETE /board/1", "").status, Status::NO_CONTENT);
+        // Without one nobody owns what was written without one.
+        assert!(!Visitor { user: None, secret: None }.owns(&Post {
+            at: 0,
+            name: None,
+            owner: hash(""),
+            text: "a".into()
+        }));
+    }
+
+    #[test]
+    fn paths_name_what_they_say() {
+        for (path, place) in [
+            ("", Place::Board),
+            ("/", Place::Board),
+            ("/events", Place::Events),
+            ("/board.js", Place::Script),
+            ("/7", Place::Post(7)),
+            ("/7/delete", Place::Delete(7)),
+            ("/07", Place::Post(7)),
+            ("/-7", Place::Nowhere),
+            ("/7/", Place::Nowhere),
+            ("/delete", Place::Nowhere),
+            ("//delete", Place::Nowhere),
+            ("/events/", Place::Nowhere),
+            ("/99999999999999999999", Place::Nowhere),
+        ] {
+            assert_eq!(Place::of(path.as_bytes()), place, "{path}");
+        }
+    }
+}
