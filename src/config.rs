@@ -17,6 +17,8 @@ pub const KV_PORT: u16 = 5100;
 pub const ECHO_PORT: u16 = 5555;
 /// The port of `miod upper`.
 pub const UPPER_PORT: u16 = 12_000;
+/// The port of `miod heartbeat watch`.
+pub const HEARTBEAT_PORT: u16 = 12_001;
 
 /// Everything that `miod serve` and `miod kv` can be told.
 #[derive(Clone, Debug)]
@@ -111,6 +113,15 @@ pub struct LineConfig {
     pub delay: Duration,
     /// The seed of a bad network that is put on, if one is.
     pub chaos: Option<u64>,
+}
+
+/// Whom to talk to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// A name or an address.
+    pub host: String,
+    /// The port there.
+    pub port: u16,
 }
 
 /// Which of the built-in applications are mounted at their usual place.

@@ -11,9 +11,10 @@
 //! ```text
 //!         main.rs ── cli/                      arguments, help, banner, exit codes
 //!              │
-//!          server.rs   (config.rs, logging/)   the composition root: bind, build, run
+//!      server.rs, datagrams.rs                 the composition roots: bind, build, run
+//!              │        (config.rs, logging/)
 //!              │
-//!          service/    http/, echo, upper      the protocols that serve, and
+//!          service/    http/, echo, upper, udp/ the protocols that serve, and
 //!          client/     connect, get            those that ask: the layer that knows both sides
 //!      ┌───────┼───────────┐
 //!    app/    files/        │                   pages; static files. No sockets
@@ -26,7 +27,7 @@
 //! Arrows go down only. [`http`] and [`text`] import nothing of ours, [`reactor`]
 //! and [`durable`] import nothing of ours; they meet in [`service`] and in [`client`],
 //! which don't know each other. [`limits`], every bound with its reason, may be read by
-//! all. `tests/architecture.rs` holds these directions.
+//! all; [`random`] is chance from a seed. `tests/architecture.rs` holds these directions.
 //!
 //! # Vocabulary
 //!
@@ -148,6 +149,7 @@ pub mod app;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod datagrams;
 pub mod durable;
 pub mod files;
 pub mod http;

@@ -5,9 +5,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use miod::cli::banner::{Served, banner};
+use miod::cli::datagrams::{DatagramOptions, Tool};
 use miod::cli::failure::{Failure, USAGE};
 use miod::cli::{self, Command};
 use miod::client;
+use miod::datagrams;
 use miod::logging::{self, AccessLog, Log, Settings};
 use miod::server::{self, Ready};
 use miod::service::Kind;
@@ -37,6 +39,12 @@ fn main() -> ExitCode {
         }),
         Ok(Command::Connect(plan)) => use_tool(|| client::connect::run(&plan)),
         Ok(Command::Get(wish)) => use_tool(|| client::get::run(wish)),
+        Ok(Command::Datagrams(options)) => match with_datagrams(options) {
+            Ok(true) => Ok(()),
+            // That was told already.
+            Ok(false) => return ExitCode::FAILURE,
+            Err(failure) => Err(failure),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,6 +74,27 @@ fn use_tool(tool: impl FnOnce() -> Result<(), client::Failed>) -> Result<(), Fai
     let outcome = tool();
     log.flush();
     Ok(outcome?)
+}
+
+/// Runs what lives on datagrams; says whether that came to what it was for.
+fn with_datagrams(options: DatagramOptions) -> Result<bool, Failure> {
+    let DatagramOptions { tool, logging } = options;
+    let mut success = true;
+    run(&logging, |log| {
+        let ready = |addresses: &[_]| cli::say(&cli::datagrams::banner(&tool, addresses));
+        match &tool {
+            Tool::Answer { manner, network, verbose, at: (endpoints, port) } => {
+                datagrams::answer(*manner, *network, *verbose, (endpoints, *port), &log, ready)?;
+            }
+            Tool::Watch { settings, at: (endpoints, port) } => {
+                datagrams::watch(settings, (endpoints, *port), &log, ready)?;
+            }
+            Tool::Ping(target, settings) => success = datagrams::ping(target, settings.clone(), &log)?,
+            Tool::Send(target, settings) => datagrams::send_heartbeats(target, settings.clone(), &log)?,
+        }
+        Ok(())
+    })?;
+    Ok(success)
 }
 
 /// Tells that clients can connect.

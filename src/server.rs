@@ -35,6 +35,12 @@ use crate::session::{Sessions, Store};
 pub enum Failure {
     /// An endpoint can't be listened at.
     Bind(Endpoint, io::Error),
+    /// A datagram socket can't be opened at this address.
+    BindDatagrams(SocketAddr, io::Error),
+    /// A name has no address.
+    Host(String, io::Error),
+    /// An address can't be reached.
+    Connect(SocketAddr, io::Error),
     /// The root can't be opened.
     Root(PathBuf, io::Error),
     /// A store can't be opened.
@@ -184,7 +190,7 @@ fn run(
     ready: impl FnOnce(Vec<Endpoint>),
 ) -> Result<(), Failure> {
     let watch = http.site.as_ref().and_then(Site::watch_fd);
-    let mut reactor = Reactor::<Service>::new(Shared { http, log: log.clone(), trouble }, options)?;
+    let mut reactor = Reactor::<Service>::new(Shared { trouble, ..Shared::new(http, log.clone()) }, options)?;
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
     if let Some(watch) = watch {
         reactor.watch(watch)?;
@@ -235,8 +241,27 @@ impl Descriptors {
     }
 }
 
-/// Makes the listeners. Without endpoints: loopback, IPv4 and IPv6.
+/// Makes the listeners.
 fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>, Failure> {
+    bind_all(endpoints, port, |endpoint| {
+        // In all our services the client speaks first.
+        let listener = Listener::bind(endpoint, true)?;
+        let address = listener.address();
+        Ok((listener, address))
+    })
+}
+
+/// Has `bind` make a socket for each endpoint, and tell the address that it got.
+/// Without endpoints: loopback, IPv4 and IPv6, if there is one. Where the port is 0
+/// it is one that is free for all.
+///
+/// # Errors
+/// [`Failure::Bind`], if one can't be made.
+pub(crate) fn bind_all<T>(
+    endpoints: &[Endpoint],
+    port: u16,
+    bind: impl Fn(&Endpoint) -> io::Result<(T, Option<SocketAddr>)>,
+) -> Result<Vec<T>, Failure> {
     /// How often another free port is looked for that is free on all addresses.
     const TRIES: usize = 16;
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
@@ -244,17 +269,21 @@ fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>, Failure> {
     let (endpoints, optional_v6) = if endpoints.is_empty() { (&loopback[..], true) } else { (endpoints, false) };
     let mut tries = TRIES;
     loop {
-        match listen_once(endpoints, optional_v6) {
+        match bind_once(endpoints, optional_v6, &bind) {
             Err((Failure::Bind(_, error), true)) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => tries -= 1,
             Err((failure, _)) => return Err(failure),
-            Ok(listeners) => return Ok(listeners),
+            Ok(sockets) => return Ok(sockets),
         }
     }
 }
 
 /// One attempt; a failure says whether another port might do.
-fn listen_once(endpoints: &[Endpoint], optional_v6: bool) -> Result<Vec<Listener>, (Failure, bool)> {
-    let mut listeners: Vec<Listener> = Vec::new();
+fn bind_once<T>(
+    endpoints: &[Endpoint],
+    optional_v6: bool,
+    bind: impl Fn(&Endpoint) -> io::Result<(T, Option<SocketAddr>)>,
+) -> Result<Vec<T>, (Failure, bool)> {
+    let mut sockets = Vec::new();
     // The port that was found where any would do, the same for all.
     let mut found = None;
     for endpoint in endpoints {
@@ -264,21 +293,20 @@ fn listen_once(endpoints: &[Endpoint], optional_v6: bool) -> Result<Vec<Listener
             }
             other => (other.clone(), false),
         };
-        // In all our services the client speaks first.
-        match Listener::bind(&endpoint, true) {
-            Ok(listener) => {
+        match bind(&endpoint) {
+            Ok((socket, address)) => {
                 if any {
-                    found = listener.address().map(|address| address.port());
+                    found = address.map(|address| address.port());
                 }
-                listeners.push(listener);
+                sockets.push(socket);
             }
-            Err(error) if optional_v6 && !listeners.is_empty() && is_absent(&error) => {
+            Err(error) if optional_v6 && !sockets.is_empty() && is_absent(&error) => {
                 log::info!("no IPv6 here: {error}");
             }
             Err(error) => return Err((Failure::Bind(endpoint, error), any && found.is_some())),
         }
     }
-    Ok(listeners)
+    Ok(sockets)
 }
 
 /// The machine has no such address family.

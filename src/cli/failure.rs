@@ -1,4 +1,4 @@
-//! Why a server doesn't run: what the system said, put into a sentence that helps.
+//! Why a server or a tool doesn't run: what the system said, put into a sentence that helps.
 //!
 //! The exit codes are those of sysexits.h where it has one; service managers tell
 //! by them whether another try makes sense.
@@ -8,18 +8,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::holder::holder;
+use super::holder::{self, holder};
 use super::nearest::nearest;
 use crate::client;
 use crate::durable::OpenError;
 use crate::http::client::Fault;
 use crate::reactor::Endpoint;
 use crate::server;
+use crate::text::reason::reason;
 
 /// It failed while running.
 pub const RUNTIME: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 2;
+/// The name of a host isn't known (`EX_NOHOST`).
+pub const NO_HOST: u8 = 68;
 /// An address to listen at is in use (`EX_UNAVAILABLE`).
 pub const IN_USE: u8 = 69;
 /// The system forbids it (`EX_NOPERM`).
@@ -75,6 +78,9 @@ impl From<server::Failure> for Failure {
     fn from(failure: server::Failure) -> Self {
         match failure {
             server::Failure::Bind(endpoint, error) => Self::bind(&endpoint, &error),
+            server::Failure::BindDatagrams(address, error) => Self::bind_datagrams(address, &error),
+            server::Failure::Host(host, error) => Self::host(&host, &error),
+            server::Failure::Connect(address, error) => Self::runtime(&format!("send to {address}"), &error),
             server::Failure::Root(path, error) => Self::root(&path, &error),
             server::Failure::Store(error) => Self::store(&error),
             server::Failure::Config(message) => Self::configuration(message),
@@ -121,7 +127,7 @@ impl Failure {
     /// Nobody can listen at `endpoint`.
     pub fn bind(endpoint: &Endpoint, error: &io::Error) -> Self {
         let (code, hint) = match (endpoint, error.kind()) {
-            (Endpoint::Tcp(address), io::ErrorKind::AddrInUse) => (IN_USE, taken(*address)),
+            (Endpoint::Tcp(address), io::ErrorKind::AddrInUse) => (IN_USE, taken(holder::TCP, *address)),
             (Endpoint::Unix(_), io::ErrorKind::AddrInUse) => {
                 (IN_USE, "somebody listens there, or it is no socket".to_owned())
             }
@@ -139,6 +145,23 @@ impl Failure {
             _ => (RUNTIME, reason(error)),
         };
         Self { code, message: format!("can't listen at {endpoint}: {hint}") }
+    }
+
+    /// Nobody can receive datagrams at `address`.
+    pub fn bind_datagrams(address: SocketAddr, error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::AddrInUse {
+            let message = format!("can't listen at {address}: {}", taken(holder::UDP, address));
+            return Self { code: IN_USE, message };
+        }
+        Self::bind(&Endpoint::Tcp(address), error)
+    }
+
+    /// A name that nobody knows.
+    pub fn host(host: &str, error: &io::Error) -> Self {
+        // The resolver's own words are behind those of the library.
+        let text = reason(error);
+        let why = text.rsplit(": ").next().unwrap_or(&text);
+        Self { code: NO_HOST, message: format!("can't find {host}: {why}") }
     }
 
     /// The root can't be opened.
@@ -177,8 +200,8 @@ impl Failure {
     }
 }
 
-fn taken(address: SocketAddr) -> String {
-    let by = holder(address.port()).map(|holder| format!(" by {holder}")).unwrap_or_default();
+fn taken(kind: holder::Kind, address: SocketAddr) -> String {
+    let by = holder(kind, address.port()).map(|holder| format!(" by {holder}")).unwrap_or_default();
     format!("the port is in use{by}; try -p 0 for a free one")
 }
 
@@ -190,15 +213,6 @@ pub(super) fn sibling(path: &Path) -> Option<String> {
     let names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     let near = nearest(name, names.iter().map(String::as_str))?;
     Some(path.with_file_name(near).display().to_string())
-}
-
-/// What the system says, without the number that only programmers know.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match (error.raw_os_error(), text.find(" (os error ")) {
-        (Some(_), Some(end)) => text[..end].to_lowercase(),
-        _ => text,
-    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ pub(super) fn help(command: Name) -> String {
 Usage: miod [serve] [OPTIONS] [ROOT]
        miod kv|echo|upper [OPTIONS]
        miod connect|get [OPTIONS] ...
+       miod udp upper|echo [OPTIONS]
+       miod ping|heartbeat send [OPTIONS] HOST[:PORT]
+       miod heartbeat watch [OPTIONS]
 
 ROOT is the directory whose files are served: without it ./public, if there is one, else the
 directory you are in.
@@ -31,7 +34,12 @@ Commands:
   echo    every octet goes back to its sender
   upper   every line goes back in upper case
   connect standard input to a service, and what comes back to standard output
-  get     ask an HTTP server for something (miod get --help tells more)
+  get     ask an HTTP server for something
+  udp     upper, echo: every datagram goes back, over a network as bad as you wish
+  ping    asks such a service, and tells how long answers take
+  heartbeat
+          send, watch: who lives, and since when not
+Each tells more with --help.
 "
         }
         Name::Kv => {
@@ -51,14 +59,7 @@ A value is application/json or application/octet-stream.
         Name::Echo => "miod echo sends every octet back to its sender.\n\nUsage: miod echo [OPTIONS]\n",
         Name::Upper => "miod upper sends every line back in upper case.\n\nUsage: miod upper [OPTIONS]\n",
     });
-    let mut group = "";
-    for flag in FLAGS.iter().filter(|flag| flag.commands.contains(&command)) {
-        if flag.group != group {
-            group = flag.group;
-            text += &format!("\n{group}:\n");
-        }
-        option(&mut text, flag, &config);
-    }
+    groups(&mut text, FLAGS, command, &config);
     text += "\nOptions but those of Help are also variables of the environment: --send-timeout is\n\
              MIOD_SEND_TIMEOUT, -v and -q are RUST_LOG=debug or RUST_LOG=warn. Options that may be given\n\
              more than once have commas there. An option beats its variable.\n";
@@ -89,13 +90,25 @@ Examples:
     text
 }
 
-/// One option of a server.
-fn option(text: &mut String, flag: &Flag, config: &Config) {
+/// The options of a command, under their headings.
+pub(super) fn groups<N: PartialEq, D, C>(text: &mut String, flags: &[Flag<N, D, C>], command: N, defaults: &C) {
+    let mut group = "";
+    for flag in flags.iter().filter(|flag| flag.commands.contains(&command)) {
+        if flag.group != group {
+            group = flag.group;
+            *text += &format!("\n{group}:\n");
+        }
+        option(text, flag, defaults);
+    }
+}
+
+/// One option of a command.
+fn option<N, D, C>(text: &mut String, flag: &Flag<N, D, C>, defaults: &C) {
     let mut help = flag.help.to_owned();
     if flag.repeatable && flag.value != Value::None {
         help += "; repeatable";
     }
-    let default = (flag.default)(config);
+    let default = (flag.default)(defaults);
     if !default.is_empty() {
         help += &format!(" (default: {default})");
     }

@@ -16,6 +16,7 @@
 
 pub mod banner;
 mod connect;
+pub mod datagrams;
 pub mod failure;
 mod get;
 mod help;
@@ -36,11 +37,13 @@ use crate::client;
 use crate::config::{self, Config, LineConfig};
 use crate::logging::Settings;
 use crate::reactor::Endpoint;
+use datagrams::DatagramOptions;
 use nearest::nearest;
 use options::{Draft, FLAGS, Flag, Value};
 
 /// What to do.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Command {
     /// Serve files and applications over HTTP.
     Serve(ServeOptions),
@@ -54,6 +57,8 @@ pub enum Command {
     Connect(client::connect::Plan),
     /// Ask an HTTP server.
     Get(client::get::Wish),
+    /// Do something with datagrams.
+    Datagrams(DatagramOptions),
     /// Tell this.
     Help(String),
     /// Tell the version.
@@ -134,12 +139,14 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Command, UsageError> {
-    let mut arguments = arguments.into_iter().peekable();
-    let tool = TOOLS.iter().find(|(name, _)| arguments.peek().is_some_and(|first| first == name));
-    if let Some((_, parse)) = tool {
-        return parse(arguments.skip(1).collect());
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.first().is_some_and(|first| datagrams::WORDS.iter().any(|word| first == word)) {
+        return datagrams::parse(arguments, variable);
     }
-    let (given, places) = split(arguments)?;
+    if let Some((_, parse)) = TOOLS.iter().find(|(name, _)| arguments.first().is_some_and(|first| first == name)) {
+        return parse(arguments.split_off(1));
+    }
+    let (given, places) = split(FLAGS, arguments)?;
     let mut places = places.into_iter().peekable();
     let command = places.next_if(|place| command_named(place).is_some()).and_then(|place| command_named(&place));
     let (named, command) = (command.is_some(), command.unwrap_or(Name::Serve));
@@ -151,7 +158,7 @@ pub fn parse(
     }
 
     let mut draft = Draft::default();
-    from_environment(&mut draft, command, &given, variable)?;
+    from_environment(FLAGS, &mut draft, command, &given, variable)?;
     for (flag, value) in &given {
         if !flag.commands.contains(&command) {
             return Err(UsageError(format!("{} has no option --{}", command.as_str(), flag.long)));
@@ -174,9 +181,12 @@ pub fn parse(
 }
 
 /// The options that are given, with their values, and the other arguments.
-type Split = (Vec<(&'static Flag, String)>, Vec<OsString>);
+type Split<F> = (Vec<(&'static F, String)>, Vec<OsString>);
 
-fn split(arguments: impl IntoIterator<Item = OsString>) -> Result<Split, UsageError> {
+fn split<N, D, C>(
+    flags: &'static [Flag<N, D, C>],
+    arguments: Vec<OsString>,
+) -> Result<Split<Flag<N, D, C>>, UsageError> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let (mut given, mut places) = (Vec::new(), Vec::new());
     while let Some(argument) = parser.next().map_err(|error| UsageError(error.to_string()))? {
@@ -185,8 +195,10 @@ fn split(arguments: impl IntoIterator<Item = OsString>) -> Result<Split, UsageEr
                 places.push(place);
                 continue;
             }
-            Arg::Long(long) => FLAGS.iter().find(|flag| flag.long == long).ok_or_else(|| no_such_option(long))?,
-            Arg::Short(short) => FLAGS
+            Arg::Long(long) => {
+                flags.iter().find(|flag| flag.long == long).ok_or_else(|| no_such_option(flags, long))?
+            }
+            Arg::Short(short) => flags
                 .iter()
                 .find(|flag| flag.short == Some(short))
                 .ok_or_else(|| UsageError(format!("there is no option -{short}")))?,
@@ -206,13 +218,14 @@ fn split(arguments: impl IntoIterator<Item = OsString>) -> Result<Split, UsageEr
 }
 
 /// Applies the variables of those options that aren't given.
-fn from_environment(
-    draft: &mut Draft,
-    command: Name,
-    given: &[(&Flag, String)],
+fn from_environment<N: PartialEq, D, C>(
+    flags: &[Flag<N, D, C>],
+    draft: &mut D,
+    command: N,
+    given: &[(&Flag<N, D, C>, String)],
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<(), UsageError> {
-    for flag in FLAGS.iter().filter(|flag| flag.in_environment && flag.commands.contains(&command)) {
+    for flag in flags.iter().filter(|flag| flag.in_environment && flag.commands.contains(&command)) {
         let name = flag.variable();
         let is_given = given.iter().any(|(other, _)| other.long == flag.long);
         let Some(value) = variable(&name).filter(|_| !is_given) else { continue };
@@ -292,16 +305,16 @@ fn is_mistyped(root: &Path) -> bool {
 fn no_such_command(root: &Path) -> String {
     let word = root.to_string_lossy();
     let sentence = format!("there is neither a command nor a directory {word}");
-    let names = Name::ALL.map(Name::as_str).into_iter().chain(TOOLS.map(|(name, _)| name));
+    let names = Name::ALL.map(Name::as_str).into_iter().chain(datagrams::WORDS).chain(TOOLS.map(|(name, _)| name));
     match nearest(&word, names).map(str::to_owned).or_else(|| failure::sibling(root)) {
         Some(name) => format!("{sentence}; did you mean {name}?"),
         None => sentence,
     }
 }
 
-fn no_such_option(long: &str) -> UsageError {
+fn no_such_option<N, D, C>(flags: &[Flag<N, D, C>], long: &str) -> UsageError {
     let sentence = format!("there is no option --{long}");
-    UsageError(match nearest(long, FLAGS.iter().map(|flag| flag.long)) {
+    UsageError(match nearest(long, flags.iter().map(|flag| flag.long)) {
         Some(name) => format!("{sentence}; did you mean --{name}?"),
         None => sentence,
     })

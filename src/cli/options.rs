@@ -36,26 +36,26 @@ pub(super) enum Value {
     Optional(&'static str),
 }
 
-/// One option.
-pub(super) struct Flag {
+/// One option of commands `N`, which is written into a draft `D` and has its default from `C`.
+pub(super) struct Flag<N: 'static = Name, D = Draft, C = Config> {
     pub(super) long: &'static str,
     pub(super) short: Option<char>,
     pub(super) value: Value,
     /// The commands that know it.
-    pub(super) commands: &'static [Name],
+    pub(super) commands: &'static [N],
     /// The heading in help.
     pub(super) group: &'static str,
     pub(super) help: &'static str,
     /// The default as help tells it, where that isn't self-evident.
-    pub(super) default: fn(&Config) -> String,
+    pub(super) default: fn(&C) -> String,
     /// It may be given more than once; in its variable with commas between.
     pub(super) repeatable: bool,
     /// It can also be set by a variable of the environment.
     pub(super) in_environment: bool,
-    pub(super) apply: fn(&mut Draft, &str) -> Result<(), String>,
+    pub(super) apply: fn(&mut D, &str) -> Result<(), String>,
 }
 
-impl Flag {
+impl<N, D, C> Flag<N, D, C> {
     /// The variable of the environment: `MIOD_IDLE_TIMEOUT` for `--idle-timeout`.
     pub(super) fn variable(&self) -> String {
         format!("MIOD_{}", self.long.to_ascii_uppercase().replace('-', "_"))

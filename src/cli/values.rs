@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::SessionStore;
+use crate::config::{SessionStore, Target};
 use crate::reactor::Endpoint;
 
 /// A whole number of at least 1.
@@ -77,6 +77,12 @@ pub(super) fn millis(text: &str) -> Result<Duration, String> {
         Ok(millis @ 0..=3_600_000) => Ok(Duration::from_millis(millis)),
         _ => Err("give milliseconds, at most 3600000".to_owned()),
     }
+}
+
+/// A probability.
+pub(super) fn probability(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
+    number.ok_or_else(|| "give a probability from 0 to 1, like 0.3".to_owned())
 }
 
 /// Octets, in binary multiples if `K`, `M` or `G` follows.
@@ -165,6 +171,27 @@ pub(super) fn endpoints(text: &str, port: u16) -> Result<Vec<Endpoint>, String> 
     Ok(endpoints)
 }
 
+/// Whom to talk to: `HOST`, `HOST:PORT`, `[::1]:PORT` or `::1`. What a name means
+/// isn't asked here.
+pub(super) fn target(text: &str, port: u16) -> Result<Target, String> {
+    let target = |host: &str, port| Target { host: host.to_owned(), port };
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (host, port_text) = match bracketed {
+        Some((host, rest)) => (host, rest.strip_prefix(':').or((!rest.is_empty()).then_some(""))),
+        // An address of IPv6 has more than one colon.
+        None if text.matches(':').count() > 1 => (text, None),
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    if host.is_empty() {
+        return Err("give a name or an address, like localhost or 127.0.0.1:12000".to_owned());
+    }
+    match port_text.map(str::parse) {
+        None => Ok(target(host, port)),
+        Some(Ok(port @ 1..)) => Ok(target(host, port)),
+        Some(_) => Err("give a port from 1 to 65535".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +247,31 @@ mod tests {
     fn milliseconds() {
         assert_eq!((millis("0"), millis("250")), (Ok(Duration::ZERO), Ok(Duration::from_millis(250))));
         assert!(["", "-1", "1.5", "3600001", "x"].iter().all(|wrong| millis(wrong).is_err()));
+    }
+
+    #[test]
+    fn probabilities() {
+        assert_eq!((probability("0"), probability("1"), probability("0.25")), (Ok(0.0), Ok(1.0), Ok(0.25)));
+        assert!(["", "-0.1", "1.01", "nan", "30%"].iter().all(|wrong| probability(wrong).is_err()));
+    }
+
+    #[test]
+    fn whom_to_talk_to() {
+        for (text, host, port) in [
+            ("localhost", "localhost", 7),
+            ("localhost:80", "localhost", 80),
+            ("1.2.3.4:80", "1.2.3.4", 80),
+            ("::1", "::1", 7),
+            ("[::1]", "::1", 7),
+            ("[::1]:80", "::1", 80),
+        ] {
+            assert_eq!(target(text, 7), Ok(Target { host: host.to_owned(), port }), "{text}");
+        }
+        assert!(
+            ["", ":80", "[]:80", "a:", "a:0", "a:65536", "[::1]80", "[::1]:"]
+                .iter()
+                .all(|wrong| target(wrong, 7).is_err())
+        );
     }
 
     #[test]

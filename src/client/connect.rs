@@ -27,6 +27,7 @@ use crate::reactor::{
     Accepted, Context, DatagramProtocol, Ending, Endpoint, Ends, Finish, Io, Options, Outbox, Protocol, Reactor, Stay,
     Tick, Time, Until, Want,
 };
+use crate::text::reason::reason;
 
 /// How messages call it.
 const STDIN: &str = "standard input";
@@ -367,7 +368,7 @@ impl DatagramProtocol<Line> for Datagrams {
         // It won't be answered.
         self.sent = self.sent.saturating_sub(1);
         let what = if to.is_some() { "a line isn't sent" } else { "a line didn't arrive" };
-        cx.shared.paper.note(format_args!("miod: {what}: {}", super::Reason(error)));
+        cx.shared.paper.note(format_args!("miod: {what}: {}", reason(error)));
         if error.kind() == io::ErrorKind::ConnectionRefused {
             self.refused = Some(error.kind().into());
         }

@@ -25,6 +25,7 @@ use std::time::Duration;
 use crate::http::Status;
 use crate::http::client::Fault;
 use crate::http::uri::UrlError;
+use crate::text::reason::reason;
 
 /// Why a tool couldn't do what it was asked for.
 #[derive(Debug)]
@@ -106,9 +107,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(host) => write!(f, "no address is known for {host}"),
-            Self::Connect(address, error) => write!(f, "can't connect to {address}: {}", Reason(error)),
+            Self::Connect(address, error) => write!(f, "can't connect to {address}: {}", reason(error)),
             Self::TimedOut(what, limit) => write!(f, "timed out: {what} within {limit:?}"),
-            Self::Lost(error) => write!(f, "the connection broke: {}", Reason(error)),
+            Self::Lost(error) => write!(f, "the connection broke: {}", reason(error)),
             Self::Request(fault) => write!(f, "can't ask that: {fault}"),
             Self::Answer(fault @ (Fault::Unanswered | Fault::Truncated)) => write!(f, "{fault}"),
             Self::Answer(fault) => write!(f, "the answer is malformed: {fault}"),
@@ -118,22 +119,9 @@ impl fmt::Display for Failure {
             Self::Resume(status) => {
                 write!(f, "can't resume: the server answers {} {}, not the missing part", status.0, status.reason())
             }
-            Self::Output(path, error) => write!(f, "can't write {}: {}", path.display(), Reason(error)),
-            Self::Input(path, error) => write!(f, "can't read {}: {}", path.display(), Reason(error)),
-            Self::Io(error) => write!(f, "can't go on: {}", Reason(error)),
-        }
-    }
-}
-
-/// What the system says, without the number that only programmers know.
-struct Reason<'a>(&'a io::Error);
-
-impl fmt::Display for Reason<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_string();
-        match (self.0.raw_os_error(), text.find(" (os error ")) {
-            (Some(_), Some(end)) => f.write_str(&text[..end].to_lowercase()),
-            _ => f.write_str(&text),
+            Self::Output(path, error) => write!(f, "can't write {}: {}", path.display(), reason(error)),
+            Self::Input(path, error) => write!(f, "can't read {}: {}", path.display(), reason(error)),
+            Self::Io(error) => write!(f, "can't go on: {}", reason(error)),
         }
     }
 }

@@ -71,6 +71,9 @@ const WAITING_OCTETS: usize = 512 * 1024;
 
 /// A state machine that lives on one datagram socket, beside connections that carry `P`.
 pub trait DatagramProtocol<P: Protocol>: Sized + 'static {
+    /// The socket is there, at this address. Comes first.
+    fn opened(&mut self, _local: SocketAddr) {}
+
     /// A datagram came; it may be empty, or anything else. What is put into `out`
     /// leaves when this returns.
     fn received(&mut self, datagram: &[u8], from: SocketAddr, out: &mut Outbox, cx: &mut Context<'_, P>);
@@ -168,8 +171,9 @@ impl<D: DatagramProtocol<Self>> Protocol for NoStreams<D> {
 }
 
 /// A datagram socket: what is latched about it, and what it wasn't yet given.
-struct Port {
+pub struct DatagramSocket {
     socket: UdpSocket,
+    address: SocketAddr,
     connected: bool,
     readable: bool,
     writable: bool,
@@ -177,8 +181,13 @@ struct Port {
     waiting_octets: usize,
 }
 
-impl Port {
-    fn open(bind: SocketAddr, peer: Option<SocketAddr>) -> io::Result<Self> {
+impl DatagramSocket {
+    /// Opens one at `bind` (port 0 is any free one), which sends to and receives from
+    /// `peer` alone, if there is one.
+    ///
+    /// # Errors
+    /// What the system says: the address is in use, not ours, not allowed.
+    pub fn open(bind: SocketAddr, peer: Option<SocketAddr>) -> io::Result<Self> {
         let socket = socket2::Socket::new(Domain::for_address(bind), Type::DGRAM.nonblocking(), None)?;
         if bind.is_ipv6() {
             // IPv4 has a socket of its own.
@@ -188,14 +197,21 @@ impl Port {
         if let Some(peer) = peer {
             socket.connect(&SockAddr::from(peer))?;
         }
+        let socket = UdpSocket::from_std(socket.into());
         Ok(Self {
-            socket: UdpSocket::from_std(socket.into()),
+            address: socket.local_addr()?,
+            socket,
             connected: peer.is_some(),
             readable: false,
             writable: true,
             waiting: VecDeque::new(),
             waiting_octets: 0,
         })
+    }
+
+    /// The address that it got.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     fn latch(&mut self, event: &Event) {
@@ -230,12 +246,7 @@ impl Port {
     }
 
     /// Sends a datagram if the system takes it now; false if it doesn't.
-    fn send(
-        &mut self,
-        to: SocketAddr,
-        datagram: &[u8],
-        failed: &mut impl FnMut(io::Error, Option<SocketAddr>),
-    ) -> bool {
+    fn send(&mut self, to: SocketAddr, datagram: &[u8], failed: &mut dyn FnMut(io::Error, Option<SocketAddr>)) -> bool {
         if !self.writable {
             return false;
         }
@@ -261,18 +272,18 @@ impl Port {
     }
 
     /// Sends what waits, and then what is in `out`; what the system doesn't take waits.
-    fn flush(&mut self, out: &mut Outbox, mut failed: impl FnMut(io::Error, Option<SocketAddr>)) {
+    fn flush(&mut self, out: &mut Outbox, failed: &mut dyn FnMut(io::Error, Option<SocketAddr>)) {
         while self.writable
             && let Some((to, datagram)) = self.waiting.pop_front()
         {
-            if self.send(to, &datagram, &mut failed) {
+            if self.send(to, &datagram, failed) {
                 self.waiting_octets -= datagram.len();
             } else {
                 self.waiting.push_front((to, datagram));
             }
         }
         for (to, datagram) in out.iter() {
-            if !self.send(to, datagram, &mut failed) {
+            if !self.send(to, datagram, failed) {
                 self.waiting_octets += datagram.len();
                 self.waiting.push_back((to, datagram.into()));
             }
@@ -289,7 +300,7 @@ impl Port {
 
 /// A socket with its protocol, and what the loop knows of them.
 pub(super) struct DatagramSlot<D> {
-    port: Port,
+    socket: DatagramSocket,
     protocol: D,
     wake: Option<Tick>,
     /// It is in the run queue.
@@ -340,37 +351,45 @@ impl<D> Datagrams<D> {
 }
 
 impl<P: Protocol> Reactor<P> {
-    /// Opens a datagram socket for `protocol` at `bind` (port 0 is any free one),
-    /// which sends to and receives from `peer` alone, if there is one. Returns the
-    /// address that it got.
+    /// Opens a datagram socket for `protocol`, as [`DatagramSocket::open`] does, and
+    /// returns the address that it got.
     ///
     /// # Errors
-    /// What the system says: the address is in use, not ours, not allowed; or there
-    /// were more than 256 of them.
+    /// As there, or if there were more than 256 of them.
     pub fn datagrams(
         &mut self,
         bind: SocketAddr,
         peer: Option<SocketAddr>,
         protocol: P::Datagrams,
     ) -> io::Result<SocketAddr> {
+        let socket = DatagramSocket::open(bind, peer)?;
+        let address = socket.address();
+        self.attach(socket, protocol)?;
+        Ok(address)
+    }
+
+    /// Has `protocol` live on `socket`.
+    ///
+    /// # Errors
+    /// If it can't be registered, or there were more than 256 of them.
+    pub fn attach(&mut self, mut socket: DatagramSocket, mut protocol: P::Datagrams) -> io::Result<()> {
         let index = self.datagrams.slots.len();
         if index == Datagrams::<P::Datagrams>::MOST {
             return Err(io::Error::other("too many datagram sockets"));
         }
-        let mut port = Port::open(bind, peer)?;
         let token = Token(Datagrams::<P::Datagrams>::FIRST + index);
-        self.poll.registry().register(&mut port.socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        let address = port.socket.local_addr()?;
-        self.datagrams.slots.push(Some(DatagramSlot { port, protocol, wake: None, queued: false }));
+        self.poll.registry().register(&mut socket.socket, token, Interest::READABLE | Interest::WRITABLE)?;
+        protocol.opened(socket.address);
+        self.datagrams.slots.push(Some(DatagramSlot { socket, protocol, wake: None, queued: false }));
         self.datagrams.open += 1;
         // It may have something to send.
         self.enqueue_datagrams(index);
-        Ok(address)
+        Ok(())
     }
 
     pub(super) fn datagrams_ready(&mut self, index: usize, event: &Event) {
         if let Some(slot) = self.datagrams.get(index) {
-            slot.port.latch(event);
+            slot.socket.latch(event);
             // Its turn may already be due in the run queue.
             if !slot.queued {
                 self.pump_datagrams(index);
@@ -424,37 +443,37 @@ impl<P: Protocol> Reactor<P> {
     /// Gives a socket its turn and settles what follows from it.
     fn pump_datagrams(&mut self, index: usize) {
         let Self { datagrams, input, outbox, shared, effects, time, drain, .. } = self;
-        let Some(DatagramSlot { port, protocol, wake, .. }) = datagrams.get(index) else { return };
+        let Some(DatagramSlot { socket, protocol, wake, .. }) = datagrams.get(index) else { return };
         let handle = Handle::new(Datagrams::<P::Datagrams>::FIRST + index, 0);
         let mut cx = Context { shared, time: *time, handle, draining: drain.is_some(), effects };
         let mut faults = 0;
-        port.flush(outbox, |error, to| protocol.failed(&error, to, &mut cx));
+        socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
         for _ in 0..TURN {
-            if !port.readable {
+            if !socket.readable {
                 break;
             }
             // The lent input is empty between two turns.
             let space = input.space();
-            match port.receive(space) {
+            match socket.receive(space) {
                 Ok(Some((length, from))) => protocol.received(&space[..length], from, outbox, &mut cx),
                 Ok(None) => break,
                 Err(error) => {
                     protocol.failed(&error, None, &mut cx);
                     faults += 1;
-                    port.readable = faults < FAULTS;
+                    socket.readable = faults < FAULTS;
                 }
             }
-            port.flush(outbox, |error, to| protocol.failed(&error, to, &mut cx));
+            socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
         }
         let stay = protocol.advance(outbox, &mut cx);
-        port.flush(outbox, |error, to| protocol.failed(&error, to, &mut cx));
+        socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
         *wake = match stay {
             // A wish for a moment that is past mustn't keep the loop from sleeping.
             Stay::Until(wake) => Some(wake.max(time.now.after(Duration::from_micros(1)))),
             Stay::Open | Stay::Over => None,
         };
-        let unfinished = port.readable;
-        if stay == Stay::Over && port.waiting.is_empty() {
+        let unfinished = socket.readable;
+        if stay == Stay::Over && socket.waiting.is_empty() {
             datagrams.slots[index] = None;
             datagrams.open -= 1;
         } else if unfinished {
@@ -468,8 +487,8 @@ impl<P: Protocol> Reactor<P> {
 mod tests {
     use super::*;
 
-    fn port() -> Port {
-        Port::open("127.0.0.1:0".parse().unwrap(), None).unwrap()
+    fn port() -> DatagramSocket {
+        DatagramSocket::open("127.0.0.1:0".parse().unwrap(), None).unwrap()
     }
 
     #[test]
@@ -483,7 +502,7 @@ mod tests {
         let mut lost = 0;
         for number in 0..WAITING as u16 + 3 {
             out.send(to, &number.to_be_bytes());
-            sender.flush(&mut out, |error, of| {
+            sender.flush(&mut out, &mut |error, of| {
                 assert_eq!((error.kind(), of), (io::ErrorKind::WouldBlock, Some(to)));
                 lost += 1;
             });
@@ -491,7 +510,7 @@ mod tests {
         assert_eq!((lost, sender.waiting.len(), sender.waiting_octets), (3, WAITING, 2 * WAITING));
         out.send(to, &[b'x'; 60_000]);
         out.send(to, &[b'x'; 60_000]);
-        sender.flush(&mut out, |_, _| lost += 1);
+        sender.flush(&mut out, &mut |_, _| lost += 1);
         assert_eq!((lost, sender.waiting.len()), (5, WAITING));
         // The rest leaves in its order.
         sender.writable = true;
@@ -514,7 +533,7 @@ mod tests {
             out.send(to, &[b'x'; 60_000]);
         }
         let mut lost = 0;
-        sender.flush(&mut out, |_, _| lost += 1);
+        sender.flush(&mut out, &mut |_, _| lost += 1);
         assert!(sender.waiting_octets <= WAITING_OCTETS);
         assert_eq!((sender.waiting.len(), lost), (8, 12));
     }

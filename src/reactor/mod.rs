@@ -50,7 +50,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 pub use buffers::{BUFFER, FileSlice, Input, Output};
 pub use clock::{Tick, Time};
 pub use conversation::{Conversation, Next, Talk};
-pub use datagram::{DatagramProtocol, NoDatagrams, NoStreams, Outbox, Stay};
+pub use datagram::{DatagramProtocol, DatagramSocket, NoDatagrams, NoStreams, Outbox, Stay};
 pub use listener::{Endpoint, Listener};
 pub use pace::Pace;
 pub use protocol::{Accepted, Context, Ending, Ends, Finish, Io, Protocol, Solitude, Want};

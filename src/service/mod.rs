@@ -3,13 +3,15 @@
 //!
 //! One enum lists them and passes each call on by `match`: no `dyn` per
 //! connection, no shared ownership. A protocol is added by a file of its own, a
-//! variant here, and a line in each `match`.
+//! variant here, and a line in each `match`. Those on datagrams are listed in [`udp`].
 
 pub mod echo;
 pub mod http;
+pub mod report;
 pub mod rough;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod udp;
 pub mod upper;
 
 use std::time::Duration;
@@ -17,10 +19,12 @@ use std::time::Duration;
 use crate::app::Outcome;
 use crate::limits;
 use crate::logging::Log;
-use crate::reactor::{Accepted, Context, Ending, Ends, Io, NoDatagrams, Protocol, Signal, Time, Want};
+use crate::reactor::{Accepted, Context, Ending, Ends, Io, Protocol, Signal, Time, Want};
 use echo::Echo;
 use http::Http;
+use report::Report;
 use rough::{Line, Rough, Trouble};
+use udp::Machine;
 use upper::Upper;
 
 /// What a listener is for.
@@ -57,12 +61,16 @@ pub struct Shared {
     pub log: Log,
     /// How bad the network of the line services is.
     pub trouble: Trouble,
+    /// What tools tell, which is written out between turns too.
+    pub report: Report,
+    /// A tool came to what it is for.
+    pub success: bool,
 }
 
 impl Shared {
-    /// What web services share, and line services on a good network.
+    /// What web services share, line services on a good network, and nothing told.
     pub fn new(http: http::Shared, log: Log) -> Self {
-        Self { http, log, trouble: Trouble::default() }
+        Self { http, log, trouble: Trouble::default(), report: Report::default(), success: false }
     }
 }
 
@@ -84,7 +92,7 @@ pub enum Message {
 impl Protocol for Service {
     type Shared = Shared;
     type Message = Message;
-    type Datagrams = NoDatagrams;
+    type Datagrams = Machine;
 
     fn open(accepted: &Accepted<'_>, cx: &mut Context<'_, Self>) -> Option<Self> {
         if accepted.service == Kind::Http as usize || accepted.service == Kind::Kv as usize {
@@ -167,6 +175,7 @@ impl Protocol for Service {
     }
 
     fn before_wait(shared: &mut Shared, time: Time, quiet: bool) -> Option<Duration> {
+        shared.report.write_out();
         shared.log.before_wait(time.now, quiet)
     }
 

@@ -1,4 +1,5 @@
-//! Text in languages that have their own ideas of some characters.
+//! Text in languages that have their own ideas of some characters, and for people.
 
 pub mod html;
 pub mod json;
+pub mod reason;

@@ -7,7 +7,7 @@
 //!           └─► Paper: content, heads, the trace;  Progress
 //! ```
 //!
-//! [`mod@fetch`] is the whole of it as a state machine: what is asked on which connection,
+//! `fetch.rs` is the whole of it as a state machine: what is asked on which connection,
 //! what an answer means, and what comes next. Here is what surrounds it: the
 //! connection, the look-ups of names, and the printing.
 

@@ -1,0 +1,105 @@
+//! `miod udp upper` beside the plainest loop there can be, `recvfrom` and `sendto`:
+//! datagrams per second of processor time, in turns.
+//!
+//! A client keeps some datagrams on their way. Both services are processes of their
+//! own, and what they used is read from `/proc`, so this is for Linux.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The argument that makes this program the plain loop.
+const PLAIN: &str = "--plain-loop";
+/// How long each has a turn, and how many.
+const TURN: Duration = Duration::from_secs(1);
+const ROUNDS: usize = 5;
+/// Datagrams on their way.
+const WINDOWS: [usize; 3] = [1, 16, 128];
+const LENGTH: usize = 64;
+
+fn main() {
+    if std::env::args().any(|argument| argument == PLAIN) {
+        plain();
+    }
+    let itself = std::env::current_exe().expect("this program");
+    let mut plain = Service::start(Command::new(itself).arg(PLAIN));
+    let mut miod =
+        Service::start(Command::new(env!("CARGO_BIN_EXE_miod")).args(["udp", "upper", "-b", "127.0.0.1", "-p", "0"]));
+    println!("datagrams of {LENGTH} octets per second of processor time, medians of {ROUNDS} turns of {TURN:?}");
+    println!("{:>10} {:>12} {:>12} {:>8}", "on the way", "plain loop", "miod", "share");
+    for window in WINDOWS {
+        let (mut of_plain, mut of_miod) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            of_plain.push(plain.load(window));
+            of_miod.push(miod.load(window));
+        }
+        let (of_plain, of_miod) = (median(of_plain), median(of_miod));
+        println!("{window:>10} {of_plain:>12.0} {of_miod:>12.0} {:>8.2}", of_miod / of_plain);
+    }
+}
+
+/// The loop that does nothing else.
+fn plain() -> ! {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    println!("plain on {}", socket.local_addr().expect("an address"));
+    std::io::stdout().flush().expect("somebody reads it");
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        if let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            buffer[..length].make_ascii_uppercase();
+            let _ = socket.send_to(&buffer[..length], from);
+        }
+    }
+}
+
+struct Service {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Service {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the service starts");
+        let mut banner = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut banner).expect("a banner");
+        let address = banner.split_whitespace().find_map(|word| word.parse().ok()).expect("an address");
+        Self { child, address }
+    }
+
+    /// Seconds of processor time that it has used.
+    fn cpu(&self) -> f64 {
+        let times = std::fs::read_to_string(format!("/proc/{}/schedstat", self.child.id())).expect("Linux");
+        let nanos: f64 = times.split_whitespace().next().and_then(|field| field.parse().ok()).expect("nanoseconds");
+        nanos / 1e9
+    }
+
+    /// Keeps it busy for a turn; answers per second of its processor time.
+    fn load(&mut self, window: usize) -> f64 {
+        let client = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        client.connect(self.address).expect("it is connected");
+        client.set_read_timeout(Some(Duration::from_millis(200))).expect("a time-out");
+        let mut buffer = [b'a'; LENGTH];
+        let (begin, before, mut answers) = (Instant::now(), self.cpu(), 0_u64);
+        while begin.elapsed() < TURN {
+            for _ in 0..window {
+                let _ = client.send(&buffer);
+            }
+            // One that is lost costs a time-out, and is no answer.
+            answers += (0..window).map_while(|_| client.recv(&mut buffer).ok()).count() as u64;
+        }
+        answers as f64 / (self.cpu() - before)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
