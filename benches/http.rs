@@ -109,7 +109,7 @@ impl Connection {
         let mut http = service::http::Shared::new(Limits::default(), true);
         http.site = Some(Site::new(Root::open(&root, Symlinks::Inside).unwrap(), settings));
         let counter = catalogue::find("counter").unwrap();
-        http.routes.mount(counter.path, (counter.make)(&Supplies::default())).unwrap();
+        http.routes.mount(counter.path, (counter.make)(&mut Supplies::default())).unwrap();
         http.routes.mount("/reads", Box::new(Reads)).unwrap();
         let mut shared = service::Shared::new(http, Log::default());
         let mut solitude = Solitude::default();
@@ -135,6 +135,7 @@ impl Connection {
             output: &mut self.output,
             ended: false,
             unread: false,
+            gone: false,
             established: true,
             ends: ends(),
         };

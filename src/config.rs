@@ -75,6 +75,8 @@ pub struct Config {
     pub server_field: bool,
     /// Which applications are mounted.
     pub apps: Apps,
+    /// The questions of the quiz; none: those that are built in.
+    pub quiz: Option<PathBuf>,
     /// An application mounted elsewhere: path prefix and name.
     pub mounts: Vec<(String, String)>,
     /// Where the key-value service listens beside the web server. Empty: nowhere.
@@ -174,6 +176,7 @@ impl Default for Config {
             trusted_proxies: Proxies::default(),
             server_field: true,
             apps: Apps::IfLocal,
+            quiz: None,
             mounts: Vec::new(),
             kv: Vec::new(),
             token: None,

@@ -47,6 +47,7 @@
 //! | [`Session`](session::Session) | what is remembered of a visitor, lent to an application | its values |
 //! | [`Sessions`](session::Sessions) | all of them | where they are kept |
 //! | [`Ticket`](session::pending::Ticket) | a question to a store that answers later | nothing |
+//! | Watcher | an exchange that sends an application's events as they happen | the number of the last |
 //! | [`AnswerReader`](http::client::AnswerReader) | one answer as a client reads it | where it ends |
 //! | Representation | a file as it is answered ([`files::representation`]) | one prebuilt block |
 //!
@@ -115,6 +116,8 @@
 //!
 //! - **Sockets that are readable stay unread while their exchange is busy.** A client
 //!   that closes while an application works for it is noticed when the answer is sent.
+//! - **Watchers of events own none**: the application keeps the last few for all, and is
+//!   asked for what came after a number. So one costs some 200 octets, and a slow one as much.
 //! - **A body is read before it is answered, wanted or not**, up to a bound: a
 //!   malformed one is found out, and the next request begins where it must.
 //! - **Files are sent by `sendfile`, which blocks while the medium is read.** One turn

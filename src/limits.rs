@@ -64,6 +64,12 @@ pub const LINGER: Duration = Duration::from_secs(2);
 pub const MIN_RATE: u64 = 100;
 /// How long a transfer may take before [`MIN_RATE`] is asked of it.
 pub const RATE_GRACE: Duration = Duration::from_secs(5);
+/// A watcher of events gets a sign of life after so long at the earliest, and so
+/// much later at most: a dead one is noticed, proxies keep the connection, and
+/// ten thousand that came together aren't all due at once.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+/// See [`HEARTBEAT`].
+pub const HEARTBEAT_SPREAD: Duration = Duration::from_secs(10);
 /// Connections beyond the cap that are accepted only to be told that it is full.
 pub const CONNECTION_RESERVE: usize = 32;
 /// How long a shut-down waits for what is in flight.

@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::app::Routes;
 use crate::app::catalogue::{self, Supplies};
 use crate::app::kv::Kv;
+use crate::app::quiz::Quiz;
+use crate::app::{Routes, board};
 use crate::auth::Users;
 use crate::config::{self, Apps, Config, LineConfig, SessionStore};
 use crate::durable::{self, OpenError};
@@ -374,18 +375,14 @@ fn mount(
     let mut apps: Vec<_> = usual.map(|entry| (entry.path.to_owned(), entry.name.to_owned())).collect();
     apps.extend(config.mounts.iter().cloned());
 
-    let supplies = Supplies {
-        users: users.cloned().unwrap_or_else(Users::nobody),
-        keys: keys.clone(),
-        session_cookie: config.session_cookie.clone(),
-    };
+    let mut supplies = supplies(config, keys, users, &apps)?;
     let mut routes = Routes::default();
     for (prefix, name) in &apps {
         let entry = catalogue::find(name).ok_or_else(|| unknown(name))?;
         if entry.for_users && users.is_none() {
             return Err(Failure::Config(format!("{name} needs users, by --users FILE: others can connect here")));
         }
-        routes.mount(prefix, (entry.make)(&supplies)).map_err(Failure::Config)?;
+        routes.mount(prefix, (entry.make)(&mut supplies)).map_err(Failure::Config)?;
     }
     if let Apps::Only(names) | Apps::AllBut(names) = &config.apps
         && let Some(name) = names.iter().find(|name| catalogue::find(name).is_none())
@@ -393,6 +390,35 @@ fn mount(
         return Err(unknown(name));
     }
     Ok((routes, apps))
+}
+
+/// What the applications are made of.
+fn supplies(
+    config: &Config,
+    keys: &Keys,
+    users: Option<&Users>,
+    apps: &[(String, String)],
+) -> Result<Supplies, Failure> {
+    let quiz = match &config.quiz {
+        None => Quiz::built_in(),
+        Some(path) => {
+            let wrong = |why: String| Failure::Config(format!("the quiz {}: {why}", path.display()));
+            let json = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+            Quiz::parse(&json).map_err(wrong)?
+        }
+    };
+    let boards = apps.iter().filter(|(_, name)| name == "board").count();
+    let posts = match &config.data {
+        Some(_) if boards > 1 => {
+            return Err(Failure::Config("one board alone can be kept on disk; mount it once".to_owned()));
+        }
+        Some(directory) if boards == 1 => {
+            Some(durable::Store::open(directory, "board", board::CAPACITY).map_err(Failure::Store)?)
+        }
+        _ => None,
+    };
+    let users = users.cloned().unwrap_or_else(Users::nobody);
+    Ok(Supplies { users, keys: keys.clone(), session_cookie: config.session_cookie.clone(), quiz, posts })
 }
 
 fn unknown(name: &str) -> Failure {

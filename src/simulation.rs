@@ -2,10 +2,11 @@
 //!
 //! A seed draws what the clients ask, how their octets are cut, how much of the
 //! answers they take and when, half-closes, resets, leaps of the clock, jobs that
-//! come late or never, a store of sessions that does, fails or is lost, and the end
-//! of the server. Whatever happens, after each step no buffer is over its bound,
-//! nothing waits without a deadline and the counts are right; and each request is
-//! answered in order and rightly, or there is a reason why it isn't.
+//! come late or never, a store of sessions that does, fails or is lost, events that
+//! some watch and others cause, and the end of the server. Whatever happens, after each
+//! step no buffer is over its bound, nothing waits without a deadline and the counts
+//! are right; and each request is answered in order and rightly, or there is a reason
+//! why it isn't.
 //!
 //! `SIMULATION_SEED=7 cargo test simulation -- --nocapture` tells the story of one.
 
@@ -14,6 +15,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::files::scratch::Scratch;
+use crate::http::event_stream;
 use crate::limits;
 use crate::random::SplitMix64;
 use crate::reactor::{Accepted, BUFFER, Ending, Finish, Handle, Protocol, Solitude, Tick, Time, Want};
@@ -67,6 +69,8 @@ enum Content {
     Parts(Vec<Range<usize>>),
     /// So many lines of a stream.
     Stream(usize),
+    /// Events until the server ends.
+    Events,
     /// The number of a visit that nobody else was told, in this session.
     Visit(usize),
     /// This, and then the connection breaks off.
@@ -97,15 +101,16 @@ impl Asked {
     /// Draws a request.
     #[allow(clippy::too_many_lines)]
     fn draw(dice: &mut Dice, huge: &[u8]) -> Self {
-        use Content::{Any, BrokenOff, Exactly, Parts, Stream, Visit};
+        use Content::{Any, BrokenOff, Events, Exactly, Parts, Stream, Visit};
         let head = |line: &str, lines: &str| format!("{line} HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
         let get = |path: &str, lines: &str| head(&format!("GET {path}"), lines);
         let index = || Exactly(b"<p>index".to_vec());
-        match dice.below(31) {
+        match dice.below(34) {
             0 | 1 => Self::new(get("/", ""), 200, index()),
             2 | 3 => Self::new(get("/huge.bin", ""), 200, Exactly(huge.to_vec())),
             4 => {
-                let path = dice.pick(&["/", "/huge.bin", "/lab/hello", "/lab/stream?chunks=3&ms=9", "/slow/a"]);
+                let paths = ["/", "/huge.bin", "/lab/hello", "/lab/stream?chunks=3&ms=9", "/slow/a", "/feed"];
+                let path = dice.pick(&paths);
                 let mut asked = Self::new(head(&format!("HEAD {path}"), ""), 200, Exactly(Vec::new()));
                 asked.later = path == "/slow/a";
                 asked
@@ -220,6 +225,13 @@ impl Asked {
                 (asked.visits, asked.later) = (true, !path.is_empty());
                 asked
             }
+            30 | 31 => {
+                let content = "x".repeat(dice.amount(5_000));
+                let head = head("POST /feed", &format!("Content-Length: {}\r\n", content.len()));
+                Self::new(head + &content, 204, Exactly(Vec::new()))
+            }
+            32 if dice.one_in(2) => Self::new("GET /feed HTTP/1.0\r\n\r\n", 200, Events).closing(),
+            32 => Self::new(get("/feed", ""), 200, Events),
             _ => Self::new("\r\n".to_owned() + &get("/", ""), 200, index()),
         }
     }
@@ -274,7 +286,10 @@ struct Answer {
 
 impl Client {
     fn draw(dice: &mut Dice, huge: &[u8], overloaded: bool) -> Self {
-        let asked: Vec<_> = (0..dice.amount(12)).map(|_| Asked::draw(dice, huge)).collect();
+        let mut asked: Vec<_> = (0..dice.amount(12)).map(|_| Asked::draw(dice, huge)).collect();
+        // What follows events would never be answered.
+        let last = asked.iter().position(|one| matches!(one.content, Content::Events));
+        asked.truncate(last.map_or(asked.len(), |last| last + 1));
         let (mut script, mut ends) = (Vec::new(), Vec::new());
         for one in &asked {
             script.extend_from_slice(&one.octets);
@@ -301,6 +316,18 @@ impl Client {
     /// When the first head must be there; all links open at the beginning.
     fn first_deadline(&self) -> Tick {
         Tick::default().after(if self.overloaded { limits::LINGER } else { limits::HEADER_TIMEOUT })
+    }
+
+    /// Whether nothing more is to come but events.
+    fn watches(&self) -> bool {
+        let asks_for_events = matches!(self.asked.last().map(|asked| &asked.content), Some(Content::Events));
+        asks_for_events && self.answered + 1 == self.asked.len() && self.sent == self.script.len() && !self.overloaded
+    }
+
+    /// The number of the last event that it got.
+    fn last_event(&self) -> Option<u64> {
+        let text = String::from_utf8_lossy(&self.received);
+        event_stream::number(text.rsplit_once("id: ")?.1.split('\n').next()?.as_bytes())
     }
 
     fn start_of(&self, request: usize) -> usize {
@@ -462,6 +489,13 @@ impl Content {
                     assert!(part.contains(&says) && part.ends_with(&whole), "{name}: a wrong part");
                 }
             }
+            Self::Events => {
+                let text = std::str::from_utf8(content).expect("text");
+                let numbers: Vec<_> = text.split("id: ").skip(1).map(|id| id.split('\n').next().unwrap()).collect();
+                let expected: Vec<_> = (0..numbers.len()).map(|number| number.to_string()).collect();
+                assert_eq!(numbers, expected, "{name}");
+                assert!(text.starts_with("retry: 2000\nid: 0\n\n") && text.ends_with("\n\n"), "{name}: {text}");
+            }
             Self::Stream(chunks) => {
                 let text = std::str::from_utf8(content).expect("text");
                 assert_eq!(text.lines().count(), *chunks, "{name}");
@@ -496,6 +530,8 @@ struct World<'a> {
     draining: bool,
     /// The content of `/huge.bin`.
     huge: &'a str,
+    /// Messages from one link to another that aren't delivered yet.
+    mail: Vec<(Handle, Message)>,
     talks: bool,
     statuses: BTreeMap<u16, u32>,
     /// What answers later, if sessions aren't in memory.
@@ -614,6 +650,7 @@ impl Link {
         let draining = world.draining;
         let shared = &mut world.shared;
         self.want = peer.turn(|io| service.advance(io, &mut solitude.context(shared, time, draining)));
+        world.mail.extend(self.solitude.sent());
         self.full = self.peer.output.room() == 0;
         let Want { read, wake, finish } = self.want;
         let output = &self.peer.output;
@@ -714,7 +751,8 @@ fn simulate(seed: u64, files: &Scratch, huge: &str, talks: bool) -> BTreeMap<u16
     shared.http.limits.body = BODY;
     let now = Tick::default();
     let (statuses, visits) = (BTreeMap::new(), BTreeSet::new());
-    let mut world = World { shared, now, draining: false, huge, talks, statuses, store: None, visits };
+    let mut world =
+        World { shared, now, draining: false, huge, mail: Vec::new(), talks, statuses, store: None, visits };
     remember(&mut world, dice.one_in(2));
     let mut links: Vec<Link> = Vec::new();
     for number in 0..1 + dice.below(3) {
@@ -732,7 +770,8 @@ fn simulate(seed: u64, files: &Scratch, huge: &str, talks: bool) -> BTreeMap<u16
             0..=69 => _ = link.send(dice.amount(BUFFER), &mut world),
             70..=139 => _ = link.take(dice.amount(BUFFER), &mut world),
             140..=154 => _ = link.run_jobs(&world, || dice.one_in(8)),
-            155..=169 => _ = link.deliver(&mut world),
+            155..=164 => _ = link.deliver(&mut world),
+            165..=169 => _ = tell_the_news(&mut links, &mut world),
             170..=192 => {
                 let micros = match dice.below(40) {
                     0 => dice.below(100_000_000),
@@ -774,12 +813,21 @@ fn simulate(seed: u64, files: &Scratch, huge: &str, talks: bool) -> BTreeMap<u16
                 || link.run_jobs(&world, || false)
                 || link.deliver(&mut world);
         }
+        moved |= tell_the_news(&mut links, &mut world);
         moved |= world.store_moves(usize::MAX, &mut links);
         end_what_is_over(&mut links, &mut world);
         if links.is_empty() {
             break;
         }
-        if !moved {
+        if !moved && links.iter().all(|link| link.client.watches()) {
+            let last = testing::last_event(&mut world.shared);
+            for link in &links {
+                assert_eq!(link.client.last_event(), Some(last), "link {} misses an event", link.number);
+            }
+            world.tell(|| "only watchers are left, and the server ends".to_owned());
+            world.draining = true;
+            links.iter_mut().for_each(|link| link.settle(&mut world));
+        } else if !moved {
             let next = links.iter().filter_map(|link| link.want.wake).min();
             world.now = world.now.max(next.expect("somebody waits, and nothing will ever wake them"));
             links.iter_mut().for_each(|link| link.wake(&mut world));
@@ -787,6 +835,17 @@ fn simulate(seed: u64, files: &Scratch, huge: &str, talks: bool) -> BTreeMap<u16
     }
     assert!(world.pending().is_none_or(|pending| pending.is_empty()), "somebody who is gone still waits");
     world.statuses
+}
+
+/// Delivers a message of one link to another; false if there is none.
+fn tell_the_news(links: &mut [Link], world: &mut World<'_>) -> bool {
+    let Some((to, message)) = world.mail.pop() else { return false };
+    if let Some(link) = links.iter_mut().find(|link| Handle::imagined(link.number as u32 + 1) == to) {
+        world.tell(|| format!("link {} is told that there is news", link.number));
+        link.service.deliver(message);
+        link.settle(world);
+    }
+    true
 }
 
 /// How many sessions there are, and their names.

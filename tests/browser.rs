@@ -43,3 +43,20 @@ fn the_pages_load_whole_and_badges_share_connections() {
         badges.iter().map(|line| line.rsplit_once(' ').unwrap().1.split('/').next()).collect();
     assert!((2..=6).contains(&connections.len()), "{} connections", connections.len());
 }
+
+#[test]
+#[ignore = "needs chromium and python3"]
+fn the_applications_work_for_people() {
+    let server = Server::start_with(Root::new(), &[]);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser_pages.py");
+    let output = Command::new("timeout")
+        .args(["180", "python3", script])
+        .arg(format!("http://{}", server.address()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    for story in ["counter", "quiz", "board"] {
+        assert!(said.contains(&format!("{story}: as it should be")), "{said}");
+    }
+}

@@ -1,9 +1,12 @@
 //! The built-in applications: what they are called, and where they usually are.
 
+use super::board::{self, Board};
 use super::counter::Counter;
 use super::login::{Home, Login, Logout};
+use super::quiz::{Quiz, Quizzing};
 use super::{App, lab};
 use crate::auth::Users;
+use crate::durable::Store;
 use crate::session::{self, key::Keys};
 
 /// What applications are made of, beside their code.
@@ -14,11 +17,16 @@ pub struct Supplies {
     pub keys: Keys,
     /// The name of the session's cookie.
     pub session_cookie: String,
+    /// What the quiz asks.
+    pub quiz: Quiz,
+    /// Where the board keeps its posts; without it, or for a second board, in memory.
+    pub posts: Option<Store>,
 }
 
 impl Default for Supplies {
     fn default() -> Self {
-        Self { users: Users::nobody(), keys: Keys::random(), session_cookie: session::COOKIE.to_owned() }
+        let (keys, session_cookie) = (Keys::random(), session::COOKIE.to_owned());
+        Self { users: Users::nobody(), keys, session_cookie, quiz: Quiz::built_in(), posts: None }
     }
 }
 
@@ -29,7 +37,7 @@ pub struct Entry {
     /// Where it is mounted usually.
     pub path: &'static str,
     /// A new one.
-    pub make: fn(&Supplies) -> Box<dyn App>,
+    pub make: fn(&mut Supplies) -> Box<dyn App>,
     /// It makes sense only if there are users.
     pub for_users: bool,
 }
@@ -40,6 +48,11 @@ pub const ALL: &[Entry] = &[
     for_users("home", "/home", |_| Box::new(Home)),
     for_users("logout", "/logout", |_| Box::new(Logout)),
     entry("counter", "/counter", |_| Box::new(Counter)),
+    entry("quiz", "/quiz", |supplies| Box::new(Quizzing(supplies.quiz.clone()))),
+    entry("board", "/board", |supplies| {
+        let store = supplies.posts.take();
+        Box::new(Board::new(store.unwrap_or_else(|| Store::in_memory(board::CAPACITY))))
+    }),
     entry("hello", "/lab/hello", |_| Box::new(lab::Hello)),
     entry("status", "/lab/status", |_| Box::new(lab::StatusCode)),
     entry("echo", "/lab/echo", |_| Box::new(lab::Echo)),
@@ -51,11 +64,11 @@ pub const ALL: &[Entry] = &[
     entry("panic", "/lab/panic", |_| Box::new(lab::Panic)),
 ];
 
-const fn entry(name: &'static str, path: &'static str, make: fn(&Supplies) -> Box<dyn App>) -> Entry {
+const fn entry(name: &'static str, path: &'static str, make: fn(&mut Supplies) -> Box<dyn App>) -> Entry {
     Entry { name, path, make, for_users: false }
 }
 
-const fn for_users(name: &'static str, path: &'static str, make: fn(&Supplies) -> Box<dyn App>) -> Entry {
+const fn for_users(name: &'static str, path: &'static str, make: fn(&mut Supplies) -> Box<dyn App>) -> Entry {
     Entry { name, path, make, for_users: true }
 }
 
@@ -74,7 +87,7 @@ mod tests {
         let mut routes = Routes::default();
         for (at, entry) in ALL.iter().enumerate() {
             assert!(ALL[..at].iter().all(|other| other.name != entry.name && other.path != entry.path));
-            routes.mount(entry.path, (entry.make)(&Supplies::default())).unwrap();
+            routes.mount(entry.path, (entry.make)(&mut Supplies::default())).unwrap();
             assert!(find(entry.name).is_some_and(|found| found.path == entry.path));
         }
         for name in ["", "Hello", "hello/", "lab"] {

@@ -36,16 +36,11 @@ impl App for Counter {
             b"" | b"/" => Answer::now(show(request, visit)),
             b"/reset" => {
                 visit.session().end();
-                Answer::now(Response::new(Status::SEE_OTHER).field("Location", here(request)))
+                Answer::now(Response::new(Status::SEE_OTHER).field("Location", request.here().to_owned()))
             }
             _ => Answer::Refused(Reject::new(Status::NOT_FOUND, "the counter has no such page")),
         }
     }
-}
-
-/// Where the application is mounted, as a path.
-fn here(request: &Request<'_>) -> String {
-    if request.mount.is_empty() { "/".to_owned() } else { request.mount.to_owned() }
 }
 
 fn show(request: &Request<'_>, visit: &mut Visit<'_>) -> Response {

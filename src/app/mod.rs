@@ -4,7 +4,9 @@
 //! ([`Answer::Now`]). One that needs a blocking call hands it over as a [`Job`]
 //! ([`Answer::Later`]) and is called again, by [`App::resume`], with what came of
 //! it: no closures over the connection, no futures. A body that is made over time
-//! is a [`Source`], which is pulled when there is room for more.
+//! is a [`Source`], which is pulled when there is room for more. A stream of events
+//! without an end is [`Answer::Watch`]: the application keeps the events, the
+//! exchange a number ([`App::events`]).
 //!
 //! An application sees no socket and reads no clock: a [`Visit`] tells the time,
 //! who asks, and which request of which connection it is. If it panics, its
@@ -23,6 +25,7 @@
 //! }
 //! ```
 
+pub mod board;
 mod body;
 pub mod catalogue;
 mod counter;
@@ -30,6 +33,7 @@ pub mod kv;
 mod lab;
 mod login;
 mod page;
+pub mod quiz;
 mod response;
 mod routes;
 #[cfg(test)]
@@ -72,6 +76,18 @@ pub trait App {
     fn resume(&mut self, _request: &Request<'_>, _visit: &mut Visit<'_>, _done: Outcome) -> Answer {
         unreachable!("resumed without a job")
     }
+
+    /// Appends to a stream of events ([`event_stream`](crate::http::event_stream))
+    /// what happened after event number `seen`, up to about `room` octets, and tells
+    /// the number of the last event that is in the stream now. Nothing appended: the
+    /// watcher has all there is, and is asked for again after [`Visit::news`].
+    ///
+    /// How much a slow watcher can miss is what the application keeps; who asks for
+    /// what is gone is best told to begin anew. An application that never answers
+    /// [`Answer::Watch`] is never called here.
+    fn events(&mut self, _seen: u64, _out: &mut Vec<u8>, _room: usize) -> u64 {
+        unreachable!("watched without events")
+    }
 }
 
 /// The methods that an application serves. OPTIONS is answered for it.
@@ -96,7 +112,12 @@ pub struct Request<'a> {
     pub path: &'a [u8],
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// Where the application is mounted, as the path of a page.
+    pub fn here(&self) -> &'a str {
+        if self.mount.is_empty() { "/" } else { self.mount }
+    }
+
     /// The first value of `name` in the query string, decoded.
     pub fn query(&self, name: &str) -> Option<String> {
         form::value(self.head.target.query?, name)
@@ -116,6 +137,8 @@ pub struct Visit<'a> {
     /// The client's address: the peer's, or what a trusted proxy says; none on a
     /// unix-domain socket.
     pub client: Option<IpAddr>,
+    /// For the application to set: there is news for those who watch its events.
+    pub news: bool,
     /// The visitor's session, if the application [reads it](App::reads_session).
     pub session: Option<&'a mut Session>,
 }
@@ -136,6 +159,9 @@ pub enum Answer {
     Now(Response),
     /// This job runs on the helper thread, then the application is asked again.
     Later(Job),
+    /// A stream of the application's events, without an end: those after this number,
+    /// and then each when it happens.
+    Watch(u64),
     /// The request can't be served. The answer is made as for any other error, and
     /// the session stays as it was.
     Refused(Reject),

@@ -2,12 +2,15 @@
 //! demonstration site.
 //!
 //! Templates are HTML in `templates/`; whatever is put into them is escaped. They
-//! refer to nothing, since nobody knows what else is served: style is inside, and
-//! there is no script. That is also what browsers are told to hold them to.
+//! refer to nothing else that is served, since nobody knows what that is: style is
+//! inside, and a script, which only a few have and none needs, is the application's own.
+//! That is also what browsers are told to hold them to.
 
 use askama::Template;
+use serde::Serialize;
 
-use super::{Response, Visit};
+use super::{Request, Response, Visit};
+use crate::http::{Status, negotiate};
 use crate::session::Id;
 
 /// What stands at the bottom of each page: which request of which connection it
@@ -32,15 +35,41 @@ impl Foot {
     }
 }
 
-/// A page as the content of an answer.
+/// Whether a page has a script.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Script {
+    No,
+    /// One of the application's own, in a file of its own; it may ask the
+    /// application for more.
+    Own,
+}
+
+/// A page without a script as the content of an answer.
 pub(super) fn page(response: Response, template: &impl Template) -> Response {
+    page_with(response, template, Script::No)
+}
+
+fn page_with(response: Response, template: &impl Template, script: Script) -> Response {
     // Writing to a String fails only if a value's own formatting does; none of ours do.
     let page = template.render().expect("a template of values that can be shown");
-    response.html(page).field("X-Content-Type-Options", "nosniff").field(
-        "Content-Security-Policy",
-        "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; \
-             frame-ancestors 'none'; base-uri 'none'",
-    )
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; \
+                  frame-ancestors 'none'; base-uri 'none'";
+    let policy = match script {
+        Script::No => policy.to_owned(),
+        Script::Own => format!("{policy}; script-src 'self'; connect-src 'self'"),
+    };
+    response.html(page).field("X-Content-Type-Options", "nosniff").field("Content-Security-Policy", policy)
+}
+
+/// A page, or what it tells as JSON, whichever the client prefers.
+pub(super) fn page_or_json(request: &Request<'_>, told: &(impl Template + Serialize), script: Script) -> Response {
+    let answer = if negotiate::prefers_json(&request.head.fields) {
+        // Fails for maps with keys that are no text; there are none.
+        Response::new(Status::OK).json(serde_json::to_string(told).expect("what JSON can tell") + "\n")
+    } else {
+        page_with(Response::new(Status::OK), told, script)
+    };
+    answer.field("Vary", "Accept")
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], ses
         ends: Ends::imagined("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:80".parse().unwrap()),
         client: Some("192.0.2.7".parse().unwrap()),
         session,
+        news: false,
     };
     app.handle(&request, &mut visit)
 }
@@ -32,6 +33,7 @@ pub(crate) fn ask_with(app: &mut dyn App, mount: &str, head: &str, body: &[u8]) 
         Answer::Now(response) => response,
         Answer::Later(_) => panic!("the applications here answer at once"),
         Answer::Refused(reject) => panic!("{reject:?}"),
+        Answer::Watch(_) => panic!("the applications here have no events"),
     }
 }
 

@@ -386,7 +386,7 @@ mod tests {
              --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
              --max-connections 6 --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
              --trusted-proxy unix --no-server-header --access-log /tmp/log --app /a=lab \
-             --apps=one,two --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
+             --apps=one,two --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
              --sessions cookie --session-key /tmp/key --session-cookie sid --session-idle 5m \
              --session-max 7d -vv -q /srv",
             &[],
@@ -418,6 +418,7 @@ mod tests {
             trusted_proxies,
             server_field: false,
             apps: Apps::Only(vec!["one".to_owned(), "two".to_owned()]),
+            quiz: Some(PathBuf::from("/q.json")),
             mounts: vec![pair("/a", "lab")],
             kv: vec![Endpoint::Tcp(([127, 0, 0, 1], config::KV_PORT).into())],
             token: Some("t".to_owned()),

@@ -292,6 +292,16 @@ pub(super) static FLAGS: &[Flag] = &[
         ..ACCESS
     },
     Flag {
+        long: "quiz",
+        value: Value::Required("FILE"),
+        help: "the questions of the quiz, as JSON (default: some on HTTP and sockets)",
+        apply: |draft, text| {
+            draft.config.quiz = Some(values::file(text)?);
+            Ok(())
+        },
+        ..APPLICATIONS
+    },
+    Flag {
         long: "sessions",
         value: Value::Required("STORE"),
         help: "where visitors' sessions are: memory (gone at exit), cookie (signed, with the visitor), file:DIR, http://HOST:PORT/ (as miod kv), redis://[:PASS@]HOST:PORT/DB",
@@ -363,7 +373,7 @@ pub(super) static FLAGS: &[Flag] = &[
     Flag {
         long: "data",
         value: Value::Required("DIR"),
-        help: "keep on disk, in this directory, what must last; made if absent (default: in memory)",
+        help: "keep posts, keys and values on disk, in this directory; made if absent (default: in memory)",
         apply: |draft, text| {
             draft.config.data = Some(values::directory(text)?);
             Ok(())

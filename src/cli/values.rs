@@ -113,6 +113,10 @@ pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("give a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
+pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("give a file".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
 /// What a client has to know: at least one octet, of those that RFC 6750 §2.1 allows.
 pub(super) fn token(text: &str) -> Result<String, String> {
     let fits = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~+/=".contains(&octet);

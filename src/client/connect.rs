@@ -416,7 +416,7 @@ mod tests {
                 let ends = Ends::imagined(address(), address());
                 let (ended, established) = (self.ended, self.established);
                 let (input, output) = (&mut self.input, &mut self.output);
-                let mut io = Io { input, output, ended, unread: false, established, ends };
+                let mut io = Io { input, output, ended, unread: false, gone: false, established, ends };
                 let want = self.line.advance(&mut io, &mut self.effects.context(desk, time, false));
                 (want, io.output.pending())
             };

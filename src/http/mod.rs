@@ -8,6 +8,7 @@ pub mod client;
 pub mod conditional;
 pub mod cookie;
 pub mod date;
+pub mod event_stream;
 pub mod fields;
 pub mod form;
 pub mod forwarded;

@@ -147,6 +147,8 @@ pub struct Io<'a> {
     pub ended: bool,
     /// Whether there may be input that wasn't read yet.
     pub unread: bool,
+    /// Whether the peer is gone altogether: nothing that is sent will arrive.
+    pub gone: bool,
     /// Whether the connection is there. One that was asked for by
     /// [`Context::connect`] may not be yet; what is written to it waits.
     pub established: bool,
@@ -279,16 +281,27 @@ impl<P: Protocol> Solitude<P> {
         Context { shared, time, handle: self.handle, draining, effects: &mut self.effects }
     }
 
-    /// Runs the jobs that the protocol asked for, here and now: the messages
-    /// that they deliver, and those it sent to itself or others.
+    /// Runs the jobs that the protocol asked for, here and now: the messages that they
+    /// deliver, and those it sent to itself.
     pub fn run_jobs(&mut self) -> Vec<P::Message> {
-        self.effects
-            .drain(..)
-            .filter_map(|effect| match effect {
-                Effect::Run(_, job) => Some(job()),
-                Effect::Send(_, message) => Some(message),
-                Effect::Connect(..) | Effect::Drain(_) | Effect::Quit => None,
-            })
+        let own = self.handle;
+        let own = move |effect: &mut Effect<P>| match effect {
+            Effect::Run(..) => true,
+            Effect::Send(to, _) => *to == own,
+            _ => false,
+        };
+        let messages = self.effects.extract_if(.., own).filter_map(|effect| match effect {
+            Effect::Run(_, job) => Some(job()),
+            Effect::Send(_, message) => Some(message),
+            _ => None,
+        });
+        messages.collect()
+    }
+
+    /// The messages that it sent to others, and to whom.
+    pub fn sent(&mut self) -> Vec<(Handle, P::Message)> {
+        let sent = self.effects.extract_if(.., |effect| matches!(effect, Effect::Send(..)));
+        sent.filter_map(|effect| if let Effect::Send(to, message) = effect { Some((to, message)) } else { None })
             .collect()
     }
 }

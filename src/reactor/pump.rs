@@ -85,7 +85,8 @@ impl<P: Protocol> Reactor<P> {
         let mut turn = loop {
             let (peer, ended, unread) = (transport.peer, transport.ended, transport.can_read());
             let ends = Ends { peer, listener, socket: Some(&transport.socket) };
-            let want = protocol.advance(&mut Io { input, output, ended, unread, established, ends }, &mut cx);
+            let mut io = Io { input, output, ended, unread, gone: transport.is_gone(), established, ends };
+            let want = protocol.advance(&mut io, &mut cx);
             rounds += 1;
 
             if want.finish == Finish::Abort {

@@ -166,6 +166,16 @@ impl Peer {
     }
 }
 
+/// Whether a hang-up was seen.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum HungUp {
+    No,
+    /// The end of input is there to be read.
+    Ended,
+    /// There was a reset, or both directions have ended.
+    Gone,
+}
+
 /// A connection's plumbing.
 pub(super) struct Transport {
     pub(super) socket: Socket,
@@ -174,8 +184,7 @@ pub(super) struct Transport {
     pub(super) peer: Peer,
     readable: bool,
     writable: bool,
-    /// A hang-up was seen: the end of input is there to be read.
-    hung_up: bool,
+    hung_up: HungUp,
     /// The end of input was read.
     pub(super) ended: bool,
     phase: Phase,
@@ -219,7 +228,16 @@ pub(super) struct Sent {
 impl Transport {
     /// A connection just made. `readable` if it is known that input is there.
     pub(super) fn new(socket: Socket, peer: Peer, readable: bool) -> Self {
-        Self { socket, rest: None, peer, readable, writable: true, hung_up: false, ended: false, phase: Phase::Open }
+        Self {
+            socket,
+            rest: None,
+            peer,
+            readable,
+            writable: true,
+            hung_up: HungUp::No,
+            ended: false,
+            phase: Phase::Open,
+        }
     }
 
     /// A connection that is asked for now. Until it is there, nothing can be read or
@@ -243,7 +261,7 @@ impl Transport {
                 self.phase = Phase::Open;
             } else {
                 // An event too early; the one that counts is still to come.
-                (self.readable, self.writable, self.hung_up) = (false, false, false);
+                (self.readable, self.writable, self.hung_up) = (false, false, HungUp::No);
             }
         }
         Ok(())
@@ -255,9 +273,10 @@ impl Transport {
         self.writable |= event.is_writable();
         // An error is found by the next read; a hang-up is an end of input.
         if event.is_read_closed() || event.is_error() || event.is_write_closed() {
-            self.hung_up = true;
+            let gone = event.is_write_closed() || event.is_error();
+            self.hung_up = self.hung_up.max(if gone { HungUp::Gone } else { HungUp::Ended });
             self.readable = true;
-            self.writable |= event.is_write_closed() || event.is_error();
+            self.writable |= gone;
         }
     }
 
@@ -302,6 +321,11 @@ impl Transport {
         self.rest.as_ref().map_or(0, |rest| rest.held)
     }
 
+    /// Whether nobody is there any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.hung_up == HungUp::Gone && self.phase == Phase::Open
+    }
+
     /// Whether there may be input to read.
     pub(super) fn can_read(&self) -> bool {
         self.readable && !self.ended
@@ -324,7 +348,7 @@ impl Transport {
                 }
                 Ok(count) => {
                     input.filled(count);
-                    if count < size && !self.hung_up {
+                    if count < size && self.hung_up == HungUp::No {
                         self.readable = false;
                     }
                     Ok(true)

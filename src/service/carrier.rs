@@ -446,7 +446,8 @@ mod tests {
         let mut bench = Bench::new(1);
         let advance = |bench: &mut Bench| {
             let (time, Peer { input, output, .. }) = (bench.time(), &mut bench.peer);
-            let mut io = Io { input, output, ended: false, unread: false, established: false, ends: ends() };
+            let mut io =
+                Io { input, output, ended: false, unread: false, gone: false, established: false, ends: ends() };
             bench.carrier.advance(&mut io, &mut bench.solitude.context(&mut bench.shared, time, false))
         };
         let ticket = bench.load().unwrap();

@@ -96,6 +96,8 @@ pub enum Message {
         /// What came of it.
         checked: Option<Checked>,
     },
+    /// An application has news for its watchers.
+    News,
     /// The store of sessions has answered something that it waits for.
     Session,
 }
@@ -126,8 +128,9 @@ impl Protocol for Service {
         match (self, message) {
             (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
             (Self::Http(http), Message::Checked { ticket, checked }) => http.deliver_check(ticket, checked),
-            // The answer is in the store; to be called is all it takes.
-            (Self::Http(_), Message::Session)
+            // Whether there is news the application tells, and an answer is in the store; to be
+            // called is all it takes.
+            (Self::Http(_), Message::News | Message::Session)
             | (Self::Echo(_) | Self::Upper(_) | Self::Rough(_) | Self::Carrier(_), _) => {}
         }
     }

@@ -12,7 +12,8 @@ use crate::app::{
 use crate::files::resolve::{Root, Symlinks};
 use crate::files::scratch::Scratch;
 use crate::files::{Settings, Site};
-use crate::http::Status;
+use crate::http::head::Method;
+use crate::http::{Status, event_stream};
 use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{BUFFER, Ends, Finish, Input, Io, Output, Tick, Want};
@@ -25,6 +26,8 @@ pub(crate) struct Peer {
     pub(crate) input: Input,
     pub(crate) output: Output,
     pub(crate) ended: bool,
+    /// Nothing that is sent to it arrives.
+    pub(crate) gone: bool,
     /// Octets of the output that are only there to take room.
     clogged: usize,
 }
@@ -60,13 +63,14 @@ impl Peer {
 
     /// Calls `advance`, and once more, which must change nothing.
     pub(crate) fn turn(&mut self, mut advance: impl FnMut(&mut Io<'_>) -> Want) -> Want {
-        let ended = self.ended;
+        let (ended, gone) = (self.ended, self.gone);
         let mut call = |this: &mut Self| {
             let want = advance(&mut Io {
                 input: &mut this.input,
                 output: &mut this.output,
                 ended,
                 unread: false,
+                gone,
                 established: true,
                 ends: ends(),
             });
@@ -103,15 +107,16 @@ pub(crate) fn old_file(files: &Scratch, name: &str, content: &str) {
 }
 
 /// A server of `files` with all built-in applications, [`Slow`] at `/slow`, [`HalfWay`] at
-/// `/half` and [`Visits`] at `/visits`.
+/// `/half`, [`Visits`] at `/visits` and [`Feed`] at `/feed`.
 pub(crate) fn shared(files: &Scratch) -> Shared {
     let mut http = http::Shared::new(http::Limits::default(), true);
     http.site = Some(Site::new(Root::open(files.path(), Symlinks::Inside).unwrap(), Settings::default()));
     for entry in catalogue::ALL {
-        http.routes.mount(entry.path, (entry.make)(&Supplies::default())).unwrap();
+        http.routes.mount(entry.path, (entry.make)(&mut Supplies::default())).unwrap();
     }
     http.routes.mount("/slow", Box::new(Slow)).unwrap();
     http.routes.mount("/half", Box::new(HalfWay)).unwrap();
+    http.routes.mount("/feed", Box::new(Feed::default())).unwrap();
     http.routes.mount("/visits", Box::new(Visits)).unwrap();
     Shared::new(http, Log::default())
 }
@@ -195,6 +200,53 @@ impl App for HalfWay {
             }
         }
         Answer::now(Response::new(Status::OK).stream("text/plain", Half(false)))
+    }
+}
+
+/// An application of events: each POST is one, its content the data. `/N` watches
+/// from number N, and `/panic` until the first event.
+#[derive(Default)]
+struct Feed {
+    events: Vec<String>,
+}
+
+/// The number of the last event of [`Feed`].
+pub(crate) fn last_event(shared: &mut Shared) -> u64 {
+    let index = shared.http.routes.find(b"/feed").unwrap();
+    shared.http.routes.get(index).1.events(0, &mut Vec::new(), usize::MAX)
+}
+
+/// Where [`Feed`] loses its head.
+const PANIC: u64 = u64::MAX;
+
+impl App for Feed {
+    fn methods(&self, _path: &[u8]) -> Methods {
+        Methods::Only(&[Method::Get, Method::Head, Method::Post])
+    }
+
+    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+        if request.head.method == Method::Post {
+            self.events.push(String::from_utf8_lossy(request.body).into_owned());
+            visit.news = true;
+            return Answer::now(Response::new(Status::NO_CONTENT));
+        }
+        let path = request.path.strip_prefix(b"/").unwrap_or_default();
+        Answer::Watch(if path == b"panic" { PANIC } else { event_stream::number(path).unwrap_or_default() })
+    }
+
+    fn events(&mut self, seen: u64, out: &mut Vec<u8>, room: usize) -> u64 {
+        if seen == PANIC && !self.events.is_empty() {
+            resume_unwind(Box::new("in the events"));
+        }
+        let mut last = seen;
+        for (number, data) in (1..).zip(&self.events).filter(|(number, _)| *number > seen) {
+            if out.len() >= room {
+                break;
+            }
+            event_stream::event(number, "said", data, out);
+            last = number;
+        }
+        last
     }
 }
 

@@ -24,14 +24,15 @@ fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u1
         ends: Ends::imagined("127.0.0.1:4711".parse().unwrap(), "127.0.0.1:5100".parse().unwrap()),
         client: None,
         session: None,
+        news: false,
     };
     let response = match kv.handle(&request, &mut visit) {
         Answer::Now(response) => response,
         Answer::Later(job) => match kv.resume(&request, &mut visit, job()) {
             Answer::Now(response) => response,
-            Answer::Later(_) | Answer::Refused(_) => panic!("twice later"),
+            _ => panic!("not at once"),
         },
-        Answer::Refused(_) => panic!("refused without a word of ours"),
+        _ => panic!("neither now nor later"),
     };
     let fields = response.fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
     let content = match response.body {

@@ -91,7 +91,15 @@ impl Bench {
     fn advance_once(&mut self) -> Want {
         let ends = Ends::imagined(self.peer.expect("a connection"), address(1));
         let (ended, established) = (self.ended, self.established);
-        let mut io = Io { input: &mut self.input, output: &mut self.output, ended, unread: false, established, ends };
+        let mut io = Io {
+            input: &mut self.input,
+            output: &mut self.output,
+            ended,
+            unread: false,
+            gone: false,
+            established,
+            ends,
+        };
         match self.fetch.advance(&mut io, self.now, &mut self.paper) {
             Next::Go(want) => want,
             Next::Resolve(host, port, by) => {

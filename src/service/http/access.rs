@@ -12,11 +12,13 @@
 //! Times are the loop's, read once a turn: what was answered in the turn it came
 //! in took 0. What comes from the network is escaped, so a line is a line.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Cx;
+use crate::http::forwarded::Proxies;
 use crate::http::response::write_decimal;
 use crate::http::{Fields, Status, basic, date};
 use crate::logging::{ACCESS, escape};
@@ -38,17 +40,47 @@ pub(super) struct Account {
     pub(super) protected: bool,
 }
 
+/// What a line tells of a request and of who made it.
+pub(super) struct Asked<'a> {
+    line: &'a [u8],
+    /// The client's address: the peer's, or what a trusted proxy says.
+    client: Option<IpAddr>,
+    /// The name that was given, right or wrong, for what is under protection.
+    user: Option<Cow<'a, str>>,
+    referer: &'a [u8],
+    agent: &'a [u8],
+}
+
+impl<'a> Asked<'a> {
+    /// Of the octets that came, and the fields that were understood of them.
+    pub(super) fn new(octets: &'a [u8], fields: Fields<'a>, account: &Account, proxies: &Proxies) -> Self {
+        let value = |name| fields.get(name).unwrap_or(b"-");
+        Self {
+            line: first_line(octets),
+            client: proxies.client(account.peer.map(|peer| peer.ip()), &fields),
+            user: account.protected.then(|| basic::credentials(&fields)).flatten().map(|who| who.name.into()),
+            referer: value("referer"),
+            agent: value("user-agent"),
+        }
+    }
+}
+
 /// A request whose answer is on its way; its line is written when that ends.
 pub(super) struct Exchanged {
-    /// The request's head, for the line.
-    head: Box<[u8]>,
+    /// The words of [`Asked`], an end of line between: none of them but the last has one in it.
+    words: Box<[u8]>,
+    client: Option<IpAddr>,
+    /// The last of the words is a user.
+    named: bool,
     began: Tick,
     account: Account,
 }
 
 impl Exchanged {
-    pub(super) fn begin(head: &[u8], account: Account, now: Tick) -> Self {
-        Self { head: head.into(), began: now, account }
+    pub(super) fn begin(asked: &Asked<'_>, account: Account, now: Tick) -> Self {
+        let user = asked.user.as_deref().unwrap_or_default().as_bytes();
+        let words = [asked.line, asked.referer, asked.agent, user].join(&b'\n').into_boxed_slice();
+        Self { words, client: asked.client, named: asked.user.is_some(), began: now, account }
     }
 
     /// Octets that were added to the answer since it began.
@@ -59,14 +91,13 @@ impl Exchanged {
 
     /// The answer ended, `unsent` octets short.
     pub(super) fn end(&mut self, unsent: u64, cx: &mut Cx<'_>) {
-        let mut lines = [httparse::EMPTY_HEADER; crate::limits::FIELDS];
-        let mut request = httparse::Request::new(&mut lines);
-        // It was parsed before.
-        let _ = request.parse(&self.head);
         self.account.body = self.account.body.saturating_sub(unsent);
         self.account.octets = self.account.octets.saturating_sub(unsent);
         self.account.duration = cx.time.now.since(self.began);
-        write(first_line(&self.head), Fields::new(request.headers), self.account, cx);
+        let mut words = self.words.splitn(4, |&octet| octet == b'\n');
+        let [line, referer, agent, user] = std::array::from_fn(|_| words.next().unwrap_or_default());
+        let user = self.named.then(|| String::from_utf8_lossy(user));
+        write(&Asked { line, client: self.client, user, referer, agent }, self.account, cx);
     }
 }
 
@@ -80,33 +111,32 @@ pub(super) fn first_line(head: &[u8]) -> &[u8] {
 
 /// Writes a line. By hand, since formatting would cost more than all the rest of
 /// a small answer.
-pub(super) fn write(line: &[u8], fields: Fields<'_>, account: Account, cx: &mut Cx<'_>) {
+pub(super) fn write(asked: &Asked<'_>, account: Account, cx: &mut Cx<'_>) {
     let number = cx.handle.number();
-    let client = cx.shared.http.proxies.client(account.peer.map(|peer| peer.ip()), &fields);
     let format = &mut cx.shared.http.access;
     format.refresh(cx.time.unix_seconds, account.local);
     let out = &mut format.line;
     out.clear();
-    match client {
+    match asked.client {
         Some(client) => push_ip(out, client),
         None => out.extend_from_slice(b"unix"),
     }
     out.extend_from_slice(b" - ");
-    match basic::credentials(&fields).filter(|_| account.protected) {
-        Some(who) => push_word(out, &who.name),
+    match &asked.user {
+        Some(name) => push_word(out, name),
         None => out.push(b'-'),
     }
     out.push(b' ');
     out.extend_from_slice(&format.moment);
     out.extend_from_slice(b" \"");
-    push_escaped(out, line);
+    push_escaped(out, asked.line);
     out.extend_from_slice(b"\" ");
     write_decimal(out, u64::from(account.status.0));
     out.push(b' ');
     write_decimal(out, account.body);
-    for name in ["referer", "user-agent"] {
+    for word in [asked.referer, asked.agent] {
         out.extend_from_slice(b" \"");
-        push_escaped(out, fields.get(name).unwrap_or(b"-"));
+        push_escaped(out, word);
         out.push(b'"');
     }
     out.push(b' ');

@@ -23,12 +23,13 @@
 //!
 //! An application that reads the visitor's session is lent it, loaded before and
 //! saved after if something changed. A store that must be asked for it parks the
-//! exchange, as a job does.
+//! exchange, as a job does. A stream of events is Watching in the place of Sending, and
+//! doesn't persist.
 //!
 //! `receive` makes a request of octets, `admission` says whether it may pass, `answer`
-//! finds who answers it, `visit` asks an application, `send` brings
-//! the answer into the output, `refuse` makes answers of errors; `phase` has the
-//! states between which they move.
+//! finds who answers it, `visit` asks an application, `send` brings the answer into the
+//! output, `watch` sends events for as long as somebody watches, `refuse` makes answers
+//! of errors; `phase` has the states between which they move.
 
 mod access;
 mod admission;
@@ -40,6 +41,7 @@ mod refuse;
 mod send;
 mod shared;
 mod visit;
+mod watch;
 
 use std::time::Duration;
 
@@ -137,6 +139,10 @@ impl Http {
         let exchanged = match &mut self.phase {
             Phase::SendingFile { exchanged, .. } => exchanged.take(),
             Phase::Sending(sending) => sending.exchanged.take(),
+            Phase::Watching(watching) => {
+                cx.shared.http.watchers.remove(cx.handle);
+                watching.exchanged.take()
+            }
             _ => None,
         };
         if let Some(mut exchanged) = exchanged {
@@ -181,6 +187,7 @@ impl Http {
                 Phase::Parked(_) => self.parked(io, cx),
                 Phase::SendingFile { .. } => self.sending_file(io, cx),
                 Phase::Sending(_) => self.sending(io, cx),
+                Phase::Watching(_) => self.watching(io, cx),
                 Phase::Closing(finish) => Step::Wait(Want::finish(*finish)),
             };
             if let Step::Wait(want) = step {
@@ -213,6 +220,7 @@ pub(super) fn audit(shared: &Shared, open: &mut dyn Iterator<Item = &Http>) {
         census.enter(&http.phase);
     }
     assert_eq!(census, shared.census, "a phase was entered or left uncounted");
+    assert_eq!(census.watching(), shared.watchers.len(), "who watches isn't known, or is no more");
 }
 
 // What ten thousand idle connections cost is ten thousand times this.

@@ -7,6 +7,7 @@ use crate::reactor::{Finish, Pace, Tick};
 use crate::session::pending::Ticket;
 
 use super::access::Exchanged;
+use super::watch::Watching;
 
 /// Where the exchange is. What an idle connection is in is small; what a busy
 /// one needs beyond that is boxed.
@@ -26,6 +27,8 @@ pub(super) enum Phase {
     SendingFile { persistent: bool, exchanged: Option<Box<Exchanged>> },
     /// Content that doesn't fit the output at once, or is made over time, is on its way.
     Sending(Box<Sending>),
+    /// Events are sent as they happen.
+    Watching(Box<Watching>),
     /// All is said.
     Closing(Finish),
 }
@@ -86,11 +89,14 @@ pub(super) struct Sending {
     pub(super) exchanged: Option<Box<Exchanged>>,
 }
 
+/// Its place in the census.
+const WATCHING: usize = 6;
+
 impl Phase {
-    const COUNT: usize = 8;
+    const COUNT: usize = 9;
 
     pub(super) fn name(&self) -> &'static str {
-        ["Idle", "Head", "Body", "Parked", "SendingFile", "Sending", "Closing", "Checking"][self.index()]
+        ["Idle", "Head", "Body", "Parked", "SendingFile", "Sending", "Watching", "Closing", "Checking"][self.index()]
     }
 
     /// Octets of what is boxed, as far as strangers decide how many they are.
@@ -98,6 +104,7 @@ impl Phase {
     pub(super) fn memory(&self) -> usize {
         match self {
             Self::Idle { .. } | Self::Head { .. } | Self::SendingFile { .. } | Self::Closing(_) => 0,
+            Self::Watching(_) => 0,
             Self::Body(collecting) => collecting.head.len() + collecting.content.capacity(),
             Self::Checking(checking) => checking.head.len() + checking.body.len(),
             Self::Parked(parked) => {
@@ -127,8 +134,9 @@ impl Phase {
             Self::Parked(_) => 3,
             Self::SendingFile { .. } => 4,
             Self::Sending(_) => 5,
-            Self::Closing(_) => 6,
-            Self::Checking(_) => 7,
+            Self::Watching(_) => WATCHING,
+            Self::Closing(_) => 7,
+            Self::Checking(_) => 8,
         }
     }
 }
@@ -147,6 +155,11 @@ pub struct Census([u32; Phase::COUNT]);
 impl Census {
     pub(super) fn enter(&mut self, phase: &Phase) {
         self.0[phase.index()] += 1;
+    }
+
+    /// How many watch.
+    pub(super) fn watching(&self) -> usize {
+        self.0[WATCHING] as usize
     }
 
     pub(super) fn leave(&mut self, phase: &Phase) {

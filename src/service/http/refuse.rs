@@ -1,6 +1,7 @@
 //! Errors as answers: the site's own page for them, or ours.
 
-use super::{Cx, Http, Out, access, error_page};
+use super::access::{self, Asked};
+use super::{Cx, Http, Out, error_page};
 use crate::http::head::{Method, RequestHead};
 use crate::http::response::{self, Form, Length, Manner};
 use crate::http::{Fields, Reject, Status, negotiate};
@@ -43,7 +44,8 @@ impl Http {
         let body = self.write_error(reject, b"", true, manner, out, cx);
         if cx.shared.http.access.enabled {
             let account = out.account(reject.status, body, self.requests);
-            access::write(access::first_line(input), Fields::default(), account, cx);
+            let asked = Asked::new(input, Fields::default(), &account, &cx.shared.http.proxies);
+            access::write(&asked, account, cx);
         }
         self.more = true;
         self.proceed(false, cx);

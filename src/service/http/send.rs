@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::access::{self, Exchanged};
+use super::access::{self, Asked, Exchanged};
 use super::phase::{Phase, Sending};
 use super::{Cx, Http, Out, Step};
 use crate::app::{Body, Pull, Response};
@@ -152,7 +152,9 @@ impl Http {
             return;
         }
         if cx.shared.http.access.enabled {
-            access::write(access::first_line(head.raw), head.fields, out.account(status, body, self.requests), cx);
+            let account = out.account(status, body, self.requests);
+            let asked = Asked::new(head.raw, head.fields, &account, &cx.shared.http.proxies);
+            access::write(&asked, account, cx);
         }
         match &mut self.phase {
             // The usual case: from one request to the next.
@@ -170,8 +172,12 @@ impl Http {
         out: &Out<'_, '_>,
         cx: &Cx<'_>,
     ) -> Option<Box<Exchanged>> {
-        let account = || out.account(status, body, self.requests);
-        cx.shared.http.access.enabled.then(|| Box::new(Exchanged::begin(head.raw, account(), cx.time.now)))
+        let http = &cx.shared.http;
+        http.access.enabled.then(|| {
+            let account = out.account(status, body, self.requests);
+            let asked = Asked::new(head.raw, head.fields, &account, &http.proxies);
+            Box::new(Exchanged::begin(&asked, account, cx.time.now))
+        })
     }
 
     /// The answer is given: waits for the next request, or closes.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::access::AccessLog;
 use super::phase::Census;
+use super::watch::Watchers;
 use crate::app::{Methods, Pull, Routes, Source};
 use crate::auth::Guard;
 use crate::files::Site;
@@ -69,6 +70,7 @@ pub struct Shared {
     pub(super) stamp: Stamp,
     pub(super) census: Census,
     pub(super) access: AccessLog,
+    pub(super) watchers: Watchers,
     /// Content on its way into the output, and decoded paths.
     pub(super) scratch: Vec<u8>,
     addresses: HashMap<IpAddr, u32>,
@@ -90,6 +92,7 @@ impl Shared {
             stamp: Stamp::new(0, server_field),
             census: Census::default(),
             access: AccessLog::new(),
+            watchers: Watchers::default(),
             scratch: Vec::new(),
             addresses: HashMap::new(),
         }
@@ -120,8 +123,8 @@ impl Shared {
         if kind == Kind::Kv { &mut self.kv } else { &mut self.routes }
     }
 
-    /// The application behind this kind of listener that serves a request path, if one does,
-    /// and what it serves there.
+    /// The application behind this kind of listener that serves a request path, if one
+    /// does, and what it serves there.
     #[inline]
     pub(super) fn route(&mut self, kind: Kind, target: &Target<'_>) -> Option<(usize, Methods)> {
         let find = |routes: &Routes, path: &[u8]| routes.find(path).map(|index| (index, routes.methods(index, path)));

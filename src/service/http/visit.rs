@@ -88,16 +88,20 @@ impl Http {
             ends: out.ends,
             client,
             session: session.as_mut(),
+            news: false,
         };
         let answer = catch_unwind(AssertUnwindSafe(|| {
             let answer = match done {
                 None => app.handle(&request, &mut visit),
                 Some(outcome) => app.resume(&request, &mut visit, outcome),
             };
-            let changed = visit.session.is_some_and(|session| session.is_changed());
+            let changed = visit.session.as_ref().is_some_and(|session| session.is_changed());
             debug_assert!(!(changed && matches!(answer, Answer::Later(_))), "what changed before a job is lost");
             answer
         }));
+        if visit.news {
+            self.tell_watchers(call.app, cx);
+        }
         match answer {
             Ok(Answer::Now(response)) => match session {
                 Some(session) => self.keep(call, response, session, out, cx),
@@ -108,6 +112,7 @@ impl Http {
                 cx.run(move || Message::Done { ticket, outcome: catch_unwind(AssertUnwindSafe(job)).ok() });
                 self.park(call, Awaits::Job(None), cx);
             }
+            Ok(Answer::Watch(seen)) => self.watch(call, seen, out, cx),
             Ok(Answer::Refused(reject)) => self.refuse(head, reject, persistent, out, cx),
             Err(_) => {
                 // Where and why was said by the panic hook; here is for whom.

@@ -1,0 +1,418 @@
+//! A bulletin board: posts, newest first, and new ones the moment they are there.
+//!
+//! ```text
+//! GET    /            the newest posts; ?before=N older ones
+//! POST   /            text=..., as a form (303) or as JSON (201)
+//! GET    /N           one post
+//! DELETE /N           one's own: 204
+//! POST   /N/delete    the same for a form: 303, or 204 for who prefers JSON
+//! GET    /events      posts and their ends as they happen; Last-Event-ID or ?after=N
+//! ```
+//!
+//! Whose a post is, the visitor's session tells: by name, if they are logged in, and by
+//! a secret of the board's own, of which a post keeps a hash. With a store on disk a
+//! post is there before anybody is told of it, its author included.
+
+mod posts;
+
+use std::ops::Not;
+
+use askama::Template;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+pub(crate) use posts::CAPACITY;
+use posts::{Post, Posts, TEXT};
+
+use super::body::Body;
+use super::page::{self, Foot, Script};
+use super::{Answer, App, Methods, Outcome, Request, Response, Visit};
+use crate::durable::{Store, WriteError, Written};
+use crate::http::head::Method;
+use crate::http::{Reject, Status, date, event_stream, negotiate};
+use crate::session::Id;
+
+/// Posts on one page.
+const PAGE: usize = 20;
+/// What the login keeps a visitor's name under.
+const USER: &str = "user";
+/// What the board keeps a visitor's secret under.
+const SECRET: &str = "board";
+
+/// The application.
+pub(super) struct Board(Posts);
+
+/// Posts, as a page or as JSON.
+#[derive(Template, Serialize)]
+#[template(path = "board.html", config = "src/app/templates/askama.toml")]
+struct Listed<'a> {
+    posts: Vec<Shown>,
+    /// Where older ones are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    older: Option<String>,
+    /// The number of the last event, if these are the newest posts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<u64>,
+    #[serde(skip)]
+    user: Option<String>,
+    #[serde(skip)]
+    most: usize,
+    #[serde(skip)]
+    here: &'a str,
+    #[serde(skip)]
+    mount: &'a str,
+    #[serde(skip)]
+    foot: Foot,
+}
+
+/// A post, as it is shown.
+#[derive(Serialize)]
+struct Shown {
+    id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    text: String,
+    /// In Unix seconds.
+    at: i64,
+    /// The same for people.
+    when: String,
+    /// The visitor may delete it.
+    #[serde(skip_serializing_if = "Not::not")]
+    own: bool,
+}
+
+/// A change, on its way to be kept.
+struct Change {
+    what: What,
+    /// The secret of a visitor who has none yet.
+    secret: Option<String>,
+    result: Result<bool, WriteError>,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Posted(u64),
+    Deleted,
+}
+
+impl Board {
+    /// With the posts in a store.
+    pub(super) fn new(store: Store) -> Self {
+        Self(Posts::of(store))
+    }
+}
+
+impl App for Board {
+    fn methods(&self, path: &[u8]) -> Methods {
+        Methods::Only(match Place::of(path) {
+            Place::Board => &[Method::Get, Method::Head, Method::Post],
+            Place::Post(_) => &[Method::Get, Method::Head, Method::Delete],
+            Place::Delete(_) => &[Method::Post],
+            Place::Events | Place::Script | Place::Nowhere => &[Method::Get, Method::Head],
+        })
+    }
+
+    fn reads_session(&self) -> bool {
+        true
+    }
+
+    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+        self.0.begin(visit.time.unix_seconds);
+        match (Place::of(request.path), request.head.method) {
+            (Place::Board, Method::Post) => self.post(request, visit),
+            (Place::Board, _) => self.list(request, visit),
+            (Place::Post(post), Method::Delete) | (Place::Delete(post), _) => self.delete(post, request, visit),
+            (Place::Post(post), _) => self.one(post, request, visit),
+            (Place::Events, _) => {
+                let fields = &request.head.fields;
+                let after = || event_stream::number(request.query("after")?.as_bytes());
+                Answer::Watch(event_stream::last_seen(fields).or_else(after).unwrap_or_else(|| self.0.last()))
+            }
+            (Place::Script, _) => {
+                let script = Response::new(Status::OK).content("text/javascript", include_bytes!("board.js"));
+                Answer::now(script.field("X-Content-Type-Options", "nosniff"))
+            }
+            (Place::Nowhere, _) => Answer::Refused(Reject::new(Status::NOT_FOUND, "the board has no such page")),
+        }
+    }
+
+    fn resume(&mut self, request: &Request<'_>, visit: &mut Visit<'_>, done: Outcome) -> Answer {
+        let change = *done.downcast::<Change>().expect("what the job returned");
+        self.changed(change, request, visit)
+    }
+
+    fn events(&mut self, seen: u64, out: &mut Vec<u8>, room: usize) -> u64 {
+        self.0.events(seen, out, room, |id, post| {
+            // Texts and numbers, which JSON can hold.
+            serde_json::to_string(&Shown::of(id, post, false)).expect("texts and numbers")
+        })
+    }
+}
+
+impl Board {
+    fn list(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+        let before = match request.query("before").map(|text| event_stream::number(text.as_bytes())) {
+            Some(None) => return Answer::Refused(Reject::bad_request("before has to be the number of a post")),
+            Some(number) => number,
+            None => None,
+        };
+        let visitor = Visitor::of(visit);
+        let (posts, more) = self.0.before(before, PAGE);
+        let shown: Vec<_> = posts.into_iter().map(|(id, post)| visitor.shown(id, post)).collect();
+        let older = shown.last().filter(|_| more).map(|post| format!("{}?before={}", request.here(), post.id));
+        let last = before.is_none().then(|| self.0.last());
+        Answer::now(answer(request, visit, visitor, shown, older, last))
+    }
+
+    fn one(&mut self, id: u64, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+        let Some(post) = self.0.get(id) else { return Answer::Refused(NO_SUCH_POST) };
+        let visitor = Visitor::of(visit);
+        let shown = vec![visitor.shown(id, post)];
+        Answer::now(answer(request, visit, visitor, shown, None, None))
+    }
+
+    fn post(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+        let body = match Body::read(request) {
+            Ok(body) => body,
+            Err(reject) => return Answer::Refused(reject),
+        };
+        let text = clean(&body.text("text").unwrap_or_default());
+        if text.is_empty() {
+            return Answer::Refused(Reject::bad_request("a post needs a text"));
+        }
+        if text.chars().count() > TEXT {
+            return Answer::Refused(Reject::new(Status::CONTENT_TOO_LARGE, "a text has 1,000 characters at most"));
+        }
+        let visitor = Visitor::of(visit);
+        let new = visitor.secret.is_none().then(|| Id::new().to_string());
+        let owner = hash(visitor.secret.as_deref().or(new.as_deref()).unwrap_or_default());
+        let post = Post { at: visit.time.unix_seconds, name: visitor.user, owner, text };
+        match self.0.add(post) {
+            Ok((number, written)) => self.keep(What::Posted(number), new, written, request, visit),
+            Err(error) => Answer::Refused(not_kept(error)),
+        }
+    }
+
+    fn delete(&mut self, id: u64, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+        let Some(post) = self.0.get(id) else { return Answer::Refused(NO_SUCH_POST) };
+        if !Visitor::of(visit).owns(&post) {
+            return Answer::Refused(Reject::new(Status::FORBIDDEN, "the post is somebody else's"));
+        }
+        match self.0.remove(id) {
+            Ok(written) => self.keep(What::Deleted, None, written, request, visit),
+            Err(error) => Answer::Refused(not_kept(error)),
+        }
+    }
+
+    fn keep(
+        &mut self,
+        what: What,
+        secret: Option<String>,
+        written: Written,
+        request: &Request<'_>,
+        visit: &mut Visit<'_>,
+    ) -> Answer {
+        match written {
+            Written::Now(was) => self.changed(Change { what, secret, result: Ok(was) }, request, visit),
+            Written::Later(commit) => Answer::later(move || Change { what, secret, result: commit.wait() }),
+        }
+    }
+
+    /// A change is kept, or can't be.
+    fn changed(&mut self, change: Change, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+        if let Err(error) = change.result {
+            return Answer::Refused(not_kept(error));
+        }
+        visit.news = true;
+        if let Some(secret) = change.secret {
+            visit.session().set(SECRET, secret);
+        }
+        let json = negotiate::prefers_json(&request.head.fields);
+        let here = request.here().to_owned();
+        Answer::now(match change.what {
+            What::Posted(id) if json => {
+                let response = Response::new(Status::CREATED).field("Location", format!("{}/{id}", request.mount));
+                response.json(format!("{{\"id\":{id}}}\n"))
+            }
+            What::Deleted if json || request.head.method == Method::Delete => Response::new(Status::NO_CONTENT),
+            What::Posted(_) | What::Deleted => Response::new(Status::SEE_OTHER).field("Location", here),
+        })
+    }
+}
+
+const NO_SUCH_POST: Reject = Reject::new(Status::NOT_FOUND, "there is no such post");
+
+fn not_kept(error: WriteError) -> Reject {
+    match error {
+        WriteError::Full | WriteError::NoSpace => {
+            Reject::new(Status::INSUFFICIENT_STORAGE, "there is no room for another post")
+        }
+        WriteError::Failed => Reject::new(Status::SERVICE_UNAVAILABLE, "posts can't be kept at the moment"),
+    }
+}
+
+fn answer(
+    request: &Request<'_>,
+    visit: &Visit<'_>,
+    visitor: Visitor,
+    posts: Vec<Shown>,
+    older: Option<String>,
+    last: Option<u64>,
+) -> Response {
+    let (here, mount, foot) = (request.here(), request.mount, Foot::of(visit));
+    let listed = Listed { posts, older, last, user: visitor.user, most: TEXT, here, mount, foot };
+    page::page_or_json(request, &listed, Script::Own)
+}
+
+/// Text as it is kept: lines end in a line feed, and nothing else commands a terminal.
+fn clean(text: &str) -> String {
+    let lines = text.replace("\r\n", "\n").replace('\r', "\n");
+    lines.trim().replace(|c: char| c.is_control() && !matches!(c, '\n' | '\t'), "\u{fffd}")
+}
+
+/// What a post keeps of a secret: nobody finds the secret from it.
+fn hash(secret: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(secret))
+}
+
+impl Shown {
+    fn of(id: u64, post: Post, own: bool) -> Self {
+        let mut moment = [0; date::LENGTH];
+        date::write(post.at, &mut moment);
+        // Sun, 06 Nov 1994 08:49:37 GMT
+        let when = String::from_utf8_lossy(&moment[5..22]).into_owned();
+        Self { id, name: post.name, text: post.text, at: post.at, when, own }
+    }
+}
+
+/// Who it is, as far as posts are concerned.
+struct Visitor {
+    user: Option<String>,
+    secret: Option<String>,
+}
+
+impl Visitor {
+    fn of(visit: &mut Visit<'_>) -> Self {
+        let text = |name| visit.session.as_ref()?.get(name)?.as_str().map(str::to_owned);
+        Self { user: text(USER), secret: text(SECRET) }
+    }
+
+    fn shown(&self, id: u64, post: Post) -> Shown {
+        let own = self.owns(&post);
+        Shown::of(id, post, own)
+    }
+
+    fn owns(&self, post: &Post) -> bool {
+        let by_name = self.user.is_some() && self.user == post.name;
+        by_name || self.secret.as_deref().is_some_and(|secret| hash(secret) == post.owner)
+    }
+}
+
+/// What a path names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Board,
+    Events,
+    Script,
+    Post(u64),
+    Delete(u64),
+    Nowhere,
+}
+
+impl Place {
+    fn of(path: &[u8]) -> Self {
+        let post = |text: &[u8]| event_stream::number(text);
+        match path.strip_prefix(b"/").unwrap_or_default() {
+            b"" => Self::Board,
+            b"events" => Self::Events,
+            b"board.js" => Self::Script,
+            below => match (post(below), below.strip_suffix(b"/delete").and_then(post)) {
+                (Some(number), _) => Self::Post(number),
+                (_, Some(number)) => Self::Delete(number),
+                _ => Self::Nowhere,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::testing::{content, visit};
+    use crate::session::Session;
+
+    fn ask(board: &mut Board, session: &mut Session, head: &str, body: &str) -> Response {
+        let head = format!("{head} HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded");
+        match visit(board, "/board", &head, body.as_bytes(), Some(session)) {
+            Answer::Now(response) => response,
+            Answer::Refused(reject) => Response::new(reject.status),
+            _ => panic!("in memory it is done at once"),
+        }
+    }
+
+    fn user(name: &str) -> Session {
+        let mut session = Session::none(0);
+        session.set(USER, name);
+        session
+    }
+
+    #[test]
+    fn who_is_logged_in_posts_by_name_and_deletes_what_that_name_wrote() {
+        let mut board = Board::new(Store::in_memory(CAPACITY));
+        assert_eq!(ask(&mut board, &mut user("alice"), "POST /board", "text=a").status, Status::SEE_OTHER);
+        let page = ask(&mut board, &mut user("alice"), "GET /board", "");
+        let page = String::from_utf8_lossy(content(&page)).into_owned();
+        assert!(page.contains("<strong class=\"who\">alice</strong>") && page.contains("say, alice?"), "{page}");
+        assert!(page.contains("/1/delete"), "{page}");
+        for (mut session, status) in [
+            (user("bob"), Status::FORBIDDEN),
+            (Session::none(0), Status::FORBIDDEN),
+            (user("alice"), Status::NO_CONTENT),
+            (user("alice"), Status::NOT_FOUND),
+        ] {
+            assert_eq!(ask(&mut board, &mut session, "DELETE /board/1", "").status, status);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_given_once_and_survives_a_new_identifier() {
+        let mut board = Board::new(Store::in_memory(CAPACITY));
+        let mut session = Session::none(0);
+        ask(&mut board, &mut session, "POST /board", "text=a");
+        let secret = session.get(SECRET).cloned();
+        ask(&mut board, &mut session, "POST /board", "text=b");
+        assert!(secret.is_some() && session.get(SECRET) == secret.as_ref());
+        session.renew();
+        assert_eq!(ask(&mut board, &mut session, "DELETE /board/1", "").status, Status::NO_CONTENT);
+        // Without one nobody owns what was written without one.
+        assert!(!Visitor { user: None, secret: None }.owns(&Post {
+            at: 0,
+            name: None,
+            owner: hash(""),
+            text: "a".into()
+        }));
+    }
+
+    #[test]
+    fn paths_name_what_they_say() {
+        for (path, place) in [
+            ("", Place::Board),
+            ("/", Place::Board),
+            ("/events", Place::Events),
+            ("/board.js", Place::Script),
+            ("/7", Place::Post(7)),
+            ("/7/delete", Place::Delete(7)),
+            ("/07", Place::Post(7)),
+            ("/-7", Place::Nowhere),
+            ("/7/", Place::Nowhere),
+            ("/delete", Place::Nowhere),
+            ("//delete", Place::Nowhere),
+            ("/events/", Place::Nowhere),
+            ("/99999999999999999999", Place::Nowhere),
+        ] {
+            assert_eq!(Place::of(path.as_bytes()), place, "{path}");
+        }
+    }
+}

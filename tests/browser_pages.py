@@ -1,0 +1,275 @@
+#!/usr/bin/env python3
+"""The applications' pages in a real, headless Chromium, by mouse and keyboard.
+
+    python3 tests/browser_pages.py http://127.0.0.1:8080 [--shots DIR]
+
+Speaks the DevTools protocol with the standard library alone. `miod` must be
+running with its usual applications; what is counted begins anew in each of the
+browser's contexts, which share nothing, as profiles do.
+"""
+import argparse, base64, json, os, socket, subprocess, sys, tempfile, time, urllib.error, urllib.request
+
+PATIENCE = 30
+
+
+class Wire:
+    """A WebSocket (RFC 6455), as a client: text in, text out."""
+
+    def __init__(self, port, path):
+        self.sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.sock.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.exactly(1)
+        if b" 101 " not in head:
+            sys.exit(f"error: {head!r}")
+
+    def exactly(self, count):
+        data = b""
+        while len(data) < count:
+            some = self.sock.recv(count - len(data))
+            if not some:
+                sys.exit("error: the browser is gone")
+            data += some
+        return data
+
+    def send(self, text):
+        data, mask = text.encode(), os.urandom(4)
+        size = len(data)
+        head = bytes([0x81]) + (
+            bytes([0x80 | size]) if size < 126
+            else bytes([0x80 | 126]) + size.to_bytes(2, "big") if size < 65536
+            else bytes([0x80 | 127]) + size.to_bytes(8, "big")
+        )
+        self.sock.sendall(head + mask + bytes(octet ^ mask[at % 4] for at, octet in enumerate(data)))
+
+    def receive(self):
+        text = b""
+        while True:
+            first, size = self.exactly(2)
+            if size >= 126:
+                size = int.from_bytes(self.exactly(2 if size == 126 else 8), "big")
+            text += self.exactly(size)
+            if first & 0x80:
+                return text.decode()
+
+
+class Browser:
+    def __init__(self, profile):
+        command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+        command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        command += ["--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        told = os.path.join(profile, "DevToolsActivePort")
+        until(lambda: os.path.exists(told) and open(told).read().count("\n") >= 1, "the browser starts")
+        port, path = open(told).read().split("\n")[:2]
+        self.wire, self.last = Wire(int(port), path), 0
+
+    def call(self, method, session=None, **parameters):
+        self.last += 1
+        message = {"id": self.last, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = session
+        self.wire.send(json.dumps(message))
+        while True:
+            answer = json.loads(self.wire.receive())
+            if answer.get("id") == self.last:
+                if "error" in answer:
+                    sys.exit(f"error: {method}: {answer['error']}")
+                return answer["result"]
+
+    def context(self):
+        """What shares no cookie with any other."""
+        return self.call("Target.createBrowserContext")["browserContextId"]
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(PATIENCE)
+
+
+class Page:
+    def __init__(self, browser, context):
+        self.browser = browser
+        target = browser.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
+        self.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.call("Emulation.setDeviceMetricsOverride", width=900, height=1000, deviceScaleFactor=1, mobile=False)
+
+    def call(self, method, **parameters):
+        return self.browser.call(method, self.session, **parameters)
+
+    def run(self, script):
+        outcome = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        # While a page is being left there is nothing to run anything in.
+        return outcome["result"].get("value") if "exceptionDetails" not in outcome else None
+
+    def text(self):
+        return self.run("document.readyState === 'complete' ? document.body.innerText : ''") or ""
+
+    def shows(self, text):
+        until(lambda: text in self.text(), f"{text!r} is shown", lambda: self.text())
+
+    def go(self, url):
+        self.call("Page.navigate", url=url)
+
+    def click(self, selector):
+        """Moves the mouse there and presses it; what is covered or invisible gets nothing."""
+        script = (
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); if (!e) return null;"
+            " e.scrollIntoView({block: 'center', behavior: 'instant'}); const b = e.getBoundingClientRect();"
+            " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+        )
+        place = until(lambda: self.run(script), f"{selector} is there", lambda: self.text())
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+
+    def type(self, selector, text):
+        self.click(selector)
+        self.call("Input.insertText", text=text)
+
+    def shoot(self, name):
+        if shots:
+            self.call("Page.enable")
+            data = self.call("Page.captureScreenshot", format="png")["data"]
+            with open(os.path.join(shots, name + ".png"), "wb") as file:
+                file.write(base64.b64decode(data))
+
+
+def until(condition, what, otherwise=lambda: ""):
+    begin = time.monotonic()
+    while time.monotonic() - begin < PATIENCE:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    sys.exit(f"error: never came true: {what}\n{otherwise()}")
+
+
+def there(url):
+    try:
+        return urllib.request.urlopen(url, timeout=PATIENCE).status == 200
+    except urllib.error.HTTPError as error:
+        return error.code != 404
+
+
+def counter(browser, root):
+    """Two visitors count apart, and Reset begins anew for the one who asked."""
+    one, other = Page(browser, browser.context()), Page(browser, browser.context())
+    for count in (1, 2, 3):
+        one.go(f"{root}/counter")
+        one.shows(f"Count: {count}")
+    other.go(f"{root}/counter")
+    other.shows("Count: 1")
+    one.shoot("counter")
+    one.click("form button")
+    one.shows("Count: 1")
+    other.go(f"{root}/counter")
+    other.shows("Count: 2")
+
+
+def quiz(browser, root):
+    """From the first question to the result, with a way back and a button pressed twice."""
+    page = Page(browser, browser.context())
+    page.go(f"{root}/quiz")
+    page.shows("Question 1 of 12")
+    page.click("form button")
+    page.shows("Question 1 of 12")  # nothing is chosen yet
+    for question in range(1, 13):
+        page.shows(f"Question {question} of 12")
+        page.click(f"label:nth-of-type({question % 4 + 1}) input")
+        if question == 3:
+            page.shoot("question")
+        if question == 5:
+            # Twice, before the browser has left the page.
+            page.run("for (const n of [1, 2]) document.querySelector('form').requestSubmit(document.querySelector('form button'))")
+        else:
+            page.click("form button")
+        if question == 7:
+            page.shows("Question 8 of 12")
+            page.run("history.back()")
+            # The page of before, or the question that is asked now: neither counts twice.
+            until(lambda: "of 12" in page.text(), "the way back")
+            page.go(f"{root}/quiz")
+            page.shows("Question 8 of 12")
+    page.shows(" of 12 right")
+    right = int(page.text().split(" of 12 right")[0].split()[-1])
+    tags = page.run("[document.querySelectorAll('.good').length, document.querySelectorAll('.bad').length]")
+    if tags != [right, 12 - right]:
+        sys.exit(f"error: {right} of 12, and {tags}")
+    page.shoot("results")
+    page.click("form button")
+    page.shows("Question 1 of 12")
+
+
+def login(browser, root):
+    """Home sends to the login, a wrong password is told, the right one leads home, and out again."""
+    page = Page(browser, browser.context())
+    page.go(f"{root}/home")
+    for password, then in (("pear", "The name or the password is wrong."), ("apple", "alice")):
+        page.type("#username", "" if password == "apple" else "alice")
+        page.type("#password", password)
+        page.shoot(f"login-{password}")
+        page.click("main form button")
+        page.shows(then)
+    until(lambda: page.run("location.pathname") == "/home", "the way home", page.text)
+    page.shoot("home")
+    page.click("main form button")
+    until(lambda: page.text() and page.run("location.pathname") != "/home", "the way out", page.text)
+    page.go(f"{root}/home")
+    until(lambda: page.run("location.pathname") == "/login", "logged out", page.text)
+
+
+def board(browser, root):
+    """Two windows: what one says the other shows without a reload, and forgets so too."""
+    one, other = Page(browser, browser.context()), Page(browser, browser.context())
+    for page in (one, other):
+        page.go(f"{root}/board")
+        page.shows("New posts appear here by themselves.")
+        page.run("window.stayed = true")
+    one.type("textarea", "Hello <b>from</b> here & now")
+    one.click("form button")
+    one.shows("Hello <b>from</b> here & now")
+    other.shows("Hello <b>from</b> here & now")
+    other.type("textarea", "A draft that no event disturbs")
+    one.shows("New posts appear here by themselves.")
+    one.type("textarea", "And again")
+    one.click("form button")
+    other.shows("And again")
+    order = other.run("[...document.querySelectorAll('.text')].map(e => e.textContent).slice(0, 2).join('|')")
+    if order != "And again|Hello <b>from</b> here & now":
+        sys.exit(f"error: the order is {order}")
+    draft = other.run("document.querySelector('textarea').value + window.stayed")
+    if draft != "A draft that no event disturbstrue":
+        sys.exit(f"error: the page was loaded again: {draft}")
+    other.shoot("board")
+    one.shows("And again")
+    one.click("#posts article .quiet")
+    until(lambda: "And again" not in other.text(), "a deleted post goes", other.text)
+    one.shoot("board-own")
+
+
+def main():
+    global shots
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("root")
+    parser.add_argument("--shots", help="a directory for pictures of the pages")
+    options = parser.parse_args()
+    root, shots = options.root.rstrip("/"), options.shots
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        browser = Browser(profile)
+        try:
+            for story in (counter, quiz, login, board):
+                if story is login and not there(root + "/login"):
+                    print("login: isn't there")
+                    continue
+                story(browser, root)
+                print(f"{story.__name__}: as it should be", flush=True)
+        finally:
+            browser.end()
+
+
+if __name__ == "__main__":
+    main()

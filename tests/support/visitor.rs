@@ -1,0 +1,64 @@
+//! A visitor: a client that keeps its cookies, as a browser does.
+
+use std::io::Read;
+
+use super::{Answer, Client, Server};
+
+/// Somebody with a jar for one cookie.
+pub struct Visitor<'a> {
+    server: &'a Server,
+    pub cookie: Option<String>,
+}
+
+impl<'a> Visitor<'a> {
+    pub fn new(server: &'a Server) -> Self {
+        Self { server, cookie: None }
+    }
+
+    /// A request with further lines, each with its CRLF, on a connection of its own.
+    pub fn ask(&mut self, line: &str, lines: &str, body: &str) -> Answer {
+        let cookie = self.cookie.as_ref().map(|cookie| format!("Cookie: {cookie}\r\n")).unwrap_or_default();
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let answer = self.server.ask(format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\n{cookie}{length}{lines}Connection: close\r\n\r\n{body}"
+        ));
+        if let Some(set) = answer.field("set-cookie") {
+            self.cookie = Some(set.split(';').next().unwrap().to_owned());
+        }
+        answer
+    }
+
+    pub fn get(&mut self, path: &str) -> Answer {
+        self.ask(&format!("GET {path}"), "", "")
+    }
+
+    pub fn json(&mut self, path: &str) -> Answer {
+        self.ask(&format!("GET {path}"), "Accept: application/json\r\n", "")
+    }
+
+    /// Sends a form.
+    pub fn post(&mut self, path: &str, form: &str) -> Answer {
+        self.ask(&format!("POST {path}"), "Content-Type: application/x-www-form-urlencoded\r\n", form)
+    }
+
+    /// Sends JSON and takes it.
+    pub fn post_json(&mut self, path: &str, json: &str) -> Answer {
+        let lines = "Content-Type: application/json\r\nAccept: application/json\r\n";
+        self.ask(&format!("POST {path}"), lines, json)
+    }
+}
+
+/// What comes until `needle` is there.
+pub fn until(client: &mut Client, needle: &str) -> String {
+    let mut seen = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&seen);
+        if text.contains(needle) {
+            return text.into_owned();
+        }
+        let mut some = [0; 4096];
+        let count = client.stream.read(&mut some).unwrap_or_else(|error| panic!("{error} after {text:?}"));
+        assert!(count > 0, "it ends after {text:?}");
+        seen.extend_from_slice(&some[..count]);
+    }
+}

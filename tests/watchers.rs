@@ -1,0 +1,153 @@
+//! Watchers of events over real sockets: what each costs, and that waking all of
+//! them holds up nobody. In a process of its own, since the count of octets is of
+//! the whole process.
+
+mod support;
+
+use std::alloc::System;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::channel;
+
+use miod::app::{Answer, App, Methods, Request, Response, Visit};
+use miod::http::head::Method;
+use miod::http::{Status, event_stream};
+use miod::logging::Log;
+use miod::reactor::{Closer, Endpoint, Listener, Options, Reactor, Until};
+use miod::service::http::{self, Limits};
+use miod::service::{Kind, Service, Shared};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use support::{Client, PATIENCE, get};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const WATCHERS: usize = 1_000;
+/// What the wish says: slot, boxes, and the watcher's share of tables.
+const MOST: usize = 512;
+
+/// Counts POSTs, and tells of each.
+struct Counter(u64);
+
+impl App for Counter {
+    fn methods(&self, _path: &[u8]) -> Methods {
+        Methods::Only(&[Method::Get, Method::Post])
+    }
+
+    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+        match (request.head.method, request.path) {
+            (Method::Post, _) => {
+                self.0 += 1;
+                visit.news = true;
+                Answer::now(Response::new(Status::NO_CONTENT))
+            }
+            (_, b"/hello") => Answer::now(Response::new(Status::OK).text("hello")),
+            _ => Answer::Watch(self.0),
+        }
+    }
+
+    fn events(&mut self, seen: u64, out: &mut Vec<u8>, _: usize) -> u64 {
+        if seen < self.0 {
+            event_stream::event(self.0, "count", &self.0.to_string(), out);
+        }
+        self.0
+    }
+}
+
+/// Takes access lines as a log would, so that they are made.
+struct Sink;
+
+impl log::Log for Sink {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+    fn log(&self, _: &log::Record<'_>) {}
+    fn flush(&self) {}
+}
+
+/// Serves the counter at `/` until it is closed.
+fn serve() -> (SocketAddr, Closer, std::thread::JoinHandle<()>) {
+    let (ready, told) = channel();
+    let server = std::thread::spawn(move || {
+        let mut web = http::Shared::new(Limits::default(), true);
+        web.routes.mount("/", Box::new(Counter(0))).unwrap();
+        let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), true).unwrap();
+        let address = listener.address().unwrap();
+        let shared = Shared::new(web, Log::default());
+        let mut reactor = Reactor::<Service>::new(shared, Options::default()).unwrap();
+        reactor.listen(listener, Kind::Http as usize).unwrap();
+        ready.send((address, reactor.closer())).unwrap();
+        reactor.run(Until::Closed).unwrap();
+    });
+    let (address, closer) = told.recv_timeout(PATIENCE).unwrap();
+    (address, closer, server)
+}
+
+/// What a browser says when a page watches.
+const WATCH: &str = "GET /events?after=12345 HTTP/1.1\r\nHost: localhost:8080\r\nConnection: keep-alive\r\n\
+    sec-ch-ua-platform: \"Linux\"\r\nCache-Control: no-cache\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n\
+    Accept: text/event-stream\r\nsec-ch-ua: \"Chromium\";v=\"142\", \"Not_A Brand\";v=\"99\"\r\nsec-ch-ua-mobile: ?0\r\n\
+    Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\nReferer: http://localhost:8080/board\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\n\
+    Cookie: sessionId=3d9f0c1e-6b52-4c7b-9f3c-1f8f0b8f9a55\r\n\r\n";
+
+/// Nothing has come yet.
+fn has_nothing(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let nothing = matches!(stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock);
+    stream.set_nonblocking(false).unwrap();
+    nothing
+}
+
+#[test]
+fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
+    log::set_logger(&Sink).unwrap();
+    log::set_max_level(log::LevelFilter::Info);
+    let (address, closer, server) = serve();
+    let mut other = Client::connect(address);
+    let mut poster = Client::connect(address);
+    for client in [&mut other, &mut poster] {
+        client.send(get("/hello"));
+        assert_eq!(client.answer().text(), "hello");
+    }
+    let mut watchers = Vec::with_capacity(WATCHERS);
+    let mut beginning = vec![0; 1024];
+    let region = Region::new(ALLOCATOR);
+    for _ in 0..WATCHERS {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(WATCH.as_bytes()).unwrap();
+        let count = stream.read(&mut beginning).unwrap();
+        assert!(beginning[..count].ends_with(b"retry: 2000\nid: 0\n\n\r\n"));
+        watchers.push(stream);
+    }
+    let change = region.change();
+    let each = (change.bytes_allocated - change.bytes_deallocated) / WATCHERS;
+    println!("a watcher takes {each} octets");
+    assert!(each <= MOST, "{each} octets");
+
+    // All are to be woken; who asks meanwhile is answered meanwhile. Whether that is
+    // seen depends on who gets the processor, so it is tried more than once.
+    let mut overtook = false;
+    for number in 1..=50 {
+        poster.send("POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(poster.answer().status, 204);
+        other.send(get("/hello"));
+        assert_eq!(other.answer().text(), "hello");
+        overtook |= watchers.iter().any(has_nothing);
+        let event = format!("id: {number}\nevent: count\ndata: {number}\n\n");
+        let event = format!("{:X}\r\n{event}\r\n", event.len());
+        let mut some = vec![0; event.len()];
+        for stream in &mut watchers {
+            stream.read_exact(&mut some).unwrap();
+            assert_eq!(some, event.as_bytes());
+        }
+        if overtook {
+            break;
+        }
+    }
+    assert!(overtook, "a small request waits until a thousand watchers are told");
+    closer.close();
+    server.join().unwrap();
+}
