@@ -42,6 +42,7 @@
 //! | [`Want`](reactor::Want) | what a protocol wishes now, anew with every call | nothing |
 //! | [`Input`](reactor::Input), [`Output`](reactor::Output), [`Outbox`](reactor::Outbox) | the octets lent to a protocol during its turn | |
 //! | Shared | what all protocols share, lent with each call | site, applications, limits |
+//! | Carrier | the protocol on the connection to a remote store of sessions ([`service::carrier`]) | what it asked and awaits |
 //! | Exchange | one request and its answer ([`service::http`]) | its phase |
 //! | [`Guard`](auth::Guard) | the protected paths | the users of each, and what is known of them |
 //! | [`Session`](session::Session) | what is remembered of a visitor, lent to an application | its values |
@@ -81,7 +82,8 @@
 //!    clock is read in `reactor/clock.rs` alone, once a turn. System calls are made by
 //!    none of them but for chance (identifiers) and, at the start, the file of keys.
 //! 3. Stream sockets are connected, read, written and shut down in `reactor/transport.rs`
-//!    alone; datagrams are received and sent in `reactor/datagram.rs` alone.
+//!    alone; datagrams are received and sent in `reactor/datagram.rs` alone. (The command
+//!    `miod sessions` runs no loop: it asks a store and waits.)
 //! 4. A socket has one slot, a slot one protocol; no protocol holds another, only its
 //!    handle.
 //! 5. `advance` is idempotent; every change is followed by an `advance`, every

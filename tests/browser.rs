@@ -56,7 +56,7 @@ fn the_applications_work_for_people() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    for story in ["counter", "quiz", "board"] {
+    for story in ["counter", "quiz", "login", "board"] {
         assert!(said.contains(&format!("{story}: as it should be")), "{said}");
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! One connection carries the questions of all exchanges, pipelined: a question is one
 //! command or two, answers come in the order of the commands, and the [`Courier`] keeps
-//! which belong to which ticket. In two languages: [`redis`] and [`kv`].
+//! which belong to which ticket. In two languages: `redis` and `kv`.
 //! Who reads or writes the octets, and when to give up, is the protocol's business that
 //! has the connection.
 
