@@ -83,6 +83,11 @@ fn the_cookie_is_set_once_and_says_what_it_should() {
     assert!(answer.head.contains("Vary: Cookie\r\n"), "{}", answer.head);
     assert_eq!(answer.field("Cache-Control"), Some("private, no-store"));
     let mine = cookie(&answer);
+    // What it refuses may be a question of the session, too.
+    client.send(get("/counter/nowhere"));
+    let refused = client.answer();
+    assert_eq!((refused.status, refused.field("Vary")), (404, Some("Cookie")));
+    assert_eq!(refused.field("Cache-Control"), Some("no-store"));
     for _ in 0..3 {
         assert_eq!(count(&mut client, &mine).1.count("Set-Cookie"), 0);
     }

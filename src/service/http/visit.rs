@@ -116,7 +116,11 @@ impl Http {
                 self.park(call, Awaits::Job(None), cx);
             }
             Ok(Answer::Watch(seen)) => self.watch(call, seen, out, cx),
-            Ok(Answer::Refused(reject)) => self.refuse(head, reject, persistent, out, cx),
+            Ok(Answer::Refused(reject)) => {
+                // For whom may be a question of the session, like what else it answers.
+                let lines: &[u8] = if session.is_some() { b"Vary: Cookie\r\n" } else { b"" };
+                self.refuse_with(head, reject, lines, persistent, out, cx);
+            }
             Err(_) => {
                 // Where and why was said by the panic hook; here is for whom.
                 log::error!("#{}.{} the application panicked", cx.handle.number(), self.requests);
