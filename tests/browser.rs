@@ -1,8 +1,9 @@
-//! The site in a real browser.
+//! The site in real browsers, one of them without scripts and pictures.
 
 mod support;
 
 use std::collections::HashSet;
+use std::io::Write;
 use std::process::{Command, Stdio};
 use support::{Root, Server, miod};
 
@@ -42,6 +43,41 @@ fn the_pages_load_whole_and_badges_share_connections() {
     let connections: HashSet<_> =
         badges.iter().map(|line| line.rsplit_once(' ').unwrap().1.split('/').next()).collect();
     assert!((2..=6).contains(&connections.len()), "{} connections", connections.len());
+}
+
+/// A page as lynx shows it; of what it is led to when it sends a form.
+fn lynx(server: &Server, path: &str, form: Option<&str>) -> String {
+    let mut command = Command::new("timeout");
+    command.args(["20", "lynx", "-dump", "-nolist", "-accept_all_cookies"]);
+    command.args(form.map(|_| "-post_data")).arg(format!("http://{}{path}", server.address()));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut lynx = command.spawn().unwrap();
+    if let Some(form) = form {
+        write!(lynx.stdin.take().unwrap(), "{form}\n---\n").unwrap();
+    }
+    let output = lynx.wait_with_output().unwrap();
+    assert!(output.status.success(), "lynx failed");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+#[ignore = "needs lynx"]
+fn the_applications_work_without_scripts() {
+    let server = Server::start_with(Root::new(), &[]);
+    for (path, form, words) in [
+        ("/counter", None, "Count: 1"),
+        ("/counter/reset", Some("a=b"), "Count: 1"),
+        ("/quiz", None, "Question 1 of 12"),
+        ("/quiz", Some("question=1&choice=2"), "Question 2 of 12"),
+        ("/login", None, "Password ___"),
+        ("/login", Some("username=alice&password=apple"), "Hello, alice."),
+        ("/board", None, "Nobody has said anything yet."),
+        ("/board", Some("text=from+lynx"), "from lynx\n   (BUTTON) Delete"),
+        ("/lab/track", None, "Cookie 1 "),
+    ] {
+        let shown = lynx(&server, path, form);
+        assert!(shown.contains(words) && shown.contains("Connection "), "{path}: {shown}");
+    }
 }
 
 #[test]

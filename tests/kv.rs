@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use support::{Answer, Client, Root, Server, get, miod};
+use support::{Answer, Client, Root, Server, eventually, get, miod};
 
 /// The service with further arguments.
 fn kv(arguments: &[&str]) -> Server {
@@ -218,7 +218,7 @@ fn a_full_disk_is_an_error_and_nothing_else_is_lost() {
     let root = Root::new();
     let data = root.at("data");
     // No file may grow beyond four MiB, and who tries is told so instead of killed.
-    let script = "trap '' XFSZ; ulimit -f 4096; exec \"$@\"";
+    let script = "ulimit -f 4096; exec \"$@\"";
     let mut command = Command::new("bash");
     command.args(["-c", script, "bash", env!("CARGO_BIN_EXE_miod"), "kv", "-b", "127.0.0.1", "-p", "0", "--data"]);
     let server = Server::run({
@@ -246,6 +246,10 @@ fn a_full_disk_is_an_error_and_nothing_else_is_lost() {
         }
     }
     assert!(full && !written.is_empty(), "{written:?}");
+    assert!(eventually(|| server.errors().contains("can't keep them")), "{}", server.errors());
+    // It is told when that begins and when it ends, not for each write.
+    let told = server.errors();
+    assert!(told.matches("can't keep").count() <= told.matches("writes again").count() + 1, "{told}");
     for path in &written {
         client.send(get(path));
         assert!(client.answer().text() == big);

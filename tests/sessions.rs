@@ -83,6 +83,11 @@ fn the_cookie_is_set_once_and_says_what_it_should() {
     assert!(answer.head.contains("Vary: Cookie\r\n"), "{}", answer.head);
     assert_eq!(answer.field("Cache-Control"), Some("private, no-store"));
     let mine = cookie(&answer);
+    // What it refuses may be a question of the session, too.
+    client.send(get("/counter/nowhere"));
+    let refused = client.answer();
+    assert_eq!((refused.status, refused.field("Vary")), (404, Some("Cookie")));
+    assert_eq!(refused.field("Cache-Control"), Some("no-store"));
     for _ in 0..3 {
         assert_eq!(count(&mut client, &mine).1.count("Set-Cookie"), 0);
     }
@@ -150,6 +155,45 @@ fn what_another_site_causes_changes_nothing() {
     client.send(post("/counter/reset", &format!("Cookie: {mine}\r\nOrigin: http://localhost\r\n")));
     assert_eq!(client.answer().status, 303);
     assert_eq!(count(&mut client, &mine).0, 1);
+}
+
+#[test]
+fn who_came_to_a_trusted_proxy_by_tls_has_a_secure_cookie_and_an_origin_of_https() {
+    let ask = |server: &Server, line: &str, lines: &str| {
+        server.ask(format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n"))
+    };
+    let trusting = server(&["--trusted-proxy", "127.0.0.1"]);
+    for tls in ["X-Forwarded-Proto: https\r\n", "Forwarded: for=192.0.2.1;proto=https\r\n"] {
+        let answer = ask(&trusting, "GET /counter", tls);
+        let line = answer.field("Set-Cookie").unwrap();
+        assert!(line.starts_with("__Host-sessionId=") && line.contains("; Secure; "), "{line}");
+        let mine = cookie(&answer);
+        // A neighbour on http can set a cookie of the plain name.
+        let plain = mine.replace("__Host-", "");
+        for (name, expected) in [(&mine, 2), (&plain, 1)] {
+            let answer = ask(&trusting, "GET /counter", &format!("{tls}{JSON}Cookie: {name}\r\n"));
+            assert_eq!(answer.text(), format!("{{\"count\":{expected}}}\n"));
+        }
+        for (origin, status) in [("http://a", 403), ("https://b", 403), ("https://a:444", 403), ("https://a", 303)] {
+            let lines = format!("{tls}Cookie: {mine}\r\nOrigin: {origin}\r\n");
+            assert_eq!(ask(&trusting, "POST /counter/reset", &lines).status, status, "{origin}");
+        }
+        for path in ["/quiz?question=1&choice=1", "/lab/cookies/set?a=b"] {
+            for (origin, foreign) in [("http://a", true), ("https://a", false)] {
+                let answer = ask(&trusting, &format!("GET {path}"), &format!("{tls}Origin: {origin}\r\n"));
+                assert_eq!(answer.status == 403, foreign, "{path} {origin}");
+            }
+        }
+        assert_eq!(ask(&trusting, "GET /lab/cookies/set?__Host-sessionId=x&Secure&Path=/", tls).status, 400);
+    }
+    let strict = server(&["--trusted-proxy", "10.0.0.0/8"]);
+    for (server, lines) in [(&trusting, "X-Forwarded-Proto: http\r\n"), (&strict, "X-Forwarded-Proto: https\r\n")] {
+        assert!(cookie(&ask(server, "GET /counter", lines)).starts_with("sessionId="));
+        for (origin, status) in [("http://a", 303), ("https://a", 403)] {
+            let lines = format!("{lines}Origin: {origin}\r\n");
+            assert_eq!(ask(server, "POST /counter/reset", &lines).status, status, "{origin}");
+        }
+    }
 }
 
 #[test]

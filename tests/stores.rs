@@ -103,6 +103,59 @@ fn free_port() -> u16 {
 }
 
 #[test]
+fn no_acknowledged_visit_is_lost_on_disk_when_it_is_killed() {
+    const ROUNDS: u64 = 6;
+    let data = Root::new();
+    let store = format!("file:{}", data.at("sessions").display());
+    let mut visitors: Vec<(String, u64)> = vec![(String::new(), 0); 8];
+    for round in 0..ROUNDS {
+        let mut server = server(&["--sessions", &store]);
+        let address = server.address();
+        let begun = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for visitor in &mut visitors {
+                let begun = &begun;
+                scope.spawn(move || {
+                    let (cookie, last) = visitor;
+                    let mut first = true;
+                    while let Some((text, set)) = try_visit(address, cookie) {
+                        let count: u64 = text.trim().trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+                        // A visit may count without its answer being heard, once in a round.
+                        let most = *last + if first && round > 0 { 2 } else { 1 };
+                        assert!((*last + 1..=most).contains(&count), "round {round}: {count} after {last}");
+                        (*last, first) = (count, false);
+                        *cookie = set.unwrap_or_else(|| cookie.clone());
+                        begun.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            // At some moment after the first answers.
+            let enough = 16 + 13 * round;
+            assert!(eventually(|| begun.load(Ordering::Relaxed) >= enough), "nobody is answered");
+            server.signal("KILL");
+            server.wait();
+        });
+    }
+    assert!(visitors.iter().all(|(cookie, last)| !cookie.is_empty() && *last >= 1), "{visitors:?}");
+}
+
+/// The JSON of a visit to the counter, and the cookie if one is set; none if the
+/// server is gone before it has answered.
+fn try_visit(address: SocketAddr, cookie: &str) -> Option<(String, Option<String>)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let line = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
+    let request = format!("GET /counter HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{JSON}{line}\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, text) = answer.split_once("\r\n\r\n").filter(|(_, text)| text.ends_with('\n'))?;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let set = head.split_once("Set-Cookie: ").map(|(_, rest)| rest.split(';').next().unwrap().to_owned());
+    Some((text.to_owned(), set))
+}
+
+#[test]
 fn the_key_value_service_on_the_same_loop_keeps_sessions() {
     let at = format!("127.0.0.1:{}", free_port());
     let store = format!("http://{at}/");

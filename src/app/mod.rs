@@ -137,6 +137,8 @@ pub struct Visit<'a> {
     /// The client's address: the peer's, or what a trusted proxy says; none on a
     /// unix-domain socket.
     pub client: Option<IpAddr>,
+    /// It came by TLS to a trusted proxy.
+    pub secure: bool,
     /// For the application to set: there is news for those who watch its events.
     pub news: bool,
     /// The visitor's session, if the application [reads it](App::reads_session).

@@ -20,6 +20,7 @@ pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], ses
         request_number: 3,
         ends: Ends::imagined("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:80".parse().unwrap()),
         client: Some("192.0.2.7".parse().unwrap()),
+        secure: false,
         session,
         news: false,
     };

@@ -89,6 +89,8 @@ pub(super) struct Journal<M> {
 struct Condition<M> {
     medium: M,
     unknown: Option<Vec<Arc<[u8]>>>,
+    /// The last batch was lost. It is told once, not for every batch while a disk is full.
+    failing: bool,
 }
 
 /// Nothing is left half done by who panics here, so the lock is as good as before.
@@ -102,7 +104,7 @@ fn octets(write: &Write) -> usize {
 
 impl<M: Medium> Journal<M> {
     pub(super) fn new(medium: M) -> Self {
-        let medium = Mutex::new(Condition { medium, unknown: None });
+        let medium = Mutex::new(Condition { medium, unknown: None, failing: false });
         Self { desk: Mutex::default(), news: AtomicBool::new(false), medium }
     }
 
@@ -159,14 +161,19 @@ impl<M: Medium> Journal<M> {
             condition.commit(&batch)
         }));
         let outcome = outcome.unwrap_or_else(|_| Err(io::Error::other("the store panicked")));
+        let began = mem::replace(&mut condition.failing, outcome.is_err()) != outcome.is_err();
         if let Err(error) = &outcome {
-            log::error!("a batch of {} writes is lost: {error}", batch.len());
+            if began {
+                log::error!("writes are refused, since the store can't keep them: {error}");
+            }
             condition.doubt(&batch);
             // At once, so that memory learns what is true; else before the next batch.
             let recovered = catch_unwind(AssertUnwindSafe(|| condition.recover(&mut known)));
-            if let Ok(Err(error)) = recovered {
+            if let (true, Ok(Err(error))) = (began, recovered) {
                 log::error!("the store can't be opened again: {error}");
             }
+        } else if began {
+            log::info!("the store keeps writes again");
         }
         let answers: Vec<_> = match &outcome {
             Ok(were) => were.iter().map(|was| Ok(*was)).collect(),

@@ -40,6 +40,10 @@ pub fn value<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a [u8]> {
     values(fields, name).next()
 }
 
+/// A name that begins so is set over TLS only, for one host and all its paths, or
+/// browsers don't take it: no neighbour and nobody on the way can set such a cookie.
+pub const HOST: &str = "__Host-";
+
 /// Longest name and value together that browsers keep (RFC 6265bis §5.7).
 pub const PAIR: usize = 4_096;
 /// Longest value of an attribute that browsers keep.
@@ -119,7 +123,7 @@ impl SetCookie {
 
     fn check(&self) -> Result<(), &'static str> {
         let begins = |prefix: &str| self.name.get(..prefix.len()).is_some_and(|s| s.eq_ignore_ascii_case(prefix));
-        let host_bound = begins("__Host-");
+        let host_bound = begins(HOST);
         if !is_token(self.name.as_bytes()) {
             return Err("the name of a cookie is letters, digits and a few signs");
         }

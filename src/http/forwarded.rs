@@ -1,4 +1,5 @@
-//! Whom a proxy speaks for: Forwarded (RFC 7239) and X-Forwarded-For.
+//! Whom a proxy speaks for: Forwarded (RFC 7239), X-Forwarded-For and
+//! X-Forwarded-Proto.
 //!
 //! Every proxy appends the address that it was asked from, so the list is to be
 //! believed from its right end only, as far as those who wrote are trusted:
@@ -12,6 +13,10 @@
 //! came, from whoever. So if both are there they must name the same client;
 //! else, as with everything that is malformed, the last address that is known
 //! for certain counts: that of the proxy which wrote it.
+//!
+//! How the client came, by TLS or without, is what the first in the list says, and one
+//! field that says `https` is enough. A client can put that there where a proxy lets
+//! it, but gains nothing: it is asked in order to hold its own browser to more.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -124,6 +129,17 @@ impl Proxies {
         }
     }
 
+    /// Whether the client behind `peer` came by TLS, as far as we know: if `peer` is
+    /// trusted and says so.
+    #[inline]
+    pub fn secure(&self, peer: Option<IpAddr>, fields: &Fields<'_>) -> bool {
+        let is_https = |scheme: &[u8]| scheme.eq_ignore_ascii_case(b"https");
+        let first = |name| fields.get(name).and_then(|line| split_unquoted(line, b',').next());
+        self.trust(peer)
+            && (first("x-forwarded-proto").is_some_and(is_https)
+                || first("forwarded").and_then(|element| parameter(element, b"proto=")).is_some_and(is_https))
+    }
+
     /// Goes from right to left through the members of a list field as long as who
     /// wrote them is trusted. None without the field.
     fn follow(
@@ -174,14 +190,20 @@ fn is_balanced(line: &[u8]) -> bool {
 
 /// The `for` of one `forwarded-element` (RFC 7239 §4), if it is an address.
 fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
+    node(parameter(element, b"for=")?)
+}
+
+/// The value of a parameter, `name` with its equals sign, of one `forwarded-element`;
+/// none if it is there twice.
+fn parameter<'a>(element: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut values = split_unquoted(element, b';').filter_map(|pair| {
-        let (name, value) = pair.split_at_checked(b"for=".len())?;
-        name.eq_ignore_ascii_case(b"for=").then_some(value)
+        let (found, value) = pair.split_at_checked(name.len())?;
+        found.eq_ignore_ascii_case(name).then_some(value)
     });
     let value = values.next().filter(|_| values.next().is_none())?;
     match value {
-        [b'"', inner @ .., b'"'] => node(inner),
-        _ => node(value),
+        [b'"', inner @ .., b'"'] => Some(inner),
+        _ => Some(value),
     }
 }
 
@@ -313,6 +335,31 @@ mod tests {
             ("x=\", for=6.6.6.6\", for=203.0.113.9", "203.0.113.9"),
         ] {
             assert_eq!(found("10.0.0.1", &[("Forwarded", value.as_bytes())]), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn who_came_by_tls() {
+        let proxies = proxies(&["10.0.0.0/8"]);
+        for (name, value, expected) in [
+            ("X-Forwarded-Proto", "https", true),
+            ("x-forwarded-proto", "HTTPS", true),
+            ("X-Forwarded-Proto", "https, http", true),
+            ("X-Forwarded-Proto", "http, https", false),
+            ("X-Forwarded-Proto", "http", false),
+            ("X-Forwarded-Proto", "httpss", false),
+            ("X-Forwarded-Proto", "", false),
+            ("Forwarded", "for=1.1.1.1;proto=https", true),
+            ("Forwarded", "Proto=\"https\";for=1.1.1.1, for=10.0.0.2;proto=http", true),
+            ("Forwarded", "for=1.1.1.1, for=10.0.0.2;proto=https", false),
+            ("Forwarded", "proto=https;proto=http", false),
+            ("Forwarded", "for=\";proto=https\"", false),
+            ("X-Forwarded-For", "https", false),
+        ] {
+            let lines = [Header { name, value: value.as_bytes() }];
+            let secure = |peer: &str| proxies.secure(peer.parse().ok(), &Fields::new(&lines));
+            assert_eq!(secure("10.0.0.1"), expected, "{name}: {value}");
+            assert!(!secure("192.0.2.1") && !secure("unix"), "{name}: {value}");
         }
     }
 

@@ -4,29 +4,34 @@
 //! A page of any site can make a browser send a form here, with the visitor's
 //! cookies (cross-site request forgery). Browsers say which site it was; who says
 //! nothing is no browser, and has no visitor's cookies to misuse.
+//!
+//! An origin has a scheme. Ours is `http`, but `https` for a visitor who came to a
+//! proxy that speaks TLS for us; that a page is of the same host by the other scheme
+//! makes it no page of ours, since on `http` anybody on the way can write one.
 
 use super::head::RequestHead;
 use super::target;
 
 /// Whether a browser says that a page of another origin than ours, spoken to
-/// over `http`, caused the request. Without a word about it: no.
-pub fn is_foreign(head: &RequestHead<'_>) -> bool {
+/// over `http` or if `secure` over `https`, caused the request. Without a word
+/// about it: no.
+pub fn is_foreign(head: &RequestHead<'_>, secure: bool) -> bool {
     let fields = &head.fields;
     // `same-site` is another origin all the same: another port, or a neighbour's name.
     fields.all("sec-fetch-site").any(|site| !matches!(site, b"same-origin" | b"none"))
-        || fields.all("origin").any(|origin| !is_ours(origin, head))
+        || fields.all("origin").any(|origin| !is_ours(origin, head, secure))
 }
 
 /// Whether an origin is the one that the request is for. `null` is nobody's.
-fn is_ours(origin: &[u8], head: &RequestHead<'_>) -> bool {
-    let Some(place) = origin.strip_prefix(b"http://") else { return false };
+fn is_ours(origin: &[u8], head: &RequestHead<'_>, secure: bool) -> bool {
+    let (scheme, port): (&[u8], &[u8]) = if secure { (b"https://", b":443") } else { (b"http://", b":80") };
+    let Some(place) = origin.strip_prefix(scheme) else { return false };
     let host = head.target.authority.or_else(|| head.fields.get("host"));
-    host.is_some_and(|host| without_default_port(host).eq_ignore_ascii_case(without_default_port(place)))
-        && target::valid_host(place)
+    host.is_some_and(|host| bare(host, port).eq_ignore_ascii_case(bare(place, port))) && target::valid_host(place)
 }
 
-fn without_default_port(place: &[u8]) -> &[u8] {
-    place.strip_suffix(b":80").or_else(|| place.strip_suffix(b":")).unwrap_or(place)
+fn bare<'a>(place: &'a [u8], default_port: &[u8]) -> &'a [u8] {
+    place.strip_suffix(default_port).or_else(|| place.strip_suffix(b":")).unwrap_or(place)
 }
 
 #[cfg(test)]
@@ -35,9 +40,13 @@ mod tests {
     use crate::http::head::{Lines, parse};
 
     fn foreign(head: &str) -> bool {
+        is_foreign_to(head, false)
+    }
+
+    fn is_foreign_to(head: &str, secure: bool) -> bool {
         let mut octets = format!("{head}\r\n\r\n").into_bytes();
         let mut lines = Lines::default();
-        is_foreign(&parse(&mut octets, &mut lines).unwrap().unwrap())
+        is_foreign(&parse(&mut octets, &mut lines).unwrap().unwrap(), secure)
     }
 
     #[test]
@@ -74,6 +83,21 @@ mod tests {
             ("a", "Sec-Fetch-Site: same-origin\r\nOrigin: http://b", true),
         ] {
             assert_eq!(foreign(&format!("POST / HTTP/1.1\r\nHost: {host}\r\n{lines}")), expected, "{host} {lines:?}");
+        }
+        for (host, lines, expected) in [
+            ("a", "X: y", false),
+            ("a", "Origin: https://a", false),
+            ("a", "Origin: https://a:443", false),
+            ("a:443", "Origin: https://A", false),
+            ("a:8443", "Origin: https://a:8443", false),
+            ("a", "Origin: http://a", true),
+            ("a", "Origin: https://a:80", true),
+            ("a:80", "Origin: https://a", true),
+            ("a", "Origin: https://b", true),
+            ("a", "Origin: https://a\r\nSec-Fetch-Site: cross-site", true),
+        ] {
+            let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\n{lines}");
+            assert_eq!(is_foreign_to(&head, true), expected, "{host} {lines:?}");
         }
         assert!(foreign("POST / HTTP/1.0\r\nOrigin: http://a"), "nobody knows where it is for");
         assert!(!foreign("POST http://a/ HTTP/1.1\r\nHost: b\r\nOrigin: http://a"));

@@ -3,7 +3,7 @@
 use std::io;
 
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
 
 /// A signal that the loop takes note of.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -40,7 +40,8 @@ pub(super) struct Signals(signal_hook_mio::v1_0::Signals);
 impl Signals {
     pub(super) fn register(registry: &Registry, token: Token, signals: &[Signal]) -> io::Result<Self> {
         let numbers = Signal::ALL.iter().filter(|(signal, _)| signals.contains(signal)).map(|(_, number)| *number);
-        let mut source = signal_hook_mio::v1_0::Signals::new(numbers)?;
+        // A write to a file that may not grow kills, unless somebody hears of it: then it is an error.
+        let mut source = signal_hook_mio::v1_0::Signals::new(numbers.chain([SIGXFSZ]))?;
         registry.register(&mut source, token, Interest::READABLE)?;
         Ok(Self(source))
     }

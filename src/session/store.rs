@@ -34,6 +34,8 @@ pub struct Sessions {
     pub store: Store,
     /// The name of their cookie; it is one that can be set.
     cookie: String,
+    /// Over TLS.
+    secure_cookie: String,
     /// How long they live.
     pub lifetime: Lifetime,
 }
@@ -97,7 +99,7 @@ pub enum Taken {
 impl Sessions {
     /// In this store, each for so long.
     pub fn new(store: Store, lifetime: Lifetime) -> Self {
-        Self { store, cookie: COOKIE.to_owned(), lifetime }
+        Self { store, cookie: COOKIE.to_owned(), secure_cookie: [cookie::HOST, COOKIE].concat(), lifetime }
     }
 
     /// The same, with another name for the cookie.
@@ -106,19 +108,21 @@ impl Sessions {
     /// If browsers wouldn't take a cookie of that name from us.
     pub fn with_cookie(mut self, name: &str) -> Result<Self, &'static str> {
         self.cookie = name.to_owned();
-        self.line(SetCookie::default()).map(|_| self)
+        self.secure_cookie = [cookie::HOST, name].concat();
+        self.line(false, SetCookie::default()).map(|_| self)
     }
 
-    /// The name of the cookie.
+    /// The name of the cookie; over TLS [`HOST`](cookie::HOST) stands before it.
     pub fn cookie(&self) -> &str {
         &self.cookie
     }
 
-    /// The session of a visitor by the fields of a request. If it comes later, `who` is
-    /// woken.
-    pub fn load(&mut self, fields: &Fields<'_>, who: Handle, time: Time) -> Loaded {
+    /// The session of a visitor by the fields of a request, which came by TLS if it is
+    /// `secure`. If it comes later, `who` is woken.
+    pub fn load(&mut self, fields: &Fields<'_>, secure: bool, who: Handle, time: Time) -> Loaded {
         let now = time.unix_seconds;
-        let mut values = cookie::values(fields, &self.cookie).take(limits::SESSION_COOKIES);
+        let mut values = cookie::values(fields, if secure { &self.secure_cookie } else { &self.cookie })
+            .take(limits::SESSION_COOKIES);
         let found = match &mut self.store {
             Store::Memory(memory) => values.find_map(|value| {
                 let id = Id::parse(value)?;
@@ -143,7 +147,7 @@ impl Sessions {
 
     /// Keeps what changed, if something did, and says which cookie the visitor is to
     /// get. If the store has to be asked for it, `who` is woken.
-    pub fn save(&mut self, session: Session, who: Handle, time: Time) -> Saved {
+    pub fn save(&mut self, session: Session, secure: bool, who: Handle, time: Time) -> Saved {
         if !(session.changed || session.stale) {
             return Saved::Now(None);
         }
@@ -152,8 +156,8 @@ impl Sessions {
         // What the visitor is told is who he is, if that is new.
         let cookie = match id {
             Some(id) if stored == Some(id) => None,
-            Some(id) => self.set(id.to_string()),
-            None => self.unset(),
+            Some(id) => self.set(secure, id.to_string()),
+            None => self.unset(secure),
         };
         if record.values().len() > limits::SESSION {
             return Saved::Refused(Refusal::TooLarge);
@@ -170,7 +174,7 @@ impl Sessions {
             }
             (Store::Signed(signed), Some(id)) => {
                 let value = signed.write(id, &record);
-                match self.set(value) {
+                match self.set(secure, value) {
                     None => Saved::Refused(Refusal::TooLarge),
                     cookie => Saved::Now(cookie),
                 }
@@ -241,19 +245,20 @@ impl Sessions {
 
     /// The cookie of a session. It ends with the browser; how long the session lives
     /// is for the server to say.
-    fn set(&self, value: String) -> Cookie {
+    fn set(&self, secure: bool, value: String) -> Cookie {
         // It can be too large, and nothing else: its name was looked at.
-        self.line(SetCookie { value, ..SetCookie::default() }).ok()
+        self.line(secure, SetCookie { value, ..SetCookie::default() }).ok()
     }
 
     /// The same cookie, taken back.
-    fn unset(&self) -> Cookie {
-        self.line(SetCookie { max_age: Some(0), expires: Some(0), ..SetCookie::default() }).ok()
+    fn unset(&self, secure: bool) -> Cookie {
+        self.line(secure, SetCookie { max_age: Some(0), expires: Some(0), ..SetCookie::default() }).ok()
     }
 
-    fn line(&self, cookie: SetCookie) -> Result<String, &'static str> {
+    fn line(&self, secure: bool, cookie: SetCookie) -> Result<String, &'static str> {
         let cookie = SetCookie {
-            name: self.cookie.clone(),
+            name: if secure { &self.secure_cookie } else { &self.cookie }.clone(),
+            secure,
             path: Some("/".to_owned()),
             http_only: true,
             same_site: Some(SameSite::Lax),
@@ -296,7 +301,7 @@ mod tests {
     /// Loads by a Cookie line.
     fn load(sessions: &mut Sessions, cookie: &str, seconds: i64) -> Loaded {
         let lines = [Header { name: "Cookie", value: cookie.as_bytes() }];
-        sessions.load(&Fields::new(&lines), who(), at(seconds))
+        sessions.load(&Fields::new(&lines), false, who(), at(seconds))
     }
 
     fn now(loaded: Loaded) -> Session {
@@ -304,7 +309,7 @@ mod tests {
     }
 
     fn save(sessions: &mut Sessions, session: Session, seconds: i64) -> Cookie {
-        match sessions.save(session, who(), at(seconds)) {
+        match sessions.save(session, false, who(), at(seconds)) {
             Saved::Now(cookie) => cookie,
             other => panic!("{other:?}"),
         }
@@ -407,7 +412,7 @@ mod tests {
             };
             let cookie = pair(save(&mut sessions, filled(fits), 0));
             assert!(now(load(&mut sessions, &cookie, 0)).id().is_some());
-            assert!(matches!(sessions.save(filled(too_large), who(), at(0)), Saved::Refused(Refusal::TooLarge)));
+            assert!(matches!(sessions.save(filled(too_large), false, who(), at(0)), Saved::Refused(Refusal::TooLarge)));
         }
     }
 
@@ -421,6 +426,30 @@ mod tests {
         assert_eq!(sessions.cookie(), "sid");
         for wrong in ["", "a b", "a=b", "a;b", "__Host-a", "__secure-a"] {
             assert!(named(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn over_tls_the_cookie_is_the_hosts_alone() {
+        for mut sessions in at_hand() {
+            let mut session = Session::none(0);
+            session.set("a", 1);
+            let Saved::Now(Some(cookie)) = sessions.save(session, true, who(), at(0)) else { panic!("no cookie") };
+            assert!(cookie.starts_with("__Host-sessionId="), "{cookie}");
+            assert!(cookie.ends_with("; Secure; HttpOnly; SameSite=Lax; Path=/"), "{cookie}");
+            let mut found = |secure: bool, name: &str| {
+                let line = cookie.split(';').next().unwrap().replace("__Host-sessionId", name);
+                let lines = [Header { name: "Cookie", value: line.as_bytes() }];
+                now(sessions.load(&Fields::new(&lines), secure, who(), at(0)))
+            };
+            // What somebody on the way has set is not looked at.
+            assert_eq!(found(true, "sessionId").id(), None);
+            assert_eq!(found(false, "__Host-sessionId").id(), None);
+            let mut session = found(true, "__Host-sessionId");
+            assert!(session.id().is_some());
+            session.end();
+            let Saved::Now(Some(ended)) = sessions.save(session, true, who(), at(0)) else { panic!("no cookie") };
+            assert!(ended.starts_with("__Host-sessionId=; Max-Age=0; ") && ended.contains("; Secure; "), "{ended}");
         }
     }
 
@@ -450,19 +479,19 @@ mod tests {
         let Loaded::Later(ticket) = load(&mut sessions, &format!("sessionId={id}"), 240) else { panic!("not later") };
         answer(&mut sessions, ticket, Reply::Loaded(Some(br#"{"@":[0,230]}"#.to_vec())));
         let Taken::Loaded(session) = sessions.take(ticket, at(240)) else { panic!("not loaded") };
-        let Saved::Later(_, None) = sessions.save(session, who(), at(240)) else { panic!("not kept") };
+        let Saved::Later(_, None) = sessions.save(session, false, who(), at(240)) else { panic!("not kept") };
         let question = std::iter::from_fn(|| pending(&mut sessions).next_question()).last();
         let text = br#"{"@":[0,240]}"#.to_vec();
         assert_eq!(question.unwrap().1, Question::Save { id, was: Some(id), text, seconds: 10 });
         // To end what was never kept nobody need be asked.
         let mut session = Session::none(0);
         session.end();
-        assert!(matches!(sessions.save(session, who(), at(0)), Saved::Now(Some(_))));
+        assert!(matches!(sessions.save(session, false, who(), at(0)), Saved::Now(Some(_))));
         pending(&mut sessions).unavailable();
         assert!(matches!(load(&mut sessions, &format!("sessionId={id}"), 0), Loaded::Unavailable));
         let mut session = Session::none(0);
         session.set("a", 1);
-        assert!(matches!(sessions.save(session, who(), at(0)), Saved::Refused(Refusal::Unavailable)));
+        assert!(matches!(sessions.save(session, false, who(), at(0)), Saved::Refused(Refusal::Unavailable)));
     }
 
     fn pending(sessions: &mut Sessions) -> &mut Pending {

@@ -23,6 +23,7 @@ fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u1
         request_number: 1,
         ends: Ends::imagined("127.0.0.1:4711".parse().unwrap(), "127.0.0.1:5100".parse().unwrap()),
         client: None,
+        secure: false,
         session: None,
         news: false,
     };

@@ -15,7 +15,7 @@ impl App for Cookies {
     fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
         match request.path {
             b"" | b"/" => Answer::now(text(Status::OK, came(request))),
-            b"/set" => self.set(request, visit.time.unix_seconds),
+            b"/set" => self.set(request, visit),
             _ => Answer::Refused(Reject::new(Status::NOT_FOUND, "there are /lab/cookies and /lab/cookies/set")),
         }
     }
@@ -37,12 +37,16 @@ fn came(request: &Request<'_>) -> Vec<u8> {
 }
 
 impl Cookies {
-    fn set(&self, request: &Request<'_>, now: i64) -> Answer {
-        if origin::is_foreign(request.head) {
+    fn set(&self, request: &Request<'_>, visit: &Visit<'_>) -> Answer {
+        if origin::is_foreign(request.head, visit.secure) {
             return Answer::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"));
         }
-        let line = read(request.head.target.query.unwrap_or_default(), now).and_then(|cookie| {
-            if cookie.name == self.reserved { Err("this cookie is the session's own") } else { cookie.line() }
+        let line = read(request.head.target.query.unwrap_or_default(), visit.time.unix_seconds).and_then(|cookie| {
+            if cookie.name.strip_prefix(cookie::HOST).unwrap_or(&cookie.name) == self.reserved {
+                Err("this cookie is the session's own")
+            } else {
+                cookie.line()
+            }
         });
         match line {
             Ok(line) => {

@@ -8,6 +8,7 @@ use crate::files::Served;
 use crate::http::head::{Expect, Method, RequestHead};
 use crate::http::response::Manner;
 use crate::http::{Reject, Status, negotiate, origin, target};
+use crate::reactor::Ends;
 use crate::text::html;
 
 /// Where a request goes.
@@ -25,7 +26,7 @@ const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::Head]);
 impl Http {
     /// Finds out where a request goes.
     #[inline]
-    pub(super) fn route(&self, head: &RequestHead<'_>, cx: &mut Cx<'_>) -> Route {
+    pub(super) fn route(&self, head: &RequestHead<'_>, ends: Ends<'_>, cx: &mut Cx<'_>) -> Route {
         let http = &mut cx.shared.http;
         if head.target.form == target::Form::Asterisk {
             return Route::Options(FILE_METHODS);
@@ -39,7 +40,10 @@ impl Http {
         match (served, head.method, app) {
             (true, method, Some((index, _))) => {
                 let safe = matches!(method, Method::Get | Method::Head | Method::Options);
-                if !safe && http.routes(self.kind).get(index).1.reads_session() && origin::is_foreign(head) {
+                if !safe
+                    && http.routes(self.kind).get(index).1.reads_session()
+                    && origin::is_foreign(head, http.secure(head, ends))
+                {
                     return Route::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"), None);
                 }
                 Route::App(index)
@@ -98,9 +102,12 @@ impl Http {
             self.refuse(head, reject, persistent, out, cx);
             return;
         }
-        match self.route(head, cx) {
+        match self.route(head, out.ends, cx) {
             Route::Files => self.respond_with_file(head, persistent, out, cx),
-            Route::App(app) => self.visit(Call { head, body, app, persistent }, None, out, cx),
+            Route::App(app) => {
+                let secure = cx.shared.http.secure(head, out.ends);
+                self.visit(Call { head, body, app, persistent, secure }, None, out, cx);
+            }
             Route::Options(methods) => {
                 let response = Response::new(Status::NO_CONTENT).field("Allow", allow(methods));
                 self.send(response, head, persistent, out, cx);

@@ -99,7 +99,7 @@ impl Http {
     }
 
     pub(super) fn begin_body(&mut self, head: &RequestHead<'_>, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
-        let wanted = matches!(self.route(head, cx), Route::App(_))
+        let wanted = matches!(self.route(head, out.ends, cx), Route::App(_))
             && head.expect != Expect::Unknown
             && !self.lacks_credentials(head, cx);
         let limit = if wanted { cx.shared.http.limits.body } else { limits::DRAIN };

@@ -12,10 +12,11 @@ use crate::auth::Guard;
 use crate::files::Site;
 use crate::files::listing::Rendering;
 use crate::http::forwarded::Proxies;
+use crate::http::head::RequestHead;
 use crate::http::response::Stamp;
 use crate::http::target::{self, Target};
 use crate::limits;
-use crate::reactor::Tick;
+use crate::reactor::{Ends, Tick};
 use crate::service::Kind;
 use crate::service::carrier::Link;
 use crate::session::Sessions;
@@ -115,6 +116,11 @@ impl Shared {
                 self.addresses.remove(&address);
             }
         }
+    }
+
+    /// Whether a request came by TLS to a proxy that may say so.
+    pub(super) fn secure(&self, head: &RequestHead<'_>, ends: Ends<'_>) -> bool {
+        self.proxies.secure(ends.peer().map(|peer| peer.ip()), &head.fields)
     }
 
     /// The applications behind this kind of listener.

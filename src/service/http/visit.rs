@@ -33,6 +33,8 @@ pub(super) struct Call<'a> {
     /// The application's number.
     pub(super) app: usize,
     pub(super) persistent: bool,
+    /// It came by TLS to a trusted proxy.
+    pub(super) secure: bool,
 }
 
 /// It panicked, in a call or in its job.
@@ -55,7 +57,7 @@ impl Http {
             return;
         }
         carrier::prepare(cx);
-        match cx.shared.http.sessions.load(&call.head.fields, cx.handle, cx.time) {
+        match cx.shared.http.sessions.load(&call.head.fields, call.secure, cx.handle, cx.time) {
             Loaded::Now(session) => self.call(call, done, Some(session), out, cx),
             Loaded::Later(ticket) => {
                 self.park(call, Awaits::Session(ticket, done), cx);
@@ -74,7 +76,7 @@ impl Http {
         out: &mut Out<'_, '_>,
         cx: &mut Cx<'_>,
     ) {
-        let Call { head, body, persistent, .. } = call;
+        let Call { head, body, persistent, secure, .. } = call;
         let mut path = Vec::new();
         shared::decode(head.target.path, &mut path);
         let client = cx.shared.http.proxies.client(out.ends.peer().map(|peer| peer.ip()), &head.fields);
@@ -87,6 +89,7 @@ impl Http {
             request_number: self.requests,
             ends: out.ends,
             client,
+            secure,
             session: session.as_mut(),
             news: false,
         };
@@ -113,7 +116,11 @@ impl Http {
                 self.park(call, Awaits::Job(None), cx);
             }
             Ok(Answer::Watch(seen)) => self.watch(call, seen, out, cx),
-            Ok(Answer::Refused(reject)) => self.refuse(head, reject, persistent, out, cx),
+            Ok(Answer::Refused(reject)) => {
+                // For whom may be a question of the session, like what else it answers.
+                let lines: &[u8] = if session.is_some() { b"Vary: Cookie\r\n" } else { b"" };
+                self.refuse_with(head, reject, lines, persistent, out, cx);
+            }
             Err(_) => {
                 // Where and why was said by the panic hook; here is for whom.
                 log::error!("#{}.{} the application panicked", cx.handle.number(), self.requests);
@@ -125,7 +132,7 @@ impl Http {
     /// Keeps the session, if something changed in it, and then answers.
     fn keep(&mut self, call: Call<'_>, response: Response, session: Session, out: &mut Out<'_, '_>, cx: &mut Cx<'_>) {
         carrier::prepare(cx);
-        match cx.shared.http.sessions.save(session, cx.handle, cx.time) {
+        match cx.shared.http.sessions.save(session, call.secure, cx.handle, cx.time) {
             Saved::Now(cookie) => self.send(response.private(cookie), call.head, call.persistent, out, cx),
             Saved::Later(ticket, cookie) => {
                 let answer = Box::new(response.private(cookie));
@@ -171,7 +178,8 @@ impl Http {
             unreachable!("the head was parsed before");
         };
         let mut out = Out::new(io.output, io.ends);
-        let call = Call { head: &head, body: &body, app, persistent: persistent && !cx.draining };
+        let secure = cx.shared.http.secure(&head, out.ends);
+        let call = Call { head: &head, body: &body, app, persistent: persistent && !cx.draining, secure };
         match (awaits, taken) {
             (Awaits::Job(Some(Some(outcome))), _) => self.visit(call, Some(outcome), &mut out, cx),
             (Awaits::Session(_, done), Some(Taken::Loaded(session))) => {
