@@ -8,7 +8,8 @@
 //!
 //! What blocks otherwise is done elsewhere: standard input is read by the helper
 //! thread, and so are names looked up while the loop runs. The first name is looked up
-//! before it runs. Signals keep their usual effect, so that Ctrl-C ends a tool at once
+//! before it runs, by a thread that is waited for as long as the tool's time-outs allow.
+//! Signals keep their usual effect, so that Ctrl-C ends a tool at once
 //! even while it is held up by its reader; all that came before the last wait is
 //! printed then.
 
@@ -20,12 +21,16 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::http::Status;
 use crate::http::client::Fault;
 use crate::http::uri::UrlError;
 use crate::text::reason::reason;
+
+/// What is waited for while a name is looked up.
+const NO_ADDRESS: &str = "no address is found";
 
 /// Why a tool couldn't do what it was asked for.
 #[derive(Debug)]
@@ -136,4 +141,36 @@ pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
     // Some systems list an address once for each kind of socket.
     addresses.dedup();
     if addresses.is_empty() { Err(unknown()) } else { Ok(addresses) }
+}
+
+/// The same, before the loop runs; none if it takes longer than `limit`.
+///
+/// # Errors
+/// If no address is known, or there is no thread to look it up.
+fn resolve_within(host: &str, port: u16, limit: Duration) -> Result<Option<Vec<SocketAddr>>, Failure> {
+    let host = host.to_owned();
+    within(limit, move || resolve(&host, port))?.transpose()
+}
+
+/// What `job` comes to, if it does within `limit`. Else nobody waits for it any longer:
+/// the system's look-up can't be called off.
+fn within<T: Send + 'static>(limit: Duration, job: impl FnOnce() -> T + Send + 'static) -> io::Result<Option<T>> {
+    let (send, receive) = channel();
+    std::thread::Builder::new().name("miod-lookup".into()).spawn(move || drop(send.send(job())))?;
+    Ok(receive.recv_timeout(limit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_up_that_takes_too_long_is_not_waited_for() {
+        let (answer, never) = channel::<()>();
+        assert_eq!(within(Duration::from_millis(10), move || never.recv()).unwrap(), None);
+        drop(answer);
+        assert_eq!(within(Duration::from_secs(20), || 7).unwrap(), Some(7));
+        let found = resolve_within("127.0.0.1", 80, Duration::from_secs(20)).unwrap();
+        assert_eq!(found, Some(vec![([127, 0, 0, 1], 80).into()]));
+    }
 }

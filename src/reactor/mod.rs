@@ -16,7 +16,7 @@
 //! ```
 //!
 //! It knows octets and connections, and nothing of what they mean: that is the
-//! [`Protocol`]'s. Sockets are registered at most once, edge-triggered, for both
+//! [`Protocol`]'s. Connections are registered at most once, edge-triggered, for both
 //! directions, and never again; [`transport`](self) tells why that is enough.
 //!
 //! Invariants, checked in debug builds after each turn: as many slots as
