@@ -125,7 +125,7 @@
 //! - **Files are sent by `sendfile`, which blocks while the medium is read.** One turn
 //!   asks for 128 KiB at most, so a cold file holds the loop for one read of that size;
 //!   the kernel reads ahead meanwhile. A connection amid a file takes its turns from the
-//!   run queue, a few between two looks at the poll, so small requests overtake.
+//!   run queue, one between two looks at the poll, so small requests overtake.
 //! - **No pool of buffers**: what connections keep is allocated when a peer is slow and
 //!   freed when it isn't. After 8,000 busy connections the process was 1.3 MiB larger than
 //!   at its start; a pool would have to be better than that.

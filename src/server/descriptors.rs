@@ -1,0 +1,63 @@
+//! The descriptors of the process, whose number bounds everything else.
+
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::limits;
+use crate::reactor::{CAPACITY, Options};
+
+/// How the descriptors of the process are shared out.
+pub(super) struct Descriptors {
+    /// For connections.
+    pub(super) connections: usize,
+    /// For those that are told that it is full.
+    pub(super) reserve: usize,
+    /// For files that are kept open.
+    pub(super) files: usize,
+}
+
+impl Descriptors {
+    /// Raises the soft limit as far as may be, and shares out what there is.
+    pub(super) fn raise(most: Option<usize>) -> Self {
+        let limit = getrlimit(Resource::Nofile);
+        // What can't be raised stays as it is.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+        let available = getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+        Self::share(available, most)
+    }
+
+    /// Options with this share of the descriptors.
+    pub(super) fn options(&self, memory: usize, send_timeout: Duration) -> Options {
+        let Self { connections, reserve, .. } = *self;
+        Options { connections, reserve, memory, send_timeout, ..Options::default() }
+    }
+
+    fn share(available: usize, most: Option<usize>) -> Self {
+        // Standard streams, poll, waker, signals, watch, log, listeners, and the
+        // file of the request that is being answered.
+        const OWN: usize = 18;
+        let files = limits::OPEN_FILES.min(available / 8);
+        let reserve = limits::CONNECTION_RESERVE.min(available / 16).max(1);
+        let connections = available.saturating_sub(OWN + files + reserve).clamp(1, CAPACITY - reserve);
+        Self { connections: connections.min(most.unwrap_or(usize::MAX)).max(1), reserve, files }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_shared_out_whatever_there_is() {
+        for available in [0, 1, 32, 64, 1024, 20_000, 1 << 20, usize::MAX] {
+            let budget = Descriptors::share(available, None);
+            assert!(budget.connections >= 1 && budget.reserve >= 1);
+            assert!(budget.connections + budget.reserve <= CAPACITY);
+            if available >= 64 {
+                assert!(budget.connections + budget.reserve + budget.files < available);
+            }
+        }
+        assert_eq!(Descriptors::share(1024, Some(5)).connections, 5);
+    }
+}
