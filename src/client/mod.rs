@@ -9,9 +9,8 @@
 //! What blocks otherwise is done elsewhere: standard input is read by the helper
 //! thread, and so are names looked up while the loop runs. The first name is looked up
 //! before it runs, by a thread that is waited for as long as the tool's time-outs allow.
-//! Signals keep their usual effect, so that Ctrl-C ends a tool at once
-//! even while it is held up by its reader; all that came before the last wait is
-//! printed then.
+//! Signals keep their usual effect, so that Ctrl-C ends a tool at once even while it is
+//! held up by its reader; all that came before the last wait is printed then.
 
 pub mod connect;
 pub mod console;
@@ -21,12 +20,12 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::http::Status;
 use crate::http::client::Fault;
 use crate::http::uri::UrlError;
+use crate::reactor::within;
 use crate::text::reason::reason;
 
 /// What is waited for while a name is looked up.
@@ -152,24 +151,12 @@ fn resolve_within(host: &str, port: u16, limit: Duration) -> Result<Option<Vec<S
     within(limit, move || resolve(&host, port))?.transpose()
 }
 
-/// What `job` comes to, if it does within `limit`. Else nobody waits for it any longer:
-/// the system's look-up can't be called off.
-fn within<T: Send + 'static>(limit: Duration, job: impl FnOnce() -> T + Send + 'static) -> io::Result<Option<T>> {
-    let (send, receive) = channel();
-    std::thread::Builder::new().name("miod-lookup".into()).spawn(move || drop(send.send(job())))?;
-    Ok(receive.recv_timeout(limit).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_look_up_that_takes_too_long_is_not_waited_for() {
-        let (answer, never) = channel::<()>();
-        assert_eq!(within(Duration::from_millis(10), move || never.recv()).unwrap(), None);
-        drop(answer);
-        assert_eq!(within(Duration::from_secs(20), || 7).unwrap(), Some(7));
+    fn an_address_is_its_own_name() {
         let found = resolve_within("127.0.0.1", 80, Duration::from_secs(20)).unwrap();
         assert_eq!(found, Some(vec![([127, 0, 0, 1], 80).into()]));
     }

@@ -47,6 +47,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+pub use blocking::within;
 pub use buffers::{BUFFER, FileSlice, Input, Output};
 pub use clock::{Tick, Time};
 pub use conversation::{Conversation, Next, Talk};
