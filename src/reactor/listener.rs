@@ -9,7 +9,6 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -17,31 +16,11 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Type};
 
 use super::clock::Tick;
-use super::transport::{Peer, Socket};
+use super::endpoint::Endpoint;
+use super::transport::{Peer, Socket, report_progress};
 
 /// Connections that the kernel may hold for us: a burst of a load generator.
 const BACKLOG: i32 = 4096;
-
-/// Where to listen, or to connect to.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Endpoint {
-    /// An address and a port; port 0 is any free one.
-    Tcp(SocketAddr),
-    /// A unix-domain socket at this path, for this user and group.
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// Octets that may wait in the kernel before they are sent: a turn's share of a file.
-const UNSENT: i32 = 128 * 1024;
 
 enum Accepting {
     Tcp(mio::net::TcpListener),
@@ -173,29 +152,6 @@ fn defer_accept(socket: &socket2::Socket) -> bool {
 fn defer_accept(_: &socket2::Socket) -> bool {
     false
 }
-
-/// Bounds what waits in the kernel unsent, so that a socket is writable again soon
-/// after its peer has read a little. Without it that takes a third of a buffer of
-/// some megabytes, and a peer that reads slowly looks like one that doesn't read.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn report_progress(socket: &impl AsFd) {
-    use nix::libc;
-    use nix::sys::socket::SetSockOpt;
-    nix::setsockopt_impl!(
-        NotSentLowAt,
-        libc::IPPROTO_TCP,
-        libc::TCP_NOTSENT_LOWAT,
-        i32,
-        nix::sys::socket::sockopt::SetStruct<i32>
-    );
-    #[derive(Clone, Copy, Debug)]
-    struct NotSentLowAt;
-    // Without it the server is merely less patient.
-    let _ = NotSentLowAt.set(&socket.as_fd(), &UNSENT);
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn report_progress(_: &impl AsFd) {}
 
 /// A listener with what the loop remembers of it.
 pub(super) struct Listening {

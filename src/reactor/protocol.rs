@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::buffers::{Input, Output};
 use super::clock::{Tick, Time};
 use super::datagram::DatagramProtocol;
-use super::listener::Endpoint;
+use super::endpoint::Endpoint;
 use super::signals::Signal;
 use super::slots::Handle;
 use super::transport::{Peer, Socket};

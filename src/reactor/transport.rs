@@ -22,13 +22,16 @@ use rustix::net::SendFlags;
 
 use super::buffers::{Input, Leftover, Next, Output};
 use super::clock::Tick;
-use super::listener::{Endpoint, report_progress};
+use super::endpoint::Endpoint;
 use super::pace::Pace;
 
 /// Most octets of files in one turn of one connection: then it is the others'
 /// turn. Measured: larger turns fill the socket's queue beyond the processor's
 /// cache and let small answers wait.
 pub(super) const FILE_TURN: u64 = 128 * 1024;
+
+/// Octets that may wait in the kernel before they are sent: a turn's share of a file.
+const UNSENT: i32 = 128 * 1024;
 
 /// A stream socket.
 pub(super) enum Socket {
@@ -118,6 +121,29 @@ impl Socket {
         each!(self, stream => stream.register(registry, token, Interest::READABLE | Interest::WRITABLE))
     }
 }
+
+/// Bounds what waits in the kernel unsent, so that a socket is writable again soon
+/// after its peer has read a little. Without it that takes a third of a buffer of
+/// some megabytes, and a peer that reads slowly looks like one that doesn't read.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn report_progress(socket: &impl AsFd) {
+    use nix::libc;
+    use nix::sys::socket::SetSockOpt;
+    nix::setsockopt_impl!(
+        NotSentLowAt,
+        libc::IPPROTO_TCP,
+        libc::TCP_NOTSENT_LOWAT,
+        i32,
+        nix::sys::socket::sockopt::SetStruct<i32>
+    );
+    #[derive(Clone, Copy, Debug)]
+    struct NotSentLowAt;
+    // Without it the server is merely less patient.
+    let _ = NotSentLowAt.set(&socket.as_fd(), &UNSENT);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn report_progress(_: &impl AsFd) {}
 
 /// A peer's address in 19 octets instead of the 32 of a `SocketAddr`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
