@@ -56,6 +56,8 @@ fn beyond_the_most_connections_there_is_503_until_one_closes() {
     drop(first);
     let mut next = None;
     assert!(eventually(|| {
+        // Who was turned away has a place until he has closed.
+        next = None;
         let mut client = server.connect();
         let served = still_served(&mut client);
         next = Some(client);

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use miod::reactor::{
-    Accepted, Closer, Context, DatagramProtocol, Io, NoStreams, Options, Outbox, Protocol, Reactor, Stay, Tick, Until,
-    Want,
+    Accepted, Closer, Context, DatagramProtocol, Io, NoStreams, Options, Outbox, Protocol, Reactor, Stay, Tick, Time,
+    Until, Want,
 };
 
 /// Nothing here takes that long unless it is broken.
@@ -136,6 +137,46 @@ fn a_batch_that_waited_is_answered_in_its_order() {
         assert_eq!(received(&client), number.to_be_bytes());
     }
     server.close();
+}
+
+/// Counts the turns of the loop.
+struct Counted;
+
+static TURNS: AtomicUsize = AtomicUsize::new(0);
+
+impl Protocol for Counted {
+    type Shared = ();
+    type Message = ();
+    type Datagrams = Echo;
+
+    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+        None
+    }
+
+    fn deliver(&mut self, (): ()) {}
+
+    fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
+        unreachable!("there are no connections")
+    }
+
+    fn before_wait((): &mut (), _: Time, _: bool) -> Option<Duration> {
+        TURNS.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+#[test]
+fn an_answer_that_left_does_not_wake_the_loop() {
+    let server = Server::start::<Counted>("127.0.0.1:0", None, Until::Closed, || Echo, |_| ());
+    let client = client("127.0.0.1:0");
+    for _ in 0..200 {
+        client.send_to(b"hello", server.address).unwrap();
+        assert_eq!(received(&client), b"hello");
+    }
+    server.close();
+    // One for each, and a few for beginning and end.
+    let turns = TURNS.load(Ordering::Relaxed);
+    assert!(turns <= 210, "{turns} turns for 200 datagrams");
 }
 
 /// Keeps the loop busy for ever: sends what it receives to the address that this names.

@@ -89,6 +89,25 @@ fn the_line_services_answer_as_shown() {
 }
 
 #[test]
+#[ignore = "needs tshark"]
+fn wireshark_understands_the_display_filters() {
+    let filters: Vec<_> = include_str!("../README.md")
+        .split("filter | shows |\n|---|---|\n")
+        .skip(1)
+        .flat_map(|table| table.lines().take_while(|line| line.starts_with('|')))
+        .map(|line| line.split('`').nth(1).unwrap().replace("\\|", "|"))
+        .collect();
+    assert!(filters.len() > 15, "{filters:?}");
+    // A capture of nothing: magic number, version, time zone, accuracy, length, Ethernet.
+    let root = Root::new();
+    let header = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1].map(u32::to_le_bytes).concat();
+    root.file("nothing.pcap", header);
+    let all = format!("({})", filters.join(") || ("));
+    let output = Command::new("tshark").arg("-r").arg(root.at("nothing.pcap")).args(["-Y", &all]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 #[ignore = "needs tshark and the right to capture on the loopback"]
 fn tshark_prints_addresses_and_statuses() {
     let readme = include_str!("../README.md");

@@ -44,7 +44,7 @@ ends the connection.
             long: "timeout",
             short: None,
             value: Value::Required("SECONDS"),
-            help: "for making the connection (default: 10)",
+            help: "for looking up the name, and for making the connection (default: 10)",
             apply: |draft, text| {
                 draft.timeout = values::seconds(text)?;
                 Ok(())

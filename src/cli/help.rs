@@ -91,8 +91,8 @@ Examples:
   curl 127.0.0.1:5100/
 "
         }
-        Name::Echo => "\nExample:\n  miod echo & nc 127.0.0.1 5555\n",
-        Name::Upper => "\nExample:\n  miod upper & nc 127.0.0.1 12000\n",
+        Name::Echo => "\nExamples:\n  miod echo & miod connect 127.0.0.1 5555\n  miod echo --delay 200 --chaos 7\n",
+        Name::Upper => "\nExamples:\n  miod upper & miod connect 127.0.0.1 12000\n  miod upper --delay 200 --chaos 7\n",
     };
     text
 }

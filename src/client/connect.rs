@@ -22,7 +22,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::console::{Console, Paper, Target, read_stdin};
-use super::{Failed, Failure, resolve};
+use super::{Failed, Failure, NO_ADDRESS, resolve_within};
 use crate::reactor::{
     Accepted, Context, DatagramProtocol, Ending, Endpoint, Ends, Finish, Io, Options, Outbox, Protocol, Reactor, Stay,
     Tick, Time, Until, Want,
@@ -46,7 +46,7 @@ pub struct Plan {
     pub port: u16,
     /// Datagrams instead of a connection.
     pub udp: bool,
-    /// How long making the connection may take.
+    /// How long making the connection may take, and before that looking up the name.
     pub timeout: Duration,
     /// How long the last answers may take after the end of input, over UDP.
     pub wait: Duration,
@@ -61,7 +61,8 @@ pub fn run(plan: &Plan) -> Result<(), Failed> {
 }
 
 fn talk(plan: &Plan) -> Result<(), Failure> {
-    let mut addresses: VecDeque<_> = resolve(&plan.host, plan.port)?.into();
+    let found = resolve_within(&plan.host, plan.port, plan.timeout)?;
+    let mut addresses: VecDeque<_> = found.ok_or(Failure::TimedOut(NO_ADDRESS, plan.timeout))?.into();
     // There is one at least.
     let Some(first) = addresses.pop_front() else { return Err(Failure::Name(plan.host.clone())) };
     let desk = Desk {

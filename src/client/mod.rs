@@ -8,9 +8,9 @@
 //!
 //! What blocks otherwise is done elsewhere: standard input is read by the helper
 //! thread, and so are names looked up while the loop runs. The first name is looked up
-//! before it runs. Signals keep their usual effect, so that Ctrl-C ends a tool at once
-//! even while it is held up by its reader; all that came before the last wait is
-//! printed then.
+//! before it runs, by a thread that is waited for as long as the tool's time-outs allow.
+//! Signals keep their usual effect, so that Ctrl-C ends a tool at once even while it is
+//! held up by its reader; all that came before the last wait is printed then.
 
 pub mod connect;
 pub mod console;
@@ -25,7 +25,11 @@ use std::time::Duration;
 use crate::http::Status;
 use crate::http::client::Fault;
 use crate::http::uri::UrlError;
+use crate::reactor::within;
 use crate::text::reason::reason;
+
+/// What is waited for while a name is looked up.
+const NO_ADDRESS: &str = "no address is found";
 
 /// Why a tool couldn't do what it was asked for.
 #[derive(Debug)]
@@ -136,4 +140,24 @@ pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
     // Some systems list an address once for each kind of socket.
     addresses.dedup();
     if addresses.is_empty() { Err(unknown()) } else { Ok(addresses) }
+}
+
+/// The same, before the loop runs; none if it takes longer than `limit`.
+///
+/// # Errors
+/// If no address is known, or there is no thread to look it up.
+fn resolve_within(host: &str, port: u16, limit: Duration) -> Result<Option<Vec<SocketAddr>>, Failure> {
+    let host = host.to_owned();
+    within(limit, move || resolve(&host, port))?.transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_its_own_name() {
+        let found = resolve_within("127.0.0.1", 80, Duration::from_secs(20)).unwrap();
+        assert_eq!(found, Some(vec![([127, 0, 0, 1], 80).into()]));
+    }
 }

@@ -2,11 +2,13 @@
 //! a durable write, a name look-up.
 //!
 //! Jobs go there, messages come back, and the loop is woken. The thread is
-//! started with the first job, so who needs none pays for none.
+//! started with the first job, so who needs none pays for none. [`within`] is for the
+//! one job that must be done before the loop runs.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use mio::Waker;
 
@@ -52,5 +54,30 @@ impl<M: Send + 'static> Blocking<M> {
     /// A result that is there.
     pub(super) fn finished(&mut self) -> Option<(Handle, M)> {
         self.done.as_ref()?.try_recv().ok()
+    }
+}
+
+/// What `job` comes to, if it does within `limit`; for what must be known before there is
+/// a loop. One that takes longer is left to itself: the system's calls that block can't be
+/// called off.
+///
+/// # Errors
+/// If the system has no thread for it.
+pub fn within<T: Send + 'static>(limit: Duration, job: impl FnOnce() -> T + Send + 'static) -> io::Result<Option<T>> {
+    let (send, receive) = channel();
+    std::thread::Builder::new().name("miod-first".into()).spawn(move || drop(send.send(job())))?;
+    Ok(receive.recv_timeout(limit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_too_long_is_not_waited_for() {
+        let (answer, never) = channel::<()>();
+        assert_eq!(within(Duration::from_millis(10), move || never.recv()).unwrap(), None);
+        drop(answer);
+        assert_eq!(within(Duration::from_secs(20), || 7).unwrap(), Some(7));
     }
 }

@@ -12,6 +12,11 @@
 //! and the oldest beyond that is lost, as datagrams may be. Errors are told to the
 //! machine and end nothing: most are the echo of a datagram that didn't arrive.
 //!
+//! The poll is asked about room for more only while something waits for it. Room comes
+//! with each datagram that leaves, which is no news to anybody else, and would wake the
+//! loop once more for each answer. (A connection is told far more rarely, so it is
+//! registered once and for all.)
+//!
 //! ```
 //! use miod::reactor::{Context, DatagramProtocol, NoStreams, Options, Outbox, Reactor, Until};
 //! use std::net::{SocketAddr, UdpSocket};
@@ -51,7 +56,7 @@ use std::time::Duration;
 
 use mio::event::Event;
 use mio::net::UdpSocket;
-use mio::{Interest, Token};
+use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Type};
 
 use super::clock::Tick;
@@ -177,6 +182,8 @@ pub struct DatagramSocket {
     connected: bool,
     readable: bool,
     writable: bool,
+    /// The poll tells when it is writable again.
+    awaits_room: bool,
     waiting: VecDeque<(SocketAddr, Box<[u8]>)>,
     waiting_octets: usize,
 }
@@ -204,6 +211,7 @@ impl DatagramSocket {
             connected: peer.is_some(),
             readable: false,
             writable: true,
+            awaits_room: false,
             waiting: VecDeque::new(),
             waiting_octets: 0,
         })
@@ -218,6 +226,17 @@ impl DatagramSocket {
         // An error is found by the next call, whichever it is.
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+    }
+
+    /// Has the poll tell of room for more, or not any longer.
+    fn await_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if self.awaits_room == self.writable {
+            let room = Interest::READABLE | Interest::WRITABLE;
+            let interest = if self.writable { Interest::READABLE } else { room };
+            registry.reregister(&mut self.socket, token, interest)?;
+            self.awaits_room = !self.writable;
+        }
+        Ok(())
     }
 
     /// Receives one datagram, if there is one: its length and its sender.
@@ -378,7 +397,7 @@ impl<P: Protocol> Reactor<P> {
             return Err(io::Error::other("too many datagram sockets"));
         }
         let token = Token(Datagrams::<P::Datagrams>::FIRST + index);
-        self.poll.registry().register(&mut socket.socket, token, Interest::READABLE | Interest::WRITABLE)?;
+        self.poll.registry().register(&mut socket.socket, token, Interest::READABLE)?;
         protocol.opened(socket.address);
         self.datagrams.slots.push(Some(DatagramSlot { socket, protocol, wake: None, queued: false }));
         self.datagrams.open += 1;
@@ -442,7 +461,7 @@ impl<P: Protocol> Reactor<P> {
 
     /// Gives a socket its turn and settles what follows from it.
     fn pump_datagrams(&mut self, index: usize) {
-        let Self { datagrams, input, outbox, shared, effects, time, drain, .. } = self;
+        let Self { poll, datagrams, input, outbox, shared, effects, time, drain, .. } = self;
         let Some(DatagramSlot { socket, protocol, wake, .. }) = datagrams.get(index) else { return };
         let handle = Handle::new(Datagrams::<P::Datagrams>::FIRST + index, 0);
         let mut cx = Context { shared, time: *time, handle, draining: drain.is_some(), effects };
@@ -473,6 +492,11 @@ impl<P: Protocol> Reactor<P> {
             Stay::Open | Stay::Over => None,
         };
         let unfinished = socket.readable;
+        if let Err(error) = socket.await_room(poll.registry(), Token(handle.index())) {
+            // What waits leaves with what is sent next.
+            log::error!("a datagram socket isn't watched for room: {error}");
+            socket.writable = true;
+        }
         if stay == Stay::Over && socket.waiting.is_empty() {
             datagrams.slots[index] = None;
             datagrams.open -= 1;
@@ -485,6 +509,7 @@ impl<P: Protocol> Reactor<P> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Options, Until};
     use super::*;
 
     fn port() -> DatagramSocket {
@@ -521,6 +546,38 @@ mod tests {
             assert_eq!(receiver.socket.recv(&mut buffer).unwrap(), 2);
             assert_eq!(buffer, datagram[..]);
         }
+    }
+
+    /// Sends one datagram and is over.
+    struct Farewell(SocketAddr, bool);
+
+    impl DatagramProtocol<NoStreams<Self>> for Farewell {
+        fn received(&mut self, _: &[u8], _: SocketAddr, _: &mut Outbox, _: &mut Context<'_, NoStreams<Self>>) {}
+
+        fn advance(&mut self, out: &mut Outbox, _: &mut Context<'_, NoStreams<Self>>) -> Stay {
+            if !std::mem::replace(&mut self.1, true) {
+                out.send(self.0, b"bye");
+            }
+            Stay::Over
+        }
+    }
+
+    #[test]
+    fn what_waits_leaves_when_there_is_room() {
+        let receiver = port();
+        let to = receiver.socket.local_addr().unwrap();
+        let (send, over) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut reactor = Reactor::<NoStreams<Farewell>>::new((), Options::default()).unwrap();
+            let mut sender = port();
+            // As after a WouldBlock, and room comes unseen.
+            sender.writable = false;
+            reactor.attach(sender, Farewell(to, false)).unwrap();
+            send.send(reactor.run(Until::Idle)).unwrap();
+        });
+        over.recv_timeout(Duration::from_secs(20)).expect("it is told of room").unwrap();
+        let mut buffer = [0; 4];
+        assert_eq!(receiver.socket.recv(&mut buffer).unwrap(), 3);
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! It knows octets and connections, and nothing of what they mean: that is the
-//! [`Protocol`]'s. Sockets are registered at most once, edge-triggered, for both
+//! [`Protocol`]'s. Connections are registered at most once, edge-triggered, for both
 //! directions, and never again; [`transport`](self) tells why that is enough.
 //!
 //! Invariants, checked in debug builds after each turn: as many slots as
@@ -48,6 +48,7 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+pub use blocking::within;
 pub use buffers::{BUFFER, FileSlice, Input, Output};
 pub use clock::{Tick, Time};
 pub use conversation::{Conversation, Next, Talk};

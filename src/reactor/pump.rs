@@ -26,6 +26,8 @@ enum Turn {
     Settled { wake: Option<Tick> },
     /// There is more to do, but it is the others' turn.
     Unfinished,
+    /// The protocol is over; what still comes is discarded.
+    Lingering,
     /// The connection is over.
     Over { ending: Ending, reset: bool },
 }
@@ -47,6 +49,8 @@ impl<P: Protocol> Reactor<P> {
                 }
             },
         };
+        // At once, so that who has closed already doesn't keep his place from the next.
+        let turn = if matches!(turn, Turn::Lingering) { self.discard(index) } else { turn };
         match turn {
             Turn::Settled { wake } => {
                 if let Some(slot) = self.slots.at(index)
@@ -60,7 +64,7 @@ impl<P: Protocol> Reactor<P> {
                 }
                 self.register(index, handle);
             }
-            Turn::Unfinished => {
+            Turn::Unfinished | Turn::Lingering => {
                 self.enqueue(index);
                 self.register(index, handle);
             }
@@ -130,7 +134,7 @@ impl<P: Protocol> Reactor<P> {
                         input.clear();
                         let until = time.now.after(options.linger);
                         transport.begin_linger(until);
-                        break Turn::Unfinished;
+                        break Turn::Lingering;
                     }
                 }
             }

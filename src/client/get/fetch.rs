@@ -18,17 +18,21 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::plan::{Content, Plan};
 use super::trace::{Times, Trace};
-use crate::client::Failure;
 use crate::client::console::Paper;
+use crate::client::{Failure, NO_ADDRESS};
 use crate::http::Status;
 use crate::http::client::{AnswerReader, Asked, Fault, Request, ResponseHead};
 use crate::http::head::Lines;
 use crate::http::uri::HttpUrl;
 use crate::limits;
 use crate::reactor::{Ending, Finish, Io, Tick, Want};
+
+/// What is waited for all in all.
+const NOT_DONE: &str = "it isn't done";
 
 /// What the connection is to do now.
 pub(super) enum Next {
@@ -140,6 +144,14 @@ impl Fetch {
         }
     }
 
+    /// How long the first look-up may take, and what it is that takes too long then.
+    pub(super) fn patience(plan: &Plan) -> (&'static str, Duration) {
+        match plan.max_time {
+            Some(most) if most < plan.timeout => (NOT_DONE, most),
+            _ => (NO_ADDRESS, plan.timeout),
+        }
+    }
+
     /// The host's addresses are known, or it is known that there are none.
     pub(super) fn resolved(&mut self, found: Result<Vec<SocketAddr>, Failure>, now: Tick, paper: &mut Paper) {
         let Stage::Resolving { since, .. } = self.stage else { return };
@@ -170,7 +182,7 @@ impl Fetch {
             && now >= end
             && self.outcome.is_none()
         {
-            self.fail(Failure::TimedOut("it isn't done", most));
+            self.fail(Failure::TimedOut(NOT_DONE, most));
         }
         if let Stage::Dialling { since } = &mut self.stage {
             let since = *since.get_or_insert(now);
@@ -194,7 +206,7 @@ impl Fetch {
             Stage::Leaving => return Next::Go(Want::finish(Finish::Abort)),
             Stage::Dialling { since } => (since.unwrap_or(now), None),
             Stage::Talking => (self.moved, Some("nothing came")),
-            Stage::Resolving { since, .. } => (*since, Some("no address is found")),
+            Stage::Resolving { since, .. } => (*since, Some(NO_ADDRESS)),
         };
         let deadline = since.after(self.plan.timeout);
         let wake = end.map_or(deadline, |end| end.min(deadline));

@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::console::{Console, Paper, Target};
-use super::{Failed, Failure, resolve};
+use super::{Failed, Failure, resolve, resolve_within};
 use crate::http::uri::HttpUrl;
 use crate::reactor::{
     Accepted, Context, Ending, Endpoint, Ends, Finish, Io, NoDatagrams, Options, Protocol, Reactor, Tick, Time, Until,
@@ -52,7 +52,9 @@ fn fetch(plan: Plan, target: Target, url: &mut HttpUrl) -> Result<(), Failure> {
     let to_file = matches!(target, Target::File(_) | Target::Append(_));
     let mut reactor = Reactor::<Link>::new(None, Options::default())?;
     let begun = reactor.time().now;
-    let addresses = resolve(&plan.url.host, plan.url.port)?;
+    let (what, limit) = Fetch::patience(&plan);
+    let found = resolve_within(&plan.url.host, plan.url.port, limit)?;
+    let addresses = found.ok_or(Failure::TimedOut(what, limit))?;
     let mut desk = Desk {
         paper: Paper::default(),
         console: Console::new(target, reactor.closer()),

@@ -173,6 +173,15 @@ fn one_request_and_its_answer() {
 }
 
 #[test]
+fn the_first_look_up_is_bounded_too() {
+    let seconds = Duration::from_secs;
+    for (max_time, limit) in [(None, 20), (Some(30), 20), (Some(5), 5)] {
+        let plan = Plan { max_time: max_time.map(seconds), ..plan("http://a/") };
+        assert_eq!(Fetch::patience(&plan).1, seconds(limit));
+    }
+}
+
+#[test]
 fn a_trace_of_one_connection_says_when_what_happened() {
     let show = Show { trace: true, ..Show::default() };
     let mut bench = Bench::new(Plan { repeat: 2, show, ..plan("http://a/") });

@@ -188,14 +188,14 @@ impl Ping {
             Kind::Late => "Late reply",
             Kind::Duplicate => "Duplicate reply",
         };
-        let line = format!("Sequence {sequence}: {kind} from {from} RTT = {rtt} s");
-        match self.spread.told().filter(|_| self.settings.verbose) {
-            Some([least, average, most, _]) => {
-                let text = escape(&text[..text.len().min(TOLD)]);
-                report.line(format_args!("{line} \"{text}\" min/avg/max = {least}/{average}/{most} s"));
+        let mut line = format!("Sequence {sequence}: {kind} from {from} RTT = {rtt} s");
+        if self.settings.verbose {
+            line += &format!(" \"{}\"", escape(&text[..text.len().min(TOLD)]));
+            if let Some([least, average, most, _]) = self.spread.told() {
+                line += &format!(" min/avg/max = {least}/{average}/{most} s");
             }
-            None => report.line(format_args!("{line}")),
         }
+        report.line(format_args!("{line}"));
     }
 
     /// The last lines.
@@ -443,6 +443,17 @@ Sequence 1: Duplicate reply from 192.0.2.1:12000 RTT = 1.500000 s
             "Sequence 1: Reply from 192.0.2.1:12000 RTT = 0.000000 s \
              \"Ping 1 1800000000.000000 xxxxx\\x1b\\\"\" min/avg/max = 0.000000/0.000000/0.000000 s\n"
         );
+    }
+
+    #[test]
+    fn verbosely_a_late_answer_before_any_other_says_something_too() {
+        let mut ping = ping(Settings { verbose: true, ..two() });
+        let [first] = ping.sent().try_into().unwrap();
+        ping.sleep(Duration::from_secs(2));
+        ping.told();
+        ping.receive(&first, peer());
+        let line = "Sequence 1: Late reply from 192.0.2.1:12000 RTT = 2.000000 s \"Ping 1 1800000000.000000\"\n";
+        assert_eq!(ping.told(), line);
     }
 
     #[test]
