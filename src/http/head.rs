@@ -186,6 +186,18 @@ pub fn has_news(input: &[u8], seen: usize) -> bool {
     seen == 0 || input.len().ilog2() > seen.ilog2() || memchr::memchr(b'\n', &input[seen..]).is_some()
 }
 
+/// Parses a head that was [`RequestHead::raw`] before, and was kept while its body or
+/// its answer was waited for.
+///
+/// # Panics
+/// If it wasn't.
+pub fn parse_again<'a>(raw: &'a mut [u8], lines: &'a mut Lines<'a>) -> RequestHead<'a> {
+    match parse(raw, lines) {
+        Ok(Some(head)) => head,
+        Ok(None) | Err(_) => unreachable!("the head was parsed before"),
+    }
+}
+
 /// Where the request line ends (before its CRLF), if it does.
 fn line_end(head: &[u8]) -> Result<Option<usize>, Reject> {
     match memchr::memchr(b'\n', head) {

@@ -96,9 +96,7 @@ impl Http {
         }
         let Phase::Checking(mut checking) = self.take_phase(cx) else { return Step::Again };
         let mut lines = Lines::default();
-        let Ok(Some(head)) = head::parse(&mut checking.head, &mut lines) else {
-            unreachable!("the head was parsed before");
-        };
+        let head = head::parse_again(&mut checking.head, &mut lines);
         let mut out = Out::new(io.output, io.ends);
         let admitted = match checking.checked {
             Some(Some(checked)) => cx.shared.http.guard.settle(checking.realm, &checked, cx.time.now.as_secs()),

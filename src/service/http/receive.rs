@@ -171,9 +171,7 @@ impl Http {
         };
         let Phase::Body(mut collecting) = self.take_phase(cx) else { return Step::Again };
         let mut lines = Lines::default();
-        let Ok(Some(head)) = head::parse(&mut collecting.head, &mut lines) else {
-            unreachable!("the head was parsed before");
-        };
+        let head = head::parse_again(&mut collecting.head, &mut lines);
         let mut out = Out::new(io.output, io.ends);
         self.more |= failure.is_some();
         match failure {

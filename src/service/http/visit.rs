@@ -174,9 +174,7 @@ impl Http {
         let Phase::Parked(parked) = self.take_phase(cx) else { return Step::Again };
         let Parked { mut head, body, app, persistent, awaits, .. } = *parked;
         let mut lines = Lines::default();
-        let Ok(Some(head)) = head::parse(&mut head, &mut lines) else {
-            unreachable!("the head was parsed before");
-        };
+        let head = head::parse_again(&mut head, &mut lines);
         let mut out = Out::new(io.output, io.ends);
         let secure = cx.shared.http.secure(&head, out.ends);
         let call = Call { head: &head, body: &body, app, persistent: persistent && !cx.draining, secure };
