@@ -5,6 +5,11 @@
 //! (MD5, SHA-1, crypt, plain text) are too quick to be safe if the file is lost.
 
 use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::limits;
 
 /// Longest name, in octets.
 pub const NAME: usize = 255;
@@ -31,7 +36,23 @@ pub struct Wrong {
     pub why: &'static str,
 }
 
-/// Reads a file: its users, and the first line that can't be used, if there is
+/// The text of a file, and what the file is; none if it is larger than
+/// [`limits::PASSWORD_FILE`].
+///
+/// # Errors
+/// If it can't be read, or is no regular file.
+pub fn read(path: &Path) -> io::Result<Option<(fs::Metadata, Vec<u8>)>> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = Vec::new();
+    file.take(limits::PASSWORD_FILE + 1).read_to_end(&mut text)?;
+    Ok((text.len() as u64 <= limits::PASSWORD_FILE).then_some((metadata, text)))
+}
+
+/// Understands a file: its users, and the first line that can't be used, if there is
 /// one. Such lines count for nobody.
 pub fn parse(text: &[u8]) -> (Table, Option<Wrong>) {
     let mut table = Table::default();

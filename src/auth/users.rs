@@ -1,9 +1,9 @@
 //! The users of one password file, and what is known of them: who was verified
 //! lately, which checks run, who failed how often.
 
-use std::fs::{self, File};
+use std::fs;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Read};
+use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -240,16 +240,7 @@ type Parsed = (Table, Option<htpasswd::Wrong>);
 
 /// Reads a password file, and what it was at that moment.
 fn read(path: &Path) -> io::Result<(Parsed, Seen)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut text = Vec::new();
-    file.take(limits::PASSWORD_FILE + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > limits::PASSWORD_FILE {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
+    let (metadata, text) = htpasswd::read(path)?.ok_or_else(|| io::Error::other("it is larger than 1 MiB"))?;
     Ok((htpasswd::parse(&text), Seen::of(&metadata)))
 }
 

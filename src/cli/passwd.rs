@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,6 @@ use super::options::Value;
 use super::tool::{Opt, Said, Tool};
 use super::{Command, UsageError, prompt};
 use crate::auth::htpasswd;
-use crate::limits;
 
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -150,20 +149,11 @@ fn new_hash(user: &str, cost: u32) -> Result<String, Failure> {
 
 /// What is in the file, if there is one.
 fn read(path: &Path) -> io::Result<Option<(fs::Metadata, Vec<u8>)>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+    match htpasswd::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Ok(None) => Err(io::Error::other("it is larger than a password file may be")),
+        other => other,
     }
-    let mut text = Vec::new();
-    file.take(limits::PASSWORD_FILE + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > limits::PASSWORD_FILE {
-        return Err(io::Error::other("it is larger than a password file may be"));
-    }
-    Ok(Some((metadata, text)))
 }
 
 /// Puts a file with this text in the place of `path`. It has the owner and the mode
