@@ -9,6 +9,7 @@
 //! proxy that speaks TLS for us; that a page is of the same host by the other scheme
 //! makes it no page of ours, since on `http` anybody on the way can write one.
 
+use super::Fields;
 use super::head::RequestHead;
 use super::target;
 
@@ -17,9 +18,14 @@ use super::target;
 /// about it: no.
 pub fn is_foreign(head: &RequestHead<'_>, secure: bool) -> bool {
     let fields = &head.fields;
-    // `same-site` is another origin all the same: another port, or a neighbour's name.
+    is_from_elsewhere(fields) || fields.all("origin").any(|origin| !is_ours(origin, head, secure))
+}
+
+/// Whether Sec-Fetch-Site says that another origin caused the request. `none` is the
+/// visitor, who typed the address; `same-site` is another origin all the same: another
+/// port, or a neighbour's name.
+pub fn is_from_elsewhere(fields: &Fields<'_>) -> bool {
     fields.all("sec-fetch-site").any(|site| !matches!(site, b"same-origin" | b"none"))
-        || fields.all("origin").any(|origin| !is_ours(origin, head, secure))
 }
 
 /// Whether an origin is the one that the request is for. `null` is nobody's.

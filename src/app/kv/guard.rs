@@ -12,16 +12,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::refuse;
 use crate::app::Response;
-use crate::http::Status;
 use crate::http::head::RequestHead;
+use crate::http::{Status, origin};
 
 /// Whether a request that came to the address `local` may go on.
 pub(super) fn check(head: &RequestHead<'_>, local: Option<SocketAddr>, token: Option<&str>) -> Result<(), Response> {
     let host = head.target.authority.or(head.fields.get("host")).unwrap_or_default();
     let foreign_origin = head.fields.all("origin").any(|origin| !is_origin_of(origin, host));
-    // `none` is the visitor, who typed the address.
-    let foreign_site = head.fields.all("sec-fetch-site").any(|site| !matches!(site, b"same-origin" | b"none"));
-    if foreign_origin || foreign_site {
+    if foreign_origin || origin::is_from_elsewhere(&head.fields) {
         return Err(refuse(Status::FORBIDDEN, "requests of other sites are not served"));
     }
     match token {
