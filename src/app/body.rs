@@ -64,7 +64,8 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::head::{Lines, parse};
+    use crate::http::Lines;
+    use crate::http::head::parse;
 
     fn read(content_type: Option<&str>, body: &[u8]) -> Result<Body, u16> {
         let line = content_type.map(|value| format!("Content-Type: {value}\r\n")).unwrap_or_default();

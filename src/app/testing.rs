@@ -1,8 +1,9 @@
 //! Asks an application without a server.
 
 use crate::app::{Answer, App, Body, Request, Response, Visit};
+use crate::http::Lines;
 use crate::http::Status;
-use crate::http::head::{Lines, parse};
+use crate::http::head::parse;
 use crate::reactor::{Ends, Handle, Time};
 use crate::session::Session;
 

@@ -10,6 +10,7 @@
 use std::mem::MaybeUninit;
 
 use super::framing::{Framing, request_framing};
+use super::section::{Lines, Present, Section};
 use super::target::{self, Form, Target};
 use super::{Fields, Reject, Status};
 use crate::limits;
@@ -75,20 +76,6 @@ pub enum Expect {
     Unknown,
 }
 
-/// Which of the fields that change an answer are there, so that the usual
-/// request, which has none of them, isn't searched for each.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Present {
-    /// Any `If-` field.
-    pub conditional: bool,
-    /// `Range`.
-    pub range: bool,
-    /// `Accept` that says more than `*/*`, which is as good as none (RFC 9110 §12.5.1).
-    pub accept: bool,
-    /// `Accept-Encoding`.
-    pub accept_encoding: bool,
-}
-
 /// The head of a request, understood; borrowed from the input.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
@@ -118,16 +105,6 @@ pub struct RequestHead<'a> {
     pub length: usize,
 }
 
-/// Room for the field lines of one head, on the caller's stack; not initialised.
-pub struct Lines<'a>(pub(super) [MaybeUninit<httparse::Header<'a>>; limits::FIELDS]);
-
-impl Default for Lines<'_> {
-    #[inline]
-    fn default() -> Self {
-        Self([const { MaybeUninit::uninit() }; limits::FIELDS])
-    }
-}
-
 /// Parses the head at the beginning of `input`; none if it isn't whole yet.
 ///
 /// What is there of an unwhole head is checked as far as it goes, so garbage is
@@ -137,7 +114,7 @@ impl Default for Lines<'_> {
 /// 400 for whatever isn't a proper head; 414, 431 over [`limits::TARGET`],
 /// [`limits::HEAD`], [`limits::FIELDS`]; 501 for an unknown transfer coding or an
 /// endless method; 505 for another major version.
-pub fn parse<'a>(input: &'a mut [u8], lines: &'a mut Lines<'a>) -> Result<Option<RequestHead<'a>>, Reject> {
+pub fn parse<'a>(input: &'a mut [u8], lines: &'a mut Lines) -> Result<Option<RequestHead<'a>>, Reject> {
     // One empty line is tolerated (RFC 9112 §2.2): some clients send one after a body.
     let skipped = if input.starts_with(b"\r\n") { 2 } else { 0 };
     let head = &mut input[skipped..];
@@ -150,10 +127,21 @@ pub fn parse<'a>(input: &'a mut [u8], lines: &'a mut Lines<'a>) -> Result<Option
         serve_as_1_1(&mut head[..line]);
     }
 
-    let mut request = httparse::Request::new(&mut []);
     let head = &*head;
+    if let Some(line) = line
+        && let Some((length, section)) = lines.recognise(&head[line + 2..])
+        && let Some(request_line) = parse_line(&head[..line + 2])
+    {
+        let raw = &head[..line + 2 + length];
+        check_size(raw.len())?;
+        let fields = lines.within(&raw[line + 2..]);
+        return understand(request_line, fields, section, raw, skipped).map(Some);
+    }
+
+    let mut room = [const { MaybeUninit::uninit() }; limits::FIELDS];
+    let mut request = httparse::Request::new(&mut []);
     let config = httparse::ParserConfig::default();
-    let length = match config.parse_request_with_uninit_headers(&mut request, head, &mut lines.0) {
+    let length = match config.parse_request_with_uninit_headers(&mut request, head, &mut room) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => {
             no_bare_lf(head)?;
@@ -173,10 +161,35 @@ pub fn parse<'a>(input: &'a mut [u8], lines: &'a mut Lines<'a>) -> Result<Option
     let raw = &head[..length];
     no_bare_lf(raw)?;
     check_size(length)?;
-    let (Some(method_name), Some(raw_target), Some(minor)) = (request.method, request.path, request.version) else {
+    let (Some(line), Some(request_line)) = (line, RequestLine::of(&request)) else {
         return Err(Reject::bad_request("the request line isn't whole"));
     };
-    understand(method_name, raw_target.as_bytes(), minor, Fields::new(request.headers), raw, skipped).map(Some)
+    let octets = &raw[line + 2..];
+    lines.fill(octets, request.headers);
+    let section = Section::understand(&lines.within(octets))?;
+    lines.keep(octets, section);
+    understand(request_line, lines.within(octets), section, raw, skipped).map(Some)
+}
+
+/// A request line, cut up (RFC 9112 §3).
+struct RequestLine<'a> {
+    method: &'a str,
+    target: &'a str,
+    minor: u8,
+}
+
+impl<'a> RequestLine<'a> {
+    fn of(request: &httparse::Request<'_, 'a>) -> Option<Self> {
+        Some(Self { method: request.method?, target: request.path?, minor: request.version? })
+    }
+}
+
+/// Parses a request line with its CRLF, by itself; none if it isn't one.
+fn parse_line(line: &[u8]) -> Option<RequestLine<'_>> {
+    let mut request = httparse::Request::new(&mut []);
+    // It isn't complete, since no field line follows, but understood so far.
+    request.parse(line).ok()?;
+    RequestLine::of(&request)
 }
 
 /// Whether a head that wasn't whole when it had `seen` octets is worth another
@@ -191,7 +204,7 @@ pub fn has_news(input: &[u8], seen: usize) -> bool {
 ///
 /// # Panics
 /// If it wasn't.
-pub fn parse_again<'a>(raw: &'a mut [u8], lines: &'a mut Lines<'a>) -> RequestHead<'a> {
+pub fn parse_again<'a>(raw: &'a mut [u8], lines: &'a mut Lines) -> RequestHead<'a> {
     match parse(raw, lines) {
         Ok(Some(head)) => head,
         Ok(None) | Err(_) => unreachable!("the head was parsed before"),
@@ -272,73 +285,38 @@ fn explain(error: httparse::Error) -> Reject {
 }
 
 fn understand<'a>(
-    method_name: &'a str,
-    raw_target: &'a [u8],
-    minor: u8,
+    line: RequestLine<'a>,
     fields: Fields<'a>,
+    section: Section,
     raw: &'a [u8],
     skipped: usize,
 ) -> Result<RequestHead<'a>, Reject> {
+    let RequestLine { method: method_name, target: raw_target, minor } = line;
     if raw_target.len() > limits::TARGET {
         return Err(Reject::new(Status::URI_TOO_LONG, "the request-target is too long"));
     }
     let method = Method::from_name(method_name);
-    let target = target::parse(raw_target)?;
+    let target = target::parse(raw_target.as_bytes())?;
     if target.form == Form::Asterisk && method != Method::Options {
         return Err(Reject::bad_request("the request-target * is for OPTIONS alone"));
     }
-
-    let mut present = Present::default();
-    let (mut hosts, mut framed, mut connection, mut expected) = (0, false, false, false);
-    for (name, value) in fields.iter() {
-        match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
-                hosts += 1;
-                if !target::valid_host(value) {
-                    return Err(Reject::bad_request("the Host field is malformed"));
-                }
-            }
-            5 => present.range |= name.eq_ignore_ascii_case("range"),
-            6 => {
-                present.accept |= name.eq_ignore_ascii_case("accept") && value != b"*/*";
-                expected |= name.eq_ignore_ascii_case("expect");
-            }
-            10 => connection |= name.eq_ignore_ascii_case("connection"),
-            14 => framed |= name.eq_ignore_ascii_case("content-length"),
-            15 => present.accept_encoding |= name.eq_ignore_ascii_case("accept-encoding"),
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => framed = true,
-            _ => {}
-        }
-        if name.len() >= 8 && name.as_bytes()[..3].eq_ignore_ascii_case(b"if-") {
-            present.conditional = true;
-        }
-    }
-    if hosts > 1 || (hosts == 0 && minor > 0) {
+    if !section.host && minor > 0 {
         return Err(Reject::bad_request("there must be exactly one Host field"));
     }
-    let framing = if framed { request_framing(minor, &fields)? } else { Framing::None };
-    let persistent = if connection { persists(minor, &fields) } else { minor > 0 };
-    let expect = if expected && minor > 0 { expectation(&fields) } else { Expect::Nothing };
     Ok(RequestHead {
         method,
         method_name,
-        raw_target,
+        raw_target: raw_target.as_bytes(),
         target,
         minor,
         fields,
-        framing,
-        persistent,
-        expect,
-        present,
+        framing: if section.framed { request_framing(minor, &fields)? } else { Framing::None },
+        persistent: section.connection.persists(minor),
+        expect: if section.expected && minor > 0 { expectation(&fields) } else { Expect::Nothing },
+        present: section.present,
         raw,
         length: skipped + raw.len(),
     })
-}
-
-/// Whether the connection may persist after this message (RFC 9112 §9.3).
-pub(super) fn persists(minor: u8, fields: &Fields<'_>) -> bool {
-    let has = |option: &[u8]| fields.tokens("connection").any(|token| token.eq_ignore_ascii_case(option));
-    !has(b"close") && (minor > 0 || has(b"keep-alive"))
 }
 
 fn expectation(fields: &Fields<'_>) -> Expect {

@@ -43,7 +43,8 @@ fn bare<'a>(place: &'a [u8], default_port: &[u8]) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::head::{Lines, parse};
+    use crate::http::Lines;
+    use crate::http::head::parse;
 
     fn foreign(head: &str) -> bool {
         is_foreign_to(head, false)

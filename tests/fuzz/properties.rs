@@ -1,10 +1,11 @@
 //! What holds for every input of a parser. Each function panics where it doesn't,
 //! and says whether the input was accepted.
 
+use miod::http::Lines;
 use miod::http::Status;
 use miod::http::chunked::{Decoder, LAST_CHUNK, encode_chunk};
 use miod::http::client::{AnswerReader, Asked, Fault};
-use miod::http::head::{self, Lines};
+use miod::http::head;
 use miod::http::range::{self, Ranges};
 use miod::http::target::{self, Form};
 use miod::limits;

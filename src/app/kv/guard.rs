@@ -65,7 +65,8 @@ fn bears(head: &RequestHead<'_>, token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::head::{Lines, parse};
+    use crate::http::Lines;
+    use crate::http::head::parse;
 
     fn status(lines: &str, token: Option<&str>) -> u16 {
         let mut octets = format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n").into_bytes();

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::app::Body;
-use crate::http::head::{Lines, parse};
+use crate::http::Lines;
+use crate::http::head::parse;
 use crate::reactor::{Ends, Handle, Tick, Time};
 
 const JSON_TYPE: &str = "Content-Type: application/json\r\n";

@@ -5,8 +5,8 @@ use super::answer::Route;
 use super::phase::{Collecting, Phase};
 use super::{Cx, Http, Out, Step};
 use crate::http::framing::{BodyReader, Framing};
-use crate::http::head::{self, Expect, Lines, RequestHead, has_news};
-use crate::http::{Reject, Status, response};
+use crate::http::head::{self, Expect, RequestHead, has_news};
+use crate::http::{Lines, Reject, Status, response};
 use crate::limits;
 use crate::reactor::{Finish, Io, Pace, Want};
 
@@ -27,13 +27,13 @@ impl Http {
             return self.wait_for_head(io.input.bytes().len(), io, cx);
         }
         let Io { input, output, ends, .. } = io;
-        let mut lines = Lines::default();
-        match head::parse(input.bytes_mut(), &mut lines) {
+        let number = cx.handle.number();
+        let mut lines = cx.shared.http.recent.take(number);
+        let step = match head::parse(input.bytes_mut(), &mut lines) {
             Ok(Some(head)) => {
                 let length = head.length;
                 self.requests = self.requests.wrapping_add(1);
                 self.more = head.persistent;
-                let number = cx.handle.number();
                 log::trace!("#{number}.{} {} {:?}", self.requests, head.method_name, head.raw_target.escape_ascii());
                 let mut out = Out::new(output, *ends);
                 self.begin(&head, &mut out, cx);
@@ -50,7 +50,9 @@ impl Http {
                 self.refuse_unparsed(input.bytes(), reject, &mut out, cx);
                 Step::Again
             }
-        }
+        };
+        cx.shared.http.recent.put(number, lines);
+        step
     }
 
     /// There is no whole head: `seen` octets of one.
