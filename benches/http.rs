@@ -30,10 +30,10 @@ fn heads(c: &mut Criterion) {
     for (name, octets) in [("small", SMALL), ("browser", BROWSER)] {
         group.throughput(Throughput::Bytes(octets.len() as u64));
         group.bench_function(name, |b| {
-            let mut input = octets.to_vec();
+            let input = octets.to_vec();
             b.iter(|| {
                 let mut lines = Lines::default();
-                let head = head::parse(black_box(&mut input), &mut lines).unwrap().unwrap();
+                let head = head::parse(black_box(&input), &mut lines).unwrap().unwrap();
                 black_box(head.length)
             });
         });

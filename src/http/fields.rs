@@ -1,5 +1,6 @@
 //! The field lines of a message (RFC 9110 §5), borrowed from its octets.
 
+use std::fmt;
 use std::ops::Range;
 
 /// Where one field line's name and value stand among the octets of a head.
@@ -24,7 +25,7 @@ impl Line {
 ///
 /// Names are tokens and values are free of control octets and of white space
 /// around them; that was checked when the head was parsed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Fields<'a> {
     octets: &'a [u8],
     lines: &'a [Line],
@@ -74,6 +75,12 @@ impl<'a> Fields<'a> {
     /// Whether there is no line.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
+    }
+}
+
+impl fmt::Debug for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, value)| (name.escape_ascii(), value.escape_ascii()))).finish()
     }
 }
 

@@ -10,9 +10,12 @@
 //! empty line that ends it, says the same. [`Recent`] keeps such lines for the
 //! connections that were heard lately, a bounded number of them. A section with
 //! credentials is never kept.
+//!
+//! `httparse` finds the lines; where it is lenient, what it lets through is looked at
+//! again: every line must end in CRLF.
 
 use super::fields::{Fields, Line};
-use super::{Reject, target};
+use super::{Reject, Status, target};
 use crate::limits;
 
 /// Which of the fields that change an answer are there, so that the usual
@@ -155,6 +158,35 @@ impl Lines {
         (!self.octets.is_empty() && octets.starts_with(&self.octets)).then_some((self.octets.len(), self.section))
     }
 
+    /// Finds the lines of the section at the beginning of `octets`: how long it is and what
+    /// it says; none if it isn't whole yet.
+    ///
+    /// # Errors
+    /// 400 for what isn't proper, as far as it is there; 431 over [`limits::FIELDS`].
+    pub(super) fn parse(&mut self, octets: &[u8]) -> Result<Option<(usize, Section)>, Reject> {
+        let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
+        let (length, found) = match httparse::parse_headers(octets, &mut room) {
+            Ok(httparse::Status::Complete(found)) => found,
+            Ok(httparse::Status::Partial) => {
+                no_bare_lf(octets)?;
+                return Ok(None);
+            }
+            Err(error) => {
+                no_bare_lf(octets)?;
+                return Err(explain(error));
+            }
+        };
+        let octets = &octets[..length];
+        no_bare_lf(octets)?;
+        self.fill(octets, found);
+        let section = Section::understand(&self.within(octets))?;
+        if self.keeps && length <= limits::KEPT_SECTION && !section.credentials {
+            self.octets.extend_from_slice(octets);
+            self.section = section;
+        }
+        Ok(Some((length, section)))
+    }
+
     /// Takes the lines that were found in `octets`.
     pub(super) fn fill(&mut self, octets: &[u8], found: &[httparse::Header<'_>]) {
         self.octets.clear();
@@ -168,17 +200,31 @@ impl Lines {
         }));
     }
 
-    /// Keeps the section whose lines these are, if it may be kept.
-    pub(super) fn keep(&mut self, octets: &[u8], section: Section) {
-        if self.keeps && octets.len() <= limits::KEPT_SECTION && !section.credentials {
-            self.octets.extend_from_slice(octets);
-            self.section = section;
-        }
-    }
-
     /// The lines as they stand in `octets`.
     pub(super) fn within<'a>(&'a self, octets: &'a [u8]) -> Fields<'a> {
         Fields::new(octets, &self.lines)
+    }
+}
+
+pub(super) const BARE_LF: Reject = Reject::bad_request("a line ends in a bare LF");
+
+/// Every line must end in CRLF. Without a branch inside, so that many octets are
+/// looked at at once.
+pub(super) fn no_bare_lf(octets: &[u8]) -> Result<(), Reject> {
+    let bare = octets.first() == Some(&b'\n');
+    let pairs = octets.iter().zip(octets.get(1..).unwrap_or_default());
+    let bare = pairs.fold(bare, |bare, (&before, &octet)| bare | ((octet == b'\n') & (before != b'\r')));
+    if bare { Err(BARE_LF) } else { Ok(()) }
+}
+
+fn explain(error: httparse::Error) -> Reject {
+    match error {
+        httparse::Error::TooManyHeaders => {
+            Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "there are too many field lines")
+        }
+        httparse::Error::HeaderName => Reject::bad_request("a field name is malformed"),
+        httparse::Error::HeaderValue => Reject::bad_request("a field value holds a control octet"),
+        _ => Reject::bad_request("a line doesn't end in CRLF"),
     }
 }
 
@@ -211,8 +257,8 @@ mod tests {
 
     /// Parses a request with `lines`: its path, and what its fields are.
     fn parse(lines: &mut Lines, request: &str) -> Option<(String, Vec<(String, String)>)> {
-        let mut input = request.as_bytes().to_vec();
-        let head = head::parse(&mut input, lines).ok()??;
+        let input = request.as_bytes().to_vec();
+        let head = head::parse(&input, lines).ok()??;
         let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
         assert_eq!(head.length, request.len());
         Some((text(head.target.path), head.fields.iter().map(|(name, value)| (text(name), text(value))).collect()))
@@ -246,9 +292,8 @@ mod tests {
     fn what_depends_on_the_version_is_decided_anew() {
         let mut lines = Lines::kept();
         for _ in 0..2 {
-            let persists = |lines: &mut Lines, request: &str| {
-                head::parse(&mut request.as_bytes().to_vec(), lines).unwrap().unwrap().persistent
-            };
+            let persists =
+                |lines: &mut Lines, request: &str| head::parse(request.as_bytes(), lines).unwrap().unwrap().persistent;
             assert!(persists(&mut lines, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
             assert!(!persists(&mut lines, "GET / HTTP/1.0\r\nHost: x\r\n\r\n"));
         }

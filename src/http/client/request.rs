@@ -148,9 +148,9 @@ mod tests {
             length in proptest::option::of(any::<u64>()),
         ) {
             let request = Request { method: "PUT", target: &target, host: "h:1", fields: &lines, length };
-            let mut wire = written(&request).unwrap().into_bytes();
+            let wire = written(&request).unwrap().into_bytes();
             let mut room = Lines::default();
-            let head = head::parse(&mut wire, &mut room).unwrap().unwrap();
+            let head = head::parse(&wire, &mut room).unwrap().unwrap();
             prop_assert_eq!(head.method, Method::Put);
             prop_assert_eq!(head.raw_target, target.as_bytes());
             let framing = length.filter(|&length| length > 0).map_or(Framing::None, Framing::Length);

@@ -29,14 +29,15 @@ impl Http {
         let Io { input, output, ends, .. } = io;
         let number = cx.handle.number();
         let mut lines = cx.shared.http.recent.take(number);
-        let step = match head::parse(input.bytes_mut(), &mut lines) {
-            Ok(Some(head)) => {
+        let step = match head::parse(input.bytes(), &mut lines) {
+            // Not moved: it is large.
+            Ok(Some(ref head)) => {
                 let length = head.length;
                 self.requests = self.requests.wrapping_add(1);
                 self.more = head.persistent;
                 log::trace!("#{number}.{} {} {:?}", self.requests, head.method_name, head.raw_target.escape_ascii());
                 let mut out = Out::new(output, *ends);
-                self.begin(&head, &mut out, cx);
+                self.begin(head, &mut out, cx);
                 input.consume(length);
                 Step::Again
             }
@@ -171,9 +172,9 @@ impl Http {
                 }
             }
         };
-        let Phase::Body(mut collecting) = self.take_phase(cx) else { return Step::Again };
+        let Phase::Body(collecting) = self.take_phase(cx) else { return Step::Again };
         let mut lines = Lines::default();
-        let head = head::parse_again(&mut collecting.head, &mut lines);
+        let head = head::parse_again(&collecting.head, &mut lines);
         let mut out = Out::new(io.output, io.ends);
         self.more |= failure.is_some();
         match failure {
