@@ -15,8 +15,8 @@ pub const FIELDS: usize = 128;
 /// Longest header section that is kept to be recognised: those of browsers have 400
 /// to 900 octets.
 pub const KEPT_SECTION: usize = 1_024;
-/// Header sections that are kept: half a megabyte of the longest, at the worst.
-pub const KEPT_SECTIONS: usize = 256;
+/// Header sections that are kept: as many as clients are heard at once on most days.
+pub const KEPT_SECTIONS: usize = 64;
 /// Largest request body that is taken by default; larger is 413.
 pub const BODY: u64 = 1024 * 1024;
 /// An unwanted request body is read and dropped up to here to keep the
