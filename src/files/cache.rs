@@ -75,8 +75,12 @@ impl Cache {
                     return Known::Unknown;
                 }
                 let entry = occupied.into_mut();
-                entry.checked = now;
-                entry.used = true;
+                // Not written where nothing changes: then no line of the processor's
+                // cache has to go back to memory.
+                if entry.checked != now || !entry.used {
+                    entry.checked = now;
+                    entry.used = true;
+                }
                 Known::Found(entry)
             }
             Err(_) => match self.missing.find(hash, |entry| &*entry.key == key) {

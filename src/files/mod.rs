@@ -245,7 +245,7 @@ impl Site {
             500..600 => b"50x.html",
             _ => return None,
         };
-        self.with(page, stamp, seconds(now), |entry| entry.answer_whole(status, lines, manner, stamp, output))
+        self.with(page, stamp, seconds(now), |entry| entry.answer_error(status, lines, manner, stamp, output))
             .ok()?
             .ok()
     }
@@ -278,7 +278,7 @@ impl Site {
         cache.look_up(key, now, |entry| {
             file_path(key, path);
             // A weak entity-tag is to become strong as soon as it can.
-            !entry.is_weak() && root.stat(path) == Some(entry.metadata())
+            !entry.is_weak() && root.stat(path).as_ref() == Some(entry.metadata())
         })
     }
 

@@ -3,15 +3,18 @@
 //! Everything about an answer that doesn't depend on the request is made once:
 //!
 //! ```text
-//! | key | HTTP/1.1 200 OK, Date, Server | Content-Length | ETag, Last-Modified, Cache-Control | Accept-Ranges … Content-Type | CRLF | content | metadata |
-//!       ^ head                          ^ length         ^ validators                         ^ description                  ^ end  ^ content
+//! | key | HTTP/1.1 200 OK, Date, Server | ETag, Last-Modified, Cache-Control | Accept-Ranges … Content-Type | Content-Length: size CRLF | CRLF | content |
+//!       ^ head                          ^ validators                         ^ description                  ^ length                  ^ end
 //! ```
 //!
-//! The usual answer is then a copy of the stretch from head to the end of the
-//! content, with the Date written over. A 304 takes the validators, a 206 those
-//! and the description, each behind a line of its own. Small content lies in the
-//! block; larger content stays in the file and is sent from its descriptor, so
-//! no file is ever in memory because of its size.
+//! The usual answer is then a copy of everything from the head on, with the Date
+//! written over. A 304 takes the validators, a 206 those and the description in one
+//! stretch, and the size behind its own range. Small content lies in the block;
+//! larger content stays in the file and is sent from its descriptor, so no file is
+//! ever in memory because of its size.
+//!
+//! So the usual answer reads one line of the processor's cache, and the block. What else
+//! is known of the file, to see once a second that it is as it was, lies elsewhere.
 
 use std::fs::File;
 use std::io;
@@ -24,7 +27,7 @@ use super::resolve::Metadata;
 use crate::http::conditional::{self, Validators, Verdict};
 use crate::http::head::{Method, RequestHead};
 use crate::http::range::{self, Ranges};
-use crate::http::response::{self, Manner, Stamp};
+use crate::http::response::{self, Manner, Stamp, write_decimal};
 use crate::http::{Reject, Status, date};
 use crate::reactor::{FileSlice, Output};
 
@@ -36,19 +39,33 @@ pub(super) const SMALL: u64 = 6 * 1024;
 /// share in a write, instead of a sendfile with a segment of its own.
 const SMALL_RANGE: u64 = 4 * 1024;
 
-/// The first line of the description.
+/// The first lines of the description, before Content-Type.
 const ACCEPT_RANGES: &[u8] = b"Accept-Ranges: bytes\r\n";
+const NO_SNIFF: &[u8] = b"X-Content-Type-Options: nosniff\r\n";
+
+const ETAG: &[u8] = b"ETag: ";
+const CONTENT_LENGTH: &[u8] = b"Content-Length: ";
+
+/// Where in the head the value of Date stands.
+const DATE: usize = response::date_offset(Status::OK);
 
 /// A file as it is answered.
+#[repr(align(64))]
 pub struct Representation {
     block: Box<[u8]>,
     /// Larger content; small content is in the block.
     file: Option<Rc<OwnedFd>>,
+    /// What the file was when it was read.
+    metadata: Box<Metadata>,
+    /// Octets of the content.
+    size: u64,
     head: u16,
-    length: u16,
     validators: u16,
     description: u16,
+    length: u16,
     end: u16,
+    /// Octets of the entity-tag.
+    etag: u8,
     /// The entity-tag is weak: the file was modified so lately that a second
     /// modification could go unseen.
     weak: bool,
@@ -57,6 +74,9 @@ pub struct Representation {
     /// When the file was last looked at, in seconds of the loop's clock.
     pub(super) checked: u32,
 }
+
+// A line of the cache, whatever field is read.
+const _: () = assert!(size_of::<Representation>() == 64);
 
 /// What is the same for all files of a site.
 pub(super) struct Style<'a> {
@@ -93,11 +113,10 @@ impl Representation {
         block.extend_from_slice(key);
         let head = block.len();
         response::begin(&mut block, Status::OK, style.stamp);
-        let length = block.len();
-        response::content_length(&mut block, metadata.size);
         let validators = block.len();
-        block.extend_from_slice(b"ETag: ");
+        block.extend_from_slice(ETAG);
         write_etag(&mut block, metadata, weak, style.etag_inode);
+        let etag = block.len() - validators - ETAG.len();
         block.extend_from_slice(b"\r\nLast-Modified: ");
         let mut text = [0; date::LENGTH];
         date::write(modified, &mut text);
@@ -107,8 +126,10 @@ impl Representation {
         block.extend_from_slice(b"\r\n");
         let description = block.len();
         block.extend_from_slice(ACCEPT_RANGES);
-        block.extend_from_slice(b"X-Content-Type-Options: nosniff\r\n");
+        block.extend_from_slice(NO_SNIFF);
         response::field(&mut block, "Content-Type", style.media_type.as_bytes());
+        let length = block.len();
+        response::content_length(&mut block, metadata.size);
         let end = block.len();
         block.extend_from_slice(b"\r\n");
 
@@ -120,17 +141,20 @@ impl Representation {
         } else {
             descriptor = Some(Rc::new(OwnedFd::from(file)));
         }
-        block.extend_from_slice(&pack(metadata));
 
         let narrow = |offset: usize| u16::try_from(offset).map_err(|_| io::Error::other("the head is too large"));
         Ok(Self {
             head: narrow(head)?,
-            length: narrow(length)?,
             validators: narrow(validators)?,
             description: narrow(description)?,
+            length: narrow(length)?,
             end: narrow(end)?,
+            // It is made of four numbers at most.
+            etag: etag as u8,
             block: block.into_boxed_slice(),
             file: descriptor,
+            metadata: Box::new(*metadata),
+            size: metadata.size,
             weak,
             used: true,
             checked: 0,
@@ -143,8 +167,8 @@ impl Representation {
     }
 
     /// What the file was when it was read.
-    pub(super) fn metadata(&self) -> Metadata {
-        unpack(&self.block[self.block.len() - PACKED..])
+    pub(super) fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
 
     /// Whether it can't be kept for long: its weak entity-tag will become strong.
@@ -154,7 +178,7 @@ impl Representation {
 
     /// Octets of memory.
     pub(super) fn memory(&self) -> usize {
-        self.block.len() + size_of::<Self>()
+        self.block.len() + size_of::<Metadata>() + size_of::<Self>()
     }
 
     /// Whether it keeps a descriptor open.
@@ -168,17 +192,22 @@ impl Representation {
 
     /// The content, if it is in memory.
     fn content(&self) -> &[u8] {
-        &self.block[usize::from(self.end) + 2..self.block.len() - PACKED]
+        &self.block[usize::from(self.end) + 2..]
     }
 
-    fn size(&self) -> u64 {
-        if self.file.is_some() { self.metadata().size } else { self.content().len() as u64 }
-    }
-
-    /// The value of a field among the validators, which are ours and in order.
+    /// The value of ETag.
     fn etag(&self) -> &[u8] {
-        let lines = &self.part(self.validators, self.description)[b"ETag: ".len()..];
-        &lines[..memchr::memchr(b'\r', lines).unwrap_or(lines.len())]
+        &self.block[usize::from(self.validators) + ETAG.len()..][..usize::from(self.etag)]
+    }
+
+    /// The field line of Content-Type.
+    fn content_type(&self) -> &[u8] {
+        &self.part(self.description, self.length)[ACCEPT_RANGES.len() + NO_SNIFF.len()..]
+    }
+
+    /// The size in decimal digits, and the end of its line.
+    fn size_line(&self) -> &[u8] {
+        &self.part(self.length, self.end)[CONTENT_LENGTH.len()..]
     }
 
     /// Answers a GET or HEAD: the whole, a part, or what the preconditions say.
@@ -199,12 +228,35 @@ impl Representation {
         {
             return Ok(answered);
         }
-        self.answer_whole(Status::OK, b"", manner, stamp, output)
+        self.answer_whole(manner, stamp, output)
     }
 
-    /// Answers with the whole content under another status, whatever the
+    fn answer_whole(&self, manner: Manner, stamp: &Stamp, output: &mut Output) -> Result<Answered, Reject> {
+        let out = output.buffer();
+        let date = out.len() + DATE;
+        // The usual answer is one copy.
+        let is_one = self.file.is_none() && manner == Manner { minor: 1, head_only: false, persistent: true };
+        if is_one {
+            out.extend_from_slice(&self.block[usize::from(self.head)..]);
+        } else {
+            out.extend_from_slice(self.part(self.head, self.end));
+            response::end_persistence(out, manner.minor, manner.persistent);
+        }
+        out[date..date + date::LENGTH].copy_from_slice(stamp.date());
+        let body = match (is_one, manner.head_only) {
+            (true, _) => self.size,
+            (false, true) => 0,
+            (false, false) => self.write_content(0..self.size, output)?,
+        };
+        Ok(Answered { status: Status::OK, body, persistent: manner.persistent })
+    }
+
+    /// Answers with the content under the status of an error, whatever the
     /// preconditions: an error page. `lines` are further field lines.
-    pub(super) fn answer_whole(
+    ///
+    /// # Errors
+    /// 500 if the file can't be read any more.
+    pub(super) fn answer_error(
         &self,
         status: Status,
         lines: &[u8],
@@ -213,27 +265,12 @@ impl Representation {
         output: &mut Output,
     ) -> Result<Answered, Reject> {
         let out = output.buffer();
-        let start = out.len();
-        let usual = manner == Manner { minor: 1, head_only: false, persistent: true };
-        if status == Status::OK && usual && self.file.is_none() {
-            // One copy, and the date over it.
-            out.extend_from_slice(&self.block[usize::from(self.head)..self.block.len() - PACKED]);
-            let at = start + date_offset_of_ok();
-            out[at..at + date::LENGTH].copy_from_slice(stamp.date());
-            return Ok(Answered { status, body: self.content().len() as u64, persistent: true });
-        }
         response::begin(out, status, stamp);
         out.extend_from_slice(lines);
-        if status == Status::OK {
-            out.extend_from_slice(self.part(self.length, self.end));
-        } else {
-            // An error page represents nothing that was asked for: no
-            // validators, no ranges.
-            out.extend_from_slice(self.part(self.length, self.validators));
-            out.extend_from_slice(&self.part(self.description, self.end)[ACCEPT_RANGES.len()..]);
-        }
+        // It represents nothing that was asked for: no validators, no ranges.
+        out.extend_from_slice(&self.part(self.description, self.end)[ACCEPT_RANGES.len()..]);
         response::end_persistence(out, manner.minor, manner.persistent);
-        let body = if manner.head_only { 0 } else { self.write_content(0..self.size(), output)? };
+        let body = if manner.head_only { 0 } else { self.write_content(0..self.size, output)? };
         Ok(Answered { status, body, persistent: manner.persistent })
     }
 
@@ -247,7 +284,7 @@ impl Representation {
         output: &mut Output,
     ) -> Result<Option<Answered>, Reject> {
         let now = stamp.unix_seconds();
-        let modified = self.metadata().modified_s.min(now);
+        let modified = self.metadata.modified_s.min(now);
         let validators = Validators { etag: self.etag(), modified };
         if request.present.conditional {
             match conditional::evaluate(true, &request.fields, Some(&validators), now) {
@@ -270,7 +307,7 @@ impl Representation {
         if request.present.conditional && !conditional::range_applies(&request.fields, &validators, now) {
             return Ok(None);
         }
-        match range::parse(value, self.size()) {
+        match range::parse(value, self.size) {
             Ranges::Ignored => Ok(None),
             Ranges::Unsatisfiable => Ok(Some(self.answer_unsatisfiable(manner, stamp, output))),
             Ranges::One(range) => self.answer_part(range, manner, stamp, output).map(Some),
@@ -290,13 +327,14 @@ impl Representation {
         let out = output.buffer();
         let status = Status::RANGE_NOT_SATISFIABLE;
         response::begin(out, status, stamp);
-        out.extend_from_slice(b"Content-Range: ");
-        range::write_unsatisfied(self.size(), out);
-        out.extend_from_slice(b"\r\nContent-Length: 0\r\n");
+        out.extend_from_slice(b"Content-Range: bytes */");
+        out.extend_from_slice(self.size_line());
+        response::content_length(out, 0);
         response::end_persistence(out, manner.minor, manner.persistent);
         Answered { status, body: 0, persistent: manner.persistent }
     }
 
+    #[inline]
     fn answer_part(
         &self,
         range: Range<u64>,
@@ -307,11 +345,9 @@ impl Representation {
         let out = output.buffer();
         let status = Status::PARTIAL_CONTENT;
         response::begin(out, status, stamp);
-        out.extend_from_slice(b"Content-Range: ");
-        range::write_content_range(&range, self.size(), out);
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.part(self.validators, self.length));
         response::content_length(out, range.end - range.start);
-        out.extend_from_slice(self.part(self.validators, self.end));
+        self.write_content_range(&range, out);
         response::end_persistence(out, manner.minor, manner.persistent);
         let body = self.write_content(range, output)?;
         Ok(Answered { status, body, persistent: manner.persistent })
@@ -327,14 +363,12 @@ impl Representation {
     ) -> Result<Answered, Reject> {
         // The boundary must not occur in the content, which nobody can foresee.
         let boundary = uuid::Uuid::new_v4().simple().to_string();
-        let (description, media_type) = self.split_description();
         let mut heads: Vec<Vec<u8>> = Vec::with_capacity(ranges.len());
         for range in ranges {
             let mut head = format!("\r\n--{boundary}\r\n").into_bytes();
-            head.extend_from_slice(media_type);
-            head.extend_from_slice(b"Content-Range: ");
-            range::write_content_range(range, self.size(), &mut head);
-            head.extend_from_slice(b"\r\n\r\n");
+            head.extend_from_slice(self.content_type());
+            self.write_content_range(range, &mut head);
+            head.extend_from_slice(b"\r\n");
             heads.push(head);
         }
         let tail = format!("\r\n--{boundary}--\r\n");
@@ -346,8 +380,8 @@ impl Representation {
         let out = output.buffer();
         response::begin(out, status, stamp);
         response::content_length(out, octets);
-        out.extend_from_slice(self.part(self.validators, self.description));
-        out.extend_from_slice(description);
+        let lines = self.part(self.validators, self.length);
+        out.extend_from_slice(&lines[..lines.len() - self.content_type().len()]);
         response::field(out, "Content-Type", format!("multipart/byteranges; boundary={boundary}").as_bytes());
         response::end_persistence(out, manner.minor, manner.persistent);
         for (head, range) in heads.iter().zip(ranges) {
@@ -358,11 +392,14 @@ impl Representation {
         Ok(Answered { status, body: octets, persistent: manner.persistent })
     }
 
-    /// The description without its last line, and that line: Content-Type.
-    fn split_description(&self) -> (&[u8], &[u8]) {
-        let description = self.part(self.description, self.end);
-        let before = &description[..description.len().saturating_sub(2)];
-        description.split_at(memchr::memrchr(b'\n', before).map_or(0, |at| at + 1))
+    /// The field line of Content-Range (RFC 9110 §14.4).
+    fn write_content_range(&self, range: &Range<u64>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"Content-Range: bytes ");
+        write_decimal(out, range.start);
+        out.push(b'-');
+        write_decimal(out, range.end - 1);
+        out.push(b'/');
+        out.extend_from_slice(self.size_line());
     }
 
     /// Appends a stretch of the content: copied, read, or left to sendfile.
@@ -391,12 +428,6 @@ impl Representation {
     }
 }
 
-fn date_offset_of_ok() -> usize {
-    const OFFSET: usize = b"HTTP/1.1 200 OK\r\nDate: ".len();
-    debug_assert_eq!(OFFSET, response::date_offset(Status::OK));
-    OFFSET
-}
-
 /// The same on every machine that serves the same tree: modification in
 /// nanoseconds and size (RFC 9110 §8.8.3).
 fn write_etag(out: &mut Vec<u8>, metadata: &Metadata, weak: bool, inode: bool) {
@@ -422,45 +453,5 @@ fn write_hexadecimal(out: &mut Vec<u8>, number: u64) {
     let digits = (16 - number.leading_zeros() as usize / 4).max(1);
     for place in (0..digits).rev() {
         out.push(b"0123456789abcdef"[(number >> (4 * place)) as usize & 15]);
-    }
-}
-
-const PACKED: usize = 56;
-
-/// Metadata as octets, at the end of the block: looked at once a second, so not
-/// worth a place in the table of the cache.
-fn pack(metadata: &Metadata) -> [u8; PACKED] {
-    let words = [
-        metadata.size,
-        metadata.modified_s as u64,
-        metadata.changed_s as u64,
-        u64::from(metadata.modified_ns) << 32 | u64::from(metadata.changed_ns),
-        metadata.inode,
-        metadata.device,
-        u64::from(metadata.directory) << 1 | u64::from(metadata.hard_linked),
-    ];
-    let mut packed = [0; PACKED];
-    for (place, word) in packed.chunks_exact_mut(8).zip(words) {
-        place.copy_from_slice(&word.to_le_bytes());
-    }
-    packed
-}
-
-fn unpack(packed: &[u8]) -> Metadata {
-    let mut words = [0; PACKED / 8];
-    for (word, place) in words.iter_mut().zip(packed.chunks_exact(8)) {
-        *word = place.iter().rev().fold(0, |word, &octet| word << 8 | u64::from(octet));
-    }
-    let [size, modified_s, changed_s, nanoseconds, inode, device, flags] = words;
-    Metadata {
-        size,
-        modified_s: modified_s as i64,
-        changed_s: changed_s as i64,
-        modified_ns: (nanoseconds >> 32) as u32,
-        changed_ns: nanoseconds as u32,
-        inode,
-        device,
-        directory: flags & 2 != 0,
-        hard_linked: flags & 1 != 0,
     }
 }

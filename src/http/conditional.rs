@@ -30,21 +30,36 @@ pub enum Verdict {
 /// dates on several lines are ignored (§13.1.3, §13.1.4), and so is an
 /// If-Modified-Since in the future, which no answer of ours can have given.
 pub fn evaluate(safe_method: bool, fields: &Fields<'_>, current: Option<&Validators<'_>>, now: i64) -> Verdict {
-    if fields.get("if-match").is_some() {
-        if !any_matches(fields, "if-match", current, strong_match) {
+    // Found in one pass. Of a field on several lines the value here is empty, which says
+    // as little; those that are lists are looked for again then.
+    let (mut if_match, mut if_none_match, mut if_modified_since, mut if_unmodified_since) = (None, None, None, None);
+    for (name, value) in fields.iter() {
+        let line: &mut Option<&[u8]> = match name.len() {
+            8 if name.eq_ignore_ascii_case("if-match") => &mut if_match,
+            13 if name.eq_ignore_ascii_case("if-none-match") => &mut if_none_match,
+            17 if name.eq_ignore_ascii_case("if-modified-since") => &mut if_modified_since,
+            19 if name.eq_ignore_ascii_case("if-unmodified-since") => &mut if_unmodified_since,
+            _ => continue,
+        };
+        *line = Some(if line.is_none() { value } else { b"" });
+    }
+    let read = |line: Option<&[u8]>| line.and_then(|value| date::parse(value, now));
+
+    if let Some(line) = if_match {
+        if !any_matches(line, fields, "if-match", current, strong_match) {
             return Verdict::Failed;
         }
-    } else if let (Some(current), Some(date)) = (current, only_date(fields, "if-unmodified-since", now))
+    } else if let (Some(current), Some(date)) = (current, read(if_unmodified_since))
         && current.modified > date
     {
         return Verdict::Failed;
     }
-    if fields.get("if-none-match").is_some() {
-        if any_matches(fields, "if-none-match", current, weak_match) {
+    if let Some(line) = if_none_match {
+        if any_matches(line, fields, "if-none-match", current, weak_match) {
             return if safe_method { Verdict::NotModified } else { Verdict::Failed };
         }
     } else if safe_method
-        && let (Some(current), Some(date)) = (current, only_date(fields, "if-modified-since", now))
+        && let (Some(current), Some(date)) = (current, read(if_modified_since))
         && current.modified <= date
         && date <= now
     {
@@ -76,31 +91,18 @@ pub fn range_applies(fields: &Fields<'_>, current: &Validators<'_>, now: i64) ->
     }
 }
 
-/// The date in the field `name`, if it is there once and can be read.
-fn only_date(fields: &Fields<'_>, name: &str, now: i64) -> Option<i64> {
-    let mut lines = fields.all(name);
-    match (lines.next(), lines.next()) {
-        (Some(value), None) => date::parse(value, now),
-        _ => None,
-    }
-}
-
-/// Whether the field `name` is `*` or has a member that matches the entity-tag of
-/// `current`. Nothing matches what doesn't exist.
+/// Whether the field `name`, whose only line is `line`, is `*` or has a member that
+/// matches the entity-tag of `current`. Nothing matches what doesn't exist.
 fn any_matches(
+    line: &[u8],
     fields: &Fields<'_>,
     name: &str,
     current: Option<&Validators<'_>>,
     matches: fn(&[u8], &[u8]) -> bool,
 ) -> bool {
     let Some(current) = current else { return false };
-    let mut lines = fields.all(name);
-    match (lines.next(), lines.next()) {
-        (Some(b"*"), None) => true,
-        // The usual case is a list of one, which is seen without taking it apart.
-        (Some(tag), None) if matches(tag, current.etag) => true,
-        _ => fields.all(name).flat_map(tags).any(|tag| matches(tag, current.etag)),
-    }
+    // The usual case is a list of one, which is seen without taking it apart.
+    line == b"*" || matches(line, current.etag) || fields.all(name).flat_map(tags).any(|tag| matches(tag, current.etag))
 }
 
 /// Both strong and the same (RFC 9110 §8.8.3.2).

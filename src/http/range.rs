@@ -7,8 +7,6 @@
 
 use std::ops::Range;
 
-use super::grammar::trim_ows;
-use super::response::write_decimal;
 use crate::limits;
 
 /// Ranges with fewer octets between them than the head of a part takes are sent
@@ -42,25 +40,37 @@ pub enum Ranges {
 /// number. White space around a range is more than the grammar allows behind the
 /// `=`, and is taken.
 pub fn parse(field: &[u8], size: u64) -> Ranges {
-    let Some(equals) = field.iter().position(|&octet| octet == b'=') else { return Ranges::Ignored };
-    if !field[..equals].eq_ignore_ascii_case(b"bytes") {
+    let Some((unit, mut rest)) = field.split_at_checked(b"bytes=".len()) else { return Ranges::Ignored };
+    if !unit.eq_ignore_ascii_case(b"bytes=") {
         return Ranges::Ignored;
     }
     // A single range, the usual case, stays out of the vector and so off the heap.
     let mut first = None;
     let mut more = Vec::new();
     let mut specs = 0;
-    // Empty list elements don't count (RFC 9110 §5.6.1.2).
-    for spec in field[equals + 1..].split(|&octet| octet == b',').map(trim_ows).filter(|spec| !spec.is_empty()) {
+    loop {
+        // Empty list elements don't count (RFC 9110 §5.6.1.2).
+        while let [b' ' | b'\t' | b',', behind @ ..] = rest {
+            rest = behind;
+        }
+        if rest.is_empty() {
+            break;
+        }
         specs += 1;
         if specs > SPECS {
             return Ranges::Ignored;
         }
-        match resolve(spec, size) {
+        match take_spec(&mut rest, size) {
             None => return Ranges::Ignored,
             Some(range) if range.is_empty() => {}
             Some(range) if first.is_none() => first = Some(range),
             Some(range) => more.push(range),
+        }
+        while let [b' ' | b'\t', behind @ ..] = rest {
+            rest = behind;
+        }
+        if !matches!(rest, [] | [b',', ..]) {
+            return Ranges::Ignored;
         }
     }
     match first {
@@ -74,36 +84,31 @@ pub fn parse(field: &[u8], size: u64) -> Ranges {
     }
 }
 
-/// The octets that one `range-spec` stands for, empty if it can't be satisfied
-/// (RFC 9110 §14.1.2); `None` if it is malformed.
-fn resolve(spec: &[u8], size: u64) -> Option<Range<u64>> {
-    let dash = spec.iter().position(|&octet| octet == b'-')?;
-    let (first, last) = (&spec[..dash], &spec[dash + 1..]);
-    if first.is_empty() {
-        return Some(size.saturating_sub(parse_position(last)?)..size);
+/// Takes one `range-spec`: the octets that it stands for, none if it can't be
+/// satisfied (RFC 9110 §14.1.2); `None` if it is malformed.
+fn take_spec(rest: &mut &[u8], size: u64) -> Option<Range<u64>> {
+    let first = take_position(rest);
+    let [b'-', behind @ ..] = *rest else { return None };
+    *rest = behind;
+    match (first, take_position(rest)) {
+        (None, None) => None,
+        (None, Some(suffix)) => Some(size.saturating_sub(suffix)..size),
+        (Some(first), None) => Some(first..size),
+        (Some(first), Some(last)) => (first <= last).then(|| first..last.saturating_add(1).min(size)),
     }
-    let first = parse_position(first)?;
-    let end = if last.is_empty() {
-        size
-    } else {
-        let last = parse_position(last)?;
-        if last < first {
-            return None;
-        }
-        last.saturating_add(1).min(size)
-    };
-    Some(first..end)
 }
 
-/// `1*DIGIT`, at most the largest number.
-fn parse_position(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
+/// Takes `*DIGIT`; `None` if there is none. At most the largest number.
+fn take_position(rest: &mut &[u8]) -> Option<u64> {
+    let mut left = *rest;
+    let mut position = 0u64;
+    while let [digit @ b'0'..=b'9', behind @ ..] = left {
+        position = position.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+        left = behind;
     }
-    digits.iter().try_fold(0u64, |position, &digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        Some(position.saturating_mul(10).saturating_add(digit))
-    })
+    let found = left.len() < rest.len();
+    *rest = left;
+    found.then_some(position)
 }
 
 /// Joins what overlaps or is near, in O(n log n).
@@ -126,24 +131,6 @@ fn coalesce(ranges: Vec<Range<u64>>) -> Ranges {
     }
     ranges.sort_unstable_by_key(|&(place, _)| place);
     Ranges::Several(ranges.into_iter().map(|(_, range)| range).collect())
-}
-
-/// Appends the value of Content-Range for the non-empty `range` of a
-/// representation of `size` octets, like `bytes 0-0/10` (RFC 9110 §14.4).
-pub fn write_content_range(range: &Range<u64>, size: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"bytes ");
-    write_decimal(out, range.start);
-    out.push(b'-');
-    write_decimal(out, range.end.saturating_sub(1));
-    out.push(b'/');
-    write_decimal(out, size);
-}
-
-/// Appends the value of Content-Range for a 416 about a representation of `size`
-/// octets, like `bytes */10` (RFC 9110 §14.4).
-pub fn write_unsatisfied(size: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"bytes */");
-    write_decimal(out, size);
 }
 
 #[cfg(test)]
@@ -257,17 +244,6 @@ mod tests {
         assert_eq!(parse(format!("bytes={}", "0-,".repeat(SPECS + 1)).as_bytes(), 10), Ignored);
         assert_eq!(parse(format!("bytes={}", "20-,".repeat(SPECS + 1)).as_bytes(), 10), Ignored);
         assert_eq!(parse(format!("bytes=0-0{}", ",".repeat(30_000)).as_bytes(), 10), One(0..1));
-    }
-
-    #[test]
-    fn content_range() {
-        let mut out = Vec::new();
-        write_content_range(&(0..1), 10, &mut out);
-        out.push(b'|');
-        write_content_range(&(u64::MAX - 1..u64::MAX), u64::MAX, &mut out);
-        out.push(b'|');
-        write_unsatisfied(0, &mut out);
-        assert_eq!(out, b"bytes 0-0/10|bytes 18446744073709551614-18446744073709551614/18446744073709551615|bytes */0");
     }
 
     proptest! {

@@ -18,15 +18,19 @@ use super::date;
 pub struct Stamp {
     unix_seconds: i64,
     date: [u8; date::LENGTH],
-    server: &'static [u8],
+    /// The field lines Date and Server.
+    lines: Box<[u8]>,
 }
+
+const DATE: &[u8] = b"Date: ";
 
 impl Stamp {
     /// A stamp for the moment `unix_seconds`; with the Server field or without.
     pub fn new(unix_seconds: i64, server_field: bool) -> Self {
         let mut date = [0; date::LENGTH];
         date::write(unix_seconds, &mut date);
-        Self { unix_seconds, date, server: if server_field { b"Server: miod\r\n" } else { b"" } }
+        let server: &[u8] = if server_field { b"Server: miod\r\n" } else { b"" };
+        Self { unix_seconds, date, lines: [DATE, &date, b"\r\n", server].concat().into() }
     }
 
     /// Moves the stamp on; the date is formatted only if the second is another.
@@ -35,6 +39,7 @@ impl Stamp {
         if unix_seconds != self.unix_seconds {
             self.unix_seconds = unix_seconds;
             date::write(unix_seconds, &mut self.date);
+            self.lines[DATE.len()..][..date::LENGTH].copy_from_slice(&self.date);
         }
     }
 
@@ -50,26 +55,26 @@ impl Stamp {
 }
 
 /// Where in a head begun by [`begin`] the value of Date stands.
-pub fn date_offset(status: Status) -> usize {
-    b"HTTP/1.1 200 ".len() + status.reason().len() + b"\r\nDate: ".len()
+pub const fn date_offset(status: Status) -> usize {
+    b"HTTP/1.1 200 \r\n".len() + status.reason().len() + DATE.len()
 }
 
 /// Begins a head: the status line, Date and Server.
 pub fn begin(out: &mut Vec<u8>, status: Status, stamp: &Stamp) {
     status_line(out, status);
-    out.extend_from_slice(b"Date: ");
-    out.extend_from_slice(&stamp.date);
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(stamp.server);
+    out.extend_from_slice(&stamp.lines);
 }
 
 /// A status line; also the whole of an interim answer, with an empty line behind it.
 pub fn status_line(out: &mut Vec<u8>, status: Status) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    write_decimal(out, u64::from(status.0));
-    out.push(b' ');
-    out.extend_from_slice(status.reason().as_bytes());
-    out.extend_from_slice(b"\r\n");
+    match status.line() {
+        Some(line) => out.extend_from_slice(line),
+        None => {
+            out.extend_from_slice(b"HTTP/1.1 ");
+            write_decimal(out, u64::from(status.0));
+            out.extend_from_slice(b" \r\n");
+        }
+    }
 }
 
 /// One field line. The caller vouches for the value: no control octets.

@@ -10,8 +10,16 @@ macro_rules! statuses {
             $(#[doc = concat!("`", stringify!($code), " ", $reason, "`")] pub const $name: Status = Status($code);)*
 
             /// The reason phrase that is registered for this code, or an empty text.
-            pub fn reason(self) -> &'static str {
+            pub const fn reason(self) -> &'static str {
                 match self.0 { $($code => $reason,)* _ => "" }
+            }
+
+            /// The whole status line, of a code that is registered.
+            pub(super) fn line(self) -> Option<&'static [u8]> {
+                match self.0 {
+                    $($code => Some(concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n").as_bytes()),)*
+                    _ => None,
+                }
             }
         }
     };
