@@ -35,10 +35,10 @@ pub fn evaluate(safe_method: bool, fields: &Fields<'_>, current: Option<&Validat
     let (mut if_match, mut if_none_match, mut if_modified_since, mut if_unmodified_since) = (None, None, None, None);
     for (name, value) in fields.iter() {
         let line: &mut Option<&[u8]> = match name.len() {
-            8 if name.eq_ignore_ascii_case("if-match") => &mut if_match,
-            13 if name.eq_ignore_ascii_case("if-none-match") => &mut if_none_match,
-            17 if name.eq_ignore_ascii_case("if-modified-since") => &mut if_modified_since,
-            19 if name.eq_ignore_ascii_case("if-unmodified-since") => &mut if_unmodified_since,
+            8 if name.eq_ignore_ascii_case(b"if-match") => &mut if_match,
+            13 if name.eq_ignore_ascii_case(b"if-none-match") => &mut if_none_match,
+            17 if name.eq_ignore_ascii_case(b"if-modified-since") => &mut if_modified_since,
+            19 if name.eq_ignore_ascii_case(b"if-unmodified-since") => &mut if_unmodified_since,
             _ => continue,
         };
         *line = Some(if line.is_none() { value } else { b"" });
