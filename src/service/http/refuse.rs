@@ -44,8 +44,8 @@ impl Http {
         let body = self.write_error(reject, b"", true, manner, out, cx);
         if cx.shared.http.access.enabled {
             let account = out.account(reject.status, body, self.requests);
-            let asked = Asked::new(input, Fields::default(), &account, &cx.shared.http.proxies);
-            access::write(&asked, account, cx);
+            let asked = Asked::new(access::first_line(input), Fields::default(), &account, &cx.shared.http.proxies);
+            access::write(&asked, &account, cx);
         }
         self.more = true;
         self.proceed(false, cx);
