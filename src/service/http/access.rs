@@ -57,10 +57,12 @@ impl<'a> Asked<'a> {
     #[inline]
     pub(super) fn new(line: &'a [u8], fields: Fields<'a>, account: &Account, proxies: &Proxies) -> Self {
         let (mut referer, mut agent) = (None, None);
+        // As nearly everybody writes it, or otherwise.
+        let is = |name: &str, usual| name == usual || name.eq_ignore_ascii_case(usual);
         for (name, value) in fields.iter() {
             match name.len() {
-                7 if name.eq_ignore_ascii_case("referer") => _ = referer.get_or_insert(value),
-                10 if name == "User-Agent" || name.eq_ignore_ascii_case("user-agent") => _ = agent.get_or_insert(value),
+                7 if is(name, "Referer") => _ = referer.get_or_insert(value),
+                10 if is(name, "User-Agent") => _ = agent.get_or_insert(value),
                 _ => {}
             }
         }
@@ -375,7 +377,7 @@ mod tests {
             push(&mut text);
             String::from_utf8(text.get().to_vec()).unwrap()
         };
-        for number in (0..=10_001).chain([99_999, u64::MAX]) {
+        for number in (0..=10_001).chain([65_535, 99_999, 100_000, 1 << 32, u64::MAX]) {
             assert_eq!(text(&|out| out.push_number(number)), number.to_string());
         }
         for (micros, expected) in
