@@ -9,9 +9,10 @@ use miod::app::catalogue::{self, Supplies};
 use miod::app::{Answer, App, Request, Response, Visit};
 use miod::files::resolve::{Root, Symlinks};
 use miod::files::{Settings, Site};
+use miod::http::Lines;
 use miod::http::Status;
 use miod::http::chunked::Decoder;
-use miod::http::head::{self, Lines};
+use miod::http::head;
 use miod::logging::Log;
 use miod::reactor::{Accepted, Ends, Input, Io, Output, Solitude, Tick, Time};
 use miod::service;
@@ -29,10 +30,10 @@ fn heads(c: &mut Criterion) {
     for (name, octets) in [("small", SMALL), ("browser", BROWSER)] {
         group.throughput(Throughput::Bytes(octets.len() as u64));
         group.bench_function(name, |b| {
-            let mut input = octets.to_vec();
+            let input = octets.to_vec();
             b.iter(|| {
                 let mut lines = Lines::default();
-                let head = head::parse(black_box(&mut input), &mut lines).unwrap().unwrap();
+                let head = head::parse(black_box(&input), &mut lines).unwrap().unwrap();
                 black_box(head.length)
             });
         });

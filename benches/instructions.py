@@ -22,7 +22,7 @@ BOUNDS = {
     "range of 1 KiB in 10 MiB": 5750,
     "404": 5100,
     "304": 4500,
-    "kept alive, access log": 4250,
+    "kept alive, access log": 3450,
 }
 
 # What is asked of a server that keeps an access log.

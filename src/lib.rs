@@ -61,7 +61,8 @@
 //!    [`Protocol::advance`](reactor::Protocol::advance); [`service::Service`] passes
 //!    it on to the exchange.
 //! 3. [`http::head::parse`] takes the head apart, in place and strictly; how the body
-//!    ends is decided once, as a type ([`http::framing`]).
+//!    ends is decided once, as a type ([`http::framing`]). Field lines that say what they
+//!    said in the request before are recognised by their octets ([`http::section`]).
 //! 4. The path finds an application ([`app::Routes`]) or a file ([`files::Site`]). A
 //!    file asked for before is one look-up in a hash table; a new one is opened by
 //!    `openat2`, which proves that it lies below the root.

@@ -12,6 +12,11 @@ pub const TARGET: usize = 8_192;
 pub const HEAD: usize = 32 * 1024;
 /// Most field lines in one head; more is 431.
 pub const FIELDS: usize = 128;
+/// Longest header section that is kept to be recognised: those of browsers have 400
+/// to 900 octets.
+pub const KEPT_SECTION: usize = 1_024;
+/// Header sections that are kept: as many as clients are heard at once on most days.
+pub const KEPT_SECTIONS: usize = 64;
 /// Largest request body that is taken by default; larger is 413.
 pub const BODY: u64 = 1024 * 1024;
 /// An unwanted request body is read and dropped up to here to keep the

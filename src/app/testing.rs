@@ -1,17 +1,18 @@
 //! Asks an application without a server.
 
 use crate::app::{Answer, App, Body, Request, Response, Visit};
+use crate::http::Lines;
 use crate::http::Status;
-use crate::http::head::{Lines, parse};
+use crate::http::head::parse;
 use crate::reactor::{Ends, Handle, Time};
 use crate::session::Session;
 
 /// What `app`, mounted at `mount`, makes of the request `head` (without its Host
 /// field and empty line) with `body`: the third request on connection 12.
 pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], session: Option<&mut Session>) -> Answer {
-    let mut octets = format!("{head}\r\nHost: example.org\r\n\r\n").into_bytes();
+    let octets = format!("{head}\r\nHost: example.org\r\n\r\n").into_bytes();
     let mut lines = Lines::default();
-    let head = parse(&mut octets, &mut lines).unwrap().unwrap();
+    let head = parse(&octets, &mut lines).unwrap().unwrap();
     let path = head.target.path.strip_prefix(mount.as_bytes()).unwrap();
     let request = Request { head: &head, body, mount, path };
     let mut visit = Visit {

@@ -114,7 +114,7 @@ pub fn check_prefix(prefix: &str) -> Result<&str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use httparse::Header;
+    use crate::http::Lines;
 
     fn guard(prefixes: &[&str]) -> Guard {
         let mut guard = Guard::default();
@@ -143,19 +143,19 @@ mod tests {
         let realm = |guard: &Guard, path: &str| guard.find(path.as_bytes()).unwrap();
         let (open, closed) = (realm(&guard, "/open"), realm(&guard, "/closed"));
         // alice:apple, alice:pear
-        let line = |value| [Header { name: "Authorization", value }];
-        let (right, wrong) = (line(b"Basic YWxpY2U6YXBwbGU="), line(b"Basic YWxpY2U6cGVhcg=="));
+        let line = |value| Lines::of([("Authorization", value)]);
+        let (right, wrong) = (line(&b"Basic YWxpY2U6YXBwbGU="[..]), line(b"Basic YWxpY2U6cGVhcg=="));
 
         let is_closed = |access| matches!(access, Access::Refused(Refusal::Closed));
         let is_asked = |access| matches!(access, Access::Refused(Refusal::Unauthorized(_)));
-        assert!(is_closed(guard.check(closed, &Fields::new(&right), None, 0)));
+        assert!(is_closed(guard.check(closed, &right.fields(), None, 0)));
         assert!(is_asked(guard.check(open, &Fields::default(), None, 0)));
-        let Access::Ask(check) = guard.check(open, &Fields::new(&wrong), None, 0) else { panic!("no check") };
+        let Access::Ask(check) = guard.check(open, &wrong.fields(), None, 0) else { panic!("no check") };
         let Err(Refusal::Unauthorized(challenge)) = guard.settle(open, &check.run(), 0) else { panic!("it passes") };
         assert_eq!(challenge, b"Basic realm=\"/open/\", charset=\"UTF-8\"");
-        let Access::Ask(check) = guard.check(open, &Fields::new(&right), None, 0) else { panic!("no check") };
+        let Access::Ask(check) = guard.check(open, &right.fields(), None, 0) else { panic!("no check") };
         assert!(guard.settle(open, &check.run(), 0).is_ok());
-        assert!(matches!(guard.check(open, &Fields::new(&right), None, 0), Access::Allowed));
-        assert!(is_closed(guard.check(closed, &Fields::new(&right), None, 0)));
+        assert!(matches!(guard.check(open, &right.fields(), None, 0), Access::Allowed));
+        assert!(is_closed(guard.check(closed, &right.fields(), None, 0)));
     }
 }

@@ -50,11 +50,11 @@ pub fn challenge(prefix: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use httparse::Header;
+    use crate::http::Lines;
 
     fn read(values: &[&[u8]]) -> Option<(String, String)> {
-        let lines: Vec<_> = values.iter().map(|value| Header { name: "authorization", value }).collect();
-        credentials(&Fields::new(&lines)).map(|found| (found.name, found.password))
+        let lines = Lines::of(values.iter().map(|value| ("authorization", *value)));
+        credentials(&lines.fields()).map(|found| (found.name, found.password))
     }
 
     #[test]

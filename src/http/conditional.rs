@@ -158,7 +158,7 @@ fn split_tag(value: &[u8]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::Verdict::*;
     use super::*;
-    use httparse::Header;
+    use crate::http::Lines;
     use proptest::prelude::*;
 
     const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
@@ -169,8 +169,7 @@ mod tests {
     const NOW: i64 = CURRENT.modified + 60;
 
     fn with_fields<R>(lines: &[(&str, &str)], run: impl FnOnce(&Fields<'_>) -> R) -> R {
-        let lines: Vec<_> = lines.iter().map(|&(name, value)| Header { name, value: value.as_bytes() }).collect();
-        run(&Fields::new(&lines))
+        run(&Lines::of(lines.iter().map(|&(name, value)| (name, value.as_bytes()))).fields())
     }
 
     #[test]

@@ -179,7 +179,7 @@ fn is_domain(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use httparse::Header;
+    use crate::http::Lines;
     use proptest::prelude::*;
 
     #[test]
@@ -202,12 +202,12 @@ mod tests {
             (&[b"a=b, c=d"], &[(b"a", b"b, c=d")]),
         ];
         for (values, expected) in cases {
-            let lines: Vec<_> = values.iter().map(|value| Header { name: "Cookie", value }).collect();
-            assert_eq!(pairs(&Fields::new(&lines)).collect::<Vec<_>>(), *expected, "{values:?}");
+            let lines = Lines::of(values.iter().map(|value| ("Cookie", *value)));
+            assert_eq!(pairs(&lines.fields()).collect::<Vec<_>>(), *expected, "{values:?}");
         }
-        let lines = [Header { name: "cookie", value: b"A=1; a=2; a=3" }];
-        assert_eq!(value(&Fields::new(&lines), "a"), Some(&b"2"[..]));
-        assert_eq!(value(&Fields::new(&lines), "b"), None);
+        let lines = Lines::of([("cookie", &b"A=1; a=2; a=3"[..])]);
+        assert_eq!(value(&lines.fields(), "a"), Some(&b"2"[..]));
+        assert_eq!(value(&lines.fields(), "b"), None);
     }
 
     /// A cookie with a value that may be anything.
@@ -278,9 +278,9 @@ mod tests {
     }
 
     fn ours(line: &str) -> Vec<(String, String)> {
-        let lines = [Header { name: "Cookie", value: line.as_bytes() }];
+        let lines = Lines::of([("Cookie", line.as_bytes())]);
         let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-        pairs(&Fields::new(&lines)).map(|(name, value)| (text(name), text(value))).collect()
+        pairs(&lines.fields()).map(|(name, value)| (text(name), text(value))).collect()
     }
 
     #[test]
@@ -333,8 +333,8 @@ mod tests {
         fn round_trips(cookies in proptest::collection::vec(("[!-:<>-~]{1,8}", "[!#-:<-~]{0,8}"), 0..5)) {
             let field: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let field = field.join("; ");
-            let lines = [Header { name: "Cookie", value: field.as_bytes() }];
-            let found: Vec<_> = pairs(&Fields::new(&lines)).collect();
+            let lines = Lines::of([("Cookie", field.as_bytes())]);
+            let found: Vec<_> = pairs(&lines.fields()).collect();
             let expected: Vec<_> = cookies.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
             prop_assert_eq!(found, expected);
         }

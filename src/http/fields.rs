@@ -1,29 +1,58 @@
-//! The field lines of a message (RFC 9110 §5), borrowed from the input.
+//! The field lines of a message (RFC 9110 §5), borrowed from its octets.
+
+use std::fmt;
+use std::ops::Range;
+
+/// Where one field line's name and value stand among the octets of a head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    name: (u16, u16),
+    value: (u16, u16),
+}
+
+/// Heads are shorter: see [`limits::HEAD`](crate::limits::HEAD).
+const _: () = assert!(crate::limits::HEAD <= u16::MAX as usize);
+
+impl Line {
+    /// A line whose name and value stand there.
+    pub(super) fn new(name: Range<usize>, value: Range<usize>) -> Self {
+        let narrow = |range: Range<usize>| (range.start as u16, range.end as u16);
+        Self { name: narrow(name), value: narrow(value) }
+    }
+}
 
 /// The field lines of one head, in order, as they were received.
 ///
 /// Names are tokens and values are free of control octets and of white space
 /// around them; that was checked when the head was parsed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Fields<'a> {
-    lines: &'a [httparse::Header<'a>],
+    octets: &'a [u8],
+    lines: &'a [Line],
 }
 
 impl<'a> Fields<'a> {
-    /// Wraps parsed field lines.
-    pub fn new(lines: &'a [httparse::Header<'a>]) -> Self {
-        Self { lines }
+    /// The lines that stand in `octets`.
+    pub(super) fn new(octets: &'a [u8], lines: &'a [Line]) -> Self {
+        Self { octets, lines }
     }
 
     /// Every line as name and value.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.lines.iter().map(|line| (line.name, line.value))
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let octets = self.octets;
+        self.lines.iter().map(move |line| (part(octets, line.name), part(octets, line.value)))
     }
 
     /// The values of all lines named `name` (case doesn't matter), in order. A
     /// list-valued field on several lines is one list (RFC 9110 §5.3).
     pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.lines.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
+        let octets = self.octets;
+        // Most lines are told apart by their length, without a look at the octets.
+        let named = move |line: &&Line| {
+            usize::from(line.name.1 - line.name.0) == name.len()
+                && part(octets, line.name).eq_ignore_ascii_case(name.as_bytes())
+        };
+        self.lines.iter().filter(named).map(move |line| part(octets, line.value))
     }
 
     /// The value of the first line named `name`.
@@ -49,18 +78,24 @@ impl<'a> Fields<'a> {
     }
 }
 
+impl fmt::Debug for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, value)| (name.escape_ascii(), value.escape_ascii()))).finish()
+    }
+}
+
+fn part(octets: &[u8], (start, end): (u16, u16)) -> &[u8] {
+    &octets[usize::from(start)..usize::from(end)]
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::http::Lines;
 
     #[test]
     fn finds_by_name_whatever_the_case_and_joins_lists() {
-        let lines = [
-            httparse::Header { name: "Accept", value: b"a , ,b" },
-            httparse::Header { name: "X", value: b"1" },
-            httparse::Header { name: "aCCEPT", value: b"c" },
-        ];
-        let fields = Fields::new(&lines);
+        let lines = Lines::of([("Accept", &b"a , ,b"[..]), ("X", b"1"), ("aCCEPT", b"c")]);
+        let fields = lines.fields();
         assert_eq!(fields.get("accept"), Some(&b"a , ,b"[..]));
         assert_eq!(fields.tokens("ACCEPT").collect::<Vec<_>>(), [b"a", b"b", b"c"]);
         assert_eq!(fields.get("y"), None);

@@ -222,7 +222,7 @@ fn node(text: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use httparse::Header;
+    use crate::http::Lines;
     use proptest::prelude::*;
 
     #[test]
@@ -262,8 +262,8 @@ mod tests {
 
     fn found(peer: &str, lines: &[(&str, &[u8])]) -> String {
         let proxies = proxies(&["10.0.0.0/8", "::1", "fd00::/8", "unix"]);
-        let lines: Vec<_> = lines.iter().map(|&(name, value)| Header { name, value }).collect();
-        proxies.client(peer.parse().ok(), &Fields::new(&lines)).unwrap().to_string()
+        let lines = Lines::of(lines.iter().copied());
+        proxies.client(peer.parse().ok(), &lines.fields()).unwrap().to_string()
     }
 
     #[test]
@@ -302,8 +302,8 @@ mod tests {
 
     #[test]
     fn who_is_not_trusted_speaks_for_itself() {
-        let lines = [Header { name: "X-Forwarded-For", value: b"203.0.113.9" }];
-        let fields = Fields::new(&lines);
+        let lines = Lines::of([("X-Forwarded-For", &b"203.0.113.9"[..])]);
+        let fields = lines.fields();
         let (near, far) = ("10.0.0.1".parse().ok(), "192.0.2.1".parse().ok());
         for (trusted, peer) in
             [(&[][..], near), (&[], None), (&["10.0.0.0/8"], far), (&["10.0.0.0/8"], None), (&["unix"], near)]
@@ -356,8 +356,8 @@ mod tests {
             ("Forwarded", "for=\";proto=https\"", false),
             ("X-Forwarded-For", "https", false),
         ] {
-            let lines = [Header { name, value: value.as_bytes() }];
-            let secure = |peer: &str| proxies.secure(peer.parse().ok(), &Fields::new(&lines));
+            let lines = Lines::of([(name, value.as_bytes())]);
+            let secure = |peer: &str| proxies.secure(peer.parse().ok(), &lines.fields());
             assert_eq!(secure("10.0.0.1"), expected, "{name}: {value}");
             assert!(!secure("192.0.2.1") && !secure("unix"), "{name}: {value}");
         }

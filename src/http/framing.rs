@@ -127,12 +127,11 @@ impl BodyReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Lines;
     use crate::testing::every_split;
-    use httparse::Header;
 
     fn framing(version_minor: u8, lines: &[(&str, &[u8])]) -> Result<Framing, u16> {
-        let lines: Vec<_> = lines.iter().map(|&(name, value)| Header { name, value }).collect();
-        request_framing(version_minor, &Fields::new(&lines)).map_err(|reject| reject.status.0)
+        request_framing(version_minor, &Lines::of(lines.iter().copied()).fields()).map_err(|reject| reject.status.0)
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! The head of a request: request line and field lines (RFC 9112 §2 to §5).
 //!
-//! `httparse` cuts the head up; it is lenient in places where two servers in a
-//! row that differ are a hole (request smuggling), so what it lets through is
-//! looked at again here: every line must end in CRLF, at most one empty line may
-//! come first, and the fields that decide about framing, routing and persistence
-//! must be beyond doubt. Every doubt is a [`Reject`], after which the connection
-//! closes, since nobody knows where the next request would begin.
-
-use std::mem::MaybeUninit;
+//! Strict where two servers in a row that differ are a hole (request smuggling): every
+//! line must end in CRLF, at most one empty line may come first, one space stands
+//! between the words of the request line, and the fields that decide about framing,
+//! routing and persistence must be beyond doubt. Every doubt is a [`Reject`], after
+//! which the connection closes, since nobody knows where the next request would begin.
+//!
+//! The request line is cut up here, the [header section](super::section) there.
 
 use super::framing::{Framing, request_framing};
+use super::grammar::{is_tchar, is_token};
+use super::section::{BARE_LF, Lines, Present};
 use super::target::{self, Form, Target};
 use super::{Fields, Reject, Status};
 use crate::limits;
@@ -48,17 +49,17 @@ impl Method {
         }
     }
 
-    fn from_name(name: &str) -> Self {
+    fn from_name(name: &[u8]) -> Self {
         match name {
-            "GET" => Self::Get,
-            "HEAD" => Self::Head,
-            "POST" => Self::Post,
-            "PUT" => Self::Put,
-            "DELETE" => Self::Delete,
-            "OPTIONS" => Self::Options,
-            "PATCH" => Self::Patch,
-            "CONNECT" => Self::Connect,
-            "TRACE" => Self::Trace,
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"DELETE" => Self::Delete,
+            b"OPTIONS" => Self::Options,
+            b"PATCH" => Self::Patch,
+            b"CONNECT" => Self::Connect,
+            b"TRACE" => Self::Trace,
             _ => Self::Unknown,
         }
     }
@@ -73,20 +74,6 @@ pub enum Expect {
     Continue,
     /// Something that we don't know.
     Unknown,
-}
-
-/// Which of the fields that change an answer are there, so that the usual
-/// request, which has none of them, isn't searched for each.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Present {
-    /// Any `If-` field.
-    pub conditional: bool,
-    /// `Range`.
-    pub range: bool,
-    /// `Accept` that says more than `*/*`, which is as good as none (RFC 9110 §12.5.1).
-    pub accept: bool,
-    /// `Accept-Encoding`.
-    pub accept_encoding: bool,
 }
 
 /// The head of a request, understood; borrowed from the input.
@@ -118,16 +105,6 @@ pub struct RequestHead<'a> {
     pub length: usize,
 }
 
-/// Room for the field lines of one head, on the caller's stack; not initialised.
-pub struct Lines<'a>(pub(super) [MaybeUninit<httparse::Header<'a>>; limits::FIELDS]);
-
-impl Default for Lines<'_> {
-    #[inline]
-    fn default() -> Self {
-        Self([const { MaybeUninit::uninit() }; limits::FIELDS])
-    }
-}
-
 /// Parses the head at the beginning of `input`; none if it isn't whole yet.
 ///
 /// What is there of an unwhole head is checked as far as it goes, so garbage is
@@ -137,46 +114,105 @@ impl Default for Lines<'_> {
 /// 400 for whatever isn't a proper head; 414, 431 over [`limits::TARGET`],
 /// [`limits::HEAD`], [`limits::FIELDS`]; 501 for an unknown transfer coding or an
 /// endless method; 505 for another major version.
-pub fn parse<'a>(input: &'a mut [u8], lines: &'a mut Lines<'a>) -> Result<Option<RequestHead<'a>>, Reject> {
+pub fn parse<'a>(input: &'a [u8], lines: &'a mut Lines) -> Result<Option<RequestHead<'a>>, Reject> {
     // One empty line is tolerated (RFC 9112 §2.2): some clients send one after a body.
     let skipped = if input.starts_with(b"\r\n") { 2 } else { 0 };
-    let head = &mut input[skipped..];
+    let head = &input[skipped..];
     if head.starts_with(b"\n") || head.starts_with(b"\r\n") {
         return Err(Reject::bad_request("an empty line stands where a request should begin"));
     }
-    let line = line_end(head)?;
-    check_line(head, line)?;
-    if let Some(line) = line {
-        serve_as_1_1(&mut head[..line]);
+    let end = line_end(head)?;
+    check_line(head, end)?;
+    let Some(end) = end else {
+        check_beginning(head)?;
+        return Ok(None);
+    };
+    let line = RequestLine::parse(&head[..end])?;
+    let octets = &head[end + 2..];
+    let (length, section) = match lines.recognise(octets) {
+        Some(known) => known,
+        None => match lines.parse(octets)? {
+            Some(found) => found,
+            None => {
+                check_size(head.len() + 1)?;
+                return Ok(None);
+            }
+        },
+    };
+    let raw = &head[..end + 2 + length];
+    check_size(raw.len())?;
+    let fields = lines.within(&octets[..length]);
+    let RequestLine { method, method_name, raw_target, target, minor } = line;
+    if !section.host && minor > 0 {
+        return Err(Reject::bad_request("there must be exactly one Host field"));
     }
+    Ok(Some(RequestHead {
+        method,
+        method_name,
+        raw_target,
+        target,
+        minor,
+        fields,
+        framing: if section.framed { request_framing(minor, &fields)? } else { Framing::None },
+        persistent: section.connection.persists(minor),
+        expect: if section.expected && minor > 0 { expectation(&fields) } else { Expect::Nothing },
+        present: section.present,
+        raw,
+        length: skipped + raw.len(),
+    }))
+}
 
-    let mut request = httparse::Request::new(&mut []);
-    let head = &*head;
-    let config = httparse::ParserConfig::default();
-    let length = match config.parse_request_with_uninit_headers(&mut request, head, &mut lines.0) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => {
-            no_bare_lf(head)?;
-            check_size(head.len() + 1)?;
-            return Ok(None);
+/// A request line, understood (RFC 9112 §3).
+struct RequestLine<'a> {
+    method: Method,
+    method_name: &'a str,
+    raw_target: &'a [u8],
+    target: Target<'a>,
+    minor: u8,
+}
+
+impl<'a> RequestLine<'a> {
+    /// Of a line without its CRLF.
+    fn parse(line: &'a [u8]) -> Result<Self, Reject> {
+        let Some(space) = line.iter().position(|&octet| octet == b' ') else { return Err(MALFORMED) };
+        let (name, rest) = line.split_at(space);
+        let method = Method::from_name(name);
+        let method_name = match method {
+            Method::Unknown if is_token(name) => std::str::from_utf8(name).map_err(|_| MALFORMED)?,
+            Method::Unknown => return Err(MALFORMED),
+            known => known.name(),
+        };
+        let Some((rest, minor @ b'0'..=b'9')) = rest.split_last().map(|(last, rest)| (rest, *last)) else {
+            return Err(wrong_version(line));
+        };
+        let Some([b' ', raw_target @ ..]) = rest.strip_suffix(b" HTTP/1.") else {
+            return Err(wrong_version(line));
+        };
+        if raw_target.len() > limits::TARGET {
+            return Err(TARGET_TOO_LONG);
         }
-        Err(error) => {
-            no_bare_lf(head)?;
-            return match (error, line) {
-                // What kind of version it is shows when the line is whole.
-                (httparse::Error::Version, None) => Ok(None),
-                (httparse::Error::Version, Some(line)) => Err(wrong_version(&head[..line])),
-                (error, _) => Err(explain(error)),
-            };
+        let target = target::parse(raw_target)?;
+        if target.form == Form::Asterisk && method != Method::Options {
+            return Err(Reject::bad_request("the request-target * is for OPTIONS alone"));
         }
-    };
-    let raw = &head[..length];
-    no_bare_lf(raw)?;
-    check_size(length)?;
-    let (Some(method_name), Some(raw_target), Some(minor)) = (request.method, request.path, request.version) else {
-        return Err(Reject::bad_request("the request line isn't whole"));
-    };
-    understand(method_name, raw_target.as_bytes(), minor, Fields::new(request.headers), raw, skipped).map(Some)
+        // A higher minor version is served as the highest we know (RFC 9110 §2.5).
+        let minor = u8::from(minor > b'0');
+        Ok(Self { method, method_name, raw_target, target, minor })
+    }
+}
+
+const MALFORMED: Reject = Reject::bad_request("the request line is malformed");
+const TARGET_TOO_LONG: Reject = Reject::new(Status::URI_TOO_LONG, "the request-target is too long");
+
+/// What is there of a request line must be able to become one.
+fn check_beginning(line: &[u8]) -> Result<(), Reject> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let method = line.iter().position(|&octet| !is_tchar(octet)).unwrap_or(line.len());
+    match &line[method..] {
+        [] => Ok(()),
+        [b' ', rest @ ..] if method > 0 && !rest.starts_with(b" ") && !rest.iter().any(u8::is_ascii_control) => Ok(()),
+        _ => Err(MALFORMED),
+    }
 }
 
 /// Whether a head that wasn't whole when it had `seen` octets is worth another
@@ -191,7 +227,7 @@ pub fn has_news(input: &[u8], seen: usize) -> bool {
 ///
 /// # Panics
 /// If it wasn't.
-pub fn parse_again<'a>(raw: &'a mut [u8], lines: &'a mut Lines<'a>) -> RequestHead<'a> {
+pub fn parse_again<'a>(raw: &'a [u8], lines: &'a mut Lines) -> RequestHead<'a> {
     match parse(raw, lines) {
         Ok(Some(head)) => head,
         Ok(None) | Err(_) => unreachable!("the head was parsed before"),
@@ -207,31 +243,12 @@ fn line_end(head: &[u8]) -> Result<Option<usize>, Reject> {
     }
 }
 
-const BARE_LF: Reject = Reject::bad_request("a line ends in a bare LF");
-
-/// Every line must end in CRLF. Without a branch inside, so that many octets are
-/// looked at at once.
-pub(super) fn no_bare_lf(head: &[u8]) -> Result<(), Reject> {
-    let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
-    let bare = pairs.fold(false, |bare, (&before, &octet)| bare | ((octet == b'\n') & (before != b'\r')));
-    if bare { Err(BARE_LF) } else { Ok(()) }
-}
-
 /// The head must fit its limit.
 pub(super) fn check_size(length: usize) -> Result<(), Reject> {
     if length > limits::HEAD {
         return Err(Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "the head is too large"));
     }
     Ok(())
-}
-
-/// A higher minor version is served as the highest we know (RFC 9110 §2.5),
-/// which is what the request line says from here on, since `httparse` knows no
-/// other. `line` has no line end.
-fn serve_as_1_1(line: &mut [u8]) {
-    if let [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9'] = line {
-        *minor = b'1';
-    }
 }
 
 /// 505 if the request line ends in a proper version of another major, else 400.
@@ -254,91 +271,9 @@ fn check_line(head: &[u8], line: Option<usize>) -> Result<(), Reject> {
         if !head[..AROUND_TARGET].contains(&b' ') {
             return Err(Reject::new(Status::NOT_IMPLEMENTED, "the method is longer than any that is known here"));
         }
-        return Err(Reject::new(Status::URI_TOO_LONG, "the request-target is too long"));
+        return Err(TARGET_TOO_LONG);
     }
     Ok(())
-}
-
-fn explain(error: httparse::Error) -> Reject {
-    match error {
-        httparse::Error::TooManyHeaders => {
-            Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "there are too many field lines")
-        }
-        httparse::Error::HeaderName => Reject::bad_request("a field name is malformed"),
-        httparse::Error::HeaderValue => Reject::bad_request("a field value holds a control octet"),
-        httparse::Error::NewLine => Reject::bad_request("a line doesn't end in CRLF"),
-        _ => Reject::bad_request("the request line is malformed"),
-    }
-}
-
-fn understand<'a>(
-    method_name: &'a str,
-    raw_target: &'a [u8],
-    minor: u8,
-    fields: Fields<'a>,
-    raw: &'a [u8],
-    skipped: usize,
-) -> Result<RequestHead<'a>, Reject> {
-    if raw_target.len() > limits::TARGET {
-        return Err(Reject::new(Status::URI_TOO_LONG, "the request-target is too long"));
-    }
-    let method = Method::from_name(method_name);
-    let target = target::parse(raw_target)?;
-    if target.form == Form::Asterisk && method != Method::Options {
-        return Err(Reject::bad_request("the request-target * is for OPTIONS alone"));
-    }
-
-    let mut present = Present::default();
-    let (mut hosts, mut framed, mut connection, mut expected) = (0, false, false, false);
-    for (name, value) in fields.iter() {
-        match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
-                hosts += 1;
-                if !target::valid_host(value) {
-                    return Err(Reject::bad_request("the Host field is malformed"));
-                }
-            }
-            5 => present.range |= name.eq_ignore_ascii_case("range"),
-            6 => {
-                present.accept |= name.eq_ignore_ascii_case("accept") && value != b"*/*";
-                expected |= name.eq_ignore_ascii_case("expect");
-            }
-            10 => connection |= name.eq_ignore_ascii_case("connection"),
-            14 => framed |= name.eq_ignore_ascii_case("content-length"),
-            15 => present.accept_encoding |= name.eq_ignore_ascii_case("accept-encoding"),
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => framed = true,
-            _ => {}
-        }
-        if name.len() >= 8 && name.as_bytes()[..3].eq_ignore_ascii_case(b"if-") {
-            present.conditional = true;
-        }
-    }
-    if hosts > 1 || (hosts == 0 && minor > 0) {
-        return Err(Reject::bad_request("there must be exactly one Host field"));
-    }
-    let framing = if framed { request_framing(minor, &fields)? } else { Framing::None };
-    let persistent = if connection { persists(minor, &fields) } else { minor > 0 };
-    let expect = if expected && minor > 0 { expectation(&fields) } else { Expect::Nothing };
-    Ok(RequestHead {
-        method,
-        method_name,
-        raw_target,
-        target,
-        minor,
-        fields,
-        framing,
-        persistent,
-        expect,
-        present,
-        raw,
-        length: skipped + raw.len(),
-    })
-}
-
-/// Whether the connection may persist after this message (RFC 9112 §9.3).
-pub(super) fn persists(minor: u8, fields: &Fields<'_>) -> bool {
-    let has = |option: &[u8]| fields.tokens("connection").any(|token| token.eq_ignore_ascii_case(option));
-    !has(b"close") && (minor > 0 || has(b"keep-alive"))
 }
 
 fn expectation(fields: &Fields<'_>) -> Expect {
@@ -358,9 +293,9 @@ mod tests {
 
     /// What comes of a head: its length and the essentials, or the status.
     fn outcome(input: &[u8]) -> Result<Option<String>, u16> {
-        let mut input = input.to_vec();
+        let input = input.to_vec();
         let mut lines = Lines::default();
-        match parse(&mut input, &mut lines) {
+        match parse(&input, &mut lines) {
             Ok(None) => Ok(None),
             Ok(Some(head)) => Ok(Some(format!(
                 "{:?} {} 1.{} {:?} {} {:?} {}",
@@ -515,9 +450,9 @@ mod tests {
 
     #[test]
     fn expectations_and_presence() {
-        let mut input = b"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 3\r\nIf-None-Match: *\r\nAccept-Encoding: br\r\n\r\n".to_vec();
+        let input = b"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 3\r\nIf-None-Match: *\r\nAccept-Encoding: br\r\n\r\n".to_vec();
         let mut lines = Lines::default();
-        let head = parse(&mut input, &mut lines).unwrap().unwrap();
+        let head = parse(&input, &mut lines).unwrap().unwrap();
         assert_eq!((head.expect, head.framing), (Expect::Continue, Framing::Length(3)));
         assert_eq!(head.present, Present { conditional: true, range: false, accept: false, accept_encoding: true });
         assert!(outcome(b"GET / HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\n\r\n").unwrap().unwrap().contains("Unknown"));

@@ -21,9 +21,11 @@ pub mod origin;
 pub mod prefixes;
 pub mod range;
 pub mod response;
+pub mod section;
 pub mod status;
 pub mod target;
 pub mod uri;
 
 pub use fields::Fields;
+pub use section::Lines;
 pub use status::{Reject, Status};

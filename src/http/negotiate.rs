@@ -152,12 +152,11 @@ fn parse_qvalue(value: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use httparse::Header;
+    use crate::http::Lines;
     use proptest::prelude::*;
 
     fn with_lines<R>(name: &str, values: &[&str], run: impl FnOnce(&Fields<'_>) -> R) -> R {
-        let lines: Vec<_> = values.iter().map(|value| Header { name, value: value.as_bytes() }).collect();
-        run(&Fields::new(&lines))
+        run(&Lines::of(values.iter().map(|value| (name, value.as_bytes()))).fields())
     }
 
     #[test]

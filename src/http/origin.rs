@@ -43,16 +43,17 @@ fn bare<'a>(place: &'a [u8], default_port: &[u8]) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::head::{Lines, parse};
+    use crate::http::Lines;
+    use crate::http::head::parse;
 
     fn foreign(head: &str) -> bool {
         is_foreign_to(head, false)
     }
 
     fn is_foreign_to(head: &str, secure: bool) -> bool {
-        let mut octets = format!("{head}\r\n\r\n").into_bytes();
+        let octets = format!("{head}\r\n\r\n").into_bytes();
         let mut lines = Lines::default();
-        is_foreign(&parse(&mut octets, &mut lines).unwrap().unwrap(), secure)
+        is_foreign(&parse(&octets, &mut lines).unwrap().unwrap(), secure)
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Target<'a> {
     pub plain: bool,
 }
 
-/// What an octet means in a target.
+/// What an octet means in a target, as bits; nothing is plain.
 const CLASSES: [u8; 256] = {
     let mut table = [REFUSED; 256];
     let mut octet = 0x21;
@@ -51,18 +51,19 @@ const CLASSES: [u8; 256] = {
     table[b'#' as usize] = REFUSED;
     table[b'?' as usize] = QUESTION;
     table[b'%' as usize] = ESCAPE;
-    table[b'/' as usize] = SEGMENT;
+    table[b'/' as usize] = SLASH | SEGMENT;
     table[b'.' as usize] = SEGMENT;
     table
 };
 const PLAIN: u8 = 0;
 const QUESTION: u8 = 1;
 const REFUSED: u8 = 2;
-const ESCAPE: u8 = 3;
+const ESCAPE: u8 = 4;
+const SLASH: u8 = 8;
 /// A slash or a dot: not plain behind a slash.
-const SEGMENT: u8 = 4;
+const SEGMENT: u8 = SLASH << 1;
 /// Ends a name.
-const COLON: u8 = 5;
+const COLON: u8 = 32;
 
 /// Cuts up the request-target `raw`.
 ///
@@ -106,21 +107,30 @@ fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Reject> {
 /// Path and query, and whether the path is plain.
 type Split<'a> = (&'a [u8], Option<&'a [u8]>, bool);
 
-/// Splits off the query, in one pass that also looks at every octet.
+/// Splits off the query, and looks at every octet.
 fn split_query(raw: &[u8]) -> Result<Split<'_>, Reject> {
-    let mut end = raw.len();
-    // Where the first thing stands that isn't plain in a path.
-    let mut odd = raw.len();
-    for (at, &octet) in raw.iter().enumerate() {
-        match CLASSES[usize::from(octet)] {
-            PLAIN => {}
-            QUESTION => end = end.min(at),
-            SEGMENT if at == 0 || raw[at - 1] != b'/' => {}
-            ESCAPE | SEGMENT => odd = odd.min(at),
-            _ => return Err(Reject::bad_request("the request-target holds an octet that must be encoded")),
-        }
+    let (seen, plain) = survey(raw);
+    if seen & REFUSED != 0 {
+        return Err(Reject::bad_request("the request-target holds an octet that must be encoded"));
     }
-    Ok((&raw[..end], raw.get(end + 1..), odd >= end))
+    if seen & QUESTION == 0 {
+        return Ok((raw, None, plain));
+    }
+    let end = raw.iter().position(|&octet| octet == b'?').unwrap_or(raw.len());
+    Ok((&raw[..end], raw.get(end + 1..), survey(&raw[..end]).1))
+}
+
+/// What is there among the octets, and whether they are a plain path. Without a branch
+/// for any of them.
+fn survey(octets: &[u8]) -> (u8, bool) {
+    let (mut seen, mut odd, mut before) = (0, 0, 0);
+    for &octet in octets {
+        let class = CLASSES[usize::from(octet)];
+        seen |= class;
+        odd |= before << 1 & class;
+        before = class;
+    }
+    (seen, seen & ESCAPE == 0 && odd & SEGMENT == 0)
 }
 
 /// Whether `host` is a good value of the Host field: `uri-host [ ":" port ]`

@@ -281,10 +281,10 @@ impl Lifetime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Lines;
     use crate::reactor::Tick;
     use crate::session::key::Keys;
     use crate::session::pending::Reply;
-    use httparse::Header;
     use serde_json::Value;
     use std::time::Duration;
 
@@ -300,8 +300,8 @@ mod tests {
 
     /// Loads by a Cookie line.
     fn load(sessions: &mut Sessions, cookie: &str, seconds: i64) -> Loaded {
-        let lines = [Header { name: "Cookie", value: cookie.as_bytes() }];
-        sessions.load(&Fields::new(&lines), false, who(), at(seconds))
+        let lines = Lines::of([("Cookie", cookie.as_bytes())]);
+        sessions.load(&lines.fields(), false, who(), at(seconds))
     }
 
     fn now(loaded: Loaded) -> Session {
@@ -439,8 +439,8 @@ mod tests {
             assert!(cookie.ends_with("; Secure; HttpOnly; SameSite=Lax; Path=/"), "{cookie}");
             let mut found = |secure: bool, name: &str| {
                 let line = cookie.split(';').next().unwrap().replace("__Host-sessionId", name);
-                let lines = [Header { name: "Cookie", value: line.as_bytes() }];
-                now(sessions.load(&Fields::new(&lines), secure, who(), at(0)))
+                let lines = Lines::of([("Cookie", line.as_bytes())]);
+                now(sessions.load(&lines.fields(), secure, who(), at(0)))
             };
             // What somebody on the way has set is not looked at.
             assert_eq!(found(true, "sessionId").id(), None);

@@ -65,12 +65,13 @@ fn bears(head: &RequestHead<'_>, token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::head::{Lines, parse};
+    use crate::http::Lines;
+    use crate::http::head::parse;
 
     fn status(lines: &str, token: Option<&str>) -> u16 {
-        let mut octets = format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n").into_bytes();
+        let octets = format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n").into_bytes();
         let mut room = Lines::default();
-        let head = parse(&mut octets, &mut room).unwrap().unwrap();
+        let head = parse(&octets, &mut room).unwrap().unwrap();
         check(&head, Some(([127, 0, 0, 1], 5100).into()), token).err().map_or(200, |response| response.status.0)
     }
 

@@ -2,16 +2,17 @@
 
 use super::*;
 use crate::app::Body;
-use crate::http::head::{Lines, parse};
+use crate::http::Lines;
+use crate::http::head::parse;
 use crate::reactor::{Ends, Handle, Tick, Time};
 
 const JSON_TYPE: &str = "Content-Type: application/json\r\n";
 
 /// The answer to a request at this Unix second: status, fields, content.
 fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u16, Vec<(String, String)>, String) {
-    let mut octets = format!("{request} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n").into_bytes();
+    let octets = format!("{request} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n").into_bytes();
     let mut room = Lines::default();
-    let head = parse(&mut octets, &mut room).unwrap().unwrap();
+    let head = parse(&octets, &mut room).unwrap().unwrap();
     let mut path = b"/".to_vec();
     if crate::http::target::decode_path(head.target.path, &mut path).is_err() {
         path.clear();

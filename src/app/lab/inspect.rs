@@ -74,7 +74,7 @@ fn facts(request: &Request<'_>, visit: &Visit<'_>) -> Vec<Fact> {
 }
 
 fn fields(request: &Request<'_>) -> Vec<Field> {
-    request.head.fields.iter().map(|(name, value)| (name.to_owned(), printable(value))).collect()
+    request.head.fields.iter().map(|(name, value)| (printable(name), printable(value))).collect()
 }
 
 /// A terminal must not do what a request says: C1 controls pass as UTF-8.

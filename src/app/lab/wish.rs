@@ -30,6 +30,7 @@ impl Wish {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Lines;
 
     #[test]
     fn terminals_browsers_and_programs_get_theirs() {
@@ -41,8 +42,8 @@ mod tests {
             ("application/json", Wish::Json),
             ("application/json, text/plain, */*", Wish::Json),
         ] {
-            let lines = [httparse::Header { name: "accept", value: accept.as_bytes() }];
-            assert_eq!(Wish::of(&Fields::new(&lines)), wish, "{accept}");
+            let lines = Lines::of([("accept", accept.as_bytes())]);
+            assert_eq!(Wish::of(&lines.fields()), wish, "{accept}");
         }
         assert_eq!(Wish::of(&Fields::default()), Wish::Text);
     }

@@ -4,10 +4,14 @@
 //! at again. An empty line before the status line, which a server tolerates before
 //! a request, is refused: the answer before this one has ended somewhere else then.
 
+use std::mem::MaybeUninit;
+
 use super::{Asked, Fault};
 use crate::http::framing::{Framing, request_framing};
-use crate::http::head::{Lines, check_size, no_bare_lf, persists};
-use crate::http::{Fields, Status};
+use crate::http::head::check_size;
+use crate::http::section::{Connection, no_bare_lf};
+use crate::http::{Fields, Lines, Status};
+use crate::limits;
 
 /// Where the body of an answer ends: decided once, from the head and what was asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,11 +64,7 @@ impl ResponseHead<'_> {
 /// doubt; beyond [`limits::HEAD`](crate::limits::HEAD)
 /// and [`limits::FIELDS`](crate::limits::FIELDS); for a 101 that nobody
 /// asked for.
-pub fn parse<'a>(
-    asked: Asked,
-    input: &'a mut [u8],
-    lines: &'a mut Lines<'a>,
-) -> Result<Option<ResponseHead<'a>>, Fault> {
+pub fn parse<'a>(asked: Asked, input: &'a mut [u8], lines: &'a mut Lines) -> Result<Option<ResponseHead<'a>>, Fault> {
     const VERSION: &[u8] = b"HTTP/1.";
     let begin = &input[..VERSION.len().min(input.len())];
     if !VERSION.starts_with(begin) {
@@ -75,10 +75,11 @@ pub fn parse<'a>(
         *minor = b'1';
     }
 
+    let mut room = [const { MaybeUninit::uninit() }; limits::FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let input = &*input;
     let parser = httparse::ParserConfig::default();
-    let length = match parser.parse_response_with_uninit_headers(&mut response, input, &mut lines.0) {
+    let length = match parser.parse_response_with_uninit_headers(&mut response, input, &mut room) {
         Ok(httparse::Status::Complete(length)) => length,
         // The octet that tells whether the minor version ends may be yet to come.
         Err(httparse::Error::Version) if input.len() <= VERSION.len() + 1 => return Ok(None),
@@ -101,7 +102,8 @@ pub fn parse<'a>(
     if !(100..600).contains(&code) {
         return Err(Fault::Malformed("the status isn't one from 100 to 599"));
     }
-    let (status, fields) = (Status(code), Fields::new(response.headers));
+    lines.fill(raw, response.headers);
+    let (status, fields) = (Status(code), lines.within(raw));
     let (body, clean) = body(asked, status, minor, &fields)?;
     Ok(Some(ResponseHead {
         status,
@@ -109,7 +111,9 @@ pub fn parse<'a>(
         minor,
         fields,
         body,
-        persistent: clean && !matches!(body, Body::UntilClose | Body::Tunnel) && persists(minor, &fields),
+        persistent: clean
+            && !matches!(body, Body::UntilClose | Body::Tunnel)
+            && Connection::of(&fields).persists(minor),
         raw,
         length,
     }))

@@ -7,9 +7,10 @@
 //! ```
 
 use super::{Asked, Body, Fault, ResponseHead, head};
+use crate::http::Lines;
 use crate::http::chunked::Progress;
 use crate::http::framing::{BodyReader, Framing};
-use crate::http::head::{Lines, has_news};
+use crate::http::head::has_news;
 use crate::limits;
 
 /// The incremental reader of the answer to one request.
@@ -85,11 +86,7 @@ impl AnswerReader {
     /// # Errors
     /// Those of [`parse`](super::parse), and more than [`limits::INTERIM`] interim
     /// answers.
-    pub fn head<'a>(
-        &mut self,
-        input: &'a mut [u8],
-        lines: &'a mut Lines<'a>,
-    ) -> Result<Option<ResponseHead<'a>>, Fault> {
+    pub fn head<'a>(&mut self, input: &'a mut [u8], lines: &'a mut Lines) -> Result<Option<ResponseHead<'a>>, Fault> {
         let State::Head { interim, seen } = &mut self.state else { return Ok(None) };
         let before = std::mem::replace(seen, input.len().try_into().unwrap_or(u32::MAX));
         if !has_news(input, before as usize) {

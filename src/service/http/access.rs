@@ -58,11 +58,11 @@ impl<'a> Asked<'a> {
     pub(super) fn new(line: &'a [u8], fields: Fields<'a>, account: &Account, proxies: &Proxies) -> Self {
         let (mut referer, mut agent) = (None, None);
         // As nearly everybody writes it, or otherwise.
-        let is = |name: &str, usual| name == usual || name.eq_ignore_ascii_case(usual);
+        let is = |name: &[u8], usual| name == usual || name.eq_ignore_ascii_case(usual);
         for (name, value) in fields.iter() {
             match name.len() {
-                7 if is(name, "Referer") => _ = referer.get_or_insert(value),
-                10 if is(name, "User-Agent") => _ = agent.get_or_insert(value),
+                7 if is(name, b"Referer") => _ = referer.get_or_insert(value),
+                10 if is(name, b"User-Agent") => _ = agent.get_or_insert(value),
                 _ => {}
             }
         }
@@ -368,7 +368,7 @@ fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::head::{self, Lines};
+    use crate::http::{Lines, head};
 
     #[test]
     fn durations_and_addresses() {
@@ -449,9 +449,9 @@ mod tests {
             ["GET / HTTP/1.1", "GET /a?b HTTP/1.0", "UNHEARD-OF http://x:80/?%20 HTTP/1.1", "OPTIONS * HTTP/1.1"]
         {
             for before in ["", "\r\n"] {
-                let mut input = format!("{before}{line}\r\nHost: x\r\n\r\n").into_bytes();
+                let input = format!("{before}{line}\r\nHost: x\r\n\r\n").into_bytes();
                 let mut lines = Lines::default();
-                let head = head::parse(&mut input, &mut lines).unwrap().unwrap();
+                let head = head::parse(&input, &mut lines).unwrap().unwrap();
                 assert_eq!(request_line(&head), line.as_bytes());
             }
         }

@@ -10,7 +10,8 @@ use super::phase::{Checking, Phase};
 use super::{Cx, Http, Out, Step};
 use crate::auth::guard::{Access, Refusal};
 use crate::auth::{Check, Checked};
-use crate::http::head::{self, Lines, RequestHead};
+use crate::http::Lines;
+use crate::http::head::{self, RequestHead};
 use crate::http::{Reject, Status, basic, cache_control};
 use crate::limits;
 use crate::reactor::{Io, Want};
@@ -94,9 +95,9 @@ impl Http {
         if checking.checked.is_none() && cx.time.now < checking.deadline {
             return Step::Wait(Want::NOTHING.by(checking.deadline));
         }
-        let Phase::Checking(mut checking) = self.take_phase(cx) else { return Step::Again };
+        let Phase::Checking(checking) = self.take_phase(cx) else { return Step::Again };
         let mut lines = Lines::default();
-        let head = head::parse_again(&mut checking.head, &mut lines);
+        let head = head::parse_again(&checking.head, &mut lines);
         let mut out = Out::new(io.output, io.ends);
         let admitted = match checking.checked {
             Some(Some(checked)) => cx.shared.http.guard.settle(checking.realm, &checked, cx.time.now.as_secs()),

@@ -5,8 +5,8 @@ use super::answer::Route;
 use super::phase::{Collecting, Phase};
 use super::{Cx, Http, Out, Step};
 use crate::http::framing::{BodyReader, Framing};
-use crate::http::head::{self, Expect, Lines, RequestHead, has_news};
-use crate::http::{Reject, Status, response};
+use crate::http::head::{self, Expect, RequestHead, has_news};
+use crate::http::{Lines, Reject, Status, response};
 use crate::limits;
 use crate::reactor::{Finish, Io, Pace, Want};
 
@@ -27,16 +27,17 @@ impl Http {
             return self.wait_for_head(io.input.bytes().len(), io, cx);
         }
         let Io { input, output, ends, .. } = io;
-        let mut lines = Lines::default();
-        match head::parse(input.bytes_mut(), &mut lines) {
-            Ok(Some(head)) => {
+        let number = cx.handle.number();
+        let mut lines = cx.shared.http.recent.take(number);
+        let step = match head::parse(input.bytes(), &mut lines) {
+            // Not moved: it is large.
+            Ok(Some(ref head)) => {
                 let length = head.length;
                 self.requests = self.requests.wrapping_add(1);
                 self.more = head.persistent;
-                let number = cx.handle.number();
                 log::trace!("#{number}.{} {} {:?}", self.requests, head.method_name, head.raw_target.escape_ascii());
                 let mut out = Out::new(output, *ends);
-                self.begin(&head, &mut out, cx);
+                self.begin(head, &mut out, cx);
                 input.consume(length);
                 Step::Again
             }
@@ -50,7 +51,9 @@ impl Http {
                 self.refuse_unparsed(input.bytes(), reject, &mut out, cx);
                 Step::Again
             }
-        }
+        };
+        cx.shared.http.recent.put(number, lines);
+        step
     }
 
     /// There is no whole head: `seen` octets of one.
@@ -169,9 +172,9 @@ impl Http {
                 }
             }
         };
-        let Phase::Body(mut collecting) = self.take_phase(cx) else { return Step::Again };
+        let Phase::Body(collecting) = self.take_phase(cx) else { return Step::Again };
         let mut lines = Lines::default();
-        let head = head::parse_again(&mut collecting.head, &mut lines);
+        let head = head::parse_again(&collecting.head, &mut lines);
         let mut out = Out::new(io.output, io.ends);
         self.more |= failure.is_some();
         match failure {

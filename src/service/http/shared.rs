@@ -15,6 +15,7 @@ use crate::files::listing::Rendering;
 use crate::http::forwarded::Proxies;
 use crate::http::head::RequestHead;
 use crate::http::response::Stamp;
+use crate::http::section::Recent;
 use crate::http::target::{self, Target};
 use crate::limits;
 use crate::reactor::{Ends, Tick};
@@ -69,6 +70,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Every request is answered with 503.
     pub maintenance: bool,
+    /// What connections have said lately in their header sections.
+    pub(super) recent: Recent,
     pub(super) stamp: Stamp,
     pub(super) census: Census,
     pub(super) access: AccessLog,
@@ -92,6 +95,7 @@ impl Shared {
             link: None,
             limits,
             maintenance: false,
+            recent: Recent::default(),
             stamp: Stamp::new(0, server_field),
             census: Census::default(),
             access: AccessLog::new(),

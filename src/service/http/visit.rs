@@ -18,7 +18,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::phase::{Awaits, Parked, Phase};
 use super::{Cx, Http, Out, Step, shared};
 use crate::app::{Answer, Outcome, Request, Response, Visit};
-use crate::http::head::{self, Lines, RequestHead};
+use crate::http::Lines;
+use crate::http::head::{self, RequestHead};
 use crate::http::{Reject, Status};
 use crate::limits;
 use crate::reactor::{Io, Want};
@@ -172,9 +173,9 @@ impl Http {
             return Step::Wait(Want::NOTHING.by(parked.deadline));
         }
         let Phase::Parked(parked) = self.take_phase(cx) else { return Step::Again };
-        let Parked { mut head, body, app, persistent, awaits, .. } = *parked;
+        let Parked { head, body, app, persistent, awaits, .. } = *parked;
         let mut lines = Lines::default();
-        let head = head::parse_again(&mut head, &mut lines);
+        let head = head::parse_again(&head, &mut lines);
         let mut out = Out::new(io.output, io.ends);
         let secure = cx.shared.http.secure(&head, out.ends);
         let call = Call { head: &head, body: &body, app, persistent: persistent && !cx.draining, secure };

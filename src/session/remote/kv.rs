@@ -1,9 +1,9 @@
 //! Sessions in a key-value service over HTTP: JSON under the bare identifier.
 
 use super::{Answer, Command, Fault, REPLY, too_long};
+use crate::http::Lines;
 use crate::http::Status;
 use crate::http::client::{AnswerReader, Asked, Request};
-use crate::http::head::Lines;
 use crate::session::Id;
 
 /// The client's side of one connection.
