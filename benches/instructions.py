@@ -3,11 +3,12 @@
 
     python3 benches/instructions.py [--miod PATH] [--check]
 
-The workloads and the method are those of syscalls.py: two runs, whose difference
-has no start and no end in it. What the kernel does isn't in the counts. They are
-the same within a few in a hundred on machines of one kind, where times drift by a
-third, so they tell what a change of the hot path cost. With --check the exit
-status is 1 if a count is above its bound. Needs valgrind; Linux on x86-64 only.
+The workloads and the method are those of syscalls.py, and one more with an access
+log: two runs, whose difference has no start and no end in it. What the kernel does
+isn't in the counts. They are the same within a few in a hundred on machines of one
+kind, where times drift by a third, so they tell what a change of the hot path cost.
+With --check the exit status is 1 if a count is above its bound. Needs valgrind;
+Linux on x86-64 only.
 """
 import argparse, os, re, subprocess, sys, tempfile
 
@@ -21,14 +22,23 @@ BOUNDS = {
     "range of 1 KiB in 10 MiB": 5750,
     "404": 5100,
     "304": 4500,
+    "kept alive, access log": 3450,
 }
 
+# What is asked of a server that keeps an access log.
+LOGGED = {"kept alive, access log": "kept alive, 1 KiB"}
 
-def serve(miod, root, work):
+
+def workload(name):
+    """The requests, how many answers they have, whether each has a connection."""
+    return syscalls.WORKLOADS[LOGGED.get(name, name)]
+
+
+def serve(miod, root, work, options=()):
     """Starts miod under callgrind; the process, its address, where the count will be."""
     counts = os.path.join(work, "counts")
     valgrind = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={counts}"]
-    command = [*valgrind, miod, "serve", root, "-b", "127.0.0.1", "-p", "0", "-q"]
+    command = [*valgrind, miod, "serve", root, "-b", "127.0.0.1", "-p", "0", "-q", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     port = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline()).group(1)
     return process, ("127.0.0.1", int(port)), counts
@@ -36,9 +46,10 @@ def serve(miod, root, work):
 
 def measure(miod, root, name, rounds):
     """All instructions of one run."""
-    batch, answers, close = syscalls.WORKLOADS[name]
+    batch, answers, close = workload(name)
     with tempfile.TemporaryDirectory() as work:
-        process, address, counts = serve(miod, root, work)
+        options = ["--access-log", os.path.join(work, "access.log")] if name in LOGGED else []
+        process, address, counts = serve(miod, root, work, options)
         try:
             syscalls.Load(address, process.pid, batch, answers, close).run(rounds)
         finally:
@@ -60,7 +71,7 @@ def main():
         for name, bound in BOUNDS.items():
             few, many = 10, 30
             before, after = (measure(options.miod, root, name, rounds) for rounds in (few, many))
-            count = (after - before) / (syscalls.CONNECTIONS * (many - few) * syscalls.WORKLOADS[name][1])
+            count = (after - before) / (syscalls.CONNECTIONS * (many - few) * workload(name)[1])
             print(f"{name:26} {count:12.0f} {bound:6}", flush=True)
             if count > bound:
                 high.append(name)

@@ -4,10 +4,10 @@
 //!   just says what happened; an `env_logger` decides what is wanted (`RUST_LOG`, else
 //!   the command line) and puts it in form. They go to standard error at once:
 //!   `2026-11-21T07:15:00Z INFO  miod::server message`.
-//! - *Access lines* are text that the caller made. They are collected and written
-//!   when the loop has nothing better to do, when a block is full, or after a second:
-//!   a line then costs a copy and no system call. Whether they are wanted is asked
-//!   like for any record, of target `access`; a logger's own way would cost a line
+//! - *Access lines* are text that the caller makes, in the very block that they are
+//!   written from when the loop has nothing better to do, when it is full, or after a
+//!   second: a line then costs no copy and no system call. Whether they are wanted is
+//!   asked like for any record, of target `access`; a logger's own way would cost a line
 //!   more than the request did.
 //!
 //! ```text
@@ -117,12 +117,18 @@ pub fn install_panic_hook() {
 }
 
 impl Log {
-    /// Takes an access line, with its end. The caller has asked whether it is
-    /// wanted, by `log_enabled!` for [`ACCESS`].
-    pub fn access(&self, line: &[u8]) {
+    /// Takes an access line: what `write` appends, with its end. The caller has asked
+    /// whether it is wanted, by `log_enabled!` for [`ACCESS`]. While it is being written
+    /// nothing can be logged.
+    #[inline]
+    pub fn access(&self, write: impl FnOnce(&mut Vec<u8>)) {
         match self.lock() {
-            Some(mut sinks) => sinks.access(line),
-            None => log::info!(target: ACCESS, "{}", String::from_utf8_lossy(line).trim_end()),
+            Some(mut sinks) => sinks.access(write),
+            None => {
+                let mut line = Vec::new();
+                write(&mut line);
+                log::info!(target: ACCESS, "{}", String::from_utf8_lossy(&line).trim_end());
+            }
         }
     }
 
@@ -162,7 +168,7 @@ impl Log {
     }
 }
 
-/// What a panic left behind is lines, all of them whole.
+/// What a panic left behind is lines, and at worst the beginning of one.
 fn lock(sinks: &Mutex<Sinks>) -> MutexGuard<'_, Sinks> {
     sinks.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -211,8 +217,9 @@ struct Sinks {
 
 impl Sinks {
     /// Takes an access line.
-    fn access(&mut self, line: &[u8]) {
-        self.access.as_mut().unwrap_or(&mut self.stderr).collect(line);
+    #[inline]
+    fn access(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.access.as_mut().unwrap_or(&mut self.stderr).collect(write);
     }
 
     /// Takes a diagnostic as [`format()`] made it.
@@ -221,7 +228,7 @@ impl Sinks {
         if let Some(access) = self.access.as_mut().filter(|access| access.is_stream()) {
             access.flush();
         }
-        self.stderr.collect(record);
+        self.stderr.collect(|out| out.extend_from_slice(record));
         self.stderr.flush();
     }
 
@@ -306,6 +313,11 @@ mod tests {
         }
     }
 
+    /// What writes a line.
+    fn text(line: &[u8]) -> impl FnOnce(&mut Vec<u8>) {
+        move |out| out.extend_from_slice(line)
+    }
+
     fn at(millis: u64) -> Tick {
         Tick::from_micros(1000 * millis)
     }
@@ -318,7 +330,7 @@ mod tests {
     fn diagnostics_come_at_once_and_access_lines_when_it_is_quiet() {
         let mut bench = Bench::new("quiet", true);
         assert_eq!(bench.sinks.before_wait(at(0), false), None);
-        bench.sinks.access(b"GET / 200\n");
+        bench.sinks.access(text(b"GET / 200\n"));
         bench.sinks.record(b"2026 INFO hello\n");
         assert_eq!(bench.written(), strings("2026 INFO hello\n", ""));
         assert_eq!(bench.sinks.before_wait(at(5), false), Some(QUIET));
@@ -330,13 +342,13 @@ mod tests {
     #[test]
     fn access_lines_wait_a_second_at_most() {
         let mut bench = Bench::new("busy", true);
-        bench.sinks.access(b"one\n");
+        bench.sinks.access(text(b"one\n"));
         assert_eq!(bench.sinks.before_wait(at(5), false), Some(QUIET));
         assert_eq!(bench.sinks.before_wait(at(1004), false), Some(QUIET));
         assert_eq!(bench.sinks.before_wait(at(1005), false), None);
         assert_eq!(bench.written().1, "one\n");
         // The next second is counted anew.
-        bench.sinks.access(b"two\n");
+        bench.sinks.access(text(b"two\n"));
         assert_eq!(bench.sinks.before_wait(at(1100), false), Some(QUIET));
         assert_eq!(bench.written().1, "one\n");
     }
@@ -344,9 +356,9 @@ mod tests {
     #[test]
     fn one_sink_keeps_the_order() {
         let mut bench = Bench::new("order", false);
-        bench.sinks.access(b"one\n");
+        bench.sinks.access(text(b"one\n"));
         bench.sinks.record(b"2026 INFO two\n");
-        bench.sinks.access(b"three\n");
+        bench.sinks.access(text(b"three\n"));
         assert_eq!(bench.written().0, "one\n2026 INFO two\n");
         bench.sinks.all().for_each(Sink::flush);
         assert_eq!(bench.written().0, "one\n2026 INFO two\nthree\n");
@@ -358,7 +370,7 @@ mod tests {
         let [stderr, access] = [(); 2].map(|()| Sink::stream(&writer).unwrap());
         drop(writer);
         let mut sinks = Sinks { stderr, access: Some(access), since: None };
-        sinks.access(b"one\n");
+        sinks.access(text(b"one\n"));
         sinks.record(b"2026 INFO two\n");
         drop(sinks);
         assert_eq!(io::read_to_string(&mut reader).unwrap(), "one\n2026 INFO two\n");
@@ -370,7 +382,7 @@ mod tests {
         let mut bench = Bench::new("stalled", true);
         bench.sinks.access = Some(Sink::stream(&writer).unwrap());
         for _ in 0..1024 {
-            bench.sinks.access(&[&[b'x'; 199][..], b"\n"].concat());
+            bench.sinks.access(text(&[&[b'x'; 199][..], b"\n"].concat()));
         }
         assert_eq!(bench.sinks.before_wait(at(0), true), Some(RETRY));
         bench.sinks.record(b"2026 INFO still here\n");
@@ -424,7 +436,7 @@ mod tests {
         let say = |target: &str, level, args: std::fmt::Arguments<'_>| {
             logger.log(&Record::builder().target(target).level(level).args(args).build());
         };
-        log.access(b"GET / 200\n");
+        log.access(text(b"GET / 200\n"));
         say("miod::server", Level::Info, format_args!("hello"));
         say("miod::server", Level::Debug, format_args!("unheard"));
         assert_eq!(log.before_wait(at(0), false), Some(QUIET));
@@ -448,7 +460,7 @@ mod tests {
         assert!(init(&Settings::default()).is_err());
         install_panic_hook();
         if log::log_enabled!(target: ACCESS, Level::Info) {
-            log.access(b"GET / 200\n");
+            log.access(text(b"GET / 200\n"));
         }
         assert!(std::thread::spawn(|| panic!("a \"quoted\"\n{}", "line")).join().is_err());
         log.flush();

@@ -55,20 +55,37 @@ impl Sink {
         Self { fd, path, piece, pending: Vec::new(), within_line: false, failing: false, lost: 0 }
     }
 
-    /// Takes a line, with its end, to be written some time.
-    pub(super) fn collect(&mut self, line: &[u8]) {
-        if self.pending.len() + line.len() > BLOCK {
-            self.flush();
-            if self.pending.len() + line.len() > BACKLOG {
-                self.lost += 1;
-                return;
-            }
+    /// Takes a line, with its end, to be written some time: what `write` appends.
+    #[inline]
+    pub(super) fn collect(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.end_torn_line();
+        let start = self.pending.len();
+        write(&mut self.pending);
+        if self.pending.len() > BLOCK {
+            self.make_room(start);
         }
+    }
+
+    /// If the rest of a line was lost, the next must not be glued to it.
+    #[inline]
+    fn end_torn_line(&mut self) {
         if self.pending.is_empty() && self.within_line {
-            // The rest of a line was lost; the next must not be glued to it.
             self.pending.push(b'\n');
         }
-        self.pending.extend_from_slice(line);
+    }
+
+    /// Writes what is there before the line that begins at `start`; without room for
+    /// that even then, it is lost.
+    #[cold]
+    fn make_room(&mut self, start: usize) {
+        let line = self.pending.split_off(start);
+        self.flush();
+        if self.pending.len() + line.len() > BACKLOG {
+            self.lost += 1;
+            return;
+        }
+        self.end_torn_line();
+        self.pending.extend_from_slice(&line);
     }
 
     /// True if it is something else than a file: a terminal, a pipe, a socket.
@@ -164,6 +181,11 @@ mod tests {
     use std::fs;
     use std::io::Read;
 
+    /// What writes a line.
+    fn text(line: &[u8]) -> impl FnOnce(&mut Vec<u8>) {
+        move |out| out.extend_from_slice(line)
+    }
+
     fn scratch(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("miod-sink-{name}-{}", std::process::id()));
         let _ = fs::remove_file(&path);
@@ -175,7 +197,7 @@ mod tests {
         let path = scratch("append");
         fs::write(&path, "old\n").unwrap();
         let mut sink = Sink::file(&path).unwrap();
-        sink.collect(b"new\n");
+        sink.collect(text(b"new\n"));
         assert_eq!(fs::read(&path).unwrap(), b"old\n");
         assert!(sink.is_pending());
         sink.flush();
@@ -184,10 +206,10 @@ mod tests {
 
         let line = [b'x'; 1023].iter().chain(b"\n").copied().collect::<Vec<_>>();
         for _ in 0..64 {
-            sink.collect(&line);
+            sink.collect(text(&line));
         }
         assert_eq!(fs::metadata(&path).unwrap().len(), 8);
-        sink.collect(&line);
+        sink.collect(text(&line));
         assert_eq!(fs::metadata(&path).unwrap().len(), 8 + 64 * 1024);
         fs::remove_file(&path).unwrap();
     }
@@ -196,10 +218,10 @@ mod tests {
     fn a_file_that_was_moved_away_is_opened_again() {
         let (path, moved) = (scratch("rotate"), scratch("rotated"));
         let mut sink = Sink::file(&path).unwrap();
-        sink.collect(b"one\n");
+        sink.collect(text(b"one\n"));
         fs::rename(&path, &moved).unwrap();
         sink.reopen().unwrap();
-        sink.collect(b"two\n");
+        sink.collect(text(b"two\n"));
         sink.flush();
         assert_eq!(fs::read(&moved).unwrap(), b"one\n");
         assert_eq!(fs::read(&path).unwrap(), b"two\n");
@@ -208,7 +230,7 @@ mod tests {
         fs::rename(&path, &moved).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(sink.reopen().is_err());
-        sink.collect(b"three\n");
+        sink.collect(text(b"three\n"));
         sink.flush();
         assert_eq!(fs::read(&moved).unwrap(), b"two\nthree\n");
         fs::remove_dir(&path).unwrap();
@@ -223,7 +245,7 @@ mod tests {
         let line = |number: usize| format!("{number:99}\n").into_bytes();
         // More than a pipe holds, less than we keep.
         for number in 0..2000 {
-            sink.collect(&line(number));
+            sink.collect(text(&line(number)));
         }
         sink.flush();
         assert!(sink.is_pending());
@@ -245,7 +267,7 @@ mod tests {
         let mut sink = Sink::stream(&writer).unwrap();
         let line = [b'x'; 1023].iter().chain(b"\n").copied().collect::<Vec<_>>();
         for _ in 0..400 {
-            sink.collect(&line);
+            sink.collect(text(&line));
         }
         assert_eq!(sink.losses(), None);
         let mut some = vec![0; 8 * 1024];
@@ -267,8 +289,8 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         let mut sink = Sink::stream(&writer).unwrap();
         drop(reader);
-        sink.collect(b"one\n");
-        sink.collect(b"two\n");
+        sink.collect(text(b"one\n"));
+        sink.collect(text(b"two\n"));
         sink.flush();
         assert!(!sink.is_pending());
         assert_eq!((sink.lost, sink.losses()), (2, None));
@@ -279,7 +301,7 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         let mut sink = Sink::stream(&writer).unwrap();
         // More than a pipe holds.
-        sink.collect(&[&[b'x'; 2 * BLOCK][..], b"\n"].concat());
+        sink.collect(text(&[&[b'x'; 2 * BLOCK][..], b"\n"].concat()));
         sink.flush();
         drop(reader);
         sink.flush();
@@ -287,8 +309,8 @@ mod tests {
 
         let path = scratch("torn");
         sink.fd = fs::File::create(&path).unwrap().into();
-        sink.collect(b"two\n");
-        sink.collect(b"three\n");
+        sink.collect(text(b"two\n"));
+        sink.collect(text(b"three\n"));
         sink.flush();
         assert_eq!(sink.losses(), Some(1));
         assert_eq!(fs::read(&path).unwrap(), b"\ntwo\nthree\n");
@@ -299,7 +321,7 @@ mod tests {
     #[test]
     fn a_full_disk_costs_the_lines_only() {
         let mut sink = Sink::file(Path::new("/dev/full")).unwrap();
-        sink.collect(b"one\n");
+        sink.collect(text(b"one\n"));
         sink.flush();
         assert_eq!((sink.is_pending(), sink.lost, sink.losses()), (false, 1, None));
     }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::Cx;
 use crate::http::forwarded::Proxies;
+use crate::http::head::RequestHead;
 use crate::http::response::write_decimal;
 use crate::http::{Fields, Status, basic, date};
 use crate::logging::{ACCESS, escape};
@@ -52,15 +53,25 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// Of the octets that came, and the fields that were understood of them.
-    pub(super) fn new(octets: &'a [u8], fields: Fields<'a>, account: &Account, proxies: &Proxies) -> Self {
-        let value = |name| fields.get(name).unwrap_or(b"-");
+    /// Of the request line, and the fields that were understood.
+    #[inline]
+    pub(super) fn new(line: &'a [u8], fields: Fields<'a>, account: &Account, proxies: &Proxies) -> Self {
+        let (mut referer, mut agent) = (None, None);
+        // As nearly everybody writes it, or otherwise.
+        let is = |name: &[u8], usual| name == usual || name.eq_ignore_ascii_case(usual);
+        for (name, value) in fields.iter() {
+            match name.len() {
+                7 if is(name, b"Referer") => _ = referer.get_or_insert(value),
+                10 if is(name, b"User-Agent") => _ = agent.get_or_insert(value),
+                _ => {}
+            }
+        }
         Self {
-            line: first_line(octets),
+            line,
             client: proxies.client(account.peer.map(|peer| peer.ip()), &fields),
             user: account.protected.then(|| basic::credentials(&fields)).flatten().map(|who| who.name.into()),
-            referer: value("referer"),
-            agent: value("user-agent"),
+            referer: referer.unwrap_or(b"-"),
+            agent: agent.unwrap_or(b"-"),
         }
     }
 }
@@ -97,11 +108,17 @@ impl Exchanged {
         let mut words = self.words.splitn(4, |&octet| octet == b'\n');
         let [line, referer, agent, user] = std::array::from_fn(|_| words.next().unwrap_or_default());
         let user = self.named.then(|| String::from_utf8_lossy(user));
-        write(&Asked { line, client: self.client, user, referer, agent }, self.account, cx);
+        write(&Asked { line, client: self.client, user, referer, agent }, &self.account, cx);
     }
 }
 
-/// The request line, or what came in its place.
+/// The request line.
+pub(super) fn request_line<'a>(head: &RequestHead<'a>) -> &'a [u8] {
+    // Between its words is one space; the version is the last.
+    &head.raw[..head.method_name.len() + head.raw_target.len() + b"  HTTP/1.1".len()]
+}
+
+/// What came in place of a request line.
 pub(super) fn first_line(head: &[u8]) -> &[u8] {
     /// More of it isn't needed to see what it was.
     const MOST: usize = 8_300;
@@ -111,74 +128,152 @@ pub(super) fn first_line(head: &[u8]) -> &[u8] {
 
 /// Writes a line. By hand, since formatting would cost more than all the rest of
 /// a small answer.
-pub(super) fn write(asked: &Asked<'_>, account: Account, cx: &mut Cx<'_>) {
-    let number = cx.handle.number();
+pub(super) fn write(asked: &Asked<'_>, account: &Account, cx: &mut Cx<'_>) {
     let format = &mut cx.shared.http.access;
-    format.refresh(cx.time.unix_seconds, account.local);
-    let out = &mut format.line;
-    out.clear();
-    match asked.client {
-        Some(client) => push_ip(out, client),
-        None => out.extend_from_slice(b"unix"),
-    }
-    out.extend_from_slice(b" - ");
-    match &asked.user {
-        Some(name) => push_word(out, name),
-        None => out.push(b'-'),
-    }
-    out.push(b' ');
-    out.extend_from_slice(&format.moment);
-    out.extend_from_slice(b" \"");
-    push_escaped(out, asked.line);
-    out.extend_from_slice(b"\" ");
-    write_decimal(out, u64::from(account.status.0));
-    out.push(b' ');
-    write_decimal(out, account.body);
-    for word in [asked.referer, asked.agent] {
-        out.extend_from_slice(b" \"");
-        push_escaped(out, word);
-        out.push(b'"');
-    }
-    out.push(b' ');
-    match account.peer {
-        Some(peer) => write_decimal(out, u64::from(peer.port())),
-        None => out.push(b'-'),
-    }
-    out.push(b' ');
-    out.extend_from_slice(&format.local_text);
-    out.push(b' ');
-    push_seconds(out, account.duration);
-    for (before, number) in [(b' ', account.octets), (b' ', u64::from(number)), (b'/', u64::from(account.request))] {
-        out.push(before);
-        write_decimal(out, number);
-    }
-    out.push(b'\n');
-    cx.shared.log.access(out);
-}
+    format.refresh(cx.time.unix_seconds, asked.client, account.local);
 
-fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
-    match ip {
-        IpAddr::V4(v4) => {
-            for (at, octet) in v4.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
-                }
-                write_decimal(out, u64::from(octet));
+    let mut result = Text::<64>::new();
+    result.push(b"\" ");
+    result.push_number(u64::from(account.status.0));
+    result.push(b" ");
+    result.push_number(account.body);
+    result.push(b" \"");
+
+    let mut end = Text::<192>::new();
+    end.push(b"\" ");
+    match account.peer {
+        Some(peer) => end.push_number(u64::from(peer.port())),
+        None => end.push(b"-"),
+    }
+    end.push(&format.local_text);
+    end.push_seconds(account.duration);
+    end.push(b" ");
+    end.push_number(account.octets);
+    end.push(b" ");
+    end.push_number(u64::from(cx.handle.number()));
+    end.push(b"/");
+    end.push_number(u64::from(account.request));
+    end.push(b"\n");
+
+    cx.shared.log.access(|out| {
+        match &asked.user {
+            None => out.extend_from_slice(&format.beginning),
+            Some(name) => {
+                let (before, behind) = format.beginning.split_at(format.user);
+                out.extend_from_slice(before);
+                push_word(out, name);
+                out.extend_from_slice(&behind[b"-".len()..]);
             }
         }
-        // Rare enough; writing to a vector can't fail.
-        IpAddr::V6(v6) => drop(write!(out, "{v6}")),
+        push_escaped(out, asked.line);
+        out.extend_from_slice(result.get());
+        push_escaped(out, asked.referer);
+        out.extend_from_slice(b"\" \"");
+        push_escaped(out, asked.agent);
+        out.extend_from_slice(end.get());
+    });
+}
+
+/// A short text that is being made. What is too long for it is a fault of the program:
+/// text from the network has no place here.
+struct Text<const ROOM: usize> {
+    room: [u8; ROOM],
+    end: usize,
+}
+
+// Inlined, so that where it ends is in a register.
+impl<const ROOM: usize> Text<ROOM> {
+    fn new() -> Self {
+        Self { room: [0; ROOM], end: 0 }
+    }
+
+    fn get(&self) -> &[u8] {
+        &self.room[..self.end]
+    }
+
+    #[inline(always)]
+    fn push(&mut self, text: &[u8]) {
+        self.room[self.end..][..text.len()].copy_from_slice(text);
+        self.end += text.len();
+    }
+
+    #[inline(always)]
+    fn push_number(&mut self, number: u64) {
+        let small = number as u32 as usize;
+        let pair = |number: usize| PAIRS[number % 100];
+        match number {
+            0..10 => self.push(&[b'0' + small as u8]),
+            10..100 => self.push(&pair(small)),
+            100..1_000 => {
+                let [c, d] = pair(small);
+                self.push(&[b'0' + (small / 100) as u8, c, d]);
+            }
+            1_000..10_000 => {
+                let ([a, b], [c, d]) = (pair(small / 100), pair(small));
+                self.push(&[a, b, c, d]);
+            }
+            10_000..100_000 => {
+                let ([a, b], [c, d]) = (pair(small / 100), pair(small));
+                self.push(&[b'0' + (small / 10_000) as u8, a, b, c, d]);
+            }
+            _ => self.push(itoa::Buffer::new().format(number).as_bytes()),
+        }
+    }
+
+    /// Seconds with six decimals.
+    #[inline(always)]
+    fn push_seconds(&mut self, duration: Duration) {
+        if duration.is_zero() {
+            // So it is with most.
+            self.push(b"0.000000");
+            return;
+        }
+        let micros = duration.subsec_micros();
+        self.push_number(duration.as_secs());
+        self.push(b".");
+        for place in [10_000, 100, 1] {
+            self.push(&PAIRS[(micros / place % 100) as usize]);
+        }
     }
 }
 
+/// The numbers below 100 in two digits.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+        number += 1;
+    }
+    pairs
+};
+
 /// Text from the network: as it is, if that is harmless.
+#[inline]
 fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    // Without a branch inside, so that many octets are looked at at once.
-    let harmless = |octet: u8| (b' '..=b'~').contains(&octet) & (octet != b'"') & (octet != b'\\');
-    if text.iter().fold(true, |all, &octet| all & harmless(octet)) {
-        out.extend_from_slice(text);
-    } else {
+    #[cold]
+    fn push_harmful(out: &mut Vec<u8>, text: &[u8]) {
         drop(write!(out, "{}", escape(text)));
+    }
+    if is_harmless(text) { out.extend_from_slice(text) } else { push_harmful(out, text) }
+}
+
+/// Whether text needs no escape. By blocks, the last of which overlaps the one before
+/// it, and without a branch inside, so that a block is looked at at once.
+#[inline]
+fn is_harmless(text: &[u8]) -> bool {
+    #[inline(always)]
+    fn block<const N: usize>(octets: &[u8; N]) -> bool {
+        octets
+            .iter()
+            .fold(true, |all, &octet| all & (b' '..=b'~').contains(&octet) & (octet != b'"') & (octet != b'\\'))
+    }
+    if let Some(last) = text.last_chunk::<16>() {
+        return text.as_chunks::<16>().0.iter().fold(block(last), |all, octets| all & block(octets));
+    }
+    match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(first), Some(last)) => block(first) & block(last),
+        _ => text.iter().all(|&octet| block(&[octet])),
     }
 }
 
@@ -197,22 +292,16 @@ fn push_word(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Seconds with six decimals.
-fn push_seconds(out: &mut Vec<u8>, duration: Duration) {
-    let micros = duration.subsec_micros();
-    write_decimal(out, duration.as_secs());
-    out.push(b'.');
-    for place in [100_000, 10_000, 1_000, 100, 10, 1] {
-        out.push(b'0' + (micros / place % 10) as u8);
-    }
-}
-
-/// The line being made, and what is the same in most lines as it is written in one:
-/// the moment and the local address.
+/// What is the same in many lines in a row as it is written in one: how it begins, for
+/// a client and a moment, and the local address.
 #[derive(Default)]
 pub(super) struct AccessLog {
     pub(super) enabled: bool,
-    line: Vec<u8>,
+    /// As far as the request, of somebody without a name.
+    beginning: Vec<u8>,
+    /// Where in it the name would be.
+    user: usize,
+    client: Option<IpAddr>,
     moment: Vec<u8>,
     second: i64,
     local: Option<SocketAddr>,
@@ -224,45 +313,147 @@ impl AccessLog {
         Self { enabled: log::log_enabled!(target: ACCESS, log::Level::Info), ..Self::default() }
     }
 
-    fn refresh(&mut self, unix_seconds: i64, local: Option<SocketAddr>) {
-        if self.moment.is_empty() || self.second != unix_seconds {
+    #[inline]
+    fn refresh(&mut self, unix_seconds: i64, client: Option<IpAddr>, local: Option<SocketAddr>) {
+        if self.second != unix_seconds || self.client != client || self.beginning.is_empty() {
+            self.begin(unix_seconds, client);
+        }
+        if self.local != local || self.local_text.is_empty() {
+            self.local = local;
+            self.local_text.clear();
+            // Writing to a vector can't fail.
+            drop(match local {
+                Some(local) => write!(self.local_text, " {local} "),
+                None => write!(self.local_text, " - "),
+            });
+        }
+    }
+
+    fn begin(&mut self, unix_seconds: i64, client: Option<IpAddr>) {
+        if self.second != unix_seconds || self.moment.is_empty() {
             self.second = unix_seconds;
             self.moment.clear();
             date::write_clf(unix_seconds, &mut self.moment);
         }
-        if self.local_text.is_empty() || self.local != local {
-            self.local = local;
-            self.local_text.clear();
-            match local {
-                // Writing to a vector can't fail.
-                Some(local) => drop(write!(self.local_text, "{local}")),
-                None => self.local_text.push(b'-'),
+        self.client = client;
+        let out = &mut self.beginning;
+        out.clear();
+        match client {
+            Some(client) => push_ip(out, client),
+            None => out.extend_from_slice(b"unix"),
+        }
+        out.extend_from_slice(b" - ");
+        self.user = out.len();
+        out.extend_from_slice(b"- ");
+        out.extend_from_slice(&self.moment);
+        out.extend_from_slice(b" \"");
+    }
+}
+
+fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(v4) => {
+            for (at, octet) in v4.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                write_decimal(out, u64::from(octet));
             }
         }
+        // Rare enough; writing to a vector can't fail.
+        IpAddr::V6(v6) => drop(write!(out, "{v6}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{Lines, head};
 
     #[test]
     fn durations_and_addresses() {
-        let text = |write: &dyn Fn(&mut Vec<u8>)| {
-            let mut out = Vec::new();
-            write(&mut out);
-            String::from_utf8(out).unwrap()
+        let text = |push: &dyn Fn(&mut Text<64>)| {
+            let mut text = Text::new();
+            push(&mut text);
+            String::from_utf8(text.get().to_vec()).unwrap()
         };
-        for (micros, expected) in [(0, "0.000000"), (12, "0.000012"), (61_000_001, "61.000001")] {
-            assert_eq!(text(&|out| push_seconds(out, Duration::from_micros(micros))), expected);
+        for number in (0..=10_001).chain([65_535, 99_999, 100_000, 1 << 32, u64::MAX]) {
+            assert_eq!(text(&|out| out.push_number(number)), number.to_string());
+        }
+        for (micros, expected) in
+            [(0, "0.000000"), (12, "0.000012"), (61_000_001, "61.000001"), (1_234_567, "1.234567")]
+        {
+            assert_eq!(text(&|out| out.push_seconds(Duration::from_micros(micros))), expected);
         }
         for address in ["0.0.0.0", "192.0.2.255", "2001:db8::1"] {
-            assert_eq!(text(&|out| push_ip(out, address.parse().unwrap())), address);
+            let mut out = Vec::new();
+            push_ip(&mut out, address.parse().unwrap());
+            assert_eq!(out, address.as_bytes());
         }
-        assert_eq!(text(&|out| push_escaped(out, b"a\"b\n")), "a\\\"b\\x0a");
-        for (name, expected) in [("alice", "alice"), ("a b ", "a\\x20b\\x20"), ("", "\"\""), ("\u{e4}]", "\\xc3\\xa4]")]
+    }
+
+    #[test]
+    fn names_are_words() {
+        for (name, expected) in [
+            ("alice", "alice"),
+            (" a  b ", "\\x20a\\x20\\x20b\\x20"),
+            ("", "\"\""),
+            ("-", "\"\""),
+            ("--", "--"),
+            ("\u{e4}]", "\\xc3\\xa4]"),
+        ] {
+            let mut out = b"before ".to_vec();
+            push_word(&mut out, name);
+            assert_eq!(out, [b"before ", expected.as_bytes()].concat());
+        }
+    }
+
+    #[test]
+    fn an_octet_that_could_do_harm_is_found_wherever_it_is() {
+        for length in 0..70 {
+            let mut text = vec![b'a'; length];
+            assert!(is_harmless(&text));
+            for at in 0..length {
+                for octet in 0..=255 {
+                    text[at] = octet;
+                    let harmless = matches!(octet, b' '..=b'~') && !matches!(octet, b'"' | b'\\');
+                    assert_eq!(is_harmless(&text), harmless, "{octet} at {at} of {length}");
+                }
+                text[at] = b'a';
+            }
+        }
+        let mut out = Vec::new();
+        push_escaped(&mut out, b"a\"b\n");
+        assert_eq!(out, b"a\\\"b\\x0a");
+    }
+
+    #[test]
+    fn what_many_lines_share_is_made_anew_when_it_changes() {
+        let mut format = AccessLog::default();
+        let mut line = |second, client: Option<&str>, local: Option<&str>| {
+            format.refresh(second, client.map(|ip| ip.parse().unwrap()), local.map(|at| at.parse().unwrap()));
+            assert_eq!(format.beginning[format.user], b'-');
+            String::from_utf8([&format.beginning[..], &format.local_text].concat()).unwrap()
+        };
+        for _ in 0..2 {
+            assert_eq!(line(0, None, None), "unix - - [01/Jan/1970:00:00:00 +0000] \" - ");
+            assert_eq!(line(0, Some("::1"), None), "::1 - - [01/Jan/1970:00:00:00 +0000] \" - ");
+            assert_eq!(line(1, Some("::1"), None), "::1 - - [01/Jan/1970:00:00:01 +0000] \" - ");
+            assert_eq!(line(1, Some("::1"), Some("[::1]:80")), "::1 - - [01/Jan/1970:00:00:01 +0000] \" [::1]:80 ");
+        }
+    }
+
+    #[test]
+    fn the_request_line_is_what_was_sent() {
+        for line in
+            ["GET / HTTP/1.1", "GET /a?b HTTP/1.0", "UNHEARD-OF http://x:80/?%20 HTTP/1.1", "OPTIONS * HTTP/1.1"]
         {
-            assert_eq!(text(&|out| push_word(out, name)), expected);
+            for before in ["", "\r\n"] {
+                let input = format!("{before}{line}\r\nHost: x\r\n\r\n").into_bytes();
+                let mut lines = Lines::default();
+                let head = head::parse(&input, &mut lines).unwrap().unwrap();
+                assert_eq!(request_line(&head), line.as_bytes());
+            }
         }
     }
 

@@ -93,6 +93,7 @@ impl<'a, 'b> Out<'a, 'b> {
     }
 
     /// What the log is to know of the answer that was written here.
+    #[inline]
     fn account(&self, status: Status, body: u64, request: u32) -> Account {
         Account {
             status,

@@ -1,9 +1,9 @@
 //! Errors as answers: the site's own page for them, or ours.
 
 use super::access::{self, Asked};
-use super::{Cx, Http, Out, error_page};
+use super::{Cx, Http, Out};
 use crate::http::head::{Method, RequestHead};
-use crate::http::response::{self, Form, Length, Manner};
+use crate::http::response::Manner;
 use crate::http::{Fields, Reject, Status, negotiate};
 use crate::service::Kind;
 
@@ -44,8 +44,8 @@ impl Http {
         let body = self.write_error(reject, b"", true, manner, out, cx);
         if cx.shared.http.access.enabled {
             let account = out.account(reject.status, body, self.requests);
-            let asked = Asked::new(input, Fields::default(), &account, &cx.shared.http.proxies);
-            access::write(&asked, account, cx);
+            let asked = Asked::new(access::first_line(input), Fields::default(), &account, &cx.shared.http.proxies);
+            access::write(&asked, &account, cx);
         }
         self.more = true;
         self.proceed(false, cx);
@@ -71,19 +71,7 @@ impl Http {
                 return answered.body;
             }
         }
-        let mut content = std::mem::take(&mut http.scratch);
-        error_page::write(&mut content, reject, html, cx.handle.number(), self.requests);
-        let buffer = out.output.buffer();
-        response::begin(buffer, reject.status, &http.stamp);
-        buffer.extend_from_slice(lines);
-        response::field(buffer, "Content-Type", error_page::media_type(html));
-        buffer.extend_from_slice(b"X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n");
-        let length = content.len() as u64;
-        let (form, _) = response::end(buffer, manner, reject.status, Length::Known(length));
-        let body = if form == Form::Plain { length } else { 0 };
-        out.output.write(&content[..body as usize]);
-        content.clear();
-        http.scratch = content;
-        body
+        let page = http.errors.get(reject, html, &http.stamp);
+        page.write(out.output.buffer(), lines, manner, &http.stamp, (cx.handle.number(), self.requests))
     }
 }

@@ -153,8 +153,8 @@ impl Http {
         }
         if cx.shared.http.access.enabled {
             let account = out.account(status, body, self.requests);
-            let asked = Asked::new(head.raw, head.fields, &account, &cx.shared.http.proxies);
-            access::write(&asked, account, cx);
+            let asked = Asked::new(access::request_line(head), head.fields, &account, &cx.shared.http.proxies);
+            access::write(&asked, &account, cx);
         }
         match &mut self.phase {
             // The usual case: from one request to the next.
@@ -175,7 +175,7 @@ impl Http {
         let http = &cx.shared.http;
         http.access.enabled.then(|| {
             let account = out.account(status, body, self.requests);
-            let asked = Asked::new(head.raw, head.fields, &account, &http.proxies);
+            let asked = Asked::new(access::request_line(head), head.fields, &account, &http.proxies);
             Box::new(Exchanged::begin(&asked, account, cx.time.now))
         })
     }

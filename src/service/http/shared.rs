@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::access::AccessLog;
+use super::error_page::ErrorPages;
 use super::phase::Census;
 use super::watch::Watchers;
 use crate::app::{Methods, Pull, Routes, Source};
@@ -74,6 +75,7 @@ pub struct Shared {
     pub(super) stamp: Stamp,
     pub(super) census: Census,
     pub(super) access: AccessLog,
+    pub(super) errors: ErrorPages,
     pub(super) watchers: Watchers,
     /// Content on its way into the output, and decoded paths.
     pub(super) scratch: Vec<u8>,
@@ -97,6 +99,7 @@ impl Shared {
             stamp: Stamp::new(0, server_field),
             census: Census::default(),
             access: AccessLog::new(),
+            errors: ErrorPages::default(),
             watchers: Watchers::default(),
             scratch: Vec::new(),
             addresses: HashMap::new(),
