@@ -84,6 +84,7 @@ impl fmt::Debug for Fields<'_> {
     }
 }
 
+#[inline]
 fn part(octets: &[u8], (start, end): (u16, u16)) -> &[u8] {
     &octets[usize::from(start)..usize::from(end)]
 }
