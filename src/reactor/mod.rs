@@ -163,6 +163,8 @@ struct Slot<P> {
     queued: bool,
     /// The socket is registered with the poll.
     registered: bool,
+    /// The protocol's last wish was more input.
+    reading: bool,
     /// Which listener it came from.
     listener: u8,
 }
@@ -379,21 +381,21 @@ impl<P: Protocol> Reactor<P> {
                         // Its turn may already be due in the run queue; and who is
                         // in the middle of a file has time.
                         if slot.transport.is_amid_file() {
-                            self.enqueue(handle.index());
+                            slot.enqueue(handle, &mut self.run_queue);
                         } else if !slot.queued {
-                            self.pump(handle.index());
+                            self.pump(handle);
                         }
                     }
                 }
             }
         }
         while let Some((index, armed)) = self.timers.expired(self.time.now) {
-            if let Some(slot) = self.slots.at(index)
+            if let Some((handle, slot)) = self.slots.at(index)
                 && slot.armed == armed
             {
                 slot.armed = Armed::NONE;
                 if !slot.queued {
-                    self.pump(index);
+                    self.pump(handle);
                 }
             }
         }
@@ -468,18 +470,9 @@ impl<P: Protocol> Reactor<P> {
     fn deliver(&mut self, handle: Handle, message: P::Message) {
         if let Some(slot) = self.slots.get(handle) {
             slot.protocol.deliver(message);
-            self.enqueue(handle.index());
+            slot.enqueue(handle, &mut self.run_queue);
         } else if let Some(index) = Datagrams::<P::Datagrams>::index(handle) {
             self.deliver_to_datagrams(index, message);
-        }
-    }
-
-    fn enqueue(&mut self, index: usize) {
-        if let Some(slot) = self.slots.at(index)
-            && !slot.queued
-        {
-            slot.queued = true;
-            self.run_queue.extend(self.slots.handle(index));
         }
     }
 
@@ -489,7 +482,7 @@ impl<P: Protocol> Reactor<P> {
             let Some(handle) = self.run_queue.pop_front() else { break };
             if let Some(slot) = self.slots.get(handle) {
                 slot.queued = false;
-                self.pump(handle.index());
+                self.pump(handle);
             } else if let Some(index) = Datagrams::<P::Datagrams>::index(handle) {
                 self.run_datagrams(index);
             }
@@ -515,7 +508,9 @@ impl<P: Protocol> Reactor<P> {
         // Each is asked anew what it wants, now: the idle ones want to close, and
         // nobody is to be told that they are waited for.
         for handle in self.slots.handles() {
-            self.enqueue(handle.index());
+            if let Some(slot) = self.slots.get(handle) {
+                slot.enqueue(handle, &mut self.run_queue);
+            }
         }
         self.enqueue_all_datagrams();
         self.run_queued(usize::MAX);
@@ -552,6 +547,7 @@ impl<P: Protocol> Reactor<P> {
                         armed: Armed::NONE,
                         queued: false,
                         registered: false,
+                        reading: false,
                         listener: NO_LISTENER,
                     });
                     self.newcomers.push(handle);
@@ -599,7 +595,7 @@ impl<P: Protocol> Reactor<P> {
         }
         let mut newcomers = std::mem::take(&mut self.newcomers);
         for handle in newcomers.drain(..) {
-            self.pump(handle.index());
+            self.pump(handle);
         }
         // Empty, but its memory is of use.
         self.newcomers = newcomers;
@@ -644,13 +640,16 @@ impl<P: Protocol> Reactor<P> {
             self.closed += 1;
             return true;
         };
+        // While shutting down nobody waits for an event that says so.
+        let readable = readable || draining;
         self.slots.insert(Slot {
-            // While shutting down nobody waits for an event that says so.
-            transport: Transport::new(socket, peer, readable || draining),
+            transport: Transport::new(socket, peer, readable),
             protocol,
             armed: Armed::NONE,
             queued: false,
             registered: false,
+            // A client whose octets are awaited before it is accepted speaks first.
+            reading: readable,
             listener: index as u8,
         });
         self.newcomers.push(handle);

@@ -20,7 +20,7 @@ use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::buffers::{Input, Leftover, Next, Output};
+use super::buffers::{FileSlice, Input, Leftover, Next, Output};
 use super::clock::Tick;
 use super::endpoint::Endpoint;
 use super::pace::Pace;
@@ -317,6 +317,13 @@ impl Transport {
     /// is how many octets the protocol holds. Says how many the connection holds
     /// now, and how many it held before.
     pub(super) fn save(&mut self, input: &mut Input, output: &mut Output, protocol: usize) -> (usize, usize) {
+        if self.rest.is_none() && protocol == 0 && input.is_empty() && output.is_empty() {
+            return (0, 0);
+        }
+        self.save_rest(input, output, protocol)
+    }
+
+    fn save_rest(&mut self, input: &mut Input, output: &mut Output, protocol: usize) -> (usize, usize) {
         let before = self.held();
         let now = input.bytes().len() + output.bytes().len() + protocol;
         let nothing = input.is_empty() && output.is_empty();
@@ -362,30 +369,24 @@ impl Transport {
         self.writable
     }
 
-    /// Reads once. True if anything changed: octets, or the end of input.
-    pub(super) fn fill(&mut self, input: &mut Input) -> io::Result<bool> {
+    /// Reads once: octets, the end of input, or proof that there is nothing yet.
+    pub(super) fn fill(&mut self, input: &mut Input) -> io::Result<()> {
         let space = input.space();
         let size = space.len();
         loop {
-            return match self.socket.read(space) {
-                Ok(0) => {
-                    self.ended = true;
-                    Ok(true)
-                }
+            match self.socket.read(space) {
+                Ok(0) => self.ended = true,
                 Ok(count) => {
                     input.filled(count);
                     if count < size && self.hung_up == HungUp::No {
                         self.readable = false;
                     }
-                    Ok(true)
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.readable = false;
-                    Ok(false)
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
-            };
+                Err(error) => return Err(error),
+            }
+            return Ok(());
         }
     }
 
@@ -398,34 +399,19 @@ impl Transport {
     pub(super) fn flush(&mut self, output: &mut Output, last: bool, file_turn: &mut u64) -> io::Result<Sent> {
         let mut sent = Sent { octets: 0, turn_over: false };
         while let Some(next) = output.next() {
-            let (result, is_file) = match next {
-                Next::Bytes(bytes, more) => (self.socket.send(bytes, more || last), false),
+            let attempt = match next {
+                Next::Bytes(bytes, more) => self.socket.send(bytes, more || last),
                 Next::File(_) if *file_turn == 0 => {
                     sent.turn_over = true;
                     break;
                 }
-                Next::File(slice) => {
-                    let count = slice.length.min(*file_turn) as usize;
-                    // Without it each turn would end in a small segment.
-                    let goes_on = slice.length > *file_turn;
-                    let phase = if goes_on { Phase::Corked } else { Phase::Open };
-                    if phase != self.phase {
-                        self.phase = phase;
-                        self.socket.cork(goes_on);
-                    }
-                    (self.socket.sendfile(slice.file.as_fd(), slice.offset, count), true)
-                }
+                Next::File(slice) => self.send_file(slice, file_turn),
             };
-            match result {
+            match attempt {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
                     sent.octets += count as u64;
-                    if is_file {
-                        *file_turn -= count as u64;
-                        output.file_sent(count as u64);
-                    } else {
-                        output.bytes_sent(count);
-                    }
+                    output.sent(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.writable = false;
@@ -435,6 +421,23 @@ impl Transport {
                 Err(error) => return Err(error),
             }
         }
+        Ok(sent)
+    }
+
+    /// Sends of a file what the socket takes, within the turn's share. Apart from
+    /// [`flush`](Self::flush), which has nothing to do with files most of the time.
+    #[inline(never)]
+    fn send_file(&mut self, slice: &FileSlice, file_turn: &mut u64) -> io::Result<usize> {
+        let count = slice.length.min(*file_turn) as usize;
+        // Without it each turn would end in a small segment.
+        let goes_on = slice.length > *file_turn;
+        let phase = if goes_on { Phase::Corked } else { Phase::Open };
+        if phase != self.phase {
+            self.phase = phase;
+            self.socket.cork(goes_on);
+        }
+        let sent = self.socket.sendfile(slice.file.as_fd(), slice.offset, count)?;
+        *file_turn -= sent as u64;
         Ok(sent)
     }
 
