@@ -179,6 +179,12 @@ impl Output {
         (self.bytes.len() - self.sent) as u64 + self.cuts.iter().map(|cut| cut.slice.length).sum::<u64>()
     }
 
+    /// How many octets were added since the buffer was `start` long and there was no
+    /// stretch of a file, those of files included.
+    pub fn since(&self, start: usize) -> u64 {
+        (self.bytes.len() - start) as u64 + self.cuts.iter().map(|cut| cut.slice.length).sum::<u64>()
+    }
+
     /// The unsent octets in memory; for tests.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[self.sent..]
@@ -209,17 +215,38 @@ impl Output {
         }
     }
 
+    #[inline]
     pub(super) fn next(&self) -> Option<Next<'_>> {
-        let until = self.cuts.front().map_or(self.bytes.len(), |cut| cut.at);
-        if self.sent < until {
-            Some(Next::Bytes(&self.bytes[self.sent..until], !self.cuts.is_empty()))
+        if self.has_file() {
+            return self.next_among_files();
+        }
+        let bytes = self.bytes();
+        (!bytes.is_empty()).then_some(Next::Bytes(bytes, false))
+    }
+
+    /// Apart, so that an answer without files passes them by.
+    #[inline(never)]
+    fn next_among_files(&self) -> Option<Next<'_>> {
+        let cut = self.cuts.front()?;
+        let before = &self.bytes[self.sent..cut.at];
+        Some(if before.is_empty() { Next::File(&cut.slice) } else { Next::Bytes(before, true) })
+    }
+
+    /// So many octets of what is [`next`](Self::next) are sent.
+    #[inline]
+    pub(super) fn sent(&mut self, count: usize) {
+        if self.has_file() {
+            self.sent_among_files(count);
         } else {
-            self.cuts.front().map(|cut| Next::File(&cut.slice))
+            self.sent += count;
+        }
+        if self.is_empty() {
+            self.rewind();
         }
     }
 
-    /// So many of what is [`next`](Self::next) are sent.
-    pub(super) fn sent(&mut self, count: usize) {
+    #[inline(never)]
+    fn sent_among_files(&mut self, count: usize) {
         match self.cuts.front_mut() {
             Some(cut) if cut.at == self.sent => {
                 cut.slice.offset += count as u64;
@@ -229,9 +256,6 @@ impl Output {
                 }
             }
             _ => self.sent += count,
-        }
-        if self.is_empty() {
-            self.rewind();
         }
     }
 
@@ -305,6 +329,7 @@ impl Leftover {
     }
 
     /// Puts what was left over back into the lent buffers.
+    #[inline(never)]
     pub(super) fn restore(&mut self, input: &mut Input, output: &mut Output) {
         input.extend(&std::mem::take(&mut self.input));
         output.write(&std::mem::take(&mut self.output));

@@ -40,12 +40,18 @@ pub struct Timers {
 impl Timers {
     /// Sees to it that slot `index`, whose earliest entry is `armed`, is woken
     /// at `wish` or soon after.
+    #[inline]
     pub fn arm(&mut self, index: usize, armed: &mut Armed, wish: Tick) {
         let millis = wish.as_micros().div_ceil(1000).min((1 << (u64::BITS - INDEX_BITS)) - 1);
         if millis < armed.0 {
             armed.0 = millis;
-            self.heap.push(Reverse(millis << INDEX_BITS | index as u64));
+            self.push(millis << INDEX_BITS | index as u64);
         }
+    }
+
+    #[inline(never)]
+    fn push(&mut self, entry: u64) {
+        self.heap.push(Reverse(entry));
     }
 
     /// Takes an entry whose moment has come: the slot's number, and the moment

@@ -295,18 +295,19 @@ impl Transport {
 
     /// Remembers what an event says.
     pub(super) fn latch(&mut self, event: &Event) {
-        self.readable |= event.is_readable();
+        self.readable |= event.is_readable() && !self.ended;
         self.writable |= event.is_writable();
         // An error is found by the next read; a hang-up is an end of input.
         if event.is_read_closed() || event.is_error() || event.is_write_closed() {
             let gone = event.is_write_closed() || event.is_error();
             self.hung_up = self.hung_up.max(if gone { HungUp::Gone } else { HungUp::Ended });
-            self.readable = true;
+            self.readable = !self.ended;
             self.writable |= gone;
         }
     }
 
     /// Lends the buffers what was left over from the last turn.
+    #[inline]
     pub(super) fn restore(&mut self, input: &mut Input, output: &mut Output) {
         if let Some(rest) = &mut self.rest {
             rest.leftover.restore(input, output);
@@ -316,6 +317,7 @@ impl Transport {
     /// Takes back what is left over now; nothing is kept of nothing. `protocol`
     /// is how many octets the protocol holds. Says how many the connection holds
     /// now, and how many it held before.
+    #[inline]
     pub(super) fn save(&mut self, input: &mut Input, output: &mut Output, protocol: usize) -> (usize, usize) {
         if self.rest.is_none() && protocol == 0 && input.is_empty() && output.is_empty() {
             return (0, 0);
@@ -323,6 +325,7 @@ impl Transport {
         self.save_rest(input, output, protocol)
     }
 
+    #[inline(never)]
     fn save_rest(&mut self, input: &mut Input, output: &mut Output, protocol: usize) -> (usize, usize) {
         let before = self.held();
         let now = input.bytes().len() + output.bytes().len() + protocol;
@@ -359,9 +362,9 @@ impl Transport {
         self.hung_up == HungUp::Gone && self.phase == Phase::Open
     }
 
-    /// Whether there may be input to read.
+    /// Whether there may be input to read, or its end.
     pub(super) fn can_read(&self) -> bool {
-        self.readable && !self.ended
+        self.readable
     }
 
     /// Whether the socket may take output.
@@ -375,7 +378,7 @@ impl Transport {
         let size = space.len();
         loop {
             match self.socket.read(space) {
-                Ok(0) => self.ended = true,
+                Ok(0) => (self.readable, self.ended) = (false, true),
                 Ok(count) => {
                     input.filled(count);
                     if count < size && self.hung_up == HungUp::No {
@@ -443,6 +446,7 @@ impl Transport {
 
     /// Keeps account of output that the peer doesn't take: when the connection
     /// is to be given up.
+    #[inline]
     pub(super) fn pace(&mut self, now: Tick, sent: u64, blocked: bool, timeout: Duration) -> Option<Tick> {
         if !blocked {
             if let Some(rest) = &mut self.rest {
@@ -450,11 +454,16 @@ impl Transport {
             }
             return None;
         }
+        Some(self.pace_blocked(now, sent, timeout))
+    }
+
+    #[inline(never)]
+    fn pace_blocked(&mut self, now: Tick, sent: u64, timeout: Duration) -> Tick {
         let pace = self.rest.get_or_insert_default().pace.get_or_insert_with(|| Pace::start(now));
         if sent > 0 {
             pace.moved(now, sent, timeout);
         }
-        Some(pace.deadline(timeout))
+        pace.deadline(timeout)
     }
 
     /// Ends the output, once.
