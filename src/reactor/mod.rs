@@ -447,7 +447,15 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
+    #[inline]
     fn apply_effects(&mut self) {
+        if !self.effects.is_empty() {
+            self.apply_all_effects();
+        }
+    }
+
+    #[inline(never)]
+    fn apply_all_effects(&mut self) {
         // In the order in which they were asked for.
         for effect in std::mem::take(&mut self.effects) {
             match effect {

@@ -91,9 +91,7 @@ impl<P: Protocol> Reactor<P> {
         if let Err(over) = turn {
             self.close(handle, over);
         }
-        if !self.effects.is_empty() {
-            self.apply_effects();
-        }
+        self.apply_effects();
     }
 
     /// Closes a connection.
@@ -103,8 +101,8 @@ impl<P: Protocol> Reactor<P> {
             transport.reset_on_close();
         }
         self.held -= transport.held();
-        let listener = self.listeners.address(listener);
-        let ends = Ends { peer: transport.peer, listener, socket: Some(&transport.socket) };
+        let listener = self.listeners.address(listener).copied();
+        let ends = Ends { peer: transport.peer, listener: listener.as_ref(), socket: Some(&transport.socket) };
         self.ended(handle, &mut protocol, over.ending, ends);
     }
 
@@ -124,7 +122,7 @@ impl<P: Protocol> Slot<P> {
         &mut self,
         input: &mut Input,
         output: &mut Output,
-        listener: Option<SocketAddr>,
+        listener: Option<&SocketAddr>,
         cx: &mut Context<'_, P>,
         options: &Options,
         held: &mut usize,
@@ -163,7 +161,7 @@ impl<P: Protocol> Slot<P> {
         &mut self,
         input: &mut Input,
         output: &mut Output,
-        listener: Option<SocketAddr>,
+        listener: Option<&SocketAddr>,
         cx: &mut Context<'_, P>,
         options: &Options,
     ) -> Result<Turn, Over> {
@@ -200,7 +198,7 @@ impl<P: Protocol> Slot<P> {
                 }
                 made_room = full && flushed.octets > 0;
             }
-            if output.is_empty() {
+            if want.finish != Finish::No && output.is_empty() {
                 match want.finish {
                     Finish::No | Finish::Abort => {}
                     // A connection that isn't there yet can't be ended by half, and

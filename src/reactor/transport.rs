@@ -376,21 +376,20 @@ impl Transport {
     pub(super) fn fill(&mut self, input: &mut Input) -> io::Result<()> {
         let space = input.space();
         let size = space.len();
-        loop {
-            match self.socket.read(space) {
-                Ok(0) => (self.readable, self.ended) = (false, true),
-                Ok(count) => {
-                    input.filled(count);
-                    if count < size && self.hung_up == HungUp::No {
-                        self.readable = false;
-                    }
+        match self.socket.read(space) {
+            Ok(0) => (self.readable, self.ended) = (false, true),
+            Ok(count) => {
+                input.filled(count);
+                if count < size && self.hung_up == HungUp::No {
+                    self.readable = false;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
             }
-            return Ok(());
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+            // The latch stays.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 
     /// Sends what the socket takes, within one turn's share of `file_turn`
