@@ -338,10 +338,13 @@ impl<P: Protocol> Reactor<P> {
         let timeout = if !self.run_queue.is_empty() || !self.dials.is_empty() || self.can_accept() {
             Some(Duration::ZERO)
         } else {
-            let pause = self.listeners.pause_until.map(|until| until.since(self.time.now));
-            let drain = self.drain.as_ref().map(|drain| drain.by.since(self.time.now));
-            let datagrams = self.datagrams.wake().map(|wake| wake.since(self.time.now));
-            [self.timers.until_next(self.time.now), datagrams, pause, drain, hook].into_iter().flatten().min()
+            let (now, drain) = (self.time.now, self.drain.as_ref());
+            let mut next = self.timers.next();
+            let hook = hook.map(|span| now.after(span));
+            for other in [self.datagrams.wake(), self.listeners.pause_until, drain.map(|drain| drain.by), hook] {
+                next = Tick::earlier(next, other);
+            }
+            next.map(|next| next.since(now))
         };
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -404,7 +407,9 @@ impl<P: Protocol> Reactor<P> {
         // request wait for milliseconds.
         self.run_queued(RUN);
         self.dial_all();
-        self.accept_all();
+        if self.can_accept() {
+            self.accept_all();
+        }
         let open = self.open();
         if let Some(drain) = &mut self.drain {
             if open == 0 {
@@ -506,10 +511,10 @@ impl<P: Protocol> Reactor<P> {
         // a listener resets what waits there.
         self.listeners.latch();
         for _ in 0..DRAIN_ACCEPTS {
-            self.accept_all();
             if !self.can_accept() {
                 break;
             }
+            self.accept_all();
         }
         self.listeners.close();
         self.listeners.pause_until = None;
@@ -541,6 +546,9 @@ impl<P: Protocol> Reactor<P> {
     /// Asks for the connections that were wished for until now. What is wished for
     /// because one failed at once has to wait: events come first.
     fn dial_all(&mut self) {
+        if self.dials.is_empty() {
+            return;
+        }
         for _ in 0..self.dials.len() {
             let Some((to, mut protocol)) = self.dials.pop_front() else { break };
             self.dialled += 1;
@@ -573,9 +581,6 @@ impl<P: Protocol> Reactor<P> {
     }
 
     fn accept_all(&mut self) {
-        if !self.can_accept() {
-            return;
-        }
         self.listeners.pause_until = None;
         for index in 0..self.listeners.len() {
             for _ in 0..ACCEPTS {

@@ -229,7 +229,7 @@ impl<P: Protocol> Slot<P> {
             return Err(Over::failed(io::ErrorKind::TimedOut.into(), output.pending(), true));
         }
         Ok(match turn {
-            Turn::Settled { wake } => Turn::Settled { wake: Some(wake.map_or(deadline, |wake| wake.min(deadline))) },
+            Turn::Settled { wake } => Turn::Settled { wake: Tick::earlier(wake, Some(deadline)) },
             Turn::Unfinished => Turn::Unfinished,
         })
     }

@@ -13,7 +13,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Duration;
 
 use super::Tick;
 
@@ -72,10 +71,10 @@ impl Timers {
         Some(((entry & (MAX_SLOTS as u64 - 1)) as usize, Armed(millis * 1000)))
     }
 
-    /// How long the loop may sleep as far as deadlines go.
-    pub fn until_next(&self, now: Tick) -> Option<Duration> {
+    /// The first moment for which there is an entry.
+    pub fn next(&self) -> Option<Tick> {
         let Reverse(entry) = self.heap.peek()?;
-        Some(Tick::from_micros((entry >> INDEX_BITS) * 1000).since(now))
+        Some(Tick::from_micros((entry >> INDEX_BITS) * 1000))
     }
 
     #[cfg(test)]
@@ -108,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn never_wakes_early_and_tells_how_long_to_sleep() {
+    fn never_wakes_early_and_tells_when_it_is_next() {
         let mut timers = Timers::default();
         let mut armed = Armed::NONE;
-        assert_eq!(timers.until_next(ms(0)), None);
+        assert_eq!(timers.next(), None);
         timers.arm(1, &mut armed, Tick::from_micros(1_001));
         assert_eq!(timers.expired(Tick::from_micros(1_999)), None);
-        assert_eq!(timers.until_next(ms(1)), Some(Duration::from_millis(1)));
+        assert_eq!(timers.next(), Some(ms(2)));
         assert_eq!(timers.expired(ms(2)).map(|e| e.0), Some(1));
     }
 
