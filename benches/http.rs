@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::hint::black_box;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use miod::app::catalogue::{self, Supplies};
@@ -96,7 +96,8 @@ impl App for Reads {
 }
 
 fn ends() -> Ends<'static> {
-    Ends::imagined(SocketAddr::from(([127, 0, 0, 1], 50_000)), SocketAddr::from(([127, 0, 0, 1], 8080)))
+    const LOCAL: &SocketAddr = &SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+    Ends::imagined(SocketAddr::from(([127, 0, 0, 1], 50_000)), LOCAL)
 }
 
 const TIME: Time = Time { now: Tick::from_micros(0), unix_seconds: 2_000_000_000, unix_micros: 0 };

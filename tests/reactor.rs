@@ -471,3 +471,90 @@ fn a_deadline_in_the_past_does_not_stop_the_loop() {
     drop((one, other));
     server.finish();
 }
+
+/// Answers an octet with how many times it was called for it.
+#[derive(Default)]
+struct Counting {
+    calls: u8,
+}
+
+impl Protocol for Counting {
+    type Shared = ();
+    type Message = ();
+    type Datagrams = NoDatagrams;
+
+    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn deliver(&mut self, (): ()) {}
+
+    fn advance(&mut self, io: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
+        self.calls += 1;
+        if !io.input.is_empty() {
+            io.input.consume(1);
+            io.output.write(&[std::mem::take(&mut self.calls)]);
+        }
+        if io.ended { Want::finish(Finish::Close) } else { Want::READ }
+    }
+}
+
+#[test]
+fn who_waits_for_input_is_called_once_when_it_comes() {
+    let server = Server::start::<Counting>(&any_port(), true, Until::Connections(1));
+    let mut stream = server.connect();
+    let calls: Vec<u8> = (0..10)
+        .map(|_| {
+            stream.write_all(b"?").unwrap();
+            read_exactly(&mut stream, 1)[0]
+        })
+        .collect();
+    assert_eq!(calls[0], 1);
+    // Being registered is an event of its own, which may come before the second.
+    assert!(calls[2..].iter().all(|&calls| calls == 1), "{calls:?}");
+    drop(stream);
+    server.finish();
+}
+
+/// Wishes to read only once it knows that there is something, and answers whether it
+/// had wished for what it was given.
+#[derive(Default)]
+struct Shy {
+    wished: bool,
+}
+
+impl Protocol for Shy {
+    type Shared = ();
+    type Message = ();
+    type Datagrams = NoDatagrams;
+
+    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+        Some(Self::default())
+    }
+
+    fn deliver(&mut self, (): ()) {}
+
+    fn advance(&mut self, io: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
+        if io.ended {
+            return Want::finish(Finish::Close);
+        }
+        if !io.input.is_empty() {
+            io.input.consume(io.input.bytes().len());
+            io.output.write(&[u8::from(self.wished)]);
+        }
+        self.wished = io.unread;
+        if self.wished { Want::READ } else { Want::NOTHING }
+    }
+}
+
+#[test]
+fn nothing_is_read_for_who_did_not_wish_it() {
+    let server = Server::start::<Shy>(&any_port(), false, Until::Connections(1));
+    let mut stream = server.connect();
+    for _ in 0..3 {
+        stream.write_all(b"hello").unwrap();
+        assert_eq!(read_exactly(&mut stream, 1), [1]);
+    }
+    drop(stream);
+    server.finish();
+}

@@ -15,11 +15,12 @@ pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], ses
     let head = parse(&octets, &mut lines).unwrap().unwrap();
     let path = head.target.path.strip_prefix(mount.as_bytes()).unwrap();
     let request = Request { head: &head, body, mount, path };
+    let local = "192.0.2.1:80".parse().unwrap();
     let mut visit = Visit {
         time: Time::default(),
         connection: Handle::imagined(12),
         request_number: 3,
-        ends: Ends::imagined("192.0.2.7:4711".parse().unwrap(), "192.0.2.1:80".parse().unwrap()),
+        ends: Ends::imagined("192.0.2.7:4711".parse().unwrap(), &local),
         client: Some("192.0.2.7".parse().unwrap()),
         secure: false,
         session,

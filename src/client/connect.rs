@@ -414,7 +414,8 @@ mod tests {
     impl Bench {
         fn advance(&mut self, desk: &mut Desk, time: Time) -> Want {
             let mut call = || {
-                let ends = Ends::imagined(address(), address());
+                let local = address();
+                let ends = Ends::imagined(address(), &local);
                 let (ended, established) = (self.ended, self.established);
                 let (input, output) = (&mut self.input, &mut self.output);
                 let mut io = Io { input, output, ended, unread: false, gone: false, established, ends };
@@ -482,7 +483,8 @@ mod tests {
         assert_eq!(bench.advance(&mut desk, at(9_999)).finish, Finish::No);
         assert_eq!(bench.advance(&mut desk, at(10_000)).finish, Finish::Abort);
         let mut closed = |desk: &mut Desk, error| {
-            let ends = Ends::imagined(address(), address());
+            let local = address();
+            let ends = Ends::imagined(address(), &local);
             bench.line.closed(Ending { unsent: 0, error }, ends, &mut bench.effects.context(desk, at(0), false));
         };
         desk.addresses.push_back(address());

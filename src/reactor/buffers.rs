@@ -179,6 +179,12 @@ impl Output {
         (self.bytes.len() - self.sent) as u64 + self.cuts.iter().map(|cut| cut.slice.length).sum::<u64>()
     }
 
+    /// How many octets were added since the buffer was `start` long and there was no
+    /// stretch of a file, those of files included.
+    pub fn since(&self, start: usize) -> u64 {
+        (self.bytes.len() - start) as u64 + self.cuts.iter().map(|cut| cut.slice.length).sum::<u64>()
+    }
+
     /// The unsent octets in memory; for tests.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[self.sent..]
@@ -197,42 +203,59 @@ impl Output {
             None => Vec::new(),
             Some(Next::Bytes(bytes, _)) => {
                 let taken = bytes[..most.min(bytes.len())].to_vec();
-                self.bytes_sent(taken.len());
+                self.sent(taken.len());
                 taken
             }
             Some(Next::File(slice)) => {
                 let mut taken = vec![0; most.min(slice.length as usize)];
                 assert_eq!(rustix::io::pread(&slice.file, &mut taken, slice.offset), Ok(taken.len()));
-                self.file_sent(taken.len() as u64);
+                self.sent(taken.len());
                 taken
             }
         }
     }
 
+    #[inline]
     pub(super) fn next(&self) -> Option<Next<'_>> {
-        let until = self.cuts.front().map_or(self.bytes.len(), |cut| cut.at);
-        if self.sent < until {
-            Some(Next::Bytes(&self.bytes[self.sent..until], !self.cuts.is_empty()))
+        if self.has_file() {
+            return self.next_among_files();
+        }
+        let bytes = self.bytes();
+        (!bytes.is_empty()).then_some(Next::Bytes(bytes, false))
+    }
+
+    /// Apart, so that an answer without files passes them by.
+    #[inline(never)]
+    fn next_among_files(&self) -> Option<Next<'_>> {
+        let cut = self.cuts.front()?;
+        let before = &self.bytes[self.sent..cut.at];
+        Some(if before.is_empty() { Next::File(&cut.slice) } else { Next::Bytes(before, true) })
+    }
+
+    /// So many octets of what is [`next`](Self::next) are sent.
+    #[inline]
+    pub(super) fn sent(&mut self, count: usize) {
+        if self.has_file() {
+            self.sent_among_files(count);
         } else {
-            self.cuts.front().map(|cut| Next::File(&cut.slice))
+            self.sent += count;
+        }
+        if self.is_empty() {
+            self.rewind();
         }
     }
 
-    pub(super) fn bytes_sent(&mut self, count: usize) {
-        self.sent += count;
-        if self.sent == self.bytes.len() && self.cuts.is_empty() {
-            self.clear();
-        }
-    }
-
-    pub(super) fn file_sent(&mut self, count: u64) {
-        if let Some(cut) = self.cuts.front_mut() {
-            cut.slice.offset += count;
-            cut.slice.length -= count;
-            if cut.slice.length == 0 {
-                self.cuts.pop_front();
-                self.bytes_sent(0);
+    #[inline(never)]
+    fn sent_among_files(&mut self, count: usize) {
+        match self.cuts.front_mut() {
+            Some(cut) if cut.at == self.sent => {
+                cut.slice.offset += count as u64;
+                cut.slice.length -= count as u64;
+                if cut.slice.length == 0 {
+                    self.cuts.pop_front();
+                }
             }
+            _ => self.sent += count,
         }
     }
 
@@ -242,7 +265,7 @@ impl Output {
         let Some(Next::Bytes(bytes, _)) = self.next() else { return 0 };
         let count = most.min(bytes.len());
         to.write(&bytes[..count]);
-        self.bytes_sent(count);
+        self.sent(count);
         // Who passes on in small pieces may never be empty.
         self.compact();
         count
@@ -261,11 +284,16 @@ impl Output {
 
     /// Drops everything unsent.
     pub fn clear(&mut self) {
+        self.cuts.clear();
+        self.rewind();
+    }
+
+    /// Begins again with an empty buffer.
+    fn rewind(&mut self) {
         self.bytes.clear();
         // One answer may be larger than the mark; don't keep its memory.
         self.bytes.shrink_to(2 * BUFFER);
         self.sent = 0;
-        self.cuts.clear();
     }
 }
 
@@ -301,6 +329,7 @@ impl Leftover {
     }
 
     /// Puts what was left over back into the lent buffers.
+    #[inline(never)]
     pub(super) fn restore(&mut self, input: &mut Input, output: &mut Output) {
         input.extend(&std::mem::take(&mut self.input));
         output.write(&std::mem::take(&mut self.output));
@@ -324,14 +353,14 @@ mod tests {
                 Next::Bytes(bytes, _) => {
                     let count = bytes.len().min(step);
                     seen.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
-                    output.bytes_sent(count);
+                    output.sent(count);
                 }
                 Next::File(file) => {
                     let count = file.length.min(step as u64);
                     for at in file.offset..file.offset + count {
                         seen.push_str(&format!("<{at}>"));
                     }
-                    output.file_sent(count);
+                    output.sent(count as usize);
                 }
             }
         }
@@ -385,11 +414,11 @@ mod tests {
                 match output.next() {
                     Some(Next::Bytes(bytes, _)) => {
                         seen.push(bytes[0] as char);
-                        output.bytes_sent(1);
+                        output.sent(1);
                     }
                     Some(Next::File(file)) => {
                         seen.push_str(&format!("<{}>", file.offset));
-                        output.file_sent(1);
+                        output.sent(1);
                     }
                     None => break,
                 }

@@ -4,7 +4,10 @@
 //! deadlines as ticks, and say in their `Want` when they wish to be woken. Tests
 //! make ticks out of nothing and so own the time.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use nix::sys::time::TimeSpec;
+use nix::time::ClockId;
 
 /// A moment on the reactor's monotonic clock: microseconds since the reactor began.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -31,6 +34,14 @@ impl Tick {
         Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
     }
 
+    /// The earlier of two moments, of which either may never come.
+    pub(super) fn earlier(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// How long ago `earlier` was; zero if it is yet to come.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
@@ -55,25 +66,32 @@ impl Time {
     }
 }
 
-/// The only reader of the system's clocks.
+/// The only reader of the system's clocks. The standard library's would take both
+/// apart and together again, for a hundred instructions in each turn.
 pub(super) struct Clock {
-    origin: Instant,
+    /// What the monotonic clock showed at the start, in microseconds.
+    origin: u64,
 }
 
 impl Clock {
     pub(super) fn start() -> Self {
-        Self { origin: Instant::now() }
+        let (seconds, micros) = read(ClockId::CLOCK_MONOTONIC);
+        Self { origin: seconds * 1_000_000 + u64::from(micros) }
     }
 
     pub(super) fn read(&self) -> Time {
-        let micros = self.origin.elapsed().as_micros();
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Time {
-            now: Tick(u64::try_from(micros).unwrap_or(u64::MAX)),
-            unix_seconds: i64::try_from(wall.as_secs()).unwrap_or(i64::MAX),
-            unix_micros: wall.subsec_micros(),
-        }
+        let (seconds, micros) = read(ClockId::CLOCK_MONOTONIC);
+        let now = Tick((seconds * 1_000_000 + u64::from(micros)).saturating_sub(self.origin));
+        let (unix_seconds, unix_micros) = read(ClockId::CLOCK_REALTIME);
+        Time { now, unix_seconds: unix_seconds as i64, unix_micros }
     }
+}
+
+/// Seconds and microseconds; zero before 1970, as a machine without a clock of its own
+/// may think it is.
+fn read(clock: ClockId) -> (u64, u32) {
+    let time = clock.now().unwrap_or(TimeSpec::new(0, 0));
+    (u64::try_from(time.tv_sec()).unwrap_or(0), (time.tv_nsec() / 1000) as u32)
 }
 
 #[cfg(test)]

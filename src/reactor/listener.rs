@@ -181,8 +181,8 @@ impl Listeners {
         self.all.push(Listening { listener, service, latched: true });
     }
 
-    pub(super) fn address(&self, index: u8) -> Option<SocketAddr> {
-        self.addresses.get(usize::from(index)).copied().flatten()
+    pub(super) fn address(&self, index: u8) -> Option<&SocketAddr> {
+        self.addresses.get(usize::from(index))?.as_ref()
     }
 
     pub(super) fn len(&self) -> usize {

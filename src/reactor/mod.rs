@@ -163,6 +163,8 @@ struct Slot<P> {
     queued: bool,
     /// The socket is registered with the poll.
     registered: bool,
+    /// The protocol's last wish was more input.
+    reading: bool,
     /// Which listener it came from.
     listener: u8,
 }
@@ -336,10 +338,13 @@ impl<P: Protocol> Reactor<P> {
         let timeout = if !self.run_queue.is_empty() || !self.dials.is_empty() || self.can_accept() {
             Some(Duration::ZERO)
         } else {
-            let pause = self.listeners.pause_until.map(|until| until.since(self.time.now));
-            let drain = self.drain.as_ref().map(|drain| drain.by.since(self.time.now));
-            let datagrams = self.datagrams.wake().map(|wake| wake.since(self.time.now));
-            [self.timers.until_next(self.time.now), datagrams, pause, drain, hook].into_iter().flatten().min()
+            let (now, drain) = (self.time.now, self.drain.as_ref());
+            let mut next = self.timers.next();
+            let hook = hook.map(|span| now.after(span));
+            for other in [self.datagrams.wake(), self.listeners.pause_until, drain.map(|drain| drain.by), hook] {
+                next = Tick::earlier(next, other);
+            }
+            next.map(|next| next.since(now))
         };
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -379,21 +384,21 @@ impl<P: Protocol> Reactor<P> {
                         // Its turn may already be due in the run queue; and who is
                         // in the middle of a file has time.
                         if slot.transport.is_amid_file() {
-                            self.enqueue(handle.index());
+                            slot.enqueue(handle, &mut self.run_queue);
                         } else if !slot.queued {
-                            self.pump(handle.index());
+                            self.pump(handle);
                         }
                     }
                 }
             }
         }
         while let Some((index, armed)) = self.timers.expired(self.time.now) {
-            if let Some(slot) = self.slots.at(index)
+            if let Some((handle, slot)) = self.slots.at(index)
                 && slot.armed == armed
             {
                 slot.armed = Armed::NONE;
                 if !slot.queued {
-                    self.pump(index);
+                    self.pump(handle);
                 }
             }
         }
@@ -402,7 +407,9 @@ impl<P: Protocol> Reactor<P> {
         // request wait for milliseconds.
         self.run_queued(RUN);
         self.dial_all();
-        self.accept_all();
+        if self.can_accept() {
+            self.accept_all();
+        }
         let open = self.open();
         if let Some(drain) = &mut self.drain {
             if open == 0 {
@@ -445,7 +452,15 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
+    #[inline]
     fn apply_effects(&mut self) {
+        if !self.effects.is_empty() {
+            self.apply_all_effects();
+        }
+    }
+
+    #[inline(never)]
+    fn apply_all_effects(&mut self) {
         // In the order in which they were asked for.
         for effect in std::mem::take(&mut self.effects) {
             match effect {
@@ -468,18 +483,9 @@ impl<P: Protocol> Reactor<P> {
     fn deliver(&mut self, handle: Handle, message: P::Message) {
         if let Some(slot) = self.slots.get(handle) {
             slot.protocol.deliver(message);
-            self.enqueue(handle.index());
+            slot.enqueue(handle, &mut self.run_queue);
         } else if let Some(index) = Datagrams::<P::Datagrams>::index(handle) {
             self.deliver_to_datagrams(index, message);
-        }
-    }
-
-    fn enqueue(&mut self, index: usize) {
-        if let Some(slot) = self.slots.at(index)
-            && !slot.queued
-        {
-            slot.queued = true;
-            self.run_queue.extend(self.slots.handle(index));
         }
     }
 
@@ -489,7 +495,7 @@ impl<P: Protocol> Reactor<P> {
             let Some(handle) = self.run_queue.pop_front() else { break };
             if let Some(slot) = self.slots.get(handle) {
                 slot.queued = false;
-                self.pump(handle.index());
+                self.pump(handle);
             } else if let Some(index) = Datagrams::<P::Datagrams>::index(handle) {
                 self.run_datagrams(index);
             }
@@ -505,17 +511,19 @@ impl<P: Protocol> Reactor<P> {
         // a listener resets what waits there.
         self.listeners.latch();
         for _ in 0..DRAIN_ACCEPTS {
-            self.accept_all();
             if !self.can_accept() {
                 break;
             }
+            self.accept_all();
         }
         self.listeners.close();
         self.listeners.pause_until = None;
         // Each is asked anew what it wants, now: the idle ones want to close, and
         // nobody is to be told that they are waited for.
         for handle in self.slots.handles() {
-            self.enqueue(handle.index());
+            if let Some(slot) = self.slots.get(handle) {
+                slot.enqueue(handle, &mut self.run_queue);
+            }
         }
         self.enqueue_all_datagrams();
         self.run_queued(usize::MAX);
@@ -538,6 +546,9 @@ impl<P: Protocol> Reactor<P> {
     /// Asks for the connections that were wished for until now. What is wished for
     /// because one failed at once has to wait: events come first.
     fn dial_all(&mut self) {
+        if self.dials.is_empty() {
+            return;
+        }
         for _ in 0..self.dials.len() {
             let Some((to, mut protocol)) = self.dials.pop_front() else { break };
             self.dialled += 1;
@@ -552,6 +563,7 @@ impl<P: Protocol> Reactor<P> {
                         armed: Armed::NONE,
                         queued: false,
                         registered: false,
+                        reading: false,
                         listener: NO_LISTENER,
                     });
                     self.newcomers.push(handle);
@@ -569,9 +581,6 @@ impl<P: Protocol> Reactor<P> {
     }
 
     fn accept_all(&mut self) {
-        if !self.can_accept() {
-            return;
-        }
         self.listeners.pause_until = None;
         for index in 0..self.listeners.len() {
             for _ in 0..ACCEPTS {
@@ -599,7 +608,7 @@ impl<P: Protocol> Reactor<P> {
         }
         let mut newcomers = std::mem::take(&mut self.newcomers);
         for handle in newcomers.drain(..) {
-            self.pump(handle.index());
+            self.pump(handle);
         }
         // Empty, but its memory is of use.
         self.newcomers = newcomers;
@@ -644,13 +653,16 @@ impl<P: Protocol> Reactor<P> {
             self.closed += 1;
             return true;
         };
+        // While shutting down nobody waits for an event that says so.
+        let readable = readable || draining;
         self.slots.insert(Slot {
-            // While shutting down nobody waits for an event that says so.
-            transport: Transport::new(socket, peer, readable || draining),
+            transport: Transport::new(socket, peer, readable),
             protocol,
             armed: Armed::NONE,
             queued: false,
             registered: false,
+            // A client whose octets are awaited before it is accepted speaks first.
+            reading: readable,
             listener: index as u8,
         });
         self.newcomers.push(handle);

@@ -70,7 +70,7 @@ pub trait Protocol: Sized + 'static {
 /// What a protocol wishes now. Computed anew by every `advance`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Want {
-    /// More input.
+    /// More input. This holds until the next call: what has come by then is read before it.
     pub read: bool,
     /// To be called at this moment at the latest.
     pub wake: Option<Tick>,
@@ -160,13 +160,13 @@ pub struct Io<'a> {
 #[derive(Clone, Copy)]
 pub struct Ends<'a> {
     pub(super) peer: Peer,
-    pub(super) listener: Option<SocketAddr>,
+    pub(super) listener: Option<&'a SocketAddr>,
     pub(super) socket: Option<&'a Socket>,
 }
 
-impl Ends<'_> {
+impl<'a> Ends<'a> {
     /// Ends that are no real sockets; for tests.
-    pub fn imagined(peer: SocketAddr, local: SocketAddr) -> Self {
+    pub fn imagined(peer: SocketAddr, local: &'a SocketAddr) -> Self {
         Ends { peer: Peer::new(Some(peer)), listener: Some(local), socket: None }
     }
 
@@ -179,7 +179,7 @@ impl Ends<'_> {
     /// call if the listener is bound to the unspecified address, or if there is no
     /// listener since the connection was asked for here.
     pub fn local(&self) -> Option<SocketAddr> {
-        match self.listener {
+        match self.listener.copied() {
             Some(address) if !address.ip().is_unspecified() => Some(address),
             listener => self.socket.and_then(Socket::local).or(listener),
         }

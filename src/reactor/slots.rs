@@ -116,15 +116,10 @@ impl<T> Slots<T> {
         self.slab.get_mut(handle.index())
     }
 
-    /// What is in a slot, whichever generation.
-    #[inline]
-    pub(super) fn at(&mut self, index: usize) -> Option<&mut T> {
-        self.slab.get_mut(index)
-    }
-
-    /// The handle of what is in a slot.
-    pub(super) fn handle(&self, index: usize) -> Option<Handle> {
-        self.slab.contains(index).then(|| Handle::new(index, self.generations[index]))
+    /// What is in a slot, whichever generation, and its handle.
+    pub(super) fn at(&mut self, index: usize) -> Option<(Handle, &mut T)> {
+        let value = self.slab.get_mut(index)?;
+        Some((Handle::new(index, self.generations[index]), value))
     }
 
     /// The handle in a token; whether it still names anything, `get` tells.
@@ -160,10 +155,10 @@ mod tests {
         assert_eq!(slots.get(first), None);
         assert_eq!(slots.get(second), Some(&mut "second"));
         assert_eq!(Slots::<()>::handle_of(second.token()), second);
-        assert_eq!(slots.handle(second.index()), Some(second));
+        assert_eq!(slots.at(second.index()), Some((second, &mut "second")));
         slots.remove(second);
         assert_eq!(slots.get(second), None);
-        assert_eq!(slots.handle(second.index()), None);
+        assert_eq!(slots.at(second.index()), None);
     }
 
     #[test]

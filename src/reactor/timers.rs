@@ -13,7 +13,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Duration;
 
 use super::Tick;
 
@@ -22,7 +21,8 @@ const INDEX_BITS: u32 = 24;
 /// Most slots that an entry can name.
 pub(super) const MAX_SLOTS: usize = 1 << INDEX_BITS;
 
-/// The moment of a slot's earliest entry, in milliseconds rounded up; `NONE` if it has none.
+/// The moment of a slot's earliest entry, in microseconds, but always the end of a
+/// millisecond; `NONE` if it has none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Armed(u64);
 
@@ -40,12 +40,19 @@ pub struct Timers {
 impl Timers {
     /// Sees to it that slot `index`, whose earliest entry is `armed`, is woken
     /// at `wish` or soon after.
+    #[inline]
     pub fn arm(&mut self, index: usize, armed: &mut Armed, wish: Tick) {
-        let millis = wish.as_micros().div_ceil(1000).min((1 << (u64::BITS - INDEX_BITS)) - 1);
-        if millis < armed.0 {
-            armed.0 = millis;
-            self.heap.push(Reverse(millis << INDEX_BITS | index as u64));
+        // The entry is early enough for what is wished for in its own millisecond.
+        if wish.as_micros().saturating_add(999) < armed.0 {
+            *armed = self.push(index, wish);
         }
+    }
+
+    #[inline(never)]
+    fn push(&mut self, index: usize, wish: Tick) -> Armed {
+        let millis = wish.as_micros().div_ceil(1000).min((1 << (u64::BITS - INDEX_BITS)) - 1);
+        self.heap.push(Reverse(millis << INDEX_BITS | index as u64));
+        Armed(millis * 1000)
     }
 
     /// Takes an entry whose moment has come: the slot's number, and the moment
@@ -61,13 +68,13 @@ impl Timers {
         if self.heap.len() * 4 < self.heap.capacity() && self.heap.capacity() > 1024 {
             self.heap.shrink_to(self.heap.len() * 2);
         }
-        Some(((entry & (MAX_SLOTS as u64 - 1)) as usize, Armed(millis)))
+        Some(((entry & (MAX_SLOTS as u64 - 1)) as usize, Armed(millis * 1000)))
     }
 
-    /// How long the loop may sleep as far as deadlines go.
-    pub fn until_next(&self, now: Tick) -> Option<Duration> {
+    /// The first moment for which there is an entry.
+    pub fn next(&self) -> Option<Tick> {
         let Reverse(entry) = self.heap.peek()?;
-        Some(Tick::from_micros((entry >> INDEX_BITS) * 1000).since(now))
+        Some(Tick::from_micros((entry >> INDEX_BITS) * 1000))
     }
 
     #[cfg(test)]
@@ -94,19 +101,19 @@ mod tests {
         timers.arm(7, &mut armed, ms(5));
         assert_eq!(timers.len(), 2);
         assert_eq!(timers.expired(ms(4)), None);
-        assert_eq!(timers.expired(ms(10)), Some((7, Armed(5))));
+        assert_eq!(timers.expired(ms(10)), Some((7, Armed(5_000))));
         let stale = timers.expired(ms(10)).unwrap();
         assert_ne!(stale.1, armed);
     }
 
     #[test]
-    fn never_wakes_early_and_tells_how_long_to_sleep() {
+    fn never_wakes_early_and_tells_when_it_is_next() {
         let mut timers = Timers::default();
         let mut armed = Armed::NONE;
-        assert_eq!(timers.until_next(ms(0)), None);
+        assert_eq!(timers.next(), None);
         timers.arm(1, &mut armed, Tick::from_micros(1_001));
         assert_eq!(timers.expired(Tick::from_micros(1_999)), None);
-        assert_eq!(timers.until_next(ms(1)), Some(Duration::from_millis(1)));
+        assert_eq!(timers.next(), Some(ms(2)));
         assert_eq!(timers.expired(ms(2)).map(|e| e.0), Some(1));
     }
 

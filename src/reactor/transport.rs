@@ -20,7 +20,7 @@ use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
-use super::buffers::{Input, Leftover, Next, Output};
+use super::buffers::{FileSlice, Input, Leftover, Next, Output};
 use super::clock::Tick;
 use super::endpoint::Endpoint;
 use super::pace::Pace;
@@ -295,18 +295,19 @@ impl Transport {
 
     /// Remembers what an event says.
     pub(super) fn latch(&mut self, event: &Event) {
-        self.readable |= event.is_readable();
+        self.readable |= event.is_readable() && !self.ended;
         self.writable |= event.is_writable();
         // An error is found by the next read; a hang-up is an end of input.
         if event.is_read_closed() || event.is_error() || event.is_write_closed() {
             let gone = event.is_write_closed() || event.is_error();
             self.hung_up = self.hung_up.max(if gone { HungUp::Gone } else { HungUp::Ended });
-            self.readable = true;
+            self.readable = !self.ended;
             self.writable |= gone;
         }
     }
 
     /// Lends the buffers what was left over from the last turn.
+    #[inline]
     pub(super) fn restore(&mut self, input: &mut Input, output: &mut Output) {
         if let Some(rest) = &mut self.rest {
             rest.leftover.restore(input, output);
@@ -316,7 +317,16 @@ impl Transport {
     /// Takes back what is left over now; nothing is kept of nothing. `protocol`
     /// is how many octets the protocol holds. Says how many the connection holds
     /// now, and how many it held before.
+    #[inline]
     pub(super) fn save(&mut self, input: &mut Input, output: &mut Output, protocol: usize) -> (usize, usize) {
+        if self.rest.is_none() && protocol == 0 && input.is_empty() && output.is_empty() {
+            return (0, 0);
+        }
+        self.save_rest(input, output, protocol)
+    }
+
+    #[inline(never)]
+    fn save_rest(&mut self, input: &mut Input, output: &mut Output, protocol: usize) -> (usize, usize) {
         let before = self.held();
         let now = input.bytes().len() + output.bytes().len() + protocol;
         let nothing = input.is_empty() && output.is_empty();
@@ -352,9 +362,9 @@ impl Transport {
         self.hung_up == HungUp::Gone && self.phase == Phase::Open
     }
 
-    /// Whether there may be input to read.
+    /// Whether there may be input to read, or its end.
     pub(super) fn can_read(&self) -> bool {
-        self.readable && !self.ended
+        self.readable
     }
 
     /// Whether the socket may take output.
@@ -362,31 +372,26 @@ impl Transport {
         self.writable
     }
 
-    /// Reads once. True if anything changed: octets, or the end of input.
-    pub(super) fn fill(&mut self, input: &mut Input) -> io::Result<bool> {
+    /// Reads once: octets, the end of input, or proof that there is nothing yet.
+    // A part of each turn; called, it would cost a third more.
+    #[inline(always)]
+    pub(super) fn fill(&mut self, input: &mut Input) -> io::Result<()> {
         let space = input.space();
         let size = space.len();
-        loop {
-            return match self.socket.read(space) {
-                Ok(0) => {
-                    self.ended = true;
-                    Ok(true)
-                }
-                Ok(count) => {
-                    input.filled(count);
-                    if count < size && self.hung_up == HungUp::No {
-                        self.readable = false;
-                    }
-                    Ok(true)
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+        match self.socket.read(space) {
+            Ok(0) => (self.readable, self.ended) = (false, true),
+            Ok(count) => {
+                input.filled(count);
+                if count < size && self.hung_up == HungUp::No {
                     self.readable = false;
-                    Ok(false)
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(error),
-            };
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+            // The latch stays.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 
     /// Sends what the socket takes, within one turn's share of `file_turn`
@@ -395,37 +400,24 @@ impl Transport {
     ///
     /// # Errors
     /// The socket's, and `UnexpectedEof` if a file is shorter than was promised.
+    // As `fill`.
+    #[inline(always)]
     pub(super) fn flush(&mut self, output: &mut Output, last: bool, file_turn: &mut u64) -> io::Result<Sent> {
         let mut sent = Sent { octets: 0, turn_over: false };
         while let Some(next) = output.next() {
-            let (result, is_file) = match next {
-                Next::Bytes(bytes, more) => (self.socket.send(bytes, more || last), false),
+            let attempt = match next {
+                Next::Bytes(bytes, more) => self.socket.send(bytes, more || last),
                 Next::File(_) if *file_turn == 0 => {
                     sent.turn_over = true;
                     break;
                 }
-                Next::File(slice) => {
-                    let count = slice.length.min(*file_turn) as usize;
-                    // Without it each turn would end in a small segment.
-                    let goes_on = slice.length > *file_turn;
-                    let phase = if goes_on { Phase::Corked } else { Phase::Open };
-                    if phase != self.phase {
-                        self.phase = phase;
-                        self.socket.cork(goes_on);
-                    }
-                    (self.socket.sendfile(slice.file.as_fd(), slice.offset, count), true)
-                }
+                Next::File(slice) => self.send_file(slice, file_turn),
             };
-            match result {
+            match attempt {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
                     sent.octets += count as u64;
-                    if is_file {
-                        *file_turn -= count as u64;
-                        output.file_sent(count as u64);
-                    } else {
-                        output.bytes_sent(count);
-                    }
+                    output.sent(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.writable = false;
@@ -438,8 +430,26 @@ impl Transport {
         Ok(sent)
     }
 
+    /// Sends of a file what the socket takes, within the turn's share. Apart from
+    /// [`flush`](Self::flush), which has nothing to do with files most of the time.
+    #[inline(never)]
+    fn send_file(&mut self, slice: &FileSlice, file_turn: &mut u64) -> io::Result<usize> {
+        let count = slice.length.min(*file_turn) as usize;
+        // Without it each turn would end in a small segment.
+        let goes_on = slice.length > *file_turn;
+        let phase = if goes_on { Phase::Corked } else { Phase::Open };
+        if phase != self.phase {
+            self.phase = phase;
+            self.socket.cork(goes_on);
+        }
+        let sent = self.socket.sendfile(slice.file.as_fd(), slice.offset, count)?;
+        *file_turn -= sent as u64;
+        Ok(sent)
+    }
+
     /// Keeps account of output that the peer doesn't take: when the connection
     /// is to be given up.
+    #[inline]
     pub(super) fn pace(&mut self, now: Tick, sent: u64, blocked: bool, timeout: Duration) -> Option<Tick> {
         if !blocked {
             if let Some(rest) = &mut self.rest {
@@ -447,11 +457,16 @@ impl Transport {
             }
             return None;
         }
+        Some(self.pace_blocked(now, sent, timeout))
+    }
+
+    #[inline(never)]
+    fn pace_blocked(&mut self, now: Tick, sent: u64, timeout: Duration) -> Tick {
         let pace = self.rest.get_or_insert_default().pace.get_or_insert_with(|| Pace::start(now));
         if sent > 0 {
             pace.moved(now, sent, timeout);
         }
-        Some(pace.deadline(timeout))
+        pace.deadline(timeout)
     }
 
     /// Ends the output, once.

@@ -1,7 +1,7 @@
 //! A harness for protocols on octets: the other end of a connection, without a
 //! socket, and a small site to ask for things.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::resume_unwind;
 use std::time::Duration;
 
@@ -87,8 +87,8 @@ impl Peer {
 
 /// Two ends that are no sockets.
 pub(crate) fn ends() -> Ends<'static> {
-    let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-    Ends::imagined(address("192.0.2.1:1000"), address("127.0.0.1:8080"))
+    const LOCAL: &SocketAddr = &SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+    Ends::imagined("192.0.2.1:1000".parse().unwrap(), LOCAL)
 }
 
 /// A root with a small file and a large one, both old enough for strong entity-tags.

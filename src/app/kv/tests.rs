@@ -18,11 +18,12 @@ fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u1
         path.clear();
     }
     let request = Request { head: &head, body, mount: "", path: &path };
+    let local = "127.0.0.1:5100".parse().unwrap();
     let mut visit = Visit {
         time: Time { unix_seconds: now, ..Time::default() },
         connection: Handle::imagined(1),
         request_number: 1,
-        ends: Ends::imagined("127.0.0.1:4711".parse().unwrap(), "127.0.0.1:5100".parse().unwrap()),
+        ends: Ends::imagined("127.0.0.1:4711".parse().unwrap(), &local),
         client: None,
         secure: false,
         session: None,

@@ -89,7 +89,8 @@ impl Bench {
     }
 
     fn advance_once(&mut self) -> Want {
-        let ends = Ends::imagined(self.peer.expect("a connection"), address(1));
+        let local = address(1);
+        let ends = Ends::imagined(self.peer.expect("a connection"), &local);
         let (ended, established) = (self.ended, self.established);
         let mut io = Io {
             input: &mut self.input,

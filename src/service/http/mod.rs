@@ -78,8 +78,6 @@ type Cx<'a> = Context<'a, Service>;
 struct Out<'a, 'b> {
     output: &'b mut Output,
     ends: Ends<'a>,
-    /// What was in the output before the answer.
-    mark: u64,
     /// Where the answer begins in the output's buffer.
     start: usize,
     /// The answer is to a request for what is under protection.
@@ -88,8 +86,8 @@ struct Out<'a, 'b> {
 
 impl<'a, 'b> Out<'a, 'b> {
     fn new(output: &'b mut Output, ends: Ends<'a>) -> Self {
-        let (mark, start) = (output.pending(), output.buffer().len());
-        Self { output, ends, mark, start, protected: false }
+        let start = output.buffer().len();
+        Self { output, ends, start, protected: false }
     }
 
     /// What the log is to know of the answer that was written here.
@@ -98,7 +96,7 @@ impl<'a, 'b> Out<'a, 'b> {
         Account {
             status,
             body,
-            octets: self.output.pending() - self.mark,
+            octets: self.output.since(self.start),
             duration: Duration::ZERO,
             peer: self.ends.peer(),
             local: self.ends.local(),
