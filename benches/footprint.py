@@ -20,7 +20,7 @@ BOUNDS = {
     # The whole process, most of it libc and the binary's own pages, which the kernel
     # maps by the sixteen: 2,632 measured when there was the server of files alone. With
     # all that came since it was 3,708, until what runs at the start was put side by side
-    # (src/build/near.ld) and the input buffer was left untouched: 2,620 to 2,850 in 24
+    # (src/build/near.ld) and the input buffer was left untouched: 2,620 to 2,890 in 64
     # starts, 2,730 in the middle. Where the kernel loads the binary decides how many of
     # its pages share a window.
     "memory when idle, KiB": 3_000,
