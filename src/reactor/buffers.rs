@@ -10,32 +10,37 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use rustix::buffer::{SpareCapacity, spare_capacity};
+
 /// Size of the input buffer, and the mark above which an output has no room: as
 /// much as a socket usually gives or takes at once, and small enough for the cache.
 pub const BUFFER: usize = 64 * 1024;
 
 /// What was received and not yet consumed.
+///
+/// The system writes into memory that nobody cleared, so only as much of it is ever
+/// touched as was once received.
 pub struct Input {
-    buffer: Box<[u8]>,
+    buffer: Vec<u8>,
+    /// How much of it is consumed.
     start: usize,
-    end: usize,
 }
 
 impl Default for Input {
     fn default() -> Self {
-        Self { buffer: vec![0; BUFFER].into_boxed_slice(), start: 0, end: 0 }
+        Self { buffer: Vec::with_capacity(BUFFER), start: 0 }
     }
 }
 
 impl Input {
     /// The octets at hand, the oldest first.
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
+        &self.buffer[self.start..]
     }
 
     /// The same, for a parser that mends them in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.start..self.end]
+        &mut self.buffer[self.start..]
     }
 
     /// Drops the first `count` octets, which are understood.
@@ -43,22 +48,21 @@ impl Input {
     /// # Panics
     /// If there are fewer.
     pub fn consume(&mut self, count: usize) {
-        assert!(count <= self.end - self.start);
+        assert!(count <= self.buffer.len() - self.start);
         self.start += count;
-        if self.start == self.end {
-            self.start = 0;
-            self.end = 0;
+        if self.is_empty() {
+            self.clear();
         }
     }
 
     /// Whether nothing is at hand.
     pub fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.start == self.buffer.len()
     }
 
     /// Whether no more can be received before something is consumed.
     pub fn is_full(&self) -> bool {
-        self.end - self.start == self.buffer.len()
+        self.buffer.len() - self.start == self.buffer.capacity()
     }
 
     /// Appends octets, as a socket would; for tests and for filters.
@@ -66,28 +70,27 @@ impl Input {
     /// # Panics
     /// If they don't fit.
     pub fn extend(&mut self, bytes: &[u8]) {
-        let space = self.space();
-        space[..bytes.len()].copy_from_slice(bytes);
-        self.filled(bytes.len());
+        assert!(bytes.len() <= self.make_room());
+        self.buffer.extend_from_slice(bytes);
     }
 
-    /// The free space behind the octets at hand, made as large as it can be.
-    pub(super) fn space(&mut self) -> &mut [u8] {
+    /// Moves the octets at hand to the front; how many more can be received then.
+    pub(super) fn make_room(&mut self) -> usize {
         if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
+            self.buffer.drain(..self.start);
             self.start = 0;
         }
-        &mut self.buffer[self.end..]
+        self.buffer.capacity() - self.buffer.len()
     }
 
-    pub(super) fn filled(&mut self, count: usize) {
-        self.end += count;
+    /// Where the system may put octets, behind those at hand; what it puts there is.
+    pub(super) fn space(&mut self) -> SpareCapacity<'_, u8> {
+        spare_capacity(&mut self.buffer)
     }
 
     pub(super) fn clear(&mut self) {
+        self.buffer.clear();
         self.start = 0;
-        self.end = 0;
     }
 }
 
@@ -440,7 +443,7 @@ mod tests {
         input.extend(&[b'a'; BUFFER]);
         assert!(input.is_full());
         input.consume(BUFFER - 3);
-        assert_eq!(input.space().len(), BUFFER - 3);
+        assert_eq!(input.make_room(), BUFFER - 3);
         assert_eq!(input.bytes(), b"aaa");
     }
 }

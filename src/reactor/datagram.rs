@@ -57,8 +57,11 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use socket2::{Domain, SockAddr, Type};
 
+use super::buffers::Input;
 use super::clock::Tick;
 use super::protocol::{Accepted, Context, Io, Protocol, Want};
 use super::slots::Handle;
@@ -239,11 +242,12 @@ impl DatagramSocket {
         Ok(())
     }
 
-    /// Receives one datagram, if there is one: its length and its sender.
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
+    /// Receives one datagram, if there is one, into the empty input; tells its sender.
+    fn receive(&mut self, input: &mut Input) -> io::Result<Option<SocketAddr>> {
         loop {
-            return match self.socket.recv_from(buffer) {
-                Ok(datagram) => Ok(Some(datagram)),
+            let space = input.space();
+            return match self.socket.try_io(|| Ok(rustix::net::recvfrom(&self.socket, space, RecvFlags::empty())?)) {
+                Ok((_, _, from)) => Ok(Some(from.ok_or(Errno::AFNOSUPPORT)?.try_into()?)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.readable = false;
                     Ok(None)
@@ -471,10 +475,8 @@ impl<P: Protocol> Reactor<P> {
             if !socket.readable {
                 break;
             }
-            // The lent input is empty between two turns.
-            let space = input.space();
-            match socket.receive(space) {
-                Ok(Some((length, from))) => protocol.received(&space[..length], from, outbox, &mut cx),
+            match socket.receive(input) {
+                Ok(Some(from)) => protocol.received(input.bytes(), from, outbox, &mut cx),
                 Ok(None) => break,
                 Err(error) => {
                     protocol.failed(&error, None, &mut cx);
@@ -482,6 +484,7 @@ impl<P: Protocol> Reactor<P> {
                     socket.readable = faults < FAULTS;
                 }
             }
+            input.clear();
             socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
         }
         let stay = protocol.advance(outbox, &mut cx);

@@ -9,7 +9,7 @@
 //! that sends urgent data may have to send more before it is heard, or runs into
 //! its deadline. No protocol here knows urgent data.)
 
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -17,8 +17,9 @@ use std::time::Duration;
 use mio::event::{Event, Source};
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::buffer::SpareCapacity;
 use rustix::io::Errno;
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
 
 use super::buffers::{FileSlice, Input, Leftover, Next, Output};
 use super::clock::Tick;
@@ -77,8 +78,8 @@ impl Socket {
         })
     }
 
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        each!(self, stream => { let mut stream = stream; stream.read(buffer) })
+    fn receive(&self, space: SpareCapacity<'_, u8>) -> io::Result<usize> {
+        each!(self, stream => stream.try_io(|| Ok(rustix::net::recv(stream, space, RecvFlags::empty())?.0)))
     }
 
     fn send(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
@@ -376,12 +377,10 @@ impl Transport {
     // A part of each turn; called, it would cost a third more.
     #[inline(always)]
     pub(super) fn fill(&mut self, input: &mut Input) -> io::Result<()> {
-        let space = input.space();
-        let size = space.len();
-        match self.socket.read(space) {
+        let size = input.make_room();
+        match self.socket.receive(input.space()) {
             Ok(0) => (self.readable, self.ended) = (false, true),
             Ok(count) => {
-                input.filled(count);
                 if count < size && self.hung_up == HungUp::No {
                     self.readable = false;
                 }
