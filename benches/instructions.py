@@ -16,17 +16,17 @@ import syscalls
 
 # Most instructions per request: what was measured and a tenth more. A raise needs a reason.
 BOUNDS = {
-    "kept alive, 1 KiB": 3400,
-    "pipelined by 16, 1 KiB": 2400,
-    "a connection each, 1 KiB": 4950,
-    "range of 1 KiB in 10 MiB": 5750,
-    "404": 5100,
-    "304": 4500,
-    "kept alive, access log": 3450,
+    "kept alive, 1 KiB": 1900,
+    "pipelined by 16, 1 KiB": 1300,
+    "a connection each, 1 KiB": 2550,
+    "range of 1 KiB in 10 MiB": 3300,
+    "404": 2750,
+    "304": 2150,
+    "kept alive, access log": 2950,
 }
 
 # What is asked of a server that keeps an access log.
-LOGGED = {"kept alive, access log": "kept alive, 1 KiB"}
+LOGGED = {"kept alive, access log": 2950"kept alive, 1 KiB"}
 
 
 def workload(name):
