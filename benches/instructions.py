@@ -26,7 +26,7 @@ BOUNDS = {
 }
 
 # What is asked of a server that keeps an access log.
-LOGGED = {"kept alive, access log": 2950"kept alive, 1 KiB"}
+LOGGED = {"kept alive, access log": "kept alive, 1 KiB"}
 
 
 def workload(name):
