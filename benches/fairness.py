@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """How long a small request takes while others download large files.
 
-    python3 benches/fairness.py [--miod PATH] [--seconds N] [--cold]
+    python3 benches/fairness.py [--miod PATH] [--seconds N] [--downloads N] [--cold]
 
-Sixty-four connections download 10 MiB files with wrk while one connection asks
+Sixty-four connections, or so many, download 10 MiB files with wrk while one connection asks
 for 1 KiB again and again; its latencies are printed for miod and, if it is
 installed, nginx. With --cold each download is of a file that isn't in the page
 cache (as root: the cache is dropped), to show what reading from the medium does
@@ -78,7 +78,7 @@ def measure(port, options, root):
             os.sync()
             with open("/proc/sys/vm/drop_caches", "w") as file:
                 file.write("1")
-        load = subprocess.Popen(["wrk", "-t1", "-c64", f"-d{options.seconds}s", "-s", script.name,
+        load = subprocess.Popen(["wrk", "-t1", f"-c{options.downloads}", f"-d{options.seconds}s", "-s", script.name,
                                  f"http://127.0.0.1:{port}/"], stdout=subprocess.PIPE, text=True, preexec_fn=pin(1))
         times = []
         begin = time.monotonic()
@@ -96,6 +96,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--miod", default="target/release/miod")
     parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--downloads", type=int, default=64)
     parser.add_argument("--cold", action="store_true", help="files that aren't in the page cache (as root)")
     options = parser.parse_args()
     options.files = 200 if options.cold else 1

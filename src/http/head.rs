@@ -450,7 +450,7 @@ mod tests {
 
     #[test]
     fn expectations_and_presence() {
-        let input = b"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 3\r\nIf-None-Match: *\r\nAccept-Encoding: br\r\n\r\n".to_vec();
+        let input = b"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 3\r\nIf-None-Match: *\r\nAccept-Encoding: br;q=0.5\r\n\r\n".to_vec();
         let mut lines = Lines::default();
         let head = parse(&input, &mut lines).unwrap().unwrap();
         assert_eq!((head.expect, head.framing), (Expect::Continue, Framing::Length(3)));

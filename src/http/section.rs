@@ -8,8 +8,8 @@
 //! its octets and nothing else, so [`Lines`] may keep the octets beside what was
 //! understood of them: a section that begins with the very same octets, up to the
 //! empty line that ends it, says the same. [`Recent`] keeps such lines for the
-//! connections that were heard lately, a bounded number of them. A section with
-//! credentials is never kept.
+//! connections that were heard lately, a bounded number of them. A section with a
+//! password is never kept.
 //!
 //! `httparse` finds the lines; where it is lenient, what it lets through is looked at
 //! again: every line must end in CRLF.
@@ -28,7 +28,7 @@ pub struct Present {
     pub range: bool,
     /// `Accept` that says more than `*/*`, which is as good as none (RFC 9110 §12.5.1).
     pub accept: bool,
-    /// `Accept-Encoding`.
+    /// `Accept-Encoding` with a weight: without any it forbids nothing (§12.5.3).
     pub accept_encoding: bool,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Section {
     pub(super) expected: bool,
     /// What Connection says.
     pub(super) connection: Connection,
-    /// There is a field that tells who asks.
+    /// There is a field with credentials, which may be a password (RFC 9110 §11.4).
     credentials: bool,
     /// Which fields are there that change an answer.
     pub(super) present: Present,
@@ -59,11 +59,16 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn of(fields: &Fields<'_>) -> Self {
         let mut options = Self::default();
-        for token in fields.tokens("connection") {
-            options.close |= token.eq_ignore_ascii_case(b"close");
-            options.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-        }
+        fields.all("connection").for_each(|value| options.add(value));
         options
+    }
+
+    /// Takes a line of it.
+    fn add(&mut self, value: &[u8]) {
+        for option in value.split(|&octet| octet == b',').map(<[u8]>::trim_ascii) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
     }
 
     /// Whether the connection may persist after a message of HTTP/1.`minor` (RFC 9112 §9.3).
@@ -77,12 +82,12 @@ impl Section {
     /// 400 if there are several Host fields, or one that is malformed.
     pub(super) fn understand(fields: &Fields<'_>) -> Result<Self, Reject> {
         let mut section = Self::default();
-        let mut connection = false;
         let present = &mut section.present;
         for (name, value) in fields.iter() {
-            let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+            // As nearly everybody writes it, or otherwise.
+            let is = |usual: &[u8]| name == usual || name.eq_ignore_ascii_case(usual);
             match name.len() {
-                4 if is(b"host") => {
+                4 if is(b"Host") => {
                     if section.host {
                         return Err(Reject::bad_request("there must be exactly one Host field"));
                     }
@@ -91,26 +96,22 @@ impl Section {
                         return Err(Reject::bad_request("the Host field is malformed"));
                     }
                 }
-                5 => present.range |= is(b"range"),
+                5 => present.range |= is(b"Range"),
                 6 => {
-                    present.accept |= is(b"accept") && value != b"*/*";
-                    section.expected |= is(b"expect");
-                    section.credentials |= is(b"cookie");
+                    present.accept |= is(b"Accept") && value != b"*/*";
+                    section.expected |= is(b"Expect");
                 }
-                10 => connection |= is(b"connection"),
-                13 => section.credentials |= is(b"authorization"),
-                14 => section.framed |= is(b"content-length"),
-                15 => present.accept_encoding |= is(b"accept-encoding"),
-                17 => section.framed |= is(b"transfer-encoding"),
-                19 => section.credentials |= is(b"proxy-authorization"),
+                10 if is(b"Connection") => section.connection.add(value),
+                13 => section.credentials |= is(b"Authorization"),
+                14 => section.framed |= is(b"Content-Length"),
+                15 => present.accept_encoding |= is(b"Accept-Encoding") && value.contains(&b';'),
+                17 => section.framed |= is(b"Transfer-Encoding"),
+                19 => section.credentials |= is(b"Proxy-Authorization"),
                 _ => {}
             }
             if name.len() >= 8 && name[..3].eq_ignore_ascii_case(b"if-") {
                 present.conditional = true;
             }
-        }
-        if connection {
-            section.connection = Connection::of(fields);
         }
         Ok(section)
     }
@@ -164,8 +165,17 @@ impl Lines {
     /// # Errors
     /// 400 for what isn't proper, as far as it is there; 431 over [`limits::FIELDS`].
     pub(super) fn parse(&mut self, octets: &[u8]) -> Result<Option<(usize, Section)>, Reject> {
-        let mut room = [httparse::EMPTY_HEADER; limits::FIELDS];
-        let (length, found) = match httparse::parse_headers(octets, &mut room) {
+        // Room for all that may come costs more than to find the usual few.
+        let mut few = [httparse::EMPTY_HEADER; 24];
+        let mut room;
+        let found = match httparse::parse_headers(octets, &mut few) {
+            Err(httparse::Error::TooManyHeaders) => {
+                room = [httparse::EMPTY_HEADER; limits::FIELDS];
+                httparse::parse_headers(octets, &mut room)
+            }
+            found => found,
+        };
+        let (length, found) = match found {
             Ok(httparse::Status::Complete(found)) => found,
             Ok(httparse::Status::Partial) => {
                 no_bare_lf(octets)?;
@@ -306,7 +316,7 @@ mod tests {
     #[test]
     fn neither_credentials_nor_much_is_kept() {
         let long = format!("A: {}", "a".repeat(limits::KEPT_SECTION));
-        for line in ["Cookie: a=b", "authorization: Basic YQ==", "Proxy-Authorization: x", &long] {
+        for line in ["authorization: Basic YQ==", "Proxy-Authorization: x", &long] {
             let mut lines = Lines::kept();
             parse(&mut lines, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
             parse(&mut lines, &format!("GET / HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n")).unwrap();
