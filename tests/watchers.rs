@@ -12,6 +12,7 @@ use std::sync::mpsc::channel;
 use miod::app::{Answer, App, Methods, Request, Response, Visit};
 use miod::http::head::Method;
 use miod::http::{Status, event_stream};
+use miod::limits;
 use miod::logging::Log;
 use miod::reactor::{Closer, Endpoint, Listener, Options, Reactor, Until};
 use miod::service::http::{self, Limits};
@@ -109,6 +110,12 @@ fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
     let mut poster = Client::connect(address);
     for client in [&mut other, &mut poster] {
         client.send(get("/hello"));
+        assert_eq!(client.answer().text(), "hello");
+    }
+    // What is kept of heads is kept once, however many there are.
+    for _ in 0..limits::KEPT_SECTIONS {
+        let mut client = Client::connect(address);
+        client.send(WATCH.replace("/events?after=12345", "/hello"));
         assert_eq!(client.answer().text(), "hello");
     }
     let mut watchers = Vec::with_capacity(WATCHERS);
