@@ -10,7 +10,7 @@
 
 use super::framing::{Framing, request_framing};
 use super::grammar::{is_tchar, is_token};
-use super::section::{BARE_LF, Lines, Present};
+use super::section::{BARE_LF, Lines, Present, check_size};
 use super::target::{self, Form, Target};
 use super::{Fields, Reject, Status};
 use crate::limits;
@@ -243,14 +243,6 @@ fn line_end(head: &[u8]) -> Result<Option<usize>, Reject> {
     }
 }
 
-/// The head must fit its limit.
-pub(super) fn check_size(length: usize) -> Result<(), Reject> {
-    if length > limits::HEAD {
-        return Err(Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "the head is too large"));
-    }
-    Ok(())
-}
-
 /// 505 if the request line ends in a proper version of another major, else 400.
 fn wrong_version(line: &[u8]) -> Reject {
     match line {
@@ -445,6 +437,8 @@ mod tests {
         };
         assert!(outcome(&large(limits::HEAD)).is_ok());
         assert_eq!(status(&large(limits::HEAD + 1)), 431);
+        let far = [large(2 * limits::HEAD)[..2 * limits::HEAD - 4].to_vec(), b"\r\nB: c\r\n\r\n".to_vec()].concat();
+        assert_eq!(status(&far), 431, "a line beyond what its place can be told of");
         assert_eq!(status(&large(limits::HEAD * 2)[..limits::HEAD]), 431);
     }
 

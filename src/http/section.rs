@@ -163,7 +163,8 @@ impl Lines {
     /// it says; none if it isn't whole yet.
     ///
     /// # Errors
-    /// 400 for what isn't proper, as far as it is there; 431 over [`limits::FIELDS`].
+    /// 400 for what isn't proper, as far as it is there; 431 over [`limits::FIELDS`] and
+    /// [`limits::HEAD`].
     pub(super) fn parse(&mut self, octets: &[u8]) -> Result<Option<(usize, Section)>, Reject> {
         // Room for all that may come costs more than to find the usual few.
         let mut few = [httparse::EMPTY_HEADER; 24];
@@ -188,6 +189,7 @@ impl Lines {
         };
         let octets = &octets[..length];
         no_bare_lf(octets)?;
+        check_size(length)?;
         self.fill(octets, found);
         let section = Section::understand(&self.within(octets))?;
         if self.keeps && length <= limits::KEPT_SECTION && !section.credentials {
@@ -197,7 +199,7 @@ impl Lines {
         Ok(Some((length, section)))
     }
 
-    /// Takes the lines that were found in `octets`.
+    /// Takes the lines that were found in `octets`, which are no more than [`limits::HEAD`].
     pub(super) fn fill(&mut self, octets: &[u8], found: &[httparse::Header<'_>]) {
         self.octets.clear();
         self.lines.clear();
@@ -225,6 +227,14 @@ pub(super) fn no_bare_lf(octets: &[u8]) -> Result<(), Reject> {
     let pairs = octets.iter().zip(octets.get(1..).unwrap_or_default());
     let bare = pairs.fold(bare, |bare, (&before, &octet)| bare | ((octet == b'\n') & (before != b'\r')));
     if bare { Err(BARE_LF) } else { Ok(()) }
+}
+
+/// The head must fit its limit.
+pub(super) fn check_size(length: usize) -> Result<(), Reject> {
+    if length > limits::HEAD {
+        return Err(Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "the head is too large"));
+    }
+    Ok(())
 }
 
 fn explain(error: httparse::Error) -> Reject {

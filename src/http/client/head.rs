@@ -8,8 +8,7 @@ use std::mem::MaybeUninit;
 
 use super::{Asked, Fault};
 use crate::http::framing::{Framing, request_framing};
-use crate::http::head::check_size;
-use crate::http::section::{Connection, no_bare_lf};
+use crate::http::section::{Connection, check_size, no_bare_lf};
 use crate::http::{Fields, Lines, Status};
 use crate::limits;
 
