@@ -136,6 +136,9 @@ impl Lines {
     }
 
     /// Lines made by hand, of names and values that are as they should be.
+    ///
+    /// # Panics
+    /// If they are more than [`limits::HEAD`] octets together.
     pub fn of<'a>(fields: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut lines = Self::default();
         for (name, value) in fields {
@@ -143,6 +146,7 @@ impl Lines {
             lines.octets.extend_from_slice(name.as_bytes());
             let end = lines.octets.len();
             lines.octets.extend_from_slice(value);
+            assert!(lines.octets.len() <= limits::HEAD, "a head is no larger");
             lines.lines.push(Line::new(start..end, end..lines.octets.len()));
         }
         lines
