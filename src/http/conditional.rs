@@ -1,5 +1,6 @@
 //! Conditional requests (RFC 9110 §13) and their validators (§8.8).
 
+use super::fields::is_named;
 use super::{Fields, date, grammar::trim_ows};
 
 /// The validators of the representation that would be sent.
@@ -35,10 +36,10 @@ pub fn evaluate(safe_method: bool, fields: &Fields<'_>, current: Option<&Validat
     let (mut if_match, mut if_none_match, mut if_modified_since, mut if_unmodified_since) = (None, None, None, None);
     for (name, value) in fields.iter() {
         let line: &mut Option<&[u8]> = match name.len() {
-            8 if name.eq_ignore_ascii_case(b"if-match") => &mut if_match,
-            13 if name.eq_ignore_ascii_case(b"if-none-match") => &mut if_none_match,
-            17 if name.eq_ignore_ascii_case(b"if-modified-since") => &mut if_modified_since,
-            19 if name.eq_ignore_ascii_case(b"if-unmodified-since") => &mut if_unmodified_since,
+            8 if is_named(name, b"If-Match") => &mut if_match,
+            13 if is_named(name, b"If-None-Match") => &mut if_none_match,
+            17 if is_named(name, b"If-Modified-Since") => &mut if_modified_since,
+            19 if is_named(name, b"If-Unmodified-Since") => &mut if_unmodified_since,
             _ => continue,
         };
         *line = Some(if line.is_none() { value } else { b"" });

@@ -14,7 +14,7 @@
 //! `httparse` finds the lines; where it is lenient, what it lets through is looked at
 //! again: every line must end in CRLF.
 
-use super::fields::{Fields, Line};
+use super::fields::{Fields, Line, is_named};
 use super::{Reject, Status, target};
 use crate::limits;
 
@@ -84,8 +84,7 @@ impl Section {
         let mut section = Self::default();
         let present = &mut section.present;
         for (name, value) in fields.iter() {
-            // As nearly everybody writes it, or otherwise.
-            let is = |usual: &[u8]| name == usual || name.eq_ignore_ascii_case(usual);
+            let is = |usual: &[u8]| is_named(name, usual);
             match name.len() {
                 4 if is(b"Host") => {
                     if section.host {

@@ -60,9 +60,7 @@ impl ResponseHead<'_> {
 ///
 /// # Errors
 /// For whatever isn't a proper head of HTTP/1.x, or leaves the end of its body in
-/// doubt; beyond [`limits::HEAD`]
-/// and [`limits::FIELDS`]; for a 101 that nobody
-/// asked for.
+/// doubt; beyond [`limits::HEAD`] and [`limits::FIELDS`]; for a 101 that nobody asked for.
 pub fn parse<'a>(asked: Asked, input: &'a mut [u8], lines: &'a mut Lines) -> Result<Option<ResponseHead<'a>>, Fault> {
     const VERSION: &[u8] = b"HTTP/1.";
     let begin = &input[..VERSION.len().min(input.len())];

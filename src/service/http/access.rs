@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Cx;
+use crate::http::fields::is_named;
 use crate::http::forwarded::Proxies;
 use crate::http::head::RequestHead;
 use crate::http::response::write_decimal;
@@ -57,12 +58,10 @@ impl<'a> Asked<'a> {
     #[inline]
     pub(super) fn new(line: &'a [u8], fields: Fields<'a>, account: &Account, proxies: &Proxies) -> Self {
         let (mut referer, mut agent) = (None, None);
-        // As nearly everybody writes it, or otherwise.
-        let is = |name: &[u8], usual| name == usual || name.eq_ignore_ascii_case(usual);
         for (name, value) in fields.iter() {
             match name.len() {
-                7 if is(name, b"Referer") => _ = referer.get_or_insert(value),
-                10 if is(name, b"User-Agent") => _ = agent.get_or_insert(value),
+                7 if is_named(name, b"Referer") => _ = referer.get_or_insert(value),
+                10 if is_named(name, b"User-Agent") => _ = agent.get_or_insert(value),
                 _ => {}
             }
         }
