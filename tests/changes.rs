@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use support::{Client, Root, Server, eventually, get, miod, pattern};
+use support::{Client, Root, Server, eventually, get, get_with, miod, pattern};
 
 /// Small enough to be kept in memory, and large enough not to be.
 const SIZES: [usize; 2] = [100, 20_000];
@@ -233,4 +233,30 @@ fn a_file_that_is_replaced_or_removed_while_it_is_sent_comes_to_its_end() {
     assert!(body == content);
     one.send(get("/large"));
     assert_eq!(one.answer().status, 404);
+}
+
+#[test]
+fn a_file_truncated_through_another_name_is_a_500_and_the_server_goes_on() {
+    const SIZE: usize = 20_100;
+    let outside = Root::new();
+    let root = Root::new();
+    root.old_file("f.bin", pattern(SIZE));
+    // Changes through this name aren't reported to who watches the root.
+    std::fs::hard_link(root.at("f.bin"), outside.at("f.bin")).unwrap();
+    let server = Server::start(&root, &[]);
+    let mut client = server.connect();
+    client.send(get("/f.bin"));
+    assert_eq!(client.answer().body, pattern(SIZE));
+    std::fs::File::options().write(true).open(outside.at("f.bin")).unwrap().set_len(15_000).unwrap();
+    client.send(get_with("/f.bin", "Range: bytes=0-9999,20000-20099\r\n") + &get("/missing"));
+    let answer = client.answer();
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    // Once a second the file is looked at again, and is then another.
+    match answer.status {
+        500 => assert!(text.contains("500 Internal Server Error") && text.ends_with("</html>\n"), "{text}"),
+        206 => assert_eq!(answer.body, pattern(SIZE)[..10_000]),
+        status => panic!("{status}: {text}"),
+    }
+    assert_eq!(client.answer().status, 404);
+    assert_eq!(server.get("/missing").status, 404, "the server still runs");
 }

@@ -213,7 +213,8 @@ impl Representation {
     /// Answers a GET or HEAD: the whole, a part, or what the preconditions say.
     ///
     /// # Errors
-    /// 412 if a precondition fails; 500 if the file can't be read any more.
+    /// 412 if a precondition fails; 500 if the file can't be read any more. The output
+    /// is then as it was before.
     #[inline]
     pub(super) fn answer(
         &self,
@@ -223,12 +224,14 @@ impl Representation {
         output: &mut Output,
     ) -> Result<Answered, Reject> {
         let present = request.present;
-        if (present.conditional || present.range)
-            && let Some(answered) = self.answer_particular(request, manner, stamp, output)?
-        {
-            return Ok(answered);
-        }
-        self.answer_whole(manner, stamp, output)
+        output.attempt(|output| {
+            if (present.conditional || present.range)
+                && let Some(answered) = self.answer_particular(request, manner, stamp, output)?
+            {
+                return Ok(answered);
+            }
+            self.answer_whole(manner, stamp, output)
+        })
     }
 
     fn answer_whole(&self, manner: Manner, stamp: &Stamp, output: &mut Output) -> Result<Answered, Reject> {
@@ -255,7 +258,7 @@ impl Representation {
     /// preconditions: an error page. `lines` are further field lines.
     ///
     /// # Errors
-    /// 500 if the file can't be read any more.
+    /// 500 if the file can't be read any more. The output is then as it was before.
     pub(super) fn answer_error(
         &self,
         status: Status,
@@ -264,14 +267,16 @@ impl Representation {
         stamp: &Stamp,
         output: &mut Output,
     ) -> Result<Answered, Reject> {
-        let out = output.buffer();
-        response::begin(out, status, stamp);
-        out.extend_from_slice(lines);
-        // It represents nothing that was asked for: no validators, no ranges.
-        out.extend_from_slice(&self.part(self.description, self.end)[ACCEPT_RANGES.len()..]);
-        response::end_persistence(out, manner.minor, manner.persistent);
-        let body = if manner.head_only { 0 } else { self.write_content(0..self.size, output)? };
-        Ok(Answered { status, body, persistent: manner.persistent })
+        output.attempt(|output| {
+            let out = output.buffer();
+            response::begin(out, status, stamp);
+            out.extend_from_slice(lines);
+            // It represents nothing that was asked for: no validators, no ranges.
+            out.extend_from_slice(&self.part(self.description, self.end)[ACCEPT_RANGES.len()..]);
+            response::end_persistence(out, manner.minor, manner.persistent);
+            let body = if manner.head_only { 0 } else { self.write_content(0..self.size, output)? };
+            Ok(Answered { status, body, persistent: manner.persistent })
+        })
     }
 
     /// Answers what isn't just the whole, if the request really asks for it.

@@ -127,6 +127,16 @@ struct Cut {
     slice: FileSlice,
 }
 
+/// A position in an output: what is written after it can be taken back
+/// ([`Output::rollback`]) as long as none of it was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    /// Length of the buffer, sent bytes included.
+    bytes: usize,
+    /// Number of file slices.
+    files: usize,
+}
+
 /// What is to be sent next, and whether more follows it.
 pub(super) enum Next<'a> {
     Bytes(&'a [u8], bool),
@@ -149,6 +159,34 @@ impl Output {
     /// Appends octets.
     pub fn write(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The current end of the output.
+    #[inline]
+    pub fn mark(&self) -> Mark {
+        Mark { bytes: self.bytes.len(), files: self.cuts.len() }
+    }
+
+    /// Takes back everything that was written since `mark`, bytes and file slices
+    /// together. Nothing else shortens an output that is not sent.
+    ///
+    /// # Panics
+    /// In debug builds, if the socket took some of it in the meantime.
+    pub fn rollback(&mut self, mark: Mark) {
+        debug_assert!(mark.bytes >= self.sent, "what was sent can't be taken back");
+        self.bytes.truncate(mark.bytes);
+        self.cuts.truncate(mark.files);
+    }
+
+    /// Runs `write`. If it fails, takes back what it wrote, so that the output
+    /// holds whole responses only.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    #[inline]
+    pub fn attempt<T, E>(&mut self, write: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        let mark = self.mark();
+        write(self).inspect_err(|_| self.rollback(mark))
     }
 
     /// Puts `bytes` in the place of a range of the buffer. Stretches of files that
@@ -202,20 +240,30 @@ impl Output {
     /// are read from it.
     #[cfg(test)]
     pub(crate) fn take(&mut self, most: usize) -> Vec<u8> {
-        match self.next() {
+        self.try_take(most).expect("the file is as long as it was")
+    }
+
+    /// As [`take`](Self::take).
+    ///
+    /// # Errors
+    /// If the file has ended before its slice does.
+    #[cfg(test)]
+    pub(crate) fn try_take(&mut self, most: usize) -> std::io::Result<Vec<u8>> {
+        let taken = match self.next() {
             None => Vec::new(),
-            Some(Next::Bytes(bytes, _)) => {
-                let taken = bytes[..most.min(bytes.len())].to_vec();
-                self.sent(taken.len());
-                taken
-            }
+            Some(Next::Bytes(bytes, _)) => bytes[..most.min(bytes.len())].to_vec(),
             Some(Next::File(slice)) => {
                 let mut taken = vec![0; most.min(slice.length as usize)];
-                assert_eq!(rustix::io::pread(&slice.file, &mut taken, slice.offset), Ok(taken.len()));
-                self.sent(taken.len());
+                let count = rustix::io::pread(&slice.file, &mut taken[..], slice.offset)?;
+                taken.truncate(count);
+                if count == 0 {
+                    return Err(std::io::ErrorKind::UnexpectedEof.into());
+                }
                 taken
             }
-        }
+        };
+        self.sent(taken.len());
+        Ok(taken)
     }
 
     #[inline]
@@ -386,6 +434,23 @@ mod tests {
             assert!(output.is_empty());
             assert_eq!(output.room(), BUFFER);
         }
+    }
+
+    #[test]
+    fn a_rollback_takes_back_bytes_and_file_slices_together() {
+        let mut output = Output::default();
+        output.write(b"first");
+        output.file(slice(1, 1));
+        let before = output.mark();
+        let failed: Result<(), &str> = output.attempt(|output| {
+            output.write(b"second");
+            output.file(slice(7, 2));
+            output.write(b"third");
+            Err("the file is too short")
+        });
+        assert_eq!((failed, output.mark()), (Err("the file is too short"), before));
+        assert_eq!(output.attempt(|output| Ok::<_, ()>(output.write(b"!"))), Ok(()));
+        assert_eq!(drain(&mut output, 2), "first<1>!");
     }
 
     #[test]

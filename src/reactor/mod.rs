@@ -49,7 +49,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use blocking::within;
-pub use buffers::{BUFFER, FileSlice, Input, Output};
+pub use buffers::{BUFFER, FileSlice, Input, Mark, Output};
 pub use clock::{Tick, Time};
 pub use conversation::{Conversation, Next, Talk};
 pub use datagram::{DatagramProtocol, DatagramSocket, NoDatagrams, NoStreams, Outbox, Stay};

@@ -129,7 +129,6 @@ impl Http {
     ) {
         let manner = Manner { minor: head.minor, head_only: head.method == Method::Head, persistent };
         let http = &mut cx.shared.http;
-        let mark = out.output.buffer().len();
         let served = match &mut http.site {
             Some(site) => site.serve(head, manner, &http.stamp, cx.time.now, out.output),
             None => Served::Refused(Reject::new(Status::NOT_FOUND, "no files are served here")),
@@ -155,11 +154,7 @@ impl Http {
                     .stream(media_type, source);
                 self.send(response, head, persistent, out, cx);
             }
-            Served::Refused(reject) => {
-                // A head may have been begun before its file turned out unreadable.
-                out.output.buffer().truncate(mark);
-                self.refuse(head, reject, persistent, out, cx);
-            }
+            Served::Refused(reject) => self.refuse(head, reject, persistent, out, cx),
         }
     }
 }

@@ -8,6 +8,7 @@ mod routes;
 mod sending;
 mod sessions;
 mod state;
+mod truncated;
 mod watching;
 
 use std::time::Duration;
