@@ -1,5 +1,6 @@
 //! The pure parts of HTTP, and one whole exchange without a socket.
 
+use std::cell::RefCell;
 use std::fs;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -108,11 +109,12 @@ impl Connection {
         fs::create_dir_all(&root).unwrap();
         fs::write(root.join("index.html"), [b'x'; 1024]).unwrap();
         let settings = Settings::default();
-        let mut http = service::http::Shared::new(Limits::default(), true);
-        http.site = Some(Site::new(Root::open(&root, Symlinks::Inside).unwrap(), settings));
+        let mut host = service::http::Host::new(true);
+        host.files = Some(RefCell::new(Site::new(Root::open(&root, Symlinks::Inside).unwrap(), settings)));
         let counter = catalogue::find("counter").unwrap();
-        http.routes.mount(counter.path, (counter.make)(&mut Supplies::default())).unwrap();
-        http.routes.mount("/reads", Box::new(Reads)).unwrap();
+        host.routes.mount(counter.path, (counter.make)(&mut Supplies::default())).unwrap();
+        host.routes.mount("/reads", Box::new(Reads)).unwrap();
+        let http = service::http::Shared::new(Limits::default(), host);
         let mut shared = service::Shared::new(http, Log::default());
         let mut solitude = Solitude::default();
         let accepted = Accepted { service: 0, ends: ends(), overloaded: false };

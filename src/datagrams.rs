@@ -73,7 +73,8 @@ fn run(
     log: &Log,
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<bool, Failure> {
-    let shared = Shared::new(http::Shared::new(http::Limits::default(), true), log.clone());
+    let http = http::Shared::new(http::Limits::default(), http::Host::new(false));
+    let shared = Shared::new(http, log.clone());
     let mut reactor = Reactor::<Service>::new(shared, Options::default())?;
     reactor.shared().report = Report::new(Box::new(io::stdout()), reactor.closer());
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt])?;

@@ -11,11 +11,12 @@ mod listening;
 pub mod protection;
 mod sessions;
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 
-use crate::app::Routes;
 use crate::app::kv::Kv;
 use crate::config::{self, Config, LineConfig};
 use crate::durable::{self, OpenError};
@@ -124,17 +125,18 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
     }
     let sessions_are = routes.read_sessions().then(|| keys.told(&config.sessions));
 
-    let mut http = http_shared(config);
-    http.routes = routes;
-    http.guard = guard;
-    http.proxies = config.trusted_proxies.clone();
+    let mut web = http::Host::new(config.server_field);
+    web.routes = routes;
+    web.guard = RefCell::new(guard);
+    web.files = Some(RefCell::new(Site::new(root, site_settings(config, budget.files)?)));
     let kv = if config.kv.is_empty() { Vec::new() } else { listen(&config.kv, config::KV_PORT)? };
+    let mut http = http::Shared::new(limits(config), web);
     if !kv.is_empty() {
-        http.kv = kv_routes(config)?;
+        http.kv = Rc::new(kv_host(config)?);
     }
+    http.proxies = config.trusted_proxies.clone();
     http.sessions = sessions::sessions(config, keys)?;
     http.link = sessions::link(config)?;
-    http.site = Some(Site::new(root, site_settings(config, budget.files)?));
 
     let options = budget.options(config.max_memory - cache_size(config) - sessions_size(config), config.send_timeout);
     let kv_endpoints = kv.iter().map(Listener::endpoint).collect();
@@ -161,8 +163,7 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
 /// As [`serve`].
 pub fn serve_kv(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), Failure> {
     let budget = Descriptors::raise(config.max_connections);
-    let mut http = http_shared(config);
-    http.kv = kv_routes(config)?;
+    let http = http::Shared::new(limits(config), kv_host(config)?);
     let listeners = listen(&config.endpoints, config.port)?;
     let options = budget.options(config.max_memory, config.send_timeout);
     run(Trouble::default(), http, vec![(Kind::Kv, listeners)], options, log, |endpoints| {
@@ -170,27 +171,26 @@ pub fn serve_kv(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result
     })
 }
 
-/// What all exchanges share, with nothing to serve yet.
-fn http_shared(config: &Config) -> http::Shared {
-    let limits = http::Limits {
+/// The limits of requests.
+fn limits(config: &Config) -> http::Limits {
+    http::Limits {
         header_timeout: config.header_timeout,
         idle_timeout: config.idle_timeout,
         body_timeout: config.body_timeout,
         body: config.body_limit,
         per_address: config.max_per_address,
-    };
-    http::Shared::new(limits, config.server_field)
+    }
 }
 
-/// The key-value service with its store.
-fn kv_routes(config: &Config) -> Result<Routes, Failure> {
+/// The host of the key-value service, with its store.
+fn kv_host(config: &Config) -> Result<http::Host, Failure> {
     let store = match &config.data {
         Some(directory) => durable::Store::open(directory, "kv", config.capacity).map_err(Failure::Store)?,
         None => durable::Store::in_memory(config.capacity),
     };
-    let mut routes = Routes::default();
-    routes.mount("/", Box::new(Kv::new(store, config.token.clone()))).map_err(Failure::Config)?;
-    Ok(routes)
+    let mut host = http::Host::new(config.server_field);
+    host.routes.mount("/", Box::new(Kv::new(store, config.token.clone()))).map_err(Failure::Config)?;
+    Ok(host)
 }
 
 /// Runs a service that is no web server: `miod echo`, `miod upper`.
@@ -200,7 +200,7 @@ fn kv_routes(config: &Config) -> Result<Routes, Failure> {
 pub fn serve_lines(kind: Kind, config: &LineConfig, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), Failure> {
     let budget = Descriptors::raise(config.max_connections);
     let listeners = listen(&config.endpoints, config.port)?;
-    let http = http::Shared::new(http::Limits::default(), true);
+    let http = http::Shared::new(http::Limits::default(), http::Host::new(false));
     let options = budget.options(config.max_memory, config.send_timeout);
     let trouble = Trouble { delay: config.delay, chaos: config.chaos };
     run(trouble, http, vec![(kind, listeners)], options, log, |endpoints| ready(&Ready::bare(endpoints, &budget)))
@@ -215,7 +215,7 @@ fn run(
     log: Log,
     ready: impl FnOnce(Vec<Endpoint>),
 ) -> Result<(), Failure> {
-    let watch = http.site.as_ref().and_then(Site::watch_fd);
+    let watch = http.web.files.as_ref().and_then(|files| files.borrow().watch_fd());
     let mut reactor = Reactor::<Service>::new(Shared { trouble, ..Shared::new(http, log.clone()) }, options)?;
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
     if let Some(watch) = watch {

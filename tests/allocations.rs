@@ -57,12 +57,12 @@ fn allocations(stream: &mut TcpStream, request: &str, status: &str, octets: usiz
 
 /// Serves `root` until it is closed; tells where, and what closes it.
 fn serve(root: std::path::PathBuf, ready: Sender<(SocketAddr, Closer)>) {
-    let mut web = http::Shared::new(Limits::default(), true);
+    let mut host = http::Host::new(true);
     let settings = Settings::default();
-    web.site = Some(Site::new(FileRoot::open(&root, Symlinks::Inside).unwrap(), settings));
+    host.files = Some(Site::new(FileRoot::open(&root, Symlinks::Inside).unwrap(), settings).into());
     let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), true).unwrap();
     let address = listener.address().unwrap();
-    let shared = Shared::new(web, Log::default());
+    let shared = Shared::new(http::Shared::new(Limits::default(), host), Log::default());
     let mut reactor = Reactor::<Service>::new(shared, Options::default()).unwrap();
     reactor.listen(listener, Kind::Http as usize).unwrap();
     ready.send((address, reactor.closer())).unwrap();

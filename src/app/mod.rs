@@ -27,6 +27,7 @@
 
 pub mod board;
 mod body;
+pub mod boundary;
 pub mod catalogue;
 mod counter;
 pub mod kv;
@@ -97,6 +98,17 @@ pub enum Methods {
     Only(&'static [Method]),
     /// Whatever comes, unknown ones included (but for TRACE and CONNECT).
     Any,
+}
+
+impl Methods {
+    /// Whether a method is one of them.
+    #[inline]
+    pub fn allow(self, method: Method) -> bool {
+        match self {
+            Self::Only(methods) => methods.contains(&method),
+            Self::Any => !matches!(method, Method::Connect | Method::Trace),
+        }
+    }
 }
 
 /// A request, whole, with its body.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::boundary::Content;
 use crate::http::Status;
 use crate::reactor::Tick;
 
@@ -20,8 +21,8 @@ pub struct Response {
 pub enum Body {
     /// These octets.
     Bytes(Cow<'static, [u8]>),
-    /// What this makes over time.
-    Source(Box<dyn Source>),
+    /// What a [`Source`] makes over time.
+    Source(Content),
 }
 
 /// Content that is made over time.
@@ -29,12 +30,16 @@ pub trait Source {
     /// Appends up to about `room` octets of content to `out`. Called when there
     /// is room, so a slow reader slows it down; `now` is the loop's time.
     fn pull(&mut self, out: &mut Vec<u8>, room: usize, now: Tick) -> Pull;
+
+    /// Bytes of memory that it holds beyond its own size, as far as they are its own and
+    /// shared with nobody: they count against the limit of all connections.
+    fn memory(&self) -> usize;
 }
 
 /// What a source says after a pull.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pull {
-    /// There is more now.
+    /// Something was added, and there is more now.
     More,
     /// There will be more at this moment.
     Wait(Tick),
@@ -86,7 +91,7 @@ impl Response {
 
     /// Content that is made over time.
     pub fn stream(mut self, media_type: &'static str, source: impl Source + 'static) -> Self {
-        self.body = Body::Source(Box::new(source));
+        self.body = Body::Source(Content::new(Box::new(source)));
         self.field("Content-Type", media_type)
     }
 

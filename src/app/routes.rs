@@ -1,12 +1,15 @@
 //! Which application serves which path.
 
-use super::{App, Methods};
+use std::rc::Rc;
+
+use super::App;
+use super::boundary::Application;
 use crate::http::prefixes::{self, Prefixes};
 
 /// Applications by the [prefix](prefixes) of their paths.
 #[derive(Default)]
 pub struct Routes {
-    mounts: Prefixes<Box<dyn App>>,
+    mounts: Prefixes<Rc<Application>>,
 }
 
 impl Routes {
@@ -18,39 +21,28 @@ impl Routes {
     pub fn mount(&mut self, prefix: &str, app: Box<dyn App>) -> Result<(), String> {
         let path = prefixes::tidy(prefix)
             .ok_or_else(|| format!("an application can't be mounted at {prefix:?}: give an absolute path"))?;
-        self.mounts.set(path, app);
+        self.mounts.set(path, Rc::new(Application::new(app)));
         Ok(())
     }
 
-    /// The application for a decoded path (which begins with a slash): its
-    /// number, if there is one.
+    /// The application for a decoded path (which begins with a slash), and the length
+    /// of its prefix in bytes.
     #[inline]
-    pub fn find(&self, path: &[u8]) -> Option<usize> {
-        self.mounts.find(path)
+    pub fn find(&self, path: &[u8]) -> Option<(&Rc<Application>, usize)> {
+        let (prefix, app) = self.mounts.get(self.mounts.find(path)?);
+        Some((app, prefix.len()))
     }
 
-    /// What application `index` serves at a path that it was found for.
-    pub fn methods(&self, index: usize, path: &[u8]) -> Methods {
-        let (prefix, app) = self.mounts.get(index);
-        app.methods(path.get(prefix.len()..).unwrap_or_default())
-    }
-
-    /// Whether an application reads the visitor's session.
+    /// Whether an application reads sessions.
     pub fn read_sessions(&self) -> bool {
-        self.mounts.values().any(|app| app.reads_session())
-    }
-
-    /// Application `index` with its prefix.
-    pub fn get(&mut self, index: usize) -> (&str, &mut dyn App) {
-        let (prefix, app) = self.mounts.get_mut(index);
-        (prefix, app.as_mut())
+        self.mounts.values().any(|app| app.reads_session() == Ok(true))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{Answer, Request, Response, Visit};
+    use crate::app::{Answer, Methods, Request, Response, Visit};
     use crate::http::Status;
 
     struct Nothing;
@@ -65,16 +57,16 @@ mod tests {
     }
 
     #[test]
-    fn applications_are_found_with_their_prefix_and_know_the_path_behind_it() {
+    fn applications_are_found_by_the_longest_prefix() {
         let mut routes = Routes::default();
         for prefix in ["/a", "/a/b/"] {
             routes.mount(prefix, Box::new(Nothing)).unwrap();
         }
-        let index = routes.find(b"/a/b/any").unwrap();
-        assert_eq!(routes.get(index).0, "/a/b");
-        assert_eq!(routes.methods(index, b"/a/b/any"), Methods::Any);
-        assert_eq!(routes.methods(index, b"/a/b"), Methods::Only(&[]));
-        assert_eq!(routes.find(b"/b"), None);
+        let (app, mount) = routes.find(b"/a/b/any").unwrap();
+        assert_eq!(mount, "/a/b".len());
+        assert_eq!(app.methods(b"/any"), Ok(Methods::Any));
+        assert_eq!(app.methods(b""), Ok(Methods::Only(&[])));
+        assert!(routes.find(b"/b").is_none());
         assert!(routes.mount("b", Box::new(Nothing)).unwrap_err().contains("absolute path"));
     }
 }

@@ -109,6 +109,8 @@ pub struct Listing {
     rows: Vec<Row>,
     order: Order,
     cut: bool,
+    /// Bytes of memory.
+    memory: usize,
 }
 
 impl Listing {
@@ -156,7 +158,9 @@ impl Listing {
             rows.push(Row { name: name.to_vec(), directory, size: if directory { 0 } else { size }, modified_s });
         }
         rows.sort_unstable_by(|a, b| order.compare(a, b));
-        Ok(Listing { path, rows, order, cut })
+        let names: usize = rows.iter().map(|row| row.name.capacity()).sum();
+        let memory = path.capacity() + rows.capacity() * size_of::<Row>() + names;
+        Ok(Listing { path, rows, order, cut, memory })
     }
 
     /// The entries in order.
@@ -213,6 +217,11 @@ enum Part {
 impl Rendering {
     fn new(listing: Listing, format: Format) -> Rendering {
         Rendering { listing, format, next: Part::Head, made: String::new(), sent: 0 }
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn memory(&self) -> usize {
+        self.listing.memory + self.made.capacity()
     }
 
     /// Appends at most `room` octets to `out`; true if there is more to come.
@@ -454,7 +463,7 @@ mod tests {
     }
 
     fn listing(path: &str, rows: Vec<Row>) -> Listing {
-        Listing { path: path.into(), rows, order: Order::default(), cut: false }
+        Listing { path: path.into(), rows, order: Order::default(), cut: false, memory: 0 }
     }
 
     fn whole(mut rendering: Rendering) -> String {

@@ -24,8 +24,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use crate::http::head::RequestHead;
 use crate::http::media_type::MediaTypes;
-use crate::http::response::{Manner, Stamp};
-use crate::http::target::{self, PathError};
+use crate::http::response::HeadContext;
+use crate::http::target;
 use crate::http::{Reject, Status, negotiate};
 use crate::limits;
 use crate::reactor::{Output, Tick};
@@ -147,13 +147,14 @@ impl Site {
         });
     }
 
-    /// Answers a GET or HEAD for a file.
+    /// Answers a GET or HEAD for the file that the decoded path `key`, without its first
+    /// slash, leads to.
     #[inline]
     pub fn serve(
         &mut self,
         request: &RequestHead<'_>,
-        manner: Manner,
-        stamp: &Stamp,
+        key: &[u8],
+        context: HeadContext<'_>,
         now: Tick,
         output: &mut Output,
     ) -> Served {
@@ -164,48 +165,35 @@ impl Site {
         if now != self.looked {
             self.look_at_root(now);
         }
-        if request.target.plain {
-            // It is its own key.
-            match self.look_up(&request.target.path[1..], now) {
-                Known::Found(entry) => return answered(entry.answer(request, manner, stamp, output)),
-                Known::Missing => return self.serve_missing(request, manner, stamp, now, output),
-                Known::Unknown => {}
-            }
+        match self.look_up(key, now) {
+            Known::Found(entry) if entry.is_under(context.policy) => answered(entry.answer(request, context, output)),
+            Known::Missing => self.serve_missing(request, context, now, output),
+            // Or its head says what holds elsewhere.
+            Known::Unknown | Known::Found(_) => self.serve_unknown(request, key, context, now, output),
         }
-        self.serve_decoded(request, manner, stamp, now, output)
     }
 
-    fn serve_decoded(
+    #[inline(never)]
+    fn serve_unknown(
         &mut self,
         request: &RequestHead<'_>,
-        manner: Manner,
-        stamp: &Stamp,
+        key: &[u8],
+        context: HeadContext<'_>,
         now: u32,
         output: &mut Output,
     ) -> Served {
-        let mut key = Vec::new();
-        match target::decode_path(request.target.path, &mut key) {
-            Ok(()) => {}
-            Err(PathError::Malformed) => return refused(Status::BAD_REQUEST, "the path holds a malformed escape"),
-            Err(PathError::Refused) => {
-                return refused(
-                    Status::BAD_REQUEST,
-                    "the path leads upwards or holds an octet that no path should hold",
-                );
-            }
-        }
-        let missed = match self.with(&key, stamp, now, |entry| entry.answer(request, manner, stamp, output)) {
-            Ok(result) => return answered(result),
+        let missed = match self.load(key, context, now) {
+            Ok(entry) => return answered(self.keep(entry, |entry| entry.answer(request, context, output))),
             Err(missed) => missed,
         };
         match missed {
-            Missed::Redirect => Served::Redirect(location(&key, request.target.query)),
-            Missed::Directory(dir) => self.list(dir, &key, request),
-            Missed::NotFound => self.serve_missing(request, manner, stamp, now, output),
+            Missed::Redirect => Served::Redirect(location(key, request.target.query)),
+            Missed::Directory(dir) => self.list(dir, key, request),
+            Missed::NotFound => self.serve_missing(request, context, now, output),
             Missed::Forbidden => refused(Status::FORBIDDEN, "the file may not be read"),
             Missed::Exhausted => refused(Status::SERVICE_UNAVAILABLE, "there are no file descriptors left"),
             Missed::Failed(error) => {
-                log::error!("{}: {error}", String::from_utf8_lossy(&key).escape_debug());
+                log::error!("{}: {error}", String::from_utf8_lossy(key).escape_debug());
                 refused(Status::INTERNAL_SERVER_ERROR, "the file can't be read")
             }
         }
@@ -214,13 +202,12 @@ impl Site {
     fn serve_missing(
         &mut self,
         request: &RequestHead<'_>,
-        manner: Manner,
-        stamp: &Stamp,
+        context: HeadContext<'_>,
         now: u32,
         output: &mut Output,
     ) -> Served {
         if let Some(page) = self.settings.spa.take() {
-            let result = self.with(page.as_bytes(), stamp, now, |entry| entry.answer(request, manner, stamp, output));
+            let result = self.with(page.as_bytes(), context, now, |entry| entry.answer(request, context, output));
             self.settings.spa = Some(page);
             if let Ok(result) = result {
                 return answered(result);
@@ -235,8 +222,7 @@ impl Site {
         &mut self,
         status: Status,
         lines: &[u8],
-        manner: Manner,
-        stamp: &Stamp,
+        context: HeadContext<'_>,
         now: Tick,
         output: &mut Output,
     ) -> Option<Answered> {
@@ -245,30 +231,35 @@ impl Site {
             500..600 => b"50x.html",
             _ => return None,
         };
-        self.with(page, stamp, seconds(now), |entry| entry.answer_error(status, lines, manner, stamp, output))
-            .ok()?
-            .ok()
+        self.with(page, context, seconds(now), |entry| entry.answer_error(status, lines, context, output)).ok()?.ok()
     }
 
     /// Hands the representation that `key` leads to, to `answer`.
     fn with<R>(
         &mut self,
         key: &[u8],
-        stamp: &Stamp,
+        context: HeadContext<'_>,
         now: u32,
         answer: impl FnOnce(&Representation) -> R,
     ) -> Result<R, Missed> {
         match self.look_up(key, now) {
-            Known::Found(entry) => return Ok(answer(entry)),
+            Known::Found(entry) if entry.is_under(context.policy) => return Ok(answer(entry)),
+            // Its head says what holds elsewhere.
+            Known::Found(_) => {}
             Known::Missing => return Err(Missed::NotFound),
             Known::Unknown => {}
         }
-        let (entry, keep) = self.load(key, stamp, now)?;
+        let loaded = self.load(key, context, now)?;
+        Ok(self.keep(loaded, answer))
+    }
+
+    /// Hands a representation to `answer`, and then keeps it if it may be kept.
+    fn keep<R>(&mut self, (entry, keep): (Representation, bool), answer: impl FnOnce(&Representation) -> R) -> R {
         let result = answer(&entry);
         if keep {
             self.cache.insert(entry);
         }
-        Ok(result)
+        result
     }
 
     /// What the cache knows, as far as it is still true.
@@ -283,7 +274,7 @@ impl Site {
     }
 
     /// Opens what `key` leads to: the representation, and whether it may be kept.
-    fn load(&mut self, key: &[u8], stamp: &Stamp, now: u32) -> Result<(Representation, bool), Missed> {
+    fn load(&mut self, key: &[u8], context: HeadContext<'_>, now: u32) -> Result<(Representation, bool), Missed> {
         file_path(key, &mut self.path);
         // First the watch, then the open, so that no change falls between.
         if let Some(watch) = &mut self.watch {
@@ -292,12 +283,11 @@ impl Site {
         match self.root.get(&self.path) {
             Ok(Opened::File { file, metadata, via_symlink }) => {
                 let style = Style {
-                    stamp,
                     cache_control: &self.settings.cache_control,
                     media_type: self.settings.media_types.of(&self.path),
                     etag_inode: self.settings.etag_inode,
                 };
-                let mut entry = Representation::build(key, file, &metadata, &style).map_err(Missed::Failed)?;
+                let mut entry = Representation::build(key, file, &metadata, &style, context).map_err(Missed::Failed)?;
                 entry.checked = now;
                 // Where links lead isn't watched.
                 Ok((entry, !via_symlink && self.settings.cache_size > 0))

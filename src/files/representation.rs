@@ -27,7 +27,7 @@ use super::resolve::Metadata;
 use crate::http::conditional::{self, Validators, Verdict};
 use crate::http::head::{Method, RequestHead};
 use crate::http::range::{self, Ranges};
-use crate::http::response::{self, Manner, Stamp, write_decimal};
+use crate::http::response::{self, Form, HeadContext, Length, Policy, RequestTraits, ResponseHead, write_decimal};
 use crate::http::{Reject, Status, date};
 use crate::reactor::{FileSlice, Output};
 
@@ -69,6 +69,8 @@ pub struct Representation {
     /// The entity-tag is weak: the file was modified so lately that a second
     /// modification could go unseen.
     weak: bool,
+    /// The policy that its head was written under.
+    policy: u16,
     /// Was asked for since the cache last looked.
     pub(super) used: bool,
     /// When the file was last looked at, in seconds of the loop's clock.
@@ -80,7 +82,6 @@ const _: () = assert!(size_of::<Representation>() == 64);
 
 /// What is the same for all files of a site.
 pub(super) struct Style<'a> {
-    pub(super) stamp: &'a Stamp,
     pub(super) cache_control: &'a str,
     pub(super) media_type: &'a str,
     pub(super) etag_inode: bool,
@@ -102,8 +103,14 @@ impl Representation {
     ///
     /// # Errors
     /// If the file can't be read, or has become shorter.
-    pub(super) fn build(key: &[u8], file: File, metadata: &Metadata, style: &Style<'_>) -> io::Result<Self> {
-        let now = style.stamp.unix_seconds();
+    pub(super) fn build(
+        key: &[u8],
+        file: File,
+        metadata: &Metadata,
+        style: &Style<'_>,
+        context: HeadContext<'_>,
+    ) -> io::Result<Self> {
+        let now = context.stamp.unix_seconds();
         // RFC 9110 §8.8.2.1: a Last-Modified later than Date is replaced by Date.
         let modified = metadata.modified_s.min(now);
         let weak = now - metadata.modified_s < 2;
@@ -112,23 +119,20 @@ impl Representation {
         let mut block = Vec::with_capacity(key.len() + 512 + if small { metadata.size as usize } else { 0 });
         block.extend_from_slice(key);
         let head = block.len();
-        response::begin(&mut block, Status::OK, style.stamp);
-        let validators = block.len();
-        block.extend_from_slice(ETAG);
-        write_etag(&mut block, metadata, weak, style.etag_inode);
-        let etag = block.len() - validators - ETAG.len();
-        block.extend_from_slice(b"\r\nLast-Modified: ");
+        let mut writer = ResponseHead::begin(&mut block, Status::OK, context);
+        let validators = writer.position();
+        let mut etag = Vec::new();
+        write_etag(&mut etag, metadata, weak, style.etag_inode);
+        writer.field("ETag", &etag);
         let mut text = [0; date::LENGTH];
         date::write(modified, &mut text);
-        block.extend_from_slice(&text);
-        block.extend_from_slice(b"\r\nCache-Control: ");
-        block.extend_from_slice(style.cache_control.as_bytes());
-        block.extend_from_slice(b"\r\n");
-        let description = block.len();
-        block.extend_from_slice(ACCEPT_RANGES);
-        block.extend_from_slice(NO_SNIFF);
-        response::field(&mut block, "Content-Type", style.media_type.as_bytes());
-        let length = block.len();
+        writer.field("Last-Modified", &text);
+        writer.field("Cache-Control", style.cache_control.as_bytes());
+        let description = writer.position();
+        writer.lines(ACCEPT_RANGES);
+        writer.lines(NO_SNIFF);
+        writer.field("Content-Type", style.media_type.as_bytes());
+        let length = writer.position();
         response::content_length(&mut block, metadata.size);
         let end = block.len();
         block.extend_from_slice(b"\r\n");
@@ -150,12 +154,13 @@ impl Representation {
             length: narrow(length)?,
             end: narrow(end)?,
             // It is made of four numbers at most.
-            etag: etag as u8,
+            etag: etag.len() as u8,
             block: block.into_boxed_slice(),
             file: descriptor,
             metadata: Box::new(*metadata),
             size: metadata.size,
             weak,
+            policy: context.policy.id,
             used: true,
             checked: 0,
         })
@@ -169,6 +174,12 @@ impl Representation {
     /// What the file was when it was read.
     pub(super) fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// Whether its head was written under this policy, and can be sent under it.
+    #[inline]
+    pub(super) fn is_under(&self, policy: &Policy) -> bool {
+        self.policy == policy.id
     }
 
     /// Whether it can't be kept for long: its weak entity-tag will become strong.
@@ -219,39 +230,39 @@ impl Representation {
     pub(super) fn answer(
         &self,
         request: &RequestHead<'_>,
-        manner: Manner,
-        stamp: &Stamp,
+        context: HeadContext<'_>,
         output: &mut Output,
     ) -> Result<Answered, Reject> {
         let present = request.present;
         output.attempt(|output| {
             if (present.conditional || present.range)
-                && let Some(answered) = self.answer_particular(request, manner, stamp, output)?
+                && let Some(answered) = self.answer_particular(request, context, output)?
             {
                 return Ok(answered);
             }
-            self.answer_whole(manner, stamp, output)
+            self.answer_whole(context, output)
         })
     }
 
-    fn answer_whole(&self, manner: Manner, stamp: &Stamp, output: &mut Output) -> Result<Answered, Reject> {
+    fn answer_whole(&self, context: HeadContext<'_>, output: &mut Output) -> Result<Answered, Reject> {
+        let traits = context.traits;
         let out = output.buffer();
         let date = out.len() + DATE;
-        // The usual answer is one copy.
-        let is_one = self.file.is_none() && manner == Manner { minor: 1, head_only: false, persistent: true };
+        // The usual response is one copy.
+        let is_one = self.file.is_none() && traits == RequestTraits { minor: 1, head_only: false, persistent: true };
         if is_one {
             out.extend_from_slice(&self.block[usize::from(self.head)..]);
         } else {
             out.extend_from_slice(self.part(self.head, self.end));
-            response::end_persistence(out, manner.minor, manner.persistent);
+            response::end_persistence(out, traits.minor, traits.persistent);
         }
-        out[date..date + date::LENGTH].copy_from_slice(stamp.date());
-        let body = match (is_one, manner.head_only) {
+        out[date..date + date::LENGTH].copy_from_slice(context.stamp.date());
+        let body = match (is_one, traits.head_only) {
             (true, _) => self.size,
             (false, true) => 0,
             (false, false) => self.write_content(0..self.size, output)?,
         };
-        Ok(Answered { status: Status::OK, body, persistent: manner.persistent })
+        Ok(Answered { status: Status::OK, body, persistent: traits.persistent })
     }
 
     /// Answers with the content under the status of an error, whatever the
@@ -263,19 +274,17 @@ impl Representation {
         &self,
         status: Status,
         lines: &[u8],
-        manner: Manner,
-        stamp: &Stamp,
+        context: HeadContext<'_>,
         output: &mut Output,
     ) -> Result<Answered, Reject> {
         output.attempt(|output| {
-            let out = output.buffer();
-            response::begin(out, status, stamp);
-            out.extend_from_slice(lines);
+            let mut head = ResponseHead::begin(output.buffer(), status, context);
+            head.lines(lines);
             // It represents nothing that was asked for: no validators, no ranges.
-            out.extend_from_slice(&self.part(self.description, self.end)[ACCEPT_RANGES.len()..]);
-            response::end_persistence(out, manner.minor, manner.persistent);
-            let body = if manner.head_only { 0 } else { self.write_content(0..self.size, output)? };
-            Ok(Answered { status, body, persistent: manner.persistent })
+            head.lines(&self.part(self.description, self.length)[ACCEPT_RANGES.len()..]);
+            let (form, persistent) = head.end(Length::Known(self.size));
+            let body = if form == Form::Absent { 0 } else { self.write_content(0..self.size, output)? };
+            Ok(Answered { status, body, persistent })
         })
     }
 
@@ -284,17 +293,16 @@ impl Representation {
     fn answer_particular(
         &self,
         request: &RequestHead<'_>,
-        manner: Manner,
-        stamp: &Stamp,
+        context: HeadContext<'_>,
         output: &mut Output,
     ) -> Result<Option<Answered>, Reject> {
-        let now = stamp.unix_seconds();
+        let now = context.stamp.unix_seconds();
         let modified = self.metadata.modified_s.min(now);
         let validators = Validators { etag: self.etag(), modified };
         if request.present.conditional {
             match conditional::evaluate(true, &request.fields, Some(&validators), now) {
                 Verdict::Proceed => {}
-                Verdict::NotModified => return Ok(Some(self.answer_not_modified(manner, stamp, output))),
+                Verdict::NotModified => return Ok(Some(self.answer_not_modified(context, output))),
                 Verdict::Failed => {
                     return Err(Reject::new(
                         Status::PRECONDITION_FAILED,
@@ -314,56 +322,50 @@ impl Representation {
         }
         match range::parse(value, self.size) {
             Ranges::Ignored => Ok(None),
-            Ranges::Unsatisfiable => Ok(Some(self.answer_unsatisfiable(manner, stamp, output))),
-            Ranges::One(range) => self.answer_part(range, manner, stamp, output).map(Some),
-            Ranges::Several(ranges) => self.answer_parts(&ranges, manner, stamp, output).map(Some),
+            Ranges::Unsatisfiable => Ok(Some(self.answer_unsatisfiable(context, output))),
+            Ranges::One(range) => self.answer_part(range, context, output).map(Some),
+            Ranges::Several(ranges) => self.answer_parts(&ranges, context, output).map(Some),
         }
     }
 
-    fn answer_not_modified(&self, manner: Manner, stamp: &Stamp, output: &mut Output) -> Answered {
-        let out = output.buffer();
-        response::begin(out, Status::NOT_MODIFIED, stamp);
-        out.extend_from_slice(self.part(self.validators, self.description));
-        response::end_persistence(out, manner.minor, manner.persistent);
-        Answered { status: Status::NOT_MODIFIED, body: 0, persistent: manner.persistent }
+    fn answer_not_modified(&self, context: HeadContext<'_>, output: &mut Output) -> Answered {
+        let status = Status::NOT_MODIFIED;
+        let mut head = ResponseHead::begin(output.buffer(), status, context);
+        head.prebuilt(self.part(self.validators, self.description));
+        let (_, persistent) = head.end(Length::Known(self.size));
+        Answered { status, body: 0, persistent }
     }
 
-    fn answer_unsatisfiable(&self, manner: Manner, stamp: &Stamp, output: &mut Output) -> Answered {
-        let out = output.buffer();
+    fn answer_unsatisfiable(&self, context: HeadContext<'_>, output: &mut Output) -> Answered {
         let status = Status::RANGE_NOT_SATISFIABLE;
-        response::begin(out, status, stamp);
-        out.extend_from_slice(b"Content-Range: bytes */");
-        out.extend_from_slice(self.size_line());
-        response::content_length(out, 0);
-        response::end_persistence(out, manner.minor, manner.persistent);
-        Answered { status, body: 0, persistent: manner.persistent }
+        let mut head = ResponseHead::begin(output.buffer(), status, context);
+        head.lines(b"Content-Range: bytes */");
+        head.lines(self.size_line());
+        let (_, persistent) = head.end(Length::Known(0));
+        Answered { status, body: 0, persistent }
     }
 
     #[inline]
     fn answer_part(
         &self,
         range: Range<u64>,
-        manner: Manner,
-        stamp: &Stamp,
+        context: HeadContext<'_>,
         output: &mut Output,
     ) -> Result<Answered, Reject> {
-        let out = output.buffer();
         let status = Status::PARTIAL_CONTENT;
-        response::begin(out, status, stamp);
-        out.extend_from_slice(self.part(self.validators, self.length));
-        response::content_length(out, range.end - range.start);
-        self.write_content_range(&range, out);
-        response::end_persistence(out, manner.minor, manner.persistent);
+        let mut head = ResponseHead::begin(output.buffer(), status, context);
+        head.prebuilt(self.part(self.validators, self.length));
+        self.write_content_range(&range, head.buffer());
+        let (_, persistent) = head.end(Length::Known(range.end - range.start));
         let body = self.write_content(range, output)?;
-        Ok(Answered { status, body, persistent: manner.persistent })
+        Ok(Answered { status, body, persistent })
     }
 
     /// `multipart/byteranges` (RFC 9110 §14.6).
     fn answer_parts(
         &self,
         ranges: &[Range<u64>],
-        manner: Manner,
-        stamp: &Stamp,
+        context: HeadContext<'_>,
         output: &mut Output,
     ) -> Result<Answered, Reject> {
         // The boundary must not occur in the content, which nobody can foresee.
@@ -377,24 +379,22 @@ impl Representation {
             heads.push(head);
         }
         let tail = format!("\r\n--{boundary}--\r\n");
-        let octets = heads.iter().map(|head| head.len() as u64).sum::<u64>()
+        let bytes = heads.iter().map(|head| head.len() as u64).sum::<u64>()
             + ranges.iter().map(|range| range.end - range.start).sum::<u64>()
             + tail.len() as u64;
 
         let status = Status::PARTIAL_CONTENT;
-        let out = output.buffer();
-        response::begin(out, status, stamp);
-        response::content_length(out, octets);
+        let mut head = ResponseHead::begin(output.buffer(), status, context);
         let lines = self.part(self.validators, self.length);
-        out.extend_from_slice(&lines[..lines.len() - self.content_type().len()]);
-        response::field(out, "Content-Type", format!("multipart/byteranges; boundary={boundary}").as_bytes());
-        response::end_persistence(out, manner.minor, manner.persistent);
+        head.prebuilt(&lines[..lines.len() - self.content_type().len()]);
+        head.field("Content-Type", format!("multipart/byteranges; boundary={boundary}").as_bytes());
+        let (_, persistent) = head.end(Length::Known(bytes));
         for (head, range) in heads.iter().zip(ranges) {
             output.write(head);
             self.write_content(range.clone(), output)?;
         }
         output.write(tail.as_bytes());
-        Ok(Answered { status, body: octets, persistent: manner.persistent })
+        Ok(Answered { status, body: bytes, persistent })
     }
 
     /// The field line of Content-Range (RFC 9110 §14.4).

@@ -1,7 +1,15 @@
-//! The head of an answer (RFC 9112 §4, §5, §6), written straight into the output.
+//! The head of a response (RFC 9112 §4, §5, §6). Everything that sends a response
+//! writes its head with [`ResponseHead`], straight into the output.
 //!
-//! What the head says about the body is decided here and nowhere else: whether
-//! there is one, how its end is known, and whether the connection can persist.
+//! ```text
+//! status line, Date │ the policy's lines: Server, … │ the handler's lines │ body and connection
+//! begin ────────────────────────────────────────────▶ field, lines ───────▶ end
+//! ```
+//!
+//! The writer decides two things that no handler can decide for itself. Whether a
+//! shared cache may keep the response is the [`Policy`]'s: under a private one
+//! Cache-Control is restricted as it is written. What the head says about the body,
+//! and whether the connection persists, follows from the version and the length:
 //!
 //! | | length known | length unknown |
 //! |---|---|---|
@@ -10,62 +18,199 @@
 //! | HEAD | the same head, no body | the same head, no body |
 //! | 1xx, 204, 304 | no body, nothing said about one | |
 
-use super::Status;
 use super::date;
+use super::{Status, cache_control};
 
-/// What every answer carries: the date, and who serves.
+/// The current second, formatted for the Date field.
 #[derive(Clone, Debug)]
 pub struct Stamp {
     unix_seconds: i64,
-    date: [u8; date::LENGTH],
-    /// The field lines Date and Server.
-    lines: Box<[u8]>,
+    /// The field line.
+    line: [u8; DATE.len() + date::LENGTH + 2],
 }
 
 const DATE: &[u8] = b"Date: ";
 
 impl Stamp {
-    /// A stamp for the moment `unix_seconds`; with the Server field or without.
-    pub fn new(unix_seconds: i64, server_field: bool) -> Self {
-        let mut date = [0; date::LENGTH];
-        date::write(unix_seconds, &mut date);
-        let server: &[u8] = if server_field { b"Server: miod\r\n" } else { b"" };
-        Self { unix_seconds, date, lines: [DATE, &date, b"\r\n", server].concat().into() }
+    /// A stamp for the moment `unix_seconds`.
+    pub fn new(unix_seconds: i64) -> Self {
+        let mut line = [0; DATE.len() + date::LENGTH + 2];
+        line[..DATE.len()].copy_from_slice(DATE);
+        line[DATE.len() + date::LENGTH..].copy_from_slice(b"\r\n");
+        let mut stamp = Self { unix_seconds, line };
+        date::write(unix_seconds, stamp.date_mut());
+        stamp
     }
 
-    /// Moves the stamp on; the date is formatted only if the second is another.
+    /// Moves the stamp on. The date is formatted only when the second changes.
     #[inline]
     pub fn refresh(&mut self, unix_seconds: i64) {
         if unix_seconds != self.unix_seconds {
             self.unix_seconds = unix_seconds;
-            date::write(unix_seconds, &mut self.date);
-            self.lines[DATE.len()..][..date::LENGTH].copy_from_slice(&self.date);
+            date::write(unix_seconds, self.date_mut());
         }
     }
 
-    /// The moment.
+    /// The moment, in Unix seconds.
     pub fn unix_seconds(&self) -> i64 {
         self.unix_seconds
     }
 
     /// The moment as the value of a Date field.
     pub fn date(&self) -> &[u8; date::LENGTH] {
-        &self.date
+        self.line[DATE.len()..].first_chunk().expect("the line holds a date")
+    }
+
+    fn date_mut(&mut self) -> &mut [u8; date::LENGTH] {
+        self.line[DATE.len()..].first_chunk_mut().expect("the line holds a date")
     }
 }
 
-/// Where in a head begun by [`begin`] the value of Date stands.
+/// What a host or a route adds to each of its responses.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Policy {
+    /// Distinguishes the policies of a host: what was prebuilt under one is used
+    /// under no other.
+    pub id: u16,
+    /// Whole field lines, prebuilt: Server.
+    pub lines: Box<[u8]>,
+    /// The response is meant for one user, so no shared cache may keep it
+    /// (RFC 9111 §5.2.2.7).
+    pub private: bool,
+}
+
+/// What decides how the head of a response is written, beside its own content.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadContext<'a> {
+    /// Of the request.
+    pub traits: RequestTraits,
+    /// Of the moment.
+    pub stamp: &'a Stamp,
+    /// Of the place.
+    pub policy: &'a Policy,
+}
+
+/// The properties of a request that decide how its response is framed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RequestTraits {
+    /// The minor version: 0 for HTTP/1.0, else 1.
+    pub minor: u8,
+    /// The method is HEAD: no body, whatever the head says.
+    pub head_only: bool,
+    /// The connection is to persist.
+    pub persistent: bool,
+}
+
+/// The length of a body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Length {
+    /// In bytes.
+    Known(u64),
+    /// Not known before it ends.
+    Unknown,
+}
+
+/// How a body is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Form {
+    /// Not at all.
+    Absent,
+    /// As it is.
+    Plain,
+    /// In the chunked coding.
+    Chunked,
+}
+
+/// Where in a head the value of Date stands, in bytes from its beginning.
 pub const fn date_offset(status: Status) -> usize {
     b"HTTP/1.1 200 \r\n".len() + status.reason().len() + DATE.len()
 }
 
-/// Begins a head: the status line, Date and Server.
-pub fn begin(out: &mut Vec<u8>, status: Status, stamp: &Stamp) {
-    status_line(out, status);
-    out.extend_from_slice(&stamp.lines);
+/// Writes the head of one response.
+pub struct ResponseHead<'a> {
+    out: &'a mut Vec<u8>,
+    status: Status,
+    context: HeadContext<'a>,
+    /// Cache-Control is written.
+    cache_control: bool,
 }
 
-/// A status line; also the whole of an interim answer, with an empty line behind it.
+impl<'a> ResponseHead<'a> {
+    /// Writes the status line, Date, and the policy's lines.
+    #[inline]
+    pub fn begin(out: &'a mut Vec<u8>, status: Status, context: HeadContext<'a>) -> Self {
+        status_line(out, status);
+        out.extend_from_slice(&context.stamp.line);
+        out.extend_from_slice(&context.policy.lines);
+        Self { out, status, context, cache_control: false }
+    }
+
+    /// Writes one field line. The caller guarantees that the value holds no control
+    /// bytes. Cache-Control may come once.
+    pub fn field(&mut self, name: &str, value: &[u8]) {
+        if self.context.policy.private && name.eq_ignore_ascii_case("Cache-Control") {
+            self.cache_control = true;
+            if let Some(restricted) = cache_control::restrict(value) {
+                return field(self.out, name, &restricted);
+            }
+        }
+        field(self.out, name, value);
+    }
+
+    /// Writes whole field lines, without Cache-Control.
+    #[inline]
+    pub fn lines(&mut self, lines: &[u8]) {
+        self.out.extend_from_slice(lines);
+    }
+
+    /// Writes whole field lines that this writer wrote before under the same policy,
+    /// Cache-Control among them.
+    #[inline]
+    pub fn prebuilt(&mut self, lines: &[u8]) {
+        self.cache_control = true;
+        self.out.extend_from_slice(lines);
+    }
+
+    /// Where the next line will stand in the buffer: to cut prebuilt lines out of a head.
+    pub fn position(&self) -> usize {
+        self.out.len()
+    }
+
+    /// The buffer, to append a line piece by piece.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
+    /// Writes the fields about body and connection, and the empty line. Returns how
+    /// the body is sent, and whether the connection persists.
+    #[inline]
+    pub fn end(mut self, length: Length) -> (Form, bool) {
+        if self.context.policy.private && !self.cache_control {
+            self.field("Cache-Control", b"private");
+        }
+        let RequestTraits { minor, head_only, mut persistent } = self.context.traits;
+        let mut form = Form::Plain;
+        if !self.status.allows_content() {
+            form = Form::Absent;
+        } else {
+            match length {
+                Length::Known(bytes) => content_length(self.out, bytes),
+                Length::Unknown if minor > 0 => {
+                    self.lines(b"Transfer-Encoding: chunked\r\n");
+                    form = Form::Chunked;
+                }
+                Length::Unknown => persistent = false,
+            }
+            if head_only {
+                form = Form::Absent;
+            }
+        }
+        end_persistence(self.out, minor, persistent);
+        (form, persistent)
+    }
+}
+
+/// A status line; also the whole of an interim response, with an empty line behind it.
 pub fn status_line(out: &mut Vec<u8>, status: Status) {
     match status.line() {
         Some(line) => out.extend_from_slice(line),
@@ -77,7 +222,7 @@ pub fn status_line(out: &mut Vec<u8>, status: Status) {
     }
 }
 
-/// One field line. The caller vouches for the value: no control octets.
+/// One field line. The caller guarantees that the value holds no control bytes.
 pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
@@ -86,9 +231,9 @@ pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 /// `Content-Length`.
-pub fn content_length(out: &mut Vec<u8>, octets: u64) {
+pub fn content_length(out: &mut Vec<u8>, bytes: u64) {
     out.extend_from_slice(b"Content-Length: ");
-    write_decimal(out, octets);
+    write_decimal(out, bytes);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -97,62 +242,7 @@ pub fn write_decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// What the request says about how it is answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Manner {
-    /// The request's minor version.
-    pub minor: u8,
-    /// The method was HEAD: no body, whatever the head says.
-    pub head_only: bool,
-    /// The connection is to persist.
-    pub persistent: bool,
-}
-
-/// The length of a body.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Length {
-    /// So many octets.
-    Known(u64),
-    /// Not known before it ends.
-    Unknown,
-}
-
-/// How a body is to be sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Form {
-    /// Not at all.
-    Absent,
-    /// As it is.
-    Plain,
-    /// In the chunked coding.
-    Chunked,
-}
-
-/// Ends a head: the fields about body and connection, and the empty line. Says
-/// how the body is to be sent, and whether the connection persists.
-pub fn end(out: &mut Vec<u8>, manner: Manner, status: Status, length: Length) -> (Form, bool) {
-    let mut persistent = manner.persistent;
-    let mut form = Form::Plain;
-    if !status.allows_content() {
-        form = Form::Absent;
-    } else {
-        match length {
-            Length::Known(octets) => content_length(out, octets),
-            Length::Unknown if manner.minor > 0 => {
-                out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-                form = Form::Chunked;
-            }
-            Length::Unknown => persistent = false,
-        }
-        if manner.head_only {
-            form = Form::Absent;
-        }
-    }
-    end_persistence(out, manner.minor, persistent);
-    (form, persistent)
-}
-
-/// Ends a head whose fields are complete but for the connection's.
+/// Ends a head whose fields are complete except for Connection.
 pub fn end_persistence(out: &mut Vec<u8>, minor: u8, persistent: bool) {
     out.extend_from_slice(match (minor, persistent) {
         (0, true) => b"Connection: keep-alive\r\n\r\n",
@@ -165,17 +255,22 @@ pub fn end_persistence(out: &mut Vec<u8>, minor: u8, persistent: bool) {
 mod tests {
     use super::*;
 
+    fn policy(private: bool) -> Policy {
+        Policy { id: 0, lines: b"Server: miod\r\n".as_slice().into(), private }
+    }
+
     fn head(minor: u8, head_only: bool, status: Status, length: Length) -> (String, Form, bool) {
         let mut out = Vec::new();
-        begin(&mut out, status, &Stamp::new(784_111_777, true));
-        let (form, persistent) = end(&mut out, Manner { minor, head_only, persistent: true }, status, length);
+        let traits = RequestTraits { minor, head_only, persistent: true };
+        let context = HeadContext { traits, stamp: &Stamp::new(784_111_777), policy: &policy(false) };
+        let (form, persistent) = ResponseHead::begin(&mut out, status, context).end(length);
         (String::from_utf8(out).unwrap(), form, persistent)
     }
 
     const START: &str = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: miod\r\n";
 
     #[test]
-    fn the_body_is_delimited_as_the_version_can_read_it() {
+    fn the_body_is_framed_as_the_version_can_read_it() {
         for (minor, length, lines, form, persistent) in [
             (1, Length::Known(5), "Content-Length: 5\r\n\r\n", Form::Plain, true),
             (0, Length::Known(0), "Content-Length: 0\r\nConnection: keep-alive\r\n\r\n", Form::Plain, true),
@@ -190,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_content_says_nothing_about_it() {
+    fn a_status_without_content_says_nothing_about_a_body() {
         for code in [204, 304] {
             for length in [Length::Known(5), Length::Unknown] {
                 let (text, form, persistent) = head(1, false, Status(code), length);
@@ -201,11 +296,38 @@ mod tests {
     }
 
     #[test]
-    fn the_date_stands_where_it_is_said_to_stand() {
+    fn a_private_policy_restricts_cache_control_or_adds_it() {
+        for (value, public, private) in [
+            (Some("no-cache"), "Cache-Control: no-cache\r\n", "Cache-Control: private, no-cache\r\n"),
+            (Some("no-store"), "Cache-Control: no-store\r\n", "Cache-Control: no-store\r\n"),
+            (None, "", "Cache-Control: private\r\n"),
+        ] {
+            for (is_private, expected) in [(false, public), (true, private)] {
+                let mut out = Vec::new();
+                let traits = RequestTraits { minor: 1, head_only: false, persistent: true };
+                let policy = policy(is_private);
+                let context = HeadContext { traits, stamp: &Stamp::new(784_111_777), policy: &policy };
+                let mut head = ResponseHead::begin(&mut out, Status::OK, context);
+                if let Some(value) = value {
+                    head.field("Cache-Control", value.as_bytes());
+                }
+                head.end(Length::Known(0));
+                let text = String::from_utf8(out).unwrap();
+                assert_eq!(text, format!("{START}{expected}Content-Length: 0\r\n\r\n"));
+            }
+        }
+    }
+
+    #[test]
+    fn the_date_stands_at_its_offset_and_moves_on() {
         for status in [Status::OK, Status::NOT_FOUND, Status(299)] {
             let mut out = Vec::new();
-            let stamp = Stamp::new(1_000_000_000, false);
-            begin(&mut out, status, &stamp);
+            let mut stamp = Stamp::new(784_111_777);
+            stamp.refresh(1_000_000_000);
+            assert_eq!(stamp.date(), Stamp::new(1_000_000_000).date());
+            let traits = RequestTraits { minor: 1, head_only: false, persistent: true };
+            let policy = Policy::default();
+            ResponseHead::begin(&mut out, status, HeadContext { traits, stamp: &stamp, policy: &policy });
             let at = date_offset(status);
             assert_eq!(&out[at..at + date::LENGTH], stamp.date());
         }

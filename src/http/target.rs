@@ -35,8 +35,8 @@ pub struct Target<'a> {
     pub path: &'a [u8],
     /// What follows the first `?`, without it, still percent-encoded.
     pub query: Option<&'a [u8]>,
-    /// The path is its own decoded form: no escape, no empty segment, none that
-    /// begins with a dot. What looks a path up can do so without decoding it.
+    /// The path is its own decoded form: no escape, no backslash, no empty segment, none
+    /// that begins with a dot. What looks a path up can do so without decoding it.
     pub plain: bool,
 }
 
@@ -51,6 +51,8 @@ const CLASSES: [u8; 256] = {
     table[b'#' as usize] = REFUSED;
     table[b'?' as usize] = QUESTION;
     table[b'%' as usize] = ESCAPE;
+    // Decoding refuses it.
+    table[b'\\' as usize] = ESCAPE;
     table[b'/' as usize] = SLASH | SEGMENT;
     table[b'.' as usize] = SEGMENT;
     table
@@ -180,6 +182,8 @@ const NAME: [u8; 256] = {
         at += 1;
     }
     table[b'%' as usize] = ESCAPE;
+    // Decoding refuses it.
+    table[b'\\' as usize] = ESCAPE;
     table[b':' as usize] = COLON;
     table
 };
@@ -316,7 +320,7 @@ mod tests {
                 authority: authority.map(str::as_bytes),
                 path: path.as_bytes(),
                 query: query.map(str::as_bytes),
-                plain: !["//evil/x", "/%zz", "*"].contains(&raw),
+                plain: !(raw.contains(['\\', '*', '%']) || raw.starts_with("//")),
             };
             assert_eq!(parse(raw.as_bytes()), Ok(expected), "{raw}");
         }

@@ -189,15 +189,6 @@ impl Output {
         write(self).inspect_err(|_| self.rollback(mark))
     }
 
-    /// Puts `bytes` in the place of a range of the buffer. Stretches of files that
-    /// follow stay behind what they are behind of.
-    pub fn replace(&mut self, range: Range<usize>, bytes: &[u8]) {
-        for cut in self.cuts.iter_mut().filter(|cut| cut.at >= range.end) {
-            cut.at = cut.at - range.len() + bytes.len();
-        }
-        self.bytes.splice(range, bytes.iter().copied());
-    }
-
     /// Appends a stretch of a file; an empty one is nothing.
     pub fn file(&mut self, slice: FileSlice) {
         if slice.length > 0 {
@@ -220,10 +211,11 @@ impl Output {
         (self.bytes.len() - self.sent) as u64 + self.cuts.iter().map(|cut| cut.slice.length).sum::<u64>()
     }
 
-    /// How many octets were added since the buffer was `start` long and there was no
-    /// stretch of a file, those of files included.
-    pub fn since(&self, start: usize) -> u64 {
-        (self.bytes.len() - start) as u64 + self.cuts.iter().map(|cut| cut.slice.length).sum::<u64>()
+    /// How many bytes were added since `mark`, those of files included.
+    #[inline]
+    pub fn since(&self, mark: Mark) -> u64 {
+        let files: u64 = self.cuts.iter().skip(mark.files).map(|cut| cut.slice.length).sum();
+        (self.bytes.len() - mark.bytes) as u64 + files
     }
 
     /// The unsent octets in memory; for tests.
@@ -367,6 +359,11 @@ impl Leftover {
         self.output.len() as u64 + self.cuts.iter().map(|cut| cut.slice.length).sum::<u64>()
     }
 
+    /// Bytes of memory that it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.input.len() + self.output.len() + self.cuts.capacity() * size_of::<Cut>()
+    }
+
     /// Takes what is left in the lent buffers, which are empty then.
     pub(super) fn save(&mut self, input: &mut Input, output: &mut Output) {
         self.input = input.bytes().into();
@@ -449,22 +446,12 @@ mod tests {
             Err("the file is too short")
         });
         assert_eq!((failed, output.mark()), (Err("the file is too short"), before));
-        assert_eq!(output.attempt(|output| Ok::<_, ()>(output.write(b"!"))), Ok(()));
+        let whole: Result<(), ()> = output.attempt(|output| {
+            output.write(b"!");
+            Ok(())
+        });
+        assert_eq!(whole, Ok(()));
         assert_eq!(drain(&mut output, 2), "first<1>!");
-    }
-
-    #[test]
-    fn what_is_replaced_moves_what_is_behind_it() {
-        for text in ["", "!", "longer than before"] {
-            let mut output = Output::default();
-            output.write(b"before ");
-            output.file(slice(1, 1));
-            output.write(b"a head");
-            output.file(slice(7, 2));
-            output.write(b"tail");
-            output.replace(8..10, text.as_bytes());
-            assert_eq!(drain(&mut output, 3), format!("before <1>a{text}ead<7><8>tail"));
-        }
     }
 
     #[test]

@@ -96,11 +96,11 @@ impl<P: Protocol> Reactor<P> {
 
     /// Closes a connection.
     fn close(&mut self, handle: Handle, over: Over) {
-        let Slot { transport, mut protocol, listener, .. } = self.slots.remove(handle);
+        let Slot { transport, mut protocol, listener, held, .. } = self.slots.remove(handle);
         if over.reset {
             transport.reset_on_close();
         }
-        self.held -= transport.held();
+        self.held -= held as usize;
         let listener = self.listeners.address(listener).copied();
         let ends = Ends { peer: transport.peer, listener: listener.as_ref(), socket: Some(&transport.socket) };
         self.ended(handle, &mut protocol, over.ending, ends);
@@ -142,9 +142,10 @@ impl<P: Protocol> Slot<P> {
                 output.clear();
                 return turn;
             }
-            let (holds, before) = self.transport.save(input, output, self.protocol.memory());
-            *held = *held + holds - before;
-            if *held > options.memory && holds > before {
+            let holds = self.transport.save(input, output) + self.protocol.memory();
+            let before = std::mem::replace(&mut self.held, u32::try_from(holds).unwrap_or(u32::MAX));
+            *held = *held - before as usize + self.held as usize;
+            if *held > options.memory && self.held > before {
                 log::warn!("#{} wants memory that isn't there, and is cut off", handle.number());
                 return Err(Over::failed(io::ErrorKind::OutOfMemory.into(), 0, true));
             }

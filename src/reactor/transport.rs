@@ -236,8 +236,6 @@ pub(super) enum Phase {
 #[derive(Default)]
 struct Rest {
     leftover: Leftover,
-    /// Octets that the connection is counted for.
-    held: usize,
     /// The progress of the output while the peer doesn't take it.
     pace: Option<Pace>,
     /// Until when input is discarded; the protocol is over.
@@ -315,32 +313,28 @@ impl Transport {
         }
     }
 
-    /// Takes back what is left over now; nothing is kept of nothing. `protocol`
-    /// is how many octets the protocol holds. Says how many the connection holds
-    /// now, and how many it held before.
+    /// Takes back what is left over in the lent buffers. Returns how many bytes of memory
+    /// that takes.
     #[inline]
-    pub(super) fn save(&mut self, input: &mut Input, output: &mut Output, protocol: usize) -> (usize, usize) {
-        if self.rest.is_none() && protocol == 0 && input.is_empty() && output.is_empty() {
-            return (0, 0);
+    pub(super) fn save(&mut self, input: &mut Input, output: &mut Output) -> usize {
+        if self.rest.is_none() && input.is_empty() && output.is_empty() {
+            return 0;
         }
-        self.save_rest(input, output, protocol)
+        self.save_rest(input, output)
     }
 
     #[inline(never)]
-    fn save_rest(&mut self, input: &mut Input, output: &mut Output, protocol: usize) -> (usize, usize) {
-        let before = self.held();
-        let now = input.bytes().len() + output.bytes().len() + protocol;
+    fn save_rest(&mut self, input: &mut Input, output: &mut Output) -> usize {
         let nothing = input.is_empty() && output.is_empty();
-        if nothing && now == 0 && self.rest.as_ref().is_none_or(|rest| rest.linger.is_none()) {
+        if nothing && self.rest.as_ref().is_none_or(|rest| rest.linger.is_none()) {
             self.rest = None;
-            return (0, before);
+            return 0;
         }
         let rest = self.rest.get_or_insert_default();
-        rest.held = now;
         if !nothing {
             rest.leftover.save(input, output);
         }
-        (now, before)
+        size_of::<Rest>() + rest.leftover.memory()
     }
 
     /// Octets that are left over to be sent.
@@ -351,11 +345,6 @@ impl Transport {
     /// Whether a file was left over from the last turn.
     pub(super) fn is_amid_file(&self) -> bool {
         self.rest.as_ref().is_some_and(|rest| rest.leftover.has_file())
-    }
-
-    /// Octets of memory that the connection holds beyond its slot.
-    pub(super) fn held(&self) -> usize {
-        self.rest.as_ref().map_or(0, |rest| rest.held)
     }
 
     /// Whether nobody is there any more.

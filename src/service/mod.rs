@@ -186,8 +186,8 @@ impl Protocol for Service {
     }
 
     fn source_ready(_source: usize, shared: &mut Shared) {
-        if let Some(site) = &mut shared.http.site {
-            site.take_changes();
+        if let Some(files) = &shared.http.web.files {
+            files.borrow_mut().take_changes();
         }
     }
 

@@ -1,6 +1,7 @@
 //! A harness for protocols on octets: the other end of a connection, without a
 //! socket, and a small site to ask for things.
 
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::resume_unwind;
 use std::time::Duration;
@@ -109,16 +110,23 @@ pub(crate) fn old_file(files: &Scratch, name: &str, content: &str) {
 /// A server of `files` with all built-in applications, [`Slow`] at `/slow`, [`HalfWay`] at
 /// `/half`, [`Visits`] at `/visits` and [`Feed`] at `/feed`.
 pub(crate) fn shared(files: &Scratch) -> Shared {
-    let mut http = http::Shared::new(http::Limits::default(), true);
-    http.site = Some(Site::new(Root::open(files.path(), Symlinks::Inside).unwrap(), Settings::default()));
+    shared_with(files, |_| {})
+}
+
+/// The same, with a host that `adjust` has adjusted.
+pub(crate) fn shared_with(files: &Scratch, adjust: impl FnOnce(&mut http::Host)) -> Shared {
+    let mut host = http::Host::new(true);
+    let root = Root::open(files.path(), Symlinks::Inside).unwrap();
+    host.files = Some(RefCell::new(Site::new(root, Settings::default())));
     for entry in catalogue::ALL {
-        http.routes.mount(entry.path, (entry.make)(&mut Supplies::default())).unwrap();
+        host.routes.mount(entry.path, (entry.make)(&mut Supplies::default())).unwrap();
     }
-    http.routes.mount("/slow", Box::new(Slow)).unwrap();
-    http.routes.mount("/half", Box::new(HalfWay)).unwrap();
-    http.routes.mount("/feed", Box::new(Feed::default())).unwrap();
-    http.routes.mount("/visits", Box::new(Visits)).unwrap();
-    Shared::new(http, Log::default())
+    host.routes.mount("/slow", Box::new(Slow)).unwrap();
+    host.routes.mount("/half", Box::new(HalfWay)).unwrap();
+    host.routes.mount("/feed", Box::new(Feed::default())).unwrap();
+    host.routes.mount("/visits", Box::new(Visits)).unwrap();
+    adjust(&mut host);
+    Shared::new(http::Shared::new(http::Limits::default(), host), Log::default())
 }
 
 /// An application that answers later: what its job made of the path, and how long
@@ -198,6 +206,10 @@ impl App for HalfWay {
                 out.extend_from_slice(b"half");
                 Pull::More
             }
+
+            fn memory(&self) -> usize {
+                0
+            }
         }
         Answer::now(Response::new(Status::OK).stream("text/plain", Half(false)))
     }
@@ -212,8 +224,8 @@ struct Feed {
 
 /// The number of the last event of [`Feed`].
 pub(crate) fn last_event(shared: &mut Shared) -> u64 {
-    let index = shared.http.routes.find(b"/feed").unwrap();
-    shared.http.routes.get(index).1.events(0, &mut Vec::new(), usize::MAX)
+    let (feed, _) = shared.http.web.routes.find(b"/feed").unwrap();
+    feed.events(0, &mut Vec::new(), usize::MAX).unwrap()
 }
 
 /// Where [`Feed`] loses its head.

@@ -106,6 +106,10 @@ impl Source for Listing {
             self.next();
         }
     }
+
+    fn memory(&self) -> usize {
+        self.records.len() * size_of::<(Arc<[u8]>, Arc<[u8]>)>() + self.rest.capacity()
+    }
 }
 
 /// A record's value as JSON on one line.

@@ -42,7 +42,7 @@ fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u1
         Body::Bytes(bytes) => bytes.into_owned(),
         Body::Source(mut source) => {
             let mut content = Vec::new();
-            while source.pull(&mut content, 100, Tick::default()) == crate::app::Pull::More {}
+            while source.pull(&mut content, 100, Tick::default()) == Ok(crate::app::Pull::More) {}
             content
         }
     };

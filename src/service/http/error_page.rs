@@ -1,41 +1,41 @@
-//! Errors as answers of our own: the status, the reason, and the request's number,
-//! which the access log shows too. For people as a small page, for programs that
-//! don't take HTML as lines of text.
+//! The built-in error pages: the status, the reason, and the request's number, which
+//! the access log shows too. A small page for people, lines of text for programs that
+//! don't accept HTML.
 //!
-//! Everything but the date and the request's number is the same each time an error
-//! is met, so it is made once, as one block:
+//! Everything but the request's number is the same each time, so it is made once, as
+//! one block, in which the number is left out:
 //!
 //! ```text
-//! | HTTP/1.1 404 Not Found, Date, Server | Content-Type … Content-Length: | <html> … request | … </html> |
-//! ^ 0                                                                     ^ content          ^ number
+//! | <html> … request | … </html> |
+//!                    ^ number
 //! ```
-//!
-//! An answer is its stretches, the date written over, and between them the length,
-//! further field lines, and the number.
 
-use crate::http::response::{self, Manner, Stamp, write_decimal};
-use crate::http::{Reject, date};
+use crate::http::Reject;
+use crate::http::response::{Form, HeadContext, Length, ResponseHead};
 
-/// The errors that were met so far. Their reasons are constants of the program, so
-/// there are as many at most as it has of those, and those that it meets are few.
+/// The pages that were needed so far. The reasons are constants of the program, so
+/// there are at most as many as it has of those.
 #[derive(Default)]
 pub(super) struct ErrorPages(Vec<ErrorPage>);
 
-/// An error as it is answered.
+/// An error as it is sent.
 pub(super) struct ErrorPage {
     reject: Reject,
     html: bool,
-    block: Box<[u8]>,
-    content: usize,
+    content: Box<[u8]>,
+    /// Where in the content the request's number is left out.
     number: usize,
 }
 
+/// The field lines of all error pages but Content-Type.
+const LINES: &[u8] = b"X-Content-Type-Options: nosniff\r\n";
+
 impl ErrorPages {
-    /// The answer to `reject`, as a page or as text.
-    pub(super) fn get(&mut self, reject: Reject, html: bool, stamp: &Stamp) -> &ErrorPage {
+    /// The page for `reject`, as HTML or as text.
+    pub(super) fn get(&mut self, reject: Reject, html: bool) -> &ErrorPage {
         let at = self.0.iter().position(|page| page.reject == reject && page.html == html);
         let at = at.unwrap_or_else(|| {
-            self.0.push(ErrorPage::new(reject, html, stamp));
+            self.0.push(ErrorPage::new(reject, html));
             self.0.len() - 1
         });
         &self.0[at]
@@ -43,22 +43,11 @@ impl ErrorPages {
 }
 
 impl ErrorPage {
-    fn new(reject: Reject, html: bool, stamp: &Stamp) -> Self {
-        let mut block = Vec::new();
-        response::begin(&mut block, reject.status, stamp);
-        let media_type = if html { "text/html" } else { "text/plain" };
+    fn new(reject: Reject, html: bool) -> Self {
         let Reject { status, why } = reject;
         let title = format!("{} {}", status.0, status.reason());
         let (first, rest) = why.split_at_checked(1).unwrap_or_default();
         let sentence = format!("{}{rest}.", first.to_ascii_uppercase());
-        block.extend_from_slice(
-            format!(
-                "Content-Type: {media_type}; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n\
-                Cache-Control: no-store\r\nContent-Length: "
-            )
-            .as_bytes(),
-        );
-        let content = block.len();
         // Reasons are our own constants: ASCII, without markup.
         let (before, behind) = if html {
             let before = format!(
@@ -73,42 +62,41 @@ impl ErrorPage {
         } else {
             (format!("{title}\n{sentence}\nRequest "), "\n")
         };
-        block.extend_from_slice(before.as_bytes());
-        let number = block.len();
-        block.extend_from_slice(behind.as_bytes());
-        Self { reject, html, block: block.into_boxed_slice(), content, number }
+        let number = before.len();
+        Self { reject, html, content: [before.as_bytes(), behind.as_bytes()].concat().into(), number }
     }
 
-    /// Writes the answer to request `request` of connection `connection`; `lines` are
-    /// further field lines. Says how long its body is.
+    /// Writes the response to request `request` of connection `connection`; `lines` are
+    /// further field lines. Returns the length of its body.
     pub(super) fn write(
         &self,
         out: &mut Vec<u8>,
         lines: &[u8],
-        manner: Manner,
-        stamp: &Stamp,
+        context: HeadContext<'_>,
         (connection, request): (u32, u32),
     ) -> u64 {
-        let date = out.len() + response::date_offset(self.reject.status);
-        out.extend_from_slice(&self.block[..self.content]);
-        out[date..date + date::LENGTH].copy_from_slice(stamp.date());
         let (mut connection_text, mut request_text) = (itoa::Buffer::new(), itoa::Buffer::new());
         let connection = connection_text.format(connection).as_bytes();
         let request = request_text.format(request).as_bytes();
-        let length = self.block.len() - self.content + connection.len() + 1 + request.len();
-        write_decimal(out, length as u64);
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(lines);
-        response::end_persistence(out, manner.minor, manner.persistent);
-        if manner.head_only {
+        let length = (self.content.len() + connection.len() + 1 + request.len()) as u64;
+        let mut head = ResponseHead::begin(out, self.reject.status, context);
+        head.lines(match self.html {
+            true => b"Content-Type: text/html; charset=utf-8\r\n".as_slice(),
+            false => b"Content-Type: text/plain; charset=utf-8\r\n",
+        });
+        head.lines(LINES);
+        head.prebuilt(b"Cache-Control: no-store\r\n");
+        head.lines(lines);
+        let (form, _) = head.end(Length::Known(length));
+        if form == Form::Absent {
             return 0;
         }
-        out.extend_from_slice(&self.block[self.content..self.number]);
+        out.extend_from_slice(&self.content[..self.number]);
         out.extend_from_slice(connection);
         out.push(b'/');
         out.extend_from_slice(request);
-        out.extend_from_slice(&self.block[self.number..]);
-        length as u64
+        out.extend_from_slice(&self.content[self.number..]);
+        length
     }
 }
 
@@ -116,21 +104,27 @@ impl ErrorPage {
 mod tests {
     use super::*;
     use crate::http::Status;
+    use crate::http::response::{Policy, RequestTraits, Stamp};
 
     const NOT_FOUND: Reject = Reject::new(Status::NOT_FOUND, "there is no such file");
-    const MANNER: Manner = Manner { minor: 1, head_only: false, persistent: true };
+    const TRAITS: RequestTraits = RequestTraits { minor: 1, head_only: false, persistent: true };
 
     /// An answer as head and content, whose length is what is said.
-    fn answer(pages: &mut ErrorPages, reject: Reject, html: bool, manner: Manner, number: (u32, u32)) -> [String; 2] {
-        let stamp = Stamp::new(784_111_777, true);
+    fn answer(
+        pages: &mut ErrorPages,
+        reject: Reject,
+        html: bool,
+        traits: RequestTraits,
+        number: (u32, u32),
+    ) -> [String; 2] {
+        let policy = Policy { id: 0, lines: b"Server: miod\r\n".as_slice().into(), private: false };
+        let context = HeadContext { traits, stamp: &Stamp::new(784_111_777), policy: &policy };
         let mut out = b"before".to_vec();
-        // Made at another time.
-        let page = pages.get(reject, html, &Stamp::new(0, true));
-        let body = page.write(&mut out, b"X: y\r\n", manner, &stamp, number);
+        let body = pages.get(reject, html).write(&mut out, b"X: y\r\n", context, number);
         let text = String::from_utf8(out).unwrap();
         let (head, content) = text.strip_prefix("before").unwrap().split_once("\r\n\r\n").unwrap();
         assert_eq!(body, content.len() as u64);
-        assert!(manner.head_only || head.contains(&format!("\r\nContent-Length: {body}\r\n")), "{head}");
+        assert!(traits.head_only || head.contains(&format!("\r\nContent-Length: {body}")), "{head}");
         [head, content].map(str::to_owned)
     }
 
@@ -139,18 +133,18 @@ mod tests {
         let mut pages = ErrorPages::default();
         for number in [(17, 3), (0, 0), (9, 10), (99, 100), (u32::MAX, u32::MAX)] {
             let (connection, request) = number;
-            let [head, text] = answer(&mut pages, NOT_FOUND, false, MANNER, number);
+            let [head, text] = answer(&mut pages, NOT_FOUND, false, TRAITS, number);
             assert_eq!(
                 head,
                 format!(
                     "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: miod\r\n\
                     Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n\
-                    Cache-Control: no-store\r\nContent-Length: {}\r\nX: y",
+                    Cache-Control: no-store\r\nX: y\r\nContent-Length: {}",
                     text.len()
                 )
             );
             assert_eq!(text, format!("404 Not Found\nThere is no such file.\nRequest {connection}/{request}\n"));
-            let [_, page] = answer(&mut pages, NOT_FOUND, true, MANNER, number);
+            let [_, page] = answer(&mut pages, NOT_FOUND, true, TRAITS, number);
             let parts = [
                 "<title>404 Not Found</title>",
                 "<h1>404 Not Found</h1>",
@@ -175,20 +169,20 @@ mod tests {
             (NOT_FOUND, "404 Not Found\nThere is no such file.\nRequest 1/1\n"),
             (Reject::new(Status(599), ""), "599 \n.\nRequest 1/1\n"),
         ] {
-            assert_eq!(answer(&mut pages, reject, false, MANNER, (1, 1))[1], expected);
+            assert_eq!(answer(&mut pages, reject, false, TRAITS, (1, 1))[1], expected);
         }
     }
 
     #[test]
     fn the_head_fits_the_request() {
         let mut pages = ErrorPages::default();
-        let manner = Manner { minor: 0, ..MANNER };
-        assert!(answer(&mut pages, NOT_FOUND, true, manner, (1, 1))[0].ends_with("\r\nConnection: keep-alive"));
-        let manner = Manner { persistent: false, ..MANNER };
-        let [head, content] = answer(&mut pages, NOT_FOUND, true, manner, (1, 1));
+        let traits = RequestTraits { minor: 0, ..TRAITS };
+        assert!(answer(&mut pages, NOT_FOUND, true, traits, (1, 1))[0].ends_with("\r\nConnection: keep-alive"));
+        let traits = RequestTraits { persistent: false, ..TRAITS };
+        let [head, content] = answer(&mut pages, NOT_FOUND, true, traits, (1, 1));
         assert!(head.ends_with("\r\nConnection: close"), "{head}");
-        let manner = Manner { head_only: true, ..manner };
-        assert_eq!(answer(&mut pages, NOT_FOUND, true, manner, (1, 1)), [head, String::new()], "HEAD says the same");
+        let traits = RequestTraits { head_only: true, ..traits };
+        assert_eq!(answer(&mut pages, NOT_FOUND, true, traits, (1, 1)), [head, String::new()], "HEAD says the same");
         assert!(!content.is_empty());
     }
 }

@@ -3,6 +3,7 @@
 mod bodies;
 mod checking;
 mod heads;
+mod hostile;
 mod parked;
 mod routes;
 mod sending;
@@ -19,6 +20,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::*;
 use crate::auth::Users;
 use crate::files::scratch::Scratch;
+use crate::limits;
+use crate::reactor::{Accepted, Want};
 use crate::reactor::{Finish, Handle, Solitude, Tick, Time};
 use crate::service::Message;
 use crate::service::testing::{self, Peer, ends};
@@ -39,16 +42,28 @@ struct Bench {
     files: Scratch,
 }
 
+const PHASES: [&str; 8] = ["Idle", "Head", "Body", "Waiting", "SendingFile", "Sending", "Watching", "Closing"];
+
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Bench {
     fn new() -> Self {
-        Self::with(|_| {}, false)
+        Self::of(|_| {}, |_| {}, false)
     }
 
+    /// With what all connections share adjusted.
     fn with(adjust: impl FnOnce(&mut Shared), overloaded: bool) -> Self {
+        Self::of(|_| {}, adjust, overloaded)
+    }
+
+    /// With the host adjusted.
+    fn with_host(adjust: impl FnOnce(&mut Host)) -> Self {
+        Self::of(adjust, |_| {}, false)
+    }
+
+    fn of(host: impl FnOnce(&mut Host), adjust: impl FnOnce(&mut Shared), overloaded: bool) -> Self {
         let files = testing::files();
-        let mut shared = testing::shared(&files);
+        let mut shared = testing::shared_with(&files, host);
         adjust(&mut shared.http);
         let http = Self::connect(&mut shared, overloaded);
         let solitude = Solitude::default();
@@ -139,7 +154,7 @@ impl Bench {
     }
 
     fn phase(&self) -> &'static str {
-        self.http.phase.name()
+        PHASES[self.http.phase() as usize]
     }
 }
 

@@ -22,7 +22,8 @@ pub(crate) struct Lone<D: DatagramProtocol<Service>> {
 
 impl<D: DatagramProtocol<Service>> Lone<D> {
     pub(crate) fn new(machine: D) -> Self {
-        let shared = Shared::new(http::Shared::new(http::Limits::default(), true), Log::default());
+        let http = http::Shared::new(http::Limits::default(), http::Host::new(false));
+        let shared = Shared::new(http, Log::default());
         let (now, out) = (Tick::default(), Outbox::default());
         let mut lone = Self { machine, shared, now, draining: false, out, stay: Stay::Open, sent: Vec::new() };
         lone.machine.opened("127.0.0.1:12000".parse().unwrap());

@@ -4,13 +4,10 @@ use super::*;
 
 /// Alice's password is apple; `/private/` has a small file, and a large one.
 fn protected(prefix: &str) -> Bench {
-    let bench = Bench::with(
-        |http| {
-            let users = Users::fixed("alice:$2y$04$MLhQcSVSXWZEBa76VTowc.Dn8tyrxSjlY.gu8AkQrojRxxZtcQUQW").unwrap();
-            http.guard.protect(prefix, Some(users)).unwrap();
-        },
-        false,
-    );
+    let bench = Bench::with_host(|host| {
+        let users = Users::fixed("alice:$2y$04$MLhQcSVSXWZEBa76VTowc.Dn8tyrxSjlY.gu8AkQrojRxxZtcQUQW").unwrap();
+        host.guard.borrow_mut().protect(prefix, Some(users)).unwrap();
+    });
     bench.files.directory("private");
     testing::old_file(&bench.files, "private/index.html", "<p>private");
     testing::old_file(&bench.files, "private/large.bin", &"0123456789abcdef".repeat(1024));
@@ -36,7 +33,7 @@ fn what_is_under_protection_needs_the_right_password_once_in_a_while() {
     for (lines, status) in [(WRONG, 401), (RIGHT, 200)] {
         let want = bench.send(ask_for("/private/", lines));
         assert_eq!(want, Want::NOTHING.by(Tick::default().after(limits::JOB_TIMEOUT)));
-        assert_eq!((bench.phase(), bench.answers()), ("Checking", String::new()));
+        assert_eq!((bench.phase(), bench.answers()), ("Waiting", String::new()));
         bench.run_jobs();
         let answer = bench.answers();
         assert_eq!(statuses(&answer), [status]);
@@ -47,7 +44,7 @@ fn what_is_under_protection_needs_the_right_password_once_in_a_while() {
     assert_eq!(statuses(&answers), [200, 200]);
     bench.now = bench.now.after(Duration::from_secs(limits::VERIFIED_FOR));
     bench.send(ask_for("/private/", RIGHT));
-    assert_eq!(bench.phase(), "Checking");
+    assert_eq!(bench.phase(), "Waiting");
 }
 
 #[test]
@@ -88,7 +85,7 @@ fn applications_are_under_protection_too_and_get_the_body() {
     let mut bench = protected("/lab/echo");
     let post = |lines: &str| format!("POST /lab/echo HTTP/1.1\r\nHost: x\r\n{lines}Content-Length: 4\r\n\r\nping");
     bench.send(post(RIGHT) + &get("/"));
-    assert_eq!(bench.phase(), "Checking");
+    assert_eq!(bench.phase(), "Waiting");
     bench.run_jobs();
     let answers = bench.answers();
     assert_eq!(statuses(&answers), [200, 200]);
@@ -142,7 +139,7 @@ fn a_check_that_takes_too_long_is_a_503_and_what_comes_of_it_is_for_nobody() {
     bench.send(ask_for("/private/", WRONG));
     jobs.into_iter().for_each(|message| bench.deliver(message));
     bench.settle();
-    assert_eq!((bench.phase(), bench.answers()), ("Checking", String::new()));
+    assert_eq!((bench.phase(), bench.answers()), ("Waiting", String::new()));
     bench.run_jobs();
     assert_eq!(statuses(&bench.answers()), [401]);
 }
@@ -167,7 +164,7 @@ fn who_guesses_is_told_to_wait_and_so_is_who_asks_for_too_much() {
 
 #[test]
 fn where_nobody_may_pass_nobody_does() {
-    let mut bench = Bench::with(|http| http.guard.protect("/private", None).unwrap(), false);
+    let mut bench = Bench::with_host(|host| host.guard.borrow_mut().protect("/private", None).unwrap());
     for lines in ["", RIGHT] {
         assert_eq!(statuses(&bench.ask(ask_for("/private/", lines)).0), [403]);
     }

@@ -7,7 +7,7 @@ fn a_late_answer_parks_the_exchange_and_the_next_request_waits() {
     let mut bench = Bench::new();
     let post = "POST /slow/a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".to_owned();
     let (answer, want) = bench.ask(post + &get("/"));
-    assert_eq!((bench.phase(), &*answer), ("Parked", ""));
+    assert_eq!((bench.phase(), &*answer), ("Waiting", ""));
     assert_eq!(want, Want::NOTHING.by(Tick::default().after(limits::JOB_TIMEOUT)));
     bench.run_jobs();
     let answers = bench.answers();
@@ -32,7 +32,7 @@ fn a_job_that_panics_is_a_500_and_one_that_takes_too_long_a_503() {
     bench.send(get("/slow/b"));
     jobs.into_iter().for_each(|message| bench.deliver(message));
     bench.settle();
-    assert_eq!((bench.phase(), bench.answers()), ("Parked", String::new()));
+    assert_eq!((bench.phase(), bench.answers()), ("Waiting", String::new()));
     bench.run_jobs();
     assert!(bench.answers().ends_with("/B 0"));
 }
@@ -42,7 +42,7 @@ fn an_application_can_answer_later_more_than_once() {
     let mut bench = Bench::new();
     bench.send(get("/slow/again"));
     bench.run_jobs();
-    assert_eq!((bench.phase(), bench.answers()), ("Parked", String::new()));
+    assert_eq!((bench.phase(), bench.answers()), ("Waiting", String::new()));
     bench.run_jobs();
     assert!(bench.answers().ends_with("twice 0"));
 }

@@ -150,7 +150,7 @@ fn a_store_that_must_be_asked_parks_the_exchange_before_and_after() {
     let mut bench = with_pending();
     // Who has no session needs no question, until there is something to be kept.
     let (answer, want) = bench.ask(visit("", ""));
-    assert_eq!((bench.phase(), &*answer), ("Parked", ""));
+    assert_eq!((bench.phase(), &*answer), ("Waiting", ""));
     assert_eq!(want, Want::NOTHING.by(bench.now.after(limits::STORE_TIMEOUT)));
     let (ticket, Question::Save { id, was: None, text, seconds: 1800 }) = bench.question() else { panic!("no save") };
     assert_eq!(text, br#"{"@":[1800000000,1800000000],"count":1}"#);
@@ -161,7 +161,7 @@ fn a_store_that_must_be_asked_parks_the_exchange_before_and_after() {
 
     bench.send(visit("", &cookie) + &get("/"));
     let (load, Question::Load(asked)) = bench.question() else { panic!("no load") };
-    assert_eq!((asked, bench.phase(), bench.answers().as_str()), (id, "Parked", ""));
+    assert_eq!((asked, bench.phase(), bench.answers().as_str()), (id, "Waiting", ""));
     bench.reply(load, Reply::Loaded(Some(text)));
     let (ticket, Question::Save { was, text, .. }) = bench.question() else { panic!("no save") };
     assert_eq!(was, Some(id));

@@ -1,16 +1,16 @@
-//! The access log: one line for each request, written when it ends.
+//! The access log: one line for each request, written when its response ends.
 //!
-//! The combined format, which every tool reads, and behind it: the client's
-//! port, the local address and port, the duration in seconds, the octets of the
-//! whole answer, and connection/request, which error pages show too. The third
-//! field is the user's name under protection; with 401, what was claimed.
+//! The combined format, which every tool reads, and behind it: the client's port, the
+//! local address and port, the duration in seconds, the bytes of the whole response,
+//! and connection/request, which error pages show too. The third field is the user's
+//! name on a protected path; with 401, the name that was claimed.
 //!
 //! ```text
 //! 127.0.0.1 - - [21/Nov/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 1024 "-" "curl/8.5" 50312 127.0.0.1:8080 0.000000 1290 7/1
 //! ```
 //!
-//! Times are the loop's, read once a turn: what was answered in the turn it came
-//! in took 0. What comes from the network is escaped, so a line is a line.
+//! Times are the loop's, read once a turn: a response in the same turn as its request
+//! took 0. Text from the network is escaped, so a line is a line.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -19,44 +19,43 @@ use std::time::Duration;
 
 use super::Cx;
 use crate::http::fields::is_named;
-use crate::http::forwarded::Proxies;
 use crate::http::head::RequestHead;
 use crate::http::response::write_decimal;
 use crate::http::{Fields, Status, basic, date};
 use crate::logging::{ACCESS, escape};
 use crate::reactor::Tick;
 
-/// What a line tells of an answer.
+/// What a line says about a response.
 #[derive(Clone, Copy)]
-pub(super) struct Account {
+pub(super) struct ResponseSummary {
     pub(super) status: Status,
-    /// Octets of the body.
+    /// Bytes of the body.
     pub(super) body: u64,
-    /// Octets of the answer, head included.
-    pub(super) octets: u64,
+    /// Bytes of the response, head included.
+    pub(super) bytes: u64,
     pub(super) duration: Duration,
     pub(super) peer: Option<SocketAddr>,
     pub(super) local: Option<SocketAddr>,
     pub(super) request: u32,
-    /// The request was for what is under protection.
+    /// The path is protected.
     pub(super) protected: bool,
 }
 
-/// What a line tells of a request and of who made it.
-pub(super) struct Asked<'a> {
+/// What a line says about a request and its client.
+pub(super) struct RequestSummary<'a> {
     line: &'a [u8],
-    /// The client's address: the peer's, or what a trusted proxy says.
     client: Option<IpAddr>,
-    /// The name that was given, right or wrong, for what is under protection.
+    /// The user name on a protected path, whether its password is right or wrong.
     user: Option<Cow<'a, str>>,
     referer: &'a [u8],
     agent: &'a [u8],
 }
 
-impl<'a> Asked<'a> {
-    /// Of the request line, and the fields that were understood.
+impl<'a> RequestSummary<'a> {
+    /// Of the request line, and the fields that were understood. The user is logged if
+    /// the path is `protected`.
     #[inline]
-    pub(super) fn new(line: &'a [u8], fields: Fields<'a>, account: &Account, proxies: &Proxies) -> Self {
+    pub(super) fn new(line: &'a [u8], fields: Fields<'a>, client: Option<IpAddr>, protected: bool) -> Self {
         let (mut referer, mut agent) = (None, None);
         for (name, value) in fields.iter() {
             match name.len() {
@@ -67,47 +66,54 @@ impl<'a> Asked<'a> {
         }
         Self {
             line,
-            client: proxies.client(account.peer.map(|peer| peer.ip()), &fields),
-            user: account.protected.then(|| basic::credentials(&fields)).flatten().map(|who| who.name.into()),
+            client,
+            user: protected.then(|| basic::credentials(&fields)).flatten().map(|who| who.name.into()),
             referer: referer.unwrap_or(b"-"),
             agent: agent.unwrap_or(b"-"),
         }
     }
 }
 
-/// A request whose answer is on its way; its line is written when that ends.
-pub(super) struct Exchanged {
-    /// The words of [`Asked`], an end of line between: none of them but the last has one in it.
-    words: Box<[u8]>,
+/// The line of a response that is sent over several turns, written when it ends.
+pub(super) struct PendingEntry {
+    /// The texts of the [`RequestSummary`], separated by a line feed: only the last can
+    /// contain one.
+    texts: Box<[u8]>,
     client: Option<IpAddr>,
-    /// The last of the words is a user.
+    /// The last of the texts is a user name.
     named: bool,
     began: Tick,
-    account: Account,
+    response: ResponseSummary,
 }
 
-impl Exchanged {
-    pub(super) fn begin(asked: &Asked<'_>, account: Account, now: Tick) -> Self {
-        let user = asked.user.as_deref().unwrap_or_default().as_bytes();
-        let words = [asked.line, asked.referer, asked.agent, user].join(&b'\n').into_boxed_slice();
-        Self { words, client: asked.client, named: asked.user.is_some(), began: now, account }
+impl PendingEntry {
+    /// Of a response that began at `now`.
+    pub(super) fn new(request: &RequestSummary<'_>, response: ResponseSummary, now: Tick) -> Self {
+        let user = request.user.as_deref().unwrap_or_default().as_bytes();
+        let texts = [request.line, request.referer, request.agent, user].join(&b'\n').into_boxed_slice();
+        Self { texts, client: request.client, named: request.user.is_some(), began: now, response }
     }
 
-    /// Octets that were added to the answer since it began.
-    pub(super) fn add(&mut self, body: u64, octets: u64) {
-        self.account.body += body;
-        self.account.octets += octets;
+    /// Bytes of memory.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.texts.len()
     }
 
-    /// The answer ended, `unsent` octets short.
+    /// Counts bytes that were added to the response: of its body, and in all.
+    pub(super) fn add(&mut self, body: u64, bytes: u64) {
+        self.response.body += body;
+        self.response.bytes += bytes;
+    }
+
+    /// The response ended, `unsent` bytes short.
     pub(super) fn end(&mut self, unsent: u64, cx: &mut Cx<'_>) {
-        self.account.body = self.account.body.saturating_sub(unsent);
-        self.account.octets = self.account.octets.saturating_sub(unsent);
-        self.account.duration = cx.time.now.since(self.began);
-        let mut words = self.words.splitn(4, |&octet| octet == b'\n');
-        let [line, referer, agent, user] = std::array::from_fn(|_| words.next().unwrap_or_default());
+        self.response.body = self.response.body.saturating_sub(unsent);
+        self.response.bytes = self.response.bytes.saturating_sub(unsent);
+        self.response.duration = cx.time.now.since(self.began);
+        let mut texts = self.texts.splitn(4, |&byte| byte == b'\n');
+        let [line, referer, agent, user] = std::array::from_fn(|_| texts.next().unwrap_or_default());
         let user = self.named.then(|| String::from_utf8_lossy(user));
-        write(&Asked { line, client: self.client, user, referer, agent }, &self.account, cx);
+        write(&RequestSummary { line, client: self.client, user, referer, agent }, &self.response, cx);
     }
 }
 
@@ -127,35 +133,35 @@ pub(super) fn first_line(head: &[u8]) -> &[u8] {
 
 /// Writes a line. By hand, since formatting would cost more than all the rest of
 /// a small answer.
-pub(super) fn write(asked: &Asked<'_>, account: &Account, cx: &mut Cx<'_>) {
+pub(super) fn write(request: &RequestSummary<'_>, response: &ResponseSummary, cx: &mut Cx<'_>) {
     let format = &mut cx.shared.http.access;
-    format.refresh(cx.time.unix_seconds, asked.client, account.local);
+    format.refresh(cx.time.unix_seconds, request.client, response.local);
 
     let mut result = Text::<64>::new();
     result.push(b"\" ");
-    result.push_number(u64::from(account.status.0));
+    result.push_number(u64::from(response.status.0));
     result.push(b" ");
-    result.push_number(account.body);
+    result.push_number(response.body);
     result.push(b" \"");
 
     let mut end = Text::<192>::new();
     end.push(b"\" ");
-    match account.peer {
+    match response.peer {
         Some(peer) => end.push_number(u64::from(peer.port())),
         None => end.push(b"-"),
     }
     end.push(&format.local_text);
-    end.push_seconds(account.duration);
+    end.push_seconds(response.duration);
     end.push(b" ");
-    end.push_number(account.octets);
+    end.push_number(response.bytes);
     end.push(b" ");
     end.push_number(u64::from(cx.handle.number()));
     end.push(b"/");
-    end.push_number(u64::from(account.request));
+    end.push_number(u64::from(response.request));
     end.push(b"\n");
 
     cx.shared.log.access(|out| {
-        match &asked.user {
+        match &request.user {
             None => out.extend_from_slice(&format.beginning),
             Some(name) => {
                 let (before, behind) = format.beginning.split_at(format.user);
@@ -164,11 +170,11 @@ pub(super) fn write(asked: &Asked<'_>, account: &Account, cx: &mut Cx<'_>) {
                 out.extend_from_slice(&behind[b"-".len()..]);
             }
         }
-        push_escaped(out, asked.line);
+        push_escaped(out, request.line);
         out.extend_from_slice(result.get());
-        push_escaped(out, asked.referer);
+        push_escaped(out, request.referer);
         out.extend_from_slice(b"\" \"");
-        push_escaped(out, asked.agent);
+        push_escaped(out, request.agent);
         out.extend_from_slice(end.get());
     });
 }

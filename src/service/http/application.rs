@@ -1,0 +1,169 @@
+//! The call of an application: from a request to its response, with the session that
+//! it reads.
+//!
+//! ```text
+//!            ┌──────── the store must be asked ───────┐
+//!            │                                        ▼
+//! visit ─▶ load ─▶ call ─▶ response ─▶ save ─▶ send  Waiting
+//!            ▲       │                 │              ▲
+//!            │       └──── job ──────▶ │ ─────────────┤
+//!            └─ its result ◀── Waiting ◀──────────────┘
+//! ```
+//!
+//! Between load and save the application runs in one turn, so two requests of one
+//! session never work on the same state, however long each waits before and after.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use super::exchange::{Exchange, Handler, Turn};
+use super::respond::{self, FAILED, refuse, send};
+use super::state::{Progress, State};
+use super::waiting::{Awaits, Waiting};
+use super::watching::{self, Watching};
+use crate::app::boundary::Application;
+use crate::app::{Answer, Job, Outcome, Request, Response, Visit};
+use crate::http::response::{Form, Length};
+use crate::http::{Reject, Status, event_stream};
+use crate::limits;
+use crate::service::{Message, carrier};
+use crate::session::{Loaded, Refusal, Saved, Session, Store};
+
+/// Its job takes too long.
+pub(super) const LATE: Reject = Reject::new(Status::SERVICE_UNAVAILABLE, "the application did not answer in time");
+/// The store failed, or takes too long.
+pub(super) const NO_STORE: Reject = Reject::new(Status::SERVICE_UNAVAILABLE, "the session store is unavailable");
+/// The application put too much into a session.
+const TOO_LARGE: Reject = Reject::new(Status::INSUFFICIENT_STORAGE, "the session is too large to be stored");
+
+/// An exchange on its way to an application.
+pub(super) struct Call<'a> {
+    exchange: Exchange<'a>,
+    body: &'a [u8],
+    app: Rc<Application>,
+    /// The length of the application's prefix.
+    mount: usize,
+}
+
+impl<'a> Call<'a> {
+    /// None if the exchange belongs to no application.
+    pub(super) fn new(exchange: Exchange<'a>, body: &'a [u8]) -> Result<Self, Exchange<'a>> {
+        match &exchange.facts.handler {
+            Handler::App(app, mount) => {
+                let (app, mount) = (Rc::clone(app), *mount);
+                Ok(Self { exchange, body, app, mount })
+            }
+            _ => Err(exchange),
+        }
+    }
+
+    /// Calls the application, for the first time or with the result of its job; if it
+    /// reads sessions, with the client's, which may have to be waited for.
+    pub(super) fn visit(self, done: Option<Outcome>, turn: &mut Turn<'_, '_>) -> Progress {
+        match self.app.reads_session() {
+            Ok(false) => return self.call(done, None, turn),
+            Ok(true) => {}
+            Err(_) => return refuse(&self.exchange, FAILED, turn),
+        }
+        carrier::prepare(turn.cx);
+        let (cx, exchange) = (&mut *turn.cx, &self.exchange);
+        let sessions = &mut cx.shared.http.sessions;
+        match sessions.load(&exchange.head.fields, exchange.facts.secure, cx.handle, cx.time) {
+            Loaded::Now(session) => self.call(done, Some(session), turn),
+            Loaded::Later(ticket) => self.wait_for_store(Awaits::Session(ticket, done), turn),
+            Loaded::Unavailable => refuse(&self.exchange, NO_STORE, turn),
+        }
+    }
+
+    /// Calls the application, whose session is loaded.
+    pub(super) fn call(self, done: Option<Outcome>, mut session: Option<Session>, turn: &mut Turn<'_, '_>) -> Progress {
+        let exchange = &self.exchange;
+        let (mount, path) = exchange.mount(self.mount);
+        let request = Request { head: exchange.head, body: self.body, mount: &mount, path };
+        let mut visit = Visit {
+            time: turn.cx.time,
+            connection: turn.cx.handle,
+            request_number: turn.request,
+            ends: turn.ends,
+            client: exchange.facts.client,
+            secure: exchange.facts.secure,
+            session: session.as_mut(),
+            news: false,
+        };
+        let answer = self.app.answer(&request, &mut visit, done);
+        if visit.news {
+            watching::notify(&self.app, turn.cx);
+        }
+        match answer {
+            Ok(Answer::Now(response)) => match session {
+                Some(session) => self.save(response, session, turn),
+                None => send(exchange, response, turn),
+            },
+            Ok(Answer::Later(job)) => self.start_job(job, turn),
+            Ok(Answer::Watch(seen)) => self.watch(seen, turn),
+            Ok(Answer::Refused(reject)) => {
+                // Which client gets it may depend on the session, as with any response.
+                let lines: &[u8] = if session.is_some() { b"Vary: Cookie\r\n" } else { b"" };
+                respond::refuse_with(exchange, reject, lines, turn)
+            }
+            Err(_) => {
+                log::error!("#{}.{} the application failed", turn.cx.handle.number(), turn.request);
+                refuse(exchange, FAILED, turn)
+            }
+        }
+    }
+
+    /// Saves the session, if something changed in it, and then sends the response.
+    fn save(self, response: Response, session: Session, turn: &mut Turn<'_, '_>) -> Progress {
+        carrier::prepare(turn.cx);
+        let (cx, secure) = (&mut *turn.cx, self.exchange.facts.secure);
+        match cx.shared.http.sessions.save(session, secure, cx.handle, cx.time) {
+            Saved::Now(cookie) => send(&self.exchange, response.private(cookie), turn),
+            Saved::Later(ticket, cookie) => {
+                let response = Box::new(response.private(cookie));
+                Self { body: b"", ..self }.wait_for_store(Awaits::Saving(ticket, response), turn)
+            }
+            Saved::Refused(Refusal::Unavailable) => refuse(&self.exchange, NO_STORE, turn),
+            Saved::Refused(Refusal::TooLarge) => {
+                log::error!("#{}.{} the session is too large", turn.cx.handle.number(), turn.request);
+                refuse(&self.exchange, TOO_LARGE, turn)
+            }
+        }
+    }
+
+    fn start_job(self, job: Job, turn: &mut Turn<'_, '_>) -> Progress {
+        let ticket = turn.request;
+        turn.cx.run(move || Message::Done { ticket, outcome: catch_unwind(AssertUnwindSafe(job)).ok() });
+        let Self { exchange, body, .. } = self;
+        let waiting = Waiting::new(exchange, body, Awaits::Job(None), limits::JOB_TIMEOUT, turn);
+        Progress::Pending(State::Waiting(waiting))
+    }
+
+    fn wait_for_store(self, awaits: Awaits, turn: &mut Turn<'_, '_>) -> Progress {
+        // A commit to disk is a job.
+        let on_disk = matches!(turn.cx.shared.http.sessions.store, Store::Kept(_));
+        let patience = if on_disk { limits::JOB_TIMEOUT } else { limits::STORE_TIMEOUT };
+        let waiting = Waiting::new(self.exchange, self.body, awaits, patience, turn);
+        carrier::hurry(turn.cx);
+        Progress::Pending(State::Waiting(waiting))
+    }
+
+    /// Begins to send the events of the application after number `seen`.
+    fn watch(self, seen: u64, turn: &mut Turn<'_, '_>) -> Progress {
+        let fields = [
+            ("Content-Type", event_stream::MEDIA_TYPE),
+            ("Cache-Control", "no-store"),
+            // A proxy that collects a response before it passes it on would pass on none.
+            ("X-Accel-Buffering", "no"),
+        ];
+        let status = Status::OK;
+        let (form, persistent) = respond::begin(&self.exchange, status, fields, Length::Unknown, turn);
+        if form == Form::Absent {
+            return respond::complete(&self.exchange, status, 0, persistent, turn);
+        }
+        let entry = respond::pending_entry(&self.exchange, status, 0, turn);
+        let chunked = form == Form::Chunked;
+        let watching = Watching::begin(self.app, seen, chunked, entry, turn.output, turn.cx);
+        Progress::Pending(State::Watching(watching))
+    }
+}

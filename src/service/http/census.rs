@@ -1,0 +1,44 @@
+//! How many connections are in each phase.
+
+/// The phases of a connection, in the order of a request's life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// Between two requests.
+    Idle,
+    /// A head is read.
+    Head,
+    /// A body is read.
+    Body,
+    /// The request waits for a job or a store.
+    Waiting,
+    /// A file is sent.
+    SendingFile,
+    /// Other content is sent.
+    Sending,
+    /// Events are sent as they happen.
+    Watching,
+    /// The connection ends.
+    Closing,
+}
+
+impl Phase {
+    const COUNT: usize = Self::Closing as usize + 1;
+}
+
+/// The number of connections in each [`Phase`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Census([u32; Phase::COUNT]);
+
+impl Census {
+    /// Counts a connection that is in this phase now.
+    #[inline]
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.0[phase as usize] += 1;
+    }
+
+    /// Counts a connection that is in this phase no longer.
+    #[inline]
+    pub(super) fn leave(&mut self, phase: Phase) {
+        self.0[phase as usize] -= 1;
+    }
+}

@@ -1,0 +1,387 @@
+//! A connection that speaks HTTP/1.1: its framing and its timeouts.
+//!
+//! ```text
+//!          ┌──────────────────── persists ─────────────────────┐
+//!          ▼                                                   │
+//! Idle ─▶ Head ─▶ Body (collected or discarded) ─▶ Exchange ───┤
+//!          │                │                                  │
+//!          │ malformed, too slow                               ▼
+//!          └────────────────┴──────────▶ error ────────────▶ Closing
+//! ```
+//!
+//! A request without a body for a small file goes from Idle to Idle in one call. A new
+//! head isn't parsed before the response to the last one is on its way, so pipelined
+//! requests wait unparsed, and a connection needs bounded memory.
+
+use super::access_log::PendingEntry;
+use super::body::{Collecting, Read, too_large};
+use super::dispatch;
+use super::exchange::{Exchange, Turn};
+use super::persistence::{self, Reading, Writing};
+use super::policy;
+use super::resolve::resolve;
+use super::respond;
+use super::state::{Progress, State, Step};
+use super::waiting::Awaits;
+use super::{Census, Cx, Shared};
+use crate::app::Outcome;
+use crate::auth::Checked;
+use crate::http::framing::Framing;
+use crate::http::head::{self, Expect, RequestHead, has_news};
+use crate::http::{Lines, Reject, Status, response};
+use crate::limits;
+use crate::reactor::{Accepted, Ends, Finish, Io, Want};
+use crate::service::Kind;
+
+/// The HTTP side of a connection.
+pub struct Http {
+    state: State,
+    /// Requests so far; the number of the current one.
+    requests: u32,
+    /// There were too many connections when it came: every request gets 503.
+    overloaded: bool,
+    /// It counts for its address.
+    counted: bool,
+    /// What the client may still send.
+    reading: Reading,
+    /// Which listener it came from.
+    kind: Kind,
+}
+
+impl Http {
+    /// A connection that was just accepted.
+    pub fn open(accepted: &Accepted<'_>, cx: &mut Cx<'_>) -> Self {
+        // A proxy has many clients; how many connections it makes is its own matter.
+        let http = &mut cx.shared.http;
+        let peer = accepted.ends.peer().map(|peer| peer.ip()).filter(|peer| !http.proxies.trust(Some(*peer)));
+        let counted = peer.and_then(|peer| http.count(peer));
+        let overloaded = accepted.overloaded || counted == Some(false);
+        let mut patience = http.limits.header_timeout;
+        if overloaded {
+            // The reserve is small: a connection that isn't served must not hold it.
+            patience = patience.min(limits::LINGER);
+        }
+        let state = State::Head { deadline: cx.time.now.after(patience), seen: 0 };
+        http.census.enter(state.phase());
+        let kind = if accepted.service == Kind::Kv as usize { Kind::Kv } else { Kind::Http };
+        let counted = counted.is_some();
+        Self { state, requests: 0, overloaded, counted, reading: Reading::Last, kind }
+    }
+
+    /// The connection is over, by either side; `unsent` bytes of its output didn't go
+    /// out.
+    pub fn closed(&mut self, unsent: u64, ends: Ends<'_>, cx: &mut Cx<'_>) {
+        if let Some(mut entry) = self.state.take_entry() {
+            entry.end(unsent, cx);
+        }
+        if let State::Waiting(waiting) = &self.state
+            && let Some(ticket) = waiting.ticket()
+        {
+            cx.shared.http.sessions.forget(ticket);
+        }
+        cx.shared.http.census.leave(self.state.phase());
+        if let Some(peer) = ends.peer()
+            && self.counted
+        {
+            cx.shared.http.uncount(peer.ip());
+        }
+    }
+
+    /// Bytes of memory that it holds beyond its own size.
+    #[inline]
+    pub fn memory(&self) -> usize {
+        self.state.memory()
+    }
+
+    /// A job of this connection is done; without outcome if it panicked.
+    pub fn deliver(&mut self, ticket: u32, outcome: Option<Outcome>) {
+        if ticket == self.requests
+            && let State::Waiting(waiting) = &mut self.state
+            && let Awaits::Job(came) = &mut waiting.awaits
+        {
+            *came = Some(outcome);
+        }
+    }
+
+    /// A password of this connection is checked; without result if the check panicked.
+    pub fn deliver_check(&mut self, ticket: u32, checked: Option<Checked>) {
+        if ticket == self.requests
+            && let State::Waiting(waiting) = &mut self.state
+            && let Awaits::Check(came) = &mut waiting.awaits
+        {
+            *came = Some(checked);
+        }
+    }
+
+    /// Does all that can be done now.
+    #[inline]
+    pub fn advance(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Want {
+        cx.shared.http.stamp.refresh(cx.time.unix_seconds);
+        loop {
+            let step = match &mut self.state {
+                State::Idle { .. } | State::Head { .. } => self.read_head(io, cx),
+                State::Body(_) => self.read_body(io, cx),
+                State::Closing(finish) => Step::Wait(Want::finish(*finish)),
+                _ => self.go_on(io, cx),
+            };
+            if let Step::Wait(want) = step {
+                return want;
+            }
+        }
+    }
+
+    /// Waits for a head, parses it, and begins its exchange.
+    #[inline]
+    fn read_head(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
+        if io.input.is_empty() {
+            return self.wait_for_head(0, io, cx);
+        }
+        if io.output.room() == 0 {
+            return Step::Wait(Want::NOTHING);
+        }
+        if let State::Head { seen, .. } = self.state
+            && !has_news(io.input.bytes(), seen as usize)
+            && !io.ended
+        {
+            return self.wait_for_head(io.input.bytes().len(), io, cx);
+        }
+        let Io { input, output, ends, .. } = io;
+        let number = cx.handle.number();
+        let mut lines = cx.shared.http.recent.take(number);
+        let step = match head::parse(input.bytes(), &mut lines) {
+            Ok(Some(head)) => {
+                let length = head.length;
+                self.requests = self.requests.wrapping_add(1);
+                self.reading = if head.persistent { Reading::KeepAlive } else { Reading::Last };
+                log::trace!("#{number}.{} {} {:?}", self.requests, head.method_name, head.raw_target.escape_ascii());
+                self.begin(&head, &mut Turn::new(output, *ends, self.requests, cx));
+                input.consume(length);
+                Step::Done(())
+            }
+            Ok(None) => {
+                let seen = input.bytes().len();
+                self.wait_for_head(seen, io, cx)
+            }
+            Err(reject) => {
+                self.refuse_unparsed(reject, io, cx);
+                Step::Done(())
+            }
+        };
+        cx.shared.http.recent.put(number, lines);
+        step
+    }
+
+    /// There is no whole head, but `seen` bytes of one.
+    fn wait_for_head(&mut self, seen: usize, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
+        let limits = &cx.shared.http.limits;
+        let deadline = match self.state {
+            State::Head { deadline, .. } => deadline,
+            State::Idle { since } if seen == 0 => since.after(limits.idle_timeout),
+            _ => cx.time.now.after(limits.header_timeout),
+        };
+        let late = cx.time.now >= deadline;
+        if io.ended || (seen == 0 && (late || (cx.draining && !io.unread))) {
+            self.enter(State::Closing(Finish::Close), cx);
+            return Step::Done(());
+        }
+        if late {
+            let reject = Reject::new(Status::REQUEST_TIMEOUT, "the head of the request came too slowly");
+            self.refuse_unparsed(reject, io, cx);
+            return Step::Done(());
+        }
+        if seen > 0 {
+            self.enter(State::Head { deadline, seen: seen as u32 }, cx);
+        }
+        Step::Wait(Want::READ.by(deadline))
+    }
+
+    /// Answers input that isn't a request, and closes.
+    fn refuse_unparsed(&mut self, reject: Reject, io: &mut Io<'_>, cx: &mut Cx<'_>) {
+        self.requests = self.requests.wrapping_add(1);
+        self.reading = Reading::Unread;
+        let host = std::rc::Rc::clone(cx.shared.http.host(self.kind));
+        let mut turn = Turn::new(io.output, io.ends, self.requests, cx);
+        respond::refuse_unparsed(&host, io.input.bytes(), reject, &mut turn);
+        self.end(Writing::Last, cx);
+    }
+
+    /// A head is there: answers it, or begins to read its body.
+    #[inline]
+    fn begin(&mut self, head: &RequestHead<'_>, turn: &mut Turn<'_, '_>) {
+        let host = turn.cx.shared.http.host(self.kind);
+        let mut exchange = resolve(head, host, turn);
+        exchange.facts.persistent &= !self.overloaded;
+        if head.framing == Framing::None {
+            let progress = dispatch::respond(exchange, b"", self.overloaded, turn);
+            self.proceed(progress, turn.cx);
+        } else {
+            self.begin_body(exchange, turn);
+        }
+    }
+
+    fn begin_body(&mut self, mut exchange: Exchange<'_>, turn: &mut Turn<'_, '_>) {
+        let head = exchange.head;
+        let wanted = policy::wants_body(&exchange);
+        let limit = if wanted { turn.cx.shared.http.limits.body } else { limits::DRAIN };
+        let too_long = matches!(head.framing, Framing::Length(bytes) if bytes > limit);
+        // A client that waits for an interim response gets the final one instead; whether
+        // the body still comes nobody knows.
+        if too_long || (head.expect != Expect::Nothing && !wanted) {
+            self.reading = Reading::Unread;
+            exchange.facts.persistent = false;
+            let progress = if too_long && wanted {
+                respond::refuse(&exchange, too_large(), turn)
+            } else {
+                dispatch::respond(exchange, b"", self.overloaded, turn)
+            };
+            self.proceed(progress, turn.cx);
+            return;
+        }
+        if head.expect != Expect::Nothing {
+            response::status_line(turn.output.buffer(), Status::CONTINUE);
+            turn.output.write(b"\r\n");
+        }
+        let Exchange { facts, .. } = exchange;
+        let collecting = Collecting::new(head.raw, facts, head.framing, (wanted, limit), turn.cx.time.now);
+        self.enter(State::Body(collecting), turn.cx);
+    }
+
+    /// Reads a body, and answers when it is there.
+    fn read_body(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
+        let State::Body(collecting) = &mut self.state else { return Step::Done(()) };
+        let timeout = cx.shared.http.limits.body_timeout;
+        let read = match collecting.advance(timeout, io, cx.time.now) {
+            Step::Wait(want) => return Step::Wait(want),
+            Step::Done(read) => read,
+        };
+        let State::Body(collecting) = self.take_state(cx) else { return Step::Done(()) };
+        let Collecting { head, mut facts, content, .. } = *collecting;
+        if !matches!(read, Read::Whole) {
+            self.reading = Reading::Unread;
+            facts.persistent = false;
+        }
+        let mut lines = Lines::default();
+        let head = head::parse_again(&head, &mut lines);
+        let exchange = Exchange { head: &head, facts };
+        let mut turn = Turn::new(io.output, io.ends, self.requests, cx);
+        let progress = match read {
+            Read::Whole => dispatch::respond(exchange, &content, self.overloaded, &mut turn),
+            Read::Failed(reject) => respond::refuse(&exchange, reject, &mut turn),
+            Read::GivenUp => dispatch::respond(exchange, b"", self.overloaded, &mut turn),
+        };
+        self.proceed(progress, cx);
+        Step::Done(())
+    }
+
+    /// Goes on with an exchange that takes more than one turn.
+    fn go_on(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
+        let step = match &mut self.state {
+            State::Waiting(_) => return self.wait(io, cx),
+            State::SendingFile { persistent, entry } => file_sent(*persistent, entry, io, cx),
+            State::Sending(sending) => sending.advance(self.requests, io, cx),
+            State::Watching(watching) => watching.advance(self.requests, io, cx),
+            State::Idle { .. } | State::Head { .. } | State::Body(_) | State::Closing(_) => return Step::Done(()),
+        };
+        match step {
+            Step::Wait(want) => Step::Wait(want),
+            Step::Done(writing) => {
+                self.end(writing, cx);
+                Step::Done(())
+            }
+        }
+    }
+
+    /// Looks whether a request that waits can go on.
+    fn wait(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
+        let State::Waiting(waiting) = &self.state else { return Step::Done(()) };
+        let taken = match dispatch::look(waiting, cx) {
+            Step::Wait(want) => return Step::Wait(want),
+            Step::Done(taken) => taken,
+        };
+        let State::Waiting(waiting) = self.take_state(cx) else { return Step::Done(()) };
+        let progress = dispatch::resume(*waiting, taken, self.requests, io, cx);
+        self.proceed(progress, cx);
+        Step::Done(())
+    }
+
+    /// Takes what the state holds, to be answered in this call.
+    fn take_state(&mut self, cx: &mut Cx<'_>) -> State {
+        let answering = State::Head { deadline: cx.time.now, seen: 0 };
+        cx.shared.http.census.leave(self.state.phase());
+        cx.shared.http.census.enter(answering.phase());
+        std::mem::replace(&mut self.state, answering)
+    }
+
+    /// Takes over what an exchange has come to.
+    #[inline]
+    fn proceed(&mut self, progress: Progress, cx: &mut Cx<'_>) {
+        match progress {
+            Progress::Complete { persistent } => self.end(Writing::whole(persistent), cx),
+            Progress::Pending(state) => self.enter(state, cx),
+        }
+    }
+
+    /// A response has ended: waits for the next request, or closes.
+    #[inline]
+    fn end(&mut self, writing: Writing, cx: &mut Cx<'_>) {
+        match persistence::after(self.reading, writing, cx.draining) {
+            None => match &mut self.state {
+                // The usual case: from one request to the next.
+                State::Idle { since } => *since = cx.time.now,
+                _ => self.enter(State::Idle { since: cx.time.now }, cx),
+            },
+            Some(finish) => self.enter(State::Closing(finish), cx),
+        }
+    }
+
+    /// Moves to another state.
+    fn enter(&mut self, next: State, cx: &mut Cx<'_>) {
+        let (from, to) = (self.state.phase(), next.phase());
+        if from != to {
+            log::trace!("#{}.{} {from:?} → {to:?}", cx.handle.number(), self.requests);
+            cx.shared.http.census.leave(from);
+            cx.shared.http.census.enter(to);
+        }
+        self.state = next;
+    }
+}
+
+/// Waits until a file is sent. Not until what stands behind it is sent too (the end of
+/// a multipart response): there is room again before, so nobody would call once more.
+fn file_sent(
+    persistent: bool,
+    entry: &mut Option<Box<PendingEntry>>,
+    io: &mut Io<'_>,
+    cx: &mut Cx<'_>,
+) -> Step<Writing> {
+    if io.output.has_file() {
+        return Step::Wait(Want::NOTHING);
+    }
+    if let Some(mut entry) = entry.take() {
+        entry.end(0, cx);
+    }
+    Step::Done(Writing::whole(persistent))
+}
+
+/// Compares the counts of phases and watchers with the connections there are.
+pub(crate) fn audit(shared: &Shared, open: &mut dyn Iterator<Item = &Http>) {
+    let mut census = Census::default();
+    for http in open {
+        census.enter(http.state.phase());
+        if let State::Watching(watching) = &http.state {
+            assert!(watching.is_registered(), "the application doesn't know a watcher");
+        }
+    }
+    assert_eq!(census, shared.census, "a phase was entered or left uncounted");
+}
+
+#[cfg(test)]
+impl Http {
+    /// The phase it is in.
+    pub(super) fn phase(&self) -> super::census::Phase {
+        self.state.phase()
+    }
+}
+
+// What ten thousand idle connections cost is ten thousand times this.
+const _: () = assert!(size_of::<Http>() <= 24);

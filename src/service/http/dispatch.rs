@@ -1,0 +1,142 @@
+//! The steps of an exchange in their order: policy, then the handler; and where a
+//! request that waited goes on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::application::{Call, LATE, NO_STORE};
+use super::exchange::{Exchange, Handler, Turn};
+use super::files;
+use super::policy::{self, Admission};
+use super::respond::{FAILED, refuse, refuse_with, send};
+use super::state::{Progress, State, Step};
+use super::waiting::{Awaits, Waiting};
+use crate::app::{Methods, Response};
+use crate::auth::Check;
+use crate::http::head::Method;
+use crate::http::{Lines, Status};
+use crate::limits;
+use crate::reactor::{Io, Want};
+use crate::service::Message;
+use crate::session::Taken;
+
+use super::Cx;
+
+/// Answers a request whose body is there. On an overloaded connection that is a 503.
+#[inline]
+pub(super) fn respond(exchange: Exchange<'_>, body: &[u8], overloaded: bool, turn: &mut Turn<'_, '_>) -> Progress {
+    match policy::admit(&exchange, overloaded, turn) {
+        Admission::Granted => handle(exchange, body, turn),
+        Admission::Refused(refused) => refuse_with(&exchange, refused.reject, &refused.lines, turn),
+        Admission::Unknown(check) => start_check(exchange, check, body, turn),
+    }
+}
+
+/// Has a password checked, and waits.
+fn start_check(exchange: Exchange<'_>, check: Check, body: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
+    let ticket = turn.request;
+    turn.cx.run(move || {
+        let checked = catch_unwind(AssertUnwindSafe(|| check.run()));
+        Message::Checked { ticket, checked: checked.ok() }
+    });
+    Progress::Pending(State::Waiting(Waiting::new(exchange, body, Awaits::Check(None), limits::JOB_TIMEOUT, turn)))
+}
+
+/// Answers a request that may pass.
+#[inline]
+fn handle(exchange: Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
+    if let Err(reject) = policy::check_expectations(&exchange) {
+        return refuse(&exchange, reject, turn);
+    }
+    match &exchange.facts.handler {
+        Handler::Files => files::respond(&exchange, turn),
+        Handler::Options(methods) => {
+            let response = Response::new(Status::NO_CONTENT).field("Allow", allow(*methods));
+            send(&exchange, response, turn)
+        }
+        Handler::Refused(reject, methods) => {
+            let lines = methods.map(|methods| format!("Allow: {}\r\n", allow(methods))).unwrap_or_default();
+            refuse_with(&exchange, *reject, lines.as_bytes(), turn)
+        }
+        Handler::App(..) => call(exchange, body, |call, turn| call.visit(None, turn), turn),
+    }
+}
+
+/// Hands an exchange to its application.
+fn call<'a>(
+    exchange: Exchange<'a>,
+    body: &'a [u8],
+    to: impl FnOnce(Call<'a>, &mut Turn<'_, '_>) -> Progress,
+    turn: &mut Turn<'_, '_>,
+) -> Progress {
+    match Call::new(exchange, body) {
+        Ok(call) => to(call, turn),
+        // Only what an application asked for is waited for on its behalf.
+        Err(exchange) => refuse(&exchange, FAILED, turn),
+    }
+}
+
+/// Whether a request that waits goes on, and with what from the session store.
+pub(super) fn look(waiting: &Waiting, cx: &mut Cx<'_>) -> Step<Option<Taken>> {
+    let taken = waiting.ticket().map(|ticket| cx.shared.http.sessions.take(ticket, cx.time));
+    let waits =
+        matches!((&waiting.awaits, &taken), (Awaits::Check(None) | Awaits::Job(None), _) | (_, Some(Taken::NotYet)));
+    if waits && cx.time.now < waiting.deadline {
+        return Step::Wait(Want::NOTHING.by(waiting.deadline));
+    }
+    Step::Done(taken)
+}
+
+/// Goes on with a request that has waited, for as long as it had to or could.
+pub(super) fn resume(
+    waiting: Waiting,
+    taken: Option<Taken>,
+    request: u32,
+    io: &mut Io<'_>,
+    cx: &mut Cx<'_>,
+) -> Progress {
+    let ticket = waiting.ticket();
+    let (head, body, facts, awaits) = waiting.into_parts();
+    let mut lines = Lines::default();
+    let head = Waiting::parse(&head, &mut lines);
+    let exchange = Exchange { head: &head, facts };
+    let turn = &mut Turn::new(io.output, io.ends, request, cx);
+    match (awaits, taken) {
+        (Awaits::Check(checked), _) => match policy::settle(&exchange, checked.flatten().as_ref(), turn) {
+            Ok(()) => handle(exchange, &body, turn),
+            Err(refused) => refuse_with(&exchange, refused.reject, &refused.lines, turn),
+        },
+        (Awaits::Job(Some(Some(outcome))), _) => {
+            call(exchange, &body, |call, turn| call.visit(Some(outcome), turn), turn)
+        }
+        (Awaits::Session(_, done), Some(Taken::Loaded(session))) => {
+            call(exchange, &body, |call, turn| call.call(done, Some(session), turn), turn)
+        }
+        (Awaits::Saving(_, response), Some(Taken::Saved)) => send(&exchange, *response, turn),
+        (awaits, _) => {
+            if let Some(ticket) = ticket {
+                turn.cx.shared.http.sessions.forget(ticket);
+            }
+            let reject = match awaits {
+                Awaits::Job(Some(_)) | Awaits::Check(_) => FAILED,
+                Awaits::Job(None) => LATE,
+                Awaits::Session(..) | Awaits::Saving(..) => NO_STORE,
+            };
+            refuse(&exchange, reject, turn)
+        }
+    }
+}
+
+/// The value of Allow.
+fn allow(methods: Methods) -> String {
+    let names = match methods {
+        Methods::Only(methods) => methods,
+        Methods::Any => &[Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete, Method::Patch],
+    };
+    let mut allow = String::new();
+    for method in names.iter().filter(|method| **method != Method::Options) {
+        allow.push_str(method.name());
+        allow.push_str(", ");
+    }
+    allow.push_str("OPTIONS");
+    allow
+}

@@ -1,0 +1,100 @@
+//! One request and its response, as far as it was found out once.
+//!
+//! [`resolve`](super::resolve) makes an [`Exchange`]; the steps behind it only read
+//! it. A request that must wait keeps its [`Facts`] beside its head, and goes on with
+//! them: nothing is looked up a second time, and nothing that is replaced meanwhile
+//! can go stale.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::Cx;
+use super::host::Host;
+use crate::app::Methods;
+use crate::app::boundary::Application;
+use crate::http::Reject;
+use crate::http::head::{Method, RequestHead};
+use crate::http::response::{HeadContext, RequestTraits, Stamp};
+use crate::reactor::{Ends, Mark, Output};
+
+/// A request whose head is parsed and resolved.
+pub(super) struct Exchange<'a> {
+    pub(super) head: &'a RequestHead<'a>,
+    pub(super) facts: Facts,
+}
+
+/// What was found out about a request, and holds until its response is written.
+pub(super) struct Facts {
+    pub(super) host: Rc<Host>,
+    /// The decoded path, with its slash, if it isn't the one that was sent.
+    pub(super) path: Option<Box<[u8]>>,
+    pub(super) handler: Handler,
+    /// The number of the protected realm of the host's guard that the path lies in.
+    pub(super) realm: Option<usize>,
+    /// The client's address: the peer's, or the one that a trusted proxy reports.
+    pub(super) client: Option<IpAddr>,
+    /// The client used TLS, directly or to a trusted proxy.
+    pub(super) secure: bool,
+    /// Another request may follow on the connection.
+    pub(super) persistent: bool,
+}
+
+/// What answers a request.
+pub(super) enum Handler {
+    /// The host's files.
+    Files,
+    /// An application; its prefix has so many bytes.
+    App(Rc<Application>, usize),
+    /// OPTIONS: the server itself lists these methods.
+    Options(Methods),
+    /// An error, with the methods that are allowed if that is what it is about.
+    Refused(Reject, Option<Methods>),
+}
+
+impl Exchange<'_> {
+    /// The decoded path, with its slash.
+    #[inline]
+    pub(super) fn path(&self) -> &[u8] {
+        self.facts.path.as_deref().unwrap_or(self.head.target.path)
+    }
+
+    /// How the head of its response is written.
+    #[inline]
+    pub(super) fn context<'c>(&'c self, stamp: &'c Stamp, draining: bool) -> HeadContext<'c> {
+        let head_only = self.head.method == Method::Head;
+        let persistent = self.facts.persistent && !draining;
+        HeadContext {
+            traits: RequestTraits { minor: self.head.minor, head_only, persistent },
+            stamp,
+            policy: self.facts.host.policy(self.facts.realm.is_some()),
+        }
+    }
+
+    /// The path behind the application's prefix, and the prefix.
+    pub(super) fn mount(&self, length: usize) -> (Cow<'_, str>, &[u8]) {
+        let (mount, below) = self.path().split_at_checked(length).unwrap_or_default();
+        // It is the prefix that it was found by.
+        (String::from_utf8_lossy(mount), below)
+    }
+}
+
+/// One call of a connection, as the steps of an exchange see it.
+pub(super) struct Turn<'t, 'c> {
+    pub(super) cx: &'t mut Cx<'c>,
+    pub(super) output: &'t mut Output,
+    pub(super) ends: Ends<'t>,
+    /// Where the response begins in the output.
+    pub(super) start: Mark,
+    /// The request's number on its connection, from 1.
+    pub(super) request: u32,
+}
+
+impl<'t, 'c> Turn<'t, 'c> {
+    /// A turn for request number `request`, whose response begins here.
+    #[inline]
+    pub(super) fn new(output: &'t mut Output, ends: Ends<'t>, request: u32, cx: &'t mut Cx<'c>) -> Self {
+        let start = output.mark();
+        Self { cx, output, ends, start, request }
+    }
+}

@@ -1,0 +1,49 @@
+//! A host: what is served under one or more names.
+//!
+//! A host is built whole by the composition root and then never changed, except for
+//! what its parts learn while they serve (cached files, checked passwords, an
+//! application's own state). These stand in cells, each borrowed in one place for one
+//! call. Exchanges hold their host by [`Rc`](std::rc::Rc), so a reload replaces the
+//! table of hosts at any moment and what has begun ends under the host it began with.
+
+use std::cell::RefCell;
+
+use super::error_page::ErrorPages;
+use crate::app::Routes;
+use crate::auth::Guard;
+use crate::files::Site;
+use crate::http::response::Policy;
+
+/// What is served under one or more names.
+pub struct Host {
+    /// Files.
+    pub files: Option<RefCell<Site>>,
+    /// Applications.
+    pub routes: Routes,
+    /// The protected paths.
+    pub guard: RefCell<Guard>,
+    /// The built-in error pages.
+    pub(super) errors: RefCell<ErrorPages>,
+    /// For responses that anybody may see, and for those behind a password.
+    policies: [Policy; 2],
+}
+
+impl Host {
+    /// A host that serves nothing yet; its responses have the Server field or not.
+    pub fn new(server_field: bool) -> Self {
+        let lines: Box<[u8]> = if server_field { b"Server: miod\r\n".as_slice().into() } else { Box::default() };
+        Self {
+            files: None,
+            routes: Routes::default(),
+            guard: RefCell::default(),
+            errors: RefCell::default(),
+            policies: [Policy { id: 0, lines: lines.clone(), private: false }, Policy { id: 1, lines, private: true }],
+        }
+    }
+
+    /// The policy of a protected path, or of any other.
+    #[inline]
+    pub(super) fn policy(&self, protected: bool) -> &Policy {
+        &self.policies[usize::from(protected)]
+    }
+}

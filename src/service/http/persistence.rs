@@ -1,0 +1,82 @@
+//! Whether a connection goes on after a response (RFC 9112 §9.3, §9.6).
+//!
+//! Each direction has a state of its own, and one rule joins them:
+//!
+//! | reading \ writing | `KeepAlive` | `Last` | `Cut` |
+//! |---|---|---|---|
+//! | `KeepAlive` | next request | linger | linger |
+//! | `Last` | close | close | close |
+//! | `Unread` | linger | linger | linger |
+//!
+//! To linger is to end the output and discard input until the peer ends too: a close
+//! with unread input would reset the connection, and the peer would lose the
+//! response. `Abort`, a reset, is what remains where a proper end would make a part
+//! of the content look like the whole.
+
+use crate::reactor::Finish;
+
+/// What the client may still send on this connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reading {
+    /// The request was read to its end, and another one may follow.
+    KeepAlive,
+    /// The request was read to its end, and is the last one.
+    Last,
+    /// The rest of the request wasn't read, or nobody knows where it ends.
+    Unread,
+}
+
+/// How a response ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Writing {
+    /// Whole; another response may follow.
+    KeepAlive,
+    /// Whole; its head announces the close, or its end is the connection's.
+    Last,
+    /// In the middle, visibly: its last chunk is missing.
+    Cut,
+    /// In the middle, where only a reset can show it.
+    Abort,
+}
+
+impl Writing {
+    /// Of a whole response.
+    #[inline]
+    pub(super) fn whole(persistent: bool) -> Self {
+        if persistent { Self::KeepAlive } else { Self::Last }
+    }
+}
+
+/// What comes after a response; none is the next request.
+#[inline]
+pub(super) fn after(reading: Reading, writing: Writing, draining: bool) -> Option<Finish> {
+    match (reading, writing) {
+        (_, Writing::Abort) => Some(Finish::Abort),
+        (Reading::KeepAlive, Writing::KeepAlive) if !draining => None,
+        (Reading::Last, _) => Some(Finish::Close),
+        (Reading::KeepAlive | Reading::Unread, _) => Some(Finish::Linger),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_goes_on_only_if_both_directions_do() {
+        use Reading::{KeepAlive, Last, Unread};
+        for (reading, writing, expected) in [
+            (KeepAlive, Writing::KeepAlive, None),
+            (KeepAlive, Writing::Last, Some(Finish::Linger)),
+            (KeepAlive, Writing::Cut, Some(Finish::Linger)),
+            (Last, Writing::KeepAlive, Some(Finish::Close)),
+            (Last, Writing::Cut, Some(Finish::Close)),
+            (Unread, Writing::KeepAlive, Some(Finish::Linger)),
+            (Unread, Writing::Abort, Some(Finish::Abort)),
+            (Last, Writing::Abort, Some(Finish::Abort)),
+        ] {
+            assert_eq!(after(reading, writing, false), expected, "{reading:?} {writing:?}");
+        }
+        assert_eq!(after(KeepAlive, Writing::KeepAlive, true), Some(Finish::Linger));
+    }
+}

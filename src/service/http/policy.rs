@@ -1,0 +1,106 @@
+//! The rules that hold for every handler: whether a request may pass to the one that
+//! was found for it.
+//!
+//! ```text
+//! maintenance, overload ─▶ password ─▶ expectation ─▶ coding ─▶ handler
+//! ```
+//!
+//! Whether a password is right may have to be found out by a job. The exchange waits
+//! for it and then goes on behind that rule.
+
+use super::exchange::{Exchange, Handler, Turn};
+use crate::auth::guard::{Access, Refusal};
+use crate::auth::{Check, Checked};
+use crate::http::head::Expect;
+use crate::http::{Reject, Status, basic, negotiate};
+
+/// Whether a request may pass.
+pub(super) enum Admission {
+    Granted,
+    Refused(Refused),
+    /// A job must find out.
+    Unknown(Check),
+}
+
+/// A request that may not pass: the response, and its further field lines.
+pub(super) struct Refused {
+    pub(super) reject: Reject,
+    pub(super) lines: Vec<u8>,
+}
+
+impl From<Reject> for Refused {
+    fn from(reject: Reject) -> Self {
+        Self { reject, lines: Vec::new() }
+    }
+}
+
+/// Whether a request may pass, as far as that is known at once.
+#[inline]
+pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &Turn<'_, '_>) -> Admission {
+    let maintenance = turn.cx.shared.http.maintenance;
+    if overloaded || maintenance {
+        let why = if overloaded { "there are too many connections" } else { "the server is under maintenance" };
+        return Admission::Refused(Reject::new(Status::SERVICE_UNAVAILABLE, why).into());
+    }
+    match exchange.facts.realm {
+        None => Admission::Granted,
+        Some(realm) => enter_realm(exchange, realm, turn),
+    }
+}
+
+fn enter_realm(exchange: &Exchange<'_>, realm: usize, turn: &Turn<'_, '_>) -> Admission {
+    let facts = &exchange.facts;
+    let now = turn.cx.time.now.as_secs();
+    match facts.host.guard.borrow_mut().check(realm, &exchange.head.fields, facts.client, now) {
+        Access::Allowed => Admission::Granted,
+        Access::Ask(check) => Admission::Unknown(check),
+        Access::Refused(refusal) => Admission::Refused(refused(&refusal)),
+    }
+}
+
+/// Whether a request may pass whose password was checked; none if the check failed to run.
+pub(super) fn settle(exchange: &Exchange<'_>, checked: Option<&Checked>, turn: &Turn<'_, '_>) -> Result<(), Refused> {
+    let (Some(checked), Some(realm)) = (checked, exchange.facts.realm) else { return Err(refused(&Refusal::Busy)) };
+    let now = turn.cx.time.now.as_secs();
+    exchange.facts.host.guard.borrow_mut().settle(realm, checked, now).map_err(|refusal| refused(&refusal))
+}
+
+fn refused(refusal: &Refusal) -> Refused {
+    let (status, why, lines) = match refusal {
+        Refusal::Unauthorized(challenge) => {
+            let lines = [b"WWW-Authenticate: ", &**challenge, b"\r\n"].concat();
+            (Status::UNAUTHORIZED, "a valid user name and password are required", lines)
+        }
+        Refusal::Closed => (Status::FORBIDDEN, "no password file opens these pages", Vec::new()),
+        Refusal::TooMany(wait) => {
+            let lines = format!("Retry-After: {wait}\r\n").into_bytes();
+            (Status::TOO_MANY_REQUESTS, "there were too many wrong passwords", lines)
+        }
+        Refusal::Busy => (Status::SERVICE_UNAVAILABLE, "too many passwords are being checked", Vec::new()),
+    };
+    Refused { reject: Reject::new(status, why), lines }
+}
+
+/// Whether the server can answer in a way that the request accepts.
+///
+/// # Errors
+/// 417 for an unknown expectation, 406 if nothing but another coding is acceptable.
+#[inline]
+pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Reject> {
+    let head = exchange.head;
+    if head.expect == Expect::Unknown {
+        return Err(Reject::new(Status::EXPECTATION_FAILED, "only 100-continue can be expected"));
+    }
+    if head.present.accept_encoding && !negotiate::identity_acceptable(&head.fields) {
+        return Err(Reject::new(Status::NOT_ACCEPTABLE, "only the identity coding is available"));
+    }
+    Ok(())
+}
+
+/// Whether the body of a request is needed for its response: an application takes it,
+/// and it isn't refused whatever the body is.
+pub(super) fn wants_body(exchange: &Exchange<'_>) -> bool {
+    let head = exchange.head;
+    let lacks_credentials = exchange.facts.realm.is_some() && basic::credentials(&head.fields).is_none();
+    matches!(exchange.facts.handler, Handler::App(..)) && head.expect != Expect::Unknown && !lacks_credentials
+}

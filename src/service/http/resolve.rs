@@ -1,0 +1,95 @@
+//! From a head to an [`Exchange`]: host, path, realm, handler and client, each found
+//! once.
+
+use std::rc::Rc;
+
+use super::exchange::{Exchange, Facts, Handler, Turn};
+use super::host::Host;
+use super::respond::FAILED;
+use crate::app::Methods;
+use crate::http::head::{Method, RequestHead};
+use crate::http::target::{self, Form, PathError};
+use crate::http::{Reject, Status, origin};
+
+/// The methods that files understand.
+pub(super) const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::Head]);
+
+/// Resolves a request for `host`.
+#[inline]
+pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, host: &Rc<Host>, turn: &Turn<'_, '_>) -> Exchange<'a> {
+    let proxies = &turn.cx.shared.http.proxies;
+    let peer = turn.ends.peer().map(|peer| peer.ip());
+    let mut facts = Facts {
+        host: Rc::clone(host),
+        path: None,
+        handler: Handler::Files,
+        realm: None,
+        client: proxies.client(peer, &head.fields),
+        secure: proxies.secure(peer, &head.fields),
+        persistent: head.persistent,
+    };
+    if head.target.form == Form::Asterisk {
+        facts.handler = Handler::Options(FILE_METHODS);
+        return Exchange { head, facts };
+    }
+    if !head.target.plain {
+        match decode(head.target.path) {
+            Ok(path) => facts.path = Some(path),
+            Err(reject) => {
+                facts.handler = Handler::Refused(reject, None);
+                return Exchange { head, facts };
+            }
+        }
+    }
+    let path = facts.path.as_deref().unwrap_or(head.target.path);
+    facts.realm = host.guard.borrow().find(path);
+    facts.handler = find_handler(head, path, host, facts.secure);
+    Exchange { head, facts }
+}
+
+/// The decoded path, with its slash.
+fn decode(path: &[u8]) -> Result<Box<[u8]>, Reject> {
+    let mut decoded = vec![b'/'];
+    match target::decode_path(path, &mut decoded) {
+        Ok(()) => Ok(decoded.into_boxed_slice()),
+        Err(PathError::Malformed) => Err(Reject::bad_request("the path contains a malformed escape")),
+        Err(PathError::Refused) => {
+            Err(Reject::bad_request("the path leads upwards or contains a byte that no path may contain"))
+        }
+    }
+}
+
+/// What answers a request for a decoded path.
+fn find_handler(head: &RequestHead<'_>, path: &[u8], host: &Host, secure: bool) -> Handler {
+    let Some((app, mount)) = host.routes.find(path) else {
+        return match FILE_METHODS.allow(head.method) {
+            true => Handler::Files,
+            false => not_allowed(head.method, FILE_METHODS),
+        };
+    };
+    let Ok(methods) = app.methods(&path[mount..]) else { return Handler::Refused(FAILED, None) };
+    if !methods.allow(head.method) {
+        return not_allowed(head.method, methods);
+    }
+    if !matches!(head.method, Method::Get | Method::Head | Method::Options) {
+        match app.reads_session() {
+            Ok(true) if origin::is_foreign(head, secure) => {
+                return Handler::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"), None);
+            }
+            Ok(_) => {}
+            Err(_) => return Handler::Refused(FAILED, None),
+        }
+    }
+    Handler::App(Rc::clone(app), mount)
+}
+
+/// The response to a method that isn't served.
+fn not_allowed(method: Method, methods: Methods) -> Handler {
+    match method {
+        Method::Options => Handler::Options(methods),
+        Method::Unknown => {
+            Handler::Refused(Reject::new(Status::NOT_IMPLEMENTED, "the method is not implemented"), None)
+        }
+        _ => Handler::Refused(Reject::new(Status::METHOD_NOT_ALLOWED, "the method is not allowed here"), Some(methods)),
+    }
+}

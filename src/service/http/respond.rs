@@ -1,0 +1,167 @@
+//! From a response to bytes in the output: the one place where the head of what
+//! applications and the server itself answer is written, and where a response that is
+//! whole is logged.
+
+use super::access_log::{self, PendingEntry, RequestSummary, ResponseSummary};
+use super::exchange::{Exchange, Turn};
+use super::sending::Sending;
+use super::state::{Progress, State};
+use crate::app::{Body, Response};
+use crate::http::response::{Form, HeadContext, Length, RequestTraits, ResponseHead};
+use crate::http::{Fields, Reject, Status, negotiate};
+
+use super::host::Host;
+
+/// Application code panicked or broke its contract.
+pub(super) const FAILED: Reject = Reject::new(Status::INTERNAL_SERVER_ERROR, "the application failed");
+
+/// Sends what an application, or the server itself, answers.
+pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<'_, '_>) -> Progress {
+    let status = response.status;
+    let length = match &response.body {
+        // RFC 9110 §15.3.6: a 205 has no content.
+        _ if status == Status::RESET_CONTENT => Length::Known(0),
+        Body::Bytes(bytes) => Length::Known(bytes.len() as u64),
+        Body::Source(_) => Length::Unknown,
+    };
+    let fields = response.fields.iter().map(|(name, value)| (*name, &**value));
+    let (form, persistent) = begin(exchange, status, fields, length, turn);
+    if form == Form::Absent || length == Length::Known(0) {
+        return complete(exchange, status, 0, persistent, turn);
+    }
+    if let Body::Bytes(bytes) = &response.body
+        && bytes.len() <= turn.output.room()
+    {
+        turn.output.write(bytes);
+        return complete(exchange, status, bytes.len() as u64, persistent, turn);
+    }
+    let entry = pending_entry(exchange, status, 0, turn);
+    let chunked = form == Form::Chunked;
+    Progress::Pending(State::Sending(Box::new(Sending { body: response.body, chunked, sent: 0, persistent, entry })))
+}
+
+/// Writes a head.
+pub(super) fn begin<'f>(
+    exchange: &Exchange<'_>,
+    status: Status,
+    fields: impl IntoIterator<Item = (&'f str, &'f str)>,
+    length: Length,
+    turn: &mut Turn<'_, '_>,
+) -> (Form, bool) {
+    let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
+    let mut head = ResponseHead::begin(turn.output.buffer(), status, context);
+    for (name, value) in fields {
+        head.field(name, value.as_bytes());
+    }
+    head.end(length)
+}
+
+/// The response is in the output, `body` bytes of it content: logs it, or keeps the line
+/// until its file is sent.
+#[inline]
+pub(super) fn complete(
+    exchange: &Exchange<'_>,
+    status: Status,
+    body: u64,
+    persistent: bool,
+    turn: &mut Turn<'_, '_>,
+) -> Progress {
+    if turn.output.has_file() {
+        let entry = pending_entry(exchange, status, body, turn);
+        return Progress::Pending(State::SendingFile { persistent, entry });
+    }
+    if turn.cx.shared.http.access.enabled {
+        let response = response_summary(status, body, exchange.facts.realm.is_some(), turn);
+        let line = access_log::request_line(exchange.head);
+        let request = RequestSummary::new(line, exchange.head.fields, exchange.facts.client, response.protected);
+        access_log::write(&request, &response, turn.cx);
+    }
+    Progress::Complete { persistent }
+}
+
+/// The line of the access log for a response that is sent over several turns.
+pub(super) fn pending_entry(
+    exchange: &Exchange<'_>,
+    status: Status,
+    body: u64,
+    turn: &Turn<'_, '_>,
+) -> Option<Box<PendingEntry>> {
+    turn.cx.shared.http.access.enabled.then(|| {
+        let response = response_summary(status, body, exchange.facts.realm.is_some(), turn);
+        let line = access_log::request_line(exchange.head);
+        let request = RequestSummary::new(line, exchange.head.fields, exchange.facts.client, response.protected);
+        Box::new(PendingEntry::new(&request, response, turn.cx.time.now))
+    })
+}
+
+#[inline]
+fn response_summary(status: Status, body: u64, protected: bool, turn: &Turn<'_, '_>) -> ResponseSummary {
+    ResponseSummary {
+        status,
+        body,
+        bytes: turn.output.since(turn.start),
+        duration: std::time::Duration::ZERO,
+        peer: turn.ends.peer(),
+        local: turn.ends.local(),
+        request: turn.request,
+        protected,
+    }
+}
+
+/// Answers with an error.
+pub(super) fn refuse(exchange: &Exchange<'_>, reject: Reject, turn: &mut Turn<'_, '_>) -> Progress {
+    refuse_with(exchange, reject, b"", turn)
+}
+
+/// Answers with an error and further field lines.
+pub(super) fn refuse_with(exchange: &Exchange<'_>, reject: Reject, lines: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
+    let head = exchange.head;
+    let html = !head.present.accept || negotiate::accepts_html(&head.fields);
+    // The stamp is copied, since the page of the host is written with all else borrowed.
+    let stamp = turn.cx.shared.http.stamp.clone();
+    let context = exchange.context(&stamp, turn.cx.draining);
+    let body = write_error(&exchange.facts.host, reject, lines, html, context, turn);
+    complete(exchange, reject.status, body, context.traits.persistent, turn)
+}
+
+/// Answers a request of `host` that couldn't be parsed. The connection ends with it.
+pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, turn: &mut Turn<'_, '_>) {
+    // As far as it can be understood: no content in response to HEAD.
+    let head_only = input.strip_prefix(b"\r\n").unwrap_or(input).starts_with(b"HEAD ");
+    let traits = RequestTraits { minor: 1, head_only, persistent: false };
+    let stamp = turn.cx.shared.http.stamp.clone();
+    let context = HeadContext { traits, stamp: &stamp, policy: host.policy(false) };
+    let body = write_error(host, reject, b"", true, context, turn);
+    if turn.cx.shared.http.access.enabled {
+        let response = response_summary(reject.status, body, false, turn);
+        let fields = Fields::default();
+        let peer = response.peer.map(|peer| peer.ip());
+        let client = turn.cx.shared.http.proxies.client(peer, &fields);
+        let request = RequestSummary::new(access_log::first_line(input), fields, client, false);
+        access_log::write(&request, &response, turn.cx);
+    }
+}
+
+/// Writes an error: the host's own page for it, or the built-in one. Returns the length
+/// of its body.
+fn write_error(
+    host: &Host,
+    reject: Reject,
+    lines: &[u8],
+    html: bool,
+    context: HeadContext<'_>,
+    turn: &mut Turn<'_, '_>,
+) -> u64 {
+    /// Long enough for a peak to pass, short enough to be waited for.
+    const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
+    let lines = if reject.status == Status::SERVICE_UNAVAILABLE { RETRY_AFTER } else { lines };
+    if let (true, Some(files)) = (html, &host.files) {
+        let page = files.borrow_mut().serve_error(reject.status, lines, context, turn.cx.time.now, turn.output);
+        if let Some(answered) = page {
+            return answered.body;
+        }
+    }
+    let mut errors = host.errors.borrow_mut();
+    let page = errors.get(reject, html);
+    page.write(turn.output.buffer(), lines, context, (turn.cx.handle.number(), turn.request))
+}

@@ -1,0 +1,99 @@
+//! Applications that break their contract: a response of 500 or a visible cut, and the
+//! connection's or at least the server's other requests go on.
+
+use std::panic::resume_unwind;
+
+use super::*;
+use crate::app::{Answer, App, Methods, Pull, Request, Response, Source, Visit};
+use crate::http::Status;
+use crate::http::head::Method;
+
+/// An application that fails in the call that its path names.
+struct Hostile;
+
+/// What it panics with: dropping that panics too.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            resume_unwind(Box::new(()));
+        }
+    }
+}
+
+impl App for Hostile {
+    fn methods(&self, path: &[u8]) -> Methods {
+        match path {
+            b"/methods" => resume_unwind(Box::new(Bomb)),
+            _ => Methods::Only(&[Method::Get, Method::Head, Method::Post]),
+        }
+    }
+
+    fn reads_session(&self) -> bool {
+        resume_unwind(Box::new("reads_session"))
+    }
+
+    fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+        unreachable!("it isn't known whether it reads sessions")
+    }
+}
+
+/// An application whose content never comes, and can't be dropped either.
+struct Empty;
+
+struct EmptySource;
+
+impl Source for EmptySource {
+    fn pull(&mut self, _: &mut Vec<u8>, _: usize, _: Tick) -> Pull {
+        Pull::More
+    }
+
+    fn memory(&self) -> usize {
+        resume_unwind(Box::new("memory"))
+    }
+}
+
+impl Drop for EmptySource {
+    fn drop(&mut self) {
+        resume_unwind(Box::new("drop"));
+    }
+}
+
+impl App for Empty {
+    fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+        Answer::now(Response::new(Status::OK).stream("text/plain", EmptySource))
+    }
+}
+
+fn bench() -> Bench {
+    Bench::with_host(|host| {
+        host.routes.mount("/hostile", Box::new(Hostile)).unwrap();
+        host.routes.mount("/empty", Box::new(Empty)).unwrap();
+    })
+}
+
+#[test]
+fn a_panic_in_any_call_is_a_500_and_the_connection_goes_on() {
+    for path in ["/hostile/methods", "/hostile/reads"] {
+        for method in ["GET", "HEAD", "POST"] {
+            let mut bench = bench();
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+            let (answers, want) = bench.ask(request + &get("/"));
+            assert_eq!((statuses(&answers), want.finish), (vec![500, 200], Finish::No), "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn content_that_promises_more_without_adding_anything_is_cut() {
+    let mut bench = bench();
+    let (answer, want) = bench.ask(get("/empty"));
+    assert_eq!((statuses(&answer), body(&answer), want.finish), (vec![200], "", Finish::Linger));
+    let mut bench = self::bench();
+    let (_, want) = bench.ask("GET /empty HTTP/1.0\r\n\r\n");
+    assert_eq!(want.finish, Finish::Abort);
+    let mut bench = self::bench();
+    let (answers, _) = bench.ask("HEAD /empty HTTP/1.1\r\nHost: x\r\n\r\n".to_owned() + &get("/"));
+    assert_eq!(statuses(&answers), [200, 200], "content that isn't sent is dropped");
+}

@@ -1,0 +1,90 @@
+//! A request that waits: for a job on a helper thread, or for the session store.
+//!
+//! It keeps its head, its body and its facts. When what it waits for has come, or its
+//! deadline, [`dispatch`](super::dispatch) goes on with it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::exchange::{Exchange, Facts, Turn};
+use crate::app::{Body, Outcome, Response};
+use crate::auth::Checked;
+use crate::http::Lines;
+use crate::http::head::{self, RequestHead};
+use crate::reactor::Tick;
+use crate::session::pending::Ticket;
+
+/// A request that waits.
+pub(super) struct Waiting {
+    /// The head as it was sent, to be parsed again.
+    head: Vec<u8>,
+    pub(super) body: Vec<u8>,
+    pub(super) facts: Facts,
+    pub(super) deadline: Tick,
+    pub(super) awaits: Awaits,
+}
+
+/// What a request waits for; the inner option is what has come of it, or none if the
+/// job panicked.
+pub(super) enum Awaits {
+    /// The check of its password.
+    Check(Option<Option<Checked>>),
+    /// The job of an application.
+    Job(Option<Option<Outcome>>),
+    /// The session that the application is called with, for the first time or with the
+    /// result of its job.
+    Session(Ticket, Option<Outcome>),
+    /// The store that saves the session; then this is the response.
+    Saving(Ticket, Box<Response>),
+}
+
+impl Waiting {
+    /// Keeps a request with its body.
+    pub(super) fn new(
+        exchange: Exchange<'_>,
+        body: &[u8],
+        awaits: Awaits,
+        patience: Duration,
+        turn: &Turn<'_, '_>,
+    ) -> Box<Self> {
+        let deadline = turn.cx.time.now.after(patience);
+        Box::new(Self { head: exchange.head.raw.to_vec(), body: body.into(), facts: exchange.facts, deadline, awaits })
+    }
+
+    /// Its head.
+    pub(super) fn parse<'a>(head: &'a [u8], lines: &'a mut Lines) -> RequestHead<'a> {
+        head::parse_again(head, lines)
+    }
+
+    /// Its head as it was sent, and the rest.
+    pub(super) fn into_parts(self) -> (Vec<u8>, Vec<u8>, Facts, Awaits) {
+        (self.head, self.body, self.facts, self.awaits)
+    }
+
+    /// What is expected from the session store.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        match self.awaits {
+            Awaits::Session(ticket, _) | Awaits::Saving(ticket, _) => Some(ticket),
+            Awaits::Check(_) | Awaits::Job(_) => None,
+        }
+    }
+
+    /// Bytes of memory that it holds.
+    pub(super) fn memory(&self) -> usize {
+        let response = match &self.awaits {
+            Awaits::Saving(_, response) => size_of::<Response>() + body_memory(&response.body),
+            Awaits::Check(_) | Awaits::Job(_) | Awaits::Session(..) => 0,
+        };
+        let path = self.facts.path.as_ref().map_or(0, |path| path.len());
+        self.head.capacity() + self.body.capacity() + path + response
+    }
+}
+
+/// Bytes of memory that the content of a response holds.
+pub(super) fn body_memory(body: &Body) -> usize {
+    match body {
+        Body::Bytes(Cow::Borrowed(_)) => 0,
+        Body::Bytes(Cow::Owned(bytes)) => bytes.capacity(),
+        Body::Source(content) => content.memory(),
+    }
+}

@@ -1,0 +1,147 @@
+//! A stream of events: a response that has no end of its own.
+//!
+//! The application keeps the last events, once for all watchers; a watcher keeps the
+//! number of the last one that it was sent. When there is room it asks for what came
+//! after. So a watcher is small, a slow one holds no more than a quick one, and what it
+//! can miss is bounded by what the application keeps.
+//!
+//! ```text
+//!   POST ─▶ application: `visit.news` ─▶ a message to each watcher ─▶ run queue
+//!                ▲                                                       │
+//!                └── events after the last that it was sent ◀── a turn ──┘
+//! ```
+//!
+//! Each watcher has a deadline too: now and then it is sent a comment, which the
+//! system of a dead client answers with a reset.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Cx;
+use super::access_log::PendingEntry;
+use super::persistence::Writing;
+use super::state::Step;
+use crate::app::boundary::Application;
+use crate::http::chunked::{LAST_CHUNK, encode_chunk};
+use crate::http::event_stream;
+use crate::limits;
+use crate::reactor::{Finish, Handle, Io, Output, Tick, Want};
+use crate::service::Message;
+
+/// A stream of events on its way.
+pub(super) struct Watching {
+    app: Rc<Application>,
+    watcher: Handle,
+    /// The number of the last event that was sent.
+    seen: u64,
+    /// When to send the next comment.
+    beat: Tick,
+    chunked: bool,
+    pub(super) entry: Option<Box<PendingEntry>>,
+}
+
+impl Watching {
+    /// A stream of the events of `app` after number `seen`, whose head is written.
+    pub(super) fn begin(
+        app: Rc<Application>,
+        seen: u64,
+        chunked: bool,
+        entry: Option<Box<PendingEntry>>,
+        output: &mut Output,
+        cx: &Cx<'_>,
+    ) -> Box<Self> {
+        app.watch(cx.handle);
+        let mut watching = Self { app, watcher: cx.handle, seen, beat: next_beat(cx), chunked, entry };
+        let mut beginning = Vec::new();
+        event_stream::begin(seen, &mut beginning);
+        watching.write(&beginning, output);
+        Box::new(watching)
+    }
+
+    /// Bytes of memory that it holds.
+    pub(super) fn memory(&self) -> usize {
+        self.entry.as_ref().map_or(0, |entry| entry.memory())
+    }
+
+    /// Whether the application knows of it.
+    pub(super) fn is_registered(&self) -> bool {
+        self.app.is_watched_by(self.watcher)
+    }
+
+    /// Sends what has happened, as there is room.
+    pub(super) fn advance(&mut self, request: u32, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<Writing> {
+        let writing = loop {
+            if io.gone {
+                // The entry is written when the connection is closed, which knows what
+                // didn't arrive.
+                return Step::Wait(Want::finish(Finish::Abort));
+            }
+            if cx.draining {
+                // It would last as long as the client likes.
+                if self.chunked {
+                    io.output.write(LAST_CHUNK);
+                }
+                break Writing::Last;
+            }
+            let room = io.output.room();
+            if room == 0 {
+                return Step::Wait(Want::NOTHING);
+            }
+            let mut content = std::mem::take(&mut cx.shared.http.scratch);
+            let seen = self.app.events(self.seen, &mut content, room);
+            let news = !content.is_empty();
+            if cx.time.now >= self.beat {
+                self.beat = next_beat(cx);
+                if !news {
+                    content.extend_from_slice(event_stream::COMMENT);
+                }
+            }
+            self.write(&content, io.output);
+            content.clear();
+            cx.shared.http.scratch = content;
+            let Ok(seen) = seen else {
+                log::error!("#{}.{request} the events of the application failed", cx.handle.number());
+                break Writing::Cut;
+            };
+            self.seen = seen;
+            if !news {
+                return Step::Wait(Want::NOTHING.by(self.beat));
+            }
+        };
+        if let Some(mut entry) = self.entry.take() {
+            entry.end(0, cx);
+        }
+        Step::Done(writing)
+    }
+
+    fn write(&mut self, content: &[u8], output: &mut Output) {
+        let before = output.mark();
+        if self.chunked {
+            encode_chunk(content, output.buffer());
+        } else {
+            output.write(content);
+        }
+        if let Some(entry) = &mut self.entry {
+            entry.add(content.len() as u64, output.since(before));
+        }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.app.unwatch(self.watcher);
+    }
+}
+
+/// There is news: asks each watcher of the application to look.
+pub(super) fn notify(app: &Application, cx: &mut Cx<'_>) {
+    for watcher in app.watchers() {
+        cx.send(watcher, Message::News);
+    }
+}
+
+/// When a watcher gets its next comment: not all at the same time.
+fn next_beat(cx: &Cx<'_>) -> Tick {
+    let spread = u64::from(cx.handle.number()) % limits::HEARTBEAT_SPREAD.as_millis() as u64;
+    cx.time.now.after(limits::HEARTBEAT + Duration::from_millis(spread))
+}
