@@ -59,14 +59,15 @@ impl Guard {
     /// The realm of a decoded path (which begins with a slash): its number, if it
     /// is in one.
     #[inline]
-    pub fn find(&self, path: &[u8]) -> Option<usize> {
-        self.realms.find(path)
+    pub fn find(&self, path: &[u8]) -> Option<u16> {
+        // There are as many as an operator lists.
+        self.realms.find(path).map(|realm| realm as u16)
     }
 
     /// Whether a request with these fields, from this address, may pass into a
     /// realm; `now` is the loop's clock in seconds.
-    pub fn check(&mut self, realm: usize, fields: &Fields<'_>, from: Option<IpAddr>, now: u64) -> Access {
-        let (prefix, users) = self.realms.get_mut(realm);
+    pub fn check(&mut self, realm: u16, fields: &Fields<'_>, from: Option<IpAddr>, now: u64) -> Access {
+        let (prefix, users) = self.realms.get_mut(usize::from(realm));
         let Some(users) = users else { return Access::Refused(Refusal::Closed) };
         let Some(who) = basic::credentials(fields) else { return Access::Refused(challenge(prefix)) };
         match users.check(who, from, now) {
@@ -81,8 +82,8 @@ impl Guard {
     ///
     /// # Errors
     /// Why it may not pass.
-    pub fn settle(&mut self, realm: usize, checked: &Checked, now: u64) -> Result<(), Refusal> {
-        let (prefix, users) = self.realms.get_mut(realm);
+    pub fn settle(&mut self, realm: u16, checked: &Checked, now: u64) -> Result<(), Refusal> {
+        let (prefix, users) = self.realms.get_mut(usize::from(realm));
         let Some(users) = users else { return Err(Refusal::Closed) };
         if users.settle(checked, now) { Ok(()) } else { Err(challenge(prefix)) }
     }

@@ -113,6 +113,12 @@ impl Proxies {
         }
     }
 
+    /// Whether nobody is trusted, so that nothing else has to be asked.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty() && !self.unix
+    }
+
     /// The address of the client behind `peer`: the peer's own, unless that is
     /// trusted and tells another.
     #[inline]

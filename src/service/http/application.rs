@@ -16,7 +16,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use super::exchange::{Exchange, Handler, Turn};
+use super::exchange::{Exchange, Turn};
 use super::respond::{self, FAILED, refuse, send};
 use super::state::{Progress, State};
 use super::waiting::{Awaits, Waiting};
@@ -37,47 +37,37 @@ pub(super) const NO_STORE: Reject = Reject::new(Status::SERVICE_UNAVAILABLE, "th
 const TOO_LARGE: Reject = Reject::new(Status::INSUFFICIENT_STORAGE, "the session is too large to be stored");
 
 /// An exchange on its way to an application.
+#[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
-    exchange: Exchange<'a>,
-    body: &'a [u8],
-    app: Rc<Application>,
+    pub(super) exchange: &'a Exchange<'a>,
+    pub(super) body: &'a [u8],
+    pub(super) app: &'a Rc<Application>,
     /// The length of the application's prefix.
-    mount: usize,
+    pub(super) mount: usize,
 }
 
-impl<'a> Call<'a> {
-    /// None if the exchange belongs to no application.
-    pub(super) fn new(exchange: Exchange<'a>, body: &'a [u8]) -> Result<Self, Exchange<'a>> {
-        match &exchange.facts.handler {
-            Handler::App(app, mount) => {
-                let (app, mount) = (Rc::clone(app), *mount);
-                Ok(Self { exchange, body, app, mount })
-            }
-            _ => Err(exchange),
-        }
-    }
-
+impl Call<'_> {
     /// Calls the application, for the first time or with the result of its job; if it
     /// reads sessions, with the client's, which may have to be waited for.
     pub(super) fn visit(self, done: Option<Outcome>, turn: &mut Turn<'_, '_>) -> Progress {
         match self.app.reads_session() {
             Ok(false) => return self.call(done, None, turn),
             Ok(true) => {}
-            Err(_) => return refuse(&self.exchange, FAILED, turn),
+            Err(_) => return refuse(self.exchange, FAILED, turn),
         }
         carrier::prepare(turn.cx);
-        let (cx, exchange) = (&mut *turn.cx, &self.exchange);
+        let (cx, exchange) = (&mut *turn.cx, self.exchange);
         let sessions = &mut cx.shared.http.sessions;
         match sessions.load(&exchange.head.fields, exchange.facts.secure, cx.handle, cx.time) {
             Loaded::Now(session) => self.call(done, Some(session), turn),
             Loaded::Later(ticket) => self.wait_for_store(Awaits::Session(ticket, done), turn),
-            Loaded::Unavailable => refuse(&self.exchange, NO_STORE, turn),
+            Loaded::Unavailable => refuse(self.exchange, NO_STORE, turn),
         }
     }
 
     /// Calls the application, whose session is loaded.
     pub(super) fn call(self, done: Option<Outcome>, mut session: Option<Session>, turn: &mut Turn<'_, '_>) -> Progress {
-        let exchange = &self.exchange;
+        let exchange = self.exchange;
         let (mount, path) = exchange.mount(self.mount);
         let request = Request { head: exchange.head, body: self.body, mount: &mount, path };
         let mut visit = Visit {
@@ -85,14 +75,14 @@ impl<'a> Call<'a> {
             connection: turn.cx.handle,
             request_number: turn.request,
             ends: turn.ends,
-            client: exchange.facts.client,
+            client: exchange.client(turn.ends),
             secure: exchange.facts.secure,
             session: session.as_mut(),
             news: false,
         };
         let answer = self.app.answer(&request, &mut visit, done);
         if visit.news {
-            watching::notify(&self.app, turn.cx);
+            watching::notify(self.app, turn.cx);
         }
         match answer {
             Ok(Answer::Now(response)) => match session {
@@ -118,15 +108,15 @@ impl<'a> Call<'a> {
         carrier::prepare(turn.cx);
         let (cx, secure) = (&mut *turn.cx, self.exchange.facts.secure);
         match cx.shared.http.sessions.save(session, secure, cx.handle, cx.time) {
-            Saved::Now(cookie) => send(&self.exchange, response.private(cookie), turn),
+            Saved::Now(cookie) => send(self.exchange, response.private(cookie), turn),
             Saved::Later(ticket, cookie) => {
                 let response = Box::new(response.private(cookie));
                 Self { body: b"", ..self }.wait_for_store(Awaits::Saving(ticket, response), turn)
             }
-            Saved::Refused(Refusal::Unavailable) => refuse(&self.exchange, NO_STORE, turn),
+            Saved::Refused(Refusal::Unavailable) => refuse(self.exchange, NO_STORE, turn),
             Saved::Refused(Refusal::TooLarge) => {
                 log::error!("#{}.{} the session is too large", turn.cx.handle.number(), turn.request);
-                refuse(&self.exchange, TOO_LARGE, turn)
+                refuse(self.exchange, TOO_LARGE, turn)
             }
         }
     }
@@ -134,8 +124,7 @@ impl<'a> Call<'a> {
     fn start_job(self, job: Job, turn: &mut Turn<'_, '_>) -> Progress {
         let ticket = turn.request;
         turn.cx.run(move || Message::Done { ticket, outcome: catch_unwind(AssertUnwindSafe(job)).ok() });
-        let Self { exchange, body, .. } = self;
-        let waiting = Waiting::new(exchange, body, Awaits::Job(None), limits::JOB_TIMEOUT, turn);
+        let waiting = Waiting::new(self.exchange, self.body, Awaits::Job(None), limits::JOB_TIMEOUT, turn);
         Progress::Pending(State::Waiting(waiting))
     }
 
@@ -157,13 +146,13 @@ impl<'a> Call<'a> {
             ("X-Accel-Buffering", "no"),
         ];
         let status = Status::OK;
-        let (form, persistent) = respond::begin(&self.exchange, status, fields, Length::Unknown, turn);
+        let (form, persistent) = respond::begin(self.exchange, status, fields, Length::Unknown, turn);
         if form == Form::Absent {
-            return respond::complete(&self.exchange, status, 0, persistent, turn);
+            return respond::complete(self.exchange, status, 0, persistent, turn);
         }
-        let entry = respond::pending_entry(&self.exchange, status, 0, turn);
+        let entry = respond::pending_entry(self.exchange, status, 0, turn);
         let chunked = form == Form::Chunked;
-        let watching = Watching::begin(self.app, seen, chunked, entry, turn.output, turn.cx);
+        let watching = Watching::begin(Rc::clone(self.app), seen, chunked, entry, turn.output, turn.cx);
         Progress::Pending(State::Watching(watching))
     }
 }

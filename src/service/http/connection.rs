@@ -212,7 +212,7 @@ impl Http {
         let mut exchange = resolve(head, host, turn);
         exchange.facts.persistent &= !self.overloaded;
         if head.framing == Framing::None {
-            let progress = dispatch::respond(exchange, b"", self.overloaded, turn);
+            let progress = dispatch::respond(&exchange, b"", self.overloaded, turn);
             self.proceed(progress, turn.cx);
         } else {
             self.begin_body(exchange, turn);
@@ -232,7 +232,7 @@ impl Http {
             let progress = if too_long && wanted {
                 respond::refuse(&exchange, too_large(), turn)
             } else {
-                dispatch::respond(exchange, b"", self.overloaded, turn)
+                dispatch::respond(&exchange, b"", self.overloaded, turn)
             };
             self.proceed(progress, turn.cx);
             return;
@@ -265,9 +265,9 @@ impl Http {
         let exchange = Exchange { head: &head, facts };
         let mut turn = Turn::new(io.output, io.ends, self.requests, cx);
         let progress = match read {
-            Read::Whole => dispatch::respond(exchange, &content, self.overloaded, &mut turn),
+            Read::Whole => dispatch::respond(&exchange, &content, self.overloaded, &mut turn),
             Read::Failed(reject) => respond::refuse(&exchange, reject, &mut turn),
-            Read::GivenUp => dispatch::respond(exchange, b"", self.overloaded, &mut turn),
+            Read::GivenUp => dispatch::respond(&exchange, b"", self.overloaded, &mut turn),
         };
         self.proceed(progress, cx);
         Step::Done(())

@@ -23,16 +23,16 @@ use super::Cx;
 
 /// Answers a request whose body is there. On an overloaded connection that is a 503.
 #[inline]
-pub(super) fn respond(exchange: Exchange<'_>, body: &[u8], overloaded: bool, turn: &mut Turn<'_, '_>) -> Progress {
-    match policy::admit(&exchange, overloaded, turn) {
+pub(super) fn respond(exchange: &Exchange<'_>, body: &[u8], overloaded: bool, turn: &mut Turn<'_, '_>) -> Progress {
+    match policy::admit(exchange, overloaded, turn) {
         Admission::Granted => handle(exchange, body, turn),
-        Admission::Refused(refused) => refuse_with(&exchange, refused.reject, &refused.lines, turn),
+        Admission::Refused(refused) => refuse_with(exchange, refused.reject, &refused.lines, turn),
         Admission::Unknown(check) => start_check(exchange, check, body, turn),
     }
 }
 
 /// Has a password checked, and waits.
-fn start_check(exchange: Exchange<'_>, check: Check, body: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
+fn start_check(exchange: &Exchange<'_>, check: Check, body: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
     let ticket = turn.request;
     turn.cx.run(move || {
         let checked = catch_unwind(AssertUnwindSafe(|| check.run()));
@@ -43,35 +43,21 @@ fn start_check(exchange: Exchange<'_>, check: Check, body: &[u8], turn: &mut Tur
 
 /// Answers a request that may pass.
 #[inline]
-fn handle(exchange: Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
-    if let Err(reject) = policy::check_expectations(&exchange) {
-        return refuse(&exchange, reject, turn);
+fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
+    if let Err(reject) = policy::check_expectations(exchange) {
+        return refuse(exchange, reject, turn);
     }
     match &exchange.facts.handler {
-        Handler::Files => files::respond(&exchange, turn),
+        Handler::Files => files::respond(exchange, turn),
         Handler::Options(methods) => {
             let response = Response::new(Status::NO_CONTENT).field("Allow", allow(*methods));
-            send(&exchange, response, turn)
+            send(exchange, response, turn)
         }
         Handler::Refused(reject, methods) => {
             let lines = methods.map(|methods| format!("Allow: {}\r\n", allow(methods))).unwrap_or_default();
-            refuse_with(&exchange, *reject, lines.as_bytes(), turn)
+            refuse_with(exchange, *reject, lines.as_bytes(), turn)
         }
-        Handler::App(..) => call(exchange, body, |call, turn| call.visit(None, turn), turn),
-    }
-}
-
-/// Hands an exchange to its application.
-fn call<'a>(
-    exchange: Exchange<'a>,
-    body: &'a [u8],
-    to: impl FnOnce(Call<'a>, &mut Turn<'_, '_>) -> Progress,
-    turn: &mut Turn<'_, '_>,
-) -> Progress {
-    match Call::new(exchange, body) {
-        Ok(call) => to(call, turn),
-        // Only what an application asked for is waited for on its behalf.
-        Err(exchange) => refuse(&exchange, FAILED, turn),
+        Handler::App(app, mount) => Call { exchange, body, app, mount: *mount }.visit(None, turn),
     }
 }
 
@@ -98,20 +84,20 @@ pub(super) fn resume(
     let (head, body, facts, awaits) = waiting.into_parts();
     let mut lines = Lines::default();
     let head = Waiting::parse(&head, &mut lines);
-    let exchange = Exchange { head: &head, facts };
+    let exchange = &Exchange { head: &head, facts };
     let turn = &mut Turn::new(io.output, io.ends, request, cx);
     match (awaits, taken) {
-        (Awaits::Check(checked), _) => match policy::settle(&exchange, checked.flatten().as_ref(), turn) {
+        (Awaits::Check(checked), _) => match policy::settle(exchange, checked.flatten().as_ref(), turn) {
             Ok(()) => handle(exchange, &body, turn),
-            Err(refused) => refuse_with(&exchange, refused.reject, &refused.lines, turn),
+            Err(refused) => refuse_with(exchange, refused.reject, &refused.lines, turn),
         },
         (Awaits::Job(Some(Some(outcome))), _) => {
-            call(exchange, &body, |call, turn| call.visit(Some(outcome), turn), turn)
+            call(exchange, &body, turn, |call, turn| call.visit(Some(outcome), turn))
         }
         (Awaits::Session(_, done), Some(Taken::Loaded(session))) => {
-            call(exchange, &body, |call, turn| call.call(done, Some(session), turn), turn)
+            call(exchange, &body, turn, |call, turn| call.call(done, Some(session), turn))
         }
-        (Awaits::Saving(_, response), Some(Taken::Saved)) => send(&exchange, *response, turn),
+        (Awaits::Saving(_, response), Some(Taken::Saved)) => send(exchange, *response, turn),
         (awaits, _) => {
             if let Some(ticket) = ticket {
                 turn.cx.shared.http.sessions.forget(ticket);
@@ -121,8 +107,22 @@ pub(super) fn resume(
                 Awaits::Job(None) => LATE,
                 Awaits::Session(..) | Awaits::Saving(..) => NO_STORE,
             };
-            refuse(&exchange, reject, turn)
+            refuse(exchange, reject, turn)
         }
+    }
+}
+
+/// Goes on with the application that a request waited for.
+fn call(
+    exchange: &Exchange<'_>,
+    body: &[u8],
+    turn: &mut Turn<'_, '_>,
+    go_on: impl FnOnce(Call<'_>, &mut Turn<'_, '_>) -> Progress,
+) -> Progress {
+    match &exchange.facts.handler {
+        Handler::App(app, mount) => go_on(Call { exchange, body, app, mount: *mount }, turn),
+        // Only applications have jobs and sessions.
+        Handler::Files | Handler::Options(_) | Handler::Refused(..) => refuse(exchange, FAILED, turn),
     }
 }
 

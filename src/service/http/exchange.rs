@@ -24,16 +24,18 @@ pub(super) struct Exchange<'a> {
     pub(super) facts: Facts,
 }
 
-/// What was found out about a request, and holds until its response is written.
+/// What was found out about a request, and holds until its response is written. A
+/// request that waits keeps a copy.
+#[derive(Clone)]
 pub(super) struct Facts {
     pub(super) host: Rc<Host>,
     /// The decoded path, with its slash, if it isn't the one that was sent.
     pub(super) path: Option<Box<[u8]>>,
     pub(super) handler: Handler,
     /// The number of the protected realm of the host's guard that the path lies in.
-    pub(super) realm: Option<usize>,
-    /// The client's address: the peer's, or the one that a trusted proxy reports.
-    pub(super) client: Option<IpAddr>,
+    pub(super) realm: Option<u16>,
+    /// The client's address as a trusted proxy reports it; none if it is the peer's.
+    pub(super) forwarded: Option<IpAddr>,
     /// The client used TLS, directly or to a trusted proxy.
     pub(super) secure: bool,
     /// Another request may follow on the connection.
@@ -41,6 +43,7 @@ pub(super) struct Facts {
 }
 
 /// What answers a request.
+#[derive(Clone)]
 pub(super) enum Handler {
     /// The host's files.
     Files,
@@ -57,6 +60,12 @@ impl Exchange<'_> {
     #[inline]
     pub(super) fn path(&self) -> &[u8] {
         self.facts.path.as_deref().unwrap_or(self.head.target.path)
+    }
+
+    /// The client's address; none on a unix-domain socket.
+    #[inline]
+    pub(super) fn client(&self, ends: Ends<'_>) -> Option<IpAddr> {
+        self.facts.forwarded.or_else(|| ends.peer().map(|peer| peer.ip()))
     }
 
     /// How the head of its response is written.

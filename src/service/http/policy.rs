@@ -48,10 +48,10 @@ pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &Turn<'_, '
     }
 }
 
-fn enter_realm(exchange: &Exchange<'_>, realm: usize, turn: &Turn<'_, '_>) -> Admission {
+fn enter_realm(exchange: &Exchange<'_>, realm: u16, turn: &Turn<'_, '_>) -> Admission {
     let facts = &exchange.facts;
     let now = turn.cx.time.now.as_secs();
-    match facts.host.guard.borrow_mut().check(realm, &exchange.head.fields, facts.client, now) {
+    match facts.host.guard.borrow_mut().check(realm, &exchange.head.fields, exchange.client(turn.ends), now) {
         Access::Allowed => Admission::Granted,
         Access::Ask(check) => Admission::Unknown(check),
         Access::Refused(refusal) => Admission::Refused(refused(&refusal)),

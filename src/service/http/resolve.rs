@@ -17,17 +17,18 @@ pub(super) const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::He
 /// Resolves a request for `host`.
 #[inline]
 pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, host: &Rc<Host>, turn: &Turn<'_, '_>) -> Exchange<'a> {
-    let proxies = &turn.cx.shared.http.proxies;
-    let peer = turn.ends.peer().map(|peer| peer.ip());
     let mut facts = Facts {
         host: Rc::clone(host),
         path: None,
         handler: Handler::Files,
         realm: None,
-        client: proxies.client(peer, &head.fields),
-        secure: proxies.secure(peer, &head.fields),
+        forwarded: None,
+        secure: false,
         persistent: head.persistent,
     };
+    if !turn.cx.shared.http.proxies.is_empty() {
+        ask_proxy(head, &mut facts, turn);
+    }
     if head.target.form == Form::Asterisk {
         facts.handler = Handler::Options(FILE_METHODS);
         return Exchange { head, facts };
@@ -47,6 +48,14 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, host: &Rc<Host>, turn: &Tur
     Exchange { head, facts }
 }
 
+/// Finds out what a trusted proxy reports about the client.
+fn ask_proxy(head: &RequestHead<'_>, facts: &mut Facts, turn: &Turn<'_, '_>) {
+    let proxies = &turn.cx.shared.http.proxies;
+    let peer = turn.ends.peer().map(|peer| peer.ip());
+    facts.forwarded = proxies.client(peer, &head.fields);
+    facts.secure = proxies.secure(peer, &head.fields);
+}
+
 /// The decoded path, with its slash.
 fn decode(path: &[u8]) -> Result<Box<[u8]>, Reject> {
     let mut decoded = vec![b'/'];
@@ -60,6 +69,7 @@ fn decode(path: &[u8]) -> Result<Box<[u8]>, Reject> {
 }
 
 /// What answers a request for a decoded path.
+#[inline]
 fn find_handler(head: &RequestHead<'_>, path: &[u8], host: &Host, secure: bool) -> Handler {
     let Some((app, mount)) = host.routes.find(path) else {
         return match FILE_METHODS.allow(head.method) {

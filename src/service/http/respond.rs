@@ -73,7 +73,7 @@ pub(super) fn complete(
     if turn.cx.shared.http.access.enabled {
         let response = response_summary(status, body, exchange.facts.realm.is_some(), turn);
         let line = access_log::request_line(exchange.head);
-        let request = RequestSummary::new(line, exchange.head.fields, exchange.facts.client, response.protected);
+        let request = RequestSummary::new(line, exchange.head.fields, exchange.client(turn.ends), response.protected);
         access_log::write(&request, &response, turn.cx);
     }
     Progress::Complete { persistent }
@@ -89,7 +89,7 @@ pub(super) fn pending_entry(
     turn.cx.shared.http.access.enabled.then(|| {
         let response = response_summary(status, body, exchange.facts.realm.is_some(), turn);
         let line = access_log::request_line(exchange.head);
-        let request = RequestSummary::new(line, exchange.head.fields, exchange.facts.client, response.protected);
+        let request = RequestSummary::new(line, exchange.head.fields, exchange.client(turn.ends), response.protected);
         Box::new(PendingEntry::new(&request, response, turn.cx.time.now))
     })
 }

@@ -41,14 +41,15 @@ pub(super) enum Awaits {
 impl Waiting {
     /// Keeps a request with its body.
     pub(super) fn new(
-        exchange: Exchange<'_>,
+        exchange: &Exchange<'_>,
         body: &[u8],
         awaits: Awaits,
         patience: Duration,
         turn: &Turn<'_, '_>,
     ) -> Box<Self> {
         let deadline = turn.cx.time.now.after(patience);
-        Box::new(Self { head: exchange.head.raw.to_vec(), body: body.into(), facts: exchange.facts, deadline, awaits })
+        let facts = exchange.facts.clone();
+        Box::new(Self { head: exchange.head.raw.to_vec(), body: body.into(), facts, deadline, awaits })
     }
 
     /// Its head.
