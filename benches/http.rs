@@ -15,7 +15,7 @@ use miod::http::Status;
 use miod::http::chunked::Decoder;
 use miod::http::head;
 use miod::logging::Log;
-use miod::reactor::{Accepted, Ends, Input, Io, Output, Solitude, Tick, Time};
+use miod::reactor::{Accepted, Ends, Input, Io, Output, TestContext, Tick, Time};
 use miod::service;
 use miod::service::http::{Http, Limits};
 
@@ -70,7 +70,7 @@ fn chunked(c: &mut Criterion) {
 /// A connection without a socket.
 struct Connection {
     shared: service::Shared,
-    solitude: Solitude<service::Service>,
+    context: TestContext<service::Service>,
     http: Http,
     input: Input,
     output: Output,
@@ -98,7 +98,7 @@ impl App for Reads {
 
 fn ends() -> Ends<'static> {
     const LOCAL: &SocketAddr = &SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-    Ends::imagined(SocketAddr::from(([127, 0, 0, 1], 50_000)), LOCAL)
+    Ends::for_test(SocketAddr::from(([127, 0, 0, 1], 50_000)), LOCAL)
 }
 
 const TIME: Time = Time { now: Tick::from_micros(0), unix_seconds: 2_000_000_000, unix_micros: 0 };
@@ -116,11 +116,11 @@ impl Connection {
         host.routes.mount("/reads", Box::new(Reads)).unwrap();
         let http = service::http::Shared::new(Limits::default(), host);
         let mut shared = service::Shared::new(http, Log::default());
-        let mut solitude = Solitude::default();
-        let accepted = Accepted { service: 0, ends: ends(), overloaded: false };
-        let http = Http::open(&accepted, &mut solitude.context(&mut shared, TIME, false));
+        let mut context = TestContext::default();
+        let accepted = Accepted { listener: service::Kind::Http, ends: ends(), overloaded: false };
+        let http = Http::open(&accepted, &mut context.context(&mut shared, TIME, false));
         let (input, output) = (Input::default(), Output::default());
-        let mut connection = Self { shared, solitude, http, input, output, etag: String::new(), cookie: String::new() };
+        let mut connection = Self { shared, context, http, input, output, etag: String::new(), cookie: String::new() };
         connection.exchange(SMALL, |answer| answer.to_vec());
         let answer = connection.exchange(SMALL, |answer| String::from_utf8_lossy(answer).into_owned());
         connection.etag = answer.split("ETag: ").nth(1).unwrap().split('\r').next().unwrap().to_owned();
@@ -133,7 +133,7 @@ impl Connection {
 
     fn exchange<R>(&mut self, request: &[u8], look: impl FnOnce(&[u8]) -> R) -> R {
         self.input.extend(request);
-        let mut cx = self.solitude.context(&mut self.shared, TIME, false);
+        let mut cx = self.context.context(&mut self.shared, TIME, false);
         let mut io = Io {
             input: &mut self.input,
             output: &mut self.output,

@@ -11,8 +11,9 @@ const CONNECTIONS: usize = 10_000;
 fn slots(c: &mut Criterion) {
     let mut slots: Slots<[u64; 10]> = Slots::default();
     let insert = |slots: &mut Slots<_>| {
-        slots.reserve();
-        slots.insert([0; 10])
+        let handle = slots.reserve();
+        slots.put(handle, [0; 10]);
+        handle
     };
     let handles: Vec<Handle> = (0..CONNECTIONS).map(|_| insert(&mut slots)).collect();
     let mut at = 0;
@@ -25,7 +26,7 @@ fn slots(c: &mut Criterion) {
     c.bench_function("slots: one more and one less beside 10,000", |b| {
         b.iter(|| {
             let handle = insert(&mut slots);
-            slots.remove(handle)
+            slots.free(handle)
         });
     });
 }

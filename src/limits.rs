@@ -130,3 +130,12 @@ pub const CHECKS: usize = 16;
 pub const CHECKS_PER_ADDRESS: usize = 4;
 /// Most addresses and names whose failures are counted, 24 octets each.
 pub const FAILURE_ROWS: usize = 8_192;
+
+/// Most password hashes that wait: at 50 ms each, the last one still comes within a second.
+pub const HASHING_JOBS: usize = 16;
+/// Most durable writes that wait: one commit serves all that have gathered.
+pub const COMMIT_JOBS: usize = 4_096;
+/// Most directories, or files, that wait to be read.
+pub const FILE_JOBS: usize = 64;
+/// Most name look-ups that wait.
+pub const NAME_JOBS: usize = 64;

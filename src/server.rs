@@ -229,7 +229,7 @@ fn run(
     let endpoints = listeners.first().iter().flat_map(|(_, first)| first).map(Listener::endpoint).collect();
     for (kind, listeners) in listeners {
         for listener in listeners {
-            reactor.listen(listener, kind as usize)?;
+            reactor.listen(listener, kind)?;
         }
     }
     ready(endpoints);

@@ -18,9 +18,11 @@ use crate::files::scratch::Scratch;
 use crate::http::event_stream;
 use crate::limits;
 use crate::random::SplitMix64;
-use crate::reactor::{Accepted, BUFFER, Ending, Finish, Handle, Protocol, Solitude, Tick, Time, Want};
+use crate::reactor::{
+    Accepted, BUFFER, Ending, Finish, Handle, JobId, JobResult, Protocol, TestContext, Tick, Time, Want,
+};
 use crate::service::testing::{self, Peer, ends};
-use crate::service::{Kind, Message, Service, Shared};
+use crate::service::{Kind, Message, Outcome, Service, Shared};
 use crate::session::pending::{Pending, Question, Reply, Ticket};
 use crate::session::record::{Lifetime, Record};
 use crate::session::{Id, Store};
@@ -515,12 +517,18 @@ struct Link {
     client: Client,
     peer: Peer,
     service: Service,
-    solitude: Solitude<Service>,
+    context: TestContext<Service>,
     want: Want,
     /// The output had no room when the service was asked last.
     full: bool,
     /// What came of jobs and isn't delivered yet.
-    outcomes: VecDeque<Message>,
+    outcomes: VecDeque<Arrival>,
+}
+
+/// What arrives at a link without coming from its client.
+enum Arrival {
+    Message(Message),
+    Job(JobId, JobResult<Outcome>),
 }
 
 /// What all links share.
@@ -628,13 +636,13 @@ impl World<'_> {
 
 impl Link {
     fn open(number: usize, client: Client, world: &mut World<'_>) -> Self {
-        let mut solitude = Solitude::of(Handle::imagined(number as u32 + 1));
-        let accepted = Accepted { service: Kind::Http as usize, ends: ends(), overloaded: client.overloaded };
+        let mut context = TestContext::of(Handle::for_test(number as u32 + 1));
+        let accepted = Accepted { listener: Kind::Http, ends: ends(), overloaded: client.overloaded };
         let time = world.time();
-        let service = Service::open(&accepted, &mut solitude.context(&mut world.shared, time, world.draining))
+        let service = Service::open(&accepted, &mut context.context(&mut world.shared, time, world.draining))
             .expect("HTTP takes every connection");
         let (peer, outcomes) = (Peer::default(), VecDeque::new());
-        let mut link = Self { number, client, peer, service, solitude, want: Want::NOTHING, full: false, outcomes };
+        let mut link = Self { number, client, peer, service, context, want: Want::NOTHING, full: false, outcomes };
         world.tell(|| format!("link {number} opens; overloaded: {}", link.client.overloaded));
         for (index, asked) in link.client.asked.iter().enumerate() {
             world.tell(|| format!("    request {index}: {} ({} octets)", asked.name(), asked.octets.len()));
@@ -645,14 +653,14 @@ impl Link {
 
     /// Asks the service, and looks whether what it says can be.
     fn settle(&mut self, world: &mut World<'_>) {
-        let Self { peer, service, solitude, .. } = self;
+        let Self { peer, service, context, .. } = self;
         let time = world.time();
         let draining = world.draining;
         let shared = &mut world.shared;
-        self.want = peer.turn(|io| service.advance(io, &mut solitude.context(shared, time, draining)));
-        world.mail.extend(self.solitude.sent());
+        self.want = peer.turn(|io| service.advance(io, &mut context.context(shared, time, draining)));
+        world.mail.extend(self.context.sent());
         self.full = self.peer.output.room() == 0;
-        let Want { read, wake, finish } = self.want;
+        let Want { read, wake, finish, again: _ } = self.want;
         let output = &self.peer.output;
         assert!(output.bytes().len() <= 2 * BUFFER, "the output is too large");
         assert!(output.pending() <= (2 * BUFFER + HUGE) as u64, "another answer behind a file");
@@ -703,14 +711,14 @@ impl Link {
 
     /// Jobs run; what comes of them arrives later, or some of it never.
     fn run_jobs(&mut self, world: &World<'_>, lost: impl FnOnce() -> bool) -> bool {
-        let outcomes = self.solitude.run_jobs();
+        let outcomes = self.context.run_jobs();
         if outcomes.is_empty() {
             return false;
         }
         let lost = lost();
         world.tell(|| format!("link {} has its job run; its outcome is lost: {lost}", self.number));
         if !lost {
-            self.outcomes.extend(outcomes);
+            self.outcomes.extend(outcomes.into_iter().map(|(job, result)| Arrival::Job(job, result)));
         }
         true
     }
@@ -718,7 +726,10 @@ impl Link {
     fn deliver(&mut self, world: &mut World<'_>) -> bool {
         let Some(outcome) = self.outcomes.pop_front() else { return false };
         world.tell(|| format!("link {} gets what came of a job", self.number));
-        self.service.deliver(outcome);
+        match outcome {
+            Arrival::Message(message) => self.service.deliver(message),
+            Arrival::Job(job, result) => self.service.job_ended(job, result),
+        }
         self.settle(world);
         true
     }
@@ -736,7 +747,7 @@ impl Link {
         world.tell(|| format!("link {} ends; the client is gone: {gone}", self.number));
         let time = world.time();
         let unsent = self.peer.output.pending();
-        let mut cx = self.solitude.context(&mut world.shared, time, world.draining);
+        let mut cx = self.context.context(&mut world.shared, time, world.draining);
         self.service.closed(Ending { unsent, error: None }, ends(), &mut cx);
         if !gone {
             self.client.over(world);
@@ -840,7 +851,7 @@ fn simulate(seed: u64, files: &Scratch, huge: &str, talks: bool) -> BTreeMap<u16
 /// Delivers a message of one link to another; false if there is none.
 fn tell_the_news(links: &mut [Link], world: &mut World<'_>) -> bool {
     let Some((to, message)) = world.mail.pop() else { return false };
-    if let Some(link) = links.iter_mut().find(|link| Handle::imagined(link.number as u32 + 1) == to) {
+    if let Some(link) = links.iter_mut().find(|link| Handle::for_test(link.number as u32 + 1) == to) {
         world.tell(|| format!("link {} is told that there is news", link.number));
         link.service.deliver(message);
         link.settle(world);
@@ -870,8 +881,8 @@ fn remember(world: &mut World<'_>, late: bool) {
 
 /// The store has an answer for who waits.
 fn tell_link(links: &mut [Link], who: Handle) {
-    if let Some(link) = links.iter_mut().find(|link| Handle::imagined(link.number as u32 + 1) == who) {
-        link.outcomes.push_back(Message::Session);
+    if let Some(link) = links.iter_mut().find(|link| Handle::for_test(link.number as u32 + 1) == who) {
+        link.outcomes.push_back(Arrival::Message(Message::Session));
     }
 }
 

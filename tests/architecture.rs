@@ -112,7 +112,7 @@ fn some_calls_are_made_in_one_place_alone() {
         ("rustix::net::recv(", &["reactor/transport.rs"]),
         ("rustix::net::recvfrom(", &["reactor/datagram.rs"]),
         ("send_to(", &["reactor/datagram.rs"]),
-        ("thread::Builder", &["reactor/blocking.rs"]),
+        ("thread::Builder", &["reactor/helpers.rs"]),
         ("rustix::fs::openat2", &["files/resolve.rs"]),
     ] {
         let users: Vec<_> = code().into_iter().filter(|(_, code)| code.contains(call)).map(|(name, _)| name).collect();

@@ -191,7 +191,7 @@ fn memory_has_a_bound_whoever_wants_more() {
         // Some are cut off as they send.
         let _ = std::io::Write::write_all(&mut client.stream, unwhole.as_bytes());
     }
-    assert!(eventually(|| server.errors().contains("wants memory that isn't there")), "{}", server.errors());
+    assert!(eventually(|| server.errors().contains("needs more memory than is left")), "{}", server.errors());
     // A newcomer is told, who was there before is served.
     assert!(eventually(|| {
         let mut client = server.connect();

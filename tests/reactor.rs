@@ -28,7 +28,7 @@ struct Server {
 }
 
 impl Server {
-    fn start<P: Protocol<Shared = ()>>(endpoint: &Endpoint, deferred: bool, until: Until) -> Self {
+    fn start<P: Protocol<Shared = (), Listener = ()>>(endpoint: &Endpoint, deferred: bool, until: Until) -> Self {
         Self::start_after::<P>(endpoint, deferred, until, |_| ())
     }
 
@@ -37,7 +37,7 @@ impl Server {
     }
 
     /// Listens, has `first` done, and only then runs.
-    fn start_after<P: Protocol<Shared = ()>>(
+    fn start_after<P: Protocol<Shared = (), Listener = ()>>(
         endpoint: &Endpoint,
         deferred: bool,
         until: Until,
@@ -53,7 +53,7 @@ impl Server {
                 first(address);
             }
             let mut reactor = Reactor::<P>::new((), Options::default()).unwrap();
-            reactor.listen(listener, 0).unwrap();
+            reactor.listen(listener, ()).unwrap();
             started.send((endpoint, reactor.closer())).unwrap();
             let result = reactor.run(until);
             // The listener is closed when the result is known.
@@ -441,10 +441,12 @@ struct Late;
 
 impl Protocol for Late {
     type Shared = ();
+    type Listener = ();
     type Message = ();
+    type Outcome = ();
     type Datagrams = NoDatagrams;
 
-    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         Some(Self)
     }
 
@@ -480,10 +482,12 @@ struct Counting {
 
 impl Protocol for Counting {
     type Shared = ();
+    type Listener = ();
     type Message = ();
+    type Outcome = ();
     type Datagrams = NoDatagrams;
 
-    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         Some(Self::default())
     }
 
@@ -525,10 +529,12 @@ struct Shy {
 
 impl Protocol for Shy {
     type Shared = ();
+    type Listener = ();
     type Message = ();
+    type Outcome = ();
     type Datagrams = NoDatagrams;
 
-    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         Some(Self::default())
     }
 

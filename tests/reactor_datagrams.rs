@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use miod::reactor::{
-    Accepted, Closer, Context, DatagramProtocol, Io, NoStreams, Options, Outbox, Protocol, Reactor, Stay, Tick, Time,
-    Until, Want,
+    Accepted, Closer, Context, DatagramProtocol, Io, JobClass, JobId, JobResult, NoStreams, Options, Outbox, Protocol,
+    Reactor, Stay, Tick, Time, Until, Want,
 };
 
 /// Nothing here takes that long unless it is broken.
@@ -85,10 +85,12 @@ struct Alone;
 
 impl Protocol for Alone {
     type Shared = ();
+    type Listener = ();
     type Message = ();
+    type Outcome = ();
     type Datagrams = Echo;
 
-    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
     }
 
@@ -146,10 +148,12 @@ static TURNS: AtomicUsize = AtomicUsize::new(0);
 
 impl Protocol for Counted {
     type Shared = ();
+    type Listener = ();
     type Message = ();
+    type Outcome = ();
     type Datagrams = Echo;
 
-    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
     }
 
@@ -306,10 +310,12 @@ struct Thinking;
 
 impl Protocol for Thinking {
     type Shared = ();
-    type Message = (SocketAddr, Vec<u8>);
+    type Listener = ();
+    type Message = ();
+    type Outcome = (SocketAddr, Vec<u8>);
     type Datagrams = Thinker;
 
-    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
     }
 
@@ -323,14 +329,15 @@ impl Protocol for Thinking {
 impl DatagramProtocol<Thinking> for Thinker {
     fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut Context<'_, Thinking>) {
         let mut datagram = datagram.to_vec();
-        cx.run(move || {
+        let job = cx.run(JobClass::Files, move || {
             datagram.reverse();
             (from, datagram)
         });
+        job.unwrap();
     }
 
-    fn deliver(&mut self, message: (SocketAddr, Vec<u8>)) {
-        self.done.push(message);
+    fn job_ended(&mut self, _: JobId, result: JobResult<(SocketAddr, Vec<u8>)>) {
+        self.done.push(result.unwrap());
     }
 
     fn advance(&mut self, out: &mut Outbox, cx: &mut Context<'_, Thinking>) -> Stay {

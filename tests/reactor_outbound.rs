@@ -50,10 +50,12 @@ impl Client {
 
 impl Protocol for Client {
     type Shared = Vec<String>;
+    type Listener = ();
     type Message = ();
+    type Outcome = ();
     type Datagrams = NoDatagrams;
 
-    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
     }
 
@@ -74,7 +76,7 @@ impl Protocol for Client {
             return Want::finish(Finish::Close);
         }
         let finish = if self.stays { Finish::No } else { Finish::HalfClose };
-        Want { read: true, wake: Some(deadline), finish }
+        Want { finish, ..Want::READ.by(deadline) }
     }
 
     fn closed(&mut self, ending: Ending, ends: Ends<'_>, cx: &mut Context<'_, Self>) {
@@ -97,7 +99,7 @@ fn shout(mut stream: impl Read + Write) {
 }
 
 fn dial(endpoint: Endpoint, client: Client) -> Vec<String> {
-    run(Options::default(), Until::Idle, |reactor| reactor.connect(endpoint, client))
+    run(Options::default(), Until::Idle, |reactor| _ = reactor.connect(endpoint, client))
 }
 
 #[test]
@@ -196,34 +198,32 @@ fn a_shut_down_reaches_them_too() {
 struct Side {
     /// Where to connect to; none for the side that was connected to.
     to: Option<SocketAddr>,
-    other: Option<Handle>,
-    introduced: bool,
+    other: Handle,
     waits: Vec<u8>,
     over: bool,
 }
 
 enum News {
-    Here(Handle),
     Octets(Vec<u8>),
     Over,
 }
 
 impl Protocol for Side {
     type Shared = Vec<String>;
+    type Listener = SocketAddr;
     type Message = News;
+    type Outcome = ();
     type Datagrams = NoDatagrams;
 
-    fn open(accepted: &Accepted<'_>, cx: &mut Context<'_, Self>) -> Option<Self> {
-        // The service is the port to relay to.
-        let to = SocketAddr::from(([127, 0, 0, 1], accepted.service as u16));
-        let far = Side { to: Some(to), other: Some(cx.handle), introduced: false, waits: Vec::new(), over: false };
-        cx.connect(Endpoint::Tcp(to), far);
-        Some(Side { to: None, other: None, introduced: true, waits: Vec::new(), over: false })
+    fn open(accepted: &Accepted<'_, SocketAddr>, cx: &mut Context<'_, Self>) -> Option<Self> {
+        let to = accepted.listener;
+        let far = Side { to: Some(to), other: cx.handle, waits: Vec::new(), over: false };
+        let far = cx.connect(Endpoint::Tcp(to), far);
+        Some(Side { to: None, other: far, waits: Vec::new(), over: false })
     }
 
     fn deliver(&mut self, news: News) {
         match news {
-            News::Here(handle) => self.other = Some(handle),
             News::Octets(octets) => self.waits.extend(octets),
             News::Over => self.over = true,
         }
@@ -231,10 +231,7 @@ impl Protocol for Side {
 
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
         io.output.write(&std::mem::take(&mut self.waits));
-        let Some(other) = self.other else { return Want::NOTHING };
-        if !std::mem::replace(&mut self.introduced, true) {
-            cx.send(other, News::Here(cx.handle));
-        }
+        let other = self.other;
         if !io.input.is_empty() {
             cx.send(other, News::Octets(io.input.bytes().to_vec()));
             io.input.consume(io.input.bytes().len());
@@ -283,7 +280,7 @@ fn two_connections_are_joined_by_messages() {
     });
     // One connection accepted; the other one isn't counted.
     let mut told = run::<Side>(Options::default(), Until::Connections(1), move |reactor| {
-        reactor.listen(relay, usize::from(far_port)).unwrap();
+        reactor.listen(relay, ([127, 0, 0, 1], far_port).into()).unwrap();
     });
     told.sort();
     assert_eq!(told, ["far: false", "far: true"]);

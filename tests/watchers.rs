@@ -76,7 +76,7 @@ fn serve() -> (SocketAddr, Closer, std::thread::JoinHandle<()>) {
         let address = listener.address().unwrap();
         let shared = Shared::new(http::Shared::new(Limits::default(), host), Log::default());
         let mut reactor = Reactor::<Service>::new(shared, Options::default()).unwrap();
-        reactor.listen(listener, Kind::Http as usize).unwrap();
+        reactor.listen(listener, Kind::Http).unwrap();
         ready.send((address, reactor.closer())).unwrap();
         reactor.run(Until::Closed).unwrap();
     });

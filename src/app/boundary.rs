@@ -75,7 +75,7 @@ impl Application {
             }
         })?;
         let changed = visit.session.as_ref().is_some_and(|session| session.is_changed());
-        if changed && matches!(answer, Answer::Later(_)) {
+        if changed && matches!(answer, Answer::Later(..)) {
             log::error!("an application changed its session and then asked for a job");
             return Err(Failed);
         }

@@ -17,6 +17,7 @@ use crate::http::basic::Credentials;
 use crate::http::head::Method;
 use crate::http::target::{self, Form};
 use crate::http::{Reject, Status, form, negotiate};
+use crate::reactor::JobClass;
 use crate::session::Session;
 use crate::text::json;
 
@@ -76,7 +77,7 @@ impl App for Login {
         let who = Credentials { name: attempt.name.clone(), password: attempt.password.clone() };
         match self.users.check(who, visit.client, visit.time.now.as_secs()) {
             Verdict::Right => Answer::now(attempt.admit(request, visit)),
-            Verdict::Ask(check) => Answer::later(move || check.run()),
+            Verdict::Ask(check) => Answer::later(JobClass::Hashing, move || check.run()),
             Verdict::Busy => {
                 let problem = "Too many passwords are being checked. Try again in a moment.";
                 Answer::now(attempt.turn_away(Status::SERVICE_UNAVAILABLE, problem, 1, request, visit))

@@ -48,7 +48,7 @@ pub use routes::Routes;
 
 use crate::http::head::{Method, RequestHead};
 use crate::http::{Reject, form};
-use crate::reactor::{Ends, Handle, Time};
+use crate::reactor::{Ends, Handle, JobClass, Time};
 use crate::session::Session;
 
 /// A web application.
@@ -171,8 +171,9 @@ impl Visit<'_> {
 pub enum Answer {
     /// This response.
     Now(Response),
-    /// This job runs on the helper thread, then the application is asked again.
-    Later(Job),
+    /// This job runs on the helper thread of its class, then the application is asked
+    /// again.
+    Later(JobClass, Job),
     /// A stream of the application's events, without an end: those after this number,
     /// and then each when it happens.
     Watch(u64),
@@ -189,8 +190,8 @@ impl Answer {
 
     /// What comes of `job` goes to [`App::resume`]; other visitors are served
     /// meanwhile. It has [`JOB_TIMEOUT`](crate::limits::JOB_TIMEOUT), then the visitor gets 503.
-    pub fn later<T: Any + Send>(job: impl FnOnce() -> T + Send + 'static) -> Self {
-        Self::Later(Box::new(move || Box::new(job())))
+    pub fn later<T: Any + Send>(class: JobClass, job: impl FnOnce() -> T + Send + 'static) -> Self {
+        Self::Later(class, Box::new(move || Box::new(job())))
     }
 }
 

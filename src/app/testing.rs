@@ -18,9 +18,9 @@ pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], ses
     let local = "192.0.2.1:80".parse().unwrap();
     let mut visit = Visit {
         time: Time::default(),
-        connection: Handle::imagined(12),
+        connection: Handle::for_test(12),
         request_number: 3,
-        ends: Ends::imagined("192.0.2.7:4711".parse().unwrap(), &local),
+        ends: Ends::for_test("192.0.2.7:4711".parse().unwrap(), &local),
         client: Some("192.0.2.7".parse().unwrap()),
         secure: false,
         session,
@@ -34,7 +34,7 @@ pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], ses
 pub(crate) fn ask_with(app: &mut dyn App, mount: &str, head: &str, body: &[u8]) -> Response {
     match visit(app, mount, head, body, None) {
         Answer::Now(response) => response,
-        Answer::Later(_) => panic!("the applications here answer at once"),
+        Answer::Later(..) => panic!("the applications here answer at once"),
         Answer::Refused(reject) => panic!("{reject:?}"),
         Answer::Watch(_) => panic!("the applications here have no events"),
     }

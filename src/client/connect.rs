@@ -17,6 +17,7 @@
 //! were sent, but not for longer than it was said.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -24,8 +25,8 @@ use std::time::Duration;
 use super::console::{Console, Paper, Target, read_stdin};
 use super::{Failed, Failure, NO_ADDRESS, resolve_within};
 use crate::reactor::{
-    Accepted, Context, DatagramProtocol, Ending, Endpoint, Ends, Finish, Io, Options, Outbox, Protocol, Reactor, Stay,
-    Tick, Time, Until, Want,
+    Accepted, Context, DatagramProtocol, Ending, Endpoint, Ends, Finish, Io, JobClass, JobId, JobPanicked, JobResult,
+    Options, Outbox, Protocol, Reactor, Stay, Tick, Time, Until, Want,
 };
 use crate::text::reason::reason;
 
@@ -149,15 +150,21 @@ pub struct Line {
 
 impl Protocol for Line {
     type Shared = Desk;
-    type Message = io::Result<Vec<u8>>;
+    type Listener = ();
+    type Message = Infallible;
+    type Outcome = io::Result<Vec<u8>>;
     type Datagrams = Datagrams;
 
-    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
     }
 
-    fn deliver(&mut self, read: io::Result<Vec<u8>>) {
-        self.source.take_note(read);
+    fn deliver(&mut self, message: Infallible) {
+        match message {}
+    }
+
+    fn job_ended(&mut self, _: JobId, read: JobResult<io::Result<Vec<u8>>>) {
+        self.source.take_note(read.unwrap_or_else(|JobPanicked| Err(io::Error::other("the reader failed"))));
     }
 
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
@@ -183,7 +190,9 @@ impl Protocol for Line {
         }
         if matches!(self.source, Source::Idle) && io.output.room() > 0 {
             self.source = Source::Asked;
-            cx.run(read_stdin);
+            if cx.run(JobClass::Files, read_stdin).is_err() {
+                self.source = Source::Failed(io::ErrorKind::ResourceBusy.into());
+            }
         }
         let finish = match &mut self.source {
             Source::Failed(error) => {
@@ -209,7 +218,8 @@ impl Protocol for Line {
             None if self.established => return,
             error => {
                 if let Some(next) = cx.shared.addresses.pop_front() {
-                    return cx.connect(Endpoint::Tcp(next), Self::default());
+                    cx.connect(Endpoint::Tcp(next), Self::default());
+                    return;
                 }
                 Failure::connect(ends.peer(), error)
             }
@@ -309,8 +319,8 @@ impl DatagramProtocol<Line> for Datagrams {
         }
     }
 
-    fn deliver(&mut self, read: io::Result<Vec<u8>>) {
-        self.source.take_note(read);
+    fn job_ended(&mut self, _: JobId, read: JobResult<io::Result<Vec<u8>>>) {
+        self.source.take_note(read.unwrap_or_else(|JobPanicked| Err(io::Error::other("the reader failed"))));
     }
 
     fn advance(&mut self, out: &mut Outbox, cx: &mut Context<'_, Line>) -> Stay {
@@ -343,7 +353,9 @@ impl DatagramProtocol<Line> for Datagrams {
         match std::mem::take(&mut self.source) {
             Source::Idle => {
                 self.source = Source::Asked;
-                cx.run(read_stdin);
+                if cx.run(JobClass::Files, read_stdin).is_err() {
+                    self.source = Source::Failed(io::ErrorKind::ResourceBusy.into());
+                }
                 Stay::Open
             }
             source @ (Source::Asked | Source::Piece(_)) => {
@@ -379,7 +391,7 @@ impl DatagramProtocol<Line> for Datagrams {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reactor::{BUFFER, Input, Output, Solitude};
+    use crate::reactor::{BUFFER, Input, Output, TestContext};
 
     fn desk() -> Desk {
         Desk {
@@ -404,7 +416,7 @@ mod tests {
     #[derive(Default)]
     struct Bench {
         line: Line,
-        effects: Solitude<Line>,
+        effects: TestContext<Line>,
         input: Input,
         output: Output,
         ended: bool,
@@ -415,7 +427,7 @@ mod tests {
         fn advance(&mut self, desk: &mut Desk, time: Time) -> Want {
             let mut call = || {
                 let local = address();
-                let ends = Ends::imagined(address(), &local);
+                let ends = Ends::for_test(address(), &local);
                 let (ended, established) = (self.ended, self.established);
                 let (input, output) = (&mut self.input, &mut self.output);
                 let mut io = Io { input, output, ended, unread: false, gone: false, established, ends };
@@ -429,7 +441,7 @@ mod tests {
 
         fn piece(&mut self, octets: &[u8]) {
             assert!(matches!(self.line.source, Source::Asked), "nobody asked for it");
-            self.line.deliver(Ok(octets.to_vec()));
+            self.line.source.take_note(Ok(octets.to_vec()));
         }
     }
 
@@ -471,7 +483,7 @@ mod tests {
     fn input_that_cannot_be_read_is_an_end_and_a_failure() {
         let (mut bench, mut desk) = (Bench { established: true, ..Bench::default() }, desk());
         bench.advance(&mut desk, at(0));
-        bench.line.deliver(Err(io::ErrorKind::IsADirectory.into()));
+        bench.line.source.take_note(Err(io::ErrorKind::IsADirectory.into()));
         assert_eq!(bench.advance(&mut desk, at(1)).finish, Finish::HalfClose);
         assert!(matches!(desk.outcome, Err(Failure::Input(..))));
     }
@@ -484,7 +496,7 @@ mod tests {
         assert_eq!(bench.advance(&mut desk, at(10_000)).finish, Finish::Abort);
         let mut closed = |desk: &mut Desk, error| {
             let local = address();
-            let ends = Ends::imagined(address(), &local);
+            let ends = Ends::for_test(address(), &local);
             bench.line.closed(Ending { unsent: 0, error }, ends, &mut bench.effects.context(desk, at(0), false));
         };
         desk.addresses.push_back(address());
@@ -497,13 +509,13 @@ mod tests {
 
     /// A socket for datagrams without a socket: what it sends in a turn, and how long it stays.
     fn turn(datagrams: &mut Datagrams, desk: &mut Desk, time: Time) -> (Vec<Vec<u8>>, Stay) {
-        let (mut effects, mut out) = (Solitude::<Line>::default(), Outbox::default());
+        let (mut effects, mut out) = (TestContext::<Line>::default(), Outbox::default());
         let stay = datagrams.advance(&mut out, &mut effects.context(desk, time, false));
         (out.iter().map(|(_, datagram)| datagram.to_vec()).collect(), stay)
     }
 
     fn answer(datagrams: &mut Datagrams, desk: &mut Desk, time: Time, octets: &[u8]) {
-        let (mut effects, mut out) = (Solitude::<Line>::default(), Outbox::default());
+        let (mut effects, mut out) = (TestContext::<Line>::default(), Outbox::default());
         datagrams.received(octets, address(), &mut out, &mut effects.context(desk, time, false));
     }
 
@@ -517,7 +529,7 @@ mod tests {
                 if piece.is_empty() && cut == 0 && sent.is_empty() {
                     continue; // an empty piece is the end
                 }
-                datagrams.deliver(Ok(piece.to_vec()));
+                datagrams.source.take_note(Ok(piece.to_vec()));
             }
             sent.extend(turn(&mut datagrams, &mut desk, at(0)).0);
             assert_eq!(sent, [&b"one"[..], b"", b"two", b"\xff"], "cut at {cut}");
@@ -528,7 +540,7 @@ mod tests {
     fn a_file_is_not_thrown_at_the_receiver_at_once() {
         let (mut datagrams, mut desk) = (Datagrams::new(address()), desk());
         turn(&mut datagrams, &mut desk, at(0));
-        datagrams.deliver(Ok(b"x\n".repeat(BURST + 1)));
+        datagrams.source.take_note(Ok(b"x\n".repeat(BURST + 1)));
         let (sent, stay) = turn(&mut datagrams, &mut desk, at(0));
         assert_eq!((sent.len(), stay), (BURST, Stay::Until(at(1).now)));
         assert_eq!(turn(&mut datagrams, &mut desk, at(0)).0.len(), 0);
@@ -539,9 +551,9 @@ mod tests {
     fn the_last_answers_are_waited_for_and_no_longer() {
         let (mut datagrams, mut desk) = (Datagrams::new(address()), desk());
         turn(&mut datagrams, &mut desk, at(0));
-        datagrams.deliver(Ok(b"one\ntwo\n".to_vec()));
+        datagrams.source.take_note(Ok(b"one\ntwo\n".to_vec()));
         turn(&mut datagrams, &mut desk, at(0));
-        datagrams.deliver(Ok(Vec::new()));
+        datagrams.source.take_note(Ok(Vec::new()));
         assert_eq!(turn(&mut datagrams, &mut desk, at(0)).1, Stay::Until(at(1000).now));
         answer(&mut datagrams, &mut desk, at(600), b"ONE");
         assert_eq!(turn(&mut datagrams, &mut desk, at(600)).1, Stay::Until(at(1600).now));

@@ -25,7 +25,7 @@
 //! let mut reactor = Reactor::<Talk<Shout>>::new((), Options::default())?;
 //! let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), true)?;
 //! let address = listener.address().unwrap();
-//! reactor.listen(listener, 0)?;
+//! reactor.listen(listener, ())?;
 //! let client = std::thread::spawn(move || -> std::io::Result<String> {
 //!     let mut stream = TcpStream::connect(address)?;
 //!     stream.write_all(b"hello")?;
@@ -78,10 +78,12 @@ pub struct Talk<C> {
 
 impl<C: Conversation> Protocol for Talk<C> {
     type Shared = ();
+    type Listener = ();
     type Message = Infallible;
+    type Outcome = Infallible;
     type Datagrams = NoDatagrams;
 
-    fn open(accepted: &Accepted<'_>, _cx: &mut Context<'_, Self>) -> Option<Self> {
+    fn open(accepted: &Accepted<'_, ()>, _cx: &mut Context<'_, Self>) -> Option<Self> {
         if accepted.overloaded {
             return None;
         }

@@ -63,8 +63,11 @@ use socket2::{Domain, SockAddr, Type};
 
 use super::buffers::Input;
 use super::clock::Tick;
+use super::helpers::{JobId, JobResult};
 use super::protocol::{Accepted, Context, Io, Protocol, Want};
+use super::slot::Queued;
 use super::slots::Handle;
+use super::work::Work;
 use super::{Reactor, buffers};
 
 /// Most datagrams received in one turn: then it is the others' turn. About 100 µs.
@@ -88,6 +91,9 @@ pub trait DatagramProtocol<P: Protocol>: Sized + 'static {
 
     /// Takes note of a message. Record only; `advance`, which follows, acts on it.
     fn deliver(&mut self, _message: P::Message) {}
+
+    /// Takes note that a job of this socket has ended. Record only; `advance` follows.
+    fn job_ended(&mut self, _job: JobId, _result: JobResult<P::Outcome>) {}
 
     /// Does what is due at this time, and says what is waited for next. Called
     /// after whatever came; idempotent.
@@ -162,10 +168,12 @@ pub struct NoStreams<D> {
 
 impl<D: DatagramProtocol<Self>> Protocol for NoStreams<D> {
     type Shared = ();
+    type Listener = ();
     type Message = Infallible;
+    type Outcome = Infallible;
     type Datagrams = D;
 
-    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
     }
 
@@ -440,6 +448,13 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
+    pub(super) fn job_ended_for_datagrams(&mut self, index: usize, job: JobId, result: JobResult<P::Outcome>) {
+        if let Some(slot) = self.datagrams.get(index) {
+            slot.protocol.job_ended(job, result);
+            self.enqueue_datagrams(index);
+        }
+    }
+
     pub(super) fn enqueue_all_datagrams(&mut self) {
         for index in 0..self.datagrams.slots.len() {
             self.enqueue_datagrams(index);
@@ -451,7 +466,7 @@ impl<P: Protocol> Reactor<P> {
             && !slot.queued
         {
             slot.queued = true;
-            self.run_queue.push_back(Handle::new(Datagrams::<P::Datagrams>::FIRST + index, 0));
+            self.run_queue.push_handle(Handle::new(Datagrams::<P::Datagrams>::FIRST + index, 0), Queued::Soon);
         }
     }
 
@@ -465,10 +480,12 @@ impl<P: Protocol> Reactor<P> {
 
     /// Gives a socket its turn and settles what follows from it.
     fn pump_datagrams(&mut self, index: usize) {
-        let Self { poll, datagrams, input, outbox, shared, effects, time, drain, .. } = self;
+        let Self { poll, datagrams, input, outbox, shared, effects, time, drain, helpers, slots, .. } = self;
         let Some(DatagramSlot { socket, protocol, wake, .. }) = datagrams.get(index) else { return };
         let handle = Handle::new(Datagrams::<P::Datagrams>::FIRST + index, 0);
-        let mut cx = Context { shared, time: *time, handle, draining: drain.is_some(), effects };
+        let draining = drain.is_some();
+        let work = Work::turn();
+        let mut cx = Context { shared, time: *time, handle, draining, work, helpers, slots, effects };
         let mut faults = 0;
         socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
         for _ in 0..TURN {

@@ -154,18 +154,17 @@ fn defer_accept(_: &socket2::Socket) -> bool {
 }
 
 /// A listener with what the loop remembers of it.
-pub(super) struct Listening {
+pub(super) struct Listening<L> {
     pub(super) listener: Listener,
-    /// What connections from here are for.
-    pub(super) service: usize,
+    /// What it says of its connections.
+    pub(super) value: L,
     /// There may be connections to take.
     pub(super) latched: bool,
 }
 
 /// All listeners.
-#[derive(Default)]
-pub(super) struct Listeners {
-    all: Vec<Listening>,
+pub(super) struct Listeners<L> {
+    all: Vec<Listening<L>>,
     /// Their addresses, which connections ask for after the listeners are closed.
     addresses: Vec<Option<SocketAddr>>,
     /// Out of descriptors: no attempt before this.
@@ -174,11 +173,17 @@ pub(super) struct Listeners {
     pub(super) starved: bool,
 }
 
-impl Listeners {
-    pub(super) fn add(&mut self, listener: Listener, service: usize) {
+impl<L> Default for Listeners<L> {
+    fn default() -> Self {
+        Self { all: Vec::new(), addresses: Vec::new(), pause_until: None, starved: false }
+    }
+}
+
+impl<L> Listeners<L> {
+    pub(super) fn add(&mut self, listener: Listener, value: L) {
         self.addresses.push(listener.address());
         // Connections may already wait.
-        self.all.push(Listening { listener, service, latched: true });
+        self.all.push(Listening { listener, value, latched: true });
     }
 
     pub(super) fn address(&self, index: u8) -> Option<&SocketAddr> {
@@ -189,7 +194,7 @@ impl Listeners {
         self.all.len()
     }
 
-    pub(super) fn get(&mut self, index: usize) -> Option<&mut Listening> {
+    pub(super) fn get(&mut self, index: usize) -> Option<&mut Listening<L>> {
         self.all.get_mut(index)
     }
 

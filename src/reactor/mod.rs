@@ -2,41 +2,49 @@
 //!
 //! ```text
 //! loop {
-//!     wait       until an event, the first deadline, or not at all if work is queued
+//!     wait        until an event, the first deadline, or not at all if work is queued
 //!     read the clock, once
-//!     sources    descriptors that must come before any connection (file changes)
-//!     events     each connection that became ready gets its turn
-//!     deadlines  each that is due gets its turn
-//!     run queue  one of those whose last turn ended before their work did, and of
-//!                those who are in the middle of a file
-//!     connect    where protocols wish to
-//!     accept     what waits at the listeners; then the sources once more, and each
-//!                newcomer gets its turn
+//!     sources     descriptors that must come before any connection (file changes)
+//!     soon        connections left over from the pass before
+//!     events      each connection that became ready gets its turn
+//!     messages    signals and the outcomes of jobs; connections that have a message or
+//!                 an outcome get their turn
+//!     deadlines   each that is due gets its turn
+//!     bulk        one of those that are in the middle of a transfer
+//!     connect     where protocols want to
+//!     accept      what waits at the listeners; then the sources once more, and each
+//!                 new connection gets its turn
 //! }
 //! ```
 //!
-//! It knows octets and connections, and nothing of what they mean: that is the
+//! It knows bytes and connections, and nothing of what they mean: that is the
 //! [`Protocol`]'s. Connections are registered at most once, edge-triggered, for both
 //! directions, and never again; [`transport`](self) tells why that is enough.
 //!
-//! Invariants, checked in debug builds after each turn: as many slots as
-//! connections opened, by either side, less those closed; as many queued flags as entries in the
-//! run queue that are alive.
+//! A pass ends after a bounded amount of [work](Work). When it is used up, connections
+//! whose event came get their turn in the next pass, in the order of their events.
+//!
+//! Invariants, checked in debug builds after each pass: as many slots as connections
+//! opened, by either side, less those closed; as many slots marked as queued as there are
+//! entries in the run queues that are not stale.
 
-mod blocking;
 mod buffers;
 mod clock;
 mod conversation;
 mod datagram;
 mod endpoint;
+mod helpers;
 mod listener;
 mod pace;
 mod protocol;
 mod pump;
+mod run_queue;
 mod signals;
+mod slot;
 mod slots;
 mod timers;
 mod transport;
+mod work;
 
 use std::collections::VecDeque;
 use std::io;
@@ -45,29 +53,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-pub use blocking::within;
 pub use buffers::{BUFFER, FileSlice, Input, Mark, Output};
 pub use clock::{Tick, Time};
 pub use conversation::{Conversation, Next, Talk};
 pub use datagram::{DatagramProtocol, DatagramSocket, NoDatagrams, NoStreams, Outbox, Stay};
 pub use endpoint::Endpoint;
+pub use helpers::{JobClass, JobId, JobPanicked, JobResult, QueueFull, within};
 pub use listener::Listener;
 pub use pace::Pace;
-pub use protocol::{Accepted, Context, Ending, Ends, Finish, Io, Protocol, Solitude, Want};
+pub use protocol::{Accepted, Context, Ending, Ends, Finish, Io, Protocol, TestContext, Want};
 pub use signals::Signal;
 pub use slots::{CAPACITY, Handle, Slots};
 pub use timers::{Armed, Timers};
+pub use work::Work;
 
 use crate::limits;
-use blocking::Blocking;
 use clock::Clock;
 use datagram::Datagrams;
+use helpers::{Ended, Helpers};
 use listener::Listeners;
-use protocol::{Effect, Job};
+use protocol::Effect;
+use run_queue::RunQueue;
 use signals::Signals;
+use slot::{Queued, Slot};
 
 use transport::{Peer, Transport};
 
@@ -88,9 +100,8 @@ const EVENTS: usize = 512;
 const ACCEPTS: usize = 64;
 /// Rounds of that when a shut-down takes what still waits: the whole backlog.
 const DRAIN_ACCEPTS: usize = 64;
-/// Turns from the run queue between two looks at the poll. One of 128 KiB takes some
-/// 35 µs, fifty times what the look costs, and no small request waits for more of them.
-const RUN: usize = 1;
+/// Deadlines in one pass.
+const EXPIRED: usize = 256;
 /// How long accepting rests when the system has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -153,24 +164,6 @@ impl Closer {
     }
 }
 
-/// One connection: its transport, its protocol, and what the loop knows of it.
-struct Slot<P> {
-    transport: Transport,
-    protocol: P,
-    /// Its earliest entry among the timers.
-    armed: Armed,
-    /// Bytes of memory that it holds beyond its slot.
-    held: u32,
-    /// It is in the run queue.
-    queued: bool,
-    /// The socket is registered with the poll.
-    registered: bool,
-    /// The protocol's last wish was more input.
-    reading: bool,
-    /// Which listener it came from.
-    listener: u8,
-}
-
 /// A shut-down in good order.
 struct Drain {
     /// When it ends whatever is in flight.
@@ -186,16 +179,20 @@ pub struct Reactor<P: Protocol> {
     time: Time,
     slots: Slots<Slot<P>>,
     timers: Timers,
-    run_queue: VecDeque<Handle>,
+    run_queue: RunQueue,
     /// Connections to be made, each with its protocol.
-    dials: VecDeque<(Endpoint, P)>,
+    dials: VecDeque<(Handle, Endpoint, P)>,
+    /// What this pass may still do.
+    work: Work,
+    /// Bytes of files that this pass may still send.
+    files: u64,
     /// Accepted or asked for in this turn, and not yet heard.
     newcomers: Vec<Handle>,
     datagrams: Datagrams<P::Datagrams>,
-    listeners: Listeners,
+    listeners: Listeners<P::Listener>,
     signals: Option<Signals>,
     sources: usize,
-    blocking: Blocking<P::Message>,
+    helpers: Helpers<P::Outcome>,
     closer: Closer,
     input: Input,
     output: Output,
@@ -228,14 +225,16 @@ impl<P: Protocol> Reactor<P> {
             clock,
             slots: Slots::default(),
             timers: Timers::default(),
-            run_queue: VecDeque::new(),
+            run_queue: RunQueue::default(),
             dials: VecDeque::new(),
+            work: Work::pass(),
+            files: work::PASS_FILES,
             newcomers: Vec::new(),
             datagrams: Datagrams::default(),
             listeners: Listeners::default(),
             signals: None,
             sources: 0,
-            blocking: Blocking::new(Arc::clone(&waker)),
+            helpers: Helpers::new(Some(Arc::clone(&waker))),
             closer: Closer { closing: Arc::new(AtomicBool::new(false)), waker },
             input: Input::default(),
             output: Output::default(),
@@ -253,23 +252,25 @@ impl<P: Protocol> Reactor<P> {
         })
     }
 
-    /// Adds a listener; connections from it carry `service`.
+    /// Adds a listener; connections from it carry `value`.
     ///
     /// # Errors
     /// If it can't be registered, or there are too many.
-    pub fn listen(&mut self, mut listener: Listener, service: usize) -> io::Result<()> {
+    pub fn listen(&mut self, mut listener: Listener, value: P::Listener) -> io::Result<()> {
         let index = self.listeners.len();
         if index == LISTENERS {
             return Err(io::Error::other("too many listeners"));
         }
         listener.register(self.poll.registry(), Token(FIRST_LISTENER + index))?;
-        self.listeners.add(listener, service);
+        self.listeners.add(listener, value);
         Ok(())
     }
 
     /// Has a connection made to `to`, as [`Context::connect`] does.
-    pub fn connect(&mut self, to: Endpoint, protocol: P) {
-        self.dials.push_back((to, protocol));
+    pub fn connect(&mut self, to: Endpoint, protocol: P) -> Handle {
+        let handle = self.slots.reserve();
+        self.dials.push_back((handle, to, protocol));
+        handle
     }
 
     /// Has these signals delivered to [`Protocol::signal`] instead of their
@@ -327,7 +328,7 @@ impl<P: Protocol> Reactor<P> {
             self.wait(&mut events, hook)?;
             self.time = self.clock.read();
             quiet = events.is_empty() && self.run_queue.is_empty();
-            self.turn_of_all(&events);
+            self.pass(&events);
             #[cfg(debug_assertions)]
             self.audit();
         }
@@ -357,20 +358,55 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    fn turn_of_all(&mut self, events: &Events) {
-        // Changes of files were made before the requests that ask for them.
-        if self.sources > 0 {
-            for event in events {
-                let token = event.token().0;
-                if (FIRST_SOURCE..FIRST_SOURCE + self.sources).contains(&token) {
-                    P::source_ready(token - FIRST_SOURCE, &mut self.shared);
-                }
+    /// One pass over everything that is due.
+    fn pass(&mut self, events: &Events) {
+        (self.work, self.files) = (Work::pass(), work::PASS_FILES);
+        self.take_sources(events);
+        // Half of the work is for those that waited, and half for those that come.
+        self.run_soon(work::PASS / 2);
+        self.take_events(events);
+        self.take_messages(events);
+        self.run_soon(work::PASS);
+        self.expire_deadlines();
+        self.run_bulk();
+        self.dial_all();
+        if self.can_accept() {
+            self.accept_all();
+        }
+        self.check_end();
+    }
+
+    /// Changes of files were made before the requests that ask for them.
+    fn take_sources(&mut self, events: &Events) {
+        if self.sources == 0 {
+            return;
+        }
+        for event in events {
+            let token = event.token().0;
+            if (FIRST_SOURCE..FIRST_SOURCE + self.sources).contains(&token) {
+                P::source_ready(token - FIRST_SOURCE, &mut self.shared);
             }
         }
+    }
+
+    /// What other threads and the system say. After the events: a request that came
+    /// before a signal is answered as if the signal had not come.
+    fn take_messages(&mut self, events: &Events) {
         for event in events {
             match event.token() {
                 WAKER => self.woken(),
                 SIGNALS => self.signalled(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Each connection, listener and datagram socket that became ready. When the work is
+    /// spent, connections are queued.
+    fn take_events(&mut self, events: &Events) {
+        for event in events {
+            match event.token() {
+                WAKER | SIGNALS => {}
                 Token(token @ FIRST_LISTENER..OWN_TOKENS) => match token.checked_sub(Datagrams::<()>::FIRST) {
                     Some(index) => self.datagrams_ready(index, event),
                     None => {
@@ -379,39 +415,74 @@ impl<P: Protocol> Reactor<P> {
                         }
                     }
                 },
-                token => {
-                    let handle = Slots::<Slot<P>>::handle_of(token);
-                    if let Some(slot) = self.slots.get(handle) {
-                        slot.transport.latch(event);
-                        // Its turn may already be due in the run queue; and who is
-                        // in the middle of a file has time.
-                        if slot.transport.is_amid_file() {
-                            slot.enqueue(handle, &mut self.run_queue);
-                        } else if !slot.queued {
-                            self.pump(handle);
-                        }
-                    }
-                }
+                token => self.connection_ready(Slots::<Slot<P>>::handle_of(token), event),
             }
         }
-        while let Some((index, armed)) = self.timers.expired(self.time.now) {
+    }
+
+    #[inline]
+    fn connection_ready(&mut self, handle: Handle, event: &Event) {
+        let Some(slot) = self.slots.get(handle) else { return };
+        slot.transport.latch(event);
+        if slot.queued != Queued::No {
+            // Its turn is due anyway.
+        } else if slot.transport.is_amid_file() {
+            self.run_queue.push(handle, slot, Queued::Bulk);
+        } else if self.work.is_spent() {
+            self.run_queue.push(handle, slot, Queued::Soon);
+        } else {
+            self.pump(handle);
+        }
+    }
+
+    fn expire_deadlines(&mut self) {
+        for _ in 0..EXPIRED {
+            let Some((index, armed)) = self.timers.expired(self.time.now) else { break };
             if let Some((handle, slot)) = self.slots.at(index)
                 && slot.armed == armed
             {
                 slot.armed = Armed::NONE;
-                if !slot.queued {
+                if slot.queued == Queued::No {
                     self.pump(handle);
                 }
             }
         }
         self.wake_datagrams();
-        // Then events get their turn again: sixty downloads in a row would let a small
-        // request wait for milliseconds.
-        self.run_queued(RUN);
-        self.dial_all();
-        if self.can_accept() {
-            self.accept_all();
+    }
+
+    /// Those that have a message, and those that the last pass had no work left for, until
+    /// so much work of this pass is done. None gets two turns.
+    fn run_soon(&mut self, most: u32) {
+        for _ in 0..self.run_queue.soon() {
+            if self.work.done() >= most {
+                break;
+            }
+            self.run_next(Queued::Soon);
         }
+    }
+
+    /// One transfer, whatever work is left: then events come first again.
+    fn run_bulk(&mut self) {
+        self.files = self.files.max(transport::FILE_TURN);
+        self.run_next(Queued::Bulk);
+    }
+
+    /// Gives the next of a class its turn.
+    fn run_next(&mut self, class: Queued) {
+        while let Some(handle) = self.run_queue.pop(class) {
+            if let Some(slot) = self.slots.get(handle) {
+                // Else it is queued in the other class by now, or had its turn.
+                if slot.queued == class {
+                    return self.pump(handle);
+                }
+            } else if let Some(index) = Datagrams::<P::Datagrams>::index(handle) {
+                return self.run_datagrams(index);
+            }
+        }
+    }
+
+    /// Whether it is all over.
+    fn check_end(&mut self) {
         let open = self.open();
         if let Some(drain) = &mut self.drain {
             if open == 0 {
@@ -431,25 +502,27 @@ impl<P: Protocol> Reactor<P> {
 
     /// How many connections and datagram sockets there are, or are to be.
     fn open(&self) -> usize {
-        self.slots.len() + self.dials.len() + self.datagrams.len()
+        self.slots.len() + self.datagrams.len()
     }
 
     fn woken(&mut self) {
         if self.closer.closing.load(Ordering::Acquire) {
             self.begin_drain(limits::DRAIN_GRACE);
         }
-        while let Some((handle, message)) = self.blocking.finished() {
-            self.deliver(handle, message);
+        while let Some(Ended { waiter, job, result }) = self.helpers.ended() {
+            if let Some(slot) = self.slots.get(waiter) {
+                slot.protocol.job_ended(job, result);
+                self.run_queue.push(waiter, slot, Queued::Soon);
+            } else if let Some(index) = Datagrams::<P::Datagrams>::index(waiter) {
+                self.job_ended_for_datagrams(index, job, result);
+            }
         }
     }
 
     fn signalled(&mut self) {
         let signals = self.signals.as_mut().map(Signals::pending).unwrap_or_default();
         for signal in signals {
-            let (time, draining) = (self.time, self.drain.is_some());
-            let handle = Handle::new(0, 0);
-            let mut cx = Context { shared: &mut self.shared, time, handle, draining, effects: &mut self.effects };
-            P::signal(signal, &mut cx);
+            P::signal(signal, &mut self.context(Handle::new(0, 0)));
             self.apply_effects();
         }
     }
@@ -466,41 +539,26 @@ impl<P: Protocol> Reactor<P> {
         // In the order in which they were asked for.
         for effect in std::mem::take(&mut self.effects) {
             match effect {
-                Effect::Send(handle, message) => self.deliver(handle, message),
-                Effect::Run(handle, job) => self.run_job(handle, job),
-                Effect::Connect(to, protocol) => self.connect(to, protocol),
+                Effect::Send { from, to, message } => self.deliver(from, to, message),
+                Effect::Connect(handle, to, protocol) => self.dials.push_back((handle, to, protocol)),
                 Effect::Drain(grace) => self.begin_drain(grace),
                 Effect::Quit => self.over = true,
             }
         }
     }
 
-    fn run_job(&mut self, handle: Handle, job: Job<P::Message>) {
-        if let Err(error) = self.blocking.run(handle, job) {
-            // Who waits has a deadline of its own.
-            log::error!("no helper thread: {error}");
-        }
-    }
-
-    fn deliver(&mut self, handle: Handle, message: P::Message) {
-        if let Some(slot) = self.slots.get(handle) {
+    fn deliver(&mut self, from: Handle, to: Handle, message: P::Message) {
+        if let Some(slot) = self.slots.get(to) {
             slot.protocol.deliver(message);
-            slot.enqueue(handle, &mut self.run_queue);
-        } else if let Some(index) = Datagrams::<P::Datagrams>::index(handle) {
+            self.run_queue.push(to, slot, Queued::Soon);
+        } else if let Some(index) = Datagrams::<P::Datagrams>::index(to) {
             self.deliver_to_datagrams(index, message);
-        }
-    }
-
-    /// Gives `most` of those in the run queue their turn, and nobody two.
-    fn run_queued(&mut self, most: usize) {
-        for _ in 0..self.run_queue.len().min(most) {
-            let Some(handle) = self.run_queue.pop_front() else { break };
-            if let Some(slot) = self.slots.get(handle) {
-                slot.queued = false;
-                self.pump(handle);
-            } else if let Some(index) = Datagrams::<P::Datagrams>::index(handle) {
-                self.run_datagrams(index);
-            }
+        } else if let Some((.., protocol)) = self.dials.iter_mut().find(|(handle, ..)| *handle == to) {
+            // It is asked for, and gets its first turn soon.
+            protocol.deliver(message);
+        } else if let Some(slot) = self.slots.get(from) {
+            slot.protocol.undelivered(to, message);
+            self.run_queue.push(from, slot, Queued::Soon);
         }
     }
 
@@ -524,19 +582,20 @@ impl<P: Protocol> Reactor<P> {
         // nobody is to be told that they are waited for.
         for handle in self.slots.handles() {
             if let Some(slot) = self.slots.get(handle) {
-                slot.enqueue(handle, &mut self.run_queue);
+                self.run_queue.push(handle, slot, Queued::Soon);
             }
         }
         self.enqueue_all_datagrams();
-        self.run_queued(usize::MAX);
+        self.run_soon(u32::MAX);
     }
 
-    fn has_room(&self) -> bool {
-        self.slots.len() < (self.options.connections + self.options.reserve).min(CAPACITY)
+    /// Most connections at once, the reserve included.
+    fn most(&self) -> usize {
+        (self.options.connections + self.options.reserve).min(CAPACITY)
     }
 
     fn may_accept(&self) -> bool {
-        self.has_room() && self.accepted < self.accept_limit
+        self.slots.len() < self.most() && self.accepted < self.accept_limit
     }
 
     fn can_accept(&self) -> bool {
@@ -552,23 +611,14 @@ impl<P: Protocol> Reactor<P> {
             return;
         }
         for _ in 0..self.dials.len() {
-            let Some((to, mut protocol)) = self.dials.pop_front() else { break };
+            let Some((handle, to, mut protocol)) = self.dials.pop_front() else { break };
             self.dialled += 1;
-            let handle = self.slots.reserve();
-            let transport =
-                if self.has_room() { Transport::connect(&to) } else { Err(io::Error::other("too many connections")) };
+            // It has its slot already.
+            let fits = self.slots.len() - self.dials.len() <= self.most();
+            let transport = if fits { Transport::connect(&to) } else { Err(io::Error::other("too many connections")) };
             match transport {
                 Ok(transport) => {
-                    self.slots.insert(Slot {
-                        transport,
-                        protocol,
-                        armed: Armed::NONE,
-                        held: 0,
-                        queued: false,
-                        registered: false,
-                        reading: false,
-                        listener: NO_LISTENER,
-                    });
+                    self.slots.put(handle, Slot::new(transport, protocol, false, NO_LISTENER));
                     self.newcomers.push(handle);
                 }
                 Err(error) => {
@@ -622,7 +672,7 @@ impl<P: Protocol> Reactor<P> {
         // Newcomers are told before those who are there have to be cut off.
         let overloaded = self.slots.len() >= self.options.connections || self.held >= self.options.memory / 8 * 7;
         let Some(listening) = self.listeners.get(index).filter(|listening| listening.latched) else { return false };
-        let service = listening.service;
+        let value = listening.value;
         let (socket, peer, readable) = match listening.listener.accept() {
             Ok(accepted) => accepted,
             Err(error) => match error.kind() {
@@ -647,28 +697,22 @@ impl<P: Protocol> Reactor<P> {
         self.listeners.starved = false;
         self.accepted += 1;
         let handle = self.slots.reserve();
-        let (time, draining, address) = (self.time, self.drain.is_some(), self.listeners.address(index as u8));
-        let ends = Ends { peer, listener: address, socket: Some(&socket) };
-        let mut cx = Context { shared: &mut self.shared, time, handle, draining, effects: &mut self.effects };
-        let protocol = P::open(&Accepted { service, ends, overloaded }, &mut cx);
+        let (time, draining) = (self.time, self.drain.is_some());
+        let Self { shared, helpers, slots, effects, listeners, .. } = self;
+        let ends = Ends { peer, listener: listeners.address(index as u8), socket: Some(&socket) };
+        let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects };
+        let protocol = P::open(&Accepted { listener: value, ends, overloaded }, &mut cx);
         self.apply_effects();
         let Some(protocol) = protocol else {
+            self.slots.free(handle);
             self.closed += 1;
             return true;
         };
-        // While shutting down nobody waits for an event that says so.
+        // While shutting down nobody waits for an event that says so. A client whose bytes
+        // are awaited before it is accepted speaks first.
         let readable = readable || draining;
-        self.slots.insert(Slot {
-            transport: Transport::new(socket, peer, readable),
-            protocol,
-            armed: Armed::NONE,
-            held: 0,
-            queued: false,
-            registered: false,
-            // A client whose octets are awaited before it is accepted speaks first.
-            reading: readable,
-            listener: index as u8,
-        });
+        let transport = Transport::new(socket, peer, readable);
+        self.slots.put(handle, Slot::new(transport, protocol, readable, index as u8));
         self.newcomers.push(handle);
         true
     }
@@ -681,8 +725,9 @@ impl<P: Protocol> Reactor<P> {
             return;
         }
         let opened = self.accepted + self.dialled;
-        assert_eq!(opened - self.closed, self.slots.len() as u64, "a slot leaked");
-        let queued = self.slots.iter().filter(|slot| slot.queued).count() + self.datagrams.queued();
+        let open = self.slots.len() - self.dials.len();
+        assert_eq!(opened - self.closed, open as u64, "a slot leaked");
+        let queued = self.slots.iter().filter(|slot| slot.queued != Queued::No).count() + self.datagrams.queued();
         assert!(queued <= self.run_queue.len(), "a connection is marked as queued and isn't");
         assert!(self.slots.iter().all(|slot| slot.registered), "a connection is not registered");
         assert_eq!(self.held, self.slots.iter().map(|slot| slot.held as usize).sum::<usize>(), "memory is miscounted");
@@ -690,6 +735,3 @@ impl<P: Protocol> Reactor<P> {
         P::audit(&self.shared, &mut self.slots.iter().map(|slot| &slot.protocol));
     }
 }
-
-// What ten thousand idle connections cost is ten thousand times this.
-const _: () = assert!(size_of::<Slot<[u64; 3]>>() <= 80 || cfg!(debug_assertions));

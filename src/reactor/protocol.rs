@@ -1,9 +1,9 @@
 //! The contract between the reactor and what runs on it.
 //!
-//! A protocol is a pure state machine: octets in, octets out, the time as an
-//! argument. It makes no system call, holds no socket, knows no other protocol
-//! but by [`Handle`], and never says "wake me when writable". It leaves octets
-//! in the output, or room unused, and is called again when that changes.
+//! A protocol is a pure state machine: bytes in, bytes out, the time as an argument. It
+//! makes no system call, holds no socket, knows no other protocol but by [`Handle`], and
+//! never says "wake me when writable". It leaves bytes in the output, or room unused,
+//! and is called again when that changes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,46 +13,63 @@ use super::buffers::{Input, Output};
 use super::clock::{Tick, Time};
 use super::datagram::DatagramProtocol;
 use super::endpoint::Endpoint;
+use super::helpers::{Helpers, JobClass, JobId, JobResult, QueueFull};
 use super::signals::Signal;
-use super::slots::Handle;
+use super::slot::Slot;
+use super::slots::{Handle, Slots};
 use super::transport::{Peer, Socket};
+use super::work::Work;
 
 /// A state machine that lives on one stream connection.
 pub trait Protocol: Sized + 'static {
     /// What all connections share: configuration, caches, stores. Lent with each call.
     type Shared;
-    /// What one connection, or a job of the helper thread, tells another.
-    type Message: Send + 'static;
+    /// What a listener says of the connections that it accepts: which service they are
+    /// for.
+    type Listener: Copy + 'static;
+    /// What one connection sends another. It stays on this thread, so it may hold
+    /// shared buffers and file slices.
+    type Message: 'static;
+    /// What comes of a job on a helper thread.
+    type Outcome: Send + 'static;
     /// What lives on datagram sockets beside it; [`NoDatagrams`](super::NoDatagrams)
     /// if there are none.
     type Datagrams: DatagramProtocol<Self>;
 
     /// Makes the state machine of a connection that was just accepted, or
     /// refuses it, before anything of it is read.
-    fn open(accepted: &Accepted<'_>, cx: &mut Context<'_, Self>) -> Option<Self>;
+    fn open(accepted: &Accepted<'_, Self::Listener>, cx: &mut Context<'_, Self>) -> Option<Self>;
 
     /// Takes note of a message. Record only; `advance`, which follows, acts on it.
     fn deliver(&mut self, message: Self::Message);
 
-    /// Does all that can be done now, with these octets, this room, this time,
+    /// Takes note that a message of this connection found nobody: `to` is gone. Record
+    /// only; `advance` follows.
+    fn undelivered(&mut self, _to: Handle, _message: Self::Message) {}
+
+    /// Takes note that a job of this connection has ended. Record only; `advance`
+    /// follows.
+    fn job_ended(&mut self, _job: JobId, _result: JobResult<Self::Outcome>) {}
+
+    /// Does all that can be done now, with these bytes, this room, this time,
     /// and says what is wanted next. Idempotent: called again with nothing
     /// changed, it changes nothing.
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want;
 
-    /// Octets of memory that it holds beyond its own size and the lent buffers: what
+    /// Bytes of memory that it holds beyond its own size and the lent buffers: what
     /// [`Options::memory`](super::Options::memory) bounds.
     fn memory(&self) -> usize {
         0
     }
 
-    /// The connection is over, or never came to be.
+    /// The connection is over, or was never made.
     fn closed(&mut self, _ending: Ending, _ends: Ends<'_>, _cx: &mut Context<'_, Self>) {}
 
     /// A signal arrived.
     fn signal(_signal: Signal, _cx: &mut Context<'_, Self>) {}
 
     /// The descriptor that was registered under `source` is readable, or may be.
-    /// Called before any connection of the same turn, and once more before those
+    /// Called before any connection of the same pass, and once more before those
     /// that were accepted in it.
     fn source_ready(_source: usize, _shared: &mut Self::Shared) {}
 
@@ -67,26 +84,31 @@ pub trait Protocol: Sized + 'static {
     fn audit(_shared: &Self::Shared, _open: &mut dyn Iterator<Item = &Self>) {}
 }
 
-/// What a protocol wishes now. Computed anew by every `advance`.
+/// What a protocol wants now. Computed by every `advance`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Want {
     /// More input. This holds until the next call: what has come by then is read before it.
     pub read: bool,
     /// To be called at this moment at the latest.
     pub wake: Option<Tick>,
+    /// To be called again soon, after others: there is more to do with what is at hand,
+    /// but the turn's [`Work`] is spent.
+    pub again: bool,
     /// To end the connection.
     pub finish: Finish,
 }
 
 impl Want {
-    /// More input, no deadline.
-    pub const READ: Self = Self { read: true, wake: None, finish: Finish::No };
     /// Nothing but what is already on its way: room in the output, a message.
-    pub const NOTHING: Self = Self { read: false, wake: None, finish: Finish::No };
+    pub const NOTHING: Self = Self { read: false, wake: None, again: false, finish: Finish::No };
+    /// More input, no deadline.
+    pub const READ: Self = Self { read: true, ..Self::NOTHING };
+    /// To be called again, after others.
+    pub const AGAIN: Self = Self { again: true, ..Self::NOTHING };
 
     /// The end, in this way.
     pub const fn finish(finish: Finish) -> Self {
-        Self { read: false, wake: None, finish }
+        Self { finish, ..Self::NOTHING }
     }
 
     /// The end after the last output: [`Finish::Close`] if the peer has
@@ -166,7 +188,7 @@ pub struct Ends<'a> {
 
 impl<'a> Ends<'a> {
     /// Ends that are no real sockets; for tests.
-    pub fn imagined(peer: SocketAddr, local: &'a SocketAddr) -> Self {
+    pub fn for_test(peer: SocketAddr, local: &'a SocketAddr) -> Self {
         Ends { peer: Peer::new(Some(peer)), listener: Some(local), socket: None }
     }
 
@@ -187,9 +209,9 @@ impl<'a> Ends<'a> {
 }
 
 /// A connection that was just accepted.
-pub struct Accepted<'a> {
-    /// What was given when the listener was added: which service it is for.
-    pub service: usize,
+pub struct Accepted<'a, L> {
+    /// What was given when the listener was added.
+    pub listener: L,
     /// The two ends.
     pub ends: Ends<'a>,
     /// There are as many connections as there should be. This one is accepted
@@ -197,51 +219,68 @@ pub struct Accepted<'a> {
     pub overloaded: bool,
 }
 
-/// What is lent with each call beside the octets.
+/// What is lent with each call beside the bytes.
 pub struct Context<'a, P: Protocol> {
     /// What all connections share.
     pub shared: &'a mut P::Shared,
-    /// This turn's time.
+    /// This pass's time.
     pub time: Time,
     /// Which connection is being called.
     pub handle: Handle,
     /// The reactor is shutting down: what is in flight is finished, nothing new begun.
     pub draining: bool,
+    /// What this turn may still do.
+    pub work: Work,
+    pub(super) helpers: &'a mut Helpers<P::Outcome>,
+    pub(super) slots: &'a mut Slots<Slot<P>>,
     pub(super) effects: &'a mut Vec<Effect<P>>,
 }
-
-/// A job for the helper thread.
-pub(super) type Job<M> = Box<dyn FnOnce() -> M + Send>;
 
 /// What a protocol asks of the reactor beyond its own connection; carried out
 /// when its call has returned.
 pub(super) enum Effect<P: Protocol> {
-    Send(Handle, P::Message),
-    Run(Handle, Job<P::Message>),
-    Connect(Endpoint, P),
+    Send { from: Handle, to: Handle, message: P::Message },
+    Connect(Handle, Endpoint, P),
     Drain(Duration),
     Quit,
 }
 
-impl<'a, P: Protocol> Context<'a, P> {
-    /// Delivers `message` to another connection, if it is still there.
+impl<P: Protocol> Context<'_, P> {
+    /// Delivers `message` to another connection. If that is gone,
+    /// [`Protocol::undelivered`] says so.
     pub fn send(&mut self, to: Handle, message: P::Message) {
-        self.effects.push(Effect::Send(to, message));
+        self.effects.push(Effect::Send { from: self.handle, to, message });
     }
 
-    /// Runs `job`, which may block, on the helper thread. What it returns is
-    /// delivered to this connection, if it is still there.
-    pub fn run(&mut self, job: impl FnOnce() -> P::Message + Send + 'static) {
-        self.effects.push(Effect::Run(self.handle, Box::new(job)));
+    /// Runs `job`, which may block, on the helper thread of its class. Its result is
+    /// delivered to this connection by [`Protocol::job_ended`], if the connection is
+    /// still there; if it is closed earlier, a job that has not begun is skipped.
+    ///
+    /// # Errors
+    /// If too many jobs of the class wait.
+    pub fn run(
+        &mut self,
+        class: JobClass,
+        job: impl FnOnce() -> P::Outcome + Send + 'static,
+    ) -> Result<JobId, QueueFull> {
+        self.helpers.run(self.handle, class, Box::new(job))
+    }
+
+    /// Skips a job that nobody waits for any longer, if it has not begun. Its result,
+    /// if it has, is still delivered.
+    pub fn cancel(&mut self, job: JobId) {
+        self.helpers.cancel(job);
     }
 
     /// Connects to `to`; `protocol` lives on that connection and is advanced from
-    /// now on, whether it is there already or not: what it writes waits. How long
+    /// now on, whether it is established or not: what it writes waits. How long
     /// that may take it decides by its own deadline; that it failed
-    /// [`Protocol::closed`] tells. The new protocol finds its name in
-    /// [`Context::handle`], and can send it to whoever asked for it.
-    pub fn connect(&mut self, to: Endpoint, protocol: P) {
-        self.effects.push(Effect::Connect(to, protocol));
+    /// [`Protocol::closed`] reports. Returns the name of the new connection, which can
+    /// be sent messages at once.
+    pub fn connect(&mut self, to: Endpoint, protocol: P) -> Handle {
+        let handle = self.slots.reserve();
+        self.effects.push(Effect::Connect(handle, to, protocol));
+        handle
     }
 
     /// Shuts down in good order: listeners close now, connections when they have
@@ -257,51 +296,42 @@ impl<'a, P: Protocol> Context<'a, P> {
 }
 
 /// A context outside any reactor, for tests and benches of one protocol.
-pub struct Solitude<P: Protocol> {
+#[doc(hidden)]
+pub struct TestContext<P: Protocol> {
     effects: Vec<Effect<P>>,
+    helpers: Helpers<P::Outcome>,
+    slots: Slots<Slot<P>>,
     handle: Handle,
 }
 
-impl<P: Protocol> Default for Solitude<P> {
+impl<P: Protocol> Default for TestContext<P> {
     fn default() -> Self {
-        Self::of(Handle::imagined(1))
+        Self::of(Handle::for_test(1))
     }
 }
 
-impl<P: Protocol> Solitude<P> {
+impl<P: Protocol> TestContext<P> {
     /// For the connection that is called so.
     pub fn of(handle: Handle) -> Self {
-        Self { effects: Vec::new(), handle }
+        Self { effects: Vec::new(), helpers: Helpers::new(None), slots: Slots::default(), handle }
     }
-}
 
-impl<P: Protocol> Solitude<P> {
-    /// A context at `time` for a protocol that lives alone.
+    /// A context at `time`, with unlimited work.
     pub fn context<'a>(&'a mut self, shared: &'a mut P::Shared, time: Time, draining: bool) -> Context<'a, P> {
-        Context { shared, time, handle: self.handle, draining, effects: &mut self.effects }
+        let Self { effects, helpers, slots, handle } = self;
+        Context { shared, time, handle: *handle, draining, work: Work::UNLIMITED, helpers, slots, effects }
     }
 
-    /// Runs the jobs that the protocol asked for, here and now: the messages that they
-    /// deliver, and those it sent to itself.
-    pub fn run_jobs(&mut self) -> Vec<P::Message> {
-        let own = self.handle;
-        let own = move |effect: &mut Effect<P>| match effect {
-            Effect::Run(..) => true,
-            Effect::Send(to, _) => *to == own,
-            _ => false,
-        };
-        let messages = self.effects.extract_if(.., own).filter_map(|effect| match effect {
-            Effect::Run(_, job) => Some(job()),
-            Effect::Send(_, message) => Some(message),
-            _ => None,
-        });
-        messages.collect()
+    /// Runs the jobs that the protocol asked for, here and now. Returns their results.
+    pub fn run_jobs(&mut self) -> Vec<(JobId, JobResult<P::Outcome>)> {
+        self.helpers.run_all();
+        std::iter::from_fn(|| self.helpers.ended()).map(|ended| (ended.job, ended.result)).collect()
     }
 
-    /// The messages that it sent to others, and to whom.
+    /// The messages that it sent, and to whom.
     pub fn sent(&mut self) -> Vec<(Handle, P::Message)> {
-        let sent = self.effects.extract_if(.., |effect| matches!(effect, Effect::Send(..)));
-        sent.filter_map(|effect| if let Effect::Send(to, message) = effect { Some((to, message)) } else { None })
+        let sent = self.effects.extract_if(.., |effect| matches!(effect, Effect::Send { .. }));
+        sent.filter_map(|effect| if let Effect::Send { to, message, .. } = effect { Some((to, message)) } else { None })
             .collect()
     }
 }

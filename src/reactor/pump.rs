@@ -11,7 +11,6 @@
 //! After sending, the protocol is asked again only if the output had no room when
 //! it returned: otherwise it had already produced all that it could.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,12 +19,14 @@ use mio::Registry;
 
 use super::buffers::{Input, Output};
 use super::clock::Tick;
-use super::protocol::{Context, Ending, Ends, Finish, Io, Protocol};
+use super::protocol::{Context, Ending, Ends, Finish, Io, Protocol, Want};
+use super::slot::{Queued, Slot};
 use super::slots::Handle;
 use super::transport::{FILE_TURN, Phase};
-use super::{Options, Reactor, Slot};
+use super::work::{ROUND, Work};
+use super::{Options, Reactor};
 
-/// Most rounds of one turn: 256 KiB of input, or some hundred answers. What is
+/// Most rounds of one turn: 256 KiB of input, or some hundred responses. What is
 /// left goes to the run queue, since the edge doesn't come back.
 const ROUNDS: usize = 4;
 
@@ -35,6 +36,28 @@ enum Turn {
     Settled { wake: Option<Tick> },
     /// There is more to do, but it is the others' turn.
     Unfinished,
+}
+
+/// What is lent to a connection for its turn.
+struct Lent<'a> {
+    input: &'a mut Input,
+    output: &'a mut Output,
+    /// The address of the listener that it came from.
+    listener: Option<&'a SocketAddr>,
+    options: &'a Options,
+    /// What all connections hold.
+    held: &'a mut usize,
+    /// Bytes of files that may still be sent in this pass.
+    files: &'a mut u64,
+}
+
+/// What a turn has done so far.
+struct Done {
+    rounds: usize,
+    /// Bytes sent.
+    sent: u64,
+    /// Bytes of files that the turn may still send.
+    files: u64,
 }
 
 /// How a connection ends.
@@ -67,36 +90,45 @@ impl Over {
 impl<P: Protocol> Reactor<P> {
     /// Gives a connection its turn and settles what follows from it.
     pub(super) fn pump(&mut self, handle: Handle) {
-        let draining = self.drain.is_some();
-        let Self { slots, input, output, shared, effects, options, listeners, held, .. } = self;
-        let Some(slot) = slots.get(handle) else { return };
-        let mut cx = Context { shared, time: self.time, handle, draining, effects };
-        let turn = match slot.turn(input, output, listeners.address(slot.listener), &mut cx, options, held) {
-            Ok(turn) => {
-                match turn {
-                    // A wish for a moment that is past, or not over yet as the
-                    // timers count, would expire again within this pass over
-                    // the deadlines, and that pass would never end.
-                    Turn::Settled { wake: Some(wake) } => {
-                        let next = self.time.now.after(Duration::from_micros(1));
-                        self.timers.arm(handle.index(), &mut slot.armed, wake.max(next));
-                    }
-                    Turn::Settled { wake: None } => {}
-                    Turn::Unfinished => slot.enqueue(handle, &mut self.run_queue),
+        // It is taken out for its turn, so that others can be made in it.
+        let Some(mut slot) = self.slots.take(handle) else { return };
+        slot.queued = Queued::No;
+        let turn = self.turn(handle, &mut slot);
+        let settled = turn.and_then(|turn| {
+            match turn {
+                // A deadline that is past, or not over yet as the timers count, would
+                // expire again within this pass over the deadlines.
+                Turn::Settled { wake: Some(wake) } => {
+                    let next = self.time.now.after(Duration::from_micros(1));
+                    self.timers.arm(handle.index(), &mut slot.armed, wake.max(next));
                 }
-                slot.register(handle, self.poll.registry())
+                Turn::Settled { wake: None } => {}
+                Turn::Unfinished => self.run_queue.push(handle, &mut slot, Queued::Bulk),
             }
-            Err(over) => Err(over),
-        };
-        if let Err(over) = turn {
-            self.close(handle, over);
+            slot.register(handle, self.poll.registry())
+        });
+        match settled {
+            Ok(()) => self.slots.put(handle, slot),
+            Err(over) => self.close(handle, slot, over),
         }
         self.apply_effects();
     }
 
+    #[inline]
+    fn turn(&mut self, handle: Handle, slot: &mut Slot<P>) -> Result<Turn, Over> {
+        let (time, draining) = (self.time, self.drain.is_some());
+        let Self { slots, input, output, shared, effects, options, listeners, held, helpers, files, .. } = self;
+        let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects };
+        let listener = listeners.address(slot.listener);
+        let turn = slot.turn(&mut Lent { input, output, listener, options, held, files }, &mut cx);
+        let done = cx.work.done();
+        self.work.spend(done);
+        turn
+    }
+
     /// Closes a connection.
-    fn close(&mut self, handle: Handle, over: Over) {
-        let Slot { transport, mut protocol, listener, held, .. } = self.slots.remove(handle);
+    fn close(&mut self, handle: Handle, slot: Slot<P>, over: Over) {
+        let Slot { transport, mut protocol, listener, held, .. } = slot;
         if over.reset {
             transport.reset_on_close();
         }
@@ -108,130 +140,151 @@ impl<P: Protocol> Reactor<P> {
 
     /// The one place where a connection ends, if only in the attempt.
     pub(super) fn ended(&mut self, handle: Handle, protocol: &mut P, ending: Ending, ends: Ends<'_>) {
-        let (time, draining) = (self.time, self.drain.is_some());
-        let mut cx = Context { shared: &mut self.shared, time, handle, draining, effects: &mut self.effects };
-        protocol.closed(ending, ends, &mut cx);
+        protocol.closed(ending, ends, &mut self.context(handle));
+        self.helpers.forget(handle);
+        self.slots.free(handle);
         self.closed += 1;
+    }
+
+    /// A context for a call outside a connection's turn.
+    pub(super) fn context(&mut self, handle: Handle) -> Context<'_, P> {
+        let (time, draining) = (self.time, self.drain.is_some());
+        let Self { shared, helpers, slots, effects, .. } = self;
+        Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects }
     }
 }
 
 impl<P: Protocol> Slot<P> {
-    /// One turn with these buffers, of a connection that came from `listener`; `held` is
-    /// what all connections hold.
-    fn turn(
-        &mut self,
-        input: &mut Input,
-        output: &mut Output,
-        listener: Option<&SocketAddr>,
-        cx: &mut Context<'_, P>,
-        options: &Options,
-        held: &mut usize,
-    ) -> Result<Turn, Over> {
-        let (handle, now) = (cx.handle, cx.time.now);
+    /// One turn.
+    fn turn(&mut self, lent: &mut Lent<'_>, cx: &mut Context<'_, P>) -> Result<Turn, Over> {
         if self.transport.phase() == Phase::Connecting
             && let Err(error) = self.transport.establish()
         {
-            log::debug!("#{} can't be connected: {error}", handle.number());
+            log::debug!("#{} can't be connected: {error}", cx.handle.number());
             return Err(Over::failed(error, self.transport.unsent(), false));
         }
         if self.transport.phase() != Phase::Lingering {
-            self.transport.restore(input, output);
-            let turn = self.rounds(input, output, listener, cx, options);
+            self.transport.restore(lent.input, lent.output);
+            let turn = self.rounds(lent, cx);
             if turn.is_err() {
-                input.clear();
-                output.clear();
+                lent.input.clear();
+                lent.output.clear();
                 return turn;
             }
-            let holds = self.transport.save(input, output) + self.protocol.memory();
-            let before = std::mem::replace(&mut self.held, u32::try_from(holds).unwrap_or(u32::MAX));
-            *held = *held - before as usize + self.held as usize;
-            if *held > options.memory && self.held > before {
-                log::warn!("#{} wants memory that isn't there, and is cut off", handle.number());
-                return Err(Over::failed(io::ErrorKind::OutOfMemory.into(), 0, true));
-            }
+            self.account(lent, cx.handle)?;
             if self.transport.phase() != Phase::Lingering {
                 return turn;
             }
-            // At once, so that who has closed already doesn't keep his place from the next.
+            // At once, so that a peer that has closed already doesn't keep its slot from
+            // the next.
         }
-        self.discard(input, now)
+        self.discard(lent.input, cx.time.now)
+    }
+
+    /// Puts away what is left in the lent buffers, and counts the memory that the
+    /// connection holds now.
+    #[inline]
+    fn account(&mut self, lent: &mut Lent<'_>, handle: Handle) -> Result<(), Over> {
+        let holds = self.transport.save(lent.input, lent.output) + self.protocol.memory();
+        let before = std::mem::replace(&mut self.held, u32::try_from(holds).unwrap_or(u32::MAX));
+        *lent.held = *lent.held - before as usize + self.held as usize;
+        if *lent.held > lent.options.memory && self.held > before {
+            log::warn!("#{} needs more memory than is left, and is closed", handle.number());
+            return Err(Over::failed(io::ErrorKind::OutOfMemory.into(), 0, true));
+        }
+        Ok(())
     }
 
     /// Reads, asks the protocol and sends, until nothing moves or it is the others' turn.
-    fn rounds(
-        &mut self,
-        input: &mut Input,
-        output: &mut Output,
-        listener: Option<&SocketAddr>,
-        cx: &mut Context<'_, P>,
-        options: &Options,
-    ) -> Result<Turn, Over> {
-        let Self { transport, protocol, reading, .. } = self;
-        let (handle, now) = (cx.handle, cx.time.now);
-        let established = transport.phase() != Phase::Connecting;
-        let mut file_turn = FILE_TURN;
-        let mut sent = 0;
-        let mut rounds = 0;
+    fn rounds(&mut self, lent: &mut Lent<'_>, cx: &mut Context<'_, P>) -> Result<Turn, Over> {
+        let established = self.transport.phase() != Phase::Connecting;
+        let files = FILE_TURN.min(*lent.files);
+        let mut done = Done { rounds: 0, sent: 0, files };
         let turn = loop {
-            if *reading && transport.can_read() && !input.is_full() {
-                transport.fill(input).map_err(|error| Over::gone(handle, error, output))?;
-            }
-            let (peer, ended, unread) = (transport.peer, transport.ended, transport.can_read());
-            let ends = Ends { peer, listener, socket: Some(&transport.socket) };
-            let mut io = Io { input, output, ended, unread, gone: transport.is_gone(), established, ends };
-            let want = protocol.advance(&mut io, cx);
-            rounds += 1;
-            *reading = want.read;
-
-            if want.finish == Finish::Abort {
-                let ending = Ending { unsent: output.pending(), error: None };
-                return Err(Over { ending, reset: true });
-            }
-            let full = output.room() == 0;
-            let mut made_room = false;
-            if !output.is_empty() && transport.can_write() {
-                let last = want.finish == Finish::Close;
-                let flushed =
-                    transport.flush(output, last, &mut file_turn).map_err(|error| Over::gone(handle, error, output))?;
-                sent += flushed.octets;
-                if flushed.turn_over {
-                    break Turn::Unfinished;
-                }
-                made_room = full && flushed.octets > 0;
-            }
-            if want.finish != Finish::No && output.is_empty() {
-                match want.finish {
-                    Finish::No | Finish::Abort => {}
-                    // A connection that isn't there yet can't be ended by half, and
-                    // there is nobody who could still be sending.
-                    Finish::HalfClose => transport.half_close(),
-                    Finish::Close | Finish::Linger if !established => return Err(Over::PROPER),
-                    Finish::Close if input.is_empty() && !transport.can_read() => return Err(Over::PROPER),
-                    Finish::Close | Finish::Linger => {
-                        input.clear();
-                        transport.begin_linger(now.after(options.linger));
-                        break Turn::Unfinished;
-                    }
-                }
-            }
-            let readable = want.read && transport.can_read() && !input.is_full();
-            if !made_room && !readable {
-                break Turn::Settled { wake: want.wake };
-            }
-            if rounds == ROUNDS {
-                break Turn::Unfinished;
+            let want = self.ask(lent, cx, established)?;
+            done.rounds += 1;
+            cx.work.spend(ROUND);
+            if let Some(turn) = self.act(&want, &mut done, lent, cx, established)? {
+                break turn;
             }
         };
-
-        let blocked = !output.is_empty() && !transport.can_write() && established;
-        let Some(deadline) = transport.pace(now, sent, blocked, options.send_timeout) else { return Ok(turn) };
-        if deadline <= now {
-            log::debug!("#{} takes its answer too slowly", handle.number());
-            return Err(Over::failed(io::ErrorKind::TimedOut.into(), output.pending(), true));
+        *lent.files -= files - done.files;
+        let blocked = !lent.output.is_empty() && !self.transport.can_write() && established;
+        let deadline = self.transport.pace(cx.time.now, done.sent, blocked, lent.options.send_timeout);
+        let Some(deadline) = deadline else { return Ok(turn) };
+        if deadline <= cx.time.now {
+            log::debug!("#{} reads its response too slowly", cx.handle.number());
+            return Err(Over::failed(io::ErrorKind::TimedOut.into(), lent.output.pending(), true));
         }
         Ok(match turn {
             Turn::Settled { wake } => Turn::Settled { wake: Tick::earlier(wake, Some(deadline)) },
             Turn::Unfinished => Turn::Unfinished,
+        })
+    }
+
+    /// Reads if that was wanted last, and asks the protocol what it wants now.
+    #[inline(always)]
+    fn ask(&mut self, lent: &mut Lent<'_>, cx: &mut Context<'_, P>, established: bool) -> Result<Want, Over> {
+        let Self { transport, protocol, reading, .. } = self;
+        let Lent { input, output, listener, .. } = lent;
+        if *reading && transport.can_read() && !input.is_full() {
+            transport.fill(input).map_err(|error| Over::gone(cx.handle, error, output))?;
+        }
+        let (peer, ended, unread) = (transport.peer, transport.ended, transport.can_read());
+        let ends = Ends { peer, listener: *listener, socket: Some(&transport.socket) };
+        let mut io = Io { input, output, ended, unread, gone: transport.is_gone(), established, ends };
+        let want = protocol.advance(&mut io, cx);
+        *reading = want.read;
+        Ok(want)
+    }
+
+    /// Does what the protocol wants. Returns how the turn ends, if it does.
+    #[inline(always)]
+    fn act(
+        &mut self,
+        want: &Want,
+        done: &mut Done,
+        lent: &mut Lent<'_>,
+        cx: &Context<'_, P>,
+        established: bool,
+    ) -> Result<Option<Turn>, Over> {
+        let (transport, output) = (&mut self.transport, &mut *lent.output);
+        if want.finish == Finish::Abort {
+            let ending = Ending { unsent: output.pending(), error: None };
+            return Err(Over { ending, reset: true });
+        }
+        let full = output.room() == 0;
+        let mut made_room = false;
+        if !output.is_empty() && transport.can_write() {
+            let last = want.finish == Finish::Close;
+            let flushed =
+                transport.flush(output, last, &mut done.files).map_err(|error| Over::gone(cx.handle, error, output))?;
+            done.sent += flushed.bytes;
+            if flushed.turn_over {
+                return Ok(Some(Turn::Unfinished));
+            }
+            made_room = full && flushed.bytes > 0;
+        }
+        if want.finish != Finish::No && output.is_empty() {
+            match want.finish {
+                Finish::No | Finish::Abort => {}
+                // A connection that isn't established can't be half closed, and nobody
+                // could still be sending.
+                Finish::HalfClose => transport.half_close(),
+                Finish::Close | Finish::Linger if !established => return Err(Over::PROPER),
+                Finish::Close if lent.input.is_empty() && !transport.can_read() => return Err(Over::PROPER),
+                Finish::Close | Finish::Linger => {
+                    lent.input.clear();
+                    transport.begin_linger(cx.time.now.after(lent.options.linger));
+                    return Ok(Some(Turn::Unfinished));
+                }
+            }
+        }
+        let readable = want.read && transport.can_read() && !lent.input.is_full();
+        Ok(match (want.again, made_room || readable) {
+            (true, _) => Some(Turn::Unfinished),
+            (false, false) => Some(Turn::Settled { wake: want.wake }),
+            (false, true) => (done.rounds == ROUNDS || cx.work.is_spent()).then_some(Turn::Unfinished),
         })
     }
 
@@ -252,14 +305,6 @@ impl<P: Protocol> Slot<P> {
             }
         }
         Ok(Turn::Unfinished)
-    }
-
-    /// Puts it into the run queue, if it isn't there.
-    pub(super) fn enqueue(&mut self, handle: Handle, run_queue: &mut VecDeque<Handle>) {
-        if !self.queued {
-            self.queued = true;
-            run_queue.push_back(handle);
-        }
     }
 
     /// Registers a connection that outlived its first turn: what was accepted,

@@ -1,4 +1,4 @@
-//! A slab, and handles that can't be mistaken.
+//! Slots, and the handles that name them.
 //!
 //! A slot's number is used again as soon as it is free, so an event or a message
 //! for the old connection could reach the new one. A [`Handle`] therefore carries
@@ -27,8 +27,9 @@ impl Handle {
         Self { index: index as u32, generation }
     }
 
-    /// The handle of a connection that doesn't exist; for tests.
-    pub const fn imagined(number: u32) -> Self {
+    /// The handle of a connection that doesn't exist.
+    #[doc(hidden)]
+    pub const fn for_test(number: u32) -> Self {
         Self::new(0, number)
     }
 
@@ -49,8 +50,11 @@ impl Handle {
 }
 
 /// A slab that gives out handles.
+///
+/// A slot can be reserved before there is anything in it, and what is in it can be taken
+/// out for a while: its handle then names nothing, but stays its own.
 pub struct Slots<T> {
-    slab: Slab<T>,
+    slab: Slab<Option<T>>,
     /// By slot; beside the slab, where they leave no padding in its entries.
     generations: Vec<u32>,
     generation: u32,
@@ -73,19 +77,14 @@ impl<T> Slots<T> {
         self.slab.is_empty()
     }
 
-    /// The handle of what is inserted next.
+    /// Takes a slot, for [`put`](Self::put).
     pub fn reserve(&mut self) -> Handle {
-        // As many bits as a token has for it; never 0, which is the reactor's own.
+        // Generation 0 is the reactor's own.
         self.generation = match (self.generation + 1) & (usize::MAX >> HALF) as u32 {
             0 => 1,
             next => next,
         };
-        Handle::new(self.slab.vacant_key(), self.generation)
-    }
-
-    /// Puts `value` where the handle that was reserved last says.
-    pub fn insert(&mut self, value: T) -> Handle {
-        let index = self.slab.insert(value);
+        let index = self.slab.insert(None);
         if index == self.generations.len() {
             self.generations.push(0);
         }
@@ -93,32 +92,49 @@ impl<T> Slots<T> {
         Handle::new(index, self.generation)
     }
 
+    /// Puts `value` into the slot that was reserved or taken out of.
+    ///
+    /// # Panics
+    /// If the handle names no slot.
+    #[inline]
+    pub fn put(&mut self, handle: Handle, value: T) {
+        self.slab[handle.index()] = Some(value);
+    }
+
+    /// Takes out what `handle` names, if it is there. The slot stays taken.
+    #[inline]
+    pub fn take(&mut self, handle: Handle) -> Option<T> {
+        if self.generations.get(handle.index()) != Some(&handle.generation) {
+            return None;
+        }
+        self.slab.get_mut(handle.index())?.take()
+    }
+
     /// Frees the slot that `handle` names.
     ///
     /// # Panics
     /// If it is free already.
-    pub fn remove(&mut self, handle: Handle) -> T {
-        let value = self.slab.remove(handle.index());
+    pub fn free(&mut self, handle: Handle) {
+        self.slab.remove(handle.index());
         // After a peak, give the memory back once there is nothing in it.
         if self.slab.is_empty() && self.slab.capacity() > 256 {
             self.slab = Slab::new();
             self.generations = Vec::new();
         }
-        value
     }
 
-    /// What `handle` names, if it is still there.
+    /// What `handle` names, if it is there.
     #[inline]
     pub fn get(&mut self, handle: Handle) -> Option<&mut T> {
         if self.generations.get(handle.index()) != Some(&handle.generation) {
             return None;
         }
-        self.slab.get_mut(handle.index())
+        self.slab.get_mut(handle.index())?.as_mut()
     }
 
     /// What is in a slot, whichever generation, and its handle.
     pub(super) fn at(&mut self, index: usize) -> Option<(Handle, &mut T)> {
-        let value = self.slab.get_mut(index)?;
+        let value = self.slab.get_mut(index)?.as_mut()?;
         Some((Handle::new(index, self.generations[index]), value))
     }
 
@@ -134,7 +150,7 @@ impl<T> Slots<T> {
 
     #[cfg_attr(not(debug_assertions), expect(dead_code, reason = "for the counts that debug builds compare"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.slab.iter().map(|(_, value)| value)
+        self.slab.iter().filter_map(|(_, value)| value.as_ref())
     }
 }
 
@@ -145,18 +161,23 @@ mod tests {
     #[test]
     fn a_handle_names_its_own_generation_only() {
         let mut slots = Slots::default();
-        let expected = slots.reserve();
-        let first = slots.insert("first");
-        assert_eq!(first, expected);
-        slots.remove(first);
-        slots.reserve();
-        let second = slots.insert("second");
+        let first = slots.reserve();
+        assert_eq!(slots.len(), 1);
+        assert_eq!(slots.get(first), None, "reserved, and nothing in it");
+        slots.put(first, "first");
+        assert_eq!(slots.take(first), Some("first"));
+        assert_eq!(slots.take(first), None);
+        slots.put(first, "first");
+        slots.free(first);
+        let second = slots.reserve();
+        slots.put(second, "second");
         assert_eq!(first.index(), second.index());
         assert_eq!(slots.get(first), None);
+        assert_eq!(slots.take(first), None);
         assert_eq!(slots.get(second), Some(&mut "second"));
         assert_eq!(Slots::<()>::handle_of(second.token()), second);
         assert_eq!(slots.at(second.index()), Some((second, &mut "second")));
-        slots.remove(second);
+        slots.free(second);
         assert_eq!(slots.get(second), None);
         assert_eq!(slots.at(second.index()), None);
     }
@@ -164,13 +185,13 @@ mod tests {
     #[test]
     fn numbers_count_on_and_the_memory_of_a_peak_is_given_back() {
         let mut slots = Slots::default();
-        let handles: Vec<Handle> = (0..1000).map(|n| (slots.reserve(), slots.insert(n)).1).collect();
+        let handles: Vec<Handle> = (0..1000).map(|_| slots.reserve()).collect();
         assert_eq!(handles[999].number(), 1000);
         for handle in handles {
-            slots.remove(handle);
+            slots.put(handle, ());
+            slots.free(handle);
         }
         assert_eq!((slots.slab.capacity(), slots.generations.capacity()), (0, 0));
-        slots.reserve();
-        assert_eq!(slots.insert(0).number(), 1001);
+        assert_eq!(slots.reserve().number(), 1001);
     }
 }

@@ -244,8 +244,8 @@ struct Rest {
 
 /// What came of an attempt to send.
 pub(super) struct Sent {
-    /// Octets that went out.
-    pub(super) octets: u64,
+    /// Bytes that went out.
+    pub(super) bytes: u64,
     /// The turn's share of file octets is used up.
     pub(super) turn_over: bool,
 }
@@ -391,7 +391,7 @@ impl Transport {
     // As `fill`.
     #[inline(always)]
     pub(super) fn flush(&mut self, output: &mut Output, last: bool, file_turn: &mut u64) -> io::Result<Sent> {
-        let mut sent = Sent { octets: 0, turn_over: false };
+        let mut sent = Sent { bytes: 0, turn_over: false };
         while let Some(next) = output.next() {
             let attempt = match next {
                 Next::Bytes(bytes, more) => self.socket.send(bytes, more || last),
@@ -404,7 +404,7 @@ impl Transport {
             match attempt {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
-                    sent.octets += count as u64;
+                    sent.bytes += count as u64;
                     output.sent(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

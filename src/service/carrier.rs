@@ -15,9 +15,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Message, Service, Shared};
+use super::{Message, Outcome, Service, Shared};
 use crate::limits;
-use crate::reactor::{Context, Ending, Endpoint, Finish, Handle, Io, Tick, Want};
+use crate::reactor::{Context, Ending, Endpoint, Finish, Handle, Io, JobClass, QueueFull, Tick, Want};
 use crate::session::Store;
 use crate::session::pending::Pending;
 use crate::session::remote::{Courier, Place};
@@ -126,17 +126,20 @@ pub(super) fn prepare(cx: &mut Cx<'_>) {
 
 /// To be called when the store of sessions was asked: has the question carried there, or
 /// to the disk.
-pub(super) fn hurry(cx: &mut Cx<'_>) {
+///
+/// # Errors
+/// If too many durable writes wait.
+pub(super) fn hurry(cx: &mut Cx<'_>) -> Result<(), QueueFull> {
     if let Store::Kept(kept) = &mut cx.shared.http.sessions.store
         && let Some(commit) = kept.next_commit()
     {
-        cx.run(move || {
+        cx.run(JobClass::Commit, move || {
             // What came of it is where the session is looked for.
             let _ = commit.wait();
-            Message::Session
-        });
+            Outcome::Session
+        })?;
     }
-    let Some(link) = &mut cx.shared.http.link else { return };
+    let Some(link) = &mut cx.shared.http.link else { return Ok(()) };
     match link.state {
         State::There(handle) => cx.send(handle, Message::Session),
         State::Coming => {}
@@ -145,6 +148,7 @@ pub(super) fn hurry(cx: &mut Cx<'_>) {
             cx.connect(to, carrier);
         }
     }
+    Ok(())
 }
 
 /// The protocol on the connection.
@@ -265,7 +269,8 @@ impl Carrier {
             // Nobody lost anything by it.
             link.state = State::Absent(now);
             if pending(cx.shared).is_some_and(|pending| !pending.is_empty()) {
-                hurry(cx);
+                // Without a store on disk there is nothing to be refused.
+                let _ = hurry(cx);
             }
             return;
         };
@@ -285,7 +290,7 @@ impl Carrier {
 mod tests {
     use super::*;
     use crate::files::scratch::Scratch;
-    use crate::reactor::{Solitude, Time};
+    use crate::reactor::{TestContext, Time};
     use crate::service::testing::{self, Peer, ends};
     use crate::session::Id;
     use crate::session::pending::{Question, Settled, Ticket, Unavailable};
@@ -297,7 +302,7 @@ mod tests {
         carrier: Carrier,
         peer: Peer,
         now: Tick,
-        solitude: Solitude<Service>,
+        context: TestContext<Service>,
         _files: Scratch,
     }
 
@@ -315,7 +320,7 @@ mod tests {
                 shared,
                 peer: Peer::default(),
                 now: Tick::default(),
-                solitude: Solitude::default(),
+                context: TestContext::default(),
                 _files: files,
             };
             bench.connect();
@@ -347,28 +352,28 @@ mod tests {
 
         fn with<R>(&mut self, call: impl FnOnce(&mut Cx<'_>) -> R) -> R {
             let time = self.time();
-            call(&mut self.solitude.context(&mut self.shared, time, false))
+            call(&mut self.context.context(&mut self.shared, time, false))
         }
 
         fn load(&mut self) -> Result<Ticket, Unavailable> {
             let time = self.time();
-            let asked = pending(&mut self.shared).unwrap().load(Id::new(), Handle::imagined(1), time);
+            let asked = pending(&mut self.shared).unwrap().load(Id::new(), Handle::for_test(1), time);
             if asked.is_ok() {
-                self.with(hurry);
+                self.with(hurry).unwrap();
             }
             asked
         }
 
         fn settle(&mut self) -> Want {
             let time = self.time();
-            let Self { shared, carrier, peer, solitude, .. } = self;
-            peer.turn(|io| carrier.advance(io, &mut solitude.context(shared, time, false)))
+            let Self { shared, carrier, peer, context, .. } = self;
+            peer.turn(|io| carrier.advance(io, &mut context.context(shared, time, false)))
         }
 
         fn close(&mut self, error: Option<io::ErrorKind>) {
             let time = self.time();
             let ending = Ending { unsent: 0, error: error.map(io::Error::from) };
-            self.carrier.closed(ending, &mut self.solitude.context(&mut self.shared, time, false));
+            self.carrier.closed(ending, &mut self.context.context(&mut self.shared, time, false));
         }
 
         fn take(&mut self, ticket: Ticket) -> Option<Settled> {
@@ -392,7 +397,7 @@ mod tests {
         assert!(matches!(bench.take(tickets[1]), Some(Settled::Loaded(..))));
         assert_eq!(bench.take(tickets[2]), Some(Settled::Failed));
         // To the connection for each question, and back for each answer.
-        assert!(bench.solitude.run_jobs().len() >= 3);
+        assert!(bench.context.sent().len() >= 3);
     }
 
     #[test]
@@ -448,7 +453,7 @@ mod tests {
             let (time, Peer { input, output, .. }) = (bench.time(), &mut bench.peer);
             let mut io =
                 Io { input, output, ended: false, unread: false, gone: false, established: false, ends: ends() };
-            bench.carrier.advance(&mut io, &mut bench.solitude.context(&mut bench.shared, time, false))
+            bench.carrier.advance(&mut io, &mut bench.context.context(&mut bench.shared, time, false))
         };
         let ticket = bench.load().unwrap();
         assert!(advance(&mut bench).wake.is_some() && bench.peer.received().is_empty());
@@ -519,6 +524,6 @@ mod tests {
         // What a save asks is no different.
         let question = Question::End(Id::new());
         let time = bench.time();
-        assert!(pending(&mut bench.shared).unwrap().save(question, Handle::imagined(1), time).is_ok());
+        assert!(pending(&mut bench.shared).unwrap().save(question, Handle::for_test(1), time).is_ok());
     }
 }

@@ -17,11 +17,11 @@ pub mod upper;
 
 use std::time::Duration;
 
-use crate::app::Outcome;
+use crate::app;
 use crate::auth::Checked;
 use crate::limits;
 use crate::logging::Log;
-use crate::reactor::{Accepted, Context, Ending, Ends, Io, Protocol, Signal, Time, Want};
+use crate::reactor::{Accepted, Context, Ending, Ends, Io, JobId, JobResult, Protocol, Signal, Time, Want};
 use carrier::Carrier;
 use echo::Echo;
 use http::Http;
@@ -32,7 +32,6 @@ use upper::Upper;
 
 /// What a listener is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
 pub enum Kind {
     /// Files and applications over HTTP.
     Http,
@@ -79,43 +78,44 @@ impl Shared {
     }
 }
 
-/// What one part tells a connection.
+/// What one connection sends another. What it is about stands where the receiver looks;
+/// to be called is all that it takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Message {
-    /// The job that goes by this ticket is done; no outcome if it panicked.
-    Done {
-        /// The request that waits for it.
-        ticket: u32,
-        /// What came of it.
-        outcome: Option<Outcome>,
-    },
-    /// The check of a password that goes by this ticket is made; nothing came of it
-    /// if it panicked.
-    Checked {
-        /// The request that waits for it.
-        ticket: u32,
-        /// What came of it.
-        checked: Option<Checked>,
-    },
     /// An application has news for its watchers.
     News,
-    /// The store of sessions has answered something that it waits for.
+    /// The session store has answered something that the receiver waits for, or there is
+    /// something to ask it.
+    Session,
+}
+
+/// What comes of a job on a helper thread.
+pub enum Outcome {
+    /// The job of an application.
+    App(app::Outcome),
+    /// A password was checked.
+    Checked(Checked),
+    /// A session was written to disk, or not: the store knows.
     Session,
 }
 
 impl Protocol for Service {
     type Shared = Shared;
+    type Listener = Kind;
     type Message = Message;
+    type Outcome = Outcome;
     type Datagrams = Machine;
 
-    fn open(accepted: &Accepted<'_>, cx: &mut Context<'_, Self>) -> Option<Self> {
-        if accepted.service == Kind::Http as usize || accepted.service == Kind::Kv as usize {
-            return Some(Self::Http(Http::open(accepted, cx)));
-        }
+    fn open(accepted: &Accepted<'_, Kind>, cx: &mut Context<'_, Self>) -> Option<Self> {
+        let echoes = match accepted.listener {
+            Kind::Http | Kind::Kv => return Some(Self::Http(Http::open(accepted, cx))),
+            Kind::Echo => true,
+            Kind::Upper => false,
+        };
         // These have no way to say that it is full.
         if accepted.overloaded {
             return None;
         }
-        let echoes = accepted.service == Kind::Echo as usize;
         let trouble = cx.shared.trouble;
         if trouble.is_any() {
             let line = if echoes { Line::Echo(Echo::default()) } else { Line::Upper(Upper) };
@@ -124,14 +124,11 @@ impl Protocol for Service {
         Some(if echoes { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
     }
 
-    fn deliver(&mut self, message: Message) {
-        match (self, message) {
-            (Self::Http(http), Message::Done { ticket, outcome }) => http.deliver(ticket, outcome),
-            (Self::Http(http), Message::Checked { ticket, checked }) => http.deliver_check(ticket, checked),
-            // Whether there is news the application tells, and an answer is in the store; to be
-            // called is all it takes.
-            (Self::Http(_), Message::News | Message::Session)
-            | (Self::Echo(_) | Self::Upper(_) | Self::Rough(_) | Self::Carrier(_), _) => {}
+    fn deliver(&mut self, _message: Message) {}
+
+    fn job_ended(&mut self, job: JobId, result: JobResult<Outcome>) {
+        if let Self::Http(http) = self {
+            http.job_ended(job, result);
         }
     }
 

@@ -103,7 +103,7 @@ impl Rough {
                 return want;
             }
             // It ends, in whatever way, when the last octet is out.
-            return Want { read: want.read, wake: next, finish: Finish::No };
+            return Want { read: want.read, wake: next, ..Want::NOTHING };
         }
     }
 

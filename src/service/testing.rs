@@ -17,7 +17,7 @@ use crate::http::head::Method;
 use crate::http::{Status, event_stream};
 use crate::limits;
 use crate::logging::Log;
-use crate::reactor::{BUFFER, Ends, Finish, Input, Io, Output, Tick, Want};
+use crate::reactor::{BUFFER, Ends, Finish, Input, Io, JobClass, Output, Tick, Want};
 use crate::session::Session;
 use crate::testing::every_split;
 
@@ -89,7 +89,7 @@ impl Peer {
 /// Two ends that are no sockets.
 pub(crate) fn ends() -> Ends<'static> {
     const LOCAL: &SocketAddr = &SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-    Ends::imagined("192.0.2.1:1000".parse().unwrap(), LOCAL)
+    Ends::for_test("192.0.2.1:1000".parse().unwrap(), LOCAL)
 }
 
 /// A root with a small file and a large one, both old enough for strong entity-tags.
@@ -140,13 +140,15 @@ impl App for Slow {
 
     fn handle(&mut self, request: &Request<'_>, _: &mut Visit<'_>) -> Answer {
         let path = String::from_utf8_lossy(request.path).into_owned();
-        Answer::later(move || if path == "/panic" { resume_unwind(Box::new(path)) } else { path.to_uppercase() })
+        Answer::later(JobClass::Files, move || {
+            if path == "/panic" { resume_unwind(Box::new(path)) } else { path.to_uppercase() }
+        })
     }
 
     fn resume(&mut self, request: &Request<'_>, _: &mut Visit<'_>, done: Outcome) -> Answer {
         let text = *done.downcast::<String>().expect("what the job returned");
         if text == "/AGAIN" {
-            return Answer::later(|| "twice".to_owned());
+            return Answer::later(JobClass::Files, || "twice".to_owned());
         }
         Answer::now(Response::new(Status::OK).text(format!("{text} {}", request.body.len())))
     }
@@ -171,7 +173,7 @@ impl App for Visits {
         let session = visit.session();
         let count = |session: &Session| session.get("count").and_then(|count| count.as_u64()).unwrap_or(0);
         match request.path {
-            b"/later" => return Answer::later(|| ()),
+            b"/later" => return Answer::later(JobClass::Files, || ()),
             b"/renew" => session.renew(),
             b"/end" => session.end(),
             b"/large" => session.set("large", "x".repeat(limits::SESSION)),

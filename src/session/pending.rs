@@ -261,7 +261,7 @@ mod tests {
     }
 
     fn who(number: u32) -> Handle {
-        Handle::imagined(number)
+        Handle::for_test(number)
     }
 
     fn text(count: i64) -> Vec<u8> {

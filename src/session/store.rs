@@ -295,7 +295,7 @@ mod tests {
     }
 
     fn who() -> Handle {
-        Handle::imagined(1)
+        Handle::for_test(1)
     }
 
     /// Loads by a Cookie line.

@@ -32,6 +32,7 @@ use super::{Answer, App, Methods, Outcome, Request, Response, Visit};
 use crate::durable::{Store, WriteError, Written};
 use crate::http::head::Method;
 use crate::http::{Reject, Status, date, event_stream, negotiate};
+use crate::reactor::JobClass;
 use crate::session::Id;
 
 /// Posts on one page.
@@ -216,7 +217,9 @@ impl Board {
     ) -> Answer {
         match written {
             Written::Now(was) => self.changed(Change { what, secret, result: Ok(was) }, request, visit),
-            Written::Later(commit) => Answer::later(move || Change { what, secret, result: commit.wait() }),
+            Written::Later(commit) => {
+                Answer::later(JobClass::Commit, move || Change { what, secret, result: commit.wait() })
+            }
         }
     }
 

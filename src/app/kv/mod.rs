@@ -33,6 +33,7 @@ use crate::durable::{Change, Record, Store, WriteError, Written};
 use crate::http::Status;
 use crate::http::head::Method;
 use crate::http::target;
+use crate::reactor::JobClass;
 use listing::{Format, Listing};
 
 /// Longest key in octets: long enough for any identifier, and short beside a value.
@@ -112,7 +113,9 @@ impl Kv {
     fn write(&mut self, change: Change, done: Done, now: i64) -> Answer {
         match self.store.write(vec![change], now) {
             Ok(Written::Now(was)) => Answer::now(done.response(Ok(was))),
-            Ok(Written::Later(commit)) => Answer::later(move || Committed { done, outcome: commit.wait() }),
+            Ok(Written::Later(commit)) => {
+                Answer::later(JobClass::Commit, move || Committed { done, outcome: commit.wait() })
+            }
             Err(error) => Answer::now(done.response(Err(error))),
         }
     }

@@ -21,9 +21,9 @@ fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u1
     let local = "127.0.0.1:5100".parse().unwrap();
     let mut visit = Visit {
         time: Time { unix_seconds: now, ..Time::default() },
-        connection: Handle::imagined(1),
+        connection: Handle::for_test(1),
         request_number: 1,
-        ends: Ends::imagined("127.0.0.1:4711".parse().unwrap(), &local),
+        ends: Ends::for_test("127.0.0.1:4711".parse().unwrap(), &local),
         client: None,
         secure: false,
         session: None,
@@ -31,7 +31,7 @@ fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u1
     };
     let response = match kv.handle(&request, &mut visit) {
         Answer::Now(response) => response,
-        Answer::Later(job) => match kv.resume(&request, &mut visit, job()) {
+        Answer::Later(_, job) => match kv.resume(&request, &mut visit, job()) {
             Answer::Now(response) => response,
             _ => panic!("not at once"),
         },

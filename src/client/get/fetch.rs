@@ -216,7 +216,7 @@ impl Fetch {
         }
         if now < deadline {
             let read = !matches!(self.stage, Stage::Resolving { .. });
-            return Next::Go(Want { read, wake: Some(wake), finish: Finish::No });
+            return Next::Go(Want { read, wake: Some(wake), ..Want::NOTHING });
         }
         // Another address may be better than one that can't be connected to.
         if let Some(what) = what {

@@ -18,6 +18,7 @@ mod progress;
 mod tests;
 mod trace;
 
+use std::convert::Infallible;
 use std::io;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -27,8 +28,8 @@ use super::console::{Console, Paper, Target};
 use super::{Failed, Failure, resolve, resolve_within};
 use crate::http::uri::HttpUrl;
 use crate::reactor::{
-    Accepted, Context, Ending, Endpoint, Ends, Finish, Io, NoDatagrams, Options, Protocol, Reactor, Tick, Time, Until,
-    Want,
+    Accepted, Context, Ending, Endpoint, Ends, Finish, Io, JobClass, JobId, JobResult, NoDatagrams, Options, Protocol,
+    Reactor, Tick, Time, Until, Want,
 };
 use fetch::{Fetch, Next};
 pub use plan::{Content, Plan, Show, Wish};
@@ -110,15 +111,22 @@ pub struct Link {
 impl Protocol for Link {
     /// None before the first connection is asked for.
     type Shared = Option<Desk>;
-    type Message = Result<Vec<SocketAddr>, Failure>;
+    type Listener = ();
+    type Message = Infallible;
+    type Outcome = Result<Vec<SocketAddr>, Failure>;
     type Datagrams = NoDatagrams;
 
-    fn open(_: &Accepted<'_>, _: &mut Context<'_, Self>) -> Option<Self> {
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
     }
 
-    fn deliver(&mut self, found: Self::Message) {
-        self.found = Some(found);
+    fn deliver(&mut self, message: Infallible) {
+        match message {}
+    }
+
+    fn job_ended(&mut self, _: JobId, found: JobResult<Self::Outcome>) {
+        // If it panicked, the deadline ends the wait.
+        self.found = found.ok();
     }
 
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
@@ -130,7 +138,8 @@ impl Protocol for Link {
         match desk.fetch.advance(io, now, &mut desk.paper) {
             Next::Go(want) => want,
             Next::Resolve(host, port, by) => {
-                cx.run(move || resolve(&host, port));
+                // If it can't be asked, the deadline ends the wait.
+                let _ = cx.run(JobClass::Names, move || resolve(&host, port));
                 Want::NOTHING.by(by)
             }
         }

@@ -90,7 +90,7 @@ impl Bench {
 
     fn advance_once(&mut self) -> Want {
         let local = address(1);
-        let ends = Ends::imagined(self.peer.expect("a connection"), &local);
+        let ends = Ends::for_test(self.peer.expect("a connection"), &local);
         let (ended, established) = (self.ended, self.established);
         let mut io = Io {
             input: &mut self.input,

@@ -13,11 +13,10 @@
 //! Between load and save the application runs in one turn, so two requests of one
 //! session never work on the same state, however long each waits before and after.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use super::exchange::{Exchange, Turn};
-use super::respond::{self, FAILED, refuse, send};
+use super::respond::{self, BUSY, FAILED, refuse, send};
 use super::state::{Progress, State};
 use super::waiting::{Awaits, Waiting};
 use super::watching::{self, Watching};
@@ -26,7 +25,8 @@ use crate::app::{Answer, Job, Outcome, Request, Response, Visit};
 use crate::http::response::{Form, Length};
 use crate::http::{Reject, Status, event_stream};
 use crate::limits;
-use crate::service::{Message, carrier};
+use crate::reactor::{JobClass, QueueFull};
+use crate::service::{self, carrier};
 use crate::session::{Loaded, Refusal, Saved, Session, Store};
 
 /// Its job takes too long.
@@ -35,6 +35,10 @@ pub(super) const LATE: Reject = Reject::new(Status::SERVICE_UNAVAILABLE, "the ap
 pub(super) const NO_STORE: Reject = Reject::new(Status::SERVICE_UNAVAILABLE, "the session store is unavailable");
 /// The application put too much into a session.
 const TOO_LARGE: Reject = Reject::new(Status::INSUFFICIENT_STORAGE, "the session is too large to be stored");
+
+/// What a call of an application costs in units of [`Work`](crate::reactor::Work), beside
+/// the body that it parses.
+const CALL: u32 = 16;
 
 /// An exchange on its way to an application.
 #[derive(Clone, Copy)]
@@ -81,6 +85,8 @@ impl Call<'_> {
             news: false,
         };
         let answer = self.app.answer(&request, &mut visit, done);
+        turn.cx.work.spend(CALL);
+        turn.cx.work.spend_bytes(self.body.len());
         if visit.news {
             watching::notify(self.app, turn.cx);
         }
@@ -89,7 +95,7 @@ impl Call<'_> {
                 Some(session) => self.save(response, session, turn),
                 None => send(exchange, response, turn),
             },
-            Ok(Answer::Later(job)) => self.start_job(job, turn),
+            Ok(Answer::Later(class, job)) => self.start_job(class, job, turn),
             Ok(Answer::Watch(seen)) => self.watch(seen, turn),
             Ok(Answer::Refused(reject)) => {
                 // Which client gets it may depend on the session, as with any response.
@@ -121,11 +127,15 @@ impl Call<'_> {
         }
     }
 
-    fn start_job(self, job: Job, turn: &mut Turn<'_, '_>) -> Progress {
-        let ticket = turn.request;
-        turn.cx.run(move || Message::Done { ticket, outcome: catch_unwind(AssertUnwindSafe(job)).ok() });
-        let waiting = Waiting::new(self.exchange, self.body, Awaits::Job(None), limits::JOB_TIMEOUT, turn);
-        Progress::Pending(State::Waiting(waiting))
+    fn start_job(self, class: JobClass, job: Job, turn: &mut Turn<'_, '_>) -> Progress {
+        match turn.cx.run(class, move || service::Outcome::App(job())) {
+            Ok(job) => {
+                let awaits = Awaits::Job(job, None);
+                let waiting = Waiting::new(self.exchange, self.body, awaits, limits::JOB_TIMEOUT, turn);
+                Progress::Pending(State::Waiting(waiting))
+            }
+            Err(QueueFull) => refuse(self.exchange, BUSY, turn),
+        }
     }
 
     fn wait_for_store(self, awaits: Awaits, turn: &mut Turn<'_, '_>) -> Progress {
@@ -133,7 +143,12 @@ impl Call<'_> {
         let on_disk = matches!(turn.cx.shared.http.sessions.store, Store::Kept(_));
         let patience = if on_disk { limits::JOB_TIMEOUT } else { limits::STORE_TIMEOUT };
         let waiting = Waiting::new(self.exchange, self.body, awaits, patience, turn);
-        carrier::hurry(turn.cx);
+        if carrier::hurry(turn.cx).is_err() {
+            if let Some(ticket) = waiting.ticket() {
+                turn.cx.shared.http.sessions.forget(ticket);
+            }
+            return refuse(self.exchange, NO_STORE, turn);
+        }
         Progress::Pending(State::Waiting(waiting))
     }
 

@@ -22,16 +22,17 @@ use super::policy;
 use super::resolve::resolve;
 use super::respond;
 use super::state::{Progress, State, Step};
-use super::waiting::Awaits;
 use super::{Census, Cx, Shared};
-use crate::app::Outcome;
-use crate::auth::Checked;
 use crate::http::framing::Framing;
 use crate::http::head::{self, Expect, RequestHead, has_news};
 use crate::http::{Lines, Reject, Status, response};
 use crate::limits;
-use crate::reactor::{Accepted, Ends, Finish, Io, Want};
-use crate::service::Kind;
+use crate::reactor::{Accepted, Ends, Finish, Io, JobId, JobResult, Want};
+use crate::service::{Kind, Outcome};
+
+/// What a request costs in units of [`Work`](crate::reactor::Work): parsing it, and
+/// answering it from the cache.
+const REQUEST: u32 = 1;
 
 /// The HTTP side of a connection.
 pub struct Http {
@@ -50,7 +51,7 @@ pub struct Http {
 
 impl Http {
     /// A connection that was just accepted.
-    pub fn open(accepted: &Accepted<'_>, cx: &mut Cx<'_>) -> Self {
+    pub fn open(accepted: &Accepted<'_, Kind>, cx: &mut Cx<'_>) -> Self {
         // A proxy has many clients; how many connections it makes is its own matter.
         let http = &mut cx.shared.http;
         let peer = accepted.ends.peer().map(|peer| peer.ip()).filter(|peer| !http.proxies.trust(Some(*peer)));
@@ -63,9 +64,8 @@ impl Http {
         }
         let state = State::Head { deadline: cx.time.now.after(patience), seen: 0 };
         http.census.enter(state.phase());
-        let kind = if accepted.service == Kind::Kv as usize { Kind::Kv } else { Kind::Http };
         let counted = counted.is_some();
-        Self { state, requests: 0, overloaded, counted, reading: Reading::Last, kind }
+        Self { state, requests: 0, overloaded, counted, reading: Reading::Last, kind: accepted.listener }
     }
 
     /// The connection is over, by either side; `unsent` bytes of its output didn't go
@@ -93,23 +93,10 @@ impl Http {
         self.state.memory()
     }
 
-    /// A job of this connection is done; without outcome if it panicked.
-    pub fn deliver(&mut self, ticket: u32, outcome: Option<Outcome>) {
-        if ticket == self.requests
-            && let State::Waiting(waiting) = &mut self.state
-            && let Awaits::Job(came) = &mut waiting.awaits
-        {
-            *came = Some(outcome);
-        }
-    }
-
-    /// A password of this connection is checked; without result if the check panicked.
-    pub fn deliver_check(&mut self, ticket: u32, checked: Option<Checked>) {
-        if ticket == self.requests
-            && let State::Waiting(waiting) = &mut self.state
-            && let Awaits::Check(came) = &mut waiting.awaits
-        {
-            *came = Some(checked);
+    /// A job of this connection has ended.
+    pub fn job_ended(&mut self, job: JobId, result: JobResult<Outcome>) {
+        if let State::Waiting(waiting) = &mut self.state {
+            waiting.job_ended(job, result);
         }
     }
 
@@ -126,6 +113,9 @@ impl Http {
             };
             if let Step::Wait(want) = step {
                 return want;
+            }
+            if cx.work.is_spent() {
+                return Want::AGAIN;
             }
         }
     }
@@ -208,6 +198,7 @@ impl Http {
     /// A head is there: answers it, or begins to read its body.
     #[inline]
     fn begin(&mut self, head: &RequestHead<'_>, turn: &mut Turn<'_, '_>) {
+        turn.cx.work.spend(REQUEST);
         let host = turn.cx.shared.http.host(self.kind);
         let mut exchange = resolve(head, host, turn);
         exchange.facts.persistent &= !self.overloaded;

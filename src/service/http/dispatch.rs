@@ -1,13 +1,11 @@
 //! The steps of an exchange in their order: policy, then the handler; and where a
 //! request that waited goes on.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::application::{Call, LATE, NO_STORE};
 use super::exchange::{Exchange, Handler, Turn};
 use super::files;
 use super::policy::{self, Admission};
-use super::respond::{FAILED, refuse, refuse_with, send};
+use super::respond::{BUSY, FAILED, refuse, refuse_with, send};
 use super::state::{Progress, State, Step};
 use super::waiting::{Awaits, Waiting};
 use crate::app::{Methods, Response};
@@ -15,8 +13,8 @@ use crate::auth::Check;
 use crate::http::head::Method;
 use crate::http::{Lines, Status};
 use crate::limits;
-use crate::reactor::{Io, Want};
-use crate::service::Message;
+use crate::reactor::{Io, JobClass, QueueFull, Want};
+use crate::service::Outcome;
 use crate::session::Taken;
 
 use super::Cx;
@@ -33,12 +31,13 @@ pub(super) fn respond(exchange: &Exchange<'_>, body: &[u8], overloaded: bool, tu
 
 /// Has a password checked, and waits.
 fn start_check(exchange: &Exchange<'_>, check: Check, body: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
-    let ticket = turn.request;
-    turn.cx.run(move || {
-        let checked = catch_unwind(AssertUnwindSafe(|| check.run()));
-        Message::Checked { ticket, checked: checked.ok() }
-    });
-    Progress::Pending(State::Waiting(Waiting::new(exchange, body, Awaits::Check(None), limits::JOB_TIMEOUT, turn)))
+    match turn.cx.run(JobClass::Hashing, move || Outcome::Checked(check.run())) {
+        Ok(job) => {
+            let awaits = Awaits::Check(job, None);
+            Progress::Pending(State::Waiting(Waiting::new(exchange, body, awaits, limits::JOB_TIMEOUT, turn)))
+        }
+        Err(QueueFull) => refuse(exchange, BUSY, turn),
+    }
 }
 
 /// Answers a request that may pass.
@@ -64,10 +63,16 @@ fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Prog
 /// Whether a request that waits goes on, and with what from the session store.
 pub(super) fn look(waiting: &Waiting, cx: &mut Cx<'_>) -> Step<Option<Taken>> {
     let taken = waiting.ticket().map(|ticket| cx.shared.http.sessions.take(ticket, cx.time));
-    let waits =
-        matches!((&waiting.awaits, &taken), (Awaits::Check(None) | Awaits::Job(None), _) | (_, Some(Taken::NotYet)));
+    let waits = matches!(
+        (&waiting.awaits, &taken),
+        (Awaits::Check(_, None) | Awaits::Job(_, None), _) | (_, Some(Taken::NotYet))
+    );
     if waits && cx.time.now < waiting.deadline {
         return Step::Wait(Want::NOTHING.by(waiting.deadline));
+    }
+    if let Some(job) = waiting.job() {
+        // It is done, or comes too late.
+        cx.cancel(job);
     }
     Step::Done(taken)
 }
@@ -87,11 +92,11 @@ pub(super) fn resume(
     let exchange = &Exchange { head: &head, facts };
     let turn = &mut Turn::new(io.output, io.ends, request, cx);
     match (awaits, taken) {
-        (Awaits::Check(checked), _) => match policy::settle(exchange, checked.flatten().as_ref(), turn) {
+        (Awaits::Check(_, checked), _) => match policy::settle(exchange, checked.and_then(Result::ok).as_ref(), turn) {
             Ok(()) => handle(exchange, &body, turn),
             Err(refused) => refuse_with(exchange, refused.reject, &refused.lines, turn),
         },
-        (Awaits::Job(Some(Some(outcome))), _) => {
+        (Awaits::Job(_, Some(Ok(outcome))), _) => {
             call(exchange, &body, turn, |call, turn| call.visit(Some(outcome), turn))
         }
         (Awaits::Session(_, done), Some(Taken::Loaded(session))) => {
@@ -103,8 +108,8 @@ pub(super) fn resume(
                 turn.cx.shared.http.sessions.forget(ticket);
             }
             let reject = match awaits {
-                Awaits::Job(Some(_)) | Awaits::Check(_) => FAILED,
-                Awaits::Job(None) => LATE,
+                Awaits::Job(_, Some(_)) | Awaits::Check(..) => FAILED,
+                Awaits::Job(_, None) => LATE,
                 Awaits::Session(..) | Awaits::Saving(..) => NO_STORE,
             };
             refuse(exchange, reject, turn)

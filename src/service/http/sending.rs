@@ -33,6 +33,9 @@ impl Sending {
             if room == 0 {
                 return Step::Wait(Want::NOTHING);
             }
+            if cx.work.is_spent() {
+                return Step::Wait(Want::AGAIN);
+            }
             match self.pull(room, io, cx) {
                 Ok(Pull::More) => {}
                 Ok(Pull::Wait(until)) => return Step::Wait(Want::NOTHING.by(until)),
@@ -65,6 +68,8 @@ impl Sending {
                 let mut piece = std::mem::take(&mut cx.shared.http.scratch);
                 let pulled = content.pull(&mut piece, room, cx.time.now);
                 self.sent += piece.len() as u64;
+                cx.work.spend(1);
+                cx.work.spend_bytes(piece.len());
                 if self.chunked {
                     encode_chunk(&piece, io.output.buffer());
                 } else {

@@ -22,8 +22,8 @@ use crate::auth::Users;
 use crate::files::scratch::Scratch;
 use crate::limits;
 use crate::reactor::{Accepted, Want};
-use crate::reactor::{Finish, Handle, Solitude, Tick, Time};
-use crate::service::Message;
+use crate::reactor::{Finish, Handle, TestContext, Tick, Time};
+use crate::service::Kind;
 use crate::service::testing::{self, Peer, ends};
 use crate::session::key::Keys;
 use crate::session::pending::{Pending, Question, Reply, Ticket};
@@ -38,7 +38,7 @@ struct Bench {
     peer: Peer,
     draining: bool,
     now: Tick,
-    solitude: Solitude<Service>,
+    context: TestContext<Service>,
     files: Scratch,
 }
 
@@ -66,21 +66,21 @@ impl Bench {
         let mut shared = testing::shared_with(&files, host);
         adjust(&mut shared.http);
         let http = Self::connect(&mut shared, overloaded);
-        let solitude = Solitude::default();
-        Self { shared, http, peer: Peer::default(), draining: false, now: Tick::default(), solitude, files }
+        let context = TestContext::default();
+        Self { shared, http, peer: Peer::default(), draining: false, now: Tick::default(), context, files }
     }
 
     /// A connection more.
     fn connect(shared: &mut super::super::Shared, overloaded: bool) -> Http {
         let time = Time { now: Tick::default(), unix_seconds: 1_800_000_000, unix_micros: 0 };
-        let accepted = Accepted { service: 0, ends: ends(), overloaded };
-        Http::open(&accepted, &mut Solitude::default().context(shared, time, false))
+        let accepted = Accepted { listener: Kind::Http, ends: ends(), overloaded };
+        Http::open(&accepted, &mut TestContext::default().context(shared, time, false))
     }
 
     fn settle(&mut self) -> Want {
-        let Self { shared, http, peer, solitude, draining, now, .. } = self;
+        let Self { shared, http, peer, context, draining, now, .. } = self;
         let time = Time { now: *now, unix_seconds: 1_800_000_000, unix_micros: 0 };
-        peer.turn(|io| http.advance(io, &mut solitude.context(shared, time, *draining)))
+        peer.turn(|io| http.advance(io, &mut context.context(shared, time, *draining)))
     }
 
     /// Sends octets and settles.
@@ -115,36 +115,24 @@ impl Bench {
 
     /// Runs the jobs that were asked for and delivers what came of them.
     fn run_jobs(&mut self) -> Want {
-        for message in self.solitude.run_jobs() {
-            self.deliver(message);
+        for (job, result) in self.context.run_jobs() {
+            self.http.job_ended(job, result);
         }
         self.settle()
-    }
-
-    fn deliver(&mut self, message: Message) {
-        match message {
-            Message::Done { ticket, outcome } => self.http.deliver(ticket, outcome),
-            Message::Checked { ticket, checked } => self.http.deliver_check(ticket, checked),
-            Message::News | Message::Session => {}
-        }
     }
 
     /// Another connection asks the same server; what it was answered. Tells also
     /// whom it sent messages, and has them delivered.
     fn another_asks(&mut self, request: &str) -> (String, Vec<Handle>) {
         let mut other = Peer::default();
-        let mut solitude = Solitude::of(Handle::imagined(2));
+        let mut context = TestContext::of(Handle::for_test(2));
         let time = Time { now: self.now, unix_seconds: 1_800_000_000, unix_micros: 0 };
-        let accepted = Accepted { service: 0, ends: ends(), overloaded: false };
-        let mut http = Http::open(&accepted, &mut solitude.context(&mut self.shared, time, false));
+        let accepted = Accepted { listener: Kind::Http, ends: ends(), overloaded: false };
+        let mut http = Http::open(&accepted, &mut context.context(&mut self.shared, time, false));
         other.send(request.as_bytes());
-        other.turn(|io| http.advance(io, &mut solitude.context(&mut self.shared, time, false)));
-        http.closed(0, ends(), &mut solitude.context(&mut self.shared, time, false));
-        let told = solitude.sent().into_iter().map(|(to, message)| {
-            self.deliver(message);
-            to
-        });
-        let told = told.collect();
+        other.turn(|io| http.advance(io, &mut context.context(&mut self.shared, time, false)));
+        http.closed(0, ends(), &mut context.context(&mut self.shared, time, false));
+        let told = context.sent().into_iter().map(|(to, _)| to).collect();
         (String::from_utf8(other.received()).unwrap(), told)
     }
 
@@ -163,7 +151,7 @@ impl Drop for Bench {
         if !std::thread::panicking() {
             audit(&self.shared.http, &mut [&self.http].into_iter());
             let time = Time { now: self.now, unix_seconds: 0, unix_micros: 0 };
-            let mut cx = self.solitude.context(&mut self.shared, time, false);
+            let mut cx = self.context.context(&mut self.shared, time, false);
             self.http.closed(0, ends(), &mut cx);
             assert_eq!(self.shared.http.census, Census::default());
         }

@@ -7,11 +7,12 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::exchange::{Exchange, Facts, Turn};
-use crate::app::{Body, Outcome, Response};
+use crate::app::{self, Body, Response};
 use crate::auth::Checked;
 use crate::http::Lines;
 use crate::http::head::{self, RequestHead};
-use crate::reactor::Tick;
+use crate::reactor::{JobId, JobPanicked, JobResult, Tick};
+use crate::service::Outcome;
 use crate::session::pending::Ticket;
 
 /// A request that waits.
@@ -24,16 +25,15 @@ pub(super) struct Waiting {
     pub(super) awaits: Awaits,
 }
 
-/// What a request waits for; the inner option is what has come of it, or none if the
-/// job panicked.
+/// What a request waits for, and what has come of it.
 pub(super) enum Awaits {
     /// The check of its password.
-    Check(Option<Option<Checked>>),
+    Check(JobId, Option<JobResult<Checked>>),
     /// The job of an application.
-    Job(Option<Option<Outcome>>),
+    Job(JobId, Option<JobResult<app::Outcome>>),
     /// The session that the application is called with, for the first time or with the
     /// result of its job.
-    Session(Ticket, Option<Outcome>),
+    Session(Ticket, Option<app::Outcome>),
     /// The store that saves the session; then this is the response.
     Saving(Ticket, Box<Response>),
 }
@@ -62,11 +62,39 @@ impl Waiting {
         (self.head, self.body, self.facts, self.awaits)
     }
 
+    /// Takes note of the result of a job, if it is the one that is waited for.
+    pub(super) fn job_ended(&mut self, ended: JobId, result: JobResult<Outcome>) {
+        match &mut self.awaits {
+            Awaits::Check(job, came) if *job == ended => {
+                *came = Some(match result {
+                    Ok(Outcome::Checked(checked)) => Ok(checked),
+                    _ => Err(JobPanicked),
+                });
+            }
+            Awaits::Job(job, came) if *job == ended => {
+                *came = Some(match result {
+                    Ok(Outcome::App(outcome)) => Ok(outcome),
+                    _ => Err(JobPanicked),
+                });
+            }
+            // Where sessions are stored, the store knows what has come of it.
+            Awaits::Check(..) | Awaits::Job(..) | Awaits::Session(..) | Awaits::Saving(..) => {}
+        }
+    }
+
+    /// The job that is waited for.
+    pub(super) fn job(&self) -> Option<JobId> {
+        match self.awaits {
+            Awaits::Check(job, _) | Awaits::Job(job, _) => Some(job),
+            Awaits::Session(..) | Awaits::Saving(..) => None,
+        }
+    }
+
     /// What is expected from the session store.
     pub(super) fn ticket(&self) -> Option<Ticket> {
         match self.awaits {
             Awaits::Session(ticket, _) | Awaits::Saving(ticket, _) => Some(ticket),
-            Awaits::Check(_) | Awaits::Job(_) => None,
+            Awaits::Check(..) | Awaits::Job(..) => None,
         }
     }
 
@@ -74,7 +102,7 @@ impl Waiting {
     pub(super) fn memory(&self) -> usize {
         let response = match &self.awaits {
             Awaits::Saving(_, response) => size_of::<Response>() + body_memory(&response.body),
-            Awaits::Check(_) | Awaits::Job(_) | Awaits::Session(..) => 0,
+            Awaits::Check(..) | Awaits::Job(..) | Awaits::Session(..) => 0,
         };
         let path = self.facts.path.as_ref().map_or(0, |path| path.len());
         self.head.capacity() + self.body.capacity() + path + response

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::logging::Log;
-use crate::reactor::{DatagramProtocol, Outbox, Solitude, Stay, Tick, Time};
+use crate::reactor::{DatagramProtocol, Outbox, Stay, TestContext, Tick, Time};
 use crate::service::{Service, Shared, http};
 
 /// A machine alone with the test.
@@ -40,10 +40,10 @@ impl<D: DatagramProtocol<Service>> Lone<D> {
     /// Has it do what is due, and once more, which must change nothing.
     fn settle(&mut self) {
         let time = self.time();
-        let mut solitude = Solitude::<Service>::default();
+        let mut context = TestContext::<Service>::default();
         for round in 0..2 {
             self.stay =
-                self.machine.advance(&mut self.out, &mut solitude.context(&mut self.shared, time, self.draining));
+                self.machine.advance(&mut self.out, &mut context.context(&mut self.shared, time, self.draining));
             let sent: Vec<_> = self.out.iter().map(|(to, datagram)| (to, datagram.to_vec())).collect();
             self.out.clear();
             assert!(round == 0 || sent.is_empty(), "advance isn't idempotent: {sent:?}");
@@ -57,8 +57,8 @@ impl<D: DatagramProtocol<Service>> Lone<D> {
     /// A datagram comes.
     pub(crate) fn receive(&mut self, datagram: &[u8], from: SocketAddr) {
         let time = self.time();
-        let mut solitude = Solitude::<Service>::default();
-        let mut cx = solitude.context(&mut self.shared, time, self.draining);
+        let mut context = TestContext::<Service>::default();
+        let mut cx = context.context(&mut self.shared, time, self.draining);
         self.machine.received(datagram, from, &mut self.out, &mut cx);
         self.settle();
     }
@@ -66,8 +66,8 @@ impl<D: DatagramProtocol<Service>> Lone<D> {
     /// The socket reports an error.
     pub(crate) fn fail(&mut self, kind: io::ErrorKind, to: Option<SocketAddr>) {
         let time = self.time();
-        let mut solitude = Solitude::<Service>::default();
-        let mut cx = solitude.context(&mut self.shared, time, self.draining);
+        let mut context = TestContext::<Service>::default();
+        let mut cx = context.context(&mut self.shared, time, self.draining);
         self.machine.failed(&kind.into(), to, &mut cx);
         self.settle();
     }

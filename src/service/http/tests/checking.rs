@@ -133,11 +133,11 @@ fn what_is_under_protection_is_not_for_shared_caches() {
 fn a_check_that_takes_too_long_is_a_503_and_what_comes_of_it_is_for_nobody() {
     let mut bench = protected("/private");
     bench.send(ask_for("/private/", RIGHT));
-    let jobs = bench.solitude.run_jobs();
+    let jobs = bench.context.run_jobs();
     bench.pass(limits::JOB_TIMEOUT);
     assert_eq!(statuses(&bench.answers()), [503]);
     bench.send(ask_for("/private/", WRONG));
-    jobs.into_iter().for_each(|message| bench.deliver(message));
+    jobs.into_iter().for_each(|(job, result)| bench.http.job_ended(job, result));
     bench.settle();
     assert_eq!((bench.phase(), bench.answers()), ("Waiting", String::new()));
     bench.run_jobs();

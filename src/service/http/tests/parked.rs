@@ -23,14 +23,14 @@ fn a_job_that_panics_is_a_500_and_one_that_takes_too_long_a_503() {
     assert_eq!(statuses(&bench.answers()), [500]);
 
     bench.send(get("/slow/a"));
-    let jobs = bench.solitude.run_jobs();
+    let jobs = bench.context.run_jobs();
     bench.pass(limits::JOB_TIMEOUT);
     let answer = bench.answers();
     assert_eq!(statuses(&answer), [503]);
     assert!(answer.contains("Retry-After: "));
     // The answer that comes too late is for a request that is over.
     bench.send(get("/slow/b"));
-    jobs.into_iter().for_each(|message| bench.deliver(message));
+    jobs.into_iter().for_each(|(job, result)| bench.http.job_ended(job, result));
     bench.settle();
     assert_eq!((bench.phase(), bench.answers()), ("Waiting", String::new()));
     bench.run_jobs();

@@ -233,9 +233,9 @@ fn a_store_that_fails_or_takes_too_long_is_a_503_for_who_needs_it() {
 fn who_leaves_while_the_store_is_asked_is_forgotten() {
     let mut bench = with_pending();
     bench.send(visit("", ""));
-    let Bench { shared, http, solitude, now, .. } = &mut bench;
+    let Bench { shared, http, context, now, .. } = &mut bench;
     let time = Time { now: *now, unix_seconds: 0, unix_micros: 0 };
-    http.closed(0, ends(), &mut solitude.context(shared, time, false));
+    http.closed(0, ends(), &mut context.context(shared, time, false));
     assert!(bench.pending().is_empty());
     // For the end of the bench, which closes it once more.
     bench.http = Bench::connect(&mut bench.shared, false);

@@ -78,6 +78,6 @@ impl Http {
     /// The connection was closed by the reactor.
     fn abandoned(mut self, bench: &mut Bench) {
         let time = Time { now: bench.now, unix_seconds: 0, unix_micros: 0 };
-        self.closed(1, ends(), &mut bench.solitude.context(&mut bench.shared, time, false));
+        self.closed(1, ends(), &mut bench.context.context(&mut bench.shared, time, false));
     }
 }

@@ -18,7 +18,7 @@ fn a_watcher_gets_what_was_missed_and_then_each_event_when_it_happens() {
     assert_eq!(body(&answer), "13\r\nretry: 2000\nid: 1\n\n\r\n1D\r\nid: 2\nevent: said\ndata: two\n\n\r\n");
     assert_eq!((bench.phase(), want.read), ("Watching", false));
     let (_, told) = bench.another_asks(&post("three"));
-    assert_eq!(told, [Handle::imagined(1)]);
+    assert_eq!(told, [Handle::for_test(1)]);
     assert_eq!(bench.settle(), want);
     assert_eq!(bench.answers(), "1F\r\nid: 3\nevent: said\ndata: three\n\n\r\n");
     // Nothing is between two events but signs of life, each at its time.

@@ -1,0 +1,72 @@
+//! Connections whose turn is due without an event, in two classes.
+//!
+//! `soon` holds those that have a message or an outcome, and those that no work was left
+//! for when their event came. Each pass gives all of them their turn, as far as its
+//! [work](super::work) goes. `bulk` holds those in the middle of a transfer: each pass
+//! gives one of them its turn. So a reply from a store doesn't wait behind downloads, and
+//! neither does a small request.
+//!
+//! A connection is in `bulk` and is then wanted soon: it is queued again there, and its
+//! older entry is recognised as stale by the slot's own mark.
+
+use std::collections::VecDeque;
+
+use super::slot::{Queued, Slot};
+use super::slots::Handle;
+
+/// The queues of both classes.
+#[derive(Default)]
+pub(super) struct RunQueue {
+    soon: VecDeque<Handle>,
+    bulk: VecDeque<Handle>,
+}
+
+impl RunQueue {
+    /// Queues a connection, if it isn't queued as soon already.
+    pub(super) fn push<P>(&mut self, handle: Handle, slot: &mut Slot<P>, class: Queued) {
+        if slot.queued < class {
+            slot.queued = class;
+            self.push_handle(handle, class);
+        }
+    }
+
+    /// Queues what is no connection.
+    pub(super) fn push_handle(&mut self, handle: Handle, class: Queued) {
+        match class {
+            Queued::No => {}
+            Queued::Bulk => self.bulk.push_back(handle),
+            Queued::Soon => self.soon.push_back(handle),
+        }
+    }
+
+    /// The next one of a class. Whether its turn is still due, its slot tells.
+    pub(super) fn pop(&mut self, class: Queued) -> Option<Handle> {
+        let queue = match class {
+            Queued::No => return None,
+            Queued::Bulk => &mut self.bulk,
+            Queued::Soon => &mut self.soon,
+        };
+        let handle = queue.pop_front();
+        // After a peak, give the memory back once there is nothing in it.
+        if queue.is_empty() && queue.capacity() > 256 {
+            *queue = VecDeque::new();
+        }
+        handle
+    }
+
+    /// How many wait for their turn soon.
+    pub(super) fn soon(&self) -> usize {
+        self.soon.len()
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.soon.is_empty() && self.bulk.is_empty()
+    }
+
+    /// Entries of both classes, stale ones included.
+    #[cfg(debug_assertions)]
+    pub(super) fn len(&self) -> usize {
+        self.soon.len() + self.bulk.len()
+    }
+}

@@ -1,0 +1,157 @@
+//! How much the loop does between two looks at the poll. Counted in passes, which
+//! `before_wait` sees.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use miod::reactor::{
+    Accepted, Closer, Context, Endpoint, FileSlice, Finish, Handle, Io, Listener, NoDatagrams, Options, Protocol,
+    Reactor, Time, Until, Want,
+};
+use support::{PATIENCE, Root};
+
+/// What the connections share: the number of the pass, and what they wrote down.
+#[derive(Default)]
+struct Log {
+    pass: u64,
+    /// The passes in which a turn was given, by what the connection does.
+    heavy: Vec<u64>,
+    sent: Option<u64>,
+    delivered: Option<u64>,
+    files: usize,
+    watcher: Option<Handle>,
+}
+
+/// What a connection does with the byte that it gets.
+struct Job;
+
+impl Protocol for Job {
+    type Shared = (Log, Option<Rc<std::os::fd::OwnedFd>>);
+    type Listener = ();
+    type Message = ();
+    type Outcome = ();
+    type Datagrams = NoDatagrams;
+
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
+        Some(Self)
+    }
+
+    fn deliver(&mut self, (): ()) {}
+
+    fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
+        let (log, file) = &mut *cx.shared;
+        let heard = io.input.bytes().first().copied();
+        io.input.consume(usize::from(heard.is_some()));
+        match heard {
+            // As much work as a turn may do.
+            Some(b'h') => {
+                log.heavy.push(log.pass);
+                cx.work.spend(512);
+                io.output.write(b"h");
+            }
+            Some(b'f') => {
+                log.files += 1;
+                let file = Rc::clone(file.as_ref().unwrap());
+                io.output.file(FileSlice { file, offset: 0, length: 8 << 20 });
+            }
+            Some(b'w') => {
+                log.watcher = Some(cx.handle);
+                io.output.write(b"w");
+            }
+            Some(b'm') => {
+                log.sent = Some(log.pass);
+                let watcher = log.watcher.unwrap();
+                cx.send(watcher, ());
+                io.output.write(b"m");
+            }
+            None if log.watcher == Some(cx.handle) && log.sent.is_some() => {
+                log.delivered.get_or_insert(log.pass);
+            }
+            _ => {}
+        }
+        if io.ended || cx.draining { Want::finish(Finish::Close) } else { Want::READ }
+    }
+
+    fn before_wait((log, _): &mut Self::Shared, _: Time, _: bool) -> Option<Duration> {
+        log.pass += 1;
+        None
+    }
+}
+
+/// Runs `test` beside a loop; what the loop wrote down.
+fn run(file: Option<std::fs::File>, test: impl FnOnce(SocketAddr, &Closer)) -> Log {
+    let (ready, started) = channel();
+    let server = std::thread::spawn(move || {
+        let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), false).unwrap();
+        let address = listener.address().unwrap();
+        let file = file.map(|file| Rc::new(file.into()));
+        let mut reactor = Reactor::<Job>::new((Log::default(), file), Options::default()).unwrap();
+        reactor.listen(listener, ()).unwrap();
+        ready.send((address, reactor.closer())).unwrap();
+        reactor.run(Until::Closed).unwrap();
+        std::mem::take(&mut reactor.shared().0)
+    });
+    let (address, closer) = started.recv_timeout(PATIENCE).unwrap();
+    test(address, &closer);
+    closer.close();
+    server.join().unwrap()
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+fn say(stream: &mut TcpStream, byte: u8) {
+    stream.write_all(&[byte]).unwrap();
+}
+
+fn hear(stream: &mut TcpStream, byte: u8) {
+    let mut heard = [0];
+    stream.read_exact(&mut heard).unwrap();
+    assert_eq!(heard, [byte]);
+}
+
+#[test]
+fn a_pass_ends_after_a_bounded_amount_of_work() {
+    let log = run(None, |address, _| {
+        let mut streams: Vec<TcpStream> = (0..64).map(|_| connect(address)).collect();
+        streams.iter_mut().for_each(|stream| say(stream, b'h'));
+        streams.iter_mut().for_each(|stream| hear(stream, b'h'));
+    });
+    assert_eq!(log.heavy.len(), 64);
+    let busiest = log.heavy.chunk_by(|a, b| a == b).map(<[u64]>::len).max().unwrap();
+    // 2,048 units, of which each turn takes 512 and its rounds.
+    assert!(busiest <= 4, "{busiest} turns of 512 units in one pass");
+}
+
+#[test]
+fn a_message_is_delivered_in_the_next_pass_whatever_is_being_downloaded() {
+    let root = Root::new();
+    root.file("large", vec![b'x'; 8 << 20]);
+    let log = run(Some(std::fs::File::open(root.at("large")).unwrap()), |address, _| {
+        let mut watcher = connect(address);
+        say(&mut watcher, b'w');
+        hear(&mut watcher, b'w');
+        // They take their turns in the bulk queue, one a pass.
+        let mut downloads: Vec<TcpStream> = (0..60).map(|_| connect(address)).collect();
+        downloads.iter_mut().for_each(|stream| say(stream, b'f'));
+        let mut some = vec![0; 64 * 1024];
+        downloads.iter_mut().for_each(|stream| stream.read_exact(&mut some).unwrap());
+        let mut sender = connect(address);
+        say(&mut sender, b'm');
+        hear(&mut sender, b'm');
+        // By now the next pass has begun.
+        say(&mut sender, b'x');
+        downloads.iter_mut().for_each(|stream| stream.read_exact(&mut some).unwrap());
+    });
+    assert_eq!(log.files, 60);
+    let (sent, delivered) = (log.sent.unwrap(), log.delivered.expect("the message is delivered"));
+    assert!(delivered - sent <= 1, "sent in pass {sent}, delivered in {delivered}");
+}
