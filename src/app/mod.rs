@@ -105,7 +105,7 @@ impl Methods {
     #[inline]
     pub fn allow(self, method: Method) -> bool {
         match self {
-            Self::Only(methods) => methods.iter().any(|allowed| *allowed == method),
+            Self::Only(methods) => methods.contains(&method),
             Self::Any => !matches!(method, Method::Connect | Method::Trace),
         }
     }
