@@ -130,15 +130,6 @@ pub struct LineConfig {
     pub chaos: Option<u64>,
 }
 
-/// Whom to talk to.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Target {
-    /// A name or an address.
-    pub host: String,
-    /// The port there.
-    pub port: u16,
-}
-
 /// Which of the built-in applications are mounted at their usual place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Apps {

@@ -11,11 +11,13 @@
 //! ```text
 //!         main.rs ── cli/                      arguments, help, banner, exit codes
 //!              │
-//!      server.rs, datagrams.rs                 the composition roots: bind, build, run
+//!          server/                             the composition root: bind, build, run
 //!              │        (config.rs, logging/)
 //!              │
 //!          service/    http/, echo, upper, udp/ the protocols that serve, and
-//!          client/     connect, get            those that ask: the layer that knows both sides
+//!          client/     get, connect, ping, heartbeat   those that ask: the layer that knows both
+//!              │                               sides
+//!          console/    probe/, names.rs        what commands print; ping's datagrams; resolver
 //!      ┌───────┼───────────┐
 //!    app/    files/  auth/ │                   pages; static files; passwords. No sockets
 //!      ├── session/   │    │                   what is remembered of visitors. No sockets
@@ -157,12 +159,14 @@ pub mod auth;
 pub mod cli;
 pub mod client;
 pub mod config;
-pub mod datagrams;
+pub mod console;
 pub mod durable;
 pub mod files;
 pub mod http;
 pub mod limits;
 pub mod logging;
+pub mod names;
+pub mod probe;
 pub mod random;
 pub mod reactor;
 pub mod server;

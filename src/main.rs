@@ -9,7 +9,6 @@ use miod::cli::datagrams::{DatagramOptions, Tool};
 use miod::cli::failure::{Failure, USAGE};
 use miod::cli::{self, Command};
 use miod::client;
-use miod::datagrams;
 use miod::logging::{self, AccessLog, Log, Settings};
 use miod::server::{self, Ready};
 use miod::service::Kind;
@@ -40,7 +39,7 @@ fn main() -> ExitCode {
             server::serve_lines(Kind::Upper, &options.config, log, |ready| announce(Served::Upper, ready))
         }),
         Ok(Command::Connect(plan)) => use_tool(|| client::connect::run(&plan)),
-        Ok(Command::Get(wish)) => use_tool(|| client::get::run(wish)),
+        Ok(Command::Get(request)) => use_tool(|| client::get::run(request)),
         Ok(Command::Datagrams(options)) => match with_datagrams(options) {
             Ok(true) => Ok(()),
             // That was told already.
@@ -70,7 +69,7 @@ fn run(settings: &Settings, server: impl FnOnce(Log) -> Result<(), server::Failu
 }
 
 /// Runs a client tool; its log tells warnings, or what `RUST_LOG` says.
-fn use_tool(tool: impl FnOnce() -> Result<(), client::Failed>) -> Result<(), Failure> {
+fn use_tool(tool: impl FnOnce() -> Result<(), client::ToolError>) -> Result<(), Failure> {
     let settings = Settings { verbosity: -1, access: AccessLog::Off };
     let log = logging::init(&settings).map_err(|error| Failure::runtime("start the log", &error))?;
     let outcome = tool();
@@ -81,22 +80,23 @@ fn use_tool(tool: impl FnOnce() -> Result<(), client::Failed>) -> Result<(), Fai
 /// Runs what lives on datagrams; says whether that came to what it was for.
 fn with_datagrams(options: DatagramOptions) -> Result<bool, Failure> {
     let DatagramOptions { tool, logging } = options;
-    let mut success = true;
-    run(&logging, |log| {
-        let ready = |addresses: &[_]| cli::say(&cli::datagrams::banner(&tool, addresses));
-        match &tool {
-            Tool::Answer { manner, network, verbose, at: (endpoints, port) } => {
-                datagrams::answer(*manner, *network, *verbose, (endpoints, *port), &log, ready)?;
-            }
-            Tool::Watch { settings, at: (endpoints, port) } => {
-                datagrams::watch(settings, (endpoints, *port), &log, ready)?;
-            }
-            Tool::Ping(target, settings) => success = datagrams::ping(target, settings.clone(), &log)?,
-            Tool::Send(target, settings) => datagrams::send_heartbeats(target, settings.clone(), &log)?,
+    let ready = |addresses: &[_]| cli::say(&cli::datagrams::banner(&tool, addresses));
+    let log = logging::init(&logging).map_err(|error| Failure::runtime("start the log", &error))?;
+    Ok(match &tool {
+        Tool::Answer { reply, impairment, verbose, at: (endpoints, port) } => {
+            server::udp::answer(*reply, *impairment, *verbose, (endpoints, *port), &log, ready)?;
+            true
         }
-        Ok(())
-    })?;
-    Ok(success)
+        Tool::Watch { settings, at: (endpoints, port) } => {
+            server::udp::watch(settings, (endpoints, *port), &log, ready)?;
+            true
+        }
+        Tool::Ping(target, settings) => client::datagrams::ping(target, settings.clone(), &log)?,
+        Tool::Send(target, settings) => {
+            client::datagrams::send_heartbeats(target, settings.clone(), &log)?;
+            true
+        }
+    })
 }
 
 /// Tells that clients can connect.

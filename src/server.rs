@@ -10,6 +10,7 @@ mod descriptors;
 mod listening;
 pub mod protection;
 mod sessions;
+pub mod udp;
 
 use std::cell::RefCell;
 use std::io;
@@ -29,7 +30,6 @@ use crate::service::rough::Trouble;
 use crate::service::{Kind, Service, Shared, http};
 use applications::mount;
 use descriptors::Descriptors;
-pub(crate) use listening::bind_all;
 use listening::listen;
 use protection::Protection;
 use sessions::{KeyRing, sessions_size};
@@ -41,10 +41,6 @@ pub enum Failure {
     Bind(Endpoint, io::Error),
     /// A datagram socket can't be opened at this address.
     BindDatagrams(SocketAddr, io::Error),
-    /// A name has no address.
-    Host(String, io::Error),
-    /// An address can't be reached.
-    Connect(SocketAddr, io::Error),
     /// The root can't be opened.
     Root(PathBuf, io::Error),
     /// A store can't be opened.

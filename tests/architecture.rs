@@ -16,28 +16,27 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("auth", &["http"]),
     ("session", &["durable", "http", "reactor"]),
     ("app", &["auth", "durable", "http", "text", "reactor", "session"]),
+    ("names", &["text"]),
+    ("probe", &["reactor"]),
+    ("console", &["logging", "reactor"]),
     ("config", &["files", "http", "reactor", "session"]),
-    ("client", &["http", "text", "reactor"]),
-    ("service", &["app", "auth", "files", "http", "text", "random", "reactor", "logging", "session"]),
-    ("server", &["app", "auth", "config", "durable", "files", "http", "reactor", "logging", "service", "session"]),
-    ("datagrams", &["config", "logging", "reactor", "server", "service"]),
+    ("client", &["console", "http", "logging", "names", "probe", "text", "reactor"]),
+    (
+        "service",
+        &["app", "auth", "console", "files", "http", "text", "probe", "random", "reactor", "logging", "session"],
+    ),
+    (
+        "server",
+        &[
+            "app", "auth", "config", "console", "durable", "files", "http", "reactor", "logging", "names", "service",
+            "session",
+        ],
+    ),
     (
         "cli",
         &[
-            "app",
-            "auth",
-            "client",
-            "config",
-            "datagrams",
-            "durable",
-            "files",
-            "http",
-            "logging",
-            "reactor",
-            "server",
-            "service",
-            "session",
-            "text",
+            "app", "auth", "client", "config", "durable", "files", "http", "logging", "names", "reactor", "server",
+            "service", "session", "text",
         ],
     ),
 ];
@@ -113,6 +112,7 @@ fn some_calls_are_made_in_one_place_alone() {
         ("rustix::net::recvfrom(", &["reactor/datagram.rs"]),
         ("send_to(", &["reactor/datagram.rs"]),
         ("thread::Builder", &["reactor/blocking.rs"]),
+        ("to_socket_addrs", &["names.rs"]),
         ("rustix::fs::openat2", &["files/resolve.rs"]),
     ] {
         let users: Vec<_> = code().into_iter().filter(|(_, code)| code.contains(call)).map(|(name, _)| name).collect();

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::options::Value;
 use super::tool::{Opt, Said, Tool};
 use super::{Command, UsageError, values};
-use crate::client::connect::Plan;
+use crate::client::Target;
+use crate::client::connect::ConnectPlan;
 
 pub(super) struct Draft {
     udp: bool,
@@ -78,9 +79,8 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         Said::Version => return Ok(Command::Version),
     };
     let [host, port] = &places[..] else { return Err(UsageError("give HOST PORT".to_owned())) };
-    Ok(Command::Connect(Plan {
-        host: values::host(host),
-        port: values::remote_port(port).map_err(UsageError)?,
+    Ok(Command::Connect(ConnectPlan {
+        target: Target { host: values::host(host), port: values::remote_port(port).map_err(UsageError)? },
         udp: draft.udp,
         timeout: draft.timeout,
         wait: draft.wait,
@@ -94,9 +94,8 @@ mod tests {
     #[test]
     fn every_option_arrives() {
         let parse = |text: &str| parse(text.split(' ').map(OsString::from));
-        let plan = |host: &str, udp, timeout, wait| Plan {
-            host: host.to_owned(),
-            port: 81,
+        let plan = |host: &str, udp, timeout, wait| ConnectPlan {
+            target: Target { host: host.to_owned(), port: 81 },
             udp,
             timeout: Duration::from_secs(timeout),
             wait: Duration::from_secs(wait),

@@ -6,12 +6,15 @@ use std::net::SocketAddr;
 use super::options::Value;
 use super::tool::{Opt, Said};
 use super::{Command, UsageError, tool, values};
-use crate::config::{self, Target};
+use crate::client::Target;
+use crate::client::heartbeat::HeartbeatPlan;
+use crate::client::ping::PingPlan;
+use crate::config;
 use crate::logging::{AccessLog, Settings};
 use crate::reactor::Endpoint;
-use crate::service::udp::answer::Manner;
-use crate::service::udp::fate::Network;
-use crate::service::udp::{heartbeat, ping, watch};
+use crate::service::udp::answer::Reply;
+use crate::service::udp::impairment::Impairment;
+use crate::service::udp::watch::WatchOptions;
 
 /// What to do with datagrams.
 #[derive(Clone, PartialEq, Debug)]
@@ -19,22 +22,22 @@ pub enum Tool {
     /// Answer them.
     Answer {
         /// How.
-        manner: Manner,
-        /// Over which network.
-        network: Network,
+        reply: Reply,
+        /// Over which impairment.
+        impairment: Impairment,
         /// Tell the counts now and then.
         verbose: bool,
         /// Where, and the port where that says none.
         at: (Vec<Endpoint>, u16),
     },
     /// Ask a service.
-    Ping(Target, ping::Settings),
+    Ping(Target, PingPlan),
     /// Send heartbeats.
-    Send(Target, heartbeat::Settings),
+    Send(Target, HeartbeatPlan),
     /// Hear them.
     Watch {
         /// How.
-        settings: watch::Settings,
+        settings: WatchOptions,
         /// Where, as above.
         at: (Vec<Endpoint>, u16),
     },
@@ -104,7 +107,7 @@ const fn port<D: Placed>(help: &'static str) -> Opt<D> {
 
 struct Answering {
     places: Places,
-    network: Network,
+    impairment: Impairment,
     seed: Option<u64>,
     verbosity: i8,
 }
@@ -112,7 +115,7 @@ struct Answering {
 impl Default for Answering {
     fn default() -> Self {
         let places = Places { binds: Vec::new(), port: config::UPPER_PORT };
-        Self { places, network: Network::default(), seed: None, verbosity: 0 }
+        Self { places, impairment: Impairment::default(), seed: None, verbosity: 0 }
     }
 }
 
@@ -137,7 +140,7 @@ Usage: miod udp upper|echo [OPTIONS]
             value: Value::Required("P"),
             help: "the probability that a datagram is lost, from 0 to 1",
             apply: |draft, text| {
-                draft.network.loss = values::probability(text)?;
+                draft.impairment.loss = values::probability(text)?;
                 Ok(())
             },
         },
@@ -147,7 +150,7 @@ Usage: miod udp upper|echo [OPTIONS]
             value: Value::Required("MS"),
             help: "hold every answer back for so many milliseconds",
             apply: |draft, text| {
-                draft.network.delay = values::millis(text)?;
+                draft.impairment.delay = values::millis(text)?;
                 Ok(())
             },
         },
@@ -157,7 +160,7 @@ Usage: miod udp upper|echo [OPTIONS]
             value: Value::Required("MS"),
             help: "and for up to so many more, each for as long as chance has it",
             apply: |draft, text| {
-                draft.network.jitter = values::millis(text)?;
+                draft.impairment.jitter = values::millis(text)?;
                 Ok(())
             },
         },
@@ -167,7 +170,7 @@ Usage: miod udp upper|echo [OPTIONS]
             value: Value::Required("P"),
             help: "the probability that an answer is sent twice",
             apply: |draft, text| {
-                draft.network.duplicate = values::probability(text)?;
+                draft.impairment.duplicate = values::probability(text)?;
                 Ok(())
             },
         },
@@ -202,7 +205,7 @@ Usage: miod udp upper|echo [OPTIONS]
 
 #[derive(Default)]
 struct Pinging {
-    settings: ping::Settings,
+    settings: PingPlan,
     verbosity: i8,
 }
 
@@ -289,7 +292,7 @@ Examples:
 ",
 };
 
-const SENDING: tool::Tool<heartbeat::Settings> = tool::Tool {
+const SENDING: tool::Tool<HeartbeatPlan> = tool::Tool {
     name: "heartbeat",
     usage: "miod heartbeat send tells a watcher that it lives, until it is interrupted.
 
@@ -324,13 +327,13 @@ Each datagram says `Heartbeat SEQUENCE TIME`. PORT is 12001 if none is given.
 
 struct Watching {
     places: Places,
-    settings: watch::Settings,
+    settings: WatchOptions,
 }
 
 impl Default for Watching {
     fn default() -> Self {
         let places = Places { binds: Vec::new(), port: config::HEARTBEAT_PORT };
-        Self { places, settings: watch::Settings::default() }
+        Self { places, settings: WatchOptions::default() }
     }
 }
 
@@ -377,19 +380,19 @@ How long a heartbeat took is told as if the clocks of sender and watcher were eq
 
 /// `miod udp …`: its arguments behind that word.
 pub(super) fn parse_udp(arguments: Vec<OsString>) -> Result<Command, UsageError> {
-    let (Answering { places, mut network, seed, verbosity }, words) = match ANSWERING.parse(arguments)? {
+    let (Answering { places, mut impairment, seed, verbosity }, words) = match ANSWERING.parse(arguments)? {
         Said::Do(draft, words) => (draft, words),
         other => return Ok(told(other)),
     };
-    let manner = match words.first().map(String::as_str) {
-        Some("upper") => Manner::Upper,
-        Some("echo") => Manner::Echo,
+    let reply = match words.first().map(String::as_str) {
+        Some("upper") => Reply::Upper,
+        Some("echo") => Reply::Echo,
         _ => return Err(UsageError("give another word: udp upper or udp echo".to_owned())),
     };
     none_left(&words[1..])?;
     // Not to be guessed is more than it needs to be.
-    network.seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 32);
-    Ok(with(Tool::Answer { manner, network, verbose: verbosity > 0, at: places.at()? }, verbosity))
+    impairment.seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 32);
+    Ok(with(Tool::Answer { reply, impairment, verbose: verbosity > 0, at: places.at()? }, verbosity))
 }
 
 /// `miod ping …`
@@ -457,12 +460,12 @@ pub fn banner(tool: &Tool, addresses: &[SocketAddr]) -> String {
     let at = addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>();
     let version = env!("CARGO_PKG_VERSION");
     match tool {
-        Tool::Answer { manner, network, .. } => {
-            let what = match manner {
-                Manner::Upper => "answers datagrams in upper case",
-                Manner::Echo => "echoes datagrams",
+        Tool::Answer { reply, impairment, .. } => {
+            let what = match reply {
+                Reply::Upper => "answers datagrams in upper case",
+                Reply::Echo => "echoes datagrams",
             };
-            let seed = if network.is_chancy() { format!("; seed {}", network.seed) } else { String::new() };
+            let seed = if impairment.is_random() { format!("; seed {}", impairment.seed) } else { String::new() };
             format!("miod {version} {what} on {}{seed}\n", at.join(" "))
         }
         Tool::Watch { settings, .. } if settings.json => {
@@ -499,11 +502,11 @@ mod tests {
     #[test]
     fn every_option_arrives() {
         let millis = Duration::from_millis;
-        let network = Network { loss: 0.3, delay: millis(5), jitter: millis(7), duplicate: 1.0, seed: 9 };
+        let impairment = Impairment { loss: 0.3, delay: millis(5), jitter: millis(7), duplicate: 1.0, seed: 9 };
         let bad = "--loss 0.3 --delay 5 --jitter=7 --duplicate 1 --seed 9 -v";
         let at = (vec![Endpoint::Tcp("127.0.0.2:5".parse().unwrap())], 5);
-        for (word, manner) in [("upper", Manner::Upper), ("echo", Manner::Echo)] {
-            let expected = Tool::Answer { manner, network, verbose: true, at: at.clone() };
+        for (word, reply) in [("upper", Reply::Upper), ("echo", Reply::Echo)] {
+            let expected = Tool::Answer { reply, impairment, verbose: true, at: at.clone() };
             assert_eq!(tool(&format!("udp {word} -b 127.0.0.2 -p 5 {bad}")), expected);
         }
         let second = Duration::from_secs(1);
@@ -511,35 +514,28 @@ mod tests {
             tool("ping -c 3 -i 0.5 -W 2 -s 1K -v --json ::1"),
             Tool::Ping(
                 target("::1", 12_000),
-                ping::Settings {
-                    count: 3,
-                    interval: second / 2,
-                    timeout: 2 * second,
-                    size: 1024,
-                    verbose: true,
-                    json: true
-                }
+                PingPlan { count: 3, interval: second / 2, timeout: 2 * second, size: 1024, verbose: true, json: true }
             )
         );
         assert_eq!(
             tool("heartbeat send -i 2 --json host:7"),
-            Tool::Send(target("host", 7), heartbeat::Settings { interval: 2 * second, json: true })
+            Tool::Send(target("host", 7), HeartbeatPlan { interval: 2 * second, json: true })
         );
         assert_eq!(
             tool("heartbeat watch --timeout 0.1 --json -b 127.0.0.2 -p 5"),
-            Tool::Watch { settings: watch::Settings { timeout: second / 10, json: true }, at }
+            Tool::Watch { settings: WatchOptions { timeout: second / 10, json: true }, at }
         );
     }
 
     #[test]
     fn the_defaults() {
-        assert_eq!(tool("ping localhost"), Tool::Ping(target("localhost", 12_000), ping::Settings::default()));
-        assert_eq!(tool("heartbeat send h"), Tool::Send(target("h", 12_001), heartbeat::Settings::default()));
+        assert_eq!(tool("ping localhost"), Tool::Ping(target("localhost", 12_000), PingPlan::default()));
+        assert_eq!(tool("heartbeat send h"), Tool::Send(target("h", 12_001), HeartbeatPlan::default()));
         let at = (vec![], 12_001);
-        assert_eq!(tool("heartbeat watch"), Tool::Watch { settings: watch::Settings::default(), at });
-        let Tool::Answer { network, at, verbose: false, .. } = tool("udp upper") else { panic!("an answer") };
+        assert_eq!(tool("heartbeat watch"), Tool::Watch { settings: WatchOptions::default(), at });
+        let Tool::Answer { impairment, at, verbose: false, .. } = tool("udp upper") else { panic!("an answer") };
         assert_eq!(at, (vec![], 12_000));
-        assert!(!network.is_chancy());
+        assert!(!impairment.is_random());
     }
 
     #[test]

@@ -77,8 +77,6 @@ impl From<server::Failure> for Failure {
         match failure {
             server::Failure::Bind(endpoint, error) => Self::bind(&endpoint, &error),
             server::Failure::BindDatagrams(address, error) => Self::bind_datagrams(address, &error),
-            server::Failure::Host(host, error) => Self::host(&host, &error),
-            server::Failure::Connect(address, error) => Self::runtime(&format!("send to {address}"), &error),
             server::Failure::Root(path, error) => Self::root(&path, &error),
             server::Failure::Store(error) => Self::store(&error),
             server::Failure::Config(message) => Self::configuration(message),
@@ -87,24 +85,24 @@ impl From<server::Failure> for Failure {
     }
 }
 
-impl From<client::Failed> for Failure {
-    fn from(failed: client::Failed) -> Self {
-        use client::Failure as F;
-        let code = match &failed.failure {
+impl From<client::ToolError> for Failure {
+    fn from(failed: client::ToolError) -> Self {
+        use client::ClientError as F;
+        let code = match &failed.error {
             F::Name(_) => UNKNOWN_NAME,
             F::Connect(_, error) if error.kind() == io::ErrorKind::TimedOut => TIMED_OUT,
             F::Connect(..) => NO_CONNECTION,
             F::TimedOut(..) => TIMED_OUT,
             F::Lost(_) => BROKEN,
-            F::Answer(Fault::Unanswered) => NO_ANSWER,
-            F::Answer(Fault::Truncated) => TRUNCATED,
-            F::Answer(Fault::Malformed(_)) => MALFORMED,
+            F::Response(Fault::Unanswered) => NO_ANSWER,
+            F::Response(Fault::Truncated) => TRUNCATED,
+            F::Response(Fault::Malformed(_)) => MALFORMED,
             F::Status(_) => ERROR_STATUS,
             F::Redirects(_) => REDIRECTS,
             F::Resume(_) => RESUME,
             F::Output(..) => WRITE,
             F::Input(..) => READ,
-            F::Request(_) | F::Redirect(..) | F::Io(_) => RUNTIME,
+            F::Send(..) | F::Request(_) | F::Redirect(..) | F::Io(_) => RUNTIME,
         };
         Self { code, message: failed.to_string() }
     }
@@ -152,14 +150,6 @@ impl Failure {
             return Self { code: IN_USE, message };
         }
         Self::bind(&Endpoint::Tcp(address), error)
-    }
-
-    /// A name that nobody knows.
-    pub fn host(host: &str, error: &io::Error) -> Self {
-        // The resolver's own words are behind those of the library.
-        let text = reason(error);
-        let why = text.rsplit(": ").next().unwrap_or(&text);
-        Self { code: UNKNOWN_NAME, message: format!("can't find {host}: {why}") }
     }
 
     /// The root can't be opened.

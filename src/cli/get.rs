@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::options::Value;
 use super::tool::{Opt, Said, Tool};
 use super::{Command, UsageError, values};
-use crate::client::get::{Content, Plan, Show, Wish};
+use crate::client::get::{Content, GetPlan, GetRequest, Show};
 use crate::http::client::check_field;
 use crate::http::grammar::is_token;
 use crate::http::target::valid_host;
@@ -263,7 +263,7 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     wish(draft, url).map(Command::Get)
 }
 
-fn wish(draft: Draft, url: HttpUrl) -> Result<Wish, UsageError> {
+fn wish(draft: Draft, url: HttpUrl) -> Result<GetRequest, UsageError> {
     let has_content = draft.data.is_some() || draft.upload.is_some();
     let method = draft.method.clone().unwrap_or_else(|| if has_content { "POST" } else { "GET" }.to_owned());
     let pipeline = draft.pipeline.unwrap_or(1);
@@ -281,7 +281,7 @@ fn wish(draft: Draft, url: HttpUrl) -> Result<Wish, UsageError> {
     if let Some((_, why)) = contradictions.iter().find(|(found, _)| *found) {
         return Err(UsageError((*why).to_owned()));
     }
-    let mut plan = Plan { method, host: draft.host, repeat, pipeline, follow: draft.follow, ..Plan::new(url) };
+    let mut plan = GetPlan { method, host: draft.host, repeat, pipeline, follow: draft.follow, ..GetPlan::new(url) };
     let content_type = match (&draft.data, &draft.upload) {
         (Some(_), _) => Some("application/x-www-form-urlencoded"),
         (_, Some(_)) => Some("application/octet-stream"),
@@ -295,19 +295,19 @@ fn wish(draft: Draft, url: HttpUrl) -> Result<Wish, UsageError> {
     }
     plan.fields.extend(draft.fields);
     plan.fields.extend(draft.range.map(|range| ("Range".to_owned(), format!("bytes={range}"))));
-    plan.content = draft.data.map(|data| Content::Octets(data.into_bytes()));
+    plan.content = draft.data.map(|data| Content::Bytes(data.into_bytes()));
     plan.show = draft.show;
     plan.fail = draft.fail;
     plan.timeout = draft.timeout.unwrap_or(plan.timeout);
     plan.max_time = draft.max_time;
-    Ok(Wish { plan, upload: draft.upload, output: draft.output, resume: draft.resume })
+    Ok(GetRequest { plan, upload: draft.upload, output: draft.output, resume: draft.resume })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(arguments: &[&str]) -> Result<Wish, String> {
+    fn parse(arguments: &[&str]) -> Result<GetRequest, String> {
         match super::parse(arguments.iter().map(OsString::from)) {
             Ok(Command::Get(wish)) => Ok(wish),
             Ok(other) => panic!("{other:?}"),
@@ -315,7 +315,7 @@ mod tests {
         }
     }
 
-    fn field(wish: &Wish, name: &str) -> Option<String> {
+    fn field(wish: &GetRequest, name: &str) -> Option<String> {
         let mut lines = wish.plan.fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
         let found = lines.next().map(|(_, value)| value.clone());
         assert!(lines.next().is_none(), "{name} comes twice");
@@ -376,7 +376,7 @@ mod tests {
         assert_eq!((plan.method.as_str(), plan.host.as_deref()), ("PUT", Some("c")));
         assert_eq!((field(&wish, "range").as_deref(), field(&wish, "a").as_deref()), (Some("bytes=0-9"), Some("b")));
         assert_eq!((field(&wish, "accept"), field(&wish, "content-type").unwrap().contains("form")), (None, true));
-        assert!(matches!(&plan.content, Some(Content::Octets(data)) if data == b"a=1&b=2"));
+        assert!(matches!(&plan.content, Some(Content::Bytes(data)) if data == b"a=1&b=2"));
         assert_eq!((plan.timeout, plan.max_time), (Duration::from_secs(3), Some(Duration::from_secs(4))));
         assert_eq!(wish.output, Some(PathBuf::from("file")));
     }

@@ -60,9 +60,9 @@ pub enum Command {
     /// Do something with datagrams.
     Datagrams(DatagramOptions),
     /// Talk to a service.
-    Connect(client::connect::Plan),
+    Connect(client::connect::ConnectPlan),
     /// Ask an HTTP server.
-    Get(client::get::Wish),
+    Get(client::get::GetRequest),
     /// Write a password file.
     Passwd(passwd::Options),
     /// Tell this.

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use crate::http::Lines;
 use crate::http::Status;
 use crate::http::client::{AnswerReader, Asked, Request};
 use crate::limits;
+use crate::names;
 use crate::reactor::Time;
 use crate::session::record::Record;
 use crate::session::remote::resp;
@@ -144,8 +145,8 @@ fn show(id: &str, text: &[u8]) {
 }
 
 fn connect(place: &Place) -> io::Result<TcpStream> {
-    let mut result = Err(io::Error::other("no address is known for it"));
-    for address in (place.host.as_str(), place.port).to_socket_addrs()? {
+    let mut result = Err(io::ErrorKind::NotFound.into());
+    for address in names::resolve(&place.host, place.port)? {
         result = TcpStream::connect_timeout(&address, PATIENCE);
         if result.is_ok() {
             break;

@@ -1,11 +1,13 @@
 //! The values of options: from text to what they mean, or to a sentence that
 //! tells what would have been right.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{SessionStore, Target};
+use crate::client::Target;
+use crate::config::SessionStore;
+use crate::names;
 use crate::reactor::Endpoint;
 use crate::session::remote::Place;
 
@@ -167,11 +169,8 @@ pub(super) fn endpoints(text: &str, port: u16) -> Result<Vec<Endpoint>, String> 
         Some((host, Ok(port))) => (host, port),
         _ => (text, port),
     };
-    let addresses = (host, port).to_socket_addrs().map_err(|_| format!("no address is known for {host}"))?;
-    let mut endpoints: Vec<_> = addresses.map(Endpoint::Tcp).collect();
-    // Some systems list an address once for each kind of socket.
-    endpoints.dedup();
-    Ok(endpoints)
+    let addresses = names::resolve(host, port).map_err(|error| error.to_string())?;
+    Ok(addresses.into_iter().map(Endpoint::Tcp).collect())
 }
 
 /// Whom to talk to: `HOST`, `HOST:PORT`, `[::1]:PORT` or `::1`. What a name means

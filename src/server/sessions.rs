@@ -1,12 +1,12 @@
 //! Where visitors' sessions are kept, and the keys that sign cookies.
 
-use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::config::{Config, SessionStore};
 use crate::durable;
 use crate::limits;
+use crate::names;
 use crate::service::carrier::Link;
 use crate::session::kept::{self, Kept};
 use crate::session::key::{self, Keys};
@@ -33,11 +33,7 @@ pub(super) fn sessions(config: &Config, ring: KeyRing) -> Result<Sessions, Failu
 /// The way to the store of sessions, if that is somewhere else. Its name is looked up once.
 pub(super) fn link(config: &Config) -> Result<Option<Link>, Failure> {
     let SessionStore::Remote(place) = &config.sessions else { return Ok(None) };
-    let unknown = || Failure::Config(format!("no address is known for {}", place.host));
-    let addresses: Vec<_> = (place.host.as_str(), place.port).to_socket_addrs().map_err(|_| unknown())?.collect();
-    if addresses.is_empty() {
-        return Err(unknown());
-    }
+    let addresses = names::resolve(&place.host, place.port).map_err(|error| Failure::Config(error.to_string()))?;
     Ok(Some(Link::new(place.clone(), addresses)))
 }
 

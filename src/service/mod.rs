@@ -8,7 +8,6 @@
 pub mod carrier;
 pub mod echo;
 pub mod http;
-pub mod report;
 pub mod rough;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -21,13 +20,11 @@ use crate::app::Outcome;
 use crate::auth::Checked;
 use crate::limits;
 use crate::logging::Log;
-use crate::reactor::{Accepted, Context, Ending, Ends, Io, Protocol, Signal, Time, Want};
+use crate::reactor::{Accepted, Context, Ending, Ends, Io, NoDatagrams, Protocol, Signal, Time, Want};
 use carrier::Carrier;
 use echo::Echo;
 use http::Http;
-use report::Report;
 use rough::{Line, Rough, Trouble};
-use udp::Machine;
 use upper::Upper;
 
 /// What a listener is for.
@@ -66,16 +63,12 @@ pub struct Shared {
     pub log: Log,
     /// How bad the network of the line services is.
     pub trouble: Trouble,
-    /// What tools tell, which is written out between turns too.
-    pub report: Report,
-    /// A tool came to what it is for.
-    pub success: bool,
 }
 
 impl Shared {
-    /// What web services share, line services on a good network, and nothing told.
+    /// What web services share; the network of line services is good.
     pub fn new(http: http::Shared, log: Log) -> Self {
-        Self { http, log, trouble: Trouble::default(), report: Report::default(), success: false }
+        Self { http, log, trouble: Trouble::default() }
     }
 }
 
@@ -105,7 +98,7 @@ pub enum Message {
 impl Protocol for Service {
     type Shared = Shared;
     type Message = Message;
-    type Datagrams = Machine;
+    type Datagrams = NoDatagrams;
 
     fn open(accepted: &Accepted<'_>, cx: &mut Context<'_, Self>) -> Option<Self> {
         if accepted.service == Kind::Http as usize || accepted.service == Kind::Kv as usize {
@@ -192,7 +185,6 @@ impl Protocol for Service {
     }
 
     fn before_wait(shared: &mut Shared, time: Time, quiet: bool) -> Option<Duration> {
-        shared.report.write_out();
         shared.log.before_wait(time.now, quiet)
     }
 

@@ -1,0 +1,71 @@
+//! Composition of the services on datagram sockets: opens the sockets and runs the loop.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::Failure;
+use super::listening::bind_all;
+use crate::console::program::{self, Program};
+use crate::logging::Log;
+use crate::reactor::{DatagramProtocol, DatagramSocket, Endpoint};
+use crate::service::udp::answer::{Answerer, Reply};
+use crate::service::udp::impairment::Impairment;
+use crate::service::udp::watch::{Watch, WatchOptions};
+
+/// Where a service receives: endpoints, and the port of those without one.
+pub type Binds<'a> = (&'a [Endpoint], u16);
+
+/// Replies to datagrams until a signal ends it. `ready` is called when peers can send.
+///
+/// # Errors
+/// If it can't start, or the poll fails.
+pub fn answer(
+    reply: Reply,
+    impairment: Impairment,
+    verbose: bool,
+    binds: Binds<'_>,
+    log: &Log,
+    ready: impl FnOnce(&[SocketAddr]),
+) -> Result<(), Failure> {
+    serve(binds, || Answerer::new(reply, impairment, verbose), log, ready)
+}
+
+/// Watches heartbeats until a signal ends it.
+///
+/// # Errors
+/// As [`answer`].
+pub fn watch(
+    options: &WatchOptions,
+    binds: Binds<'_>,
+    log: &Log,
+    ready: impl FnOnce(&[SocketAddr]),
+) -> Result<(), Failure> {
+    serve(binds, || Watch::new(options.clone()), log, ready)
+}
+
+fn serve<D: DatagramProtocol<Program<D>>>(
+    (endpoints, port): Binds<'_>,
+    make: impl Fn() -> D,
+    log: &Log,
+    ready: impl FnOnce(&[SocketAddr]),
+) -> Result<(), Failure> {
+    let sockets = bind(endpoints, port)?;
+    let machines = sockets.into_iter().map(|socket| (socket, make())).collect();
+    program::run(machines, log, ready)?;
+    Ok(())
+}
+
+fn bind(endpoints: &[Endpoint], port: u16) -> Result<Vec<DatagramSocket>, Failure> {
+    bind_all(endpoints, port, |endpoint| match endpoint {
+        Endpoint::Tcp(address) => {
+            let socket = DatagramSocket::open(*address, None)?;
+            let address = socket.address();
+            Ok((socket, Some(address)))
+        }
+        Endpoint::Unix(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "datagrams need an address and a port")),
+    })
+    .map_err(|failure| match failure {
+        Failure::Bind(Endpoint::Tcp(address), error) => Failure::BindDatagrams(address, error),
+        other => other,
+    })
+}
