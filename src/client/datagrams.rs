@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::heartbeat::{Heartbeat, HeartbeatPlan};
 use super::ping::{Ping, PingPlan};
 use super::{ClientError, Target, ToolError};
-use crate::console::program::{self, Program};
+use crate::console::program::{self, Machine};
 use crate::logging::Log;
 use crate::names;
-use crate::reactor::{DatagramProtocol, DatagramSocket, Tick};
+use crate::reactor::{DatagramSocket, Tick};
 
 /// Sends probes to `target`. True if a reply came.
 ///
 /// # Errors
 /// If `target` has no address that can be sent to, or the poll fails.
 pub fn ping(target: &Target, plan: PingPlan, log: &Log) -> Result<bool, ToolError> {
-    run(target, |peer| Ping::new(peer, plan), log)
+    run(target, |peer| Box::new(Ping::new(peer, plan)), log)
 }
 
 /// Sends heartbeats to `target` until a signal ends it.
@@ -24,14 +24,10 @@ pub fn ping(target: &Target, plan: PingPlan, log: &Log) -> Result<bool, ToolErro
 /// # Errors
 /// As [`ping()`].
 pub fn send_heartbeats(target: &Target, plan: HeartbeatPlan, log: &Log) -> Result<(), ToolError> {
-    run(target, |peer| Heartbeat::new(peer, plan), log).map(drop)
+    run(target, |peer| Box::new(Heartbeat::new(peer, plan)), log).map(drop)
 }
 
-fn run<D: DatagramProtocol<Program<D>>>(
-    target: &Target,
-    make: impl FnOnce(SocketAddr) -> D,
-    log: &Log,
-) -> Result<bool, ToolError> {
+fn run(target: &Target, make: impl FnOnce(SocketAddr) -> Machine, log: &Log) -> Result<bool, ToolError> {
     let run = || {
         let (socket, peer) = connect(target)?;
         Ok(program::run(vec![(socket, make(peer))], log, |_| ())?)

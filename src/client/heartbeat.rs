@@ -42,7 +42,7 @@ pub struct Heartbeat {
     over: bool,
 }
 
-type Cx<'a> = ProgramContext<'a, Heartbeat>;
+type Cx<'a> = ProgramContext<'a>;
 
 impl Heartbeat {
     /// Heartbeats for the watcher at `peer`, to which the socket is connected.
@@ -51,7 +51,7 @@ impl Heartbeat {
     }
 }
 
-impl DatagramProtocol<Program<Self>> for Heartbeat {
+impl DatagramProtocol<Program> for Heartbeat {
     fn received(&mut self, _: &[u8], _: SocketAddr, _: &mut Outbox, _: &mut Cx<'_>) {}
 
     fn advance(&mut self, out: &mut Outbox, cx: &mut Cx<'_>) -> Stay {

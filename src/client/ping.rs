@@ -87,7 +87,7 @@ pub struct Ping {
     over: bool,
 }
 
-type Cx<'a> = ProgramContext<'a, Ping>;
+type Cx<'a> = ProgramContext<'a>;
 
 impl Ping {
     /// Probes for the service at `peer`, to which the socket is connected.
@@ -240,7 +240,7 @@ impl ReplyKind {
     }
 }
 
-impl DatagramProtocol<Program<Self>> for Ping {
+impl DatagramProtocol<Program> for Ping {
     fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut Cx<'_>) {
         // A reply after the timeout is late, even if this is the first turn since.
         self.expire(cx);

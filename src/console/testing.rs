@@ -9,7 +9,7 @@ use super::program::{Program, Shared};
 use crate::reactor::{DatagramProtocol, Outbox, Solitude, Stay, Tick, Time};
 
 /// One state machine.
-pub(crate) struct TestProgram<D: DatagramProtocol<Program<D>>> {
+pub(crate) struct TestProgram<D: DatagramProtocol<Program>> {
     pub(crate) machine: D,
     pub(crate) shared: Shared,
     now: Tick,
@@ -19,7 +19,7 @@ pub(crate) struct TestProgram<D: DatagramProtocol<Program<D>>> {
     sent: Vec<(SocketAddr, Vec<u8>)>,
 }
 
-impl<D: DatagramProtocol<Program<D>>> TestProgram<D> {
+impl<D: DatagramProtocol<Program>> TestProgram<D> {
     pub(crate) fn new(machine: D) -> Self {
         let (now, out) = (Tick::default(), Outbox::default());
         let mut program =
@@ -38,7 +38,7 @@ impl<D: DatagramProtocol<Program<D>>> TestProgram<D> {
     /// Calls `advance`, and a second time, which must change nothing.
     fn settle(&mut self) {
         let time = self.time();
-        let mut effects = Solitude::<Program<D>>::default();
+        let mut effects = Solitude::<Program>::default();
         for round in 0..2 {
             self.stay =
                 self.machine.advance(&mut self.out, &mut effects.context(&mut self.shared, time, self.draining));
@@ -55,7 +55,7 @@ impl<D: DatagramProtocol<Program<D>>> TestProgram<D> {
     /// Receives a datagram.
     pub(crate) fn receive(&mut self, datagram: &[u8], from: SocketAddr) {
         let time = self.time();
-        let mut effects = Solitude::<Program<D>>::default();
+        let mut effects = Solitude::<Program>::default();
         let mut cx = effects.context(&mut self.shared, time, self.draining);
         self.machine.received(datagram, from, &mut self.out, &mut cx);
         self.settle();
@@ -64,7 +64,7 @@ impl<D: DatagramProtocol<Program<D>>> TestProgram<D> {
     /// The socket reports an error.
     pub(crate) fn fail(&mut self, kind: io::ErrorKind, to: Option<SocketAddr>) {
         let time = self.time();
-        let mut effects = Solitude::<Program<D>>::default();
+        let mut effects = Solitude::<Program>::default();
         let mut cx = effects.context(&mut self.shared, time, self.draining);
         self.machine.failed(&kind.into(), to, &mut cx);
         self.settle();

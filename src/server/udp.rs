@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use super::Failure;
 use super::listening::bind_all;
-use crate::console::program::{self, Program};
+use crate::console::program::{self, Machine};
 use crate::logging::Log;
-use crate::reactor::{DatagramProtocol, DatagramSocket, Endpoint};
+use crate::reactor::{DatagramSocket, Endpoint};
 use crate::service::udp::answer::{Answerer, Reply};
 use crate::service::udp::impairment::Impairment;
 use crate::service::udp::watch::{Watch, WatchOptions};
@@ -27,7 +27,7 @@ pub fn answer(
     log: &Log,
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), Failure> {
-    serve(binds, || Answerer::new(reply, impairment, verbose), log, ready)
+    serve(binds, || Box::new(Answerer::new(reply, impairment, verbose)), log, ready)
 }
 
 /// Watches heartbeats until a signal ends it.
@@ -40,12 +40,12 @@ pub fn watch(
     log: &Log,
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), Failure> {
-    serve(binds, || Watch::new(options.clone()), log, ready)
+    serve(binds, || Box::new(Watch::new(options.clone())), log, ready)
 }
 
-fn serve<D: DatagramProtocol<Program<D>>>(
+fn serve(
     (endpoints, port): Binds<'_>,
-    make: impl Fn() -> D,
+    make: impl Fn() -> Machine,
     log: &Log,
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), Failure> {

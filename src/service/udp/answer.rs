@@ -75,7 +75,7 @@ pub struct Answerer {
     over: bool,
 }
 
-type Cx<'a> = ProgramContext<'a, Answerer>;
+type Cx<'a> = ProgramContext<'a>;
 
 impl Answerer {
     /// A service; `verbose` prints the counts while it runs.
@@ -129,7 +129,7 @@ impl Answerer {
     }
 }
 
-impl DatagramProtocol<Program<Self>> for Answerer {
+impl DatagramProtocol<Program> for Answerer {
     fn opened(&mut self, local: SocketAddr) {
         self.local = Some(local);
     }

@@ -136,7 +136,7 @@ pub struct Watch {
     over: bool,
 }
 
-type Cx<'a> = ProgramContext<'a, Watch>;
+type Cx<'a> = ProgramContext<'a>;
 
 impl Watch {
     /// A watcher on one socket.
@@ -214,7 +214,7 @@ impl Watch {
     }
 }
 
-impl DatagramProtocol<Program<Self>> for Watch {
+impl DatagramProtocol<Program> for Watch {
     fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut Cx<'_>) {
         // A sender that is back after the timeout was lost, even if this is the first turn since.
         self.expire(cx);
