@@ -12,7 +12,7 @@
 //!         main.rs ── cli/                      arguments, help, banner, exit codes
 //!              │
 //!          server/                             the composition root: bind, build, run
-//!              │        (config.rs, logging/)
+//!              │        (config/, logging/)    process, listeners, hosts, routes; the options
 //!              │
 //!          service/    http/, echo, upper, udp/ the protocols that serve, and
 //!          client/     get, connect, ping, heartbeat   those that ask: the layer that knows both

@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("names", &["text"]),
     ("probe", &["reactor"]),
     ("console", &["logging", "reactor"]),
-    ("config", &["files", "http", "reactor", "session"]),
+    ("config", &["auth", "files", "http", "logging", "names", "reactor", "session"]),
     ("client", &["console", "http", "logging", "names", "probe", "text", "reactor"]),
     (
         "service",

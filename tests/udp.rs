@@ -144,7 +144,7 @@ fn errors_name_the_host_and_the_reason() {
     let address = taken.local_addr().unwrap().to_string();
     let (code, _, errors) = run(miod().args(["udp", "echo", "-b", &address]));
     assert_eq!(code, Some(69));
-    let named = format!("miod: can't listen at {address}: the port is in use");
+    let named = format!("miod: can't listen at {address}: port in use");
     assert!(errors.starts_with(&named) && errors.contains(&format!("(process {})", std::process::id())), "{errors}");
     let (code, _, errors) = run(miod().args(["heartbeat", "watch", "-b", "unix:/tmp/socket"]));
     assert_eq!(code, Some(78));

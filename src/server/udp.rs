@@ -3,17 +3,15 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::Failure;
+use super::ServerError;
 use super::listening::bind_all;
+use crate::config::Listener;
 use crate::console::program::{self, Machine};
 use crate::logging::Log;
 use crate::reactor::{DatagramSocket, Endpoint};
 use crate::service::udp::answer::{Answerer, Reply};
 use crate::service::udp::impairment::Impairment;
 use crate::service::udp::watch::{Watch, WatchOptions};
-
-/// Where a service receives: endpoints, and the port of those without one.
-pub type Binds<'a> = (&'a [Endpoint], u16);
 
 /// Replies to datagrams until a signal ends it. `ready` is called when peers can send.
 ///
@@ -23,11 +21,11 @@ pub fn answer(
     reply: Reply,
     impairment: Impairment,
     verbose: bool,
-    binds: Binds<'_>,
+    listener: &Listener,
     log: &Log,
     ready: impl FnOnce(&[SocketAddr]),
-) -> Result<(), Failure> {
-    serve(binds, || Box::new(Answerer::new(reply, impairment, verbose)), log, ready)
+) -> Result<(), ServerError> {
+    serve(listener, || Box::new(Answerer::new(reply, impairment, verbose)), log, ready)
 }
 
 /// Watches heartbeats until a signal ends it.
@@ -36,26 +34,27 @@ pub fn answer(
 /// As [`answer`].
 pub fn watch(
     options: &WatchOptions,
-    binds: Binds<'_>,
+    listener: &Listener,
     log: &Log,
     ready: impl FnOnce(&[SocketAddr]),
-) -> Result<(), Failure> {
-    serve(binds, || Box::new(Watch::new(options.clone())), log, ready)
+) -> Result<(), ServerError> {
+    serve(listener, || Box::new(Watch::new(options.clone())), log, ready)
 }
 
 fn serve(
-    (endpoints, port): Binds<'_>,
+    listener: &Listener,
     make: impl Fn() -> Machine,
     log: &Log,
     ready: impl FnOnce(&[SocketAddr]),
-) -> Result<(), Failure> {
-    let sockets = bind(endpoints, port)?;
+) -> Result<(), ServerError> {
+    let endpoints = listener.endpoints().map_err(ServerError::Config)?;
+    let sockets = bind(&endpoints, listener.port)?;
     let machines = sockets.into_iter().map(|socket| (socket, make())).collect();
     program::run(machines, log, ready)?;
     Ok(())
 }
 
-fn bind(endpoints: &[Endpoint], port: u16) -> Result<Vec<DatagramSocket>, Failure> {
+fn bind(endpoints: &[Endpoint], port: u16) -> Result<Vec<DatagramSocket>, ServerError> {
     bind_all(endpoints, port, |endpoint| match endpoint {
         Endpoint::Tcp(address) => {
             let socket = DatagramSocket::open(*address, None)?;
@@ -65,7 +64,7 @@ fn bind(endpoints: &[Endpoint], port: u16) -> Result<Vec<DatagramSocket>, Failur
         Endpoint::Unix(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "datagrams need an address and a port")),
     })
     .map_err(|failure| match failure {
-        Failure::Bind(Endpoint::Tcp(address), error) => Failure::BindDatagrams(address, error),
+        ServerError::Bind(Endpoint::Tcp(address), error) => ServerError::BindDatagrams(address, error),
         other => other,
     })
 }

@@ -21,9 +21,6 @@ use std::fmt::{self, Write};
 
 use crate::reactor::{Ends, Io, Want};
 
-/// The port by default; port 7, where it belongs, is for the superuser.
-pub const PORT: u16 = 5555;
-
 /// Octets in one line of the log; a longer message takes several.
 const LOGGED: usize = 256;
 

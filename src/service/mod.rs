@@ -5,10 +5,10 @@
 //! connection, no shared ownership. A protocol is added by a file of its own, a
 //! variant here, and a line in each `match`. Those on datagrams are listed in [`udp`].
 
+pub mod bad_network;
 pub mod carrier;
 pub mod echo;
 pub mod http;
-pub mod rough;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod udp;
@@ -21,10 +21,10 @@ use crate::auth::Checked;
 use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{Accepted, Context, Ending, Ends, Io, NoDatagrams, Protocol, Signal, Time, Want};
+use bad_network::{BadNetwork, Impaired, Line};
 use carrier::Carrier;
 use echo::Echo;
 use http::Http;
-use rough::{Line, Rough, Trouble};
 use upper::Upper;
 
 /// What a listener is for.
@@ -51,8 +51,8 @@ pub enum Service {
     Upper(Upper),
     /// See [`carrier`].
     Carrier(Box<Carrier>),
-    /// One of these two in trouble: see [`rough`].
-    Rough(Box<Rough>),
+    /// One of these two over a bad network: see [`bad_network`].
+    Impaired(Box<Impaired>),
 }
 
 /// What all protocols share.
@@ -61,14 +61,14 @@ pub struct Shared {
     pub http: http::Shared,
     /// The log, whose buffer is written out between turns.
     pub log: Log,
-    /// How bad the network of the line services is.
-    pub trouble: Trouble,
+    /// The simulated network of the line services.
+    pub bad_network: BadNetwork,
 }
 
 impl Shared {
     /// What web services share; the network of line services is good.
     pub fn new(http: http::Shared, log: Log) -> Self {
-        Self { http, log, trouble: Trouble::default() }
+        Self { http, log, bad_network: BadNetwork::default() }
     }
 }
 
@@ -109,10 +109,10 @@ impl Protocol for Service {
             return None;
         }
         let echoes = accepted.service == Kind::Echo as usize;
-        let trouble = cx.shared.trouble;
-        if trouble.is_any() {
+        let network = cx.shared.bad_network;
+        if network.is_bad() {
             let line = if echoes { Line::Echo(Echo::default()) } else { Line::Upper(Upper) };
-            return Some(Self::Rough(Box::new(Rough::new(line, trouble, cx.handle.number()))));
+            return Some(Self::Impaired(Box::new(Impaired::new(line, network, cx.handle.number()))));
         }
         Some(if echoes { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
     }
@@ -124,7 +124,7 @@ impl Protocol for Service {
             // Whether there is news the application tells, and an answer is in the store; to be
             // called is all it takes.
             (Self::Http(_), Message::News | Message::Session)
-            | (Self::Echo(_) | Self::Upper(_) | Self::Rough(_) | Self::Carrier(_), _) => {}
+            | (Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) | Self::Carrier(_), _) => {}
         }
     }
 
@@ -135,7 +135,7 @@ impl Protocol for Service {
             Self::Echo(echo) => echo.advance(io, cx.draining),
             Self::Upper(upper) => upper.advance(io, cx.draining),
             Self::Carrier(carrier) => carrier.advance(io, cx),
-            Self::Rough(rough) => rough.advance(io, cx.time.now, cx.draining),
+            Self::Impaired(impaired) => impaired.advance(io, cx.time.now, cx.draining),
         }
     }
 
@@ -143,7 +143,7 @@ impl Protocol for Service {
     fn memory(&self) -> usize {
         match self {
             Self::Http(http) => http.memory(),
-            Self::Rough(rough) => rough.memory(),
+            Self::Impaired(impaired) => impaired.memory(),
             Self::Echo(_) | Self::Upper(_) | Self::Carrier(_) => 0,
         }
     }
@@ -152,7 +152,7 @@ impl Protocol for Service {
         match self {
             Self::Http(http) => http.closed(ending.unsent, ends, cx),
             Self::Carrier(carrier) => carrier.closed(ending, cx),
-            Self::Echo(_) | Self::Upper(_) | Self::Rough(_) => {}
+            Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) => {}
         }
     }
 
@@ -193,7 +193,7 @@ impl Protocol for Service {
             &shared.http,
             &mut open.filter_map(|service| match service {
                 Self::Http(http) => Some(http),
-                Self::Echo(_) | Self::Upper(_) | Self::Rough(_) | Self::Carrier(_) => None,
+                Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) | Self::Carrier(_) => None,
             }),
         );
     }
