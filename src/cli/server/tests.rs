@@ -211,7 +211,7 @@ fn mistakes_get_a_hint() {
         ("--app lab=lab", "--app=lab=lab: give a path that begins with a slash, like /lab=lab"),
         ("--auth /a", "--auth=/a: give two parts with an equals sign between them"),
         ("--auth a=b", "--auth=a=b: give a path that begins with a slash, like /private=FILE"),
-        ("--trusted-proxy a", "--trusted-proxy=a: give an address or a block of them, like 10.0.0.0/8 or ::1"),
+        ("--trusted-proxy a", "--trusted-proxy=a: give an address or a block of addresses, like 10.0.0.0/8 or ::1"),
         ("paswd", "unknown command or directory paswd; did you mean passwd?"),
         ("--media-type x", "--media-type=x: give two parts with an equals sign between them"),
         ("/a /b", "unexpected argument \"/b\""),
