@@ -30,7 +30,7 @@ use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
 use log::{LevelFilter, Record};
 
-pub use escape::escape;
+pub use escape::{escape, push_escaped};
 use sink::Sink;
 
 use crate::http::date;
