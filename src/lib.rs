@@ -44,7 +44,7 @@
 //! | [`Want`](reactor::Want) | what a protocol wishes now, anew with every call | nothing |
 //! | [`Input`](reactor::Input), [`Output`](reactor::Output), [`Outbox`](reactor::Outbox) | the octets lent to a protocol during its turn | |
 //! | Shared | what all protocols share, lent with each call | site, applications, limits |
-//! | Carrier | the protocol on the connection to a remote store of sessions ([`service::carrier`]) | what it asked and awaits |
+//! | [`SessionStoreClient`](service::session_store_client::SessionStoreClient) | the protocol on the connection to a remote store of sessions | its pending questions |
 //! | Exchange | one request and its answer ([`service::http`]) | its phase |
 //! | [`Guard`](auth::Guard) | the protected paths | the users of each, and what is known of them |
 //! | [`Session`](session::Session) | what is remembered of a visitor, lent to an application | its values |

@@ -24,7 +24,7 @@ use crate::names;
 use crate::reactor::Time;
 use crate::session::record::Record;
 use crate::session::remote::resp;
-use crate::session::remote::{Kind, PREFIX, Place, key};
+use crate::session::remote::{PREFIX, StoreProtocol, StoreUrl, key};
 use crate::session::{Id, kept};
 
 /// The limit for a response.
@@ -45,7 +45,7 @@ pub struct SessionsPlan {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Location {
     Directory(PathBuf),
-    Remote(Place),
+    Remote(StoreUrl),
 }
 
 const TOOL: Tool<()> = Tool {
@@ -91,7 +91,7 @@ impl SessionsPlan {
         let store = match store.strip_prefix("file:") {
             Some(directory) => Location::Directory(directory.into()),
             None if store.contains("://") => {
-                Location::Remote(Place::parse(store).map_err(|hint| UsageError(format!("{store}: {hint}")))?)
+                Location::Remote(StoreUrl::parse(store).map_err(|hint| UsageError(format!("{store}: {hint}")))?)
             }
             None => Location::Directory(store.into()),
         };
@@ -126,12 +126,12 @@ impl SessionsPlan {
                     message: format!("can't end the session: {error}"),
                 })?
             }
-            (Location::Remote(place), end) => {
-                let asked = match &place.kind {
-                    Kind::Redis { .. } => redis(place, end.as_deref()),
-                    Kind::Kv { token } => kv(place, token.as_deref(), end.as_deref()),
+            (Location::Remote(url), end) => {
+                let asked = match &url.protocol {
+                    StoreProtocol::Redis { .. } => redis(url, end.as_deref()),
+                    StoreProtocol::Kv { token } => kv(url, token.as_deref(), end.as_deref()),
                 };
-                asked.map_err(|error| CommandError::runtime(&format!("read {place}"), &error))?
+                asked.map_err(|error| CommandError::runtime(&format!("read {url}"), &error))?
             }
         };
         if ended { Ok(()) } else { Err(CommandError { code: RUNTIME, message: "no such session".to_owned() }) }
@@ -147,9 +147,9 @@ fn show(id: &str, text: &[u8]) {
     }
 }
 
-fn connect(place: &Place) -> io::Result<TcpStream> {
+fn connect(url: &StoreUrl) -> io::Result<TcpStream> {
     let mut result = Err(io::ErrorKind::NotFound.into());
-    for address in names::resolve(&place.host, place.port)? {
+    for address in names::resolve(&url.host, url.port)? {
         result = TcpStream::connect_timeout(&address, TIMEOUT);
         if result.is_ok() {
             break;
@@ -204,9 +204,9 @@ impl Redis {
 }
 
 /// Ends a session, or lists all. False if there is no such session.
-fn redis(place: &Place, end: Option<&str>) -> io::Result<bool> {
-    let mut redis = Redis { stream: connect(place)?, input: Vec::new() };
-    if let Kind::Redis { user, password, database } = &place.kind {
+fn redis(url: &StoreUrl, end: Option<&str>) -> io::Result<bool> {
+    let mut redis = Redis { stream: connect(url)?, input: Vec::new() };
+    if let StoreProtocol::Redis { user, password, database } = &url.protocol {
         if let Some(password) = password {
             let user = user.as_deref().unwrap_or("default");
             redis.ask(&[b"AUTH", user.as_bytes(), password.as_bytes()])?;
@@ -241,13 +241,13 @@ fn redis(place: &Place, end: Option<&str>) -> io::Result<bool> {
 // ---- A key-value service
 
 /// Ends a session, or lists all. False if there is no such session.
-fn kv(place: &Place, token: Option<&str>, end: Option<&str>) -> io::Result<bool> {
-    let mut stream = connect(place)?;
+fn kv(url: &StoreUrl, token: Option<&str>, end: Option<&str>) -> io::Result<bool> {
+    let mut stream = connect(url)?;
     let mut fields = vec![("Connection".to_owned(), "close".to_owned())];
     fields.extend(token.map(|token| ("Authorization".to_owned(), format!("Bearer {token}"))));
     let target = end.map_or_else(|| "/?format=lines".to_owned(), |id| format!("/{id}"));
     let method = if end.is_some() { "DELETE" } else { "GET" };
-    let host = place.authority();
+    let host = url.authority();
     let mut out = Vec::new();
     Request { method, target: &target, host: &host, fields: &fields, length: None }.write(&mut out).map_err(invalid)?;
     stream.write_all(&out)?;
@@ -308,12 +308,12 @@ mod tests {
     #[test]
     fn command_lines_and_mistakes() {
         let id = "11111111-1111-4111-8111-111111111111";
-        let place = |url: &str| Location::Remote(Place::parse(url).unwrap());
+        let remote = |url: &str| Location::Remote(StoreUrl::parse(url).unwrap());
         for (words, end, store) in [
             ("dump /srv/data", None, Location::Directory("/srv/data".into())),
             ("dump file:data", None, Location::Directory("data".into())),
-            ("dump http://h:5100/", None, place("http://h:5100/")),
-            (&format!("end {id} redis://h/1"), Some(id.to_owned()), place("redis://h/1")),
+            ("dump http://h:5100/", None, remote("http://h:5100/")),
+            (&format!("end {id} redis://h/1"), Some(id.to_owned()), remote("redis://h/1")),
         ] {
             assert_eq!(parse(words), Ok(SessionsPlan { end, store }), "{words}");
         }

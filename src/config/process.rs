@@ -7,7 +7,7 @@ use crate::limits;
 use crate::logging::LogOptions;
 use crate::session;
 use crate::session::record::Lifetime;
-use crate::session::remote::Place;
+use crate::session::remote::StoreUrl;
 
 /// What concerns the whole process.
 #[derive(Clone, Debug)]
@@ -73,5 +73,5 @@ pub enum SessionStore {
     /// On disk, in this directory.
     Directory(PathBuf),
     /// In a remote store.
-    Remote(Place),
+    Remote(StoreUrl),
 }

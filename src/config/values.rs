@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::SessionStore;
 use crate::names;
 use crate::reactor::Endpoint;
-use crate::session::remote::Place;
+use crate::session::remote::StoreUrl;
 
 /// A whole number of at least 1.
 ///
@@ -87,7 +87,7 @@ pub fn sessions(text: &str) -> Result<SessionStore, String> {
         "memory" => Ok(SessionStore::Memory),
         "cookie" => Ok(SessionStore::Cookie),
         _ if text.starts_with("file:") => Ok(SessionStore::Directory(directory(&text["file:".len()..])?)),
-        _ if text.contains("://") => Ok(SessionStore::Remote(Place::parse(text)?)),
+        _ if text.contains("://") => Ok(SessionStore::Remote(StoreUrl::parse(text)?)),
         _ => Err("give memory, cookie, file:DIR, http://HOST:PORT/ or redis://[:PASS@]HOST:PORT/DB".to_owned()),
     }
 }

@@ -7,7 +7,7 @@ use crate::config::{Config, Process, SessionStore};
 use crate::durable;
 use crate::limits;
 use crate::names;
-use crate::service::carrier::Link;
+use crate::service::session_store_client::SessionStoreLink;
 use crate::session::kept::{self, Kept};
 use crate::session::key::{self, Keys};
 use crate::session::memory::Memory;
@@ -32,10 +32,10 @@ pub(super) fn sessions(process: &Process, ring: &KeyRing) -> Result<Sessions, Se
 }
 
 /// The link to a remote store of sessions. Its name is resolved once.
-pub(super) fn link(process: &Process) -> Result<Option<Link>, ServerError> {
+pub(super) fn link(process: &Process) -> Result<Option<SessionStoreLink>, ServerError> {
     let SessionStore::Remote(url) = &process.sessions.store else { return Ok(None) };
     let addresses = names::resolve(&url.host, url.port).map_err(|error| ServerError::Config(error.to_string()))?;
-    Ok(Some(Link::new(url.clone(), addresses)))
+    Ok(Some(SessionStoreLink::new(url.clone(), addresses)))
 }
 
 /// The keys that sign cookies, and their file.

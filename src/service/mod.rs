@@ -6,9 +6,9 @@
 //! variant here, and a line in each `match`. Those on datagrams are listed in [`udp`].
 
 pub mod bad_network;
-pub mod carrier;
 pub mod echo;
 pub mod http;
+pub mod session_store_client;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod udp;
@@ -22,9 +22,9 @@ use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{Accepted, Context, Ending, Ends, Io, NoDatagrams, Protocol, Signal, Time, Want};
 use bad_network::{BadNetwork, Impaired, Line};
-use carrier::Carrier;
 use echo::Echo;
 use http::Http;
+use session_store_client::SessionStoreClient;
 use upper::Upper;
 
 /// What a listener is for.
@@ -49,8 +49,8 @@ pub enum Service {
     Echo(Echo),
     /// See [`upper`].
     Upper(Upper),
-    /// See [`carrier`].
-    Carrier(Box<Carrier>),
+    /// See [`session_store_client`].
+    SessionStore(Box<SessionStoreClient>),
     /// One of these two over a bad network: see [`bad_network`].
     Impaired(Box<Impaired>),
 }
@@ -124,7 +124,7 @@ impl Protocol for Service {
             // Whether there is news the application tells, and an answer is in the store; to be
             // called is all it takes.
             (Self::Http(_), Message::News | Message::Session)
-            | (Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) | Self::Carrier(_), _) => {}
+            | (Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) | Self::SessionStore(_), _) => {}
         }
     }
 
@@ -134,7 +134,7 @@ impl Protocol for Service {
             Self::Http(http) => http.advance(io, cx),
             Self::Echo(echo) => echo.advance(io, cx.draining),
             Self::Upper(upper) => upper.advance(io, cx.draining),
-            Self::Carrier(carrier) => carrier.advance(io, cx),
+            Self::SessionStore(client) => client.advance(io, cx),
             Self::Impaired(impaired) => impaired.advance(io, cx.time.now, cx.draining),
         }
     }
@@ -144,14 +144,14 @@ impl Protocol for Service {
         match self {
             Self::Http(http) => http.memory(),
             Self::Impaired(impaired) => impaired.memory(),
-            Self::Echo(_) | Self::Upper(_) | Self::Carrier(_) => 0,
+            Self::Echo(_) | Self::Upper(_) | Self::SessionStore(_) => 0,
         }
     }
 
     fn closed(&mut self, ending: Ending, ends: Ends<'_>, cx: &mut Context<'_, Self>) {
         match self {
             Self::Http(http) => http.closed(ending.unsent, ends, cx),
-            Self::Carrier(carrier) => carrier.closed(ending, cx),
+            Self::SessionStore(client) => client.closed(ending, cx),
             Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) => {}
         }
     }
@@ -193,7 +193,7 @@ impl Protocol for Service {
             &shared.http,
             &mut open.filter_map(|service| match service {
                 Self::Http(http) => Some(http),
-                Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) | Self::Carrier(_) => None,
+                Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) | Self::SessionStore(_) => None,
             }),
         );
     }
