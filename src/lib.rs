@@ -11,11 +11,13 @@
 //! ```text
 //!         main.rs ── cli/                      arguments, help, banner, exit codes
 //!              │
-//!      server.rs, datagrams.rs                 the composition roots: bind, build, run
-//!              │        (config.rs, logging/)
+//!          server/                             the composition root: bind, build, run
+//!              │        (config/, logging/)    process, listeners, hosts, routes; the options
 //!              │
 //!          service/    http/, echo, upper, udp/ the protocols that serve, and
-//!          client/     connect, get            those that ask: the layer that knows both sides
+//!          client/     get, connect, ping, heartbeat   those that ask: the layer that knows both
+//!              │                               sides
+//!          console/    probe/, names.rs        what commands print; ping's datagrams; resolver
 //!      ┌───────┼───────────┐
 //!    app/    files/  auth/ │                   pages; static files; passwords. No sockets
 //!      ├── session/   │    │                   what is remembered of visitors. No sockets
@@ -42,7 +44,7 @@
 //! | [`Want`](reactor::Want) | what a protocol wishes now, anew with every call | nothing |
 //! | [`Input`](reactor::Input), [`Output`](reactor::Output), [`Outbox`](reactor::Outbox) | the octets lent to a protocol during its turn | |
 //! | Shared | what all protocols share, lent with each call | site, applications, limits |
-//! | Carrier | the protocol on the connection to a remote store of sessions ([`service::carrier`]) | what it asked and awaits |
+//! | [`SessionStoreClient`](service::session_store_client::SessionStoreClient) | the protocol on the connection to a remote store of sessions | its pending questions |
 //! | Exchange | one request and its answer ([`service::http`]) | its phase |
 //! | [`Guard`](auth::Guard) | the protected paths | the users of each, and what is known of them |
 //! | [`Session`](session::Session) | what is remembered of a visitor, lent to an application | its values |
@@ -157,12 +159,14 @@ pub mod auth;
 pub mod cli;
 pub mod client;
 pub mod config;
-pub mod datagrams;
+pub mod console;
 pub mod durable;
 pub mod files;
 pub mod http;
 pub mod limits;
 pub mod logging;
+pub mod names;
+pub mod probe;
 pub mod random;
 pub mod reactor;
 pub mod server;

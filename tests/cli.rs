@@ -37,7 +37,7 @@ fn help_goes_to_standard_output() {
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn the_version_is_that_of_the_package() {
     for option in ["-V", "--version"] {
         let expected = format!("miod {}\n", env!("CARGO_PKG_VERSION"));
         assert_eq!(run(&mut miod(&[option])), (Some(0), expected, String::new()));
@@ -49,13 +49,13 @@ fn mistakes_exit_with_2_and_a_hint() {
     for (arguments, hint) in [
         (&["--listng"][..], "did you mean --listing?"),
         (&["ehco"], "did you mean echo?"),
-        (&["-x"], "there is no option -x"),
+        (&["-x"], "unknown option -x"),
         (&["--port"], "needs a value"),
         (&["--port", "many"], "a port from 0 to 65535"),
         (&["--idle-timeout=0"], "give seconds"),
         (&["--bind", "8080"], "--port 8080"),
         (&["echo", "--spa", "index.html"], "echo has no option --spa"),
-        (&[".", "."], "one argument too many"),
+        (&[".", "."], "unexpected argument"),
     ] {
         let (code, stdout, stderr) = run(&mut miod(arguments));
         assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?}");
@@ -65,14 +65,14 @@ fn mistakes_exit_with_2_and_a_hint() {
 }
 
 #[test]
-fn the_environment_counts_and_is_named_when_it_is_wrong() {
+fn a_wrong_variable_of_the_environment_is_named() {
     let (code, _, stderr) = run(miod(&[]).env("MIOD_IDLE_TIMEOUT", "soon"));
     assert_eq!(code, Some(2));
     assert!(stderr.starts_with("miod: MIOD_IDLE_TIMEOUT=soon: give seconds"), "{stderr}");
 }
 
 #[test]
-fn a_log_that_cannot_be_opened_is_told() {
+fn a_log_that_cannot_be_opened_is_an_error() {
     let (code, _, stderr) = run(&mut miod(&["--access-log", "/none/such/log"]));
     assert_eq!(code, Some(78));
     assert_eq!(stderr, "miod: can't open the access log /none/such/log: no such file or directory\n");

@@ -253,7 +253,7 @@ fn memory_is_gone_at_exit_and_a_signed_cookie_is_not() {
 
     let mine = cookie(&count(&mut server(&[]).connect(), "").1);
     let after = server(&[]);
-    assert!(eventually(|| after.errors().contains("sessions are in memory, gone at exit")), "{}", after.errors());
+    assert!(eventually(|| after.errors().contains("sessions are in memory and lost at exit")), "{}", after.errors());
     assert_eq!(count(&mut after.connect(), &mine).0, 1);
 }
 
@@ -286,13 +286,13 @@ fn the_key_is_in_the_users_directory_for_state_or_for_this_run() {
 }
 
 #[test]
-fn a_key_that_cannot_be_used_is_told_and_nothing_runs() {
+fn a_key_file_that_cannot_be_used_is_an_error() {
     let (root, keys) = (site(), Root::new());
     keys.file("plain", "x").file("words", "no key\n");
     for (file, words) in [
         (root.at("key"), "below the root"),
         (keys.at("plain/key"), "can't be used"),
-        (keys.at("words"), "is no file of keys in line 1"),
+        (keys.at("words"), "line 1: malformed key"),
     ] {
         let output = signed_with(&root, &[], &["--session-key", file.to_str().unwrap()]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -63,7 +63,7 @@ fn ask_unix(path: &Path) -> String {
 }
 
 #[test]
-fn a_port_that_is_taken() {
+fn a_port_in_use_names_its_owner() {
     let root = site();
     let holder = Server::start(&root, &[]);
     let port = holder.address().port().to_string();
@@ -78,7 +78,7 @@ fn a_port_that_is_taken() {
 }
 
 #[test]
-fn a_root_that_is_not_there() {
+fn an_absent_root_is_an_error() {
     let root = Root::new();
     root.directory("public").file("file", "");
     let at = |name: &str| root.at(name).display().to_string();
@@ -87,14 +87,14 @@ fn a_root_that_is_not_there() {
     assert!(sentence.contains(&format!("did you mean {}?", at("public"))), "{sentence}");
     let (code, sentence) = failure(&mut serve(&[&at("elsewhere"), "-p", "0"]));
     assert_eq!(code, Some(78));
-    assert!(sentence.contains("there is no such directory") && sentence.contains(&at("elsewhere")), "{sentence}");
+    assert!(sentence.contains("no such directory") && sentence.contains(&at("elsewhere")), "{sentence}");
     let (code, sentence) = failure(&mut serve(&[&at("file"), "-p", "0"]));
     assert_eq!(code, Some(78));
-    assert!(sentence.contains("that is no directory"), "{sentence}");
+    assert!(sentence.contains("not a directory"), "{sentence}");
 }
 
 #[test]
-fn what_makes_no_sense() {
+fn mistakes_are_errors() {
     let root = site();
     let at = root.path().to_str().unwrap();
     for (arguments, code, part) in [
@@ -105,9 +105,9 @@ fn what_makes_no_sense() {
         (&["--app", "/x=nonsense", "-p", "0"], 78, "nonsense"),
         (&["--media-type", "x=nonsense"], 2, "media type"),
         (&["--symlinks", "some"], 2, "inside or none"),
-        (&["--cache-control", "a\u{7f}"], 2, "the value of a field"),
+        (&["--cache-control", "a\u{7f}"], 2, "a field value"),
         (&["--spa", "../x"], 2, "relative to the root"),
-        (&["-b", "unix:/none/such/directory/socket"], 78, "no directory /none/such/directory"),
+        (&["-b", "unix:/none/such/directory/socket"], 78, "no such directory: /none/such/directory"),
     ] {
         let (found, sentence) = failure(serve(&[at]).args(arguments));
         assert_eq!(found, Some(code), "{arguments:?}: {sentence}");

@@ -337,7 +337,7 @@ fn a_lost_store_is_told_at_once_and_found_again() {
         assert!(begin.elapsed() < Duration::from_secs(4), "it took {:?}", begin.elapsed());
     }
     assert!(redis.mood.connections.load(Ordering::Relaxed) < 30, "it was asked again and again");
-    assert!(server.errors().contains("the store of sessions at redis://"), "{}", server.errors());
+    assert!(server.errors().contains("the session store at redis://"), "{}", server.errors());
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn every_datagram_is_answered_and_counted() {
             assert!(answer[..length] == *(if of_upper { upper } else { datagram }), "{word} {datagram:.20?}");
         }
         let said = end(server);
-        assert!(said.contains(": 5 received, 0 dropped, 5 answered, 0 of them twice, 0 failed\n"), "{said}");
+        assert!(said.contains(": 5 received, 0 dropped, 5 answered, 0 duplicated, 0 failed\n"), "{said}");
     }
 }
 
@@ -127,7 +127,7 @@ fn nobody_there_is_told_and_is_no_success() {
     let address = deserted();
     let (code, told, errors) = ping(&["-c", "2", "-i", "0.01", "-W", "0.2"], &address.to_string());
     assert_eq!((code, errors.as_str()), (Some(1), ""));
-    assert!(told.starts_with(&format!("Sequence 1: no way to {address}: connection refused\n")), "{told}");
+    assert!(told.starts_with(&format!("Sequence 1: can't reach {address}: connection refused\n")), "{told}");
     assert!(told.ends_with("\n2 sent, 0 received, 100% loss\n"), "{told}");
 }
 
@@ -135,7 +135,7 @@ fn nobody_there_is_told_and_is_no_success() {
 fn errors_name_the_host_and_the_reason() {
     let (code, told, errors) = ping(&[], "nobody.invalid");
     assert_eq!((code, told.as_str()), (Some(6), ""));
-    assert!(errors.starts_with("miod: can't find nobody.invalid: "), "{errors}");
+    assert!(errors.starts_with("miod: can't resolve nobody.invalid: "), "{errors}");
     let (code, _, errors) = ping(&["--interval", "never"], "localhost");
     assert_eq!(code, Some(2));
     assert!(errors.contains("--interval=never: give seconds"), "{errors}");
@@ -144,7 +144,7 @@ fn errors_name_the_host_and_the_reason() {
     let address = taken.local_addr().unwrap().to_string();
     let (code, _, errors) = run(miod().args(["udp", "echo", "-b", &address]));
     assert_eq!(code, Some(69));
-    let named = format!("miod: can't listen at {address}: the port is in use");
+    let named = format!("miod: can't listen at {address}: port in use");
     assert!(errors.starts_with(&named) && errors.contains(&format!("(process {})", std::process::id())), "{errors}");
     let (code, _, errors) = run(miod().args(["heartbeat", "watch", "-b", "unix:/tmp/socket"]));
     assert_eq!(code, Some(78));
@@ -239,7 +239,7 @@ fn a_watcher_knows_who_lives() {
     client.send(b"Heartbeat 5 4102444802.0").unwrap();
     said(&format!("{us}: back after "));
     let all = end(watcher);
-    assert!(all.contains(&format!("{us}: 4 received, 1 missing, 1 out of order, 0 twice, delay")), "{all}");
+    assert!(all.contains(&format!("{us}: 4 received, 1 missing, 1 out of order, 0 duplicate, delay")), "{all}");
     assert!(all.contains("1 datagrams were no heartbeats"), "{all}");
 }
 

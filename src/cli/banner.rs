@@ -1,50 +1,51 @@
-//! What a server tells once it listens: on a terminal for people, else in one
-//! line for whoever started it.
+//! What a server prints when it is ready: several lines on a terminal, else one line for
+//! the program that started it.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use crate::config::Config;
+use crate::config::{Config, Host, Protocol};
 use crate::reactor::Endpoint;
 use crate::server::Ready;
 use crate::server::protection::Protection;
 
-/// What a server serves.
-#[derive(Clone, Copy, Debug)]
-pub enum Served<'a> {
-    /// Files and applications.
-    Http(&'a Config),
-    /// Keys and values.
-    Kv(&'a Config),
-    /// Every octet goes back.
-    Echo,
-    /// Every line goes back in upper case.
-    Upper,
+/// The banner of a server, with a line end.
+pub fn banner(config: &Config, ready: &Ready, terminal: bool) -> String {
+    let protocol = config.listeners[0].protocol;
+    let text = format!("miod {} {}", env!("CARGO_PKG_VERSION"), purpose(config, ready));
+    if terminal { text + "\n" + &details(config, ready) } else { text + &addresses(protocol, ready) + "\n" }
 }
 
-/// The banner, with the end of its last line.
-pub fn banner(service: Served<'_>, ready: &Ready, terminal: bool) -> String {
-    let mut text = format!("miod {} {}", env!("CARGO_PKG_VERSION"), what(service, ready));
-    let places = ready.endpoints.iter().map(|endpoint| url(service, endpoint));
-    if !terminal {
-        for (at, place) in places.enumerate() {
-            text += if at == 0 { " on " } else { " " };
-            text += &place;
-        }
-        for (at, endpoint) in ready.kv.iter().enumerate() {
-            text += if at == 0 { ", keys and values on " } else { " " };
-            text += &url(service, endpoint);
-        }
-        return text + "\n";
+/// The addresses, for a banner of one line.
+fn addresses(protocol: Protocol, ready: &Ready) -> String {
+    let mut text = String::new();
+    for (at, endpoint) in ready.endpoints.iter().enumerate() {
+        text += if at == 0 { " on " } else { " " };
+        text += &url(protocol, endpoint);
     }
-    text += "\n";
-    for place in places {
-        text += &format!("  at      {place}\n");
+    for (at, endpoint) in ready.kv.iter().enumerate() {
+        text += if at == 0 { ", keys and values on " } else { " " };
+        text += &url(protocol, endpoint);
+    }
+    text
+}
+
+/// Whether the main listener serves keys and values.
+fn is_key_value(config: &Config) -> bool {
+    config.default_host(&config.listeners[0]).is_some_and(Host::is_key_value)
+}
+
+/// The further lines, for people.
+fn details(config: &Config, ready: &Ready) -> String {
+    let listener = &config.listeners[0];
+    let mut text = String::new();
+    for endpoint in &ready.endpoints {
+        text += &format!("  at      {}\n", url(listener.protocol, endpoint));
     }
     for endpoint in &ready.kv {
-        text += &format!("  kv      {}\n", url(service, endpoint));
+        text += &format!("  kv      {}\n", url(listener.protocol, endpoint));
     }
-    // What can't be formatted isn't there: writing to a String succeeds.
+    // Writing to a string can't fail.
     if !ready.apps.is_empty() {
         let apps: Vec<_> = ready.apps.iter().map(|(prefix, name)| format!("{prefix} ({name})")).collect();
         let _ = writeln!(text, "  apps    {}", apps.join(", "));
@@ -56,78 +57,78 @@ pub fn banner(service: Served<'_>, ready: &Ready, terminal: bool) -> String {
         let _ = match protection {
             Protection::File(file, users) => writeln!(text, "  auth    {prefix} ({}, users: {users})", file.display()),
             Protection::Demonstration => writeln!(text, "  auth    {prefix} (alice, password apple: a demonstration)"),
-            Protection::Closed => writeln!(text, "  note    {prefix} is closed: --auth {prefix}=FILE lets users in"),
+            Protection::Closed => {
+                writeln!(text, "  note    {prefix} is closed; --auth {prefix}=FILE allows the users of a file")
+            }
         };
     }
     if ready.no_links {
         text += "  note    this system lacks openat2: symbolic links are not followed\n";
     }
-    if let Served::Kv(config) | Served::Http(config) = service
-        && (matches!(service, Served::Kv(_)) || !ready.kv.is_empty())
-    {
-        text += &match &config.data {
+    if is_key_value(config) || !ready.kv.is_empty() {
+        text += &match &config.process.data {
             Some(directory) => format!("  data    {}\n", directory.display()),
-            None => "  data    in memory: gone when this ends; --data DIR keeps it\n".to_owned(),
+            None => "  data    in memory, lost at exit; --data DIR keeps it\n".to_owned(),
         };
     }
     let _ = write!(text, "  limits  {} connections", ready.connections);
-    if let Served::Http(config) | Served::Kv(config) = service {
+    if let Some(host) = config.default_host(listener) {
         let _ = write!(
             text,
-            "; heads within {:?}, idle for {:?}, bodies up to {} octets",
-            config.header_timeout, config.idle_timeout, config.body_limit
+            "; heads within {:?}, idle for {:?}, bodies up to {} bytes",
+            listener.header_timeout, listener.idle_timeout, host.body_limit
         );
     }
     text += "\n";
-    for (at, line) in examples(service, ready).iter().enumerate() {
+    for (at, line) in examples(listener.protocol, ready).iter().enumerate() {
         let _ = writeln!(text, "  {}     {line}", if at == 0 { "try" } else { "   " });
     }
     text
 }
 
-fn what(service: Served<'_>, ready: &Ready) -> String {
-    match (service, &ready.root) {
-        (Served::Http(_), Some(root)) => format!("serves {}", root.display()),
-        (Served::Http(_), None) => "serves applications".to_owned(),
-        (Served::Kv(_), _) => "keeps keys and values".to_owned(),
-        (Served::Echo, _) => "echoes".to_owned(),
-        (Served::Upper, _) => "answers in upper case".to_owned(),
+fn purpose(config: &Config, ready: &Ready) -> String {
+    match (config.listeners[0].protocol, &ready.root) {
+        (Protocol::Http, Some(root)) => format!("serves {}", root.display()),
+        (Protocol::Http, None) if is_key_value(config) => "keeps keys and values".to_owned(),
+        (Protocol::Http, None) => "serves applications".to_owned(),
+        (Protocol::Echo, _) => "echoes".to_owned(),
+        (Protocol::Upper, _) => "answers in upper case".to_owned(),
     }
 }
 
-fn url(service: Served<'_>, endpoint: &Endpoint) -> String {
-    match (service, endpoint) {
-        (Served::Http(_) | Served::Kv(_), Endpoint::Tcp(address)) if address.port() == 80 => match address {
+fn url(protocol: Protocol, endpoint: &Endpoint) -> String {
+    match (protocol, endpoint) {
+        (Protocol::Http, Endpoint::Tcp(address)) if address.port() == 80 => match address {
             SocketAddr::V4(address) => format!("http://{}/", address.ip()),
             SocketAddr::V6(address) => format!("http://[{}]/", address.ip()),
         },
-        (Served::Http(_) | Served::Kv(_), Endpoint::Tcp(address)) => format!("http://{address}/"),
+        (Protocol::Http, Endpoint::Tcp(address)) => format!("http://{address}/"),
         _ => endpoint.to_string(),
     }
 }
 
-/// Two commands that reach the first endpoint from this machine.
-fn examples(service: Served<'_>, ready: &Ready) -> Vec<String> {
+/// Two commands that connect to the first endpoint from this machine.
+fn examples(protocol: Protocol, ready: &Ready) -> Vec<String> {
     let Some(first) = ready.endpoints.first() else { return Vec::new() };
     let local = match first {
-        // One can listen at all addresses, but not connect to them.
+        // A client can't connect to the unspecified address.
         Endpoint::Tcp(address) if address.ip().is_unspecified() => {
             let ip = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
             Endpoint::Tcp(SocketAddr::new(ip, address.port()))
         }
         other => other.clone(),
     };
-    match (service, &local) {
-        (Served::Http(_) | Served::Kv(_), Endpoint::Unix(path)) => {
+    match (protocol, &local) {
+        (Protocol::Http, Endpoint::Unix(path)) => {
             let path = path.display();
             vec![
                 format!("curl -i --unix-socket {path} http://localhost/"),
                 format!("curl -I --unix-socket {path} http://localhost/"),
             ]
         }
-        (Served::Http(_) | Served::Kv(_), Endpoint::Tcp(_)) => {
-            // A shell would take the brackets of IPv6 for a pattern, and so would curl.
-            let url = url(service, &local);
+        (Protocol::Http, Endpoint::Tcp(_)) => {
+            // The brackets of IPv6 are a pattern for a shell and for curl.
+            let url = url(protocol, &local);
             let g = if url.contains('[') { " -g" } else { "" };
             vec![format!("curl{g} -i '{url}'"), format!("curl{g} -I '{url}'")]
         }
@@ -145,69 +146,70 @@ fn examples(service: Served<'_>, ready: &Ready) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Listener, Process};
     use std::path::PathBuf;
 
     fn at(text: &str) -> Endpoint {
         Endpoint::Tcp(text.parse().unwrap())
     }
 
+    fn web() -> Config {
+        Config::single(Process::default(), Listener::default(), Host::default())
+    }
+
+    fn lines(protocol: Protocol) -> Config {
+        let listener = Listener { protocol, ..Listener::default() };
+        Config { process: Process::default(), listeners: vec![listener], hosts: Vec::new() }
+    }
+
     fn ready(endpoints: &[Endpoint]) -> Ready {
         let root = Some(PathBuf::from("/path"));
-        Ready {
-            endpoints: endpoints.to_vec(),
-            kv: Vec::new(),
-            root,
-            no_links: false,
-            apps: Vec::new(),
-            protected: Vec::new(),
-            sessions: None,
-            connections: 10,
-        }
+        Ready { endpoints: endpoints.to_vec(), root, connections: 10, ..Ready::default() }
     }
 
     #[test]
-    fn one_line_for_programs() {
-        let config = Config::default();
+    fn without_a_terminal_the_banner_is_one_line() {
+        let config = web();
         let endpoints = [at("127.0.0.1:8080"), at("[::1]:80"), Endpoint::Unix(PathBuf::from("/run/s"))];
         let version = env!("CARGO_PKG_VERSION");
         assert_eq!(
-            banner(Served::Http(&config), &ready(&endpoints), false),
+            banner(&config, &ready(&endpoints), false),
             format!("miod {version} serves /path on http://127.0.0.1:8080/ http://[::1]/ unix:/run/s\n")
         );
         assert_eq!(
-            banner(Served::Echo, &ready(&endpoints[..1]), false),
+            banner(&lines(Protocol::Echo), &ready(&endpoints[..1]), false),
             format!("miod {version} echoes on 127.0.0.1:8080\n")
         );
     }
 
     #[test]
-    fn several_for_people() {
-        let config = Config::default();
+    fn a_terminal_gets_details() {
+        let config = web();
         let mut info = ready(&[at("0.0.0.0:8080"), at("[::]:8080")]);
         info.apps.push(("/lab".to_owned(), "lab".to_owned()));
-        info.sessions = Some("sessions are in memory, gone at exit".to_owned());
+        info.sessions = Some("sessions are in memory and lost at exit".to_owned());
         let expected = "serves /path
   at      http://0.0.0.0:8080/
   at      http://[::]:8080/
   apps    /lab (lab)
-  state   sessions are in memory, gone at exit
-  limits  10 connections; heads within 10s, idle for 60s, bodies up to 1048576 octets
+  state   sessions are in memory and lost at exit
+  limits  10 connections; heads within 10s, idle for 60s, bodies up to 1048576 bytes
   try     curl -i 'http://127.0.0.1:8080/'
           curl -I 'http://127.0.0.1:8080/'
 ";
-        let text = banner(Served::Http(&config), &info, true);
+        let text = banner(&config, &info, true);
         assert!(text.ends_with(expected), "{text}");
         let users = Protection::File(PathBuf::from("file"), 3);
         info.protected = vec![("/a".to_owned(), users), ("/b/".to_owned(), Protection::Demonstration)];
-        let text = banner(Served::Http(&config), &info, true);
+        let text = banner(&config, &info, true);
         assert!(text.contains("\n  auth    /a (file, users: 3)\n  auth    /b/ (alice, password apple"), "{text}");
         info.no_links = true;
-        assert!(banner(Served::Http(&config), &info, true).contains("links are not followed"));
+        assert!(banner(&config, &info, true).contains("links are not followed"));
 
-        let text = banner(Served::Upper, &ready(&[at("[::1]:12000")]), true);
+        let text = banner(&lines(Protocol::Upper), &ready(&[at("[::1]:12000")]), true);
         assert!(text.contains("in upper case\n  at      [::1]:12000\n") && text.contains("nc ::1 12000"), "{text}");
-        for service in [Served::Echo, Served::Http(&config)] {
-            let text = banner(service, &ready(&[Endpoint::Unix(PathBuf::from("/run/s"))]), true);
+        for config in [&lines(Protocol::Echo), &config] {
+            let text = banner(config, &ready(&[Endpoint::Unix(PathBuf::from("/run/s"))]), true);
             assert!(text.contains("/run/s"), "{text}");
         }
     }

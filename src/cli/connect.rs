@@ -3,84 +3,87 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::options::Value;
-use super::tool::{Opt, Said, Tool};
-use super::{Command, UsageError, values};
-use crate::client::connect::Plan;
+use super::arguments::{Tool, ToolLine};
+use super::{Command, UsageError};
+use crate::client::Target;
+use crate::client::connect::ConnectPlan;
+use crate::config::options::{Draft, Opt, Setter, Value, seconds};
+use crate::config::values;
 
-pub(super) struct Draft {
+pub(super) struct ConnectDraft {
     udp: bool,
     timeout: Duration,
     wait: Duration,
 }
 
-impl Default for Draft {
+impl Default for ConnectDraft {
     fn default() -> Self {
         Self { udp: false, timeout: Duration::from_secs(10), wait: Duration::from_secs(1) }
     }
 }
 
-const TOOL: Tool<Draft> = Tool {
-    name: "connect",
-    usage: "miod connect sends standard input to a service, and prints what comes back.
+const TOOL: Tool<ConnectDraft> = Tool {
+    usage: "miod connect sends standard input to a service and prints what comes back.
 
 Usage: miod connect [OPTIONS] HOST PORT
 
-The end of the input is told to the service; what it says after that is printed too, until it
-ends the connection.
+EOF of standard input is passed on to the service; what it still sends is printed until it ends the
+connection.
 ",
     options: &[
         Opt {
             long: "udp",
             short: Some('u'),
-            value: Value::None,
-            help: "send each line as a datagram, without its end, and print each answer as a line",
-            apply: |draft, _| {
+            help: "send each line as a datagram, without its line end, and print each reply as a line",
+            set: Setter::Command(|draft, _| {
                 draft.udp = true;
                 Ok(())
-            },
+            }),
+            ..Opt::DEFAULT
         },
         Opt {
             long: "timeout",
-            short: None,
             value: Value::Required("SECONDS"),
-            help: "for looking up the name, and for making the connection (default: 10)",
-            apply: |draft, text| {
+            help: "for resolving the name, and for connecting",
+            default: |draft| seconds(draft.command.timeout),
+            set: Setter::Command(|draft, text| {
                 draft.timeout = values::seconds(text)?;
                 Ok(())
-            },
+            }),
+            ..Opt::DEFAULT
         },
         Opt {
             long: "wait",
             short: Some('w'),
             value: Value::Required("SECONDS"),
-            help: "with --udp, for each answer that is missing when the input has ended (default: 1)",
-            apply: |draft, text| {
+            help: "with --udp, for each missing reply after the end of the input",
+            default: |draft| seconds(draft.command.wait),
+            set: Setter::Command(|draft, text| {
                 draft.wait = values::seconds(text)?;
                 Ok(())
-            },
+            }),
+            ..Opt::DEFAULT
         },
     ],
-    more: "Exit codes: 0; 2 the command line is wrong; 6 the name is unknown; 7 nobody can be connected to;
-28 timed out; 56 the connection broke.
+    defaults: Draft::default,
+    more: "Exit codes: 0; 2 usage error; 6 unknown host name; 7 connection refused or unreachable;
+28 timeout; 56 connection lost.
 
 Examples:
   miod connect localhost 5555                        talk to miod echo; Ctrl-D ends
   printf 'hello\\n' | miod connect localhost 12000    HELLO, from miod upper
-  miod connect --udp localhost 12000                 a datagram for each line
+  miod connect --udp localhost 12000                 one datagram for each line
 ",
 };
 
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
-    let (draft, places) = match TOOL.parse(arguments)? {
-        Said::Do(draft, places) => (draft, places),
-        Said::Help(text) => return Ok(Command::Help(text)),
-        Said::Version => return Ok(Command::Version),
+    let (draft, positional) = match TOOL.parse(arguments)? {
+        ToolLine::Run(draft, positional) => (draft.command, positional),
+        ToolLine::Info(command) => return Ok(*command),
     };
-    let [host, port] = &places[..] else { return Err(UsageError("give HOST PORT".to_owned())) };
-    Ok(Command::Connect(Plan {
-        host: values::host(host),
-        port: values::remote_port(port).map_err(UsageError)?,
+    let [host, port] = &positional[..] else { return Err(UsageError("give HOST PORT".to_owned())) };
+    Ok(Command::Connect(ConnectPlan {
+        target: Target { host: values::host(host), port: values::remote_port(port).map_err(UsageError)? },
         udp: draft.udp,
         timeout: draft.timeout,
         wait: draft.wait,
@@ -92,11 +95,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_option_arrives() {
+    fn every_option_sets_its_field() {
         let parse = |text: &str| parse(text.split(' ').map(OsString::from));
-        let plan = |host: &str, udp, timeout, wait| Plan {
-            host: host.to_owned(),
-            port: 81,
+        let plan = |host: &str, udp, timeout, wait| ConnectPlan {
+            target: Target { host: host.to_owned(), port: 81 },
             udp,
             timeout: Duration::from_secs(timeout),
             wait: Duration::from_secs(wait),

@@ -1,7 +1,7 @@
 //! `miod passwd`: writes password files.
 //!
-//! The file is replaced as a whole: who reads it meanwhile, a running server say, sees
-//! it as it was or as it is, and a failure leaves it as it was.
+//! The file is replaced atomically: a running server reads the old one or the new one, and
+//! an error leaves the old one.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -11,79 +11,81 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 
-use super::failure::Failure;
-use super::options::Value;
-use super::tool::{Opt, Said, Tool};
+use super::arguments::{Tool, ToolLine};
+use super::error::CommandError;
 use super::{Command, UsageError, prompt};
 use crate::auth::htpasswd;
+use crate::config::options::{Draft, Opt, Setter, Value};
 
-/// What is to be done.
+/// What to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Options {
+pub struct PasswdPlan {
     /// The password file.
     pub file: PathBuf,
-    /// Whose line.
+    /// The user.
     pub user: String,
-    /// What about it.
+    /// What to do with the user.
     pub action: Action,
 }
 
-/// What becomes of a user.
+/// What to do with a user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// A new password, with this cost of bcrypt.
+    /// Set the password, with this cost of bcrypt.
     Set(u32),
-    /// The end.
+    /// Remove the user.
     Delete,
 }
 
-/// About 50 ms a check: slow enough for who guesses, quick enough for a small machine.
+/// About 50 ms for each check: slow enough against guessing, fast enough for a small machine.
 const COST: u32 = 10;
 
-/// What the options say.
-struct Draft {
+/// The options.
+pub(super) struct PasswdDraft {
     cost: u32,
     delete: bool,
 }
 
-impl Default for Draft {
+impl Default for PasswdDraft {
     fn default() -> Self {
         Self { cost: COST, delete: false }
     }
 }
 
-const TOOL: Tool<Draft> = Tool {
-    name: "passwd",
+const TOOL: Tool<PasswdDraft> = Tool {
     usage: "miod passwd writes the password files of --auth and --users.
 
 Usage: miod passwd [OPTIONS] FILE USER
 
-Sets the password of USER in FILE, which is made if it isn't there. The password is asked for twice
-on a terminal; otherwise it is the first line of standard input. A running server notices.
+Sets the password of USER in FILE, which is created if absent. On a terminal the password is asked
+for twice; otherwise it is the first line of standard input. A running server uses the new file at
+once.
 ",
     options: &[
         Opt {
             long: "delete",
             short: Some('D'),
-            value: Value::None,
-            help: "take USER out of FILE",
-            apply: |draft, _| {
+            help: "remove USER from FILE",
+            set: Setter::Command(|draft, _| {
                 draft.delete = true;
                 Ok(())
-            },
+            }),
+            ..Opt::DEFAULT
         },
         Opt {
             long: "cost",
-            short: None,
             value: Value::Required("N"),
-            help: "of bcrypt, 4 to 15; each step doubles the time of a check (default: 10)",
-            apply: |draft, text| {
+            help: "the cost of bcrypt, 4 to 15; each step doubles the time of a check",
+            default: |draft| draft.command.cost.to_string(),
+            set: Setter::Command(|draft, text| {
                 let cost = text.parse().ok().filter(|cost| htpasswd::COSTS.contains(cost));
                 draft.cost = cost.ok_or("give a number from 4 to 15")?;
                 Ok(())
-            },
+            }),
+            ..Opt::DEFAULT
         },
     ],
+    defaults: Draft::default,
     more: "Examples:
   miod passwd users.htpasswd alice
   printf 'apple\\n' | miod passwd users.htpasswd alice
@@ -91,26 +93,25 @@ on a terminal; otherwise it is the first line of standard input. A running serve
 ",
 };
 
-/// Reads the arguments behind the command.
+/// Parses the arguments after the command.
 pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
-    let (draft, places) = match TOOL.parse(arguments)? {
-        Said::Do(draft, places) => (draft, places),
-        Said::Help(text) => return Ok(Command::Help(text)),
-        Said::Version => return Ok(Command::Version),
+    let (draft, positional) = match TOOL.parse(arguments)? {
+        ToolLine::Run(draft, positional) => (draft.command, positional),
+        ToolLine::Info(command) => return Ok(*command),
     };
-    let [file, user] = <[String; 2]>::try_from(places).map_err(|_| UsageError("give FILE USER".to_owned()))?;
+    let [file, user] = <[String; 2]>::try_from(positional).map_err(|_| UsageError("give FILE USER".to_owned()))?;
     htpasswd::check_name(&user).map_err(|hint| UsageError(hint.to_owned()))?;
     let action = if draft.delete { Action::Delete } else { Action::Set(draft.cost) };
-    Ok(Command::Passwd(Options { file: file.into(), user, action }))
+    Ok(Command::Passwd(PasswdPlan { file: file.into(), user, action }))
 }
 
-/// Does it, and says in a line what was done.
+/// Edits the file; returns a line that reports the change.
 ///
 /// # Errors
-/// If nothing was done.
-pub fn run(options: &Options) -> Result<String, Failure> {
-    let Options { file, user, action } = options;
-    // A link stays a link.
+/// If the file is unchanged.
+pub fn run(plan: &PasswdPlan) -> Result<String, CommandError> {
+    let PasswdPlan { file, user, action } = plan;
+    // A symbolic link stays one.
     let path = fs::canonicalize(file).unwrap_or_else(|_| file.clone());
     let before = read(&path).map_err(|error| failed("read", file, &error))?;
     let (old, text) = match before {
@@ -123,52 +124,52 @@ pub fn run(options: &Options) -> Result<String, Failure> {
     };
     let (text, was_there) = htpasswd::edit(&text, user, hash.as_deref());
     if hash.is_none() && !was_there {
-        return Err(Failure::configuration(format!("there is no user {user} in {}", file.display())));
+        return Err(CommandError::configuration(format!("there is no user {user} in {}", file.display())));
     }
     replace(&path, &text, old.as_ref()).map_err(|error| failed("write", file, &error))?;
     let done = match (action, was_there) {
-        (Action::Delete, _) => "is no user any more",
-        (Action::Set(_), true) => "has a new password",
-        (Action::Set(_), false) => "is a user now",
+        (Action::Delete, _) => "removed from",
+        (Action::Set(_), true) => "has a new password in",
+        (Action::Set(_), false) => "added to",
     };
-    let mut said = format!("{user} {done} in {}\n", file.display());
+    let mut report = format!("{user} {done} {}\n", file.display());
     if let Some(wrong) = htpasswd::parse(&text).1 {
-        said += &format!("line {} can't be used, and no server starts with it: {}\n", wrong.line, wrong.why);
+        report += &format!("line {} is wrong, so no server starts with this file: {}\n", wrong.line, wrong.why);
     }
-    Ok(said)
+    Ok(report)
 }
 
-fn new_hash(user: &str, cost: u32) -> Result<String, Failure> {
+fn new_hash(user: &str, cost: u32) -> Result<String, CommandError> {
     let password = prompt::new_password(user)?;
-    htpasswd::check_password(&password).map_err(Failure::configuration)?;
+    htpasswd::check_password(&password).map_err(CommandError::configuration)?;
     let mut salt = [0; 16];
     getrandom::fill(&mut salt)
-        .map_err(|error| Failure::runtime("get random octets", &io::Error::other(error.to_string())))?;
-    htpasswd::hash(&password, cost, salt).map_err(Failure::configuration)
+        .map_err(|error| CommandError::runtime("get random bytes", &io::Error::other(error.to_string())))?;
+    htpasswd::hash(&password, cost, salt).map_err(CommandError::configuration)
 }
 
-/// What is in the file, if there is one.
+/// The content of the file; none if it is absent.
 fn read(path: &Path) -> io::Result<Option<(fs::Metadata, Vec<u8>)>> {
     match htpasswd::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Ok(None) => Err(io::Error::other("it is larger than a password file may be")),
+        Ok(None) => Err(io::Error::other("the file is too large for a password file")),
         other => other,
     }
 }
 
-/// Puts a file with this text in the place of `path`. It has the owner and the mode
-/// of the old one; a new one is for its owner alone.
+/// Replaces the file at `path` by one with this text. Owner and mode stay; a new file is
+/// readable by its owner only.
 fn replace(path: &Path, text: &[u8], old: Option<&fs::Metadata>) -> io::Result<()> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("that is no name of a file"))?;
+    let name = path.file_name().ok_or_else(|| io::Error::other("it is no file name"))?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Hidden, so that no server of this directory shows it.
+    // Hidden, so no server of this directory sends it.
     let mut hidden = OsString::from(".");
     hidden.push(name);
     hidden.push(format!(".{}", std::process::id()));
     let new = parent.join(hidden);
     let written = write_new(&new, text, old).and_then(|()| fs::rename(&new, path));
     if written.is_err() {
-        // It may not even be there.
+        // It may be absent.
         let _ = fs::remove_file(&new);
     }
     written?;
@@ -188,8 +189,8 @@ fn write_new(path: &Path, text: &[u8], old: Option<&fs::Metadata>) -> io::Result
     file.sync_all()
 }
 
-fn failed(what: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::runtime(&format!("{what} {}", path.display()), error)
+fn failed(what: &str, path: &Path, error: &io::Error) -> CommandError {
+    CommandError::runtime(&format!("{what} {}", path.display()), error)
 }
 
 #[cfg(test)]
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_can_write() {
+    fn command_lines_and_mistakes() {
         let user = "alice".to_owned();
         for (line, action) in [
             ("f alice", Action::Set(10)),
@@ -210,8 +211,8 @@ mod tests {
             ("-D f alice", Action::Delete),
             ("f alice --delete", Action::Delete),
         ] {
-            let expected = Options { file: "f".into(), user: user.clone(), action };
-            assert!(matches!(read_line(line), Ok(Command::Passwd(options)) if options == expected), "{line}");
+            let expected = PasswdPlan { file: "f".into(), user: user.clone(), action };
+            assert!(matches!(read_line(line), Ok(Command::Passwd(plan)) if plan == expected), "{line}");
         }
         assert!(
             matches!(read_line("--help"), Ok(Command::Help(text)) if text.contains("-D") && text.contains("(default: 10)"))

@@ -1,4 +1,4 @@
-//! Asks for a password: on a terminal unseen and twice, else from standard input.
+//! Reads a password: on a terminal without echo and twice, else from standard input.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
@@ -6,18 +6,18 @@ use rustix::io::Errno;
 use rustix::stdio::stdin;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use super::failure::Failure;
+use super::error::CommandError;
 
-/// Longest line that is read; a password is shorter.
+/// Longest line in bytes; a password is shorter.
 const LINE: usize = 1024;
 
-/// A new password for `user`, as it was written.
-pub(super) fn new_password(user: &str) -> Result<String, Failure> {
-    let wrong = |error: io::Error| Failure::runtime("read a password", &error);
+/// A new password for `user`.
+pub(super) fn new_password(user: &str) -> Result<String, CommandError> {
+    let wrong = |error: io::Error| CommandError::runtime("read a password", &error);
     let password = if io::stdin().is_terminal() {
         let first = ask(&format!("New password of {user}: ")).map_err(wrong)?;
-        if ask("Once more: ").map_err(wrong)? != first {
-            return Err(Failure::configuration("the two aren't the same; nothing is changed"));
+        if ask("Again: ").map_err(wrong)? != first {
+            return Err(CommandError::configuration("the passwords differ; nothing is changed"));
         }
         first
     } else {
@@ -26,26 +26,26 @@ pub(super) fn new_password(user: &str) -> Result<String, Failure> {
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
         line.strip_suffix(b"\r").unwrap_or(line).to_vec()
     };
-    String::from_utf8(password).map_err(|_| Failure::configuration("the password is not UTF-8"))
+    String::from_utf8(password).map_err(|_| CommandError::configuration("the password is not UTF-8"))
 }
 
-/// Asks on the terminal for a line that isn't shown.
+/// Reads a line from the terminal without echo.
 fn ask(prompt: &str) -> io::Result<Vec<u8>> {
-    let unseen = Unseen::begin()?;
+    let no_echo = NoEcho::begin()?;
     // Standard output may be a file.
-    let mut shown = io::stderr();
-    write!(shown, "{prompt}")?;
+    let mut err = io::stderr();
+    write!(err, "{prompt}")?;
     let line = line(&mut || {
-        let mut octet = [0];
+        let mut byte = [0];
         loop {
-            match rustix::io::read(stdin(), &mut octet) {
+            match rustix::io::read(stdin(), &mut byte) {
                 Err(Errno::INTR) => {}
-                read => return Ok((read? == 1).then_some(octet[0])),
+                read => return Ok((read? == 1).then_some(byte[0])),
             }
         }
     });
-    drop(unseen);
-    writeln!(shown)?;
+    drop(no_echo);
+    writeln!(err)?;
     line
 }
 
@@ -57,35 +57,35 @@ fn line(next: &mut dyn FnMut() -> io::Result<Option<u8>>) -> io::Result<Vec<u8>>
             Some(b'\n' | b'\r') => return Ok(line),
             Some(0x7f | 0x08) => {
                 // A whole character.
-                while line.pop().is_some_and(|octet| octet & 0xc0 == 0x80) {}
+                while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
             }
             Some(0x15) => line.clear(),
-            None | Some(0x03 | 0x04) => return Err(io::Error::other("it was interrupted; nothing is changed")),
-            Some(octet) if line.len() < LINE => line.push(octet),
+            None | Some(0x03 | 0x04) => return Err(io::Error::other("interrupted; nothing is changed")),
+            Some(byte) if line.len() < LINE => line.push(byte),
             Some(_) => {}
         }
     }
 }
 
-/// As long as it lives, the terminal shows nothing and makes no signals: these would
-/// end us and leave it so.
-struct Unseen {
+/// While it exists, the terminal echoes nothing and sends no signals: a signal would end the
+/// process without restoring the terminal.
+struct NoEcho {
     before: Termios,
 }
 
-impl Unseen {
+impl NoEcho {
     fn begin() -> io::Result<Self> {
         let before = tcgetattr(stdin())?;
-        let mut unseen = before.clone();
-        unseen.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
-        tcsetattr(stdin(), OptionalActions::Flush, &unseen)?;
+        let mut no_echo = before.clone();
+        no_echo.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+        tcsetattr(stdin(), OptionalActions::Flush, &no_echo)?;
         Ok(Self { before })
     }
 }
 
-impl Drop for Unseen {
+impl Drop for NoEcho {
     fn drop(&mut self) {
-        // If the terminal is gone, so is what it would show.
+        // An error means that the terminal is gone.
         let _ = tcsetattr(stdin(), OptionalActions::Flush, &self.before);
     }
 }
@@ -95,12 +95,12 @@ mod tests {
     use super::*;
 
     fn typed(text: &str) -> Option<String> {
-        let mut octets = text.bytes();
-        line(&mut || Ok(octets.next())).ok().map(|line| String::from_utf8(line).unwrap())
+        let mut bytes = text.bytes();
+        line(&mut || Ok(bytes.next())).ok().map(|line| String::from_utf8(line).unwrap())
     }
 
     #[test]
-    fn a_line_as_it_is_typed() {
+    fn erase_kill_and_interrupt_work_as_on_a_terminal() {
         for (text, expected) in [
             ("apple\n", Some("apple")),
             ("apple\rmore", Some("apple")),

@@ -1,65 +1,67 @@
-//! `miod sessions`: looks into a store of sessions, and ends one.
+//! `miod sessions`: lists the sessions of a store, or ends one.
 //!
-//! It is a command and no server: it asks, waits for the answer, and is done.
+//! It runs no loop: it sends a request, blocks for the response, and ends.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::failure::{Failure, RUNTIME};
-use super::tool::{Said, Tool};
+use super::arguments::{Tool, ToolLine};
+use super::error::{CommandError, RUNTIME};
 use super::{Command, UsageError};
+use crate::config::options::Draft;
 use crate::durable::{Change, Store, Written};
 use crate::http::Lines;
 use crate::http::Status;
 use crate::http::client::{AnswerReader, Asked, Request};
 use crate::limits;
+use crate::names;
 use crate::reactor::Time;
 use crate::session::record::Record;
 use crate::session::remote::resp;
-use crate::session::remote::{Kind, PREFIX, Place, key};
+use crate::session::remote::{PREFIX, StoreProtocol, StoreUrl, key};
 use crate::session::{Id, kept};
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest answer that is waited for whole.
-const ANSWER: usize = 16 * 1024 * 1024;
-/// Keys that Redis is asked for at once.
+/// The limit for a response.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes of a response that are held at once.
+const RESPONSE: usize = 16 * 1024 * 1024;
+/// The keys in one SCAN request.
 const PAGE: &[u8] = b"500";
 
-/// What is to be done with which store.
+/// What to do with which store.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Task {
-    /// The session that is to be ended; none: all are to be shown.
+pub struct SessionsPlan {
+    /// The session to end; none: list all.
     end: Option<String>,
-    store: Whereabouts,
+    store: Location,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Whereabouts {
+enum Location {
     Directory(PathBuf),
-    Remote(Place),
+    Remote(StoreUrl),
 }
 
 const TOOL: Tool<()> = Tool {
-    name: "sessions",
-    usage: "miod sessions looks into a store of sessions, while servers use it.
+    usage: "miod sessions lists the sessions of a store, or ends one, while servers use it.
 
 Usage: miod sessions dump STORE
        miod sessions end ID STORE
 
 STORE is http://[:TOKEN@]HOST:PORT/ (a key-value service), redis://[:PASS@]HOST:PORT/DB, or the
-directory of --sessions file:DIR. dump writes the sessions, one JSON object a line; end has one
-forgotten, in a directory only while no server uses it.
+directory of --sessions file:DIR. dump prints the sessions, one JSON object per line. end ends one;
+in a directory only while no server uses it.
 ",
     options: &[],
-    more: "Exit codes: 0; 1 there is no such session, or the store can't be asked; 2 the command line is
-wrong; 69 a server uses the directory.
+    defaults: Draft::default,
+    more: "Exit codes: 0; 1 no such session, or the store is unavailable; 2 usage error; 69 a server uses
+the directory.
 
 Examples:
   miod sessions dump redis://127.0.0.1:6379/0
@@ -69,91 +71,93 @@ Examples:
 
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
     match TOOL.parse(arguments)? {
-        Said::Do((), places) => Task::parse(&places).map(Command::Sessions),
-        Said::Help(text) => Ok(Command::Help(text)),
-        Said::Version => Ok(Command::Version),
+        ToolLine::Run(_, words) => SessionsPlan::parse(&words).map(Command::Sessions),
+        ToolLine::Info(command) => Ok(*command),
     }
 }
 
-impl Task {
-    fn parse(places: &[String]) -> Result<Self, UsageError> {
-        let words: Vec<&str> = places.iter().map(String::as_str).collect();
+impl SessionsPlan {
+    fn parse(words: &[String]) -> Result<Self, UsageError> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let (end, store) = match words.as_slice() {
             ["dump", store] => (None, *store),
             ["end", id, store] => {
                 let id =
-                    Id::parse(id.as_bytes()).ok_or_else(|| UsageError(format!("{id} is no session's identifier")))?;
+                    Id::parse(id.as_bytes()).ok_or_else(|| UsageError(format!("{id} is no session identifier")))?;
                 (Some(id.to_string()), *store)
             }
             _ => return Err(UsageError("give dump STORE, or end ID STORE".to_owned())),
         };
         let store = match store.strip_prefix("file:") {
-            Some(directory) => Whereabouts::Directory(directory.into()),
+            Some(directory) => Location::Directory(directory.into()),
             None if store.contains("://") => {
-                Whereabouts::Remote(Place::parse(store).map_err(|hint| UsageError(format!("{store}: {hint}")))?)
+                Location::Remote(StoreUrl::parse(store).map_err(|hint| UsageError(format!("{store}: {hint}")))?)
             }
-            None => Whereabouts::Directory(store.into()),
+            None => Location::Directory(store.into()),
         };
         Ok(Self { end, store })
     }
 
-    /// Does it, and writes what it finds to standard output.
+    /// Runs the command. Sessions go to standard output.
     ///
     /// # Errors
-    /// If the store can't be asked, or there is no such session.
-    pub fn run(&self) -> Result<(), Failure> {
+    /// If the store is unavailable, or there is no such session.
+    pub fn run(&self) -> Result<(), CommandError> {
         let ended = match (&self.store, &self.end) {
-            (Whereabouts::Directory(directory), None) => {
-                let mut store = Store::copy(directory, kept::NAME).map_err(|error| Failure::store(&error))?;
+            (Location::Directory(directory), None) => {
+                let mut store = Store::copy(directory, kept::NAME).map_err(|error| CommandError::store(&error))?;
                 for (key, record) in store.range(.., Time::wall()) {
                     show(&String::from_utf8_lossy(key), &record.value);
                 }
                 true
             }
-            (Whereabouts::Directory(directory), Some(id)) => {
-                // What isn't there isn't made.
-                Store::copy(directory, kept::NAME).map_err(|error| Failure::store(&error))?;
+            (Location::Directory(directory), Some(id)) => {
+                // Fail if there is no store, instead of creating one.
+                Store::copy(directory, kept::NAME).map_err(|error| CommandError::store(&error))?;
                 let store = Store::open(directory, kept::NAME, limits::SESSIONS_SIZE);
-                let mut store = store.map_err(|error| Failure::store(&error))?;
+                let mut store = store.map_err(|error| CommandError::store(&error))?;
                 let ended = match store.write(vec![Change::Remove(Arc::from(id.as_bytes()))], Time::wall()) {
                     Ok(Written::Later(commit)) => commit.wait(),
                     Ok(Written::Now(was)) => Ok(was),
                     Err(error) => Err(error),
                 };
-                ended.map_err(|error| Failure { code: RUNTIME, message: format!("can't end it: {error}") })?
+                ended.map_err(|error| CommandError {
+                    code: RUNTIME,
+                    message: format!("can't end the session: {error}"),
+                })?
             }
-            (Whereabouts::Remote(place), end) => {
-                let asked = match &place.kind {
-                    Kind::Redis { .. } => redis(place, end.as_deref()),
-                    Kind::Kv { token } => kv(place, token.as_deref(), end.as_deref()),
+            (Location::Remote(url), end) => {
+                let asked = match &url.protocol {
+                    StoreProtocol::Redis { .. } => redis(url, end.as_deref()),
+                    StoreProtocol::Kv { token } => kv(url, token.as_deref(), end.as_deref()),
                 };
-                asked.map_err(|error| Failure::runtime(&format!("ask {place}"), &error))?
+                asked.map_err(|error| CommandError::runtime(&format!("read {url}"), &error))?
             }
         };
-        if ended { Ok(()) } else { Err(Failure { code: RUNTIME, message: "there is no such session".to_owned() }) }
+        if ended { Ok(()) } else { Err(CommandError { code: RUNTIME, message: "no such session".to_owned() }) }
     }
 }
 
-/// Writes a session as a line, if it is one.
+/// Prints a session as a line, if it is one.
 fn show(id: &str, text: &[u8]) {
     let data = Record::decode(text).map(|record| record.data).or_else(|| serde_json::from_slice(text).ok());
     if let (Some(id), Some(data)) = (Id::parse(id.as_bytes()), data) {
         let line = Map::from_iter([(id.to_string(), Value::Object(data))]);
-        super::say(&format!("{}\n", Value::Object(line)));
+        super::print(&format!("{}\n", Value::Object(line)));
     }
 }
 
-fn connect(place: &Place) -> io::Result<TcpStream> {
-    let mut result = Err(io::Error::other("no address is known for it"));
-    for address in (place.host.as_str(), place.port).to_socket_addrs()? {
-        result = TcpStream::connect_timeout(&address, PATIENCE);
+fn connect(url: &StoreUrl) -> io::Result<TcpStream> {
+    let mut result = Err(io::ErrorKind::NotFound.into());
+    for address in names::resolve(&url.host, url.port)? {
+        result = TcpStream::connect_timeout(&address, TIMEOUT);
         if result.is_ok() {
             break;
         }
     }
     let stream = result?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     Ok(stream)
 }
 
@@ -161,12 +165,12 @@ fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Erro
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-/// Reads some more; it must come.
+/// Reads more input; EOF is an error.
 fn more(stream: &mut TcpStream, input: &mut Vec<u8>) -> io::Result<()> {
     let mut some = [0; 64 * 1024];
     match stream.read(&mut some)? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ if input.len() > ANSWER => Err(invalid("the answer is too long")),
+        _ if input.len() > RESPONSE => Err(invalid("the response is too long")),
         count => {
             input.extend_from_slice(&some[..count]);
             Ok(())
@@ -187,7 +191,7 @@ impl Redis {
         resp::command(parts, &mut out);
         self.stream.write_all(&out)?;
         loop {
-            match resp::parse(&self.input).map_err(|_| invalid("it doesn't speak RESP2"))? {
+            match resp::parse(&self.input).map_err(|_| invalid("it isn't RESP2"))? {
                 Some((resp::Value::Error(why), _)) => return Err(io::Error::other(why)),
                 Some((value, length)) => {
                     self.input.drain(..length);
@@ -199,10 +203,10 @@ impl Redis {
     }
 }
 
-/// Ends a session, or shows all. False if there is no such session.
-fn redis(place: &Place, end: Option<&str>) -> io::Result<bool> {
-    let mut redis = Redis { stream: connect(place)?, input: Vec::new() };
-    if let Kind::Redis { user, password, database } = &place.kind {
+/// Ends a session, or lists all. False if there is no such session.
+fn redis(url: &StoreUrl, end: Option<&str>) -> io::Result<bool> {
+    let mut redis = Redis { stream: connect(url)?, input: Vec::new() };
+    if let StoreProtocol::Redis { user, password, database } = &url.protocol {
         if let Some(password) = password {
             let user = user.as_deref().unwrap_or("default");
             redis.ask(&[b"AUTH", user.as_bytes(), password.as_bytes()])?;
@@ -216,13 +220,13 @@ fn redis(place: &Place, end: Option<&str>) -> io::Result<bool> {
     loop {
         let pattern = format!("{PREFIX}*");
         let page = redis.ask(&[b"SCAN", &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", PAGE])?;
-        let resp::Value::Array(parts) = page else { return Err(invalid("that is no answer to SCAN")) };
+        let resp::Value::Array(parts) = page else { return Err(invalid("unexpected response to SCAN")) };
         let [resp::Value::Bulk(next), resp::Value::Array(keys)] = parts.as_slice() else {
-            return Err(invalid("that is no answer to SCAN"));
+            return Err(invalid("unexpected response to SCAN"));
         };
         for key in keys {
             let resp::Value::Bulk(key) = key else { continue };
-            // It may have expired meanwhile.
+            // It may have expired since.
             if let resp::Value::Bulk(text) = redis.ask(&[b"GET", key])? {
                 show(String::from_utf8_lossy(key).trim_start_matches(PREFIX), &text);
             }
@@ -236,14 +240,14 @@ fn redis(place: &Place, end: Option<&str>) -> io::Result<bool> {
 
 // ---- A key-value service
 
-/// Ends a session, or shows all. False if there is no such session.
-fn kv(place: &Place, token: Option<&str>, end: Option<&str>) -> io::Result<bool> {
-    let mut stream = connect(place)?;
+/// Ends a session, or lists all. False if there is no such session.
+fn kv(url: &StoreUrl, token: Option<&str>, end: Option<&str>) -> io::Result<bool> {
+    let mut stream = connect(url)?;
     let mut fields = vec![("Connection".to_owned(), "close".to_owned())];
     fields.extend(token.map(|token| ("Authorization".to_owned(), format!("Bearer {token}"))));
     let target = end.map_or_else(|| "/?format=lines".to_owned(), |id| format!("/{id}"));
     let method = if end.is_some() { "DELETE" } else { "GET" };
-    let host = place.authority();
+    let host = url.authority();
     let mut out = Vec::new();
     Request { method, target: &target, host: &host, fields: &fields, length: None }.write(&mut out).map_err(invalid)?;
     stream.write_all(&out)?;
@@ -270,8 +274,8 @@ fn kv(place: &Place, token: Option<&str>, end: Option<&str>) -> io::Result<bool>
                 show_line(&line);
             }
         }
-        if lines.len() > ANSWER {
-            return Err(invalid("the answer is too long"));
+        if lines.len() > RESPONSE {
+            return Err(invalid("the response is too long"));
         }
         if consumed == 0 && !reader.is_done() {
             more(&mut stream, &mut input)?;
@@ -284,7 +288,7 @@ fn kv(place: &Place, token: Option<&str>, end: Option<&str>) -> io::Result<bool>
     }
 }
 
-/// Shows an object of a key and its value.
+/// Prints an object of a key and its value.
 fn show_line(line: &[u8]) {
     if let Ok(Value::Object(object)) = serde_json::from_slice(line) {
         for (key, value) in object {
@@ -297,21 +301,21 @@ fn show_line(line: &[u8]) {
 mod tests {
     use super::*;
 
-    fn parse(words: &str) -> Result<Task, UsageError> {
-        Task::parse(&words.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    fn parse(words: &str) -> Result<SessionsPlan, UsageError> {
+        SessionsPlan::parse(&words.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
-    fn what_is_asked() {
+    fn command_lines_and_mistakes() {
         let id = "11111111-1111-4111-8111-111111111111";
-        let place = |url: &str| Whereabouts::Remote(Place::parse(url).unwrap());
+        let remote = |url: &str| Location::Remote(StoreUrl::parse(url).unwrap());
         for (words, end, store) in [
-            ("dump /srv/data", None, Whereabouts::Directory("/srv/data".into())),
-            ("dump file:data", None, Whereabouts::Directory("data".into())),
-            ("dump http://h:5100/", None, place("http://h:5100/")),
-            (&format!("end {id} redis://h/1"), Some(id.to_owned()), place("redis://h/1")),
+            ("dump /srv/data", None, Location::Directory("/srv/data".into())),
+            ("dump file:data", None, Location::Directory("data".into())),
+            ("dump http://h:5100/", None, remote("http://h:5100/")),
+            (&format!("end {id} redis://h/1"), Some(id.to_owned()), remote("redis://h/1")),
         ] {
-            assert_eq!(parse(words), Ok(Task { end, store }), "{words}");
+            assert_eq!(parse(words), Ok(SessionsPlan { end, store }), "{words}");
         }
         for words in ["", "dump", "end", "dump a b", "end x /srv", &format!("end {id}"), "dump ftp://h/", "list /srv"] {
             assert!(parse(words).is_err(), "{words}");

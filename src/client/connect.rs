@@ -3,132 +3,130 @@
 //! ```text
 //! stdin ─► helper thread ─► piece ─► output ═► peer
 //!              ▲              │
-//!              └──next piece──┘ when the last is on its way
-//! peer ═► input ─► paper ─► stdout
+//!              └──next piece──┘ when the last one is in the output
+//! peer ═► input ─► output queue ─► stdout
 //! ```
 //!
-//! There is one piece of standard input at most: the next is asked for when the last is
-//! in the output and there is room for more. So a peer that doesn't read stops us
-//! reading, and whoever writes to us through a pipe stops too.
+//! At most one piece of standard input is pending: the next one is read when the last one
+//! is in the output and there is room for more. So a peer that doesn't read stops the
+//! reading of standard input.
 //!
-//! Over TCP the end of input is a half-close; what the peer still says is printed until
-//! it ends too. Over UDP each line is a datagram, its end left out, and each answer is
-//! printed as a line; after the end of input as many answers are waited for as lines
-//! were sent, but not for longer than it was said.
+//! Over TCP the end of standard input is a half-close; what the peer still sends is printed
+//! until EOF. Over UDP each line is a datagram, without its line end, and each reply is
+//! printed as a line. After the end of standard input the tool waits for as many replies as
+//! lines were sent, each up to a time limit.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::console::{Console, Paper, Target, read_stdin};
-use super::{Failed, Failure, NO_ADDRESS, resolve_within};
+use super::datagrams::any_address;
+use super::{ClientError, NO_ADDRESS, Target, ToolError, conclude, resolve_within};
+use crate::console::{Destination, OutputQueue, read_stdin};
 use crate::reactor::{
     Accepted, Context, DatagramProtocol, Ending, Endpoint, Ends, Finish, Io, JobClass, JobId, JobPanicked, JobResult,
-    Options, Outbox, Protocol, Reactor, Stay, Tick, Time, Until, Want,
+    Options, Outbox, Protocol, QueueFull, Reactor, Stay, Tick, Time, Until, Want,
 };
 use crate::text::reason::reason;
 
-/// How messages call it.
+/// Its name in messages.
 const STDIN: &str = "standard input";
 
-/// Most datagrams of one turn, and the pause behind it. A receiver's queue is bounded,
-/// and what doesn't fit it is lost: so a file isn't thrown at it at once.
+/// Most datagrams of one turn, and the pause after it. A receiver's queue is bounded and
+/// more datagrams are lost, so a file isn't sent at once.
 const BURST: usize = 32;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// What is to be done.
+/// The options of `miod connect`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Plan {
-    /// A name or an address.
-    pub host: String,
-    /// The port there.
-    pub port: u16,
+pub struct ConnectPlan {
+    /// The peer.
+    pub target: Target,
     /// Datagrams instead of a connection.
     pub udp: bool,
-    /// How long making the connection may take, and before that looking up the name.
+    /// The limit for resolving the name, and for connecting.
     pub timeout: Duration,
-    /// How long the last answers may take after the end of input, over UDP.
+    /// The limit for each missing reply after the end of input, over UDP.
     pub wait: Duration,
 }
 
-/// Talks until both have ended.
+/// Copies in both directions until both have ended.
 ///
 /// # Errors
-/// If nobody can be reached, or the connection breaks.
-pub fn run(plan: &Plan) -> Result<(), Failed> {
-    talk(plan).map_err(|failure| failure.at(format_args!("{}, port {}", plan.host, plan.port)))
+/// If there is no connection, or it breaks.
+pub fn run(plan: &ConnectPlan) -> Result<(), ToolError> {
+    copy(plan).map_err(|error| error.at(&plan.target))
 }
 
-fn talk(plan: &Plan) -> Result<(), Failure> {
-    let found = resolve_within(&plan.host, plan.port, plan.timeout)?;
-    let mut addresses: VecDeque<_> = found.ok_or(Failure::TimedOut(NO_ADDRESS, plan.timeout))?.into();
-    // There is one at least.
-    let Some(first) = addresses.pop_front() else { return Err(Failure::Name(plan.host.clone())) };
-    let desk = Desk {
-        paper: Paper::default(),
-        console: None,
+fn copy(plan: &ConnectPlan) -> Result<(), ClientError> {
+    let found = resolve_within(&plan.target.host, plan.target.port, plan.timeout)?;
+    let mut addresses: VecDeque<_> = found.ok_or(ClientError::TimedOut(NO_ADDRESS, plan.timeout))?.into();
+    // There is at least one.
+    let first = addresses.pop_front().ok_or(ClientError::Io(io::ErrorKind::NotFound.into()))?;
+    let shared = ConnectShared {
+        output: OutputQueue::default(),
         addresses,
         timeout: plan.timeout,
         wait: plan.wait,
         outcome: Ok(()),
     };
-    let mut reactor = Reactor::<Line>::new(desk, Options::default())?;
-    let console = Console::new(Target::Stdout, reactor.closer());
-    reactor.shared().console = Some(console);
+    let mut reactor = Reactor::<Stream>::new(shared, Options::default())?;
+    reactor.shared().output = OutputQueue::new(Destination::Stdout, reactor.closer());
     if plan.udp {
-        let any: IpAddr = if first.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         reactor
-            .datagrams(SocketAddr::new(any, 0), Some(first), Datagrams::new(first))
-            .map_err(|error| Failure::Connect(first, error))?;
+            .datagrams(any_address(first), Some(first), Lines::new(first))
+            .map_err(|error| ClientError::Connect(first, error))?;
     } else {
-        reactor.connect(Endpoint::Tcp(first), Line::default());
+        reactor.connect(Endpoint::Tcp(first), Stream::default());
     }
     reactor.run(Until::Idle)?;
-    let desk = reactor.shared();
-    if let Some(console) = &mut desk.console {
-        console.print(&mut desk.paper);
-        if let Some(failure) = console.failure() {
-            return Err(failure);
-        }
-        if console.is_broken() {
-            return Ok(());
-        }
-    }
-    std::mem::replace(&mut desk.outcome, Ok(()))
+    let shared = reactor.shared();
+    let outcome = std::mem::replace(&mut shared.outcome, Ok(()));
+    conclude(&mut shared.output, outcome)
 }
 
-/// What a connection shares with those who print, and with the next address.
-pub struct Desk {
-    paper: Paper,
-    /// None in tests.
-    console: Option<Console>,
-    /// Those that aren't tried yet.
+/// What the connections to the addresses of a host share.
+pub struct ConnectShared {
+    output: OutputQueue,
+    /// Addresses that haven't been tried.
     addresses: VecDeque<SocketAddr>,
     timeout: Duration,
     wait: Duration,
-    outcome: Result<(), Failure>,
+    outcome: Result<(), ClientError>,
 }
 
 /// Standard input, piece by piece.
 #[derive(Debug, Default)]
 enum Source {
-    /// The next piece may be asked for.
+    /// The next piece may be read.
     #[default]
     Idle,
     /// The helper thread reads.
-    Asked,
-    /// This is there and not yet on its way.
+    Reading,
+    /// This piece isn't sent yet.
     Piece(Vec<u8>),
-    /// There is no more.
+    /// EOF.
     Ended,
-    /// It can't be read.
+    /// The read failed.
     Failed(io::Error),
 }
 
 impl Source {
-    fn take_note(&mut self, read: io::Result<Vec<u8>>) {
+    /// A read was asked for.
+    fn begin(job: Result<JobId, QueueFull>) -> Self {
+        match job {
+            Ok(_) => Self::Reading,
+            Err(QueueFull) => Self::Failed(io::ErrorKind::ResourceBusy.into()),
+        }
+    }
+
+    fn job_ended(&mut self, read: JobResult<io::Result<Vec<u8>>>) {
+        self.deliver(read.unwrap_or_else(|JobPanicked| Err(io::Error::other("the reader failed"))));
+    }
+
+    fn deliver(&mut self, read: io::Result<Vec<u8>>) {
         *self = match read {
             Ok(piece) if piece.is_empty() => Self::Ended,
             Ok(piece) => Self::Piece(piece),
@@ -137,23 +135,23 @@ impl Source {
     }
 }
 
-/// One connection that is talked over.
+/// The protocol of one connection.
 #[derive(Debug, Default)]
-pub struct Line {
+pub struct Stream {
     source: Source,
     established: bool,
-    /// The peer has said all.
+    /// The peer has sent EOF.
     ended: bool,
-    /// When the connection must be there.
+    /// When connecting times out.
     deadline: Option<Tick>,
 }
 
-impl Protocol for Line {
-    type Shared = Desk;
+impl Protocol for Stream {
+    type Shared = ConnectShared;
     type Listener = ();
     type Message = Infallible;
     type Outcome = io::Result<Vec<u8>>;
-    type Datagrams = Datagrams;
+    type Datagrams = Lines;
 
     fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
@@ -164,7 +162,7 @@ impl Protocol for Line {
     }
 
     fn job_ended(&mut self, _: JobId, read: JobResult<io::Result<Vec<u8>>>) {
-        self.source.take_note(read.unwrap_or_else(|JobPanicked| Err(io::Error::other("the reader failed"))));
+        self.source.job_ended(read);
     }
 
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
@@ -176,7 +174,7 @@ impl Protocol for Line {
             let deadline = *self.deadline.get_or_insert(cx.time.now.after(cx.shared.timeout));
             return if cx.time.now < deadline { Want::READ.by(deadline) } else { Want::finish(Finish::Abort) };
         }
-        cx.shared.paper.out.extend_from_slice(io.input.bytes());
+        cx.shared.output.write(io.input.bytes());
         io.input.consume(io.input.bytes().len());
         self.ended = io.ended;
         if io.ended {
@@ -189,15 +187,12 @@ impl Protocol for Line {
             self.source = Source::Idle;
         }
         if matches!(self.source, Source::Idle) && io.output.room() > 0 {
-            self.source = Source::Asked;
-            if cx.run(JobClass::Files, read_stdin).is_err() {
-                self.source = Source::Failed(io::ErrorKind::ResourceBusy.into());
-            }
+            self.source = Source::begin(cx.run(JobClass::Files, read_stdin));
         }
         let finish = match &mut self.source {
             Source::Failed(error) => {
                 let error = std::mem::replace(error, io::ErrorKind::Other.into());
-                cx.shared.outcome = Err(Failure::Input(STDIN.into(), error));
+                cx.shared.outcome = Err(ClientError::Input(STDIN.into(), error));
                 self.source = Source::Ended;
                 Finish::HalfClose
             }
@@ -212,50 +207,48 @@ impl Protocol for Line {
             return;
         }
         let failure = match ending.error {
-            // It needn't take what it doesn't want.
+            // The peer may close before it has read everything.
             _ if self.ended => return,
-            Some(error) if self.established => Failure::Lost(error),
+            Some(error) if self.established => ClientError::Lost(error),
             None if self.established => return,
             error => {
                 if let Some(next) = cx.shared.addresses.pop_front() {
                     cx.connect(Endpoint::Tcp(next), Self::default());
                     return;
                 }
-                Failure::connect(ends.peer(), error)
+                ClientError::connect(ends.peer(), error)
             }
         };
         cx.shared.outcome = Err(failure);
     }
 
-    fn before_wait(desk: &mut Desk, _: Time, _: bool) -> Option<Duration> {
-        if let Some(console) = &mut desk.console {
-            console.print(&mut desk.paper);
-        }
+    fn before_wait(shared: &mut ConnectShared, _: Time, _: bool) -> Option<Duration> {
+        shared.output.flush();
         None
     }
 }
 
-/// A socket whose datagrams are lines.
+/// The protocol of a socket whose datagrams are lines.
 #[derive(Debug)]
-pub struct Datagrams {
+pub struct Lines {
     peer: SocketAddr,
     source: Source,
-    /// How much of the piece is sent.
+    /// The bytes of the piece that are sent.
     at: usize,
-    /// The begin of a line whose end is in the next piece.
+    /// The start of a line that ends in the next piece.
     begun: Vec<u8>,
-    /// Datagrams that may be answered, and answers.
+    /// Datagrams that arrived as far as is known, and replies.
     sent: u64,
-    answers: u64,
-    /// No more is sent before.
+    replies: u64,
+    /// Nothing is sent before this time.
     pause: Option<Tick>,
-    /// The input has ended, and the last answers are waited for.
+    /// The input has ended; when the wait for replies ends.
     until: Option<Tick>,
-    /// Nobody listened there when a datagram arrived.
+    /// A datagram was refused: nobody listens.
     refused: Option<io::Error>,
 }
 
-impl Datagrams {
+impl Lines {
     fn new(peer: SocketAddr) -> Self {
         Self {
             peer,
@@ -263,7 +256,7 @@ impl Datagrams {
             at: 0,
             begun: Vec::new(),
             sent: 0,
-            answers: 0,
+            replies: 0,
             pause: None,
             until: None,
             refused: None,
@@ -275,9 +268,9 @@ impl Datagrams {
         self.sent += 1;
     }
 
-    /// Sends the lines of the piece at hand; false if there are more than for one turn.
+    /// Sends the lines of the current piece; false if there are more than one turn may send.
     fn send_lines(&mut self, out: &mut Outbox) -> bool {
-        /// Longer than any datagram: the system refuses it, and all of it is one line.
+        /// Longer than any datagram; the system refuses the whole line.
         const LONGEST: usize = 64 * 1024;
         let piece = match std::mem::take(&mut self.source) {
             Source::Piece(piece) => piece,
@@ -305,38 +298,37 @@ impl Datagrams {
     }
 }
 
-impl DatagramProtocol<Line> for Datagrams {
-    fn received(&mut self, datagram: &[u8], _: SocketAddr, _: &mut Outbox, cx: &mut Context<'_, Line>) {
-        self.answers += 1;
-        let out = &mut cx.shared.paper.out;
-        out.extend_from_slice(datagram);
+impl DatagramProtocol<Stream> for Lines {
+    fn received(&mut self, datagram: &[u8], _: SocketAddr, _: &mut Outbox, cx: &mut Context<'_, Stream>) {
+        self.replies += 1;
+        cx.shared.output.write(datagram);
         if !datagram.ends_with(b"\n") {
-            out.push(b'\n');
+            cx.shared.output.write(b"\n");
         }
-        // The wait is for each answer.
+        // The limit holds for each reply.
         if self.until.is_some() {
             self.until = Some(cx.time.now.after(cx.shared.wait));
         }
     }
 
     fn job_ended(&mut self, _: JobId, read: JobResult<io::Result<Vec<u8>>>) {
-        self.source.take_note(read.unwrap_or_else(|JobPanicked| Err(io::Error::other("the reader failed"))));
+        self.source.job_ended(read);
     }
 
-    fn advance(&mut self, out: &mut Outbox, cx: &mut Context<'_, Line>) -> Stay {
+    fn advance(&mut self, out: &mut Outbox, cx: &mut Context<'_, Stream>) -> Stay {
         if cx.draining {
             return Stay::Over;
         }
         let now = cx.time.now;
         if let Some(until) = self.until {
-            if self.answers < self.sent && now < until {
+            if self.replies < self.sent && now < until {
                 return Stay::Until(until);
             }
             if let Some(error) = self.refused.take()
-                && self.answers == 0
+                && self.replies == 0
                 && cx.shared.outcome.is_ok()
             {
-                cx.shared.outcome = Err(Failure::Connect(self.peer, error));
+                cx.shared.outcome = Err(ClientError::Connect(self.peer, error));
             }
             return Stay::Over;
         }
@@ -352,19 +344,16 @@ impl DatagramProtocol<Line> for Datagrams {
         }
         match std::mem::take(&mut self.source) {
             Source::Idle => {
-                self.source = Source::Asked;
-                if cx.run(JobClass::Files, read_stdin).is_err() {
-                    self.source = Source::Failed(io::ErrorKind::ResourceBusy.into());
-                }
+                self.source = Source::begin(cx.run(JobClass::Files, read_stdin));
                 Stay::Open
             }
-            source @ (Source::Asked | Source::Piece(_)) => {
+            source @ (Source::Reading | Source::Piece(_)) => {
                 self.source = source;
                 Stay::Open
             }
             source @ (Source::Ended | Source::Failed(_)) => {
                 if let Source::Failed(error) = source {
-                    cx.shared.outcome = Err(Failure::Input(STDIN.into(), error));
+                    cx.shared.outcome = Err(ClientError::Input(STDIN.into(), error));
                 }
                 if !self.begun.is_empty() {
                     let line = std::mem::take(&mut self.begun);
@@ -377,11 +366,11 @@ impl DatagramProtocol<Line> for Datagrams {
         }
     }
 
-    fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, cx: &mut Context<'_, Line>) {
-        // It won't be answered.
+    fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, cx: &mut Context<'_, Stream>) {
+        // It won't get a reply.
         self.sent = self.sent.saturating_sub(1);
         let what = if to.is_some() { "a line isn't sent" } else { "a line didn't arrive" };
-        cx.shared.paper.note(format_args!("miod: {what}: {}", reason(error)));
+        cx.shared.output.note(format_args!("miod: {what}: {}", reason(error)));
         if error.kind() == io::ErrorKind::ConnectionRefused {
             self.refused = Some(error.kind().into());
         }
@@ -393,10 +382,9 @@ mod tests {
     use super::*;
     use crate::reactor::{BUFFER, Input, Output, TestContext};
 
-    fn desk() -> Desk {
-        Desk {
-            paper: Paper::default(),
-            console: None,
+    fn shared() -> ConnectShared {
+        ConnectShared {
+            output: OutputQueue::default(),
             addresses: VecDeque::new(),
             timeout: Duration::from_secs(10),
             wait: Duration::from_secs(1),
@@ -415,8 +403,8 @@ mod tests {
     /// A connection without a socket.
     #[derive(Default)]
     struct Bench {
-        line: Line,
-        effects: TestContext<Line>,
+        stream: Stream,
+        effects: TestContext<Stream>,
         input: Input,
         output: Output,
         ended: bool,
@@ -424,14 +412,14 @@ mod tests {
     }
 
     impl Bench {
-        fn advance(&mut self, desk: &mut Desk, time: Time) -> Want {
+        fn advance(&mut self, shared: &mut ConnectShared, time: Time) -> Want {
             let mut call = || {
                 let local = address();
                 let ends = Ends::for_test(address(), &local);
                 let (ended, established) = (self.ended, self.established);
                 let (input, output) = (&mut self.input, &mut self.output);
                 let mut io = Io { input, output, ended, unread: false, gone: false, established, ends };
-                let want = self.line.advance(&mut io, &mut self.effects.context(desk, time, false));
+                let want = self.stream.advance(&mut io, &mut self.effects.context(shared, time, false));
                 (want, io.output.pending())
             };
             let first = call();
@@ -439,133 +427,133 @@ mod tests {
             first.0
         }
 
-        fn piece(&mut self, octets: &[u8]) {
-            assert!(matches!(self.line.source, Source::Asked), "nobody asked for it");
-            self.line.source.take_note(Ok(octets.to_vec()));
+        fn piece(&mut self, bytes: &[u8]) {
+            assert!(matches!(self.stream.source, Source::Reading), "nobody asked for it");
+            self.stream.source.deliver(Ok(bytes.to_vec()));
         }
     }
 
     #[test]
-    fn input_goes_out_piece_by_piece_and_its_end_is_a_half_close() {
-        let (mut bench, mut desk) = (Bench::default(), desk());
-        assert_eq!(bench.advance(&mut desk, at(0)), Want::READ.by(at(10_000).now));
-        assert!(matches!(bench.line.source, Source::Idle), "it reads before there is somebody to tell");
+    fn input_is_sent_piece_by_piece_and_eof_is_a_half_close() {
+        let (mut bench, mut shared) = (Bench::default(), shared());
+        assert_eq!(bench.advance(&mut shared, at(0)), Want::READ.by(at(10_000).now));
+        assert!(matches!(bench.stream.source, Source::Idle), "stdin is read before the connection is open");
         bench.established = true;
-        assert_eq!(bench.advance(&mut desk, at(1)), Want::READ);
+        assert_eq!(bench.advance(&mut shared, at(1)), Want::READ);
         bench.piece(b"one");
-        bench.advance(&mut desk, at(2));
+        bench.advance(&mut shared, at(2));
         bench.piece(b"two");
-        bench.advance(&mut desk, at(3));
+        bench.advance(&mut shared, at(3));
         assert_eq!(bench.output.take(100), b"onetwo");
         bench.piece(b"");
-        assert_eq!(bench.advance(&mut desk, at(4)).finish, Finish::HalfClose);
+        assert_eq!(bench.advance(&mut shared, at(4)).finish, Finish::HalfClose);
         bench.input.extend(b"answer");
-        assert_eq!(bench.advance(&mut desk, at(5)).finish, Finish::HalfClose);
+        assert_eq!(bench.advance(&mut shared, at(5)).finish, Finish::HalfClose);
         bench.ended = true;
-        assert_eq!(bench.advance(&mut desk, at(6)).finish, Finish::Close);
-        assert_eq!(desk.paper.out, b"answer");
-        assert!(desk.outcome.is_ok());
+        assert_eq!(bench.advance(&mut shared, at(6)).finish, Finish::Close);
+        assert_eq!(shared.output.out(), b"answer");
+        assert!(shared.outcome.is_ok());
     }
 
     #[test]
-    fn without_room_no_more_is_asked_for() {
-        let (mut bench, mut desk) = (Bench { established: true, ..Bench::default() }, desk());
-        bench.advance(&mut desk, at(0));
+    fn nothing_is_read_without_room_in_the_output() {
+        let (mut bench, mut shared) = (Bench { established: true, ..Bench::default() }, shared());
+        bench.advance(&mut shared, at(0));
         bench.piece(&vec![b'x'; BUFFER]);
-        bench.advance(&mut desk, at(1));
-        assert!(matches!(bench.line.source, Source::Idle) && bench.output.room() == 0);
+        bench.advance(&mut shared, at(1));
+        assert!(matches!(bench.stream.source, Source::Idle) && bench.output.room() == 0);
         bench.output.take(1);
-        bench.advance(&mut desk, at(2));
-        assert!(matches!(bench.line.source, Source::Asked));
+        bench.advance(&mut shared, at(2));
+        assert!(matches!(bench.stream.source, Source::Reading));
     }
 
     #[test]
-    fn input_that_cannot_be_read_is_an_end_and_a_failure() {
-        let (mut bench, mut desk) = (Bench { established: true, ..Bench::default() }, desk());
-        bench.advance(&mut desk, at(0));
-        bench.line.source.take_note(Err(io::ErrorKind::IsADirectory.into()));
-        assert_eq!(bench.advance(&mut desk, at(1)).finish, Finish::HalfClose);
-        assert!(matches!(desk.outcome, Err(Failure::Input(..))));
+    fn a_failed_read_of_stdin_is_a_half_close_and_an_error() {
+        let (mut bench, mut shared) = (Bench { established: true, ..Bench::default() }, shared());
+        bench.advance(&mut shared, at(0));
+        bench.stream.source.deliver(Err(io::ErrorKind::IsADirectory.into()));
+        assert_eq!(bench.advance(&mut shared, at(1)).finish, Finish::HalfClose);
+        assert!(matches!(shared.outcome, Err(ClientError::Input(..))));
     }
 
     #[test]
-    fn a_connection_that_does_not_come_is_given_up() {
-        let (mut bench, mut desk) = (Bench::default(), desk());
-        bench.advance(&mut desk, at(0));
-        assert_eq!(bench.advance(&mut desk, at(9_999)).finish, Finish::No);
-        assert_eq!(bench.advance(&mut desk, at(10_000)).finish, Finish::Abort);
-        let mut closed = |desk: &mut Desk, error| {
+    fn connecting_times_out() {
+        let (mut bench, mut shared) = (Bench::default(), shared());
+        bench.advance(&mut shared, at(0));
+        assert_eq!(bench.advance(&mut shared, at(9_999)).finish, Finish::No);
+        assert_eq!(bench.advance(&mut shared, at(10_000)).finish, Finish::Abort);
+        let mut closed = |shared: &mut ConnectShared, error| {
             let local = address();
             let ends = Ends::for_test(address(), &local);
-            bench.line.closed(Ending { unsent: 0, error }, ends, &mut bench.effects.context(desk, at(0), false));
+            bench.stream.closed(Ending { unsent: 0, error }, ends, &mut bench.effects.context(shared, at(0), false));
         };
-        desk.addresses.push_back(address());
-        closed(&mut desk, None);
-        assert!(desk.outcome.is_ok() && desk.addresses.is_empty(), "there was another");
-        closed(&mut desk, None);
-        let Err(Failure::Connect(_, error)) = &desk.outcome else { panic!("{:?}", desk.outcome) };
+        shared.addresses.push_back(address());
+        closed(&mut shared, None);
+        assert!(shared.outcome.is_ok() && shared.addresses.is_empty(), "there was another");
+        closed(&mut shared, None);
+        let Err(ClientError::Connect(_, error)) = &shared.outcome else { panic!("{:?}", shared.outcome) };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
-    /// A socket for datagrams without a socket: what it sends in a turn, and how long it stays.
-    fn turn(datagrams: &mut Datagrams, desk: &mut Desk, time: Time) -> (Vec<Vec<u8>>, Stay) {
-        let (mut effects, mut out) = (TestContext::<Line>::default(), Outbox::default());
-        let stay = datagrams.advance(&mut out, &mut effects.context(desk, time, false));
+    /// One turn: the datagrams that are sent, and how long the socket stays open.
+    fn turn(lines: &mut Lines, shared: &mut ConnectShared, time: Time) -> (Vec<Vec<u8>>, Stay) {
+        let (mut effects, mut out) = (TestContext::<Stream>::default(), Outbox::default());
+        let stay = lines.advance(&mut out, &mut effects.context(shared, time, false));
         (out.iter().map(|(_, datagram)| datagram.to_vec()).collect(), stay)
     }
 
-    fn answer(datagrams: &mut Datagrams, desk: &mut Desk, time: Time, octets: &[u8]) {
-        let (mut effects, mut out) = (TestContext::<Line>::default(), Outbox::default());
-        datagrams.received(octets, address(), &mut out, &mut effects.context(desk, time, false));
+    fn reply(lines: &mut Lines, shared: &mut ConnectShared, time: Time, bytes: &[u8]) {
+        let (mut effects, mut out) = (TestContext::<Stream>::default(), Outbox::default());
+        lines.received(bytes, address(), &mut out, &mut effects.context(shared, time, false));
     }
 
     #[test]
-    fn lines_are_datagrams_wherever_the_pieces_are_cut() {
+    fn each_line_is_a_datagram_wherever_the_pieces_are_cut() {
         let text = b"one\r\n\ntwo\n\xff";
         for cut in 0..text.len() {
-            let (mut datagrams, mut desk, mut sent) = (Datagrams::new(address()), desk(), Vec::new());
+            let (mut lines, mut shared, mut sent) = (Lines::new(address()), shared(), Vec::new());
             for piece in [&text[..cut], &text[cut..], b""] {
-                sent.extend(turn(&mut datagrams, &mut desk, at(0)).0);
+                sent.extend(turn(&mut lines, &mut shared, at(0)).0);
                 if piece.is_empty() && cut == 0 && sent.is_empty() {
                     continue; // an empty piece is the end
                 }
-                datagrams.source.take_note(Ok(piece.to_vec()));
+                lines.source.deliver(Ok(piece.to_vec()));
             }
-            sent.extend(turn(&mut datagrams, &mut desk, at(0)).0);
+            sent.extend(turn(&mut lines, &mut shared, at(0)).0);
             assert_eq!(sent, [&b"one"[..], b"", b"two", b"\xff"], "cut at {cut}");
         }
     }
 
     #[test]
-    fn a_file_is_not_thrown_at_the_receiver_at_once() {
-        let (mut datagrams, mut desk) = (Datagrams::new(address()), desk());
-        turn(&mut datagrams, &mut desk, at(0));
-        datagrams.source.take_note(Ok(b"x\n".repeat(BURST + 1)));
-        let (sent, stay) = turn(&mut datagrams, &mut desk, at(0));
+    fn at_most_one_burst_is_sent_in_one_turn() {
+        let (mut lines, mut shared) = (Lines::new(address()), shared());
+        turn(&mut lines, &mut shared, at(0));
+        lines.source.deliver(Ok(b"x\n".repeat(BURST + 1)));
+        let (sent, stay) = turn(&mut lines, &mut shared, at(0));
         assert_eq!((sent.len(), stay), (BURST, Stay::Until(at(1).now)));
-        assert_eq!(turn(&mut datagrams, &mut desk, at(0)).0.len(), 0);
-        assert_eq!(turn(&mut datagrams, &mut desk, at(1)).0.len(), 1);
+        assert_eq!(turn(&mut lines, &mut shared, at(0)).0.len(), 0);
+        assert_eq!(turn(&mut lines, &mut shared, at(1)).0.len(), 1);
     }
 
     #[test]
-    fn the_last_answers_are_waited_for_and_no_longer() {
-        let (mut datagrams, mut desk) = (Datagrams::new(address()), desk());
-        turn(&mut datagrams, &mut desk, at(0));
-        datagrams.source.take_note(Ok(b"one\ntwo\n".to_vec()));
-        turn(&mut datagrams, &mut desk, at(0));
-        datagrams.source.take_note(Ok(Vec::new()));
-        assert_eq!(turn(&mut datagrams, &mut desk, at(0)).1, Stay::Until(at(1000).now));
-        answer(&mut datagrams, &mut desk, at(600), b"ONE");
-        assert_eq!(turn(&mut datagrams, &mut desk, at(600)).1, Stay::Until(at(1600).now));
-        let mut late = Datagrams { refused: Some(io::ErrorKind::ConnectionRefused.into()), answers: 0, ..datagrams };
-        answer(&mut late, &mut desk, at(700), b"TWO\n");
-        late.answers = 2;
-        assert_eq!(turn(&mut late, &mut desk, at(700)).1, Stay::Over);
-        assert_eq!((&desk.paper.out[..], desk.outcome.is_ok()), (&b"ONE\nTWO\n"[..], true));
-        let mut silent = Datagrams { sent: 1, answers: 0, until: Some(at(1000).now), ..late };
+    fn the_last_replies_are_waited_for_up_to_the_limit() {
+        let (mut lines, mut shared) = (Lines::new(address()), shared());
+        turn(&mut lines, &mut shared, at(0));
+        lines.source.deliver(Ok(b"one\ntwo\n".to_vec()));
+        turn(&mut lines, &mut shared, at(0));
+        lines.source.deliver(Ok(Vec::new()));
+        assert_eq!(turn(&mut lines, &mut shared, at(0)).1, Stay::Until(at(1000).now));
+        reply(&mut lines, &mut shared, at(600), b"ONE");
+        assert_eq!(turn(&mut lines, &mut shared, at(600)).1, Stay::Until(at(1600).now));
+        let mut late = Lines { refused: Some(io::ErrorKind::ConnectionRefused.into()), replies: 0, ..lines };
+        reply(&mut late, &mut shared, at(700), b"TWO\n");
+        late.replies = 2;
+        assert_eq!(turn(&mut late, &mut shared, at(700)).1, Stay::Over);
+        assert_eq!((shared.output.out(), shared.outcome.is_ok()), (&b"ONE\nTWO\n"[..], true));
+        let mut silent = Lines { sent: 1, replies: 0, until: Some(at(1000).now), ..late };
         silent.refused = Some(io::ErrorKind::ConnectionRefused.into());
-        assert_eq!(turn(&mut silent, &mut desk, at(999)).1, Stay::Until(at(1000).now));
-        assert_eq!(turn(&mut silent, &mut desk, at(1000)).1, Stay::Over);
-        assert!(matches!(desk.outcome, Err(Failure::Connect(..))));
+        assert_eq!(turn(&mut silent, &mut shared, at(999)).1, Stay::Until(at(1000).now));
+        assert_eq!(turn(&mut silent, &mut shared, at(1000)).1, Stay::Over);
+        assert!(matches!(shared.outcome, Err(ClientError::Connect(..))));
     }
 }

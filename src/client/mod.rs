@@ -1,70 +1,88 @@
-//! The client tools: `miod connect` and `miod get`.
+//! The client tools: `miod connect`, `get`, `ping` and `heartbeat send`.
 //!
-//! They run on the same reactor as the servers, with one connection at a time. Each is
-//! a pure state machine that reads and writes octets, and lays what is to be printed
-//! on a [`Paper`](console::Paper); the paper goes out between two turns of the loop
-//! ([`console`]), where writing may block: a client has nobody else to serve, and
-//! whoever doesn't read its output doesn't want more of it either.
+//! They run on the same reactor as the servers, each with a protocol type of its own. A
+//! tool is a pure state machine that reads and writes bytes and appends what is to be
+//! printed to an [`OutputQueue`](crate::console::OutputQueue).
 //!
-//! What blocks otherwise is done elsewhere: standard input is read by the helper
-//! thread, and so are names looked up while the loop runs. The first name is looked up
-//! before it runs, by a thread that is waited for as long as the tool's time-outs allow.
-//! Signals keep their usual effect, so that Ctrl-C ends a tool at once even while it is
-//! held up by its reader; all that came before the last wait is printed then.
+//! Blocking work is done elsewhere: the helper thread reads standard input, and resolves
+//! names while the loop runs. The first name is resolved before the loop runs, by a
+//! thread that is waited for as long as the tool's timeouts allow. `connect` and `get`
+//! leave the signals as they are, so Ctrl-C ends them at once, even while their output
+//! blocks; everything before the last wait is printed by then.
 
 pub mod connect;
-pub mod console;
+pub mod datagrams;
 pub mod get;
+pub mod heartbeat;
+pub mod ping;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::console::{OutputQueue, WriteError};
 use crate::http::Status;
 use crate::http::client::Fault;
 use crate::http::uri::UrlError;
+use crate::names::{self, UnknownHost};
 use crate::reactor::within;
 use crate::text::reason::reason;
 
-/// What is waited for while a name is looked up.
-const NO_ADDRESS: &str = "no address is found";
+/// What times out while a name is resolved.
+const NO_ADDRESS: &str = "the name isn't resolved";
 
-/// Why a tool couldn't do what it was asked for.
+/// A peer on the command line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// A name or an address.
+    pub host: String,
+    /// The port there.
+    pub port: u16,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, port {}", self.host, self.port)
+    }
+}
+
+/// Why a tool failed.
 #[derive(Debug)]
-pub enum Failure {
-    /// No address is known for this name.
-    Name(String),
-    /// No connection to this address, and why.
+pub enum ClientError {
+    /// The name has no address.
+    Name(UnknownHost),
+    /// No connection to this address.
     Connect(SocketAddr, io::Error),
-    /// Nothing moved for so long, or all took so long: what was waited for.
+    /// Datagrams can't be sent to this address.
+    Send(SocketAddr, io::Error),
+    /// What timed out, and the limit.
     TimedOut(&'static str, Duration),
     /// The connection broke.
     Lost(io::Error),
     /// The request can't be written.
     Request(Fault),
-    /// Somebody answers, but not as HTTP wants it, or not to the end.
-    Answer(Fault),
-    /// The answer is an error, and that was to be one.
+    /// The response is malformed or incomplete.
+    Response(Fault),
+    /// The response is an error, and `--fail` is given.
     Status(Status),
-    /// A redirect leads to what can't be asked for.
+    /// A redirect to a URL that can't be requested.
     Redirect(String, UrlError),
-    /// There are more redirects in a row than anybody means.
+    /// More redirects in a row than this limit.
     Redirects(usize),
-    /// The server doesn't send the rest of a file alone; with what it answered.
+    /// The server doesn't send the missing part of a file; the status of its response.
     Resume(Status),
     /// This file can't be written.
     Output(PathBuf, io::Error),
-    /// What is to be sent can't be read.
+    /// This file can't be read.
     Input(PathBuf, io::Error),
-    /// The system failed us.
+    /// The system refused something else.
     Io(io::Error),
 }
 
-impl Failure {
-    /// Nobody could be connected to at the last address; without an error because it took
-    /// too long.
+impl ClientError {
+    /// No connection to the last address; without an error because of a timeout.
     fn connect(peer: Option<SocketAddr>, error: Option<io::Error>) -> Self {
         let error = error.unwrap_or(io::ErrorKind::TimedOut.into());
         match peer {
@@ -73,82 +91,98 @@ impl Failure {
         }
     }
 
-    /// The same, of what was asked for.
-    pub fn at(self, place: impl fmt::Display) -> Failed {
-        Failed { place: place.to_string(), failure: self }
+    /// The same with its target.
+    pub fn at(self, target: impl fmt::Display) -> ToolError {
+        ToolError { target: target.to_string(), error: self }
     }
 }
 
-/// A failure and what was asked for.
+/// An error with the target that was requested.
 #[derive(Debug)]
-pub struct Failed {
+pub struct ToolError {
     /// A URL, or host and port.
-    pub place: String,
-    /// What went wrong there.
-    pub failure: Failure,
+    pub target: String,
+    /// What went wrong.
+    pub error: ClientError,
 }
 
-impl fmt::Display for Failed {
+impl fmt::Display for ToolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.failure {
-            // They tell a place of their own.
-            Failure::Name(_) | Failure::Connect(..) | Failure::Output(..) | Failure::Input(..) => {}
-            _ => write!(f, "{}: ", self.place)?,
+        match &self.error {
+            // These name their own place.
+            ClientError::Name(_)
+            | ClientError::Connect(..)
+            | ClientError::Send(..)
+            | ClientError::Output(..)
+            | ClientError::Input(..) => {}
+            _ => write!(f, "{}: ", self.target)?,
         }
-        self.failure.fmt(f)
+        self.error.fmt(f)
     }
 }
 
-impl std::error::Error for Failed {}
+impl std::error::Error for ToolError {}
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for ClientError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-impl fmt::Display for Failure {
+impl From<UnknownHost> for ClientError {
+    fn from(error: UnknownHost) -> Self {
+        Self::Name(error)
+    }
+}
+
+impl From<WriteError> for ClientError {
+    fn from(error: WriteError) -> Self {
+        Self::Output(error.path, error.error)
+    }
+}
+
+impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(host) => write!(f, "no address is known for {host}"),
+            Self::Name(error) => error.fmt(f),
             Self::Connect(address, error) => write!(f, "can't connect to {address}: {}", reason(error)),
+            Self::Send(address, error) => write!(f, "can't send to {address}: {}", reason(error)),
             Self::TimedOut(what, limit) => write!(f, "timed out: {what} within {limit:?}"),
             Self::Lost(error) => write!(f, "the connection broke: {}", reason(error)),
-            Self::Request(fault) => write!(f, "can't ask that: {fault}"),
-            Self::Answer(fault @ (Fault::Unanswered | Fault::Truncated)) => write!(f, "{fault}"),
-            Self::Answer(fault) => write!(f, "the answer is malformed: {fault}"),
-            Self::Status(status) => write!(f, "the answer is {} {}", status.0, status.reason()),
+            Self::Request(fault) => write!(f, "can't send the request: {fault}"),
+            Self::Response(fault @ (Fault::Unanswered | Fault::Truncated)) => write!(f, "{fault}"),
+            Self::Response(fault) => write!(f, "the response is malformed: {fault}"),
+            Self::Status(status) => write!(f, "the response is {} {}", status.0, status.reason()),
             Self::Redirect(to, error) => write!(f, "can't follow the redirect to {to}: {error}"),
-            Self::Redirects(most) => write!(f, "there are more than {most} redirects in a row"),
+            Self::Redirects(most) => write!(f, "more than {most} redirects in a row"),
             Self::Resume(status) => {
-                write!(f, "can't resume: the server answers {} {}, not the missing part", status.0, status.reason())
+                write!(f, "can't resume: the server sends {} {}, not the missing part", status.0, status.reason())
             }
             Self::Output(path, error) => write!(f, "can't write {}: {}", path.display(), reason(error)),
             Self::Input(path, error) => write!(f, "can't read {}: {}", path.display(), reason(error)),
-            Self::Io(error) => write!(f, "can't go on: {}", reason(error)),
+            Self::Io(error) => write!(f, "can't continue: {}", reason(error)),
         }
     }
 }
 
-/// The addresses of a host, in the order in which they are to be tried. Blocks.
-///
-/// # Errors
-/// If none is known.
-pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
-    let unknown = || Failure::Name(host.to_owned());
-    let mut addresses: Vec<_> = (host, port).to_socket_addrs().map_err(|_| unknown())?.collect();
-    // Some systems list an address once for each kind of socket.
-    addresses.dedup();
-    if addresses.is_empty() { Err(unknown()) } else { Ok(addresses) }
+/// Prints the last output of a tool. Its result is `outcome`, unless the output can't be
+/// written or its reader is gone.
+fn conclude(output: &mut OutputQueue, outcome: Result<(), ClientError>) -> Result<(), ClientError> {
+    output.flush();
+    match output.failure() {
+        Some(error) => Err(error.into()),
+        None if output.is_broken() => Ok(()),
+        None => outcome,
+    }
 }
 
-/// The same, before the loop runs; none if it takes longer than `limit`.
+/// Resolves a name before the loop runs; none if it takes longer than `limit`.
 ///
 /// # Errors
-/// If no address is known, or there is no thread to look it up.
-fn resolve_within(host: &str, port: u16, limit: Duration) -> Result<Option<Vec<SocketAddr>>, Failure> {
+/// If there is no address, or no thread to resolve the name.
+fn resolve_within(host: &str, port: u16, limit: Duration) -> Result<Option<Vec<SocketAddr>>, ClientError> {
     let host = host.to_owned();
-    within(limit, move || resolve(&host, port))?.transpose()
+    Ok(within(limit, move || names::resolve(&host, port))?.transpose()?)
 }
 
 #[cfg(test)]
@@ -156,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_its_own_name() {
+    fn an_address_resolves_to_itself_in_time() {
         let found = resolve_within("127.0.0.1", 80, Duration::from_secs(20)).unwrap();
         assert_eq!(found, Some(vec![([127, 0, 0, 1], 80).into()]));
     }

@@ -1,97 +1,53 @@
-//! Whom a proxy speaks for: Forwarded (RFC 7239), X-Forwarded-For and
-//! X-Forwarded-Proto.
+//! The client behind a proxy: Forwarded (RFC 7239), X-Forwarded-For and X-Forwarded-Proto.
 //!
-//! Every proxy appends the address that it was asked from, so the list is to be
-//! believed from its right end only, as far as those who wrote are trusted:
+//! Each proxy appends the address of its peer. So the list is read from its right end, as
+//! long as the proxies that wrote it are trusted:
 //!
 //! ```text
 //! X-Forwarded-For: 6.6.6.6, 203.0.113.9, 10.0.0.2      from 10.0.0.1
 //!                  forged   the client   a proxy       a proxy, our peer
 //! ```
 //!
-//! A proxy that writes one of the two fields usually passes the other on as it
-//! came, from whoever. So if both are there they must name the same client;
-//! else, as with everything that is malformed, the last address that is known
-//! for certain counts: that of the proxy which wrote it.
+//! A proxy that writes one of the two fields usually passes the other on unchanged, from
+//! any sender. So if both fields are present they must name the same client. Otherwise, and
+//! if a field is malformed, the client is the last address that is certain: that of the
+//! proxy that wrote the field.
 //!
-//! How the client came, by TLS or without, is what the first in the list says, and one
-//! field that says `https` is enough. A client can put that there where a proxy lets
-//! it, but gains nothing: it is asked in order to hold its own browser to more.
+//! The first member of the list says whether the client used TLS; one field that says
+//! `https` is enough. A client may be able to forge this, but gains nothing: it only makes
+//! the rules for its own browser stricter.
 
 use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
 
 use super::Fields;
 use super::grammar::split_unquoted;
 
-/// A block of addresses: `192.0.2.0/24`, `2001:db8::/32`, or one address.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Cidr {
-    address: IpAddr,
-    /// Bits that must be the same.
-    bits: u32,
+/// Parses a block of addresses: `192.0.2.0/24`, `2001:db8::/32`, or one address.
+fn parse_block(text: &str) -> Result<IpNet, &'static str> {
+    const WRONG: &str = "give an address or a block of addresses, like 10.0.0.0/8 or ::1";
+    let block = match text.parse() {
+        Ok(address) => IpNet::from(IpAddr::to_canonical(&address)),
+        Err(_) => text.parse().map_err(|_| WRONG)?,
+    };
+    // Such a block was probably meant to be another one.
+    if block.addr() != block.network() {
+        return Err("there are bits after the mask; of 10.0.0.0/8 only the first eight bits count");
+    }
+    Ok(block)
 }
 
-impl Cidr {
-    /// Reads a block.
-    ///
-    /// # Errors
-    /// If it isn't one, or has bits behind its mask: then another was meant.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        const WRONG: &str = "give an address or a block of them, like 10.0.0.0/8 or ::1";
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) if bits.bytes().all(|octet| octet.is_ascii_digit()) => {
-                (address, Some(bits.parse().map_err(|_| WRONG)?))
-            }
-            Some(_) => return Err(WRONG),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| WRONG)?;
-        let width = width(address);
-        let bits: u32 = bits.unwrap_or(width);
-        if bits > width {
-            return Err(WRONG);
-        }
-        let block = Self { address, bits };
-        if block.prefix(address).checked_shl(width - bits).unwrap_or(0) != value(address) {
-            return Err("there are bits behind the mask; of 10.0.0.0/8 only the first eight count");
-        }
-        Ok(block)
-    }
-
-    /// Whether an address is in it. One of IPv4 written as IPv6 is one of IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_ipv4() == self.address.is_ipv4() && self.prefix(address) == self.prefix(self.address)
-    }
-
-    /// The bits that count, of an address of the same family.
-    fn prefix(&self, address: IpAddr) -> u128 {
-        value(address).checked_shr(width(address) - self.bits).unwrap_or(0)
-    }
-}
-
-fn width(address: IpAddr) -> u32 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-fn value(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => u128::from(u32::from(v4)),
-        IpAddr::V6(v6) => u128::from(v6),
-    }
-}
-
-/// The proxies whose word is taken.
+/// The trusted proxies: their forwarding fields are believed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Proxies {
-    blocks: Vec<Cidr>,
-    /// Who connects to a unix-domain socket, too.
+    blocks: Vec<IpNet>,
+    /// Peers on unix-domain sockets are trusted.
     unix: bool,
 }
 
 impl Proxies {
-    /// Adds a block of addresses, or with `unix` all that connect to a unix-domain
-    /// socket.
+    /// Adds a block of addresses, or with `unix` all peers on unix-domain sockets.
     ///
     /// # Errors
     /// If it is neither.
@@ -99,28 +55,32 @@ impl Proxies {
         if text == "unix" {
             self.unix = true;
         } else {
-            self.blocks.push(Cidr::parse(text)?);
+            self.blocks.push(parse_block(text)?);
         }
         Ok(())
     }
 
-    /// Whether the word of this peer is taken; none is one on a unix-domain socket.
+    /// Whether this peer is trusted; none is a peer on a unix-domain socket. An IPv4 address
+    /// that is written as IPv6 is an IPv4 address.
     #[inline]
     pub fn trust(&self, peer: Option<IpAddr>) -> bool {
         match peer {
-            Some(address) => self.blocks.iter().any(|block| block.contains(address)),
+            Some(address) => {
+                let address = address.to_canonical();
+                self.blocks.iter().any(|block| block.contains(&address))
+            }
             None => self.unix,
         }
     }
 
-    /// Whether nobody is trusted, so that nothing else has to be asked.
+    /// Whether no proxy is trusted.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty() && !self.unix
     }
 
-    /// The address of the client behind `peer`: the peer's own, unless that is
-    /// trusted and tells another.
+    /// The address of the client behind `peer`: the peer's own, unless the peer is trusted
+    /// and reports another.
     #[inline]
     pub fn client(&self, peer: Option<IpAddr>, fields: &Fields<'_>) -> Option<IpAddr> {
         if !self.trust(peer) {
@@ -135,8 +95,7 @@ impl Proxies {
         }
     }
 
-    /// Whether the client behind `peer` came by TLS, as far as we know: if `peer` is
-    /// trusted and says so.
+    /// Whether the client behind `peer` used TLS: only if `peer` is trusted and reports it.
     #[inline]
     pub fn secure(&self, peer: Option<IpAddr>, fields: &Fields<'_>) -> bool {
         let is_https = |scheme: &[u8]| scheme.eq_ignore_ascii_case(b"https");
@@ -146,8 +105,8 @@ impl Proxies {
                 || first("forwarded").and_then(|element| parameter(element, b"proto=")).is_some_and(is_https))
     }
 
-    /// Goes from right to left through the members of a list field as long as who
-    /// wrote them is trusted. None without the field.
+    /// Reads the members of a list field from right to left, as long as their writers are
+    /// trusted. None without the field.
     fn follow(
         &self,
         peer: Option<IpAddr>,
@@ -155,15 +114,15 @@ impl Proxies {
         name: &str,
         read: fn(&[u8]) -> Option<IpAddr>,
     ) -> Option<Option<IpAddr>> {
-        // At most as many lines as a head has fields, in at most its octets.
+        // The head bounds their number.
         let lines: Vec<&[u8]> = fields.all(name).collect();
         if lines.is_empty() {
             return None;
         }
         let mut client = peer;
         for line in lines.iter().rev() {
-            // A string that never ends, begun by a stranger, would swallow what the
-            // proxy put behind it.
+            // An open quoted string, begun by a client, would swallow the members that the
+            // proxy appended.
             if !is_balanced(line) {
                 return Some(client);
             }
@@ -180,11 +139,11 @@ impl Proxies {
     }
 }
 
-/// Every quoted string in `line` has an end.
+/// Whether every quoted string in `line` is closed.
 fn is_balanced(line: &[u8]) -> bool {
     let (mut quoted, mut escaped) = (false, false);
-    for octet in line {
-        match octet {
+    for byte in line {
+        match byte {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
@@ -200,7 +159,7 @@ fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
 }
 
 /// The value of a parameter, `name` with its equals sign, of one `forwarded-element`;
-/// none if it is there twice.
+/// none if it is repeated.
 fn parameter<'a>(element: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut values = split_unquoted(element, b';').filter_map(|pair| {
         let (found, value) = pair.split_at_checked(name.len())?;
@@ -231,8 +190,12 @@ mod tests {
     use crate::http::Lines;
     use proptest::prelude::*;
 
+    fn trusts(block: &str, address: &str) -> bool {
+        proxies(&[block]).trust(address.parse().ok())
+    }
+
     #[test]
-    fn blocks() {
+    fn blocks_contain_their_addresses() {
         for (block, inside, outside) in [
             ("192.0.2.1", &["192.0.2.1", "::ffff:192.0.2.1"][..], &["192.0.2.2", "::1"][..]),
             ("10.0.0.0/8", &["10.0.0.0", "10.255.255.255"], &["11.0.0.0", "9.255.255.255", "::a00:0"]),
@@ -242,19 +205,18 @@ mod tests {
             ("2001:db8::/32", &["2001:db8:ffff::1"], &["2001:db9::", "2001:db7:ffff::"]),
             ("::1/128", &["::1"], &["::", "::2"]),
         ] {
-            let parsed = Cidr::parse(block).unwrap();
             for address in inside {
-                assert!(parsed.contains(address.parse().unwrap()), "{address} in {block}");
+                assert!(trusts(block, address), "{address} in {block}");
             }
             for address in outside {
-                assert!(!parsed.contains(address.parse().unwrap()), "{address} not in {block}");
+                assert!(!trusts(block, address), "{address} not in {block}");
             }
         }
         for wrong in ["", "/8", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/+8", "10.0.0.0/8/8", "a/8", "10/8"] {
-            assert!(Cidr::parse(wrong).is_err_and(|hint| hint.contains("like")), "{wrong}");
+            assert!(parse_block(wrong).is_err_and(|hint| hint.contains("like")), "{wrong}");
         }
         for wrong in ["10.0.0.1/8", "10.1.2.129/25", "0.0.0.1/0", "::1/0", "2001:db8::1/32"] {
-            assert!(Cidr::parse(wrong).is_err_and(|hint| hint.contains("mask")), "{wrong}");
+            assert!(parse_block(wrong).is_err_and(|hint| hint.contains("mask")), "{wrong}");
         }
     }
 
@@ -273,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn from_right_to_left_as_far_as_it_is_trusted() {
+    fn the_list_is_read_from_the_right_while_writers_are_trusted() {
         for (value, expected) in [
             ("203.0.113.9", "203.0.113.9"),
             ("6.6.6.6, 203.0.113.9", "203.0.113.9"),
@@ -285,7 +247,7 @@ mod tests {
             ("[2001:db8::1]:80, fd00::1", "2001:db8::1"),
             ("::ffff:203.0.113.9", "203.0.113.9"),
             (" , 203.0.113.9 , ", "203.0.113.9"),
-            // What isn't an address hides its writer's client, not the writer.
+            // A member that is no address hides the client of its writer, not the writer.
             ("203.0.113.9, unknown", "10.0.0.1"),
             ("203.0.113.9, unknown, 10.0.0.2", "10.0.0.2"),
             ("", "10.0.0.1"),
@@ -307,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_trusted_speaks_for_itself() {
+    fn an_untrusted_peer_is_the_client() {
         let lines = Lines::of([("X-Forwarded-For", &b"203.0.113.9"[..])]);
         let fields = lines.fields();
         let (near, far) = ("10.0.0.1".parse().ok(), "192.0.2.1".parse().ok());

@@ -129,6 +129,17 @@ fn without_dots(path: &str) -> String {
     if rooted { format!("/{path}") } else { path }
 }
 
+/// The host of an authority without user information, and its port, perhaps empty. An IPv6
+/// address loses its brackets.
+pub fn split_host_port(authority: &str) -> (&str, &str) {
+    let literal = authority.rfind(']').map_or(0, |end| end + 1);
+    let (host, port) = match authority[literal..].split_once(':') {
+        Some((rest, port)) => (&authority[..literal + rest.len()], port),
+        None => (authority, ""),
+    };
+    (host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host), port)
+}
+
 /// What can be asked for over plain HTTP: `http://host[:port]/path[?query]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HttpUrl {
@@ -190,19 +201,15 @@ impl HttpUrl {
         if !valid_host(authority.as_bytes()) {
             return Err(UrlError::Host);
         }
-        let behind_literal = authority.rfind(']').map_or(0, |end| end + 1);
-        let (host, port) = match authority[behind_literal..].find(':') {
-            Some(colon) => authority.split_at(behind_literal + colon),
-            None => (authority, ""),
-        };
-        let port = match port.strip_prefix(':').unwrap_or_default() {
+        let (host, port) = split_host_port(authority);
+        let port = match port {
             "" => 80,
             digits => digits.parse().map_err(|_| UrlError::Host)?,
         };
         let query = reference.query.map(|query| format!("?{query}")).unwrap_or_default();
         let rooted = if reference.path.starts_with('/') { "" } else { "/" };
         let target = encoded(&format!("{rooted}{}{query}", reference.path));
-        Ok(Self { host: host.trim_matches(['[', ']']).to_owned(), port, target })
+        Ok(Self { host: host.to_owned(), port, target })
     }
 
     /// The URL of a file on a host, with or without a slash in front. In a file's name
@@ -253,6 +260,20 @@ fn encoded(text: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn an_authority_is_split_at_the_colon_of_its_port() {
+        for (authority, expected) in [
+            ("host", ("host", "")),
+            ("host:", ("host", "")),
+            ("host:80", ("host", "80")),
+            ("[::1]", ("::1", "")),
+            ("[::1]:80", ("::1", "80")),
+            ("a:b:c", ("a", "b:c")),
+        ] {
+            assert_eq!(split_host_port(authority), expected, "{authority}");
+        }
+    }
 
     #[test]
     fn references_resolve_as_the_rfc_says() {

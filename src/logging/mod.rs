@@ -30,7 +30,7 @@ use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
 use log::{LevelFilter, Record};
 
-pub use escape::escape;
+pub use escape::{escape, push_escaped};
 use sink::Sink;
 
 use crate::http::date;
@@ -50,7 +50,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// What an operator can decide about logging.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Settings {
+pub struct LogOptions {
     /// How much to tell: 0 is info, each step up (debug, trace) is more, each
     /// step down (warn, error) is less. `RUST_LOG` beats it.
     pub verbosity: i8,
@@ -82,13 +82,13 @@ pub struct Log(Option<Arc<Mutex<Sinks>>>);
 ///
 /// # Errors
 /// If the access log can't be opened, or there is a logger already.
-pub fn init(settings: &Settings) -> io::Result<Log> {
-    let access = match &settings.access {
+pub fn init(options: &LogOptions) -> io::Result<Log> {
+    let access = match &options.access {
         AccessLog::File(path) => Some(Sink::file(path)?),
         AccessLog::Stdout => Some(Sink::stream(io::stdout())?),
         AccessLog::Auto | AccessLog::Off => None,
     };
-    let wanted = match settings.access {
+    let wanted = match options.access {
         AccessLog::Auto => io::stderr().is_terminal(),
         AccessLog::Off => false,
         AccessLog::File(_) | AccessLog::Stdout => true,
@@ -96,7 +96,7 @@ pub fn init(settings: &Settings) -> io::Result<Log> {
     let sinks = Arc::new(Mutex::new(Sinks { stderr: Sink::stream(io::stderr())?, access, since: None }));
 
     let rust_log = std::env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty());
-    let mut builder = filtered(settings.verbosity, wanted, rust_log.as_deref());
+    let mut builder = filtered(options.verbosity, wanted, rust_log.as_deref());
     builder.format(format).target(Target::Pipe(Box::new(Pipe(Arc::clone(&sinks)))));
     builder.try_init().map_err(io::Error::other)?;
     Ok(Log(Some(sinks)))
@@ -456,8 +456,8 @@ mod tests {
         if std::env::var_os("MIOD_TEST_CHILD").is_none() {
             return;
         }
-        let log = init(&Settings { verbosity: 0, access: AccessLog::Off }).unwrap();
-        assert!(init(&Settings::default()).is_err());
+        let log = init(&LogOptions { verbosity: 0, access: AccessLog::Off }).unwrap();
+        assert!(init(&LogOptions::default()).is_err());
         install_panic_hook();
         if log::log_enabled!(target: ACCESS, Level::Info) {
             log.access(text(b"GET / 200\n"));

@@ -81,7 +81,7 @@ const WAITING: usize = 256;
 const WAITING_OCTETS: usize = 512 * 1024;
 
 /// A state machine that lives on one datagram socket, beside connections that carry `P`.
-pub trait DatagramProtocol<P: Protocol>: Sized + 'static {
+pub trait DatagramProtocol<P: Protocol>: 'static {
     /// The socket is there, at this address. Comes first.
     fn opened(&mut self, _local: SocketAddr) {}
 

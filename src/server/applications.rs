@@ -1,24 +1,23 @@
-//! Which applications are mounted, and what they are made of.
+//! Chooses the applications of a host, and makes them.
 
-use super::Failure;
+use super::ServerError;
+use super::host::Surroundings;
 use crate::app::catalogue::{self, Supplies};
 use crate::app::quiz::Quiz;
 use crate::app::{Routes, board};
 use crate::auth::Users;
-use crate::config::{Apps, Config};
-use crate::durable;
-use crate::session::key::Keys;
+use crate::config::{Apps, Host};
 
-/// Mounts the applications that are asked for, or that are harmless here. Also
-/// tells which: prefix and name.
+/// Mounts the applications that are configured, or harmless here. Also returns their
+/// prefixes and names.
 pub(super) fn mount(
-    config: &Config,
-    local: bool,
+    host: &Host,
+    surroundings: &Surroundings<'_>,
     users: Option<&Users>,
-    keys: &Keys,
-) -> Result<(Routes, Vec<(String, String)>), Failure> {
+) -> Result<(Routes, Vec<(String, String)>), ServerError> {
+    let local = surroundings.local;
     let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
-    let usual = catalogue::ALL.iter().filter(|entry| match &config.apps {
+    let usual = catalogue::ALL.iter().filter(|entry| match &host.apps {
         Apps::IfLocal => {
             if entry.for_users {
                 users.is_some()
@@ -30,18 +29,19 @@ pub(super) fn mount(
         Apps::AllBut(names) => !named(names, entry.name) && (users.is_some() || !entry.for_users),
     });
     let mut apps: Vec<_> = usual.map(|entry| (entry.path.to_owned(), entry.name.to_owned())).collect();
-    apps.extend(config.mounts.iter().cloned());
+    let named_routes = host.routes.iter().filter_map(|route| Some((route.prefix.clone(), route.app.clone()?)));
+    apps.extend(named_routes);
 
-    let mut supplies = supplies(config, keys, users, &apps)?;
+    let mut supplies = supplies(host, surroundings, users, &apps)?;
     let mut routes = Routes::default();
     for (prefix, name) in &apps {
         let entry = catalogue::find(name).ok_or_else(|| unknown(name))?;
         if entry.for_users && users.is_none() {
-            return Err(Failure::Config(format!("{name} needs users, by --users FILE: others can connect here")));
+            return Err(ServerError::Config(format!("{name} needs --users FILE, because other machines can connect")));
         }
-        routes.mount(prefix, (entry.make)(&mut supplies)).map_err(Failure::Config)?;
+        routes.mount(prefix, (entry.make)(&mut supplies)).map_err(ServerError::Config)?;
     }
-    if let Apps::Only(names) | Apps::AllBut(names) = &config.apps
+    if let Apps::Only(names) | Apps::AllBut(names) = &host.apps
         && let Some(name) = names.iter().find(|name| catalogue::find(name).is_none())
     {
         return Err(unknown(name));
@@ -49,49 +49,52 @@ pub(super) fn mount(
     Ok((routes, apps))
 }
 
-/// What the applications are made of.
+/// What the applications need.
 fn supplies(
-    config: &Config,
-    keys: &Keys,
+    host: &Host,
+    Surroundings { process, state, .. }: &Surroundings<'_>,
     users: Option<&Users>,
     apps: &[(String, String)],
-) -> Result<Supplies, Failure> {
-    let quiz = match &config.quiz {
+) -> Result<Supplies, ServerError> {
+    let quiz = match &host.quiz {
         None => Quiz::built_in(),
         Some(path) => {
-            let wrong = |why: String| Failure::Config(format!("the quiz {}: {why}", path.display()));
+            let wrong = |why: String| ServerError::Config(format!("the quiz {}: {why}", path.display()));
             let json = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
             Quiz::parse(&json).map_err(wrong)?
         }
     };
     let boards = apps.iter().filter(|(_, name)| name == "board").count();
-    let posts = match &config.data {
-        Some(_) if boards > 1 => {
-            return Err(Failure::Config("one board alone can be kept on disk; mount it once".to_owned()));
+    let posts = match boards {
+        2.. if state.is_durable() => {
+            return Err(ServerError::Config("only one board can be on disk; mount it once".to_owned()));
         }
-        Some(directory) if boards == 1 => {
-            Some(durable::Store::open(directory, "board", board::CAPACITY).map_err(Failure::Store)?)
-        }
+        1 => Some(state.store("board", board::CAPACITY)?),
         _ => None,
     };
     let users = users.cloned().unwrap_or_else(Users::nobody);
-    Ok(Supplies { users, keys: keys.clone(), session_cookie: config.session_cookie.clone(), quiz, posts })
+    Ok(Supplies { users, keys: state.keys.keys.clone(), session_cookie: process.sessions.cookie.clone(), quiz, posts })
 }
 
-fn unknown(name: &str) -> Failure {
+fn unknown(name: &str) -> ServerError {
     let names: Vec<_> = catalogue::ALL.iter().map(|entry| entry.name).collect();
-    Failure::Config(format!("there is no application {name:?}; there are {}", names.join(", ")))
+    ServerError::Config(format!("unknown application {name:?}; known are {}", names.join(", ")))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::State;
     use super::*;
+    use crate::config::{Config, Listener, Process};
 
     #[test]
-    fn login_is_where_there_are_users_and_the_rest_where_only_this_machine_can_connect() {
-        let mounted = |config: &Config, local, has_users: bool| {
+    fn login_needs_users_and_the_others_need_local_listeners() {
+        let config = Config::single(Process::default(), Listener::default(), Host::default());
+        let state = State::open(&config).unwrap();
+        let mounted = |host: &Host, local, has_users: bool| {
             let users = Users::nobody();
-            let mounted = mount(config, local, has_users.then_some(&users), &Keys::random()).map_err(|_| ())?;
+            let surroundings = Surroundings { process: &config.process, state: &state, local, open_files: 1 };
+            let mounted = mount(host, &surroundings, has_users.then_some(&users)).map_err(|_| ())?;
             let has = |name: &str| mounted.1.iter().any(|(_, found)| found == name);
             Ok::<_, ()>((has("login") && has("home") && has("logout"), has("hello")))
         };
@@ -107,10 +110,11 @@ mod tests {
             (Apps::Only(names(&["login"])), false, false, Err(())),
             (Apps::Only(names(&[])), true, true, Ok((false, false))),
         ] {
-            let config = Config { apps, ..Config::default() };
-            assert_eq!(mounted(&config, local, has_users), expected, "{:?} {local} {has_users}", config.apps);
+            let host = Host { apps, ..Host::default() };
+            assert_eq!(mounted(&host, local, has_users), expected, "{:?} {local} {has_users}", host.apps);
         }
-        let config = Config { mounts: vec![("/in".to_owned(), "login".to_owned())], ..Config::default() };
-        assert_eq!(mounted(&config, false, false), Err(()));
+        let mut host = Host::default();
+        host.route("/in").app = Some("login".to_owned());
+        assert_eq!(mounted(&host, false, false), Err(()));
     }
 }

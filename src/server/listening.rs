@@ -4,11 +4,11 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::Failure;
+use super::ServerError;
 use crate::reactor::{Endpoint, Listener};
 
 /// Makes the listeners.
-pub(super) fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>, Failure> {
+pub(super) fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>, ServerError> {
     bind_all(endpoints, port, |endpoint| {
         // In all our services the client speaks first.
         let listener = Listener::bind(endpoint, true)?;
@@ -22,12 +22,12 @@ pub(super) fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>,
 /// it is one that is free for all.
 ///
 /// # Errors
-/// [`Failure::Bind`], if one can't be made.
+/// [`ServerError::Bind`], if one can't be made.
 pub(crate) fn bind_all<T>(
     endpoints: &[Endpoint],
     port: u16,
     bind: impl Fn(&Endpoint) -> io::Result<(T, Option<SocketAddr>)>,
-) -> Result<Vec<T>, Failure> {
+) -> Result<Vec<T>, ServerError> {
     /// How often another free port is looked for that is free on all addresses.
     const TRIES: usize = 16;
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
@@ -36,7 +36,9 @@ pub(crate) fn bind_all<T>(
     let mut tries = TRIES;
     loop {
         match bind_once(endpoints, optional_v6, &bind) {
-            Err((Failure::Bind(_, error), true)) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => tries -= 1,
+            Err((ServerError::Bind(_, error), true)) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {
+                tries -= 1
+            }
             Err((failure, _)) => return Err(failure),
             Ok(sockets) => return Ok(sockets),
         }
@@ -48,7 +50,7 @@ fn bind_once<T>(
     endpoints: &[Endpoint],
     optional_v6: bool,
     bind: impl Fn(&Endpoint) -> io::Result<(T, Option<SocketAddr>)>,
-) -> Result<Vec<T>, (Failure, bool)> {
+) -> Result<Vec<T>, (ServerError, bool)> {
     let mut sockets = Vec::new();
     // The port that was found where any would do, the same for all.
     let mut found = None;
@@ -69,7 +71,7 @@ fn bind_once<T>(
             Err(error) if optional_v6 && !sockets.is_empty() && is_absent(&error) => {
                 log::info!("no IPv6 here: {error}");
             }
-            Err(error) => return Err((Failure::Bind(endpoint, error), any && found.is_some())),
+            Err(error) => return Err((ServerError::Bind(endpoint, error), any && found.is_some())),
         }
     }
     Ok(sockets)

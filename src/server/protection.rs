@@ -1,25 +1,25 @@
-//! What is under protection, and who can log in: as the operator says, or else by
-//! what the demonstration site needs.
+//! Which paths are protected, and who can log in: by the configuration, else by the needs
+//! of the demonstration site.
 //!
-//! That has pages in [`PRIVATE`], which show what protection is. So that nobody puts
-//! others there and believes them safe, that path is never open by itself: those who
-//! can log in get there; else nobody does. As long as only this machine can connect,
+//! The demonstration site has protected pages in [`PRIVATE`]. That path is never open by
+//! default, because somebody may put files there and believe them safe: only users who can
+//! log in are allowed, and nobody if there are none. While only this machine can connect,
 //! the demonstration's user can log in.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use super::Failure;
+use super::ServerError;
 use crate::auth::{DEMONSTRATION, Guard, Users};
-use crate::config::Config;
+use crate::config::Host;
 
-/// What is under protection if nothing else is.
+/// What is protected if no route is.
 pub const PRIVATE: &str = "/private/";
 
-/// Who gets to a protected path.
+/// Who may request a protected path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Protection {
-    /// So many users of a password file.
+    /// The users of a password file, and their number.
     File(PathBuf, usize),
     /// The demonstration's user.
     Demonstration,
@@ -27,51 +27,52 @@ pub enum Protection {
     Closed,
 }
 
-/// Who can log in, if anybody can. `local`: only this machine can connect.
-pub(super) fn users(config: &Config, local: bool) -> Result<Option<(Users, Protection)>, Failure> {
-    Ok(match &config.users {
-        Some(file) => Some(open(file, &config.root)?),
-        None if local => Some((Users::fixed(DEMONSTRATION).map_err(Failure::Config)?, Protection::Demonstration)),
+/// The users who can log in. `local`: only this machine can connect.
+pub(super) fn users(host: &Host, local: bool) -> Result<Option<(Users, Protection)>, ServerError> {
+    Ok(match &host.users {
+        Some(file) => Some(open(file, host.root.as_deref())?),
+        None if local => Some((Users::fixed(DEMONSTRATION).map_err(ServerError::Config)?, Protection::Demonstration)),
         None => None,
     })
 }
 
-/// Makes the guard, and tells which paths it protects and from whom. `users` can log in.
+/// Makes the guard. Also returns the protected paths and who is allowed. `users` can log in.
 pub(super) fn protect(
-    config: &Config,
+    host: &Host,
     users: Option<&(Users, Protection)>,
-) -> Result<(Guard, Vec<(String, Protection)>), Failure> {
+) -> Result<(Guard, Vec<(String, Protection)>), ServerError> {
     let mut guard = Guard::default();
-    let mut told = Vec::new();
+    let mut protected = Vec::new();
     let mut add = |prefix: &str, users: Option<Users>, protection: Protection| {
-        told.push((prefix.to_owned(), protection));
-        guard.protect(prefix, users).map_err(|hint| Failure::Config(format!("can't protect {prefix}: {hint}")))
+        protected.push((prefix.to_owned(), protection));
+        guard.protect(prefix, users).map_err(|hint| ServerError::Config(format!("can't protect {prefix}: {hint}")))
     };
-    for (prefix, file) in &config.auth {
-        let (users, protection) = open(file, &config.root)?;
+    let files = || host.routes.iter().filter_map(|route| Some((&route.prefix, route.auth.as_ref()?)));
+    for (prefix, file) in files() {
+        let (users, protection) = open(file, host.root.as_deref())?;
         add(prefix, Some(users), protection)?;
     }
-    if config.auth.is_empty() {
+    if files().next().is_none() {
         match users.cloned() {
             Some((users, protection)) => add(PRIVATE, Some(users), protection)?,
             None => add(PRIVATE, None, Protection::Closed)?,
         }
     }
-    // Where nothing is, nobody needs to know that it is closed.
-    let has_private = config.root.join(PRIVATE.trim_matches('/')).is_dir();
-    told.retain(|(_, protection)| *protection != Protection::Closed || has_private);
-    Ok((guard, told))
+    // An absent directory needn't be reported as closed.
+    let has_private = host.root.as_ref().is_some_and(|root| root.join(PRIVATE.trim_matches('/')).is_dir());
+    protected.retain(|(_, protection)| *protection != Protection::Closed || has_private);
+    Ok((guard, protected))
 }
 
-/// Opens a password file, unless it is served itself.
-fn open(file: &Path, root: &Path) -> Result<(Users, Protection), Failure> {
-    let users = Users::open(file).map_err(Failure::Config)?;
-    if let (Ok(path), Ok(root)) = (fs::canonicalize(file), fs::canonicalize(root))
+/// Opens a password file, unless clients could request it.
+fn open(file: &Path, root: Option<&Path>) -> Result<(Users, Protection), ServerError> {
+    let users = Users::open(file).map_err(ServerError::Config)?;
+    if let (Ok(path), Some(Ok(root))) = (fs::canonicalize(file), root.map(fs::canonicalize))
         && let Ok(below) = path.strip_prefix(&root)
         && !below.components().any(is_hidden)
     {
-        let sentence = "lies below the root, where everybody could fetch it: keep it elsewhere";
-        return Err(Failure::Config(format!("{} {sentence}", file.display())));
+        let sentence = "is below the root, so every client could request it: move it elsewhere";
+        return Err(ServerError::Config(format!("{} {sentence}", file.display())));
     }
     let protection = Protection::File(file.to_owned(), users.count());
     Ok((users, protection))
@@ -89,35 +90,35 @@ mod tests {
 
     const USERS: &str = "alice:$2y$04$RGgDOvYKtT.rejuCbhz.melLwAGQVOl0yMXxMmxoroUInQhXZbhq6\n";
 
-    fn protected(config: &Config, local: bool) -> Vec<(String, Protection)> {
-        let (guard, told) = protect(config, users(config, local).unwrap().as_ref()).unwrap();
+    fn protected(host: &Host, local: bool) -> Vec<(String, Protection)> {
+        let (guard, told) = protect(host, users(host, local).unwrap().as_ref()).unwrap();
         assert_eq!(guard.find(b"/private/x").is_some(), told.iter().any(|(prefix, _)| prefix == PRIVATE));
         told
     }
 
     #[test]
-    fn private_is_never_open_by_itself() {
+    fn private_is_never_open_by_default() {
         let files = Scratch::new();
         files.directory("www/private");
         files.file("users", USERS);
-        let mut config = Config { root: files.at("www"), ..Config::default() };
-        assert_eq!(protected(&config, true), [(PRIVATE.to_owned(), Protection::Demonstration)]);
-        assert_eq!(protected(&config, false), [(PRIVATE.to_owned(), Protection::Closed)]);
-        config.auth = vec![("/a".to_owned(), files.at("users"))];
+        let mut host = Host { root: Some(files.at("www")), ..Host::default() };
+        assert_eq!(protected(&host, true), [(PRIVATE.to_owned(), Protection::Demonstration)]);
+        assert_eq!(protected(&host, false), [(PRIVATE.to_owned(), Protection::Closed)]);
+        host.route("/a").auth = Some(files.at("users"));
         for local in [true, false] {
-            assert_eq!(protected(&config, local), [("/a".to_owned(), Protection::File(files.at("users"), 1))]);
+            assert_eq!(protected(&host, local), [("/a".to_owned(), Protection::File(files.at("users"), 1))]);
         }
-        config = Config { root: files.at("www"), users: Some(files.at("users")), ..Config::default() };
+        host = Host { root: Some(files.at("www")), users: Some(files.at("users")), ..Host::default() };
         for local in [true, false] {
-            assert_eq!(protected(&config, local), [(PRIVATE.to_owned(), Protection::File(files.at("users"), 1))]);
+            assert_eq!(protected(&host, local), [(PRIVATE.to_owned(), Protection::File(files.at("users"), 1))]);
         }
-        config = Config { root: files.at("users"), ..Config::default() };
-        let (guard, told) = protect(&config, None).unwrap();
+        host = Host { root: Some(files.at("users")), ..Host::default() };
+        let (guard, told) = protect(&host, None).unwrap();
         assert!(guard.find(b"/private").is_some() && told.is_empty(), "closed, whether anything is there or not");
     }
 
     #[test]
-    fn a_password_file_is_not_served() {
+    fn a_password_file_that_clients_could_request_is_refused() {
         let files = Scratch::new();
         for directory in ["www/.hidden", "www/.well-known", "www/a"] {
             files.directory(directory);
@@ -131,9 +132,9 @@ mod tests {
             ("www/.well-known/users", false),
         ] {
             files.file(name, USERS);
-            assert_eq!(open(&files.at(name), &files.at("www")).is_ok(), fine, "{name}");
+            assert_eq!(open(&files.at(name), Some(&files.at("www"))).is_ok(), fine, "{name}");
         }
         files.link("link", "www/users");
-        assert!(open(&files.at("link"), &files.at("www")).is_err());
+        assert!(open(&files.at("link"), Some(&files.at("www"))).is_err());
     }
 }

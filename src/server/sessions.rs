@@ -1,13 +1,13 @@
 //! Where visitors' sessions are kept, and the keys that sign cookies.
 
-use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 
-use super::Failure;
-use crate::config::{Config, SessionStore};
+use super::ServerError;
+use crate::config::{Config, Process, SessionStore};
 use crate::durable;
 use crate::limits;
-use crate::service::carrier::Link;
+use crate::names;
+use crate::service::session_store_client::SessionStoreLink;
 use crate::session::kept::{self, Kept};
 use crate::session::key::{self, Keys};
 use crate::session::memory::Memory;
@@ -15,98 +15,103 @@ use crate::session::pending::Pending;
 use crate::session::signed::Signed;
 use crate::session::{Sessions, Store};
 
-/// The sessions of visitors, as they are to be kept.
-pub(super) fn sessions(config: &Config, ring: KeyRing) -> Result<Sessions, Failure> {
-    let store = match &config.sessions {
-        SessionStore::Memory => Store::Memory(Memory::with_bounds(limits::SESSIONS, sessions_size(config))),
-        SessionStore::Cookie => Store::Signed(Signed::new(ring.keys)),
+/// The sessions of visitors.
+pub(super) fn sessions(process: &Process, ring: &KeyRing) -> Result<Sessions, ServerError> {
+    let config = &process.sessions;
+    let store = match &config.store {
+        SessionStore::Memory => Store::Memory(Memory::with_bounds(limits::SESSIONS, sessions_size(process))),
+        SessionStore::Cookie => Store::Signed(Signed::new(ring.keys.clone())),
         SessionStore::Directory(directory) => {
-            let store = durable::Store::open(directory, kept::NAME, sessions_size(config)).map_err(Failure::Store)?;
-            Store::Kept(Kept::new(store))
+            let store = durable::Store::open(directory, kept::NAME, sessions_size(process));
+            Store::Kept(Kept::new(store.map_err(ServerError::Store)?))
         }
         SessionStore::Remote(_) => Store::Pending(Pending::default()),
     };
-    let sessions = Sessions::new(store, config.session_lifetime);
-    sessions.with_cookie(&config.session_cookie).map_err(|why| Failure::Config(why.to_owned()))
+    let sessions = Sessions::new(store, config.lifetime);
+    sessions.with_cookie(&config.cookie).map_err(|why| ServerError::Config(why.to_owned()))
 }
 
-/// The way to the store of sessions, if that is somewhere else. Its name is looked up once.
-pub(super) fn link(config: &Config) -> Result<Option<Link>, Failure> {
-    let SessionStore::Remote(place) = &config.sessions else { return Ok(None) };
-    let unknown = || Failure::Config(format!("no address is known for {}", place.host));
-    let addresses: Vec<_> = (place.host.as_str(), place.port).to_socket_addrs().map_err(|_| unknown())?.collect();
-    if addresses.is_empty() {
-        return Err(unknown());
-    }
-    Ok(Some(Link::new(place.clone(), addresses)))
+/// The link to a remote store of sessions. Its name is resolved once.
+pub(super) fn link(process: &Process) -> Result<Option<SessionStoreLink>, ServerError> {
+    let SessionStore::Remote(url) = &process.sessions.store else { return Ok(None) };
+    let addresses = names::resolve(&url.host, url.port).map_err(|error| ServerError::Config(error.to_string()))?;
+    Ok(Some(SessionStoreLink::new(url.clone(), addresses)))
 }
 
-/// The keys that sign cookies, and where they are.
+/// The keys that sign cookies, and their file.
 pub(super) struct KeyRing {
     pub(super) keys: Keys,
-    /// The file; else why they are for this run only.
-    kept: Result<PathBuf, String>,
+    /// The file; else why the keys are for this run only.
+    file: Result<PathBuf, String>,
 }
 
 impl KeyRing {
-    /// From the file that is named, or from the usual one if cookies are to outlive
-    /// the process. Otherwise nothing is read or made.
-    pub(super) fn of(config: &Config) -> Result<Self, Failure> {
-        let for_this_run = |why: String| Ok(Self { keys: Keys::random(), kept: Err(why) });
-        let named = config.session_key.as_deref();
-        let Some(path) = named.map(Path::to_path_buf).or_else(|| key::default_path(|name| std::env::var_os(name)))
+    /// Reads the configured file, or the default one if cookies have to outlive the process.
+    /// Otherwise the keys are random, and no file is read or created.
+    pub(super) fn open(config: &Config) -> Result<Self, ServerError> {
+        let for_this_run = |why: String| Ok(Self { keys: Keys::random(), file: Err(why) });
+        let configured = config.process.sessions.key.as_deref();
+        let Some(path) = configured.map(Path::to_path_buf).or_else(|| key::default_path(|name| std::env::var_os(name)))
         else {
-            return for_this_run("this user has no directory for state".to_owned());
+            return for_this_run("this user has no state directory".to_owned());
         };
-        if named.is_none() && config.sessions != SessionStore::Cookie {
-            return for_this_run("no file is asked for".to_owned());
+        if configured.is_none() && config.process.sessions.store != SessionStore::Cookie {
+            return for_this_run("no file is configured".to_owned());
         }
-        let shown = path.display();
-        let outcome = if key::is_below(&path, &config.root) {
-            Err(format!("{shown} lies below the root, where it could be served"))
-        } else {
-            match Keys::open(&path) {
-                Ok(keys) => Ok(keys),
-                Err(key::Failure::Io(error)) => Err(format!("{shown} can't be used: {error}")),
-                Err(key::Failure::Malformed(line)) => {
-                    let line = line.map(|line| format!(" in line {line}")).unwrap_or_default();
-                    let why = format!("{shown} is no file of keys{line}: a line is 32 octets in base64");
-                    return Err(Failure::Config(why));
-                }
-            }
-        };
-        match outcome {
+        match read_keys(config, &path)? {
             Ok(keys) => {
                 if key::is_open_to_others(&path) {
-                    log::warn!("others may read the keys in {shown}");
+                    log::warn!("other users can read the keys in {}", path.display());
                 }
-                Ok(Self { keys, kept: Ok(path) })
+                Ok(Self { keys, file: Ok(path) })
             }
-            // What was asked for is done or said; what wasn't is done as well as can be.
-            Err(why) if named.is_some() => Err(Failure::Config(why)),
+            // A configured file must work; the default one is optional.
+            Err(why) if configured.is_some() => Err(ServerError::Config(why)),
             Err(why) => {
-                log::warn!("cookies are signed by a key for this run: {why}");
+                log::warn!("cookies are signed by a key for this run only: {why}");
                 for_this_run(why)
             }
         }
     }
 
     /// Where sessions are, for people.
-    pub(super) fn told(&self, store: &SessionStore) -> String {
-        match (store, &self.kept) {
-            (SessionStore::Memory, _) => "sessions are in memory, gone at exit".to_owned(),
+    pub(super) fn describe(&self, store: &SessionStore) -> String {
+        match (store, &self.file) {
+            (SessionStore::Memory, _) => "sessions are in memory and lost at exit".to_owned(),
             (SessionStore::Directory(directory), _) => format!("sessions are in {}", directory.display()),
-            (SessionStore::Remote(place), _) => format!("sessions are at {place}"),
+            (SessionStore::Remote(url), _) => format!("sessions are at {url}"),
             (SessionStore::Cookie, Ok(path)) => format!("sessions are in cookies, signed by {}", path.display()),
-            (SessionStore::Cookie, Err(why)) => format!("sessions are in cookies, signed by a key for this run: {why}"),
+            (SessionStore::Cookie, Err(why)) => {
+                format!("sessions are in cookies, signed by a key for this run only: {why}")
+            }
         }
     }
 }
 
-/// The share of the memory that sessions may take.
-pub(super) fn sessions_size(config: &Config) -> usize {
-    match config.sessions {
-        SessionStore::Memory | SessionStore::Directory(_) => limits::SESSIONS_SIZE.min(config.max_memory / 8),
+/// The keys in a file, or why it can't be used.
+///
+/// # Errors
+/// If the file is malformed.
+fn read_keys(config: &Config, path: &Path) -> Result<Result<Keys, String>, ServerError> {
+    let shown = path.display();
+    let mut roots = config.hosts.iter().filter_map(|host| host.root.as_ref());
+    if roots.any(|root| key::is_below(path, root)) {
+        return Ok(Err(format!("{shown} is below the root, so clients could request it")));
+    }
+    match Keys::open(path) {
+        Ok(keys) => Ok(Ok(keys)),
+        Err(key::Failure::Io(error)) => Ok(Err(format!("{shown} can't be used: {error}"))),
+        Err(key::Failure::Malformed(line)) => {
+            let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
+            Err(ServerError::Config(format!("{shown}{line}: malformed key; a line is 32 bytes in base64")))
+        }
+    }
+}
+
+/// The share of the memory that sessions may use.
+pub(super) fn sessions_size(process: &Process) -> usize {
+    match process.sessions.store {
+        SessionStore::Memory | SessionStore::Directory(_) => limits::SESSIONS_SIZE.min(process.max_memory / 8),
         SessionStore::Cookie | SessionStore::Remote(_) => 0,
     }
 }

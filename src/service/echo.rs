@@ -17,12 +17,8 @@
 //! messages in a stream: what is meant is each stretch that was echoed at once,
 //! which is what the network made of what the peer sent.
 
-use std::fmt::{self, Write};
-
+use crate::logging::escape;
 use crate::reactor::{Ends, Io, Want};
-
-/// The port by default; port 7, where it belongs, is for the superuser.
-pub const PORT: u16 = 5555;
 
 /// Octets in one line of the log; a longer message takes several.
 const LOGGED: usize = 256;
@@ -106,23 +102,7 @@ fn log_message(ends: Ends<'_>, message: &[u8]) {
     }
     let peer = ends.peer().map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
     for piece in message.chunks(LOGGED) {
-        log::debug!(target: "miod::echo", "{peer} sent: {}", Escaped(piece));
-    }
-}
-
-/// Printable ASCII as it is, any other octet as `\xNN`: a peer can write neither
-/// lines nor terminal controls of its own into a log.
-struct Escaped<'a>(&'a [u8]);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for &octet in self.0 {
-            match octet {
-                b' '..=b'~' => f.write_char(char::from(octet))?,
-                _ => write!(f, "\\x{octet:02x}")?,
-            }
-        }
-        Ok(())
+        log::debug!(target: "miod::echo", "{peer} sent: {}", escape(piece));
     }
 }
 
@@ -216,10 +196,5 @@ mod tests {
         peer.send(b"a\nexi");
         assert_eq!(peer.turn(|io| echo.advance(io, true)), Want::finish(Finish::Linger));
         assert_eq!(peer.received(), b"a\nexi");
-    }
-
-    #[test]
-    fn the_log_is_safe_to_print() {
-        assert_eq!(Escaped(b"a ~\\\r\n\x1b[1m\x7f\xc3\xa4").to_string(), r"a ~\\x0d\x0a\x1b[1m\x7f\xc3\xa4");
     }
 }

@@ -5,11 +5,10 @@
 //! connection, no shared ownership. A protocol is added by a file of its own, a
 //! variant here, and a line in each `match`. Those on datagrams are listed in [`udp`].
 
-pub mod carrier;
+pub mod bad_network;
 pub mod echo;
 pub mod http;
-pub mod report;
-pub mod rough;
+pub mod session_store_client;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod udp;
@@ -21,13 +20,13 @@ use crate::app;
 use crate::auth::Checked;
 use crate::limits;
 use crate::logging::Log;
-use crate::reactor::{Accepted, Context, Ending, Ends, Io, JobId, JobResult, Protocol, Signal, Time, Want};
-use carrier::Carrier;
+use crate::reactor::{
+    Accepted, Context, Ending, Ends, Io, JobId, JobResult, NoDatagrams, Protocol, Signal, Time, Want,
+};
+use bad_network::{BadNetwork, Impaired, Line};
 use echo::Echo;
 use http::Http;
-use report::Report;
-use rough::{Line, Rough, Trouble};
-use udp::Machine;
+use session_store_client::SessionStoreClient;
 use upper::Upper;
 
 /// What a listener is for.
@@ -51,10 +50,10 @@ pub enum Service {
     Echo(Echo),
     /// See [`upper`].
     Upper(Upper),
-    /// See [`carrier`].
-    Carrier(Box<Carrier>),
-    /// One of these two in trouble: see [`rough`].
-    Rough(Box<Rough>),
+    /// See [`session_store_client`].
+    SessionStore(Box<SessionStoreClient>),
+    /// One of these two over a bad network: see [`bad_network`].
+    Impaired(Box<Impaired>),
 }
 
 /// What all protocols share.
@@ -63,18 +62,14 @@ pub struct Shared {
     pub http: http::Shared,
     /// The log, whose buffer is written out between turns.
     pub log: Log,
-    /// How bad the network of the line services is.
-    pub trouble: Trouble,
-    /// What tools tell, which is written out between turns too.
-    pub report: Report,
-    /// A tool came to what it is for.
-    pub success: bool,
+    /// The simulated network of the line services.
+    pub bad_network: BadNetwork,
 }
 
 impl Shared {
-    /// What web services share, line services on a good network, and nothing told.
+    /// What web services share; the network of line services is good.
     pub fn new(http: http::Shared, log: Log) -> Self {
-        Self { http, log, trouble: Trouble::default(), report: Report::default(), success: false }
+        Self { http, log, bad_network: BadNetwork::default() }
     }
 }
 
@@ -104,7 +99,7 @@ impl Protocol for Service {
     type Listener = Kind;
     type Message = Message;
     type Outcome = Outcome;
-    type Datagrams = Machine;
+    type Datagrams = NoDatagrams;
 
     fn open(accepted: &Accepted<'_, Kind>, cx: &mut Context<'_, Self>) -> Option<Self> {
         let echoes = match accepted.listener {
@@ -116,10 +111,10 @@ impl Protocol for Service {
         if accepted.overloaded {
             return None;
         }
-        let trouble = cx.shared.trouble;
-        if trouble.is_any() {
+        let network = cx.shared.bad_network;
+        if network.is_bad() {
             let line = if echoes { Line::Echo(Echo::default()) } else { Line::Upper(Upper) };
-            return Some(Self::Rough(Box::new(Rough::new(line, trouble, cx.handle.number()))));
+            return Some(Self::Impaired(Box::new(Impaired::new(line, network, cx.handle.number()))));
         }
         Some(if echoes { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
     }
@@ -138,8 +133,8 @@ impl Protocol for Service {
             Self::Http(http) => http.advance(io, cx),
             Self::Echo(echo) => echo.advance(io, cx.draining),
             Self::Upper(upper) => upper.advance(io, cx.draining),
-            Self::Carrier(carrier) => carrier.advance(io, cx),
-            Self::Rough(rough) => rough.advance(io, cx.time.now, cx.draining),
+            Self::SessionStore(client) => client.advance(io, cx),
+            Self::Impaired(impaired) => impaired.advance(io, cx.time.now, cx.draining),
         }
     }
 
@@ -147,16 +142,16 @@ impl Protocol for Service {
     fn memory(&self) -> usize {
         match self {
             Self::Http(http) => http.memory(),
-            Self::Rough(rough) => rough.memory(),
-            Self::Echo(_) | Self::Upper(_) | Self::Carrier(_) => 0,
+            Self::Impaired(impaired) => impaired.memory(),
+            Self::Echo(_) | Self::Upper(_) | Self::SessionStore(_) => 0,
         }
     }
 
     fn closed(&mut self, ending: Ending, ends: Ends<'_>, cx: &mut Context<'_, Self>) {
         match self {
             Self::Http(http) => http.closed(ending.unsent, ends, cx),
-            Self::Carrier(carrier) => carrier.closed(ending, cx),
-            Self::Echo(_) | Self::Upper(_) | Self::Rough(_) => {}
+            Self::SessionStore(client) => client.closed(ending, cx),
+            Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) => {}
         }
     }
 
@@ -189,7 +184,6 @@ impl Protocol for Service {
     }
 
     fn before_wait(shared: &mut Shared, time: Time, quiet: bool) -> Option<Duration> {
-        shared.report.write_out();
         shared.log.before_wait(time.now, quiet)
     }
 
@@ -198,7 +192,7 @@ impl Protocol for Service {
             &shared.http,
             &mut open.filter_map(|service| match service {
                 Self::Http(http) => Some(http),
-                Self::Echo(_) | Self::Upper(_) | Self::Rough(_) | Self::Carrier(_) => None,
+                Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) | Self::SessionStore(_) => None,
             }),
         );
     }

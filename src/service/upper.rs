@@ -16,9 +16,6 @@
 
 use crate::reactor::{BUFFER, Io, Want};
 
-/// The port by default.
-pub const PORT: u16 = 12_000;
-
 /// One connection of the upper-case service. It remembers nothing: an unwhole
 /// line waits in the input.
 #[derive(Debug, Default)]

@@ -20,10 +20,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::plan::{Content, Plan};
+use super::plan::{Content, GetPlan};
 use super::trace::{Times, Trace};
-use crate::client::console::Paper;
-use crate::client::{Failure, NO_ADDRESS};
+use crate::client::{ClientError, NO_ADDRESS};
+use crate::console::OutputQueue;
 use crate::http::Lines;
 use crate::http::Status;
 use crate::http::client::{AnswerReader, Asked, Fault, Request, ResponseHead};
@@ -65,10 +65,10 @@ struct Flight {
 /// One fetch from its beginning to its end.
 #[derive(Debug)]
 pub(super) struct Fetch {
-    plan: Plan,
+    plan: GetPlan,
     begun: Tick,
     stage: Stage,
-    outcome: Option<Result<(), Failure>>,
+    outcome: Option<Result<(), ClientError>>,
     trace: Trace,
 
     /// What is asked for now; a redirect changes it.
@@ -110,7 +110,7 @@ pub(super) struct Fetch {
 
 impl Fetch {
     /// A fetch that began at `begun` with looking up its host.
-    pub(super) fn new(plan: Plan, begun: Tick) -> Self {
+    pub(super) fn new(plan: GetPlan, begun: Tick) -> Self {
         let mut fields = plan.fields.clone();
         if let Some(at) = plan.resume {
             fields.push(("Range".to_owned(), format!("bytes={at}-")));
@@ -145,7 +145,7 @@ impl Fetch {
     }
 
     /// How long the first look-up may take, and what it is that takes too long then.
-    pub(super) fn patience(plan: &Plan) -> (&'static str, Duration) {
+    pub(super) fn resolve_limit(plan: &GetPlan) -> (&'static str, Duration) {
         match plan.max_time {
             Some(most) if most < plan.timeout => (NOT_DONE, most),
             _ => (NO_ADDRESS, plan.timeout),
@@ -153,11 +153,16 @@ impl Fetch {
     }
 
     /// The host's addresses are known, or it is known that there are none.
-    pub(super) fn resolved(&mut self, found: Result<Vec<SocketAddr>, Failure>, now: Tick, paper: &mut Paper) {
+    pub(super) fn resolved(
+        &mut self,
+        found: Result<Vec<SocketAddr>, ClientError>,
+        now: Tick,
+        output: &mut OutputQueue,
+    ) {
         let Stage::Resolving { since, .. } = self.stage else { return };
         match found {
             Ok(addresses) => {
-                self.trace.resolved(&self.url.host, &addresses, now.since(since), paper);
+                self.trace.resolved(&self.url.host, &addresses, now.since(since), output);
                 self.addresses = addresses;
                 self.leave();
             }
@@ -176,24 +181,24 @@ impl Fetch {
     }
 
     /// Does all that can be done on this connection now.
-    pub(super) fn advance(&mut self, io: &mut Io<'_>, now: Tick, paper: &mut Paper) -> Next {
+    pub(super) fn advance(&mut self, io: &mut Io<'_>, now: Tick, output: &mut OutputQueue) -> Next {
         let end = self.plan.max_time.map(|most| self.begun.after(most));
         if let (Some(most), Some(end)) = (self.plan.max_time, end)
             && now >= end
             && self.outcome.is_none()
         {
-            self.fail(Failure::TimedOut(NOT_DONE, most));
+            self.fail(ClientError::TimedOut(NOT_DONE, most));
         }
         if let Stage::Dialling { since } = &mut self.stage {
             let since = *since.get_or_insert(now);
             if io.established {
-                self.trace.connected(io.ends.peer(), now.since(since), paper);
+                self.trace.connected(io.ends.peer(), now.since(since), output);
                 self.stage = Stage::Talking;
                 self.moved = now;
             }
         }
         if matches!(self.stage, Stage::Talking) && self.outcome.is_none() {
-            self.talk(io, now, paper);
+            self.talk(io, now, output);
         }
         match &self.outcome {
             Some(Ok(())) => return Next::Go(Want::finish(Finish::Close)),
@@ -220,7 +225,7 @@ impl Fetch {
         }
         // Another address may be better than one that can't be connected to.
         if let Some(what) = what {
-            self.fail(Failure::TimedOut(what, self.plan.timeout));
+            self.fail(ClientError::TimedOut(what, self.plan.timeout));
         }
         Next::Go(Want::finish(Finish::Abort))
     }
@@ -233,23 +238,23 @@ impl Fetch {
         let failure = match (&self.stage, ending.error) {
             (Stage::Leaving | Stage::Resolving { .. }, _) => return,
             (Stage::Dialling { .. }, _) if !self.untried.is_empty() => return,
-            (Stage::Dialling { .. }, error) => Failure::connect(peer, error),
+            (Stage::Dialling { .. }, error) => ClientError::connect(peer, error),
             (Stage::Talking, Some(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
-                Failure::TimedOut("the request isn't taken", now.since(self.moved))
+                ClientError::TimedOut("the request isn't taken", now.since(self.moved))
             }
             (Stage::Talking, Some(error)) => match self.ask_again() {
                 true => return,
-                false => Failure::Lost(error),
+                false => ClientError::Lost(error),
             },
-            (Stage::Talking, None) => Failure::Answer(Fault::Unanswered),
+            (Stage::Talking, None) => ClientError::Response(Fault::Unanswered),
         };
         self.fail(failure);
     }
 
     /// What came of it all.
-    pub(super) fn finish(&mut self, paper: &mut Paper) -> Result<(), Failure> {
-        self.trace.summary(paper);
-        self.outcome.take().unwrap_or(Err(Failure::Answer(Fault::Unanswered)))
+    pub(super) fn finish(&mut self, output: &mut OutputQueue) -> Result<(), ClientError> {
+        self.trace.summary(output);
+        self.outcome.take().unwrap_or(Err(ClientError::Response(Fault::Unanswered)))
     }
 
     /// What was asked for last.
@@ -262,7 +267,7 @@ impl Fetch {
         self.shown.then(|| (self.before + self.got, self.total))
     }
 
-    fn fail(&mut self, failure: Failure) {
+    fn fail(&mut self, failure: ClientError) {
         self.outcome = Some(Err(failure));
     }
 
@@ -290,11 +295,11 @@ impl Fetch {
         self.leave();
     }
 
-    fn talk(&mut self, io: &mut Io<'_>, now: Tick, paper: &mut Paper) {
-        self.ask(io, now, paper);
+    fn talk(&mut self, io: &mut Io<'_>, now: Tick, output: &mut OutputQueue) {
+        self.ask(io, now, output);
         while !self.flights.is_empty() && self.is_talking() {
-            match self.hear(io, now, paper) {
-                Ok(true) => self.ask(io, now, paper),
+            match self.hear(io, now, output) {
+                Ok(true) => self.ask(io, now, output),
                 Ok(false) => break,
                 Err(failure) => return self.fail(failure),
             }
@@ -303,7 +308,7 @@ impl Fetch {
             return;
         }
         if io.ended {
-            return self.ended(io, now, paper);
+            return self.ended(io, now, output);
         }
         let left = io.input.bytes().len();
         if left != self.seen || !io.output.is_empty() {
@@ -316,7 +321,7 @@ impl Fetch {
     }
 
     /// Sends as many requests as may be on their way.
-    fn ask(&mut self, io: &mut Io<'_>, now: Tick, paper: &mut Paper) {
+    fn ask(&mut self, io: &mut Io<'_>, now: Tick, output: &mut OutputQueue) {
         let most = usize::try_from(self.plan.pipeline).unwrap_or(usize::MAX);
         while self.unsent > 0 && self.flights.len() < most && io.output.room() > 0 && self.is_talking() {
             let own = self.url.authority();
@@ -329,10 +334,10 @@ impl Fetch {
             };
             let start = io.output.buffer().len();
             if let Err(fault) = request.write(io.output.buffer()) {
-                return self.fail(Failure::Request(fault));
+                return self.fail(ClientError::Request(fault));
             }
             if self.plan.show.exchange {
-                show_lines(b"> ", &io.output.buffer()[start..], &mut paper.err);
+                show_lines(b"> ", &io.output.buffer()[start..], output.errors());
             }
             if let Some(content) = &self.content {
                 content.write(io.output);
@@ -344,7 +349,7 @@ impl Fetch {
     }
 
     /// Takes a head or a piece of content; false if there is none.
-    fn hear(&mut self, io: &mut Io<'_>, now: Tick, paper: &mut Paper) -> Result<bool, Failure> {
+    fn hear(&mut self, io: &mut Io<'_>, now: Tick, output: &mut OutputQueue) -> Result<bool, ClientError> {
         if let Some(flight) = self.flights.front_mut()
             && !io.input.is_empty()
         {
@@ -352,16 +357,16 @@ impl Fetch {
         }
         let consumed = if self.reader.awaits_head() {
             let mut lines = Lines::default();
-            let head = self.reader.head(io.input.bytes_mut(), &mut lines).map_err(Failure::Answer)?;
+            let head = self.reader.head(io.input.bytes_mut(), &mut lines).map_err(ClientError::Response)?;
             let Some(head) = head else { return Ok(false) };
-            self.understand(&head, paper)?;
+            self.understand(&head, output)?;
             head.length
         } else {
             let input = io.input.bytes();
-            let progress = self.reader.read(input).map_err(Failure::Answer)?;
+            let progress = self.reader.read(input).map_err(ClientError::Response)?;
             self.got += progress.content.len() as u64;
             if self.shown {
-                paper.out.extend_from_slice(&input[progress.content]);
+                output.write(&input[progress.content]);
             }
             progress.consumed
         };
@@ -372,19 +377,19 @@ impl Fetch {
         if self.reader.is_done() {
             // What nobody asked for would be taken for the answer to the next.
             let excess = self.flights.len() == 1 && !io.input.is_empty();
-            self.answered(self.reader.is_persistent() && !excess, now, paper);
+            self.answered(self.reader.is_persistent() && !excess, now, output);
             return Ok(true);
         }
         Ok(consumed > 0)
     }
 
     /// A head came: decides what becomes of the content.
-    fn understand(&mut self, head: &ResponseHead<'_>, paper: &mut Paper) -> Result<(), Failure> {
+    fn understand(&mut self, head: &ResponseHead<'_>, output: &mut OutputQueue) -> Result<(), ClientError> {
         if self.plan.show.exchange {
-            show_lines(b"< ", head.raw, &mut paper.err);
+            show_lines(b"< ", head.raw, output.errors());
         }
         if self.plan.show.heads {
-            paper.out.extend_from_slice(head.raw);
+            output.write(head.raw);
         }
         if head.is_interim() {
             return Ok(());
@@ -406,7 +411,7 @@ impl Fetch {
                 // There is no more than what is there.
                 Status::RANGE_NOT_SATISFIABLE if range == format!("bytes */{at}").as_bytes() => return Ok(()),
                 _ if self.plan.fail && status.is_error() => {}
-                _ => return Err(Failure::Resume(status)),
+                _ => return Err(ClientError::Resume(status)),
             }
         }
         if self.plan.fail && status.is_error() {
@@ -416,20 +421,20 @@ impl Fetch {
         self.shown = true;
         self.before = self.plan.resume.unwrap_or(0);
         self.total = self.reader.remaining().map(|remaining| remaining + self.before);
-        paper.begun = true;
+        output.begin();
         Ok(())
     }
 
     /// An answer is complete; whether another may follow it on this connection.
-    fn answered(&mut self, persistent: bool, now: Tick, paper: &mut Paper) {
+    fn answered(&mut self, persistent: bool, now: Tick, output: &mut OutputQueue) {
         let Some(flight) = self.flights.pop_front() else { return };
         let times = Times { sent: flight.sent, first: flight.first.unwrap_or(now), last: now };
-        self.trace.answered(times, self.status, self.got, paper);
+        self.trace.answered(times, self.status, self.got, output);
         self.answered_here += 1;
         if let Some(location) = self.location.take() {
             self.redirect(&location, persistent, now);
         } else if self.unsent == 0 && self.flights.is_empty() {
-            self.outcome = Some(self.error.map_or(Ok(()), |status| Err(Failure::Status(status))));
+            self.outcome = Some(self.error.map_or(Ok(()), |status| Err(ClientError::Status(status))));
         } else if !persistent {
             self.requeue();
         }
@@ -440,11 +445,11 @@ impl Fetch {
     fn redirect(&mut self, location: &str, persistent: bool, now: Tick) {
         self.redirects += 1;
         if self.redirects > limits::REDIRECTS {
-            return self.fail(Failure::Redirects(limits::REDIRECTS));
+            return self.fail(ClientError::Redirects(limits::REDIRECTS));
         }
         let url = match self.url.join(location) {
             Ok(url) => url,
-            Err(error) => return self.fail(Failure::Redirect(location.to_owned(), error)),
+            Err(error) => return self.fail(ClientError::Redirect(location.to_owned(), error)),
         };
         // As everybody does, and RFC 9110 §15.4 puts up with.
         let get = match self.status.0 {
@@ -479,14 +484,14 @@ impl Fetch {
     }
 
     /// The server has sent all it will.
-    fn ended(&mut self, io: &mut Io<'_>, now: Tick, paper: &mut Paper) {
+    fn ended(&mut self, io: &mut Io<'_>, now: Tick, output: &mut OutputQueue) {
         if self.flights.is_empty() {
             return self.requeue();
         }
         match self.reader.end(io.input.bytes_mut()) {
-            Ok(()) => self.answered(false, now, paper),
+            Ok(()) => self.answered(false, now, output),
             Err(Fault::Unanswered) if self.ask_again() => {}
-            Err(fault) => self.fail(Failure::Answer(fault)),
+            Err(fault) => self.fail(ClientError::Response(fault)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is to be fetched, as plain data; and the files that it names.
+//! What to request, as plain data; and the files that it names.
 
 use std::fs::File;
 use std::io;
@@ -6,127 +6,127 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::client::Failure;
-use crate::client::console::Target;
+use crate::client::ClientError;
+use crate::console::Destination;
 use crate::http::uri::HttpUrl;
 use crate::reactor::{FileSlice, Output};
 
-/// A plan whose files aren't opened yet.
+/// A plan whose files aren't open.
 #[derive(Clone, Debug)]
-pub struct Wish {
-    /// The plan but for what the files say.
-    pub plan: Plan,
-    /// The content of the request.
+pub struct GetRequest {
+    /// The plan without the content of files.
+    pub plan: GetPlan,
+    /// The file with the content of the request.
     pub upload: Option<PathBuf>,
-    /// Where the content of the answer goes; standard output if nowhere else.
+    /// The file for the content of the response; none for standard output.
     pub output: Option<PathBuf>,
-    /// What is there of that file needn't come again.
+    /// Request only what that file lacks.
     pub resume: bool,
 }
 
-impl Wish {
-    /// Looks at the files.
+impl GetRequest {
+    /// Opens the files.
     ///
     /// # Errors
-    /// If one isn't what it must be.
-    pub(super) fn open(self) -> Result<(Plan, Target), Failure> {
+    /// If one can't be used.
+    pub(super) fn open(self) -> Result<(GetPlan, Destination), ClientError> {
         let Self { mut plan, upload, output, resume } = self;
         if let Some(path) = upload {
-            plan.content = Some(Content::open(&path).map_err(|error| Failure::Input(path, error))?);
+            plan.content = Some(Content::open(&path).map_err(|error| ClientError::Input(path, error))?);
         }
-        let Some(output) = output else { return Ok((plan, Target::Stdout)) };
+        let Some(output) = output else { return Ok((plan, Destination::Stdout)) };
         if resume {
             plan.resume = match output.metadata() {
-                Ok(metadata) => Some(metadata.len()).filter(|&there| there > 0),
+                Ok(metadata) => Some(metadata.len()).filter(|&length| length > 0),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(error) => return Err(Failure::Output(output, error)),
+                Err(error) => return Err(ClientError::Output(output, error)),
             };
         }
-        let target = if plan.resume.is_some() { Target::Append(output) } else { Target::File(output) };
-        Ok((plan, target))
+        let destination = if plan.resume.is_some() { Destination::Append(output) } else { Destination::File(output) };
+        Ok((plan, destination))
     }
 }
 
-/// Everything that `miod get` can be told.
+/// The options of `miod get`.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    /// What is asked for first.
+pub struct GetPlan {
+    /// The first URL to request.
     pub url: HttpUrl,
-    /// With which method.
+    /// The method.
     pub method: String,
-    /// The Host field, if it isn't to be the URL's.
+    /// The Host field, if it isn't the URL's.
     pub host: Option<String>,
     /// Further fields.
     pub fields: Vec<(String, String)>,
     /// The content of the request.
     pub content: Option<Content>,
-    /// How many times it is asked for; at least once.
+    /// The number of requests, at least 1.
     pub repeat: u32,
-    /// How many requests may be on their way at once; at least one.
+    /// The most pending requests, at least 1.
     pub pipeline: u32,
-    /// Redirects are followed.
+    /// Follow redirects.
     pub follow: bool,
-    /// So many octets are there already, and only the rest is wanted.
+    /// The bytes that the output file has already; only the rest is requested.
     pub resume: Option<u64>,
-    /// An error as answer is a failure.
+    /// A 4xx or 5xx response is an error.
     pub fail: bool,
-    /// What is shown beside the content.
+    /// What is printed beside the content.
     pub show: Show,
-    /// Without anything moving.
+    /// The limit without progress.
     pub timeout: Duration,
-    /// For everything together.
+    /// The limit for everything together.
     pub max_time: Option<Duration>,
 }
 
-/// What is shown beside the content.
+/// What is printed beside the content.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Show {
-    /// The heads of answers, before their content.
+    /// The heads of responses, before their content.
     pub heads: bool,
-    /// Requests and heads of answers, on standard error.
+    /// The heads of requests and responses, on standard error.
     pub exchange: bool,
-    /// When what happened, on standard error.
+    /// The times of each step, on standard error.
     pub trace: bool,
 }
 
 /// The content of a request.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// These octets.
-    Octets(Vec<u8>),
-    /// A file, as it is.
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A file.
     File(FileSlice),
 }
 
 impl Content {
-    /// A file as it is now.
+    /// A file with its current length.
     fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "that is no regular file"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
         }
         Ok(Self::File(FileSlice { file: Rc::new(file.into()), offset: 0, length: metadata.len() }))
     }
 
-    /// Octets of it.
+    /// Its length in bytes.
     pub fn length(&self) -> u64 {
         match self {
-            Self::Octets(octets) => octets.len() as u64,
+            Self::Bytes(bytes) => bytes.len() as u64,
             Self::File(slice) => slice.length,
         }
     }
 
     pub(super) fn write(&self, output: &mut Output) {
         match self {
-            Self::Octets(octets) => output.write(octets),
+            Self::Bytes(bytes) => output.write(bytes),
             Self::File(slice) => output.file(slice.clone()),
         }
     }
 }
 
-impl Plan {
-    /// The plan of one GET and nothing else.
+impl GetPlan {
+    /// One GET request with the defaults.
     pub fn new(url: HttpUrl) -> Self {
         Self {
             url,

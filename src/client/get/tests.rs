@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::fetch::{Fetch, Next};
-use super::plan::{Content, Plan, Show};
-use crate::client::Failure;
-use crate::client::console::Paper;
+use super::plan::{Content, GetPlan, Show};
+use crate::client::ClientError;
+use crate::console::OutputQueue;
 use crate::http::client::Fault;
 use crate::http::uri::HttpUrl;
 use crate::limits;
@@ -16,14 +16,14 @@ fn address(port: u16) -> SocketAddr {
     ([192, 0, 2, 1], port).into()
 }
 
-fn plan(url: &str) -> Plan {
-    Plan::new(HttpUrl::parse(url).unwrap())
+fn plan(url: &str) -> GetPlan {
+    GetPlan::new(HttpUrl::parse(url).unwrap())
 }
 
 /// A fetch, the connection that it has, and all that it said.
 struct Bench {
     fetch: Fetch,
-    paper: Paper,
+    printed: OutputQueue,
     now: Tick,
     input: Input,
     output: Output,
@@ -39,11 +39,11 @@ struct Bench {
 
 impl Bench {
     /// Everything is where it is looked for, and connecting takes five milliseconds.
-    fn new(plan: Plan) -> Self {
+    fn new(plan: GetPlan) -> Self {
         let port = plan.url.port;
         let mut bench = Self {
             fetch: Fetch::new(plan, Tick::default()),
-            paper: Paper::default(),
+            printed: OutputQueue::default(),
             now: Tick::default(),
             input: Input::default(),
             output: Output::default(),
@@ -54,7 +54,7 @@ impl Bench {
             found: None,
         };
         bench.pass(3);
-        bench.fetch.resolved(Ok(vec![address(port)]), bench.now, &mut bench.paper);
+        bench.fetch.resolved(Ok(vec![address(port)]), bench.now, &mut bench.printed);
         bench.dial();
         bench
     }
@@ -78,11 +78,12 @@ impl Bench {
     /// A turn, and another that changes nothing.
     fn advance(&mut self) -> Want {
         let first = self.advance_once();
-        let before = (self.input.bytes().len(), self.output.pending(), self.paper.out.len(), self.paper.err.len());
+        let before =
+            (self.input.bytes().len(), self.output.pending(), self.printed.out().len(), self.printed.err().len());
         let again = self.advance_once();
         assert_eq!(again, first, "advance isn't idempotent");
         assert_eq!(
-            (self.input.bytes().len(), self.output.pending(), self.paper.out.len(), self.paper.err.len()),
+            (self.input.bytes().len(), self.output.pending(), self.printed.out().len(), self.printed.err().len()),
             before
         );
         first
@@ -101,7 +102,7 @@ impl Bench {
             established,
             ends,
         };
-        match self.fetch.advance(&mut io, self.now, &mut self.paper) {
+        match self.fetch.advance(&mut io, self.now, &mut self.printed) {
             Next::Go(want) => want,
             Next::Resolve(host, port, by) => {
                 self.looked_up.push(host);
@@ -134,7 +135,7 @@ impl Bench {
         self.advance();
         if let Some(found) = self.found.take() {
             self.pass(2);
-            self.fetch.resolved(Ok(found), self.now, &mut self.paper);
+            self.fetch.resolved(Ok(found), self.now, &mut self.printed);
         }
         if self.advance().finish != Finish::No {
             self.over(None);
@@ -148,13 +149,13 @@ impl Bench {
     }
 
     fn printed(&self) -> &str {
-        std::str::from_utf8(&self.paper.out).unwrap()
+        std::str::from_utf8(self.printed.out()).unwrap()
     }
 
     /// How it all ended.
-    fn outcome(&mut self) -> Result<(), Failure> {
+    fn outcome(&mut self) -> Result<(), ClientError> {
         assert_eq!(self.peer, None, "it goes on");
-        self.fetch.finish(&mut self.paper)
+        self.fetch.finish(&mut self.printed)
     }
 }
 
@@ -177,15 +178,15 @@ fn one_request_and_its_answer() {
 fn the_first_look_up_is_bounded_too() {
     let seconds = Duration::from_secs;
     for (max_time, limit) in [(None, 20), (Some(30), 20), (Some(5), 5)] {
-        let plan = Plan { max_time: max_time.map(seconds), ..plan("http://a/") };
-        assert_eq!(Fetch::patience(&plan).1, seconds(limit));
+        let plan = GetPlan { max_time: max_time.map(seconds), ..plan("http://a/") };
+        assert_eq!(Fetch::resolve_limit(&plan).1, seconds(limit));
     }
 }
 
 #[test]
 fn a_trace_of_one_connection_says_when_what_happened() {
     let show = Show { trace: true, ..Show::default() };
-    let mut bench = Bench::new(Plan { repeat: 2, show, ..plan("http://a/") });
+    let mut bench = Bench::new(GetPlan { repeat: 2, show, ..plan("http://a/") });
     bench.asked();
     bench.pass(7);
     bench.says("HTTP/1.1 200 OK\r\n");
@@ -202,26 +203,26 @@ fn a_trace_of_one_connection_says_when_what_happened() {
         "request 2: first byte 0.001000 s, last byte 0.001000 s, status 200, 5 octets",
         "2 requests, 10 octets; last byte min/avg/max 0.001000/0.006000/0.011000 s",
     ];
-    assert_eq!(String::from_utf8_lossy(&bench.paper.err), lines.join("\n") + "\n");
+    assert_eq!(String::from_utf8_lossy(bench.printed.err()), lines.join("\n") + "\n");
 }
 
 #[test]
 fn heads_and_the_exchange_are_shown() {
     let show = Show { heads: true, exchange: true, trace: false };
-    let mut bench = Bench::new(Plan { show, ..plan("http://a/") });
+    let mut bench = Bench::new(GetPlan { show, ..plan("http://a/") });
     bench.asked();
     bench.says("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").says(HELLO);
     assert!(
         bench.printed().starts_with("HTTP/1.1 103 Early Hints\r\nLink") && bench.printed().ends_with("\r\n\r\nhello")
     );
-    let exchange = String::from_utf8_lossy(&bench.paper.err);
+    let exchange = String::from_utf8_lossy(bench.printed.err());
     assert!(exchange.starts_with("> GET / HTTP/1.1\n> Host: a\n> \n< HTTP/1.1 103"), "{exchange}");
 }
 
 #[test]
 fn requests_are_repeated_one_after_the_other_or_many_at_once() {
     for (repeat, pipeline, trains) in [(3, 1, &[1, 1, 1][..]), (3, 3, &[3]), (5, 2, &[2, 1, 1, 1])] {
-        let mut bench = Bench::new(Plan { repeat, pipeline, ..plan("http://a/") });
+        let mut bench = Bench::new(GetPlan { repeat, pipeline, ..plan("http://a/") });
         for &train in trains {
             let asked = bench.asked();
             assert_eq!(asked.matches("GET / HTTP/1.1\r\n").count(), train, "{repeat} by {pipeline}");
@@ -237,7 +238,7 @@ fn requests_are_repeated_one_after_the_other_or_many_at_once() {
 
 #[test]
 fn a_server_that_closes_is_connected_to_again_for_the_rest() {
-    let mut bench = Bench::new(Plan { repeat: 4, pipeline: 4, ..plan("http://a/") });
+    let mut bench = Bench::new(GetPlan { repeat: 4, pipeline: 4, ..plan("http://a/") });
     bench.asked();
     bench.says(HELLO).says("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n..");
     assert_eq!(bench.asked().matches("GET").count(), 2, "those that weren't answered");
@@ -250,31 +251,31 @@ fn a_server_that_closes_is_connected_to_again_for_the_rest() {
 
 #[test]
 fn a_server_that_never_answers_is_asked_once() {
-    let mut bench = Bench::new(Plan { repeat: 4, ..plan("http://a/") });
+    let mut bench = Bench::new(GetPlan { repeat: 4, ..plan("http://a/") });
     bench.asked();
     bench.ends();
-    assert!(matches!(bench.outcome(), Err(Failure::Answer(Fault::Unanswered))));
+    assert!(matches!(bench.outcome(), Err(ClientError::Response(Fault::Unanswered))));
     let mut bench = Bench::new(plan("http://a/"));
     bench.asked();
     bench.over(Some(std::io::ErrorKind::ConnectionReset));
-    assert!(matches!(bench.outcome(), Err(Failure::Lost(_))));
+    assert!(matches!(bench.outcome(), Err(ClientError::Lost(_))));
 }
 
 #[test]
 fn what_is_not_idempotent_is_not_sent_again() {
-    let content = Some(Content::Octets(b"x".to_vec()));
-    let post = Plan { method: "POST".to_owned(), content, repeat: 2, ..plan("http://a/") };
+    let content = Some(Content::Bytes(b"x".to_vec()));
+    let post = GetPlan { method: "POST".to_owned(), content, repeat: 2, ..plan("http://a/") };
     let mut bench = Bench::new(post);
     assert!(bench.asked().ends_with("Content-Length: 1\r\n\r\nx"));
     bench.says(HELLO);
     bench.asked();
     bench.ends();
-    assert!(matches!(bench.outcome(), Err(Failure::Answer(Fault::Unanswered))));
+    assert!(matches!(bench.outcome(), Err(ClientError::Response(Fault::Unanswered))));
 }
 
 #[test]
 fn octets_that_nobody_asked_for_are_not_the_next_answer() {
-    let mut bench = Bench::new(Plan { repeat: 2, ..plan("http://a/") });
+    let mut bench = Bench::new(GetPlan { repeat: 2, ..plan("http://a/") });
     bench.asked();
     bench.says(&format!("{HELLO}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"));
     assert_eq!(bench.asked().matches("GET").count(), 1, "on another connection");
@@ -297,7 +298,7 @@ fn a_cut_answer_is_told_from_a_complete_one() {
         assert_eq!(bench.printed(), if answer.ends_with('e') { "" } else { "hello" });
         match bench.outcome() {
             Ok(()) => assert!(complete, "{answer:?}"),
-            Err(Failure::Answer(Fault::Truncated)) => assert!(!complete, "{answer:?}"),
+            Err(ClientError::Response(Fault::Truncated)) => assert!(!complete, "{answer:?}"),
             other => panic!("{other:?}"),
         }
     }
@@ -312,7 +313,7 @@ fn errors_are_failures_if_they_are_to_be() {
         (true, 304, "", true),
         (true, 200, "hello", true),
     ] {
-        let mut bench = Bench::new(Plan { fail, ..plan("http://a/") });
+        let mut bench = Bench::new(GetPlan { fail, ..plan("http://a/") });
         bench.asked();
         bench.says(&HELLO.replace("200 OK", &format!("{status} X")));
         assert_eq!(bench.printed(), shown, "{status}");
@@ -322,7 +323,7 @@ fn errors_are_failures_if_they_are_to_be() {
 
 #[test]
 fn a_redirect_on_the_same_server_uses_the_same_connection() {
-    let mut bench = Bench::new(Plan { follow: true, ..plan("http://a/b/c") });
+    let mut bench = Bench::new(GetPlan { follow: true, ..plan("http://a/b/c") });
     bench.asked();
     bench.says(&redirect(302, "../d?e#f"));
     assert_eq!(bench.asked(), "GET /d?e HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -335,7 +336,7 @@ fn a_redirect_on_the_same_server_uses_the_same_connection() {
 fn a_redirect_elsewhere_is_looked_up_and_told_no_secrets() {
     let field = |name: &str| (name.to_owned(), "x".to_owned());
     let fields = vec![field("Authorization"), field("Cookie"), field("X-Other")];
-    let mut bench = Bench::new(Plan { follow: true, fields, ..plan("http://a/") });
+    let mut bench = Bench::new(GetPlan { follow: true, fields, ..plan("http://a/") });
     assert!(bench.asked().contains("Cookie: x"));
     bench.says(&redirect(301, "http://b:82/c"));
     assert_eq!((bench.peer, &bench.looked_up[..]), (Some(address(82)), &["b".to_owned()][..]));
@@ -360,9 +361,9 @@ fn what_a_redirect_makes_of_method_and_content() {
         ("POST", 307, "POST"),
         ("POST", 308, "POST"),
     ] {
-        let content = Some(Content::Octets(b"content".to_vec()));
+        let content = Some(Content::Bytes(b"content".to_vec()));
         let fields = vec![("Content-Type".to_owned(), "text/plain".to_owned())];
-        let plan = Plan { method: method.to_owned(), content, fields, follow: true, ..plan("http://a/") };
+        let plan = GetPlan { method: method.to_owned(), content, fields, follow: true, ..plan("http://a/") };
         let mut bench = Bench::new(plan);
         bench.asked();
         let to = redirect(status, "/b");
@@ -376,19 +377,19 @@ fn what_a_redirect_makes_of_method_and_content() {
 
 #[test]
 fn redirects_end_somewhere() {
-    let mut bench = Bench::new(Plan { follow: true, ..plan("http://a/") });
+    let mut bench = Bench::new(GetPlan { follow: true, ..plan("http://a/") });
     for _ in 0..limits::REDIRECTS {
         bench.asked();
         bench.says(&redirect(302, "/"));
     }
     bench.asked();
     bench.says(&redirect(302, "/"));
-    assert!(matches!(bench.outcome(), Err(Failure::Redirects(_))));
+    assert!(matches!(bench.outcome(), Err(ClientError::Redirects(_))));
     for to in ["https://a/", "ftp://a/", "http://a b/"] {
-        let mut bench = Bench::new(Plan { follow: true, ..plan("http://a/") });
+        let mut bench = Bench::new(GetPlan { follow: true, ..plan("http://a/") });
         bench.asked();
         bench.says(&redirect(302, to));
-        assert!(matches!(bench.outcome(), Err(Failure::Redirect(..))), "{to}");
+        assert!(matches!(bench.outcome(), Err(ClientError::Redirect(..))), "{to}");
     }
     // Without being asked to, nothing is followed.
     let mut bench = Bench::new(plan("http://a/"));
@@ -411,13 +412,13 @@ fn a_download_is_resumed_only_by_the_part_that_is_missing() {
         (HELLO.to_owned(), "", false),
         (HELLO.replace("200", "404"), "", false),
     ] {
-        let mut bench = Bench::new(Plan { resume: Some(3), ..plan("http://a/") });
+        let mut bench = Bench::new(GetPlan { resume: Some(3), ..plan("http://a/") });
         assert!(bench.asked().contains("\r\nRange: bytes=3-\r\n"));
         bench.says(&answer);
         assert_eq!(bench.printed(), printed, "{answer}");
         match bench.outcome() {
             Ok(()) => assert!(good, "{answer}"),
-            Err(Failure::Resume(_)) => assert!(!good, "{answer}"),
+            Err(ClientError::Resume(_)) => assert!(!good, "{answer}"),
             other => panic!("{other:?}"),
         }
     }
@@ -426,7 +427,7 @@ fn a_download_is_resumed_only_by_the_part_that_is_missing() {
 #[test]
 fn every_wait_has_an_end() {
     let second = Duration::from_secs(1);
-    let patient = |max_time| Plan { timeout: second, max_time, ..plan("http://a/") };
+    let patient = |max_time| GetPlan { timeout: second, max_time, ..plan("http://a/") };
     // For the connection, and for the next of two addresses.
     let mut fetch = Bench::new(patient(None));
     fetch.established = false;
@@ -434,7 +435,7 @@ fn every_wait_has_an_end() {
     assert_eq!(fetch.advance().finish, Finish::Abort);
     fetch.over(None);
     assert!(
-        matches!(fetch.outcome(), Err(Failure::Connect(peer, error)) if peer == address(80) && error.kind() == std::io::ErrorKind::TimedOut)
+        matches!(fetch.outcome(), Err(ClientError::Connect(peer, error)) if peer == address(80) && error.kind() == std::io::ErrorKind::TimedOut)
     );
     // For the answer: each octet that comes is patience anew, but not for ever.
     let mut bench = Bench::new(patient(Some(5 * second)));
@@ -445,26 +446,26 @@ fn every_wait_has_an_end() {
     }
     bench.pass(900);
     bench.turn();
-    assert!(matches!(bench.outcome(), Err(Failure::TimedOut("it isn't done", _))));
+    assert!(matches!(bench.outcome(), Err(ClientError::TimedOut("it isn't done", _))));
     let mut bench = Bench::new(patient(None));
     bench.asked();
     bench.says("HTTP/1.1 200 OK\r\n\r\nhello");
     bench.pass(1000);
     bench.turn();
-    assert!(matches!(bench.outcome(), Err(Failure::TimedOut("nothing came", _))));
+    assert!(matches!(bench.outcome(), Err(ClientError::TimedOut("nothing came", _))));
 }
 
 #[test]
 fn every_address_is_tried() {
     let mut bench = Bench::new(plan("http://a/"));
     bench.fetch = Fetch::new(plan("http://a/"), bench.now);
-    bench.fetch.resolved(Ok(vec![address(1), address(2)]), bench.now, &mut bench.paper);
+    bench.fetch.resolved(Ok(vec![address(1), address(2)]), bench.now, &mut bench.printed);
     bench.dial();
     assert_eq!(bench.peer, Some(address(1)));
     bench.over(Some(std::io::ErrorKind::ConnectionRefused));
     assert_eq!(bench.peer, Some(address(2)));
     bench.over(Some(std::io::ErrorKind::ConnectionRefused));
-    assert!(matches!(bench.outcome(), Err(Failure::Connect(peer, _)) if peer == address(2)));
+    assert!(matches!(bench.outcome(), Err(ClientError::Connect(peer, _)) if peer == address(2)));
 }
 
 #[test]
@@ -479,6 +480,6 @@ fn malformed_answers_are_failures() {
         let mut bench = Bench::new(plan("http://a/"));
         bench.asked();
         bench.says(answer);
-        assert!(matches!(bench.outcome(), Err(Failure::Answer(Fault::Malformed(_)))), "{answer:.60}");
+        assert!(matches!(bench.outcome(), Err(ClientError::Response(Fault::Malformed(_)))), "{answer:.60}");
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::client::console::Paper;
+use crate::console::OutputQueue;
 use crate::http::Status;
 use crate::reactor::Tick;
 
@@ -36,21 +36,21 @@ impl Trace {
         Self { wanted, count: 0, octets: 0, least: Duration::MAX, most: Duration::ZERO, sum: Duration::ZERO }
     }
 
-    pub(super) fn resolved(&self, host: &str, addresses: &[SocketAddr], took: Duration, paper: &mut Paper) {
+    pub(super) fn resolved(&self, host: &str, addresses: &[SocketAddr], took: Duration, output: &mut OutputQueue) {
         if self.wanted {
             let addresses: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
-            paper.note(format_args!("resolve  {}  {host}: {}", seconds(took), addresses.join(" ")));
+            output.note(format_args!("resolve  {}  {host}: {}", seconds(took), addresses.join(" ")));
         }
     }
 
-    pub(super) fn connected(&self, peer: Option<SocketAddr>, took: Duration, paper: &mut Paper) {
+    pub(super) fn connected(&self, peer: Option<SocketAddr>, took: Duration, output: &mut OutputQueue) {
         if self.wanted {
             let peer = peer.map_or_else(String::new, |peer| peer.to_string());
-            paper.note(format_args!("connect  {}  {peer}", seconds(took)));
+            output.note(format_args!("connect  {}  {peer}", seconds(took)));
         }
     }
 
-    pub(super) fn answered(&mut self, times: Times, status: Status, octets: u64, paper: &mut Paper) {
+    pub(super) fn answered(&mut self, times: Times, status: Status, octets: u64, output: &mut OutputQueue) {
         let whole = times.last.since(times.sent);
         self.count += 1;
         self.octets += octets;
@@ -58,7 +58,7 @@ impl Trace {
         self.most = self.most.max(whole);
         self.sum += whole;
         if self.wanted {
-            paper.note(format_args!(
+            output.note(format_args!(
                 "request {}: first byte {}, last byte {}, status {}, {octets} octets",
                 self.count,
                 seconds(times.first.since(times.sent)),
@@ -69,9 +69,9 @@ impl Trace {
     }
 
     /// The last line, if there was more than one request.
-    pub(super) fn summary(&self, paper: &mut Paper) {
+    pub(super) fn summary(&self, output: &mut OutputQueue) {
         if self.wanted && self.count > 1 {
-            paper.note(format_args!(
+            output.note(format_args!(
                 "{} requests, {} octets; last byte min/avg/max {}/{}/{}",
                 self.count,
                 self.octets,

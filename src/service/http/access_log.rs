@@ -22,7 +22,7 @@ use crate::http::fields::is_named;
 use crate::http::head::RequestHead;
 use crate::http::response::write_decimal;
 use crate::http::{Fields, Status, basic, date};
-use crate::logging::{ACCESS, escape};
+use crate::logging::{ACCESS, push_escaped};
 use crate::reactor::Tick;
 
 /// What a line says about a response.
@@ -253,35 +253,6 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-/// Text from the network: as it is, if that is harmless.
-#[inline]
-fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    #[cold]
-    fn push_harmful(out: &mut Vec<u8>, text: &[u8]) {
-        drop(write!(out, "{}", escape(text)));
-    }
-    if is_harmless(text) { out.extend_from_slice(text) } else { push_harmful(out, text) }
-}
-
-/// Whether text needs no escape. By blocks, the last of which overlaps the one before
-/// it, and without a branch inside, so that a block is looked at at once.
-#[inline]
-fn is_harmless(text: &[u8]) -> bool {
-    #[inline(always)]
-    fn block<const N: usize>(octets: &[u8; N]) -> bool {
-        octets
-            .iter()
-            .fold(true, |all, &octet| all & (b' '..=b'~').contains(&octet) & (octet != b'"') & (octet != b'\\'))
-    }
-    if let Some(last) = text.last_chunk::<16>() {
-        return text.as_chunks::<16>().0.iter().fold(block(last), |all, octets| all & block(octets));
-    }
-    match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        (Some(first), Some(last)) => block(first) & block(last),
-        _ => text.iter().all(|&octet| block(&[octet])),
-    }
-}
-
 /// The same without spaces, and never nothing.
 fn push_word(out: &mut Vec<u8>, text: &str) {
     let start = out.len();
@@ -411,25 +382,6 @@ mod tests {
             push_word(&mut out, name);
             assert_eq!(out, [b"before ", expected.as_bytes()].concat());
         }
-    }
-
-    #[test]
-    fn an_octet_that_could_do_harm_is_found_wherever_it_is() {
-        for length in 0..70 {
-            let mut text = vec![b'a'; length];
-            assert!(is_harmless(&text));
-            for at in 0..length {
-                for octet in 0..=255 {
-                    text[at] = octet;
-                    let harmless = matches!(octet, b' '..=b'~') && !matches!(octet, b'"' | b'\\');
-                    assert_eq!(is_harmless(&text), harmless, "{octet} at {at} of {length}");
-                }
-                text[at] = b'a';
-            }
-        }
-        let mut out = Vec::new();
-        push_escaped(&mut out, b"a\"b\n");
-        assert_eq!(out, b"a\\\"b\\x0a");
     }
 
     #[test]

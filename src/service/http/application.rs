@@ -26,7 +26,7 @@ use crate::http::response::{Form, Length};
 use crate::http::{Reject, Status, event_stream};
 use crate::limits;
 use crate::reactor::{JobClass, QueueFull};
-use crate::service::{self, carrier};
+use crate::service::{self, session_store_client};
 use crate::session::{Loaded, Refusal, Saved, Session, Store};
 
 /// Its job takes too long.
@@ -59,7 +59,7 @@ impl Call<'_> {
             Ok(true) => {}
             Err(_) => return refuse(self.exchange, FAILED, turn),
         }
-        carrier::prepare(turn.cx);
+        session_store_client::allow_retry(turn.cx);
         let (cx, exchange) = (&mut *turn.cx, self.exchange);
         let sessions = &mut cx.shared.http.sessions;
         match sessions.load(&exchange.head.fields, exchange.facts.secure, cx.handle, cx.time) {
@@ -111,7 +111,7 @@ impl Call<'_> {
 
     /// Saves the session, if something changed in it, and then sends the response.
     fn save(self, response: Response, session: Session, turn: &mut Turn<'_, '_>) -> Progress {
-        carrier::prepare(turn.cx);
+        session_store_client::allow_retry(turn.cx);
         let (cx, secure) = (&mut *turn.cx, self.exchange.facts.secure);
         match cx.shared.http.sessions.save(session, secure, cx.handle, cx.time) {
             Saved::Now(cookie) => send(self.exchange, response.private(cookie), turn),
@@ -143,7 +143,7 @@ impl Call<'_> {
         let on_disk = matches!(turn.cx.shared.http.sessions.store, Store::Kept(_));
         let patience = if on_disk { limits::JOB_TIMEOUT } else { limits::STORE_TIMEOUT };
         let waiting = Waiting::new(self.exchange, self.body, awaits, patience, turn);
-        if carrier::hurry(turn.cx).is_err() {
+        if session_store_client::flush(turn.cx).is_err() {
             if let Some(ticket) = waiting.ticket() {
                 turn.cx.shared.http.sessions.forget(ticket);
             }

@@ -13,7 +13,7 @@ use crate::http::response::Stamp;
 use crate::http::section::Recent;
 use crate::limits;
 use crate::service::Kind;
-use crate::service::carrier::Link;
+use crate::service::session_store_client::SessionStoreLink;
 use crate::session::Sessions;
 
 /// What an operator can set about requests.
@@ -54,7 +54,7 @@ pub struct Shared {
     /// The sessions of clients.
     pub sessions: Sessions,
     /// The connection to a remote session store.
-    pub link: Option<Link>,
+    pub link: Option<SessionStoreLink>,
     /// Limits of requests.
     pub limits: Limits,
     /// Every request gets 503.

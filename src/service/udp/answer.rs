@@ -1,13 +1,13 @@
-//! The services `udp upper` and `udp echo`: each datagram is answered by one, over
-//! a network as bad as one wishes.
+//! The services `udp upper` and `udp echo`: one reply to each datagram, over a network
+//! that is as bad as the options say.
 //!
-//! Upper case is what [`upper`](crate::service::upper) makes of a line: Unicode's,
-//! if the datagram is UTF-8, else that of the ASCII letters in it.
+//! Upper case is that of [`upper`](crate::service::upper): Unicode's if the datagram is
+//! UTF-8, else that of its ASCII letters.
 //!
-//! Two services that answer everything would answer each other for ever, once
-//! somebody sends one a datagram in the other's name. So what comes from a port of
-//! the system's services (below 1024: echo, chargen, DNS) or from a port like one's
-//! own isn't answered.
+//! Two services that reply to everything would reply to each other for ever after one
+//! datagram with a forged source address. So a datagram from a port of the system's
+//! services (below 1024: echo, chargen, DNS) or from the service's own port number gets
+//! no reply.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,29 +15,29 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::fate::{Fate, Network};
-use crate::reactor::{Context, DatagramProtocol, Outbox, Stay, Tick};
-use crate::service::Service;
+use super::impairment::{Dice, Impairment};
+use crate::console::program::{Program, ProgramContext};
+use crate::reactor::{DatagramProtocol, Outbox, Stay, Tick};
 
-/// How often the counts are told, if they are.
+/// How often the counts are printed, with `-v`.
 const EVERY: Duration = Duration::from_secs(10);
-/// Most answers that are held back, and octets of them: what a fast sender makes in a
-/// second of delay. Beyond that the network loses them.
+/// Most replies that are held back, and their bytes: what a fast sender causes in a
+/// second of delay. More are dropped.
 const HELD: usize = 100_000;
-const HELD_OCTETS: usize = 16 * 1024 * 1024;
-/// Ports below belong to the system's services.
+const HELD_BYTES: usize = 16 * 1024 * 1024;
+/// Ports below this one belong to the system's services.
 const UNPRIVILEGED: u16 = 1024;
 
-/// What an answer is.
+/// What a service replies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Manner {
+pub enum Reply {
     /// The datagram in upper case.
     Upper,
     /// The datagram.
     Echo,
 }
 
-/// What became of the datagrams.
+/// Datagrams by outcome.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Counts {
     received: u64,
@@ -47,47 +47,48 @@ struct Counts {
     failed: u64,
 }
 
-/// A datagram whose answer is held back. What is due at the same time keeps its order.
+/// A datagram whose reply is held back. Replies that are due at the same time keep their
+/// order.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
     due: Tick,
     order: u64,
     from: SocketAddr,
     datagram: Box<[u8]>,
-    /// It is answered for the second time.
-    again: bool,
+    /// It is a duplicate reply.
+    duplicate: bool,
 }
 
-/// A service that answers, on one socket.
+/// The state machine of a service on one socket.
 pub struct Answerer {
-    manner: Manner,
-    fate: Fate,
-    /// Where it is; known when the socket is there.
+    reply: Reply,
+    dice: Dice,
+    /// The address of the socket; none before it is opened.
     local: Option<SocketAddr>,
-    /// Answers that are held back, the first that is due on top.
+    /// Replies that are held back, the first that is due on top.
     held: BinaryHeap<Reverse<Held>>,
-    held_octets: usize,
+    held_bytes: usize,
     counts: Counts,
     verbose: bool,
-    /// When the counts are told next.
-    told: Option<Tick>,
+    /// When the counts are printed next.
+    next_counts: Option<Tick>,
     over: bool,
 }
 
-type Cx<'a> = Context<'a, Service>;
+type Cx<'a> = ProgramContext<'a>;
 
 impl Answerer {
-    /// A service; `verbose` if it tells its counts while it runs.
-    pub fn new(manner: Manner, network: Network, verbose: bool) -> Self {
+    /// A service; `verbose` prints the counts while it runs.
+    pub fn new(reply: Reply, impairment: Impairment, verbose: bool) -> Self {
         Self {
-            manner,
-            fate: Fate::new(network),
+            reply,
+            dice: Dice::new(impairment),
             local: None,
             held: BinaryHeap::new(),
-            held_octets: 0,
+            held_bytes: 0,
             counts: Counts::default(),
             verbose,
-            told: None,
+            next_counts: None,
             over: false,
         }
     }
@@ -96,57 +97,57 @@ impl Answerer {
         from.port() < UNPRIVILEGED || self.local.is_some_and(|local| local.port() == from.port())
     }
 
-    /// Puts the answer to `datagram` into `out`, perhaps for the second time.
-    fn answer(&mut self, datagram: &[u8], to: SocketAddr, again: bool, out: &mut Outbox) {
-        *(if again { &mut self.counts.duplicated } else { &mut self.counts.answered }) += 1;
-        match self.manner {
-            Manner::Echo => _ = out.send(to, datagram),
-            Manner::Upper => match std::str::from_utf8(datagram) {
+    /// Puts the reply to `datagram` into `out`.
+    fn answer(&mut self, datagram: &[u8], to: SocketAddr, duplicate: bool, out: &mut Outbox) {
+        *(if duplicate { &mut self.counts.duplicated } else { &mut self.counts.answered }) += 1;
+        match self.reply {
+            Reply::Echo => _ = out.send(to, datagram),
+            Reply::Upper => match std::str::from_utf8(datagram) {
                 Ok(text) if !text.is_ascii() => _ = out.send(to, text.to_uppercase().as_bytes()),
                 _ => out.send(to, datagram).make_ascii_uppercase(),
             },
         }
     }
 
-    /// Holds the answer to `datagram` back; false if there is no room for that.
-    fn hold(&mut self, due: Tick, from: SocketAddr, datagram: &[u8], again: bool) -> bool {
-        let fits = self.held.len() < HELD && self.held_octets + datagram.len() <= HELD_OCTETS;
+    /// Holds the reply to `datagram` back; false if there is no room.
+    fn hold(&mut self, due: Tick, from: SocketAddr, datagram: &[u8], duplicate: bool) -> bool {
+        let fits = self.held.len() < HELD && self.held_bytes + datagram.len() <= HELD_BYTES;
         if fits {
-            self.held_octets += datagram.len();
-            let order = 2 * self.counts.received + u64::from(again);
-            self.held.push(Reverse(Held { due, order, from, datagram: datagram.into(), again }));
+            self.held_bytes += datagram.len();
+            let order = 2 * self.counts.received + u64::from(duplicate);
+            self.held.push(Reverse(Held { due, order, from, datagram: datagram.into(), duplicate }));
         }
         fits
     }
 
-    fn tell(&self, cx: &mut Cx<'_>) {
+    fn print_counts(&self, cx: &mut Cx<'_>) {
         let Counts { received, dropped, answered, duplicated, failed } = self.counts;
         let place = self.local.map(|local| format!("{local}: ")).unwrap_or_default();
-        cx.shared.report.line(format_args!(
-            "{place}{received} received, {dropped} dropped, {answered} answered, {duplicated} of them twice, {failed} failed"
+        cx.shared.output.line(format_args!(
+            "{place}{received} received, {dropped} dropped, {answered} answered, {duplicated} duplicated, {failed} failed"
         ));
     }
 }
 
-impl DatagramProtocol<Service> for Answerer {
+impl DatagramProtocol<Program> for Answerer {
     fn opened(&mut self, local: SocketAddr) {
         self.local = Some(local);
     }
 
     fn received(&mut self, datagram: &[u8], from: SocketAddr, out: &mut Outbox, cx: &mut Cx<'_>) {
         self.counts.received += 1;
-        let fate = self.fate.next();
+        let delays = self.dice.next();
         let silent = self.over || self.is_service(from);
-        for (delay, again) in fate.into_iter().zip([false, true]) {
+        for (delay, duplicate) in delays.into_iter().zip([false, true]) {
             let answers = match delay.filter(|_| !silent) {
                 Some(Duration::ZERO) => {
-                    self.answer(datagram, from, again, out);
+                    self.answer(datagram, from, duplicate, out);
                     true
                 }
-                Some(delay) => self.hold(cx.time.now.after(delay), from, datagram, again),
+                Some(delay) => self.hold(cx.time.now.after(delay), from, datagram, duplicate),
                 None => false,
             };
-            self.counts.dropped += u64::from(!answers && !again);
+            self.counts.dropped += u64::from(!answers && !duplicate);
         }
     }
 
@@ -155,27 +156,27 @@ impl DatagramProtocol<Service> for Answerer {
             return Stay::Over;
         }
         if cx.draining {
-            // What is still on its way doesn't arrive.
-            self.counts.dropped += self.held.iter().filter(|Reverse(held)| !held.again).count() as u64;
+            // Replies that are still held back are never sent.
+            self.counts.dropped += self.held.iter().filter(|Reverse(held)| !held.duplicate).count() as u64;
             self.held.clear();
-            self.tell(cx);
+            self.print_counts(cx);
             self.over = true;
             return Stay::Over;
         }
         while self.held.peek().is_some_and(|Reverse(held)| held.due <= cx.time.now)
-            && let Some(Reverse(Held { from, datagram, again, .. })) = self.held.pop()
+            && let Some(Reverse(Held { from, datagram, duplicate, .. })) = self.held.pop()
         {
-            self.held_octets -= datagram.len();
-            self.answer(&datagram, from, again, out);
+            self.held_bytes -= datagram.len();
+            self.answer(&datagram, from, duplicate, out);
         }
         let mut wake = self.held.peek().map(|Reverse(held)| held.due);
         if self.verbose {
-            let told = *self.told.get_or_insert(cx.time.now.after(EVERY));
-            if told <= cx.time.now {
-                self.tell(cx);
-                self.told = Some(cx.time.now.after(EVERY));
+            let next = *self.next_counts.get_or_insert(cx.time.now.after(EVERY));
+            if next <= cx.time.now {
+                self.print_counts(cx);
+                self.next_counts = Some(cx.time.now.after(EVERY));
             }
-            wake = wake.into_iter().chain(self.told).min();
+            wake = wake.into_iter().chain(self.next_counts).min();
         }
         wake.map_or(Stay::Open, Stay::Until)
     }
@@ -183,7 +184,7 @@ impl DatagramProtocol<Service> for Answerer {
     fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, _: &mut Cx<'_>) {
         self.counts.failed += 1;
         match to {
-            Some(to) => log::debug!("an answer to {to} can't be sent: {error}"),
+            Some(to) => log::debug!("a reply to {to} can't be sent: {error}"),
             None => log::debug!("{error}"),
         }
     }
@@ -191,27 +192,27 @@ impl DatagramProtocol<Service> for Answerer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Lone;
     use super::*;
+    use crate::console::testing::TestProgram;
 
     fn at(port: u16) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, 1], port))
     }
 
-    fn service(manner: Manner, network: Network) -> Lone<Answerer> {
-        Lone::new(Answerer::new(manner, network, false))
+    fn service(reply: Reply, impairment: Impairment) -> TestProgram<Answerer> {
+        TestProgram::new(Answerer::new(reply, impairment, false))
     }
 
     #[test]
-    fn answers_in_upper_case_or_as_it_was_asked() {
+    fn a_reply_is_in_upper_case_or_unchanged() {
         for (datagram, upper) in [
             (&b""[..], &b""[..]),
             (b"hello, World", b"HELLO, WORLD"),
             ("stra\u{df}e".as_bytes(), b"STRASSE"),
             (b"\xff\0a", b"\xff\0A"),
         ] {
-            for (manner, answer) in [(Manner::Upper, upper), (Manner::Echo, datagram)] {
-                let mut service = service(manner, Network::default());
+            for (reply, answer) in [(Reply::Upper, upper), (Reply::Echo, datagram)] {
+                let mut service = service(reply, Impairment::default());
                 service.receive(datagram, at(5000));
                 assert_eq!(service.sent_to(), [(at(5000), answer.to_vec())]);
             }
@@ -219,10 +220,10 @@ mod tests {
     }
 
     #[test]
-    fn the_fate_of_each_is_the_seeds() {
-        let network = Network { loss: 0.3, duplicate: 0.2, seed: 42, ..Network::default() };
+    fn the_seed_decides_what_is_lost_and_duplicated() {
+        let impairment = Impairment { loss: 0.3, duplicate: 0.2, seed: 42, ..Impairment::default() };
         let run = || {
-            let mut service = service(Manner::Echo, network);
+            let mut service = service(Reply::Echo, impairment);
             let answers: Vec<usize> = (0..20)
                 .map(|number: u8| {
                     service.receive(&[number], at(5000));
@@ -232,26 +233,26 @@ mod tests {
                 })
                 .collect();
             service.drain();
-            (answers, service.told())
+            (answers, service.printed())
         };
-        let (answers, told) = run();
-        assert_eq!(run(), (answers.clone(), told.clone()));
+        let (answers, printed) = run();
+        assert_eq!(run(), (answers.clone(), printed.clone()));
         let count = |of| answers.iter().filter(|sent| **sent == of).count();
-        let (dropped, twice) = (count(0), count(2));
+        let (dropped, duplicated) = (count(0), count(2));
         let answered = 20 - dropped;
-        assert!(dropped > 2 && twice > 0);
+        assert!(dropped > 2 && duplicated > 0);
         assert_eq!(
-            told,
+            printed,
             format!(
-                "127.0.0.1:12000: 20 received, {dropped} dropped, {answered} answered, {twice} of them twice, 0 failed\n"
+                "127.0.0.1:12000: 20 received, {dropped} dropped, {answered} answered, {duplicated} duplicated, 0 failed\n"
             )
         );
     }
 
     #[test]
-    fn a_slow_network_takes_its_time() {
+    fn a_delay_holds_each_reply_back() {
         let delay = Duration::from_millis(50);
-        let mut service = service(Manner::Upper, Network { delay, ..Network::default() });
+        let mut service = service(Reply::Upper, Impairment { delay, ..Impairment::default() });
         service.receive(b"a", at(5000));
         service.sleep(Duration::from_millis(20));
         service.receive(b"b", at(5000));
@@ -263,17 +264,17 @@ mod tests {
         service.sleep(Duration::from_millis(20));
         assert_eq!(service.sent(), [b"B", b"C"]);
         assert_eq!(service.wakes_in(), None);
-        // What is on its way at the end is lost.
+        // A reply that is held back at the end is dropped.
         service.receive(b"d", at(5000));
         service.drain();
-        assert!(service.told().ends_with("4 received, 1 dropped, 3 answered, 0 of them twice, 0 failed\n"));
+        assert!(service.printed().ends_with("4 received, 1 dropped, 3 answered, 0 duplicated, 0 failed\n"));
         assert!(service.is_over() && service.sent().is_empty());
     }
 
     #[test]
-    fn jitter_changes_the_order() {
+    fn jitter_reorders_replies() {
         let jitter = Duration::from_millis(100);
-        let mut service = service(Manner::Echo, Network { jitter, seed: 1, ..Network::default() });
+        let mut service = service(Reply::Echo, Impairment { jitter, seed: 1, ..Impairment::default() });
         for number in 0..20_u8 {
             service.receive(&[number], at(5000));
         }
@@ -287,19 +288,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_back_is_bounded() {
+    fn held_replies_are_bounded() {
         let delay = Duration::from_secs(60);
-        let mut service = service(Manner::Echo, Network { delay, ..Network::default() });
+        let mut service = service(Reply::Echo, Impairment { delay, ..Impairment::default() });
         for _ in 0..300 {
             service.receive(&[b'x'; 65_507], at(5000));
         }
-        assert!(service.machine.held_octets <= HELD_OCTETS);
+        assert!(service.machine.held_bytes <= HELD_BYTES);
         assert_eq!(service.machine.counts.dropped, 300 - service.machine.held.len() as u64);
     }
 
     #[test]
-    fn services_do_not_answer_each_other_for_ever() {
-        let mut service = service(Manner::Echo, Network::default());
+    fn services_do_not_reply_to_each_other() {
+        let mut service = service(Reply::Echo, Impairment::default());
         for port in [0, 7, 19, 53, 1023, 12_000] {
             service.receive(b"hello", at(port));
         }
@@ -307,19 +308,19 @@ mod tests {
         service.receive(b"hello", at(1024));
         assert_eq!(service.sent().len(), 1);
         service.drain();
-        assert!(service.told().contains("7 received, 6 dropped, 1 answered"));
+        assert!(service.printed().contains("7 received, 6 dropped, 1 answered"));
     }
 
     #[test]
-    fn counts_are_told_every_ten_seconds_if_one_wishes() {
-        let mut service = Lone::new(Answerer::new(Manner::Echo, Network::default(), true));
+    fn verbose_prints_the_counts_every_ten_seconds() {
+        let mut service = TestProgram::new(Answerer::new(Reply::Echo, Impairment::default(), true));
         assert_eq!(service.wakes_in(), Some(EVERY));
         service.receive(b"", at(5000));
         service.sleep(EVERY);
-        let expected = "127.0.0.1:12000: 1 received, 0 dropped, 1 answered, 0 of them twice, 0 failed\n";
-        assert_eq!(service.told(), expected);
+        let expected = "127.0.0.1:12000: 1 received, 0 dropped, 1 answered, 0 duplicated, 0 failed\n";
+        assert_eq!(service.printed(), expected);
         assert_eq!(service.wakes_in(), Some(EVERY));
         service.drain();
-        assert_eq!(service.told(), expected);
+        assert_eq!(service.printed(), expected);
     }
 }

@@ -11,9 +11,9 @@
 //! has the connection.
 
 mod kv;
-mod place;
 mod redis;
 pub mod resp;
+mod store_url;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,9 +22,9 @@ use super::Id;
 use super::pending::{Question, Reply, Ticket};
 use crate::reactor::Tick;
 use kv::Kv;
-pub use place::{Kind, Place};
 use redis::Redis;
 pub use redis::{PREFIX, key};
+pub use store_url::{StoreProtocol, StoreUrl};
 
 /// Longest reply in octets: the largest session with all that belongs to a reply, and
 /// less than fits into what is received at once.
@@ -97,12 +97,12 @@ pub struct Read {
 
 impl Courier {
     /// For a new connection to `place`.
-    pub fn new(place: &Place) -> Self {
-        let language = match &place.kind {
-            Kind::Redis { user, password, database } => {
+    pub fn new(place: &StoreUrl) -> Self {
+        let language = match &place.protocol {
+            StoreProtocol::Redis { user, password, database } => {
                 Language::Redis(Redis::new(user.clone(), password.clone(), *database))
             }
-            Kind::Kv { token } => Language::Kv(Kv::new(place.authority(), token.as_deref())),
+            StoreProtocol::Kv { token } => Language::Kv(Kv::new(place.authority(), token.as_deref())),
         };
         Self { language, expected: VecDeque::new(), fine: true, refusal: None }
     }

@@ -7,11 +7,11 @@ use crate::testing::every_split;
 const TEXT: &str = "{\"@\":[1,2],\"n\":1}";
 
 fn redis() -> Courier {
-    Courier::new(&Place::parse("redis://:pass@h/3").unwrap())
+    Courier::new(&StoreUrl::parse("redis://:pass@h/3").unwrap())
 }
 
 fn kv() -> Courier {
-    Courier::new(&Place::parse("http://:t0ken@h:5100/").unwrap())
+    Courier::new(&StoreUrl::parse("http://:t0ken@h:5100/").unwrap())
 }
 
 fn ids() -> (Id, Id) {
@@ -155,7 +155,7 @@ fn a_service_that_ends_the_connection_says_so() {
 #[test]
 fn no_answer_is_too_long() {
     let long = "x".repeat(REPLY + 100);
-    let mut courier = Courier::new(&Place::parse("redis://h").unwrap());
+    let mut courier = Courier::new(&StoreUrl::parse("redis://h").unwrap());
     courier.ask(Ticket(1), &questions()[0], Tick::default(), &mut Vec::new());
     assert!(courier.read(&mut format!("$9999999\r\n{long}").into_bytes()).is_err());
     let mut courier = kv();
@@ -163,7 +163,7 @@ fn no_answer_is_too_long() {
     let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n{long}").into_bytes();
     assert!(courier.read(&mut answer).is_err());
     // What the store refused is told once.
-    let mut courier = Courier::new(&Place::parse("redis://h").unwrap());
+    let mut courier = Courier::new(&StoreUrl::parse("redis://h").unwrap());
     courier.ask(Ticket(1), &questions()[0], Tick::default(), &mut Vec::new());
     assert_eq!(courier.read(b"-LOADING\r\n".to_vec().as_mut_slice()).unwrap().reply, Some((Ticket(1), Reply::Failed)));
     assert_eq!((courier.refusal(), courier.refusal()), (Some("LOADING".to_owned()), None));

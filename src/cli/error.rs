@@ -1,15 +1,15 @@
-//! Why a server or a tool doesn't run: what the system said, put into a sentence that helps.
+//! Why a command error: an exit code, and a sentence that helps.
 //!
-//! The exit codes are those of sysexits.h where it has one; service managers tell
-//! by them whether another try makes sense.
+//! Exit codes of servers are those of sysexits.h where it has one, so a service manager
+//! knows whether a restart makes sense.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::holder::{self, holder};
-use super::nearest::nearest;
+use super::port_owner::{self, port_owner};
+use super::suggest::nearest;
 use crate::client;
 use crate::durable::OpenError;
 use crate::http::client::Fault;
@@ -17,7 +17,7 @@ use crate::reactor::Endpoint;
 use crate::server;
 use crate::text::reason::reason;
 
-/// It failed while running.
+/// An error while running.
 pub const RUNTIME: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 2;
@@ -25,109 +25,107 @@ pub const USAGE: u8 = 2;
 pub const IN_USE: u8 = 69;
 /// The system forbids it (`EX_NOPERM`).
 pub const PERMISSION: u8 = 77;
-/// What the configuration names isn't there, or makes no sense (`EX_CONFIG`).
+/// The configuration is wrong or names something absent (`EX_CONFIG`).
 pub const CONFIGURATION: u8 = 78;
 
-// What a client tool adds, with curl's numbers, which scripts know already.
+// Exit codes of client tools have curl's numbers, which scripts know.
 
-/// No address is known for the name.
+/// Unknown host name.
 pub const UNKNOWN_NAME: u8 = 6;
-/// Nobody can be connected to.
+/// Connection refused or unreachable.
 pub const NO_CONNECTION: u8 = 7;
-/// The answer isn't HTTP, or leaves its end in doubt.
+/// Malformed response.
 pub const MALFORMED: u8 = 8;
-/// The answer was cut off.
+/// Truncated response.
 pub const TRUNCATED: u8 = 18;
-/// The answer is an error.
+/// A 4xx or 5xx response, with `--fail`.
 pub const ERROR_STATUS: u8 = 22;
 /// The output can't be written.
 pub const WRITE: u8 = 23;
-/// What is to be sent can't be read.
+/// The input can't be read.
 pub const READ: u8 = 26;
-/// It took too long.
+/// Timeout.
 pub const TIMED_OUT: u8 = 28;
-/// The server doesn't send the rest of a file alone.
+/// The download can't be resumed.
 pub const RESUME: u8 = 33;
-/// There are too many redirects.
+/// Too many redirects.
 pub const REDIRECTS: u8 = 47;
-/// The server closed without an answer.
+/// Empty response.
 pub const NO_ANSWER: u8 = 52;
-/// The connection broke.
+/// Connection lost.
 pub const BROKEN: u8 = 56;
 
-/// The end of a server that isn't a good one.
+/// The failure of a command.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Failure {
-    /// What the process exits with.
+pub struct CommandError {
+    /// The exit code.
     pub code: u8,
     /// A sentence for the operator.
     pub message: String,
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for CommandError {}
 
-impl From<server::Failure> for Failure {
-    fn from(failure: server::Failure) -> Self {
-        match failure {
-            server::Failure::Bind(endpoint, error) => Self::bind(&endpoint, &error),
-            server::Failure::BindDatagrams(address, error) => Self::bind_datagrams(address, &error),
-            server::Failure::Host(host, error) => Self::host(&host, &error),
-            server::Failure::Connect(address, error) => Self::runtime(&format!("send to {address}"), &error),
-            server::Failure::Root(path, error) => Self::root(&path, &error),
-            server::Failure::Store(error) => Self::store(&error),
-            server::Failure::Config(message) => Self::configuration(message),
-            server::Failure::Io(error) => Self::runtime("go on", &error),
+impl From<server::ServerError> for CommandError {
+    fn from(error: server::ServerError) -> Self {
+        match error {
+            server::ServerError::Bind(endpoint, error) => Self::bind(&endpoint, &error),
+            server::ServerError::BindDatagrams(address, error) => Self::bind_datagrams(address, &error),
+            server::ServerError::Root(path, error) => Self::root(&path, &error),
+            server::ServerError::Store(error) => Self::store(&error),
+            server::ServerError::Config(message) => Self::configuration(message),
+            server::ServerError::Io(error) => Self::runtime("continue", &error),
         }
     }
 }
 
-impl From<client::Failed> for Failure {
-    fn from(failed: client::Failed) -> Self {
-        use client::Failure as F;
-        let code = match &failed.failure {
-            F::Name(_) => UNKNOWN_NAME,
-            F::Connect(_, error) if error.kind() == io::ErrorKind::TimedOut => TIMED_OUT,
-            F::Connect(..) => NO_CONNECTION,
-            F::TimedOut(..) => TIMED_OUT,
-            F::Lost(_) => BROKEN,
-            F::Answer(Fault::Unanswered) => NO_ANSWER,
-            F::Answer(Fault::Truncated) => TRUNCATED,
-            F::Answer(Fault::Malformed(_)) => MALFORMED,
-            F::Status(_) => ERROR_STATUS,
-            F::Redirects(_) => REDIRECTS,
-            F::Resume(_) => RESUME,
-            F::Output(..) => WRITE,
-            F::Input(..) => READ,
-            F::Request(_) | F::Redirect(..) | F::Io(_) => RUNTIME,
+impl From<client::ToolError> for CommandError {
+    fn from(error: client::ToolError) -> Self {
+        use client::ClientError as E;
+        let code = match &error.error {
+            E::Name(_) => UNKNOWN_NAME,
+            E::Connect(_, error) if error.kind() == io::ErrorKind::TimedOut => TIMED_OUT,
+            E::Connect(..) => NO_CONNECTION,
+            E::TimedOut(..) => TIMED_OUT,
+            E::Lost(_) => BROKEN,
+            E::Response(Fault::Unanswered) => NO_ANSWER,
+            E::Response(Fault::Truncated) => TRUNCATED,
+            E::Response(Fault::Malformed(_)) => MALFORMED,
+            E::Status(_) => ERROR_STATUS,
+            E::Redirects(_) => REDIRECTS,
+            E::Resume(_) => RESUME,
+            E::Output(..) => WRITE,
+            E::Input(..) => READ,
+            E::Send(..) | E::Request(_) | E::Redirect(..) | E::Io(_) => RUNTIME,
         };
-        Self { code, message: failed.to_string() }
+        Self { code, message: error.to_string() }
     }
 }
 
-impl Failure {
-    /// What was asked for can't be.
+impl CommandError {
+    /// The configuration is wrong.
     pub fn configuration(message: impl Into<String>) -> Self {
         Self { code: CONFIGURATION, message: message.into() }
     }
 
-    /// The system refused something while we ran, or began to: `what` can't be done.
+    /// The system refused `what`.
     pub fn runtime(what: &str, error: &io::Error) -> Self {
         let code = if error.kind() == io::ErrorKind::PermissionDenied { PERMISSION } else { RUNTIME };
         Self { code, message: format!("can't {what}: {}", reason(error)) }
     }
 
-    /// Nobody can listen at `endpoint`.
+    /// `endpoint` can't be listened at.
     pub fn bind(endpoint: &Endpoint, error: &io::Error) -> Self {
         let (code, hint) = match (endpoint, error.kind()) {
-            (Endpoint::Tcp(address), io::ErrorKind::AddrInUse) => (IN_USE, taken(holder::TCP, *address)),
+            (Endpoint::Tcp(address), io::ErrorKind::AddrInUse) => (IN_USE, in_use(port_owner::TCP, *address)),
             (Endpoint::Unix(_), io::ErrorKind::AddrInUse) => {
-                (IN_USE, "somebody listens there, or it is no socket".to_owned())
+                (IN_USE, "the socket is in use, or the file is no socket".to_owned())
             }
             (Endpoint::Tcp(address), io::ErrorKind::PermissionDenied) if address.port() < 1024 => {
                 let hint = "ports below 1024 need root or, on Linux, the capability CAP_NET_BIND_SERVICE; try -p 8080";
@@ -137,7 +135,7 @@ impl Failure {
             (_, io::ErrorKind::AddrNotAvailable) => (CONFIGURATION, "this machine has no such address".to_owned()),
             (Endpoint::Unix(path), io::ErrorKind::NotFound) => {
                 let parent = path.parent().unwrap_or(path);
-                (CONFIGURATION, format!("there is no directory {}", parent.display()))
+                (CONFIGURATION, format!("no such directory: {}", parent.display()))
             }
             (_, io::ErrorKind::InvalidInput) => (CONFIGURATION, reason(error)),
             _ => (RUNTIME, reason(error)),
@@ -145,32 +143,24 @@ impl Failure {
         Self { code, message: format!("can't listen at {endpoint}: {hint}") }
     }
 
-    /// Nobody can receive datagrams at `address`.
+    /// `address` can't receive datagrams.
     pub fn bind_datagrams(address: SocketAddr, error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::AddrInUse {
-            let message = format!("can't listen at {address}: {}", taken(holder::UDP, address));
+            let message = format!("can't listen at {address}: {}", in_use(port_owner::UDP, address));
             return Self { code: IN_USE, message };
         }
         Self::bind(&Endpoint::Tcp(address), error)
-    }
-
-    /// A name that nobody knows.
-    pub fn host(host: &str, error: &io::Error) -> Self {
-        // The resolver's own words are behind those of the library.
-        let text = reason(error);
-        let why = text.rsplit(": ").next().unwrap_or(&text);
-        Self { code: UNKNOWN_NAME, message: format!("can't find {host}: {why}") }
     }
 
     /// The root can't be opened.
     pub fn root(path: &Path, error: &io::Error) -> Self {
         let (code, hint) = match error.kind() {
             io::ErrorKind::NotFound => match sibling(path) {
-                Some(near) => (CONFIGURATION, format!("there is no such directory; did you mean {near}?")),
-                None => (CONFIGURATION, "there is no such directory".to_owned()),
+                Some(near) => (CONFIGURATION, format!("no such directory; did you mean {near}?")),
+                None => (CONFIGURATION, "no such directory".to_owned()),
             },
-            io::ErrorKind::NotADirectory => (CONFIGURATION, "that is no directory".to_owned()),
-            io::ErrorKind::PermissionDenied => (PERMISSION, "this user may not read it".to_owned()),
+            io::ErrorKind::NotADirectory => (CONFIGURATION, "not a directory".to_owned()),
+            io::ErrorKind::PermissionDenied => (PERMISSION, "permission denied".to_owned()),
             _ => (RUNTIME, reason(error)),
         };
         Self { code, message: format!("can't serve {}: {hint}", path.display()) }
@@ -198,12 +188,12 @@ impl Failure {
     }
 }
 
-fn taken(kind: holder::Kind, address: SocketAddr) -> String {
-    let by = holder(kind, address.port()).map(|holder| format!(" by {holder}")).unwrap_or_default();
-    format!("the port is in use{by}; try -p 0 for a free one")
+fn in_use(sockets: port_owner::SocketTables, address: SocketAddr) -> String {
+    let by = port_owner(sockets, address.port()).map(|owner| format!(" by {owner}")).unwrap_or_default();
+    format!("port in use{by}; try -p 0 for a free port")
 }
 
-/// A directory beside `path` with almost its name.
+/// A directory beside `path` with a similar name.
 pub(super) fn sibling(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -226,18 +216,18 @@ mod tests {
     }
 
     #[test]
-    fn what_can_go_wrong_with_listening() {
+    fn errors_of_listening_have_a_code_and_a_hint() {
         let unix = Endpoint::Unix(PathBuf::from("/none/such/socket"));
         for (endpoint, errno, code, hint) in [
             (tcp("127.0.0.1:80"), Errno::ACCESS, PERMISSION, "ports below 1024"),
             (tcp("127.0.0.1:8080"), Errno::ACCESS, PERMISSION, "permission denied"),
             (tcp("192.0.2.1:80"), Errno::ADDRNOTAVAIL, CONFIGURATION, "no such address"),
             (tcp("[::1]:80"), Errno::MFILE, RUNTIME, "too many open files"),
-            (unix.clone(), Errno::ADDRINUSE, IN_USE, "somebody listens there"),
-            (unix.clone(), Errno::NOENT, CONFIGURATION, "there is no directory /none/such"),
+            (unix.clone(), Errno::ADDRINUSE, IN_USE, "in use"),
+            (unix.clone(), Errno::NOENT, CONFIGURATION, "no such directory: /none/such"),
             (unix, Errno::ACCESS, PERMISSION, "permission denied"),
         ] {
-            let failure = Failure::bind(&endpoint, &errno.into());
+            let failure = CommandError::bind(&endpoint, &errno.into());
             assert_eq!(failure.code, code, "{failure}");
             assert!(failure.message.contains(hint) && failure.message.contains(&endpoint.to_string()), "{failure}");
             assert!(!failure.message.contains("os error"), "{failure}");
@@ -245,10 +235,10 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_taken() {
+    fn a_port_in_use_names_its_owner() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let failure = Failure::bind(&Endpoint::Tcp(address), &Errno::ADDRINUSE.into());
+        let failure = CommandError::bind(&Endpoint::Tcp(address), &Errno::ADDRINUSE.into());
         assert_eq!(failure.code, IN_USE);
         assert!(failure.message.contains("-p 0"), "{failure}");
         #[cfg(target_os = "linux")]
@@ -256,28 +246,28 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_is_not_there() {
+    fn an_absent_root_is_reported_with_a_suggestion() {
         let parent = std::env::temp_dir().join(format!("miod-failure-{}", std::process::id()));
         fs::create_dir_all(parent.join("public")).unwrap();
         fs::write(parent.join("pubic"), "no directory").unwrap();
-        let fail = |name: &str, errno: Errno| Failure::root(&parent.join(name), &errno.into());
+        let fail = |name: &str, errno: Errno| CommandError::root(&parent.join(name), &errno.into());
         let near = fail("pulbic", Errno::NOENT);
         assert_eq!(near.code, CONFIGURATION);
         assert!(near.message.ends_with(&format!("did you mean {}?", parent.join("public").display())), "{near}");
-        assert!(fail("elsewhere", Errno::NOENT).message.ends_with("there is no such directory"));
-        assert!(fail("pubic", Errno::NOTDIR).message.ends_with("that is no directory"));
+        assert!(fail("elsewhere", Errno::NOENT).message.ends_with("no such directory"));
+        assert!(fail("pubic", Errno::NOTDIR).message.ends_with("not a directory"));
         assert_eq!(fail("public", Errno::ACCESS).code, PERMISSION);
         fs::remove_dir_all(&parent).unwrap();
     }
 
     #[test]
     fn other_failures() {
-        let log = Failure::access_log(Path::new("/none/log"), &Errno::NOENT.into());
+        let log = CommandError::access_log(Path::new("/none/log"), &Errno::NOENT.into());
         assert_eq!(
             (log.code, log.message.as_str()),
             (CONFIGURATION, "can't open the access log /none/log: no such file or directory")
         );
-        assert_eq!(Failure::runtime("poll", &Errno::NOMEM.into()).code, RUNTIME);
-        assert_eq!(Failure::runtime("poll", &io::Error::other("odd")).message, "can't poll: odd");
+        assert_eq!(CommandError::runtime("poll", &Errno::NOMEM.into()).code, RUNTIME);
+        assert_eq!(CommandError::runtime("poll", &io::Error::other("odd")).message, "can't poll: odd");
     }
 }

@@ -1,4 +1,4 @@
-//! Where a remote store is: `redis://[[USER]:PASS@]HOST[:PORT][/DB]` and
+//! The URL of a remote store: `redis://[[USER]:PASS@]HOST[:PORT][/DB]` and
 //! `http://[:TOKEN@]HOST[:PORT]/`.
 
 use std::fmt;
@@ -6,42 +6,43 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 
 use crate::http::target::valid_host;
+use crate::http::uri::split_host_port;
 
-/// A remote store, and what it must be told.
+/// The URL of a remote store, with its credentials.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct StoreUrl {
     /// A name or an address; IPv6 without its brackets.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// Which language it speaks.
-    pub kind: Kind,
+    /// What it speaks.
+    pub protocol: StoreProtocol,
 }
 
-/// What a store speaks, and what it asks for.
+/// What a store speaks, and the credentials.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum StoreProtocol {
     /// Redis or Valkey.
     Redis {
-        /// Who we are; the default user if nobody is named.
+        /// The user name; none: the default user.
         user: Option<String>,
-        /// What we know.
+        /// The password.
         password: Option<String>,
-        /// Which of its databases.
+        /// The number of the database.
         database: u32,
     },
     /// A key-value service over HTTP.
     Kv {
-        /// What we know.
+        /// The bearer token.
         token: Option<String>,
     },
 }
 
-impl Place {
-    /// Reads a URL.
+impl StoreUrl {
+    /// Parses a URL.
     ///
     /// # Errors
-    /// A sentence that tells what would have been right.
+    /// A hint.
     pub fn parse(url: &str) -> Result<Self, String> {
         let (is_redis, rest) = match (url.strip_prefix("redis://"), url.strip_prefix("http://")) {
             (Some(rest), _) => (true, rest),
@@ -54,32 +55,28 @@ impl Place {
             None => ("", authority),
         };
         if !valid_host(host.as_bytes()) {
-            return Err("there is no proper HOST:PORT in it".to_owned());
+            return Err("give a valid HOST:PORT".to_owned());
         }
-        let (host, port) = match host.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => (host, port),
-            _ => (host, ""),
-        };
+        let (host, port) = split_host_port(host);
         let port = match (port, is_redis) {
             ("", true) => 6379,
             ("", false) => 80,
             (port, _) => port.parse().ok().filter(|port| *port != 0).ok_or("give a port from 1 to 65535")?,
         };
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let (user, secret) = user_info.split_once(':').unwrap_or((user_info, ""));
         let (user, secret) = (decode(user)?, decode(secret)?);
-        let kind = if is_redis {
+        let protocol = if is_redis {
             let database = if path.is_empty() { Ok(0) } else { path.parse() };
             let database = database.map_err(|_| "the database is a number, like the 0 of redis://HOST:PORT/0")?;
-            Kind::Redis { user, password: secret, database }
+            StoreProtocol::Redis { user, password: secret, database }
         } else if !path.is_empty() {
             return Err("a key-value service has no path: give http://HOST:PORT/".to_owned());
         } else if user.is_some() {
-            return Err("a token stands behind a colon: http://:TOKEN@HOST:PORT/".to_owned());
+            return Err("give a token after a colon: http://:TOKEN@HOST:PORT/".to_owned());
         } else {
-            Kind::Kv { token: secret }
+            StoreProtocol::Kv { token: secret }
         };
-        Ok(Self { host: bare.to_owned(), port, kind })
+        Ok(Self { host: host.to_owned(), port, protocol })
     }
 
     /// The host and port as a Host field has them.
@@ -89,27 +86,27 @@ impl Place {
     }
 }
 
-/// Without what is secret.
-impl fmt::Display for Place {
+/// Without the secrets.
+impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            Kind::Redis { database, .. } => write!(f, "redis://{}/{database}", self.authority()),
-            Kind::Kv { .. } => write!(f, "http://{}/", self.authority()),
+        match &self.protocol {
+            StoreProtocol::Redis { database, .. } => write!(f, "redis://{}/{database}", self.authority()),
+            StoreProtocol::Kv { .. } => write!(f, "http://{}/", self.authority()),
         }
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// What is percent-encoded; nothing if it is empty.
+/// The decoded text; none if it is empty.
 fn decode(text: &str) -> Result<Option<String>, String> {
-    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| "what stands before @ isn't UTF-8")?;
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| "the part before @ is not UTF-8")?;
     if decoded.chars().any(char::is_control) {
-        return Err("what stands before @ holds a control character".to_owned());
+        return Err("the part before @ contains a control character".to_owned());
     }
     Ok((!decoded.is_empty()).then(|| decoded.into_owned()))
 }
@@ -119,14 +116,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places() {
-        let redis = |user: Option<&str>, password: Option<&str>, database| Kind::Redis {
+    fn urls_of_stores() {
+        let redis = |user: Option<&str>, password: Option<&str>, database| StoreProtocol::Redis {
             user: user.map(str::to_owned),
             password: password.map(str::to_owned),
             database,
         };
-        let kv = |token: Option<&str>| Kind::Kv { token: token.map(str::to_owned) };
-        for (url, host, port, kind, shown) in [
+        let kv = |token: Option<&str>| StoreProtocol::Kv { token: token.map(str::to_owned) };
+        for (url, host, port, protocol, shown) in [
             ("redis://localhost:6380/2", "localhost", 6380, redis(None, None, 2), "redis://localhost:6380/2"),
             ("redis://127.0.0.1", "127.0.0.1", 6379, redis(None, None, 0), "redis://127.0.0.1:6379/0"),
             ("redis://:p%40ss@h:1/", "h", 1, redis(None, Some("p@ss"), 0), "redis://h:1/0"),
@@ -135,9 +132,9 @@ mod tests {
             ("http://127.0.0.1:5100/", "127.0.0.1", 5100, kv(None), "http://127.0.0.1:5100/"),
             ("http://:t@kv", "kv", 80, kv(Some("t")), "http://kv:80/"),
         ] {
-            let place = Place::parse(url).unwrap_or_else(|why| panic!("{url}: {why}"));
-            assert_eq!(place.to_string(), shown);
-            assert!(place == Place { host: host.to_owned(), port, kind }, "{url}");
+            let parsed = StoreUrl::parse(url).unwrap_or_else(|why| panic!("{url}: {why}"));
+            assert_eq!(parsed.to_string(), shown);
+            assert!(parsed == StoreUrl { host: host.to_owned(), port, protocol }, "{url}");
         }
         for url in [
             "",
@@ -155,7 +152,7 @@ mod tests {
             "http://:%ff@h/",
             "http://a b/",
         ] {
-            assert!(Place::parse(url).is_err(), "{url}");
+            assert!(StoreUrl::parse(url).is_err(), "{url}");
         }
     }
 }

@@ -1,16 +1,15 @@
-//! A harness for one datagram machine: its peers, its report and its clock,
+//! A test harness for one datagram state machine: its peers, its output and its clock,
 //! without a socket.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::logging::Log;
+use super::program::{Program, Shared};
 use crate::reactor::{DatagramProtocol, Outbox, Stay, TestContext, Tick, Time};
-use crate::service::{Service, Shared, http};
 
-/// A machine alone with the test.
-pub(crate) struct Lone<D: DatagramProtocol<Service>> {
+/// One state machine.
+pub(crate) struct TestProgram<D: DatagramProtocol<Program>> {
     pub(crate) machine: D,
     pub(crate) shared: Shared,
     now: Tick,
@@ -20,15 +19,14 @@ pub(crate) struct Lone<D: DatagramProtocol<Service>> {
     sent: Vec<(SocketAddr, Vec<u8>)>,
 }
 
-impl<D: DatagramProtocol<Service>> Lone<D> {
+impl<D: DatagramProtocol<Program>> TestProgram<D> {
     pub(crate) fn new(machine: D) -> Self {
-        let http = http::Shared::new(http::Limits::default(), http::Host::new(false));
-        let shared = Shared::new(http, Log::default());
         let (now, out) = (Tick::default(), Outbox::default());
-        let mut lone = Self { machine, shared, now, draining: false, out, stay: Stay::Open, sent: Vec::new() };
-        lone.machine.opened("127.0.0.1:12000".parse().unwrap());
-        lone.settle();
-        lone
+        let mut program =
+            Self { machine, shared: Shared::default(), now, draining: false, out, stay: Stay::Open, sent: Vec::new() };
+        program.machine.opened("127.0.0.1:12000".parse().unwrap());
+        program.settle();
+        program
     }
 
     fn time(&self) -> Time {
@@ -37,28 +35,28 @@ impl<D: DatagramProtocol<Service>> Lone<D> {
         Time { now: self.now, unix_seconds: 1_800_000_000 + seconds, unix_micros }
     }
 
-    /// Has it do what is due, and once more, which must change nothing.
+    /// Calls `advance`, and a second time, which must change nothing.
     fn settle(&mut self) {
         let time = self.time();
-        let mut context = TestContext::<Service>::default();
+        let mut effects = TestContext::<Program>::default();
         for round in 0..2 {
             self.stay =
-                self.machine.advance(&mut self.out, &mut context.context(&mut self.shared, time, self.draining));
+                self.machine.advance(&mut self.out, &mut effects.context(&mut self.shared, time, self.draining));
             let sent: Vec<_> = self.out.iter().map(|(to, datagram)| (to, datagram.to_vec())).collect();
             self.out.clear();
             assert!(round == 0 || sent.is_empty(), "advance isn't idempotent: {sent:?}");
             self.sent.extend(sent);
         }
         if let Stay::Until(wake) = self.stay {
-            assert!(wake > self.now, "it doesn't sleep");
+            assert!(wake > self.now, "it is woken in the past");
         }
     }
 
-    /// A datagram comes.
+    /// Receives a datagram.
     pub(crate) fn receive(&mut self, datagram: &[u8], from: SocketAddr) {
         let time = self.time();
-        let mut context = TestContext::<Service>::default();
-        let mut cx = context.context(&mut self.shared, time, self.draining);
+        let mut effects = TestContext::<Program>::default();
+        let mut cx = effects.context(&mut self.shared, time, self.draining);
         self.machine.received(datagram, from, &mut self.out, &mut cx);
         self.settle();
     }
@@ -66,14 +64,13 @@ impl<D: DatagramProtocol<Service>> Lone<D> {
     /// The socket reports an error.
     pub(crate) fn fail(&mut self, kind: io::ErrorKind, to: Option<SocketAddr>) {
         let time = self.time();
-        let mut context = TestContext::<Service>::default();
-        let mut cx = context.context(&mut self.shared, time, self.draining);
+        let mut effects = TestContext::<Program>::default();
+        let mut cx = effects.context(&mut self.shared, time, self.draining);
         self.machine.failed(&kind.into(), to, &mut cx);
         self.settle();
     }
 
-    /// Time passes, all at once: the machine is woken at its end, if it wished to be
-    /// woken by then.
+    /// Time passes in one step. The state machine is called if it is due by then.
     pub(crate) fn sleep(&mut self, span: Duration) {
         self.now = self.now.after(span);
         if matches!(self.stay, Stay::Until(wake) if wake <= self.now) {
@@ -81,13 +78,13 @@ impl<D: DatagramProtocol<Service>> Lone<D> {
         }
     }
 
-    /// The tool is told to end.
+    /// A signal ends the program.
     pub(crate) fn drain(&mut self) {
         self.draining = true;
         self.settle();
     }
 
-    /// When it wishes to be woken, from now.
+    /// The time until it is due.
     pub(crate) fn wakes_in(&self) -> Option<Duration> {
         match self.stay {
             Stay::Until(wake) => Some(wake.since(self.now)),
@@ -99,18 +96,18 @@ impl<D: DatagramProtocol<Service>> Lone<D> {
         self.stay == Stay::Over
     }
 
-    /// What it sent, and nobody has seen yet.
+    /// What it sent since the last call.
     pub(crate) fn sent(&mut self) -> Vec<Vec<u8>> {
         self.sent_to().into_iter().map(|(_, datagram)| datagram).collect()
     }
 
-    /// The same, and to whom.
+    /// The same with the receivers.
     pub(crate) fn sent_to(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
         std::mem::take(&mut self.sent)
     }
 
-    /// What it told, and nobody has seen yet.
-    pub(crate) fn told(&mut self) -> String {
-        self.shared.report.take()
+    /// What it printed since the last call.
+    pub(crate) fn printed(&mut self) -> String {
+        self.shared.output.take()
     }
 }

@@ -1,10 +1,10 @@
-//! Minimum, average, maximum and mean deviation of times, as ping tells them.
+//! Minimum, average, maximum and mean deviation of times, as `ping` prints them.
 
 use std::fmt;
 
-/// Times so far, in microseconds; they may be negative.
+/// Statistics of times in microseconds, which may be negative.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub(super) struct Spread {
+pub struct RttStats {
     count: u64,
     sum: f64,
     squares: f64,
@@ -13,7 +13,7 @@ pub(super) struct Spread {
 }
 
 /// Microseconds, shown as seconds.
-pub(super) struct Seconds(pub(super) f64);
+pub struct Seconds(pub f64);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,8 +21,9 @@ impl fmt::Display for Seconds {
     }
 }
 
-impl Spread {
-    pub(super) fn add(&mut self, micros: i64) {
+impl RttStats {
+    /// Adds a time.
+    pub fn add(&mut self, micros: i64) {
         let value = micros as f64;
         (self.least, self.most) =
             if self.count == 0 { (micros, micros) } else { (self.least.min(micros), self.most.max(micros)) };
@@ -31,8 +32,8 @@ impl Spread {
         self.squares += value * value;
     }
 
-    /// Minimum, average, maximum and mean deviation; none if there is no time.
-    pub(super) fn told(&self) -> Option<[Seconds; 4]> {
+    /// Minimum, average, maximum and mean deviation; none without a time.
+    pub fn summary(&self) -> Option<[Seconds; 4]> {
         if self.count == 0 {
             return None;
         }
@@ -48,16 +49,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn four_numbers_as_ping_tells_them() {
-        let mut spread = Spread::default();
-        assert!(spread.told().is_none());
+    fn four_numbers_as_ping_prints_them() {
+        let mut stats = RttStats::default();
+        assert!(stats.summary().is_none());
         for micros in [200, 400, 400, 1_000] {
-            spread.add(micros);
+            stats.add(micros);
         }
-        let told = spread.told().unwrap().map(|seconds| seconds.to_string());
-        assert_eq!(told, ["0.000200", "0.000500", "0.001000", "0.000300"]);
-        let mut spread = Spread::default();
-        spread.add(-5);
-        assert_eq!(spread.told().unwrap().map(|s| s.to_string()), ["-0.000005", "-0.000005", "-0.000005", "0.000000"]);
+        let summary = stats.summary().unwrap().map(|seconds| seconds.to_string());
+        assert_eq!(summary, ["0.000200", "0.000500", "0.001000", "0.000300"]);
+        let mut stats = RttStats::default();
+        stats.add(-5);
+        assert_eq!(
+            stats.summary().unwrap().map(|s| s.to_string()),
+            ["-0.000005", "-0.000005", "-0.000005", "0.000000"]
+        );
     }
 }

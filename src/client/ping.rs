@@ -1,13 +1,13 @@
-//! The tool `ping`: asks a datagram service, once an interval, and tells how long
-//! its answers take.
+//! `miod ping`: sends a probe to a datagram service once an interval, and prints the
+//! round-trip times.
 //!
-//! A probe is `Ping SEQUENCE TIME`. Whatever comes back with the same words,
-//! in either case, is its answer; by its sequence number it is known to be a late one,
-//! whose probe was given up, or another one to the same probe. Its time must be the
-//! one that was sent, so answers to somebody else's probes count for nothing.
+//! A probe is `Ping SEQUENCE TIME`. A datagram with the same words, in either case, is its
+//! reply. The sequence number shows whether the reply is late (its probe has timed out) or
+//! a duplicate. Sequence and time must be those of a probe that was sent, so replies to
+//! other probes are ignored.
 //!
-//! An error that the network reports doesn't say which probe it is about. It is
-//! taken to be the oldest that still waits.
+//! An error that the network reports doesn't name its probe. The oldest pending probe is
+//! taken to have failed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,41 +15,39 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::following;
-use super::spread::{Seconds, Spread};
-use super::stamp::Stamp;
+use super::datagrams::next_after;
+use crate::console::program::{Program, ProgramContext};
 use crate::logging::escape;
-use crate::reactor::{Context, DatagramProtocol, Outbox, Stay, Tick};
-use crate::service::Service;
+use crate::probe::rtt_stats::{RttStats, Seconds};
+use crate::probe::{PING, Probe};
+use crate::reactor::{DatagramProtocol, Outbox, Stay, Tick};
 use crate::text::json;
 use crate::text::reason::reason;
 
-/// The word that probes begin with.
-const WORD: &str = "Ping";
-/// Most probes that are remembered, so that late answers are known: a minute of the
-/// fastest there are. A probe that waits for longer is given up.
+/// Most probes that are remembered, to recognise late replies: one minute at the
+/// shortest interval. An older pending probe times out.
 const REMEMBERED: usize = 65_536;
-/// Octets of an answer that are told.
-const TOLD: usize = 100;
+/// Most bytes of a reply that are printed.
+const SHOWN: usize = 100;
 
-/// What a user can decide.
+/// The options of `miod ping`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Settings {
-    /// How many probes.
+pub struct PingPlan {
+    /// The number of probes.
     pub count: u64,
-    /// Between two of them.
+    /// Time between two probes.
     pub interval: Duration,
-    /// How long an answer may take.
+    /// The longest time for a reply.
     pub timeout: Duration,
-    /// Least octets of a probe, which is filled up to it.
+    /// The least size of a probe in bytes; shorter ones are padded.
     pub size: usize,
-    /// Answers are told, and how long they take so far.
+    /// Print the content of replies and the statistics so far.
     pub verbose: bool,
-    /// Everything is told as JSON, an object a line.
+    /// Print JSON, one object per line.
     pub json: bool,
 }
 
-impl Default for Settings {
+impl Default for PingPlan {
     fn default() -> Self {
         let second = Duration::from_secs(1);
         Self { count: 10, interval: second, timeout: second, size: 0, verbose: false, json: false }
@@ -57,46 +55,46 @@ impl Default for Settings {
 }
 
 /// A probe that was sent.
-struct Probe {
+struct SentProbe {
     sent: Tick,
     micros: i64,
-    fate: Fate,
+    state: ProbeState,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    Waiting,
-    /// It was given up, or refused.
+enum ProbeState {
+    Pending,
+    /// It timed out or was refused.
     Lost,
     Answered,
 }
 
-/// The tool.
+/// The state machine of `miod ping`.
 pub struct Ping {
     peer: SocketAddr,
-    settings: Settings,
+    plan: PingPlan,
     sent: u64,
     /// When the next probe is due.
     next: Tick,
     /// The last probes.
-    probes: VecDeque<Probe>,
-    /// The first probe that isn't known to be over.
+    probes: VecDeque<SentProbe>,
+    /// The first probe that may be pending.
     oldest: u64,
     answered: u64,
     late: u64,
     duplicates: u64,
-    spread: Spread,
+    stats: RttStats,
     over: bool,
 }
 
-type Cx<'a> = Context<'a, Service>;
+type Cx<'a> = ProgramContext<'a>;
 
 impl Ping {
-    /// The tool for the service at `peer`, with a socket that is connected to it.
-    pub fn new(peer: SocketAddr, settings: Settings) -> Self {
+    /// Probes for the service at `peer`, to which the socket is connected.
+    pub fn new(peer: SocketAddr, plan: PingPlan) -> Self {
         Self {
             peer,
-            settings,
+            plan,
             sent: 0,
             next: Tick::default(),
             probes: VecDeque::new(),
@@ -104,22 +102,22 @@ impl Ping {
             answered: 0,
             late: 0,
             duplicates: 0,
-            spread: Spread::default(),
+            stats: RttStats::default(),
             over: false,
         }
     }
 
     /// A probe that is remembered.
-    fn probe(&mut self, sequence: u64) -> Option<&mut Probe> {
+    fn probe(&mut self, sequence: u64) -> Option<&mut SentProbe> {
         let first = self.sent + 1 - self.probes.len() as u64;
         self.probes.get_mut(usize::try_from(sequence.checked_sub(first)?).ok()?)
     }
 
-    /// The oldest probe that waits, and when it was sent.
-    fn waiting(&mut self) -> Option<(u64, Tick)> {
+    /// The oldest pending probe, and when it was sent.
+    fn pending(&mut self) -> Option<(u64, Tick)> {
         while self.oldest <= self.sent {
             let oldest = self.oldest;
-            if let Some(Probe { sent, fate: Fate::Waiting, .. }) = self.probe(oldest) {
+            if let Some(SentProbe { sent, state: ProbeState::Pending, .. }) = self.probe(oldest) {
                 return Some((oldest, *sent));
             }
             self.oldest += 1;
@@ -127,25 +125,25 @@ impl Ping {
         None
     }
 
-    /// Gives up the oldest probe that waits.
+    /// Reports a probe as lost.
     fn lose(&mut self, sequence: u64, why: fmt::Arguments<'_>, cx: &mut Cx<'_>) {
         if let Some(probe) = self.probe(sequence) {
-            probe.fate = Fate::Lost;
+            probe.state = ProbeState::Lost;
         }
-        if self.settings.json {
+        if self.plan.json {
             let (to, why) = (self.peer, json::string(&why.to_string()).to_string());
             cx.shared
-                .report
+                .output
                 .line(format_args!(r#"{{"event":"lost","sequence":{sequence},"to":"{to}","reason":{why}}}"#));
         } else {
-            cx.shared.report.line(format_args!("Sequence {sequence}: {why}"));
+            cx.shared.output.line(format_args!("Sequence {sequence}: {why}"));
         }
     }
 
-    /// Gives up what has waited for too long.
+    /// Reports the probes that have timed out.
     fn expire(&mut self, cx: &mut Cx<'_>) {
-        while let Some((sequence, sent)) = self.waiting()
-            && sent.after(self.settings.timeout) < cx.time.now
+        while let Some((sequence, sent)) = self.pending()
+            && sent.after(self.plan.timeout) < cx.time.now
         {
             self.lose(sequence, format_args!("Request timed out"), cx);
         }
@@ -153,7 +151,7 @@ impl Ping {
 
     fn send(&mut self, out: &mut Outbox, cx: &mut Cx<'_>) {
         if self.probes.len() == REMEMBERED {
-            if let Some((sequence, _)) = self.waiting()
+            if let Some((sequence, _)) = self.pending()
                 && sequence + REMEMBERED as u64 == self.sent + 1
             {
                 self.lose(sequence, format_args!("Request timed out"), cx);
@@ -161,109 +159,109 @@ impl Ping {
             self.probes.pop_front();
         }
         self.sent += 1;
-        let stamp = Stamp::now(self.sent, cx.time);
-        let mut datagram = stamp.write(WORD).into_bytes();
-        if datagram.len() < self.settings.size {
+        let probe = Probe::now(self.sent, cx.time);
+        let mut datagram = probe.write(PING).into_bytes();
+        if datagram.len() < self.plan.size {
             datagram.push(b' ');
-            datagram.resize(self.settings.size, b'x');
+            datagram.resize(self.plan.size, b'x');
         }
         out.send(self.peer, &datagram);
-        self.probes.push_back(Probe { sent: cx.time.now, micros: stamp.micros, fate: Fate::Waiting });
-        self.next = following(self.next, self.settings.interval, cx.time.now);
+        self.probes.push_back(SentProbe { sent: cx.time.now, micros: probe.micros, state: ProbeState::Pending });
+        self.next = next_after(self.next, self.plan.interval, cx.time.now);
     }
 
-    fn tell(&self, kind: Kind, sequence: u64, from: SocketAddr, rtt: Duration, text: &[u8], cx: &mut Cx<'_>) {
+    fn print(&self, kind: ReplyKind, sequence: u64, from: SocketAddr, rtt: Duration, text: &[u8], cx: &mut Cx<'_>) {
         let rtt = Seconds(rtt.as_micros() as f64);
-        let report = &mut cx.shared.report;
-        if self.settings.json {
+        let output = &mut cx.shared.output;
+        if self.plan.json {
             let event = kind.name();
-            report.line(format_args!(
+            output.line(format_args!(
                 r#"{{"event":"{event}","sequence":{sequence},"from":"{from}","rtt":{rtt},"size":{}}}"#,
                 text.len()
             ));
             return;
         }
         let kind = match kind {
-            Kind::Reply => "Reply",
-            Kind::Late => "Late reply",
-            Kind::Duplicate => "Duplicate reply",
+            ReplyKind::OnTime => "Reply",
+            ReplyKind::Late => "Late reply",
+            ReplyKind::Duplicate => "Duplicate reply",
         };
         let mut line = format!("Sequence {sequence}: {kind} from {from} RTT = {rtt} s");
-        if self.settings.verbose {
-            line += &format!(" \"{}\"", escape(&text[..text.len().min(TOLD)]));
-            if let Some([least, average, most, _]) = self.spread.told() {
+        if self.plan.verbose {
+            line += &format!(" \"{}\"", escape(&text[..text.len().min(SHOWN)]));
+            if let Some([least, average, most, _]) = self.stats.summary() {
                 line += &format!(" min/avg/max = {least}/{average}/{most} s");
             }
         }
-        report.line(format_args!("{line}"));
+        output.line(format_args!("{line}"));
     }
 
-    /// The last lines.
+    /// Prints the summary.
     fn finish(&mut self, cx: &mut Cx<'_>) {
         self.over = true;
         let Self { peer, sent, answered, late, duplicates, .. } = *self;
         let loss = if sent == 0 { 0.0 } else { (sent - answered) as f64 * 100.0 / sent as f64 };
         let loss = (loss * 10.0).round() / 10.0;
-        let told = self.spread.told();
-        let report = &mut cx.shared.report;
-        if self.settings.json {
-            let times = told.map_or(String::new(), |[least, average, most, deviation]| {
+        let summary = self.stats.summary();
+        let output = &mut cx.shared.output;
+        if self.plan.json {
+            let times = summary.map_or(String::new(), |[least, average, most, deviation]| {
                 format!(r#","min":{least},"avg":{average},"max":{most},"mdev":{deviation}"#)
             });
-            report.line(format_args!(
+            output.line(format_args!(
                 r#"{{"event":"summary","to":"{peer}","sent":{sent},"received":{answered},"loss":{loss},"late":{late},"duplicates":{duplicates}{times}}}"#
             ));
             return;
         }
-        report.line(format_args!("--- {peer} ping statistics ---"));
+        output.line(format_args!("--- {peer} ping statistics ---"));
         let more = |count: u64, name| if count > 0 { format!(", {count} {name}") } else { String::new() };
         let more = more(late, "late") + &more(duplicates, "duplicate");
-        report.line(format_args!("{sent} sent, {answered} received, {loss}% loss{more}"));
-        if let Some([least, average, most, deviation]) = told {
-            report.line(format_args!("RTT min/avg/max/mdev = {least}/{average}/{most}/{deviation} s"));
+        output.line(format_args!("{sent} sent, {answered} received, {loss}% loss{more}"));
+        if let Some([least, average, most, deviation]) = summary {
+            output.line(format_args!("RTT min/avg/max/mdev = {least}/{average}/{most}/{deviation} s"));
         }
     }
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
-    Reply,
+enum ReplyKind {
+    OnTime,
     Late,
     Duplicate,
 }
 
-impl Kind {
+impl ReplyKind {
     fn name(self) -> &'static str {
         match self {
-            Kind::Reply => "reply",
-            Kind::Late => "late",
-            Kind::Duplicate => "duplicate",
+            Self::OnTime => "reply",
+            Self::Late => "late",
+            Self::Duplicate => "duplicate",
         }
     }
 }
 
-impl DatagramProtocol<Service> for Ping {
+impl DatagramProtocol<Program> for Ping {
     fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut Cx<'_>) {
-        // What came too late is that, though nobody has noticed yet.
+        // A reply after the timeout is late, even if this is the first turn since.
         self.expire(cx);
-        let Some(stamp) = Stamp::read(WORD, datagram) else { return };
-        let Some(probe) = self.probe(stamp.sequence).filter(|probe| probe.micros == stamp.micros) else { return };
+        let Some(reply) = Probe::parse(PING, datagram) else { return };
+        let Some(probe) = self.probe(reply.sequence).filter(|probe| probe.micros == reply.micros) else { return };
         let rtt = cx.time.now.since(probe.sent);
-        let kind = match std::mem::replace(&mut probe.fate, Fate::Answered) {
-            Fate::Waiting => Kind::Reply,
-            Fate::Lost => Kind::Late,
-            Fate::Answered => Kind::Duplicate,
+        let kind = match std::mem::replace(&mut probe.state, ProbeState::Answered) {
+            ProbeState::Pending => ReplyKind::OnTime,
+            ProbeState::Lost => ReplyKind::Late,
+            ProbeState::Answered => ReplyKind::Duplicate,
         };
         match kind {
-            Kind::Reply => {
+            ReplyKind::OnTime => {
                 self.answered += 1;
-                self.spread.add(i64::try_from(rtt.as_micros()).unwrap_or(i64::MAX));
+                self.stats.add(i64::try_from(rtt.as_micros()).unwrap_or(i64::MAX));
             }
-            Kind::Late => self.late += 1,
-            Kind::Duplicate => self.duplicates += 1,
+            ReplyKind::Late => self.late += 1,
+            ReplyKind::Duplicate => self.duplicates += 1,
         }
-        cx.shared.success = true;
-        self.tell(kind, stamp.sequence, from, rtt, datagram, cx);
+        cx.shared.succeeded = true;
+        self.print(kind, reply.sequence, from, rtt, datagram, cx);
     }
 
     fn advance(&mut self, out: &mut Outbox, cx: &mut Cx<'_>) -> Stay {
@@ -271,11 +269,11 @@ impl DatagramProtocol<Service> for Ping {
             return Stay::Over;
         }
         self.expire(cx);
-        if self.sent < self.settings.count && self.next <= cx.time.now && !cx.draining {
+        if self.sent < self.plan.count && self.next <= cx.time.now && !cx.draining {
             self.send(out, cx);
         }
-        let deadline = self.waiting().map(|(_, sent)| sent.after(self.settings.timeout + Duration::from_micros(1)));
-        let next = (self.sent < self.settings.count).then_some(self.next);
+        let deadline = self.pending().map(|(_, sent)| sent.after(self.plan.timeout + Duration::from_micros(1)));
+        let next = (self.sent < self.plan.count).then_some(self.next);
         match deadline.into_iter().chain(next).min() {
             Some(wake) if !cx.draining => Stay::Until(wake),
             _ => {
@@ -286,73 +284,73 @@ impl DatagramProtocol<Service> for Ping {
     }
 
     fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, cx: &mut Cx<'_>) {
-        // What couldn't be sent is the last one, what came back the oldest.
-        let sequence = if to.is_some() { Some(self.sent) } else { self.waiting().map(|(sequence, _)| sequence) };
+        // The last probe couldn't be sent, or the oldest one came back.
+        let sequence = if to.is_some() { Some(self.sent) } else { self.pending().map(|(sequence, _)| sequence) };
         if let Some(sequence) = sequence
             && !self.over
         {
             let peer = self.peer;
-            self.lose(sequence, format_args!("no way to {peer}: {}", reason(error)), cx);
+            self.lose(sequence, format_args!("can't reach {peer}: {}", reason(error)), cx);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Lone;
     use super::*;
+    use crate::console::testing::TestProgram;
 
     fn peer() -> SocketAddr {
         "192.0.2.1:12000".parse().unwrap()
     }
 
-    fn ping(settings: Settings) -> Lone<Ping> {
-        Lone::new(Ping::new(peer(), settings))
+    fn ping(plan: PingPlan) -> TestProgram<Ping> {
+        TestProgram::new(Ping::new(peer(), plan))
     }
 
-    fn two() -> Settings {
-        Settings { count: 2, ..Settings::default() }
+    fn two() -> PingPlan {
+        PingPlan { count: 2, ..PingPlan::default() }
     }
 
     #[test]
-    fn a_probe_a_second_and_what_came_of_it() {
+    fn one_probe_per_interval_with_its_reply_or_timeout() {
         let mut ping = ping(two());
         let [first] = ping.sent().try_into().unwrap();
         assert_eq!(first, b"Ping 1 1800000000.000000");
         ping.sleep(Duration::from_micros(1_234));
         ping.receive(&first.to_ascii_uppercase(), peer());
-        assert_eq!(ping.told(), "Sequence 1: Reply from 192.0.2.1:12000 RTT = 0.001234 s\n");
+        assert_eq!(ping.printed(), "Sequence 1: Reply from 192.0.2.1:12000 RTT = 0.001234 s\n");
         ping.sleep(Duration::from_micros(998_765));
         assert!(ping.sent().is_empty());
         ping.sleep(Duration::from_micros(1));
         assert_eq!(ping.sent(), [b"Ping 2 1800000001.000000"]);
         ping.sleep(Duration::from_secs(1));
-        assert_eq!(ping.told(), "");
+        assert_eq!(ping.printed(), "");
         ping.sleep(Duration::from_micros(1));
         assert_eq!(
-            ping.told(),
+            ping.printed(),
             "Sequence 2: Request timed out
 --- 192.0.2.1:12000 ping statistics ---
 2 sent, 1 received, 50% loss
 RTT min/avg/max/mdev = 0.001234/0.001234/0.001234/0.000000 s
 "
         );
-        assert!(ping.is_over() && ping.shared.success);
+        assert!(ping.is_over() && ping.shared.succeeded);
     }
 
     #[test]
-    fn late_and_duplicate_answers_are_told_apart() {
-        let mut ping = ping(Settings { count: 3, ..Settings::default() });
+    fn late_and_duplicate_replies_are_distinguished() {
+        let mut ping = ping(PingPlan { count: 3, ..PingPlan::default() });
         let [first] = ping.sent().try_into().unwrap();
         ping.sleep(Duration::from_millis(1_500));
         let [second] = ping.sent().try_into().unwrap();
-        assert_eq!(ping.told(), "Sequence 1: Request timed out\n");
+        assert_eq!(ping.printed(), "Sequence 1: Request timed out\n");
         ping.receive(&second, peer());
         ping.receive(&first, peer());
         ping.receive(&second, peer());
         ping.receive(&first, peer());
         assert_eq!(
-            ping.told(),
+            ping.printed(),
             "Sequence 2: Reply from 192.0.2.1:12000 RTT = 0.000000 s
 Sequence 1: Late reply from 192.0.2.1:12000 RTT = 1.500000 s
 Sequence 2: Duplicate reply from 192.0.2.1:12000 RTT = 0.000000 s
@@ -360,11 +358,11 @@ Sequence 1: Duplicate reply from 192.0.2.1:12000 RTT = 1.500000 s
 "
         );
         ping.drain();
-        assert!(ping.told().contains("\n2 sent, 1 received, 50% loss, 1 late, 2 duplicate\n"));
+        assert!(ping.printed().contains("\n2 sent, 1 received, 50% loss, 1 late, 2 duplicate\n"));
     }
 
     #[test]
-    fn what_is_no_answer_to_its_probes_counts_for_nothing() {
+    fn a_datagram_that_answers_no_probe_is_ignored() {
         let mut ping = ping(two());
         let [first] = ping.sent().try_into().unwrap();
         for wrong in
@@ -373,59 +371,59 @@ Sequence 1: Duplicate reply from 192.0.2.1:12000 RTT = 1.500000 s
             ping.receive(wrong, peer());
         }
         ping.receive(&vec![b'x'; 65_507], peer());
-        assert_eq!(ping.told(), "");
-        assert!(!ping.shared.success);
+        assert_eq!(ping.printed(), "");
+        assert!(!ping.shared.succeeded);
         ping.receive(&first, peer());
-        assert!(ping.told().starts_with("Sequence 1: Reply"));
+        assert!(ping.printed().starts_with("Sequence 1: Reply"));
     }
 
     #[test]
-    fn nobody_there() {
+    fn a_refused_probe_is_lost_at_once() {
         let mut ping = ping(two());
         ping.fail(io::ErrorKind::ConnectionRefused, None);
-        assert_eq!(ping.told(), "Sequence 1: no way to 192.0.2.1:12000: connection refused\n");
+        assert_eq!(ping.printed(), "Sequence 1: can't reach 192.0.2.1:12000: connection refused\n");
         ping.sleep(Duration::from_secs(1));
         ping.fail(io::ErrorKind::NetworkUnreachable, Some(peer()));
         assert_eq!(
-            ping.told(),
-            "Sequence 2: no way to 192.0.2.1:12000: network unreachable
+            ping.printed(),
+            "Sequence 2: can't reach 192.0.2.1:12000: network unreachable
 --- 192.0.2.1:12000 ping statistics ---
 2 sent, 0 received, 100% loss
 "
         );
-        assert!(ping.is_over() && !ping.shared.success);
+        assert!(ping.is_over() && !ping.shared.succeeded);
     }
 
     #[test]
-    fn an_interrupt_tells_the_summary() {
-        let mut ping = ping(Settings { count: 3, ..Settings::default() });
+    fn an_interrupt_prints_the_summary() {
+        let mut ping = ping(PingPlan { count: 3, ..PingPlan::default() });
         ping.drain();
-        assert_eq!(ping.told(), "--- 192.0.2.1:12000 ping statistics ---\n1 sent, 0 received, 100% loss\n");
+        assert_eq!(ping.printed(), "--- 192.0.2.1:12000 ping statistics ---\n1 sent, 0 received, 100% loss\n");
         assert!(ping.is_over());
     }
 
     #[test]
-    fn json_says_the_same() {
+    fn json_has_the_same_content() {
         let mut ping =
-            ping(Settings { count: 3, json: true, interval: Duration::from_millis(100), ..Settings::default() });
+            ping(PingPlan { count: 3, json: true, interval: Duration::from_millis(100), ..PingPlan::default() });
         let [first] = ping.sent().try_into().unwrap();
         ping.sleep(Duration::from_millis(10));
         ping.receive(&first, peer());
         ping.sleep(Duration::from_millis(5_000));
         assert_eq!(
-            ping.told(),
+            ping.printed(),
             r#"{"event":"reply","sequence":1,"from":"192.0.2.1:12000","rtt":0.010000,"size":24}
 "#
         );
         ping.sleep(Duration::from_secs(5));
         assert_eq!(
-            ping.told(),
+            ping.printed(),
             r#"{"event":"lost","sequence":2,"to":"192.0.2.1:12000","reason":"Request timed out"}
 "#
         );
         ping.sleep(Duration::from_secs(5));
         assert_eq!(
-            ping.told(),
+            ping.printed(),
             r#"{"event":"lost","sequence":3,"to":"192.0.2.1:12000","reason":"Request timed out"}
 {"event":"summary","to":"192.0.2.1:12000","sent":3,"received":1,"loss":66.7,"late":0,"duplicates":0,"min":0.010000,"avg":0.010000,"max":0.010000,"mdev":0.000000}
 "#
@@ -433,38 +431,38 @@ Sequence 1: Duplicate reply from 192.0.2.1:12000 RTT = 1.500000 s
     }
 
     #[test]
-    fn verbosely_what_the_answer_says() {
-        let mut ping = ping(Settings { size: 30, verbose: true, ..two() });
+    fn verbose_output_shows_the_content_of_a_reply() {
+        let mut ping = ping(PingPlan { size: 30, verbose: true, ..two() });
         let [first] = ping.sent().try_into().unwrap();
         assert_eq!(first, b"Ping 1 1800000000.000000 xxxxx");
         ping.receive(&[&first[..], b"\x1b\""].concat(), peer());
         assert_eq!(
-            ping.told(),
+            ping.printed(),
             "Sequence 1: Reply from 192.0.2.1:12000 RTT = 0.000000 s \
              \"Ping 1 1800000000.000000 xxxxx\\x1b\\\"\" min/avg/max = 0.000000/0.000000/0.000000 s\n"
         );
     }
 
     #[test]
-    fn verbosely_a_late_answer_before_any_other_says_something_too() {
-        let mut ping = ping(Settings { verbose: true, ..two() });
+    fn a_late_first_reply_is_printed_without_statistics() {
+        let mut ping = ping(PingPlan { verbose: true, ..two() });
         let [first] = ping.sent().try_into().unwrap();
         ping.sleep(Duration::from_secs(2));
-        ping.told();
+        ping.printed();
         ping.receive(&first, peer());
         let line = "Sequence 1: Late reply from 192.0.2.1:12000 RTT = 2.000000 s \"Ping 1 1800000000.000000\"\n";
-        assert_eq!(ping.told(), line);
+        assert_eq!(ping.printed(), line);
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_remembered_probes_is_bounded() {
         let millisecond = Duration::from_millis(1);
         let day = Duration::from_secs(86_400);
-        let mut ping = ping(Settings { count: 70_000, interval: millisecond, timeout: day, ..Settings::default() });
+        let mut ping = ping(PingPlan { count: 70_000, interval: millisecond, timeout: day, ..PingPlan::default() });
         for _ in 0..REMEMBERED {
             ping.sleep(millisecond);
         }
-        assert_eq!(ping.told(), "Sequence 1: Request timed out\n");
+        assert_eq!(ping.printed(), "Sequence 1: Request timed out\n");
         assert_eq!(ping.machine.probes.len(), REMEMBERED);
     }
 }

@@ -1,44 +1,56 @@
-//! The values of options: from text to what they mean, or to a sentence that
-//! tells what would have been right.
+//! Parsers of option values. An error is a hint: what a right value looks like.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{SessionStore, Target};
+use super::SessionStore;
+use crate::names;
 use crate::reactor::Endpoint;
-use crate::session::remote::Place;
+use crate::session::remote::StoreUrl;
 
 /// A whole number of at least 1.
-pub(super) fn count<N: std::str::FromStr + Default + PartialEq>(text: &str) -> Result<N, String> {
+///
+/// # Errors
+/// A hint.
+pub fn count<N: std::str::FromStr + Default + PartialEq>(text: &str) -> Result<N, String> {
     match text.parse() {
         Ok(number) if number != N::default() => Ok(number),
         _ => Err("give a whole number of at least 1".to_owned()),
     }
 }
 
-/// A port; 0 is any free one.
-pub(super) fn port(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| "give a port from 0 to 65535; 0 is any free one".to_owned())
+/// A port; 0 means any free port.
+///
+/// # Errors
+/// A hint.
+pub fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "give a port from 0 to 65535; 0 means any free port".to_owned())
 }
 
 /// A port to connect to.
-pub(super) fn remote_port(text: &str) -> Result<u16, String> {
+///
+/// # Errors
+/// A hint.
+pub fn remote_port(text: &str) -> Result<u16, String> {
     match text.parse() {
         Ok(port @ 1..) => Ok(port),
         _ => Err(format!("{text}: give a port from 1 to 65535")),
     }
 }
 
-/// A host to connect to: the brackets of an IPv6 address aren't part of it.
-pub(super) fn host(text: &str) -> String {
+/// A host to connect to, without the brackets of an IPv6 address.
+pub fn host(text: &str) -> String {
     text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text).to_owned()
 }
 
 /// Seconds, with or without a fraction.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// A hint.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let span = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    // The clock of the loop counts microseconds.
+    // The loop's clock counts microseconds.
     match span {
         Some(span) if span >= Duration::from_millis(1) => Ok(span),
         _ => Err("give seconds of at least 0.001, like 10 or 2.5".to_owned()),
@@ -46,7 +58,10 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// Whole seconds, or minutes, hours, days if `m`, `h`, `d` follows.
-pub(super) fn span(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// A hint.
+pub fn span(text: &str) -> Result<Duration, String> {
     let (digits, factor) = match text.as_bytes().last() {
         Some(b's') => (&text[..text.len() - 1], 1),
         Some(b'm') => (&text[..text.len() - 1], 60),
@@ -54,7 +69,7 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
         Some(b'd') => (&text[..text.len() - 1], 86_400),
         _ => (text, 1),
     };
-    // A century is as good as for ever, and can be added to any date.
+    // A century is practically unlimited and can be added to any date.
     const MOST: u64 = 100 * 366 * 86_400;
     let seconds = digits.parse().ok().and_then(|number: u64| number.checked_mul(factor));
     match seconds {
@@ -64,18 +79,24 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
 }
 
 /// Where sessions are kept.
-pub(super) fn sessions(text: &str) -> Result<SessionStore, String> {
+///
+/// # Errors
+/// A hint.
+pub fn sessions(text: &str) -> Result<SessionStore, String> {
     match text {
         "memory" => Ok(SessionStore::Memory),
         "cookie" => Ok(SessionStore::Cookie),
         _ if text.starts_with("file:") => Ok(SessionStore::Directory(directory(&text["file:".len()..])?)),
-        _ if text.contains("://") => Ok(SessionStore::Remote(Place::parse(text)?)),
+        _ if text.contains("://") => Ok(SessionStore::Remote(StoreUrl::parse(text)?)),
         _ => Err("give memory, cookie, file:DIR, http://HOST:PORT/ or redis://[:PASS@]HOST:PORT/DB".to_owned()),
     }
 }
 
 /// Whole milliseconds, at most an hour.
-pub(super) fn millis(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// A hint.
+pub fn millis(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(millis @ 0..=3_600_000) => Ok(Duration::from_millis(millis)),
         _ => Err("give milliseconds, at most 3600000".to_owned()),
@@ -83,13 +104,19 @@ pub(super) fn millis(text: &str) -> Result<Duration, String> {
 }
 
 /// A probability.
-pub(super) fn probability(text: &str) -> Result<f64, String> {
+///
+/// # Errors
+/// A hint.
+pub fn probability(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number| (0.0..=1.0).contains(number));
     number.ok_or_else(|| "give a probability from 0 to 1, like 0.3".to_owned())
 }
 
-/// Octets, in binary multiples if `K`, `M` or `G` follows.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+/// Bytes, in binary multiples if `K`, `M` or `G` follows.
+///
+/// # Errors
+/// A hint.
+pub fn size(text: &str) -> Result<u64, String> {
     let (digits, factor) = match text.strip_suffix(|unit: char| "kKmMgG".contains(unit)) {
         Some(digits) if text.ends_with(['k', 'K']) => (digits, 1 << 10),
         Some(digits) if text.ends_with(['m', 'M']) => (digits, 1 << 20),
@@ -97,42 +124,74 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         None => (text, 1),
     };
     let size = digits.parse().ok().and_then(|number: u64| number.checked_mul(factor));
-    size.ok_or_else(|| "give octets, like 4096, 64K, 10M or 1G".to_owned())
+    size.ok_or_else(|| "give bytes, like 4096, 64K, 10M or 1G".to_owned())
+}
+
+/// A whole number that seeds random events.
+///
+/// # Errors
+/// A hint.
+pub fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "give a whole number, like 7".to_owned())
+}
+
+/// Bytes of memory.
+///
+/// # Errors
+/// A hint.
+pub fn memory(text: &str) -> Result<usize, String> {
+    usize::try_from(size(text)?).map_err(|_| "that is more than this machine can address".to_owned())
 }
 
 /// `KEY=VALUE`, neither empty.
-pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+///
+/// # Errors
+/// A hint.
+pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() && !value.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("give two parts with an equals sign between".to_owned()),
+        _ => Err("give two parts with an equals sign between them".to_owned()),
     }
 }
 
-/// A directory that may not be there yet.
-pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
+/// A directory, which may be absent.
+///
+/// # Errors
+/// A hint.
+pub fn directory(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("give a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
-pub(super) fn file(text: &str) -> Result<PathBuf, String> {
+/// A file.
+///
+/// # Errors
+/// A hint.
+pub fn file(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("give a file".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
-/// What a client has to know: at least one octet, of those that RFC 6750 §2.1 allows.
-pub(super) fn token(text: &str) -> Result<String, String> {
-    let fits = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~+/=".contains(&octet);
+/// A bearer token: at least one of the bytes that RFC 6750 §2.1 allows.
+///
+/// # Errors
+/// A hint.
+pub fn token(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     if text.is_empty() || !text.bytes().all(fits) {
         return Err("give letters, digits and any of - . _ ~ + / =".to_owned());
     }
     Ok(text.to_owned())
 }
 
-/// Names with commas between.
-pub(super) fn names(text: &str) -> Vec<String> {
+/// Names, separated by commas.
+pub fn names(text: &str) -> Vec<String> {
     text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// A switch in a variable of the environment.
-pub(super) fn switch(text: &str) -> Result<bool, String> {
+///
+/// # Errors
+/// A hint.
+pub fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
         "" | "0" | "false" | "no" | "off" => Ok(false),
@@ -140,9 +199,12 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Where to listen. A name may have several addresses; an address without a
-/// port gets `port`.
-pub(super) fn endpoints(text: &str, port: u16) -> Result<Vec<Endpoint>, String> {
+/// An endpoint to listen at; several if it is a name with several addresses. `port` is the
+/// port of an address without one.
+///
+/// # Errors
+/// A hint.
+pub fn endpoints(text: &str, port: u16) -> Result<Vec<Endpoint>, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         let path = PathBuf::from(path);
         return if path.as_os_str().is_empty() {
@@ -158,30 +220,30 @@ pub(super) fn endpoints(text: &str, port: u16) -> Result<Vec<Endpoint>, String> 
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![Endpoint::Tcp(SocketAddr::new(address, port))]);
     }
-    // The resolver would take a number for an address, 8080 for 0.0.31.144.
+    // The resolver takes a number for an address: 8080 for 0.0.31.144.
     let digits = text.trim_start_matches(':');
-    if digits.bytes().all(|octet| octet.is_ascii_digit()) {
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("give an address, like 127.0.0.1 or 0.0.0.0; a port alone is --port {digits}"));
     }
     let (host, port) = match text.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
         Some((host, Ok(port))) => (host, port),
         _ => (text, port),
     };
-    let addresses = (host, port).to_socket_addrs().map_err(|_| format!("no address is known for {host}"))?;
-    let mut endpoints: Vec<_> = addresses.map(Endpoint::Tcp).collect();
-    // Some systems list an address once for each kind of socket.
-    endpoints.dedup();
-    Ok(endpoints)
+    let addresses = names::resolve(host, port).map_err(|error| error.to_string())?;
+    Ok(addresses.into_iter().map(Endpoint::Tcp).collect())
 }
 
-/// Whom to talk to: `HOST`, `HOST:PORT`, `[::1]:PORT` or `::1`. What a name means
-/// isn't asked here.
-pub(super) fn target(text: &str, port: u16) -> Result<Target, String> {
-    let target = |host: &str, port| Target { host: host.to_owned(), port };
+/// The host and port of a peer: `HOST`, `HOST:PORT`, `[::1]:PORT` or `::1`. Names aren't
+/// resolved.
+///
+/// # Errors
+/// A hint.
+pub fn target(text: &str, port: u16) -> Result<(String, u16), String> {
+    let target = |host: &str, port| (host.to_owned(), port);
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let (host, port_text) = match bracketed {
         Some((host, rest)) => (host, rest.strip_prefix(':').or((!rest.is_empty()).then_some(""))),
-        // An address of IPv6 has more than one colon.
+        // An IPv6 address has more than one colon.
         None if text.matches(':').count() > 1 => (text, None),
         None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
     };
@@ -259,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_to_talk_to() {
+    fn peers() {
         for (text, host, port) in [
             ("localhost", "localhost", 7),
             ("localhost:80", "localhost", 80),
@@ -268,7 +330,7 @@ mod tests {
             ("[::1]", "::1", 7),
             ("[::1]:80", "::1", 80),
         ] {
-            assert_eq!(target(text, 7), Ok(Target { host: host.to_owned(), port }), "{text}");
+            assert_eq!(target(text, 7), Ok((host.to_owned(), port)), "{text}");
         }
         assert!(
             ["", ":80", "[]:80", "a:", "a:0", "a:65536", "[::1]80", "[::1]:"]
@@ -278,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn places_to_listen() {
+    fn endpoints_to_listen_at() {
         for (text, expected) in [
             ("0.0.0.0", "0.0.0.0:80"),
             ("127.0.0.1:8080", "127.0.0.1:8080"),
@@ -299,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_names_and_switches() {
+    fn pairs_names_tokens_and_switches() {
         assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
         assert!(["", "a", "a=", "=b"].iter().all(|wrong| pair(wrong).is_err()));
         assert_eq!(names("a,,b,"), ["a", "b"]);

@@ -1,21 +1,21 @@
-//! A line service behind a bad network: answers late, in pieces, with stalls, and
-//! now and then cut off by a reset. For those who write clients.
+//! A simulated bad network for line services: it delays responses, splits them, stalls, and
+//! sometimes resets the connection. For testing clients.
 //!
 //! ```text
 //! input ─► service ─► held ──(delay)──(pieces, stalls, resets)──► output
 //! ```
 //!
-//! The service is as it always is, but what it answers is held back here. *Delay*
-//! lets each octet out so long after it was answered, as a long line would. *Chaos*
-//! lays cuts at random places of the stream of answers; at each cut it pauses, so
-//! that the pieces leave in writes of their own, or stalls, or resets the connection.
+//! The service is unchanged, but its output is held back here. *Delay* passes each byte on
+//! a fixed time after the service wrote it. *Chaos* cuts the output stream at random
+//! places. At each cut it pauses, so that the pieces are sent separately, or it stalls, or
+//! resets the connection.
 //!
-//! All chance comes from the seed and the number of the connection, and the cuts lie
-//! at places of the stream, however the octets come: the same seed cuts the same
-//! answers at the same places.
+//! The random numbers depend on the seed and the number of the connection, and the places
+//! of the cuts on the stream alone: the same seed cuts the same responses at the same
+//! places.
 //!
-//! As long as nothing more can be held, the service has no room and isn't read for;
-//! so a stall reaches the client as back-pressure too. A shut-down lets all out at once.
+//! While the held output is full, the service has no room and nothing is read. So the
+//! client sees a stall as back-pressure too. A shutdown passes everything on at once.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -27,16 +27,16 @@ use crate::reactor::{Finish, Io, Output, Tick, Want};
 
 /// How bad the network is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Trouble {
-    /// How long each octet is held back.
+pub struct BadNetwork {
+    /// How long each byte is held back.
     pub delay: Duration,
-    /// The seed of the chaos, if there is to be any.
+    /// The seed of the chaos; none: no chaos.
     pub chaos: Option<u64>,
 }
 
-impl Trouble {
-    /// Whether there is any.
-    pub fn is_any(&self) -> bool {
+impl BadNetwork {
+    /// Whether it does anything.
+    pub fn is_bad(&self) -> bool {
         *self != Self::default()
     }
 }
@@ -59,34 +59,34 @@ impl Line {
     }
 }
 
-/// Most stretches of answers with a moment of their own. Beyond it the last grows and
-/// waits with its youngest octet.
+/// Most stretches of output with a due time of their own. When they are used up, the last
+/// one grows and takes the due time of its last byte.
 const STRETCHES: usize = 256;
 
-/// One connection of a line service in trouble.
-pub struct Rough {
+/// One connection of a line service over a bad network.
+pub struct Impaired {
     line: Line,
-    /// Answered and not yet let out.
+    /// Output that isn't passed on yet.
     held: Output,
     delay: Duration,
-    /// When how many of the held octets may go, in their order; the rest may go.
+    /// Due times of the last held bytes, and their counts; bytes before them are due.
     late: VecDeque<(Tick, usize)>,
     chaos: Option<Chaos>,
 }
 
-impl Rough {
+impl Impaired {
     /// The connection with this number.
-    pub fn new(line: Line, trouble: Trouble, number: u32) -> Self {
-        let chaos = trouble.chaos.map(|seed| Chaos::new(SplitMix64::nth(seed, number.into())));
-        Self { line, held: Output::default(), delay: trouble.delay, late: VecDeque::new(), chaos }
+    pub fn new(line: Line, network: BadNetwork, number: u32) -> Self {
+        let chaos = network.chaos.map(|seed| Chaos::new(SplitMix64::nth(seed, number.into())));
+        Self { line, held: Output::default(), delay: network.delay, late: VecDeque::new(), chaos }
     }
 
-    /// Octets that it holds back.
+    /// Bytes that it holds back.
     pub fn memory(&self) -> usize {
         self.held.bytes().len()
     }
 
-    /// Lets the service answer, and lets out what is due.
+    /// Runs the service, and passes on the output that is due.
     pub fn advance(&mut self, io: &mut Io<'_>, now: Tick, draining: bool) -> Want {
         loop {
             let want = self.answer(io, now, draining);
@@ -94,15 +94,15 @@ impl Rough {
             if draining {
                 (self.late, self.chaos) = (VecDeque::new(), None);
             }
-            let Ok(next) = self.let_out(io.output, now) else { return Want::finish(Finish::Abort) };
+            let Ok(next) = self.pass_on_due(io.output, now) else { return Want::finish(Finish::Abort) };
             if full && self.held.room() > 0 {
-                // The service wished that without room for more.
+                // There is room now for what the service couldn't write.
                 continue;
             }
             if self.held.is_empty() {
                 return want;
             }
-            // It ends, in whatever way, when the last octet is out.
+            // The service's end waits until the last byte is passed on.
             return Want { read: want.read, wake: next, ..Want::NOTHING };
         }
     }
@@ -125,8 +125,8 @@ impl Rough {
         want
     }
 
-    /// Passes on what is due; says when more will be, if that is known.
-    fn let_out(&mut self, output: &mut Output, now: Tick) -> Result<Option<Tick>, Reset> {
+    /// Passes on the output that is due. Returns when more will be, if that is known.
+    fn pass_on_due(&mut self, output: &mut Output, now: Tick) -> Result<Option<Tick>, Reset> {
         loop {
             while self.late.front().is_some_and(|(due, _)| *due <= now) {
                 self.late.pop_front();
@@ -145,7 +145,7 @@ impl Rough {
             };
             let passed = self.held.pass_on(most.min(output.room()), output);
             if passed == 0 {
-                // Room comes when the peer takes some.
+                // Wait until the peer has read something.
                 return Ok(None);
             }
             if let Some(chaos) = &mut self.chaos {
@@ -155,27 +155,27 @@ impl Rough {
     }
 }
 
-/// The connection is to be reset.
+/// The connection must be reset.
 struct Reset;
 
 /// Where the stream is cut, and what happens there.
 struct Chaos {
-    dice: SplitMix64,
-    /// Octets before the next cut.
+    random: SplitMix64,
+    /// Bytes before the next cut.
     left: usize,
-    /// Nothing goes out before.
+    /// Nothing is passed on before this time.
     resume: Tick,
     reset: bool,
 }
 
 impl Chaos {
-    fn new(dice: SplitMix64) -> Self {
-        let mut chaos = Self { dice, left: 0, resume: Tick::default(), reset: false };
+    fn new(random: SplitMix64) -> Self {
+        let mut chaos = Self { random, left: 0, resume: Tick::default(), reset: false };
         chaos.draw_piece();
         chaos
     }
 
-    /// How many octets may go out now, or when some may.
+    /// The bytes that may be passed on now, or when some may.
     fn allows(&self, now: Tick) -> Result<Result<usize, Tick>, Reset> {
         if now < self.resume {
             Ok(Err(self.resume))
@@ -186,22 +186,22 @@ impl Chaos {
         }
     }
 
-    /// So many went out. At a cut it is drawn what happens there.
+    /// This many bytes were passed on. At a cut the next event is drawn.
     fn passed(&mut self, count: usize, now: Tick) {
         self.left -= count;
         if self.left > 0 {
             return;
         }
-        // A pause long enough for the piece to leave alone, or for a person to wonder.
-        let pause = if self.dice.one_in(8) { 50 + self.dice.below(950) } else { 1 + self.dice.below(5) };
+        // Long enough for the piece to be sent alone, or a stall that people notice.
+        let pause = if self.random.one_in(8) { 50 + self.random.below(950) } else { 1 + self.random.below(5) };
         self.resume = now.after(Duration::from_millis(pause as u64));
-        self.reset = self.dice.one_in(32);
+        self.reset = self.random.one_in(32);
         self.draw_piece();
     }
 
     fn draw_piece(&mut self) {
-        let most = self.dice.pick(&[1, 16, 256, 4096]);
-        self.left = 1 + self.dice.below(most);
+        let most = self.random.pick(&[1, 16, 256, 4096]);
+        self.left = 1 + self.random.below(most);
     }
 }
 
@@ -211,8 +211,8 @@ mod tests {
     use super::*;
     use crate::reactor::BUFFER;
 
-    fn echo(trouble: Trouble, number: u32) -> Rough {
-        Rough::new(Line::Echo(Echo::default()), trouble, number)
+    fn echo(network: BadNetwork, number: u32) -> Impaired {
+        Impaired::new(Line::Echo(Echo::default()), network, number)
     }
 
     fn at(millis: u64) -> Tick {
@@ -220,10 +220,10 @@ mod tests {
     }
 
     /// The pieces that come back, each with its moment in milliseconds, and how it ended.
-    fn pieces(rough: &mut Rough, input: &[&[u8]]) -> (Vec<(u64, Vec<u8>)>, Finish) {
+    fn pieces(impaired: &mut Impaired, input: &[&[u8]]) -> (Vec<(u64, Vec<u8>)>, Finish) {
         let (mut peer, mut now, mut pieces, mut input) = (Peer::default(), at(0), Vec::new(), input.iter());
         loop {
-            let want = peer.turn(|io| rough.advance(io, now, false));
+            let want = peer.turn(|io| impaired.advance(io, now, false));
             let piece = peer.received();
             if !piece.is_empty() {
                 pieces.push((now.as_micros() / 1000, piece));
@@ -247,12 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn delay_holds_each_octet_back_and_no_longer() {
-        let mut rough = echo(Trouble { delay: Duration::from_millis(20), chaos: None }, 1);
+    fn delay_holds_each_byte_back_exactly() {
+        let mut impaired = echo(BadNetwork { delay: Duration::from_millis(20), chaos: None }, 1);
         let mut peer = Peer::default();
         let mut turn = |peer: &mut Peer, millis, send: &[u8]| {
             peer.send(send);
-            let want = peer.turn(|io| rough.advance(io, at(millis), false));
+            let want = peer.turn(|io| impaired.advance(io, at(millis), false));
             (peer.received(), want.wake, want.finish)
         };
         assert_eq!(turn(&mut peer, 0, b"one "), (b"".to_vec(), Some(at(20)), Finish::No));
@@ -264,36 +264,36 @@ mod tests {
     }
 
     #[test]
-    fn a_long_delay_of_many_answers_is_bounded() {
-        let mut rough = echo(Trouble { delay: Duration::from_secs(10), chaos: None }, 1);
+    fn held_stretches_are_bounded() {
+        let mut impaired = echo(BadNetwork { delay: Duration::from_secs(10), chaos: None }, 1);
         let mut peer = Peer::default();
         for millis in 0..1000 {
             peer.send(b"x");
-            peer.turn(|io| rough.advance(io, at(millis), false));
+            peer.turn(|io| impaired.advance(io, at(millis), false));
         }
-        assert!(rough.late.len() <= STRETCHES && peer.received().is_empty());
-        assert_eq!(rough.memory(), 1000);
-        peer.turn(|io| rough.advance(io, at(10_999), false));
+        assert!(impaired.late.len() <= STRETCHES && peer.received().is_empty());
+        assert_eq!(impaired.memory(), 1000);
+        peer.turn(|io| impaired.advance(io, at(10_999), false));
         assert_eq!(peer.received(), vec![b'x'; 1000]);
     }
 
     #[test]
-    fn a_slow_line_is_not_read_for_when_it_is_full() {
-        let mut rough = echo(Trouble { delay: Duration::from_secs(1), chaos: None }, 1);
+    fn nothing_is_read_while_the_held_output_is_full() {
+        let mut impaired = echo(BadNetwork { delay: Duration::from_secs(1), chaos: None }, 1);
         let mut peer = Peer::default();
         peer.send(&vec![b'x'; BUFFER]);
-        let want = peer.turn(|io| rough.advance(io, at(0), false));
-        assert_eq!((want.read, want.wake, rough.memory()), (false, Some(at(1000)), BUFFER));
-        assert!(peer.turn(|io| rough.advance(io, at(1000), false)).read);
+        let want = peer.turn(|io| impaired.advance(io, at(0), false));
+        assert_eq!((want.read, want.wake, impaired.memory()), (false, Some(at(1000)), BUFFER));
+        assert!(peer.turn(|io| impaired.advance(io, at(1000), false)).read);
     }
 
     #[test]
-    fn chaos_cuts_but_neither_loses_nor_mixes() {
+    fn chaos_keeps_every_byte_in_order() {
         let text: Vec<u8> = (0..20_000_u32).map(|n| b'a' + (n % 23) as u8).collect();
         let (mut whole, mut resets, mut stalls) = (0, 0, 0);
         for number in 0..100 {
             let (pieces, finish) =
-                pieces(&mut echo(Trouble { chaos: Some(7), ..Trouble::default() }, number), &[&text]);
+                pieces(&mut echo(BadNetwork { chaos: Some(7), ..BadNetwork::default() }, number), &[&text]);
             let got = together(&pieces);
             assert!(text.starts_with(&got));
             assert!(pieces.len() > 1 || finish == Finish::Abort, "nothing is cut");
@@ -311,16 +311,16 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_is_the_same_fate_however_the_octets_come() {
+    fn the_same_seed_cuts_at_the_same_places_however_the_input_is_split() {
         let text = [b'x'; 5000];
-        let fate = |seed, number, input: &[&[u8]]| {
-            let trouble = Trouble { delay: Duration::from_millis(3), chaos: Some(seed) };
-            let (pieces, finish) = pieces(&mut echo(trouble, number), input);
+        let outcome = |seed, number, input: &[&[u8]]| {
+            let network = BadNetwork { delay: Duration::from_millis(3), chaos: Some(seed) };
+            let (pieces, finish) = pieces(&mut echo(network, number), input);
             (pieces.iter().map(|(_, piece)| piece.len()).collect::<Vec<_>>(), finish)
         };
-        assert_eq!(fate(1, 1, &[&text]), fate(1, 1, &[&text]));
-        assert_ne!(fate(1, 1, &[&text]), fate(1, 2, &[&text]));
-        assert_ne!(fate(1, 1, &[&text]), fate(2, 1, &[&text]));
+        assert_eq!(outcome(1, 1, &[&text]), outcome(1, 1, &[&text]));
+        assert_ne!(outcome(1, 1, &[&text]), outcome(1, 2, &[&text]));
+        assert_ne!(outcome(1, 1, &[&text]), outcome(2, 1, &[&text]));
         // Cut by the sender too, there are more pieces, and ours among them.
         let cuts = |(sizes, _): (Vec<usize>, Finish)| {
             sizes
@@ -331,26 +331,26 @@ mod tests {
                 })
                 .collect::<Vec<_>>()
         };
-        let (one, two) = (cuts(fate(1, 1, &[&text])), cuts(fate(1, 1, &[&text[..1000], &text[..4000]])));
+        let (one, two) = (cuts(outcome(1, 1, &[&text])), cuts(outcome(1, 1, &[&text[..1000], &text[..4000]])));
         assert!(one.iter().all(|cut| two.contains(cut)), "{one:?} {two:?}");
     }
 
     #[test]
-    fn it_ends_as_the_service_does_when_the_last_octet_is_out() {
-        let trouble = Trouble { delay: Duration::from_millis(5), chaos: None };
-        let (got, finish) = pieces(&mut echo(trouble, 1), &[b"hello\nexit\nmore"]);
+    fn the_service_ends_after_the_last_byte_is_passed_on() {
+        let network = BadNetwork { delay: Duration::from_millis(5), chaos: None };
+        let (got, finish) = pieces(&mut echo(network, 1), &[b"hello\nexit\nmore"]);
         assert_eq!((together(&got), finish), (b"hello\n".to_vec(), Finish::Linger));
-        let mut upper = Rough::new(Line::Upper(Upper), trouble, 1);
+        let mut upper = Impaired::new(Line::Upper(Upper), network, 1);
         assert_eq!(pieces(&mut upper, &[b"hello\nyou"]).0, [(5, b"HELLO\n".to_vec()), (10, b"YOU".to_vec())]);
     }
 
     #[test]
-    fn a_shut_down_lets_all_out() {
-        let mut rough = echo(Trouble { delay: Duration::from_secs(5), chaos: Some(1) }, 1);
+    fn a_shutdown_passes_everything_on() {
+        let mut impaired = echo(BadNetwork { delay: Duration::from_secs(5), chaos: Some(1) }, 1);
         let mut peer = Peer::default();
         peer.send(b"hello");
-        peer.turn(|io| rough.advance(io, at(0), false));
-        let want = peer.turn(|io| rough.advance(io, at(1), true));
+        peer.turn(|io| impaired.advance(io, at(0), false));
+        let want = peer.turn(|io| impaired.advance(io, at(1), true));
         assert_eq!((peer.received(), want.finish), (b"hello".to_vec(), Finish::Linger));
     }
 }

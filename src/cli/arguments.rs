@@ -1,0 +1,232 @@
+//! Parses arguments by a table of options, for all commands.
+//!
+//! ```text
+//! arguments ──split──► given options, positional arguments, --help or --version
+//! environment ──────┐      │
+//!                   └─apply┴──► Draft
+//! ```
+//!
+//! Options and positional arguments may be mixed. An option on the command line overrides
+//! its variable, which overrides the default.
+
+use std::ffi::OsString;
+
+use lexopt::Arg;
+
+use super::UsageError;
+use super::help::Heading;
+use super::suggest::did_you_mean;
+use crate::config::options::{Draft, Opt, Value};
+use crate::config::values;
+
+/// What a command line requests instead of its command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Info {
+    Help,
+    Version,
+}
+
+/// A command line, taken apart.
+pub(super) struct Arguments<D: 'static> {
+    pub(super) given: Vec<(&'static Opt<D>, String)>,
+    pub(super) positional: Vec<OsString>,
+    pub(super) info: Option<Info>,
+}
+
+impl<D> Arguments<D> {
+    /// Takes arguments apart. After `--help` or `--version` errors don't matter.
+    pub(super) fn split(
+        table: &[&'static Opt<D>],
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, UsageError> {
+        let mut parser = lexopt::Parser::from_args(arguments);
+        let mut this = Self { given: Vec::new(), positional: Vec::new(), info: None };
+        loop {
+            match this.take(table, &mut parser) {
+                Ok(true) => {}
+                Err(error) if this.info.is_none() => return Err(error),
+                Ok(false) | Err(_) => return Ok(this),
+            }
+        }
+    }
+
+    /// Takes the next argument; false if there is none.
+    fn take(&mut self, table: &[&'static Opt<D>], parser: &mut lexopt::Parser) -> Result<bool, UsageError> {
+        let Some(argument) = parser.next().map_err(|error| UsageError(error.to_string()))? else { return Ok(false) };
+        let option = match argument {
+            Arg::Value(value) => {
+                self.positional.push(value);
+                return Ok(true);
+            }
+            Arg::Long("help") | Arg::Short('h') => {
+                self.info.get_or_insert(Info::Help);
+                return Ok(true);
+            }
+            Arg::Long("version") | Arg::Short('V') => {
+                self.info.get_or_insert(Info::Version);
+                return Ok(true);
+            }
+            Arg::Long(long) => *table.iter().find(|option| option.long == long).ok_or_else(|| {
+                let names = table.iter().map(|option| option.long);
+                UsageError(format!("unknown option --{long}{}", did_you_mean("--", long, names)))
+            })?,
+            Arg::Short(short) => *table
+                .iter()
+                .find(|option| option.short == Some(short))
+                .ok_or_else(|| UsageError(format!("unknown option -{short}")))?,
+        };
+        let value = match option.value {
+            Value::None => None,
+            Value::Required(name) => {
+                Some(parser.value().map_err(|_| UsageError(format!("--{} needs a value: {name}", option.long)))?)
+            }
+            Value::Optional(_) => parser.optional_value(),
+        };
+        let text = value.unwrap_or_default().into_string();
+        let text = text.map_err(|text| UsageError(format!("--{}: {text:?} is not UTF-8", option.long)))?;
+        self.given.push((option, text));
+        Ok(true)
+    }
+
+    /// Sets the variables of the options in `table` that aren't given.
+    pub(super) fn apply_environment(
+        &self,
+        table: &[&'static Opt<D>],
+        draft: &mut Draft<D>,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<(), UsageError> {
+        for option in table.iter().filter(|option| option.environment) {
+            let name = option.variable();
+            let is_given = self.given.iter().any(|(other, _)| other.long == option.long);
+            let Some(value) = variable(&name).filter(|_| !is_given) else { continue };
+            let value = value.to_str().ok_or_else(|| UsageError(format!("{name}: {value:?} is not UTF-8")))?;
+            apply_variable(option, draft, value).map_err(|hint| UsageError(format!("{name}={value}: {hint}")))?;
+        }
+        Ok(())
+    }
+
+    /// Sets the given options in their order.
+    pub(super) fn apply(&self, draft: &mut Draft<D>) -> Result<(), UsageError> {
+        for (option, value) in &self.given {
+            let wrong = |hint| UsageError(format!("--{}={value}: {hint}", option.long));
+            option.apply(draft, value).map_err(wrong)?;
+        }
+        Ok(())
+    }
+}
+
+fn apply_variable<D>(option: &Opt<D>, draft: &mut Draft<D>, value: &str) -> Result<(), String> {
+    match option.value {
+        Value::None => {
+            if values::switch(value)? {
+                option.apply(draft, "")?;
+            }
+            Ok(())
+        }
+        // An empty variable is no variable.
+        _ if value.is_empty() => Ok(()),
+        // A switch, or names.
+        Value::Optional(_) => match values::switch(value) {
+            Ok(true) => option.apply(draft, ""),
+            Ok(false) => Ok(()),
+            Err(_) => option.apply(draft, value),
+        },
+        Value::Required(_) if option.repeatable => {
+            values::names(value).iter().try_for_each(|part| option.apply(draft, part))
+        }
+        Value::Required(_) => option.apply(draft, value),
+    }
+}
+
+/// A command that has a table of its own.
+pub(super) struct Tool<D: 'static> {
+    /// Its purpose and its synopsis.
+    pub(super) usage: &'static str,
+    pub(super) options: &'static [Opt<D>],
+    /// The defaults.
+    pub(super) defaults: fn() -> Draft<D>,
+    /// The end of help: exit codes and examples.
+    pub(super) more: &'static str,
+}
+
+/// The command line of a tool.
+pub(super) enum ToolLine<D> {
+    /// To run it, with these positional arguments.
+    Run(Box<Draft<D>>, Vec<String>),
+    /// To print help or the version.
+    Info(Box<super::Command>),
+}
+
+impl<D> Tool<D> {
+    /// Parses the arguments after the tool's name.
+    pub(super) fn parse(&self, arguments: impl IntoIterator<Item = OsString>) -> Result<ToolLine<D>, UsageError> {
+        let table: Vec<_> = self.options.iter().collect();
+        let arguments = Arguments::split(&table, arguments)?;
+        match arguments.info {
+            Some(Info::Help) => return Ok(ToolLine::Info(Box::new(super::Command::Help(self.help())))),
+            Some(Info::Version) => return Ok(ToolLine::Info(Box::new(super::Command::Version))),
+            None => {}
+        }
+        let mut draft = (self.defaults)();
+        arguments.apply(&mut draft)?;
+        let utf8 = |text: OsString| text.into_string().map_err(|text| UsageError(format!("{text:?} is not UTF-8")));
+        let positional = arguments.positional.into_iter().map(utf8).collect::<Result<_, _>>()?;
+        Ok(ToolLine::Run(Box::new(draft), positional))
+    }
+
+    /// The text of `--help`.
+    pub(super) fn help(&self) -> String {
+        let mut text = format!("{}\nOptions:\n", self.usage);
+        let defaults = (self.defaults)();
+        for option in self.options {
+            super::help::row(&mut text, option, &defaults);
+        }
+        Heading::Tool.info_rows(&mut text);
+        text + "\n" + self.more
+    }
+}
+
+/// Fails if arguments are left over.
+pub(super) fn no_more(positional: &[impl AsRef<std::ffi::OsStr>]) -> Result<(), UsageError> {
+    match positional.first() {
+        Some(extra) => Err(UsageError(format!("unexpected argument {:?}", extra.as_ref()))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Command, parse};
+    use std::ffi::OsString;
+
+    fn run(arguments: &[&str]) -> Result<Command, super::UsageError> {
+        parse(arguments.iter().map(OsString::from), |_| None)
+    }
+
+    #[test]
+    fn mistakes_are_reported_with_a_hint() {
+        for (arguments, hint) in [
+            (&["connect", "--upd", "a", "1"][..], "unknown option --upd; did you mean --udp?"),
+            (&["get", "-Z"], "unknown option -Z"),
+            (&["get", "--repeat"], "--repeat needs a value"),
+            (&["get", "--repeat", "0", "http://a/"], "at least 1"),
+            (&["get"], "give a URL, or HOST PORT FILE"),
+            (&["get", "a", "b"], "give a URL, or HOST PORT FILE"),
+            (&["connect", "a"], "give HOST PORT"),
+            (&["connect", "a", "x"], "port"),
+        ] {
+            let error = run(arguments).expect_err("wrong").0;
+            assert!(error.contains(hint), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn help_lists_the_options_and_fits_the_terminal() {
+        for tool in ["connect", "get", "sessions"] {
+            let Ok(Command::Help(text)) = run(&[tool, "--help"]) else { panic!("no help") };
+            assert!(text.contains("Examples:") && text.lines().all(|line| line.len() <= 100), "{text}");
+            assert!(matches!(run(&[tool, "-V"]), Ok(Command::Version)));
+            assert!(matches!(run(&[tool, "-V", "--wrong"]), Ok(Command::Version)), "an error after -V doesn't matter");
+        }
+    }
+}

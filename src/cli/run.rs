@@ -1,0 +1,93 @@
+//! Runs commands: starts the log, calls the server or the tool, and reports errors.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use super::banner::banner;
+use super::error::{CommandError, USAGE};
+use super::udp::{self, DatagramCommand, DatagramTask};
+use super::{Command, parse, passwd, print, print_error};
+use crate::client::{self, ToolError};
+use crate::config::Config;
+use crate::logging::{self, AccessLog, Log, LogOptions};
+use crate::server::{self, Ready};
+
+/// The program `miod`: parses the command line of the process and runs the command.
+pub fn main() -> ExitCode {
+    let command = parse(std::env::args_os().skip(1), |name| std::env::var_os(name));
+    let command = command.map_err(|error| CommandError { code: USAGE, message: error.to_string() });
+    match command.and_then(run) {
+        Ok(code) => code,
+        Err(error) => {
+            print_error(&error);
+            ExitCode::from(error.code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, CommandError> {
+    match command {
+        Command::Help(text) => print(&text),
+        Command::Version => print(concat!("miod ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Passwd(plan) => print(&passwd::run(&plan)?),
+        Command::Sessions(plan) => plan.run()?,
+        Command::Server(config) => serve(&config)?,
+        Command::Connect(plan) => run_tool(|| client::connect::run(&plan))?,
+        Command::Get(request) => run_tool(|| client::get::run(request))?,
+        Command::Datagrams(command) => return run_datagrams(command),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve(config: &Config) -> Result<(), CommandError> {
+    let log = start_log(&config.process.logging)?;
+    let outcome = server::serve(config, log.clone(), |ready| announce(config, ready));
+    log.flush();
+    Ok(outcome?)
+}
+
+fn start_log(options: &LogOptions) -> Result<Log, CommandError> {
+    let log = logging::init(options).map_err(|error| match &options.access {
+        AccessLog::File(path) => CommandError::access_log(path, &error),
+        _ => CommandError::runtime("start the log", &error),
+    })?;
+    logging::install_panic_hook();
+    Ok(log)
+}
+
+/// Prints that clients can connect.
+fn announce(config: &Config, ready: &Ready) {
+    let terminal = std::io::stdout().is_terminal();
+    print(&banner(config, ready, terminal));
+    // Without a terminal the banner is one line, and the rest is logged.
+    if let (false, Some(sessions)) = (terminal, &ready.sessions) {
+        log::info!("{sessions}");
+    }
+}
+
+/// Runs a client tool, which logs warnings, or what `RUST_LOG` selects.
+fn run_tool(tool: impl FnOnce() -> Result<(), ToolError>) -> Result<(), CommandError> {
+    let log = start_log(&LogOptions { verbosity: -1, access: AccessLog::Off })?;
+    let outcome = tool();
+    log.flush();
+    Ok(outcome?)
+}
+
+fn run_datagrams(DatagramCommand { task, logging }: DatagramCommand) -> Result<ExitCode, CommandError> {
+    let log = start_log(&logging)?;
+    let ready = |addresses: &[_]| print(&udp::banner(&task, addresses));
+    match &task {
+        DatagramTask::Answer { reply, impairment, verbose, listener } => {
+            server::udp::answer(*reply, *impairment, *verbose, listener, &log, ready)?;
+        }
+        DatagramTask::Watch { options, listener } => server::udp::watch(options, listener, &log, ready)?,
+        DatagramTask::Ping(target, plan) => {
+            let answered = client::datagrams::ping(target, plan.clone(), &log)?;
+            return Ok(if answered { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        DatagramTask::SendHeartbeats(target, plan) => {
+            client::datagrams::send_heartbeats(target, plan.clone(), &log)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

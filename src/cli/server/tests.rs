@@ -1,0 +1,229 @@
+use std::time::Duration;
+
+use super::super::parse;
+use super::*;
+use crate::config::{Apps, Config, Host, Listener, Process, Protocol, Route, SessionConfig, SessionStore};
+use crate::files::resolve::Symlinks;
+use crate::http::forwarded::Proxies;
+use crate::logging::{AccessLog, LogOptions};
+use crate::reactor::Endpoint;
+use crate::session::record::Lifetime;
+
+fn run(arguments: &str, variables: &[(&str, &str)]) -> Result<Command, UsageError> {
+    let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
+    parse(arguments.split_whitespace().map(OsString::from), variable)
+}
+
+fn serve(arguments: &str, variables: &[(&str, &str)]) -> Config {
+    match run(arguments, variables) {
+        Ok(Command::Server(config)) => config,
+        other => panic!("{arguments}: {other:?}"),
+    }
+}
+
+/// The main listener and its host.
+fn main_of(config: &Config) -> (&Listener, &Host) {
+    (&config.listeners[0], &config.hosts[0])
+}
+
+fn wrong(arguments: &str, variables: &[(&str, &str)]) -> String {
+    run(arguments, variables).expect_err(arguments).0
+}
+
+fn at(listener: &Listener) -> Vec<String> {
+    listener.endpoints().unwrap().iter().map(Endpoint::to_string).collect()
+}
+
+#[test]
+fn no_arguments_mean_serve_with_the_defaults() {
+    let config = serve("", &[]);
+    let host = Host { root: Some(default_root()), ..Host::default() };
+    let expected = Config::single(Process::default(), Listener::at(8080), host);
+    assert_eq!(format!("{config:?}"), format!("{expected:?}"));
+}
+
+#[test]
+fn every_option_sets_its_field() {
+    let config = serve(
+        "serve -b 0.0.0.0 --bind=[::1]:81 -b unix:/tmp/s -p 9000 --listing --symlinks none --cache-control max-age=60 \
+         --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
+         --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
+         --max-connections 6 --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
+         --trusted-proxy unix --no-server-header --access-log /tmp/log --app /a=lab \
+         --apps=one,two --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
+         --sessions cookie --session-key /tmp/key --session-cookie sid --session-idle 5m \
+         --session-max 7d -vv -q /srv",
+        &[],
+    );
+    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+    let mut trusted_proxies = Proxies::default();
+    trusted_proxies.add("10.0.0.0/8").and_then(|()| trusted_proxies.add("unix")).unwrap();
+    let process = Process {
+        max_memory: 9 << 20,
+        max_connections: Some(6),
+        cache_size: 2 << 20,
+        data: Some(PathBuf::from("/tmp/d")),
+        trusted_proxies,
+        sessions: SessionConfig {
+            store: SessionStore::Cookie,
+            key: Some(PathBuf::from("/tmp/key")),
+            cookie: "sid".to_owned(),
+            lifetime: Lifetime { idle: Duration::from_secs(300), most: Duration::from_secs(604_800) },
+        },
+        logging: LogOptions { verbosity: 1, access: AccessLog::File(PathBuf::from("/tmp/log")) },
+    };
+    let listener = Listener {
+        bind: ["0.0.0.0", "[::1]:81", "unix:/tmp/s"].map(str::to_owned).to_vec(),
+        port: 9000,
+        protocol: Protocol::Http,
+        hosts: vec![0],
+        header_timeout: Duration::from_secs(1),
+        idle_timeout: Duration::from_millis(2500),
+        body_timeout: Duration::from_secs(3),
+        send_timeout: Duration::from_secs(4),
+        max_per_address: Some(7),
+        delay: Duration::ZERO,
+        chaos: None,
+    };
+    let route =
+        |prefix: &str, auth: &str| Route { prefix: prefix.to_owned(), auth: Some(auth.into()), ..Route::default() };
+    let host = Host {
+        root: Some(PathBuf::from("/srv")),
+        listing: true,
+        symlinks: Symlinks::None,
+        cache_control: "max-age=60".to_owned(),
+        etag_inode: true,
+        media_types: vec![pair("x", "text/x"), pair("y", "text/y")],
+        spa: Some("index.html".to_owned()),
+        server_field: false,
+        body_limit: 5120,
+        users: Some("f".into()),
+        apps: Apps::Only(vec!["one".to_owned(), "two".to_owned()]),
+        quiz: Some(PathBuf::from("/q.json")),
+        routes: vec![Route { app: Some("lab".to_owned()), ..route("/a", "b=c") }, route("/d", "e")],
+    };
+    let mut expected = Config::single(process, listener.clone(), host);
+    let kv = Route { token: Some("t".to_owned()), capacity: 1 << 20, ..Route::default() };
+    let kv = Host { server_field: false, body_limit: 5120, ..Host::key_value(kv) };
+    expected.add(Listener { bind: vec!["127.0.0.1".to_owned()], port: 5100, ..listener }, kv);
+    assert_eq!(format!("{config:?}"), format!("{expected:?}"));
+    assert_eq!(at(&config.listeners[0]), ["0.0.0.0:9000", "[::1]:81", "unix:/tmp/s"]);
+    assert_eq!(at(&config.listeners[1]), ["127.0.0.1:5100"]);
+    let logging = serve("--access-log - -qq", &[]).process.logging;
+    assert_eq!(logging, LogOptions { verbosity: -2, access: AccessLog::Stdout });
+}
+
+#[test]
+fn a_later_option_for_the_same_prefix_replaces_the_earlier() {
+    let config = serve("--app /a=hello --app /a=echo", &[]);
+    let routes = &main_of(&config).1.routes;
+    assert_eq!((routes.len(), routes[0].app.as_deref()), (1, Some("echo")));
+}
+
+#[test]
+fn apps_and_no_apps_choose_the_applications() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    for (arguments, variables, expected) in [
+        ("", &[][..], Apps::IfLocal),
+        ("--apps", &[], Apps::AllBut(names(&[]))),
+        ("--no-apps", &[], Apps::Only(names(&[]))),
+        ("--no-apps=a,b", &[], Apps::AllBut(names(&["a", "b"]))),
+        ("", &[("MIOD_APPS", "1")], Apps::AllBut(names(&[]))),
+        ("", &[("MIOD_APPS", "0")], Apps::IfLocal),
+        ("", &[("MIOD_APPS", "a,b")], Apps::Only(names(&["a", "b"]))),
+        ("", &[("MIOD_NO_APPS", "yes")], Apps::Only(names(&[]))),
+        ("--apps=c", &[("MIOD_NO_APPS", "a")], Apps::Only(names(&["c"]))),
+    ] {
+        assert_eq!(main_of(&serve(arguments, variables)).1.apps, expected, "{arguments} {variables:?}");
+    }
+}
+
+#[test]
+fn options_override_variables_and_variables_override_defaults() {
+    let variables = [
+        ("MIOD_IDLE_TIMEOUT", "7"),
+        ("MIOD_BIND", "127.0.0.1,::1"),
+        ("MIOD_PORT", "81"),
+        ("MIOD_LISTING", "true"),
+        ("MIOD_ETAG_INODE", "0"),
+        ("MIOD_SPA", ""),
+    ];
+    let config = serve("", &variables);
+    let (listener, host) = main_of(&config);
+    assert_eq!(listener.idle_timeout, Duration::from_secs(7));
+    assert_eq!(at(listener), ["127.0.0.1:81", "[::1]:81"]);
+    assert_eq!((host.listing, host.etag_inode, &host.spa), (true, false, &None));
+    let config = serve("--idle-timeout 8 -b 127.0.0.2", &variables);
+    assert_eq!(main_of(&config).0.idle_timeout, Duration::from_secs(8));
+    assert_eq!(at(main_of(&config).0), ["127.0.0.2:81"]);
+    assert_eq!(
+        wrong("", &[("MIOD_IDLE_TIMEOUT", "x")]),
+        "MIOD_IDLE_TIMEOUT=x: give seconds of at least 0.001, like 10 or 2.5"
+    );
+}
+
+#[test]
+fn echo_and_upper_have_a_listener_without_hosts() {
+    let variables = [("MIOD_MAX_CONNECTIONS", "9"), ("MIOD_LISTING", "perhaps")];
+    let echo = serve("-v echo --send-timeout 1 --delay 5 --chaos 7", &variables);
+    let [listener] = &echo.listeners[..] else { panic!("{echo:?}") };
+    assert_eq!(
+        (listener.protocol, listener.port, listener.send_timeout),
+        (Protocol::Echo, 5555, Duration::from_secs(1))
+    );
+    assert_eq!((listener.delay, listener.chaos), (Duration::from_millis(5), Some(7)));
+    assert_eq!((echo.process.max_connections, echo.process.logging.verbosity), (Some(9), 1));
+    assert!(listener.bind.is_empty() && echo.hosts.is_empty());
+    assert_eq!(serve("upper -p0", &[]).listeners[0].port, 0);
+    assert_eq!(serve("upper", &[]).listeners[0].port, 12_000);
+    assert_eq!(wrong("echo --listing", &[]), "echo has no option --listing");
+    assert_eq!(wrong("echo site", &[]), "unexpected argument \"site\"");
+}
+
+#[test]
+fn help_and_version_replace_the_command() {
+    assert!(matches!(run("--help", &[]), Ok(Command::Help(text)) if text.contains("Examples")));
+    assert!(matches!(run("echo -h", &[]), Ok(Command::Help(text)) if text.contains("5555")));
+    assert!(matches!(run("upper -V", &[]), Ok(Command::Version)));
+}
+
+#[test]
+fn mistakes_get_a_hint() {
+    for (arguments, expected) in [
+        ("--listng", "unknown option --listng; did you mean --listing?"),
+        ("--frobnicate", "unknown option --frobnicate"),
+        ("-x", "unknown option -x"),
+        ("ehco", "unknown command or directory ehco; did you mean echo?"),
+        ("tets", "unknown command or directory tets; did you mean tests?"),
+        ("frobnicate", "unknown command or directory frobnicate"),
+        ("--port", "--port needs a value: PORT"),
+        ("--port 99999", "--port=99999: give a port from 0 to 65535; 0 means any free port"),
+        ("--bind 8080", "--bind=8080: give an address, like 127.0.0.1 or 0.0.0.0; a port alone is --port 8080"),
+        ("--symlinks all", "--symlinks=all: give inside or none"),
+        ("--spa ../x", "--spa=../x: give a path relative to the root, like index.html"),
+        (
+            "--sessions disk",
+            "--sessions=disk: give memory, cookie, file:DIR, http://HOST:PORT/ or redis://[:PASS@]HOST:PORT/DB",
+        ),
+        ("--session-cookie a;b", "--session-cookie=a;b: the name of a cookie is letters, digits and a few signs"),
+        ("--session-cookie __Host-a", "--session-cookie=__Host-a: a cookie of this name must be Secure"),
+        ("--session-max 0", "--session-max=0: give whole seconds, like 90, or 30m, 12h or 7d"),
+        ("--app lab=lab", "--app=lab=lab: give a path that begins with a slash, like /lab=lab"),
+        ("--auth /a", "--auth=/a: give two parts with an equals sign between them"),
+        ("--auth a=b", "--auth=a=b: give a path that begins with a slash, like /private=FILE"),
+        ("--trusted-proxy a", "--trusted-proxy=a: give an address or a block of addresses, like 10.0.0.0/8 or ::1"),
+        ("paswd", "unknown command or directory paswd; did you mean passwd?"),
+        ("--media-type x", "--media-type=x: give two parts with an equals sign between them"),
+        ("/a /b", "unexpected argument \"/b\""),
+    ] {
+        assert_eq!(wrong(arguments, &[]), expected, "{arguments}");
+    }
+    assert!(wrong("--listing=yes", &[]).contains("listing"));
+    assert!(wrong("--media-type .x=text/x", &[]).contains("without the dot"));
+}
+
+#[test]
+fn a_directory_may_be_named_like_a_command() {
+    assert_eq!(serve("./echo", &[]).hosts[0].root, Some(PathBuf::from("./echo")));
+    assert_eq!(serve("serve echo", &[]).hosts[0].root, Some(PathBuf::from("echo")));
+}

@@ -1,0 +1,137 @@
+//! A site: its files, applications and protected paths.
+
+use std::path::PathBuf;
+
+use super::KV;
+use crate::files::resolve::Symlinks;
+use crate::limits;
+
+/// A site.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Host {
+    /// The directory whose files are served; none: no files.
+    pub root: Option<PathBuf>,
+    /// List directories without an index file.
+    pub listing: bool,
+    /// Which symbolic links are followed.
+    pub symlinks: Symlinks,
+    /// The Cache-Control field of files.
+    pub cache_control: String,
+    /// Entity-tags contain inode and ctime: finer, but different on each machine.
+    pub etag_inode: bool,
+    /// Media types beside the built-in ones: extension and type.
+    pub media_types: Vec<(String, String)>,
+    /// The file, relative to the root, that is sent with 200 for paths that aren't found.
+    pub spa: Option<String>,
+    /// Responses have the field `Server: miod`.
+    pub server_field: bool,
+    /// Largest request body that an application gets, in bytes.
+    pub body_limit: u64,
+    /// The password file of the users who can log in; none: see
+    /// [`protection`](crate::server::protection).
+    pub users: Option<PathBuf>,
+    /// The applications at their usual paths.
+    pub apps: Apps,
+    /// The questions of the quiz; none: the built-in ones.
+    pub quiz: Option<PathBuf>,
+    /// Paths with an application or a password file of their own. If none has a password
+    /// file: see [`protection`](crate::server::protection).
+    pub routes: Vec<Route>,
+}
+
+impl Host {
+    /// The key-value service: one route for all paths.
+    pub fn key_value(route: Route) -> Self {
+        let route = Route { prefix: "/".to_owned(), app: Some(KV.to_owned()), ..route };
+        Self { root: None, apps: Apps::Only(Vec::new()), routes: vec![route], ..Self::default() }
+    }
+
+    /// Whether it is the key-value service.
+    pub fn is_key_value(&self) -> bool {
+        self.root.is_none() && self.routes.iter().any(|route| route.app.as_deref() == Some(KV))
+    }
+
+    /// The route of a prefix, which is added if there is none.
+    pub fn route(&mut self, prefix: &str) -> &mut Route {
+        let at = self.routes.iter().position(|route| route.prefix == prefix).unwrap_or_else(|| {
+            self.routes.push(Route { prefix: prefix.to_owned(), ..Route::default() });
+            self.routes.len() - 1
+        });
+        &mut self.routes[at]
+    }
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            root: Some(PathBuf::from(".")),
+            listing: false,
+            symlinks: Symlinks::Inside,
+            cache_control: "no-cache".to_owned(),
+            etag_inode: false,
+            media_types: Vec::new(),
+            spa: None,
+            server_field: true,
+            body_limit: limits::BODY,
+            users: None,
+            apps: Apps::IfLocal,
+            quiz: None,
+            routes: Vec::new(),
+        }
+    }
+}
+
+/// The built-in applications that are mounted at their usual paths.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Apps {
+    /// All if every listener is loopback or a unix-domain socket, else none.
+    IfLocal,
+    /// These.
+    Only(Vec<String>),
+    /// All but these.
+    AllBut(Vec<String>),
+}
+
+/// The paths below a prefix.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// An absolute path; it also covers the paths below it.
+    pub prefix: String,
+    /// The name of the application that handles requests; none: files.
+    pub app: Option<String>,
+    /// The password file of the users who are allowed; none: everybody.
+    pub auth: Option<PathBuf>,
+    /// The bearer token that clients of the key-value service must send; none: no token.
+    pub token: Option<String>,
+    /// Most bytes of the keys and values of the key-value service.
+    pub capacity: usize,
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self { prefix: "/".to_owned(), app: None, auth: None, token: None, capacity: limits::STORE }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_has_one_route() {
+        let mut host = Host::default();
+        host.route("/a").app = Some("lab".to_owned());
+        host.route("/b").auth = Some("users".into());
+        host.route("/a").auth = Some("users".into());
+        let shown: Vec<_> = host.routes.iter().map(|route| (route.prefix.as_str(), route.app.is_some())).collect();
+        assert_eq!(shown, [("/a", true), ("/b", false)]);
+        assert!(host.routes.iter().all(|route| route.auth.is_some()));
+    }
+
+    #[test]
+    fn the_key_value_service_is_a_host_with_one_route() {
+        let host = Host::key_value(Route { capacity: 5, ..Route::default() });
+        assert!(host.is_key_value() && !Host::default().is_key_value());
+        assert_eq!((host.routes.len(), host.routes[0].prefix.as_str(), host.routes[0].capacity), (1, "/", 5));
+    }
+}

@@ -1,0 +1,113 @@
+//! Where connections come from, and what is spoken on them.
+
+use std::time::Duration;
+
+use super::values;
+use crate::limits;
+use crate::reactor::Endpoint;
+
+/// The default port of `miod serve`: the usual one for HTTP without privileges.
+pub(super) const HTTP_PORT: u16 = 8080;
+/// The default port of the key-value service.
+pub(super) const KV_PORT: u16 = 5100;
+/// The default port of `miod echo`.
+pub(super) const ECHO_PORT: u16 = 5555;
+/// The default port of `miod upper` and `miod udp`.
+pub const UPPER_PORT: u16 = 12_000;
+/// The default port of `miod heartbeat`.
+pub const HEARTBEAT_PORT: u16 = 12_001;
+
+/// What is spoken on a listener's connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Protocol {
+    /// HTTP, for the listener's hosts.
+    #[default]
+    Http,
+    /// Each byte is sent back.
+    Echo,
+    /// Each line is sent back in upper case.
+    Upper,
+}
+
+/// Endpoints with the same protocol and hosts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listener {
+    /// Addresses, names and `unix:PATH`, as written. Empty: loopback, IPv4 and IPv6 (if
+    /// there is one).
+    pub bind: Vec<String>,
+    /// The port of addresses without one. Addresses with port 0 share one free port.
+    pub port: u16,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// The numbers of its hosts in [`Config::hosts`](super::Config::hosts), the default
+    /// host first.
+    pub hosts: Vec<usize>,
+    /// From accept, or from the first byte of a request, to the whole head.
+    pub header_timeout: Duration,
+    /// Between two requests.
+    pub idle_timeout: Duration,
+    /// Without progress of a request's body.
+    pub body_timeout: Duration,
+    /// Without progress of a response.
+    pub send_timeout: Duration,
+    /// Most connections from one address; none: no limit.
+    pub max_per_address: Option<u32>,
+    /// How long the line services hold each byte back.
+    pub delay: Duration,
+    /// The seed of the line services' simulated bad network; none: a good one.
+    pub chaos: Option<u64>,
+}
+
+impl Listener {
+    /// One with this default port.
+    pub fn at(port: u16) -> Self {
+        Self { port, ..Self::default() }
+    }
+
+    /// The endpoints to listen at, each once. Names are resolved, which blocks.
+    ///
+    /// # Errors
+    /// If one is malformed or can't be resolved.
+    pub fn endpoints(&self) -> Result<Vec<Endpoint>, String> {
+        let mut endpoints: Vec<Endpoint> = Vec::new();
+        for bind in &self.bind {
+            for endpoint in values::endpoints(bind, self.port).map_err(|hint| format!("{bind}: {hint}"))? {
+                if !endpoints.contains(&endpoint) {
+                    endpoints.push(endpoint);
+                }
+            }
+        }
+        Ok(endpoints)
+    }
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            bind: Vec::new(),
+            port: HTTP_PORT,
+            protocol: Protocol::Http,
+            hosts: Vec::new(),
+            header_timeout: limits::HEADER_TIMEOUT,
+            idle_timeout: limits::IDLE_TIMEOUT,
+            body_timeout: limits::BODY_TIMEOUT,
+            send_timeout: limits::SEND_TIMEOUT,
+            max_per_address: None,
+            delay: Duration::ZERO,
+            chaos: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_port_has_the_listeners_and_is_listed_once() {
+        let bind = ["127.0.0.1", "127.0.0.1:81", "127.0.0.1:80", "unix:/s"].map(str::to_owned).to_vec();
+        let endpoints = Listener { bind, port: 80, ..Listener::default() }.endpoints().unwrap();
+        let shown: Vec<_> = endpoints.iter().map(Endpoint::to_string).collect();
+        assert_eq!(shown, ["127.0.0.1:80", "127.0.0.1:81", "unix:/s"]);
+    }
+}

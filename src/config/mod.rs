@@ -1,0 +1,112 @@
+//! The configuration as plain data: process, listeners, hosts and routes.
+//!
+//! ```text
+//! Config ─┬─ Process                 memory, sessions, trusted proxies, logging
+//!         ├─ Listener 1..n           endpoints, timeouts, protocol ─► numbers of its hosts
+//!         └─ Host 1..n               files, applications, password files
+//!              └─ Route 0..n         a path prefix: application, password file
+//! ```
+//!
+//! The command line makes a [`Config`], the composition root ([`server`](crate::server))
+//! reads it. Nothing here opens a file or a socket. [`options`] is the table of everything
+//! that can be set, each with a scope: one of the four structs. The defaults are those of
+//! the structs.
+
+mod host;
+mod listener;
+pub mod options;
+mod process;
+pub mod values;
+
+pub use host::{Apps, Host, Route};
+pub use listener::{HEARTBEAT_PORT, Listener, Protocol, UPPER_PORT};
+pub use process::{Process, SessionConfig, SessionStore};
+
+/// The application of the key-value service.
+pub const KV: &str = "kv";
+
+/// A configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What concerns the whole process.
+    pub process: Process,
+    /// Where connections come from. The first one is the main listener.
+    pub listeners: Vec<Listener>,
+    /// The hosts that listeners refer to.
+    pub hosts: Vec<Host>,
+}
+
+impl Config {
+    /// The configuration of one listener with one host.
+    pub fn single(process: Process, mut listener: Listener, host: Host) -> Self {
+        listener.hosts = vec![0];
+        Self { process, listeners: vec![listener], hosts: vec![host] }
+    }
+
+    /// Adds a listener with a host of its own.
+    pub fn add(&mut self, mut listener: Listener, host: Host) {
+        listener.hosts = vec![self.hosts.len()];
+        self.listeners.push(listener);
+        self.hosts.push(host);
+    }
+
+    /// The host for requests that name no other host of the listener; none if the
+    /// listener speaks no HTTP.
+    pub fn default_host(&self, listener: &Listener) -> Option<&Host> {
+        listener.hosts.first().and_then(|number| self.hosts.get(*number))
+    }
+}
+
+/// The commands that run a server on stream sockets. Each is a preset of a configuration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ServerCommand {
+    /// Files and applications over HTTP.
+    Serve,
+    /// The key-value service over HTTP.
+    Kv,
+    /// Each byte is sent back.
+    Echo,
+    /// Each line is sent back in upper case.
+    Upper,
+}
+
+impl ServerCommand {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Serve, Self::Kv, Self::Echo, Self::Upper];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Kv => "kv",
+            Self::Echo => "echo",
+            Self::Upper => "upper",
+        }
+    }
+
+    /// The port that it listens at by default.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Serve => listener::HTTP_PORT,
+            Self::Kv => listener::KV_PORT,
+            Self::Echo => listener::ECHO_PORT,
+            Self::Upper => listener::UPPER_PORT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_listener_has_its_default_host() {
+        let (first, second) = (Host { listing: true, ..Host::default() }, Host::key_value(Route::default()));
+        let mut config = Config::single(Process::default(), Listener::default(), first);
+        config.add(Listener::default(), second);
+        assert!(config.default_host(&config.listeners[0]).unwrap().listing);
+        assert!(config.default_host(&config.listeners[1]).unwrap().is_key_value());
+        let line = Listener { protocol: Protocol::Echo, ..Listener::default() };
+        assert!(config.default_host(&line).is_none());
+    }
+}

@@ -1,0 +1,184 @@
+//! Options of a host.
+
+use std::path::PathBuf;
+
+use super::super::{Apps, values};
+use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, size};
+use crate::auth::guard::check_prefix;
+use crate::files::resolve::Symlinks;
+use crate::http::grammar;
+use crate::http::media_type::MediaTypes;
+
+const SERVING: Opt<ServerDraft> = Opt { group: "Serving", commands: SERVE, ..SERVER };
+const APPLICATIONS: Opt<ServerDraft> = Opt { group: "Applications", commands: SERVE, ..SERVER };
+const ACCESS: Opt<ServerDraft> = Opt { group: "Access", commands: SERVE, ..SERVER };
+
+pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
+    Opt {
+        long: "listing",
+        help: "list directories that have no index file",
+        set: Setter::Host(|host, _| {
+            host.listing = true;
+            Ok(())
+        }),
+        ..SERVING
+    },
+    Opt {
+        long: "symlinks",
+        value: Value::Required("inside|none"),
+        help: "follow symbolic links that stay below the root, or none",
+        default: |_| "inside".to_owned(),
+        set: Setter::Host(|host, text| {
+            host.symlinks = match text {
+                "inside" => Symlinks::Inside,
+                "none" => Symlinks::None,
+                _ => return Err("give inside or none".to_owned()),
+            };
+            Ok(())
+        }),
+        ..SERVING
+    },
+    Opt {
+        long: "cache-control",
+        value: Value::Required("VALUE"),
+        help: "the Cache-Control of files",
+        default: |draft| draft.host.cache_control.clone(),
+        set: Setter::Host(|host, text| {
+            if text.trim() != text || !text.bytes().all(grammar::is_field_text) {
+                return Err("give a field value, like max-age=3600".to_owned());
+            }
+            host.cache_control = text.to_owned();
+            Ok(())
+        }),
+        ..SERVING
+    },
+    Opt {
+        long: "etag-inode",
+        help: "finer entity-tags, which differ from one machine to another",
+        set: Setter::Host(|host, _| {
+            host.etag_inode = true;
+            Ok(())
+        }),
+        ..SERVING
+    },
+    Opt {
+        long: "media-type",
+        value: Value::Required("EXT=TYPE"),
+        help: "the media type of files with this extension",
+        repeatable: true,
+        set: Setter::Host(|host, text| {
+            let (extension, media_type) = values::pair(text)?;
+            MediaTypes::new().add(&extension, &media_type)?;
+            host.media_types.push((extension, media_type));
+            Ok(())
+        }),
+        ..SERVING
+    },
+    Opt {
+        long: "spa",
+        value: Value::Required("FILE"),
+        help: "send this file below the root, with 200, for paths that aren't found",
+        set: Setter::Host(|host, text| {
+            let inside = !text.is_empty() && text.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+            if !inside {
+                return Err("give a path relative to the root, like index.html".to_owned());
+            }
+            host.spa = Some(text.to_owned());
+            Ok(())
+        }),
+        ..SERVING
+    },
+    Opt {
+        long: "no-server-header",
+        commands: HTTP,
+        help: "send no Server field",
+        set: Setter::Host(|host, _| {
+            host.server_field = false;
+            Ok(())
+        }),
+        ..SERVING
+    },
+    Opt {
+        long: "body-limit",
+        value: Value::Required("SIZE"),
+        commands: HTTP,
+        group: "Limits",
+        help: "largest body of a request",
+        default: |draft| size(draft.host.body_limit),
+        set: Setter::Host(|host, text| {
+            host.body_limit = values::size(text)?;
+            Ok(())
+        }),
+        ..SERVER
+    },
+    Opt {
+        long: "app",
+        value: Value::Required("PREFIX=NAME"),
+        help: "mount an application at this path",
+        repeatable: true,
+        set: Setter::Host(|host, text| {
+            let (prefix, name) = values::pair(text)?;
+            if !prefix.starts_with('/') {
+                return Err("give a path that begins with a slash, like /lab=lab".to_owned());
+            }
+            host.route(&prefix).app = Some(name);
+            Ok(())
+        }),
+        ..APPLICATIONS
+    },
+    Opt {
+        long: "apps",
+        value: Value::Optional("NAME,..."),
+        help: "mount these, or all, at their usual paths (default: all, if only this machine can connect)",
+        set: Setter::Host(|host, text| {
+            let names = values::names(text);
+            host.apps = if names.is_empty() { Apps::AllBut(names) } else { Apps::Only(names) };
+            Ok(())
+        }),
+        ..APPLICATIONS
+    },
+    Opt {
+        long: "no-apps",
+        value: Value::Optional("NAME,..."),
+        help: "mount all but these, or none",
+        set: Setter::Host(|host, text| {
+            let names = values::names(text);
+            host.apps = if names.is_empty() { Apps::Only(names) } else { Apps::AllBut(names) };
+            Ok(())
+        }),
+        ..APPLICATIONS
+    },
+    Opt {
+        long: "quiz",
+        value: Value::Required("FILE"),
+        help: "the questions of the quiz, as JSON (default: questions about HTTP and sockets)",
+        set: Setter::Host(|host, text| {
+            host.quiz = Some(values::file(text)?);
+            Ok(())
+        }),
+        ..APPLICATIONS
+    },
+    Opt {
+        long: "auth",
+        value: Value::Required("PREFIX=FILE"),
+        help: "only the users of this password file (see miod passwd) may request paths below PREFIX",
+        repeatable: true,
+        set: Setter::Host(|host, text| {
+            let (prefix, file) = values::pair(text)?;
+            check_prefix(&prefix)?;
+            host.route(&prefix).auth = Some(PathBuf::from(file));
+            Ok(())
+        }),
+        ..ACCESS
+    },
+    Opt {
+        long: "users",
+        value: Value::Required("FILE"),
+        help: "the password file of the users who can log in at /login",
+        set: Setter::Host(|host, text| {
+            host.users = Some(values::file(text)?);
+            Ok(())
+        }),
+        ..ACCESS
+    },
+];

@@ -1,0 +1,246 @@
+//! The options: one kind of table for all commands.
+//!
+//! Each option is one entry with a scope, which is the struct that its setter changes.
+//! Command line, environment and help all come from the entries, so every option is
+//! documented and every documented option exists. [`server_options`] is the table of the
+//! configuration; a client tool has a table of its own with scope [`Scope::Command`].
+
+mod host;
+mod listener;
+mod process;
+mod route;
+
+use std::time::Duration;
+
+use super::{Config, Host, Listener, Process, Protocol, Route, ServerCommand};
+
+pub use listener::{bind, port};
+pub use process::verbose;
+
+/// Whether an option has a value, and its name in help.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// It is a switch.
+    None,
+    /// It needs a value.
+    Required(&'static str),
+    /// It may have a value after an equals sign.
+    Optional(&'static str),
+}
+
+/// The struct that an option belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// [`Process`]
+    Process,
+    /// [`Listener`]
+    Listener,
+    /// [`Host`]
+    Host,
+    /// [`Route`]
+    Route,
+    /// The command line of one command; never part of a configuration.
+    Command,
+}
+
+/// The result of setting a value; else a hint what a right value looks like.
+pub type SetResult = Result<(), String>;
+
+/// A setter of a value as written; switches get an empty text.
+pub enum Setter<D> {
+    /// Of the process.
+    Process(fn(&mut Process, &str) -> SetResult),
+    /// Of a listener.
+    Listener(fn(&mut Listener, &str) -> SetResult),
+    /// Of a host.
+    Host(fn(&mut Host, &str) -> SetResult),
+    /// Of a route.
+    Route(fn(&mut Route, &str) -> SetResult),
+    /// Of what the command alone has.
+    Command(fn(&mut D, &str) -> SetResult),
+}
+
+/// An option of a command that has a `D` of its own.
+pub struct Opt<D: 'static> {
+    /// Its name behind `--`, which is also its key in a configuration file.
+    pub long: &'static str,
+    /// Its letter behind `-`.
+    pub short: Option<char>,
+    /// Its value.
+    pub value: Value,
+    /// The server commands that have it; empty: each command that uses the table.
+    pub commands: &'static [ServerCommand],
+    /// The heading in help.
+    pub group: &'static str,
+    /// The sentence in help.
+    pub help: &'static str,
+    /// The default in help; empty if it is obvious or part of the sentence.
+    pub default: fn(&Draft<D>) -> String,
+    /// It can be given more than once; its variable has commas between the values.
+    pub repeatable: bool,
+    /// It can be set by a variable of the environment.
+    pub environment: bool,
+    /// What it changes.
+    pub set: Setter<D>,
+}
+
+impl<D> Opt<D> {
+    /// What most entries have in common. Its setter changes nothing.
+    pub const DEFAULT: Self = Self {
+        long: "",
+        short: None,
+        value: Value::None,
+        commands: &[],
+        group: "Options",
+        help: "",
+        default: |_| String::new(),
+        repeatable: false,
+        environment: false,
+        set: Setter::Command(|_, _| Ok(())),
+    };
+
+    /// The struct that it belongs to.
+    pub fn scope(&self) -> Scope {
+        match self.set {
+            Setter::Process(_) => Scope::Process,
+            Setter::Listener(_) => Scope::Listener,
+            Setter::Host(_) => Scope::Host,
+            Setter::Route(_) => Scope::Route,
+            Setter::Command(_) => Scope::Command,
+        }
+    }
+
+    /// Whether a server command has it.
+    pub fn belongs_to(&self, command: ServerCommand) -> bool {
+        self.commands.is_empty() || self.commands.contains(&command)
+    }
+
+    /// Its variable of the environment: `MIOD_IDLE_TIMEOUT` for `--idle-timeout`.
+    pub fn variable(&self) -> String {
+        format!("MIOD_{}", self.long.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// Sets it.
+    ///
+    /// # Errors
+    /// A hint, if the value is wrong.
+    pub fn apply(&self, draft: &mut Draft<D>, text: &str) -> SetResult {
+        match self.set {
+            Setter::Process(set) => set(&mut draft.process, text),
+            Setter::Listener(set) => set(&mut draft.listener, text),
+            Setter::Host(set) => set(&mut draft.host, text),
+            Setter::Route(set) => set(&mut draft.route, text),
+            Setter::Command(set) => set(&mut draft.command, text),
+        }
+    }
+}
+
+/// What a command line sets: one struct of each scope.
+#[derive(Clone, Debug, Default)]
+pub struct Draft<D> {
+    /// The process.
+    pub process: Process,
+    /// The main listener.
+    pub listener: Listener,
+    /// Its default host.
+    pub host: Host,
+    /// The route of the key-value service.
+    pub route: Route,
+    /// What the command alone has.
+    pub command: D,
+}
+
+impl<D: Default> Draft<D> {
+    /// The defaults, with this port.
+    pub fn at(port: u16) -> Self {
+        Self { listener: Listener::at(port), ..Self::default() }
+    }
+}
+
+/// What the command lines of servers have beside the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct ServerDraft {
+    /// Where `--kv` listens.
+    pub kv: Vec<String>,
+}
+
+/// The options of `serve`, `kv`, `echo` and `upper`.
+pub fn server_options() -> impl Iterator<Item = &'static Opt<ServerDraft>> {
+    let tables = [listener::OPTIONS, host::OPTIONS, route::OPTIONS, process::OPTIONS];
+    tables.into_iter().flatten()
+}
+
+/// The headings of server options in help, in their order.
+pub const GROUPS: &[&str] = &[
+    "Listening",
+    "Serving",
+    "Applications",
+    "Access",
+    "Sessions",
+    "Keys and values",
+    "A bad network",
+    "Limits",
+    "Logging",
+];
+
+impl Draft<ServerDraft> {
+    /// The configuration of a command.
+    pub fn build(self, command: ServerCommand) -> Config {
+        let Self { process, mut listener, host, route, command: ServerDraft { kv } } = self;
+        listener.protocol = match command {
+            ServerCommand::Serve | ServerCommand::Kv => Protocol::Http,
+            ServerCommand::Echo => Protocol::Echo,
+            ServerCommand::Upper => Protocol::Upper,
+        };
+        let key_value = Host { server_field: host.server_field, body_limit: host.body_limit, ..Host::key_value(route) };
+        if command == ServerCommand::Kv {
+            return Config::single(process, listener, key_value);
+        }
+        if command != ServerCommand::Serve {
+            return Config { process, listeners: vec![listener], hosts: Vec::new() };
+        }
+        let beside = Listener { bind: kv, port: ServerCommand::Kv.default_port(), ..listener.clone() };
+        let mut config = Config::single(process, listener, host);
+        if !beside.bind.is_empty() {
+            config.add(beside, key_value);
+        }
+        config
+    }
+}
+
+/// Those that speak HTTP.
+const HTTP: &[ServerCommand] = &[ServerCommand::Serve, ServerCommand::Kv];
+/// The web server alone.
+const SERVE: &[ServerCommand] = &[ServerCommand::Serve];
+
+/// What the entries of the server tables have in common.
+const SERVER: Opt<ServerDraft> = Opt { environment: true, ..Opt::DEFAULT };
+
+/// Bytes as an operator writes them.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0 => "0".to_owned(),
+        _ if bytes.is_multiple_of(1 << 30) => format!("{}G", bytes >> 30),
+        _ if bytes.is_multiple_of(1 << 20) => format!("{}M", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{}K", bytes >> 10),
+        _ => bytes.to_string(),
+    }
+}
+
+/// Whole seconds as an operator writes them.
+fn span(span: Duration) -> String {
+    match span.as_secs() {
+        seconds if seconds.is_multiple_of(86_400) && seconds > 86_400 => format!("{}d", seconds / 86_400),
+        seconds if seconds.is_multiple_of(3_600) => format!("{}h", seconds / 3_600),
+        seconds if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        seconds => seconds.to_string(),
+    }
+}
+
+/// Seconds, perhaps with a fraction.
+pub fn seconds(span: Duration) -> String {
+    span.as_secs_f64().to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! Options of the process.
+
+use std::path::PathBuf;
+
+use super::super::values;
+use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, size, span};
+use crate::logging::AccessLog;
+use crate::session::Sessions;
+
+const SESSIONS: Opt<ServerDraft> = Opt { group: "Sessions", commands: SERVE, ..SERVER };
+const LIMITS: Opt<ServerDraft> = Opt { group: "Limits", ..SERVER };
+/// Their variable is `RUST_LOG`.
+const VERBOSITY: Opt<ServerDraft> = Opt { group: "Logging", repeatable: true, environment: false, ..SERVER };
+
+/// `--verbose`, for servers of streams and of datagrams.
+pub const fn verbose<D>(help: &'static str) -> Opt<D> {
+    Opt {
+        long: "verbose",
+        short: Some('v'),
+        help,
+        set: Setter::Process(|process, _| {
+            process.logging.verbosity = process.logging.verbosity.saturating_add(1);
+            Ok(())
+        }),
+        ..Opt::DEFAULT
+    }
+}
+
+pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
+    Opt {
+        long: "cache-size",
+        value: Value::Required("SIZE"),
+        commands: SERVE,
+        group: "Serving",
+        help: "memory for small files; 0: none",
+        default: |draft| size(draft.process.cache_size as u64),
+        set: Setter::Process(|process, text| {
+            process.cache_size = values::memory(text)?;
+            Ok(())
+        }),
+        ..SERVER
+    },
+    Opt {
+        long: "trusted-proxy",
+        value: Value::Required("CIDR|unix"),
+        commands: SERVE,
+        group: "Access",
+        help: "take the client's address from Forwarded or X-Forwarded-For if the peer is this proxy",
+        repeatable: true,
+        set: Setter::Process(|process, text| process.trusted_proxies.add(text).map_err(str::to_owned)),
+        ..SERVER
+    },
+    Opt {
+        long: "sessions",
+        value: Value::Required("STORE"),
+        help: "where visitors' sessions are kept: memory (lost at exit), cookie (signed, at the visitor), file:DIR, \
+               http://HOST:PORT/ (a miod kv), redis://[:PASS@]HOST:PORT/DB",
+        default: |_| "memory".to_owned(),
+        set: Setter::Process(|process, text| {
+            process.sessions.store = values::sessions(text)?;
+            Ok(())
+        }),
+        ..SESSIONS
+    },
+    Opt {
+        long: "session-key",
+        value: Value::Required("FILE"),
+        help: "the keys that sign cookies; created if absent (default: miod/session.key in your state directory)",
+        set: Setter::Process(|process, text| {
+            process.sessions.key = Some(values::file(text)?);
+            Ok(())
+        }),
+        ..SESSIONS
+    },
+    Opt {
+        long: "session-cookie",
+        value: Value::Required("NAME"),
+        help: "the name of the cookie",
+        default: |draft| draft.process.sessions.cookie.clone(),
+        set: Setter::Process(|process, text| {
+            Sessions::default().with_cookie(text)?;
+            process.sessions.cookie = text.to_owned();
+            Ok(())
+        }),
+        ..SESSIONS
+    },
+    Opt {
+        long: "session-idle",
+        value: Value::Required("SPAN"),
+        help: "an unused session ends after this time: 90, 30m, 12h or 7d",
+        default: |draft| span(draft.process.sessions.lifetime.idle),
+        set: Setter::Process(|process, text| {
+            process.sessions.lifetime.idle = values::span(text)?;
+            Ok(())
+        }),
+        ..SESSIONS
+    },
+    Opt {
+        long: "session-max",
+        value: Value::Required("SPAN"),
+        help: "every session ends after this time, used or not",
+        default: |draft| span(draft.process.sessions.lifetime.most),
+        set: Setter::Process(|process, text| {
+            process.sessions.lifetime.most = values::span(text)?;
+            Ok(())
+        }),
+        ..SESSIONS
+    },
+    Opt {
+        long: "data",
+        value: Value::Required("DIR"),
+        commands: HTTP,
+        group: "Keys and values",
+        help: "keep posts, keys and values on disk, in this directory; created if absent (default: in memory)",
+        set: Setter::Process(|process, text| {
+            process.data = Some(values::directory(text)?);
+            Ok(())
+        }),
+        ..SERVER
+    },
+    Opt {
+        long: "max-memory",
+        value: Value::Required("SIZE"),
+        help: "for connections, the cache and sessions together; beyond it, 503",
+        default: |draft| size(draft.process.max_memory as u64),
+        set: Setter::Process(|process, text| {
+            process.max_memory = values::memory(text)?;
+            // Less than a few buffers would refuse every connection.
+            if process.max_memory < 1 << 20 { Err("give at least 1M".to_owned()) } else { Ok(()) }
+        }),
+        ..LIMITS
+    },
+    Opt {
+        long: "max-connections",
+        value: Value::Required("N"),
+        help: "connections at once (default: as many as there are file descriptors)",
+        set: Setter::Process(|process, text| {
+            process.max_connections = Some(values::count(text)?);
+            Ok(())
+        }),
+        ..LIMITS
+    },
+    Opt {
+        long: "access-log",
+        value: Value::Required("FILE|-"),
+        group: "Logging",
+        commands: HTTP,
+        help: "write a line for each request to a file or standard output (default: to standard error, if that is a terminal)",
+        set: Setter::Process(|process, text| {
+            process.logging.access = match text {
+                "" => return Err("give a file, or - for standard output".to_owned()),
+                "-" => AccessLog::Stdout,
+                path => AccessLog::File(PathBuf::from(path)),
+            };
+            Ok(())
+        }),
+        ..SERVER
+    },
+    Opt { group: "Logging", repeatable: true, ..verbose("log more; twice: even more (RUST_LOG overrides it)") },
+    Opt {
+        long: "quiet",
+        short: Some('q'),
+        help: "log warnings only; twice: errors only",
+        set: Setter::Process(|process, _| {
+            process.logging.verbosity = process.logging.verbosity.saturating_sub(1);
+            Ok(())
+        }),
+        ..VERBOSITY
+    },
+];

@@ -1,0 +1,77 @@
+//! What concerns the whole process.
+
+use std::path::PathBuf;
+
+use crate::http::forwarded::Proxies;
+use crate::limits;
+use crate::logging::LogOptions;
+use crate::session;
+use crate::session::record::Lifetime;
+use crate::session::remote::StoreUrl;
+
+/// What concerns the whole process.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Most bytes that connections, the cache and sessions in memory hold together.
+    pub max_memory: usize,
+    /// Most connections; none: as many as there are file descriptors.
+    pub max_connections: Option<usize>,
+    /// Most bytes of the cache of small files; 0 turns it off.
+    pub cache_size: usize,
+    /// The directory of durable stores; none: stores are in memory.
+    pub data: Option<PathBuf>,
+    /// The proxies that are trusted to report the client's address.
+    pub trusted_proxies: Proxies,
+    /// Visitors' sessions.
+    pub sessions: SessionConfig,
+    /// Diagnostics and the access log.
+    pub logging: LogOptions,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self {
+            max_memory: limits::MEMORY,
+            max_connections: None,
+            cache_size: limits::CACHE,
+            data: None,
+            trusted_proxies: Proxies::default(),
+            sessions: SessionConfig::default(),
+            logging: LogOptions::default(),
+        }
+    }
+}
+
+/// Visitors' sessions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionConfig {
+    /// Where they are kept.
+    pub store: SessionStore,
+    /// The file with the keys that sign cookies; none: the default file, if the cookies
+    /// have to outlive the process.
+    pub key: Option<PathBuf>,
+    /// The name of the cookie.
+    pub cookie: String,
+    /// How long they live.
+    pub lifetime: Lifetime,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        let cookie = session::COOKIE.to_owned();
+        Self { store: SessionStore::Memory, key: None, cookie, lifetime: Lifetime::default() }
+    }
+}
+
+/// Where visitors' sessions are kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SessionStore {
+    /// In the process; they are gone at exit.
+    Memory,
+    /// In the visitor's cookie, signed.
+    Cookie,
+    /// On disk, in this directory.
+    Directory(PathBuf),
+    /// In a remote store.
+    Remote(StoreUrl),
+}

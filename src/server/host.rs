@@ -1,0 +1,105 @@
+//! Builds a host: its files, applications and protected paths.
+
+use std::cell::RefCell;
+
+use super::applications;
+use super::protection::{self, Protection};
+use super::state::State;
+use super::{Ready, ServerError};
+use crate::app::Routes;
+use crate::app::kv::Kv;
+use crate::auth::Guard;
+use crate::config::{Host, KV, Process, Route};
+use crate::files::resolve::Root;
+use crate::files::{self, Site};
+use crate::http::media_type::MediaTypes;
+use crate::service::http;
+
+/// What a host depends on beside its configuration.
+pub(super) struct Surroundings<'a> {
+    pub(super) process: &'a Process,
+    pub(super) state: &'a State,
+    /// Only this machine can connect.
+    pub(super) local: bool,
+    /// Most files that are kept open.
+    pub(super) open_files: usize,
+}
+
+/// The parts of a host.
+#[derive(Default)]
+pub(super) struct Built {
+    routes: Routes,
+    guard: Guard,
+    site: Option<Site>,
+    /// Symbolic links aren't followed.
+    no_links: bool,
+    /// The applications: prefix and name.
+    apps: Vec<(String, String)>,
+    /// The protected paths, and who is allowed.
+    protected: Vec<(String, Protection)>,
+}
+
+impl Built {
+    /// The host for the exchanges. What the operator should know of it is added to `report`.
+    pub(super) fn into_host(self, config: &Host, report: &mut Ready) -> http::Host {
+        if let Some(root) = &config.root {
+            report.root = Some(std::path::absolute(root).unwrap_or_else(|_| root.clone()));
+        }
+        report.no_links |= self.no_links;
+        report.apps.extend(self.apps);
+        report.protected.extend(self.protected);
+        let mut host = http::Host::new(config.server_field);
+        host.routes = self.routes;
+        host.guard = RefCell::new(self.guard);
+        host.files = self.site.map(RefCell::new);
+        host
+    }
+}
+
+impl Surroundings<'_> {
+    /// Builds a host whose root is open.
+    pub(super) fn build(&self, host: &Host, root: Option<Root>) -> Result<Built, ServerError> {
+        if let Some(route) = host.routes.iter().find(|_| host.is_key_value()) {
+            return self.key_value(route);
+        }
+        let users = protection::users(host, self.local)?;
+        let (guard, mut protected) = protection::protect(host, users.as_ref())?;
+        let (routes, apps) = applications::mount(host, self, users.as_ref().map(|(users, _)| users))?;
+        if let Some((_, protection)) = users {
+            let logins = apps.iter().filter(|(_, name)| name == "login");
+            protected.extend(logins.map(|(prefix, _)| (prefix.clone(), protection.clone())));
+        }
+        let no_links = root.as_ref().is_some_and(Root::fallback);
+        let settings = self.site_settings(host)?;
+        let site = root.map(|root| Site::new(root, settings));
+        Ok(Built { routes, guard, site, no_links, apps, protected })
+    }
+
+    fn key_value(&self, route: &Route) -> Result<Built, ServerError> {
+        let app = Kv::new(self.state.store(KV, route.capacity)?, route.token.clone());
+        let mut routes = Routes::default();
+        routes.mount(&route.prefix, Box::new(app)).map_err(ServerError::Config)?;
+        Ok(Built { routes, ..Built::default() })
+    }
+
+    fn site_settings(&self, host: &Host) -> Result<files::Settings, ServerError> {
+        let mut media_types = MediaTypes::new();
+        for (extension, media_type) in &host.media_types {
+            media_types.add(extension, media_type).map_err(ServerError::Config)?;
+        }
+        Ok(files::Settings {
+            listing: host.listing,
+            cache_control: host.cache_control.clone(),
+            cache_size: cache_size(self.process),
+            open_files: self.open_files,
+            etag_inode: host.etag_inode,
+            media_types,
+            spa: host.spa.clone(),
+        })
+    }
+}
+
+/// The cache's share of the memory: at most half, so that connections have the rest.
+pub(super) fn cache_size(process: &Process) -> usize {
+    process.cache_size.min(process.max_memory / 2)
+}

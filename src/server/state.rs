@@ -1,0 +1,37 @@
+//! What outlives a change of the configuration: the keys that sign cookies, and the
+//! directory of durable stores.
+//!
+//! An open store belongs to its application, because one process alone may have it open.
+
+use std::path::PathBuf;
+
+use super::ServerError;
+use super::sessions::KeyRing;
+use crate::config::Config;
+use crate::durable;
+
+/// The state of a server.
+pub(super) struct State {
+    pub(super) keys: KeyRing,
+    data: Option<PathBuf>,
+}
+
+impl State {
+    /// Reads the keys.
+    pub(super) fn open(config: &Config) -> Result<Self, ServerError> {
+        Ok(Self { keys: KeyRing::open(config)?, data: config.process.data.clone() })
+    }
+
+    /// Whether stores are on disk.
+    pub(super) fn is_durable(&self) -> bool {
+        self.data.is_some()
+    }
+
+    /// The store of this name, on disk or in memory, for at most this many bytes.
+    pub(super) fn store(&self, name: &str, capacity: usize) -> Result<durable::Store, ServerError> {
+        match &self.data {
+            Some(directory) => durable::Store::open(directory, name, capacity).map_err(ServerError::Store),
+            None => Ok(durable::Store::in_memory(capacity)),
+        }
+    }
+}

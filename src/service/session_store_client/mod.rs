@@ -1,0 +1,212 @@
+//! The client of a remote store of sessions.
+//!
+//! ```text
+//!             question                             idle
+//!  Absent ──────────────▶ Connecting ──▶ Open ─────────────▶ Absent
+//!    ▲                      │             │
+//!    └─ after a pause ◀── failed ◀────────┘ lost, timed out, malformed reply
+//! ```
+//!
+//! All exchanges share one connection, which is opened with the first question. A question
+//! during the pause after a failure fails at once; the first one after the pause opens the
+//! connection again. When the connection is lost, all pending questions fail.
+
+mod link;
+
+use std::time::Duration;
+
+use super::{Message, Outcome, Service, Shared};
+use crate::limits;
+use crate::reactor::{Context, Ending, Finish, Io, JobClass, QueueFull, Tick, Want};
+use crate::session::Store;
+use crate::session::pending::Pending;
+use crate::session::remote::{Courier, StoreUrl};
+pub use link::SessionStoreLink;
+use link::State;
+
+/// Most pipelined questions. Each has a ticket here and a command in the store.
+const PIPELINE: usize = 1024;
+/// An idle connection is closed after this time: before the server closes it, so that no
+/// question is lost.
+const IDLE: Duration = Duration::from_secs(20);
+
+type Cx<'a> = Context<'a, Service>;
+
+fn pending(shared: &mut Shared) -> Option<&mut Pending> {
+    match &mut shared.http.sessions.store {
+        Store::Pending(pending) => Some(pending),
+        _ => None,
+    }
+}
+
+/// Allows questions again after a pause. Call it before a question.
+pub(super) fn allow_retry(cx: &mut Cx<'_>) {
+    if let Some(SessionStoreLink { state: State::Absent(until), .. }) = &cx.shared.http.link
+        && *until <= cx.time.now
+        && let Some(pending) = pending(cx.shared)
+    {
+        pending.available();
+    }
+}
+
+/// Sends pending questions to the store, or to the disk. Call it after a question.
+///
+/// # Errors
+/// If too many durable writes wait.
+pub(super) fn flush(cx: &mut Cx<'_>) -> Result<(), QueueFull> {
+    if let Store::Kept(kept) = &mut cx.shared.http.sessions.store
+        && let Some(commit) = kept.next_commit()
+    {
+        cx.run(JobClass::Commit, move || {
+            // The exchange finds the result in the store.
+            let _ = commit.wait();
+            Outcome::Session
+        })?;
+    }
+    let Some(link) = &mut cx.shared.http.link else { return Ok(()) };
+    match link.state {
+        State::Open(handle) => cx.send(handle, Message::Session),
+        State::Connecting => {}
+        State::Absent(_) => {
+            let (to, client) = link.connect(cx.time.now);
+            cx.connect(to, client);
+        }
+    }
+    Ok(())
+}
+
+/// The protocol of the connection.
+pub struct SessionStoreClient {
+    courier: Courier,
+    begun: bool,
+    established: bool,
+    /// A reply came, so the peer is a store.
+    answered: bool,
+    /// When the connection was opened, or the last reply came.
+    active: Tick,
+    /// Why the connection can't be used any more.
+    failure: Option<String>,
+}
+
+impl SessionStoreClient {
+    fn new(url: &StoreUrl, now: Tick) -> Self {
+        Self {
+            courier: Courier::new(url),
+            begun: false,
+            established: false,
+            answered: false,
+            active: now,
+            failure: None,
+        }
+    }
+
+    /// Reads replies and sends questions.
+    pub(super) fn advance(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Want {
+        let now = cx.time.now;
+        if !self.begun {
+            self.begun = true;
+            self.courier.begin(now, io.output.buffer());
+            if let Some(link) = &mut cx.shared.http.link {
+                link.state = State::Open(cx.handle);
+            }
+        }
+        self.established |= io.established;
+        if self.failure.is_none() {
+            self.failure = self.read(io, cx).or_else(|| self.is_late(now));
+        }
+        if self.failure.is_some() {
+            return Want::finish(Finish::Abort);
+        }
+        let over = io.ended || self.courier.is_over();
+        // Questions are taken by an open connection only, so that they can go to another
+        // address if this one fails.
+        if self.established && !over {
+            self.ask(io, cx);
+        }
+        let unasked = pending(cx.shared).is_none_or(|pending| pending.is_empty());
+        let idle = self.active.after(IDLE);
+        if self.courier.is_empty() && ((over && self.answered) || (unasked && (cx.draining || now >= idle))) {
+            return Want::finish(Finish::Close);
+        }
+        if io.ended {
+            self.failure = Some("the server closed the connection".to_owned());
+            return Want::finish(Finish::Abort);
+        }
+        Want::READ.by(self.deadline().unwrap_or(idle))
+    }
+
+    /// Reads the replies; returns why no more can be read.
+    fn read(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Option<String> {
+        loop {
+            let read = match self.courier.read(io.input.bytes_mut()) {
+                Ok(read) => read,
+                Err(fault) => return Some(fault.0),
+            };
+            if read.consumed == 0 && read.reply.is_none() {
+                return None;
+            }
+            io.input.consume(read.consumed);
+            (self.active, self.answered) = (cx.time.now, true);
+            if let Some(refusal) = self.courier.refusal() {
+                log::warn!("the session store refuses: {refusal}");
+            }
+            if let Some((ticket, reply)) = read.reply {
+                if let Some(link) = &mut cx.shared.http.link {
+                    link.works();
+                }
+                if let Some(exchange) = pending(cx.shared).and_then(|pending| pending.answer(ticket, reply)) {
+                    cx.send(exchange, Message::Session);
+                }
+            }
+        }
+    }
+
+    /// Sends the pending questions.
+    fn ask(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) {
+        let Some(pending) = pending(cx.shared) else { return };
+        while io.output.room() > 0 && self.courier.len() < PIPELINE {
+            let Some((ticket, question)) = pending.next_question() else { break };
+            self.courier.ask(ticket, &question, cx.time.now, io.output.buffer());
+        }
+    }
+
+    /// When the next reply, or connecting, times out.
+    fn deadline(&self) -> Option<Tick> {
+        let since = if self.established { self.courier.waits_since() } else { Some(self.active) };
+        since.map(|since| since.after(limits::STORE_TIMEOUT))
+    }
+
+    fn is_late(&self, now: Tick) -> Option<String> {
+        let late = self.deadline().is_some_and(|deadline| deadline <= now);
+        late.then(|| if self.established { "no reply in time" } else { "no connection in time" }.to_owned())
+    }
+
+    /// The connection has ended, or failed to open.
+    pub(super) fn closed(&mut self, ending: Ending, cx: &mut Cx<'_>) {
+        let now = cx.time.now;
+        let lost = || (!self.courier.is_empty()).then(|| "the server closed the connection".to_owned());
+        let why = self.failure.take().or_else(|| ending.error.map(|error| error.to_string())).or_else(lost);
+        let Some(link) = &mut cx.shared.http.link else { return };
+        let Some(why) = why else {
+            // No question is lost.
+            link.state = State::Absent(now);
+            if pending(cx.shared).is_some_and(|pending| !pending.is_empty()) {
+                // Without a store on disk nothing can be refused.
+                let _ = flush(cx);
+            }
+            return;
+        };
+        if !self.established && link.try_another() {
+            let (to, client) = link.connect(now);
+            cx.connect(to, client);
+            return;
+        }
+        link.failed(now, &why);
+        for exchange in pending(cx.shared).map(Pending::unavailable).unwrap_or_default() {
+            cx.send(exchange, Message::Session);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
