@@ -129,9 +129,6 @@
 //!   asks for 128 KiB at most, so a cold file holds the loop for one read of that size;
 //!   the kernel reads ahead meanwhile. A connection amid a file takes its turns from the
 //!   run queue, one between two looks at the poll, so small requests overtake.
-//! - **What runs at the start lies side by side in the binary** (`src/build/near.ld`, which
-//!   Cargo has the linker read): the system maps pages by the sixteen, and so most of the
-//!   binary would be resident for the few that are used.
 //! - **No pool of buffers**: what connections keep is allocated when a peer is slow and
 //!   freed when it isn't. After 8,000 busy connections the process was 1.3 MiB larger than
 //!   at its start; a pool would have to be better than that.

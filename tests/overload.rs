@@ -206,3 +206,30 @@ fn memory_has_a_bound_whoever_wants_more() {
         client.answer().status == 200
     }));
 }
+
+#[test]
+fn the_memory_of_a_peak_is_given_back() {
+    const BODY: usize = 30_000;
+    const COUNT: usize = 1_000;
+    raise_limit();
+    let server = Server::start_with(site(), &["--app", "/echo=echo"]);
+    let request = format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", BODY + 1);
+    // Bodies that are never whole, held by the server.
+    let stall = |count: usize| -> Vec<Client> {
+        let clients = (0..count).map(|_| {
+            let mut client = server.connect();
+            client.send(&request);
+            client.send([b'x'; BODY]);
+            client
+        });
+        clients.collect()
+    };
+    drop(stall(10));
+    assert!(eventually(|| server.get("/").status == 200));
+    let before = server.memory();
+    let clients = stall(COUNT);
+    assert!(eventually(|| server.memory() > before + (COUNT * BODY) as u64 / 2), "the bodies are held");
+    drop(clients);
+    const MOST: u64 = 4 * 1024 * 1024;
+    assert!(eventually(|| server.memory() < before + MOST), "{} of {before} bytes", server.memory());
+}

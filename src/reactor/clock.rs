@@ -6,8 +6,7 @@
 
 use std::time::Duration;
 
-use nix::sys::time::TimeSpec;
-use nix::time::ClockId;
+use rustix::time::{ClockId, clock_gettime};
 
 /// A moment on the reactor's monotonic clock: microseconds since the reactor began.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -75,14 +74,14 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn start() -> Self {
-        let (seconds, micros) = read(ClockId::CLOCK_MONOTONIC);
+        let (seconds, micros) = read(ClockId::Monotonic);
         Self { origin: seconds * 1_000_000 + u64::from(micros) }
     }
 
     pub(super) fn read(&self) -> Time {
-        let (seconds, micros) = read(ClockId::CLOCK_MONOTONIC);
+        let (seconds, micros) = read(ClockId::Monotonic);
         let now = Tick((seconds * 1_000_000 + u64::from(micros)).saturating_sub(self.origin));
-        let (unix_seconds, unix_micros) = read(ClockId::CLOCK_REALTIME);
+        let (unix_seconds, unix_micros) = read(ClockId::Realtime);
         Time { now, unix_seconds: unix_seconds as i64, unix_micros }
     }
 }
@@ -90,8 +89,8 @@ impl Clock {
 /// Seconds and microseconds; zero before 1970, as a machine without a clock of its own
 /// may think it is.
 fn read(clock: ClockId) -> (u64, u32) {
-    let time = clock.now().unwrap_or(TimeSpec::new(0, 0));
-    (u64::try_from(time.tv_sec()).unwrap_or(0), (time.tv_nsec() / 1000) as u32)
+    let time = clock_gettime(clock);
+    (u64::try_from(time.tv_sec).unwrap_or(0), (time.tv_nsec / 1000) as u32)
 }
 
 #[cfg(test)]

@@ -132,20 +132,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn defer_accept(socket: &socket2::Socket) -> bool {
-    // The macro names the crate by its own name.
-    use nix::libc;
-    use nix::sys::socket::SetSockOpt;
-    nix::setsockopt_impl!(
-        DeferAccept,
-        libc::IPPROTO_TCP,
-        libc::TCP_DEFER_ACCEPT,
-        i32,
-        nix::sys::socket::sockopt::SetStruct<i32>
-    );
-    #[derive(Clone, Copy, Debug)]
-    struct DeferAccept;
     // One second: the least there is. Without it the server is merely slower.
-    DeferAccept.set(socket, &1).is_ok()
+    super::sys::defer_accept(socket, 1).is_ok()
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -42,6 +42,7 @@ mod run_queue;
 mod signals;
 mod slot;
 mod slots;
+mod sys;
 mod timers;
 mod transport;
 mod work;
@@ -102,6 +103,11 @@ const ACCEPTS: usize = 64;
 const DRAIN_ACCEPTS: usize = 64;
 /// Deadlines in one pass.
 const EXPIRED: usize = 256;
+/// So much less memory in use than at the last peak is worth giving back to the system.
+const TRIM: usize = 1024 * 1024;
+/// How long the loop must have been quiet before: what was freed may be needed again at
+/// once, and giving back many mebibytes takes milliseconds.
+const TRIM_AFTER: Duration = Duration::from_secs(1);
 /// How long accepting rests when the system has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -206,8 +212,10 @@ pub struct Reactor<P: Protocol> {
     accept_limit: u64,
     dialled: u64,
     closed: u64,
-    /// Octets that connections hold beyond their slots.
+    /// Bytes that connections hold beyond their slots.
     held: usize,
+    /// Most memory in use since it was last given back.
+    peak: usize,
 }
 
 impl<P: Protocol> Reactor<P> {
@@ -249,6 +257,7 @@ impl<P: Protocol> Reactor<P> {
             dialled: 0,
             closed: 0,
             held: 0,
+            peak: 0,
         })
     }
 
@@ -328,6 +337,10 @@ impl<P: Protocol> Reactor<P> {
             self.wait(&mut events, hook)?;
             self.time = self.clock.read();
             quiet = events.is_empty() && self.run_queue.is_empty();
+            if quiet && self.can_trim() {
+                sys::trim_heap();
+                self.peak = self.in_use();
+            }
             self.pass(&events);
             #[cfg(debug_assertions)]
             self.audit();
@@ -344,7 +357,8 @@ impl<P: Protocol> Reactor<P> {
             let (now, drain) = (self.time.now, self.drain.as_ref());
             let mut next = self.timers.next();
             let hook = hook.map(|span| now.after(span));
-            for other in [self.datagrams.wake(), self.listeners.pause_until, drain.map(|drain| drain.by), hook] {
+            let trim = self.can_trim().then(|| now.after(TRIM_AFTER));
+            for other in [self.datagrams.wake(), self.listeners.pause_until, drain.map(|drain| drain.by), hook, trim] {
                 next = Tick::earlier(next, other);
             }
             next.map(|next| next.since(now))
@@ -373,6 +387,7 @@ impl<P: Protocol> Reactor<P> {
         if self.can_accept() {
             self.accept_all();
         }
+        self.peak = self.peak.max(self.in_use());
         self.check_end();
     }
 
@@ -479,6 +494,16 @@ impl<P: Protocol> Reactor<P> {
                 return self.run_datagrams(index);
             }
         }
+    }
+
+    /// About how many bytes connections take.
+    fn in_use(&self) -> usize {
+        self.held + self.slots.len() * size_of::<Slot<P>>()
+    }
+
+    /// Whether much less memory is in use than at the last peak.
+    fn can_trim(&self) -> bool {
+        self.peak > self.in_use() + TRIM
     }
 
     /// Whether it is all over.

@@ -32,7 +32,7 @@ use super::pace::Pace;
 pub(super) const FILE_TURN: u64 = 128 * 1024;
 
 /// Octets that may wait in the kernel before they are sent: a turn's share of a file.
-const UNSENT: i32 = 128 * 1024;
+const UNSENT: u32 = 128 * 1024;
 
 /// A stream socket.
 pub(super) enum Socket {
@@ -128,19 +128,8 @@ impl Socket {
 /// some megabytes, and a peer that reads slowly looks like one that doesn't read.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn report_progress(socket: &impl AsFd) {
-    use nix::libc;
-    use nix::sys::socket::SetSockOpt;
-    nix::setsockopt_impl!(
-        NotSentLowAt,
-        libc::IPPROTO_TCP,
-        libc::TCP_NOTSENT_LOWAT,
-        i32,
-        nix::sys::socket::sockopt::SetStruct<i32>
-    );
-    #[derive(Clone, Copy, Debug)]
-    struct NotSentLowAt;
     // Without it the server is merely less patient.
-    let _ = NotSentLowAt.set(&socket.as_fd(), &UNSENT);
+    let _ = socket2::SockRef::from(socket).set_tcp_notsent_lowat(UNSENT);
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

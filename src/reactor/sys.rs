@@ -1,0 +1,47 @@
+//! Calls of the system that no safe crate offers: the only unsafe code of this crate.
+//!
+//! Each function is the whole of one call, with everything that makes it sound beside it.
+//! `Cargo.toml` denies unsafe code everywhere, and `tests/architecture.rs` holds that it
+//! is allowed here alone.
+
+#![allow(unsafe_code)]
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::fd::{AsFd, AsRawFd};
+
+/// Has the kernel accept a connection only when its first bytes are there, or `seconds`
+/// after its handshake (`TCP_DEFER_ACCEPT` of tcp(7)).
+///
+/// # Errors
+/// Of setsockopt(2).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn defer_accept(socket: &impl AsFd, seconds: libc::c_int) -> std::io::Result<()> {
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the descriptor is open as long as it is borrowed, and the kernel reads one
+    // `c_int` from a local one, whose size it is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            length,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Has the allocator give back memory that is free. glibc keeps what was freed below
+/// something that is still used, and the rest up to a threshold of its own.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(super) fn trim_heap() {
+    // SAFETY: malloc_trim(3) takes no pointers, locks what it needs, and touches only
+    // memory that is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Other allocators decide for themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(super) fn trim_heap() {}
