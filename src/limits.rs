@@ -139,3 +139,7 @@ pub const COMMIT_JOBS: usize = 4_096;
 pub const FILE_JOBS: usize = 64;
 /// Most name look-ups that wait.
 pub const NAME_JOBS: usize = 64;
+/// Most listings of directories that are kept for a second.
+pub const LISTINGS: usize = 16;
+/// Bytes that these take; a single larger one is kept all the same.
+pub const LISTINGS_MEMORY: usize = 8 * 1024 * 1024;

@@ -13,6 +13,8 @@
 
 mod cache;
 pub mod listing;
+pub mod listing_page;
+mod listings;
 pub mod representation;
 pub mod resolve;
 #[cfg(test)]
@@ -21,6 +23,7 @@ pub mod watch;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 
 use crate::http::head::RequestHead;
 use crate::http::media_type::MediaTypes;
@@ -30,7 +33,10 @@ use crate::http::{Reject, Status, negotiate};
 use crate::limits;
 use crate::reactor::{Output, Tick};
 use cache::{Cache, Known};
-use listing::{Listing, Order, Rendering};
+use listing::{Listing, Order};
+use listing_page::Format;
+pub use listings::ListingJob;
+use listings::Listings;
 use representation::{Answered, Representation, Style};
 use resolve::{OpenError, Opened, Root};
 use watch::{Change, Watch};
@@ -74,6 +80,7 @@ pub struct Site {
     /// The watch had more to tell than one turn takes.
     undrained: bool,
     cache: Cache,
+    listings: Listings,
     settings: Settings,
     /// When the root was last looked at, in seconds of the loop's clock.
     looked: u32,
@@ -87,15 +94,18 @@ pub enum Served {
     Answered(Answered),
     /// It is a directory: go there (a Location).
     Redirect(Vec<u8>),
-    /// It is a directory that is listed: as JSON, or as a page.
-    Listing {
-        /// What writes it.
-        rendering: Rendering,
-        /// The media type.
-        media_type: &'static str,
-    },
+    /// It is a directory that is listed.
+    Listing(Listed, Format),
     /// It isn't served.
     Refused(Reject),
+}
+
+/// The listing of a directory.
+pub enum Listed {
+    /// It is kept.
+    Ready(Arc<Listing>),
+    /// A helper thread must read it.
+    Job(ListingJob),
 }
 
 /// Why a path has no representation.
@@ -123,6 +133,7 @@ impl Site {
             root,
             watch: watch.ok(),
             undrained: false,
+            listings: Listings::default(),
             settings,
             looked: 0,
             path: Vec::new(),
@@ -136,14 +147,21 @@ impl Site {
 
     /// Takes note of changes. To be called before the requests of the same turn.
     pub fn take_changes(&mut self) {
-        let Self { watch: Some(watch), cache, path, .. } = self else { return };
+        let Self { watch: Some(watch), cache, listings, path, .. } = self else { return };
         self.undrained = watch.drain(|change| match change {
-            Change::Entry(entry) => forget(cache, path, &entry),
+            Change::Entry(entry) => {
+                forget(cache, path, &entry);
+                listings.forget(&entry);
+            }
             Change::Created(entry) => {
                 forget(cache, path, &entry);
                 cache.forget_missing();
+                listings.forget(&entry);
             }
-            Change::All => cache.clear(),
+            Change::All => {
+                cache.clear();
+                listings.clear();
+            }
         });
     }
 
@@ -188,7 +206,7 @@ impl Site {
         };
         match missed {
             Missed::Redirect => Served::Redirect(location(key, request.target.query)),
-            Missed::Directory(dir) => self.list(dir, key, request),
+            Missed::Directory(dir) => self.list(dir, key, request, now),
             Missed::NotFound => self.serve_missing(request, context, now, output),
             Missed::Forbidden => refused(Status::FORBIDDEN, "the file may not be read"),
             Missed::Exhausted => refused(Status::SERVICE_UNAVAILABLE, "there are no file descriptors left"),
@@ -315,18 +333,14 @@ impl Site {
         }
     }
 
-    fn list(&mut self, dir: OwnedFd, key: &[u8], request: &RequestHead<'_>) -> Served {
+    fn list(&mut self, dir: OwnedFd, key: &[u8], request: &RequestHead<'_>, now: u32) -> Served {
         let order = Order::from_query(request.target.query.unwrap_or_default());
-        match Listing::read(&self.root, dir, key, order) {
-            Ok(listing) if negotiate::prefers_json(&request.fields) => {
-                Served::Listing { rendering: listing.json(), media_type: "application/json" }
-            }
-            Ok(listing) => Served::Listing { rendering: listing.html(), media_type: "text/html; charset=utf-8" },
-            Err(error) => {
-                log::error!("listing {}: {error}", String::from_utf8_lossy(key).escape_debug());
-                refused(Status::INTERNAL_SERVER_ERROR, "the directory can't be read")
-            }
-        }
+        let format = if negotiate::prefers_json(&request.fields) { Format::Json } else { Format::Html };
+        let listed = match self.listings.find(key, order, now) {
+            Some(listing) => Listed::Ready(listing),
+            None => Listed::Job(self.listings.job(&self.root, dir, key, order, now)),
+        };
+        Served::Listing(listed, format)
     }
 
     /// Once a second: whether the root's path names another directory now, as
@@ -338,6 +352,7 @@ impl Site {
             Ok(true) => {
                 log::info!("{} is another directory now", self.root.path().display());
                 self.cache.clear();
+                self.listings.clear();
                 if let Some(watch) = &mut self.watch {
                     watch.clear();
                 }

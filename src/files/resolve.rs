@@ -36,6 +36,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -186,10 +187,11 @@ enum How {
     Walk,
 }
 
-/// A directory below which files are found.
-#[derive(Debug)]
+/// A directory below which files are found. A clone is the same directory, also for a
+/// helper thread.
+#[derive(Clone, Debug)]
 pub struct Root {
-    dir: OwnedFd,
+    dir: Arc<OwnedFd>,
     path: PathBuf,
     symlinks: Symlinks,
     how: How,
@@ -213,7 +215,7 @@ impl Root {
     pub fn open(path: &Path, symlinks: Symlinks) -> io::Result<Root> {
         // Absolute, so that `refresh` finds the same after a change of directory.
         let path = std::path::absolute(path)?;
-        let dir = open_root(&path)?;
+        let dir = Arc::new(open_root(&path)?);
         let how = match rustix::fs::openat2(&dir, c".", NAME, Mode::empty(), NO_LINKS) {
             Ok(_) => How::Openat2,
             // EPERM is what container filters from before openat2 answer to system calls they don't know.
@@ -310,7 +312,7 @@ impl Root {
         if (old.st_dev, old.st_ino) == (new.st_dev, new.st_ino) {
             return Ok(false);
         }
-        self.dir = dir;
+        self.dir = Arc::new(dir);
         Ok(true)
     }
 

@@ -4,7 +4,8 @@
 /// Length of an IMF-fixdate, like `Sun, 06 Nov 1994 08:49:37 GMT`, in octets.
 pub const LENGTH: usize = 29;
 
-/// The last second of 9999, the last year with four digits.
+/// The first second of year 0 and the last of 9999: the years with four digits.
+const FIRST_SECOND: i64 = -62_167_219_200;
 const LAST_SECOND: i64 = 253_402_300_799;
 const DAY: i64 = 86_400;
 
@@ -27,14 +28,14 @@ struct Civil {
 }
 
 impl Civil {
-    /// Clamps to 1970..=9999, so that every number has its digits.
+    /// Clamps to the years 0 to 9999, so that every number has its digits.
     fn new(unix_seconds: i64) -> Self {
-        let seconds = unix_seconds.clamp(0, LAST_SECOND);
-        let (days, second) = (seconds / DAY, seconds % DAY);
+        let seconds = unix_seconds.clamp(FIRST_SECOND, LAST_SECOND);
+        let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
         // After H. Hinnant, "chrono-compatible low-level date algorithms": years
         // begin in March, so that the leap day is their last, in eras of 400.
         let shifted = days + 719_468;
-        let (era, day) = (shifted / 146_097, shifted % 146_097);
+        let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
         let day = day - (365 * year + year / 4 - year / 100);
         let month = (5 * day + 2) / 153;
@@ -49,7 +50,7 @@ impl Civil {
             month: two_digits(month),
             month_name: &MONTHS[name..name + 3],
             day: two_digits(day),
-            weekday: &WEEKDAYS[(days % 7) as usize].as_bytes()[..3],
+            weekday: &WEEKDAYS[days.rem_euclid(7) as usize].as_bytes()[..3],
             hour: two_digits(second / 3600),
             minute: two_digits(second / 60 % 60),
             second: two_digits(second % 60),
@@ -64,7 +65,7 @@ fn two_digits(number: i64) -> [u8; 2] {
 /// Writes an IMF-fixdate, for Date and Last-Modified (RFC 9110 §5.6.7). Times
 /// before 1970 or after 9999 become the nearest one in between.
 pub fn write(unix_seconds: i64, out: &mut [u8; LENGTH]) {
-    let date = Civil::new(unix_seconds);
+    let date = Civil::new(unix_seconds.max(0));
     *out = *b"Sun, 06 Nov 1994 08:49:37 GMT";
     out[..3].copy_from_slice(date.weekday);
     out[5..7].copy_from_slice(&date.day);
@@ -75,7 +76,8 @@ pub fn write(unix_seconds: i64, out: &mut [u8; LENGTH]) {
     out[23..25].copy_from_slice(&date.second);
 }
 
-/// Appends a time in the form of RFC 3339, like `1994-11-06T08:49:37Z`.
+/// Appends a time in the form of RFC 3339, like `1994-11-06T08:49:37Z`. Times before
+/// year 0 or after 9999 become the nearest one in between.
 pub fn write_rfc3339(unix_seconds: i64, out: &mut Vec<u8>) {
     let date = Civil::new(unix_seconds);
     for (part, mark) in [
@@ -141,7 +143,7 @@ fn with_century(value: &[u8], now: i64) -> Option<[u8; LENGTH]> {
     let digit = |octet: u8| char::from(octet).to_digit(10).map(i64::from);
     let two = 10 * digit(year_high)? + digit(year_low)?;
 
-    let this_year = Civil::new(now).year.iter().fold(0, |year, &digit| 10 * year + i64::from(digit - b'0'));
+    let this_year = Civil::new(now.max(0)).year.iter().fold(0, |year, &digit| 10 * year + i64::from(digit - b'0'));
     // The latest year with these digits that is at most 50 years ahead.
     let limit = this_year + 50;
     let year = limit - (limit - two).rem_euclid(100);

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use super::sys;
 
 /// A moment on the reactor's monotonic clock: microseconds since the reactor began.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -74,23 +74,23 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) fn start() -> Self {
-        let (seconds, micros) = read(ClockId::Monotonic);
+        let (seconds, micros) = read(libc::CLOCK_MONOTONIC);
         Self { origin: seconds * 1_000_000 + u64::from(micros) }
     }
 
     pub(super) fn read(&self) -> Time {
-        let (seconds, micros) = read(ClockId::Monotonic);
+        let (seconds, micros) = read(libc::CLOCK_MONOTONIC);
         let now = Tick((seconds * 1_000_000 + u64::from(micros)).saturating_sub(self.origin));
-        let (unix_seconds, unix_micros) = read(ClockId::Realtime);
+        let (unix_seconds, unix_micros) = read(libc::CLOCK_REALTIME);
         Time { now, unix_seconds: unix_seconds as i64, unix_micros }
     }
 }
 
 /// Seconds and microseconds; zero before 1970, as a machine without a clock of its own
 /// may think it is.
-fn read(clock: ClockId) -> (u64, u32) {
-    let time = clock_gettime(clock);
-    (u64::try_from(time.tv_sec).unwrap_or(0), (time.tv_nsec / 1000) as u32)
+fn read(clock: libc::clockid_t) -> (u64, u32) {
+    let (seconds, nanoseconds) = sys::clock(clock);
+    (u64::try_from(seconds).unwrap_or(0), (nanoseconds / 1000) as u32)
 }
 
 #[cfg(test)]

@@ -45,3 +45,20 @@ pub(super) fn trim_heap() {
 /// Other allocators decide for themselves.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn trim_heap() {}
+
+/// A clock in seconds and nanoseconds (clock_gettime(2)).
+///
+/// The standard library's types take the two apart and together again, for a hundred
+/// instructions in each pass, and the other safe calls parse the kernel's vDSO
+/// themselves, which ends a process under valgrind.
+pub(super) fn clock(clock: libc::clockid_t) -> (i64, i64) {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one `timespec` into a local one. If it fails, which it does
+    // for clocks that don't exist, nothing is written.
+    unsafe {
+        libc::clock_gettime(clock, &raw mut time);
+    }
+    // Narrower on some systems.
+    #[allow(clippy::useless_conversion)]
+    (time.tv_sec.into(), time.tv_nsec.into())
+}

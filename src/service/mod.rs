@@ -14,10 +14,13 @@ pub(crate) mod testing;
 pub mod udp;
 pub mod upper;
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app;
 use crate::auth::Checked;
+use crate::files::listing::Listing;
 use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{
@@ -90,6 +93,8 @@ pub enum Outcome {
     App(app::Outcome),
     /// A password was checked.
     Checked(Checked),
+    /// A directory was read.
+    Listing(io::Result<Arc<Listing>>),
     /// A session was written to disk, or not: the store knows.
     Session,
 }

@@ -65,7 +65,7 @@ pub(super) fn look(waiting: &Waiting, cx: &mut Cx<'_>) -> Step<Option<Taken>> {
     let taken = waiting.ticket().map(|ticket| cx.shared.http.sessions.take(ticket, cx.time));
     let waits = matches!(
         (&waiting.awaits, &taken),
-        (Awaits::Check(_, None) | Awaits::Job(_, None), _) | (_, Some(Taken::NotYet))
+        (Awaits::Check(_, None) | Awaits::Job(_, None) | Awaits::Listing(_, None, _), _) | (_, Some(Taken::NotYet))
     );
     if waits && cx.time.now < waiting.deadline {
         return Step::Wait(Want::NOTHING.by(waiting.deadline));
@@ -99,6 +99,7 @@ pub(super) fn resume(
         (Awaits::Job(_, Some(Ok(outcome))), _) => {
             call(exchange, &body, turn, |call, turn| call.visit(Some(outcome), turn))
         }
+        (Awaits::Listing(_, read, format), _) => files::resume_listing(exchange, read, format, turn),
         (Awaits::Session(_, done), Some(Taken::Loaded(session))) => {
             call(exchange, &body, turn, |call, turn| call.call(done, Some(session), turn))
         }
@@ -108,7 +109,7 @@ pub(super) fn resume(
                 turn.cx.shared.http.sessions.forget(ticket);
             }
             let reject = match awaits {
-                Awaits::Job(_, Some(_)) | Awaits::Check(..) => FAILED,
+                Awaits::Job(_, Some(_)) | Awaits::Check(..) | Awaits::Listing(..) => FAILED,
                 Awaits::Job(_, None) => LATE,
                 Awaits::Session(..) | Awaits::Saving(..) => NO_STORE,
             };

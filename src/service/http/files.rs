@@ -1,13 +1,22 @@
 //! Requests for files: from what the site makes of a path to a response.
 
 use super::exchange::{Exchange, Turn};
-use super::respond::{complete, refuse, send};
-use super::state::Progress;
+use super::respond::{BUSY, begin, complete, refuse, send};
+use super::state::{Progress, State};
+use std::io;
+use std::sync::Arc;
+
+use super::waiting::{Awaits, Waiting};
 use crate::app::{Pull, Response, Source};
-use crate::files::Served;
-use crate::files::listing::Rendering;
+use crate::files::listing::Listing;
+use crate::files::listing_page::{Format, Rendering};
+use crate::files::{Listed, ListingJob, Served};
+use crate::http::head::Method;
+use crate::http::response::Length;
 use crate::http::{Reject, Status};
-use crate::reactor::Tick;
+use crate::limits;
+use crate::reactor::{JobClass, JobResult, QueueFull, Tick};
+use crate::service::Outcome;
 use crate::text::html;
 
 /// Answers with a file, a listing, a redirect or an error.
@@ -24,14 +33,9 @@ pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progr
     match served {
         Served::Answered(answered) => complete(exchange, answered.status, answered.body, answered.persistent, turn),
         Served::Redirect(location) => redirect(exchange, &location, turn),
-        Served::Listing { rendering, media_type } => {
-            let response = Response::new(Status::OK)
-                .field("Cache-Control", "no-cache")
-                .field("Vary", "Accept")
-                .field("X-Content-Type-Options", "nosniff")
-                .stream(media_type, ListingSource(rendering));
-            send(exchange, response, turn)
-        }
+        Served::Listing(_, format) if exchange.head.method == Method::Head => head_of_listing(exchange, format, turn),
+        Served::Listing(Listed::Ready(listing), format) => send_listing(exchange, listing, format, turn),
+        Served::Listing(Listed::Job(job), format) => read_listing(exchange, job, format, turn),
         Served::Refused(reject) => refuse(exchange, reject, turn),
     }
 }
@@ -42,6 +46,62 @@ fn redirect(exchange: &Exchange<'_>, location: &[u8], turn: &mut Turn<'_, '_>) -
     let page = html::page("Moved", &format!("<p>It is at <a href=\"{0}\">{0}</a>.</p>", html::escape(&location)));
     let response = Response::new(Status::MOVED_PERMANENTLY).field("Location", location).html(page);
     send(exchange, response, turn)
+}
+
+/// The field lines of a listing.
+fn listing_fields(format: Format) -> [(&'static str, &'static str); 4] {
+    [
+        ("Cache-Control", "no-cache"),
+        ("Vary", "Accept"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Content-Type", format.media_type()),
+    ]
+}
+
+/// The head of a listing, for which nothing must be read.
+fn head_of_listing(exchange: &Exchange<'_>, format: Format, turn: &mut Turn<'_, '_>) -> Progress {
+    let (_, persistent) = begin(exchange, Status::OK, listing_fields(format), Length::Unknown, turn);
+    complete(exchange, Status::OK, 0, persistent, turn)
+}
+
+/// Has a directory read by a helper thread, and waits.
+fn read_listing(exchange: &Exchange<'_>, job: ListingJob, format: Format, turn: &mut Turn<'_, '_>) -> Progress {
+    match turn.cx.run(JobClass::Files, move || Outcome::Listing(job.run())) {
+        Ok(job) => {
+            let awaits = Awaits::Listing(job, None, format);
+            Progress::Pending(State::Waiting(Waiting::new(exchange, b"", awaits, limits::JOB_TIMEOUT, turn)))
+        }
+        Err(QueueFull) => refuse(exchange, BUSY, turn),
+    }
+}
+
+/// Answers with a listing that was waited for; none if it took too long.
+pub(super) fn resume_listing(
+    exchange: &Exchange<'_>,
+    read: Option<JobResult<io::Result<Arc<Listing>>>>,
+    format: Format,
+    turn: &mut Turn<'_, '_>,
+) -> Progress {
+    match read {
+        Some(Ok(Ok(listing))) => send_listing(exchange, listing, format, turn),
+        Some(Ok(Err(error))) => {
+            log::error!("listing {}: {error}", String::from_utf8_lossy(exchange.path()).escape_debug());
+            refuse(exchange, UNREADABLE, turn)
+        }
+        Some(Err(_)) => refuse(exchange, UNREADABLE, turn),
+        None => refuse(exchange, BUSY, turn),
+    }
+}
+
+/// The directory can't be read.
+const UNREADABLE: Reject = Reject::new(Status::INTERNAL_SERVER_ERROR, "the directory can't be read");
+
+fn send_listing(exchange: &Exchange<'_>, listing: Arc<Listing>, format: Format, turn: &mut Turn<'_, '_>) -> Progress {
+    let source = ListingSource(Rendering::new(listing, format));
+    let [cache, vary, sniff, (_, media_type)] = listing_fields(format);
+    let response =
+        [cache, vary, sniff].into_iter().fold(Response::new(Status::OK), |r, (name, value)| r.field(name, value));
+    send(exchange, response.stream(media_type, source), turn)
 }
 
 /// A directory listing as content.

@@ -4,6 +4,7 @@ mod bodies;
 mod checking;
 mod heads;
 mod hostile;
+mod listing;
 mod parked;
 mod routes;
 mod sending;

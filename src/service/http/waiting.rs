@@ -4,11 +4,15 @@
 //! deadline, [`dispatch`](super::dispatch) goes on with it.
 
 use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::exchange::{Exchange, Facts, Turn};
 use crate::app::{self, Body, Response};
 use crate::auth::Checked;
+use crate::files::listing::Listing;
+use crate::files::listing_page::Format;
 use crate::http::Lines;
 use crate::http::head::{self, RequestHead};
 use crate::reactor::{JobId, JobPanicked, JobResult, Tick};
@@ -31,6 +35,8 @@ pub(super) enum Awaits {
     Check(JobId, Option<JobResult<Checked>>),
     /// The job of an application.
     Job(JobId, Option<JobResult<app::Outcome>>),
+    /// The reading of a directory, which is then written in this format.
+    Listing(JobId, Option<JobResult<io::Result<Arc<Listing>>>>, Format),
     /// The session that the application is called with, for the first time or with the
     /// result of its job.
     Session(Ticket, Option<app::Outcome>),
@@ -77,15 +83,21 @@ impl Waiting {
                     _ => Err(JobPanicked),
                 });
             }
+            Awaits::Listing(job, came, _) if *job == ended => {
+                *came = Some(match result {
+                    Ok(Outcome::Listing(listing)) => Ok(listing),
+                    _ => Err(JobPanicked),
+                });
+            }
             // Where sessions are stored, the store knows what has come of it.
-            Awaits::Check(..) | Awaits::Job(..) | Awaits::Session(..) | Awaits::Saving(..) => {}
+            Awaits::Check(..) | Awaits::Job(..) | Awaits::Listing(..) | Awaits::Session(..) | Awaits::Saving(..) => {}
         }
     }
 
     /// The job that is waited for.
     pub(super) fn job(&self) -> Option<JobId> {
         match self.awaits {
-            Awaits::Check(job, _) | Awaits::Job(job, _) => Some(job),
+            Awaits::Check(job, _) | Awaits::Job(job, _) | Awaits::Listing(job, ..) => Some(job),
             Awaits::Session(..) | Awaits::Saving(..) => None,
         }
     }
@@ -94,7 +106,7 @@ impl Waiting {
     pub(super) fn ticket(&self) -> Option<Ticket> {
         match self.awaits {
             Awaits::Session(ticket, _) | Awaits::Saving(ticket, _) => Some(ticket),
-            Awaits::Check(..) | Awaits::Job(..) => None,
+            Awaits::Check(..) | Awaits::Job(..) | Awaits::Listing(..) => None,
         }
     }
 
@@ -102,7 +114,7 @@ impl Waiting {
     pub(super) fn memory(&self) -> usize {
         let response = match &self.awaits {
             Awaits::Saving(_, response) => size_of::<Response>() + body_memory(&response.body),
-            Awaits::Check(..) | Awaits::Job(..) | Awaits::Session(..) => 0,
+            Awaits::Check(..) | Awaits::Job(..) | Awaits::Listing(..) | Awaits::Session(..) => 0,
         };
         let path = self.facts.path.as_ref().map_or(0, |path| path.len());
         self.head.capacity() + self.body.capacity() + path + response

@@ -1,0 +1,217 @@
+//! Listings that are read by helper threads, and kept for a moment.
+//!
+//! Reading a directory of ten thousand entries takes some fifty milliseconds, so the loop
+//! never does it. It takes a [`ListingJob`] to a helper thread, one after another:
+//!
+//! ```text
+//!  loop:    find ── kept ──▶ the entries        job ─▶ the exchange waits
+//!             ▲                                  │
+//!  helper:    └──── kept ◀── read, sort ◀────────┘ unless somebody just has
+//! ```
+//!
+//! What was read is kept until something in the directory changes, as far as that is
+//! watched, and for a second at most, since what lies behind links and in the
+//! directories below isn't. A job that has waited behind another one for the same
+//! listing takes that one's result, if its reading began after the job was asked for:
+//! a hundred clients that ask at once cost one or two readings.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::listing::{Listing, Order};
+use super::resolve::Root;
+use crate::limits;
+
+/// The listings that are kept. A clone is the same ones, also for a helper thread.
+#[derive(Clone, Default)]
+pub(super) struct Listings(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    /// The latest last.
+    entries: VecDeque<Entry>,
+    /// Counts the jobs that were asked for.
+    asked: u64,
+    /// Counts the changes that were reported.
+    changes: u64,
+}
+
+struct Entry {
+    listing: Arc<Listing>,
+    /// How many jobs had been asked for when its reading began.
+    begun: u64,
+    /// When it was asked for, in seconds of the loop's clock.
+    second: u32,
+    /// Nothing was reported since its reading began.
+    fresh: bool,
+}
+
+/// The reading of one directory, for a helper thread.
+pub struct ListingJob {
+    listings: Listings,
+    root: Root,
+    dir: OwnedFd,
+    path: Vec<u8>,
+    order: Order,
+    asked: u64,
+    second: u32,
+}
+
+impl Listings {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        // Nothing that could panic runs while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The listing of the directory at `path`, if one is kept that is still true.
+    pub(super) fn find(&self, path: &[u8], order: Order, second: u32) -> Option<Arc<Listing>> {
+        let kept = self.lock();
+        let mut found = kept.entries.iter().rev().filter(|entry| entry.listing.is(path, order));
+        let entry = found.next()?;
+        (entry.fresh && second.wrapping_sub(entry.second) <= 1).then(|| Arc::clone(&entry.listing))
+    }
+
+    /// The job that reads `dir`, which `root` found at `path`.
+    pub(super) fn job(&self, root: &Root, dir: OwnedFd, path: &[u8], order: Order, second: u32) -> ListingJob {
+        let mut kept = self.lock();
+        kept.asked += 1;
+        let asked = kept.asked;
+        ListingJob { listings: self.clone(), root: root.clone(), dir, path: path.into(), order, asked, second }
+    }
+
+    /// Something has changed at `path`, relative to the root.
+    pub(super) fn forget(&self, path: &[u8]) {
+        let mut kept = self.lock();
+        kept.changes += 1;
+        let parent = memchr::memrchr(b'/', path).map_or(&b""[..], |slash| &path[..slash]);
+        for entry in kept.entries.iter_mut().filter(|entry| entry.listing.is_of(parent)) {
+            entry.fresh = false;
+        }
+    }
+
+    /// Anything may have changed.
+    pub(super) fn clear(&self) {
+        let mut kept = self.lock();
+        kept.changes += 1;
+        kept.entries.clear();
+    }
+}
+
+impl ListingJob {
+    /// Reads the directory, unless another job has done so meanwhile.
+    ///
+    /// # Errors
+    /// Of getdents64(2).
+    pub fn run(self) -> io::Result<Arc<Listing>> {
+        let (begun, changes) = {
+            let kept = self.listings.lock();
+            let mut same = kept.entries.iter().rev().filter(|entry| entry.listing.is(&self.path, self.order));
+            if let Some(entry) = same.next()
+                && entry.begun >= self.asked
+            {
+                return Ok(Arc::clone(&entry.listing));
+            }
+            (kept.asked, kept.changes)
+        };
+        let listing = Arc::new(Listing::read(&self.root, self.dir, &self.path, self.order)?);
+        let mut kept = self.listings.lock();
+        let fresh = kept.changes == changes;
+        kept.keep(Entry { listing: Arc::clone(&listing), begun, second: self.second, fresh });
+        Ok(listing)
+    }
+}
+
+impl Kept {
+    /// Keeps an entry in the place of the one before it, and drops the oldest beyond the
+    /// limits.
+    fn keep(&mut self, entry: Entry) {
+        self.entries.retain(|other| !other.listing.is_same(&entry.listing));
+        self.entries.push_back(entry);
+        let memory = |entries: &VecDeque<Entry>| entries.iter().map(|entry| entry.listing.memory).sum::<usize>();
+        while self.entries.len() > limits::LISTINGS
+            || (self.entries.len() > 1 && memory(&self.entries) > limits::LISTINGS_MEMORY)
+        {
+            self.entries.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resolve::{Opened, Symlinks};
+    use super::super::scratch::Scratch;
+    use super::*;
+
+    /// A root with one directory, `d`, with one file in it.
+    fn root() -> (Scratch, Root) {
+        let files = Scratch::new();
+        files.directory("d");
+        files.file("d/a", "1");
+        let root = Root::open(files.path(), Symlinks::Inside).unwrap();
+        (files, root)
+    }
+
+    fn job(listings: &Listings, root: &Root, second: u32) -> ListingJob {
+        let Ok(Opened::Directory { dir, .. }) = root.get(b"d/") else { panic!("no directory") };
+        listings.job(root, dir, b"d/", Order::default(), second)
+    }
+
+    fn rows(listing: &Listing) -> usize {
+        listing.rows().len()
+    }
+
+    #[test]
+    fn a_listing_is_kept_until_something_changes_and_for_a_second_at_most() {
+        let ((files, root), listings) = (root(), Listings::default());
+        let find = |second| listings.find(b"d/", Order::default(), second).map(|listing| rows(&listing));
+        assert_eq!(find(7), None);
+        assert_eq!(rows(&job(&listings, &root, 7).run().unwrap()), 1);
+        assert_eq!((find(7), find(8), find(9)), (Some(1), Some(1), None));
+        assert!(listings.find(b"d/", Order::from_query(b"sort=size"), 7).is_none(), "another order");
+        listings.forget(b"other/a");
+        assert_eq!(find(7), Some(1), "another directory");
+        files.file("d/b", "2");
+        listings.forget(b"d/b");
+        assert_eq!(find(7), None);
+        assert_eq!(rows(&job(&listings, &root, 7).run().unwrap()), 2);
+        listings.clear();
+        assert_eq!(find(7), None);
+    }
+
+    #[test]
+    fn jobs_that_waited_for_the_same_listing_share_one_reading() {
+        let ((files, root), listings) = (root(), Listings::default());
+        let (first, second) = (job(&listings, &root, 7), job(&listings, &root, 7));
+        let read = first.run().unwrap();
+        files.file("d/b", "2");
+        let later = job(&listings, &root, 7);
+        assert!(Arc::ptr_eq(&read, &second.run().unwrap()), "its reading began when both were asked for");
+        assert_eq!(rows(&later.run().unwrap()), 2, "asked for after that reading began");
+    }
+
+    #[test]
+    fn a_change_during_the_reading_makes_it_stale() {
+        let ((_files, root), listings) = (root(), Listings::default());
+        let pending = job(&listings, &root, 7);
+        listings.forget(b"d/b");
+        assert_eq!(rows(&pending.run().unwrap()), 1, "it was reported before the reading began");
+        assert!(listings.find(b"d/", Order::default(), 7).is_some());
+        let mut kept = listings.lock();
+        let stale = Entry { fresh: false, begun: 0, second: 7, listing: Arc::clone(&kept.entries[0].listing) };
+        kept.keep(stale);
+        drop(kept);
+        assert!(listings.find(b"d/", Order::default(), 7).is_none());
+    }
+
+    #[test]
+    fn the_listings_that_are_kept_are_bounded() {
+        let ((_files, root), listings) = (root(), Listings::default());
+        for query in ["", "sort=size", "sort=modified", "order=desc", "sort=size&order=desc"] {
+            let Ok(Opened::Directory { dir, .. }) = root.get(b"d/") else { panic!("no directory") };
+            listings.job(&root, dir, b"d/", Order::from_query(query.as_bytes()), 7).run().unwrap();
+        }
+        assert_eq!(listings.lock().entries.len(), 5.min(limits::LISTINGS));
+    }
+}
