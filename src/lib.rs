@@ -1,80 +1,66 @@
 //! miod: a small, fast HTTP/1.1 daemon on one non-blocking poll loop.
 //!
-//! In one sentence: **a reactor that owns every socket; protocols that are pure
-//! state machines over two octet queues and a reading of the clock; and nothing
-//! else is allowed to wait.**
-//!
-//! This page is the map. Files begin with the theory of what is in them.
+//! **A reactor owns every socket; protocols are pure state machines over two byte queues
+//! and a reading of the clock; nothing else is allowed to wait.** This page is the map.
+//! Each file begins with the theory of what is in it.
 //!
 //! # Layers
 //!
 //! ```text
-//!         main.rs ── cli/                      arguments, help, banner, exit codes
-//!              │
-//!          server/                             the composition root: bind, build, run
-//!              │        (config/, logging/)    process, listeners, hosts, routes; the options
-//!              │
-//!          service/    http/, echo, upper, udp/ the protocols that serve, and
-//!          client/     get, connect, ping, heartbeat   those that ask: the layer that knows both
-//!              │                               sides
-//!          console/    probe/, names.rs        what commands print; ping's datagrams; resolver
-//!      ┌───────┼───────────┐
-//!    app/    files/  auth/ │                   pages; static files; passwords. No sockets
-//!      ├── session/   │    │                   what is remembered of visitors. No sockets
-//!      └───┬───┴───┬──┴────┤
-//!        http/   text/  reactor/   durable/
-//!   octets ⇄ meaning    sockets ⇄ octets    records ⇄ disk
+//!   main.rs ── cli/                            arguments, help, banner, exit codes
+//!                │
+//!        server/    client/                    builds and runs servers; tools that ask
+//!          │  (config/, logging/, console/)
+//!       service/  http/, udp/, echo, upper     the protocols that serve
+//!   ┌──────┼────────────┐
+//!  app/  files/  auth/  │                      web applications; static files; passwords
+//!   └ session/  │    │  │                      sessions of clients. None has sockets
+//!     └────┬────┴────┴──┴───┐
+//!        http/   text/   reactor/   durable/
+//!   bytes ⇄ meaning   sockets ⇄ bytes   records ⇄ disk
 //! ```
 //!
-//! Arrows go down only. [`http`] and [`text`] import nothing of ours, [`reactor`]
-//! and [`durable`] import nothing of ours; they meet in [`service`] and in [`client`],
-//! which don't know each other. [`limits`], every bound with its reason, may be read by
-//! all; [`random`] is chance from a seed. `tests/architecture.rs` holds these directions.
+//! Arrows go down only. [`http`], [`text`], [`reactor`] and [`durable`] import nothing of
+//! ours; they meet in [`service`] and in [`client`]. [`limits`], every limit with its
+//! reason, may be read by all. `tests/architecture.rs` checks these directions.
 //!
 //! # Vocabulary
 //!
 //! | Noun | Is | Owns |
 //! |---|---|---|
-//! | [`Reactor`](reactor::Reactor) | the loop | poll, slots, run queue, timers, the lent buffers, the clock |
+//! | [`Reactor`](reactor::Reactor) | the loop | poll, slots, run queues, timers, the lent buffers, the clock, the helper threads |
 //! | [`Handle`](reactor::Handle) | the name of a connection or a datagram socket: number and generation | nothing |
 //! | Slot | what a handle names | a transport and a protocol |
-//! | Transport | a slot's plumbing | the socket, latched readiness, what is left over |
-//! | [`Protocol`](reactor::Protocol) | the state machine that lives on a transport | its own state |
-//! | [`DatagramProtocol`](reactor::DatagramProtocol) | the state machine that lives on a datagram socket | its own state |
-//! | [`Want`](reactor::Want) | what a protocol wishes now, anew with every call | nothing |
-//! | [`Input`](reactor::Input), [`Output`](reactor::Output), [`Outbox`](reactor::Outbox) | the octets lent to a protocol during its turn | |
-//! | Shared | what all protocols share, lent with each call | site, applications, limits |
-//! | [`SessionStoreClient`](service::session_store_client::SessionStoreClient) | the protocol on the connection to a remote store of sessions | its pending questions |
-//! | Exchange | one request and its answer ([`service::http`]) | its phase |
-//! | [`Guard`](auth::Guard) | the protected paths | the users of each, and what is known of them |
-//! | [`Session`](session::Session) | what is remembered of a visitor, lent to an application | its values |
-//! | [`Sessions`](session::Sessions) | all of them | where they are kept |
-//! | [`Ticket`](session::pending::Ticket) | a question to a store that answers later | nothing |
-//! | Watcher | an exchange that sends an application's events as they happen | the number of the last |
-//! | [`AnswerReader`](http::client::AnswerReader) | one answer as a client reads it | where it ends |
-//! | Representation | a file as it is answered ([`files::representation`]) | one prebuilt block |
+//! | Transport | the plumbing of a slot | the socket, latched readiness, leftover bytes |
+//! | [`Protocol`](reactor::Protocol) | the state machine on a transport | its own state |
+//! | [`Want`](reactor::Want) | what a protocol wants now, computed with every call | nothing |
+//! | [`Work`](reactor::Work) | what a turn or a pass may still do | a count |
+//! | Message, Outcome | what one connection sends another; what comes of a job | its content |
+//! | [`JobClass`](reactor::JobClass) | what kind of blocking work a job is | a queue and a thread |
+//! | [`Host`](service::http::Host) | what is served under one or more names | files, applications, realms, policies |
+//! | Exchange | one request and its response ([`service::http`]) | what was found out about the request |
+//! | [`Policy`](http::response::Policy) | what a host or route adds to each response | prebuilt field lines |
+//! | [`Application`](app::boundary::Application) | an application as the server calls it | the application, its watchers |
+//! | [`Guard`](auth::Guard) | the protected paths | the users of each |
+//! | [`Session`](session::Session) | the values that are stored for one client | its values |
+//! | Representation | a file as it is sent ([`files::representation`]) | one prebuilt block |
 //!
 //! # The life of a request
 //!
-//! 1. `accept4` gives a socket. On Linux accept is deferred until octets are there,
-//!    so it is read at once, before it is ever registered
-//!    (`reactor/mod.rs`, `reactor/pump.rs`).
+//! 1. `accept4` gives a socket. On Linux accept is deferred until bytes are there, so it
+//!    is read at once, before it is ever registered (`reactor/mod.rs`, `reactor/pump.rs`).
 //! 2. The reactor reads into its one input buffer and calls
-//!    [`Protocol::advance`](reactor::Protocol::advance); [`service::Service`] passes
-//!    it on to the exchange.
-//! 3. [`http::head::parse`] takes the head apart, in place and strictly; how the body
-//!    ends is decided once, as a type ([`http::framing`]). Field lines that say what they
-//!    said in the request before are recognised by their octets ([`http::section`]).
-//! 4. The path finds an application ([`app::Routes`]) or a file ([`files::Site`]). A
-//!    file asked for before is one look-up in a hash table; a new one is opened by
-//!    `openat2`, which proves that it lies below the root.
-//!    An application that reads sessions is lent the visitor's, loaded before and saved
-//!    after if something changed (`service/http/visit.rs`).
-//! 5. The answer is one copy of the prebuilt block into the output, the date written
-//!    over. A larger file is a head in the output and a stretch of its descriptor.
-//!    Whether more pipelined requests follow: back to 3, as long as there is room.
-//! 6. All answers leave in one `send`. What the peer doesn't take is kept by the
-//!    connection; otherwise it owns no buffer. The exchange is idle.
+//!    [`Protocol::advance`](reactor::Protocol::advance).
+//! 3. [`http::head::parse`] takes the head apart, in place and strictly; how the body is
+//!    framed is decided once, as a type ([`http::framing`]).
+//! 4. `service/http/resolve.rs` makes the exchange: host, decoded path, realm, handler and
+//!    client, each found once. `policy.rs` decides whether it may pass.
+//! 5. A file asked for before is one look-up in a hash table and one copy of a prebuilt
+//!    block; a new one is opened by `openat2`, which proves that it lies below the root.
+//!    An application is called through [`app::boundary`]. All heads are written by
+//!    [`ResponseHead`](http::response::ResponseHead).
+//! 6. All responses leave in one `send`. What the peer doesn't take is kept by the
+//!    connection; otherwise it owns no buffer. `persistence.rs` decides what comes next.
 //!
 //! So a request costs one read, one write, and a share in one `epoll_wait`.
 //!
@@ -82,74 +68,57 @@
 //!
 //! 1. `http` and `reactor` don't know each other.
 //! 2. Nothing under `http`, `text`, `app`, `session` reads the clock or has a socket; the
-//!    clock is read in `reactor/clock.rs` alone, once a turn. System calls are made by
-//!    none of them but for chance (identifiers) and, at the start, the file of keys.
+//!    clock is read in `reactor/clock.rs` alone, once a pass.
 //! 3. Stream sockets are connected, read, written and shut down in `reactor/transport.rs`
-//!    alone; datagrams are received and sent in `reactor/datagram.rs` alone. (The command
-//!    `miod sessions` runs no loop: it asks a store and waits.)
+//!    alone; datagrams are received and sent in `reactor/datagram.rs` alone. (`miod
+//!    sessions` runs no loop: it asks a store and waits.)
 //! 4. A socket has one slot, a slot one protocol; no protocol holds another, only its
 //!    handle.
-//! 5. `advance` is idempotent; every change is followed by an `advance`, every
-//!    `advance` by reading and sending under its want. No protocol says "wake me
-//!    when writable", so none can forget to.
-//! 6. No park without a deadline, no ticket left unanswered.
-//! 7. Every queue, buffer, table and loop has a bound in [`limits`] or beside it.
-//! 8. An idle connection owns no buffer; its whole state is its slot.
-//! 9. The next head isn't parsed before the answer to the last is on its way.
-//! 10. Network input can't panic; an application's panic becomes a 500 and the loop lives.
-//! 11. No `unsafe`, no interior mutability in the core, no global but the logger.
-//!
-//! Absent on purpose: threads (but one helper for jobs that block, started with the
-//! first), an async runtime, `dyn` per connection, reference counts on connections,
-//! interest bits that must be set again, cancel tokens, a second copy of any body.
+//! 5. `advance` is idempotent; every change is followed by an `advance`. No protocol says
+//!    "wake me when writable", so none can forget to.
+//! 6. Nothing waits without a deadline. A message to a connection that is gone comes back.
+//! 7. Every queue, buffer, table and loop has a limit in [`limits`] or beside it.
+//! 8. An idle connection owns no buffer; its whole state is its slot. Every byte that a
+//!    busy one holds anywhere counts against `--max-memory`.
+//! 9. A pass over the loop ends after a bounded amount of work. What can't be cut into
+//!    pieces (reading a directory, hashing a password) is a job for a helper thread.
+//! 10. Network input can't panic. All calls of application code are in `app/boundary.rs`,
+//!     each is caught, and a broken answer is a 500.
+//! 11. A response that fails while it is written is taken back whole, if nothing of it was
+//!     sent; else the connection is closed.
+//! 12. The only unsafe code is in `reactor/sys.rs`. Cells are in `service/http/host.rs` and
+//!     `app/boundary.rs`, each borrowed in one place for one call. No global but the logger.
 //!
 //! # Where to start reading
 //!
-//! `reactor/mod.rs` (the loop), `reactor/protocol.rs` (the contract),
-//! `reactor/pump.rs` (one turn), `reactor/datagram.rs` (its counterpart without
-//! connections), then `service/echo.rs` (a protocol on one page),
-//! `service/http/mod.rs` (the exchange), `files/representation.rs` (an answer).
-//!
-//! # A server of one's own
-//!
-//! [`reactor::Conversation`] makes a TCP protocol of a few lines, and
-//! [`reactor::DatagramProtocol`] one of UDP; [`app::App`] is a
-//! web application; [`service`] with [`server`] is the whole daemon. The README
-//! shows the first two.
+//! `reactor/mod.rs` (the loop), `reactor/protocol.rs` (the contract), `reactor/pump.rs`
+//! (one turn), then `service/echo.rs` (a protocol on one page), `service/http/mod.rs` (the
+//! exchange), `files/representation.rs` (a response).
 //!
 //! # Choices that could have been others
 //!
-//! - **Sockets that are readable stay unread while their exchange is busy.** A client
-//!   that closes while an application works for it is noticed when the answer is sent.
-//! - **Watchers of events own none**: the application keeps the last few for all, and is
-//!   asked for what came after a number. So one costs some 200 octets, and a slow one as much.
-//! - **A body is read before it is answered, wanted or not**, up to a bound: a
-//!   malformed one is found out, and the next request begins where it must.
-//! - **Files are sent by `sendfile`, which blocks while the medium is read.** One turn
-//!   asks for 128 KiB at most, so a cold file holds the loop for one read of that size;
-//!   the kernel reads ahead meanwhile. A connection amid a file takes its turns from the
-//!   run queue, one between two looks at the poll, so small requests overtake.
-//! - **No pool of buffers**: what connections keep is allocated when a peer is slow and
-//!   freed when it isn't. After 8,000 busy connections the process was 1.3 MiB larger than
-//!   at its start; a pool would have to be better than that.
-//! - **Paths that cross symbolic links aren't cached**: where they lead isn't watched,
-//!   and an answer must never be older than the file.
-//! - **Directories without an index are 404**, not 403: what isn't listed isn't told.
-//! - **Sessions are timed by the wall clock**, in seconds: signed cookies and stores
-//!   outlive the process, whose own clock begins at zero. Who sets the clock ahead ends
-//!   sessions.
-//! - **`session` knows `reactor`, for three words**: the time, as `app` and `files` do,
-//!   and the handle of who waits for a store.
-//! - **A session in memory is its JSON text**, parsed for each visit: a tree of values
+//! - **A host is shared by `Rc` and has cells inside.** An exchange keeps its host, so a
+//!   reload can replace the table of hosts at any moment. The alternative, numbers into a
+//!   table, went stale or had to be checked everywhere.
+//! - **A connection is taken out of its slot for its turn**, so that `connect` can reserve
+//!   a slot and return its handle at once. It costs two moves of some 80 bytes.
+//! - **A durable write is never skipped**, also if its client is gone: the write was
+//!   accepted, and others may have seen it.
+//! - **A socket that is readable stays unread while its exchange is busy.** A client that
+//!   closes while an application works for it is noticed when the response is sent.
+//! - **A body is read before it is answered, wanted or not**, up to a limit: a malformed
+//!   one is found, and the next request begins where it must.
+//! - **Files are sent by `sendfile`, which blocks while the medium is read**, for one
+//!   read of 128 KiB at most; the kernel reads ahead meanwhile.
+//! - **Paths that cross symbolic links aren't cached, and a listing is kept for a second
+//!   at most**: what lies behind links isn't watched.
+//! - **Directories without an index are 404**, not 403: what isn't listed isn't revealed.
+//! - **A session in memory is its JSON text**, parsed for each request: a tree of values
 //!   would take ten times the memory, and parsing costs less than a system call.
-//! - **What an application changes in its session before a job isn't kept**: the session
-//!   is loaded anew when the job is done, so that nothing is lost which others changed
-//!   meanwhile, and there is one place where it is saved.
-//! - **Requests from other sites are told by what browsers say of them**, Origin and
-//!   Sec-Fetch-Site, not by tokens in forms: that holds for every application that reads
-//!   sessions, and none can forget it.
+//! - **Requests from other sites are recognised by Origin and Sec-Fetch-Site**, not by
+//!   tokens in forms: that holds for every application that reads sessions.
 //! - **Trailers are read and dropped**, and a repeated Content-Length is refused even if
-//!   both say the same: no client needs either, and smugglers do.
+//!   both are the same: no client needs either, and smugglers do.
 
 pub mod app;
 pub mod auth;

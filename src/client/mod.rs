@@ -2,7 +2,7 @@
 //!
 //! They run on the same reactor as the servers, each with a protocol type of its own. A
 //! tool is a pure state machine that reads and writes bytes and appends what is to be
-//! printed to an [`OutputQueue`](crate::console::OutputQueue).
+//! printed to an [`OutputQueue`].
 //!
 //! Blocking work is done elsewhere: the helper thread reads standard input, and resolves
 //! names while the loop runs. The first name is resolved before the loop runs, by a

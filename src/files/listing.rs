@@ -4,7 +4,7 @@
 //! symbolic links where they are followed and lead to such. A directory may be huge, so
 //! the entries that are examined are bounded; the page says when some were left out.
 //! Reading a directory takes a system call for each entry, so it is a job for a helper
-//! thread ([`listings`](super::listings)); how a listing is written is in
+//! thread (`files/listings.rs`); how a listing is written is in
 //! [`listing_page`](super::listing_page).
 
 use std::cmp::Ordering;

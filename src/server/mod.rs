@@ -7,8 +7,8 @@
 //! The order matters: the descriptor limit bounds everything, a wrong root is reported
 //! before a port in use, and `ready` is called last, when clients can connect.
 //!
-//! [`state`] has what outlives a change of the configuration: keys and stores. A
-//! [`host`](self::host) is built from its configuration and that state alone, so it can be
+//! `state` has what outlives a change of the configuration: keys and stores. A
+//! `host` is built from its configuration and that state alone, so it can be
 //! built again.
 
 mod applications;

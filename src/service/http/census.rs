@@ -25,7 +25,7 @@ impl Phase {
     const COUNT: usize = Self::Closing as usize + 1;
 }
 
-/// The number of connections in each [`Phase`].
+/// The number of connections in each phase.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Census([u32; Phase::COUNT]);
 
