@@ -19,6 +19,9 @@ pub const KEPT_SECTION: usize = 1_024;
 pub const KEPT_SECTIONS: usize = 64;
 /// Largest request body that is taken by default; larger is 413.
 pub const BODY: u64 = 1024 * 1024;
+/// Largest form, or JSON object of fields, in bytes: they are parsed on the loop, and none
+/// of ours needs a tenth of it.
+pub const FORM: usize = 64 * 1024;
 /// An unwanted request body is read and dropped up to here to keep the
 /// connection; beyond it the connection closes after the answer.
 pub const DRAIN: u64 = 64 * 1024;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Request;
 use crate::http::{Reject, Status, form};
+use crate::limits;
 
 /// Most fields of a form: none of ours has ten.
 const FIELDS: usize = 100;
@@ -21,6 +22,9 @@ impl Body {
     /// # Errors
     /// 415 if it is neither a form nor JSON, 400 if it isn't what it says to be.
     pub(super) fn read(request: &Request<'_>) -> Result<Self, Reject> {
+        if request.body.len() > limits::FORM {
+            return Err(Reject::new(Status::CONTENT_TOO_LARGE, "the form is too large"));
+        }
         if request.body.is_empty() {
             return Ok(Self(Map::new()));
         }
@@ -99,8 +103,11 @@ mod tests {
         for content_type in [None, Some("text/plain"), Some("multipart/form-data; boundary=x"), Some(""), Some(";")] {
             assert_eq!(read(content_type, b"a=b").unwrap_err(), 415, "{content_type:?}");
         }
-        for malformed in [&b"{"[..], b"[]", b"7", b"\"a\"", b"{}{}", b"\xff", &b"[".repeat(100_000)] {
+        for malformed in [&b"{"[..], b"[]", b"7", b"\"a\"", b"{}{}", b"\xff", &b"[".repeat(limits::FORM)] {
             assert_eq!(read(JSON, malformed).unwrap_err(), 400);
+        }
+        for content_type in [FORM, JSON] {
+            assert_eq!(read(content_type, &b"[".repeat(limits::FORM + 1)).unwrap_err(), 413);
         }
         let fields = |n: usize| (0..n).map(|at| format!("f{at}=x&")).collect::<String>();
         assert!(read(FORM, fields(FIELDS).as_bytes()).is_ok());

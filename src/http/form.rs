@@ -3,16 +3,12 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode;
-
 /// Name and value of every field, in order. Never fails: a pair without `=` has
 /// an empty value, a `%` without two digits stands for itself, and what isn't
-/// UTF-8 becomes U+FFFD. Only what needs decoding is copied.
+/// UTF-8 becomes U+FFFD. A pair is decoded when it is reached, and copied only if it
+/// needs decoding.
 pub fn pairs(encoded: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    encoded.split(|&octet| octet == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let equals = pair.iter().position(|&octet| octet == b'=').unwrap_or(pair.len());
-        (decode(&pair[..equals]), decode(pair.get(equals + 1..).unwrap_or_default()))
-    })
+    form_urlencoded::parse(encoded)
 }
 
 /// The value of the first field named `name`.
@@ -23,15 +19,6 @@ pub fn value(encoded: &[u8], name: &str) -> Option<String> {
 /// `text` as a value in a query or a form.
 pub fn encode(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-fn decode(text: &[u8]) -> Cow<'_, str> {
-    if !text.contains(&b'+') {
-        return percent_decode(text).decode_utf8_lossy();
-    }
-    // Before decoding, so that `%2B` stays a plus.
-    let spaced: Vec<u8> = text.iter().map(|&octet| if octet == b'+' { b' ' } else { octet }).collect();
-    Cow::Owned(percent_decode(&spaced).decode_utf8_lossy().into_owned())
 }
 
 #[cfg(test)]

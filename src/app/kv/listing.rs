@@ -1,8 +1,12 @@
 //! The list of everything, made as its reader takes it.
 //!
-//! It is of one moment: keys and values are shared with the store, so what a list
-//! costs is two references a record, and what is overwritten while it is read.
+//! A list is a cursor over the live store: it keeps its place, the last key, and takes a
+//! few records at a time from there. So it costs the same for ten records and for a
+//! million, and nothing is collected first. A record that is written while the list is
+//! read shows as it is when its key is reached; each key comes once at most, in order.
 
+use std::cell::RefCell;
+use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::vec;
@@ -12,6 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::JSON;
 use crate::app::{Pull, Source};
+use crate::durable::Store;
 use crate::reactor::Tick;
 use crate::text::json;
 
@@ -33,11 +38,34 @@ impl Format {
     }
 }
 
+/// Records that are taken from the store at once.
+const BATCH: usize = 64;
+
+/// The store, which the service shares with its lists. Borrowed for one call at a time.
+pub(super) type SharedStore = Rc<StoreCell>;
+pub(super) struct StoreCell(RefCell<Store>);
+
+impl StoreCell {
+    pub(super) fn new(store: Store) -> SharedStore {
+        Rc::new(Self(RefCell::new(store)))
+    }
+
+    /// Lends the store to `call`.
+    pub(super) fn with<R>(&self, call: impl FnOnce(&mut Store) -> R) -> R {
+        call(&mut self.0.borrow_mut())
+    }
+}
+
 /// A key and its record.
 type Entry = (Arc<[u8]>, Arc<[u8]>);
 
 /// A list on its way.
 pub(super) struct Listing {
+    store: SharedStore,
+    /// The Unix second that it is of: what has expired by then isn't in it.
+    now: i64,
+    /// The last key that was taken from the store.
+    last: Option<Arc<[u8]>>,
     records: vec::IntoIter<Entry>,
     format: Format,
     /// Written and not yet taken.
@@ -50,9 +78,13 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub(super) fn new(records: Vec<Entry>, format: Format, counted: Rc<()>) -> Self {
+    /// The list of `store` at the Unix second `now`.
+    pub(super) fn new(store: SharedStore, now: i64, format: Format, counted: Rc<()>) -> Self {
         Self {
-            records: records.into_iter(),
+            store,
+            now,
+            last: None,
+            records: Vec::new().into_iter(),
             format,
             rest: Vec::new(),
             taken: 0,
@@ -62,11 +94,29 @@ impl Listing {
         }
     }
 
+    /// The next record.
+    fn record(&mut self) -> Option<Entry> {
+        if let Some(record) = self.records.next() {
+            return Some(record);
+        }
+        let after = match &self.last {
+            Some(key) => Bound::Excluded(&**key),
+            None => Bound::Unbounded,
+        };
+        let batch: Vec<Entry> = self.store.with(|store| {
+            let records = store.range((after, Bound::Unbounded), self.now);
+            records.take(BATCH).map(|(key, record)| (Arc::clone(key), Arc::clone(&record.value))).collect()
+        });
+        self.last = batch.last().map(|(key, _)| Arc::clone(key)).or(self.last.take());
+        self.records = batch.into_iter();
+        self.records.next()
+    }
+
     /// Writes what comes next.
     fn next(&mut self) {
         self.taken = 0;
         self.rest.clear();
-        let Some((key, value)) = self.records.next() else {
+        let Some((key, value)) = self.record() else {
             self.ended = true;
             if self.format == Format::Object {
                 self.rest.extend_from_slice(if self.first { b"{}\n" } else { b"}\n" });
@@ -133,11 +183,16 @@ fn write_value(record: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::durable::{Change, Record};
 
     /// The list of records, pulled with this much room each time.
     fn list(records: &[(&str, &[u8])], format: Format, room: usize) -> String {
-        let records = records.iter().map(|(key, value)| (key.as_bytes().into(), (*value).into())).collect();
-        let mut listing = Listing::new(records, format, Rc::default());
+        let mut store = Store::in_memory(1 << 20);
+        for (key, value) in records {
+            let record = Record { value: (*value).into(), expires: None };
+            let _ = store.write(vec![Change::Put(key.as_bytes().into(), record)], 0).unwrap();
+        }
+        let mut listing = Listing::new(StoreCell::new(store), 0, format, Rc::default());
         let mut text = Vec::new();
         loop {
             let before = text.len();
@@ -167,5 +222,31 @@ mod tests {
                 ("{}\n", "")
             );
         }
+    }
+
+    #[test]
+    fn a_list_takes_a_few_records_at_a_time_and_each_key_once() {
+        let put = |store: &mut Store, key: &str| {
+            let record = Record { value: b"j1".as_slice().into(), expires: None };
+            let _ = store.write(vec![Change::Put(key.as_bytes().into(), record)], 0).unwrap();
+        };
+        let mut store = Store::in_memory(1 << 20);
+        (0..1_000).for_each(|number| put(&mut store, &format!("key {number:03}")));
+        let store = StoreCell::new(store);
+        let mut listing = Listing::new(Rc::clone(&store), 0, Format::Lines, Rc::default());
+        let mut text = Vec::new();
+        assert_eq!(listing.pull(&mut text, 100, Tick::default()), Pull::More);
+        assert!(listing.records.len() < BATCH, "nothing is collected beyond a batch");
+        // Behind its place a new record isn't seen, before it is.
+        store.with(|store| {
+            put(store, "a");
+            put(store, "key 500a");
+            let _ = store.write(vec![Change::Remove(b"key 999".as_slice().into())], 0).unwrap();
+        });
+        while listing.pull(&mut text, 1_000, Tick::default()) == Pull::More {}
+        let text = String::from_utf8(text).unwrap();
+        let keys: Vec<&str> = text.lines().collect();
+        assert_eq!((keys.len(), keys[0], keys[1_000 - 1]), (1_000, "{\"key 000\":1}", "{\"key 998\":1}"));
+        assert!(keys.is_sorted() && keys[501] == "{\"key 500a\":1}");
     }
 }

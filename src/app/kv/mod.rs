@@ -23,7 +23,6 @@ mod guard;
 mod listing;
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -34,7 +33,7 @@ use crate::http::Status;
 use crate::http::head::Method;
 use crate::http::target;
 use crate::reactor::JobClass;
-use listing::{Format, Listing};
+use listing::{Format, Listing, SharedStore, StoreCell};
 
 /// Longest key in octets: long enough for any identifier, and short beside a value.
 pub const KEY: usize = 512;
@@ -49,7 +48,7 @@ const OCTETS: (u8, &str) = (b'o', "application/octet-stream");
 
 /// The key-value service.
 pub struct Kv {
-    store: Store,
+    store: SharedStore,
     token: Option<String>,
     /// As many owners beside this one as there are lists on their way.
     listings: Rc<()>,
@@ -70,7 +69,7 @@ struct Committed {
 impl Kv {
     /// Serves what is in `store`; with a token, to those alone who know it.
     pub fn new(store: Store, token: Option<String>) -> Self {
-        Self { store, token, listings: Rc::new(()) }
+        Self { store: StoreCell::new(store), token, listings: Rc::new(()) }
     }
 
     fn list(&mut self, request: &Request<'_>, now: i64) -> Response {
@@ -83,16 +82,15 @@ impl Kv {
             let busy = refuse(Status::SERVICE_UNAVAILABLE, "too many lists are on their way");
             return busy.field("Retry-After", "1");
         }
-        let records = self.store.range(.., now).map(|(key, record)| (Arc::clone(key), Arc::clone(&record.value)));
-        let listing = Listing::new(records.collect(), format, Rc::clone(&self.listings));
+        let listing = Listing::new(Rc::clone(&self.store), now, format, Rc::clone(&self.listings));
         private(Response::new(Status::OK)).stream(format.media_type(), listing)
     }
 
     fn get(&mut self, key: &str, now: i64) -> Response {
-        match self.store.get(key.as_bytes(), now).and_then(|record| record.value.split_first()) {
+        self.store.with(|store| match store.get(key.as_bytes(), now).and_then(|record| record.value.split_first()) {
             Some((tag, value)) => private(Response::new(Status::OK)).content(media_type(*tag), value.to_vec()),
             None => missing(),
-        }
+        })
     }
 
     fn put(&mut self, key: &str, is_new: bool, request: &Request<'_>, now: i64) -> Result<Answer, Response> {
@@ -111,7 +109,7 @@ impl Kv {
     }
 
     fn write(&mut self, change: Change, done: Done, now: i64) -> Answer {
-        match self.store.write(vec![change], now) {
+        match self.store.with(|store| store.write(vec![change], now)) {
             Ok(Written::Now(was)) => Answer::now(done.response(Ok(was))),
             Ok(Written::Later(commit)) => {
                 Answer::later(JobClass::Commit, move || Committed { done, outcome: commit.wait() })
