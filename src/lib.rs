@@ -112,8 +112,8 @@
 //!
 //! [`reactor::Conversation`] makes a TCP protocol of a few lines, and
 //! [`reactor::DatagramProtocol`] one of UDP; [`app::App`] is a
-//! web application; [`service`] with [`server`] is the whole daemon. The README
-//! shows the first two.
+//! web application; [`service`] with [`server`] is the whole daemon. The [`manual`]
+//! has examples.
 //!
 //! # Choices that could have been others
 //!
@@ -163,6 +163,7 @@ pub mod files;
 pub mod http;
 pub mod limits;
 pub mod logging;
+pub mod manual;
 pub mod random;
 pub mod reactor;
 pub mod server;
@@ -173,8 +174,3 @@ mod simulation;
 #[cfg(test)]
 mod testing;
 pub mod text;
-
-/// The examples of the README are tests.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
