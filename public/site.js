@@ -1,6 +1,6 @@
-// An extra for the commands on these pages; everything reads well without it.
-// The examples name 127.0.0.1:8080. Where the page came from elsewhere, they
-// are made to name that place, and each command gets a button that copies it.
+// Optional: the pages are complete without this script.
+// It replaces 127.0.0.1:8080 in the commands by the address of this page and
+// adds a button to each command that copies it.
 (function () {
   "use strict";
   var here = location.protocol === "http:" && location.hostname;

@@ -131,6 +131,7 @@ pub mod files;
 pub mod http;
 pub mod limits;
 pub mod logging;
+pub mod manual;
 pub mod names;
 pub mod probe;
 pub mod random;
@@ -143,8 +144,3 @@ mod simulation;
 #[cfg(test)]
 mod testing;
 pub mod text;
-
-/// The examples of the README are tests.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 /// Layers and what they may import of ours, beside themselves and the limits.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limits", &[]),
+    ("manual", &[]),
     ("http", &[]),
     ("text", &[]),
     ("random", &[]),
