@@ -93,7 +93,7 @@ def nginx_command(binary, docroot, work, port):
         + "  access_log off;\n  sendfile on;\n"
         "  keepalive_timeout 75s;\n  keepalive_requests 1000000000;\n"
         "  types { text/html html; text/plain txt; }\n"
-        "  default_type application/octet-stream;\n"
+        "  default_type application/byte-stream;\n"
         f"  server {{ listen {HOST}:{port} backlog=4096; root {docroot}; }}\n"
         "}\n"
     )
@@ -109,7 +109,7 @@ def lighttpd_command(binary, docroot, work, port):
         "server.max-keep-alive-requests = 65535\n"
         "server.max-fds = 32768\nserver.listen-backlog = 4096\n"
         'mimetype.assign = ( ".html" => "text/html", ".txt" => "text/plain",\n'
-        '  "" => "application/octet-stream" )\n'
+        '  "" => "application/byte-stream" )\n'
     )
     return [binary, "-D", "-f", str(conf)]
 
@@ -240,7 +240,7 @@ class Workload:
         elif status == 304:
             content = b""
         if status != 404 and got != content:
-            raise Trouble(f"sends other octets than the file's ({len(got)} of {len(content)})")
+            raise Trouble(f"sends other bytes than the file's ({len(got)} of {len(content)})")
         closes = "close" in (fields.get("Connection") or "").lower()
         if closes != ("Connection" in self.headers):
             raise Trouble("closes the connection" if closes else "keeps the connection")
@@ -250,7 +250,7 @@ class Workload:
             for number in (0, 1, FILES // 2, FILES - 1):
                 path = many_path(number)
                 if ask(server, path, {})[2] != (docroot / path[1:]).read_bytes():
-                    raise Trouble(f"sends other octets than those of {path}")
+                    raise Trouble(f"sends other bytes than those of {path}")
 
     def check_pipelined(self, server, content):
         one = f"GET {self.path} HTTP/1.1\r\nHost: {HOST}\r\n"
@@ -325,7 +325,7 @@ WORKLOADS = [
     ),
     Workload("missing", "404", "/no/such/file", status=404),
     Workload("unchanged", "304 by ETag", "/1k.html", status=304),
-    Workload("many", f"{FILES:,} files of 384 octets", many_path(0), lua=LUA_MANY),
+    Workload("many", f"{FILES:,} files of 384 bytes", many_path(0), lua=LUA_MANY),
 ]
 
 

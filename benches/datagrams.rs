@@ -26,7 +26,7 @@ fn main() {
     let mut plain = Service::start(Command::new(itself).arg(PLAIN));
     let mut miod =
         Service::start(Command::new(env!("CARGO_BIN_EXE_miod")).args(["udp", "upper", "-b", "127.0.0.1", "-p", "0"]));
-    println!("datagrams of {LENGTH} octets per second of processor time, medians of {ROUNDS} turns of {TURN:?}");
+    println!("datagrams of {LENGTH} bytes per second of processor time, medians of {ROUNDS} turns of {TURN:?}");
     println!("{:>10} {:>12} {:>12} {:>8}", "on the way", "plain loop", "miod", "share");
     for window in WINDOWS {
         let (mut of_plain, mut of_miod) = (Vec::new(), Vec::new());

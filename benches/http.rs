@@ -28,10 +28,10 @@ const BROWSER: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nCon
 
 fn heads(c: &mut Criterion) {
     let mut group = c.benchmark_group("head");
-    for (name, octets) in [("small", SMALL), ("browser", BROWSER)] {
-        group.throughput(Throughput::Bytes(octets.len() as u64));
+    for (name, bytes) in [("small", SMALL), ("browser", BROWSER)] {
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(name, |b| {
-            let input = octets.to_vec();
+            let input = bytes.to_vec();
             b.iter(|| {
                 let mut lines = Lines::default();
                 let head = head::parse(black_box(&input), &mut lines).unwrap().unwrap();

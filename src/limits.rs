@@ -1,7 +1,7 @@
 //! Every bound in the program, each with its reason.
 //!
 //! What an operator cares for is also an option of the command line; the
-//! constants here are then its default. Sizes are octets unless said otherwise.
+//! constants here are then its default. Sizes are bytes unless said otherwise.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub const HEAD: usize = 32 * 1024;
 /// Most field lines in one head; more is 431.
 pub const FIELDS: usize = 128;
 /// Longest header section that is kept to be recognised: those of browsers have 400
-/// to 900 octets.
+/// to 900 bytes.
 pub const KEPT_SECTION: usize = 1_024;
 /// Header sections that are kept: as many as clients are heard at once on most days.
 pub const KEPT_SECTIONS: usize = 64;
@@ -57,17 +57,17 @@ pub const WATCH_READS: usize = 16;
 /// Most directory entries a listing looks at: about 10 ms of system calls.
 pub const LISTING_ENTRIES: usize = 10_000;
 
-/// From accept, or from the first octet of a later request, to the whole head.
+/// From accept, or from the first byte of a later request, to the whole head.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two requests of a persistent connection.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Without any octet of an expected body.
+/// Without any byte of an expected body.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// Without the peer taking any octet of an answer.
+/// Without the peer taking any byte of an answer.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 /// Reading and discarding after the last answer, so that it isn't lost to a reset.
 pub const LINGER: Duration = Duration::from_secs(2);
-/// Least speed of a body or an answer in octets per second, after
+/// Least speed of a body or an answer in bytes per second, after
 /// [`RATE_GRACE`]: slower is an attack or a dead line.
 pub const MIN_RATE: u64 = 100;
 /// How long a transfer may take before [`MIN_RATE`] is asked of it.
@@ -114,7 +114,7 @@ pub const SESSIONS_SIZE: usize = 32 * 1024 * 1024;
 pub const SESSION_COOKIES: usize = 4;
 /// How long a store of sessions that isn't in memory may take.
 pub const STORE_TIMEOUT: Duration = Duration::from_millis(500);
-/// Questions that wait for such a store to take them, in octets.
+/// Questions that wait for such a store to take them, in bytes.
 pub const STORE_QUEUE: usize = 8 * 1024 * 1024;
 /// Most keys in a key file: the one that signs, and those before it whose
 /// cookies are still about.
@@ -122,7 +122,7 @@ pub const KEYS: usize = 16;
 
 /// Largest password file: ten thousand users.
 pub const PASSWORD_FILE: u64 = 1024 * 1024;
-/// Most names and passwords that are remembered as right, 48 octets each.
+/// Most names and passwords that are remembered as right, 48 bytes each.
 pub const VERIFIED: usize = 1_024;
 /// For how many seconds they are: then a password costs a check again.
 pub const VERIFIED_FOR: u64 = 300;
@@ -131,7 +131,7 @@ pub const VERIFIED_FOR: u64 = 300;
 pub const CHECKS: usize = 16;
 /// Most of them for one address.
 pub const CHECKS_PER_ADDRESS: usize = 4;
-/// Most addresses and names whose failures are counted, 24 octets each.
+/// Most addresses and names whose failures are counted, 24 bytes each.
 pub const FAILURE_ROWS: usize = 8_192;
 
 /// Most password hashes that wait: at 50 ms each, the last one still comes within a second.

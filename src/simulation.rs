@@ -1,6 +1,6 @@
 //! A simulation: clients and the HTTP service joined by links in memory.
 //!
-//! A seed draws what the clients ask, how their octets are cut, how much of the
+//! A seed draws what the clients ask, how their bytes are cut, how much of the
 //! answers they take and when, half-closes, resets, leaps of the clock, jobs that
 //! come late or never, a store of sessions that does, fails or is lost, events that
 //! some watch and others cause, and the end of the server. Whatever happens, after each
@@ -49,7 +49,7 @@ impl Dice {
 
 /// A request and what must come of it.
 struct Asked {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     head_only: bool,
     status: u16,
     content: Content,
@@ -85,9 +85,9 @@ fn huge() -> String {
 
 impl Asked {
     fn new(request: impl Into<Vec<u8>>, status: u16, content: Content) -> Self {
-        let octets = request.into();
-        let head_only = octets.starts_with(b"HEAD ");
-        Self { octets, head_only, status, content, closes: false, interim: false, later: false, visits: false }
+        let bytes = request.into();
+        let head_only = bytes.starts_with(b"HEAD ");
+        Self { bytes, head_only, status, content, closes: false, interim: false, later: false, visits: false }
     }
 
     fn closing(mut self) -> Self {
@@ -97,7 +97,7 @@ impl Asked {
 
     /// The first line, for the story.
     fn name(&self) -> String {
-        String::from_utf8_lossy(&self.octets[..self.octets.len().min(60)]).escape_debug().to_string()
+        String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(60)]).escape_debug().to_string()
     }
 
     /// Draws a request.
@@ -149,9 +149,9 @@ impl Asked {
             }
             13 | 14 => {
                 let content = vec![dice.roll() as u8; dice.amount(BODY as usize)];
-                let mut octets = head("PUT /lab/echo", "Transfer-Encoding: chunked\r\n").into_bytes();
-                chunk(dice, &content, &mut octets);
-                Self::new(octets, 200, Exactly(content))
+                let mut bytes = head("PUT /lab/echo", "Transfer-Encoding: chunked\r\n").into_bytes();
+                chunk(dice, &content, &mut bytes);
+                Self::new(bytes, 200, Exactly(content))
             }
             15..=17 => {
                 let content = vec![b'x'; dice.below(2_000)];
@@ -205,13 +205,13 @@ impl Asked {
                 let chunked = "Transfer-Encoding: chunked\r\n";
                 let (path, status) = dice.pick(&[("/lab/echo", 413), ("/", 405)]);
                 let lines = if dice.one_in(2) { &*length } else { chunked };
-                let mut octets = head(&format!("POST {path}"), lines).into_bytes();
+                let mut bytes = head(&format!("POST {path}"), lines).into_bytes();
                 if lines == chunked {
-                    chunk(dice, &too_much, &mut octets);
+                    chunk(dice, &too_much, &mut bytes);
                 } else {
-                    octets.extend(too_much);
+                    bytes.extend(too_much);
                 }
-                Self::new(octets, status, Any).closing()
+                Self::new(bytes, status, Any).closing()
             }
             23 => match dice.below(3) {
                 0 => Self::new("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, index()),
@@ -261,11 +261,11 @@ struct Client {
     script: Vec<u8>,
     /// Where each ends in the script.
     ends: Vec<usize>,
-    /// Octets that the server has read.
+    /// Bytes that the server has read.
     sent: usize,
     /// Where it ends its side, if it does before all is sent.
     until: usize,
-    /// When the server read the first octet of each request, and the last.
+    /// When the server read the first byte of each request, and the last.
     begun: Vec<Tick>,
     whole: Vec<Tick>,
     last_sent: Option<Tick>,
@@ -294,7 +294,7 @@ impl Client {
         asked.truncate(last.map_or(asked.len(), |last| last + 1));
         let (mut script, mut ends) = (Vec::new(), Vec::new());
         for one in &asked {
-            script.extend_from_slice(&one.octets);
+            script.extend_from_slice(&one.bytes);
             ends.push(script.len());
         }
         let until = script.len();
@@ -336,7 +336,7 @@ impl Client {
         request.checked_sub(1).map_or(0, |before| self.ends[before])
     }
 
-    /// The next octets, at most so many.
+    /// The next bytes, at most so many.
     fn send(&mut self, most: usize, now: Tick) -> &[u8] {
         let from = self.sent;
         self.sent += most.min(self.until - from);
@@ -350,9 +350,9 @@ impl Client {
         &self.script[from..self.sent]
     }
 
-    /// Takes octets, and judges each answer that is whole.
-    fn receive(&mut self, octets: &[u8], world: &mut World<'_>) {
-        self.received.extend_from_slice(octets);
+    /// Takes bytes, and judges each answer that is whole.
+    fn receive(&mut self, bytes: &[u8], world: &mut World<'_>) {
+        self.received.extend_from_slice(bytes);
         while let Some(answer) = self.parse(false) {
             self.judge(answer, world);
         }
@@ -403,7 +403,7 @@ impl Client {
         let index = self.answered;
         let asked = &self.asked[index];
         let name = asked.name();
-        world.tell(|| format!("    request {index} gets {}, {} octets", answer.status, answer.content.len()));
+        world.tell(|| format!("    request {index} gets {}, {} bytes", answer.status, answer.content.len()));
         *world.statuses.entry(answer.status).or_default() += 1;
         assert!(!self.told, "{name}: an answer after the last one");
         assert!(index < self.begun.len(), "{name}: an answer before the request");
@@ -645,7 +645,7 @@ impl Link {
         let mut link = Self { number, client, peer, service, context, want: Want::NOTHING, full: false, outcomes };
         world.tell(|| format!("link {number} opens; overloaded: {}", link.client.overloaded));
         for (index, asked) in link.client.asked.iter().enumerate() {
-            world.tell(|| format!("    request {index}: {} ({} octets)", asked.name(), asked.octets.len()));
+            world.tell(|| format!("    request {index}: {} ({} bytes)", asked.name(), asked.bytes.len()));
         }
         link.settle(world);
         link
@@ -674,7 +674,7 @@ impl Link {
         self.want.finish != Finish::No && self.peer.output.is_empty()
     }
 
-    /// The server reads at most so many octets, or the end; false if it can't.
+    /// The server reads at most so many bytes, or the end; false if it can't.
     fn send(&mut self, most: usize, world: &mut World<'_>) -> bool {
         let left = self.client.until - self.client.sent;
         let ends_here = left == 0 && !self.peer.ended;
@@ -686,22 +686,21 @@ impl Link {
             world.tell(|| format!("link {} sends its end", self.number));
             self.peer.end();
         } else {
-            let octets = self.client.send(most, world.now);
-            world.tell(|| format!("link {} sends {} octets", self.number, octets.len()));
-            self.peer.send(octets);
+            let bytes = self.client.send(most, world.now);
+            world.tell(|| format!("link {} sends {} bytes", self.number, bytes.len()));
+            self.peer.send(bytes);
         }
         self.settle(world);
         true
     }
 
-    /// The client takes at most so many octets; false if there are none.
+    /// The client takes at most so many bytes; false if there are none.
     fn take(&mut self, most: usize, world: &mut World<'_>) -> bool {
         let taken = self.peer.output.take(most);
         if taken.is_empty() {
             return false;
         }
-        world
-            .tell(|| format!("link {} takes {} octets, {} left", self.number, taken.len(), self.peer.output.pending()));
+        world.tell(|| format!("link {} takes {} bytes, {} left", self.number, taken.len(), self.peer.output.pending()));
         self.client.receive(&taken, world);
         if self.full {
             self.settle(world);

@@ -2,13 +2,13 @@
 
 use std::fmt::Debug;
 
-/// Checks that a parser's result depends on the octets only, never on how they
+/// Checks that a parser's result depends on the bytes only, never on how they
 /// happened to arrive, and returns that result.
 ///
 /// `run` is a fresh run over the pieces it is given; it is called with `input`
 /// whole, cut in two at every place, in three with an empty piece in the middle,
-/// and one octet at a time, and each of that again with every one of `trailing`
-/// behind it: the octets of a next message, which must change nothing. Pass no
+/// and one byte at a time, and each of that again with every one of `trailing`
+/// behind it: the bytes of a next message, which must change nothing. Pass no
 /// `trailing` for input that isn't a complete message.
 pub(crate) fn every_split<R: PartialEq + Debug>(
     input: &[u8],
@@ -32,7 +32,7 @@ pub(crate) fn every_split<R: PartialEq + Debug>(
             check(&mut [head, rest].into_iter(), &cut);
             check(&mut [head, &[], rest].into_iter(), &cut);
         }
-        check(&mut all.chunks(1), &"every octet");
+        check(&mut all.chunks(1), &"every byte");
     }
     expected
 }
@@ -44,11 +44,11 @@ mod tests {
     /// The first line, whatever follows it.
     fn line(pieces: &mut dyn Iterator<Item = &[u8]>) -> Option<Vec<u8>> {
         let mut line = Vec::new();
-        for &octet in pieces.flatten() {
-            if octet == b'\n' {
+        for &byte in pieces.flatten() {
+            if byte == b'\n' {
                 return Some(line);
             }
-            line.push(octet);
+            line.push(byte);
         }
         None
     }

@@ -21,7 +21,7 @@ struct Line {
     port: String,
     local: String,
     seconds: f64,
-    octets: u64,
+    bytes: u64,
     /// Connection and request.
     number: String,
 }
@@ -54,12 +54,12 @@ fn parse(line: &str) -> Line {
     let (port, local) = (until(" "), until(" "));
     let duration = until(" ");
     assert_eq!(duration.split_once('.').unwrap().1.len(), 6, "{line}");
-    let octets = until(" ").parse().unwrap();
+    let bytes = until(" ").parse().unwrap();
     let number = rest.to_owned();
     let (connection, count) = number.split_once('/').unwrap();
     assert!(connection.parse::<u32>().is_ok() && count.parse::<u32>().is_ok(), "{line}");
     let seconds = duration.parse().unwrap();
-    Line { host, moment, request, status, body, referer, agent, port, local, seconds, octets, number }
+    Line { host, moment, request, status, body, referer, agent, port, local, seconds, bytes, number }
 }
 
 struct Logged {
@@ -107,7 +107,7 @@ fn a_line_tells_all_there_is_to_tell() {
     assert_eq!(line.local, served.to_string());
     assert_eq!((line.request.as_str(), line.status, line.body), ("GET /?a=b HTTP/1.1", 200, 5));
     assert_eq!((line.referer.as_str(), line.agent.as_str()), ("http://example.org/", "test/1.0 (x)"));
-    assert_eq!(line.octets as usize, answer.head.len() + answer.body.len());
+    assert_eq!(line.bytes as usize, answer.head.len() + answer.body.len());
     assert!(line.seconds < 5.0);
     // The same moment as in the answer, in another form: Sat, 21 Nov 2026 07:15:00 GMT.
     let date: Vec<&str> = answer.field("Date").unwrap().split(' ').collect();
@@ -117,7 +117,7 @@ fn a_line_tells_all_there_is_to_tell() {
     let head = client.answer_to("HEAD");
     let line = logged.last(2);
     assert_eq!((line.request.as_str(), line.status, line.body), ("HEAD /large HTTP/1.1", 200, 0));
-    assert_eq!((line.referer.as_str(), line.agent.as_str(), line.octets as usize), ("-", "-", head.head.len()));
+    assert_eq!((line.referer.as_str(), line.agent.as_str(), line.bytes as usize), ("-", "-", head.head.len()));
     assert_eq!(line.number.split_once('/').unwrap().1, "2");
 
     let cases = [
@@ -135,7 +135,7 @@ fn a_line_tells_all_there_is_to_tell() {
         let line = logged.last(3 + at);
         assert_eq!(line.status, status);
         assert_eq!(line.body as usize, answer.body.len());
-        assert_eq!(line.octets as usize, answer.head.len() + answer.body.len());
+        assert_eq!(line.bytes as usize, answer.head.len() + answer.body.len());
         if body > 0 {
             assert_eq!(line.body, body);
         }
@@ -178,7 +178,7 @@ fn nobody_can_forge_a_line() {
     assert_eq!(line.status, 400);
     assert_eq!(line.request, r"GET /\x01\x7f\xc3\xa9 HTTP/1.1");
     let text = fs::read(logged.root.at("log")).unwrap();
-    assert!(text.iter().all(|octet| (b' '..=b'~').contains(octet) || *octet == b'\n'));
+    assert!(text.iter().all(|byte| (b' '..=b'~').contains(byte) || *byte == b'\n'));
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn an_aborted_download_is_logged_as_what_it_was() {
     let line = logged.last(1);
     assert_eq!((line.request.as_str(), line.status), ("GET /large HTTP/1.1", 200));
     assert!(line.body >= 99_000 && line.body < 24 << 20, "{line:?}");
-    assert!(line.octets > line.body && line.octets < 24 << 20, "{line:?}");
+    assert!(line.bytes > line.body && line.bytes < 24 << 20, "{line:?}");
 
     // The same of what is made over time.
     let mut client = logged.server.connect();
@@ -215,7 +215,7 @@ fn a_line_is_written_when_its_request_ends() {
     let line = logged.last(2);
     assert_eq!(line.body as usize, answer.body.len());
     assert!(line.seconds >= 0.39 && line.seconds < 10.0, "{line:?}");
-    assert!(line.octets > line.body, "{line:?}");
+    assert!(line.bytes > line.body, "{line:?}");
 }
 
 #[test]

@@ -24,8 +24,8 @@ const SMALL: usize = 1024;
 const LARGE: usize = 100 * 1024;
 
 /// Has a request answered many times: how many allocations that took in the
-/// whole process, when all was warm. `octets` of content are expected at least.
-fn allocations(stream: &mut TcpStream, request: &str, status: &str, octets: usize) -> usize {
+/// whole process, when all was warm. `bytes` of content are expected at least.
+fn allocations(stream: &mut TcpStream, request: &str, status: &str, bytes: usize) -> usize {
     const TIMES: usize = 200;
     let mut buffer = vec![0; 256 * 1024];
     let mut length = None;
@@ -33,14 +33,14 @@ fn allocations(stream: &mut TcpStream, request: &str, status: &str, octets: usiz
         stream.write_all(request.as_bytes()).unwrap();
         let mut have = 0;
         // The first answer tells how long all are.
-        while have < length.unwrap_or(octets + 1) {
+        while have < length.unwrap_or(bytes + 1) {
             let count = stream.read(&mut buffer[have..]).unwrap();
             assert!(count > 0);
             have += count;
-            if length.is_none() && have >= octets {
+            if length.is_none() && have >= bytes {
                 // What the first read left is there by now, or is empty.
                 let head = buffer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
-                length = Some(if octets == 0 { have } else { (head + octets).max(have) });
+                length = Some(if bytes == 0 { have } else { (head + bytes).max(have) });
             }
         }
         assert!(buffer.starts_with(status.as_bytes()), "{}", String::from_utf8_lossy(&buffer[..100]));
@@ -82,7 +82,7 @@ fn a_hot_request_allocates_nothing() {
     stream.set_nodelay(true).unwrap();
 
     let small = get("/small.txt");
-    for (request, status, octets) in [
+    for (request, status, bytes) in [
         (small.clone(), "HTTP/1.1 200", SMALL),
         (get("/large.bin"), "HTTP/1.1 200", LARGE),
         (get_with("/small.txt", "Range: bytes=100-199\r\n"), "HTTP/1.1 206", 100),
@@ -97,7 +97,7 @@ fn a_hot_request_allocates_nothing() {
             SMALL,
         ),
     ] {
-        assert_eq!(allocations(&mut stream, &request, status, octets), 0, "{request}");
+        assert_eq!(allocations(&mut stream, &request, status, bytes), 0, "{request}");
     }
     drop(stream);
     closer.close();

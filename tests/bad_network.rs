@@ -27,7 +27,7 @@ fn a_delay_is_kept() {
 }
 
 /// What each of some connections gets back, in the order in which they were made: how
-/// many octets, and whether it was reset behind them.
+/// many bytes, and whether it was reset behind them.
 fn fates(seed: &str) -> Vec<(usize, bool)> {
     let text = "The quick brown fox jumps over the lazy dog.\n".repeat(70);
     let server = service(&["echo", "--chaos", seed]);
@@ -45,10 +45,10 @@ fn fates(seed: &str) -> Vec<(usize, bool)> {
         client.end();
     }
     let fate = |client: &mut Client| {
-        let (octets, reset) = client.rest_or_reset();
-        assert!(text.as_bytes()[1..].starts_with(&octets), "the octets aren't ours");
-        assert!(reset || octets.len() == text.len() - 1, "an end amid the answer that is no reset");
-        (octets.len(), reset)
+        let (bytes, reset) = client.rest_or_reset();
+        assert!(text.as_bytes()[1..].starts_with(&bytes), "the bytes aren't ours");
+        assert!(reset || bytes.len() == text.len() - 1, "an end amid the answer that is no reset");
+        (bytes.len(), reset)
     };
     clients.iter_mut().map(fate).collect()
 }

@@ -45,7 +45,7 @@ class Wire:
             else bytes([0x80 | 126]) + size.to_bytes(2, "big") if size < 65536
             else bytes([0x80 | 127]) + size.to_bytes(8, "big")
         )
-        self.sock.sendall(head + mask + bytes(octet ^ mask[at % 4] for at, octet in enumerate(data)))
+        self.sock.sendall(head + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(data)))
 
     def receive(self):
         text = b""

@@ -86,7 +86,7 @@ fn a_change_shows_in_the_next_answer_on_the_same_connection() {
             (answer.status, answer.body)
         };
         for size in SIZES {
-            let content = |octet: u8| vec![octet; size];
+            let content = |byte: u8| vec![byte; size];
             for path in ["f", "d/f"] {
                 let at = root.at(path);
                 let path = format!("/{path}");
@@ -162,9 +162,9 @@ fn begin_download(server: &Server, path: &str, some: usize) -> (Client, usize, V
     client.send(get(path));
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let mut octet = [0];
-        client.stream.read_exact(&mut octet).unwrap();
-        head.push(octet[0]);
+        let mut byte = [0];
+        client.stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
     }
     let head = String::from_utf8(head).unwrap();
     let length = head.split("Content-Length: ").nth(1).unwrap().split('\r').next().unwrap().parse().unwrap();
@@ -191,7 +191,7 @@ fn a_file_that_is_cut_while_it_is_sent_ends_early_without_padding() {
         let (rest, reset) = client.rest_or_reset();
         body.extend(rest);
         assert!(reset, "a close in good order could be taken for the end");
-        assert!(body.len() < LARGE, "{} octets of a file that was cut at {length}", body.len());
+        assert!(body.len() < LARGE, "{} bytes of a file that was cut at {length}", body.len());
         assert!(body == content[..body.len()], "something else is in it");
         assert_eq!(server.get("/large").body.len(), length);
         assert!(eventually(|| server.errors().contains("became shorter")));

@@ -19,7 +19,7 @@ fn miod(arguments: &[&str]) -> Command {
 /// Exit code, standard output and standard error.
 fn run(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("the command starts");
-    let text = |octets: Vec<u8>| String::from_utf8(octets).expect("output is UTF-8");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     (status.code(), text(stdout), text(stderr))
 }
 

@@ -80,7 +80,7 @@ fn cases() -> Vec<Case> {
         }
         let case = cases.last_mut().unwrap();
         match word {
-            "send" => case.steps.push(octets(rest)),
+            "send" => case.steps.push(bytes(rest)),
             "pass" => case.pass = outcomes(rest),
             "warn" => case.warn = outcomes(rest),
             "gets" => case.gets = outcomes(rest),
@@ -98,15 +98,15 @@ fn cases() -> Vec<Case> {
 }
 
 /// Takes the escapes out of a line.
-fn octets(text: &str) -> Vec<u8> {
+fn bytes(text: &str) -> Vec<u8> {
     if let Some((before, rest)) = text.split_once("{{") {
         let (repeated, after) = rest.split_once("}}").unwrap();
         let (unit, count) = repeated.rsplit_once('*').unwrap();
-        let mut all = octets(before);
+        let mut all = bytes(before);
         for number in 0..count.parse::<usize>().unwrap() {
-            all.extend(octets(&unit.replace('#', &number.to_string())));
+            all.extend(bytes(&unit.replace('#', &number.to_string())));
         }
-        all.extend(octets(after));
+        all.extend(bytes(after));
         return all;
     }
     let mut all = Vec::new();
@@ -117,7 +117,7 @@ fn octets(text: &str) -> Vec<u8> {
             all.push(*first);
             continue;
         }
-        let (octet, length) = match rest {
+        let (byte, length) = match rest {
             [b'r', ..] => (b'\r', 1),
             [b'n', ..] => (b'\n', 1),
             [b't', ..] => (b'\t', 1),
@@ -125,7 +125,7 @@ fn octets(text: &str) -> Vec<u8> {
             [b'x', digits @ ..] => (u8::from_str_radix(std::str::from_utf8(&digits[..2]).unwrap(), 16).unwrap(), 3),
             _ => panic!("no such escape: {text}"),
         };
-        all.push(octet);
+        all.push(byte);
         rest = &rest[length..];
     }
     all
@@ -161,7 +161,7 @@ struct Reply {
     answers: Vec<support::Answer>,
     /// Whether a 1xx came before one.
     interim: bool,
-    /// Octets that belong to no answer.
+    /// Bytes that belong to no answer.
     rest: Vec<u8>,
     closed: bool,
 }
@@ -184,7 +184,7 @@ impl Reply {
     fn has(&self, need: &str) -> bool {
         let Some(answer) = self.answers.first() else { return true };
         let contains = |what: &str| {
-            let what = octets(what);
+            let what = bytes(what);
             answer.body.windows(what.len()).any(|window| window == what)
         };
         match need.split_once('=').unwrap_or((need, "")) {
@@ -234,7 +234,7 @@ impl Link {
     fn step(&mut self, request: &[u8], silence_may_be: bool) -> Reply {
         // It may have closed in the middle of it, which is then what it says.
         let _ = self.stream.write_all(request);
-        let method = request.split(|&octet| octet == b' ').next().unwrap_or_default();
+        let method = request.split(|&byte| byte == b' ').next().unwrap_or_default();
         let mut reply = Reply::default();
         let mut until = Instant::now() + if silence_may_be { SILENCE } else { PATIENCE };
         loop {
@@ -348,10 +348,10 @@ fn is(replies: &[Reply], outcome: &Outcome) -> bool {
         && replies.iter().all(|reply| reply.rest.is_empty() && reply.answers.len() <= 1)
 }
 
-fn replace(octets: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {
-    match octets.windows(what.len()).position(|window| window == what) {
-        Some(at) => [&octets[..at], by, &octets[at + what.len()..]].concat(),
-        None => octets.to_vec(),
+fn replace(bytes: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {
+    match bytes.windows(what.len()).position(|window| window == what) {
+        Some(at) => [&bytes[..at], by, &bytes[at + what.len()..]].concat(),
+        None => bytes.to_vec(),
     }
 }
 

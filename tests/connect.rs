@@ -113,8 +113,8 @@ fn who_cannot_be_reached_is_named_and_why() {
 #[test]
 fn a_reset_is_told() {
     let server = Script::start(|_, stream| {
-        let mut octet = [0];
-        stream.read_exact(&mut octet).unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
         let _ = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
     });
     let outcome = connect(&["127.0.0.1", &server.address.port().to_string()], b"x");

@@ -103,8 +103,8 @@ fn types_come_from_extensions_and_nobody_may_guess() {
         ("a.png", "image/png"),
         ("a.json", "application/json"),
         ("a.wasm", "application/wasm"),
-        ("a.tar.unknown", "application/octet-stream"),
-        ("noextension", "application/octet-stream"),
+        ("a.tar.unknown", "application/byte-stream"),
+        ("noextension", "application/byte-stream"),
     ];
     for (name, _) in names {
         root.file(name, "x");
@@ -447,12 +447,12 @@ fn every_size_comes_whole() {
         let server = Server::start(&root, arguments);
         let mut client = server.connect();
         for size in sizes.into_iter().flat_map(|size| [size, size]) {
-            // Behind each a second request, which would show an octet too many.
+            // Behind each a second request, which would show a byte too many.
             client.send(get(&format!("/f{size}")) + &head_with(&format!("/f{size}"), ""));
             let answer = client.answer();
             assert_eq!((answer.status, answer.count("Content-Length")), (200, 1));
             assert_eq!(answer.field("Content-Length"), Some(size.to_string().as_str()));
-            assert!(answer.body == content[..size], "{size} octets differ, {arguments:?}");
+            assert!(answer.body == content[..size], "{size} bytes differ, {arguments:?}");
             let head = client.answer_to("HEAD");
             let without_date = |head: &str| head.lines().filter(|l| !l.starts_with("Date")).collect::<String>();
             assert_eq!(without_date(&head.head), without_date(&answer.head));
@@ -493,6 +493,6 @@ fn files_of_more_than_four_gib() {
     let (range, body) = part(&format!("{}-{}", 4 * GIB - 100_000, 4 * GIB + 99_999));
     assert_eq!(range, format!("bytes {}-{}/{size}", 4 * GIB - 100_000, 4 * GIB + 99_999));
     assert!(body.len() == 200_000 && body[99_997..100_003] == *b"across");
-    assert!(body[..99_997].iter().chain(&body[100_003..]).all(|octet| *octet == 0));
+    assert!(body[..99_997].iter().chain(&body[100_003..]).all(|byte| *byte == 0));
     assert_eq!(server.get_with("/huge", &format!("Range: bytes={size}-\r\n")).status, 416);
 }

@@ -36,7 +36,7 @@ fn a_file_by_url_and_as_a_textbook_writes_it() {
         assert_eq!((outcome.code, outcome.text().as_str(), outcome.errors.as_str()), (Some(0), "index", ""));
     }
     let large = get(&[&host, &port, "large.bin"]);
-    assert!(large.out == pattern(3_000_000), "{} octets", large.out.len());
+    assert!(large.out == pattern(3_000_000), "{} bytes", large.out.len());
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_download_is_resumed() {
     root.file("copy", &pattern(3_000_000)[..1_234_567]);
     let outcome = get(&arguments);
     assert_eq!((outcome.code, outcome.out.len()), (Some(0), 0), "{}", outcome.errors);
-    assert!(outcome.errors.contains("status 206, 1765433 octets"), "{}", outcome.errors);
+    assert!(outcome.errors.contains("status 206, 1765433 bytes"), "{}", outcome.errors);
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
     // Nothing is missing, or all of it.
     assert!(get(&arguments).errors.contains("status 416"));
@@ -176,8 +176,8 @@ fn a_slow_drip_is_patience_or_not() {
         Script::start(|_, stream| {
             read_head(stream);
             let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
-            for octet in answer.chunks(1) {
-                if stream.write_all(octet).is_err() {
+            for byte in answer.chunks(1) {
+                if stream.write_all(byte).is_err() {
                     return;
                 }
                 // Nobody writes to it, so this is a pause.

@@ -33,9 +33,9 @@ fn try_answer(client: &mut Client, request: &str) -> Option<u16> {
     client.stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
-        let mut octet = [0];
-        match client.stream.read(&mut octet) {
-            Ok(1..) => answer.extend(octet),
+        let mut byte = [0];
+        match client.stream.read(&mut byte) {
+            Ok(1..) => answer.extend(byte),
             Ok(0) => return None,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return None,
@@ -64,7 +64,7 @@ fn values_are_written_read_listed_and_deleted() {
     let answer = ask(get("/a"));
     assert_eq!((answer.text().as_str(), answer.field("content-type")), ("2", Some("application/json")));
     assert_eq!(answer.field("cache-control"), Some("no-store"));
-    let made = ask(request("POST", "/?ttl=60", "Content-Type: application/octet-stream\r\n", "x"));
+    let made = ask(request("POST", "/?ttl=60", "Content-Type: application/byte-stream\r\n", "x"));
     assert_eq!(made.status, 201);
     let place = made.field("location").unwrap().to_owned();
     assert_eq!(ask(get(&place)).text(), "x");

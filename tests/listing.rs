@@ -167,13 +167,13 @@ fn odd_names_are_shown_as_text_and_lead_to_their_files() {
     );
     let mut found = Vec::new();
     for reference in references(&page) {
-        let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-._~%".contains(&octet);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
         assert!(reference.strip_prefix("./").unwrap().bytes().all(plain), "{reference}");
         let answer = server.get(&reference[1..]);
         if answer.status == 200 {
             found.push(answer.text());
         } else {
-            // Control octets aren't served, whatever they are written as.
+            // Control bytes aren't served, whatever they are written as.
             assert!(reference.contains("%0B"), "{reference} {}", answer.status);
         }
     }

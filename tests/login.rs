@@ -144,7 +144,7 @@ fn nobody_is_sent_elsewhere() {
         ("https://evil.example/", "/home"),
         ("/\r\nX: y", "/home"),
     ] {
-        let encoded: String = next.bytes().map(|octet| format!("%{octet:02x}")).collect();
+        let encoded: String = next.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let done = post(&server, "/login", FORM, &format!("username=alice&password=apple&next={encoded}"));
         assert_eq!((done.status, done.field("location")), (303, Some(expected)), "{next:?}");
         let form = server.get(&format!("/login?next={encoded}")).text();

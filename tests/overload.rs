@@ -175,7 +175,7 @@ fn two_thousand_connections_at_once_and_what_they_cost() {
         assert!(still_served(client));
     }
     let each = server.memory().saturating_sub(before) as usize / COUNT;
-    assert!(each < 1024, "{each} octets for an idle connection");
+    assert!(each < 1024, "{each} bytes for an idle connection");
     drop((warm, clients));
     assert!(eventually(|| server.get("/").status == 200));
 }

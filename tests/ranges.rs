@@ -1,4 +1,4 @@
-//! Ranges over the wire, taken apart to the last octet.
+//! Ranges over the wire, taken apart to the last byte.
 
 mod support;
 
@@ -39,7 +39,7 @@ struct Part {
 fn parts(answer: &Answer) -> Vec<Part> {
     let media_type = answer.field("Content-Type").unwrap();
     let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").unwrap_or_else(|| panic!("{media_type}"));
-    assert!(boundary.len() <= 70 && boundary.bytes().all(|octet| octet.is_ascii_alphanumeric()));
+    assert!(boundary.len() <= 70 && boundary.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     let mut rest = &answer.body[..];
     let mut take = |count: usize| {
         let (taken, behind) = rest.split_at(count);
@@ -137,7 +137,7 @@ fn what_is_no_range_is_ignored() {
             "bytes=+0-1",
             "bytes=0x0-1",
             "bytes 0-1",
-            "octets=0-1",
+            "items=0-1",
             "=0-1",
             "",
         ] {
@@ -178,7 +178,7 @@ fn head_knows_no_ranges() {
 }
 
 #[test]
-fn ranges_without_any_octet_are_416_and_the_size_is_told() {
+fn ranges_without_any_byte_are_416_and_the_size_is_told() {
     let (_root, server) = site();
     let mut client = server.connect();
     let check = |client: &mut Client, size: usize, path: &str, range: &str| {

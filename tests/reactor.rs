@@ -102,18 +102,18 @@ fn connect(address: SocketAddr) -> TcpStream {
 }
 
 fn read_exactly(stream: &mut impl Read, count: usize) -> Vec<u8> {
-    let mut octets = vec![0; count];
-    stream.read_exact(&mut octets).unwrap();
-    octets
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes).unwrap();
+    bytes
 }
 
 fn read_to_end(stream: &mut impl Read) -> Vec<u8> {
-    let mut octets = Vec::new();
-    stream.read_to_end(&mut octets).unwrap();
-    octets
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    bytes
 }
 
-/// Octets that are never the same at a shift that a buffer could cause.
+/// Bytes that are never the same at a shift that a buffer could cause.
 fn pattern(count: usize) -> Vec<u8> {
     (0..count as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
@@ -148,7 +148,7 @@ impl Conversation for Echo {
     }
 }
 
-/// Answers every octet with 8 MiB.
+/// Answers every byte with 8 MiB.
 struct Flood;
 
 const FLOOD: usize = 8 * MIB;
@@ -166,7 +166,7 @@ impl Conversation for Flood {
     }
 }
 
-/// One octet there and back.
+/// One byte there and back.
 fn round_trip(stream: &mut (impl Read + Write)) {
     stream.write_all(b"x").unwrap();
     assert_eq!(read_exactly(stream, 1), b"x");
@@ -283,7 +283,7 @@ fn the_last_answer_is_not_lost_to_input_that_nobody_read() {
     server.finish();
 }
 
-/// Octets, a stretch of a file, octets.
+/// Bytes, a stretch of a file, bytes.
 struct FromFile;
 
 impl Conversation for FromFile {
@@ -304,7 +304,7 @@ impl Conversation for FromFile {
 }
 
 #[test]
-fn a_file_goes_out_between_the_octets_around_it() {
+fn a_file_goes_out_between_the_bytes_around_it() {
     let server = Server::tcp::<FromFile>(Until::Connections(1));
     let mut client = server.connect();
     client.write_all(b"x").unwrap();
@@ -474,7 +474,7 @@ fn a_deadline_in_the_past_does_not_stop_the_loop() {
     server.finish();
 }
 
-/// Answers an octet with how many times it was called for it.
+/// Answers a byte with how many times it was called for it.
 #[derive(Default)]
 struct Counting {
     calls: u8,

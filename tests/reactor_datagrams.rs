@@ -117,7 +117,7 @@ fn any_datagram_is_answered_empty_and_largest_included() {
         for length in [0, 1, 9_000, 65_507] {
             let datagram: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             client.send(&datagram).unwrap();
-            assert!(received(&client) == datagram, "{length} octets");
+            assert!(received(&client) == datagram, "{length} bytes");
         }
         server.close();
     }

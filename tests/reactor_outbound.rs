@@ -204,7 +204,7 @@ struct Side {
 }
 
 enum News {
-    Octets(Vec<u8>),
+    Bytes(Vec<u8>),
     Over,
 }
 
@@ -224,7 +224,7 @@ impl Protocol for Side {
 
     fn deliver(&mut self, news: News) {
         match news {
-            News::Octets(octets) => self.waits.extend(octets),
+            News::Bytes(bytes) => self.waits.extend(bytes),
             News::Over => self.over = true,
         }
     }
@@ -233,7 +233,7 @@ impl Protocol for Side {
         io.output.write(&std::mem::take(&mut self.waits));
         let other = self.other;
         if !io.input.is_empty() {
-            cx.send(other, News::Octets(io.input.bytes().to_vec()));
+            cx.send(other, News::Bytes(io.input.bytes().to_vec()));
             io.input.consume(io.input.bytes().len());
         }
         if io.ended {

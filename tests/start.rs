@@ -237,11 +237,11 @@ fn lines(service: &str, arguments: &[&str]) -> Server {
 }
 
 /// Sends in one thread, reads in another: neither waits for the other.
-fn exchange(server: &Server, octets: Vec<u8>) -> Vec<u8> {
+fn exchange(server: &Server, bytes: Vec<u8>) -> Vec<u8> {
     let mut client = server.connect();
     let mut writer = client.stream.try_clone().unwrap();
     let sender = std::thread::spawn(move || {
-        writer.write_all(&octets).unwrap();
+        writer.write_all(&bytes).unwrap();
         writer.shutdown(Shutdown::Write).unwrap();
     });
     let back = client.rest();
@@ -259,10 +259,10 @@ fn echo_sends_back_what_comes() {
     assert!(exchange(&server, much.clone()) == much);
     // At once, not by the line, and while the connection stays open.
     let mut client = server.connect();
-    for octets in ["a", "b\n", "ex", "it?\n", "exit now\n", "\r\n"] {
-        client.send(octets);
-        if octets != "ex" {
-            let expected = if octets == "it?\n" { "exit?\n" } else { octets };
+    for bytes in ["a", "b\n", "ex", "it?\n", "exit now\n", "\r\n"] {
+        client.send(bytes);
+        if bytes != "ex" {
+            let expected = if bytes == "it?\n" { "exit?\n" } else { bytes };
             assert_eq!(client.take(expected.len()), expected.as_bytes());
         }
     }

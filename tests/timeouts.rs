@@ -41,7 +41,7 @@ fn a_head_that_never_becomes_whole_gets_408() {
 }
 
 #[test]
-fn a_head_that_comes_octet_by_octet_is_not_waited_for_longer() {
+fn a_head_that_comes_byte_by_byte_is_not_waited_for_longer() {
     let server = Server::start_with(site(), &["--header-timeout", "0.3"]);
     // As the first request of a connection, and as a later one.
     for earlier in [false, true] {
@@ -51,8 +51,8 @@ fn a_head_that_comes_octet_by_octet_is_not_waited_for_longer() {
             assert_eq!(client.answer().status, 200);
         }
         let begin = Instant::now();
-        for octet in get(&"/a".repeat(500)).bytes() {
-            client.send([octet]);
+        for byte in get(&"/a".repeat(500)).bytes() {
+            client.send([byte]);
             if !client.is_silent_for(STEP) {
                 break;
             }
@@ -105,9 +105,9 @@ fn a_body_that_stops_gets_408_and_one_that_goes_on_does_not() {
     let mut client = server.connect();
     client.send(post);
     let begin = Instant::now();
-    for octet in b"abcdefghijklmnopqrst" {
+    for byte in b"abcdefghijklmnopqrst" {
         assert!(client.is_silent_for(STEP));
-        client.send([*octet]);
+        client.send([*byte]);
     }
     assert!(begin.elapsed() > Duration::from_millis(600));
     let answer = client.answer();

@@ -1,5 +1,5 @@
 //! Watchers of events over real sockets: what each costs, and that waking all of
-//! them holds up nobody. In a process of its own, since the count of octets is of
+//! them holds up nobody. In a process of its own, since the count of bytes is of
 //! the whole process.
 
 mod support;
@@ -131,8 +131,8 @@ fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
     }
     let change = region.change();
     let each = (change.bytes_allocated - change.bytes_deallocated) / WATCHERS;
-    println!("a watcher takes {each} octets");
-    assert!(each <= MOST, "{each} octets");
+    println!("a watcher takes {each} bytes");
+    assert!(each <= MOST, "{each} bytes");
 
     // All are to be woken; who asks meanwhile is answered meanwhile. Whether that is
     // seen depends on who gets the processor, so it is tried more than once.

@@ -29,7 +29,7 @@ impl Body {
             return Ok(Self(Map::new()));
         }
         let content_type = request.head.fields.get("content-type").unwrap_or_default();
-        let essence = content_type.split(|&octet| octet == b';').next().unwrap_or_default().trim_ascii();
+        let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
         if essence.eq_ignore_ascii_case(b"application/json") {
             match serde_json::from_slice(request.body) {
                 Ok(Value::Object(fields)) => Ok(Self(fields)),
@@ -73,9 +73,9 @@ mod tests {
 
     fn read(content_type: Option<&str>, body: &[u8]) -> Result<Body, u16> {
         let line = content_type.map(|value| format!("Content-Type: {value}\r\n")).unwrap_or_default();
-        let octets = format!("POST / HTTP/1.1\r\nHost: x\r\n{line}\r\n").into_bytes();
+        let bytes = format!("POST / HTTP/1.1\r\nHost: x\r\n{line}\r\n").into_bytes();
         let mut lines = Lines::default();
-        let head = parse(&octets, &mut lines).unwrap().unwrap();
+        let head = parse(&bytes, &mut lines).unwrap().unwrap();
         Body::read(&Request { head: &head, body, mount: "", path: b"/" }).map_err(|reject| reject.status.0)
     }
 

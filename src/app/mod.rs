@@ -79,7 +79,7 @@ pub trait App {
     }
 
     /// Appends to a stream of events ([`event_stream`](crate::http::event_stream))
-    /// what happened after event number `seen`, up to about `room` octets, and tells
+    /// what happened after event number `seen`, up to about `room` bytes, and tells
     /// the number of the last event that is in the stream now. Nothing appended: the
     /// watcher has all there is, and is asked for again after [`Visit::news`].
     ///

@@ -19,7 +19,7 @@ pub struct Response {
 
 /// The content of a response.
 pub enum Body {
-    /// These octets.
+    /// These bytes.
     Bytes(Cow<'static, [u8]>),
     /// What a [`Source`] makes over time.
     Source(Content),
@@ -27,7 +27,7 @@ pub enum Body {
 
 /// Content that is made over time.
 pub trait Source {
-    /// Appends up to about `room` octets of content to `out`. Called when there
+    /// Appends up to about `room` bytes of content to `out`. Called when there
     /// is room, so a slow reader slows it down; `now` is the loop's time.
     fn pull(&mut self, out: &mut Vec<u8>, room: usize, now: Tick) -> Pull;
 
@@ -56,14 +56,11 @@ impl Response {
     /// Adds a field line.
     ///
     /// # Panics
-    /// If the value holds a control octet, which would let it write field lines
+    /// If the value holds a control byte, which would let it write field lines
     /// of its own. Values from outside are to be encoded first.
     pub fn field(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         let value = value.into();
-        assert!(
-            value.bytes().all(|octet| octet == b'\t' || (octet >= b' ' && octet != 0x7f)),
-            "a control octet in {name}"
-        );
+        assert!(value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f)), "a control byte in {name}");
         self.fields.push((name, value));
         self
     }
@@ -117,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[should_panic(expected = "a control octet in X")]
+    #[should_panic(expected = "a control byte in X")]
     fn a_value_cannot_write_lines_of_its_own() {
         let _ = Response::new(Status::OK).field("X", "a\r\nSet-Cookie: b");
     }

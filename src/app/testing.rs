@@ -10,9 +10,9 @@ use crate::session::Session;
 /// What `app`, mounted at `mount`, makes of the request `head` (without its Host
 /// field and empty line) with `body`: the third request on connection 12.
 pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], session: Option<&mut Session>) -> Answer {
-    let octets = format!("{head}\r\nHost: example.org\r\n\r\n").into_bytes();
+    let bytes = format!("{head}\r\nHost: example.org\r\n\r\n").into_bytes();
     let mut lines = Lines::default();
-    let head = parse(&octets, &mut lines).unwrap().unwrap();
+    let head = parse(&bytes, &mut lines).unwrap().unwrap();
     let path = head.target.path.strip_prefix(mount.as_bytes()).unwrap();
     let request = Request { head: &head, body, mount, path };
     let local = "192.0.2.1:80".parse().unwrap();

@@ -4,7 +4,7 @@
 //! the longest one decides. It is compared with the path
 //! as files and applications get it, decoded and tidied
 //! ([`decode_path`](crate::http::target::decode_path)), so no way of writing it
-//! gets around. Octet by octet: where the file system takes two names for one (as
+//! gets around. Byte by byte: where the file system takes two names for one (as
 //! vfat does, which ignores case), only the whole site can be protected.
 
 use std::net::IpAddr;
@@ -99,11 +99,11 @@ fn challenge(prefix: &str) -> Refusal {
 /// If no path of a request is ever like it.
 pub fn check_prefix(prefix: &str) -> Result<&str, String> {
     let path = prefixes::tidy(prefix).ok_or("give a path that begins with a slash, like /private=FILE")?;
-    let octets = path.as_bytes();
-    if octets.windows(3).any(|w| w[0] == b'%' && w[1].is_ascii_hexdigit() && w[2].is_ascii_hexdigit()) {
+    let bytes = path.as_bytes();
+    if bytes.windows(3).any(|w| w[0] == b'%' && w[1].is_ascii_hexdigit() && w[2].is_ascii_hexdigit()) {
         return Err("give the path as the directory is called, not as it is written in a link".to_owned());
     }
-    if octets.iter().any(|&octet| octet.is_ascii_control() || octet == b'\\') {
+    if bytes.iter().any(|&byte| byte.is_ascii_control() || byte == b'\\') {
         return Err("no path of a request holds such a character".to_owned());
     }
     if path.ends_with("/index.html") {

@@ -11,9 +11,9 @@ use std::path::Path;
 
 use crate::limits;
 
-/// Longest name, in octets.
+/// Longest name, in bytes.
 pub const NAME: usize = 255;
-/// Longest password, in octets: what follows them, bcrypt doesn't look at.
+/// Longest password, in bytes: what follows them, bcrypt doesn't look at.
 pub const PASSWORD: usize = 72;
 /// The costs that are taken: bcrypt's least, which only tests want, to one at
 /// which a check takes about two seconds.
@@ -57,7 +57,7 @@ pub fn read(path: &Path) -> io::Result<Option<(fs::Metadata, Vec<u8>)>> {
 pub fn parse(text: &[u8]) -> (Table, Option<Wrong>) {
     let mut table = Table::default();
     let mut wrong = None;
-    for (at, line) in text.split(|&octet| octet == b'\n').enumerate() {
+    for (at, line) in text.split(|&byte| byte == b'\n').enumerate() {
         if let Err(why) = table.add(line) {
             wrong = wrong.or(Some(Wrong { line: at + 1, why }));
         }
@@ -121,7 +121,7 @@ impl Table {
 /// Why not.
 pub fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > NAME {
-        return Err("a name has 1 to 255 octets");
+        return Err("a name has 1 to 255 bytes");
     }
     if name.starts_with('#') || name.contains(|c: char| c == ':' || c.is_control()) {
         return Err("a name holds neither colons nor control characters and doesn't begin with #");
@@ -135,7 +135,7 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
 /// Why not.
 pub fn check_password(password: &str) -> Result<(), &'static str> {
     if password.is_empty() || password.len() > PASSWORD {
-        return Err("a password has 1 to 72 octets; bcrypt looks at no more");
+        return Err("a password has 1 to 72 bytes; bcrypt looks at no more");
     }
     if password.contains(|c: char| c.is_control()) {
         return Err("a password holds no control characters; no browser could send them");
@@ -143,7 +143,7 @@ pub fn check_password(password: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The hash of a password with 16 random octets.
+/// The hash of a password with 16 random bytes.
 ///
 /// # Errors
 /// If the cost isn't one of [`COSTS`].
@@ -160,7 +160,7 @@ pub fn hash(password: &str, cost: u32, salt: [u8; 16]) -> Result<String, &'stati
 pub fn edit(text: &[u8], name: &str, hash: Option<&str>) -> (Vec<u8>, bool) {
     let mut edited = Vec::new();
     let mut found = false;
-    for line in text.split_inclusive(|&octet| octet == b'\n') {
+    for line in text.split_inclusive(|&byte| byte == b'\n') {
         let is_theirs = line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
         match hash {
             _ if !is_theirs => edited.extend_from_slice(line),
@@ -172,7 +172,7 @@ pub fn edit(text: &[u8], name: &str, hash: Option<&str>) -> (Vec<u8>, bool) {
     if let Some(hash) = hash
         && !found
     {
-        if edited.last().is_some_and(|&octet| octet != b'\n') {
+        if edited.last().is_some_and(|&byte| byte != b'\n') {
             edited.push(b'\n');
         }
         push_line(&mut edited, name, hash);

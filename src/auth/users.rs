@@ -131,7 +131,7 @@ impl Users {
     fn new(table: Table) -> Self {
         // A whole block of the hash.
         let mut key = [0; 64];
-        getrandom::fill(&mut key).expect("the system gives random octets, as it does for sessions");
+        getrandom::fill(&mut key).expect("the system gives random bytes, as it does for sessions");
         Self {
             path: None,
             seen: None,

@@ -15,7 +15,7 @@ use super::table::{Change, Record};
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
-/// Octets that redb may keep of its pages: what a commit touches. All values are in memory anyway.
+/// Bytes that redb may keep of its pages: what a commit touches. All values are in memory anyway.
 const PAGES: usize = 1024 * 1024;
 
 /// Why a store can't be opened.
@@ -80,10 +80,10 @@ impl Disk {
             let mut records = Vec::new();
             let attempt = catch_unwind(AssertUnwindSafe(|| {
                 let memory = InMemoryBackend::new();
-                let octets = fs::read(&path)?;
-                memory.set_len(octets.len() as u64)?;
-                memory.write(0, &octets)?;
-                drop(octets);
+                let bytes = fs::read(&path)?;
+                memory.set_len(bytes.len() as u64)?;
+                memory.write(0, &bytes)?;
+                drop(bytes);
                 let mut database = Database::builder().create_with_backend(memory).map_err(system)?;
                 database.check_integrity().map_err(system)?;
                 rows(&database, &mut |key, record| records.push((key.to_vec(), record)))
@@ -183,7 +183,7 @@ fn apply(table: &mut Table<'_, &[u8], &[u8]>, change: &Change, now: i64, row: &m
     Ok(before.is_some_and(|row| live(row.value())))
 }
 
-/// A record from its row: eight octets of expiry, the greatest for never, and the value.
+/// A record from its row: eight bytes of expiry, the greatest for never, and the value.
 fn decode(row: &[u8]) -> io::Result<Record> {
     let (expires, value) = row.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
     let expires = Some(i64::from_be_bytes(*expires)).filter(|expires| *expires != i64::MAX);

@@ -70,8 +70,8 @@ pub(super) struct Write {
 struct Desk {
     /// The batch that gathers.
     batch: Vec<Write>,
-    /// Octets of it, and of the one that is being committed.
-    octets: usize,
+    /// Bytes of it, and of the one that is being committed.
+    bytes: usize,
     /// Committed and not yet taken over.
     committed: Vec<Change>,
 }
@@ -98,8 +98,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn octets(write: &Write) -> usize {
-    write.changes.iter().map(Change::octets).sum()
+fn bytes(write: &Write) -> usize {
+    write.changes.iter().map(Change::bytes).sum()
 }
 
 impl<M: Medium> Journal<M> {
@@ -108,9 +108,9 @@ impl<M: Medium> Journal<M> {
         Self { desk: Mutex::default(), news: AtomicBool::new(false), medium }
     }
 
-    /// Octets of what isn't committed.
-    pub(super) fn octets(&self) -> usize {
-        lock(&self.desk).octets
+    /// Bytes of what isn't committed.
+    pub(super) fn bytes(&self) -> usize {
+        lock(&self.desk).bytes
     }
 
     /// Has `changes` go with the next batch, and before them what expired, which nobody
@@ -121,7 +121,7 @@ impl<M: Medium> Journal<M> {
         for (changes, ticket) in [(expired, Ticket::default()), (changes, Arc::clone(&ticket))] {
             if !changes.is_empty() {
                 let write = Write { changes, now, ticket };
-                desk.octets += octets(&write);
+                desk.bytes += bytes(&write);
                 desk.batch.push(write);
             }
         }
@@ -180,7 +180,7 @@ impl<M: Medium> Journal<M> {
             Err(error) => vec![Err(error.into()); batch.len()],
         };
         let mut desk = lock(&self.desk);
-        desk.octets -= batch.iter().map(octets).sum::<usize>();
+        desk.bytes -= batch.iter().map(bytes).sum::<usize>();
         desk.committed.append(&mut known);
         let tickets: Vec<_> = batch
             .into_iter()
@@ -297,12 +297,12 @@ mod tests {
     fn what_gathers_goes_in_one_batch() {
         let journal = Journal::new(Fake::default());
         let tickets = ["a", "b", "c"].map(|key| journal.enqueue(Vec::new(), put(key), 0));
-        assert!(journal.octets() > 0 && !journal.has_news());
+        assert!(journal.bytes() > 0 && !journal.has_news());
         for ticket in &tickets {
             assert_eq!(journal.wait(ticket), Ok(false));
         }
         assert_eq!(lock(&journal.medium).medium.batches, [3]);
-        assert_eq!((keys(&journal.committed()), journal.octets()), (vec!["a", "b", "c"], 0));
+        assert_eq!((keys(&journal.committed()), journal.bytes()), (vec!["a", "b", "c"], 0));
         assert_eq!((journal.committed(), journal.has_news(), journal.has_news()), (vec![], true, false));
     }
 
@@ -317,7 +317,7 @@ mod tests {
             let journal = Journal::new(Fake { fails: Some(failure), ..Fake::default() });
             let ticket = journal.enqueue(Vec::new(), put("a"), 0);
             assert_eq!(journal.wait(&ticket), Err(error));
-            assert_eq!((journal.committed(), journal.octets()), (vec![expected], 0));
+            assert_eq!((journal.committed(), journal.bytes()), (vec![expected], 0));
             lock(&journal.medium).medium.fails = None;
             let ticket = journal.enqueue(Vec::new(), put("b"), 0);
             assert_eq!(journal.wait(&ticket), Ok(false));

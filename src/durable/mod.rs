@@ -56,7 +56,7 @@ pub struct Store {
     expired: Vec<Arc<[u8]>>,
     /// The last change to each key that is on its way.
     ahead: HashMap<Arc<[u8]>, (journal::Ticket, Change)>,
-    /// Octets that it may hold, see [`Change`].
+    /// Bytes that it may hold, see [`Change`].
     capacity: usize,
 }
 
@@ -95,7 +95,7 @@ impl Commit {
 }
 
 impl Store {
-    /// A store in memory alone, of at most `capacity` octets.
+    /// A store in memory alone, of at most `capacity` bytes.
     pub fn in_memory(capacity: usize) -> Self {
         Self { table: Table::default(), journal: None, expired: Vec::new(), ahead: HashMap::new(), capacity }
     }
@@ -164,9 +164,9 @@ impl Store {
         self.table.soonest().filter(|key| !self.ahead.contains_key(*key)).take(count).cloned().collect()
     }
 
-    /// Octets of what is there and on its way.
-    pub fn octets(&self) -> usize {
-        self.table.octets() + self.journal.as_ref().map_or(0, |journal| journal.octets())
+    /// Bytes of what is there and on its way.
+    pub fn bytes(&self) -> usize {
+        self.table.bytes() + self.journal.as_ref().map_or(0, |journal| journal.bytes())
     }
 
     /// Makes these changes, all or none.
@@ -175,9 +175,9 @@ impl Store {
     /// [`WriteError::Full`] if they don't fit. Removing always fits.
     pub fn write(&mut self, changes: Vec<Change>, now: i64) -> Result<Written, WriteError> {
         self.settle(now);
-        let puts: usize = changes.iter().filter(|change| matches!(change, Change::Put(..))).map(Change::octets).sum();
+        let puts: usize = changes.iter().filter(|change| matches!(change, Change::Put(..))).map(Change::bytes).sum();
         let replaced = self.replaced(&changes);
-        if puts > 0 && self.octets() + puts > self.capacity + replaced {
+        if puts > 0 && self.bytes() + puts > self.capacity + replaced {
             return Err(WriteError::Full);
         }
         let Some(journal) = &self.journal else {
@@ -191,7 +191,7 @@ impl Store {
         Ok(Written::Later(Commit { journal: Arc::clone(journal), ticket }))
     }
 
-    /// Octets that `changes` free.
+    /// Bytes that `changes` free.
     fn replaced(&self, changes: &[Change]) -> usize {
         changes.iter().map(|change| self.table.size_of(change.key())).sum()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-/// What a record costs beyond its key and value, in octets: three counted allocations and
+/// What a record costs beyond its key and value, in bytes: three counted allocations and
 /// its share of two trees. So records without content are bounded too.
 const OVERHEAD: usize = 128;
 
@@ -45,7 +45,7 @@ impl Change {
         }
     }
 
-    pub(super) fn octets(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         OVERHEAD + self.key().len() + if let Self::Put(_, record) = self { record.value.len() } else { 0 }
     }
 }
@@ -56,12 +56,12 @@ pub(super) struct Table {
     records: BTreeMap<Arc<[u8]>, Record>,
     /// Those that expire, the first first.
     deadlines: BTreeSet<(i64, Arc<[u8]>)>,
-    octets: usize,
+    bytes: usize,
 }
 
 impl Table {
-    pub(super) fn octets(&self) -> usize {
-        self.octets
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<&Record> {
@@ -83,7 +83,7 @@ impl Table {
         match change {
             Change::Put(key, record) => {
                 let was = self.remove(&key);
-                self.octets += OVERHEAD + key.len() + record.value.len();
+                self.bytes += OVERHEAD + key.len() + record.value.len();
                 if let Some(expires) = record.expires {
                     self.deadlines.insert((expires, Arc::clone(&key)));
                 }
@@ -100,7 +100,7 @@ impl Table {
     fn remove(&mut self, key: &Arc<[u8]>) -> bool {
         let size = self.size_of(key);
         let Some(record) = self.records.remove(key) else { return false };
-        self.octets -= size;
+        self.bytes -= size;
         if let Some(expires) = record.expires {
             self.deadlines.remove(&(expires, Arc::clone(key)));
         }
@@ -134,11 +134,11 @@ mod tests {
         let mut table = Table::default();
         assert!(!table.apply(put(1, b"one", None)));
         assert!(table.apply(put(1, b"two!", Some(10))));
-        assert_eq!(table.octets(), OVERHEAD + 1 + 4);
+        assert_eq!(table.bytes(), OVERHEAD + 1 + 4);
         assert_eq!(table.take_expired(9), None);
         assert!(!table.apply(Change::Expire([1].into(), 9)));
         assert_eq!(table.take_expired(10).as_deref(), Some(&[1][..]));
-        assert_eq!((table.octets(), table.take_expired(10)), (0, None));
+        assert_eq!((table.bytes(), table.take_expired(10)), (0, None));
         assert!(!table.apply(Change::Remove([1].into())));
     }
 
@@ -156,8 +156,8 @@ mod tests {
                     _ => Change::Expire([key].into(), size as i64),
                 });
                 prop_assert!(before.is_some() || !was);
-                let octets: usize = table.records.iter().map(|(key, r)| OVERHEAD + key.len() + r.value.len()).sum();
-                prop_assert_eq!(table.octets, octets);
+                let bytes: usize = table.records.iter().map(|(key, r)| OVERHEAD + key.len() + r.value.len()).sum();
+                prop_assert_eq!(table.bytes, bytes);
                 let deadlines: BTreeSet<_> =
                     table.records.iter().filter_map(|(key, r)| Some((r.expires?, Arc::clone(key)))).collect();
                 prop_assert_eq!(&table.deadlines, &deadlines);

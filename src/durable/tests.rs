@@ -91,7 +91,7 @@ fn what_expires_is_gone_at_once_in_memory_and_soon_on_disk() {
     let mut store = place.open().unwrap();
     write(&mut store, vec![put("a", "1", Some(10)), put("b", "2", Some(10))], 0).unwrap();
     assert_eq!((get(&mut store, "a", 9).is_some(), get(&mut store, "a", 10)), (true, None));
-    assert_eq!(store.octets(), 0);
+    assert_eq!(store.bytes(), 0);
     // Put anew before its row is gone: the row that expired isn't this one.
     let Ok(Written::Later(again)) = store.write(vec![put("a", "3", Some(30))], 11) else { panic!() };
     assert_eq!(again.wait(), Ok(false));
@@ -115,7 +115,7 @@ fn it_holds_no_more_than_it_may() {
         assert_eq!(write(&mut store, vec![put("b", &half, None)], 10), Ok(false));
         assert_eq!(write(&mut store, vec![remove("b")], 10), Ok(true));
         get(&mut store, "b", 10);
-        assert_eq!(store.octets(), 0);
+        assert_eq!(store.bytes(), 0);
     }
     // What is on its way counts.
     let mut store = Place::new().open().unwrap();

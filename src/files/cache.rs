@@ -7,7 +7,7 @@
 //! mapping, another machine, a further hard link) is found by looking again at
 //! most a second later.
 //!
-//! Bounded in octets and descriptors. When it is full, what wasn't asked for
+//! Bounded in bytes and descriptors. When it is full, what wasn't asked for
 //! since the last sweep goes, until an eighth is free: a sweep touches every
 //! entry, but then there is none for long.
 

@@ -136,7 +136,7 @@ impl Listing {
             }
             looked_at += 1;
             // Names that no request path can hold are as good as hidden.
-            if is_hidden(name) || name.iter().any(|octet| octet.is_ascii_control() || *octet == b'\\') {
+            if is_hidden(name) || name.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\') {
                 continue;
             }
             let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;

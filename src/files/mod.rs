@@ -47,7 +47,7 @@ pub struct Settings {
     pub listing: bool,
     /// The value of Cache-Control.
     pub cache_control: String,
-    /// Octets of memory for small files; 0 turns the cache off.
+    /// Bytes of memory for small files; 0 turns the cache off.
     pub cache_size: usize,
     /// Most descriptors of large files that are kept open.
     pub open_files: usize,

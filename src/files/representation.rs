@@ -57,14 +57,14 @@ pub struct Representation {
     file: Option<Rc<OwnedFd>>,
     /// What the file was when it was read.
     metadata: Box<Metadata>,
-    /// Octets of the content.
+    /// Bytes of the content.
     size: u64,
     head: u16,
     validators: u16,
     description: u16,
     length: u16,
     end: u16,
-    /// Octets of the entity-tag.
+    /// Bytes of the entity-tag.
     etag: u8,
     /// The entity-tag is weak: the file was modified so lately that a second
     /// modification could go unseen.
@@ -87,12 +87,12 @@ pub(super) struct Style<'a> {
     pub(super) etag_inode: bool,
 }
 
-/// What was answered: the status, and how many octets of body.
+/// What was answered: the status, and how many bytes of body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answered {
     /// The status.
     pub status: Status,
-    /// Octets of the body.
+    /// Bytes of the body.
     pub body: u64,
     /// Whether the connection persists.
     pub persistent: bool,
@@ -187,7 +187,7 @@ impl Representation {
         self.weak
     }
 
-    /// Octets of memory.
+    /// Bytes of memory.
     pub(super) fn memory(&self) -> usize {
         self.block.len() + size_of::<Metadata>() + size_of::<Self>()
     }

@@ -61,7 +61,7 @@ pub enum Symlinks {
 pub struct Metadata {
     /// A directory, not a regular file.
     pub directory: bool,
-    /// Content in octets; without meaning for a directory.
+    /// Content in bytes; without meaning for a directory.
     pub size: u64,
     /// Last change of the content (mtime), seconds since 1970 UTC; may be negative.
     pub modified_s: i64,
@@ -160,7 +160,7 @@ impl OpenError {
 impl From<Errno> for OpenError {
     fn from(errno: Errno) -> OpenError {
         match errno {
-            // INVAL and ILSEQ: file systems that don't take every octet in a name. The client chose the name, so
+            // INVAL and ILSEQ: file systems that don't take every byte in a name. The client chose the name, so
             // this isn't a failure of ours. XDEV: a step out of the root. NXIO, NODEV: sockets, devices without driver.
             Errno::NOENT
             | Errno::NOTDIR

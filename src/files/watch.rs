@@ -142,7 +142,7 @@ impl Watch {
     /// left: call again after others had their turn, no event will remind.
     pub fn drain(&mut self, mut on_change: impl FnMut(Change)) -> bool {
         let Watch { inotify, watches, paths, .. } = self;
-        // A longest name and the fixed part of an event take 272 octets.
+        // A longest name and the fixed part of an event take 272 bytes.
         let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
         let mut reader = inotify::Reader::new(inotify.as_fd(), &mut buffer);
         let mut reads = 0;
@@ -469,7 +469,7 @@ mod tests {
     fn a_turn_is_bounded_and_nothing_is_lost() {
         let (s, root, mut watch) = site();
         assert!(watch.cover(&root, b"f"));
-        // Two names in turn, for the kernel joins equal neighbours; 32 octets each.
+        // Two names in turn, for the kernel joins equal neighbours; 32 bytes each.
         let n = 3 * limits::WATCH_READS * 8 * 1024 / 32 / 2;
         let (a, b) = (s.at("www/x"), s.at("www/y"));
         s.file("www/x", "");

@@ -14,7 +14,7 @@
 //! here: a line ends in CRLF and nothing else, and the "bad white space" around
 //! `;` and `=`, which a recipient may refuse, is refused.
 //!
-//! The decoder keeps a state of a few octets and looks at each octet once.
+//! The decoder keeps a state of a few bytes and looks at each byte once.
 //! Extensions and trailer fields are checked, counted and dropped: nobody needs
 //! them, and merging trailer fields into the head would let them lie (§7.1.2).
 
@@ -28,15 +28,15 @@ use crate::limits;
 /// What one step of reading a body gave.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Progress {
-    /// Octets of the input that are done with, framing and content.
+    /// Bytes of the input that are done with, framing and content.
     pub consumed: usize,
-    /// Octets of content within the input, relative to its start; may be empty.
+    /// Bytes of content within the input, relative to its start; may be empty.
     pub content: Range<usize>,
-    /// Whether the body is complete; no octet behind its end was consumed.
+    /// Whether the body is complete; no byte behind its end was consumed.
     pub done: bool,
 }
 
-/// What the next octet belongs to.
+/// What the next byte belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     Size,
@@ -64,11 +64,11 @@ enum State {
 pub struct Decoder {
     /// The size so far while it is read, then how much of the chunk is missing.
     left: u64,
-    /// Octets of all extensions.
+    /// Bytes of all extensions.
     extensions: u32,
-    /// Octets of the trailer section.
+    /// Bytes of the trailer section.
     trailer: u32,
-    /// Octets of this extension.
+    /// Bytes of this extension.
     extension: u16,
     /// Lines of the trailer section.
     fields: u16,
@@ -84,7 +84,7 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder before the first octet of a body.
+    /// A decoder before the first byte of a body.
     pub const fn new() -> Self {
         Self { left: 0, extensions: 0, trailer: 0, extension: 0, fields: 0, digits: 0, state: State::Size }
     }
@@ -122,35 +122,35 @@ impl Decoder {
         Ok(Progress { consumed: at, content: at..at, done: self.is_done() })
     }
 
-    /// The state behind one octet of framing.
-    fn step(&mut self, octet: u8) -> Result<State, Reject> {
+    /// The state behind one byte of framing.
+    fn step(&mut self, byte: u8) -> Result<State, Reject> {
         use State::*;
         match self.state {
             ExtensionStart | ExtensionName | ValueStart | Value | Quoted | QuotedPair | QuotedEnd => {
-                self.count_extension(octet)?;
+                self.count_extension(byte)?;
             }
             TrailerStart | TrailerName | TrailerValue | TrailerLf => self.count_trailer()?,
             _ => {}
         }
-        Ok(match (self.state, octet) {
-            (Size, _) if octet.is_ascii_hexdigit() => {
-                self.push_digit(octet)?;
+        Ok(match (self.state, byte) {
+            (Size, _) if byte.is_ascii_hexdigit() => {
+                self.push_digit(byte)?;
                 Size
             }
             (Size, b';') if self.digits > 0 => {
-                self.count_extension(octet)?;
+                self.count_extension(byte)?;
                 ExtensionStart
             }
             (Size, b'\r') if self.digits > 0 => SizeLf,
             (Size, _) => return Err(Reject::bad_request("a chunk size isn't a hexadecimal number")),
 
-            (ExtensionStart | ExtensionName, _) if is_tchar(octet) => ExtensionName,
+            (ExtensionStart | ExtensionName, _) if is_tchar(byte) => ExtensionName,
             (ExtensionName, b'=') => ValueStart,
             (ValueStart, b'"') => Quoted,
-            (ValueStart | Value, _) if is_tchar(octet) => Value,
+            (ValueStart | Value, _) if is_tchar(byte) => Value,
             (Quoted, b'"') => QuotedEnd,
             (Quoted, b'\\') => QuotedPair,
-            (Quoted | QuotedPair, _) if is_field_text(octet) => Quoted,
+            (Quoted | QuotedPair, _) if is_field_text(byte) => Quoted,
             (ExtensionName | Value | QuotedEnd, b';') => ExtensionStart,
             (ExtensionName | Value | QuotedEnd, b'\r') => SizeLf,
             (ExtensionStart | ExtensionName | ValueStart | Value | Quoted | QuotedPair | QuotedEnd, _) => {
@@ -166,24 +166,24 @@ impl Decoder {
             (SizeLf | DataCr | DataLf, _) => return Err(Reject::bad_request("a chunk doesn't end with CRLF")),
 
             (TrailerStart, b'\r') => EndLf,
-            (TrailerStart, _) if is_tchar(octet) => {
+            (TrailerStart, _) if is_tchar(byte) => {
                 self.fields += 1;
                 if usize::from(self.fields) > limits::FIELDS {
                     return Err(Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "too many trailer fields"));
                 }
                 TrailerName
             }
-            (TrailerName, _) if is_tchar(octet) => TrailerName,
+            (TrailerName, _) if is_tchar(byte) => TrailerName,
             (TrailerName, b':') => TrailerValue,
             (TrailerValue, b'\r') => TrailerLf,
-            (TrailerValue, _) if is_field_text(octet) => TrailerValue,
+            (TrailerValue, _) if is_field_text(byte) => TrailerValue,
             (TrailerLf, b'\n') => TrailerStart,
             (EndLf, b'\n') => Done,
             (TrailerStart | TrailerName | TrailerValue | TrailerLf | EndLf, _) => {
                 return Err(Reject::bad_request("the trailer section is malformed"));
             }
 
-            // `read` hands over no octet in these states.
+            // `read` hands over no byte in these states.
             (Data | Done, _) => self.state,
         })
     }
@@ -198,12 +198,12 @@ impl Decoder {
         Ok(())
     }
 
-    /// Counts an octet of an extension; `;` is the first one of each.
-    fn count_extension(&mut self, octet: u8) -> Result<(), Reject> {
-        if octet == b';' && self.state != State::Quoted && self.state != State::QuotedPair {
+    /// Counts a byte of an extension; `;` is the first one of each.
+    fn count_extension(&mut self, byte: u8) -> Result<(), Reject> {
+        if byte == b';' && self.state != State::Quoted && self.state != State::QuotedPair {
             self.extension = 0;
         }
-        if octet != b'\r' {
+        if byte != b'\r' {
             self.extension += 1;
             self.extensions += 1;
         }
@@ -246,7 +246,7 @@ mod tests {
     use crate::testing::every_split;
     use proptest::prelude::*;
 
-    /// Content and consumed octets, or the status; `None` while more is needed.
+    /// Content and consumed bytes, or the status; `None` while more is needed.
     type Outcome = Result<Option<(Vec<u8>, usize)>, u16>;
 
     fn decode(pieces: &mut dyn Iterator<Item = &[u8]>) -> Outcome {
@@ -397,7 +397,7 @@ mod tests {
         let lines = |count| "a:b\r\n".repeat(count) + "\r\n";
         assert_eq!(run(&lines(limits::FIELDS)), Ok(()));
         assert_eq!(run(&lines(limits::FIELDS + 1)), Err(431));
-        // A line has three octets besides its value, and the end begins with CR.
+        // A line has three bytes besides its value, and the end begins with CR.
         let line = |value| format!("a:{}\r\n\r\n", "b".repeat(value));
         assert_eq!(run(&line(limits::HEAD - 5)), Ok(()));
         assert_eq!(run(&line(limits::HEAD - 4)), Err(431));

@@ -132,7 +132,7 @@ fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
                 Some((tag, [])) => (Some(tag), &[][..]),
                 Some((tag, [b',', behind @ ..])) => (Some(tag), behind),
                 _ => {
-                    let comma = member.iter().position(|&octet| octet == b',');
+                    let comma = member.iter().position(|&byte| byte == b',');
                     (None, comma.map_or(&[][..], |comma| &member[comma + 1..]))
                 }
             };
@@ -149,7 +149,7 @@ fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// begins with (RFC 9110 §8.8.3). Commas may be part of it; there are no escapes.
 fn split_tag(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let opaque = opaque(value).strip_prefix(b"\"")?;
-    let length = opaque.iter().position(|&octet| octet <= b' ' || octet == b'"' || octet == 0x7f)?;
+    let length = opaque.iter().position(|&byte| byte <= b' ' || byte == b'"' || byte == 0x7f)?;
     if opaque[length] != b'"' {
         return None;
     }

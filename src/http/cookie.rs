@@ -19,8 +19,8 @@ use super::grammar::{is_token, trim_ows};
 /// What has no `=` or no name is skipped. Nothing is decoded. A name may come
 /// twice; the first, of the longest path, is the one to believe (RFC 6265 §5.4).
 pub fn pairs<'a>(fields: &Fields<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-    fields.all("cookie").flat_map(|line| line.split(|&octet| octet == b';')).filter_map(|pair| {
-        let equals = pair.iter().position(|&octet| octet == b'=')?;
+    fields.all("cookie").flat_map(|line| line.split(|&byte| byte == b';')).filter_map(|pair| {
+        let equals = pair.iter().position(|&byte| byte == b'=')?;
         let (name, value) = (trim_ows(&pair[..equals]), trim_ows(&pair[equals + 1..]));
         let value = match value {
             [b'"', inner @ .., b'"'] => inner,
@@ -127,11 +127,11 @@ impl SetCookie {
         if !is_token(self.name.as_bytes()) {
             return Err("the name of a cookie is letters, digits and a few signs");
         }
-        if !self.value.bytes().all(is_cookie_octet) {
+        if !self.value.bytes().all(is_cookie_byte) {
             return Err("the value of a cookie has no space, comma, semicolon, quote, backslash or what isn't ASCII");
         }
         if self.name.len() + self.value.len() > PAIR {
-            return Err("name and value of a cookie are 4,096 octets at most");
+            return Err("name and value of a cookie are 4,096 bytes at most");
         }
         if let Some(domain) = &self.domain
             && !(domain.len() <= ATTRIBUTE && is_domain(domain.as_bytes()))
@@ -139,7 +139,7 @@ impl SetCookie {
             return Err("the domain of a cookie is a name like example.org");
         }
         if let Some(path) = &self.path
-            && !(path.len() <= ATTRIBUTE && path.starts_with('/') && path.bytes().all(is_path_octet))
+            && !(path.len() <= ATTRIBUTE && path.starts_with('/') && path.bytes().all(is_path_byte))
         {
             return Err("the path of a cookie begins with a slash and has no semicolon or what isn't ASCII");
         }
@@ -156,24 +156,24 @@ impl SetCookie {
     }
 }
 
-/// `cookie-octet` (RFC 6265 §4.1.1).
-const fn is_cookie_octet(octet: u8) -> bool {
-    octet.is_ascii_graphic() && !matches!(octet, b'"' | b',' | b';' | b'\\')
+/// `cookie-byte` (RFC 6265 §4.1.1).
+const fn is_cookie_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\')
 }
 
 /// `path-value` (RFC 6265 §4.1.1).
-const fn is_path_octet(octet: u8) -> bool {
-    (octet == b' ' || octet.is_ascii_graphic()) && octet != b';'
+const fn is_path_byte(byte: u8) -> bool {
+    (byte == b' ' || byte.is_ascii_graphic()) && byte != b';'
 }
 
 fn is_domain(name: &[u8]) -> bool {
     let label = |label: &[u8]| {
         !label.is_empty()
-            && label.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-')
+            && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
             && label[0] != b'-'
             && label[label.len() - 1] != b'-'
     };
-    name.split(|&octet| octet == b'.').all(label)
+    name.split(|&byte| byte == b'.').all(label)
 }
 
 #[cfg(test)]
@@ -279,7 +279,7 @@ mod tests {
 
     fn ours(line: &str) -> Vec<(String, String)> {
         let lines = Lines::of([("Cookie", line.as_bytes())]);
-        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         pairs(&lines.fields()).map(|(name, value)| (text(name), text(value))).collect()
     }
 
@@ -288,7 +288,7 @@ mod tests {
         // White space of HTTP is space and tab; the crate takes off all of Unicode's.
         assert_eq!(ours("a=\u{a0}b"), [("a".to_owned(), "\u{a0}b".to_owned())]);
         assert_eq!(second_opinion("a=\u{a0}b"), [("a".to_owned(), "b".to_owned())]);
-        // Cookies needn't be UTF-8: `pairs` gives octets, the crate takes text alone.
+        // Cookies needn't be UTF-8: `pairs` gives bytes, the crate takes text alone.
     }
 
     prop_compose! {

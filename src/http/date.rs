@@ -1,7 +1,7 @@
 //! Dates in fields (RFC 9110 §5.6.7) and in logs. The time comes from the
 //! caller, as Unix seconds.
 
-/// Length of an IMF-fixdate, like `Sun, 06 Nov 1994 08:49:37 GMT`, in octets.
+/// Length of an IMF-fixdate, like `Sun, 06 Nov 1994 08:49:37 GMT`, in bytes.
 pub const LENGTH: usize = 29;
 
 /// The first second of year 0 and the last of 9999: the years with four digits.
@@ -140,7 +140,7 @@ fn with_century(value: &[u8], now: i64) -> Option<[u8; LENGTH]> {
     let rest = &value[weekday.len()..];
     let [b',', b' ', day @ .., b' ', _, _, b':', _, _, b':', _, _, b' ', b'G', b'M', b'T'] = rest else { return None };
     let [day_high, day_low, b'-', m, o, n, b'-', year_high, year_low] = *day else { return None };
-    let digit = |octet: u8| char::from(octet).to_digit(10).map(i64::from);
+    let digit = |byte: u8| char::from(byte).to_digit(10).map(i64::from);
     let two = 10 * digit(year_high)? + digit(year_low)?;
 
     let this_year = Civil::new(now.max(0)).year.iter().fold(0, |year, &digit| 10 * year + i64::from(digit - b'0'));

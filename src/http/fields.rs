@@ -1,9 +1,9 @@
-//! The field lines of a message (RFC 9110 §5), borrowed from its octets.
+//! The field lines of a message (RFC 9110 §5), borrowed from its bytes.
 
 use std::fmt;
 use std::ops::Range;
 
-/// Where one field line's name and value stand among the octets of a head.
+/// Where one field line's name and value stand among the bytes of a head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
     name: (u16, u16),
@@ -23,36 +23,36 @@ impl Line {
 
 /// The field lines of one head, in order, as they were received.
 ///
-/// Names are tokens and values are free of control octets and of white space
+/// Names are tokens and values are free of control bytes and of white space
 /// around them; that was checked when the head was parsed.
 #[derive(Clone, Copy, Default)]
 pub struct Fields<'a> {
-    octets: &'a [u8],
+    bytes: &'a [u8],
     lines: &'a [Line],
 }
 
 impl<'a> Fields<'a> {
-    /// The lines that stand in `octets`.
-    pub(super) fn new(octets: &'a [u8], lines: &'a [Line]) -> Self {
-        Self { octets, lines }
+    /// The lines that stand in `bytes`.
+    pub(super) fn new(bytes: &'a [u8], lines: &'a [Line]) -> Self {
+        Self { bytes, lines }
     }
 
     /// Every line as name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        let octets = self.octets;
-        self.lines.iter().map(move |line| (part(octets, line.name), part(octets, line.value)))
+        let bytes = self.bytes;
+        self.lines.iter().map(move |line| (part(bytes, line.name), part(bytes, line.value)))
     }
 
     /// The values of all lines named `name` (case doesn't matter), in order. A
     /// list-valued field on several lines is one list (RFC 9110 §5.3).
     pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        let octets = self.octets;
-        // Most lines are told apart by their length, without a look at the octets.
+        let bytes = self.bytes;
+        // Most lines are told apart by their length, without a look at the bytes.
         let named = move |line: &&Line| {
             usize::from(line.name.1 - line.name.0) == name.len()
-                && part(octets, line.name).eq_ignore_ascii_case(name.as_bytes())
+                && part(bytes, line.name).eq_ignore_ascii_case(name.as_bytes())
         };
-        self.lines.iter().filter(named).map(move |line| part(octets, line.value))
+        self.lines.iter().filter(named).map(move |line| part(bytes, line.value))
     }
 
     /// The value of the first line named `name`.
@@ -92,8 +92,8 @@ pub fn is_named(name: &[u8], usual: &[u8]) -> bool {
 }
 
 #[inline]
-fn part(octets: &[u8], (start, end): (u16, u16)) -> &[u8] {
-    &octets[usize::from(start)..usize::from(end)]
+fn part(bytes: &[u8], (start, end): (u16, u16)) -> &[u8] {
+    &bytes[usize::from(start)..usize::from(end)]
 }
 
 #[cfg(test)]

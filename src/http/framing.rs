@@ -14,7 +14,7 @@ use super::{Fields, Reject, Status};
 pub enum Framing {
     /// There is no body, or an empty one.
     None,
-    /// The body has this many octets, at least one.
+    /// The body has this many bytes, at least one.
     Length(u64),
     /// The body is in the chunked coding.
     Chunked,
@@ -74,13 +74,13 @@ pub struct BodyReader(Reader);
 
 #[derive(Clone, Debug)]
 enum Reader {
-    /// Octets that are missing.
+    /// Bytes that are missing.
     Length(u64),
     Chunked(Decoder),
 }
 
 impl BodyReader {
-    /// A reader before the first octet of a body; [`Framing::None`] is done at once.
+    /// A reader before the first byte of a body; [`Framing::None`] is done at once.
     pub const fn new(framing: Framing) -> Self {
         Self(match framing {
             Framing::None => Reader::Length(0),
@@ -115,7 +115,7 @@ impl BodyReader {
         }
     }
 
-    /// How many octets of content are missing, where that can be known.
+    /// How many bytes of content are missing, where that can be known.
     pub fn remaining(&self) -> Option<u64> {
         match self.0 {
             Reader::Length(left) => Some(left),

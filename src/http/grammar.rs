@@ -2,23 +2,23 @@
 //! (RFC 9110 §5.5, §5.6).
 
 /// `tchar`, `field-vchar` and the like, as bits of one table: a lookup for each
-/// octet is quicker than a chain of comparisons.
+/// byte is quicker than a chain of comparisons.
 const CLASSES: [u8; 256] = classes();
 const TCHAR: u8 = 1;
 const TEXT: u8 = 2;
 
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
-    let mut octet = 0;
-    while octet < 256 {
-        let o = octet as u8;
+    let mut byte = 0;
+    while byte < 256 {
+        let o = byte as u8;
         if o.is_ascii_alphanumeric() {
-            table[octet] |= TCHAR;
+            table[byte] |= TCHAR;
         }
         if o == b'\t' || (o >= b' ' && o != 0x7f) {
-            table[octet] |= TEXT;
+            table[byte] |= TEXT;
         }
-        octet += 1;
+        byte += 1;
     }
     let punctuation = b"!#$%&'*+-.^_`|~";
     let mut i = 0;
@@ -29,28 +29,28 @@ const fn classes() -> [u8; 256] {
     table
 }
 
-/// Whether `octet` may stand in a token (RFC 9110 §5.6.2).
-pub const fn is_tchar(octet: u8) -> bool {
-    CLASSES[octet as usize] & TCHAR != 0
+/// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
+pub const fn is_tchar(byte: u8) -> bool {
+    CLASSES[byte as usize] & TCHAR != 0
 }
 
 /// Whether `value` is a token: one `tchar` or more (RFC 9110 §5.6.2).
 pub fn is_token(value: &[u8]) -> bool {
-    !value.is_empty() && value.iter().all(|&octet| is_tchar(octet))
+    !value.is_empty() && value.iter().all(|&byte| is_tchar(byte))
 }
 
-/// Whether `octet` may stand in a field value: visible, space, tab or above
-/// ASCII, so no control octet (RFC 9110 §5.5).
-pub const fn is_field_text(octet: u8) -> bool {
-    CLASSES[octet as usize] & TEXT != 0
+/// Whether `byte` may stand in a field value: visible, space, tab or above
+/// ASCII, so no control byte (RFC 9110 §5.5).
+pub const fn is_field_text(byte: u8) -> bool {
+    CLASSES[byte as usize] & TEXT != 0
 }
 
 /// `value` without the white space (OWS: space and tab only, RFC 9110 §5.6.3)
 /// around it.
 pub fn trim_ows(value: &[u8]) -> &[u8] {
-    let is_ows = |octet: &u8| matches!(octet, b' ' | b'\t');
-    let Some(start) = value.iter().position(|octet| !is_ows(octet)) else { return &[] };
-    let end = value.iter().rposition(|octet| !is_ows(octet)).map_or(start, |last| last + 1);
+    let is_ows = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let Some(start) = value.iter().position(|byte| !is_ows(byte)) else { return &[] };
+    let end = value.iter().rposition(|byte| !is_ows(byte)).map_or(start, |last| last + 1);
     &value[start..end]
 }
 
@@ -60,15 +60,15 @@ pub fn trim_ows(value: &[u8]) -> &[u8] {
 pub fn split_unquoted(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     value
-        .split(move |&octet| {
+        .split(move |&byte| {
             if escaped {
                 escaped = false;
                 return false;
             }
-            match octet {
+            match byte {
                 b'\\' if quoted => escaped = true,
                 b'"' => quoted = !quoted,
-                _ => return octet == separator && !quoted,
+                _ => return byte == separator && !quoted,
             }
             false
         })
@@ -82,10 +82,10 @@ mod tests {
 
     #[test]
     fn classes_are_the_rfcs() {
-        for octet in 0..=255u8 {
-            let delimiter = b"\"(),/:;<=>?@[\\]{}".contains(&octet);
-            assert_eq!(is_tchar(octet), octet.is_ascii_graphic() && !delimiter, "{octet:#x}");
-            assert_eq!(is_field_text(octet), octet == b'\t' || !octet.is_ascii_control(), "{octet:#x}");
+        for byte in 0..=255u8 {
+            let delimiter = b"\"(),/:;<=>?@[\\]{}".contains(&byte);
+            assert_eq!(is_tchar(byte), byte.is_ascii_graphic() && !delimiter, "{byte:#x}");
+            assert_eq!(is_field_text(byte), byte == b'\t' || !byte.is_ascii_control(), "{byte:#x}");
         }
         assert!(is_token(b"chunked") && !is_token(b"") && !is_token(b"a b"));
     }

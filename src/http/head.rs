@@ -101,7 +101,7 @@ pub struct RequestHead<'a> {
     pub present: Present,
     /// The head as it was sent, to the end of its empty line. It can be parsed again.
     pub raw: &'a [u8],
-    /// Octets that the head takes, an empty line before it included.
+    /// Bytes that the head takes, an empty line before it included.
     pub length: usize,
 }
 
@@ -128,10 +128,10 @@ pub fn parse<'a>(input: &'a [u8], lines: &'a mut Lines) -> Result<Option<Request
         return Ok(None);
     };
     let line = RequestLine::parse(&head[..end])?;
-    let octets = &head[end + 2..];
-    let (length, section) = match lines.recognise(octets) {
+    let bytes = &head[end + 2..];
+    let (length, section) = match lines.recognise(bytes) {
         Some(known) => known,
-        None => match lines.parse(octets)? {
+        None => match lines.parse(bytes)? {
             Some(found) => found,
             None => {
                 check_size(head.len() + 1)?;
@@ -141,7 +141,7 @@ pub fn parse<'a>(input: &'a [u8], lines: &'a mut Lines) -> Result<Option<Request
     };
     let raw = &head[..end + 2 + length];
     check_size(raw.len())?;
-    let fields = lines.within(&octets[..length]);
+    let fields = lines.within(&bytes[..length]);
     let RequestLine { method, method_name, raw_target, target, minor } = line;
     if !section.host && minor > 0 {
         return Err(Reject::bad_request("there must be exactly one Host field"));
@@ -174,7 +174,7 @@ struct RequestLine<'a> {
 impl<'a> RequestLine<'a> {
     /// Of a line without its CRLF.
     fn parse(line: &'a [u8]) -> Result<Self, Reject> {
-        let Some(space) = line.iter().position(|&octet| octet == b' ') else { return Err(MALFORMED) };
+        let Some(space) = line.iter().position(|&byte| byte == b' ') else { return Err(MALFORMED) };
         let (name, rest) = line.split_at(space);
         let method = Method::from_name(name);
         let method_name = match method {
@@ -207,7 +207,7 @@ const TARGET_TOO_LONG: Reject = Reject::new(Status::URI_TOO_LONG, "the request-t
 /// What is there of a request line must be able to become one.
 fn check_beginning(line: &[u8]) -> Result<(), Reject> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let method = line.iter().position(|&octet| !is_tchar(octet)).unwrap_or(line.len());
+    let method = line.iter().position(|&byte| !is_tchar(byte)).unwrap_or(line.len());
     match &line[method..] {
         [] => Ok(()),
         [b' ', rest @ ..] if method > 0 && !rest.starts_with(b" ") && !rest.iter().any(u8::is_ascii_control) => Ok(()),
@@ -215,9 +215,9 @@ fn check_beginning(line: &[u8]) -> Result<(), Reject> {
     }
 }
 
-/// Whether a head that wasn't whole when it had `seen` octets is worth another
+/// Whether a head that wasn't whole when it had `seen` bytes is worth another
 /// look: a line has ended since, or its length has doubled. So a head that comes
-/// octet by octet is parsed once a line, and an endless line a few times.
+/// byte by byte is parsed once a line, and an endless line a few times.
 pub fn has_news(input: &[u8], seen: usize) -> bool {
     seen == 0 || input.len().ilog2() > seen.ilog2() || memchr::memchr(b'\n', &input[seen..]).is_some()
 }
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn an_endless_head_is_parsed_a_bounded_number_of_times() {
-        // Counted by what makes a parse worthwhile, for one octet at a time.
+        // Counted by what makes a parse worthwhile, for one byte at a time.
         let line = vec![b'a'; limits::HEAD];
         assert!((1..line.len()).filter(|&n| has_news(&line[..n], n - 1)).count() < 20);
     }

@@ -8,7 +8,7 @@ use super::grammar::{is_field_text, is_token, split_unquoted};
 const BUILT_IN: &str = include_str!("media_types.txt");
 
 /// What a file is sent as whose extension isn't known.
-const DEFAULT: &str = "application/octet-stream";
+const DEFAULT: &str = "application/byte-stream";
 
 /// A table of media types by extension: the built-in one and what was added.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl MediaTypes {
     /// One sentence for the operator, if the extension is empty or can't be the
     /// last one of a name, or if that is no media type.
     pub fn add(&mut self, extension: &str, media_type: &str) -> Result<(), String> {
-        if extension.is_empty() || !extension.bytes().all(|octet| octet.is_ascii_graphic() && !b"./".contains(&octet)) {
+        if extension.is_empty() || !extension.bytes().all(|byte| byte.is_ascii_graphic() && !b"./".contains(&byte)) {
             return Err(format!("{extension:?} is no file extension; write it without the dot"));
         }
         if !is_media_type(media_type) {
@@ -58,10 +58,10 @@ impl MediaTypes {
     }
 
     /// The media type of the file at `path`, by what follows the last dot of its
-    /// name; `application/octet-stream` where that isn't known.
+    /// name; `application/byte-stream` where that isn't known.
     pub fn of(&self, path: &[u8]) -> &str {
         // No known extension has a slash, so a dot in a folder's name does no harm.
-        let Some(dot) = path.iter().rposition(|&octet| octet == b'.') else { return DEFAULT };
+        let Some(dot) = path.iter().rposition(|&byte| byte == b'.') else { return DEFAULT };
         let extension = &path[dot + 1..];
         if let Ok(at) = self.added.binary_search_by(|(known, _)| compare(known, extension)) {
             return &self.added[at].1;
@@ -91,12 +91,12 @@ fn compare(known: &str, extension: &[u8]) -> Ordering {
 fn is_media_type(text: &str) -> bool {
     let mut parts = split_unquoted(text.as_bytes(), b';');
     let essence = parts.next().unwrap_or_default();
-    let slash = essence.iter().position(|&octet| octet == b'/').unwrap_or(essence.len());
+    let slash = essence.iter().position(|&byte| byte == b'/').unwrap_or(essence.len());
     text.bytes().all(is_field_text)
         && is_token(&essence[..slash])
         && essence.get(slash + 1..).is_some_and(is_token)
         && parts.all(|parameter| {
-            let equals = parameter.iter().position(|&octet| octet == b'=').unwrap_or(0);
+            let equals = parameter.iter().position(|&byte| byte == b'=').unwrap_or(0);
             is_token(&parameter[..equals])
                 && match &parameter[equals + 1..] {
                     [b'"', inner @ .., b'"'] => !inner.contains(&b'"') && !inner.contains(&b'\\'),

@@ -1,5 +1,5 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112) as pure functions and state machines over
-//! octets: no socket, no file, no clock.
+//! bytes: no socket, no file, no clock.
 
 pub mod basic;
 pub mod cache_control;

@@ -110,7 +110,7 @@ impl<'a> MediaRange<'a> {
 /// a charset, doesn't depend on case.
 fn same_parameter(a: &[u8], b: &[u8]) -> bool {
     fn plain(parameter: &[u8]) -> impl Iterator<Item = u8> {
-        parameter.iter().filter(|&&octet| octet != b'"').map(u8::to_ascii_lowercase)
+        parameter.iter().filter(|&&byte| byte != b'"').map(u8::to_ascii_lowercase)
     }
     plain(a).eq(plain(b))
 }

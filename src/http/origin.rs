@@ -51,9 +51,9 @@ mod tests {
     }
 
     fn is_foreign_to(head: &str, secure: bool) -> bool {
-        let octets = format!("{head}\r\n\r\n").into_bytes();
+        let bytes = format!("{head}\r\n\r\n").into_bytes();
         let mut lines = Lines::default();
-        is_foreign(&parse(&octets, &mut lines).unwrap().unwrap(), secure)
+        is_foreign(&parse(&bytes, &mut lines).unwrap().unwrap(), secure)
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! `/lab` and `/lab/x`, not `/labour`. The longest wins; the root `/` matches all.
 //! Paths are decoded and tidied, so each has one way of being written.
 
-/// Values by prefix. Most paths match none, and that is seen at their second octet.
+/// Values by prefix. Most paths match none, and that is seen at their second byte.
 pub struct Prefixes<T> {
     /// Longest prefix first. Without a slash at the end, so the root's is empty.
     entries: Vec<(String, T)>,
@@ -34,7 +34,7 @@ impl<T> Prefixes<T> {
         let shorter = self.entries.iter().position(|(other, _)| other.len() < prefix.len());
         self.entries.insert(shorter.unwrap_or(self.entries.len()), (prefix.to_owned(), value));
         match prefix.as_bytes().get(1) {
-            Some(&octet) => self.seconds[usize::from(octet)] = true,
+            Some(&byte) => self.seconds[usize::from(byte)] = true,
             None => self.seconds = [true; 256],
         }
     }

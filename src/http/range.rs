@@ -1,4 +1,4 @@
-//! Range requests for octets (RFC 9110 §14).
+//! Range requests for bytes (RFC 9110 §14).
 //!
 //! A Range field is a wish: whatever isn't understood, or asks for more trouble
 //! than it saves, is ignored and the whole representation is sent (§14.2). The
@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::limits;
 
-/// Ranges with fewer octets between them than the head of a part takes are sent
+/// Ranges with fewer bytes between them than the head of a part takes are sent
 /// as one: that is shorter (RFC 9110 §15.3.7.2).
 const PART_OVERHEAD: u64 = 80;
 
@@ -22,7 +22,7 @@ const SPECS: usize = 8 * limits::RANGE_PARTS;
 pub enum Ranges {
     /// Not a range request we understand: send the whole.
     Ignored,
-    /// Well-formed, but no range of it has an octet: 416.
+    /// Well-formed, but no range of it has a byte: 416.
     Unsatisfiable,
     /// One range, never empty.
     One(Range<u64>),
@@ -31,7 +31,7 @@ pub enum Ranges {
 }
 
 /// What `field`, the value of a Range field, asks of a representation of `size`
-/// octets.
+/// bytes.
 ///
 /// Unsatisfiable ranges among others are dropped. Ranges that overlap or are
 /// near each other become one, in the place of the first of them; the others stay
@@ -84,7 +84,7 @@ pub fn parse(field: &[u8], size: u64) -> Ranges {
     }
 }
 
-/// Takes one `range-spec`: the octets that it stands for, none if it can't be
+/// Takes one `range-spec`: the bytes that it stands for, none if it can't be
 /// satisfied (RFC 9110 §14.1.2); `None` if it is malformed.
 fn take_spec(rest: &mut &[u8], size: u64) -> Option<Range<u64>> {
     let first = take_position(rest);
@@ -260,10 +260,10 @@ mod tests {
                     (_, Some(length)) => write!(field, "{first}-{},", first + length),
                 };
             }
-            let asked = |octet: u64| specs.iter().any(|(first, length, kind)| match (kind, length) {
-                (0, _) => octet >= size.saturating_sub(*first),
-                (_, None) => octet >= *first,
-                (_, Some(length)) => (*first..=first + length).contains(&octet),
+            let asked = |byte: u64| specs.iter().any(|(first, length, kind)| match (kind, length) {
+                (0, _) => byte >= size.saturating_sub(*first),
+                (_, None) => byte >= *first,
+                (_, Some(length)) => (*first..=first + length).contains(&byte),
             });
             let ranges = match parse(&field, size) {
                 Ignored => return Ok(()),
@@ -273,10 +273,10 @@ mod tests {
             };
             prop_assert!(ranges.iter().all(|range| !range.is_empty() && range.end <= size));
             prop_assert!(ranges.iter().map(|range| range.end - range.start).sum::<u64>() <= size);
-            for octet in 0..size {
-                let parts = ranges.iter().filter(|range| range.contains(&octet)).count();
-                prop_assert!(parts <= 1, "octet {} is sent twice", octet);
-                prop_assert!(parts == 1 || !asked(octet), "octet {} is missing", octet);
+            for byte in 0..size {
+                let parts = ranges.iter().filter(|range| range.contains(&byte)).count();
+                prop_assert!(parts <= 1, "byte {} is sent twice", byte);
+                prop_assert!(parts == 1 || !asked(byte), "byte {} is missing", byte);
             }
         }
 

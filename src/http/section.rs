@@ -5,8 +5,8 @@
 //! fields seldom do, which is why HTTP/2 sends only what has changed (RFC 7541).
 //! HTTP/1.1 sends it all again, and most of the work on a small request would be to
 //! find out once more what the one before has said. What a section says is decided by
-//! its octets and nothing else, so [`Lines`] may keep the octets beside what was
-//! understood of them: a section that begins with the very same octets, up to the
+//! its bytes and nothing else, so [`Lines`] may keep the bytes beside what was
+//! understood of them: a section that begins with the very same bytes, up to the
 //! empty line that ends it, says the same. [`Recent`] keeps such lines for the
 //! connections that were heard lately, a bounded number of them. A section with a
 //! password is never kept.
@@ -65,7 +65,7 @@ impl Connection {
 
     /// Takes a line of it.
     fn add(&mut self, value: &[u8]) {
-        for option in value.split(|&octet| octet == b',').map(<[u8]>::trim_ascii) {
+        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }
@@ -120,16 +120,16 @@ impl Section {
 #[derive(Default)]
 pub struct Lines {
     lines: Vec<Line>,
-    /// Keeps the octets of a section when it is done with it.
+    /// Keeps the bytes of a section when it is done with it.
     keeps: bool,
     /// The section whose lines these are, its empty line included; nothing if it isn't kept.
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// What it says.
     section: Section,
 }
 
 impl Lines {
-    /// Lines of which the octets are kept, to be recognised.
+    /// Lines of which the bytes are kept, to be recognised.
     pub fn kept() -> Self {
         Self { keeps: true, ..Self::default() }
     }
@@ -137,76 +137,76 @@ impl Lines {
     /// Lines made by hand, of names and values that are as they should be.
     ///
     /// # Panics
-    /// If they are more than [`limits::HEAD`] octets together.
+    /// If they are more than [`limits::HEAD`] bytes together.
     pub fn of<'a>(fields: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut lines = Self::default();
         for (name, value) in fields {
-            let start = lines.octets.len();
-            lines.octets.extend_from_slice(name.as_bytes());
-            let end = lines.octets.len();
-            lines.octets.extend_from_slice(value);
-            assert!(lines.octets.len() <= limits::HEAD, "a head is no larger");
-            lines.lines.push(Line::new(start..end, end..lines.octets.len()));
+            let start = lines.bytes.len();
+            lines.bytes.extend_from_slice(name.as_bytes());
+            let end = lines.bytes.len();
+            lines.bytes.extend_from_slice(value);
+            assert!(lines.bytes.len() <= limits::HEAD, "a head is no larger");
+            lines.lines.push(Line::new(start..end, end..lines.bytes.len()));
         }
         lines
     }
 
     /// The fields of lines made by hand.
     pub fn fields(&self) -> Fields<'_> {
-        Fields::new(&self.octets, &self.lines)
+        Fields::new(&self.bytes, &self.lines)
     }
 
-    /// How long the section at the beginning of `octets` is and what it says, if it is
+    /// How long the section at the beginning of `bytes` is and what it says, if it is
     /// the one that was kept.
-    pub(super) fn recognise(&self, octets: &[u8]) -> Option<(usize, Section)> {
-        (!self.octets.is_empty() && octets.starts_with(&self.octets)).then_some((self.octets.len(), self.section))
+    pub(super) fn recognise(&self, bytes: &[u8]) -> Option<(usize, Section)> {
+        (!self.bytes.is_empty() && bytes.starts_with(&self.bytes)).then_some((self.bytes.len(), self.section))
     }
 
-    /// Finds the lines of the section at the beginning of `octets`: how long it is and what
+    /// Finds the lines of the section at the beginning of `bytes`: how long it is and what
     /// it says; none if it isn't whole yet.
     ///
     /// # Errors
     /// 400 for what isn't proper, as far as it is there; 431 over [`limits::FIELDS`] and
     /// [`limits::HEAD`].
-    pub(super) fn parse(&mut self, octets: &[u8]) -> Result<Option<(usize, Section)>, Reject> {
+    pub(super) fn parse(&mut self, bytes: &[u8]) -> Result<Option<(usize, Section)>, Reject> {
         // Room for all that may come costs more than to find the usual few.
         let mut few = [httparse::EMPTY_HEADER; 24];
         let mut room;
-        let found = match httparse::parse_headers(octets, &mut few) {
+        let found = match httparse::parse_headers(bytes, &mut few) {
             Err(httparse::Error::TooManyHeaders) => {
                 room = [httparse::EMPTY_HEADER; limits::FIELDS];
-                httparse::parse_headers(octets, &mut room)
+                httparse::parse_headers(bytes, &mut room)
             }
             found => found,
         };
         let (length, found) = match found {
             Ok(httparse::Status::Complete(found)) => found,
             Ok(httparse::Status::Partial) => {
-                no_bare_lf(octets)?;
+                no_bare_lf(bytes)?;
                 return Ok(None);
             }
             Err(error) => {
-                no_bare_lf(octets)?;
+                no_bare_lf(bytes)?;
                 return Err(explain(error));
             }
         };
-        let octets = &octets[..length];
-        no_bare_lf(octets)?;
+        let bytes = &bytes[..length];
+        no_bare_lf(bytes)?;
         check_size(length)?;
-        self.fill(octets, found);
-        let section = Section::understand(&self.within(octets))?;
+        self.fill(bytes, found);
+        let section = Section::understand(&self.within(bytes))?;
         if self.keeps && length <= limits::KEPT_SECTION && !section.credentials {
-            self.octets.extend_from_slice(octets);
+            self.bytes.extend_from_slice(bytes);
             self.section = section;
         }
         Ok(Some((length, section)))
     }
 
-    /// Takes the lines that were found in `octets`, which are no more than [`limits::HEAD`].
-    pub(super) fn fill(&mut self, octets: &[u8], found: &[httparse::Header<'_>]) {
-        self.octets.clear();
+    /// Takes the lines that were found in `bytes`, which are no more than [`limits::HEAD`].
+    pub(super) fn fill(&mut self, bytes: &[u8], found: &[httparse::Header<'_>]) {
+        self.bytes.clear();
         self.lines.clear();
-        let start = octets.as_ptr() as usize;
+        let start = bytes.as_ptr() as usize;
         self.lines.extend(found.iter().map(|line| {
             let name = line.name.as_ptr() as usize - start;
             // An empty value may stand anywhere.
@@ -215,20 +215,20 @@ impl Lines {
         }));
     }
 
-    /// The lines as they stand in `octets`.
-    pub(super) fn within<'a>(&'a self, octets: &'a [u8]) -> Fields<'a> {
-        Fields::new(octets, &self.lines)
+    /// The lines as they stand in `bytes`.
+    pub(super) fn within<'a>(&'a self, bytes: &'a [u8]) -> Fields<'a> {
+        Fields::new(bytes, &self.lines)
     }
 }
 
 pub(super) const BARE_LF: Reject = Reject::bad_request("a line ends in a bare LF");
 
-/// Every line must end in CRLF. Without a branch inside, so that many octets are
+/// Every line must end in CRLF. Without a branch inside, so that many bytes are
 /// looked at at once.
-pub(super) fn no_bare_lf(octets: &[u8]) -> Result<(), Reject> {
-    let bare = octets.first() == Some(&b'\n');
-    let pairs = octets.iter().zip(octets.get(1..).unwrap_or_default());
-    let bare = pairs.fold(bare, |bare, (&before, &octet)| bare | ((octet == b'\n') & (before != b'\r')));
+pub(super) fn no_bare_lf(bytes: &[u8]) -> Result<(), Reject> {
+    let bare = bytes.first() == Some(&b'\n');
+    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
+    let bare = pairs.fold(bare, |bare, (&before, &byte)| bare | ((byte == b'\n') & (before != b'\r')));
     if bare { Err(BARE_LF) } else { Ok(()) }
 }
 
@@ -246,7 +246,7 @@ fn explain(error: httparse::Error) -> Reject {
             Reject::new(Status::HEADER_FIELDS_TOO_LARGE, "there are too many field lines")
         }
         httparse::Error::HeaderName => Reject::bad_request("a field name is malformed"),
-        httparse::Error::HeaderValue => Reject::bad_request("a field value holds a control octet"),
+        httparse::Error::HeaderValue => Reject::bad_request("a field value holds a control byte"),
         _ => Reject::bad_request("a line doesn't end in CRLF"),
     }
 }
@@ -282,7 +282,7 @@ mod tests {
     fn parse(lines: &mut Lines, request: &str) -> Option<(String, Vec<(String, String)>)> {
         let input = request.as_bytes().to_vec();
         let head = head::parse(&input, lines).ok()??;
-        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert_eq!(head.length, request.len());
         Some((text(head.target.path), head.fields.iter().map(|(name, value)| (text(name), text(value))).collect()))
     }
@@ -296,7 +296,7 @@ mod tests {
             assert_eq!(found, path);
             let expected = [("Host", "x"), ("A", ""), ("Range", "bytes=0-1"), ("If-Range", "\"x\"")];
             assert_eq!(fields, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-            assert_eq!(lines.octets, section.as_bytes());
+            assert_eq!(lines.bytes, section.as_bytes());
         }
     }
 
@@ -333,11 +333,11 @@ mod tests {
             let mut lines = Lines::kept();
             parse(&mut lines, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
             parse(&mut lines, &format!("GET / HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n")).unwrap();
-            assert!(lines.octets.is_empty() && lines.octets.capacity() < 64, "{line}");
+            assert!(lines.bytes.is_empty() && lines.bytes.capacity() < 64, "{line}");
         }
         let mut lines = Lines::default();
         parse(&mut lines, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        assert!(lines.octets.is_empty(), "nothing is kept by default");
+        assert!(lines.bytes.is_empty(), "nothing is kept by default");
     }
 
     #[test]
@@ -348,7 +348,7 @@ mod tests {
             parse(&mut lines, &format!("GET / HTTP/1.1\r\nHost: {number}\r\n\r\n")).unwrap();
             recent.put(number, lines);
         }
-        let kept = |recent: &mut Recent, number| String::from_utf8(recent.take(number).octets).unwrap();
+        let kept = |recent: &mut Recent, number| String::from_utf8(recent.take(number).bytes).unwrap();
         assert_eq!(kept(&mut recent, 1), "Host: 1\r\n\r\n");
         assert_eq!(kept(&mut recent, limits::KEPT_SECTIONS as u32), "Host: 0\r\n\r\n");
     }

@@ -40,13 +40,13 @@ pub struct Target<'a> {
     pub plain: bool,
 }
 
-/// What an octet means in a target, as bits; nothing is plain.
+/// What a byte means in a target, as bits; nothing is plain.
 const CLASSES: [u8; 256] = {
     let mut table = [REFUSED; 256];
-    let mut octet = 0x21;
-    while octet < 0x7f {
-        table[octet] = PLAIN;
-        octet += 1;
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        table[byte] = PLAIN;
+        byte += 1;
     }
     table[b'#' as usize] = REFUSED;
     table[b'?' as usize] = QUESTION;
@@ -69,11 +69,11 @@ const COLON: u8 = 32;
 
 /// Cuts up the request-target `raw`.
 ///
-/// Printable octets that RFC 3986 asks to be encoded (`"<>\^{|}` and the back
+/// Printable bytes that RFC 3986 asks to be encoded (`"<>\^{|}` and the back
 /// quote) pass, since browsers send some of them bare.
 ///
 /// # Errors
-/// 400 for control octets, spaces, `#` and octets above ASCII anywhere; for a
+/// 400 for control bytes, spaces, `#` and bytes above ASCII anywhere; for a
 /// scheme other than `http` and `https`; for an authority with user information
 /// or that isn't a [valid host](valid_host); for anything else that doesn't begin
 /// with `/`.
@@ -96,7 +96,7 @@ fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Reject> {
     let rest = after(b"http://")
         .or_else(|| after(b"https://"))
         .ok_or(Reject::bad_request("the request-target is neither a path nor an http URI"))?;
-    let end = rest.iter().position(|octet| matches!(octet, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
     if !valid_host(authority) {
         return Err(Reject::bad_request("the authority of the request-target is malformed"));
@@ -109,25 +109,25 @@ fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Reject> {
 /// Path and query, and whether the path is plain.
 type Split<'a> = (&'a [u8], Option<&'a [u8]>, bool);
 
-/// Splits off the query, and looks at every octet.
+/// Splits off the query, and looks at every byte.
 fn split_query(raw: &[u8]) -> Result<Split<'_>, Reject> {
     let (seen, plain) = survey(raw);
     if seen & REFUSED != 0 {
-        return Err(Reject::bad_request("the request-target holds an octet that must be encoded"));
+        return Err(Reject::bad_request("the request-target holds a byte that must be encoded"));
     }
     if seen & QUESTION == 0 {
         return Ok((raw, None, plain));
     }
-    let end = raw.iter().position(|&octet| octet == b'?').unwrap_or(raw.len());
+    let end = raw.iter().position(|&byte| byte == b'?').unwrap_or(raw.len());
     Ok((&raw[..end], raw.get(end + 1..), survey(&raw[..end]).1))
 }
 
-/// What is there among the octets, and whether they are a plain path. Without a branch
+/// What is there among the bytes, and whether they are a plain path. Without a branch
 /// for any of them.
-fn survey(octets: &[u8]) -> (u8, bool) {
+fn survey(bytes: &[u8]) -> (u8, bool) {
     let (mut seen, mut odd, mut before) = (0, 0, 0);
-    for &octet in octets {
-        let class = CLASSES[usize::from(octet)];
+    for &byte in bytes {
+        let class = CLASSES[usize::from(byte)];
         seen |= class;
         odd |= before << 1 & class;
         before = class;
@@ -142,7 +142,7 @@ fn survey(octets: &[u8]) -> (u8, bool) {
 /// may be empty: `host:`), and of the IP literals only IPv6 without zone is known.
 pub fn valid_host(host: &[u8]) -> bool {
     let (name_is_valid, rest) = if let [b'[', literal @ ..] = host {
-        let Some(end) = literal.iter().position(|&octet| octet == b']') else { return false };
+        let Some(end) = literal.iter().position(|&byte| byte == b']') else { return false };
         let address = std::str::from_utf8(&literal[..end]);
         (address.is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok()), &literal[end + 1..])
     } else {
@@ -161,18 +161,18 @@ pub fn valid_host(host: &[u8]) -> bool {
 /// look the same. None if something is in it that doesn't belong there.
 fn reg_name(host: &[u8]) -> Option<usize> {
     let mut at = 0;
-    while let Some(&octet) = host.get(at) {
-        at += match NAME[usize::from(octet)] {
+    while let Some(&byte) = host.get(at) {
+        at += match NAME[usize::from(byte)] {
             PLAIN => 1,
             COLON => break,
-            ESCAPE => decode_octet(host.get(at + 1), host.get(at + 2)).map(|_| 3)?,
+            ESCAPE => decode_byte(host.get(at + 1), host.get(at + 2)).map(|_| 3)?,
             _ => return None,
         };
     }
     Some(at)
 }
 
-/// What an octet means in a `reg-name`, or behind it: unreserved and sub-delims are plain.
+/// What a byte means in a `reg-name`, or behind it: unreserved and sub-delims are plain.
 const NAME: [u8; 256] = {
     let mut table = [REFUSED; 256];
     let plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=";
@@ -189,8 +189,8 @@ const NAME: [u8; 256] = {
 };
 
 fn valid_port(port: &[u8]) -> bool {
-    let value = port.iter().try_fold(0u32, |value, octet| {
-        octet.is_ascii_digit().then(|| value.saturating_mul(10).saturating_add(u32::from(octet - b'0')))
+    let value = port.iter().try_fold(0u32, |value, byte| {
+        byte.is_ascii_digit().then(|| value.saturating_mul(10).saturating_add(u32::from(byte - b'0')))
     });
     value.is_some_and(|value| value <= 65_535)
 }
@@ -200,7 +200,7 @@ fn valid_port(port: &[u8]) -> bool {
 pub enum PathError {
     /// A `%` without two hexadecimal digits (RFC 3986 §2.1).
     Malformed,
-    /// A segment `..`, an encoded slash, a backslash or a control octet: nothing
+    /// A segment `..`, an encoded slash, a backslash or a control byte: nothing
     /// a file is honestly asked for with.
     Refused,
 }
@@ -242,25 +242,25 @@ fn decode_segments(path: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
                 }
                 segment = out.len();
             }
-            Some(b'%') => match decode_octet(rest.next(), rest.next()).ok_or(PathError::Malformed)? {
+            Some(b'%') => match decode_byte(rest.next(), rest.next()).ok_or(PathError::Malformed)? {
                 b'/' => return Err(PathError::Refused),
-                octet => push_octet(octet, out)?,
+                byte => push_byte(byte, out)?,
             },
-            Some(&octet) => push_octet(octet, out)?,
+            Some(&byte) => push_byte(byte, out)?,
         }
     }
 }
 
-fn push_octet(octet: u8, out: &mut Vec<u8>) -> Result<(), PathError> {
-    if octet.is_ascii_control() || octet == b'\\' {
+fn push_byte(byte: u8, out: &mut Vec<u8>) -> Result<(), PathError> {
+    if byte.is_ascii_control() || byte == b'\\' {
         return Err(PathError::Refused);
     }
-    out.push(octet);
+    out.push(byte);
     Ok(())
 }
 
-fn decode_octet(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
-    let digit = |octet: Option<&u8>| char::from(*octet?).to_digit(16);
+fn decode_byte(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
+    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
     u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
@@ -365,9 +365,9 @@ mod tests {
         for raw in cases {
             assert_eq!(parse(raw).map_err(|e| e.status.0), Err(400), "{}", raw.escape_ascii());
         }
-        for octet in (0..=b' ').chain([b'#']).chain(0x7f..=0xff) {
-            for raw in [[b'/', octet, b'a'], [b'/', b'?', octet]] {
-                assert_eq!(parse(&raw).map_err(|e| e.status.0), Err(400), "{octet:#x}");
+        for byte in (0..=b' ').chain([b'#']).chain(0x7f..=0xff) {
+            for raw in [[b'/', byte, b'a'], [b'/', b'?', byte]] {
+                assert_eq!(parse(&raw).map_err(|e| e.status.0), Err(400), "{byte:#x}");
             }
         }
     }

@@ -102,7 +102,7 @@ fn cut(text: &str, mark: char) -> (&str, Option<&str>) {
 
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.'))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
 /// `path` without segments `.` and `..` (RFC 3986 §5.2.4).
@@ -391,7 +391,7 @@ mod tests {
             let url = HttpUrl::of_file(&host, 80, "").unwrap();
             for url in [url.join(&text), HttpUrl::parse(&format!("http://{host}/{text}"))].into_iter().flatten() {
                 prop_assert!(url.target.starts_with('/'));
-                prop_assert!(url.target.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'#'));
+                prop_assert!(url.target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));
                 prop_assert!(valid_host(url.authority().as_bytes()));
                 prop_assert_eq!(HttpUrl::parse(&url.to_string()), Ok(url));
             }

@@ -17,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
-/// Collected lines of this many octets are written at once.
+/// Collected lines of this many bytes are written at once.
 const BLOCK: usize = 64 * 1024;
 /// Most that is kept for a reader that is slow.
 const BACKLOG: usize = 4 * BLOCK;
@@ -29,10 +29,10 @@ pub(super) struct Sink {
     fd: OwnedFd,
     /// Where it can be opened again.
     path: Option<PathBuf>,
-    /// Most octets in one write, if the descriptor could make us wait.
+    /// Most bytes in one write, if the descriptor could make us wait.
     piece: Option<usize>,
     pending: Vec<u8>,
-    /// The last octet written was not a line's end.
+    /// The last byte written was not a line's end.
     within_line: bool,
     /// The last write failed.
     failing: bool,
@@ -129,16 +129,16 @@ impl Sink {
         self.pending.drain(..done);
     }
 
-    fn write(&self, octets: &[u8], deadline: Option<Instant>) -> Result<usize, Errno> {
+    fn write(&self, bytes: &[u8], deadline: Option<Instant>) -> Result<usize, Errno> {
         let count = match self.piece {
-            None => rustix::io::write(&self.fd, octets)?,
+            None => rustix::io::write(&self.fd, bytes)?,
             Some(piece) => {
                 let wait = deadline.map(|at| at.saturating_duration_since(Instant::now())).unwrap_or_default();
                 let wait = Timespec::try_from(wait).unwrap_or_default();
                 if poll(&mut [PollFd::new(&self.fd, PollFlags::OUT)], Some(&wait))? == 0 {
                     return Err(Errno::AGAIN);
                 }
-                rustix::io::write(&self.fd, &octets[..octets.len().min(piece)])?
+                rustix::io::write(&self.fd, &bytes[..bytes.len().min(piece)])?
             }
         };
         if count == 0 { Err(Errno::IO) } else { Ok(count) }

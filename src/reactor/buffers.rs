@@ -1,4 +1,4 @@
-//! Octets between a socket and a protocol.
+//! Bytes between a socket and a protocol.
 //!
 //! The reactor owns one [`Input`] and one [`Output`] and lends them to whichever
 //! connection is being pumped. A protocol parses in place and writes in place;
@@ -33,7 +33,7 @@ impl Default for Input {
 }
 
 impl Input {
-    /// The octets at hand, the oldest first.
+    /// The bytes at hand, the oldest first.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
@@ -43,7 +43,7 @@ impl Input {
         &mut self.buffer[self.start..]
     }
 
-    /// Drops the first `count` octets, which are understood.
+    /// Drops the first `count` bytes, which are understood.
     ///
     /// # Panics
     /// If there are fewer.
@@ -65,7 +65,7 @@ impl Input {
         self.buffer.len() - self.start == self.buffer.capacity()
     }
 
-    /// Appends octets, as a socket would; for tests and for filters.
+    /// Appends bytes, as a socket would; for tests and for filters.
     ///
     /// # Panics
     /// If they don't fit.
@@ -74,7 +74,7 @@ impl Input {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Moves the octets at hand to the front; how many more can be received then.
+    /// Moves the bytes at hand to the front; how many more can be received then.
     pub(super) fn make_room(&mut self) -> usize {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -83,7 +83,7 @@ impl Input {
         self.buffer.capacity() - self.buffer.len()
     }
 
-    /// Where the system may put octets, behind those at hand; what it puts there is.
+    /// Where the system may put bytes, behind those at hand; what it puts there is.
     pub(super) fn space(&mut self) -> SpareCapacity<'_, u8> {
         spare_capacity(&mut self.buffer)
     }
@@ -100,13 +100,13 @@ impl Input {
 pub struct FileSlice {
     /// The file, open for reading.
     pub file: Rc<OwnedFd>,
-    /// Where the stretch begins, in octets from the file's beginning.
+    /// Where the stretch begins, in bytes from the file's beginning.
     pub offset: u64,
-    /// How long it is, in octets.
+    /// How long it is, in bytes.
     pub length: u64,
 }
 
-/// What is to be sent: octets in memory, with stretches of files between them.
+/// What is to be sent: bytes in memory, with stretches of files between them.
 ///
 /// Small writes coalesce in one buffer; a file stretch remembers the position
 /// in it that it follows. So a plain answer is one write, an answer with a file
@@ -120,7 +120,7 @@ pub struct Output {
     cuts: VecDeque<Cut>,
 }
 
-/// A file stretch and how many octets of the buffer go before it.
+/// A file stretch and how many bytes of the buffer go before it.
 #[derive(Debug)]
 struct Cut {
     at: usize,
@@ -144,7 +144,7 @@ pub(super) enum Next<'a> {
 }
 
 impl Output {
-    /// How many octets a protocol should still add before it waits for the peer
+    /// How many bytes a protocol should still add before it waits for the peer
     /// to take some. None while a file stretch is unsent: what follows a file
     /// waits until the file is gone.
     pub fn room(&self) -> usize {
@@ -156,7 +156,7 @@ impl Output {
         &mut self.bytes
     }
 
-    /// Appends octets.
+    /// Appends bytes.
     pub fn write(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
@@ -206,7 +206,7 @@ impl Output {
         !self.cuts.is_empty()
     }
 
-    /// How many octets are unsent, files included.
+    /// How many bytes are unsent, files included.
     pub fn pending(&self) -> u64 {
         (self.bytes.len() - self.sent) as u64 + self.cuts.iter().map(|cut| cut.slice.length).sum::<u64>()
     }
@@ -218,7 +218,7 @@ impl Output {
         (self.bytes.len() - mark.bytes) as u64 + files
     }
 
-    /// The unsent octets in memory; for tests.
+    /// The unsent bytes in memory; for tests.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }
@@ -228,7 +228,7 @@ impl Output {
         self.cuts.iter().map(|cut| cut.slice.offset..cut.slice.offset + cut.slice.length)
     }
 
-    /// Takes the next octets, at most so many, as a peer would; those of a file
+    /// Takes the next bytes, at most so many, as a peer would; those of a file
     /// are read from it.
     #[cfg(test)]
     pub(crate) fn take(&mut self, most: usize) -> Vec<u8> {
@@ -275,7 +275,7 @@ impl Output {
         Some(if before.is_empty() { Next::File(&cut.slice) } else { Next::Bytes(before, true) })
     }
 
-    /// So many octets of what is [`next`](Self::next) are sent.
+    /// So many bytes of what is [`next`](Self::next) are sent.
     #[inline]
     pub(super) fn sent(&mut self, count: usize) {
         if self.has_file() {
@@ -302,7 +302,7 @@ impl Output {
         }
     }
 
-    /// Moves the next octets in memory, at most so many, to another output, and says
+    /// Moves the next bytes in memory, at most so many, to another output, and says
     /// how many; for filters. None from the first stretch of a file on.
     pub fn pass_on(&mut self, most: usize, to: &mut Output) -> usize {
         let Some(Next::Bytes(bytes, _)) = self.next() else { return 0 };
@@ -354,7 +354,7 @@ impl Leftover {
         !self.cuts.is_empty()
     }
 
-    /// How many octets are to be sent, files included.
+    /// How many bytes are to be sent, files included.
     pub(super) fn unsent(&self) -> u64 {
         self.output.len() as u64 + self.cuts.iter().map(|cut| cut.slice.length).sum::<u64>()
     }
@@ -393,7 +393,7 @@ mod tests {
         FileSlice { file: Rc::new(std::fs::File::open("/dev/null").unwrap().into()), offset, length }
     }
 
-    /// Everything in an output in the order in which it is sent, a few octets at a time.
+    /// Everything in an output in the order in which it is sent, a few bytes at a time.
     fn drain(output: &mut Output, step: usize) -> String {
         let mut seen = String::new();
         while let Some(next) = output.next() {
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn files_stand_between_the_octets_they_were_written_between() {
+    fn files_stand_between_the_bytes_they_were_written_between() {
         for step in 1..10 {
             let mut output = Output::default();
             output.write(b"head");
@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn the_input_keeps_its_octets_when_it_makes_space() {
+    fn the_input_keeps_its_bytes_when_it_makes_space() {
         let mut input = Input::default();
         input.extend(&[b'a'; BUFFER]);
         assert!(input.is_full());

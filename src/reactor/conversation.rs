@@ -62,7 +62,7 @@ pub trait Conversation: Sized + 'static {
     /// refuses it before anything is read.
     fn start(peer: Option<SocketAddr>) -> Option<Self>;
 
-    /// Some octets came, cut wherever the network cut them. Not called while
+    /// Some bytes came, cut wherever the network cut them. Not called while
     /// the peer doesn't take the output.
     fn data(&mut self, data: &[u8], output: &mut Output) -> Next;
 

@@ -75,10 +75,10 @@ const TURN: usize = 64;
 /// Errors without end in one turn mean that the socket has nothing else to tell;
 /// the next event says when it has.
 const FAULTS: usize = 16;
-/// Most datagrams, and octets of them, that wait until the system takes them: what
+/// Most datagrams, and bytes of them, that wait until the system takes them: what
 /// it takes again after the usual send buffer was full.
 const WAITING: usize = 256;
-const WAITING_OCTETS: usize = 512 * 1024;
+const WAITING_BYTES: usize = 512 * 1024;
 
 /// A state machine that lives on one datagram socket, beside connections that carry `P`.
 pub trait DatagramProtocol<P: Protocol>: 'static {
@@ -121,7 +121,7 @@ pub enum Stay {
 /// Datagrams to be sent, in their order. Lent to the protocol with each call.
 #[derive(Default)]
 pub struct Outbox {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// Each one's receiver, and where it ends.
     datagrams: Vec<(SocketAddr, usize)>,
 }
@@ -130,23 +130,23 @@ impl Outbox {
     /// Sends a datagram. A connected socket sends to its peer, whatever `to` is.
     /// What is returned is the copy that leaves, to be altered at will.
     pub fn send(&mut self, to: SocketAddr, datagram: &[u8]) -> &mut [u8] {
-        let start = self.octets.len();
-        self.octets.extend_from_slice(datagram);
-        self.datagrams.push((to, self.octets.len()));
-        &mut self.octets[start..]
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(datagram);
+        self.datagrams.push((to, self.bytes.len()));
+        &mut self.bytes[start..]
     }
 
     /// What is to be sent, and to whom.
     pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
         let mut start = 0;
-        self.datagrams.iter().map(move |&(to, end)| (to, &self.octets[std::mem::replace(&mut start, end)..end]))
+        self.datagrams.iter().map(move |&(to, end)| (to, &self.bytes[std::mem::replace(&mut start, end)..end]))
     }
 
     /// Drops everything.
     pub fn clear(&mut self) {
-        self.octets.clear();
+        self.bytes.clear();
         // One answer may be large; don't keep its memory.
-        self.octets.shrink_to(2 * buffers::BUFFER);
+        self.bytes.shrink_to(2 * buffers::BUFFER);
         self.datagrams.clear();
     }
 }
@@ -196,7 +196,7 @@ pub struct DatagramSocket {
     /// The poll tells when it is writable again.
     awaits_room: bool,
     waiting: VecDeque<(SocketAddr, Box<[u8]>)>,
-    waiting_octets: usize,
+    waiting_bytes: usize,
 }
 
 impl DatagramSocket {
@@ -224,7 +224,7 @@ impl DatagramSocket {
             writable: true,
             awaits_room: false,
             waiting: VecDeque::new(),
-            waiting_octets: 0,
+            waiting_bytes: 0,
         })
     }
 
@@ -308,21 +308,21 @@ impl DatagramSocket {
             && let Some((to, datagram)) = self.waiting.pop_front()
         {
             if self.send(to, &datagram, failed) {
-                self.waiting_octets -= datagram.len();
+                self.waiting_bytes -= datagram.len();
             } else {
                 self.waiting.push_front((to, datagram));
             }
         }
         for (to, datagram) in out.iter() {
             if !self.send(to, datagram, failed) {
-                self.waiting_octets += datagram.len();
+                self.waiting_bytes += datagram.len();
                 self.waiting.push_back((to, datagram.into()));
             }
         }
-        while (self.waiting.len() > WAITING || self.waiting_octets > WAITING_OCTETS)
+        while (self.waiting.len() > WAITING || self.waiting_bytes > WAITING_BYTES)
             && let Some((to, datagram)) = self.waiting.pop_front()
         {
-            self.waiting_octets -= datagram.len();
+            self.waiting_bytes -= datagram.len();
             failed(io::ErrorKind::WouldBlock.into(), Some(to));
         }
         out.clear();
@@ -552,7 +552,7 @@ mod tests {
                 lost += 1;
             });
         }
-        assert_eq!((lost, sender.waiting.len(), sender.waiting_octets), (3, WAITING, 2 * WAITING));
+        assert_eq!((lost, sender.waiting.len(), sender.waiting_bytes), (3, WAITING, 2 * WAITING));
         out.send(to, &[b'x'; 60_000]);
         out.send(to, &[b'x'; 60_000]);
         sender.flush(&mut out, &mut |_, _| lost += 1);
@@ -601,7 +601,7 @@ mod tests {
     }
 
     #[test]
-    fn large_datagrams_are_bounded_by_their_octets() {
+    fn large_datagrams_are_bounded_by_their_bytes() {
         let mut sender = port();
         let to = sender.socket.local_addr().unwrap();
         sender.writable = false;
@@ -611,7 +611,7 @@ mod tests {
         }
         let mut lost = 0;
         sender.flush(&mut out, &mut |_, _| lost += 1);
-        assert!(sender.waiting_octets <= WAITING_OCTETS);
+        assert!(sender.waiting_bytes <= WAITING_BYTES);
         assert_eq!((sender.waiting.len(), lost), (8, 12));
     }
 

@@ -3,7 +3,7 @@
 //! What a listener sets is inherited by what it accepts, so a connection costs
 //! one system call here: no delay (small answers go out at once), and on Linux a
 //! deferred accept, by which the kernel hands a connection over when its first
-//! octets are there, so that it can be read at once. A connection that says
+//! bytes are there, so that it can be read at once. A connection that says
 //! nothing stays in the kernel for about a second and comes then.
 
 use std::fs::{self, Permissions};
@@ -36,7 +36,7 @@ pub struct Listener {
 
 impl Listener {
     /// Listens at `endpoint`. With `deferred`, connections come with their first
-    /// octets (for protocols in which the client speaks first).
+    /// bytes (for protocols in which the client speaks first).
     ///
     /// # Errors
     /// What the system says: the address is in use, not ours, not allowed.

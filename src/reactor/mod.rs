@@ -89,7 +89,7 @@ const WAKER: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const FIRST_SOURCE: usize = 2;
 const FIRST_LISTENER: usize = 256;
-/// Most listeners: a slot names its own in one octet, or says that it has none.
+/// Most listeners: a slot names its own in one byte, or says that it has none.
 const LISTENERS: usize = 255;
 const NO_LISTENER: u8 = 255;
 /// Tokens below are the reactor's own.
@@ -118,11 +118,11 @@ pub struct Options {
     pub connections: usize,
     /// Connections more than that, which are told that it is full.
     pub reserve: usize,
-    /// Octets that all connections may hold together, beyond their slots: what
+    /// Bytes that all connections may hold together, beyond their slots: what
     /// peers sent and isn't understood, or don't take. When an eighth of it is left
     /// newcomers are told that it is full; at the bound who would hold more is cut off.
     pub memory: usize,
-    /// Without the peer taking any octet of the output.
+    /// Without the peer taking any byte of the output.
     pub send_timeout: Duration,
     /// Reading and discarding after the last output.
     pub linger: Duration,
@@ -756,7 +756,7 @@ impl<P: Protocol> Reactor<P> {
         assert!(queued <= self.run_queue.len(), "a connection is marked as queued and isn't");
         assert!(self.slots.iter().all(|slot| slot.registered), "a connection is not registered");
         assert_eq!(self.held, self.slots.iter().map(|slot| slot.held as usize).sum::<usize>(), "memory is miscounted");
-        assert!(self.input.is_empty() && self.output.is_empty(), "the lent buffers hold somebody's octets");
+        assert!(self.input.is_empty() && self.output.is_empty(), "the lent buffers hold somebody's bytes");
         P::audit(&self.shared, &mut self.slots.iter().map(|slot| &slot.protocol));
     }
 }

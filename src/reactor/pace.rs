@@ -1,8 +1,8 @@
 //! How fast a transfer moves, and when it is too slow.
 //!
 //! A total time-out would cut long downloads, a time-out on progress alone lets
-//! an adversary hold a connection with one octet now and then. So two rules: no
-//! octet at all for the time-out is the end; and whenever octets do move, after
+//! an adversary hold a connection with one byte now and then. So two rules: no
+//! byte at all for the time-out is the end; and whenever bytes do move, after
 //! the first [`limits::RATE_GRACE`] of a measuring window they must have moved
 //! at [`limits::MIN_RATE`] at least. Windows are as long as the time-out, so a
 //! quick start doesn't buy an endless trickle.
@@ -27,9 +27,9 @@ impl Pace {
         Self { window: now, moved: 0, last: now, too_slow: false }
     }
 
-    /// Notes that `octets` (more than none) moved `now`.
-    pub fn moved(&mut self, now: Tick, octets: u64, timeout: Duration) {
-        self.moved = self.moved.saturating_add(octets);
+    /// Notes that `bytes` (more than none) moved `now`.
+    pub fn moved(&mut self, now: Tick, bytes: u64, timeout: Duration) {
+        self.moved = self.moved.saturating_add(bytes);
         self.last = now;
         let elapsed = now.since(self.window);
         if elapsed > limits::RATE_GRACE {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_ends_at_the_timeout_after_the_last_octet() {
+    fn silence_ends_at_the_timeout_after_the_last_byte() {
         let mut pace = Pace::start(at(0));
         assert_eq!(pace.deadline(TIMEOUT), at(20));
         pace.moved(at(3), 1, TIMEOUT);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trickle_ends_at_its_first_octet_after_the_grace() {
+    fn a_trickle_ends_at_its_first_byte_after_the_grace() {
         let mut pace = Pace::start(at(0));
         pace.moved(at(4), 1, TIMEOUT);
         assert!(pace.deadline(TIMEOUT) > at(4));

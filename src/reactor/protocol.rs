@@ -113,7 +113,7 @@ impl Want {
 
     /// The end after the last output: [`Finish::Close`] if the peer has
     /// ended its input, [`Finish::Linger`] if more may still be on its way, since
-    /// a close would then cost the peer our last octets.
+    /// a close would then cost the peer our last bytes.
     pub const fn over(peer_ended: bool) -> Self {
         Self::finish(if peer_ended { Finish::Close } else { Finish::Linger })
     }
@@ -146,7 +146,7 @@ pub enum Finish {
 /// How a connection ended.
 #[derive(Debug)]
 pub struct Ending {
-    /// Octets of the output that didn't go out.
+    /// Bytes of the output that didn't go out.
     pub unsent: u64,
     /// What ended it, if that wasn't the protocol's own wish: why it couldn't be
     /// made, why it couldn't be read or written any longer, or `TimedOut` if the
@@ -159,7 +159,7 @@ impl Ending {
     pub(super) const PROPER: Self = Self { unsent: 0, error: None };
 }
 
-/// A connection's octets, as lent to its protocol.
+/// A connection's bytes, as lent to its protocol.
 pub struct Io<'a> {
     /// Received and not yet consumed.
     pub input: &'a mut Input,

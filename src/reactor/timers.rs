@@ -7,7 +7,7 @@
 //! another. Nothing is ever searched for or removed.
 //!
 //! An entry is one word: 40 bits of milliseconds (34 years) over 24 bits of slot
-//! number, so ten thousand idle connections cost eighty thousand octets here. A
+//! number, so ten thousand idle connections cost eighty thousand bytes here. A
 //! slot that was freed and taken again may be woken for its predecessor; it then
 //! finds nothing to do, since `advance` is idempotent.
 

@@ -26,12 +26,12 @@ use super::clock::Tick;
 use super::endpoint::Endpoint;
 use super::pace::Pace;
 
-/// Most octets of files in one turn of one connection: then it is the others'
+/// Most bytes of files in one turn of one connection: then it is the others'
 /// turn. Measured: larger turns fill the socket's queue beyond the processor's
 /// cache and let small answers wait.
 pub(super) const FILE_TURN: u64 = 128 * 1024;
 
-/// Octets that may wait in the kernel before they are sent: a turn's share of a file.
+/// Bytes that may wait in the kernel before they are sent: a turn's share of a file.
 const UNSENT: u32 = 128 * 1024;
 
 /// A stream socket.
@@ -135,7 +135,7 @@ pub(super) fn report_progress(socket: &impl AsFd) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn report_progress(_: &impl AsFd) {}
 
-/// A peer's address in 19 octets instead of the 32 of a `SocketAddr`.
+/// A peer's address in 19 bytes instead of the 32 of a `SocketAddr`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Peer {
     ip: [u8; 16],
@@ -235,7 +235,7 @@ struct Rest {
 pub(super) struct Sent {
     /// Bytes that went out.
     pub(super) bytes: u64,
-    /// The turn's share of file octets is used up.
+    /// The turn's share of file bytes is used up.
     pub(super) turn_over: bool,
 }
 
@@ -326,7 +326,7 @@ impl Transport {
         size_of::<Rest>() + rest.leftover.memory()
     }
 
-    /// Octets that are left over to be sent.
+    /// Bytes that are left over to be sent.
     pub(super) fn unsent(&self) -> u64 {
         self.rest.as_ref().map_or(0, |rest| rest.leftover.unsent())
     }
@@ -351,7 +351,7 @@ impl Transport {
         self.writable
     }
 
-    /// Reads once: octets, the end of input, or proof that there is nothing yet.
+    /// Reads once: bytes, the end of input, or proof that there is nothing yet.
     // A part of each turn; called, it would cost a third more.
     #[inline(always)]
     pub(super) fn fill(&mut self, input: &mut Input) -> io::Result<()> {
@@ -372,8 +372,8 @@ impl Transport {
     }
 
     /// Sends what the socket takes, within one turn's share of `file_turn`
-    /// octets of files. `last` if the connection closes behind it: the last
-    /// octets and the end can then share a segment.
+    /// bytes of files. `last` if the connection closes behind it: the last
+    /// bytes and the end can then share a segment.
     ///
     /// # Errors
     /// The socket's, and `UnexpectedEof` if a file is shorter than was promised.

@@ -1,13 +1,13 @@
 //! The echo service (in the manner of RFC 862), with a way out.
 //!
-//! What comes goes back, octet for octet and at once. One line is different: a
+//! What comes goes back, byte for byte and at once. One line is different: a
 //! line that is exactly `exit` ends the connection. It isn't echoed, nor is what
 //! follows it; what came before it is. A line ends in LF or CRLF, or with the
 //! input.
 //!
 //! So at the beginning of a line, `exi` can't be echoed yet: it may become `exit`.
-//! It stays in the input, unconsumed, until the next octet tells; at most five
-//! octets (`exit` and a CR) wait in this way, so nothing has to be remembered but
+//! It stays in the input, unconsumed, until the next byte tells; at most five
+//! bytes (`exit` and a CR) wait in this way, so nothing has to be remembered but
 //! whether the input begins at the beginning of a line.
 //!
 //! Nothing is taken from the input without room for it in the output. So who
@@ -20,13 +20,13 @@
 use crate::logging::escape;
 use crate::reactor::{Ends, Io, Want};
 
-/// Octets in one line of the log; a longer message takes several.
+/// Bytes in one line of the log; a longer message takes several.
 const LOGGED: usize = 256;
 
 /// One connection of the echo service.
 #[derive(Debug)]
 pub struct Echo {
-    /// The next octet of the input is the first of a line.
+    /// The next byte of the input is the first of a line.
     line_start: bool,
     /// There will be no more output.
     over: bool,
@@ -71,16 +71,16 @@ impl Echo {
     }
 }
 
-/// What stands behind the octets that can be echoed.
+/// What stands behind the bytes that can be echoed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Next {
-    /// The line `exit`, so many octets with its end.
+    /// The line `exit`, so many bytes with its end.
     Exit(usize),
     /// Nothing, or what may become that line.
     Unknown,
 }
 
-/// How many octets of `input` can be echoed, and what stands behind them.
+/// How many bytes of `input` can be echoed, and what stands behind them.
 fn split(input: &[u8], line_start: bool, ended: bool) -> (usize, Next) {
     let first = line_start.then_some(0);
     let others = memchr::memchr_iter(b'\n', input).map(|at| at + 1);

@@ -1,5 +1,5 @@
 //! The protocols that run on the reactor: the only layer that knows both sides,
-//! octets and their meaning.
+//! bytes and their meaning.
 //!
 //! One enum lists them and passes each call on by `match`: no `dyn` per
 //! connection, no shared ownership. A protocol is added by a file of its own, a

@@ -1,4 +1,4 @@
-//! A harness for protocols on octets: the other end of a connection, without a
+//! A harness for protocols on bytes: the other end of a connection, without a
 //! socket, and a small site to ask for things.
 
 use std::cell::RefCell;
@@ -29,14 +29,14 @@ pub(crate) struct Peer {
     pub(crate) ended: bool,
     /// Nothing that is sent to it arrives.
     pub(crate) gone: bool,
-    /// Octets of the output that are only there to take room.
+    /// Bytes of the output that are only there to take room.
     clogged: usize,
 }
 
 impl Peer {
-    /// Sends octets; they must fit.
-    pub(crate) fn send(&mut self, octets: &[u8]) {
-        self.input.extend(octets);
+    /// Sends bytes; they must fit.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.input.extend(bytes);
     }
 
     /// Sends no more.
@@ -44,7 +44,7 @@ impl Peer {
         self.ended = true;
     }
 
-    /// Fills the output but for `room` octets.
+    /// Fills the output but for `room` bytes.
     pub(crate) fn clog(&mut self, room: usize) {
         assert!(self.output.is_empty());
         self.clogged = BUFFER - room;
@@ -57,7 +57,7 @@ impl Peer {
         all.bytes()[std::mem::take(&mut self.clogged)..].to_vec()
     }
 
-    /// Octets that the protocol hasn't consumed.
+    /// Bytes that the protocol hasn't consumed.
     pub(crate) fn waiting(&self) -> usize {
         self.input.bytes().len()
     }

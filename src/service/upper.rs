@@ -1,7 +1,7 @@
 //! The upper-case service: answers each line in upper case.
 //!
 //! A line that is valid UTF-8 is mapped as Unicode says, which may make it longer
-//! (`ß` becomes `SS`); any other keeps its octets but for the ASCII letters. The
+//! (`ß` becomes `SS`); any other keeps its bytes but for the ASCII letters. The
 //! line end, LF or CRLF, stays as it is. A last line without an end is answered
 //! when the input ends.
 //!
@@ -12,7 +12,7 @@
 //!
 //! The answer to a line is written as a whole once there is any room. So the
 //! output exceeds its mark by one line's answer at most: three times the input
-//! buffer, for that is how much upper-casing can make of an octet.
+//! buffer, for that is how much upper-casing can make of a byte.
 
 use crate::reactor::{BUFFER, Io, Want};
 

@@ -21,11 +21,11 @@ use sha2::{Digest, Sha256};
 
 use crate::limits;
 
-/// Octets of a key and of a signature.
+/// Bytes of a key and of a signature.
 const LENGTH: usize = 32;
-/// Octets of a signed text's key and signature, in base64, and their two dots.
+/// Bytes of a signed text's key and signature, in base64, and their two dots.
 pub const SIGNATURE: usize = KEY_ID.div_ceil(3) * 4 + 43 + 2;
-/// Octets by which a key is named in what it signed.
+/// Bytes by which a key is named in what it signed.
 const KEY_ID: usize = 3;
 /// Most of a key file: the keys, and some words about each.
 const FILE: u64 = 16 * 1024;
@@ -87,7 +87,7 @@ impl Keys {
     /// The keys in a text.
     ///
     /// # Errors
-    /// If there is none, too many, or a line that is no key of 32 octets.
+    /// If there is none, too many, or a line that is no key of 32 bytes.
     pub fn parse(text: &str) -> Result<Self, Failure> {
         let mut keys = Vec::new();
         for (number, line) in text.lines().enumerate() {
@@ -152,7 +152,7 @@ impl Keys {
     }
 }
 
-/// Octets that nobody can guess. Four UUIDs of version 4 have 488 random bits,
+/// Bytes that nobody can guess. Four UUIDs of version 4 have 488 random bits,
 /// more than a key of 256 needs; they come from the system's generator.
 fn secret() -> [u8; LENGTH] {
     let mut digest = Sha256::new();
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(keys.verify("b", &signed), None, "for another purpose");
         assert_eq!(keys.verify("at", &keys.sign("a", "text")[..]), None);
         assert_eq!(Keys::random().verify("a", &signed), None, "by another key");
-        // Any octet made another, taken away or added.
+        // Any byte made another, taken away or added.
         for at in 0..signed.len() {
             let other = if &signed[at..=at] == "A" { "B" } else { "A" };
             for tampered in [
@@ -284,8 +284,8 @@ mod tests {
         files.file("plain", "x");
         assert!(matches!(Keys::open(&files.at("plain")), Err(Failure::Malformed(Some(1)))));
         assert!(matches!(Keys::open(&files.at("plain/key")), Err(Failure::Io(_))));
-        fs::write(files.at("octets"), b"\xff").unwrap();
-        assert!(matches!(Keys::open(&files.at("octets")), Err(Failure::Malformed(None))));
+        fs::write(files.at("bytes"), b"\xff").unwrap();
+        assert!(matches!(Keys::open(&files.at("bytes")), Err(Failure::Malformed(None))));
         files.file("large", &format!("{ONE}\n{}", "#".repeat(FILE as usize)));
         assert!(matches!(Keys::open(&files.at("large")), Err(Failure::Malformed(None))));
     }

@@ -54,7 +54,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Room for `most` sessions of `size` octets together.
+    /// Room for `most` sessions of `size` bytes together.
     pub fn with_bounds(most: usize, size: usize) -> Self {
         Self {
             hasher: RandomState::default(),
@@ -124,7 +124,7 @@ impl Memory {
         self.entries.is_empty()
     }
 
-    /// Octets that they take, about.
+    /// Bytes that they take, about.
     pub fn size(&self) -> usize {
         self.size
     }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_bounded_in_octets_too() {
+    fn it_is_bounded_in_bytes_too() {
         let mut memory = Memory::with_bounds(1_000, 10_000);
         let mut large = Record::new(0);
         large.data.insert("x".to_owned(), Value::from("x".repeat(3_000)));

@@ -36,7 +36,7 @@ pub use store::{COOKIE, Cookie, Loaded, Refusal, Saved, Sessions, Store, Taken};
 pub struct Id(uuid::Uuid);
 
 impl Id {
-    /// Octets of its text.
+    /// Bytes of its text.
     pub const LENGTH: usize = 36;
 
     /// One that nobody has had.

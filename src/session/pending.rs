@@ -96,7 +96,7 @@ struct Loads {
 /// All that is asked and not yet settled.
 pub struct Pending {
     questions: VecDeque<(Ticket, Question)>,
-    /// Octets of these.
+    /// Bytes of these.
     queued: usize,
     /// In the order of their deadlines, since all have the same time.
     open: BTreeMap<Ticket, Open>,
@@ -113,7 +113,7 @@ impl Default for Pending {
 }
 
 impl Question {
-    /// Octets that it takes, about.
+    /// Bytes that it takes, about.
     fn size(&self) -> usize {
         size_of::<(Ticket, Self)>() + if let Self::Save { text, .. } = self { text.len() } else { 0 }
     }

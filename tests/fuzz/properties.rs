@@ -10,7 +10,7 @@ use miod::http::range::{self, Ranges};
 use miod::http::target::{self, Form};
 use miod::limits;
 
-/// Content and consumed octets of a chunked body that arrives in `pieces`; `None`
+/// Content and consumed bytes of a chunked body that arrives in `pieces`; `None`
 /// if it isn't complete.
 fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Option<(Vec<u8>, usize)>, Status> {
     let mut decoder = Decoder::new();
@@ -47,7 +47,7 @@ pub fn chunked(data: &[u8]) -> bool {
     let body = &data[..consumed];
     assert!(body.ends_with(b"\r\n\r\n"));
     assert_eq!(decode([body].into_iter()), Ok(Some((content.clone(), consumed))));
-    assert_eq!(decode([&body[..consumed - 1]].into_iter()), Ok(None), "not one octet less is enough");
+    assert_eq!(decode([&body[..consumed - 1]].into_iter()), Ok(None), "not one byte less is enough");
 
     let mut again = Vec::new();
     encode_chunk(&content, &mut again);
@@ -60,7 +60,7 @@ pub fn chunked(data: &[u8]) -> bool {
 /// The size of a file, LF, and a Range field: what is granted lies within the
 /// file, is never empty and overlaps nowhere.
 pub fn range(data: &[u8]) -> bool {
-    let end = data.iter().position(|&octet| octet == b'\n').unwrap_or(0);
+    let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(0);
     let (size, field) = data.split_at(end);
     let size = std::str::from_utf8(size).ok().and_then(|size| size.parse().ok()).unwrap_or(1000);
     let mut ranges = match range::parse(field.strip_prefix(b"\n").unwrap_or(field), size) {
@@ -102,8 +102,8 @@ pub fn target(data: &[u8]) -> bool {
         assert!(path.is_empty(), "a refused path leaves something behind");
         return false;
     }
-    assert!(path.iter().all(|&octet| !octet.is_ascii_control() && octet != b'\\'));
-    let segments = path.strip_suffix(b"/").unwrap_or(&path).split(|&octet| octet == b'/');
+    assert!(path.iter().all(|&byte| !byte.is_ascii_control() && byte != b'\\'));
+    let segments = path.strip_suffix(b"/").unwrap_or(&path).split(|&byte| byte == b'/');
     for segment in segments {
         assert!(segment != b"." && segment != b".." && (!segment.is_empty() || path.is_empty()));
     }
@@ -115,7 +115,7 @@ pub fn target(data: &[u8]) -> bool {
     true
 }
 
-/// What comes of a head: nothing yet, or the octets it takes and what it says.
+/// What comes of a head: nothing yet, or the bytes it takes and what it says.
 type Understood = Result<Option<(usize, String)>, Status>;
 
 /// It is the same with lines that don't know the section as with those that do.
@@ -132,10 +132,10 @@ fn understand_with(data: &[u8], lines: &mut Lines) -> Understood {
     let parsed = head::parse(data, lines).map_err(|reject| reject.status)?;
     Ok(parsed.map(|head| {
         assert!(head.raw.ends_with(b"\r\n\r\n") && head.length >= head.raw.len());
-        for line in head.raw.split_inclusive(|&octet| octet == b'\n') {
+        for line in head.raw.split_inclusive(|&byte| byte == b'\n') {
             assert!(line.ends_with(b"\r\n"), "a bare LF");
             let line = &line[..line.len() - 2];
-            assert!(!line.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t'), "a control octet");
+            assert!(!line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t'), "a control byte");
         }
         assert!(head.fields.len() <= limits::FIELDS && head.raw_target.len() <= limits::TARGET);
         let says = format!(
@@ -173,7 +173,7 @@ pub fn head(data: &[u8]) -> bool {
     true
 }
 
-/// What comes of an answer: the octets it takes, its statuses, its content, whether it
+/// What comes of an answer: the bytes it takes, its statuses, its content, whether it
 /// is complete and whether the connection persists.
 type Answered = Result<(usize, Vec<u16>, Vec<u8>, bool, bool), Fault>;
 
@@ -225,7 +225,7 @@ pub fn response(data: &[u8]) -> bool {
             assert_eq!(answer(asked, &mut [&data[..*length]].into_iter()), whole);
             if *persistent {
                 let cut = answer(asked, &mut [&data[..*length - 1]].into_iter());
-                assert!(matches!(cut, Ok((_, _, _, false, _))), "not one octet less is enough");
+                assert!(matches!(cut, Ok((_, _, _, false, _))), "not one byte less is enough");
             }
             assert!(content.is_empty() || asked != Asked::HeadOnly);
         }

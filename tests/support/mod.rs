@@ -80,16 +80,16 @@ impl Drop for Root {
 pub const LONG_AGO: u64 = 1_700_000_000;
 pub const LONG_AGO_DATE: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
 
-/// Octets that are never the same at a shift that a buffer could cause.
+/// Bytes that are never the same at a shift that a buffer could cause.
 pub fn pattern(count: usize) -> Vec<u8> {
     // A prime, so that no buffer's size is a multiple of it; and repeated, since that is quick.
     let period: Vec<u8> = (0..65_537_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let mut octets = Vec::with_capacity(count + period.len());
-    while octets.len() < count {
-        octets.extend_from_slice(&period);
+    let mut bytes = Vec::with_capacity(count + period.len());
+    while bytes.len() < count {
+        bytes.extend_from_slice(&period);
     }
-    octets.truncate(count);
-    octets
+    bytes.truncate(count);
+    bytes
 }
 
 /// The real binary, serving.
@@ -177,7 +177,7 @@ impl Server {
         (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
     }
 
-    /// Octets of its memory that are in use and no file's.
+    /// Bytes of its memory that are in use and no file's.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
@@ -317,8 +317,8 @@ impl Client {
         Self { stream, buffer: Vec::new() }
     }
 
-    pub fn send(&mut self, octets: impl AsRef<[u8]>) {
-        self.stream.write_all(octets.as_ref()).unwrap();
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
     /// Sends no more.
@@ -366,16 +366,16 @@ impl Client {
         answer
     }
 
-    /// Exactly so many octets, in pieces with pauses between.
+    /// Exactly so many bytes, in pieces with pauses between.
     pub fn take_slowly(&mut self, count: usize, piece: usize, pause: Duration) -> Vec<u8> {
-        let mut octets = Vec::new();
-        while octets.len() < count {
+        let mut bytes = Vec::new();
+        while bytes.len() < count {
             // Nobody writes to it, so this is a pause.
             let (never, _writer) = std::io::pipe().unwrap();
             wait_for(&never, pause);
-            octets.extend(self.take(piece.min(count - octets.len())));
+            bytes.extend(self.take(piece.min(count - bytes.len())));
         }
-        octets
+        bytes
     }
 
     /// Everything until the server closes.
@@ -413,10 +413,10 @@ impl Client {
         !self.read() && self.buffer.is_empty()
     }
 
-    /// Exactly so many octets.
+    /// Exactly so many bytes.
     pub fn take(&mut self, count: usize) -> Vec<u8> {
         while self.buffer.len() < count {
-            assert!(self.read(), "ended after {} of {count} octets", self.buffer.len());
+            assert!(self.read(), "ended after {} of {count} bytes", self.buffer.len());
         }
         self.buffer.drain(..count).collect()
     }
@@ -587,12 +587,12 @@ impl Script {
         Self { address, over }
     }
 
-    /// Each connection gets these octets after its first request, and is then closed.
-    pub fn saying(octets: impl Into<Vec<u8>>) -> Self {
-        let octets = octets.into();
+    /// Each connection gets these bytes after its first request, and is then closed.
+    pub fn saying(bytes: impl Into<Vec<u8>>) -> Self {
+        let bytes = bytes.into();
         Self::start(move |_, stream| {
             read_head(stream);
-            let _ = stream.write_all(&octets);
+            let _ = stream.write_all(&bytes);
         })
     }
 
@@ -610,9 +610,9 @@ impl Drop for Script {
 
 /// Reads a request to the end of its head, or to the end of the connection.
 pub fn read_head(stream: &mut TcpStream) -> String {
-    let (mut head, mut octet) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut octet), Ok(1)) {
-        head.push(octet[0]);
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+        head.push(byte[0]);
     }
     String::from_utf8_lossy(&head).into_owned()
 }

@@ -16,7 +16,7 @@ use crate::http::event_stream;
 pub(super) const TEXT: usize = 1_000;
 /// Most records; the oldest go.
 const RECORDS: usize = 1_000;
-/// Octets that they may take: each four octets a character, what JSON and the store
+/// Bytes that they may take: each four bytes a character, what JSON and the store
 /// add, and as much again for those on their way to the disk.
 pub(crate) const CAPACITY: usize = 2 * RECORDS * (2 * 4 * TEXT + 1_024);
 /// Most events that are told to who comes back; who missed more begins anew.
@@ -165,7 +165,7 @@ fn everything() -> (Bound<&'static [u8]>, Bound<&'static [u8]>) {
     (Bound::Unbounded, Bound::Unbounded)
 }
 
-/// Numbers in the order of their octets.
+/// Numbers in the order of their bytes.
 fn key(number: u64) -> [u8; 8] {
     number.to_be_bytes()
 }

@@ -43,7 +43,7 @@ fn is_origin_of(origin: &[u8], host: &[u8]) -> bool {
 fn is_local(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|octet| octet.is_ascii_digit()) => name,
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
     let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
@@ -69,9 +69,9 @@ mod tests {
     use crate::http::head::parse;
 
     fn status(lines: &str, token: Option<&str>) -> u16 {
-        let octets = format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n").into_bytes();
+        let bytes = format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n").into_bytes();
         let mut room = Lines::default();
-        let head = parse(&octets, &mut room).unwrap().unwrap();
+        let head = parse(&bytes, &mut room).unwrap().unwrap();
         check(&head, Some(([127, 0, 0, 1], 5100).into()), token).err().map_or(200, |response| response.status.0)
     }
 

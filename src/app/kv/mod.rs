@@ -9,10 +9,10 @@
 //! ```
 //!
 //! With `?ttl=SECONDS` a value written is gone after that time. A value is
-//! `application/json`, and then it must be that, or `application/octet-stream`: types that
+//! `application/json`, and then it must be that, or `application/byte-stream`: types that
 //! no form of a web page can send. What web pages could do else, `guard` refuses.
 //!
-//! In the list a JSON value is itself; of octets those that are UTF-8 are a string, others a
+//! In the list a JSON value is itself; of bytes those that are UTF-8 are a string, others a
 //! string that is a `data:` URI (RFC 2397).
 //!
 //! It is an application at the root of a listener of its own, so framing, limits,
@@ -35,16 +35,16 @@ use crate::http::target;
 use crate::reactor::JobClass;
 use listing::{Format, Listing, SharedStore, StoreCell};
 
-/// Longest key in octets: long enough for any identifier, and short beside a value.
+/// Longest key in bytes: long enough for any identifier, and short beside a value.
 pub const KEY: usize = 512;
 /// Longest life that can be given, in seconds: a hundred years.
 const TTL: i64 = 100 * 365 * 86_400;
 /// Most lists on their way at once: each keeps what it found, however slowly it is read.
 const LISTINGS: usize = 4;
 
-/// The types of values. The first octet of a record tells which.
+/// The types of values. The first byte of a record tells which.
 const JSON: (u8, &str) = (b'j', "application/json");
-const OCTETS: (u8, &str) = (b'o', "application/octet-stream");
+const BYTES: (u8, &str) = (b'o', "application/byte-stream");
 
 /// The key-value service.
 pub struct Kv {
@@ -134,7 +134,7 @@ impl Kv {
             };
         }
         if key.len() > KEY {
-            return Err(refuse(Status::URI_TOO_LONG, "a key has at most 512 octets"));
+            return Err(refuse(Status::URI_TOO_LONG, "a key has at most 512 bytes"));
         }
         let key = std::str::from_utf8(key).map_err(|_| refuse(Status::BAD_REQUEST, "a key is UTF-8"))?;
         match method {
@@ -185,7 +185,7 @@ impl Done {
 
 /// Seconds of a life.
 fn ttl(text: &str) -> Result<i64, Response> {
-    let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let seconds = text.parse().ok().filter(|seconds| digits && (1..=TTL).contains(seconds));
     seconds.ok_or_else(|| refuse(Status::BAD_REQUEST, "ttl is a whole number of seconds from 1 to a hundred years"))
 }
@@ -193,11 +193,11 @@ fn ttl(text: &str) -> Result<i64, Response> {
 /// Which type the value of a request has; it is of that type.
 fn value_type(request: &Request<'_>) -> Result<(u8, &'static str), Response> {
     let named = request.head.fields.get("content-type").unwrap_or_default();
-    let named = named.split(|&octet| octet == b';').next().unwrap_or_default().trim_ascii();
-    let types = [JSON, OCTETS].into_iter().find(|(_, name)| named.eq_ignore_ascii_case(name.as_bytes()));
+    let named = named.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    let types = [JSON, BYTES].into_iter().find(|(_, name)| named.eq_ignore_ascii_case(name.as_bytes()));
     match types {
         None => {
-            let why = "a value has Content-Type: application/json or application/octet-stream";
+            let why = "a value has Content-Type: application/json or application/byte-stream";
             Err(refuse(Status::UNSUPPORTED_MEDIA_TYPE, why))
         }
         // Read over, nothing is built of it.
@@ -210,7 +210,7 @@ fn value_type(request: &Request<'_>) -> Result<(u8, &'static str), Response> {
 }
 
 fn media_type(tag: u8) -> &'static str {
-    if tag == JSON.0 { JSON.1 } else { OCTETS.1 }
+    if tag == JSON.0 { JSON.1 } else { BYTES.1 }
 }
 
 /// Others' data: it isn't kept on its way, and a browser doesn't guess what it is.

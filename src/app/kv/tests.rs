@@ -10,9 +10,9 @@ const JSON_TYPE: &str = "Content-Type: application/json\r\n";
 
 /// The answer to a request at this Unix second: status, fields, content.
 fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u16, Vec<(String, String)>, String) {
-    let octets = format!("{request} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n").into_bytes();
+    let bytes = format!("{request} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n").into_bytes();
     let mut room = Lines::default();
-    let head = parse(&octets, &mut room).unwrap().unwrap();
+    let head = parse(&bytes, &mut room).unwrap().unwrap();
     let mut path = b"/".to_vec();
     if crate::http::target::decode_path(head.target.path, &mut path).is_err() {
         path.clear();
@@ -64,7 +64,7 @@ fn values_are_put_read_listed_and_deleted() {
     assert_eq!(ask(&mut kv, "GET /", "", ""), (200, "{}\n".to_owned()));
     assert_eq!(ask(&mut kv, "PUT /a", JSON_TYPE, "{\"n\": 1}").0, 201);
     assert_eq!(ask(&mut kv, "PUT /a", JSON_TYPE, "[2]").0, 204);
-    assert_eq!(ask(&mut kv, "PUT /b/c%20d", "Content-Type: Application/Octet-Stream;x=y\r\n", "x\u{e9}").0, 201);
+    assert_eq!(ask(&mut kv, "PUT /b/c%20d", "Content-Type: Application/Byte-Stream;x=y\r\n", "x\u{e9}").0, 201);
     assert_eq!(ask(&mut kv, "GET /a", "", ""), (200, "[2]".to_owned()));
     assert_eq!(ask(&mut kv, "GET /", "", "").1, "{\"a\":[2],\n\"b/c d\":\"x\u{e9}\"}\n");
     assert_eq!(ask(&mut kv, "GET /?format=lines", "", "").1, "{\"a\":[2]}\n{\"b/c d\":\"x\u{e9}\"}\n");

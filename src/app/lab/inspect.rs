@@ -40,13 +40,13 @@ enum Value {
 
 type Fact = (&'static str, Value);
 
-/// A field line. Values are any octets but controls of ASCII.
+/// A field line. Values are any bytes but controls of ASCII.
 type Field = (String, String);
 
 fn facts(request: &Request<'_>, visit: &Visit<'_>) -> Vec<Fact> {
     let head = request.head;
-    let text = |octets: &[u8]| Value::Text(printable(octets));
-    let maybe = |octets: Option<&[u8]>| octets.map_or(Value::Absent, text);
+    let text = |bytes: &[u8]| Value::Text(printable(bytes));
+    let maybe = |bytes: Option<&[u8]>| bytes.map_or(Value::Absent, text);
     let address = |address: Option<SocketAddr>| address.map_or(Value::Absent, |a| Value::Text(a.to_string()));
     let framing = match head.framing {
         Framing::None => "no body".to_owned(),
@@ -78,8 +78,8 @@ fn fields(request: &Request<'_>) -> Vec<Field> {
 }
 
 /// A terminal must not do what a request says: C1 controls pass as UTF-8.
-fn printable(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).replace(char::is_control, "\u{fffd}")
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
 }
 
 impl Value {

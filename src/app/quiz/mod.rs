@@ -188,7 +188,7 @@ fn explain((question, given): (&Question, usize)) -> Explained<'_> {
 
 /// A number as pages write it: digits alone.
 fn number(text: &str) -> Option<usize> {
-    text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok())?
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// Where the visitor is is there.

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::de::{DeserializeSeed, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Largest file, in octets: far more than anybody wants to answer.
+/// Largest file, in bytes: far more than anybody wants to answer.
 const FILE: usize = 1024 * 1024;
 /// Most questions: with a digit and a comma for each answer, a cookie can hold them.
 const QUESTIONS: usize = 500;
@@ -94,7 +94,7 @@ impl Quiz {
     /// A sentence with line and column.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         if json.len() > FILE {
-            return Err(format!("it is larger than {FILE} octets"));
+            return Err(format!("it is larger than {FILE} bytes"));
         }
         serde_json::from_slice(json).map_err(|error| error.to_string())
     }

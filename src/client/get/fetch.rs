@@ -58,7 +58,7 @@ enum Stage {
 #[derive(Debug)]
 struct Flight {
     sent: Tick,
-    /// The first octet of the answer.
+    /// The first byte of the answer.
     first: Option<Tick>,
 }
 
@@ -93,7 +93,7 @@ pub(super) struct Fetch {
     status: Status,
     /// Its content is part of the output.
     shown: bool,
-    /// Octets of its content so far.
+    /// Bytes of its content so far.
     got: u64,
     /// Where it leads, if that is followed.
     location: Option<String>,
@@ -103,7 +103,7 @@ pub(super) struct Fetch {
     /// The first answer that was an error, if that is to be a failure.
     error: Option<Status>,
 
-    /// When something last moved, and the octets at hand then.
+    /// When something last moved, and the bytes at hand then.
     moved: Tick,
     seen: usize,
 }
@@ -496,15 +496,15 @@ impl Fetch {
     }
 }
 
-/// The lines of a head, each behind a mark. Octets above ASCII are escaped, since a
+/// The lines of a head, each behind a mark. Bytes above ASCII are escaped, since a
 /// terminal may obey them; below it there are none that it does.
 fn show_lines(mark: &[u8], head: &[u8], out: &mut Vec<u8>) {
-    for line in head.split_inclusive(|&octet| octet == b'\n') {
+    for line in head.split_inclusive(|&byte| byte == b'\n') {
         out.extend_from_slice(mark);
-        for &octet in line.trim_ascii_end() {
-            match octet {
-                b' '..=b'~' | b'\t' => out.push(octet),
-                _ => out.extend(octet.escape_ascii()),
+        for &byte in line.trim_ascii_end() {
+            match byte {
+                b' '..=b'~' | b'\t' => out.push(byte),
+                _ => out.extend(byte.escape_ascii()),
             }
         }
         out.push(b'\n');

@@ -21,7 +21,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// The line for `done` octets of `total`, if one is due; the `last` one stays.
+    /// The line for `done` bytes of `total`, if one is due; the `last` one stays.
     pub(super) fn line(&mut self, done: u64, total: Option<u64>, now: Tick, last: bool) -> Option<String> {
         let due = self.drawn.is_none_or(|drawn| now.since(drawn) >= REDRAW);
         if self.over || !(due || last) {
@@ -57,10 +57,10 @@ fn draw(done: u64, total: Option<u64>, moved: u64, elapsed: Duration) -> String 
     line
 }
 
-/// Octets for people.
-fn size(octets: f64) -> String {
+/// Bytes for people.
+fn size(bytes: f64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let (mut size, mut unit) = (octets, 0);
+    let (mut size, mut unit) = (bytes, 0);
     while size >= 1024.0 && unit + 1 < UNITS.len() {
         (size, unit) = (size / 1024.0, unit + 1);
     }

@@ -119,8 +119,8 @@ impl Bench {
     }
 
     /// What the server says next; connections that end are followed by others.
-    fn says(&mut self, octets: &str) -> &mut Self {
-        self.input.extend(octets.as_bytes());
+    fn says(&mut self, bytes: &str) -> &mut Self {
+        self.input.extend(bytes.as_bytes());
         self.turn();
         self
     }
@@ -199,9 +199,9 @@ fn a_trace_of_one_connection_says_when_what_happened() {
     let lines = [
         "resolve  0.003000 s  a: 192.0.2.1",
         "connect  0.005000 s  192.0.2.1:80",
-        "request 1: first byte 0.007000 s, last byte 0.011000 s, status 200, 5 octets",
-        "request 2: first byte 0.001000 s, last byte 0.001000 s, status 200, 5 octets",
-        "2 requests, 10 octets; last byte min/avg/max 0.001000/0.006000/0.011000 s",
+        "request 1: first byte 0.007000 s, last byte 0.011000 s, status 200, 5 bytes",
+        "request 2: first byte 0.001000 s, last byte 0.001000 s, status 200, 5 bytes",
+        "2 requests, 10 bytes; last byte min/avg/max 0.001000/0.006000/0.011000 s",
     ];
     assert_eq!(String::from_utf8_lossy(bench.printed.err()), lines.join("\n") + "\n");
 }
@@ -274,7 +274,7 @@ fn what_is_not_idempotent_is_not_sent_again() {
 }
 
 #[test]
-fn octets_that_nobody_asked_for_are_not_the_next_answer() {
+fn bytes_that_nobody_asked_for_are_not_the_next_answer() {
     let mut bench = Bench::new(GetPlan { repeat: 2, ..plan("http://a/") });
     bench.asked();
     bench.says(&format!("{HELLO}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"));
@@ -437,12 +437,12 @@ fn every_wait_has_an_end() {
     assert!(
         matches!(fetch.outcome(), Err(ClientError::Connect(peer, error)) if peer == address(80) && error.kind() == std::io::ErrorKind::TimedOut)
     );
-    // For the answer: each octet that comes is patience anew, but not for ever.
+    // For the answer: each byte that comes is patience anew, but not for ever.
     let mut bench = Bench::new(patient(Some(5 * second)));
     bench.asked();
-    for octet in ["H", "T", "T", "P", "/"] {
+    for byte in ["H", "T", "T", "P", "/"] {
         bench.pass(900);
-        bench.says(octet);
+        bench.says(byte);
     }
     bench.pass(900);
     bench.turn();

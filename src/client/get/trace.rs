@@ -17,13 +17,13 @@ fn seconds(span: Duration) -> String {
 pub(super) struct Trace {
     wanted: bool,
     count: u32,
-    octets: u64,
+    bytes: u64,
     least: Duration,
     most: Duration,
     sum: Duration,
 }
 
-/// One request, from its sending to the last octet of its answer.
+/// One request, from its sending to the last byte of its answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub(super) sent: Tick,
@@ -33,7 +33,7 @@ pub(super) struct Times {
 
 impl Trace {
     pub(super) fn new(wanted: bool) -> Self {
-        Self { wanted, count: 0, octets: 0, least: Duration::MAX, most: Duration::ZERO, sum: Duration::ZERO }
+        Self { wanted, count: 0, bytes: 0, least: Duration::MAX, most: Duration::ZERO, sum: Duration::ZERO }
     }
 
     pub(super) fn resolved(&self, host: &str, addresses: &[SocketAddr], took: Duration, output: &mut OutputQueue) {
@@ -50,16 +50,16 @@ impl Trace {
         }
     }
 
-    pub(super) fn answered(&mut self, times: Times, status: Status, octets: u64, output: &mut OutputQueue) {
+    pub(super) fn answered(&mut self, times: Times, status: Status, bytes: u64, output: &mut OutputQueue) {
         let whole = times.last.since(times.sent);
         self.count += 1;
-        self.octets += octets;
+        self.bytes += bytes;
         self.least = self.least.min(whole);
         self.most = self.most.max(whole);
         self.sum += whole;
         if self.wanted {
             output.note(format_args!(
-                "request {}: first byte {}, last byte {}, status {}, {octets} octets",
+                "request {}: first byte {}, last byte {}, status {}, {bytes} bytes",
                 self.count,
                 seconds(times.first.since(times.sent)),
                 seconds(whole),
@@ -72,9 +72,9 @@ impl Trace {
     pub(super) fn summary(&self, output: &mut OutputQueue) {
         if self.wanted && self.count > 1 {
             output.note(format_args!(
-                "{} requests, {} octets; last byte min/avg/max {}/{}/{}",
+                "{} requests, {} bytes; last byte min/avg/max {}/{}/{}",
                 self.count,
-                self.octets,
+                self.bytes,
                 seconds(self.least).trim_end_matches(" s"),
                 seconds(self.sum / self.count).trim_end_matches(" s"),
                 seconds(self.most)

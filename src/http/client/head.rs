@@ -17,7 +17,7 @@ use crate::limits;
 pub enum Body {
     /// With the head: there is none, or it is empty.
     Absent,
-    /// After so many octets, at least one.
+    /// After so many bytes, at least one.
     Length(u64),
     /// Where the chunked coding says.
     Chunked,
@@ -44,7 +44,7 @@ pub struct ResponseHead<'a> {
     pub persistent: bool,
     /// The head as it was sent, to the end of its empty line.
     pub raw: &'a [u8],
-    /// Octets that the head takes.
+    /// Bytes that the head takes.
     pub length: usize,
 }
 
@@ -78,7 +78,7 @@ pub fn parse<'a>(asked: Asked, input: &'a mut [u8], lines: &'a mut Lines) -> Res
     let parser = httparse::ParserConfig::default();
     let length = match parser.parse_response_with_uninit_headers(&mut response, input, &mut room) {
         Ok(httparse::Status::Complete(length)) => length,
-        // The octet that tells whether the minor version ends may be yet to come.
+        // The byte that tells whether the minor version ends may be yet to come.
         Err(httparse::Error::Version) if input.len() <= VERSION.len() + 1 => return Ok(None),
         Ok(httparse::Status::Partial) => {
             no_bare_lf(input)?;
@@ -155,7 +155,7 @@ fn explain(error: httparse::Error) -> Fault {
     Fault::Malformed(match error {
         httparse::Error::TooManyHeaders => "there are too many field lines",
         httparse::Error::HeaderName => "a field name is malformed",
-        httparse::Error::HeaderValue => "a field value holds a control octet",
+        httparse::Error::HeaderValue => "a field value holds a control byte",
         httparse::Error::NewLine => "a line doesn't end in CRLF",
         httparse::Error::Version => "the HTTP version is malformed",
         _ => "the status line is malformed",

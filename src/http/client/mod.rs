@@ -2,7 +2,7 @@
 //! and writes.
 //!
 //! ```text
-//! Request ──write──► octets        octets ──AnswerReader──► head, content, end
+//! Request ──write──► bytes        bytes ──AnswerReader──► head, content, end
 //! ```
 //!
 //! Neither has a socket or a clock. A request is written as a whole head; its body,
@@ -59,7 +59,7 @@ pub enum Fault {
     /// What came isn't an answer of HTTP/1.0 or 1.1, is beyond a limit, or leaves its
     /// own end in doubt. Why, as a sentence without its full stop.
     Malformed(&'static str),
-    /// The connection ended before the answer's first octet: it may have been closed
+    /// The connection ended before the answer's first byte: it may have been closed
     /// before the request arrived.
     Unanswered,
     /// The connection ended amid the answer.

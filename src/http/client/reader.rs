@@ -28,7 +28,7 @@ pub struct AnswerReader {
 
 #[derive(Clone, Debug)]
 enum State {
-    /// So many interim answers came, and so many octets of the next head.
+    /// So many interim answers came, and so many bytes of the next head.
     Head {
         interim: u8,
         seen: u32,
@@ -41,7 +41,7 @@ enum State {
 }
 
 impl AnswerReader {
-    /// A reader before the first octet of the answer to what was asked.
+    /// A reader before the first byte of the answer to what was asked.
     pub const fn new(asked: Asked) -> Self {
         Self { asked, persistent: false, state: State::Head { interim: 0, seen: 0 } }
     }
@@ -70,7 +70,7 @@ impl AnswerReader {
         self.persistent
     }
 
-    /// How many octets of content are missing, where that can be known.
+    /// How many bytes of content are missing, where that can be known.
     pub fn remaining(&self) -> Option<u64> {
         match &self.state {
             State::Body(body) => body.remaining(),
@@ -79,7 +79,7 @@ impl AnswerReader {
     }
 
     /// The next head at the beginning of `input`; none if it isn't whole yet. After
-    /// an interim one another follows. One that comes octet by octet is looked at when
+    /// an interim one another follows. One that comes byte by byte is looked at when
     /// [there is news](has_news), so call it with all that is at hand, each time there is
     /// more.
     ///
@@ -151,7 +151,7 @@ mod tests {
     use crate::testing::every_split;
     use proptest::prelude::*;
 
-    /// Statuses, the content, the octets consumed, whether the connection persists;
+    /// Statuses, the content, the bytes consumed, whether the connection persists;
     /// and how it ended: not yet, or with a fault.
     #[derive(Clone, PartialEq, Eq, Debug, Default)]
     struct Read {
@@ -243,7 +243,7 @@ mod tests {
                 fault: None,
             };
             assert_eq!(read, expected, "{answer:?}");
-            // Not one octet less is enough, and it is told that it was cut.
+            // Not one byte less is enough, and it is told that it was cut.
             for cut in 0..answer.len() {
                 let read = Read::run(asked, &mut [&answer.as_bytes()[..cut]].into_iter(), true);
                 let fault = if cut == 0 { Fault::Unanswered } else { Fault::Truncated };

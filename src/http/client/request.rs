@@ -17,7 +17,7 @@ pub struct Request<'a> {
     pub host: &'a str,
     /// Further fields, in order: any but those that this type decides.
     pub fields: &'a [(String, String)],
-    /// How many octets of content follow; none if there is no content at all, which
+    /// How many bytes of content follow; none if there is no content at all, which
     /// isn't the same for a POST as none of it.
     pub length: Option<u64>,
 }
@@ -31,7 +31,7 @@ impl Request<'_> {
     ///
     /// # Errors
     /// If a part of it would be read as something else than it is: no line end, space
-    /// or control octet gets through. Nothing is written then.
+    /// or control byte gets through. Nothing is written then.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), Fault> {
         self.check()?;
         for part in [self.method, " ", self.target, " HTTP/1.1\r\n"] {
@@ -52,8 +52,8 @@ impl Request<'_> {
         if !is_token(self.method.as_bytes()) {
             return Err(Fault::Malformed("the method isn't a token"));
         }
-        if self.target.is_empty() || !self.target.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'#') {
-            return Err(Fault::Malformed("the request-target holds an octet that must be encoded"));
+        if self.target.is_empty() || !self.target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err(Fault::Malformed("the request-target holds a byte that must be encoded"));
         }
         if !valid_host(self.host.as_bytes()) {
             return Err(Fault::Malformed("the host is malformed"));
@@ -74,7 +74,7 @@ pub fn check_field(name: &str, value: &str) -> Result<(), Fault> {
         return Err(Fault::Malformed("the name of a field isn't a token"));
     }
     if !value.bytes().all(is_field_text) {
-        return Err(Fault::Malformed("the value of a field holds a control octet"));
+        return Err(Fault::Malformed("the value of a field holds a control byte"));
     }
     if DECIDED.iter().any(|decided| name.eq_ignore_ascii_case(decided)) {
         return Err(Fault::Malformed("Host, Content-Length and Transfer-Encoding aren't given as fields"));

@@ -329,11 +329,11 @@ impl AccessLog {
 fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {
         IpAddr::V4(v4) => {
-            for (at, octet) in v4.octets().into_iter().enumerate() {
+            for (at, byte) in v4.octets().into_iter().enumerate() {
                 if at > 0 {
                     out.push(b'.');
                 }
-                write_decimal(out, u64::from(octet));
+                write_decimal(out, u64::from(byte));
             }
         }
         // Rare enough; writing to a vector can't fail.

@@ -19,13 +19,13 @@ use crate::session::Sessions;
 /// What an operator can set about requests.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// From accept, or from a request's first octet, to the whole head.
+    /// From accept, or from a request's first byte, to the whole head.
     pub header_timeout: Duration,
     /// Between requests.
     pub idle_timeout: Duration,
     /// Without progress of a body.
     pub body_timeout: Duration,
-    /// Largest body that an application is given, in octets.
+    /// Largest body that an application is given, in bytes.
     pub body: u64,
     /// Most connections from one address.
     pub per_address: Option<u32>,

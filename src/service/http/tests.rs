@@ -84,13 +84,13 @@ impl Bench {
         peer.turn(|io| http.advance(io, &mut context.context(shared, time, *draining)))
     }
 
-    /// Sends octets and settles.
-    fn send(&mut self, octets: impl AsRef<[u8]>) -> Want {
-        self.peer.send(octets.as_ref());
+    /// Sends bytes and settles.
+    fn send(&mut self, bytes: impl AsRef<[u8]>) -> Want {
+        self.peer.send(bytes.as_ref());
         self.settle()
     }
 
-    /// All that was answered since the last call; files as the octets they are.
+    /// All that was answered since the last call; files as the bytes they are.
     fn answers(&mut self) -> String {
         let output = std::mem::take(&mut self.peer.output);
         let mut text = String::from_utf8_lossy(output.bytes()).into_owned();
@@ -101,8 +101,8 @@ impl Bench {
     }
 
     /// Sends, and tells what was answered until nothing more comes.
-    fn ask(&mut self, octets: impl AsRef<[u8]>) -> (String, Want) {
-        let mut want = self.send(octets);
+    fn ask(&mut self, bytes: impl AsRef<[u8]>) -> (String, Want) {
+        let mut want = self.send(bytes);
         let mut text = String::new();
         loop {
             let full = self.peer.output.room() == 0;

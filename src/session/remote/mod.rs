@@ -1,13 +1,13 @@
 //! A store that is somewhere else: what is said on the connection to it.
 //!
 //! ```text
-//! Question ─▶ Courier::ask ─▶ octets      octets ─▶ Courier::read ─▶ Reply
+//! Question ─▶ Courier::ask ─▶ bytes      bytes ─▶ Courier::read ─▶ Reply
 //! ```
 //!
 //! One connection carries the questions of all exchanges, pipelined: a question is one
 //! command or two, answers come in the order of the commands, and the [`Courier`] keeps
 //! which belong to which ticket. In two languages: `redis` and `kv`.
-//! Who reads or writes the octets, and when to give up, is the protocol's business that
+//! Who reads or writes the bytes, and when to give up, is the protocol's business that
 //! has the connection.
 
 mod kv;
@@ -26,7 +26,7 @@ use redis::Redis;
 pub use redis::{PREFIX, key};
 pub use store_url::{StoreProtocol, StoreUrl};
 
-/// Longest reply in octets: the largest session with all that belongs to a reply, and
+/// Longest reply in bytes: the largest session with all that belongs to a reply, and
 /// less than fits into what is received at once.
 const REPLY: usize = 48 * 1024;
 
@@ -89,7 +89,7 @@ pub struct Courier {
 /// What was read.
 #[derive(Debug, PartialEq)]
 pub struct Read {
-    /// Octets that are understood.
+    /// Bytes that are understood.
     pub consumed: usize,
     /// An answer that is complete.
     pub reply: Option<(Ticket, Reply)>,

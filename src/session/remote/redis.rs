@@ -54,7 +54,7 @@ pub(super) fn write(command: Command, id: Id, value: Option<(&[u8], i64)>, out: 
     }
 }
 
-/// One answer, if it is whole, and the octets it takes.
+/// One answer, if it is whole, and the bytes it takes.
 pub(super) fn read(input: &[u8]) -> Result<(usize, Option<Answer>), Fault> {
     let Some((value, length)) = resp::parse(input).map_err(|_| Fault("it doesn't speak RESP2".to_owned()))? else {
         return Ok((0, None));

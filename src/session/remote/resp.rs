@@ -7,7 +7,7 @@
 const ARRAY: usize = 4_096;
 /// Most arrays within each other: a scan's reply has two.
 const DEPTH: usize = 4;
-/// Longest line in octets: an error's sentence or a number.
+/// Longest line in bytes: an error's sentence or a number.
 const LINE: usize = 1_024;
 
 /// What a server says.
@@ -19,7 +19,7 @@ pub enum Value {
     Error(String),
     /// A number.
     Integer(i64),
-    /// Octets.
+    /// Bytes.
     Bulk(Vec<u8>),
     /// Several values.
     Array(Vec<Value>),
@@ -41,7 +41,7 @@ pub fn command(parts: &[&[u8]], out: &mut Vec<u8>) {
     }
 }
 
-/// The value at the beginning of `input`, and how many octets it takes; none if it isn't
+/// The value at the beginning of `input`, and how many bytes it takes; none if it isn't
 /// whole yet.
 ///
 /// # Errors
@@ -67,8 +67,8 @@ impl<'a> Cursor<'a> {
             b'$' => match length(rest)? {
                 None => Value::Nil,
                 Some(length) => {
-                    let Some(octets) = self.octets(length)? else { return Ok(None) };
-                    Value::Bulk(octets.to_vec())
+                    let Some(bytes) = self.bytes(length)? else { return Ok(None) };
+                    Value::Bulk(bytes.to_vec())
                 }
             },
             b'*' => match length(rest)? {
@@ -100,10 +100,10 @@ impl<'a> Cursor<'a> {
         rest[..end].strip_suffix(b"\r").map(Some).ok_or(Malformed)
     }
 
-    /// So many octets, and the end of a line.
-    fn octets(&mut self, length: usize) -> Result<Option<&'a [u8]>, Malformed> {
+    /// So many bytes, and the end of a line.
+    fn bytes(&mut self, length: usize) -> Result<Option<&'a [u8]>, Malformed> {
         let rest = &self.input[self.at..];
-        let Some((octets, end)) = rest.split_at_checked(length) else { return Ok(None) };
+        let Some((bytes, end)) = rest.split_at_checked(length) else { return Ok(None) };
         if !b"\r\n".starts_with(&end[..end.len().min(2)]) {
             return Err(Malformed);
         }
@@ -111,7 +111,7 @@ impl<'a> Cursor<'a> {
             return Ok(None);
         }
         self.at += length + 2;
-        Ok(Some(octets))
+        Ok(Some(bytes))
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn every_kind_of_reply_in_every_piece() {
         let scan = Value::Array(vec![bulk("0"), Value::Array(vec![bulk("a"), Value::Nil])]);
-        for (octets, value) in [
+        for (bytes, value) in [
             ("+OK\r\n", Value::Simple("OK".into())),
             ("+\r\n", Value::Simple(String::new())),
             ("-ERR no such\r\n", Value::Error("ERR no such".into())),
@@ -168,14 +168,14 @@ mod tests {
             ("*0\r\n", Value::Array(vec![])),
             ("*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$-1\r\n", scan),
         ] {
-            let read = every_split(octets.as_bytes(), &[b"+", b"\r\n", b"$9\r\n"], read);
-            assert_eq!(read, Ok(Some((value, octets.len()))), "{octets}");
+            let read = every_split(bytes.as_bytes(), &[b"+", b"\r\n", b"$9\r\n"], read);
+            assert_eq!(read, Ok(Some((value, bytes.len()))), "{bytes}");
         }
     }
 
     #[test]
     fn what_is_no_reply() {
-        for octets in [
+        for bytes in [
             "HTTP/1.1 400 Bad Request\r\n",
             "\r\n",
             "OK\r\n",
@@ -192,7 +192,7 @@ mod tests {
             "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n",
             "%1\r\n",
         ] {
-            assert_eq!(every_split(octets.as_bytes(), &[], read), Err(Malformed), "{octets}");
+            assert_eq!(every_split(bytes.as_bytes(), &[], read), Err(Malformed), "{bytes}");
         }
         // A line without end is found out when it is longer than any.
         assert_eq!(parse(&[b'+'; LINE]), Err(Malformed));

@@ -35,9 +35,9 @@ fn ask(courier: &mut Courier) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// All that comes of these octets after one question of each kind.
-fn replies(make: fn() -> Courier, octets: &[u8]) -> (Vec<(u64, Reply)>, Option<Fault>, usize) {
-    every_split(octets, &[], |pieces| {
+/// All that comes of these bytes after one question of each kind.
+fn replies(make: fn() -> Courier, bytes: &[u8]) -> (Vec<(u64, Reply)>, Option<Fault>, usize) {
+    every_split(bytes, &[], |pieces| {
         let (mut courier, mut input, mut replies) = (make(), Vec::new(), Vec::new());
         ask(&mut courier);
         for piece in pieces {

@@ -82,7 +82,7 @@ fn a_slow_head_gets_408_and_silence_gets_nothing() {
 
     let mut bench = Bench::new();
     bench.send("G");
-    // The head has its time as a whole: more octets don't prolong it.
+    // The head has its time as a whole: more bytes don't prolong it.
     bench.pass(9 * SECOND);
     assert_eq!(bench.send("ET").wake, Some(Tick::default().after(10 * SECOND)));
     let want = bench.pass(SECOND);
@@ -95,7 +95,7 @@ fn between_requests_another_timeout_holds_and_it_closes_silently() {
     let (_, want) = bench.ask(get("/"));
     assert_eq!(want, Want::READ.by(Tick::default().after(60 * SECOND)));
     bench.pass(50 * SECOND);
-    // A begun request has its own time, from its first octet.
+    // A begun request has its own time, from its first byte.
     assert_eq!(bench.send("GET").wake, Some(bench.now.after(10 * SECOND)));
     let (answer, want) = bench.ask(" / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(statuses(&answer), [200]);
