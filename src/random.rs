@@ -1,6 +1,6 @@
 //! Chance that can be repeated: SplitMix64 (Steele, Lea and Flood, 2014).
 //!
-//! For simulated networks and tests: the same seed gives the same fate. Whoever must
+//! For simulated networks and tests: the same seed gives the same sequence. Code that must
 //! not be guessed (tokens, keys) takes the kernel's generator instead.
 
 /// A generator of 64-bit numbers from a seed; every seed is a good one.

@@ -135,7 +135,7 @@ fn watchers_are_told_at_once_and_what_was_missed_is_told_later() {
     back.send(get_with("/board/events?after=1", &lines));
     let missed = until(&mut back, "three");
     assert!(missed.contains("event: gone") && !missed.contains("two"), "{missed}");
-    // Who knows another board begins anew.
+    // A client that knows another board starts again.
     for id in ["5", "99999999999999"] {
         let mut lost = server.connect();
         lost.send(get_with("/board/events", &format!("Last-Event-ID: {id}\r\n")));
@@ -206,7 +206,7 @@ fn what_was_acknowledged_outlives_a_kill() {
             assert!(json.contains(&format!("\"{text}\"")), "{text}: {json}");
         }
     }
-    // Numbers go on, so whoever was watching misses nothing.
+    // Numbers go on, so clients that were watching miss nothing.
     let seen = last(&server) - 1;
     let mut back = server.connect();
     back.send(get_with("/board/events", &format!("Last-Event-ID: {seen}\r\n")));

@@ -4,7 +4,7 @@
     python3 tests/browser_pages.py http://127.0.0.1:8080 [--shots DIR]
 
 Speaks the DevTools protocol with the standard library alone. `miod` must be
-running with its usual applications; what is counted begins anew in each of the
+running with its usual applications; what is counted begins again in each of the
 browser's contexts, which share nothing, as profiles do.
 """
 import argparse, base64, json, os, socket, subprocess, sys, tempfile, time, urllib.error, urllib.request
@@ -156,7 +156,7 @@ def there(url):
 
 
 def counter(browser, root):
-    """Two visitors count apart, and Reset begins anew for the one who asked."""
+    """Two visitors count apart, and Reset begins again for the one who asked."""
     one, other = Page(browser, browser.context()), Page(browser, browser.context())
     for count in (1, 2, 3):
         one.go(f"{root}/counter")

@@ -111,7 +111,7 @@ fn a_download_is_resumed() {
     std::fs::remove_file(&file).unwrap();
     assert_eq!(get(&arguments).code, Some(0));
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
-    // Whoever answers with the whole would spoil what is there.
+    // A response with the whole would spoil what is there.
     let whole = Script::saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole");
     assert_eq!(get(&["-o", file.to_str().unwrap(), "-C", "-", &whole.url("/")]).code, Some(33));
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
@@ -325,7 +325,7 @@ fn pythons_http_server() {
     assert!(get(&["-i", "127.0.0.1", &port, ""]).text().contains("large.bin"));
 }
 
-/// nginx in the foreground, as whoever runs the test.
+/// nginx in the foreground, as the user that runs the test.
 fn nginx(root: &Path, port: u16) -> Ended {
     let config = format!(
         "daemon off; pid {root}/pid; error_log stderr; events {{}}

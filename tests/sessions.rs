@@ -221,7 +221,7 @@ fn sessions_end_when_idle_and_at_their_age() {
     let mut client = server.connect();
     let mine = cookie(&count(&mut client, "").1);
     assert_eq!(count(&mut client, &mine).0, 2);
-    // Whoever comes again and again isn't idle, but grows old.
+    // A client that keeps coming isn't idle, but its session ages.
     assert!(eventually(|| count(&mut client, &mine).0 == 1), "it never ends");
 }
 

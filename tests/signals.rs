@@ -144,7 +144,7 @@ fn hup_and_usr1_open_the_access_log_anew() {
         fs::remove_file(&log).unwrap();
         fs::create_dir(&log).unwrap();
         server.signal(signal);
-        assert!(eventually(|| server.errors().contains("can't be opened anew")), "{}", server.errors());
+        assert!(eventually(|| server.errors().contains("can't be reopened")), "{}", server.errors());
         assert_eq!(server.get("/").status, 200);
     }
 }

@@ -37,7 +37,7 @@ fn cookie(answer: &Answer) -> String {
     answer.field("set-cookie").expect("a cookie").split(';').next().unwrap().to_owned()
 }
 
-/// Counts to three, resets, and begins anew.
+/// Counts to three, resets, and begins again.
 fn counts(server: &Server) -> String {
     let first = visit(server, "");
     assert_eq!((count(&first), first.field("cache-control")), (1, Some("private, no-store")));
@@ -46,9 +46,9 @@ fn counts(server: &Server) -> String {
     let reset = server.ask(format!("POST /counter/reset HTTP/1.1\r\nHost: localhost\r\nCookie: {mine}\r\n\r\n"));
     assert_eq!((reset.status, reset.field("location")), (303, Some("/counter")));
     assert!(reset.field("set-cookie").unwrap().contains("Max-Age=0"));
-    let anew = visit(server, &mine);
-    assert_eq!(count(&anew), 1);
-    let other = cookie(&anew);
+    let restarted = visit(server, &mine);
+    assert_eq!(count(&restarted), 1);
+    let other = cookie(&restarted);
     assert_ne!(other, mine);
     // Many at once, and none is lost.
     std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| count(&visit(server, &other))))));

@@ -70,7 +70,7 @@ pub trait App {
     fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer;
 
     /// Answers a request whose job is done. An application that never answers
-    /// [`Answer::Later`] is never called here. The session is loaded anew for it, so
+    /// [`Answer::Later`] is never called here. The session is loaded again for it, so
     /// that nothing is lost which others changed meanwhile; so what an application
     /// changes in its session it must change in the call that answers
     /// [`Answer::Now`].
@@ -84,7 +84,7 @@ pub trait App {
     /// watcher has all there is, and is asked for again after [`Visit::news`].
     ///
     /// How much a slow watcher can miss is what the application keeps; who asks for
-    /// what is gone is best told to begin anew. An application that never answers
+    /// what is gone is best told to start again. An application that never answers
     /// [`Answer::Watch`] is never called here.
     fn events(&mut self, _seen: u64, _out: &mut Vec<u8>, _room: usize) -> u64 {
         unreachable!("watched without events")

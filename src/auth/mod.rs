@@ -15,7 +15,7 @@
 //! an unknown name from a wrong password ([`htpasswd::Table::verify`]).
 //!
 //! **A changed file** is seen at the first check a second or more after the last
-//! look: one stat(2), and it is read anew if that differs. What was verified
+//! look: one stat(2), and it is read again if that differs. What was verified
 //! against the old file counts for nothing then.
 //!
 //! [`guard`] puts paths under protection; the login page uses [`Users`] alone.

@@ -204,7 +204,7 @@ impl Users {
         signer.finalize().into_bytes().into()
     }
 
-    /// Once a second: reads the file anew if it isn't what it was, here, as files that
+    /// Once a second: reads the file again if it isn't what it was, here, as files that
     /// are served are. If it can't be read, there are no users: who was deleted must
     /// not come back by an error.
     fn look_at_file(&mut self, now: u64) {
@@ -217,7 +217,7 @@ impl Users {
         let was_there = self.seen.is_some();
         let (table, seen) = match read(path) {
             Ok(((table, wrong), seen)) => {
-                log::info!("{} is read anew: {} users", path.display(), table.len());
+                log::info!("{} is read again: {} users", path.display(), table.len());
                 if let Some(wrong) = wrong {
                     log::error!("{} line {}: {}; it counts for nobody", path.display(), wrong.line, wrong.why);
                 }

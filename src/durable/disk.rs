@@ -67,7 +67,7 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Shows the records of `name` in `directory` to `each`, whoever has it open.
+    /// Shows the records of `name` in `directory` to `each`, also if another process has it open.
     ///
     /// What is read is a copy, made without regard to who writes meanwhile. All that the root
     /// names is checksummed, so one that isn't of one moment is found out, and made again.

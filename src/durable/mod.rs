@@ -19,7 +19,7 @@
 //! disk has: what is committed is handed back in order and applied before the next read.
 //! Nobody sees what could still be lost, and what a commit acknowledged is seen
 //! by everybody after ([`latest`](Store::latest) is for who asks for more). A batch that fails has changed nothing in memory; the store is
-//! opened anew, and what the disk then says about the keys of that batch is what
+//! opened again, and what the disk then says about the keys of that batch is what
 //! memory takes over, since a commit that reports an error may have happened.
 //!
 //! The store is [redb](https://docs.rs/redb): one file, pure Rust, a copy-on-write
@@ -114,7 +114,7 @@ impl Store {
         Ok(store)
     }
 
-    /// What is in the store `name` in `directory` at this moment, whoever has it open; to be
+    /// What is in the store `name` in `directory` at this moment, also if another process has it open; to be
     /// read only, what is written to it goes nowhere.
     ///
     /// # Errors

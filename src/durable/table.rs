@@ -33,7 +33,7 @@ pub enum Change {
     /// There is none from now on.
     Remove(Arc<[u8]>),
     /// There is none from now on if it has expired at this Unix second; it may have been
-    /// put anew meanwhile.
+    /// put again meanwhile.
     Expire(Arc<[u8]>, i64),
 }
 

@@ -92,7 +92,7 @@ fn what_expires_is_gone_at_once_in_memory_and_soon_on_disk() {
     write(&mut store, vec![put("a", "1", Some(10)), put("b", "2", Some(10))], 0).unwrap();
     assert_eq!((get(&mut store, "a", 9).is_some(), get(&mut store, "a", 10)), (true, None));
     assert_eq!(store.bytes(), 0);
-    // Put anew before its row is gone: the row that expired isn't this one.
+    // Put again before its row is gone: the row that expired isn't this one.
     let Ok(Written::Later(again)) = store.write(vec![put("a", "3", Some(30))], 11) else { panic!() };
     assert_eq!(again.wait(), Ok(false));
     assert_eq!(get(&mut store, "a", 12).as_deref(), Some("3"));

@@ -2,7 +2,7 @@
 //!
 //! Two tables. `found` keeps representations: small files whole, larger ones as
 //! a head and an open descriptor. `missing` remembers paths that lead nowhere,
-//! so that a 404 costs no system call. Whoever changes a file is seen by the
+//! so that a 404 costs no system call. A change of a file is seen by the
 //! watch before the next request is answered; what no watch can see (a shared
 //! mapping, another machine, a further hard link) is found by looking again at
 //! most a second later.

@@ -298,7 +298,7 @@ impl Root {
         &self.path
     }
 
-    /// Opens the root's path anew, for a site is often deployed by pointing a
+    /// Opens the root's path again, for a site is often deployed by pointing a
     /// link elsewhere. True if it names another directory now: then all that was
     /// learned of the old one is void, its watches included
     /// ([`Watch::clear`](super::watch::Watch::clear)).

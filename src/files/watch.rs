@@ -17,7 +17,7 @@
 //! directory is moved, removed or unmounted, when its permissions change, or
 //! when the kernel's queue overflowed, the tidy repair of one subtree would be
 //! much code for a rare case; instead all watches are dropped, `Change::All` is
-//! reported, and the next reads build them anew.
+//! reported, and the next reads build them again.
 //!
 //! **What inotify can't see**: a write through a shared memory map (seen when the
 //! writer has closed the file and unmapped it), a write by way of a hard link in
@@ -384,7 +384,7 @@ mod tests {
             assert_eq!(seen.iter().filter(|&change| *change == Change::All).count(), 1, "{seen:?}");
             assert_eq!(seen.last(), Some(&Change::All), "{seen:?}");
             assert!(watch.is_empty());
-            // And begins anew, undisturbed by what the old watches still had to say.
+            // And starts again, whatever events of the old watches remain.
             assert!(watch.cover(&root, b"f"));
             s.file("www/f", "new");
             assert_eq!(changes(&mut watch), [entry("f")]);

@@ -192,7 +192,7 @@ mod tests {
             (b" chunked", Err(400)),
             (b"chunked\0", Err(400)),
             (b"chun\xe4ked", Err(400)),
-            // The Kelvin sign is a k to whoever folds case by Unicode.
+            // The Kelvin sign is a k to code that folds case by Unicode.
             ("chun\u{212a}ed".as_bytes(), Err(400)),
         ];
         for &(value, expected) in cases {

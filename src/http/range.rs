@@ -14,7 +14,7 @@ use crate::limits;
 const PART_OVERHEAD: u64 = 80;
 
 /// How many ranges of one field are looked at. Many small ones may coalesce to a
-/// few parts, but whoever sends more than this isn't after the file.
+/// few parts, but a client that sends more than this doesn't want the file.
 const SPECS: usize = 8 * limits::RANGE_PARTS;
 
 /// What a Range field asks of a representation.

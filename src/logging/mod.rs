@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(bench.sinks.before_wait(at(1004), false), Some(QUIET));
         assert_eq!(bench.sinks.before_wait(at(1005), false), None);
         assert_eq!(bench.written().1, "one\n");
-        // The next second is counted anew.
+        // The next second is counted again.
         bench.sinks.access(text(b"two\n"));
         assert_eq!(bench.sinks.before_wait(at(1100), false), Some(QUIET));
         assert_eq!(bench.written().1, "one\n");

@@ -95,7 +95,7 @@ impl Input {
 }
 
 /// A stretch of an open file that is to be sent. The descriptor is shared with
-/// whoever else sends the same file.
+/// other connections that send the same file.
 #[derive(Clone, Debug)]
 pub struct FileSlice {
     /// The file, open for reading.

@@ -592,7 +592,7 @@ impl<P: Protocol> Reactor<P> {
             return;
         }
         self.drain = Some(Drain { by: self.time.now.after(grace), waiting_for: 0 });
-        // Whoever is connected as far as the kernel is concerned is heard: closing
+        // Connections that the kernel has established are accepted first: closing
         // a listener resets what waits there.
         self.listeners.latch();
         for _ in 0..DRAIN_ACCEPTS {
@@ -603,7 +603,7 @@ impl<P: Protocol> Reactor<P> {
         }
         self.listeners.close();
         self.listeners.pause_until = None;
-        // Each is asked anew what it wants, now: the idle ones want to close, and
+        // Each is asked again what it wants, now: the idle ones want to close, and
         // nobody is to be told that they are waited for.
         for handle in self.slots.handles() {
             if let Some(slot) = self.slots.get(handle) {

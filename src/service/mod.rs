@@ -171,8 +171,8 @@ impl Protocol for Service {
                 cx.drain(limits::DRAIN_GRACE);
             }
             Signal::Hangup | Signal::User1 => match cx.shared.log.reopen() {
-                Ok(()) => log::info!("the access log is opened anew"),
-                Err(error) => log::error!("the access log can't be opened anew: {error}"),
+                Ok(()) => log::info!("the access log was reopened"),
+                Err(error) => log::error!("the access log can't be reopened: {error}"),
             },
             Signal::User2 => {
                 let maintenance = &mut cx.shared.http.maintenance;

@@ -2,7 +2,7 @@
 //!
 //! Reading is reading memory, so a session is there at once. Saving is a commit on the
 //! helper thread: the exchange waits for its [`Ticket`], and hands the
-//! [`Commit`] over to be carried out. Whoever loads a session meanwhile is given what is on
+//! [`Commit`] over to be carried out. A request that loads a session meanwhile gets what is on
 //! its way, so that two requests of one session lose nothing of each other.
 //!
 //! Anybody can begin sessions as fast as he can ask. When the store is full, those go

@@ -1,6 +1,6 @@
 //! A session as a store has it: the values, and from when they are.
 //!
-//! Its text is a JSON object of the values, so that whoever looks into a store
+//! Its text is a JSON object of the values, so that somebody who looks into a store
 //! reads `{"count":1}`; a store that has no place of its own for the two moments
 //! keeps them under the one name that is reserved: `{"@":[1795260000,1795260600],"count":1}`.
 

@@ -374,10 +374,10 @@ mod tests {
         let mut session = Session::none(0);
         session.set("a", 1);
         let cookie = pair(save(&mut sessions, session, 0));
-        for (seconds, anew) in [(0, false), (9, false), (10, true)] {
+        for (seconds, renewed) in [(0, false), (9, false), (10, true)] {
             let session = now(load(&mut sessions, &cookie, seconds));
             assert!(!session.is_changed());
-            assert_eq!(save(&mut sessions, session, seconds).is_some(), anew, "{seconds}");
+            assert_eq!(save(&mut sessions, session, seconds).is_some(), renewed, "{seconds}");
         }
     }
 

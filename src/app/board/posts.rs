@@ -19,7 +19,7 @@ const RECORDS: usize = 1_000;
 /// Bytes that they may take: each four bytes a character, what JSON and the store
 /// add, and as much again for those on their way to the disk.
 pub(crate) const CAPACITY: usize = 2 * RECORDS * (2 * 4 * TEXT + 1_024);
-/// Most events that are told to who comes back; who missed more begins anew.
+/// Most events that a client gets that comes back; a client that missed more starts again.
 const REPLAY: usize = 100;
 /// Posts do not expire.
 const NOW: i64 = 0;
@@ -257,10 +257,10 @@ mod tests {
             add(&mut posts, &n.to_string());
         }
         let last = REPLAY as u64 + 1;
-        let anew = (format!("id: {last}\nevent: reload\ndata: \n\n"), last);
-        assert_eq!(events(&mut posts, 0, 999), anew);
-        assert_eq!(events(&mut posts, last + 1, 999), anew);
-        assert_eq!(events(&mut posts, u64::MAX, 999), anew);
+        let reload = (format!("id: {last}\nevent: reload\ndata: \n\n"), last);
+        assert_eq!(events(&mut posts, 0, 999), reload);
+        assert_eq!(events(&mut posts, last + 1, 999), reload);
+        assert_eq!(events(&mut posts, u64::MAX, 999), reload);
         assert_eq!(events(&mut posts, 1, 100_000).0.matches("event: post").count(), REPLAY);
         assert_eq!(events(&mut posts, last, 999), (String::new(), last));
     }

@@ -1,4 +1,4 @@
-//! Who may use the service: whoever knows the token, if there is one, and no web page.
+//! Who may use the service: clients that know the token, if there is one, and no web page.
 //!
 //! A page from anywhere can have its visitor's browser send requests here. It can't
 //! send a body of our types without being asked for leave (a preflight, which gets none),

@@ -5,7 +5,7 @@ use crate::http::{Fields, negotiate};
 /// A kind of answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Wish {
-    /// For terminals, and whoever doesn't say.
+    /// For terminals, and clients that don't say.
     Text,
     /// For browsers.
     Html,

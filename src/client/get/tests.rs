@@ -437,7 +437,7 @@ fn every_wait_has_an_end() {
     assert!(
         matches!(fetch.outcome(), Err(ClientError::Connect(peer, error)) if peer == address(80) && error.kind() == std::io::ErrorKind::TimedOut)
     );
-    // For the answer: each byte that comes is patience anew, but not for ever.
+    // For the answer: each byte extends the wait, but not for ever.
     let mut bench = Bench::new(patient(Some(5 * second)));
     bench.asked();
     for byte in ["H", "T", "T", "P", "/"] {

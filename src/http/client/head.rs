@@ -237,7 +237,7 @@ mod tests {
             (Content, "HTTP/1.1 304", "", "1 Absent keep"),
             (Content, "HTTP/1.1 204", "", "1 Absent keep"),
             (Content, "HTTP/1.1 204", zero, "1 Absent keep"),
-            // Whoever announces a body there may also send it.
+            // A server that announces a body there may also send it.
             (Content, "HTTP/1.1 204", length, "1 Absent close"),
             (Content, "HTTP/1.1 204", coding, "1 Absent close"),
             (Content, "HTTP/1.1 100", "", "1 Absent keep"),
