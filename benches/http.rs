@@ -109,16 +109,21 @@ impl Connection {
         fs::create_dir_all(&root).unwrap();
         fs::write(root.join("index.html"), [b'x'; 1024]).unwrap();
         let settings = Settings::default();
-        let mut host = service::http::Host::new(true);
+        let mut host = service::http::Host::default();
         host.files = Some(RefCell::new(Site::new(Root::open(&root, Symlinks::Inside).unwrap(), settings)));
         let counter = catalogue::find("counter").unwrap();
         host.routes.mount(counter.path, (counter.make)(&mut Supplies::default())).unwrap();
         host.routes.mount("/reads", Box::new(Reads)).unwrap();
-        let http = service::http::Shared::new(Limits::default(), host);
+        let http = service::http::Shared::new(Limits::default(), [host]);
         let mut shared = service::Shared::new(http, Log::default());
         let mut context = TestContext::default();
-        let accepted = Accepted { listener: service::Kind::Http, ends: ends(), overloaded: false };
-        let http = Http::open(&accepted, &mut context.context(&mut shared, TIME, false));
+        let accepted = Accepted {
+            listener: service::Kind::Http(service::http::HostId::default()),
+            ends: ends(),
+            overloaded: false,
+        };
+        let http =
+            Http::open(&accepted, service::http::HostId::default(), &mut context.context(&mut shared, TIME, false));
         let (input, output) = (Input::default(), Output::default());
         let mut connection = Self { shared, context, http, input, output, etag: String::new(), cookie: String::new() };
         connection.exchange(SMALL, |answer| answer.to_vec());

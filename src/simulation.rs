@@ -21,6 +21,7 @@ use crate::random::SplitMix64;
 use crate::reactor::{
     Accepted, BUFFER, Ending, Finish, Handle, JobId, JobResult, Protocol, TestContext, Tick, Time, Want,
 };
+use crate::service::http::HostId;
 use crate::service::testing::{self, Peer, ends};
 use crate::service::{Kind, Message, Outcome, Service, Shared};
 use crate::session::pending::{Pending, Question, Reply, Ticket};
@@ -637,7 +638,8 @@ impl World<'_> {
 impl Link {
     fn open(number: usize, client: Client, world: &mut World<'_>) -> Self {
         let mut context = TestContext::of(Handle::for_test(number as u32 + 1));
-        let accepted = Accepted { listener: Kind::Http, ends: ends(), overloaded: client.overloaded };
+        let accepted =
+            Accepted { listener: Kind::Http(HostId::default()), ends: ends(), overloaded: client.overloaded };
         let time = world.time();
         let service = Service::open(&accepted, &mut context.context(&mut world.shared, time, world.draining))
             .expect("HTTP takes every connection");

@@ -47,7 +47,8 @@ impl Server {
         let (finish, finished) = channel();
         let endpoint = endpoint.clone();
         std::thread::spawn(move || {
-            let listener = Listener::bind(&endpoint, deferred).unwrap();
+            let bind = if deferred { Listener::bind } else { Listener::bind_greeting };
+            let listener = bind(&endpoint).unwrap();
             let endpoint = listener.endpoint();
             if let Some(address) = listener.address() {
                 first(address);

@@ -262,7 +262,7 @@ fn two_connections_are_joined_by_messages() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let far_port = server.local_addr().unwrap().port();
     let server = std::thread::spawn(move || shout(server.accept().unwrap().0));
-    let relay = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), true).unwrap();
+    let relay = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
     let address = relay.address().unwrap();
     let client = std::thread::spawn(move || {
         let mut stream = TcpStream::connect(address).unwrap();

@@ -87,7 +87,7 @@ impl Protocol for Job {
 fn run(file: Option<std::fs::File>, test: impl FnOnce(SocketAddr, &Closer)) -> Log {
     let (ready, started) = channel();
     let server = std::thread::spawn(move || {
-        let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), false).unwrap();
+        let listener = Listener::bind_greeting(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
         let address = listener.address().unwrap();
         let file = file.map(|file| Rc::new(file.into()));
         let mut reactor = Reactor::<Job>::new((Log::default(), file), Options::default()).unwrap();

@@ -70,13 +70,13 @@ impl log::Log for Sink {
 fn serve() -> (SocketAddr, Closer, std::thread::JoinHandle<()>) {
     let (ready, told) = channel();
     let server = std::thread::spawn(move || {
-        let mut host = http::Host::new(true);
+        let mut host = http::Host::default();
         host.routes.mount("/", Box::new(Counter(0))).unwrap();
-        let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), true).unwrap();
+        let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
         let address = listener.address().unwrap();
-        let shared = Shared::new(http::Shared::new(Limits::default(), host), Log::default());
+        let shared = Shared::new(http::Shared::new(Limits::default(), [host]), Log::default());
         let mut reactor = Reactor::<Service>::new(shared, Options::default()).unwrap();
-        reactor.listen(listener, Kind::Http).unwrap();
+        reactor.listen(listener, Kind::Http(http::HostId::default())).unwrap();
         ready.send((address, reactor.closer())).unwrap();
         reactor.run(Until::Closed).unwrap();
     });

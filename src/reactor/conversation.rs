@@ -23,7 +23,7 @@
 //!
 //! # fn main() -> std::io::Result<()> {
 //! let mut reactor = Reactor::<Talk<Shout>>::new((), Options::default())?;
-//! let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), true)?;
+//! let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()))?;
 //! let address = listener.address().unwrap();
 //! reactor.listen(listener, ())?;
 //! let client = std::thread::spawn(move || -> std::io::Result<String> {

@@ -35,12 +35,24 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens at `endpoint`. With `deferred`, connections come with their first
-    /// bytes (for protocols in which the client speaks first).
+    /// Listens at an endpoint, for a protocol in which the client speaks first: on Linux a
+    /// connection is accepted when its first bytes are there. Port 0 is any free one.
     ///
     /// # Errors
     /// What the system says: the address is in use, not ours, not allowed.
-    pub fn bind(endpoint: &Endpoint, deferred: bool) -> io::Result<Self> {
+    pub fn bind(endpoint: &Endpoint) -> io::Result<Self> {
+        Self::open(endpoint, true)
+    }
+
+    /// Listens at an endpoint, for a protocol in which the server speaks first.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_greeting(endpoint: &Endpoint) -> io::Result<Self> {
+        Self::open(endpoint, false)
+    }
+
+    fn open(endpoint: &Endpoint, deferred: bool) -> io::Result<Self> {
         match endpoint {
             Endpoint::Tcp(address) => {
                 let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM.nonblocking(), None)?;
@@ -207,10 +219,10 @@ mod tests {
 
     #[test]
     fn finds_a_free_port_and_says_which() {
-        let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap()), true).unwrap();
+        let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
         assert_ne!(listener.address().unwrap().port(), 0);
         assert_eq!(listener.endpoint(), Endpoint::Tcp(listener.address().unwrap()));
-        let again = Listener::bind(&listener.endpoint(), true);
+        let again = Listener::bind(&listener.endpoint());
         assert_eq!(again.err().map(|error| error.kind()), Some(io::ErrorKind::AddrInUse));
     }
 
@@ -219,14 +231,14 @@ mod tests {
         let path = std::env::temp_dir().join(format!("miod-stale-{}", std::process::id()));
         let _ = fs::remove_file(&path);
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let listener = Listener::bind(&Endpoint::Unix(path.clone()), false).unwrap();
+        let listener = Listener::bind(&Endpoint::Unix(path.clone())).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        let second = Listener::bind(&Endpoint::Unix(path.clone()), false);
+        let second = Listener::bind(&Endpoint::Unix(path.clone()));
         assert_eq!(second.err().map(|error| error.kind()), Some(io::ErrorKind::AddrInUse));
         drop(listener);
         assert!(!path.exists());
         fs::write(&path, "precious").unwrap();
-        assert!(Listener::bind(&Endpoint::Unix(path.clone()), false).is_err());
+        assert!(Listener::bind(&Endpoint::Unix(path.clone())).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"precious");
         fs::remove_file(&path).unwrap();
     }

@@ -48,7 +48,7 @@ impl Built {
         report.no_links |= self.no_links;
         report.apps.extend(self.apps);
         report.protected.extend(self.protected);
-        let mut host = http::Host::new(config.server_field);
+        let mut host = if config.server_field { http::Host::default() } else { http::Host::without_server_field() };
         host.routes = self.routes;
         host.guard = RefCell::new(self.guard);
         host.files = self.site.map(RefCell::new);

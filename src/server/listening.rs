@@ -11,7 +11,7 @@ use crate::reactor::{Endpoint, Listener};
 pub(super) fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>, ServerError> {
     bind_all(endpoints, port, |endpoint| {
         // In all our services the client speaks first.
-        let listener = Listener::bind(endpoint, true)?;
+        let listener = Listener::bind(endpoint)?;
         let address = listener.address();
         Ok((listener, address))
     })

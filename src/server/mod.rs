@@ -23,8 +23,8 @@ pub mod udp;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::rc::Rc;
 
+use crate::app::App;
 use crate::config::{self, Config, Host, Protocol};
 use crate::durable::OpenError;
 use crate::files::resolve::Root;
@@ -91,42 +91,113 @@ struct Bound {
     host: Option<usize>,
 }
 
-/// Runs a server until a signal ends it. `ready` is called when clients can connect.
+/// A server that can be given applications beside the built-in ones.
+///
+/// ```no_run
+/// use miod::app::{Answer, App, Request, Response, Visit};
+/// use miod::config::{Config, Host, Listener, Process};
+/// use miod::http::Status;
+/// use miod::server::{Server, ServerError};
+///
+/// struct Hello;
+///
+/// impl App for Hello {
+///     fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+///         Answer::now(Response::new(Status::OK).text("Hello!\n"))
+///     }
+/// }
+///
+/// fn main() -> Result<(), ServerError> {
+///     let host = Host { root: Some("site".into()), ..Host::default() };
+///     let config = Config::single(Process::default(), Listener::at(8080), host);
+///     Server::new(config).mount("/hello", Hello).run(|ready| println!("listening on {:?}", ready.endpoints))
+/// }
+/// ```
+pub struct Server {
+    config: Config,
+    log: Log,
+    apps: Vec<(String, Box<dyn App>)>,
+}
+
+impl Server {
+    /// A server of this configuration.
+    pub fn new(config: Config) -> Self {
+        Self { config, log: Log::default(), apps: Vec::new() }
+    }
+
+    /// With this log.
+    pub fn log(self, log: Log) -> Self {
+        Self { log, ..self }
+    }
+
+    /// Mounts an application at a path prefix of the first host, in place of what is
+    /// there.
+    pub fn mount(mut self, prefix: &str, app: impl App + 'static) -> Self {
+        self.apps.push((prefix.to_owned(), Box::new(app)));
+        self
+    }
+
+    /// Runs until a signal ends it. `ready` is called when clients can connect.
+    ///
+    /// # Errors
+    /// If it can't start, or the poll fails.
+    pub fn run(self, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
+        let Self { config, log, apps } = self;
+        let budget = Descriptors::raise(config.process.max_connections);
+        let roots = config.hosts.iter().map(open_root).collect::<Result<Vec<_>, _>>()?;
+        let listeners = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let state = State::open(&config)?;
+
+        let mut report = Ready { connections: budget.connections, ..Ready::default() };
+        let mut hosts = Vec::new();
+        for (number, (host, root)) in config.hosts.iter().zip(roots).enumerate() {
+            let local = is_local(&listeners, number);
+            let built = Surroundings { process: &config.process, state: &state, local, open_files: budget.files }
+                .build(host, root)?;
+            hosts.push(built.into_host(host, &mut report));
+        }
+        if let Some(first) = hosts.first_mut() {
+            for (prefix, app) in apps {
+                first.routes.mount(&prefix, app).map_err(ServerError::Config)?;
+            }
+        }
+        let reads_sessions = hosts.iter().any(|host| host.routes.read_sessions());
+        let mut http = http::Shared::new(request_limits(&config), hosts);
+        http.proxies = config.process.trusted_proxies.clone();
+        let mut memory = config.process.max_memory;
+        if config.hosts.iter().any(|host| !host.is_key_value()) {
+            report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
+            http.sessions = sessions::sessions(&config.process, &state.keys)?;
+            http.link = sessions::link(&config.process)?;
+            memory -= host::cache_size(&config.process) + sessions::sessions_size(&config.process);
+        }
+        let options = budget.options(memory, config.listeners[0].send_timeout);
+        let config::Listener { delay, chaos, .. } = config.listeners[0];
+        let shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log.clone()) };
+        let mut reactor = Reactor::<Service>::new(shared, options)?;
+        start(&mut reactor, listeners, &mut report)?;
+        ready(&report);
+        let _flush = FlushOnDrop(&log);
+        Ok(reactor.run(Until::Closed)?)
+    }
+}
+
+/// Writes out what the log holds, also if the loop panics.
+struct FlushOnDrop<'a>(&'a Log);
+
+impl Drop for FlushOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
+/// Runs a server of this configuration until a signal ends it. `ready` is called when
+/// clients can connect.
 ///
 /// # Errors
-/// If it can't start, or the poll fails.
+/// As [`Server::run`].
 pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
-    let budget = Descriptors::raise(config.process.max_connections);
-    let roots = config.hosts.iter().map(open_root).collect::<Result<Vec<_>, _>>()?;
-    let listeners = config.listeners.iter().map(|listener| bind(config, listener)).collect::<Result<Vec<_>, _>>()?;
-    let state = State::open(config)?;
-
-    let mut report = Ready { connections: budget.connections, ..Ready::default() };
-    let mut http = http::Shared::new(request_limits(config), http::Host::new(false));
-    for (number, (host, root)) in config.hosts.iter().zip(roots).enumerate() {
-        let local = is_local(&listeners, number);
-        let built = Surroundings { process: &config.process, state: &state, local, open_files: budget.files }
-            .build(host, root)?;
-        let place = if host.is_key_value() { &mut http.kv } else { &mut http.web };
-        *place = Rc::new(built.into_host(host, &mut report));
-    }
-    http.proxies = config.process.trusted_proxies.clone();
-    let mut memory = config.process.max_memory;
-    if config.hosts.iter().any(|host| !host.is_key_value()) {
-        report.sessions = http.web.routes.read_sessions().then(|| state.keys.describe(&config.process.sessions.store));
-        http.sessions = sessions::sessions(&config.process, &state.keys)?;
-        http.link = sessions::link(&config.process)?;
-        memory -= host::cache_size(&config.process) + sessions::sessions_size(&config.process);
-    }
-    let options = budget.options(memory, config.listeners[0].send_timeout);
-    let config::Listener { delay, chaos, .. } = config.listeners[0];
-    let shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log.clone()) };
-    let mut reactor = Reactor::<Service>::new(shared, options)?;
-    start(&mut reactor, listeners, &mut report)?;
-    ready(&report);
-    let result = reactor.run(Until::Closed);
-    log.flush();
-    Ok(result?)
+    Server::new(config.clone()).log(log).run(ready)
 }
 
 fn open_root(host: &Host) -> Result<Option<Root>, ServerError> {
@@ -138,12 +209,11 @@ fn open_root(host: &Host) -> Result<Option<Root>, ServerError> {
     Ok(Some(root))
 }
 
-fn bind(config: &Config, listener: &config::Listener) -> Result<Bound, ServerError> {
+fn bind(listener: &config::Listener) -> Result<Bound, ServerError> {
     let endpoints = listener.endpoints().map_err(ServerError::Config)?;
     let sockets = listen(&endpoints, listener.port)?;
     let kind = match listener.protocol {
-        Protocol::Http if config.default_host(listener).is_some_and(Host::is_key_value) => Kind::Kv,
-        Protocol::Http => Kind::Http,
+        Protocol::Http => Kind::Http(http::HostId::at(listener.hosts.first().copied().unwrap_or_default())),
         Protocol::Echo => Kind::Echo,
         Protocol::Upper => Kind::Upper,
     };
@@ -171,8 +241,11 @@ fn request_limits(config: &Config) -> http::Limits {
 /// Registers signals, the watched directories and the listeners.
 fn start(reactor: &mut Reactor<Service>, listeners: Vec<Bound>, report: &mut Ready) -> io::Result<()> {
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
-    if let Some(watch) = reactor.shared().http.web.files.as_ref().and_then(|files| files.borrow().watch_fd()) {
-        reactor.watch(watch)?;
+    for host in reactor.shared().http.hosts.clone() {
+        if let Some(watch) = host.files.as_ref().and_then(|files| files.borrow().watch_fd()) {
+            reactor.watch(watch)?;
+            reactor.shared().watched.push(host);
+        }
     }
     // At once, so that an error of the remote store is logged now.
     let now = Tick::default();

@@ -15,6 +15,7 @@ pub mod udp;
 pub mod upper;
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,17 +29,15 @@ use crate::reactor::{
 };
 use bad_network::{BadNetwork, Impaired, Line};
 use echo::Echo;
-use http::Http;
+use http::{HostId, Http};
 use session_store_client::SessionStoreClient;
 use upper::Upper;
 
 /// What a listener is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// Files and applications over HTTP.
-    Http,
-    /// Keys and values over HTTP.
-    Kv,
+    /// HTTP, with this default host.
+    Http(HostId),
     /// What comes goes back.
     Echo,
     /// Lines go back in upper case.
@@ -63,6 +62,8 @@ pub enum Service {
 pub struct Shared {
     /// The HTTP side.
     pub http: http::Shared,
+    /// The hosts whose files are watched, by the number of their source.
+    pub watched: Vec<Rc<http::Host>>,
     /// The log, whose buffer is written out between turns.
     pub log: Log,
     /// The simulated network of the line services.
@@ -72,7 +73,7 @@ pub struct Shared {
 impl Shared {
     /// What web services share; the network of line services is good.
     pub fn new(http: http::Shared, log: Log) -> Self {
-        Self { http, log, bad_network: BadNetwork::default() }
+        Self { http, watched: Vec::new(), log, bad_network: BadNetwork::default() }
     }
 }
 
@@ -108,7 +109,7 @@ impl Protocol for Service {
 
     fn open(accepted: &Accepted<'_, Kind>, cx: &mut Context<'_, Self>) -> Option<Self> {
         let echoes = match accepted.listener {
-            Kind::Http | Kind::Kv => return Some(Self::Http(Http::open(accepted, cx))),
+            Kind::Http(host) => return Some(Self::Http(Http::open(accepted, host, cx))),
             Kind::Echo => true,
             Kind::Upper => false,
         };
@@ -182,8 +183,8 @@ impl Protocol for Service {
         }
     }
 
-    fn source_ready(_source: usize, shared: &mut Shared) {
-        if let Some(files) = &shared.http.web.files {
+    fn source_ready(source: usize, shared: &mut Shared) {
+        if let Some(files) = shared.watched.get(source).and_then(|host| host.files.as_ref()) {
             files.borrow_mut().take_changes();
         }
     }

@@ -115,7 +115,7 @@ pub(crate) fn shared(files: &Scratch) -> Shared {
 
 /// The same, with a host that `adjust` has adjusted.
 pub(crate) fn shared_with(files: &Scratch, adjust: impl FnOnce(&mut http::Host)) -> Shared {
-    let mut host = http::Host::new(true);
+    let mut host = http::Host::default();
     let root = Root::open(files.path(), Symlinks::Inside).unwrap();
     host.files = Some(RefCell::new(Site::new(root, Settings::default())));
     for entry in catalogue::ALL {
@@ -126,7 +126,7 @@ pub(crate) fn shared_with(files: &Scratch, adjust: impl FnOnce(&mut http::Host))
     host.routes.mount("/feed", Box::new(Feed::default())).unwrap();
     host.routes.mount("/visits", Box::new(Visits)).unwrap();
     adjust(&mut host);
-    Shared::new(http::Shared::new(http::Limits::default(), host), Log::default())
+    Shared::new(http::Shared::new(http::Limits::default(), [host]), Log::default())
 }
 
 /// An application that answers later: what its job made of the path, and how long
@@ -226,7 +226,7 @@ struct Feed {
 
 /// The number of the last event of [`Feed`].
 pub(crate) fn last_event(shared: &mut Shared) -> u64 {
-    let (feed, _) = shared.http.web.routes.find(b"/feed").unwrap();
+    let (feed, _) = shared.http.hosts[0].routes.find(b"/feed").unwrap();
     feed.events(0, &mut Vec::new(), usize::MAX).unwrap()
 }
 

@@ -22,7 +22,7 @@ use super::policy;
 use super::resolve::resolve;
 use super::respond;
 use super::state::{Progress, State, Step};
-use super::{Census, Cx, Shared};
+use super::{Census, Cx, HostId, Shared};
 use crate::http::framing::Framing;
 use crate::http::head::{self, Expect, RequestHead, has_news};
 use crate::http::{Lines, Reject, Status, response};
@@ -45,13 +45,13 @@ pub struct Http {
     counted: bool,
     /// What the client may still send.
     reading: Reading,
-    /// Which listener it came from.
-    kind: Kind,
+    /// The default host of its listener.
+    host: HostId,
 }
 
 impl Http {
     /// A connection that was just accepted.
-    pub fn open(accepted: &Accepted<'_, Kind>, cx: &mut Cx<'_>) -> Self {
+    pub fn open(accepted: &Accepted<'_, Kind>, host: HostId, cx: &mut Cx<'_>) -> Self {
         // A proxy has many clients; how many connections it makes is its own matter.
         let http = &mut cx.shared.http;
         let peer = accepted.ends.peer().map(|peer| peer.ip()).filter(|peer| !http.proxies.trust(Some(*peer)));
@@ -65,7 +65,7 @@ impl Http {
         let state = State::Head { deadline: cx.time.now.after(patience), seen: 0 };
         http.census.enter(state.phase());
         let counted = counted.is_some();
-        Self { state, requests: 0, overloaded, counted, reading: Reading::Last, kind: accepted.listener }
+        Self { state, requests: 0, overloaded, counted, reading: Reading::Last, host }
     }
 
     /// The connection is over, by either side; `unsent` bytes of its output didn't go
@@ -189,7 +189,7 @@ impl Http {
     fn refuse_unparsed(&mut self, reject: Reject, io: &mut Io<'_>, cx: &mut Cx<'_>) {
         self.requests = self.requests.wrapping_add(1);
         self.reading = Reading::Unread;
-        let host = std::rc::Rc::clone(cx.shared.http.host(self.kind));
+        let host = std::rc::Rc::clone(cx.shared.http.host(self.host));
         let mut turn = Turn::new(io.output, io.ends, self.requests, cx);
         respond::refuse_unparsed(&host, io.input.bytes(), reject, &mut turn);
         self.end(Writing::Last, cx);
@@ -199,7 +199,7 @@ impl Http {
     #[inline]
     fn begin(&mut self, head: &RequestHead<'_>, turn: &mut Turn<'_, '_>) {
         turn.cx.work.spend(REQUEST);
-        let host = turn.cx.shared.http.host(self.kind);
+        let host = turn.cx.shared.http.host(self.host);
         let mut exchange = resolve(head, host, turn);
         exchange.facts.persistent &= !self.overloaded;
         if head.framing == Framing::None {

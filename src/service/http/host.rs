@@ -28,10 +28,22 @@ pub struct Host {
     policies: [Policy; 2],
 }
 
+impl Default for Host {
+    /// A host that serves nothing yet.
+    fn default() -> Self {
+        Self::with_lines(b"Server: miod\r\n")
+    }
+}
+
 impl Host {
-    /// A host that serves nothing yet; its responses have the Server field or not.
-    pub fn new(server_field: bool) -> Self {
-        let lines: Box<[u8]> = if server_field { b"Server: miod\r\n".as_slice().into() } else { Box::default() };
+    /// A host that serves nothing yet, and whose responses don't have the Server field.
+    pub fn without_server_field() -> Self {
+        Self::with_lines(b"")
+    }
+
+    /// A host whose responses have these field lines.
+    fn with_lines(lines: &[u8]) -> Self {
+        let lines: Box<[u8]> = lines.into();
         Self {
             files: None,
             routes: Routes::default(),

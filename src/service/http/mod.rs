@@ -50,7 +50,7 @@ pub use census::Census;
 pub use connection::Http;
 pub(super) use connection::audit;
 pub use host::Host;
-pub use shared::{Limits, Shared};
+pub use shared::{HostId, Limits, Shared};
 
 use super::Service;
 use crate::reactor::Context;

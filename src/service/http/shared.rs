@@ -12,7 +12,6 @@ use crate::http::forwarded::Proxies;
 use crate::http::response::Stamp;
 use crate::http::section::Recent;
 use crate::limits;
-use crate::service::Kind;
 use crate::service::session_store_client::SessionStoreLink;
 use crate::session::Sessions;
 
@@ -43,12 +42,25 @@ impl Default for Limits {
     }
 }
 
+/// Names the default host of a listener. The host itself can be replaced at any moment:
+/// an exchange keeps the one that it began with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct HostId(u8);
+
+impl HostId {
+    /// The host that was given to [`Shared::new`] at this position.
+    ///
+    /// # Panics
+    /// Beyond 255: there are no more listeners, each of which has one.
+    pub fn at(position: usize) -> Self {
+        Self(u8::try_from(position).expect("a default host has a small number"))
+    }
+}
+
 /// What all HTTP connections share.
 pub struct Shared {
-    /// The host of the web listeners.
-    pub web: Rc<Host>,
-    /// The host of the listeners of the key-value service.
-    pub kv: Rc<Host>,
+    /// The hosts, by the number in their [`HostId`].
+    pub hosts: Vec<Rc<Host>>,
     /// The proxies that are trusted.
     pub proxies: Proxies,
     /// The sessions of clients.
@@ -70,12 +82,10 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// With this host for all listeners.
-    pub fn new(limits: Limits, host: Host) -> Self {
-        let host = Rc::new(host);
+    /// With these hosts; the first is that of [`HostId::default`].
+    pub fn new(limits: Limits, hosts: impl IntoIterator<Item = Host>) -> Self {
         Self {
-            web: Rc::clone(&host),
-            kv: host,
+            hosts: hosts.into_iter().map(Rc::new).collect(),
             proxies: Proxies::default(),
             sessions: Sessions::default(),
             link: None,
@@ -90,10 +100,14 @@ impl Shared {
         }
     }
 
-    /// The host of a connection from this kind of listener.
+    /// The host of a connection.
+    ///
+    /// # Panics
+    /// If there is none with that number: a listener names one that was given to
+    /// [`new`](Self::new).
     #[inline]
-    pub(super) fn host(&self, kind: Kind) -> &Rc<Host> {
-        if kind == Kind::Kv { &self.kv } else { &self.web }
+    pub(super) fn host(&self, id: HostId) -> &Rc<Host> {
+        &self.hosts[usize::from(id.0)]
     }
 
     /// Counts a connection of an address. Returns whether the address may have it; none
@@ -121,7 +135,7 @@ mod tests {
     use super::*;
 
     fn with_limit(per_address: Option<u32>) -> Shared {
-        Shared::new(Limits { per_address, ..Limits::default() }, Host::new(true))
+        Shared::new(Limits { per_address, ..Limits::default() }, [Host::default()])
     }
 
     #[test]

@@ -12,9 +12,9 @@ fn bench() -> Bench {
     bench.files.directory("d");
     bench.files.file("d/a", "1");
     let root = Root::open(bench.files.path(), Symlinks::Inside).unwrap();
-    let mut host = Host::new(true);
+    let mut host = Host::default();
     host.files = Some(RefCell::new(Site::new(root, Settings { listing: true, ..Settings::default() })));
-    bench.shared.http.web = std::rc::Rc::new(host);
+    bench.shared.http.hosts[0] = std::rc::Rc::new(host);
     bench
 }
 
