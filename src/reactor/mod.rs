@@ -35,7 +35,9 @@ mod datagram;
 mod endpoint;
 mod helpers;
 mod listener;
+mod open;
 mod pace;
+mod pass;
 mod protocol;
 mod pump;
 mod run_queue;
@@ -54,7 +56,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
@@ -75,14 +76,12 @@ pub use work::Work;
 use crate::limits;
 use clock::Clock;
 use datagram::Datagrams;
-use helpers::{Ended, Helpers};
+use helpers::Helpers;
 use listener::Listeners;
 use protocol::Effect;
 use run_queue::RunQueue;
 use signals::Signals;
 use slot::{Queued, Slot};
-
-use transport::{Peer, Transport};
 
 /// The reactor's own tokens: generation 0, which no connection has.
 const WAKER: Token = Token(0);
@@ -372,130 +371,6 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    /// One pass over everything that is due.
-    fn pass(&mut self, events: &Events) {
-        (self.work, self.files) = (Work::pass(), work::PASS_FILES);
-        self.take_sources(events);
-        // Half of the work is for those that waited, and half for those that come.
-        self.run_soon(work::PASS / 2);
-        self.take_events(events);
-        self.take_messages(events);
-        self.run_soon(work::PASS);
-        self.expire_deadlines();
-        self.run_bulk();
-        self.dial_all();
-        if self.can_accept() {
-            self.accept_all();
-        }
-        self.peak = self.peak.max(self.in_use());
-        self.check_end();
-    }
-
-    /// Changes of files were made before the requests that ask for them.
-    fn take_sources(&mut self, events: &Events) {
-        if self.sources == 0 {
-            return;
-        }
-        for event in events {
-            let token = event.token().0;
-            if (FIRST_SOURCE..FIRST_SOURCE + self.sources).contains(&token) {
-                P::source_ready(token - FIRST_SOURCE, &mut self.shared);
-            }
-        }
-    }
-
-    /// What other threads and the system say. After the events: a request that came
-    /// before a signal is answered as if the signal had not come.
-    fn take_messages(&mut self, events: &Events) {
-        for event in events {
-            match event.token() {
-                WAKER => self.woken(),
-                SIGNALS => self.signalled(),
-                _ => {}
-            }
-        }
-    }
-
-    /// Each connection, listener and datagram socket that became ready. When the work is
-    /// spent, connections are queued.
-    fn take_events(&mut self, events: &Events) {
-        for event in events {
-            match event.token() {
-                WAKER | SIGNALS => {}
-                Token(token @ FIRST_LISTENER..OWN_TOKENS) => match token.checked_sub(Datagrams::<()>::FIRST) {
-                    Some(index) => self.datagrams_ready(index, event),
-                    None => {
-                        if let Some(listening) = self.listeners.get(token - FIRST_LISTENER) {
-                            listening.latched = true;
-                        }
-                    }
-                },
-                token => self.connection_ready(Slots::<Slot<P>>::handle_of(token), event),
-            }
-        }
-    }
-
-    #[inline]
-    fn connection_ready(&mut self, handle: Handle, event: &Event) {
-        let Some(slot) = self.slots.get(handle) else { return };
-        slot.transport.latch(event);
-        if slot.queued != Queued::No {
-            // Its turn is due anyway.
-        } else if slot.transport.is_amid_file() {
-            self.run_queue.push(handle, slot, Queued::Bulk);
-        } else if self.work.is_spent() {
-            self.run_queue.push(handle, slot, Queued::Soon);
-        } else {
-            self.pump(handle);
-        }
-    }
-
-    fn expire_deadlines(&mut self) {
-        for _ in 0..EXPIRED {
-            let Some((index, armed)) = self.timers.expired(self.time.now) else { break };
-            if let Some((handle, slot)) = self.slots.at(index)
-                && slot.armed == armed
-            {
-                slot.armed = Armed::NONE;
-                if slot.queued == Queued::No {
-                    self.pump(handle);
-                }
-            }
-        }
-        self.wake_datagrams();
-    }
-
-    /// Those that have a message, and those that the last pass had no work left for, until
-    /// so much work of this pass is done. None gets two turns.
-    fn run_soon(&mut self, most: u32) {
-        for _ in 0..self.run_queue.soon() {
-            if self.work.done() >= most {
-                break;
-            }
-            self.run_next(Queued::Soon);
-        }
-    }
-
-    /// One transfer, whatever work is left: then events come first again.
-    fn run_bulk(&mut self) {
-        self.files = self.files.max(transport::FILE_TURN);
-        self.run_next(Queued::Bulk);
-    }
-
-    /// Gives the next of a class its turn.
-    fn run_next(&mut self, class: Queued) {
-        while let Some(handle) = self.run_queue.pop(class) {
-            if let Some(slot) = self.slots.get(handle) {
-                // Else it is queued in the other class by now, or had its turn.
-                if slot.queued == class {
-                    return self.pump(handle);
-                }
-            } else if let Some(index) = Datagrams::<P::Datagrams>::index(handle) {
-                return self.run_datagrams(index);
-            }
-        }
-    }
-
     /// About how many bytes connections take.
     fn in_use(&self) -> usize {
         self.held + self.slots.len() * size_of::<Slot<P>>()
@@ -523,223 +398,6 @@ impl<P: Protocol> Reactor<P> {
         if self.accepted >= self.accept_limit && open == 0 {
             self.over = true;
         }
-    }
-
-    /// How many connections and datagram sockets there are, or are to be.
-    fn open(&self) -> usize {
-        self.slots.len() + self.datagrams.len()
-    }
-
-    fn woken(&mut self) {
-        if self.closer.closing.load(Ordering::Acquire) {
-            self.begin_drain(limits::DRAIN_GRACE);
-        }
-        while let Some(Ended { waiter, job, result }) = self.helpers.ended() {
-            if let Some(slot) = self.slots.get(waiter) {
-                slot.protocol.job_ended(job, result);
-                self.run_queue.push(waiter, slot, Queued::Soon);
-            } else if let Some(index) = Datagrams::<P::Datagrams>::index(waiter) {
-                self.job_ended_for_datagrams(index, job, result);
-            }
-        }
-    }
-
-    fn signalled(&mut self) {
-        let signals = self.signals.as_mut().map(Signals::pending).unwrap_or_default();
-        for signal in signals {
-            P::signal(signal, &mut self.context(Handle::new(0, 0)));
-            self.apply_effects();
-        }
-    }
-
-    #[inline]
-    fn apply_effects(&mut self) {
-        if !self.effects.is_empty() {
-            self.apply_all_effects();
-        }
-    }
-
-    #[inline(never)]
-    fn apply_all_effects(&mut self) {
-        // In the order in which they were asked for.
-        for effect in std::mem::take(&mut self.effects) {
-            match effect {
-                Effect::Send { from, to, message } => self.deliver(from, to, message),
-                Effect::Connect(handle, to, protocol) => self.dials.push_back((handle, to, protocol)),
-                Effect::Drain(grace) => self.begin_drain(grace),
-                Effect::Quit => self.over = true,
-            }
-        }
-    }
-
-    fn deliver(&mut self, from: Handle, to: Handle, message: P::Message) {
-        if let Some(slot) = self.slots.get(to) {
-            slot.protocol.deliver(message);
-            self.run_queue.push(to, slot, Queued::Soon);
-        } else if let Some(index) = Datagrams::<P::Datagrams>::index(to) {
-            self.deliver_to_datagrams(index, message);
-        } else if let Some((.., protocol)) = self.dials.iter_mut().find(|(handle, ..)| *handle == to) {
-            // It is asked for, and gets its first turn soon.
-            protocol.deliver(message);
-        } else if let Some(slot) = self.slots.get(from) {
-            slot.protocol.undelivered(to, message);
-            self.run_queue.push(from, slot, Queued::Soon);
-        }
-    }
-
-    fn begin_drain(&mut self, grace: Duration) {
-        if self.drain.is_some() {
-            return;
-        }
-        self.drain = Some(Drain { by: self.time.now.after(grace), waiting_for: 0 });
-        // Connections that the kernel has established are accepted first: closing
-        // a listener resets what waits there.
-        self.listeners.latch();
-        for _ in 0..DRAIN_ACCEPTS {
-            if !self.can_accept() {
-                break;
-            }
-            self.accept_all();
-        }
-        self.listeners.close();
-        self.listeners.pause_until = None;
-        // Each is asked again what it wants, now: the idle ones want to close, and
-        // nobody is to be told that they are waited for.
-        for handle in self.slots.handles() {
-            if let Some(slot) = self.slots.get(handle) {
-                self.run_queue.push(handle, slot, Queued::Soon);
-            }
-        }
-        self.enqueue_all_datagrams();
-        self.run_soon(u32::MAX);
-    }
-
-    /// Most connections at once, the reserve included.
-    fn most(&self) -> usize {
-        (self.options.connections + self.options.reserve).min(CAPACITY)
-    }
-
-    fn may_accept(&self) -> bool {
-        self.slots.len() < self.most() && self.accepted < self.accept_limit
-    }
-
-    fn can_accept(&self) -> bool {
-        self.listeners.any_latched()
-            && self.may_accept()
-            && self.listeners.pause_until.is_none_or(|t| t <= self.time.now)
-    }
-
-    /// Asks for the connections that were wished for until now. What is wished for
-    /// because one failed at once has to wait: events come first.
-    fn dial_all(&mut self) {
-        if self.dials.is_empty() {
-            return;
-        }
-        for _ in 0..self.dials.len() {
-            let Some((handle, to, mut protocol)) = self.dials.pop_front() else { break };
-            self.dialled += 1;
-            // It has its slot already.
-            let fits = self.slots.len() - self.dials.len() <= self.most();
-            let transport = if fits { Transport::connect(&to) } else { Err(io::Error::other("too many connections")) };
-            match transport {
-                Ok(transport) => {
-                    self.slots.put(handle, Slot::new(transport, protocol, false, NO_LISTENER));
-                    self.newcomers.push(handle);
-                }
-                Err(error) => {
-                    log::debug!("#{} can't be connected: {error}", handle.number());
-                    let peer = Peer::of(&to);
-                    let ends = Ends { peer, listener: None, socket: None };
-                    self.ended(handle, &mut protocol, Ending { unsent: 0, error: Some(error) }, ends);
-                    self.apply_effects();
-                }
-            }
-        }
-        self.hear_newcomers();
-    }
-
-    fn accept_all(&mut self) {
-        self.listeners.pause_until = None;
-        for index in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS {
-                if self.slots.len() >= self.options.connections {
-                    // Those that were just taken may be over in one turn.
-                    self.hear_newcomers();
-                }
-                if !self.may_accept() || !self.accept_one(index) {
-                    break;
-                }
-            }
-        }
-        self.hear_newcomers();
-    }
-
-    /// Gives the connections just taken their first turn. They may be younger
-    /// than the events of this pass, so the sources are asked once more: what
-    /// happened there before a client connected must be known when it is answered.
-    fn hear_newcomers(&mut self) {
-        if self.newcomers.is_empty() {
-            return;
-        }
-        for source in 0..self.sources {
-            P::source_ready(source, &mut self.shared);
-        }
-        let mut newcomers = std::mem::take(&mut self.newcomers);
-        for handle in newcomers.drain(..) {
-            self.pump(handle);
-        }
-        // Empty, but its memory is of use.
-        self.newcomers = newcomers;
-    }
-
-    /// Takes one connection, to be heard soon. False if there is none.
-    fn accept_one(&mut self, index: usize) -> bool {
-        // Newcomers are told before those who are there have to be cut off.
-        let overloaded = self.slots.len() >= self.options.connections || self.held >= self.options.memory / 8 * 7;
-        let Some(listening) = self.listeners.get(index).filter(|listening| listening.latched) else { return false };
-        let value = listening.value;
-        let (socket, peer, readable) = match listening.listener.accept() {
-            Ok(accepted) => accepted,
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => {
-                    listening.latched = false;
-                    return false;
-                }
-                // That one is gone; the next may be there.
-                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => return true,
-                _ => {
-                    // No descriptors or no memory: the latch stays, and the
-                    // kernel keeps the connections for us.
-                    if !self.listeners.starved {
-                        log::warn!("can't accept: {error}");
-                        self.listeners.starved = true;
-                    }
-                    self.listeners.pause_until = Some(self.time.now.after(PAUSE));
-                    return false;
-                }
-            },
-        };
-        self.listeners.starved = false;
-        self.accepted += 1;
-        let handle = self.slots.reserve();
-        let (time, draining) = (self.time, self.drain.is_some());
-        let Self { shared, helpers, slots, effects, listeners, .. } = self;
-        let ends = Ends { peer, listener: listeners.address(index as u8), socket: Some(&socket) };
-        let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects };
-        let protocol = P::open(&Accepted { listener: value, ends, overloaded }, &mut cx);
-        self.apply_effects();
-        let Some(protocol) = protocol else {
-            self.slots.free(handle);
-            self.closed += 1;
-            return true;
-        };
-        // While shutting down nobody waits for an event that says so. A client whose bytes
-        // are awaited before it is accepted speaks first.
-        let readable = readable || draining;
-        let transport = Transport::new(socket, peer, readable);
-        self.slots.put(handle, Slot::new(transport, protocol, readable, index as u8));
-        self.newcomers.push(handle);
-        true
     }
 
     /// Compares the counts. Every connection is looked at, so not after every

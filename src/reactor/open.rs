@@ -1,0 +1,167 @@
+//! How connections come to be, by accepting or by connecting, and how a shut-down begins.
+
+use std::io;
+use std::time::Duration;
+
+use super::protocol::{Accepted, Context, Ending, Ends, Protocol};
+use super::slot::{Queued, Slot};
+use super::transport::{Peer, Transport};
+use super::work::Work;
+use super::{ACCEPTS, CAPACITY, DRAIN_ACCEPTS, Drain, NO_LISTENER, PAUSE, Reactor};
+
+impl<P: Protocol> Reactor<P> {
+    pub(super) fn begin_drain(&mut self, grace: Duration) {
+        if self.drain.is_some() {
+            return;
+        }
+        self.drain = Some(Drain { by: self.time.now.after(grace), waiting_for: 0 });
+        // Connections that the kernel has established are accepted first: closing
+        // a listener resets what waits there.
+        self.listeners.latch();
+        for _ in 0..DRAIN_ACCEPTS {
+            if !self.can_accept() {
+                break;
+            }
+            self.accept_all();
+        }
+        self.listeners.close();
+        self.listeners.pause_until = None;
+        // Each is asked again what it wants, now: the idle ones want to close, and
+        // nobody is to be told that they are waited for.
+        for handle in self.slots.handles() {
+            if let Some(slot) = self.slots.get(handle) {
+                self.run_queue.push(handle, slot, Queued::Soon);
+            }
+        }
+        self.enqueue_all_datagrams();
+        self.run_soon(u32::MAX);
+    }
+
+    /// Most connections at once, the reserve included.
+    fn most(&self) -> usize {
+        (self.options.connections + self.options.reserve).min(CAPACITY)
+    }
+
+    fn may_accept(&self) -> bool {
+        self.slots.len() < self.most() && self.accepted < self.accept_limit
+    }
+
+    pub(super) fn can_accept(&self) -> bool {
+        self.listeners.any_latched()
+            && self.may_accept()
+            && self.listeners.pause_until.is_none_or(|t| t <= self.time.now)
+    }
+
+    /// Asks for the connections that were wished for until now. What is wished for
+    /// because one failed at once has to wait: events come first.
+    pub(super) fn dial_all(&mut self) {
+        if self.dials.is_empty() {
+            return;
+        }
+        for _ in 0..self.dials.len() {
+            let Some((handle, to, mut protocol)) = self.dials.pop_front() else { break };
+            self.dialled += 1;
+            // It has its slot already.
+            let fits = self.slots.len() - self.dials.len() <= self.most();
+            let transport = if fits { Transport::connect(&to) } else { Err(io::Error::other("too many connections")) };
+            match transport {
+                Ok(transport) => {
+                    self.slots.put(handle, Slot::new(transport, protocol, false, NO_LISTENER));
+                    self.newcomers.push(handle);
+                }
+                Err(error) => {
+                    log::debug!("#{} can't be connected: {error}", handle.number());
+                    let peer = Peer::of(&to);
+                    let ends = Ends { peer, listener: None, socket: None };
+                    self.ended(handle, &mut protocol, Ending { unsent: 0, error: Some(error) }, ends);
+                    self.apply_effects();
+                }
+            }
+        }
+        self.hear_newcomers();
+    }
+
+    pub(super) fn accept_all(&mut self) {
+        self.listeners.pause_until = None;
+        for index in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS {
+                if self.slots.len() >= self.options.connections {
+                    // Those that were just taken may be over in one turn.
+                    self.hear_newcomers();
+                }
+                if !self.may_accept() || !self.accept_one(index) {
+                    break;
+                }
+            }
+        }
+        self.hear_newcomers();
+    }
+
+    /// Gives the connections just taken their first turn. They may be younger
+    /// than the events of this pass, so the sources are asked once more: what
+    /// happened there before a client connected must be known when it is answered.
+    fn hear_newcomers(&mut self) {
+        if self.newcomers.is_empty() {
+            return;
+        }
+        for source in 0..self.sources {
+            P::source_ready(source, &mut self.shared);
+        }
+        let mut newcomers = std::mem::take(&mut self.newcomers);
+        for handle in newcomers.drain(..) {
+            self.pump(handle);
+        }
+        // Empty, but its memory is of use.
+        self.newcomers = newcomers;
+    }
+
+    /// Takes one connection, to be heard soon. False if there is none.
+    fn accept_one(&mut self, index: usize) -> bool {
+        // Newcomers are told before those who are there have to be cut off.
+        let overloaded = self.slots.len() >= self.options.connections || self.held >= self.options.memory / 8 * 7;
+        let Some(listening) = self.listeners.get(index).filter(|listening| listening.latched) else { return false };
+        let value = listening.value;
+        let (socket, peer, readable) = match listening.listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    listening.latched = false;
+                    return false;
+                }
+                // That one is gone; the next may be there.
+                io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => return true,
+                _ => {
+                    // No descriptors or no memory: the latch stays, and the
+                    // kernel keeps the connections for us.
+                    if !self.listeners.starved {
+                        log::warn!("can't accept: {error}");
+                        self.listeners.starved = true;
+                    }
+                    self.listeners.pause_until = Some(self.time.now.after(PAUSE));
+                    return false;
+                }
+            },
+        };
+        self.listeners.starved = false;
+        self.accepted += 1;
+        let handle = self.slots.reserve();
+        let (time, draining) = (self.time, self.drain.is_some());
+        let Self { shared, helpers, slots, effects, listeners, .. } = self;
+        let ends = Ends { peer, listener: listeners.address(index as u8), socket: Some(&socket) };
+        let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects };
+        let protocol = P::open(&Accepted { listener: value, ends, overloaded }, &mut cx);
+        self.apply_effects();
+        let Some(protocol) = protocol else {
+            self.slots.free(handle);
+            self.closed += 1;
+            return true;
+        };
+        // While shutting down nobody waits for an event that says so. A client whose bytes
+        // are awaited before it is accepted speaks first.
+        let readable = readable || draining;
+        let transport = Transport::new(socket, peer, readable);
+        self.slots.put(handle, Slot::new(transport, protocol, readable, index as u8));
+        self.newcomers.push(handle);
+        true
+    }
+}

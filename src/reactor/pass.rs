@@ -1,0 +1,206 @@
+//! One pass over everything that is due: the phases of the loop, and what other threads,
+//! the system and connections say to each other.
+
+use std::sync::atomic::Ordering;
+
+use mio::event::Event;
+use mio::{Events, Token};
+
+use super::datagram::Datagrams;
+use super::helpers::Ended;
+use super::protocol::{Effect, Protocol};
+use super::signals::Signals;
+use super::slot::{Queued, Slot};
+use super::slots::{Handle, Slots};
+use super::timers::Armed;
+use super::work::{self, Work};
+use super::{EXPIRED, FIRST_LISTENER, FIRST_SOURCE, OWN_TOKENS, Reactor, SIGNALS, WAKER, transport};
+use crate::limits;
+
+impl<P: Protocol> Reactor<P> {
+    /// One pass over everything that is due.
+    pub(super) fn pass(&mut self, events: &Events) {
+        (self.work, self.files) = (Work::pass(), work::PASS_FILES);
+        self.take_sources(events);
+        // Half of the work is for those that waited, and half for those that come.
+        self.run_soon(work::PASS / 2);
+        self.take_events(events);
+        self.take_messages(events);
+        self.run_soon(work::PASS);
+        self.expire_deadlines();
+        self.run_bulk();
+        self.dial_all();
+        if self.can_accept() {
+            self.accept_all();
+        }
+        self.peak = self.peak.max(self.in_use());
+        self.check_end();
+    }
+
+    /// Changes of files were made before the requests that ask for them.
+    fn take_sources(&mut self, events: &Events) {
+        if self.sources == 0 {
+            return;
+        }
+        for event in events {
+            let token = event.token().0;
+            if (FIRST_SOURCE..FIRST_SOURCE + self.sources).contains(&token) {
+                P::source_ready(token - FIRST_SOURCE, &mut self.shared);
+            }
+        }
+    }
+
+    /// What other threads and the system say. After the events: a request that came
+    /// before a signal is answered as if the signal had not come.
+    fn take_messages(&mut self, events: &Events) {
+        for event in events {
+            match event.token() {
+                WAKER => self.woken(),
+                SIGNALS => self.signalled(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Each connection, listener and datagram socket that became ready. When the work is
+    /// spent, connections are queued.
+    fn take_events(&mut self, events: &Events) {
+        for event in events {
+            match event.token() {
+                WAKER | SIGNALS => {}
+                Token(token @ FIRST_LISTENER..OWN_TOKENS) => match token.checked_sub(Datagrams::<()>::FIRST) {
+                    Some(index) => self.datagrams_ready(index, event),
+                    None => {
+                        if let Some(listening) = self.listeners.get(token - FIRST_LISTENER) {
+                            listening.latched = true;
+                        }
+                    }
+                },
+                token => self.connection_ready(Slots::<Slot<P>>::handle_of(token), event),
+            }
+        }
+    }
+
+    #[inline]
+    fn connection_ready(&mut self, handle: Handle, event: &Event) {
+        let Some(slot) = self.slots.get(handle) else { return };
+        slot.transport.latch(event);
+        if slot.queued != Queued::No {
+            // Its turn is due anyway.
+        } else if slot.transport.is_amid_file() {
+            self.run_queue.push(handle, slot, Queued::Bulk);
+        } else if self.work.is_spent() {
+            self.run_queue.push(handle, slot, Queued::Soon);
+        } else {
+            self.pump(handle);
+        }
+    }
+
+    fn expire_deadlines(&mut self) {
+        for _ in 0..EXPIRED {
+            let Some((index, armed)) = self.timers.expired(self.time.now) else { break };
+            if let Some((handle, slot)) = self.slots.at(index)
+                && slot.armed == armed
+            {
+                slot.armed = Armed::NONE;
+                if slot.queued == Queued::No {
+                    self.pump(handle);
+                }
+            }
+        }
+        self.wake_datagrams();
+    }
+
+    /// Those that have a message, and those that the last pass had no work left for, until
+    /// so much work of this pass is done. None gets two turns.
+    pub(super) fn run_soon(&mut self, most: u32) {
+        for _ in 0..self.run_queue.soon() {
+            if self.work.done() >= most {
+                break;
+            }
+            self.run_next(Queued::Soon);
+        }
+    }
+
+    /// One transfer, whatever work is left: then events come first again.
+    fn run_bulk(&mut self) {
+        self.files = self.files.max(transport::FILE_TURN);
+        self.run_next(Queued::Bulk);
+    }
+
+    /// Gives the next of a class its turn.
+    fn run_next(&mut self, class: Queued) {
+        while let Some(handle) = self.run_queue.pop(class) {
+            if let Some(slot) = self.slots.get(handle) {
+                // Else it is queued in the other class by now, or had its turn.
+                if slot.queued == class {
+                    return self.pump(handle);
+                }
+            } else if let Some(index) = Datagrams::<P::Datagrams>::index(handle) {
+                return self.run_datagrams(index);
+            }
+        }
+    }
+
+    /// How many connections and datagram sockets there are, or are to be.
+    pub(super) fn open(&self) -> usize {
+        self.slots.len() + self.datagrams.len()
+    }
+
+    pub(super) fn woken(&mut self) {
+        if self.closer.closing.load(Ordering::Acquire) {
+            self.begin_drain(limits::DRAIN_GRACE);
+        }
+        while let Some(Ended { waiter, job, result }) = self.helpers.ended() {
+            if let Some(slot) = self.slots.get(waiter) {
+                slot.protocol.job_ended(job, result);
+                self.run_queue.push(waiter, slot, Queued::Soon);
+            } else if let Some(index) = Datagrams::<P::Datagrams>::index(waiter) {
+                self.job_ended_for_datagrams(index, job, result);
+            }
+        }
+    }
+
+    pub(super) fn signalled(&mut self) {
+        let signals = self.signals.as_mut().map(Signals::pending).unwrap_or_default();
+        for signal in signals {
+            P::signal(signal, &mut self.context(Handle::new(0, 0)));
+            self.apply_effects();
+        }
+    }
+
+    #[inline]
+    pub(super) fn apply_effects(&mut self) {
+        if !self.effects.is_empty() {
+            self.apply_all_effects();
+        }
+    }
+
+    #[inline(never)]
+    fn apply_all_effects(&mut self) {
+        // In the order in which they were asked for.
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Send { from, to, message } => self.deliver(from, to, message),
+                Effect::Connect(handle, to, protocol) => self.dials.push_back((handle, to, protocol)),
+                Effect::Drain(grace) => self.begin_drain(grace),
+                Effect::Quit => self.over = true,
+            }
+        }
+    }
+
+    fn deliver(&mut self, from: Handle, to: Handle, message: P::Message) {
+        if let Some(slot) = self.slots.get(to) {
+            slot.protocol.deliver(message);
+            self.run_queue.push(to, slot, Queued::Soon);
+        } else if let Some(index) = Datagrams::<P::Datagrams>::index(to) {
+            self.deliver_to_datagrams(index, message);
+        } else if let Some((.., protocol)) = self.dials.iter_mut().find(|(handle, ..)| *handle == to) {
+            // It is asked for, and gets its first turn soon.
+            protocol.deliver(message);
+        } else if let Some(slot) = self.slots.get(from) {
+            slot.protocol.undelivered(to, message);
+            self.run_queue.push(from, slot, Queued::Soon);
+        }
+    }
+}
