@@ -100,8 +100,10 @@ const EVENTS: usize = 512;
 const ACCEPTS: usize = 64;
 /// Rounds of that when a shut-down takes what still waits: the whole backlog.
 const DRAIN_ACCEPTS: usize = 64;
+/// How often the log says for how many connections a shut-down waits.
+const SAY_AGAIN: Duration = Duration::from_secs(1);
 /// Deadlines in one pass.
-const EXPIRED: usize = 256;
+const EXPIRED: usize = 64;
 /// So much less memory in use than at the last peak is worth giving back to the system.
 const TRIM: usize = 1024 * 1024;
 /// How long the loop must have been quiet before: what was freed may be needed again at
@@ -173,8 +175,9 @@ impl Closer {
 struct Drain {
     /// When it ends whatever is in flight.
     by: Tick,
-    /// Connections that were in flight when that was last said.
+    /// Connections that were in flight when that was last said, and when it was.
     waiting_for: usize,
+    said: Tick,
 }
 
 /// The loop and everything it owns.
@@ -187,7 +190,7 @@ pub struct Reactor<P: Protocol> {
     run_queue: RunQueue,
     /// Connections to be made, each with its protocol.
     dials: VecDeque<(Handle, Endpoint, P)>,
-    /// What this pass may still do.
+    /// What this phase of the pass may still do.
     work: Work,
     /// Bytes of files that this pass may still send.
     files: u64,
@@ -234,7 +237,7 @@ impl<P: Protocol> Reactor<P> {
             timers: Timers::default(),
             run_queue: RunQueue::default(),
             dials: VecDeque::new(),
-            work: Work::pass(),
+            work: Work::phase(),
             files: work::PASS_FILES,
             newcomers: Vec::new(),
             datagrams: Datagrams::default(),
@@ -390,8 +393,8 @@ impl<P: Protocol> Reactor<P> {
             } else if drain.by <= self.time.now {
                 log::warn!("{open} connections cut off");
                 self.over = true;
-            } else if open != drain.waiting_for {
-                drain.waiting_for = open;
+            } else if open != drain.waiting_for && drain.said <= self.time.now {
+                (drain.waiting_for, drain.said) = (open, self.time.now.after(SAY_AGAIN));
                 log::info!("waiting for {open} connections, at most {:.0?}", drain.by.since(self.time.now));
             }
         }

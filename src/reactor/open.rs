@@ -14,7 +14,7 @@ impl<P: Protocol> Reactor<P> {
         if self.drain.is_some() {
             return;
         }
-        self.drain = Some(Drain { by: self.time.now.after(grace), waiting_for: 0 });
+        self.drain = Some(Drain { by: self.time.now.after(grace), waiting_for: 0, said: self.time.now });
         // Connections that the kernel has established are accepted first: closing
         // a listener resets what waits there.
         self.listeners.latch();
@@ -34,7 +34,8 @@ impl<P: Protocol> Reactor<P> {
             }
         }
         self.enqueue_all_datagrams();
-        self.run_soon(u32::MAX);
+        self.work = Work::UNLIMITED;
+        self.run_soon();
     }
 
     /// Most connections at once, the reserve included.

@@ -20,13 +20,16 @@ use crate::limits;
 impl<P: Protocol> Reactor<P> {
     /// One pass over everything that is due.
     pub(super) fn pass(&mut self, events: &Events) {
-        (self.work, self.files) = (Work::pass(), work::PASS_FILES);
+        self.files = work::PASS_FILES;
         self.take_sources(events);
-        // Half of the work is for those that waited, and half for those that come.
-        self.run_soon(work::PASS / 2);
+        // Each phase has a share of its own: neither those that waited nor those that come
+        // can take it all, however much the turn of one of them does.
+        self.work = Work::phase();
+        self.run_soon();
+        self.work = Work::phase();
         self.take_events(events);
         self.take_messages(events);
-        self.run_soon(work::PASS);
+        self.run_soon();
         self.expire_deadlines();
         self.run_bulk();
         self.dial_all();
@@ -87,7 +90,7 @@ impl<P: Protocol> Reactor<P> {
         slot.transport.latch(event);
         if slot.queued != Queued::No {
             // Its turn is due anyway.
-        } else if slot.transport.is_amid_file() {
+        } else if slot.is_bulk() {
             self.run_queue.push(handle, slot, Queued::Bulk);
         } else if self.work.is_spent() {
             self.run_queue.push(handle, slot, Queued::Soon);
@@ -111,11 +114,11 @@ impl<P: Protocol> Reactor<P> {
         self.wake_datagrams();
     }
 
-    /// Those that have a message, and those that the last pass had no work left for, until
-    /// so much work of this pass is done. None gets two turns.
-    pub(super) fn run_soon(&mut self, most: u32) {
+    /// Those that have a message, and those that a phase had no work left for, as far as
+    /// the work of this phase goes. None gets two turns.
+    pub(super) fn run_soon(&mut self) {
         for _ in 0..self.run_queue.soon() {
-            if self.work.done() >= most {
+            if self.work.is_spent() {
                 break;
             }
             self.run_next(Queued::Soon);

@@ -47,6 +47,12 @@ impl<P> Slot<P> {
             listener,
         }
     }
+
+    /// Whether it is in the middle of a bulk transfer: of a file, or of a large body, whose
+    /// last piece may cost a lot of work at once.
+    pub(super) fn is_bulk(&self) -> bool {
+        self.transport.is_amid_file() || self.held as usize > super::buffers::BUFFER
+    }
 }
 
 // What ten thousand idle connections cost is ten thousand times this.

@@ -2,13 +2,13 @@
 //!
 //! Time is read once a pass, so what bounds a pass are counts. A unit is about a
 //! microsecond on a small machine: a read or a write, a small request, a kibibyte of
-//! text that is parsed or made. A turn ends when its units are used, and a pass gives no
-//! further connection a turn of its own when its units are; what is left is queued for
-//! the next pass. So whatever one connection asks for, and however many ask at once,
+//! text that is parsed or made. A turn ends when its units are used, and a phase of a pass
+//! gives no further connection a turn when its units are; what is left is queued for the
+//! next pass. So whatever one connection asks for, and however many ask at once,
 //! the others' events are looked at again within a few milliseconds.
 
-/// Units of one pass over the loop.
-pub(super) const PASS: u32 = 2_048;
+/// Units of one phase of a pass: those that waited have one, and those that come.
+const PHASE: u32 = 512;
 /// Units of one turn of a connection.
 const TURN: u32 = 512;
 /// Bytes of files that a pass sends for connections whose event came in it. Beyond it a
@@ -26,7 +26,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// So much that it never ends: for tests of one protocol.
+    /// So much that it never ends: for tests of one protocol, and for a shut-down.
     pub(super) const UNLIMITED: Self = Self { done: 0, most: u32::MAX };
 
     /// The work of one turn.
@@ -35,10 +35,10 @@ impl Work {
         Self { done: 0, most: TURN }
     }
 
-    /// The work of one pass.
+    /// The work of one phase of a pass.
     #[inline]
-    pub(super) fn pass() -> Self {
-        Self { done: 0, most: PASS }
+    pub(super) fn phase() -> Self {
+        Self { done: 0, most: PHASE }
     }
 
     /// Takes note of work that was done, in units of about a microsecond. A protocol
