@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit};
-use support::{Client, Root, Server, eventually, get, pattern};
+use support::{Client, Root, Server, eventually, get, get_with, pattern};
 
 fn site() -> Root {
     let root = Root::new();
@@ -232,4 +232,39 @@ fn the_memory_of_a_peak_is_given_back() {
     drop(clients);
     const MOST: u64 = 4 * 1024 * 1024;
     assert!(eventually(|| server.memory() < before + MOST), "{} of {before} bytes", server.memory());
+}
+
+#[test]
+fn listings_and_log_entries_of_slow_clients_count_too() {
+    raise_limit();
+    let root = Root::new();
+    root.file("large", vec![b'x'; 4 << 20]);
+    for number in 0..2_000 {
+        root.file(&format!("many/a file with a long name, number {number}"), "");
+    }
+    let log = Root::new();
+    let path = log.at("access.log");
+    let arguments = ["--listing", "--max-memory", "4M", "--cache-size", "0", "--access-log", path.to_str().unwrap()];
+    let server = Server::start(&root, &arguments);
+    let mut kept = held(&server);
+    let before = server.memory();
+    // Each entry of the log holds a user agent of 20 kB until its download ends; each
+    // listing is of another order, so that none is shared.
+    let agent = "a".repeat(20_000);
+    let mut clients: Vec<Client> = Vec::new();
+    for number in 0..300 {
+        let mut client = server.connect();
+        client.send(get_with("/large", &format!("User-Agent: {agent}\r\n")));
+        clients.push(client);
+        let mut client = server.connect();
+        let order = ["name", "size", "modified"][number % 3];
+        client.send(get(&format!("/many/?sort={order}&order={}", ["asc", "desc"][number / 3 % 2])));
+        clients.push(client);
+    }
+    assert!(eventually(|| server.errors().contains("needs more memory than is left")), "{}", server.errors());
+    assert!(still_served(&mut kept));
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 12 << 20, "{grown} bytes");
+    drop(clients);
+    assert!(eventually(|| server.get("/large").status == 200));
 }

@@ -137,14 +137,12 @@ impl Representation {
         let end = block.len();
         block.extend_from_slice(b"\r\n");
 
-        let mut descriptor = None;
-        if small {
-            let start = block.len();
-            block.resize(start + metadata.size as usize, 0);
-            file.read_exact_at(&mut block[start..], 0)?;
+        let descriptor = if small {
+            read_into(&mut block, &file, metadata.size as usize)?;
+            None
         } else {
-            descriptor = Some(Rc::new(OwnedFd::from(file)));
-        }
+            Some(Rc::new(OwnedFd::from(file)))
+        };
 
         let narrow = |offset: usize| u16::try_from(offset).map_err(|_| io::Error::other("the head is too large"));
         Ok(Self {
@@ -431,6 +429,13 @@ impl Representation {
         }
         Ok(length)
     }
+}
+
+/// Appends the first `size` bytes of a file.
+fn read_into(block: &mut Vec<u8>, file: &File, size: usize) -> io::Result<()> {
+    let start = block.len();
+    block.resize(start + size, 0);
+    file.read_exact_at(&mut block[start..], 0)
 }
 
 /// The same on every machine that serves the same tree: modification in
