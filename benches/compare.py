@@ -93,7 +93,7 @@ def nginx_command(binary, docroot, work, port):
         + "  access_log off;\n  sendfile on;\n"
         "  keepalive_timeout 75s;\n  keepalive_requests 1000000000;\n"
         "  types { text/html html; text/plain txt; }\n"
-        "  default_type application/byte-stream;\n"
+        "  default_type application/octet-stream;\n"
         f"  server {{ listen {HOST}:{port} backlog=4096; root {docroot}; }}\n"
         "}\n"
     )
@@ -109,7 +109,7 @@ def lighttpd_command(binary, docroot, work, port):
         "server.max-keep-alive-requests = 65535\n"
         "server.max-fds = 32768\nserver.listen-backlog = 4096\n"
         'mimetype.assign = ( ".html" => "text/html", ".txt" => "text/plain",\n'
-        '  "" => "application/byte-stream" )\n'
+        '  "" => "application/octet-stream" )\n'
     )
     return [binary, "-D", "-f", str(conf)]
 

@@ -103,8 +103,8 @@ fn types_come_from_extensions_and_nobody_may_guess() {
         ("a.png", "image/png"),
         ("a.json", "application/json"),
         ("a.wasm", "application/wasm"),
-        ("a.tar.unknown", "application/byte-stream"),
-        ("noextension", "application/byte-stream"),
+        ("a.tar.unknown", "application/octet-stream"),
+        ("noextension", "application/octet-stream"),
     ];
     for (name, _) in names {
         root.file(name, "x");

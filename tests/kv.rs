@@ -64,7 +64,7 @@ fn values_are_written_read_listed_and_deleted() {
     let answer = ask(get("/a"));
     assert_eq!((answer.text().as_str(), answer.field("content-type")), ("2", Some("application/json")));
     assert_eq!(answer.field("cache-control"), Some("no-store"));
-    let made = ask(request("POST", "/?ttl=60", "Content-Type: application/byte-stream\r\n", "x"));
+    let made = ask(request("POST", "/?ttl=60", "Content-Type: application/octet-stream\r\n", "x"));
     assert_eq!(made.status, 201);
     let place = made.field("location").unwrap().to_owned();
     assert_eq!(ask(get(&place)).text(), "x");

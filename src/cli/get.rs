@@ -290,7 +290,7 @@ fn request(draft: GetDraft, url: HttpUrl) -> Result<GetRequest, UsageError> {
     let mut plan = GetPlan { method, host: draft.host, repeat, pipeline, follow: draft.follow, ..GetPlan::new(url) };
     let content_type = match (&draft.data, &draft.upload) {
         (Some(_), _) => Some("application/x-www-form-urlencoded"),
-        (_, Some(_)) => Some("application/byte-stream"),
+        (_, Some(_)) => Some("application/octet-stream"),
         _ => None,
     };
     let agent = Some(concat!("miod/", env!("CARGO_PKG_VERSION")));
@@ -401,7 +401,7 @@ mod tests {
         assert_eq!(field(&parse(&["-H", "user-agent: me", "http://a/"]).unwrap(), "User-Agent").unwrap(), "me");
         let upload = parse(&["-d", "@f", "http://a/"]).unwrap();
         assert_eq!((upload.plan.method.as_str(), upload.upload.clone()), ("POST", Some(PathBuf::from("f"))));
-        assert_eq!(field(&upload, "content-type").unwrap(), "application/byte-stream");
+        assert_eq!(field(&upload, "content-type").unwrap(), "application/octet-stream");
         let train = |arguments: &[&str]| parse(arguments).map(|request| (request.plan.repeat, request.plan.pipeline));
         assert_eq!(train(&["--pipeline", "3", "http://a/"]), Ok((3, 3)));
         assert_eq!(train(&["--pipeline", "3", "--repeat", "9", "http://a/"]), Ok((9, 3)));

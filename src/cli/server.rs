@@ -121,7 +121,7 @@ Usage: miod kv [OPTIONS]
   PUT    /KEY   store a value; with ?ttl=SECONDS for that long
   DELETE /KEY   delete the value
 
-A value is application/json or application/byte-stream.
+A value is application/json or application/octet-stream.
 "
         }
         ServerCommand::Echo => "miod echo sends each byte back.\n\nUsage: miod echo [OPTIONS]\n",

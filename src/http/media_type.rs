@@ -8,7 +8,7 @@ use super::grammar::{is_field_text, is_token, split_unquoted};
 const BUILT_IN: &str = include_str!("media_types.txt");
 
 /// What a file is sent as whose extension isn't known.
-const DEFAULT: &str = "application/byte-stream";
+const DEFAULT: &str = "application/octet-stream";
 
 /// A table of media types by extension: the built-in one and what was added.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl MediaTypes {
     }
 
     /// The media type of the file at `path`, by what follows the last dot of its
-    /// name; `application/byte-stream` where that isn't known.
+    /// name; `application/octet-stream` where that isn't known.
     pub fn of(&self, path: &[u8]) -> &str {
         // No known extension has a slash, so a dot in a folder's name does no harm.
         let Some(dot) = path.iter().rposition(|&byte| byte == b'.') else { return DEFAULT };

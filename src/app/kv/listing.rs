@@ -173,7 +173,7 @@ fn write_value(record: &[u8], out: &mut Vec<u8>) {
             out.extend_from_slice(json::string(value).to_string().as_bytes());
         }
         Some((_, value)) => {
-            let uri = format!("\"data:application/byte-stream;base64,{}\"", STANDARD.encode(value));
+            let uri = format!("\"data:application/octet-stream;base64,{}\"", STANDARD.encode(value));
             out.extend_from_slice(uri.as_bytes());
         }
         None => out.extend_from_slice(b"null"),
@@ -208,7 +208,7 @@ mod tests {
     fn every_kind_of_value_with_any_room() {
         let records: [(&str, &[u8]); 4] =
             [("a\"b", b"j{\"n\":\r\n [1]}"), ("c/d", b"otext\n"), ("e", b"o\xff\x00"), ("f", b"o")];
-        let data = "data:application/byte-stream;base64,/wA=";
+        let data = "data:application/octet-stream;base64,/wA=";
         for room in [1, 2, 7, 1000] {
             let object =
                 format!("{{\"a\\\"b\":{{\"n\":   [1]}},\n\"c/d\":\"text\\u000a\",\n\"e\":\"{data}\",\n\"f\":\"\"}}\n");

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! With `?ttl=SECONDS` a value written is gone after that time. A value is
-//! `application/json`, and then it must be that, or `application/byte-stream`: types that
+//! `application/json`, and then it must be that, or `application/octet-stream`: types that
 //! no form of a web page can send. What web pages could do else, `guard` refuses.
 //!
 //! In the list a JSON value is itself; of bytes those that are UTF-8 are a string, others a
@@ -44,7 +44,7 @@ const LISTINGS: usize = 4;
 
 /// The types of values. The first byte of a record tells which.
 const JSON: (u8, &str) = (b'j', "application/json");
-const BYTES: (u8, &str) = (b'o', "application/byte-stream");
+const BYTES: (u8, &str) = (b'o', "application/octet-stream");
 
 /// The key-value service.
 pub struct Kv {
@@ -197,7 +197,7 @@ fn value_type(request: &Request<'_>) -> Result<(u8, &'static str), Response> {
     let types = [JSON, BYTES].into_iter().find(|(_, name)| named.eq_ignore_ascii_case(name.as_bytes()));
     match types {
         None => {
-            let why = "a value has Content-Type: application/json or application/byte-stream";
+            let why = "a value has Content-Type: application/json or application/octet-stream";
             Err(refuse(Status::UNSUPPORTED_MEDIA_TYPE, why))
         }
         // Read over, nothing is built of it.

@@ -64,7 +64,7 @@ fn values_are_put_read_listed_and_deleted() {
     assert_eq!(ask(&mut kv, "GET /", "", ""), (200, "{}\n".to_owned()));
     assert_eq!(ask(&mut kv, "PUT /a", JSON_TYPE, "{\"n\": 1}").0, 201);
     assert_eq!(ask(&mut kv, "PUT /a", JSON_TYPE, "[2]").0, 204);
-    assert_eq!(ask(&mut kv, "PUT /b/c%20d", "Content-Type: Application/Byte-Stream;x=y\r\n", "x\u{e9}").0, 201);
+    assert_eq!(ask(&mut kv, "PUT /b/c%20d", "Content-Type: Application/Octet-Stream;x=y\r\n", "x\u{e9}").0, 201);
     assert_eq!(ask(&mut kv, "GET /a", "", ""), (200, "[2]".to_owned()));
     assert_eq!(ask(&mut kv, "GET /", "", "").1, "{\"a\":[2],\n\"b/c d\":\"x\u{e9}\"}\n");
     assert_eq!(ask(&mut kv, "GET /?format=lines", "", "").1, "{\"a\":[2]}\n{\"b/c d\":\"x\u{e9}\"}\n");

@@ -18,7 +18,7 @@ impl App for Echo {
         let media_type = request.head.fields.get("content-type").and_then(|value| std::str::from_utf8(value).ok());
         Answer::now(
             Response::new(Status::OK)
-                .content(media_type.unwrap_or("application/byte-stream").to_owned(), request.body.to_vec())
+                .content(media_type.unwrap_or("application/octet-stream").to_owned(), request.body.to_vec())
                 .field("X-Content-Type-Options", "nosniff")
                 .field("Content-Security-Policy", "sandbox")
                 .no_store(),
@@ -36,7 +36,7 @@ mod tests {
         let every_byte: Vec<u8> = (0..=255).collect();
         for (head, media_type) in [
             ("POST /lab/echo HTTP/1.1\r\nContent-Type: text/html; charset=x", "text/html; charset=x"),
-            ("BREW /lab/echo/x?y HTTP/1.1", "application/byte-stream"),
+            ("BREW /lab/echo/x?y HTTP/1.1", "application/octet-stream"),
             ("GET /lab/echo HTTP/1.0\r\nContent-Type: \u{e4}", "\u{e4}"),
         ] {
             let response = ask_with(&mut Echo, "/lab/echo", head, &every_byte);
