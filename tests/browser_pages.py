@@ -3,20 +3,20 @@
 
     python3 tests/browser_pages.py http://127.0.0.1:8080 [--shots DIR]
 
-Speaks the DevTools protocol with the standard library alone. `miod` must be
-running with its usual applications; what is counted begins again in each of the
-browser's contexts, which share nothing, as profiles do.
+Uses the DevTools protocol and only the standard library. `miod` must be running
+with its built-in applications. Each browser context has its own cookies, so each
+test starts with a new visitor.
 """
 import argparse, base64, json, os, socket, subprocess, sys, tempfile, time, urllib.error, urllib.request
 
-PATIENCE = 30
+TIMEOUT = 30
 
 
-class Wire:
-    """A WebSocket (RFC 6455), as a client: text in, text out."""
+class WebSocket:
+    """A WebSocket client (RFC 6455) for text messages."""
 
     def __init__(self, port, path):
-        self.sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.sock = socket.create_connection(("127.0.0.1", port), TIMEOUT)
         key = base64.b64encode(os.urandom(16)).decode()
         self.sock.sendall(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -31,10 +31,10 @@ class Wire:
     def exactly(self, count):
         data = b""
         while len(data) < count:
-            some = self.sock.recv(count - len(data))
-            if not some:
-                sys.exit("error: the browser is gone")
-            data += some
+            part = self.sock.recv(count - len(data))
+            if not part:
+                sys.exit("error: the browser closed the connection")
+            data += part
         return data
 
     def send(self, text):
@@ -64,31 +64,31 @@ class Browser:
         command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
         command += ["--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        told = os.path.join(profile, "DevToolsActivePort")
-        until(lambda: os.path.exists(told) and open(told).read().count("\n") >= 1, "the browser starts")
-        port, path = open(told).read().split("\n")[:2]
-        self.wire, self.last = Wire(int(port), path), 0
+        port_file = os.path.join(profile, "DevToolsActivePort")
+        until(lambda: os.path.exists(port_file) and open(port_file).read().count("\n") >= 1, "the browser starts")
+        port, path = open(port_file).read().split("\n")[:2]
+        self.socket, self.last = WebSocket(int(port), path), 0
 
     def call(self, method, session=None, **parameters):
         self.last += 1
         message = {"id": self.last, "method": method, "params": parameters}
         if session:
             message["sessionId"] = session
-        self.wire.send(json.dumps(message))
+        self.socket.send(json.dumps(message))
         while True:
-            answer = json.loads(self.wire.receive())
-            if answer.get("id") == self.last:
-                if "error" in answer:
-                    sys.exit(f"error: {method}: {answer['error']}")
-                return answer["result"]
+            response = json.loads(self.socket.receive())
+            if response.get("id") == self.last:
+                if "error" in response:
+                    sys.exit(f"error: {method}: {response['error']}")
+                return response["result"]
 
     def context(self):
-        """What shares no cookie with any other."""
+        """A new context, which shares no cookies with others."""
         return self.call("Target.createBrowserContext")["browserContextId"]
 
     def end(self):
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
 
 
 class Page:
@@ -103,7 +103,7 @@ class Page:
 
     def run(self, script):
         outcome = self.call("Runtime.evaluate", expression=script, returnByValue=True)
-        # While a page is being left there is nothing to run anything in.
+        # During a navigation there is no page that could run the script.
         return outcome["result"].get("value") if "exceptionDetails" not in outcome else None
 
     def text(self):
@@ -116,13 +116,13 @@ class Page:
         self.call("Page.navigate", url=url)
 
     def click(self, selector):
-        """Moves the mouse there and presses it; what is covered or invisible gets nothing."""
+        """Clicks with the mouse. A covered or invisible element does not receive the click."""
         script = (
             f"(() => {{ const e = document.querySelector({json.dumps(selector)}); if (!e) return null;"
             " e.scrollIntoView({block: 'center', behavior: 'instant'}); const b = e.getBoundingClientRect();"
             " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
-        place = until(lambda: self.run(script), f"{selector} is there", lambda: self.text())
+        place = until(lambda: self.run(script), f"{selector} exists", lambda: self.text())
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
 
@@ -138,25 +138,25 @@ class Page:
                 file.write(base64.b64decode(data))
 
 
-def until(condition, what, otherwise=lambda: ""):
+def until(condition, what, details=lambda: ""):
     begin = time.monotonic()
-    while time.monotonic() - begin < PATIENCE:
+    while time.monotonic() - begin < TIMEOUT:
         value = condition()
         if value:
             return value
         time.sleep(0.02)
-    sys.exit(f"error: never came true: {what}\n{otherwise()}")
+    sys.exit(f"error: timed out waiting until {what}\n{details()}")
 
 
-def there(url):
+def exists(url):
     try:
-        return urllib.request.urlopen(url, timeout=PATIENCE).status == 200
+        return urllib.request.urlopen(url, timeout=TIMEOUT).status == 200
     except urllib.error.HTTPError as error:
         return error.code != 404
 
 
 def counter(browser, root):
-    """Two visitors count apart, and Reset begins again for the one who asked."""
+    """Two visitors have separate counts. Reset affects only the visitor who clicks it."""
     one, other = Page(browser, browser.context()), Page(browser, browser.context())
     for count in (1, 2, 3):
         one.go(f"{root}/counter")
@@ -171,27 +171,27 @@ def counter(browser, root):
 
 
 def quiz(browser, root):
-    """From the first question to the result, with a way back and a button pressed twice."""
+    """From the first question to the result, with a step back and a form submitted twice."""
     page = Page(browser, browser.context())
     page.go(f"{root}/quiz")
     page.shows("Question 1 of 12")
     page.click("form button")
-    page.shows("Question 1 of 12")  # nothing is chosen yet
+    page.shows("Question 1 of 12")  # no choice is selected
     for question in range(1, 13):
         page.shows(f"Question {question} of 12")
         page.click(f"label:nth-of-type({question % 4 + 1}) input")
         if question == 3:
             page.shoot("question")
         if question == 5:
-            # Twice, before the browser has left the page.
+            # Twice, before the browser leaves the page.
             page.run("for (const n of [1, 2]) document.querySelector('form').requestSubmit(document.querySelector('form button'))")
         else:
             page.click("form button")
         if question == 7:
             page.shows("Question 8 of 12")
             page.run("history.back()")
-            # The page of before, or the question that is asked now: neither counts twice.
-            until(lambda: "of 12" in page.text(), "the way back")
+            # The browser shows the old page or the current question. Neither counts twice.
+            until(lambda: "of 12" in page.text(), "the browser is back on a question")
             page.go(f"{root}/quiz")
             page.shows("Question 8 of 12")
     page.shows(" of 12 right")
@@ -205,7 +205,7 @@ def quiz(browser, root):
 
 
 def login(browser, root):
-    """Home sends to the login, a wrong password is told, the right one leads home, and out again."""
+    """Home redirects to the login, a wrong password shows an error, the right one leads home; then logout."""
     page = Page(browser, browser.context())
     page.go(f"{root}/home")
     for password, then in (("pear", "The name or the password is wrong."), ("apple", "alice")):
@@ -214,16 +214,16 @@ def login(browser, root):
         page.shoot(f"login-{password}")
         page.click("main form button")
         page.shows(then)
-    until(lambda: page.run("location.pathname") == "/home", "the way home", page.text)
+    until(lambda: page.run("location.pathname") == "/home", "the browser shows /home", page.text)
     page.shoot("home")
     page.click("main form button")
-    until(lambda: page.text() and page.run("location.pathname") != "/home", "the way out", page.text)
+    until(lambda: page.text() and page.run("location.pathname") != "/home", "the browser has left /home", page.text)
     page.go(f"{root}/home")
-    until(lambda: page.run("location.pathname") == "/login", "logged out", page.text)
+    until(lambda: page.run("location.pathname") == "/login", "the visitor is logged out", page.text)
 
 
 def board(browser, root):
-    """Two windows: what one says the other shows without a reload, and forgets so too."""
+    """Two windows: a post in one appears in the other without a reload, and so does its deletion."""
     one, other = Page(browser, browser.context()), Page(browser, browser.context())
     for page in (one, other):
         page.go(f"{root}/board")
@@ -240,14 +240,14 @@ def board(browser, root):
     other.shows("And again")
     order = other.run("[...document.querySelectorAll('.text')].map(e => e.textContent).slice(0, 2).join('|')")
     if order != "And again|Hello <b>from</b> here & now":
-        sys.exit(f"error: the order is {order}")
+        sys.exit(f"error: wrong order: {order}")
     draft = other.run("document.querySelector('textarea').value + window.stayed")
     if draft != "A draft that no event disturbstrue":
-        sys.exit(f"error: the page was loaded again: {draft}")
+        sys.exit(f"error: the page was reloaded: {draft}")
     other.shoot("board")
     one.shows("And again")
     one.click("#posts article .quiet")
-    until(lambda: "And again" not in other.text(), "a deleted post goes", other.text)
+    until(lambda: "And again" not in other.text(), "the deleted post disappears", other.text)
     one.shoot("board-own")
 
 
@@ -255,15 +255,15 @@ def main():
     global shots
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("root")
-    parser.add_argument("--shots", help="a directory for pictures of the pages")
+    parser.add_argument("--shots", help="write screenshots of the pages to this directory")
     options = parser.parse_args()
     root, shots = options.root.rstrip("/"), options.shots
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(profile)
         try:
             for story in (counter, quiz, login, board):
-                if story is login and not there(root + "/login"):
-                    print("login: isn't there")
+                if story is login and not exists(root + "/login"):
+                    print("login: not available")
                     continue
                 story(browser, root)
                 print(f"{story.__name__}: as it should be", flush=True)
