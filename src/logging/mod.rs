@@ -1,8 +1,8 @@
 //! Logging: diagnostics and the access log.
 //!
-//! - *Diagnostics* are records of the [`log`] facade, so every part of the program
-//!   just says what happened; an `env_logger` decides what is wanted (`RUST_LOG`, else
-//!   the command line) and puts it in form. They go to standard error at once:
+//! - *Diagnostics* are records of the [`log`] facade. An `env_logger` filters them
+//!   (`RUST_LOG`, else the command line) and formats them. They go to standard error at
+//!   once:
 //!   `2026-11-21T07:15:00Z INFO  miod::server message`.
 //! - *Access lines* are text that the caller makes, in the very block that they are
 //!   written from when the loop has nothing better to do, when it is full, or after a
@@ -48,11 +48,11 @@ const RETRY: Duration = Duration::from_millis(100);
 /// How long the last lines may take at exit.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// What an operator can decide about logging.
+/// The options of logging.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LogOptions {
-    /// How much to tell: 0 is info, each step up (debug, trace) is more, each
-    /// step down (warn, error) is less. `RUST_LOG` beats it.
+    /// 0 is info; each step up (debug, trace) logs more, each step down (warn, error) less.
+    /// `RUST_LOG` overrides it.
     pub verbosity: i8,
     /// Where access lines go.
     pub access: AccessLog,
@@ -132,19 +132,18 @@ impl Log {
         }
     }
 
-    /// To be called before each wait of the loop; `quiet` tells that the last one
-    /// brought nothing. Writes when it is time to, and tells when to come back at
-    /// the latest.
+    /// Writes pending lines if they are due. Call it before each wait of the loop; `quiet`: the
+    /// last wait brought no event. Returns the longest time to the next call.
     pub fn before_wait(&self, now: Tick, quiet: bool) -> Option<Duration> {
         let mut sinks = self.lock()?;
         let again = sinks.before_wait(now, quiet);
         let losses = sinks.losses();
         drop(sinks);
-        tell(losses);
+        report(losses);
         again
     }
 
-    /// Writes everything, as at exit: with a little patience for a slow reader.
+    /// Writes everything at exit, waiting a little for a slow reader.
     pub fn flush(&self) {
         let Some(mut sinks) = self.lock() else { return };
         for sink in sinks.all() {
@@ -152,13 +151,13 @@ impl Log {
         }
         let losses = sinks.losses();
         drop(sinks);
-        tell(losses);
+        report(losses);
     }
 
     /// Opens the access log again, after it was rotated.
     ///
     /// # Errors
-    /// If it can't be opened; lines then go where they went before.
+    /// If it can't be opened; the old file stays open then.
     pub fn reopen(&self) -> io::Result<()> {
         self.lock().and_then(|mut sinks| sinks.access.as_mut().map(Sink::reopen)).unwrap_or(Ok(()))
     }
@@ -168,19 +167,19 @@ impl Log {
     }
 }
 
-/// What a panic left behind is lines, and at worst the beginning of one.
+/// After a panic the sinks hold complete lines, and at worst a partial one.
 fn lock(sinks: &Mutex<Sinks>) -> MutexGuard<'_, Sinks> {
     sinks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn tell(losses: Option<u64>) {
+fn report(losses: Option<u64>) {
     if let Some(lost) = losses {
-        log::warn!("{lost} log lines were lost: they couldn't be written");
+        log::warn!("{lost} log lines were lost");
     }
 }
 
-/// What is wanted: `RUST_LOG` as it stands, else all but the chatter of other
-/// crates. An access log that was asked for stays on unless `RUST_LOG` names it.
+/// The filter: `RUST_LOG` unchanged, else everything but the details of other crates. A
+/// configured access log stays on unless `RUST_LOG` names it.
 fn filtered(verbosity: i8, access: bool, rust_log: Option<&str>) -> Builder {
     let level = match verbosity {
         ..=-2 => LevelFilter::Error,
@@ -206,12 +205,12 @@ fn format(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     writeln!(out, " {:<5} {} {}", record.level(), record.target(), record.args())
 }
 
-/// All that lines can go to.
+/// The sinks of the process.
 struct Sinks {
     stderr: Sink,
-    /// Where access lines go, if not to standard error.
+    /// The access log, if it isn't standard error.
     access: Option<Sink>,
-    /// When the loop first saw lines wait.
+    /// When the loop first saw pending lines.
     since: Option<Tick>,
 }
 
@@ -224,7 +223,7 @@ impl Sinks {
 
     /// Takes a diagnostic as [`format()`] made it.
     fn record(&mut self, record: &[u8]) {
-        // Standard output may be the same terminal or pipe.
+        // Standard output may be the same terminal or pipe, so the order is kept.
         if let Some(access) = self.access.as_mut().filter(|access| access.is_stream()) {
             access.flush();
         }
@@ -259,7 +258,7 @@ impl Sinks {
     }
 }
 
-/// Where the logger writes to: one call is one record.
+/// The writer of the logger: one call is one record.
 struct Pipe(Arc<Mutex<Sinks>>);
 
 impl Write for Pipe {
@@ -268,7 +267,7 @@ impl Write for Pipe {
         Ok(record.len())
     }
 
-    /// The sinks know when to.
+    /// The sinks flush by themselves.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -280,7 +279,7 @@ mod tests {
     use log::{Level, Log as _};
     use std::fs;
 
-    /// Both sinks are files, so that what was written can be read.
+    /// Both sinks are files, so that the test can read them.
     struct Bench {
         sinks: Sinks,
         stderr: PathBuf,
@@ -313,7 +312,7 @@ mod tests {
         }
     }
 
-    /// What writes a line.
+    /// Appends a line.
     fn text(line: &[u8]) -> impl FnOnce(&mut Vec<u8>) {
         move |out| out.extend_from_slice(line)
     }
@@ -327,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn diagnostics_come_at_once_and_access_lines_when_it_is_quiet() {
+    fn diagnostics_are_written_at_once_and_access_lines_when_it_is_quiet() {
         let mut bench = Bench::new("quiet", true);
         assert_eq!(bench.sinks.before_wait(at(0), false), None);
         bench.sinks.access(text(b"GET / 200\n"));
@@ -340,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn access_lines_wait_a_second_at_most() {
+    fn access_lines_wait_for_at_most_a_second() {
         let mut bench = Bench::new("busy", true);
         bench.sinks.access(text(b"one\n"));
         assert_eq!(bench.sinks.before_wait(at(5), false), Some(QUIET));
@@ -377,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stalled_reader_is_tried_again_now_and_then() {
+    fn a_stalled_reader_is_retried() {
         let (_reader, writer) = io::pipe().unwrap();
         let mut bench = Bench::new("stalled", true);
         bench.sinks.access = Some(Sink::stream(&writer).unwrap());
@@ -390,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn rust_log_beats_the_options() {
+    fn rust_log_overrides_the_options() {
         type Enabled<'a> = &'a [(&'a str, Level, bool)];
         let cases: &[(i8, bool, Option<&str>, Enabled<'_>)] = &[
             (0, false, None, &[("miod::x", Level::Info, true), ("miod::x", Level::Debug, false)]),
@@ -424,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_lines() {
+    fn the_format_of_lines() {
         let bench = Bench::new("form", true);
         let (stderr, access) = (bench.stderr.clone(), bench.access.clone());
         let sinks =
@@ -467,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_way_to_standard_error() {
+    fn records_reach_standard_error() {
         for (rust_log, access) in [(None, ""), (Some("error,access=info"), "GET / 200\n")] {
             let mut child = std::process::Command::new(std::env::current_exe().unwrap());
             child.args(["--exact", "logging::tests::logger_of_a_process", "--nocapture"]).env("MIOD_TEST_CHILD", "1");

@@ -1,12 +1,11 @@
-//! Where lines go: a descriptor, with the lines that it hasn't taken yet.
+//! Where log lines go: a descriptor, and the lines that it hasn't taken yet.
 //!
-//! A log must not hurt the server it tells of. So no write here waits for a
-//! reader: a terminal, pipe or socket is asked first whether it has room, and is
-//! given no more at once than it then takes (`PIPE_BUF`; making it non-blocking
-//! would do so for everybody who shares it, the shell too). What it doesn't take
-//! is kept, up to [`BACKLOG`]. What fits nowhere is dropped and counted, and the
-//! count is told when writing works again. Regular files never say "not now";
-//! they are written to in blocks.
+//! Logging must not slow down the server, so no write waits for a reader. A terminal, pipe
+//! or socket is polled for room first, and gets at most `PIPE_BUF` bytes at once. (It isn't
+//! made non-blocking, because it would be so for every process that shares it, like the
+//! shell.) Bytes that it doesn't take are kept, up to [`BACKLOG`]. Lines beyond that are
+//! dropped and counted, and the count is logged when writing works again. Regular files
+//! always take everything; they are written to in blocks.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,22 +16,22 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
-/// Collected lines of this many bytes are written at once.
+/// Collected lines are written when they have this many bytes.
 const BLOCK: usize = 64 * 1024;
-/// Most that is kept for a reader that is slow.
+/// Most bytes that are kept for a slow reader.
 const BACKLOG: usize = 4 * BLOCK;
-/// What a pipe with room takes without waiting, on every system we know.
+/// The bytes that a pipe with room takes without blocking, on all systems.
 const PIPE_BUF: usize = 4096;
 
-/// A descriptor, and what is yet to be written to it.
+/// A descriptor, and its pending bytes.
 pub(super) struct Sink {
     fd: OwnedFd,
-    /// Where it can be opened again.
+    /// The path to open again.
     path: Option<PathBuf>,
-    /// Most bytes in one write, if the descriptor could make us wait.
+    /// Most bytes in one write, if the descriptor may block.
     piece: Option<usize>,
     pending: Vec<u8>,
-    /// The last byte written was not a line's end.
+    /// The last byte that was written is no line end.
     within_line: bool,
     /// The last write failed.
     failing: bool,
@@ -40,12 +39,12 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    /// Writes to what is open already.
+    /// A sink to an open stream.
     pub(super) fn stream(fd: impl AsFd) -> io::Result<Self> {
         Ok(Self::new(fd.as_fd().try_clone_to_owned()?, None))
     }
 
-    /// Appends to a file, which is made if it doesn't exist.
+    /// A sink that appends to a file, which is created if absent.
     pub(super) fn file(path: &Path) -> io::Result<Self> {
         Ok(Self::new(open(path)?, Some(path.to_owned())))
     }
@@ -55,7 +54,7 @@ impl Sink {
         Self { fd, path, piece, pending: Vec::new(), within_line: false, failing: false, lost: 0 }
     }
 
-    /// Takes a line, with its end, to be written some time: what `write` appends.
+    /// Collects the line, with its line end, that `write` appends.
     #[inline]
     pub(super) fn collect(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.end_torn_line();
@@ -66,7 +65,7 @@ impl Sink {
         }
     }
 
-    /// If the rest of a line was lost, the next must not be glued to it.
+    /// Ends a line whose rest was lost.
     #[inline]
     fn end_torn_line(&mut self) {
         if self.pending.is_empty() && self.within_line {
@@ -74,8 +73,7 @@ impl Sink {
         }
     }
 
-    /// Writes what is there before the line that begins at `start`; without room for
-    /// that even then, it is lost.
+    /// Writes the lines before the one at `start`. That one is lost if there is no room.
     #[cold]
     fn make_room(&mut self, start: usize) {
         let line = self.pending.split_off(start);
@@ -88,22 +86,22 @@ impl Sink {
         self.pending.extend_from_slice(&line);
     }
 
-    /// True if it is something else than a file: a terminal, a pipe, a socket.
+    /// Whether it is a terminal, a pipe or a socket, not a file.
     pub(super) fn is_stream(&self) -> bool {
         self.piece.is_some()
     }
 
-    /// True if lines wait to be written.
+    /// Whether lines are pending.
     pub(super) fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Writes what can be written now.
+    /// Writes without blocking.
     pub(super) fn flush(&mut self) {
         self.flush_until(None);
     }
 
-    /// Writes what can be written within `patience`.
+    /// Writes for at most `patience`.
     pub(super) fn flush_patiently(&mut self, patience: Duration) {
         self.flush_until(Some(Instant::now() + patience));
     }
@@ -144,14 +142,13 @@ impl Sink {
         if count == 0 { Err(Errno::IO) } else { Ok(count) }
     }
 
-    /// How many lines were lost, once writing works again; then it is forgotten.
+    /// The number of lost lines, once after writing works again.
     pub(super) fn losses(&mut self) -> Option<u64> {
-        let told = self.lost > 0 && !self.failing && self.pending.is_empty();
-        told.then(|| std::mem::take(&mut self.lost))
+        let recovered = self.lost > 0 && !self.failing && self.pending.is_empty();
+        recovered.then(|| std::mem::take(&mut self.lost))
     }
 
-    /// Opens the file again, which may have been moved away by now. If that
-    /// fails, the lines go where they went before.
+    /// Opens the file again, after it was moved. On errors the old file stays open.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         self.flush();
         if let Some(path) = &self.path {
@@ -162,10 +159,10 @@ impl Sink {
     }
 }
 
-/// Opens a log file. Non-blocking, for the sake of a FIFO that nobody reads.
+/// Opens a log file. Non-blocking, because it may be a FIFO without a reader.
 fn open(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-    // Who visited is nobody's business but the operator's.
+    // Addresses of clients are for the operator only.
     let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP;
     Ok(openat(CWD, path, flags, mode)?)
 }
@@ -181,7 +178,7 @@ mod tests {
     use std::fs;
     use std::io::Read;
 
-    /// What writes a line.
+    /// Appends a line.
     fn text(line: &[u8]) -> impl FnOnce(&mut Vec<u8>) {
         move |out| out.extend_from_slice(line)
     }
@@ -215,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_moved_away_is_opened_again() {
+    fn a_moved_file_is_opened_again() {
         let (path, moved) = (scratch("rotate"), scratch("rotated"));
         let mut sink = Sink::file(&path).unwrap();
         sink.collect(text(b"one\n"));
@@ -238,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_slow_gets_all_and_nobody_waits() {
+    fn a_slow_reader_gets_everything_without_blocking_the_writer() {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut sink = Sink::stream(&writer).unwrap();
         drop(writer);
@@ -262,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_nowhere_is_counted_and_told_when_it_is_over() {
+    fn dropped_lines_are_counted_and_reported_after_recovery() {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut sink = Sink::stream(&writer).unwrap();
         let line = [b'x'; 1023].iter().chain(b"\n").copied().collect::<Vec<_>>();
@@ -285,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_costs_the_lines_only() {
+    fn a_closed_pipe_loses_lines_only() {
         let (reader, writer) = io::pipe().unwrap();
         let mut sink = Sink::stream(&writer).unwrap();
         drop(reader);
@@ -319,7 +316,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_full_disk_costs_the_lines_only() {
+    fn a_full_disk_loses_lines_only() {
         let mut sink = Sink::file(Path::new("/dev/full")).unwrap();
         sink.collect(text(b"one\n"));
         sink.flush();

@@ -1,4 +1,4 @@
-//! The descriptors of the process, whose number bounds everything else.
+//! The file descriptors of the process. Their number bounds everything else.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::limits;
 use crate::reactor::{CAPACITY, Options};
 
-/// How the descriptors of the process are shared out.
+/// The shares of the file descriptors.
 pub(super) struct Descriptors {
     /// For connections.
     pub(super) connections: usize,
-    /// For those that are told that it is full.
+    /// For connections over the limit, which get 503.
     pub(super) reserve: usize,
     /// For files that are kept open.
     pub(super) files: usize,
 }
 
 impl Descriptors {
-    /// Raises the soft limit as far as may be, and shares out what there is.
+    /// Raises the soft limit to the hard limit, and computes the shares.
     pub(super) fn raise(most: Option<usize>) -> Self {
         let limit = getrlimit(Resource::Nofile);
-        // What can't be raised stays as it is.
+        // On errors the limit stays as it is.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
         let available = getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
         Self::share(available, most)
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptors_are_shared_out_whatever_there_is() {
+    fn the_shares_never_exceed_the_descriptors() {
         for available in [0, 1, 32, 64, 1024, 20_000, 1 << 20, usize::MAX] {
             let budget = Descriptors::share(available, None);
             assert!(budget.connections >= 1 && budget.reserve >= 1);

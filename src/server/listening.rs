@@ -1,5 +1,5 @@
-//! From endpoints to sockets: those that were asked for, or loopback in both
-//! families, and where any port will do one that is free for all.
+//! Opens listening sockets: at the configured endpoints, else at loopback, IPv4 and IPv6.
+//! Endpoints with port 0 share one free port.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::ServerError;
 use crate::reactor::{Endpoint, Listener};
 
-/// Makes the listeners.
+/// Opens the listeners.
 pub(super) fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>, ServerError> {
     bind_all(endpoints, port, |endpoint| {
         // In all our services the client speaks first.
@@ -17,18 +17,17 @@ pub(super) fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>,
     })
 }
 
-/// Has `bind` make a socket for each endpoint, and tell the address that it got.
-/// Without endpoints: loopback, IPv4 and IPv6, if there is one. Where the port is 0
-/// it is one that is free for all.
+/// Calls `bind` for each endpoint; it returns the socket and its address. Without endpoints:
+/// loopback, IPv4 and IPv6 (if there is one). Endpoints with port 0 share one free port.
 ///
 /// # Errors
-/// [`ServerError::Bind`], if one can't be made.
+/// [`ServerError::Bind`], if one can't be opened.
 pub(crate) fn bind_all<T>(
     endpoints: &[Endpoint],
     port: u16,
     bind: impl Fn(&Endpoint) -> io::Result<(T, Option<SocketAddr>)>,
 ) -> Result<Vec<T>, ServerError> {
-    /// How often another free port is looked for that is free on all addresses.
+    /// How many free ports are tried on all addresses.
     const TRIES: usize = 16;
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
         .map(|address| Endpoint::Tcp(SocketAddr::new(address, port)));
@@ -45,14 +44,14 @@ pub(crate) fn bind_all<T>(
     }
 }
 
-/// One attempt; a failure says whether another port might do.
+/// One attempt. An error comes with whether another port may succeed.
 fn bind_once<T>(
     endpoints: &[Endpoint],
     optional_v6: bool,
     bind: impl Fn(&Endpoint) -> io::Result<(T, Option<SocketAddr>)>,
 ) -> Result<Vec<T>, (ServerError, bool)> {
     let mut sockets = Vec::new();
-    // The port that was found where any would do, the same for all.
+    // The free port that the first endpoint with port 0 got.
     let mut found = None;
     for endpoint in endpoints {
         let (endpoint, any) = match endpoint {
@@ -90,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_port_is_the_same_port_on_all_addresses() {
+    fn port_0_is_the_same_free_port_on_all_addresses() {
         let any = |address: &str| Endpoint::Tcp(address.parse().unwrap());
         let listeners = listen(&[any("127.0.0.1:0"), any("127.0.0.2:0")], 0).unwrap();
         let ports: Vec<_> = listeners.iter().map(|listener| listener.address().unwrap().port()).collect();

@@ -91,9 +91,9 @@ mod tests {
     const USERS: &str = "alice:$2y$04$RGgDOvYKtT.rejuCbhz.melLwAGQVOl0yMXxMmxoroUInQhXZbhq6\n";
 
     fn protected(host: &Host, local: bool) -> Vec<(String, Protection)> {
-        let (guard, told) = protect(host, users(host, local).unwrap().as_ref()).unwrap();
-        assert_eq!(guard.find(b"/private/x").is_some(), told.iter().any(|(prefix, _)| prefix == PRIVATE));
-        told
+        let (guard, protected) = protect(host, users(host, local).unwrap().as_ref()).unwrap();
+        assert_eq!(guard.find(b"/private/x").is_some(), protected.iter().any(|(prefix, _)| prefix == PRIVATE));
+        protected
     }
 
     #[test]
@@ -113,8 +113,11 @@ mod tests {
             assert_eq!(protected(&host, local), [(PRIVATE.to_owned(), Protection::File(files.at("users"), 1))]);
         }
         host = Host { root: Some(files.at("users")), ..Host::default() };
-        let (guard, told) = protect(&host, None).unwrap();
-        assert!(guard.find(b"/private").is_some() && told.is_empty(), "closed, whether anything is there or not");
+        let (guard, protected) = protect(&host, None).unwrap();
+        assert!(
+            guard.find(b"/private").is_some() && protected.is_empty(),
+            "it is closed even if the directory is absent"
+        );
     }
 
     #[test]

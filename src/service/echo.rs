@@ -1,34 +1,30 @@
-//! The echo service (in the manner of RFC 862), with a way out.
+//! The echo service, as RFC 862 but with a way to end it.
 //!
-//! What comes goes back, byte for byte and at once. One line is different: a
-//! line that is exactly `exit` ends the connection. It isn't echoed, nor is what
-//! follows it; what came before it is. A line ends in LF or CRLF, or with the
-//! input.
+//! Each byte is sent back at once. A line that is exactly `exit` ends the connection: it
+//! isn't echoed, nor is anything after it. A line ends in LF or CRLF, or with EOF.
 //!
-//! So at the beginning of a line, `exi` can't be echoed yet: it may become `exit`.
-//! It stays in the input, unconsumed, until the next byte tells; at most five
-//! bytes (`exit` and a CR) wait in this way, so nothing has to be remembered but
-//! whether the input begins at the beginning of a line.
+//! So at the start of a line `exi` can't be echoed yet, because it may become `exit`. It
+//! stays in the input until the next byte decides. At most five bytes (`exit` and a CR)
+//! wait like this, so the only state is whether the input is at the start of a line.
 //!
-//! Nothing is taken from the input without room for it in the output. So who
-//! doesn't read isn't read from.
+//! Input is consumed only if the output has room. So nothing is read from a peer that
+//! doesn't read.
 //!
-//! At debug level, target `miod::echo`, each *message* is logged. There are no
-//! messages in a stream: what is meant is each stretch that was echoed at once,
-//! which is what the network made of what the peer sent.
+//! At debug level, target `miod::echo`, each *message* is logged. A stream has no messages:
+//! this means the bytes that were echoed in one turn.
 
 use crate::logging::escape;
 use crate::reactor::{Ends, Io, Want};
 
-/// Bytes in one line of the log; a longer message takes several.
+/// Most bytes in one line of the log; a longer message gets several lines.
 const LOGGED: usize = 256;
 
 /// One connection of the echo service.
 #[derive(Debug)]
 pub struct Echo {
-    /// The next byte of the input is the first of a line.
+    /// The input is at the start of a line.
     line_start: bool,
-    /// There will be no more output.
+    /// The output has ended.
     over: bool,
 }
 
@@ -39,8 +35,8 @@ impl Default for Echo {
 }
 
 impl Echo {
-    /// Echoes what can be echoed. Draining is taken for the end of the input:
-    /// what is at hand goes out still.
+    /// Echoes the input. Draining counts as EOF: input that is already received is still
+    /// echoed.
     pub fn advance(&mut self, io: &mut Io<'_>, draining: bool) -> Want {
         let ended = io.ended || draining;
         if !self.over {

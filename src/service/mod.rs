@@ -1,9 +1,9 @@
-//! The protocols that run on the reactor: the only layer that knows both sides,
-//! bytes and their meaning.
+//! The protocols that run on the reactor: the layer that knows both sockets and the meaning
+//! of bytes.
 //!
-//! One enum lists them and passes each call on by `match`: no `dyn` per
-//! connection, no shared ownership. A protocol is added by a file of its own, a
-//! variant here, and a line in each `match`. Those on datagrams are listed in [`udp`].
+//! One enum lists them and passes each call on by `match`: no `dyn` for a connection, no
+//! shared ownership. A new protocol is a file, a variant here, and a line in each `match`.
+//! Services on datagrams are in [`udp`].
 
 pub mod bad_network;
 pub mod echo;
@@ -38,13 +38,13 @@ use upper::Upper;
 pub enum Kind {
     /// HTTP, with this default host.
     Http(HostId),
-    /// What comes goes back.
+    /// Each byte is sent back.
     Echo,
-    /// Lines go back in upper case.
+    /// Each line is sent back in upper case.
     Upper,
 }
 
-/// A protocol of ours.
+/// The protocol of a connection.
 pub enum Service {
     /// See [`http`].
     Http(Http),

@@ -1,28 +1,27 @@
-//! The upper-case service: answers each line in upper case.
+//! The upper-case service: sends each line back in upper case.
 //!
-//! A line that is valid UTF-8 is mapped as Unicode says, which may make it longer
-//! (`ß` becomes `SS`); any other keeps its bytes but for the ASCII letters. The
-//! line end, LF or CRLF, stays as it is. A last line without an end is answered
-//! when the input ends.
+//! A line of valid UTF-8 is mapped by Unicode, which may make it longer (`ß` becomes `SS`).
+//! In other lines only the ASCII letters change. The line end, LF or CRLF, stays. A last
+//! line without a line end is answered at EOF.
 //!
-//! A line is answered when it is whole, since only then it is known to be valid.
-//! One that doesn't fit the input buffer goes in pieces, each judged for itself
-//! and cut between two characters if it can be. Upper-casing looks at single
-//! characters (lower-casing doesn't: the final sigma), so a cut changes nothing.
+//! A line is answered when it is complete, because only then it is known to be valid. A line
+//! that doesn't fit the input buffer is answered in pieces, each cut between two characters
+//! if possible. Unicode's upper case depends on single characters only (lower case doesn't:
+//! the final sigma), so a cut changes nothing.
 //!
-//! The answer to a line is written as a whole once there is any room. So the
-//! output exceeds its mark by one line's answer at most: three times the input
-//! buffer, for that is how much upper-casing can make of a byte.
+//! The response to a line is written as a whole if there is any room. So the output exceeds
+//! its limit by at most one response: three times the input buffer, the largest growth by
+//! upper-casing.
 
 use crate::reactor::{BUFFER, Io, Want};
 
-/// One connection of the upper-case service. It remembers nothing: an unwhole
-/// line waits in the input.
+/// One connection of the upper-case service. It has no state: an incomplete line waits in the
+/// input.
 #[derive(Debug, Default)]
 pub struct Upper;
 
 impl Upper {
-    /// Answers the lines at hand. Draining is taken for the end of the input.
+    /// Answers the complete lines. Draining counts as EOF.
     pub fn advance(&mut self, io: &mut Io<'_>, draining: bool) -> Want {
         let ended = io.ended || draining;
         while io.output.room() > 0
@@ -39,8 +38,8 @@ impl Upper {
     }
 }
 
-/// The first line of `input`, its end included, if it is whole or won't become
-/// so: because the input has ended, or because no more of it fits the buffer.
+/// The first line of `input` with its line end, if it is complete, or can't become complete
+/// because of EOF or a full buffer.
 fn next_line(input: &[u8], ended: bool) -> Option<&[u8]> {
     if let Some(end) = memchr::memchr(b'\n', input) {
         Some(&input[..=end])
@@ -51,8 +50,7 @@ fn next_line(input: &[u8], ended: bool) -> Option<&[u8]> {
     }
 }
 
-/// Where to cut `piece`: before a character that isn't whole at its end, if
-/// that is all that keeps it from being valid.
+/// Where to cut `piece`: before an incomplete character at its end, if the rest is valid.
 fn character_boundary(piece: &[u8]) -> usize {
     match std::str::from_utf8(piece) {
         Err(error) if error.error_len().is_none() => error.valid_up_to(),

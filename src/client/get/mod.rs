@@ -11,6 +11,7 @@
 //! response means, and what comes next. This file has the connection, the resolving of
 //! names and the printing.
 
+mod current;
 mod fetch;
 mod plan;
 mod progress;
@@ -63,7 +64,7 @@ fn fetch(plan: GetPlan, destination: Destination, url: &mut HttpUrl) -> Result<(
         fetch: Fetch::new(plan, begun),
     };
     shared.fetch.resolved(Ok(addresses), reactor.time().now, &mut shared.output);
-    if let Some(address) = shared.fetch.dial() {
+    if let Some(address) = shared.fetch.next_address() {
         reactor.connect(Endpoint::Tcp(address), GetConnection::default());
     }
     *reactor.shared() = Some(shared);
@@ -119,7 +120,7 @@ impl Protocol for GetConnection {
     }
 
     fn job_ended(&mut self, _: JobId, found: JobResult<Self::Outcome>) {
-        // If the look-up panicked, the deadline ends the wait.
+        // After a panic in the resolver the deadline ends the wait.
         self.found = found.ok();
     }
 
@@ -132,7 +133,7 @@ impl Protocol for GetConnection {
         match shared.fetch.advance(io, now, &mut shared.output) {
             Next::Go(want) => want,
             Next::Resolve(host, port, by) => {
-                // If too many look-ups wait, the deadline ends the wait.
+                // If the resolver's queue is full, the deadline ends the wait.
                 let _ = cx.run(JobClass::Names, move || names::resolve(&host, port));
                 Want::NOTHING.by(by)
             }
@@ -143,7 +144,7 @@ impl Protocol for GetConnection {
         let now = cx.time.now;
         let Some(shared) = cx.shared.as_mut().filter(|_| !cx.draining) else { return };
         shared.fetch.closed(ending, ends.peer(), now);
-        if let Some(address) = shared.fetch.dial() {
+        if let Some(address) = shared.fetch.next_address() {
             cx.connect(Endpoint::Tcp(address), Self::default());
         }
     }

@@ -11,10 +11,10 @@ use crate::reactor::Tick;
 /// Characters of the bar itself.
 const WIDTH: u64 = 24;
 
-/// When it was drawn, and since when there is something to draw.
+/// When the line was drawn, and since when there is progress.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// The moment of the first line, and how much there was already.
+    /// The time of the first line, and the bytes that were there before.
     begun: Option<(Tick, u64)>,
     drawn: Option<Tick>,
     over: bool,

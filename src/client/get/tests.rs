@@ -1,4 +1,4 @@
-//! A fetch without sockets: a server that is a script, and a clock that is a number.
+//! Tests of a fetch without sockets, with a scripted server and a simulated clock.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn plan(url: &str) -> GetPlan {
     GetPlan::new(HttpUrl::parse(url).unwrap())
 }
 
-/// A fetch, the connection that it has, and all that it said.
+/// A fetch, its connection and its output.
 struct Bench {
     fetch: Fetch,
     printed: OutputQueue,
@@ -29,16 +29,16 @@ struct Bench {
     output: Output,
     ended: bool,
     established: bool,
-    /// Where the connection leads, if there is one.
+    /// The address of the connection, if there is one.
     peer: Option<SocketAddr>,
-    /// Hosts that were looked up in the middle.
+    /// The hosts that were resolved.
     looked_up: Vec<String>,
-    /// What will come of it.
+    /// The addresses that the next look-up finds.
     found: Option<Vec<SocketAddr>>,
 }
 
 impl Bench {
-    /// Everything is where it is looked for, and connecting takes five milliseconds.
+    /// Names resolve, and connecting takes five milliseconds.
     fn new(plan: GetPlan) -> Self {
         let port = plan.url.port;
         let mut bench = Self {
@@ -64,18 +64,18 @@ impl Bench {
     }
 
     fn dial(&mut self) {
-        self.peer = self.fetch.dial();
+        self.peer = self.fetch.next_address();
         (self.input, self.output) = (Input::default(), Output::default());
         (self.ended, self.established) = (false, false);
         if self.peer.is_some() {
             let want = self.advance();
-            assert!(want.wake.is_some() && self.output.is_empty(), "asks before the connection is there");
+            assert!(want.wake.is_some() && self.output.is_empty(), "sends before the connection is open");
             self.pass(5);
             self.established = true;
         }
     }
 
-    /// A turn, and another that changes nothing.
+    /// Calls `advance`, and a second time, which must change nothing.
     fn advance(&mut self) -> Want {
         let first = self.advance_once();
         let before =
@@ -112,13 +112,13 @@ impl Bench {
         }
     }
 
-    /// What it asks now.
+    /// The requests that are sent now.
     fn asked(&mut self) -> String {
         self.advance();
         String::from_utf8(self.output.take(usize::MAX)).unwrap()
     }
 
-    /// What the server says next; connections that end are followed by others.
+    /// The server sends this; the next connection is opened if this one ends.
     fn says(&mut self, bytes: &str) -> &mut Self {
         self.input.extend(bytes.as_bytes());
         self.turn();
@@ -152,7 +152,7 @@ impl Bench {
         std::str::from_utf8(self.printed.out()).unwrap()
     }
 
-    /// How it all ended.
+    /// The result.
     fn outcome(&mut self) -> Result<(), ClientError> {
         assert_eq!(self.peer, None, "it goes on");
         self.fetch.finish(&mut self.printed)
@@ -166,7 +166,7 @@ fn redirect(status: u16, to: &str) -> String {
 }
 
 #[test]
-fn one_request_and_its_answer() {
+fn one_request_and_its_response() {
     let mut bench = Bench::new(plan("http://a:81/b?c"));
     assert_eq!(bench.asked(), "GET /b?c HTTP/1.1\r\nHost: a:81\r\n\r\n");
     bench.says(HELLO);
@@ -175,7 +175,7 @@ fn one_request_and_its_answer() {
 }
 
 #[test]
-fn the_first_look_up_is_bounded_too() {
+fn resolving_the_first_name_is_limited() {
     let seconds = Duration::from_secs;
     for (max_time, limit) in [(None, 20), (Some(30), 20), (Some(5), 5)] {
         let plan = GetPlan { max_time: max_time.map(seconds), ..plan("http://a/") };
@@ -184,7 +184,7 @@ fn the_first_look_up_is_bounded_too() {
 }
 
 #[test]
-fn a_trace_of_one_connection_says_when_what_happened() {
+fn a_trace_shows_the_times_of_each_step() {
     let show = Show { trace: true, ..Show::default() };
     let mut bench = Bench::new(GetPlan { repeat: 2, show, ..plan("http://a/") });
     bench.asked();
@@ -207,7 +207,7 @@ fn a_trace_of_one_connection_says_when_what_happened() {
 }
 
 #[test]
-fn heads_and_the_exchange_are_shown() {
+fn heads_and_requests_are_shown_if_asked() {
     let show = Show { heads: true, exchange: true, trace: false };
     let mut bench = Bench::new(GetPlan { show, ..plan("http://a/") });
     bench.asked();
@@ -220,7 +220,7 @@ fn heads_and_the_exchange_are_shown() {
 }
 
 #[test]
-fn requests_are_repeated_one_after_the_other_or_many_at_once() {
+fn requests_are_repeated_in_sequence_or_pipelined() {
     for (repeat, pipeline, trains) in [(3, 1, &[1, 1, 1][..]), (3, 3, &[3]), (5, 2, &[2, 1, 1, 1])] {
         let mut bench = Bench::new(GetPlan { repeat, pipeline, ..plan("http://a/") });
         for &train in trains {
@@ -237,7 +237,7 @@ fn requests_are_repeated_one_after_the_other_or_many_at_once() {
 }
 
 #[test]
-fn a_server_that_closes_is_connected_to_again_for_the_rest() {
+fn the_remaining_requests_go_to_another_connection() {
     let mut bench = Bench::new(GetPlan { repeat: 4, pipeline: 4, ..plan("http://a/") });
     bench.asked();
     bench.says(HELLO).says("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n..");
@@ -250,7 +250,7 @@ fn a_server_that_closes_is_connected_to_again_for_the_rest() {
 }
 
 #[test]
-fn a_server_that_never_answers_is_asked_once() {
+fn a_server_without_responses_is_not_retried() {
     let mut bench = Bench::new(GetPlan { repeat: 4, ..plan("http://a/") });
     bench.asked();
     bench.ends();
@@ -262,7 +262,7 @@ fn a_server_that_never_answers_is_asked_once() {
 }
 
 #[test]
-fn what_is_not_idempotent_is_not_sent_again() {
+fn a_request_that_is_not_idempotent_is_not_sent_again() {
     let content = Some(Content::Bytes(b"x".to_vec()));
     let post = GetPlan { method: "POST".to_owned(), content, repeat: 2, ..plan("http://a/") };
     let mut bench = Bench::new(post);
@@ -274,7 +274,7 @@ fn what_is_not_idempotent_is_not_sent_again() {
 }
 
 #[test]
-fn bytes_that_nobody_asked_for_are_not_the_next_answer() {
+fn excess_bytes_are_not_the_next_response() {
     let mut bench = Bench::new(GetPlan { repeat: 2, ..plan("http://a/") });
     bench.asked();
     bench.says(&format!("{HELLO}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"));
@@ -285,7 +285,7 @@ fn bytes_that_nobody_asked_for_are_not_the_next_answer() {
 }
 
 #[test]
-fn a_cut_answer_is_told_from_a_complete_one() {
+fn a_truncated_response_is_an_error() {
     for (answer, complete) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", false),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", false),
@@ -305,7 +305,7 @@ fn a_cut_answer_is_told_from_a_complete_one() {
 }
 
 #[test]
-fn errors_are_failures_if_they_are_to_be() {
+fn error_statuses_are_errors_with_fail() {
     for (fail, status, shown, good) in [
         (false, 404, "hello", true),
         (true, 404, "", false),
@@ -333,7 +333,7 @@ fn a_redirect_on_the_same_server_uses_the_same_connection() {
 }
 
 #[test]
-fn a_redirect_elsewhere_is_looked_up_and_told_no_secrets() {
+fn a_redirect_to_another_host_resolves_it_and_drops_credentials() {
     let field = |name: &str| (name.to_owned(), "x".to_owned());
     let fields = vec![field("Authorization"), field("Cookie"), field("X-Other")];
     let mut bench = Bench::new(GetPlan { follow: true, fields, ..plan("http://a/") });
@@ -341,7 +341,7 @@ fn a_redirect_elsewhere_is_looked_up_and_told_no_secrets() {
     bench.says(&redirect(301, "http://b:82/c"));
     assert_eq!((bench.peer, &bench.looked_up[..]), (Some(address(82)), &["b".to_owned()][..]));
     assert_eq!(bench.asked(), "GET /c HTTP/1.1\r\nHost: b:82\r\nX-Other: x\r\n\r\n");
-    // Another port of the same host needs no look-up.
+    // Another port of the same host isn't resolved again.
     bench.says(&redirect(301, "http://b/"));
     assert_eq!((bench.peer, bench.looked_up.len()), (Some(address(80)), 1));
     bench.asked();
@@ -350,7 +350,7 @@ fn a_redirect_elsewhere_is_looked_up_and_told_no_secrets() {
 }
 
 #[test]
-fn what_a_redirect_makes_of_method_and_content() {
+fn a_redirect_may_change_method_and_content() {
     for (method, status, expected) in [
         ("POST", 301, "GET"),
         ("POST", 302, "GET"),
@@ -376,7 +376,7 @@ fn what_a_redirect_makes_of_method_and_content() {
 }
 
 #[test]
-fn redirects_end_somewhere() {
+fn the_number_of_redirects_is_limited() {
     let mut bench = Bench::new(GetPlan { follow: true, ..plan("http://a/") });
     for _ in 0..limits::REDIRECTS {
         bench.asked();
@@ -391,7 +391,7 @@ fn redirects_end_somewhere() {
         bench.says(&redirect(302, to));
         assert!(matches!(bench.outcome(), Err(ClientError::Redirect(..))), "{to}");
     }
-    // Without being asked to, nothing is followed.
+    // Without `follow` a redirect is printed.
     let mut bench = Bench::new(plan("http://a/"));
     bench.asked();
     bench.says(&redirect(302, "/"));
@@ -400,7 +400,7 @@ fn redirects_end_somewhere() {
 }
 
 #[test]
-fn a_download_is_resumed_only_by_the_part_that_is_missing() {
+fn a_download_is_resumed_only_by_the_missing_part() {
     let part = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 3-7/8\r\nContent-Length: 5\r\n\r\nhello";
     let nothing = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */3\r\nContent-Length: 1\r\n\r\n.";
     for (answer, printed, good) in [
@@ -425,10 +425,10 @@ fn a_download_is_resumed_only_by_the_part_that_is_missing() {
 }
 
 #[test]
-fn every_wait_has_an_end() {
+fn every_wait_has_a_limit() {
     let second = Duration::from_secs(1);
     let patient = |max_time| GetPlan { timeout: second, max_time, ..plan("http://a/") };
-    // For the connection, and for the next of two addresses.
+    // For connecting, to each of two addresses.
     let mut fetch = Bench::new(patient(None));
     fetch.established = false;
     fetch.pass(1000);
@@ -446,13 +446,13 @@ fn every_wait_has_an_end() {
     }
     bench.pass(900);
     bench.turn();
-    assert!(matches!(bench.outcome(), Err(ClientError::TimedOut("it isn't done", _))));
+    assert!(matches!(bench.outcome(), Err(ClientError::TimedOut("it isn't finished", _))));
     let mut bench = Bench::new(patient(None));
     bench.asked();
     bench.says("HTTP/1.1 200 OK\r\n\r\nhello");
     bench.pass(1000);
     bench.turn();
-    assert!(matches!(bench.outcome(), Err(ClientError::TimedOut("nothing came", _))));
+    assert!(matches!(bench.outcome(), Err(ClientError::TimedOut("no progress", _))));
 }
 
 #[test]
@@ -469,7 +469,7 @@ fn every_address_is_tried() {
 }
 
 #[test]
-fn malformed_answers_are_failures() {
+fn malformed_responses_are_errors() {
     for answer in [
         "hello",
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",

@@ -1,4 +1,4 @@
-//! When what happened: a line for each step, and at the end what many requests took.
+//! The trace of a fetch: a line with the time of each step, and at the end a summary.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use crate::console::OutputQueue;
 use crate::http::Status;
 use crate::reactor::Tick;
 
-/// Seconds to the microsecond, which is as fine as the loop's clock tells.
+/// Seconds with microseconds, the resolution of the loop's clock.
 fn seconds(span: Duration) -> String {
     format!("{}.{:06} s", span.as_secs(), span.subsec_micros())
 }
 
-/// What is written down, if anything is.
+/// The statistics, and whether they are printed.
 #[derive(Debug)]
 pub(super) struct Trace {
     wanted: bool,
@@ -68,7 +68,7 @@ impl Trace {
         }
     }
 
-    /// The last line, if there was more than one request.
+    /// Prints the last line, if there was more than one request.
     pub(super) fn summary(&self, output: &mut OutputQueue) {
         if self.wanted && self.count > 1 {
             output.note(format_args!(
