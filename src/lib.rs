@@ -112,7 +112,8 @@
 //!   read of 128 KiB at most; the kernel reads ahead meanwhile.
 //! - **Paths that cross symbolic links aren't cached, and a listing is kept for a second
 //!   at most**: what lies behind links isn't watched.
-//! - **Directories without an index are 404**, not 403: what isn't listed isn't revealed.
+//! - **Directories without an index are 404**, not 403: what isn't listed looks absent. Only
+//!   the redirect from `/d` to `/d/` tells that a directory exists.
 //! - **A session in memory is its JSON text**, parsed for each request: a tree of values
 //!   would take ten times the memory, and parsing costs less than a system call.
 //! - **Requests from other sites are recognised by Origin and Sec-Fetch-Site**, not by

@@ -146,6 +146,7 @@ mod tests {
     fn the_table_is_in_order() {
         let types = MediaTypes::new();
         assert!(types.built_in.len() > 120);
+        assert_eq!(types.of(b"x.bin"), DEFAULT, "the default is a registered type");
         for pair in types.built_in.windows(2) {
             assert_ne!(pair[0].0, pair[1].0, "an extension has two types");
         }
