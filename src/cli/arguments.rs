@@ -13,9 +13,9 @@ use std::ffi::OsString;
 
 use lexopt::Arg;
 
-use super::UsageError;
-use super::help::Heading;
+use super::help;
 use super::suggest::did_you_mean;
+use super::{Command, UsageError};
 use crate::config::options::{Draft, Opt, Value};
 use crate::config::values;
 
@@ -149,29 +149,26 @@ pub(super) struct Tool<D: 'static> {
     pub(super) more: &'static str,
 }
 
-/// The command line of a tool.
-pub(super) enum ToolLine<D> {
-    /// To run it, with these positional arguments.
-    Run(Box<Draft<D>>, Vec<String>),
-    /// To print help or the version.
-    Info(Box<super::Command>),
-}
-
 impl<D> Tool<D> {
-    /// Parses the arguments after the tool's name.
-    pub(super) fn parse(&self, arguments: impl IntoIterator<Item = OsString>) -> Result<ToolLine<D>, UsageError> {
+    /// Parses the arguments after the tool's name. `command` makes the command of what they
+    /// set and of the positional ones, unless help or the version is wanted.
+    pub(super) fn parse(
+        &self,
+        arguments: Vec<OsString>,
+        command: impl FnOnce(Draft<D>, Vec<String>) -> Result<Command, UsageError>,
+    ) -> Result<Command, UsageError> {
         let table: Vec<_> = self.options.iter().collect();
         let arguments = Arguments::split(&table, arguments)?;
         match arguments.info {
-            Some(Info::Help) => return Ok(ToolLine::Info(Box::new(super::Command::Help(self.help())))),
-            Some(Info::Version) => return Ok(ToolLine::Info(Box::new(super::Command::Version))),
+            Some(Info::Help) => return Ok(Command::Help(self.help())),
+            Some(Info::Version) => return Ok(Command::Version),
             None => {}
         }
         let mut draft = (self.defaults)();
         arguments.apply(&mut draft)?;
         let utf8 = |text: OsString| text.into_string().map_err(|text| UsageError(format!("{text:?} is not UTF-8")));
         let positional = arguments.positional.into_iter().map(utf8).collect::<Result<_, _>>()?;
-        Ok(ToolLine::Run(Box::new(draft), positional))
+        command(draft, positional)
     }
 
     /// The text of `--help`.
@@ -179,9 +176,9 @@ impl<D> Tool<D> {
         let mut text = format!("{}\nOptions:\n", self.usage);
         let defaults = (self.defaults)();
         for option in self.options {
-            super::help::row(&mut text, option, &defaults);
+            help::row(&mut text, option, &defaults);
         }
-        Heading::Tool.info_rows(&mut text);
+        help::info_rows(&mut text);
         text + "\n" + self.more
     }
 }

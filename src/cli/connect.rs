@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::arguments::{Tool, ToolLine};
+use super::arguments::Tool;
 use super::{Command, UsageError};
 use crate::client::Target;
 use crate::client::connect::ConnectPlan;
-use crate::config::options::{Draft, Opt, Setter, Value, seconds};
+use crate::config::options::{Draft, Opt, Value, assign, seconds};
 use crate::config::values;
 
 pub(super) struct ConnectDraft {
@@ -35,10 +35,7 @@ connection.
             long: "udp",
             short: Some('u'),
             help: "send each line as a datagram, without its line end, and print each reply as a line",
-            set: Setter::Command(|draft, _| {
-                draft.udp = true;
-                Ok(())
-            }),
+            set: assign!(Command.udp = true),
             ..Opt::DEFAULT
         },
         Opt {
@@ -46,10 +43,7 @@ connection.
             value: Value::Required("SECONDS"),
             help: "for resolving the name, and for connecting",
             default: |draft| seconds(draft.command.timeout),
-            set: Setter::Command(|draft, text| {
-                draft.timeout = values::seconds(text)?;
-                Ok(())
-            }),
+            set: assign!(Command.timeout = values::seconds),
             ..Opt::DEFAULT
         },
         Opt {
@@ -58,10 +52,7 @@ connection.
             value: Value::Required("SECONDS"),
             help: "with --udp, for each missing reply after the end of the input",
             default: |draft| seconds(draft.command.wait),
-            set: Setter::Command(|draft, text| {
-                draft.wait = values::seconds(text)?;
-                Ok(())
-            }),
+            set: assign!(Command.wait = values::seconds),
             ..Opt::DEFAULT
         },
     ],
@@ -76,18 +67,16 @@ Examples:
 ",
 };
 
-pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
-    let (draft, positional) = match TOOL.parse(arguments)? {
-        ToolLine::Run(draft, positional) => (draft.command, positional),
-        ToolLine::Info(command) => return Ok(*command),
-    };
-    let [host, port] = &positional[..] else { return Err(UsageError("give HOST PORT".to_owned())) };
-    Ok(Command::Connect(ConnectPlan {
-        target: Target { host: values::host(host), port: values::remote_port(port).map_err(UsageError)? },
-        udp: draft.udp,
-        timeout: draft.timeout,
-        wait: draft.wait,
-    }))
+pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
+    TOOL.parse(arguments, |Draft { command: draft, .. }, positional| {
+        let [host, port] = &positional[..] else { return Err(UsageError("give HOST PORT".to_owned())) };
+        Ok(Command::Connect(ConnectPlan {
+            target: Target { host: values::host(host), port: values::remote_port(port).map_err(UsageError)? },
+            udp: draft.udp,
+            timeout: draft.timeout,
+            wait: draft.wait,
+        }))
+    })
 }
 
 #[cfg(test)]
@@ -96,7 +85,7 @@ mod tests {
 
     #[test]
     fn every_option_sets_its_field() {
-        let parse = |text: &str| parse(text.split(' ').map(OsString::from));
+        let parse = |text: &str| parse(text.split(' ').map(OsString::from).collect());
         let plan = |host: &str, udp, timeout, wait| ConnectPlan {
             target: Target { host: host.to_owned(), port: 81 },
             udp,

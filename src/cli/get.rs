@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::arguments::{Tool, ToolLine};
+use super::arguments::Tool;
 use super::{Command, UsageError};
 use crate::client::get::{Content, GetPlan, GetRequest, Show};
-use crate::config::options::{Draft, Opt, Setter, Value};
+use crate::config::options::{Draft, Opt, Setter, Value, assign};
 use crate::config::values;
 use crate::http::client::check_field;
 use crate::http::grammar::is_token;
@@ -49,30 +49,21 @@ FILE may begin with a slash.
             long: "include",
             short: Some('i'),
             help: "print the head of the response too",
-            set: Setter::Command(|draft, _| {
-                draft.show.heads = true;
-                Ok(())
-            }),
+            set: assign!(Command.show.heads = true),
             ..Opt::DEFAULT
         },
         Opt {
             long: "verbose",
             short: Some('v'),
             help: "show the heads of requests and responses, on standard error",
-            set: Setter::Command(|draft, _| {
-                draft.show.exchange = true;
-                Ok(())
-            }),
+            set: assign!(Command.show.exchange = true),
             ..Opt::DEFAULT
         },
         Opt {
             long: "trace",
             help: "show the time of each step, on standard error: resolving the name, connecting, the first and the \
                    last byte of each response",
-            set: Setter::Command(|draft, _| {
-                draft.show.trace = true;
-                Ok(())
-            }),
+            set: assign!(Command.show.trace = true),
             ..Opt::DEFAULT
         },
         Opt {
@@ -157,50 +148,35 @@ FILE may begin with a slash.
             long: "repeat",
             value: Value::Required("N"),
             help: "the number of requests, on one connection if the server keeps it open (default: 1)",
-            set: Setter::Command(|draft, text| {
-                draft.repeat = Some(values::count(text)?);
-                Ok(())
-            }),
+            set: assign!(Command.repeat = Some(values::count)),
             ..Opt::DEFAULT
         },
         Opt {
             long: "pipeline",
             value: Value::Required("N"),
             help: "the most pending requests at once; also the number of requests, without --repeat (default: 1)",
-            set: Setter::Command(|draft, text| {
-                draft.pipeline = Some(values::count(text)?);
-                Ok(())
-            }),
+            set: assign!(Command.pipeline = Some(values::count)),
             ..Opt::DEFAULT
         },
         Opt {
             long: "location",
             short: Some('L'),
             help: "follow redirects, at most 20 in a row",
-            set: Setter::Command(|draft, _| {
-                draft.follow = true;
-                Ok(())
-            }),
+            set: assign!(Command.follow = true),
             ..Opt::DEFAULT
         },
         Opt {
             long: "fail",
             short: Some('f'),
             help: "print nothing for 4xx and 5xx and exit with 22",
-            set: Setter::Command(|draft, _| {
-                draft.fail = true;
-                Ok(())
-            }),
+            set: assign!(Command.fail = true),
             ..Opt::DEFAULT
         },
         Opt {
             long: "timeout",
             value: Value::Required("SECONDS"),
             help: "without progress (default: 20)",
-            set: Setter::Command(|draft, text| {
-                draft.timeout = Some(values::seconds(text)?);
-                Ok(())
-            }),
+            set: assign!(Command.timeout = Some(values::seconds)),
             ..Opt::DEFAULT
         },
         Opt {
@@ -208,10 +184,7 @@ FILE may begin with a slash.
             short: Some('m'),
             value: Value::Required("SECONDS"),
             help: "for everything together (default: no limit)",
-            set: Setter::Command(|draft, text| {
-                draft.max_time = Some(values::seconds(text)?);
-                Ok(())
-            }),
+            set: assign!(Command.max_time = Some(values::seconds)),
             ..Opt::DEFAULT
         },
     ],
@@ -253,20 +226,18 @@ fn set_field(draft: &mut GetDraft, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
-    let (draft, positional) = match TOOL.parse(arguments)? {
-        ToolLine::Run(draft, positional) => (draft.command, positional),
-        ToolLine::Info(command) => return Ok(*command),
-    };
-    let url = match &positional[..] {
-        [url] => HttpUrl::parse(url).map_err(|error| UsageError(format!("{url}: {error}")))?,
-        [host, port, file] => {
-            let port = values::remote_port(port).map_err(UsageError)?;
-            HttpUrl::of_file(host, port, file).map_err(|error| UsageError(format!("{host}: {error}")))?
-        }
-        _ => return Err(UsageError("give a URL, or HOST PORT FILE".to_owned())),
-    };
-    request(draft, url).map(Command::Get)
+pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
+    TOOL.parse(arguments, |Draft { command: draft, .. }, positional| {
+        let url = match &positional[..] {
+            [url] => HttpUrl::parse(url).map_err(|error| UsageError(format!("{url}: {error}")))?,
+            [host, port, file] => {
+                let port = values::remote_port(port).map_err(UsageError)?;
+                HttpUrl::of_file(host, port, file).map_err(|error| UsageError(format!("{host}: {error}")))?
+            }
+            _ => return Err(UsageError("give a URL, or HOST PORT FILE".to_owned())),
+        };
+        request(draft, url).map(Command::Get)
+    })
 }
 
 fn request(draft: GetDraft, url: HttpUrl) -> Result<GetRequest, UsageError> {
@@ -314,7 +285,7 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<GetRequest, String> {
-        match super::parse(arguments.iter().map(OsString::from)) {
+        match super::parse(arguments.iter().map(OsString::from).collect()) {
             Ok(Command::Get(request)) => Ok(request),
             Ok(other) => panic!("{other:?}"),
             Err(error) => Err(error.0),

@@ -11,27 +11,10 @@ const COLUMN: usize = 34;
 /// Where lines end.
 const WIDTH: usize = 100;
 
-/// Where `--help` and `--version` are listed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Heading {
-    /// After the options of a tool.
-    Tool,
-    /// Under a heading of their own.
-    Server,
-}
-
-impl Heading {
-    /// Appends the rows of `--help` and `--version`.
-    pub(super) fn info_rows(self, text: &mut String) {
-        let help = ('h', "help", "print this help");
-        let version = ('V', "version", "print the version");
-        if self == Self::Server {
-            *text += "\nHelp:\n";
-        }
-        for (short, long, sentence) in [help, version] {
-            columns(text, &format!("  -{short}, --{long}"), sentence);
-        }
-    }
+/// Appends the rows of `--help` and `--version`.
+pub(super) fn info_rows(text: &mut String) {
+    columns(text, "  -h, --help", "print this help");
+    columns(text, "  -V, --version", "print the version");
 }
 
 /// The help of a server command; that of `serve` is also the whole program's.
@@ -47,7 +30,8 @@ pub(super) fn server_help(command: ServerCommand) -> String {
             row(&mut text, option, &defaults);
         }
     }
-    Heading::Server.info_rows(&mut text);
+    text += "\nHelp:\n";
+    info_rows(&mut text);
     text += "\nEach option is also a variable of the environment: --send-timeout is MIOD_SEND_TIMEOUT, with\n\
              commas between the values of a repeatable option; -v and -q are RUST_LOG=debug and\n\
              RUST_LOG=warn. An option overrides its variable.\n";

@@ -74,10 +74,10 @@ impl std::error::Error for UsageError {}
 /// The commands that have a table of options of their own. Their name is the first argument.
 type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
 const TOOLS: [(&str, ParseTool); 7] = [
-    ("sessions", |all| sessions::parse(all)),
-    ("passwd", |all| passwd::parse(all)),
-    ("connect", |all| connect::parse(all)),
-    ("get", |all| get::parse(all)),
+    ("sessions", sessions::parse),
+    ("passwd", passwd::parse),
+    ("connect", connect::parse),
+    ("get", get::parse),
     ("udp", udp::parse_udp),
     ("ping", udp::parse_ping),
     ("heartbeat", udp::parse_heartbeat),

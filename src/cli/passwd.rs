@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, Uid, fchmod, fchown};
 
-use super::arguments::{Tool, ToolLine};
+use super::arguments::Tool;
 use super::error::CommandError;
 use super::{Command, UsageError, prompt};
 use crate::auth::htpasswd;
-use crate::config::options::{Draft, Opt, Setter, Value};
+use crate::config::options::{Draft, Opt, Setter, Value, assign};
 
 /// What to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,10 +66,7 @@ once.
             long: "delete",
             short: Some('D'),
             help: "remove USER from FILE",
-            set: Setter::Command(|draft, _| {
-                draft.delete = true;
-                Ok(())
-            }),
+            set: assign!(Command.delete = true),
             ..Opt::DEFAULT
         },
         Opt {
@@ -94,15 +91,13 @@ once.
 };
 
 /// Parses the arguments after the command.
-pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
-    let (draft, positional) = match TOOL.parse(arguments)? {
-        ToolLine::Run(draft, positional) => (draft.command, positional),
-        ToolLine::Info(command) => return Ok(*command),
-    };
-    let [file, user] = <[String; 2]>::try_from(positional).map_err(|_| UsageError("give FILE USER".to_owned()))?;
-    htpasswd::check_name(&user).map_err(|hint| UsageError(hint.to_owned()))?;
-    let action = if draft.delete { Action::Delete } else { Action::Set(draft.cost) };
-    Ok(Command::Passwd(PasswdPlan { file: file.into(), user, action }))
+pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
+    TOOL.parse(arguments, |Draft { command: draft, .. }, positional| {
+        let [file, user] = <[String; 2]>::try_from(positional).map_err(|_| UsageError("give FILE USER".to_owned()))?;
+        htpasswd::check_name(&user).map_err(|hint| UsageError(hint.to_owned()))?;
+        let action = if draft.delete { Action::Delete } else { Action::Set(draft.cost) };
+        Ok(Command::Passwd(PasswdPlan { file: file.into(), user, action }))
+    })
 }
 
 /// Edits the file; returns a line that reports the change.
@@ -198,7 +193,7 @@ mod tests {
     use super::*;
 
     fn read_line(line: &str) -> Result<Command, UsageError> {
-        parse(line.split_whitespace().map(OsString::from))
+        parse(line.split_whitespace().map(OsString::from).collect())
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::arguments::{Tool, ToolLine};
+use super::arguments::Tool;
 use super::error::{CommandError, RUNTIME};
 use super::{Command, UsageError};
 use crate::config::options::Draft;
@@ -70,10 +70,7 @@ Examples:
 };
 
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
-    match TOOL.parse(arguments)? {
-        ToolLine::Run(_, words) => SessionsPlan::parse(&words).map(Command::Sessions),
-        ToolLine::Info(command) => Ok(*command),
-    }
+    TOOL.parse(arguments, |_, words| SessionsPlan::parse(&words).map(Command::Sessions))
 }
 
 impl SessionsPlan {

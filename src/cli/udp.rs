@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
-use super::arguments::{Tool, ToolLine, no_more};
+use super::arguments::{Tool, no_more};
 use super::{Command, UsageError};
 use crate::client::Target;
 use crate::client::heartbeat::HeartbeatPlan;
 use crate::client::ping::PingPlan;
-use crate::config::options::{self, Draft, Opt, Setter, Value, seconds};
+use crate::config::options::{self, Draft, Opt, Setter, Value, assign, seconds};
 use crate::config::{self, Listener, Process, values};
 use crate::logging::{AccessLog, LogOptions};
 use crate::service::udp::answer::Reply;
@@ -71,40 +71,28 @@ Usage: miod udp upper|echo [OPTIONS]
             long: "loss",
             value: Value::Required("P"),
             help: "the probability that a datagram is lost, from 0 to 1",
-            set: Setter::Command(|draft, text| {
-                draft.impairment.loss = values::probability(text)?;
-                Ok(())
-            }),
+            set: assign!(Command.impairment.loss = values::probability),
             ..Opt::DEFAULT
         },
         Opt {
             long: "delay",
             value: Value::Required("MS"),
             help: "hold each reply back for this many milliseconds",
-            set: Setter::Command(|draft, text| {
-                draft.impairment.delay = values::millis(text)?;
-                Ok(())
-            }),
+            set: assign!(Command.impairment.delay = values::millis),
             ..Opt::DEFAULT
         },
         Opt {
             long: "jitter",
             value: Value::Required("MS"),
             help: "and for a random time up to this many milliseconds",
-            set: Setter::Command(|draft, text| {
-                draft.impairment.jitter = values::millis(text)?;
-                Ok(())
-            }),
+            set: assign!(Command.impairment.jitter = values::millis),
             ..Opt::DEFAULT
         },
         Opt {
             long: "duplicate",
             value: Value::Required("P"),
             help: "the probability that a reply is duplicated",
-            set: Setter::Command(|draft, text| {
-                draft.impairment.duplicate = values::probability(text)?;
-                Ok(())
-            }),
+            set: assign!(Command.impairment.duplicate = values::probability),
             ..Opt::DEFAULT
         },
         Opt {
@@ -112,10 +100,7 @@ Usage: miod udp upper|echo [OPTIONS]
             value: Value::Required("N"),
             help: "the seed of the random numbers; the same seed repeats the same events (default: a random one, \
                    which is printed)",
-            set: Setter::Command(|draft, text| {
-                draft.seed = Some(values::seed(text)?);
-                Ok(())
-            }),
+            set: assign!(Command.seed = Some(values::seed)),
             ..Opt::DEFAULT
         },
         options::verbose("print the counts every 10 s; twice: log more (RUST_LOG overrides it)"),
@@ -143,10 +128,7 @@ datagram says `Ping SEQUENCE TIME`. The default PORT is 12000.
             value: Value::Required("N"),
             help: "the number of probes",
             default: |draft| draft.command.count.to_string(),
-            set: Setter::Command(|plan, text| {
-                plan.count = values::count(text)?;
-                Ok(())
-            }),
+            set: assign!(Command.count = values::count),
             ..Opt::DEFAULT
         },
         Opt {
@@ -155,10 +137,7 @@ datagram says `Ping SEQUENCE TIME`. The default PORT is 12000.
             value: Value::Required("SECONDS"),
             help: "between two probes",
             default: |draft| seconds(draft.command.interval),
-            set: Setter::Command(|plan, text| {
-                plan.interval = values::seconds(text)?;
-                Ok(())
-            }),
+            set: assign!(Command.interval = values::seconds),
             ..Opt::DEFAULT
         },
         Opt {
@@ -167,10 +146,7 @@ datagram says `Ping SEQUENCE TIME`. The default PORT is 12000.
             value: Value::Required("SECONDS"),
             help: "for each reply",
             default: |draft| seconds(draft.command.timeout),
-            set: Setter::Command(|plan, text| {
-                plan.timeout = values::seconds(text)?;
-                Ok(())
-            }),
+            set: assign!(Command.timeout = values::seconds),
             ..Opt::DEFAULT
         },
         Opt {
@@ -189,10 +165,7 @@ datagram says `Ping SEQUENCE TIME`. The default PORT is 12000.
         Opt {
             long: "json",
             help: "print JSON, one object per line",
-            set: Setter::Command(|plan, _| {
-                plan.json = true;
-                Ok(())
-            }),
+            set: assign!(Command.json = true),
             ..Opt::DEFAULT
         },
         options::verbose("print the content of replies and the statistics so far; twice: log more"),
@@ -221,19 +194,13 @@ Each datagram says `Heartbeat SEQUENCE TIME`. The default PORT is 12001.
             value: Value::Required("SECONDS"),
             help: "between two heartbeats",
             default: |draft| seconds(draft.command.interval),
-            set: Setter::Command(|plan, text| {
-                plan.interval = values::seconds(text)?;
-                Ok(())
-            }),
+            set: assign!(Command.interval = values::seconds),
             ..Opt::DEFAULT
         },
         Opt {
             long: "json",
             help: "print JSON, one object per line",
-            set: Setter::Command(|plan, _| {
-                plan.json = true;
-                Ok(())
-            }),
+            set: assign!(Command.json = true),
             ..Opt::DEFAULT
         },
     ],
@@ -256,19 +223,13 @@ The printed delays assume that the clocks of sender and watcher are equal.
             value: Value::Required("SECONDS"),
             help: "a sender is lost after this time without a heartbeat",
             default: |draft| seconds(draft.command.timeout),
-            set: Setter::Command(|options, text| {
-                options.timeout = values::seconds(text)?;
-                Ok(())
-            }),
+            set: assign!(Command.timeout = values::seconds),
             ..Opt::DEFAULT
         },
         Opt {
             long: "json",
             help: "print JSON, one object per line",
-            set: Setter::Command(|options, _| {
-                options.json = true;
-                Ok(())
-            }),
+            set: assign!(Command.json = true),
             ..Opt::DEFAULT
         },
     ],
@@ -278,52 +239,42 @@ The printed delays assume that the clocks of sender and watcher are equal.
 
 /// Parses the arguments of `miod udp`.
 pub(super) fn parse_udp(arguments: Vec<OsString>) -> Result<Command, UsageError> {
-    let (Draft { process, listener, command, .. }, words) = match ANSWER.parse(arguments)? {
-        ToolLine::Run(draft, words) => (*draft, words),
-        ToolLine::Info(command) => return Ok(*command),
-    };
-    let reply = match words.first().map(String::as_str) {
-        Some("upper") => Reply::Upper,
-        Some("echo") => Reply::Echo,
-        _ => return Err(UsageError("give udp upper or udp echo".to_owned())),
-    };
-    no_more(&words[1..])?;
-    let AnswerDraft { mut impairment, seed } = command;
-    // 32 bits, so that it is short to type. It needn't be secret.
-    impairment.seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 32);
-    let verbose = process.logging.verbosity > 0;
-    Ok(run(DatagramTask::Answer { reply, impairment, verbose, listener }, &process))
+    ANSWER.parse(arguments, |Draft { process, listener, command, .. }, words| {
+        let reply = match words.first().map(String::as_str) {
+            Some("upper") => Reply::Upper,
+            Some("echo") => Reply::Echo,
+            _ => return Err(UsageError("give udp upper or udp echo".to_owned())),
+        };
+        no_more(&words[1..])?;
+        let AnswerDraft { mut impairment, seed } = command;
+        // 32 bits, so that it is short to type. It needn't be secret.
+        impairment.seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 32);
+        let verbose = process.logging.verbosity > 0;
+        Ok(run(DatagramTask::Answer { reply, impairment, verbose, listener }, &process))
+    })
 }
 
 /// Parses the arguments of `miod ping`.
 pub(super) fn parse_ping(arguments: Vec<OsString>) -> Result<Command, UsageError> {
-    let (Draft { process, command: mut plan, .. }, words) = match PING.parse(arguments)? {
-        ToolLine::Run(draft, words) => (*draft, words),
-        ToolLine::Info(command) => return Ok(*command),
-    };
-    plan.verbose = process.logging.verbosity > 0;
-    Ok(run(DatagramTask::Ping(target("ping", &words, config::UPPER_PORT)?, plan), &process))
+    PING.parse(arguments, |Draft { process, command: mut plan, .. }, words| {
+        plan.verbose = process.logging.verbosity > 0;
+        Ok(run(DatagramTask::Ping(target("ping", &words, config::UPPER_PORT)?, plan), &process))
+    })
 }
 
 /// Parses the arguments of `miod heartbeat`.
 pub(super) fn parse_heartbeat(mut arguments: Vec<OsString>) -> Result<Command, UsageError> {
     // The first word decides which options there are.
     match arguments.first().and_then(|word| word.to_str()) {
-        Some("send") => match SEND.parse(arguments.split_off(1))? {
-            ToolLine::Run(draft, words) => {
-                let target = target("heartbeat send", &words, config::HEARTBEAT_PORT)?;
-                Ok(run(DatagramTask::SendHeartbeats(target, draft.command), &draft.process))
-            }
-            ToolLine::Info(command) => Ok(*command),
-        },
-        Some("watch") => match WATCH.parse(arguments.split_off(1))? {
-            ToolLine::Run(draft, words) => {
-                no_more(&words)?;
-                let task = DatagramTask::Watch { options: draft.command, listener: draft.listener };
-                Ok(run(task, &draft.process))
-            }
-            ToolLine::Info(command) => Ok(*command),
-        },
+        Some("send") => SEND.parse(arguments.split_off(1), |draft, words| {
+            let target = target("heartbeat send", &words, config::HEARTBEAT_PORT)?;
+            Ok(run(DatagramTask::SendHeartbeats(target, draft.command), &draft.process))
+        }),
+        Some("watch") => WATCH.parse(arguments.split_off(1), |draft, words| {
+            no_more(&words)?;
+            let task = DatagramTask::Watch { options: draft.command, listener: draft.listener };
+            Ok(run(task, &draft.process))
+        }),
         Some("-h" | "--help") => Ok(Command::Help([SEND.help(), WATCH.help()].join("\n"))),
         _ => Err(UsageError("give heartbeat send or heartbeat watch".to_owned())),
     }

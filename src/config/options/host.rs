@@ -17,10 +17,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {
         long: "listing",
         help: "list directories that have no index file",
-        set: Setter::Host(|host, _| {
-            host.listing = true;
-            Ok(())
-        }),
+        set: assign!(Host.listing = true),
         ..SERVING
     },
     Opt {
@@ -55,10 +52,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {
         long: "etag-inode",
         help: "finer entity-tags, which differ from one machine to another",
-        set: Setter::Host(|host, _| {
-            host.etag_inode = true;
-            Ok(())
-        }),
+        set: assign!(Host.etag_inode = true),
         ..SERVING
     },
     Opt {
@@ -92,10 +86,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "no-server-header",
         commands: HTTP,
         help: "send no Server field",
-        set: Setter::Host(|host, _| {
-            host.server_field = false;
-            Ok(())
-        }),
+        set: assign!(Host.server_field = false),
         ..SERVING
     },
     Opt {
@@ -105,10 +96,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         group: "Limits",
         help: "largest body of a request",
         default: |draft| size(draft.host.body_limit),
-        set: Setter::Host(|host, text| {
-            host.body_limit = values::size(text)?;
-            Ok(())
-        }),
+        set: assign!(Host.body_limit = values::size),
         ..SERVER
     },
     Opt {
@@ -152,10 +140,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "quiz",
         value: Value::Required("FILE"),
         help: "the questions of the quiz, as JSON (default: questions about HTTP and sockets)",
-        set: Setter::Host(|host, text| {
-            host.quiz = Some(values::file(text)?);
-            Ok(())
-        }),
+        set: assign!(Host.quiz = Some(values::file)),
         ..APPLICATIONS
     },
     Opt {
@@ -175,10 +160,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "users",
         value: Value::Required("FILE"),
         help: "the password file of the users who can log in at /login",
-        set: Setter::Host(|host, text| {
-            host.users = Some(values::file(text)?);
-            Ok(())
-        }),
+        set: assign!(Host.users = Some(values::file)),
         ..ACCESS
     },
 ];

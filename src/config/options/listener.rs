@@ -35,10 +35,7 @@ pub const fn port<D>() -> Opt<D> {
         value: Value::Required("PORT"),
         help: "the port of addresses without one; 0: one free port for all of them",
         default: |draft| draft.listener.port.to_string(),
-        set: Setter::Listener(|listener, text| {
-            listener.port = values::port(text)?;
-            Ok(())
-        }),
+        set: assign!(Listener.port = values::port),
         ..Opt::DEFAULT
     }
 }
@@ -54,10 +51,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "delay",
         value: Value::Required("MS"),
         help: "hold each response back for this many milliseconds",
-        set: Setter::Listener(|listener, text| {
-            listener.delay = values::millis(text)?;
-            Ok(())
-        }),
+        set: assign!(Listener.delay = values::millis),
         ..BAD_NETWORK
     },
     Opt {
@@ -65,10 +59,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("SEED"),
         help: "split responses at random places, stall, and sometimes reset the connection; the same seed \
                repeats the same events",
-        set: Setter::Listener(|listener, text| {
-            listener.chaos = Some(values::seed(text)?);
-            Ok(())
-        }),
+        set: assign!(Listener.chaos = Some(values::seed)),
         ..BAD_NETWORK
     },
     Opt {
@@ -76,10 +67,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("SECONDS"),
         help: "for the whole head of a request",
         default: |draft| seconds(draft.listener.header_timeout),
-        set: Setter::Listener(|listener, text| {
-            listener.header_timeout = values::seconds(text)?;
-            Ok(())
-        }),
+        set: assign!(Listener.header_timeout = values::seconds),
         ..LIMITS
     },
     Opt {
@@ -87,10 +75,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("SECONDS"),
         help: "between two requests on a connection",
         default: |draft| seconds(draft.listener.idle_timeout),
-        set: Setter::Listener(|listener, text| {
-            listener.idle_timeout = values::seconds(text)?;
-            Ok(())
-        }),
+        set: assign!(Listener.idle_timeout = values::seconds),
         ..LIMITS
     },
     Opt {
@@ -98,10 +83,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("SECONDS"),
         help: "without progress of a request's body",
         default: |draft| seconds(draft.listener.body_timeout),
-        set: Setter::Listener(|listener, text| {
-            listener.body_timeout = values::seconds(text)?;
-            Ok(())
-        }),
+        set: assign!(Listener.body_timeout = values::seconds),
         ..LIMITS
     },
     Opt {
@@ -110,20 +92,14 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         commands: &[],
         help: "without progress of a response",
         default: |draft| seconds(draft.listener.send_timeout),
-        set: Setter::Listener(|listener, text| {
-            listener.send_timeout = values::seconds(text)?;
-            Ok(())
-        }),
+        set: assign!(Listener.send_timeout = values::seconds),
         ..LIMITS
     },
     Opt {
         long: "max-per-address",
         value: Value::Required("N"),
         help: "connections at once from one address (default: no limit)",
-        set: Setter::Listener(|listener, text| {
-            listener.max_per_address = Some(values::count(text)?);
-            Ok(())
-        }),
+        set: assign!(Listener.max_per_address = Some(values::count)),
         ..LIMITS
     },
 ];

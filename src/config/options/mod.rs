@@ -5,6 +5,31 @@
 //! documented and every documented option exists. [`server_options`] is the table of the
 //! configuration; a client tool has a table of its own with scope [`Scope::Command`].
 
+/// The [`Setter`] of an option that does no more than store its value: in a field of the
+/// scope's struct, as a function of [`values`](super::values) reads it. A switch stores `true`
+/// or `false`.
+macro_rules! assign {
+    ($scope:ident . $($field:ident).+ = $switch:literal) => {
+        $crate::config::options::Setter::$scope(|target, _| {
+            target.$($field).+ = $switch;
+            Ok(())
+        })
+    };
+    ($scope:ident . $($field:ident).+ = Some($read:expr)) => {
+        $crate::config::options::Setter::$scope(|target, text| {
+            target.$($field).+ = Some($read(text)?);
+            Ok(())
+        })
+    };
+    ($scope:ident . $($field:ident).+ = $read:expr) => {
+        $crate::config::options::Setter::$scope(|target, text| {
+            target.$($field).+ = $read(text)?;
+            Ok(())
+        })
+    };
+}
+pub(crate) use assign;
+
 mod host;
 mod listener;
 mod process;

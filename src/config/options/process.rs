@@ -34,10 +34,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         group: "Serving",
         help: "memory for small files; 0: none",
         default: |draft| size(draft.process.cache_size as u64),
-        set: Setter::Process(|process, text| {
-            process.cache_size = values::memory(text)?;
-            Ok(())
-        }),
+        set: assign!(Process.cache_size = values::memory),
         ..SERVER
     },
     Opt {
@@ -56,20 +53,14 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         help: "where visitors' sessions are kept: memory (lost at exit), cookie (signed, at the visitor), file:DIR, \
                http://HOST:PORT/ (a miod kv), redis://[:PASS@]HOST:PORT/DB",
         default: |_| "memory".to_owned(),
-        set: Setter::Process(|process, text| {
-            process.sessions.store = values::sessions(text)?;
-            Ok(())
-        }),
+        set: assign!(Process.sessions.store = values::sessions),
         ..SESSIONS
     },
     Opt {
         long: "session-key",
         value: Value::Required("FILE"),
         help: "the keys that sign cookies; created if absent (default: miod/session.key in your state directory)",
-        set: Setter::Process(|process, text| {
-            process.sessions.key = Some(values::file(text)?);
-            Ok(())
-        }),
+        set: assign!(Process.sessions.key = Some(values::file)),
         ..SESSIONS
     },
     Opt {
@@ -89,10 +80,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("SPAN"),
         help: "an unused session ends after this time: 90, 30m, 12h or 7d",
         default: |draft| span(draft.process.sessions.lifetime.idle),
-        set: Setter::Process(|process, text| {
-            process.sessions.lifetime.idle = values::span(text)?;
-            Ok(())
-        }),
+        set: assign!(Process.sessions.lifetime.idle = values::span),
         ..SESSIONS
     },
     Opt {
@@ -100,10 +88,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("SPAN"),
         help: "every session ends after this time, used or not",
         default: |draft| span(draft.process.sessions.lifetime.most),
-        set: Setter::Process(|process, text| {
-            process.sessions.lifetime.most = values::span(text)?;
-            Ok(())
-        }),
+        set: assign!(Process.sessions.lifetime.most = values::span),
         ..SESSIONS
     },
     Opt {
@@ -112,10 +97,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         commands: HTTP,
         group: "Keys and values",
         help: "keep posts, keys and values on disk, in this directory; created if absent (default: in memory)",
-        set: Setter::Process(|process, text| {
-            process.data = Some(values::directory(text)?);
-            Ok(())
-        }),
+        set: assign!(Process.data = Some(values::directory)),
         ..SERVER
     },
     Opt {
@@ -134,10 +116,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "max-connections",
         value: Value::Required("N"),
         help: "connections at once (default: as many as there are file descriptors)",
-        set: Setter::Process(|process, text| {
-            process.max_connections = Some(values::count(text)?);
-            Ok(())
-        }),
+        set: assign!(Process.max_connections = Some(values::count)),
         ..LIMITS
     },
     Opt {

@@ -23,10 +23,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "token",
         value: Value::Required("TOKEN"),
         help: "clients must send this bearer token; as a variable it is hidden from other users",
-        set: Setter::Route(|route, text| {
-            route.token = Some(values::token(text)?);
-            Ok(())
-        }),
+        set: assign!(Route.token = Some(values::token)),
         ..KEYS_AND_VALUES
     },
     Opt {
@@ -34,10 +31,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("SIZE"),
         help: "for all keys and values together; more are refused with 507",
         default: |draft| size(draft.route.capacity as u64),
-        set: Setter::Route(|route, text| {
-            route.capacity = values::memory(text)?;
-            Ok(())
-        }),
+        set: assign!(Route.capacity = values::memory),
         ..KEYS_AND_VALUES
     },
 ];
