@@ -15,17 +15,18 @@
 
 use std::rc::Rc;
 
+use super::body_writer::BodyWriter;
 use super::exchange::{Exchange, Turn};
-use super::respond::{self, BUSY, FAILED, refuse, send};
+use super::jobs;
+use super::respond::{self, FAILED, refuse, send};
 use super::state::{Progress, State};
-use super::waiting::{Awaits, Waiting};
+use super::waiting::{AfterJob, Awaits, Waiting};
 use super::watching::{self, Watching};
 use crate::app::boundary::Application;
-use crate::app::{Answer, Job, Outcome, Request, Response, Visit};
+use crate::app::{Answer, Outcome, Request, Response, Visit};
 use crate::http::response::{Form, Length};
 use crate::http::{Reject, Status, event_stream};
 use crate::limits;
-use crate::reactor::{JobClass, QueueFull};
 use crate::service::{self, session_store_client};
 use crate::session::{Loaded, Refusal, Saved, Session, Store};
 
@@ -95,7 +96,10 @@ impl Call<'_> {
                 Some(session) => self.save(response, session, turn),
                 None => send(exchange, response, turn),
             },
-            Ok(Answer::Later(class, job)) => self.start_job(class, job, turn),
+            Ok(Answer::Later(class, job)) => {
+                let job = move || service::Outcome::App(job());
+                jobs::start(exchange, self.body, AfterJob::Call, class, job, turn)
+            }
             Ok(Answer::Watch(seen)) => self.watch(seen, turn),
             Ok(Answer::Refused(reject)) => {
                 // Which client gets it may depend on the session, as with any response.
@@ -127,17 +131,6 @@ impl Call<'_> {
         }
     }
 
-    fn start_job(self, class: JobClass, job: Job, turn: &mut Turn<'_, '_>) -> Progress {
-        match turn.cx.run(class, move || service::Outcome::App(job())) {
-            Ok(job) => {
-                let awaits = Awaits::Job(job, None);
-                let waiting = Waiting::new(self.exchange, self.body, awaits, limits::JOB_TIMEOUT, turn);
-                Progress::Pending(State::Waiting(waiting))
-            }
-            Err(QueueFull) => refuse(self.exchange, BUSY, turn),
-        }
-    }
-
     fn wait_for_store(self, awaits: Awaits, turn: &mut Turn<'_, '_>) -> Progress {
         // A commit to disk is a job.
         let on_disk = matches!(turn.cx.shared.http.sessions.store, Store::Kept(_));
@@ -166,8 +159,8 @@ impl Call<'_> {
             return respond::complete(self.exchange, status, 0, persistent, turn);
         }
         let entry = respond::pending_entry(self.exchange, status, 0, turn);
-        let chunked = form == Form::Chunked;
-        let watching = Watching::begin(Rc::clone(self.app), seen, chunked, entry, turn.output, turn.cx);
+        let body = BodyWriter::new(form, entry);
+        let watching = Watching::begin(Rc::clone(self.app), seen, body, turn.output, turn.cx);
         Progress::Pending(State::Watching(watching))
     }
 }

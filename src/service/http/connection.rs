@@ -13,7 +13,6 @@
 //! head isn't parsed before the response to the last one is on its way, so pipelined
 //! requests wait unparsed, and a connection needs bounded memory.
 
-use super::access_log::PendingEntry;
 use super::body::{Collecting, Read, too_large};
 use super::dispatch;
 use super::exchange::{Exchange, Turn};
@@ -71,9 +70,7 @@ impl Http {
     /// The connection is over, by either side; `unsent` bytes of its output didn't go
     /// out.
     pub fn closed(&mut self, unsent: u64, ends: Ends<'_>, cx: &mut Cx<'_>) {
-        if let Some(mut entry) = self.state.take_entry() {
-            entry.end(unsent, cx);
-        }
+        self.log_response(unsent, cx);
         if let State::Waiting(waiting) = &self.state
             && let Some(ticket) = waiting.ticket()
         {
@@ -268,7 +265,7 @@ impl Http {
     fn go_on(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
         let step = match &mut self.state {
             State::Waiting(_) => return self.wait(io, cx),
-            State::SendingFile { persistent, entry } => file_sent(*persistent, entry, io, cx),
+            State::SendingFile { persistent, .. } => file_sent(*persistent, io),
             State::Sending(sending) => sending.advance(self.requests, io, cx),
             State::Watching(watching) => watching.advance(self.requests, io, cx),
             State::Idle { .. } | State::Head { .. } | State::Body(_) | State::Closing(_) => return Step::Done(()),
@@ -276,6 +273,7 @@ impl Http {
         match step {
             Step::Wait(want) => Step::Wait(want),
             Step::Done(writing) => {
+                self.log_response(0, cx);
                 self.end(writing, cx);
                 Step::Done(())
             }
@@ -312,6 +310,13 @@ impl Http {
         }
     }
 
+    /// Logs a response that took more than one turn; `unsent` bytes of it didn't go out.
+    fn log_response(&mut self, unsent: u64, cx: &mut Cx<'_>) {
+        if let Some(mut entry) = self.state.take_entry() {
+            entry.end(unsent, cx);
+        }
+    }
+
     /// A response has ended: waits for the next request, or closes.
     #[inline]
     fn end(&mut self, writing: Writing, cx: &mut Cx<'_>) {
@@ -339,17 +344,9 @@ impl Http {
 
 /// Waits until a file is sent. Not until what stands behind it is sent too (the end of
 /// a multipart response): there is room again before, so nobody would call once more.
-fn file_sent(
-    persistent: bool,
-    entry: &mut Option<Box<PendingEntry>>,
-    io: &mut Io<'_>,
-    cx: &mut Cx<'_>,
-) -> Step<Writing> {
+fn file_sent(persistent: bool, io: &Io<'_>) -> Step<Writing> {
     if io.output.has_file() {
         return Step::Wait(Want::NOTHING);
-    }
-    if let Some(mut entry) = entry.take() {
-        entry.end(0, cx);
     }
     Step::Done(Writing::whole(persistent))
 }

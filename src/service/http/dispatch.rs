@@ -4,16 +4,15 @@
 use super::application::{Call, LATE, NO_STORE};
 use super::exchange::{Exchange, Handler, Turn};
 use super::files;
+use super::jobs;
 use super::policy::{self, Admission};
-use super::respond::{BUSY, FAILED, refuse, refuse_with, send};
-use super::state::{Progress, State, Step};
-use super::waiting::{Awaits, Waiting};
+use super::respond::{FAILED, refuse, refuse_with, send};
+use super::state::{Progress, Step};
+use super::waiting::{AfterJob, Awaits, Waiting};
 use crate::app::{Methods, Response};
-use crate::auth::Check;
-use crate::http::head::Method;
+use crate::http::head::{self, Method};
 use crate::http::{Lines, Status};
-use crate::limits;
-use crate::reactor::{Io, JobClass, QueueFull, Want};
+use crate::reactor::{Io, JobClass, JobResult, Want};
 use crate::service::Outcome;
 use crate::session::Taken;
 
@@ -26,18 +25,10 @@ pub(super) fn respond(exchange: &Exchange<'_>, body: &[u8], overloaded: bool, tu
     match policy::admit(exchange, overloaded, turn) {
         Admission::Granted => handle(exchange, body, turn),
         Admission::Refused(refused) => refuse_with(exchange, refused.reject, &refused.lines, turn),
-        Admission::Unknown(check) => start_check(exchange, check, body, turn),
-    }
-}
-
-/// Has a password checked, and waits.
-fn start_check(exchange: &Exchange<'_>, check: Check, body: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
-    match turn.cx.run(JobClass::Hashing, move || Outcome::Checked(check.run())) {
-        Ok(job) => {
-            let awaits = Awaits::Check(job, None);
-            Progress::Pending(State::Waiting(Waiting::new(exchange, body, awaits, limits::JOB_TIMEOUT, turn)))
+        Admission::Unknown(check) => {
+            let job = move || Outcome::Checked(check.run());
+            jobs::start(exchange, body, AfterJob::Admit, JobClass::Hashing, job, turn)
         }
-        Err(QueueFull) => refuse(exchange, BUSY, turn),
     }
 }
 
@@ -64,10 +55,7 @@ fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Prog
 /// Whether a request that waits goes on, and with what from the session store.
 pub(super) fn look(waiting: &Waiting, cx: &mut Cx<'_>) -> Step<Option<Taken>> {
     let taken = waiting.ticket().map(|ticket| cx.shared.http.sessions.take(ticket, cx.time));
-    let waits = matches!(
-        (&waiting.awaits, &taken),
-        (Awaits::Check(_, None) | Awaits::Job(_, None) | Awaits::Listing(_, None, _), _) | (_, Some(Taken::NotYet))
-    );
+    let waits = matches!((&waiting.awaits, &taken), (Awaits::Job { result: None, .. }, _) | (_, Some(Taken::NotYet)));
     if waits && cx.time.now < waiting.deadline {
         return Step::Wait(Want::NOTHING.by(waiting.deadline));
     }
@@ -86,36 +74,46 @@ pub(super) fn resume(
     io: &mut Io<'_>,
     cx: &mut Cx<'_>,
 ) -> Progress {
-    let ticket = waiting.ticket();
     let (head, body, facts, awaits) = waiting.into_parts();
     let mut lines = Lines::default();
-    let head = Waiting::parse(&head, &mut lines);
+    let head = head::parse_again(&head, &mut lines);
     let exchange = &Exchange { head: &head, facts };
     let turn = &mut Turn::new(io.output, io.ends, request, cx);
     match (awaits, taken) {
-        (Awaits::Check(_, checked), _) => match policy::settle(exchange, checked.and_then(Result::ok).as_ref(), turn) {
-            Ok(()) => handle(exchange, &body, turn),
-            Err(refused) => refuse_with(exchange, refused.reject, &refused.lines, turn),
-        },
-        (Awaits::Job(_, Some(Ok(outcome))), _) => {
-            call(exchange, &body, turn, |call, turn| call.visit(Some(outcome), turn))
-        }
-        (Awaits::Listing(_, read, format), _) => files::resume_listing(exchange, read, format, turn),
+        (Awaits::Job { next, result, .. }, _) => after_job(exchange, &body, next, result, turn),
         (Awaits::Session(_, done), Some(Taken::Loaded(session))) => {
             call(exchange, &body, turn, |call, turn| call.call(done, Some(session), turn))
         }
         (Awaits::Saving(_, response), Some(Taken::Saved)) => send(exchange, *response, turn),
-        (awaits, _) => {
-            if let Some(ticket) = ticket {
-                turn.cx.shared.http.sessions.forget(ticket);
-            }
-            let reject = match awaits {
-                Awaits::Job(_, Some(_)) | Awaits::Check(..) | Awaits::Listing(..) => FAILED,
-                Awaits::Job(_, None) => LATE,
-                Awaits::Session(..) | Awaits::Saving(..) => NO_STORE,
-            };
-            refuse(exchange, reject, turn)
+        (Awaits::Session(ticket, _) | Awaits::Saving(ticket, _), _) => {
+            turn.cx.shared.http.sessions.forget(ticket);
+            refuse(exchange, NO_STORE, turn)
         }
+    }
+}
+
+/// Goes on with the result of a job; none if it took too long.
+fn after_job(
+    exchange: &Exchange<'_>,
+    body: &[u8],
+    next: AfterJob,
+    result: Option<JobResult<Outcome>>,
+    turn: &mut Turn<'_, '_>,
+) -> Progress {
+    match (next, result) {
+        (AfterJob::Admit, result) => {
+            let checked = if let Some(Ok(Outcome::Checked(checked))) = &result { Some(checked) } else { None };
+            match policy::settle(exchange, checked, turn) {
+                Ok(()) => handle(exchange, body, turn),
+                Err(refused) => refuse_with(exchange, refused.reject, &refused.lines, turn),
+            }
+        }
+        (AfterJob::List(format), result) => files::resume_listing(exchange, result, format, turn),
+        (AfterJob::Call, Some(Ok(Outcome::App(outcome)))) => {
+            call(exchange, body, turn, |call, turn| call.visit(Some(outcome), turn))
+        }
+        (AfterJob::Call, Some(_)) => refuse(exchange, FAILED, turn),
+        (AfterJob::Call, None) => refuse(exchange, LATE, turn),
     }
 }
 

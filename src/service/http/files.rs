@@ -1,21 +1,20 @@
 //! Requests for files: from what the site makes of a path to a response.
 
-use super::exchange::{Exchange, Turn};
-use super::respond::{BUSY, begin, complete, refuse, send};
-use super::state::{Progress, State};
-use std::io;
 use std::sync::Arc;
 
-use super::waiting::{Awaits, Waiting};
+use super::exchange::{Exchange, Turn};
+use super::jobs;
+use super::respond::{BUSY, begin, complete, refuse, send};
+use super::state::Progress;
+use super::waiting::AfterJob;
 use crate::app::{Pull, Response, Source};
 use crate::files::listing::Listing;
 use crate::files::listing_page::{Format, Rendering};
-use crate::files::{Listed, ListingJob, Served};
+use crate::files::{Listed, Served};
 use crate::http::head::Method;
 use crate::http::response::Length;
 use crate::http::{Reject, Status};
-use crate::limits;
-use crate::reactor::{JobClass, JobResult, QueueFull, Tick};
+use crate::reactor::{JobClass, JobResult, Tick};
 use crate::service::Outcome;
 use crate::text::html;
 
@@ -35,7 +34,10 @@ pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progr
         Served::Redirect(location) => redirect(exchange, &location, turn),
         Served::Listing(_, format) if exchange.head.method == Method::Head => head_of_listing(exchange, format, turn),
         Served::Listing(Listed::Ready(listing), format) => send_listing(exchange, listing, format, turn),
-        Served::Listing(Listed::Job(job), format) => read_listing(exchange, job, format, turn),
+        Served::Listing(Listed::Job(job), format) => {
+            let job = move || Outcome::Listing(job.run());
+            jobs::start(exchange, b"", AfterJob::List(format), JobClass::Files, job, turn)
+        }
         Served::Refused(reject) => refuse(exchange, reject, turn),
     }
 }
@@ -64,31 +66,20 @@ fn head_of_listing(exchange: &Exchange<'_>, format: Format, turn: &mut Turn<'_, 
     complete(exchange, Status::OK, 0, persistent, turn)
 }
 
-/// Has a directory read by a helper thread, and waits.
-fn read_listing(exchange: &Exchange<'_>, job: ListingJob, format: Format, turn: &mut Turn<'_, '_>) -> Progress {
-    match turn.cx.run(JobClass::Files, move || Outcome::Listing(job.run())) {
-        Ok(job) => {
-            let awaits = Awaits::Listing(job, None, format);
-            Progress::Pending(State::Waiting(Waiting::new(exchange, b"", awaits, limits::JOB_TIMEOUT, turn)))
-        }
-        Err(QueueFull) => refuse(exchange, BUSY, turn),
-    }
-}
-
 /// Answers with a listing that was waited for; none if it took too long.
 pub(super) fn resume_listing(
     exchange: &Exchange<'_>,
-    read: Option<JobResult<io::Result<Arc<Listing>>>>,
+    read: Option<JobResult<Outcome>>,
     format: Format,
     turn: &mut Turn<'_, '_>,
 ) -> Progress {
     match read {
-        Some(Ok(Ok(listing))) => send_listing(exchange, listing, format, turn),
-        Some(Ok(Err(error))) => {
+        Some(Ok(Outcome::Listing(Ok(listing)))) => send_listing(exchange, listing, format, turn),
+        Some(Ok(Outcome::Listing(Err(error)))) => {
             log::error!("listing {}: {error}", String::from_utf8_lossy(exchange.path()).escape_debug());
             refuse(exchange, UNREADABLE, turn)
         }
-        Some(Err(_)) => refuse(exchange, UNREADABLE, turn),
+        Some(_) => refuse(exchange, UNREADABLE, turn),
         None => refuse(exchange, BUSY, turn),
     }
 }

@@ -22,6 +22,8 @@
 //! | `files`, `application` | the handlers |
 //! | `respond`, `error_page` | write responses; the only place where heads of ours begin |
 //! | `waiting`, `sending`, `watching` | an exchange that takes more than one turn |
+//! | `jobs` | has a job run, for which the exchange waits |
+//! | `body_writer` | frames and counts a body that takes more than one turn |
 //! | `state` | the states of a connection, and what an exchange has come to |
 //! | `access_log`, `census` | what is counted and logged |
 //! | `host`, `shared` | what is served, and what all connections share |
@@ -29,6 +31,7 @@
 mod access_log;
 mod application;
 mod body;
+mod body_writer;
 mod census;
 mod connection;
 mod dispatch;
@@ -36,6 +39,7 @@ mod error_page;
 mod exchange;
 mod files;
 mod host;
+mod jobs;
 mod persistence;
 mod policy;
 mod resolve;

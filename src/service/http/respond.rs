@@ -3,6 +3,7 @@
 //! whole is logged.
 
 use super::access_log::{self, PendingEntry, RequestSummary, ResponseSummary};
+use super::body_writer::BodyWriter;
 use super::exchange::{Exchange, Turn};
 use super::sending::Sending;
 use super::state::{Progress, State};
@@ -39,8 +40,8 @@ pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<
         return complete(exchange, status, bytes.len() as u64, persistent, turn);
     }
     let entry = pending_entry(exchange, status, 0, turn);
-    let chunked = form == Form::Chunked;
-    Progress::Pending(State::Sending(Box::new(Sending { body: response.body, chunked, sent: 0, persistent, entry })))
+    let body = BodyWriter::new(form, entry);
+    Progress::Pending(State::Sending(Box::new(Sending { content: response.body, written: 0, persistent, body })))
 }
 
 /// Writes a head.
@@ -74,9 +75,7 @@ pub(super) fn complete(
         return Progress::Pending(State::SendingFile { persistent, entry });
     }
     if turn.cx.shared.http.access.enabled {
-        let response = response_summary(status, body, exchange.facts.realm.is_some(), turn);
-        let line = access_log::request_line(exchange.head);
-        let request = RequestSummary::new(line, exchange.head.fields, exchange.client(turn.ends), response.protected);
+        let (request, response) = summarize(exchange, status, body, turn);
         access_log::write(&request, &response, turn.cx);
     }
     Progress::Complete { persistent }
@@ -90,11 +89,23 @@ pub(super) fn pending_entry(
     turn: &Turn<'_, '_>,
 ) -> Option<Box<PendingEntry>> {
     turn.cx.shared.http.access.enabled.then(|| {
-        let response = response_summary(status, body, exchange.facts.realm.is_some(), turn);
-        let line = access_log::request_line(exchange.head);
-        let request = RequestSummary::new(line, exchange.head.fields, exchange.client(turn.ends), response.protected);
+        let (request, response) = summarize(exchange, status, body, turn);
         Box::new(PendingEntry::new(&request, response, turn.cx.time.now))
     })
+}
+
+/// What the access log says about an exchange.
+#[inline]
+fn summarize<'e>(
+    exchange: &'e Exchange<'_>,
+    status: Status,
+    body: u64,
+    turn: &Turn<'_, '_>,
+) -> (RequestSummary<'e>, ResponseSummary) {
+    let response = response_summary(status, body, exchange.facts.realm.is_some(), turn);
+    let line = access_log::request_line(exchange.head);
+    let client = exchange.client(turn.ends);
+    (RequestSummary::new(line, exchange.head.fields, client, response.protected), response)
 }
 
 #[inline]

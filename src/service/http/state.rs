@@ -79,8 +79,8 @@ impl State {
         match self {
             Self::Idle { .. } | Self::Head { .. } | Self::Body(_) | Self::Waiting(_) | Self::Closing(_) => None,
             Self::SendingFile { entry, .. } => entry.take(),
-            Self::Sending(sending) => sending.entry.take(),
-            Self::Watching(watching) => watching.entry.take(),
+            Self::Sending(sending) => sending.body.entry.take(),
+            Self::Watching(watching) => watching.body.entry.take(),
         }
     }
 }

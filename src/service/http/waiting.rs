@@ -4,18 +4,12 @@
 //! deadline, [`dispatch`](super::dispatch) goes on with it.
 
 use std::borrow::Cow;
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::exchange::{Exchange, Facts, Turn};
 use crate::app::{self, Body, Response};
-use crate::auth::Checked;
-use crate::files::listing::Listing;
 use crate::files::listing_page::Format;
-use crate::http::Lines;
-use crate::http::head::{self, RequestHead};
-use crate::reactor::{JobId, JobPanicked, JobResult, Tick};
+use crate::reactor::{JobId, JobResult, Tick};
 use crate::service::Outcome;
 use crate::session::pending::Ticket;
 
@@ -31,17 +25,24 @@ pub(super) struct Waiting {
 
 /// What a request waits for, and what has come of it.
 pub(super) enum Awaits {
-    /// The check of its password.
-    Check(JobId, Option<JobResult<Checked>>),
-    /// The job of an application.
-    Job(JobId, Option<JobResult<app::Outcome>>),
-    /// The reading of a directory, which is then written in this format.
-    Listing(JobId, Option<JobResult<io::Result<Arc<Listing>>>>, Format),
+    /// A job, and then the step behind it.
+    Job { job: JobId, next: AfterJob, result: Option<JobResult<Outcome>> },
     /// The session that the application is called with, for the first time or with the
     /// result of its job.
     Session(Ticket, Option<app::Outcome>),
     /// The store that saves the session; then this is the response.
     Saving(Ticket, Box<Response>),
+}
+
+/// The step that the result of a job is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AfterJob {
+    /// Its password was checked.
+    Admit,
+    /// The application is called again.
+    Call,
+    /// A directory was read; its listing is written in this format.
+    List(Format),
 }
 
 impl Waiting {
@@ -58,11 +59,6 @@ impl Waiting {
         Box::new(Self { head: exchange.head.raw.to_vec(), body: body.into(), facts, deadline, awaits })
     }
 
-    /// Its head.
-    pub(super) fn parse<'a>(head: &'a [u8], lines: &'a mut Lines) -> RequestHead<'a> {
-        head::parse_again(head, lines)
-    }
-
     /// Its head as it was sent, and the rest.
     pub(super) fn into_parts(self) -> (Vec<u8>, Vec<u8>, Facts, Awaits) {
         (self.head, self.body, self.facts, self.awaits)
@@ -70,34 +66,18 @@ impl Waiting {
 
     /// Takes note of the result of a job, if it is the one that is waited for.
     pub(super) fn job_ended(&mut self, ended: JobId, result: JobResult<Outcome>) {
-        match &mut self.awaits {
-            Awaits::Check(job, came) if *job == ended => {
-                *came = Some(match result {
-                    Ok(Outcome::Checked(checked)) => Ok(checked),
-                    _ => Err(JobPanicked),
-                });
-            }
-            Awaits::Job(job, came) if *job == ended => {
-                *came = Some(match result {
-                    Ok(Outcome::App(outcome)) => Ok(outcome),
-                    _ => Err(JobPanicked),
-                });
-            }
-            Awaits::Listing(job, came, _) if *job == ended => {
-                *came = Some(match result {
-                    Ok(Outcome::Listing(listing)) => Ok(listing),
-                    _ => Err(JobPanicked),
-                });
-            }
-            // Where sessions are stored, the store knows what has come of it.
-            Awaits::Check(..) | Awaits::Job(..) | Awaits::Listing(..) | Awaits::Session(..) | Awaits::Saving(..) => {}
+        // Where sessions are stored, the store knows what has come of it.
+        if let Awaits::Job { job, result: came, .. } = &mut self.awaits
+            && *job == ended
+        {
+            *came = Some(result);
         }
     }
 
     /// The job that is waited for.
     pub(super) fn job(&self) -> Option<JobId> {
         match self.awaits {
-            Awaits::Check(job, _) | Awaits::Job(job, _) | Awaits::Listing(job, ..) => Some(job),
+            Awaits::Job { job, .. } => Some(job),
             Awaits::Session(..) | Awaits::Saving(..) => None,
         }
     }
@@ -106,7 +86,7 @@ impl Waiting {
     pub(super) fn ticket(&self) -> Option<Ticket> {
         match self.awaits {
             Awaits::Session(ticket, _) | Awaits::Saving(ticket, _) => Some(ticket),
-            Awaits::Check(..) | Awaits::Job(..) | Awaits::Listing(..) => None,
+            Awaits::Job { .. } => None,
         }
     }
 
@@ -114,7 +94,7 @@ impl Waiting {
     pub(super) fn memory(&self) -> usize {
         let response = match &self.awaits {
             Awaits::Saving(_, response) => size_of::<Response>() + body_memory(&response.body),
-            Awaits::Check(..) | Awaits::Job(..) | Awaits::Listing(..) | Awaits::Session(..) => 0,
+            Awaits::Job { .. } | Awaits::Session(..) => 0,
         };
         let path = self.facts.path.as_ref().map_or(0, |path| path.len());
         self.head.capacity() + self.body.capacity() + path + response

@@ -18,11 +18,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Cx;
-use super::access_log::PendingEntry;
+use super::body_writer::BodyWriter;
 use super::persistence::Writing;
 use super::state::Step;
 use crate::app::boundary::Application;
-use crate::http::chunked::{LAST_CHUNK, encode_chunk};
 use crate::http::event_stream;
 use crate::limits;
 use crate::reactor::{Finish, Handle, Io, Output, Tick, Want};
@@ -36,8 +35,7 @@ pub(super) struct Watching {
     seen: u64,
     /// When to send the next comment.
     beat: Tick,
-    chunked: bool,
-    pub(super) entry: Option<Box<PendingEntry>>,
+    pub(super) body: BodyWriter,
 }
 
 impl Watching {
@@ -45,22 +43,21 @@ impl Watching {
     pub(super) fn begin(
         app: Rc<Application>,
         seen: u64,
-        chunked: bool,
-        entry: Option<Box<PendingEntry>>,
+        body: BodyWriter,
         output: &mut Output,
         cx: &Cx<'_>,
     ) -> Box<Self> {
         app.watch(cx.handle);
-        let mut watching = Self { app, watcher: cx.handle, seen, beat: next_beat(cx), chunked, entry };
+        let mut watching = Self { app, watcher: cx.handle, seen, beat: next_beat(cx), body };
         let mut beginning = Vec::new();
         event_stream::begin(seen, &mut beginning);
-        watching.write(&beginning, output);
+        watching.body.write(&beginning, output);
         Box::new(watching)
     }
 
     /// Bytes of memory that it holds.
     pub(super) fn memory(&self) -> usize {
-        self.entry.as_ref().map_or(0, |entry| entry.memory())
+        self.body.memory()
     }
 
     /// Whether the application knows of it.
@@ -70,7 +67,7 @@ impl Watching {
 
     /// Sends what has happened, as there is room.
     pub(super) fn advance(&mut self, request: u32, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<Writing> {
-        let writing = loop {
+        loop {
             if io.gone {
                 // The entry is written when the connection is closed, which knows what
                 // didn't arrive.
@@ -78,10 +75,8 @@ impl Watching {
             }
             if cx.draining {
                 // It would last as long as the client likes.
-                if self.chunked {
-                    io.output.write(LAST_CHUNK);
-                }
-                break Writing::Last;
+                self.body.end(io.output);
+                return Step::Done(Writing::Last);
             }
             let room = io.output.room();
             if room == 0 {
@@ -96,33 +91,17 @@ impl Watching {
                     content.extend_from_slice(event_stream::COMMENT);
                 }
             }
-            self.write(&content, io.output);
+            self.body.write(&content, io.output);
             content.clear();
             cx.shared.http.scratch = content;
             let Ok(seen) = seen else {
                 log::error!("#{}.{request} the events of the application failed", cx.handle.number());
-                break Writing::Cut;
+                return Step::Done(Writing::Cut);
             };
             self.seen = seen;
             if !news {
                 return Step::Wait(Want::NOTHING.by(self.beat));
             }
-        };
-        if let Some(mut entry) = self.entry.take() {
-            entry.end(0, cx);
-        }
-        Step::Done(writing)
-    }
-
-    fn write(&mut self, content: &[u8], output: &mut Output) {
-        let before = output.mark();
-        if self.chunked {
-            encode_chunk(content, output.buffer());
-        } else {
-            output.write(content);
-        }
-        if let Some(entry) = &mut self.entry {
-            entry.add(content.len() as u64, output.since(before));
         }
     }
 }

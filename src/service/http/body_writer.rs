@@ -1,0 +1,49 @@
+//! The body of a response that takes more than one turn: its framing (RFC 9112 §7.1), and
+//! its bytes as the access log counts them.
+
+use super::access_log::PendingEntry;
+use crate::http::chunked::{LAST_CHUNK, encode_chunk};
+use crate::http::response::Form;
+use crate::reactor::Output;
+
+/// Writes the body of a response piece by piece.
+pub(super) struct BodyWriter {
+    pub(super) chunked: bool,
+    /// The line of the access log.
+    pub(super) entry: Option<Box<PendingEntry>>,
+}
+
+impl BodyWriter {
+    /// For a response whose head said that its body has this form.
+    pub(super) fn new(form: Form, entry: Option<Box<PendingEntry>>) -> Self {
+        Self { chunked: form == Form::Chunked, entry }
+    }
+
+    /// Bytes of memory that it holds.
+    pub(super) fn memory(&self) -> usize {
+        self.entry.as_ref().map_or(0, |entry| entry.memory())
+    }
+
+    /// Appends a piece of content.
+    pub(super) fn write(&mut self, content: &[u8], output: &mut Output) {
+        let before = output.mark();
+        if self.chunked {
+            encode_chunk(content, output.buffer());
+        } else {
+            output.write(content);
+        }
+        if let Some(entry) = &mut self.entry {
+            entry.add(content.len() as u64, output.since(before));
+        }
+    }
+
+    /// Appends what shows that the body is whole.
+    pub(super) fn end(&mut self, output: &mut Output) {
+        if self.chunked {
+            output.write(LAST_CHUNK);
+            if let Some(entry) = &mut self.entry {
+                entry.add(0, LAST_CHUNK.len() as u64);
+            }
+        }
+    }
+}

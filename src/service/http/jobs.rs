@@ -1,0 +1,28 @@
+//! Has a job run for an exchange, which waits for it.
+
+use super::exchange::{Exchange, Turn};
+use super::respond::{BUSY, refuse};
+use super::state::{Progress, State};
+use super::waiting::{AfterJob, Awaits, Waiting};
+use crate::limits;
+use crate::reactor::{JobClass, QueueFull};
+use crate::service::Outcome;
+
+/// Has `job` run by the helper thread of its class. When it has ended, the exchange goes on
+/// with `next`.
+pub(super) fn start(
+    exchange: &Exchange<'_>,
+    body: &[u8],
+    next: AfterJob,
+    class: JobClass,
+    job: impl FnOnce() -> Outcome + Send + 'static,
+    turn: &mut Turn<'_, '_>,
+) -> Progress {
+    match turn.cx.run(class, job) {
+        Ok(job) => {
+            let awaits = Awaits::Job { job, next, result: None };
+            Progress::Pending(State::Waiting(Waiting::new(exchange, body, awaits, limits::JOB_TIMEOUT, turn)))
+        }
+        Err(QueueFull) => refuse(exchange, BUSY, turn),
+    }
+}
