@@ -21,8 +21,8 @@
 //! ```
 //!
 //! Arrows go down only. [`http`], [`text`], [`reactor`] and [`durable`] import nothing of
-//! ours; they meet in [`service`] and in [`client`]. [`limits`], every limit with its
-//! reason, may be read by all. `tests/architecture.rs` checks these directions.
+//! ours but the leaf `panics`; they meet in [`service`] and in [`client`]. [`limits`], every
+//! limit with its reason, may be read by all. `tests/architecture.rs` checks these directions.
 //!
 //! # Vocabulary
 //!
@@ -134,6 +134,7 @@ pub mod limits;
 pub mod logging;
 pub mod manual;
 pub mod names;
+mod panics;
 pub mod probe;
 pub mod random;
 pub mod reactor;

@@ -451,8 +451,6 @@ impl Protocol for Late {
         Some(Self)
     }
 
-    fn deliver(&mut self, (): ()) {}
-
     fn advance(&mut self, io: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         io.output.write(io.input.bytes());
         io.input.consume(io.input.bytes().len());
@@ -491,8 +489,6 @@ impl Protocol for Counting {
     fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         Some(Self::default())
     }
-
-    fn deliver(&mut self, (): ()) {}
 
     fn advance(&mut self, io: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         self.calls += 1;
@@ -538,8 +534,6 @@ impl Protocol for Shy {
     fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         Some(Self::default())
     }
-
-    fn deliver(&mut self, (): ()) {}
 
     fn advance(&mut self, io: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         if io.ended {

@@ -94,8 +94,6 @@ impl Protocol for Alone {
         None
     }
 
-    fn deliver(&mut self, (): ()) {}
-
     fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         unreachable!("there are no connections")
     }
@@ -156,8 +154,6 @@ impl Protocol for Counted {
     fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
     }
-
-    fn deliver(&mut self, (): ()) {}
 
     fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         unreachable!("there are no connections")
@@ -318,8 +314,6 @@ impl Protocol for Thinking {
     fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
     }
-
-    fn deliver(&mut self, _: Self::Message) {}
 
     fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         unreachable!("there are no connections")

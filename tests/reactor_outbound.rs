@@ -59,8 +59,6 @@ impl Protocol for Client {
         None
     }
 
-    fn deliver(&mut self, (): ()) {}
-
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
         if self.deadline.is_none() {
             cx.shared.push(format!("begins, established: {}", io.established));

@@ -7,22 +7,18 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Answer, App, Methods, Outcome, Pull, Request, Source, Visit};
+use crate::panics::{self, Panicked};
 use crate::reactor::{Handle, Tick};
 
 /// Application code panicked or broke its contract.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failed;
 
-/// Runs application code.
+/// Calls application code.
 fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Failed> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
-        // What it panicked with is application code too, if it has a destructor.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-        Failed
-    })
+    panics::catch(call).map_err(|Panicked| Failed)
 }
 
 /// An application as the server calls it. Shared by the hosts that mount it.

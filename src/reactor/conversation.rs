@@ -90,10 +90,6 @@ impl<C: Conversation> Protocol for Talk<C> {
         Some(Self { conversation: C::start(accepted.ends.peer())?, over: false })
     }
 
-    fn deliver(&mut self, message: Infallible) {
-        match message {}
-    }
-
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
         while !self.over && !io.input.is_empty() && io.output.room() > 0 {
             let data = io.input.bytes();

@@ -177,10 +177,6 @@ impl<D: DatagramProtocol<Self>> Protocol for NoStreams<D> {
         None
     }
 
-    fn deliver(&mut self, message: Infallible) {
-        match message {}
-    }
-
     fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         match self.never {}
     }

@@ -64,7 +64,7 @@ pub use clock::{Tick, Time};
 pub use conversation::{Conversation, Next, Talk};
 pub use datagram::{DatagramProtocol, DatagramSocket, NoDatagrams, NoStreams, Outbox, Stay};
 pub use endpoint::Endpoint;
-pub use helpers::{JobClass, JobId, JobPanicked, JobResult, QueueFull, within};
+pub use helpers::{JobClass, JobId, JobResult, QueueFull, within};
 pub use listener::Listener;
 pub use pace::Pace;
 pub use protocol::{Accepted, Context, Ending, Ends, Finish, Io, Protocol, TestContext, Want};
@@ -72,6 +72,8 @@ pub use signals::Signal;
 pub use slots::{CAPACITY, Handle, Slots};
 pub use timers::{Armed, Timers};
 pub use work::Work;
+
+pub use crate::panics::Panicked;
 
 use crate::limits;
 use clock::Clock;

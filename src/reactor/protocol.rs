@@ -41,7 +41,7 @@ pub trait Protocol: Sized + 'static {
     fn open(accepted: &Accepted<'_, Self::Listener>, cx: &mut Context<'_, Self>) -> Option<Self>;
 
     /// Takes note of a message. Record only; `advance`, which follows, acts on it.
-    fn deliver(&mut self, message: Self::Message);
+    fn deliver(&mut self, _message: Self::Message) {}
 
     /// Takes note that a message of this connection found nobody: `to` is gone. Record
     /// only; `advance` follows.

@@ -143,6 +143,7 @@ impl Server {
     /// If it can't start, or the poll fails.
     pub fn run(self, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
         let Self { config, log, apps } = self;
+        let _flush = FlushOnDrop(&log);
         let budget = Descriptors::raise(config.process.max_connections);
         let roots = config.hosts.iter().map(open_root).collect::<Result<Vec<_>, _>>()?;
         let listeners = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
@@ -177,12 +178,11 @@ impl Server {
         let mut reactor = Reactor::<Service>::new(shared, options)?;
         start(&mut reactor, listeners, &mut report)?;
         ready(&report);
-        let _flush = FlushOnDrop(&log);
         Ok(reactor.run(Until::Closed)?)
     }
 }
 
-/// Writes out what the log holds, also if the loop panics.
+/// Writes out what the log holds, also if the start fails or the loop panics.
 struct FlushOnDrop<'a>(&'a Log);
 
 impl Drop for FlushOnDrop<'_> {

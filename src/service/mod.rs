@@ -125,8 +125,6 @@ impl Protocol for Service {
         Some(if echoes { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
     }
 
-    fn deliver(&mut self, _message: Message) {}
-
     fn job_ended(&mut self, job: JobId, result: JobResult<Outcome>) {
         if let Self::Http(http) = self {
             http.job_ended(job, result);
