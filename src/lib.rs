@@ -107,7 +107,8 @@
 //! - **A socket that is readable stays unread while its exchange is busy.** A client that
 //!   closes while an application works for it is noticed when the response is sent.
 //! - **A body is read before it is answered, wanted or not**, up to a limit: a malformed
-//!   one is found, and the next request begins where it must.
+//!   one is found, and the next request begins where it must. Only an application that
+//!   receives it in pieces is called before; if it does not, the connection closes.
 //! - **Files are sent by `sendfile`, which blocks while the medium is read**, for one
 //!   read of 128 KiB at most; the kernel reads ahead meanwhile.
 //! - **Paths that cross symbolic links aren't cached, and a listing is kept for a second

@@ -54,6 +54,36 @@ fn a_refused_body_does_not_cost_the_answer() {
 }
 
 #[test]
+fn an_upload_that_is_received_in_pieces_takes_no_memory() {
+    let root = site();
+    let server = Server::start(&root, &["--apps", "--body-limit", "1K"]);
+    let before = server.memory();
+    let piece = [0; 64 * 1024];
+    for framing in ["Content-Length: 67108864\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let mut client = server.connect();
+        client.send(format!("PUT /lab/digest HTTP/1.1\r\nHost: x\r\n{framing}\r\n"));
+        for _ in 0..1024 {
+            if framing.starts_with('T') {
+                client.send("10000\r\n");
+            }
+            client.send(piece);
+            if framing.starts_with('T') {
+                client.send("\r\n");
+            }
+        }
+        let grown = server.memory().saturating_sub(before);
+        assert!(grown < 1024 * 1024, "{grown} bytes of memory for an upload");
+        if framing.starts_with('T') {
+            client.send("0\r\n\r\n");
+        }
+        let digest = "3b6a07d0d404fab4e23b6d34bc6696a6a312dd92821332385e5af7c01c421351";
+        assert_eq!(client.answer().text(), format!("{digest}  67108864 bytes\n"));
+        client.send(get("/"));
+        assert_eq!(client.answer().status, 200);
+    }
+}
+
+#[test]
 fn a_half_closed_client_gets_its_whole_answer() {
     let root = site();
     let server = Server::start(&root, &[]);

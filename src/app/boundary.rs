@@ -8,7 +8,9 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use super::{Answer, App, Methods, Outcome, Pull, Request, Source, Visit};
+use super::{Answer, App, BodyMode, Methods, Outcome, Pull, Push, Request, Sink, Source, Visit};
+use crate::http::Reject;
+use crate::http::head::Method;
 use crate::panics::{self, Panicked};
 use crate::reactor::{Handle, Tick};
 
@@ -52,11 +54,20 @@ impl Application {
         guarded(|| self.app.borrow().reads_session())
     }
 
-    /// Its answer to a request, or to the result of the job that it asked for before.
+    /// How it gets the content of a request for `path`, the decoded path behind its prefix.
     ///
     /// # Errors
-    /// If it panics, or changes its session and then asks for a job: the change
-    /// would be lost.
+    /// If it panics.
+    pub fn body_mode(&self, method: Method, path: &[u8]) -> Result<BodyMode, Failed> {
+        guarded(|| self.app.borrow().body_mode(method, path))
+    }
+
+    /// Its answer to a request, or to the result of the job or the content that it asked
+    /// for before.
+    ///
+    /// # Errors
+    /// If it panics, or changes its session and then asks for a job or for content: the
+    /// change would be lost.
     pub fn answer(
         &self,
         request: &Request<'_>,
@@ -71,8 +82,8 @@ impl Application {
             }
         })?;
         let changed = visit.session.as_ref().is_some_and(|session| session.is_changed());
-        if changed && matches!(answer, Answer::Later(..)) {
-            log::error!("an application changed its session and then asked for a job");
+        if changed && matches!(answer, Answer::Later(..) | Answer::Receive(_)) {
+            log::error!("an application changed its session and then asked for a job or for content");
             return Err(Failed);
         }
         Ok(answer)
@@ -150,6 +161,58 @@ impl Drop for Content {
         if let Some(source) = self.0.take() {
             // Reported by the panic hook; there is nothing left to do about it.
             let _ = guarded(|| drop(source));
+        }
+    }
+}
+
+/// The sink of an application, as the server feeds it.
+pub struct ContentSink(Option<Box<dyn Sink>>);
+
+impl ContentSink {
+    /// Takes over a sink.
+    pub fn new(sink: Box<dyn Sink>) -> Self {
+        Self(Some(sink))
+    }
+
+    /// Hands it a piece of content; inside, what it says to that.
+    ///
+    /// # Errors
+    /// If it panics.
+    pub fn push(&mut self, content: &[u8]) -> Result<Result<Push, Reject>, Failed> {
+        let Some(sink) = &mut self.0 else { return Err(Failed) };
+        guarded(|| sink.push(content))
+    }
+
+    /// Hands it the result of its job; inside, what it says to that.
+    ///
+    /// # Errors
+    /// If it panics.
+    pub fn resume(&mut self, done: Outcome) -> Result<Result<(), Reject>, Failed> {
+        let Some(sink) = &mut self.0 else { return Err(Failed) };
+        guarded(|| sink.resume(done))
+    }
+
+    /// The content is whole: what the sink made of it.
+    ///
+    /// # Errors
+    /// If it panics.
+    pub fn finish(mut self) -> Result<Outcome, Failed> {
+        let Some(sink) = self.0.take() else { return Err(Failed) };
+        guarded(|| sink.finish())
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn memory(&self) -> usize {
+        let held = self.0.as_ref().map(|sink| guarded(|| sink.memory()));
+        held.and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+impl Drop for ContentSink {
+    fn drop(&mut self) {
+        if let Some(sink) = self.0.take() {
+            // Reported by the panic hook; there is nothing left to do about it.
+            let _ = guarded(|| drop(sink));
         }
     }
 }

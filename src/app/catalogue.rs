@@ -56,6 +56,7 @@ pub const ALL: &[Entry] = &[
     entry("hello", "/lab/hello", |_| Box::new(lab::Hello)),
     entry("status", "/lab/status", |_| Box::new(lab::StatusCode)),
     entry("echo", "/lab/echo", |_| Box::new(lab::Echo)),
+    entry("digest", "/lab/digest", |_| Box::new(lab::Digest)),
     entry("inspect", "/lab/inspect", |_| Box::new(lab::Inspect)),
     entry("cookies", "/lab/cookies", |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() })),
     entry("stream", "/lab/stream", |_| Box::new(lab::Stream)),

@@ -37,6 +37,7 @@ mod page;
 pub mod quiz;
 mod response;
 mod routes;
+mod sink;
 #[cfg(test)]
 mod testing;
 
@@ -45,6 +46,7 @@ use std::net::IpAddr;
 
 pub use response::{Body, Pull, Response, Source};
 pub use routes::Routes;
+pub use sink::{BodyMode, Push, Sink};
 
 use crate::http::head::{Method, RequestHead};
 use crate::http::{Reject, form};
@@ -66,11 +68,17 @@ pub trait App {
         false
     }
 
+    /// How it gets the content of a request with this method for `path`, the decoded path
+    /// behind its prefix.
+    fn body_mode(&self, _method: Method, _path: &[u8]) -> BodyMode {
+        BodyMode::Collect
+    }
+
     /// Answers a request; to HEAD as to GET, the body is left out on the way.
     fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer;
 
-    /// Answers a request whose job is done. An application that never answers
-    /// [`Answer::Later`] is never called here. The session is loaded again for it, so
+    /// Answers a request whose job is done, or whose content is received. An application
+    /// that never answers [`Answer::Later`] or [`Answer::Receive`] is never called here. The session is loaded again for it, so
     /// that nothing is lost which others changed meanwhile; so what an application
     /// changes in its session it must change in the call that answers
     /// [`Answer::Now`].
@@ -116,7 +124,7 @@ impl Methods {
 pub struct Request<'a> {
     /// Its head.
     pub head: &'a RequestHead<'a>,
-    /// Its content; the transfer coding is taken off.
+    /// Its content; the transfer coding is taken off. Empty if it goes to a [`Sink`].
     pub body: &'a [u8],
     /// The prefix that the application is mounted at, without a slash at its end.
     pub mount: &'a str,
@@ -174,6 +182,9 @@ pub enum Answer {
     /// This job runs on the helper thread of its class, then the application is asked
     /// again.
     Later(JobClass, Job),
+    /// The content of the request goes to this sink, and what the sink makes of it to
+    /// [`App::resume`]. Only where [`App::body_mode`] says [`BodyMode::Stream`], and once.
+    Receive(Box<dyn Sink>),
     /// A stream of the application's events, without an end: those after this number,
     /// and then each when it happens.
     Watch(u64),
@@ -186,6 +197,11 @@ impl Answer {
     /// This response.
     pub fn now(response: Response) -> Self {
         Self::Now(response)
+    }
+
+    /// The content of the request goes to `sink`.
+    pub fn receive(sink: impl Sink + 'static) -> Self {
+        Self::Receive(Box::new(sink))
     }
 
     /// What comes of `job` goes to [`App::resume`]; other visitors are served

@@ -37,6 +37,7 @@ pub(crate) fn ask_with(app: &mut dyn App, mount: &str, head: &str, body: &[u8]) 
         Answer::Later(..) => panic!("the applications here answer at once"),
         Answer::Refused(reject) => panic!("{reject:?}"),
         Answer::Watch(_) => panic!("the applications here have no events"),
+        Answer::Receive(_) => panic!("the applications here receive no content"),
     }
 }
 

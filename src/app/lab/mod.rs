@@ -6,6 +6,7 @@
 
 mod badge;
 mod cookies;
+mod digest;
 mod echo;
 mod hello;
 mod inspect;
@@ -18,6 +19,7 @@ mod wish;
 
 pub(super) use badge::Badge;
 pub(super) use cookies::Cookies;
+pub(super) use digest::Digest;
 pub(super) use echo::Echo;
 pub(super) use hello::Hello;
 pub(super) use inspect::Inspect;

@@ -15,6 +15,7 @@
 
 use std::rc::Rc;
 
+use super::body::{Destination, ReadingBody, Stream};
 use super::body_writer::BodyWriter;
 use super::exchange::{Exchange, Turn};
 use super::jobs;
@@ -22,8 +23,8 @@ use super::respond::{self, FAILED, refuse, send};
 use super::state::{Progress, State};
 use super::waiting::{AfterJob, Awaits, Waiting};
 use super::watching::{self, Watching};
-use crate::app::boundary::Application;
-use crate::app::{Answer, Outcome, Request, Response, Visit};
+use crate::app::boundary::{Application, ContentSink};
+use crate::app::{Answer, Outcome, Request, Response, Sink, Visit};
 use crate::http::response::{Form, Length};
 use crate::http::{Reject, Status, event_stream};
 use crate::limits;
@@ -100,6 +101,7 @@ impl Call<'_> {
                 let job = move || service::Outcome::App(job());
                 jobs::start(exchange, self.body, AfterJob::Call, class, job, turn)
             }
+            Ok(Answer::Receive(sink)) => self.receive(sink, turn),
             Ok(Answer::Watch(seen)) => self.watch(seen, turn),
             Ok(Answer::Refused(reject)) => {
                 // Which client gets it may depend on the session, as with any response.
@@ -111,6 +113,17 @@ impl Call<'_> {
                 refuse(exchange, FAILED, turn)
             }
         }
+    }
+
+    /// Begins to hand the body of the request to the application.
+    fn receive(self, sink: Box<dyn Sink>, turn: &mut Turn<'_, '_>) -> Progress {
+        let sink = ContentSink::new(sink);
+        let Some(limit) = self.exchange.facts.unread else {
+            log::error!("an application asked for content that it was given before");
+            return refuse(self.exchange, FAILED, turn);
+        };
+        let destination = Destination::Stream(Stream::new(sink));
+        Progress::Pending(State::Body(ReadingBody::new(self.exchange, destination, limit, turn)))
     }
 
     /// Saves the session, if something changed in it, and then sends the response.

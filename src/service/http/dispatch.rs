@@ -2,6 +2,7 @@
 //! request that waited goes on.
 
 use super::application::{Call, LATE, NO_STORE};
+use super::body::Stream;
 use super::exchange::{Exchange, Handler, Turn};
 use super::files;
 use super::jobs;
@@ -9,6 +10,7 @@ use super::policy::{self, Admission};
 use super::respond::{FAILED, refuse, refuse_with, send};
 use super::state::{Progress, Step};
 use super::waiting::{AfterJob, Awaits, Waiting};
+use crate::app::boundary::Failed;
 use crate::app::{Methods, Response};
 use crate::http::head::{self, Method};
 use crate::http::{Lines, Status};
@@ -114,6 +116,14 @@ fn after_job(
         }
         (AfterJob::Call, Some(_)) => refuse(exchange, FAILED, turn),
         (AfterJob::Call, None) => refuse(exchange, LATE, turn),
+    }
+}
+
+/// Goes on with an application that has received the body of the request.
+pub(super) fn received(exchange: &Exchange<'_>, stream: Stream, turn: &mut Turn<'_, '_>) -> Progress {
+    match stream.finish() {
+        Ok(outcome) => call(exchange, b"", turn, |call, turn| call.visit(Some(outcome), turn)),
+        Err(Failed) => refuse(exchange, FAILED, turn),
     }
 }
 

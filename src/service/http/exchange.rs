@@ -14,6 +14,7 @@ use super::host::Host;
 use crate::app::Methods;
 use crate::app::boundary::Application;
 use crate::http::Reject;
+use crate::http::framing::Framing;
 use crate::http::head::{Method, RequestHead};
 use crate::http::response::{HeadContext, RequestTraits, Stamp};
 use crate::reactor::{Ends, Mark, Output};
@@ -40,6 +41,9 @@ pub(super) struct Facts {
     pub(super) secure: bool,
     /// Another request may follow on the connection.
     pub(super) persistent: bool,
+    /// The application may still receive the body, of at most so many bytes: none of it
+    /// was read.
+    pub(super) unread: Option<u64>,
 }
 
 /// What answers a request.
@@ -72,12 +76,19 @@ impl Exchange<'_> {
     #[inline]
     pub(super) fn context<'c>(&'c self, stamp: &'c Stamp, draining: bool) -> HeadContext<'c> {
         let head_only = self.head.method == Method::Head;
-        let persistent = self.facts.persistent && !draining;
+        let persistent = self.facts.persistent && !self.is_body_unread() && !draining;
         HeadContext {
             traits: RequestTraits { minor: self.head.minor, head_only, persistent },
             stamp,
             policy: self.facts.host.policy(self.facts.realm.is_some()),
         }
+    }
+
+    /// Whether there is a body that isn't read: then nobody knows where the next request
+    /// begins.
+    #[inline]
+    fn is_body_unread(&self) -> bool {
+        self.facts.unread.is_some() && self.head.framing != Framing::None
     }
 
     /// The path behind the application's prefix, and the prefix.

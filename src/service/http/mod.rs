@@ -13,7 +13,7 @@
 //! | File | Does |
 //! |---|---|
 //! | `connection` | reads heads and bodies in time, begins exchanges, decides what comes after a response |
-//! | `body` | reads a request's body |
+//! | `body` | reads a request's body: into memory, to an application, or to drop it |
 //! | `persistence` | whether the connection goes on: one rule for both directions |
 //! | `resolve` | finds host, path, realm, handler and client of a request, once |
 //! | `exchange` | what was found, and a turn of the connection as the steps see it |

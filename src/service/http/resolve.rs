@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::exchange::{Exchange, Facts, Handler, Turn};
 use super::host::Host;
 use super::respond::FAILED;
-use crate::app::Methods;
+use crate::app::{BodyMode, Methods};
 use crate::http::head::{Method, RequestHead};
 use crate::http::target::{self, Form, PathError};
 use crate::http::{Reject, Status, origin};
@@ -25,6 +25,7 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, host: &Rc<Host>, turn: &Tur
         forwarded: None,
         secure: false,
         persistent: head.persistent,
+        unread: None,
     };
     if !turn.cx.shared.http.proxies.is_empty() {
         ask_proxy(head, &mut facts, turn);
@@ -45,6 +46,13 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, host: &Rc<Host>, turn: &Tur
     let path = facts.path.as_deref().unwrap_or(head.target.path);
     facts.realm = host.guard.borrow().find(path);
     facts.handler = find_handler(head, path, host, facts.secure);
+    if let Handler::App(app, mount) = &facts.handler {
+        match app.body_mode(head.method, &path[*mount..]) {
+            Ok(BodyMode::Collect) => {}
+            Ok(BodyMode::Stream { limit }) => facts.unread = Some(limit),
+            Err(_) => facts.handler = Handler::Refused(FAILED, None),
+        }
+    }
     Exchange { head, facts }
 }
 

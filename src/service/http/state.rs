@@ -1,7 +1,7 @@
 //! The states of a connection, and what an exchange has come to at the end of a step.
 
 use super::access_log::PendingEntry;
-use super::body::Collecting;
+use super::body::ReadingBody;
 use super::census::Phase;
 use super::sending::Sending;
 use super::waiting::Waiting;
@@ -17,7 +17,7 @@ pub(super) enum State {
     /// looked at. It must be whole by the deadline.
     Head { deadline: Tick, seen: u32 },
     /// A body is being read.
-    Body(Box<Collecting>),
+    Body(Box<ReadingBody>),
     /// The request waits for a job or a store.
     Waiting(Box<Waiting>),
     /// The file in the output is on its way.
@@ -66,7 +66,7 @@ impl State {
     pub(super) fn memory(&self) -> usize {
         match self {
             Self::Idle { .. } | Self::Head { .. } | Self::Closing(_) => 0,
-            Self::Body(collecting) => size_of::<Collecting>() + collecting.memory(),
+            Self::Body(body) => size_of::<ReadingBody>() + body.memory(),
             Self::Waiting(waiting) => size_of::<Waiting>() + waiting.memory(),
             Self::SendingFile { entry, .. } => entry.as_ref().map_or(0, |entry| entry.memory()),
             Self::Sending(sending) => size_of::<Sending>() + sending.memory(),
