@@ -61,7 +61,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use buffers::{BUFFER, FileSlice, Input, Mark, Output};
 pub use clock::{Tick, Time};
-pub use conversation::{Conversation, Next, Talk};
+pub use conversation::{Conversation, Next, Talk, TalkContext};
 pub use datagram::{DatagramProtocol, DatagramSocket, NoDatagrams, NoStreams, Outbox, Stay};
 pub use endpoint::Endpoint;
 pub use helpers::{JobClass, JobId, JobResult, QueueFull, within};
