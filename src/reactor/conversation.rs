@@ -48,8 +48,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use super::buffers::Output;
-use super::datagram::NoDatagrams;
-use super::protocol::{Accepted, Context, Ending, Ends, Finish, Io, Protocol, Want};
+use super::protocol::{Accepted, Context, Ending, Ends, Finish, Io, NoDatagrams, Protocol, Want};
 
 /// Most messages that wait for a peer that doesn't take its output. With more, the
 /// connection is reset.

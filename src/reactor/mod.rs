@@ -31,11 +31,13 @@
 mod buffers;
 mod clock;
 mod conversation;
-mod datagram;
+mod datagram_socket;
+mod datagrams;
 mod endpoint;
 mod helpers;
 mod listener;
 mod open;
+mod outbox;
 mod pace;
 mod pass;
 mod protocol;
@@ -62,12 +64,16 @@ use mio::{Events, Interest, Poll, Token, Waker};
 pub use buffers::{BUFFER, FileSlice, Input, Mark, Output};
 pub use clock::{Tick, Time};
 pub use conversation::{Conversation, Next, Talk, TalkContext};
-pub use datagram::{DatagramProtocol, DatagramSocket, NoDatagrams, NoStreams, Outbox, Stay};
+pub use datagram_socket::DatagramSocket;
 pub use endpoint::Endpoint;
 pub use helpers::{JobClass, JobId, JobResult, QueueFull, within};
 pub use listener::Listener;
+pub use outbox::Outbox;
 pub use pace::Pace;
-pub use protocol::{Accepted, Context, Ending, Ends, Finish, Io, Protocol, TestContext, Want};
+pub use protocol::{
+    Accepted, Context, DatagramProtocol, Ending, Ends, Finish, Io, NoDatagrams, NoStreams, Protocol, Stay, TestContext,
+    Want,
+};
 pub use signals::Signal;
 pub use slots::{CAPACITY, Handle, Slots};
 pub use timers::{Armed, Timers};
@@ -77,7 +83,7 @@ pub use crate::panics::Panicked;
 
 use crate::limits;
 use clock::Clock;
-use datagram::Datagrams;
+use datagrams::Datagrams;
 use helpers::Helpers;
 use listener::Listeners;
 use protocol::Effect;

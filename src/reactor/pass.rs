@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use mio::event::Event;
 use mio::{Events, Token};
 
-use super::datagram::Datagrams;
+use super::datagrams::Datagrams;
 use super::helpers::Ended;
 use super::protocol::{Effect, Protocol};
 use super::signals::Signals;

@@ -4,16 +4,22 @@
 //! makes no system call, holds no socket, knows no other protocol but by [`Handle`], and
 //! never says "wake me when writable". It leaves bytes in the output, or room unused,
 //! and is called again when that changes.
+//!
+//! A [`DatagramProtocol`] is to a datagram socket what a [`Protocol`] is to a connection.
+//! There is no connection, so one machine meets all peers, and every datagram comes with
+//! its sender. There are few such sockets, and they live as long as their machine wants.
 
+use std::convert::Infallible;
 use std::io;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::buffers::{Input, Output};
 use super::clock::{Tick, Time};
-use super::datagram::DatagramProtocol;
 use super::endpoint::Endpoint;
 use super::helpers::{Helpers, JobClass, JobId, JobResult, QueueFull};
+use super::outbox::Outbox;
 use super::signals::Signal;
 use super::slot::Slot;
 use super::slots::{Handle, Slots};
@@ -82,6 +88,105 @@ pub trait Protocol: Sized + 'static {
     /// Compares the counts that `shared` keeps with the connections there are.
     /// Called in debug builds only.
     fn audit(_shared: &Self::Shared, _open: &mut dyn Iterator<Item = &Self>) {}
+}
+
+/// A state machine that lives on one datagram socket, beside connections that carry `P`.
+///
+/// ```
+/// use miod::reactor::{Context, DatagramProtocol, NoStreams, Options, Outbox, Reactor, Until};
+/// use std::net::{SocketAddr, UdpSocket};
+///
+/// struct Shout;
+///
+/// impl DatagramProtocol<NoStreams<Shout>> for Shout {
+///     fn received(&mut self, datagram: &[u8], from: SocketAddr, out: &mut Outbox, _: &mut Context<'_, NoStreams<Shout>>) {
+///         out.send(from, &datagram.to_ascii_uppercase());
+///     }
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut reactor = Reactor::<NoStreams<Shout>>::new((), Options::default())?;
+/// let address = reactor.datagrams("127.0.0.1:0".parse().unwrap(), None, Shout)?;
+/// let closer = reactor.closer();
+/// let client = std::thread::spawn(move || -> std::io::Result<String> {
+///     let socket = UdpSocket::bind("127.0.0.1:0")?;
+///     socket.send_to(b"hello", address)?;
+///     let mut answer = [0; 100];
+///     let length = socket.recv(&mut answer)?;
+///     closer.close();
+///     Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+/// });
+/// reactor.run(Until::Closed)?;
+/// assert_eq!(client.join().unwrap()?, "HELLO");
+/// # Ok(())
+/// # }
+/// ```
+pub trait DatagramProtocol<P: Protocol>: 'static {
+    /// The socket is there, at this address. Comes first.
+    fn opened(&mut self, _local: SocketAddr) {}
+
+    /// A datagram came; it may be empty, or anything else. What is put into `out`
+    /// leaves when this returns.
+    fn received(&mut self, datagram: &[u8], from: SocketAddr, out: &mut Outbox, cx: &mut Context<'_, P>);
+
+    /// Takes note of a message. Record only; `advance`, which follows, acts on it.
+    fn deliver(&mut self, _message: P::Message) {}
+
+    /// Takes note that a job of this socket has ended. Record only; `advance` follows.
+    fn job_ended(&mut self, _job: JobId, _result: JobResult<P::Outcome>) {}
+
+    /// Does what is due at this time, and says what is waited for next. Called
+    /// after whatever came; idempotent.
+    fn advance(&mut self, _out: &mut Outbox, cx: &mut Context<'_, P>) -> Stay {
+        if cx.draining { Stay::Over } else { Stay::Open }
+    }
+
+    /// The socket reported an error: a datagram to `to` wasn't sent (`WouldBlock`
+    /// if it had waited for too long), or, without `to`, an earlier one didn't
+    /// arrive. The socket goes on.
+    fn failed(&mut self, _error: &io::Error, _to: Option<SocketAddr>, _cx: &mut Context<'_, P>) {}
+}
+
+/// How long a datagram protocol stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stay {
+    /// For whatever comes.
+    Open,
+    /// The same, and it is to be called at this moment at the latest.
+    Until(Tick),
+    /// No longer than what it sent takes to leave.
+    Over,
+}
+
+/// The datagram protocol of those who have none.
+pub enum NoDatagrams {}
+
+impl<P: Protocol> DatagramProtocol<P> for NoDatagrams {
+    fn received(&mut self, _: &[u8], _: SocketAddr, _: &mut Outbox, _: &mut Context<'_, P>) {
+        match *self {}
+    }
+}
+
+/// The stream protocol of those who have none but datagrams: it refuses every connection.
+pub struct NoStreams<D> {
+    never: Infallible,
+    datagrams: PhantomData<fn() -> D>,
+}
+
+impl<D: DatagramProtocol<Self>> Protocol for NoStreams<D> {
+    type Shared = ();
+    type Listener = ();
+    type Message = Infallible;
+    type Outcome = Infallible;
+    type Datagrams = D;
+
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
+        None
+    }
+
+    fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
+        match self.never {}
+    }
 }
 
 /// What a protocol wants now. Computed by every `advance`.
