@@ -18,6 +18,7 @@ mod listening;
 pub mod protection;
 mod sessions;
 mod state;
+mod surroundings;
 pub mod udp;
 
 use std::io;
@@ -34,10 +35,11 @@ use crate::reactor::{Endpoint, Listener, Reactor, Signal, Tick, Until};
 use crate::service::bad_network::BadNetwork;
 use crate::service::{Kind, Service, Shared, http};
 use descriptors::Descriptors;
-use host::Surroundings;
+use host::Built;
 use listening::listen;
 use protection::Protection;
 use state::State;
+use surroundings::Surroundings;
 
 /// Why a server can't start, or ended.
 #[derive(Debug)]
@@ -153,9 +155,9 @@ impl Server {
         let mut hosts = Vec::new();
         for (number, (host, root)) in config.hosts.iter().zip(roots).enumerate() {
             let local = is_local(&listeners, number);
-            let built = Surroundings { process: &config.process, state: &state, local, open_files: budget.files }
-                .build(host, root)?;
-            hosts.push(built.into_host(host, &mut report));
+            let open_files = budget.files;
+            let surroundings = Surroundings { process: &config.process, state: &state, local, open_files };
+            hosts.push(Built::build(host, root, &surroundings)?.into_host(host, &mut report));
         }
         if let Some(first) = hosts.first_mut() {
             for (prefix, app) in apps {

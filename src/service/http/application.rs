@@ -19,24 +19,18 @@ use super::body::{Destination, ReadingBody, Stream};
 use super::body_writer::BodyWriter;
 use super::exchange::{Exchange, Turn};
 use super::jobs;
-use super::respond::{self, FAILED, refuse, send};
+use super::rejects::{FAILED, NO_STORE, SESSION_TOO_LARGE};
+use super::respond::{self, refuse, send};
 use super::state::{Progress, State};
 use super::waiting::{AfterJob, Awaits, Waiting};
 use super::watching::{self, Watching};
 use crate::app::boundary::{Application, ContentSink};
 use crate::app::{Answer, Outcome, Request, Response, Sink, Visit};
 use crate::http::response::{Form, Length};
-use crate::http::{Reject, Status, event_stream};
+use crate::http::{Status, event_stream};
 use crate::limits;
 use crate::service::{self, session_store_client};
 use crate::session::{Loaded, Refusal, Saved, Session, Store};
-
-/// Its job takes too long.
-pub(super) const LATE: Reject = Reject::new(Status::SERVICE_UNAVAILABLE, "the application did not answer in time");
-/// The store failed, or takes too long.
-pub(super) const NO_STORE: Reject = Reject::new(Status::SERVICE_UNAVAILABLE, "the session store is unavailable");
-/// The application put too much into a session.
-const TOO_LARGE: Reject = Reject::new(Status::INSUFFICIENT_STORAGE, "the session is too large to be stored");
 
 /// What a call of an application costs in units of [`Work`](crate::reactor::Work), beside
 /// the body that it parses.
@@ -139,7 +133,7 @@ impl Call<'_> {
             Saved::Refused(Refusal::Unavailable) => refuse(self.exchange, NO_STORE, turn),
             Saved::Refused(Refusal::TooLarge) => {
                 log::error!("#{}.{} the session is too large", turn.cx.handle.number(), turn.request);
-                refuse(self.exchange, TOO_LARGE, turn)
+                refuse(self.exchange, SESSION_TOO_LARGE, turn)
             }
         }
     }

@@ -12,10 +12,9 @@
 use std::time::Duration;
 
 use super::Cx;
-use super::application::LATE;
 use super::exchange::{Exchange, Facts, Turn};
-use super::respond::{BUSY, FAILED};
-use super::state::Step;
+use super::rejects::{BODY_TOO_LARGE, BUSY, FAILED, LATE};
+use super::step::Step;
 use crate::app::boundary::{ContentSink, Failed};
 use crate::app::{Outcome, Push};
 use crate::http::framing::{BodyReader, Framing};
@@ -180,7 +179,7 @@ impl ReadingBody {
         let content = &io.input.bytes()[progress.content];
         match &mut self.destination {
             Destination::Discard if self.read > self.limit => return Err(Read::GivenUp),
-            _ if self.read > self.limit => return Err(Read::Failed(too_large())),
+            _ if self.read > self.limit => return Err(Read::Failed(BODY_TOO_LARGE)),
             Destination::Discard => {}
             Destination::Collect(collected) => collected.extend_from_slice(content),
             Destination::Stream(stream) => stream.push(content, cx).map_err(Read::Failed)?,
@@ -215,9 +214,4 @@ impl Stream {
     pub(super) fn finish(self) -> Result<Outcome, Failed> {
         self.sink.finish()
     }
-}
-
-/// The response to a body over the limit.
-pub(super) fn too_large() -> Reject {
-    Reject::new(Status::CONTENT_TOO_LARGE, "the body of the request is too large")
 }

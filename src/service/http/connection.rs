@@ -16,14 +16,16 @@
 //! head isn't parsed before the response to the last one is on its way, so pipelined
 //! requests wait unparsed, and a connection needs bounded memory.
 
-use super::body::{Destination, Read, ReadingBody, too_large};
+use super::body::{Destination, Read, ReadingBody};
 use super::dispatch;
 use super::exchange::{Exchange, Turn};
 use super::persistence::{self, Reading, Writing};
 use super::policy;
+use super::rejects::BODY_TOO_LARGE;
 use super::resolve::resolve;
 use super::respond;
-use super::state::{Progress, State, Step};
+use super::state::{Progress, State};
+use super::step::Step;
 use super::{Census, Cx, HostId, Shared};
 use crate::http::framing::Framing;
 use crate::http::head::{self, Expect, RequestHead, has_news};
@@ -230,7 +232,7 @@ impl Http {
             self.reading = Reading::Unread;
             exchange.facts.persistent &= !never_read;
             let progress = if too_long && wanted {
-                respond::refuse(&exchange, too_large(), turn)
+                respond::refuse(&exchange, BODY_TOO_LARGE, turn)
             } else {
                 dispatch::respond(&exchange, b"", self.overloaded, turn)
             };

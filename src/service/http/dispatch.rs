@@ -1,14 +1,16 @@
 //! The steps of an exchange in their order: policy, then the handler; and where a
 //! request that waited goes on.
 
-use super::application::{Call, LATE, NO_STORE};
+use super::application::Call;
 use super::body::Stream;
 use super::exchange::{Exchange, Handler, Turn};
 use super::files;
 use super::jobs;
 use super::policy::{self, Admission};
-use super::respond::{FAILED, refuse, refuse_with, send};
-use super::state::{Progress, Step};
+use super::rejects::{FAILED, LATE, NO_STORE};
+use super::respond::{refuse, refuse_with, send};
+use super::state::Progress;
+use super::step::Step;
 use super::waiting::{AfterJob, Awaits, Waiting};
 use crate::app::boundary::Failed;
 use crate::app::{Methods, Response};

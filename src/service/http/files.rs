@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::exchange::{Exchange, Turn};
 use super::jobs;
-use super::respond::{BUSY, begin, complete, refuse, send};
+use super::rejects::BUSY;
+use super::respond::{begin, complete, refuse, send};
 use super::state::Progress;
 use super::waiting::AfterJob;
 use crate::app::{Pull, Response, Source};

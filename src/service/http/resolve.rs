@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::exchange::{Exchange, Facts, Handler, Turn};
 use super::host::Host;
-use super::respond::FAILED;
+use super::rejects::FAILED;
 use crate::app::{BodyMode, Methods};
 use crate::http::head::{Method, RequestHead};
 use crate::http::target::{self, Form, PathError};

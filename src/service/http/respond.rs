@@ -13,12 +13,6 @@ use crate::http::{Fields, Reject, Status, negotiate};
 
 use super::host::Host;
 
-/// Application code panicked or broke its contract.
-pub(super) const FAILED: Reject = Reject::new(Status::INTERNAL_SERVER_ERROR, "the application failed");
-
-/// Too many jobs wait for a helper thread.
-pub(super) const BUSY: Reject = Reject::new(Status::SERVICE_UNAVAILABLE, "the server is busy");
-
 /// Sends what an application, or the server itself, answers.
 pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<'_, '_>) -> Progress {
     let status = response.status;

@@ -6,7 +6,7 @@ use super::census::Phase;
 use super::sending::Sending;
 use super::waiting::Waiting;
 use super::watching::Watching;
-use crate::reactor::{Finish, Tick, Want};
+use crate::reactor::{Finish, Tick};
 
 /// Where a connection is. An idle one is small, and so is one that sends a file, since
 /// files are most of what is sent. Everything else is boxed.
@@ -39,12 +39,6 @@ pub(super) enum Progress {
     },
     /// It goes on in a later turn.
     Pending(State),
-}
-
-/// Whether a part of an exchange is done, or what it waits for.
-pub(super) enum Step<T> {
-    Wait(Want),
-    Done(T),
 }
 
 impl State {

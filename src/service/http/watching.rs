@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::Cx;
 use super::body_writer::BodyWriter;
 use super::persistence::Writing;
-use super::state::Step;
+use super::step::Step;
 use crate::app::boundary::Application;
 use crate::http::event_stream;
 use crate::limits;
