@@ -24,11 +24,11 @@ fn pipelined_answers_come_in_order_copied_and_sent_from_files_alike() {
         writer.shutdown(std::net::Shutdown::Write).unwrap();
     });
     for path in requests {
-        let answer = client.answer();
+        let response = client.response();
         match path {
-            "/" => assert_eq!(answer.body, b"<p>index"),
-            "/large.bin" => assert_eq!(answer.body, "0123456789abcdef".repeat(40_000).as_bytes()),
-            _ => assert_eq!(answer.status, 404),
+            "/" => assert_eq!(response.body, b"<p>index"),
+            "/large.bin" => assert_eq!(response.body, "0123456789abcdef".repeat(40_000).as_bytes()),
+            _ => assert_eq!(response.status, 404),
         }
     }
     assert!(client.is_closed());
@@ -48,7 +48,7 @@ fn a_refused_body_does_not_cost_the_answer() {
             use std::io::Write;
             let _ = writer.write_all(&vec![b'x'; length]);
         });
-        assert_eq!(client.answer().status, 405);
+        assert_eq!(client.response().status, 405);
         sender.join().unwrap();
     }
 }
@@ -77,9 +77,9 @@ fn an_upload_that_is_received_in_pieces_takes_no_memory() {
             client.send("0\r\n\r\n");
         }
         let digest = "3b6a07d0d404fab4e23b6d34bc6696a6a312dd92821332385e5af7c01c421351";
-        assert_eq!(client.answer().text(), format!("{digest}  67108864 bytes\n"));
+        assert_eq!(client.response().text(), format!("{digest}  67108864 bytes\n"));
         client.send(get("/"));
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
     }
 }
 
@@ -90,7 +90,7 @@ fn a_half_closed_client_gets_its_whole_answer() {
     let mut client = Client::connect(server.address());
     client.send(get("/large.bin"));
     client.end();
-    assert_eq!(client.answer().body.len(), 640_000);
+    assert_eq!(client.response().body.len(), 640_000);
     assert!(client.is_closed());
 }
 
@@ -107,7 +107,7 @@ fn what_comes_behind_a_closing_request_does_not_cost_its_answer() {
             use std::io::Write;
             let _ = writer.write_all(&train);
         });
-        assert_eq!(client.answer().body.len(), 640_000);
+        assert_eq!(client.response().body.len(), 640_000);
         sender.join().unwrap();
     }
 }

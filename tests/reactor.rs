@@ -240,14 +240,14 @@ fn a_slow_reader_gets_all_and_delays_nobody() {
     let mut slow = server.connect();
     slow.write_all(b"x").unwrap();
     // The answer has begun, so it fills the buffers of both ends from here on.
-    let mut answer = read_exactly(&mut slow, 1);
+    let mut response = read_exactly(&mut slow, 1);
     let mut quick = server.connect();
     for _ in 0..3 {
         quick.write_all(b"x").unwrap();
         assert!(read_exactly(&mut quick, FLOOD) == pattern(FLOOD));
     }
-    answer.extend(read_exactly(&mut slow, FLOOD - 1));
-    assert!(answer == pattern(FLOOD));
+    response.extend(read_exactly(&mut slow, FLOOD - 1));
+    assert!(response == pattern(FLOOD));
     // Both are as good as new.
     for client in [&mut slow, &mut quick] {
         client.write_all(b"x").unwrap();
