@@ -14,8 +14,8 @@ use miod::http::Lines;
 use miod::http::Status;
 use miod::http::chunked::Decoder;
 use miod::http::head;
-use miod::logging::Log;
 use miod::reactor::{Accepted, Ends, Input, Io, Output, TestContext, Tick, Time};
+use miod::server::Log;
 use miod::service;
 use miod::service::http::{Http, Limits};
 

@@ -40,7 +40,6 @@ impl Application {
     ///
     /// # Errors
     /// If it panics.
-    #[inline]
     pub fn methods(&self, path: &[u8]) -> Result<Methods, Failed> {
         guarded(|| self.app.borrow().methods(path))
     }
@@ -49,7 +48,6 @@ impl Application {
     ///
     /// # Errors
     /// If it panics.
-    #[inline]
     pub fn reads_session(&self) -> Result<bool, Failed> {
         guarded(|| self.app.borrow().reads_session())
     }

@@ -25,16 +25,17 @@
 //! }
 //! ```
 
-pub mod board;
+pub(crate) mod board;
 mod body;
-pub mod boundary;
+pub(crate) mod boundary;
+#[doc(hidden)] // for benches
 pub mod catalogue;
 mod counter;
-pub mod kv;
+pub(crate) mod kv;
 mod lab;
 mod login;
 mod page;
-pub mod quiz;
+pub(crate) mod quiz;
 mod response;
 mod routes;
 mod sink;
@@ -48,10 +49,11 @@ pub use response::{Body, Pull, Response, Source};
 pub use routes::Routes;
 pub use sink::{BodyMode, Push, Sink};
 
+pub use crate::session::Session;
+
 use crate::http::head::{Method, RequestHead};
 use crate::http::{Reject, form};
 use crate::reactor::{Ends, Handle, JobClass, Time};
-use crate::session::Session;
 
 /// A web application.
 pub trait App {
@@ -110,7 +112,6 @@ pub enum Methods {
 
 impl Methods {
     /// Whether a method is one of them.
-    #[inline]
     pub fn allow(self, method: Method) -> bool {
         match self {
             Self::Only(methods) => methods.contains(&method),

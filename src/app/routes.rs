@@ -27,7 +27,6 @@ impl Routes {
 
     /// The application for a decoded path (which begins with a slash), and the length
     /// of its prefix in bytes.
-    #[inline]
     pub fn find(&self, path: &[u8]) -> Option<(&Rc<Application>, usize)> {
         let (prefix, app) = self.mounts.get(self.mounts.find(path)?);
         Some((app, prefix.len()))

@@ -58,7 +58,6 @@ impl Guard {
 
     /// The realm of a decoded path (which begins with a slash): its number, if it
     /// is in one.
-    #[inline]
     pub fn find(&self, path: &[u8]) -> Option<u16> {
         // There are as many as an operator lists.
         self.realms.find(path).map(|realm| realm as u16)

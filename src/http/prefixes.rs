@@ -41,7 +41,6 @@ impl<T> Prefixes<T> {
 
     /// The number of the value for a decoded path (which begins with a slash), if
     /// there is one.
-    #[inline]
     pub fn find(&self, path: &[u8]) -> Option<usize> {
         // The shortest path, the root's own, is in the root's prefix only.
         let second = path.get(1).copied().unwrap_or(b'/');

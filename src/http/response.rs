@@ -43,7 +43,6 @@ impl Stamp {
     }
 
     /// Moves the stamp on. The date is formatted only when the second changes.
-    #[inline]
     pub fn refresh(&mut self, unix_seconds: i64) {
         if unix_seconds != self.unix_seconds {
             self.unix_seconds = unix_seconds;
@@ -137,7 +136,6 @@ pub struct ResponseHead<'a> {
 
 impl<'a> ResponseHead<'a> {
     /// Writes the status line, Date, and the policy's lines.
-    #[inline]
     pub fn begin(out: &'a mut Vec<u8>, status: Status, context: HeadContext<'a>) -> Self {
         status_line(out, status);
         out.extend_from_slice(&context.stamp.line);
@@ -158,14 +156,12 @@ impl<'a> ResponseHead<'a> {
     }
 
     /// Writes whole field lines, without Cache-Control.
-    #[inline]
     pub fn lines(&mut self, lines: &[u8]) {
         self.out.extend_from_slice(lines);
     }
 
     /// Writes whole field lines that this writer wrote before under the same policy,
     /// Cache-Control among them.
-    #[inline]
     pub fn prebuilt(&mut self, lines: &[u8]) {
         self.cache_control = true;
         self.out.extend_from_slice(lines);
@@ -183,7 +179,6 @@ impl<'a> ResponseHead<'a> {
 
     /// Writes the fields about body and connection, and the empty line. Returns how
     /// the body is sent, and whether the connection persists.
-    #[inline]
     pub fn end(mut self, length: Length) -> (Form, bool) {
         if self.context.policy.private && !self.cache_control {
             self.field("Cache-Control", b"private");

@@ -162,7 +162,6 @@ impl Output {
     }
 
     /// The current end of the output.
-    #[inline]
     pub fn mark(&self) -> Mark {
         Mark { bytes: self.bytes.len(), files: self.cuts.len() }
     }
@@ -183,7 +182,6 @@ impl Output {
     ///
     /// # Errors
     /// Those of `write`.
-    #[inline]
     pub fn attempt<T, E>(&mut self, write: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
         let mark = self.mark();
         write(self).inspect_err(|_| self.rollback(mark))
@@ -212,7 +210,6 @@ impl Output {
     }
 
     /// How many bytes were added since `mark`, those of files included.
-    #[inline]
     pub fn since(&self, mark: Mark) -> u64 {
         let files: u64 = self.cuts.iter().skip(mark.files).map(|cut| cut.slice.length).sum();
         (self.bytes.len() - mark.bytes) as u64 + files
@@ -258,7 +255,6 @@ impl Output {
         Ok(taken)
     }
 
-    #[inline]
     pub(super) fn next(&self) -> Option<Next<'_>> {
         if self.has_file() {
             return self.next_among_files();
@@ -276,7 +272,6 @@ impl Output {
     }
 
     /// So many bytes of what is [`next`](Self::next) are sent.
-    #[inline]
     pub(super) fn sent(&mut self, count: usize) {
         if self.has_file() {
             self.sent_among_files(count);

@@ -190,7 +190,6 @@ impl<O: Send + 'static> Helpers<O> {
     }
 
     /// Skips all jobs that this connection waits for.
-    #[inline]
     pub(super) fn forget(&mut self, waiter: Handle) {
         if self.open > 0 {
             for class in [JobClass::Hashing, JobClass::Files, JobClass::Names] {

@@ -89,7 +89,7 @@ use listener::Listeners;
 use protocol::Effect;
 use run_queue::RunQueue;
 use signals::Signals;
-use slot::{Queued, Slot};
+use slot::Slot;
 
 /// The reactor's own tokens: generation 0, which no connection has.
 const WAKER: Token = Token(0);
@@ -421,7 +421,7 @@ impl<P: Protocol> Reactor<P> {
         let opened = self.accepted + self.dialled;
         let open = self.slots.len() - self.dials.len();
         assert_eq!(opened - self.closed, open as u64, "a slot leaked");
-        let queued = self.slots.iter().filter(|slot| slot.queued != Queued::No).count() + self.datagrams.queued();
+        let queued = self.slots.iter().filter(|slot| slot.queued != slot::Queued::No).count() + self.datagrams.queued();
         assert!(queued <= self.run_queue.len(), "a connection is marked as queued and isn't");
         assert!(self.slots.iter().all(|slot| slot.registered), "a connection is not registered");
         assert_eq!(self.held, self.slots.iter().map(|slot| slot.held as usize).sum::<usize>(), "memory is miscounted");

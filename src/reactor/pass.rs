@@ -84,7 +84,6 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    #[inline]
     fn connection_ready(&mut self, handle: Handle, event: &Event) {
         let Some(slot) = self.slots.get(handle) else { return };
         slot.transport.latch(event);
@@ -172,7 +171,6 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    #[inline]
     pub(super) fn apply_effects(&mut self) {
         if !self.effects.is_empty() {
             self.apply_all_effects();

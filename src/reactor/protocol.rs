@@ -38,7 +38,7 @@ pub trait Protocol: Sized + 'static {
     type Message: 'static;
     /// What comes of a job on a helper thread.
     type Outcome: Send + 'static;
-    /// What lives on datagram sockets beside it; [`NoDatagrams`](super::NoDatagrams)
+    /// What lives on datagram sockets beside it; [`NoDatagrams`]
     /// if there are none.
     type Datagrams: DatagramProtocol<Self>;
 

@@ -114,7 +114,6 @@ impl<P: Protocol> Reactor<P> {
         self.apply_effects();
     }
 
-    #[inline]
     fn turn(&mut self, handle: Handle, slot: &mut Slot<P>) -> Result<Turn, Over> {
         let (time, draining) = (self.time, self.drain.is_some());
         let Self { slots, input, output, shared, effects, options, listeners, held, helpers, files, .. } = self;
@@ -183,7 +182,6 @@ impl<P: Protocol> Slot<P> {
 
     /// Puts away what is left in the lent buffers, and counts the memory that the
     /// connection holds now.
-    #[inline]
     fn account(&mut self, lent: &mut Lent<'_>, handle: Handle) -> Result<(), Over> {
         let holds = self.transport.save(lent.input, lent.output) + self.protocol.memory();
         let before = std::mem::replace(&mut self.held, u32::try_from(holds).unwrap_or(u32::MAX));

@@ -40,7 +40,6 @@ pub struct Timers {
 impl Timers {
     /// Sees to it that slot `index`, whose earliest entry is `armed`, is woken
     /// at `wish` or soon after.
-    #[inline]
     pub fn arm(&mut self, index: usize, armed: &mut Armed, wish: Tick) {
         // The entry is early enough for what is wished for in its own millisecond.
         if wish.as_micros().saturating_add(999) < armed.0 {

@@ -295,7 +295,6 @@ impl Transport {
     }
 
     /// Lends the buffers what was left over from the last turn.
-    #[inline]
     pub(super) fn restore(&mut self, input: &mut Input, output: &mut Output) {
         if let Some(rest) = &mut self.rest {
             rest.leftover.restore(input, output);
@@ -304,7 +303,6 @@ impl Transport {
 
     /// Takes back what is left over in the lent buffers. Returns how many bytes of memory
     /// that takes.
-    #[inline]
     pub(super) fn save(&mut self, input: &mut Input, output: &mut Output) -> usize {
         if self.rest.is_none() && input.is_empty() && output.is_empty() {
             return 0;
@@ -426,7 +424,6 @@ impl Transport {
 
     /// Keeps account of output that the peer doesn't take: when the connection
     /// is to be given up.
-    #[inline]
     pub(super) fn pace(&mut self, now: Tick, sent: u64, blocked: bool, timeout: Duration) -> Option<Tick> {
         if !blocked {
             if let Some(rest) = &mut self.rest {

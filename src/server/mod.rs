@@ -15,29 +15,31 @@ mod applications;
 mod descriptors;
 mod host;
 mod listening;
-pub mod protection;
+mod protection;
 mod sessions;
 mod state;
 mod surroundings;
-pub mod udp;
+pub(crate) mod udp;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+pub use protection::Protection;
+
+pub use crate::logging::Log;
 
 use crate::app::App;
 use crate::config::{self, Config, Host, Protocol};
 use crate::durable::OpenError;
 use crate::files::resolve::Root;
 use crate::limits;
-use crate::logging::Log;
 use crate::reactor::{Endpoint, Listener, Reactor, Signal, Tick, Until};
 use crate::service::bad_network::BadNetwork;
 use crate::service::{Kind, Service, Shared, http};
 use descriptors::Descriptors;
 use host::Built;
 use listening::listen;
-use protection::Protection;
 use state::State;
 use surroundings::Surroundings;
 

@@ -131,7 +131,6 @@ impl Protocol for Service {
         }
     }
 
-    #[inline]
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
         match self {
             Self::Http(http) => http.advance(io, cx),
@@ -142,7 +141,6 @@ impl Protocol for Service {
         }
     }
 
-    #[inline]
     fn memory(&self) -> usize {
         match self {
             Self::Http(http) => http.memory(),

@@ -24,6 +24,7 @@ use crate::limits;
 /// Bytes of a key and of a signature.
 const LENGTH: usize = 32;
 /// Bytes of a signed text's key and signature, in base64, and their two dots.
+#[cfg(test)]
 pub const SIGNATURE: usize = KEY_ID.div_ceil(3) * 4 + 43 + 2;
 /// Bytes by which a key is named in what it signed.
 const KEY_ID: usize = 3;

@@ -29,7 +29,7 @@ use std::fmt;
 use serde_json::Value;
 
 use record::Record;
-pub use store::{COOKIE, Cookie, Loaded, Refusal, Saved, Sessions, Store, Taken};
+pub use store::{COOKIE, Loaded, Refusal, Saved, Sessions, Store, Taken};
 
 /// The name of a session: a UUID of version 4, from the system's generator.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,7 +40,6 @@ impl Id {
     pub const LENGTH: usize = 36;
 
     /// One that nobody has had.
-    #[expect(clippy::new_without_default, reason = "no two are the same")]
     pub fn new() -> Self {
         Self(uuid::Uuid::new_v4())
     }

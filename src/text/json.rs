@@ -6,11 +6,6 @@ use std::fmt::{self, Display, Write};
 ///
 /// Control characters are escaped, those that JSON allows bare too, since JSON
 /// is looked at in terminals.
-///
-/// ```
-/// use miod::text::json::string;
-/// assert_eq!(string("a \"b\"\n").to_string(), r#""a \"b\"\u000a""#);
-/// ```
 pub fn string<T: AsRef<[u8]> + ?Sized>(text: &T) -> impl Display {
     JsonString(text.as_ref())
 }

@@ -90,7 +90,6 @@ impl Http {
     }
 
     /// Bytes of memory that it holds beyond its own size.
-    #[inline]
     pub fn memory(&self) -> usize {
         self.state.memory()
     }
@@ -105,7 +104,6 @@ impl Http {
     }
 
     /// Does all that can be done now.
-    #[inline]
     pub fn advance(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Want {
         cx.shared.http.stamp.refresh(cx.time.unix_seconds);
         loop {
@@ -125,7 +123,6 @@ impl Http {
     }
 
     /// Waits for a head, parses it, and begins its exchange.
-    #[inline]
     fn read_head(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
         if io.input.is_empty() {
             return self.wait_for_head(0, io, cx);
@@ -200,7 +197,6 @@ impl Http {
     }
 
     /// A head is there: answers it, or begins to read its body.
-    #[inline]
     fn begin(&mut self, head: &RequestHead<'_>, turn: &mut Turn<'_, '_>) {
         turn.cx.work.spend(REQUEST);
         let host = turn.cx.shared.http.host(self.host);
@@ -315,7 +311,6 @@ impl Http {
     }
 
     /// Takes over what an exchange has come to.
-    #[inline]
     fn proceed(&mut self, progress: Progress, cx: &mut Cx<'_>) {
         match progress {
             Progress::Complete { persistent } => self.end(Writing::whole(persistent), cx),
@@ -331,7 +326,6 @@ impl Http {
     }
 
     /// A response has ended: waits for the next request, or closes.
-    #[inline]
     fn end(&mut self, writing: Writing, cx: &mut Cx<'_>) {
         match persistence::after(self.reading, writing, cx.draining) {
             None => match &mut self.state {

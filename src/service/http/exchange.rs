@@ -61,19 +61,16 @@ pub(super) enum Handler {
 
 impl Exchange<'_> {
     /// The decoded path, with its slash.
-    #[inline]
     pub(super) fn path(&self) -> &[u8] {
         self.facts.path.as_deref().unwrap_or(self.head.target.path)
     }
 
     /// The client's address; none on a unix-domain socket.
-    #[inline]
     pub(super) fn client(&self, ends: Ends<'_>) -> Option<IpAddr> {
         self.facts.forwarded.or_else(|| ends.peer().map(|peer| peer.ip()))
     }
 
     /// How the head of its response is written.
-    #[inline]
     pub(super) fn context<'c>(&'c self, stamp: &'c Stamp, draining: bool) -> HeadContext<'c> {
         let head_only = self.head.method == Method::Head;
         let persistent = self.facts.persistent && !self.is_body_unread() && !draining;
@@ -86,7 +83,6 @@ impl Exchange<'_> {
 
     /// Whether there is a body that isn't read: then nobody knows where the next request
     /// begins.
-    #[inline]
     fn is_body_unread(&self) -> bool {
         self.facts.unread.is_some() && self.head.framing != Framing::None
     }
@@ -112,7 +108,6 @@ pub(super) struct Turn<'t, 'c> {
 
 impl<'t, 'c> Turn<'t, 'c> {
     /// A turn for request number `request`, whose response begins here.
-    #[inline]
     pub(super) fn new(output: &'t mut Output, ends: Ends<'t>, request: u32, cx: &'t mut Cx<'c>) -> Self {
         let start = output.mark();
         Self { cx, output, ends, start, request }

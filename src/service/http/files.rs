@@ -20,7 +20,6 @@ use crate::service::Outcome;
 use crate::text::html;
 
 /// Answers with a file, a listing, a redirect or an error.
-#[inline]
 pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progress {
     let served = match &exchange.facts.host.files {
         Some(files) => {

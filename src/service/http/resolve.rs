@@ -15,7 +15,6 @@ use crate::http::{Reject, Status, origin};
 pub(super) const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::Head]);
 
 /// Resolves a request for `host`.
-#[inline]
 pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, host: &Rc<Host>, turn: &Turn<'_, '_>) -> Exchange<'a> {
     let mut facts = Facts {
         host: Rc::clone(host),
@@ -77,7 +76,6 @@ fn decode(path: &[u8]) -> Result<Box<[u8]>, Reject> {
 }
 
 /// What answers a request for a decoded path.
-#[inline]
 fn find_handler(head: &RequestHead<'_>, path: &[u8], host: &Host, secure: bool) -> Handler {
     let Some((app, mount)) = host.routes.find(path) else {
         return match FILE_METHODS.allow(head.method) {

@@ -56,7 +56,6 @@ pub(super) fn begin<'f>(
 
 /// The response is in the output, `body` bytes of it content: logs it, or keeps the line
 /// until its file is sent.
-#[inline]
 pub(super) fn complete(
     exchange: &Exchange<'_>,
     status: Status,
@@ -89,7 +88,6 @@ pub(super) fn pending_entry(
 }
 
 /// What the access log says about an exchange.
-#[inline]
 fn summarize<'e>(
     exchange: &'e Exchange<'_>,
     status: Status,
@@ -102,7 +100,6 @@ fn summarize<'e>(
     (RequestSummary::new(line, exchange.head.fields, client, response.protected), response)
 }
 
-#[inline]
 fn response_summary(status: Status, body: u64, protected: bool, turn: &Turn<'_, '_>) -> ResponseSummary {
     ResponseSummary {
         status,

@@ -56,7 +56,6 @@ impl State {
     }
 
     /// Bytes of memory that it holds beyond its own size.
-    #[inline]
     pub(super) fn memory(&self) -> usize {
         match self {
             Self::Idle { .. } | Self::Head { .. } | Self::Closing(_) => 0,
