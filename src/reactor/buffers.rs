@@ -18,8 +18,8 @@ pub const BUFFER: usize = 64 * 1024;
 
 /// What was received and not yet consumed.
 ///
-/// The system writes into memory that nobody cleared, so only as much of it is ever
-/// touched as was once received.
+/// The system writes into memory that was never cleared, so only pages that bytes were
+/// received into are ever touched.
 pub struct Input {
     buffer: Vec<u8>,
     /// How much of it is consumed.
@@ -38,12 +38,12 @@ impl Input {
         &self.buffer[self.start..]
     }
 
-    /// The same, for a parser that mends them in place.
+    /// The same, for a parser that changes them in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.buffer[self.start..]
     }
 
-    /// Drops the first `count` bytes, which are understood.
+    /// Drops the first `count` bytes, which are parsed.
     ///
     /// # Panics
     /// If there are fewer.
@@ -225,7 +225,7 @@ impl Output {
         self.cuts.iter().map(|cut| cut.slice.offset..cut.slice.offset + cut.slice.length)
     }
 
-    /// Takes the next bytes, at most so many, as a peer would; those of a file
+    /// Takes at most `most` bytes, as a peer would; those of a file
     /// are read from it.
     #[cfg(test)]
     pub(crate) fn take(&mut self, most: usize) -> Vec<u8> {
@@ -263,7 +263,7 @@ impl Output {
         (!bytes.is_empty()).then_some(Next::Bytes(bytes, false))
     }
 
-    /// Apart, so that an answer without files passes them by.
+    /// A function of its own, so that a response without files skips it.
     #[inline(never)]
     fn next_among_files(&self) -> Option<Next<'_>> {
         let cut = self.cuts.front()?;
@@ -297,8 +297,7 @@ impl Output {
         }
     }
 
-    /// Moves the next bytes in memory, at most so many, to another output, and says
-    /// how many; for filters. None from the first stretch of a file on.
+    /// Moves at most `most` bytes in memory to another output, for filters. Returns how many. None from the first stretch of a file on.
     pub fn pass_on(&mut self, most: usize, to: &mut Output) -> usize {
         let Some(Next::Bytes(bytes, _)) = self.next() else { return 0 };
         let count = most.min(bytes.len());

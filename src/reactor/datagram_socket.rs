@@ -36,7 +36,7 @@ pub struct DatagramSocket {
     /// There may be a datagram to receive.
     pub(super) readable: bool,
     writable: bool,
-    /// The poll tells when it is writable again.
+    /// The poll reports when it is writable again.
     awaits_room: bool,
     waiting: VecDeque<(SocketAddr, Box<[u8]>)>,
     waiting_bytes: usize,
@@ -110,7 +110,7 @@ impl DatagramSocket {
         }
     }
 
-    /// Receives one datagram, if there is one, into the empty input; tells its sender.
+    /// Receives one datagram, if there is one, into the empty input. Returns its sender.
     pub(super) fn receive(&mut self, input: &mut Input) -> io::Result<Option<SocketAddr>> {
         loop {
             let space = input.space();

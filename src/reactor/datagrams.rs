@@ -125,7 +125,7 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    /// Gives those whose deadline has come their turn.
+    /// Gives each socket whose deadline has come its turn.
     pub(super) fn wake_datagrams(&mut self) {
         for index in 0..self.datagrams.slots.len() {
             let now = self.time.now;
@@ -204,7 +204,7 @@ impl<P: Protocol> Reactor<P> {
         let stay = protocol.advance(outbox, &mut cx);
         socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
         *wake = match stay {
-            // A wish for a moment that is past mustn't keep the loop from sleeping.
+            // A moment in the past must not keep the loop from sleeping.
             Stay::Until(wake) => Some(wake.max(time.now.after(Duration::from_micros(1)))),
             Stay::Open | Stay::Over => None,
         };

@@ -79,7 +79,7 @@ pub type JobResult<O> = Result<O, Panicked>;
 /// A job for a helper thread.
 type Job<O> = Box<dyn FnOnce() -> O + Send>;
 
-/// A job that ended: who waits for it, and what has come of it.
+/// A job that ended: the connection that waits for it, and its result.
 pub(super) struct Ended<O> {
     pub(super) waiter: Handle,
     pub(super) job: JobId,

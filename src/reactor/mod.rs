@@ -19,7 +19,7 @@
 //!
 //! It knows bytes and connections, and nothing of what they mean: that is the
 //! [`Protocol`]'s. Connections are registered at most once, edge-triggered, for both
-//! directions, and never again; [`transport`](self) tells why that is enough.
+//! directions, and never again; `transport.rs` explains why that is enough.
 //!
 //! A pass ends after a bounded amount of [work](Work). When it is used up, connections
 //! whose event came get their turn in the next pass, in the order of their events.
@@ -125,11 +125,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Options {
     /// Connections at once; beyond it the reserve answers.
     pub connections: usize,
-    /// Connections more than that, which are told that it is full.
+    /// Further connections, which are accepted only to be refused in a proper way.
     pub reserve: usize,
-    /// Bytes that all connections may hold together, beyond their slots: what
-    /// peers sent and isn't understood, or don't take. When an eighth of it is left
-    /// newcomers are told that it is full; at the bound who would hold more is cut off.
+    /// Bytes that all connections may hold together, beyond their slots: input that isn't
+    /// parsed yet, and output that the peers don't take. When an eighth of it is left, new
+    /// connections are refused. At the limit, a connection that needs more is closed.
     pub memory: usize,
     /// Without the peer taking any byte of the output.
     pub send_timeout: Duration,
@@ -174,7 +174,7 @@ impl Closer {
     /// what is in flight.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
-        // If the loop is gone there is nobody to wake.
+        // If the loop has ended there is nothing to wake.
         let _ = self.waker.wake();
     }
 }
@@ -202,7 +202,7 @@ pub struct Reactor<P: Protocol> {
     work: Work,
     /// Bytes of files that this pass may still send.
     files: u64,
-    /// Accepted or asked for in this turn, and not yet heard.
+    /// Accepted or started in this turn, before their first turn.
     newcomers: Vec<Handle>,
     datagrams: Datagrams<P::Datagrams>,
     listeners: Listeners<P::Listener>,

@@ -8,7 +8,7 @@ use super::buffers::BUFFER;
 #[derive(Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
-    /// Each one's receiver, and where it ends.
+    /// The destination of each, and where it ends.
     datagrams: Vec<(SocketAddr, usize)>,
 }
 
@@ -22,7 +22,7 @@ impl Outbox {
         &mut self.bytes[start..]
     }
 
-    /// What is to be sent, and to whom.
+    /// The datagrams, each with its destination.
     pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
         let mut start = 0;
         self.datagrams.iter().map(move |&(to, end)| (to, &self.bytes[std::mem::replace(&mut start, end)..end]))

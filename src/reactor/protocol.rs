@@ -49,7 +49,7 @@ pub trait Protocol: Sized + 'static {
     /// Takes note of a message. Record only; `advance`, which follows, acts on it.
     fn deliver(&mut self, _message: Self::Message) {}
 
-    /// Takes note that a message of this connection found nobody: `to` is gone. Record
+    /// Takes note that a message of this connection wasn't delivered: `to` is gone. Record
     /// only; `advance` follows.
     fn undelivered(&mut self, _to: Handle, _message: Self::Message) {}
 
@@ -158,7 +158,7 @@ pub enum Stay {
     Over,
 }
 
-/// The datagram protocol of those who have none.
+/// The datagram protocol of a reactor without datagram sockets.
 pub enum NoDatagrams {}
 
 impl<P: Protocol> DatagramProtocol<P> for NoDatagrams {
@@ -167,7 +167,7 @@ impl<P: Protocol> DatagramProtocol<P> for NoDatagrams {
     }
 }
 
-/// The stream protocol of those who have none but datagrams: it refuses every connection.
+/// The stream protocol of a reactor with datagram sockets only: it refuses every connection.
 pub struct NoStreams<D> {
     never: Infallible,
     datagrams: PhantomData<fn() -> D>,
@@ -237,8 +237,8 @@ pub enum Finish {
     No,
     /// No more output will come; input goes on.
     HalfClose,
-    /// It is over and the peer owes nothing. If input is unread all the same,
-    /// this is `Linger`.
+    /// It is over, and nothing more is expected from the peer. If input is unread all the
+    /// same, this is `Linger`.
     Close,
     /// It is over, but the peer may still be sending. A close now would make the
     /// peer's system throw away what it hasn't read, so: end the output, read
@@ -253,14 +253,14 @@ pub enum Finish {
 pub struct Ending {
     /// Bytes of the output that didn't go out.
     pub unsent: u64,
-    /// What ended it, if that wasn't the protocol's own wish: why it couldn't be
-    /// made, why it couldn't be read or written any longer, or `TimedOut` if the
+    /// What ended it, if the protocol didn't: why it couldn't be made, why it couldn't be
+    /// read or written any longer, or `TimedOut` if the
     /// peer took its output too slowly.
     pub error: Option<io::Error>,
 }
 
 impl Ending {
-    /// The end that was wished for.
+    /// The end that the protocol wanted.
     pub(super) const PROPER: Self = Self { unsent: 0, error: None };
 }
 
@@ -371,7 +371,7 @@ impl<P: Protocol> Context<'_, P> {
         self.helpers.run(self.handle, class, Box::new(job))
     }
 
-    /// Skips a job that nobody waits for any longer, if it has not begun. Its result,
+    /// Skips a job whose result isn't needed any longer, if it has not begun. Its result,
     /// if it has, is still delivered.
     pub fn cancel(&mut self, job: JobId) {
         self.helpers.cancel(job);
@@ -433,7 +433,7 @@ impl<P: Protocol> TestContext<P> {
         std::iter::from_fn(|| self.helpers.ended()).map(|ended| (ended.job, ended.result)).collect()
     }
 
-    /// The messages that it sent, and to whom.
+    /// The messages that it sent, each with its receiver.
     pub fn sent(&mut self) -> Vec<(Handle, P::Message)> {
         let sent = self.effects.extract_if(.., |effect| matches!(effect, Effect::Send { .. }));
         sent.filter_map(|effect| if let Effect::Send { to, message, .. } = effect { Some((to, message)) } else { None })

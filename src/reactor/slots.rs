@@ -135,7 +135,7 @@ impl<T> Slots<T> {
         Some((Handle::new(index, self.generations[index]), value))
     }
 
-    /// The handle in a token; whether it still names anything, `get` tells.
+    /// The handle in a token. `get` finds out whether it still names anything.
     pub(super) fn handle_of(token: Token) -> Handle {
         Handle::new(token.0 & (usize::MAX >> HALF), (token.0 >> HALF) as u32)
     }

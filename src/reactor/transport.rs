@@ -6,7 +6,7 @@
 //! read that didn't fill its buffer, unless a hang-up was seen, since then the
 //! end of input is still to be read. So the read that would only say "nothing
 //! there" is never made. (A read also stops short at TCP's urgent mark: a client
-//! that sends urgent data may have to send more before it is heard, or runs into
+//! that sends urgent data may have to send more before it is read, or it runs into
 //! its deadline. No protocol here knows urgent data.)
 
 use std::io;
@@ -50,7 +50,7 @@ macro_rules! each {
 }
 
 impl Socket {
-    /// Begins to connect; an event tells that this has come to an end.
+    /// Begins to connect; an event comes when that has succeeded or failed.
     fn connect(to: &Endpoint) -> io::Result<Self> {
         match to {
             Endpoint::Tcp(address) => {
@@ -213,7 +213,7 @@ pub(super) enum Phase {
     Connecting,
     /// It is there.
     Open,
-    /// It is there and amid a file, whose stretches are to share their segments.
+    /// It is in the middle of a file, whose pieces should share segments.
     Corked,
     /// Its output was ended.
     Shut,
@@ -334,7 +334,7 @@ impl Transport {
         self.rest.as_ref().is_some_and(|rest| rest.leftover.has_file())
     }
 
-    /// Whether nobody is there any more.
+    /// Whether the peer is gone.
     pub(super) fn is_gone(&self) -> bool {
         self.hung_up == HungUp::Gone && self.phase == Phase::Open
     }

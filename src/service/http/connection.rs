@@ -221,7 +221,7 @@ impl Http {
         };
         let too_long = matches!(head.framing, Framing::Length(bytes) if bytes > limit);
         // A client that waits for an interim response gets the final one instead; whether
-        // the body still comes nobody knows. An application that may receive the body is
+        // the body still comes is unknown. An application that may receive the body is
         // called before any of it is read.
         let never_read = too_long || (head.expect != Expect::Nothing && !wanted);
         if never_read || streamed.is_some() {
@@ -350,7 +350,7 @@ impl Http {
 }
 
 /// Waits until a file is sent. Not until what stands behind it is sent too (the end of
-/// a multipart response): there is room again before, so nobody would call once more.
+/// a multipart response): there is room again before, so no further call would come.
 fn file_sent(persistent: bool, io: &Io<'_>) -> Step<Writing> {
     if io.output.has_file() {
         return Step::Wait(Want::NOTHING);

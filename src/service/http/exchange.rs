@@ -81,7 +81,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Whether there is a body that isn't read: then nobody knows where the next request
+    /// Whether there is a body that isn't read. Then it is unknown where the next request
     /// begins.
     fn is_body_unread(&self) -> bool {
         self.facts.unread.is_some() && self.head.framing != Framing::None

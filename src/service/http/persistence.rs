@@ -22,7 +22,7 @@ pub(super) enum Reading {
     KeepAlive,
     /// The request was read to its end, and is the last one.
     Last,
-    /// The rest of the request wasn't read, or nobody knows where it ends.
+    /// The rest of the request wasn't read, or its end is unknown.
     Unread,
 }
 
