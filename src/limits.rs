@@ -101,7 +101,7 @@ pub const MISSING_PATH: usize = 512;
 /// A session that nobody has used so long is over.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
 /// A session is over at this age, used or not.
-pub const SESSION_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+pub const SESSION_MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most of one session's values: a score and a name need a hundredth of it.
 pub const SESSION: usize = 16 * 1024;
 /// Most sessions in memory: about 10 MiB of small ones.

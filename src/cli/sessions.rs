@@ -25,7 +25,7 @@ use crate::reactor::Time;
 use crate::session::record::Record;
 use crate::session::remote::resp;
 use crate::session::remote::{PREFIX, StoreProtocol, StoreUrl, key};
-use crate::session::{Id, kept};
+use crate::session::{Id, disk_store};
 
 /// The limit for a response.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,7 +102,8 @@ impl SessionsPlan {
     pub fn run(&self) -> Result<(), CommandError> {
         let ended = match (&self.store, &self.end) {
             (Location::Directory(directory), None) => {
-                let mut store = Store::copy(directory, kept::NAME).map_err(|error| CommandError::store(&error))?;
+                let mut store =
+                    Store::copy(directory, disk_store::NAME).map_err(|error| CommandError::store(&error))?;
                 for (key, record) in store.range(.., Time::wall()) {
                     show(&String::from_utf8_lossy(key), &record.value);
                 }
@@ -110,8 +111,8 @@ impl SessionsPlan {
             }
             (Location::Directory(directory), Some(id)) => {
                 // Fail if there is no store, instead of creating one.
-                Store::copy(directory, kept::NAME).map_err(|error| CommandError::store(&error))?;
-                let store = Store::open(directory, kept::NAME, limits::SESSIONS_SIZE);
+                Store::copy(directory, disk_store::NAME).map_err(|error| CommandError::store(&error))?;
+                let store = Store::open(directory, disk_store::NAME, limits::SESSIONS_SIZE);
                 let mut store = store.map_err(|error| CommandError::store(&error))?;
                 let ended = match store.write(vec![Change::Remove(Arc::from(id.as_bytes()))], Time::wall()) {
                     Ok(Written::Later(commit)) => commit.wait(),

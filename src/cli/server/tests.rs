@@ -68,7 +68,7 @@ fn every_option_sets_its_field() {
             store: SessionStore::Cookie,
             key: Some(PathBuf::from("/tmp/key")),
             cookie: "sid".to_owned(),
-            lifetime: Lifetime { idle: Duration::from_secs(300), most: Duration::from_secs(604_800) },
+            lifetime: Lifetime { idle: Duration::from_secs(300), max_age: Duration::from_secs(604_800) },
         },
         logging: LogOptions { verbosity: 1, access: AccessLog::File(PathBuf::from("/tmp/log")) },
     };
