@@ -88,7 +88,7 @@ fn mistakes_change_nothing() {
         (&[&*file, "alice"], "a\tb\n", 78, "control"),
         (&["-D", &*file, "bob"], "", 78, "there is no user bob"),
         (&[&*none, "alice"], "apple\n", 1, "no such file or directory"),
-        (&[root.path().to_str().unwrap(), "alice"], "apple\n", 1, "no regular file"),
+        (&[root.path().to_str().unwrap(), "alice"], "apple\n", 1, "not a regular file"),
     ] {
         let (status, said, error) = run(passwd(arguments), input);
         assert_eq!((status, said.as_str()), (Some(code), ""), "{arguments:?} {error}");

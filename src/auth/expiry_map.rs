@@ -1,29 +1,28 @@
-//! What holds until a moment: a bounded table of keys, each with the second after
-//! which it means nothing.
+//! A limited map from keys to the second at which they expire.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Keys that hold until a moment.
+/// Keys with their expiry.
 #[derive(Clone)]
-pub(super) struct Moments<K> {
+pub(super) struct ExpiryMap<K> {
     until: HashMap<K, u64>,
-    /// Most of them.
+    /// Most keys.
     most: usize,
 }
 
-impl<K: Hash + Eq + Copy> Moments<K> {
+impl<K: Hash + Eq + Copy> ExpiryMap<K> {
     pub(super) fn new(most: usize) -> Self {
         Self { until: HashMap::new(), most }
     }
 
-    /// Until when `key` holds; `now` if it doesn't.
+    /// When `key` expires; `now` if it is absent or has expired.
     pub(super) fn get(&self, key: &K, now: u64) -> u64 {
         self.until.get(key).copied().unwrap_or(now).max(now)
     }
 
-    /// Has `key` hold until then. If the table is full of what still holds, what
-    /// would end first goes.
+    /// Sets the expiry of a key. If the map is full, expired keys are removed, or else the one
+    /// that expires first.
     pub(super) fn set(&mut self, key: K, until: u64, now: u64) {
         if self.until.len() >= self.most && !self.until.contains_key(&key) {
             self.until.retain(|_, until| *until > now);
@@ -46,25 +45,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_holds_until_when() {
-        let mut moments = Moments::new(2);
-        assert_eq!(moments.get(&'a', 5), 5);
-        moments.set('a', 9, 5);
-        assert_eq!((moments.get(&'a', 5), moments.get(&'a', 10)), (9, 10));
-        moments.clear();
-        assert_eq!(moments.get(&'a', 5), 5);
+    fn a_key_has_an_expiry_until_it_expires_or_is_cleared() {
+        let mut map = ExpiryMap::new(2);
+        assert_eq!(map.get(&'a', 5), 5);
+        map.set('a', 9, 5);
+        assert_eq!((map.get(&'a', 5), map.get(&'a', 10)), (9, 10));
+        map.clear();
+        assert_eq!(map.get(&'a', 5), 5);
     }
 
     #[test]
-    fn a_full_table_loses_what_is_over_and_then_what_ends_first() {
-        let mut moments = Moments::new(2);
-        moments.set('a', 20, 0);
-        moments.set('b', 10, 0);
-        moments.set('c', 30, 11);
-        assert_eq!(['a', 'b', 'c'].map(|key| moments.get(&key, 0)), [20, 0, 30]);
-        moments.set('d', 40, 11);
-        moments.set('d', 50, 11);
-        assert_eq!(['a', 'c', 'd'].map(|key| moments.get(&key, 0)), [0, 30, 50]);
-        assert_eq!(moments.until.len(), 2);
+    fn a_full_map_drops_expired_keys_and_then_the_one_that_expires_first() {
+        let mut map = ExpiryMap::new(2);
+        map.set('a', 20, 0);
+        map.set('b', 10, 0);
+        map.set('c', 30, 11);
+        assert_eq!(['a', 'b', 'c'].map(|key| map.get(&key, 0)), [20, 0, 30]);
+        map.set('d', 40, 11);
+        map.set('d', 50, 11);
+        assert_eq!(['a', 'c', 'd'].map(|key| map.get(&key, 0)), [0, 30, 50]);
+        assert_eq!(map.until.len(), 2);
     }
 }
