@@ -14,9 +14,9 @@ pub const HEAD: usize = 32 * 1024;
 pub const FIELDS: usize = 128;
 /// Longest header section that is kept to be recognised: those of browsers have 400
 /// to 900 bytes.
-pub const KEPT_SECTION: usize = 1_024;
+pub const REMEMBERED_SECTION: usize = 1_024;
 /// Header sections that are kept: as many as clients are heard at once on most days.
-pub const KEPT_SECTIONS: usize = 64;
+pub const REMEMBERED_SECTIONS: usize = 64;
 /// Largest request body that is taken by default; larger is 413.
 pub const BODY: u64 = 1024 * 1024;
 /// Largest form, or JSON object of fields, in bytes: they are parsed on the loop, and none

@@ -1,6 +1,6 @@
 //! The protected paths, and the check of a request's credentials.
 //!
-//! A [prefix](crate::http::prefixes) protects files, listings and applications alike; the
+//! A [prefix](crate::http::prefix_map) protects files, listings and applications alike; the
 //! longest matching one applies. It is compared with the path that files and applications
 //! get, decoded and normalised ([`decode_path`](crate::http::target::decode_path)), so no
 //! other spelling of a path gets around it. The comparison is byte by byte: on a file
@@ -10,14 +10,14 @@
 use std::net::IpAddr;
 
 use super::{Check, Checked, Users, Verdict};
-use crate::http::prefixes::{self, Prefixes};
+use crate::http::prefix_map::{self, PrefixMap};
 use crate::http::{Fields, basic};
 
 /// The protected paths.
 #[derive(Default)]
 pub struct Guard {
     /// The users of each prefix; none: all requests are refused.
-    realms: Prefixes<Option<Users>>,
+    realms: PrefixMap<Option<Users>>,
 }
 
 /// Whether a request is allowed.
@@ -96,7 +96,7 @@ fn challenge(prefix: &str) -> Refusal {
 /// # Errors
 /// A hint for the user, if no request's path can match the prefix.
 pub fn check_prefix(prefix: &str) -> Result<&str, String> {
-    let path = prefixes::tidy(prefix).ok_or("give a path that begins with a slash, like /private=FILE")?;
+    let path = prefix_map::normalise(prefix).ok_or("give a path that begins with a slash, like /private=FILE")?;
     let bytes = path.as_bytes();
     if bytes.windows(3).any(|w| w[0] == b'%' && w[1].is_ascii_hexdigit() && w[2].is_ascii_hexdigit()) {
         return Err(
@@ -115,7 +115,7 @@ pub fn check_prefix(prefix: &str) -> Result<&str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
 
     fn guard(prefixes: &[&str]) -> Guard {
         let mut guard = Guard::default();
@@ -144,7 +144,7 @@ mod tests {
         let realm = |guard: &Guard, path: &str| guard.find(path.as_bytes()).unwrap();
         let (open, closed) = (realm(&guard, "/open"), realm(&guard, "/closed"));
         // alice:apple, alice:pear
-        let line = |value| Lines::of([("Authorization", value)]);
+        let line = |value| FieldLines::of([("Authorization", value)]);
         let (right, wrong) = (line(&b"Basic YWxpY2U6YXBwbGU="[..]), line(b"Basic YWxpY2U6cGVhcg=="));
 
         let is_closed = |access| matches!(access, Access::Refused(Refusal::Closed));

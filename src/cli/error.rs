@@ -12,7 +12,7 @@ use super::port_owner::{self, port_owner};
 use super::suggest::nearest;
 use crate::client;
 use crate::durable::OpenError;
-use crate::http::client::Fault;
+use crate::http::client::HttpError;
 use crate::reactor::Endpoint;
 use crate::server;
 use crate::text::reason::reason;
@@ -94,9 +94,9 @@ impl From<client::ToolError> for CommandError {
             E::Connect(..) => NO_CONNECTION,
             E::TimedOut(..) => TIMED_OUT,
             E::Lost(_) => BROKEN,
-            E::Response(Fault::Unanswered) => NO_ANSWER,
-            E::Response(Fault::Truncated) => TRUNCATED,
-            E::Response(Fault::Malformed(_)) => MALFORMED,
+            E::Response(HttpError::NoResponse) => NO_ANSWER,
+            E::Response(HttpError::Truncated) => TRUNCATED,
+            E::Response(HttpError::Malformed(_)) => MALFORMED,
             E::Status(_) => ERROR_STATUS,
             E::Redirects(_) => REDIRECTS,
             E::Resume(_) => RESUME,

@@ -16,9 +16,9 @@ use super::error::{CommandError, RUNTIME};
 use super::{Command, UsageError};
 use crate::config::options::Draft;
 use crate::durable::{Change, Store, Written};
-use crate::http::Lines;
+use crate::http::FieldLines;
 use crate::http::Status;
-use crate::http::client::{AnswerReader, Asked, Request};
+use crate::http::client::{Request, RequestKind, ResponseReader};
 use crate::limits;
 use crate::names;
 use crate::reactor::Time;
@@ -250,11 +250,11 @@ fn kv(url: &StoreUrl, token: Option<&str>, end: Option<&str>) -> io::Result<bool
     Request { method, target: &target, host: &host, fields: &fields, length: None }.write(&mut out).map_err(invalid)?;
     stream.write_all(&out)?;
 
-    let mut reader = AnswerReader::new(Asked::Content);
+    let mut reader = ResponseReader::new(RequestKind::Content);
     let (mut status, mut input, mut lines) = (Status::OK, Vec::new(), Vec::new());
     while !reader.is_done() {
         let consumed = if reader.awaits_head() {
-            let mut room = Lines::default();
+            let mut room = FieldLines::default();
             let head = reader.head(&mut input, &mut room).map_err(invalid)?;
             head.map_or(0, |head| {
                 status = head.status;

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use crate::console::{OutputQueue, WriteError};
 use crate::http::Status;
-use crate::http::client::Fault;
+use crate::http::client::HttpError;
 use crate::http::uri::UrlError;
 use crate::names::{self, UnknownHost};
 use crate::reactor::within;
@@ -62,9 +62,9 @@ pub enum ClientError {
     /// The connection broke.
     Lost(io::Error),
     /// The request can't be written.
-    Request(Fault),
+    Request(HttpError),
     /// The response is malformed or incomplete.
-    Response(Fault),
+    Response(HttpError),
     /// The response is an error, and `--fail` is given.
     Status(Status),
     /// A redirect to a URL that can't be requested.
@@ -150,7 +150,7 @@ impl fmt::Display for ClientError {
             Self::TimedOut(what, limit) => write!(f, "timed out: {what} within {limit:?}"),
             Self::Lost(error) => write!(f, "the connection broke: {}", reason(error)),
             Self::Request(fault) => write!(f, "can't send the request: {fault}"),
-            Self::Response(fault @ (Fault::Unanswered | Fault::Truncated)) => write!(f, "{fault}"),
+            Self::Response(fault @ (HttpError::NoResponse | HttpError::Truncated)) => write!(f, "{fault}"),
             Self::Response(fault) => write!(f, "the response is malformed: {fault}"),
             Self::Status(status) => write!(f, "the response is {} {}", status.0, status.reason()),
             Self::Redirect(to, error) => write!(f, "can't follow the redirect to {to}: {error}"),

@@ -24,7 +24,7 @@ use super::waiting::{AfterJob, Awaits, Waiting};
 use super::watching::{self, Watching};
 use crate::app::boundary::Application;
 use crate::app::{Answer, Outcome, Request, Response, Visit};
-use crate::http::response::{Form, Length};
+use crate::http::response::{BodyForm, Length};
 use crate::http::{Reject, Status, event_stream};
 use crate::limits;
 use crate::service::{self, session_store_client};
@@ -155,7 +155,7 @@ impl Call<'_> {
         ];
         let status = Status::OK;
         let (form, persistent) = respond::begin(self.exchange, status, fields, Length::Unknown, turn);
-        if form == Form::Absent {
+        if form == BodyForm::Absent {
             return respond::complete(self.exchange, status, 0, persistent, turn);
         }
         let entry = respond::pending_entry(self.exchange, status, 0, turn);

@@ -23,8 +23,8 @@ use super::respond;
 use super::state::{Progress, State, Step};
 use super::{Census, Cx, HostId, Shared};
 use crate::http::framing::Framing;
-use crate::http::head::{self, Expect, RequestHead, has_news};
-use crate::http::{Lines, Reject, Status, response};
+use crate::http::head::{self, Expect, RequestHead, is_worth_parsing};
+use crate::http::{FieldLines, Reject, Status, response};
 use crate::limits;
 use crate::reactor::{Accepted, Ends, Finish, Io, JobId, JobResult, Want};
 use crate::service::{Kind, Outcome};
@@ -127,7 +127,7 @@ impl Http {
             return Step::Wait(Want::NOTHING);
         }
         if let State::Head { seen, .. } = self.state
-            && !has_news(io.input.bytes(), seen as usize)
+            && !is_worth_parsing(io.input.bytes(), seen as usize)
             && !io.ended
         {
             return self.wait_for_head(io.input.bytes().len(), io, cx);
@@ -248,7 +248,7 @@ impl Http {
             self.reading = Reading::Unread;
             facts.persistent = false;
         }
-        let mut lines = Lines::default();
+        let mut lines = FieldLines::default();
         let head = head::parse_again(&head, &mut lines);
         let exchange = Exchange { head: &head, facts };
         let mut turn = Turn::new(io.output, io.ends, self.requests, cx);

@@ -11,7 +11,7 @@ use super::state::{Progress, Step};
 use super::waiting::{AfterJob, Awaits, Waiting};
 use crate::app::{Methods, Response};
 use crate::http::head::{self, Method};
-use crate::http::{Lines, Status};
+use crate::http::{FieldLines, Status};
 use crate::reactor::{Io, JobClass, JobResult, Want};
 use crate::service::Outcome;
 use crate::session::TicketState;
@@ -76,7 +76,7 @@ pub(super) fn resume(
     cx: &mut Cx<'_>,
 ) -> Progress {
     let (head, body, facts, awaits) = waiting.into_parts();
-    let mut lines = Lines::default();
+    let mut lines = FieldLines::default();
     let head = head::parse_again(&head, &mut lines);
     let exchange = &Exchange { head: &head, facts };
     let turn = &mut Turn::new(io.output, io.ends, request, cx);

@@ -1,16 +1,16 @@
 //! Sessions in a key-value service closing HTTP: the key is the identifier, the value is JSON.
 
 use super::{Command, CommandReply, ProtocolError, REPLY, too_long};
-use crate::http::Lines;
+use crate::http::FieldLines;
 use crate::http::Status;
-use crate::http::client::{AnswerReader, Asked, Request};
+use crate::http::client::{Request, RequestKind, ResponseReader};
 use crate::session::Id;
 
 /// The client's side of one connection.
 pub(super) struct Kv {
     host: String,
     authorization: Vec<(String, String)>,
-    reader: AnswerReader,
+    reader: ResponseReader,
     status: Status,
     content: Vec<u8>,
     /// The service closes the connection after its last response.
@@ -23,7 +23,7 @@ impl Kv {
         Self {
             host,
             authorization: token.map(bearer).into_iter().collect(),
-            reader: AnswerReader::new(Asked::Content),
+            reader: ResponseReader::new(RequestKind::Content),
             status: Status::OK,
             content: Vec::new(),
             closing: false,
@@ -57,11 +57,11 @@ impl Kv {
     /// Reads on. Returns the bytes consumed, and a reply when it is complete.
     pub(super) fn read(&mut self, input: &mut [u8]) -> Result<(usize, Option<CommandReply>), ProtocolError> {
         let mut consumed = 0;
-        let malformed = |fault: crate::http::client::Fault| ProtocolError(fault.to_string());
+        let malformed = |fault: crate::http::client::HttpError| ProtocolError(fault.to_string());
         while !self.reader.is_done() {
             let rest = &mut input[consumed..];
             if self.reader.awaits_head() {
-                let mut lines = Lines::default();
+                let mut lines = FieldLines::default();
                 let Some(head) = self.reader.head(rest, &mut lines).map_err(malformed)? else {
                     return Ok((consumed, None));
                 };
@@ -80,7 +80,7 @@ impl Kv {
             }
         }
         self.closing |= !self.reader.is_persistent();
-        self.reader = AnswerReader::new(Asked::Content);
+        self.reader = ResponseReader::new(RequestKind::Content);
         let content = std::mem::take(&mut self.content);
         let reply = match self.status {
             Status::OK => CommandReply::Value(content),

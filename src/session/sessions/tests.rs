@@ -1,7 +1,7 @@
 //! Sessions in local stores, and in a remote store without a connection.
 
 use super::*;
-use crate::http::Lines;
+use crate::http::FieldLines;
 use crate::reactor::Tick;
 use crate::session::key::Keys;
 use crate::session::pending::{Pending, Reply};
@@ -21,7 +21,7 @@ fn waiter() -> Handle {
 
 /// Loads the session of a Cookie field value.
 fn load(sessions: &mut Sessions, cookie: &str, seconds: i64) -> LoadResult {
-    let lines = Lines::of([("Cookie", cookie.as_bytes())]);
+    let lines = FieldLines::of([("Cookie", cookie.as_bytes())]);
     sessions.load(&lines.fields(), false, waiter(), at(seconds))
 }
 
@@ -157,7 +157,7 @@ fn over_tls_the_cookie_has_the_host_prefix() {
         assert!(cookie.ends_with("; Secure; HttpOnly; SameSite=Lax; Path=/"), "{cookie}");
         let mut found = |secure: bool, name: &str| {
             let line = cookie.split(';').next().unwrap().replace("__Host-sessionId", name);
-            let lines = Lines::of([("Cookie", line.as_bytes())]);
+            let lines = FieldLines::of([("Cookie", line.as_bytes())]);
             now(sessions.load(&lines.fields(), secure, waiter(), at(0)))
         };
         // A cookie that could have been set over plain HTTP is ignored.
