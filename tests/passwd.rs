@@ -80,7 +80,7 @@ fn mistakes_change_nothing() {
     let none = root.at("none/users").to_str().unwrap().to_owned();
     for (arguments, input, code, hint) in [
         (&[&*file][..], "", 2, "FILE USER"),
-        (&[&*file, "a:b"], "", 2, "colons"),
+        (&[&*file, "a:b"], "", 2, "colon"),
         (&["--cost=99", &*file, "a"], "", 2, "4 to 15"),
         (&[&*file, "alice"], "", 78, "1 to 72"),
         (&[&*file, "alice"], "\n", 78, "1 to 72"),

@@ -28,7 +28,7 @@ use crate::http::client::HttpError;
 use crate::http::uri::UrlError;
 use crate::names::{self, UnknownHost};
 use crate::reactor::within;
-use crate::text::reason::reason;
+use crate::text::io_error::describe;
 
 /// What times out while a name is resolved.
 const NO_ADDRESS: &str = "the name isn't resolved";
@@ -145,10 +145,10 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => error.fmt(f),
-            Self::Connect(address, error) => write!(f, "can't connect to {address}: {}", reason(error)),
-            Self::Send(address, error) => write!(f, "can't send to {address}: {}", reason(error)),
+            Self::Connect(address, error) => write!(f, "can't connect to {address}: {}", describe(error)),
+            Self::Send(address, error) => write!(f, "can't send to {address}: {}", describe(error)),
             Self::TimedOut(what, limit) => write!(f, "timed out: {what} within {limit:?}"),
-            Self::Lost(error) => write!(f, "the connection broke: {}", reason(error)),
+            Self::Lost(error) => write!(f, "the connection broke: {}", describe(error)),
             Self::Request(fault) => write!(f, "can't send the request: {fault}"),
             Self::Response(fault @ (HttpError::NoResponse | HttpError::Truncated)) => write!(f, "{fault}"),
             Self::Response(fault) => write!(f, "the response is malformed: {fault}"),
@@ -158,9 +158,9 @@ impl fmt::Display for ClientError {
             Self::Resume(status) => {
                 write!(f, "can't resume: the server sends {} {}, not the missing part", status.0, status.reason())
             }
-            Self::Output(path, error) => write!(f, "can't write {}: {}", path.display(), reason(error)),
-            Self::Input(path, error) => write!(f, "can't read {}: {}", path.display(), reason(error)),
-            Self::Io(error) => write!(f, "can't continue: {}", reason(error)),
+            Self::Output(path, error) => write!(f, "can't write {}: {}", path.display(), describe(error)),
+            Self::Input(path, error) => write!(f, "can't read {}: {}", path.display(), describe(error)),
+            Self::Io(error) => write!(f, "can't continue: {}", describe(error)),
         }
     }
 }

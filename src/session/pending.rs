@@ -246,14 +246,14 @@ impl Pending {
         time: Time,
     ) -> Result<Ticket, Unavailable> {
         let size = question.size();
-        if !self.available || self.queued + size > limits::STORE_QUEUE {
+        if !self.available || self.queued + size > limits::SESSION_STORE_QUEUE {
             return Err(Unavailable);
         }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.queued += size;
         self.questions.push_back((ticket, question));
-        let deadline = time.now.after(limits::STORE_TIMEOUT);
+        let deadline = time.now.after(limits::SESSION_STORE_TIMEOUT);
         self.open.insert(ticket, Open { waiter, deadline, loads, reply: None });
         Ok(ticket)
     }
@@ -403,7 +403,7 @@ mod tests {
             pending.forget(ticket);
             count += 1;
         }
-        assert!(count > 10_000 && pending.queued <= limits::STORE_QUEUE, "{count}");
+        assert!(count > 10_000 && pending.queued <= limits::SESSION_STORE_QUEUE, "{count}");
         assert_eq!((pending.next_question(), pending.queued), (None, 0));
     }
 }

@@ -134,7 +134,7 @@ impl Call<'_> {
     fn wait_for_store(self, awaits: Awaits, turn: &mut Turn<'_, '_>) -> Progress {
         // A commit to disk is a job.
         let on_disk = matches!(turn.cx.shared.http.sessions.store, Store::Disk(_));
-        let patience = if on_disk { limits::JOB_TIMEOUT } else { limits::STORE_TIMEOUT };
+        let patience = if on_disk { limits::JOB_TIMEOUT } else { limits::SESSION_STORE_TIMEOUT };
         let waiting = Waiting::new(self.exchange, self.body, awaits, patience, turn);
         if session_store_client::flush(turn.cx).is_err() {
             if let Some(ticket) = waiting.ticket() {

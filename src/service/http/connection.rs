@@ -210,7 +210,7 @@ impl Http {
     fn begin_body(&mut self, mut exchange: Exchange<'_>, turn: &mut Turn<'_, '_>) {
         let head = exchange.head;
         let wanted = policy::wants_body(&exchange);
-        let limit = if wanted { turn.cx.shared.http.limits.body } else { limits::DRAIN };
+        let limit = if wanted { turn.cx.shared.http.limits.body } else { limits::DISCARDED_BODY };
         let too_long = matches!(head.framing, Framing::Length(bytes) if bytes > limit);
         // A client that waits for an interim response gets the final one instead; whether
         // the body still comes nobody knows.

@@ -173,7 +173,7 @@ impl SessionStoreClient {
     /// When the next reply, or connecting, times out.
     fn deadline(&self) -> Option<Tick> {
         let since = if self.established { self.pipeline.oldest_since() } else { Some(self.active) };
-        since.map(|since| since.after(limits::STORE_TIMEOUT))
+        since.map(|since| since.after(limits::SESSION_STORE_TIMEOUT))
     }
 
     fn is_late(&self, now: Tick) -> Option<String> {

@@ -116,7 +116,7 @@ fn questions_are_pipelined_and_each_reply_wakes_its_exchange() {
 fn a_timeout_fails_all_questions_and_pauses_grow_up_to_two_seconds() {
     let mut bench = Bench::new(1);
     let ticket = bench.load().unwrap();
-    let deadline = bench.now.after(limits::STORE_TIMEOUT);
+    let deadline = bench.now.after(limits::SESSION_STORE_TIMEOUT);
     assert_eq!(bench.settle(), Want::READ.by(deadline));
     bench.now = deadline;
     assert_eq!(bench.settle().finish, Finish::Abort);
@@ -168,7 +168,7 @@ fn connecting_times_out() {
     };
     let ticket = bench.load().unwrap();
     assert!(advance(&mut bench).wake.is_some() && bench.peer.received().is_empty());
-    bench.pass(limits::STORE_TIMEOUT);
+    bench.pass(limits::SESSION_STORE_TIMEOUT);
     assert_eq!(advance(&mut bench).finish, Finish::Abort);
     bench.close(None);
     assert_eq!(bench.take(ticket), Some(StoreResult::Failed));
