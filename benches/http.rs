@@ -10,7 +10,7 @@ use miod::app::catalogue::{self, Supplies};
 use miod::app::{Answer, App, Request, Response, Visit};
 use miod::files::resolve::{Root, Symlinks};
 use miod::files::{Settings, Site};
-use miod::http::Lines;
+use miod::http::FieldLines;
 use miod::http::Status;
 use miod::http::chunked::Decoder;
 use miod::http::head;
@@ -33,7 +33,7 @@ fn heads(c: &mut Criterion) {
         group.bench_function(name, |b| {
             let input = bytes.to_vec();
             b.iter(|| {
-                let mut lines = Lines::default();
+                let mut lines = FieldLines::default();
                 let head = head::parse(black_box(&input), &mut lines).unwrap().unwrap();
                 black_box(head.length)
             });

@@ -1,20 +1,20 @@
-//! Host names: the one place where they are looked up.
+//! The resolution of host names; no other file does it.
 //!
-//! The system's resolver is used, because it honours /etc/hosts and nsswitch.conf. It
-//! blocks, so a running loop asks a helper thread for it.
+//! It uses the system's resolver, which honours /etc/hosts and nsswitch.conf. The resolver
+//! blocks, so a running loop resolves names on a helper thread.
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use crate::text::reason::reason;
+use crate::text::io_error::describe;
 
-/// A name without an address.
+/// A name that can't be resolved.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UnknownHost {
     /// The name.
     pub host: String,
-    /// What the resolver says.
+    /// The reason that the resolver gives.
     pub reason: String,
 }
 
@@ -35,12 +35,12 @@ impl From<UnknownHost> for io::Error {
 /// The addresses of a host, at least one, in the order in which to try them. Blocks.
 ///
 /// # Errors
-/// If the resolver knows no address.
+/// If the resolver finds no address.
 pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, UnknownHost> {
     let unknown = |reason: String| UnknownHost { host: host.to_owned(), reason };
     let found = (host, port).to_socket_addrs().map_err(|error| {
-        // The resolver's reason follows the standard library's.
-        let text = reason(&error);
+        // The resolver's reason follows the text of the standard library.
+        let text = describe(&error);
         unknown(text.rsplit(": ").next().unwrap_or(&text).to_lowercase())
     })?;
     let mut addresses: Vec<_> = found.collect();

@@ -1,9 +1,9 @@
-//! Chance that can be repeated: SplitMix64 (Steele, Lea and Flood, 2014).
+//! Repeatable random numbers: SplitMix64 (Steele, Lea and Flood, 2014).
 //!
-//! For simulated networks and tests: the same seed gives the same sequence. Code that must
-//! not be guessed (tokens, keys) takes the kernel's generator instead.
+//! They are for simulated networks and tests: the same seed gives the same sequence. Secrets
+//! (tokens, keys) come from the kernel's generator instead.
 
-/// A generator of 64-bit numbers from a seed; every seed is a good one.
+/// A generator of 64-bit numbers. Every seed is a good one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SplitMix64(u64);
 
@@ -11,13 +11,12 @@ pub struct SplitMix64(u64);
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SplitMix64 {
-    /// The generator of `seed`.
+    /// The generator with this seed.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// One of the many generators of `seed`, each with numbers of its own: for the
-    /// `index`-th of those who share the seed.
+    /// The generator number `index` of the many with one seed; each has its own sequence.
     pub fn nth(seed: u64, index: u64) -> Self {
         Self(Self(seed.wrapping_add(GOLDEN.wrapping_mul(index))).roll())
     }
@@ -31,18 +30,18 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which isn't 0. Those of a bound that is no power of two
-    /// aren't quite equally likely; by less than can be noticed.
+    /// A number below `bound`, which isn't 0. If `bound` isn't a power of two, the numbers
+    /// aren't quite equally likely, but the difference is negligible.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.roll() % bound as u64) as usize
     }
 
-    /// True once in `count` times.
+    /// True once in `count` calls on average.
     pub fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 
-    /// One of several.
+    /// A random element.
     pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
@@ -66,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_have_nothing_in_common() {
+    fn generators_with_adjacent_seeds_or_indexes_are_independent() {
         let numbers = |seed, index| {
             let mut random = SplitMix64::nth(seed, index);
             [random.roll(), random.roll(), random.roll()]

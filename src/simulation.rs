@@ -870,13 +870,13 @@ fn session(which: usize) -> Id {
 fn remember(world: &mut World<'_>, late: bool) {
     let record = Record::new(world.time().unix_seconds);
     let sessions = &mut world.shared.http.sessions;
-    sessions.lifetime = Lifetime { idle: Duration::from_secs(1 << 30), most: Duration::from_secs(1 << 30) };
+    sessions.lifetime = Lifetime { idle: Duration::from_secs(1 << 30), max_age: Duration::from_secs(1 << 30) };
     let all = (0..SESSIONS).map(session);
     if late {
         sessions.store = Store::Pending(Pending::default());
         world.store = Some(LateStore { kept: all.map(|id| (id, record.encode())).collect(), asked: VecDeque::new() });
     } else if let Store::Memory(memory) = &mut sessions.store {
-        all.for_each(|id| memory.save(id, &record, sessions.lifetime, record.born));
+        all.for_each(|id| memory.save(id, &record, sessions.lifetime, record.created));
     }
 }
 

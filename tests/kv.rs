@@ -246,7 +246,7 @@ fn a_full_disk_is_an_error_and_nothing_else_is_lost() {
         }
     }
     assert!(full && !written.is_empty(), "{written:?}");
-    assert!(eventually(|| server.errors().contains("can't keep them")), "{}", server.errors());
+    assert!(eventually(|| server.errors().contains("can't commit them")), "{}", server.errors());
     // It is told when that begins and when it ends, not for each write.
     let told = server.errors();
     assert!(told.matches("can't keep").count() <= told.matches("writes again").count() + 1, "{told}");

@@ -80,7 +80,7 @@ fn mistakes_change_nothing() {
     let none = root.at("none/users").to_str().unwrap().to_owned();
     for (arguments, input, code, hint) in [
         (&[&*file][..], "", 2, "FILE USER"),
-        (&[&*file, "a:b"], "", 2, "colons"),
+        (&[&*file, "a:b"], "", 2, "colon"),
         (&["--cost=99", &*file, "a"], "", 2, "4 to 15"),
         (&[&*file, "alice"], "", 78, "1 to 72"),
         (&[&*file, "alice"], "\n", 78, "1 to 72"),
@@ -88,7 +88,7 @@ fn mistakes_change_nothing() {
         (&[&*file, "alice"], "a\tb\n", 78, "control"),
         (&["-D", &*file, "bob"], "", 78, "there is no user bob"),
         (&[&*none, "alice"], "apple\n", 1, "no such file or directory"),
-        (&[root.path().to_str().unwrap(), "alice"], "apple\n", 1, "no regular file"),
+        (&[root.path().to_str().unwrap(), "alice"], "apple\n", 1, "not a regular file"),
     ] {
         let (status, said, error) = run(passwd(arguments), input);
         assert_eq!((status, said.as_str()), (Some(code), ""), "{arguments:?} {error}");

@@ -113,7 +113,7 @@ fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
         assert_eq!(client.response().text(), "hello");
     }
     // What is kept of heads is kept once, however many there are.
-    for _ in 0..limits::KEPT_SECTIONS {
+    for _ in 0..limits::REMEMBERED_SECTIONS {
         let mut client = Client::connect(address);
         client.send(WATCH.replace("/events?after=12345", "/hello"));
         assert_eq!(client.response().text(), "hello");

@@ -68,13 +68,13 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
     use crate::http::head::parse;
 
     fn read(content_type: Option<&str>, body: &[u8]) -> Result<Body, u16> {
         let line = content_type.map(|value| format!("Content-Type: {value}\r\n")).unwrap_or_default();
         let bytes = format!("POST / HTTP/1.1\r\nHost: x\r\n{line}\r\n").into_bytes();
-        let mut lines = Lines::default();
+        let mut lines = FieldLines::default();
         let head = parse(&bytes, &mut lines).unwrap().unwrap();
         Body::read(&Request { head: &head, body, mount: "", path: b"/" }).map_err(|reject| reject.status.0)
     }

@@ -26,7 +26,7 @@ pub struct Supplies {
 impl Default for Supplies {
     fn default() -> Self {
         let (keys, session_cookie) = (Keys::random(), session::COOKIE.to_owned());
-        Self { users: Users::nobody(), keys, session_cookie, quiz: Quiz::built_in(), posts: None }
+        Self { users: Users::empty(), keys, session_cookie, quiz: Quiz::built_in(), posts: None }
     }
 }
 

@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use super::App;
 use super::boundary::Application;
-use crate::http::prefixes::{self, Prefixes};
+use crate::http::prefix_map::{self, PrefixMap};
 
-/// Applications by the [prefix](prefixes) of their paths.
+/// Applications by the [prefix](prefix_map) of their paths.
 #[derive(Default)]
 pub struct Routes {
-    mounts: Prefixes<Rc<Application>>,
+    mounts: PrefixMap<Rc<Application>>,
 }
 
 impl Routes {
@@ -19,7 +19,7 @@ impl Routes {
     /// If the prefix doesn't begin with a slash, or holds what a decoded path
     /// can't hold (an empty or dot segment).
     pub fn mount(&mut self, prefix: &str, app: Box<dyn App>) -> Result<(), String> {
-        let path = prefixes::tidy(prefix)
+        let path = prefix_map::normalise(prefix)
             .ok_or_else(|| format!("an application can't be mounted at {prefix:?}: give an absolute path"))?;
         self.mounts.set(path, Rc::new(Application::new(app)));
         Ok(())

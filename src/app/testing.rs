@@ -1,7 +1,7 @@
 //! Asks an application without a server.
 
 use crate::app::{Answer, App, Body, Request, Response, Visit};
-use crate::http::Lines;
+use crate::http::FieldLines;
 use crate::http::Status;
 use crate::http::head::parse;
 use crate::reactor::{Ends, Handle, Time};
@@ -11,7 +11,7 @@ use crate::session::Session;
 /// field and empty line) with `body`: the third request on connection 12.
 pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], session: Option<&mut Session>) -> Answer {
     let bytes = format!("{head}\r\nHost: example.org\r\n\r\n").into_bytes();
-    let mut lines = Lines::default();
+    let mut lines = FieldLines::default();
     let head = parse(&bytes, &mut lines).unwrap().unwrap();
     let path = head.target.path.strip_prefix(mount.as_bytes()).unwrap();
     let request = Request { head: &head, body, mount, path };

@@ -1,54 +1,53 @@
-//! Which paths are under protection, and who may pass.
+//! The protected paths, and the check of a request's credentials.
 //!
-//! A [prefix](crate::http::prefixes) protects files, listings and applications alike;
-//! the longest one decides. It is compared with the path
-//! as files and applications get it, decoded and tidied
-//! ([`decode_path`](crate::http::target::decode_path)), so no way of writing it
-//! gets around. Byte by byte: where the file system takes two names for one (as
-//! vfat does, which ignores case), only the whole site can be protected.
+//! A [prefix](crate::http::prefix_map) protects files, listings and applications alike; the
+//! longest matching one applies. It is compared with the path that files and applications
+//! get, decoded and normalised ([`decode_path`](crate::http::target::decode_path)), so no
+//! other spelling of a path gets around it. The comparison is byte by byte: on a file
+//! system where two names mean one file (vfat ignores case), only the whole site can be
+//! protected.
 
 use std::net::IpAddr;
 
 use super::{Check, Checked, Users, Verdict};
-use crate::http::prefixes::{self, Prefixes};
+use crate::http::prefix_map::{self, PrefixMap};
 use crate::http::{Fields, basic};
 
 /// The protected paths.
 #[derive(Default)]
 pub struct Guard {
-    /// Of each prefix the users who may pass; none: nobody may.
-    realms: Prefixes<Option<Users>>,
+    /// The users of each prefix; none: all requests are refused.
+    realms: PrefixMap<Option<Users>>,
 }
 
-/// Whether a request may pass.
+/// Whether a request is allowed.
 pub enum Access {
-    /// It may.
+    /// It is allowed.
     Allowed,
-    /// That must be found out, by this job.
+    /// The password must be checked, by this job.
     Ask(Check),
-    /// It may not.
+    /// It is refused.
     Refused(Refusal),
 }
 
-/// Why a request may not pass.
+/// Why a request is refused.
 pub enum Refusal {
-    /// Without credentials, or with wrong ones: the value of the WWW-Authenticate that
-    /// asks for them.
+    /// The credentials are missing or wrong. This is the value of the WWW-Authenticate field.
     Unauthorized(Vec<u8>),
-    /// Nobody may.
+    /// The path has no users.
     Closed,
     /// Too many checks run.
     Busy,
-    /// There were too many failures: wait so many seconds.
+    /// Too many failures: seconds until the next attempt.
     TooMany(u64),
 }
 
 impl Guard {
-    /// Protects the paths below `prefix`, in place of who did before; without users
-    /// nobody gets there.
+    /// Protects the paths below `prefix`; earlier users of it are replaced. Without users all
+    /// requests are refused.
     ///
     /// # Errors
-    /// A sentence, if no request could ever match the prefix: it would protect
+    /// A hint for the user, if no request can ever match the prefix, so that it would protect
     /// nothing.
     pub fn protect(&mut self, prefix: &str, users: Option<Users>) -> Result<(), String> {
         let path = check_prefix(prefix)?;
@@ -56,20 +55,19 @@ impl Guard {
         Ok(())
     }
 
-    /// The realm of a decoded path (which begins with a slash): its number, if it
-    /// is in one.
+    /// The number of the realm of a decoded path (which begins with a slash), if there is one.
     pub fn find(&self, path: &[u8]) -> Option<u16> {
-        // There are as many as an operator lists.
+        // There are only a few.
         self.realms.find(path).map(|realm| realm as u16)
     }
 
-    /// Whether a request with these fields, from this address, may pass into a
-    /// realm; `now` is the loop's clock in seconds.
+    /// Whether a request with these fields, from this address, is allowed into a realm; `now`
+    /// is the loop's clock in seconds.
     pub fn check(&mut self, realm: u16, fields: &Fields<'_>, from: Option<IpAddr>, now: u64) -> Access {
         let (prefix, users) = self.realms.get_mut(usize::from(realm));
         let Some(users) = users else { return Access::Refused(Refusal::Closed) };
-        let Some(who) = basic::credentials(fields) else { return Access::Refused(challenge(prefix)) };
-        match users.check(who, from, now) {
+        let Some(credentials) = basic::credentials(fields) else { return Access::Refused(challenge(prefix)) };
+        match users.check(credentials, from, now) {
             Verdict::Right => Access::Allowed,
             Verdict::Ask(check) => Access::Ask(check),
             Verdict::Busy => Access::Refused(Refusal::Busy),
@@ -77,10 +75,10 @@ impl Guard {
         }
     }
 
-    /// The same, with what came of the job.
+    /// Whether the request is allowed, by the result of the check.
     ///
     /// # Errors
-    /// Why it may not pass.
+    /// Why it is refused.
     pub fn settle(&mut self, realm: u16, checked: &Checked, now: u64) -> Result<(), Refusal> {
         let (prefix, users) = self.realms.get_mut(usize::from(realm));
         let Some(users) = users else { return Err(Refusal::Closed) };
@@ -95,15 +93,17 @@ fn challenge(prefix: &str) -> Refusal {
 /// The prefix without a slash at its end.
 ///
 /// # Errors
-/// If no path of a request is ever like it.
+/// A hint for the user, if no request's path can match the prefix.
 pub fn check_prefix(prefix: &str) -> Result<&str, String> {
-    let path = prefixes::tidy(prefix).ok_or("give a path that begins with a slash, like /private=FILE")?;
+    let path = prefix_map::normalise(prefix).ok_or("give a path that begins with a slash, like /private=FILE")?;
     let bytes = path.as_bytes();
     if bytes.windows(3).any(|w| w[0] == b'%' && w[1].is_ascii_hexdigit() && w[2].is_ascii_hexdigit()) {
-        return Err("give the path as the directory is called, not as it is written in a link".to_owned());
+        return Err(
+            "give the path decoded, with the name of the directory, not percent-encoded as in a link".to_owned()
+        );
     }
     if bytes.iter().any(|&byte| byte.is_ascii_control() || byte == b'\\') {
-        return Err("no path of a request holds such a character".to_owned());
+        return Err("no request's path contains such a character".to_owned());
     }
     if path.ends_with("/index.html") {
         return Err("the page is shown for its directory too: protect that".to_owned());
@@ -114,7 +114,7 @@ pub fn check_prefix(prefix: &str) -> Result<&str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
 
     fn guard(prefixes: &[&str]) -> Guard {
         let mut guard = Guard::default();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn who_passes() {
+    fn a_request_passes_with_the_right_password_only() {
         let mut guard = guard(&["/closed"]);
         // At cost 4: "apple".
         let users = Users::fixed("alice:$2y$04$Im0z16.DTEB3DDCKewmGnuoTXtBavQMwSiNl3R4rR7ofB0rN/w5B6").unwrap();
@@ -143,15 +143,17 @@ mod tests {
         let realm = |guard: &Guard, path: &str| guard.find(path.as_bytes()).unwrap();
         let (open, closed) = (realm(&guard, "/open"), realm(&guard, "/closed"));
         // alice:apple, alice:pear
-        let line = |value| Lines::of([("Authorization", value)]);
+        let line = |value| FieldLines::of([("Authorization", value)]);
         let (right, wrong) = (line(&b"Basic YWxpY2U6YXBwbGU="[..]), line(b"Basic YWxpY2U6cGVhcg=="));
 
         let is_closed = |access| matches!(access, Access::Refused(Refusal::Closed));
-        let is_asked = |access| matches!(access, Access::Refused(Refusal::Unauthorized(_)));
+        let is_unauthorized = |access| matches!(access, Access::Refused(Refusal::Unauthorized(_)));
         assert!(is_closed(guard.check(closed, &right.fields(), None, 0)));
-        assert!(is_asked(guard.check(open, &Fields::default(), None, 0)));
+        assert!(is_unauthorized(guard.check(open, &Fields::default(), None, 0)));
         let Access::Ask(check) = guard.check(open, &wrong.fields(), None, 0) else { panic!("no check") };
-        let Err(Refusal::Unauthorized(challenge)) = guard.settle(open, &check.run(), 0) else { panic!("it passes") };
+        let Err(Refusal::Unauthorized(challenge)) = guard.settle(open, &check.run(), 0) else {
+            panic!("it is allowed")
+        };
         assert_eq!(challenge, b"Basic realm=\"/open/\", charset=\"UTF-8\"");
         let Access::Ask(check) = guard.check(open, &right.fields(), None, 0) else { panic!("no check") };
         assert!(guard.settle(open, &check.run(), 0).is_ok());

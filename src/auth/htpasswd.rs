@@ -1,8 +1,8 @@
-//! The file of names and passwords that Apache's htpasswd made known: a line
-//! `name:hash` for each user, `#` begins a comment.
+//! Password files in the format of Apache's htpasswd: a line `name:hash` for each user;
+//! lines that begin with `#` are comments.
 //!
-//! Of the hashes that other servers take, only bcrypt is taken here: the others
-//! (MD5, SHA-1, crypt, plain text) are too quick to be safe if the file is lost.
+//! bcrypt is the only hash that is accepted. The others that some servers accept (MD5,
+//! SHA-1, crypt, plain text) are too fast to be safe if the file leaks.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -11,55 +11,54 @@ use std::path::Path;
 
 use crate::limits;
 
-/// Longest name, in bytes.
+/// Longest name in bytes.
 pub const NAME: usize = 255;
-/// Longest password, in bytes: what follows them, bcrypt doesn't look at.
+/// Longest password in bytes: bcrypt ignores all further ones.
 pub const PASSWORD: usize = 72;
-/// The costs that are taken: bcrypt's least, which only tests want, to one at
-/// which a check takes about two seconds.
+/// The accepted costs: from bcrypt's least, for tests, to one at which a check takes about two
+/// seconds.
 pub const COSTS: std::ops::RangeInclusive<u32> = 4..=15;
 
 /// Users by name, with the hashes of their passwords.
 #[derive(Default)]
 pub struct Table {
     hashes: Vec<String>,
-    /// Where each name's hash is.
+    /// The index of each name's hash.
     names: HashMap<String, usize>,
 }
 
-/// A line that can't be used.
+/// An invalid line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Wrong {
+pub struct InvalidLine {
     /// Its number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The reason.
     pub why: &'static str,
 }
 
-/// The text of a file, and what the file is; none if it is larger than
-/// [`limits::PASSWORD_FILE`].
+/// The metadata and text of a file; none if it is larger than [`limits::PASSWORD_FILE`].
 ///
 /// # Errors
-/// If it can't be read, or is no regular file.
+/// If it can't be read, or isn't a regular file.
 pub fn read(path: &Path) -> io::Result<Option<(fs::Metadata, Vec<u8>)>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     let mut text = Vec::new();
     file.take(limits::PASSWORD_FILE + 1).read_to_end(&mut text)?;
     Ok((text.len() as u64 <= limits::PASSWORD_FILE).then_some((metadata, text)))
 }
 
-/// Understands a file: its users, and the first line that can't be used, if there is
-/// one. Such lines count for nobody.
-pub fn parse(text: &[u8]) -> (Table, Option<Wrong>) {
+/// Parses a file: its users, and the first invalid line, if there is one. Invalid lines are
+/// ignored.
+pub fn parse(text: &[u8]) -> (Table, Option<InvalidLine>) {
     let mut table = Table::default();
     let mut wrong = None;
     for (at, line) in text.split(|&byte| byte == b'\n').enumerate() {
         if let Err(why) = table.add(line) {
-            wrong = wrong.or(Some(Wrong { line: at + 1, why }));
+            wrong = wrong.or(Some(InvalidLine { line: at + 1, why }));
         }
     }
     (table, wrong)
@@ -97,12 +96,11 @@ impl Table {
         Ok(())
     }
 
-    /// Whether this is the user's password. Takes as long as a check takes, so not
-    /// in the loop.
+    /// Whether this is the user's password. It takes as long as bcrypt takes, so not on the loop.
     ///
-    /// For a name that nobody has, the hash of somebody is checked all the same,
-    /// by `pick`, which should be the same for the same name and unknown outside:
-    /// then names can't be told from others by time, even where costs differ.
+    /// For an unknown name the hash of another user is checked, the one that `pick` selects. So
+    /// an unknown name takes as long as a known one, even where costs differ. `pick` should be
+    /// constant for a name, and secret.
     pub fn verify(&self, name: &str, password: &str, pick: u64) -> bool {
         if self.is_empty() {
             return false;
@@ -114,36 +112,36 @@ impl Table {
     }
 }
 
-/// Whether a user can be called so: it must fit a line, and RFC 7617 allows
-/// neither colon nor control characters.
+/// Whether a name is valid: it must fit into a line, and RFC 7617 forbids colons and control
+/// characters.
 ///
 /// # Errors
-/// Why not.
+/// The reason why it isn't.
 pub fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > NAME {
         return Err("a name has 1 to 255 bytes");
     }
     if name.starts_with('#') || name.contains(|c: char| c == ':' || c.is_control()) {
-        return Err("a name holds neither colons nor control characters and doesn't begin with #");
+        return Err("a name contains no colon and no control characters, and doesn't begin with #");
     }
     Ok(())
 }
 
-/// Whether this can be a password.
+/// Whether a password is valid.
 ///
 /// # Errors
-/// Why not.
+/// The reason why it isn't.
 pub fn check_password(password: &str) -> Result<(), &'static str> {
     if password.is_empty() || password.len() > PASSWORD {
-        return Err("a password has 1 to 72 bytes; bcrypt looks at no more");
+        return Err("a password has 1 to 72 bytes; bcrypt ignores more");
     }
     if password.contains(|c: char| c.is_control()) {
-        return Err("a password holds no control characters; no browser could send them");
+        return Err("a password contains no control characters; no browser could send them");
     }
     Ok(())
 }
 
-/// The hash of a password with 16 random bytes.
+/// The hash of a password with this salt.
 ///
 /// # Errors
 /// If the cost isn't one of [`COSTS`].
@@ -151,23 +149,23 @@ pub fn hash(password: &str, cost: u32, salt: [u8; 16]) -> Result<String, &'stati
     let parts = Some(cost)
         .filter(|cost| COSTS.contains(cost))
         .and_then(|cost| bcrypt::hash_with_salt(password, cost, salt).ok());
-    // The version that Apache and nginx know, too.
+    // Apache and nginx know this version too.
     parts.map(|parts| parts.format_for_version(bcrypt::Version::TwoY)).ok_or("the cost isn't from 4 to 15")
 }
 
-/// `text` with another hash for a user, whose line may be new, or without that
-/// user; and whether there was one. All other lines stay as they are.
+/// Sets the hash of a user in `text`, or removes the user if `hash` is none. Returns the new
+/// text, and whether the user was there. All other lines stay as they are.
 pub fn edit(text: &[u8], name: &str, hash: Option<&str>) -> (Vec<u8>, bool) {
     let mut edited = Vec::new();
     let mut found = false;
     for line in text.split_inclusive(|&byte| byte == b'\n') {
-        let is_theirs = line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
+        let is_same = line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
         match hash {
-            _ if !is_theirs => edited.extend_from_slice(line),
+            _ if !is_same => edited.extend_from_slice(line),
             Some(hash) if !found => push_line(&mut edited, name, hash),
             _ => {}
         }
-        found |= is_theirs;
+        found |= is_same;
     }
     if let Some(hash) = hash
         && !found
@@ -200,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_who() {
+    fn passwords_are_verified() {
         let file = table(&format!("# users\n\nalice:{ALICE}\r\n  \nbob:{BOB}"));
         assert_eq!(file.len(), 2);
         for (name, password, expected) in [
@@ -222,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_versions_of_bcrypt_are_one() {
+    fn all_versions_of_bcrypt_are_accepted() {
         for version in ["2a", "2b", "2y"] {
             let hash = ALICE.replacen("2y", version, 1);
             assert!(table(&format!("alice:{hash}\n")).verify("alice", "apple", 0), "{version}");
@@ -238,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_cannot_be_used_are_told_and_count_for_nobody() {
+    fn an_invalid_line_is_reported_and_ignored() {
         let cost = |cost: &str| ALICE.replacen("$04$", &format!("${cost}$"), 1);
         for (line, hint) in [
             ("alice".to_owned(), "colon"),
@@ -266,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn edits_touch_one_user() {
+    fn an_edit_changes_one_user_only() {
         for (text, name, hash, expected, found) in [
             ("", "a", Some("1"), "a:1\n", false),
             ("# c\nb:2", "a", Some("1"), "# c\nb:2\na:1\n", false),
@@ -281,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_name_and_a_password() {
+    fn names_and_passwords_are_checked() {
         assert!(["a", "a b", "\u{e4}", "a#"].iter().all(|name| check_name(name).is_ok()));
         assert!(["", "a:b", "#a", "a\n", "a\u{85}"].iter().all(|name| check_name(name).is_err()));
         assert!(["a", ":", " "].iter().all(|password| check_password(password).is_ok()));
@@ -292,7 +290,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_file_panics(text in proptest::collection::vec(any::<u8>(), 0..200), hash in "\\$2[abxy]\\$[0-9]{2}\\$[./A-Za-z0-9]{50,56}") {
+        fn parsing_never_panics(text in proptest::collection::vec(any::<u8>(), 0..200), hash in "\\$2[abxy]\\$[0-9]{2}\\$[./A-Za-z0-9]{50,56}") {
             let _ = parse(&text);
             let _ = parse(format!("a:{hash}").as_bytes());
         }

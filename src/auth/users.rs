@@ -1,5 +1,5 @@
-//! The users of one password file, and what is known of them: who was verified
-//! lately, which checks run, who failed how often.
+//! The users of one password file, and their state: recently verified passwords, running
+//! checks and failures.
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
@@ -12,94 +12,95 @@ use std::sync::{Arc, OnceLock, Weak};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::expiry_map::ExpiryMap;
 use super::htpasswd::{self, Table};
-use super::moments::Moments;
 use super::throttle::{Charge, Throttle, block};
 use crate::http::basic::Credentials;
 use crate::limits;
 
-/// Name and password, under a key of this run: what is kept of them.
+/// The HMAC of a name and a password.
 type Pair = [u8; 32];
 
-/// The users of one password file. A clone goes its own way.
+/// The users of one password file. A clone has its own state.
 #[derive(Clone)]
 pub struct Users {
-    /// None: they can't change.
+    /// The file; none: the users are fixed.
     path: Option<PathBuf>,
-    /// What the file was when it was read; none if it couldn't be.
-    seen: Option<Seen>,
-    /// When it was last looked at, in seconds of the loop's clock.
-    looked: u64,
+    /// The file's version when it was read; none if it couldn't be read.
+    version: Option<Version>,
+    /// When the file was last last_look at, in seconds of the loop's clock.
+    last_look: u64,
     table: Arc<Table>,
-    /// Files read so far: a part of what is signed, so that nothing known of one
-    /// counts for the next.
+    /// The number of files read so far. It is part of each HMAC, so that nothing that was
+    /// verified with one file is valid for the next.
     generation: u64,
     signer: Hmac<Sha256>,
     hasher: RandomState,
-    verified: Moments<Pair>,
+    verified: ExpiryMap<Pair>,
     running: Vec<Running>,
     throttle: Throttle,
 }
 
-/// What tells one state of a file from another.
+/// Distinguishes one version of a file from another.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Seen {
+struct Version {
     device: u64,
     inode: u64,
     size: u64,
     changed: (i64, i64),
 }
 
-impl Seen {
+impl Version {
     fn of(file: &fs::Metadata) -> Self {
         let changed = (file.ctime(), file.ctime_nsec());
         Self { device: file.dev(), inode: file.ino(), size: file.size(), changed }
     }
 }
 
-/// A check on the helper thread, as long as its answer is wanted there.
+/// A check on the helper thread, as long as its result is awaited.
 #[derive(Clone)]
 struct Running {
     pair: Pair,
     from: Option<IpAddr>,
-    answer: Weak<OnceLock<bool>>,
+    result: Weak<OnceLock<bool>>,
 }
 
-/// What can be said of a name and a password at once.
+/// The immediate result of a check.
 pub enum Verdict {
-    /// They were right a moment ago.
+    /// The password was verified recently.
     Right,
-    /// That must be found out, by this job.
+    /// The password must be checked, by this job.
     Ask(Check),
     /// Too many checks run.
     Busy,
-    /// There were too many failures: wait so many seconds.
+    /// Too many failures: seconds until the next attempt.
     TooMany(u64),
 }
 
 /// A check of a password: a job for the helper thread.
 pub struct Check {
     table: Arc<Table>,
-    who: Credentials,
+    credentials: Credentials,
     pick: u64,
     checked: Checked,
-    /// Shared by all who ask the same at once: the first to run finds it out.
-    answer: Arc<OnceLock<bool>>,
+    /// Shared by all concurrent checks of the same pair; the first to run fills it.
+    result: Arc<OnceLock<bool>>,
 }
 
 impl Check {
-    /// Makes the check.
+    /// Runs the check.
     pub fn run(self) -> Checked {
-        let Self { table, who, pick, checked, answer } = self;
-        let right = *answer.get_or_init(|| table.verify(&who.name, &who.password, pick));
+        let Self { table, credentials, pick, checked, result } = self;
+        let right = *result.get_or_init(|| table.verify(&credentials.name, &credentials.password, pick));
         Checked { right, ..checked }
     }
 }
 
-/// What came of a check, for [`Users::settle`].
+/// The result of a check, for [`Users::settle`].
 pub struct Checked {
     pair: Pair,
-    /// What it costs if it was wrong; nothing if another pays.
+    /// The tokens that it takes if the password is wrong; none if another check of the same
+    /// pair took them.
     charge: Option<Charge>,
     right: bool,
 }
@@ -108,39 +109,39 @@ impl Users {
     /// The users of the file `path`.
     ///
     /// # Errors
-    /// A sentence, if it can't be read or holds a line that can't be used.
+    /// A message, if it can't be read or has an invalid line.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let (table, seen) = read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
-        let table = first_wrong(path, table)?;
-        Ok(Self { path: Some(path.to_owned()), seen: Some(seen), ..Self::new(table) })
+        let (table, version) = read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
+        let table = reject_invalid(path, table)?;
+        Ok(Self { path: Some(path.to_owned()), version: Some(version), ..Self::new(table) })
     }
 
-    /// The users in `text`, which can't change.
+    /// The users in `text`; they are fixed.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn fixed(text: &str) -> Result<Self, String> {
-        Ok(Self::new(first_wrong(Path::new("the text"), htpasswd::parse(text.as_bytes()))?))
+        Ok(Self::new(reject_invalid(Path::new("the text"), htpasswd::parse(text.as_bytes()))?))
     }
 
     /// No users.
-    pub fn nobody() -> Self {
+    pub fn empty() -> Self {
         Self::new(Table::default())
     }
 
     fn new(table: Table) -> Self {
-        // A whole block of the hash.
+        // One block of the hash.
         let mut key = [0; 64];
-        getrandom::fill(&mut key).expect("the system gives random bytes, as it does for sessions");
+        getrandom::fill(&mut key).expect("the system has random bytes; sessions need them too");
         Self {
             path: None,
-            seen: None,
-            looked: 0,
+            version: None,
+            last_look: 0,
             table: Arc::new(table),
             generation: 0,
             signer: Hmac::new(&key.into()),
             hasher: RandomState::new(),
-            verified: Moments::new(limits::VERIFIED),
+            verified: ExpiryMap::new(limits::VERIFIED),
             running: Vec::new(),
             throttle: Throttle::new(),
         }
@@ -151,39 +152,39 @@ impl Users {
         self.table.len()
     }
 
-    /// Looks whether the password is known to be the user's. `from` is the client's
-    /// address (none on a unix-domain socket), `now` the loop's clock in seconds.
-    pub fn check(&mut self, who: Credentials, from: Option<IpAddr>, now: u64) -> Verdict {
-        self.look_at_file(now);
-        let pair = self.sign(&who);
+    /// Checks credentials. `from` is the client's address (none on a unix-domain socket), `now`
+    /// the loop's clock in seconds.
+    pub fn check(&mut self, credentials: Credentials, from: Option<IpAddr>, now: u64) -> Verdict {
+        self.read_if_changed(now);
+        let pair = self.sign(&credentials);
         if self.verified.get(&pair, now) > now {
             return Verdict::Right;
         }
         let from = from.map(block);
-        self.running.retain(|running| running.answer.strong_count() > 0);
+        self.running.retain(|running| running.result.strong_count() > 0);
         let same = self.running.iter().find(|running| running.pair == pair);
-        let (answer, charge) = match same.and_then(|running| running.answer.upgrade()) {
-            Some(answer) => (answer, None),
+        let (result, charge) = match same.and_then(|running| running.result.upgrade()) {
+            Some(result) => (result, None),
             None => {
-                let theirs = self.running.iter().filter(|running| running.from == from).count();
-                if self.running.len() >= limits::CHECKS || theirs >= limits::CHECKS_PER_ADDRESS {
+                let same_address = self.running.iter().filter(|running| running.from == from).count();
+                if self.running.len() >= limits::CHECKS || same_address >= limits::CHECKS_PER_ADDRESS {
                     return Verdict::Busy;
                 }
-                let charge = match self.throttle.charge(from, &who.name, now) {
+                let charge = match self.throttle.charge(from, &credentials.name, now) {
                     Ok(charge) => charge,
                     Err(wait) => return Verdict::TooMany(wait),
                 };
-                let answer = Arc::new(OnceLock::new());
-                self.running.push(Running { pair, from, answer: Arc::downgrade(&answer) });
-                (answer, Some(charge))
+                let result = Arc::new(OnceLock::new());
+                self.running.push(Running { pair, from, result: Arc::downgrade(&result) });
+                (result, Some(charge))
             }
         };
-        let pick = self.hasher.hash_one(&who.name);
+        let pick = self.hasher.hash_one(&credentials.name);
         let checked = Checked { pair, charge, right: false };
-        Verdict::Ask(Check { table: Arc::clone(&self.table), who, pick, checked, answer })
+        Verdict::Ask(Check { table: Arc::clone(&self.table), credentials, pick, checked, result })
     }
 
-    /// Takes note of what came of a check, and says whether it was right.
+    /// Records the result of a check. Returns whether the password was right.
     pub fn settle(&mut self, checked: &Checked, now: u64) -> bool {
         if checked.right {
             self.verified.set(checked.pair, now + limits::VERIFIED_FOR, now);
@@ -194,58 +195,58 @@ impl Users {
         checked.right
     }
 
-    fn sign(&self, who: &Credentials) -> Pair {
+    fn sign(&self, credentials: &Credentials) -> Pair {
         let mut signer = self.signer.clone();
         signer.update(&self.generation.to_le_bytes());
-        // With its length, so that no two pairs read the same.
-        signer.update(&(who.name.len() as u64).to_le_bytes());
-        signer.update(who.name.as_bytes());
-        signer.update(who.password.as_bytes());
+        // The length separates name and password.
+        signer.update(&(credentials.name.len() as u64).to_le_bytes());
+        signer.update(credentials.name.as_bytes());
+        signer.update(credentials.password.as_bytes());
         signer.finalize().into_bytes().into()
     }
 
-    /// Once a second: reads the file again if it isn't what it was, here, as files that
-    /// are served are. If it can't be read, there are no users: who was deleted must
-    /// not come back by an error.
-    fn look_at_file(&mut self, now: u64) {
-        let Some(path) = self.path.as_deref().filter(|_| now != self.looked) else { return };
-        self.looked = now;
-        let seen = fs::metadata(path).ok().map(|metadata| Seen::of(&metadata));
-        if seen.is_some() && seen == self.seen {
+    /// Reads the file again if it has changed, once a second at most. It blocks, as reading a
+    /// served file does. If the file can't be read, there are no users: an error must not bring
+    /// back a deleted user.
+    fn read_if_changed(&mut self, now: u64) {
+        let Some(path) = self.path.as_deref().filter(|_| now != self.last_look) else { return };
+        self.last_look = now;
+        let version = fs::metadata(path).ok().map(|metadata| Version::of(&metadata));
+        if version.is_some() && version == self.version {
             return;
         }
-        let was_there = self.seen.is_some();
-        let (table, seen) = match read(path) {
-            Ok(((table, wrong), seen)) => {
-                log::info!("{} is read again: {} users", path.display(), table.len());
+        let was_there = self.version.is_some();
+        let (table, version) = match read(path) {
+            Ok(((table, wrong), version)) => {
+                log::info!("read {} again: {} users", path.display(), table.len());
                 if let Some(wrong) = wrong {
-                    log::error!("{} line {}: {}; it counts for nobody", path.display(), wrong.line, wrong.why);
+                    log::error!("{} line {}: {}; the line is ignored", path.display(), wrong.line, wrong.why);
                 }
-                (table, Some(seen))
+                (table, Some(version))
             }
             Err(_) if !was_there => return,
             Err(error) => {
-                log::error!("{} can't be read, so nobody is let in: {error}", path.display());
+                log::error!("can't read {}, so all users are refused: {error}", path.display());
                 (Table::default(), None)
             }
         };
         self.table = Arc::new(table);
-        self.seen = seen;
+        self.version = version;
         self.generation += 1;
         self.verified.clear();
     }
 }
 
-type Parsed = (Table, Option<htpasswd::Wrong>);
+type Parsed = (Table, Option<htpasswd::InvalidLine>);
 
-/// Reads a password file, and what it was at that moment.
-fn read(path: &Path) -> io::Result<(Parsed, Seen)> {
+/// Reads a password file and its version.
+fn read(path: &Path) -> io::Result<(Parsed, Version)> {
     let (metadata, text) = htpasswd::read(path)?.ok_or_else(|| io::Error::other("it is larger than 1 MiB"))?;
-    Ok((htpasswd::parse(&text), Seen::of(&metadata)))
+    Ok((htpasswd::parse(&text), Version::of(&metadata)))
 }
 
-/// At the start, a line that can't be used is an error.
-fn first_wrong(path: &Path, (table, wrong): Parsed) -> Result<Table, String> {
+/// At the start an invalid line is an error.
+fn reject_invalid(path: &Path, (table, wrong): Parsed) -> Result<Table, String> {
     match wrong {
         None => Ok(table),
         Some(wrong) => Err(format!("{} line {}: {}", path.display(), wrong.line, wrong.why)),
@@ -260,24 +261,24 @@ mod tests {
     const ALICE: &str = "alice:$2y$04$Im0z16.DTEB3DDCKewmGnuoTXtBavQMwSiNl3R4rR7ofB0rN/w5B6\n";
     const BOB: &str = "bob:$2y$04$Im0z16.DTEB3DDCKewmGnuoTXtBavQMwSiNl3R4rR7ofB0rN/w5B6\n";
 
-    fn who(name: &str, password: &str) -> Credentials {
+    fn pair(name: &str, password: &str) -> Credentials {
         Credentials { name: name.to_owned(), password: password.to_owned() }
     }
 
     fn ask(users: &mut Users, password: &str, from: &str, now: u64) -> Option<Check> {
-        match users.check(who("alice", password), from.parse().ok(), now) {
+        match users.check(pair("alice", password), from.parse().ok(), now) {
             Verdict::Ask(check) => Some(check),
             _ => None,
         }
     }
 
-    /// The whole way, or none if there is nothing to find out.
-    fn find_out(users: &mut Users, password: &str, from: &str, now: u64) -> Option<bool> {
+    /// Makes a check and settles it; none if no check is needed.
+    fn check(users: &mut Users, password: &str, from: &str, now: u64) -> Option<bool> {
         let checked = ask(users, password, from, now)?.run();
         Some(users.settle(&checked, now))
     }
 
-    /// A file of its own, removed when dropped.
+    /// A temporary file.
     struct Scratch(PathBuf);
 
     impl Scratch {
@@ -296,23 +297,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_right_is_right_for_a_while() {
+    fn a_right_password_is_remembered_for_a_while() {
         let mut users = Users::fixed(ALICE).unwrap();
-        assert_eq!(find_out(&mut users, "apple", "::1", 0), Some(true));
+        assert_eq!(check(&mut users, "apple", "::1", 0), Some(true));
         for now in [0, limits::VERIFIED_FOR - 1] {
-            assert!(matches!(users.check(who("alice", "apple"), None, now), Verdict::Right));
+            assert!(matches!(users.check(pair("alice", "apple"), None, now), Verdict::Right));
         }
         for (name, password) in [("alice", "Apple"), ("alic", "eapple"), ("aliceapple", ""), ("bob", "apple")] {
-            assert!(matches!(users.check(who(name, password), None, 0), Verdict::Ask(_)), "{name}");
+            assert!(matches!(users.check(pair(name, password), None, 0), Verdict::Ask(_)), "{name}");
         }
-        assert_eq!(find_out(&mut users, "apple", "::1", limits::VERIFIED_FOR), Some(true));
+        assert_eq!(check(&mut users, "apple", "::1", limits::VERIFIED_FOR), Some(true));
         for now in [limits::VERIFIED_FOR; 2] {
-            assert_eq!(find_out(&mut users, "pear", "::1", now), Some(false), "what was wrong isn't remembered");
+            assert_eq!(check(&mut users, "pear", "::1", now), Some(false), "a wrong password isn't remembered");
         }
     }
 
     #[test]
-    fn who_asks_the_same_at_once_waits_for_the_same_check_and_pays_once() {
+    fn concurrent_checks_of_one_pair_run_once_and_take_one_token() {
         let mut users = Users::fixed(ALICE).unwrap();
         let checks: Vec<_> = (0..50).map(|_| ask(&mut users, "pear", "192.0.2.1", 0).unwrap()).collect();
         assert_eq!(users.running.len(), 1);
@@ -326,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn few_checks_run_at_once_for_one_address_and_for_all() {
+    fn concurrent_checks_are_limited_per_address_and_in_all() {
         let mut users = Users::fixed(ALICE).unwrap();
         let mut checks = Vec::new();
         for address in 1.. {
@@ -336,7 +337,8 @@ mod tests {
             if new.is_empty() {
                 break;
             }
-            // The first of each but the first asks what one before it asks.
+            // Except for the first address, the first check is the same as one of an earlier
+            // address.
             let own = new.iter().filter(|check| check.checked.charge.is_some()).count();
             assert_eq!(own, limits::CHECKS_PER_ADDRESS.min(limits::CHECKS - checks.len()));
             checks.extend(new.into_iter().filter(|check| check.checked.charge.is_some()));
@@ -344,43 +346,43 @@ mod tests {
                 break;
             }
         }
-        assert!(matches!(users.check(who("bob", "x"), None, 99), Verdict::Busy));
-        // When they have run, even if nobody waits for them any more, others may.
+        assert!(matches!(users.check(pair("bob", "x"), None, 99), Verdict::Busy));
+        // A finished check makes room, even if its result is dropped.
         drop(checks);
-        assert!(matches!(users.check(who("bob", "x"), None, 99), Verdict::Ask(_)));
+        assert!(matches!(users.check(pair("bob", "x"), None, 99), Verdict::Ask(_)));
     }
 
     #[test]
-    fn failures_are_bounded_and_successes_are_not() {
+    fn failures_are_limited_and_successes_are_not() {
         let mut users = Users::fixed(&format!("{ALICE}{BOB}")).unwrap();
         for number in 0..10 {
-            assert_eq!(find_out(&mut users, &number.to_string(), "192.0.2.1", 0), Some(false));
+            assert_eq!(check(&mut users, &number.to_string(), "192.0.2.1", 0), Some(false));
         }
-        assert!(matches!(users.check(who("alice", "apple"), "192.0.2.1".parse().ok(), 0), Verdict::TooMany(6)));
-        assert_eq!(find_out(&mut users, "apple", "192.0.2.2", 0), Some(true));
-        // Who was verified is let in from wherever.
-        assert!(matches!(users.check(who("alice", "apple"), "192.0.2.1".parse().ok(), 0), Verdict::Right));
+        assert!(matches!(users.check(pair("alice", "apple"), "192.0.2.1".parse().ok(), 0), Verdict::TooMany(6)));
+        assert_eq!(check(&mut users, "apple", "192.0.2.2", 0), Some(true));
+        // A verified pair is allowed from every address.
+        assert!(matches!(users.check(pair("alice", "apple"), "192.0.2.1".parse().ok(), 0), Verdict::Right));
     }
 
     #[test]
-    fn a_changed_file_is_read_and_what_was_verified_is_forgotten() {
+    fn a_changed_file_is_read_again_and_verified_passwords_are_forgotten() {
         let file = Scratch::new(ALICE);
         let mut users = Users::open(&file.0).unwrap();
-        assert_eq!(find_out(&mut users, "apple", "::1", 1), Some(true));
-        // A check of the old file is no good for the new one.
+        assert_eq!(check(&mut users, "apple", "::1", 1), Some(true));
+        // A check with the old file is not valid for the new one.
         let late = ask(&mut users, "pear", "::1", 1).unwrap();
         let mut right = ask(&mut users, "peach", "::1", 1).unwrap().run();
         right.right = true;
 
         fs::write(&file.0, BOB).unwrap();
-        assert!(matches!(users.check(who("alice", "apple"), None, 1), Verdict::Right), "once a second");
-        assert_eq!(find_out(&mut users, "apple", "::1", 2), Some(false));
+        assert!(matches!(users.check(pair("alice", "apple"), None, 1), Verdict::Right), "once a second");
+        assert_eq!(check(&mut users, "apple", "::1", 2), Some(false));
         assert!(!users.settle(&late.run(), 2));
         users.settle(&right, 2);
         assert!(ask(&mut users, "peach", "::1", 2).is_some());
 
         fs::remove_file(&file.0).unwrap();
-        let bob = |users: &mut Users, now| match users.check(who("bob", "apple"), None, now) {
+        let bob = |users: &mut Users, now| match users.check(pair("bob", "apple"), None, now) {
             Verdict::Ask(check) => {
                 let checked = check.run();
                 users.settle(&checked, now)
@@ -394,14 +396,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_good_is_told_at_the_start() {
+    fn an_unusable_file_is_an_error_at_the_start() {
         let file = Scratch::new(&format!("{ALICE}nonsense\n"));
-        let told = |path: &Path| Users::open(path).err().unwrap();
-        assert!(told(&file.0).ends_with(" line 2: there is no colon behind a name"));
+        let message = |path: &Path| Users::open(path).err().unwrap();
+        assert!(message(&file.0).ends_with(" line 2: there is no colon behind a name"));
         fs::write(&file.0, "#".repeat(limits::PASSWORD_FILE as usize + 1)).unwrap();
-        assert!(told(&file.0).contains("larger than 1 MiB"));
-        assert!(told(&std::env::temp_dir()).contains("no regular file"));
-        assert!(told(Path::new("/none/such")).contains("No such file"));
+        assert!(message(&file.0).contains("larger than 1 MiB"));
+        assert!(message(&std::env::temp_dir()).contains("not a regular file"));
+        assert!(message(Path::new("/none/such")).contains("No such file"));
         assert_eq!(Users::fixed(crate::auth::DEMONSTRATION).unwrap().count(), 1);
     }
 }

@@ -12,10 +12,10 @@ use super::port_owner::{self, port_owner};
 use super::suggest::nearest;
 use crate::client;
 use crate::durable::OpenError;
-use crate::http::client::Fault;
+use crate::http::client::HttpError;
 use crate::reactor::Endpoint;
 use crate::server;
-use crate::text::reason::reason;
+use crate::text::io_error::describe;
 
 /// An error while running.
 pub const RUNTIME: u8 = 1;
@@ -94,9 +94,9 @@ impl From<client::ToolError> for CommandError {
             E::Connect(..) => NO_CONNECTION,
             E::TimedOut(..) => TIMED_OUT,
             E::Lost(_) => BROKEN,
-            E::Response(Fault::Unanswered) => NO_ANSWER,
-            E::Response(Fault::Truncated) => TRUNCATED,
-            E::Response(Fault::Malformed(_)) => MALFORMED,
+            E::Response(HttpError::NoResponse) => NO_ANSWER,
+            E::Response(HttpError::Truncated) => TRUNCATED,
+            E::Response(HttpError::Malformed(_)) => MALFORMED,
             E::Status(_) => ERROR_STATUS,
             E::Redirects(_) => REDIRECTS,
             E::Resume(_) => RESUME,
@@ -117,7 +117,7 @@ impl CommandError {
     /// The system refused `what`.
     pub fn runtime(what: &str, error: &io::Error) -> Self {
         let code = if error.kind() == io::ErrorKind::PermissionDenied { PERMISSION } else { RUNTIME };
-        Self { code, message: format!("can't {what}: {}", reason(error)) }
+        Self { code, message: format!("can't {what}: {}", describe(error)) }
     }
 
     /// `endpoint` can't be listened at.
@@ -131,14 +131,14 @@ impl CommandError {
                 let hint = "ports below 1024 need root or, on Linux, the capability CAP_NET_BIND_SERVICE; try -p 8080";
                 (PERMISSION, hint.to_owned())
             }
-            (_, io::ErrorKind::PermissionDenied) => (PERMISSION, reason(error)),
+            (_, io::ErrorKind::PermissionDenied) => (PERMISSION, describe(error)),
             (_, io::ErrorKind::AddrNotAvailable) => (CONFIGURATION, "this machine has no such address".to_owned()),
             (Endpoint::Unix(path), io::ErrorKind::NotFound) => {
                 let parent = path.parent().unwrap_or(path);
                 (CONFIGURATION, format!("no such directory: {}", parent.display()))
             }
-            (_, io::ErrorKind::InvalidInput) => (CONFIGURATION, reason(error)),
-            _ => (RUNTIME, reason(error)),
+            (_, io::ErrorKind::InvalidInput) => (CONFIGURATION, describe(error)),
+            _ => (RUNTIME, describe(error)),
         };
         Self { code, message: format!("can't listen at {endpoint}: {hint}") }
     }
@@ -161,7 +161,7 @@ impl CommandError {
             },
             io::ErrorKind::NotADirectory => (CONFIGURATION, "not a directory".to_owned()),
             io::ErrorKind::PermissionDenied => (PERMISSION, "permission denied".to_owned()),
-            _ => (RUNTIME, reason(error)),
+            _ => (RUNTIME, describe(error)),
         };
         Self { code, message: format!("can't serve {}: {hint}", path.display()) }
     }
@@ -174,7 +174,7 @@ impl CommandError {
             io::ErrorKind::InvalidData | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => CONFIGURATION,
             _ => RUNTIME,
         };
-        let hint = if error.error.raw_os_error().is_some() { reason(&error.error) } else { error.to_string() };
+        let hint = if error.error.raw_os_error().is_some() { describe(&error.error) } else { error.to_string() };
         Self { code, message: format!("can't open the store {}: {hint}", error.path.display()) }
     }
 
@@ -184,7 +184,7 @@ impl CommandError {
             io::ErrorKind::PermissionDenied => PERMISSION,
             _ => CONFIGURATION,
         };
-        Self { code, message: format!("can't open the access log {}: {}", path.display(), reason(error)) }
+        Self { code, message: format!("can't open the access log {}: {}", path.display(), describe(error)) }
     }
 }
 

@@ -309,7 +309,7 @@ mod tests {
             assert_eq!(parse(arguments).unwrap().plan.url.to_string(), expected);
         }
         for (arguments, hint) in [
-            (&["https://a/"][..], "https isn't spoken here"),
+            (&["https://a/"][..], "https isn't supported"),
             (&["a/b"], "begins with http://"),
             (&["a", "0", "b"], "port"),
             (&["a b", "80", "c"], "host"),

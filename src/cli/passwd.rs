@@ -216,7 +216,7 @@ mod tests {
             ("", "FILE USER"),
             ("f", "FILE USER"),
             ("f a b", "FILE USER"),
-            ("f a:b", "colons"),
+            ("f a:b", "colon"),
             ("f #a", "#"),
             ("--cost 3 f a", "4 to 15"),
             ("--cost 16 f a", "4 to 15"),

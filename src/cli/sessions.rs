@@ -16,16 +16,16 @@ use super::error::{CommandError, RUNTIME};
 use super::{Command, UsageError};
 use crate::config::options::Draft;
 use crate::durable::{Change, Store, Written};
-use crate::http::Lines;
+use crate::http::FieldLines;
 use crate::http::Status;
-use crate::http::client::{AnswerReader, Asked, Request};
+use crate::http::client::{Request, RequestKind, ResponseReader};
 use crate::limits;
 use crate::names;
 use crate::reactor::Time;
 use crate::session::record::Record;
 use crate::session::remote::resp;
 use crate::session::remote::{PREFIX, StoreProtocol, StoreUrl, key};
-use crate::session::{Id, kept};
+use crate::session::{Id, disk_store};
 
 /// The limit for a response.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,7 +102,8 @@ impl SessionsPlan {
     pub fn run(&self) -> Result<(), CommandError> {
         let ended = match (&self.store, &self.end) {
             (Location::Directory(directory), None) => {
-                let mut store = Store::copy(directory, kept::NAME).map_err(|error| CommandError::store(&error))?;
+                let mut store =
+                    Store::copy(directory, disk_store::NAME).map_err(|error| CommandError::store(&error))?;
                 for (key, record) in store.range(.., Time::wall()) {
                     show(&String::from_utf8_lossy(key), &record.value);
                 }
@@ -110,8 +111,8 @@ impl SessionsPlan {
             }
             (Location::Directory(directory), Some(id)) => {
                 // Fail if there is no store, instead of creating one.
-                Store::copy(directory, kept::NAME).map_err(|error| CommandError::store(&error))?;
-                let store = Store::open(directory, kept::NAME, limits::SESSIONS_SIZE);
+                Store::copy(directory, disk_store::NAME).map_err(|error| CommandError::store(&error))?;
+                let store = Store::open(directory, disk_store::NAME, limits::SESSIONS_SIZE);
                 let mut store = store.map_err(|error| CommandError::store(&error))?;
                 let ended = match store.write(vec![Change::Remove(Arc::from(id.as_bytes()))], Time::wall()) {
                     Ok(Written::Later(commit)) => commit.wait(),
@@ -249,11 +250,11 @@ fn kv(url: &StoreUrl, token: Option<&str>, end: Option<&str>) -> io::Result<bool
     Request { method, target: &target, host: &host, fields: &fields, length: None }.write(&mut out).map_err(invalid)?;
     stream.write_all(&out)?;
 
-    let mut reader = AnswerReader::new(Asked::Content);
+    let mut reader = ResponseReader::new(RequestKind::Content);
     let (mut status, mut input, mut lines) = (Status::OK, Vec::new(), Vec::new());
     while !reader.is_done() {
         let consumed = if reader.awaits_head() {
-            let mut room = Lines::default();
+            let mut room = FieldLines::default();
             let head = reader.head(&mut input, &mut room).map_err(invalid)?;
             head.map_or(0, |head| {
                 status = head.status;

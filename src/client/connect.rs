@@ -29,7 +29,7 @@ use crate::reactor::{
     Accepted, Context, DatagramProtocol, Ending, Endpoint, Ends, Finish, Io, JobClass, JobId, JobResult, Options,
     Outbox, Panicked, Protocol, QueueFull, Reactor, Stay, Tick, Time, Until, Want,
 };
-use crate::text::reason::reason;
+use crate::text::io_error::describe;
 
 /// Its name in messages.
 const STDIN: &str = "standard input";
@@ -366,7 +366,7 @@ impl DatagramProtocol<Stream> for Lines {
         // It won't get a reply.
         self.sent = self.sent.saturating_sub(1);
         let what = if to.is_some() { "a line isn't sent" } else { "a line didn't arrive" };
-        cx.shared.output.note(format_args!("miod: {what}: {}", reason(error)));
+        cx.shared.output.note(format_args!("miod: {what}: {}", describe(error)));
         if error.kind() == io::ErrorKind::ConnectionRefused {
             self.refused = Some(error.kind().into());
         }

@@ -11,8 +11,8 @@ use super::schedule::next_after;
 use crate::console::program::{Program, ProgramContext};
 use crate::probe::{HEARTBEAT, Probe};
 use crate::reactor::{DatagramProtocol, Outbox, Stay, Tick};
+use crate::text::io_error::describe;
 use crate::text::json;
-use crate::text::reason::reason;
 
 /// The options of `miod heartbeat send`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,7 +88,7 @@ impl DatagramProtocol<Program> for Heartbeat {
     fn failed(&mut self, error: &io::Error, _: Option<SocketAddr>, cx: &mut Cx<'_>) {
         self.errors += 1;
         if !std::mem::replace(&mut self.failing, true) && !self.over {
-            let (peer, why) = (self.peer, reason(error));
+            let (peer, why) = (self.peer, describe(error));
             if self.plan.json {
                 let why = json::string(&why).to_string();
                 cx.shared.output.line(format_args!(r#"{{"event":"error","to":"{peer}","reason":{why}}}"#));

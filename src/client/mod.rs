@@ -25,11 +25,11 @@ use std::time::Duration;
 
 use crate::console::{OutputQueue, WriteError};
 use crate::http::Status;
-use crate::http::client::Fault;
+use crate::http::client::HttpError;
 use crate::http::uri::UrlError;
 use crate::names::{self, UnknownHost};
 use crate::reactor::within;
-use crate::text::reason::reason;
+use crate::text::io_error::describe;
 
 /// What times out while a name is resolved.
 const NO_ADDRESS: &str = "the name isn't resolved";
@@ -63,9 +63,9 @@ pub enum ClientError {
     /// The connection broke.
     Lost(io::Error),
     /// The request can't be written.
-    Request(Fault),
+    Request(HttpError),
     /// The response is malformed or incomplete.
-    Response(Fault),
+    Response(HttpError),
     /// The response is an error, and `--fail` is given.
     Status(Status),
     /// A redirect to a URL that can't be requested.
@@ -146,12 +146,12 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Name(error) => error.fmt(f),
-            Self::Connect(address, error) => write!(f, "can't connect to {address}: {}", reason(error)),
-            Self::Send(address, error) => write!(f, "can't send to {address}: {}", reason(error)),
+            Self::Connect(address, error) => write!(f, "can't connect to {address}: {}", describe(error)),
+            Self::Send(address, error) => write!(f, "can't send to {address}: {}", describe(error)),
             Self::TimedOut(what, limit) => write!(f, "timed out: {what} within {limit:?}"),
-            Self::Lost(error) => write!(f, "the connection broke: {}", reason(error)),
+            Self::Lost(error) => write!(f, "the connection broke: {}", describe(error)),
             Self::Request(fault) => write!(f, "can't send the request: {fault}"),
-            Self::Response(fault @ (Fault::Unanswered | Fault::Truncated)) => write!(f, "{fault}"),
+            Self::Response(fault @ (HttpError::NoResponse | HttpError::Truncated)) => write!(f, "{fault}"),
             Self::Response(fault) => write!(f, "the response is malformed: {fault}"),
             Self::Status(status) => write!(f, "the response is {} {}", status.0, status.reason()),
             Self::Redirect(to, error) => write!(f, "can't follow the redirect to {to}: {error}"),
@@ -159,9 +159,9 @@ impl fmt::Display for ClientError {
             Self::Resume(status) => {
                 write!(f, "can't resume: the server sends {} {}, not the missing part", status.0, status.reason())
             }
-            Self::Output(path, error) => write!(f, "can't write {}: {}", path.display(), reason(error)),
-            Self::Input(path, error) => write!(f, "can't read {}: {}", path.display(), reason(error)),
-            Self::Io(error) => write!(f, "can't continue: {}", reason(error)),
+            Self::Output(path, error) => write!(f, "can't write {}: {}", path.display(), describe(error)),
+            Self::Input(path, error) => write!(f, "can't read {}: {}", path.display(), describe(error)),
+            Self::Io(error) => write!(f, "can't continue: {}", describe(error)),
         }
     }
 }

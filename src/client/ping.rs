@@ -21,8 +21,8 @@ use crate::logging::escape;
 use crate::probe::rtt_stats::{RttStats, Seconds};
 use crate::probe::{PING, Probe};
 use crate::reactor::{DatagramProtocol, Outbox, Stay, Tick};
+use crate::text::io_error::describe;
 use crate::text::json;
-use crate::text::reason::reason;
 
 /// Most probes that are remembered, to recognise late replies: one minute at the
 /// shortest interval. An older pending probe times out.
@@ -290,7 +290,7 @@ impl DatagramProtocol<Program> for Ping {
             && !self.over
         {
             let peer = self.peer;
-            self.lose(sequence, format_args!("can't reach {peer}: {}", reason(error)), cx);
+            self.lose(sequence, format_args!("can't reach {peer}: {}", describe(error)), cx);
         }
     }
 }

@@ -109,7 +109,7 @@ pub struct Route {
 
 impl Default for Route {
     fn default() -> Self {
-        Self { prefix: "/".to_owned(), app: None, auth: None, token: None, capacity: limits::STORE }
+        Self { prefix: "/".to_owned(), app: None, auth: None, token: None, capacity: limits::KV_STORE }
     }
 }
 

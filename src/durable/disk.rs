@@ -1,4 +1,4 @@
-//! The store on disk: one file of redb's, one table, the expiry in front of each value.
+//! The store on disk: one redb file with one table. Each row is the expiry and the value.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -11,19 +11,20 @@ use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, Table, TableDefinition};
 
 use super::journal::{Medium, Write};
-use super::table::{Change, Record};
+use super::records::{Change, Record};
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
-/// Bytes that redb may keep of its pages: what a commit touches. All values are in memory anyway.
+/// Size of redb's page cache in bytes: enough for the pages that a commit touches. All values
+/// are in memory anyway.
 const PAGES: usize = 1024 * 1024;
 
 /// Why a store can't be opened.
 #[derive(Debug)]
 pub struct OpenError {
-    /// The file, or the directory where it should be.
+    /// The path of the file, or of its directory.
     pub path: PathBuf,
-    /// What is in the way.
+    /// The cause.
     pub error: io::Error,
 }
 
@@ -31,7 +32,7 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.error.kind() {
             io::ErrorKind::ResourceBusy => f.write_str("another process has it open"),
-            io::ErrorKind::InvalidData => write!(f, "that is no store of ours, or a damaged one ({})", self.error),
+            io::ErrorKind::InvalidData => write!(f, "this is no store of miod, or it is damaged ({})", self.error),
             _ => fmt::Display::fmt(&self.error, f),
         }
     }
@@ -39,15 +40,15 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// A store's file.
+/// The file of a store.
 pub(super) struct Disk {
     path: PathBuf,
-    /// None between a failure and the next attempt.
+    /// None between a failure and the next attempt to open it.
     database: Option<Database>,
 }
 
 impl Disk {
-    /// Opens `name` in `directory` and shows its records to `each`.
+    /// Opens the store `name` in `directory` and calls `each` with every record.
     pub(super) fn open(directory: &Path, name: &str, each: &mut dyn FnMut(&[u8], Record)) -> Result<Self, OpenError> {
         let at = |path: &Path| {
             let path = path.to_owned();
@@ -55,24 +56,26 @@ impl Disk {
         };
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
         let mut disk = Self { path: directory.join(format!("{name}.redb")), database: None };
-        // redb panics at some kinds of damage, and finds most others only when it gets there.
+        // Some damage makes redb panic. It finds most other damage only when it reads the page.
         let begun = catch_unwind(AssertUnwindSafe(|| disk.begin(each)));
         if let Err(error) = begun.unwrap_or_else(|_| Err(io::ErrorKind::InvalidData.into())) {
-            // And when it closes what is damaged.
+            // redb can also panic when it closes a damaged file.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(mem::take(&mut disk.database))));
             return Err(at(&disk.path)(error));
         }
-        // The file's name must last as its content does.
+        // The directory entry must be as durable as the file.
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(at(directory))?;
         Ok(disk)
     }
 
-    /// Shows the records of `name` in `directory` to `each`, also if another process has it open.
+    /// Calls `each` with every record of the store `name` in `directory`, even if another
+    /// process has it open.
     ///
-    /// What is read is a copy, made without regard to who writes meanwhile. All that the root
-    /// names is checksummed, so one that isn't of one moment is found out, and made again.
+    /// It reads a copy of the file that may be torn by concurrent writes. Everything that the
+    /// root refers to is checksummed, so a torn copy is detected, and a new one is made.
     pub(super) fn copy(directory: &Path, name: &str, each: &mut dyn FnMut(&[u8], Record)) -> Result<(), OpenError> {
-        /// A copy takes milliseconds, so only who writes without pause spoils so many.
+        /// A copy takes milliseconds, so only a process that writes without pause can tear this
+        /// many.
         const TRIES: usize = 20;
         let path = directory.join(format!("{name}.redb"));
         let mut result = Ok(());
@@ -105,7 +108,7 @@ impl Disk {
         self.recover()?;
         let database = self.database.as_mut().ok_or(io::ErrorKind::NotFound)?;
         database.check_integrity().map_err(system)?;
-        // So that there is a table to be read.
+        // Creates the table, so that it can be read.
         let transaction = database.begin_write().map_err(system)?;
         transaction.open_table(RECORDS).map_err(system)?;
         transaction.commit().map_err(system)?;
@@ -137,7 +140,7 @@ impl Medium for Disk {
     }
 
     fn recover(&mut self) -> io::Result<()> {
-        // It holds the lock that the new one needs.
+        // The old one holds the lock that the new one needs.
         drop(mem::take(&mut self.database));
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
@@ -153,7 +156,7 @@ impl Medium for Disk {
     }
 }
 
-/// Shows all records to `each`.
+/// Calls `each` with every record.
 fn rows(database: &Database, each: &mut dyn FnMut(&[u8], Record)) -> io::Result<()> {
     let transaction = database.begin_read().map_err(system)?;
     for row in transaction.open_table(RECORDS).map_err(system)?.iter().map_err(system)? {
@@ -163,7 +166,7 @@ fn rows(database: &Database, each: &mut dyn FnMut(&[u8], Record)) -> io::Result<
     Ok(())
 }
 
-/// Makes one change; whether there was a record that was live at `now`.
+/// Makes one change. Returns whether there was a record that was live at `now`.
 fn apply(table: &mut Table<'_, &[u8], &[u8]>, change: &Change, now: i64, row: &mut Vec<u8>) -> io::Result<bool> {
     let live = |row: &[u8]| decode(row).is_ok_and(|record| record.is_live(now));
     let before = match change {
@@ -183,14 +186,14 @@ fn apply(table: &mut Table<'_, &[u8], &[u8]>, change: &Change, now: i64, row: &m
     Ok(before.is_some_and(|row| live(row.value())))
 }
 
-/// A record from its row: eight bytes of expiry, the greatest for never, and the value.
+/// Decodes a row: eight bytes of expiry, the greatest number for none, then the value.
 fn decode(row: &[u8]) -> io::Result<Record> {
     let (expires, value) = row.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
     let expires = Some(i64::from_be_bytes(*expires)).filter(|expires| *expires != i64::MAX);
     Ok(Record { value: value.into(), expires })
 }
 
-/// The kind by which callers tell errors of the store apart.
+/// Converts an error of redb into the error kinds that callers distinguish.
 fn system(error: impl Into<redb::Error>) -> io::Error {
     match error.into() {
         redb::Error::Io(error) => error,

@@ -1,5 +1,4 @@
-//! Group commit: writes that gather, are committed together, and are answered
-//! each; and the bookkeeping of what is on its way.
+//! Group commit: pending writes are committed together, and each gets its own result.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,29 +6,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::{fmt, mem};
 
-use super::table::{Change, Record};
+use super::records::{Change, Record};
 
-/// Where batches go.
+/// The storage behind the journal.
 pub(super) trait Medium {
-    /// Makes the changes of all writes in one transaction, which is on disk when this
-    /// returns. Says of each write whether there was a live record before.
+    /// Makes the changes of all writes in one transaction, which is on disk when this returns.
+    /// Returns for each write whether there was a live record before.
     fn commit(&mut self, batch: &[Write]) -> io::Result<Vec<bool>>;
 
-    /// Makes it usable again after an error.
+    /// Makes the medium usable again after an error.
     fn recover(&mut self) -> io::Result<()>;
 
-    /// What is on disk.
+    /// The record on disk.
     fn read(&mut self, key: &[u8]) -> io::Result<Option<Record>>;
 }
 
 /// Why a write isn't on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WriteError {
-    /// It doesn't fit the store's capacity.
+    /// The store has no capacity left.
     Full,
-    /// The disk has no space.
+    /// The disk has no space left.
     NoSpace,
-    /// The disk failed; what it said is in the log.
+    /// The disk failed; the log has the error.
     Failed,
 }
 
@@ -54,46 +53,47 @@ impl From<&io::Error> for WriteError {
     }
 }
 
-/// Where the answer to a write will be.
+/// The future result of a write.
 pub(super) type Ticket = Arc<OnceLock<Result<bool, WriteError>>>;
 
 /// Changes that are made together.
 pub(super) struct Write {
     pub(super) changes: Vec<Change>,
-    /// The Unix second at which it was asked for.
+    /// The Unix second of the call.
     pub(super) now: i64,
     ticket: Ticket,
 }
 
-/// What both threads touch, each for a moment.
+/// What both threads share; each locks it for a moment only.
 #[derive(Default)]
-struct Desk {
-    /// The batch that gathers.
+struct Shared {
+    /// The batch that is being collected.
     batch: Vec<Write>,
-    /// Bytes of it, and of the one that is being committed.
+    /// Bytes of this batch, and of the one that is being committed.
     bytes: usize,
-    /// Committed and not yet taken over.
+    /// Changes that are committed but not yet applied to memory.
     committed: Vec<Change>,
 }
 
-/// The way from memory to the disk and back.
+/// The way of changes from memory to the disk and back.
 pub(super) struct Journal<M> {
-    desk: Mutex<Desk>,
-    /// There is something committed on the desk.
-    news: AtomicBool,
-    /// Held as long as a commit takes, so never by the loop.
-    medium: Mutex<Condition<M>>,
+    shared: Mutex<Shared>,
+    /// There are committed changes to apply.
+    new_commits: AtomicBool,
+    /// Locked during a commit, so the loop never locks it.
+    medium: Mutex<State<M>>,
 }
 
-/// The medium, and the keys of which it isn't known what it says.
-struct Condition<M> {
+/// The medium and its state.
+struct State<M> {
     medium: M,
     unknown: Option<Vec<Arc<[u8]>>>,
-    /// The last batch was lost. It is told once, not for every batch while a disk is full.
+    /// The last batch failed. Only the first failure is logged, not every batch while a disk is
+    /// full.
     failing: bool,
 }
 
-/// Nothing is left half done by who panics here, so the lock is as good as before.
+/// A panic leaves no inconsistent data behind these locks, so a poisoned lock is used on.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -104,42 +104,42 @@ fn bytes(write: &Write) -> usize {
 
 impl<M: Medium> Journal<M> {
     pub(super) fn new(medium: M) -> Self {
-        let medium = Mutex::new(Condition { medium, unknown: None, failing: false });
-        Self { desk: Mutex::default(), news: AtomicBool::new(false), medium }
+        let medium = Mutex::new(State { medium, unknown: None, failing: false });
+        Self { shared: Mutex::default(), new_commits: AtomicBool::new(false), medium }
     }
 
-    /// Bytes of what isn't committed.
+    /// Bytes that are not yet committed.
     pub(super) fn bytes(&self) -> usize {
-        lock(&self.desk).bytes
+        lock(&self.shared).bytes
     }
 
-    /// Has `changes` go with the next batch, and before them what expired, which nobody
-    /// waits for.
+    /// Adds `changes` to the batch; before them the removal of expired records, for which no
+    /// caller waits.
     pub(super) fn enqueue(&self, expired: Vec<Change>, changes: Vec<Change>, now: i64) -> Ticket {
         let ticket = Ticket::default();
-        let mut desk = lock(&self.desk);
+        let mut shared = lock(&self.shared);
         for (changes, ticket) in [(expired, Ticket::default()), (changes, Arc::clone(&ticket))] {
             if !changes.is_empty() {
                 let write = Write { changes, now, ticket };
-                desk.bytes += bytes(&write);
-                desk.batch.push(write);
+                shared.bytes += bytes(&write);
+                shared.batch.push(write);
             }
         }
         ticket
     }
 
-    /// Whether a batch has ended since this was last asked.
-    pub(super) fn has_news(&self) -> bool {
-        self.news.swap(false, Ordering::Acquire)
+    /// Whether a batch has ended since the last call.
+    pub(super) fn has_committed(&self) -> bool {
+        self.new_commits.swap(false, Ordering::Acquire)
     }
 
-    /// What was committed since the last call, in order.
+    /// Takes the changes that were committed since the last call, in order.
     pub(super) fn committed(&self) -> Vec<Change> {
-        mem::take(&mut lock(&self.desk).committed)
+        mem::take(&mut lock(&self.shared).committed)
     }
 
-    /// Blocks until the write of this ticket is answered. Writes of one batch are
-    /// answered together, so most find their answer there.
+    /// Blocks until the write has a result. All writes of a batch get their results together,
+    /// so most callers find theirs at once.
     pub(super) fn wait(&self, ticket: &Ticket) -> Result<bool, WriteError> {
         if ticket.get().is_none() {
             self.commit();
@@ -147,72 +147,73 @@ impl<M: Medium> Journal<M> {
         *ticket.get().unwrap_or(&Err(WriteError::Failed))
     }
 
-    /// Commits what has gathered.
+    /// Commits the collected batch.
     fn commit(&self) {
-        let mut condition = lock(&self.medium);
-        let batch = mem::take(&mut lock(&self.desk).batch);
+        let mut state = lock(&self.medium);
+        let batch = mem::take(&mut lock(&self.shared).batch);
         if batch.is_empty() {
             return;
         }
         let mut known = Vec::new();
-        // A panic in the store is an error like others: who waits is answered.
+        // A panic in the store is an error like others: every write gets a result.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            condition.recover(&mut known)?;
-            condition.commit(&batch)
+            state.recover(&mut known)?;
+            state.commit(&batch)
         }));
         let outcome = outcome.unwrap_or_else(|_| Err(io::Error::other("the store panicked")));
-        let began = mem::replace(&mut condition.failing, outcome.is_err()) != outcome.is_err();
+        let changed = mem::replace(&mut state.failing, outcome.is_err()) != outcome.is_err();
         if let Err(error) = &outcome {
-            if began {
-                log::error!("writes are refused, since the store can't keep them: {error}");
+            if changed {
+                log::error!("writes are refused, because the store can't commit them: {error}");
             }
-            condition.doubt(&batch);
-            // At once, so that memory learns what is true; else before the next batch.
-            let recovered = catch_unwind(AssertUnwindSafe(|| condition.recover(&mut known)));
-            if let (true, Ok(Err(error))) = (began, recovered) {
-                log::error!("the store can't be opened again: {error}");
+            state.mark_unknown(&batch);
+            // At once, so that memory gets the state of the disk. If it fails, it is tried
+            // again before the next batch.
+            let recovered = catch_unwind(AssertUnwindSafe(|| state.recover(&mut known)));
+            if let (true, Ok(Err(error))) = (changed, recovered) {
+                log::error!("the store can't be reopened: {error}");
             }
-        } else if began {
-            log::info!("the store keeps writes again");
+        } else if changed {
+            log::info!("the store commits writes again");
         }
-        let answers: Vec<_> = match &outcome {
+        let results: Vec<_> = match &outcome {
             Ok(were) => were.iter().map(|was| Ok(*was)).collect(),
             Err(error) => vec![Err(error.into()); batch.len()],
         };
-        let mut desk = lock(&self.desk);
-        desk.bytes -= batch.iter().map(bytes).sum::<usize>();
-        desk.committed.append(&mut known);
+        let mut shared = lock(&self.shared);
+        shared.bytes -= batch.iter().map(bytes).sum::<usize>();
+        shared.committed.append(&mut known);
         let tickets: Vec<_> = batch
             .into_iter()
             .map(|write| {
                 if outcome.is_ok() {
-                    desk.committed.extend(write.changes);
+                    shared.committed.extend(write.changes);
                 }
                 write.ticket
             })
             .collect();
-        drop(desk);
-        // First it can be seen, then it is acknowledged.
-        self.news.store(true, Ordering::Release);
-        for (ticket, answer) in tickets.iter().zip(answers) {
-            // Nobody else answers.
-            let _ = ticket.set(answer);
+        drop(shared);
+        // The changes are visible before they are acknowledged.
+        self.new_commits.store(true, Ordering::Release);
+        for (ticket, result) in tickets.iter().zip(results) {
+            // Nothing else sets it.
+            let _ = ticket.set(result);
         }
     }
 }
 
-impl<M: Medium> Condition<M> {
+impl<M: Medium> State<M> {
     fn commit(&mut self, batch: &[Write]) -> io::Result<Vec<bool>> {
         self.medium.commit(batch)
     }
 
-    /// Whether these changes are on disk isn't known.
-    fn doubt(&mut self, batch: &[Write]) {
+    /// The commit failed: it is unknown which of these changes are on disk.
+    fn mark_unknown(&mut self, batch: &[Write]) {
         let keys = batch.iter().flat_map(|write| &write.changes).map(|change| Arc::clone(change.key()));
         self.unknown.get_or_insert_default().extend(keys);
     }
 
-    /// Makes the medium usable if it isn't, and finds out what it says.
+    /// Recovers the medium if needed, and reads the keys whose state is unknown.
     fn recover(&mut self, known: &mut Vec<Change>) -> io::Result<()> {
         let Some(keys) = &self.unknown else { return Ok(()) };
         self.medium.recover()?;
@@ -234,7 +235,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// A disk that does what a test tells it to.
+    /// A disk that fails as a test wants it.
     #[derive(Default)]
     struct Fake {
         rows: BTreeMap<Arc<[u8]>, Record>,
@@ -267,7 +268,7 @@ mod tests {
             }
             match fails {
                 None => Ok(vec![false; batch.len()]),
-                Some(Failure::Panic) => panic!("as told"),
+                Some(Failure::Panic) => panic!("as the test wants"),
                 Some(_) => Err(io::ErrorKind::StorageFull.into()),
             }
         }
@@ -294,23 +295,23 @@ mod tests {
     }
 
     #[test]
-    fn what_gathers_goes_in_one_batch() {
+    fn pending_writes_are_committed_in_one_batch() {
         let journal = Journal::new(Fake::default());
         let tickets = ["a", "b", "c"].map(|key| journal.enqueue(Vec::new(), put(key), 0));
-        assert!(journal.bytes() > 0 && !journal.has_news());
+        assert!(journal.bytes() > 0 && !journal.has_committed());
         for ticket in &tickets {
             assert_eq!(journal.wait(ticket), Ok(false));
         }
         assert_eq!(lock(&journal.medium).medium.batches, [3]);
         assert_eq!((keys(&journal.committed()), journal.bytes()), (vec!["a", "b", "c"], 0));
-        assert_eq!((journal.committed(), journal.has_news(), journal.has_news()), (vec![], true, false));
+        assert_eq!((journal.committed(), journal.has_committed(), journal.has_committed()), (vec![], true, false));
     }
 
     #[test]
-    fn a_failed_batch_is_answered_and_memory_hears_what_the_disk_says() {
+    fn after_a_failed_batch_memory_gets_the_state_of_the_disk() {
         for (failure, error, expected) in [
             (Failure::Before, WriteError::NoSpace, Change::Remove(b"a"[..].into())),
-            // The commit was reported as failed, and wasn't.
+            // The commit reported an error, but it succeeded.
             (Failure::After, WriteError::NoSpace, put("a").remove(0)),
             (Failure::Panic, WriteError::Failed, Change::Remove(b"a"[..].into())),
         ] {
@@ -326,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_gone_and_comes_back() {
+    fn a_disk_that_fails_for_a_while_recovers() {
         let journal = Journal::new(Fake { fails: Some(Failure::ForGood), ..Fake::default() });
         for key in ["a", "b"] {
             assert!(journal.wait(&journal.enqueue(Vec::new(), put(key), 0)).is_err());
@@ -334,7 +335,7 @@ mod tests {
         }
         lock(&journal.medium).medium.fails = None;
         assert_eq!(journal.wait(&journal.enqueue(Vec::new(), put("c"), 0)), Ok(false));
-        // What was in doubt first, then what is new.
+        // First the changes of the failed batches, then the new one.
         assert_eq!(keys(&journal.committed()), ["a", "b", "c"]);
     }
 }

@@ -1,36 +1,36 @@
-//! Records that outlive the process: keys and values, with an expiry or without.
+//! Durable records: keys and values with an optional expiry; they survive the process.
 //!
 //! ```text
 //!   the loop                                  the helper thread
 //!   ────────                                  ─────────────────
-//!   get ──▶ Table (memory)
-//!   write ─▶ Journal: batch that gathers ──▶ Commit::wait: one transaction, one fsync
-//!   Table ◀─ Journal: what is committed ◀────┘ and every write of the batch is answered
+//!   get ──▶ Records (memory)
+//!   write ─▶ Journal: pending batch ──▶ Commit::wait: one transaction, one fsync
+//!   Records ◀─ Journal: committed changes ◀──┘ and every write of the batch has its result
 //! ```
 //!
-//! Everything here is bounded, so all of it is in memory: reads are answered there
-//! and never wait. The disk is the journal behind it. A [`write`](Store::write) gives
-//! back a [`Commit`], a job for the helper thread. The first such job commits all that
-//! has gathered by then; while its `fsync` runs, further writes gather and make the next
-//! batch; and jobs whose write went along find that out at once. So the commits a
-//! second don't bound the writes a second.
+//! A store is small enough to be in memory, so reads never wait. The journal writes it to
+//! the disk. A [`write`](Store::write) returns a [`Commit`], a job for the helper thread.
+//! The first such job commits all pending writes in one batch. While its `fsync` runs, further
+//! writes form the next batch. Later jobs of the same batch find their result at once. So
+//! the number of writes per second isn't limited by the number of commits per second.
 //!
-//! **Memory and disk don't drift apart**, because memory changes only when the
-//! disk has: what is committed is handed back in order and applied before the next read.
-//! Nobody sees what could still be lost, and what a commit acknowledged is seen
-//! by everybody after ([`latest`](Store::latest) is for who asks for more). A batch that fails has changed nothing in memory; the store is
-//! opened again, and what the disk then says about the keys of that batch is what
-//! memory takes over, since a commit that reports an error may have happened.
+//! **Memory and disk don't diverge**, because memory changes only after the disk:
+//! committed changes are passed back in order and applied before the next read. So no
+//! reader sees a value that could still be lost, and every reader sees a value once it is
+//! acknowledged. ([`latest`](Store::latest) also sees pending values.) A failed batch
+//! changes nothing in memory. A commit that reports an error may still have happened, so
+//! the store is reopened, the keys of that batch are read from the disk, and memory takes
+//! these values.
 //!
-//! The store is [redb](https://docs.rs/redb): one file, pure Rust, a copy-on-write
-//! B-tree whose root moves in one write after everything it names is checksummed and
-//! synced. So a process that is killed at any moment leaves either the old state
-//! or the new one. A log of our own with compaction would be smaller, and one more
-//! thing to be proven.
+//! The file is a [redb](https://docs.rs/redb) database: one file, pure Rust, a copy-on-write
+//! B-tree. Everything that a root refers to is checksummed and synced before the root is
+//! replaced in one write. So a process that is killed at any moment leaves the old state or
+//! the new one. A log with compaction would be smaller, but it would have to be proven
+//! correct.
 
 mod disk;
 mod journal;
-mod table;
+mod records;
 
 use std::collections::HashMap;
 use std::ops::RangeBounds;
@@ -39,38 +39,38 @@ use std::sync::Arc;
 
 pub use disk::OpenError;
 pub use journal::WriteError;
-pub use table::{Change, Record};
+pub use records::{Change, Record};
 
 use disk::Disk;
 use journal::Journal;
-use table::Table;
+use records::Records;
 
-/// Expired records that one call removes: more than one call can add, so that none stay.
+/// Expired records that one call removes: more than one call can add, so none accumulate.
 const EXPIRED: usize = 64;
 
-/// Keys and values, in memory, and on disk if it was opened there.
+/// Keys and values, in memory, and on disk if the store was opened there.
 pub struct Store {
-    table: Table,
+    records: Records,
     journal: Option<Arc<Journal<Disk>>>,
-    /// Gone from memory; they leave the disk with the next batch.
+    /// Keys that are removed from memory; the next batch removes them from the disk.
     expired: Vec<Arc<[u8]>>,
-    /// The last change to each key that is on its way.
-    ahead: HashMap<Arc<[u8]>, (journal::Ticket, Change)>,
-    /// Bytes that it may hold, see [`Change`].
+    /// The last pending change of each key.
+    pending: HashMap<Arc<[u8]>, (journal::Ticket, Change)>,
+    /// Most bytes in the store, see [`Change`].
     capacity: usize,
 }
 
-/// What became of a write.
+/// The result of [`Store::write`].
 #[must_use]
 pub enum Written {
     /// It is done; whether there was a record before.
     Now(bool),
-    /// It is done when this says so.
+    /// It is pending.
     Later(Commit),
 }
 
-/// A write on its way to the disk. It is acknowledged when [`wait`](Self::wait) returns;
-/// dropped, the write goes with a later one.
+/// A pending write. It is acknowledged when [`wait`](Self::wait) returns. If this is dropped,
+/// the write is committed with a later one.
 #[must_use]
 #[derive(Clone)]
 pub struct Commit {
@@ -79,8 +79,8 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// Blocks until the write is on disk: for the helper thread. Says whether
-    /// there was a record before.
+    /// Blocks until the write is on disk; for the helper thread. Returns whether there was a
+    /// record before.
     ///
     /// # Errors
     /// If it isn't on disk, see [`WriteError`].
@@ -88,41 +88,40 @@ impl Commit {
         self.journal.wait(&self.ticket)
     }
 
-    /// What [`wait`](Self::wait) says or would say, if that is known already.
+    /// The result of [`wait`](Self::wait), if there is one already.
     pub fn outcome(&self) -> Option<Result<bool, WriteError>> {
         self.ticket.get().copied()
     }
 }
 
 impl Store {
-    /// A store in memory alone, of at most `capacity` bytes.
+    /// A store in memory only, with this capacity in bytes.
     pub fn in_memory(capacity: usize) -> Self {
-        Self { table: Table::default(), journal: None, expired: Vec::new(), ahead: HashMap::new(), capacity }
+        Self { records: Records::default(), journal: None, expired: Vec::new(), pending: HashMap::new(), capacity }
     }
 
-    /// Opens the store `name` in `directory`, which is made, for its owner alone, if it is
-    /// absent.
+    /// Opens the store `name` in `directory`. Both are created if absent, for their owner only.
     ///
     /// # Errors
-    /// If another process has it open, or the file is no store, or the system refuses.
+    /// If another process has it open, if the file is no store, or if the system refuses.
     pub fn open(directory: &Path, name: &str, capacity: usize) -> Result<Self, OpenError> {
         let mut store = Self::in_memory(capacity);
         let disk = Disk::open(directory, name, &mut |key, record| {
-            store.table.apply(Change::Put(key.into(), record));
+            store.records.apply(Change::Put(key.into(), record));
         })?;
         store.journal = Some(Arc::new(Journal::new(disk)));
         Ok(store)
     }
 
-    /// What is in the store `name` in `directory` at this moment, also if another process has it open; to be
-    /// read only, what is written to it goes nowhere.
+    /// A read-only copy of the store `name` in `directory`, even if another process has it
+    /// open. Writes to the copy don't reach the disk.
     ///
     /// # Errors
-    /// If there is none, or a damaged one, or it is written to without pause.
+    /// If there is no store, if it is damaged, or if another process writes to it without pause.
     pub fn copy(directory: &Path, name: &str) -> Result<Self, OpenError> {
         let mut store = Self::in_memory(usize::MAX);
         Disk::copy(directory, name, &mut |key, record| {
-            store.table.apply(Change::Put(key.into(), record));
+            store.records.apply(Change::Put(key.into(), record));
         })?;
         Ok(store)
     }
@@ -130,20 +129,20 @@ impl Store {
     /// The live record of `key`.
     pub fn get(&mut self, key: &[u8], now: i64) -> Option<&Record> {
         self.settle(now);
-        self.table.get(key).filter(|record| record.is_live(now))
+        self.records.get(key).filter(|record| record.is_live(now))
     }
 
-    /// The live record of `key` as it will be when all that is on its way is on disk: for
-    /// who changes a record and must not lose what somebody else just changed in it.
+    /// The live record of `key` including pending changes: for a caller that changes a record
+    /// and must not lose a concurrent change.
     pub fn latest(&mut self, key: &[u8], now: i64) -> Option<Record> {
-        // Looked at first: what is answered now is in the table when that is settled.
-        let ahead = self.ahead.get(key).filter(|(ticket, _)| ticket.get().is_none());
-        let ahead = ahead.map(|(_, change)| change.clone());
+        // This comes first: a change that has its result now is in `records` after `settle`.
+        let pending = self.pending.get(key).filter(|(ticket, _)| ticket.get().is_none());
+        let pending = pending.map(|(_, change)| change.clone());
         self.settle(now);
-        let record = match ahead {
+        let record = match pending {
             Some(Change::Put(_, record)) => Some(record),
             Some(_) => None,
-            None => self.table.get(key).cloned(),
+            None => self.records.get(key).cloned(),
         };
         record.filter(|record| record.is_live(now))
     }
@@ -155,24 +154,24 @@ impl Store {
         now: i64,
     ) -> impl DoubleEndedIterator<Item = (&Arc<[u8]>, &Record)> {
         self.settle(now);
-        self.table.range(keys).filter(move |(_, record)| record.is_live(now))
+        self.records.range(keys).filter(move |(_, record)| record.is_live(now))
     }
 
-    /// The keys of the records that expire first, and to which nothing is on its way: at
+    /// The keys of the records that expire first, without those that have a pending change: at
     /// most `count`.
     pub fn soonest(&self, count: usize) -> Vec<Arc<[u8]>> {
-        self.table.soonest().filter(|key| !self.ahead.contains_key(*key)).take(count).cloned().collect()
+        self.records.soonest().filter(|key| !self.pending.contains_key(*key)).take(count).cloned().collect()
     }
 
-    /// Bytes of what is there and on its way.
+    /// Bytes of all records and pending changes.
     pub fn bytes(&self) -> usize {
-        self.table.bytes() + self.journal.as_ref().map_or(0, |journal| journal.bytes())
+        self.records.bytes() + self.journal.as_ref().map_or(0, |journal| journal.bytes())
     }
 
     /// Makes these changes, all or none.
     ///
     /// # Errors
-    /// [`WriteError::Full`] if they don't fit. Removing always fits.
+    /// [`WriteError::Full`] if they don't fit. A removal always fits.
     pub fn write(&mut self, changes: Vec<Change>, now: i64) -> Result<Written, WriteError> {
         self.settle(now);
         let puts: usize = changes.iter().filter(|change| matches!(change, Change::Put(..))).map(Change::bytes).sum();
@@ -181,32 +180,33 @@ impl Store {
             return Err(WriteError::Full);
         }
         let Some(journal) = &self.journal else {
-            let was = changes.into_iter().fold(false, |was, change| self.table.apply(change) | was);
+            let was = changes.into_iter().fold(false, |was, change| self.records.apply(change) | was);
             return Ok(Written::Now(was));
         };
         let expired = self.expired.drain(..).map(|key| Change::Expire(key, now)).collect();
-        let ahead = changes.clone();
+        let pending = changes.clone();
         let ticket = journal.enqueue(expired, changes, now);
-        self.ahead.extend(ahead.into_iter().map(|change| (Arc::clone(change.key()), (Arc::clone(&ticket), change))));
+        self.pending
+            .extend(pending.into_iter().map(|change| (Arc::clone(change.key()), (Arc::clone(&ticket), change))));
         Ok(Written::Later(Commit { journal: Arc::clone(journal), ticket }))
     }
 
     /// Bytes that `changes` free.
     fn replaced(&self, changes: &[Change]) -> usize {
-        changes.iter().map(|change| self.table.size_of(change.key())).sum()
+        changes.iter().map(|change| self.records.size_of(change.key())).sum()
     }
 
-    /// Takes over what is committed, and drops what has expired.
+    /// Applies committed changes and removes expired records.
     fn settle(&mut self, now: i64) {
-        if let Some(journal) = self.journal.as_ref().filter(|journal| journal.has_news()) {
-            // Before, so that what leaves here is in what comes.
-            self.ahead.retain(|_, (ticket, _)| ticket.get().is_none());
+        if let Some(journal) = self.journal.as_ref().filter(|journal| journal.has_committed()) {
+            // This comes first: a change that is no longer pending is then in the committed ones.
+            self.pending.retain(|_, (ticket, _)| ticket.get().is_none());
             for change in journal.committed() {
-                self.table.apply(change);
+                self.records.apply(change);
             }
         }
         for _ in 0..EXPIRED {
-            let Some(key) = self.table.take_expired(now) else { break };
+            let Some(key) = self.records.take_expired(now) else { break };
             if self.journal.is_some() {
                 self.expired.push(key);
             }

@@ -1,4 +1,4 @@
-//! The store on a real disk.
+//! Stores on a real disk.
 
 use super::*;
 use std::fs;
@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const CAPACITY: usize = 64 * 1024;
 
-/// A directory that isn't there yet; removed when dropped.
-struct Place(PathBuf);
+/// A directory that doesn't exist yet; it is removed when this is dropped.
+struct TempDir(PathBuf);
 
-impl Place {
+impl TempDir {
     fn new() -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -23,7 +23,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -37,7 +37,7 @@ fn remove(key: &str) -> Change {
     Change::Remove(key.as_bytes().into())
 }
 
-/// Writes, and waits for it.
+/// Writes, and waits for the commit.
 fn write(store: &mut Store, changes: Vec<Change>, now: i64) -> Result<bool, WriteError> {
     match store.write(changes, now)? {
         Written::Now(was) => Ok(was),
@@ -50,9 +50,9 @@ fn get(store: &mut Store, key: &str, now: i64) -> Option<String> {
 }
 
 #[test]
-fn what_is_written_is_there_when_it_is_opened_again() {
-    let place = Place::new();
-    let mut store = place.open().unwrap();
+fn written_records_survive_reopening() {
+    let dir = TempDir::new();
+    let mut store = dir.open().unwrap();
     assert_eq!(write(&mut store, vec![put("a", "1", None), put("b", "2", Some(10))], 0), Ok(false));
     assert_eq!(write(&mut store, vec![put("a", "3", None)], 0), Ok(true));
     assert_eq!(write(&mut store, vec![put("c", "4", None)], 0), Ok(false));
@@ -62,63 +62,63 @@ fn what_is_written_is_there_when_it_is_opened_again() {
         let all: Vec<_> = store.range(.., 0).map(|(key, record)| (key.to_vec(), record.value.to_vec())).collect();
         assert_eq!(all, [(b"a".to_vec(), b"3".to_vec()), (b"b".to_vec(), b"2".to_vec())]);
         drop(store);
-        store = place.open().unwrap();
+        store = dir.open().unwrap();
     }
     assert_eq!(get(&mut store, "b", 9).as_deref(), Some("2"));
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(place.0.join("below")), mode(place.0.join("below/test.redb"))), (0o700, 0o600));
+    assert_eq!((mode(dir.0.join("below")), mode(dir.0.join("below/test.redb"))), (0o700, 0o600));
 }
 
 #[test]
-fn nobody_sees_what_is_not_on_disk() {
-    let place = Place::new();
-    let mut store = place.open().unwrap();
+fn a_record_is_visible_only_when_it_is_on_disk() {
+    let dir = TempDir::new();
+    let mut store = dir.open().unwrap();
     let Ok(Written::Later(commit)) = store.write(vec![put("a", "1", None)], 0) else { panic!() };
     assert_eq!(get(&mut store, "a", 0), None);
     let latest = |store: &mut Store| store.latest(b"a", 0).map(|record| record.value.to_vec());
     assert_eq!((latest(&mut store), commit.outcome()), (Some(b"1".to_vec()), None));
     commit.clone().wait().unwrap();
     assert_eq!((get(&mut store, "a", 0).as_deref(), commit.outcome()), (Some("1"), Some(Ok(false))));
-    assert_eq!((latest(&mut store), store.ahead.len()), (Some(b"1".to_vec()), 0));
+    assert_eq!((latest(&mut store), store.pending.len()), (Some(b"1".to_vec()), 0));
     let Ok(Written::Later(commit)) = store.write(vec![remove("a")], 0) else { panic!() };
     assert_eq!((latest(&mut store), get(&mut store, "a", 0).as_deref()), (None, Some("1")));
     drop(commit);
 }
 
 #[test]
-fn what_expires_is_gone_at_once_in_memory_and_soon_on_disk() {
-    let place = Place::new();
-    let mut store = place.open().unwrap();
+fn an_expired_record_leaves_memory_at_once_and_the_disk_with_the_next_batch() {
+    let dir = TempDir::new();
+    let mut store = dir.open().unwrap();
     write(&mut store, vec![put("a", "1", Some(10)), put("b", "2", Some(10))], 0).unwrap();
     assert_eq!((get(&mut store, "a", 9).is_some(), get(&mut store, "a", 10)), (true, None));
     assert_eq!(store.bytes(), 0);
-    // Put again before its row is gone: the row that expired isn't this one.
+    // The key gets a new record before the expired row is removed from the disk.
     let Ok(Written::Later(again)) = store.write(vec![put("a", "3", Some(30))], 11) else { panic!() };
     assert_eq!(again.wait(), Ok(false));
     assert_eq!(get(&mut store, "a", 12).as_deref(), Some("3"));
     drop(store);
-    let mut store = place.open().unwrap();
+    let mut store = dir.open().unwrap();
     assert_eq!((get(&mut store, "a", 0).as_deref(), get(&mut store, "b", 0)), (Some("3"), None));
 }
 
 #[test]
-fn it_holds_no_more_than_it_may() {
-    let place = Place::new();
-    for mut store in [Store::in_memory(CAPACITY), place.open().unwrap()] {
+fn the_capacity_is_a_limit() {
+    let dir = TempDir::new();
+    for mut store in [Store::in_memory(CAPACITY), dir.open().unwrap()] {
         let half = "x".repeat(CAPACITY / 2);
         write(&mut store, vec![put("a", &half, Some(10))], 0).unwrap();
         assert_eq!(write(&mut store, vec![put("b", &half, None)], 0), Err(WriteError::Full));
         assert_eq!(get(&mut store, "b", 0), None);
-        // What it takes the place of makes room.
+        // A replaced record makes room.
         assert_eq!(write(&mut store, vec![put("a", &half, Some(10))], 0), Ok(true));
-        // What has expired makes room.
+        // An expired record makes room.
         assert_eq!(write(&mut store, vec![put("b", &half, None)], 10), Ok(false));
         assert_eq!(write(&mut store, vec![remove("b")], 10), Ok(true));
         get(&mut store, "b", 10);
         assert_eq!(store.bytes(), 0);
     }
-    // What is on its way counts.
-    let mut store = Place::new().open().unwrap();
+    // Pending writes count.
+    let mut store = TempDir::new().open().unwrap();
     let half = "x".repeat(CAPACITY / 2);
     let first = store.write(vec![put("a", &half, None)], 0);
     assert!(matches!(store.write(vec![put("b", &half, None)], 0), Err(WriteError::Full)));
@@ -126,27 +126,27 @@ fn it_holds_no_more_than_it_may() {
 }
 
 #[test]
-fn a_store_is_opened_once_and_damage_is_told() {
-    let place = Place::new();
-    let store = place.open().unwrap();
-    let message = |place: &Place| place.open().err().expect("it opens").to_string();
-    assert_eq!(message(&place), "another process has it open");
+fn a_store_is_opened_once_and_damage_is_reported() {
+    let dir = TempDir::new();
+    let store = dir.open().unwrap();
+    let message = |dir: &TempDir| dir.open().err().expect("it opens").to_string();
+    assert_eq!(message(&dir), "another process has it open");
     drop(store);
-    let file = place.0.join("below/test.redb");
+    let file = dir.0.join("below/test.redb");
     for content in [&b"no store"[..], &[0xff; 100_000]] {
         fs::write(&file, content).unwrap();
-        assert!(message(&place).starts_with("that is no store of ours"), "{}", message(&place));
+        assert!(message(&dir).starts_with("this is no store of miod"), "{}", message(&dir));
     }
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
-    assert!(message(&place).contains("directory"), "{}", message(&place));
+    assert!(message(&dir).contains("directory"), "{}", message(&dir));
 }
 
 #[test]
-fn a_copy_is_of_one_moment_whoever_writes() {
-    let place = Place::new();
-    let mut store = place.open().unwrap();
-    let copy = || Store::copy(&place.0.join("below"), "test");
+fn a_copy_is_consistent_during_writes() {
+    let dir = TempDir::new();
+    let mut store = dir.open().unwrap();
+    let copy = || Store::copy(&dir.0.join("below"), "test");
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let first = "x".repeat(1000);
     // Both keys are always changed together.
@@ -157,7 +157,7 @@ fn a_copy_is_of_one_moment_whoever_writes() {
             round += 1;
             let value = format!("{round}").repeat(1000);
             write(&mut store, vec![put("a", &value, None), put("b", &value, None)], 0).unwrap();
-            // Space that is freed is used again.
+            // redb reuses freed space.
             write(&mut store, vec![put(&(round % 7).to_string(), &value, None)], 0).unwrap();
         }
         round
@@ -168,25 +168,25 @@ fn a_copy_is_of_one_moment_whoever_writes() {
     }
     drop(stop);
     assert!(writer.join().unwrap() > 0);
-    assert!(Store::copy(&place.0, "none").is_err_and(|error| error.error.kind() == std::io::ErrorKind::NotFound));
+    assert!(Store::copy(&dir.0, "none").is_err_and(|error| error.error.kind() == std::io::ErrorKind::NotFound));
 }
 
 #[test]
-fn a_damaged_store_is_never_a_panic() {
-    let place = Place::new();
-    let mut store = place.open().unwrap();
+fn a_damaged_store_never_panics() {
+    let dir = TempDir::new();
+    let mut store = dir.open().unwrap();
     for key in 0..100 {
         write(&mut store, vec![put(&key.to_string(), &"value ".repeat(40), None)], 0).unwrap();
     }
     drop(store);
-    let file = place.0.join("below/test.redb");
+    let file = dir.0.join("below/test.redb");
     let whole = fs::read(&file).unwrap();
     for at in (0..whole.len()).step_by(whole.len() / 61) {
         let mut damaged = whole.clone();
         damaged[at..(at + 64).min(whole.len())].fill(0xa5);
         fs::write(&file, damaged).unwrap();
-        // It is found, or what it hits is of no use.
-        if let Ok(mut store) = place.open() {
+        // The damage is detected, or it hit unused bytes.
+        if let Ok(mut store) = dir.open() {
             assert_eq!(
                 store.range(.., 0).filter(|(_, record)| *record.value == *"value ".repeat(40).as_bytes()).count(),
                 100

@@ -24,10 +24,10 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use super::resolve::Metadata;
-use crate::http::conditional::{self, Validators, Verdict};
+use crate::http::conditional::{self, Evaluation, Validators};
 use crate::http::head::{Method, RequestHead};
 use crate::http::range::{self, Ranges};
-use crate::http::response::{self, Form, HeadContext, Length, Policy, RequestTraits, ResponseHead, write_decimal};
+use crate::http::response::{self, BodyForm, HeadContext, Length, Policy, RequestTraits, ResponseHead, write_decimal};
 use crate::http::{Reject, Status, date};
 use crate::reactor::{FileSlice, Output};
 
@@ -279,7 +279,7 @@ impl Representation {
             // It represents nothing that was asked for: no validators, no ranges.
             head.lines(&self.part(self.description, self.length)[ACCEPT_RANGES.len()..]);
             let (form, persistent) = head.end(Length::Known(self.size));
-            let body = if form == Form::Absent { 0 } else { self.write_content(0..self.size, output)? };
+            let body = if form == BodyForm::Absent { 0 } else { self.write_content(0..self.size, output)? };
             Ok(Answered { status, body, persistent })
         })
     }
@@ -297,9 +297,9 @@ impl Representation {
         let validators = Validators { etag: self.etag(), modified };
         if request.present.conditional {
             match conditional::evaluate(true, &request.fields, Some(&validators), now) {
-                Verdict::Proceed => {}
-                Verdict::NotModified => return Ok(Some(self.answer_not_modified(context, output))),
-                Verdict::Failed => {
+                Evaluation::Proceed => {}
+                Evaluation::NotModified => return Ok(Some(self.answer_not_modified(context, output))),
+                Evaluation::Failed => {
                     return Err(Reject::new(
                         Status::PRECONDITION_FAILED,
                         "the file is not in the state that was asked for",

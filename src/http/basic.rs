@@ -1,26 +1,25 @@
-//! The Basic authentication scheme (RFC 7617): what a client says of itself in
-//! Authorization, and the challenge that asks it to.
+//! The Basic authentication scheme (RFC 7617): the credentials in the Authorization field
+//! of a request, and the challenge of a response.
 //!
-//! Strict, since nobody who means well needs leniency here: one field line, the
-//! canonical base64 with its padding, UTF-8 (which the challenge asks for), no
-//! control characters.
+//! The parser is strict, because honest clients need no leniency here: one field line,
+//! canonical base64 with padding, UTF-8 (which the challenge asks for), no control
+//! characters.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Fields, target};
 
-/// A name and a password, as a client claims them.
+/// A name and a password that a client sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user's name; holds no colon. May be empty.
+    /// The user's name; it contains no colon. May be empty.
     pub name: String,
     /// The password. May be empty.
     pub password: String,
 }
 
-/// The credentials of the Basic scheme in a request; none if there are none, or
-/// they are malformed, or of another scheme.
+/// The Basic credentials of a request; none if they are missing, malformed, or of another scheme.
 pub fn credentials(fields: &Fields<'_>) -> Option<Credentials> {
     let mut lines = fields.all("authorization");
     let value = lines.next().filter(|_| lines.next().is_none())?;
@@ -37,11 +36,11 @@ pub fn credentials(fields: &Fields<'_>) -> Option<Credentials> {
     (printable(&name) && printable(&password)).then_some(Credentials { name, password })
 }
 
-/// The value of WWW-Authenticate for the realm of the paths below `prefix`, which
-/// is decoded and has no slash at its end.
+/// The value of WWW-Authenticate for the realm of the paths below `prefix`, which is decoded
+/// and has no slash at its end.
 pub fn challenge(prefix: &[u8]) -> Vec<u8> {
     let mut value = b"Basic realm=\"".to_vec();
-    // Encoded, it holds nothing that a quoted string can't.
+    // Percent-encoded, it contains nothing that is special in a quoted string.
     target::encode_path(prefix, &mut value);
     value.extend_from_slice(b"/\", charset=\"UTF-8\"");
     value
@@ -50,15 +49,15 @@ pub fn challenge(prefix: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
 
     fn read(values: &[&[u8]]) -> Option<(String, String)> {
-        let lines = Lines::of(values.iter().map(|value| ("authorization", *value)));
+        let lines = FieldLines::of(values.iter().map(|value| ("authorization", *value)));
         credentials(&lines.fields()).map(|found| (found.name, found.password))
     }
 
     #[test]
-    fn what_a_client_claims() {
+    fn credentials_are_parsed() {
         for (value, name, password) in [
             // RFC 7617 §2 and §2.1.
             ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Aladdin", "open sesame"),
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_nothing() {
+    fn malformed_credentials_are_ignored() {
         for value in [
             &b""[..],
             b"Basic",
@@ -81,7 +80,7 @@ mod tests {
             b"Basic YTpi YTpi",
             b"Basic YTpi,",
             b"Basic YTpi=",
-            // Without its padding, with bits behind the end, in the alphabet of URLs.
+            // Without padding, with bits after the end, in the URL-safe alphabet.
             b"Basic dGVzdDoxMjPCow",
             b"Basic dGVzdDoxMjPCox==",
             b"Basic Oj_-",
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_is_one_quoted_string_whatever_the_prefix() {
+    fn a_challenge_is_one_quoted_string_for_every_prefix() {
         let text = |prefix: &str| String::from_utf8(challenge(prefix.as_bytes())).unwrap();
         assert_eq!(text("/private"), "Basic realm=\"/private/\", charset=\"UTF-8\"");
         assert_eq!(text(""), "Basic realm=\"/\", charset=\"UTF-8\"");

@@ -1,13 +1,13 @@
-//! Cache-Control (RFC 9111 §5.2) of a response that is meant for one user.
+//! Cache-Control (RFC 9111 §5.2) of a response that is for one user only.
 
 use super::grammar::split_unquoted;
 
-/// The value of Cache-Control that keeps a response out of shared caches: `private`
-/// before the directives of `value`, without those that invite shared caches
-/// (`public`, `s-maxage`). None if `value` is as strict already.
+/// The value of Cache-Control that keeps a response out of shared caches: `private` before the
+/// directives of `value`, without those that allow shared caching (`public`, `s-maxage`). None
+/// if `value` is strict enough already.
 pub fn restrict(value: &[u8]) -> Option<Vec<u8>> {
     let named = |directive: &[u8], name: &[u8]| {
-        // With an argument, `private` is about single fields only.
+        // With an argument, `private` applies to single fields only.
         directive.eq_ignore_ascii_case(name)
     };
     let shares = |directive: &[u8]| {
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shared_caches_are_kept_out_and_other_directives_stay() {
+    fn shared_caching_is_forbidden_and_other_directives_stay() {
         for (value, expected) in [
             ("no-cache", Some("private, no-cache")),
             ("Public, max-age=60", Some("private, max-age=60")),

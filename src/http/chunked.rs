@@ -1,5 +1,5 @@
-//! The chunked transfer coding (RFC 9112 §7.1): an incremental, strict decoder,
-//! and the encoder.
+//! The chunked transfer coding (RFC 9112 §7.1): an incremental, strict decoder, and the
+//! encoder.
 //!
 //! ```text
 //! chunked-body = *chunk last-chunk trailer-section CRLF
@@ -9,14 +9,14 @@
 //! chunk-ext    = *( ";" ext-name [ "=" ( token / quoted-string ) ] )
 //! ```
 //!
-//! Wherever two parsers of one connection read these lines differently, one of
-//! them takes the tail of a body for the next request. So nothing is tolerated
-//! here: a line ends in CRLF and nothing else, and the "bad white space" around
-//! `;` and `=`, which a recipient may refuse, is refused.
+//! If two parsers of one connection read these lines differently, one of them takes the
+//! end of a body for the next request (request smuggling). So nothing is tolerated: a line
+//! ends in CRLF only, and the "bad white space" around `;` and `=`, which a recipient may
+//! refuse, is refused.
 //!
-//! The decoder keeps a state of a few bytes and looks at each byte once.
-//! Extensions and trailer fields are checked, counted and dropped: nobody needs
-//! them, and merging trailer fields into the head would let them lie (§7.1.2).
+//! The decoder has a few bytes of state and reads each byte once. Extensions and trailer
+//! fields are checked, counted and dropped: no application needs them, and merging trailer
+//! fields into the head would let a client forge fields (§7.1.2).
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -25,14 +25,14 @@ use super::grammar::{is_field_text, is_tchar};
 use super::{Reject, Status};
 use crate::limits;
 
-/// What one step of reading a body gave.
+/// The result of one step of reading a body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Progress {
-    /// Bytes of the input that are done with, framing and content.
+    /// Bytes of the input that are consumed, framing and content.
     pub consumed: usize,
-    /// Bytes of content within the input, relative to its start; may be empty.
+    /// The range of the content within the input; may be empty.
     pub content: Range<usize>,
-    /// Whether the body is complete; no byte behind its end was consumed.
+    /// Whether the body is complete; no byte after its end was consumed.
     pub done: bool,
 }
 
@@ -62,17 +62,17 @@ enum State {
 /// The incremental decoder of one chunked body.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    /// The size so far while it is read, then how much of the chunk is missing.
+    /// While the size is read: the size so far. In the chunk: the bytes that are missing.
     left: u64,
     /// Bytes of all extensions.
     extensions: u32,
     /// Bytes of the trailer section.
     trailer: u32,
-    /// Bytes of this extension.
+    /// Bytes of the current extension.
     extension: u16,
-    /// Lines of the trailer section.
+    /// Field lines of the trailer section.
     fields: u16,
-    /// Digits of this size.
+    /// Digits of the current size.
     digits: u8,
     state: State,
 }
@@ -84,7 +84,7 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder before the first byte of a body.
+    /// A decoder at the beginning of a body.
     pub const fn new() -> Self {
         Self { left: 0, extensions: 0, trailer: 0, extension: 0, fields: 0, digits: 0, state: State::Size }
     }
@@ -94,16 +94,15 @@ impl Decoder {
         self.state == State::Done
     }
 
-    /// Reads on in `input`, which begins where the last call stopped consuming.
-    /// Stops behind the first piece of content, so there is at most one; nothing
-    /// consumed before the end means that `input` was empty.
+    /// Reads `input`, which begins after the last consumed byte. It stops after the first piece
+    /// of content, so there is one at most. If nothing is consumed before the end of the body,
+    /// `input` was empty.
     ///
     /// # Errors
-    /// 400 for whatever isn't the exact grammar, a size of more than 16 digits and
-    /// extensions beyond [`limits::CHUNK_EXTENSION`] and
-    /// [`limits::CHUNK_EXTENSIONS_TOTAL`]; 431 for a trailer section beyond
-    /// [`limits::HEAD`] or [`limits::FIELDS`]. The connection can't be used
-    /// further, nor can the decoder.
+    /// 400 for malformed input, for a size of more than 16 digits, and for extensions beyond
+    /// [`limits::CHUNK_EXTENSION`] and [`limits::CHUNK_EXTENSIONS_TOTAL`]; 431 for a trailer
+    /// section beyond [`limits::HEAD`] or [`limits::FIELDS`]. Neither the connection nor the
+    /// decoder can be used further.
     pub fn read(&mut self, input: &[u8]) -> Result<Progress, Reject> {
         let mut at = 0;
         while at < input.len() && self.state != State::Done {
@@ -122,7 +121,7 @@ impl Decoder {
         Ok(Progress { consumed: at, content: at..at, done: self.is_done() })
     }
 
-    /// The state behind one byte of framing.
+    /// The state after one byte of framing.
     fn step(&mut self, byte: u8) -> Result<State, Reject> {
         use State::*;
         match self.state {
@@ -142,7 +141,6 @@ impl Decoder {
                 ExtensionStart
             }
             (Size, b'\r') if self.digits > 0 => SizeLf,
-            (Size, _) => return Err(Reject::bad_request("a chunk size isn't a hexadecimal number")),
 
             (ExtensionStart | ExtensionName, _) if is_tchar(byte) => ExtensionName,
             (ExtensionName, b'=') => ValueStart,
@@ -153,9 +151,6 @@ impl Decoder {
             (Quoted | QuotedPair, _) if is_field_text(byte) => Quoted,
             (ExtensionName | Value | QuotedEnd, b';') => ExtensionStart,
             (ExtensionName | Value | QuotedEnd, b'\r') => SizeLf,
-            (ExtensionStart | ExtensionName | ValueStart | Value | Quoted | QuotedPair | QuotedEnd, _) => {
-                return Err(Reject::bad_request("a chunk extension is malformed"));
-            }
 
             (SizeLf, b'\n') => {
                 self.digits = 0;
@@ -163,7 +158,6 @@ impl Decoder {
             }
             (DataCr, b'\r') => DataLf,
             (DataLf, b'\n') => Size,
-            (SizeLf | DataCr | DataLf, _) => return Err(Reject::bad_request("a chunk doesn't end with CRLF")),
 
             (TrailerStart, b'\r') => EndLf,
             (TrailerStart, _) if is_tchar(byte) => {
@@ -179,17 +173,15 @@ impl Decoder {
             (TrailerValue, _) if is_field_text(byte) => TrailerValue,
             (TrailerLf, b'\n') => TrailerStart,
             (EndLf, b'\n') => Done,
-            (TrailerStart | TrailerName | TrailerValue | TrailerLf | EndLf, _) => {
-                return Err(Reject::bad_request("the trailer section is malformed"));
-            }
 
-            // `read` hands over no byte in these states.
+            // `read` passes no byte in these states.
             (Data | Done, _) => self.state,
+            (state, _) => return Err(malformed(state)),
         })
     }
 
     fn push_digit(&mut self, digit: u8) -> Result<(), Reject> {
-        // Sixteen digits are 64 bits: the shift loses nothing.
+        // Sixteen digits are 64 bits, so the shift loses none.
         if self.digits == 16 {
             return Err(Reject::bad_request("a chunk size is too large"));
         }
@@ -198,7 +190,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Counts a byte of an extension; `;` is the first one of each.
+    /// Counts a byte of an extension. Each extension begins with `;`.
     fn count_extension(&mut self, byte: u8) -> Result<(), Reject> {
         if byte == b';' && self.state != State::Quoted && self.state != State::QuotedPair {
             self.extension = 0;
@@ -225,11 +217,24 @@ impl Decoder {
     }
 }
 
-/// What ends a chunked body, without trailer fields.
+/// The error for a byte that isn't allowed in this state.
+#[cold]
+fn malformed(state: State) -> Reject {
+    use State::*;
+    Reject::bad_request(match state {
+        Size => "a chunk size isn't a hexadecimal number",
+        ExtensionStart | ExtensionName | ValueStart | Value | Quoted | QuotedPair | QuotedEnd => {
+            "a chunk extension is malformed"
+        }
+        SizeLf | DataCr | DataLf | Data | Done => "a chunk doesn't end with CRLF",
+        TrailerStart | TrailerName | TrailerValue | TrailerLf | EndLf => "the trailer section is malformed",
+    })
+}
+
+/// The end of a chunked body, without trailer fields.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// Appends `data` as one chunk; nothing for no data, since an empty chunk would
-/// end the body.
+/// Appends `data` as one chunk. Empty data is skipped, because an empty chunk would end the body.
 pub fn encode_chunk(data: &[u8], out: &mut Vec<u8>) {
     if data.is_empty() {
         return;
@@ -246,7 +251,7 @@ mod tests {
     use crate::testing::every_split;
     use proptest::prelude::*;
 
-    /// Content and consumed bytes, or the status; `None` while more is needed.
+    /// Content and consumed bytes, or the status; `None` if more input is needed.
     type Outcome = Result<Option<(Vec<u8>, usize)>, u16>;
 
     fn decode(pieces: &mut dyn Iterator<Item = &[u8]>) -> Outcome {
@@ -275,7 +280,7 @@ mod tests {
     const NEXT: &[&[u8]] = &[b"G", b"\r\n", b"0\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"];
 
     #[test]
-    fn good_bodies() {
+    fn valid_bodies_are_decoded() {
         let cases: &[(&str, &str)] = &[
             ("0\r\n\r\n", ""),
             ("000\r\n\r\n", ""),
@@ -297,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn incomplete_bodies_wait() {
+    fn an_incomplete_body_needs_more_input() {
         let body = b"5;a=\"b\"\r\nhello\r\n0\r\nA: b\r\n\r\n";
         for end in 0..body.len() {
             assert_eq!(every_split(&body[..end], &[], decode), Ok(None), "up to {end}");
@@ -305,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_bodies_are_refused() {
+    fn malformed_bodies_are_refused() {
         let cases: &[&[u8]] = &[
             // Sizes.
             b"\r\n",
@@ -323,7 +328,7 @@ mod tests {
             b"00000000000000000\r\n",
             b"10000000000000000\r\n",
             b"FFFFFFFFFFFFFFFFF\r\n",
-            // Ends of lines.
+            // Line ends.
             b"5\nhello",
             b"5\rhello",
             b"5\r\r\n",
@@ -355,7 +360,7 @@ mod tests {
             b"5;a=\"b\"c\r\n",
             b"5;a=\"\0\"\r\n",
             b"5;a\0\r\n",
-            // Trailers.
+            // Trailer sections.
             b"0\r\n a: b\r\n\r\n",
             b"0\r\n:b\r\n\r\n",
             b"0\r\na\r\n\r\n",
@@ -372,14 +377,14 @@ mod tests {
     }
 
     #[test]
-    fn extensions_are_bounded_one_by_one_and_together() {
+    fn extensions_are_limited_each_and_in_total() {
         let chunk = |extension: &str| format!("1{extension}\r\nx\r\n");
         let run = |body: &str| decode(&mut [body.as_bytes()].into_iter());
 
         let longest = format!(";{}", "a".repeat(limits::CHUNK_EXTENSION - 1));
         let twice = longest.repeat(2);
         assert_eq!(run(&chunk(&longest)), Ok(None));
-        assert_eq!(run(&chunk(&twice)), Ok(None), "each is counted for itself");
+        assert_eq!(run(&chunk(&twice)), Ok(None), "each one is counted separately");
         assert_eq!(run(&chunk(&format!("{longest}a"))), Err(400));
         for semicolon in [";", "\\;"] {
             let quoted = format!(";a=\"{}\"", semicolon.repeat(limits::CHUNK_EXTENSION));
@@ -392,19 +397,19 @@ mod tests {
     }
 
     #[test]
-    fn trailers_are_bounded() {
+    fn trailer_sections_are_limited() {
         let run = |trailer: &str| decode(&mut [b"0\r\n", trailer.as_bytes()].into_iter()).map(|_| ());
         let lines = |count| "a:b\r\n".repeat(count) + "\r\n";
         assert_eq!(run(&lines(limits::FIELDS)), Ok(()));
         assert_eq!(run(&lines(limits::FIELDS + 1)), Err(431));
-        // A line has three bytes besides its value, and the end begins with CR.
+        // A line has three bytes besides its value; the end begins with CR.
         let line = |value| format!("a:{}\r\n\r\n", "b".repeat(value));
         assert_eq!(run(&line(limits::HEAD - 5)), Ok(()));
         assert_eq!(run(&line(limits::HEAD - 4)), Err(431));
     }
 
     #[test]
-    fn huge_sizes_dont_overflow() {
+    fn the_largest_size_does_not_overflow() {
         let mut decoder = Decoder::new();
         let progress = decoder.read(b"FFFFFFFFFFFFFFFF\r\nabc").expect("sixteen digits fit");
         assert_eq!(progress, Progress { consumed: 21, content: 18..21, done: false });
@@ -412,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn the_encoder_never_ends_a_body_by_accident() {
+    fn encoding_empty_data_does_not_end_the_body() {
         let mut out = Vec::new();
         encode_chunk(b"", &mut out);
         assert!(out.is_empty());
@@ -422,7 +427,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_decodes_under_any_split(
+        fn encoded_data_is_decoded_in_any_pieces(
             chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..4),
         ) {
             let mut body = Vec::new();
@@ -434,7 +439,7 @@ mod tests {
         }
 
         #[test]
-        fn no_input_depends_on_its_splits(body in "([05aF]|\r\n|\r|\n|;|=|\"|\\\\|a|:| |x){0,24}") {
+        fn the_result_does_not_depend_on_the_pieces(body in "([05aF]|\r\n|\r|\n|;|=|\"|\\\\|a|:| |x){0,24}") {
             let _ = every_split(body.as_bytes(), &[], decode);
         }
     }

@@ -3,36 +3,36 @@
 use super::fields::is_named;
 use super::{Fields, date, grammar::trim_ows};
 
-/// The validators of the representation that would be sent.
+/// The validators of the current representation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Validators<'a> {
-    /// The entity-tag as in the ETag field: with its quotes, and `W/` if it is weak.
+    /// The entity-tag as in the ETag field: with its quotes, and with `W/` if it is weak.
     pub etag: &'a [u8],
     /// When it was last modified, in Unix seconds.
     pub modified: i64,
 }
 
-/// What the preconditions of a request say.
+/// The result of evaluating the preconditions of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// Serve the request as if there were none.
+pub enum Evaluation {
+    /// They hold, or there are none: serve the request.
     Proceed,
-    /// 304: the client has it already.
+    /// 304: the client has the current representation.
     NotModified,
-    /// 412: not what the client believes it to be.
+    /// 412: the representation is not the one that the client expects.
     Failed,
 }
 
-/// Evaluates the preconditions in `fields` in the order of RFC 9110 §13.2.2, save
-/// for If-Range, which is [`range_applies`].
+/// Evaluates the preconditions in `fields` in the order of RFC 9110 §13.2.2, except for
+/// If-Range; for that see [`range_applies`].
 ///
-/// `safe_method` says that the method is GET or HEAD; `current` is `None` where no
-/// representation exists; `now` is in Unix seconds. Dates that can't be read and
-/// dates on several lines are ignored (§13.1.3, §13.1.4), and so is an
-/// If-Modified-Since in the future, which no answer of ours can have given.
-pub fn evaluate(safe_method: bool, fields: &Fields<'_>, current: Option<&Validators<'_>>, now: i64) -> Verdict {
-    // Found in one pass. Of a field on several lines the value here is empty, which says
-    // as little; those that are lists are looked for again then.
+/// `safe_method`: the method is GET or HEAD. `current` is `None` if no representation exists.
+/// `now` is in Unix seconds. Malformed dates and dates on several field lines are ignored
+/// (§13.1.3, §13.1.4). So is an If-Modified-Since in the future, which can't come from a
+/// response of this server.
+pub fn evaluate(safe_method: bool, fields: &Fields<'_>, current: Option<&Validators<'_>>, now: i64) -> Evaluation {
+    // One pass finds all fields. A field on several lines gets an empty value here, which has
+    // no effect; the fields that are lists are then looked up again.
     let (mut if_match, mut if_none_match, mut if_modified_since, mut if_unmodified_since) = (None, None, None, None);
     for (name, value) in fields.iter() {
         let line: &mut Option<&[u8]> = match name.len() {
@@ -48,35 +48,34 @@ pub fn evaluate(safe_method: bool, fields: &Fields<'_>, current: Option<&Validat
 
     if let Some(line) = if_match {
         if !any_matches(line, fields, "if-match", current, strong_match) {
-            return Verdict::Failed;
+            return Evaluation::Failed;
         }
     } else if let (Some(current), Some(date)) = (current, read(if_unmodified_since))
         && current.modified > date
     {
-        return Verdict::Failed;
+        return Evaluation::Failed;
     }
     if let Some(line) = if_none_match {
         if any_matches(line, fields, "if-none-match", current, weak_match) {
-            return if safe_method { Verdict::NotModified } else { Verdict::Failed };
+            return if safe_method { Evaluation::NotModified } else { Evaluation::Failed };
         }
     } else if safe_method
         && let (Some(current), Some(date)) = (current, read(if_modified_since))
         && current.modified <= date
         && date <= now
     {
-        return Verdict::NotModified;
+        return Evaluation::NotModified;
     }
-    Verdict::Proceed
+    Evaluation::Proceed
 }
 
-/// Whether a Range field may be obeyed: If-Range names exactly the `current`
-/// representation, or there is none (RFC 9110 §13.1.5).
+/// Whether the Range field applies: If-Range is exactly the `current` representation, or there
+/// is no If-Range (RFC 9110 §13.1.5).
 ///
-/// Parts of different files must never be put together, so the comparison is
-/// strong. A date matches only exactly, and only if the last modification is at
-/// least two seconds past: the second in which the file could have changed again
-/// without its date showing it is then surely over (§8.8.2.2). Where the caller
-/// makes the entity-tag weak, the date isn't trusted further than that.
+/// Parts of different versions of a file must never be combined, so the comparison is strong. A
+/// date must match exactly, and the last modification must be at least two seconds old: within
+/// the same second the file could change again without a change of its date (§8.8.2.2). If the
+/// caller makes the entity-tag weak, dates are trusted no further.
 pub fn range_applies(fields: &Fields<'_>, current: &Validators<'_>, now: i64) -> bool {
     let mut lines = fields.all("if-range");
     match (lines.next(), lines.next()) {
@@ -92,8 +91,8 @@ pub fn range_applies(fields: &Fields<'_>, current: &Validators<'_>, now: i64) ->
     }
 }
 
-/// Whether the field `name`, whose only line is `line`, is `*` or has a member that
-/// matches the entity-tag of `current`. Nothing matches what doesn't exist.
+/// Whether the field `name`, whose only line is `line`, is `*` or has a member that matches the
+/// entity-tag of `current`. If there is no representation, nothing matches.
 fn any_matches(
     line: &[u8],
     fields: &Fields<'_>,
@@ -102,16 +101,16 @@ fn any_matches(
     matches: fn(&[u8], &[u8]) -> bool,
 ) -> bool {
     let Some(current) = current else { return false };
-    // The usual case is a list of one, which is seen without taking it apart.
+    // The usual list has one member, which is compared without parsing the list.
     line == b"*" || matches(line, current.etag) || fields.all(name).flat_map(tags).any(|tag| matches(tag, current.etag))
 }
 
-/// Both strong and the same (RFC 9110 §8.8.3.2).
+/// Both are strong and equal (RFC 9110 §8.8.3.2).
 fn strong_match(a: &[u8], b: &[u8]) -> bool {
     a == b && !a.starts_with(b"W/")
 }
 
-/// The same but for `W/` (RFC 9110 §8.8.3.2).
+/// They are equal, apart from `W/` (RFC 9110 §8.8.3.2).
 fn weak_match(a: &[u8], b: &[u8]) -> bool {
     opaque(a) == opaque(b)
 }
@@ -120,23 +119,23 @@ fn opaque(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
-/// The entity-tags of a list. What isn't one is skipped up to the next comma, so
-/// that it doesn't cost the others.
+/// The entity-tags of a list. A malformed member is skipped up to the next comma, so that the
+/// others still count.
 fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = list;
     std::iter::from_fn(move || {
         while !rest.is_empty() {
             let member = trim_ows(rest);
-            let tag = split_tag(member).map(|(tag, behind)| (tag, trim_ows(behind)));
-            let (found, behind) = match tag {
+            let tag = split_tag(member).map(|(tag, after)| (tag, trim_ows(after)));
+            let (found, after) = match tag {
                 Some((tag, [])) => (Some(tag), &[][..]),
-                Some((tag, [b',', behind @ ..])) => (Some(tag), behind),
+                Some((tag, [b',', after @ ..])) => (Some(tag), after),
                 _ => {
                     let comma = member.iter().position(|&byte| byte == b',');
                     (None, comma.map_or(&[][..], |comma| &member[comma + 1..]))
                 }
             };
-            rest = behind;
+            rest = after;
             if found.is_some() {
                 return found;
             }
@@ -145,8 +144,8 @@ fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// `value` cut behind the entity-tag, `[ "W/" ] DQUOTE *etagc DQUOTE`, that it
-/// begins with (RFC 9110 §8.8.3). Commas may be part of it; there are no escapes.
+/// Splits `value` after its first entity-tag, `[ "W/" ] DQUOTE *etagc DQUOTE` (RFC 9110
+/// §8.8.3). A tag may contain commas; there are no escapes.
 fn split_tag(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let opaque = opaque(value).strip_prefix(b"\"")?;
     let length = opaque.iter().position(|&byte| byte <= b' ' || byte == b'"' || byte == 0x7f)?;
@@ -159,9 +158,9 @@ fn split_tag(value: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::Verdict::*;
+    use super::Evaluation::*;
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
     use proptest::prelude::*;
 
     const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
@@ -172,16 +171,16 @@ mod tests {
     const NOW: i64 = CURRENT.modified + 60;
 
     fn with_fields<R>(lines: &[(&str, &str)], run: impl FnOnce(&Fields<'_>) -> R) -> R {
-        run(&Lines::of(lines.iter().map(|&(name, value)| (name, value.as_bytes()))).fields())
+        run(&FieldLines::of(lines.iter().map(|&(name, value)| (name, value.as_bytes()))).fields())
     }
 
     #[test]
-    fn preconditions() {
-        // The fields; the verdicts for GET, for PUT, and for PUT of what isn't there.
-        type Case<'a> = (&'a [(&'a str, &'a str)], [Verdict; 3]);
+    fn preconditions_are_evaluated_in_order() {
+        // The fields; the results for GET, for PUT, and for PUT of a missing representation.
+        type Case<'a> = (&'a [(&'a str, &'a str)], [Evaluation; 3]);
         let cases: &[Case<'_>] = &[
             (&[], [Proceed, Proceed, Proceed]),
-            // Each alone.
+            // Single fields.
             (&[("If-Match", "\"a\"")], [Proceed, Proceed, Failed]),
             (&[("If-Match", "\"b\"")], [Failed, Failed, Failed]),
             (&[("If-Match", "W/\"a\"")], [Failed, Failed, Failed]),
@@ -203,7 +202,7 @@ mod tests {
             (&[("If-Unmodified-Since", MODIFIED)], [Proceed, Proceed, Proceed]),
             (&[("If-Unmodified-Since", AFTER)], [Proceed, Proceed, Proceed]),
             (&[("If-Unmodified-Since", "0")], [Proceed, Proceed, Proceed]),
-            // Who overrules whom.
+            // Precedence.
             (&[("If-Match", "\"a\""), ("If-Unmodified-Since", BEFORE)], [Proceed, Proceed, Failed]),
             (&[("If-None-Match", "\"b\""), ("If-Modified-Since", MODIFIED)], [Proceed, Proceed, Proceed]),
             (&[("If-None-Match", "\"a\""), ("If-Modified-Since", BEFORE)], [NotModified, Failed, Proceed]),
@@ -227,13 +226,13 @@ mod tests {
             });
             assert_eq!(verdicts, *expected, "{lines:?}");
             let missing = with_fields(lines, |fields| evaluate(true, fields, None, NOW));
-            assert_eq!(missing, expected[2], "GET of what isn't there: {lines:?}");
+            assert_eq!(missing, expected[2], "GET of a missing representation: {lines:?}");
         }
     }
 
     #[test]
-    fn comparisons() {
-        // RFC 9110 §8.8.3.2, its table.
+    fn entity_tags_are_compared_as_the_rfc_says() {
+        // The table in RFC 9110 §8.8.3.2.
         for (a, b, strong, weak) in [
             ("W/\"1\"", "W/\"1\"", false, true),
             ("W/\"1\"", "W/\"2\"", false, false),
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_tags() {
+    fn lists_of_entity_tags_are_parsed() {
         let cases: &[(&str, &[&str])] = &[
             ("", &[]),
             (",, ,", &[]),
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn if_range() {
+    fn if_range_needs_a_strong_match() {
         let weak = Validators { etag: b"W/\"a\"", ..CURRENT };
         let cases: &[(&[&str], bool, bool)] = &[
             (&[], true, true),
@@ -307,7 +306,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn junk_never_panics_nor_hides_a_tag(junk in "(\"|,| |W/|a|\\*|\t){0,16}") {
+        fn malformed_members_never_panic_nor_hide_a_tag(junk in "(\"|,| |W/|a|\\*|\t){0,16}") {
             let list = format!("{junk}\", \"found\"");
             prop_assert!(tags(junk.as_bytes()).all(|tag| tag.ends_with(b"\"")));
             prop_assert!(tags(list.as_bytes()).any(|tag| tag == b"\"found\""));

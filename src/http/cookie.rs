@@ -1,11 +1,9 @@
-//! Cookies: reading the Cookie field of requests (RFC 6265 §4.2, after §5.4), and
-//! writing the Set-Cookie field of answers (§4.1, with the browsers' later rules
-//! of RFC 6265bis).
+//! Cookies: parsing the Cookie field of requests (RFC 6265 §4.2, §5.4), and writing the
+//! Set-Cookie field of responses (§4.1, with the later rules of browsers in RFC 6265bis).
 //!
-//! Cookies come from many places, some of them careless; what can't be read is
-//! skipped, so that somebody else's cookie doesn't cost us ours. What we write is
-//! strict: a value that would break the field, or that browsers are known to
-//! ignore, is refused before it is sent.
+//! Other servers and scripts set cookies too, some of them malformed. A malformed cookie is
+//! skipped, so that it doesn't hide the others. Writing is strict: a cookie that would
+//! break the field, or that browsers ignore, is an error.
 
 use std::fmt::Write;
 
@@ -13,11 +11,11 @@ use super::Fields;
 use super::date;
 use super::grammar::{is_token, trim_ows};
 
-/// Name and value of every cookie, over all Cookie lines, in order.
+/// Name and value of every cookie of all Cookie lines, in order.
 ///
-/// White space around both and double quotes around the value are taken off.
-/// What has no `=` or no name is skipped. Nothing is decoded. A name may come
-/// twice; the first, of the longest path, is the one to believe (RFC 6265 §5.4).
+/// White space around both, and double quotes around the value, are removed. A cookie without
+/// `=` or without a name is skipped. Nothing is decoded. A name may occur twice; the first one
+/// counts, because it has the longest path (RFC 6265 §5.4).
 pub fn pairs<'a>(fields: &Fields<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
     fields.all("cookie").flat_map(|line| line.split(|&byte| byte == b';')).filter_map(|pair| {
         let equals = pair.iter().position(|&byte| byte == b'=')?;
@@ -30,7 +28,7 @@ pub fn pairs<'a>(fields: &Fields<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8
     })
 }
 
-/// The values of the cookies named `name` (case matters), in order.
+/// The values of the cookies named `name` (case-sensitive), in order.
 pub fn values<'a, 'n>(fields: &Fields<'a>, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
     pairs(fields).filter(move |&(found, _)| found == name.as_bytes()).map(|(_, value)| value)
 }
@@ -40,28 +38,28 @@ pub fn value<'a>(fields: &Fields<'a>, name: &str) -> Option<&'a [u8]> {
     values(fields, name).next()
 }
 
-/// A name that begins so is set over TLS only, for one host and all its paths, or
-/// browsers don't take it: no neighbour and nobody on the way can set such a cookie.
+/// Browsers accept a cookie with this prefix only over TLS, for one host and all its paths. So
+/// neither a neighbouring host nor an attacker on the network can set it.
 pub const HOST: &str = "__Host-";
 
-/// Longest name and value together that browsers keep (RFC 6265bis §5.7).
+/// Longest name and value together that browsers store (RFC 6265bis §5.7).
 pub const PAIR: usize = 4_096;
-/// Longest value of an attribute that browsers keep.
+/// Longest value of an attribute that browsers store.
 const ATTRIBUTE: usize = 1_024;
 
-/// When a cookie goes along with a request that another site caused.
+/// Whether browsers send a cookie with requests that another site causes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SameSite {
     /// Never.
     Strict,
-    /// If it navigates there by a safe method, as a link does.
+    /// Only with a top-level navigation by a safe method, such as a link.
     Lax,
     /// Always.
     None,
 }
 
 impl SameSite {
-    /// As it is written.
+    /// The attribute's value.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Strict => "Strict",
@@ -71,7 +69,7 @@ impl SameSite {
     }
 }
 
-/// A cookie to be set, as plain data; [`line`](Self::line) finds out whether it can be.
+/// A cookie to be set; [`line`](Self::line) checks it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[allow(missing_docs)]
 pub struct SetCookie {
@@ -79,7 +77,7 @@ pub struct SetCookie {
     pub value: String,
     /// In Unix seconds.
     pub expires: Option<i64>,
-    /// In seconds from now; zero or less ends it.
+    /// In seconds from now; zero or less deletes the cookie.
     pub max_age: Option<i64>,
     pub domain: Option<String>,
     pub path: Option<String>,
@@ -92,12 +90,12 @@ impl SetCookie {
     /// The value of the Set-Cookie field.
     ///
     /// # Errors
-    /// If something in it would break the field, or make browsers ignore it: which,
-    /// in a sentence without its full stop.
+    /// If the cookie would break the field, or browsers would ignore it: the reason, as a
+    /// sentence without its full stop.
     pub fn line(&self) -> Result<String, &'static str> {
         self.check()?;
         let mut line = format!("{}={}", self.name, self.value);
-        // Writing to a String succeeds.
+        // Writing to a String can't fail.
         if let Some(seconds) = self.max_age {
             let _ = write!(line, "; Max-Age={seconds}");
         }
@@ -125,13 +123,13 @@ impl SetCookie {
         let begins = |prefix: &str| self.name.get(..prefix.len()).is_some_and(|s| s.eq_ignore_ascii_case(prefix));
         let host_bound = begins(HOST);
         if !is_token(self.name.as_bytes()) {
-            return Err("the name of a cookie is letters, digits and a few signs");
+            return Err("a cookie name contains only letters, digits and a few signs");
         }
         if !self.value.bytes().all(is_cookie_byte) {
-            return Err("the value of a cookie has no space, comma, semicolon, quote, backslash or what isn't ASCII");
+            return Err("a cookie value contains no space, comma, semicolon, quote, backslash or non-ASCII character");
         }
         if self.name.len() + self.value.len() > PAIR {
-            return Err("name and value of a cookie are 4,096 bytes at most");
+            return Err("name and value of a cookie have 4,096 bytes at most");
         }
         if let Some(domain) = &self.domain
             && !(domain.len() <= ATTRIBUTE && is_domain(domain.as_bytes()))
@@ -141,7 +139,7 @@ impl SetCookie {
         if let Some(path) = &self.path
             && !(path.len() <= ATTRIBUTE && path.starts_with('/') && path.bytes().all(is_path_byte))
         {
-            return Err("the path of a cookie begins with a slash and has no semicolon or what isn't ASCII");
+            return Err("the path of a cookie begins with a slash and contains no semicolon or non-ASCII character");
         }
         if self.same_site == Some(SameSite::None) && !self.secure {
             return Err("a cookie with SameSite=None must be Secure");
@@ -156,7 +154,7 @@ impl SetCookie {
     }
 }
 
-/// `cookie-byte` (RFC 6265 §4.1.1).
+/// `cookie-octet` (RFC 6265 §4.1.1).
 const fn is_cookie_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\')
 }
@@ -179,11 +177,11 @@ fn is_domain(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
     use proptest::prelude::*;
 
     #[test]
-    fn reads_what_can_be_read() {
+    fn cookies_are_parsed_and_malformed_ones_are_skipped() {
         type Pairs = &'static [(&'static [u8], &'static [u8])];
         let cases: &[(&[&[u8]], Pairs)] = &[
             (&[], &[]),
@@ -202,15 +200,15 @@ mod tests {
             (&[b"a=b, c=d"], &[(b"a", b"b, c=d")]),
         ];
         for (values, expected) in cases {
-            let lines = Lines::of(values.iter().map(|value| ("Cookie", *value)));
+            let lines = FieldLines::of(values.iter().map(|value| ("Cookie", *value)));
             assert_eq!(pairs(&lines.fields()).collect::<Vec<_>>(), *expected, "{values:?}");
         }
-        let lines = Lines::of([("cookie", &b"A=1; a=2; a=3"[..])]);
+        let lines = FieldLines::of([("cookie", &b"A=1; a=2; a=3"[..])]);
         assert_eq!(value(&lines.fields(), "a"), Some(&b"2"[..]));
         assert_eq!(value(&lines.fields(), "b"), None);
     }
 
-    /// A cookie with a value that may be anything.
+    /// A cookie with any value.
     fn named(name: &str, value: &str) -> SetCookie {
         SetCookie { name: name.to_owned(), value: value.to_owned(), ..SetCookie::default() }
     }
@@ -220,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_every_attribute() {
+    fn all_attributes_are_written() {
         assert_eq!(named("a", "").line().as_deref(), Ok("a="));
         let all = SetCookie {
             expires: Some(784_111_777),
@@ -242,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_would_break_the_field_or_be_ignored() {
+    fn a_cookie_that_breaks_the_field_or_is_ignored_is_an_error() {
         for name in ["", "a b", "a=b", "a;b", "a\r\nX: y", "\u{e4}", "a\"", "a,"] {
             assert!(named(name, "").line().is_err(), "{name:?}");
         }
@@ -271,24 +269,24 @@ mod tests {
         }
     }
 
-    /// What the crate `cookie`, a second opinion, reads from a Cookie line.
+    /// What the crate `cookie` parses from a Cookie line, for comparison.
     fn second_opinion(line: &str) -> Vec<(String, String)> {
         let read = cookie::Cookie::split_parse(line.to_owned()).filter_map(Result::ok);
         read.map(|cookie| (cookie.name().to_owned(), cookie.value_trimmed().to_owned())).collect()
     }
 
     fn ours(line: &str) -> Vec<(String, String)> {
-        let lines = Lines::of([("Cookie", line.as_bytes())]);
+        let lines = FieldLines::of([("Cookie", line.as_bytes())]);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         pairs(&lines.fields()).map(|(name, value)| (text(name), text(value))).collect()
     }
 
     #[test]
-    fn where_we_read_otherwise_than_the_crate_cookie() {
-        // White space of HTTP is space and tab; the crate takes off all of Unicode's.
+    fn known_differences_to_the_crate_cookie() {
+        // White space in HTTP is space and tab; the crate removes all Unicode white space.
         assert_eq!(ours("a=\u{a0}b"), [("a".to_owned(), "\u{a0}b".to_owned())]);
         assert_eq!(second_opinion("a=\u{a0}b"), [("a".to_owned(), "b".to_owned())]);
-        // Cookies needn't be UTF-8: `pairs` gives bytes, the crate takes text alone.
+        // A cookie need not be UTF-8: `pairs` returns bytes, the crate takes text only.
     }
 
     prop_compose! {
@@ -309,12 +307,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_as_the_crate_cookie_does(line in "[ -~\\t]{0,40}|([ab]=[ -~]{0,4}; ?){0,4}") {
+        fn parsing_agrees_with_the_crate_cookie(line in "[ -~\\t]{0,40}|([ab]=[ -~]{0,4}; ?){0,4}") {
             prop_assert_eq!(ours(&line), second_opinion(&line));
         }
 
         #[test]
-        fn what_we_write_the_crate_cookie_reads_as_it_was_meant(set in any_cookie()) {
+        fn the_crate_cookie_parses_what_is_written(set in any_cookie()) {
             let Ok(line) = set.line() else { return Ok(()) };
             let read = cookie::Cookie::parse(line.clone()).unwrap();
             prop_assert_eq!((read.name(), read.value()), (&*set.name, &*set.value));
@@ -333,7 +331,7 @@ mod tests {
         fn round_trips(cookies in proptest::collection::vec(("[!-:<>-~]{1,8}", "[!#-:<-~]{0,8}"), 0..5)) {
             let field: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let field = field.join("; ");
-            let lines = Lines::of([("Cookie", field.as_bytes())]);
+            let lines = FieldLines::of([("Cookie", field.as_bytes())]);
             let found: Vec<_> = pairs(&lines.fields()).collect();
             let expected: Vec<_> = cookies.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
             prop_assert_eq!(found, expected);

@@ -1,5 +1,5 @@
-//! Dates in fields (RFC 9110 §5.6.7) and in logs. The time comes from the
-//! caller, as Unix seconds.
+//! Dates in fields (RFC 9110 §5.6.7) and in logs. The time comes from the caller, in Unix
+//! seconds.
 
 /// Length of an IMF-fixdate, like `Sun, 06 Nov 1994 08:49:37 GMT`, in bytes.
 pub const LENGTH: usize = 29;
@@ -12,15 +12,14 @@ const DAY: i64 = 86_400;
 const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
 
-/// A second of the proleptic Gregorian calendar in UTC, in digits and names, as
-/// all our formats need it.
+/// A second of the proleptic Gregorian calendar in UTC, as digits and names for all formats.
 struct Civil {
     year: [u8; 4],
     /// From `01`.
     month: [u8; 2],
     month_name: &'static [u8],
     day: [u8; 2],
-    /// The three letters.
+    /// Three letters.
     weekday: &'static [u8],
     hour: [u8; 2],
     minute: [u8; 2],
@@ -28,12 +27,12 @@ struct Civil {
 }
 
 impl Civil {
-    /// Clamps to the years 0 to 9999, so that every number has its digits.
+    /// Clamps to the years 0 to 9999, so that a year has four digits.
     fn new(unix_seconds: i64) -> Self {
         let seconds = unix_seconds.clamp(FIRST_SECOND, LAST_SECOND);
         let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
-        // After H. Hinnant, "chrono-compatible low-level date algorithms": years
-        // begin in March, so that the leap day is their last, in eras of 400.
+        // After H. Hinnant, "chrono-compatible low-level date algorithms": years begin in
+        // March, so that the leap day comes last, in eras of 400 years.
         let shifted = days + 719_468;
         let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -62,8 +61,8 @@ fn two_digits(number: i64) -> [u8; 2] {
     [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
 }
 
-/// Writes an IMF-fixdate, for Date and Last-Modified (RFC 9110 §5.6.7). Times
-/// before 1970 or after 9999 become the nearest one in between.
+/// Writes an IMF-fixdate, for Date and Last-Modified (RFC 9110 §5.6.7). Times before 1970 or
+/// after 9999 are clamped.
 pub fn write(unix_seconds: i64, out: &mut [u8; LENGTH]) {
     let date = Civil::new(unix_seconds.max(0));
     *out = *b"Sun, 06 Nov 1994 08:49:37 GMT";
@@ -76,8 +75,8 @@ pub fn write(unix_seconds: i64, out: &mut [u8; LENGTH]) {
     out[23..25].copy_from_slice(&date.second);
 }
 
-/// Appends a time in the form of RFC 3339, like `1994-11-06T08:49:37Z`. Times before
-/// year 0 or after 9999 become the nearest one in between.
+/// Appends a time in the format of RFC 3339, like `1994-11-06T08:49:37Z`. Times before year 0
+/// or after 9999 are clamped.
 pub fn write_rfc3339(unix_seconds: i64, out: &mut Vec<u8>) {
     let date = Civil::new(unix_seconds);
     for (part, mark) in [
@@ -93,8 +92,7 @@ pub fn write_rfc3339(unix_seconds: i64, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a time in the form of the Common Log Format, like
-/// `[06/Nov/1994:08:49:37 +0000]`.
+/// Appends a time in the Common Log Format, like `[06/Nov/1994:08:49:37 +0000]`.
 pub fn write_clf(unix_seconds: i64, out: &mut Vec<u8>) {
     let date = Civil::new(unix_seconds);
     out.push(b'[');
@@ -112,12 +110,12 @@ pub fn write_clf(unix_seconds: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"+0000]");
 }
 
-/// The Unix seconds of a date in one of the three forms: IMF-fixdate, RFC 850 or
-/// asctime (RFC 9110 §5.6.7). `None` for whatever else, for a wrong day of the
-/// week and for years before 1970.
+/// The Unix seconds of a date in one of the three formats: IMF-fixdate, RFC 850 or asctime (RFC
+/// 9110 §5.6.7). `None` for anything else, for a wrong day of the week and for years before
+/// 1970.
 ///
-/// `now` places the two-digit year of RFC 850: never more than 50 years ahead.
-/// Only years are compared; nobody knows the second of a year without a century.
+/// `now` determines the century of an RFC 850 date: its year is at most 50 years ahead. Only
+/// years are compared.
 pub fn parse(value: &[u8], now: i64) -> Option<i64> {
     let rewritten;
     let value = match with_century(value, now) {
@@ -132,9 +130,9 @@ pub fn parse(value: &[u8], now: i64) -> Option<i64> {
     i64::try_from(seconds).ok()
 }
 
-/// An RFC 850 date, `Sunday, 06-Nov-94 08:49:37 GMT`, as IMF-fixdate; `None` if
-/// it has another form. `httpdate` knows it too, but takes 70 to 99 for the last
-/// century for ever.
+/// Converts an RFC 850 date, `Sunday, 06-Nov-94 08:49:37 GMT`, to an IMF-fixdate; `None` for
+/// another format. The crate `httpdate` parses it too, but always takes 70 to 99 for the last
+/// century.
 fn with_century(value: &[u8], now: i64) -> Option<[u8; LENGTH]> {
     let weekday = WEEKDAYS.iter().find(|weekday| value.starts_with(weekday.as_bytes()))?;
     let rest = &value[weekday.len()..];
@@ -174,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_formats() {
+    fn all_formats_are_written() {
         assert_eq!(written(EXAMPLE), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(written(0), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(written(951_782_400), "Tue, 29 Feb 2000 00:00:00 GMT");
@@ -192,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_is_httpdates() {
+    fn every_day_is_written_as_httpdate_does() {
         for seconds in (0..=LAST_SECOND).step_by(DAY as usize * 30 + 12_345) {
             let theirs = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds as u64));
             assert_eq!(written(seconds), theirs);
@@ -200,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_forms_are_read() {
+    fn all_three_formats_are_parsed() {
         let cases: &[(&str, Option<i64>)] = &[
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(EXAMPLE)),
             ("Sunday, 06-Nov-94 08:49:37 GMT", Some(EXAMPLE)),
@@ -232,8 +230,8 @@ mod tests {
     }
 
     #[test]
-    fn two_digit_years_lie_at_most_fifty_years_ahead() {
-        // The day of the week gives the century away, so each date fits one only.
+    fn a_two_digit_year_is_at_most_fifty_years_ahead() {
+        // The day of the week reveals the century, so each date is valid in one century only.
         let year_2070 = 3_155_760_000;
         for (value, now, expected) in [
             ("Saturday, 21-Nov-26 07:15:00 GMT", NOW, "2026-11-21T07:15:00Z"),

@@ -1,30 +1,29 @@
-//! Server-Sent Events (WHATWG HTML §9.2): what happens, as a text without an end.
+//! Server-Sent Events (WHATWG HTML §9.2): a text of events without an end.
 //!
-//! An event is a few lines and an empty one. Its id is what a client that comes
-//! back names in `Last-Event-ID`, so that it misses nothing.
+//! An event is a few lines and an empty one. A client that reconnects names the id of the
+//! last event in `Last-Event-ID`, so that it misses none.
 
 use super::Fields;
 
-/// What such a text is called.
+/// The media type.
 pub const MEDIA_TYPE: &str = "text/event-stream";
 
-/// A comment, which nobody sees: a sign of life.
+/// A comment, which clients ignore: it shows that the connection is alive.
 pub const COMMENT: &[u8] = b":\n\n";
 
-/// How long a client waits before it connects again, in milliseconds.
+/// How long a client waits before it reconnects, in milliseconds.
 const RETRY_MS: u32 = 2_000;
 
-/// The beginning of a stream: how long to wait before coming back, and the number
-/// of the last event that need not be told.
+/// The beginning of a stream: how long to wait before reconnecting, and the number of the last
+/// event that the client has.
 pub fn begin(seen: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("retry: {RETRY_MS}\nid: {seen}\n\n").as_bytes());
 }
 
-/// An event with its number, its name, which must be a word, and its data, which
-/// can be any text.
+/// An event with its number, its name (one word) and its data (any text).
 pub fn event(id: u64, name: &str, data: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("id: {id}\nevent: {name}\n").as_bytes());
-    // CR LF is one end of a line, CR or LF alone another.
+    // CRLF is one line end; CR or LF alone are line ends too.
     for line in data.replace("\r\n", "\n").split(['\r', '\n']) {
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(line.as_bytes());
@@ -33,12 +32,12 @@ pub fn event(id: u64, name: &str, data: &str, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// The number of the last event that the client has, if it says so in words of ours.
+/// The number of the last event that the client has, if it sends a valid one.
 pub fn last_seen(fields: &Fields<'_>) -> Option<u64> {
     number(fields.get("last-event-id")?)
 }
 
-/// A number as we write it: digits alone.
+/// A decimal number as [`event`] writes it: digits only.
 pub fn number(text: &[u8]) -> Option<u64> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
@@ -49,7 +48,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What a client makes of a stream, by the words of the specification: the last
+    /// Parses a stream as the specification says: the last id, and name and data of each event.
     /// id, and name and data of each event.
     fn read(stream: &str) -> (String, Vec<(String, String)>) {
         let (mut id, mut name, mut data, mut events) = (String::new(), String::new(), String::new(), Vec::new());
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_as_it_is_on_the_wire() {
+    fn a_stream_is_written_as_the_specification_says() {
         let mut out = Vec::new();
         begin(41, &mut out);
         event(42, "post", "a\r\nb\n\rc", &mut out);
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_digits_and_nothing_else() {
+    fn a_number_consists_of_digits() {
         for (text, expected) in [
             ("0", Some(0)),
             ("18446744073709551615", Some(u64::MAX)),
@@ -100,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_data_becomes_a_field_or_another_event(data in "(id: 7|data|event|:| |\r|\n|x){0,12}") {
+        fn data_never_becomes_a_field_or_another_event(data in "(id: 7|data|event|:| |\r|\n|x){0,12}") {
             let mut out = Vec::new();
             event(1, "a", &data, &mut out);
             event(2, "b", "end", &mut out);

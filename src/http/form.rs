@@ -1,12 +1,10 @@
-//! `application/x-www-form-urlencoded`, of queries and simple forms (WHATWG URL
-//! §5.1).
+//! `application/x-www-form-urlencoded`, in queries and simple forms (WHATWG URL §5.1).
 
 use std::borrow::Cow;
 
-/// Name and value of every field, in order. Never fails: a pair without `=` has
-/// an empty value, a `%` without two digits stands for itself, and what isn't
-/// UTF-8 becomes U+FFFD. A pair is decoded when it is reached, and copied only if it
-/// needs decoding.
+/// Name and value of every field, in order. Never fails: a pair without `=` has an empty value,
+/// a `%` without two digits stands for itself, and invalid UTF-8 becomes U+FFFD. A pair is
+/// decoded when the iterator reaches it, and copied only if it needs decoding.
 pub fn pairs(encoded: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     form_urlencoded::parse(encoded)
 }
@@ -16,7 +14,7 @@ pub fn value(encoded: &[u8], name: &str) -> Option<String> {
     pairs(encoded).find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
 }
 
-/// `text` as a value in a query or a form.
+/// `text` encoded as a value of a query or a form.
 pub fn encode(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
@@ -28,7 +26,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn every_oddity() {
+    fn malformed_pairs_are_parsed_leniently() {
         let cases: &[(&str, &[(&str, &str)])] = &[
             ("", &[]),
             ("&&", &[]),
@@ -59,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_one_value() {
+    fn encoded_text_is_one_value() {
         assert_eq!(encode("/a b?&=+"), "%2Fa%20b%3F%26%3D%2B");
         assert_eq!(value(format!("a={}", encode("/a b?&=+%")).as_bytes(), "a").as_deref(), Some("/a b?&=+%"));
     }

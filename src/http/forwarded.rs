@@ -183,7 +183,7 @@ fn node(text: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
     use proptest::prelude::*;
 
     fn trusts(block: &str, address: &str) -> bool {
@@ -226,7 +226,7 @@ mod tests {
 
     fn found(peer: &str, lines: &[(&str, &[u8])]) -> String {
         let proxies = proxies(&["10.0.0.0/8", "::1", "fd00::/8", "unix"]);
-        let lines = Lines::of(lines.iter().copied());
+        let lines = FieldLines::of(lines.iter().copied());
         proxies.client(peer.parse().ok(), &lines.fields()).unwrap().to_string()
     }
 
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn an_untrusted_peer_is_the_client() {
-        let lines = Lines::of([("X-Forwarded-For", &b"203.0.113.9"[..])]);
+        let lines = FieldLines::of([("X-Forwarded-For", &b"203.0.113.9"[..])]);
         let fields = lines.fields();
         let (near, far) = ("10.0.0.1".parse().ok(), "192.0.2.1".parse().ok());
         for (trusted, peer) in
@@ -292,7 +292,7 @@ mod tests {
             ("for=", "10.0.0.1"),
             ("for=\"", "10.0.0.1"),
             ("for=2001:db8::1", "2001:db8::1"),
-            // A stranger's string isn't closed by what the proxy puts behind it.
+            // The client's open string isn't closed by what the proxy appends.
             ("for=\"6.6.6.6, for=203.0.113.9", "10.0.0.1"),
             ("for=\"6.6.6.6, for=\"[2001:db8::1]\"", "10.0.0.1"),
             ("for=\"\\, for=\"[2001:db8::1]\"", "10.0.0.1"),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn who_came_by_tls() {
+    fn https_is_recognised() {
         let proxies = proxies(&["10.0.0.0/8"]);
         for (name, value, expected) in [
             ("X-Forwarded-Proto", "https", true),
@@ -320,7 +320,7 @@ mod tests {
             ("Forwarded", "for=\";proto=https\"", false),
             ("X-Forwarded-For", "https", false),
         ] {
-            let lines = Lines::of([(name, value.as_bytes())]);
+            let lines = FieldLines::of([(name, value.as_bytes())]);
             let secure = |peer: &str| proxies.secure(peer.parse().ok(), &lines.fields());
             assert_eq!(secure("10.0.0.1"), expected, "{name}: {value}");
             assert!(!secure("192.0.2.1") && !secure("unix"), "{name}: {value}");
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn two_fields_that_differ_are_both_not_believed() {
+    fn two_fields_that_differ_are_ignored() {
         let both =
             |a: &str, b: &str| found("10.0.0.1", &[("Forwarded", a.as_bytes()), ("X-Forwarded-For", b.as_bytes())]);
         assert_eq!(both("for=203.0.113.9", "203.0.113.9"), "203.0.113.9");
@@ -339,7 +339,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_stranger_sends_never_changes_what_the_proxy_adds(
+        fn a_client_never_changes_what_the_proxy_appends(
             junk in "[ -~]{0,40}", quoted: bool, standard: bool
         ) {
             let (name, own) = match (standard, quoted) {

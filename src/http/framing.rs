@@ -1,9 +1,9 @@
-//! Where the body of a message ends by its fields (RFC 9112 §6.3), and reading it.
+//! The framing of a body: where it ends according to the fields (RFC 9112 §6.3), and
+//! reading it.
 //!
-//! Every doubt about the length of a body is a request smuggled past somebody,
-//! so every doubt is refused, and the caller closes the connection after it.
-//! What the RFC lets a recipient repair (the same length twice, a length beside
-//! chunked) isn't repaired.
+//! Every ambiguity about the length of a body allows request smuggling. So every ambiguity
+//! is refused, and the caller closes the connection. What the RFC allows a recipient to
+//! repair (the same length twice, a length beside chunked) isn't repaired.
 
 use super::chunked::{Decoder, Progress};
 use super::grammar::is_token;
@@ -20,44 +20,43 @@ pub enum Framing {
     Chunked,
 }
 
-/// The framing of a request of version HTTP/1.`version_minor` with `fields`.
-/// Without any field about it there is no body (RFC 9112 §6.3, item 7).
+/// The framing of a request of version HTTP/1.`version_minor` with `fields`. Without a field
+/// about it there is no body (RFC 9112 §6.3, item 7).
 ///
 /// # Errors
-/// 501 for one well-formed transfer coding other than `chunked` (`identity` too,
-/// which RFC 7230 removed). 400 for everything else that isn't exactly one
-/// Content-Length of digits, or exactly one Transfer-Encoding `chunked` in
-/// HTTP/1.1. The connection must be closed after either.
+/// 501 for one well-formed transfer coding other than `chunked` (also `identity`, which RFC
+/// 7230 removed). 400 for anything else that isn't exactly one Content-Length of digits, or
+/// exactly one Transfer-Encoding `chunked` in HTTP/1.1. The connection must then be closed.
 pub fn request_framing(version_minor: u8, fields: &Fields<'_>) -> Result<Framing, Reject> {
     let length = only_line(fields, "content-length")?;
     let coding = only_line(fields, "transfer-encoding")?;
     match (length, coding) {
         (None, None) => Ok(Framing::None),
         (Some(value), None) => match parse_length(value) {
-            None => Err(Reject::bad_request("Content-Length isn't one number")),
+            None => Err(Reject::bad_request("Content-Length isn't a single number")),
             Some(0) => Ok(Framing::None),
             Some(length) => Ok(Framing::Length(length)),
         },
-        (Some(_), Some(_)) => Err(Reject::bad_request("Content-Length and Transfer-Encoding exclude each other")),
+        (Some(_), Some(_)) => Err(Reject::bad_request("a request can't have Content-Length and Transfer-Encoding")),
         (None, Some(_)) if version_minor == 0 => Err(Reject::bad_request("HTTP/1.0 has no Transfer-Encoding")),
         (None, Some(value)) if value.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         (None, Some(value)) if is_token(value) => {
-            Err(Reject::new(Status::NOT_IMPLEMENTED, "the only transfer coding here is chunked"))
+            Err(Reject::new(Status::NOT_IMPLEMENTED, "chunked is the only supported transfer coding"))
         }
-        (None, Some(_)) => Err(Reject::bad_request("Transfer-Encoding isn't one coding")),
+        (None, Some(_)) => Err(Reject::bad_request("Transfer-Encoding isn't a single coding")),
     }
 }
 
-/// The value of the field `name` if it has a line, and no second one.
+/// The value of the field `name`, if it has exactly one line.
 fn only_line<'a>(fields: &Fields<'a>, name: &str) -> Result<Option<&'a [u8]>, Reject> {
     let mut lines = fields.all(name);
     match (lines.next(), lines.next()) {
-        (_, Some(_)) => Err(Reject::bad_request("Content-Length or Transfer-Encoding comes twice")),
+        (_, Some(_)) => Err(Reject::bad_request("Content-Length or Transfer-Encoding is repeated")),
         (line, None) => Ok(line),
     }
 }
 
-/// `1*DIGIT` that fits (RFC 9110 §8.6); not even the `+` that `str::parse` takes.
+/// `1*DIGIT` below 2^64 (RFC 9110 §8.6); unlike `str::parse` it refuses a `+`.
 fn parse_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() {
         return None;
@@ -68,7 +67,7 @@ fn parse_length(value: &[u8]) -> Option<u64> {
     })
 }
 
-/// Reads one body incrementally, whatever its framing.
+/// Reads one body incrementally, with any framing.
 #[derive(Clone, Debug)]
 pub struct BodyReader(Reader);
 
@@ -80,7 +79,7 @@ enum Reader {
 }
 
 impl BodyReader {
-    /// A reader before the first byte of a body; [`Framing::None`] is done at once.
+    /// A reader at the beginning of a body. With [`Framing::None`] it is done at once.
     pub const fn new(framing: Framing) -> Self {
         Self(match framing {
             Framing::None => Reader::Length(0),
@@ -89,10 +88,9 @@ impl BodyReader {
         })
     }
 
-    /// Reads on in `input`, which begins where the last call stopped consuming.
-    /// One call gives at most one piece of content and never consumes anything
-    /// behind the end of the body. To be called again until it is done or nothing
-    /// was consumed; the latter means that more input is needed.
+    /// Reads `input`, which begins after the last consumed byte. One call returns at most one
+    /// piece of content and never consumes a byte after the end of the body. Call it until it
+    /// is done or consumes nothing; the latter means that more input is needed.
     ///
     /// # Errors
     /// Those of [`Decoder::read`].
@@ -115,7 +113,7 @@ impl BodyReader {
         }
     }
 
-    /// How many bytes of content are missing, where that can be known.
+    /// Bytes of content that are missing, if the length is known.
     pub fn remaining(&self) -> Option<u64> {
         match self.0 {
             Reader::Length(left) => Some(left),
@@ -127,15 +125,16 @@ impl BodyReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
     use crate::testing::every_split;
 
     fn framing(version_minor: u8, lines: &[(&str, &[u8])]) -> Result<Framing, u16> {
-        request_framing(version_minor, &Lines::of(lines.iter().copied()).fields()).map_err(|reject| reject.status.0)
+        request_framing(version_minor, &FieldLines::of(lines.iter().copied()).fields())
+            .map_err(|reject| reject.status.0)
     }
 
     #[test]
-    fn content_length_is_one_number() {
+    fn content_length_is_a_single_number() {
         assert_eq!(framing(1, &[("Host", b"a")]), Ok(Framing::None));
         let cases: &[(&[u8], Result<Framing, u16>)] = &[
             (b"0", Ok(Framing::None)),
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn transfer_encoding_is_chunked() {
+    fn the_transfer_coding_is_chunked() {
         let cases: &[(&[u8], Result<Framing, u16>)] = &[
             (b"chunked", Ok(Framing::Chunked)),
             (b"Chunked", Ok(Framing::Chunked)),
@@ -192,7 +191,7 @@ mod tests {
             (b" chunked", Err(400)),
             (b"chunked\0", Err(400)),
             (b"chun\xe4ked", Err(400)),
-            // The Kelvin sign is a k to code that folds case by Unicode.
+            // The Kelvin sign equals k for code that folds case by Unicode.
             ("chun\u{212a}ed".as_bytes(), Err(400)),
         ];
         for &(value, expected) in cases {
@@ -202,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_comes_twice_or_together() {
+    fn repeated_and_contradictory_fields_are_refused() {
         let (length, coding) = ("Content-Length", "Transfer-Encoding");
         let cases: &[&[(&str, &[u8])]] = &[
             &[(length, b"5"), (length, b"5")],
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_remains_is_known_for_a_length() {
+    fn the_remaining_length_is_known() {
         let mut reader = BodyReader::new(Framing::Length(u64::MAX));
         let progress = reader.read(b"abc").expect("no error is possible");
         assert_eq!(progress, Progress { consumed: 3, content: 0..3, done: false });

@@ -1,8 +1,8 @@
-//! The small common words of the grammar: tokens, field values, quoted strings
-//! (RFC 9110 §5.5, §5.6).
+//! The common elements of the grammar: tokens, field values, quoted strings (RFC 9110
+//! §5.5, §5.6).
 
-/// `tchar`, `field-vchar` and the like, as bits of one table: a lookup for each
-/// byte is quicker than a chain of comparisons.
+/// The classes of bytes (`tchar`, `field-vchar`) as bits of one table. A table is faster than a
+/// chain of comparisons.
 const CLASSES: [u8; 256] = classes();
 const TCHAR: u8 = 1;
 const TEXT: u8 = 2;
@@ -29,24 +29,23 @@ const fn classes() -> [u8; 256] {
     table
 }
 
-/// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
+/// Whether `byte` is allowed in a token (RFC 9110 §5.6.2).
 pub const fn is_tchar(byte: u8) -> bool {
     CLASSES[byte as usize] & TCHAR != 0
 }
 
-/// Whether `value` is a token: one `tchar` or more (RFC 9110 §5.6.2).
+/// Whether `value` is a token: at least one `tchar` (RFC 9110 §5.6.2).
 pub fn is_token(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(|&byte| is_tchar(byte))
 }
 
-/// Whether `byte` may stand in a field value: visible, space, tab or above
-/// ASCII, so no control byte (RFC 9110 §5.5).
+/// Whether `byte` is allowed in a field value: visible, space, tab or above ASCII, but no
+/// control byte (RFC 9110 §5.5).
 pub const fn is_field_text(byte: u8) -> bool {
     CLASSES[byte as usize] & TEXT != 0
 }
 
-/// `value` without the white space (OWS: space and tab only, RFC 9110 §5.6.3)
-/// around it.
+/// `value` without white space around it (OWS: space and tab only, RFC 9110 §5.6.3).
 pub fn trim_ows(value: &[u8]) -> &[u8] {
     let is_ows = |byte: &u8| matches!(byte, b' ' | b'\t');
     let Some(start) = value.iter().position(|byte| !is_ows(byte)) else { return &[] };
@@ -54,9 +53,8 @@ pub fn trim_ows(value: &[u8]) -> &[u8] {
     &value[start..end]
 }
 
-/// The parts of `value` between `separator`s that aren't inside a quoted string
-/// (RFC 9110 §5.6.4), trimmed, without empty ones. A string that is never closed
-/// reaches to the end.
+/// The parts of `value` between `separator`s outside of quoted strings (RFC 9110 §5.6.4),
+/// trimmed, without empty ones. An unclosed string extends to the end.
 pub fn split_unquoted(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     value
@@ -81,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_are_the_rfcs() {
+    fn the_classes_are_those_of_the_rfc() {
         for byte in 0..=255u8 {
             let delimiter = b"\"(),/:;<=>?@[\\]{}".contains(&byte);
             assert_eq!(is_tchar(byte), byte.is_ascii_graphic() && !delimiter, "{byte:#x}");
@@ -91,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn trims_only_what_is_white_space_in_http() {
+    fn only_http_white_space_is_trimmed() {
         for (value, expected) in
             [(&b" \t a b\t"[..], &b"a b"[..]), (b"", b""), (b" \t", b""), (b"\x0ba\x0c", b"\x0ba\x0c"), (b"a", b"a")]
         {
@@ -107,7 +105,7 @@ mod tests {
         assert_eq!(parts("a, b ,,c"), ["a", "b", "c"]);
         assert_eq!(parts(r#"a="x,y", b"#), [r#"a="x,y""#, "b"]);
         assert_eq!(parts(r#"a="x\",y", b"#), [r#"a="x\",y""#, "b"]);
-        assert_eq!(parts(r#"a\,b"#), [r"a\", "b"], "a backslash escapes inside of quotes only");
+        assert_eq!(parts(r#"a\,b"#), [r"a\", "b"], "a backslash escapes in quoted strings only");
         assert_eq!(parts(r#"a="x, b"#), [r#"a="x, b"#]);
         assert_eq!(parts(" , "), [""; 0]);
     }

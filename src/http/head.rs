@@ -1,16 +1,16 @@
-//! The head of a request: request line and field lines (RFC 9112 §2 to §5).
+//! The head of a request: request line and header section (RFC 9112 §2 to §5).
 //!
-//! Strict where two servers in a row that differ are a hole (request smuggling): every
-//! line must end in CRLF, at most one empty line may come first, one space stands
-//! between the words of the request line, and the fields that decide about framing,
-//! routing and persistence must be beyond doubt. Every doubt is a [`Reject`], after
-//! which the connection closes, since nobody knows where the next request would begin.
+//! The parser is strict wherever two servers in a row could differ, because every such
+//! difference allows request smuggling. Every line must end in CRLF. At most one empty line
+//! may come first. One space separates the words of the request line. The fields that decide
+//! about framing, routing and persistence must be unambiguous. After a [`Reject`] the
+//! connection closes, because it is unknown where the next request would begin.
 //!
-//! The request line is cut up here, the [header section](super::section) there.
+//! This file parses the request line, [`header_section`](super::header_section) the rest.
 
 use super::framing::{Framing, request_framing};
 use super::grammar::{is_tchar, is_token};
-use super::section::{BARE_LF, Lines, Present, check_size};
+use super::header_section::{BARE_LF, FieldLines, Present, check_size};
 use super::target::{self, Form, Target};
 use super::{Fields, Reject, Status};
 use crate::limits;
@@ -28,12 +28,12 @@ pub enum Method {
     Patch,
     Connect,
     Trace,
-    /// Any other; case matters, so `get` is one of these.
+    /// Any other; methods are case-sensitive, so `get` is one of these.
     Unknown,
 }
 
 impl Method {
-    /// The method's name; of an unknown one, a stand-in.
+    /// The method's name; of an unknown one, a placeholder.
     pub fn name(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -70,56 +70,55 @@ impl Method {
 pub enum Expect {
     /// Nothing.
     Nothing,
-    /// To be told to continue.
+    /// A 100 (Continue) response.
     Continue,
-    /// Something that we don't know.
+    /// An unknown expectation.
     Unknown,
 }
 
-/// The head of a request, understood; borrowed from the input.
+/// A parsed request head, borrowed from the input.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'a> {
     /// The method.
     pub method: Method,
-    /// The method as it was sent.
+    /// The method as it was received.
     pub method_name: &'a str,
-    /// The request-target as it was sent.
+    /// The request-target as it was received.
     pub raw_target: &'a [u8],
-    /// The request-target, cut up.
+    /// The parsed request-target.
     pub target: Target<'a>,
-    /// 0 for HTTP/1.0; 1 for HTTP/1.1 and what calls itself higher.
+    /// 0 for HTTP/1.0; 1 for HTTP/1.1 and higher minor versions.
     pub minor: u8,
     /// The field lines.
     pub fields: Fields<'a>,
-    /// Where the body ends.
+    /// How the body is delimited.
     pub framing: Framing,
-    /// Whether the connection may persist after the answer (RFC 9112 §9.3).
+    /// Whether the connection may persist after the response (RFC 9112 §9.3).
     pub persistent: bool,
-    /// What is expected before the body.
+    /// What the client expects before it sends the body.
     pub expect: Expect,
-    /// Which fields are there.
+    /// Which of the fields that affect a response are present.
     pub present: Present,
-    /// The head as it was sent, to the end of its empty line. It can be parsed again.
+    /// The head as it was received, up to the end of its empty line. It can be parsed again.
     pub raw: &'a [u8],
-    /// Bytes that the head takes, an empty line before it included.
+    /// Length of the head in bytes, including an empty line before it.
     pub length: usize,
 }
 
-/// Parses the head at the beginning of `input`; none if it isn't whole yet.
+/// Parses the head at the beginning of `input`; none if it is incomplete.
 ///
-/// What is there of an unwhole head is checked as far as it goes, so garbage is
-/// refused without waiting for its end.
+/// An incomplete head is checked as far as it goes, so garbage is refused before its end.
 ///
 /// # Errors
-/// 400 for whatever isn't a proper head; 414, 431 over [`limits::TARGET`],
-/// [`limits::HEAD`], [`limits::FIELDS`]; 501 for an unknown transfer coding or an
-/// endless method; 505 for another major version.
-pub fn parse<'a>(input: &'a [u8], lines: &'a mut Lines) -> Result<Option<RequestHead<'a>>, Reject> {
+/// 400 for a malformed head; 414 and 431 beyond [`limits::TARGET`], [`limits::HEAD`] and
+/// [`limits::FIELDS`]; 501 for an unknown transfer coding or a method that is too long; 505 for
+/// another major version.
+pub fn parse<'a>(input: &'a [u8], lines: &'a mut FieldLines) -> Result<Option<RequestHead<'a>>, Reject> {
     // One empty line is tolerated (RFC 9112 §2.2): some clients send one after a body.
     let skipped = if input.starts_with(b"\r\n") { 2 } else { 0 };
     let head = &input[skipped..];
     if head.starts_with(b"\n") || head.starts_with(b"\r\n") {
-        return Err(Reject::bad_request("an empty line stands where a request should begin"));
+        return Err(Reject::bad_request("there is more than one empty line before the request"));
     }
     let end = line_end(head)?;
     check_line(head, end)?;
@@ -162,7 +161,7 @@ pub fn parse<'a>(input: &'a [u8], lines: &'a mut Lines) -> Result<Option<Request
     }))
 }
 
-/// A request line, understood (RFC 9112 §3).
+/// A parsed request line (RFC 9112 §3).
 struct RequestLine<'a> {
     method: Method,
     method_name: &'a str,
@@ -172,7 +171,7 @@ struct RequestLine<'a> {
 }
 
 impl<'a> RequestLine<'a> {
-    /// Of a line without its CRLF.
+    /// Parses a line without its CRLF.
     fn parse(line: &'a [u8]) -> Result<Self, Reject> {
         let Some(space) = line.iter().position(|&byte| byte == b' ') else { return Err(MALFORMED) };
         let (name, rest) = line.split_at(space);
@@ -193,9 +192,9 @@ impl<'a> RequestLine<'a> {
         }
         let target = target::parse(raw_target)?;
         if target.form == Form::Asterisk && method != Method::Options {
-            return Err(Reject::bad_request("the request-target * is for OPTIONS alone"));
+            return Err(Reject::bad_request("the request-target * is for OPTIONS only"));
         }
-        // A higher minor version is served as the highest we know (RFC 9110 §2.5).
+        // A higher minor version is handled as HTTP/1.1 (RFC 9110 §2.5).
         let minor = u8::from(minor > b'0');
         Ok(Self { method, method_name, raw_target, target, minor })
     }
@@ -204,7 +203,7 @@ impl<'a> RequestLine<'a> {
 const MALFORMED: Reject = Reject::bad_request("the request line is malformed");
 const TARGET_TOO_LONG: Reject = Reject::new(Status::URI_TOO_LONG, "the request-target is too long");
 
-/// What is there of a request line must be able to become one.
+/// Checks that an incomplete request line can still become valid.
 fn check_beginning(line: &[u8]) -> Result<(), Reject> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let method = line.iter().position(|&byte| !is_tchar(byte)).unwrap_or(line.len());
@@ -215,26 +214,26 @@ fn check_beginning(line: &[u8]) -> Result<(), Reject> {
     }
 }
 
-/// Whether a head that wasn't whole when it had `seen` bytes is worth another
-/// look: a line has ended since, or its length has doubled. So a head that comes
-/// byte by byte is parsed once a line, and an endless line a few times.
-pub fn has_news(input: &[u8], seen: usize) -> bool {
-    seen == 0 || input.len().ilog2() > seen.ilog2() || memchr::memchr(b'\n', &input[seen..]).is_some()
+/// Whether to parse an incomplete head again that was last parsed when it had `parsed` bytes:
+/// if a line has ended since, or its length has doubled. So a head that comes byte by byte is
+/// parsed once per line, and an endless line a few times.
+pub fn is_worth_parsing(input: &[u8], parsed: usize) -> bool {
+    parsed == 0 || input.len().ilog2() > parsed.ilog2() || memchr::memchr(b'\n', &input[parsed..]).is_some()
 }
 
-/// Parses a head that was [`RequestHead::raw`] before, and was kept while its body or
-/// its answer was waited for.
+/// Parses a head again: a copy of [`RequestHead::raw`] that was stored while the request waited
+/// for its body or its response.
 ///
 /// # Panics
-/// If it wasn't.
-pub fn parse_again<'a>(raw: &'a [u8], lines: &'a mut Lines) -> RequestHead<'a> {
+/// If it is anything else.
+pub fn parse_again<'a>(raw: &'a [u8], lines: &'a mut FieldLines) -> RequestHead<'a> {
     match parse(raw, lines) {
         Ok(Some(head)) => head,
         Ok(None) | Err(_) => unreachable!("the head was parsed before"),
     }
 }
 
-/// Where the request line ends (before its CRLF), if it does.
+/// The end of the request line (before its CRLF), if it has one.
 fn line_end(head: &[u8]) -> Result<Option<usize>, Reject> {
     match memchr::memchr(b'\n', head) {
         None => Ok(None),
@@ -243,25 +242,25 @@ fn line_end(head: &[u8]) -> Result<Option<usize>, Reject> {
     }
 }
 
-/// 505 if the request line ends in a proper version of another major, else 400.
+/// 505 if the request line ends in a valid version with another major number, else 400.
 fn wrong_version(line: &[u8]) -> Reject {
     match line {
         [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && *major != b'1' && minor.is_ascii_digit() =>
         {
-            Reject::new(Status::VERSION_NOT_SUPPORTED, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+            Reject::new(Status::VERSION_NOT_SUPPORTED, "only HTTP/1.0 and HTTP/1.1 are supported")
         }
         _ => Reject::bad_request("the HTTP version is missing or malformed"),
     }
 }
 
 fn check_line(head: &[u8], line: Option<usize>) -> Result<(), Reject> {
-    // Method and version beside the target: generous for both.
+    // Room for method and version beside the target; generous for both.
     const AROUND_TARGET: usize = 64;
     if line.unwrap_or(head.len()) > limits::TARGET + AROUND_TARGET {
-        // Which of the two is too long decides about the answer (RFC 9112 §3).
+        // The status depends on which of the two is too long (RFC 9112 §3).
         if !head[..AROUND_TARGET].contains(&b' ') {
-            return Err(Reject::new(Status::NOT_IMPLEMENTED, "the method is longer than any that is known here"));
+            return Err(Reject::new(Status::NOT_IMPLEMENTED, "the method is longer than any supported one"));
         }
         return Err(TARGET_TOO_LONG);
     }
@@ -283,10 +282,10 @@ fn expectation(fields: &Fields<'_>) -> Expect {
 mod tests {
     use super::*;
 
-    /// What comes of a head: its length and the essentials, or the status.
+    /// The length of a head and its essentials, or the status.
     fn outcome(input: &[u8]) -> Result<Option<String>, u16> {
         let input = input.to_vec();
-        let mut lines = Lines::default();
+        let mut lines = FieldLines::default();
         match parse(&input, &mut lines) {
             Ok(None) => Ok(None),
             Ok(Some(head)) => Ok(Some(format!(
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn understands_the_usual_request_wherever_it_is_cut_and_whatever_follows() {
+    fn a_usual_request_is_parsed_in_any_pieces() {
         let head = b"GET /a?b HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1\r\n\r\n";
         let expected = format!("Get /a 1.1 None keep Nothing {}", head.len());
         for cut in 0..head.len() {
@@ -320,14 +319,14 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_head_is_parsed_a_bounded_number_of_times() {
-        // Counted by what makes a parse worthwhile, for one byte at a time.
+    fn an_endless_head_is_parsed_a_limited_number_of_times() {
+        // Counts the parses for one byte at a time.
         let line = vec![b'a'; limits::HEAD];
-        assert!((1..line.len()).filter(|&n| has_news(&line[..n], n - 1)).count() < 20);
+        assert!((1..line.len()).filter(|&n| is_worth_parsing(&line[..n], n - 1)).count() < 20);
     }
 
     #[test]
-    fn versions() {
+    fn versions_are_parsed() {
         let request = |version: &str| format!("GET / {version}\r\nHost: x\r\n\r\n").into_bytes();
         for (version, expected) in [("HTTP/1.1", "1.1 None keep"), ("HTTP/1.0", "1.0 None close")] {
             assert!(outcome(&request(version)).unwrap().unwrap().contains(expected));
@@ -351,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn persistence_follows_version_and_connection_options() {
+    fn persistence_depends_on_version_and_connection_options() {
         let request = |minor: u8, lines: &str| format!("GET / HTTP/1.{minor}\r\nHost: x\r\n{lines}\r\n").into_bytes();
         for (minor, lines, expected) in [
             (1, "", "keep"),
@@ -363,13 +362,13 @@ mod tests {
             (0, "Connection: Keep-Alive\r\n", "keep"),
             (0, "Connection: keep-alive, close\r\n", "close"),
         ] {
-            let seen = outcome(&request(minor, lines)).unwrap().unwrap();
-            assert!(seen.contains(&format!(" {expected} ")), "1.{minor} {lines:?}: {seen}");
+            let parsed = outcome(&request(minor, lines)).unwrap().unwrap();
+            assert!(parsed.contains(&format!(" {expected} ")), "1.{minor} {lines:?}: {parsed}");
         }
     }
 
     #[test]
-    fn refuses_what_two_servers_could_read_in_two_ways() {
+    fn ambiguous_requests_are_refused() {
         for head in [
             "GET / HTTP/1.1\nHost: x\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: x\n\r\n",
@@ -422,12 +421,12 @@ mod tests {
     }
 
     #[test]
-    fn limits_have_statuses_of_their_own_whole_or_not() {
+    fn each_limit_has_its_own_status() {
         let target = |n: usize| format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(n - 1)).into_bytes();
         assert!(outcome(&target(limits::TARGET)).is_ok());
         assert_eq!(status(&target(limits::TARGET + 1)), 414);
         assert_eq!(status(&target(limits::TARGET * 2)[..limits::TARGET + 100]), 414);
-        assert_eq!(status(&vec![b'A'; limits::TARGET + 100]), 501, "a method, not a target, has no end");
+        assert_eq!(status(&vec![b'A'; limits::TARGET + 100]), 501, "an endless method, not a target");
         let fields = |n: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(n - 1)).into_bytes();
         assert!(outcome(&fields(limits::FIELDS)).is_ok());
         assert_eq!(status(&fields(limits::FIELDS + 1)), 431);
@@ -439,14 +438,14 @@ mod tests {
         assert_eq!(status(&large(limits::HEAD + 1)), 431);
         let long = "a".repeat(40_000);
         let far = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {long}\r\nB: {long}\r\n\r\n");
-        assert_eq!(status(far.as_bytes()), 431, "a line beyond what its place can be told of");
+        assert_eq!(status(far.as_bytes()), 431, "a position beyond 16 bits");
         assert_eq!(status(&large(limits::HEAD * 2)[..limits::HEAD]), 431);
     }
 
     #[test]
-    fn expectations_and_presence() {
+    fn expectations_and_present_fields_are_found() {
         let input = b"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 3\r\nIf-None-Match: *\r\nAccept-Encoding: br;q=0.5\r\n\r\n".to_vec();
-        let mut lines = Lines::default();
+        let mut lines = FieldLines::default();
         let head = parse(&input, &mut lines).unwrap().unwrap();
         assert_eq!((head.expect, head.framing), (Expect::Continue, Framing::Length(3)));
         assert_eq!(head.present, Present { conditional: true, range: false, accept: false, accept_encoding: true });
@@ -455,9 +454,9 @@ mod tests {
     }
 
     #[test]
-    fn the_absolute_form_names_the_path() {
-        let seen = outcome(b"GET HTTP://example.org/a/b?c HTTP/1.1\r\nHost: x\r\n\r\n").unwrap().unwrap();
-        assert!(seen.starts_with("Get /a/b "), "{seen}");
+    fn the_absolute_form_is_split() {
+        let parsed = outcome(b"GET HTTP://example.org/a/b?c HTTP/1.1\r\nHost: x\r\n\r\n").unwrap().unwrap();
+        assert!(parsed.starts_with("Get /a/b "), "{parsed}");
         assert!(outcome(b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n").unwrap().unwrap().starts_with("Options * "));
     }
 }

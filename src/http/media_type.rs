@@ -4,18 +4,18 @@ use std::cmp::Ordering;
 
 use super::grammar::{is_field_text, is_token, split_unquoted};
 
-/// The built-in table: on each line a media type, a tab and its extensions.
+/// The built-in table: each line has a media type, a tab and its extensions.
 const BUILT_IN: &str = include_str!("media_types.txt");
 
-/// What a file is sent as whose extension isn't known.
+/// The media type of a file with an unknown extension.
 const DEFAULT: &str = "application/octet-stream";
 
-/// A table of media types by extension: the built-in one and what was added.
+/// A table of media types by extension: the built-in one and added ones.
 #[derive(Clone, Debug)]
 pub struct MediaTypes {
-    /// Sorted by extension, which is in lower case; all of it is in the binary.
+    /// The built-in types, sorted by extension in lower case. The strings are in the binary.
     built_in: Vec<(&'static str, &'static str)>,
-    /// The same for what was added; it takes precedence.
+    /// The added types; they take precedence.
     added: Vec<(Box<str>, Box<str>)>,
 }
 
@@ -36,18 +36,18 @@ impl MediaTypes {
         Self { built_in, added: Vec::new() }
     }
 
-    /// Files with `extension` (without its dot, in any case) are `media_type` from
-    /// now on, which may have parameters.
+    /// Sets the media type of files with `extension` (without its dot, in any case). The media
+    /// type may have parameters.
     ///
     /// # Errors
-    /// One sentence for the operator, if the extension is empty or can't be the
-    /// last one of a name, or if that is no media type.
+    /// A message for the operator, if the extension is empty or contains a dot or a slash, or
+    /// if `media_type` is malformed.
     pub fn add(&mut self, extension: &str, media_type: &str) -> Result<(), String> {
         if extension.is_empty() || !extension.bytes().all(|byte| byte.is_ascii_graphic() && !b"./".contains(&byte)) {
-            return Err(format!("{extension:?} is no file extension; write it without the dot"));
+            return Err(format!("{extension:?} is not a file extension; write it without the dot"));
         }
         if !is_media_type(media_type) {
-            return Err(format!("{media_type:?} is no media type, like text/plain; charset=utf-8"));
+            return Err(format!("{media_type:?} is not a media type, like text/plain; charset=utf-8"));
         }
         let extension = extension.to_ascii_lowercase();
         match self.added.binary_search_by(|(known, _)| (**known).cmp(&extension)) {
@@ -57,10 +57,10 @@ impl MediaTypes {
         Ok(())
     }
 
-    /// The media type of the file at `path`, by what follows the last dot of its
-    /// name; `application/octet-stream` where that isn't known.
+    /// The media type of the file at `path`, by the extension after the last dot;
+    /// `application/octet-stream` if it is unknown.
     pub fn of(&self, path: &[u8]) -> &str {
-        // No known extension has a slash, so a dot in a folder's name does no harm.
+        // No known extension contains a slash, so a dot in a directory's name doesn't matter.
         let Some(dot) = path.iter().rposition(|&byte| byte == b'.') else { return DEFAULT };
         let extension = &path[dot + 1..];
         if let Ok(at) = self.added.binary_search_by(|(known, _)| compare(known, extension)) {
@@ -87,7 +87,7 @@ fn compare(known: &str, extension: &[u8]) -> Ordering {
     known.bytes().cmp(extension.iter().map(u8::to_ascii_lowercase))
 }
 
-/// `type "/" subtype *( ";" name "=" value )` (RFC 9110 §8.3.1), fit for a field.
+/// `type "/" subtype *( ";" name "=" value )` (RFC 9110 §8.3.1), valid in a field.
 fn is_media_type(text: &str) -> bool {
     let mut parts = split_unquoted(text.as_bytes(), b';');
     let essence = parts.next().unwrap_or_default();
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn common_files() {
+    fn common_files_have_their_types() {
         let types = MediaTypes::new();
         for (path, expected) in [
             ("index.html", "text/html; charset=utf-8"),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_in_order() {
+    fn the_table_is_sorted_and_complete() {
         let types = MediaTypes::new();
         assert!(types.built_in.len() > 120);
         assert_eq!(types.of(b"x.bin"), DEFAULT, "the default is a registered type");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_wins() {
+    fn added_types_take_precedence() {
         let mut types = MediaTypes::new();
         assert_eq!(types.add("HTML", "text/html; charset=iso-8859-1"), Ok(()));
         assert_eq!(types.add("zig", "text/plain"), Ok(()));

@@ -1,5 +1,5 @@
-//! HTTP/1.1 (RFC 9110, RFC 9112) as pure functions and state machines over
-//! bytes: no socket, no file, no clock.
+//! HTTP/1.1 (RFC 9110, RFC 9112) as pure functions and state machines over bytes: without
+//! sockets, files or clocks.
 
 pub mod basic;
 pub mod cache_control;
@@ -15,17 +15,17 @@ pub mod forwarded;
 pub mod framing;
 pub mod grammar;
 pub mod head;
+pub mod header_section;
 pub mod media_type;
 pub mod negotiate;
 pub mod origin;
-pub mod prefixes;
+pub mod prefix_map;
 pub mod range;
 pub mod response;
-pub mod section;
 pub mod status;
 pub mod target;
 pub mod uri;
 
 pub use fields::Fields;
-pub use section::Lines;
+pub use header_section::FieldLines;
 pub use status::{Reject, Status};

@@ -1,7 +1,7 @@
-//! What the client prefers: Accept and Accept-Encoding (RFC 9110 §12.5).
+//! Content negotiation: Accept and Accept-Encoding (RFC 9110 §12.5).
 //!
-//! Weights are thousandths, 0 to 1000. A weight that isn't exactly the grammar's
-//! `qvalue` counts as 1, its default: the client named the thing, after all.
+//! Weights are thousandths, 0 to 1000. A malformed `qvalue` counts as 1, the default,
+//! because the client did name the media range.
 
 use super::Fields;
 use super::grammar::{split_unquoted, trim_ows};
@@ -9,9 +9,8 @@ use super::grammar::{split_unquoted, trim_ows};
 /// The largest weight, `q=1`.
 const FULL: u16 = 1000;
 
-/// Whether the representation may be sent without a content coding: only
-/// `identity;q=0`, or `*;q=0` without a word about `identity`, forbids it
-/// (RFC 9110 §12.5.3).
+/// Whether the representation may be sent without a content coding. Only `identity;q=0`, or
+/// `*;q=0` without `identity`, forbids it (RFC 9110 §12.5.3).
 pub fn identity_acceptable(fields: &Fields<'_>) -> bool {
     let mut any = FULL;
     for member in fields.tokens("accept-encoding") {
@@ -25,9 +24,9 @@ pub fn identity_acceptable(fields: &Fields<'_>) -> bool {
     any > 0
 }
 
-/// The weight of `media_type`, which may have parameters, in the Accept field:
-/// that of the most specific media range that it is in (RFC 9110 §12.5.1), 0 if
-/// there is none. Without the field everything is welcome.
+/// The weight of `media_type`, which may have parameters, in the Accept field: that of the most
+/// specific media range that includes it (RFC 9110 §12.5.1), or 0 if there is none. Without the
+/// field every type is acceptable.
 pub fn quality(fields: &Fields<'_>, media_type: &str) -> u16 {
     let mut parts = split_unquoted(media_type.as_bytes(), b';');
     let essence = parts.next().unwrap_or_default();
@@ -43,8 +42,8 @@ pub fn quality(fields: &Fields<'_>, media_type: &str) -> u16 {
     }
 }
 
-/// Whether to answer with JSON rather than with HTML: the client names
-/// `application/json`, as no browser does that navigates, and likes it no less.
+/// Whether to respond with JSON rather than HTML: the client names `application/json`, which
+/// browsers don't do when they navigate, with at least the weight of HTML.
 pub fn prefers_json(fields: &Fields<'_>) -> bool {
     const JSON: &str = "application/json";
     let json = quality(fields, JSON);
@@ -52,7 +51,7 @@ pub fn prefers_json(fields: &Fields<'_>) -> bool {
     is_named && json > 0 && json >= quality(fields, "text/html")
 }
 
-/// Whether `text/html` is welcome, by a wildcard or for want of any wish too.
+/// Whether `text/html` is acceptable, also by a wildcard or without an Accept field.
 pub fn accepts_html(fields: &Fields<'_>) -> bool {
     quality(fields, "text/html") > 0
 }
@@ -81,9 +80,8 @@ impl<'a> MediaRange<'a> {
         weight(self.parameters())
     }
 
-    /// How exactly the range names a media type; `None` if that isn't in it. Every
-    /// parameter of the range must be one of the type's too and makes the range
-    /// more specific.
+    /// How specific the range is for a media type; `None` if it doesn't include the type. Every
+    /// parameter of the range must be one of the type's, and makes the range more specific.
     fn specificity(&self, essence: &[u8], media_type: &[u8]) -> Option<usize> {
         if self.essence == b"*/*" {
             return Some(0);
@@ -106,8 +104,8 @@ impl<'a> MediaRange<'a> {
     }
 }
 
-/// Whether two `name=value` are the same. The value may be quoted and, as that of
-/// a charset, doesn't depend on case.
+/// Whether two `name=value` are equal. The value may be quoted. The comparison is
+/// case-insensitive, as that of a charset.
 fn same_parameter(a: &[u8], b: &[u8]) -> bool {
     fn plain(parameter: &[u8]) -> impl Iterator<Item = u8> {
         parameter.iter().filter(|&&byte| byte != b'"').map(u8::to_ascii_lowercase)
@@ -115,7 +113,7 @@ fn same_parameter(a: &[u8], b: &[u8]) -> bool {
     plain(a).eq(plain(b))
 }
 
-/// The weight among `parameters`, 1000 if there is none.
+/// The weight among `parameters`; 1000 if there is none.
 fn weight<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> u16 {
     parameters.find_map(weight_value).map_or(FULL, |value| parse_qvalue(value).unwrap_or(FULL))
 }
@@ -128,7 +126,7 @@ fn weight_value(parameter: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// `qvalue`: 0 or 1 with at most three decimals, not above 1 (RFC 9110 §12.4.2).
+/// `qvalue`: 0 to 1 with at most three decimals (RFC 9110 §12.4.2).
 fn parse_qvalue(value: &[u8]) -> Option<u16> {
     let (whole, decimals) = match value {
         [whole @ (b'0' | b'1')] => (whole, &[][..]),
@@ -152,15 +150,15 @@ fn parse_qvalue(value: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
     use proptest::prelude::*;
 
     fn with_lines<R>(name: &str, values: &[&str], run: impl FnOnce(&Fields<'_>) -> R) -> R {
-        run(&Lines::of(values.iter().map(|value| (name, value.as_bytes()))).fields())
+        run(&FieldLines::of(values.iter().map(|value| (name, value.as_bytes()))).fields())
     }
 
     #[test]
-    fn qvalues() {
+    fn qvalues_are_parsed_strictly() {
         for (value, expected) in [
             ("0", Some(0)),
             ("1", Some(1000)),
@@ -189,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn identity() {
+    fn identity_is_acceptable_unless_it_is_forbidden() {
         let cases: &[(&[&str], bool)] = &[
             (&[], true),
             (&[""], true),
@@ -244,7 +242,7 @@ mod tests {
             (&["text"], "text/html", 0),
             (&["*"], "text/html", 0),
             (&[", ,text/html"], "text/html", 1000),
-            // RFC 9110 §12.5.1, its table.
+            // The table in RFC 9110 §12.5.1.
             (RFC, "text/plain;format=flowed", 1000),
             (RFC, "text/plain", 700),
             (RFC, "text/html", 300),
@@ -259,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn json_or_html() {
+    fn json_or_html_is_preferred() {
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
         // The field; whether JSON is preferred, whether HTML is accepted.
         let cases: &[(&[&str], bool, bool)] = &[
@@ -286,7 +284,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics_and_stays_in_bounds(value in "(text|/|html|\\*|;|q=|[0-9.]|,| |\"|\\\\|=){0,24}") {
+        fn weights_never_panic_and_are_in_range(value in "(text|/|html|\\*|;|q=|[0-9.]|,| |\"|\\\\|=){0,24}") {
             let quality = with_lines("Accept", &[&value], |fields| quality(fields, "text/html; charset=utf-8"));
             prop_assert!(quality <= 1000);
             with_lines("Accept-Encoding", &[&value], identity_acceptable);

@@ -1,34 +1,32 @@
-//! Where a request was caused: Origin (RFC 6454 §7) and Sec-Fetch-Site (Fetch
-//! Metadata).
+//! Which site caused a request: Origin (RFC 6454 §7) and Sec-Fetch-Site (Fetch Metadata).
 //!
-//! A page of any site can make a browser send a form here, with the visitor's
-//! cookies (cross-site request forgery). Browsers say which site it was; who says
-//! nothing is no browser, and has no visitor's cookies to misuse.
+//! A page of any site can make a browser send a form to this server, together with the
+//! user's cookies (cross-site request forgery). Browsers tell which site it was. A client
+//! that sends neither field is no browser, and has no user's cookies to misuse.
 //!
-//! An origin has a scheme. Ours is `http`, but `https` for a visitor who came to a
-//! proxy that speaks TLS for us; that a page is of the same host by the other scheme
-//! makes it no page of ours, since on `http` anybody on the way can write one.
+//! An origin includes the scheme. This server's is `http`, or `https` if the client uses TLS
+//! with a proxy before it. A page on the same host with the other scheme has another origin,
+//! because an attacker on the network can forge pages over `http`.
 
 use super::Fields;
 use super::head::RequestHead;
 use super::target;
 
-/// Whether a browser says that a page of another origin than ours, spoken to
-/// over `http` or if `secure` over `https`, caused the request. Without a word
-/// about it: no.
-pub fn is_foreign(head: &RequestHead<'_>, secure: bool) -> bool {
+/// Whether a page of another origin caused the request, according to the browser. This server's
+/// origin has the scheme `https` if `secure`, else `http`. Without either field: no.
+pub fn is_cross_origin(head: &RequestHead<'_>, secure: bool) -> bool {
     let fields = &head.fields;
-    is_from_elsewhere(fields) || fields.all("origin").any(|origin| !is_ours(origin, head, secure))
+    fetch_site_is_cross_origin(fields) || fields.all("origin").any(|origin| !is_ours(origin, head, secure))
 }
 
-/// Whether Sec-Fetch-Site says that another origin caused the request. `none` is the
-/// visitor, who typed the address; `same-site` is another origin all the same: another
-/// port, or a neighbour's name.
-pub fn is_from_elsewhere(fields: &Fields<'_>) -> bool {
+/// Whether Sec-Fetch-Site says that another origin caused the request. `none` means that the
+/// user did, by typing the address. `same-site` is another origin too: another port or a
+/// sibling host.
+pub fn fetch_site_is_cross_origin(fields: &Fields<'_>) -> bool {
     fields.all("sec-fetch-site").any(|site| !matches!(site, b"same-origin" | b"none"))
 }
 
-/// Whether an origin is the one that the request is for. `null` is nobody's.
+/// Whether `origin` is the one that the request is for. `null` never is.
 fn is_ours(origin: &[u8], head: &RequestHead<'_>, secure: bool) -> bool {
     let (scheme, port): (&[u8], &[u8]) = if secure { (b"https://", b":443") } else { (b"http://", b":80") };
     let Some(place) = origin.strip_prefix(scheme) else { return false };
@@ -43,21 +41,21 @@ fn bare<'a>(place: &'a [u8], default_port: &[u8]) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
     use crate::http::head::parse;
 
     fn foreign(head: &str) -> bool {
-        is_foreign_to(head, false)
+        is_cross_origin_to(head, false)
     }
 
-    fn is_foreign_to(head: &str, secure: bool) -> bool {
+    fn is_cross_origin_to(head: &str, secure: bool) -> bool {
         let bytes = format!("{head}\r\n\r\n").into_bytes();
-        let mut lines = Lines::default();
-        is_foreign(&parse(&bytes, &mut lines).unwrap().unwrap(), secure)
+        let mut lines = FieldLines::default();
+        is_cross_origin(&parse(&bytes, &mut lines).unwrap().unwrap(), secure)
     }
 
     #[test]
-    fn who_caused_it() {
+    fn a_request_of_another_origin_is_recognised() {
         for (host, lines, expected) in [
             ("a", "X: y", false),
             ("a", "Origin: http://a", false),
@@ -104,9 +102,9 @@ mod tests {
             ("a", "Origin: https://a\r\nSec-Fetch-Site: cross-site", true),
         ] {
             let head = format!("POST / HTTP/1.1\r\nHost: {host}\r\n{lines}");
-            assert_eq!(is_foreign_to(&head, true), expected, "{host} {lines:?}");
+            assert_eq!(is_cross_origin_to(&head, true), expected, "{host} {lines:?}");
         }
-        assert!(foreign("POST / HTTP/1.0\r\nOrigin: http://a"), "nobody knows where it is for");
+        assert!(foreign("POST / HTTP/1.0\r\nOrigin: http://a"), "without Host the server's origin is unknown");
         assert!(!foreign("POST http://a/ HTTP/1.1\r\nHost: b\r\nOrigin: http://a"));
         assert!(foreign("POST http://a/ HTTP/1.1\r\nHost: b\r\nOrigin: http://b"));
     }

@@ -1,57 +1,53 @@
-//! Range requests for bytes (RFC 9110 §14).
+//! Byte ranges (RFC 9110 §14).
 //!
-//! A Range field is a wish: whatever isn't understood, or asks for more trouble
-//! than it saves, is ignored and the whole representation is sent (§14.2). The
-//! ranges that are granted never overlap, so an answer is never larger than the
-//! file but for the heads of its parts.
+//! A server may ignore a Range field (§14.2). If it is malformed, or costs more than it
+//! saves, it is ignored and the whole representation is sent. The ranges that are sent never
+//! overlap, so a response is never larger than the file and the heads of its parts.
 
 use std::ops::Range;
 
 use crate::limits;
 
-/// Ranges with fewer bytes between them than the head of a part takes are sent
-/// as one: that is shorter (RFC 9110 §15.3.7.2).
+/// If the gap between two ranges is smaller than the head of a part, they are sent as one: that
+/// is shorter (RFC 9110 §15.3.7.2).
 const PART_OVERHEAD: u64 = 80;
 
-/// How many ranges of one field are looked at. Many small ones may coalesce to a
-/// few parts, but a client that sends more than this doesn't want the file.
+/// Most ranges of one field that are parsed. Many small ones may coalesce into a few parts, but
+/// a client that sends more than this doesn't want the file.
 const SPECS: usize = 8 * limits::RANGE_PARTS;
 
-/// What a Range field asks of a representation.
+/// What a Range field asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ranges {
-    /// Not a range request we understand: send the whole.
+    /// The field is ignored: send the whole representation.
     Ignored,
-    /// Well-formed, but no range of it has a byte: 416.
+    /// Well-formed, but no range contains a byte of the representation: 416.
     Unsatisfiable,
     /// One range, never empty.
     One(Range<u64>),
-    /// Two to [`limits::RANGE_PARTS`] ranges, none empty, no two of them overlapping.
+    /// Two to [`limits::RANGE_PARTS`] ranges; none is empty, and no two overlap.
     Several(Vec<Range<u64>>),
 }
 
-/// What `field`, the value of a Range field, asks of a representation of `size`
-/// bytes.
+/// Parses the Range field `field` for a representation of `size` bytes.
 ///
-/// Unsatisfiable ranges among others are dropped. Ranges that overlap or are
-/// near each other become one, in the place of the first of them; the others stay
-/// in the order that was asked for, as a reader that wants the end of a file
-/// first has its reasons. Positions beyond 64 bits are taken for the largest
-/// number. White space around a range is more than the grammar allows behind the
-/// `=`, and is taken.
+/// Unsatisfiable ranges among others are dropped. Ranges that overlap or are close become one,
+/// at the position of the first of them. The other ranges stay in their order: a client may
+/// want the end of a file first. Positions beyond 64 bits are clamped. White space around a
+/// range is accepted, although the grammar forbids it after the `=`.
 pub fn parse(field: &[u8], size: u64) -> Ranges {
     let Some((unit, mut rest)) = field.split_at_checked(b"bytes=".len()) else { return Ranges::Ignored };
     if !unit.eq_ignore_ascii_case(b"bytes=") {
         return Ranges::Ignored;
     }
-    // A single range, the usual case, stays out of the vector and so off the heap.
+    // The usual single range needs no vector and so no allocation.
     let mut first = None;
     let mut more = Vec::new();
     let mut specs = 0;
     loop {
-        // Empty list elements don't count (RFC 9110 §5.6.1.2).
-        while let [b' ' | b'\t' | b',', behind @ ..] = rest {
-            rest = behind;
+        // Empty list members are ignored (RFC 9110 §5.6.1.2).
+        while let [b' ' | b'\t' | b',', after @ ..] = rest {
+            rest = after;
         }
         if rest.is_empty() {
             break;
@@ -66,8 +62,8 @@ pub fn parse(field: &[u8], size: u64) -> Ranges {
             Some(range) if first.is_none() => first = Some(range),
             Some(range) => more.push(range),
         }
-        while let [b' ' | b'\t', behind @ ..] = rest {
-            rest = behind;
+        while let [b' ' | b'\t', after @ ..] = rest {
+            rest = after;
         }
         if !matches!(rest, [] | [b',', ..]) {
             return Ranges::Ignored;
@@ -84,12 +80,12 @@ pub fn parse(field: &[u8], size: u64) -> Ranges {
     }
 }
 
-/// Takes one `range-spec`: the bytes that it stands for, none if it can't be
-/// satisfied (RFC 9110 §14.1.2); `None` if it is malformed.
+/// Consumes one `range-spec`. Returns its bytes; an empty range if it can't be satisfied (RFC
+/// 9110 §14.1.2); `None` if it is malformed.
 fn take_spec(rest: &mut &[u8], size: u64) -> Option<Range<u64>> {
     let first = take_position(rest);
-    let [b'-', behind @ ..] = *rest else { return None };
-    *rest = behind;
+    let [b'-', after @ ..] = *rest else { return None };
+    *rest = after;
     match (first, take_position(rest)) {
         (None, None) => None,
         (None, Some(suffix)) => Some(size.saturating_sub(suffix)..size),
@@ -98,28 +94,28 @@ fn take_spec(rest: &mut &[u8], size: u64) -> Option<Range<u64>> {
     }
 }
 
-/// Takes `*DIGIT`; `None` if there is none. At most the largest number.
+/// Consumes `*DIGIT`; `None` if there is no digit. Larger numbers are clamped.
 fn take_position(rest: &mut &[u8]) -> Option<u64> {
     let mut left = *rest;
     let mut position = 0u64;
-    while let [digit @ b'0'..=b'9', behind @ ..] = left {
+    while let [digit @ b'0'..=b'9', after @ ..] = left {
         position = position.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
-        left = behind;
+        left = after;
     }
     let found = left.len() < rest.len();
     *rest = left;
     found.then_some(position)
 }
 
-/// Joins what overlaps or is near, in O(n log n).
+/// Joins ranges that overlap or are close, in O(n log n).
 fn coalesce(ranges: Vec<Range<u64>>) -> Ranges {
     let mut ranges: Vec<(usize, Range<u64>)> = ranges.into_iter().enumerate().collect();
     ranges.sort_unstable_by_key(|(_, range)| range.start);
-    ranges.dedup_by(|(place, range), (kept_place, kept)| {
-        let near = range.start < kept.end.saturating_add(PART_OVERHEAD);
+    ranges.dedup_by(|(place, range), (first_place, first)| {
+        let near = range.start < first.end.saturating_add(PART_OVERHEAD);
         if near {
-            kept.end = kept.end.max(range.end);
-            *kept_place = (*kept_place).min(*place);
+            first.end = first.end.max(range.end);
+            *first_place = (*first_place).min(*place);
         }
         near
     });
@@ -144,7 +140,7 @@ mod tests {
     const HUGE: &str = "99999999999999999999999999";
 
     #[test]
-    fn the_whole_grammar() {
+    fn all_forms_are_parsed() {
         let several = |ranges: &[Range<u64>]| Several(ranges.to_vec());
         let cases: &[(&str, u64, Ranges)] = &[
             // First and last position.
@@ -169,12 +165,12 @@ mod tests {
             ("bytes=-11", 10, One(0..10)),
             ("bytes=-0", 10, Unsatisfiable),
             (&format!("bytes=-{HUGE}"), 10, One(0..10)),
-            // Nothing to send.
+            // Unsatisfiable ranges.
             ("bytes=0-", 0, Unsatisfiable),
             ("bytes=0-0", 0, Unsatisfiable),
             ("bytes=-1", 0, Unsatisfiable),
             ("bytes=-0", 0, Unsatisfiable),
-            // Units.
+            // Range units.
             ("BYTES=0-0", 10, One(0..1)),
             ("lines=0-0", 10, Ignored),
             ("bytes", 10, Ignored),
@@ -182,7 +178,7 @@ mod tests {
             ("bytes =0-0", 10, Ignored),
             ("=0-0", 10, Ignored),
             ("", 10, Ignored),
-            // Malformed ranges spoil all.
+            // One malformed range invalidates the field.
             ("bytes=", 10, Ignored),
             ("bytes=,", 10, Ignored),
             ("bytes=-", 10, Ignored),
@@ -211,10 +207,10 @@ mod tests {
             ("bytes=0-0,500-500", 1000, several(&[0..1, 500..501])),
             ("bytes=0-0 ,\t500-500", 1000, several(&[0..1, 500..501])),
             ("bytes=0-9,-10", 1000, several(&[0..10, 990..1000])),
-            // The order that was asked for.
+            // The order of the field.
             ("bytes=-10,0-9", 1000, several(&[990..1000, 0..10])),
             ("bytes=900-,0-9,500-509", 1000, several(&[900..1000, 0..10, 500..510])),
-            // Overlapping and near ones, in the place of the first of them.
+            // Overlapping and close ranges, at the position of the first of them.
             ("bytes=0-99,100-199", 1000, One(0..200)),
             ("bytes=100-199,0-99", 1000, One(0..200)),
             ("bytes=0-,0-,0-", 1000, One(0..1000)),
@@ -232,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn many_ranges_are_bounded() {
+    fn the_number_of_ranges_is_limited() {
         let apart = |count: u64| (0..count).map(|i| format!("{}-{},", i * 100, i * 100)).collect::<String>();
         let field = |count| format!("bytes={}", apart(count));
         let most = limits::RANGE_PARTS as u64;
@@ -248,7 +244,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_more_than_the_file(
+        fn no_byte_is_sent_twice(
             specs in proptest::collection::vec((0..2000u64, proptest::option::of(0..2000u64), 0..4u8), 1..20),
             size in 0..1500u64,
         ) {

@@ -1,27 +1,27 @@
-//! The head of a response (RFC 9112 §4, §5, §6). Everything that sends a response
-//! writes its head with [`ResponseHead`], straight into the output.
+//! The head of a response (RFC 9112 §4, §5, §6). Every response head is written by
+//! [`ResponseHead`], directly into the output.
 //!
 //! ```text
 //! status line, Date │ the policy's lines: Server, … │ the handler's lines │ body and connection
 //! begin ────────────────────────────────────────────▶ field, lines ───────▶ end
 //! ```
 //!
-//! The writer decides two things that no handler can decide for itself. Whether a
-//! shared cache may keep the response is the [`Policy`]'s: under a private one
-//! Cache-Control is restricted as it is written. What the head says about the body,
-//! and whether the connection persists, follows from the version and the length:
+//! The writer decides two things that no handler can decide. The [`Policy`] decides whether
+//! a shared cache may store the response: under a private one Cache-Control is restricted
+//! when it is written. The fields about the body, and whether the connection persists,
+//! follow from the version and the length:
 //!
 //! | | length known | length unknown |
 //! |---|---|---|
 //! | HTTP/1.1 | `Content-Length` | `Transfer-Encoding: chunked` |
-//! | HTTP/1.0 | `Content-Length` | ends with the connection |
+//! | HTTP/1.0 | `Content-Length` | the connection closes |
 //! | HEAD | the same head, no body | the same head, no body |
-//! | 1xx, 204, 304 | no body, nothing said about one | |
+//! | 1xx, 204, 304 | no body, no field about one | |
 
 use super::date;
 use super::{Status, cache_control};
 
-/// The current second, formatted for the Date field.
+/// The current second, formatted as a Date field.
 #[derive(Clone, Debug)]
 pub struct Stamp {
     unix_seconds: i64,
@@ -32,7 +32,7 @@ pub struct Stamp {
 const DATE: &[u8] = b"Date: ";
 
 impl Stamp {
-    /// A stamp for the moment `unix_seconds`.
+    /// The stamp of the Unix second `unix_seconds`.
     pub fn new(unix_seconds: i64) -> Self {
         let mut line = [0; DATE.len() + date::LENGTH + 2];
         line[..DATE.len()].copy_from_slice(DATE);
@@ -42,7 +42,7 @@ impl Stamp {
         stamp
     }
 
-    /// Moves the stamp on. The date is formatted only when the second changes.
+    /// Updates the stamp. The date is formatted only when the second changes.
     pub fn refresh(&mut self, unix_seconds: i64) {
         if unix_seconds != self.unix_seconds {
             self.unix_seconds = unix_seconds;
@@ -50,42 +50,41 @@ impl Stamp {
         }
     }
 
-    /// The moment, in Unix seconds.
+    /// The time in Unix seconds.
     pub fn unix_seconds(&self) -> i64 {
         self.unix_seconds
     }
 
-    /// The moment as the value of a Date field.
+    /// The time as the value of a Date field.
     pub fn date(&self) -> &[u8; date::LENGTH] {
-        self.line[DATE.len()..].first_chunk().expect("the line holds a date")
+        self.line[DATE.len()..].first_chunk().expect("the line contains a date")
     }
 
     fn date_mut(&mut self) -> &mut [u8; date::LENGTH] {
-        self.line[DATE.len()..].first_chunk_mut().expect("the line holds a date")
+        self.line[DATE.len()..].first_chunk_mut().expect("the line contains a date")
     }
 }
 
 /// What a host or a route adds to each of its responses.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Policy {
-    /// Distinguishes the policies of a host: what was prebuilt under one is used
-    /// under no other.
+    /// The number of the policy within its host. Field lines that were prebuilt under one
+    /// policy are used under no other.
     pub id: u16,
-    /// Whole field lines, prebuilt: Server.
+    /// Prebuilt field lines: Server.
     pub lines: Box<[u8]>,
-    /// The response is meant for one user, so no shared cache may keep it
-    /// (RFC 9111 §5.2.2.7).
+    /// The response is for one user only, so no shared cache may store it (RFC 9111 §5.2.2.7).
     pub private: bool,
 }
 
-/// What decides how the head of a response is written, beside its own content.
+/// What decides how the head of a response is written, apart from its content.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadContext<'a> {
-    /// Of the request.
+    /// The properties of the request.
     pub traits: RequestTraits,
-    /// Of the moment.
+    /// The current time.
     pub stamp: &'a Stamp,
-    /// Of the place.
+    /// The policy of the host or route.
     pub policy: &'a Policy,
 }
 
@@ -94,9 +93,9 @@ pub struct HeadContext<'a> {
 pub struct RequestTraits {
     /// The minor version: 0 for HTTP/1.0, else 1.
     pub minor: u8,
-    /// The method is HEAD: no body, whatever the head says.
+    /// The method is HEAD: there is no body, whatever the fields say.
     pub head_only: bool,
-    /// The connection is to persist.
+    /// The connection should persist.
     pub persistent: bool,
 }
 
@@ -105,22 +104,22 @@ pub struct RequestTraits {
 pub enum Length {
     /// In bytes.
     Known(u64),
-    /// Not known before it ends.
+    /// Unknown before the end of the body.
     Unknown,
 }
 
 /// How a body is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Form {
-    /// Not at all.
+pub enum BodyForm {
+    /// There is none.
     Absent,
-    /// As it is.
+    /// Unchanged.
     Plain,
     /// In the chunked coding.
     Chunked,
 }
 
-/// Where in a head the value of Date stands, in bytes from its beginning.
+/// The position of the Date value in a head, in bytes.
 pub const fn date_offset(status: Status) -> usize {
     b"HTTP/1.1 200 \r\n".len() + status.reason().len() + DATE.len()
 }
@@ -130,12 +129,12 @@ pub struct ResponseHead<'a> {
     out: &'a mut Vec<u8>,
     status: Status,
     context: HeadContext<'a>,
-    /// Cache-Control is written.
+    /// Cache-Control was written.
     cache_control: bool,
 }
 
 impl<'a> ResponseHead<'a> {
-    /// Writes the status line, Date, and the policy's lines.
+    /// Writes the status line, Date, and the policy's field lines.
     pub fn begin(out: &'a mut Vec<u8>, status: Status, context: HeadContext<'a>) -> Self {
         status_line(out, status);
         out.extend_from_slice(&context.stamp.line);
@@ -143,8 +142,8 @@ impl<'a> ResponseHead<'a> {
         Self { out, status, context, cache_control: false }
     }
 
-    /// Writes one field line. The caller guarantees that the value holds no control
-    /// bytes. Cache-Control may come once.
+    /// Writes one field line. The caller guarantees that the value contains no control bytes.
+    /// Cache-Control may be written once.
     pub fn field(&mut self, name: &str, value: &[u8]) {
         if self.context.policy.private && name.eq_ignore_ascii_case("Cache-Control") {
             self.cache_control = true;
@@ -155,49 +154,49 @@ impl<'a> ResponseHead<'a> {
         field(self.out, name, value);
     }
 
-    /// Writes whole field lines, without Cache-Control.
+    /// Writes complete field lines, without Cache-Control.
     pub fn lines(&mut self, lines: &[u8]) {
         self.out.extend_from_slice(lines);
     }
 
-    /// Writes whole field lines that this writer wrote before under the same policy,
-    /// Cache-Control among them.
+    /// Writes complete field lines that this writer wrote before under the same policy,
+    /// including Cache-Control.
     pub fn prebuilt(&mut self, lines: &[u8]) {
         self.cache_control = true;
         self.out.extend_from_slice(lines);
     }
 
-    /// Where the next line will stand in the buffer: to cut prebuilt lines out of a head.
+    /// The position of the next line in the buffer: to copy prebuilt lines out of a head.
     pub fn position(&self) -> usize {
         self.out.len()
     }
 
-    /// The buffer, to append a line piece by piece.
+    /// The buffer, to append a line in pieces.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         self.out
     }
 
-    /// Writes the fields about body and connection, and the empty line. Returns how
-    /// the body is sent, and whether the connection persists.
-    pub fn end(mut self, length: Length) -> (Form, bool) {
+    /// Writes the fields about body and connection, and the empty line. Returns how the body is
+    /// sent, and whether the connection persists.
+    pub fn end(mut self, length: Length) -> (BodyForm, bool) {
         if self.context.policy.private && !self.cache_control {
             self.field("Cache-Control", b"private");
         }
         let RequestTraits { minor, head_only, mut persistent } = self.context.traits;
-        let mut form = Form::Plain;
+        let mut form = BodyForm::Plain;
         if !self.status.allows_content() {
-            form = Form::Absent;
+            form = BodyForm::Absent;
         } else {
             match length {
                 Length::Known(bytes) => content_length(self.out, bytes),
                 Length::Unknown if minor > 0 => {
                     self.lines(b"Transfer-Encoding: chunked\r\n");
-                    form = Form::Chunked;
+                    form = BodyForm::Chunked;
                 }
                 Length::Unknown => persistent = false,
             }
             if head_only {
-                form = Form::Absent;
+                form = BodyForm::Absent;
             }
         }
         end_persistence(self.out, minor, persistent);
@@ -205,7 +204,7 @@ impl<'a> ResponseHead<'a> {
     }
 }
 
-/// A status line; also the whole of an interim response, with an empty line behind it.
+/// Writes a status line. An interim response is this line and an empty line.
 pub fn status_line(out: &mut Vec<u8>, status: Status) {
     match status.line() {
         Some(line) => out.extend_from_slice(line),
@@ -217,7 +216,7 @@ pub fn status_line(out: &mut Vec<u8>, status: Status) {
     }
 }
 
-/// One field line. The caller guarantees that the value holds no control bytes.
+/// Writes one field line. The caller guarantees that the value contains no control bytes.
 pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
@@ -232,12 +231,12 @@ pub fn content_length(out: &mut Vec<u8>, bytes: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A number in decimal digits.
+/// Writes a number in decimal digits.
 pub fn write_decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Ends a head whose fields are complete except for Connection.
+/// Ends a head to which only the Connection field is missing.
 pub fn end_persistence(out: &mut Vec<u8>, minor: u8, persistent: bool) {
     out.extend_from_slice(match (minor, persistent) {
         (0, true) => b"Connection: keep-alive\r\n\r\n",
@@ -254,7 +253,7 @@ mod tests {
         Policy { id: 0, lines: b"Server: miod\r\n".as_slice().into(), private }
     }
 
-    fn head(minor: u8, head_only: bool, status: Status, length: Length) -> (String, Form, bool) {
+    fn head(minor: u8, head_only: bool, status: Status, length: Length) -> (String, BodyForm, bool) {
         let mut out = Vec::new();
         let traits = RequestTraits { minor, head_only, persistent: true };
         let context = HeadContext { traits, stamp: &Stamp::new(784_111_777), policy: &policy(false) };
@@ -265,33 +264,33 @@ mod tests {
     const START: &str = "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: miod\r\n";
 
     #[test]
-    fn the_body_is_framed_as_the_version_can_read_it() {
+    fn the_framing_depends_on_the_version() {
         for (minor, length, lines, form, persistent) in [
-            (1, Length::Known(5), "Content-Length: 5\r\n\r\n", Form::Plain, true),
-            (0, Length::Known(0), "Content-Length: 0\r\nConnection: keep-alive\r\n\r\n", Form::Plain, true),
-            (1, Length::Unknown, "Transfer-Encoding: chunked\r\n\r\n", Form::Chunked, true),
-            (0, Length::Unknown, "Connection: close\r\n\r\n", Form::Plain, false),
+            (1, Length::Known(5), "Content-Length: 5\r\n\r\n", BodyForm::Plain, true),
+            (0, Length::Known(0), "Content-Length: 0\r\nConnection: keep-alive\r\n\r\n", BodyForm::Plain, true),
+            (1, Length::Unknown, "Transfer-Encoding: chunked\r\n\r\n", BodyForm::Chunked, true),
+            (0, Length::Unknown, "Connection: close\r\n\r\n", BodyForm::Plain, false),
         ] {
             let expected = (format!("{START}{lines}"), form, persistent);
             assert_eq!(head(minor, false, Status::OK, length), expected);
-            let expected = (format!("{START}{lines}"), Form::Absent, persistent);
-            assert_eq!(head(minor, true, Status::OK, length), expected, "HEAD says the same");
+            let expected = (format!("{START}{lines}"), BodyForm::Absent, persistent);
+            assert_eq!(head(minor, true, Status::OK, length), expected, "the head for HEAD is the same");
         }
     }
 
     #[test]
-    fn a_status_without_content_says_nothing_about_a_body() {
+    fn a_status_without_content_has_no_field_about_a_body() {
         for code in [204, 304] {
             for length in [Length::Known(5), Length::Unknown] {
                 let (text, form, persistent) = head(1, false, Status(code), length);
                 assert!(!text.contains("Content-Length") && !text.contains("Transfer-Encoding"), "{text}");
-                assert_eq!((form, persistent), (Form::Absent, true));
+                assert_eq!((form, persistent), (BodyForm::Absent, true));
             }
         }
     }
 
     #[test]
-    fn a_private_policy_restricts_cache_control_or_adds_it() {
+    fn a_private_policy_restricts_or_adds_cache_control() {
         for (value, public, private) in [
             (Some("no-cache"), "Cache-Control: no-cache\r\n", "Cache-Control: private, no-cache\r\n"),
             (Some("no-store"), "Cache-Control: no-store\r\n", "Cache-Control: no-store\r\n"),
@@ -314,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_date_stands_at_its_offset_and_moves_on() {
+    fn the_date_is_at_its_offset_and_can_be_updated() {
         for status in [Status::OK, Status::NOT_FOUND, Status(299)] {
             let mut out = Vec::new();
             let mut stamp = Stamp::new(784_111_777);
@@ -329,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals() {
+    fn decimals_are_written() {
         for number in [0, 7, 10, 4096, u64::MAX] {
             let mut out = Vec::new();
             write_decimal(&mut out, number);

@@ -1,4 +1,4 @@
-//! Status codes (RFC 9110 §15, RFC 6585) and the error that is an answer.
+//! Status codes (RFC 9110 §15, RFC 6585), and the rejection of a request.
 
 /// A status code, 100 to 599.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -9,12 +9,12 @@ macro_rules! statuses {
         impl Status {
             $(#[doc = concat!("`", stringify!($code), " ", $reason, "`")] pub const $name: Status = Status($code);)*
 
-            /// The reason phrase that is registered for this code, or an empty text.
+            /// The registered reason phrase, or an empty text.
             pub const fn reason(self) -> &'static str {
                 match self.0 { $($code => $reason,)* _ => "" }
             }
 
-            /// The whole status line, of a code that is registered.
+            /// The complete status line of a registered code.
             pub(super) fn line(self) -> Option<&'static [u8]> {
                 match self.0 {
                     $($code => Some(concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n").as_bytes()),)*
@@ -76,35 +76,35 @@ statuses! {
 }
 
 impl Status {
-    /// Whether an answer with this code can carry content at all: 1xx, 204 and
-    /// 304 never do (RFC 9110 §6.4.1), whatever the method.
+    /// Whether a response with this code can have content: 1xx, 204 and 304 never do (RFC 9110
+    /// §6.4.1), whatever the method.
     pub fn allows_content(self) -> bool {
         !(self.0 < 200 || self.0 == 204 || self.0 == 304)
     }
 
-    /// Whether the code says that something went wrong (4xx, 5xx).
+    /// Whether the code is an error (4xx, 5xx).
     pub fn is_error(self) -> bool {
         self.0 >= 400
     }
 }
 
-/// A request that can't be served: the status that says so, and why, in words
-/// for the person who sent it. A parse error *is* an answer.
+/// The rejection of a request: the status of the response, and the reason, in words for the
+/// user. A parse error *is* a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reject {
-    /// What is answered.
+    /// The status of the response.
     pub status: Status,
-    /// One sentence without its full stop.
+    /// A sentence without its full stop.
     pub why: &'static str,
 }
 
 impl Reject {
-    /// A rejection with `status` for the reason `why`.
+    /// A rejection with this status and reason.
     pub const fn new(status: Status, why: &'static str) -> Self {
         Self { status, why }
     }
 
-    /// 400 for the reason `why`.
+    /// 400 with this reason.
     pub const fn bad_request(why: &'static str) -> Self {
         Self::new(Status::BAD_REQUEST, why)
     }
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_is_forbidden_where_the_rfc_says_so() {
+    fn statuses_without_content_are_those_of_the_rfc() {
         for code in [100, 101, 199, 204, 304] {
             assert!(!Status(code).allows_content(), "{code}");
         }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_the_registered_ones() {
+    fn reason_phrases_are_the_registered_ones() {
         assert_eq!(Status::OK.reason(), "OK");
         assert_eq!(Status(431).reason(), "Request Header Fields Too Large");
         assert_eq!(Status(299).reason(), "");

@@ -1,9 +1,9 @@
 //! The request-target (RFC 9112 §3.2) and its path (RFC 3986 §3.3).
 //!
-//! Parsing a target only cuts it up; the path stays percent-encoded, for logs
-//! and redirects. Decoding happens once, in [`decode_path`], and everything that
-//! could lead out of the root, or that a file system reads otherwise than we do,
-//! is refused after decoding: no encoding of `..` or of a slash gets through.
+//! Parsing only splits a target; the path stays percent-encoded, for logs and redirects.
+//! Decoding happens once, in [`decode_path`]. The decoded path is checked, so no encoding of
+//! `..` or of a slash gets through: nothing that could leave the root, or that a file
+//! system could interpret differently.
 
 use std::net::Ipv6Addr;
 
@@ -11,36 +11,35 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::Reject;
 
-/// The forms of a request-target that are served. The authority form belongs to
-/// CONNECT, which isn't.
+/// The forms of a request-target that are supported. The authority form belongs to CONNECT,
+/// which is not supported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
     /// `/path?query`: the usual one (RFC 9112 §3.2.1).
     Origin,
-    /// `http://host/path?query`: to a proxy, but a server takes it too (§3.2.2).
+    /// `http://host/path?query`: for proxies, but a server must accept it too (§3.2.2).
     Absolute,
-    /// `*`: for OPTIONS about the server as a whole (§3.2.4).
+    /// `*`: for OPTIONS about the whole server (§3.2.4).
     Asterisk,
 }
 
-/// A request-target, cut up.
+/// A parsed request-target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Target<'a> {
-    /// How it was written.
+    /// Its form.
     pub form: Form,
-    /// The authority, `host[:port]`, of the absolute form; it takes the place of
-    /// the Host field.
+    /// The authority, `host[:port]`, of the absolute form; it replaces the Host field.
     pub authority: Option<&'a [u8]>,
-    /// Begins with `/` (or is `*`), still percent-encoded.
+    /// The path: begins with `/` (or is `*`), percent-encoded.
     pub path: &'a [u8],
-    /// What follows the first `?`, without it, still percent-encoded.
+    /// The query: what follows the first `?`, percent-encoded.
     pub query: Option<&'a [u8]>,
-    /// The path is its own decoded form: no escape, no backslash, no empty segment, none
-    /// that begins with a dot. What looks a path up can do so without decoding it.
+    /// The path equals its decoded form: it has no escape, no backslash, no empty segment and
+    /// no segment that begins with a dot. It can be looked up without decoding.
     pub plain: bool,
 }
 
-/// What a byte means in a target, as bits; nothing is plain.
+/// The class of a byte in a target, as bits; plain bytes have none.
 const CLASSES: [u8; 256] = {
     let mut table = [REFUSED; 256];
     let mut byte = 0x21;
@@ -51,7 +50,7 @@ const CLASSES: [u8; 256] = {
     table[b'#' as usize] = REFUSED;
     table[b'?' as usize] = QUESTION;
     table[b'%' as usize] = ESCAPE;
-    // Decoding refuses it.
+    // Refused by the decoder.
     table[b'\\' as usize] = ESCAPE;
     table[b'/' as usize] = SLASH | SEGMENT;
     table[b'.' as usize] = SEGMENT;
@@ -62,21 +61,20 @@ const QUESTION: u8 = 1;
 const REFUSED: u8 = 2;
 const ESCAPE: u8 = 4;
 const SLASH: u8 = 8;
-/// A slash or a dot: not plain behind a slash.
+/// A slash or a dot: not plain after a slash.
 const SEGMENT: u8 = SLASH << 1;
 /// Ends a name.
 const COLON: u8 = 32;
 
-/// Cuts up the request-target `raw`.
+/// Parses the request-target `raw`.
 ///
-/// Printable bytes that RFC 3986 asks to be encoded (`"<>\^{|}` and the back
-/// quote) pass, since browsers send some of them bare.
+/// Printable bytes that RFC 3986 wants encoded (`"<>\^{|}` and the back quote) are accepted,
+/// because browsers send some of them unencoded.
 ///
 /// # Errors
-/// 400 for control bytes, spaces, `#` and bytes above ASCII anywhere; for a
-/// scheme other than `http` and `https`; for an authority with user information
-/// or that isn't a [valid host](valid_host); for anything else that doesn't begin
-/// with `/`.
+/// 400 for control bytes, spaces, `#` and bytes above ASCII anywhere; for a scheme other than
+/// `http` and `https`; for an authority with user information or that isn't a [valid
+/// host](valid_host); for anything else that doesn't begin with `/`.
 pub fn parse(raw: &[u8]) -> Result<Target<'_>, Reject> {
     match raw {
         [b'/', ..] => {
@@ -109,11 +107,11 @@ fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Reject> {
 /// Path and query, and whether the path is plain.
 type Split<'a> = (&'a [u8], Option<&'a [u8]>, bool);
 
-/// Splits off the query, and looks at every byte.
+/// Splits off the query, and checks every byte.
 fn split_query(raw: &[u8]) -> Result<Split<'_>, Reject> {
     let (seen, plain) = survey(raw);
     if seen & REFUSED != 0 {
-        return Err(Reject::bad_request("the request-target holds a byte that must be encoded"));
+        return Err(Reject::bad_request("the request-target contains a byte that must be encoded"));
     }
     if seen & QUESTION == 0 {
         return Ok((raw, None, plain));
@@ -122,8 +120,8 @@ fn split_query(raw: &[u8]) -> Result<Split<'_>, Reject> {
     Ok((&raw[..end], raw.get(end + 1..), survey(&raw[..end]).1))
 }
 
-/// What is there among the bytes, and whether they are a plain path. Without a branch
-/// for any of them.
+/// The union of the classes of all bytes, and whether they are a plain path. The loop has no
+/// branch.
 fn survey(bytes: &[u8]) -> (u8, bool) {
     let (mut seen, mut odd, mut before) = (0, 0, 0);
     for &byte in bytes {
@@ -135,11 +133,11 @@ fn survey(bytes: &[u8]) -> (u8, bool) {
     (seen, seen & ESCAPE == 0 && odd & SEGMENT == 0)
 }
 
-/// Whether `host` is a good value of the Host field: `uri-host [ ":" port ]`
+/// Whether `host` is a valid value of the Host field: `uri-host [ ":" port ]`
 /// (RFC 9110 §7.2, RFC 3986 §3.2.2).
 ///
-/// Stricter than the grammar: the name isn't empty, a port is at most 65535 (but
-/// may be empty: `host:`), and of the IP literals only IPv6 without zone is known.
+/// It is stricter than the grammar: the name isn't empty, a port is at most 65535 (but may be
+/// empty: `host:`), and IPv6 without zone is the only supported IP literal.
 pub fn valid_host(host: &[u8]) -> bool {
     let (name_is_valid, rest) = if let [b'[', literal @ ..] = host {
         let Some(end) = literal.iter().position(|&byte| byte == b']') else { return false };
@@ -157,8 +155,8 @@ pub fn valid_host(host: &[u8]) -> bool {
         }
 }
 
-/// How long the `reg-name` at the beginning is (RFC 3986 §3.2.2); IPv4 addresses
-/// look the same. None if something is in it that doesn't belong there.
+/// The length of the `reg-name` at the beginning (RFC 3986 §3.2.2); an IPv4 address is one too.
+/// None if it contains an invalid byte.
 fn reg_name(host: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(&byte) = host.get(at) {
@@ -172,7 +170,7 @@ fn reg_name(host: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// What a byte means in a `reg-name`, or behind it: unreserved and sub-delims are plain.
+/// The class of a byte in a `reg-name` or after it: unreserved and sub-delims are plain.
 const NAME: [u8; 256] = {
     let mut table = [REFUSED; 256];
     let plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=";
@@ -182,7 +180,7 @@ const NAME: [u8; 256] = {
         at += 1;
     }
     table[b'%' as usize] = ESCAPE;
-    // Decoding refuses it.
+    // Refused by the decoder.
     table[b'\\' as usize] = ESCAPE;
     table[b':' as usize] = COLON;
     table
@@ -200,19 +198,19 @@ fn valid_port(port: &[u8]) -> bool {
 pub enum PathError {
     /// A `%` without two hexadecimal digits (RFC 3986 §2.1).
     Malformed,
-    /// A segment `..`, an encoded slash, a backslash or a control byte: nothing
-    /// a file is honestly asked for with.
+    /// A segment `..`, an encoded slash, a backslash or a control byte: no honest request for a
+    /// file contains one.
     Refused,
 }
 
-/// Appends to `out` the file path that `path` asks for: decoded, relative to the
-/// root, without the slash in front.
+/// Appends the file path of `path` to `out`: decoded, relative to the root, without the leading
+/// slash.
 ///
-/// Repeated slashes are merged and segments `.` removed; a slash at the end
-/// stays: `/a//./b%20c/` is `a/b c/`, and `/` is empty.
+/// Repeated slashes are merged and segments `.` removed; a slash at the end stays:
+/// `/a//./b%20c/` becomes `a/b c/`, and `/` becomes empty.
 ///
 /// # Errors
-/// See [`PathError`]. `out` is then as it was.
+/// See [`PathError`]. `out` is then unchanged.
 pub fn decode_path(path: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
     let before = out.len();
     let result = decode_segments(path, out);
@@ -264,8 +262,8 @@ fn decode_byte(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
     u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
-/// What stands for itself in a path that we write. `&` and `'` would need an
-/// escape in HTML, and `:` in the first segment of a link makes a scheme of it.
+/// The bytes that stay unencoded in a path. `&` and `'` would need an escape in HTML, and a `:`
+/// in the first segment of a link would make it a scheme.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -283,8 +281,8 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'=')
     .remove(b'@');
 
-/// Appends `path` percent-encoded, fit for a Location field or for the attribute
-/// of a link: the inverse of [`decode_path`] but for the slash in front.
+/// Appends `path` percent-encoded, for a Location field or for an attribute of a link: the
+/// inverse of [`decode_path`], apart from the leading slash.
 pub fn encode_path(path: &[u8], out: &mut Vec<u8>) {
     for piece in percent_encode(path, KEPT) {
         out.extend_from_slice(piece.as_bytes());
@@ -297,7 +295,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn every_form_is_cut_up() {
+    fn every_form_is_parsed() {
         use Form::*;
         type Case = (&'static str, Form, Option<&'static str>, &'static str, Option<&'static str>);
         let cases: &[Case] = &[
@@ -327,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_path_is_its_own_decoded_form() {
+    fn a_plain_path_equals_its_decoded_form() {
         for path in ["/", "/a", "/a/", "/a.b/c..d/", "/a?%2e/../", "http://x/a?//"] {
             let target = parse(path.as_bytes()).unwrap();
             assert!(target.plain, "{path}");
@@ -341,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn all_other_targets_are_refused() {
         let cases: &[&[u8]] = &[
             b"",
             b"a",
@@ -373,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts() {
+    fn valid_hosts_are_recognised() {
         for good in [
             "a",
             "example.com",
@@ -441,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_decoded_and_tidied() {
+    fn paths_are_decoded_and_normalised() {
         let cases: &[(&str, &[u8])] = &[
             ("/", b""),
             ("", b""),
@@ -467,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_are_no_honest_file_are_refused() {
+    fn paths_that_could_leave_the_root_are_refused() {
         for path in [
             "/..",
             "/../",
@@ -499,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_write_is_safe_in_a_link() {
+    fn an_encoded_path_is_safe_in_a_link() {
         let mut out = Vec::new();
         encode_path(b"a b/\"<&'>#?%:\xc3\xa4\n.-_~$", &mut out);
         assert_eq!(out, b"a%20b/%22%3C%26%27%3E%23%3F%25%3A%C3%A4%0A.-_~$");

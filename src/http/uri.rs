@@ -1,8 +1,7 @@
-//! URI references (RFC 3986): taken apart, and resolved against where they stood.
+//! URI references (RFC 3986): parsing, and resolving against a base.
 //!
-//! Generic on purpose: what a Location field or a link says may be any reference,
-//! and only the whole that comes of it must be an [`HttpUrl`], the one kind that we
-//! can ask for.
+//! A Location field or a link may be any reference. Only the resolved URI must be an
+//! [`HttpUrl`], the one kind that the client can request.
 
 use std::fmt;
 
@@ -10,24 +9,24 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use super::target::valid_host;
 
-/// A reference taken apart (RFC 3986, appendix B). Anything is one: nothing is
-/// checked and nothing decoded.
+/// A parsed reference (RFC 3986, appendix B). Every text is a reference: nothing is checked,
+/// and nothing is decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Reference<'a> {
-    /// Before the first `:`, if it looks like a scheme (RFC 3986 §3.1).
+    /// The part before the first `:`, if it is a valid scheme (RFC 3986 §3.1).
     pub scheme: Option<&'a str>,
-    /// Behind `//`.
+    /// The part after `//`.
     pub authority: Option<&'a str>,
-    /// Perhaps empty.
+    /// The path; may be empty.
     pub path: &'a str,
-    /// Behind the first `?`.
+    /// The part after the first `?`.
     pub query: Option<&'a str>,
-    /// Behind the first `#`.
+    /// The part after the first `#`.
     pub fragment: Option<&'a str>,
 }
 
 impl<'a> Reference<'a> {
-    /// Takes `text` apart.
+    /// Parses `text`.
     pub fn parse(text: &'a str) -> Self {
         let (text, fragment) = cut(text, '#');
         let (text, query) = cut(text, '?');
@@ -45,7 +44,7 @@ impl<'a> Reference<'a> {
         Self { scheme, authority, path, query, fragment }
     }
 
-    /// The URI that this reference means where `self` is the base (RFC 3986 §5.2.2).
+    /// The URI of `reference` with `self` as the base (RFC 3986 §5.2.2).
     pub fn resolve(&self, reference: &Reference<'_>) -> String {
         let r = reference;
         let (scheme, authority, path, query);
@@ -65,7 +64,7 @@ impl<'a> Reference<'a> {
         Reference { scheme, authority, path: &path, query, fragment: r.fragment }.to_string()
     }
 
-    /// The path of a relative reference behind the directory of ours (RFC 3986 §5.2.3).
+    /// The path of a relative reference in the directory of this one (RFC 3986 §5.2.3).
     fn merge(&self, path: &str) -> String {
         if self.authority.is_some() && self.path.is_empty() {
             return format!("/{path}");
@@ -76,7 +75,7 @@ impl<'a> Reference<'a> {
 }
 
 impl fmt::Display for Reference<'_> {
-    /// The parts put together again (RFC 3986 §5.3).
+    /// Composes the parts (RFC 3986 §5.3).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(scheme) = self.scheme {
             write!(f, "{scheme}:")?;
@@ -95,9 +94,9 @@ impl fmt::Display for Reference<'_> {
     }
 }
 
-/// What stands before the first `mark`, and what behind it.
+/// The parts before and after the first `mark`.
 fn cut(text: &str, mark: char) -> (&str, Option<&str>) {
-    text.split_once(mark).map_or((text, None), |(before, behind)| (before, Some(behind)))
+    text.split_once(mark).map_or((text, None), |(before, after)| (before, Some(after)))
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -105,7 +104,7 @@ fn is_scheme(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
-/// `path` without segments `.` and `..` (RFC 3986 §5.2.4).
+/// `path` without dot segments (RFC 3986 §5.2.4).
 fn without_dots(path: &str) -> String {
     let mut out: Vec<&str> = Vec::new();
     let rooted = path.starts_with('/');
@@ -117,7 +116,7 @@ fn without_dots(path: &str) -> String {
                 if segment == ".." {
                     out.pop();
                 }
-                // What it leads to is a directory.
+                // A path that ends with a dot segment is a directory.
                 if last {
                     out.push("");
                 }
@@ -129,7 +128,7 @@ fn without_dots(path: &str) -> String {
     if rooted { format!("/{path}") } else { path }
 }
 
-/// The host of an authority without user information, and its port, perhaps empty. An IPv6
+/// Splits an authority without user information into host and port, which may be empty. An IPv6
 /// address loses its brackets.
 pub fn split_host_port(authority: &str) -> (&str, &str) {
     let literal = authority.rfind(']').map_or(0, |end| end + 1);
@@ -140,34 +139,34 @@ pub fn split_host_port(authority: &str) -> (&str, &str) {
     (host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host), port)
 }
 
-/// What can be asked for over plain HTTP: `http://host[:port]/path[?query]`.
+/// A URL that can be requested over plain HTTP: `http://host[:port]/path[?query]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HttpUrl {
-    /// A name or an address; IPv6 without its brackets.
+    /// A name or an address; IPv6 without brackets.
     pub host: String,
-    /// 80 if the URL names none.
+    /// The port; 80 by default.
     pub port: u16,
-    /// The request-target in origin form, fit to be sent.
+    /// The request-target in origin form, ready to be sent.
     pub target: String,
 }
 
-/// Why a URL can't be asked for.
+/// Why a URL can't be requested.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UrlError {
-    /// It is of the scheme https.
+    /// The scheme is https.
     Https,
-    /// It is of another scheme, or of none.
+    /// The scheme is another one, or missing.
     Scheme,
-    /// It holds a user's name or password.
+    /// It contains a user's name or password.
     User,
-    /// Its host or port is missing or malformed.
+    /// The host or port is missing or malformed.
     Host,
 }
 
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Https => "https isn't spoken here, only http",
+            Self::Https => "https isn't supported, only http",
             Self::Scheme => "a URL begins with http://",
             Self::User => "a name or password in a URL isn't sent; give an Authorization field",
             Self::Host => "the host or the port is missing or malformed",
@@ -177,16 +176,16 @@ impl fmt::Display for UrlError {
 
 impl std::error::Error for UrlError {}
 
-/// What can't stand in a target as it is: it is encoded instead of refused, since
-/// people and servers write it so. An escape that is there already stays.
+/// The bytes that are encoded in a target. They are encoded instead of refused, because users
+/// and servers write them. Existing escapes stay.
 const ENCODED: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 impl HttpUrl {
-    /// The URL that `text` is. A fragment isn't sent, so it is dropped.
+    /// Parses a URL. A fragment isn't sent, so it is dropped.
     ///
     /// # Errors
-    /// If it is none that can be asked for.
+    /// If it can't be requested.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let reference = Reference::parse(text);
         match reference.scheme {
@@ -212,8 +211,8 @@ impl HttpUrl {
         Ok(Self { host: host.to_owned(), port, target })
     }
 
-    /// The URL of a file on a host, with or without a slash in front. In a file's name
-    /// `#` begins no fragment.
+    /// The URL of a file on a host, with or without a leading slash. A `#` in a file name
+    /// begins no fragment.
     ///
     /// # Errors
     /// If the host is malformed.
@@ -224,23 +223,23 @@ impl HttpUrl {
         if valid_host(url.authority().as_bytes()) { Ok(url) } else { Err(UrlError::Host) }
     }
 
-    /// Where a reference that was found at this URL leads.
+    /// The URL of a reference that was found at this URL.
     ///
     /// # Errors
-    /// If that is no URL that can be asked for.
+    /// If it can't be requested.
     pub fn join(&self, reference: &str) -> Result<Self, UrlError> {
         let base = self.to_string();
         Self::parse(&Reference::parse(&base).resolve(&Reference::parse(reference)))
     }
 
-    /// The value of the Host field: the port is told if it isn't 80.
+    /// The value of the Host field; port 80 is omitted.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == 80 { host } else { format!("{host}:{}", self.port) }
     }
 
-    /// Whether the other is on the same server (RFC 6454 §5): what is secret to one may be
-    /// told to the other.
+    /// Whether the other URL has the same origin (RFC 6454 §5), so that secrets for one may be
+    /// sent to the other.
     pub fn same_origin(&self, other: &Self) -> bool {
         self.port == other.port && self.host.eq_ignore_ascii_case(&other.host)
     }
@@ -262,7 +261,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn an_authority_is_split_at_the_colon_of_its_port() {
+    fn an_authority_is_split_before_its_port() {
         for (authority, expected) in [
             ("host", ("host", "")),
             ("host:", ("host", "")),
@@ -276,8 +275,8 @@ mod tests {
     }
 
     #[test]
-    fn references_resolve_as_the_rfc_says() {
-        // RFC 3986 §5.4.1 and §5.4.2, in their order.
+    fn references_are_resolved_as_the_rfc_says() {
+        // The tables in RFC 3986 §5.4.1 and §5.4.2.
         let base = Reference::parse("http://a/b/c/d;p?q");
         for (reference, expected) in [
             ("g:h", "g:h"),
@@ -330,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn urls() {
+    fn urls_are_parsed() {
         for (text, host, port, target, again) in [
             ("http://a", "a", 80, "/", "http://a/"),
             ("HTTP://A:80/b?c#d", "A", 80, "/b?c", "http://A/b?c"),
@@ -362,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_a_host() {
+    fn files_of_a_host_become_urls() {
         for (host, file, expected) in [
             ("a", "b", "http://a:81/b"),
             ("a", "/b", "http://a:81/b"),
@@ -377,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_leads_to_a_url() {
+    fn redirects_are_resolved() {
         let url = HttpUrl::parse("http://a:81/b/c?d").unwrap();
         assert_eq!(url.join("e").unwrap().to_string(), "http://a:81/b/e");
         assert_eq!(url.join("http://f/").unwrap().to_string(), "http://f/");
@@ -387,7 +386,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_comes_of_any_text_can_be_sent(text in ".{0,60}", host in "[a-z]{1,5}") {
+        fn every_parsed_url_can_be_sent(text in ".{0,60}", host in "[a-z]{1,5}") {
             let url = HttpUrl::of_file(&host, 80, "").unwrap();
             for url in [url.join(&text), HttpUrl::parse(&format!("http://{host}/{text}"))].into_iter().flatten() {
                 prop_assert!(url.target.starts_with('/'));

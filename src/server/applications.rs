@@ -72,7 +72,7 @@ fn supplies(
         1 => Some(state.store("board", board::CAPACITY)?),
         _ => None,
     };
-    let users = users.cloned().unwrap_or_else(Users::nobody);
+    let users = users.cloned().unwrap_or_else(Users::empty);
     Ok(Supplies { users, keys: state.keys.keys.clone(), session_cookie: process.sessions.cookie.clone(), quiz, posts })
 }
 
@@ -92,7 +92,7 @@ mod tests {
         let config = Config::single(Process::default(), Listener::default(), Host::default());
         let state = State::open(&config).unwrap();
         let mounted = |host: &Host, local, has_users: bool| {
-            let users = Users::nobody();
+            let users = Users::empty();
             let surroundings = Surroundings { process: &config.process, state: &state, local, open_files: 1 };
             let mounted = mount(host, &surroundings, has_users.then_some(&users)).map_err(|_| ())?;
             let has = |name: &str| mounted.1.iter().any(|(_, found)| found == name);

@@ -8,7 +8,7 @@ use crate::durable;
 use crate::limits;
 use crate::names;
 use crate::service::session_store_client::SessionStoreLink;
-use crate::session::kept::{self, Kept};
+use crate::session::disk_store::{self, DiskStore};
 use crate::session::key::{self, Keys};
 use crate::session::memory::Memory;
 use crate::session::pending::Pending;
@@ -22,8 +22,8 @@ pub(super) fn sessions(process: &Process, ring: &KeyRing) -> Result<Sessions, Se
         SessionStore::Memory => Store::Memory(Memory::with_bounds(limits::SESSIONS, sessions_size(process))),
         SessionStore::Cookie => Store::Signed(Signed::new(ring.keys.clone())),
         SessionStore::Directory(directory) => {
-            let store = durable::Store::open(directory, kept::NAME, sessions_size(process));
-            Store::Kept(Kept::new(store.map_err(ServerError::Store)?))
+            let store = durable::Store::open(directory, disk_store::NAME, sessions_size(process));
+            Store::Disk(DiskStore::new(store.map_err(ServerError::Store)?))
         }
         SessionStore::Remote(_) => Store::Pending(Pending::default()),
     };
@@ -100,8 +100,8 @@ fn read_keys(config: &Config, path: &Path) -> Result<Result<Keys, String>, Serve
     }
     match Keys::open(path) {
         Ok(keys) => Ok(Ok(keys)),
-        Err(key::Failure::Io(error)) => Ok(Err(format!("{shown} can't be used: {error}"))),
-        Err(key::Failure::Malformed(line)) => {
+        Err(key::KeyError::Io(error)) => Ok(Err(format!("{shown} can't be used: {error}"))),
+        Err(key::KeyError::Malformed(line)) => {
             let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
             Err(ServerError::Config(format!("{shown}{line}: malformed key; a line is 32 bytes in base64")))
         }

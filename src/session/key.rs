@@ -1,11 +1,11 @@
-//! The keys that sign cookies, and the file that they are in.
+//! The keys that sign cookies, and the file that holds them.
 //!
-//! One key a line, in base64; the first signs, and all are tried when a signature
-//! is checked. So a key is replaced by writing a new one above it, and the old line
-//! is taken away when its last cookies are over. Lines that begin with `#` are left
-//! out.
+//! The file has one key per line, in base64. The first key signs; a signature is checked
+//! with all of them. To replace a key, write a new one above it, and delete the old line
+//! when the last cookies that it signed have expired. Lines that begin with `#` are
+//! comments.
 //!
-//! A key file that isn't there is made, for its owner's eyes only.
+//! A missing key file is created, readable for its owner only.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -21,44 +21,44 @@ use sha2::{Digest, Sha256};
 
 use crate::limits;
 
-/// Bytes of a key and of a signature.
+/// Length of a key and of a signature in bytes.
 const LENGTH: usize = 32;
-/// Bytes of a signed text's key and signature, in base64, and their two dots.
+/// Bytes that signing adds to a text: the key's name and the signature in base64, and two dots.
 #[cfg(test)]
 pub const SIGNATURE: usize = KEY_ID.div_ceil(3) * 4 + 43 + 2;
-/// Bytes by which a key is named in what it signed.
+/// Length of a key's name in bytes.
 const KEY_ID: usize = 3;
-/// Most of a key file: the keys, and some words about each.
+/// Largest key file: the keys and some comments.
 const FILE: u64 = 16 * 1024;
 
-/// What signs, and what did.
+/// The key that signs, and the earlier ones.
 #[derive(Clone)]
 pub struct Keys(Vec<Key>);
 
 #[derive(Clone)]
 struct Key {
-    /// How cookies name it.
+    /// The name of the key in the texts that it signed.
     name: String,
     mac: Hmac<Sha256>,
 }
 
-/// No key is ever printed.
+/// Keys are never printed.
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Keys({})", self.0.len())
     }
 }
 
-/// Why there are no keys.
+/// Why the keys can't be read.
 #[derive(Debug)]
-pub enum Failure {
+pub enum KeyError {
     /// The system refuses the file.
     Io(io::Error),
-    /// There is something else in it: which line, from 1, or all of it.
+    /// The file is no key file: the number of the wrong line, from 1, or none for the whole file.
     Malformed(Option<usize>),
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for KeyError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
@@ -71,25 +71,25 @@ impl Key {
         Self { name: BASE64_URL_SAFE_NO_PAD.encode(&name[..KEY_ID]), mac }
     }
 
-    /// The signature of a text that is for one purpose and no other.
+    /// The signature of a text for one purpose.
     fn mac(&self, purpose: &str, text: &str) -> Hmac<Sha256> {
-        // The length keeps the two apart.
+        // The length separates the purpose from the text.
         let length = (purpose.len() as u64).to_be_bytes();
         self.mac.clone().chain_update(length).chain_update(purpose).chain_update(text)
     }
 }
 
 impl Keys {
-    /// One key that nobody else has, for this run.
+    /// A random key for this process.
     pub fn random() -> Self {
         Self(vec![Key::new(&secret())])
     }
 
-    /// The keys in a text.
+    /// Parses the text of a key file.
     ///
     /// # Errors
-    /// If there is none, too many, or a line that is no key of 32 bytes.
-    pub fn parse(text: &str) -> Result<Self, Failure> {
+    /// If there is no key, if there are too many, or if a line is no key of 32 bytes.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
         let mut keys = Vec::new();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -98,63 +98,61 @@ impl Keys {
             }
             match BASE64_STANDARD.decode(line) {
                 Ok(secret) if secret.len() >= LENGTH => keys.push(Key::new(&secret)),
-                _ => return Err(Failure::Malformed(Some(number + 1))),
+                _ => return Err(KeyError::Malformed(Some(number + 1))),
             }
         }
         if keys.is_empty() || keys.len() > limits::KEYS {
-            return Err(Failure::Malformed(None));
+            return Err(KeyError::Malformed(None));
         }
         Ok(Self(keys))
     }
 
-    /// The keys in a file, which is made if it isn't there, with the directories
-    /// above it.
+    /// Reads the key file `path`. A missing file is created, with its directories.
     ///
     /// # Errors
-    /// If it can be neither read nor made, or holds something else.
-    pub fn open(path: &Path) -> Result<Self, Failure> {
+    /// If it can be neither read nor created, or is no key file.
+    pub fn open(path: &Path) -> Result<Self, KeyError> {
         match File::open(path) {
             Ok(file) => Self::read(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make(path)?;
-                // Somebody else's, if he was quicker.
+                create(path)?;
+                // This may be the file of another process that was faster.
                 Self::read(File::open(path)?)
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    fn read(file: File) -> Result<Self, Failure> {
+    fn read(file: File) -> Result<Self, KeyError> {
         let mut text = String::new();
         let length = file.take(FILE + 1).read_to_string(&mut text).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => Failure::Malformed(None),
-            _ => Failure::Io(error),
+            io::ErrorKind::InvalidData => KeyError::Malformed(None),
+            _ => KeyError::Io(error),
         })?;
-        if length as u64 > FILE { Err(Failure::Malformed(None)) } else { Self::parse(&text) }
+        if length as u64 > FILE { Err(KeyError::Malformed(None)) } else { Self::parse(&text) }
     }
 
-    /// `text` with a signature that says that we wrote it for `purpose`. It is made
-    /// of what may stand in a cookie and in a query, if the text is.
+    /// Signs `text` for `purpose`. The result can stand in a cookie and in a query, if `text` can.
     pub fn sign(&self, purpose: &str, text: &str) -> String {
         let key = &self.0[0];
         let signature = BASE64_URL_SAFE_NO_PAD.encode(key.mac(purpose, text).finalize().into_bytes());
         format!("{}.{text}.{signature}", key.name)
     }
 
-    /// The text that was signed for `purpose`; none if it wasn't, or isn't as it was.
+    /// The text that was signed for `purpose`; none if the signature is wrong.
     pub fn verify<'a>(&self, purpose: &str, signed: &'a str) -> Option<&'a str> {
         let (name, rest) = signed.split_once('.')?;
         let (text, signature) = rest.rsplit_once('.')?;
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
-        // Two keys may have the same name, though hardly ever.
+        // Two keys can have the same name, though it is unlikely.
         let mut named = self.0.iter().filter(|key| key.name == name);
         // In constant time.
         named.any(|key| key.mac(purpose, text).verify_slice(&signature).is_ok()).then_some(text)
     }
 }
 
-/// Bytes that nobody can guess. Four UUIDs of version 4 have 488 random bits,
-/// more than a key of 256 needs; they come from the system's generator.
+/// A secret that can't be guessed. Four UUIDs of version 4 have 488 random bits from the
+/// system's generator, more than the 256 of a key.
 fn secret() -> [u8; LENGTH] {
     let mut digest = Sha256::new();
     for _ in 0..4 {
@@ -163,38 +161,38 @@ fn secret() -> [u8; LENGTH] {
     digest.finalize().into()
 }
 
-/// Makes a key file. Whole or not at all, and never in place of one that is there.
-fn make(path: &Path) -> io::Result<()> {
+/// Creates a key file, completely or not at all. An existing file is never replaced.
+fn create(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let beside = directory.join(format!(".miod-key-{}", uuid::Uuid::new_v4().simple()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let temporary = directory.join(format!(".miod-key-{}", uuid::Uuid::new_v4().simple()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let text = format!("# Signs cookies. A new key goes above the old ones.\n{}\n", BASE64_STANDARD.encode(secret()));
-    let made = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    // A link, unlike a rename, replaces nothing.
-    let linked = made.and_then(|()| fs::hard_link(&beside, path));
-    let _ = fs::remove_file(&beside);
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    // Unlike a rename, a link replaces nothing.
+    let linked = written.and_then(|()| fs::hard_link(&temporary, path));
+    let _ = fs::remove_file(&temporary);
     match linked {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
 }
 
-/// Where the key file is if nobody says: in the user's directory for state (XDG Base
-/// Directory Specification). None if the user has none.
+/// The default path of the key file: in the user's state directory (XDG Base Directory
+/// Specification). None if the user has none.
 pub fn default_path(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
     Some(state.join("miod/session.key"))
 }
 
-/// Whether others than its owner may read the file.
+/// Whether other users than the owner may read the file.
 pub fn is_open_to_others(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
 }
 
-/// Whether `path` lies below the directory `root`, so that it could be served. What
-/// of it isn't there yet is where its nearest parent is.
+/// Whether `path` lies below the directory `root`, so that it could be served. If `path` does
+/// not exist yet, its nearest existing parent counts.
 pub fn is_below(path: &Path, root: &Path) -> bool {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let Ok(root) = fs::canonicalize(root) else { return false };
@@ -214,15 +212,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_signed_is_verified_and_nothing_else() {
+    fn only_what_was_signed_is_verified() {
         let keys = Keys::random();
         let signed = keys.sign("a", "te.xt");
         assert_eq!(signed.len(), "te.xt".len() + SIGNATURE);
         assert_eq!(keys.verify("a", &signed), Some("te.xt"));
-        assert_eq!(keys.verify("b", &signed), None, "for another purpose");
+        assert_eq!(keys.verify("b", &signed), None, "another purpose");
         assert_eq!(keys.verify("at", &keys.sign("a", "text")[..]), None);
-        assert_eq!(Keys::random().verify("a", &signed), None, "by another key");
-        // Any byte made another, taken away or added.
+        assert_eq!(Keys::random().verify("a", &signed), None, "another key");
+        // Every byte changed, removed or added.
         for at in 0..signed.len() {
             let other = if &signed[at..=at] == "A" { "B" } else { "A" };
             for tampered in [
@@ -248,9 +246,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_told_with_its_line() {
+    fn a_malformed_key_is_reported_with_its_line() {
         let malformed = |text: &str| match Keys::parse(text) {
-            Err(Failure::Malformed(line)) => line,
+            Err(KeyError::Malformed(line)) => line,
             other => panic!("{text:?}: {other:?}"),
         };
         assert_eq!(malformed(""), None);
@@ -262,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_made_once_for_its_owner_alone() {
+    fn a_missing_key_file_is_created_once_for_its_owner_only() {
         let files = Scratch::new();
         let path = files.at("state/miod/session.key");
         let first = Keys::open(&path).unwrap();
@@ -270,43 +268,43 @@ mod tests {
         assert!(!is_open_to_others(&path));
         let again = Keys::open(&path).unwrap();
         assert_eq!(again.verify("a", &first.sign("a", "b")), Some("b"));
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "a temporary file is left");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(is_open_to_others(&path));
-        // One that came in between isn't replaced.
+        // A file that another process created meanwhile isn't replaced.
         let text = fs::read(&path).unwrap();
-        make(&path).unwrap();
+        create(&path).unwrap();
         assert_eq!(fs::read(&path).unwrap(), text);
     }
 
     #[test]
-    fn what_cannot_be_a_file_of_keys_is_an_error() {
+    fn an_unreadable_or_malformed_key_file_is_an_error() {
         let files = Scratch::new();
         files.file("plain", "x");
-        assert!(matches!(Keys::open(&files.at("plain")), Err(Failure::Malformed(Some(1)))));
-        assert!(matches!(Keys::open(&files.at("plain/key")), Err(Failure::Io(_))));
+        assert!(matches!(Keys::open(&files.at("plain")), Err(KeyError::Malformed(Some(1)))));
+        assert!(matches!(Keys::open(&files.at("plain/key")), Err(KeyError::Io(_))));
         fs::write(files.at("bytes"), b"\xff").unwrap();
-        assert!(matches!(Keys::open(&files.at("bytes")), Err(Failure::Malformed(None))));
+        assert!(matches!(Keys::open(&files.at("bytes")), Err(KeyError::Malformed(None))));
         files.file("large", &format!("{ONE}\n{}", "#".repeat(FILE as usize)));
-        assert!(matches!(Keys::open(&files.at("large")), Err(Failure::Malformed(None))));
+        assert!(matches!(Keys::open(&files.at("large")), Err(KeyError::Malformed(None))));
     }
 
     #[test]
-    fn the_usual_place_is_the_users() {
-        let place = |state: Option<&str>, home: Option<&str>| {
+    fn the_default_path_is_in_the_users_state_directory() {
+        let path = |state: Option<&str>, home: Option<&str>| {
             default_path(|name| match name {
                 "XDG_STATE_HOME" => state.map(OsString::from),
                 _ => home.map(OsString::from),
             })
         };
-        assert_eq!(place(Some("/s"), Some("/h")), Some(PathBuf::from("/s/miod/session.key")));
-        assert_eq!(place(Some("s"), Some("/h")), Some(PathBuf::from("/h/.local/state/miod/session.key")));
-        assert_eq!(place(None, Some("")), None);
-        assert_eq!(place(None, None), None);
+        assert_eq!(path(Some("/s"), Some("/h")), Some(PathBuf::from("/s/miod/session.key")));
+        assert_eq!(path(Some("s"), Some("/h")), Some(PathBuf::from("/h/.local/state/miod/session.key")));
+        assert_eq!(path(None, Some("")), None);
+        assert_eq!(path(None, None), None);
     }
 
     #[test]
-    fn it_is_known_whether_a_path_could_be_served() {
+    fn a_path_below_the_root_is_recognised() {
         let files = Scratch::new();
         files.directory("site/a");
         files.directory("b");

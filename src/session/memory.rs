@@ -1,10 +1,9 @@
-//! Sessions in memory: gone when the process ends.
+//! Sessions in memory; they are gone when the process ends.
 //!
-//! Values are kept as their JSON text, which is small and whose size is known, in
-//! a slab; a hash table finds them, and a list through the slab has them in the
-//! order of their last use. So every operation takes the same few steps however
-//! many there are. Anybody can begin sessions as fast as he can ask: at the bound
-//! the one that was idle for longest goes.
+//! A slab holds the values as JSON text, which is small and of known size. A hash table
+//! finds an entry; a linked list through the slab holds the entries in the order of their
+//! last use. So every operation takes constant time. Any client can create sessions as fast
+//! as it can send requests: at the limit the session that was idle for longest is removed.
 
 use std::hash::BuildHasher;
 
@@ -16,21 +15,20 @@ use super::Id;
 use super::record::{Lifetime, Record};
 use crate::limits;
 
-/// No neighbour.
+/// The end of the list.
 const END: u32 = u32::MAX;
-/// What a session takes beside its values: its entry, its place in the table, and
-/// what the allocator keeps beside the text.
+/// What a session takes beyond its values: its entry, its slot in the hash table, and what the
+/// allocator adds to the text.
 const OVERHEAD: usize = size_of::<Entry>() + 32;
-/// Sessions whose time is over that one operation clears away: more than one
-/// operation can make.
-const CLEARED: usize = 2;
+/// Expired sessions that one operation removes: more than one operation can add.
+const EXPIRED: usize = 2;
 
 struct Entry {
     id: Id,
     values: Box<[u8]>,
-    born: i64,
-    seen: i64,
-    /// Its neighbours in the order of use.
+    created: i64,
+    last_used: i64,
+    /// The neighbours in the order of use.
     newer: u32,
     older: u32,
 }
@@ -54,7 +52,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Room for `most` sessions of `size` bytes together.
+    /// A store for at most `most` sessions that take at most `size` bytes together.
     pub fn with_bounds(most: usize, size: usize) -> Self {
         Self {
             hasher: RandomState::default(),
@@ -68,34 +66,34 @@ impl Memory {
         }
     }
 
-    /// What is known under `id`, which is now in use.
+    /// The record of `id`, which is now in use.
     pub fn load(&mut self, id: Id, lifetime: Lifetime, now: i64) -> Option<Record> {
-        self.clear_away(lifetime, now);
+        self.remove_expired(lifetime, now);
         let key = self.find(id)?;
         let entry = &mut self.entries[key as usize];
-        if lifetime.left(entry.born, entry.seen, now).is_none() {
+        if lifetime.left(entry.created, entry.last_used, now).is_none() {
             self.remove(id);
             return None;
         }
-        if lifetime.is_due(entry.seen, now) {
-            entry.seen = now;
+        if lifetime.is_due(entry.last_used, now) {
+            entry.last_used = now;
         }
-        let record = Record::with_values(&entry.values, entry.born, entry.seen);
+        let record = Record::with_values(&entry.values, entry.created, entry.last_used);
         self.unlink(key);
         self.link(key);
         record
     }
 
-    /// Keeps a record under `id`, in place of what is there.
+    /// Stores a record under `id`; an older one is replaced.
     pub fn save(&mut self, id: Id, record: &Record, lifetime: Lifetime, now: i64) {
         self.remove(id);
-        self.clear_away(lifetime, now);
+        self.remove_expired(lifetime, now);
         let values = record.values().into_boxed_slice();
         let size = OVERHEAD + values.len();
         while self.entries.len() >= self.most || (self.size + size > self.most_size && self.oldest != END) {
             self.remove(self.entries[self.oldest as usize].id);
         }
-        let entry = Entry { id, values, born: record.born, seen: record.seen, newer: END, older: END };
+        let entry = Entry { id, values, created: record.created, last_used: record.last_used, newer: END, older: END };
         let key = self.entries.insert(entry) as u32;
         let (hasher, entries) = (&self.hasher, &self.entries);
         self.table.insert_unique(hasher.hash_one(id), key, |&key| hasher.hash_one(entries[key as usize].id));
@@ -103,7 +101,7 @@ impl Memory {
         self.link(key);
     }
 
-    /// Forgets what is under `id`.
+    /// Removes the session `id`.
     pub fn remove(&mut self, id: Id) {
         let (hasher, entries) = (&self.hasher, &self.entries);
         let found = self.table.find_entry(hasher.hash_one(id), |&key| entries[key as usize].id == id);
@@ -114,17 +112,17 @@ impl Memory {
         self.size -= OVERHEAD + entry.values.len();
     }
 
-    /// How many there are.
+    /// How many sessions there are.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no session.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Bytes that they take, about.
+    /// Bytes that all sessions take, about.
     pub fn size(&self) -> usize {
         self.size
     }
@@ -133,17 +131,17 @@ impl Memory {
         self.table.find(self.hasher.hash_one(id), |&key| self.entries[key as usize].id == id).copied()
     }
 
-    /// Removes a few of those that have been idle for longest, if their time is over.
-    fn clear_away(&mut self, lifetime: Lifetime, now: i64) {
-        for _ in 0..CLEARED {
+    /// Removes expired sessions from the end of the list, a few at most.
+    fn remove_expired(&mut self, lifetime: Lifetime, now: i64) {
+        for _ in 0..EXPIRED {
             match self.entries.get(self.oldest as usize) {
-                Some(entry) if lifetime.left(entry.born, entry.seen, now).is_none() => self.remove(entry.id),
+                Some(entry) if lifetime.left(entry.created, entry.last_used, now).is_none() => self.remove(entry.id),
                 _ => return,
             }
         }
     }
 
-    /// Puts an entry in front of all others.
+    /// Inserts an entry at the front of the list.
     fn link(&mut self, key: u32) {
         let second = self.newest;
         let entry = &mut self.entries[key as usize];
@@ -155,7 +153,7 @@ impl Memory {
         }
     }
 
-    /// Joins an entry's neighbours.
+    /// Removes an entry from the list.
     fn unlink(&mut self, key: u32) {
         let Entry { newer, older, .. } = self.entries[key as usize];
         match self.entries.get_mut(newer as usize) {
@@ -177,7 +175,7 @@ mod tests {
     use std::collections::HashMap;
     use std::time::Duration;
 
-    const LIFETIME: Lifetime = Lifetime { idle: Duration::from_secs(100), most: Duration::from_secs(250) };
+    const LIFETIME: Lifetime = Lifetime { idle: Duration::from_secs(100), max_age: Duration::from_secs(250) };
 
     fn record(count: i64, now: i64) -> Record {
         let mut record = Record::new(now);
@@ -189,22 +187,22 @@ mod tests {
         memory.load(id, LIFETIME, now)?.data.get("count")?.as_i64()
     }
 
-    /// The list is whole in both directions, and the sum is right.
+    /// Checks that the list is complete in both directions and the size is right.
     fn audit(memory: &Memory) {
-        let (mut key, mut newer, mut seen, mut size) = (memory.newest, END, 0, 0);
+        let (mut key, mut newer, mut count, mut size) = (memory.newest, END, 0, 0);
         while key != END {
             let entry = &memory.entries[key as usize];
             assert_eq!(entry.newer, newer);
-            (size, seen) = (size + OVERHEAD + entry.values.len(), seen + 1);
+            (size, count) = (size + OVERHEAD + entry.values.len(), count + 1);
             (newer, key) = (key, entry.older);
         }
-        assert_eq!((newer, seen, size), (memory.oldest, memory.len(), memory.size));
-        assert_eq!(memory.table.len(), seen);
-        assert!(seen <= memory.most && (size <= memory.most_size || seen == 1));
+        assert_eq!((newer, count, size), (memory.oldest, memory.len(), memory.size));
+        assert_eq!(memory.table.len(), count);
+        assert!(count <= memory.most && (size <= memory.most_size || count == 1));
     }
 
     #[test]
-    fn what_was_saved_is_loaded_until_it_is_removed() {
+    fn a_saved_session_is_loaded_until_it_is_removed() {
         let mut memory = Memory::default();
         let (a, b) = (Id::new(), Id::new());
         memory.save(a, &record(1, 0), LIFETIME, 0);
@@ -219,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_was_idle_for_longest_goes_first() {
+    fn the_session_that_was_idle_for_longest_is_removed_first() {
         let mut memory = Memory::with_bounds(3, usize::MAX);
         let ids: Vec<_> = (0..4).map(|_| Id::new()).collect();
         for (n, &id) in (0..).zip(&ids[..3]) {
@@ -227,13 +225,13 @@ mod tests {
         }
         assert_eq!(count(&mut memory, ids[0], 0), Some(0));
         memory.save(ids[3], &record(3, 0), LIFETIME, 0);
-        let left: Vec<_> = ids.iter().map(|&id| count(&mut memory, id, 0)).collect();
-        assert_eq!(left, [Some(0), None, Some(2), Some(3)]);
+        let remaining: Vec<_> = ids.iter().map(|&id| count(&mut memory, id, 0)).collect();
+        assert_eq!(remaining, [Some(0), None, Some(2), Some(3)]);
         audit(&memory);
     }
 
     #[test]
-    fn it_is_bounded_in_bytes_too() {
+    fn the_size_in_bytes_is_limited() {
         let mut memory = Memory::with_bounds(1_000, 10_000);
         let mut large = Record::new(0);
         large.data.insert("x".to_owned(), Value::from("x".repeat(3_000)));
@@ -242,7 +240,7 @@ mod tests {
             audit(&memory);
         }
         assert_eq!(memory.len(), 3);
-        // What is larger than all of it is alone.
+        // A session above the limit replaces all others.
         large.data.insert("y".to_owned(), Value::from("y".repeat(20_000)));
         memory.save(Id::new(), &large, LIFETIME, 0);
         assert_eq!(memory.len(), 1);
@@ -250,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn idle_and_old_ones_end_and_use_is_noted_once_in_a_tenth() {
+    fn idle_and_old_sessions_expire_and_use_is_recorded_once_in_a_tenth_of_the_idle_time() {
         let mut memory = Memory::default();
         let id = Id::new();
         memory.save(id, &record(1, 0), LIFETIME, 0);
-        // Not noted yet, so it doesn't count.
-        assert_eq!(memory.load(id, LIFETIME, 9).unwrap().seen, 0);
-        assert_eq!(memory.load(id, LIFETIME, 99).unwrap().seen, 99);
-        assert_eq!(memory.load(id, LIFETIME, 108).unwrap().seen, 99);
+        // Use is recorded after a tenth of the idle time.
+        assert_eq!(memory.load(id, LIFETIME, 9).unwrap().last_used, 0);
+        assert_eq!(memory.load(id, LIFETIME, 99).unwrap().last_used, 99);
+        assert_eq!(memory.load(id, LIFETIME, 108).unwrap().last_used, 99);
         assert_eq!(count(&mut memory, id, 198), Some(1));
         assert_eq!(count(&mut memory, id, 249), Some(1));
         assert_eq!((count(&mut memory, id, 250), memory.len()), (None, 0), "too old, though not idle");
@@ -266,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_cleared_away_by_what_others_do() {
+    fn every_operation_removes_a_few_expired_sessions() {
         let mut memory = Memory::default();
         for _ in 0..10 {
             memory.save(Id::new(), &record(1, 0), LIFETIME, 0);
@@ -284,12 +282,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_map_that_forgets_the_oldest(
+        fn it_behaves_like_a_list_that_drops_the_oldest(
             steps in proptest::collection::vec((0..4_u8, 0..12_usize), 0..120), most in 1..8_usize
         ) {
             let ids: Vec<_> = (0..12).map(|_| Id::new()).collect();
             let mut memory = Memory::with_bounds(most, usize::MAX);
-            // The same with a list and no cleverness: newest last.
+            // The model: a list, newest last.
             let mut model: Vec<(usize, i64)> = Vec::new();
             for (step, (what, which)) in steps.into_iter().enumerate() {
                 let at = model.iter().position(|(id, _)| *id == which);

@@ -1,26 +1,27 @@
-//! What is remembered of a visitor between requests.
+//! Sessions: the values that are stored for a client between requests.
 //!
 //! ```text
 //! Cookie: sessionId=…  ─▶ Sessions::load ─▶ Session, lent to an application
 //!                                              │ get, set, remove, renew, end
-//! Set-Cookie, if it must be ◀── Sessions::save ◀┘ if something changed
+//! Set-Cookie, if needed ◀──── Sessions::save ◀─┘ if something changed
 //! ```
 //!
-//! An application sees a [`Session`], a small map under names. Where it is kept is
-//! the business of a [`Store`]: in memory ([`memory`]), on disk ([`kept`]), in the
-//! visitor's cookie ([`signed`]), or with somebody who must be asked and answers later
-//! ([`pending`], [`remote`]). Nothing here knows of sockets, and time comes from the caller.
-//! It is the wall clock's, in seconds: cookies and stores outlive the process.
+//! An application sees a [`Session`], a small map from names to values. A [`Store`] stores
+//! it: in memory ([`memory`]), on disk ([`disk_store`]), in the client's cookie
+//! ([`signed`]), or in a remote store that replies later ([`pending`], [`remote`]). Nothing
+//! here has a socket. Time comes from the caller; it is the wall clock in seconds, because
+//! cookies and stores outlive the process.
 //!
-//! An identifier that comes from a client is only ever looked up. What isn't found
-//! isn't adopted: the first thing written gets an identifier made here.
+//! An identifier that a client sends is only looked up. If it is not found, it is not
+//! adopted: the first value written gets a new identifier from the server.
 
-pub mod kept;
+pub mod disk_store;
 pub mod key;
 pub mod memory;
 pub mod pending;
 pub mod record;
 pub mod remote;
+mod sessions;
 pub mod signed;
 mod store;
 
@@ -29,34 +30,34 @@ use std::fmt;
 use serde_json::Value;
 
 use record::Record;
-pub use store::{COOKIE, Loaded, Refusal, Saved, Sessions, Store, Taken};
+pub use sessions::{COOKIE, Sessions};
+pub use store::{LoadResult, SaveError, SaveResult, Store, TicketState};
 
-/// The name of a session: a UUID of version 4, from the system's generator.
+/// The identifier of a session: a UUID of version 4 from the system's generator.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(uuid::Uuid);
 
 impl Id {
-    /// Bytes of its text.
+    /// Length of its text in bytes.
     pub const LENGTH: usize = 36;
 
-    /// One that nobody has had.
+    /// A new identifier.
     pub fn new() -> Self {
         Self(uuid::Uuid::new_v4())
     }
 
-    /// Reads what a client sent: none if it is anything else than we make, but for
-    /// the case of its letters.
+    /// Parses what a client sent. Only the form that [`Display`](fmt::Display) writes is valid,
+    /// in lower or upper case.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let uuid = uuid::Uuid::try_parse_ascii(text).ok()?;
-        // The crate reads other forms too, without hyphens or in braces.
+        // The crate also reads other forms, without hyphens or in braces.
         let is_ours = text.len() == Self::LENGTH
             && uuid.get_version() == Some(uuid::Version::Random)
             && uuid.get_variant() == uuid::Variant::RFC4122;
         is_ours.then_some(Self(uuid))
     }
 
-    /// Its first eight digits: enough to tell sessions apart, too little to take
-    /// one over.
+    /// The first eight digits: enough to tell sessions apart, too few to take one over.
     pub fn first_block(self) -> String {
         self.to_string()[..8].to_owned()
     }
@@ -68,51 +69,51 @@ impl fmt::Display for Id {
     }
 }
 
-/// Logs show these: the first block alone.
+/// For logs: the first block only.
 impl fmt::Debug for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}…", self.first_block())
     }
 }
 
-/// A visitor's session, as lent to an application: values under names.
+/// A client's session, as lent to an application: a map from names to values.
 ///
-/// It notes whether something changed; only then it is saved, and only when it is
-/// first written, renewed or ended the visitor gets a cookie.
+/// It records whether something changed. Only a changed session is saved. The client gets a
+/// cookie only when the session is first written, renewed or ended.
 #[derive(Debug)]
 pub struct Session {
-    /// Under which the store has it.
+    /// The identifier under which the store has it.
     stored: Option<Id>,
     id: Option<Id>,
     record: Record,
     changed: bool,
-    /// It is to be saved in any case, so that the store knows that it is in use.
+    /// It must be saved even if nothing changed, so that the store knows that it is in use.
     stale: bool,
     now: i64,
 }
 
 impl Session {
-    /// The session of a visitor who has none, at the Unix second `now`.
+    /// An empty session for a client that has none, at the Unix second `now`.
     pub fn none(now: i64) -> Self {
         Self { stored: None, id: None, record: Record::new(now), changed: false, stale: false, now }
     }
 
-    /// What a store has under `id`.
+    /// The session that a store has under `id`.
     fn stored(id: Id, record: Record, now: i64) -> Self {
         Self { stored: Some(id), id: Some(id), record, ..Self::none(now) }
     }
 
-    /// Its identifier; none until something is written.
+    /// The identifier; none until a value is written.
     pub fn id(&self) -> Option<Id> {
         self.id
     }
 
-    /// The value under a name.
+    /// The value of a name.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.record.data.get(name)
     }
 
-    /// Puts a value under a name. The first makes a session of nothing.
+    /// Sets the value of a name. The first value creates the session.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         let value = value.into();
         if self.id.is_none() {
@@ -125,16 +126,16 @@ impl Session {
         self.changed = true;
     }
 
-    /// Takes away the value under a name.
+    /// Removes a name and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         let value = self.record.data.remove(name);
         self.changed |= value.is_some();
         value
     }
 
-    /// Gives it another identifier and keeps the values: to be called when the
-    /// visitor's rights change, at a login above all. Who knew the old identifier,
-    /// or gave it to the visitor, has nothing then.
+    /// Gives the session a new identifier; the values stay. Call this when the client's rights
+    /// change, above all at a login: then the old identifier is worthless to an attacker that
+    /// knew it, or that planted it in the client (session fixation).
     pub fn renew(&mut self) {
         if self.id.is_some() {
             self.id = Some(Id::new());
@@ -142,8 +143,8 @@ impl Session {
         }
     }
 
-    /// Ends it: the store forgets it, the visitor's cookie is taken back. What is
-    /// written afterwards begins another.
+    /// Ends the session: the store removes it, and the client's cookie is deleted. A value that
+    /// is written afterwards begins a new session.
     pub fn end(&mut self) {
         *self = Self { stored: self.stored, changed: true, ..Self::none(self.now) };
     }
@@ -160,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn identifiers_are_read_strictly_and_shown_in_part() {
+    fn identifiers_are_parsed_strictly_and_logged_in_part() {
         let id = Id::new();
         let text = id.to_string();
         assert_eq!(text.len(), Id::LENGTH);
@@ -189,13 +190,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_no_panic(text in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn parsing_an_identifier_never_panics(text in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = Id::parse(&text);
         }
     }
 
     #[test]
-    fn there_is_no_identifier_until_something_is_written() {
+    fn a_session_has_no_identifier_until_a_value_is_written() {
         let mut session = Session::none(7);
         session.renew();
         assert_eq!(session.remove("a"), None);
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_a_change() {
+    fn setting_an_equal_value_is_no_change() {
         let mut record = Record::new(0);
         record.data.insert("a".to_owned(), Value::from(1));
         let mut session = Session::stored(Id::new(), record, 7);
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn renewing_keeps_the_values_and_ending_does_not() {
+    fn renewing_keeps_the_values_and_ending_removes_them() {
         let old = Id::new();
         let mut record = Record::new(0);
         record.data.insert("a".to_owned(), Value::from(1));
@@ -232,6 +233,6 @@ mod tests {
         assert_eq!((session.id(), session.stored, session.get("a")), (None, Some(old), None));
         session.set("b", 1);
         assert!(session.id().is_some_and(|id| id != old));
-        assert_eq!((session.record.born, session.stored), (7, Some(old)));
+        assert_eq!((session.record.created, session.stored), (7, Some(old)));
     }
 }

@@ -1,23 +1,22 @@
-//! Questions to a store that answers later: who waits for what, until when, and
-//! what two requests of one session mean for each other.
+//! Pending questions to a remote store: which exchange waits for which reply, until when,
+//! and what two concurrent requests of one session mean for each other.
 //!
 //! ```text
-//! exchange ── load, save ─▶ questions ─────────▶ the store's protocol
+//! exchange ── load, save ─▶ questions ─────────▶ the store's client
 //!     ▲                                             │
-//!     └──────── take ◀── tickets ◀──── answer ──────┘
+//!     └──────── take ◀── tickets ◀──── reply ───────┘
 //! ```
 //!
-//! An exchange asks and gets a [`Ticket`], parks with a deadline, and is woken when
-//! the protocol has an answer for that ticket. Here is no socket: the protocol takes
-//! the questions in their order and says what came of each.
+//! An exchange asks a question and gets a [`Ticket`]. It waits, with a deadline, until the
+//! store's client has the reply for that ticket and wakes it. There is no socket here: the
+//! client takes the questions in their order and passes the replies on.
 //!
-//! **Coherence.** Two requests of one session may be under way at once, and both
-//! have asked for its values before one of them saves. A save therefore overrules
-//! every load of that session which was asked before it and isn't taken yet. Since
-//! an application runs between the taking of a load and the saving in one turn of
-//! the loop, no update of one is lost by another, as long as they come by the same
-//! process; several processes with one store agree as far as the store goes: the
-//! later save wins.
+//! **Coherence.** Two requests of one session may be in flight at once, and both may have
+//! asked for its values before one of them saves. So a save overrides every earlier load of
+//! the same session whose result was not taken yet. An application runs between the taking
+//! of a load and the save, in one turn of the loop. So no request loses the update of
+//! another one, as long as both run in the same process. With several processes on one
+//! store the later save wins.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -25,50 +24,50 @@ use super::Id;
 use crate::limits;
 use crate::reactor::{Handle, Tick, Time};
 
-/// Names a question whose answer is awaited.
+/// Identifies a question whose reply is pending.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub(super) u64);
 
-/// What is asked of a store.
+/// A question to the store.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Question {
-    /// What is there under this identifier?
+    /// Load the session with this identifier.
     Load(Id),
-    /// Keep this.
+    /// Store this session.
     Save {
-        /// Under this identifier.
+        /// The identifier to store it under.
         id: Id,
-        /// What is under this one is the same session, so far; it is to be forgotten
-        /// if it is another. None: the session is new.
+        /// The identifier that the session had so far; if it differs, the store removes it.
+        /// None: the session is new.
         was: Option<Id>,
-        /// As it is kept: a [`Record`](super::record::Record) as JSON.
+        /// The stored text: a [`Record`](super::record::Record) as JSON.
         text: Vec<u8>,
-        /// For so many seconds, if nothing more comes.
+        /// Seconds until it expires.
         seconds: i64,
     },
-    /// Forget what is there.
+    /// Remove the session with this identifier.
     End(Id),
 }
 
-/// What a store says.
+/// The reply of a store.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Reply {
-    /// This is there, as it was kept.
+    /// The stored text, if there is one.
     Loaded(Option<Vec<u8>>),
-    /// It is kept, or forgotten.
+    /// The session is stored, or removed.
     Saved,
-    /// It can't.
+    /// The store reported an error.
     Failed,
 }
 
-/// What came of a ticket.
+/// The result of a ticket.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Settled {
-    /// This is there under the identifier.
+pub enum StoreResult {
+    /// The stored text under the identifier, if there is one.
     Loaded(Id, Option<Vec<u8>>),
-    /// It is kept, or forgotten.
+    /// The session is stored, or removed.
     Saved,
-    /// The store can't do it.
+    /// The store reported an error.
     Failed,
 }
 
@@ -76,29 +75,29 @@ pub enum Settled {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Unavailable;
 
-/// A question that somebody waits for.
+/// A question that an exchange waits for.
 struct Open {
-    who: Handle,
+    waiter: Handle,
     deadline: Tick,
-    /// The session that is loaded; else it is a save.
+    /// The session, if this is a load; none for a save.
     loads: Option<Id>,
     reply: Option<Reply>,
 }
 
-/// The loads of one session that aren't taken yet.
+/// The loads of one session whose results were not taken yet.
 #[derive(Default)]
 struct Loads {
     count: usize,
-    /// What was saved since: by which ticket, and what then is the truth.
-    overruled: Option<(Ticket, Option<Vec<u8>>)>,
+    /// The last save since then: its ticket, and the text that is now valid.
+    overridden: Option<(Ticket, Option<Vec<u8>>)>,
 }
 
-/// All that is asked and not yet settled.
+/// All questions that were asked and whose results were not taken yet.
 pub struct Pending {
     questions: VecDeque<(Ticket, Question)>,
-    /// Bytes of these.
+    /// Bytes of the questions that were not sent yet.
     queued: usize,
-    /// In the order of their deadlines, since all have the same time.
+    /// In the order of their deadlines, because all have the same timeout.
     open: BTreeMap<Ticket, Open>,
     loads: HashMap<Id, Loads>,
     tickets: u64,
@@ -120,56 +119,58 @@ impl Question {
 }
 
 impl Pending {
-    // ---- What an exchange does
+    // ---- For the exchange
 
-    /// Asks for a session; `who` is woken when the answer is there.
+    /// Asks for a session; the connection `waiter` is woken when the reply is there.
     ///
     /// # Errors
     /// If the store can't be asked.
-    pub fn load(&mut self, id: Id, who: Handle, time: Time) -> Result<Ticket, Unavailable> {
-        let ticket = self.ask(Question::Load(id), Some(id), who, time)?;
+    pub fn load(&mut self, id: Id, waiter: Handle, time: Time) -> Result<Ticket, Unavailable> {
+        let ticket = self.ask(Question::Load(id), Some(id), waiter, time)?;
         self.loads.entry(id).or_default().count += 1;
         Ok(ticket)
     }
 
-    /// Asks for a session to be kept, or forgotten.
+    /// Asks for a session to be stored or removed.
     ///
     /// # Errors
     /// If the store can't be asked.
-    pub fn save(&mut self, question: Question, who: Handle, time: Time) -> Result<Ticket, Unavailable> {
-        let (gone, kept) = match &question {
+    pub fn save(&mut self, question: Question, waiter: Handle, time: Time) -> Result<Ticket, Unavailable> {
+        let (removed, stored) = match &question {
             Question::Load(_) => (None, None),
             Question::End(id) => (Some(*id), None),
             Question::Save { id, was, text, .. } => (was.filter(|was| was != id), Some((*id, text.clone()))),
         };
-        let ticket = self.ask(question, None, who, time)?;
-        let truths = [gone.map(|id| (id, None)), kept.map(|(id, text)| (id, Some(text)))];
-        for (id, truth) in truths.into_iter().flatten() {
+        let ticket = self.ask(question, None, waiter, time)?;
+        let changes = [removed.map(|id| (id, None)), stored.map(|(id, text)| (id, Some(text)))];
+        for (id, text) in changes.into_iter().flatten() {
             if let Some(loads) = self.loads.get_mut(&id) {
-                loads.overruled = Some((ticket, truth));
+                loads.overridden = Some((ticket, text));
             }
         }
         Ok(ticket)
     }
 
-    /// The answer, if it is there; the ticket is then settled.
-    pub fn take(&mut self, ticket: Ticket) -> Option<Settled> {
-        // Of one that nobody waits for nothing will ever come.
-        let Some(open) = self.open.get_mut(&ticket) else { return Some(Settled::Failed) };
+    /// Takes the result, if it is there. The ticket is then invalid.
+    pub fn take(&mut self, ticket: Ticket) -> Option<StoreResult> {
+        // An unknown ticket never gets a reply.
+        let Some(open) = self.open.get_mut(&ticket) else { return Some(StoreResult::Failed) };
         let settled = match (open.reply.take()?, open.loads) {
             (Reply::Loaded(text), Some(id)) => match self.loads.get(&id) {
-                Some(Loads { overruled: Some((by, truth)), .. }) if ticket < *by => Settled::Loaded(id, truth.clone()),
-                _ => Settled::Loaded(id, text),
+                Some(Loads { overridden: Some((by, text)), .. }) if ticket < *by => {
+                    StoreResult::Loaded(id, text.clone())
+                }
+                _ => StoreResult::Loaded(id, text),
             },
-            (Reply::Saved, None) => Settled::Saved,
-            // Or an answer to another question, which is no answer.
-            _ => Settled::Failed,
+            (Reply::Saved, None) => StoreResult::Saved,
+            // A reply of the wrong kind is an error.
+            _ => StoreResult::Failed,
         };
         self.forget(ticket);
         Some(settled)
     }
 
-    /// Nobody waits for this any more.
+    /// Drops a ticket; no exchange waits for it any more.
     pub fn forget(&mut self, ticket: Ticket) {
         let Some(Open { loads: Some(id), .. }) = self.open.remove(&ticket) else { return };
         if let Some(loads) = self.loads.get_mut(&id) {
@@ -180,10 +181,10 @@ impl Pending {
         }
     }
 
-    // ---- What the store's protocol does
+    // ---- For the store's client
 
-    /// The next question. Loads that nobody waits for any more are left out; saves
-    /// aren't.
+    /// The next question to send. A load that no exchange waits for is skipped; a save is never
+    /// skipped.
     pub fn next_question(&mut self) -> Option<(Ticket, Question)> {
         loop {
             let (ticket, question) = self.questions.pop_front()?;
@@ -194,26 +195,26 @@ impl Pending {
         }
     }
 
-    /// What came of a question: who is to be woken, if anybody still waits.
+    /// Passes on the reply to a question. Returns the connection to wake, if one still waits.
     pub fn answer(&mut self, ticket: Ticket, reply: Reply) -> Option<Handle> {
         let open = self.open.get_mut(&ticket)?;
         open.reply.get_or_insert(reply);
-        Some(open.who)
+        Some(open.waiter)
     }
 
-    /// The moment at which somebody gives up waiting for an answer, if it doesn't
-    /// come: a protocol whose store has let it pass should try another connection.
+    /// When the first exchange gives up waiting. If the store hasn't replied by then, its
+    /// client should try another connection.
     pub fn deadline(&self) -> Option<Tick> {
         self.open.values().find(|open| open.reply.is_none()).map(|open| open.deadline)
     }
 
-    /// The store can be asked again.
+    /// Allows questions.
     pub fn available(&mut self) {
         self.available = true;
     }
 
-    /// The store can't be asked until it is [`available`](Self::available) again:
-    /// whatever was asked has failed. Who is to be woken.
+    /// Refuses questions until the store is [`available`](Self::available) again. All pending
+    /// ones fail. Returns the connections to wake.
     pub fn unavailable(&mut self) -> Vec<Handle> {
         self.available = false;
         self.questions.clear();
@@ -222,32 +223,38 @@ impl Pending {
         waiting
             .map(|open| {
                 open.reply = Some(Reply::Failed);
-                open.who
+                open.waiter
             })
             .collect()
     }
 
-    /// How many answers are awaited, or there and not taken.
+    /// How many results are pending or were not taken yet.
     pub fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Whether none is.
+    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    fn ask(&mut self, question: Question, loads: Option<Id>, who: Handle, time: Time) -> Result<Ticket, Unavailable> {
+    fn ask(
+        &mut self,
+        question: Question,
+        loads: Option<Id>,
+        waiter: Handle,
+        time: Time,
+    ) -> Result<Ticket, Unavailable> {
         let size = question.size();
-        if !self.available || self.queued + size > limits::STORE_QUEUE {
+        if !self.available || self.queued + size > limits::SESSION_STORE_QUEUE {
             return Err(Unavailable);
         }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.queued += size;
         self.questions.push_back((ticket, question));
-        let deadline = time.now.after(limits::STORE_TIMEOUT);
-        self.open.insert(ticket, Open { who, deadline, loads, reply: None });
+        let deadline = time.now.after(limits::SESSION_STORE_TIMEOUT);
+        self.open.insert(ticket, Open { waiter, deadline, loads, reply: None });
         Ok(ticket)
     }
 }
@@ -260,7 +267,7 @@ mod tests {
         Time { now: Tick::from_micros(millis * 1000), ..Time::default() }
     }
 
-    fn who(number: u32) -> Handle {
+    fn waiter(number: u32) -> Handle {
         Handle::for_test(number)
     }
 
@@ -270,49 +277,49 @@ mod tests {
 
     fn save(pending: &mut Pending, id: Id, was: Option<Id>, count: i64) -> Ticket {
         let question = Question::Save { id, was, text: text(count), seconds: 60 };
-        pending.save(question, who(9), at(0)).unwrap()
+        pending.save(question, waiter(9), at(0)).unwrap()
     }
 
-    /// The answer to a load of something that has `count` at the store.
-    fn answered(pending: &mut Pending, ticket: Ticket, count: i64) -> Option<Vec<u8>> {
+    /// The result of a load; the store has `count`.
+    fn reply_with(pending: &mut Pending, ticket: Ticket, count: i64) -> Option<Vec<u8>> {
         pending.answer(ticket, Reply::Loaded(Some(text(count))));
-        taken(pending, ticket)
+        take_text(pending, ticket)
     }
 
-    fn taken(pending: &mut Pending, ticket: Ticket) -> Option<Vec<u8>> {
+    fn take_text(pending: &mut Pending, ticket: Ticket) -> Option<Vec<u8>> {
         match pending.take(ticket) {
-            Some(Settled::Loaded(_, text)) => text,
+            Some(StoreResult::Loaded(_, text)) => text,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_question_goes_out_and_its_answer_comes_back() {
+    fn a_question_is_sent_and_its_reply_is_returned() {
         let mut pending = Pending::default();
         let (a, b) = (Id::new(), Id::new());
-        let load = pending.load(a, who(1), at(0)).unwrap();
-        let end = pending.save(Question::End(b), who(2), at(100)).unwrap();
+        let load = pending.load(a, waiter(1), at(0)).unwrap();
+        let end = pending.save(Question::End(b), waiter(2), at(100)).unwrap();
         assert_eq!(pending.deadline(), Some(Tick::from_micros(500_000)));
         assert_eq!(pending.next_question(), Some((load, Question::Load(a))));
         assert_eq!(pending.next_question(), Some((end, Question::End(b))));
         assert_eq!((pending.next_question(), pending.queued), (None, 0));
         assert_eq!(pending.take(load), None, "not there yet");
-        assert_eq!(pending.answer(load, Reply::Loaded(None)), Some(who(1)));
-        assert_eq!(pending.deadline(), Some(Tick::from_micros(600_000)), "the other's");
-        assert_eq!(pending.take(load), Some(Settled::Loaded(a, None)));
-        assert_eq!(pending.answer(end, Reply::Saved), Some(who(2)));
-        // The first word counts.
+        assert_eq!(pending.answer(load, Reply::Loaded(None)), Some(waiter(1)));
+        assert_eq!(pending.deadline(), Some(Tick::from_micros(600_000)), "the deadline of the other question");
+        assert_eq!(pending.take(load), Some(StoreResult::Loaded(a, None)));
+        assert_eq!(pending.answer(end, Reply::Saved), Some(waiter(2)));
+        // Only the first reply counts.
         pending.answer(end, Reply::Failed);
-        assert_eq!((pending.take(end), pending.deadline()), (Some(Settled::Saved), None));
-        assert_eq!(pending.take(end), Some(Settled::Failed), "an answer is given once");
+        assert_eq!((pending.take(end), pending.deadline()), (Some(StoreResult::Saved), None));
+        assert_eq!(pending.take(end), Some(StoreResult::Failed), "a result can be taken once");
         assert!(pending.is_empty() && pending.loads.is_empty());
     }
 
     #[test]
-    fn who_gave_up_is_not_woken_and_what_he_asked_is_not_loaded() {
+    fn a_dropped_ticket_wakes_nothing_and_its_load_is_not_sent() {
         let mut pending = Pending::default();
         let id = Id::new();
-        let load = pending.load(id, who(1), at(0)).unwrap();
+        let load = pending.load(id, waiter(1), at(0)).unwrap();
         let saved = save(&mut pending, id, Some(id), 1);
         pending.forget(load);
         pending.forget(saved);
@@ -324,81 +331,79 @@ mod tests {
     }
 
     #[test]
-    fn a_save_overrules_the_loads_that_were_asked_before_it() {
+    fn a_save_overrides_earlier_loads() {
         let mut pending = Pending::default();
         let (id, other) = (Id::new(), Id::new());
-        let [first, second, third] = [(); 3].map(|()| pending.load(id, who(1), at(0)).unwrap());
-        let else_where = pending.load(other, who(2), at(0)).unwrap();
-        // The first is answered and saves, while one waits for its answer and another
-        // has it and wasn't called yet.
+        let [first, second, third] = [(); 3].map(|()| pending.load(id, waiter(1), at(0)).unwrap());
+        let elsewhere = pending.load(other, waiter(2), at(0)).unwrap();
+        // The first saves while the second has its reply and the third still waits for its own.
         pending.answer(second, Reply::Loaded(Some(text(1))));
-        assert_eq!(answered(&mut pending, first, 1), Some(text(1)));
+        assert_eq!(reply_with(&mut pending, first, 1), Some(text(1)));
         save(&mut pending, id, Some(id), 2);
-        assert_eq!(taken(&mut pending, second), Some(text(2)));
+        assert_eq!(take_text(&mut pending, second), Some(text(2)));
         save(&mut pending, id, Some(id), 3);
-        let later = pending.load(id, who(1), at(0)).unwrap();
-        assert_eq!(answered(&mut pending, third, 1), Some(text(3)));
-        // What is asked after the save is answered by the store, where another process
-        // may have been meanwhile.
-        assert_eq!(answered(&mut pending, later, 7), Some(text(7)));
-        assert_eq!(answered(&mut pending, else_where, 8), Some(text(8)));
+        let later = pending.load(id, waiter(1), at(0)).unwrap();
+        assert_eq!(reply_with(&mut pending, third, 1), Some(text(3)));
+        // A load after the save gets the reply of the store: another process may have changed it.
+        assert_eq!(reply_with(&mut pending, later, 7), Some(text(7)));
+        assert_eq!(reply_with(&mut pending, elsewhere, 8), Some(text(8)));
         assert!(pending.loads.is_empty());
     }
 
     #[test]
-    fn what_was_ended_or_renewed_is_gone_for_who_asked_before() {
+    fn an_earlier_load_finds_no_ended_or_renewed_session() {
         for end in [true, false] {
             let mut pending = Pending::default();
             let (id, new) = (Id::new(), Id::new());
-            let load = pending.load(id, who(1), at(0)).unwrap();
-            let on_new = pending.load(new, who(1), at(0)).unwrap();
+            let load = pending.load(id, waiter(1), at(0)).unwrap();
+            let on_new = pending.load(new, waiter(1), at(0)).unwrap();
             if end {
-                pending.save(Question::End(id), who(2), at(0)).unwrap();
+                pending.save(Question::End(id), waiter(2), at(0)).unwrap();
             } else {
                 save(&mut pending, new, Some(id), 2);
             }
-            assert_eq!(answered(&mut pending, load, 1), None);
-            assert_eq!(answered(&mut pending, on_new, 5), Some(text(if end { 5 } else { 2 })));
+            assert_eq!(reply_with(&mut pending, load, 1), None);
+            assert_eq!(reply_with(&mut pending, on_new, 5), Some(text(if end { 5 } else { 2 })));
         }
     }
 
     #[test]
-    fn a_failure_is_a_failure_whatever_was_saved() {
+    fn a_failed_load_stays_failed_after_a_save() {
         let mut pending = Pending::default();
         let id = Id::new();
-        let load = pending.load(id, who(1), at(0)).unwrap();
+        let load = pending.load(id, waiter(1), at(0)).unwrap();
         save(&mut pending, id, Some(id), 2);
         pending.answer(load, Reply::Failed);
-        assert_eq!(pending.take(load), Some(Settled::Failed));
+        assert_eq!(pending.take(load), Some(StoreResult::Failed));
     }
 
     #[test]
-    fn a_lost_store_fails_all_at_once_and_is_not_asked() {
+    fn a_lost_store_fails_all_pending_questions_and_refuses_new_ones() {
         let mut pending = Pending::default();
         let id = Id::new();
-        let there = pending.load(id, who(1), at(0)).unwrap();
+        let there = pending.load(id, waiter(1), at(0)).unwrap();
         pending.answer(there, Reply::Loaded(None));
-        let load = pending.load(id, who(2), at(0)).unwrap();
+        let load = pending.load(id, waiter(2), at(0)).unwrap();
         let saved = save(&mut pending, id, None, 1);
-        assert_eq!(pending.unavailable(), [who(2), who(9)]);
+        assert_eq!(pending.unavailable(), [waiter(2), waiter(9)]);
         assert_eq!((pending.next_question(), pending.queued, pending.deadline()), (None, 0, None));
-        assert_eq!(pending.load(id, who(1), at(0)), Err(Unavailable));
-        assert_eq!(pending.take(load), Some(Settled::Failed));
-        assert_eq!(pending.take(saved), Some(Settled::Failed));
-        assert_eq!(taken(&mut pending, there), Some(text(1)), "what came before is there");
+        assert_eq!(pending.load(id, waiter(1), at(0)), Err(Unavailable));
+        assert_eq!(pending.take(load), Some(StoreResult::Failed));
+        assert_eq!(pending.take(saved), Some(StoreResult::Failed));
+        assert_eq!(take_text(&mut pending, there), Some(text(1)), "an earlier reply stays");
         pending.available();
-        assert!(pending.load(id, who(1), at(0)).is_ok());
+        assert!(pending.load(id, waiter(1), at(0)).is_ok());
     }
 
     #[test]
-    fn a_store_that_takes_nothing_is_not_asked_without_end() {
+    fn the_queue_of_questions_is_limited() {
         let mut pending = Pending::default();
         let mut count = 0;
-        while let Ok(ticket) = pending.load(Id::new(), who(1), at(0)) {
+        while let Ok(ticket) = pending.load(Id::new(), waiter(1), at(0)) {
             pending.forget(ticket);
             count += 1;
         }
-        assert!(count > 10_000 && pending.queued <= limits::STORE_QUEUE, "{count}");
+        assert!(count > 10_000 && pending.queued <= limits::SESSION_STORE_QUEUE, "{count}");
         assert_eq!((pending.next_question(), pending.queued), (None, 0));
     }
 }

@@ -1,8 +1,8 @@
-//! A session as a store has it: the values, and from when they are.
+//! A session as a store has it: the values and two timestamps.
 //!
-//! Its text is a JSON object of the values, so that somebody who looks into a store
-//! reads `{"count":1}`; a store that has no place of its own for the two moments
-//! keeps them under the one name that is reserved: `{"@":[1795260000,1795260600],"count":1}`.
+//! The text is a JSON object of the values, so that `{"count":1}` is readable in a store. A
+//! store without fields for the timestamps has them under the one reserved name:
+//! `{"@":[1795260000,1795260600],"count":1}`.
 
 use std::time::Duration;
 
@@ -10,82 +10,81 @@ use serde_json::{Map, Value};
 
 use crate::limits;
 
-/// The name under which the moments stand.
-const MOMENTS: &str = "@";
+/// The reserved name of the timestamps.
+const TIMESTAMPS: &str = "@";
 
-/// A session's values and moments.
+/// A session's values and timestamps.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Record {
     /// The values.
     pub data: Map<String, Value>,
     /// When it was first written, in Unix seconds.
-    pub born: i64,
-    /// When it was in use, in Unix seconds; not younger than it need be, see
+    pub created: i64,
+    /// When it was last used, in Unix seconds. It is updated only now and then, see
     /// [`Lifetime::is_due`].
-    pub seen: i64,
+    pub last_used: i64,
 }
 
 impl Record {
-    /// Without values, as of now.
+    /// A record without values, created now.
     pub fn new(now: i64) -> Self {
-        Self { data: Map::new(), born: now, seen: now }
+        Self { data: Map::new(), created: now, last_used: now }
     }
 
     /// The values as JSON.
     pub fn values(&self) -> Vec<u8> {
-        // A map of values with strings as names always has a text.
+        // A map with strings as keys can always be serialised.
         serde_json::to_vec(&self.data).unwrap_or_default()
     }
 
-    /// Values that were written by [`values`](Self::values), with their moments.
-    pub fn with_values(values: &[u8], born: i64, seen: i64) -> Option<Self> {
-        Some(Self { data: serde_json::from_slice(values).ok()?, born, seen })
+    /// A record from the output of [`values`](Self::values) and the timestamps.
+    pub fn with_values(values: &[u8], created: i64, last_used: i64) -> Option<Self> {
+        Some(Self { data: serde_json::from_slice(values).ok()?, created, last_used })
     }
 
-    /// Values and moments as one JSON object.
+    /// Values and timestamps as one JSON object.
     pub fn encode(&self) -> Vec<u8> {
         let mut all = self.data.clone();
-        all.insert(MOMENTS.to_owned(), Value::from(vec![self.born, self.seen]));
+        all.insert(TIMESTAMPS.to_owned(), Value::from(vec![self.created, self.last_used]));
         serde_json::to_vec(&all).unwrap_or_default()
     }
 
-    /// What was written by [`encode`](Self::encode); none if it is anything else.
+    /// Decodes the output of [`encode`](Self::encode); none if it is anything else.
     pub fn decode(text: &[u8]) -> Option<Self> {
         let mut data: Map<String, Value> = serde_json::from_slice(text).ok()?;
-        let moments = data.remove(MOMENTS)?;
-        let [born, seen] = moments.as_array()?.as_slice() else { return None };
-        Some(Self { data, born: born.as_i64()?, seen: seen.as_i64()? })
+        let timestamps = data.remove(TIMESTAMPS)?;
+        let [created, last_used] = timestamps.as_array()?.as_slice() else { return None };
+        Some(Self { data, created: created.as_i64()?, last_used: last_used.as_i64()? })
     }
 }
 
 /// How long sessions live.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lifetime {
-    /// Without a request.
+    /// Longest time without a request.
     pub idle: Duration,
-    /// In all.
-    pub most: Duration,
+    /// Longest time in all.
+    pub max_age: Duration,
 }
 
 impl Default for Lifetime {
     fn default() -> Self {
-        Self { idle: limits::SESSION_IDLE, most: limits::SESSION_MOST }
+        Self { idle: limits::SESSION_IDLE, max_age: limits::SESSION_MAX_AGE }
     }
 }
 
 impl Lifetime {
-    /// Seconds that are left of a session; none if it is over.
-    pub fn left(&self, born: i64, seen: i64, now: i64) -> Option<i64> {
+    /// The seconds until a session expires; none if it has expired.
+    pub fn left(&self, created: i64, last_used: i64, now: i64) -> Option<i64> {
         let ends = |from: i64, span: Duration| from.saturating_add(i64::try_from(span.as_secs()).unwrap_or(i64::MAX));
-        let left = ends(seen, self.idle).min(ends(born, self.most)).saturating_sub(now);
+        let left = ends(last_used, self.idle).min(ends(created, self.max_age)).saturating_sub(now);
         (left > 0).then_some(left)
     }
 
-    /// Whether it is time to note that a session is in use: a tenth of the idle
-    /// time has passed since that was last done. More often would make a write of
-    /// every read.
-    pub fn is_due(&self, seen: i64, now: i64) -> bool {
-        now.saturating_sub(seen) >= i64::try_from(self.idle.as_secs() / 10).unwrap_or(i64::MAX).max(1)
+    /// Whether the time of use must be updated: a tenth of the idle time has passed since the
+    /// last update. If every request updated it, every read would also be a write.
+    pub fn is_due(&self, last_used: i64, now: i64) -> bool {
+        now.saturating_sub(last_used) >= i64::try_from(self.idle.as_secs() / 10).unwrap_or(i64::MAX).max(1)
     }
 }
 
@@ -95,11 +94,11 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn its_text_is_the_values() {
+    fn the_text_is_a_json_object_of_the_values() {
         let mut record = Record::new(5);
         assert_eq!(record.values(), b"{}");
         record.data.insert("count".to_owned(), Value::from(1));
-        record.seen = 6;
+        record.last_used = 6;
         assert_eq!(record.values(), br#"{"count":1}"#);
         assert_eq!(record.encode(), br#"{"@":[5,6],"count":1}"#);
         assert_eq!(Record::decode(&record.encode()), Some(record.clone()));
@@ -111,30 +110,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_store_gives_is_no_panic(text in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn decoding_never_panics(text in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = Record::decode(&text);
         }
     }
 
     #[test]
-    fn it_ends_idle_or_at_its_age_and_use_is_noted_now_and_then() {
-        let lifetime = Lifetime { idle: Duration::from_secs(100), most: Duration::from_secs(250) };
-        for (born, seen, now, left) in [
+    fn a_session_expires_when_idle_or_old_and_use_is_recorded_rarely() {
+        let lifetime = Lifetime { idle: Duration::from_secs(100), max_age: Duration::from_secs(250) };
+        for (created, last_used, now, left) in [
             (0, 0, 0, Some(100)),
             (0, 0, 99, Some(1)),
             (0, 0, 100, None),
             (0, 90, 100, Some(90)),
             (0, 200, 249, Some(1)),
             (0, 249, 250, None),
-            // A clock that was set back, and numbers from nowhere.
+            // A clock that was set back, and extreme numbers.
             (50, 50, 0, Some(150)),
             (i64::MAX, i64::MAX, i64::MIN, Some(i64::MAX)),
             (i64::MIN, i64::MIN, i64::MAX, None),
         ] {
-            assert_eq!(lifetime.left(born, seen, now), left, "{born} {seen} {now}");
+            assert_eq!(lifetime.left(created, last_used, now), left, "{created} {last_used} {now}");
         }
         assert_eq!([9, 10, -5].map(|now| lifetime.is_due(0, now)), [false, true, false]);
         let short = Lifetime { idle: Duration::from_secs(5), ..lifetime };
-        assert_eq!([0, 1].map(|now| short.is_due(0, now)), [false, true], "no more than once a second");
+        assert_eq!([0, 1].map(|now| short.is_due(0, now)), [false, true], "once a second at most");
     }
 }

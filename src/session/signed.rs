@@ -1,15 +1,15 @@
-//! Sessions in the visitor's own cookie; the server keeps nothing.
+//! Sessions in the client's cookie; the server stores nothing.
 //!
 //! ```text
 //! KEY.ID.RECORD.SIGNATURE
 //! ```
 //!
-//! `RECORD` is the session's values and moments, JSON in base64, which anybody can
-//! read; `SIGNATURE` is an HMAC-SHA256 over what stands before it, so nobody can
-//! change it. What isn't as we signed it, or is over, is no session.
+//! `RECORD` is the session's values and timestamps, JSON in base64, which the client can
+//! read. `SIGNATURE` is an HMAC-SHA256 of all parts before it, so the client can't change
+//! them. A cookie with a wrong signature, or an expired one, is ignored.
 //!
-//! Nothing is kept, so nothing can be taken back: a cookie that somebody copied is
-//! good until it is over, though its session was ended.
+//! The server stores nothing, so it can revoke nothing: a copied cookie is valid until it
+//! expires, even if its session was ended.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -18,7 +18,7 @@ use super::Id;
 use super::key::Keys;
 use super::record::Record;
 
-/// What our signature is for.
+/// What the signature is for.
 const PURPOSE: &str = "session";
 
 /// Reads and writes sessions as cookies.
@@ -28,20 +28,20 @@ pub struct Signed {
 }
 
 impl Signed {
-    /// With these keys.
+    /// Signs with these keys.
     pub fn new(keys: Keys) -> Self {
         Self { keys }
     }
 
-    /// The session in a cookie's value, if we wrote it. Whether it is over is for
-    /// the caller to see.
+    /// The session in a cookie's value, if the signature is right. The caller checks whether it
+    /// has expired.
     pub fn read(&self, value: &[u8]) -> Option<(Id, Record)> {
         let text = self.keys.verify(PURPOSE, std::str::from_utf8(value).ok()?)?;
         let (id, record) = text.split_once('.')?;
         Some((Id::parse(id.as_bytes())?, Record::decode(&BASE64_URL_SAFE_NO_PAD.decode(record).ok()?)?))
     }
 
-    /// A session as a cookie's value.
+    /// The cookie's value for a session.
     pub fn write(&self, id: Id, record: &Record) -> String {
         self.keys.sign(PURPOSE, &format!("{id}.{}", BASE64_URL_SAFE_NO_PAD.encode(record.encode())))
     }
@@ -53,14 +53,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_was_written_is_read_and_nothing_else() {
+    fn only_a_written_cookie_is_read() {
         let signed = Signed::new(Keys::random());
         let (id, mut record) = (Id::new(), Record::new(5));
         record.data.insert("count".to_owned(), 1.into());
         let value = signed.write(id, &record);
         assert_eq!(signed.read(value.as_bytes()), Some((id, record.clone())));
         assert_eq!(Signed::new(Keys::random()).read(value.as_bytes()), None);
-        // Another's record under our signature, and the signature of another text.
+        // The record of another session under this signature, and the signature of another text.
         let other = signed.write(Id::new(), &record);
         let parts = |value: &str| value.split('.').map(str::to_owned).collect::<Vec<_>>();
         let (mine, theirs) = (parts(&value), parts(&other));
@@ -68,7 +68,7 @@ mod tests {
             let mixed = mixed.map(String::as_str).join(".");
             assert_eq!(signed.read(mixed.as_bytes()), None);
         }
-        // Signed by us, for something else.
+        // Signed by this server for another purpose.
         let keys = Keys::random();
         let text = value.split_once('.').unwrap().1.rsplit_once('.').unwrap().0;
         assert_eq!(Signed::new(keys.clone()).read(keys.sign("track", text).as_bytes()), None);
@@ -77,9 +77,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_no_panic(text in "[a-zA-Z0-9._-]{0,80}", key in any::<bool>()) {
+        fn reading_never_panics(text in "[a-zA-Z0-9._-]{0,80}", key in any::<bool>()) {
             let keys = Keys::random();
-            // With and without a good signature.
+            // With and without a valid signature.
             let value = if key { keys.sign(PURPOSE, &text) } else { text };
             let _ = Signed::new(keys).read(value.as_bytes());
         }

@@ -1,16 +1,15 @@
-//! Text into HTML.
+//! Text for HTML pages.
 //!
-//! Text from outside that is put into a page as it is can be a script. So
-//! whatever isn't markup on purpose goes through [`escape`], in text and in the
-//! quoted value of an attribute alike; that isn't enough inside `<script>`,
-//! `<style>`, an unquoted attribute, or for the scheme of a link.
+//! Untrusted text in a page could be a script. So everything that isn't intended markup goes
+//! through [`escape`], in text and in quoted attribute values alike. That isn't enough inside
+//! `<script>` or `<style>`, in an unquoted attribute, or for the scheme of a link.
 
 use std::fmt::{self, Display, Write};
 
-/// `text` as it must be written in HTML, for text and for quoted attribute values.
+/// `text` escaped for HTML text and for quoted attribute values.
 ///
-/// What isn't UTF-8 becomes U+FFFD, and so do control characters other than tab
-/// and line feed, most of which HTML has no way to write.
+/// Invalid UTF-8 becomes U+FFFD. So do control characters other than tab and line feed; HTML
+/// can't represent most of them.
 pub fn escape<T: AsRef<[u8]> + ?Sized>(text: &T) -> impl Display {
     Escape(text.as_ref())
 }
@@ -48,11 +47,11 @@ th{font-weight:500;white-space:nowrap;opacity:.75}\
 hr{border:0;border-top:1px solid #8884;margin:2rem 0 1rem}\
 small{opacity:.7}";
 
-/// A whole page. `title` is text; `body` is HTML, in which everything from
-/// outside went through [`escape`].
+/// A complete page. `title` is text. `body` is HTML; untrusted text in it must be escaped with
+/// [`escape`].
 ///
-/// It refers to nothing: no script, no image, no font; style is inside, for
-/// light and for dark.
+/// The page is self-contained: it has no script, image or font, and its own style for light and
+/// dark mode.
 pub fn page(title: &str, body: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -67,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_becomes_markup() {
+    fn escaped_text_is_never_markup() {
         assert_eq!(escape("<script>'\"&amp;").to_string(), "&lt;script&gt;&#39;&quot;&amp;amp;");
         assert_eq!(
             escape(b"\xc3\xa4\xff\0\x1b\x7f\xc2\x9b").to_string(),
@@ -77,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_escapes_its_title_and_keeps_its_body() {
+    fn a_page_escapes_its_title_and_not_its_body() {
         let page = page("a <b>", "<p>c</p>");
         assert!(page.starts_with("<!DOCTYPE html>\n") && page.ends_with("</html>\n"));
         assert!(page.contains("<title>a &lt;b&gt;</title>") && page.contains("<body>\n<p>c</p>\n</body>"));

@@ -1,11 +1,11 @@
-//! Text into JSON (RFC 8259).
+//! Text for JSON (RFC 8259).
 
 use std::fmt::{self, Display, Write};
 
-/// `text` as a JSON string, with its quotes. What isn't UTF-8 becomes U+FFFD.
+/// `text` as a JSON string, with its quotes. Invalid UTF-8 becomes U+FFFD.
 ///
-/// Control characters are escaped, those that JSON allows bare too, since JSON
-/// is looked at in terminals.
+/// All control characters are escaped, even those that JSON allows unescaped, because JSON is
+/// shown in terminals.
 pub fn string<T: AsRef<[u8]> + ?Sized>(text: &T) -> impl Display {
     JsonString(text.as_ref())
 }
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_ends_its_string() {
+    fn text_never_ends_its_string() {
         assert_eq!(string("").to_string(), "\"\"");
         assert_eq!(string("\"\\").to_string(), r#""\"\\""#);
         assert_eq!(

@@ -1,5 +1,5 @@
-//! Text in languages that have their own ideas of some characters, and for people.
+//! Text for HTML, for JSON and for users.
 
 pub mod html;
+pub mod io_error;
 pub mod json;
-pub mod reason;

@@ -1,10 +1,10 @@
 //! What holds for every input of a parser. Each function panics where it doesn't,
 //! and says whether the input was accepted.
 
-use miod::http::Lines;
+use miod::http::FieldLines;
 use miod::http::Status;
 use miod::http::chunked::{Decoder, LAST_CHUNK, encode_chunk};
-use miod::http::client::{AnswerReader, Asked, Fault};
+use miod::http::client::{HttpError, RequestKind, ResponseReader};
 use miod::http::head;
 use miod::http::range::{self, Ranges};
 use miod::http::target::{self, Form};
@@ -120,15 +120,15 @@ type Understood = Result<Option<(usize, String)>, Status>;
 
 /// It is the same with lines that don't know the section as with those that do.
 fn understand(data: &[u8]) -> Understood {
-    let first = understand_with(data, &mut Lines::default());
-    let mut lines = Lines::kept();
+    let first = understand_with(data, &mut FieldLines::default());
+    let mut lines = FieldLines::remembering();
     for _ in 0..2 {
         assert_eq!(understand_with(data, &mut lines), first, "what was kept changes it");
     }
     first
 }
 
-fn understand_with(data: &[u8], lines: &mut Lines) -> Understood {
+fn understand_with(data: &[u8], lines: &mut FieldLines) -> Understood {
     let parsed = head::parse(data, lines).map_err(|reject| reject.status)?;
     Ok(parsed.map(|head| {
         assert!(head.raw.ends_with(b"\r\n\r\n") && head.length >= head.raw.len());
@@ -175,16 +175,16 @@ pub fn head(data: &[u8]) -> bool {
 
 /// What comes of an answer: the bytes it takes, its statuses, its content, whether it
 /// is complete and whether the connection persists.
-type Answered = Result<(usize, Vec<u16>, Vec<u8>, bool, bool), Fault>;
+type Answered = Result<(usize, Vec<u16>, Vec<u8>, bool, bool), HttpError>;
 
-fn answer(asked: Asked, pieces: &mut dyn Iterator<Item = &[u8]>) -> Answered {
-    let mut reader = AnswerReader::new(asked);
+fn answer(asked: RequestKind, pieces: &mut dyn Iterator<Item = &[u8]>) -> Answered {
+    let mut reader = ResponseReader::new(asked);
     let (mut input, mut statuses, mut content, mut total) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for piece in pieces {
         input.extend_from_slice(piece);
         while !reader.is_done() {
             let consumed = if reader.awaits_head() {
-                let mut lines = Lines::default();
+                let mut lines = FieldLines::default();
                 let Some(head) = reader.head(&mut input, &mut lines)? else { break };
                 statuses.push(head.status.0);
                 assert!(head.raw.len() == head.length && head.length <= limits::HEAD);
@@ -206,7 +206,7 @@ fn answer(asked: Asked, pieces: &mut dyn Iterator<Item = &[u8]>) -> Answered {
     let end = reader.end(&mut input);
     assert_eq!(end.is_ok(), reader.is_done());
     assert!(done || end.is_err() || !reader.is_persistent(), "what ends with the connection leaves none");
-    if let Err(fault @ Fault::Malformed(_)) = end {
+    if let Err(fault @ HttpError::Malformed(_)) = end {
         return Err(fault);
     }
     Ok((total, statuses, content, reader.is_done(), reader.is_persistent()))
@@ -217,7 +217,7 @@ fn answer(asked: Asked, pieces: &mut dyn Iterator<Item = &[u8]>) -> Answered {
 /// a complete answer to a GET.
 pub fn response(data: &[u8]) -> bool {
     let step = data.len() / 512 + 1;
-    for asked in [Asked::HeadOnly, Asked::Tunnel, Asked::Upgrade, Asked::Content] {
+    for asked in [RequestKind::HeadOnly, RequestKind::Tunnel, RequestKind::Upgrade, RequestKind::Content] {
         let whole = answer(asked, &mut [data].into_iter());
         assert_eq!(answer(asked, &mut data.chunks(step)), whole);
         if let Ok((length, statuses, content, true, persistent)) = &whole {
@@ -227,9 +227,9 @@ pub fn response(data: &[u8]) -> bool {
                 let cut = answer(asked, &mut [&data[..*length - 1]].into_iter());
                 assert!(matches!(cut, Ok((_, _, _, false, _))), "not one byte less is enough");
             }
-            assert!(content.is_empty() || asked != Asked::HeadOnly);
+            assert!(content.is_empty() || asked != RequestKind::HeadOnly);
         }
-        if asked == Asked::Content {
+        if asked == RequestKind::Content {
             return matches!(whole, Ok((_, _, _, true, _)));
         }
     }

@@ -19,7 +19,7 @@ use crate::http::{Status, origin};
 pub(super) fn check(head: &RequestHead<'_>, local: Option<SocketAddr>, token: Option<&str>) -> Result<(), Response> {
     let host = head.target.authority.or(head.fields.get("host")).unwrap_or_default();
     let foreign_origin = head.fields.all("origin").any(|origin| !is_origin_of(origin, host));
-    if foreign_origin || origin::is_from_elsewhere(&head.fields) {
+    if foreign_origin || origin::fetch_site_is_cross_origin(&head.fields) {
         return Err(refuse(Status::FORBIDDEN, "requests of other sites are not served"));
     }
     match token {
@@ -65,12 +65,12 @@ fn bears(head: &RequestHead<'_>, token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
     use crate::http::head::parse;
 
     fn status(lines: &str, token: Option<&str>) -> u16 {
         let bytes = format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n").into_bytes();
-        let mut room = Lines::default();
+        let mut room = FieldLines::default();
         let head = parse(&bytes, &mut room).unwrap().unwrap();
         check(&head, Some(([127, 0, 0, 1], 5100).into()), token).err().map_or(200, |response| response.status.0)
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::app::Body;
-use crate::http::Lines;
+use crate::http::FieldLines;
 use crate::http::head::parse;
 use crate::reactor::{Ends, Handle, Tick, Time};
 
@@ -11,7 +11,7 @@ const JSON_TYPE: &str = "Content-Type: application/json\r\n";
 /// The answer to a request at this Unix second: status, fields, content.
 fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u16, Vec<(String, String)>, String) {
     let bytes = format!("{request} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n").into_bytes();
-    let mut room = Lines::default();
+    let mut room = FieldLines::default();
     let head = parse(&bytes, &mut room).unwrap().unwrap();
     let mut path = b"/".to_vec();
     if crate::http::target::decode_path(head.target.path, &mut path).is_err() {

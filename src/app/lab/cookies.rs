@@ -38,7 +38,7 @@ fn came(request: &Request<'_>) -> Vec<u8> {
 
 impl Cookies {
     fn set(&self, request: &Request<'_>, visit: &Visit<'_>) -> Answer {
-        if origin::is_foreign(request.head, visit.secure) {
+        if origin::is_cross_origin(request.head, visit.secure) {
             return Answer::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"));
         }
         let line = read(request.head.target.query.unwrap_or_default(), visit.time.unix_seconds).and_then(|cookie| {

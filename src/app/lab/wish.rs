@@ -30,7 +30,7 @@ impl Wish {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
 
     #[test]
     fn terminals_browsers_and_programs_get_theirs() {
@@ -42,7 +42,7 @@ mod tests {
             ("application/json", Wish::Json),
             ("application/json, text/plain, */*", Wish::Json),
         ] {
-            let lines = Lines::of([("accept", accept.as_bytes())]);
+            let lines = FieldLines::of([("accept", accept.as_bytes())]);
             assert_eq!(Wish::of(&lines.fields()), wish, "{accept}");
         }
         assert_eq!(Wish::of(&Fields::default()), Wish::Text);

@@ -100,7 +100,7 @@ impl App for Quizzing {
             },
             (b"" | b"/", Method::Get) if request.query("question").is_some() => {
                 // A link can be anywhere; from another site it counts as little as a form.
-                if origin::is_foreign(request.head, visit.secure) {
+                if origin::is_cross_origin(request.head, visit.secure) {
                     return Answer::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"));
                 }
                 let field = |name| number(&request.query(name)?);

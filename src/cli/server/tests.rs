@@ -68,7 +68,7 @@ fn every_option_sets_its_field() {
             store: SessionStore::Cookie,
             key: Some(PathBuf::from("/tmp/key")),
             cookie: "sid".to_owned(),
-            lifetime: Lifetime { idle: Duration::from_secs(300), most: Duration::from_secs(604_800) },
+            lifetime: Lifetime { idle: Duration::from_secs(300), max_age: Duration::from_secs(604_800) },
         },
         logging: LogOptions { verbosity: 1, access: AccessLog::File(PathBuf::from("/tmp/log")) },
     };
@@ -205,7 +205,7 @@ fn mistakes_get_a_hint() {
             "--sessions disk",
             "--sessions=disk: give memory, cookie, file:DIR, http://HOST:PORT/ or redis://[:PASS@]HOST:PORT/DB",
         ),
-        ("--session-cookie a;b", "--session-cookie=a;b: the name of a cookie is letters, digits and a few signs"),
+        ("--session-cookie a;b", "--session-cookie=a;b: a cookie name contains only letters, digits and a few signs"),
         ("--session-cookie __Host-a", "--session-cookie=__Host-a: a cookie of this name must be Secure"),
         ("--session-max 0", "--session-max=0: give whole seconds, like 90, or 30m, 12h or 7d"),
         ("--app lab=lab", "--app=lab=lab: give a path that begins with a slash, like /lab=lab"),

@@ -25,9 +25,9 @@ use super::plan::GetPlan;
 use super::trace::{Times, Trace};
 use crate::client::{ClientError, NO_ADDRESS};
 use crate::console::OutputQueue;
-use crate::http::Lines;
+use crate::http::FieldLines;
 use crate::http::Status;
-use crate::http::client::{AnswerReader, Asked, Fault, ResponseHead};
+use crate::http::client::{HttpError, RequestKind, ResponseHead, ResponseReader};
 use crate::http::uri::HttpUrl;
 use crate::reactor::{Ending, Finish, Io, Tick, Want};
 
@@ -84,7 +84,7 @@ pub(super) struct Fetch {
     responses_here: u32,
 
     /// The response that is being read: that of the first pending request.
-    reader: AnswerReader,
+    reader: ResponseReader,
     status: Status,
     /// Its content is printed.
     shown: bool,
@@ -117,7 +117,7 @@ impl Fetch {
             unsent: plan.repeat,
             pending: VecDeque::new(),
             responses_here: 0,
-            reader: AnswerReader::new(Asked::by(&plan.method)),
+            reader: ResponseReader::new(RequestKind::of(&plan.method)),
             status: Status::OK,
             shown: false,
             got: 0,
@@ -233,7 +233,7 @@ impl Fetch {
                 true => return,
                 false => ClientError::Lost(error),
             },
-            (Stage::Open, None) => ClientError::Response(Fault::Unanswered),
+            (Stage::Open, None) => ClientError::Response(HttpError::NoResponse),
         };
         self.fail(failure);
     }
@@ -241,7 +241,7 @@ impl Fetch {
     /// The result.
     pub(super) fn finish(&mut self, output: &mut OutputQueue) -> Result<(), ClientError> {
         self.trace.summary(output);
-        self.outcome.take().unwrap_or(Err(ClientError::Response(Fault::Unanswered)))
+        self.outcome.take().unwrap_or(Err(ClientError::Response(HttpError::NoResponse)))
     }
 
     /// The last URL.
@@ -330,7 +330,7 @@ impl Fetch {
             request.first.get_or_insert(now);
         }
         let consumed = if self.reader.awaits_head() {
-            let mut lines = Lines::default();
+            let mut lines = FieldLines::default();
             let head = self.reader.head(io.input.bytes_mut(), &mut lines).map_err(ClientError::Response)?;
             let Some(head) = head else { return Ok(false) };
             self.take_head(&head, output)?;
@@ -412,7 +412,7 @@ impl Fetch {
         } else if !persistent {
             self.requeue();
         }
-        self.reader = AnswerReader::new(Asked::by(&self.request.method));
+        self.reader = ResponseReader::new(RequestKind::of(&self.request.method));
     }
 
     /// Follows a redirect.
@@ -443,7 +443,7 @@ impl Fetch {
         }
         match self.reader.end(io.input.bytes_mut()) {
             Ok(()) => self.completed(false, now, output),
-            Err(Fault::Unanswered) if self.retry() => {}
+            Err(HttpError::NoResponse) if self.retry() => {}
             Err(fault) => self.fail(ClientError::Response(fault)),
         }
     }

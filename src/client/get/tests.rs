@@ -7,7 +7,7 @@ use super::fetch::{Fetch, Next};
 use super::plan::{Content, GetPlan, Show};
 use crate::client::ClientError;
 use crate::console::OutputQueue;
-use crate::http::client::Fault;
+use crate::http::client::HttpError;
 use crate::http::uri::HttpUrl;
 use crate::limits;
 use crate::reactor::{Ending, Ends, Finish, Input, Io, Output, Tick, Want};
@@ -254,7 +254,7 @@ fn a_server_without_responses_is_not_retried() {
     let mut bench = Bench::new(GetPlan { repeat: 4, ..plan("http://a/") });
     bench.asked();
     bench.ends();
-    assert!(matches!(bench.outcome(), Err(ClientError::Response(Fault::Unanswered))));
+    assert!(matches!(bench.outcome(), Err(ClientError::Response(HttpError::NoResponse))));
     let mut bench = Bench::new(plan("http://a/"));
     bench.asked();
     bench.over(Some(std::io::ErrorKind::ConnectionReset));
@@ -270,7 +270,7 @@ fn a_request_that_is_not_idempotent_is_not_sent_again() {
     bench.says(HELLO);
     bench.asked();
     bench.ends();
-    assert!(matches!(bench.outcome(), Err(ClientError::Response(Fault::Unanswered))));
+    assert!(matches!(bench.outcome(), Err(ClientError::Response(HttpError::NoResponse))));
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn a_truncated_response_is_an_error() {
         assert_eq!(bench.printed(), if answer.ends_with('e') { "" } else { "hello" });
         match bench.outcome() {
             Ok(()) => assert!(complete, "{answer:?}"),
-            Err(ClientError::Response(Fault::Truncated)) => assert!(!complete, "{answer:?}"),
+            Err(ClientError::Response(HttpError::Truncated)) => assert!(!complete, "{answer:?}"),
             other => panic!("{other:?}"),
         }
     }
@@ -480,6 +480,6 @@ fn malformed_responses_are_errors() {
         let mut bench = Bench::new(plan("http://a/"));
         bench.asked();
         bench.says(answer);
-        assert!(matches!(bench.outcome(), Err(ClientError::Response(Fault::Malformed(_)))), "{answer:.60}");
+        assert!(matches!(bench.outcome(), Err(ClientError::Response(HttpError::Malformed(_)))), "{answer:.60}");
     }
 }

@@ -87,8 +87,8 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "session-max",
         value: Value::Required("SPAN"),
         help: "every session ends after this time, used or not",
-        default: |draft| span(draft.process.sessions.lifetime.most),
-        set: assign!(Process.sessions.lifetime.most = values::span),
+        default: |draft| span(draft.process.sessions.lifetime.max_age),
+        set: assign!(Process.sessions.lifetime.max_age = values::span),
         ..SESSIONS
     },
     Opt {

@@ -57,7 +57,7 @@ fn spans_as_an_operator_writes_them() {
     for seconds in [1, 59, 60, 90, 3_600, 86_400, 7 * 86_400] {
         assert_eq!(values::span(&span(Duration::from_secs(seconds))), Ok(Duration::from_secs(seconds)));
     }
-    assert_eq!(span(limits::SESSION_MOST), "24h");
+    assert_eq!(span(limits::SESSION_MAX_AGE), "24h");
 }
 
 #[test]

@@ -1,73 +1,78 @@
-//! The head of an answer (RFC 9112 §4, §5), and where its body ends (§6.3).
+//! The head of a response (RFC 9112 §4, §5), and the framing of its body (§6.3).
 //!
-//! As for requests, `httparse` cuts the head up and what it lets through is looked
-//! at again. An empty line before the status line, which a server tolerates before
-//! a request, is refused: the answer before this one has ended somewhere else then.
+//! As for requests, `httparse` splits the head, and what it lets through is checked again.
+//! An empty line before the status line is refused, unlike before a request: it means that
+//! the previous response ended somewhere else.
 
 use std::mem::MaybeUninit;
 
-use super::{Asked, Fault};
+use super::{HttpError, RequestKind};
 use crate::http::framing::{Framing, request_framing};
-use crate::http::section::{Connection, check_size, no_bare_lf};
-use crate::http::{Fields, Lines, Status};
+use crate::http::header_section::{Connection, check_size, no_bare_lf};
+use crate::http::{FieldLines, Fields, Status};
 use crate::limits;
 
-/// Where the body of an answer ends: decided once, from the head and what was asked.
+/// Where the body of a response ends, according to the head and the request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Body {
-    /// With the head: there is none, or it is empty.
+    /// There is no body, or it is empty.
     Absent,
-    /// After so many bytes, at least one.
+    /// After this many bytes, at least one.
     Length(u64),
-    /// Where the chunked coding says.
+    /// At the end of the chunked coding.
     Chunked,
-    /// With the connection.
+    /// When the connection closes.
     UntilClose,
-    /// Never: from here on the connection speaks another protocol.
+    /// Never: the connection uses another protocol now.
     Tunnel,
 }
 
-/// The head of an answer, understood; borrowed from the input.
+/// A parsed response head, borrowed from the input.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'a> {
     /// The status, 100 to 599.
     pub status: Status,
     /// The reason phrase; empty if there is none or it isn't ASCII.
     pub reason: &'a str,
-    /// 0 for HTTP/1.0; 1 for HTTP/1.1 and what calls itself higher.
+    /// 0 for HTTP/1.0; 1 for HTTP/1.1 and higher minor versions.
     pub minor: u8,
     /// The field lines.
     pub fields: Fields<'a>,
     /// Where the body ends.
     pub body: Body,
-    /// Whether the connection may persist after this answer (RFC 9112 §9.3).
+    /// Whether the connection may persist after this response (RFC 9112 §9.3).
     pub persistent: bool,
-    /// The head as it was sent, to the end of its empty line.
+    /// The head as it was received, up to the end of its empty line.
     pub raw: &'a [u8],
-    /// Bytes that the head takes.
+    /// Length of the head in bytes.
     pub length: usize,
 }
 
 impl ResponseHead<'_> {
-    /// Whether another answer to the same request follows this one (RFC 9110 §15.2).
+    /// Whether this is an interim response; another one to the same request follows (RFC 9110
+    /// §15.2).
     pub fn is_interim(&self) -> bool {
         self.status.0 < 200 && self.body != Body::Tunnel
     }
 }
 
-/// Parses the head at the beginning of `input`; none if it isn't whole yet. What is
-/// there of an unwhole head is checked as far as it goes.
+/// Parses the head at the beginning of `input`; none if it is incomplete. An incomplete head is
+/// checked as far as it goes.
 ///
 /// # Errors
-/// For whatever isn't a proper head of HTTP/1.x, or leaves the end of its body in
-/// doubt; beyond [`limits::HEAD`] and [`limits::FIELDS`]; for a 101 that nobody asked for.
-pub fn parse<'a>(asked: Asked, input: &'a mut [u8], lines: &'a mut Lines) -> Result<Option<ResponseHead<'a>>, Fault> {
+/// For a head that isn't valid HTTP/1.x, or leaves the end of its body ambiguous; beyond
+/// [`limits::HEAD`] and [`limits::FIELDS`]; for a 101 without an Upgrade field in the request.
+pub fn parse<'a>(
+    kind: RequestKind,
+    input: &'a mut [u8],
+    lines: &'a mut FieldLines,
+) -> Result<Option<ResponseHead<'a>>, HttpError> {
     const VERSION: &[u8] = b"HTTP/1.";
     let begin = &input[..VERSION.len().min(input.len())];
     if !VERSION.starts_with(begin) {
-        return Err(Fault::Malformed("that is no answer of HTTP/1.x"));
+        return Err(HttpError::Malformed("the response isn't HTTP/1.x"));
     }
-    // A higher minor version is read as the highest we know (RFC 9110 §2.5).
+    // A higher minor version is read as HTTP/1.1 (RFC 9110 §2.5).
     if let [_, _, _, _, _, _, _, minor @ b'2'..=b'9', b' ', ..] = input {
         *minor = b'1';
     }
@@ -78,7 +83,7 @@ pub fn parse<'a>(asked: Asked, input: &'a mut [u8], lines: &'a mut Lines) -> Res
     let parser = httparse::ParserConfig::default();
     let length = match parser.parse_response_with_uninit_headers(&mut response, input, &mut room) {
         Ok(httparse::Status::Complete(length)) => length,
-        // The byte that tells whether the minor version ends may be yet to come.
+        // The byte after the minor version may still be missing.
         Err(httparse::Error::Version) if input.len() <= VERSION.len() + 1 => return Ok(None),
         Ok(httparse::Status::Partial) => {
             no_bare_lf(input)?;
@@ -87,21 +92,21 @@ pub fn parse<'a>(asked: Asked, input: &'a mut [u8], lines: &'a mut Lines) -> Res
         }
         Err(error) => {
             no_bare_lf(input)?;
-            return Err(explain(error));
+            return Err(error_of(error));
         }
     };
     let raw = &input[..length];
     no_bare_lf(raw)?;
     check_size(length)?;
     let (Some(code), Some(minor)) = (response.code, response.version) else {
-        return Err(Fault::Malformed("the status line isn't whole"));
+        return Err(HttpError::Malformed("the status line is incomplete"));
     };
     if !(100..600).contains(&code) {
-        return Err(Fault::Malformed("the status isn't one from 100 to 599"));
+        return Err(HttpError::Malformed("the status code isn't from 100 to 599"));
     }
     lines.fill(raw, response.headers);
     let (status, fields) = (Status(code), lines.within(raw));
-    let (body, clean) = body(asked, status, minor, &fields)?;
+    let (body, clean) = body(kind, status, minor, &fields)?;
     Ok(Some(ResponseHead {
         status,
         reason: response.reason.unwrap_or_default(),
@@ -116,28 +121,29 @@ pub fn parse<'a>(asked: Asked, input: &'a mut [u8], lines: &'a mut Lines) -> Res
     }))
 }
 
-/// Where the body ends (RFC 9112 §6.3), and whether the sender can't mean another
-/// end: a body where none may be is read as the next answer, so there must be none.
-fn body(asked: Asked, status: Status, minor: u8, fields: &Fields<'_>) -> Result<(Body, bool), Fault> {
+/// Where the body ends (RFC 9112 §6.3), and whether this is unambiguous. A body where none is
+/// allowed would be read as the next response; if the fields announce one, the connection must
+/// close.
+fn body(kind: RequestKind, status: Status, minor: u8, fields: &Fields<'_>) -> Result<(Body, bool), HttpError> {
     // The fields mean the same as in a request, and are refused for the same reasons.
     let framing = request_framing(minor, fields)?;
     if status == Status::SWITCHING_PROTOCOLS {
-        return match asked {
-            Asked::Upgrade => Ok((Body::Tunnel, true)),
-            _ => Err(Fault::Malformed("it switches protocols, which nobody asked for")),
+        return match kind {
+            RequestKind::Upgrade => Ok((Body::Tunnel, true)),
+            _ => Err(HttpError::Malformed("the server switches protocols, but the request has no Upgrade field")),
         };
     }
     if status.0 < 200 {
         return match framing {
             Framing::None => Ok((Body::Absent, true)),
-            _ => Err(Fault::Malformed("an interim answer has no content")),
+            _ => Err(HttpError::Malformed("an interim response can't have content")),
         };
     }
-    if asked == Asked::Tunnel && status.0 < 300 {
+    if kind == RequestKind::Tunnel && status.0 < 300 {
         return Ok((Body::Tunnel, true));
     }
-    // Those two tell what the answer to a GET would have.
-    if asked == Asked::HeadOnly || status == Status::NOT_MODIFIED {
+    // The fields describe the response to a GET.
+    if kind == RequestKind::HeadOnly || status == Status::NOT_MODIFIED {
         return Ok((Body::Absent, true));
     }
     if !status.allows_content() {
@@ -151,11 +157,11 @@ fn body(asked: Asked, status: Status, minor: u8, fields: &Fields<'_>) -> Result<
     })
 }
 
-fn explain(error: httparse::Error) -> Fault {
-    Fault::Malformed(match error {
+fn error_of(error: httparse::Error) -> HttpError {
+    HttpError::Malformed(match error {
         httparse::Error::TooManyHeaders => "there are too many field lines",
         httparse::Error::HeaderName => "a field name is malformed",
-        httparse::Error::HeaderValue => "a field value holds a control byte",
+        httparse::Error::HeaderValue => "a field value contains a control byte",
         httparse::Error::NewLine => "a line doesn't end in CRLF",
         httparse::Error::Version => "the HTTP version is malformed",
         _ => "the status line is malformed",
@@ -167,61 +173,61 @@ mod tests {
     use super::*;
     use crate::limits;
 
-    /// What comes of a head: the essentials, nothing yet, or why not.
-    fn outcome(asked: Asked, input: &[u8]) -> Result<Option<String>, Fault> {
+    /// The essentials of a head, nothing yet, or an error.
+    fn outcome(kind: RequestKind, input: &[u8]) -> Result<Option<String>, HttpError> {
         let mut input = input.to_vec();
-        let mut lines = Lines::default();
-        Ok(parse(asked, &mut input, &mut lines)?.map(|head| {
+        let mut lines = FieldLines::default();
+        Ok(parse(kind, &mut input, &mut lines)?.map(|head| {
             let keep = if head.persistent { "keep" } else { "close" };
             format!("{} {:?} 1.{} {:?} {keep} {}", head.status.0, head.reason, head.minor, head.body, head.length)
         }))
     }
 
-    fn says(asked: Asked, status: &str, lines: &str) -> String {
+    fn says(kind: RequestKind, status: &str, lines: &str) -> String {
         let text = format!("{status}\r\n{lines}\r\n");
-        let found = outcome(asked, text.as_bytes()).unwrap_or_else(|fault| panic!("{text:?}: {fault}"));
+        let found = outcome(kind, text.as_bytes()).unwrap_or_else(|error| panic!("{text:?}: {error}"));
         let found = found.unwrap_or_else(|| panic!("{text:?} isn't whole"));
         found.rsplit_once(' ').unwrap().0.split_once("1.").unwrap().1.to_owned()
     }
 
     #[test]
-    fn the_usual_answer_wherever_it_is_cut_and_whatever_follows() {
+    fn a_usual_response_is_parsed_in_any_pieces() {
         let head = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nX:\r\n\r\n";
         let expected = format!("206 \"Partial Content\" 1.1 Length(5) keep {}", head.len());
         for cut in 0..head.len() {
-            assert_eq!(outcome(Asked::Content, &head[..cut]), Ok(None), "cut at {cut}");
+            assert_eq!(outcome(RequestKind::Content, &head[..cut]), Ok(None), "cut at {cut}");
         }
         for trailing in [&b""[..], b"H", b"hello", b"\n\n", b"\0"] {
-            assert_eq!(outcome(Asked::Content, &[head, trailing].concat()), Ok(Some(expected.clone())));
+            assert_eq!(outcome(RequestKind::Content, &[head, trailing].concat()), Ok(Some(expected.clone())));
         }
     }
 
     #[test]
-    fn versions_and_reasons() {
+    fn versions_and_reasons_are_parsed() {
         for (line, expected) in [
             ("HTTP/1.1 200 OK", "200 \"OK\" 1.1 UntilClose close"),
             ("HTTP/1.0 200 OK", "200 \"OK\" 1.0 UntilClose close"),
             ("HTTP/1.9 200 OK", "200 \"OK\" 1.1 UntilClose close"),
             ("HTTP/1.1 200 ", "200 \"\" 1.1 UntilClose close"),
-            // Without the space that belongs there: many servers.
+            // Without the required space, as many servers send it.
             ("HTTP/1.1 200", "200 \"\" 1.1 UntilClose close"),
             ("HTTP/1.1 200 \u{fc}", "200 \"\" 1.1 UntilClose close"),
         ] {
             let text = format!("{line}\r\n\r\n");
-            let found = outcome(Asked::Content, text.as_bytes()).unwrap().unwrap();
+            let found = outcome(RequestKind::Content, text.as_bytes()).unwrap().unwrap();
             assert!(found.starts_with(expected), "{found}");
             for cut in 0..text.len() {
-                assert_eq!(outcome(Asked::Content, &text.as_bytes()[..cut]), Ok(None), "{line} cut at {cut}");
+                assert_eq!(outcome(RequestKind::Content, &text.as_bytes()[..cut]), Ok(None), "{line} cut at {cut}");
             }
         }
     }
 
     #[test]
-    fn the_end_of_the_body_is_decided_by_head_and_request() {
-        use Asked::*;
+    fn the_framing_depends_on_head_and_request() {
+        use RequestKind::*;
         let (length, zero, coding) =
             ("Content-Length: 5\r\n", "Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n");
-        for (asked, status, lines, expected) in [
+        for (kind, status, lines, expected) in [
             (Content, "HTTP/1.1 200", "", "1 UntilClose close"),
             (Content, "HTTP/1.1 200", length, "1 Length(5) keep"),
             (Content, "HTTP/1.1 200", zero, "1 Absent keep"),
@@ -237,7 +243,7 @@ mod tests {
             (Content, "HTTP/1.1 304", "", "1 Absent keep"),
             (Content, "HTTP/1.1 204", "", "1 Absent keep"),
             (Content, "HTTP/1.1 204", zero, "1 Absent keep"),
-            // A server that announces a body there may also send it.
+            // A server that announces a body here may also send it.
             (Content, "HTTP/1.1 204", length, "1 Absent close"),
             (Content, "HTTP/1.1 204", coding, "1 Absent close"),
             (Content, "HTTP/1.1 100", "", "1 Absent keep"),
@@ -247,14 +253,14 @@ mod tests {
             (Tunnel, "HTTP/1.1 200", length, "1 Tunnel close"),
             (Tunnel, "HTTP/1.1 407", length, "1 Length(5) keep"),
         ] {
-            let found = says(asked, status, lines);
+            let found = says(kind, status, lines);
             let found = found.split_once(' ').map(|(minor, rest)| format!("{minor} {rest}"));
-            assert_eq!(found.as_deref(), Some(expected), "{asked:?} {status} {lines:?}");
+            assert_eq!(found.as_deref(), Some(expected), "{kind:?} {status} {lines:?}");
         }
     }
 
     #[test]
-    fn doubts_are_refused() {
+    fn ambiguous_responses_are_refused() {
         let cases: &[&[u8]] = &[
             b"\r\nHTTP/1.1 200 OK\r\n\r\n",
             b"\nHTTP/1.1 200 OK\r\n\r\n",
@@ -301,22 +307,22 @@ mod tests {
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
         ];
         for &case in cases {
-            let found = outcome(Asked::Content, case);
-            assert!(matches!(found, Err(Fault::Malformed(_))), "{:?}: {found:?}", case.escape_ascii());
+            let found = outcome(RequestKind::Content, case);
+            assert!(matches!(found, Err(HttpError::Malformed(_))), "{:?}: {found:?}", case.escape_ascii());
         }
     }
 
     #[test]
-    fn sizes_are_bounded_and_garbage_is_not_waited_for() {
+    fn sizes_are_limited_and_garbage_is_refused_at_once() {
         let begin = "HTTP/1.1 200 OK\r\n";
         let large = format!("{begin}A: {}", "a".repeat(limits::HEAD));
-        assert!(outcome(Asked::Content, large.as_bytes()).is_err());
+        assert!(outcome(RequestKind::Content, large.as_bytes()).is_err());
         let many = format!("{begin}{}", "A: b\r\n".repeat(limits::FIELDS + 1));
-        assert!(outcome(Asked::Content, many.as_bytes()).is_err());
+        assert!(outcome(RequestKind::Content, many.as_bytes()).is_err());
         let most = format!("{begin}{}\r\n", "A: b\r\n".repeat(limits::FIELDS));
-        assert!(outcome(Asked::Content, most.as_bytes()).unwrap().is_some());
+        assert!(outcome(RequestKind::Content, most.as_bytes()).unwrap().is_some());
         for garbage in ["X", "HTTP/2", "HTTP/1.1 2x", "HTTP/1.1 200 OK\r\nA B", "HTTP/1.1 200 OK\r\nA: b\n"] {
-            assert!(outcome(Asked::Content, garbage.as_bytes()).is_err(), "{garbage}");
+            assert!(outcome(RequestKind::Content, garbage.as_bytes()).is_err(), "{garbage}");
         }
     }
 }

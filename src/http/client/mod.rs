@@ -1,20 +1,18 @@
-//! The client's side of HTTP/1.1 (RFC 9112): the mirror of what the server reads
-//! and writes.
+//! The client's side of HTTP/1.1 (RFC 9112).
 //!
 //! ```text
-//! Request ──write──► bytes        bytes ──AnswerReader──► head, content, end
+//! Request ──write──► bytes        bytes ──ResponseReader──► head, content, end
 //! ```
 //!
-//! Neither has a socket or a clock. A request is written as a whole head; its body,
-//! if it has one, is whatever the caller sends behind it. Answers are read one after
-//! the other, in the order of the requests, by one [`AnswerReader`] for each: it
-//! hands out the head, borrowed from the input, and stretches of the input that are
-//! content, so no body is ever copied or collected here.
+//! Neither has a socket or a clock. A request is written as a complete head; the caller
+//! sends the body after it. Responses are read in the order of the requests, with one
+//! [`ResponseReader`] each. It returns the head, borrowed from the input, and ranges of the
+//! input that are content, so no body is copied or collected here.
 //!
-//! A client trusts a server no more than a server trusts a client: where two readers
-//! of one connection differ about the end of an answer, one of them takes content
-//! for the next answer (response splitting). So whatever the server's parser refuses
-//! is refused here too, and after any [`Fault`] the connection is of no use.
+//! A client trusts a server no more than a server trusts a client. If two readers of one
+//! connection disagree about the end of a response, one of them takes content for the next
+//! response (response splitting). So everything that the server's parser refuses is refused
+//! here too, and after any [`HttpError`] the connection can't be used.
 
 mod head;
 mod reader;
@@ -23,28 +21,28 @@ mod request;
 use std::fmt;
 
 pub use head::{Body, ResponseHead, parse};
-pub use reader::AnswerReader;
+pub use reader::ResponseReader;
 pub use request::{Request, check_field};
 
 use super::Reject;
 
-/// What of a request decides how its answer is read (RFC 9112 §6.3).
+/// The property of a request that decides how its response is read (RFC 9112 §6.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Asked {
-    /// An answer with whatever content it has: GET and almost all others.
+pub enum RequestKind {
+    /// The response may have content: GET and most other methods.
     #[default]
     Content,
-    /// HEAD: the answer has no content, whatever its head says.
+    /// HEAD: the response has no content, whatever its fields say.
     HeadOnly,
     /// CONNECT: after a 2xx the connection is a tunnel.
     Tunnel,
-    /// There was an Upgrade field: after a 101 the connection speaks otherwise.
+    /// The request has an Upgrade field: after a 101 the connection uses another protocol.
     Upgrade,
 }
 
-impl Asked {
-    /// What a request with this method asks for.
-    pub fn by(method: &str) -> Self {
+impl RequestKind {
+    /// The kind of a request with this method.
+    pub fn of(method: &str) -> Self {
         match method {
             "HEAD" => Self::HeadOnly,
             "CONNECT" => Self::Tunnel,
@@ -53,33 +51,33 @@ impl Asked {
     }
 }
 
-/// Why an answer can't be read to its end. A gateway makes a 502 of it.
+/// Why a request can't be written, or a response can't be read. A gateway responds with 502.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// What came isn't an answer of HTTP/1.0 or 1.1, is beyond a limit, or leaves its
-    /// own end in doubt. Why, as a sentence without its full stop.
+pub enum HttpError {
+    /// The response isn't HTTP/1.0 or 1.1, exceeds a limit, or has an ambiguous end; or a part
+    /// of the request is malformed. The reason is a sentence without its full stop.
     Malformed(&'static str),
-    /// The connection ended before the answer's first byte: it may have been closed
-    /// before the request arrived.
-    Unanswered,
-    /// The connection ended amid the answer.
+    /// The connection was closed before the first byte of the response; perhaps before the
+    /// request arrived.
+    NoResponse,
+    /// The connection was closed before the end of the response.
     Truncated,
 }
 
-impl From<Reject> for Fault {
+impl From<Reject> for HttpError {
     fn from(reject: Reject) -> Self {
         Self::Malformed(reject.why)
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed(why) => why,
-            Self::Unanswered => "the connection ended without an answer",
-            Self::Truncated => "the connection ended amid the answer",
+            Self::NoResponse => "the connection was closed without a response",
+            Self::Truncated => "the connection was closed before the end of the response",
         })
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for HttpError {}

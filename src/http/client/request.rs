@@ -1,38 +1,36 @@
 //! Writing the head of a request (RFC 9112 §3).
 
-use super::Fault;
+use super::HttpError;
 use crate::http::grammar::{is_field_text, is_token, trim_ows};
 use crate::http::response::{content_length, field};
 use crate::http::target::valid_host;
 
-/// A request that is to be written. The caller sends the body behind its head, as
-/// long as it said.
+/// A request to be written. The caller sends a body of the given length after the head.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The method; case matters.
     pub method: &'a str,
-    /// The request-target, encoded already.
+    /// The request-target, percent-encoded.
     pub target: &'a str,
     /// The Host field: `host` or `host:port`.
     pub host: &'a str,
-    /// Further fields, in order: any but those that this type decides.
+    /// Further fields, in order; without those that this type writes itself.
     pub fields: &'a [(String, String)],
-    /// How many bytes of content follow; none if there is no content at all, which
-    /// isn't the same for a POST as none of it.
+    /// The length of the content; none if there is no content. For a POST that differs from
+    /// empty content.
     pub length: Option<u64>,
 }
 
-/// What can't be given as a field, since where the request ends, and for whom it is,
-/// must be said once.
+/// Fields that can't be given, because the end of the request and its host must be unambiguous.
 const DECIDED: [&str; 3] = ["host", "content-length", "transfer-encoding"];
 
 impl Request<'_> {
     /// Appends the head.
     ///
     /// # Errors
-    /// If a part of it would be read as something else than it is: no line end, space
-    /// or control byte gets through. Nothing is written then.
-    pub fn write(&self, out: &mut Vec<u8>) -> Result<(), Fault> {
+    /// If a part would be read as something else: line ends, spaces and control bytes are
+    /// refused. Nothing is written then.
+    pub fn write(&self, out: &mut Vec<u8>) -> Result<(), HttpError> {
         self.check()?;
         for part in [self.method, " ", self.target, " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
@@ -48,15 +46,15 @@ impl Request<'_> {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Fault> {
+    fn check(&self) -> Result<(), HttpError> {
         if !is_token(self.method.as_bytes()) {
-            return Err(Fault::Malformed("the method isn't a token"));
+            return Err(HttpError::Malformed("the method isn't a token"));
         }
         if self.target.is_empty() || !self.target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
-            return Err(Fault::Malformed("the request-target holds a byte that must be encoded"));
+            return Err(HttpError::Malformed("the request-target contains a byte that must be encoded"));
         }
         if !valid_host(self.host.as_bytes()) {
-            return Err(Fault::Malformed("the host is malformed"));
+            return Err(HttpError::Malformed("the host is malformed"));
         }
         for (name, value) in self.fields {
             check_field(name, value)?;
@@ -65,19 +63,19 @@ impl Request<'_> {
     }
 }
 
-/// Whether this may be one of [`Request::fields`].
+/// Checks one of [`Request::fields`].
 ///
 /// # Errors
-/// If it may not.
-pub fn check_field(name: &str, value: &str) -> Result<(), Fault> {
+/// If it is not allowed.
+pub fn check_field(name: &str, value: &str) -> Result<(), HttpError> {
     if !is_token(name.as_bytes()) {
-        return Err(Fault::Malformed("the name of a field isn't a token"));
+        return Err(HttpError::Malformed("the field name isn't a token"));
     }
     if !value.bytes().all(is_field_text) {
-        return Err(Fault::Malformed("the value of a field holds a control byte"));
+        return Err(HttpError::Malformed("the field value contains a control byte"));
     }
     if DECIDED.iter().any(|decided| name.eq_ignore_ascii_case(decided)) {
-        return Err(Fault::Malformed("Host, Content-Length and Transfer-Encoding aren't given as fields"));
+        return Err(HttpError::Malformed("Host, Content-Length and Transfer-Encoding can't be given as fields"));
     }
     Ok(())
 }
@@ -85,17 +83,17 @@ pub fn check_field(name: &str, value: &str) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Lines;
+    use crate::http::FieldLines;
     use crate::http::framing::Framing;
     use crate::http::head::{self, Method};
     use proptest::prelude::*;
 
     const GET: Request<'_> = Request { method: "GET", target: "/", host: "a", fields: &[], length: None };
 
-    fn written(request: &Request<'_>) -> Result<String, Fault> {
+    fn written(request: &Request<'_>) -> Result<String, HttpError> {
         let mut out = Vec::new();
         let result = request.write(&mut out);
-        assert!(result.is_ok() || out.is_empty(), "something of a refused request is written");
+        assert!(result.is_ok() || out.is_empty(), "a part of a refused request is written");
         result.map(|()| String::from_utf8(out).unwrap())
     }
 
@@ -104,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn heads() {
+    fn heads_are_written() {
         assert_eq!(written(&GET).unwrap(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         let fields = fields(&[("A", " b\t"), ("C", "")]);
         let post = Request { method: "POST", target: "/a?b", host: "[::1]:80", fields: &fields, length: Some(0) };
@@ -115,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_gets_through_that_would_be_something_else() {
+    fn parts_that_would_be_read_as_something_else_are_refused() {
         for method in ["", "GE T", "GET\r\n", "G\0"] {
             assert!(written(&Request { method, ..GET }).is_err(), "{method:?}");
         }
@@ -149,7 +147,7 @@ mod tests {
         ) {
             let request = Request { method: "PUT", target: &target, host: "h:1", fields: &lines, length };
             let wire = written(&request).unwrap().into_bytes();
-            let mut room = Lines::default();
+            let mut room = FieldLines::default();
             let head = head::parse(&wire, &mut room).unwrap().unwrap();
             prop_assert_eq!(head.method, Method::Put);
             prop_assert_eq!(head.raw_target, target.as_bytes());

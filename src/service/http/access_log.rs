@@ -342,7 +342,7 @@ fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Lines, head};
+    use crate::http::{FieldLines, head};
 
     #[test]
     fn durations_and_addresses() {
@@ -405,7 +405,7 @@ mod tests {
         {
             for before in ["", "\r\n"] {
                 let input = format!("{before}{line}\r\nHost: x\r\n\r\n").into_bytes();
-                let mut lines = Lines::default();
+                let mut lines = FieldLines::default();
                 let head = head::parse(&input, &mut lines).unwrap().unwrap();
                 assert_eq!(request_line(&head), line.as_bytes());
             }

@@ -26,11 +26,11 @@ use super::waiting::{AfterJob, Awaits, Waiting};
 use super::watching::{self, Watching};
 use crate::app::boundary::{Application, ContentSink};
 use crate::app::{Answer, Outcome, Request, Response, Sink, Visit};
-use crate::http::response::{Form, Length};
+use crate::http::response::{BodyForm, Length};
 use crate::http::{Status, event_stream};
 use crate::limits;
 use crate::service::{self, session_store_client};
-use crate::session::{Loaded, Refusal, Saved, Session, Store};
+use crate::session::{LoadResult, SaveError, SaveResult, Session, Store};
 
 /// What a call of an application costs in units of [`Work`](crate::reactor::Work), beside
 /// the body that it parses.
@@ -59,9 +59,9 @@ impl Call<'_> {
         let (cx, exchange) = (&mut *turn.cx, self.exchange);
         let sessions = &mut cx.shared.http.sessions;
         match sessions.load(&exchange.head.fields, exchange.facts.secure, cx.handle, cx.time) {
-            Loaded::Now(session) => self.call(done, Some(session), turn),
-            Loaded::Later(ticket) => self.wait_for_store(Awaits::Session(ticket, done), turn),
-            Loaded::Unavailable => refuse(self.exchange, NO_STORE, turn),
+            LoadResult::Now(session) => self.call(done, Some(session), turn),
+            LoadResult::Later(ticket) => self.wait_for_store(Awaits::Session(ticket, done), turn),
+            LoadResult::Unavailable => refuse(self.exchange, NO_STORE, turn),
         }
     }
 
@@ -125,13 +125,13 @@ impl Call<'_> {
         session_store_client::allow_retry(turn.cx);
         let (cx, secure) = (&mut *turn.cx, self.exchange.facts.secure);
         match cx.shared.http.sessions.save(session, secure, cx.handle, cx.time) {
-            Saved::Now(cookie) => send(self.exchange, response.private(cookie), turn),
-            Saved::Later(ticket, cookie) => {
+            SaveResult::Now(cookie) => send(self.exchange, response.private(cookie), turn),
+            SaveResult::Later(ticket, cookie) => {
                 let response = Box::new(response.private(cookie));
                 Self { body: b"", ..self }.wait_for_store(Awaits::Saving(ticket, response), turn)
             }
-            Saved::Refused(Refusal::Unavailable) => refuse(self.exchange, NO_STORE, turn),
-            Saved::Refused(Refusal::TooLarge) => {
+            SaveResult::Refused(SaveError::Unavailable) => refuse(self.exchange, NO_STORE, turn),
+            SaveResult::Refused(SaveError::TooLarge) => {
                 log::error!("#{}.{} the session is too large", turn.cx.handle.number(), turn.request);
                 refuse(self.exchange, SESSION_TOO_LARGE, turn)
             }
@@ -140,8 +140,8 @@ impl Call<'_> {
 
     fn wait_for_store(self, awaits: Awaits, turn: &mut Turn<'_, '_>) -> Progress {
         // A commit to disk is a job.
-        let on_disk = matches!(turn.cx.shared.http.sessions.store, Store::Kept(_));
-        let patience = if on_disk { limits::JOB_TIMEOUT } else { limits::STORE_TIMEOUT };
+        let on_disk = matches!(turn.cx.shared.http.sessions.store, Store::Disk(_));
+        let patience = if on_disk { limits::JOB_TIMEOUT } else { limits::SESSION_STORE_TIMEOUT };
         let waiting = Waiting::new(self.exchange, self.body, awaits, patience, turn);
         if session_store_client::flush(turn.cx).is_err() {
             if let Some(ticket) = waiting.ticket() {
@@ -162,7 +162,7 @@ impl Call<'_> {
         ];
         let status = Status::OK;
         let (form, persistent) = respond::begin(self.exchange, status, fields, Length::Unknown, turn);
-        if form == Form::Absent {
+        if form == BodyForm::Absent {
             return respond::complete(self.exchange, status, 0, persistent, turn);
         }
         let entry = respond::pending_entry(self.exchange, status, 0, turn);

@@ -3,7 +3,7 @@
 
 use super::access_log::PendingEntry;
 use crate::http::chunked::{LAST_CHUNK, encode_chunk};
-use crate::http::response::Form;
+use crate::http::response::BodyForm;
 use crate::reactor::Output;
 
 /// Writes the body of a response piece by piece.
@@ -15,8 +15,8 @@ pub(super) struct BodyWriter {
 
 impl BodyWriter {
     /// For a response whose head said that its body has this form.
-    pub(super) fn new(form: Form, entry: Option<Box<PendingEntry>>) -> Self {
-        Self { chunked: form == Form::Chunked, entry }
+    pub(super) fn new(form: BodyForm, entry: Option<Box<PendingEntry>>) -> Self {
+        Self { chunked: form == BodyForm::Chunked, entry }
     }
 
     /// Bytes of memory that it holds.

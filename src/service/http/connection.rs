@@ -28,8 +28,8 @@ use super::state::{Progress, State};
 use super::step::Step;
 use super::{Census, Cx, HostId, Shared};
 use crate::http::framing::Framing;
-use crate::http::head::{self, Expect, RequestHead, has_news};
-use crate::http::{Lines, Reject, Status};
+use crate::http::head::{self, Expect, RequestHead, is_worth_parsing};
+use crate::http::{FieldLines, Reject, Status};
 use crate::limits;
 use crate::reactor::{Accepted, Ends, Finish, Io, JobId, JobResult, Want};
 use crate::service::{Kind, Outcome};
@@ -131,7 +131,7 @@ impl Http {
             return Step::Wait(Want::NOTHING);
         }
         if let State::Head { seen, .. } = self.state
-            && !has_news(io.input.bytes(), seen as usize)
+            && !is_worth_parsing(io.input.bytes(), seen as usize)
             && !io.ended
         {
             return self.wait_for_head(io.input.bytes().len(), io, cx);
@@ -217,7 +217,7 @@ impl Http {
         let limit = match streamed {
             Some(limit) => limit,
             None if wanted => turn.cx.shared.http.limits.body,
-            None => limits::DRAIN,
+            None => limits::DISCARDED_BODY,
         };
         let too_long = matches!(head.framing, Framing::Length(bytes) if bytes > limit);
         // A client that waits for an interim response gets the final one instead; whether
@@ -250,7 +250,7 @@ impl Http {
         };
         let State::Body(body) = self.take_state(cx) else { return Step::Done(()) };
         let (head, mut facts, destination) = body.into_parts();
-        let mut lines = Lines::default();
+        let mut lines = FieldLines::default();
         let head = head::parse_again(&head, &mut lines);
         self.reading = match read {
             Read::Whole if head.persistent => Reading::KeepAlive,

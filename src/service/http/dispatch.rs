@@ -15,10 +15,10 @@ use super::waiting::{AfterJob, Awaits, Waiting};
 use crate::app::boundary::Failed;
 use crate::app::{Methods, Response};
 use crate::http::head::{self, Method};
-use crate::http::{Lines, Status};
+use crate::http::{FieldLines, Status};
 use crate::reactor::{Io, JobClass, JobResult, Want};
 use crate::service::Outcome;
-use crate::session::Taken;
+use crate::session::TicketState;
 
 use super::Cx;
 
@@ -57,9 +57,10 @@ fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Prog
 }
 
 /// Whether a request that waits goes on, and with what from the session store.
-pub(super) fn look(waiting: &Waiting, cx: &mut Cx<'_>) -> Step<Option<Taken>> {
+pub(super) fn look(waiting: &Waiting, cx: &mut Cx<'_>) -> Step<Option<TicketState>> {
     let taken = waiting.ticket().map(|ticket| cx.shared.http.sessions.take(ticket, cx.time));
-    let waits = matches!((&waiting.awaits, &taken), (Awaits::Job { result: None, .. }, _) | (_, Some(Taken::NotYet)));
+    let waits =
+        matches!((&waiting.awaits, &taken), (Awaits::Job { result: None, .. }, _) | (_, Some(TicketState::Pending)));
     if waits && cx.time.now < waiting.deadline {
         return Step::Wait(Want::NOTHING.by(waiting.deadline));
     }
@@ -73,22 +74,22 @@ pub(super) fn look(waiting: &Waiting, cx: &mut Cx<'_>) -> Step<Option<Taken>> {
 /// Goes on with a request that has waited, for as long as it had to or could.
 pub(super) fn resume(
     waiting: Waiting,
-    taken: Option<Taken>,
+    taken: Option<TicketState>,
     request: u32,
     io: &mut Io<'_>,
     cx: &mut Cx<'_>,
 ) -> Progress {
     let (head, body, facts, awaits) = waiting.into_parts();
-    let mut lines = Lines::default();
+    let mut lines = FieldLines::default();
     let head = head::parse_again(&head, &mut lines);
     let exchange = &Exchange { head: &head, facts };
     let turn = &mut Turn::new(io.output, io.ends, request, cx);
     match (awaits, taken) {
         (Awaits::Job { next, result, .. }, _) => after_job(exchange, &body, next, result, turn),
-        (Awaits::Session(_, done), Some(Taken::Loaded(session))) => {
+        (Awaits::Session(_, done), Some(TicketState::Loaded(session))) => {
             call(exchange, &body, turn, |call, turn| call.call(done, Some(session), turn))
         }
-        (Awaits::Saving(_, response), Some(Taken::Saved)) => send(exchange, *response, turn),
+        (Awaits::Saving(_, response), Some(TicketState::Saved)) => send(exchange, *response, turn),
         (Awaits::Session(ticket, _) | Awaits::Saving(ticket, _), _) => {
             turn.cx.shared.http.sessions.forget(ticket);
             refuse(exchange, NO_STORE, turn)

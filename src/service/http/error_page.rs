@@ -11,7 +11,7 @@
 //! ```
 
 use crate::http::Reject;
-use crate::http::response::{Form, HeadContext, Length, ResponseHead};
+use crate::http::response::{BodyForm, HeadContext, Length, ResponseHead};
 
 /// The pages that were needed so far. The reasons are constants of the program, so
 /// there are at most as many as it has of those.
@@ -88,7 +88,7 @@ impl ErrorPage {
         head.prebuilt(b"Cache-Control: no-store\r\n");
         head.lines(lines);
         let (form, _) = head.end(Length::Known(length));
-        if form == Form::Absent {
+        if form == BodyForm::Absent {
             return 0;
         }
         out.extend_from_slice(&self.content[..self.number]);

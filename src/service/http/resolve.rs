@@ -89,7 +89,7 @@ fn find_handler(head: &RequestHead<'_>, path: &[u8], host: &Host, secure: bool) 
     }
     if !matches!(head.method, Method::Get | Method::Head | Method::Options) {
         match app.reads_session() {
-            Ok(true) if origin::is_foreign(head, secure) => {
+            Ok(true) if origin::is_cross_origin(head, secure) => {
                 return Handler::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"), None);
             }
             Ok(_) => {}

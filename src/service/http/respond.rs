@@ -8,7 +8,7 @@ use super::exchange::{Exchange, Turn};
 use super::sending::Sending;
 use super::state::{Progress, State};
 use crate::app::{Body, Response};
-use crate::http::response::{Form, HeadContext, Length, RequestTraits, ResponseHead};
+use crate::http::response::{BodyForm, HeadContext, Length, RequestTraits, ResponseHead};
 use crate::http::{Fields, Reject, Status, negotiate};
 
 use super::host::Host;
@@ -24,7 +24,7 @@ pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<
     };
     let fields = response.fields.iter().map(|(name, value)| (*name, &**value));
     let (form, persistent) = begin(exchange, status, fields, length, turn);
-    if form == Form::Absent || length == Length::Known(0) {
+    if form == BodyForm::Absent || length == Length::Known(0) {
         return complete(exchange, status, 0, persistent, turn);
     }
     if let Body::Bytes(bytes) = &response.body
@@ -45,7 +45,7 @@ pub(super) fn begin<'f>(
     fields: impl IntoIterator<Item = (&'f str, &'f str)>,
     length: Length,
     turn: &mut Turn<'_, '_>,
-) -> (Form, bool) {
+) -> (BodyForm, bool) {
     let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
     let mut head = ResponseHead::begin(turn.output.buffer(), status, context);
     for (name, value) in fields {

@@ -9,8 +9,8 @@ use super::access_log::AccessLog;
 use super::census::Census;
 use super::host::Host;
 use crate::http::forwarded::Proxies;
+use crate::http::header_section::RecentSections;
 use crate::http::response::Stamp;
-use crate::http::section::Recent;
 use crate::limits;
 use crate::service::session_store_client::SessionStoreLink;
 use crate::session::Sessions;
@@ -72,7 +72,7 @@ pub struct Shared {
     /// Every request gets 503.
     pub maintenance: bool,
     /// The header sections that connections sent last.
-    pub(super) recent: Recent,
+    pub(super) recent: RecentSections,
     pub(super) stamp: Stamp,
     pub(super) census: Census,
     pub(super) access: AccessLog,
@@ -91,7 +91,7 @@ impl Shared {
             link: None,
             limits,
             maintenance: false,
-            recent: Recent::default(),
+            recent: RecentSections::default(),
             stamp: Stamp::new(0),
             census: Census::default(),
             access: AccessLog::new(),

@@ -20,7 +20,7 @@ use crate::limits;
 use crate::reactor::{Context, Ending, Finish, Io, JobClass, QueueFull, Tick, Want};
 use crate::session::Store;
 use crate::session::pending::Pending;
-use crate::session::remote::{Courier, StoreUrl};
+use crate::session::remote::{Pipeline, StoreUrl};
 pub use link::SessionStoreLink;
 use link::State;
 
@@ -54,8 +54,8 @@ pub(super) fn allow_retry(cx: &mut Cx<'_>) {
 /// # Errors
 /// If too many durable writes wait.
 pub(super) fn flush(cx: &mut Cx<'_>) -> Result<(), QueueFull> {
-    if let Store::Kept(kept) = &mut cx.shared.http.sessions.store
-        && let Some(commit) = kept.next_commit()
+    if let Store::Disk(disk) = &mut cx.shared.http.sessions.store
+        && let Some(commit) = disk.next_commit()
     {
         cx.run(JobClass::Commit, move || {
             // The exchange finds the result in the store.
@@ -77,7 +77,7 @@ pub(super) fn flush(cx: &mut Cx<'_>) -> Result<(), QueueFull> {
 
 /// The protocol of the connection.
 pub struct SessionStoreClient {
-    courier: Courier,
+    pipeline: Pipeline,
     begun: bool,
     established: bool,
     /// A reply came, so the peer is a store.
@@ -91,7 +91,7 @@ pub struct SessionStoreClient {
 impl SessionStoreClient {
     fn new(url: &StoreUrl, now: Tick) -> Self {
         Self {
-            courier: Courier::new(url),
+            pipeline: Pipeline::new(url),
             begun: false,
             established: false,
             answered: false,
@@ -105,7 +105,7 @@ impl SessionStoreClient {
         let now = cx.time.now;
         if !self.begun {
             self.begun = true;
-            self.courier.begin(now, io.output.buffer());
+            self.pipeline.begin(now, io.output.buffer());
             if let Some(link) = &mut cx.shared.http.link {
                 link.state = State::Open(cx.handle);
             }
@@ -117,7 +117,7 @@ impl SessionStoreClient {
         if self.failure.is_some() {
             return Want::finish(Finish::Abort);
         }
-        let over = io.ended || self.courier.is_over();
+        let over = io.ended || self.pipeline.is_closing();
         // Questions are taken by an open connection only, so that they can go to another
         // address if this one fails.
         if self.established && !over {
@@ -125,7 +125,7 @@ impl SessionStoreClient {
         }
         let unasked = pending(cx.shared).is_none_or(|pending| pending.is_empty());
         let idle = self.active.after(IDLE);
-        if self.courier.is_empty() && ((over && self.answered) || (unasked && (cx.draining || now >= idle))) {
+        if self.pipeline.is_empty() && ((over && self.answered) || (unasked && (cx.draining || now >= idle))) {
             return Want::finish(Finish::Close);
         }
         if io.ended {
@@ -138,17 +138,17 @@ impl SessionStoreClient {
     /// Reads the replies; returns why no more can be read.
     fn read(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Option<String> {
         loop {
-            let read = match self.courier.read(io.input.bytes_mut()) {
+            let read = match self.pipeline.read(io.input.bytes_mut()) {
                 Ok(read) => read,
-                Err(fault) => return Some(fault.0),
+                Err(error) => return Some(error.0),
             };
             if read.consumed == 0 && read.reply.is_none() {
                 return None;
             }
             io.input.consume(read.consumed);
             (self.active, self.answered) = (cx.time.now, true);
-            if let Some(refusal) = self.courier.refusal() {
-                log::warn!("the session store refuses: {refusal}");
+            if let Some(error) = self.pipeline.error() {
+                log::warn!("the session store refuses: {error}");
             }
             if let Some((ticket, reply)) = read.reply {
                 if let Some(link) = &mut cx.shared.http.link {
@@ -164,16 +164,16 @@ impl SessionStoreClient {
     /// Sends the pending questions.
     fn ask(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) {
         let Some(pending) = pending(cx.shared) else { return };
-        while io.output.room() > 0 && self.courier.len() < PIPELINE {
+        while io.output.room() > 0 && self.pipeline.len() < PIPELINE {
             let Some((ticket, question)) = pending.next_question() else { break };
-            self.courier.ask(ticket, &question, cx.time.now, io.output.buffer());
+            self.pipeline.ask(ticket, &question, cx.time.now, io.output.buffer());
         }
     }
 
     /// When the next reply, or connecting, times out.
     fn deadline(&self) -> Option<Tick> {
-        let since = if self.established { self.courier.waits_since() } else { Some(self.active) };
-        since.map(|since| since.after(limits::STORE_TIMEOUT))
+        let since = if self.established { self.pipeline.oldest_since() } else { Some(self.active) };
+        since.map(|since| since.after(limits::SESSION_STORE_TIMEOUT))
     }
 
     fn is_late(&self, now: Tick) -> Option<String> {
@@ -184,7 +184,7 @@ impl SessionStoreClient {
     /// The connection has ended, or failed to open.
     pub(super) fn closed(&mut self, ending: Ending, cx: &mut Cx<'_>) {
         let now = cx.time.now;
-        let lost = || (!self.courier.is_empty()).then(|| "the server closed the connection".to_owned());
+        let lost = || (!self.pipeline.is_empty()).then(|| "the server closed the connection".to_owned());
         let why = self.failure.take().or_else(|| ending.error.map(|error| error.to_string())).or_else(lost);
         let Some(link) = &mut cx.shared.http.link else { return };
         let Some(why) = why else {

@@ -6,7 +6,7 @@ use crate::files::scratch::Scratch;
 use crate::reactor::{Handle, TestContext, Time};
 use crate::service::testing::{self, Peer, ends};
 use crate::session::Id;
-use crate::session::pending::{Question, Settled, Ticket, Unavailable};
+use crate::session::pending::{Question, StoreResult, Ticket, Unavailable};
 
 /// A connection to a store with some addresses, and the loop's time.
 struct Bench {
@@ -88,7 +88,7 @@ impl Bench {
         self.client.closed(ending, &mut self.context.context(&mut self.shared, time, false));
     }
 
-    fn take(&mut self, ticket: Ticket) -> Option<Settled> {
+    fn take(&mut self, ticket: Ticket) -> Option<StoreResult> {
         pending(&mut self.shared).unwrap().take(ticket)
     }
 }
@@ -102,12 +102,12 @@ fn questions_are_pipelined_and_each_reply_wakes_its_exchange() {
     assert_eq!(bench.peer.received().windows(3).filter(|part| part == b"GET").count(), 3);
     bench.peer.send(b"$-1\r\n$-1");
     bench.settle();
-    assert!(matches!(bench.take(tickets[0]), Some(Settled::Loaded(_, None))));
+    assert!(matches!(bench.take(tickets[0]), Some(StoreResult::Loaded(_, None))));
     assert_eq!(bench.take(tickets[1]), None);
     bench.peer.send(b"\r\n-LOADING\r\n");
     bench.settle();
-    assert!(matches!(bench.take(tickets[1]), Some(Settled::Loaded(..))));
-    assert_eq!(bench.take(tickets[2]), Some(Settled::Failed));
+    assert!(matches!(bench.take(tickets[1]), Some(StoreResult::Loaded(..))));
+    assert_eq!(bench.take(tickets[2]), Some(StoreResult::Failed));
     // One message for each question, and one for each reply.
     assert!(bench.context.sent().len() >= 3);
 }
@@ -116,12 +116,12 @@ fn questions_are_pipelined_and_each_reply_wakes_its_exchange() {
 fn a_timeout_fails_all_questions_and_pauses_grow_up_to_two_seconds() {
     let mut bench = Bench::new(1);
     let ticket = bench.load().unwrap();
-    let deadline = bench.now.after(limits::STORE_TIMEOUT);
+    let deadline = bench.now.after(limits::SESSION_STORE_TIMEOUT);
     assert_eq!(bench.settle(), Want::READ.by(deadline));
     bench.now = deadline;
     assert_eq!(bench.settle().finish, Finish::Abort);
     bench.close(None);
-    assert_eq!(bench.take(ticket), Some(Settled::Failed));
+    assert_eq!(bench.take(ticket), Some(StoreResult::Failed));
     for expected in [100, 200, 400, 800, 1600, 2000, 2000] {
         let until = bench.now.after(MILLI * expected);
         assert_eq!(bench.state(), State::Absent(until));
@@ -133,7 +133,7 @@ fn a_timeout_fails_all_questions_and_pauses_grow_up_to_two_seconds() {
         assert_eq!(bench.state(), State::Connecting);
         bench.connect();
         bench.close(Some(io::ErrorKind::ConnectionRefused));
-        assert_eq!(bench.take(ticket), Some(Settled::Failed), "it fails at once");
+        assert_eq!(bench.take(ticket), Some(StoreResult::Failed), "it fails at once");
     }
     // A reply resets the pause.
     bench.pass(LONGEST_PAUSE);
@@ -155,7 +155,7 @@ fn each_address_is_tried_before_questions_fail() {
     bench.connect();
     bench.close(Some(io::ErrorKind::ConnectionRefused));
     assert!(matches!(bench.state(), State::Absent(_)));
-    assert_eq!(bench.take(ticket), Some(Settled::Failed));
+    assert_eq!(bench.take(ticket), Some(StoreResult::Failed));
 }
 
 #[test]
@@ -168,10 +168,10 @@ fn connecting_times_out() {
     };
     let ticket = bench.load().unwrap();
     assert!(advance(&mut bench).wake.is_some() && bench.peer.received().is_empty());
-    bench.pass(limits::STORE_TIMEOUT);
+    bench.pass(limits::SESSION_STORE_TIMEOUT);
     assert_eq!(advance(&mut bench).finish, Finish::Abort);
     bench.close(None);
-    assert_eq!(bench.take(ticket), Some(Settled::Failed));
+    assert_eq!(bench.take(ticket), Some(StoreResult::Failed));
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn eof_with_pending_questions_or_before_any_reply_is_a_failure() {
         assert_eq!(bench.settle().finish, Finish::Abort);
         bench.close(None);
         assert!(matches!(bench.state(), State::Absent(until) if until > bench.now));
-        assert_eq!(ticket.and_then(|ticket| bench.take(ticket)), asked.then_some(Settled::Failed));
+        assert_eq!(ticket.and_then(|ticket| bench.take(ticket)), asked.then_some(StoreResult::Failed));
     }
 }
 
@@ -231,7 +231,7 @@ fn pipelined_questions_are_bounded() {
         bench.settle();
         bench.peer.received();
     }
-    assert_eq!(bench.client.courier.len(), PIPELINE);
+    assert_eq!(bench.client.pipeline.len(), PIPELINE);
     // The same holds for questions of a save.
     let question = Question::End(Id::new());
     let time = bench.time();

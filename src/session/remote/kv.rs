@@ -1,20 +1,20 @@
-//! Sessions in a key-value service over HTTP: JSON under the bare identifier.
+//! Sessions in a key-value service closing HTTP: the key is the identifier, the value is JSON.
 
-use super::{Answer, Command, Fault, REPLY, too_long};
-use crate::http::Lines;
+use super::{Command, CommandReply, ProtocolError, REPLY, too_long};
+use crate::http::FieldLines;
 use crate::http::Status;
-use crate::http::client::{AnswerReader, Asked, Request};
+use crate::http::client::{Request, RequestKind, ResponseReader};
 use crate::session::Id;
 
 /// The client's side of one connection.
 pub(super) struct Kv {
     host: String,
     authorization: Vec<(String, String)>,
-    reader: AnswerReader,
+    reader: ResponseReader,
     status: Status,
     content: Vec<u8>,
-    /// The service ends the connection after what it answered last.
-    over: bool,
+    /// The service closes the connection after its last response.
+    closing: bool,
 }
 
 impl Kv {
@@ -23,15 +23,15 @@ impl Kv {
         Self {
             host,
             authorization: token.map(bearer).into_iter().collect(),
-            reader: AnswerReader::new(Asked::Content),
+            reader: ResponseReader::new(RequestKind::Content),
             status: Status::OK,
             content: Vec::new(),
-            over: false,
+            closing: false,
         }
     }
 
-    pub(super) fn is_over(&self) -> bool {
-        self.over
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
     }
 
     pub(super) fn write(&mut self, command: Command, id: Id, value: Option<(&[u8], i64)>, out: &mut Vec<u8>) {
@@ -46,7 +46,7 @@ impl Kv {
         };
         let length = value.map(|(text, _)| text.len() as u64);
         let request = Request { method, target: &target, host: &self.host, fields: &fields, length };
-        // The parts were checked when the place was parsed.
+        // The parts were checked when the URL was parsed.
         if request.write(out).is_ok()
             && let Some((text, _)) = value
         {
@@ -54,14 +54,14 @@ impl Kv {
         }
     }
 
-    /// Reads on; an answer when it is whole.
-    pub(super) fn read(&mut self, input: &mut [u8]) -> Result<(usize, Option<Answer>), Fault> {
+    /// Reads on. Returns the bytes consumed, and a reply when it is complete.
+    pub(super) fn read(&mut self, input: &mut [u8]) -> Result<(usize, Option<CommandReply>), ProtocolError> {
         let mut consumed = 0;
-        let malformed = |fault: crate::http::client::Fault| Fault(fault.to_string());
+        let malformed = |fault: crate::http::client::HttpError| ProtocolError(fault.to_string());
         while !self.reader.is_done() {
             let rest = &mut input[consumed..];
             if self.reader.awaits_head() {
-                let mut lines = Lines::default();
+                let mut lines = FieldLines::default();
                 let Some(head) = self.reader.head(rest, &mut lines).map_err(malformed)? else {
                     return Ok((consumed, None));
                 };
@@ -79,18 +79,18 @@ impl Kv {
                 }
             }
         }
-        self.over |= !self.reader.is_persistent();
-        self.reader = AnswerReader::new(Asked::Content);
+        self.closing |= !self.reader.is_persistent();
+        self.reader = ResponseReader::new(RequestKind::Content);
         let content = std::mem::take(&mut self.content);
-        let answer = match self.status {
-            Status::OK => Answer::Value(content),
-            Status::CREATED | Status::NO_CONTENT => Answer::Done,
-            Status::NOT_FOUND => Answer::Nothing,
+        let reply = match self.status {
+            Status::OK => CommandReply::Value(content),
+            Status::CREATED | Status::NO_CONTENT => CommandReply::Done,
+            Status::NOT_FOUND => CommandReply::Missing,
             Status(code) => {
-                let sentence = String::from_utf8_lossy(&content[..content.len().min(200)]).into_owned();
-                Answer::Refused(format!("{code} {}", sentence.lines().next().unwrap_or_default()))
+                let text = String::from_utf8_lossy(&content[..content.len().min(200)]).into_owned();
+                CommandReply::Error(format!("{code} {}", text.lines().next().unwrap_or_default()))
             }
         };
-        Ok((consumed, Some(answer)))
+        Ok((consumed, Some(reply)))
     }
 }

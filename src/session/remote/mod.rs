@@ -1,14 +1,13 @@
-//! A store that is somewhere else: what is said on the connection to it.
+//! The protocols of remote stores, as state machines without sockets.
 //!
 //! ```text
-//! Question ─▶ Courier::ask ─▶ bytes      bytes ─▶ Courier::read ─▶ Reply
+//! Question ─▶ Pipeline::ask ─▶ bytes      bytes ─▶ Pipeline::read ─▶ Reply
 //! ```
 //!
-//! One connection carries the questions of all exchanges, pipelined: a question is one
-//! command or two, answers come in the order of the commands, and the [`Courier`] keeps
-//! which belong to which ticket. In two languages: `redis` and `kv`.
-//! Who reads or writes the bytes, and when to give up, is the protocol's business that
-//! has the connection.
+//! One connection carries the questions of all exchanges, pipelined. A question is one
+//! command or two. Replies come in the order of the commands, and the [`Pipeline`] remembers
+//! which command belongs to which ticket. There are two protocols: `redis` and `kv`. The
+//! owner of the connection reads and writes the bytes and decides about timeouts.
 
 mod kv;
 mod redis;
@@ -26,95 +25,95 @@ use redis::Redis;
 pub use redis::{PREFIX, key};
 pub use store_url::{StoreProtocol, StoreUrl};
 
-/// Longest reply in bytes: the largest session with all that belongs to a reply, and
-/// less than fits into what is received at once.
+/// Longest reply in bytes: the largest session and the overhead of a reply; less than the input
+/// buffer.
 const REPLY: usize = 48 * 1024;
 
-/// After what came the connection is of no use. A sentence tells why.
+/// Why the connection can't be used any more.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Fault(pub String);
+pub struct ProtocolError(pub String);
 
-impl fmt::Display for Fault {
+impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// What a store is told to do.
+/// A command to a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Command {
-    /// To let us in.
-    Begin,
+    /// Authenticate, or select the database.
+    Login,
     Get,
     Put,
     Delete,
 }
 
-/// What it says to one command.
+/// The store's reply to one command.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Answer {
+enum CommandReply {
     Value(Vec<u8>),
-    /// There is none, or there is none any more.
-    Nothing,
+    /// The key does not exist.
+    Missing,
     Done,
-    /// It doesn't, and why.
-    Refused(String),
+    /// An error, with its text.
+    Error(String),
 }
 
-/// A command whose answer is awaited.
+/// A command whose reply is pending.
 struct Expected {
     command: Command,
-    /// Whom it is for; none if it belongs to no question.
+    /// The ticket of its question; none if it belongs to no question.
     ticket: Option<Ticket>,
-    /// It is the last of its question.
+    /// It is the last command of its question.
     last: bool,
     since: Tick,
 }
 
-enum Language {
+enum Codec {
     Redis(Redis),
     Kv(Kv),
 }
 
-/// One connection's worth of questions and answers.
-pub struct Courier {
-    language: Language,
+/// The pipelined questions of one connection.
+pub struct Pipeline {
+    codec: Codec,
     expected: VecDeque<Expected>,
-    /// The commands before in the same question were done.
-    fine: bool,
-    /// What the store refused last.
-    refusal: Option<String>,
+    /// No command of the current question has failed yet.
+    succeeded: bool,
+    /// The last error of the store.
+    error: Option<String>,
 }
 
-/// What was read.
+/// What [`Pipeline::read`] has read.
 #[derive(Debug, PartialEq)]
-pub struct Read {
-    /// Bytes that are understood.
+pub struct Progress {
+    /// Bytes consumed.
     pub consumed: usize,
-    /// An answer that is complete.
+    /// A complete reply.
     pub reply: Option<(Ticket, Reply)>,
 }
 
-impl Courier {
-    /// For a new connection to `place`.
-    pub fn new(place: &StoreUrl) -> Self {
-        let language = match &place.protocol {
+impl Pipeline {
+    /// A pipeline for a new connection to the store `url`.
+    pub fn new(url: &StoreUrl) -> Self {
+        let codec = match &url.protocol {
             StoreProtocol::Redis { user, password, database } => {
-                Language::Redis(Redis::new(user.clone(), password.clone(), *database))
+                Codec::Redis(Redis::new(user.clone(), password.clone(), *database))
             }
-            StoreProtocol::Kv { token } => Language::Kv(Kv::new(place.authority(), token.as_deref())),
+            StoreProtocol::Kv { token } => Codec::Kv(Kv::new(url.authority(), token.as_deref())),
         };
-        Self { language, expected: VecDeque::new(), fine: true, refusal: None }
+        Self { codec, expected: VecDeque::new(), succeeded: true, error: None }
     }
 
-    /// Writes what a connection begins with.
+    /// Writes the first commands of a connection.
     pub fn begin(&mut self, now: Tick, out: &mut Vec<u8>) {
-        let count = match &self.language {
-            Language::Redis(redis) => redis.begin(out),
-            Language::Kv(_) => 0,
+        let count = match &self.codec {
+            Codec::Redis(redis) => redis.begin(out),
+            Codec::Kv(_) => 0,
         };
         for _ in 0..count {
-            self.expect(Command::Begin, None, true, now);
+            self.expect(Command::Login, None, true, now);
         }
     }
 
@@ -144,9 +143,9 @@ impl Courier {
         now: Tick,
         out: &mut Vec<u8>,
     ) {
-        match &mut self.language {
-            Language::Redis(_) => redis::write(command, id, value, out),
-            Language::Kv(kv) => kv.write(command, id, value, out),
+        match &mut self.codec {
+            Codec::Redis(_) => redis::write(command, id, value, out),
+            Codec::Kv(kv) => kv.write(command, id, value, out),
         }
         self.expect(command, Some(ticket), last, now);
     }
@@ -155,76 +154,77 @@ impl Courier {
         self.expected.push_back(Expected { command, ticket, last, since });
     }
 
-    /// Reads what came, as far as one reply goes. Call it until nothing is consumed.
+    /// Reads one reply at most. Call it until it consumes nothing.
     ///
     /// # Errors
-    /// If it isn't what such a store says, or it doesn't let us in.
-    pub fn read(&mut self, input: &mut [u8]) -> Result<Read, Fault> {
+    /// If the input is no reply of such a store, or the store refuses the login.
+    pub fn read(&mut self, input: &mut [u8]) -> Result<Progress, ProtocolError> {
         let Some(expected) = self.expected.front() else {
-            return if input.is_empty() { Ok(Read { consumed: 0, reply: None }) } else { Err(unasked()) };
+            return if input.is_empty() { Ok(Progress { consumed: 0, reply: None }) } else { Err(unexpected()) };
         };
-        let (consumed, answer) = match &mut self.language {
-            Language::Redis(_) => redis::read(input)?,
-            Language::Kv(kv) => kv.read(input)?,
+        let (consumed, reply) = match &mut self.codec {
+            Codec::Redis(_) => redis::read(input)?,
+            Codec::Kv(kv) => kv.read(input)?,
         };
-        let Some(answer) = answer else {
-            // What isn't whole and fills all there is would never become whole.
+        let Some(reply) = reply else {
+            // An incomplete reply that fills the buffer can never be completed.
             let stuck = consumed == 0 && input.len() > REPLY;
-            return if stuck { Err(too_long()) } else { Ok(Read { consumed, reply: None }) };
+            return if stuck { Err(too_long()) } else { Ok(Progress { consumed, reply: None }) };
         };
         let Expected { command, ticket, last, .. } = *expected;
         self.expected.pop_front();
-        let reply = match (command, answer) {
-            (Command::Begin, Answer::Refused(why)) => return Err(Fault(format!("it doesn't let us in: {why}"))),
-            (_, Answer::Refused(why)) => {
-                self.refusal = Some(why);
+        let reply = match (command, reply) {
+            (Command::Login, CommandReply::Error(text)) => {
+                return Err(ProtocolError(format!("the store refuses the login: {text}")));
+            }
+            (_, CommandReply::Error(text)) => {
+                self.error = Some(text);
                 Reply::Failed
             }
-            (Command::Get, Answer::Value(value)) => Reply::Loaded(Some(value)),
-            (Command::Get, Answer::Nothing) => Reply::Loaded(None),
-            (Command::Put | Command::Begin, Answer::Done) | (Command::Delete, Answer::Done | Answer::Nothing) => {
-                Reply::Saved
-            }
-            _ => return Err(unasked()),
+            (Command::Get, CommandReply::Value(value)) => Reply::Loaded(Some(value)),
+            (Command::Get, CommandReply::Missing) => Reply::Loaded(None),
+            (Command::Put | Command::Login, CommandReply::Done)
+            | (Command::Delete, CommandReply::Done | CommandReply::Missing) => Reply::Saved,
+            _ => return Err(unexpected()),
         };
-        self.fine &= reply != Reply::Failed;
-        let reply = ticket.filter(|_| last).map(|ticket| (ticket, if self.fine { reply } else { Reply::Failed }));
-        self.fine |= last;
-        Ok(Read { consumed, reply })
+        self.succeeded &= reply != Reply::Failed;
+        let reply = ticket.filter(|_| last).map(|ticket| (ticket, if self.succeeded { reply } else { Reply::Failed }));
+        self.succeeded |= last;
+        Ok(Progress { consumed, reply })
     }
 
-    /// How many answers are awaited.
+    /// How many replies are pending.
     pub fn len(&self) -> usize {
         self.expected.len()
     }
 
-    /// Whether none is.
+    /// Whether none is pending.
     pub fn is_empty(&self) -> bool {
         self.expected.is_empty()
     }
 
-    /// Since when the oldest answer is awaited.
-    pub fn waits_since(&self) -> Option<Tick> {
+    /// When the oldest pending command was written.
+    pub fn oldest_since(&self) -> Option<Tick> {
         self.expected.front().map(|expected| expected.since)
     }
 
-    /// Whether this connection can't carry more questions: it ends after what was asked.
-    pub fn is_over(&self) -> bool {
-        matches!(&self.language, Language::Kv(kv) if kv.is_over())
+    /// Whether the connection takes no more questions: it closes after the pending ones.
+    pub fn is_closing(&self) -> bool {
+        matches!(&self.codec, Codec::Kv(kv) if kv.is_closing())
     }
 
-    /// What the store refused since this was last asked.
-    pub fn refusal(&mut self) -> Option<String> {
-        self.refusal.take()
+    /// Takes the last error of the store.
+    pub fn error(&mut self) -> Option<String> {
+        self.error.take()
     }
 }
 
-fn unasked() -> Fault {
-    Fault("what it says is no answer to what was asked".to_owned())
+fn unexpected() -> ProtocolError {
+    ProtocolError("the store sent an unexpected reply".to_owned())
 }
 
-fn too_long() -> Fault {
-    Fault("what it says is longer than any session".to_owned())
+fn too_long() -> ProtocolError {
+    ProtocolError("the reply is too long".to_owned())
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Sessions in Redis: a string under `miod:session:ID`, with an expiry.
+//! Sessions in Redis: a string with the key `miod:session:ID`, with an expiry.
 
 use super::resp::{self, Value};
-use super::{Answer, Command, Fault};
+use super::{Command, CommandReply, ProtocolError};
 use crate::session::Id;
 
-/// What our keys begin with.
+/// The prefix of all keys.
 pub const PREFIX: &str = "miod:session:";
 
 /// The key of a session.
@@ -12,7 +12,7 @@ pub fn key(id: Id) -> String {
     format!("{PREFIX}{id}")
 }
 
-/// What a connection must say first.
+/// The credentials and the database of a connection.
 pub(super) struct Redis {
     user: Option<String>,
     password: Option<String>,
@@ -24,7 +24,7 @@ impl Redis {
         Self { user, password, database }
     }
 
-    /// Writes who we are and which database it is about; how many answers come.
+    /// Writes the commands for login and database. Returns how many replies will come.
     pub(super) fn begin(&self, out: &mut Vec<u8>) -> usize {
         let mut count = 0;
         if let Some(password) = &self.password {
@@ -54,17 +54,18 @@ pub(super) fn write(command: Command, id: Id, value: Option<(&[u8], i64)>, out: 
     }
 }
 
-/// One answer, if it is whole, and the bytes it takes.
-pub(super) fn read(input: &[u8]) -> Result<(usize, Option<Answer>), Fault> {
-    let Some((value, length)) = resp::parse(input).map_err(|_| Fault("it doesn't speak RESP2".to_owned()))? else {
+/// One reply, if it is complete, and its length in bytes.
+pub(super) fn read(input: &[u8]) -> Result<(usize, Option<CommandReply>), ProtocolError> {
+    let Some((value, length)) = resp::parse(input).map_err(|_| ProtocolError("the reply is not RESP2".to_owned()))?
+    else {
         return Ok((0, None));
     };
-    let answer = match value {
-        Value::Bulk(value) => Answer::Value(value),
-        Value::Nil => Answer::Nothing,
-        Value::Error(why) => Answer::Refused(why),
-        Value::Simple(_) | Value::Integer(_) => Answer::Done,
-        Value::Array(_) => return Err(super::unasked()),
+    let reply = match value {
+        Value::Bulk(value) => CommandReply::Value(value),
+        Value::Nil => CommandReply::Missing,
+        Value::Error(text) => CommandReply::Error(text),
+        Value::Simple(_) | Value::Integer(_) => CommandReply::Done,
+        Value::Array(_) => return Err(super::unexpected()),
     };
-    Ok((length, Some(answer)))
+    Ok((length, Some(reply)))
 }

@@ -1,33 +1,33 @@
-//! RESP2, what Redis and Valkey speak: commands are arrays of strings, replies are values.
+//! RESP2, the protocol of Redis and Valkey: commands are arrays of strings, replies are
+//! values.
 //!
-//! A reply is taken apart when it is whole; until then only its shape is looked at, whose
-//! lengths tell how much is still to come.
+//! A reply is parsed from its beginning until it is complete.
 
-/// Most values in one array, which a command of ours can bring: a page of a scan.
+/// Most values in one array: a page of SCAN.
 const ARRAY: usize = 4_096;
-/// Most arrays within each other: a scan's reply has two.
+/// Deepest nesting of arrays: a reply to SCAN has two levels.
 const DEPTH: usize = 4;
-/// Longest line in bytes: an error's sentence or a number.
+/// Longest line in bytes: the text of an error or a number.
 const LINE: usize = 1_024;
 
-/// What a server says.
+/// A value in a reply.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Value {
-    /// A word, such as OK.
+    /// A simple string, such as OK.
     Simple(String),
-    /// Why it doesn't: a code and a sentence.
+    /// An error: a code and a text.
     Error(String),
-    /// A number.
+    /// An integer.
     Integer(i64),
-    /// Bytes.
+    /// A bulk string.
     Bulk(Vec<u8>),
-    /// Several values.
+    /// An array.
     Array(Vec<Value>),
-    /// Nothing is there.
+    /// No value.
     Nil,
 }
 
-/// What came is no RESP2.
+/// The input isn't RESP2.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Malformed;
 
@@ -41,11 +41,10 @@ pub fn command(parts: &[&[u8]], out: &mut Vec<u8>) {
     }
 }
 
-/// The value at the beginning of `input`, and how many bytes it takes; none if it isn't
-/// whole yet.
+/// The value at the beginning of `input` and its length in bytes; none if it is incomplete.
 ///
 /// # Errors
-/// If it isn't one, whatever follows.
+/// If the input isn't RESP2, whatever follows.
 pub fn parse(input: &[u8]) -> Result<Option<(Value, usize)>, Malformed> {
     let mut cursor = Cursor { input, at: 0 };
     Ok(cursor.value(0)?.map(|value| (value, cursor.at)))
@@ -87,7 +86,7 @@ impl<'a> Cursor<'a> {
         }))
     }
 
-    /// The next line without its end.
+    /// The next line without its line end.
     fn line(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
         let rest = &self.input[self.at..];
         if rest.first().is_some_and(|kind| !b"+-:$*".contains(kind)) {
@@ -100,7 +99,7 @@ impl<'a> Cursor<'a> {
         rest[..end].strip_suffix(b"\r").map(Some).ok_or(Malformed)
     }
 
-    /// So many bytes, and the end of a line.
+    /// `length` bytes and a line end.
     fn bytes(&mut self, length: usize) -> Result<Option<&'a [u8]>, Malformed> {
         let rest = &self.input[self.at..];
         let Some((bytes, end)) = rest.split_at_checked(length) else { return Ok(None) };
@@ -123,7 +122,7 @@ fn number(text: &[u8]) -> Result<i64, Malformed> {
     std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Malformed)
 }
 
-/// A length; none if it is that of nothing. Beyond what anybody sends it is malformed.
+/// A length; none for -1, which means no value. Lengths above 32 bits are malformed.
 fn length(text: &[u8]) -> Result<Option<usize>, Malformed> {
     match number(text)? {
         -1 => Ok(None),
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_reply_in_every_piece() {
+    fn every_kind_of_value_is_parsed_from_any_pieces() {
         let scan = Value::Array(vec![bulk("0"), Value::Array(vec![bulk("a"), Value::Nil])]);
         for (bytes, value) in [
             ("+OK\r\n", Value::Simple("OK".into())),
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply() {
+    fn malformed_replies_are_errors() {
         for bytes in [
             "HTTP/1.1 400 Bad Request\r\n",
             "\r\n",
@@ -194,12 +193,12 @@ mod tests {
         ] {
             assert_eq!(every_split(bytes.as_bytes(), &[], read), Err(Malformed), "{bytes}");
         }
-        // A line without end is found out when it is longer than any.
+        // A line without end is malformed once it is too long.
         assert_eq!(parse(&[b'+'; LINE]), Err(Malformed));
     }
 
     #[test]
-    fn commands() {
+    fn a_command_is_an_array_of_bulk_strings() {
         let mut out = Vec::new();
         command(&[b"GET", b"a\r\nb", b""], &mut out);
         assert_eq!(out, b"*3\r\n$3\r\nGET\r\n$4\r\na\r\nb\r\n$0\r\n\r\n");
@@ -207,7 +206,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_no_panic(input in "[-+:$*0-9a\r\n]{0,60}") {
+        fn parsing_never_panics(input in "[-+:$*0-9a\r\n]{0,60}") {
             if let Ok(Some((_, length))) = parse(input.as_bytes()) {
                 prop_assert!(length <= input.len());
             }

@@ -11,20 +11,20 @@ use crate::http::uri::split_host_port;
 /// The URL of a remote store, with its credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreUrl {
-    /// A name or an address; IPv6 without its brackets.
+    /// A name or an address; IPv6 without brackets.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// What it speaks.
+    /// The protocol.
     pub protocol: StoreProtocol,
 }
 
-/// What a store speaks, and the credentials.
+/// The protocol of a store, and the credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoreProtocol {
     /// Redis or Valkey.
     Redis {
-        /// The user name; none: the default user.
+        /// The user name; none for the default user.
         user: Option<String>,
         /// The password.
         password: Option<String>,
@@ -42,7 +42,7 @@ impl StoreUrl {
     /// Parses a URL.
     ///
     /// # Errors
-    /// A hint.
+    /// A hint for the user.
     pub fn parse(url: &str) -> Result<Self, String> {
         let (is_redis, rest) = match (url.strip_prefix("redis://"), url.strip_prefix("http://")) {
             (Some(rest), _) => (true, rest),
@@ -79,14 +79,14 @@ impl StoreUrl {
         Ok(Self { host: host.to_owned(), port, protocol })
     }
 
-    /// The host and port as a Host field has them.
+    /// The host and port as in a Host field.
     pub fn authority(&self) -> String {
         let Self { host, port, .. } = self;
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     }
 }
 
-/// Without the secrets.
+/// Without the credentials.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.protocol {
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_of_stores() {
+    fn urls_are_parsed_and_shown_without_credentials() {
         let redis = |user: Option<&str>, password: Option<&str>, database| StoreProtocol::Redis {
             user: user.map(str::to_owned),
             password: password.map(str::to_owned),

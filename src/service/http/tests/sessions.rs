@@ -151,7 +151,7 @@ fn a_store_that_must_be_asked_parks_the_exchange_before_and_after() {
     // Who has no session needs no question, until there is something to be kept.
     let (answer, want) = bench.ask(visit("", ""));
     assert_eq!((bench.phase(), &*answer), ("Waiting", ""));
-    assert_eq!(want, Want::NOTHING.by(bench.now.after(limits::STORE_TIMEOUT)));
+    assert_eq!(want, Want::NOTHING.by(bench.now.after(limits::SESSION_STORE_TIMEOUT)));
     let (ticket, Question::Save { id, was: None, text, seconds: 1800 }) = bench.question() else { panic!("no save") };
     assert_eq!(text, br#"{"@":[1800000000,1800000000],"count":1}"#);
     bench.reply(ticket, Reply::Saved);
@@ -215,7 +215,7 @@ fn a_store_that_fails_or_takes_too_long_is_a_503_for_who_needs_it() {
         bench.reply(ticket, if saving { Reply::Loaded(None) } else { Reply::Saved });
         refused(&mut bench);
         let ticket = ask(&mut bench);
-        bench.pass(limits::STORE_TIMEOUT);
+        bench.pass(limits::SESSION_STORE_TIMEOUT);
         refused(&mut bench);
         bench.reply(ticket, if saving { Reply::Saved } else { Reply::Loaded(None) });
         assert_eq!(bench.answers(), "", "too late");

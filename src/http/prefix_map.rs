@@ -1,66 +1,65 @@
-//! Values by the prefix of paths, such as applications and protected realms.
+//! A map from path prefixes to values, such as applications and protected realms.
 //!
-//! A prefix matches itself and what continues it with a slash: `/lab` matches
-//! `/lab` and `/lab/x`, not `/labour`. The longest wins; the root `/` matches all.
-//! Paths are decoded and tidied, so each has one way of being written.
+//! A prefix matches itself and every path that continues it with a slash: `/lab` matches
+//! `/lab` and `/lab/x`, but not `/labour`. The longest matching prefix counts; the root `/`
+//! matches all paths. Paths are decoded and normalised, so each has one spelling.
 
-/// Values by prefix. Most paths match none, and that is seen at their second byte.
-pub struct Prefixes<T> {
-    /// Longest prefix first. Without a slash at the end, so the root's is empty.
+/// Values by prefix. Most paths match no prefix; their second byte already shows it.
+pub struct PrefixMap<T> {
+    /// The longest prefix first. They have no slash at the end, so the root is empty.
     entries: Vec<(String, T)>,
-    /// What stands behind the first slash of a prefix; everything, for the root's.
-    seconds: [bool; 256],
+    /// The second bytes of all prefixes; with the root, all bytes.
+    second_bytes: [bool; 256],
 }
 
-impl<T> Default for Prefixes<T> {
+impl<T> Default for PrefixMap<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), seconds: [false; 256] }
+        Self { entries: Vec::new(), second_bytes: [false; 256] }
     }
 }
 
-/// A prefix without the slash at its end; none if no decoded path begins so: it
-/// doesn't begin with a slash, or holds an empty or a dot segment.
-pub fn tidy(prefix: &str) -> Option<&str> {
+/// The prefix without the slash at its end; none if no decoded path can begin with it: it
+/// doesn't begin with a slash, or contains an empty segment or a dot segment.
+pub fn normalise(prefix: &str) -> Option<&str> {
     let path = prefix.strip_suffix('/').unwrap_or(prefix);
     let is_root = path.is_empty() && !prefix.is_empty();
     let is_path = path.strip_prefix('/').is_some_and(|path| path.split('/').all(|s| !matches!(s, "" | "." | "..")));
     (is_root || is_path).then_some(path)
 }
 
-impl<T> Prefixes<T> {
-    /// Puts a value under a [tidy] prefix, in place of what is there.
+impl<T> PrefixMap<T> {
+    /// Sets the value of a [normalised](normalise) prefix; an earlier value is replaced.
     pub fn set(&mut self, prefix: &str, value: T) {
         self.entries.retain(|(other, _)| other != prefix);
         let shorter = self.entries.iter().position(|(other, _)| other.len() < prefix.len());
         self.entries.insert(shorter.unwrap_or(self.entries.len()), (prefix.to_owned(), value));
         match prefix.as_bytes().get(1) {
-            Some(&byte) => self.seconds[usize::from(byte)] = true,
-            None => self.seconds = [true; 256],
+            Some(&byte) => self.second_bytes[usize::from(byte)] = true,
+            None => self.second_bytes = [true; 256],
         }
     }
 
-    /// The number of the value for a decoded path (which begins with a slash), if
-    /// there is one.
+    /// The index of the value for a decoded path (which begins with a slash), if there is one.
     pub fn find(&self, path: &[u8]) -> Option<usize> {
-        // The shortest path, the root's own, is in the root's prefix only.
+        // Only the root prefix matches the shortest path, `/`.
         let second = path.get(1).copied().unwrap_or(b'/');
-        if !self.seconds[usize::from(second)] {
+        if !self.second_bytes[usize::from(second)] {
             return None;
         }
-        // Where it ends is quicker to look at than what it is.
+        // Comparing the end first is faster than comparing the whole prefix.
         let ends = |at: usize| at == path.len() || path.get(at) == Some(&b'/');
         self.entries.iter().position(|(prefix, _)| ends(prefix.len()) && path.starts_with(prefix.as_bytes()))
     }
 
-    /// The value of this number, with its prefix.
-    pub fn get(&self, number: usize) -> (&str, &T) {
-        let (prefix, value) = &self.entries[number];
+    /// The value with this index, and its prefix.
+    pub fn get(&self, index: usize) -> (&str, &T) {
+        let (prefix, value) = &self.entries[index];
         (prefix, value)
     }
 
-    /// The same, to be changed.
-    pub fn get_mut(&mut self, number: usize) -> (&str, &mut T) {
-        let (prefix, value) = &mut self.entries[number];
+    /// The same, mutable.
+    pub fn get_mut(&mut self, index: usize) -> (&str, &mut T) {
+        let (prefix, value) = &mut self.entries[index];
         (prefix, value)
     }
 
@@ -74,20 +73,20 @@ impl<T> Prefixes<T> {
 mod tests {
     use super::*;
 
-    fn prefixes(all: &[&str]) -> Prefixes<()> {
-        let mut prefixes = Prefixes::default();
+    fn prefixes(all: &[&str]) -> PrefixMap<()> {
+        let mut prefixes = PrefixMap::default();
         for prefix in all {
-            prefixes.set(tidy(prefix).unwrap(), ());
+            prefixes.set(normalise(prefix).unwrap(), ());
         }
         prefixes
     }
 
-    fn found<'a>(prefixes: &'a Prefixes<()>, path: &str) -> Option<&'a str> {
-        prefixes.find(path.as_bytes()).map(|number| prefixes.get(number).0)
+    fn found<'a>(prefixes: &'a PrefixMap<()>, path: &str) -> Option<&'a str> {
+        prefixes.find(path.as_bytes()).map(|index| prefixes.get(index).0)
     }
 
     #[test]
-    fn the_longest_wins_at_segment_bounds() {
+    fn the_longest_prefix_counts_and_ends_at_a_segment() {
         let prefixes = prefixes(&["/lab", "/lab/echo/", "/lab/e", "/\u{e9}", "/\u{e8}"]);
         for (path, expected) in [
             ("/lab", Some("/lab")),
@@ -107,21 +106,21 @@ mod tests {
     }
 
     #[test]
-    fn the_root_takes_what_nobody_else_does_and_nothing_takes_nothing() {
+    fn the_root_matches_all_other_paths_and_an_empty_map_matches_none() {
         let prefixes = prefixes(&["/lab/", "/"]);
         for (path, expected) in [("/", Some("")), ("/x", Some("")), ("/lab/x", Some("/lab")), ("/\u{e9}", Some(""))] {
             assert_eq!(found(&prefixes, path), expected, "{path}");
         }
-        assert_eq!(Prefixes::<()>::default().find(b"/"), None);
+        assert_eq!(PrefixMap::<()>::default().find(b"/"), None);
     }
 
     #[test]
-    fn a_later_value_takes_the_place_of_an_earlier() {
-        let mut prefixes = Prefixes::default();
+    fn a_later_value_replaces_an_earlier_one() {
+        let mut prefixes = PrefixMap::default();
         prefixes.set("/a", 1);
         prefixes.set("/b", 2);
         prefixes.set("/a", 3);
-        assert_eq!(prefixes.find(b"/a").map(|number| *prefixes.get(number).1), Some(3));
+        assert_eq!(prefixes.find(b"/a").map(|index| *prefixes.get(index).1), Some(3));
         assert_eq!(prefixes.values().count(), 2);
         let number = prefixes.find(b"/b").unwrap();
         *prefixes.get_mut(number).1 = 4;
@@ -129,12 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn what_no_path_begins_with_is_no_prefix() {
+    fn a_prefix_that_no_path_can_have_is_refused() {
         for prefix in ["", "lab", "//", "/a//b", "/a/../b", "/."] {
-            assert_eq!(tidy(prefix), None, "{prefix:?}");
+            assert_eq!(normalise(prefix), None, "{prefix:?}");
         }
         for (prefix, path) in [("/", ""), ("/a/", "/a"), ("/a/b", "/a/b"), ("/.a", "/.a")] {
-            assert_eq!(tidy(prefix), Some(path));
+            assert_eq!(normalise(prefix), Some(path));
         }
     }
 }

@@ -1,0 +1,217 @@
+//! What an exchange calls: it loads a session by the cookies of a request, and saves a
+//! changed session and returns the cookie for the response.
+
+use super::memory::Memory;
+use super::pending::{Question, StoreResult, Ticket, Unavailable};
+use super::record::{Lifetime, Record};
+use super::store::{Cookie, LoadResult, SaveError, SaveResult, Store, TicketState};
+use super::{Id, Session};
+use crate::http::Fields;
+use crate::http::cookie::{self, SameSite, SetCookie};
+use crate::limits;
+use crate::reactor::{Handle, Time};
+
+/// All sessions of a server.
+pub struct Sessions {
+    /// Where they are stored.
+    pub store: Store,
+    /// The name of the cookie; it is valid.
+    cookie: String,
+    /// Its name over TLS.
+    secure_cookie: String,
+    /// How long they live.
+    pub lifetime: Lifetime,
+}
+
+/// The default name of the cookie.
+pub const COOKIE: &str = "sessionId";
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self::new(Store::Memory(Memory::default()), Lifetime::default())
+    }
+}
+
+impl Sessions {
+    /// Sessions in this store, with this lifetime.
+    pub fn new(store: Store, lifetime: Lifetime) -> Self {
+        Self { store, cookie: COOKIE.to_owned(), secure_cookie: [cookie::HOST, COOKIE].concat(), lifetime }
+    }
+
+    /// Sets the name of the cookie.
+    ///
+    /// # Errors
+    /// If the name can't be the name of a cookie, or has a prefix that browsers reserve.
+    pub fn with_cookie(mut self, name: &str) -> Result<Self, &'static str> {
+        self.cookie = name.to_owned();
+        self.secure_cookie = [cookie::HOST, name].concat();
+        self.line(false, SetCookie::default()).map(|_| self)
+    }
+
+    /// The name of the cookie. Over TLS it has the prefix [`HOST`](cookie::HOST).
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
+    /// Loads the session that the cookies of a request name; `secure`: the request came over
+    /// TLS. If the result comes later, the connection `waiter` is woken.
+    pub fn load(&mut self, fields: &Fields<'_>, secure: bool, waiter: Handle, time: Time) -> LoadResult {
+        let now = time.unix_seconds;
+        let mut values = cookie::values(fields, if secure { &self.secure_cookie } else { &self.cookie })
+            .take(limits::SESSION_COOKIES);
+        let found = match &mut self.store {
+            Store::Memory(memory) => values.find_map(|value| {
+                let id = Id::parse(value)?;
+                Some(Session::stored(id, memory.load(id, self.lifetime, now)?, now))
+            }),
+            Store::Signed(signed) => values.find_map(|value| {
+                let (id, record) = signed.read(value)?;
+                self.lifetime.session(id, record, now)
+            }),
+            Store::Disk(disk) => values.find_map(|value| {
+                let id = Id::parse(value)?;
+                self.lifetime.session(id, disk.load(id, now)?, now)
+            }),
+            Store::Pending(pending) => match values.find_map(Id::parse).map(|id| pending.load(id, waiter, time)) {
+                None => None,
+                Some(Ok(ticket)) => return LoadResult::Later(ticket),
+                Some(Err(Unavailable)) => return LoadResult::Unavailable,
+            },
+        };
+        LoadResult::Now(found.unwrap_or_else(|| Session::none(now)))
+    }
+
+    /// Saves a session if it changed, and returns the cookie for the response. If the result
+    /// comes later, the connection `waiter` is woken.
+    pub fn save(&mut self, session: Session, secure: bool, waiter: Handle, time: Time) -> SaveResult {
+        if !(session.changed || session.stale) {
+            return SaveResult::Now(None);
+        }
+        let Session { stored, id, mut record, .. } = session;
+        record.last_used = time.unix_seconds;
+        // The client gets a cookie only if the identifier is new.
+        let cookie = match id {
+            Some(id) if stored == Some(id) => None,
+            Some(id) => self.set_cookie(secure, id.to_string()),
+            None => self.delete_cookie(secure),
+        };
+        if record.values().len() > limits::SESSION {
+            return SaveResult::Refused(SaveError::TooLarge);
+        }
+        match (&mut self.store, id) {
+            (Store::Memory(memory), id) => {
+                if let Some(old) = stored {
+                    memory.remove(old);
+                }
+                if let Some(id) = id {
+                    memory.save(id, &record, self.lifetime, time.unix_seconds);
+                }
+                SaveResult::Now(cookie)
+            }
+            (Store::Signed(signed), Some(id)) => {
+                let value = signed.write(id, &record);
+                match self.set_cookie(secure, value) {
+                    None => SaveResult::Refused(SaveError::TooLarge),
+                    cookie => SaveResult::Now(cookie),
+                }
+            }
+            (Store::Signed(_), None) => SaveResult::Now(cookie),
+            (Store::Disk(disk), id) => {
+                let now = time.unix_seconds;
+                let left = self.lifetime.left(record.created, record.last_used, now).unwrap_or(1);
+                let new = id.map(|id| (id, &record, now.saturating_add(left)));
+                match disk.save(stored.filter(|stored| id != Some(*stored)), new, now) {
+                    Ok(None) => SaveResult::Now(cookie),
+                    Ok(Some(ticket)) => SaveResult::Later(ticket, cookie),
+                    Err(_) => SaveResult::Refused(SaveError::Unavailable),
+                }
+            }
+            (Store::Pending(pending), id) => {
+                let question = match (id, stored) {
+                    (Some(id), was) => {
+                        let left = self.lifetime.left(record.created, record.last_used, time.unix_seconds);
+                        Question::Save { id, was, text: record.encode(), seconds: left.unwrap_or(1) }
+                    }
+                    (None, Some(old)) => Question::End(old),
+                    // There is nothing to remove.
+                    (None, None) => return SaveResult::Now(cookie),
+                };
+                match pending.save(question, waiter, time) {
+                    Ok(ticket) => SaveResult::Later(ticket, cookie),
+                    Err(Unavailable) => SaveResult::Refused(SaveError::Unavailable),
+                }
+            }
+        }
+    }
+
+    /// Takes the result of a ticket, if there is one.
+    pub fn take(&mut self, ticket: Ticket, time: Time) -> TicketState {
+        let pending = match &mut self.store {
+            Store::Pending(pending) => pending,
+            Store::Disk(disk) => {
+                return match disk.take(ticket) {
+                    None => TicketState::Pending,
+                    Some(true) => TicketState::Saved,
+                    Some(false) => TicketState::Failed,
+                };
+            }
+            Store::Memory(_) | Store::Signed(_) => return TicketState::Failed,
+        };
+        match pending.take(ticket) {
+            None => TicketState::Pending,
+            Some(StoreResult::Failed) => TicketState::Failed,
+            Some(StoreResult::Saved) => TicketState::Saved,
+            Some(StoreResult::Loaded(id, text)) => {
+                let now = time.unix_seconds;
+                let record = text.and_then(|text| Record::decode(&text));
+                let found = record.and_then(|record| self.lifetime.session(id, record, now));
+                TicketState::Loaded(found.unwrap_or_else(|| Session::none(now)))
+            }
+        }
+    }
+
+    /// Drops a ticket; no exchange waits for it any more.
+    pub fn forget(&mut self, ticket: Ticket) {
+        match &mut self.store {
+            Store::Pending(pending) => pending.forget(ticket),
+            Store::Disk(disk) => disk.forget(ticket),
+            Store::Memory(_) | Store::Signed(_) => {}
+        }
+    }
+
+    /// The cookie of a session. It has no expiry: the browser deletes it when it exits, and
+    /// the server decides how long the session lives.
+    fn set_cookie(&self, secure: bool, value: String) -> Cookie {
+        // The only possible error is its size: the name was checked.
+        self.line(secure, SetCookie { value, ..SetCookie::default() }).ok()
+    }
+
+    /// The cookie that deletes it.
+    fn delete_cookie(&self, secure: bool) -> Cookie {
+        self.line(secure, SetCookie { max_age: Some(0), expires: Some(0), ..SetCookie::default() }).ok()
+    }
+
+    fn line(&self, secure: bool, cookie: SetCookie) -> Result<String, &'static str> {
+        let cookie = SetCookie {
+            name: if secure { &self.secure_cookie } else { &self.cookie }.clone(),
+            secure,
+            path: Some("/".to_owned()),
+            http_only: true,
+            same_site: Some(SameSite::Lax),
+            ..cookie
+        };
+        cookie.line()
+    }
+}
+
+impl Lifetime {
+    /// The session of a stored record; none if it has expired.
+    fn session(self, id: Id, record: Record, now: i64) -> Option<Session> {
+        self.left(record.created, record.last_used, now)?;
+        let stale = self.is_due(record.last_used, now);
+        Some(Session { stale, ..Session::stored(id, record, now) })
+    }
+}
+
+#[cfg(test)]
+mod tests;
