@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::channel;
 
-use miod::app::{Answer, App, Methods, Request, Response, Visit};
+use miod::app::{Answer, App, Call, Methods, Request, Response};
 use miod::http::head::Method;
 use miod::http::{Status, event_stream};
 use miod::limits;
@@ -35,11 +35,11 @@ impl App for Counter {
         Methods::Only(&[Method::Get, Method::Post])
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         match (request.head.method, request.path) {
             (Method::Post, _) => {
                 self.0 += 1;
-                visit.news = true;
+                call.news = true;
                 Answer::now(Response::new(Status::NO_CONTENT))
             }
             (_, b"/hello") => Answer::now(Response::new(Status::OK).text("hello")),

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use super::{Answer, App, BodyMode, Methods, Outcome, Pull, Push, Request, Sink, Source, Visit};
+use super::{Answer, App, BodyMode, Call, Methods, Outcome, Pull, Push, Request, Sink, Source};
 use crate::http::Reject;
 use crate::http::head::Method;
 use crate::panics::{self, Panicked};
@@ -66,20 +66,15 @@ impl Application {
     /// # Errors
     /// If it panics, or changes its session and then asks for a job or for content: the
     /// change would be lost.
-    pub fn answer(
-        &self,
-        request: &Request<'_>,
-        visit: &mut Visit<'_>,
-        done: Option<Outcome>,
-    ) -> Result<Answer, Failed> {
+    pub fn answer(&self, request: &Request<'_>, call: &mut Call<'_>, done: Option<Outcome>) -> Result<Answer, Failed> {
         let answer = guarded(|| {
             let mut app = self.app.borrow_mut();
             match done {
-                None => app.handle(request, visit),
-                Some(outcome) => app.resume(request, visit, outcome),
+                None => app.handle(request, call),
+                Some(outcome) => app.resume(request, call, outcome),
             }
         })?;
-        let changed = visit.session.as_ref().is_some_and(|session| session.is_changed());
+        let changed = call.session.as_ref().is_some_and(|session| session.is_changed());
         if changed && matches!(answer, Answer::Later(..) | Answer::Receive(_)) {
             log::error!("an application changed its session and then asked for a job or for content");
             return Err(Failed);

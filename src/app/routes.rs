@@ -41,7 +41,7 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{Answer, Methods, Request, Response, Visit};
+    use crate::app::{Answer, Call, Methods, Request, Response};
     use crate::http::Status;
 
     struct Nothing;
@@ -50,7 +50,7 @@ mod tests {
             if path == b"/any" { Methods::Any } else { Methods::Only(&[]) }
         }
 
-        fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+        fn handle(&mut self, _: &Request<'_>, _: &mut Call<'_>) -> Answer {
             Answer::now(Response::new(Status::OK))
         }
     }

@@ -98,7 +98,7 @@ struct Bound {
 /// A server that can be given applications beside the built-in ones.
 ///
 /// ```no_run
-/// use miod::app::{Answer, App, Request, Response, Visit};
+/// use miod::app::{Answer, App, Call, Request, Response};
 /// use miod::config::{Config, Host, Listener, Process};
 /// use miod::http::Status;
 /// use miod::server::{Server, ServerError};
@@ -106,7 +106,7 @@ struct Bound {
 /// struct Hello;
 ///
 /// impl App for Hello {
-///     fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+///     fn handle(&mut self, _: &Request<'_>, _: &mut Call<'_>) -> Answer {
 ///         Answer::now(Response::new(Status::OK).text("Hello!\n"))
 ///     }
 /// }

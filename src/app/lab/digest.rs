@@ -3,7 +3,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::app::{Answer, App, BodyMode, Methods, Outcome, Push, Request, Response, Sink, Visit};
+use crate::app::{Answer, App, BodyMode, Call, Methods, Outcome, Push, Request, Response, Sink};
 use crate::http::head::Method;
 use crate::http::{Reject, Status};
 
@@ -48,11 +48,11 @@ impl App for Digest {
         BodyMode::Stream { limit: LIMIT }
     }
 
-    fn handle(&mut self, _request: &Request<'_>, _visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, _request: &Request<'_>, _call: &mut Call<'_>) -> Answer {
         Answer::receive(Hashing::default())
     }
 
-    fn resume(&mut self, _request: &Request<'_>, _visit: &mut Visit<'_>, done: Outcome) -> Answer {
+    fn resume(&mut self, _request: &Request<'_>, _call: &mut Call<'_>, done: Outcome) -> Answer {
         match done.downcast::<String>() {
             Ok(text) => Answer::now(Response::new(Status::OK).text(*text).no_store()),
             Err(_) => unreachable!("the sink returns text"),

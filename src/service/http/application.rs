@@ -4,7 +4,7 @@
 //! ```text
 //!            ┌──────── the store must be asked ───────┐
 //!            │                                        ▼
-//! visit ─▶ load ─▶ call ─▶ response ─▶ save ─▶ send  Waiting
+//! begin ─▶ load ─▶ run ──▶ response ─▶ save ─▶ send  Waiting
 //!            ▲       │                 │              ▲
 //!            │       └──── job ──────▶ │ ─────────────┤
 //!            └─ its result ◀── Waiting ◀──────────────┘
@@ -25,7 +25,7 @@ use super::state::{Progress, State};
 use super::waiting::{AfterJob, Awaits, Waiting};
 use super::watching::{self, Watching};
 use crate::app::boundary::{Application, ContentSink};
-use crate::app::{Answer, Outcome, Request, Response, Sink, Visit};
+use crate::app::{Answer, Call, Outcome, Request, Response, Sink};
 use crate::http::response::{BodyForm, Length};
 use crate::http::{Status, event_stream};
 use crate::limits;
@@ -38,7 +38,7 @@ const CALL: u32 = 16;
 
 /// An exchange on its way to an application.
 #[derive(Clone, Copy)]
-pub(super) struct Call<'a> {
+pub(super) struct AppCall<'a> {
     pub(super) exchange: &'a Exchange<'a>,
     pub(super) body: &'a [u8],
     pub(super) app: &'a Rc<Application>,
@@ -46,12 +46,12 @@ pub(super) struct Call<'a> {
     pub(super) mount: usize,
 }
 
-impl Call<'_> {
+impl AppCall<'_> {
     /// Calls the application, for the first time or with the result of its job; if it
     /// reads sessions, with the client's, which may have to be waited for.
-    pub(super) fn visit(self, done: Option<Outcome>, turn: &mut Turn<'_, '_>) -> Progress {
+    pub(super) fn begin(self, done: Option<Outcome>, turn: &mut Turn<'_, '_>) -> Progress {
         match self.app.reads_session() {
-            Ok(false) => return self.call(done, None, turn),
+            Ok(false) => return self.run(done, None, turn),
             Ok(true) => {}
             Err(_) => return refuse(self.exchange, FAILED, turn),
         }
@@ -59,18 +59,18 @@ impl Call<'_> {
         let (cx, exchange) = (&mut *turn.cx, self.exchange);
         let sessions = &mut cx.shared.http.sessions;
         match sessions.load(&exchange.head.fields, exchange.facts.secure, cx.handle, cx.time) {
-            LoadResult::Now(session) => self.call(done, Some(session), turn),
+            LoadResult::Now(session) => self.run(done, Some(session), turn),
             LoadResult::Later(ticket) => self.wait_for_store(Awaits::Session(ticket, done), turn),
             LoadResult::Unavailable => refuse(self.exchange, NO_STORE, turn),
         }
     }
 
     /// Calls the application, whose session is loaded.
-    pub(super) fn call(self, done: Option<Outcome>, mut session: Option<Session>, turn: &mut Turn<'_, '_>) -> Progress {
+    pub(super) fn run(self, done: Option<Outcome>, mut session: Option<Session>, turn: &mut Turn<'_, '_>) -> Progress {
         let exchange = self.exchange;
         let (mount, path) = exchange.mount(self.mount);
         let request = Request { head: exchange.head, body: self.body, mount: &mount, path };
-        let mut visit = Visit {
+        let mut call = Call {
             time: turn.cx.time,
             connection: turn.cx.handle,
             request_number: turn.request,
@@ -80,10 +80,10 @@ impl Call<'_> {
             session: session.as_mut(),
             news: false,
         };
-        let answer = self.app.answer(&request, &mut visit, done);
+        let answer = self.app.answer(&request, &mut call, done);
         turn.cx.work.spend(CALL);
         turn.cx.work.spend_bytes(self.body.len());
-        if visit.news {
+        if call.news {
             watching::notify(self.app, turn.cx);
         }
         match answer {

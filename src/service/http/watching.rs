@@ -6,7 +6,7 @@
 //! can miss is bounded by what the application keeps.
 //!
 //! ```text
-//!   POST ─▶ application: `visit.news` ─▶ a message to each watcher ─▶ run queue
+//!   POST ─▶ application: `call.news` ─▶ a message to each watcher ─▶ run queue
 //!                ▲                                                       │
 //!                └── events after the last that it was sent ◀── a turn ──┘
 //! ```

@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 
 use super::*;
-use crate::app::{Answer, App, BodyMode, Methods, Outcome, Push, Request, Response, Sink, Visit};
+use crate::app::{Answer, App, BodyMode, Call, Methods, Outcome, Push, Request, Response, Sink};
 use crate::http::head::Method;
 use crate::http::{Reject, Status};
 use crate::reactor::JobClass;
@@ -71,7 +71,7 @@ impl App for Upload {
         }
     }
 
-    fn handle(&mut self, request: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, _: &mut Call<'_>) -> Answer {
         match request.path {
             b"/no" => Answer::now(Response::new(Status::OK).text("no, thanks")),
             b"/later" => Answer::later(JobClass::Files, || ()),
@@ -79,7 +79,7 @@ impl App for Upload {
         }
     }
 
-    fn resume(&mut self, request: &Request<'_>, _: &mut Visit<'_>, done: Outcome) -> Answer {
+    fn resume(&mut self, request: &Request<'_>, _: &mut Call<'_>, done: Outcome) -> Answer {
         match done.downcast::<usize>() {
             Ok(_) if request.path == b"/twice" => Answer::receive(Counting { path: Vec::new(), bytes: 0 }),
             Ok(bytes) => Answer::now(Response::new(Status::OK).text(format!("{bytes}"))),
