@@ -1,15 +1,15 @@
-//! Logging in and out: `login` asks for a name and a password, `home` is for who
-//! did that, `logout` ends it.
+//! Login and logout: `login` is the form, `home` is a page for users, `logout` ends the
+//! session.
 //!
-//! They are three applications, mounted side by side, and what they have in common
-//! is a name in the visitor's session ([`user`]). A password is checked on the helper
-//! thread; an unknown name takes as long as a wrong password and gets the same
-//! answer. At a login the session gets another identifier, so one that somebody
-//! gave to the visitor is worth nothing.
+//! They are three applications that are mounted side by side. They share the user's name in
+//! the client's session ([`user`]). A job on a helper thread checks the password. An unknown
+//! name takes as long as a wrong password, and gets the same response. At a login the
+//! session gets a new identifier, so an attacker who knew the old one has nothing (session
+//! fixation).
 
 use askama::Template;
 
-use super::body::Body;
+use super::form_fields::FormFields;
 use super::page::{self, Foot};
 use super::{Answer, App, Call, Methods, Outcome, Request, Response};
 use crate::auth::{Checked, Users, Verdict};
@@ -21,21 +21,21 @@ use crate::reactor::JobClass;
 use crate::session::Session;
 use crate::text::json;
 
-/// What the user's name is kept under.
+/// The key of the user's name in the session.
 const USER: &str = "user";
 
-/// Who has logged in, in this session.
+/// The user who is logged in with this session.
 pub(super) fn user(session: &Session) -> Option<&str> {
     session.get(USER)?.as_str()
 }
 
-/// The page that asks for a name and a password.
+/// The login form.
 pub(super) struct Login {
     users: Users,
 }
 
 impl Login {
-    /// For these users.
+    /// The form for these users.
     pub(super) fn new(users: Users) -> Self {
         Self { users }
     }
@@ -47,9 +47,9 @@ struct LoginPage<'a> {
     /// Where the application is mounted.
     here: &'a str,
     username: &'a str,
-    /// Where to go then.
+    /// The address to go to after the login.
     next: &'a str,
-    /// What went wrong.
+    /// The error message; may be empty.
     problem: &'a str,
     foot: Foot,
 }
@@ -74,17 +74,17 @@ impl App for Login {
             Ok(attempt) => attempt,
             Err(reject) => return Answer::Refused(reject),
         };
-        let who = Credentials { name: attempt.name.clone(), password: attempt.password.clone() };
-        match self.users.check(who, call.client, call.time.now.as_secs()) {
+        let credentials = Credentials { name: attempt.name.clone(), password: attempt.password.clone() };
+        match self.users.check(credentials, call.client, call.time.now.as_secs()) {
             Verdict::Right => Answer::now(attempt.admit(request, call)),
             Verdict::Ask(check) => Answer::later(JobClass::Hashing, move || check.run()),
             Verdict::Busy => {
                 let problem = "Too many passwords are being checked. Try again in a moment.";
-                Answer::now(attempt.turn_away(Status::SERVICE_UNAVAILABLE, problem, 1, request, call))
+                Answer::now(attempt.refuse(Status::SERVICE_UNAVAILABLE, problem, 1, request, call))
             }
             Verdict::TooMany(wait) => {
                 let problem = "There were too many wrong passwords. Try again in a while.";
-                Answer::now(attempt.turn_away(Status::TOO_MANY_REQUESTS, problem, wait, request, call))
+                Answer::now(attempt.refuse(Status::TOO_MANY_REQUESTS, problem, wait, request, call))
             }
         }
     }
@@ -94,15 +94,15 @@ impl App for Login {
             Ok(attempt) => attempt,
             Err(reject) => return Answer::Refused(reject),
         };
-        let checked = done.downcast::<Checked>().expect("what the job returned");
+        let checked = done.downcast::<Checked>().expect("the job's type");
         if self.users.settle(&checked, call.time.now.as_secs()) {
             return Answer::now(attempt.admit(request, call));
         }
-        Answer::now(attempt.turn_away(Status::UNAUTHORIZED, "The name or the password is wrong.", 0, request, call))
+        Answer::now(attempt.refuse(Status::UNAUTHORIZED, "The name or the password is wrong.", 0, request, call))
     }
 }
 
-/// What somebody sent to log in.
+/// The content of the form.
 struct Attempt {
     name: String,
     password: String,
@@ -111,7 +111,7 @@ struct Attempt {
 
 impl Attempt {
     fn of(request: &Request<'_>) -> Result<Self, Reject> {
-        let body = Body::read(request)?;
+        let body = FormFields::read(request)?;
         match (body.text("username"), body.text("password")) {
             (Some(name), Some(password)) => Ok(Self {
                 name: name.into_owned(),
@@ -126,7 +126,7 @@ impl Attempt {
     fn admit(self, request: &Request<'_>, call: &mut Call<'_>) -> Response {
         let session = call.session();
         if user(session).is_some_and(|user| user != self.name) {
-            // What was one user's isn't another's.
+            // A user must not get the session of another user.
             session.end();
         }
         session.renew();
@@ -139,14 +139,7 @@ impl Attempt {
         response.json(format!("{{\"user\":{}}}\n", json::string(&self.name)))
     }
 
-    fn turn_away(
-        self,
-        status: Status,
-        problem: &str,
-        wait: u64,
-        request: &Request<'_>,
-        call: &mut Call<'_>,
-    ) -> Response {
+    fn refuse(self, status: Status, problem: &str, wait: u64, request: &Request<'_>, call: &mut Call<'_>) -> Response {
         let response = if negotiate::prefers_json(&request.head.fields) {
             Response::new(status).json(format!("{{\"error\":{}}}\n", json::string(problem)))
         } else {
@@ -161,7 +154,7 @@ impl Attempt {
     }
 }
 
-/// The form, or who is logged in.
+/// The form as a page; as JSON the user who is logged in.
 fn show(request: &Request<'_>, call: &mut Call<'_>) -> Response {
     if negotiate::prefers_json(&request.head.fields) {
         let name = user(call.session()).map_or_else(|| "null".to_owned(), |user| json::string(user).to_string());
@@ -174,14 +167,14 @@ fn show(request: &Request<'_>, call: &mut Call<'_>) -> Response {
     page::page(Response::new(Status::OK), &page).field("Vary", "Accept")
 }
 
-/// The page of who has logged in.
+/// The page for users who are logged in.
 pub(super) struct Home;
 
 #[derive(Template)]
 #[template(path = "home.html", config = "src/app/templates/askama.toml")]
 struct HomePage<'a> {
     user: &'a str,
-    /// Where one logs out.
+    /// The address of the logout.
     logout: &'a str,
     foot: Foot,
 }
@@ -208,7 +201,7 @@ impl App for Home {
                 ask_for_login(response, request)
             }
             (None, false) => {
-                // Back to here then, as it was asked for.
+                // After the login the browser returns to this address.
                 let login = format!("{}?next={}", beside(request, "login"), form::encode(&here(request)));
                 Response::new(Status::SEE_OTHER).field("Location", login)
             }
@@ -217,7 +210,7 @@ impl App for Home {
     }
 }
 
-/// The end: the session goes with all that is in it.
+/// The logout: it ends the session with all its values.
 pub(super) struct Logout;
 
 impl App for Logout {
@@ -241,8 +234,8 @@ impl App for Logout {
 
 const NO_SUCH_PAGE: Reject = Reject::new(Status::NOT_FOUND, "there is no such page");
 
-/// RFC 9110 §15.5.2 wants a challenge with a 401. This one, of no scheme that
-/// browsers know, has them show the page instead of asking themselves.
+/// RFC 9110 §15.5.2 requires a challenge with a 401. Browsers don't know this scheme, so they
+/// show the page instead of a dialog.
 fn ask_for_login(response: Response, request: &Request<'_>) -> Response {
     response.field("WWW-Authenticate", format!("Form action=\"{}\"", beside(request, "login")))
 }
@@ -258,16 +251,16 @@ fn beside(request: &Request<'_>, name: &str) -> String {
     encoded(&format!("{parent}/{name}"))
 }
 
-/// A path as it is written in an address.
+/// A path, encoded for a URL.
 fn encoded(path: &str) -> String {
     let mut address = Vec::new();
     target::encode_path(path.as_bytes(), &mut address);
-    // That is ASCII.
+    // The encoded text is ASCII.
     String::from_utf8_lossy(&address).into_owned()
 }
 
-/// `address`, if it is one on this server: a path, which no browser takes for the
-/// name of another (`//elsewhere`, `/\elsewhere`).
+/// `address`, if it is a path on this server. Browsers take `//host` and `/\host` for
+/// another server.
 fn local(address: &str) -> Option<&str> {
     let is_path = target::parse(address.as_bytes()).is_ok_and(|target| target.form == Form::Origin);
     (is_path && !address.starts_with("//") && !address.contains('\\')).then_some(address)
@@ -278,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_addresses_of_this_server_are_gone_to() {
+    fn only_addresses_of_this_server_are_redirected_to() {
         for fine in ["/", "/home", "/a/b?c=d&e=//f", "/%2F%2Felsewhere", "/.//elsewhere"] {
             assert_eq!(local(fine), Some(fine));
         }

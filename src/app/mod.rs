@@ -27,11 +27,11 @@
 //! ```
 
 pub(crate) mod board;
-mod body;
 pub(crate) mod boundary;
 #[doc(hidden)] // for benches
 pub mod catalogue;
 mod counter;
+mod form_fields;
 pub(crate) mod kv;
 mod lab;
 mod login;
@@ -46,6 +46,7 @@ mod testing;
 use std::any::Any;
 use std::net::IpAddr;
 
+pub use form_fields::FormFields;
 pub use response::{Body, Pull, Response, Source};
 pub use routes::Routes;
 pub use sink::{BodyMode, Push, Sink};

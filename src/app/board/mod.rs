@@ -1,17 +1,17 @@
-//! A bulletin board: posts, newest first, and new ones the moment they are there.
+//! A bulletin board: posts, newest first. New posts are sent to open pages as events.
 //!
 //! ```text
 //! GET    /            the newest posts; ?before=N older ones
 //! POST   /            text=..., as a form (303) or as JSON (201)
 //! GET    /N           one post
-//! DELETE /N           one's own: 204
-//! POST   /N/delete    the same for a form: 303, or 204 for who prefers JSON
-//! GET    /events      posts and their ends as they happen; Last-Event-ID or ?after=N
+//! DELETE /N           deletes an own post: 204
+//! POST   /N/delete    the same for a form: 303, or 204 for clients that prefer JSON
+//! GET    /events      new and deleted posts as events; Last-Event-ID or ?after=N
 //! ```
 //!
-//! Whose a post is, the visitor's session tells: by name, if they are logged in, and by
-//! a secret of the board's own, of which a post keeps a hash. With a store on disk a
-//! post is there before anybody is told of it, its author included.
+//! A client owns the posts of its user name, if it is logged in, and those with the hash of
+//! the secret in its session. With a store on disk, a post is durable before any client gets
+//! it, also its author.
 
 mod posts;
 
@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use posts::CAPACITY;
 use posts::{Post, Posts, TEXT};
 
-use super::body::Body;
+use super::form_fields::FormFields;
 use super::page::{self, Foot, Script};
 use super::{Answer, App, Call, Methods, Outcome, Request, Response};
 use crate::durable::{Store, WriteError, Written};
@@ -37,9 +37,9 @@ use crate::session::Id;
 
 /// Posts on one page.
 const PAGE: usize = 20;
-/// What the login keeps a visitor's name under.
+/// The key of the user's name in the session; the login sets it.
 const USER: &str = "user";
-/// What the board keeps a visitor's secret under.
+/// The key of the board's secret in the session.
 const SECRET: &str = "board";
 
 /// The application.
@@ -50,7 +50,7 @@ pub(super) struct Board(Posts);
 #[template(path = "board.html", config = "src/app/templates/askama.toml")]
 struct Listed<'a> {
     posts: Vec<Shown>,
-    /// Where older ones are.
+    /// The address of older posts.
     #[serde(skip_serializing_if = "Option::is_none")]
     older: Option<String>,
     /// The number of the last event, if these are the newest posts.
@@ -77,17 +77,17 @@ struct Shown {
     text: String,
     /// In Unix seconds.
     at: i64,
-    /// The same for people.
+    /// The same as text.
     when: String,
-    /// The visitor may delete it.
+    /// The client may delete it.
     #[serde(skip_serializing_if = "Not::not")]
     own: bool,
 }
 
-/// A change, on its way to be kept.
+/// A change that is being written.
 struct Change {
     what: What,
-    /// The secret of a visitor who has none yet.
+    /// A new secret, for a client that has none.
     secret: Option<String>,
     result: Result<bool, WriteError>,
 }
@@ -99,7 +99,7 @@ enum What {
 }
 
 impl Board {
-    /// With the posts in a store.
+    /// A board with the posts in a store.
     pub(super) fn new(store: Store) -> Self {
         Self(Posts::of(store))
     }
@@ -140,14 +140,14 @@ impl App for Board {
     }
 
     fn resume(&mut self, request: &Request<'_>, call: &mut Call<'_>, done: Outcome) -> Answer {
-        let change = *done.downcast::<Change>().expect("what the job returned");
+        let change = *done.downcast::<Change>().expect("the job's type");
         self.changed(change, request, call)
     }
 
     fn events(&mut self, seen: u64, out: &mut Vec<u8>, room: usize) -> u64 {
         self.0.events(seen, out, room, |id, post| {
-            // Texts and numbers, which JSON can hold.
-            serde_json::to_string(&Shown::of(id, post, false)).expect("texts and numbers")
+            // It fails only for maps with keys that are no text.
+            serde_json::to_string(&Shown::of(id, post, false)).expect("no maps")
         })
     }
 }
@@ -155,27 +155,27 @@ impl App for Board {
 impl Board {
     fn list(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let before = match request.query("before").map(|text| event_stream::number(text.as_bytes())) {
-            Some(None) => return Answer::Refused(Reject::bad_request("before has to be the number of a post")),
+            Some(None) => return Answer::Refused(Reject::bad_request("before must be the number of a post")),
             Some(number) => number,
             None => None,
         };
-        let visitor = Visitor::of(call);
+        let author = Author::of(call);
         let (posts, more) = self.0.before(before, PAGE);
-        let shown: Vec<_> = posts.into_iter().map(|(id, post)| visitor.shown(id, post)).collect();
+        let shown: Vec<_> = posts.into_iter().map(|(id, post)| author.shown(id, post)).collect();
         let older = shown.last().filter(|_| more).map(|post| format!("{}?before={}", request.here(), post.id));
         let last = before.is_none().then(|| self.0.last());
-        Answer::now(answer(request, call, visitor, shown, older, last))
+        Answer::now(respond(request, call, author, shown, older, last))
     }
 
     fn one(&mut self, id: u64, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let Some(post) = self.0.get(id) else { return Answer::Refused(NO_SUCH_POST) };
-        let visitor = Visitor::of(call);
-        let shown = vec![visitor.shown(id, post)];
-        Answer::now(answer(request, call, visitor, shown, None, None))
+        let author = Author::of(call);
+        let shown = vec![author.shown(id, post)];
+        Answer::now(respond(request, call, author, shown, None, None))
     }
 
     fn post(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
-        let body = match Body::read(request) {
+        let body = match FormFields::read(request) {
             Ok(body) => body,
             Err(reject) => return Answer::Refused(reject),
         };
@@ -186,28 +186,28 @@ impl Board {
         if text.chars().count() > TEXT {
             return Answer::Refused(Reject::new(Status::CONTENT_TOO_LARGE, "a text has 1,000 characters at most"));
         }
-        let visitor = Visitor::of(call);
-        let new = visitor.secret.is_none().then(|| Id::new().to_string());
-        let owner = hash(visitor.secret.as_deref().or(new.as_deref()).unwrap_or_default());
-        let post = Post { at: call.time.unix_seconds, name: visitor.user, owner, text };
+        let author = Author::of(call);
+        let new = author.secret.is_none().then(|| Id::new().to_string());
+        let owner = hash(author.secret.as_deref().or(new.as_deref()).unwrap_or_default());
+        let post = Post { at: call.time.unix_seconds, name: author.user, owner, text };
         match self.0.add(post) {
-            Ok((number, written)) => self.keep(What::Posted(number), new, written, request, call),
-            Err(error) => Answer::Refused(not_kept(error)),
+            Ok((number, written)) => self.write(What::Posted(number), new, written, request, call),
+            Err(error) => Answer::Refused(not_stored(error)),
         }
     }
 
     fn delete(&mut self, id: u64, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let Some(post) = self.0.get(id) else { return Answer::Refused(NO_SUCH_POST) };
-        if !Visitor::of(call).owns(&post) {
-            return Answer::Refused(Reject::new(Status::FORBIDDEN, "the post is somebody else's"));
+        if !Author::of(call).owns(&post) {
+            return Answer::Refused(Reject::new(Status::FORBIDDEN, "the post belongs to another user"));
         }
         match self.0.remove(id) {
-            Ok(written) => self.keep(What::Deleted, None, written, request, call),
-            Err(error) => Answer::Refused(not_kept(error)),
+            Ok(written) => self.write(What::Deleted, None, written, request, call),
+            Err(error) => Answer::Refused(not_stored(error)),
         }
     }
 
-    fn keep(
+    fn write(
         &mut self,
         what: What,
         secret: Option<String>,
@@ -223,10 +223,10 @@ impl Board {
         }
     }
 
-    /// A change is kept, or can't be.
+    /// A change is written, or failed.
     fn changed(&mut self, change: Change, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         if let Err(error) = change.result {
-            return Answer::Refused(not_kept(error));
+            return Answer::Refused(not_stored(error));
         }
         call.news = true;
         if let Some(secret) = change.secret {
@@ -247,35 +247,35 @@ impl Board {
 
 const NO_SUCH_POST: Reject = Reject::new(Status::NOT_FOUND, "there is no such post");
 
-fn not_kept(error: WriteError) -> Reject {
+fn not_stored(error: WriteError) -> Reject {
     match error {
         WriteError::Full | WriteError::NoSpace => {
             Reject::new(Status::INSUFFICIENT_STORAGE, "there is no room for another post")
         }
-        WriteError::Failed => Reject::new(Status::SERVICE_UNAVAILABLE, "posts can't be kept at the moment"),
+        WriteError::Failed => Reject::new(Status::SERVICE_UNAVAILABLE, "posts can't be stored at the moment"),
     }
 }
 
-fn answer(
+fn respond(
     request: &Request<'_>,
     call: &Call<'_>,
-    visitor: Visitor,
+    author: Author,
     posts: Vec<Shown>,
     older: Option<String>,
     last: Option<u64>,
 ) -> Response {
     let (here, mount, foot) = (request.here(), request.mount, Foot::of(call));
-    let listed = Listed { posts, older, last, user: visitor.user, most: TEXT, here, mount, foot };
+    let listed = Listed { posts, older, last, user: author.user, most: TEXT, here, mount, foot };
     page::page_or_json(request, &listed, Script::Own)
 }
 
-/// Text as it is kept: lines end in a line feed, and nothing else commands a terminal.
+/// Text as it is stored: lines end in a line feed, and there are no other control characters.
 fn clean(text: &str) -> String {
     let lines = text.replace("\r\n", "\n").replace('\r', "\n");
     lines.trim().replace(|c: char| c.is_control() && !matches!(c, '\n' | '\t'), "\u{fffd}")
 }
 
-/// What a post keeps of a secret: nobody finds the secret from it.
+/// The hash of a secret, which is stored with a post.
 fn hash(secret: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(secret))
 }
@@ -290,13 +290,13 @@ impl Shown {
     }
 }
 
-/// Who it is, as far as posts are concerned.
-struct Visitor {
+/// The author that a client is.
+struct Author {
     user: Option<String>,
     secret: Option<String>,
 }
 
-impl Visitor {
+impl Author {
     fn of(call: &mut Call<'_>) -> Self {
         let text = |name| call.session.as_ref()?.get(name)?.as_str().map(str::to_owned);
         Self { user: text(USER), secret: text(SECRET) }
@@ -313,7 +313,7 @@ impl Visitor {
     }
 }
 
-/// What a path names.
+/// What a path of the board names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Place {
     Board,
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_logged_in_posts_by_name_and_deletes_what_that_name_wrote() {
+    fn a_user_posts_by_name_and_deletes_posts_of_that_name() {
         let mut board = Board::new(Store::in_memory(CAPACITY));
         assert_eq!(ask(&mut board, &mut user("alice"), "POST /board", "text=a").status, Status::SEE_OTHER);
         let page = ask(&mut board, &mut user("alice"), "GET /board", "");
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_given_once_and_survives_a_new_identifier() {
+    fn a_secret_is_made_once_and_survives_a_new_session_identifier() {
         let mut board = Board::new(Store::in_memory(CAPACITY));
         let mut session = Session::none(0);
         ask(&mut board, &mut session, "POST /board", "text=a");
@@ -389,8 +389,8 @@ mod tests {
         assert!(secret.is_some() && session.get(SECRET) == secret.as_ref());
         session.renew();
         assert_eq!(ask(&mut board, &mut session, "DELETE /board/1", "").status, Status::NO_CONTENT);
-        // Without one nobody owns what was written without one.
-        assert!(!Visitor { user: None, secret: None }.owns(&Post {
+        // Without a name and a secret, a client owns no post.
+        assert!(!Author { user: None, secret: None }.owns(&Post {
             at: 0,
             name: None,
             owner: hash(""),
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_name_what_they_say() {
+    fn paths_are_recognised() {
         for (path, place) in [
             ("", Place::Board),
             ("/", Place::Board),

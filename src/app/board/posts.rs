@@ -1,9 +1,8 @@
-//! What is on the board, and what happened there: one sequence for both.
+//! The posts of the board, and the events: one sequence of records for both.
 //!
-//! Every change is a record under the next number: a post, or that a post is gone.
-//! The posts are the list, newest first; all records after a number are the events
-//! that somebody who knew of that number has missed. So there is one thing to keep,
-//! to bound and to bring through a restart.
+//! Each change is a record under the next number: a post, or the deletion of a post. The
+//! list is the posts, newest first. The events after a number are the records with higher
+//! numbers. So there is only one thing to store, to limit and to restore after a restart.
 
 use std::ops::Bound;
 
@@ -14,12 +13,13 @@ use crate::http::event_stream;
 
 /// Longest text, in characters.
 pub(super) const TEXT: usize = 1_000;
-/// Most records; the oldest go.
+/// Most records. Beyond it the oldest are removed.
 const RECORDS: usize = 1_000;
-/// Bytes that they may take: each four bytes a character, what JSON and the store
-/// add, and as much again for those on their way to the disk.
+/// Bytes that they may take: for each four bytes a character and what JSON and the store
+/// add; and the same again for records that are being written to the disk.
 pub(crate) const CAPACITY: usize = 2 * RECORDS * (2 * 4 * TEXT + 1_024);
-/// Most events that a client gets that comes back; a client that missed more starts again.
+/// Most missed events that a client gets when it reconnects. A client that missed more starts
+/// again.
 const REPLAY: usize = 100;
 /// Posts do not expire.
 const NOW: i64 = 0;
@@ -29,15 +29,15 @@ const NOW: i64 = 0;
 pub(super) struct Post {
     /// When it was written, in Unix seconds.
     pub(super) at: i64,
-    /// By whom, if they were logged in.
+    /// The user's name, if the author was logged in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
-    /// What its author can show to delete it, as a hash.
+    /// The hash of the secret that its author needs to delete it.
     pub(super) owner: String,
     pub(super) text: String,
 }
 
-/// What a record says.
+/// The content of a record.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Entry {
@@ -50,20 +50,20 @@ pub(super) struct Posts {
     store: Store,
     /// The next record's number.
     next: u64,
-    /// Nothing is known of what was before this number.
+    /// Records before this number are unknown.
     begin: u64,
 }
 
 impl Posts {
-    /// Those in a store.
+    /// The posts in a store.
     pub(super) fn of(mut store: Store) -> Self {
         let last = store.range(everything(), NOW).next_back().and_then(|(key, _)| number(key));
         let next = last.map_or(1, |last| last.saturating_add(1));
         Self { store, next, begin: 1 }
     }
 
-    /// Begins to count at `now`, if nothing was ever written: so numbers from before a
-    /// restart that forgot everything aren't taken for ours.
+    /// Begins to count at `now`, if the store is empty. So a number from before a restart that
+    /// lost everything isn't mistaken for a current one.
     pub(super) fn begin(&mut self, now: i64) {
         if self.next == 1 {
             self.next = u64::try_from(now).unwrap_or_default().max(1);
@@ -71,7 +71,8 @@ impl Posts {
         }
     }
 
-    /// Writes a post; its number, and when that is done. Old ones make room.
+    /// Writes a post. Returns its number, and the state of the write. Old posts are removed to
+    /// make room.
     ///
     /// # Errors
     /// If the store is full.
@@ -93,15 +94,15 @@ impl Posts {
         let count = self.store.range(everything(), NOW).count();
         let oldest = self.store.range(everything(), NOW).take((count + 1).saturating_sub(RECORDS));
         changes.extend(oldest.map(|(key, _)| Change::Remove(key.clone())));
-        // It is texts and numbers, which JSON can hold.
-        let value = serde_json::to_vec(&entry).expect("texts and numbers");
+        // It fails only for maps with keys that are no text.
+        let value = serde_json::to_vec(&entry).expect("no maps");
         changes.push(Change::Put(key(number).into(), Record { value: value.into(), expires: None }));
         let written = self.store.write(changes, NOW)?;
         self.next += 1;
         Ok((number, written))
     }
 
-    /// The post of that number.
+    /// The post with this number.
     pub(super) fn get(&mut self, post: u64) -> Option<Post> {
         match self.store.get(&key(post), NOW).and_then(entry)? {
             Entry::Post(post) => Some(post),
@@ -109,8 +110,7 @@ impl Posts {
         }
     }
 
-    /// The newest posts before a number, at most so many, newest first; and whether
-    /// there are more.
+    /// At most `most` posts before a number, newest first; and whether there are more.
     pub(super) fn before(&mut self, number: Option<u64>, most: usize) -> (Vec<(u64, Post)>, bool) {
         let end = number.map(key);
         let end = end.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(&key[..]));
@@ -128,8 +128,8 @@ impl Posts {
         last.unwrap_or(self.begin - 1)
     }
 
-    /// Appends the events after number `seen`, as far as there is room; the number of the
-    /// last one that is told. `show` tells a post.
+    /// Appends the events after number `seen`, about `room` bytes. Returns the number of the last
+    /// one. `show` writes a post as JSON.
     pub(super) fn events(
         &mut self,
         seen: u64,
@@ -165,7 +165,7 @@ fn everything() -> (Bound<&'static [u8]>, Bound<&'static [u8]>) {
     (Bound::Unbounded, Bound::Unbounded)
 }
 
-/// Numbers in the order of their bytes.
+/// The key of a number: bytes that sort as the numbers do.
 fn key(number: u64) -> [u8; 8] {
     number.to_be_bytes()
 }
@@ -174,7 +174,7 @@ fn number(key: &[u8]) -> Option<u64> {
     key.try_into().ok().map(u64::from_be_bytes)
 }
 
-/// What a record says, if somebody hasn't written something else there.
+/// The content of a record, unless another program wrote something else.
 fn entry(record: &Record) -> Option<Entry> {
     serde_json::from_slice(&record.value).ok()
 }
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go() {
+    fn the_oldest_are_removed() {
         let mut posts = board();
         for n in 1..=RECORDS + 5 {
             add(&mut posts, &n.to_string());
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn who_missed_too_much_or_knows_another_board_begins_anew() {
+    fn a_client_that_missed_too_much_or_knows_another_board_starts_again() {
         let mut posts = board();
         for n in 1..=REPLAY + 1 {
             add(&mut posts, &n.to_string());
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_that_forgot_does_not_know_the_numbers_of_the_one_before() {
+    fn a_board_that_lost_its_posts_does_not_reuse_their_numbers() {
         let mut posts = board();
         posts.begin(1_800_000_000);
         posts.begin(1_900_000_000);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_goes_on_where_the_disk_is() {
+    fn a_restart_continues_with_the_posts_on_disk() {
         let files = crate::files::scratch::Scratch::new();
         let open = || Posts::of(Store::open(files.path(), "board", CAPACITY).unwrap());
         let mut posts = open();

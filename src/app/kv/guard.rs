@@ -1,11 +1,12 @@
-//! Who may use the service: clients that know the token, if there is one, and no web page.
+//! Access to the service: for clients that know the token, if there is one, and for no web
+//! page.
 //!
-//! A page from anywhere can have its visitor's browser send requests here. It can't
-//! send a body of our types without being asked for leave (a preflight, which gets none),
-//! but it can name any address: so what says that it comes from another site is refused.
-//! A name that is made to point here (DNS rebinding) would be the same site; so on
-//! loopback, where everybody's browser gets in, the Host must be local too, unless a
-//! token keeps strangers out.
+//! A page on any site can have a browser send requests to this service. It can't send a body
+//! with the types of values: that needs a preflight request (CORS), which the service
+//! refuses. But it can send GET requests; so a request that another site caused is refused.
+//! With DNS rebinding, a name of the attacker points to this service, and its pages count as
+//! the same site. So on loopback, which every local browser can reach, the Host must be a
+//! local name, unless there is a token.
 
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
@@ -15,7 +16,7 @@ use crate::app::Response;
 use crate::http::head::RequestHead;
 use crate::http::{Status, origin};
 
-/// Whether a request that came to the address `local` may go on.
+/// Whether a request to the address `local` may use the service.
 pub(super) fn check(head: &RequestHead<'_>, local: Option<SocketAddr>, token: Option<&str>) -> Result<(), Response> {
     let host = head.target.authority.or(head.fields.get("host")).unwrap_or_default();
     let foreign_origin = head.fields.all("origin").any(|origin| !is_origin_of(origin, host));
@@ -34,12 +35,12 @@ pub(super) fn check(head: &RequestHead<'_>, local: Option<SocketAddr>, token: Op
     }
 }
 
-/// Whether `origin` (RFC 6454) is `host` by HTTP, the only scheme here.
+/// Whether `origin` (RFC 6454) is `http://` and `host`.
 fn is_origin_of(origin: &[u8], host: &[u8]) -> bool {
     origin.strip_prefix(b"http://").is_some_and(|origin| origin.eq_ignore_ascii_case(host))
 }
 
-/// Whether no name server has a say in where `host` is.
+/// Whether `host` is local without asking a name server.
 fn is_local(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let name = match host.rsplit_once(':') {
@@ -50,8 +51,8 @@ fn is_local(host: &[u8]) -> bool {
     address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
 }
 
-/// Whether the request bears the token (RFC 6750 §2.1). How long that takes tells how
-/// long the token is, and nothing of what it is.
+/// Whether the request has the token (RFC 6750 §2.1). The time of the comparison depends on
+/// the length of the token only.
 fn bears(head: &RequestHead<'_>, token: &str) -> bool {
     let Some((scheme, given)) = head.fields.get("authorization").and_then(|value| value.split_at_checked(7)) else {
         return false;
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn no_web_page_gets_in() {
+    fn web_pages_have_no_access() {
         for (lines, expected) in [
             ("Host: 127.0.0.1:5100", 200),
             ("Host: localhost:5100", 200),
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_opens_and_nothing_else() {
+    fn only_the_token_gives_access() {
         let with = |value: &str| status(&format!("Host: localhost\r\nAuthorization: {value}"), Some("s3cret"));
         assert_eq!((with("Bearer s3cret"), with("bearer   s3cret")), (200, 200));
         for wrong in
@@ -112,7 +113,7 @@ mod tests {
             assert_eq!(with(wrong), 401, "{wrong}");
         }
         assert_eq!(status("Host: localhost", Some("s3cret")), 401);
-        // Another site hears no more with it.
+        // Another site has no access, even with the token.
         assert_eq!(status("Host: a\r\nOrigin: http://b\r\nAuthorization: Bearer s3cret", Some("s3cret")), 403);
     }
 }

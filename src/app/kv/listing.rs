@@ -1,9 +1,9 @@
-//! The list of everything, made as its reader takes it.
+//! The list of all keys and values, made while the client reads it.
 //!
-//! A list is a cursor over the live store: it keeps its place, the last key, and takes a
-//! few records at a time from there. So it costs the same for ten records and for a
-//! million, and nothing is collected first. A record that is written while the list is
-//! read shows as it is when its key is reached; each key comes once at most, in order.
+//! A list is a cursor over the live store: it stores the last key, and takes a few records
+//! at a time after that. So the memory of a list doesn't depend on the number of records. A
+//! record that is written meanwhile appears as it is when its key is reached. Each key
+//! appears once at most, in order.
 
 use std::cell::RefCell;
 use std::ops::Bound;
@@ -20,7 +20,7 @@ use crate::durable::Store;
 use crate::reactor::Tick;
 use crate::text::json;
 
-/// How a list is written.
+/// The format of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Format {
     /// One object with all keys.
@@ -38,10 +38,10 @@ impl Format {
     }
 }
 
-/// Records that are taken from the store at once.
+/// Records that are taken from the store at a time.
 const BATCH: usize = 64;
 
-/// The store, which the service shares with its lists. Borrowed for one call at a time.
+/// The store, which the service shares with its lists. It is borrowed for one call at a time.
 pub(super) type SharedStore = Rc<StoreCell>;
 pub(super) struct StoreCell(RefCell<Store>);
 
@@ -59,19 +59,19 @@ impl StoreCell {
 /// A key and its record.
 type Entry = (Arc<[u8]>, Arc<[u8]>);
 
-/// A list on its way.
+/// A list that is being sent.
 pub(super) struct Listing {
     store: SharedStore,
-    /// The Unix second that it is of: what has expired by then isn't in it.
+    /// The Unix second of the request. Records that have expired by then are left out.
     now: i64,
     /// The last key that was taken from the store.
     last: Option<Arc<[u8]>>,
     records: vec::IntoIter<Entry>,
     format: Format,
-    /// Written and not yet taken.
+    /// Written, and not yet pulled.
     rest: Vec<u8>,
     taken: usize,
-    /// The first record is still to come.
+    /// No record was written yet.
     first: bool,
     ended: bool,
     _counted: Rc<()>,
@@ -112,7 +112,7 @@ impl Listing {
         self.records.next()
     }
 
-    /// Writes what comes next.
+    /// Writes the next part.
     fn next(&mut self) {
         self.taken = 0;
         self.rest.clear();
@@ -165,7 +165,7 @@ impl Source for Listing {
 /// A record's value as JSON on one line.
 fn write_value(record: &[u8], out: &mut Vec<u8>) {
     match record.split_first() {
-        // Where JSON may be broken into lines it may be joined with spaces.
+        // Line breaks between JSON tokens may be spaces.
         Some((tag, value)) if *tag == JSON.0 => {
             out.extend(value.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
         }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_value_with_any_room() {
+    fn each_kind_of_value_with_any_room() {
         let records: [(&str, &[u8]); 4] =
             [("a\"b", b"j{\"n\":\r\n [1]}"), ("c/d", b"otext\n"), ("e", b"o\xff\x00"), ("f", b"o")];
         let data = "data:application/octet-stream;base64,/wA=";
@@ -237,7 +237,7 @@ mod tests {
         let mut text = Vec::new();
         assert_eq!(listing.pull(&mut text, 100, Tick::default()), Pull::More);
         assert!(listing.records.len() < BATCH, "nothing is collected beyond a batch");
-        // Behind its place a new record isn't seen, before it is.
+        // A new record before the cursor doesn't appear, one after it does.
         store.with(|store| {
             put(store, "a");
             put(store, "key 500a");

@@ -1,23 +1,23 @@
-//! The key-value service: a dictionary that speaks HTTP.
+//! The key-value service: values under keys, over HTTP.
 //!
 //! ```text
-//! GET    /            everything, as one JSON object; ?format=lines: an object a line
-//! POST   /            a value under a new UUID: 201, its place in Location
-//! GET    /KEY         the value, with the media type it came with
-//! PUT    /KEY         the value from now on: 201 if there was none, else 204
+//! GET    /            everything, as one JSON object; ?format=lines: one object on a line
+//! POST   /            stores a value under a new UUID: 201 with Location
+//! GET    /KEY         the value, with its media type
+//! PUT    /KEY         stores a value: 201 if the key is new, else 204
 //! DELETE /KEY         204, or 404
 //! ```
 //!
-//! With `?ttl=SECONDS` a value written is gone after that time. A value is
-//! `application/json`, and then it must be that, or `application/octet-stream`: types that
-//! no form of a web page can send. What web pages could do else, `guard` refuses.
+//! With `?ttl=SECONDS` a value expires after that time. A value is `application/json`, which
+//! is checked, or `application/octet-stream`. No form of a web page can send these types.
+//! `guard.rs` refuses other requests of web pages.
 //!
-//! In the list a JSON value is itself; of bytes those that are UTF-8 are a string, others a
-//! string that is a `data:` URI (RFC 2397).
+//! In the list a JSON value is itself. Bytes are a string if they are UTF-8, else a string
+//! with a `data:` URI (RFC 2397).
 //!
-//! It is an application at the root of a listener of its own, so framing, limits,
-//! time-outs and the log are those of every exchange. A write to a durable store
-//! is a job for the helper thread; see [`durable`](crate::durable) how these share a commit.
+//! The service is an application at the root of a host of its own, so framing, limits,
+//! timeouts and the log are those of every exchange. A write to a durable store is a job;
+//! [`durable`](crate::durable) explains how writes share a commit.
 
 mod guard;
 mod listing;
@@ -35,14 +35,14 @@ use crate::http::target;
 use crate::reactor::JobClass;
 use listing::{Format, Listing, SharedStore, StoreCell};
 
-/// Longest key in bytes: long enough for any identifier, and short beside a value.
+/// Longest key in bytes.
 pub const KEY: usize = 512;
-/// Longest life that can be given, in seconds: a hundred years.
+/// Longest time to live in seconds: a hundred years.
 const TTL: i64 = 100 * 365 * 86_400;
-/// Most lists on their way at once: each keeps what it found, however slowly it is read.
+/// Most lists that are sent at the same time.
 const LISTINGS: usize = 4;
 
-/// The types of values. The first byte of a record tells which.
+/// The types of values. The first byte of a record is the index of its type.
 const JSON: (u8, &str) = (b'j', "application/json");
 const BYTES: (u8, &str) = (b'o', "application/octet-stream");
 
@@ -50,24 +50,24 @@ const BYTES: (u8, &str) = (b'o', "application/octet-stream");
 pub struct Kv {
     store: SharedStore,
     token: Option<String>,
-    /// As many owners beside this one as there are lists on their way.
+    /// Counts the lists that are being sent: each has a clone.
     listings: Rc<()>,
 }
 
-/// What a write was, for its answer.
+/// The kind of a write.
 enum Done {
     Put { location: String, new_key: Option<String> },
     Removed,
 }
 
-/// What comes back from the helper thread.
+/// The result of the job.
 struct Committed {
     done: Done,
     outcome: Result<bool, WriteError>,
 }
 
 impl Kv {
-    /// Serves what is in `store`; with a token, to those alone who know it.
+    /// Serves `store`. With a token, only clients that know it have access.
     pub fn new(store: Store, token: Option<String>) -> Self {
         Self { store: StoreCell::new(store), token, listings: Rc::new(()) }
     }
@@ -103,7 +103,7 @@ impl Kv {
         let change = Change::Put(key.as_bytes().into(), Record { value, expires });
         let mut location = b"/".to_vec();
         target::encode_path(key.as_bytes(), &mut location);
-        // What is encoded is ASCII.
+        // The encoded key is ASCII.
         let location = String::from_utf8_lossy(&location).into_owned();
         Ok(self.write(change, Done::Put { location, new_key: is_new.then(|| key.to_owned()) }, now))
     }
@@ -183,14 +183,14 @@ impl Done {
     }
 }
 
-/// Seconds of a life.
+/// The time to live in seconds.
 fn ttl(text: &str) -> Result<i64, Response> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let seconds = text.parse().ok().filter(|seconds| digits && (1..=TTL).contains(seconds));
     seconds.ok_or_else(|| refuse(Status::BAD_REQUEST, "ttl is a whole number of seconds from 1 to a hundred years"))
 }
 
-/// Which type the value of a request has; it is of that type.
+/// The type of the value in a request, which is valid.
 fn value_type(request: &Request<'_>) -> Result<(u8, &'static str), Response> {
     let named = request.head.fields.get("content-type").unwrap_or_default();
     let named = named.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
@@ -200,7 +200,7 @@ fn value_type(request: &Request<'_>) -> Result<(u8, &'static str), Response> {
             let why = "a value has Content-Type: application/json or application/octet-stream";
             Err(refuse(Status::UNSUPPORTED_MEDIA_TYPE, why))
         }
-        // Read over, nothing is built of it.
+        // It is parsed without building a tree.
         Some(JSON) => match serde_json::from_slice::<&RawValue>(request.body) {
             Ok(_) => Ok(JSON),
             Err(error) => Err(refuse(Status::BAD_REQUEST, format!("the value isn't JSON: {error}"))),
@@ -213,7 +213,7 @@ fn media_type(tag: u8) -> &'static str {
     if tag == JSON.0 { JSON.1 } else { BYTES.1 }
 }
 
-/// Others' data: it isn't kept on its way, and a browser doesn't guess what it is.
+/// Data of clients: no cache stores it, and browsers must not guess its type.
 fn private(response: Response) -> Response {
     response.no_store().field("X-Content-Type-Options", "nosniff")
 }
@@ -226,7 +226,7 @@ fn not_allowed(methods: &'static str) -> Response {
     refuse(Status::METHOD_NOT_ALLOWED, "the method isn't allowed here").field("Allow", methods)
 }
 
-/// An error: a sentence with its end of line.
+/// An error as a line of text.
 fn refuse(status: Status, why: impl Into<String>) -> Response {
     private(Response::new(status)).text(why.into() + "\n")
 }

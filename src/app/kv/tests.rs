@@ -74,7 +74,7 @@ fn values_are_put_read_listed_and_deleted() {
 }
 
 #[test]
-fn a_post_makes_a_key() {
+fn post_makes_a_key() {
     let mut kv = kv();
     let (status, fields, content) = ask_at(&mut kv, 0, "POST /", JSON_TYPE, b"true");
     let place = &fields.iter().find(|(name, _)| name == "Location").unwrap().1;
@@ -84,7 +84,7 @@ fn a_post_makes_a_key() {
 }
 
 #[test]
-fn what_lives_for_a_time_is_gone_after_it() {
+fn a_value_expires_after_its_time_to_live() {
     let mut kv = kv();
     assert_eq!(ask(&mut kv, "PUT /a?ttl=10", JSON_TYPE, "1").0, 201);
     assert_eq!(ask_at(&mut kv, 1009, "GET /a", "", b"").0, 200);
@@ -96,7 +96,7 @@ fn what_lives_for_a_time_is_gone_after_it() {
 }
 
 #[test]
-fn what_is_refused() {
+fn invalid_requests_are_refused() {
     let mut kv = kv();
     let long = "k".repeat(KEY + 1);
     for (request, lines, body, status) in [
@@ -127,7 +127,7 @@ fn what_is_refused() {
 }
 
 #[test]
-fn a_full_store_says_so() {
+fn a_full_store_is_507() {
     let mut kv = kv();
     let value = format!("\"{}\"", "x".repeat(60_000));
     assert_eq!(ask(&mut kv, "PUT /a", JSON_TYPE, &value).0, 201);
@@ -136,7 +136,7 @@ fn a_full_store_says_so() {
 }
 
 #[test]
-fn lists_on_their_way_are_few() {
+fn the_number_of_lists_is_limited() {
     let mut kv = kv();
     let held: Vec<_> = (0..LISTINGS).map(|_| Rc::clone(&kv.listings)).collect();
     assert_eq!(ask(&mut kv, "GET /", "", "").0, 503);
@@ -145,7 +145,7 @@ fn lists_on_their_way_are_few() {
 }
 
 #[test]
-fn deep_json_costs_no_stack() {
+fn deeply_nested_json_needs_no_stack() {
     let deep = "[".repeat(500_000) + &"]".repeat(500_000);
     assert!(matches!(ask(&mut Kv::new(Store::in_memory(10 << 20), None), "PUT /a", JSON_TYPE, &deep).0, 201 | 400));
 }

@@ -7,7 +7,7 @@
 
 use askama::Template;
 
-use crate::app::body::Body;
+use crate::app::form_fields::FormFields;
 use crate::app::page::{self, Foot};
 use crate::app::{Answer, App, Call, Methods, Request, Response};
 use crate::http::cookie::{self, SameSite, SetCookie};
@@ -44,7 +44,7 @@ impl App for Track {
     }
 
     fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
-        let body = match Body::read(request) {
+        let body = match FormFields::read(request) {
             Ok(body) => body,
             Err(reject) => return Answer::Refused(reject),
         };

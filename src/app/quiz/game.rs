@@ -1,41 +1,40 @@
-//! A visitor's way through a quiz: the answers so far, and nothing else.
+//! The state of a game: the answers so far.
 //!
-//! The current question is the one behind the last answer, the score a comparison.
-//! So there is nothing to get out of step, and what a visitor's own cookie may hold
-//! tells nothing about what is right.
+//! The current question is the one after the last answer, and the score is computed. So
+//! nothing can be inconsistent, and a session in a cookie reveals no right answers.
 
 use serde::{Deserialize, Serialize};
 
 use super::questions::{Question, Quiz};
 
-/// The answers that a visitor has given.
+/// The answers that a client has given.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Game {
-    /// The quiz that they are answers to.
+    /// The quiz that they belong to.
     of: u32,
-    /// By question the number of the choice, from 1.
+    /// For each question the number of the choice, from 1.
     answers: Vec<u8>,
 }
 
-/// What becomes of an answer.
+/// The result of giving an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Taken {
-    /// It counts.
+    /// It was accepted.
     Counted,
-    /// It is to a question that isn't the current one: sent twice, or from a page
-    /// that the visitor went back to.
+    /// It is for a question that isn't the current one: it was sent twice, or from an old
+    /// page.
     Stale,
     /// There is no such choice.
     NoSuchChoice,
 }
 
 impl Game {
-    /// Before the first answer.
+    /// A game without answers.
     pub fn new(quiz: &Quiz) -> Self {
         Self { of: quiz.fingerprint(), answers: Vec::new() }
     }
 
-    /// A game out of a session, if it is one of this quiz.
+    /// The game in a session, if it is a game of this quiz.
     pub fn restore(value: serde_json::Value, quiz: &Quiz) -> Option<Self> {
         let game: Self = serde_json::from_value(value).ok()?;
         let possible = game.of == quiz.fingerprint()
@@ -49,7 +48,7 @@ impl Game {
         (self.answers.len() < quiz.questions.len()).then_some(self.answers.len() + 1)
     }
 
-    /// Takes an answer, if it is to the current question.
+    /// Accepts an answer to the current question.
     pub fn answer(&mut self, quiz: &Quiz, question: usize, choice: usize) -> Taken {
         if self.current(quiz) != Some(question) {
             return Taken::Stale;
@@ -63,19 +62,19 @@ impl Game {
         }
     }
 
-    /// Each answered question with the choice that was made.
+    /// Each answered question, with the choice.
     pub fn given<'q>(&self, quiz: &'q Quiz) -> impl Iterator<Item = (&'q Question, usize)> {
         quiz.questions.iter().zip(self.answers.clone()).map(|(question, given)| (question, given.into()))
     }
 
-    /// How many answers were right.
+    /// The number of right answers.
     pub fn score(&self, quiz: &Quiz) -> usize {
         self.given(quiz).filter(|(question, given)| question.answer == *given).count()
     }
 }
 
 impl Question {
-    /// Whether there is a choice of this number.
+    /// Whether there is a choice with this number.
     fn has(&self, choice: usize) -> bool {
         (1..=self.choices.len()).contains(&choice)
     }
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_keeps_it_and_what_does_not_fit_is_no_game() {
+    fn a_session_stores_it_and_other_values_are_no_game() {
         let quiz = Quiz::built_in();
         let mut game = Game::new(&quiz);
         game.answer(&quiz, 1, 4);

@@ -1,15 +1,15 @@
-//! A quiz: one question a page, answered by choosing, scored here and not there.
+//! A quiz: one question on a page, with choices. The server computes the score.
 //!
 //! ```text
-//! GET  /            the question that is next, or after the last how it went
+//! GET  /            the next question, or after the last one the result
 //! POST /            question=N&choice=K, as a form or as JSON: 303 to the next
-//! GET  /?question=N&choice=K    the same for who has but a link
-//! POST /restart     from the beginning
+//! GET  /?question=N&choice=K    the same by a link
+//! POST /restart     start again
 //! ```
 //!
-//! An answer names its question, and only one to the current question counts. Sent
-//! twice, or from a page that the visitor went back to, it leads to where the
-//! visitor is. `questions` reads what is asked, `game` keeps what was answered.
+//! An answer names its question, and only an answer to the current question counts. An
+//! answer that is sent twice, or from an old page, leads to the current question.
+//! `questions.rs` reads the questions, `game.rs` has the answers.
 
 mod game;
 mod questions;
@@ -20,13 +20,13 @@ use serde::Serialize;
 pub use game::{Game, Taken};
 pub use questions::{Question, Quiz};
 
-use super::body::Body;
+use super::form_fields::FormFields;
 use super::page::{self, Foot, Script};
 use super::{Answer, App, Call, Methods, Request, Response};
 use crate::http::head::Method;
 use crate::http::{Reject, Status, origin};
 
-/// What the answers are kept under.
+/// The key of the answers in the session.
 const KEY: &str = "quiz";
 
 /// The application.
@@ -48,7 +48,7 @@ struct Asking<'a> {
     foot: Foot,
 }
 
-/// The page, or the JSON, behind the last question.
+/// The page, or the JSON, after the last question.
 #[derive(Template, Serialize)]
 #[template(path = "results.html", config = "src/app/templates/askama.toml")]
 struct Results<'a> {
@@ -88,7 +88,7 @@ impl App for Quizzing {
 
     fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         match (request.path, request.head.method) {
-            (b"" | b"/", Method::Post) => match Body::read(request) {
+            (b"" | b"/", Method::Post) => match FormFields::read(request) {
                 Ok(body) => {
                     let field = |name| match body.text(name) {
                         Some(text) => number(&text),
@@ -99,7 +99,7 @@ impl App for Quizzing {
                 Err(reject) => Answer::Refused(reject),
             },
             (b"" | b"/", Method::Get) if request.query("question").is_some() => {
-                // A link can be anywhere; from another site it counts as little as a form.
+                // A link on another site counts as little as a form there.
                 if origin::is_cross_origin(request.head, call.secure) {
                     return Answer::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"));
                 }
@@ -117,7 +117,7 @@ impl App for Quizzing {
 }
 
 impl Quizzing {
-    /// How far the visitor is.
+    /// The game of the client.
     fn game(&self, call: &mut Call<'_>) -> Game {
         let kept = call.session().get(KEY).cloned();
         kept.and_then(|value| Game::restore(value, &self.0)).unwrap_or_else(|| Game::new(&self.0))
@@ -131,20 +131,20 @@ impl Quizzing {
         call: &mut Call<'_>,
     ) -> Answer {
         const INCOMPLETE: Reject =
-            Reject::bad_request("an answer names its question and the choice, each by its number from 1");
+            Reject::bad_request("an answer needs the numbers of its question and its choice, from 1");
         let (Some(question), Some(choice)) = (question, choice) else {
             return Answer::Refused(INCOMPLETE);
         };
         let mut game = self.game(call);
         match game.answer(&self.0, question, choice) {
             Taken::Counted => {
-                // It is numbers and a list of them, which JSON can hold.
-                let kept = serde_json::to_value(&game).expect("numbers");
+                // It fails only for maps with keys that are no text.
+                let kept = serde_json::to_value(&game).expect("no maps");
                 call.session().set(KEY, kept);
                 to_the_quiz(request)
             }
             Taken::Stale => to_the_quiz(request),
-            Taken::NoSuchChoice => Answer::Refused(Reject::bad_request("the question has no choice of that number")),
+            Taken::NoSuchChoice => Answer::Refused(Reject::bad_request("the question has no choice with this number")),
         }
     }
 
@@ -186,12 +186,12 @@ fn explain((question, given): (&Question, usize)) -> Explained<'_> {
     }
 }
 
-/// A number as pages write it: digits alone.
+/// A number of digits only.
 fn number(text: &str) -> Option<usize> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// Where the visitor is is there.
+/// A redirect to the current question.
 fn to_the_quiz(request: &Request<'_>) -> Answer {
     Answer::now(Response::new(Status::SEE_OTHER).field("Location", request.here().to_owned()))
 }

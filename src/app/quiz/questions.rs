@@ -1,7 +1,7 @@
 //! The questions of a quiz, from JSON.
 //!
-//! What isn't right is told with its place in the file: whatever is wrong is found
-//! while the file is parsed, at the word that it is about or behind the question.
+//! Errors have a line and a column: all checks run while the file is parsed, at the word
+//! that is wrong or after the question.
 
 use std::fmt::{self, Formatter};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,11 +9,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde::de::{DeserializeSeed, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Largest file, in bytes: far more than anybody wants to answer.
+/// Largest file in bytes.
 const FILE: usize = 1024 * 1024;
-/// Most questions: with a digit and a comma for each answer, a cookie can hold them.
+/// Most questions: their answers, a digit and a comma each, fit in a cookie.
 const QUESTIONS: usize = 500;
-/// Fewest and most choices: what is to be chosen from, and fits a screen.
+/// Fewest and most choices of a question.
 const CHOICES: std::ops::RangeInclusive<usize> = 2..=8;
 /// Longest texts, in characters.
 const TITLE: usize = 100;
@@ -26,10 +26,10 @@ const SOURCE: usize = 200;
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quiz {
-    /// What it is about.
+    /// Its title.
     #[serde(deserialize_with = "title")]
     pub title: String,
-    /// One after another.
+    /// The questions in their order.
     #[serde(deserialize_with = "questions")]
     pub questions: Vec<Question>,
 }
@@ -38,19 +38,19 @@ pub struct Quiz {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Deserialize)]
 #[serde(try_from = "Written")]
 pub struct Question {
-    /// What is asked.
+    /// Its text.
     pub text: String,
-    /// What can be chosen.
+    /// The choices.
     pub choices: Vec<String>,
-    /// The number of the right one, from 1.
+    /// The number of the right choice, from 1.
     pub answer: usize,
-    /// Why that is the right one.
+    /// Why that choice is right.
     pub explanation: String,
     /// Where to read more; may be empty.
     pub source: String,
 }
 
-/// A question as it is written.
+/// A question as the file has it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -71,7 +71,7 @@ impl TryFrom<Written> for Question {
     fn try_from(written: Written) -> Result<Self, String> {
         let Written { text, choices, answer, explanation, source } = written;
         if !(1..=choices.len()).contains(&answer) {
-            // This is found out behind the question, so its place alone would mislead.
+            // This is checked after the question, so the message names the question.
             let count = choices.len();
             return Err(format!("the right answer of {text:?} is {answer}, and there are the choices 1 to {count}"));
         }
@@ -80,12 +80,12 @@ impl TryFrom<Written> for Question {
 }
 
 impl Quiz {
-    /// The quiz that is built in.
+    /// The built-in quiz.
     ///
     /// # Panics
-    /// Never: a test reads it.
+    /// Never: a test parses it.
     pub fn built_in() -> Self {
-        Self::parse(include_bytes!("default.json")).expect("a test reads it")
+        Self::parse(include_bytes!("default.json")).expect("a test parses it")
     }
 
     /// Reads a quiz.
@@ -99,18 +99,18 @@ impl Quiz {
         serde_json::from_slice(json).map_err(|error| error.to_string())
     }
 
-    /// A number that tells this quiz from others, so that answers to one aren't
-    /// taken for answers to another.
+    /// A number that identifies this quiz, so that its answers aren't taken for answers to
+    /// another.
     pub fn fingerprint(&self) -> u32 {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
-        // Enough to tell a few apart, and exact in everybody's JSON.
+        // 32 bits are enough for a few quizzes, and exact in all JSON parsers.
         hasher.finish() as u32
     }
 }
 
-/// Texts that are to be read: what each is called, and its most characters. It
-/// checks while it reads, since only then an error gets its place.
+/// Reads a text with a name and a limit of characters. It checks while it parses, since
+/// only then an error has its position.
 #[derive(Clone, Copy)]
 struct Words(&'static str, usize);
 
@@ -212,14 +212,14 @@ mod tests {
 }"#;
 
     #[test]
-    fn the_built_in_quiz_is_whole() {
+    fn the_built_in_quiz_is_valid() {
         let quiz = Quiz::built_in();
         assert_eq!(quiz.questions.len(), 12);
         for question in &quiz.questions {
             assert!(!question.source.is_empty(), "{}", question.text);
             assert!(question.choices.len() >= 4, "{}", question.text);
         }
-        // Who always chooses the same gets few right.
+        // The right choices are spread over all numbers.
         for choice in 1..=4 {
             let right = quiz.questions.iter().filter(|question| question.answer == choice).count();
             assert!((2..=4).contains(&right), "{choice} is right {right} times");
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_file_is_taken_with_or_without_sources() {
+    fn a_valid_file_is_read_with_or_without_sources() {
         let quiz = Quiz::parse(GOOD.as_bytes()).unwrap();
         assert_eq!((quiz.questions[0].answer, &*quiz.questions[0].source), (2, ""));
         let with = GOOD.replace("\"E.\"", "\"E.\", \"source\": \"S\"");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn errors_have_line_and_column() {
         let long = |count: usize| format!("\"{}\"", "\u{e4}".repeat(count));
         let nine = "\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\"";
         for (from, to, says, line) in [

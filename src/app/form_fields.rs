@@ -1,5 +1,5 @@
-//! The fields that a client sends: a form of a browser or an object of JSON, which
-//! are the same to an application.
+//! The fields that a client sends: a form of a browser, or a JSON object. An application
+//! reads both alike.
 
 use std::borrow::Cow;
 
@@ -9,19 +9,22 @@ use super::Request;
 use crate::http::{Reject, Status, form};
 use crate::limits;
 
-/// Most fields of a form: none of ours has ten.
+/// Most fields of a form: real ones have a dozen.
 const FIELDS: usize = 100;
 
 /// The fields of a request.
 #[derive(Debug)]
-pub(super) struct Body(Map<String, Value>);
+pub struct FormFields(Map<String, Value>);
 
-impl Body {
-    /// Reads the content of a request by its Content-Type.
+impl FormFields {
+    /// Reads the content of a request by its Content-Type: a form
+    /// (`application/x-www-form-urlencoded`), or a JSON object (`application/json`). Without
+    /// content there are no fields.
     ///
     /// # Errors
-    /// 415 if it is neither a form nor JSON, 400 if it isn't what it says to be.
-    pub(super) fn read(request: &Request<'_>) -> Result<Self, Reject> {
+    /// 415 for another type, 400 if the content is malformed, 413 beyond
+    /// [`FORM`](crate::limits::FORM).
+    pub fn read(request: &Request<'_>) -> Result<Self, Reject> {
         if request.body.len() > limits::FORM {
             return Err(Reject::new(Status::CONTENT_TOO_LARGE, "the form is too large"));
         }
@@ -33,7 +36,7 @@ impl Body {
         if essence.eq_ignore_ascii_case(b"application/json") {
             match serde_json::from_slice(request.body) {
                 Ok(Value::Object(fields)) => Ok(Self(fields)),
-                Ok(_) => Err(Reject::bad_request("the JSON is no object of fields")),
+                Ok(_) => Err(Reject::bad_request("the JSON is not an object")),
                 Err(_) => Err(Reject::bad_request("the JSON is malformed")),
             }
         } else if essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
@@ -42,7 +45,7 @@ impl Body {
                 if fields.len() == FIELDS {
                     return Err(Reject::bad_request("the form has too many fields"));
                 }
-                // The first of a name counts, as in a query.
+                // The first field of a name counts, as in a query.
                 fields.entry(name).or_insert_with(|| Value::from(value));
             }
             Ok(Self(fields))
@@ -54,9 +57,9 @@ impl Body {
         }
     }
 
-    /// The field of that name as text; none if it isn't there or is more than a text,
-    /// a number or a truth.
-    pub(super) fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+    /// The value of the field with this name, as text. None if it is missing, null, an array
+    /// or an object.
+    pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         match self.0.get(name)? {
             Value::String(text) => Some(Cow::Borrowed(text)),
             value @ (Value::Number(_) | Value::Bool(_)) => Some(Cow::Owned(value.to_string())),
@@ -71,19 +74,19 @@ mod tests {
     use crate::http::FieldLines;
     use crate::http::head::parse;
 
-    fn read(content_type: Option<&str>, body: &[u8]) -> Result<Body, u16> {
+    fn read(content_type: Option<&str>, body: &[u8]) -> Result<FormFields, u16> {
         let line = content_type.map(|value| format!("Content-Type: {value}\r\n")).unwrap_or_default();
         let bytes = format!("POST / HTTP/1.1\r\nHost: x\r\n{line}\r\n").into_bytes();
         let mut lines = FieldLines::default();
         let head = parse(&bytes, &mut lines).unwrap().unwrap();
-        Body::read(&Request { head: &head, body, mount: "", path: b"/" }).map_err(|reject| reject.status.0)
+        FormFields::read(&Request { head: &head, body, mount: "", path: b"/" }).map_err(|reject| reject.status.0)
     }
 
     const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
     const JSON: Option<&str> = Some("Application/JSON; charset=utf-8");
 
     #[test]
-    fn a_form_and_json_say_the_same() {
+    fn a_form_and_json_have_the_same_fields() {
         for (content_type, body) in [
             (FORM, &b"name=Ad%C3%A4le+L.&age=7&name=x&old=false"[..]),
             (JSON, "{\"name\":\"Ad\u{e4}le L.\",\"age\":7,\"old\":false,\"more\":[],\"none\":null}".as_bytes()),
@@ -99,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_told_so() {
+    fn other_types_and_malformed_content_are_refused() {
         for content_type in [None, Some("text/plain"), Some("multipart/form-data; boundary=x"), Some(""), Some(";")] {
             assert_eq!(read(content_type, b"a=b").unwrap_err(), 415, "{content_type:?}");
         }
