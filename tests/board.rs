@@ -25,7 +25,7 @@ fn watch(server: &Server, path: &str, lines: &str) -> Client {
 fn posts_are_listed_newest_first_page_by_page() {
     let server = Server::start_with(Root::new(), &[]);
     let mut visitor = Visitor::new(&server);
-    assert!(visitor.get("/board").text().contains("Nobody has said anything yet"));
+    assert!(visitor.get("/board").text().contains("There are no posts yet"));
     assert_eq!(visitor.cookie, None, "who only looks gets no session");
     for number in 1..=25 {
         let response = visitor.post("/board", &format!("text=number+{number}."));

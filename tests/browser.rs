@@ -71,7 +71,7 @@ fn the_applications_work_without_scripts() {
         ("/quiz", Some("question=1&choice=2"), "Question 2 of 12"),
         ("/login", None, "Password ___"),
         ("/login", Some("username=alice&password=apple"), "Hello, alice."),
-        ("/board", None, "Nobody has said anything yet."),
+        ("/board", None, "There are no posts yet."),
         ("/board", Some("text=from+lynx"), "from lynx\n   (BUTTON) Delete"),
         ("/lab/track", None, "Cookie 1 "),
     ] {

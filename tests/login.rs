@@ -62,7 +62,7 @@ fn from_home_to_login_and_back_and_out_again() {
 fn programs_get_json() {
     let server = server(&[]);
     let home = server.get_with("/home", WANTS_JSON);
-    assert_eq!((home.status, home.text().as_str()), (401, "{\"error\":\"nobody has logged in\"}\n"));
+    assert_eq!((home.status, home.text().as_str()), (401, "{\"error\":\"this page needs a login\"}\n"));
     assert!(home.field("www-authenticate").is_some());
     let lines = format!("{JSON}{WANTS_JSON}");
     let wrong = post(&server, "/login", &lines, r#"{"username":"alice","password":"pear"}"#);

@@ -2,6 +2,7 @@
 //! ends the session.
 
 use askama::Template;
+use serde_json::json;
 
 use super::page::{self, Foot};
 use super::{Answer, App, Call, Methods, Request, Response};
@@ -14,7 +15,7 @@ const COUNT: &str = "count";
 pub(super) struct Counter;
 
 #[derive(Template)]
-#[template(path = "counter.html", config = "src/app/templates/askama.toml")]
+#[template(path = "counter.html", config = "src/askama.toml")]
 struct Page<'a> {
     count: u64,
     /// Where the application is mounted.
@@ -51,7 +52,7 @@ fn show(request: &Request<'_>, call: &mut Call<'_>) -> Response {
         session.set(COUNT, count);
     }
     if negotiate::prefers_json(&request.head.fields) {
-        return Response::new(Status::OK).json(format!("{{\"count\":{count}}}\n")).field("Vary", "Accept");
+        return Response::new(Status::OK).json(&json!({ "count": count })).field("Vary", "Accept");
     }
     let here = request.mount;
     page::page(Response::new(Status::OK), &Page { count, here, foot: Foot::of(call) }).field("Vary", "Accept")

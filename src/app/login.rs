@@ -8,6 +8,7 @@
 //! fixation).
 
 use askama::Template;
+use serde_json::json;
 
 use super::form_fields::FormFields;
 use super::page::{self, Foot};
@@ -19,7 +20,6 @@ use crate::http::target::{self, Form};
 use crate::http::{Reject, Status, form, negotiate};
 use crate::reactor::JobClass;
 use crate::session::Session;
-use crate::text::json;
 
 /// The key of the user's name in the session.
 const USER: &str = "user";
@@ -42,7 +42,7 @@ impl Login {
 }
 
 #[derive(Template)]
-#[template(path = "login.html", config = "src/app/templates/askama.toml")]
+#[template(path = "login.html", config = "src/askama.toml")]
 struct LoginPage<'a> {
     /// Where the application is mounted.
     here: &'a str,
@@ -136,12 +136,12 @@ impl Attempt {
         if !negotiate::prefers_json(&request.head.fields) {
             return response;
         }
-        response.json(format!("{{\"user\":{}}}\n", json::string(&self.name)))
+        response.json(&json!({ "user": self.name }))
     }
 
     fn refuse(self, status: Status, problem: &str, wait: u64, request: &Request<'_>, call: &mut Call<'_>) -> Response {
         let response = if negotiate::prefers_json(&request.head.fields) {
-            Response::new(status).json(format!("{{\"error\":{}}}\n", json::string(problem)))
+            Response::new(status).json(&json!({ "error": problem }))
         } else {
             let next = self.next.as_deref().unwrap_or_default();
             let (here, username) = (&here(request), self.name.as_str());
@@ -157,8 +157,7 @@ impl Attempt {
 /// The form as a page; as JSON the user who is logged in.
 fn show(request: &Request<'_>, call: &mut Call<'_>) -> Response {
     if negotiate::prefers_json(&request.head.fields) {
-        let name = user(call.session()).map_or_else(|| "null".to_owned(), |user| json::string(user).to_string());
-        return Response::new(Status::OK).json(format!("{{\"user\":{name}}}\n")).field("Vary", "Accept");
+        return Response::new(Status::OK).json(&json!({ "user": user(call.session()) })).field("Vary", "Accept");
     }
     let next = request.query("next").filter(|next| local(next).is_some()).unwrap_or_default();
     let username = user(call.session()).unwrap_or_default().to_owned();
@@ -171,7 +170,7 @@ fn show(request: &Request<'_>, call: &mut Call<'_>) -> Response {
 pub(super) struct Home;
 
 #[derive(Template)]
-#[template(path = "home.html", config = "src/app/templates/askama.toml")]
+#[template(path = "home.html", config = "src/askama.toml")]
 struct HomePage<'a> {
     user: &'a str,
     /// The address of the logout.
@@ -191,13 +190,13 @@ impl App for Home {
         let as_json = negotiate::prefers_json(&request.head.fields);
         let user = user(call.session()).map(str::to_owned);
         let response = match (user, as_json) {
-            (Some(user), true) => Response::new(Status::OK).json(format!("{{\"user\":{}}}\n", json::string(&user))),
+            (Some(user), true) => Response::new(Status::OK).json(&json!({ "user": user })),
             (Some(user), false) => {
                 let logout = beside(request, "logout");
                 page::page(Response::new(Status::OK), &HomePage { user: &user, logout: &logout, foot: Foot::of(call) })
             }
             (None, true) => {
-                let response = Response::new(Status::UNAUTHORIZED).json("{\"error\":\"nobody has logged in\"}\n");
+                let response = Response::new(Status::UNAUTHORIZED).json(&json!({ "error": "this page needs a login" }));
                 ask_for_login(response, request)
             }
             (None, false) => {

@@ -47,6 +47,7 @@ use std::any::Any;
 use std::net::IpAddr;
 
 pub use form_fields::FormFields;
+pub use page::escape_html;
 pub use response::{Body, Pull, Response, Source};
 pub use routes::Routes;
 pub use sink::{BodyMode, Push, Sink};

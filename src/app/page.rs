@@ -7,6 +7,7 @@
 //! field Content-Security-Policy has browsers enforce this.
 
 use askama::Template;
+use askama::filters::{Escaper, Html};
 use serde::Serialize;
 
 use super::{Call, Request, Response};
@@ -61,17 +62,60 @@ fn page_with(response: Response, template: &impl Template, script: Script) -> Re
 
 /// A page, or its data as JSON, as the client prefers.
 pub(super) fn page_or_json(request: &Request<'_>, data: &(impl Template + Serialize), script: Script) -> Response {
-    let answer = if negotiate::prefers_json(&request.head.fields) {
-        // It fails only for maps with keys that are no text.
-        Response::new(Status::OK).json(serde_json::to_string(data).expect("no maps") + "\n")
+    let response = if negotiate::prefers_json(&request.head.fields) {
+        Response::new(Status::OK).json(data)
     } else {
         page_with(Response::new(Status::OK), data, script)
     };
-    answer.field("Vary", "Accept")
+    response.field("Vary", "Accept")
+}
+
+/// A page of an application that has no template here.
+#[derive(Template)]
+#[template(path = "custom.html", config = "src/askama.toml")]
+struct CustomPage<'a> {
+    title: &'a str,
+    main: &'a str,
+    foot: Foot,
+}
+
+impl Response {
+    /// A page in the layout of the built-in applications. `title` is text. `main` is HTML, in
+    /// which text from outside must be [escaped](escape_html).
+    pub fn page(self, title: &str, main: &str, call: &Call<'_>) -> Self {
+        page(self, &CustomPage { title, main, foot: Foot::of(call) })
+    }
+}
+
+/// `text` as it must be written in HTML, in text and in quoted attribute values.
+pub fn escape_html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    // Writing to a String can't fail.
+    let _ = Html.write_escaped_str(&mut escaped, text);
+    escaped
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::app::testing::{ask, field, text};
+    use crate::app::{Answer, App};
+
+    #[test]
+    fn an_application_can_use_the_layout() {
+        struct Custom;
+        impl App for Custom {
+            fn handle(&mut self, _: &Request<'_>, call: &mut Call<'_>) -> Answer {
+                let main = format!("<p title='{}'>a</p>", escape_html("'<b>"));
+                Answer::now(Response::new(Status::OK).page("<T>", &main, call))
+            }
+        }
+        let response = ask(&mut Custom, "/lab/x", &[]);
+        let page = text(&response);
+        assert!(page.contains("<p title='&#39;&#60;b&#62;'>a</p>") && page.contains("<title>&#60;T&#62; "), "{page}");
+        assert!(page.contains("Connection 12, request 3") && field(&response, "Content-Security-Policy").is_some());
+    }
+
     /// The colours, by name, of a style sheet.
     fn colours(sheet: &str) -> Vec<(&str, &str)> {
         let declarations = sheet.split([';', '{']).filter_map(|part| part.trim().split_once(": "));

@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
+
 use super::boundary::Content;
 use crate::http::Status;
 use crate::reactor::Tick;
+use crate::text::json;
 
 /// A response: status, fields, content. Date, Server, framing and connection
 /// are added on the way out.
@@ -81,9 +84,12 @@ impl Response {
         self.content("text/html; charset=utf-8", page.into().into_bytes())
     }
 
-    /// JSON.
-    pub fn json(self, json: impl Into<String>) -> Self {
-        self.content("application/json", json.into().into_bytes())
+    /// JSON on one line.
+    ///
+    /// # Panics
+    /// If the value has a map with keys that are no text.
+    pub fn json(self, value: &impl Serialize) -> Self {
+        self.content("application/json", (json::to_string(value) + "\n").into_bytes())
     }
 
     /// Content that is made over time.

@@ -90,7 +90,7 @@ impl DatagramProtocol<Program> for Heartbeat {
         if !std::mem::replace(&mut self.failing, true) && !self.over {
             let (peer, why) = (self.peer, describe(error));
             if self.plan.json {
-                let why = json::string(&why).to_string();
+                let why = json::to_string(&why);
                 cx.shared.output.line(format_args!(r#"{{"event":"error","to":"{peer}","reason":{why}}}"#));
             } else {
                 cx.shared.output.line(format_args!("can't reach {peer}: {why}; still trying"));

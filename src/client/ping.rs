@@ -131,7 +131,7 @@ impl Ping {
             probe.state = ProbeState::Lost;
         }
         if self.plan.json {
-            let (to, why) = (self.peer, json::string(&why.to_string()).to_string());
+            let (to, why) = (self.peer, json::to_string(&why.to_string()));
             cx.shared
                 .output
                 .line(format_args!(r#"{{"event":"lost","sequence":{sequence},"to":"{to}","reason":{why}}}"#));

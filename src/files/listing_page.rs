@@ -1,22 +1,23 @@
 //! A listing as a page for people or as JSON for programs.
 //!
-//! The page is never in memory as a whole: a [`Rendering`] writes the next piece where
-//! there is room for it, from entries that all who ask for the same listing share.
+//! The page is never in memory as a whole: a [`Rendering`] writes the next piece when there
+//! is room for it. All requests for the same listing share its entries.
 //!
-//! A name is any bytes but NUL and slash, chosen by anybody who may write below the root,
-//! perhaps an uploader. In text, markup and control characters are escaped, and what
+//! A name is any bytes but NUL and slash. It may have been chosen by an attacker who may
+//! write below the root. In text, markup and control characters are escaped, and what
 //! isn't UTF-8 shows as U+FFFD. In a reference every byte but the unreserved ones
 //! (RFC 3986 §2.3) is percent-encoded, so that it leads to the exact name, and `./` in
 //! front keeps `javascript:x` from being a scheme.
 
-use std::fmt::{Arguments, Write};
 use std::sync::Arc;
 
+use askama::Template;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use serde::Serialize;
 
 use super::listing::{Listing, Row, Sort};
 use crate::http::date;
-use crate::text::{html, json};
+use crate::text::json;
 
 /// What a listing is written as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,84 +124,121 @@ impl Rendering {
     }
 }
 
-/// `unicode-bidi: isolate` keeps a name with direction marks from rearranging
-/// what stands beside it.
-const STYLE: &str = "\
-:root{color-scheme:light dark}\
-body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
-h1{font-size:1.3rem;overflow-wrap:anywhere}\
-table{border-collapse:collapse;width:100%}\
-th,td{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #8884}\
-td:first-child{overflow-wrap:anywhere;unicode-bidi:isolate}\
-td+td,th+th{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\
-tbody tr:hover{background:#8882}\
-a{text-decoration:none}a:hover{text-decoration:underline}";
+/// The beginning of a page.
+#[derive(Template)]
+#[template(path = "listing_head.html", config = "src/askama.toml")]
+struct HeadPart<'a> {
+    path: &'a str,
+    columns: [Column; 3],
+}
+
+/// A column of the table, whose title is a link that sorts by it.
+struct Column {
+    key: &'static str,
+    title: &'static str,
+    sorted: bool,
+    descending: bool,
+}
+
+impl Column {
+    fn sort_state(&self) -> &'static str {
+        if self.descending { "descending" } else { "ascending" }
+    }
+
+    fn mark(&self) -> &'static str {
+        match (self.sorted, self.descending) {
+            (false, _) => "",
+            (true, false) => " \u{25b2}",
+            (true, true) => " \u{25bc}",
+        }
+    }
+
+    /// The sorted column changes its direction; another one begins ascending.
+    fn next_order(&self) -> &'static str {
+        if self.sorted && !self.descending { "desc" } else { "asc" }
+    }
+}
+
+/// An entry on a page.
+#[derive(Template)]
+#[template(path = "listing_row.html", config = "src/askama.toml")]
+struct RowPart<'a> {
+    reference: &'a str,
+    name: &'a str,
+    directory: bool,
+    slash: &'static str,
+    size: u64,
+    shown_size: &'a str,
+    modified: &'a str,
+    date: &'a str,
+    time: &'a str,
+}
+
+/// The end of a page.
+#[derive(Template)]
+#[template(path = "listing_tail.html", config = "src/askama.toml")]
+struct TailPart {
+    cut: bool,
+    empty: bool,
+}
+
+fn put_template(out: &mut String, part: &impl Template) {
+    // Rendering into a String fails only if the formatting of a value fails.
+    let _ = part.render_into(out);
+    // A template loses its last line feed.
+    out.push('\n');
+}
 
 fn html_head(out: &mut String, listing: &Listing) {
-    out.push_str(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Index of ",
-    );
-    put_text(out, &listing.path);
-    put(out, format_args!("</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>Index of "));
-    put_text(out, &listing.path);
-    out.push_str("</h1>\n<table>\n<thead>\n<tr>");
-    for (by, title) in [(Sort::Name, "Name"), (Sort::Size, "Size"), (Sort::Modified, "Modified (UTC)")] {
-        let current = by == listing.order.by;
-        let (state, mark) = match (current, listing.order.descending) {
-            (false, _) => ("", ""),
-            (true, false) => (" aria-sort=\"ascending\"", " \u{25b2}"),
-            (true, true) => (" aria-sort=\"descending\"", " \u{25bc}"),
-        };
-        // The current column turns round, another begins ascending.
-        let order = if current && !listing.order.descending { "desc" } else { "asc" };
-        let key = by.key();
-        put(out, format_args!("<th{state}><a href=\"?sort={key}&amp;order={order}\">{title}{mark}</a></th>"));
-    }
-    out.push_str("</tr>\n</thead>\n<tbody>\n");
-    if listing.path != b"/" {
-        out.push_str("<tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n");
-    }
+    let columns = [(Sort::Name, "Name"), (Sort::Size, "Size"), (Sort::Modified, "Modified (UTC)")];
+    let columns = columns.map(|(by, title)| Column {
+        key: by.key(),
+        title,
+        sorted: by == listing.order.by,
+        descending: listing.order.descending,
+    });
+    put_template(out, &HeadPart { path: &printable(&listing.path), columns });
 }
 
 fn html_row(out: &mut String, row: &Row) {
-    let slash = if row.directory { "/" } else { "" };
-    put(out, format_args!("<tr><td><a href=\"./{}{slash}\">", percent_encode(&row.name, ENCODED)));
-    put_text(out, &row.name);
-    put(out, format_args!("{slash}</a></td><td"));
-    if !row.directory {
-        put(out, format_args!(" title=\"{} bytes\">", row.size));
-        put_size(out, row.size);
-    } else {
-        out.push('>');
-    }
     let modified = rfc3339(row.modified_s);
-    let (date, time) = (modified.get(..10).unwrap_or_default(), modified.get(11..16).unwrap_or_default());
-    put(out, format_args!("</td><td><time datetime=\"{modified}\">{date} {time}</time></td></tr>\n"));
+    let part = RowPart {
+        reference: &percent_encode(&row.name, ENCODED).to_string(),
+        name: &printable(&row.name),
+        directory: row.directory,
+        slash: if row.directory { "/" } else { "" },
+        size: row.size,
+        shown_size: &shown_size(row.size),
+        modified: &modified,
+        date: modified.get(..10).unwrap_or_default(),
+        time: modified.get(11..16).unwrap_or_default(),
+    };
+    put_template(out, &part);
 }
 
 fn html_tail(out: &mut String, listing: &Listing) {
-    out.push_str("</tbody>\n</table>\n");
-    if listing.cut {
-        out.push_str("<p>This directory has more entries than are shown here.</p>\n");
-    } else if listing.rows.is_empty() {
-        out.push_str("<p>This directory is empty.</p>\n");
-    }
-    out.push_str("</body>\n</html>\n");
+    put_template(out, &TailPart { cut: listing.cut, empty: listing.rows.is_empty() });
+}
+
+/// An entry as JSON.
+#[derive(Serialize)]
+struct JsonRow<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    size: u64,
+    modified: &'a str,
 }
 
 fn json_row(out: &mut String, row: &Row, first: bool) {
     out.push_str(if first { "\n" } else { ",\n" });
-    let kind = if row.directory { "directory" } else { "file" };
-    put(
-        out,
-        format_args!(
-            "{{\"name\":{},\"type\":\"{kind}\",\"size\":{},\"modified\":\"{}\"}}",
-            json::string(&row.name),
-            row.size,
-            rfc3339(row.modified_s)
-        ),
-    );
+    let row = JsonRow {
+        name: &String::from_utf8_lossy(&row.name),
+        kind: if row.directory { "directory" } else { "file" },
+        size: row.size,
+        modified: &rfc3339(row.modified_s),
+    };
+    out.push_str(&json::to_string(&row));
 }
 
 /// A time in the form of RFC 3339.
@@ -213,22 +251,16 @@ fn rfc3339(unix_seconds: i64) -> String {
 /// All but the unreserved of RFC 3986 §2.3.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-fn put(out: &mut String, what: Arguments<'_>) {
-    // Writing to a String fails only if a Display does, and those used here don't.
-    let _ = out.write_fmt(what);
+/// A name or a path as text. Line feed and tab are no more visible in it than other control
+/// characters, and become U+FFFD as well.
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
 }
 
-/// As text or as the value of a quoted attribute. Line feed and tab are no more
-/// visible in a name than other control characters, and become U+FFFD as well.
-fn put_text(out: &mut String, bytes: &[u8]) {
-    let name = String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}");
-    put(out, format_args!("{}", html::escape(&name)));
-}
-
-/// With one decimal in the largest unit of 1,024 that leaves at least 1.
-fn put_size(out: &mut String, size: u64) {
+/// A size with one decimal, in the largest unit of 1,024 in which it is at least 1.
+fn shown_size(size: u64) -> String {
     if size < 1024 {
-        return put(out, format_args!("{size} B"));
+        return format!("{size} B");
     }
     let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     // Tenths, rounded; in 128 bits there is no overflow.
@@ -239,7 +271,7 @@ fn put_size(out: &mut String, size: u64) {
         i += 1;
     }
     let tenths = tenths(10 * (i + 1));
-    put(out, format_args!("{}.{} {}", tenths / 10, tenths % 10, units[i]));
+    format!("{}.{} {}", tenths / 10, tenths % 10, units[i])
 }
 
 #[cfg(test)]
@@ -285,9 +317,9 @@ mod tests {
         rows.push(Row { name: b"d\xff\xfe".to_vec(), directory: true, size: 0, modified_s: 0 });
         let html = whole(page(listing("/x<y>/", rows)));
         assert!(html.starts_with("<!DOCTYPE html>\n<html lang=\"en\">"));
-        assert!(html.contains("<title>Index of /x&lt;y&gt;/</title>") && html.ends_with("</body>\n</html>\n"));
+        assert!(html.contains("<title>Index of /x&#60;y&#62;/</title>") && html.ends_with("</body>\n</html>\n"));
         assert!(html.contains(
-            "<tr><td><a href=\"./%3Cscript%3E%27%22%26\">&lt;script&gt;&#39;&quot;&amp;</a></td>\
+            "<tr><td><a href=\"./%3Cscript%3E%27%22%26\">&#60;script&#62;&#39;&#34;&#38;</a></td>\
              <td title=\"1536 bytes\">1.5 KiB</td><td><time datetime=\"2026-11-21T07:15:00Z\">2026-11-21 07:15</time></td></tr>\n"
         ));
         assert!(html.contains("href=\"./javascript%3Ax\""));
@@ -307,7 +339,7 @@ mod tests {
         rows.push(Row { name: b"d\xff".to_vec(), directory: true, size: 0, modified_s: -1 });
         assert_eq!(
             whole(json(listing("/", rows))),
-            "[\n{\"name\":\"a\\\"\\\\\\u000a\\u007fé<\",\"type\":\"file\",\"size\":5,\"modified\":\"2026-11-21T07:15:00Z\"},\n\
+            "[\n{\"name\":\"a\\\"\\\\\\n\\u007fé<\",\"type\":\"file\",\"size\":5,\"modified\":\"2026-11-21T07:15:00Z\"},\n\
              {\"name\":\"d\u{fffd}\",\"type\":\"directory\",\"size\":0,\"modified\":\"1969-12-31T23:59:59Z\"}\n]\n"
         );
     }
@@ -347,9 +379,7 @@ mod tests {
             (5 << 30, "5.0 GiB"),
             (u64::MAX, "16.0 EiB"),
         ] {
-            let mut out = String::new();
-            put_size(&mut out, size);
-            assert_eq!(out, expected);
+            assert_eq!(shown_size(size), expected);
         }
     }
 }

@@ -1,30 +1,20 @@
-//! Text for JSON (RFC 8259).
+//! JSON text (RFC 8259).
 
-use std::fmt::{self, Display, Write};
+use serde::Serialize;
 
-/// `text` as a JSON string, with its quotes. Invalid UTF-8 becomes U+FFFD.
+/// `value` as JSON on one line. All control characters are escaped, even those that JSON
+/// allows unescaped, because JSON is shown in terminals.
 ///
-/// All control characters are escaped, even those that JSON allows unescaped, because JSON is
-/// shown in terminals.
-pub fn string<T: AsRef<[u8]> + ?Sized>(text: &T) -> impl Display {
-    JsonString(text.as_ref())
-}
-
-struct JsonString<'a>(&'a [u8]);
-
-impl Display for JsonString<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('"')?;
-        for c in String::from_utf8_lossy(self.0).chars() {
-            match c {
-                '"' => f.write_str("\\\"")?,
-                '\\' => f.write_str("\\\\")?,
-                c if c.is_control() => write!(f, "\\u{:04x}", u32::from(c))?,
-                c => f.write_char(c)?,
-            }
-        }
-        f.write_char('"')
+/// # Panics
+/// If it has a map with keys that are no text.
+pub fn to_string(value: &(impl Serialize + ?Sized)) -> String {
+    let json = serde_json::to_string(value).expect("the keys of maps are text");
+    if !json.contains(char::is_control) {
+        return json;
     }
+    // Outside of strings there are none.
+    let escape = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.chars().map(escape).collect()
 }
 
 #[cfg(test)]
@@ -32,12 +22,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_never_ends_its_string() {
-        assert_eq!(string("").to_string(), "\"\"");
-        assert_eq!(string("\"\\").to_string(), r#""\"\\""#);
-        assert_eq!(
-            string(b"\0\x1f\x7f\xc2\x9b\xff\xc3\xa4").to_string(),
-            "\"\\u0000\\u001f\\u007f\\u009b\u{fffd}\u{e4}\""
-        );
+    fn all_control_characters_are_escaped() {
+        assert_eq!(to_string(""), "\"\"");
+        assert_eq!(to_string("\"\\\n"), r#""\"\\\n""#);
+        assert_eq!(to_string("\0\x1f\x7f\u{9b}\u{e4}"), "\"\\u0000\\u001f\\u007f\\u009b\u{e4}\"");
+        assert_eq!(to_string(&[("a\x7f", 1)]), "[[\"a\\u007f\",1]]");
     }
 }

@@ -1,5 +1,4 @@
-//! Text for HTML, for JSON and for users.
+//! Text for programs and for users.
 
-pub mod html;
 pub mod io_error;
 pub mod json;

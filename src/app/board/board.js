@@ -7,7 +7,7 @@
   if (!list.dataset.events || !window.EventSource) return;
   var most = 100; // on one page, however long it is open
   var source = new EventSource(list.dataset.events);
-  source.addEventListener("open", function () { live.textContent = "New posts appear here by themselves."; });
+  source.addEventListener("open", function () { live.textContent = "New posts appear here automatically."; });
   source.addEventListener("error", function () { live.textContent = "The connection is lost; trying again."; });
   source.addEventListener("post", function (event) {
     var post = JSON.parse(event.data);

@@ -21,6 +21,7 @@ use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 pub(crate) use posts::CAPACITY;
@@ -34,6 +35,7 @@ use crate::http::head::Method;
 use crate::http::{Reject, Status, date, event_stream, negotiate};
 use crate::reactor::JobClass;
 use crate::session::Id;
+use crate::text::json;
 
 /// Posts on one page.
 const PAGE: usize = 20;
@@ -47,7 +49,7 @@ pub(super) struct Board(Posts);
 
 /// Posts, as a page or as JSON.
 #[derive(Template, Serialize)]
-#[template(path = "board.html", config = "src/app/templates/askama.toml")]
+#[template(path = "board.html", config = "src/askama.toml")]
 struct Listed<'a> {
     posts: Vec<Shown>,
     /// The address of older posts.
@@ -145,10 +147,7 @@ impl App for Board {
     }
 
     fn events(&mut self, seen: u64, out: &mut Vec<u8>, room: usize) -> u64 {
-        self.0.events(seen, out, room, |id, post| {
-            // It fails only for maps with keys that are no text.
-            serde_json::to_string(&Shown::of(id, post, false)).expect("no maps")
-        })
+        self.0.events(seen, out, room, |id, post| json::to_string(&Shown::of(id, post, false)))
     }
 }
 
@@ -237,7 +236,7 @@ impl Board {
         Answer::now(match change.what {
             What::Posted(id) if json => {
                 let response = Response::new(Status::CREATED).field("Location", format!("{}/{id}", request.mount));
-                response.json(format!("{{\"id\":{id}}}\n"))
+                response.json(&json!({ "id": id }))
             }
             What::Deleted if json || request.head.method == Method::Delete => Response::new(Status::NO_CONTENT),
             What::Posted(_) | What::Deleted => Response::new(Status::SEE_OTHER).field("Location", here),

@@ -130,7 +130,7 @@ impl Listing {
         };
         self.first = false;
         self.rest.extend_from_slice(before);
-        self.rest.extend_from_slice(json::string(&*key).to_string().as_bytes());
+        self.rest.extend_from_slice(json::to_string(&String::from_utf8_lossy(&key)).as_bytes());
         self.rest.push(b':');
         write_value(&value, &mut self.rest);
         if self.format == Format::Lines {
@@ -169,12 +169,11 @@ fn write_value(record: &[u8], out: &mut Vec<u8>) {
         Some((tag, value)) if *tag == JSON.0 => {
             out.extend(value.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
         }
-        Some((_, value)) if std::str::from_utf8(value).is_ok() => {
-            out.extend_from_slice(json::string(value).to_string().as_bytes());
-        }
         Some((_, value)) => {
-            let uri = format!("\"data:application/octet-stream;base64,{}\"", STANDARD.encode(value));
-            out.extend_from_slice(uri.as_bytes());
+            let text = std::str::from_utf8(value).map(str::to_owned);
+            let text =
+                text.unwrap_or_else(|_| format!("data:application/octet-stream;base64,{}", STANDARD.encode(value)));
+            out.extend_from_slice(json::to_string(&text).as_bytes());
         }
         None => out.extend_from_slice(b"null"),
     }
@@ -211,10 +210,10 @@ mod tests {
         let data = "data:application/octet-stream;base64,/wA=";
         for room in [1, 2, 7, 1000] {
             let object =
-                format!("{{\"a\\\"b\":{{\"n\":   [1]}},\n\"c/d\":\"text\\u000a\",\n\"e\":\"{data}\",\n\"f\":\"\"}}\n");
+                format!("{{\"a\\\"b\":{{\"n\":   [1]}},\n\"c/d\":\"text\\n\",\n\"e\":\"{data}\",\n\"f\":\"\"}}\n");
             assert_eq!(list(&records, Format::Object, room), object);
             let lines = format!(
-                "{{\"a\\\"b\":{{\"n\":   [1]}}}}\n{{\"c/d\":\"text\\u000a\"}}\n{{\"e\":\"{data}\"}}\n{{\"f\":\"\"}}\n"
+                "{{\"a\\\"b\":{{\"n\":   [1]}}}}\n{{\"c/d\":\"text\\n\"}}\n{{\"e\":\"{data}\"}}\n{{\"f\":\"\"}}\n"
             );
             assert_eq!(list(&records, Format::Lines, room), lines);
             assert_eq!(

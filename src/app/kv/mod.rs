@@ -24,6 +24,7 @@ mod listing;
 
 use std::rc::Rc;
 
+use serde_json::json;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -173,9 +174,9 @@ impl Done {
             Err(error) => return refuse(Status::INTERNAL_SERVER_ERROR, error.to_string()),
         };
         match self {
-            Self::Put { location, new_key: Some(key) } => private(Response::new(Status::CREATED))
-                .field("Location", location)
-                .json(format!("{{\"key\":\"{key}\"}}\n")),
+            Self::Put { location, new_key: Some(key) } => {
+                private(Response::new(Status::CREATED)).field("Location", location).json(&json!({ "key": key }))
+            }
             Self::Put { location, new_key: None } if !was => Response::new(Status::CREATED).field("Location", location),
             Self::Removed if !was => missing(),
             _ => Response::new(Status::NO_CONTENT),

@@ -1,14 +1,24 @@
 //! Greets the world, or the name in `?name=`.
 
+use askama::Template;
+use serde_json::json;
+
 use super::format::Format;
+use crate::app::page::{self, Foot};
 use crate::app::{Answer, App, Call, Request, Response};
 use crate::http::Status;
-use crate::text::{html, json};
 
 pub(crate) struct Hello;
 
+#[derive(Template)]
+#[template(path = "hello.html", config = "src/askama.toml")]
+struct HelloPage<'a> {
+    greeting: &'a str,
+    foot: Foot,
+}
+
 impl App for Hello {
-    fn handle(&mut self, request: &Request<'_>, _call: &mut Call<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let name = request.query("name").filter(|name| !name.trim().is_empty());
         // A link must not be able to control a terminal.
         let name = name.map_or("world".to_owned(), |name| name.trim().replace(char::is_control, "\u{fffd}"));
@@ -16,8 +26,8 @@ impl App for Hello {
         let response = Response::new(Status::OK).field("Vary", "Accept").field("Cache-Control", "no-cache");
         Answer::now(match Format::of(&request.head.fields) {
             Format::Text => response.text(greeting + "\n"),
-            Format::Html => response.html(html::page("Hello", &format!("<h1>{}</h1>", html::escape(&greeting)))),
-            Format::Json => response.json(format!("{{\"greeting\":{}}}\n", json::string(&greeting))),
+            Format::Html => page::page(response, &HelloPage { greeting: &greeting, foot: Foot::of(call) }),
+            Format::Json => response.json(&json!({ "greeting": greeting })),
         })
     }
 }
@@ -48,7 +58,7 @@ mod tests {
         let target = "/lab/x?name=%3Cscript%3E%22";
         let page = ask(&mut Hello, target, &["Accept: text/html"]);
         assert_eq!(field(&page, "Content-Type"), Some("text/html; charset=utf-8"));
-        assert!(text(&page).contains("<h1>Hello, &lt;script&gt;&quot;!</h1>"));
+        assert!(text(&page).contains("<h1>Hello, &#60;script&#62;&#34;!</h1>"));
         let json = ask(&mut Hello, target, &["Accept: application/json"]);
         assert_eq!(field(&json, "Content-Type"), Some("application/json"));
         assert_eq!(text(&json), "{\"greeting\":\"Hello, <script>\\\"!\"}\n");

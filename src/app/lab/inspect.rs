@@ -5,11 +5,15 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use askama::Template;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
 use super::format::Format;
+use crate::app::page::{self, Foot};
 use crate::app::{Answer, App, Call, Methods, Request, Response};
 use crate::http::Status;
 use crate::http::framing::Framing;
-use crate::text::{html, json};
 
 pub(crate) struct Inspect;
 
@@ -19,17 +23,30 @@ impl App for Inspect {
     }
 
     fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
-        let (facts, fields) = (facts(request, call), fields(request));
+        let inspected = Inspected { facts: facts(request, call), fields: fields(request), foot: Foot::of(call) };
         let response = Response::new(Status::OK).field("Vary", "Accept").no_store();
         Answer::now(match Format::of(&request.head.fields) {
-            Format::Text => response.text(as_text(&facts, &fields)).field("X-Content-Type-Options", "nosniff"),
-            Format::Html => response.html(as_html(&facts, &fields)),
-            Format::Json => response.json(as_json(&facts, &fields)),
+            Format::Text => response.text(inspected.text()).field("X-Content-Type-Options", "nosniff"),
+            Format::Html => page::page(response, &inspected),
+            Format::Json => response.json(&inspected),
         })
     }
 }
 
+/// All that the server knows about a request.
+#[derive(Template)]
+#[template(path = "inspect.html", config = "src/askama.toml")]
+struct Inspected {
+    facts: Vec<Fact>,
+    fields: Vec<Field>,
+    foot: Foot,
+}
+
+type Fact = (&'static str, Value);
+
 /// The value of a fact.
+#[derive(Serialize)]
+#[serde(untagged)]
 enum Value {
     Text(String),
     Number(u64),
@@ -37,10 +54,12 @@ enum Value {
     Absent,
 }
 
-type Fact = (&'static str, Value);
-
-/// Name and value of a field line. A value is any bytes but ASCII control characters.
-type Field = (String, String);
+/// Name and value of a field line.
+#[derive(Serialize)]
+struct Field {
+    name: String,
+    value: String,
+}
 
 fn facts(request: &Request<'_>, call: &Call<'_>) -> Vec<Fact> {
     let head = request.head;
@@ -73,7 +92,7 @@ fn facts(request: &Request<'_>, call: &Call<'_>) -> Vec<Fact> {
 }
 
 fn fields(request: &Request<'_>) -> Vec<Field> {
-    request.head.fields.iter().map(|(name, value)| (printable(name), printable(value))).collect()
+    request.head.fields.iter().map(|(name, value)| Field { name: printable(name), value: printable(value) }).collect()
 }
 
 /// Text without control characters, so that a request can't control a terminal. C1 controls
@@ -91,48 +110,32 @@ impl Value {
             Self::Absent => "none".to_owned(),
         }
     }
+}
 
-    fn json(&self) -> String {
-        match self {
-            Self::Text(text) => json::string(text).to_string(),
-            Self::Number(number) => number.to_string(),
-            Self::Flag(flag) => flag.to_string(),
-            Self::Absent => "null".to_owned(),
+impl Inspected {
+    fn text(&self) -> String {
+        let mut out = String::new();
+        for (name, value) in &self.facts {
+            let _ = writeln!(out, "{name}: {}", value.shown());
         }
+        out.push('\n');
+        for Field { name, value } in &self.fields {
+            let _ = writeln!(out, "{name}: {value}");
+        }
+        out
     }
 }
 
-fn as_text(facts: &[Fact], fields: &[Field]) -> String {
-    let mut out = String::new();
-    for (name, value) in facts {
-        let _ = writeln!(out, "{name}: {}", value.shown());
+/// An object with a key for each fact, and the key `fields`.
+impl Serialize for Inspected {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.facts.len() + 1))?;
+        for (name, value) in &self.facts {
+            map.serialize_entry(&name.replace(' ', "_"), value)?;
+        }
+        map.serialize_entry("fields", &self.fields)?;
+        map.end()
     }
-    out.push('\n');
-    for (name, value) in fields {
-        let _ = writeln!(out, "{name}: {value}");
-    }
-    out
-}
-
-fn as_html(facts: &[Fact], fields: &[Field]) -> String {
-    fn table<'a>(rows: impl Iterator<Item = (&'a str, String)>) -> String {
-        let rows = rows.map(|(name, value)| {
-            format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", html::escape(name), html::escape(&value))
-        });
-        format!("<table>\n{}</table>\n", rows.collect::<String>())
-    }
-    let facts = table(facts.iter().map(|(name, value)| (*name, value.shown())));
-    let fields = table(fields.iter().map(|(name, value)| (name.as_str(), value.clone())));
-    html::page("Your request", &format!("<h1>Your request</h1>\n{facts}<h2>Field lines</h2>\n{fields}"))
-}
-
-fn as_json(facts: &[Fact], fields: &[Field]) -> String {
-    let facts = facts.iter().map(|(name, value)| format!("\"{}\":{},\n", name.replace(' ', "_"), value.json()));
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, value)| format!("\n{{\"name\":{},\"value\":{}}}", json::string(name), json::string(value)))
-        .collect();
-    format!("{{{}\"fields\":[{}]}}\n", facts.collect::<String>(), fields.join(","))
 }
 
 #[cfg(test)]
@@ -166,7 +169,10 @@ mod tests {
         assert_eq!(field(&response, "Content-Type"), Some("text/html; charset=utf-8"));
         assert_eq!(field(&response, "Vary"), Some("Accept"));
         let page = text(&response);
-        assert!(page.contains("<td>&lt;script&gt;</td>") && page.contains("<td>&quot;&lt;i&gt;&amp;</td>"), "{page}");
+        assert!(
+            page.contains("<td>&#60;script&#62;</td>") && page.contains("<td>&#34;&#60;i&#62;&#38;</td>"),
+            "{page}"
+        );
         assert!(!page.contains("<script>") && !page.contains("<i>"));
     }
 
@@ -176,13 +182,13 @@ mod tests {
         assert_eq!(field(&response, "Content-Type"), Some("application/json"));
         let json = text(&response);
         for part in [
-            "{\"method\":\"GET\",\n",
-            "\"query\":null,\n",
-            "\"path_behind_it\":\"\",\n",
-            "\"body_length\":0,\n",
-            "\"persistent\":true,\n",
-            "\"connection\":12,\n",
-            "{\"name\":\"X\",\"value\":\"a\\\"\\\\\"},\n",
+            "{\"method\":\"GET\",",
+            "\"query\":null,",
+            "\"path_behind_it\":\"\",",
+            "\"body_length\":0,",
+            "\"persistent\":true,",
+            "\"connection\":12,",
+            "{\"name\":\"X\",\"value\":\"a\\\"\\\\\"},",
             "{\"name\":\"Host\",\"value\":\"example.org\"}]}\n",
         ] {
             assert!(json.contains(part), "{part} in {json}");

@@ -6,13 +6,13 @@
 //! sent to others.
 
 use askama::Template;
+use serde::Serialize;
 
 use crate::app::form_fields::FormFields;
-use crate::app::page::{self, Foot};
-use crate::app::{Answer, App, Call, Methods, Request, Response};
+use crate::app::page::{self, Foot, Script};
+use crate::app::{Answer, App, Call, Methods, Request};
 use crate::http::cookie::{self, SameSite, SetCookie};
 use crate::http::head::Method;
-use crate::http::{Status, negotiate};
 use crate::session::key::Keys;
 
 /// The name of the cookie, the field and the query parameter.
@@ -24,17 +24,19 @@ pub(crate) struct Track {
     pub(crate) keys: Keys,
 }
 
-#[derive(Template)]
-#[template(path = "track.html", config = "src/app/templates/askama.toml")]
+#[derive(Template, Serialize)]
+#[template(path = "track.html", config = "src/askama.toml")]
 struct Page<'a> {
-    /// Where the application is mounted.
-    here: &'a str,
     cookie: u64,
     field: u64,
     query: u64,
     /// What the next request carries.
     next_field: &'a str,
     next_query: &'a str,
+    /// Where the application is mounted.
+    #[serde(skip)]
+    here: &'a str,
+    #[serde(skip)]
     foot: Foot,
 }
 
@@ -53,17 +55,9 @@ impl App for Track {
         let field = self.next(body.text(NAME).as_deref());
         let query = self.next(request.query(NAME).as_deref());
         let [next_cookie, next_field, next_query] = [cookie, field, query].map(|count| self.sign(count));
-        let response = Response::new(Status::OK);
-        let response = if negotiate::prefers_json(&request.head.fields) {
-            response.json(format!(
-                "{{\"cookie\":{cookie},\"field\":{field},\"query\":{query},\
-                 \"next_field\":\"{next_field}\",\"next_query\":\"{next_query}\"}}\n"
-            ))
-        } else {
-            let (here, next_field, next_query) = (request.mount, next_field.as_str(), next_query.as_str());
-            let foot = Foot::of(call);
-            page::page(response, &Page { here, cookie, field, query, next_field, next_query, foot })
-        };
+        let (here, next_field, next_query) = (request.mount, next_field.as_str(), next_query.as_str());
+        let page = Page { cookie, field, query, next_field, next_query, here, foot: Foot::of(call) };
+        let response = page::page_or_json(request, &page, Script::No);
         let cookie = SetCookie {
             name: NAME.to_owned(),
             value: next_cookie,
@@ -73,7 +67,7 @@ impl App for Track {
             ..SetCookie::default()
         };
         // The mount path may be invalid in a cookie. Then there is no cookie.
-        Answer::now(response.field("Vary", "Accept").private(cookie.line().ok()))
+        Answer::now(response.private(cookie.line().ok()))
     }
 }
 
@@ -92,7 +86,9 @@ impl Track {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::Response;
     use crate::app::testing::{ask, ask_with, field, refused_with, text};
+    use crate::http::Status;
     use serde_json::Value;
 
     fn json(response: &Response) -> Value {

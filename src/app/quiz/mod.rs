@@ -34,7 +34,7 @@ pub(super) struct Quizzing(pub(super) Quiz);
 
 /// The page, or the JSON, of a question.
 #[derive(Template, Serialize)]
-#[template(path = "question.html", config = "src/app/templates/askama.toml")]
+#[template(path = "question.html", config = "src/askama.toml")]
 struct Asking<'a> {
     title: &'a str,
     question: usize,
@@ -50,7 +50,7 @@ struct Asking<'a> {
 
 /// The page, or the JSON, after the last question.
 #[derive(Template, Serialize)]
-#[template(path = "results.html", config = "src/app/templates/askama.toml")]
+#[template(path = "results.html", config = "src/askama.toml")]
 struct Results<'a> {
     title: &'a str,
     score: usize,

@@ -10,6 +10,8 @@
 //!                    ^ number
 //! ```
 
+use askama::Template;
+
 use crate::http::Reject;
 use crate::http::response::{BodyForm, HeadContext, Length, ResponseHead};
 
@@ -26,6 +28,17 @@ pub(super) struct ErrorPage {
     /// Where in the content the request's number is left out.
     number: usize,
 }
+
+#[derive(Template)]
+#[template(path = "error.html", config = "src/askama.toml")]
+struct ErrorTemplate<'a> {
+    title: &'a str,
+    sentence: &'a str,
+    number: &'a str,
+}
+
+/// Stands for the request's number while a page is made. No text contains it.
+const NUMBER: &str = "\0";
 
 /// The field lines of all error pages but Content-Type.
 const LINES: &[u8] = b"X-Content-Type-Options: nosniff\r\n";
@@ -48,20 +61,14 @@ impl ErrorPage {
         let title = format!("{} {}", status.0, status.reason());
         let (first, rest) = why.split_at_checked(1).unwrap_or_default();
         let sentence = format!("{}{rest}.", first.to_ascii_uppercase());
-        // Reasons are our own constants: ASCII, without markup.
-        let (before, behind) = if html {
-            let before = format!(
-                "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
-                <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\n\
-                <style>:root{{color-scheme:light dark}}\
-                body{{font:16px/1.5 system-ui,sans-serif;max-width:34em;margin:15vh auto;padding:0 1em}}\
-                small{{opacity:.6}}</style>\n\
-                <h1>{title}</h1>\n<p>{sentence}</p>\n<p><small>miod, request "
-            );
-            (before, "</small></p>\n</html>\n")
+        let content = if html {
+            let page = ErrorTemplate { title: &title, sentence: &sentence, number: NUMBER };
+            // Rendering into a String fails only if the formatting of a value fails.
+            page.render().expect("text can be formatted") + "\n"
         } else {
-            (format!("{title}\n{sentence}\nRequest "), "\n")
+            format!("{title}\n{sentence}\nRequest {NUMBER}\n")
         };
+        let (before, behind) = content.split_once(NUMBER).unwrap_or((&content, ""));
         let number = before.len();
         Self { reject, html, content: [before.as_bytes(), behind.as_bytes()].concat().into(), number }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use askama::Template;
+
 use super::exchange::{Exchange, Turn};
 use super::jobs;
 use super::rejects::BUSY;
@@ -17,7 +19,6 @@ use crate::http::response::Length;
 use crate::http::{Reject, Status};
 use crate::reactor::{JobClass, JobResult, Tick};
 use crate::service::Outcome;
-use crate::text::html;
 
 /// Answers with a file, a listing, a redirect or an error.
 pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progress {
@@ -42,10 +43,17 @@ pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progr
     }
 }
 
+#[derive(Template)]
+#[template(path = "moved.html", config = "src/askama.toml")]
+struct MovedPage<'a> {
+    location: &'a str,
+}
+
 fn redirect(exchange: &Exchange<'_>, location: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
     // A Location is made of ASCII bytes that need no escape.
     let location = String::from_utf8_lossy(location).into_owned();
-    let page = html::page("Moved", &format!("<p>It is at <a href=\"{0}\">{0}</a>.</p>", html::escape(&location)));
+    // Rendering into a String fails only if the formatting of a value fails.
+    let page = MovedPage { location: &location }.render().expect("text can be formatted") + "\n";
     let response = Response::new(Status::MOVED_PERMANENTLY).field("Location", location).html(page);
     send(exchange, response, turn)
 }

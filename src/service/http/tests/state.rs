@@ -42,7 +42,7 @@ fn a_connection_too_many_is_told_so_and_closed() {
 fn an_error_is_a_page_or_a_line_as_the_client_takes_it() {
     let mut bench = Bench::new();
     let (page, _) = bench.ask("GET /nope HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n");
-    assert!(page.contains("Content-Type: text/html") && body(&page).starts_with("<!doctype html>"));
+    assert!(page.contains("Content-Type: text/html") && body(&page).starts_with("<!DOCTYPE html>"));
     let (line, _) = bench.ask("GET /nope HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n");
     assert!(body(&line).starts_with("404 Not Found\n") && body(&line).contains("Request 1/2"));
 }
