@@ -6,7 +6,7 @@ use super::App;
 use super::boundary::Application;
 use crate::http::prefix_map::{self, PrefixMap};
 
-/// Applications by the [prefix](prefixes) of their paths.
+/// Applications by the [prefix](prefix_map) of their paths.
 #[derive(Default)]
 pub struct Routes {
     mounts: PrefixMap<Rc<Application>>,
