@@ -7,15 +7,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use miod::app::catalogue::{self, Supplies};
-use miod::app::{Answer, App, Request, Response, Visit};
+use miod::app::{Answer, App, Call, Request, Response};
 use miod::files::resolve::{Root, Symlinks};
 use miod::files::{Settings, Site};
 use miod::http::FieldLines;
 use miod::http::Status;
 use miod::http::chunked::Decoder;
 use miod::http::head;
-use miod::logging::Log;
 use miod::reactor::{Accepted, Ends, Input, Io, Output, TestContext, Tick, Time};
+use miod::server::Log;
 use miod::service;
 use miod::service::http::{Http, Limits};
 
@@ -90,8 +90,8 @@ impl App for Reads {
         true
     }
 
-    fn handle(&mut self, _: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
-        let count = visit.session().get("count").map(ToString::to_string).unwrap_or_default();
+    fn handle(&mut self, _: &Request<'_>, call: &mut Call<'_>) -> Answer {
+        let count = call.session().get("count").map(ToString::to_string).unwrap_or_default();
         Answer::now(Response::new(Status::OK).text(count))
     }
 }

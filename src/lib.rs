@@ -20,9 +20,13 @@
 //!   bytes ⇄ meaning   sockets ⇄ bytes   records ⇄ disk
 //! ```
 //!
-//! Arrows go down only. [`http`], [`text`], [`reactor`] and [`durable`] import nothing of
-//! ours; they meet in [`service`] and in [`client`]. [`limits`], every limit with its
-//! reason, may be read by all. `tests/architecture.rs` checks these directions.
+//! Arrows go down only. [`http`], `text`, [`reactor`] and `durable` import nothing of
+//! ours but the leaf `panics`; they meet in `service` and in `client`. [`limits`], every
+//! limit with its reason, may be read by all. `tests/architecture.rs` checks these directions.
+//!
+//! Programs that use the library have [`app`], [`http`], [`reactor`], [`server`],
+//! [`config`] and [`limits`]; [`manual::library`] shows how. All other modules belong to
+//! the command, and may change at any time.
 //!
 //! # Vocabulary
 //!
@@ -40,9 +44,9 @@
 //! | [`Host`](service::http::Host) | what is served under one or more names | files, applications, realms, policies |
 //! | Exchange | one request and its response ([`service::http`]) | what was found out about the request |
 //! | [`Policy`](http::response::Policy) | what a host or route adds to each response | prebuilt field lines |
-//! | [`Application`](app::boundary::Application) | an application as the server calls it | the application, its watchers |
-//! | [`Guard`](auth::Guard) | the protected paths | the users of each |
-//! | [`Session`](session::Session) | the values that are stored for one client | its values |
+//! | Application (`app/boundary.rs`) | an application as the server calls it | the application, its watchers |
+//! | Guard (`auth/guard.rs`) | the protected paths | the users of each |
+//! | [`Session`](app::Session) | the values that are stored for one client | its values |
 //! | Representation | a file as it is sent ([`files::representation`]) | one prebuilt block |
 //!
 //! # The life of a request
@@ -57,7 +61,7 @@
 //!    client, each found once. `policy.rs` decides whether it may pass.
 //! 5. A file asked for before is one look-up in a hash table and one copy of a prebuilt
 //!    block; a new one is opened by `openat2`, which proves that it lies below the root.
-//!    An application is called through [`app::boundary`]. All heads are written by
+//!    An application is called through `app/boundary.rs`. All heads are written by
 //!    [`ResponseHead`](http::response::ResponseHead).
 //! 6. All responses leave in one `send`. What the peer doesn't take is kept by the
 //!    connection; otherwise it owns no buffer. `persistence.rs` decides what comes next.
@@ -70,7 +74,7 @@
 //! 2. Nothing under `http`, `text`, `app`, `session` reads the clock or has a socket; the
 //!    clock is read in `reactor/clock.rs` alone, once a pass.
 //! 3. Stream sockets are connected, read, written and shut down in `reactor/transport.rs`
-//!    alone; datagrams are received and sent in `reactor/datagram.rs` alone. (`miod
+//!    alone; datagrams are received and sent in `reactor/datagram_socket.rs` alone. (`miod
 //!    sessions` runs no loop: it asks a store and waits.)
 //! 4. A socket has one slot, a slot one protocol; no protocol holds another, only its
 //!    handle.
@@ -102,46 +106,44 @@
 //!   table, went stale or had to be checked everywhere.
 //! - **A connection is taken out of its slot for its turn**, so that `connect` can reserve
 //!   a slot and return its handle at once. It costs two moves of some 80 bytes.
-//! - **A durable write is never skipped**, also if its client is gone: the write was
-//!   accepted, and others may have seen it.
-//! - **A socket that is readable stays unread while its exchange is busy.** A client that
-//!   closes while an application works for it is noticed when the response is sent.
+//! - **A socket stays unread while its exchange is busy.** A client that closes while an
+//!   application works for it is noticed when the response is sent.
 //! - **A body is read before it is answered, wanted or not**, up to a limit: a malformed
-//!   one is found, and the next request begins where it must.
-//! - **Files are sent by `sendfile`, which blocks while the medium is read**, for one
-//!   read of 128 KiB at most; the kernel reads ahead meanwhile.
-//! - **Paths that cross symbolic links aren't cached, and a listing is kept for a second
-//!   at most**: what lies behind links isn't watched.
-//! - **Directories without an index are 404**, not 403: what isn't listed looks absent. Only
-//!   the redirect from `/d` to `/d/` tells that a directory exists.
-//! - **A session in memory is its JSON text**, parsed for each request: a tree of values
-//!   would take ten times the memory, and parsing costs less than a system call.
-//! - **Requests from other sites are recognised by Origin and Sec-Fetch-Site**, not by
-//!   tokens in forms: that holds for every application that reads sessions.
+//!   one is found, and the next request begins where it must. Only an application that
+//!   receives it in pieces is called before; if it does not, the connection closes.
+//! - **`sendfile` blocks while the medium is read**, for one read of 128 KiB at most.
+//! - **Directories without an index are 404**, not 403: what isn't listed looks absent,
+//!   but for the redirect from `/d` to `/d/`.
 //! - **Trailers are read and dropped**, and a repeated Content-Length is refused even if
 //!   both are the same: no client needs either, and smugglers do.
 
 pub mod app;
-pub mod auth;
-pub mod cli;
-pub mod client;
+mod auth;
+mod cli;
+mod client;
 pub mod config;
-pub mod console;
-pub mod durable;
+mod console;
+mod durable;
+#[doc(hidden)] // for tests and benches
 pub mod files;
 pub mod http;
 pub mod limits;
-pub mod logging;
+mod logging;
 pub mod manual;
-pub mod names;
-pub mod probe;
-pub mod random;
+mod names;
+mod panics;
+mod probe;
+mod random;
 pub mod reactor;
 pub mod server;
+#[doc(hidden)] // for tests and benches
 pub mod service;
-pub mod session;
+mod session;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod testing;
-pub mod text;
+mod text;
+
+#[doc(hidden)] // for main.rs
+pub use cli::main;

@@ -1,5 +1,5 @@
 //! The `miod` command.
 
 fn main() -> std::process::ExitCode {
-    miod::cli::main()
+    miod::main()
 }

@@ -101,20 +101,20 @@ fn a_line_tells_all_there_is_to_tell() {
     let mut client = logged.server.connect();
     let (own, served) = (client.stream.local_addr().unwrap(), client.stream.peer_addr().unwrap());
     client.send(get_with("/?a=b", "User-Agent: test/1.0 (x)\r\nReferer: http://example.org/\r\n"));
-    let answer = client.answer();
+    let response = client.response();
     let line = logged.last(1);
     assert_eq!((line.host.as_str(), line.port), ("127.0.0.1", own.port().to_string()));
     assert_eq!(line.local, served.to_string());
     assert_eq!((line.request.as_str(), line.status, line.body), ("GET /?a=b HTTP/1.1", 200, 5));
     assert_eq!((line.referer.as_str(), line.agent.as_str()), ("http://example.org/", "test/1.0 (x)"));
-    assert_eq!(line.bytes as usize, answer.head.len() + answer.body.len());
+    assert_eq!(line.bytes as usize, response.head.len() + response.body.len());
     assert!(line.seconds < 5.0);
     // The same moment as in the answer, in another form: Sat, 21 Nov 2026 07:15:00 GMT.
-    let date: Vec<&str> = answer.field("Date").unwrap().split(' ').collect();
+    let date: Vec<&str> = response.field("Date").unwrap().split(' ').collect();
     assert_eq!(line.moment, format!("{}/{}/{}:{} +0000", date[1], date[2], date[3], date[4]));
 
     client.send(head_with("/large", ""));
-    let head = client.answer_to("HEAD");
+    let head = client.response_to("HEAD");
     let line = logged.last(2);
     assert_eq!((line.request.as_str(), line.status, line.body), ("HEAD /large HTTP/1.1", 200, 0));
     assert_eq!((line.referer.as_str(), line.agent.as_str(), line.bytes as usize), ("-", "-", head.head.len()));
@@ -130,12 +130,12 @@ fn a_line_tells_all_there_is_to_tell() {
     ];
     for (at, (request, status, body)) in cases.into_iter().enumerate() {
         client.send(request);
-        let answer = client.answer();
-        assert_eq!(answer.status, status);
+        let response = client.response();
+        assert_eq!(response.status, status);
         let line = logged.last(3 + at);
         assert_eq!(line.status, status);
-        assert_eq!(line.body as usize, answer.body.len());
-        assert_eq!(line.bytes as usize, answer.head.len() + answer.body.len());
+        assert_eq!(line.body as usize, response.body.len());
+        assert_eq!(line.bytes as usize, response.head.len() + response.body.len());
         if body > 0 {
             assert_eq!(line.body, body);
         }
@@ -148,14 +148,14 @@ fn its_numbers_are_those_of_the_error_page() {
     let mut client = logged.server.connect();
     for count in 1..=3 {
         client.send(get("/missing"));
-        let page = client.answer().text();
+        let page = client.response().text();
         let number = logged.last(count).number;
         assert!(page.contains(&format!("request {number}<")), "{number} {page}");
         assert!(number.ends_with(&format!("/{count}")));
     }
     // What can't be understood has a number too.
     client.send("nonsense\r\n\r\n");
-    let page = client.answer().text();
+    let page = client.response().text();
     let line = logged.last(4);
     assert_eq!((line.request.as_str(), line.status), ("nonsense", 400));
     assert!(page.contains(&format!("request {}<", line.number)), "{page}");
@@ -211,9 +211,9 @@ fn a_line_is_written_when_its_request_ends() {
     logged.server.get("/");
     // The shorter one, although it came later.
     assert_eq!(logged.last(1).request, "GET / HTTP/1.1");
-    let answer = client.answer();
+    let response = client.response();
     let line = logged.last(2);
-    assert_eq!(line.body as usize, answer.body.len());
+    assert_eq!(line.body as usize, response.body.len());
     assert!(line.seconds >= 0.39 && line.seconds < 10.0, "{line:?}");
     assert!(line.bytes > line.body, "{line:?}");
 }
@@ -225,7 +225,7 @@ fn pipelined_requests_have_a_line_each() {
     let train: String = (0..100).map(|at| get(&format!("/{at}"))).collect();
     client.send(train);
     for _ in 0..100 {
-        assert_eq!(client.answer().status, 404);
+        assert_eq!(client.response().status, 404);
     }
     for (at, line) in logged.lines(100).iter().enumerate() {
         assert_eq!(line.request, format!("GET /{at} HTTP/1.1"));
@@ -280,13 +280,13 @@ fn a_full_disk_costs_lines_and_no_answers() {
     let mut client = server.connect();
     for _ in 0..2_000 {
         client.send(get("/"));
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
     }
     let before = server.cpu();
     assert!(client.is_silent_for(std::time::Duration::from_millis(1_500)));
     assert!(server.cpu() - before < 0.3, "it spins: {}", server.cpu() - before);
     client.send(get("/"));
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
     server.signal("TERM");
     assert!(client.is_closed());
     assert_eq!(server.wait().code(), Some(0));
@@ -304,9 +304,9 @@ fn a_unix_socket_has_no_addresses() {
     let mut stream = UnixStream::connect(&socket).unwrap();
     stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
     stream.write_all(get_with("/", "Connection: close\r\n").as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.ends_with("\r\n\r\nindex"), "{answer}");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.ends_with("\r\n\r\nindex"), "{response}");
     assert!(eventually(|| fs::read_to_string(&log).unwrap().ends_with('\n')));
     let line = parse(fs::read_to_string(&log).unwrap().trim_end());
     assert_eq!((line.host.as_str(), line.port.as_str(), line.local.as_str()), ("unix", "-", "-"));

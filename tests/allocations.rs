@@ -10,8 +10,8 @@ use std::sync::mpsc::{Sender, channel};
 
 use miod::files::resolve::{Root as FileRoot, Symlinks};
 use miod::files::{Settings, Site};
-use miod::logging::Log;
 use miod::reactor::{Closer, Endpoint, Listener, Options, Reactor, Until};
+use miod::server::Log;
 use miod::service::http::{self, Limits};
 use miod::service::{Kind, Service, Shared};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};

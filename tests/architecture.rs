@@ -1,6 +1,7 @@
 //! Conventions that people forget are tests: which layer may import which, and
 //! which file alone may make certain calls.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Layers and what they may import of ours, beside themselves and the limits.
@@ -10,13 +11,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("text", &[]),
     ("random", &[]),
-    ("reactor", &[]),
+    ("panics", &[]),
+    ("reactor", &["panics"]),
     ("durable", &[]),
     ("logging", &["http", "reactor"]),
     ("files", &["http", "text", "reactor"]),
     ("auth", &["http"]),
     ("session", &["durable", "http", "reactor"]),
-    ("app", &["auth", "durable", "http", "text", "reactor", "session"]),
+    ("app", &["auth", "durable", "http", "panics", "text", "reactor", "session"]),
     ("names", &["text"]),
     ("probe", &["reactor"]),
     ("console", &["logging", "reactor"]),
@@ -106,10 +108,10 @@ fn some_calls_are_made_in_one_place_alone() {
         ("rustix::fs::sendfile", &["reactor/transport.rs"]),
         (".shutdown(", &["reactor/transport.rs"]),
         ("Stream::connect(", &["reactor/transport.rs", "reactor/listener.rs"]),
-        ("mio::net::UdpSocket", &["reactor/datagram.rs"]),
+        ("mio::net::UdpSocket", &["reactor/datagram_socket.rs"]),
         ("rustix::net::recv(", &["reactor/transport.rs"]),
-        ("rustix::net::recvfrom(", &["reactor/datagram.rs"]),
-        ("send_to(", &["reactor/datagram.rs"]),
+        ("rustix::net::recvfrom(", &["reactor/datagram_socket.rs"]),
+        ("send_to(", &["reactor/datagram_socket.rs"]),
         ("thread::Builder", &["reactor/helpers.rs"]),
         ("to_socket_addrs", &["names.rs"]),
         ("rustix::fs::openat2", &["files/resolve.rs"]),
@@ -131,4 +133,54 @@ fn nothing_is_printed_past_the_command_line_and_nothing_sleeps() {
             assert!(!code.contains(call), "{call} in {name}");
         }
     }
+}
+
+/// The module of a file: its path without `.rs` and `/mod.rs`, in segments.
+fn module(name: &str) -> Vec<&str> {
+    let mut segments: Vec<_> = name.trim_end_matches(".rs").split('/').collect();
+    if segments.last() == Some(&"mod") {
+        segments.pop();
+    }
+    segments
+}
+
+/// The files that a file imports from, as far as its `use` lines name them and not what a
+/// `mod.rs` hands on.
+fn imported_files<'a>(name: &'a str, code: &'a str, files: &'a BTreeMap<Vec<&str>, String>) -> Vec<&'a str> {
+    let uses = code.lines().filter_map(|line| line.strip_prefix("use ")?.split(['{', ';']).next());
+    let found = uses.filter_map(|path| {
+        let mut target = module(name);
+        for segment in path.split("::").filter(|segment| !segment.is_empty()) {
+            match segment {
+                "super" => _ = target.pop(),
+                "crate" => target.clear(),
+                _ => target.push(segment),
+            }
+        }
+        // The longest part of the path that is a file.
+        let file = (1..=target.len()).rev().find_map(|length| files.get(&target[..length]))?;
+        (file != name && !file.ends_with("mod.rs")).then_some(file.as_str())
+    });
+    found.collect()
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let code = code();
+    let files: BTreeMap<_, _> = code.iter().map(|(name, _)| (module(name), name.clone())).collect();
+    let mut imports: BTreeMap<&str, Vec<&str>> =
+        code.iter().map(|(name, code)| (name.as_str(), imported_files(name, code, &files))).collect();
+    assert!(imports.values().map(Vec::len).sum::<usize>() > 200, "the imports are understood");
+    // What imports nothing that is left goes, again and again; a circle remains.
+    loop {
+        let left: Vec<_> = imports.keys().copied().collect();
+        imports.retain(|_, targets| {
+            targets.retain(|target| left.contains(target));
+            !targets.is_empty()
+        });
+        if imports.len() == left.len() {
+            break;
+        }
+    }
+    assert!(imports.is_empty(), "a circle is among these files: {imports:#?}");
 }

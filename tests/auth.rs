@@ -45,13 +45,13 @@ fn users_get_in_others_do_not_and_the_log_tells_who() {
     assert_eq!(asked.field("www-authenticate"), Some("Basic realm=\"/private/\", charset=\"UTF-8\""));
     let wrong = server.get_with("/private/", PEAR);
     let unknown = server.get_with("/private/", BOB);
-    let refused = |answer: &support::Answer| answer.text().split("equest ").next().unwrap().to_owned();
+    let refused = |response: &support::Response| response.text().split("equest ").next().unwrap().to_owned();
     assert_eq!((wrong.status, unknown.status), (401, 401));
     assert_eq!((refused(&wrong), wrong.head.len()), (refused(&unknown), unknown.head.len()));
     for _ in 0..3 {
-        let answer = server.get_with("/private/", ALICE);
-        assert_eq!((answer.status, answer.text().as_str()), (200, "private"));
-        assert_eq!(answer.field("cache-control"), Some("private, no-cache"));
+        let response = server.get_with("/private/", ALICE);
+        assert_eq!((response.status, response.text().as_str()), (200, "private"));
+        assert_eq!(response.field("cache-control"), Some("private, no-cache"));
     }
     assert_eq!(server.get("/").field("cache-control"), Some("no-cache"));
     assert!(eventually(|| server.output().lines().count() == 7));
@@ -92,7 +92,7 @@ fn others_do_not_wait_for_a_check() {
     let mut slow = server.connect();
     slow.send(get_with("/private/", ALICE));
     assert_eq!(server.get("/").status, 200);
-    assert_eq!(slow.answer().status, 200);
+    assert_eq!(slow.response().status, 200);
     assert!(eventually(|| server.output().lines().count() == 2));
     let output = server.output();
     let requests: Vec<_> = output.lines().map(|line| line.split('"').nth(1).unwrap()).collect();
@@ -125,7 +125,7 @@ fn the_key_value_service_beside_it_has_keys_of_any_name() {
     let at = server.banner.split("keys and values on http://").nth(1).expect("a second address");
     let mut client = support::Client::connect(at.trim_end().trim_end_matches('/').parse().unwrap());
     client.send(get_with("/private", ""));
-    assert_eq!(client.answer().status, 404);
+    assert_eq!(client.response().status, 404);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn failures_behind_a_proxy_are_the_clients() {
     let mut proxy = server.connect();
     let mut ask = |client: &str, lines: &str| {
         proxy.send(get_with("/private/", &format!("Forwarded: for={client}\r\n{lines}")));
-        proxy.answer().status
+        proxy.response().status
     };
     for _ in 0..10 {
         assert_eq!(ask("203.0.113.9", PEAR), 401);

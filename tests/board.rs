@@ -28,8 +28,8 @@ fn posts_are_listed_newest_first_page_by_page() {
     assert!(visitor.get("/board").text().contains("Nobody has said anything yet"));
     assert_eq!(visitor.cookie, None, "who only looks gets no session");
     for number in 1..=25 {
-        let answer = visitor.post("/board", &format!("text=number+{number}."));
-        assert_eq!((answer.status, answer.field("location")), (303, Some("/board")));
+        let response = visitor.post("/board", &format!("text=number+{number}."));
+        assert_eq!((response.status, response.field("location")), (303, Some("/board")));
     }
     let page = visitor.get("/board").text();
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}: {page}"));
@@ -76,10 +76,10 @@ fn one_deletes_ones_own_and_nobody_elses() {
     let server = Server::start_with(Root::new(), &[]);
     let (mut author, mut other) = (Visitor::new(&server), Visitor::new(&server));
     let post = |visitor: &mut Visitor<'_>| {
-        let answer = visitor.post_json("/board", "{\"text\": \"mine\"}");
-        assert_eq!(answer.status, 201);
-        let place = answer.field("location").unwrap().to_owned();
-        assert!(answer.text().contains(place.rsplit('/').next().unwrap()), "{}", answer.text());
+        let response = visitor.post_json("/board", "{\"text\": \"mine\"}");
+        assert_eq!(response.status, 201);
+        let place = response.field("location").unwrap().to_owned();
+        assert!(response.text().contains(place.rsplit('/').next().unwrap()), "{}", response.text());
         place
     };
     let (first, second, third) = (post(&mut author), post(&mut author), post(&mut author));

@@ -13,8 +13,8 @@ use support::{Client, Root, Server, eventually, get, get_with, miod, pattern};
 const SIZES: [usize; 2] = [100, 20_000];
 
 fn text(server: &Server, path: &str) -> (u16, Vec<u8>) {
-    let answer = server.get(path);
-    (answer.status, answer.body)
+    let response = server.get(path);
+    (response.status, response.body)
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn a_change_shows_in_the_next_answer_on_a_new_connection() {
             while !over.load(Ordering::Relaxed) {
                 client.send(get("/missing").repeat(200));
                 for _ in 0..200 {
-                    client.answer();
+                    client.response();
                 }
             }
         });
@@ -82,8 +82,8 @@ fn a_change_shows_in_the_next_answer_on_the_same_connection() {
         let mut client = server.connect();
         let mut ask = |path: &str| {
             client.send(get(path));
-            let answer = client.answer();
-            (answer.status, answer.body)
+            let response = client.response();
+            (response.status, response.body)
         };
         for size in SIZES {
             let content = |byte: u8| vec![byte; size];
@@ -210,7 +210,7 @@ fn a_file_that_grows_while_it_is_sent_comes_as_it_was_promised() {
     client.send(support::get_with("/log", "Range: bytes=-4097\r\n"));
     body.extend(client.take(LARGE - MIB));
     assert!(body == content);
-    let next = client.answer();
+    let next = client.response();
     assert_eq!(
         next.field("Content-Range"),
         Some(format!("bytes {}-{}/{}", LARGE - 1, LARGE + 4095, LARGE + 4096).as_str())
@@ -232,7 +232,7 @@ fn a_file_that_is_replaced_or_removed_while_it_is_sent_comes_to_its_end() {
     body.extend(one.take(LARGE - MIB));
     assert!(body == content);
     one.send(get("/large"));
-    assert_eq!(one.answer().status, 404);
+    assert_eq!(one.response().status, 404);
 }
 
 #[test]
@@ -246,17 +246,17 @@ fn a_file_truncated_through_another_name_is_a_500_and_the_server_goes_on() {
     let server = Server::start(&root, &[]);
     let mut client = server.connect();
     client.send(get("/f.bin"));
-    assert_eq!(client.answer().body, pattern(SIZE));
+    assert_eq!(client.response().body, pattern(SIZE));
     std::fs::File::options().write(true).open(outside.at("f.bin")).unwrap().set_len(15_000).unwrap();
     client.send(get_with("/f.bin", "Range: bytes=0-9999,20000-20099\r\n") + &get("/missing"));
-    let answer = client.answer();
-    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    let response = client.response();
+    let text = String::from_utf8_lossy(&response.body).into_owned();
     // Once a second the file is looked at again, and is then another.
-    match answer.status {
+    match response.status {
         500 => assert!(text.contains("500 Internal Server Error") && text.ends_with("</html>\n"), "{text}"),
-        206 => assert_eq!(answer.body, pattern(SIZE)[..10_000]),
+        206 => assert_eq!(response.body, pattern(SIZE)[..10_000]),
         status => panic!("{status}: {text}"),
     }
-    assert_eq!(client.answer().status, 404);
+    assert_eq!(client.response().status, 404);
     assert_eq!(server.get("/missing").status, 404, "the server still runs");
 }

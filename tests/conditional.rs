@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Answer, LONG_AGO_DATE, Root, Server, get, get_with, head_with, pattern};
+use support::{LONG_AGO_DATE, Response, Root, Server, get, get_with, head_with, pattern};
 
 const PATHS: [&str; 3] = ["/small.txt", "/large.txt", "/empty.txt"];
 
@@ -21,12 +21,12 @@ fn statuses(server: &Server, path: &str, cases: &[(String, u16)]) {
     let mut client = server.connect();
     for (lines, status) in cases {
         client.send(get_with(path, lines));
-        let answer = client.answer();
-        assert_eq!(answer.status, *status, "{path} {lines}");
+        let response = client.response();
+        assert_eq!(response.status, *status, "{path} {lines}");
         match status {
-            200 => assert_eq!(answer.count("Content-Length"), 1),
-            304 => assert_eq!(answer.count("Content-Length"), 0),
-            _ => assert_eq!((answer.count("ETag"), answer.count("Last-Modified")), (0, 0)),
+            200 => assert_eq!(response.count("Content-Length"), 1),
+            304 => assert_eq!(response.count("Content-Length"), 0),
+            _ => assert_eq!((response.count("ETag"), response.count("Last-Modified")), (0, 0)),
         }
     }
 }
@@ -40,18 +40,18 @@ fn a_304_tells_what_keeps_a_cache_fresh_and_no_more() {
         for method in ["GET", "HEAD"] {
             let lines = format!("If-None-Match: {}\r\n", whole.field("ETag").unwrap());
             client.send(if method == "GET" { get_with(path, &lines) } else { head_with(path, &lines) });
-            let answer = client.answer_to(method);
-            assert_eq!(answer.status, 304);
+            let response = client.response_to(method);
+            assert_eq!(response.status, 304);
             for name in ["ETag", "Cache-Control", "Last-Modified", "Server"] {
-                assert_eq!((answer.field(name), answer.count(name)), (whole.field(name), 1), "{name}");
+                assert_eq!((response.field(name), response.count(name)), (whole.field(name), 1), "{name}");
             }
-            assert_eq!(answer.count("Date"), 1);
+            assert_eq!(response.count("Date"), 1);
             for name in ["Content-Length", "Content-Type", "Transfer-Encoding", "Accept-Ranges", "Connection"] {
-                assert_eq!(answer.count(name), 0, "{}", answer.head);
+                assert_eq!(response.count(name), 0, "{}", response.head);
             }
             // Nothing of a body lies before the next answer.
             client.send(get(path));
-            let next = client.answer();
+            let next = client.response();
             assert_eq!((next.status, &next.body), (200, &whole.body));
         }
     }
@@ -147,13 +147,13 @@ fn a_412_says_why_and_keeps_the_connection() {
     let (_root, server) = site();
     let mut client = server.connect();
     client.send(get_with("/small.txt", "If-Match: \"other\"\r\nAccept: text/plain\r\n"));
-    let answer: Answer = client.answer();
-    assert_eq!(answer.status, 412);
-    assert!(answer.text().starts_with("412 Precondition Failed\n"), "{}", answer.text());
+    let response: Response = client.response();
+    assert_eq!(response.status, 412);
+    assert!(response.text().starts_with("412 Precondition Failed\n"), "{}", response.text());
     client.send(head_with("/small.txt", "If-Match: \"other\"\r\n"));
-    assert_eq!(client.answer_to("HEAD").status, 412);
+    assert_eq!(client.response_to("HEAD").status, 412);
     client.send(get("/small.txt"));
-    assert_eq!(client.answer().text(), "small");
+    assert_eq!(client.response().text(), "small");
 }
 
 #[test]

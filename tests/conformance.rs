@@ -158,7 +158,7 @@ fn part(text: &str) -> Part {
 #[derive(Default)]
 struct Reply {
     /// Final answers; one, if all is well.
-    answers: Vec<support::Answer>,
+    responses: Vec<support::Response>,
     /// Whether a 1xx came before one.
     interim: bool,
     /// Bytes that belong to no answer.
@@ -171,32 +171,32 @@ impl Reply {
         if !self.rest.is_empty() {
             return false;
         }
-        match (part, &self.answers[..]) {
+        match (part, &self.responses[..]) {
             (Part::Close, []) => self.closed,
             (Part::Silence, []) => !self.closed,
-            (Part::Status(range, after), [answer]) => {
-                range.contains(&answer.status) && after.is_none_or(|after| (after == After::Closed) == self.closed)
+            (Part::Status(range, after), [response]) => {
+                range.contains(&response.status) && after.is_none_or(|after| (after == After::Closed) == self.closed)
             }
             _ => false,
         }
     }
 
     fn has(&self, need: &str) -> bool {
-        let Some(answer) = self.answers.first() else { return true };
+        let Some(response) = self.responses.first() else { return true };
         let contains = |what: &str| {
             let what = bytes(what);
-            answer.body.windows(what.len()).any(|window| window == what)
+            response.body.windows(what.len()).any(|window| window == what)
         };
         match need.split_once('=').unwrap_or((need, "")) {
-            ("field", name) => answer.field(name).is_some(),
-            ("nofield", name) => answer.field(name).is_none(),
+            ("field", name) => response.field(name).is_some(),
+            ("nofield", name) => response.field(name).is_none(),
             // An error may say what it likes.
-            ("body" | "inbody", _) if answer.status >= 400 => true,
-            ("body", what) => answer.body == what.as_bytes(),
+            ("body" | "inbody", _) if response.status >= 400 => true,
+            ("body", what) => response.body == what.as_bytes(),
             ("inbody", what) => contains(what),
             ("nobody", what) => !contains(what),
             ("nointerim", _) => !self.interim,
-            ("date", _) => answer.field("Date").is_some_and(|date| {
+            ("date", _) => response.field("Date").is_some_and(|date| {
                 httpdate::parse_http_date(date).is_ok_and(|moment| httpdate::fmt_http_date(moment) == date)
             }),
             _ => panic!("no such need: {need}"),
@@ -206,8 +206,8 @@ impl Reply {
 
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for answer in &self.answers {
-            write!(f, "{} ", answer.status)?;
+        for response in &self.responses {
+            write!(f, "{} ", response.status)?;
         }
         if !self.rest.is_empty() {
             write!(f, "{:?} ", String::from_utf8_lossy(&self.rest[..self.rest.len().min(80)]))?;
@@ -235,18 +235,19 @@ impl Link {
         // It may have closed in the middle of it, which is then what it says.
         let _ = self.stream.write_all(request);
         let method = request.split(|&byte| byte == b' ').next().unwrap_or_default();
+        let method = String::from_utf8_lossy(method).into_owned();
         let mut reply = Reply::default();
         let mut until = Instant::now() + if silence_may_be { SILENCE } else { PATIENCE };
         loop {
-            while let Some(answer) = self.answer(method == b"HEAD") {
-                if answer.status < 200 && answer.status != 101 {
+            while let Some(response) = self.response(&method) {
+                if response.status < 200 && response.status != 101 {
                     reply.interim = true;
                     continue;
                 }
                 // Who says that it closes has to; else one looks whether more comes.
-                let closes = answer.field("Connection") == Some("close");
+                let closes = response.field("Connection") == Some("close");
                 until = Instant::now() + if closes { PATIENCE } else { AFTERWARDS };
-                reply.answers.push(answer);
+                reply.responses.push(response);
             }
             if self.closed || !self.read(until) {
                 break;
@@ -257,20 +258,13 @@ impl Link {
         reply
     }
 
-    /// Takes a whole answer from what is there.
-    fn answer(&mut self, head_only: bool) -> Option<support::Answer> {
-        let end = self.buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-        let head = String::from_utf8(self.buffer[..end].to_vec()).ok()?;
-        let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-        let mut answer = support::Answer { status, head, body: Vec::new() };
-        let length = match answer.field("Content-Length") {
-            Some(_) if head_only || status < 200 || matches!(status, 204 | 304) => 0,
-            Some(length) => length.parse().unwrap(),
-            None => 0,
-        };
-        answer.body = self.buffer.get(end..end + length)?.to_vec();
-        self.buffer.drain(..end + length);
-        Some(answer)
+    /// Takes a whole response from what is there.
+    fn response(&mut self, method: &str) -> Option<support::Response> {
+        // Whatever else a server may say stays in the buffer.
+        self.buffer.starts_with(b"HTTP/1.1 ").then_some(())?;
+        let response = support::Response::parse(&self.buffer, method, self.closed)?;
+        self.buffer.drain(..response.length);
+        Some(response)
     }
 
     /// Reads some more; false if nothing comes.
@@ -325,7 +319,7 @@ impl Case {
         let mut link = Link::to(address);
         let mut replies: Vec<Reply> = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
-            let told = |name| replies.last()?.answers.first()?.field(name).map(str::to_owned);
+            let told = |name| replies.last()?.responses.first()?.field(name).map(str::to_owned);
             let tag = told("ETag").unwrap_or_default();
             let step = replace(step, b"{ETAG}", tag.trim_matches('"').as_bytes());
             let step = replace(&step, b"{LAST-MODIFIED}", told("Last-Modified").unwrap_or_default().as_bytes());
@@ -345,7 +339,7 @@ impl Case {
 fn is(replies: &[Reply], outcome: &Outcome) -> bool {
     // A step after a close isn't taken: an outcome with such a step isn't met.
     outcome.iter().enumerate().all(|(index, part)| replies.get(index).is_some_and(|reply| reply.is(part)))
-        && replies.iter().all(|reply| reply.rest.is_empty() && reply.answers.len() <= 1)
+        && replies.iter().all(|reply| reply.rest.is_empty() && reply.responses.len() <= 1)
 }
 
 fn replace(bytes: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {

@@ -130,12 +130,12 @@ fn upper(count: usize) -> (String, std::thread::JoinHandle<Vec<Vec<u8>>>) {
     let port = socket.local_addr().unwrap().port().to_string();
     let thread = std::thread::spawn(move || {
         let mut datagram = vec![0; 70_000];
-        let answer = |_| {
+        let response = |_| {
             let (length, from) = socket.recv_from(&mut datagram).unwrap();
             socket.send_to(&datagram[..length].to_ascii_uppercase(), from).unwrap();
             datagram[..length].to_vec()
         };
-        (0..count).map(answer).collect()
+        (0..count).map(response).collect()
     });
     (port, thread)
 }

@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags};
-use support::{Answer, LONG_AGO_DATE, Root, Server, eventually, get, get_with, head_with, pattern};
+use support::{LONG_AGO_DATE, Response, Root, Server, eventually, get, get_with, head_with, pattern};
 
 const GIB: u64 = 1 << 30;
 
 /// Asks for a path that leads nowhere good; the answer must come and tell nothing.
 fn assert_refused(server: &Server, path: &str, status: u16) {
-    let answer = server.get(path);
-    assert_eq!(answer.status, status, "{path}: {}", answer.head);
-    assert!(!answer.text().contains("secret"), "{path}");
-    assert_eq!(answer.count("Location"), 0, "{path}");
+    let response = server.get(path);
+    assert_eq!(response.status, status, "{path}: {}", response.head);
+    assert!(!response.text().contains("secret"), "{path}");
+    assert_eq!(response.count("Location"), 0, "{path}");
 }
 
 #[test]
@@ -36,9 +36,9 @@ fn a_directory_is_its_index_and_its_address_ends_in_a_slash() {
         ("/%61/", "in a"),
         ("/.//a/./", "in a"),
     ] {
-        let answer = server.get(path);
-        assert_eq!((answer.status, answer.text().as_str()), (200, content), "{path}");
-        assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"), "{path}");
+        let response = server.get(path);
+        assert_eq!((response.status, response.text().as_str()), (200, content), "{path}");
+        assert_eq!(response.field("Content-Type"), Some("text/html; charset=utf-8"), "{path}");
     }
     for (path, location) in [
         ("/a", "/a/"),
@@ -48,9 +48,9 @@ fn a_directory_is_its_index_and_its_address_ends_in_a_slash() {
         ("/b%20c/%C3%A9", "/b%20c/%C3%A9/"),
         ("http://evil.example/a?x", "/a/?x"),
     ] {
-        let answer = server.get(path);
-        assert_eq!((answer.status, answer.field("Location")), (301, Some(location)), "{path}");
-        assert!(!answer.head.contains("ETag"), "{}", answer.head);
+        let response = server.get(path);
+        assert_eq!((response.status, response.field("Location")), (301, Some(location)), "{path}");
+        assert!(!response.head.contains("ETag"), "{}", response.head);
     }
     for path in ["/none/", "/index.html/", "/a/index.html/", "/a/missing", "/index.html/x"] {
         assert_refused(&server, path, 404);
@@ -79,9 +79,9 @@ fn no_redirect_leads_to_another_host() {
         ("/%09/evil.example", 400),
         ("http://evil.example//evil.example", 301),
     ] {
-        let answer = server.get(path);
-        assert_eq!(answer.status, status, "{path}");
-        match answer.field("Location") {
+        let response = server.get(path);
+        assert_eq!(response.status, status, "{path}");
+        match response.field("Location") {
             Some(location) => {
                 let rest = location.strip_prefix('/').unwrap_or_else(|| panic!("{path}: {location}"));
                 assert!(!rest.starts_with(['/', '\\']), "{path}: {location}");
@@ -111,11 +111,11 @@ fn types_come_from_extensions_and_nobody_may_guess() {
     }
     let server = Server::start(&root, &[]);
     for (name, media_type) in names {
-        let answer = server.get(&format!("/{name}"));
-        assert_eq!(answer.field("Content-Type"), Some(media_type), "{name}");
-        assert_eq!(answer.field("X-Content-Type-Options"), Some("nosniff"), "{name}");
-        assert_eq!(answer.field("Accept-Ranges"), Some("bytes"), "{name}");
-        assert_eq!(answer.field("Cache-Control"), Some("no-cache"), "{name}");
+        let response = server.get(&format!("/{name}"));
+        assert_eq!(response.field("Content-Type"), Some(media_type), "{name}");
+        assert_eq!(response.field("X-Content-Type-Options"), Some("nosniff"), "{name}");
+        assert_eq!(response.field("Accept-Ranges"), Some("bytes"), "{name}");
+        assert_eq!(response.field("Cache-Control"), Some("no-cache"), "{name}");
     }
     assert_eq!(server.get("/missing").field("X-Content-Type-Options"), Some("nosniff"));
 
@@ -133,12 +133,12 @@ fn cache_control_is_what_the_operator_says() {
     let server = Server::start(&root, &["--cache-control", "public, max-age=31536000, immutable"]);
     for path in ["/a.css", "/large"] {
         let value = Some("public, max-age=31536000, immutable");
-        let answer = server.get(path);
-        assert_eq!(answer.field("Cache-Control"), value);
+        let response = server.get(path);
+        assert_eq!(response.field("Cache-Control"), value);
         assert_eq!(server.get_with(path, "Range: bytes=0-0\r\n").field("Cache-Control"), value);
-        let lines = format!("If-None-Match: {}\r\n", answer.field("ETag").unwrap());
+        let lines = format!("If-None-Match: {}\r\n", response.field("ETag").unwrap());
         assert_eq!(server.get_with(path, &lines).field("Cache-Control"), value);
-        assert_eq!(answer.count("Cache-Control"), 1);
+        assert_eq!(response.count("Cache-Control"), 1);
     }
 }
 
@@ -151,10 +151,10 @@ fn last_modified_is_never_later_than_date() {
     let server = Server::start(&root, &[]);
     assert_eq!(server.get("/old").field("Last-Modified"), Some(LONG_AGO_DATE));
     for path in ["/new", "/future", "/large", "/future", "/large"] {
-        let answer = server.get(path);
-        assert!(answer.date("Last-Modified") <= answer.date("Date"), "{path}: {}", answer.head);
-        let off = SystemTime::now().duration_since(answer.date("Date")).unwrap_or_default();
-        assert!(off < Duration::from_secs(3), "{}", answer.head);
+        let response = server.get(path);
+        assert!(response.date("Last-Modified") <= response.date("Date"), "{path}: {}", response.head);
+        let off = SystemTime::now().duration_since(response.date("Date")).unwrap_or_default();
+        assert!(off < Duration::from_secs(3), "{}", response.head);
     }
     // What may yet change within its second can't be told apart by its entity-tag.
     assert!(server.get("/future").field("ETag").unwrap().starts_with("W/"));
@@ -199,11 +199,11 @@ fn error_pages_of_the_site() {
     let root = Root::new();
     root.old_file("404.html", "<h1>our own").old_file("50x.html", "<h1>later");
     let server = Server::start(&root, &[]);
-    let check = |answer: &Answer, status: u16, content: &str| {
-        assert_eq!((answer.status, answer.text().as_str()), (status, content));
-        assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"));
+    let check = |response: &Response, status: u16, content: &str| {
+        assert_eq!((response.status, response.text().as_str()), (status, content));
+        assert_eq!(response.field("Content-Type"), Some("text/html; charset=utf-8"));
         for name in ["ETag", "Last-Modified"] {
-            assert_eq!(answer.count(name), 0, "{}", answer.head);
+            assert_eq!(response.count(name), 0, "{}", response.head);
         }
     };
     check(&server.get("/missing"), 404, "<h1>our own");
@@ -217,14 +217,14 @@ fn error_pages_of_the_site() {
 
     server.signal("USR2");
     assert!(eventually(|| server.get("/").status == 503));
-    let answer = server.get("/404.html");
-    check(&answer, 503, "<h1>later");
-    assert_eq!(answer.field("Retry-After"), Some("5"));
+    let response = server.get("/404.html");
+    check(&response, 503, "<h1>later");
+    assert_eq!(response.field("Retry-After"), Some("5"));
 
     let server = Server::start_with(Root::new(), &[]);
-    let answer = server.get("/missing");
-    assert!(answer.text().contains("<h1>404 Not Found</h1>"), "{}", answer.text());
-    assert_eq!(answer.field("Cache-Control"), Some("no-store"));
+    let response = server.get("/missing");
+    assert!(response.text().contains("<h1>404 Not Found</h1>"), "{}", response.text());
+    assert_eq!(response.field("Cache-Control"), Some("no-store"));
 }
 
 #[test]
@@ -233,10 +233,10 @@ fn a_single_page_application_answers_what_is_not_found() {
     root.old_file("index.html", "<app>").old_file("style.css", "b{}").directory("empty").file(".env", "secret");
     let server = Server::start(&root, &["--spa", "index.html"]);
     for path in ["/", "/some/view", "/users/7?tab=x", "/empty/", "/missing.css", "/.env", "/style.css/x"] {
-        let answer = server.get(path);
-        assert_eq!((answer.status, answer.text().as_str()), (200, "<app>"), "{path}");
-        assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"));
-        let tag = answer.field("ETag").unwrap();
+        let response = server.get(path);
+        assert_eq!((response.status, response.text().as_str()), (200, "<app>"), "{path}");
+        assert_eq!(response.field("Content-Type"), Some("text/html; charset=utf-8"));
+        let tag = response.field("ETag").unwrap();
         assert_eq!(server.get_with(path, &format!("If-None-Match: {tag}\r\n")).status, 304, "{path}");
     }
     assert_eq!(server.get("/style.css").text(), "b{}");
@@ -416,8 +416,8 @@ fn a_directory_that_becomes_a_link_leads_out_at_no_moment() {
         let mut client = server.connect();
         let enough = eventually(|| {
             client.send(get("/d/f"));
-            let answer = client.answer();
-            match (answer.status, answer.text().as_str()) {
+            let response = client.response();
+            match (response.status, response.text().as_str()) {
                 (200, "inside") => seen[0] += 1,
                 (404, text) if !text.contains("secret") => seen[1] += 1,
                 (status, text) => {
@@ -449,21 +449,21 @@ fn every_size_comes_whole() {
         for size in sizes.into_iter().flat_map(|size| [size, size]) {
             // Behind each a second request, which would show a byte too many.
             client.send(get(&format!("/f{size}")) + &head_with(&format!("/f{size}"), ""));
-            let answer = client.answer();
-            assert_eq!((answer.status, answer.count("Content-Length")), (200, 1));
-            assert_eq!(answer.field("Content-Length"), Some(size.to_string().as_str()));
-            assert!(answer.body == content[..size], "{size} bytes differ, {arguments:?}");
-            let head = client.answer_to("HEAD");
+            let response = client.response();
+            assert_eq!((response.status, response.count("Content-Length")), (200, 1));
+            assert_eq!(response.field("Content-Length"), Some(size.to_string().as_str()));
+            assert!(response.body == content[..size], "{size} bytes differ, {arguments:?}");
+            let head = client.response_to("HEAD");
             let without_date = |head: &str| head.lines().filter(|l| !l.starts_with("Date")).collect::<String>();
-            assert_eq!(without_date(&head.head), without_date(&answer.head));
+            assert_eq!(without_date(&head.head), without_date(&response.head));
         }
         // The range of a file that is read into the output, and of one that is sent from its descriptor.
         for (size, first, last) in [(65_536, 1, 4096), (65_536, 1, 4097), (65_536, 61_000, 65_535), (4097, 4000, 4096)]
         {
             client.send(get_with(&format!("/f{size}"), &format!("Range: bytes={first}-{last}\r\n")));
-            let answer = client.answer();
-            assert_eq!(answer.status, 206);
-            assert!(answer.body == content[first..=last], "{first} to {last} of {size}");
+            let response = client.response();
+            assert_eq!(response.status, 206);
+            assert!(response.body == content[first..=last], "{first} to {last} of {size}");
         }
     }
 }
@@ -481,9 +481,9 @@ fn files_of_more_than_four_gib() {
     assert_eq!((head.status, head.field("Content-Length")), (200, Some(size.to_string().as_str())));
 
     let part = |range: &str| {
-        let answer = server.get_with("/huge", &format!("Range: bytes={range}\r\n"));
-        assert_eq!(answer.status, 206, "{range}");
-        (answer.field("Content-Range").unwrap().to_owned(), answer.body)
+        let response = server.get_with("/huge", &format!("Range: bytes={range}\r\n"));
+        assert_eq!(response.status, 206, "{range}");
+        (response.field("Content-Range").unwrap().to_owned(), response.body)
     };
     let last = size - 1;
     assert_eq!(part("-7"), (format!("bytes {}-{last}/{size}", size - 7), b"the end".to_vec()));

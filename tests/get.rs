@@ -175,8 +175,8 @@ fn a_slow_drip_is_patience_or_not() {
     let drip = || {
         Script::start(|_, stream| {
             read_head(stream);
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
-            for byte in answer.chunks(1) {
+            let response = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+            for byte in response.chunks(1) {
                 if stream.write_all(byte).is_err() {
                     return;
                 }
@@ -198,8 +198,8 @@ fn a_slow_drip_is_patience_or_not() {
 // ---- Misbehaviour
 
 /// What comes of an answer: the exit code, and what was printed.
-fn answered(answer: impl Into<Vec<u8>>) -> (Option<i32>, String) {
-    let server = Script::saying(answer);
+fn answered(response: impl Into<Vec<u8>>) -> (Option<i32>, String) {
+    let server = Script::saying(response);
     let outcome = get(&["-L", &server.url("/")]);
     assert_eq!(outcome.code == Some(0), outcome.errors.is_empty(), "{}", outcome.errors);
     (outcome.code, outcome.text())
@@ -208,14 +208,14 @@ fn answered(answer: impl Into<Vec<u8>>) -> (Option<i32>, String) {
 #[test]
 fn answers_that_are_cut_off() {
     let ok = "HTTP/1.1 200 OK\r\n";
-    for (answer, printed) in [
+    for (response, printed) in [
         (format!("{ok}Content-Length: 10\r\n\r\nhello"), "hello"),
         (format!("{ok}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwo"), "hellowo"),
         (format!("{ok}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"), "hello"),
         (format!("{ok}Content-Len"), ""),
         ("HTTP/1.1 100 Continue\r\n\r\n".to_owned(), ""),
     ] {
-        assert_eq!(answered(&*answer), (Some(18), printed.to_owned()), "{answer:?}");
+        assert_eq!(answered(&*response), (Some(18), printed.to_owned()), "{response:?}");
     }
     assert_eq!(answered(""), (Some(52), String::new()));
     // Not cut off: that is how it ends.
@@ -226,7 +226,7 @@ fn answers_that_are_cut_off() {
 #[test]
 fn answers_that_are_malformed() {
     let ok = "HTTP/1.1 200 OK\r\n";
-    for answer in [
+    for response in [
         "hello\r\n".to_owned(),
         "\u{0}\u{1}\u{2}".to_owned(),
         "HTTP/2.0 200 OK\r\n\r\n".to_owned(),
@@ -243,8 +243,8 @@ fn answers_that_are_malformed() {
         "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000),
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n".to_owned(),
     ] {
-        let (code, printed) = answered(&*answer);
-        assert_eq!((code, printed.as_str()), (Some(8), ""), "{answer:.60}");
+        let (code, printed) = answered(&*response);
+        assert_eq!((code, printed.as_str()), (Some(8), ""), "{response:.60}");
     }
     // The chunk before the bad one has come.
     let late = format!("{ok}Transfer-Encoding: chunked\r\n\r\n5\r\nhelloworld\r\n0\r\n\r\n");

@@ -24,11 +24,11 @@ fn pipelined_answers_come_in_order_copied_and_sent_from_files_alike() {
         writer.shutdown(std::net::Shutdown::Write).unwrap();
     });
     for path in requests {
-        let answer = client.answer();
+        let response = client.response();
         match path {
-            "/" => assert_eq!(answer.body, b"<p>index"),
-            "/large.bin" => assert_eq!(answer.body, "0123456789abcdef".repeat(40_000).as_bytes()),
-            _ => assert_eq!(answer.status, 404),
+            "/" => assert_eq!(response.body, b"<p>index"),
+            "/large.bin" => assert_eq!(response.body, "0123456789abcdef".repeat(40_000).as_bytes()),
+            _ => assert_eq!(response.status, 404),
         }
     }
     assert!(client.is_closed());
@@ -48,8 +48,38 @@ fn a_refused_body_does_not_cost_the_answer() {
             use std::io::Write;
             let _ = writer.write_all(&vec![b'x'; length]);
         });
-        assert_eq!(client.answer().status, 405);
+        assert_eq!(client.response().status, 405);
         sender.join().unwrap();
+    }
+}
+
+#[test]
+fn an_upload_that_is_received_in_pieces_takes_no_memory() {
+    let root = site();
+    let server = Server::start(&root, &["--apps", "--body-limit", "1K"]);
+    let before = server.memory();
+    let piece = [0; 64 * 1024];
+    for framing in ["Content-Length: 67108864\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let mut client = server.connect();
+        client.send(format!("PUT /lab/digest HTTP/1.1\r\nHost: x\r\n{framing}\r\n"));
+        for _ in 0..1024 {
+            if framing.starts_with('T') {
+                client.send("10000\r\n");
+            }
+            client.send(piece);
+            if framing.starts_with('T') {
+                client.send("\r\n");
+            }
+        }
+        let grown = server.memory().saturating_sub(before);
+        assert!(grown < 1024 * 1024, "{grown} bytes of memory for an upload");
+        if framing.starts_with('T') {
+            client.send("0\r\n\r\n");
+        }
+        let digest = "3b6a07d0d404fab4e23b6d34bc6696a6a312dd92821332385e5af7c01c421351";
+        assert_eq!(client.response().text(), format!("{digest}  67108864 bytes\n"));
+        client.send(get("/"));
+        assert_eq!(client.response().status, 200);
     }
 }
 
@@ -60,7 +90,7 @@ fn a_half_closed_client_gets_its_whole_answer() {
     let mut client = Client::connect(server.address());
     client.send(get("/large.bin"));
     client.end();
-    assert_eq!(client.answer().body.len(), 640_000);
+    assert_eq!(client.response().body.len(), 640_000);
     assert!(client.is_closed());
 }
 
@@ -77,7 +107,7 @@ fn what_comes_behind_a_closing_request_does_not_cost_its_answer() {
             use std::io::Write;
             let _ = writer.write_all(&train);
         });
-        assert_eq!(client.answer().body.len(), 640_000);
+        assert_eq!(client.response().body.len(), 640_000);
         sender.join().unwrap();
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use support::{Answer, Client, Root, Server, eventually, get, miod};
+use support::{Client, Response, Root, Server, eventually, get, miod};
 
 /// The service with further arguments.
 fn kv(arguments: &[&str]) -> Server {
@@ -31,23 +31,23 @@ fn put(path: &str, body: &str) -> String {
 fn try_answer(client: &mut Client, request: &str) -> Option<u16> {
     use std::io::{Read, Write};
     client.stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
+    let mut response = Vec::new();
+    while !response.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         match client.stream.read(&mut byte) {
-            Ok(1..) => answer.extend(byte),
+            Ok(1..) => response.extend(byte),
             Ok(0) => return None,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return None,
         }
     }
     // Answers to a PUT have no content.
-    std::str::from_utf8(&answer[9..12]).ok()?.parse().ok()
+    std::str::from_utf8(&response[9..12]).ok()?.parse().ok()
 }
 
-fn value(answer: &Answer) -> u64 {
-    assert_eq!(answer.status, 200, "{}", answer.head);
-    answer.text().parse().unwrap()
+fn value(response: &Response) -> u64 {
+    assert_eq!(response.status, 200, "{}", response.head);
+    response.text().parse().unwrap()
 }
 
 #[test]
@@ -57,13 +57,13 @@ fn values_are_written_read_listed_and_deleted() {
     let mut client = server.connect();
     let mut ask = |request: String| {
         client.send(request);
-        client.answer()
+        client.response()
     };
     assert_eq!(ask(put("/a", "{\"n\":1}")).status, 201);
     assert_eq!(ask(put("/a", "2")).status, 204);
-    let answer = ask(get("/a"));
-    assert_eq!((answer.text().as_str(), answer.field("content-type")), ("2", Some("application/json")));
-    assert_eq!(answer.field("cache-control"), Some("no-store"));
+    let response = ask(get("/a"));
+    assert_eq!((response.text().as_str(), response.field("content-type")), ("2", Some("application/json")));
+    assert_eq!(response.field("cache-control"), Some("no-store"));
     let made = ask(request("POST", "/?ttl=60", "Content-Type: application/octet-stream\r\n", "x"));
     assert_eq!(made.status, 201);
     let place = made.field("location").unwrap().to_owned();
@@ -89,7 +89,7 @@ fn a_long_list_comes_whole_to_a_slow_reader() {
     for key in 0..30 {
         let value = format!("\"{}\"", char::from(b'a' + key % 26).to_string().repeat(100_000));
         client.send(put(&format!("/{key:02}"), &value));
-        assert_eq!(client.answer().status, 201);
+        assert_eq!(client.response().status, 201);
         expected += &format!("{{\"{key:02}\":{value}}}\n");
     }
     let mut slow = server.connect();
@@ -98,9 +98,9 @@ fn a_long_list_comes_whole_to_a_slow_reader() {
     // While it is on its way its values are overwritten; it shows what was.
     for key in 0..30 {
         client.send(put(&format!("/{key:02}"), "0"));
-        assert_eq!(client.answer().status, 204);
+        assert_eq!(client.response().status, 204);
     }
-    assert!(slow.answer().text() == expected, "the list differs");
+    assert!(slow.response().text() == expected, "the list differs");
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn the_token_is_asked_for() {
     let mut command = miod();
     command.args(["kv", "-b", "127.0.0.1", "-p", "0"]).env("MIOD_TOKEN", "s3cret");
     let server = Server::run(command);
-    let answer = server.get("/");
-    assert_eq!((answer.status, answer.field("www-authenticate")), (401, Some("Bearer realm=\"kv\"")));
+    let response = server.get("/");
+    assert_eq!((response.status, response.field("www-authenticate")), (401, Some("Bearer realm=\"kv\"")));
     assert_eq!(server.get_with("/", "Authorization: Bearer s3cret\r\n").status, 200);
     assert_eq!(server.get_with("/", "Authorization: Bearer s3cre\r\n").status, 401);
 }
@@ -124,13 +124,13 @@ fn it_runs_beside_the_web_server_on_one_loop() {
     let at: SocketAddr = at.trim_end().trim_end_matches('/').parse().unwrap();
     let mut client = Client::connect(at);
     client.send(put("/a", "1"));
-    assert_eq!(client.answer().status, 201);
+    assert_eq!(client.response().status, 201);
     client.send(get("/index.html"));
-    let answer = client.answer();
-    assert_eq!((answer.status, answer.text().as_str()), (404, "there is no such key\n"));
+    let response = client.response();
+    assert_eq!((response.status, response.text().as_str()), (404, "there is no such key\n"));
     // What the exchange itself refuses isn't answered with a page of the site.
     client.send("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nExpect: tea\r\n\r\n");
-    assert!(client.answer().status == 417);
+    assert!(client.response().status == 417);
     assert_eq!(server.get("/index.html").text(), "a page");
     assert_eq!(server.get("/a").text(), "the site's own");
     assert_eq!(server.ask(put("/a", "1")).status, 405);
@@ -162,7 +162,7 @@ fn no_acknowledged_write_is_lost_when_it_is_killed() {
         let mut reader = server.connect();
         let mut read = |path: String| {
             reader.send(get(&path));
-            reader.answer()
+            reader.response()
         };
         for writer in 0..WRITERS {
             let last = acknowledged[writer as usize].load(Ordering::Relaxed);
@@ -232,15 +232,15 @@ fn a_full_disk_is_an_error_and_nothing_else_is_lost() {
     for key in 0..30 {
         let path = format!("/{key}");
         client.send(put(&path, &big));
-        let answer = client.answer();
-        match answer.status {
+        let response = client.response();
+        match response.status {
             201 => written.push(path),
             507 => {
-                assert_eq!(answer.text(), "no space is left on the disk\n");
+                assert_eq!(response.text(), "no space is left on the disk\n");
                 full = true;
                 // It isn't there either.
                 client.send(get(&path));
-                assert_eq!(client.answer().status, 404);
+                assert_eq!(client.response().status, 404);
             }
             other => panic!("{path} was answered with {other}"),
         }
@@ -252,7 +252,7 @@ fn a_full_disk_is_an_error_and_nothing_else_is_lost() {
     assert!(told.matches("can't keep").count() <= told.matches("writes again").count() + 1, "{told}");
     for path in &written {
         client.send(get(path));
-        assert!(client.answer().text() == big);
+        assert!(client.response().text() == big);
     }
     drop(server);
     let server = kv(&["--data", data.to_str().unwrap()]);

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, UNIX_EPOCH};
 
-use support::{Answer, LONG_AGO, Root, Server, get, get_with, head_with};
+use support::{LONG_AGO, Response, Root, Server, get, get_with, head_with};
 
 const JSON: &str = "Accept: application/json\r\n";
 
@@ -22,15 +22,15 @@ fn site() -> Root {
 }
 
 /// The references of a page's rows, the way up left out.
-fn references(answer: &Answer) -> Vec<String> {
-    let text = answer.text();
+fn references(response: &Response) -> Vec<String> {
+    let text = response.text();
     let rows = text.lines().filter_map(|line| line.strip_prefix("<tr><td><a href=\""));
     rows.filter_map(|row| Some(row.split_once('"')?.0.to_owned())).filter(|reference| reference != "../").collect()
 }
 
 /// The values of `"name"` in JSON of ours, whose strings hold no escape.
-fn names(answer: &Answer) -> Vec<String> {
-    let text = answer.text();
+fn names(response: &Response) -> Vec<String> {
+    let text = response.text();
     text.split("\"name\":\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
 }
 
@@ -40,9 +40,9 @@ fn no_directory_is_listed_unless_that_is_wanted() {
     let server = Server::start(&root, &[]);
     for path in ["/", "/d/", "/empty/"] {
         for lines in ["", JSON] {
-            let answer = server.get_with(path, lines);
-            assert_eq!(answer.status, 404, "{path}");
-            assert!(!answer.text().contains("beta"));
+            let response = server.get_with(path, lines);
+            assert_eq!(response.status, 404, "{path}");
+            assert!(!response.text().contains("beta"));
         }
     }
     assert_eq!(server.get("/indexed/").text(), "index");
@@ -61,17 +61,17 @@ fn pages_are_sorted_as_they_are_asked_for() {
         ("?sort=modified", ["Alpha", "gamma", "beta", "sub/", "Zoo/"]),
         ("?order=nonsense&sort=<script>", ["sub/", "Zoo/", "Alpha", "beta", "gamma"]),
     ] {
-        let answer = server.get(&format!("/d/{query}").replace('<', "%3c"));
-        assert_eq!(answer.status, 200);
+        let response = server.get(&format!("/d/{query}").replace('<', "%3c"));
+        assert_eq!(response.status, 200);
         let expected = expected.map(|name| format!("./{name}"));
-        assert_eq!(references(&answer), expected, "{query}");
+        assert_eq!(references(&response), expected, "{query}");
         let json = server.get_with(&format!("/d/{query}").replace('<', "%3c"), JSON);
         let bare = expected.map(|name| name[2..].trim_end_matches('/').to_owned());
         assert_eq!(names(&json), bare, "{query}");
     }
     // The directories are the newest; which of them is newer nobody says.
-    let answer = server.get("/d/?sort=modified&order=desc");
-    assert_eq!(references(&answer)[2..], ["./beta", "./gamma", "./Alpha"]);
+    let response = server.get("/d/?sort=modified&order=desc");
+    assert_eq!(references(&response)[2..], ["./beta", "./gamma", "./Alpha"]);
     let page = server.get("/d/?sort=size&order=asc");
     assert_eq!(page.field("Content-Type"), Some("text/html; charset=utf-8"));
     let text = page.text();
@@ -86,9 +86,9 @@ fn pages_are_sorted_as_they_are_asked_for() {
 fn json_for_programs() {
     let root = site();
     let server = Server::start(&root, &["--listing"]);
-    let answer = server.get_with("/d/?sort=size&order=desc", JSON);
-    assert_eq!(answer.field("Content-Type"), Some("application/json"));
-    let text = answer.text();
+    let response = server.get_with("/d/?sort=size&order=desc", JSON);
+    assert_eq!(response.field("Content-Type"), Some("application/json"));
+    let text = response.text();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "[");
     assert_eq!(lines[1], r#"{"name":"beta","type":"file","size":30,"modified":"2023-11-14T22:13:10Z"},"#);
@@ -105,12 +105,12 @@ fn json_for_programs() {
         ("text/html,application/xhtml+xml,*/*;q=0.8", false),
         ("application/json;q=0", false),
     ] {
-        let answer = server.get_with("/d/", &format!("Accept: {accept}\r\n"));
+        let response = server.get_with("/d/", &format!("Accept: {accept}\r\n"));
         let expected = if is_json { "application/json" } else { "text/html; charset=utf-8" };
-        assert_eq!(answer.field("Content-Type"), Some(expected), "{accept}");
-        assert_eq!(answer.field("Vary"), Some("Accept"));
-        assert_eq!(answer.field("X-Content-Type-Options"), Some("nosniff"));
-        assert_eq!(answer.field("Cache-Control"), Some("no-cache"));
+        assert_eq!(response.field("Content-Type"), Some(expected), "{accept}");
+        assert_eq!(response.field("Vary"), Some("Accept"));
+        assert_eq!(response.field("X-Content-Type-Options"), Some("nosniff"));
+        assert_eq!(response.field("Cache-Control"), Some("no-cache"));
     }
 }
 
@@ -169,12 +169,12 @@ fn odd_names_are_shown_as_text_and_lead_to_their_files() {
     for reference in references(&page) {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
         assert!(reference.strip_prefix("./").unwrap().bytes().all(plain), "{reference}");
-        let answer = server.get(&reference[1..]);
-        if answer.status == 200 {
-            found.push(answer.text());
+        let response = server.get(&reference[1..]);
+        if response.status == 200 {
+            found.push(response.text());
         } else {
             // Control bytes aren't served, whatever they are written as.
-            assert!(reference.contains("%0B"), "{reference} {}", answer.status);
+            assert!(reference.contains("%0B"), "{reference} {}", response.status);
         }
     }
     found.sort();
@@ -196,23 +196,23 @@ fn a_large_directory_comes_in_chunks() {
     for lines in ["", JSON] {
         // Something follows, so that the end must be exact.
         client.send(get_with("/big/", lines) + &head_with("/big/", lines) + &get("/missing"));
-        let answer = client.answer();
-        assert_eq!((answer.status, answer.field("Transfer-Encoding")), (200, Some("chunked")));
-        assert_eq!(answer.count("Content-Length"), 0);
-        assert!(answer.body.len() > 200_000, "{}", answer.body.len());
-        let found = if lines.is_empty() { references(&answer) } else { names(&answer) };
+        let response = client.response();
+        assert_eq!((response.status, response.field("Transfer-Encoding")), (200, Some("chunked")));
+        assert_eq!(response.count("Content-Length"), 0);
+        assert!(response.body.len() > 200_000, "{}", response.body.len());
+        let found = if lines.is_empty() { references(&response) } else { names(&response) };
         assert_eq!(found.len(), 3_000);
         assert!(found.is_sorted() && found[2_999].ends_with("2999"));
-        let head = client.answer_to("HEAD");
-        assert_eq!((head.status, head.field("Content-Type")), (200, answer.field("Content-Type")));
-        assert_eq!(client.answer().status, 404);
+        let head = client.response_to("HEAD");
+        assert_eq!((head.status, head.field("Content-Type")), (200, response.field("Content-Type")));
+        assert_eq!(client.response().status, 404);
     }
     // A client that knows no chunks gets it up to the end of the connection.
     let mut client = server.connect();
     client.send("GET /big/ HTTP/1.0\r\n\r\n");
-    let answer = client.answer();
-    assert_eq!((answer.count("Transfer-Encoding"), answer.count("Content-Length")), (0, 0));
-    assert_eq!(references(&answer).len(), 3_000);
+    let response = client.response();
+    assert_eq!((response.count("Transfer-Encoding"), response.count("Content-Length")), (0, 0));
+    assert_eq!(references(&response).len(), 3_000);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod support;
 use std::io::Write;
 use std::process::Stdio;
 
-use support::{Answer, Root, Server, get_with, miod};
+use support::{Response, Root, Server, get_with, miod};
 
 /// The demonstration, or the users of a file.
 fn server(arguments: &[&str]) -> Server {
@@ -17,20 +17,20 @@ const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 const JSON: &str = "Content-Type: application/json\r\n";
 const WANTS_JSON: &str = "Accept: application/json\r\n";
 
-fn post(server: &Server, path: &str, lines: &str, body: &str) -> Answer {
+fn post(server: &Server, path: &str, lines: &str, body: &str) -> Response {
     let length = body.len();
     server.ask(format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {length}\r\n\r\n{body}"))
 }
 
 /// The line that sends back the cookie of an answer.
-fn cookie(answer: &Answer) -> String {
-    let value = answer.field("set-cookie").unwrap_or_else(|| panic!("no cookie in {}", answer.head));
+fn cookie(response: &Response) -> String {
+    let value = response.field("set-cookie").unwrap_or_else(|| panic!("no cookie in {}", response.head));
     format!("Cookie: {}\r\n", value.split(';').next().unwrap())
 }
 
 /// What a page says, without the numbers of its request.
-fn said(answer: &Answer) -> String {
-    answer.text().split("<footer").next().unwrap().to_owned()
+fn said(response: &Response) -> String {
+    response.text().split("<footer").next().unwrap().to_owned()
 }
 
 #[test]
@@ -182,12 +182,12 @@ fn who_guesses_must_wait() {
         assert_eq!(post(&server, "/login", FORM, &format!("username=u{number}&password=x")).status, 401);
     }
     for (lines, what) in [("", "<!doctype html>"), (WANTS_JSON, "{\"error\":")] {
-        let answer = post(&server, "/login", &format!("{FORM}{lines}"), "username=alice&password=apple");
-        let wait: u32 = answer.field("retry-after").unwrap().parse().unwrap();
+        let response = post(&server, "/login", &format!("{FORM}{lines}"), "username=alice&password=apple");
+        let wait: u32 = response.field("retry-after").unwrap().parse().unwrap();
         assert!(
-            answer.status == 429 && wait <= 6 && answer.text().to_lowercase().starts_with(what),
+            response.status == 429 && wait <= 6 && response.text().to_lowercase().starts_with(what),
             "{}",
-            answer.text()
+            response.text()
         );
     }
 }
@@ -201,7 +201,7 @@ fn what_follows_a_login_on_its_connection_waits_for_it() {
     slow.send(format!("POST /login HTTP/1.1\r\nHost: localhost\r\n{FORM}Content-Length: {length}\r\n\r\n{body}"));
     slow.send(get_with("/lab/hello", ""));
     assert_eq!(server.get("/lab/hello").status, 200);
-    assert_eq!((slow.answer().status, slow.answer().status), (303, 200));
+    assert_eq!((slow.response().status, slow.response().status), (303, 200));
 }
 
 #[test]

@@ -18,14 +18,14 @@ fn site() -> Root {
 fn held(server: &Server) -> Client {
     let mut client = server.connect();
     client.send(get("/"));
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
     client
 }
 
 /// Asks once more on a connection that persists.
 fn still_served(client: &mut Client) -> bool {
     client.send(get("/"));
-    client.answer().status == 200
+    client.response().status == 200
 }
 
 /// As many descriptors for this process as it may have.
@@ -35,10 +35,10 @@ fn raise_limit() {
 }
 
 fn assert_turned_away(client: &mut Client) {
-    let answer = client.answer();
-    assert_eq!(answer.status, 503);
-    assert!(answer.field("Retry-After").unwrap().parse::<u32>().unwrap() > 0);
-    assert_eq!(answer.field("Connection"), Some("close"));
+    let response = client.response();
+    assert_eq!(response.status, 503);
+    assert!(response.field("Retry-After").unwrap().parse::<u32>().unwrap() > 0);
+    assert_eq!(response.field("Connection"), Some("close"));
     assert!(client.is_closed());
 }
 
@@ -70,8 +70,8 @@ fn beyond_the_most_connections_there_is_503_until_one_closes() {
 fn connections_that_end_with_their_answer_do_not_add_up() {
     let server = Server::start_with(site(), &["--max-connections", "1"]);
     for _ in 0..200 {
-        let answer = server.get_with("/", "Connection: close\r\n");
-        assert_eq!(answer.status, 200);
+        let response = server.get_with("/", "Connection: close\r\n");
+        assert_eq!(response.status, 200);
     }
 }
 
@@ -107,8 +107,8 @@ fn few_descriptors_are_enough_to_answer_everybody() {
     }
     let mut served = Vec::new();
     for mut client in clients {
-        let answer = client.answer();
-        match answer.status {
+        let response = client.response();
+        match response.status {
             200 => served.push(client),
             503 => assert!(client.is_closed()),
             status => panic!("{status}"),
@@ -140,7 +140,7 @@ fn without_a_descriptor_left_connections_wait_and_nothing_spins() {
     // Three come in, in order; the others wait.
     let mut waiting = clients.split_off(3);
     for client in &mut clients {
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
     }
     let before = server.cpu();
     assert!(waiting[0].is_silent_for(Duration::from_millis(500)));
@@ -149,7 +149,7 @@ fn without_a_descriptor_left_connections_wait_and_nothing_spins() {
     assert_eq!(server.errors().matches("can't accept").count(), 1, "{}", server.errors());
     drop(clients);
     for mut client in waiting {
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
     }
 }
 
@@ -167,8 +167,8 @@ fn two_thousand_connections_at_once_and_what_they_cost() {
         client.send(&request);
     }
     for client in &mut clients {
-        assert_eq!(client.answer().text(), "index");
-        assert_eq!(client.answer().body.len(), 100_000);
+        assert_eq!(client.response().text(), "index");
+        assert_eq!(client.response().body.len(), 100_000);
     }
     // All idle now: what they needed while they were busy is free again.
     for client in &mut clients {
@@ -196,14 +196,14 @@ fn memory_has_a_bound_whoever_wants_more() {
     assert!(eventually(|| {
         let mut client = server.connect();
         client.send(get("/"));
-        client.answer().status == 503
+        client.response().status == 503
     }));
     assert!(still_served(&mut kept));
     drop(greedy);
     assert!(eventually(|| {
         let mut client = server.connect();
         client.send(get("/"));
-        client.answer().status == 200
+        client.response().status == 200
     }));
 }
 

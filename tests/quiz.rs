@@ -18,9 +18,9 @@ fn serve(quiz: &str) -> Server {
     Server::start_with(root, &["--quiz", path.to_str().unwrap()])
 }
 
-fn answer(visitor: &mut Visitor<'_>, question: usize, choice: usize) {
-    let answer = visitor.post("/quiz", &format!("question={question}&choice={choice}"));
-    assert_eq!((answer.status, answer.field("location")), (303, Some("/quiz")), "{question}");
+fn response(visitor: &mut Visitor<'_>, question: usize, choice: usize) {
+    let response = visitor.post("/quiz", &format!("question={question}&choice={choice}"));
+    assert_eq!((response.status, response.field("location")), (303, Some("/quiz")), "{question}");
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn the_built_in_quiz_can_be_answered_to_the_end_and_begun_again() {
         let json = visitor.json("/quiz").text();
         assert!(json.contains(&format!("\"question\":{question},\"of\":12")), "{json}");
         assert!(!json.contains("\"answer\"") && !json.contains("explanation"), "{json}");
-        answer(&mut visitor, question, 2);
+        response(&mut visitor, question, 2);
     }
     let page = visitor.get("/quiz").text();
     // As many as have 2 for an answer.
@@ -53,15 +53,15 @@ fn the_built_in_quiz_can_be_answered_to_the_end_and_begun_again() {
 fn an_answer_counts_once_whatever_is_sent() {
     let server = serve(TWO);
     let mut visitor = Visitor::new(&server);
-    answer(&mut visitor, 2, 1);
+    response(&mut visitor, 2, 1);
     assert!(visitor.json("/quiz").text().contains("\"question\":1,"), "an answer to a question that isn't asked yet");
-    answer(&mut visitor, 1, 2);
+    response(&mut visitor, 1, 2);
     // The button again, and from the page before with another choice.
-    answer(&mut visitor, 1, 2);
-    answer(&mut visitor, 1, 1);
+    response(&mut visitor, 1, 2);
+    response(&mut visitor, 1, 1);
     assert!(visitor.json("/quiz").text().contains("\"question\":2,\"of\":2,\"score\":1,"));
-    answer(&mut visitor, 2, 3);
-    answer(&mut visitor, 2, 1);
+    response(&mut visitor, 2, 3);
+    response(&mut visitor, 2, 1);
     assert!(visitor.json("/quiz").text().contains("\"score\":1,\"of\":2,"));
     // Another visitor is somewhere else.
     assert!(Visitor::new(&server).json("/quiz").text().contains("\"question\":1,"));
@@ -107,7 +107,7 @@ fn forms_json_and_links_say_the_same() {
     let mut visitor = Visitor::new(&server);
     let mut client = server.connect();
     client.send("HEAD /quiz?question=1&choice=2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    assert_eq!(client.answer_to("HEAD").status, 200);
+    assert_eq!(client.response_to("HEAD").status, 200);
     assert!(visitor.json("/quiz").text().contains("\"question\":1,"));
 }
 
@@ -116,8 +116,8 @@ fn no_text_of_a_quiz_becomes_markup() {
     let server = serve(TWO);
     let mut visitor = Visitor::new(&server);
     let mut pages = visitor.get("/quiz").text();
-    answer(&mut visitor, 1, 1);
-    answer(&mut visitor, 2, 1);
+    response(&mut visitor, 1, 1);
+    response(&mut visitor, 2, 1);
     pages += &visitor.get("/quiz").text();
     assert!(!pages.contains("<b>") && !pages.contains("<i>"), "{pages}");
     for text in ["T &#60;i&#62;", "Q1 &#60;b&#62;?", "a1 &#60;b&#62;", "E1 &#60;b&#62;", "S1 &#60;b&#62;"] {

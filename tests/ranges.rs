@@ -4,7 +4,7 @@ mod support;
 
 use std::ops::RangeInclusive;
 
-use support::{Answer, Client, LONG_AGO_DATE, Root, Server, get, get_with, head_with, pattern};
+use support::{Client, LONG_AGO_DATE, Response, Root, Server, get, get_with, head_with, pattern};
 
 /// In memory, and sent from the descriptor.
 const SIZES: [usize; 2] = [1_000, 300_000];
@@ -23,9 +23,9 @@ fn path(size: usize) -> String {
     format!("/f{size}.txt")
 }
 
-fn ask(client: &mut Client, size: usize, ranges: &str) -> Answer {
+fn ask(client: &mut Client, size: usize, ranges: &str) -> Response {
     client.send(get_with(&path(size), &format!("Range: {ranges}\r\n")));
-    client.answer()
+    client.response()
 }
 
 /// One part of multipart/byteranges.
@@ -36,11 +36,11 @@ struct Part {
 }
 
 /// Takes multipart/byteranges apart; nothing may be left over.
-fn parts(answer: &Answer) -> Vec<Part> {
-    let media_type = answer.field("Content-Type").unwrap();
+fn parts(response: &Response) -> Vec<Part> {
+    let media_type = response.field("Content-Type").unwrap();
     let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").unwrap_or_else(|| panic!("{media_type}"));
     assert!(boundary.len() <= 70 && boundary.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    let mut rest = &answer.body[..];
+    let mut rest = &response.body[..];
     let mut take = |count: usize| {
         let (taken, behind) = rest.split_at(count);
         rest = behind;
@@ -101,17 +101,17 @@ fn one_range() {
             ("bytes=10-20,0-9".to_owned(), 0..=20),
             ("bytes=0-9,50-59".to_owned(), 0..=59),
         ] {
-            let answer = ask(&mut client, size, &range);
-            assert_eq!(answer.status, 206, "{range} of {size}");
-            assert!(answer.body == content[expected.clone()], "{range} of {size}: {}", answer.body.len());
+            let response = ask(&mut client, size, &range);
+            assert_eq!(response.status, 206, "{range} of {size}");
+            assert!(response.body == content[expected.clone()], "{range} of {size}: {}", response.body.len());
             let (first, last) = (expected.start(), expected.end());
-            assert_eq!(answer.field("Content-Range"), Some(format!("bytes {first}-{last}/{size}").as_str()));
+            assert_eq!(response.field("Content-Range"), Some(format!("bytes {first}-{last}/{size}").as_str()));
             for name in
                 ["ETag", "Last-Modified", "Cache-Control", "Content-Type", "Accept-Ranges", "X-Content-Type-Options"]
             {
-                assert_eq!((answer.field(name), answer.count(name)), (whole.field(name), 1), "{name}");
+                assert_eq!((response.field(name), response.count(name)), (whole.field(name), 1), "{name}");
             }
-            assert_eq!(answer.count("Content-Length"), 1);
+            assert_eq!(response.count("Content-Length"), 1);
         }
     }
 }
@@ -141,13 +141,13 @@ fn what_is_no_range_is_ignored() {
             "=0-1",
             "",
         ] {
-            let answer = ask(&mut client, size, range);
-            assert_eq!((answer.status, answer.count("Content-Range")), (200, 0), "{range:?}");
-            assert!(answer.body == content, "{range:?}");
+            let response = ask(&mut client, size, range);
+            assert_eq!((response.status, response.count("Content-Range")), (200, 0), "{range:?}");
+            assert!(response.body == content, "{range:?}");
         }
         // Two lines say nothing clear.
         client.send(get_with(&path(size), "Range: bytes=0-1\r\nRange: bytes=4-5\r\n"));
-        assert_eq!(client.answer().body.len(), size);
+        assert_eq!(client.response().body.len(), size);
     }
     // As many parts as there may be, and one more.
     assert_eq!(parts(&ask(&mut client, 300_000, &format!("bytes={}", far_apart(16)))).len(), 16);
@@ -157,7 +157,7 @@ fn what_is_no_range_is_ignored() {
     assert_eq!(ask(&mut client, 300_000, &format!("bytes={overlapping}")).body.len(), 300_000);
     for path in ["/", "/missing"] {
         client.send(get_with(path, "Range: bytes=0-0\r\n"));
-        assert_eq!(client.answer().count("Content-Range"), 0, "{path}");
+        assert_eq!(client.response().count("Content-Range"), 0, "{path}");
     }
 }
 
@@ -168,12 +168,12 @@ fn head_knows_no_ranges() {
     for size in SIZES {
         for range in ["bytes=0-0", "bytes=999999-", "bytes=0-0,500-500"] {
             client.send(head_with(&path(size), &format!("Range: {range}\r\n")));
-            let answer = client.answer_to("HEAD");
-            assert_eq!((answer.status, answer.count("Content-Range")), (200, 0), "{range}");
-            assert_eq!(answer.field("Content-Length"), Some(size.to_string().as_str()));
+            let response = client.response_to("HEAD");
+            assert_eq!((response.status, response.count("Content-Range")), (200, 0), "{range}");
+            assert_eq!(response.field("Content-Length"), Some(size.to_string().as_str()));
         }
         client.send(get(&path(size)));
-        assert_eq!(client.answer().body.len(), size);
+        assert_eq!(client.response().body.len(), size);
     }
 }
 
@@ -183,10 +183,10 @@ fn ranges_without_any_byte_are_416_and_the_size_is_told() {
     let mut client = server.connect();
     let check = |client: &mut Client, size: usize, path: &str, range: &str| {
         client.send(get_with(path, &format!("Range: {range}\r\n")));
-        let answer = client.answer();
-        assert_eq!(answer.status, 416, "{range} of {size}");
-        assert_eq!(answer.field("Content-Range"), Some(format!("bytes */{size}").as_str()));
-        assert_eq!((answer.count("ETag"), answer.count("Content-Length")), (0, 1));
+        let response = client.response();
+        assert_eq!(response.status, 416, "{range} of {size}");
+        assert_eq!(response.field("Content-Range"), Some(format!("bytes */{size}").as_str()));
+        assert_eq!((response.count("ETag"), response.count("Content-Length")), (0, 1));
     };
     for size in SIZES {
         for range in [format!("bytes={size}-"), format!("bytes={size}-{size}"), "bytes=-0".to_owned()] {
@@ -206,10 +206,10 @@ fn several_ranges_come_as_parts_in_the_order_that_was_asked_for() {
     let check = |client: &mut Client, size: usize, ranges: &[RangeInclusive<usize>]| {
         let content = pattern(size);
         let list: Vec<_> = ranges.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
-        let answer = ask(client, size, &format!("bytes={}", list.join(", ")));
-        assert_eq!((answer.status, answer.count("Content-Range")), (206, 0));
-        assert_eq!((answer.count("Content-Length"), answer.count("Content-Type")), (1, 1));
-        let parts = parts(&answer);
+        let response = ask(client, size, &format!("bytes={}", list.join(", ")));
+        assert_eq!((response.status, response.count("Content-Range")), (206, 0));
+        assert_eq!((response.count("Content-Length"), response.count("Content-Type")), (1, 1));
+        let parts = parts(&response);
         assert_eq!(parts.len(), ranges.len());
         for (part, range) in parts.iter().zip(ranges) {
             assert_eq!(part.media_type, "text/plain; charset=utf-8");
@@ -217,7 +217,7 @@ fn several_ranges_come_as_parts_in_the_order_that_was_asked_for() {
             assert!(part.content == content[range.clone()], "{}", part.range);
         }
         for name in ["ETag", "Last-Modified", "Cache-Control"] {
-            assert_eq!(answer.count(name), 1, "{name}");
+            assert_eq!(response.count(name), 1, "{name}");
         }
     };
     for size in SIZES {
@@ -229,12 +229,12 @@ fn several_ranges_come_as_parts_in_the_order_that_was_asked_for() {
     check(&mut client, 300_000, &[100_000..=299_999, 0..=99_000]);
 
     // What can't be satisfied is left out; a suffix is a range like another.
-    let answer = ask(&mut client, 1_000, "bytes=-10,5000-,0-4");
-    let ranges: Vec<_> = parts(&answer).into_iter().map(|part| part.range).collect();
+    let response = ask(&mut client, 1_000, "bytes=-10,5000-,0-4");
+    let ranges: Vec<_> = parts(&response).into_iter().map(|part| part.range).collect();
     assert_eq!(ranges, ["bytes 990-999/1000", "bytes 0-4/1000"]);
     // Each answer has a boundary of its own.
     let again = ask(&mut client, 1_000, "bytes=-10,0-4");
-    assert_ne!(answer.field("Content-Type"), again.field("Content-Type"));
+    assert_ne!(response.field("Content-Type"), again.field("Content-Type"));
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn if_range_is_strong() {
     let mut client = server.connect();
     let mut status = |path: &str, value: &str| {
         client.send(get_with(path, &format!("Range: bytes=2-4\r\nIf-Range: {value}\r\n")));
-        client.answer().status
+        client.response().status
     };
     for size in SIZES {
         let tag = server.get(&path(size)).field("ETag").unwrap().to_owned();
@@ -266,9 +266,9 @@ fn if_range_is_strong() {
     }
     // What was written this moment may change once more without its date showing it.
     root.file("new", pattern(10_000));
-    let answer = server.get("/new");
-    assert_eq!(status("/new", answer.field("Last-Modified").unwrap()), 200);
-    assert_eq!(status("/new", answer.field("ETag").unwrap()), 200);
+    let response = server.get("/new");
+    assert_eq!(status("/new", response.field("Last-Modified").unwrap()), 200);
+    assert_eq!(status("/new", response.field("ETag").unwrap()), 200);
     // Without a range it means nothing; what the client has already isn't sent in part either.
     let tag = server.get(&path(1_000)).field("ETag").unwrap().to_owned();
     assert_eq!(server.get_with(&path(1_000), &format!("If-Range: {tag}\r\n")).status, 200);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use miod::reactor::{
     Accepted, Closer, Context, Conversation, Endpoint, FileSlice, Finish, Io, Listener, Next, NoDatagrams, Options,
-    Output, Protocol, Reactor, Talk, Tick, Until, Want,
+    Output, Protocol, Reactor, Talk, TalkContext, Tick, Until, Want,
 };
 
 /// Nothing here takes that long unless it is broken.
@@ -32,7 +32,7 @@ impl Server {
         Self::start_after::<P>(endpoint, deferred, until, |_| ())
     }
 
-    fn tcp<C: Conversation>(until: Until) -> Self {
+    fn tcp<C: Conversation<Shared = ()>>(until: Until) -> Self {
         Self::start::<Talk<C>>(&any_port(), true, until)
     }
 
@@ -134,17 +134,20 @@ struct Echo {
 }
 
 impl Conversation for Echo {
-    fn start(_: Option<SocketAddr>) -> Option<Self> {
+    type Shared = ();
+    type Message = ();
+
+    fn open(_: Option<SocketAddr>, _: &mut TalkContext<'_, Self>) -> Option<Self> {
         Some(Self::default())
     }
 
-    fn data(&mut self, data: &[u8], output: &mut Output) -> Next {
+    fn data(&mut self, data: &[u8], output: &mut Output, _: &mut TalkContext<'_, Self>) -> Next {
         self.total += data.len();
         output.write(data);
         Next::Continue
     }
 
-    fn end(&mut self, output: &mut Output) {
+    fn end(&mut self, output: &mut Output, _: &mut TalkContext<'_, Self>) {
         output.write(format!("|{}", self.total).as_bytes());
     }
 }
@@ -155,11 +158,14 @@ struct Flood;
 const FLOOD: usize = 8 * MIB;
 
 impl Conversation for Flood {
-    fn start(_: Option<SocketAddr>) -> Option<Self> {
+    type Shared = ();
+    type Message = ();
+
+    fn open(_: Option<SocketAddr>, _: &mut TalkContext<'_, Self>) -> Option<Self> {
         Some(Self)
     }
 
-    fn data(&mut self, data: &[u8], output: &mut Output) -> Next {
+    fn data(&mut self, data: &[u8], output: &mut Output, _: &mut TalkContext<'_, Self>) -> Next {
         for _ in data {
             output.write(&pattern(FLOOD));
         }
@@ -234,14 +240,14 @@ fn a_slow_reader_gets_all_and_delays_nobody() {
     let mut slow = server.connect();
     slow.write_all(b"x").unwrap();
     // The answer has begun, so it fills the buffers of both ends from here on.
-    let mut answer = read_exactly(&mut slow, 1);
+    let mut response = read_exactly(&mut slow, 1);
     let mut quick = server.connect();
     for _ in 0..3 {
         quick.write_all(b"x").unwrap();
         assert!(read_exactly(&mut quick, FLOOD) == pattern(FLOOD));
     }
-    answer.extend(read_exactly(&mut slow, FLOOD - 1));
-    assert!(answer == pattern(FLOOD));
+    response.extend(read_exactly(&mut slow, FLOOD - 1));
+    assert!(response == pattern(FLOOD));
     // Both are as good as new.
     for client in [&mut slow, &mut quick] {
         client.write_all(b"x").unwrap();
@@ -264,11 +270,14 @@ fn who_ends_its_side_gets_the_rest_of_the_answer() {
 struct Farewell;
 
 impl Conversation for Farewell {
-    fn start(_: Option<SocketAddr>) -> Option<Self> {
+    type Shared = ();
+    type Message = ();
+
+    fn open(_: Option<SocketAddr>, _: &mut TalkContext<'_, Self>) -> Option<Self> {
         Some(Self)
     }
 
-    fn data(&mut self, _: &[u8], output: &mut Output) -> Next {
+    fn data(&mut self, _: &[u8], output: &mut Output, _: &mut TalkContext<'_, Self>) -> Next {
         output.write(&pattern(MIB));
         Next::Close
     }
@@ -288,11 +297,14 @@ fn the_last_answer_is_not_lost_to_input_that_nobody_read() {
 struct FromFile;
 
 impl Conversation for FromFile {
-    fn start(_: Option<SocketAddr>) -> Option<Self> {
+    type Shared = ();
+    type Message = ();
+
+    fn open(_: Option<SocketAddr>, _: &mut TalkContext<'_, Self>) -> Option<Self> {
         Some(Self)
     }
 
-    fn data(&mut self, _: &[u8], output: &mut Output) -> Next {
+    fn data(&mut self, _: &[u8], output: &mut Output, _: &mut TalkContext<'_, Self>) -> Next {
         let path = std::env::temp_dir().join(format!("miod-reactor-file-{}", std::process::id()));
         std::fs::write(&path, pattern(MIB)).unwrap();
         let file = Rc::new(std::fs::File::open(&path).unwrap().into());
@@ -320,11 +332,14 @@ static GUARDED_DATA: AtomicUsize = AtomicUsize::new(0);
 struct Guarded;
 
 impl Conversation for Guarded {
-    fn start(peer: Option<SocketAddr>) -> Option<Self> {
+    type Shared = ();
+    type Message = ();
+
+    fn open(peer: Option<SocketAddr>, _: &mut TalkContext<'_, Self>) -> Option<Self> {
         peer.is_some_and(|peer| peer.ip().to_string() == "127.0.0.1").then_some(Self)
     }
 
-    fn data(&mut self, data: &[u8], output: &mut Output) -> Next {
+    fn data(&mut self, data: &[u8], output: &mut Output, _: &mut TalkContext<'_, Self>) -> Next {
         GUARDED_DATA.fetch_add(data.len(), Ordering::Relaxed);
         output.write(data);
         Next::Continue
@@ -451,8 +466,6 @@ impl Protocol for Late {
         Some(Self)
     }
 
-    fn deliver(&mut self, (): ()) {}
-
     fn advance(&mut self, io: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         io.output.write(io.input.bytes());
         io.input.consume(io.input.bytes().len());
@@ -491,8 +504,6 @@ impl Protocol for Counting {
     fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         Some(Self::default())
     }
-
-    fn deliver(&mut self, (): ()) {}
 
     fn advance(&mut self, io: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         self.calls += 1;
@@ -538,8 +549,6 @@ impl Protocol for Shy {
     fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         Some(Self::default())
     }
-
-    fn deliver(&mut self, (): ()) {}
 
     fn advance(&mut self, io: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         if io.ended {

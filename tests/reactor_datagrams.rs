@@ -94,8 +94,6 @@ impl Protocol for Alone {
         None
     }
 
-    fn deliver(&mut self, (): ()) {}
-
     fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         unreachable!("there are no connections")
     }
@@ -156,8 +154,6 @@ impl Protocol for Counted {
     fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
     }
-
-    fn deliver(&mut self, (): ()) {}
 
     fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         unreachable!("there are no connections")
@@ -263,8 +259,8 @@ fn an_unreachable_port_is_told_and_ends_nothing() {
     let peer = client(&address.to_string());
     assert_eq!(received(&peer), b"anybody?");
     peer.send_to(b"yes", server.address).unwrap();
-    let answer = std::iter::from_fn(|| told.recv_timeout(LIMIT).ok()).find(|told| matches!(told, Told::Received(_)));
-    assert_eq!(answer, Some(Told::Received(b"yes".to_vec())));
+    let response = std::iter::from_fn(|| told.recv_timeout(LIMIT).ok()).find(|told| matches!(told, Told::Received(_)));
+    assert_eq!(response, Some(Told::Received(b"yes".to_vec())));
     // That was all it stayed for.
     server.finish();
 }
@@ -318,8 +314,6 @@ impl Protocol for Thinking {
     fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
     }
-
-    fn deliver(&mut self, _: Self::Message) {}
 
     fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         unreachable!("there are no connections")

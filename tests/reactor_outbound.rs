@@ -59,8 +59,6 @@ impl Protocol for Client {
         None
     }
 
-    fn deliver(&mut self, (): ()) {}
-
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
         if self.deadline.is_none() {
             cx.shared.push(format!("begins, established: {}", io.established));
@@ -273,10 +271,10 @@ fn two_connections_are_joined_by_messages() {
             writer.write_all(sent.as_bytes()).unwrap();
             writer.shutdown(std::net::Shutdown::Write).unwrap();
         });
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
         writing.join().unwrap();
-        assert!(answer == text.to_uppercase());
+        assert!(response == text.to_uppercase());
     });
     // One connection accepted; the other one isn't counted.
     let mut told = run::<Side>(Options::default(), Until::Connections(1), move |reactor| {

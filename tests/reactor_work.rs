@@ -41,8 +41,6 @@ impl Protocol for Job {
         Some(Self)
     }
 
-    fn deliver(&mut self, (): ()) {}
-
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
         let (log, file) = &mut *cx.shared;
         let heard = io.input.bytes().first().copied();

@@ -5,7 +5,7 @@ mod support;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use support::{Answer, Client, Root, Server, eventually, get, get_with, miod};
+use support::{Client, Response, Root, Server, eventually, get, get_with, miod};
 
 const JSON: &str = "Accept: application/json\r\n";
 
@@ -20,20 +20,20 @@ fn server(arguments: &[&str]) -> Server {
 }
 
 /// The cookie that an answer sets: name and value.
-fn cookie(answer: &Answer) -> String {
-    assert_eq!(answer.count("Set-Cookie"), 1, "{}", answer.head);
-    answer.field("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
+fn cookie(response: &Response) -> String {
+    assert_eq!(response.count("Set-Cookie"), 1, "{}", response.head);
+    response.field("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
 }
 
 /// One more visit of the counter on this connection: the count, and the answer.
-fn count(client: &mut Client, cookie: &str) -> (u64, Answer) {
+fn count(client: &mut Client, cookie: &str) -> (u64, Response) {
     let lines = if cookie.is_empty() { JSON.to_owned() } else { format!("{JSON}Cookie: {cookie}\r\n") };
     client.send(get_with("/counter", &lines));
-    let answer = client.answer();
-    assert_eq!(answer.status, 200);
-    let text = answer.text();
+    let response = client.response();
+    assert_eq!(response.status, 200);
+    let text = response.text();
     let count = text.trim().strip_prefix("{\"count\":").and_then(|rest| rest.strip_suffix('}'));
-    (count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{text}")), answer)
+    (count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{text}")), response)
 }
 
 fn post(path: &str, lines: &str) -> String {
@@ -45,24 +45,24 @@ fn one_session_over_many_connections_and_many_sessions_over_one() {
     for store in ["memory", "cookie"] {
         let key = Root::new();
         let server = server(&["--sessions", store, "--session-key", key.at("key").to_str().unwrap()]);
-        let (first, answer) = count(&mut server.connect(), "");
+        let (first, response) = count(&mut server.connect(), "");
         assert_eq!(first, 1);
-        let mut mine = cookie(&answer);
+        let mut mine = cookie(&response);
         for expected in 2..10 {
-            let (seen, answer) = count(&mut server.connect(), &mine);
-            assert_eq!((seen, answer.status), (expected, 200));
-            if answer.count("Set-Cookie") > 0 {
-                mine = cookie(&answer);
+            let (seen, response) = count(&mut server.connect(), &mine);
+            assert_eq!((seen, response.status), (expected, 200));
+            if response.count("Set-Cookie") > 0 {
+                mine = cookie(&response);
             }
         }
         let mut client = server.connect();
         let mut visitors: Vec<String> = (0..20).map(|_| cookie(&count(&mut client, "").1)).collect();
         for expected in 2..4 {
             for visitor in &mut visitors {
-                let (seen, answer) = count(&mut client, visitor);
+                let (seen, response) = count(&mut client, visitor);
                 assert_eq!(seen, expected);
-                if answer.count("Set-Cookie") > 0 {
-                    *visitor = cookie(&answer);
+                if response.count("Set-Cookie") > 0 {
+                    *visitor = cookie(&response);
                 }
             }
         }
@@ -74,18 +74,18 @@ fn one_session_over_many_connections_and_many_sessions_over_one() {
 fn the_cookie_is_set_once_and_says_what_it_should() {
     let server = server(&[]);
     let mut client = server.connect();
-    let (_, answer) = count(&mut client, "");
-    let line = answer.field("Set-Cookie").unwrap();
+    let (_, response) = count(&mut client, "");
+    let line = response.field("Set-Cookie").unwrap();
     let (id, attributes) = line.strip_prefix("sessionId=").unwrap().split_once("; ").unwrap();
     assert_eq!(attributes, "HttpOnly; SameSite=Lax; Path=/");
     let shape: Vec<usize> = id.split('-').map(str::len).collect();
     assert_eq!((shape, &id[14..15]), (vec![8, 4, 4, 4, 12], "4"), "a UUID of version 4");
-    assert!(answer.head.contains("Vary: Cookie\r\n"), "{}", answer.head);
-    assert_eq!(answer.field("Cache-Control"), Some("private, no-store"));
-    let mine = cookie(&answer);
+    assert!(response.head.contains("Vary: Cookie\r\n"), "{}", response.head);
+    assert_eq!(response.field("Cache-Control"), Some("private, no-store"));
+    let mine = cookie(&response);
     // What it refuses may be a question of the session, too.
     client.send(get("/counter/nowhere"));
-    let refused = client.answer();
+    let refused = client.response();
     assert_eq!((refused.status, refused.field("Vary")), (404, Some("Cookie")));
     assert_eq!(refused.field("Cache-Control"), Some("no-store"));
     for _ in 0..3 {
@@ -102,17 +102,17 @@ fn reset_ends_the_session_and_the_next_visit_is_the_first() {
     let mine = cookie(&count(&mut client, "").1);
     assert_eq!(count(&mut client, &mine).0, 2);
     client.send(post("/counter/reset", &format!("Cookie: {mine}\r\nContent-Length: 0\r\n")));
-    let answer = client.answer();
-    assert_eq!((answer.status, answer.field("Location")), (303, Some("/counter")));
-    let line = answer.field("Set-Cookie").unwrap();
+    let response = client.response();
+    assert_eq!((response.status, response.field("Location")), (303, Some("/counter")));
+    let line = response.field("Set-Cookie").unwrap();
     for part in ["sessionId=; ", "Max-Age=0", "Expires=Thu, 01 Jan 1970 00:00:00 GMT", "Path=/"] {
         assert!(line.contains(part), "{line}");
     }
     // The browser that forgot it, and one that didn't.
     assert_eq!(count(&mut client, "").0, 1);
-    let (seen, answer) = count(&mut client, &mine);
+    let (seen, response) = count(&mut client, &mine);
     assert_eq!(seen, 1);
-    assert_ne!(cookie(&answer), mine, "what was ended isn't taken up again");
+    assert_ne!(cookie(&response), mine, "what was ended isn't taken up again");
 }
 
 #[test]
@@ -120,9 +120,9 @@ fn an_identifier_from_elsewhere_is_not_adopted() {
     let server = server(&[]);
     let mut client = server.connect();
     let planted = "sessionId=11111111-1111-4111-8111-111111111111";
-    let (seen, answer) = count(&mut client, planted);
+    let (seen, response) = count(&mut client, planted);
     assert_eq!(seen, 1);
-    assert_ne!(cookie(&answer), planted);
+    assert_ne!(cookie(&response), planted);
     assert_eq!(count(&mut client, planted).0, 1, "nobody has anything under it");
 }
 
@@ -134,9 +134,9 @@ fn files_touch_no_session() {
     for lines in [String::new(), format!("Cookie: {mine}\r\n")] {
         for path in ["/", "/index.html", "/nope", "/lab/hello"] {
             client.send(get_with(path, &lines));
-            let answer = client.answer();
-            assert_eq!(answer.count("Set-Cookie"), 0, "{path}");
-            assert!(!answer.head.contains("Vary: Cookie"), "{path}");
+            let response = client.response();
+            assert_eq!(response.count("Set-Cookie"), 0, "{path}");
+            assert!(!response.head.contains("Vary: Cookie"), "{path}");
         }
     }
     assert_eq!(count(&mut client, &mine).0, 2);
@@ -149,11 +149,11 @@ fn what_another_site_causes_changes_nothing() {
     let mine = cookie(&count(&mut client, "").1);
     for lines in ["Origin: http://evil.example\r\n", "Origin: null\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
         client.send(post("/counter/reset", &format!("Cookie: {mine}\r\n{lines}")));
-        assert_eq!(client.answer().status, 403, "{lines}");
+        assert_eq!(client.response().status, 403, "{lines}");
     }
     assert_eq!(count(&mut client, &mine).0, 2);
     client.send(post("/counter/reset", &format!("Cookie: {mine}\r\nOrigin: http://localhost\r\n")));
-    assert_eq!(client.answer().status, 303);
+    assert_eq!(client.response().status, 303);
     assert_eq!(count(&mut client, &mine).0, 1);
 }
 
@@ -164,15 +164,15 @@ fn who_came_to_a_trusted_proxy_by_tls_has_a_secure_cookie_and_an_origin_of_https
     };
     let trusting = server(&["--trusted-proxy", "127.0.0.1"]);
     for tls in ["X-Forwarded-Proto: https\r\n", "Forwarded: for=192.0.2.1;proto=https\r\n"] {
-        let answer = ask(&trusting, "GET /counter", tls);
-        let line = answer.field("Set-Cookie").unwrap();
+        let response = ask(&trusting, "GET /counter", tls);
+        let line = response.field("Set-Cookie").unwrap();
         assert!(line.starts_with("__Host-sessionId=") && line.contains("; Secure; "), "{line}");
-        let mine = cookie(&answer);
+        let mine = cookie(&response);
         // A neighbour on http can set a cookie of the plain name.
         let plain = mine.replace("__Host-", "");
         for (name, expected) in [(&mine, 2), (&plain, 1)] {
-            let answer = ask(&trusting, "GET /counter", &format!("{tls}{JSON}Cookie: {name}\r\n"));
-            assert_eq!(answer.text(), format!("{{\"count\":{expected}}}\n"));
+            let response = ask(&trusting, "GET /counter", &format!("{tls}{JSON}Cookie: {name}\r\n"));
+            assert_eq!(response.text(), format!("{{\"count\":{expected}}}\n"));
         }
         for (origin, status) in [("http://a", 403), ("https://b", 403), ("https://a:444", 403), ("https://a", 303)] {
             let lines = format!("{tls}Cookie: {mine}\r\nOrigin: {origin}\r\n");
@@ -180,8 +180,8 @@ fn who_came_to_a_trusted_proxy_by_tls_has_a_secure_cookie_and_an_origin_of_https
         }
         for path in ["/quiz?question=1&choice=1", "/lab/cookies/set?a=b"] {
             for (origin, foreign) in [("http://a", true), ("https://a", false)] {
-                let answer = ask(&trusting, &format!("GET {path}"), &format!("{tls}Origin: {origin}\r\n"));
-                assert_eq!(answer.status == 403, foreign, "{path} {origin}");
+                let response = ask(&trusting, &format!("GET {path}"), &format!("{tls}Origin: {origin}\r\n"));
+                assert_eq!(response.status == 403, foreign, "{path} {origin}");
             }
         }
         assert_eq!(ask(&trusting, "GET /lab/cookies/set?__Host-sessionId=x&Secure&Path=/", tls).status, 400);
@@ -207,7 +207,7 @@ fn two_requests_of_one_session_at_once_lose_no_visit() {
                 let train = get_with("/counter", &format!("{JSON}Cookie: {mine}\r\n")).repeat(50);
                 client.send(train);
                 for _ in 0..50 {
-                    assert_eq!(client.answer().status, 200);
+                    assert_eq!(client.response().status, 200);
                 }
             });
         }
@@ -244,9 +244,9 @@ fn memory_is_gone_at_exit_and_a_signed_cookie_is_not() {
     let old = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, format!("{}\n{old}", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")).unwrap();
     let rotated = server(&arguments);
-    let (seen, answer) = count(&mut rotated.connect(), &signed);
+    let (seen, response) = count(&mut rotated.connect(), &signed);
     assert_eq!(seen, 2);
-    let by_new = cookie(&answer);
+    let by_new = cookie(&response);
     std::fs::write(&file, "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n").unwrap();
     let new_alone = server(&arguments);
     assert_eq!((count(&mut new_alone.connect(), &by_new).0, count(&mut new_alone.connect(), &signed).0), (3, 1));
@@ -309,14 +309,14 @@ fn applications_are_only_where_they_are_asked_for() {
     assert_eq!(here.get("/visits").status, 200);
     let mut client = here.connect();
     client.send(post("/visits/reset", ""));
-    assert_eq!(client.answer().field("Location"), Some("/visits"));
+    assert_eq!(client.response().field("Location"), Some("/visits"));
     let none = server(&["--no-apps=counter"]);
     assert_eq!([none.get("/counter").status, none.get("/lab/hello").status], [404, 200]);
     let open = server(&["-b", "0.0.0.0"]);
     let ask = |path: &str| {
         let mut client = Client::connect(([127, 0, 0, 1], open.address().port()).into());
         client.send(get(path));
-        client.answer().status
+        client.response().status
     };
     assert_eq!(ask("/counter"), 404);
 }
@@ -324,17 +324,17 @@ fn applications_are_only_where_they_are_asked_for() {
 #[test]
 fn a_page_for_people_and_cookies_to_play_with() {
     let server = server(&[]);
-    let answer = server.get("/counter");
-    assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"));
-    let page = answer.text();
-    let mine = cookie(&answer);
+    let response = server.get("/counter");
+    assert_eq!(response.field("Content-Type"), Some("text/html; charset=utf-8"));
+    let page = response.text();
+    let mine = cookie(&response);
     let block = mine.strip_prefix("sessionId=").unwrap().split('-').next().unwrap();
     assert!(page.contains("Count: 1") && page.contains(&format!("request 1, session {block}<")), "{page}");
-    let answer = server.get("/lab/cookies/set?name=v&Max-Age=60&Path=/lab");
-    assert_eq!(answer.field("Set-Cookie"), Some("name=v; Max-Age=60; Path=/lab"));
+    let response = server.get("/lab/cookies/set?name=v&Max-Age=60&Path=/lab");
+    assert_eq!(response.field("Set-Cookie"), Some("name=v; Max-Age=60; Path=/lab"));
     assert_eq!(server.get("/lab/cookies/set?sessionId=x").status, 400);
-    let answer = server.get_with("/lab/track", JSON);
-    assert!(answer.text().starts_with("{\"cookie\":1,\"field\":1,\"query\":1,"), "{}", answer.text());
+    let response = server.get_with("/lab/track", JSON);
+    assert!(response.text().starts_with("{\"cookie\":1,\"field\":1,\"query\":1,"), "{}", response.text());
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn end(server: &Server, signal: &str) {
 fn midway(server: &Server) -> Client {
     let mut client = server.connect();
     client.send("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
-    assert_eq!(client.answer().status, 100);
+    assert_eq!(client.response().status, 100);
     client
 }
 
@@ -35,7 +35,7 @@ fn a_server_with_nothing_to_do_ends_at_once() {
         let mut server = Server::start_with(site(), &[]);
         let mut idle = server.connect();
         idle.send(get("/"));
-        assert_eq!(idle.answer().status, 200);
+        assert_eq!(idle.response().status, 200);
         let begin = Instant::now();
         server.signal(signal);
         assert!(idle.is_closed(), "an idle connection is closed without a word");
@@ -63,20 +63,20 @@ fn what_is_in_flight_is_finished_and_nothing_new_begun() {
         assert_eq!(downloading.stream.peek(&mut [0]).unwrap(), 1);
         let mut idle = server.connect();
         idle.send(get("/"));
-        assert_eq!(idle.answer().status, 200);
+        assert_eq!(idle.response().status, 200);
 
         end(&server, signal);
         assert!(idle.is_closed());
         assert!(TcpStream::connect_timeout(&server.address(), PATIENCE).is_err(), "it still listens");
         uploading.send("abc");
-        let answer = uploading.answer();
-        assert_eq!((answer.status, answer.field("Connection")), (200, Some("close")));
-        assert!(answer.text().contains("abc"));
+        let response = uploading.response();
+        assert_eq!((response.status, response.field("Connection")), (200, Some("close")));
+        assert!(response.text().contains("abc"));
         assert!(uploading.is_closed());
-        let answer = streaming.answer();
-        assert_eq!((answer.status, answer.text().lines().count()), (200, 10));
+        let response = streaming.response();
+        assert_eq!((response.status, response.text().lines().count()), (200, 10));
         assert!(streaming.is_closed());
-        assert!(downloading.answer().body == large);
+        assert!(downloading.response().body == large);
         assert!(downloading.is_closed());
         drop((uploading, streaming, downloading));
         assert_eq!(server.wait().code(), Some(0));
@@ -109,14 +109,14 @@ fn usr2_turns_maintenance_on_and_off() {
     let mut client = server.connect();
     let mut status = || {
         client.send(get("/"));
-        client.answer().status
+        client.response().status
     };
     assert_eq!(status(), 200);
     for _ in 0..2 {
         server.signal("USR2");
         assert!(eventually(|| status() == 503));
-        let answer = server.get("/lab/hello");
-        assert_eq!((answer.status, answer.field("Retry-After")), (503, Some("5")));
+        let response = server.get("/lab/hello");
+        assert_eq!((response.status, response.field("Retry-After")), (503, Some("5")));
         server.signal("USR2");
         assert!(eventually(|| status() == 200));
     }
@@ -165,7 +165,7 @@ fn nobody_needs_to_listen_to_what_it_says() {
     let mut client = Client::connect(address);
     for _ in 0..200 {
         client.send(get("/"));
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
     }
     // Neither does a client that goes away in the middle.
     for _ in 0..20 {
@@ -174,7 +174,7 @@ fn nobody_needs_to_listen_to_what_it_says() {
         rude.stream.read_exact(&mut [0; 10]).unwrap();
     }
     client.send(get("/"));
-    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.response().status, 200);
     support::kill("TERM", child.0.id());
     assert!(eventually(|| child.0.try_wait().unwrap().is_some_and(|status| status.code() == Some(0))));
 }
@@ -185,10 +185,10 @@ fn who_asked_before_the_end_is_answered() {
     let mut server = Server::start(&root, &[]);
     let mut kept = server.connect();
     kept.send(get("/"));
-    assert_eq!(kept.answer().status, 200);
+    assert_eq!(kept.response().status, 200);
     let mut idle = server.connect();
     idle.send(get("/"));
-    assert_eq!(idle.answer().status, 200);
+    assert_eq!(idle.response().status, 200);
     // It is held while requests come, on a connection it knows and on some that
     // only the kernel knows, and then the signal.
     server.signal("STOP");
@@ -200,7 +200,7 @@ fn who_asked_before_the_end_is_answered() {
     server.signal("TERM");
     server.signal("CONT");
     for client in new.iter_mut().chain([&mut kept]) {
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
         client.end();
         assert!(client.is_closed());
     }
@@ -217,7 +217,7 @@ fn nobody_is_told_to_wait_for_idle_connections() {
     let mut idle: Vec<_> = (0..50).map(|_| server.connect()).collect();
     for client in &mut idle {
         client.send(get("/"));
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
     }
     server.signal("TERM");
     assert!(server.wait().success());

@@ -57,9 +57,9 @@ fn ask_unix(path: &Path) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(get_with("/", "Connection: close\r\n").as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn loopback_by_default_both_families_on_one_port() {
     for place in places {
         let mut client = Client::connect(place);
         client.send(get("/"));
-        assert_eq!(client.answer().text(), "index", "{place}");
+        assert_eq!(client.response().text(), "index", "{place}");
     }
 }
 
@@ -159,7 +159,7 @@ fn several_endpoints() {
         assert_eq!(place.port(), server.address().port());
         let mut client = Client::connect(place);
         client.send(get("/"));
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
     }
     assert!(server.banner.contains(&unix));
     assert!(ask_unix(&socket).ends_with("index"));
@@ -208,8 +208,8 @@ fn variables_set_what_options_do_not() {
     let server = Server::run(command);
     let places: Vec<_> = addresses(&server).iter().map(|place| place.ip().to_string()).collect();
     assert_eq!(places, ["127.0.0.2", "127.0.0.3"]);
-    let answer = server.get("/");
-    assert_eq!((answer.field("Cache-Control"), answer.count("Server")), (Some("max-age=7"), 0));
+    let response = server.get("/");
+    assert_eq!((response.field("Cache-Control"), response.count("Server")), (Some("max-age=7"), 0));
     assert_eq!(server.get("/d/").status, 200);
     assert_eq!((server.get("/lab/hello").status, server.get("/lab/stream").status), (200, 404));
     let (code, sentence) = failure(serve(&[root.path().to_str().unwrap()]).env("MIOD_SEND_TIMEOUT", "never"));

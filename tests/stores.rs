@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use support::{Answer, Ended, PATIENCE, Root, Server, eventually, miod};
+use support::{Ended, PATIENCE, Response, Root, Server, eventually, miod};
 
 const JSON: &str = "Accept: application/json\r\n";
 
@@ -22,19 +22,19 @@ fn server(arguments: &[&str]) -> Server {
 }
 
 /// A visit of the counter, with a cookie or without.
-fn visit(server: &Server, cookie: &str) -> Answer {
+fn visit(server: &Server, cookie: &str) -> Response {
     let lines = if cookie.is_empty() { JSON.to_owned() } else { format!("{JSON}Cookie: {cookie}\r\n") };
     server.get_with("/counter", &(lines + "Connection: close\r\n"))
 }
 
-fn count(answer: &Answer) -> u64 {
-    let text = answer.text();
+fn count(response: &Response) -> u64 {
+    let text = response.text();
     let count = text.trim().strip_prefix("{\"count\":").and_then(|rest| rest.strip_suffix('}'));
-    count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{}{text}", answer.head))
+    count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{}{text}", response.head))
 }
 
-fn cookie(answer: &Answer) -> String {
-    answer.field("set-cookie").expect("a cookie").split(';').next().unwrap().to_owned()
+fn cookie(response: &Response) -> String {
+    response.field("set-cookie").expect("a cookie").split(';').next().unwrap().to_owned()
 }
 
 /// Counts to three, resets, and begins again.
@@ -147,9 +147,9 @@ fn try_visit(address: SocketAddr, cookie: &str) -> Option<(String, Option<String
     let line = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
     let request = format!("GET /counter HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{JSON}{line}\r\n");
     stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, text) = answer.split_once("\r\n\r\n").filter(|(_, text)| text.ends_with('\n'))?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).ok()?;
+    let (head, text) = response.split_once("\r\n\r\n").filter(|(_, text)| text.ends_with('\n'))?;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     let set = head.split_once("Set-Cookie: ").map(|(_, rest)| rest.split(';').next().unwrap().to_owned());
     Some((text.to_owned(), set))
@@ -252,7 +252,7 @@ fn serve(stream: &TcpStream, mood: &Mood, values: &Mutex<HashMap<String, Vec<u8>
         }
         let mut values = values.lock().unwrap();
         let key = String::from_utf8_lossy(words.get(1)?).into_owned();
-        let answer = match words[0].as_slice() {
+        let response = match words[0].as_slice() {
             _ if mood.nonsense.load(Ordering::Relaxed) => b"HTTP/1.1 418 I'm a teapot\r\n\r\n".to_vec(),
             b"GET" => match values.get(&key) {
                 None => b"$-1\r\n".to_vec(),
@@ -267,7 +267,7 @@ fn serve(stream: &TcpStream, mood: &Mood, values: &Mutex<HashMap<String, Vec<u8>
         };
         drop(values);
         let mut stream = stream;
-        stream.write_all(&answer).ok()?;
+        stream.write_all(&response).ok()?;
     }
 }
 
@@ -310,8 +310,8 @@ fn a_slow_store_delays_only_those_who_wait_for_it() {
     // Beyond its deadline it is given up.
     redis.mood.stall.store(3_000, Ordering::Relaxed);
     let begin = Instant::now();
-    let answer = visit(&server, &mine);
-    assert_eq!((answer.status, answer.count("retry-after")), (503, 1));
+    let response = visit(&server, &mine);
+    assert_eq!((response.status, response.count("retry-after")), (503, 1));
     assert!(begin.elapsed() < Duration::from_millis(1500), "it took {:?}", begin.elapsed());
     redis.mood.stall.store(0, Ordering::Relaxed);
     assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't found again");
@@ -326,8 +326,8 @@ fn a_lost_store_is_told_at_once_and_found_again() {
         trouble.store(true, Ordering::Relaxed);
         for _ in 0..20 {
             let begin = Instant::now();
-            let answer = visit(&server, &mine);
-            assert_eq!((answer.status, answer.count("retry-after")), (503, 1));
+            let response = visit(&server, &mine);
+            assert_eq!((response.status, response.count("retry-after")), (503, 1));
             assert!(begin.elapsed() < Duration::from_millis(400), "it took {:?}", begin.elapsed());
             assert_eq!(server.get_with("/", "Connection: close\r\n").status, 200);
         }

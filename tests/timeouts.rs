@@ -48,7 +48,7 @@ fn a_head_that_comes_byte_by_byte_is_not_waited_for_longer() {
         let mut client = server.connect();
         if earlier {
             client.send(get("/"));
-            assert_eq!(client.answer().status, 200);
+            assert_eq!(client.response().status, 200);
         }
         let begin = Instant::now();
         for byte in get(&"/a".repeat(500)).bytes() {
@@ -57,7 +57,7 @@ fn a_head_that_comes_byte_by_byte_is_not_waited_for_longer() {
                 break;
             }
         }
-        assert_eq!(client.answer().status, 408);
+        assert_eq!(client.response().status, 408);
         assert_on_time(begin, 250);
     }
 }
@@ -69,7 +69,7 @@ fn who_says_nothing_is_closed_without_a_word() {
     let mut mute = server.connect();
     let mut idle = server.connect();
     idle.send(get("/"));
-    assert_eq!(idle.answer().status, 200);
+    assert_eq!(idle.response().status, 200);
     let since = Instant::now();
     assert!(idle.is_closed());
     assert_on_time(since, 250);
@@ -85,7 +85,7 @@ fn the_time_between_requests_begins_anew_with_each() {
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(1) {
         client.send(get("/"));
-        assert_eq!(client.answer().status, 200);
+        assert_eq!(client.response().status, 200);
         assert!(client.is_silent_for(Duration::from_millis(60)));
     }
 }
@@ -97,8 +97,8 @@ fn a_body_that_stops_gets_408_and_one_that_goes_on_does_not() {
     let mut client = server.connect();
     let begin = Instant::now();
     client.send(post.to_owned() + "abc");
-    let answer = client.answer();
-    assert_eq!((answer.status, answer.field("Connection")), (408, Some("close")));
+    let response = client.response();
+    assert_eq!((response.status, response.field("Connection")), (408, Some("close")));
     assert_on_time(begin, 550);
     assert!(client.is_closed());
 
@@ -110,9 +110,9 @@ fn a_body_that_stops_gets_408_and_one_that_goes_on_does_not() {
         client.send([*byte]);
     }
     assert!(begin.elapsed() > Duration::from_millis(600));
-    let answer = client.answer();
-    assert_eq!(answer.status, 200);
-    assert!(answer.text().contains("abcdefghijklmnopqrst"), "{}", answer.text());
+    let response = client.response();
+    assert_eq!(response.status, 200);
+    assert!(response.text().contains("abcdefghijklmnopqrst"), "{}", response.text());
 }
 
 /// A client that takes little at once.
@@ -151,7 +151,7 @@ fn who_reads_slowly_but_steadily_gets_everything() {
     let server = Server::start(&root, &["--send-timeout", "0.5", "--idle-timeout", "0.1", "--header-timeout", "0.1"]);
     let mut client = narrow(server.address());
     client.send(get("/large"));
-    client.answer_to("HEAD");
+    client.response_to("HEAD");
     let begin = Instant::now();
     // Slower than the buffers between hide for the time-out, which is what counts.
     let mut body = client.take_slowly(2 << 20, 64 * 1024, Duration::from_millis(60));
@@ -164,6 +164,6 @@ fn who_reads_slowly_but_steadily_gets_everything() {
 fn a_stream_that_pauses_on_its_own_is_nobodys_fault() {
     let arguments = ["--send-timeout", "0.1", "--idle-timeout", "0.1", "--header-timeout", "0.1"];
     let server = Server::start_with(site(), &arguments);
-    let answer = server.get("/lab/stream?chunks=3&ms=300");
-    assert_eq!((answer.status, answer.text().lines().count()), (200, 3));
+    let response = server.get("/lab/stream?chunks=3&ms=300");
+    assert_eq!((response.status, response.text().lines().count()), (200, 3));
 }

@@ -66,9 +66,9 @@ fn every_datagram_is_answered_and_counted() {
         let client = client(server.address());
         for (datagram, upper) in cases {
             client.send(datagram).unwrap();
-            let mut answer = vec![0; 65_536];
-            let length = client.recv(&mut answer).unwrap();
-            assert!(answer[..length] == *(if of_upper { upper } else { datagram }), "{word} {datagram:.20?}");
+            let mut response = vec![0; 65_536];
+            let length = client.recv(&mut response).unwrap();
+            assert!(response[..length] == *(if of_upper { upper } else { datagram }), "{word} {datagram:.20?}");
         }
         let said = end(server);
         assert!(said.contains(": 5 received, 0 dropped, 5 answered, 0 duplicated, 0 failed\n"), "{said}");

@@ -9,12 +9,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::channel;
 
-use miod::app::{Answer, App, Methods, Request, Response, Visit};
+use miod::app::{Answer, App, Call, Methods, Request, Response};
 use miod::http::head::Method;
 use miod::http::{Status, event_stream};
 use miod::limits;
-use miod::logging::Log;
 use miod::reactor::{Closer, Endpoint, Listener, Options, Reactor, Until};
+use miod::server::Log;
 use miod::service::http::{self, Limits};
 use miod::service::{Kind, Service, Shared};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -35,11 +35,11 @@ impl App for Counter {
         Methods::Only(&[Method::Get, Method::Post])
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         match (request.head.method, request.path) {
             (Method::Post, _) => {
                 self.0 += 1;
-                visit.news = true;
+                call.news = true;
                 Answer::now(Response::new(Status::NO_CONTENT))
             }
             (_, b"/hello") => Answer::now(Response::new(Status::OK).text("hello")),
@@ -110,13 +110,13 @@ fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
     let mut poster = Client::connect(address);
     for client in [&mut other, &mut poster] {
         client.send(get("/hello"));
-        assert_eq!(client.answer().text(), "hello");
+        assert_eq!(client.response().text(), "hello");
     }
     // What is kept of heads is kept once, however many there are.
     for _ in 0..limits::REMEMBERED_SECTIONS {
         let mut client = Client::connect(address);
         client.send(WATCH.replace("/events?after=12345", "/hello"));
-        assert_eq!(client.answer().text(), "hello");
+        assert_eq!(client.response().text(), "hello");
     }
     let mut watchers = Vec::with_capacity(WATCHERS);
     let mut beginning = vec![0; 1024];
@@ -139,9 +139,9 @@ fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
     let mut overtook = false;
     for number in 1..=50 {
         poster.send("POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
-        assert_eq!(poster.answer().status, 204);
+        assert_eq!(poster.response().status, 204);
         other.send(get("/hello"));
-        assert_eq!(other.answer().text(), "hello");
+        assert_eq!(other.response().text(), "hello");
         overtook |= watchers.iter().any(has_nothing);
         let event = format!("id: {number}\nevent: count\ndata: {number}\n\n");
         let event = format!("{:X}\r\n{event}\r\n", event.len());

@@ -7,22 +7,20 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Answer, App, Methods, Outcome, Pull, Request, Source, Visit};
+use super::{Answer, App, BodyMode, Call, Methods, Outcome, Pull, Push, Request, Sink, Source};
+use crate::http::Reject;
+use crate::http::head::Method;
+use crate::panics::{self, Panicked};
 use crate::reactor::{Handle, Tick};
 
 /// Application code panicked or broke its contract.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failed;
 
-/// Runs application code.
+/// Calls application code.
 fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Failed> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
-        // What it panicked with is application code too, if it has a destructor.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-        Failed
-    })
+    panics::catch(call).map_err(|Panicked| Failed)
 }
 
 /// An application as the server calls it. Shared by the hosts that mount it.
@@ -42,7 +40,6 @@ impl Application {
     ///
     /// # Errors
     /// If it panics.
-    #[inline]
     pub fn methods(&self, path: &[u8]) -> Result<Methods, Failed> {
         guarded(|| self.app.borrow().methods(path))
     }
@@ -51,32 +48,35 @@ impl Application {
     ///
     /// # Errors
     /// If it panics.
-    #[inline]
     pub fn reads_session(&self) -> Result<bool, Failed> {
         guarded(|| self.app.borrow().reads_session())
     }
 
-    /// Its answer to a request, or to the result of the job that it asked for before.
+    /// How it gets the content of a request for `path`, the decoded path behind its prefix.
     ///
     /// # Errors
-    /// If it panics, or changes its session and then asks for a job: the change
-    /// would be lost.
-    pub fn answer(
-        &self,
-        request: &Request<'_>,
-        visit: &mut Visit<'_>,
-        done: Option<Outcome>,
-    ) -> Result<Answer, Failed> {
+    /// If it panics.
+    pub fn body_mode(&self, method: Method, path: &[u8]) -> Result<BodyMode, Failed> {
+        guarded(|| self.app.borrow().body_mode(method, path))
+    }
+
+    /// Its answer to a request, or to the result of the job or the content that it asked
+    /// for before.
+    ///
+    /// # Errors
+    /// If it panics, or changes its session and then asks for a job or for content: the
+    /// change would be lost.
+    pub fn answer(&self, request: &Request<'_>, call: &mut Call<'_>, done: Option<Outcome>) -> Result<Answer, Failed> {
         let answer = guarded(|| {
             let mut app = self.app.borrow_mut();
             match done {
-                None => app.handle(request, visit),
-                Some(outcome) => app.resume(request, visit, outcome),
+                None => app.handle(request, call),
+                Some(outcome) => app.resume(request, call, outcome),
             }
         })?;
-        let changed = visit.session.as_ref().is_some_and(|session| session.is_changed());
-        if changed && matches!(answer, Answer::Later(..)) {
-            log::error!("an application changed its session and then asked for a job");
+        let changed = call.session.as_ref().is_some_and(|session| session.is_changed());
+        if changed && matches!(answer, Answer::Later(..) | Answer::Receive(_)) {
+            log::error!("an application changed its session and then asked for a job or for content");
             return Err(Failed);
         }
         Ok(answer)
@@ -154,6 +154,58 @@ impl Drop for Content {
         if let Some(source) = self.0.take() {
             // Reported by the panic hook; there is nothing left to do about it.
             let _ = guarded(|| drop(source));
+        }
+    }
+}
+
+/// The sink of an application, as the server feeds it.
+pub struct ContentSink(Option<Box<dyn Sink>>);
+
+impl ContentSink {
+    /// Takes over a sink.
+    pub fn new(sink: Box<dyn Sink>) -> Self {
+        Self(Some(sink))
+    }
+
+    /// Hands it a piece of content; inside, what it says to that.
+    ///
+    /// # Errors
+    /// If it panics.
+    pub fn push(&mut self, content: &[u8]) -> Result<Result<Push, Reject>, Failed> {
+        let Some(sink) = &mut self.0 else { return Err(Failed) };
+        guarded(|| sink.push(content))
+    }
+
+    /// Hands it the result of its job; inside, what it says to that.
+    ///
+    /// # Errors
+    /// If it panics.
+    pub fn resume(&mut self, done: Outcome) -> Result<Result<(), Reject>, Failed> {
+        let Some(sink) = &mut self.0 else { return Err(Failed) };
+        guarded(|| sink.resume(done))
+    }
+
+    /// The content is whole: what the sink made of it.
+    ///
+    /// # Errors
+    /// If it panics.
+    pub fn finish(mut self) -> Result<Outcome, Failed> {
+        let Some(sink) = self.0.take() else { return Err(Failed) };
+        guarded(|| sink.finish())
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn memory(&self) -> usize {
+        let held = self.0.as_ref().map(|sink| guarded(|| sink.memory()));
+        held.and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+impl Drop for ContentSink {
+    fn drop(&mut self) {
+        if let Some(sink) = self.0.take() {
+            // Reported by the panic hook; there is nothing left to do about it.
+            let _ = guarded(|| drop(sink));
         }
     }
 }

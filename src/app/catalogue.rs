@@ -1,4 +1,4 @@
-//! The built-in applications: what they are called, and where they usually are.
+//! The built-in applications, with their names and usual paths.
 
 use super::board::{self, Board};
 use super::counter::Counter;
@@ -9,17 +9,18 @@ use crate::auth::Users;
 use crate::durable::Store;
 use crate::session::{self, key::Keys};
 
-/// What applications are made of, beside their code.
+/// What built-in applications need.
 pub struct Supplies {
-    /// Who can log in.
+    /// The users who can log in.
     pub users: Users,
-    /// What signs.
+    /// The keys that sign.
     pub keys: Keys,
     /// The name of the session's cookie.
     pub session_cookie: String,
-    /// What the quiz asks.
+    /// The questions of the quiz.
     pub quiz: Quiz,
-    /// Where the board keeps its posts; without it, or for a second board, in memory.
+    /// The store of the board's posts. If there is none, or for a second board, they are in
+    /// memory.
     pub posts: Option<Store>,
 }
 
@@ -32,17 +33,17 @@ impl Default for Supplies {
 
 /// A built-in application.
 pub struct Entry {
-    /// By which options name it.
+    /// Its name in options.
     pub name: &'static str,
-    /// Where it is mounted usually.
+    /// Its usual path.
     pub path: &'static str,
-    /// A new one.
+    /// Makes it.
     pub make: fn(&mut Supplies) -> Box<dyn App>,
-    /// It makes sense only if there are users.
+    /// It is useful only if there are users.
     pub for_users: bool,
 }
 
-/// All of them.
+/// All built-in applications.
 pub const ALL: &[Entry] = &[
     for_users("login", "/login", |supplies| Box::new(Login::new(supplies.users.clone()))),
     for_users("home", "/home", |_| Box::new(Home)),
@@ -56,6 +57,7 @@ pub const ALL: &[Entry] = &[
     entry("hello", "/lab/hello", |_| Box::new(lab::Hello)),
     entry("status", "/lab/status", |_| Box::new(lab::StatusCode)),
     entry("echo", "/lab/echo", |_| Box::new(lab::Echo)),
+    entry("digest", "/lab/digest", |_| Box::new(lab::Digest)),
     entry("inspect", "/lab/inspect", |_| Box::new(lab::Inspect)),
     entry("cookies", "/lab/cookies", |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() })),
     entry("stream", "/lab/stream", |_| Box::new(lab::Stream)),
@@ -72,7 +74,7 @@ const fn for_users(name: &'static str, path: &'static str, make: fn(&mut Supplie
     Entry { name, path, make, for_users: true }
 }
 
-/// The one of that name.
+/// The application with this name.
 pub fn find(name: &str) -> Option<&'static Entry> {
     ALL.iter().find(|entry| entry.name == name)
 }
@@ -83,7 +85,7 @@ mod tests {
     use crate::app::Routes;
 
     #[test]
-    fn names_and_places_are_taken_once_and_can_be_mounted() {
+    fn names_and_paths_are_unique_and_can_be_mounted() {
         let mut routes = Routes::default();
         for (at, entry) in ALL.iter().enumerate() {
             assert!(ALL[..at].iter().all(|other| other.name != entry.name && other.path != entry.path));

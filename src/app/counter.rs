@@ -1,14 +1,14 @@
-//! How often this visitor has been here. The count is in the visitor's session;
-//! `POST reset` ends that.
+//! Counts the requests of a client. The count is in the client's session; `POST reset`
+//! ends the session.
 
 use askama::Template;
 
 use super::page::{self, Foot};
-use super::{Answer, App, Methods, Request, Response, Visit};
+use super::{Answer, App, Call, Methods, Request, Response};
 use crate::http::head::Method;
 use crate::http::{Reject, Status, negotiate};
 
-/// What the count is kept under.
+/// The key of the count in the session.
 const COUNT: &str = "count";
 
 pub(super) struct Counter;
@@ -31,11 +31,11 @@ impl App for Counter {
         true
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         match request.path {
-            b"" | b"/" => Answer::now(show(request, visit)),
+            b"" | b"/" => Answer::now(show(request, call)),
             b"/reset" => {
-                visit.session().end();
+                call.session().end();
                 Answer::now(Response::new(Status::SEE_OTHER).field("Location", request.here().to_owned()))
             }
             _ => Answer::Refused(Reject::new(Status::NOT_FOUND, "the counter has no such page")),
@@ -43,10 +43,10 @@ impl App for Counter {
     }
 }
 
-fn show(request: &Request<'_>, visit: &mut Visit<'_>) -> Response {
-    let session = visit.session();
+fn show(request: &Request<'_>, call: &mut Call<'_>) -> Response {
+    let session = call.session();
     let count = session.get(COUNT).and_then(|count| count.as_u64()).unwrap_or(0).saturating_add(1);
-    // HEAD asks what GET would say, and is no visit.
+    // HEAD gets the head that GET would get, and isn't counted.
     if request.head.method == Method::Get {
         session.set(COUNT, count);
     }
@@ -54,7 +54,7 @@ fn show(request: &Request<'_>, visit: &mut Visit<'_>) -> Response {
         return Response::new(Status::OK).json(format!("{{\"count\":{count}}}\n")).field("Vary", "Accept");
     }
     let here = request.mount;
-    page::page(Response::new(Status::OK), &Page { count, here, foot: Foot::of(visit) }).field("Vary", "Accept")
+    page::page(Response::new(Status::OK), &Page { count, here, foot: Foot::of(call) }).field("Vary", "Accept")
 }
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn every_get_counts_for_programs_and_people_alike() {
+    fn each_get_counts_as_json_and_as_a_page() {
         let mut session = Session::none(0);
         let json = ask(&mut session, "GET /counter", "application/json");
         assert_eq!((text(&json), field(&json, "Content-Type")), ("{\"count\":1}\n", Some("application/json")));
@@ -83,13 +83,13 @@ mod tests {
             assert!(text(&page).contains(part), "{part} in {}", text(&page));
         }
         assert_eq!(field(&page, "Vary"), Some("Accept"));
-        // HEAD says what GET would, and doesn't count.
+        // HEAD has the head of GET, and isn't counted.
         let before = text(&ask(&mut session, "HEAD /counter", "text/html")).to_owned();
         assert_eq!(before, text(&ask(&mut session, "GET /counter", "text/html")));
     }
 
     #[test]
-    fn head_is_as_long_as_get_and_begins_nothing() {
+    fn head_is_as_long_as_get_and_begins_no_session() {
         let mut session = Session::none(0);
         let head = text(&ask(&mut session, "HEAD /counter", "text/html")).len();
         assert!(!session.is_changed());
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_under_its_name_is_no_count() {
+    fn a_value_of_another_type_is_no_count() {
         for odd in [serde_json::Value::from("7"), (-1).into(), 1.5.into(), u64::MAX.into()] {
             let mut session = Session::none(0);
             session.set(COUNT, odd.clone());

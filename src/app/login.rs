@@ -11,7 +11,7 @@ use askama::Template;
 
 use super::body::Body;
 use super::page::{self, Foot};
-use super::{Answer, App, Methods, Outcome, Request, Response, Visit};
+use super::{Answer, App, Call, Methods, Outcome, Request, Response};
 use crate::auth::{Checked, Users, Verdict};
 use crate::http::basic::Credentials;
 use crate::http::head::Method;
@@ -63,42 +63,42 @@ impl App for Login {
         true
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         if !request.path.is_empty() {
             return Answer::Refused(NO_SUCH_PAGE);
         }
         if request.head.method != Method::Post {
-            return Answer::now(show(request, visit));
+            return Answer::now(show(request, call));
         }
         let attempt = match Attempt::of(request) {
             Ok(attempt) => attempt,
             Err(reject) => return Answer::Refused(reject),
         };
         let who = Credentials { name: attempt.name.clone(), password: attempt.password.clone() };
-        match self.users.check(who, visit.client, visit.time.now.as_secs()) {
-            Verdict::Right => Answer::now(attempt.admit(request, visit)),
+        match self.users.check(who, call.client, call.time.now.as_secs()) {
+            Verdict::Right => Answer::now(attempt.admit(request, call)),
             Verdict::Ask(check) => Answer::later(JobClass::Hashing, move || check.run()),
             Verdict::Busy => {
                 let problem = "Too many passwords are being checked. Try again in a moment.";
-                Answer::now(attempt.turn_away(Status::SERVICE_UNAVAILABLE, problem, 1, request, visit))
+                Answer::now(attempt.turn_away(Status::SERVICE_UNAVAILABLE, problem, 1, request, call))
             }
             Verdict::TooMany(wait) => {
                 let problem = "There were too many wrong passwords. Try again in a while.";
-                Answer::now(attempt.turn_away(Status::TOO_MANY_REQUESTS, problem, wait, request, visit))
+                Answer::now(attempt.turn_away(Status::TOO_MANY_REQUESTS, problem, wait, request, call))
             }
         }
     }
 
-    fn resume(&mut self, request: &Request<'_>, visit: &mut Visit<'_>, done: Outcome) -> Answer {
+    fn resume(&mut self, request: &Request<'_>, call: &mut Call<'_>, done: Outcome) -> Answer {
         let attempt = match Attempt::of(request) {
             Ok(attempt) => attempt,
             Err(reject) => return Answer::Refused(reject),
         };
         let checked = done.downcast::<Checked>().expect("what the job returned");
-        if self.users.settle(&checked, visit.time.now.as_secs()) {
-            return Answer::now(attempt.admit(request, visit));
+        if self.users.settle(&checked, call.time.now.as_secs()) {
+            return Answer::now(attempt.admit(request, call));
         }
-        Answer::now(attempt.turn_away(Status::UNAUTHORIZED, "The name or the password is wrong.", 0, request, visit))
+        Answer::now(attempt.turn_away(Status::UNAUTHORIZED, "The name or the password is wrong.", 0, request, call))
     }
 }
 
@@ -123,8 +123,8 @@ impl Attempt {
     }
 
     /// The password was right.
-    fn admit(self, request: &Request<'_>, visit: &mut Visit<'_>) -> Response {
-        let session = visit.session();
+    fn admit(self, request: &Request<'_>, call: &mut Call<'_>) -> Response {
+        let session = call.session();
         if user(session).is_some_and(|user| user != self.name) {
             // What was one user's isn't another's.
             session.end();
@@ -145,14 +145,14 @@ impl Attempt {
         problem: &str,
         wait: u64,
         request: &Request<'_>,
-        visit: &mut Visit<'_>,
+        call: &mut Call<'_>,
     ) -> Response {
         let response = if negotiate::prefers_json(&request.head.fields) {
             Response::new(status).json(format!("{{\"error\":{}}}\n", json::string(problem)))
         } else {
             let next = self.next.as_deref().unwrap_or_default();
             let (here, username) = (&here(request), self.name.as_str());
-            page::page(Response::new(status), &LoginPage { here, username, next, problem, foot: Foot::of(visit) })
+            page::page(Response::new(status), &LoginPage { here, username, next, problem, foot: Foot::of(call) })
         };
         match (status, wait) {
             (Status::UNAUTHORIZED, _) => ask_for_login(response, request),
@@ -162,14 +162,14 @@ impl Attempt {
 }
 
 /// The form, or who is logged in.
-fn show(request: &Request<'_>, visit: &mut Visit<'_>) -> Response {
+fn show(request: &Request<'_>, call: &mut Call<'_>) -> Response {
     if negotiate::prefers_json(&request.head.fields) {
-        let name = user(visit.session()).map_or_else(|| "null".to_owned(), |user| json::string(user).to_string());
+        let name = user(call.session()).map_or_else(|| "null".to_owned(), |user| json::string(user).to_string());
         return Response::new(Status::OK).json(format!("{{\"user\":{name}}}\n")).field("Vary", "Accept");
     }
     let next = request.query("next").filter(|next| local(next).is_some()).unwrap_or_default();
-    let username = user(visit.session()).unwrap_or_default().to_owned();
-    let (foot, here) = (Foot::of(visit), here(request));
+    let username = user(call.session()).unwrap_or_default().to_owned();
+    let (foot, here) = (Foot::of(call), here(request));
     let page = LoginPage { here: &here, username: &username, next: &next, problem: "", foot };
     page::page(Response::new(Status::OK), &page).field("Vary", "Accept")
 }
@@ -191,17 +191,17 @@ impl App for Home {
         true
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         if !request.path.is_empty() {
             return Answer::Refused(NO_SUCH_PAGE);
         }
         let as_json = negotiate::prefers_json(&request.head.fields);
-        let user = user(visit.session()).map(str::to_owned);
+        let user = user(call.session()).map(str::to_owned);
         let response = match (user, as_json) {
             (Some(user), true) => Response::new(Status::OK).json(format!("{{\"user\":{}}}\n", json::string(&user))),
             (Some(user), false) => {
                 let logout = beside(request, "logout");
-                page::page(Response::new(Status::OK), &HomePage { user: &user, logout: &logout, foot: Foot::of(visit) })
+                page::page(Response::new(Status::OK), &HomePage { user: &user, logout: &logout, foot: Foot::of(call) })
             }
             (None, true) => {
                 let response = Response::new(Status::UNAUTHORIZED).json("{\"error\":\"nobody has logged in\"}\n");
@@ -230,11 +230,11 @@ impl App for Logout {
         true
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         if !request.path.is_empty() {
             return Answer::Refused(NO_SUCH_PAGE);
         }
-        visit.session().end();
+        call.session().end();
         Answer::now(Response::new(Status::SEE_OTHER).field("Location", beside(request, "login")))
     }
 }

@@ -1,42 +1,45 @@
-//! Applications: from a request to an answer.
+//! Web applications: from a request to an answer.
 //!
-//! An [`App`] is two plain methods. Most applications answer at once
-//! ([`Answer::Now`]). One that needs a blocking call hands it over as a [`Job`]
-//! ([`Answer::Later`]) and is called again, by [`App::resume`], with what came of
-//! it: no closures over the connection, no futures. A body that is made over time
-//! is a [`Source`], which is pulled when there is room for more. A stream of events
-//! without an end is [`Answer::Watch`]: the application keeps the events, the
-//! exchange a number ([`App::events`]).
+//! An [`App`] is a few plain methods. Most applications answer at once
+//! ([`Answer::Now`]). An application that needs a blocking call returns it as a [`Job`]
+//! ([`Answer::Later`]), and is called again with the result ([`App::resume`]). So there are
+//! no closures over the connection, and no futures. A response body that is made over
+//! time is a [`Source`], which is pulled when there is room for more. A large request body
+//! goes piece by piece to a [`Sink`] ([`Answer::Receive`]). A stream of events without an
+//! end is [`Answer::Watch`]: the application stores the events, and the exchange only the
+//! number of the last one that was sent ([`App::events`]).
 //!
-//! An application sees no socket and reads no clock: a [`Visit`] tells the time,
-//! who asks, and which request of which connection it is. If it panics, its
-//! visitor gets a 500 and everybody else notices nothing.
+//! An application has no socket and reads no clock. A [`Call`] has the time, the client's
+//! address, and the numbers of connection and request. If an application panics, its client
+//! gets a 500, and all other requests go on.
 //!
 //! ```
-//! use miod::app::{Answer, App, Request, Response, Visit};
+//! use miod::app::{Answer, App, Call, Request, Response};
 //! use miod::http::Status;
 //!
 //! struct Hello;
 //!
 //! impl App for Hello {
-//!     fn handle(&mut self, _request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
-//!         Answer::now(Response::new(Status::OK).text(format!("Hello, request {}!\n", visit.request_number)))
+//!     fn handle(&mut self, _request: &Request<'_>, call: &mut Call<'_>) -> Answer {
+//!         Answer::now(Response::new(Status::OK).text(format!("Hello, request {}!\n", call.request_number)))
 //!     }
 //! }
 //! ```
 
-pub mod board;
+pub(crate) mod board;
 mod body;
-pub mod boundary;
+pub(crate) mod boundary;
+#[doc(hidden)] // for benches
 pub mod catalogue;
 mod counter;
-pub mod kv;
+pub(crate) mod kv;
 mod lab;
 mod login;
 mod page;
-pub mod quiz;
+pub(crate) mod quiz;
 mod response;
 mod routes;
+mod sink;
 #[cfg(test)]
 mod testing;
 
@@ -45,64 +48,70 @@ use std::net::IpAddr;
 
 pub use response::{Body, Pull, Response, Source};
 pub use routes::Routes;
+pub use sink::{BodyMode, Push, Sink};
+
+pub use crate::session::Session;
 
 use crate::http::head::{Method, RequestHead};
 use crate::http::{Reject, form};
 use crate::reactor::{Ends, Handle, JobClass, Time};
-use crate::session::Session;
 
 /// A web application.
 pub trait App {
-    /// What it serves at `path`, the decoded path behind its prefix. Others are
-    /// answered with 405 before it is asked.
+    /// The methods that it serves at `path`, the decoded path behind its prefix. A request
+    /// with another method gets 405, and the application isn't called.
     fn methods(&self, _path: &[u8]) -> Methods {
         Methods::Only(&[Method::Get, Method::Head])
     }
 
-    /// Whether it reads the visitor's session. Then it is lent one with each visit,
-    /// no cache keeps its answers, and what other sites make a browser send it by
-    /// methods that change something is refused.
+    /// Whether it reads the client's session. Then each [`Call`] has one, no cache stores its
+    /// responses, and requests that another site caused are refused, unless their method is
+    /// GET or HEAD.
     fn reads_session(&self) -> bool {
         false
     }
 
-    /// Answers a request; to HEAD as to GET, the body is left out on the way.
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer;
+    /// How it gets the content of a request with this method for `path`, the decoded path
+    /// behind its prefix.
+    fn body_mode(&self, _method: Method, _path: &[u8]) -> BodyMode {
+        BodyMode::Collect
+    }
 
-    /// Answers a request whose job is done. An application that never answers
-    /// [`Answer::Later`] is never called here. The session is loaded again for it, so
-    /// that nothing is lost which others changed meanwhile; so what an application
-    /// changes in its session it must change in the call that answers
-    /// [`Answer::Now`].
-    fn resume(&mut self, _request: &Request<'_>, _visit: &mut Visit<'_>, _done: Outcome) -> Answer {
+    /// Answers a request. HEAD is answered as GET is; the server leaves the body out.
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer;
+
+    /// Answers a request whose job is done, or whose content is received. An application
+    /// that never answers [`Answer::Later`] or [`Answer::Receive`] is never called here. The
+    /// session is loaded again, with the changes of other requests. So an application must
+    /// change its session in the call that answers [`Answer::Now`].
+    fn resume(&mut self, _request: &Request<'_>, _call: &mut Call<'_>, _done: Outcome) -> Answer {
         unreachable!("resumed without a job")
     }
 
     /// Appends to a stream of events ([`event_stream`](crate::http::event_stream))
-    /// what happened after event number `seen`, up to about `room` bytes, and tells
-    /// the number of the last event that is in the stream now. Nothing appended: the
-    /// watcher has all there is, and is asked for again after [`Visit::news`].
+    /// the events after number `seen`, up to about `room` bytes. Returns the number of the
+    /// last event that is now in the stream. If nothing is appended, the client has all
+    /// events; this is called again after [`Call::news`].
     ///
-    /// How much a slow watcher can miss is what the application keeps; who asks for
-    /// what is gone is best told to start again. An application that never answers
+    /// The application decides how many events it stores for slow clients. A client that
+    /// has missed some that are gone should start again. An application that never answers
     /// [`Answer::Watch`] is never called here.
     fn events(&mut self, _seen: u64, _out: &mut Vec<u8>, _room: usize) -> u64 {
         unreachable!("watched without events")
     }
 }
 
-/// The methods that an application serves. OPTIONS is answered for it.
+/// The methods that an application serves. The server answers OPTIONS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Methods {
-    /// These.
+    /// These methods.
     Only(&'static [Method]),
-    /// Whatever comes, unknown ones included (but for TRACE and CONNECT).
+    /// All methods, unknown ones included, except TRACE and CONNECT.
     Any,
 }
 
 impl Methods {
     /// Whether a method is one of them.
-    #[inline]
     pub fn allow(self, method: Method) -> bool {
         match self {
             Self::Only(methods) => methods.contains(&method),
@@ -111,12 +120,12 @@ impl Methods {
     }
 }
 
-/// A request, whole, with its body.
+/// A request with its body.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// Its head.
     pub head: &'a RequestHead<'a>,
-    /// Its content; the transfer coding is taken off.
+    /// Its content; the transfer coding is taken off. Empty if it goes to a [`Sink`].
     pub body: &'a [u8],
     /// The prefix that the application is mounted at, without a slash at its end.
     pub mount: &'a str,
@@ -136,67 +145,74 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What an application may know about the moment and the visitor.
-pub struct Visit<'a> {
-    /// This turn's time.
+/// One call of an application: the time, the client, and the client's session.
+pub struct Call<'a> {
+    /// The time.
     pub time: Time,
-    /// The connection's number.
+    /// The connection.
     pub connection: Handle,
     /// The request's number on its connection, from 1.
     pub request_number: u32,
     /// The addresses of the connection.
     pub ends: Ends<'a>,
-    /// The client's address: the peer's, or what a trusted proxy says; none on a
+    /// The client's address: the peer's, or the one that a trusted proxy reports. None on a
     /// unix-domain socket.
     pub client: Option<IpAddr>,
-    /// It came by TLS to a trusted proxy.
+    /// The client used TLS, to a trusted proxy.
     pub secure: bool,
-    /// For the application to set: there is news for those who watch its events.
+    /// To be set by the application when there are new events for its watchers.
     pub news: bool,
-    /// The visitor's session, if the application [reads it](App::reads_session).
+    /// The client's session, if the application [reads it](App::reads_session).
     pub session: Option<&'a mut Session>,
 }
 
-impl Visit<'_> {
-    /// The visitor's session. What is changed in it is kept before the answer goes.
+impl Call<'_> {
+    /// The client's session. Changes are saved before the response is sent.
     ///
     /// # Panics
-    /// If the application doesn't say that it [reads it](App::reads_session).
+    /// If [`App::reads_session`] is false.
     pub fn session(&mut self) -> &mut Session {
-        self.session.as_mut().expect("an application that reads sessions says so")
+        self.session.as_mut().expect("App::reads_session is true")
     }
 }
 
-/// What becomes of a request.
+/// The answer of an application to a request.
 pub enum Answer {
-    /// This response.
+    /// A response.
     Now(Response),
-    /// This job runs on the helper thread of its class, then the application is asked
+    /// A job, which runs on the helper thread of its class. Then the application is called
     /// again.
     Later(JobClass, Job),
-    /// A stream of the application's events, without an end: those after this number,
-    /// and then each when it happens.
+    /// A sink, which gets the content of the request. Its result goes to [`App::resume`].
+    /// Allowed only where [`App::body_mode`] says [`BodyMode::Stream`], and once.
+    Receive(Box<dyn Sink>),
+    /// A stream of the application's events without an end: those after this number, and
+    /// then each new one.
     Watch(u64),
-    /// The request can't be served. The answer is made as for any other error, and
-    /// the session stays as it was.
+    /// An error. The server makes the response, and the session isn't changed.
     Refused(Reject),
 }
 
 impl Answer {
-    /// This response.
+    /// A response.
     pub fn now(response: Response) -> Self {
         Self::Now(response)
     }
 
-    /// What comes of `job` goes to [`App::resume`]; other visitors are served
-    /// meanwhile. It has [`JOB_TIMEOUT`](crate::limits::JOB_TIMEOUT), then the visitor gets 503.
+    /// A sink, which gets the content of the request.
+    pub fn receive(sink: impl Sink + 'static) -> Self {
+        Self::Receive(Box::new(sink))
+    }
+
+    /// A job, whose result goes to [`App::resume`]. Other requests are served meanwhile. After
+    /// [`JOB_TIMEOUT`](crate::limits::JOB_TIMEOUT) the client gets 503.
     pub fn later<T: Any + Send>(class: JobClass, job: impl FnOnce() -> T + Send + 'static) -> Self {
         Self::Later(class, Box::new(move || Box::new(job())))
     }
 }
 
-/// What may block.
+/// A function that may block.
 pub type Job = Box<dyn FnOnce() -> Outcome + Send>;
 
-/// What came of a job; `downcast` tells what it is.
+/// The result of a job. `downcast` gives it its type back.
 pub type Outcome = Box<dyn Any + Send>;

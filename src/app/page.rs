@@ -1,35 +1,34 @@
-//! The pages of applications: templates with one layout, in the looks of the
+//! The pages of applications: templates with one layout, which looks like the
 //! demonstration site.
 //!
-//! Templates are HTML in `templates/`; whatever is put into them is escaped. They
-//! refer to nothing else that is served, since nobody knows what that is: style is
-//! inside, and a script, which only a few have and none needs, is the application's own.
-//! That is also what browsers are told to hold them to.
+//! Templates are HTML in `templates/`; all values in them are escaped. They refer to no
+//! other file, because applications don't know what else is served: styles are inside. A
+//! script is the application's own; only a few pages have one, and all work without it. The
+//! field Content-Security-Policy has browsers enforce this.
 
 use askama::Template;
 use serde::Serialize;
 
-use super::{Request, Response, Visit};
+use super::{Call, Request, Response};
 use crate::http::{Status, negotiate};
 use crate::session::Id;
 
-/// What stands at the bottom of each page: which request of which connection it
-/// was, and whose session.
+/// The foot of each page: the numbers of connection and request, and the session.
 pub(super) struct Foot {
     pub(super) connection: u32,
     pub(super) request: u32,
-    /// The first block of its identifier, if the page has to do with sessions.
+    /// The first block of the session's identifier, if the page reads sessions.
     pub(super) session: Option<String>,
 }
 
 impl Foot {
-    /// Of this visit; to be made when the session is as it will be.
-    pub(super) fn of(visit: &Visit<'_>) -> Self {
-        let session = visit.session.as_ref().map(|session| session.id());
+    /// The foot for this call. Make it after the last change of the session.
+    pub(super) fn of(call: &Call<'_>) -> Self {
+        let session = call.session.as_ref().map(|session| session.id());
         Self {
-            connection: visit.connection.number(),
-            request: visit.request_number,
-            // As long as a block is.
+            connection: call.connection.number(),
+            request: call.request_number,
+            // As long as a block: the page has the same length with and without a session.
             session: session.map(|id| id.map_or_else(|| "none yet".to_owned(), Id::first_block)),
         }
     }
@@ -39,19 +38,18 @@ impl Foot {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Script {
     No,
-    /// One of the application's own, in a file of its own; it may ask the
-    /// application for more.
+    /// The application's own, in a file of its own. It may send requests to the application.
     Own,
 }
 
-/// A page without a script as the content of an answer.
+/// A page without a script as the content of a response.
 pub(super) fn page(response: Response, template: &impl Template) -> Response {
     page_with(response, template, Script::No)
 }
 
 fn page_with(response: Response, template: &impl Template, script: Script) -> Response {
-    // Writing to a String fails only if a value's own formatting does; none of ours do.
-    let page = template.render().expect("a template of values that can be shown");
+    // Rendering into a String fails only if the formatting of a value fails.
+    let page = template.render().expect("all values can be formatted");
     let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; \
                   frame-ancestors 'none'; base-uri 'none'";
     let policy = match script {
@@ -61,13 +59,13 @@ fn page_with(response: Response, template: &impl Template, script: Script) -> Re
     response.html(page).field("X-Content-Type-Options", "nosniff").field("Content-Security-Policy", policy)
 }
 
-/// A page, or what it tells as JSON, whichever the client prefers.
-pub(super) fn page_or_json(request: &Request<'_>, told: &(impl Template + Serialize), script: Script) -> Response {
+/// A page, or its data as JSON, as the client prefers.
+pub(super) fn page_or_json(request: &Request<'_>, data: &(impl Template + Serialize), script: Script) -> Response {
     let answer = if negotiate::prefers_json(&request.head.fields) {
-        // Fails for maps with keys that are no text; there are none.
-        Response::new(Status::OK).json(serde_json::to_string(told).expect("what JSON can tell") + "\n")
+        // It fails only for maps with keys that are no text.
+        Response::new(Status::OK).json(serde_json::to_string(data).expect("no maps") + "\n")
     } else {
-        page_with(Response::new(Status::OK), told, script)
+        page_with(Response::new(Status::OK), data, script)
     };
     answer.field("Vary", "Accept")
 }

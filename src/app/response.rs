@@ -1,4 +1,4 @@
-//! What an application answers.
+//! The response of an application.
 
 use std::borrow::Cow;
 
@@ -21,29 +21,29 @@ pub struct Response {
 pub enum Body {
     /// These bytes.
     Bytes(Cow<'static, [u8]>),
-    /// What a [`Source`] makes over time.
+    /// Content that a [`Source`] makes over time.
     Source(Content),
 }
 
-/// Content that is made over time.
+/// Response content that is made over time.
 pub trait Source {
     /// Appends up to about `room` bytes of content to `out`. Called when there
-    /// is room, so a slow reader slows it down; `now` is the loop's time.
+    /// is room, so a slow client slows it down. `now` is the loop's time.
     fn pull(&mut self, out: &mut Vec<u8>, room: usize, now: Tick) -> Pull;
 
-    /// Bytes of memory that it holds beyond its own size, as far as they are its own and
-    /// shared with nobody: they count against the limit of all connections.
+    /// Bytes of memory that it holds beyond its own size, without memory that it shares. They
+    /// count against the limit of all connections.
     fn memory(&self) -> usize;
 }
 
-/// What a source says after a pull.
+/// The state of a source after a pull.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pull {
     /// Something was added, and there is more now.
     More,
     /// There will be more at this moment.
     Wait(Tick),
-    /// That was all.
+    /// The content is complete.
     End,
 }
 
@@ -56,8 +56,8 @@ impl Response {
     /// Adds a field line.
     ///
     /// # Panics
-    /// If the value holds a control byte, which would let it write field lines
-    /// of its own. Values from outside are to be encoded first.
+    /// If the value contains a control byte, which could begin another field line. Encode
+    /// values from outside first.
     pub fn field(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         let value = value.into();
         assert!(value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f)), "a control byte in {name}");
@@ -76,7 +76,7 @@ impl Response {
         self.content("text/plain; charset=utf-8", text.into().into_bytes())
     }
 
-    /// A page.
+    /// An HTML page.
     pub fn html(self, page: impl Into<String>) -> Self {
         self.content("text/html; charset=utf-8", page.into().into_bytes())
     }
@@ -92,18 +92,17 @@ impl Response {
         self.field("Content-Type", media_type)
     }
 
-    /// About this visitor and for nobody else, whatever was said about that; with a
-    /// cookie, if there is one.
+    /// For this client only, whatever its Cache-Control was; with a cookie, if there is one.
     pub(crate) fn private(mut self, cookie: Option<String>) -> Self {
         self.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("Cache-Control"));
-        let answer = self.field("Vary", "Cookie").field("Cache-Control", "private, no-store");
+        let response = self.field("Vary", "Cookie").field("Cache-Control", "private, no-store");
         match cookie {
-            Some(line) => answer.field("Set-Cookie", line),
-            None => answer,
+            Some(line) => response.field("Set-Cookie", line),
+            None => response,
         }
     }
 
-    /// Not to be kept by any cache: it is about this moment or this visitor.
+    /// Not to be stored by any cache.
     pub fn no_store(self) -> Self {
         self.field("Cache-Control", "no-store")
     }
@@ -115,7 +114,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a control byte in X")]
-    fn a_value_cannot_write_lines_of_its_own() {
+    fn a_value_cannot_begin_another_field_line() {
         let _ = Response::new(Status::OK).field("X", "a\r\nSet-Cookie: b");
     }
 }

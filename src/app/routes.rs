@@ -27,7 +27,6 @@ impl Routes {
 
     /// The application for a decoded path (which begins with a slash), and the length
     /// of its prefix in bytes.
-    #[inline]
     pub fn find(&self, path: &[u8]) -> Option<(&Rc<Application>, usize)> {
         let (prefix, app) = self.mounts.get(self.mounts.find(path)?);
         Some((app, prefix.len()))
@@ -42,7 +41,7 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{Answer, Methods, Request, Response, Visit};
+    use crate::app::{Answer, Call, Methods, Request, Response};
     use crate::http::Status;
 
     struct Nothing;
@@ -51,7 +50,7 @@ mod tests {
             if path == b"/any" { Methods::Any } else { Methods::Only(&[]) }
         }
 
-        fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+        fn handle(&mut self, _: &Request<'_>, _: &mut Call<'_>) -> Answer {
             Answer::now(Response::new(Status::OK))
         }
     }

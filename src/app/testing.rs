@@ -1,13 +1,13 @@
-//! Asks an application without a server.
+//! Calls an application without a server.
 
-use crate::app::{Answer, App, Body, Request, Response, Visit};
+use crate::app::{Answer, App, Body, Call, Request, Response};
 use crate::http::FieldLines;
 use crate::http::Status;
 use crate::http::head::parse;
 use crate::reactor::{Ends, Handle, Time};
 use crate::session::Session;
 
-/// What `app`, mounted at `mount`, makes of the request `head` (without its Host
+/// The response of `app`, mounted at `mount`, to the request `head` (without its Host
 /// field and empty line) with `body`: the third request on connection 12.
 pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], session: Option<&mut Session>) -> Answer {
     let bytes = format!("{head}\r\nHost: example.org\r\n\r\n").into_bytes();
@@ -16,7 +16,7 @@ pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], ses
     let path = head.target.path.strip_prefix(mount.as_bytes()).unwrap();
     let request = Request { head: &head, body, mount, path };
     let local = "192.0.2.1:80".parse().unwrap();
-    let mut visit = Visit {
+    let mut call = Call {
         time: Time::default(),
         connection: Handle::for_test(12),
         request_number: 3,
@@ -26,10 +26,10 @@ pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], ses
         session,
         news: false,
     };
-    app.handle(&request, &mut visit)
+    app.handle(&request, &mut call)
 }
 
-/// The answer of `app`, mounted at `mount`, to the request `head` (without its
+/// The response of `app`, mounted at `mount`, to the request `head` (without its
 /// Host field and empty line) with `body`.
 pub(crate) fn ask_with(app: &mut dyn App, mount: &str, head: &str, body: &[u8]) -> Response {
     match visit(app, mount, head, body, None) {
@@ -37,10 +37,11 @@ pub(crate) fn ask_with(app: &mut dyn App, mount: &str, head: &str, body: &[u8]) 
         Answer::Later(..) => panic!("the applications here answer at once"),
         Answer::Refused(reject) => panic!("{reject:?}"),
         Answer::Watch(_) => panic!("the applications here have no events"),
+        Answer::Receive(_) => panic!("the applications here receive no content"),
     }
 }
 
-/// With what status `app` refuses the request.
+/// The status with which `app` refuses the request.
 pub(crate) fn refused_with(app: &mut dyn App, mount: &str, head: &str, body: &[u8]) -> Status {
     match visit(app, mount, head, body, None) {
         Answer::Refused(reject) => reject.status,
@@ -60,7 +61,7 @@ pub(crate) fn ask(app: &mut dyn App, target: &str, fields: &[&str]) -> Response 
     ask_with(app, "/lab/x", &head, b"")
 }
 
-/// The value of a field of a response, the only one of its name.
+/// The value of a field, of which the response has one.
 pub(crate) fn field<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     let mut values = response.fields.iter().filter(|(found, _)| *found == name);
     let value = values.next().map(|(_, value)| &**value);

@@ -56,7 +56,6 @@ impl Guard {
     }
 
     /// The number of the realm of a decoded path (which begins with a slash), if there is one.
-    #[inline]
     pub fn find(&self, path: &[u8]) -> Option<u16> {
         // There are only a few.
         self.realms.find(path).map(|realm| realm as u16)

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 
 use crate::config::{Config, Host, Protocol};
 use crate::reactor::Endpoint;
+use crate::server::Protection;
 use crate::server::Ready;
-use crate::server::protection::Protection;
 
 /// The banner of a server, with a line end.
 pub fn banner(config: &Config, ready: &Ready, terminal: bool) -> String {

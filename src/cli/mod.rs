@@ -24,6 +24,7 @@ mod port_owner;
 mod prompt;
 pub mod run;
 mod server;
+mod server_help;
 pub mod sessions;
 mod suggest;
 pub mod udp;

@@ -41,9 +41,7 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
 
 fn serve(config: &Config) -> Result<(), CommandError> {
     let log = start_log(&config.process.logging)?;
-    let outcome = server::serve(config, log.clone(), |ready| announce(config, ready));
-    log.flush();
-    Ok(outcome?)
+    Ok(server::serve(config, log, |ready| announce(config, ready))?)
 }
 
 fn start_log(options: &LogOptions) -> Result<Log, CommandError> {

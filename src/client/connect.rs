@@ -26,8 +26,8 @@ use super::datagrams::any_address;
 use super::{ClientError, NO_ADDRESS, Target, ToolError, conclude, resolve_within};
 use crate::console::{Destination, OutputQueue, read_stdin};
 use crate::reactor::{
-    Accepted, Context, DatagramProtocol, Ending, Endpoint, Ends, Finish, Io, JobClass, JobId, JobPanicked, JobResult,
-    Options, Outbox, Protocol, QueueFull, Reactor, Stay, Tick, Time, Until, Want,
+    Accepted, Context, DatagramProtocol, Ending, Endpoint, Ends, Finish, Io, JobClass, JobId, JobResult, Options,
+    Outbox, Panicked, Protocol, QueueFull, Reactor, Stay, Tick, Time, Until, Want,
 };
 use crate::text::io_error::describe;
 
@@ -123,7 +123,7 @@ impl Source {
     }
 
     fn job_ended(&mut self, read: JobResult<io::Result<Vec<u8>>>) {
-        self.deliver(read.unwrap_or_else(|JobPanicked| Err(io::Error::other("the reader failed"))));
+        self.deliver(read.unwrap_or_else(|Panicked| Err(io::Error::other("the reader failed"))));
     }
 
     fn deliver(&mut self, read: io::Result<Vec<u8>>) {
@@ -155,10 +155,6 @@ impl Protocol for Stream {
 
     fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
         None
-    }
-
-    fn deliver(&mut self, message: Infallible) {
-        match message {}
     }
 
     fn job_ended(&mut self, _: JobId, read: JobResult<io::Result<Vec<u8>>>) {

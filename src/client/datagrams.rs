@@ -1,7 +1,6 @@
 //! Runs the tools that send datagrams to one peer: `miod ping` and `miod heartbeat send`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use super::heartbeat::{Heartbeat, HeartbeatPlan};
 use super::ping::{Ping, PingPlan};
@@ -9,7 +8,7 @@ use super::{ClientError, Target, ToolError};
 use crate::console::program::{self, Machine};
 use crate::logging::Log;
 use crate::names;
-use crate::reactor::{DatagramSocket, Tick};
+use crate::reactor::DatagramSocket;
 
 /// Sends probes to `target`. True if a reply came.
 ///
@@ -47,11 +46,4 @@ fn connect(target: &Target) -> Result<(DatagramSocket, SocketAddr), ClientError>
 pub(super) fn any_address(peer: SocketAddr) -> SocketAddr {
     let any = if peer.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
     SocketAddr::new(any, 0)
-}
-
-/// The next time of something that was due at `last` and happens once an interval. Times
-/// that were missed, because the machine slept, are skipped.
-pub(super) fn next_after(last: Tick, interval: Duration, now: Tick) -> Tick {
-    let next = last.after(interval);
-    if next > now { next } else { now.after(interval) }
 }

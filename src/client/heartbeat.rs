@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::datagrams::next_after;
+use super::schedule::next_after;
 use crate::console::program::{Program, ProgramContext};
 use crate::probe::{HEARTBEAT, Probe};
 use crate::reactor::{DatagramProtocol, Outbox, Stay, Tick};

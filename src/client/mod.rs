@@ -15,6 +15,7 @@ pub mod datagrams;
 pub mod get;
 pub mod heartbeat;
 pub mod ping;
+mod schedule;
 
 use std::fmt;
 use std::io;

@@ -15,7 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::datagrams::next_after;
+use super::schedule::next_after;
 use crate::console::program::{Program, ProgramContext};
 use crate::logging::escape;
 use crate::probe::rtt_stats::{RttStats, Seconds};

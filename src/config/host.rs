@@ -28,14 +28,14 @@ pub struct Host {
     /// Largest request body that an application gets, in bytes.
     pub body_limit: u64,
     /// The password file of the users who can log in; none: see
-    /// [`protection`](crate::server::protection).
+    /// `server/protection.rs`.
     pub users: Option<PathBuf>,
     /// The applications at their usual paths.
     pub apps: Apps,
     /// The questions of the quiz; none: the built-in ones.
     pub quiz: Option<PathBuf>,
     /// Paths with an application or a password file of their own. If none has a password
-    /// file: see [`protection`](crate::server::protection).
+    /// file: see `server/protection.rs`.
     pub routes: Vec<Route>,
 }
 

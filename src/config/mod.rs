@@ -8,19 +8,24 @@
 //! ```
 //!
 //! The command line makes a [`Config`], the composition root ([`server`](crate::server))
-//! reads it. Nothing here opens a file or a socket. [`options`] is the table of everything
+//! reads it. Nothing here opens a file or a socket. `options` is the table of everything
 //! that can be set, each with a scope: one of the four structs. The defaults are those of
 //! the structs.
 
 mod host;
 mod listener;
-pub mod options;
+pub(crate) mod options;
 mod process;
-pub mod values;
+pub(crate) mod values;
 
 pub use host::{Apps, Host, Route};
 pub use listener::{HEARTBEAT_PORT, Listener, Protocol, UPPER_PORT};
 pub use process::{Process, SessionConfig, SessionStore};
+
+pub use crate::files::resolve::Symlinks;
+pub use crate::logging::{AccessLog, LogOptions};
+pub use crate::session::record::Lifetime;
+pub use crate::session::remote::StoreUrl;
 
 /// The application of the key-value service.
 pub const KV: &str = "kv";

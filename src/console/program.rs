@@ -49,10 +49,6 @@ impl Protocol for Program {
         None
     }
 
-    fn deliver(&mut self, message: Infallible) {
-        match message {}
-    }
-
     fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
         match *self {}
     }

@@ -63,7 +63,6 @@ impl Cache {
 
     /// What is known of `key` at the second `now`. An entry that wasn't looked at
     /// in this second is kept only if `still` says that it is as it was.
-    #[inline]
     pub(super) fn look_up(&mut self, key: &[u8], now: u32, still: impl FnOnce(&Representation) -> bool) -> Known<'_> {
         let hash = self.hasher.hash_one(key);
         match self.found.find_entry(hash, |entry| entry.key() == key) {

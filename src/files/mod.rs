@@ -167,7 +167,6 @@ impl Site {
 
     /// Answers a GET or HEAD for the file that the decoded path `key`, without its first
     /// slash, leads to.
-    #[inline]
     pub fn serve(
         &mut self,
         request: &RequestHead<'_>,
@@ -281,7 +280,6 @@ impl Site {
     }
 
     /// What the cache knows, as far as it is still true.
-    #[inline]
     fn look_up(&mut self, key: &[u8], now: u32) -> Known<'_> {
         let Self { cache, root, path, .. } = self;
         cache.look_up(key, now, |entry| {

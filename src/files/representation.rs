@@ -175,7 +175,6 @@ impl Representation {
     }
 
     /// Whether its head was written under this policy, and can be sent under it.
-    #[inline]
     pub(super) fn is_under(&self, policy: &Policy) -> bool {
         self.policy == policy.id
     }
@@ -224,7 +223,6 @@ impl Representation {
     /// # Errors
     /// 412 if a precondition fails; 500 if the file can't be read any more. The output
     /// is then as it was before.
-    #[inline]
     pub(super) fn answer(
         &self,
         request: &RequestHead<'_>,
@@ -343,7 +341,6 @@ impl Representation {
         Answered { status, body: 0, persistent }
     }
 
-    #[inline]
     fn answer_part(
         &self,
         range: Range<u64>,

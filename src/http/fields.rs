@@ -86,12 +86,10 @@ impl fmt::Debug for Fields<'_> {
 
 /// Whether a field name is `usual`, the usual spelling, or equals it case-insensitively (RFC
 /// 9110 §5.1).
-#[inline]
 pub fn is_named(name: &[u8], usual: &[u8]) -> bool {
     name == usual || name.eq_ignore_ascii_case(usual)
 }
 
-#[inline]
 fn part(bytes: &[u8], (start, end): (u16, u16)) -> &[u8] {
     &bytes[usize::from(start)..usize::from(end)]
 }

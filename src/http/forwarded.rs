@@ -62,7 +62,6 @@ impl Proxies {
 
     /// Whether this peer is trusted; none is a peer on a unix-domain socket. An IPv4 address
     /// that is written as IPv6 is an IPv4 address.
-    #[inline]
     pub fn trust(&self, peer: Option<IpAddr>) -> bool {
         match peer {
             Some(address) => {
@@ -74,14 +73,12 @@ impl Proxies {
     }
 
     /// Whether no proxy is trusted.
-    #[inline]
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty() && !self.unix
     }
 
     /// The address of the client behind `peer`: the peer's own, unless the peer is trusted
     /// and reports another.
-    #[inline]
     pub fn client(&self, peer: Option<IpAddr>, fields: &Fields<'_>) -> Option<IpAddr> {
         if !self.trust(peer) {
             return peer;
@@ -96,7 +93,6 @@ impl Proxies {
     }
 
     /// Whether the client behind `peer` used TLS: only if `peer` is trusted and reports it.
-    #[inline]
     pub fn secure(&self, peer: Option<IpAddr>, fields: &Fields<'_>) -> bool {
         let is_https = |scheme: &[u8]| scheme.eq_ignore_ascii_case(b"https");
         let first = |name| fields.get(name).and_then(|line| split_unquoted(line, b',').next());

@@ -40,7 +40,6 @@ impl<T> PrefixMap<T> {
     }
 
     /// The index of the value for a decoded path (which begins with a slash), if there is one.
-    #[inline]
     pub fn find(&self, path: &[u8]) -> Option<usize> {
         // Only the root prefix matches the shortest path, `/`.
         let second = path.get(1).copied().unwrap_or(b'/');

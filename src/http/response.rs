@@ -43,7 +43,6 @@ impl Stamp {
     }
 
     /// Updates the stamp. The date is formatted only when the second changes.
-    #[inline]
     pub fn refresh(&mut self, unix_seconds: i64) {
         if unix_seconds != self.unix_seconds {
             self.unix_seconds = unix_seconds;
@@ -136,7 +135,6 @@ pub struct ResponseHead<'a> {
 
 impl<'a> ResponseHead<'a> {
     /// Writes the status line, Date, and the policy's field lines.
-    #[inline]
     pub fn begin(out: &'a mut Vec<u8>, status: Status, context: HeadContext<'a>) -> Self {
         status_line(out, status);
         out.extend_from_slice(&context.stamp.line);
@@ -157,14 +155,12 @@ impl<'a> ResponseHead<'a> {
     }
 
     /// Writes complete field lines, without Cache-Control.
-    #[inline]
     pub fn lines(&mut self, lines: &[u8]) {
         self.out.extend_from_slice(lines);
     }
 
     /// Writes complete field lines that this writer wrote before under the same policy,
     /// including Cache-Control.
-    #[inline]
     pub fn prebuilt(&mut self, lines: &[u8]) {
         self.cache_control = true;
         self.out.extend_from_slice(lines);
@@ -182,7 +178,6 @@ impl<'a> ResponseHead<'a> {
 
     /// Writes the fields about body and connection, and the empty line. Returns how the body is
     /// sent, and whether the connection persists.
-    #[inline]
     pub fn end(mut self, length: Length) -> (BodyForm, bool) {
         if self.context.policy.private && !self.cache_control {
             self.field("Cache-Control", b"private");

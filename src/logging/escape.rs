@@ -11,7 +11,6 @@ pub fn escape(bytes: &[u8]) -> impl Display {
 }
 
 /// Appends escaped text. The usual text needs no escape and is copied.
-#[inline]
 pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     #[cold]
     fn push_slowly(out: &mut Vec<u8>, text: &[u8]) {
@@ -23,7 +22,6 @@ pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
 
 /// Whether text needs no escape. It is checked in blocks without a branch inside, the last
 /// of which overlaps the one before it.
-#[inline]
 fn is_plain_text(text: &[u8]) -> bool {
     #[inline(always)]
     fn block<const N: usize>(bytes: &[u8; N]) -> bool {

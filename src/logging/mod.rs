@@ -118,9 +118,8 @@ pub fn install_panic_hook() {
 
 impl Log {
     /// Takes an access line: what `write` appends, with its end. The caller has asked
-    /// whether it is wanted, by `log_enabled!` for [`ACCESS`]. While it is being written
+    /// whether it is wanted, by `log_enabled!` for `ACCESS`. While it is being written
     /// nothing can be logged.
-    #[inline]
     pub fn access(&self, write: impl FnOnce(&mut Vec<u8>)) {
         match self.lock() {
             Some(mut sinks) => sinks.access(write),
@@ -216,7 +215,6 @@ struct Sinks {
 
 impl Sinks {
     /// Takes an access line.
-    #[inline]
     fn access(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.access.as_mut().unwrap_or(&mut self.stderr).collect(write);
     }

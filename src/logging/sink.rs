@@ -55,7 +55,6 @@ impl Sink {
     }
 
     /// Collects the line, with its line end, that `write` appends.
-    #[inline]
     pub(super) fn collect(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.end_torn_line();
         let start = self.pending.len();
@@ -66,7 +65,6 @@ impl Sink {
     }
 
     /// Ends a line whose rest was lost.
-    #[inline]
     fn end_torn_line(&mut self) {
         if self.pending.is_empty() && self.within_line {
             self.pending.push(b'\n');

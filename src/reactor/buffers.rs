@@ -18,8 +18,8 @@ pub const BUFFER: usize = 64 * 1024;
 
 /// What was received and not yet consumed.
 ///
-/// The system writes into memory that nobody cleared, so only as much of it is ever
-/// touched as was once received.
+/// The system writes into memory that was never cleared, so only pages that bytes were
+/// received into are ever touched.
 pub struct Input {
     buffer: Vec<u8>,
     /// How much of it is consumed.
@@ -38,12 +38,12 @@ impl Input {
         &self.buffer[self.start..]
     }
 
-    /// The same, for a parser that mends them in place.
+    /// The same, for a parser that changes them in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.buffer[self.start..]
     }
 
-    /// Drops the first `count` bytes, which are understood.
+    /// Drops the first `count` bytes, which are parsed.
     ///
     /// # Panics
     /// If there are fewer.
@@ -162,7 +162,6 @@ impl Output {
     }
 
     /// The current end of the output.
-    #[inline]
     pub fn mark(&self) -> Mark {
         Mark { bytes: self.bytes.len(), files: self.cuts.len() }
     }
@@ -183,7 +182,6 @@ impl Output {
     ///
     /// # Errors
     /// Those of `write`.
-    #[inline]
     pub fn attempt<T, E>(&mut self, write: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
         let mark = self.mark();
         write(self).inspect_err(|_| self.rollback(mark))
@@ -212,7 +210,6 @@ impl Output {
     }
 
     /// How many bytes were added since `mark`, those of files included.
-    #[inline]
     pub fn since(&self, mark: Mark) -> u64 {
         let files: u64 = self.cuts.iter().skip(mark.files).map(|cut| cut.slice.length).sum();
         (self.bytes.len() - mark.bytes) as u64 + files
@@ -228,7 +225,7 @@ impl Output {
         self.cuts.iter().map(|cut| cut.slice.offset..cut.slice.offset + cut.slice.length)
     }
 
-    /// Takes the next bytes, at most so many, as a peer would; those of a file
+    /// Takes at most `most` bytes, as a peer would; those of a file
     /// are read from it.
     #[cfg(test)]
     pub(crate) fn take(&mut self, most: usize) -> Vec<u8> {
@@ -258,7 +255,6 @@ impl Output {
         Ok(taken)
     }
 
-    #[inline]
     pub(super) fn next(&self) -> Option<Next<'_>> {
         if self.has_file() {
             return self.next_among_files();
@@ -267,7 +263,7 @@ impl Output {
         (!bytes.is_empty()).then_some(Next::Bytes(bytes, false))
     }
 
-    /// Apart, so that an answer without files passes them by.
+    /// A function of its own, so that a response without files skips it.
     #[inline(never)]
     fn next_among_files(&self) -> Option<Next<'_>> {
         let cut = self.cuts.front()?;
@@ -276,7 +272,6 @@ impl Output {
     }
 
     /// So many bytes of what is [`next`](Self::next) are sent.
-    #[inline]
     pub(super) fn sent(&mut self, count: usize) {
         if self.has_file() {
             self.sent_among_files(count);
@@ -302,8 +297,7 @@ impl Output {
         }
     }
 
-    /// Moves the next bytes in memory, at most so many, to another output, and says
-    /// how many; for filters. None from the first stretch of a file on.
+    /// Moves at most `most` bytes in memory to another output, for filters. Returns how many. None from the first stretch of a file on.
     pub fn pass_on(&mut self, most: usize, to: &mut Output) -> usize {
         let Some(Next::Bytes(bytes, _)) = self.next() else { return 0 };
         let count = most.min(bytes.len());

@@ -1,8 +1,8 @@
 //! Time as the loop sees it: read once a turn, in one place.
 //!
 //! Protocols never read a clock. They get a [`Tick`] with each call, store plain
-//! deadlines as ticks, and say in their `Want` when they wish to be woken. Tests
-//! make ticks out of nothing and so own the time.
+//! deadlines as ticks, and return in their `Want` when to wake them. Tests make
+//! ticks of their own, and so control the time.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Tick {
         self.0 / 1_000_000
     }
 
-    /// The moment `span` later; the far future if that can't be told.
+    /// The moment `span` later; the last possible moment if that is out of range.
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
     }

@@ -15,7 +15,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +23,7 @@ use mio::Waker;
 
 use super::slots::Handle;
 use crate::limits;
+use crate::panics::{self, Panicked};
 
 /// What kind of work a job is. Jobs of one class wait for each other, and for no others.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -73,17 +73,13 @@ pub struct JobId {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueueFull;
 
-/// A job panicked; the panic hook has reported it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct JobPanicked;
-
 /// What has come of a job.
-pub type JobResult<O> = Result<O, JobPanicked>;
+pub type JobResult<O> = Result<O, Panicked>;
 
 /// A job for a helper thread.
 type Job<O> = Box<dyn FnOnce() -> O + Send>;
 
-/// A job that ended: who waits for it, and what has come of it.
+/// A job that ended: the connection that waits for it, and its result.
 pub(super) struct Ended<O> {
     pub(super) waiter: Handle,
     pub(super) job: JobId,
@@ -134,14 +130,6 @@ impl<O> Queue<O> {
     }
 }
 
-fn guarded<O>(job: Job<O>) -> JobResult<O> {
-    catch_unwind(AssertUnwindSafe(job)).map_err(|payload| {
-        // What it panicked with may panic too when it is dropped.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-        JobPanicked
-    })
-}
-
 impl<O: Send + 'static> Helpers<O> {
     pub(super) fn new(waker: Option<Arc<Waker>>) -> Self {
         Self { waker, queues: [const { None }; JobClass::COUNT], ended: channel(), numbers: 0, open: 0 }
@@ -178,7 +166,7 @@ impl<O: Send + 'static> Helpers<O> {
             let (waker, ended, jobs) = (Arc::clone(waker), self.ended.0.clone(), Arc::clone(&queue));
             std::thread::Builder::new().name(class.thread_name().into()).spawn(move || {
                 while let Some((waiter, job, code)) = jobs.next() {
-                    let result = guarded(code);
+                    let result = panics::catch(code);
                     if ended.send(Ended { waiter, job, result }).is_err() || waker.wake().is_err() {
                         break; // the loop is gone
                     }
@@ -202,7 +190,6 @@ impl<O: Send + 'static> Helpers<O> {
     }
 
     /// Skips all jobs that this connection waits for.
-    #[inline]
     pub(super) fn forget(&mut self, waiter: Handle) {
         if self.open > 0 {
             for class in [JobClass::Hashing, JobClass::Files, JobClass::Names] {
@@ -227,7 +214,7 @@ impl<O: Send + 'static> Helpers<O> {
         for queue in self.queues.iter().flatten() {
             while let Some((waiter, job, code)) = { queue.lock().jobs.pop_front() } {
                 // The receiver is beside the sender.
-                let _ = self.ended.0.send(Ended { waiter, job, result: guarded(code) });
+                let _ = self.ended.0.send(Ended { waiter, job, result: panics::catch(code) });
             }
         }
     }
@@ -298,7 +285,7 @@ mod tests {
         let hostile: Job<u32> = Box::new(|| std::panic::resume_unwind(Box::new("a job")));
         let first = helpers.run(SOMEBODY, JobClass::Files, hostile).unwrap();
         let second = helpers.run(SOMEBODY, JobClass::Files, Box::new(|| 7)).unwrap();
-        assert_eq!(next(&helpers), (SOMEBODY, first, Err(JobPanicked)));
+        assert_eq!(next(&helpers), (SOMEBODY, first, Err(Panicked)));
         assert_eq!(next(&helpers), (SOMEBODY, second, Ok(7)));
     }
 

@@ -122,19 +122,19 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Accepting::Unix(_, path) = &self.socket {
-            // Gone already is as good.
+            // If it is gone already, that is fine.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Removes a socket that nobody listens at any more, and nothing else.
+/// Removes the file of a socket at which no process listens, and nothing else.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => {
             match std::os::unix::net::UnixStream::connect(path) {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-                // Somebody listens, or we can't tell: bind will say "in use".
+                // A process listens, or it can't be known: bind will fail with "in use".
                 _ => Ok(()),
             }
         }

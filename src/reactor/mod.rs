@@ -19,7 +19,7 @@
 //!
 //! It knows bytes and connections, and nothing of what they mean: that is the
 //! [`Protocol`]'s. Connections are registered at most once, edge-triggered, for both
-//! directions, and never again; [`transport`](self) tells why that is enough.
+//! directions, and never again; `transport.rs` explains why that is enough.
 //!
 //! A pass ends after a bounded amount of [work](Work). When it is used up, connections
 //! whose event came get their turn in the next pass, in the order of their events.
@@ -31,11 +31,13 @@
 mod buffers;
 mod clock;
 mod conversation;
-mod datagram;
+mod datagram_socket;
+mod datagrams;
 mod endpoint;
 mod helpers;
 mod listener;
 mod open;
+mod outbox;
 mod pace;
 mod pass;
 mod protocol;
@@ -61,27 +63,33 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use buffers::{BUFFER, FileSlice, Input, Mark, Output};
 pub use clock::{Tick, Time};
-pub use conversation::{Conversation, Next, Talk};
-pub use datagram::{DatagramProtocol, DatagramSocket, NoDatagrams, NoStreams, Outbox, Stay};
+pub use conversation::{Conversation, Next, Talk, TalkContext};
+pub use datagram_socket::DatagramSocket;
 pub use endpoint::Endpoint;
-pub use helpers::{JobClass, JobId, JobPanicked, JobResult, QueueFull, within};
+pub use helpers::{JobClass, JobId, JobResult, QueueFull, within};
 pub use listener::Listener;
+pub use outbox::Outbox;
 pub use pace::Pace;
-pub use protocol::{Accepted, Context, Ending, Ends, Finish, Io, Protocol, TestContext, Want};
+pub use protocol::{
+    Accepted, Context, DatagramProtocol, Ending, Ends, Finish, Io, NoDatagrams, NoStreams, Protocol, Stay, TestContext,
+    Want,
+};
 pub use signals::Signal;
 pub use slots::{CAPACITY, Handle, Slots};
 pub use timers::{Armed, Timers};
 pub use work::Work;
 
+pub use crate::panics::Panicked;
+
 use crate::limits;
 use clock::Clock;
-use datagram::Datagrams;
+use datagrams::Datagrams;
 use helpers::Helpers;
 use listener::Listeners;
 use protocol::Effect;
 use run_queue::RunQueue;
 use signals::Signals;
-use slot::{Queued, Slot};
+use slot::Slot;
 
 /// The reactor's own tokens: generation 0, which no connection has.
 const WAKER: Token = Token(0);
@@ -117,11 +125,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Options {
     /// Connections at once; beyond it the reserve answers.
     pub connections: usize,
-    /// Connections more than that, which are told that it is full.
+    /// Further connections, which are accepted only to be refused in a proper way.
     pub reserve: usize,
-    /// Bytes that all connections may hold together, beyond their slots: what
-    /// peers sent and isn't understood, or don't take. When an eighth of it is left
-    /// newcomers are told that it is full; at the bound who would hold more is cut off.
+    /// Bytes that all connections may hold together, beyond their slots: input that isn't
+    /// parsed yet, and output that the peers don't take. When an eighth of it is left, new
+    /// connections are refused. At the limit, a connection that needs more is closed.
     pub memory: usize,
     /// Without the peer taking any byte of the output.
     pub send_timeout: Duration,
@@ -166,7 +174,7 @@ impl Closer {
     /// what is in flight.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
-        // If the loop is gone there is nobody to wake.
+        // If the loop has ended there is nothing to wake.
         let _ = self.waker.wake();
     }
 }
@@ -194,7 +202,7 @@ pub struct Reactor<P: Protocol> {
     work: Work,
     /// Bytes of files that this pass may still send.
     files: u64,
-    /// Accepted or asked for in this turn, and not yet heard.
+    /// Accepted or started in this turn, before their first turn.
     newcomers: Vec<Handle>,
     datagrams: Datagrams<P::Datagrams>,
     listeners: Listeners<P::Listener>,
@@ -413,7 +421,7 @@ impl<P: Protocol> Reactor<P> {
         let opened = self.accepted + self.dialled;
         let open = self.slots.len() - self.dials.len();
         assert_eq!(opened - self.closed, open as u64, "a slot leaked");
-        let queued = self.slots.iter().filter(|slot| slot.queued != Queued::No).count() + self.datagrams.queued();
+        let queued = self.slots.iter().filter(|slot| slot.queued != slot::Queued::No).count() + self.datagrams.queued();
         assert!(queued <= self.run_queue.len(), "a connection is marked as queued and isn't");
         assert!(self.slots.iter().all(|slot| slot.registered), "a connection is not registered");
         assert_eq!(self.held, self.slots.iter().map(|slot| slot.held as usize).sum::<usize>(), "memory is miscounted");

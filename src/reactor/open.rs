@@ -26,8 +26,8 @@ impl<P: Protocol> Reactor<P> {
         }
         self.listeners.close();
         self.listeners.pause_until = None;
-        // Each is asked again what it wants, now: the idle ones want to close, and
-        // nobody is to be told that they are waited for.
+        // Each connection gets a turn now. The idle ones close, so the shut-down doesn't wait
+        // for them.
         for handle in self.slots.handles() {
             if let Some(slot) = self.slots.get(handle) {
                 self.run_queue.push(handle, slot, Queued::Soon);
@@ -53,8 +53,8 @@ impl<P: Protocol> Reactor<P> {
             && self.listeners.pause_until.is_none_or(|t| t <= self.time.now)
     }
 
-    /// Asks for the connections that were wished for until now. What is wished for
-    /// because one failed at once has to wait: events come first.
+    /// Starts the connections that protocols have asked for. Those that they ask for because
+    /// one failed at once are started in the next pass: events come first.
     pub(super) fn dial_all(&mut self) {
         if self.dials.is_empty() {
             return;
@@ -116,9 +116,9 @@ impl<P: Protocol> Reactor<P> {
         self.newcomers = newcomers;
     }
 
-    /// Takes one connection, to be heard soon. False if there is none.
+    /// Accepts one connection, which gets its turn soon. False if none is pending.
     fn accept_one(&mut self, index: usize) -> bool {
-        // Newcomers are told before those who are there have to be cut off.
+        // New connections are refused before open ones have to be closed.
         let overloaded = self.slots.len() >= self.options.connections || self.held >= self.options.memory / 8 * 7;
         let Some(listening) = self.listeners.get(index).filter(|listening| listening.latched) else { return false };
         let value = listening.value;
@@ -157,8 +157,8 @@ impl<P: Protocol> Reactor<P> {
             self.closed += 1;
             return true;
         };
-        // While shutting down nobody waits for an event that says so. A client whose bytes
-        // are awaited before it is accepted speaks first.
+        // With deferred accept the first bytes are there. During a shut-down a connection that
+        // has sent nothing is closed without waiting for an event.
         let readable = readable || draining;
         let transport = Transport::new(socket, peer, readable);
         self.slots.put(handle, Slot::new(transport, protocol, readable, index as u8));

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use mio::event::Event;
 use mio::{Events, Token};
 
-use super::datagram::Datagrams;
+use super::datagrams::Datagrams;
 use super::helpers::Ended;
 use super::protocol::{Effect, Protocol};
 use super::signals::Signals;
@@ -84,7 +84,6 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    #[inline]
     fn connection_ready(&mut self, handle: Handle, event: &Event) {
         let Some(slot) = self.slots.get(handle) else { return };
         slot.transport.latch(event);
@@ -172,7 +171,6 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    #[inline]
     pub(super) fn apply_effects(&mut self) {
         if !self.effects.is_empty() {
             self.apply_all_effects();

@@ -4,16 +4,22 @@
 //! makes no system call, holds no socket, knows no other protocol but by [`Handle`], and
 //! never says "wake me when writable". It leaves bytes in the output, or room unused,
 //! and is called again when that changes.
+//!
+//! A [`DatagramProtocol`] is to a datagram socket what a [`Protocol`] is to a connection.
+//! There is no connection, so one machine meets all peers, and every datagram comes with
+//! its sender. There are few such sockets, and they live as long as their machine wants.
 
+use std::convert::Infallible;
 use std::io;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::buffers::{Input, Output};
 use super::clock::{Tick, Time};
-use super::datagram::DatagramProtocol;
 use super::endpoint::Endpoint;
 use super::helpers::{Helpers, JobClass, JobId, JobResult, QueueFull};
+use super::outbox::Outbox;
 use super::signals::Signal;
 use super::slot::Slot;
 use super::slots::{Handle, Slots};
@@ -32,7 +38,7 @@ pub trait Protocol: Sized + 'static {
     type Message: 'static;
     /// What comes of a job on a helper thread.
     type Outcome: Send + 'static;
-    /// What lives on datagram sockets beside it; [`NoDatagrams`](super::NoDatagrams)
+    /// What lives on datagram sockets beside it; [`NoDatagrams`]
     /// if there are none.
     type Datagrams: DatagramProtocol<Self>;
 
@@ -41,9 +47,9 @@ pub trait Protocol: Sized + 'static {
     fn open(accepted: &Accepted<'_, Self::Listener>, cx: &mut Context<'_, Self>) -> Option<Self>;
 
     /// Takes note of a message. Record only; `advance`, which follows, acts on it.
-    fn deliver(&mut self, message: Self::Message);
+    fn deliver(&mut self, _message: Self::Message) {}
 
-    /// Takes note that a message of this connection found nobody: `to` is gone. Record
+    /// Takes note that a message of this connection wasn't delivered: `to` is gone. Record
     /// only; `advance` follows.
     fn undelivered(&mut self, _to: Handle, _message: Self::Message) {}
 
@@ -82,6 +88,105 @@ pub trait Protocol: Sized + 'static {
     /// Compares the counts that `shared` keeps with the connections there are.
     /// Called in debug builds only.
     fn audit(_shared: &Self::Shared, _open: &mut dyn Iterator<Item = &Self>) {}
+}
+
+/// A state machine that lives on one datagram socket, beside connections that carry `P`.
+///
+/// ```
+/// use miod::reactor::{Context, DatagramProtocol, NoStreams, Options, Outbox, Reactor, Until};
+/// use std::net::{SocketAddr, UdpSocket};
+///
+/// struct Shout;
+///
+/// impl DatagramProtocol<NoStreams<Shout>> for Shout {
+///     fn received(&mut self, datagram: &[u8], from: SocketAddr, out: &mut Outbox, _: &mut Context<'_, NoStreams<Shout>>) {
+///         out.send(from, &datagram.to_ascii_uppercase());
+///     }
+/// }
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut reactor = Reactor::<NoStreams<Shout>>::new((), Options::default())?;
+/// let address = reactor.datagrams("127.0.0.1:0".parse().unwrap(), None, Shout)?;
+/// let closer = reactor.closer();
+/// let client = std::thread::spawn(move || -> std::io::Result<String> {
+///     let socket = UdpSocket::bind("127.0.0.1:0")?;
+///     socket.send_to(b"hello", address)?;
+///     let mut answer = [0; 100];
+///     let length = socket.recv(&mut answer)?;
+///     closer.close();
+///     Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+/// });
+/// reactor.run(Until::Closed)?;
+/// assert_eq!(client.join().unwrap()?, "HELLO");
+/// # Ok(())
+/// # }
+/// ```
+pub trait DatagramProtocol<P: Protocol>: 'static {
+    /// The socket is there, at this address. Comes first.
+    fn opened(&mut self, _local: SocketAddr) {}
+
+    /// A datagram came; it may be empty, or anything else. What is put into `out`
+    /// leaves when this returns.
+    fn received(&mut self, datagram: &[u8], from: SocketAddr, out: &mut Outbox, cx: &mut Context<'_, P>);
+
+    /// Takes note of a message. Record only; `advance`, which follows, acts on it.
+    fn deliver(&mut self, _message: P::Message) {}
+
+    /// Takes note that a job of this socket has ended. Record only; `advance` follows.
+    fn job_ended(&mut self, _job: JobId, _result: JobResult<P::Outcome>) {}
+
+    /// Does what is due at this time, and says what is waited for next. Called
+    /// after whatever came; idempotent.
+    fn advance(&mut self, _out: &mut Outbox, cx: &mut Context<'_, P>) -> Stay {
+        if cx.draining { Stay::Over } else { Stay::Open }
+    }
+
+    /// The socket reported an error: a datagram to `to` wasn't sent (`WouldBlock`
+    /// if it had waited for too long), or, without `to`, an earlier one didn't
+    /// arrive. The socket goes on.
+    fn failed(&mut self, _error: &io::Error, _to: Option<SocketAddr>, _cx: &mut Context<'_, P>) {}
+}
+
+/// How long a datagram protocol stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stay {
+    /// For whatever comes.
+    Open,
+    /// The same, and it is to be called at this moment at the latest.
+    Until(Tick),
+    /// No longer than what it sent takes to leave.
+    Over,
+}
+
+/// The datagram protocol of a reactor without datagram sockets.
+pub enum NoDatagrams {}
+
+impl<P: Protocol> DatagramProtocol<P> for NoDatagrams {
+    fn received(&mut self, _: &[u8], _: SocketAddr, _: &mut Outbox, _: &mut Context<'_, P>) {
+        match *self {}
+    }
+}
+
+/// The stream protocol of a reactor with datagram sockets only: it refuses every connection.
+pub struct NoStreams<D> {
+    never: Infallible,
+    datagrams: PhantomData<fn() -> D>,
+}
+
+impl<D: DatagramProtocol<Self>> Protocol for NoStreams<D> {
+    type Shared = ();
+    type Listener = ();
+    type Message = Infallible;
+    type Outcome = Infallible;
+    type Datagrams = D;
+
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
+        None
+    }
+
+    fn advance(&mut self, _: &mut Io<'_>, _: &mut Context<'_, Self>) -> Want {
+        match self.never {}
+    }
 }
 
 /// What a protocol wants now. Computed by every `advance`.
@@ -132,8 +237,8 @@ pub enum Finish {
     No,
     /// No more output will come; input goes on.
     HalfClose,
-    /// It is over and the peer owes nothing. If input is unread all the same,
-    /// this is `Linger`.
+    /// It is over, and nothing more is expected from the peer. If input is unread all the
+    /// same, this is `Linger`.
     Close,
     /// It is over, but the peer may still be sending. A close now would make the
     /// peer's system throw away what it hasn't read, so: end the output, read
@@ -148,14 +253,14 @@ pub enum Finish {
 pub struct Ending {
     /// Bytes of the output that didn't go out.
     pub unsent: u64,
-    /// What ended it, if that wasn't the protocol's own wish: why it couldn't be
-    /// made, why it couldn't be read or written any longer, or `TimedOut` if the
+    /// What ended it, if the protocol didn't: why it couldn't be made, why it couldn't be
+    /// read or written any longer, or `TimedOut` if the
     /// peer took its output too slowly.
     pub error: Option<io::Error>,
 }
 
 impl Ending {
-    /// The end that was wished for.
+    /// The end that the protocol wanted.
     pub(super) const PROPER: Self = Self { unsent: 0, error: None };
 }
 
@@ -266,7 +371,7 @@ impl<P: Protocol> Context<'_, P> {
         self.helpers.run(self.handle, class, Box::new(job))
     }
 
-    /// Skips a job that nobody waits for any longer, if it has not begun. Its result,
+    /// Skips a job whose result isn't needed any longer, if it has not begun. Its result,
     /// if it has, is still delivered.
     pub fn cancel(&mut self, job: JobId) {
         self.helpers.cancel(job);
@@ -328,7 +433,7 @@ impl<P: Protocol> TestContext<P> {
         std::iter::from_fn(|| self.helpers.ended()).map(|ended| (ended.job, ended.result)).collect()
     }
 
-    /// The messages that it sent, and to whom.
+    /// The messages that it sent, each with its receiver.
     pub fn sent(&mut self) -> Vec<(Handle, P::Message)> {
         let sent = self.effects.extract_if(.., |effect| matches!(effect, Effect::Send { .. }));
         sent.filter_map(|effect| if let Effect::Send { to, message, .. } = effect { Some((to, message)) } else { None })

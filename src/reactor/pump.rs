@@ -1,12 +1,12 @@
 //! One connection's turn: decide, act, decide.
 //!
 //! The protocol says what it wants, the transport does that much, and the
-//! protocol is asked again, until a fresh wish can move nothing. Acting on an *old*
-//! wish and then concluding that there is nothing left to do would hang.
+//! protocol is asked again, until what it wants now can move nothing. To act on what it
+//! wanted *before*, and then to conclude that nothing is left to do, would hang.
 //!
-//! A turn begins by reading, if that was the last wish: what came is what the
-//! protocol waits for, and so it is asked once for a request and not twice. It is
-//! asked after each attempt to read, whatever came of it.
+//! A turn begins by reading, if the protocol wanted that last. What came is what the
+//! protocol waits for, so it is called once for a request and not twice. It is called
+//! after each attempt to read, also if nothing was read.
 //!
 //! After sending, the protocol is asked again only if the output had no room when
 //! it returned: otherwise it had already produced all that it could.
@@ -67,7 +67,7 @@ struct Over {
 }
 
 impl Over {
-    /// The end that was wished for.
+    /// The end that the protocol wanted.
     const PROPER: Self = Self { ending: Ending::PROPER, reset: false };
 
     fn failed(error: io::Error, unsent: u64, reset: bool) -> Self {
@@ -114,7 +114,6 @@ impl<P: Protocol> Reactor<P> {
         self.apply_effects();
     }
 
-    #[inline]
     fn turn(&mut self, handle: Handle, slot: &mut Slot<P>) -> Result<Turn, Over> {
         let (time, draining) = (self.time, self.drain.is_some());
         let Self { slots, input, output, shared, effects, options, listeners, held, helpers, files, .. } = self;
@@ -183,7 +182,6 @@ impl<P: Protocol> Slot<P> {
 
     /// Puts away what is left in the lent buffers, and counts the memory that the
     /// connection holds now.
-    #[inline]
     fn account(&mut self, lent: &mut Lent<'_>, handle: Handle) -> Result<(), Over> {
         let holds = self.transport.save(lent.input, lent.output) + self.protocol.memory();
         let before = std::mem::replace(&mut self.held, u32::try_from(holds).unwrap_or(u32::MAX));
@@ -268,8 +266,8 @@ impl<P: Protocol> Slot<P> {
         if want.finish != Finish::No && output.is_empty() {
             match want.finish {
                 Finish::No | Finish::Abort => {}
-                // A connection that isn't established can't be half closed, and nobody
-                // could still be sending.
+                // A connection that isn't established can't be half closed, and its peer can't
+                // be sending.
                 Finish::HalfClose => transport.half_close(),
                 Finish::Close | Finish::Linger if !established => return Err(Over::PROPER),
                 Finish::Close if lent.input.is_empty() && !transport.can_read() => return Err(Over::PROPER),
@@ -288,7 +286,7 @@ impl<P: Protocol> Slot<P> {
         })
     }
 
-    /// A turn of a connection whose protocol is over: reads and throws away.
+    /// A turn of a connection whose protocol is over: reads and discards.
     fn discard(&mut self, input: &mut Input, now: Tick) -> Result<Turn, Over> {
         let Some(until) = self.transport.lingers().filter(|until| *until > now) else { return Err(Over::PROPER) };
         for _ in 0..ROUNDS {

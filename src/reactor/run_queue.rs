@@ -6,8 +6,8 @@
 //! gives one of them its turn. So a reply from a store doesn't wait behind downloads, and
 //! neither does a small request.
 //!
-//! A connection is in `bulk` and is then wanted soon: it is queued again there, and its
-//! older entry is recognised as stale by the slot's own mark.
+//! If a connection in `bulk` gets a message, it is queued in `soon` as well. Its older
+//! entry is recognised as stale by the slot's own mark.
 
 use std::collections::VecDeque;
 
@@ -30,7 +30,7 @@ impl RunQueue {
         }
     }
 
-    /// Queues what is no connection.
+    /// Queues a datagram socket.
     pub(super) fn push_handle(&mut self, handle: Handle, class: Queued) {
         match class {
             Queued::No => {}
@@ -39,7 +39,7 @@ impl RunQueue {
         }
     }
 
-    /// The next one of a class. Whether its turn is still due, its slot tells.
+    /// The next handle of a class. Its slot knows whether the turn is still due.
     pub(super) fn pop(&mut self, class: Queued) -> Option<Handle> {
         let queue = match class {
             Queued::No => return None,
@@ -54,12 +54,12 @@ impl RunQueue {
         handle
     }
 
-    /// How many wait for their turn soon.
+    /// How many handles are in `soon`.
     pub(super) fn soon(&self) -> usize {
         self.soon.len()
     }
 
-    /// Whether nobody waits.
+    /// Whether both queues are empty.
     pub(super) fn is_empty(&self) -> bool {
         self.soon.is_empty() && self.bulk.is_empty()
     }

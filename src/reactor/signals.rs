@@ -40,7 +40,8 @@ pub(super) struct Signals(signal_hook_mio::v1_0::Signals);
 impl Signals {
     pub(super) fn register(registry: &Registry, token: Token, signals: &[Signal]) -> io::Result<Self> {
         let numbers = Signal::ALL.iter().filter(|(signal, _)| signals.contains(signal)).map(|(_, number)| *number);
-        // A write to a file that may not grow kills, unless somebody hears of it: then it is an error.
+        // A write beyond the limit of file sizes ends the process, unless the signal has a
+        // handler. Then the write fails with an error.
         let mut source = signal_hook_mio::v1_0::Signals::new(numbers.chain([SIGXFSZ]))?;
         registry.register(&mut source, token, Interest::READABLE)?;
         Ok(Self(source))

@@ -96,13 +96,11 @@ impl<T> Slots<T> {
     ///
     /// # Panics
     /// If the handle names no slot.
-    #[inline]
     pub fn put(&mut self, handle: Handle, value: T) {
         self.slab[handle.index()] = Some(value);
     }
 
     /// Takes out what `handle` names, if it is there. The slot stays taken.
-    #[inline]
     pub fn take(&mut self, handle: Handle) -> Option<T> {
         if self.generations.get(handle.index()) != Some(&handle.generation) {
             return None;
@@ -124,7 +122,6 @@ impl<T> Slots<T> {
     }
 
     /// What `handle` names, if it is there.
-    #[inline]
     pub fn get(&mut self, handle: Handle) -> Option<&mut T> {
         if self.generations.get(handle.index()) != Some(&handle.generation) {
             return None;
@@ -138,7 +135,7 @@ impl<T> Slots<T> {
         Some((Handle::new(index, self.generations[index]), value))
     }
 
-    /// The handle in a token; whether it still names anything, `get` tells.
+    /// The handle in a token. `get` finds out whether it still names anything.
     pub(super) fn handle_of(token: Token) -> Handle {
         Handle::new(token.0 & (usize::MAX >> HALF), (token.0 >> HALF) as u32)
     }

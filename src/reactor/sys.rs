@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, AsRawFd};
 pub(super) fn defer_accept(socket: &impl AsFd, seconds: libc::c_int) -> std::io::Result<()> {
     let length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the descriptor is open as long as it is borrowed, and the kernel reads one
-    // `c_int` from a local one, whose size it is given.
+    // `c_int` from a local variable, and gets its size.
     let result = unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),

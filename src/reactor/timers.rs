@@ -1,10 +1,9 @@
 //! Deadlines without cancel tokens.
 //!
 //! A heap of (moment, slot) pairs, and in each slot the moment of its earliest
-//! entry. A later wish costs nothing: the entry fires, the slot is asked what it
-//! wants now, and a new entry is made from the answer. An earlier wish makes a
-//! second entry, and the first is known to be stale because the slot's moment is
-//! another. Nothing is ever searched for or removed.
+//! entry. A later deadline costs nothing: the entry fires, the protocol says what it
+//! wants now, and that makes a new entry. An earlier deadline makes a second entry; the
+//! first is recognised as stale, because the slot has another moment. Nothing is ever searched for or removed.
 //!
 //! An entry is one word: 40 bits of milliseconds (34 years) over 24 bits of slot
 //! number, so ten thousand idle connections cost eighty thousand bytes here. A
@@ -38,19 +37,18 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Sees to it that slot `index`, whose earliest entry is `armed`, is woken
-    /// at `wish` or soon after.
-    #[inline]
-    pub fn arm(&mut self, index: usize, armed: &mut Armed, wish: Tick) {
-        // The entry is early enough for what is wished for in its own millisecond.
-        if wish.as_micros().saturating_add(999) < armed.0 {
-            *armed = self.push(index, wish);
+    /// Makes sure that slot `index`, whose earliest entry is `armed`, is woken at `deadline`
+    /// or within a millisecond after it.
+    pub fn arm(&mut self, index: usize, armed: &mut Armed, deadline: Tick) {
+        // An entry in the same millisecond is early enough.
+        if deadline.as_micros().saturating_add(999) < armed.0 {
+            *armed = self.push(index, deadline);
         }
     }
 
     #[inline(never)]
-    fn push(&mut self, index: usize, wish: Tick) -> Armed {
-        let millis = wish.as_micros().div_ceil(1000).min((1 << (u64::BITS - INDEX_BITS)) - 1);
+    fn push(&mut self, index: usize, deadline: Tick) -> Armed {
+        let millis = deadline.as_micros().div_ceil(1000).min((1 << (u64::BITS - INDEX_BITS)) - 1);
         self.heap.push(Reverse(millis << INDEX_BITS | index as u64));
         Armed(millis * 1000)
     }

@@ -6,7 +6,7 @@
 //! read that didn't fill its buffer, unless a hang-up was seen, since then the
 //! end of input is still to be read. So the read that would only say "nothing
 //! there" is never made. (A read also stops short at TCP's urgent mark: a client
-//! that sends urgent data may have to send more before it is heard, or runs into
+//! that sends urgent data may have to send more before it is read, or it runs into
 //! its deadline. No protocol here knows urgent data.)
 
 use std::io;
@@ -50,7 +50,7 @@ macro_rules! each {
 }
 
 impl Socket {
-    /// Begins to connect; an event tells that this has come to an end.
+    /// Begins to connect; an event comes when that has succeeded or failed.
     fn connect(to: &Endpoint) -> io::Result<Self> {
         match to {
             Endpoint::Tcp(address) => {
@@ -213,7 +213,7 @@ pub(super) enum Phase {
     Connecting,
     /// It is there.
     Open,
-    /// It is there and amid a file, whose stretches are to share their segments.
+    /// It is in the middle of a file, whose pieces should share segments.
     Corked,
     /// Its output was ended.
     Shut,
@@ -295,7 +295,6 @@ impl Transport {
     }
 
     /// Lends the buffers what was left over from the last turn.
-    #[inline]
     pub(super) fn restore(&mut self, input: &mut Input, output: &mut Output) {
         if let Some(rest) = &mut self.rest {
             rest.leftover.restore(input, output);
@@ -304,7 +303,6 @@ impl Transport {
 
     /// Takes back what is left over in the lent buffers. Returns how many bytes of memory
     /// that takes.
-    #[inline]
     pub(super) fn save(&mut self, input: &mut Input, output: &mut Output) -> usize {
         if self.rest.is_none() && input.is_empty() && output.is_empty() {
             return 0;
@@ -336,7 +334,7 @@ impl Transport {
         self.rest.as_ref().is_some_and(|rest| rest.leftover.has_file())
     }
 
-    /// Whether nobody is there any more.
+    /// Whether the peer is gone.
     pub(super) fn is_gone(&self) -> bool {
         self.hung_up == HungUp::Gone && self.phase == Phase::Open
     }
@@ -426,7 +424,6 @@ impl Transport {
 
     /// Keeps account of output that the peer doesn't take: when the connection
     /// is to be given up.
-    #[inline]
     pub(super) fn pace(&mut self, now: Tick, sent: u64, blocked: bool, timeout: Duration) -> Option<Tick> {
         if !blocked {
             if let Some(rest) = &mut self.rest {

@@ -30,39 +30,33 @@ impl Work {
     pub(super) const UNLIMITED: Self = Self { done: 0, most: u32::MAX };
 
     /// The work of one turn.
-    #[inline]
     pub(super) fn turn() -> Self {
         Self { done: 0, most: TURN }
     }
 
     /// The work of one phase of a pass.
-    #[inline]
     pub(super) fn phase() -> Self {
         Self { done: 0, most: PHASE }
     }
 
     /// Takes note of work that was done, in units of about a microsecond. A protocol
     /// that does anything beyond reading and writing says so.
-    #[inline]
     pub fn spend(&mut self, units: u32) {
         self.done = self.done.saturating_add(units);
     }
 
     /// Takes note of making or parsing so many bytes of text.
-    #[inline]
     pub fn spend_bytes(&mut self, bytes: usize) {
         self.spend(u32::try_from(bytes / 1024).unwrap_or(u32::MAX));
     }
 
     /// Whether it is all used. A protocol then returns
     /// [`Want::AGAIN`](super::Want::AGAIN) if there is more that it could do.
-    #[inline]
     pub fn is_spent(&self) -> bool {
         self.done >= self.most
     }
 
     /// How much was done.
-    #[inline]
     pub(super) fn done(&self) -> u32 {
         self.done
     }

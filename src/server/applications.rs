@@ -1,7 +1,7 @@
 //! Chooses the applications of a host, and makes them.
 
 use super::ServerError;
-use super::host::Surroundings;
+use super::surroundings::Surroundings;
 use crate::app::catalogue::{self, Supplies};
 use crate::app::quiz::Quiz;
 use crate::app::{Routes, board};

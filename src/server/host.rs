@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use super::applications;
 use super::protection::{self, Protection};
-use super::state::State;
+use super::surroundings::Surroundings;
 use super::{Ready, ServerError};
 use crate::app::Routes;
 use crate::app::kv::Kv;
@@ -14,16 +14,6 @@ use crate::files::resolve::Root;
 use crate::files::{self, Site};
 use crate::http::media_type::MediaTypes;
 use crate::service::http;
-
-/// What a host depends on beside its configuration.
-pub(super) struct Surroundings<'a> {
-    pub(super) process: &'a Process,
-    pub(super) state: &'a State,
-    /// Only this machine can connect.
-    pub(super) local: bool,
-    /// Most files that are kept open.
-    pub(super) open_files: usize,
-}
 
 /// The parts of a host.
 #[derive(Default)]
@@ -56,47 +46,51 @@ impl Built {
     }
 }
 
-impl Surroundings<'_> {
+impl Built {
     /// Builds a host whose root is open.
-    pub(super) fn build(&self, host: &Host, root: Option<Root>) -> Result<Built, ServerError> {
+    pub(super) fn build(
+        host: &Host,
+        root: Option<Root>,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Built, ServerError> {
         if let Some(route) = host.routes.iter().find(|_| host.is_key_value()) {
-            return self.key_value(route);
+            return Self::key_value(route, surroundings);
         }
-        let users = protection::users(host, self.local)?;
+        let users = protection::users(host, surroundings.local)?;
         let (guard, mut protected) = protection::protect(host, users.as_ref())?;
-        let (routes, apps) = applications::mount(host, self, users.as_ref().map(|(users, _)| users))?;
+        let (routes, apps) = applications::mount(host, surroundings, users.as_ref().map(|(users, _)| users))?;
         if let Some((_, protection)) = users {
             let logins = apps.iter().filter(|(_, name)| name == "login");
             protected.extend(logins.map(|(prefix, _)| (prefix.clone(), protection.clone())));
         }
         let no_links = root.as_ref().is_some_and(Root::fallback);
-        let settings = self.site_settings(host)?;
+        let settings = site_settings(host, surroundings)?;
         let site = root.map(|root| Site::new(root, settings));
         Ok(Built { routes, guard, site, no_links, apps, protected })
     }
 
-    fn key_value(&self, route: &Route) -> Result<Built, ServerError> {
-        let app = Kv::new(self.state.store(KV, route.capacity)?, route.token.clone());
+    fn key_value(route: &Route, surroundings: &Surroundings<'_>) -> Result<Built, ServerError> {
+        let app = Kv::new(surroundings.state.store(KV, route.capacity)?, route.token.clone());
         let mut routes = Routes::default();
         routes.mount(&route.prefix, Box::new(app)).map_err(ServerError::Config)?;
         Ok(Built { routes, ..Built::default() })
     }
+}
 
-    fn site_settings(&self, host: &Host) -> Result<files::Settings, ServerError> {
-        let mut media_types = MediaTypes::new();
-        for (extension, media_type) in &host.media_types {
-            media_types.add(extension, media_type).map_err(ServerError::Config)?;
-        }
-        Ok(files::Settings {
-            listing: host.listing,
-            cache_control: host.cache_control.clone(),
-            cache_size: cache_size(self.process),
-            open_files: self.open_files,
-            etag_inode: host.etag_inode,
-            media_types,
-            spa: host.spa.clone(),
-        })
+fn site_settings(host: &Host, surroundings: &Surroundings<'_>) -> Result<files::Settings, ServerError> {
+    let mut media_types = MediaTypes::new();
+    for (extension, media_type) in &host.media_types {
+        media_types.add(extension, media_type).map_err(ServerError::Config)?;
     }
+    Ok(files::Settings {
+        listing: host.listing,
+        cache_control: host.cache_control.clone(),
+        cache_size: cache_size(surroundings.process),
+        open_files: surroundings.open_files,
+        etag_inode: host.etag_inode,
+        media_types,
+        spa: host.spa.clone(),
+    })
 }
 
 /// The cache's share of the memory: at most half, so that connections have the rest.

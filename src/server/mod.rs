@@ -15,29 +15,33 @@ mod applications;
 mod descriptors;
 mod host;
 mod listening;
-pub mod protection;
+mod protection;
 mod sessions;
 mod state;
-pub mod udp;
+mod surroundings;
+pub(crate) mod udp;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+pub use protection::Protection;
+
+pub use crate::logging::Log;
 
 use crate::app::App;
 use crate::config::{self, Config, Host, Protocol};
 use crate::durable::OpenError;
 use crate::files::resolve::Root;
 use crate::limits;
-use crate::logging::Log;
 use crate::reactor::{Endpoint, Listener, Reactor, Signal, Tick, Until};
 use crate::service::bad_network::BadNetwork;
 use crate::service::{Kind, Service, Shared, http};
 use descriptors::Descriptors;
-use host::Surroundings;
+use host::Built;
 use listening::listen;
-use protection::Protection;
 use state::State;
+use surroundings::Surroundings;
 
 /// Why a server can't start, or ended.
 #[derive(Debug)]
@@ -94,7 +98,7 @@ struct Bound {
 /// A server that can be given applications beside the built-in ones.
 ///
 /// ```no_run
-/// use miod::app::{Answer, App, Request, Response, Visit};
+/// use miod::app::{Answer, App, Call, Request, Response};
 /// use miod::config::{Config, Host, Listener, Process};
 /// use miod::http::Status;
 /// use miod::server::{Server, ServerError};
@@ -102,7 +106,7 @@ struct Bound {
 /// struct Hello;
 ///
 /// impl App for Hello {
-///     fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+///     fn handle(&mut self, _: &Request<'_>, _: &mut Call<'_>) -> Answer {
 ///         Answer::now(Response::new(Status::OK).text("Hello!\n"))
 ///     }
 /// }
@@ -143,6 +147,7 @@ impl Server {
     /// If it can't start, or the poll fails.
     pub fn run(self, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
         let Self { config, log, apps } = self;
+        let _flush = FlushOnDrop(&log);
         let budget = Descriptors::raise(config.process.max_connections);
         let roots = config.hosts.iter().map(open_root).collect::<Result<Vec<_>, _>>()?;
         let listeners = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
@@ -152,9 +157,9 @@ impl Server {
         let mut hosts = Vec::new();
         for (number, (host, root)) in config.hosts.iter().zip(roots).enumerate() {
             let local = is_local(&listeners, number);
-            let built = Surroundings { process: &config.process, state: &state, local, open_files: budget.files }
-                .build(host, root)?;
-            hosts.push(built.into_host(host, &mut report));
+            let open_files = budget.files;
+            let surroundings = Surroundings { process: &config.process, state: &state, local, open_files };
+            hosts.push(Built::build(host, root, &surroundings)?.into_host(host, &mut report));
         }
         if let Some(first) = hosts.first_mut() {
             for (prefix, app) in apps {
@@ -177,12 +182,11 @@ impl Server {
         let mut reactor = Reactor::<Service>::new(shared, options)?;
         start(&mut reactor, listeners, &mut report)?;
         ready(&report);
-        let _flush = FlushOnDrop(&log);
         Ok(reactor.run(Until::Closed)?)
     }
 }
 
-/// Writes out what the log holds, also if the loop panics.
+/// Writes out what the log holds, also if the start fails or the loop panics.
 struct FlushOnDrop<'a>(&'a Log);
 
 impl Drop for FlushOnDrop<'_> {

@@ -125,15 +125,12 @@ impl Protocol for Service {
         Some(if echoes { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
     }
 
-    fn deliver(&mut self, _message: Message) {}
-
     fn job_ended(&mut self, job: JobId, result: JobResult<Outcome>) {
         if let Self::Http(http) = self {
             http.job_ended(job, result);
         }
     }
 
-    #[inline]
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
         match self {
             Self::Http(http) => http.advance(io, cx),
@@ -144,7 +141,6 @@ impl Protocol for Service {
         }
     }
 
-    #[inline]
     fn memory(&self) -> usize {
         match self {
             Self::Http(http) => http.memory(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Shared, http};
 use crate::app::{
-    Answer, App, Methods, Outcome, Pull, Request, Response, Source, Visit, catalogue, catalogue::Supplies,
+    Answer, App, Call, Methods, Outcome, Pull, Request, Response, Source, catalogue, catalogue::Supplies,
 };
 use crate::files::resolve::{Root, Symlinks};
 use crate::files::scratch::Scratch;
@@ -138,14 +138,14 @@ impl App for Slow {
         Methods::Any
     }
 
-    fn handle(&mut self, request: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, _: &mut Call<'_>) -> Answer {
         let path = String::from_utf8_lossy(request.path).into_owned();
         Answer::later(JobClass::Files, move || {
             if path == "/panic" { resume_unwind(Box::new(path)) } else { path.to_uppercase() }
         })
     }
 
-    fn resume(&mut self, request: &Request<'_>, _: &mut Visit<'_>, done: Outcome) -> Answer {
+    fn resume(&mut self, request: &Request<'_>, _: &mut Call<'_>, done: Outcome) -> Answer {
         let text = *done.downcast::<String>().expect("what the job returned");
         if text == "/AGAIN" {
             return Answer::later(JobClass::Files, || "twice".to_owned());
@@ -169,8 +169,8 @@ impl App for Visits {
         true
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
-        let session = visit.session();
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
+        let session = call.session();
         let count = |session: &Session| session.get("count").and_then(|count| count.as_u64()).unwrap_or(0);
         match request.path {
             b"/later" => return Answer::later(JobClass::Files, || ()),
@@ -189,8 +189,8 @@ impl App for Visits {
         Answer::now(Response::new(Status::OK).field("Cache-Control", "max-age=60").text(text))
     }
 
-    fn resume(&mut self, request: &Request<'_>, visit: &mut Visit<'_>, _: Outcome) -> Answer {
-        self.handle(&Request { path: b"", ..*request }, visit)
+    fn resume(&mut self, request: &Request<'_>, call: &mut Call<'_>, _: Outcome) -> Answer {
+        self.handle(&Request { path: b"", ..*request }, call)
     }
 }
 
@@ -198,7 +198,7 @@ impl App for Visits {
 struct HalfWay;
 
 impl App for HalfWay {
-    fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, _: &Request<'_>, _: &mut Call<'_>) -> Answer {
         struct Half(bool);
         impl Source for Half {
             fn pull(&mut self, out: &mut Vec<u8>, _: usize, _: Tick) -> Pull {
@@ -238,10 +238,10 @@ impl App for Feed {
         Methods::Only(&[Method::Get, Method::Head, Method::Post])
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         if request.head.method == Method::Post {
             self.events.push(String::from_utf8_lossy(request.body).into_owned());
-            visit.news = true;
+            call.news = true;
             return Answer::now(Response::new(Status::NO_CONTENT));
         }
         let path = request.path.strip_prefix(b"/").unwrap_or_default();

@@ -31,7 +31,7 @@ use serde_json::Value;
 
 use record::Record;
 pub use sessions::{COOKIE, Sessions};
-pub use store::{Cookie, LoadResult, SaveError, SaveResult, Store, TicketState};
+pub use store::{LoadResult, SaveError, SaveResult, Store, TicketState};
 
 /// The identifier of a session: a UUID of version 4 from the system's generator.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +42,6 @@ impl Id {
     pub const LENGTH: usize = 36;
 
     /// A new identifier.
-    #[expect(clippy::new_without_default, reason = "no two are the same")]
     pub fn new() -> Self {
         Self(uuid::Uuid::new_v4())
     }

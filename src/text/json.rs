@@ -6,11 +6,6 @@ use std::fmt::{self, Display, Write};
 ///
 /// All control characters are escaped, even those that JSON allows unescaped, because JSON is
 /// shown in terminals.
-///
-/// ```
-/// use miod::text::json::string;
-/// assert_eq!(string("a \"b\"\n").to_string(), r#""a \"b\"\u000a""#);
-/// ```
 pub fn string<T: AsRef<[u8]> + ?Sized>(text: &T) -> impl Display {
     JsonString(text.as_ref())
 }

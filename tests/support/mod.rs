@@ -4,7 +4,10 @@
 
 #![allow(dead_code, unreachable_pub)] // each test file uses its own part of it
 
+mod response;
 pub mod visitor;
+
+pub use response::Response;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -215,28 +218,28 @@ impl Server {
     }
 
     /// One request on a connection of its own, which it closes; the whole answer.
-    pub fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
+    pub fn ask(&self, request: impl AsRef<[u8]>) -> Response {
         let mut client = self.connect();
         client.send(request);
-        client.answer()
+        client.response()
     }
 
     /// A HEAD on a connection of its own.
-    pub fn head(&self, path: &str) -> Answer {
+    pub fn head(&self, path: &str) -> Response {
         let mut client = self.connect();
         client.send(head_with(path, "Connection: close\r\n"));
-        let answer = client.answer_to("HEAD");
+        let response = client.response_to("HEAD");
         assert!(client.is_closed(), "something follows an answer to HEAD");
-        answer
+        response
     }
 
     /// A GET with further lines on a connection of its own.
-    pub fn get_with(&self, path: &str, lines: &str) -> Answer {
+    pub fn get_with(&self, path: &str, lines: &str) -> Response {
         self.ask(get_with(path, lines))
     }
 
     /// A GET on a connection of its own.
-    pub fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Response {
         self.ask(get(path))
     }
 }
@@ -326,44 +329,22 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// The next answer to a request that wasn't HEAD; interim ones are answers too.
-    pub fn answer(&mut self) -> Answer {
-        self.answer_to("GET")
+    /// The next response to a request that wasn't HEAD; interim ones are responses too.
+    pub fn response(&mut self) -> Response {
+        self.response_to("GET")
     }
 
-    /// The next answer, to a request with this method.
-    pub fn answer_to(&mut self, method: &str) -> Answer {
-        let end = loop {
-            if let Some(at) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-                break at + 4;
+    /// The next response, to a request with this method.
+    pub fn response_to(&mut self, method: &str) -> Response {
+        let mut ended = false;
+        loop {
+            if let Some(response) = Response::parse(&self.buffer, method, ended) {
+                self.buffer.drain(..response.length);
+                return response;
             }
-            assert!(self.read(), "no whole head: {:?}", String::from_utf8_lossy(&self.buffer));
-        };
-        let head = String::from_utf8(self.buffer.drain(..end).collect()).unwrap();
-        let mut answer = Answer { status: head[9..12].parse().unwrap(), head, body: Vec::new() };
-        if method == "HEAD" || answer.status < 200 || matches!(answer.status, 204 | 304) {
-            return answer;
+            assert!(!ended, "no whole response: {:?}", String::from_utf8_lossy(&self.buffer));
+            ended = !self.read();
         }
-        if answer.field("transfer-encoding") == Some("chunked") {
-            loop {
-                let line = self.line();
-                let size = usize::from_str_radix(&line, 16).unwrap_or_else(|_| panic!("no chunk size: {line:?}"));
-                let chunk = self.take(size);
-                answer.body.extend(chunk);
-                assert_eq!(self.line(), "");
-                if size == 0 {
-                    return answer;
-                }
-            }
-        }
-        match answer.field("content-length") {
-            Some(length) => answer.body = self.take(length.parse().unwrap()),
-            None => {
-                while self.read() {}
-                answer.body = std::mem::take(&mut self.buffer);
-            }
-        }
-        answer
     }
 
     /// Exactly so many bytes, in pieces with pauses between.
@@ -421,16 +402,6 @@ impl Client {
         self.buffer.drain(..count).collect()
     }
 
-    fn line(&mut self) -> String {
-        loop {
-            if let Some(at) = self.buffer.windows(2).position(|window| window == b"\r\n") {
-                let line: Vec<u8> = self.buffer.drain(..at + 2).collect();
-                return String::from_utf8(line[..at].to_vec()).unwrap();
-            }
-            assert!(self.read(), "no whole line");
-        }
-    }
-
     /// Reads some more; false at the end.
     fn read(&mut self) -> bool {
         match self.try_read() {
@@ -452,45 +423,6 @@ impl Client {
                 }
             }
         }
-    }
-}
-
-/// An answer, its transfer coding taken off.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    /// Status line and fields, with the empty line.
-    pub head: String,
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    /// The value of the first field of that name.
-    pub fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (field, value) = line.split_once(':')?;
-            field.eq_ignore_ascii_case(name).then_some(value.trim())
-        })
-    }
-
-    /// How many fields have that name.
-    pub fn count(&self, name: &str) -> usize {
-        self.head
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.split_once(':'))
-            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
-            .count()
-    }
-
-    /// The date in a field.
-    pub fn date(&self, name: &str) -> SystemTime {
-        let value = self.field(name).unwrap_or_else(|| panic!("no {name} in {}", self.head));
-        httpdate::parse_http_date(value).unwrap()
-    }
-
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 

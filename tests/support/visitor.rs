@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::{Answer, Client, Server};
+use super::{Client, Response, Server};
 
 /// Somebody with a jar for one cookie.
 pub struct Visitor<'a> {
@@ -16,33 +16,33 @@ impl<'a> Visitor<'a> {
     }
 
     /// A request with further lines, each with its CRLF, on a connection of its own.
-    pub fn ask(&mut self, line: &str, lines: &str, body: &str) -> Answer {
+    pub fn ask(&mut self, line: &str, lines: &str, body: &str) -> Response {
         let cookie = self.cookie.as_ref().map(|cookie| format!("Cookie: {cookie}\r\n")).unwrap_or_default();
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        let answer = self.server.ask(format!(
+        let response = self.server.ask(format!(
             "{line} HTTP/1.1\r\nHost: localhost\r\n{cookie}{length}{lines}Connection: close\r\n\r\n{body}"
         ));
-        if let Some(set) = answer.field("set-cookie") {
+        if let Some(set) = response.field("set-cookie") {
             self.cookie = Some(set.split(';').next().unwrap().to_owned());
         }
-        answer
+        response
     }
 
-    pub fn get(&mut self, path: &str) -> Answer {
+    pub fn get(&mut self, path: &str) -> Response {
         self.ask(&format!("GET {path}"), "", "")
     }
 
-    pub fn json(&mut self, path: &str) -> Answer {
+    pub fn json(&mut self, path: &str) -> Response {
         self.ask(&format!("GET {path}"), "Accept: application/json\r\n", "")
     }
 
     /// Sends a form.
-    pub fn post(&mut self, path: &str, form: &str) -> Answer {
+    pub fn post(&mut self, path: &str, form: &str) -> Response {
         self.ask(&format!("POST {path}"), "Content-Type: application/x-www-form-urlencoded\r\n", form)
     }
 
     /// Sends JSON and takes it.
-    pub fn post_json(&mut self, path: &str, json: &str) -> Answer {
+    pub fn post_json(&mut self, path: &str, json: &str) -> Response {
         let lines = "Content-Type: application/json\r\nAccept: application/json\r\n";
         self.ask(&format!("POST {path}"), lines, json)
     }

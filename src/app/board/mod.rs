@@ -28,7 +28,7 @@ use posts::{Post, Posts, TEXT};
 
 use super::body::Body;
 use super::page::{self, Foot, Script};
-use super::{Answer, App, Methods, Outcome, Request, Response, Visit};
+use super::{Answer, App, Call, Methods, Outcome, Request, Response};
 use crate::durable::{Store, WriteError, Written};
 use crate::http::head::Method;
 use crate::http::{Reject, Status, date, event_stream, negotiate};
@@ -119,13 +119,13 @@ impl App for Board {
         true
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
-        self.0.begin(visit.time.unix_seconds);
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
+        self.0.begin(call.time.unix_seconds);
         match (Place::of(request.path), request.head.method) {
-            (Place::Board, Method::Post) => self.post(request, visit),
-            (Place::Board, _) => self.list(request, visit),
-            (Place::Post(post), Method::Delete) | (Place::Delete(post), _) => self.delete(post, request, visit),
-            (Place::Post(post), _) => self.one(post, request, visit),
+            (Place::Board, Method::Post) => self.post(request, call),
+            (Place::Board, _) => self.list(request, call),
+            (Place::Post(post), Method::Delete) | (Place::Delete(post), _) => self.delete(post, request, call),
+            (Place::Post(post), _) => self.one(post, request, call),
             (Place::Events, _) => {
                 let fields = &request.head.fields;
                 let after = || event_stream::number(request.query("after")?.as_bytes());
@@ -139,9 +139,9 @@ impl App for Board {
         }
     }
 
-    fn resume(&mut self, request: &Request<'_>, visit: &mut Visit<'_>, done: Outcome) -> Answer {
+    fn resume(&mut self, request: &Request<'_>, call: &mut Call<'_>, done: Outcome) -> Answer {
         let change = *done.downcast::<Change>().expect("what the job returned");
-        self.changed(change, request, visit)
+        self.changed(change, request, call)
     }
 
     fn events(&mut self, seen: u64, out: &mut Vec<u8>, room: usize) -> u64 {
@@ -153,28 +153,28 @@ impl App for Board {
 }
 
 impl Board {
-    fn list(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn list(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let before = match request.query("before").map(|text| event_stream::number(text.as_bytes())) {
             Some(None) => return Answer::Refused(Reject::bad_request("before has to be the number of a post")),
             Some(number) => number,
             None => None,
         };
-        let visitor = Visitor::of(visit);
+        let visitor = Visitor::of(call);
         let (posts, more) = self.0.before(before, PAGE);
         let shown: Vec<_> = posts.into_iter().map(|(id, post)| visitor.shown(id, post)).collect();
         let older = shown.last().filter(|_| more).map(|post| format!("{}?before={}", request.here(), post.id));
         let last = before.is_none().then(|| self.0.last());
-        Answer::now(answer(request, visit, visitor, shown, older, last))
+        Answer::now(answer(request, call, visitor, shown, older, last))
     }
 
-    fn one(&mut self, id: u64, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn one(&mut self, id: u64, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let Some(post) = self.0.get(id) else { return Answer::Refused(NO_SUCH_POST) };
-        let visitor = Visitor::of(visit);
+        let visitor = Visitor::of(call);
         let shown = vec![visitor.shown(id, post)];
-        Answer::now(answer(request, visit, visitor, shown, None, None))
+        Answer::now(answer(request, call, visitor, shown, None, None))
     }
 
-    fn post(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn post(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let body = match Body::read(request) {
             Ok(body) => body,
             Err(reject) => return Answer::Refused(reject),
@@ -186,23 +186,23 @@ impl Board {
         if text.chars().count() > TEXT {
             return Answer::Refused(Reject::new(Status::CONTENT_TOO_LARGE, "a text has 1,000 characters at most"));
         }
-        let visitor = Visitor::of(visit);
+        let visitor = Visitor::of(call);
         let new = visitor.secret.is_none().then(|| Id::new().to_string());
         let owner = hash(visitor.secret.as_deref().or(new.as_deref()).unwrap_or_default());
-        let post = Post { at: visit.time.unix_seconds, name: visitor.user, owner, text };
+        let post = Post { at: call.time.unix_seconds, name: visitor.user, owner, text };
         match self.0.add(post) {
-            Ok((number, written)) => self.keep(What::Posted(number), new, written, request, visit),
+            Ok((number, written)) => self.keep(What::Posted(number), new, written, request, call),
             Err(error) => Answer::Refused(not_kept(error)),
         }
     }
 
-    fn delete(&mut self, id: u64, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn delete(&mut self, id: u64, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let Some(post) = self.0.get(id) else { return Answer::Refused(NO_SUCH_POST) };
-        if !Visitor::of(visit).owns(&post) {
+        if !Visitor::of(call).owns(&post) {
             return Answer::Refused(Reject::new(Status::FORBIDDEN, "the post is somebody else's"));
         }
         match self.0.remove(id) {
-            Ok(written) => self.keep(What::Deleted, None, written, request, visit),
+            Ok(written) => self.keep(What::Deleted, None, written, request, call),
             Err(error) => Answer::Refused(not_kept(error)),
         }
     }
@@ -213,10 +213,10 @@ impl Board {
         secret: Option<String>,
         written: Written,
         request: &Request<'_>,
-        visit: &mut Visit<'_>,
+        call: &mut Call<'_>,
     ) -> Answer {
         match written {
-            Written::Now(was) => self.changed(Change { what, secret, result: Ok(was) }, request, visit),
+            Written::Now(was) => self.changed(Change { what, secret, result: Ok(was) }, request, call),
             Written::Later(commit) => {
                 Answer::later(JobClass::Commit, move || Change { what, secret, result: commit.wait() })
             }
@@ -224,13 +224,13 @@ impl Board {
     }
 
     /// A change is kept, or can't be.
-    fn changed(&mut self, change: Change, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn changed(&mut self, change: Change, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         if let Err(error) = change.result {
             return Answer::Refused(not_kept(error));
         }
-        visit.news = true;
+        call.news = true;
         if let Some(secret) = change.secret {
-            visit.session().set(SECRET, secret);
+            call.session().set(SECRET, secret);
         }
         let json = negotiate::prefers_json(&request.head.fields);
         let here = request.here().to_owned();
@@ -258,13 +258,13 @@ fn not_kept(error: WriteError) -> Reject {
 
 fn answer(
     request: &Request<'_>,
-    visit: &Visit<'_>,
+    call: &Call<'_>,
     visitor: Visitor,
     posts: Vec<Shown>,
     older: Option<String>,
     last: Option<u64>,
 ) -> Response {
-    let (here, mount, foot) = (request.here(), request.mount, Foot::of(visit));
+    let (here, mount, foot) = (request.here(), request.mount, Foot::of(call));
     let listed = Listed { posts, older, last, user: visitor.user, most: TEXT, here, mount, foot };
     page::page_or_json(request, &listed, Script::Own)
 }
@@ -297,8 +297,8 @@ struct Visitor {
 }
 
 impl Visitor {
-    fn of(visit: &mut Visit<'_>) -> Self {
-        let text = |name| visit.session.as_ref()?.get(name)?.as_str().map(str::to_owned);
+    fn of(call: &mut Call<'_>) -> Self {
+        let text = |name| call.session.as_ref()?.get(name)?.as_str().map(str::to_owned);
         Self { user: text(USER), secret: text(SECRET) }
     }
 

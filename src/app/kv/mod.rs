@@ -27,7 +27,7 @@ use std::rc::Rc;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Answer, App, Methods, Outcome, Request, Response, Visit};
+use super::{Answer, App, Call, Methods, Outcome, Request, Response};
 use crate::durable::{Change, Record, Store, WriteError, Written};
 use crate::http::Status;
 use crate::http::head::Method;
@@ -118,9 +118,9 @@ impl Kv {
         }
     }
 
-    fn answer(&mut self, request: &Request<'_>, visit: &Visit<'_>) -> Result<Answer, Response> {
-        guard::check(request.head, visit.ends.local(), self.token.as_deref())?;
-        let now = visit.time.unix_seconds;
+    fn answer(&mut self, request: &Request<'_>, call: &Call<'_>) -> Result<Answer, Response> {
+        guard::check(request.head, call.ends.local(), self.token.as_deref())?;
+        let now = call.time.unix_seconds;
         let method = request.head.method;
         if request.path.is_empty() && request.head.target.path != b"/" {
             return Err(refuse(Status::BAD_REQUEST, "that path can't be decoded, or names no key"));
@@ -151,11 +151,11 @@ impl App for Kv {
         Methods::Only(&[Method::Get, Method::Head, Method::Put, Method::Post, Method::Delete])
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
-        self.answer(request, visit).unwrap_or_else(Answer::now)
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
+        self.answer(request, call).unwrap_or_else(Answer::now)
     }
 
-    fn resume(&mut self, _request: &Request<'_>, _visit: &mut Visit<'_>, done: Outcome) -> Answer {
+    fn resume(&mut self, _request: &Request<'_>, _call: &mut Call<'_>, done: Outcome) -> Answer {
         Answer::now(match done.downcast::<Committed>() {
             Ok(committed) => committed.done.response(committed.outcome),
             Err(_) => unreachable!("every job of this application is a write"),

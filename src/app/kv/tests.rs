@@ -19,7 +19,7 @@ fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u1
     }
     let request = Request { head: &head, body, mount: "", path: &path };
     let local = "127.0.0.1:5100".parse().unwrap();
-    let mut visit = Visit {
+    let mut call = Call {
         time: Time { unix_seconds: now, ..Time::default() },
         connection: Handle::for_test(1),
         request_number: 1,
@@ -29,9 +29,9 @@ fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u1
         session: None,
         news: false,
     };
-    let response = match kv.handle(&request, &mut visit) {
+    let response = match kv.handle(&request, &mut call) {
         Answer::Now(response) => response,
-        Answer::Later(_, job) => match kv.resume(&request, &mut visit, job()) {
+        Answer::Later(_, job) => match kv.resume(&request, &mut call, job()) {
             Answer::Now(response) => response,
             _ => panic!("not at once"),
         },

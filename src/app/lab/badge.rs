@@ -1,25 +1,24 @@
-//! A small picture, `badge?n=7`, that tells which connection and which request
-//! brought it.
+//! A small picture, `badge?n=7`, with the numbers of its connection and request.
 //!
-//! A page with many of them shows how a browser spreads its requests: every
-//! connection has a colour of its own.
+//! A page with many of them shows how a browser distributes its requests: each connection
+//! has its own colour.
 
 use super::number;
-use crate::app::{Answer, App, Request, Response, Visit};
+use crate::app::{Answer, App, Call, Request, Response};
 use crate::http::Status;
 
 pub(crate) struct Badge;
 
 impl App for Badge {
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let n = request.query("n").filter(|n| n.len() <= 4).and_then(|n| number::parse(&n, 0..=9999));
-        let picture = draw(n, visit.connection.number(), visit.request_number);
+        let picture = draw(n, call.connection.number(), call.request_number);
         Answer::now(Response::new(Status::OK).content("image/svg+xml", picture.into_bytes()).no_store())
     }
 }
 
 fn draw(n: Option<u64>, connection: u32, request: u32) -> String {
-    // The golden angle: neighbours differ, and no two soon look alike.
+    // The golden angle: successive connections have very different colours.
     let hue = u64::from(connection) * 137 % 360;
     let n = n.map(|n| n.to_string()).unwrap_or_default();
     format!(

@@ -1,21 +1,21 @@
-//! Cookies to look at: those that came, one `name=value` line for each; and `set`,
-//! which sets one with any attributes: `set?name=value&Max-Age=60&Path=/&HttpOnly`.
+//! Shows the cookies of a request, one `name=value` on a line. `set` sets a cookie with any
+//! attributes: `set?name=value&Max-Age=60&Path=/&HttpOnly`.
 
-use crate::app::{Answer, App, Request, Response, Visit};
+use crate::app::{Answer, App, Call, Request, Response};
 use crate::http::cookie::{self, SameSite, SetCookie};
 use crate::http::{Reject, Status, date, form, origin};
 
 pub(crate) struct Cookies {
-    /// The name of the session's cookie, which isn't to be played with: a link that
-    /// sets it would lend the visitor somebody else's session.
+    /// The name of the session's cookie, which can't be set here: a link that sets it would
+    /// give the client a session of another client.
     pub(crate) reserved: String,
 }
 
 impl App for Cookies {
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         match request.path {
             b"" | b"/" => Answer::now(text(Status::OK, came(request))),
-            b"/set" => self.set(request, visit),
+            b"/set" => self.set(request, call),
             _ => Answer::Refused(Reject::new(Status::NOT_FOUND, "there are /lab/cookies and /lab/cookies/set")),
         }
     }
@@ -37,11 +37,11 @@ fn came(request: &Request<'_>) -> Vec<u8> {
 }
 
 impl Cookies {
-    fn set(&self, request: &Request<'_>, visit: &Visit<'_>) -> Answer {
-        if origin::is_cross_origin(request.head, visit.secure) {
+    fn set(&self, request: &Request<'_>, call: &Call<'_>) -> Answer {
+        if origin::is_cross_origin(request.head, call.secure) {
             return Answer::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"));
         }
-        let line = read(request.head.target.query.unwrap_or_default(), visit.time.unix_seconds).and_then(|cookie| {
+        let line = read(request.head.target.query.unwrap_or_default(), call.time.unix_seconds).and_then(|cookie| {
             if cookie.name.strip_prefix(cookie::HOST).unwrap_or(&cookie.name) == self.reserved {
                 Err("this cookie is the session's own")
             } else {

@@ -1,10 +1,10 @@
-//! Sends back the content of a request, as it came.
+//! Sends the content of a request back.
 //!
-//! On a public server that would let anybody write pages in its name: a form
-//! elsewhere posts a script, and the answer comes from here. So the answer is
-//! sandboxed (it has no origin, no script runs) and its type isn't guessed.
+//! On a public server, anybody could make pages in its name that way: a form on another site
+//! posts a script, and the response comes from here. So the response is sandboxed (it has no
+//! origin, and no script runs), and browsers must not guess its type.
 
-use crate::app::{Answer, App, Methods, Request, Response, Visit};
+use crate::app::{Answer, App, Call, Methods, Request, Response};
 use crate::http::Status;
 
 pub(crate) struct Echo;
@@ -14,7 +14,7 @@ impl App for Echo {
         Methods::Any
     }
 
-    fn handle(&mut self, request: &Request<'_>, _visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, _call: &mut Call<'_>) -> Answer {
         let media_type = request.head.fields.get("content-type").and_then(|value| std::str::from_utf8(value).ok());
         Answer::now(
             Response::new(Status::OK)
@@ -32,7 +32,7 @@ mod tests {
     use crate::app::testing::{ask_with, content, field};
 
     #[test]
-    fn sends_back_exactly_what_came() {
+    fn the_content_comes_back_unchanged() {
         let every_byte: Vec<u8> = (0..=255).collect();
         for (head, media_type) in [
             ("POST /lab/echo HTTP/1.1\r\nContent-Type: text/html; charset=x", "text/html; charset=x"),
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_runs_no_script() {
+    fn the_response_runs_no_script() {
         let response = ask_with(&mut Echo, "/lab/echo", "POST /lab/echo HTTP/1.1", b"<script>");
         assert_eq!(field(&response, "X-Content-Type-Options"), Some("nosniff"));
         assert_eq!(field(&response, "Content-Security-Policy"), Some("sandbox"));

@@ -1,23 +1,23 @@
-//! Greets: `Hello, world!`, or by name with `?name=`.
+//! Greets the world, or the name in `?name=`.
 
-use super::wish::Wish;
-use crate::app::{Answer, App, Request, Response, Visit};
+use super::format::Format;
+use crate::app::{Answer, App, Call, Request, Response};
 use crate::http::Status;
 use crate::text::{html, json};
 
 pub(crate) struct Hello;
 
 impl App for Hello {
-    fn handle(&mut self, request: &Request<'_>, _visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, _call: &mut Call<'_>) -> Answer {
         let name = request.query("name").filter(|name| !name.trim().is_empty());
-        // A link must not make a terminal do what it says.
+        // A link must not be able to control a terminal.
         let name = name.map_or("world".to_owned(), |name| name.trim().replace(char::is_control, "\u{fffd}"));
         let greeting = format!("Hello, {name}!");
         let response = Response::new(Status::OK).field("Vary", "Accept").field("Cache-Control", "no-cache");
-        Answer::now(match Wish::of(&request.head.fields) {
-            Wish::Text => response.text(greeting + "\n"),
-            Wish::Html => response.html(html::page("Hello", &format!("<h1>{}</h1>", html::escape(&greeting)))),
-            Wish::Json => response.json(format!("{{\"greeting\":{}}}\n", json::string(&greeting))),
+        Answer::now(match Format::of(&request.head.fields) {
+            Format::Text => response.text(greeting + "\n"),
+            Format::Html => response.html(html::page("Hello", &format!("<h1>{}</h1>", html::escape(&greeting)))),
+            Format::Json => response.json(format!("{{\"greeting\":{}}}\n", json::string(&greeting))),
         })
     }
 }
@@ -28,7 +28,7 @@ mod tests {
     use crate::app::testing::{ask, field, text};
 
     #[test]
-    fn greets_the_world_or_somebody() {
+    fn greets_the_world_or_the_name() {
         for (target, expected) in [
             ("/lab/x", "Hello, world!\n"),
             ("/lab/x?name=", "Hello, world!\n"),
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_text_in_every_kind_of_answer() {
+    fn a_name_is_escaped_in_each_format() {
         let target = "/lab/x?name=%3Cscript%3E%22";
         let page = ask(&mut Hello, target, &["Accept: text/html"]);
         assert_eq!(field(&page, "Content-Type"), Some("text/html; charset=utf-8"));

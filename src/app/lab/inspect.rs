@@ -1,13 +1,12 @@
-//! Shows a request as it was understood: what a client really sent, and what the
-//! server made of it.
+//! Shows a request as the server parsed it.
 //!
-//! The facts are collected once and written in the three ways that clients wish.
+//! The facts are collected once, and written as text, HTML or JSON.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::wish::Wish;
-use crate::app::{Answer, App, Methods, Request, Response, Visit};
+use super::format::Format;
+use crate::app::{Answer, App, Call, Methods, Request, Response};
 use crate::http::Status;
 use crate::http::framing::Framing;
 use crate::text::{html, json};
@@ -19,18 +18,18 @@ impl App for Inspect {
         Methods::Any
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
-        let (facts, fields) = (facts(request, visit), fields(request));
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
+        let (facts, fields) = (facts(request, call), fields(request));
         let response = Response::new(Status::OK).field("Vary", "Accept").no_store();
-        Answer::now(match Wish::of(&request.head.fields) {
-            Wish::Text => response.text(as_text(&facts, &fields)).field("X-Content-Type-Options", "nosniff"),
-            Wish::Html => response.html(as_html(&facts, &fields)),
-            Wish::Json => response.json(as_json(&facts, &fields)),
+        Answer::now(match Format::of(&request.head.fields) {
+            Format::Text => response.text(as_text(&facts, &fields)).field("X-Content-Type-Options", "nosniff"),
+            Format::Html => response.html(as_html(&facts, &fields)),
+            Format::Json => response.json(as_json(&facts, &fields)),
         })
     }
 }
 
-/// What is known of one aspect.
+/// The value of a fact.
 enum Value {
     Text(String),
     Number(u64),
@@ -40,10 +39,10 @@ enum Value {
 
 type Fact = (&'static str, Value);
 
-/// A field line. Values are any bytes but controls of ASCII.
+/// Name and value of a field line. A value is any bytes but ASCII control characters.
 type Field = (String, String);
 
-fn facts(request: &Request<'_>, visit: &Visit<'_>) -> Vec<Fact> {
+fn facts(request: &Request<'_>, call: &Call<'_>) -> Vec<Fact> {
     let head = request.head;
     let text = |bytes: &[u8]| Value::Text(printable(bytes));
     let maybe = |bytes: Option<&[u8]>| bytes.map_or(Value::Absent, text);
@@ -66,10 +65,10 @@ fn facts(request: &Request<'_>, visit: &Visit<'_>) -> Vec<Fact> {
         ("framing", Value::Text(framing)),
         ("body length", Value::Number(request.body.len() as u64)),
         ("persistent", Value::Flag(head.persistent)),
-        ("connection", Value::Number(visit.connection.number().into())),
-        ("request", Value::Number(visit.request_number.into())),
-        ("peer", address(visit.ends.peer())),
-        ("local", address(visit.ends.local())),
+        ("connection", Value::Number(call.connection.number().into())),
+        ("request", Value::Number(call.request_number.into())),
+        ("peer", address(call.ends.peer())),
+        ("local", address(call.ends.local())),
     ]
 }
 
@@ -77,7 +76,8 @@ fn fields(request: &Request<'_>) -> Vec<Field> {
     request.head.fields.iter().map(|(name, value)| (printable(name), printable(value))).collect()
 }
 
-/// A terminal must not do what a request says: C1 controls pass as UTF-8.
+/// Text without control characters, so that a request can't control a terminal. C1 controls
+/// are valid UTF-8.
 fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
 }
@@ -141,7 +141,7 @@ mod tests {
     use crate::app::testing::{ask, ask_with, field, text};
 
     #[test]
-    fn tells_everything_as_text() {
+    fn text_has_all_facts() {
         let head =
             "PUT http://a.example/lab/x/y?q=<b> HTTP/1.1\r\nContent-Length: 3\r\nConnection: close\r\nX: \u{9b}\u{e4}<";
         let response = ask_with(&mut Inspect, "/lab/x", head, b"abc");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_gets_a_page_in_which_all_is_text() {
+    fn a_browser_gets_a_page_with_everything_escaped() {
         let response = ask(&mut Inspect, "/lab/x?<script>", &["Accept: text/html", "X: \"<i>&"]);
         assert_eq!(field(&response, "Content-Type"), Some("text/html; charset=utf-8"));
         assert_eq!(field(&response, "Vary"), Some("Accept"));

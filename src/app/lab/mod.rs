@@ -1,12 +1,13 @@
-//! The laboratory: small applications that show a client what it did, and that
-//! make the server do what one wants to look at.
+//! The laboratory: small applications that show HTTP at work.
 //!
-//! They are made of what every application is made of, so each is an example
-//! too. Usually `NAME` is mounted at `/lab/NAME`.
+//! They use the public interface only, so each is also an example. `NAME` is usually mounted
+//! at `/lab/NAME`.
 
 mod badge;
 mod cookies;
+mod digest;
 mod echo;
+mod format;
 mod hello;
 mod inspect;
 mod number;
@@ -14,10 +15,10 @@ mod panic;
 mod status;
 mod stream;
 mod track;
-mod wish;
 
 pub(super) use badge::Badge;
 pub(super) use cookies::Cookies;
+pub(super) use digest::Digest;
 pub(super) use echo::Echo;
 pub(super) use hello::Hello;
 pub(super) use inspect::Inspect;

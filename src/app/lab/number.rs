@@ -2,8 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-/// Digits, and nothing else, that say a number in `range`; `str::parse` takes a
-/// sign too.
+/// A number in `range`, of digits only; `str::parse` accepts a sign as well.
 pub(super) fn parse(text: &str, range: RangeInclusive<u64>) -> Option<u64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| digits && range.contains(number))

@@ -1,11 +1,11 @@
-//! Panics, to see that its visitor gets a 500 and nobody else notices.
+//! Panics: the client gets a 500, and all other requests go on.
 
-use crate::app::{Answer, App, Request, Visit};
+use crate::app::{Answer, App, Call, Request};
 
 pub(crate) struct Panic;
 
 impl App for Panic {
-    fn handle(&mut self, _request: &Request<'_>, _visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, _request: &Request<'_>, _call: &mut Call<'_>) -> Answer {
         panic!("this application panics on purpose");
     }
 }

@@ -1,10 +1,10 @@
-//! Answers with the status that is asked for: `status/404`.
+//! Responds with the requested status: `status/404`.
 //!
-//! What a status needs to be well-formed goes with it, invented where nothing is
-//! behind it: a 401 has a challenge, a 416 says how long nothing is.
+//! The response has the fields that its status requires, with made-up values: a 401 has a
+//! challenge, a 416 has a Content-Range.
 
 use super::number;
-use crate::app::{Answer, App, Methods, Request, Response, Visit};
+use crate::app::{Answer, App, Call, Methods, Request, Response};
 use crate::http::Status;
 use crate::http::head::Method;
 
@@ -17,7 +17,7 @@ impl App for StatusCode {
         Methods::Only(METHODS)
     }
 
-    fn handle(&mut self, request: &Request<'_>, _visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, _call: &mut Call<'_>) -> Answer {
         let code = request.path.strip_prefix(b"/").and_then(|code| std::str::from_utf8(code).ok()).unwrap_or("");
         let code = number::parse(code, 100..=599).filter(|_| code.len() == 3).map(|code| Status(code as u16));
         Answer::now(match code {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn sends_every_status_that_there_is() {
+    fn all_final_statuses_can_be_sent() {
         let mut sent = 0;
         for code in 200..=599_u16 {
             let response = get(&format!("/{code}"));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_brings_the_fields_it_needs() {
+    fn a_status_has_the_fields_that_it_requires() {
         for (code, name, value) in [
             (206, "Content-Range", "bytes 0-19/1000"),
             (301, "Location", "/"),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_final_status_is_refused_in_words() {
+    fn other_numbers_are_refused_with_an_explanation() {
         for (path, status) in [
             ("", 404),
             ("/", 404),

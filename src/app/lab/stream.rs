@@ -1,28 +1,28 @@
-//! A body that is made over time: `stream?chunks=10&ms=300`.
+//! A response body that is made over time: `stream?chunks=10&ms=300`.
 //!
-//! Nothing sleeps: the source says when there will be more, and the loop serves
-//! others until then. The moments are counted from the request, so a chunk that
-//! comes late (the reader was slow) doesn't delay those behind it.
+//! Nothing sleeps: the source returns the moment of the next chunk, and the loop serves
+//! other connections until then. The moments are counted from the request, so a chunk that
+//! is late because the client is slow doesn't delay the next ones.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use super::number;
-use crate::app::{Answer, App, Pull, Request, Response, Source, Visit};
+use crate::app::{Answer, App, Call, Pull, Request, Response, Source};
 use crate::http::Status;
 use crate::reactor::Tick;
 
 /// Most chunks.
 const CHUNKS: u64 = 1_000;
-/// Most milliseconds between two.
+/// Most milliseconds between two chunks.
 const MS: u64 = 10_000;
-/// Most milliseconds of the whole.
+/// Most milliseconds of a whole response.
 const TOTAL_MS: u64 = 600_000;
 
 pub(crate) struct Stream;
 
 impl App for Stream {
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let of = |name, default, range| request.query(name).map_or(Some(default), |text| number::parse(&text, range));
         let Some(chunks) = of("chunks", 10, 1..=CHUNKS) else {
             return refuse(format_args!("chunks must be a number from 1 to {CHUNKS}"));
@@ -33,7 +33,7 @@ impl App for Stream {
         if (chunks - 1) * ms > TOTAL_MS {
             return refuse(format_args!("that would take longer than {} minutes", TOTAL_MS / 60_000));
         }
-        let source = Chunks { sent: 0, chunks, every: Duration::from_millis(ms), begun: visit.time.now };
+        let source = Chunks { sent: 0, chunks, every: Duration::from_millis(ms), begun: call.time.now };
         Answer::now(Response::new(Status::OK).stream("text/plain; charset=utf-8", source).no_store())
     }
 }
@@ -54,7 +54,7 @@ impl Source for Chunks {
     fn pull(&mut self, out: &mut Vec<u8>, room: usize, now: Tick) -> Pull {
         let full = out.len() + room;
         while self.sent < self.chunks {
-            // Both are bounded: neither cuts anything off nor overflows.
+            // Both are bounded, so nothing is cut off or overflows.
             let due = self.begun.after(self.every * self.sent as u32);
             if due > now {
                 return Pull::Wait(due);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn junk_and_excess_are_refused_in_words() {
+    fn invalid_values_are_refused_with_an_explanation() {
         for query in [
             "chunks=0",
             "chunks=1001",

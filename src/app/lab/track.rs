@@ -1,23 +1,23 @@
-//! One count carried in the three classic ways, side by side: in a cookie, in a
-//! hidden field of a form, and in the query string of a link.
+//! Three counts that the client carries: in a cookie, in a hidden field of a form, and in
+//! the query string of a link.
 //!
-//! What a client carries it can change. So each is signed; what isn't as it was
-//! signed counts for nothing, and the count begins again. None of them says who the
-//! visitor is: links are copied, logged and sent to others.
+//! A client can change what it carries. So each count is signed, and one with a wrong
+//! signature begins again. None of them identifies the client: links are copied, logged and
+//! sent to others.
 
 use askama::Template;
 
 use crate::app::body::Body;
 use crate::app::page::{self, Foot};
-use crate::app::{Answer, App, Methods, Request, Response, Visit};
+use crate::app::{Answer, App, Call, Methods, Request, Response};
 use crate::http::cookie::{self, SameSite, SetCookie};
 use crate::http::head::Method;
 use crate::http::{Status, negotiate};
 use crate::session::key::Keys;
 
-/// What cookie, field and query are called.
+/// The name of the cookie, the field and the query parameter.
 const NAME: &str = "count";
-/// What our signature is for.
+/// The purpose that the signature covers.
 const PURPOSE: &str = "track";
 
 pub(crate) struct Track {
@@ -32,7 +32,7 @@ struct Page<'a> {
     cookie: u64,
     field: u64,
     query: u64,
-    /// What the next request is to bring.
+    /// What the next request carries.
     next_field: &'a str,
     next_query: &'a str,
     foot: Foot,
@@ -43,7 +43,7 @@ impl App for Track {
         Methods::Only(&[Method::Get, Method::Head, Method::Post])
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let body = match Body::read(request) {
             Ok(body) => body,
             Err(reject) => return Answer::Refused(reject),
@@ -61,7 +61,7 @@ impl App for Track {
             ))
         } else {
             let (here, next_field, next_query) = (request.mount, next_field.as_str(), next_query.as_str());
-            let foot = Foot::of(visit);
+            let foot = Foot::of(call);
             page::page(response, &Page { here, cookie, field, query, next_field, next_query, foot })
         };
         let cookie = SetCookie {
@@ -72,7 +72,7 @@ impl App for Track {
             same_site: Some(SameSite::Lax),
             ..SetCookie::default()
         };
-        // Where it is mounted may be no path for a cookie; then that way brings nothing.
+        // The mount path may be invalid in a cookie. Then there is no cookie.
         Answer::now(response.field("Vary", "Accept").private(cookie.line().ok()))
     }
 }
@@ -82,7 +82,7 @@ impl Track {
         self.keys.sign(PURPOSE, &count.to_string())
     }
 
-    /// The count after the one that was brought; 1 after none.
+    /// The count after the one that the client sent; 1 if it sent none.
     fn next(&self, brought: Option<&str>) -> u64 {
         let count = brought.and_then(|signed| self.keys.verify(PURPOSE, signed)).and_then(|text| text.parse().ok());
         count.unwrap_or(0_u64).saturating_add(1)
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_carries_its_own_count() {
+    fn each_way_has_its_own_count() {
         let mut track = Track { keys: Keys::random() };
         let first = ask(&mut track, "/lab/x", &["Accept: application/json"]);
         assert_eq!(counts(&first), [1, 1, 1]);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_tampered_with_counts_for_nothing() {
+    fn a_changed_count_begins_again() {
         let mut track = Track { keys: Keys::random() };
         let others = Keys::random().sign(PURPOSE, "7");
         let purpose = track.keys.sign("session", "7");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_a_form_and_a_link_that_carry_on() {
+    fn the_page_has_a_form_and_a_link_with_the_next_count() {
         let mut track = Track { keys: Keys::random() };
         let response = ask(&mut track, "/lab/x", &["Accept: text/html"]);
         let page = text(&response);

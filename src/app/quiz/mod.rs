@@ -22,7 +22,7 @@ pub use questions::{Question, Quiz};
 
 use super::body::Body;
 use super::page::{self, Foot, Script};
-use super::{Answer, App, Methods, Request, Response, Visit};
+use super::{Answer, App, Call, Methods, Request, Response};
 use crate::http::head::Method;
 use crate::http::{Reject, Status, origin};
 
@@ -86,7 +86,7 @@ impl App for Quizzing {
         true
     }
 
-    fn handle(&mut self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         match (request.path, request.head.method) {
             (b"" | b"/", Method::Post) => match Body::read(request) {
                 Ok(body) => {
@@ -94,21 +94,21 @@ impl App for Quizzing {
                         Some(text) => number(&text),
                         None => number(&request.query(name)?),
                     };
-                    self.take(field("question"), field("choice"), request, visit)
+                    self.take(field("question"), field("choice"), request, call)
                 }
                 Err(reject) => Answer::Refused(reject),
             },
             (b"" | b"/", Method::Get) if request.query("question").is_some() => {
                 // A link can be anywhere; from another site it counts as little as a form.
-                if origin::is_cross_origin(request.head, visit.secure) {
+                if origin::is_cross_origin(request.head, call.secure) {
                     return Answer::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"));
                 }
                 let field = |name| number(&request.query(name)?);
-                self.take(field("question"), field("choice"), request, visit)
+                self.take(field("question"), field("choice"), request, call)
             }
-            (b"" | b"/", _) => self.show(request, visit),
+            (b"" | b"/", _) => self.show(request, call),
             (b"/restart", _) => {
-                visit.session().remove(KEY);
+                call.session().remove(KEY);
                 to_the_quiz(request)
             }
             _ => Answer::Refused(Reject::new(Status::NOT_FOUND, "the quiz has no such page")),
@@ -118,8 +118,8 @@ impl App for Quizzing {
 
 impl Quizzing {
     /// How far the visitor is.
-    fn game(&self, visit: &mut Visit<'_>) -> Game {
-        let kept = visit.session().get(KEY).cloned();
+    fn game(&self, call: &mut Call<'_>) -> Game {
+        let kept = call.session().get(KEY).cloned();
         kept.and_then(|value| Game::restore(value, &self.0)).unwrap_or_else(|| Game::new(&self.0))
     }
 
@@ -128,19 +128,19 @@ impl Quizzing {
         question: Option<usize>,
         choice: Option<usize>,
         request: &Request<'_>,
-        visit: &mut Visit<'_>,
+        call: &mut Call<'_>,
     ) -> Answer {
         const INCOMPLETE: Reject =
             Reject::bad_request("an answer names its question and the choice, each by its number from 1");
         let (Some(question), Some(choice)) = (question, choice) else {
             return Answer::Refused(INCOMPLETE);
         };
-        let mut game = self.game(visit);
+        let mut game = self.game(call);
         match game.answer(&self.0, question, choice) {
             Taken::Counted => {
                 // It is numbers and a list of them, which JSON can hold.
                 let kept = serde_json::to_value(&game).expect("numbers");
-                visit.session().set(KEY, kept);
+                call.session().set(KEY, kept);
                 to_the_quiz(request)
             }
             Taken::Stale => to_the_quiz(request),
@@ -148,11 +148,11 @@ impl Quizzing {
         }
     }
 
-    fn show(&self, request: &Request<'_>, visit: &mut Visit<'_>) -> Answer {
-        let game = self.game(visit);
+    fn show(&self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
+        let game = self.game(call);
         let Quiz { title, questions } = &self.0;
         let (of, score) = (questions.len(), game.score(&self.0));
-        let (here, foot) = (request.here(), Foot::of(visit));
+        let (here, foot) = (request.here(), Foot::of(call));
         Answer::now(match game.current(&self.0) {
             Some(question) => {
                 let Question { text, choices, .. } = &questions[question - 1];

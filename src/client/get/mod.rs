@@ -115,10 +115,6 @@ impl Protocol for GetConnection {
         None
     }
 
-    fn deliver(&mut self, message: Infallible) {
-        match message {}
-    }
-
     fn job_ended(&mut self, _: JobId, found: JobResult<Self::Outcome>) {
         // After a panic in the resolver the deadline ends the wait.
         self.found = found.ok();

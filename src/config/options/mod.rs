@@ -3,7 +3,7 @@
 //! Each option is one entry with a scope, which is the struct that its setter changes.
 //! Command line, environment and help all come from the entries, so every option is
 //! documented and every documented option exists. [`server_options`] is the table of the
-//! configuration; a client tool has a table of its own with scope [`Scope::Command`].
+//! configuration; the setters of a client tool are [`Setter::Command`].
 
 /// The [`Setter`] of an option that does no more than store its value: in a field of the
 /// scope's struct, as a function of [`values`](super::values) reads it. A switch stores `true`
@@ -51,21 +51,6 @@ pub enum Value {
     Required(&'static str),
     /// It may have a value after an equals sign.
     Optional(&'static str),
-}
-
-/// The struct that an option belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Scope {
-    /// [`Process`]
-    Process,
-    /// [`Listener`]
-    Listener,
-    /// [`Host`]
-    Host,
-    /// [`Route`]
-    Route,
-    /// The command line of one command; never part of a configuration.
-    Command,
 }
 
 /// The result of setting a value; else a hint what a right value looks like.
@@ -123,17 +108,6 @@ impl<D> Opt<D> {
         environment: false,
         set: Setter::Command(|_, _| Ok(())),
     };
-
-    /// The struct that it belongs to.
-    pub fn scope(&self) -> Scope {
-        match self.set {
-            Setter::Process(_) => Scope::Process,
-            Setter::Listener(_) => Scope::Listener,
-            Setter::Host(_) => Scope::Host,
-            Setter::Route(_) => Scope::Route,
-            Setter::Command(_) => Scope::Command,
-        }
-    }
 
     /// Whether a server command has it.
     pub fn belongs_to(&self, command: ServerCommand) -> bool {

@@ -18,18 +18,24 @@ fn each_name_and_letter_is_used_once() {
 
 #[test]
 fn each_option_has_the_scope_of_the_struct_that_it_sets() {
-    let scope = |long: &str| server_options().find(|option| option.long == long).unwrap().scope();
+    let scope = |long: &str| match server_options().find(|option| option.long == long).unwrap().set {
+        Setter::Process(_) => "process",
+        Setter::Listener(_) => "listener",
+        Setter::Host(_) => "host",
+        Setter::Route(_) => "route",
+        Setter::Command(_) => "command",
+    };
     for (long, expected) in [
-        ("max-memory", Scope::Process),
-        ("sessions", Scope::Process),
-        ("verbose", Scope::Process),
-        ("bind", Scope::Listener),
-        ("idle-timeout", Scope::Listener),
-        ("chaos", Scope::Listener),
-        ("listing", Scope::Host),
-        ("auth", Scope::Host),
-        ("token", Scope::Route),
-        ("kv", Scope::Command),
+        ("max-memory", "process"),
+        ("sessions", "process"),
+        ("verbose", "process"),
+        ("bind", "listener"),
+        ("idle-timeout", "listener"),
+        ("chaos", "listener"),
+        ("listing", "host"),
+        ("auth", "host"),
+        ("token", "route"),
+        ("kv", "command"),
     ] {
         assert_eq!(scope(long), expected, "{long}");
     }

@@ -54,7 +54,6 @@ pub(super) struct RequestSummary<'a> {
 impl<'a> RequestSummary<'a> {
     /// Of the request line, and the fields that were understood. The user is logged if
     /// the path is `protected`.
-    #[inline]
     pub(super) fn new(line: &'a [u8], fields: Fields<'a>, client: Option<IpAddr>, protected: bool) -> Self {
         let (mut referer, mut agent) = (None, None);
         for (name, value) in fields.iter() {
@@ -289,7 +288,6 @@ impl AccessLog {
         Self { enabled: log::log_enabled!(target: ACCESS, log::Level::Info), ..Self::default() }
     }
 
-    #[inline]
     fn refresh(&mut self, unix_seconds: i64, client: Option<IpAddr>, local: Option<SocketAddr>) {
         if self.second != unix_seconds || self.client != client || self.beginning.is_empty() {
             self.begin(unix_seconds, client);

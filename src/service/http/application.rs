@@ -4,7 +4,7 @@
 //! ```text
 //!            ┌──────── the store must be asked ───────┐
 //!            │                                        ▼
-//! visit ─▶ load ─▶ call ─▶ response ─▶ save ─▶ send  Waiting
+//! begin ─▶ load ─▶ run ──▶ response ─▶ save ─▶ send  Waiting
 //!            ▲       │                 │              ▲
 //!            │       └──── job ──────▶ │ ─────────────┤
 //!            └─ its result ◀── Waiting ◀──────────────┘
@@ -15,27 +15,22 @@
 
 use std::rc::Rc;
 
+use super::body::{Destination, ReadingBody, Stream};
 use super::body_writer::BodyWriter;
 use super::exchange::{Exchange, Turn};
 use super::jobs;
-use super::respond::{self, FAILED, refuse, send};
+use super::rejects::{FAILED, NO_STORE, SESSION_TOO_LARGE};
+use super::respond::{self, refuse, send};
 use super::state::{Progress, State};
 use super::waiting::{AfterJob, Awaits, Waiting};
 use super::watching::{self, Watching};
-use crate::app::boundary::Application;
-use crate::app::{Answer, Outcome, Request, Response, Visit};
+use crate::app::boundary::{Application, ContentSink};
+use crate::app::{Answer, Call, Outcome, Request, Response, Sink};
 use crate::http::response::{BodyForm, Length};
-use crate::http::{Reject, Status, event_stream};
+use crate::http::{Status, event_stream};
 use crate::limits;
 use crate::service::{self, session_store_client};
 use crate::session::{LoadResult, SaveError, SaveResult, Session, Store};
-
-/// Its job takes too long.
-pub(super) const LATE: Reject = Reject::new(Status::SERVICE_UNAVAILABLE, "the application did not answer in time");
-/// The store failed, or takes too long.
-pub(super) const NO_STORE: Reject = Reject::new(Status::SERVICE_UNAVAILABLE, "the session store is unavailable");
-/// The application put too much into a session.
-const TOO_LARGE: Reject = Reject::new(Status::INSUFFICIENT_STORAGE, "the session is too large to be stored");
 
 /// What a call of an application costs in units of [`Work`](crate::reactor::Work), beside
 /// the body that it parses.
@@ -43,7 +38,7 @@ const CALL: u32 = 16;
 
 /// An exchange on its way to an application.
 #[derive(Clone, Copy)]
-pub(super) struct Call<'a> {
+pub(super) struct AppCall<'a> {
     pub(super) exchange: &'a Exchange<'a>,
     pub(super) body: &'a [u8],
     pub(super) app: &'a Rc<Application>,
@@ -51,12 +46,12 @@ pub(super) struct Call<'a> {
     pub(super) mount: usize,
 }
 
-impl Call<'_> {
+impl AppCall<'_> {
     /// Calls the application, for the first time or with the result of its job; if it
     /// reads sessions, with the client's, which may have to be waited for.
-    pub(super) fn visit(self, done: Option<Outcome>, turn: &mut Turn<'_, '_>) -> Progress {
+    pub(super) fn begin(self, done: Option<Outcome>, turn: &mut Turn<'_, '_>) -> Progress {
         match self.app.reads_session() {
-            Ok(false) => return self.call(done, None, turn),
+            Ok(false) => return self.run(done, None, turn),
             Ok(true) => {}
             Err(_) => return refuse(self.exchange, FAILED, turn),
         }
@@ -64,18 +59,18 @@ impl Call<'_> {
         let (cx, exchange) = (&mut *turn.cx, self.exchange);
         let sessions = &mut cx.shared.http.sessions;
         match sessions.load(&exchange.head.fields, exchange.facts.secure, cx.handle, cx.time) {
-            LoadResult::Now(session) => self.call(done, Some(session), turn),
+            LoadResult::Now(session) => self.run(done, Some(session), turn),
             LoadResult::Later(ticket) => self.wait_for_store(Awaits::Session(ticket, done), turn),
             LoadResult::Unavailable => refuse(self.exchange, NO_STORE, turn),
         }
     }
 
     /// Calls the application, whose session is loaded.
-    pub(super) fn call(self, done: Option<Outcome>, mut session: Option<Session>, turn: &mut Turn<'_, '_>) -> Progress {
+    pub(super) fn run(self, done: Option<Outcome>, mut session: Option<Session>, turn: &mut Turn<'_, '_>) -> Progress {
         let exchange = self.exchange;
         let (mount, path) = exchange.mount(self.mount);
         let request = Request { head: exchange.head, body: self.body, mount: &mount, path };
-        let mut visit = Visit {
+        let mut call = Call {
             time: turn.cx.time,
             connection: turn.cx.handle,
             request_number: turn.request,
@@ -85,10 +80,10 @@ impl Call<'_> {
             session: session.as_mut(),
             news: false,
         };
-        let answer = self.app.answer(&request, &mut visit, done);
+        let answer = self.app.answer(&request, &mut call, done);
         turn.cx.work.spend(CALL);
         turn.cx.work.spend_bytes(self.body.len());
-        if visit.news {
+        if call.news {
             watching::notify(self.app, turn.cx);
         }
         match answer {
@@ -100,6 +95,7 @@ impl Call<'_> {
                 let job = move || service::Outcome::App(job());
                 jobs::start(exchange, self.body, AfterJob::Call, class, job, turn)
             }
+            Ok(Answer::Receive(sink)) => self.receive(sink, turn),
             Ok(Answer::Watch(seen)) => self.watch(seen, turn),
             Ok(Answer::Refused(reject)) => {
                 // Which client gets it may depend on the session, as with any response.
@@ -111,6 +107,17 @@ impl Call<'_> {
                 refuse(exchange, FAILED, turn)
             }
         }
+    }
+
+    /// Begins to hand the body of the request to the application.
+    fn receive(self, sink: Box<dyn Sink>, turn: &mut Turn<'_, '_>) -> Progress {
+        let sink = ContentSink::new(sink);
+        let Some(limit) = self.exchange.facts.unread else {
+            log::error!("an application asked for content that it was given before");
+            return refuse(self.exchange, FAILED, turn);
+        };
+        let destination = Destination::Stream(Stream::new(sink));
+        Progress::Pending(State::Body(ReadingBody::new(self.exchange, destination, limit, turn)))
     }
 
     /// Saves the session, if something changed in it, and then sends the response.
@@ -126,7 +133,7 @@ impl Call<'_> {
             SaveResult::Refused(SaveError::Unavailable) => refuse(self.exchange, NO_STORE, turn),
             SaveResult::Refused(SaveError::TooLarge) => {
                 log::error!("#{}.{} the session is too large", turn.cx.handle.number(), turn.request);
-                refuse(self.exchange, TOO_LARGE, turn)
+                refuse(self.exchange, SESSION_TOO_LARGE, turn)
             }
         }
     }

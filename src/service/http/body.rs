@@ -4,28 +4,60 @@
 //! malformed in it is found, and the next request begins where it must. Only what is
 //! too large isn't read; then the response says so, and the connection closes in a way
 //! that lets the client still read it.
-
-use super::exchange::Facts;
-use super::state::Step;
-use crate::http::framing::{BodyReader, Framing};
-use crate::http::{Reject, Status};
-use crate::reactor::{Io, Pace, Tick, Want};
+//!
+//! Where the content goes is the [`Destination`]. An application that takes it piece by
+//! piece ([`Sink`](crate::app::Sink)) was called before, so for it the rules of
+//! [`policy`](super::policy) were checked before the first byte of the body was read.
 
 use std::time::Duration;
 
+use super::Cx;
+use super::exchange::{Exchange, Facts, Turn};
+use super::rejects::{BODY_TOO_LARGE, BUSY, FAILED, LATE};
+use super::step::Step;
+use crate::app::boundary::{ContentSink, Failed};
+use crate::app::{Outcome, Push};
+use crate::http::framing::{BodyReader, Framing};
+use crate::http::head::Expect;
+use crate::http::{Reject, Status, response};
+use crate::limits;
+use crate::reactor::{Io, JobId, JobResult, Pace, Tick, Want};
+use crate::service;
+
 /// A request whose body is being read.
-pub(super) struct Collecting {
+pub(super) struct ReadingBody {
     /// The head as it was sent, to be parsed again when the body is there.
-    pub(super) head: Vec<u8>,
-    pub(super) facts: Facts,
-    pub(super) content: Vec<u8>,
+    head: Vec<u8>,
+    facts: Facts,
     reader: BodyReader,
     /// Bytes of content so far.
     read: u64,
+    /// Most bytes of content.
     limit: u64,
-    /// Whether the content is kept; else it is read to get past it.
-    wanted: bool,
     pace: Pace,
+    destination: Destination,
+}
+
+/// Where the content of a request goes.
+pub(super) enum Destination {
+    /// Into memory, for a handler that gets it whole.
+    Collect(Vec<u8>),
+    /// Nowhere: it is read only to get past it.
+    Discard,
+    /// To the application, piece by piece.
+    Stream(Stream),
+}
+
+/// The sink of an application, and the job that it waits for.
+pub(super) struct Stream {
+    sink: ContentSink,
+    job: Option<SinkJob>,
+}
+
+struct SinkJob {
+    id: JobId,
+    deadline: Tick,
+    result: Option<JobResult<service::Outcome>>,
 }
 
 /// How the reading of a body ended.
@@ -38,66 +70,148 @@ pub(super) enum Read {
     GivenUp,
 }
 
-impl Collecting {
-    /// Begins with the body of a request.
+impl ReadingBody {
+    /// Begins with the body of a request, of at most `limit` bytes. A client that waits for
+    /// an interim response gets it.
     pub(super) fn new(
-        head: &[u8],
-        facts: Facts,
-        framing: Framing,
-        (wanted, limit): (bool, u64),
-        now: Tick,
+        exchange: &Exchange<'_>,
+        destination: Destination,
+        limit: u64,
+        turn: &mut Turn<'_, '_>,
     ) -> Box<Self> {
-        Box::new(Self {
-            head: head.to_vec(),
-            facts,
-            content: Vec::new(),
-            reader: BodyReader::new(framing),
-            read: 0,
-            limit,
-            wanted,
-            pace: Pace::start(now),
-        })
+        let head = exchange.head;
+        if head.expect != Expect::Nothing && head.framing != Framing::None {
+            response::status_line(turn.output.buffer(), Status::CONTINUE);
+            turn.output.write(b"\r\n");
+        }
+        let facts = Facts { unread: None, ..exchange.facts.clone() };
+        let reader = BodyReader::new(head.framing);
+        let pace = Pace::start(turn.cx.time.now);
+        Box::new(Self { head: head.raw.to_vec(), facts, reader, read: 0, limit, pace, destination })
+    }
+
+    /// The head as it was sent, and the rest.
+    pub(super) fn into_parts(self) -> (Vec<u8>, Facts, Destination) {
+        (self.head, self.facts, self.destination)
     }
 
     /// Bytes of memory that it holds.
     pub(super) fn memory(&self) -> usize {
-        self.head.capacity() + self.content.capacity()
+        let path = self.facts.path.as_ref().map_or(0, |path| path.len());
+        let content = match &self.destination {
+            Destination::Collect(content) => content.capacity(),
+            Destination::Discard => 0,
+            Destination::Stream(stream) => stream.sink.memory(),
+        };
+        self.head.capacity() + path + content
+    }
+
+    /// Takes note of the result of a job.
+    pub(super) fn job_ended(&mut self, ended: JobId, result: JobResult<service::Outcome>) {
+        if let Destination::Stream(Stream { job: Some(job), .. }) = &mut self.destination
+            && job.id == ended
+        {
+            job.result = Some(result);
+        }
     }
 
     /// Reads what is there.
-    pub(super) fn advance(&mut self, timeout: Duration, io: &mut Io<'_>, now: Tick) -> Step<Read> {
-        while !self.reader.is_done() {
-            let progress = match self.reader.read(io.input.bytes()) {
-                Ok(progress) => progress,
+    pub(super) fn advance(&mut self, timeout: Duration, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<Read> {
+        loop {
+            match self.wait_for_job(cx) {
+                Ok(Step::Wait(want)) => return Step::Wait(want),
+                Ok(Step::Done(())) => {}
                 Err(reject) => return Step::Done(Read::Failed(reject)),
-            };
-            if progress.consumed == 0 {
-                if io.ended {
-                    let reject = Reject::bad_request("the connection ended before the body did");
-                    return Step::Done(Read::Failed(reject));
-                }
-                let deadline = self.pace.deadline(timeout);
-                if now >= deadline {
-                    let reject = Reject::new(Status::REQUEST_TIMEOUT, "the body of the request came too slowly");
-                    return Step::Done(Read::Failed(reject));
-                }
-                return Step::Wait(Want::READ.by(deadline));
             }
-            self.read += progress.content.len() as u64;
-            if self.read > self.limit {
-                return Step::Done(if self.wanted { Read::Failed(too_large()) } else { Read::GivenUp });
+            if self.reader.is_done() {
+                return Step::Done(Read::Whole);
             }
-            if self.wanted {
-                self.content.extend_from_slice(&io.input.bytes()[progress.content]);
+            if cx.work.is_spent() {
+                return Step::Wait(Want::AGAIN);
             }
-            self.pace.moved(now, progress.consumed as u64, timeout);
-            io.input.consume(progress.consumed);
+            if let Step::Wait(want) = match self.read_piece(timeout, io, cx) {
+                Ok(step) => step,
+                Err(read) => return Step::Done(read),
+            } {
+                return Step::Wait(want);
+            }
         }
-        Step::Done(Read::Whole)
+    }
+
+    /// Waits for the job of the sink, if there is one.
+    fn wait_for_job(&mut self, cx: &mut Cx<'_>) -> Result<Step<()>, Reject> {
+        let Destination::Stream(stream) = &mut self.destination else { return Ok(Step::Done(())) };
+        let Some(job) = &mut stream.job else { return Ok(Step::Done(())) };
+        let now = cx.time.now;
+        match job.result.take() {
+            None if now < job.deadline => return Ok(Step::Wait(Want::NOTHING.by(job.deadline))),
+            None => {
+                cx.cancel(job.id);
+                return Err(LATE);
+            }
+            Some(Ok(service::Outcome::App(outcome))) => {
+                stream.job = None;
+                stream.sink.resume(outcome).map_err(|Failed| FAILED)??;
+            }
+            Some(_) => return Err(FAILED),
+        }
+        // The client wasn't read meanwhile.
+        self.pace = Pace::start(now);
+        Ok(Step::Done(()))
+    }
+
+    /// Reads the next piece of the body.
+    fn read_piece(&mut self, timeout: Duration, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Result<Step<()>, Read> {
+        let now = cx.time.now;
+        let progress = self.reader.read(io.input.bytes()).map_err(Read::Failed)?;
+        if progress.consumed == 0 {
+            if io.ended {
+                return Err(Read::Failed(Reject::bad_request("the connection ended before the body did")));
+            }
+            let deadline = self.pace.deadline(timeout);
+            if now >= deadline {
+                let reject = Reject::new(Status::REQUEST_TIMEOUT, "the body of the request came too slowly");
+                return Err(Read::Failed(reject));
+            }
+            return Ok(Step::Wait(Want::READ.by(deadline)));
+        }
+        self.read += progress.content.len() as u64;
+        let content = &io.input.bytes()[progress.content];
+        match &mut self.destination {
+            Destination::Discard if self.read > self.limit => return Err(Read::GivenUp),
+            _ if self.read > self.limit => return Err(Read::Failed(BODY_TOO_LARGE)),
+            Destination::Discard => {}
+            Destination::Collect(collected) => collected.extend_from_slice(content),
+            Destination::Stream(stream) => stream.push(content, cx).map_err(Read::Failed)?,
+        }
+        self.pace.moved(now, progress.consumed as u64, timeout);
+        io.input.consume(progress.consumed);
+        Ok(Step::Done(()))
     }
 }
 
-/// The response to a body over the limit.
-pub(super) fn too_large() -> Reject {
-    Reject::new(Status::CONTENT_TOO_LARGE, "the body of the request is too large")
+impl Stream {
+    /// Content goes to this sink.
+    pub(super) fn new(sink: ContentSink) -> Self {
+        Self { sink, job: None }
+    }
+
+    /// Hands a piece of content on.
+    fn push(&mut self, content: &[u8], cx: &mut Cx<'_>) -> Result<(), Reject> {
+        if content.is_empty() {
+            return Ok(());
+        }
+        cx.work.spend(1);
+        cx.work.spend_bytes(content.len());
+        if let Push::Later(class, job) = self.sink.push(content).map_err(|Failed| FAILED)?? {
+            let id = cx.run(class, move || service::Outcome::App(job())).map_err(|_| BUSY)?;
+            self.job = Some(SinkJob { id, deadline: cx.time.now.after(limits::JOB_TIMEOUT), result: None });
+        }
+        Ok(())
+    }
+
+    /// The content is whole: the outcome for the application.
+    pub(super) fn finish(self) -> Result<Outcome, Failed> {
+        self.sink.finish()
+    }
 }

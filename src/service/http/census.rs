@@ -31,13 +31,11 @@ pub struct Census([u32; Phase::COUNT]);
 
 impl Census {
     /// Counts a connection that is in this phase now.
-    #[inline]
     pub(super) fn enter(&mut self, phase: Phase) {
         self.0[phase as usize] += 1;
     }
 
     /// Counts a connection that is in this phase no longer.
-    #[inline]
     pub(super) fn leave(&mut self, phase: Phase) {
         self.0[phase as usize] -= 1;
     }

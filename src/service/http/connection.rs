@@ -9,22 +9,27 @@
 //!          └────────────────┴──────────▶ error ────────────▶ Closing
 //! ```
 //!
+//! The body for an application that receives it in pieces is read after the first call of
+//! the application, from a state of the exchange: Head ─▶ Exchange ─▶ Body ─▶ Exchange.
+//!
 //! A request without a body for a small file goes from Idle to Idle in one call. A new
 //! head isn't parsed before the response to the last one is on its way, so pipelined
 //! requests wait unparsed, and a connection needs bounded memory.
 
-use super::body::{Collecting, Read, too_large};
+use super::body::{Destination, Read, ReadingBody};
 use super::dispatch;
 use super::exchange::{Exchange, Turn};
 use super::persistence::{self, Reading, Writing};
 use super::policy;
+use super::rejects::BODY_TOO_LARGE;
 use super::resolve::resolve;
 use super::respond;
-use super::state::{Progress, State, Step};
+use super::state::{Progress, State};
+use super::step::Step;
 use super::{Census, Cx, HostId, Shared};
 use crate::http::framing::Framing;
 use crate::http::head::{self, Expect, RequestHead, is_worth_parsing};
-use crate::http::{FieldLines, Reject, Status, response};
+use crate::http::{FieldLines, Reject, Status};
 use crate::limits;
 use crate::reactor::{Accepted, Ends, Finish, Io, JobId, JobResult, Want};
 use crate::service::{Kind, Outcome};
@@ -85,20 +90,20 @@ impl Http {
     }
 
     /// Bytes of memory that it holds beyond its own size.
-    #[inline]
     pub fn memory(&self) -> usize {
         self.state.memory()
     }
 
     /// A job of this connection has ended.
     pub fn job_ended(&mut self, job: JobId, result: JobResult<Outcome>) {
-        if let State::Waiting(waiting) = &mut self.state {
-            waiting.job_ended(job, result);
+        match &mut self.state {
+            State::Waiting(waiting) => waiting.job_ended(job, result),
+            State::Body(body) => body.job_ended(job, result),
+            _ => {}
         }
     }
 
     /// Does all that can be done now.
-    #[inline]
     pub fn advance(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Want {
         cx.shared.http.stamp.refresh(cx.time.unix_seconds);
         loop {
@@ -118,7 +123,6 @@ impl Http {
     }
 
     /// Waits for a head, parses it, and begins its exchange.
-    #[inline]
     fn read_head(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
         if io.input.is_empty() {
             return self.wait_for_head(0, io, cx);
@@ -193,7 +197,6 @@ impl Http {
     }
 
     /// A head is there: answers it, or begins to read its body.
-    #[inline]
     fn begin(&mut self, head: &RequestHead<'_>, turn: &mut Turn<'_, '_>) {
         turn.cx.work.spend(REQUEST);
         let host = turn.cx.shared.http.host(self.host);
@@ -210,52 +213,58 @@ impl Http {
     fn begin_body(&mut self, mut exchange: Exchange<'_>, turn: &mut Turn<'_, '_>) {
         let head = exchange.head;
         let wanted = policy::wants_body(&exchange);
-        let limit = if wanted { turn.cx.shared.http.limits.body } else { limits::DISCARDED_BODY };
+        let streamed = exchange.facts.unread.filter(|_| wanted);
+        let limit = match streamed {
+            Some(limit) => limit,
+            None if wanted => turn.cx.shared.http.limits.body,
+            None => limits::DISCARDED_BODY,
+        };
         let too_long = matches!(head.framing, Framing::Length(bytes) if bytes > limit);
         // A client that waits for an interim response gets the final one instead; whether
-        // the body still comes nobody knows.
-        if too_long || (head.expect != Expect::Nothing && !wanted) {
+        // the body still comes is unknown. An application that may receive the body is
+        // called before any of it is read.
+        let never_read = too_long || (head.expect != Expect::Nothing && !wanted);
+        if never_read || streamed.is_some() {
             self.reading = Reading::Unread;
-            exchange.facts.persistent = false;
+            exchange.facts.persistent &= !never_read;
             let progress = if too_long && wanted {
-                respond::refuse(&exchange, too_large(), turn)
+                respond::refuse(&exchange, BODY_TOO_LARGE, turn)
             } else {
                 dispatch::respond(&exchange, b"", self.overloaded, turn)
             };
             self.proceed(progress, turn.cx);
             return;
         }
-        if head.expect != Expect::Nothing {
-            response::status_line(turn.output.buffer(), Status::CONTINUE);
-            turn.output.write(b"\r\n");
-        }
-        let Exchange { facts, .. } = exchange;
-        let collecting = Collecting::new(head.raw, facts, head.framing, (wanted, limit), turn.cx.time.now);
-        self.enter(State::Body(collecting), turn.cx);
+        let destination = if wanted { Destination::Collect(Vec::new()) } else { Destination::Discard };
+        let body = ReadingBody::new(&exchange, destination, limit, turn);
+        self.enter(State::Body(body), turn.cx);
     }
 
     /// Reads a body, and answers when it is there.
     fn read_body(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
-        let State::Body(collecting) = &mut self.state else { return Step::Done(()) };
+        let State::Body(body) = &mut self.state else { return Step::Done(()) };
         let timeout = cx.shared.http.limits.body_timeout;
-        let read = match collecting.advance(timeout, io, cx.time.now) {
+        let read = match body.advance(timeout, io, cx) {
             Step::Wait(want) => return Step::Wait(want),
             Step::Done(read) => read,
         };
-        let State::Body(collecting) = self.take_state(cx) else { return Step::Done(()) };
-        let Collecting { head, mut facts, content, .. } = *collecting;
-        if !matches!(read, Read::Whole) {
-            self.reading = Reading::Unread;
-            facts.persistent = false;
-        }
+        let State::Body(body) = self.take_state(cx) else { return Step::Done(()) };
+        let (head, mut facts, destination) = body.into_parts();
         let mut lines = FieldLines::default();
         let head = head::parse_again(&head, &mut lines);
+        self.reading = match read {
+            Read::Whole if head.persistent => Reading::KeepAlive,
+            Read::Whole => Reading::Last,
+            Read::Failed(_) | Read::GivenUp => Reading::Unread,
+        };
+        facts.persistent &= self.reading == Reading::KeepAlive;
         let exchange = Exchange { head: &head, facts };
         let mut turn = Turn::new(io.output, io.ends, self.requests, cx);
-        let progress = match read {
-            Read::Whole => dispatch::respond(&exchange, &content, self.overloaded, &mut turn),
-            Read::Failed(reject) => respond::refuse(&exchange, reject, &mut turn),
-            Read::GivenUp => dispatch::respond(&exchange, b"", self.overloaded, &mut turn),
+        let progress = match (read, destination) {
+            (Read::Failed(reject), _) => respond::refuse(&exchange, reject, &mut turn),
+            (_, Destination::Stream(stream)) => dispatch::received(&exchange, stream, &mut turn),
+            (_, Destination::Collect(content)) => dispatch::respond(&exchange, &content, self.overloaded, &mut turn),
+            (_, Destination::Discard) => dispatch::respond(&exchange, b"", self.overloaded, &mut turn),
         };
         self.proceed(progress, cx);
         Step::Done(())
@@ -302,7 +311,6 @@ impl Http {
     }
 
     /// Takes over what an exchange has come to.
-    #[inline]
     fn proceed(&mut self, progress: Progress, cx: &mut Cx<'_>) {
         match progress {
             Progress::Complete { persistent } => self.end(Writing::whole(persistent), cx),
@@ -318,7 +326,6 @@ impl Http {
     }
 
     /// A response has ended: waits for the next request, or closes.
-    #[inline]
     fn end(&mut self, writing: Writing, cx: &mut Cx<'_>) {
         match persistence::after(self.reading, writing, cx.draining) {
             None => match &mut self.state {
@@ -343,7 +350,7 @@ impl Http {
 }
 
 /// Waits until a file is sent. Not until what stands behind it is sent too (the end of
-/// a multipart response): there is room again before, so nobody would call once more.
+/// a multipart response): there is room again before, so no further call would come.
 fn file_sent(persistent: bool, io: &Io<'_>) -> Step<Writing> {
     if io.output.has_file() {
         return Step::Wait(Want::NOTHING);

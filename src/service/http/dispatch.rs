@@ -1,14 +1,18 @@
 //! The steps of an exchange in their order: policy, then the handler; and where a
 //! request that waited goes on.
 
-use super::application::{Call, LATE, NO_STORE};
+use super::application::AppCall;
+use super::body::Stream;
 use super::exchange::{Exchange, Handler, Turn};
 use super::files;
 use super::jobs;
 use super::policy::{self, Admission};
-use super::respond::{FAILED, refuse, refuse_with, send};
-use super::state::{Progress, Step};
+use super::rejects::{FAILED, LATE, NO_STORE};
+use super::respond::{refuse, refuse_with, send};
+use super::state::Progress;
+use super::step::Step;
 use super::waiting::{AfterJob, Awaits, Waiting};
+use crate::app::boundary::Failed;
 use crate::app::{Methods, Response};
 use crate::http::head::{self, Method};
 use crate::http::{FieldLines, Status};
@@ -48,7 +52,7 @@ fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Prog
             let lines = methods.map(|methods| format!("Allow: {}\r\n", allow(methods))).unwrap_or_default();
             refuse_with(exchange, *reject, lines.as_bytes(), turn)
         }
-        Handler::App(app, mount) => Call { exchange, body, app, mount: *mount }.visit(None, turn),
+        Handler::App(app, mount) => AppCall { exchange, body, app, mount: *mount }.begin(None, turn),
     }
 }
 
@@ -83,7 +87,7 @@ pub(super) fn resume(
     match (awaits, taken) {
         (Awaits::Job { next, result, .. }, _) => after_job(exchange, &body, next, result, turn),
         (Awaits::Session(_, done), Some(TicketState::Loaded(session))) => {
-            call(exchange, &body, turn, |call, turn| call.call(done, Some(session), turn))
+            call(exchange, &body, turn, |call, turn| call.run(done, Some(session), turn))
         }
         (Awaits::Saving(_, response), Some(TicketState::Saved)) => send(exchange, *response, turn),
         (Awaits::Session(ticket, _) | Awaits::Saving(ticket, _), _) => {
@@ -111,10 +115,18 @@ fn after_job(
         }
         (AfterJob::List(format), result) => files::resume_listing(exchange, result, format, turn),
         (AfterJob::Call, Some(Ok(Outcome::App(outcome)))) => {
-            call(exchange, body, turn, |call, turn| call.visit(Some(outcome), turn))
+            call(exchange, body, turn, |call, turn| call.begin(Some(outcome), turn))
         }
         (AfterJob::Call, Some(_)) => refuse(exchange, FAILED, turn),
         (AfterJob::Call, None) => refuse(exchange, LATE, turn),
+    }
+}
+
+/// Goes on with an application that has received the body of the request.
+pub(super) fn received(exchange: &Exchange<'_>, stream: Stream, turn: &mut Turn<'_, '_>) -> Progress {
+    match stream.finish() {
+        Ok(outcome) => call(exchange, b"", turn, |call, turn| call.begin(Some(outcome), turn)),
+        Err(Failed) => refuse(exchange, FAILED, turn),
     }
 }
 
@@ -123,10 +135,10 @@ fn call(
     exchange: &Exchange<'_>,
     body: &[u8],
     turn: &mut Turn<'_, '_>,
-    go_on: impl FnOnce(Call<'_>, &mut Turn<'_, '_>) -> Progress,
+    go_on: impl FnOnce(AppCall<'_>, &mut Turn<'_, '_>) -> Progress,
 ) -> Progress {
     match &exchange.facts.handler {
-        Handler::App(app, mount) => go_on(Call { exchange, body, app, mount: *mount }, turn),
+        Handler::App(app, mount) => go_on(AppCall { exchange, body, app, mount: *mount }, turn),
         // Only applications have jobs and sessions.
         Handler::Files | Handler::Options(_) | Handler::Refused(..) => refuse(exchange, FAILED, turn),
     }

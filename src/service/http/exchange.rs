@@ -14,6 +14,7 @@ use super::host::Host;
 use crate::app::Methods;
 use crate::app::boundary::Application;
 use crate::http::Reject;
+use crate::http::framing::Framing;
 use crate::http::head::{Method, RequestHead};
 use crate::http::response::{HeadContext, RequestTraits, Stamp};
 use crate::reactor::{Ends, Mark, Output};
@@ -40,6 +41,9 @@ pub(super) struct Facts {
     pub(super) secure: bool,
     /// Another request may follow on the connection.
     pub(super) persistent: bool,
+    /// The application may still receive the body, of at most so many bytes: none of it
+    /// was read.
+    pub(super) unread: Option<u64>,
 }
 
 /// What answers a request.
@@ -57,27 +61,30 @@ pub(super) enum Handler {
 
 impl Exchange<'_> {
     /// The decoded path, with its slash.
-    #[inline]
     pub(super) fn path(&self) -> &[u8] {
         self.facts.path.as_deref().unwrap_or(self.head.target.path)
     }
 
     /// The client's address; none on a unix-domain socket.
-    #[inline]
     pub(super) fn client(&self, ends: Ends<'_>) -> Option<IpAddr> {
         self.facts.forwarded.or_else(|| ends.peer().map(|peer| peer.ip()))
     }
 
     /// How the head of its response is written.
-    #[inline]
     pub(super) fn context<'c>(&'c self, stamp: &'c Stamp, draining: bool) -> HeadContext<'c> {
         let head_only = self.head.method == Method::Head;
-        let persistent = self.facts.persistent && !draining;
+        let persistent = self.facts.persistent && !self.is_body_unread() && !draining;
         HeadContext {
             traits: RequestTraits { minor: self.head.minor, head_only, persistent },
             stamp,
             policy: self.facts.host.policy(self.facts.realm.is_some()),
         }
+    }
+
+    /// Whether there is a body that isn't read. Then it is unknown where the next request
+    /// begins.
+    fn is_body_unread(&self) -> bool {
+        self.facts.unread.is_some() && self.head.framing != Framing::None
     }
 
     /// The path behind the application's prefix, and the prefix.
@@ -101,7 +108,6 @@ pub(super) struct Turn<'t, 'c> {
 
 impl<'t, 'c> Turn<'t, 'c> {
     /// A turn for request number `request`, whose response begins here.
-    #[inline]
     pub(super) fn new(output: &'t mut Output, ends: Ends<'t>, request: u32, cx: &'t mut Cx<'c>) -> Self {
         let start = output.mark();
         Self { cx, output, ends, start, request }

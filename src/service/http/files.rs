@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::exchange::{Exchange, Turn};
 use super::jobs;
-use super::respond::{BUSY, begin, complete, refuse, send};
+use super::rejects::BUSY;
+use super::respond::{begin, complete, refuse, send};
 use super::state::Progress;
 use super::waiting::AfterJob;
 use crate::app::{Pull, Response, Source};
@@ -19,7 +20,6 @@ use crate::service::Outcome;
 use crate::text::html;
 
 /// Answers with a file, a listing, a redirect or an error.
-#[inline]
 pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progress {
     let served = match &exchange.facts.host.files {
         Some(files) => {

@@ -54,7 +54,6 @@ impl Host {
     }
 
     /// The policy of a protected path, or of any other.
-    #[inline]
     pub(super) fn policy(&self, protected: bool) -> &Policy {
         &self.policies[usize::from(protected)]
     }

@@ -1,7 +1,8 @@
 //! Has a job run for an exchange, which waits for it.
 
 use super::exchange::{Exchange, Turn};
-use super::respond::{BUSY, refuse};
+use super::rejects::BUSY;
+use super::respond::refuse;
 use super::state::{Progress, State};
 use super::waiting::{AfterJob, Awaits, Waiting};
 use crate::limits;

@@ -13,18 +13,18 @@
 //! | File | Does |
 //! |---|---|
 //! | `connection` | reads heads and bodies in time, begins exchanges, decides what comes after a response |
-//! | `body` | reads a request's body |
+//! | `body` | reads a request's body: into memory, to an application, or to drop it |
 //! | `persistence` | whether the connection goes on: one rule for both directions |
 //! | `resolve` | finds host, path, realm, handler and client of a request, once |
 //! | `exchange` | what was found, and a turn of the connection as the steps see it |
 //! | `policy` | the rules that hold for every handler |
 //! | `dispatch` | the steps in their order, also for a request that waited |
 //! | `files`, `application` | the handlers |
-//! | `respond`, `error_page` | write responses; the only place where heads of ours begin |
+//! | `respond`, `error_page`, `rejects` | write responses; the only place where heads of ours begin |
 //! | `waiting`, `sending`, `watching` | an exchange that takes more than one turn |
 //! | `jobs` | has a job run, for which the exchange waits |
 //! | `body_writer` | frames and counts a body that takes more than one turn |
-//! | `state` | the states of a connection, and what an exchange has come to |
+//! | `state`, `step` | the states of a connection, and what an exchange has come to |
 //! | `access_log`, `census` | what is counted and logged |
 //! | `host`, `shared` | what is served, and what all connections share |
 
@@ -42,11 +42,13 @@ mod host;
 mod jobs;
 mod persistence;
 mod policy;
+mod rejects;
 mod resolve;
 mod respond;
 mod sending;
 mod shared;
 mod state;
+mod step;
 mod waiting;
 mod watching;
 

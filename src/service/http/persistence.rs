@@ -22,7 +22,7 @@ pub(super) enum Reading {
     KeepAlive,
     /// The request was read to its end, and is the last one.
     Last,
-    /// The rest of the request wasn't read, or nobody knows where it ends.
+    /// The rest of the request wasn't read, or its end is unknown.
     Unread,
 }
 
@@ -41,14 +41,12 @@ pub(super) enum Writing {
 
 impl Writing {
     /// Of a whole response.
-    #[inline]
     pub(super) fn whole(persistent: bool) -> Self {
         if persistent { Self::KeepAlive } else { Self::Last }
     }
 }
 
 /// What comes after a response; none is the next request.
-#[inline]
 pub(super) fn after(reading: Reading, writing: Writing, draining: bool) -> Option<Finish> {
     match (reading, writing) {
         (_, Writing::Abort) => Some(Finish::Abort),

@@ -35,7 +35,6 @@ impl From<Reject> for Refused {
 }
 
 /// Whether a request may pass, as far as that is known at once.
-#[inline]
 pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &Turn<'_, '_>) -> Admission {
     let maintenance = turn.cx.shared.http.maintenance;
     if overloaded || maintenance {
@@ -85,7 +84,6 @@ fn refused(refusal: &Refusal) -> Refused {
 ///
 /// # Errors
 /// 417 for an unknown expectation, 406 if nothing but another coding is acceptable.
-#[inline]
 pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Reject> {
     let head = exchange.head;
     if head.expect == Expect::Unknown {

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use super::exchange::{Exchange, Facts, Handler, Turn};
 use super::host::Host;
-use super::respond::FAILED;
-use crate::app::Methods;
+use super::rejects::FAILED;
+use crate::app::{BodyMode, Methods};
 use crate::http::head::{Method, RequestHead};
 use crate::http::target::{self, Form, PathError};
 use crate::http::{Reject, Status, origin};
@@ -15,7 +15,6 @@ use crate::http::{Reject, Status, origin};
 pub(super) const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::Head]);
 
 /// Resolves a request for `host`.
-#[inline]
 pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, host: &Rc<Host>, turn: &Turn<'_, '_>) -> Exchange<'a> {
     let mut facts = Facts {
         host: Rc::clone(host),
@@ -25,6 +24,7 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, host: &Rc<Host>, turn: &Tur
         forwarded: None,
         secure: false,
         persistent: head.persistent,
+        unread: None,
     };
     if !turn.cx.shared.http.proxies.is_empty() {
         ask_proxy(head, &mut facts, turn);
@@ -45,6 +45,13 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, host: &Rc<Host>, turn: &Tur
     let path = facts.path.as_deref().unwrap_or(head.target.path);
     facts.realm = host.guard.borrow().find(path);
     facts.handler = find_handler(head, path, host, facts.secure);
+    if let Handler::App(app, mount) = &facts.handler {
+        match app.body_mode(head.method, &path[*mount..]) {
+            Ok(BodyMode::Collect) => {}
+            Ok(BodyMode::Stream { limit }) => facts.unread = Some(limit),
+            Err(_) => facts.handler = Handler::Refused(FAILED, None),
+        }
+    }
     Exchange { head, facts }
 }
 
@@ -69,7 +76,6 @@ fn decode(path: &[u8]) -> Result<Box<[u8]>, Reject> {
 }
 
 /// What answers a request for a decoded path.
-#[inline]
 fn find_handler(head: &RequestHead<'_>, path: &[u8], host: &Host, secure: bool) -> Handler {
     let Some((app, mount)) = host.routes.find(path) else {
         return match FILE_METHODS.allow(head.method) {

@@ -13,12 +13,6 @@ use crate::http::{Fields, Reject, Status, negotiate};
 
 use super::host::Host;
 
-/// Application code panicked or broke its contract.
-pub(super) const FAILED: Reject = Reject::new(Status::INTERNAL_SERVER_ERROR, "the application failed");
-
-/// Too many jobs wait for a helper thread.
-pub(super) const BUSY: Reject = Reject::new(Status::SERVICE_UNAVAILABLE, "the server is busy");
-
 /// Sends what an application, or the server itself, answers.
 pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<'_, '_>) -> Progress {
     let status = response.status;
@@ -62,7 +56,6 @@ pub(super) fn begin<'f>(
 
 /// The response is in the output, `body` bytes of it content: logs it, or keeps the line
 /// until its file is sent.
-#[inline]
 pub(super) fn complete(
     exchange: &Exchange<'_>,
     status: Status,
@@ -95,7 +88,6 @@ pub(super) fn pending_entry(
 }
 
 /// What the access log says about an exchange.
-#[inline]
 fn summarize<'e>(
     exchange: &'e Exchange<'_>,
     status: Status,
@@ -108,7 +100,6 @@ fn summarize<'e>(
     (RequestSummary::new(line, exchange.head.fields, client, response.protected), response)
 }
 
-#[inline]
 fn response_summary(status: Status, body: u64, protected: bool, turn: &Turn<'_, '_>) -> ResponseSummary {
     ResponseSummary {
         status,

@@ -3,7 +3,7 @@
 use super::Cx;
 use super::body_writer::BodyWriter;
 use super::persistence::Writing;
-use super::state::Step;
+use super::step::Step;
 use super::waiting::body_memory;
 use crate::app::boundary::Failed;
 use crate::app::{Body, Pull};

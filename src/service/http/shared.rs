@@ -105,7 +105,6 @@ impl Shared {
     /// # Panics
     /// If there is none with that number: a listener names one that was given to
     /// [`new`](Self::new).
-    #[inline]
     pub(super) fn host(&self, id: HostId) -> &Rc<Host> {
         &self.hosts[usize::from(id.0)]
     }

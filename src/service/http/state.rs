@@ -1,12 +1,12 @@
 //! The states of a connection, and what an exchange has come to at the end of a step.
 
 use super::access_log::PendingEntry;
-use super::body::Collecting;
+use super::body::ReadingBody;
 use super::census::Phase;
 use super::sending::Sending;
 use super::waiting::Waiting;
 use super::watching::Watching;
-use crate::reactor::{Finish, Tick, Want};
+use crate::reactor::{Finish, Tick};
 
 /// Where a connection is. An idle one is small, and so is one that sends a file, since
 /// files are most of what is sent. Everything else is boxed.
@@ -17,7 +17,7 @@ pub(super) enum State {
     /// looked at. It must be whole by the deadline.
     Head { deadline: Tick, seen: u32 },
     /// A body is being read.
-    Body(Box<Collecting>),
+    Body(Box<ReadingBody>),
     /// The request waits for a job or a store.
     Waiting(Box<Waiting>),
     /// The file in the output is on its way.
@@ -41,12 +41,6 @@ pub(super) enum Progress {
     Pending(State),
 }
 
-/// Whether a part of an exchange is done, or what it waits for.
-pub(super) enum Step<T> {
-    Wait(Want),
-    Done(T),
-}
-
 impl State {
     pub(super) fn phase(&self) -> Phase {
         match self {
@@ -62,11 +56,10 @@ impl State {
     }
 
     /// Bytes of memory that it holds beyond its own size.
-    #[inline]
     pub(super) fn memory(&self) -> usize {
         match self {
             Self::Idle { .. } | Self::Head { .. } | Self::Closing(_) => 0,
-            Self::Body(collecting) => size_of::<Collecting>() + collecting.memory(),
+            Self::Body(body) => size_of::<ReadingBody>() + body.memory(),
             Self::Waiting(waiting) => size_of::<Waiting>() + waiting.memory(),
             Self::SendingFile { entry, .. } => entry.as_ref().map_or(0, |entry| entry.memory()),
             Self::Sending(sending) => size_of::<Sending>() + sending.memory(),

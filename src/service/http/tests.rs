@@ -10,6 +10,7 @@ mod routes;
 mod sending;
 mod sessions;
 mod state;
+mod streaming;
 mod truncated;
 mod watching;
 

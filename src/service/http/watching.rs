@@ -6,7 +6,7 @@
 //! can miss is bounded by what the application keeps.
 //!
 //! ```text
-//!   POST ─▶ application: `visit.news` ─▶ a message to each watcher ─▶ run queue
+//!   POST ─▶ application: `call.news` ─▶ a message to each watcher ─▶ run queue
 //!                ▲                                                       │
 //!                └── events after the last that it was sent ◀── a turn ──┘
 //! ```
@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::Cx;
 use super::body_writer::BodyWriter;
 use super::persistence::Writing;
-use super::state::Step;
+use super::step::Step;
 use crate::app::boundary::Application;
 use crate::http::event_stream;
 use crate::limits;

@@ -5,7 +5,7 @@
 //! watch      miod heartbeat watch: prints which senders live and which heartbeats were lost
 //! ```
 //!
-//! Each is a state machine in a file of its own, run by [`program`](crate::console::program).
+//! Each is a state machine in a file of its own, run by `console/program.rs`.
 
 pub mod answer;
 pub mod impairment;

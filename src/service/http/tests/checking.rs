@@ -2,11 +2,15 @@
 
 use super::*;
 
+/// A user: alice, whose password is apple.
+pub(super) fn alice() -> Users {
+    Users::fixed("alice:$2y$04$MLhQcSVSXWZEBa76VTowc.Dn8tyrxSjlY.gu8AkQrojRxxZtcQUQW").unwrap()
+}
+
 /// Alice's password is apple; `/private/` has a small file, and a large one.
 fn protected(prefix: &str) -> Bench {
     let bench = Bench::with_host(|host| {
-        let users = Users::fixed("alice:$2y$04$MLhQcSVSXWZEBa76VTowc.Dn8tyrxSjlY.gu8AkQrojRxxZtcQUQW").unwrap();
-        host.guard.borrow_mut().protect(prefix, Some(users)).unwrap();
+        host.guard.borrow_mut().protect(prefix, Some(alice())).unwrap();
     });
     bench.files.directory("private");
     testing::old_file(&bench.files, "private/index.html", "<p>private");
@@ -15,7 +19,7 @@ fn protected(prefix: &str) -> Bench {
 }
 
 /// alice:apple and alice:pear.
-const RIGHT: &str = "Authorization: Basic YWxpY2U6YXBwbGU=\r\n";
+pub(super) const RIGHT: &str = "Authorization: Basic YWxpY2U6YXBwbGU=\r\n";
 const WRONG: &str = "Authorization: Basic YWxpY2U6cGVhcg==\r\n";
 
 fn ask_for(path: &str, lines: &str) -> String {

@@ -4,7 +4,7 @@
 use std::panic::resume_unwind;
 
 use super::*;
-use crate::app::{Answer, App, Methods, Pull, Request, Response, Source, Visit};
+use crate::app::{Answer, App, Call, Methods, Pull, Request, Response, Source};
 use crate::http::Status;
 use crate::http::head::Method;
 
@@ -34,7 +34,7 @@ impl App for Hostile {
         resume_unwind(Box::new("reads_session"))
     }
 
-    fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, _: &Request<'_>, _: &mut Call<'_>) -> Answer {
         unreachable!("it isn't known whether it reads sessions")
     }
 }
@@ -61,7 +61,7 @@ impl Drop for EmptySource {
 }
 
 impl App for Empty {
-    fn handle(&mut self, _: &Request<'_>, _: &mut Visit<'_>) -> Answer {
+    fn handle(&mut self, _: &Request<'_>, _: &mut Call<'_>) -> Answer {
         Answer::now(Response::new(Status::OK).stream("text/plain", EmptySource))
     }
 }

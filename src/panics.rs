@@ -1,0 +1,36 @@
+//! Catches panics of code that must not end the loop or a helper thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A call panicked. The panic hook has reported where and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Panicked;
+
+/// Calls a function that may panic.
+///
+/// # Errors
+/// If it panics.
+pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
+        // The payload of a panic may have a destructor, which may panic too.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        Panicked
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_even_if_its_payload_panics_again() {
+        struct PanicsOnDrop;
+        impl Drop for PanicsOnDrop {
+            fn drop(&mut self) {
+                panic!("in the destructor");
+            }
+        }
+        assert_eq!(catch(|| 7), Ok(7));
+        assert_eq!(catch(|| -> u8 { std::panic::panic_any(PanicsOnDrop) }), Err(Panicked));
+    }
+}

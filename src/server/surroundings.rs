@@ -1,0 +1,14 @@
+//! What building a host needs beside its own configuration.
+
+use super::state::State;
+use crate::config::Process;
+
+/// What a host depends on beside its configuration.
+pub(super) struct Surroundings<'a> {
+    pub(super) process: &'a Process,
+    pub(super) state: &'a State,
+    /// Only this machine can connect.
+    pub(super) local: bool,
+    /// Most files that are kept open.
+    pub(super) open_files: usize,
+}
