@@ -580,7 +580,7 @@ impl LateStore {
 impl World<'_> {
     fn pending(&mut self) -> Option<&mut Pending> {
         match &mut self.shared.http.sessions.store {
-            Store::Pending(pending) => Some(pending),
+            Store::Remote(pending) => Some(pending),
             _ => None,
         }
     }
@@ -873,7 +873,7 @@ fn remember(world: &mut World<'_>, late: bool) {
     sessions.lifetime = Lifetime { idle: Duration::from_secs(1 << 30), max_age: Duration::from_secs(1 << 30) };
     let all = (0..SESSIONS).map(session);
     if late {
-        sessions.store = Store::Pending(Pending::default());
+        sessions.store = Store::Remote(Pending::default());
         world.store = Some(LateStore { kept: all.map(|id| (id, record.encode())).collect(), asked: VecDeque::new() });
     } else if let Store::Memory(memory) = &mut sessions.store {
         all.for_each(|id| memory.save(id, &record, sessions.lifetime, record.created));

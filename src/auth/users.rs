@@ -28,7 +28,7 @@ pub struct Users {
     path: Option<PathBuf>,
     /// The file's version when it was read; none if it couldn't be read.
     version: Option<Version>,
-    /// When the file was last last_look at, in seconds of the loop's clock.
+    /// When the file was last looked at, in seconds of the loop's clock.
     last_look: u64,
     table: Arc<Table>,
     /// The number of files read so far. It is part of each HMAC, so that nothing that was

@@ -159,8 +159,8 @@ impl Store {
 
     /// The keys of the records that expire first, without those that have a pending change: at
     /// most `count`.
-    pub fn soonest(&self, count: usize) -> Vec<Arc<[u8]>> {
-        self.records.soonest().filter(|key| !self.pending.contains_key(*key)).take(count).cloned().collect()
+    pub fn first_to_expire(&self, count: usize) -> Vec<Arc<[u8]>> {
+        self.records.first_to_expire().filter(|key| !self.pending.contains_key(*key)).take(count).cloned().collect()
     }
 
     /// Bytes of all records and pending changes.

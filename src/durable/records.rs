@@ -107,7 +107,7 @@ impl Records {
     }
 
     /// The keys of records that expire, in the order of their expiry.
-    pub(super) fn soonest(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+    pub(super) fn first_to_expire(&self) -> impl Iterator<Item = &Arc<[u8]>> {
         self.deadlines.iter().map(|(_, key)| key)
     }
 

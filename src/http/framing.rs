@@ -37,7 +37,7 @@ pub fn request_framing(version_minor: u8, fields: &Fields<'_>) -> Result<Framing
             Some(0) => Ok(Framing::None),
             Some(length) => Ok(Framing::Length(length)),
         },
-        (Some(_), Some(_)) => Err(Reject::bad_request("a request can't have Content-Length and Transfer-Encoding")),
+        (Some(_), Some(_)) => Err(Reject::bad_request("a message can't have Content-Length and Transfer-Encoding")),
         (None, Some(_)) if version_minor == 0 => Err(Reject::bad_request("HTTP/1.0 has no Transfer-Encoding")),
         (None, Some(value)) if value.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         (None, Some(value)) if is_token(value) => {

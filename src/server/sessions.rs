@@ -25,7 +25,7 @@ pub(super) fn sessions(process: &Process, ring: &KeyRing) -> Result<Sessions, Se
             let store = durable::Store::open(directory, disk_store::NAME, sessions_size(process));
             Store::Disk(DiskStore::new(store.map_err(ServerError::Store)?))
         }
-        SessionStore::Remote(_) => Store::Pending(Pending::default()),
+        SessionStore::Remote(_) => Store::Remote(Pending::default()),
     };
     let sessions = Sessions::new(store, config.lifetime);
     sessions.with_cookie(&config.cookie).map_err(|why| ServerError::Config(why.to_owned()))

@@ -60,7 +60,7 @@ impl DiskStore {
         }
         let written = match self.store.write(changes.clone(), now) {
             Err(WriteError::Full) => {
-                changes.extend(self.store.soonest(EVICTED).into_iter().map(Change::Remove));
+                changes.extend(self.store.first_to_expire(EVICTED).into_iter().map(Change::Remove));
                 self.store.write(changes, now)?
             }
             other => other?,

@@ -72,7 +72,7 @@ impl Sessions {
                 let id = Id::parse(value)?;
                 self.lifetime.session(id, disk.load(id, now)?, now)
             }),
-            Store::Pending(pending) => match values.find_map(Id::parse).map(|id| pending.load(id, waiter, time)) {
+            Store::Remote(pending) => match values.find_map(Id::parse).map(|id| pending.load(id, waiter, time)) {
                 None => None,
                 Some(Ok(ticket)) => return LoadResult::Later(ticket),
                 Some(Err(Unavailable)) => return LoadResult::Unavailable,
@@ -126,7 +126,7 @@ impl Sessions {
                     Err(_) => SaveResult::Refused(SaveError::Unavailable),
                 }
             }
-            (Store::Pending(pending), id) => {
+            (Store::Remote(pending), id) => {
                 let question = match (id, stored) {
                     (Some(id), was) => {
                         let left = self.lifetime.left(record.created, record.last_used, time.unix_seconds);
@@ -147,7 +147,7 @@ impl Sessions {
     /// Takes the result of a ticket, if there is one.
     pub fn take(&mut self, ticket: Ticket, time: Time) -> TicketState {
         let pending = match &mut self.store {
-            Store::Pending(pending) => pending,
+            Store::Remote(pending) => pending,
             Store::Disk(disk) => {
                 return match disk.take(ticket) {
                     None => TicketState::Pending,
@@ -173,7 +173,7 @@ impl Sessions {
     /// Drops a ticket; no exchange waits for it any more.
     pub fn forget(&mut self, ticket: Ticket) {
         match &mut self.store {
-            Store::Pending(pending) => pending.forget(ticket),
+            Store::Remote(pending) => pending.forget(ticket),
             Store::Disk(disk) => disk.forget(ticket),
             Store::Memory(_) | Store::Signed(_) => {}
         }

@@ -18,7 +18,7 @@ pub enum Store {
     /// On disk.
     Disk(DiskStore),
     /// In a remote store.
-    Pending(Pending),
+    Remote(Pending),
 }
 
 /// The value of a Set-Cookie field; none if the client's cookie stays as it is.

@@ -34,7 +34,7 @@ type Cx<'a> = Context<'a, Service>;
 
 fn pending(shared: &mut Shared) -> Option<&mut Pending> {
     match &mut shared.http.sessions.store {
-        Store::Pending(pending) => Some(pending),
+        Store::Remote(pending) => Some(pending),
         _ => None,
     }
 }

@@ -24,7 +24,7 @@ impl Bench {
     fn new(addresses: u16) -> Self {
         let files = testing::files();
         let mut shared = testing::shared(&files);
-        shared.http.sessions.store = Store::Pending(Pending::default());
+        shared.http.sessions.store = Store::Remote(Pending::default());
         let addresses = (1..=addresses).map(|port| ([127, 0, 0, 1], port).into()).collect();
         shared.http.link = Some(SessionStoreLink::new(StoreUrl::parse("redis://h").unwrap(), addresses));
         let mut bench = Self {

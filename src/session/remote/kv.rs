@@ -1,4 +1,4 @@
-//! Sessions in a key-value service closing HTTP: the key is the identifier, the value is JSON.
+//! Sessions in a key-value service over HTTP: the key is the identifier, the value is JSON.
 
 use super::{Command, CommandReply, ProtocolError, REPLY, too_long};
 use crate::http::FieldLines;

@@ -173,7 +173,7 @@ fn over_tls_the_cookie_has_the_host_prefix() {
 
 #[test]
 fn a_remote_session_is_loaded_and_saved_later() {
-    let mut sessions = Sessions::new(Store::Pending(Pending::default()), LIFETIME);
+    let mut sessions = Sessions::new(Store::Remote(Pending::default()), LIFETIME);
     assert_eq!(now(load(&mut sessions, "sessionId=junk", 0)).id(), None, "no question is needed");
     let id = Id::new();
     let LoadResult::Later(ticket) = load(&mut sessions, &format!("sessionId=junk; sessionId={id}"), 0) else {
@@ -213,7 +213,7 @@ fn a_remote_session_is_loaded_and_saved_later() {
 }
 
 fn pending(sessions: &mut Sessions) -> &mut Pending {
-    if let Store::Pending(pending) = &mut sessions.store { pending } else { panic!("another store") }
+    if let Store::Remote(pending) = &mut sessions.store { pending } else { panic!("another store") }
 }
 
 fn answer(sessions: &mut Sessions, ticket: Ticket, reply: Reply) {

@@ -22,12 +22,12 @@ fn cookie_in(answer: &str) -> Option<String> {
 
 /// Bench with a store that must be asked.
 fn with_pending() -> Bench {
-    Bench::with(|http| http.sessions.store = Store::Pending(Pending::default()), false)
+    Bench::with(|http| http.sessions.store = Store::Remote(Pending::default()), false)
 }
 
 impl Bench {
     fn pending(&mut self) -> &mut Pending {
-        let Store::Pending(pending) = &mut self.shared.http.sessions.store else { panic!("another store") };
+        let Store::Remote(pending) = &mut self.shared.http.sessions.store else { panic!("another store") };
         pending
     }
 
