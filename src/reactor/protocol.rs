@@ -433,6 +433,14 @@ impl<P: Protocol> TestContext<P> {
         std::iter::from_fn(|| self.helpers.ended()).map(|ended| (ended.job, ended.result)).collect()
     }
 
+    /// The protocols of the connections that it asked for.
+    pub fn connecting(&mut self) -> Vec<P> {
+        let connects = self.effects.extract_if(.., |effect| matches!(effect, Effect::Connect(..)));
+        connects
+            .filter_map(|effect| if let Effect::Connect(_, _, protocol) = effect { Some(protocol) } else { None })
+            .collect()
+    }
+
     /// The messages that it sent, each with its receiver.
     pub fn sent(&mut self) -> Vec<(Handle, P::Message)> {
         let sent = self.effects.extract_if(.., |effect| matches!(effect, Effect::Send { .. }));

@@ -57,6 +57,11 @@ impl Peer {
         all.bytes()[std::mem::take(&mut self.clogged)..].to_vec()
     }
 
+    /// How many bytes it may send now.
+    pub(crate) fn input_room(&self) -> usize {
+        BUFFER - self.waiting()
+    }
+
     /// Bytes that the protocol hasn't consumed.
     pub(crate) fn waiting(&self) -> usize {
         self.input.bytes().len()

@@ -1,0 +1,230 @@
+//! What all links share: the service's state, the clock, messages, and the store of sessions.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Dice;
+use super::cases::BODY;
+use super::link::Link;
+use super::store::{Server, StoreLink};
+use crate::app::kv::Kv;
+use crate::auth::{Guard, Users};
+use crate::durable;
+use crate::files::scratch::Scratch;
+use crate::reactor::{Handle, Protocol, TestContext, Tick, Time};
+use crate::service::session_store_client::SessionStoreLink;
+use crate::service::{Message, Service, Shared, testing};
+use crate::session::disk_store::{self, DiskStore};
+use crate::session::pending::Pending;
+use crate::session::record::{Lifetime, Record};
+use crate::session::remote::{self, StoreUrl};
+use crate::session::{Id, Store};
+
+/// How many sessions there are.
+pub(super) const SESSIONS: usize = 2;
+
+/// The identifier of a session.
+pub(super) fn session(which: usize) -> Id {
+    Id::parse(format!("{which:08}-1111-4111-8111-111111111111").as_bytes()).expect("an identifier")
+}
+
+pub(super) struct World<'a> {
+    pub(super) shared: Shared,
+    pub(super) now: Tick,
+    pub(super) draining: bool,
+    /// The content of `/huge.bin`.
+    pub(super) huge: &'a str,
+    /// Messages that aren't delivered yet.
+    mail: Vec<(Handle, Message)>,
+    verbose: bool,
+    /// How often each status was received.
+    pub(super) statuses: BTreeMap<u16, u32>,
+    /// The counts that clients got from `/visits`: session and number.
+    pub(super) visits: BTreeSet<(usize, u64)>,
+    /// The remote store, if sessions are there.
+    server: Server,
+    /// The connection to the remote store.
+    store: Option<StoreLink>,
+    /// How many connections to the store there were.
+    store_links: u32,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(dice: &mut Dice, seed: u64, files: &Scratch, huge: &'a str, verbose: bool) -> Self {
+        let durable = dice.one_in(6);
+        let mut shared = testing::shared_with(files, |host| {
+            let users = "alice:$2y$04$MLhQcSVSXWZEBa76VTowc.Dn8tyrxSjlY.gu8AkQrojRxxZtcQUQW";
+            let mut guard = Guard::default();
+            guard.protect("/private", Some(Users::fixed(users).expect("a user"))).expect("a prefix");
+            host.guard = RefCell::new(guard);
+            let on_disk = || durable::Store::open(&files.at(&format!("kv-{seed}")), "kv", 1 << 20).expect("a store");
+            let store = if durable { on_disk() } else { durable::Store::in_memory(1 << 20) };
+            for (prefix, store) in [("/kv", durable::Store::in_memory(1 << 20)), ("/durable", store)] {
+                host.routes.mount(prefix, Box::new(Kv::new(store, None))).expect("a prefix");
+            }
+        });
+        shared.http.limits.body = BODY;
+        let (statuses, visits, server) = (BTreeMap::new(), BTreeSet::new(), Server::default());
+        let mut world = Self {
+            shared,
+            now: Tick::default(),
+            draining: false,
+            huge,
+            mail: Vec::new(),
+            verbose,
+            statuses,
+            visits,
+            server,
+            store: None,
+            store_links: 0,
+        };
+        world.choose_store(dice.below(5), &files.at(&format!("sessions-{seed}")));
+        world
+    }
+
+    /// Puts the sessions into a store.
+    fn choose_store(&mut self, choice: usize, directory: &std::path::Path) {
+        let record = Record::new(self.time().unix_seconds);
+        let sessions = &mut self.shared.http.sessions;
+        let far = Duration::from_secs(1 << 30);
+        sessions.lifetime = Lifetime { idle: far, max_age: far };
+        match choice {
+            0 => {
+                let mut store = durable::Store::open(directory, disk_store::NAME, 1 << 20).expect("a store");
+                for id in (0..SESSIONS).map(session) {
+                    let key = id.to_string().into_bytes().into();
+                    let value = durable::Record { value: record.encode().into(), expires: None };
+                    let written = store.write(vec![durable::Change::Put(key, value)], 0).expect("room");
+                    let durable::Written::Later(commit) = written else { panic!("it is on disk") };
+                    commit.wait().expect("it is written");
+                }
+                sessions.store = Store::Disk(DiskStore::new(store));
+            }
+            1 | 2 => {
+                sessions.store = Store::Remote(Pending::default());
+                let url = StoreUrl::parse("redis://store").expect("a URL");
+                self.shared.http.link = Some(SessionStoreLink::new(url, vec![([127, 0, 0, 1], 6379).into()]));
+                for id in (0..SESSIONS).map(session) {
+                    self.server.0.insert(remote::key(id).into_bytes(), record.encode());
+                }
+            }
+            _ => {
+                let Store::Memory(memory) = &mut sessions.store else { panic!("the default store") };
+                for id in (0..SESSIONS).map(session) {
+                    memory.save(id, &record, sessions.lifetime, record.created);
+                }
+            }
+        }
+    }
+
+    pub(super) fn time(&self) -> Time {
+        let unix_seconds = 1_800_000_000 + (self.now.as_micros() / 1_000_000) as i64;
+        Time { now: self.now, unix_seconds, unix_micros: 0 }
+    }
+
+    /// Whether requests that need a session may get 503.
+    pub(super) fn store_may_fail(&self) -> bool {
+        matches!(self.shared.http.sessions.store, Store::Remote(_))
+    }
+
+    /// Takes the messages and the connections that a service asked for.
+    pub(super) fn take_effects(&mut self, context: &mut TestContext<Service>) {
+        self.mail.extend(context.sent());
+        for service in context.connecting() {
+            self.store_links += 1;
+            self.log(|| "the service connects to the store".to_owned());
+            assert!(self.store.is_none(), "a second connection to the store");
+            self.store = Some(StoreLink::new(Handle::for_test(100 + self.store_links), service));
+            self.settle_store();
+        }
+    }
+
+    /// Puts all messages on their way; false if there were none.
+    pub(super) fn deliver_mail(&mut self, links: &mut [Link]) -> bool {
+        let mail = std::mem::take(&mut self.mail);
+        let moved = !mail.is_empty();
+        for (to, message) in mail {
+            if let Some(link) = links.iter_mut().find(|link| Link::handle_of(link.number) == to) {
+                link.message(message);
+            } else if let Some(store) = self.store.as_mut().filter(|store| store.handle == to) {
+                store.deliver(message);
+                self.settle_store();
+            }
+        }
+        moved
+    }
+
+    fn settle_store(&mut self) {
+        let (time, draining) = (self.time(), self.draining);
+        let Some(mut store) = self.store.take() else { return };
+        store.settle(&mut self.shared, time, draining);
+        self.mail.extend(store.context().sent());
+        if store.is_over() {
+            self.log(|| "the connection to the store closes".to_owned());
+            let mut context = store.closed(&mut self.shared, time, draining);
+            self.take_effects(&mut context);
+        } else {
+            self.store = Some(store);
+        }
+    }
+
+    /// The store receives, executes and replies a little.
+    pub(super) fn store_step(&mut self, dice: &mut Dice, links: &mut [Link]) {
+        if let Some(store) = &mut self.store {
+            store.step(&mut self.server, Some(dice));
+            self.settle_store();
+        }
+        self.deliver_mail(links);
+    }
+
+    /// The store does all that it can; false if that is nothing.
+    pub(super) fn store_finish(&mut self, links: &mut [Link]) -> bool {
+        let Some(store) = &mut self.store else { return false };
+        let moved = store.step(&mut self.server, None);
+        if moved {
+            self.settle_store();
+        }
+        self.deliver_mail(links) || moved
+    }
+
+    /// The connection to the store is lost, after the store has executed some more commands.
+    pub(super) fn lose_store(&mut self, executed: usize, links: &mut [Link]) {
+        if let Some(store) = &mut self.store {
+            store.lose(&mut self.server, executed);
+            self.log(|| "the connection to the store is lost".to_owned());
+            self.settle_store();
+        }
+        self.deliver_mail(links);
+    }
+
+    pub(super) fn store_deadline(&self) -> Option<Tick> {
+        self.store.as_ref()?.deadline()
+    }
+
+    /// Calls the client of the store if its deadline has come.
+    pub(super) fn wake_store(&mut self, links: &mut [Link]) {
+        if self.store_deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.settle_store();
+        }
+        self.deliver_mail(links);
+    }
+
+    /// Compares all counts with the links there are.
+    pub(super) fn audit(&self, links: &[Link]) {
+        Service::audit(&self.shared, &mut links.iter().map(|link| &link.service));
+    }
+
+    /// All links are closed: nothing may be left.
+    pub(super) fn check_end(&self) {
+        if let Store::Remote(pending) = &self.shared.http.sessions.store {
+            assert!(pending.is_empty(), "a closed connection still waits for the store");
+        }
+    }
+
+    pub(super) fn log(&self, what: impl FnOnce() -> String) {
+        if self.verbose {
+            println!("{:>12} {}", self.now.as_micros(), what());
+        }
+    }
+}
