@@ -200,6 +200,8 @@ mod tests {
             (&[("If-Modified-Since", MODIFIED), ("If-Modified-Since", MODIFIED)], [Proceed, Proceed, Proceed]),
             (&[("If-Unmodified-Since", BEFORE)], [Failed, Failed, Proceed]),
             (&[("If-Unmodified-Since", MODIFIED)], [Proceed, Proceed, Proceed]),
+            (&[("If-Unmodified-Since", "Wed, 31 Dec 1969 23:59:59 GMT")], [Failed, Failed, Proceed]),
+            (&[("If-Unmodified-Since", "Sun, 06 Nov 1994 08:48:60 GMT")], [Failed, Failed, Proceed]),
             (&[("If-Unmodified-Since", AFTER)], [Proceed, Proceed, Proceed]),
             (&[("If-Unmodified-Since", "0")], [Proceed, Proceed, Proceed]),
             // Precedence.

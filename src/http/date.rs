@@ -111,47 +111,81 @@ pub fn write_clf(unix_seconds: i64, out: &mut Vec<u8>) {
 }
 
 /// The Unix seconds of a date in one of the three formats: IMF-fixdate, RFC 850 or asctime (RFC
-/// 9110 §5.6.7). `None` for anything else, for a wrong day of the week and for years before
-/// 1970.
+/// 9110 §5.6.7). `None` for anything else and for a wrong day of the week. The second may be
+/// 60, a leap second.
 ///
 /// `now` determines the century of an RFC 850 date: its year is at most 50 years ahead. Only
 /// years are compared.
 pub fn parse(value: &[u8], now: i64) -> Option<i64> {
-    let rewritten;
-    let value = match with_century(value, now) {
-        Some(date) => {
-            rewritten = date;
-            &rewritten[..]
-        }
-        None => value,
-    };
-    let time = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
-    let seconds = time.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
-    i64::try_from(seconds).ok()
+    let Parts { weekday, day, month, year, time } =
+        fixdate(value).or_else(|| asctime(value)).or_else(|| rfc850(value, now))?;
+    let month = MONTHS.chunks(3).position(|name| name == month)? as i64 + 1;
+    let days = days_to(year, month, day);
+    // A date that doesn't exist, like 30 Feb, is written otherwise.
+    let exists = Civil::new(days * DAY).day == two_digits(day);
+    let &[h0, h1, b':', m0, m1, b':', s0, s1] = time else { return None };
+    let (hour, minute, second) = (number(&[h0, h1])?, number(&[m0, m1])?, number(&[s0, s1])?);
+    let valid = exists && weekday as i64 == days.rem_euclid(7) && hour < 24 && minute < 60 && second <= 60;
+    valid.then_some(days * DAY + hour * 3600 + minute * 60 + second)
 }
 
-/// Converts an RFC 850 date, `Sunday, 06-Nov-94 08:49:37 GMT`, to an IMF-fixdate; `None` for
-/// another format. The crate `httpdate` parses it too, but always takes 70 to 99 for the last
-/// century.
-fn with_century(value: &[u8], now: i64) -> Option<[u8; LENGTH]> {
-    let weekday = WEEKDAYS.iter().find(|weekday| value.starts_with(weekday.as_bytes()))?;
-    let rest = &value[weekday.len()..];
-    let [b',', b' ', day @ .., b' ', _, _, b':', _, _, b':', _, _, b' ', b'G', b'M', b'T'] = rest else { return None };
-    let [day_high, day_low, b'-', m, o, n, b'-', year_high, year_low] = *day else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(10).map(i64::from);
-    let two = 10 * digit(year_high)? + digit(year_low)?;
+/// The parts of a date.
+struct Parts<'a> {
+    /// An index of [`WEEKDAYS`].
+    weekday: usize,
+    day: i64,
+    month: &'a [u8],
+    year: i64,
+    /// `HH:MM:SS`
+    time: &'a [u8],
+}
 
-    let this_year = Civil::new(now.max(0)).year.iter().fold(0, |year, &digit| 10 * year + i64::from(digit - b'0'));
+/// `Sun, 06 Nov 1994 08:49:37 GMT`
+fn fixdate(value: &[u8]) -> Option<Parts<'_>> {
+    let (name, rest) = value.split_at_checked(3)?;
+    let [b',', b' ', d0, d1, b' ', rest @ .., b' ', b'G', b'M', b'T'] = rest else { return None };
+    let (month, rest) = rest.split_at_checked(3)?;
+    let [b' ', y0, y1, y2, y3, b' ', time @ ..] = rest else { return None };
+    let weekday = WEEKDAYS.iter().position(|weekday| weekday.as_bytes()[..3] == *name)?;
+    Some(Parts { weekday, day: number(&[*d0, *d1])?, month, year: number(&[*y0, *y1, *y2, *y3])?, time })
+}
+
+/// `Sun Nov  6 08:49:37 1994`
+fn asctime(value: &[u8]) -> Option<Parts<'_>> {
+    let (name, rest) = value.split_at_checked(3)?;
+    let (month, rest) = rest.strip_prefix(b" ")?.split_at_checked(3)?;
+    let [b' ', d0, d1, b' ', time @ .., b' ', y0, y1, y2, y3] = rest else { return None };
+    let weekday = WEEKDAYS.iter().position(|weekday| weekday.as_bytes()[..3] == *name)?;
+    let day = if *d0 == b' ' { number(&[*d1])? } else { number(&[*d0, *d1])? };
+    Some(Parts { weekday, day, month, year: number(&[*y0, *y1, *y2, *y3])?, time })
+}
+
+/// `Sunday, 06-Nov-94 08:49:37 GMT`
+fn rfc850(value: &[u8], now: i64) -> Option<Parts<'_>> {
+    let weekday = WEEKDAYS.iter().position(|weekday| value.starts_with(weekday.as_bytes()))?;
+    let rest = &value[WEEKDAYS[weekday].len()..];
+    let [b',', b' ', d0, d1, b'-', rest @ .., b' ', b'G', b'M', b'T'] = rest else { return None };
+    let (month, rest) = rest.split_at_checked(3)?;
+    let [b'-', y0, y1, b' ', time @ ..] = rest else { return None };
+    let this_year = number(&Civil::new(now.max(0)).year)?;
     // The latest year with these digits that is at most 50 years ahead.
     let limit = this_year + 50;
-    let year = limit - (limit - two).rem_euclid(100);
-    let ([y0, y1], [y2, y3]) = (two_digits(year / 100), two_digits(year % 100));
+    let year = limit - (limit - number(&[*y0, *y1])?).rem_euclid(100);
+    Some(Parts { weekday, day: number(&[*d0, *d1])?, month, year, time })
+}
 
-    let mut date = *b"Sun, 06 Nov 1994 08:49:37 GMT";
-    date[..3].copy_from_slice(&weekday.as_bytes()[..3]);
-    date[5..16].copy_from_slice(&[day_high, day_low, b' ', m, o, n, b' ', y0, y1, y2, y3]);
-    date[16..].copy_from_slice(&rest[rest.len() - 13..]);
-    Some(date)
+/// A number of digits only.
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |number, digit| Some(10 * number + i64::from(char::from(*digit).to_digit(10)?)))
+}
+
+/// The days from 1970-01-01 to a date (after H. Hinnant, as above).
+fn days_to(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, year) = (year.div_euclid(400), year.rem_euclid(400));
+    let month = if month > 2 { month - 3 } else { month + 9 };
+    let day = (153 * month + 2) / 5 + day - 1;
+    era * 146_097 + year * 365 + year / 4 - year / 100 + day - 719_468
 }
 
 #[cfg(test)]
@@ -204,7 +238,17 @@ mod tests {
             ("Sunday, 06-Nov-94 08:49:37 GMT", Some(EXAMPLE)),
             ("Sun Nov  6 08:49:37 1994", Some(EXAMPLE)),
             ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
-            ("Wed, 31 Dec 1969 23:59:59 GMT", None),
+            ("Wed, 31 Dec 1969 23:59:59 GMT", Some(-1)),
+            ("Sat, 01 Jan 0000 00:00:00 GMT", Some(FIRST_SECOND)),
+            ("Sat, 31 Dec 2016 23:59:60 GMT", Some(1_483_228_800)),
+            ("Sat, 31 Dec 2016 23:59:61 GMT", None),
+            ("Sat, 31 Dec 2016 23:60:00 GMT", None),
+            ("Sun Nov 06 08:49:37 1994", Some(EXAMPLE)),
+            ("Sun Nov 6 08:49:37 1994", None),
+            ("Sun, 00 Nov 1994 08:49:37 GMT", None),
+            ("Tue, 29 Feb 2000 00:00:00 GMT", Some(951_782_400)),
+            ("Thu, 29 Feb 1900 00:00:00 GMT", None),
+            ("sun, 06 nov 1994 08:49:37 gmt", None),
             ("Mon, 06 Nov 1994 08:49:37 GMT", None),
             ("Monday, 06-Nov-94 08:49:37 GMT", None),
             ("Sun, 06 Nov 1994 08:49:37 CET", None),
@@ -256,6 +300,17 @@ mod tests {
         #[test]
         fn round_trips(seconds in 0..=LAST_SECOND, now: i64) {
             prop_assert_eq!(parse(written(seconds).as_bytes(), now), Some(seconds));
+        }
+
+        #[test]
+        fn all_that_httpdate_parses_is_parsed_alike(seconds in 0..=LAST_SECOND, at in 0usize..29, byte in b' '..b'~') {
+            let mut value = written(seconds).into_bytes();
+            value[at] = byte;
+            let text = std::str::from_utf8(&value).expect("dates are ASCII");
+            let theirs = httpdate::parse_http_date(text).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            if let Some(theirs) = theirs {
+                prop_assert_eq!(parse(&value, NOW), Some(theirs.as_secs() as i64), "{}", text);
+            }
         }
 
         #[test]

@@ -7,6 +7,10 @@
 //! An origin includes the scheme. This server's is `http`, or `https` if the client uses TLS
 //! with a proxy before it. A page on the same host with the other scheme has another origin,
 //! because an attacker on the network can forge pages over `http`.
+//!
+//! A page with `Referrer-Policy: no-referrer` sends `Origin: null`, and so do a sandboxed frame
+//! and a redirect from another site. Sec-Fetch-Site tells these apart, and no script can set
+//! it. So `null` counts as ours if Sec-Fetch-Site is `same-origin`, and else never.
 
 use super::Fields;
 use super::head::RequestHead;
@@ -16,17 +20,19 @@ use super::target;
 /// origin has the scheme `https` if `secure`, else `http`. Without either field: no.
 pub fn is_cross_origin(head: &RequestHead<'_>, secure: bool) -> bool {
     let fields = &head.fields;
-    fetch_site_is_cross_origin(fields) || fields.all("origin").any(|origin| !is_ours(origin, head, secure))
+    let null_is_ours = fields.get("sec-fetch-site") == Some(b"same-origin");
+    let is_ours = |origin: &[u8]| is_ours(origin, head, secure) || (null_is_ours && origin == b"null");
+    fetch_site_is_cross_origin(fields) || fields.all("origin").any(|origin| !is_ours(origin))
 }
 
 /// Whether Sec-Fetch-Site says that another origin caused the request. `none` means that the
 /// user did, by typing the address. `same-site` is another origin too: another port or a
 /// sibling host.
-pub fn fetch_site_is_cross_origin(fields: &Fields<'_>) -> bool {
+fn fetch_site_is_cross_origin(fields: &Fields<'_>) -> bool {
     fields.all("sec-fetch-site").any(|site| !matches!(site, b"same-origin" | b"none"))
 }
 
-/// Whether `origin` is the one that the request is for. `null` never is.
+/// Whether `origin` is the one that the request is for.
 fn is_ours(origin: &[u8], head: &RequestHead<'_>, secure: bool) -> bool {
     let (scheme, port): (&[u8], &[u8]) = if secure { (b"https://", b":443") } else { (b"http://", b":80") };
     let Some(place) = origin.strip_prefix(scheme) else { return false };
@@ -67,6 +73,10 @@ mod tests {
             ("a", "Sec-Fetch-Site: same-origin", false),
             ("a", "Sec-Fetch-Site: none", false),
             ("a", "Sec-Fetch-Site: same-origin\r\nOrigin: http://a", false),
+            ("a", "Sec-Fetch-Site: same-origin\r\nOrigin: null", false),
+            ("a", "Sec-Fetch-Site: none\r\nOrigin: null", true),
+            ("a", "Sec-Fetch-Site: cross-site\r\nOrigin: null", true),
+            ("a", "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\nOrigin: null", true),
             ("a", "Origin: http://b", true),
             ("a", "Origin: http://a.b", true),
             ("a", "Origin: http://a:8080", true),

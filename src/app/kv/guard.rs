@@ -19,8 +19,7 @@ use crate::http::{Status, origin};
 /// Whether a request to the address `local` may use the service.
 pub(super) fn check(head: &RequestHead<'_>, local: Option<SocketAddr>, token: Option<&str>) -> Result<(), Response> {
     let host = head.target.authority.or(head.fields.get("host")).unwrap_or_default();
-    let foreign_origin = head.fields.all("origin").any(|origin| !is_origin_of(origin, host));
-    if foreign_origin || origin::fetch_site_is_cross_origin(&head.fields) {
+    if origin::is_cross_origin(head, false) {
         return Err(refuse(Status::FORBIDDEN, "requests of other sites are not served"));
     }
     match token {
@@ -33,11 +32,6 @@ pub(super) fn check(head: &RequestHead<'_>, local: Option<SocketAddr>, token: Op
         }
         _ => Ok(()),
     }
-}
-
-/// Whether `origin` (RFC 6454) is `http://` and `host`.
-fn is_origin_of(origin: &[u8], host: &[u8]) -> bool {
-    origin.strip_prefix(b"http://").is_some_and(|origin| origin.eq_ignore_ascii_case(host))
 }
 
 /// Whether `host` is local without asking a name server.
@@ -89,6 +83,7 @@ mod tests {
             ("Host: 127.0.0.1:5100\r\nOrigin: http://127.0.0.1:8080", 403),
             ("Host: 127.0.0.1:5100\r\nOrigin: https://127.0.0.1:5100", 403),
             ("Host: 127.0.0.1:5100\r\nOrigin: null", 403),
+            ("Host: 127.0.0.1:5100\r\nOrigin: null\r\nSec-Fetch-Site: same-origin", 200),
             ("Host: 127.0.0.1:5100\r\nOrigin: http://127.0.0.1:5100\r\nOrigin: http://evil", 403),
             ("Host: 127.0.0.1:5100\r\nSec-Fetch-Site: cross-site", 403),
             ("Host: 127.0.0.1:5100\r\nSec-Fetch-Site: same-site", 403),
