@@ -37,6 +37,20 @@ fn mode(root: &Root) -> u32 {
 }
 
 #[test]
+#[ignore = "mounts a file in a namespace of its own, by unshare"]
+fn a_file_that_is_a_mount_point_is_written_in_place() {
+    let root = Root::new();
+    fs::write(root.at("users"), "# comment\n").unwrap();
+    let script = "mount --bind users users && printf 'apple\\n' | \"$0\" passwd --cost 4 users alice";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]).arg(env!("CARGO_BIN_EXE_miod")).current_dir(root.path());
+    let (code, said, errors) = run(command, "");
+    assert_eq!((code, said.as_str()), (Some(0), "alice added to users\n"), "{errors}");
+    assert!(text(&root).starts_with("# comment\nalice:$2y$04$"));
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "no other file is left");
+}
+
+#[test]
 fn users_are_added_changed_and_removed() {
     let root = Root::new();
     let file = root.at("users").to_str().unwrap().to_owned();

@@ -1,5 +1,6 @@
 //! Password files in the format of Apache's htpasswd: a line `name:hash` for each user;
-//! lines that begin with `#` are comments.
+//! lines that begin with `#` are comments. Further fields after another colon, like a full
+//! name, are ignored, and so is a byte order mark at the beginning.
 //!
 //! bcrypt is the only hash that is accepted. The others that some servers accept (MD5,
 //! SHA-1, crypt, plain text) are too fast to be safe if the file leaks.
@@ -11,6 +12,8 @@ use std::path::Path;
 
 use crate::limits;
 
+/// What some editors write at the beginning of a file.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Longest name in bytes.
 pub const NAME: usize = 255;
 /// Longest password in bytes: bcrypt ignores all further ones.
@@ -56,6 +59,7 @@ pub fn read(path: &Path) -> io::Result<Option<(fs::Metadata, Vec<u8>)>> {
 pub fn parse(text: &[u8]) -> (Table, Option<InvalidLine>) {
     let mut table = Table::default();
     let mut wrong = None;
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     for (at, line) in text.split(|&byte| byte == b'\n').enumerate() {
         if let Err(why) = table.add(line) {
             wrong = wrong.or(Some(InvalidLine { line: at + 1, why }));
@@ -80,8 +84,9 @@ impl Table {
         if line.is_empty() || line.starts_with('#') {
             return Ok(());
         }
-        let (name, hash) = line.split_once(':').ok_or("there is no colon behind a name")?;
+        let (name, rest) = line.split_once(':').ok_or("there is no colon behind a name")?;
         check_name(name)?;
+        let hash = rest.split(':').next().unwrap_or_default();
         let is_bcrypt = ["$2a$", "$2b$", "$2y$"].iter().any(|version| hash.starts_with(version));
         let parts = hash.parse::<bcrypt::HashParts>().ok().filter(|_| is_bcrypt);
         let parts = parts.ok_or("the hash isn't one of bcrypt ($2a$, $2b$ or $2y$); miod passwd makes these")?;
@@ -121,6 +126,9 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() || name.len() > NAME {
         return Err("a name has 1 to 255 bytes");
     }
+    if name.trim() != name {
+        return Err("a name doesn't begin or end with a blank");
+    }
     if name.starts_with('#') || name.contains(|c: char| c == ':' || c.is_control()) {
         return Err("a name contains no colon and no control characters, and doesn't begin with #");
     }
@@ -154,15 +162,26 @@ pub fn hash(password: &str, cost: u32, salt: [u8; 16]) -> Result<String, &'stati
 }
 
 /// Sets the hash of a user in `text`, or removes the user if `hash` is none. Returns the new
-/// text, and whether the user was there. All other lines stay as they are.
+/// text, and whether the user was there. All other lines, and further fields of the user's
+/// line, stay as they are.
 pub fn edit(text: &[u8], name: &str, hash: Option<&str>) -> (Vec<u8>, bool) {
     let mut edited = Vec::new();
     let mut found = false;
+    let text = match text.strip_prefix(BYTE_ORDER_MARK) {
+        Some(text) => {
+            edited.extend_from_slice(BYTE_ORDER_MARK);
+            text
+        }
+        None => text,
+    };
     for line in text.split_inclusive(|&byte| byte == b'\n') {
         let is_same = line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
         match hash {
             _ if !is_same => edited.extend_from_slice(line),
-            Some(hash) if !found => push_line(&mut edited, name, hash),
+            Some(hash) if !found => {
+                let further = line.trim_ascii_end().splitn(3, |&byte| byte == b':').nth(2);
+                push_line(&mut edited, name, hash, further);
+            }
             _ => {}
         }
         found |= is_same;
@@ -173,13 +192,18 @@ pub fn edit(text: &[u8], name: &str, hash: Option<&str>) -> (Vec<u8>, bool) {
         if edited.last().is_some_and(|&byte| byte != b'\n') {
             edited.push(b'\n');
         }
-        push_line(&mut edited, name, hash);
+        push_line(&mut edited, name, hash, None);
     }
     (edited, found)
 }
 
-fn push_line(text: &mut Vec<u8>, name: &str, hash: &str) {
-    text.extend_from_slice(format!("{name}:{hash}\n").as_bytes());
+fn push_line(text: &mut Vec<u8>, name: &str, hash: &str, further: Option<&[u8]>) {
+    text.extend_from_slice(format!("{name}:{hash}").as_bytes());
+    if let Some(further) = further {
+        text.push(b':');
+        text.extend_from_slice(further);
+    }
+    text.push(b'\n');
 }
 
 #[cfg(test)]
@@ -220,6 +244,12 @@ mod tests {
     }
 
     #[test]
+    fn further_fields_and_a_byte_order_mark_are_ignored() {
+        let file = table(&format!("\u{feff}alice:{ALICE}:Alice Liddell:alice@example.org\nbob:{BOB}:\n"));
+        assert!(file.verify("alice", "apple", 0) && file.verify("bob", "p\u{e4}ss", 0));
+    }
+
+    #[test]
     fn all_versions_of_bcrypt_are_accepted() {
         for version in ["2a", "2b", "2y"] {
             let hash = ALICE.replacen("2y", version, 1);
@@ -249,7 +279,9 @@ mod tests {
             ("carol:".to_owned(), "miod passwd"),
             (format!("carol:{}", ALICE.replacen("2y", "2x", 1)), "miod passwd"),
             (format!("carol:{ALICE}x"), "miod passwd"),
-            (format!("carol:{ALICE}:more"), "miod passwd"),
+            (format!(" carol:{ALICE}"), "blank"),
+            (format!("carol :{ALICE}"), "blank"),
+            ("\u{feff}carol:$apr1$x$y".to_owned(), "miod passwd"),
             (format!("carol:{}", cost("03")), "from 4 to 15"),
             (format!("carol:{}", cost("31")), "from 4 to 15"),
             (format!("bob:{ALICE}"), "already"),
@@ -271,6 +303,8 @@ mod tests {
             ("a:0\nb:2\n", "a", Some("1"), "a:1\nb:2\n", true),
             ("b:2\na:0\r\nodd line\na:9", "a", Some("1"), "b:2\na:1\nodd line\n", true),
             ("a:0\nb:2\n", "a", None, "b:2\n", true),
+            ("\u{feff}a:0\n", "a", Some("1"), "\u{feff}a:1\n", true),
+            ("a:0:A:m\r\nb:2", "a", Some("1"), "a:1:A:m\nb:2", true),
             ("aa:0\n#a:0\n a:0\n", "a", None, "aa:0\n#a:0\n a:0\n", false),
         ] {
             let (edited, was_there) = edit(text.as_bytes(), name, hash);
@@ -281,7 +315,7 @@ mod tests {
     #[test]
     fn names_and_passwords_are_checked() {
         assert!(["a", "a b", "\u{e4}", "a#"].iter().all(|name| check_name(name).is_ok()));
-        assert!(["", "a:b", "#a", "a\n", "a\u{85}"].iter().all(|name| check_name(name).is_err()));
+        assert!(["", "a:b", "#a", "a\n", "a\u{85}", " a", "a "].iter().all(|name| check_name(name).is_err()));
         assert!(["a", ":", " "].iter().all(|password| check_password(password).is_ok()));
         assert!(["", "a\nb", "\0"].iter().all(|password| check_password(password).is_err()));
         assert!(check_password(&"x".repeat(72)).is_ok() && check_password(&"\u{e4}".repeat(37)).is_err());

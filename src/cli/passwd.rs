@@ -162,13 +162,23 @@ fn replace(path: &Path, text: &[u8], old: Option<&fs::Metadata>) -> io::Result<(
     hidden.push(name);
     hidden.push(format!(".{}", std::process::id()));
     let new = parent.join(hidden);
-    let written = write_new(&new, text, old).and_then(|()| fs::rename(&new, path));
-    if written.is_err() {
-        // It may be absent.
-        let _ = fs::remove_file(&new);
-    }
+    let written = write_new(&new, text, old).and_then(|()| match fs::rename(&new, path) {
+        // A file that is a mount point, as in containers, can't be replaced, only written.
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => overwrite(path, text),
+        renamed => renamed,
+    });
+    // It is gone if it was renamed.
+    let _ = fs::remove_file(&new);
     written?;
     File::open(parent)?.sync_all()
+}
+
+/// Writes into the file that is there. A server that reads it meanwhile finds a part of it, and
+/// reads it again when the time of its last change is another.
+fn overwrite(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
 }
 
 fn write_new(path: &Path, text: &[u8], old: Option<&fs::Metadata>) -> io::Result<()> {
