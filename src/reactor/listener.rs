@@ -9,7 +9,7 @@
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use mio::{Interest, Registry, Token};
@@ -24,7 +24,36 @@ const BACKLOG: i32 = 4096;
 
 enum Accepting {
     Tcp(mio::net::TcpListener),
-    Unix(mio::net::UnixListener, PathBuf),
+    Unix(mio::net::UnixListener, SocketFile),
+}
+
+/// The file of a unix-domain socket. Another process may replace it: then it isn't ours any
+/// more.
+struct SocketFile {
+    path: PathBuf,
+    /// Its device and inode.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    /// The file at `path`, which was just made.
+    fn new(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: Self::identity(path)? })
+    }
+
+    fn identity(path: &Path) -> io::Result<(u64, u64)> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok((metadata.dev(), metadata.ino()))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if Self::identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            // If it is gone already, that is fine.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// A listening socket.
@@ -74,10 +103,11 @@ impl Listener {
                 remove_stale(path)?;
                 let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
                 socket.bind(&SockAddr::unix(path)?)?;
+                let file = SocketFile::new(path)?;
                 fs::set_permissions(path, Permissions::from_mode(0o660))?;
                 socket.listen(BACKLOG)?;
                 let listener = mio::net::UnixListener::from_std(socket.into());
-                Ok(Self { socket: Accepting::Unix(listener, path.clone()), address: None, deferred: false })
+                Ok(Self { socket: Accepting::Unix(listener, file), address: None, deferred: false })
             }
         }
     }
@@ -91,7 +121,7 @@ impl Listener {
     /// The endpoint as it came out.
     pub fn endpoint(&self) -> Endpoint {
         match (&self.socket, self.address) {
-            (Accepting::Unix(_, path), _) => Endpoint::Unix(path.clone()),
+            (Accepting::Unix(_, file), _) => Endpoint::Unix(file.path.clone()),
             (Accepting::Tcp(_), Some(address)) => Endpoint::Tcp(address),
             (Accepting::Tcp(_), None) => unreachable!("a TCP listener has an address"),
         }
@@ -115,15 +145,6 @@ impl Listener {
                 let (stream, _) = listener.accept()?;
                 Ok((Socket::Unix(stream), Peer::new(None), false))
             }
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Accepting::Unix(_, path) = &self.socket {
-            // If it is gone already, that is fine.
-            let _ = fs::remove_file(path);
         }
     }
 }
@@ -236,6 +257,14 @@ mod tests {
         let second = Listener::bind(&Endpoint::Unix(path.clone()));
         assert_eq!(second.err().map(|error| error.kind()), Some(io::ErrorKind::AddrInUse));
         drop(listener);
+        assert!(!path.exists());
+        // A successor takes the path while the old process still runs.
+        let old = Listener::bind(&Endpoint::Unix(path.clone())).unwrap();
+        fs::remove_file(&path).unwrap();
+        let new = Listener::bind(&Endpoint::Unix(path.clone())).unwrap();
+        drop(old);
+        assert!(path.exists(), "the socket of the successor stays");
+        drop(new);
         assert!(!path.exists());
         fs::write(&path, "precious").unwrap();
         assert!(Listener::bind(&Endpoint::Unix(path.clone())).is_err());
