@@ -13,6 +13,7 @@ use std::ffi::OsString;
 
 use lexopt::Arg;
 
+use super::environment::is_service_discovery;
 use super::help;
 use super::suggest::did_you_mean;
 use super::{Command, UsageError};
@@ -83,7 +84,7 @@ impl<D> Arguments<D> {
             Value::Optional(_) => parser.optional_value(),
         };
         let text = value.unwrap_or_default().into_string();
-        let text = text.map_err(|text| UsageError(format!("--{}: {text:?} is not UTF-8", option.long)))?;
+        let text = text.map_err(|_| UsageError(format!("the value of --{} is not UTF-8", option.long)))?;
         self.given.push((option, text));
         Ok(true)
     }
@@ -99,8 +100,12 @@ impl<D> Arguments<D> {
             let name = option.variable();
             let is_given = self.given.iter().any(|(other, _)| other.long == option.long);
             let Some(value) = variable(&name).filter(|_| !is_given) else { continue };
-            let value = value.to_str().ok_or_else(|| UsageError(format!("{name}: {value:?} is not UTF-8")))?;
-            apply_variable(option, draft, value).map_err(|hint| UsageError(format!("{name}={value}: {hint}")))?;
+            let value = value.to_str().ok_or_else(|| UsageError(format!("the value of {name} is not UTF-8")))?;
+            if is_service_discovery(&name, value) {
+                continue;
+            }
+            let wrong = |hint| UsageError(format!("{name}{}: {hint}", option.shown(value)));
+            apply_variable(option, draft, value).map_err(wrong)?;
         }
         Ok(())
     }
@@ -108,7 +113,7 @@ impl<D> Arguments<D> {
     /// Sets the given options in their order.
     pub(super) fn apply(&self, draft: &mut Draft<D>) -> Result<(), UsageError> {
         for (option, value) in &self.given {
-            let wrong = |hint| UsageError(format!("--{}={value}: {hint}", option.long));
+            let wrong = |hint| UsageError(format!("--{}{}: {hint}", option.long, option.shown(value)));
             option.apply(draft, value).map_err(wrong)?;
         }
         Ok(())
@@ -215,6 +220,31 @@ mod tests {
             let error = run(arguments).expect_err("wrong").0;
             assert!(error.contains(hint), "{arguments:?}: {error}");
         }
+    }
+
+    #[test]
+    fn no_message_shows_a_secret() {
+        let variable = |name: &str| {
+            let value = match name {
+                "MIOD_SESSIONS" => "redis://:s3cr/et@h/0",
+                _ => return None,
+            };
+            Some(OsString::from(value))
+        };
+        let error = parse([] as [OsString; 0], variable).expect_err("no host").0;
+        assert!(error.starts_with("MIOD_SESSIONS: give a valid HOST:PORT; write / in a password as %2F"), "{error}");
+        for arguments in [
+            &["--sessions", "redis://:s3cr/et@h/0"][..],
+            &["kv", "--token", "s3cr et"],
+            &["sessions", "dump", "redis://:s3cr/et@h/0"],
+        ] {
+            let error = run(arguments).expect_err("wrong").0;
+            assert!(!error.contains("s3cr"), "{arguments:?}: {error}");
+        }
+        // Kubernetes describes a service named miod by such a variable.
+        let port = |name: &str| (name == "MIOD_PORT").then(|| OsString::from("tcp://10.96.12.34:8080"));
+        let Ok(Command::Server(config)) = parse([] as [OsString; 0], port) else { panic!("it is no port") };
+        assert_eq!(config.listeners[0].port, 8080);
     }
 
     #[test]

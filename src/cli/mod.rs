@@ -16,6 +16,7 @@
 mod arguments;
 pub mod banner;
 mod connect;
+mod environment;
 pub mod error;
 mod get;
 mod help;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::banner::banner;
 use super::error::{CommandError, USAGE};
 use super::udp::{self, DatagramCommand, DatagramTask};
-use super::{Command, parse, passwd, print, print_error};
+use super::{Command, environment, parse, passwd, print, print_error};
 use crate::client::{self, ToolError};
 use crate::config::Config;
 use crate::logging::{self, AccessLog, Log, LogOptions};
@@ -41,6 +41,9 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
 
 fn serve(config: &Config) -> Result<(), CommandError> {
     let log = start_log(&config.process.logging)?;
+    for warning in environment::warnings(std::env::vars_os()) {
+        log::warn!("{warning}");
+    }
     Ok(server::serve(config, log, |ready| announce(config, ready))?)
 }
 

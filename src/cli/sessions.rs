@@ -87,9 +87,9 @@ impl SessionsPlan {
         };
         let store = match store.strip_prefix("file:") {
             Some(directory) => Location::Directory(directory.into()),
-            None if store.contains("://") => {
-                Location::Remote(StoreUrl::parse(store).map_err(|hint| UsageError(format!("{store}: {hint}")))?)
-            }
+            None if store.contains("://") => Location::Remote(
+                StoreUrl::parse(store).map_err(|hint| UsageError(format!("the URL of the store: {hint}")))?,
+            ),
             None => Location::Directory(store.into()),
         };
         Ok(Self { end, store })

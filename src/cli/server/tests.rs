@@ -203,7 +203,7 @@ fn mistakes_get_a_hint() {
         ("--spa ../x", "--spa=../x: give a path relative to the root, like index.html"),
         (
             "--sessions disk",
-            "--sessions=disk: give memory, cookie, file:DIR, http://HOST:PORT/ or redis://[:PASS@]HOST:PORT/DB",
+            "--sessions: give memory, cookie, file:DIR, http://HOST:PORT/ or redis://[:PASS@]HOST:PORT/DB",
         ),
         ("--session-cookie a;b", "--session-cookie=a;b: a cookie name contains only letters, digits and a few signs"),
         ("--session-cookie __Host-a", "--session-cookie=__Host-a: a cookie of this name must be Secure"),

@@ -90,6 +90,8 @@ pub struct Opt<D: 'static> {
     pub repeatable: bool,
     /// It can be set by a variable of the environment.
     pub environment: bool,
+    /// Its value may contain a password or a token, so no message shows it.
+    pub secret: bool,
     /// What it changes.
     pub set: Setter<D>,
 }
@@ -106,12 +108,18 @@ impl<D> Opt<D> {
         default: |_| String::new(),
         repeatable: false,
         environment: false,
+        secret: false,
         set: Setter::Command(|_, _| Ok(())),
     };
 
     /// Whether a server command has it.
     pub fn belongs_to(&self, command: ServerCommand) -> bool {
         self.commands.is_empty() || self.commands.contains(&command)
+    }
+
+    /// A value with an equals sign before it, as messages show it.
+    pub fn shown(&self, value: &str) -> String {
+        if self.secret { String::new() } else { format!("={value}") }
     }
 
     /// Its variable of the environment: `MIOD_IDLE_TIMEOUT` for `--idle-timeout`.

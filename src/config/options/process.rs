@@ -53,6 +53,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         help: "where visitors' sessions are kept: memory (lost at exit), cookie (signed, at the visitor), file:DIR, \
                http://HOST:PORT/ (a miod kv), redis://[:PASS@]HOST:PORT/DB",
         default: |_| "memory".to_owned(),
+        secret: true,
         set: assign!(Process.sessions.store = values::sessions),
         ..SESSIONS
     },

@@ -23,6 +23,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "token",
         value: Value::Required("TOKEN"),
         help: "clients must send this bearer token; as a variable it is hidden from other users",
+        secret: true,
         set: assign!(Route.token = Some(values::token)),
         ..KEYS_AND_VALUES
     },

@@ -55,7 +55,8 @@ impl StoreUrl {
             None => ("", authority),
         };
         if !valid_host(host.as_bytes()) {
-            return Err("give a valid HOST:PORT".to_owned());
+            let hint = if path.contains('@') { "; write / in a password as %2F" } else { "" };
+            return Err(format!("give a valid HOST:PORT{hint}"));
         }
         let (host, port) = split_host_port(host);
         let port = match (port, is_redis) {
@@ -68,6 +69,10 @@ impl StoreUrl {
         let protocol = if is_redis {
             let database = if path.is_empty() { Ok(0) } else { path.parse() };
             let database = database.map_err(|_| "the database is a number, like the 0 of redis://HOST:PORT/0")?;
+            if user.is_some() && secret.is_none() {
+                // Without a password the connection would be that of the default user.
+                return Err("give the password of the user: redis://USER:PASS@HOST:PORT/DB".to_owned());
+            }
             StoreProtocol::Redis { user, password: secret, database }
         } else if !path.is_empty() {
             return Err("a key-value service has no path: give http://HOST:PORT/".to_owned());
@@ -145,6 +150,8 @@ mod tests {
             "redis://h:0",
             "redis://h:65536",
             "redis://h/x",
+            "redis://u@h/0",
+            "redis://u:@h/0",
             "redis://h/0/1",
             "http://h/path",
             "http://u@h/",
