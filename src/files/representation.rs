@@ -294,7 +294,7 @@ impl Representation {
     ) -> Result<Option<Answered>, Reject> {
         let now = context.stamp.unix_seconds();
         let modified = self.metadata.modified_s.min(now);
-        let validators = Validators { etag: self.etag(), modified };
+        let validators = Validators { etag: self.etag(), modified: Some(modified) };
         if request.present.conditional {
             match conditional::evaluate(true, &request.fields, Some(&validators), now) {
                 Evaluation::Proceed => {}

@@ -8,8 +8,9 @@ use super::{Fields, date, grammar::trim_ows};
 pub struct Validators<'a> {
     /// The entity-tag as in the ETag field: with its quotes, and with `W/` if it is weak.
     pub etag: &'a [u8],
-    /// When it was last modified, in Unix seconds.
-    pub modified: i64,
+    /// When it was last modified, in Unix seconds. If that is unknown, dates in requests are
+    /// ignored (§13.1.3, §13.1.4).
+    pub modified: Option<i64>,
 }
 
 /// The result of evaluating the preconditions of a request.
@@ -44,14 +45,15 @@ pub fn evaluate(safe_method: bool, fields: &Fields<'_>, current: Option<&Validat
         };
         *line = Some(if line.is_none() { value } else { b"" });
     }
+    let modified = current.and_then(|current| current.modified);
     let read = |line: Option<&[u8]>| line.and_then(|value| date::parse(value, now));
 
     if let Some(line) = if_match {
         if !any_matches(line, fields, "if-match", current, strong_match) {
             return Evaluation::Failed;
         }
-    } else if let (Some(current), Some(date)) = (current, read(if_unmodified_since))
-        && current.modified > date
+    } else if let (Some(modified), Some(date)) = (modified, read(if_unmodified_since))
+        && modified > date
     {
         return Evaluation::Failed;
     }
@@ -60,8 +62,8 @@ pub fn evaluate(safe_method: bool, fields: &Fields<'_>, current: Option<&Validat
             return if safe_method { Evaluation::NotModified } else { Evaluation::Failed };
         }
     } else if safe_method
-        && let (Some(current), Some(date)) = (current, read(if_modified_since))
-        && current.modified <= date
+        && let (Some(modified), Some(date)) = (modified, read(if_modified_since))
+        && modified <= date
         && date <= now
     {
         return Evaluation::NotModified;
@@ -84,8 +86,9 @@ pub fn range_applies(fields: &Fields<'_>, current: &Validators<'_>, now: i64) ->
             split_tag(value).is_some_and(|(tag, rest)| rest.is_empty() && strong_match(tag, current.etag))
         }
         (Some(value), None) => {
-            let is_strong = now.saturating_sub(current.modified) >= 2 && !current.etag.starts_with(b"W/");
-            is_strong && date::parse(value, now) == Some(current.modified)
+            let old = current.modified.filter(|modified| now.saturating_sub(*modified) >= 2);
+            let is_strong = !current.etag.starts_with(b"W/");
+            is_strong && old.is_some_and(|modified| date::parse(value, now) == Some(modified))
         }
         (Some(_), Some(_)) => false,
     }
@@ -167,11 +170,25 @@ mod tests {
     const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const AFTER: &str = "Sunday, 06-Nov-94 08:49:38 GMT";
     const FUTURE: &str = "Sun Nov  6 08:50:38 1994";
-    const CURRENT: Validators<'_> = Validators { etag: b"\"a\"", modified: 784_111_777 };
-    const NOW: i64 = CURRENT.modified + 60;
+    const CURRENT: Validators<'_> = Validators { etag: b"\"a\"", modified: Some(784_111_777) };
+    const NOW: i64 = 784_111_777 + 60;
 
     fn with_fields<R>(lines: &[(&str, &str)], run: impl FnOnce(&Fields<'_>) -> R) -> R {
         run(&FieldLines::of(lines.iter().map(|&(name, value)| (name, value.as_bytes()))).fields())
+    }
+
+    #[test]
+    fn without_a_date_of_modification_dates_are_ignored() {
+        let undated = Validators { modified: None, ..CURRENT };
+        for name in ["If-Modified-Since", "If-Unmodified-Since"] {
+            for date in [BEFORE, MODIFIED, AFTER] {
+                for safe in [true, false] {
+                    let evaluation = with_fields(&[(name, date)], |fields| evaluate(safe, fields, Some(&undated), NOW));
+                    assert_eq!(evaluation, Proceed, "{name}: {date}");
+                }
+            }
+        }
+        assert!(!with_fields(&[("If-Range", MODIFIED)], |fields| range_applies(fields, &undated, NOW)));
     }
 
     #[test]
@@ -300,7 +317,7 @@ mod tests {
             assert_eq!((run(&CURRENT), run(&weak)), (*strong_result, *weak_result), "{values:?}");
         }
         for (age, strong) in [(-1, false), (0, false), (1, false), (2, true)] {
-            let now = CURRENT.modified + age;
+            let now = 784_111_777 + age;
             let applies = with_fields(&[("If-Range", MODIFIED)], |fields| range_applies(fields, &CURRENT, now));
             assert_eq!(applies, strong, "{age} s after the change");
         }

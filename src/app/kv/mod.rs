@@ -12,6 +12,11 @@
 //! is checked, or `application/octet-stream`. No form of a web page can send these types.
 //! `guard.rs` refuses other requests of web pages.
 //!
+//! A value has an entity-tag, so preconditions work (RFC 9110 §13): `If-None-Match: *` stores
+//! only a new key, `If-Match` changes only the value that the client has seen. They are
+//! evaluated together with the write, and pending writes count, so of two such requests one
+//! gets 412. Tags are valid until the service is started again.
+//!
 //! In the list a JSON value is itself. Bytes are a string if they are UTF-8, else a string
 //! with a `data:` URI (RFC 2397).
 //!
@@ -22,7 +27,9 @@
 mod guard;
 mod listing;
 
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -31,6 +38,7 @@ use uuid::Uuid;
 use super::{Answer, App, Call, Methods, Outcome, Request, Response};
 use crate::durable::{Change, Record, Store, WriteError, Written};
 use crate::http::Status;
+use crate::http::conditional::{self, Evaluation, Validators};
 use crate::http::head::Method;
 use crate::http::target;
 use crate::reactor::JobClass;
@@ -53,11 +61,13 @@ pub struct Kv {
     token: Option<String>,
     /// Counts the lists that are being sent: each has a clone.
     listings: Rc<()>,
+    /// Makes entity-tags. Its key is secret, so no client can make two values with one tag.
+    hasher: RandomState,
 }
 
 /// The kind of a write.
 enum Done {
-    Put { location: String, new_key: Option<String> },
+    Put { location: String, new_key: Option<String>, etag: String },
     Removed,
 }
 
@@ -70,7 +80,7 @@ struct Committed {
 impl Kv {
     /// Serves `store`. With a token, only clients that know it have access.
     pub fn new(store: Store, token: Option<String>) -> Self {
-        Self { store: StoreCell::new(store), token, listings: Rc::new(()) }
+        Self { store: StoreCell::new(store), token, listings: Rc::new(()), hasher: RandomState::new() }
     }
 
     fn list(&mut self, request: &Request<'_>, now: i64) -> Response {
@@ -87,11 +97,28 @@ impl Kv {
         private(Response::new(Status::OK)).stream(format.media_type(), listing)
     }
 
-    fn get(&mut self, key: &str, now: i64) -> Response {
-        self.store.with(|store| match store.get(key.as_bytes(), now).and_then(|record| record.value.split_first()) {
-            Some((tag, value)) => private(Response::new(Status::OK)).content(media_type(*tag), value.to_vec()),
-            None => missing(),
+    fn get(&mut self, key: &str, request: &Request<'_>, now: i64) -> Response {
+        let Self { store, hasher, .. } = self;
+        store.with(|store| {
+            let Some(record) = store.get(key.as_bytes(), now) else { return missing() };
+            let Some((tag, value)) = record.value.split_first() else { return missing() };
+            let etag = etag(hasher, &record.value);
+            let validators = Validators { etag: etag.as_bytes(), modified: None };
+            let status = match conditional::evaluate(true, &request.head.fields, Some(&validators), now) {
+                Evaluation::Proceed => Status::OK,
+                Evaluation::NotModified => return private(Response::new(Status::NOT_MODIFIED)).field("ETag", etag),
+                Evaluation::Failed => return changed(),
+            };
+            private(Response::new(status)).field("ETag", etag).content(media_type(*tag), value.to_vec())
         })
+    }
+
+    /// Whether the preconditions of a write hold. Pending writes count as done.
+    fn may_write(&mut self, key: &str, request: &Request<'_>, now: i64) -> bool {
+        let Self { store, hasher, .. } = self;
+        let current = store.with(|store| store.latest(key.as_bytes(), now)).map(|record| etag(hasher, &record.value));
+        let validators = current.as_ref().map(|etag| Validators { etag: etag.as_bytes(), modified: None });
+        conditional::evaluate(false, &request.head.fields, validators.as_ref(), now) == Evaluation::Proceed
     }
 
     fn put(&mut self, key: &str, is_new: bool, request: &Request<'_>, now: i64) -> Result<Answer, Response> {
@@ -100,13 +127,17 @@ impl Kv {
             Some(seconds) => Some(now.saturating_add(ttl(&seconds)?)),
         };
         let (tag, _) = value_type(request)?;
-        let value = [&[tag], request.body].concat().into();
+        if !self.may_write(key, request, now) {
+            return Err(changed());
+        }
+        let value: Arc<[u8]> = [&[tag], request.body].concat().into();
+        let etag = etag(&self.hasher, &value);
         let change = Change::Put(key.as_bytes().into(), Record { value, expires });
         let mut location = b"/".to_vec();
         target::encode_path(key.as_bytes(), &mut location);
         // The encoded key is ASCII.
         let location = String::from_utf8_lossy(&location).into_owned();
-        Ok(self.write(change, Done::Put { location, new_key: is_new.then(|| key.to_owned()) }, now))
+        Ok(self.write(change, Done::Put { location, new_key: is_new.then(|| key.to_owned()), etag }, now))
     }
 
     fn write(&mut self, change: Change, done: Done, now: i64) -> Answer {
@@ -139,8 +170,13 @@ impl Kv {
         }
         let key = std::str::from_utf8(key).map_err(|_| refuse(Status::BAD_REQUEST, "a key is UTF-8"))?;
         match method {
-            Method::Get | Method::Head => Ok(Answer::now(self.get(key, now))),
+            Method::Get | Method::Head => Ok(Answer::now(self.get(key, request, now))),
             Method::Put => self.put(key, false, request, now),
+            Method::Delete if !self.may_write(key, request, now) => {
+                // Without the key the response is 404 anyway (RFC 9110 §13.2.1).
+                let exists = self.store.with(|store| store.latest(key.as_bytes(), now)).is_some();
+                Err(if exists { changed() } else { missing() })
+            }
             Method::Delete => Ok(self.write(Change::Remove(key.as_bytes().into()), Done::Removed, now)),
             _ => Err(not_allowed("GET, HEAD, PUT, DELETE, OPTIONS")),
         }
@@ -174,12 +210,16 @@ impl Done {
             Err(error) => return refuse(Status::INTERNAL_SERVER_ERROR, error.to_string()),
         };
         match self {
-            Self::Put { location, new_key: Some(key) } => {
-                private(Response::new(Status::CREATED)).field("Location", location).json(&json!({ "key": key }))
+            Self::Put { location, new_key: Some(key), etag } => {
+                let response = private(Response::new(Status::CREATED)).field("Location", location).field("ETag", etag);
+                response.json(&json!({ "key": key }))
             }
-            Self::Put { location, new_key: None } if !was => Response::new(Status::CREATED).field("Location", location),
+            Self::Put { location, new_key: None, etag } if !was => {
+                Response::new(Status::CREATED).field("Location", location).field("ETag", etag)
+            }
+            Self::Put { etag, .. } => Response::new(Status::NO_CONTENT).field("ETag", etag),
             Self::Removed if !was => missing(),
-            _ => Response::new(Status::NO_CONTENT),
+            Self::Removed => Response::new(Status::NO_CONTENT),
         }
     }
 }
@@ -217,6 +257,15 @@ fn media_type(tag: u8) -> &'static str {
 /// Data of clients: no cache stores it, and browsers must not guess its type.
 fn private(response: Response) -> Response {
     response.no_store().field("X-Content-Type-Options", "nosniff")
+}
+
+/// The entity-tag of a record's value.
+fn etag(hasher: &RandomState, value: &[u8]) -> String {
+    format!("\"{:016x}\"", hasher.hash_one(value))
+}
+
+fn changed() -> Response {
+    refuse(Status::PRECONDITION_FAILED, "the key has another value than the request expects")
 }
 
 fn missing() -> Response {

@@ -149,3 +149,67 @@ fn deeply_nested_json_needs_no_stack() {
     let deep = "[".repeat(500_000) + &"]".repeat(500_000);
     assert!(matches!(ask(&mut Kv::new(Store::in_memory(10 << 20), None), "PUT /a", JSON_TYPE, &deep).0, 201 | 400));
 }
+
+/// The entity-tag of a key's value.
+fn etag_of(kv: &mut Kv, key: &str) -> String {
+    let (_, fields, _) = ask_at(kv, 1000, &format!("GET {key}"), "", b"");
+    fields.into_iter().find(|(name, _)| name == "ETag").expect("an entity-tag").1
+}
+
+#[test]
+fn preconditions_are_evaluated_before_a_write() {
+    let mut kv = kv();
+    assert_eq!(ask(&mut kv, "PUT /a", JSON_TYPE, "1").0, 201);
+    let first = etag_of(&mut kv, "/a");
+    for (request, lines, body, status) in [
+        ("PUT /a", "If-None-Match: *\r\n".to_owned(), "2", 412),
+        ("PUT /a", "If-Match: \"x\"\r\n".to_owned(), "2", 412),
+        ("DELETE /a", "If-Match: \"x\"\r\n".to_owned(), "", 412),
+        ("DELETE /a", format!("If-None-Match: {first}\r\n"), "", 412),
+        ("DELETE /no", "If-Match: *\r\n".to_owned(), "", 404),
+        ("PUT /no", "If-Match: *\r\n".to_owned(), "2", 412),
+        ("POST /", "If-Match: *\r\n".to_owned(), "2", 412),
+        // What is refused anyway is refused for that reason.
+        ("PUT /a", "If-None-Match: *\r\n".to_owned(), "{", 400),
+        // There is no date of modification.
+        ("PUT /a", "If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\n".to_owned(), "1", 204),
+    ] {
+        assert_eq!(ask(&mut kv, request, &(JSON_TYPE.to_owned() + &lines), body).0, status, "{request} {lines}");
+        assert_eq!((ask(&mut kv, "GET /a", "", ""), etag_of(&mut kv, "/a")), ((200, "1".to_owned()), first.clone()));
+    }
+    assert_eq!(ask(&mut kv, "GET /no", "", "").0, 404);
+    // Compare and set.
+    let matches = format!("{JSON_TYPE}If-Match: {first}\r\n");
+    let (status, fields, _) = ask_at(&mut kv, 1000, "PUT /a", &matches, b"2");
+    let second = etag_of(&mut kv, "/a");
+    assert!(status == 204 && first != second && fields.contains(&("ETag".to_owned(), second.clone())));
+    assert_eq!(ask(&mut kv, "PUT /a", &matches, "3").0, 412);
+    assert_eq!(ask(&mut kv, "GET /a", &format!("If-None-Match: {second}\r\n"), ""), (304, String::new()));
+    assert_eq!(ask(&mut kv, "GET /a", &format!("If-None-Match: {first}\r\n"), ""), (200, "2".to_owned()));
+    assert_eq!(ask(&mut kv, "HEAD /a", "If-Match: \"x\"\r\n", "").0, 412);
+    assert_eq!(ask(&mut kv, "PUT /b", &format!("{JSON_TYPE}If-None-Match: *\r\n"), "1").0, 201);
+    assert_eq!(ask(&mut kv, "DELETE /a", &format!("If-Match: {second}\r\n"), "").0, 204);
+    // The type belongs to the representation.
+    let bytes = "Content-Type: application/octet-stream\r\n";
+    assert_eq!(ask(&mut kv, "PUT /c", bytes, "1").0, 201);
+    assert_ne!(etag_of(&mut kv, "/b"), etag_of(&mut kv, "/c"));
+}
+
+#[test]
+fn a_pending_write_counts_for_preconditions() {
+    let directory = std::env::temp_dir().join(format!("miod-kv-pending-{}", std::process::id()));
+    let mut kv = Kv::new(Store::open(&directory, "kv", 100_000).unwrap(), None);
+    let lines = format!("{JSON_TYPE}If-None-Match: *\r\n");
+    let mut begin = |body: &[u8]| {
+        let bytes = format!("PUT /a HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n").into_bytes();
+        let mut room = FieldLines::default();
+        let head = parse(&bytes, &mut room).unwrap().unwrap();
+        kv.put("a", false, &Request { head: &head, body, mount: "", path: b"/a" }, 1000)
+    };
+    let Ok(Answer::Later(_, job)) = begin(b"1") else { panic!("it is written later") };
+    let Err(refused) = begin(b"2") else { panic!("the key is there") };
+    assert_eq!(refused.status, Status::PRECONDITION_FAILED);
+    assert!(job().downcast::<Committed>().is_ok_and(|committed| committed.outcome == Ok(false)));
+    drop(kv);
+    std::fs::remove_dir_all(directory).unwrap();
+}
