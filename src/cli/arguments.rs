@@ -35,15 +35,17 @@ pub(super) struct Arguments<D: 'static> {
 }
 
 impl<D> Arguments<D> {
-    /// Takes arguments apart. After `--help` or `--version` errors don't matter.
+    /// Takes arguments apart. After `--help` or `--version` errors don't matter. `explain` has
+    /// a sentence about options that aren't in the table.
     pub(super) fn split(
         table: &[&'static Opt<D>],
+        explain: fn(&str) -> Option<&'static str>,
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Self, UsageError> {
         let mut parser = lexopt::Parser::from_args(arguments);
         let mut this = Self { given: Vec::new(), positional: Vec::new(), info: None };
         loop {
-            match this.take(table, &mut parser) {
+            match this.take(table, explain, &mut parser) {
                 Ok(true) => {}
                 Err(error) if this.info.is_none() => return Err(error),
                 Ok(false) | Err(_) => return Ok(this),
@@ -52,7 +54,12 @@ impl<D> Arguments<D> {
     }
 
     /// Takes the next argument; false if there is none.
-    fn take(&mut self, table: &[&'static Opt<D>], parser: &mut lexopt::Parser) -> Result<bool, UsageError> {
+    fn take(
+        &mut self,
+        table: &[&'static Opt<D>],
+        explain: fn(&str) -> Option<&'static str>,
+        parser: &mut lexopt::Parser,
+    ) -> Result<bool, UsageError> {
         let Some(argument) = parser.next().map_err(|error| UsageError(error.to_string()))? else { return Ok(false) };
         let option = match argument {
             Arg::Value(value) => {
@@ -67,14 +74,14 @@ impl<D> Arguments<D> {
                 self.info.get_or_insert(Info::Version);
                 return Ok(true);
             }
-            Arg::Long(long) => *table.iter().find(|option| option.long == long).ok_or_else(|| {
-                let names = table.iter().map(|option| option.long);
-                UsageError(format!("unknown option --{long}{}", did_you_mean("--", long, names)))
-            })?,
+            Arg::Long(long) => *table
+                .iter()
+                .find(|option| option.long == long)
+                .ok_or_else(|| unknown("--", long, explain, table.iter().map(|option| option.long)))?,
             Arg::Short(short) => *table
                 .iter()
                 .find(|option| option.short == Some(short))
-                .ok_or_else(|| UsageError(format!("unknown option -{short}")))?,
+                .ok_or_else(|| unknown("-", &short.to_string(), explain, []))?,
         };
         let value = match option.value {
             Value::None => None,
@@ -120,6 +127,20 @@ impl<D> Arguments<D> {
     }
 }
 
+/// The error for an option that isn't in the table; `known` are names that may be meant.
+fn unknown<'a>(
+    hyphens: &str,
+    name: &str,
+    explain: fn(&str) -> Option<&'static str>,
+    known: impl IntoIterator<Item = &'a str>,
+) -> UsageError {
+    let hint = match explain(name) {
+        Some(sentence) => format!(": {sentence}"),
+        None => did_you_mean(hyphens, name, known),
+    };
+    UsageError(format!("unknown option {hyphens}{name}{hint}"))
+}
+
 fn apply_variable<D>(option: &Opt<D>, draft: &mut Draft<D>, value: &str) -> Result<(), String> {
     match option.value {
         Value::None => {
@@ -163,7 +184,7 @@ impl<D> Tool<D> {
         command: impl FnOnce(Draft<D>, Vec<String>) -> Result<Command, UsageError>,
     ) -> Result<Command, UsageError> {
         let table: Vec<_> = self.options.iter().collect();
-        let arguments = Arguments::split(&table, arguments)?;
+        let arguments = Arguments::split(&table, |_| None, arguments)?;
         match arguments.info {
             Some(Info::Help) => return Ok(Command::Help(self.help())),
             Some(Info::Version) => return Ok(Command::Version),
@@ -210,6 +231,9 @@ mod tests {
         for (arguments, hint) in [
             (&["connect", "--upd", "a", "1"][..], "unknown option --upd; did you mean --udp?"),
             (&["get", "-Z"], "unknown option -Z"),
+            (&["--header", "a: b"], "unknown option --header: header fields can't be added"),
+            (&["-c", "miod.toml"], "unknown option -c: there is no configuration file"),
+            (&["ping", "--gzip", "a"], "unknown option --gzip"),
             (&["get", "--repeat"], "--repeat needs a value"),
             (&["get", "--repeat", "0", "http://a/"], "at least 1"),
             (&["get"], "give a URL, or HOST PORT FILE"),
@@ -245,6 +269,21 @@ mod tests {
         let port = |name: &str| (name == "MIOD_PORT").then(|| OsString::from("tcp://10.96.12.34:8080"));
         let Ok(Command::Server(config)) = parse([] as [OsString; 0], port) else { panic!("it is no port") };
         assert_eq!(config.listeners[0].port, 8080);
+    }
+
+    #[test]
+    fn help_and_version_are_words_too() {
+        for (words, flags) in [
+            (&["help"][..], &["--help"][..]),
+            (&["help", "get"], &["get", "--help"]),
+            (&["help", "kv"], &["kv", "--help"]),
+        ] {
+            let (Ok(Command::Help(by_word)), Ok(Command::Help(by_flag))) = (run(words), run(flags)) else {
+                panic!("no help")
+            };
+            assert_eq!(by_word, by_flag);
+        }
+        assert!(matches!(run(&["version"]), Ok(Command::Version)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod banner;
 mod connect;
 mod environment;
 pub mod error;
+mod foreign;
 mod get;
 mod help;
 pub mod passwd;
@@ -95,6 +96,15 @@ pub fn parse(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Command, UsageError> {
     let mut arguments = arguments.into_iter().peekable();
+    match arguments.peek().and_then(|first| first.to_str()) {
+        // As other programs have it: `miod help get` is `miod get --help`.
+        Some("help") => {
+            let of: Vec<_> = arguments.skip(1).take(1).chain(["--help".into()]).collect();
+            return parse(of, variable);
+        }
+        Some("version") => return Ok(Command::Version),
+        _ => {}
+    }
     let tool = TOOLS.iter().find(|(name, _)| arguments.peek().is_some_and(|first| first == name));
     match tool {
         Some((_, parse)) => parse(arguments.skip(1).collect()),

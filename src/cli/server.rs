@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::arguments::{Arguments, Info, no_more};
 use super::server_help::{server_help, table};
 use super::suggest::nearest;
-use super::{Command, TOOLS, UsageError, error};
+use super::{Command, TOOLS, UsageError, error, foreign};
 use crate::config::ServerCommand;
 use crate::config::options::{Draft, server_options};
 
@@ -17,7 +17,7 @@ pub(super) fn parse(
 ) -> Result<Command, UsageError> {
     // The command may follow its options.
     let all: Vec<_> = server_options().collect();
-    let mut arguments = Arguments::split(&all, arguments)?;
+    let mut arguments = Arguments::split(&all, foreign::sentence, arguments)?;
     let named = arguments.positional.first().and_then(named);
     if named.is_some() {
         arguments.positional.remove(0);
