@@ -13,9 +13,9 @@
 //! if a field is malformed, the client is the last address that is certain: that of the
 //! proxy that wrote the field.
 //!
-//! The first member of the list says whether the client used TLS; one field that says
-//! `https` is enough. A client may be able to forge this, but gains nothing: it only makes
-//! the rules for its own browser stricter.
+//! Whether the client used TLS is in the member of the proxy that the client is connected to:
+//! of Forwarded the same member, of X-Forwarded-Proto the one at the same distance from the
+//! right end. One field that says `https` is enough.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -83,8 +83,8 @@ impl Proxies {
         if !self.trust(peer) {
             return peer;
         }
-        let forwarded = self.follow(peer, fields, "forwarded", forwarded_for);
-        let x_forwarded = self.follow(peer, fields, "x-forwarded-for", node);
+        let forwarded = self.follow(peer, fields, "forwarded", forwarded_for).map(|(client, _)| client);
+        let x_forwarded = self.follow(peer, fields, "x-forwarded-for", node).map(|(client, _)| client);
         match (forwarded, x_forwarded) {
             (Some(a), Some(b)) if a != b => peer,
             (Some(client), _) | (None, Some(client)) => client,
@@ -94,45 +94,60 @@ impl Proxies {
 
     /// Whether the client behind `peer` used TLS: only if `peer` is trusted and reports it.
     pub fn secure(&self, peer: Option<IpAddr>, fields: &Fields<'_>) -> bool {
+        if !self.trust(peer) {
+            return false;
+        }
         let is_https = |scheme: &[u8]| scheme.eq_ignore_ascii_case(b"https");
-        let first = |name| fields.get(name).and_then(|line| split_unquoted(line, b',').next());
-        self.trust(peer)
-            && (first("x-forwarded-proto").is_some_and(is_https)
-                || first("forwarded").and_then(|element| parameter(element, b"proto=")).is_some_and(is_https))
+        let x_forwarded = self.follow(peer, fields, "x-forwarded-for", node).map_or(1, |(_, proxies)| proxies);
+        let forwarded = self.follow(peer, fields, "forwarded", forwarded_for).map_or(1, |(_, proxies)| proxies);
+        member(fields, "x-forwarded-proto", x_forwarded).is_some_and(is_https)
+            || member(fields, "forwarded", forwarded)
+                .and_then(|element| parameter(element, b"proto="))
+                .is_some_and(is_https)
     }
 
     /// Reads the members of a list field from right to left, as long as their writers are
-    /// trusted. None without the field.
+    /// trusted. Returns the client, and how many proxies are known. None without the field.
     fn follow(
         &self,
         peer: Option<IpAddr>,
         fields: &Fields<'_>,
         name: &str,
         read: fn(&[u8]) -> Option<IpAddr>,
-    ) -> Option<Option<IpAddr>> {
+    ) -> Option<(Option<IpAddr>, usize)> {
         // The head bounds their number.
         let lines: Vec<&[u8]> = fields.all(name).collect();
         if lines.is_empty() {
             return None;
         }
         let mut client = peer;
+        // The peer.
+        let mut proxies = 1;
         for line in lines.iter().rev() {
             // An open quoted string, begun by a client, would swallow the members that the
             // proxy appended.
             if !is_balanced(line) {
-                return Some(client);
+                return Some((client, proxies));
             }
             let members: Vec<&[u8]> = split_unquoted(line, b',').collect();
             for member in members.iter().rev() {
-                let Some(address) = read(member) else { return Some(client) };
+                let Some(address) = read(member) else { return Some((client, proxies)) };
                 client = Some(address);
                 if !self.trust(client) {
-                    return Some(client);
+                    return Some((client, proxies));
                 }
+                proxies += 1;
             }
         }
-        Some(client)
+        Some((client, proxies))
     }
+}
+
+/// Member number `position` of a list field, from 1 at the right end; the first one if there
+/// are fewer.
+fn member<'a>(fields: &Fields<'a>, name: &str, position: usize) -> Option<&'a [u8]> {
+    let members: Vec<&[u8]> = fields.all(name).flat_map(|line| split_unquoted(line, b',')).collect();
+    members.get(members.len().saturating_sub(position)).copied()
 }
 
 /// Whether every quoted string in `line` is closed.
@@ -308,8 +323,9 @@ mod tests {
         for (name, value, expected) in [
             ("X-Forwarded-Proto", "https", true),
             ("x-forwarded-proto", "HTTPS", true),
-            ("X-Forwarded-Proto", "https, http", true),
-            ("X-Forwarded-Proto", "http, https", false),
+            // The first member may be the client's own.
+            ("X-Forwarded-Proto", "https, http", false),
+            ("X-Forwarded-Proto", "http, https", true),
             ("X-Forwarded-Proto", "http", false),
             ("X-Forwarded-Proto", "httpss", false),
             ("X-Forwarded-Proto", "", false),
@@ -319,11 +335,25 @@ mod tests {
             ("Forwarded", "proto=https;proto=http", false),
             ("Forwarded", "for=\";proto=https\"", false),
             ("X-Forwarded-For", "https", false),
+            ("Forwarded", "proto=https, for=1.1.1.1;proto=http", false),
         ] {
             let lines = FieldLines::of([(name, value.as_bytes())]);
             let secure = |peer: &str| proxies.secure(peer.parse().ok(), &lines.fields());
             assert_eq!(secure("10.0.0.1"), expected, "{name}: {value}");
             assert!(!secure("192.0.2.1") && !secure("unix"), "{name}: {value}");
+        }
+        // The client used TLS with the first of two proxies.
+        for (clients, schemes, expected) in [
+            ("1.1.1.1, 10.0.0.2", "https, http", true),
+            ("6.6.6.6, 1.1.1.1, 10.0.0.2", "https, http, http", false),
+            ("1.1.1.1, 10.0.0.2", "http, https", false),
+            // One that replaces the field.
+            ("1.1.1.1, 10.0.0.2", "https", true),
+        ] {
+            let lines = [("X-Forwarded-For", clients.as_bytes()), ("X-Forwarded-Proto", schemes.as_bytes())];
+            let lines = FieldLines::of(lines);
+            let secure = proxies.secure("10.0.0.1".parse().ok(), &lines.fields());
+            assert_eq!(secure, expected, "{clients}: {schemes}");
         }
     }
 
