@@ -81,6 +81,8 @@ struct Open {
     deadline: Tick,
     /// The session, if this is a load; none for a save.
     loads: Option<Id>,
+    /// The sessions to load if the store doesn't have this one, the next one last.
+    further: Vec<Id>,
     reply: Option<Reply>,
 }
 
@@ -121,13 +123,22 @@ impl Question {
 impl Pending {
     // ---- For the exchange
 
-    /// Asks for a session; the connection `waiter` is woken when the reply is there.
+    /// Asks for the first of these sessions that the store has. A client may send several
+    /// identifiers, for example with a cookie of another path. The connection `waiter` is woken
+    /// when the reply is there.
     ///
     /// # Errors
     /// If the store can't be asked.
-    pub fn load(&mut self, id: Id, waiter: Handle, time: Time) -> Result<Ticket, Unavailable> {
-        let ticket = self.ask(Question::Load(id), Some(id), waiter, time)?;
-        self.loads.entry(id).or_default().count += 1;
+    ///
+    /// # Panics
+    /// If there is no identifier.
+    pub fn load(&mut self, ids: &[Id], waiter: Handle, time: Time) -> Result<Ticket, Unavailable> {
+        let (first, further) = ids.split_first().expect("an identifier");
+        let ticket = self.ask(Question::Load(*first), Some(*first), waiter, time)?;
+        if let Some(open) = self.open.get_mut(&ticket) {
+            open.further = further.iter().rev().copied().collect();
+        }
+        self.loads.entry(*first).or_default().count += 1;
         Ok(ticket)
     }
 
@@ -172,7 +183,12 @@ impl Pending {
 
     /// Drops a ticket; no exchange waits for it any more.
     pub fn forget(&mut self, ticket: Ticket) {
-        let Some(Open { loads: Some(id), .. }) = self.open.remove(&ticket) else { return };
+        if let Some(Open { loads: Some(id), .. }) = self.open.remove(&ticket) {
+            self.forget_load(id);
+        }
+    }
+
+    fn forget_load(&mut self, id: Id) {
         if let Some(loads) = self.loads.get_mut(&id) {
             loads.count -= 1;
             if loads.count == 0 {
@@ -195,9 +211,23 @@ impl Pending {
         }
     }
 
-    /// Passes on the reply to a question. Returns the connection to wake, if one still waits.
+    /// Passes on the reply to a question. Returns the connection to wake, if one still waits and
+    /// nothing further is to be asked for it.
     pub fn answer(&mut self, ticket: Ticket, reply: Reply) -> Option<Handle> {
         let open = self.open.get_mut(&ticket)?;
+        if reply == Reply::Loaded(None)
+            && let Some(id) = open.loads
+            && self.loads.get(&id).is_none_or(|loads| loads.overridden.is_none())
+            && let Some(next) = open.further.pop()
+        {
+            open.loads = Some(next);
+            self.loads.entry(next).or_default().count += 1;
+            self.forget_load(id);
+            let question = Question::Load(next);
+            self.queued += question.size();
+            self.questions.push_back((ticket, question));
+            return None;
+        }
         open.reply.get_or_insert(reply);
         Some(open.waiter)
     }
@@ -254,7 +284,7 @@ impl Pending {
         self.queued += size;
         self.questions.push_back((ticket, question));
         let deadline = time.now.after(limits::SESSION_STORE_TIMEOUT);
-        self.open.insert(ticket, Open { waiter, deadline, loads, reply: None });
+        self.open.insert(ticket, Open { waiter, deadline, loads, further: Vec::new(), reply: None });
         Ok(ticket)
     }
 }
@@ -294,10 +324,41 @@ mod tests {
     }
 
     #[test]
+    fn the_first_session_that_the_store_has_is_loaded() {
+        let mut pending = Pending::default();
+        let [a, b, c] = [(); 3].map(|()| Id::new());
+        let ticket = pending.load(&[a, b, c], waiter(1), at(0)).unwrap();
+        assert_eq!(pending.next_question(), Some((ticket, Question::Load(a))));
+        assert_eq!(pending.answer(ticket, Reply::Loaded(None)), None, "there is another one to ask for");
+        assert_eq!((pending.take(ticket), pending.next_question()), (None, Some((ticket, Question::Load(b)))));
+        assert_eq!(pending.answer(ticket, Reply::Loaded(Some(text(1)))), Some(waiter(1)));
+        assert_eq!(pending.take(ticket), Some(StoreResult::Loaded(b, Some(text(1)))));
+        assert!(pending.is_empty() && pending.loads.is_empty() && pending.queued == 0);
+
+        let ticket = pending.load(&[a, b], waiter(1), at(0)).unwrap();
+        pending.answer(ticket, Reply::Loaded(None));
+        assert_eq!(pending.answer(ticket, Reply::Loaded(None)), Some(waiter(1)));
+        assert_eq!(pending.take(ticket), Some(StoreResult::Loaded(b, None)));
+
+        // A failure is no missing session, and what another request saves is found.
+        let ticket = pending.load(&[a, b], waiter(1), at(0)).unwrap();
+        assert_eq!(pending.answer(ticket, Reply::Failed), Some(waiter(1)));
+        assert_eq!(pending.take(ticket), Some(StoreResult::Failed));
+        let ticket = pending.load(&[a, b], waiter(1), at(0)).unwrap();
+        save(&mut pending, a, None, 7);
+        assert_eq!(pending.answer(ticket, Reply::Loaded(None)), Some(waiter(1)));
+        assert_eq!(pending.take(ticket), Some(StoreResult::Loaded(a, Some(text(7)))));
+        let ticket = pending.load(&[a, b], waiter(1), at(0)).unwrap();
+        pending.answer(ticket, Reply::Loaded(None));
+        pending.forget(ticket);
+        assert!(pending.loads.is_empty(), "the load of b is forgotten too");
+    }
+
+    #[test]
     fn a_question_is_sent_and_its_reply_is_returned() {
         let mut pending = Pending::default();
         let (a, b) = (Id::new(), Id::new());
-        let load = pending.load(a, waiter(1), at(0)).unwrap();
+        let load = pending.load(&[a], waiter(1), at(0)).unwrap();
         let end = pending.save(Question::End(b), waiter(2), at(100)).unwrap();
         assert_eq!(pending.deadline(), Some(Tick::from_micros(500_000)));
         assert_eq!(pending.next_question(), Some((load, Question::Load(a))));
@@ -319,7 +380,7 @@ mod tests {
     fn a_dropped_ticket_wakes_nothing_and_its_load_is_not_sent() {
         let mut pending = Pending::default();
         let id = Id::new();
-        let load = pending.load(id, waiter(1), at(0)).unwrap();
+        let load = pending.load(&[id], waiter(1), at(0)).unwrap();
         let saved = save(&mut pending, id, Some(id), 1);
         pending.forget(load);
         pending.forget(saved);
@@ -334,15 +395,15 @@ mod tests {
     fn a_save_overrides_earlier_loads() {
         let mut pending = Pending::default();
         let (id, other) = (Id::new(), Id::new());
-        let [first, second, third] = [(); 3].map(|()| pending.load(id, waiter(1), at(0)).unwrap());
-        let elsewhere = pending.load(other, waiter(2), at(0)).unwrap();
+        let [first, second, third] = [(); 3].map(|()| pending.load(&[id], waiter(1), at(0)).unwrap());
+        let elsewhere = pending.load(&[other], waiter(2), at(0)).unwrap();
         // The first saves while the second has its reply and the third still waits for its own.
         pending.answer(second, Reply::Loaded(Some(text(1))));
         assert_eq!(reply_with(&mut pending, first, 1), Some(text(1)));
         save(&mut pending, id, Some(id), 2);
         assert_eq!(take_text(&mut pending, second), Some(text(2)));
         save(&mut pending, id, Some(id), 3);
-        let later = pending.load(id, waiter(1), at(0)).unwrap();
+        let later = pending.load(&[id], waiter(1), at(0)).unwrap();
         assert_eq!(reply_with(&mut pending, third, 1), Some(text(3)));
         // A load after the save gets the reply of the store: another process may have changed it.
         assert_eq!(reply_with(&mut pending, later, 7), Some(text(7)));
@@ -355,8 +416,8 @@ mod tests {
         for end in [true, false] {
             let mut pending = Pending::default();
             let (id, new) = (Id::new(), Id::new());
-            let load = pending.load(id, waiter(1), at(0)).unwrap();
-            let on_new = pending.load(new, waiter(1), at(0)).unwrap();
+            let load = pending.load(&[id], waiter(1), at(0)).unwrap();
+            let on_new = pending.load(&[new], waiter(1), at(0)).unwrap();
             if end {
                 pending.save(Question::End(id), waiter(2), at(0)).unwrap();
             } else {
@@ -371,7 +432,7 @@ mod tests {
     fn a_failed_load_stays_failed_after_a_save() {
         let mut pending = Pending::default();
         let id = Id::new();
-        let load = pending.load(id, waiter(1), at(0)).unwrap();
+        let load = pending.load(&[id], waiter(1), at(0)).unwrap();
         save(&mut pending, id, Some(id), 2);
         pending.answer(load, Reply::Failed);
         assert_eq!(pending.take(load), Some(StoreResult::Failed));
@@ -381,25 +442,25 @@ mod tests {
     fn a_lost_store_fails_all_pending_questions_and_refuses_new_ones() {
         let mut pending = Pending::default();
         let id = Id::new();
-        let there = pending.load(id, waiter(1), at(0)).unwrap();
+        let there = pending.load(&[id], waiter(1), at(0)).unwrap();
         pending.answer(there, Reply::Loaded(None));
-        let load = pending.load(id, waiter(2), at(0)).unwrap();
+        let load = pending.load(&[id], waiter(2), at(0)).unwrap();
         let saved = save(&mut pending, id, None, 1);
         assert_eq!(pending.unavailable(), [waiter(2), waiter(9)]);
         assert_eq!((pending.next_question(), pending.queued, pending.deadline()), (None, 0, None));
-        assert_eq!(pending.load(id, waiter(1), at(0)), Err(Unavailable));
+        assert_eq!(pending.load(&[id], waiter(1), at(0)), Err(Unavailable));
         assert_eq!(pending.take(load), Some(StoreResult::Failed));
         assert_eq!(pending.take(saved), Some(StoreResult::Failed));
         assert_eq!(take_text(&mut pending, there), Some(text(1)), "an earlier reply stays");
         pending.available();
-        assert!(pending.load(id, waiter(1), at(0)).is_ok());
+        assert!(pending.load(&[id], waiter(1), at(0)).is_ok());
     }
 
     #[test]
     fn the_queue_of_questions_is_limited() {
         let mut pending = Pending::default();
         let mut count = 0;
-        while let Ok(ticket) = pending.load(Id::new(), waiter(1), at(0)) {
+        while let Ok(ticket) = pending.load(&[Id::new()], waiter(1), at(0)) {
             pending.forget(ticket);
             count += 1;
         }

@@ -72,11 +72,14 @@ impl Sessions {
                 let id = Id::parse(value)?;
                 self.lifetime.session(id, disk.load(id, now)?, now)
             }),
-            Store::Remote(pending) => match values.find_map(Id::parse).map(|id| pending.load(id, waiter, time)) {
-                None => None,
-                Some(Ok(ticket)) => return LoadResult::Later(ticket),
-                Some(Err(Unavailable)) => return LoadResult::Unavailable,
-            },
+            Store::Remote(pending) => {
+                let ids: Vec<Id> = values.filter_map(Id::parse).collect();
+                match (!ids.is_empty()).then(|| pending.load(&ids, waiter, time)) {
+                    None => None,
+                    Some(Ok(ticket)) => return LoadResult::Later(ticket),
+                    Some(Err(Unavailable)) => return LoadResult::Unavailable,
+                }
+            }
         };
         LoadResult::Now(found.unwrap_or_else(|| Session::none(now)))
     }

@@ -283,7 +283,9 @@ fn old_version(dice: &mut Dice, huge: &str) -> Case {
 
 fn visit(dice: &mut Dice) -> Case {
     let (which, path) = (dice.below(SESSIONS), dice.pick(&["", "", "/later"]));
-    let lines = format!("Cookie: sessionId={}\r\n", session(which));
+    // A cookie of another path may come first, with a session that no store has.
+    let foreign = dice.pick(&["", "", "sessionId=99999999-1111-4111-8111-111111111111; "]);
+    let lines = format!("Cookie: {foreign}sessionId={}\r\n", session(which));
     let case = Case::new(get(&format!("/visits{path}"), &lines), 200, Visit(which));
     Case { session: true, job: !path.is_empty(), ..case }
 }

@@ -69,7 +69,7 @@ impl Bench {
 
     fn load(&mut self) -> Result<Ticket, Unavailable> {
         let time = self.time();
-        let asked = pending(&mut self.shared).unwrap().load(Id::new(), Handle::for_test(1), time);
+        let asked = pending(&mut self.shared).unwrap().load(&[Id::new()], Handle::for_test(1), time);
         if asked.is_ok() {
             self.with(flush).unwrap();
         }
