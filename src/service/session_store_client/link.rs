@@ -54,9 +54,14 @@ impl SessionStoreLink {
 
     /// Whether an address is left that wasn't tried since the last success.
     pub(super) fn try_another(&mut self) -> bool {
-        self.next = (self.next + 1) % self.addresses.len();
+        self.next_address();
         self.tried = (self.tried + 1) % self.addresses.len();
         self.tried > 0
+    }
+
+    /// Uses the next address from now on.
+    pub(super) fn next_address(&mut self) {
+        self.next = (self.next + 1) % self.addresses.len();
     }
 
     pub(super) fn failed(&mut self, now: Tick, why: &str) {

@@ -201,6 +201,9 @@ impl SessionStoreClient {
             cx.connect(to, client);
             return;
         }
+        if self.pipeline.is_wrong_server() {
+            link.next_address();
+        }
         link.failed(now, &why);
         for exchange in pending(cx.shared).map(Pending::unavailable).unwrap_or_default() {
             cx.send(exchange, Message::Session);

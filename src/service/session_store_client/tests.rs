@@ -3,7 +3,7 @@ use std::io;
 use super::link::{LONGEST_PAUSE, PAUSE, State};
 use super::*;
 use crate::files::scratch::Scratch;
-use crate::reactor::{Handle, TestContext, Time};
+use crate::reactor::{Endpoint, Handle, TestContext, Time};
 use crate::service::testing::{self, Peer, ends};
 use crate::session::Id;
 use crate::session::pending::{Question, StoreResult, Ticket, Unavailable};
@@ -104,7 +104,7 @@ fn questions_are_pipelined_and_each_reply_wakes_its_exchange() {
     bench.settle();
     assert!(matches!(bench.take(tickets[0]), Some(StoreResult::Loaded(_, None))));
     assert_eq!(bench.take(tickets[1]), None);
-    bench.peer.send(b"\r\n-LOADING\r\n");
+    bench.peer.send(b"\r\n-ERR x\r\n");
     bench.settle();
     assert!(matches!(bench.take(tickets[1]), Some(StoreResult::Loaded(..))));
     assert_eq!(bench.take(tickets[2]), Some(StoreResult::Failed));
@@ -236,4 +236,27 @@ fn pipelined_questions_are_bounded() {
     let question = Question::End(Id::new());
     let time = bench.time();
     assert!(pending(&mut bench.shared).unwrap().save(question, Handle::for_test(1), time).is_ok());
+}
+
+#[test]
+fn a_server_that_became_a_replica_is_left_for_the_next_address() {
+    for error in ["READONLY You can't write against a read only replica.", "LOADING", "MASTERDOWN Link is down"] {
+        let mut bench = Bench::new(2);
+        let tickets = [(); 2].map(|()| bench.load().unwrap());
+        bench.settle();
+        bench.peer.send(format!("$-1\r\n-{error}\r\n").as_bytes());
+        assert_eq!(bench.settle().finish, Finish::Abort, "{error}");
+        let now = bench.now;
+        assert!(matches!(bench.link().connect(now).0, Endpoint::Tcp(address) if address.port() == 1));
+        bench.close(None);
+        assert_eq!(bench.take(tickets[1]), Some(StoreResult::Failed));
+        assert!(matches!(bench.state(), State::Absent(until) if until > now), "it waits before it connects again");
+        assert!(matches!(bench.link().connect(now).0, Endpoint::Tcp(address) if address.port() == 2), "{error}");
+    }
+    // Other errors concern one question.
+    let mut bench = Bench::new(2);
+    let ticket = bench.load().unwrap();
+    bench.settle();
+    bench.peer.send(b"-WRONGTYPE x\r\n");
+    assert_eq!((bench.settle().finish, bench.take(ticket)), (Finish::No, Some(StoreResult::Failed)));
 }

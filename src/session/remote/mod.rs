@@ -83,6 +83,8 @@ pub struct Pipeline {
     succeeded: bool,
     /// The last error of the store.
     error: Option<String>,
+    /// The store replied that another server should be asked.
+    wrong_server: bool,
 }
 
 /// What [`Pipeline::read`] has read.
@@ -103,7 +105,7 @@ impl Pipeline {
             }
             StoreProtocol::Kv { token } => Codec::Kv(Kv::new(url.authority(), token.as_deref())),
         };
-        Self { codec, expected: VecDeque::new(), succeeded: true, error: None }
+        Self { codec, expected: VecDeque::new(), succeeded: true, error: None, wrong_server: false }
     }
 
     /// Writes the first commands of a connection.
@@ -157,7 +159,8 @@ impl Pipeline {
     /// Reads one reply at most. Call it until it consumes nothing.
     ///
     /// # Errors
-    /// If the input is no reply of such a store, or the store refuses the login.
+    /// If the input is no reply of such a store, or the store refuses the login, or it replies
+    /// that another server should be asked.
     pub fn read(&mut self, input: &mut [u8]) -> Result<Progress, ProtocolError> {
         let Some(expected) = self.expected.front() else {
             return if input.is_empty() { Ok(Progress { consumed: 0, reply: None }) } else { Err(unexpected()) };
@@ -176,6 +179,10 @@ impl Pipeline {
         let reply = match (command, reply) {
             (Command::Login, CommandReply::Error(text)) => {
                 return Err(ProtocolError(format!("the store refuses the login: {text}")));
+            }
+            (_, CommandReply::Error(text)) if redis::is_wrong_server(&text) => {
+                self.wrong_server = true;
+                return Err(ProtocolError(format!("the server can't keep sessions now: {text}")));
             }
             (_, CommandReply::Error(text)) => {
                 self.error = Some(text);
@@ -211,6 +218,11 @@ impl Pipeline {
     /// Whether the connection takes no more questions: it closes after the pending ones.
     pub fn is_closing(&self) -> bool {
         matches!(&self.codec, Codec::Kv(kv) if kv.is_closing())
+    }
+
+    /// Whether the store replied that another server should be asked.
+    pub fn is_wrong_server(&self) -> bool {
+        self.wrong_server
     }
 
     /// Takes the last error of the store.

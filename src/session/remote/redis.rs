@@ -54,6 +54,13 @@ pub(super) fn write(command: Command, id: Id, value: Option<(&[u8], i64)>, out: 
     }
 }
 
+/// Whether an error means that this server can't serve at all, and another one may: it became
+/// a replica, it is still loading, its master or its cluster is down, or the key is elsewhere.
+pub(super) fn is_wrong_server(error: &str) -> bool {
+    let code = error.split(' ').next().unwrap_or_default();
+    matches!(code, "READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "MOVED" | "ASK")
+}
+
 /// One reply, if it is complete, and its length in bytes.
 pub(super) fn read(input: &[u8]) -> Result<(usize, Option<CommandReply>), ProtocolError> {
     let Some((value, length)) = resp::parse(input).map_err(|_| ProtocolError("the reply is not RESP2".to_owned()))?

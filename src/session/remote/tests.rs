@@ -166,6 +166,6 @@ fn a_reply_that_is_too_long_is_an_error() {
     // An error of the store is returned once.
     let mut pipeline = Pipeline::new(&StoreUrl::parse("redis://h").unwrap());
     pipeline.ask(Ticket(1), &questions()[0], Tick::default(), &mut Vec::new());
-    assert_eq!(pipeline.read(b"-LOADING\r\n".to_vec().as_mut_slice()).unwrap().reply, Some((Ticket(1), Reply::Failed)));
-    assert_eq!((pipeline.error(), pipeline.error()), (Some("LOADING".to_owned()), None));
+    assert_eq!(pipeline.read(b"-ERR x\r\n".to_vec().as_mut_slice()).unwrap().reply, Some((Ticket(1), Reply::Failed)));
+    assert_eq!((pipeline.error(), pipeline.error()), (Some("ERR x".to_owned()), None));
 }
