@@ -393,3 +393,50 @@ fn a_real_redis_keeps_sessions_for_several_servers() {
     assert_eq!(visit(&stranger, "").status, 503);
     assert!(stranger.errors().contains("refuses the login"), "{}", stranger.errors());
 }
+
+#[test]
+#[ignore = "needs redis-server, and mounts a file of names in a namespace of its own, by unshare"]
+fn after_a_failover_of_redis_the_new_master_is_found() {
+    let port = free_port().to_string();
+    let root = Root::new();
+    root.file("hosts", "127.0.0.1 localhost\n127.0.0.2 redis.test\n127.0.0.3 redis.test\n");
+    let data = root.path().to_str().unwrap();
+    let start = |address: &str| {
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port, "--bind", address, "--daemonize", "no", "--save", "", "--dir", data]);
+        Ended(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    };
+    let command = |address: &str, words: &[&str]| {
+        let output = Command::new("redis-cli").args(["-h", address, "-p", &port]).args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let addresses = ["127.0.0.2", "127.0.0.3"];
+    let _servers = addresses.map(start);
+    assert!(eventually(|| addresses.iter().all(|address| command(address, &["PING"]) == "PONG\n")));
+    // Makes one the master and the other its replica.
+    let fail_over = |master: &str, replica: &str| {
+        command(master, &["REPLICAOF", "NO", "ONE"]);
+        command(replica, &["REPLICAOF", master, &port]);
+        assert!(eventually(|| command(replica, &["INFO", "replication"]).contains("master_link_status:up")));
+    };
+    fail_over("127.0.0.2", "127.0.0.3");
+    let mut miod = Command::new("unshare");
+    miod.args(["-m", "sh", "-c", "mount --bind hosts /etc/hosts && exec \"$0\" \"$@\""]).current_dir(root.path());
+    miod.arg(env!("CARGO_BIN_EXE_miod")).args(["-p", "0", "-b", "127.0.0.1", "--apps"]);
+    miod.args(["--sessions", &format!("redis://redis.test:{port}")]);
+    let server = Server::run(miod);
+    assert!(eventually(|| visit(&server, "").status == 200));
+    let mine = cookie(&visit(&server, ""));
+    let mut last = 1;
+    for (master, replica) in [("127.0.0.3", "127.0.0.2"), ("127.0.0.2", "127.0.0.3")] {
+        fail_over(master, replica);
+        let mut found = None;
+        assert!(eventually(|| {
+            let response = visit(&server, &mine);
+            found = (response.status == 200).then(|| count(&response));
+            found.is_some()
+        }));
+        assert_eq!(found, Some(last + 1), "the session is there, at {master}");
+        last += 1;
+    }
+}
