@@ -373,7 +373,13 @@ impl<P: Protocol> Reactor<P> {
             }
             next.map(|next| next.since(now))
         };
-        match self.poll.poll(events, timeout) {
+        let mut result = self.poll.poll(events, timeout);
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
+            // The process may have been stopped for long. What has come meanwhile comes before
+            // the deadlines.
+            result = self.poll.poll(events, Some(Duration::ZERO));
+        }
+        match result {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 events.clear();
                 Ok(())
