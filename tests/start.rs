@@ -358,3 +358,16 @@ fn hundreds_of_clients_at_once() {
         assert_eq!(server.wait().code(), Some(0));
     }
 }
+
+#[test]
+fn a_mistake_is_reported_even_if_the_port_is_in_use() {
+    let root = site();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    let path = root.path().to_str().unwrap();
+    for (arguments, hint) in [(&["--auth", "/p=absent.htpasswd"][..], "absent.htpasswd"), (&["--apps=nope"], "nope")] {
+        let mut command = serve(&["-b", "127.0.0.1", "-p", &port, path]);
+        let (code, errors) = failure(command.args(arguments).current_dir(root.path()));
+        assert!(code == Some(78) && errors.contains(hint), "{code:?} {errors}");
+    }
+}

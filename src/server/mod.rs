@@ -91,8 +91,6 @@ pub struct Ready {
 struct Bound {
     kind: Kind,
     sockets: Vec<Listener>,
-    /// The number of its default host.
-    host: Option<usize>,
 }
 
 /// A server that can be given applications beside the built-in ones.
@@ -150,13 +148,14 @@ impl Server {
         let _flush = FlushOnDrop(&log);
         let budget = Descriptors::raise(config.process.max_connections);
         let roots = config.hosts.iter().map(open_root).collect::<Result<Vec<_>, _>>()?;
-        let listeners = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let endpoints = config.listeners.iter().map(config::Listener::endpoints).collect::<Result<Vec<_>, _>>();
+        let endpoints = endpoints.map_err(ServerError::Config)?;
         let state = State::open(&config)?;
 
         let mut report = Ready { connections: budget.connections, ..Ready::default() };
         let mut hosts = Vec::new();
         for (number, (host, root)) in config.hosts.iter().zip(roots).enumerate() {
-            let local = is_local(&listeners, number);
+            let local = is_local(&config.listeners, &endpoints, number);
             let open_files = budget.files;
             let surroundings = Surroundings { process: &config.process, state: &state, local, open_files };
             hosts.push(Built::build(host, root, &surroundings)?.into_host(host, &mut report));
@@ -179,6 +178,9 @@ impl Server {
         let options = budget.options(memory, config.listeners[0].send_timeout);
         let config::Listener { delay, chaos, .. } = config.listeners[0];
         let shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log.clone()) };
+        // Last, so that a mistake in the configuration isn't hidden by a port that is in use.
+        let listeners = config.listeners.iter().zip(&endpoints).map(|(listener, endpoints)| bind(listener, endpoints));
+        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
         let mut reactor = Reactor::<Service>::new(shared, options)?;
         start(&mut reactor, listeners, &mut report)?;
         ready(&report);
@@ -213,21 +215,23 @@ fn open_root(host: &Host) -> Result<Option<Root>, ServerError> {
     Ok(Some(root))
 }
 
-fn bind(listener: &config::Listener) -> Result<Bound, ServerError> {
-    let endpoints = listener.endpoints().map_err(ServerError::Config)?;
-    let sockets = listen(&endpoints, listener.port)?;
+fn bind(listener: &config::Listener, endpoints: &[Endpoint]) -> Result<Bound, ServerError> {
+    let sockets = listen(endpoints, listener.port)?;
     let kind = match listener.protocol {
         Protocol::Http => Kind::Http(http::HostId::at(listener.hosts.first().copied().unwrap_or_default())),
         Protocol::Echo => Kind::Echo,
         Protocol::Upper => Kind::Upper,
     };
-    Ok(Bound { kind, sockets, host: listener.hosts.first().copied() })
+    Ok(Bound { kind, sockets })
 }
 
-/// Whether only this machine can connect to a host.
-fn is_local(listeners: &[Bound], host: usize) -> bool {
-    let mut sockets = listeners.iter().filter(|bound| bound.host == Some(host)).flat_map(|bound| &bound.sockets);
-    sockets.all(|socket| socket.address().is_none_or(|address| address.ip().is_loopback()))
+/// Whether only this machine can connect to a host. The endpoints are those of each listener.
+fn is_local(listeners: &[config::Listener], endpoints: &[Vec<Endpoint>], host: usize) -> bool {
+    let of_host = listeners.iter().zip(endpoints).filter(|(listener, _)| listener.hosts.first() == Some(&host));
+    of_host.flat_map(|(_, endpoints)| endpoints).all(|endpoint| match endpoint {
+        Endpoint::Tcp(address) => address.ip().is_loopback(),
+        Endpoint::Unix(_) => true,
+    })
 }
 
 /// The limits of requests: those of the main listener and its default host.
