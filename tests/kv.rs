@@ -118,7 +118,8 @@ fn the_token_is_asked_for() {
 fn it_runs_beside_the_web_server_on_one_loop() {
     let root = Root::new();
     root.old_file("index.html", "a page").old_file("404.html", "the site's own");
-    let data = root.at("data");
+    let elsewhere = Root::new();
+    let data = elsewhere.at("data");
     let server = Server::start(&root, &["--kv", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
     let at = server.banner.split("keys and values on http://").nth(1).expect("a second address");
     let at: SocketAddr = at.trim_end().trim_end_matches('/').parse().unwrap();

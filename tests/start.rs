@@ -360,6 +360,26 @@ fn hundreds_of_clients_at_once() {
 }
 
 #[test]
+fn own_files_below_the_root_are_refused() {
+    let root = site();
+    for arguments in [
+        &["--access-log", "access.log"][..],
+        &["--data", "data"],
+        &["--sessions", "file:sess"],
+        &["--session-key", "key"],
+    ] {
+        let mut command = serve(&["-b", "127.0.0.1", "-p", "0", "--apps", "."]);
+        let (code, errors) = failure(command.args(arguments).current_dir(root.path()));
+        assert!(code == Some(78) && errors.contains("is below the root"), "{code:?} {errors}");
+    }
+    // Names that begin with a dot aren't served.
+    let arguments = ["-b", "127.0.0.1", "-p", "0", "--access-log", ".access.log", "--data", ".data", "."];
+    let mut command = serve(&arguments);
+    command.current_dir(root.path());
+    assert_eq!(Server::run(command).get("/").status, 200);
+}
+
+#[test]
 fn a_mistake_is_reported_even_if_the_port_is_in_use() {
     let root = site();
     let other = TcpListener::bind("127.0.0.1:0").unwrap();

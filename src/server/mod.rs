@@ -15,6 +15,7 @@ mod applications;
 mod descriptors;
 mod host;
 mod listening;
+mod own_files;
 mod protection;
 mod sessions;
 mod state;
@@ -150,6 +151,7 @@ impl Server {
         let roots = config.hosts.iter().map(open_root).collect::<Result<Vec<_>, _>>()?;
         let endpoints = config.listeners.iter().map(config::Listener::endpoints).collect::<Result<Vec<_>, _>>();
         let endpoints = endpoints.map_err(ServerError::Config)?;
+        own_files::check(&config, &roots)?;
         let state = State::open(&config)?;
 
         let mut report = Ready { connections: budget.connections, ..Ready::default() };

@@ -6,8 +6,7 @@
 //! log in are allowed, and nobody if there are none. While only this machine can connect,
 //! the demonstration's user can log in.
 
-use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::ServerError;
 use crate::auth::{DEMONSTRATION, Guard, Users};
@@ -30,7 +29,7 @@ pub enum Protection {
 /// The users who can log in. `local`: only this machine can connect.
 pub(super) fn users(host: &Host, local: bool) -> Result<Option<(Users, Protection)>, ServerError> {
     Ok(match &host.users {
-        Some(file) => Some(open(file, host.root.as_deref())?),
+        Some(file) => Some(open(file)?),
         None if local => Some((Users::fixed(DEMONSTRATION).map_err(ServerError::Config)?, Protection::Demonstration)),
         None => None,
     })
@@ -49,7 +48,7 @@ pub(super) fn protect(
     };
     let files = || host.routes.iter().filter_map(|route| Some((&route.prefix, route.auth.as_ref()?)));
     for (prefix, file) in files() {
-        let (users, protection) = open(file, host.root.as_deref())?;
+        let (users, protection) = open(file)?;
         add(prefix, Some(users), protection)?;
     }
     if files().next().is_none() {
@@ -64,23 +63,11 @@ pub(super) fn protect(
     Ok((guard, protected))
 }
 
-/// Opens a password file, unless clients could request it.
-fn open(file: &Path, root: Option<&Path>) -> Result<(Users, Protection), ServerError> {
+/// Opens a password file.
+fn open(file: &Path) -> Result<(Users, Protection), ServerError> {
     let users = Users::open(file).map_err(ServerError::Config)?;
-    if let (Ok(path), Some(Ok(root))) = (fs::canonicalize(file), root.map(fs::canonicalize))
-        && let Ok(below) = path.strip_prefix(&root)
-        && !below.components().any(is_hidden)
-    {
-        let sentence = "is below the root, so every client could request it: move it elsewhere";
-        return Err(ServerError::Config(format!("{} {sentence}", file.display())));
-    }
     let protection = Protection::File(file.to_owned(), users.count());
     Ok((users, protection))
-}
-
-/// Names that begin with a dot aren't served.
-fn is_hidden(component: Component<'_>) -> bool {
-    matches!(component, Component::Normal(name) if name.as_encoded_bytes().starts_with(b".") && name != ".well-known")
 }
 
 #[cfg(test)]
@@ -118,26 +105,5 @@ mod tests {
             guard.find(b"/private").is_some() && protected.is_empty(),
             "it is closed even if the directory is absent"
         );
-    }
-
-    #[test]
-    fn a_password_file_that_clients_could_request_is_refused() {
-        let files = Scratch::new();
-        for directory in ["www/.hidden", "www/.well-known", "www/a"] {
-            files.directory(directory);
-        }
-        for (name, fine) in [
-            ("users", true),
-            ("www/.htpasswd", true),
-            ("www/.hidden/users", true),
-            ("www/users", false),
-            ("www/a/users", false),
-            ("www/.well-known/users", false),
-        ] {
-            files.file(name, USERS);
-            assert_eq!(open(&files.at(name), Some(&files.at("www"))).is_ok(), fine, "{name}");
-        }
-        files.link("link", "www/users");
-        assert!(open(&files.at("link"), Some(&files.at("www"))).is_err());
     }
 }

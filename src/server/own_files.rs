@@ -1,0 +1,113 @@
+//! Files that the server writes, or that hold secrets, must not be served.
+//!
+//! Whether a file is served is decided by the resolver that serves files, with the host's
+//! rules for symbolic links and hidden names, and not by a second rule. A file can be asked
+//! for by the path that the operator wrote, and by its real path. A file or directory that
+//! doesn't exist yet is judged by its nearest parent that does.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::ServerError;
+use crate::config::{AccessLog, Config, SessionStore};
+use crate::files::resolve::{Root, is_hidden};
+
+/// Refuses a configuration in which clients could request such a file.
+pub(super) fn check(config: &Config, roots: &[Option<Root>]) -> Result<(), ServerError> {
+    for (path, option) in own_files(config) {
+        if let Some(root) = roots.iter().flatten().find(|root| is_served(path, root)) {
+            return Err(ServerError::Config(format!(
+                "{} ({option}) is below the root {}, so every client could request it: move it elsewhere",
+                path.display(),
+                root.path().display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The files and directories, with the options that name them.
+fn own_files(config: &Config) -> Vec<(&PathBuf, &'static str)> {
+    let mut files = Vec::new();
+    if let AccessLog::File(path) = &config.process.logging.access {
+        files.push((path, "--access-log"));
+    }
+    if let SessionStore::Directory(path) = &config.process.sessions.store {
+        files.push((path, "--sessions"));
+    }
+    files.extend(config.process.sessions.key.iter().map(|path| (path, "--session-key")));
+    files.extend(config.process.data.iter().map(|path| (path, "--data")));
+    for host in &config.hosts {
+        files.extend(host.users.iter().map(|path| (path, "--users")));
+        files.extend(host.routes.iter().filter_map(|route| route.auth.as_ref()).map(|path| (path, "--auth")));
+    }
+    files
+}
+
+/// Whether a request could get this file, or one in this directory.
+fn is_served(path: &Path, root: &Root) -> bool {
+    let below = |path: &Path, root: &Path| path.strip_prefix(root).ok().map(Path::to_path_buf);
+    let Ok(written) = std::path::absolute(path) else { return false };
+    if below(&written, root.path()).is_some_and(|below| root.peek(below.as_os_str().as_bytes()).is_some()) {
+        return true;
+    }
+    let Ok(real_root) = fs::canonicalize(root.path()) else { return false };
+    if let Ok(real) = fs::canonicalize(path) {
+        return below(&real, &real_root).is_some_and(|below| root.peek(below.as_os_str().as_bytes()).is_some());
+    }
+    // It doesn't exist yet.
+    let parent = written.ancestors().find_map(|parent| Some((fs::canonicalize(parent).ok()?, parent)));
+    let real = parent.and_then(|(real, parent)| Some(real.join(written.strip_prefix(parent).ok()?)));
+    real.and_then(|real| below(&real, &real_root))
+        .is_some_and(|below| below.iter().all(|name| !is_hidden(name.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::resolve::Symlinks;
+    use crate::files::scratch::Scratch;
+
+    #[test]
+    fn what_the_resolver_serves_is_served() {
+        let files = Scratch::new();
+        for directory in ["www/.hidden", "www/.well-known", "www/a", "www/..2026", "elsewhere"] {
+            files.directory(directory);
+        }
+        for name in
+            ["www/users", "www/.htpasswd", "www/.hidden/users", "www/a/users", "www/..2026/users", "elsewhere/users"]
+        {
+            files.file(name, "x");
+        }
+        // As Kubernetes mounts a ConfigMap.
+        files.link("www/..data", "..2026");
+        files.link("www/mounted", "..data/users");
+        files.link("www/out", "../elsewhere/users");
+        files.link("link", "www/users");
+        let inside = Root::open(&files.at("www"), Symlinks::Inside).unwrap();
+        let none = Root::open(&files.at("www"), Symlinks::None).unwrap();
+        for (name, with_links, without) in [
+            ("elsewhere/users", false, false),
+            ("www/users", true, true),
+            ("www/a/users", true, true),
+            ("www/a", true, true),
+            ("www/.htpasswd", false, false),
+            ("www/.hidden/users", false, false),
+            ("www/.hidden", false, false),
+            ("www/mounted", true, false),
+            ("www/out", false, false),
+            ("link", true, true),
+            // Not yet there.
+            ("www/access.log", true, true),
+            ("www/new/data", true, true),
+            ("www/.log", false, false),
+            ("www/.hidden/log", false, false),
+            ("www/.well-known/log", true, true),
+            ("elsewhere/log", false, false),
+        ] {
+            assert_eq!(is_served(&files.at(name), &inside), with_links, "{name}");
+            assert_eq!(is_served(&files.at(name), &none), without, "{name} without links");
+        }
+    }
+}
