@@ -1,6 +1,12 @@
 //! Catches panics of code that must not end the loop or a helper thread.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+thread_local! {
+    /// A panic of this thread is expected, and is no news for the log.
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A call panicked. The panic hook has reported where and why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +24,23 @@ pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     })
 }
 
+/// As [`catch`], for a call whose panics say nothing that the caller doesn't report better: the
+/// panic hook doesn't log them.
+///
+/// # Errors
+/// If it panics.
+pub(crate) fn catch_expected<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    let before = EXPECTED.replace(true);
+    let result = catch(call);
+    EXPECTED.set(before);
+    result
+}
+
+/// Whether this thread is in a call of [`catch_expected`].
+pub(crate) fn is_expected() -> bool {
+    EXPECTED.get()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +53,7 @@ mod tests {
                 panic!("in the destructor");
             }
         }
+        assert!(!is_expected() && catch_expected(is_expected) == Ok(true) && !is_expected());
         assert_eq!(catch(|| 7), Ok(7));
         assert_eq!(catch(|| -> u8 { std::panic::panic_any(PanicsOnDrop) }), Err(Panicked));
     }

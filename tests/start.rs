@@ -360,6 +360,26 @@ fn hundreds_of_clients_at_once() {
 }
 
 #[test]
+fn a_damaged_store_is_one_sentence() {
+    let root = Root::new();
+    let directory = root.path().to_str().unwrap();
+    // Some damage makes the database panic.
+    let header = [b"redb\x1a\x0a\xa9\x0d\x0a".as_slice(), &[7; 91]].concat();
+    for content in [vec![7; 100], header, vec![0; 100], vec![0; 100_000]] {
+        for name in ["kv.redb", "sessions.redb"] {
+            root.file(name, &content);
+        }
+        let (mut kv, mut dump) = (miod(), miod());
+        kv.args(["kv", "-b", "127.0.0.1", "-p", "0", "--data", directory]);
+        dump.args(["sessions", "dump", &format!("file:{directory}")]);
+        for command in [&mut kv, &mut dump] {
+            let (code, errors) = failure(command);
+            assert!(code == Some(78) && errors.contains("no store of miod, or it is damaged"), "{code:?} {errors}");
+        }
+    }
+}
+
+#[test]
 fn own_files_below_the_root_are_refused() {
     let root = site();
     for arguments in [

@@ -30,7 +30,10 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
         Command::Help(text) => print(&text),
         Command::Version => print(concat!("miod ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Passwd(plan) => print(&passwd::run(&plan)?),
-        Command::Sessions(plan) => plan.run()?,
+        Command::Sessions(plan) => {
+            start_log(&LogOptions { verbosity: -1, access: AccessLog::Off })?;
+            plan.run()?;
+        }
         Command::Server(config) => serve(&config)?,
         Command::Connect(plan) => run_tool(|| client::connect::run(&plan))?,
         Command::Get(request) => run_tool(|| client::get::run(request))?,

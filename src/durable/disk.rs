@@ -3,7 +3,6 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::{fmt, mem};
 
@@ -12,6 +11,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, Table, Tab
 
 use super::journal::{Medium, Write};
 use super::records::{Change, Record};
+use crate::panics;
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
@@ -57,10 +57,10 @@ impl Disk {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
         let mut disk = Self { path: directory.join(format!("{name}.redb")), database: None };
         // Some damage makes redb panic. It finds most other damage only when it reads the page.
-        let begun = catch_unwind(AssertUnwindSafe(|| disk.begin(each)));
+        let begun = panics::catch_expected(|| disk.begin(each));
         if let Err(error) = begun.unwrap_or_else(|_| Err(io::ErrorKind::InvalidData.into())) {
             // redb can also panic when it closes a damaged file.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(mem::take(&mut disk.database))));
+            let _ = panics::catch_expected(|| drop(mem::take(&mut disk.database)));
             return Err(at(&disk.path)(error));
         }
         // The directory entry must be as durable as the file.
@@ -81,24 +81,25 @@ impl Disk {
         let mut result = Ok(());
         for _ in 0..TRIES {
             let mut records = Vec::new();
-            let attempt = catch_unwind(AssertUnwindSafe(|| {
+            let bytes = match fs::read(&path) {
+                Ok(bytes) => bytes,
+                Err(error) => return Err(OpenError { path, error }),
+            };
+            let attempt = panics::catch_expected(|| {
                 let memory = InMemoryBackend::new();
-                let bytes = fs::read(&path)?;
                 memory.set_len(bytes.len() as u64)?;
                 memory.write(0, &bytes)?;
                 drop(bytes);
                 let mut database = Database::builder().create_with_backend(memory).map_err(system)?;
                 database.check_integrity().map_err(system)?;
                 rows(&database, &mut |key, record| records.push((key.to_vec(), record)))
-            }));
-            result = attempt.unwrap_or_else(|_| Err(io::ErrorKind::InvalidData.into()));
-            match &result {
-                Ok(()) => {
-                    records.into_iter().for_each(|(key, record)| each(&key, record));
-                    break;
-                }
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
-                Err(_) => break,
+            });
+            // Everything is in memory, so any error is one of the data.
+            let damaged = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+            result = attempt.unwrap_or_else(|_| Err(io::ErrorKind::InvalidData.into())).map_err(damaged);
+            if result.is_ok() {
+                records.into_iter().for_each(|(key, record)| each(&key, record));
+                break;
             }
         }
         result.map_err(|error| OpenError { path, error })
@@ -144,6 +145,9 @@ impl Medium for Disk {
         drop(mem::take(&mut self.database));
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
+        if file.metadata()?.len() == 0 {
+            log::info!("a new store begins in {}", self.path.display());
+        }
         self.database = Some(Database::builder().set_cache_size(PAGES).create_file(file).map_err(system)?);
         Ok(())
     }
@@ -196,6 +200,10 @@ fn decode(row: &[u8]) -> io::Result<Record> {
 /// Converts an error of redb into the error kinds that callers distinguish.
 fn system(error: impl Into<redb::Error>) -> io::Error {
     match error.into() {
+        // A file that is shorter than its header says.
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        }
         redb::Error::Io(error) => error,
         redb::Error::DatabaseAlreadyOpen => io::ErrorKind::ResourceBusy.into(),
         error @ (redb::Error::Corrupted(_)

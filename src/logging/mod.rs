@@ -34,6 +34,7 @@ pub use escape::{escape, push_escaped};
 use sink::Sink;
 
 use crate::http::date;
+use crate::panics;
 use crate::reactor::Tick;
 
 /// The target of access lines.
@@ -106,6 +107,9 @@ pub fn init(options: &LogOptions) -> io::Result<Log> {
 /// would cost tens of megabytes for good.
 pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|info| {
+        if panics::is_expected() {
+            return;
+        }
         let payload = info.payload();
         let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
         let message = escape(text.unwrap_or("(no message)").as_bytes());

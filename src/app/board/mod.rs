@@ -122,7 +122,7 @@ impl App for Board {
     }
 
     fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
-        self.0.begin(call.time.unix_seconds);
+        self.0.begin(call.time);
         match (Place::of(request.path), request.head.method) {
             (Place::Board, Method::Post) => self.post(request, call),
             (Place::Board, _) => self.list(request, call),

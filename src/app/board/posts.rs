@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::{Change, Record, Store, WriteError, Written};
 use crate::http::event_stream;
+use crate::reactor::Time;
 
 /// Longest text, in characters.
 pub(super) const TEXT: usize = 1_000;
@@ -62,11 +63,13 @@ impl Posts {
         Self { store, next, begin: 1 }
     }
 
-    /// Begins to count at `now`, if the store is empty. So a number from before a restart that
-    /// lost everything isn't mistaken for a current one.
-    pub(super) fn begin(&mut self, now: i64) {
+    /// Begins to count at the milliseconds since 1970, if the store is empty. So a number from
+    /// before a restart that lost everything isn't mistaken for a current one: no board gets a
+    /// thousand posts in each second.
+    pub(super) fn begin(&mut self, now: Time) {
         if self.next == 1 {
-            self.next = u64::try_from(now).unwrap_or_default().max(1);
+            let millis = now.unix_seconds.saturating_mul(1000).saturating_add(i64::from(now.unix_micros / 1000));
+            self.next = u64::try_from(millis).unwrap_or_default().max(1);
             self.begin = self.next;
         }
     }
@@ -207,6 +210,10 @@ mod tests {
         (String::from_utf8(out).unwrap()["before".len()..].to_owned(), told)
     }
 
+    fn at(unix_seconds: i64) -> Time {
+        Time { unix_seconds, ..Time::default() }
+    }
+
     #[test]
     fn the_list_is_newest_first_and_the_events_are_what_was_missed() {
         let mut posts = board();
@@ -268,13 +275,18 @@ mod tests {
     #[test]
     fn a_board_that_lost_its_posts_does_not_reuse_their_numbers() {
         let mut posts = board();
-        posts.begin(1_800_000_000);
-        posts.begin(1_900_000_000);
-        assert_eq!(posts.last(), 1_799_999_999);
-        assert_eq!(events(&mut posts, 1_799_999_999, 999), (String::new(), 1_799_999_999));
-        assert_eq!(add(&mut posts, "a"), 1_800_000_000);
-        assert!(events(&mut posts, 1_700_000_000, 999).0.contains("event: reload"));
-        assert!(events(&mut posts, 1_799_999_999, 999).0.contains("data: a"));
+        posts.begin(at(1_800_000_000));
+        posts.begin(at(1_900_000_000));
+        let last = 1_800_000_000_000 - 1;
+        assert_eq!(posts.last(), last);
+        assert_eq!(events(&mut posts, last, 999), (String::new(), last));
+        assert_eq!(add(&mut posts, "a"), last + 1);
+        assert!(events(&mut posts, last - 1, 999).0.contains("event: reload"));
+        assert!(events(&mut posts, last, 999).0.contains("data: a"));
+        // A restart within the same second, after two posts.
+        let mut restarted = board();
+        restarted.begin(Time { unix_micros: 3_000, ..at(1_800_000_000) });
+        assert!(restarted.last() > posts.last());
     }
 
     #[test]
@@ -282,7 +294,7 @@ mod tests {
         let files = crate::files::scratch::Scratch::new();
         let open = || Posts::of(Store::open(files.path(), "board", CAPACITY).unwrap());
         let mut posts = open();
-        posts.begin(1_800_000_000);
+        posts.begin(at(1_800_000_000));
         for text in ["a", "b"] {
             let (_, Written::Later(commit)) = posts.add(post(text)).unwrap() else { panic!("not on disk") };
             assert!(texts(&mut posts, None).first().is_none_or(|newest| newest != text), "seen before it is kept");
@@ -290,8 +302,8 @@ mod tests {
         }
         drop(posts);
         let mut posts = open();
-        assert_eq!((texts(&mut posts, None), posts.last()), (vec!["b".to_owned(), "a".to_owned()], 1_800_000_001));
-        posts.begin(1_900_000_000);
+        assert_eq!((texts(&mut posts, None), posts.last()), (vec!["b".to_owned(), "a".to_owned()], 1_800_000_000_001));
+        posts.begin(at(1_900_000_000));
         assert!(events(&mut posts, 1_800_000_000, 999).0.contains("data: b"));
     }
 }
