@@ -57,7 +57,7 @@ fn page_with(response: Response, template: &impl Template, script: Script) -> Re
         Script::No => policy.to_owned(),
         Script::Own => format!("{policy}; script-src 'self'; connect-src 'self'"),
     };
-    response.html(page).field("X-Content-Type-Options", "nosniff").field("Content-Security-Policy", policy)
+    response.html(page).field("Content-Security-Policy", policy)
 }
 
 /// A page, or its data as JSON, as the client prefers.

@@ -68,10 +68,11 @@ impl Response {
         self
     }
 
-    /// Content of a media type.
+    /// Content of a media type, as which browsers must take it, without a guess: it may
+    /// repeat what a client sent.
     pub fn content(mut self, media_type: impl Into<Cow<'static, str>>, body: impl Into<Cow<'static, [u8]>>) -> Self {
         self.body = Body::Bytes(body.into());
-        self.field("Content-Type", media_type)
+        self.typed(media_type)
     }
 
     /// Plain text.
@@ -95,7 +96,11 @@ impl Response {
     /// Content that is made over time.
     pub fn stream(mut self, media_type: &'static str, source: impl Source + 'static) -> Self {
         self.body = Body::Source(Content::new(Box::new(source)));
-        self.field("Content-Type", media_type)
+        self.typed(media_type)
+    }
+
+    fn typed(self, media_type: impl Into<Cow<'static, str>>) -> Self {
+        self.field("Content-Type", media_type).field("X-Content-Type-Options", "nosniff")
     }
 
     /// For this client only, whatever its Cache-Control was; with a cookie, if there is one.

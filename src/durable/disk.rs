@@ -54,6 +54,9 @@ impl Disk {
             let path = path.to_owned();
             move |error| OpenError { path, error }
         };
+        if !directory.exists() {
+            log::info!("the directory {} is created", directory.display());
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
         let mut disk = Self { path: directory.join(format!("{name}.redb")), database: None };
         // Some damage makes redb panic. It finds most other damage only when it reads the page.

@@ -65,6 +65,12 @@ impl Built {
         }
         let no_links = root.as_ref().is_some_and(Root::fallback);
         let settings = site_settings(host, surroundings)?;
+        if let (Some(root), Some(spa)) = (&root, &host.spa)
+            && root.get(spa.as_bytes()).is_err()
+        {
+            let sentence = format!("there is no file {spa} below {}, as --spa needs it", root.path().display());
+            return Err(ServerError::Config(sentence));
+        }
         let site = root.map(|root| Site::new(root, settings));
         Ok(Built { routes, guard, site, no_links, apps, protected })
     }

@@ -164,6 +164,9 @@ fn secret() -> [u8; LENGTH] {
 /// Creates a key file, completely or not at all. An existing file is never replaced.
 fn create(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !directory.exists() {
+        log::info!("the directory {} is created", directory.display());
+    }
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let temporary = directory.join(format!(".miod-key-{}", uuid::Uuid::new_v4().simple()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;

@@ -134,8 +134,7 @@ impl App for Board {
                 Answer::Watch(event_stream::last_seen(fields).or_else(after).unwrap_or_else(|| self.0.last()))
             }
             (Place::Script, _) => {
-                let script = Response::new(Status::OK).content("text/javascript", include_bytes!("board.js"));
-                Answer::now(script.field("X-Content-Type-Options", "nosniff"))
+                Answer::now(Response::new(Status::OK).content("text/javascript", include_bytes!("board.js")))
             }
             (Place::Nowhere, _) => Answer::Refused(Reject::new(Status::NOT_FOUND, "the board has no such page")),
         }

@@ -22,6 +22,10 @@ pub(super) fn check(head: &RequestHead<'_>, local: Option<SocketAddr>, token: Op
     if origin::is_cross_origin(head, false) {
         return Err(refuse(Status::FORBIDDEN, "requests of other sites are not served"));
     }
+    if head.fields.all("authorization").count() > 1 {
+        // RFC 9110 §5.3: only a list may have several lines.
+        return Err(refuse(Status::BAD_REQUEST, "there is more than one Authorization"));
+    }
     match token {
         Some(token) if !bears(head, token) => {
             Err(refuse(Status::UNAUTHORIZED, "give the token: Authorization: Bearer TOKEN")
@@ -108,6 +112,8 @@ mod tests {
             assert_eq!(with(wrong), 401, "{wrong}");
         }
         assert_eq!(status("Host: localhost", Some("s3cret")), 401);
+        let twice = "Host: localhost\r\nAuthorization: Bearer s3cret\r\nAuthorization: Bearer x";
+        assert_eq!((status(twice, Some("s3cret")), status(twice, None)), (400, 400));
         // Another site has no access, even with the token.
         assert_eq!(status("Host: a\r\nOrigin: http://b\r\nAuthorization: Bearer s3cret", Some("s3cret")), 403);
     }

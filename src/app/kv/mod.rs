@@ -254,9 +254,9 @@ fn media_type(tag: u8) -> &'static str {
     if tag == JSON.0 { JSON.1 } else { BYTES.1 }
 }
 
-/// Data of clients: no cache stores it, and browsers must not guess its type.
+/// Data of clients: no cache stores it.
 fn private(response: Response) -> Response {
-    response.no_store().field("X-Content-Type-Options", "nosniff")
+    response.no_store()
 }
 
 /// The entity-tag of a record's value.

@@ -19,7 +19,6 @@ impl App for Echo {
         Answer::now(
             Response::new(Status::OK)
                 .content(media_type.unwrap_or("application/octet-stream").to_owned(), request.body.to_vec())
-                .field("X-Content-Type-Options", "nosniff")
                 .field("Content-Security-Policy", "sandbox")
                 .no_store(),
         )

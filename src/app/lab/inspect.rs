@@ -26,7 +26,7 @@ impl App for Inspect {
         let inspected = Inspected { facts: facts(request, call), fields: fields(request), foot: Foot::of(call) };
         let response = Response::new(Status::OK).field("Vary", "Accept").no_store();
         Answer::now(match Format::of(&request.head.fields) {
-            Format::Text => response.text(inspected.text()).field("X-Content-Type-Options", "nosniff"),
+            Format::Text => response.text(inspected.text()),
             Format::Html => page::page(response, &inspected),
             Format::Json => response.json(&inspected),
         })

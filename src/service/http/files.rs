@@ -7,7 +7,7 @@ use askama::Template;
 use super::exchange::{Exchange, Turn};
 use super::jobs;
 use super::rejects::BUSY;
-use super::respond::{begin, complete, refuse, send};
+use super::respond::{complete, refuse, send};
 use super::state::Progress;
 use super::waiting::AfterJob;
 use crate::app::{Pull, Response, Source};
@@ -15,7 +15,6 @@ use crate::files::listing::Listing;
 use crate::files::listing_page::{Format, Rendering};
 use crate::files::{Listed, Served};
 use crate::http::head::Method;
-use crate::http::response::Length;
 use crate::http::{Reject, Status};
 use crate::reactor::{JobClass, JobResult, Tick};
 use crate::service::Outcome;
@@ -58,20 +57,15 @@ fn redirect(exchange: &Exchange<'_>, location: &[u8], turn: &mut Turn<'_, '_>) -
     send(exchange, response, turn)
 }
 
-/// The field lines of a listing.
-fn listing_fields(format: Format) -> [(&'static str, &'static str); 4] {
-    [
-        ("Cache-Control", "no-cache"),
-        ("Vary", "Accept"),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Content-Type", format.media_type()),
-    ]
+/// A listing as a response.
+fn listing_response(format: Format, content: ListingSource) -> Response {
+    let response = Response::new(Status::OK).field("Cache-Control", "no-cache").field("Vary", "Accept");
+    response.stream(format.media_type(), content)
 }
 
 /// The head of a listing, for which nothing must be read.
 fn head_of_listing(exchange: &Exchange<'_>, format: Format, turn: &mut Turn<'_, '_>) -> Progress {
-    let (_, persistent) = begin(exchange, Status::OK, listing_fields(format), Length::Unknown, turn);
-    complete(exchange, Status::OK, 0, persistent, turn)
+    send(exchange, listing_response(format, ListingSource(None)), turn)
 }
 
 /// Answers with a listing that was waited for; none if it took too long.
@@ -96,22 +90,20 @@ pub(super) fn resume_listing(
 const UNREADABLE: Reject = Reject::new(Status::INTERNAL_SERVER_ERROR, "the directory can't be read");
 
 fn send_listing(exchange: &Exchange<'_>, listing: Arc<Listing>, format: Format, turn: &mut Turn<'_, '_>) -> Progress {
-    let source = ListingSource(Rendering::new(listing, format));
-    let [cache, vary, sniff, (_, media_type)] = listing_fields(format);
-    let response =
-        [cache, vary, sniff].into_iter().fold(Response::new(Status::OK), |r, (name, value)| r.field(name, value));
-    send(exchange, response.stream(media_type, source), turn)
+    let content = ListingSource(Some(Rendering::new(listing, format)));
+    send(exchange, listing_response(format, content), turn)
 }
 
-/// A directory listing as content.
-struct ListingSource(Rendering);
+/// A directory listing as content; none for a response to HEAD.
+struct ListingSource(Option<Rendering>);
 
 impl Source for ListingSource {
     fn pull(&mut self, out: &mut Vec<u8>, room: usize, _now: Tick) -> Pull {
-        if self.0.write_some(out, room) { Pull::More } else { Pull::End }
+        let more = self.0.as_mut().is_some_and(|rendering| rendering.write_some(out, room));
+        if more { Pull::More } else { Pull::End }
     }
 
     fn memory(&self) -> usize {
-        self.0.memory()
+        self.0.as_ref().map_or(0, Rendering::memory)
     }
 }
