@@ -4,6 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::arguments::Tool;
 use super::{Command, UsageError};
 use crate::client::get::{Content, GetPlan, GetRequest, Show};
@@ -50,6 +53,33 @@ FILE may begin with a slash.
             short: Some('i'),
             help: "print the head of the response too",
             set: assign!(Command.show.heads = true),
+            ..Opt::DEFAULT
+        },
+        Opt {
+            long: "head",
+            short: Some('I'),
+            help: "request the head only (HEAD), and print it",
+            set: Setter::Command(|draft, _| {
+                draft.show.heads = true;
+                draft.method = Some("HEAD".to_owned());
+                Ok(())
+            }),
+            ..Opt::DEFAULT
+        },
+        Opt {
+            long: "user",
+            short: Some('u'),
+            value: Value::Required("NAME:PASS"),
+            help: "authenticate with HTTP Basic; not sent to another host by -L",
+            secret: true,
+            set: Setter::Command(|draft, text| {
+                if !text.contains(':') || text.contains(char::is_control) {
+                    return Err("give a name and a password, like alice:apple".to_owned());
+                }
+                draft.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("Authorization"));
+                draft.fields.push(("Authorization".to_owned(), format!("Basic {}", STANDARD.encode(text))));
+                Ok(())
+            }),
             ..Opt::DEFAULT
         },
         Opt {
@@ -229,6 +259,10 @@ fn set_field(draft: &mut GetDraft, text: &str) -> Result<(), String> {
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
     TOOL.parse(arguments, |Draft { command: draft, .. }, positional| {
         let url = match &positional[..] {
+            // As in curl and browsers.
+            [place] if !has_scheme(place) => {
+                HttpUrl::parse(&format!("http://{place}")).map_err(|error| UsageError(format!("{place}: {error}")))?
+            }
             [url] => HttpUrl::parse(url).map_err(|error| UsageError(format!("{url}: {error}")))?,
             [host, port, file] => {
                 let port = values::remote_port(port).map_err(UsageError)?;
@@ -238,6 +272,11 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
         };
         request(draft, url).map(Command::Get)
     })
+}
+
+/// Whether a URL begins with a scheme and `://`.
+fn has_scheme(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 fn request(draft: GetDraft, url: HttpUrl) -> Result<GetRequest, UsageError> {
@@ -304,19 +343,31 @@ mod tests {
         for (arguments, expected) in [
             (&["http://a/b"][..], "http://a/b"),
             (&["a", "81", "b"], "http://a:81/b"),
+            (&["a/b"], "http://a/b"),
+            (&["a:81/b?c=http://d"], "http://a:81/b?c=http://d"),
+            (&["[::1]:81"], "http://[::1]:81/"),
             (&["::1", "80", "/b c"], "http://[::1]/b%20c"),
         ] {
             assert_eq!(parse(arguments).unwrap().plan.url.to_string(), expected);
         }
         for (arguments, hint) in [
             (&["https://a/"][..], "https isn't supported"),
-            (&["a/b"], "begins with http://"),
+            (&["/b"], "host"),
             (&["a", "0", "b"], "port"),
             (&["a b", "80", "c"], "host"),
         ] {
             let error = parse(arguments).unwrap_err();
             assert!(error.contains(hint), "{error}");
         }
+    }
+
+    #[test]
+    fn head_and_user_are_short_forms() {
+        let request = parse(&["-I", "-u", "alice:p\u{e4}:ss", "http://a/"]).unwrap();
+        assert_eq!((request.plan.method.as_str(), request.plan.show.heads), ("HEAD", true));
+        assert_eq!(field(&request, "Authorization").as_deref(), Some("Basic YWxpY2U6cMOkOnNz"));
+        let error = parse(&["-u", "s3cret", "http://a/"]).unwrap_err();
+        assert!(error.contains("a name and a password") && !error.contains("s3cret"), "{error}");
     }
 
     #[test]
