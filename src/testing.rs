@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "cut at 0")]
-    fn a_parser_that_wants_all_at_once_is_found_out() {
+    fn a_parser_that_depends_on_the_pieces_fails() {
         every_split(b"ab\n", &[], |pieces| pieces.next().map(<[u8]>::len));
     }
 }

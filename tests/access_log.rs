@@ -96,7 +96,7 @@ impl Logged {
 }
 
 #[test]
-fn a_line_tells_all_there_is_to_tell() {
+fn a_line_has_every_field_of_the_format() {
     let logged = Logged::new(&[]);
     let mut client = logged.server.connect();
     let (own, served) = (client.stream.local_addr().unwrap(), client.stream.peer_addr().unwrap());
@@ -143,7 +143,7 @@ fn a_line_tells_all_there_is_to_tell() {
 }
 
 #[test]
-fn its_numbers_are_those_of_the_error_page() {
+fn the_request_number_is_that_of_the_error_page() {
     let logged = Logged::new(&[]);
     let mut client = logged.server.connect();
     for count in 1..=3 {
@@ -165,15 +165,15 @@ fn its_numbers_are_those_of_the_error_page() {
 }
 
 #[test]
-fn nobody_can_forge_a_line() {
+fn requests_cannot_forge_a_line() {
     let logged = Logged::new(&[]);
     let agent = b"User-Agent: a\" 200 1 \"-\" \\ \tb\xc3\xa9\r\nReferer: \"\r\n\r\n";
     let request = [&b"GET /%0a\"quoted\" HTTP/1.1\r\nHost: x\r\n"[..], agent].concat();
-    assert_eq!(logged.server.ask(&request).status, 400);
+    assert_eq!(logged.server.exchange(&request).status, 400);
     let line = logged.last(1);
     assert_eq!(line.request, r#"GET /%0a\"quoted\" HTTP/1.1"#);
     assert_eq!((line.agent.as_str(), line.referer.as_str()), (r#"a\" 200 1 \"-\" \\ \x09b\xc3\xa9"#, r#"\""#));
-    logged.server.ask("GET /\x01\x7f\u{e9} HTTP/1.1\r\nHost: x\r\n\r\n");
+    logged.server.exchange("GET /\x01\x7f\u{e9} HTTP/1.1\r\nHost: x\r\n\r\n");
     let line = logged.last(2);
     assert_eq!(line.status, 400);
     assert_eq!(line.request, r"GET /\x01\x7f\xc3\xa9 HTTP/1.1");
@@ -182,7 +182,7 @@ fn nobody_can_forge_a_line() {
 }
 
 #[test]
-fn an_aborted_download_is_logged_as_what_it_was() {
+fn an_aborted_download_is_logged_with_the_bytes_that_were_sent() {
     let logged = Logged::new(&[]);
     let mut client = logged.server.connect();
     client.send(get("/large"));
@@ -238,7 +238,7 @@ fn pipelined_requests_have_a_line_each() {
 }
 
 #[test]
-fn a_log_is_appended_to_and_whole_when_the_server_ends() {
+fn the_log_is_appended_to_and_complete_at_exit() {
     let mut logged = Logged::new(&[]);
     let log = logged.root.at("log");
     logged.server.get("/one");
@@ -255,7 +255,7 @@ fn a_log_is_appended_to_and_whole_when_the_server_ends() {
 }
 
 #[test]
-fn standard_output_is_a_place_for_it_too() {
+fn the_log_goes_to_standard_output_only_if_requested() {
     let root = Root::new();
     root.old_file("index.html", "index");
     let server = Server::start(&root, &["--access-log", "-"]);
@@ -273,7 +273,7 @@ fn standard_output_is_a_place_for_it_too() {
 }
 
 #[test]
-fn a_full_disk_costs_lines_and_no_answers() {
+fn a_full_disk_loses_lines_but_no_responses() {
     let root = Root::new();
     root.old_file("index.html", "index");
     let mut server = Server::start(&root, &["--access-log", "/dev/full"]);
@@ -302,7 +302,7 @@ fn a_unix_socket_has_no_addresses() {
     command.arg("-b").arg(format!("unix:{}", socket.display()));
     let _server = Server::run(command);
     let mut stream = UnixStream::connect(&socket).unwrap();
-    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(support::TIMEOUT)).unwrap();
     stream.write_all(get_with("/", "Connection: close\r\n").as_bytes()).unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();

@@ -15,7 +15,7 @@ use miod::server::Log;
 use miod::service::http::{self, Limits};
 use miod::service::{Kind, Service, Shared};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use support::{PATIENCE, Root, get, get_with};
+use support::{Root, TIMEOUT, get, get_with};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -29,7 +29,7 @@ fn allocations(stream: &mut TcpStream, request: &str, status: &str, bytes: usize
     const TIMES: usize = 200;
     let mut buffer = vec![0; 256 * 1024];
     let mut length = None;
-    let mut ask = || {
+    let mut exchange = || {
         stream.write_all(request.as_bytes()).unwrap();
         let mut have = 0;
         // The first answer tells how long all are.
@@ -46,11 +46,11 @@ fn allocations(stream: &mut TcpStream, request: &str, status: &str, bytes: usize
         assert!(buffer.starts_with(status.as_bytes()), "{}", String::from_utf8_lossy(&buffer[..100]));
     };
     for _ in 0..10 {
-        ask();
+        exchange();
     }
     let region = Region::new(ALLOCATOR);
     for _ in 0..TIMES {
-        ask();
+        exchange();
     }
     region.change().allocations
 }
@@ -73,12 +73,12 @@ fn serve(root: std::path::PathBuf, ready: Sender<(SocketAddr, Closer)>) {
 fn a_hot_request_allocates_nothing() {
     let root = Root::new();
     root.old_file("small.txt", [b'x'; SMALL]).old_file("large.bin", vec![b'x'; LARGE]);
-    let (ready, told) = channel();
+    let (ready, started) = channel();
     let path = root.path().to_owned();
     let server = std::thread::spawn(move || serve(path, ready));
-    let (address, closer) = told.recv_timeout(PATIENCE).unwrap();
+    let (address, closer) = started.recv_timeout(TIMEOUT).unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
 
     let small = get("/small.txt");

@@ -98,7 +98,7 @@ fn imports_go_down_only() {
 }
 
 #[test]
-fn some_calls_are_made_in_one_place_alone() {
+fn some_calls_are_made_in_one_place_only() {
     for (call, places) in [
         // The log's sink has patience for its last lines, when the loop is over.
         ("sys::clock", &["reactor/clock.rs"][..]),
@@ -127,7 +127,7 @@ fn some_calls_are_made_in_one_place_alone() {
 }
 
 #[test]
-fn nothing_is_printed_past_the_command_line_and_nothing_sleeps() {
+fn nothing_prints_directly_or_sleeps() {
     for (name, code) in code() {
         for call in ["println!", "eprintln!", "print!(", "thread::sleep", "process::exit", "static mut", "Rc<RefCell"] {
             assert!(!code.contains(call), "{call} in {name}");
@@ -165,7 +165,7 @@ fn imported_files<'a>(name: &'a str, code: &'a str, files: &'a BTreeMap<Vec<&str
 }
 
 #[test]
-fn no_files_import_each_other_in_a_circle() {
+fn imports_between_files_have_no_cycle() {
     let code = code();
     let files: BTreeMap<_, _> = code.iter().map(|(name, _)| (module(name), name.clone())).collect();
     let mut imports: BTreeMap<&str, Vec<&str>> =

@@ -13,7 +13,7 @@ fn service(arguments: &[&str]) -> Server {
 }
 
 #[test]
-fn a_delay_is_kept() {
+fn responses_are_delayed() {
     for (name, expected) in [("echo", "hello\n"), ("upper", "HELLO\n")] {
         let server = service(&[name, "--delay", "150"]);
         let mut client = server.connect();
@@ -28,7 +28,7 @@ fn a_delay_is_kept() {
 
 /// What each of some connections gets back, in the order in which they were made: how
 /// many bytes, and whether it was reset behind them.
-fn fates(seed: &str) -> Vec<(usize, bool)> {
+fn outcomes(seed: &str) -> Vec<(usize, bool)> {
     let text = "The quick brown fox jumps over the lazy dog.\n".repeat(70);
     let server = service(&["echo", "--chaos", seed]);
     // Each is accepted before the next connects, since it is heard.
@@ -54,10 +54,10 @@ fn fates(seed: &str) -> Vec<(usize, bool)> {
 }
 
 #[test]
-fn the_same_seed_is_the_same_chaos() {
-    let first = fates("7");
+fn the_same_seed_gives_the_same_faults() {
+    let first = outcomes("7");
     let resets = first.iter().filter(|(_, reset)| *reset).count();
     assert!(resets > 0 && resets < first.len(), "{first:?}");
-    assert_eq!(fates("7"), first);
-    assert_ne!(fates("8"), first);
+    assert_eq!(outcomes("7"), first);
+    assert_ne!(outcomes("8"), first);
 }

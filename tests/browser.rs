@@ -23,7 +23,7 @@ fn open(url: &str, profile: &Root) -> String {
 
 #[test]
 #[ignore = "needs chromium"]
-fn the_pages_load_whole_and_badges_share_connections() {
+fn the_pages_load_completely_and_badges_share_connections() {
     let root = Root::new();
     let mut command = miod();
     let log = root.at("access.log");
@@ -82,7 +82,7 @@ fn the_applications_work_without_scripts() {
 
 #[test]
 #[ignore = "needs chromium and python3"]
-fn the_applications_work_for_people() {
+fn the_applications_work_by_mouse_and_keyboard() {
     let server = Server::start_with(Root::new(), &[]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser_pages.py");
     let output = Command::new("timeout")
@@ -90,9 +90,9 @@ fn the_applications_work_for_people() {
         .arg(format!("http://{}", server.address()))
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}");
     for story in ["counter", "quiz", "login", "board"] {
-        assert!(said.contains(&format!("{story}: as it should be")), "{said}");
+        assert!(printed.contains(&format!("{story}: as it should be")), "{printed}");
     }
 }

@@ -18,7 +18,7 @@ fn text(server: &Server, path: &str) -> (u16, Vec<u8>) {
 }
 
 #[test]
-fn a_change_shows_in_the_next_answer_on_a_new_connection() {
+fn a_change_shows_in_the_next_response_on_a_new_connection() {
     let root = Root::new();
     root.file("f", "0");
     let server = Server::start(&root, &[]);
@@ -42,7 +42,7 @@ fn a_change_shows_in_the_next_answer_on_a_new_connection() {
         });
         // Also when an assertion fails.
         let _stop = Stop(&over);
-        change_and_ask(&root, &server);
+        change_and_request(&root, &server);
     });
 }
 
@@ -54,7 +54,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-fn change_and_ask(root: &Root, server: &Server) {
+fn change_and_request(root: &Root, server: &Server) {
     for round in 0..1_000 {
         let content = round.to_string();
         match round % 3 {
@@ -74,13 +74,13 @@ fn change_and_ask(root: &Root, server: &Server) {
 }
 
 #[test]
-fn a_change_shows_in_the_next_answer_on_the_same_connection() {
+fn a_change_shows_in_the_next_response_on_the_same_connection() {
     let root = Root::new();
     root.directory("d");
     for arguments in [&[][..], &["--cache-size", "0"]] {
         let server = Server::start(&root, arguments);
         let mut client = server.connect();
-        let mut ask = |path: &str| {
+        let mut request = |path: &str| {
             client.send(get(path));
             let response = client.response();
             (response.status, response.body)
@@ -90,29 +90,29 @@ fn a_change_shows_in_the_next_answer_on_the_same_connection() {
             for path in ["f", "d/f"] {
                 let at = root.at(path);
                 let path = format!("/{path}");
-                assert_eq!(ask(&path).0, 404);
+                assert_eq!(request(&path).0, 404);
                 fs::write(&at, content(b'a')).unwrap();
-                assert_eq!(ask(&path), (200, content(b'a')), "created after a 404");
+                assert_eq!(request(&path), (200, content(b'a')), "created after a 404");
                 fs::write(&at, content(b'b')).unwrap();
-                assert_eq!(ask(&path), (200, content(b'b')), "written");
+                assert_eq!(request(&path), (200, content(b'b')), "written");
                 File::options().write(true).open(&at).unwrap().write_all_at(b"c", 7).unwrap();
-                assert_eq!(ask(&path).1[6..9], *b"bcb", "written within");
+                assert_eq!(request(&path).1[6..9], *b"bcb", "written within");
                 File::options().append(true).open(&at).unwrap().write_all(b"more").unwrap();
-                assert_eq!(ask(&path).1.len(), size + 4, "appended to");
+                assert_eq!(request(&path).1.len(), size + 4, "appended to");
                 File::options().write(true).open(&at).unwrap().set_len(3).unwrap();
-                assert_eq!(ask(&path), (200, b"bbb".to_vec()), "cut");
+                assert_eq!(request(&path), (200, b"bbb".to_vec()), "cut");
                 fs::write(root.at("next"), content(b'd')).unwrap();
                 fs::rename(root.at("next"), &at).unwrap();
-                assert_eq!(ask(&path), (200, content(b'd')), "replaced");
+                assert_eq!(request(&path), (200, content(b'd')), "replaced");
                 fs::remove_file(&at).unwrap();
-                assert_eq!(ask(&path).0, 404, "deleted");
+                assert_eq!(request(&path).0, 404, "deleted");
             }
         }
     }
 }
 
 #[test]
-fn directories_that_come_go_and_move_take_their_content_along() {
+fn created_removed_and_moved_directories_show_with_their_content() {
     let root = Root::new();
     root.file("a/b/f", "one").file("a/b/g", pattern(20_000));
     let server = Server::start(&root, &[]);
@@ -139,7 +139,7 @@ fn directories_that_come_go_and_move_take_their_content_along() {
 }
 
 #[test]
-fn a_site_is_deployed_by_switching_the_link_that_is_its_root() {
+fn a_site_is_deployed_by_changing_the_link_that_is_its_root() {
     let root = Root::new();
     root.old_file("one/f", "first").old_file("two/f", "second").old_file("two/g", "new").link("current", "one");
     let mut command = miod();
@@ -177,7 +177,7 @@ const LARGE: usize = 24 << 20;
 const MIB: usize = 1 << 20;
 
 #[test]
-fn a_file_that_is_cut_while_it_is_sent_ends_early_without_padding() {
+fn a_file_truncated_while_it_is_sent_ends_early_without_padding() {
     let root = Root::new();
     let content = pattern(LARGE);
     for length in [0, 14 * MIB] {
@@ -199,7 +199,7 @@ fn a_file_that_is_cut_while_it_is_sent_ends_early_without_padding() {
 }
 
 #[test]
-fn a_file_that_grows_while_it_is_sent_comes_as_it_was_promised() {
+fn a_file_that_grows_while_it_is_sent_is_sent_with_its_first_size() {
     let root = Root::new();
     let content = pattern(LARGE);
     root.old_file("log", &content);
@@ -219,7 +219,7 @@ fn a_file_that_grows_while_it_is_sent_comes_as_it_was_promised() {
 }
 
 #[test]
-fn a_file_that_is_replaced_or_removed_while_it_is_sent_comes_to_its_end() {
+fn a_file_replaced_or_removed_while_it_is_sent_is_sent_completely() {
     let root = Root::new();
     let content = pattern(LARGE);
     root.old_file("large", &content).old_file("next", "short");

@@ -32,7 +32,7 @@ fn statuses(server: &Server, path: &str, cases: &[(String, u16)]) {
 }
 
 #[test]
-fn a_304_tells_what_keeps_a_cache_fresh_and_no_more() {
+fn a_304_has_only_the_fields_that_update_a_cache() {
     let (_root, server) = site();
     for path in PATHS {
         let whole = server.get(path);
@@ -87,7 +87,7 @@ fn if_none_match() {
 }
 
 #[test]
-fn dates_in_the_three_forms() {
+fn dates_are_read_in_all_three_formats() {
     let (_root, server) = site();
     let line = |name: &str, value: &str| format!("{name}: {value}\r\n");
     let same = [LONG_AGO_DATE, "Tuesday, 14-Nov-23 22:13:20 GMT", "Tue Nov 14 22:13:20 2023"];
@@ -143,7 +143,7 @@ fn if_match() {
 }
 
 #[test]
-fn a_412_says_why_and_keeps_the_connection() {
+fn a_412_has_an_explanation_and_keeps_the_connection() {
     let (_root, server) = site();
     let mut client = server.connect();
     client.send(get_with("/small.txt", "If-Match: \"other\"\r\nAccept: text/plain\r\n"));

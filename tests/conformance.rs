@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{PATIENCE, Root, Server};
+use support::{Root, Server, TIMEOUT};
 
 /// How long silence must last to be silence.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -224,9 +224,9 @@ struct Link {
 
 impl Link {
     fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         Self { stream, buffer: Vec::new(), closed: false }
     }
 
@@ -237,7 +237,7 @@ impl Link {
         let method = request.split(|&byte| byte == b' ').next().unwrap_or_default();
         let method = String::from_utf8_lossy(method).into_owned();
         let mut reply = Reply::default();
-        let mut until = Instant::now() + if silence_may_be { SILENCE } else { PATIENCE };
+        let mut until = Instant::now() + if silence_may_be { SILENCE } else { TIMEOUT };
         loop {
             while let Some(response) = self.response(&method) {
                 if response.status < 200 && response.status != 101 {
@@ -246,7 +246,7 @@ impl Link {
                 }
                 // Who says that it closes has to; else one looks whether more comes.
                 let closes = response.field("Connection") == Some("close");
-                until = Instant::now() + if closes { PATIENCE } else { AFTERWARDS };
+                until = Instant::now() + if closes { TIMEOUT } else { AFTERWARDS };
                 reply.responses.push(response);
             }
             if self.closed || !self.read(until) {
@@ -299,7 +299,7 @@ enum Verdict {
 impl Case {
     /// Asks a server and judges what comes of it.
     fn run(&self, address: SocketAddr) -> (Verdict, String) {
-        let replies = self.ask(address);
+        let replies = self.exchange(address);
         let matches = |outcomes: &[Outcome]| outcomes.iter().any(|outcome| is(&replies, outcome));
         let needs = self.needs.iter().all(|need| replies.last().is_none_or(|reply| reply.has(need)));
         let verdict = if self.differs.is_some() {
@@ -315,14 +315,14 @@ impl Case {
         (verdict, replies.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 
-    fn ask(&self, address: SocketAddr) -> Vec<Reply> {
+    fn exchange(&self, address: SocketAddr) -> Vec<Reply> {
         let mut link = Link::to(address);
         let mut replies: Vec<Reply> = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
-            let told = |name| replies.last()?.responses.first()?.field(name).map(str::to_owned);
-            let tag = told("ETag").unwrap_or_default();
+            let field = |name| replies.last()?.responses.first()?.field(name).map(str::to_owned);
+            let tag = field("ETag").unwrap_or_default();
             let step = replace(step, b"{ETAG}", tag.trim_matches('"').as_bytes());
-            let step = replace(&step, b"{LAST-MODIFIED}", told("Last-Modified").unwrap_or_default().as_bytes());
+            let step = replace(&step, b"{LAST-MODIFIED}", field("Last-Modified").unwrap_or_default().as_bytes());
             let silence_may_be = [&self.pass, &self.warn, &self.gets]
                 .into_iter()
                 .flatten()

@@ -22,7 +22,7 @@ fn assert_refused(server: &Server, path: &str, status: u16) {
 }
 
 #[test]
-fn a_directory_is_its_index_and_its_address_ends_in_a_slash() {
+fn a_directory_serves_its_index_and_its_path_ends_with_a_slash() {
     let root = Root::new();
     root.file("index.html", "top").file("a/index.html", "in a").file("b c/\u{e9}/index.html", "deep").directory("none");
     let server = Server::start(&root, &[]);
@@ -92,7 +92,7 @@ fn no_redirect_leads_to_another_host() {
 }
 
 #[test]
-fn types_come_from_extensions_and_nobody_may_guess() {
+fn types_come_from_extensions_and_sniffing_is_forbidden() {
     let root = Root::new();
     let names = [
         ("a.html", "text/html; charset=utf-8"),
@@ -127,7 +127,7 @@ fn types_come_from_extensions_and_nobody_may_guess() {
 }
 
 #[test]
-fn cache_control_is_what_the_operator_says() {
+fn cache_control_can_be_set() {
     let root = Root::new();
     root.old_file("a.css", "x").old_file("large", pattern(100_000)).file("404.html", "gone");
     let server = Server::start(&root, &["--cache-control", "public, max-age=31536000, immutable"]);
@@ -161,7 +161,7 @@ fn last_modified_is_never_later_than_date() {
 }
 
 #[test]
-fn entity_tags_are_the_same_on_every_machine_unless_inodes_are_wanted() {
+fn entity_tags_are_the_same_on_every_machine_unless_they_contain_inodes() {
     let (one, other) = (Root::new(), Root::new());
     for root in [&one, &other] {
         root.old_file("small", "x").old_file("large", pattern(100_000));
@@ -181,7 +181,7 @@ fn entity_tags_are_the_same_on_every_machine_unless_inodes_are_wanted() {
 }
 
 #[test]
-fn the_entity_tag_of_a_file_just_written_is_weak_until_it_can_be_trusted() {
+fn the_entity_tag_of_a_file_just_written_is_weak_for_a_while() {
     let root = Root::new();
     root.file("settled", "x").file("new", "x");
     root.set_modified("settled", SystemTime::now() - Duration::from_secs(3));
@@ -195,7 +195,7 @@ fn the_entity_tag_of_a_file_just_written_is_weak_until_it_can_be_trusted() {
 }
 
 #[test]
-fn error_pages_of_the_site() {
+fn error_pages_come_from_the_site() {
     let root = Root::new();
     root.old_file("404.html", "<h1>our own").old_file("50x.html", "<h1>later");
     let server = Server::start(&root, &[]);
@@ -228,7 +228,7 @@ fn error_pages_of_the_site() {
 }
 
 #[test]
-fn a_single_page_application_answers_what_is_not_found() {
+fn a_single_page_application_is_served_instead_of_404() {
     let root = Root::new();
     root.old_file("index.html", "<app>").old_file("style.css", "b{}").directory("empty").file(".env", "secret");
     let server = Server::start(&root, &["--spa", "index.html"]);
@@ -262,7 +262,7 @@ fn names_that_begin_with_a_dot_are_hidden() {
 }
 
 #[test]
-fn what_is_no_file_is_not_found_at_once() {
+fn special_files_are_404_without_a_wait() {
     let root = Root::new();
     rustix::fs::mknodat(CWD, root.at("fifo"), FileType::Fifo, Mode::from(0o666), 0).unwrap();
     let _listener = UnixListener::bind(root.at("socket")).unwrap();
@@ -276,7 +276,7 @@ fn what_is_no_file_is_not_found_at_once() {
 }
 
 #[test]
-fn paths_that_no_file_is_honestly_asked_for_with() {
+fn malformed_paths_are_refused() {
     let root = Root::new();
     root.file("www/a/f", "inside").file("secret", "secret").file("www/back\\slash", "secret");
     let www = Server::start(&root, &[]);
@@ -342,7 +342,7 @@ fn serve_www(root: &Root, arguments: &[&str]) -> Server {
 }
 
 #[test]
-fn links_are_followed_inside_and_nowhere_else() {
+fn links_are_followed_inside_the_root_only() {
     let root = linked();
     let server = serve_www(&root, &["--listing"]);
     // Twice, since an answer may be remembered.
@@ -388,7 +388,7 @@ fn links_are_followed_inside_and_nowhere_else() {
 }
 
 #[test]
-fn no_link_is_followed_if_none_is_wanted() {
+fn no_link_is_followed_with_symlinks_none() {
     let root = linked();
     let server = serve_www(&root, &["--symlinks", "none", "--listing"]);
     for path in ["/relative", "/d/up", "/directory/", "/directory/up", "/chain", "/outside", "/dangling", "/loop"] {
@@ -399,7 +399,7 @@ fn no_link_is_followed_if_none_is_wanted() {
 }
 
 #[test]
-fn a_directory_that_becomes_a_link_leads_out_at_no_moment() {
+fn a_directory_that_becomes_a_link_never_leads_outside() {
     let root = Root::new();
     root.old_file("www/d/f", "inside").old_file("secret/f", "secret").link("www/trap", "../secret");
     let server = serve_www(&root, &[]);
@@ -433,7 +433,7 @@ fn a_directory_that_becomes_a_link_leads_out_at_no_moment() {
 }
 
 #[test]
-fn every_size_comes_whole() {
+fn files_of_every_size_are_sent_completely() {
     let root = Root::new();
     let sizes = [
         0, 1, 2, 4095, 4096, 4097, 6143, 6144, 6145, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 131_071, 131_072,
@@ -469,7 +469,7 @@ fn every_size_comes_whole() {
 }
 
 #[test]
-fn files_of_more_than_four_gib() {
+fn files_larger_than_four_gib_are_served() {
     let root = Root::new();
     let file = File::create(root.at("huge")).unwrap();
     let size = 5 * GIB + 3;

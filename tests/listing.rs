@@ -35,7 +35,7 @@ fn names(response: &Response) -> Vec<String> {
 }
 
 #[test]
-fn no_directory_is_listed_unless_that_is_wanted() {
+fn directories_are_listed_only_with_the_option() {
     let root = site();
     let server = Server::start(&root, &[]);
     for path in ["/", "/d/", "/empty/"] {
@@ -49,7 +49,7 @@ fn no_directory_is_listed_unless_that_is_wanted() {
 }
 
 #[test]
-fn pages_are_sorted_as_they_are_asked_for() {
+fn pages_are_sorted_by_the_query() {
     let root = site();
     let server = Server::start(&root, &["--listing"]);
     for (query, expected) in [
@@ -83,7 +83,7 @@ fn pages_are_sorted_as_they_are_asked_for() {
 }
 
 #[test]
-fn json_for_programs() {
+fn listings_are_available_as_json() {
     let root = site();
     let server = Server::start(&root, &["--listing"]);
     let response = server.get_with("/d/?sort=size&order=desc", JSON);
@@ -134,7 +134,7 @@ fn what_is_not_served_is_not_listed() {
 }
 
 #[test]
-fn odd_names_are_shown_as_text_and_lead_to_their_files() {
+fn special_characters_in_names_are_escaped_and_links_work() {
     let root = Root::new();
     let odd: [&[u8]; 14] = [
         b"\"quotes\" and 'apostrophes'",
@@ -186,7 +186,7 @@ fn odd_names_are_shown_as_text_and_lead_to_their_files() {
 }
 
 #[test]
-fn a_large_directory_comes_in_chunks() {
+fn a_large_listing_is_sent_in_chunks() {
     let root = Root::new();
     for at in 0..3_000 {
         root.file(&format!("big/a rather long name of a file, so that there is more to send {at:04}"), "");
@@ -216,7 +216,7 @@ fn a_large_directory_comes_in_chunks() {
 }
 
 #[test]
-fn a_list_shows_what_is_there_now() {
+fn a_listing_shows_changes() {
     let root = site();
     let server = Server::start(&root, &["--listing"]);
     let list = |path: &str| names(&server.get_with(path, JSON));

@@ -15,7 +15,7 @@ fn site() -> Root {
 }
 
 /// A connection that has been answered and persists.
-fn held(server: &Server) -> Client {
+fn persistent(server: &Server) -> Client {
     let mut client = server.connect();
     client.send(get("/"));
     assert_eq!(client.response().status, 200);
@@ -34,7 +34,7 @@ fn raise_limit() {
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
-fn assert_turned_away(client: &mut Client) {
+fn assert_refused(client: &mut Client) {
     let response = client.response();
     assert_eq!(response.status, 503);
     assert!(response.field("Retry-After").unwrap().parse::<u32>().unwrap() > 0);
@@ -43,14 +43,14 @@ fn assert_turned_away(client: &mut Client) {
 }
 
 #[test]
-fn beyond_the_most_connections_there_is_503_until_one_closes() {
+fn connections_over_the_limit_get_503_until_one_closes() {
     let server = Server::start_with(site(), &["--max-connections", "2"]);
-    let (first, mut second) = (held(&server), held(&server));
+    let (first, mut second) = (persistent(&server), persistent(&server));
     for _ in 0..3 {
         let mut third = server.connect();
         // It is closed whatever else it asks for.
         third.send(get("/") + &get("/"));
-        assert_turned_away(&mut third);
+        assert_refused(&mut third);
     }
     assert!(still_served(&mut second));
     drop(first);
@@ -67,7 +67,7 @@ fn beyond_the_most_connections_there_is_503_until_one_closes() {
 }
 
 #[test]
-fn connections_that_end_with_their_answer_do_not_add_up() {
+fn closed_connections_do_not_count() {
     let server = Server::start_with(site(), &["--max-connections", "1"]);
     for _ in 0..200 {
         let response = server.get_with("/", "Connection: close\r\n");
@@ -76,13 +76,13 @@ fn connections_that_end_with_their_answer_do_not_add_up() {
 }
 
 #[test]
-fn an_address_has_its_share_and_others_have_theirs() {
+fn the_limit_per_address_does_not_affect_other_addresses() {
     let server = Server::start_with(site(), &["--max-per-address", "2", "-b", "127.0.0.1", "-b", "127.0.0.2"]);
     let port = server.address().port();
-    let (first, mut second) = (held(&server), held(&server));
+    let (first, mut second) = (persistent(&server), persistent(&server));
     let mut third = server.connect();
     third.send(get("/"));
-    assert_turned_away(&mut third);
+    assert_refused(&mut third);
     // A client has the address that it connects to, if both are loopback.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let other = |port| std::net::SocketAddr::from(([127, 0, 0, 2], port));
@@ -95,7 +95,7 @@ fn an_address_has_its_share_and_others_have_theirs() {
 }
 
 #[test]
-fn few_descriptors_are_enough_to_answer_everybody() {
+fn few_descriptors_suffice_for_many_clients() {
     let root = site();
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 32 && exec \"$0\" \"$@\""]).arg(support::miod().get_program());
@@ -124,9 +124,9 @@ fn few_descriptors_are_enough_to_answer_everybody() {
 }
 
 #[test]
-fn without_a_descriptor_left_connections_wait_and_nothing_spins() {
+fn without_free_descriptors_connections_wait_and_nothing_spins() {
     let server = Server::start_with(site(), &["--idle-timeout", "20"]);
-    let mut first = held(&server);
+    let mut first = persistent(&server);
     // Room for three more: numbers are given from the lowest that is free.
     let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
     let open: Vec<u64> = open.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
@@ -154,12 +154,12 @@ fn without_a_descriptor_left_connections_wait_and_nothing_spins() {
 }
 
 #[test]
-fn two_thousand_connections_at_once_and_what_they_cost() {
+fn two_thousand_idle_connections_use_little_memory() {
     const COUNT: usize = 2_000;
     raise_limit();
     let server = Server::start_with(site(), &[]);
     // What is allocated once is there already.
-    let warm: Vec<Client> = (0..50).map(|_| held(&server)).collect();
+    let warm: Vec<Client> = (0..50).map(|_| persistent(&server)).collect();
     let before = server.memory();
     let mut clients: Vec<Client> = (0..COUNT).map(|_| server.connect()).collect();
     let request = get("/") + &get("/large");
@@ -181,9 +181,9 @@ fn two_thousand_connections_at_once_and_what_they_cost() {
 }
 
 #[test]
-fn memory_has_a_bound_whoever_wants_more() {
+fn memory_stays_below_its_limit() {
     let server = Server::start_with(site(), &["--max-memory", "1M", "--cache-size", "0"]);
-    let mut kept = held(&server);
+    let mut kept = persistent(&server);
     // Heads that are never whole: a mebibyte has room for 34 of them.
     let unwhole = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(30_000));
     let mut greedy: Vec<Client> = (0..60).map(|_| server.connect()).collect();
@@ -208,7 +208,7 @@ fn memory_has_a_bound_whoever_wants_more() {
 }
 
 #[test]
-fn the_memory_of_a_peak_is_given_back() {
+fn memory_is_released_after_a_peak() {
     const BODY: usize = 30_000;
     const COUNT: usize = 1_000;
     raise_limit();
@@ -235,7 +235,7 @@ fn the_memory_of_a_peak_is_given_back() {
 }
 
 #[test]
-fn listings_and_log_entries_of_slow_clients_count_too() {
+fn listings_and_log_entries_count_as_memory() {
     raise_limit();
     let root = Root::new();
     root.file("large", vec![b'x'; 4 << 20]);
@@ -246,7 +246,7 @@ fn listings_and_log_entries_of_slow_clients_count_too() {
     let path = log.at("access.log");
     let arguments = ["--listing", "--max-memory", "4M", "--cache-size", "0", "--access-log", path.to_str().unwrap()];
     let server = Server::start(&root, &arguments);
-    let mut kept = held(&server);
+    let mut kept = persistent(&server);
     let before = server.memory();
     // Each entry of the log holds a user agent of 20 kB until its download ends; each
     // listing is of another order, so that none is shared.

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use support::{Ended, PATIENCE, Root, eventually, miod};
+use support::{Ended, Root, TIMEOUT, eventually, miod};
 
 fn passwd(arguments: &[&str]) -> Command {
     let mut command = miod();
@@ -40,31 +40,31 @@ fn mode(root: &Root) -> u32 {
 fn users_are_added_changed_and_removed() {
     let root = Root::new();
     let file = root.at("users").to_str().unwrap().to_owned();
-    let (code, said, _) = run(passwd(&[&file, "alice"]), "apple\n");
-    assert_eq!((code, said), (Some(0), format!("alice added to {file}\n")));
+    let (code, output, _) = run(passwd(&[&file, "alice"]), "apple\n");
+    assert_eq!((code, output), (Some(0), format!("alice added to {file}\n")));
     assert!(text(&root).starts_with("alice:$2y$04$") && text(&root).len() == 67 && mode(&root) == 0o600);
 
     fs::write(root.at("users"), format!("# comment\n{}odd\n", text(&root))).unwrap();
     fs::set_permissions(root.at("users"), fs::Permissions::from_mode(0o640)).unwrap();
     let before = text(&root);
-    let (code, said, _) = run(passwd(&[&file, "bob"]), "pear\r\nmore");
+    let (code, output, _) = run(passwd(&[&file, "bob"]), "pear\r\nmore");
     assert_eq!(code, Some(0));
-    assert!(said.contains("line 3 is wrong"), "{said}");
+    assert!(output.contains("line 3 is wrong"), "{output}");
     assert!(text(&root).starts_with(&before) && text(&root).contains("\nbob:$2y$") && mode(&root) == 0o640);
 
     let before = text(&root);
-    let (_, said, _) = run(passwd(&[&file, "alice"]), "plum");
-    assert!(said.starts_with("alice has a new password"), "{said}");
+    let (_, output, _) = run(passwd(&[&file, "alice"]), "plum");
+    assert!(output.starts_with("alice has a new password"), "{output}");
     assert!(text(&root) != before && text(&root).len() == before.len());
 
-    let (code, said, _) = run(passwd(&["-D", &file, "alice"]), "");
-    assert!(code == Some(0) && said.starts_with("alice removed from"), "{said}");
+    let (code, output, _) = run(passwd(&["-D", &file, "alice"]), "");
+    assert!(code == Some(0) && output.starts_with("alice removed from"), "{output}");
     assert!(text(&root).starts_with("# comment\nodd\nbob:"));
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing else is left behind");
 }
 
 #[test]
-fn a_link_stays_a_link() {
+fn a_symbolic_link_is_kept() {
     let root = Root::new();
     root.file("real/users", "").link("users", "real/users");
     let (code, ..) = run(passwd(&[root.at("users").to_str().unwrap(), "alice"]), "apple\n");
@@ -90,8 +90,8 @@ fn mistakes_change_nothing() {
         (&[&*none, "alice"], "apple\n", 1, "no such file or directory"),
         (&[root.path().to_str().unwrap(), "alice"], "apple\n", 1, "not a regular file"),
     ] {
-        let (status, said, error) = run(passwd(arguments), input);
-        assert_eq!((status, said.as_str()), (Some(code), ""), "{arguments:?} {error}");
+        let (status, output, error) = run(passwd(arguments), input);
+        assert_eq!((status, output.as_str()), (Some(code), ""), "{arguments:?} {error}");
         assert!(error.starts_with("miod: ") && error.contains(hint), "{error}");
     }
     assert_eq!(text(&root), "alice:x\n");
@@ -130,7 +130,7 @@ impl Terminal {
     /// Waits until this is on the screen.
     fn expect(&mut self, text: &str) {
         while !self.seen.contains(text) {
-            let shown = self.shown.recv_timeout(PATIENCE);
+            let shown = self.shown.recv_timeout(TIMEOUT);
             self.seen +=
                 &String::from_utf8(shown.unwrap_or_else(|_| panic!("no {text:?} in {:?}", self.seen))).unwrap();
         }
@@ -151,7 +151,7 @@ impl Terminal {
 }
 
 #[test]
-fn on_a_terminal_it_asks_twice_and_shows_nothing() {
+fn on_a_terminal_the_password_is_entered_twice_and_not_shown() {
     let root = Root::new();
     let file = root.at("users").to_str().unwrap().to_owned();
     let mut terminal = Terminal::start(passwd(&[&file, "alice"]));

@@ -23,7 +23,7 @@ fn path(size: usize) -> String {
     format!("/f{size}.txt")
 }
 
-fn ask(client: &mut Client, size: usize, ranges: &str) -> Response {
+fn request(client: &mut Client, size: usize, ranges: &str) -> Response {
     client.send(get_with(&path(size), &format!("Range: {ranges}\r\n")));
     client.response()
 }
@@ -75,7 +75,7 @@ fn parts(response: &Response) -> Vec<Part> {
 }
 
 #[test]
-fn one_range() {
+fn a_single_range_is_served() {
     let (_root, server) = site();
     let mut client = server.connect();
     for size in SIZES {
@@ -101,7 +101,7 @@ fn one_range() {
             ("bytes=10-20,0-9".to_owned(), 0..=20),
             ("bytes=0-9,50-59".to_owned(), 0..=59),
         ] {
-            let response = ask(&mut client, size, &range);
+            let response = request(&mut client, size, &range);
             assert_eq!(response.status, 206, "{range} of {size}");
             assert!(response.body == content[expected.clone()], "{range} of {size}: {}", response.body.len());
             let (first, last) = (expected.start(), expected.end());
@@ -117,7 +117,7 @@ fn one_range() {
 }
 
 #[test]
-fn what_is_no_range_is_ignored() {
+fn malformed_ranges_are_ignored() {
     let (_root, server) = site();
     let mut client = server.connect();
     let far_apart = |count: usize| (0..count).map(|i| format!("{0}-{0}", i * 10_000)).collect::<Vec<_>>().join(",");
@@ -141,7 +141,7 @@ fn what_is_no_range_is_ignored() {
             "=0-1",
             "",
         ] {
-            let response = ask(&mut client, size, range);
+            let response = request(&mut client, size, range);
             assert_eq!((response.status, response.count("Content-Range")), (200, 0), "{range:?}");
             assert!(response.body == content, "{range:?}");
         }
@@ -150,11 +150,11 @@ fn what_is_no_range_is_ignored() {
         assert_eq!(client.response().body.len(), size);
     }
     // As many parts as there may be, and one more.
-    assert_eq!(parts(&ask(&mut client, 300_000, &format!("bytes={}", far_apart(16)))).len(), 16);
-    assert_eq!(ask(&mut client, 300_000, &format!("bytes={}", far_apart(17))).body.len(), 300_000);
+    assert_eq!(parts(&request(&mut client, 300_000, &format!("bytes={}", far_apart(16)))).len(), 16);
+    assert_eq!(request(&mut client, 300_000, &format!("bytes={}", far_apart(17))).body.len(), 300_000);
     // However many overlap, it is never more than the file.
     let overlapping = vec!["0-"; 120].join(",");
-    assert_eq!(ask(&mut client, 300_000, &format!("bytes={overlapping}")).body.len(), 300_000);
+    assert_eq!(request(&mut client, 300_000, &format!("bytes={overlapping}")).body.len(), 300_000);
     for path in ["/", "/missing"] {
         client.send(get_with(path, "Range: bytes=0-0\r\n"));
         assert_eq!(client.response().count("Content-Range"), 0, "{path}");
@@ -162,7 +162,7 @@ fn what_is_no_range_is_ignored() {
 }
 
 #[test]
-fn head_knows_no_ranges() {
+fn head_ignores_ranges() {
     let (_root, server) = site();
     let mut client = server.connect();
     for size in SIZES {
@@ -178,7 +178,7 @@ fn head_knows_no_ranges() {
 }
 
 #[test]
-fn ranges_without_any_byte_are_416_and_the_size_is_told() {
+fn unsatisfiable_ranges_get_416_with_the_size() {
     let (_root, server) = site();
     let mut client = server.connect();
     let check = |client: &mut Client, size: usize, path: &str, range: &str| {
@@ -200,13 +200,13 @@ fn ranges_without_any_byte_are_416_and_the_size_is_told() {
 }
 
 #[test]
-fn several_ranges_come_as_parts_in_the_order_that_was_asked_for() {
+fn several_ranges_are_parts_in_the_requested_order() {
     let (_root, server) = site();
     let mut client = server.connect();
     let check = |client: &mut Client, size: usize, ranges: &[RangeInclusive<usize>]| {
         let content = pattern(size);
         let list: Vec<_> = ranges.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
-        let response = ask(client, size, &format!("bytes={}", list.join(", ")));
+        let response = request(client, size, &format!("bytes={}", list.join(", ")));
         assert_eq!((response.status, response.count("Content-Range")), (206, 0));
         assert_eq!((response.count("Content-Length"), response.count("Content-Type")), (1, 1));
         let parts = parts(&response);
@@ -229,16 +229,16 @@ fn several_ranges_come_as_parts_in_the_order_that_was_asked_for() {
     check(&mut client, 300_000, &[100_000..=299_999, 0..=99_000]);
 
     // What can't be satisfied is left out; a suffix is a range like another.
-    let response = ask(&mut client, 1_000, "bytes=-10,5000-,0-4");
+    let response = request(&mut client, 1_000, "bytes=-10,5000-,0-4");
     let ranges: Vec<_> = parts(&response).into_iter().map(|part| part.range).collect();
     assert_eq!(ranges, ["bytes 990-999/1000", "bytes 0-4/1000"]);
     // Each answer has a boundary of its own.
-    let again = ask(&mut client, 1_000, "bytes=-10,0-4");
+    let again = request(&mut client, 1_000, "bytes=-10,0-4");
     assert_ne!(response.field("Content-Type"), again.field("Content-Type"));
 }
 
 #[test]
-fn if_range_is_strong() {
+fn if_range_uses_strong_comparison() {
     let (root, server) = site();
     let mut client = server.connect();
     let mut status = |path: &str, value: &str| {

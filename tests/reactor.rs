@@ -203,7 +203,7 @@ fn hundreds_of_clients_are_served_at_once() {
 }
 
 #[test]
-fn connections_that_came_in_a_burst_are_all_taken() {
+fn a_burst_of_connections_is_accepted_completely() {
     // More than the listener gives in one turn, too.
     for count in [20, 100] {
         let (send, receive) = channel();
@@ -221,7 +221,7 @@ fn connections_that_came_in_a_burst_are_all_taken() {
 }
 
 #[test]
-fn a_long_train_arrives_whole_and_in_order() {
+fn a_long_stream_arrives_completely_and_in_order() {
     let server = Server::tcp::<Echo>(Until::Connections(1));
     let mut client = server.connect();
     let mut writer = client.try_clone().unwrap();
@@ -235,7 +235,7 @@ fn a_long_train_arrives_whole_and_in_order() {
 }
 
 #[test]
-fn a_slow_reader_gets_all_and_delays_nobody() {
+fn a_slow_reader_gets_everything_and_delays_no_other() {
     let server = Server::tcp::<Flood>(Until::Closed);
     let mut slow = server.connect();
     slow.write_all(b"x").unwrap();
@@ -257,7 +257,7 @@ fn a_slow_reader_gets_all_and_delays_nobody() {
 }
 
 #[test]
-fn who_ends_its_side_gets_the_rest_of_the_answer() {
+fn a_half_closed_client_gets_the_rest_of_the_output() {
     let server = Server::tcp::<Flood>(Until::Connections(1));
     let mut client = server.connect();
     client.write_all(b"xx").unwrap();
@@ -284,7 +284,7 @@ impl Conversation for Farewell {
 }
 
 #[test]
-fn the_last_answer_is_not_lost_to_input_that_nobody_read() {
+fn unread_input_does_not_lose_the_last_output() {
     let server = Server::tcp::<Farewell>(Until::Connections(1));
     let mut client = server.connect();
     client.write_all(&[b'x'; 200_000]).unwrap();
@@ -317,7 +317,7 @@ impl Conversation for FromFile {
 }
 
 #[test]
-fn a_file_goes_out_between_the_bytes_around_it() {
+fn a_file_is_sent_between_the_bytes_around_it() {
     let server = Server::tcp::<FromFile>(Until::Connections(1));
     let mut client = server.connect();
     client.write_all(b"x").unwrap();
@@ -350,14 +350,14 @@ impl Conversation for Guarded {
 #[test]
 fn a_peer_can_be_refused_before_anything_is_read() {
     let server = Server::start::<Talk<Guarded>>(&any_port(), false, Until::Connections(3));
-    let stranger = |says: &[u8]| {
+    let stranger = |bytes: &[u8]| {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
         socket.connect_timeout(&server.address().into(), LIMIT).unwrap();
         let mut stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         // It may already be refused.
-        let _ = stream.write_all(says);
+        let _ = stream.write_all(bytes);
         stream
     };
     assert!(is_over(&mut stranger(b"")));
@@ -369,7 +369,7 @@ fn a_peer_can_be_refused_before_anything_is_read() {
 }
 
 #[test]
-fn runs_for_as_many_connections_as_it_is_told() {
+fn runs_for_a_given_number_of_connections() {
     let server = Server::start::<Talk<Echo>>(&any_port(), false, Until::Connections(1));
     let mut first = server.connect();
     round_trip(&mut first);
@@ -418,7 +418,7 @@ fn serves_a_unix_domain_socket_and_removes_it() {
 }
 
 #[test]
-fn a_client_that_resets_is_gone_and_nobody_else_is() {
+fn a_reset_ends_only_its_own_connection() {
     let reset = |stream: TcpStream| {
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
         drop(stream);
@@ -441,7 +441,7 @@ fn a_client_that_resets_is_gone_and_nobody_else_is() {
 }
 
 #[test]
-fn who_says_nothing_and_leaves_leaves_nothing_behind() {
+fn a_silent_client_that_closes_is_removed() {
     for deferred in [false, true] {
         let server = Server::start::<Talk<Echo>>(&any_port(), deferred, Until::Connections(2));
         let mut half = server.connect();
@@ -516,7 +516,7 @@ impl Protocol for Counting {
 }
 
 #[test]
-fn who_waits_for_input_is_called_once_when_it_comes() {
+fn a_protocol_is_called_once_for_input_it_waits_for() {
     let server = Server::start::<Counting>(&any_port(), true, Until::Connections(1));
     let mut stream = server.connect();
     let calls: Vec<u8> = (0..10)
@@ -564,7 +564,7 @@ impl Protocol for Shy {
 }
 
 #[test]
-fn nothing_is_read_for_who_did_not_wish_it() {
+fn nothing_is_read_unless_the_protocol_wants_it() {
     let server = Server::start::<Shy>(&any_port(), false, Until::Connections(1));
     let mut stream = server.connect();
     for _ in 0..3 {

@@ -104,7 +104,7 @@ fn echo(bind: &str, first: impl FnOnce(SocketAddr) + Send + 'static) -> Server {
 }
 
 #[test]
-fn any_datagram_is_answered_empty_and_largest_included() {
+fn datagrams_of_every_size_are_echoed() {
     for bind in ["127.0.0.1:0", "[::1]:0"] {
         if UdpSocket::bind(bind).is_err() {
             continue; // there is no IPv6 here
@@ -122,7 +122,7 @@ fn any_datagram_is_answered_empty_and_largest_included() {
 }
 
 #[test]
-fn a_batch_that_waited_is_answered_in_its_order() {
+fn a_waiting_batch_is_echoed_in_order() {
     // More than one turn, and no more than a receive buffer holds.
     let (send, clients) = channel();
     let server = echo("127.0.0.1:0", move |address| {
@@ -166,7 +166,7 @@ impl Protocol for Counted {
 }
 
 #[test]
-fn an_answer_that_left_does_not_wake_the_loop() {
+fn a_sent_datagram_does_not_wake_the_loop() {
     let server = Server::start::<Counted>("127.0.0.1:0", None, Until::Closed, || Echo, |_| ());
     let client = client("127.0.0.1:0");
     for _ in 0..200 {
@@ -189,7 +189,7 @@ impl DatagramProtocol<NoStreams<Perpetual>> for Perpetual {
 }
 
 #[test]
-fn a_flood_does_not_keep_the_loop_from_anything_else() {
+fn a_flood_does_not_block_the_loop() {
     let first = |address: SocketAddr| {
         let client = client("127.0.0.1:0");
         for _ in 0..100 {
@@ -201,7 +201,7 @@ fn a_flood_does_not_keep_the_loop_from_anything_else() {
 
 /// What a [`Prober`] was told.
 #[derive(Debug, PartialEq)]
-enum Told {
+enum Report {
     Received(Vec<u8>),
     Failed(io::ErrorKind, Option<SocketAddr>),
     Errno(Option<i32>),
@@ -211,19 +211,19 @@ enum Told {
 struct Prober {
     peer: SocketAddr,
     what: Vec<u8>,
-    tell: Sender<Told>,
+    report: Sender<Report>,
     next: Tick,
-    answered: bool,
+    done: bool,
 }
 
 impl DatagramProtocol<NoStreams<Prober>> for Prober {
     fn received(&mut self, datagram: &[u8], _: SocketAddr, _: &mut Outbox, _: &mut Context<'_, NoStreams<Self>>) {
-        let _ = self.tell.send(Told::Received(datagram.to_vec()));
-        self.answered = true;
+        let _ = self.report.send(Report::Received(datagram.to_vec()));
+        self.done = true;
     }
 
     fn advance(&mut self, out: &mut Outbox, cx: &mut Context<'_, NoStreams<Self>>) -> Stay {
-        if self.answered || cx.draining {
+        if self.done || cx.draining {
             return Stay::Over;
         }
         if self.next <= cx.time.now {
@@ -234,62 +234,63 @@ impl DatagramProtocol<NoStreams<Prober>> for Prober {
     }
 
     fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, _: &mut Context<'_, NoStreams<Self>>) {
-        let _ = self.tell.send(match to {
-            Some(_) => Told::Errno(error.raw_os_error()),
-            None => Told::Failed(error.kind(), to),
+        let _ = self.report.send(match to {
+            Some(_) => Report::Errno(error.raw_os_error()),
+            None => Report::Failed(error.kind(), to),
         });
     }
 }
 
-fn probe(peer: SocketAddr, what: &[u8]) -> (Server, Receiver<Told>) {
-    let (tell, told) = channel();
-    let prober = Prober { peer, what: what.to_vec(), tell, next: Tick::default(), answered: false };
+fn probe(peer: SocketAddr, what: &[u8]) -> (Server, Receiver<Report>) {
+    let (report, reports) = channel();
+    let prober = Prober { peer, what: what.to_vec(), report, next: Tick::default(), done: false };
     let server = Server::start::<NoStreams<Prober>>("127.0.0.1:0", Some(peer), Until::Idle, || prober, |_| ());
-    (server, told)
+    (server, reports)
 }
 
 #[test]
-fn an_unreachable_port_is_told_and_ends_nothing() {
+fn an_unreachable_port_is_reported_and_ends_nothing() {
     let address = client("127.0.0.1:0").local_addr().unwrap();
-    let (server, told) = probe(address, b"anybody?");
+    let (server, reports) = probe(address, b"anybody?");
     for _ in 0..3 {
-        assert_eq!(told.recv_timeout(LIMIT).unwrap(), Told::Failed(io::ErrorKind::ConnectionRefused, None));
+        assert_eq!(reports.recv_timeout(LIMIT).unwrap(), Report::Failed(io::ErrorKind::ConnectionRefused, None));
     }
     // Now there is somebody.
     let peer = client(&address.to_string());
     assert_eq!(received(&peer), b"anybody?");
     peer.send_to(b"yes", server.address).unwrap();
-    let response = std::iter::from_fn(|| told.recv_timeout(LIMIT).ok()).find(|told| matches!(told, Told::Received(_)));
-    assert_eq!(response, Some(Told::Received(b"yes".to_vec())));
+    let response =
+        std::iter::from_fn(|| reports.recv_timeout(LIMIT).ok()).find(|report| matches!(report, Report::Received(_)));
+    assert_eq!(response, Some(Report::Received(b"yes".to_vec())));
     // That was all it stayed for.
     server.finish();
 }
 
 #[test]
-fn what_is_too_large_is_not_sent_and_that_is_told() {
+fn a_datagram_that_is_too_large_is_reported_and_not_sent() {
     let peer = client("127.0.0.1:0");
-    let (server, told) = probe(peer.local_addr().unwrap(), &[b'x'; 65_508]);
+    let (server, reports) = probe(peer.local_addr().unwrap(), &[b'x'; 65_508]);
     for _ in 0..3 {
         let too_long = rustix::io::Errno::MSGSIZE.raw_os_error();
-        assert_eq!(told.recv_timeout(LIMIT).unwrap(), Told::Errno(Some(too_long)));
+        assert_eq!(reports.recv_timeout(LIMIT).unwrap(), Report::Errno(Some(too_long)));
     }
     peer.send_to(b"thanks", server.address).unwrap();
     server.finish();
 }
 
 #[test]
-fn a_connected_socket_hears_its_peer_alone() {
+fn a_connected_socket_receives_from_its_peer_only() {
     let peer = client("127.0.0.1:0");
-    let (server, told) = probe(peer.local_addr().unwrap(), b"hello");
+    let (server, reports) = probe(peer.local_addr().unwrap(), b"hello");
     assert_eq!(received(&peer), b"hello");
     client("127.0.0.1:0").send_to(b"stranger", server.address).unwrap();
     peer.send_to(b"peer", server.address).unwrap();
-    assert_eq!(told.recv_timeout(LIMIT).unwrap(), Told::Received(b"peer".to_vec()));
+    assert_eq!(reports.recv_timeout(LIMIT).unwrap(), Report::Received(b"peer".to_vec()));
     server.finish();
 }
 
 #[test]
-fn a_shut_down_ends_it_before_it_has_an_answer() {
+fn shutdown_ends_a_socket_without_a_response() {
     let peer = client("127.0.0.1:0");
     let (server, _told) = probe(peer.local_addr().unwrap(), b"hello");
     assert_eq!(received(&peer), b"hello");
@@ -343,7 +344,7 @@ impl DatagramProtocol<Thinking> for Thinker {
 }
 
 #[test]
-fn jobs_and_messages_find_their_socket() {
+fn jobs_and_messages_reach_their_socket() {
     let server = Server::start::<Thinking>("127.0.0.1:0", None, Until::Closed, Thinker::default, |_| ());
     let client = client("127.0.0.1:0");
     for _ in 0..3 {

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use support::{Client, Ended, PATIENCE, Root, Server, eventually, get, miod, pattern};
+use support::{Client, Ended, Root, Server, TIMEOUT, eventually, get, miod, pattern};
 
 fn site() -> Root {
     let root = Root::new();
@@ -30,7 +30,7 @@ fn midway(server: &Server) -> Client {
 }
 
 #[test]
-fn a_server_with_nothing_to_do_ends_at_once() {
+fn an_idle_server_ends_at_once() {
     for signal in ["TERM", "INT"] {
         let mut server = Server::start_with(site(), &[]);
         let mut idle = server.connect();
@@ -45,7 +45,7 @@ fn a_server_with_nothing_to_do_ends_at_once() {
 }
 
 #[test]
-fn what_is_in_flight_is_finished_and_nothing_new_begun() {
+fn started_requests_are_finished_and_no_new_ones_accepted() {
     for signal in ["TERM", "INT"] {
         let (root, large) = (site(), pattern(24 << 20));
         root.old_file("large", &large);
@@ -67,7 +67,7 @@ fn what_is_in_flight_is_finished_and_nothing_new_begun() {
 
         end(&server, signal);
         assert!(idle.is_closed());
-        assert!(TcpStream::connect_timeout(&server.address(), PATIENCE).is_err(), "it still listens");
+        assert!(TcpStream::connect_timeout(&server.address(), TIMEOUT).is_err(), "it still listens");
         uploading.send("abc");
         let response = uploading.response();
         assert_eq!((response.status, response.field("Connection")), (200, Some("close")));
@@ -84,7 +84,7 @@ fn what_is_in_flight_is_finished_and_nothing_new_begun() {
 }
 
 #[test]
-fn a_second_signal_ends_it_now() {
+fn a_second_signal_ends_the_server_at_once() {
     for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("TERM", "INT")] {
         let mut server = Server::start_with(site(), &[]);
         let mut client = server.connect();
@@ -123,7 +123,7 @@ fn usr2_turns_maintenance_on_and_off() {
 }
 
 #[test]
-fn hup_and_usr1_open_the_access_log_anew() {
+fn hup_and_usr1_reopen_the_access_log() {
     for signal in ["HUP", "USR1"] {
         let root = site();
         let (log, old) = (root.at(".log"), root.at(".log.1"));
@@ -150,7 +150,7 @@ fn hup_and_usr1_open_the_access_log_anew() {
 }
 
 #[test]
-fn nobody_needs_to_listen_to_what_it_says() {
+fn closed_output_pipes_and_resets_do_not_stop_the_server() {
     let root = site();
     let mut command = miod();
     command.arg("serve").arg(root.path()).args(["-p", "0", "-vv", "--access-log", "-"]);
@@ -180,7 +180,7 @@ fn nobody_needs_to_listen_to_what_it_says() {
 }
 
 #[test]
-fn who_asked_before_the_end_is_answered() {
+fn requests_sent_before_the_signal_get_responses() {
     let root = site();
     let mut server = Server::start(&root, &[]);
     let mut kept = server.connect();
@@ -211,7 +211,7 @@ fn who_asked_before_the_end_is_answered() {
 }
 
 #[test]
-fn nobody_is_told_to_wait_for_idle_connections() {
+fn shutdown_does_not_wait_for_idle_connections() {
     let root = site();
     let mut server = Server::start_with(root, &[]);
     let mut idle: Vec<_> = (0..50).map(|_| server.connect()).collect();

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{Client, Ended, PATIENCE, Root, Server, eventually, get, get_with, miod, pattern};
+use support::{Client, Ended, Root, Server, TIMEOUT, eventually, get, get_with, miod, pattern};
 
 fn site() -> Root {
     let root = Root::new();
@@ -55,7 +55,7 @@ fn has_ipv6() -> bool {
 
 fn ask_unix(path: &Path) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.write_all(get_with("/", "Connection: close\r\n").as_bytes()).unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
@@ -94,7 +94,7 @@ fn an_absent_root_is_an_error() {
 }
 
 #[test]
-fn mistakes_are_errors() {
+fn wrong_arguments_are_errors() {
     let root = site();
     let at = root.path().to_str().unwrap();
     for (arguments, code, part) in [
@@ -116,7 +116,7 @@ fn mistakes_are_errors() {
 }
 
 #[test]
-fn the_banner_is_one_line_and_true() {
+fn the_banner_is_one_correct_line() {
     let root = site();
     let server = Server::start(&root, &[]);
     let version = env!("CARGO_PKG_VERSION");
@@ -130,7 +130,7 @@ fn the_banner_is_one_line_and_true() {
 }
 
 #[test]
-fn loopback_by_default_both_families_on_one_port() {
+fn the_default_is_loopback_in_both_families_on_one_port() {
     let root = site();
     let server = Server::start(&root, &[]);
     let places = addresses(&server);
@@ -144,7 +144,7 @@ fn loopback_by_default_both_families_on_one_port() {
 }
 
 #[test]
-fn several_endpoints() {
+fn several_endpoints_are_served() {
     let root = site();
     let socket = root.at(".socket");
     let unix = format!("unix:{}", socket.display());
@@ -171,7 +171,7 @@ fn several_endpoints() {
 }
 
 #[test]
-fn a_unix_socket_comes_and_goes_with_the_server() {
+fn a_unix_socket_is_created_and_removed_by_the_server() {
     let root = site();
     let socket = root.at(".socket");
     let bind = format!("unix:{}", socket.display());
@@ -198,7 +198,7 @@ fn a_unix_socket_comes_and_goes_with_the_server() {
 }
 
 #[test]
-fn variables_set_what_options_do_not() {
+fn environment_variables_apply_unless_an_option_is_given() {
     let root = site();
     root.directory("d");
     let mut command = miod();
@@ -218,7 +218,7 @@ fn variables_set_what_options_do_not() {
 }
 
 #[test]
-fn applications_are_for_this_machine_unless_they_are_wanted() {
+fn applications_are_served_on_loopback_only_unless_requested() {
     let root = site();
     let status = |arguments: &[&str]| Server::start(&root, arguments).get("/lab/hello").status;
     assert_eq!(status(&[]), 200);
@@ -250,7 +250,7 @@ fn exchange(server: &Server, bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn echo_sends_back_what_comes() {
+fn echo_sends_back_every_byte() {
     let server = lines("echo", &[]);
     assert!(server.banner.contains(" echoes on 127.0.0.1:"), "{}", server.banner);
     assert_eq!(exchange(&server, Vec::new()), b"");
@@ -269,7 +269,7 @@ fn echo_sends_back_what_comes() {
 }
 
 #[test]
-fn echo_ends_at_a_line_that_says_so() {
+fn echo_ends_at_an_exit_line() {
     let server = lines("echo", &[]);
     for (sent, back) in [
         ("exit\n", ""),
@@ -306,7 +306,7 @@ fn echo_reads_no_more_than_it_can_send_back() {
 }
 
 #[test]
-fn upper_answers_lines_in_upper_case() {
+fn upper_sends_back_lines_in_upper_case() {
     let server = lines("upper", &[]);
     assert!(server.banner.contains(" answers in upper case on 127.0.0.1:"), "{}", server.banner);
     for (sent, back) in [
@@ -332,7 +332,7 @@ fn upper_answers_lines_in_upper_case() {
 }
 
 #[test]
-fn hundreds_of_clients_at_once() {
+fn hundreds_of_clients_are_served_at_once() {
     for service in ["echo", "upper"] {
         let mut server = lines(service, &[]);
         let mut clients: Vec<Client> = (0..400).map(|_| server.connect()).collect();

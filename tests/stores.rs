@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use support::{Ended, PATIENCE, Response, Root, Server, eventually, miod};
+use support::{Ended, Response, Root, Server, TIMEOUT, eventually, miod};
 
 const JSON: &str = "Accept: application/json\r\n";
 
@@ -38,12 +38,12 @@ fn cookie(response: &Response) -> String {
 }
 
 /// Counts to three, resets, and begins again.
-fn counts(server: &Server) -> String {
+fn check_counter(server: &Server) -> String {
     let first = visit(server, "");
     assert_eq!((count(&first), first.field("cache-control")), (1, Some("private, no-store")));
     let mine = cookie(&first);
     assert_eq!([2, 3].map(|_| count(&visit(server, &mine))), [2, 3]);
-    let reset = server.ask(format!("POST /counter/reset HTTP/1.1\r\nHost: localhost\r\nCookie: {mine}\r\n\r\n"));
+    let reset = server.exchange(format!("POST /counter/reset HTTP/1.1\r\nHost: localhost\r\nCookie: {mine}\r\n\r\n"));
     assert_eq!((reset.status, reset.field("location")), (303, Some("/counter")));
     assert!(reset.field("set-cookie").unwrap().contains("Max-Age=0"));
     let restarted = visit(server, &mine);
@@ -69,7 +69,7 @@ fn end(id: &str, store: &str) -> Option<i32> {
 }
 
 /// The sessions of a store are what we know of them, and one is ended.
-fn looked_into(store: &str, cookie: &str) {
+fn check_tool(store: &str, cookie: &str) {
     let id = cookie.split('=').nth(1).unwrap();
     assert_eq!(dump(store), [format!("{{\"{id}\":{{\"count\":10}}}}")]);
     assert_eq!((end(id, store), dump(store)), (Some(0), vec![]));
@@ -82,7 +82,7 @@ fn sessions_on_disk_survive_the_process() {
     let directory = data.at("sessions");
     let store = format!("file:{}", directory.display());
     let first = server(&["--sessions", &store]);
-    let mine = counts(&first);
+    let mine = check_counter(&first);
     let id = mine.split('=').nth(1).unwrap();
     // While it runs it can be looked at, and nothing else.
     assert_eq!(dump(&store), [format!("{{\"{id}\":{{\"count\":10}}}}")]);
@@ -103,20 +103,20 @@ fn free_port() -> u16 {
 }
 
 #[test]
-fn no_acknowledged_visit_is_lost_on_disk_when_it_is_killed() {
+fn no_acknowledged_visit_is_lost_on_disk_by_a_kill() {
     const ROUNDS: u64 = 6;
     let data = Root::new();
     let store = format!("file:{}", data.at("sessions").display());
-    let mut visitors: Vec<(String, u64)> = vec![(String::new(), 0); 8];
+    let mut clients: Vec<(String, u64)> = vec![(String::new(), 0); 8];
     for round in 0..ROUNDS {
         let mut server = server(&["--sessions", &store]);
         let address = server.address();
         let begun = AtomicU64::new(0);
         std::thread::scope(|scope| {
-            for visitor in &mut visitors {
+            for client in &mut clients {
                 let begun = &begun;
                 scope.spawn(move || {
-                    let (cookie, last) = visitor;
+                    let (cookie, last) = client;
                     let mut first = true;
                     while let Some((text, set)) = try_visit(address, cookie) {
                         let count: u64 = text.trim().trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
@@ -136,14 +136,14 @@ fn no_acknowledged_visit_is_lost_on_disk_when_it_is_killed() {
             server.wait();
         });
     }
-    assert!(visitors.iter().all(|(cookie, last)| !cookie.is_empty() && *last >= 1), "{visitors:?}");
+    assert!(clients.iter().all(|(cookie, last)| !cookie.is_empty() && *last >= 1), "{clients:?}");
 }
 
 /// The JSON of a visit to the counter, and the cookie if one is set; none if the
 /// server is gone before it has answered.
 fn try_visit(address: SocketAddr, cookie: &str) -> Option<(String, Option<String>)> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let line = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
     let request = format!("GET /counter HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{JSON}{line}\r\n");
     stream.write_all(request.as_bytes()).ok()?;
@@ -160,8 +160,8 @@ fn the_key_value_service_on_the_same_loop_keeps_sessions() {
     let at = format!("127.0.0.1:{}", free_port());
     let store = format!("http://{at}/");
     let server = server(&["--kv", &at, "--sessions", &store]);
-    let mine = counts(&server);
-    looked_into(&store, &mine);
+    let mine = check_counter(&server);
+    check_tool(&store, &mine);
     assert_eq!(count(&visit(&server, &mine)), 1);
     server.signal("TERM");
     let mut server = server;
@@ -171,7 +171,7 @@ fn the_key_value_service_on_the_same_loop_keeps_sessions() {
 }
 
 #[test]
-fn a_key_value_service_of_its_own_with_a_token_comes_and_goes() {
+fn a_separate_key_value_service_with_a_token_may_restart() {
     let port = free_port().to_string();
     let start = || {
         let mut command = miod();
@@ -181,7 +181,7 @@ fn a_key_value_service_of_its_own_with_a_token_comes_and_goes() {
     let kv = start();
     let store = format!("http://:s3cret@127.0.0.1:{port}/");
     let one = server(&["--sessions", &store]);
-    looked_into(&store, &counts(&one));
+    check_tool(&store, &check_counter(&one));
     // Without the token: the pages that need a session can't be shown.
     let stranger = server(&["--sessions", &format!("http://127.0.0.1:{port}/")]);
     assert_eq!(visit(&stranger, "").status, 503);
@@ -275,12 +275,12 @@ fn serve(stream: &TcpStream, mood: &Mood, values: &Mutex<HashMap<String, Vec<u8>
 fn one_connection_carries_all_sessions() {
     let redis = Redis::start();
     let server = server(&["--sessions", &redis.url()]);
-    counts(&server);
+    check_counter(&server);
     assert_eq!(redis.mood.connections.load(Ordering::Relaxed), 1);
 }
 
 #[test]
-fn a_slow_store_delays_only_those_who_wait_for_it() {
+fn a_slow_store_delays_only_requests_that_need_it() {
     let redis = Redis::start();
     let server = server(&["--sessions", &redis.url()]);
     let mine = cookie(&visit(&server, ""));
@@ -297,9 +297,9 @@ fn a_slow_store_delays_only_those_who_wait_for_it() {
             let begin = Instant::now();
             let mut longest = Duration::ZERO;
             while begin.elapsed() < Duration::from_millis(1000) {
-                let asked = Instant::now();
+                let begin_one = Instant::now();
                 assert_eq!(server.get_with("/", "Connection: close\r\n").status, 200);
-                longest = longest.max(asked.elapsed());
+                longest = longest.max(begin_one.elapsed());
             }
             let (status, took, with_cookie) = slow.join().unwrap();
             assert!(took >= Duration::from_millis(390), "the counter took {took:?}");
@@ -318,7 +318,7 @@ fn a_slow_store_delays_only_those_who_wait_for_it() {
 }
 
 #[test]
-fn a_lost_store_is_told_at_once_and_found_again() {
+fn a_lost_store_is_reported_at_once_and_connected_again() {
     let redis = Redis::start();
     let server = server(&["--sessions", &redis.url()]);
     let mine = cookie(&visit(&server, ""));
@@ -341,7 +341,7 @@ fn a_lost_store_is_told_at_once_and_found_again() {
 }
 
 #[test]
-fn a_store_that_is_not_there_yet() {
+fn a_store_may_start_after_the_server() {
     let port = free_port();
     let server = server(&["--sessions", &format!("redis://127.0.0.1:{port}")]);
     assert_eq!((visit(&server, "").status, server.get_with("/", "Connection: close\r\n").status), (503, 200));
@@ -364,7 +364,7 @@ fn a_real_redis_keeps_sessions_for_several_servers() {
     let store = format!("redis://:p%40ss@127.0.0.1:{port}/3");
     let servers: Vec<_> = (0..3).map(|_| server(&["--sessions", &store])).collect();
     assert!(eventually(|| visit(&servers[0], "").status == 200));
-    counts(&servers[0]);
+    check_counter(&servers[0]);
     let mine = cookie(&visit(&servers[0], ""));
     for expected in 2..11 {
         assert_eq!(count(&visit(&servers[expected as usize % 3], &mine)), expected);
@@ -385,7 +385,7 @@ fn a_real_redis_keeps_sessions_for_several_servers() {
     let _redis = start();
     let begin = Instant::now();
     assert!(eventually(|| visit(&servers[1], &mine).status == 200), "it isn't found again");
-    assert!(begin.elapsed() < PATIENCE / 2);
+    assert!(begin.elapsed() < TIMEOUT / 2);
     assert_eq!(count(&visit(&servers[2], &mine)), 12);
     assert_eq!((end(id, &store), end(id, &store)), (Some(0), Some(1)));
     assert_eq!(count(&visit(&servers[0], &mine)), 1);

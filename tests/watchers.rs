@@ -18,7 +18,7 @@ use miod::server::Log;
 use miod::service::http::{self, Limits};
 use miod::service::{Kind, Service, Shared};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use support::{Client, PATIENCE, get};
+use support::{Client, TIMEOUT, get};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -68,7 +68,7 @@ impl log::Log for Sink {
 
 /// Serves the counter at `/` until it is closed.
 fn serve() -> (SocketAddr, Closer, std::thread::JoinHandle<()>) {
-    let (ready, told) = channel();
+    let (ready, started) = channel();
     let server = std::thread::spawn(move || {
         let mut host = http::Host::default();
         host.routes.mount("/", Box::new(Counter(0))).unwrap();
@@ -80,7 +80,7 @@ fn serve() -> (SocketAddr, Closer, std::thread::JoinHandle<()>) {
         ready.send((address, reactor.closer())).unwrap();
         reactor.run(Until::Closed).unwrap();
     });
-    let (address, closer) = told.recv_timeout(PATIENCE).unwrap();
+    let (address, closer) = started.recv_timeout(TIMEOUT).unwrap();
     (address, closer, server)
 }
 
@@ -102,7 +102,7 @@ fn has_nothing(stream: &TcpStream) -> bool {
 }
 
 #[test]
-fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
+fn a_watcher_uses_little_memory_and_waking_a_thousand_delays_no_request() {
     log::set_logger(&Sink).unwrap();
     log::set_max_level(log::LevelFilter::Info);
     let (address, closer, server) = serve();
@@ -123,7 +123,7 @@ fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
     let region = Region::new(ALLOCATOR);
     for _ in 0..WATCHERS {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(WATCH.as_bytes()).unwrap();
         let count = stream.read(&mut beginning).unwrap();
         assert!(beginning[..count].ends_with(b"retry: 2000\nid: 0\n\n\r\n"));

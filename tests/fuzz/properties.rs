@@ -116,19 +116,19 @@ pub fn target(data: &[u8]) -> bool {
 }
 
 /// What comes of a head: nothing yet, or the bytes it takes and what it says.
-type Understood = Result<Option<(usize, String)>, Status>;
+type Parsed = Result<Option<(usize, String)>, Status>;
 
 /// It is the same with lines that don't know the section as with those that do.
-fn understand(data: &[u8]) -> Understood {
-    let first = understand_with(data, &mut FieldLines::default());
+fn parse(data: &[u8]) -> Parsed {
+    let first = parse_with(data, &mut FieldLines::default());
     let mut lines = FieldLines::remembering();
     for _ in 0..2 {
-        assert_eq!(understand_with(data, &mut lines), first, "what was kept changes it");
+        assert_eq!(parse_with(data, &mut lines), first, "what was kept changes it");
     }
     first
 }
 
-fn understand_with(data: &[u8], lines: &mut FieldLines) -> Understood {
+fn parse_with(data: &[u8], lines: &mut FieldLines) -> Parsed {
     let parsed = head::parse(data, lines).map_err(|reject| reject.status)?;
     Ok(parsed.map(|head| {
         assert!(head.raw.ends_with(b"\r\n\r\n") && head.length >= head.raw.len());
@@ -138,7 +138,7 @@ fn understand_with(data: &[u8], lines: &mut FieldLines) -> Understood {
             assert!(!line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t'), "a control byte");
         }
         assert!(head.fields.len() <= limits::FIELDS && head.raw_target.len() <= limits::TARGET);
-        let says = format!(
+        let text = format!(
             "{} {} 1.{} {:?} {} {:?} {:?}",
             head.method_name,
             head.raw_target.escape_ascii(),
@@ -148,17 +148,17 @@ fn understand_with(data: &[u8], lines: &mut FieldLines) -> Understood {
             head.expect,
             head.fields
         );
-        (head.length, says)
+        (head.length, text)
     }))
 }
 
 /// A request head and whatever follows it: what it says depends neither on how it
 /// arrives nor on what follows; what is refused early is refused when it is whole.
 pub fn head(data: &[u8]) -> bool {
-    let whole = understand(data);
+    let whole = parse(data);
     let step = data.len() / 512 + 1;
     for end in (0..data.len()).step_by(step) {
-        match (understand(&data[..end]), &whole) {
+        match (parse(&data[..end]), &whole) {
             (Ok(None), Ok(Some((length, _)))) => assert!(end < *length, "not understood when it was whole"),
             (Ok(Some(early)), Ok(Some(later))) => assert_eq!(early, *later, "what follows changes it"),
             (Ok(Some(_)), _) => panic!("understood before, and then not"),
@@ -169,16 +169,16 @@ pub fn head(data: &[u8]) -> bool {
         }
     }
     let Ok(Some((length, _))) = &whole else { return false };
-    assert_eq!(understand(&data[..*length]), whole, "what follows changes it");
+    assert_eq!(parse(&data[..*length]), whole, "what follows changes it");
     true
 }
 
 /// What comes of an answer: the bytes it takes, its statuses, its content, whether it
 /// is complete and whether the connection persists.
-type Answered = Result<(usize, Vec<u16>, Vec<u8>, bool, bool), HttpError>;
+type ReadResponse = Result<(usize, Vec<u16>, Vec<u8>, bool, bool), HttpError>;
 
-fn answer(asked: RequestKind, pieces: &mut dyn Iterator<Item = &[u8]>) -> Answered {
-    let mut reader = ResponseReader::new(asked);
+fn read_response(kind: RequestKind, pieces: &mut dyn Iterator<Item = &[u8]>) -> ReadResponse {
+    let mut reader = ResponseReader::new(kind);
     let (mut input, mut statuses, mut content, mut total) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for piece in pieces {
         input.extend_from_slice(piece);
@@ -217,19 +217,19 @@ fn answer(asked: RequestKind, pieces: &mut dyn Iterator<Item = &[u8]>) -> Answer
 /// a complete answer to a GET.
 pub fn response(data: &[u8]) -> bool {
     let step = data.len() / 512 + 1;
-    for asked in [RequestKind::HeadOnly, RequestKind::Tunnel, RequestKind::Upgrade, RequestKind::Content] {
-        let whole = answer(asked, &mut [data].into_iter());
-        assert_eq!(answer(asked, &mut data.chunks(step)), whole);
+    for kind in [RequestKind::HeadOnly, RequestKind::Tunnel, RequestKind::Upgrade, RequestKind::Content] {
+        let whole = read_response(kind, &mut [data].into_iter());
+        assert_eq!(read_response(kind, &mut data.chunks(step)), whole);
         if let Ok((length, statuses, content, true, persistent)) = &whole {
             assert!(statuses.len() <= usize::from(limits::INTERIM) + 1);
-            assert_eq!(answer(asked, &mut [&data[..*length]].into_iter()), whole);
+            assert_eq!(read_response(kind, &mut [&data[..*length]].into_iter()), whole);
             if *persistent {
-                let cut = answer(asked, &mut [&data[..*length - 1]].into_iter());
+                let cut = read_response(kind, &mut [&data[..*length - 1]].into_iter());
                 assert!(matches!(cut, Ok((_, _, _, false, _))), "not one byte less is enough");
             }
-            assert!(content.is_empty() || asked != RequestKind::HeadOnly);
+            assert!(content.is_empty() || kind != RequestKind::HeadOnly);
         }
-        if asked == RequestKind::Content {
+        if kind == RequestKind::Content {
             return matches!(whole, Ok((_, _, _, true, _)));
         }
     }

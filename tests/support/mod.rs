@@ -4,8 +4,8 @@
 
 #![allow(dead_code, unreachable_pub)] // each test file uses its own part of it
 
+pub mod browser;
 mod response;
-pub mod visitor;
 
 pub use response::Response;
 
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Longer than anything that works takes, shorter than anybody's patience.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A directory with what a test makes in it; removed when dropped.
 pub struct Root(PathBuf);
@@ -101,27 +101,27 @@ pub struct Server {
     address: SocketAddr,
     /// Its first line.
     pub banner: String,
-    output: Said,
-    errors: Said,
+    output: Captured,
+    errors: Captured,
     /// What it serves, if nobody else keeps it.
     root: Option<Root>,
 }
 
 /// What a process has said so far.
-type Said = Arc<Mutex<Vec<u8>>>;
+type Captured = Arc<Mutex<Vec<u8>>>;
 
 /// Reads all that a process says, so that it never blocks on us.
-fn listen_to(mut from: impl Read + Send + 'static, said: Said) {
+fn capture(mut from: impl Read + Send + 'static, captured: Captured) {
     std::thread::spawn(move || {
         let mut some = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut some) {
-            said.lock().unwrap().extend_from_slice(&some[..count]);
+            captured.lock().unwrap().extend_from_slice(&some[..count]);
         }
     });
 }
 
-fn text_of(said: &Said) -> String {
-    String::from_utf8_lossy(&said.lock().unwrap()).into_owned()
+fn text_of(captured: &Captured) -> String {
+    String::from_utf8_lossy(&captured.lock().unwrap()).into_owned()
 }
 
 impl Server {
@@ -143,8 +143,8 @@ impl Server {
     pub fn run(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let (output, errors) = (Said::default(), Said::default());
-        listen_to(child.stderr.take().unwrap(), Arc::clone(&errors));
+        let (output, errors) = (Captured::default(), Captured::default());
+        capture(child.stderr.take().unwrap(), Arc::clone(&errors));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, line) = mpsc::channel();
         let rest = Arc::clone(&output);
@@ -152,9 +152,9 @@ impl Server {
             let mut banner = String::new();
             let _ = stdout.read_line(&mut banner);
             let _ = send.send(banner);
-            listen_to(stdout, rest);
+            capture(stdout, rest);
         });
-        let banner = line.recv_timeout(PATIENCE).expect("a banner");
+        let banner = line.recv_timeout(TIMEOUT).expect("a banner");
         let address = address_in(&banner);
         // From here on it is ended whatever happens.
         let mut server = Self { child, address: ([0, 0, 0, 0], 0).into(), banner, output, errors, root: None };
@@ -208,7 +208,7 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(begin.elapsed() < PATIENCE, "it doesn't end");
+            assert!(begin.elapsed() < TIMEOUT, "it doesn't end");
             std::thread::yield_now();
         }
     }
@@ -218,7 +218,7 @@ impl Server {
     }
 
     /// One request on a connection of its own, which it closes; the whole answer.
-    pub fn ask(&self, request: impl AsRef<[u8]>) -> Response {
+    pub fn exchange(&self, request: impl AsRef<[u8]>) -> Response {
         let mut client = self.connect();
         client.send(request);
         client.response()
@@ -235,12 +235,12 @@ impl Server {
 
     /// A GET with further lines on a connection of its own.
     pub fn get_with(&self, path: &str, lines: &str) -> Response {
-        self.ask(get_with(path, lines))
+        self.exchange(get_with(path, lines))
     }
 
     /// A GET on a connection of its own.
     pub fn get(&self, path: &str) -> Response {
-        self.ask(get(path))
+        self.exchange(get(path))
     }
 }
 
@@ -249,7 +249,7 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("the server said: {}{}", self.output(), self.errors());
+            eprintln!("the server captured: {}{}", self.output(), self.errors());
         }
     }
 }
@@ -309,13 +309,13 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
+        Self::over(TcpStream::connect_timeout(&address, TIMEOUT).unwrap())
     }
 
     /// On a connection that was made elsewhere.
     pub fn over(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, buffer: Vec::new() }
     }
@@ -385,7 +385,7 @@ impl Client {
         self.stream.set_read_timeout(Some(time)).unwrap();
         let silent = self.buffer.is_empty()
             && matches!(self.try_read(), Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         silent
     }
 
@@ -435,7 +435,7 @@ fn wait_for(from: &impl std::os::fd::AsFd, most: Duration) {
 /// Whether `condition` comes true before patience ends; asks again and again.
 pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
+    while begin.elapsed() < TIMEOUT {
         if condition() {
             return true;
         }
@@ -447,7 +447,7 @@ pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
 /// A name that nobody has: its label is longer than any may be, so no server is asked.
 pub const UNKNOWN: &str = "a-name-of-more-letters-than-a-label-can-have-which-are-sixty-three.invalid";
 
-/// What a command that ends by itself has said.
+/// What a command that ends by itself has captured.
 #[derive(Debug)]
 pub struct Outcome {
     pub code: Option<i32>,
@@ -469,9 +469,9 @@ pub fn run_to_end(command: &mut Command, input: &[u8]) -> Outcome {
     std::thread::spawn(move || drop(stdin.write_all(&input)));
     let read = |mut from: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
-            let mut said = Vec::new();
-            from.read_to_end(&mut said).unwrap();
-            said
+            let mut captured = Vec::new();
+            from.read_to_end(&mut captured).unwrap();
+            captured
         })
     };
     let (out, errors) = (read(Box::new(child.stdout.take().unwrap())), read(Box::new(child.stderr.take().unwrap())));
@@ -511,7 +511,7 @@ impl Script {
                     break;
                 }
                 let mut stream = stream.unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.set_read_timeout(Some(TIMEOUT)).unwrap();
                 stream.set_nodelay(true).unwrap();
                 act(number, &mut stream);
             }

@@ -92,7 +92,7 @@ impl Bench {
     }
 
     /// All that was answered since the last call; files as the bytes they are.
-    fn answers(&mut self) -> String {
+    fn responses(&mut self) -> String {
         let output = std::mem::take(&mut self.peer.output);
         let mut text = String::from_utf8_lossy(output.bytes()).into_owned();
         for range in output.files() {
@@ -102,12 +102,12 @@ impl Bench {
     }
 
     /// Sends, and tells what was answered until nothing more comes.
-    fn ask(&mut self, bytes: impl AsRef<[u8]>) -> (String, Want) {
+    fn exchange(&mut self, bytes: impl AsRef<[u8]>) -> (String, Want) {
         let mut want = self.send(bytes);
         let mut text = String::new();
         loop {
             let full = self.peer.output.room() == 0;
-            text.push_str(&self.answers());
+            text.push_str(&self.responses());
             if !full {
                 return (text, want);
             }
@@ -125,7 +125,7 @@ impl Bench {
 
     /// Another connection asks the same server; what it was answered. Tells also
     /// whom it sent messages, and has them delivered.
-    fn another_asks(&mut self, request: &str) -> (String, Vec<Handle>) {
+    fn exchange_on_another(&mut self, request: &str) -> (String, Vec<Handle>) {
         let mut other = Peer::default();
         let mut context = TestContext::of(Handle::for_test(2));
         let time = Time { now: self.now, unix_seconds: 1_800_000_000, unix_micros: 0 };
@@ -134,8 +134,8 @@ impl Bench {
         other.send(request.as_bytes());
         other.turn(|io| http.advance(io, &mut context.context(&mut self.shared, time, false)));
         http.closed(0, ends(), &mut context.context(&mut self.shared, time, false));
-        let told = context.sent().into_iter().map(|(to, _)| to).collect();
-        (String::from_utf8(other.received()).unwrap(), told)
+        let notified = context.sent().into_iter().map(|(to, _)| to).collect();
+        (String::from_utf8(other.received()).unwrap(), notified)
     }
 
     fn pass(&mut self, span: Duration) -> Want {
@@ -165,11 +165,11 @@ fn get(path: &str) -> String {
 }
 
 /// The statuses in what was answered.
-fn statuses(answers: &str) -> Vec<u16> {
-    answers.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
+fn statuses(responses: &str) -> Vec<u16> {
+    responses.split("HTTP/1.1 ").skip(1).map(|response| response[..3].parse().unwrap()).collect()
 }
 
 /// What stands behind the first head.
-fn body(answer: &str) -> &str {
-    answer.split_once("\r\n\r\n").unwrap().1
+fn body(response: &str) -> &str {
+    response.split_once("\r\n\r\n").unwrap().1
 }

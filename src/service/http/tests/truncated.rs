@@ -40,12 +40,12 @@ fn drain(bench: &mut Bench) -> (Vec<u8>, bool) {
 }
 
 #[test]
-fn a_file_truncated_at_any_length_gives_one_whole_response_or_none() {
+fn a_file_truncated_at_any_length_gives_one_complete_response_or_none() {
     for range in RANGES {
         for method in ["GET", "HEAD"] {
             let mut bench = Bench::new();
             // From now on it is cached.
-            bench.ask(request(range, method));
+            bench.exchange(request(range, method));
             drain(&mut bench);
             for length in (0..SIZE).step_by(97).chain([SIZE - 1, SIZE]) {
                 truncate(&bench, length);
@@ -59,7 +59,7 @@ fn a_file_truncated_at_any_length_gives_one_whole_response_or_none() {
                     assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{case}: {text}");
                     bench.peer = Peer::default();
                     let stays = std::mem::replace(&mut bench.http, Bench::connect(&mut bench.shared, false));
-                    stays.abandoned(&mut bench);
+                    stays.aborted(&mut bench);
                     continue;
                 }
                 let statuses = statuses(&text);
@@ -76,7 +76,7 @@ fn a_file_truncated_at_any_length_gives_one_whole_response_or_none() {
 
 impl Http {
     /// The connection was closed by the reactor.
-    fn abandoned(mut self, bench: &mut Bench) {
+    fn aborted(mut self, bench: &mut Bench) {
         let time = Time { now: bench.now, unix_seconds: 0, unix_micros: 0 };
         self.closed(1, ends(), &mut bench.context.context(&mut bench.shared, time, false));
     }

@@ -5,21 +5,21 @@ use std::io::Read;
 use super::{Client, Response, Server};
 
 /// Somebody with a jar for one cookie.
-pub struct Visitor<'a> {
+pub struct Browser<'a> {
     server: &'a Server,
     pub cookie: Option<String>,
 }
 
-impl<'a> Visitor<'a> {
+impl<'a> Browser<'a> {
     pub fn new(server: &'a Server) -> Self {
         Self { server, cookie: None }
     }
 
     /// A request with further lines, each with its CRLF, on a connection of its own.
-    pub fn ask(&mut self, line: &str, lines: &str, body: &str) -> Response {
+    pub fn exchange(&mut self, line: &str, lines: &str, body: &str) -> Response {
         let cookie = self.cookie.as_ref().map(|cookie| format!("Cookie: {cookie}\r\n")).unwrap_or_default();
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        let response = self.server.ask(format!(
+        let response = self.server.exchange(format!(
             "{line} HTTP/1.1\r\nHost: localhost\r\n{cookie}{length}{lines}Connection: close\r\n\r\n{body}"
         ));
         if let Some(set) = response.field("set-cookie") {
@@ -29,22 +29,22 @@ impl<'a> Visitor<'a> {
     }
 
     pub fn get(&mut self, path: &str) -> Response {
-        self.ask(&format!("GET {path}"), "", "")
+        self.exchange(&format!("GET {path}"), "", "")
     }
 
     pub fn json(&mut self, path: &str) -> Response {
-        self.ask(&format!("GET {path}"), "Accept: application/json\r\n", "")
+        self.exchange(&format!("GET {path}"), "Accept: application/json\r\n", "")
     }
 
     /// Sends a form.
     pub fn post(&mut self, path: &str, form: &str) -> Response {
-        self.ask(&format!("POST {path}"), "Content-Type: application/x-www-form-urlencoded\r\n", form)
+        self.exchange(&format!("POST {path}"), "Content-Type: application/x-www-form-urlencoded\r\n", form)
     }
 
     /// Sends JSON and takes it.
     pub fn post_json(&mut self, path: &str, json: &str) -> Response {
         let lines = "Content-Type: application/json\r\nAccept: application/json\r\n";
-        self.ask(&format!("POST {path}"), lines, json)
+        self.exchange(&format!("POST {path}"), lines, json)
     }
 }
 
