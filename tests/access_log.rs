@@ -1,4 +1,4 @@
-//! The access log: a line for each request, which tells the truth.
+//! The access log: one line for each request, with correct values.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use support::{Root, Server, eventually, get, get_with, head_with, miod, pattern};
 
-/// A line, taken apart.
+/// A parsed line.
 #[derive(Debug, Default)]
 struct Line {
     host: String,
@@ -22,15 +22,15 @@ struct Line {
     local: String,
     seconds: f64,
     bytes: u64,
-    /// Connection and request.
+    /// The numbers of connection and request.
     number: String,
 }
 
-/// Takes a line apart; whatever isn't exactly the format is a panic.
+/// Parses a line. Panics if it differs from the format.
 fn parse(line: &str) -> Line {
     let mut rest = line;
     let mut until = |end: &str| {
-        // Where there are quotes, those with a backslash before them are text.
+        // In a quoted field, a quotation mark after a backslash is text.
         let mut from = 0;
         let at = loop {
             let at = from + rest[from..].find(end).unwrap_or_else(|| panic!("no {end:?} in {line:?}"));
@@ -76,20 +76,20 @@ impl Logged {
         Self { server: Server::run(command), root }
     }
 
-    /// All lines, when there are so many.
+    /// Waits for `count` lines. Returns all lines.
     fn lines(&self, count: usize) -> Vec<Line> {
         let mut text = String::new();
         let there = eventually(|| {
             text = fs::read_to_string(self.root.at("log")).unwrap();
             text.matches('\n').count() >= count
         });
-        assert!(there, "{count} lines wanted: {text}");
+        assert!(there, "{count} lines expected: {text}");
         let lines: Vec<Line> = text.lines().map(parse).collect();
         assert_eq!(lines.len(), count, "{text}");
         lines
     }
 
-    /// The line of what was just asked for.
+    /// The line of the last request.
     fn last(&self, count: usize) -> Line {
         self.lines(count).pop().unwrap()
     }
@@ -109,7 +109,7 @@ fn a_line_has_every_field_of_the_format() {
     assert_eq!((line.referer.as_str(), line.agent.as_str()), ("http://example.org/", "test/1.0 (x)"));
     assert_eq!(line.bytes as usize, response.head.len() + response.body.len());
     assert!(line.seconds < 5.0);
-    // The same moment as in the answer, in another form: Sat, 21 Nov 2026 07:15:00 GMT.
+    // The same time as in the response, in another format: Sat, 21 Nov 2026 07:15:00 GMT.
     let date: Vec<&str> = response.field("Date").unwrap().split(' ').collect();
     assert_eq!(line.moment, format!("{}/{}/{}:{} +0000", date[1], date[2], date[3], date[4]));
 
@@ -153,7 +153,7 @@ fn the_request_number_is_that_of_the_error_page() {
         assert!(page.contains(&format!("request {number}<")), "{number} {page}");
         assert!(number.ends_with(&format!("/{count}")));
     }
-    // What can't be understood has a number too.
+    // A malformed request has a number too.
     client.send("nonsense\r\n\r\n");
     let page = client.response().text();
     let line = logged.last(4);
@@ -193,7 +193,7 @@ fn an_aborted_download_is_logged_with_the_bytes_that_were_sent() {
     assert!(line.body >= 99_000 && line.body < 24 << 20, "{line:?}");
     assert!(line.bytes > line.body && line.bytes < 24 << 20, "{line:?}");
 
-    // The same of what is made over time.
+    // The same with streamed content.
     let mut client = logged.server.connect();
     client.send(get("/lab/stream?chunks=1000&ms=200"));
     assert_eq!(client.stream.peek(&mut [0]).unwrap(), 1);
@@ -209,7 +209,7 @@ fn a_line_is_written_when_its_request_ends() {
     client.send(get("/lab/stream?chunks=5&ms=100"));
     assert_eq!(client.stream.peek(&mut [0]).unwrap(), 1);
     logged.server.get("/");
-    // The shorter one, although it came later.
+    // The shorter response ends first, although its request arrived later.
     assert_eq!(logged.last(1).request, "GET / HTTP/1.1");
     let response = client.response();
     let line = logged.last(2);
@@ -231,7 +231,7 @@ fn pipelined_requests_have_a_line_each() {
         assert_eq!(line.request, format!("GET /{at} HTTP/1.1"));
         assert_eq!(line.number.split_once('/').unwrap().1, (at + 1).to_string());
     }
-    // Connections without a request have none.
+    // A connection without a request has no line.
     drop(logged.server.connect());
     logged.server.get("/last");
     assert_eq!(logged.last(101).request, "GET /last HTTP/1.1");
@@ -262,7 +262,7 @@ fn the_log_goes_to_standard_output_only_if_requested() {
     server.get("/");
     assert!(eventually(|| server.output().contains("\"GET / HTTP/1.1\" 200 5 ")), "{}", server.output());
     parse(server.output().lines().next().unwrap());
-    // Nowhere, if nobody asked for it and nobody is there to read it.
+    // Without the option nothing is logged on standard output or standard error.
     let server = Server::start(&root, &[]);
     for _ in 0..3 {
         server.get("/");

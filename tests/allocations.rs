@@ -1,5 +1,5 @@
-//! A hot request allocates nothing: counted over real sockets, in a process of
-//! its own, since the count is of the whole process.
+//! A hot request allocates nothing. The test counts over real sockets, in a process of its
+//! own, because the allocator counts for the whole process.
 
 mod support;
 
@@ -23,8 +23,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const SMALL: usize = 1024;
 const LARGE: usize = 100 * 1024;
 
-/// Has a request answered many times: how many allocations that took in the
-/// whole process, when all was warm. `bytes` of content are expected at least.
+/// Sends a request many times. Returns the number of allocations in the whole process after
+/// a warm-up. Each response has at least `bytes` bytes of content.
 fn allocations(stream: &mut TcpStream, request: &str, status: &str, bytes: usize) -> usize {
     const TIMES: usize = 200;
     let mut buffer = vec![0; 256 * 1024];
@@ -32,13 +32,13 @@ fn allocations(stream: &mut TcpStream, request: &str, status: &str, bytes: usize
     let mut exchange = || {
         stream.write_all(request.as_bytes()).unwrap();
         let mut have = 0;
-        // The first answer tells how long all are.
+        // All responses are as long as the first.
         while have < length.unwrap_or(bytes + 1) {
             let count = stream.read(&mut buffer[have..]).unwrap();
             assert!(count > 0);
             have += count;
             if length.is_none() && have >= bytes {
-                // What the first read left is there by now, or is empty.
+                // The rest of the first response has arrived by now, or it is empty.
                 let head = buffer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
                 length = Some(if bytes == 0 { have } else { (head + bytes).max(have) });
             }
@@ -55,7 +55,7 @@ fn allocations(stream: &mut TcpStream, request: &str, status: &str, bytes: usize
     region.change().allocations
 }
 
-/// Serves `root` until it is closed; tells where, and what closes it.
+/// Serves `root` until it is closed. Sends the address, and the handle that closes it.
 fn serve(root: std::path::PathBuf, ready: Sender<(SocketAddr, Closer)>) {
     let mut host = http::Host::default();
     let settings = Settings::default();

@@ -1,5 +1,5 @@
-//! Paths under protection, with the real server: who gets there, what the log says,
-//! and that others don't wait meanwhile.
+//! Protected paths of the real server: access, the names in the log, and that a password check
+//! delays no other request.
 
 mod support;
 
@@ -97,7 +97,7 @@ fn a_password_check_delays_no_other_request() {
     let output = server.output();
     let requests: Vec<_> = output.lines().map(|line| line.split('"').nth(1).unwrap()).collect();
     assert_eq!(requests, ["GET / HTTP/1.1", "GET /private/ HTTP/1.1"]);
-    // The second time it is known.
+    // The second time the result is remembered.
     let before = server.cpu();
     assert_eq!(server.get_with("/private/", ALICE).status, 200);
     assert!(server.cpu() - before < 0.1);
@@ -113,7 +113,7 @@ fn the_demonstration_protects_private_on_loopback_only() {
     let server = Server::run(command);
     assert_eq!(server.get_with("/private/", PEAR).status, 401);
     assert_eq!(server.get_with("/private/", ALICE).text(), "private");
-    // Who protects something else decides alone.
+    // With a protected path of its own, the default doesn't apply.
     let server = Server::run(serve(&root, "/elsewhere", &[]));
     assert_eq!(server.get("/private/").text(), "private");
 }
@@ -177,6 +177,6 @@ fn failures_behind_a_proxy_count_for_the_client() {
     }
     assert_eq!(status_of("203.0.113.9", PEAR), 429);
     assert_eq!(status_of("203.0.113.10", PEAR), 401);
-    // The proxy has as many connections as it wants.
+    // The number of connections of the proxy isn't limited.
     assert_eq!(server.get("/").status, 200);
 }

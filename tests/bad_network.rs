@@ -1,4 +1,4 @@
-//! Line services that play a bad network: late answers, pieces, stalls, resets.
+//! Line services that simulate a bad network: delayed output, pieces, stalls, resets.
 
 mod support;
 
@@ -20,18 +20,18 @@ fn responses_are_delayed() {
         let begin = Instant::now();
         client.send("hello\n");
         assert_eq!(client.take(6), expected.as_bytes());
-        assert!(begin.elapsed() >= Duration::from_millis(150), "{name} answers too early");
+        assert!(begin.elapsed() >= Duration::from_millis(150), "{name} sends too early");
         client.end();
         assert!(client.is_closed());
     }
 }
 
-/// What each of some connections gets back, in the order in which they were made: how
-/// many bytes, and whether it was reset behind them.
+/// What each connection receives, in the order of connecting: the number of bytes, and
+/// whether a reset follows them.
 fn outcomes(seed: &str) -> Vec<(usize, bool)> {
     let text = "The quick brown fox jumps over the lazy dog.\n".repeat(70);
     let server = service(&["echo", "--chaos", seed]);
-    // Each is accepted before the next connects, since it is heard.
+    // Each is accepted before the next connects, because it has received a byte.
     let mut clients: Vec<Client> = (0..32)
         .map(|_| {
             let mut client = server.connect();
@@ -46,8 +46,8 @@ fn outcomes(seed: &str) -> Vec<(usize, bool)> {
     }
     let fate = |client: &mut Client| {
         let (bytes, reset) = client.rest_or_reset();
-        assert!(text.as_bytes()[1..].starts_with(&bytes), "the bytes aren't ours");
-        assert!(reset || bytes.len() == text.len() - 1, "an end amid the answer that is no reset");
+        assert!(text.as_bytes()[1..].starts_with(&bytes), "other bytes were received");
+        assert!(reset || bytes.len() == text.len() - 1, "output ends early without a reset");
         (bytes.len(), reset)
     };
     clients.iter_mut().map(fate).collect()

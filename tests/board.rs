@@ -1,4 +1,4 @@
-//! The bulletin board: what is posted, who may delete it, and who is told of it.
+//! The bulletin board: posts, their deletion, and events.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use support::browser::{Browser, until};
 use support::{Client, Root, Server, eventually, get_with, miod};
 
-/// The number of the post that was written last.
+/// The number of the last post.
 fn last(server: &Server) -> u64 {
     let json = Browser::new(server).json("/board").text();
     let (_, rest) = json.rsplit_once("\"last\":").unwrap();
@@ -26,7 +26,7 @@ fn posts_are_listed_newest_first_page_by_page() {
     let server = Server::start_with(Root::new(), &[]);
     let mut browser = Browser::new(&server);
     assert!(browser.get("/board").text().contains("There are no posts yet"));
-    assert_eq!(browser.cookie, None, "who only looks gets no session");
+    assert_eq!(browser.cookie, None, "reading creates no session");
     for number in 1..=25 {
         let response = browser.post("/board", &format!("text=number+{number}."));
         assert_eq!((response.status, response.field("location")), (303, Some("/board")));
@@ -129,13 +129,13 @@ fn watchers_get_events_at_once_and_missed_events_when_they_reconnect() {
     assert_eq!(browser.exchange(&format!("DELETE {gone}"), "", "").status, 204);
     assert!(until(&mut watcher, "event: gone").contains(&format!("id: {}\n", seen + 2)));
     browser.post("/board", "text=three");
-    // Who comes back gets what happened meanwhile; the post that is gone is not in it.
+    // A client that reconnects gets the missed events, without the deleted post.
     let mut back = server.connect();
     let lines = format!("Last-Event-ID: {seen}\r\n");
     back.send(get_with("/board/events?after=1", &lines));
     let missed = until(&mut back, "three");
     assert!(missed.contains("event: gone") && !missed.contains("two"), "{missed}");
-    // A client that knows another board starts again.
+    // A client with a number from another board starts from the beginning.
     for id in ["5", "99999999999999"] {
         let mut lost = server.connect();
         lost.send(get_with("/board/events", &format!("Last-Event-ID: {id}\r\n")));
@@ -159,7 +159,7 @@ fn a_half_closed_watcher_gets_events_and_a_reset_one_is_removed() {
     let gone = watch(&server, "/board/events?gone", "");
     let seen = |what: &str| std::fs::read_to_string(&log).unwrap_or_default().contains(what);
     assert!(!seen("?gone"));
-    // A reset, as when a machine goes away and comes back.
+    // A reset, as after a restart of the client's machine.
     socket2::SockRef::from(&gone.stream).set_linger(Some(Duration::ZERO)).unwrap();
     drop(gone);
     assert!(eventually(|| seen("?gone")), "its line is written when it ends");
@@ -206,7 +206,7 @@ fn acknowledged_posts_survive_a_kill() {
             assert!(json.contains(&format!("\"{text}\"")), "{text}: {json}");
         }
     }
-    // Numbers go on, so clients that were watching miss nothing.
+    // The numbers continue, so watching clients miss nothing.
     let seen = last(&server) - 1;
     let mut back = server.connect();
     back.send(get_with("/board/events", &format!("Last-Event-ID: {seen}\r\n")));

@@ -1,4 +1,4 @@
-//! The site in real browsers, one of them without scripts and pictures.
+//! The site in real browsers, one of them without scripts and images.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use support::{Root, Server, miod};
 
-/// Opens a page in Chromium and gives back the document as it became.
+/// Opens a page in Chromium. Returns the document after its scripts have run.
 fn open(url: &str, profile: &Root) -> String {
     let output = Command::new("timeout")
         .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
@@ -45,7 +45,7 @@ fn the_pages_load_completely_and_badges_share_connections() {
     assert!((2..=6).contains(&connections.len()), "{} connections", connections.len());
 }
 
-/// A page as lynx shows it; of what it is led to when it sends a form.
+/// A page as lynx shows it, after it has sent a form, if there is one.
 fn lynx(server: &Server, path: &str, form: Option<&str>) -> String {
     let mut command = Command::new("timeout");
     command.args(["20", "lynx", "-dump", "-nolist", "-accept_all_cookies"]);

@@ -1,10 +1,10 @@
-//! The command itself, as a process: what it prints, where to, and what it exits
-//! with. Whatever needs a running server is tested elsewhere.
+//! The command as a process: its output and its exit code. Tests of a running server are in
+//! other files.
 
 use std::io::{self, Read};
 use std::process::{Command, Output, Stdio};
 
-/// The command, with an environment that says nothing to it.
+/// The command, without variables that it would read.
 fn miod(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_miod"));
     command.args(arguments).stdin(Stdio::null());

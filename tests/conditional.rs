@@ -49,7 +49,7 @@ fn a_304_has_only_the_fields_that_update_a_cache() {
             for name in ["Content-Length", "Content-Type", "Transfer-Encoding", "Accept-Ranges", "Connection"] {
                 assert_eq!(response.count(name), 0, "{}", response.head);
             }
-            // Nothing of a body lies before the next answer.
+            // No body precedes the next response.
             client.send(get(path));
             let next = client.response();
             assert_eq!((next.status, &next.body), (200, &whole.body));
@@ -106,7 +106,7 @@ fn dates_are_read_in_all_three_formats() {
         add(&before, 200, 412);
         add(&after, 304, 200);
         add(&none, 200, 200);
-        // No answer of ours can have said this.
+        // The server never sent this date.
         cases.push((line("If-Modified-Since", "Fri, 01 Jan 2200 00:00:00 GMT"), 200));
         cases.push((line("If-Modified-Since", same[0]) + &line("If-Modified-Since", same[0]), 200));
         statuses(&server, path, &cases);
@@ -164,7 +164,7 @@ fn a_changed_file_is_sent_again() {
         assert_eq!(server.get_with(path, &lines).status, 304);
         root.file(name, "changed");
         assert_eq!(server.get_with(path, &lines).text(), "changed");
-        // A weak tag is good enough to spare the content.
+        // A weak tag suffices for a 304.
         let weak = tag(&server, path);
         assert!(weak.starts_with("W/"));
         assert_eq!(server.get_with(path, &format!("If-None-Match: {weak}\r\n")).status, 304);

@@ -30,7 +30,7 @@ fn bytes_are_echoed_and_eof_on_input_ends_the_command() {
     }
     assert_eq!(connect(&["127.0.0.1", &port], b"").out, b"");
     let large = pattern(5_000_000);
-    // Lines that are `exit` would end it.
+    // A line `exit` would end it.
     assert!(connect(&["127.0.0.1", &port], &large).out == large);
     let (_upper, port) = service("upper");
     assert_eq!(connect(&["localhost", &port], "straße\n".as_bytes()).text(), "STRASSE\n");
@@ -46,7 +46,7 @@ fn the_command_ends_when_the_service_closes() {
         .spawn()
         .map(Ended)
         .unwrap();
-    // Its input stays open.
+    // The input of the command stays open.
     let mut stdin = child.0.stdin.take().unwrap();
     stdin.write_all(b"hello\nexit\n").unwrap();
     let mut output = String::new();
@@ -79,14 +79,14 @@ fn input_is_not_read_while_the_service_does_not_read() {
     let mut stdin = child.0.stdin.take().unwrap();
     let (mut stream, _) = listener.accept().unwrap();
     rustix::fs::fcntl_setfl(&stdin, rustix::fs::OFlags::NONBLOCK).unwrap();
-    // Until nothing was taken for a while.
+    // Writes until nothing is accepted for a while.
     let (mut taken, some) = (0, vec![b'x'; 64 * 1024]);
     loop {
         match stdin.write(&some) {
             Ok(count) => taken += count,
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
         }
-        assert!(taken < 100_000_000, "it reads without end");
+        assert!(taken < 100_000_000, "it reads without a limit");
         let most = Duration::from_millis(300).try_into().unwrap();
         let mut fds = [rustix::event::PollFd::new(&stdin, rustix::event::PollFlags::OUT)];
         if rustix::event::poll(&mut fds, Some(&most)).unwrap() == 0 {
@@ -123,7 +123,7 @@ fn a_reset_is_reported() {
 
 // ---- Datagrams
 
-/// Answers so many datagrams in upper case, and tells what it got.
+/// Sends back `count` datagrams in upper case. Returns the received datagrams.
 fn upper(count: usize) -> (String, std::thread::JoinHandle<Vec<Vec<u8>>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(TIMEOUT)).unwrap();

@@ -1,4 +1,4 @@
-//! Files over the wire: what is served, as what, and what never is.
+//! Files over real connections: what is served, with which fields, and what is never served.
 
 mod support;
 
@@ -13,7 +13,7 @@ use support::{LONG_AGO_DATE, Response, Root, Server, eventually, get, get_with, 
 
 const GIB: u64 = 1 << 30;
 
-/// Asks for a path that leads nowhere good; the answer must come and tell nothing.
+/// Requests a path that must be refused. The response must not reveal anything.
 fn assert_refused(server: &Server, path: &str, status: u16) {
     let response = server.get(path);
     assert_eq!(response.status, status, "{path}: {}", response.head);
@@ -156,7 +156,7 @@ fn last_modified_is_never_later_than_date() {
         let off = SystemTime::now().duration_since(response.date("Date")).unwrap_or_default();
         assert!(off < Duration::from_secs(3), "{}", response.head);
     }
-    // What may yet change within its second can't be told apart by its entity-tag.
+    // A change within the same second isn't visible in the entity-tag.
     assert!(server.get("/future").field("ETag").unwrap().starts_with("W/"));
 }
 
@@ -310,7 +310,7 @@ fn malformed_paths_are_refused() {
     ] {
         assert_refused(&server, path, 400);
     }
-    // Encoded twice is a name like any other.
+    // A path that was encoded twice is an ordinary name.
     for path in ["/%252e%252e/secret", "/a%252ff", "/...", "/~root"] {
         assert_refused(&server, path, 404);
     }
@@ -345,7 +345,7 @@ fn serve_www(root: &Root, arguments: &[&str]) -> Server {
 fn links_are_followed_inside_the_root_only() {
     let root = linked();
     let server = serve_www(&root, &["--listing"]);
-    // Twice, since an answer may be remembered.
+    // Twice, because the first result may be cached.
     for _ in 0..2 {
         for (path, content) in [
             ("/f", "inside"),
@@ -378,7 +378,7 @@ fn links_are_followed_inside_the_root_only() {
             assert_refused(&server, path, 404);
         }
     }
-    // Where a link leads may change without notice.
+    // The target of a link may change without a report.
     fs::write(root.at("www/f"), "changed").unwrap();
     assert_eq!(server.get("/chain").text(), "changed");
     fs::remove_file(root.at("www/relative")).unwrap();
@@ -447,7 +447,7 @@ fn files_of_every_size_are_sent_completely() {
         let server = Server::start(&root, arguments);
         let mut client = server.connect();
         for size in sizes.into_iter().flat_map(|size| [size, size]) {
-            // Behind each a second request, which would show a byte too many.
+            // A second request follows each, which would reveal an excess byte.
             client.send(get(&format!("/f{size}")) + &head_with(&format!("/f{size}"), ""));
             let response = client.response();
             assert_eq!((response.status, response.count("Content-Length")), (200, 1));
@@ -457,7 +457,7 @@ fn files_of_every_size_are_sent_completely() {
             let without_date = |head: &str| head.lines().filter(|l| !l.starts_with("Date")).collect::<String>();
             assert_eq!(without_date(&head.head), without_date(&response.head));
         }
-        // The range of a file that is read into the output, and of one that is sent from its descriptor.
+        // A range that is read into the output, and one that is sent from the file descriptor.
         for (size, first, last) in [(65_536, 1, 4096), (65_536, 1, 4097), (65_536, 61_000, 65_535), (4097, 4000, 4096)]
         {
             client.send(get_with(&format!("/f{size}"), &format!("Range: bytes={first}-{last}\r\n")));
@@ -489,7 +489,7 @@ fn files_larger_than_four_gib_are_served() {
     assert_eq!(part("-7"), (format!("bytes {}-{last}/{size}", size - 7), b"the end".to_vec()));
     assert_eq!(part(&format!("{last}-")), (format!("bytes {last}-{last}/{size}"), b"d".to_vec()));
     assert_eq!(part(&format!("{}-{}", 4 * GIB - 3, 4 * GIB + 2)).1, b"across");
-    // Large enough to be sent from the descriptor.
+    // Large enough to be sent from the file descriptor.
     let (range, body) = part(&format!("{}-{}", 4 * GIB - 100_000, 4 * GIB + 99_999));
     assert_eq!(range, format!("bytes {}-{}/{size}", 4 * GIB - 100_000, 4 * GIB + 99_999));
     assert!(body.len() == 200_000 && body[99_997..100_003] == *b"across");

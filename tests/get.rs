@@ -1,5 +1,5 @@
-//! `miod get` with the real binary: against miod, against other servers, and against
-//! one that misbehaves in every way.
+//! `miod get` with the real binary: against miod, against other servers, and against one that
+//! misbehaves.
 
 mod support;
 
@@ -83,7 +83,7 @@ fn many_requests_use_one_connection() {
     for arguments in [&["--repeat", "5"][..], &["--pipeline", "5"], &["--repeat", "5", "--pipeline", "2"]] {
         let outcome = get(&[arguments, &["--trace", &url]].concat());
         assert_eq!(outcome.code, Some(0));
-        // Each is one more on the same connection.
+        // Each request increases the number on the same connection.
         for number in 1..=5 {
             assert!(outcome.text().contains(&format!("request: {number}\n")), "{}", outcome.text());
         }
@@ -105,13 +105,13 @@ fn a_download_is_resumed() {
     assert_eq!((outcome.code, outcome.out.len()), (Some(0), 0), "{}", outcome.errors);
     assert!(outcome.errors.contains("status 206, 1765433 bytes"), "{}", outcome.errors);
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
-    // Nothing is missing, or all of it.
+    // Nothing is missing, or everything.
     assert!(get(&arguments).errors.contains("status 416"));
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
     std::fs::remove_file(&file).unwrap();
     assert_eq!(get(&arguments).code, Some(0));
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
-    // A response with the whole would spoil what is there.
+    // A complete response would damage the existing part.
     let whole = Script::saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole");
     assert_eq!(get(&["-o", file.to_str().unwrap(), "-C", "-", &whole.url("/")]).code, Some(33));
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
@@ -143,7 +143,7 @@ fn a_closed_pipe_ends_it_without_a_message() {
     assert!(outcome.out == pattern(10));
 }
 
-// ---- Nobody there
+// ---- Without a server
 
 #[test]
 fn an_unreachable_server_is_reported_with_the_reason() {
@@ -160,7 +160,7 @@ fn an_unreachable_server_is_reported_with_the_reason() {
 fn a_silent_server_times_out() {
     let silent = Script::start(|_, stream| {
         read_head(stream);
-        // Until the client has had enough.
+        // Until the client closes.
         read_head(stream);
     });
     let begin = Instant::now();
@@ -180,7 +180,7 @@ fn slow_responses_are_limited_only_by_the_total_time() {
                 if stream.write_all(byte).is_err() {
                     return;
                 }
-                // Nobody writes to it, so this is a pause.
+                // Nothing is written to it, so this is a pause.
                 let (never, _writer) = std::io::pipe().unwrap();
                 let most = Duration::from_millis(20).try_into().unwrap();
                 let mut fds = [rustix::event::PollFd::new(&never, rustix::event::PollFlags::IN)];
@@ -188,16 +188,16 @@ fn slow_responses_are_limited_only_by_the_total_time() {
             }
         })
     };
-    let patient = drip();
-    assert_eq!(get(&["--timeout", "5", &patient.url("/")]).text(), "abc");
-    let hasty = drip();
-    let outcome = get(&["--max-time", "0.2", &hasty.url("/")]);
+    let slow = drip();
+    assert_eq!(get(&["--timeout", "5", &slow.url("/")]).text(), "abc");
+    let slow = drip();
+    let outcome = get(&["--max-time", "0.2", &slow.url("/")]);
     assert_eq!((outcome.code, outcome.out.len()), (Some(28), 0));
 }
 
 // ---- Misbehaviour
 
-/// What comes of an answer: the exit code, and what was printed.
+/// The exit code and the output after this response.
 fn outcome_of(response: impl Into<Vec<u8>>) -> (Option<i32>, String) {
     let server = Script::saying(response);
     let outcome = get(&["-L", &server.url("/")]);
@@ -218,7 +218,7 @@ fn truncated_responses_are_errors() {
         assert_eq!(outcome_of(&*response), (Some(18), printed.to_owned()), "{response:?}");
     }
     assert_eq!(outcome_of(""), (Some(52), String::new()));
-    // Not cut off: that is how it ends.
+    // Complete: EOF ends the content.
     assert_eq!(outcome_of(format!("{ok}\r\nhello")), (Some(0), "hello".to_owned()));
     assert_eq!(outcome_of("HTTP/1.0 200 OK\r\n\r\nhello"), (Some(0), "hello".to_owned()));
 }
@@ -246,7 +246,7 @@ fn malformed_responses_are_errors() {
         let (code, printed) = outcome_of(&*response);
         assert_eq!((code, printed.as_str()), (Some(8), ""), "{response:.60}");
     }
-    // The chunk before the bad one has come.
+    // The chunk before the malformed one was received.
     let late = format!("{ok}Transfer-Encoding: chunked\r\n\r\n5\r\nhelloworld\r\n0\r\n\r\n");
     assert_eq!(outcome_of(late), (Some(8), "hello".to_owned()));
 }
@@ -318,7 +318,7 @@ fn the_http_server_of_python_is_understood() {
     let _server = Ended(server);
     assert!(eventually(|| get(&["127.0.0.1", &port, "a b.txt"]).text() == "python"));
     assert!(get(&["127.0.0.1", &port, "large.bin"]).out == pattern(1_000_000));
-    // It answers in HTTP/1.0 and closes each time.
+    // It responds in HTTP/1.0 and closes each time.
     let twice = get(&["--repeat", "2", "--trace", &format!("http://127.0.0.1:{port}/a%20b.txt")]);
     assert_eq!((twice.code, twice.text().as_str()), (Some(0), "pythonpython"));
     assert_eq!(get(&["-f", "127.0.0.1", &port, "none"]).code, Some(22));
@@ -363,7 +363,7 @@ fn nginx_is_understood() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    // Its workers, which are nobody's, must be able to read it.
+    // Its workers run as the user `nobody` and must be able to read it.
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let server = nginx(root.path(), port);
@@ -387,7 +387,7 @@ fn nginx_is_understood() {
     let trace = get(&["--pipeline", "20", "--trace", &url("/")]).errors;
     assert_eq!((trace.matches("connect  ").count(), trace.matches("status 200").count()), (1, 20), "{trace}");
     assert_eq!(get(&["-f", &url("/nothing")]).code, Some(22));
-    // Its master ends its workers.
+    // The master process ends its workers.
     support::kill("TERM", server.0.id());
     let mut server = server;
     server.0.wait().unwrap();

@@ -1,4 +1,4 @@
-//! HTTP over real sockets: what only shows there.
+//! HTTP over real sockets: behaviour that unit tests can't show.
 
 mod support;
 
@@ -42,7 +42,7 @@ fn a_refused_body_does_not_lose_the_response() {
     for length in [100_000, 5_000_000] {
         let mut client = server.connect();
         client.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"));
-        // It goes on sending while the answer is on its way.
+        // The client continues to send while the response is in flight.
         let mut writer = client.stream.try_clone().unwrap();
         let sender = std::thread::spawn(move || {
             use std::io::Write;

@@ -1,4 +1,4 @@
-//! The key-value service: what it answers, and that nothing it acknowledged is lost.
+//! The key-value service: its responses, and that no acknowledged write is lost.
 
 mod support;
 
@@ -27,7 +27,7 @@ fn put(path: &str, body: &str) -> String {
     request("PUT", path, "Content-Type: application/json\r\n", body)
 }
 
-/// The next answer, unless the server is gone.
+/// Sends a request. Returns the status, unless the server has ended.
 fn try_request(client: &mut Client, request: &str) -> Option<u16> {
     use std::io::{Read, Write};
     client.stream.write_all(request.as_bytes()).ok()?;
@@ -41,7 +41,7 @@ fn try_request(client: &mut Client, request: &str) -> Option<u16> {
             Err(_) => return None,
         }
     }
-    // Answers to a PUT have no content.
+    // Responses to PUT have no content.
     std::str::from_utf8(&response[9..12]).ok()?.parse().ok()
 }
 
@@ -71,7 +71,7 @@ fn values_are_written_read_listed_and_deleted() {
     assert_eq!(exchange(request("DELETE", &place, "", "")).status, 204);
     assert_eq!(exchange(get("/")).text(), "{\"a\":2}\n");
     assert_eq!(exchange(get("/?format=lines")).text(), "{\"a\":2}\n");
-    // Limits, of the service and of every exchange.
+    // The limits of the service and of every exchange.
     assert_eq!(exchange(request("PUT", "/a", "Content-Type: text/plain\r\n", "2")).status, 415);
     assert_eq!(
         exchange(request("PUT", "/a", "Content-Type: application/json\r\nOrigin: http://a\r\n", "2")).status,
@@ -98,7 +98,7 @@ fn a_slow_reader_gets_a_long_list_completely() {
     let mut slow = server.connect();
     slow.send(get("/?format=lines"));
     assert_eq!(slow.stream.peek(&mut [0]).unwrap(), 1);
-    // While it is on its way its values are overwritten; it shows what was.
+    // The values are overwritten during the response; it shows the old ones.
     for key in 0..30 {
         client.send(put(&format!("/{key:02}"), "0"));
         assert_eq!(client.response().status, 204);
@@ -131,7 +131,7 @@ fn the_service_and_the_web_server_share_one_loop() {
     client.send(get("/index.html"));
     let response = client.response();
     assert_eq!((response.status, response.text().as_str()), (404, "there is no such key\n"));
-    // What the exchange itself refuses isn't answered with a page of the site.
+    // A request that the exchange refuses gets no error page of the site.
     client.send("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nExpect: tea\r\n\r\n");
     assert!(client.response().status == 417);
     assert_eq!(server.get("/index.html").text(), "a page");
@@ -158,7 +158,7 @@ fn no_acknowledged_write_is_lost_by_a_kill() {
     const WRITERS: u64 = 8;
     let root = Root::new();
     let data = root.at("data");
-    // What was acknowledged: of each writer the last value of its own key, and how many other keys.
+    // Acknowledged: the last value of each writer's own key, and the number of its other keys.
     let acknowledged: Arc<Vec<AtomicU64>> = Arc::new((0..WRITERS).map(|_| AtomicU64::new(0)).collect());
     for round in 0..ROUNDS {
         let mut server = kv(&["--data", data.to_str().unwrap()]);
@@ -173,7 +173,7 @@ fn no_acknowledged_write_is_lost_by_a_kill() {
                 continue;
             }
             let found = value(&read(format!("/own-{writer}")));
-            // The next may have been written without its answer being heard.
+            // The next value may have been written although its response was lost.
             assert!((last..=last + 1).contains(&found), "round {round}: {found} instead of {last}");
             for number in (1..=last).rev().take(200).chain(1..=last.min(50)) {
                 assert_eq!(value(&read(format!("/{writer}/{number}"))), number, "round {round}");
@@ -192,7 +192,7 @@ fn no_acknowledged_write_is_lost_by_a_kill() {
                         for path in writes {
                             match try_request(&mut client, &put(&path, &next.to_string())) {
                                 Some(201 | 204) => {}
-                                Some(status) => panic!("{path} was answered with {status}"),
+                                Some(status) => panic!("{path}: status {status}"),
                                 None => return,
                             }
                         }
@@ -202,7 +202,7 @@ fn no_acknowledged_write_is_lost_by_a_kill() {
                 })
             })
             .collect();
-        // Every writer has got its first answers; then at some moment of what follows.
+        // Every writer has received its first responses; the kill happens some time later.
         for _ in 0..WRITERS {
             begun.recv_timeout(support::TIMEOUT).expect("a write");
         }
@@ -220,7 +220,7 @@ fn no_acknowledged_write_is_lost_by_a_kill() {
 fn a_full_disk_is_an_error_and_loses_no_earlier_write() {
     let root = Root::new();
     let data = root.at("data");
-    // No file may grow beyond four MiB, and who tries is told so instead of killed.
+    // No file can grow beyond four MiB; a write beyond that fails instead of killing the process.
     let script = "ulimit -f 4096; exec \"$@\"";
     let mut command = Command::new("bash");
     command.args(["-c", script, "bash", env!("CARGO_BIN_EXE_miod"), "kv", "-b", "127.0.0.1", "-p", "0", "--data"]);
@@ -241,16 +241,16 @@ fn a_full_disk_is_an_error_and_loses_no_earlier_write() {
             507 => {
                 assert_eq!(response.text(), "no space is left on the disk\n");
                 full = true;
-                // It isn't there either.
+                // The refused write isn't visible either.
                 client.send(get(&path));
                 assert_eq!(client.response().status, 404);
             }
-            other => panic!("{path} was answered with {other}"),
+            other => panic!("{path}: status {other}"),
         }
     }
     assert!(full && !written.is_empty(), "{written:?}");
     assert!(eventually(|| server.errors().contains("can't commit them")), "{}", server.errors());
-    // It is told when that begins and when it ends, not for each write.
+    // The beginning and the end are logged, not each failed write.
     let errors = server.errors();
     assert!(errors.matches("can't keep").count() <= errors.matches("writes again").count() + 1, "{errors}");
     for path in &written {

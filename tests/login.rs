@@ -1,5 +1,5 @@
-//! Logging in and out, with the real server: the session, the answers, and what
-//! keeps strangers from guessing.
+//! Login and logout with the real server: the session, the responses, and the protection
+//! against guessing.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use support::{Response, Root, Server, get_with, miod};
 
-/// The demonstration, or the users of a file.
+/// A server of the demonstration, or with the users of a file.
 fn server(arguments: &[&str]) -> Server {
     Server::start_with(Root::new(), arguments)
 }
@@ -22,13 +22,13 @@ fn post(server: &Server, path: &str, lines: &str, body: &str) -> Response {
     server.exchange(format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {length}\r\n\r\n{body}"))
 }
 
-/// The line that sends back the cookie of an answer.
+/// The `Cookie` line for the cookie that a response sets.
 fn cookie(response: &Response) -> String {
     let value = response.field("set-cookie").unwrap_or_else(|| panic!("no cookie in {}", response.head));
     format!("Cookie: {}\r\n", value.split(';').next().unwrap())
 }
 
-/// What a page says, without the numbers of its request.
+/// The text of a page, without the request number.
 fn text_without_number(response: &Response) -> String {
     response.text().split("<footer").next().unwrap().to_owned()
 }
@@ -79,7 +79,7 @@ fn json_clients_get_json() {
 #[test]
 fn an_unknown_name_looks_like_a_wrong_password() {
     let server = server(&[]);
-    // Of the same length, since the name is in the form again.
+    // Names of the same length, because the form contains the name.
     let wrong = post(&server, "/login", FORM, "username=alice&password=pear");
     let unknown = post(&server, "/login", FORM, "username=carol&password=apple");
     assert_eq!((wrong.status, unknown.status), (401, 401));
@@ -99,7 +99,7 @@ fn a_login_renews_the_session_and_keeps_its_values() {
     let after = cookie(&done);
     assert_ne!(before, after);
     assert_eq!(count(&after), "{\"count\":3}\n");
-    // Who gave the visitor the old one has nothing.
+    // The old identifier is invalid.
     assert_eq!(server.get_with("/home", &before).status, 303);
     assert_eq!(count(&before), "{\"count\":1}\n");
 }
@@ -126,7 +126,7 @@ fn a_login_as_another_user_starts_an_empty_session() {
     assert_eq!(page(&bob).text(), "{\"user\":\"bob\"}\n");
     assert_eq!(server.get_with("/counter", &format!("{WANTS_JSON}{bob}")).text(), "{\"count\":1}\n");
     assert_eq!(page(&alice).status, 401);
-    // Those who can log in get to the private pages too: bob:plum.
+    // A user of the login has access to the private pages too: bob:plum.
     assert_eq!(server.get_with("/private/", "Authorization: Basic Ym9iOnBsdW0=\r\n").text(), "private");
     assert_eq!(server.get("/private/").status, 401);
 }

@@ -1,4 +1,4 @@
-//! More than there is room for: told so, kept waiting, and never forgotten.
+//! Overload: excess connections get 503 or wait, and none is lost.
 
 mod support;
 
@@ -14,7 +14,7 @@ fn site() -> Root {
     root
 }
 
-/// A connection that has been answered and persists.
+/// A connection that has received a response and persists.
 fn persistent(server: &Server) -> Client {
     let mut client = server.connect();
     client.send(get("/"));
@@ -22,13 +22,13 @@ fn persistent(server: &Server) -> Client {
     client
 }
 
-/// Asks once more on a connection that persists.
+/// Sends one more request on a persistent connection.
 fn still_served(client: &mut Client) -> bool {
     client.send(get("/"));
     client.response().status == 200
 }
 
-/// As many descriptors for this process as it may have.
+/// Raises the limit of file descriptors of this process to its maximum.
 fn raise_limit() {
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
@@ -48,7 +48,7 @@ fn connections_over_the_limit_get_503_until_one_closes() {
     let (first, mut second) = (persistent(&server), persistent(&server));
     for _ in 0..3 {
         let mut third = server.connect();
-        // It is closed whatever else it asks for.
+        // It is closed, whatever follows in its request.
         third.send(get("/") + &get("/"));
         assert_refused(&mut third);
     }
@@ -56,7 +56,7 @@ fn connections_over_the_limit_get_503_until_one_closes() {
     drop(first);
     let mut next = None;
     assert!(eventually(|| {
-        // Who was turned away has a place until he has closed.
+        // A refused connection counts until the client has closed it.
         next = None;
         let mut client = server.connect();
         let served = still_served(&mut client);
@@ -83,7 +83,7 @@ fn the_limit_per_address_does_not_affect_other_addresses() {
     let mut third = server.connect();
     third.send(get("/"));
     assert_refused(&mut third);
-    // A client has the address that it connects to, if both are loopback.
+    // The client binds to 127.0.0.2, so it has another address.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let other = |port| std::net::SocketAddr::from(([127, 0, 0, 2], port));
     socket.bind(&other(0).into()).unwrap();
@@ -127,7 +127,7 @@ fn few_descriptors_suffice_for_many_clients() {
 fn without_free_descriptors_connections_wait_and_nothing_spins() {
     let server = Server::start_with(site(), &["--idle-timeout", "20"]);
     let mut first = persistent(&server);
-    // Room for three more: numbers are given from the lowest that is free.
+    // Three descriptors are left; the kernel assigns the lowest free number.
     let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
     let open: Vec<u64> = open.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
     let limit = Some((0..).filter(|number| !open.contains(number)).nth(3).unwrap());
@@ -137,7 +137,7 @@ fn without_free_descriptors_connections_wait_and_nothing_spins() {
     for client in &mut clients {
         client.send(get("/"));
     }
-    // Three come in, in order; the others wait.
+    // Three are accepted, in order; the others wait.
     let mut waiting = clients.split_off(3);
     for client in &mut clients {
         assert_eq!(client.response().status, 200);
@@ -158,7 +158,7 @@ fn two_thousand_idle_connections_use_little_memory() {
     const COUNT: usize = 2_000;
     raise_limit();
     let server = Server::start_with(site(), &[]);
-    // What is allocated once is there already.
+    // One-time allocations have already happened.
     let warm: Vec<Client> = (0..50).map(|_| persistent(&server)).collect();
     let before = server.memory();
     let mut clients: Vec<Client> = (0..COUNT).map(|_| server.connect()).collect();
@@ -170,7 +170,7 @@ fn two_thousand_idle_connections_use_little_memory() {
         assert_eq!(client.response().text(), "index");
         assert_eq!(client.response().body.len(), 100_000);
     }
-    // All idle now: what they needed while they were busy is free again.
+    // All are idle now; the memory of their busy time is free again.
     for client in &mut clients {
         assert!(still_served(client));
     }
@@ -184,15 +184,15 @@ fn two_thousand_idle_connections_use_little_memory() {
 fn memory_stays_below_its_limit() {
     let server = Server::start_with(site(), &["--max-memory", "1M", "--cache-size", "0"]);
     let mut kept = persistent(&server);
-    // Heads that are never whole: a mebibyte has room for 34 of them.
+    // Incomplete heads: one MiB has room for 34 of them.
     let unwhole = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(30_000));
     let mut greedy: Vec<Client> = (0..60).map(|_| server.connect()).collect();
     for client in &mut greedy {
-        // Some are cut off as they send.
+        // Some are closed while they send.
         let _ = std::io::Write::write_all(&mut client.stream, unwhole.as_bytes());
     }
     assert!(eventually(|| server.errors().contains("needs more memory than is left")), "{}", server.errors());
-    // A newcomer is told, who was there before is served.
+    // A new connection gets 503, an older one is served.
     assert!(eventually(|| {
         let mut client = server.connect();
         client.send(get("/"));
@@ -214,7 +214,7 @@ fn memory_is_released_after_a_peak() {
     raise_limit();
     let server = Server::start_with(site(), &["--app", "/echo=echo"]);
     let request = format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", BODY + 1);
-    // Bodies that are never whole, held by the server.
+    // Incomplete bodies, which the server holds.
     let stall = |count: usize| -> Vec<Client> {
         let clients = (0..count).map(|_| {
             let mut client = server.connect();

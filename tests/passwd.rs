@@ -1,4 +1,4 @@
-//! `miod passwd` as a process: what it writes, and what it asks on a terminal.
+//! `miod passwd` as a process: the file that it writes, and its prompts on a terminal.
 
 mod support;
 
@@ -18,10 +18,10 @@ fn passwd(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it with this on standard input: exit code, standard output, standard error.
+/// Runs it with `input`. Returns exit code, standard output and standard error.
 fn run(mut command: Command, input: &str) -> (Option<i32>, String, String) {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It may have refused before it read.
+    // It may have ended before it read the input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -60,7 +60,7 @@ fn users_are_added_changed_and_removed() {
     let (code, output, _) = run(passwd(&["-D", &file, "alice"]), "");
     assert!(code == Some(0) && output.starts_with("alice removed from"), "{output}");
     assert!(text(&root).starts_with("# comment\nodd\nbob:"));
-    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing else is left behind");
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "no other file is left");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn mistakes_change_nothing() {
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
 }
 
-/// What it runs in: the end of a terminal where a person sits.
+/// A command on a terminal, and the controlling end of the terminal.
 struct Terminal {
     master: File,
     shown: mpsc::Receiver<Vec<u8>>,
@@ -127,7 +127,7 @@ impl Terminal {
         Self { master, shown, seen: String::new(), child }
     }
 
-    /// Waits until this is on the screen.
+    /// Waits until `text` is on the screen.
     fn expect(&mut self, text: &str) {
         while !self.seen.contains(text) {
             let shown = self.shown.recv_timeout(TIMEOUT);
@@ -179,7 +179,7 @@ fn on_a_terminal_the_password_is_entered_twice_and_not_shown() {
     terminal.expect("interrupted; nothing is changed");
     assert_eq!(terminal.code(), Some(1));
     assert_eq!(text(&root), before);
-    // The terminal shows again what is written.
+    // The terminal echoes input again.
     let modes = rustix::termios::tcgetattr(&terminal.master).unwrap().local_modes;
     assert!(modes.contains(rustix::termios::LocalModes::ECHO | rustix::termios::LocalModes::ISIG));
 }

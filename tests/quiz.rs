@@ -28,18 +28,18 @@ fn the_built_in_quiz_can_be_finished_and_restarted() {
     let server = Server::start_with(Root::new(), &[]);
     let mut browser = Browser::new(&server);
     assert!(browser.get("/quiz").text().contains("Question 1 of 12"));
-    assert_eq!(browser.cookie, None, "who only looks gets no session");
+    assert_eq!(browser.cookie, None, "reading creates no session");
     for question in 1..=12 {
         let page = browser.get("/quiz").text();
         assert!(page.contains(&format!("Question {question} of 12")), "{page}");
-        assert!(!page.contains("RFC") && !page.contains("POSIX"), "it tells where to find the answer: {page}");
+        assert!(!page.contains("RFC") && !page.contains("POSIX"), "it reveals the source of the answer: {page}");
         let json = browser.json("/quiz").text();
         assert!(json.contains(&format!("\"question\":{question},\"of\":12")), "{json}");
         assert!(!json.contains("\"answer\"") && !json.contains("explanation"), "{json}");
         choose(&mut browser, question, 2);
     }
     let page = browser.get("/quiz").text();
-    // As many as have 2 for an answer.
+    // The number of questions whose answer is 2.
     assert!(page.contains("<h1>3 of 12 right</h1>") && page.matches("RFC ").count() >= 10, "{page}");
     let json = browser.json("/quiz");
     assert_eq!(json.field("content-type"), Some("application/json"));
@@ -54,16 +54,16 @@ fn an_answer_counts_only_once() {
     let server = serve(TWO);
     let mut browser = Browser::new(&server);
     choose(&mut browser, 2, 1);
-    assert!(browser.json("/quiz").text().contains("\"question\":1,"), "an answer to a question that isn't asked yet");
+    assert!(browser.json("/quiz").text().contains("\"question\":1,"), "an answer to a later question is ignored");
     choose(&mut browser, 1, 2);
-    // The button again, and from the page before with another choice.
+    // The same form again, and an older form with another choice.
     choose(&mut browser, 1, 2);
     choose(&mut browser, 1, 1);
     assert!(browser.json("/quiz").text().contains("\"question\":2,\"of\":2,\"score\":1,"));
     choose(&mut browser, 2, 3);
     choose(&mut browser, 2, 1);
     assert!(browser.json("/quiz").text().contains("\"score\":1,\"of\":2,"));
-    // Another visitor is somewhere else.
+    // Another browser has its own state.
     assert!(Browser::new(&server).json("/quiz").text().contains("\"question\":1,"));
 }
 
@@ -103,7 +103,7 @@ fn forms_json_and_links_are_equivalent() {
         assert_eq!(browser.exchange(line, lines, body).status, status, "{line} {body}");
         assert_eq!(browser.cookie, None, "{line} {body}");
     }
-    // HEAD asks what GET would say, and is no answer.
+    // HEAD has the fields of GET, and counts as no answer.
     let mut browser = Browser::new(&server);
     let mut client = server.connect();
     client.send("HEAD /quiz?question=1&choice=2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");

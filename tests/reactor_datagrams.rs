@@ -11,14 +11,14 @@ use miod::reactor::{
     Reactor, Stay, Tick, Time, Until, Want,
 };
 
-/// Nothing here takes that long unless it is broken.
+/// The limit of every wait.
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn local(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// A reactor in its thread, with one datagram socket.
+/// A reactor in its own thread, with one datagram socket.
 struct Server {
     address: SocketAddr,
     closer: Closer,
@@ -26,7 +26,7 @@ struct Server {
 }
 
 impl Server {
-    /// Opens the socket, has `first` done with its address, and only then runs.
+    /// Opens the socket, calls `first` with its address, and then runs.
     fn start<P: Protocol<Shared = ()>>(
         bind: &str,
         peer: Option<SocketAddr>,
@@ -71,7 +71,7 @@ fn received(socket: &UdpSocket) -> Vec<u8> {
     buffer
 }
 
-/// Answers as it was asked.
+/// Sends each datagram back.
 struct Echo;
 
 impl<S: Protocol<Datagrams = Self>> DatagramProtocol<S> for Echo {
@@ -80,7 +80,7 @@ impl<S: Protocol<Datagrams = Self>> DatagramProtocol<S> for Echo {
     }
 }
 
-/// As [`NoStreams`], which can't be named by a machine that doesn't care beside what it lives.
+/// Like [`NoStreams`], for a protocol that is generic over the streams.
 struct Alone;
 
 impl Protocol for Alone {
@@ -107,7 +107,7 @@ fn echo(bind: &str, first: impl FnOnce(SocketAddr) + Send + 'static) -> Server {
 fn datagrams_of_every_size_are_echoed() {
     for bind in ["127.0.0.1:0", "[::1]:0"] {
         if UdpSocket::bind(bind).is_err() {
-            continue; // there is no IPv6 here
+            continue; // this machine has no IPv6
         }
         let server = echo(bind, |_| ());
         let client = client(bind);
@@ -123,7 +123,7 @@ fn datagrams_of_every_size_are_echoed() {
 
 #[test]
 fn a_waiting_batch_is_echoed_in_order() {
-    // More than one turn, and no more than a receive buffer holds.
+    // More than one turn takes, and no more than a receive buffer holds.
     let (send, clients) = channel();
     let server = echo("127.0.0.1:0", move |address| {
         let client = client("127.0.0.1:0");
@@ -174,12 +174,12 @@ fn a_sent_datagram_does_not_wake_the_loop() {
         assert_eq!(received(&client), b"hello");
     }
     server.close();
-    // One for each, and a few for beginning and end.
+    // One for each datagram, and a few at the beginning and the end.
     let turns = TURNS.load(Ordering::Relaxed);
     assert!(turns <= 210, "{turns} turns for 200 datagrams");
 }
 
-/// Keeps the loop busy for ever: sends what it receives to the address that this names.
+/// Keeps the loop busy for ever: sends each datagram to the address that it contains.
 struct Perpetual;
 
 impl DatagramProtocol<NoStreams<Perpetual>> for Perpetual {
@@ -199,7 +199,7 @@ fn a_flood_does_not_block_the_loop() {
     Server::start::<NoStreams<Perpetual>>("127.0.0.1:0", None, Until::Closed, || Perpetual, first).close();
 }
 
-/// What a [`Prober`] was told.
+/// The events of a [`Prober`].
 #[derive(Debug, PartialEq)]
 enum Report {
     Received(Vec<u8>),
@@ -207,7 +207,7 @@ enum Report {
     Errno(Option<i32>),
 }
 
-/// Sends something to its peer every few milliseconds until it has received an answer.
+/// Sends a datagram to its peer every few milliseconds until it receives one.
 struct Prober {
     peer: SocketAddr,
     what: Vec<u8>,
@@ -251,18 +251,18 @@ fn probe(peer: SocketAddr, what: &[u8]) -> (Server, Receiver<Report>) {
 #[test]
 fn an_unreachable_port_is_reported_and_ends_nothing() {
     let address = client("127.0.0.1:0").local_addr().unwrap();
-    let (server, reports) = probe(address, b"anybody?");
+    let (server, reports) = probe(address, b"hello");
     for _ in 0..3 {
         assert_eq!(reports.recv_timeout(LIMIT).unwrap(), Report::Failed(io::ErrorKind::ConnectionRefused, None));
     }
-    // Now there is somebody.
+    // Now a socket is bound.
     let peer = client(&address.to_string());
-    assert_eq!(received(&peer), b"anybody?");
+    assert_eq!(received(&peer), b"hello");
     peer.send_to(b"yes", server.address).unwrap();
     let response =
         std::iter::from_fn(|| reports.recv_timeout(LIMIT).ok()).find(|report| matches!(report, Report::Received(_)));
     assert_eq!(response, Some(Report::Received(b"yes".to_vec())));
-    // That was all it stayed for.
+    // The socket has finished.
     server.finish();
 }
 
@@ -297,7 +297,7 @@ fn shutdown_ends_a_socket_without_a_response() {
     server.close();
 }
 
-/// Has each datagram reversed by the helper thread.
+/// Reverses each datagram in the helper thread.
 #[derive(Default)]
 struct Thinker {
     done: Vec<(SocketAddr, Vec<u8>)>,

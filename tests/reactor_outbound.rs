@@ -1,5 +1,5 @@
-//! Connections that the reactor asks for, on real sockets: how they come to be,
-//! how they fail, and that neither needs special care.
+//! Outbound connections of the reactor, on real sockets: how they are established, and how
+//! they fail.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,10 +12,10 @@ use miod::reactor::{
     Reactor, Tick, Until, Want,
 };
 
-/// Nothing here takes that long unless it is broken.
+/// The limit of every wait.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Runs a reactor in a thread of its own until it ends; what was told in it.
+/// Runs a reactor in its own thread until it ends. Returns the log.
 fn run<P: Protocol<Shared = Vec<String>>>(
     options: Options,
     until: Until,
@@ -31,14 +31,14 @@ fn run<P: Protocol<Shared = Vec<String>>>(
     finished.recv_timeout(LIMIT).expect("the reactor ends")
 }
 
-/// Says something, half-closes, and tells what it received and how that ended.
+/// Sends text, half-closes, and logs the received text and the error.
 struct Client {
     send: &'static str,
     timeout: Duration,
     deadline: Option<Tick>,
     received: String,
     redials: u32,
-    /// Ends only when it is told to.
+    /// It doesn't half-close, and ends at shutdown.
     stays: bool,
 }
 
@@ -61,7 +61,7 @@ impl Protocol for Client {
 
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
         if self.deadline.is_none() {
-            cx.shared.push(format!("begins, established: {}", io.established));
+            cx.shared.push(format!("starts, established: {}", io.established));
             io.output.write(self.send.as_bytes());
         }
         let deadline = *self.deadline.get_or_insert(cx.time.now.after(self.timeout));
@@ -89,7 +89,7 @@ impl Protocol for Client {
     }
 }
 
-/// Answers one connection in upper case after its end of input.
+/// Sends the input back in upper case after EOF.
 fn send_upper_case(mut stream: impl Read + Write) {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
@@ -102,7 +102,7 @@ fn connect(endpoint: Endpoint, client: Client) -> Vec<String> {
 
 #[test]
 fn output_waits_until_the_connection_is_established() {
-    let expected = ["begins, established: false", "received \"HELLO\", unsent 0, None"];
+    let expected = ["starts, established: false", "received \"HELLO\", unsent 0, None"];
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let Ok(listener) = TcpListener::bind(address) else { continue };
         let address = listener.local_addr().unwrap();
@@ -118,7 +118,7 @@ fn output_waits_until_the_connection_is_established() {
     std::fs::remove_file(path).unwrap();
 }
 
-/// An address where nobody listens, as of a moment ago.
+/// An address without a listener.
 fn unused_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -127,14 +127,14 @@ fn unused_address() -> SocketAddr {
 fn a_failure_is_reported_with_its_error_and_the_unsent_bytes() {
     assert_eq!(
         connect(Endpoint::Tcp(unused_address()), Client::new("hello")),
-        ["begins, established: false", "received \"\", unsent 5, Some(ConnectionRefused)"]
+        ["starts, established: false", "received \"\", unsent 5, Some(ConnectionRefused)"]
     );
-    // One that needs no waiting.
+    // A failure without a wait.
     let nowhere = std::env::temp_dir().join("miod-no-such-socket");
     assert_eq!(connect(Endpoint::Unix(nowhere), Client::new("hello")), ["received \"\", unsent 0, Some(NotFound)"]);
 }
 
-#[cfg(target_os = "linux")] // which lets a connection wait when the backlog is full
+#[cfg(target_os = "linux")] // where a connection waits if the backlog is full
 #[test]
 fn a_deadline_of_the_protocol_ends_the_attempt() {
     let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -145,7 +145,7 @@ fn a_deadline_of_the_protocol_ends_the_attempt() {
     let client = Client { timeout: Duration::from_millis(30), ..Client::new("hello") };
     assert_eq!(
         connect(Endpoint::Tcp(address), client),
-        ["begins, established: false", "received \"\", unsent 5, None"]
+        ["starts, established: false", "received \"\", unsent 5, None"]
     );
 }
 
@@ -162,7 +162,7 @@ fn the_number_of_connections_is_limited() {
     server.join().unwrap();
     assert_eq!(
         log,
-        ["received \"\", unsent 0, Some(Other)", "begins, established: false", "received \"FIRST\", unsent 0, None"]
+        ["received \"\", unsent 0, Some(Other)", "starts, established: false", "received \"FIRST\", unsent 0, None"]
     );
 }
 
@@ -192,12 +192,12 @@ fn shutdown_reaches_outbound_connections() {
         give.send(reactor.closer()).unwrap();
     });
     server.join().unwrap();
-    assert_eq!(log, ["begins, established: false", "received \"\", unsent 0, None"]);
+    assert_eq!(log, ["starts, established: false", "received \"\", unsent 0, None"]);
 }
 
-/// One side of a relay: what it reads the other writes.
+/// One side of a relay. It sends its input to the other side.
 struct Side {
-    /// Where to connect to; none for the side that was connected to.
+    /// The address to connect to. `None` for an outbound side.
     to: Option<SocketAddr>,
     other: Handle,
     waits: Vec<u8>,
@@ -279,7 +279,7 @@ fn two_connections_are_joined_by_messages() {
         writing.join().unwrap();
         assert!(response == text.to_uppercase());
     });
-    // One connection accepted; the other one isn't counted.
+    // Accepted connections count, outbound ones don't.
     let mut log = run::<Side>(Options::default(), Until::Connections(1), move |reactor| {
         reactor.listen(relay, ([127, 0, 0, 1], far_port).into()).unwrap();
     });
@@ -301,5 +301,5 @@ fn a_reset_by_the_peer_is_reported() {
     let log = connect(Endpoint::Tcp(address), Client { stays: true, ..Client::new("hello") });
     server.join().unwrap();
     let reset = format!("received \"\", unsent 0, {:?}", Some(ErrorKind::ConnectionReset));
-    assert_eq!(log, ["begins, established: false", &reset]);
+    assert_eq!(log, ["starts, established: false", &reset]);
 }

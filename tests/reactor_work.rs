@@ -1,5 +1,5 @@
-//! How much the loop does between two looks at the poll. Counted in passes, which
-//! `before_wait` sees.
+//! How much work the loop does between two polls. The tests count passes; `before_wait` is
+//! called once in each.
 
 mod support;
 
@@ -15,11 +15,11 @@ use miod::reactor::{
 };
 use support::{Root, TIMEOUT};
 
-/// What the connections share: the number of the pass, and what they wrote down.
+/// What the connections share: the number of the pass, and their log.
 #[derive(Default)]
 struct Log {
     pass: u64,
-    /// The passes in which a turn was given, by what the connection does.
+    /// The passes in which a heavy connection had a turn.
     heavy: Vec<u64>,
     sent: Option<u64>,
     delivered: Option<u64>,
@@ -27,7 +27,7 @@ struct Log {
     watcher: Option<Handle>,
 }
 
-/// What a connection does with the byte that it gets.
+/// The received byte determines what the connection does.
 struct Job;
 
 impl Protocol for Job {
@@ -81,7 +81,7 @@ impl Protocol for Job {
     }
 }
 
-/// Runs `test` beside a loop; what the loop wrote down.
+/// Runs `test` beside a loop. Returns the log of the loop.
 fn run(file: Option<std::fs::File>, test: impl FnOnce(SocketAddr, &Closer)) -> Log {
     let (ready, started) = channel();
     let server = std::thread::spawn(move || {
@@ -125,7 +125,7 @@ fn a_pass_ends_after_a_bounded_amount_of_work() {
     });
     assert_eq!(log.heavy.len(), 64);
     let busiest = log.heavy.chunk_by(|a, b| a == b).map(<[u64]>::len).max().unwrap();
-    // Two phases of 512 units, which a turn takes whole.
+    // A pass has two phases of 512 units, and one turn takes a whole phase.
     assert!(busiest <= 2, "{busiest} turns of 512 units in one pass");
 }
 
@@ -137,7 +137,7 @@ fn a_message_is_delivered_in_the_next_pass_whatever_is_being_downloaded() {
         let mut watcher = connect(address);
         send(&mut watcher, b'w');
         receive(&mut watcher, b'w');
-        // They take their turns in the bulk queue, one a pass.
+        // They have their turns in the bulk queue, one in each pass.
         let mut downloads: Vec<TcpStream> = (0..60).map(|_| connect(address)).collect();
         downloads.iter_mut().for_each(|stream| send(stream, b'f'));
         let mut some = vec![0; 64 * 1024];
@@ -145,7 +145,7 @@ fn a_message_is_delivered_in_the_next_pass_whatever_is_being_downloaded() {
         let mut sender = connect(address);
         send(&mut sender, b'm');
         receive(&mut sender, b'm');
-        // By now the next pass has begun.
+        // The next pass has started by now.
         send(&mut sender, b'x');
         downloads.iter_mut().for_each(|stream| stream.read_exact(&mut some).unwrap());
     });

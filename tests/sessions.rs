@@ -19,13 +19,13 @@ fn server(arguments: &[&str]) -> Server {
     Server::start_with(site(), arguments)
 }
 
-/// The cookie that an answer sets: name and value.
+/// The cookie that a response sets: name and value.
 fn cookie(response: &Response) -> String {
     assert_eq!(response.count("Set-Cookie"), 1, "{}", response.head);
     response.field("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
 }
 
-/// One more visit of the counter on this connection: the count, and the answer.
+/// Requests the counter on this connection. Returns the count and the response.
 fn count(client: &mut Client, cookie: &str) -> (u64, Response) {
     let lines = if cookie.is_empty() { JSON.to_owned() } else { format!("{JSON}Cookie: {cookie}\r\n") };
     client.send(get_with("/counter", &lines));
@@ -83,7 +83,7 @@ fn the_cookie_is_set_once_with_its_attributes() {
     assert!(response.head.contains("Vary: Cookie\r\n"), "{}", response.head);
     assert_eq!(response.field("Cache-Control"), Some("private, no-store"));
     let mine = cookie(&response);
-    // What it refuses may be a question of the session, too.
+    // A refusal may depend on the session too.
     client.send(get("/counter/nowhere"));
     let refused = client.response();
     assert_eq!((refused.status, refused.field("Vary")), (404, Some("Cookie")));
@@ -108,11 +108,11 @@ fn reset_ends_the_session_and_the_next_visit_is_the_first() {
     for part in ["sessionId=; ", "Max-Age=0", "Expires=Thu, 01 Jan 1970 00:00:00 GMT", "Path=/"] {
         assert!(line.contains(part), "{line}");
     }
-    // The browser that forgot it, and one that didn't.
+    // A client without the old cookie, and one with it.
     assert_eq!(count(&mut client, "").0, 1);
     let (seen, response) = count(&mut client, &mine);
     assert_eq!(seen, 1);
-    assert_ne!(cookie(&response), mine, "what was ended isn't taken up again");
+    assert_ne!(cookie(&response), mine, "an ended session isn't continued");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn an_unknown_identifier_is_not_adopted() {
     let (seen, response) = count(&mut client, planted);
     assert_eq!(seen, 1);
     assert_ne!(cookie(&response), planted);
-    assert_eq!(count(&mut client, planted).0, 1, "nobody has anything under it");
+    assert_eq!(count(&mut client, planted).0, 1, "the identifier has no session");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn over_tls_to_a_trusted_proxy_the_cookie_is_secure_and_the_origin_is_https() {
         let line = response.field("Set-Cookie").unwrap();
         assert!(line.starts_with("__Host-sessionId=") && line.contains("; Secure; "), "{line}");
         let mine = cookie(&response);
-        // A neighbour on http can set a cookie of the plain name.
+        // Another server on http can set a cookie with the plain name.
         let plain = mine.replace("__Host-", "");
         for (name, expected) in [(&mine, 2), (&plain, 1)] {
             let response = exchange(&trusting, "GET /counter", &format!("{tls}{JSON}Cookie: {name}\r\n"));
@@ -221,8 +221,8 @@ fn sessions_expire_when_idle_or_old() {
     let mut client = server.connect();
     let mine = cookie(&count(&mut client, "").1);
     assert_eq!(count(&mut client, &mine).0, 2);
-    // A client that keeps coming isn't idle, but its session ages.
-    assert!(eventually(|| count(&mut client, &mine).0 == 1), "it never ends");
+    // A client with regular requests isn't idle, but its session gets old.
+    assert!(eventually(|| count(&mut client, &mine).0 == 1), "it never expires");
 }
 
 #[test]
@@ -234,13 +234,13 @@ fn sessions_in_memory_end_at_exit_and_signed_cookies_do_not() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let again = server(&arguments);
     assert_eq!(count(&mut again.connect(), &signed).0, 2);
-    // Any sign made another: it is no session.
+    // If any character is changed, the session is invalid.
     for at in ["sessionId=".len(), signed.len() / 2, signed.len() - 2] {
         let other = if &signed[at..=at] == "x" { "y" } else { "x" };
         let tampered = format!("{}{other}{}", &signed[..at], &signed[at + 1..]);
         assert_eq!(count(&mut again.connect(), &tampered).0, 1, "{tampered}");
     }
-    // A new key above the old one: what the old one signed is good still.
+    // With a new key above the old one, cookies of the old one are still valid.
     let old = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, format!("{}\n{old}", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")).unwrap();
     let rotated = server(&arguments);
@@ -257,7 +257,7 @@ fn sessions_in_memory_end_at_exit_and_signed_cookies_do_not() {
     assert_eq!(count(&mut after.connect(), &mine).0, 1);
 }
 
-/// A server with signed cookies and these variables of the environment.
+/// A server with signed cookies and these environment variables.
 fn signed_with(root: &Root, variables: &[(&str, &str)], arguments: &[&str]) -> Command {
     let mut command = miod();
     command.arg("serve").arg(root.path()).args(["-p", "0", "--sessions", "cookie"]).args(arguments);
@@ -272,7 +272,7 @@ fn the_key_is_in_the_users_state_directory_or_for_this_run_only() {
     let server = Server::run(signed_with(&root, &[("XDG_STATE_HOME", home)], &[]));
     assert!(state.at("miod/session.key").is_file());
     assert!(eventually(|| server.errors().contains("signed by")), "{}", server.errors());
-    // Where it can't be made, or would be served.
+    // A directory where the key can't be created, or where it would be served.
     state.file("plain", "");
     for place in [state.at("plain"), root.at("state")] {
         let variables = [("XDG_STATE_HOME", place.to_str().unwrap())];

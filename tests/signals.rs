@@ -1,4 +1,4 @@
-//! What signals do to a server that is at work.
+//! Signals to a busy server.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn end(server: &Server, signal: &str) {
     assert!(eventually(|| server.errors().contains("shutting down")), "{}", server.errors());
 }
 
-/// A connection on which a request's body is being waited for.
+/// A connection with a request whose body is incomplete.
 fn midway(server: &Server) -> Client {
     let mut client = server.connect();
     client.send("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
@@ -38,7 +38,7 @@ fn an_idle_server_ends_at_once() {
         assert_eq!(idle.response().status, 200);
         let begin = Instant::now();
         server.signal(signal);
-        assert!(idle.is_closed(), "an idle connection is closed without a word");
+        assert!(idle.is_closed(), "an idle connection is closed without a response");
         assert_eq!(server.wait().code(), Some(0));
         assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     }
@@ -51,7 +51,7 @@ fn started_requests_are_finished_and_no_new_ones_accepted() {
         root.old_file("large", &large);
         let mut server = Server::start(&root, &[]);
         let mut streaming = server.connect();
-        // Another request behind it, which is too late.
+        // A request after it is too late.
         streaming.send(get("/lab/stream?chunks=10&ms=60") + &get("/"));
         assert!(eventually(|| {
             let mut some = [0; 16];
@@ -91,13 +91,13 @@ fn a_second_signal_ends_the_server_at_once() {
         client.send(get("/lab/stream?chunks=1000&ms=500"));
         assert!(client.stream.peek(&mut [0]).unwrap() == 1);
         end(&server, first);
-        // It waits, and says for how many.
+        // It waits, and logs the number of connections.
         assert!(eventually(|| server.errors().contains("waiting for 1 connections")), "{}", server.errors());
         let begin = Instant::now();
         server.signal(second);
         server.wait();
         assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
-        // The answer has no end, so nobody takes it for whole.
+        // The response is visibly incomplete.
         let (rest, _) = client.rest_or_reset();
         assert!(!rest.ends_with(b"0\r\n\r\n"));
     }
@@ -131,7 +131,7 @@ fn hup_and_usr1_reopen_the_access_log() {
         let has = |path: &std::path::Path, what: &str| fs::read_to_string(path).is_ok_and(|text| text.contains(what));
         server.get("/first");
         assert!(eventually(|| has(&log, "GET /first ")));
-        // Renamed as logrotate does: until the signal lines go where they went before.
+        // The log is renamed as by logrotate. Until the signal, lines go to the renamed file.
         fs::rename(&log, &old).unwrap();
         server.get("/between");
         server.signal(signal);
@@ -140,7 +140,7 @@ fn hup_and_usr1_reopen_the_access_log() {
         assert!(eventually(|| has(&log, "GET /after ")));
         assert!(has(&old, "GET /between ") && !has(&log, "GET /between ") && !has(&old, "GET /after "));
 
-        // Where nothing can be opened, it goes on as it was.
+        // If the log can't be opened, the old one stays in use.
         fs::remove_file(&log).unwrap();
         fs::create_dir(&log).unwrap();
         server.signal(signal);
@@ -167,11 +167,11 @@ fn closed_output_pipes_and_resets_do_not_stop_the_server() {
         client.send(get("/"));
         assert_eq!(client.response().status, 200);
     }
-    // Neither does a client that goes away in the middle.
+    // Clients that close during a response.
     for _ in 0..20 {
-        let mut rude = Client::connect(address);
-        rude.send(get("/lab/stream?chunks=500&ms=0").repeat(20));
-        rude.stream.read_exact(&mut [0; 10]).unwrap();
+        let mut closing = Client::connect(address);
+        closing.send(get("/lab/stream?chunks=500&ms=0").repeat(20));
+        closing.stream.read_exact(&mut [0; 10]).unwrap();
     }
     client.send(get("/"));
     assert_eq!(client.response().status, 200);
@@ -189,8 +189,8 @@ fn requests_sent_before_the_signal_get_responses() {
     let mut idle = server.connect();
     idle.send(get("/"));
     assert_eq!(idle.response().status, 200);
-    // It is held while requests come, on a connection it knows and on some that
-    // only the kernel knows, and then the signal.
+    // The server is stopped while requests arrive on an accepted connection and on some
+    // that only the kernel has accepted, followed by the signal.
     server.signal("STOP");
     kept.send(get("/"));
     let mut new: Vec<_> = (0..10).map(|_| server.connect()).collect();

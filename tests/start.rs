@@ -1,5 +1,5 @@
-//! How a server begins: where it listens, what it says, and why it doesn't; and
-//! the two services that are no web servers.
+//! The start of a server: its endpoints, its banner and its errors; and the services echo
+//! and upper.
 
 mod support;
 
@@ -20,7 +20,7 @@ fn site() -> Root {
     root
 }
 
-/// Runs what can't start: its exit code and its one sentence.
+/// Runs a command that can't start. Returns its exit code and its message of one line.
 fn failure(command: &mut Command) -> (Option<i32>, String) {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut child = Ended(child);
@@ -125,7 +125,7 @@ fn the_banner_is_one_correct_line() {
     assert!(server.banner.starts_with(&start) && server.banner.ends_with("/\n"), "{}", server.banner);
     assert_eq!(server.get("/").text(), "index");
     assert_eq!(server.output(), "");
-    // Quiet or not, where it listens is what it is asked to tell.
+    // The banner is printed even with --quiet.
     assert!(!Server::start(&root, &["-qq"]).banner.is_empty());
 }
 
@@ -175,7 +175,7 @@ fn a_unix_socket_is_created_and_removed_by_the_server() {
     let root = site();
     let socket = root.at(".socket");
     let bind = format!("unix:{}", socket.display());
-    // Left behind by something that is no more.
+    // A socket of a process that has ended.
     drop(UnixListener::bind(&socket).unwrap());
     assert!(socket.exists());
     let mut server = Server::start(&root, &["-b", &bind, "-b", "127.0.0.1"]);
@@ -183,7 +183,7 @@ fn a_unix_socket_is_created_and_removed_by_the_server() {
     assert!(metadata.file_type().is_socket());
     assert_eq!(metadata.permissions().mode() & 0o777, 0o660);
     assert!(ask_unix(&socket).starts_with("HTTP/1.1 200 OK\r\n"));
-    // It isn't taken from who listens at it.
+    // A socket with a listener isn't taken over.
     let (code, sentence) = failure(&mut serve(&[root.path().to_str().unwrap(), "-b", &bind]));
     assert_eq!(code, Some(69), "{sentence}");
     assert!(ask_unix(&socket).ends_with("index"));
@@ -236,7 +236,7 @@ fn lines(service: &str, arguments: &[&str]) -> Server {
     Server::run(command)
 }
 
-/// Sends in one thread, reads in another: neither waits for the other.
+/// Sends in one thread and reads in another, so that neither waits for the other.
 fn exchange(server: &Server, bytes: Vec<u8>) -> Vec<u8> {
     let mut client = server.connect();
     let mut writer = client.stream.try_clone().unwrap();
@@ -257,7 +257,7 @@ fn echo_sends_back_every_byte() {
     assert_eq!(exchange(&server, b"no line end".to_vec()), b"no line end");
     let much = pattern(8 << 20);
     assert!(exchange(&server, much.clone()) == much);
-    // At once, not by the line, and while the connection stays open.
+    // Bytes are sent back at once, not in lines, and while the connection stays open.
     let mut client = server.connect();
     for bytes in ["a", "b\n", "ex", "it?\n", "exit now\n", "\r\n"] {
         client.send(bytes);
@@ -290,16 +290,16 @@ fn echo_ends_at_an_exit_line() {
 fn echo_reads_no_more_than_it_can_send_back() {
     let server = lines("echo", &[]);
     let mut client = server.connect();
-    // Nobody reads: at some point nothing more is taken.
+    // The client doesn't read, so at some point no more is accepted.
     client.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let piece = pattern(64 * 1024);
     let mut sent = Vec::new();
     while let Ok(count) = client.stream.write(&piece) {
         sent.extend_from_slice(&piece[..count]);
-        assert!(sent.len() < 256 << 20, "it takes everything");
+        assert!(sent.len() < 256 << 20, "it reads without a limit");
     }
     assert!(server.memory() < 64 << 20, "{}", server.memory());
-    // Others are served meanwhile, and then it comes whole.
+    // Others are served meanwhile. Then everything arrives.
     assert_eq!(exchange(&server, b"other".to_vec()), b"other");
     client.end();
     assert!(client.rest() == sent);
@@ -323,7 +323,7 @@ fn upper_sends_back_lines_in_upper_case() {
     assert!(exchange(&server, long.clone().into_bytes()) == long.to_uppercase().into_bytes());
     let many = "short\n".repeat(200_000);
     assert!(exchange(&server, many.clone().into_bytes()) == many.to_uppercase().into_bytes());
-    // Each line at once, while the connection stays open.
+    // Each line is sent back at once, while the connection stays open.
     let mut client = server.connect();
     for line in ["one\n", "two\n"] {
         client.send(line);
@@ -345,7 +345,7 @@ fn hundreds_of_clients_are_served_at_once() {
                 assert_eq!(client.take(expected.len()), expected.as_bytes());
             }
         }
-        // Half of them end by themselves, the others with the server.
+        // Half of them close, the others stay open until the server ends.
         for client in clients.iter_mut().step_by(2) {
             client.end();
             assert!(client.is_closed());

@@ -1,5 +1,5 @@
-//! The stores of sessions: on disk, in a key-value service, in Redis; and what happens
-//! when one is slow, lost, or says nonsense.
+//! The stores of sessions: on disk, in a key-value service, in Redis; and stores that are
+//! slow, unreachable, or send malformed replies.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn server(arguments: &[&str]) -> Server {
     Server::start_with(root, arguments)
 }
 
-/// A visit of the counter, with a cookie or without.
+/// Requests the counter, with a cookie or without.
 fn visit(server: &Server, cookie: &str) -> Response {
     let lines = if cookie.is_empty() { JSON.to_owned() } else { format!("{JSON}Cookie: {cookie}\r\n") };
     server.get_with("/counter", &(lines + "Connection: close\r\n"))
@@ -37,7 +37,7 @@ fn cookie(response: &Response) -> String {
     response.field("set-cookie").expect("a cookie").split(';').next().unwrap().to_owned()
 }
 
-/// Counts to three, resets, and begins again.
+/// Counts to three, resets, and counts again.
 fn check_counter(server: &Server) -> String {
     let first = visit(server, "");
     assert_eq!((count(&first), first.field("cache-control")), (1, Some("private, no-store")));
@@ -50,7 +50,7 @@ fn check_counter(server: &Server) -> String {
     assert_eq!(count(&restarted), 1);
     let other = cookie(&restarted);
     assert_ne!(other, mine);
-    // Many at once, and none is lost.
+    // Concurrent requests, and none is lost.
     std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| count(&visit(server, &other))))));
     assert_eq!(count(&visit(server, &other)), 10);
     other
@@ -68,7 +68,7 @@ fn end(id: &str, store: &str) -> Option<i32> {
     miod().args(["sessions", "end", id, store]).stderr(Stdio::null()).status().unwrap().code()
 }
 
-/// The sessions of a store are what we know of them, and one is ended.
+/// `miod sessions` lists the session of the cookie, and ends it.
 fn check_tool(store: &str, cookie: &str) {
     let id = cookie.split('=').nth(1).unwrap();
     assert_eq!(dump(store), [format!("{{\"{id}\":{{\"count\":10}}}}")]);
@@ -84,7 +84,7 @@ fn sessions_on_disk_survive_the_process() {
     let first = server(&["--sessions", &store]);
     let mine = check_counter(&first);
     let id = mine.split('=').nth(1).unwrap();
-    // While it runs it can be looked at, and nothing else.
+    // While the server runs, the store can be read but not changed.
     assert_eq!(dump(&store), [format!("{{\"{id}\":{{\"count\":10}}}}")]);
     assert_eq!(end(id, &store), Some(69));
     first.signal("KILL");
@@ -97,7 +97,7 @@ fn sessions_on_disk_survive_the_process() {
     assert_eq!(count(&visit(&server(&["--sessions", &store]), &mine)), 1);
 }
 
-/// A port that nobody listens at, for a moment.
+/// A port without a listener.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -120,7 +120,7 @@ fn no_acknowledged_visit_is_lost_on_disk_by_a_kill() {
                     let mut first = true;
                     while let Some((text, set)) = try_visit(address, cookie) {
                         let count: u64 = text.trim().trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
-                        // A visit may count without its answer being heard, once in a round.
+                        // One request in a round may count although its response was lost.
                         let most = *last + if first && round > 0 { 2 } else { 1 };
                         assert!((*last + 1..=most).contains(&count), "round {round}: {count} after {last}");
                         (*last, first) = (count, false);
@@ -129,9 +129,9 @@ fn no_acknowledged_visit_is_lost_on_disk_by_a_kill() {
                     }
                 });
             }
-            // At some moment after the first answers.
+            // The kill happens some time after the first responses.
             let enough = 16 + 13 * round;
-            assert!(eventually(|| begun.load(Ordering::Relaxed) >= enough), "nobody is answered");
+            assert!(eventually(|| begun.load(Ordering::Relaxed) >= enough), "no responses");
             server.signal("KILL");
             server.wait();
         });
@@ -139,8 +139,8 @@ fn no_acknowledged_visit_is_lost_on_disk_by_a_kill() {
     assert!(clients.iter().all(|(cookie, last)| !cookie.is_empty() && *last >= 1), "{clients:?}");
 }
 
-/// The JSON of a visit to the counter, and the cookie if one is set; none if the
-/// server is gone before it has answered.
+/// The JSON of the counter, and the cookie if one is set. `None` if the server ends before
+/// its response.
 fn try_visit(address: SocketAddr, cookie: &str) -> Option<(String, Option<String>)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -167,7 +167,7 @@ fn the_key_value_service_on_the_same_loop_keeps_sessions() {
     let mut server = server;
     let begin = Instant::now();
     assert!(server.wait().success());
-    assert!(begin.elapsed() < Duration::from_secs(5), "its own connection to itself kept it from ending");
+    assert!(begin.elapsed() < Duration::from_secs(5), "its connection to itself delayed the end");
 }
 
 #[test]
@@ -182,30 +182,30 @@ fn a_separate_key_value_service_with_a_token_may_restart() {
     let store = format!("http://:s3cret@127.0.0.1:{port}/");
     let one = server(&["--sessions", &store]);
     check_tool(&store, &check_counter(&one));
-    // Without the token: the pages that need a session can't be shown.
-    let stranger = server(&["--sessions", &format!("http://127.0.0.1:{port}/")]);
-    assert_eq!(visit(&stranger, "").status, 503);
+    // Without the token, pages that need a session fail.
+    let refused = server(&["--sessions", &format!("http://127.0.0.1:{port}/")]);
+    assert_eq!(visit(&refused, "").status, 503);
     let mine = cookie(&visit(&one, ""));
     drop(kv);
     assert_eq!(visit(&one, &mine).status, 503);
     let _kv = start();
-    assert!(eventually(|| visit(&one, &mine).status == 200), "it isn't found again");
+    assert!(eventually(|| visit(&one, &mine).status == 200), "it isn't connected again");
 }
 
-/// How a [`Redis`] of ours behaves.
+/// The behaviour of a [`Redis`].
 #[derive(Default)]
 struct Mood {
-    /// Milliseconds before each answer.
+    /// Milliseconds before each reply.
     stall: AtomicU64,
-    /// Says what it wasn't asked for.
+    /// Sends malformed replies.
     nonsense: AtomicBool,
-    /// Ends each connection when it is asked something.
+    /// Closes each connection at its first command.
     hangs_up: AtomicBool,
-    /// Connections so far.
+    /// The number of connections so far.
     connections: AtomicU64,
 }
 
-/// A server that speaks as much of Redis as sessions need, and behaves as it is told.
+/// A server with the part of Redis that sessions need, and with settable faults.
 struct Redis {
     address: SocketAddr,
     mood: Arc<Mood>,
@@ -285,15 +285,15 @@ fn a_slow_store_delays_only_requests_that_need_it() {
     let server = server(&["--sessions", &redis.url()]);
     let mine = cookie(&visit(&server, ""));
     redis.mood.stall.store(400, Ordering::Relaxed);
-    // Between the stall and the deadline there are 100 ms, which a busy machine may
-    // take for itself: then it is tried again.
+    // Only 100 ms are between the delay and the timeout. A busy machine may exceed them,
+    // then the test tries again.
     let kept = (0..4).any(|_| {
         std::thread::scope(|scope| {
             let slow = scope.spawn(|| {
                 let begin = Instant::now();
                 (visit(&server, &mine).status, begin.elapsed(), visit(&server, &mine).status)
             });
-            // A second of static answers meanwhile; none of them waits.
+            // Static files are served for a second meanwhile; none of them waits.
             let begin = Instant::now();
             let mut longest = Duration::ZERO;
             while begin.elapsed() < Duration::from_millis(1000) {
@@ -306,15 +306,15 @@ fn a_slow_store_delays_only_requests_that_need_it() {
             longest < Duration::from_millis(300) && (status, with_cookie) == (200, 200)
         })
     });
-    assert!(kept, "a static answer waits for the store, or who waits for it gets nothing");
-    // Beyond its deadline it is given up.
+    assert!(kept, "a static file waits for the store, or the counter gets no response");
+    // After the timeout the request fails.
     redis.mood.stall.store(3_000, Ordering::Relaxed);
     let begin = Instant::now();
     let response = visit(&server, &mine);
     assert_eq!((response.status, response.count("retry-after")), (503, 1));
     assert!(begin.elapsed() < Duration::from_millis(1500), "it took {:?}", begin.elapsed());
     redis.mood.stall.store(0, Ordering::Relaxed);
-    assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't found again");
+    assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't connected again");
 }
 
 #[test]
@@ -333,10 +333,10 @@ fn a_lost_store_is_reported_at_once_and_connected_again() {
         }
         trouble.store(false, Ordering::Relaxed);
         let begin = Instant::now();
-        assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't found again");
+        assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't connected again");
         assert!(begin.elapsed() < Duration::from_secs(4), "it took {:?}", begin.elapsed());
     }
-    assert!(redis.mood.connections.load(Ordering::Relaxed) < 30, "it was asked again and again");
+    assert!(redis.mood.connections.load(Ordering::Relaxed) < 30, "it was connected too often");
     assert!(server.errors().contains("the session store at redis://"), "{}", server.errors());
 }
 
@@ -379,17 +379,17 @@ fn a_real_redis_keeps_sessions_for_several_servers() {
     assert!((1700..=1800).contains(&seconds), "{seconds}");
     let line = format!("{{\"{id}\":{{\"count\":10}}}}");
     assert!(dump(&store).contains(&line), "{:?}", dump(&store));
-    // It goes and comes back.
+    // Redis ends and starts again.
     drop(redis);
     assert_eq!(visit(&servers[1], &mine).status, 503);
     let _redis = start();
     let begin = Instant::now();
-    assert!(eventually(|| visit(&servers[1], &mine).status == 200), "it isn't found again");
+    assert!(eventually(|| visit(&servers[1], &mine).status == 200), "it isn't connected again");
     assert!(begin.elapsed() < TIMEOUT / 2);
     assert_eq!(count(&visit(&servers[2], &mine)), 12);
     assert_eq!((end(id, &store), end(id, &store)), (Some(0), Some(1)));
     assert_eq!(count(&visit(&servers[0], &mine)), 1);
-    let stranger = server(&["--sessions", &format!("redis://:wrong@127.0.0.1:{port}/3")]);
-    assert_eq!(visit(&stranger, "").status, 503);
-    assert!(stranger.errors().contains("refuses the login"), "{}", stranger.errors());
+    let refused = server(&["--sessions", &format!("redis://:wrong@127.0.0.1:{port}/3")]);
+    assert_eq!(visit(&refused, "").status, 503);
+    assert!(refused.errors().contains("refuses the login"), "{}", refused.errors());
 }

@@ -1,4 +1,4 @@
-//! Who takes too long is let go, who merely takes long isn't.
+//! Timeouts: stalled clients are disconnected, slow ones are not.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use support::{Client, Root, Server, eventually, get, pattern};
 
 const STEP: Duration = Duration::from_millis(40);
-/// A deadline is kept if the end comes after it and not much later; machines may be busy.
+/// A deadline is met if the end is after it and not much later; the machine may be busy.
 const MUCH: Duration = Duration::from_secs(5);
 
 fn assert_on_time(begin: Instant, least_ms: u64) {
@@ -74,7 +74,7 @@ fn a_silent_connection_is_closed_without_a_response() {
     assert!(idle.is_closed());
     assert_on_time(since, 250);
     assert!(mute.is_closed());
-    // The kernel hands over a connection without a word after some seconds only.
+    // The kernel passes on a connection without input only after some seconds.
     assert!(begin.elapsed() < 2 * MUCH);
 }
 
@@ -115,7 +115,7 @@ fn a_stalled_body_gets_408_and_a_slow_one_does_not() {
     assert!(response.text().contains("abcdefghijklmnopqrst"), "{}", response.text());
 }
 
-/// A client that takes little at once.
+/// A client with a small receive buffer.
 fn with_small_buffer(address: SocketAddr) -> Client {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(128 * 1024).unwrap();
@@ -153,7 +153,7 @@ fn a_slow_but_steady_reader_gets_everything() {
     client.send(get("/large"));
     client.response_to("HEAD");
     let begin = Instant::now();
-    // Slower than the buffers between hide for the time-out, which is what counts.
+    // It reads so slowly that the buffers don't hide it for the length of the timeout.
     let mut body = client.take_slowly(2 << 20, 64 * 1024, Duration::from_millis(60));
     assert!(begin.elapsed() > Duration::from_millis(1_500), "{:?}", begin.elapsed());
     body.extend(client.take(content.len() - body.len()));

@@ -1,4 +1,4 @@
-//! The services and tools on datagrams, as processes.
+//! The services and tools for datagrams, as processes.
 
 mod support;
 
@@ -8,19 +8,19 @@ use std::process::{Child, Command, Output, Stdio};
 
 use support::{Server, TIMEOUT, eventually, kill, miod};
 
-/// A service at a free port.
+/// A service on a free port.
 fn service(arguments: &[&str]) -> Server {
     let mut command = miod();
     command.args(arguments).args(["-p", "0"]);
     Server::run(command)
 }
 
-/// What it output at its end.
+/// Ends a server. Returns its summary.
 fn end(mut server: Server) -> String {
     server.signal("INT");
     assert_eq!(server.wait().code(), Some(0));
     let mut output = String::new();
-    // The last of it may still be on its way through the pipe.
+    // The last output may still be in the pipe.
     assert!(eventually(|| {
         output = server.output();
         output.contains("received")
@@ -28,7 +28,7 @@ fn end(mut server: Server) -> String {
     output
 }
 
-/// A tool that ends by itself: exit code, standard output, standard error.
+/// Runs a tool until it ends. Returns exit code, standard output and standard error.
 fn run(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
@@ -45,7 +45,7 @@ fn client(to: SocketAddr) -> UdpSocket {
     socket
 }
 
-/// An address where nobody listens, as of a moment ago.
+/// An address without a listener.
 fn unused_address() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
@@ -105,7 +105,7 @@ fn ping_shows_the_faults_of_a_bad_network() {
     assert!(rtt.len() == 2 && rtt.iter().all(|rtt| (0.06..1.0).contains(rtt)), "{output}");
     assert!(output.contains(r#""sent":2,"received":2,"loss":0,"late":0,"duplicates":"#), "{output}");
     assert!(output.contains(r#"{"event":"duplicate","sequence":1"#), "{output}");
-    // Too late, and known to be that.
+    // Late replies are counted as late.
     let (code, output, _) = ping(&["-c", "2", "-i", "0.2", "-W", "0.02"], &target);
     assert_eq!(code, Some(0));
     assert!(output.contains("Sequence 1: Request timed out\nSequence 1: Late reply from"), "{output}");
@@ -170,7 +170,7 @@ impl Tool {
         line
     }
 
-    /// Interrupts it; exit code and the rest of what it says.
+    /// Interrupts it. Returns the exit code and the rest of the output.
     fn interrupt(mut self) -> (Option<i32>, String) {
         kill("INT", self.child.id());
         let mut rest = String::new();
@@ -181,7 +181,7 @@ impl Tool {
 
 impl Drop for Tool {
     fn drop(&mut self) {
-        // It has ended, unless the test has failed.
+        // It has already ended, unless the test has failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -219,7 +219,7 @@ fn the_watcher_reports_the_state_of_each_sender() {
     let target = watcher.address().to_string();
     let expect = |part: &str| assert!(eventually(|| watcher.output().contains(part)), "{part}: {}", watcher.output());
 
-    // One sender is the tool, the other is us.
+    // One sender is the tool, the other is this test.
     let heart = Tool::start(&["heartbeat", "send", "-i", "0.05", &target]);
     expect(": heartbeat 3, delay 0.");
     let (code, rest) = heart.interrupt();

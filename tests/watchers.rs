@@ -1,6 +1,6 @@
-//! Watchers of events over real sockets: what each costs, and that waking all of
-//! them holds up nobody. In a process of its own, since the count of bytes is of
-//! the whole process.
+//! Watchers of events over real sockets: the memory of each, and that waking all of them
+//! delays no other request. In a process of its own, because the allocator counts for the
+//! whole process.
 
 mod support;
 
@@ -24,10 +24,10 @@ use support::{Client, TIMEOUT, get};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const WATCHERS: usize = 1_000;
-/// What the wish says: slot, boxes, and the watcher's share of tables.
+/// The limit for one watcher: slot, boxes, and its share of tables.
 const MOST: usize = 512;
 
-/// Counts POSTs, and tells of each.
+/// Counts POSTs, and sends an event for each.
 struct Counter(u64);
 
 impl App for Counter {
@@ -55,7 +55,7 @@ impl App for Counter {
     }
 }
 
-/// Takes access lines as a log would, so that they are made.
+/// Enables access lines and drops them, so that they are formatted.
 struct Sink;
 
 impl log::Log for Sink {
@@ -84,7 +84,7 @@ fn serve() -> (SocketAddr, Closer, std::thread::JoinHandle<()>) {
     (address, closer, server)
 }
 
-/// What a browser says when a page watches.
+/// The request of a browser that watches.
 const WATCH: &str = "GET /events?after=12345 HTTP/1.1\r\nHost: localhost:8080\r\nConnection: keep-alive\r\n\
     sec-ch-ua-platform: \"Linux\"\r\nCache-Control: no-cache\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n\
@@ -93,7 +93,7 @@ const WATCH: &str = "GET /events?after=12345 HTTP/1.1\r\nHost: localhost:8080\r\
     Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\n\
     Cookie: sessionId=3d9f0c1e-6b52-4c7b-9f3c-1f8f0b8f9a55\r\n\r\n";
 
-/// Nothing has come yet.
+/// Whether no byte has arrived yet.
 fn has_nothing(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     let nothing = matches!(stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock);
@@ -112,7 +112,7 @@ fn a_watcher_uses_little_memory_and_waking_a_thousand_delays_no_request() {
         client.send(get("/hello"));
         assert_eq!(client.response().text(), "hello");
     }
-    // What is kept of heads is kept once, however many there are.
+    // Recognized header fields are stored once for all connections.
     for _ in 0..limits::REMEMBERED_SECTIONS {
         let mut client = Client::connect(address);
         client.send(WATCH.replace("/events?after=12345", "/hello"));
@@ -134,8 +134,8 @@ fn a_watcher_uses_little_memory_and_waking_a_thousand_delays_no_request() {
     println!("a watcher takes {each} bytes");
     assert!(each <= MOST, "{each} bytes");
 
-    // All are to be woken; who asks meanwhile is answered meanwhile. Whether that is
-    // seen depends on who gets the processor, so it is tried more than once.
+    // A request is served while the watchers are woken. Whether the test can see this
+    // depends on the scheduler, so it tries more than once.
     let mut overtook = false;
     for number in 1..=50 {
         poster.send("POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
@@ -154,7 +154,7 @@ fn a_watcher_uses_little_memory_and_waking_a_thousand_delays_no_request() {
             break;
         }
     }
-    assert!(overtook, "a small request waits until a thousand watchers are told");
+    assert!(overtook, "a small request waits until all watchers have their event");
     closer.close();
     server.join().unwrap();
 }

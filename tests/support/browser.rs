@@ -1,10 +1,10 @@
-//! A visitor: a client that keeps its cookies, as a browser does.
+//! A client that keeps its cookie, as a browser does.
 
 use std::io::Read;
 
 use super::{Client, Response, Server};
 
-/// Somebody with a jar for one cookie.
+/// A browser with one cookie.
 pub struct Browser<'a> {
     server: &'a Server,
     pub cookie: Option<String>,
@@ -41,14 +41,14 @@ impl<'a> Browser<'a> {
         self.exchange(&format!("POST {path}"), "Content-Type: application/x-www-form-urlencoded\r\n", form)
     }
 
-    /// Sends JSON and takes it.
+    /// Sends JSON and accepts JSON.
     pub fn post_json(&mut self, path: &str, json: &str) -> Response {
         let lines = "Content-Type: application/json\r\nAccept: application/json\r\n";
         self.exchange(&format!("POST {path}"), lines, json)
     }
 }
 
-/// What comes until `needle` is there.
+/// Receives until the text contains `needle`.
 pub fn until(client: &mut Client, needle: &str) -> String {
     let mut seen = Vec::new();
     loop {

@@ -1,8 +1,7 @@
-//! What the tests with real sockets share: the real binary on a port of the
-//! system's choosing, a root of its own, and a client that says exactly what it
-//! is told to. Everything is bounded in time, and what is started is ended.
+//! Shared by the tests with real sockets: the real binary on a free port, a temporary root,
+//! and a client that sends any bytes. Every wait has a timeout, and every process is ended.
 
-#![allow(dead_code, unreachable_pub)] // each test file uses its own part of it
+#![allow(dead_code, unreachable_pub)] // each test file uses only a part of it
 
 pub mod browser;
 mod response;
@@ -17,10 +16,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Longer than anything that works takes, shorter than anybody's patience.
+/// The limit of every wait.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A directory with what a test makes in it; removed when dropped.
+/// A directory for the files of a test. It is removed when dropped.
 pub struct Root(PathBuf);
 
 impl Root {
@@ -79,13 +78,13 @@ impl Drop for Root {
     }
 }
 
-/// When old files were last modified, in Unix seconds, and in a field.
+/// The modification time of old files, in Unix seconds and as in a header field.
 pub const LONG_AGO: u64 = 1_700_000_000;
 pub const LONG_AGO_DATE: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
 
-/// Bytes that are never the same at a shift that a buffer could cause.
+/// Bytes that differ when they are shifted by the size of a buffer.
 pub fn pattern(count: usize) -> Vec<u8> {
-    // A prime, so that no buffer's size is a multiple of it; and repeated, since that is quick.
+    // The period is a prime, so no buffer size is a multiple of it. Repeating it is fast.
     let period: Vec<u8> = (0..65_537_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let mut bytes = Vec::with_capacity(count + period.len());
     while bytes.len() < count {
@@ -95,22 +94,22 @@ pub fn pattern(count: usize) -> Vec<u8> {
     bytes
 }
 
-/// The real binary, serving.
+/// A running server.
 pub struct Server {
     child: Child,
     address: SocketAddr,
-    /// Its first line.
+    /// The first line of its output.
     pub banner: String,
     output: Captured,
     errors: Captured,
-    /// What it serves, if nobody else keeps it.
+    /// Its root, if the test doesn't own it.
     root: Option<Root>,
 }
 
-/// What a process has said so far.
+/// The output of a process so far.
 type Captured = Arc<Mutex<Vec<u8>>>;
 
-/// Reads all that a process says, so that it never blocks on us.
+/// Reads all output of a process, so that the process never blocks.
 fn capture(mut from: impl Read + Send + 'static, captured: Captured) {
     std::thread::spawn(move || {
         let mut some = vec![0; 64 * 1024];
@@ -132,14 +131,14 @@ impl Server {
         Self::run(command)
     }
 
-    /// As [`start`](Self::start), for a root that nothing else is done with.
+    /// As [`start`](Self::start), but the server owns the root.
     pub fn start_with(root: Root, arguments: &[&str]) -> Self {
         let mut server = Self::start(&root, arguments);
         server.root = Some(root);
         server
     }
 
-    /// Runs a command that says where it listens in its first line.
+    /// Runs a command that prints its address in the first line.
     pub fn run(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -156,38 +155,38 @@ impl Server {
         });
         let banner = line.recv_timeout(TIMEOUT).expect("a banner");
         let address = address_in(&banner);
-        // From here on it is ended whatever happens.
+        // From here on, dropping the server ends the process.
         let mut server = Self { child, address: ([0, 0, 0, 0], 0).into(), banner, output, errors, root: None };
         server.address = address.unwrap_or_else(|| panic!("no address in {:?}", server.banner));
         server
     }
 
-    /// What it has said on standard output since its banner.
+    /// Standard output after the banner.
     pub fn output(&self) -> String {
         text_of(&self.output)
     }
 
-    /// What it has said on standard error.
+    /// Standard error.
     pub fn errors(&self) -> String {
         text_of(&self.errors)
     }
 
-    /// Seconds of processor time that it has used.
+    /// The processor time that it has used, in seconds.
     pub fn cpu(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        // Behind the name, which may hold anything: utime and stime are fields 14 and 15, in hundredths.
+        // The name may contain any character. utime and stime are fields 14 and 15, in hundredths.
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
     }
 
-    /// Bytes of its memory that are in use and no file's.
+    /// Its anonymous resident memory in bytes.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
     }
 
-    /// Where it listens first.
+    /// The first address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -217,7 +216,7 @@ impl Server {
         Client::connect(self.address)
     }
 
-    /// One request on a connection of its own, which it closes; the whole answer.
+    /// Sends a request on its own connection. Returns the response.
     pub fn exchange(&self, request: impl AsRef<[u8]>) -> Response {
         let mut client = self.connect();
         client.send(request);
@@ -229,7 +228,7 @@ impl Server {
         let mut client = self.connect();
         client.send(head_with(path, "Connection: close\r\n"));
         let response = client.response_to("HEAD");
-        assert!(client.is_closed(), "something follows an answer to HEAD");
+        assert!(client.is_closed(), "bytes follow a response to HEAD");
         response
     }
 
@@ -249,12 +248,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("the server captured: {}{}", self.output(), self.errors());
+            eprintln!("output of the server: {}{}", self.output(), self.errors());
         }
     }
 }
 
-/// A process that is ended with the test.
+/// A process that is ended when dropped.
 pub struct Ended(pub Child);
 
 impl Drop for Ended {
@@ -270,7 +269,7 @@ pub fn kill(name: &str, pid: u32) {
     assert!(status.success());
 }
 
-/// The command under test, with none of the caller's settings.
+/// The command under test, without settings from the environment.
 pub fn miod() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_miod"));
     for (name, _) in std::env::vars_os() {
@@ -300,10 +299,10 @@ pub fn get_with(path: &str, lines: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
 }
 
-/// A client that says exactly what it is told to.
+/// A client that sends any bytes.
 pub struct Client {
     pub stream: TcpStream,
-    /// Received and not yet taken for an answer.
+    /// Received bytes that no response has taken yet.
     buffer: Vec<u8>,
 }
 
@@ -312,7 +311,7 @@ impl Client {
         Self::over(TcpStream::connect_timeout(&address, TIMEOUT).unwrap())
     }
 
-    /// On a connection that was made elsewhere.
+    /// Uses an existing connection.
     pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.set_write_timeout(Some(TIMEOUT)).unwrap();
@@ -324,12 +323,12 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends no more.
+    /// Closes the sending side.
     pub fn end(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// The next response to a request that wasn't HEAD; interim ones are responses too.
+    /// The next response to a request other than HEAD. Interim responses count.
     pub fn response(&mut self) -> Response {
         self.response_to("GET")
     }
@@ -347,11 +346,11 @@ impl Client {
         }
     }
 
-    /// Exactly so many bytes, in pieces with pauses between.
+    /// Receives exactly `count` bytes in pieces, with a pause before each.
     pub fn take_slowly(&mut self, count: usize, piece: usize, pause: Duration) -> Vec<u8> {
         let mut bytes = Vec::new();
         while bytes.len() < count {
-            // Nobody writes to it, so this is a pause.
+            // Nothing is written to it, so this is a pause.
             let (never, _writer) = std::io::pipe().unwrap();
             wait_for(&never, pause);
             bytes.extend(self.take(piece.min(count - bytes.len())));
@@ -380,7 +379,7 @@ impl Client {
         }
     }
 
-    /// Nothing comes within this time; for what would come at once.
+    /// Whether nothing arrives within `time`.
     pub fn is_silent_for(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).unwrap();
         let silent = self.buffer.is_empty()
@@ -389,12 +388,12 @@ impl Client {
         silent
     }
 
-    /// Whether the server has closed, with nothing more to say. Waits for it.
+    /// Waits until the server closes. Returns whether no bytes were left.
     pub fn is_closed(&mut self) -> bool {
         !self.read() && self.buffer.is_empty()
     }
 
-    /// Exactly so many bytes.
+    /// Receives exactly `count` bytes.
     pub fn take(&mut self, count: usize) -> Vec<u8> {
         while self.buffer.len() < count {
             assert!(self.read(), "ended after {} of {count} bytes", self.buffer.len());
@@ -402,7 +401,7 @@ impl Client {
         self.buffer.drain(..count).collect()
     }
 
-    /// Reads some more; false at the end.
+    /// Reads more bytes. Returns false at EOF.
     fn read(&mut self) -> bool {
         match self.try_read() {
             Ok(count) => count > 0,
@@ -426,13 +425,13 @@ impl Client {
     }
 }
 
-/// Waits for something to read, at most for a time.
+/// Waits for input, at most for `most`.
 fn wait_for(from: &impl std::os::fd::AsFd, most: Duration) {
     use rustix::event::{PollFd, PollFlags, poll};
     let _ = poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&most.try_into().unwrap()));
 }
 
-/// Whether `condition` comes true before patience ends; asks again and again.
+/// Checks `condition` repeatedly until it is true or the time is up.
 pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();
     while begin.elapsed() < TIMEOUT {
@@ -444,10 +443,10 @@ pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// A name that nobody has: its label is longer than any may be, so no server is asked.
+/// A name that doesn't exist. Its label is too long, so no name server is asked.
 pub const UNKNOWN: &str = "a-name-of-more-letters-than-a-label-can-have-which-are-sixty-three.invalid";
 
-/// What a command that ends by itself has captured.
+/// The result of a command that has ended.
 #[derive(Debug)]
 pub struct Outcome {
     pub code: Option<i32>,
@@ -461,11 +460,11 @@ impl Outcome {
     }
 }
 
-/// Runs a command to its end, with this as its input.
+/// Runs a command with `input` until it ends.
 pub fn run_to_end(command: &mut Command, input: &[u8]) -> Outcome {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
-    // It needn't read all of it.
+    // The command may end before it has read everything.
     std::thread::spawn(move || drop(stdin.write_all(&input)));
     let read = |mut from: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
@@ -491,14 +490,14 @@ pub fn run_to_end(command: &mut Command, input: &[u8]) -> Outcome {
     }
 }
 
-/// A server that does with each connection what it is told to, whether it is right or not.
+/// A server that runs a script on each connection, also against the protocol.
 pub struct Script {
     pub address: SocketAddr,
     over: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Script {
-    /// `act` is called for each connection with its number, from 0. The connection ends
+    /// Calls `act` for each connection with its number, from 0. The connection is closed
     /// when it returns.
     pub fn start(act: impl Fn(usize, &mut TcpStream) + Send + 'static) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -118,7 +118,7 @@ impl Bench {
         String::from_utf8(self.output.take(usize::MAX)).unwrap()
     }
 
-    /// The server sends this; the next connection is opened if this one ends.
+    /// The server sends `bytes`. If the connection ends, the next one is opened.
     fn receive(&mut self, bytes: &str) -> &mut Self {
         self.input.extend(bytes.as_bytes());
         self.turn();
@@ -154,7 +154,7 @@ impl Bench {
 
     /// The result.
     fn outcome(&mut self) -> Result<(), ClientError> {
-        assert_eq!(self.peer, None, "it goes on");
+        assert_eq!(self.peer, None, "it hasn't finished");
         self.fetch.finish(&mut self.printed)
     }
 }
@@ -241,7 +241,7 @@ fn the_remaining_requests_go_to_another_connection() {
     let mut bench = Bench::new(GetPlan { repeat: 4, pipeline: 4, ..plan("http://a/") });
     bench.sent();
     bench.receive(HELLO).receive("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n..");
-    assert_eq!(bench.sent().matches("GET").count(), 2, "those that weren't answered");
+    assert_eq!(bench.sent().matches("GET").count(), 2, "the requests without a response");
     bench.receive(HELLO).eof();
     assert_eq!(bench.sent().matches("GET").count(), 1);
     bench.receive(HELLO);

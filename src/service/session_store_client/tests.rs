@@ -8,7 +8,7 @@ use crate::service::testing::{self, Peer, ends};
 use crate::session::Id;
 use crate::session::pending::{Question, StoreResult, Ticket, Unavailable};
 
-/// A connection to a store with some addresses, and the loop's time.
+/// A connection to a store with some addresses, and the time of the loop.
 struct Bench {
     shared: Shared,
     client: SessionStoreClient,
@@ -232,7 +232,7 @@ fn pipelined_questions_are_limited() {
         bench.peer.received();
     }
     assert_eq!(bench.client.pipeline.len(), PIPELINE);
-    // The same holds for questions of a save.
+    // A save is still accepted.
     let question = Question::End(Id::new());
     let time = bench.time();
     assert!(pending(&mut bench.shared).unwrap().save(question, Handle::for_test(1), time).is_ok());

@@ -1,4 +1,4 @@
-//! Body: read, or refused, and what comes behind it.
+//! Phase Body: bodies that are read or refused, and the next request.
 
 use super::*;
 
@@ -80,7 +80,7 @@ fn a_slow_body_gets_408() {
     let want = bench.send("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n");
     assert_eq!(want.wake, Some(Tick::default().after(20 * SECOND)));
     bench.now = bench.now.after(10 * SECOND);
-    // Alive, but below the least rate.
+    // It makes progress, but below the minimum rate.
     let want = bench.send("a");
     assert_eq!((statuses(&bench.responses()), want.finish), (vec![408], Finish::Linger));
 }

@@ -1,4 +1,4 @@
-//! Checking: what is under protection.
+//! Protected paths and password checks.
 
 use super::*;
 
@@ -7,7 +7,7 @@ pub(super) fn alice() -> Users {
     Users::fixed("alice:$2y$04$MLhQcSVSXWZEBa76VTowc.Dn8tyrxSjlY.gu8AkQrojRxxZtcQUQW").unwrap()
 }
 
-/// Alice's password is apple; `/private/` has a small file, and a large one.
+/// The only user is alice, whose password is apple. `/private/` has a small and a large file.
 fn protected(prefix: &str) -> Bench {
     let bench = Bench::with_host(|host| {
         host.guard.borrow_mut().protect(prefix, Some(alice())).unwrap();
@@ -43,7 +43,7 @@ fn a_protected_path_needs_a_password_which_is_checked_once_in_a_while() {
         assert_eq!(statuses(&response), [status]);
         assert_eq!(response.contains("WWW-Authenticate"), status == 401);
     }
-    // From now on it costs no check.
+    // From now on no check is needed.
     let (responses, _) = bench.exchange(get_with("/private/", RIGHT) + &get_with("/private/", RIGHT));
     assert_eq!(statuses(&responses), [200, 200]);
     bench.now = bench.now.after(Duration::from_secs(limits::VERIFIED_FOR));
@@ -95,7 +95,7 @@ fn protected_applications_get_the_body() {
     assert_eq!(statuses(&responses), [200, 200]);
     assert!(responses.contains("\r\n\r\npingHTTP/1.1"), "{responses}");
     assert!(responses.contains("Cache-Control: no-store\r\n") && !responses.contains("private"), "{responses}");
-    // Nobody's body isn't read for long, nor asked for.
+    // Without a password the body is read only up to the limit, and 100 is not sent.
     assert_eq!(statuses(&bench.exchange(post("") + &get("/")).0), [401, 200]);
     let (response, want) = bench.exchange("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n");
     assert_eq!((statuses(&response), want.finish), (vec![401], Finish::Linger));
@@ -131,7 +131,7 @@ fn protected_responses_are_not_for_shared_caches() {
     assert!(head.contains("Cache-Control: private, no-cache\r\n") && head.ends_with("\r\n\r\n<0-16384>"), "{head}");
     bench.settle();
     assert_eq!(statuses(&bench.responses()), [200]);
-    // Elsewhere nothing changes.
+    // Other paths are not affected.
     let mut bench = protected("/private");
     assert!(bench.exchange(get("/")).0.contains("Cache-Control: no-cache\r\n"));
 }

@@ -1,4 +1,4 @@
-//! Idle and Head: from one request to the next.
+//! Phases Idle and Head: from one request to the next.
 
 use super::*;
 
@@ -22,8 +22,8 @@ fn requests_in_any_pieces_get_responses_in_order() {
 #[test]
 fn pipelined_requests_wait_for_room_in_the_output() {
     let mut bench = Bench::new();
-    let train = get("/").repeat(1000);
-    let (responses, want) = bench.exchange(train);
+    let requests = get("/").repeat(1000);
+    let (responses, want) = bench.exchange(requests);
     assert_eq!(statuses(&responses), [200; 1000]);
     assert!(want.read);
     assert_eq!(bench.phase(), "Idle");
@@ -82,7 +82,7 @@ fn a_slow_head_gets_408_and_silence_gets_nothing() {
 
     let mut bench = Bench::new();
     bench.send("G");
-    // The head has its time as a whole: more bytes don't prolong it.
+    // The timeout is for the whole head: more bytes don't extend it.
     bench.pass(9 * SECOND);
     assert_eq!(bench.send("ET").wake, Some(Tick::default().after(10 * SECOND)));
     let want = bench.pass(SECOND);
@@ -95,7 +95,7 @@ fn the_idle_timeout_between_requests_closes_silently() {
     let (_, want) = bench.exchange(get("/"));
     assert_eq!(want, Want::READ.by(Tick::default().after(60 * SECOND)));
     bench.pass(50 * SECOND);
-    // A begun request has its own time, from its first byte.
+    // The head of a request has its own timeout, from its first byte.
     assert_eq!(bench.send("GET").wake, Some(bench.now.after(10 * SECOND)));
     let (response, want) = bench.exchange(" / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(statuses(&response), [200]);

@@ -1,5 +1,5 @@
-//! Applications that break their contract: a response of 500 or a visible cut, and the
-//! connection's or at least the server's other requests go on.
+//! Applications that break their contract. The result is a 500 or a visibly truncated response,
+//! and other requests are still served.
 
 use std::panic::resume_unwind;
 
@@ -11,7 +11,7 @@ use crate::http::head::Method;
 /// An application that fails in the call that its path names.
 struct Hostile;
 
-/// What it panics with: dropping that panics too.
+/// The payload of its panic, which panics again when dropped.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -39,7 +39,7 @@ impl App for Hostile {
     }
 }
 
-/// An application whose content never comes, and can't be dropped either.
+/// An application whose content has no bytes and panics when dropped.
 struct Empty;
 
 struct EmptySource;

@@ -6,7 +6,7 @@ use super::*;
 use crate::files::resolve::{Root, Symlinks};
 use crate::files::{Settings, Site};
 
-/// A host that lists its directories; `d` has a file.
+/// A host that lists its directories. `d` has one file.
 fn bench() -> Bench {
     let mut bench = Bench::new();
     bench.files.directory("d");
@@ -31,7 +31,7 @@ fn a_directory_is_read_by_a_job_and_kept_for_the_next_request() {
     let listing = bench.responses();
     assert!(statuses(&listing) == [200] && listing.contains("href=\"./a\""), "{listing}");
     let (again, _) = bench.exchange(get("/d/"));
-    assert_eq!((body(&again), bench.context.run_jobs().len()), (body(&listing), 0), "it is kept");
+    assert_eq!((body(&again), bench.context.run_jobs().len()), (body(&listing), 0), "it is cached");
 }
 
 #[test]

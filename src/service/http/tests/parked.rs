@@ -1,4 +1,4 @@
-//! Parked: answers that come later.
+//! Phase Waiting: responses that depend on a job.
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn a_job_that_panics_is_a_500_and_one_that_takes_too_long_a_503() {
     let response = bench.responses();
     assert_eq!(statuses(&response), [503]);
     assert!(response.contains("Retry-After: "));
-    // The answer that comes too late is for a request that is over.
+    // A result that arrives too late is dropped: its request has ended.
     bench.send(get("/slow/b"));
     jobs.into_iter().for_each(|(job, result)| bench.http.job_ended(job, result));
     bench.settle();

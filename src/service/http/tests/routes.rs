@@ -1,4 +1,4 @@
-//! Which method, which path, and who answers.
+//! Methods, paths and the choice of the handler.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Sending: content that takes time or room.
+//! Phase Sending: content that takes time or room.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn a_panic_during_the_content_truncates_it() {
     let mut bench = Bench::new();
     let (response, want) = bench.exchange(get("/half"));
     assert_eq!((body(&response), want.finish), ("4\r\nhalf\r\n", Finish::Linger));
-    // Without chunks, only a reset tells a part from the whole.
+    // Without chunks, only a reset shows that the content is incomplete.
     let (_, want) = Bench::new().exchange("GET /half HTTP/1.0\r\n\r\n");
     assert_eq!(want.finish, Finish::Abort);
 }
@@ -39,7 +39,7 @@ fn streamed_content_ends_with_the_connection_in_http_1_0() {
     let (response, want) = bench.exchange("GET /lab/stream?chunks=2&ms=0 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     assert!(response.contains("Connection: close\r\n") && !response.contains("Transfer-Encoding"));
     assert_eq!(body(&response), "chunk 1 of 2 after 0 ms\nchunk 2 of 2 after 0 ms\n");
-    // It asked to keep the connection, so its next request may be under way.
+    // It requested a persistent connection, so its next request may be in flight.
     assert_eq!(want.finish, Finish::Linger);
 }
 
@@ -75,7 +75,7 @@ fn the_next_request_starts_when_the_file_is_sent_and_the_multipart_end_is_pendin
         assert_eq!(bench.phase(), "SendingFile");
         bench.peer.output.take(1000);
     }
-    // The peer takes no more for now; there is room, so this is the last call.
+    // The peer accepts no more for now. The output has room, so no other call follows.
     assert!(bench.peer.output.pending() > 0);
     let want = bench.settle();
     assert_eq!((bench.phase(), want.read), ("Idle", true));

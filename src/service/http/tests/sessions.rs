@@ -1,4 +1,4 @@
-//! Sessions: loaded before, saved after.
+//! Sessions: loaded before a request and saved after it.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn line_of(cookie: &str) -> String {
     if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") }
 }
 
-/// The cookie that an answer sets, name and value; none if it sets none.
+/// The cookie that a response sets, name and value. `None` if it sets none.
 fn cookie_in(response: &str) -> Option<String> {
     assert!(response.matches("Set-Cookie: ").count() <= 1, "{response}");
     let line = response.lines().find_map(|line| line.strip_prefix("Set-Cookie: "))?;
@@ -20,7 +20,7 @@ fn cookie_in(response: &str) -> Option<String> {
     Some(cookie.to_owned())
 }
 
-/// Bench with a store that must be asked.
+/// A bench with a remote store.
 fn with_pending() -> Bench {
     Bench::with(|http| http.sessions.store = Store::Remote(Pending::default()), false)
 }
@@ -31,7 +31,7 @@ impl Bench {
         pending
     }
 
-    /// What the store is asked next.
+    /// The next question to the store.
     fn question(&mut self) -> (Ticket, Question) {
         self.pending().next_question().expect("a question")
     }
@@ -62,18 +62,18 @@ fn a_session_starts_with_the_first_value_and_continues_by_its_cookie() {
     // Among other cookies, and on another connection.
     let (response, _) = bench.exchange(visit("", &format!("a=b; sessionId=junk; {cookie}; c")));
     assert_eq!((body(&response), cookie_in(&response)), ("6", None));
-    assert_eq!(body(&bench.exchange(visit("", "")).0), "1", "another visitor");
+    assert_eq!(body(&bench.exchange(visit("", "")).0), "1", "another client");
 }
 
 #[test]
 fn an_unknown_identifier_is_not_adopted() {
     let mut bench = Bench::new();
-    let planted = format!("sessionId={}", Id::new());
-    let (response, _) = bench.exchange(visit("", &planted));
+    let unknown = format!("sessionId={}", Id::new());
+    let (response, _) = bench.exchange(visit("", &unknown));
     let cookie = cookie_in(&response).unwrap();
     assert_eq!(body(&response), "1");
-    assert_ne!(cookie, planted);
-    assert_eq!(body(&bench.exchange(visit("/look", &planted)).0), "0");
+    assert_ne!(cookie, unknown);
+    assert_eq!(body(&bench.exchange(visit("/look", &unknown)).0), "0");
     assert_eq!(body(&bench.exchange(visit("/look", &cookie)).0), "1");
 }
 
@@ -148,7 +148,7 @@ fn files_and_other_applications_use_no_session() {
 #[test]
 fn the_exchange_waits_for_a_remote_store_before_and_after_the_application() {
     let mut bench = with_pending();
-    // Who has no session needs no question, until there is something to be kept.
+    // Without a session nothing is loaded; the first value is saved.
     let (response, want) = bench.exchange(visit("", ""));
     assert_eq!((bench.phase(), &*response), ("Waiting", ""));
     assert_eq!(want, Want::NOTHING.by(bench.now.after(limits::SESSION_STORE_TIMEOUT)));
@@ -168,7 +168,7 @@ fn the_exchange_waits_for_a_remote_store_before_and_after_the_application() {
     assert!(text.ends_with(br#""count":2}"#));
     bench.reply(ticket, Reply::Saved);
     let responses = bench.responses();
-    assert_eq!(statuses(&responses), [200, 200], "and the next request");
+    assert_eq!(statuses(&responses), [200, 200], "the next request is served too");
     assert!(responses.contains("\r\n\r\n2HTTP/1.1") && cookie_in(&responses).is_none(), "{responses}");
     assert!(bench.pending().is_empty());
 }
@@ -181,7 +181,7 @@ fn the_session_is_loaded_again_when_a_job_is_done() {
     bench.send(visit("/later", &format!("sessionId={id}")));
     let (load, _) = bench.question();
     bench.reply(load, Reply::Loaded(text(1)));
-    // While the job runs, somebody else counts.
+    // During the job, another request increases the count.
     bench.run_jobs();
     let (load, question) = bench.question();
     assert_eq!(question, Question::Load(id));
@@ -198,8 +198,8 @@ fn a_store_that_fails_or_takes_too_long_is_a_503() {
         let response = bench.responses();
         assert_eq!(statuses(&response), [503]);
         assert!(response.contains("Retry-After: ") && cookie_in(&response).is_none(), "{response}");
-        assert!(bench.pending().is_empty(), "nobody waits any more");
-        assert_eq!(statuses(&bench.exchange(get("/")).0), [200], "the connection lives");
+        assert!(bench.pending().is_empty(), "no exchange waits");
+        assert_eq!(statuses(&bench.exchange(get("/")).0), [200], "the connection persists");
     };
     for saving in [false, true] {
         let mut bench = with_pending();
@@ -210,7 +210,7 @@ fn a_store_that_fails_or_takes_too_long_is_a_503() {
         let ticket = begin(&mut bench);
         bench.reply(ticket, Reply::Failed);
         refused(&mut bench);
-        // An answer to something else.
+        // A reply to another question.
         let ticket = begin(&mut bench);
         bench.reply(ticket, if saving { Reply::Loaded(None) } else { Reply::Saved });
         refused(&mut bench);
@@ -223,7 +223,7 @@ fn a_store_that_fails_or_takes_too_long_is_a_503() {
         bench.pending().unavailable();
         bench.settle();
         refused(&mut bench);
-        // As long as it is gone, nobody waits.
+        // While the store is unavailable, no exchange waits.
         bench.send(visit("", if saving { "" } else { &cookie }));
         refused(&mut bench);
     }
@@ -237,7 +237,7 @@ fn a_client_that_closes_while_a_question_is_pending_is_forgotten() {
     let time = Time { now: *now, unix_seconds: 0, unix_micros: 0 };
     http.closed(0, ends(), &mut context.context(shared, time, false));
     assert!(bench.pending().is_empty());
-    // For the end of the bench, which closes it once more.
+    // The bench closes its connection when it is dropped.
     bench.http = Bench::connect(&mut bench.shared, false);
 }
 
@@ -252,7 +252,7 @@ fn a_signed_cookie_holds_the_whole_session() {
     let (response, _) = bench.exchange(visit("/look", &second));
     assert_eq!((body(&response), cookie_in(&response)), ("2", None));
     let (response, _) = bench.exchange(visit("/look", &second.replace("sessionId=", "sessionId=x")));
-    assert_eq!(body(&response), "0", "not as it was signed");
+    assert_eq!(body(&response), "0", "the signature is wrong");
     let (response, _) = bench.exchange(visit("/large", &second));
     assert_eq!(statuses(&response), [507]);
     let (response, _) = bench.exchange(visit("/end", &second));

@@ -1,4 +1,4 @@
-//! What holds for the whole server: shut-down, maintenance, too many connections.
+//! States of the whole server: shutdown, maintenance, too many connections.
 
 use super::*;
 

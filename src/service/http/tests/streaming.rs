@@ -10,7 +10,7 @@ use crate::reactor::JobClass;
 
 const LIMIT: u64 = 100_000;
 
-/// An application that receives bodies, and responds with their size. The path says what
+/// An application that receives bodies, and responds with their size. The path determines what
 /// its sink does: a job for each piece, an error, a panic.
 struct Upload;
 
@@ -129,7 +129,7 @@ fn nothing_is_read_during_a_job_of_the_sink() {
     assert_eq!((want.read, want.wake), (false, Some(bench.now.after(limits::JOB_TIMEOUT))));
     bench.peer.send(b"5678");
     assert_eq!(bench.peer.waiting(), 4, "the next piece waits");
-    // The client isn't too slow: it is the job that takes its time.
+    // The time of the job doesn't count for the timeout of the body.
     bench.now = bench.now.after(25 * SECOND);
     bench.run_jobs();
     assert_eq!((bench.phase(), bench.peer.waiting()), ("Body", 0));
@@ -213,8 +213,11 @@ fn the_application_sets_the_limit_of_a_body() {
         (format!("Content-Length: {}\r\n", content.len()), String::new()),
         ("Transfer-Encoding: chunked\r\n".to_owned(), format!("{:x}\r\n{content}\r\n0\r\n\r\n", content.len())),
     ] {
-        let mut bench =
-            Bench::of(|host| host.routes.mount("/up", Box::new(Upload)).unwrap(), |http| http.limits.body = 10, false);
+        let mut bench = Bench::build(
+            |host| host.routes.mount("/up", Box::new(Upload)).unwrap(),
+            |http| http.limits.body = 10,
+            false,
+        );
         bench.send(post("", &lines, ""));
         for piece in content.as_bytes().chunks(20_000) {
             bench.send(piece);

@@ -1,4 +1,4 @@
-//! Watching: events as they happen.
+//! Phase Watching: events.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn a_watcher_gets_missed_events_and_then_each_new_event() {
     let mut bench = Bench::new();
     for text in ["one", "two"] {
         let (response, notified) = bench.exchange_on_another(&post(text));
-        assert_eq!((statuses(&response), notified), (vec![204], vec![]), "nobody watches");
+        assert_eq!((statuses(&response), notified), (vec![204], vec![]), "there is no watcher");
     }
     let (response, want) = bench.exchange(get("/feed/1") + &get("/"));
     assert!(response.contains("Content-Type: text/event-stream\r\nCache-Control: no-store\r\n"), "{response}");
@@ -21,7 +21,7 @@ fn a_watcher_gets_missed_events_and_then_each_new_event() {
     assert_eq!(notified, [Handle::for_test(1)]);
     assert_eq!(bench.settle(), want);
     assert_eq!(bench.responses(), "1F\r\nid: 3\nevent: said\ndata: three\n\n\r\n");
-    // Nothing is between two events but signs of life, each at its time.
+    // Between events only comments are sent, at regular times.
     let beat = want.wake.unwrap();
     assert!((15..25).contains(&beat.since(bench.now).as_secs()));
     bench.now = Tick::from_micros(beat.as_micros() - 1);
@@ -29,11 +29,11 @@ fn a_watcher_gets_missed_events_and_then_each_new_event() {
     bench.now = beat;
     assert!(bench.settle().wake.unwrap() > beat);
     assert_eq!(bench.responses(), "3\r\n:\n\n\r\n");
-    // A shut-down ends it in good order.
+    // Shutdown ends the stream with its last chunk.
     bench.draining = true;
     assert_eq!(bench.settle().finish, Finish::Linger);
     assert_eq!(bench.responses(), "0\r\n\r\n");
-    assert_eq!(bench.exchange_on_another(&post("four")).1, [], "it watches no more");
+    assert_eq!(bench.exchange_on_another(&post("four")).1, [], "it isn't a watcher any more");
 }
 
 #[test]
@@ -49,12 +49,12 @@ fn head_of_events_ends_and_http_1_0_gets_them_without_chunks() {
     bench.exchange_on_another(&post("a"));
     bench.settle();
     assert_eq!(bench.responses(), "id: 1\nevent: said\ndata: a\n\n");
-    // Who sends no more may still want to hear.
+    // A half-closed client still gets events.
     bench.peer.end();
     bench.exchange_on_another(&post("b"));
     assert_eq!(bench.settle().finish, Finish::No);
     assert_eq!(bench.responses(), "id: 2\nevent: said\ndata: b\n\n");
-    // Who is gone altogether doesn't.
+    // A client that has closed doesn't.
     bench.peer.gone = true;
     assert_eq!(bench.settle().finish, Finish::Abort);
 }
@@ -69,7 +69,7 @@ fn a_slow_watcher_gets_every_event_and_delays_no_other() {
         bench.exchange_on_another(&post(&line));
         bench.settle();
     }
-    // It holds as much as the output has room for, whatever happens.
+    // It buffers at most what the output has room for.
     assert!(bench.peer.output.pending() < 70_000, "{}", bench.peer.output.pending());
     while bench.peer.output.pending() > 0 {
         sent.push_str(&bench.responses());
