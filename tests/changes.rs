@@ -236,7 +236,7 @@ fn a_file_replaced_or_removed_while_it_is_sent_is_sent_completely() {
 }
 
 #[test]
-fn a_file_truncated_through_another_name_is_a_500_and_the_server_goes_on() {
+fn a_file_truncated_through_another_name_is_a_500_and_the_server_continues() {
     const SIZE: usize = 20_100;
     let outside = Root::new();
     let root = Root::new();

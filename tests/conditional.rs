@@ -35,15 +35,15 @@ fn statuses(server: &Server, path: &str, cases: &[(String, u16)]) {
 fn a_304_has_only_the_fields_that_update_a_cache() {
     let (_root, server) = site();
     for path in PATHS {
-        let whole = server.get(path);
+        let complete = server.get(path);
         let mut client = server.connect();
         for method in ["GET", "HEAD"] {
-            let lines = format!("If-None-Match: {}\r\n", whole.field("ETag").unwrap());
+            let lines = format!("If-None-Match: {}\r\n", complete.field("ETag").unwrap());
             client.send(if method == "GET" { get_with(path, &lines) } else { head_with(path, &lines) });
             let response = client.response_to(method);
             assert_eq!(response.status, 304);
             for name in ["ETag", "Cache-Control", "Last-Modified", "Server"] {
-                assert_eq!((response.field(name), response.count(name)), (whole.field(name), 1), "{name}");
+                assert_eq!((response.field(name), response.count(name)), (complete.field(name), 1), "{name}");
             }
             assert_eq!(response.count("Date"), 1);
             for name in ["Content-Length", "Content-Type", "Transfer-Encoding", "Accept-Ranges", "Connection"] {
@@ -52,7 +52,7 @@ fn a_304_has_only_the_fields_that_update_a_cache() {
             // No body precedes the next response.
             client.send(get(path));
             let next = client.response();
-            assert_eq!((next.status, &next.body), (200, &whole.body));
+            assert_eq!((next.status, &next.body), (200, &complete.body));
         }
     }
 }
@@ -131,7 +131,7 @@ fn if_match() {
                 // The comparison is strong.
                 (line(&format!("W/{tag}")), 412),
                 (line(""), 412),
-                // It takes precedence over the date, and comes before If-None-Match.
+                // It takes precedence over the date, and is checked before If-None-Match.
                 (line(&tag) + &modified("Mon, 01 Jan 2001 00:00:00 GMT"), 200),
                 (line("\"other\"") + &modified(LONG_AGO_DATE), 412),
                 (line("\"other\"") + &format!("If-None-Match: {tag}\r\n"), 412),

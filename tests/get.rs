@@ -112,8 +112,8 @@ fn a_download_is_resumed() {
     assert_eq!(get(&arguments).code, Some(0));
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
     // A complete response would damage the existing part.
-    let whole = Script::saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole");
-    assert_eq!(get(&["-o", file.to_str().unwrap(), "-C", "-", &whole.url("/")]).code, Some(33));
+    let complete = Script::responding("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole");
+    assert_eq!(get(&["-o", file.to_str().unwrap(), "-C", "-", &complete.url("/")]).code, Some(33));
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
 }
 
@@ -125,7 +125,7 @@ fn the_output_file_is_written_only_if_there_is_a_response() {
     let path = file.to_str().unwrap();
     assert_eq!(get(&["-f", "-o", path, &format!("http://{}/none", server.address())]).code, Some(22));
     assert!(!file.exists());
-    let empty = Script::saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let empty = Script::responding("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(get(&["-o", path, &empty.url("/")]).code, Some(0));
     assert_eq!(std::fs::read(&file).unwrap(), b"");
     let nowhere = get(&["-o", "/none/such/file", &format!("http://{}/", server.address())]);
@@ -199,7 +199,7 @@ fn slow_responses_are_limited_only_by_the_total_time() {
 
 /// The exit code and the output after this response.
 fn outcome_of(response: impl Into<Vec<u8>>) -> (Option<i32>, String) {
-    let server = Script::saying(response);
+    let server = Script::responding(response);
     let outcome = get(&["-L", &server.url("/")]);
     assert_eq!(outcome.code == Some(0), outcome.errors.is_empty(), "{}", outcome.errors);
     (outcome.code, outcome.text())
@@ -269,9 +269,9 @@ fn failed_redirects_are_errors() {
 
 #[test]
 fn a_redirect_leads_to_another_server_after_the_first_has_closed() {
-    let second = Script::saying("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond");
+    let second = Script::responding("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond");
     let to = format!("http://localhost:{}/", second.address.port());
-    let first = Script::saying(format!("HTTP/1.1 307 X\r\nLocation: {to}\r\nConnection: close\r\n\r\n"));
+    let first = Script::responding(format!("HTTP/1.1 307 X\r\nLocation: {to}\r\nConnection: close\r\n\r\n"));
     let outcome = get(&["-L", "--trace", "-H", "Authorization: Basic x", "-v", &first.url("/")]);
     assert_eq!((outcome.code, outcome.text().as_str()), (Some(0), "second"), "{}", outcome.errors);
     assert_eq!(outcome.errors.matches("resolve  ").count(), 2, "{}", outcome.errors);
@@ -280,7 +280,7 @@ fn a_redirect_leads_to_another_server_after_the_first_has_closed() {
 
 #[test]
 fn the_remaining_requests_are_sent_again_when_the_server_closes() {
-    let closing = Script::saying("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+    let closing = Script::responding("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
     for arguments in [&["--repeat", "3"][..], &["--pipeline", "3"]] {
         let outcome = get(&[arguments, &["--trace", &closing.url("/")]].concat());
         assert_eq!((outcome.code, outcome.text().as_str()), (Some(0), "okokok"), "{}", outcome.errors);

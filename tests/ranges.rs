@@ -42,8 +42,8 @@ fn parts(response: &Response) -> Vec<Part> {
     assert!(boundary.len() <= 70 && boundary.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     let mut rest = &response.body[..];
     let mut take = |count: usize| {
-        let (taken, behind) = rest.split_at(count);
-        rest = behind;
+        let (taken, after) = rest.split_at(count);
+        rest = after;
         taken.to_vec()
     };
     let delimiter = format!("\r\n--{boundary}");
@@ -79,7 +79,7 @@ fn a_single_range_is_served() {
     let (_root, server) = site();
     let mut client = server.connect();
     for size in SIZES {
-        let (content, whole) = (pattern(size), server.get(&path(size)));
+        let (content, complete) = (pattern(size), server.get(&path(size)));
         let last = size - 1;
         for (range, expected) in [
             ("bytes=0-0".to_owned(), 0..=0),
@@ -109,7 +109,7 @@ fn a_single_range_is_served() {
             for name in
                 ["ETag", "Last-Modified", "Cache-Control", "Content-Type", "Accept-Ranges", "X-Content-Type-Options"]
             {
-                assert_eq!((response.field(name), response.count(name)), (whole.field(name), 1), "{name}");
+                assert_eq!((response.field(name), response.count(name)), (complete.field(name), 1), "{name}");
             }
             assert_eq!(response.count("Content-Length"), 1);
         }

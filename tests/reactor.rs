@@ -350,7 +350,7 @@ impl Conversation for Guarded {
 #[test]
 fn a_peer_can_be_refused_before_anything_is_read() {
     let server = Server::start::<Talk<Guarded>>(&any_port(), false, Until::Connections(3));
-    let stranger = |bytes: &[u8]| {
+    let other = |bytes: &[u8]| {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
         socket.connect_timeout(&server.address().into(), LIMIT).unwrap();
@@ -360,8 +360,8 @@ fn a_peer_can_be_refused_before_anything_is_read() {
         let _ = stream.write_all(bytes);
         stream
     };
-    assert!(is_over(&mut stranger(b"")));
-    assert!(is_over(&mut stranger(b"let me in")));
+    assert!(is_over(&mut other(b"")));
+    assert!(is_over(&mut other(b"let me in")));
     assert_eq!(GUARDED_DATA.load(Ordering::Relaxed), 0);
     round_trip(&mut server.connect());
     server.finish();

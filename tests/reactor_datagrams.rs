@@ -283,7 +283,7 @@ fn a_connected_socket_receives_from_its_peer_only() {
     let peer = client("127.0.0.1:0");
     let (server, reports) = probe(peer.local_addr().unwrap(), b"hello");
     assert_eq!(received(&peer), b"hello");
-    client("127.0.0.1:0").send_to(b"stranger", server.address).unwrap();
+    client("127.0.0.1:0").send_to(b"other", server.address).unwrap();
     peer.send_to(b"peer", server.address).unwrap();
     assert_eq!(reports.recv_timeout(LIMIT).unwrap(), Report::Received(b"peer".to_vec()));
     server.finish();

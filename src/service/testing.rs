@@ -262,7 +262,7 @@ impl App for Feed {
             if out.len() >= room {
                 break;
             }
-            event_stream::event(number, "said", data, out);
+            event_stream::event(number, "post", data, out);
             last = number;
         }
         last

@@ -155,10 +155,10 @@ fn parse_with(data: &[u8], lines: &mut FieldLines) -> Parsed {
 /// A request head and the bytes after it. Its meaning depends neither on the pieces nor on the
 /// bytes after it. What is refused early is refused when it is complete.
 pub fn head(data: &[u8]) -> bool {
-    let whole = parse(data);
+    let complete = parse(data);
     let step = data.len() / 512 + 1;
     for end in (0..data.len()).step_by(step) {
-        match (parse(&data[..end]), &whole) {
+        match (parse(&data[..end]), &complete) {
             (Ok(None), Ok(Some((length, _)))) => assert!(end < *length, "a complete head wasn't parsed"),
             (Ok(Some(early)), Ok(Some(later))) => assert_eq!(early, *later, "bytes after the head change the result"),
             (Ok(Some(_)), _) => panic!("accepted first and then not"),
@@ -168,8 +168,8 @@ pub fn head(data: &[u8]) -> bool {
             (Ok(None), _) => {}
         }
     }
-    let Ok(Some((length, _))) = &whole else { return false };
-    assert_eq!(parse(&data[..*length]), whole, "bytes after the head change the result");
+    let Ok(Some((length, _))) = &complete else { return false };
+    assert_eq!(parse(&data[..*length]), complete, "bytes after the head change the result");
     true
 }
 
@@ -221,11 +221,11 @@ fn read_response(kind: RequestKind, pieces: &mut dyn Iterator<Item = &[u8]>) -> 
 pub fn response(data: &[u8]) -> bool {
     let step = data.len() / 512 + 1;
     for kind in [RequestKind::HeadOnly, RequestKind::Tunnel, RequestKind::Upgrade, RequestKind::Content] {
-        let whole = read_response(kind, &mut [data].into_iter());
-        assert_eq!(read_response(kind, &mut data.chunks(step)), whole);
-        if let Ok((length, statuses, content, true, persistent)) = &whole {
+        let complete = read_response(kind, &mut [data].into_iter());
+        assert_eq!(read_response(kind, &mut data.chunks(step)), complete);
+        if let Ok((length, statuses, content, true, persistent)) = &complete {
             assert!(statuses.len() <= usize::from(limits::INTERIM) + 1);
-            assert_eq!(read_response(kind, &mut [&data[..*length]].into_iter()), whole);
+            assert_eq!(read_response(kind, &mut [&data[..*length]].into_iter()), complete);
             if *persistent {
                 let cut = read_response(kind, &mut [&data[..*length - 1]].into_iter());
                 assert!(matches!(cut, Ok((_, _, _, false, _))), "complete without its last byte");
@@ -233,7 +233,7 @@ pub fn response(data: &[u8]) -> bool {
             assert!(content.is_empty() || kind != RequestKind::HeadOnly);
         }
         if kind == RequestKind::Content {
-            return matches!(whole, Ok((_, _, _, true, _)));
+            return matches!(complete, Ok((_, _, _, true, _)));
         }
     }
     false

@@ -341,7 +341,7 @@ impl Client {
                 self.buffer.drain(..response.length);
                 return response;
             }
-            assert!(!ended, "no whole response: {:?}", String::from_utf8_lossy(&self.buffer));
+            assert!(!ended, "no complete response: {:?}", String::from_utf8_lossy(&self.buffer));
             ended = !self.read();
         }
     }
@@ -519,7 +519,7 @@ impl Script {
     }
 
     /// Each connection gets these bytes after its first request, and is then closed.
-    pub fn saying(bytes: impl Into<Vec<u8>>) -> Self {
+    pub fn responding(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         Self::start(move |_, stream| {
             read_head(stream);

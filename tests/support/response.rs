@@ -75,7 +75,7 @@ impl Response {
 }
 
 /// Appends the content of chunks that begin in `rest` to `body`, also if the last one isn't
-/// there yet. Returns the length of all chunks, if they are whole.
+/// there yet. Returns the length of all chunks, if they are complete.
 pub fn take_chunks(rest: &[u8], body: &mut Vec<u8>) -> Option<usize> {
     let mut at = 0;
     loop {

@@ -207,7 +207,7 @@ fn a_trace_shows_the_times_of_each_step() {
 }
 
 #[test]
-fn heads_and_requests_are_shown_if_asked() {
+fn heads_and_requests_are_shown_if_requested() {
     let show = Show { heads: true, exchange: true, trace: false };
     let mut bench = Bench::new(GetPlan { show, ..plan("http://a/") });
     bench.sent();

@@ -15,12 +15,12 @@ fn a_watcher_gets_missed_events_and_then_each_new_event() {
     }
     let (response, want) = bench.exchange(get("/feed/1") + &get("/"));
     assert!(response.contains("Content-Type: text/event-stream\r\nCache-Control: no-store\r\n"), "{response}");
-    assert_eq!(body(&response), "13\r\nretry: 2000\nid: 1\n\n\r\n1D\r\nid: 2\nevent: said\ndata: two\n\n\r\n");
+    assert_eq!(body(&response), "13\r\nretry: 2000\nid: 1\n\n\r\n1D\r\nid: 2\nevent: post\ndata: two\n\n\r\n");
     assert_eq!((bench.phase(), want.read), ("Watching", false));
     let (_, notified) = bench.exchange_on_another(&post("three"));
     assert_eq!(notified, [Handle::for_test(1)]);
     assert_eq!(bench.settle(), want);
-    assert_eq!(bench.responses(), "1F\r\nid: 3\nevent: said\ndata: three\n\n\r\n");
+    assert_eq!(bench.responses(), "1F\r\nid: 3\nevent: post\ndata: three\n\n\r\n");
     // Between events only comments are sent, at regular times.
     let beat = want.wake.unwrap();
     assert!((15..25).contains(&beat.since(bench.now).as_secs()));
@@ -48,12 +48,12 @@ fn head_of_events_ends_and_http_1_0_gets_them_without_chunks() {
     assert_eq!(body(&response), "retry: 2000\nid: 0\n\n");
     bench.exchange_on_another(&post("a"));
     bench.settle();
-    assert_eq!(bench.responses(), "id: 1\nevent: said\ndata: a\n\n");
+    assert_eq!(bench.responses(), "id: 1\nevent: post\ndata: a\n\n");
     // A half-closed client still gets events.
     bench.peer.end();
     bench.exchange_on_another(&post("b"));
     assert_eq!(bench.settle().finish, Finish::No);
-    assert_eq!(bench.responses(), "id: 2\nevent: said\ndata: b\n\n");
+    assert_eq!(bench.responses(), "id: 2\nevent: post\ndata: b\n\n");
     // A client that has closed doesn't.
     bench.peer.gone = true;
     assert_eq!(bench.settle().finish, Finish::Abort);
