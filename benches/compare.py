@@ -4,20 +4,20 @@
     cargo build --release
     python3 benches/compare.py
 
-Every server that is installed serves the same generated files on a loopback
-port. With two CPUs or more the servers run on one and wrk on another. The
-servers are measured in turns, and the table shows medians over the rounds, so
-that a busy moment of the machine does not fall on one of them alone. Before a
-workload is measured, each server's answer to it is checked.
+Every installed server serves the same generated files on a loopback port. With two
+or more CPUs the servers run on one and wrk on another. The servers are measured in
+turns, and the table shows medians over the rounds, so that other load on the machine
+does not affect only one of them. Before a workload is measured, the response of each
+server to it is checked.
 
-nginx and lighttpd have no log of accesses and no limit (or the highest) on the
-requests of a connection, and nginx sends files by sendfile; the rest is as they
-have it by themselves. (With tcp_nopush, as Debian sets it, nginx would wait some
-40 ms for an acknowledgement within each batch of pipelined requests.)
+nginx and lighttpd have no access log and no limit (or the highest) on the requests
+of a connection, and nginx uses sendfile. All other settings are their defaults.
+(With tcp_nopush, the default of Debian, nginx would wait about 40 ms for an
+acknowledgement within each batch of pipelined requests.)
 
-CPU time is what the kernel charges to the server's processes (user and system),
-divided by the number of answers that wrk counted. It tells more than req/s does
-wherever wrk itself is the bottleneck.
+CPU time is the user and system time of the server's processes, divided by the number
+of responses that wrk counted. Where wrk is the bottleneck, it is more precise than
+req/s.
 """
 
 import argparse
@@ -45,10 +45,10 @@ RANGE = (5_000_000, 5_001_023)
 
 
 class Trouble(Exception):
-    """Something that keeps one server from being measured."""
+    """A reason why a server can't be measured."""
 
 
-# --- What is served -----------------------------------------------------------
+# --- Files --------------------------------------------------------------------
 
 
 def many_path(number):
@@ -56,7 +56,7 @@ def many_path(number):
 
 
 def make_docroot(root):
-    """Files of known content; the same ones in every run."""
+    """Creates files of known content, the same in every run."""
     rng = random.Random(1)
     root.mkdir()
     (root / "1k.html").write_bytes(b"<p>miod</p>\n" * 85 + b"miod")
@@ -124,7 +124,7 @@ class Server:
         self.process = self.port = None
 
     def start(self, docroot, work):
-        for _ in range(3):  # the port may be taken between asking and binding
+        for _ in range(3):  # the port may be taken before the server binds it
             self.port = free_port()
             with open(work / f"{self.name}.out", "wb") as out:
                 self.process = subprocess.Popen(
@@ -179,7 +179,7 @@ def pin(cpu):
 
 
 def stat_fields(pid):
-    """The fields of /proc/PID/stat after the name, which may hold anything."""
+    """The fields of /proc/PID/stat after the name, which may contain any character."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return None
@@ -210,7 +210,7 @@ def tree(root):
 
 
 class Workload:
-    """Requests of one kind; `prepare` may look up what a server needs."""
+    """Requests of one kind."""
 
     def __init__(self, name, text, path, status=200, headers=None, lua=""):
         self.name, self.text, self.path = name, text, path
@@ -218,29 +218,29 @@ class Workload:
 
     def fields(self, server):
         if self.status == 304:
-            _, fields, _ = ask(server, self.path, {})
+            _, fields, _ = request(server, self.path, {})
             if not fields.get("ETag"):
                 raise Trouble("sends no ETag")
             return {**self.headers, "If-None-Match": fields["ETag"]}
         return self.headers
 
     def check(self, server, docroot):
-        """One request as wrk will send it, and what must come."""
+        """Sends one request as wrk does, and checks the response."""
         file = docroot / self.path[1:]
         content = file.read_bytes() if file.exists() else b""
-        status, fields, got = ask(server, self.path, self.fields(server))
+        status, fields, got = request(server, self.path, self.fields(server))
         if status != self.status:
-            raise Trouble(f"answers {status} and not {self.status}")
+            raise Trouble(f"responds with {status}, not {self.status}")
         if status == 206:
             first, last = RANGE
-            said = fields.get("Content-Range")
-            if said != f"bytes {first}-{last}/{len(content)}":
-                raise Trouble(f"says Content-Range: {said}")
+            received = fields.get("Content-Range")
+            if received != f"bytes {first}-{last}/{len(content)}":
+                raise Trouble(f"sends Content-Range: {received}")
             content = content[first : last + 1]
         elif status == 304:
             content = b""
         if status != 404 and got != content:
-            raise Trouble(f"sends other bytes than the file's ({len(got)} of {len(content)})")
+            raise Trouble(f"sends other bytes than the file has ({len(got)} of {len(content)})")
         closes = "close" in (fields.get("Connection") or "").lower()
         if closes != ("Connection" in self.headers):
             raise Trouble("closes the connection" if closes else "keeps the connection")
@@ -249,8 +249,8 @@ class Workload:
         if self.name == "many":
             for number in (0, 1, FILES // 2, FILES - 1):
                 path = many_path(number)
-                if ask(server, path, {})[2] != (docroot / path[1:]).read_bytes():
-                    raise Trouble(f"sends other bytes than those of {path}")
+                if request(server, path, {})[2] != (docroot / path[1:]).read_bytes():
+                    raise Trouble(f"sends other bytes than {path} has")
 
     def check_pipelined(self, server, content):
         one = f"GET {self.path} HTTP/1.1\r\nHost: {HOST}\r\n"
@@ -261,7 +261,7 @@ class Workload:
             while part := peer.recv(65536):
                 got += part
         if got.count(b"HTTP/1.1 200 ") != PIPELINE or got.count(content) != PIPELINE:
-            raise Trouble(f"answers {got.count(b'HTTP/1.1 200 ')} of {PIPELINE} pipelined requests")
+            raise Trouble(f"responds to {got.count(b'HTTP/1.1 200 ')} of {PIPELINE} pipelined requests")
 
     def script(self, server):
         lines = [f"wrk.path = {json.dumps(self.path)}"]
@@ -272,7 +272,7 @@ class Workload:
 
 LUA_DONE = """
 local function at(latency, percent)
-  -- wrk's own correction of the latencies can leave it without a result.
+  -- wrk's correction of the latencies can remove every result.
   local value = latency:percentile(percent)
   return value > 0 and value or latency.max
 end
@@ -329,14 +329,14 @@ WORKLOADS = [
 ]
 
 
-def ask(server, path, headers):
+def request(server, path, headers):
     peer = http.client.HTTPConnection(HOST, server.port, timeout=10)
     try:
         peer.request("GET", path, headers=headers)
-        answer = peer.getresponse()
-        return answer.status, answer.headers, answer.read()
+        response = peer.getresponse()
+        return response.status, response.headers, response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise Trouble(f"does not answer: {error!r}") from error
+        raise Trouble(f"does not respond: {error!r}") from error
     finally:
         peer.close()
 
@@ -348,7 +348,7 @@ class Sample:
     def __init__(self, numbers, cpu, expects_errors):
         requests, micros, p50, p99, *errors, status = numbers
         if not requests:
-            raise Trouble("wrk counted no answer")
+            raise Trouble("wrk counted no responses")
         self.rate = requests / (micros / 1e6)
         self.cpu = cpu * 1e6 / requests
         self.p50, self.p99 = p50, p99
@@ -367,7 +367,7 @@ def measure(wrk, cpu, server, workload, work, seconds, connections):
             capture_output=True, text=True, timeout=seconds + 30, preexec_fn=pin(cpu),
         )
     except subprocess.TimeoutExpired as error:
-        raise Trouble("wrk did not come to an end") from error
+        raise Trouble("wrk did not end") from error
     used = server.cpu_seconds() - before
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
@@ -387,8 +387,8 @@ def show(workload, results, troubles):
             def middle(key):
                 return statistics.median(getattr(s, key) for s in samples)
 
-            # wrk corrects latencies by the time for one answer, which makes those
-            # of whole batches meaningless.
+            # wrk corrects latencies by the time of one response, which is wrong for
+            # batches.
             p50, p99 = ("-", "-") if workload.lua == LUA_PIPELINED else (
                 time_text(middle("p50")), time_text(middle("p99")))
             rates = [s.rate for s in samples]
@@ -431,19 +431,19 @@ def options():
     parser.add_argument("--connections", type=int, default=32, metavar="N",
                         help="connections that wrk keeps open (default: %(default)s)")
     parser.add_argument("--workloads", default=",".join(names), metavar="NAME,...",
-                        help="which ones (default: all)")
+                        help="the workloads to run (default: all)")
     chosen = parser.parse_args()
     chosen.workloads = [name.strip() for name in chosen.workloads.split(",") if name.strip()]
     for name in chosen.workloads:
         if name not in names:
             parser.error(f"no workload {name!r}; there are {', '.join(names)}")
     if min(chosen.seconds, chosen.rounds, chosen.connections) < 1:
-        parser.error("--seconds, --rounds and --connections are 1 at least")
+        parser.error("--seconds, --rounds and --connections must be at least 1")
     return chosen
 
 
 def find(name):
-    """Servers often lie outside an ordinary user's PATH."""
+    """Finds a program, also outside the PATH of ordinary users."""
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
@@ -458,7 +458,7 @@ def main():
     troubles = {}
     miod = Path(args.miod)
     if not miod.is_file():
-        print(f"miod is left out: there is no {miod} (cargo build --release)", file=sys.stderr)
+        print(f"miod is skipped: there is no {miod} (cargo build --release)", file=sys.stderr)
         troubles["start", "miod"] = "is not built"
     servers = [
         Server(name, str(binary), command, server_cpu)
@@ -483,7 +483,7 @@ def main():
                 try:
                     server.start(docroot, work)
                 except Trouble as trouble:
-                    print(f"{server.name} is left out: it {trouble}", file=sys.stderr)
+                    print(f"{server.name} is skipped: it {trouble}", file=sys.stderr)
                     troubles["start", server.name] = str(trouble)
                     servers.remove(server)
             print(f"{cpu_model()}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}")
@@ -501,7 +501,7 @@ def main():
                         troubles[workload.name, server.name] = str(trouble)
             for number in range(args.rounds):
                 for workload in workloads:
-                    # Another one begins in each round.
+                    # In each round another server is first.
                     turn = number % len(servers) if servers else 0
                     for server in servers[turn:] + servers[:turn]:
                         if (workload.name, server.name) in troubles:
@@ -522,13 +522,13 @@ def main():
         finally:
             for server in servers:
                 server.stop()
-    print("\nMedians of the rounds. Spread: highest less lowest req/s, in parts of the median."
-          "\nCPU/req: user and system time of the server's processes for one answer.")
+    print("\nMedians of the rounds. Spread: highest minus lowest req/s, as a share of the median."
+          "\nCPU/req: user and system time of the server's processes for one response.")
     return 1 if troubles else 0
 
 
 if __name__ == "__main__":
-    # An end from outside, too, ends the servers on the way out.
+    # SIGTERM also ends the servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(main())

@@ -1,20 +1,20 @@
-//! `miod udp upper` beside the plainest loop there can be, `recvfrom` and `sendto`:
-//! datagrams per second of processor time, in turns.
+//! `miod udp upper` beside a plain loop of `recvfrom` and `sendto`: datagrams per second of
+//! processor time, in turns.
 //!
-//! A client keeps some datagrams on their way. Both services are processes of their
-//! own, and what they used is read from `/proc`, so this is for Linux.
+//! A client keeps some datagrams in flight. Both services are separate processes, and their
+//! processor time is read from `/proc`, so this is for Linux.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The argument that makes this program the plain loop.
+/// With this argument the program runs the plain loop.
 const PLAIN: &str = "--plain-loop";
-/// How long each has a turn, and how many.
+/// The length of a turn, and the number of turns of each service.
 const TURN: Duration = Duration::from_secs(1);
 const ROUNDS: usize = 5;
-/// Datagrams on their way.
+/// Datagrams in flight.
 const WINDOWS: [usize; 3] = [1, 16, 128];
 const LENGTH: usize = 64;
 
@@ -27,7 +27,7 @@ fn main() {
     let mut miod =
         Service::start(Command::new(env!("CARGO_BIN_EXE_miod")).args(["udp", "upper", "-b", "127.0.0.1", "-p", "0"]));
     println!("datagrams of {LENGTH} bytes per second of processor time, medians of {ROUNDS} turns of {TURN:?}");
-    println!("{:>10} {:>12} {:>12} {:>8}", "on the way", "plain loop", "miod", "share");
+    println!("{:>10} {:>12} {:>12} {:>8}", "in flight", "plain loop", "miod", "share");
     for window in WINDOWS {
         let (mut of_plain, mut of_miod) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -39,11 +39,11 @@ fn main() {
     }
 }
 
-/// The loop that does nothing else.
+/// The plain loop.
 fn plain() -> ! {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     println!("plain on {}", socket.local_addr().expect("an address"));
-    std::io::stdout().flush().expect("somebody reads it");
+    std::io::stdout().flush().expect("a reader");
     let mut buffer = vec![0; 64 * 1024];
     loop {
         if let Ok((length, from)) = socket.recv_from(&mut buffer) {
@@ -67,28 +67,28 @@ impl Service {
         Self { child, address }
     }
 
-    /// Seconds of processor time that it has used.
+    /// The processor time that it has used, in seconds.
     fn cpu(&self) -> f64 {
         let times = std::fs::read_to_string(format!("/proc/{}/schedstat", self.child.id())).expect("Linux");
         let nanos: f64 = times.split_whitespace().next().and_then(|field| field.parse().ok()).expect("nanoseconds");
         nanos / 1e9
     }
 
-    /// Keeps it busy for a turn; answers per second of its processor time.
+    /// Sends datagrams for a turn. Returns the responses per second of processor time.
     fn load(&mut self, window: usize) -> f64 {
         let client = UdpSocket::bind("127.0.0.1:0").expect("a socket");
         client.connect(self.address).expect("it is connected");
-        client.set_read_timeout(Some(Duration::from_millis(200))).expect("a time-out");
+        client.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
         let mut buffer = [b'a'; LENGTH];
-        let (begin, before, mut answers) = (Instant::now(), self.cpu(), 0_u64);
+        let (begin, before, mut responses) = (Instant::now(), self.cpu(), 0_u64);
         while begin.elapsed() < TURN {
             for _ in 0..window {
                 let _ = client.send(&buffer);
             }
-            // One that is lost costs a time-out, and is no answer.
-            answers += (0..window).map_while(|_| client.recv(&mut buffer).ok()).count() as u64;
+            // A lost datagram costs a timeout and doesn't count.
+            responses += (0..window).map_while(|_| client.recv(&mut buffer).ok()).count() as u64;
         }
-        answers as f64 / (self.cpu() - before)
+        responses as f64 / (self.cpu() - before)
     }
 }
 

@@ -3,11 +3,11 @@
 
     python3 benches/fairness.py [--miod PATH] [--seconds N] [--downloads N] [--cold]
 
-Sixty-four connections, or so many, download 10 MiB files with wrk while one connection asks
-for 1 KiB again and again; its latencies are printed for miod and, if it is
-installed, nginx. With --cold each download is of a file that isn't in the page
-cache (as root: the cache is dropped), to show what reading from the medium does
-to others. Server on CPU 0, clients on CPU 1.
+Sixty-four connections (--downloads) download files of 10 MiB with wrk while one connection
+requests 1 KiB repeatedly. Its latencies are printed for miod and, if it is installed, nginx.
+With --cold no downloaded file is in the page cache (needs root, because the cache is
+dropped): this shows how reads from the disk delay other requests. The server runs on CPU 0,
+the clients on CPU 1.
 """
 import argparse, os, re, shutil, socket, statistics, subprocess, sys, tempfile, time
 
@@ -27,7 +27,7 @@ def free_port():
 
 
 def pin(cpu):
-    """For a process to start: on this CPU, without our own priority."""
+    """Prepares a new process: it runs on this CPU with normal priority."""
     def prepare():
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.sched_setaffinity(0, {cpu % os.cpu_count()})
@@ -35,7 +35,7 @@ def pin(cpu):
 
 
 def commands(options, root, work):
-    """The servers there are: name, port, command."""
+    """The installed servers: name, port, command."""
     port = free_port()
     yield "miod", port, [options.miod, "serve", root, "-b", "127.0.0.1", "-p", str(port), "-q"]
     if shutil.which("nginx"):
@@ -46,8 +46,8 @@ def commands(options, root, work):
         yield "nginx", port, ["nginx", "-c", conf]
 
 
-def ask(sock):
-    """One small request; its seconds."""
+def exchange(sock):
+    """Sends a small request. Returns its time in seconds."""
     begin = time.perf_counter()
     sock.sendall(b"GET /small.txt HTTP/1.1\r\nHost: localhost\r\n\r\n")
     seen = b""
@@ -69,7 +69,7 @@ def measure(port, options, root):
             if time.monotonic() > deadline:
                 sys.exit("error: the server doesn't listen")
     for _ in range(100):
-        ask(sock)
+        exchange(sock)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write('n = 0\nrequest = function() n = n + 1\n'
                      'return wrk.format("GET", "/large" .. (n %% %d) .. ".bin") end\n' % options.files)
@@ -84,9 +84,9 @@ def measure(port, options, root):
         begin = time.monotonic()
         while load.poll() is None:
             if time.monotonic() - begin > 0.2:
-                times.append(ask(sock))
+                times.append(exchange(sock))
             else:
-                ask(sock)
+                exchange(sock)
         rate = re.search(r"Transfer/sec:\s+(\S+)", load.stdout.read()).group(1)
     sock.close()
     return sorted(times), rate
@@ -102,10 +102,10 @@ def main():
     options.files = 200 if options.cold else 1
     os.sched_setaffinity(0, {1 % os.cpu_count()})
     try:
-        # Else what is measured is how long wrk lets us wait for the processor.
+        # Otherwise the result would include the time that wrk keeps the processor.
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except PermissionError:
-        print("note: without the right to real-time priority the clients delay each other", file=sys.stderr)
+        print("note: without permission for real-time priority the clients delay each other", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as root, tempfile.TemporaryDirectory() as work:
         os.chmod(root, 0o755)
         with open(os.path.join(root, "small.txt"), "wb") as file:

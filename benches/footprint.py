@@ -1,42 +1,42 @@
 #!/usr/bin/env python3
-"""Tells what miod weighs: its binary, its memory when idle, a held connection,
-a stored session, and what stays after a peak.
+"""Measures the size of the binary, and memory: when idle, for a connection, for a
+stored session, and after a peak.
 
     python3 benches/footprint.py [--miod PATH] [--check]
 
-With --check the exit status is 1 if something is above its bound. Linux only.
+With --check the exit status is 1 if a result is above its bound. Linux only.
 """
 import argparse, os, re, resource, socket, subprocess, sys, tempfile
 
-# What is recorded here is the law: who raises a bound writes the reason beside it.
+# Each bound has its reason beside it. A change of a bound needs a new reason.
 BOUNDS = {
     # The server with its command line and log, fat LTO, stripped: 1,010,616 measured.
-    # Sessions brought JSON, HMAC-SHA256, base64, templates and the pages made of
-    # them: 1,242,360 measured. Outbound connections, datagram sockets and the tools on
-    # them are 200,000 more, the HTTP client and the line client as many, passwords with
-    # bcrypt, HTTP Basic and login 140,000, the durable store (redb) with what is on it
-    # 800,000, the quiz and the board 250,000: 2,725,080 measured.
+    # With sessions (JSON, HMAC-SHA256, base64, templates, pages): 1,242,360 measured.
+    # Outbound connections, datagram sockets and their tools add 200,000, the HTTP client and
+    # the line client 200,000, passwords with bcrypt, HTTP Basic and login 140,000, the
+    # durable store (redb) and its users 800,000, the quiz and the board 250,000: 2,725,080
+    # measured.
     "binary, bytes": 2_900_000,
-    # The whole process, most of it libc and the binary's own pages, which the kernel maps
-    # by the sixteen: 3,616 measured. A linker script that put side by side what runs at
-    # the start saved 0.9 MiB of it, all of it pages of files that the system can drop, and
-    # cost every builder a page of mangled names; it is gone. Where the kernel loads the
-    # binary decides how many of its pages share a window: 0.1 MiB more or less.
+    # The whole process: 3,616 measured. Most of it are pages of libc and of the binary,
+    # which the kernel maps in groups of sixteen and can drop. The address of the binary
+    # differs in each run, which changes the result by 0.1 MiB. A linker script that placed
+    # the functions of the start next to each other saved 0.9 MiB; it was removed because it
+    # made the build harder to understand.
     "memory when idle, KiB": 3_900,
-    # Of that, what is the process's own and can't be dropped: 232 to 244 measured.
+    # The part that can't be dropped: 232 to 244 measured.
     "anonymous when idle, KiB": 300,
     # The slot, its share of the slab and a timer: 101 measured over 10,000.
     "an idle connection, bytes": 112,
-    # Above the memory when idle, after the peak is over: the slab and the timers
-    # are given back, the allocator keeps some.
+    # More than when idle, after the peak: the slab and the timers are freed, the
+    # allocator keeps a part.
     "left after a peak, KiB": 2_048,
-    # Of one number: its entry and its text, and its share of the slab and the
-    # table, which grow by doubling: 104 measured over 50,000, and 112 when the code of
-    # the counter wasn't resident before.
+    # A session with one number: its entry, its text, and its share of the slab and the
+    # table, which grow by doubling: 104 measured over 50,000, and 112 if the code of the
+    # counter wasn't resident before.
     "a stored session, bytes": 140,
 }
 
-HELD = 10_000
+CONNECTIONS = 10_000
 SESSIONS = 50_000
 
 
@@ -46,8 +46,8 @@ def memory(pid):
     return tuple(int(re.search(rf"^{name}:\s+(\d+)", status, re.M).group(1)) for name in ("VmRSS", "RssAnon"))
 
 
-def ask(sock, count=1):
-    """Has a small file answered so many times."""
+def exchange(sock, count=1):
+    """Requests a small file `count` times."""
     sock.sendall(b"GET /small.txt HTTP/1.1\r\nHost: localhost\r\n\r\n" * count)
     seen = 0
     while seen < count * 1024:
@@ -58,7 +58,7 @@ def ask(sock, count=1):
 
 
 def visit(sock, count):
-    """Has the counter asked so many times by visitors that it doesn't know."""
+    """Requests the counter `count` times without a cookie."""
     sock.sendall(b"GET /counter HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n" * count)
     seen = b""
     while seen.count(b'{"count":1}') < count:
@@ -75,7 +75,7 @@ def main():
     options = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    held = min(HELD, hard - 100)
+    count = min(CONNECTIONS, hard - 100)
     with tempfile.TemporaryDirectory() as root:
         with open(os.path.join(root, "small.txt"), "wb") as file:
             file.write(b"x" * 1024)
@@ -89,21 +89,21 @@ def main():
             figures["memory when idle, KiB"] = idle
             figures["anonymous when idle, KiB"] = anonymous
             connections = []
-            # What the first connections cost is the caches' and the allocator's.
-            for index in range(held):
+            # The first connections also fill caches and the allocator, so they don't count.
+            for index in range(count):
                 if index == 100:
                     before = memory(process.pid)[0]
                 sock = socket.create_connection(address, 10)
-                ask(sock)
+                exchange(sock)
                 connections.append(sock)
-            figures["an idle connection, bytes"] = (memory(process.pid)[0] - before) * 1024 // (held - 100)
+            figures["an idle connection, bytes"] = (memory(process.pid)[0] - before) * 1024 // (count - 100)
             for sock in connections:
-                ask(sock, 16)
+                exchange(sock, 16)
             for sock in connections:
                 sock.close()
-            # The server has seen the ends when it answers one that came after.
+            # When the server responds on a later connection, it has closed the earlier ones.
             with socket.create_connection(address, 10) as sock:
-                ask(sock)
+                exchange(sock)
             figures["left after a peak, KiB"] = memory(process.pid)[0] - idle
             before = memory(process.pid)[0]
             with socket.create_connection(address, 10) as sock:

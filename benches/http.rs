@@ -1,4 +1,4 @@
-//! The pure parts of HTTP, and one whole exchange without a socket.
+//! The parsers of HTTP, and complete exchanges without a socket.
 
 use std::cell::RefCell;
 use std::fs;
@@ -75,14 +75,14 @@ struct Connection {
     input: Input,
     output: Output,
     etag: String,
-    /// Of a session that is in memory.
+    /// The cookie of a session in memory.
     cookie: String,
 }
 
 const SMALL_COUNTER: &str = "GET /counter HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: bench\r\n\
     Accept: application/json\r\nCookie: COOKIE\r\n\r\n";
 
-/// Reads its visitor's session, and that is all.
+/// An application that only reads the session.
 struct Reads;
 
 impl App for Reads {
@@ -126,12 +126,12 @@ impl Connection {
             Http::open(&accepted, service::http::HostId::default(), &mut context.context(&mut shared, TIME, false));
         let (input, output) = (Input::default(), Output::default());
         let mut connection = Self { shared, context, http, input, output, etag: String::new(), cookie: String::new() };
-        connection.exchange(SMALL, |answer| answer.to_vec());
-        let answer = connection.exchange(SMALL, |answer| String::from_utf8_lossy(answer).into_owned());
-        connection.etag = answer.split("ETag: ").nth(1).unwrap().split('\r').next().unwrap().to_owned();
+        connection.exchange(SMALL, |response| response.to_vec());
+        let response = connection.exchange(SMALL, |response| String::from_utf8_lossy(response).into_owned());
+        connection.etag = response.split("ETag: ").nth(1).unwrap().split('\r').next().unwrap().to_owned();
         let first = SMALL_COUNTER.replace("COOKIE", "a=b");
-        let answer = connection.exchange(first.as_bytes(), |answer| String::from_utf8_lossy(answer).into_owned());
-        connection.cookie = answer.split("Set-Cookie: ").nth(1).unwrap().split(';').next().unwrap().to_owned();
+        let response = connection.exchange(first.as_bytes(), |response| String::from_utf8_lossy(response).into_owned());
+        connection.cookie = response.split("Set-Cookie: ").nth(1).unwrap().split(';').next().unwrap().to_owned();
         fs::remove_dir_all(&root).unwrap();
         connection
     }
@@ -171,10 +171,11 @@ fn exchanges(c: &mut Criterion) {
     ];
     let mut group = c.benchmark_group("exchange");
     for (name, request, status, count) in cases {
-        let answer = connection.exchange(request.as_bytes(), |answer| String::from_utf8_lossy(answer).into_owned());
-        assert_eq!(answer.matches(&format!("HTTP/1.1 {status} ")).count(), count, "{answer}");
+        let response =
+            connection.exchange(request.as_bytes(), |response| String::from_utf8_lossy(response).into_owned());
+        assert_eq!(response.matches(&format!("HTTP/1.1 {status} ")).count(), count, "{response}");
         group.throughput(Throughput::Elements(count as u64));
-        group.bench_function(name, |b| b.iter(|| connection.exchange(request.as_bytes(), |answer| answer.len())));
+        group.bench_function(name, |b| b.iter(|| connection.exchange(request.as_bytes(), |response| response.len())));
     }
 }
 

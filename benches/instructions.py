@@ -3,10 +3,10 @@
 
     python3 benches/instructions.py [--miod PATH] [--check]
 
-The workloads and the method are those of syscalls.py, and one more with an access
-log: two runs, whose difference has no start and no end in it. What the kernel does
-isn't in the counts. They are the same within a few in a hundred on machines of one
-kind, where times drift by a third, so they tell what a change of the hot path cost.
+The workloads and the method are those of syscalls.py, and one more workload with an
+access log: the difference of two runs, which doesn't contain start and exit. The kernel's
+instructions aren't counted. On machines of one kind the counts agree within a few percent,
+while times vary by a third. So they show the cost of a change in the hot path.
 With --check the exit status is 1 if a count is above its bound. Needs valgrind;
 Linux on x86-64 only.
 """
@@ -14,11 +14,11 @@ import argparse, os, re, subprocess, sys, tempfile
 
 import syscalls
 
-# Most instructions per request: what was measured and up to a tenth more. A raise needs a
-# reason. Since each request is resolved once, into an exchange of its own, and turns and
-# passes count their work, a request takes some two hundred more than the 1,685 of before;
-# CPU per request, pipelined, stayed the same within what could be measured. A hundred hints
-# to inline saved another 40 of 2,000, and were not worth their lines.
+# The maximum of instructions per request: the measured count and up to a tenth more. A higher
+# bound needs a reason. A request takes about 200 more than the former 1,685, because each is
+# resolved once into an exchange, and turns and passes count their work. The CPU time per
+# pipelined request did not change measurably. A hundred inline hints saved another 40 of
+# 2,000, which was not worth their lines.
 BOUNDS = {
     "kept alive, 1 KiB": 2100,
     "pipelined by 16, 1 KiB": 1480,
@@ -29,17 +29,17 @@ BOUNDS = {
     "kept alive, access log": 3200,
 }
 
-# What is asked of a server that keeps an access log.
+# The workloads with an access log.
 LOGGED = {"kept alive, access log": "kept alive, 1 KiB"}
 
 
 def workload(name):
-    """The requests, how many answers they have, whether each has a connection."""
+    """The requests, the number of responses, and whether each has its own connection."""
     return syscalls.WORKLOADS[LOGGED.get(name, name)]
 
 
 def serve(miod, root, work, options=()):
-    """Starts miod under callgrind; the process, its address, where the count will be."""
+    """Starts miod under callgrind. Returns the process, its address, and the file of the counts."""
     counts = os.path.join(work, "counts")
     valgrind = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={counts}"]
     command = [*valgrind, miod, "serve", root, "-b", "127.0.0.1", "-p", "0", "-q", *options]
@@ -49,13 +49,13 @@ def serve(miod, root, work, options=()):
 
 
 def measure(miod, root, name, rounds):
-    """All instructions of one run."""
-    batch, answers, close = workload(name)
+    """The number of instructions in one run."""
+    batch, responses, close = workload(name)
     with tempfile.TemporaryDirectory() as work:
         options = ["--access-log", os.path.join(work, "access.log")] if name in LOGGED else []
         process, address, counts = serve(miod, root, work, options)
         try:
-            syscalls.Load(address, process.pid, batch, answers, close).run(rounds)
+            syscalls.Load(address, process.pid, batch, responses, close).run(rounds)
         finally:
             process.terminate()
             process.wait(60)
@@ -80,7 +80,7 @@ def main():
             if count > bound:
                 high.append(name)
     if options.check and high:
-        sys.exit("error: more instructions than there should be: " + ", ".join(high))
+        sys.exit("error: too many instructions: " + ", ".join(high))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! The reactor's bookkeeping beside ten thousand connections.
+//! Slots and timers of the reactor with ten thousand connections.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn slots(c: &mut Criterion) {
             black_box(slots.get(handles[at]).is_some())
         });
     });
-    c.bench_function("slots: one more and one less beside 10,000", |b| {
+    c.bench_function("slots: insert and free one beside 10,000", |b| {
         b.iter(|| {
             let handle = insert(&mut slots);
             slots.free(handle)
@@ -41,7 +41,7 @@ fn timers(c: &mut Criterion) {
         timers.arm(index, armed, now.after(timeout));
     }
     let mut at = 0;
-    c.bench_function("timers: a later wish of one of 10,000", |b| {
+    c.bench_function("timers: postpone one deadline of 10,000", |b| {
         b.iter(|| {
             at = (at + 7919) % CONNECTIONS;
             timers.arm(at, &mut armed[at], now.after(2 * timeout));

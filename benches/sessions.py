@@ -4,15 +4,15 @@
     cargo build --release
     python3 benches/sessions.py
 
-Tells the CPU time of miod for a small file, for a page that reads the visitor's
-session (/home), and for one that reads and saves it (/counter), with each store.
-The servers are measured in turns, each with its visitors, who take turns too, and
-the table shows medians over the rounds. Where it stands with a store that is another
-process, only miod's own time counts, the helper thread's included.
+Prints the CPU time of miod for a small file, for a page that reads the session (/home),
+and for one that reads and saves it (/counter), with each store. The servers are measured
+in turns. Each has its own clients, which also take turns. The table shows medians over the
+rounds. With a store in another process, only the time of miod counts, including its helper
+threads.
 
-With --check the exit status is 1 if reading a session costs more than it may: beside
-a small file with the memory store, and beside that with Redis. Times drift on a
-machine that is shared; these are compared within one run.
+With --check the exit status is 1 if reading a session costs too much: from memory,
+compared with a small file; from Redis, compared with memory. Times vary on a shared
+machine, so only times of one run are compared.
 """
 
 import argparse
@@ -31,43 +31,43 @@ from pathlib import Path
 
 from compare import HOST, LUA_DONE, Trouble, cpu_model, find, free_port, pin
 
-# What is recorded here is the law: who raises a bound writes the reason beside it.
-BEYOND_A_FILE = 2.0  # µs by which reading a session in memory may cost more
-TIMES_MEMORY = 3.0  # times as much it may cost to read one in Redis
+# A change of a bound needs a reason beside it.
+BEYOND_A_FILE = 2.0  # µs that reading a session from memory may cost more than a file
+TIMES_MEMORY = 3.0  # reading one from Redis may cost this many times as much
 
 CONNECTIONS = 32
-VISITORS = 32
+CLIENTS = 32
 JSON = {"Accept": "application/json"}
 
 
 def cpu_seconds(pid):
-    """Of all threads, in nanoseconds as the scheduler counts them."""
+    """CPU time of all threads, from the scheduler's nanoseconds."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
-def answers(port):
+def responds(port):
     with contextlib.suppress(OSError, http.client.HTTPException):
-        ask(port, "GET", "/")
+        request(port, "GET", "/")
         return True
     return False
 
 
-def ask(port, method, path, headers=None, body=None):
+def request(port, method, path, headers=None, body=None):
     peer = http.client.HTTPConnection(HOST, port, timeout=10)
     try:
         peer.request(method, path, body, {**JSON, **(headers or {})})
-        answer = peer.getresponse()
-        answer.read()
-        return answer
+        response = peer.getresponse()
+        response.read()
+        return response
     finally:
         peer.close()
 
 
 class Running:
-    """A process of ours that answers on a port."""
+    """A process that listens on a port."""
 
-    def __init__(self, command, port, cpu, ready=answers):
+    def __init__(self, command, port, cpu, ready=responds):
         self.port = port
         self.process = subprocess.Popen(
             [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -77,7 +77,7 @@ class Running:
         while not ready(port):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise Trouble(f"{command[0]} doesn't answer")
+                raise Trouble(f"{command[0]} doesn't respond")
             time.sleep(0.02)
 
     def stop(self):
@@ -97,16 +97,16 @@ def listens(port):
 
 
 def log_in(port):
-    """The cookie of one more visitor, who has logged in."""
+    """Logs in a new client. Returns its cookie."""
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    answer = ask(port, "POST", "/login", form, "username=alice&password=apple")
-    if answer.status not in (200, 303):
-        raise Trouble(f"says {answer.status} to a login")
-    return answer.headers["Set-Cookie"].partition(";")[0]
+    response = request(port, "POST", "/login", form, "username=alice&password=apple")
+    if response.status not in (200, 303):
+        raise Trouble(f"responds to a login with {response.status}")
+    return response.headers["Set-Cookie"].partition(";")[0]
 
 
 def script(path, cookies):
-    """Each request by another visitor; without any, all alike."""
+    """A script that sends each request with the next cookie, or all without one."""
     fields = [{**JSON, "Cookie": cookie} for cookie in cookies] or [{}]
     made = "".join(
         "all[{}] = wrk.format('GET', {}, {{{}}})\n".format(
@@ -134,7 +134,7 @@ def measure(wrk, cpu, server, path, cookies, work, seconds):
         if line.startswith("RESULT "):
             requests, _, _, _, *errors = map(int, line.split()[1:])
             if not requests or any(errors):
-                raise Trouble(f"answers {path} with errors: {line}")
+                raise Trouble(f"responds to {path} with errors: {line}")
             return used * 1e6 / requests
     raise Trouble(f"wrk failed: {(done.stderr or done.stdout).strip()}")
 
@@ -151,7 +151,7 @@ def main():
     if not wrk or not Path(options.miod).is_file():
         sys.exit("wrk and a release build of miod are needed")
     cpus = sorted(os.sched_getaffinity(0))
-    ours, theirs = cpus[:2] if len(cpus) > 1 else (None, None)
+    miod_cpu, other_cpu = cpus[:2] if len(cpus) > 1 else (None, None)
     miod = Path(options.miod).resolve()
 
     with tempfile.TemporaryDirectory(prefix="sessions-") as temporary, contextlib.ExitStack() as running:
@@ -159,37 +159,37 @@ def main():
         (work / "root").mkdir()
         (work / "root/small.txt").write_bytes(b"x" * 24)
 
-        def run(command, port, cpu, ready=answers):
+        def run(command, port, cpu, ready=responds):
             started = Running(command, port, cpu, ready)
             running.callback(started.stop)
             return started
 
         stores = {"memory": "memory", "cookie": "cookie", "file": f"file:{work}/store"}
         port = free_port()
-        run([miod, "kv", "-b", HOST, "-p", port, "-q"], port, theirs)
+        run([miod, "kv", "-b", HOST, "-p", port, "-q"], port, other_cpu)
         stores["http"] = f"http://{HOST}:{port}/"
         if redis:
             port = free_port()
-            run([redis, "--bind", HOST, "--port", port, "--save", "", "--dir", work], port, theirs, listens)
+            run([redis, "--bind", HOST, "--port", port, "--save", "", "--dir", work], port, other_cpu, listens)
             stores["redis"] = f"redis://{HOST}:{port}/0"
         else:
-            print("redis is left out: there is no redis-server", file=sys.stderr)
+            print("redis is skipped: redis-server is not installed", file=sys.stderr)
 
         servers, cookies = {}, {}
         for name, store in stores.items():
             port = free_port()
             command = [miod, "serve", work / "root", "-b", HOST, "-p", port, "-q",
                        "--sessions", store, "--session-key", work / "key"]
-            servers[name] = run(command, port, ours)
-            cookies[name] = [log_in(port) for _ in range(VISITORS)]
+            servers[name] = run(command, port, miod_cpu)
+            cookies[name] = [log_in(port) for _ in range(CLIENTS)]
 
         paths = {"read": "/home", "read and saved": "/counter"}
         kinds = [("memory", "a small file", "/small.txt", [])]
         kinds += [(name, kind, path, cookies[name]) for kind, path in paths.items() for name in servers]
         found = {(kind, name): [] for name, kind, _, _ in kinds}
         for _ in range(options.rounds):
-            for name, kind, path, visitors in kinds:
-                found[kind, name].append(measure(wrk, theirs, servers[name], path, visitors, work, options.seconds))
+            for name, kind, path, clients in kinds:
+                found[kind, name].append(measure(wrk, other_cpu, servers[name], path, clients, work, options.seconds))
 
     middle = {key: statistics.median(values) for key, values in found.items()}
     print(f"{cpu_model()}, {CONNECTIONS} connections, {options.rounds} rounds of {options.seconds} s")
@@ -210,7 +210,7 @@ def main():
 
 
 if __name__ == "__main__":
-    # An end from outside, too, ends the servers on the way out.
+    # SIGTERM also ends the servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(main())

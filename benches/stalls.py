@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""How long a small request waits while others ask for a lot at once.
+"""How long a small request waits during expensive requests.
 
     python3 benches/stalls.py [--miod PATH] [--only NAME] [--most MS]
 
-One connection asks for 1 KiB again and again. Meanwhile each of these happens several
-times: a hundred HEADs of a directory of 10,000 files in one write; single listings of it; a
-hundred posts of 1 MB of JSON whose last byte comes at once; the list of 200,000 keys, and
-pipelined HEADs of it; thousands of stalled heads that time out at once; thousands of clients
-that ask for 100 kB at once; durable posts beside password checks. Printed are the median, the
-99th percentile and the longest time that the small request took; of the last case, a durable
-post. With --most the exit status is 1 if one took longer. Server on CPU 0, clients on CPU 1.
+One connection requests 1 KiB repeatedly. Meanwhile each of these happens several times: a
+hundred HEADs of a directory of 10,000 files in one write; single listings of it; a hundred
+posts of 1 MB of JSON whose last bytes arrive together; the list of 200,000 keys, and
+pipelined HEADs of it; thousands of stalled heads that time out together; thousands of clients
+that request 100 kB at once; durable posts during password checks. It prints the median, the
+99th percentile and the longest time of the small request; in the last case, of a durable
+post. With --most the exit status is 1 if one took longer. The server runs on CPU 0, the
+clients on CPU 1.
 """
 import argparse, base64, multiprocessing, os, re, resource, socket, subprocess, sys, tempfile, time
 
 
 def pin(cpu):
-    """For a process to start: on this CPU, without our own priority."""
+    """Prepares a new process: it runs on this CPU with normal priority."""
     def prepare():
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.sched_setaffinity(0, {cpu % os.cpu_count()})
@@ -49,8 +50,8 @@ def head(method, path, lines=""):
     return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode()
 
 
-def whole(sock):
-    """Reads one response with a Content-Length; its status."""
+def receive(sock):
+    """Reads one response with a Content-Length. Returns its status."""
     seen = b""
     while b"\r\n\r\n" not in seen:
         data = sock.recv(65536)
@@ -65,21 +66,21 @@ def whole(sock):
 
 
 class Probe:
-    """Asks for a small thing again and again, in a process of its own; the seconds that each took."""
+    """Sends a small request repeatedly, in its own process, and measures the time of each in seconds."""
 
     def __init__(self, server, request, port=None):
         self.sock, self.request, self.since = server.connect(port), request, 0
         for _ in range(50):
-            self.ask()
+            self.exchange()
 
-    def ask(self):
+    def exchange(self):
         begin = time.perf_counter()
         self.sock.sendall(self.request)
-        whole(self.sock)
+        receive(self.sock)
         return begin, time.perf_counter() - begin
 
     def begin(self):
-        """What was measured before doesn't count."""
+        """Starts the measurement: earlier requests don't count."""
         self.since = time.perf_counter()
 
     def __enter__(self):
@@ -92,7 +93,7 @@ class Probe:
     def run(self, pipe):
         times = []
         while not pipe.poll():
-            times.append(self.ask())
+            times.append(self.exchange())
         pipe.send(times)
 
     def __exit__(self, *_):
@@ -150,7 +151,7 @@ def json_posts(options, root):
             for sock in socks:
                 sock.sendall(body[-1:])
             for sock in socks:
-                whole(sock)
+                receive(sock)
         yield probe
 
 
@@ -211,7 +212,7 @@ def passwords(options, root):
                     sock.sendall(head("GET", "/private/x", f"Authorization: Basic {credentials}\r\n"))
                     socks.append(sock)
                 for sock in socks:
-                    whole(sock)
+                    receive(sock)
             yield probe
 
 
@@ -220,26 +221,26 @@ CASES = {
     "listings of 10,000 files": listings,
     "100 posts of 1 MB of JSON": json_posts,
     "200,000 keys": keys,
-    "many time-outs at once": timeouts,
-    "many ask for 100 kB at once": burst,
-    "durable posts beside password checks": passwords,
+    "many timeouts at once": timeouts,
+    "many requests for 100 kB at once": burst,
+    "durable posts during password checks": passwords,
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--miod", default="target/release/miod")
-    parser.add_argument("--only", help="only the cases whose name holds this")
+    parser.add_argument("--only", help="only the cases whose name contains this")
     parser.add_argument("--many", type=int, default=2_000, help="clients in a burst; beyond a few thousand the loopback drops segments")
     parser.add_argument("--most", type=float, help="fail if a small request took longer, in ms")
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
     os.sched_setaffinity(0, {1 % os.cpu_count()})
     try:
-        # Else what is measured is how long the other clients keep the processor.
+        # Otherwise the result would include the time that the other clients keep the processor.
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except PermissionError:
-        print("note: without the right to real-time priority the clients delay each other", file=sys.stderr)
+        print("note: without permission for real-time priority the clients delay each other", file=sys.stderr)
     slow = False
     with tempfile.TemporaryDirectory(dir="/var/tmp") as root:
         os.mkdir(os.path.join(root, "many"))
@@ -247,7 +248,7 @@ def main():
         for name, size in (("small.txt", 1024), ("large.bin", 100_000)):
             with open(os.path.join(root, name), "wb") as file:
                 file.write(b"x" * size)
-        print(f"{'what happens meanwhile':38} {'p50':>9} {'p99':>9} {'longest':>9}  requests")
+        print(f"{'during':38} {'p50':>9} {'p99':>9} {'longest':>9}  requests")
         for name, case in CASES.items():
             if options.only and options.only not in name:
                 continue

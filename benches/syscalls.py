@@ -3,23 +3,22 @@
 
     python3 benches/syscalls.py [--miod PATH] [--check]
 
-Each workload runs twice, with N and with 3N requests on fresh servers; the
-difference, divided by 2N, has no start and no end in it. Timings mean nothing
-here; counts hold on every machine. With --check the exit status is 1 if a
-count is above its bound. Needs strace; Linux only.
+Each workload runs twice, with N and with 3N requests, on fresh servers. The difference,
+divided by 2N, doesn't contain start and exit. The counts hold on every machine. With
+--check the exit status is 1 if a count is above its bound. Needs strace; Linux only.
 """
 import argparse, collections, os, re, selectors, signal, socket, subprocess, sys, tempfile
 
 CONNECTIONS = 64
 
-# Most system calls per request, and what they are. A read and a write are what
-# cannot be left out; waiting for events is shared by those who are ready together.
+# The maximum of system calls per request, and their names. A read and a write are
+# necessary. Connections that are ready together share one epoll_wait.
 BOUNDS = {
     "kept alive, 1 KiB": (2.2, "read, write, a share of epoll_wait"),
     "pipelined by 16, 1 KiB": (0.2, "the same for 16 requests"),
     "a connection each, 1 KiB": (4.3, "accept, read, write, close"),
     "range of 1 KiB in 10 MiB": (3.2, "read, pread, write"),
-    "404": (2.2, "read, write: the cache knows"),
+    "404": (2.2, "read, write: the 404 is cached"),
     "304": (2.2, "read, write"),
 }
 
@@ -40,14 +39,14 @@ WORKLOADS = {
 
 
 class Load:
-    """Sixty-four connections, each with one batch of requests under way."""
+    """Sixty-four connections, each with one batch of requests in flight."""
 
-    def __init__(self, address, server, batch, answers, close):
+    def __init__(self, address, server, batch, responses, close):
         self.address, self.server, self.batch = address, server, batch
-        self.answers, self.close = answers, close
+        self.responses, self.close = responses, close
 
     def run(self, rounds):
-        """Has each connection's batch answered so many times."""
+        """Sends the batch `rounds` times on each connection."""
         if self.close:
             for _ in range(rounds):
                 self.run_together()
@@ -59,7 +58,7 @@ class Load:
         while state:
             ready = selector.select(30)
             if not ready:
-                sys.exit("error: no answer within 30 s")
+                sys.exit("error: no response within 30 s")
             for key, _ in ready:
                 sock = key.fileobj
                 data = sock.recv(1 << 20)
@@ -67,7 +66,7 @@ class Load:
                 seen += data.count(b"HTTP/1.1 ")
                 if not data:
                     sys.exit("error: the server closed")
-                if seen >= self.answers and self.whole(data):
+                if seen >= self.responses and self.is_complete(data):
                     left, seen = left - 1, 0
                     if left == 0:
                         self.end(selector, state, sock)
@@ -78,8 +77,8 @@ class Load:
                     state[sock] = (left, seen)
 
     def run_together(self):
-        """Connections that come while the server is held, so that how many it
-        finds at once doesn't hang on how fast this client is."""
+        """Connects while the server is stopped, so that the number of waiting
+        connections doesn't depend on the speed of this client."""
         os.kill(self.server, signal.SIGSTOP)
         socks = [socket.create_connection(self.address, 10) for _ in range(CONNECTIONS)]
         for sock in socks:
@@ -90,9 +89,9 @@ class Load:
                 pass
             sock.close()
 
-    def whole(self, data):
-        # Answers are small and leave in one write; what is cut anyway ends later.
-        return self.answers == 1 or data.endswith(b"x") or data.endswith(b"\n")
+    def is_complete(self, data):
+        # Responses are small and sent in one write. A split one is complete later.
+        return self.responses == 1 or data.endswith(b"x") or data.endswith(b"\n")
 
     def begin(self, selector, state, left):
         sock = socket.create_connection(self.address, 10)
@@ -108,7 +107,7 @@ class Load:
 
 
 def make_files(root):
-    """What the workloads ask for."""
+    """The files that the workloads request."""
     for name, size in (("small.txt", 1024), ("large.bin", 10 << 20)):
         path = os.path.join(root, name)
         with open(path, "wb") as file:
@@ -117,7 +116,7 @@ def make_files(root):
 
 
 def serve(miod, root, work):
-    """Starts miod under strace; the process and its address."""
+    """Starts miod under strace. Returns the process, its address, and the file of the counts."""
     counts = os.path.join(work, "counts")
     command = ["strace", "-f", "-c", "-o", counts, miod, "serve", root, "-b", "127.0.0.1", "-p", "0", "-q"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -126,14 +125,14 @@ def serve(miod, root, work):
 
 
 def measure(miod, root, name, rounds):
-    """All system calls of one run."""
-    batch, answers, close = WORKLOADS[name]
+    """The system calls of one run and their numbers."""
+    batch, responses, close = WORKLOADS[name]
     with tempfile.TemporaryDirectory() as work:
         process, address, counts = serve(miod, root, work)
-        # strace passes signals on to nobody: the server itself is asked.
+        # strace doesn't pass on signals, so they are sent to the server itself.
         (server,) = map(int, open(f"/proc/{process.pid}/task/{process.pid}/children").read().split())
         try:
-            Load(address, server, batch, answers, close).run(rounds)
+            Load(address, server, batch, responses, close).run(rounds)
         finally:
             os.kill(server, signal.SIGTERM)
             process.wait(30)
@@ -165,7 +164,7 @@ def main():
             if total > bound:
                 high.append(name)
     if options.check and high:
-        sys.exit("error: more system calls than there should be: " + ", ".join(high))
+        sys.exit("error: too many system calls: " + ", ".join(high))
 
 
 if __name__ == "__main__":

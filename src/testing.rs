@@ -1,15 +1,14 @@
-//! What the tests of several modules share.
+//! Helpers for the tests of several modules.
 
 use std::fmt::Debug;
 
-/// Checks that a parser's result depends on the bytes only, never on how they
-/// happened to arrive, and returns that result.
+/// Checks that the result of a parser depends only on the bytes, not on the pieces in which they
+/// arrive. Returns the result.
 ///
-/// `run` is a fresh run over the pieces it is given; it is called with `input`
-/// whole, cut in two at every place, in three with an empty piece in the middle,
-/// and one byte at a time, and each of that again with every one of `trailing`
-/// behind it: the bytes of a next message, which must change nothing. Pass no
-/// `trailing` for input that isn't a complete message.
+/// `run` parses its pieces with a fresh parser. It is called with `input` in one piece, in two
+/// pieces for every cut, in three with an empty piece in the middle, and in single bytes. Each
+/// is repeated with the bytes of every one of `trailing` after `input`: a next message, which
+/// must not change the result. For an incomplete message `trailing` must be empty.
 pub(crate) fn every_split<R: PartialEq + Debug>(
     input: &[u8],
     trailing: &[&[u8]],
@@ -41,7 +40,7 @@ pub(crate) fn every_split<R: PartialEq + Debug>(
 mod tests {
     use super::*;
 
-    /// The first line, whatever follows it.
+    /// The first line. Bytes after it are ignored.
     fn line(pieces: &mut dyn Iterator<Item = &[u8]>) -> Option<Vec<u8>> {
         let mut line = Vec::new();
         for &byte in pieces.flatten() {
@@ -61,7 +60,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "cut at 0")]
-    fn a_parser_that_wants_all_at_once_is_found_out() {
+    fn a_parser_that_depends_on_the_pieces_fails() {
         every_split(b"ab\n", &[], |pieces| pieces.next().map(<[u8]>::len));
     }
 }

@@ -1,4 +1,4 @@
-//! The access log: a line for each request, which tells the truth.
+//! The access log: one line for each request, with correct values.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use support::{Root, Server, eventually, get, get_with, head_with, miod, pattern};
 
-/// A line, taken apart.
+/// A parsed line.
 #[derive(Debug, Default)]
 struct Line {
     host: String,
@@ -22,15 +22,15 @@ struct Line {
     local: String,
     seconds: f64,
     bytes: u64,
-    /// Connection and request.
+    /// The numbers of connection and request.
     number: String,
 }
 
-/// Takes a line apart; whatever isn't exactly the format is a panic.
+/// Parses a line. Panics if it differs from the format.
 fn parse(line: &str) -> Line {
     let mut rest = line;
     let mut until = |end: &str| {
-        // Where there are quotes, those with a backslash before them are text.
+        // In a quoted field, a quotation mark after a backslash is text.
         let mut from = 0;
         let at = loop {
             let at = from + rest[from..].find(end).unwrap_or_else(|| panic!("no {end:?} in {line:?}"));
@@ -76,27 +76,27 @@ impl Logged {
         Self { server: Server::run(command), root }
     }
 
-    /// All lines, when there are so many.
+    /// Waits for `count` lines. Returns all lines.
     fn lines(&self, count: usize) -> Vec<Line> {
         let mut text = String::new();
         let there = eventually(|| {
             text = fs::read_to_string(self.root.at("log")).unwrap();
             text.matches('\n').count() >= count
         });
-        assert!(there, "{count} lines wanted: {text}");
+        assert!(there, "{count} lines expected: {text}");
         let lines: Vec<Line> = text.lines().map(parse).collect();
         assert_eq!(lines.len(), count, "{text}");
         lines
     }
 
-    /// The line of what was just asked for.
+    /// The line of the last request.
     fn last(&self, count: usize) -> Line {
         self.lines(count).pop().unwrap()
     }
 }
 
 #[test]
-fn a_line_tells_all_there_is_to_tell() {
+fn a_line_has_every_field_of_the_format() {
     let logged = Logged::new(&[]);
     let mut client = logged.server.connect();
     let (own, served) = (client.stream.local_addr().unwrap(), client.stream.peer_addr().unwrap());
@@ -109,7 +109,7 @@ fn a_line_tells_all_there_is_to_tell() {
     assert_eq!((line.referer.as_str(), line.agent.as_str()), ("http://example.org/", "test/1.0 (x)"));
     assert_eq!(line.bytes as usize, response.head.len() + response.body.len());
     assert!(line.seconds < 5.0);
-    // The same moment as in the answer, in another form: Sat, 21 Nov 2026 07:15:00 GMT.
+    // The same time as in the response, in another format: Sat, 21 Nov 2026 07:15:00 GMT.
     let date: Vec<&str> = response.field("Date").unwrap().split(' ').collect();
     assert_eq!(line.moment, format!("{}/{}/{}:{} +0000", date[1], date[2], date[3], date[4]));
 
@@ -143,7 +143,7 @@ fn a_line_tells_all_there_is_to_tell() {
 }
 
 #[test]
-fn its_numbers_are_those_of_the_error_page() {
+fn the_request_number_is_that_of_the_error_page() {
     let logged = Logged::new(&[]);
     let mut client = logged.server.connect();
     for count in 1..=3 {
@@ -153,7 +153,7 @@ fn its_numbers_are_those_of_the_error_page() {
         assert!(page.contains(&format!("request {number}<")), "{number} {page}");
         assert!(number.ends_with(&format!("/{count}")));
     }
-    // What can't be understood has a number too.
+    // A malformed request has a number too.
     client.send("nonsense\r\n\r\n");
     let page = client.response().text();
     let line = logged.last(4);
@@ -165,15 +165,15 @@ fn its_numbers_are_those_of_the_error_page() {
 }
 
 #[test]
-fn nobody_can_forge_a_line() {
+fn requests_cannot_forge_a_line() {
     let logged = Logged::new(&[]);
     let agent = b"User-Agent: a\" 200 1 \"-\" \\ \tb\xc3\xa9\r\nReferer: \"\r\n\r\n";
     let request = [&b"GET /%0a\"quoted\" HTTP/1.1\r\nHost: x\r\n"[..], agent].concat();
-    assert_eq!(logged.server.ask(&request).status, 400);
+    assert_eq!(logged.server.exchange(&request).status, 400);
     let line = logged.last(1);
     assert_eq!(line.request, r#"GET /%0a\"quoted\" HTTP/1.1"#);
     assert_eq!((line.agent.as_str(), line.referer.as_str()), (r#"a\" 200 1 \"-\" \\ \x09b\xc3\xa9"#, r#"\""#));
-    logged.server.ask("GET /\x01\x7f\u{e9} HTTP/1.1\r\nHost: x\r\n\r\n");
+    logged.server.exchange("GET /\x01\x7f\u{e9} HTTP/1.1\r\nHost: x\r\n\r\n");
     let line = logged.last(2);
     assert_eq!(line.status, 400);
     assert_eq!(line.request, r"GET /\x01\x7f\xc3\xa9 HTTP/1.1");
@@ -182,7 +182,7 @@ fn nobody_can_forge_a_line() {
 }
 
 #[test]
-fn an_aborted_download_is_logged_as_what_it_was() {
+fn an_aborted_download_is_logged_with_the_bytes_that_were_sent() {
     let logged = Logged::new(&[]);
     let mut client = logged.server.connect();
     client.send(get("/large"));
@@ -193,7 +193,7 @@ fn an_aborted_download_is_logged_as_what_it_was() {
     assert!(line.body >= 99_000 && line.body < 24 << 20, "{line:?}");
     assert!(line.bytes > line.body && line.bytes < 24 << 20, "{line:?}");
 
-    // The same of what is made over time.
+    // The same with streamed content.
     let mut client = logged.server.connect();
     client.send(get("/lab/stream?chunks=1000&ms=200"));
     assert_eq!(client.stream.peek(&mut [0]).unwrap(), 1);
@@ -209,7 +209,7 @@ fn a_line_is_written_when_its_request_ends() {
     client.send(get("/lab/stream?chunks=5&ms=100"));
     assert_eq!(client.stream.peek(&mut [0]).unwrap(), 1);
     logged.server.get("/");
-    // The shorter one, although it came later.
+    // The shorter response ends first, although its request arrived later.
     assert_eq!(logged.last(1).request, "GET / HTTP/1.1");
     let response = client.response();
     let line = logged.last(2);
@@ -231,14 +231,14 @@ fn pipelined_requests_have_a_line_each() {
         assert_eq!(line.request, format!("GET /{at} HTTP/1.1"));
         assert_eq!(line.number.split_once('/').unwrap().1, (at + 1).to_string());
     }
-    // Connections without a request have none.
+    // A connection without a request has no line.
     drop(logged.server.connect());
     logged.server.get("/last");
     assert_eq!(logged.last(101).request, "GET /last HTTP/1.1");
 }
 
 #[test]
-fn a_log_is_appended_to_and_whole_when_the_server_ends() {
+fn the_log_is_appended_to_and_complete_at_exit() {
     let mut logged = Logged::new(&[]);
     let log = logged.root.at("log");
     logged.server.get("/one");
@@ -255,14 +255,14 @@ fn a_log_is_appended_to_and_whole_when_the_server_ends() {
 }
 
 #[test]
-fn standard_output_is_a_place_for_it_too() {
+fn the_log_goes_to_standard_output_only_if_requested() {
     let root = Root::new();
     root.old_file("index.html", "index");
     let server = Server::start(&root, &["--access-log", "-"]);
     server.get("/");
     assert!(eventually(|| server.output().contains("\"GET / HTTP/1.1\" 200 5 ")), "{}", server.output());
     parse(server.output().lines().next().unwrap());
-    // Nowhere, if nobody asked for it and nobody is there to read it.
+    // Without the option nothing is logged on standard output or standard error.
     let server = Server::start(&root, &[]);
     for _ in 0..3 {
         server.get("/");
@@ -273,7 +273,7 @@ fn standard_output_is_a_place_for_it_too() {
 }
 
 #[test]
-fn a_full_disk_costs_lines_and_no_answers() {
+fn a_full_disk_loses_lines_but_no_responses() {
     let root = Root::new();
     root.old_file("index.html", "index");
     let mut server = Server::start(&root, &["--access-log", "/dev/full"]);
@@ -302,7 +302,7 @@ fn a_unix_socket_has_no_addresses() {
     command.arg("-b").arg(format!("unix:{}", socket.display()));
     let _server = Server::run(command);
     let mut stream = UnixStream::connect(&socket).unwrap();
-    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(support::TIMEOUT)).unwrap();
     stream.write_all(get_with("/", "Connection: close\r\n").as_bytes()).unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();

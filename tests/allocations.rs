@@ -1,5 +1,5 @@
-//! A hot request allocates nothing: counted over real sockets, in a process of
-//! its own, since the count is of the whole process.
+//! A hot request allocates nothing. The test counts over real sockets, in a process of its
+//! own, because the allocator counts for the whole process.
 
 mod support;
 
@@ -15,7 +15,7 @@ use miod::server::Log;
 use miod::service::http::{self, Limits};
 use miod::service::{Kind, Service, Shared};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use support::{PATIENCE, Root, get, get_with};
+use support::{Root, TIMEOUT, get, get_with};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -23,22 +23,22 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const SMALL: usize = 1024;
 const LARGE: usize = 100 * 1024;
 
-/// Has a request answered many times: how many allocations that took in the
-/// whole process, when all was warm. `bytes` of content are expected at least.
+/// Sends a request many times. Returns the number of allocations in the whole process after
+/// a warm-up. Each response has at least `bytes` bytes of content.
 fn allocations(stream: &mut TcpStream, request: &str, status: &str, bytes: usize) -> usize {
     const TIMES: usize = 200;
     let mut buffer = vec![0; 256 * 1024];
     let mut length = None;
-    let mut ask = || {
+    let mut exchange = || {
         stream.write_all(request.as_bytes()).unwrap();
         let mut have = 0;
-        // The first answer tells how long all are.
+        // All responses are as long as the first.
         while have < length.unwrap_or(bytes + 1) {
             let count = stream.read(&mut buffer[have..]).unwrap();
             assert!(count > 0);
             have += count;
             if length.is_none() && have >= bytes {
-                // What the first read left is there by now, or is empty.
+                // The rest of the first response has arrived by now, or it is empty.
                 let head = buffer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
                 length = Some(if bytes == 0 { have } else { (head + bytes).max(have) });
             }
@@ -46,16 +46,16 @@ fn allocations(stream: &mut TcpStream, request: &str, status: &str, bytes: usize
         assert!(buffer.starts_with(status.as_bytes()), "{}", String::from_utf8_lossy(&buffer[..100]));
     };
     for _ in 0..10 {
-        ask();
+        exchange();
     }
     let region = Region::new(ALLOCATOR);
     for _ in 0..TIMES {
-        ask();
+        exchange();
     }
     region.change().allocations
 }
 
-/// Serves `root` until it is closed; tells where, and what closes it.
+/// Serves `root` until it is closed. Sends the address, and the handle that closes it.
 fn serve(root: std::path::PathBuf, ready: Sender<(SocketAddr, Closer)>) {
     let mut host = http::Host::default();
     let settings = Settings::default();
@@ -73,12 +73,12 @@ fn serve(root: std::path::PathBuf, ready: Sender<(SocketAddr, Closer)>) {
 fn a_hot_request_allocates_nothing() {
     let root = Root::new();
     root.old_file("small.txt", [b'x'; SMALL]).old_file("large.bin", vec![b'x'; LARGE]);
-    let (ready, told) = channel();
+    let (ready, started) = channel();
     let path = root.path().to_owned();
     let server = std::thread::spawn(move || serve(path, ready));
-    let (address, closer) = told.recv_timeout(PATIENCE).unwrap();
+    let (address, closer) = started.recv_timeout(TIMEOUT).unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
 
     let small = get("/small.txt");

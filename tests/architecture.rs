@@ -1,10 +1,10 @@
-//! Conventions that people forget are tests: which layer may import which, and
-//! which file alone may make certain calls.
+//! Conventions that are easy to forget: which layer may import which, and which file alone
+//! may make certain calls.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Layers and what they may import of ours, beside themselves and the limits.
+/// Layers, and the layers that each may import besides itself and the limits.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("manual", &[]),
@@ -55,7 +55,7 @@ fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The code of each file below `src` without comments and tests, by its path there.
+/// The path of each file below `src`, and its code without comments and tests.
 fn code() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
@@ -92,15 +92,15 @@ fn imports_go_down_only() {
         for (at, _) in code.match_indices("crate::") {
             let imported = layer(&code[at + "crate::".len()..]);
             let fine = imported == own || imported == "limits" || allowed.contains(&imported);
-            assert!(fine, "{name} imports {imported}, which its layer may not know");
+            assert!(fine, "{name} imports {imported}, which its layer may not import");
         }
     }
 }
 
 #[test]
-fn some_calls_are_made_in_one_place_alone() {
+fn some_calls_are_made_in_one_place_only() {
     for (call, places) in [
-        // The log's sink has patience for its last lines, when the loop is over.
+        // After the loop has ended, the log's sink waits a limited time for its last lines.
         ("sys::clock", &["reactor/clock.rs"][..]),
         ("Instant::now", &["logging/sink.rs"]),
         ("SystemTime::now", &["logging/mod.rs"]),
@@ -121,13 +121,13 @@ fn some_calls_are_made_in_one_place_alone() {
         let users: Vec<_> = code().into_iter().filter(|(_, code)| code.contains(call)).map(|(name, _)| name).collect();
         assert!(
             users.iter().all(|name| places.contains(&name.as_str())),
-            "{call} belongs into {places:?} alone, not into {users:?}"
+            "{call} is allowed in {places:?} only, not in {users:?}"
         );
     }
 }
 
 #[test]
-fn nothing_is_printed_past_the_command_line_and_nothing_sleeps() {
+fn nothing_prints_directly_or_sleeps() {
     for (name, code) in code() {
         for call in ["println!", "eprintln!", "print!(", "thread::sleep", "process::exit", "static mut", "Rc<RefCell"] {
             assert!(!code.contains(call), "{call} in {name}");
@@ -144,8 +144,8 @@ fn module(name: &str) -> Vec<&str> {
     segments
 }
 
-/// The files that a file imports from, as far as its `use` lines name them and not what a
-/// `mod.rs` hands on.
+/// The files that a file imports from. Only those that its `use` lines name count, not
+/// those that a `mod.rs` re-exports.
 fn imported_files<'a>(name: &'a str, code: &'a str, files: &'a BTreeMap<Vec<&str>, String>) -> Vec<&'a str> {
     let uses = code.lines().filter_map(|line| line.strip_prefix("use ")?.split(['{', ';']).next());
     let found = uses.filter_map(|path| {
@@ -165,13 +165,13 @@ fn imported_files<'a>(name: &'a str, code: &'a str, files: &'a BTreeMap<Vec<&str
 }
 
 #[test]
-fn no_files_import_each_other_in_a_circle() {
+fn imports_between_files_have_no_cycle() {
     let code = code();
     let files: BTreeMap<_, _> = code.iter().map(|(name, _)| (module(name), name.clone())).collect();
     let mut imports: BTreeMap<&str, Vec<&str>> =
         code.iter().map(|(name, code)| (name.as_str(), imported_files(name, code, &files))).collect();
-    assert!(imports.values().map(Vec::len).sum::<usize>() > 200, "the imports are understood");
-    // What imports nothing that is left goes, again and again; a circle remains.
+    assert!(imports.values().map(Vec::len).sum::<usize>() > 200, "too few imports were found");
+    // Files without a remaining import are removed repeatedly; cycles remain.
     loop {
         let left: Vec<_> = imports.keys().copied().collect();
         imports.retain(|_, targets| {
@@ -182,5 +182,5 @@ fn no_files_import_each_other_in_a_circle() {
             break;
         }
     }
-    assert!(imports.is_empty(), "a circle is among these files: {imports:#?}");
+    assert!(imports.is_empty(), "these files contain a cycle: {imports:#?}");
 }

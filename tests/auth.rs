@@ -1,5 +1,5 @@
-//! Paths under protection, with the real server: who gets there, what the log says,
-//! and that others don't wait meanwhile.
+//! Protected paths of the real server: access, the names in the log, and that a password check
+//! delays no other request.
 
 mod support;
 
@@ -37,12 +37,12 @@ const PEAR: &str = "Authorization: Basic YWxpY2U6cGVhcg==\r\n";
 const BOB: &str = "Authorization: Basic Ym9iOnBsdW0=\r\n";
 
 #[test]
-fn users_get_in_others_do_not_and_the_log_tells_who() {
+fn only_users_get_access_and_the_log_names_them() {
     let root = site("4");
     let server = Server::run(serve(&root, "/private", &["--access-log", "-"]));
-    let asked = server.get("/private/");
-    assert_eq!(asked.status, 401);
-    assert_eq!(asked.field("www-authenticate"), Some("Basic realm=\"/private/\", charset=\"UTF-8\""));
+    let response = server.get("/private/");
+    assert_eq!(response.status, 401);
+    assert_eq!(response.field("www-authenticate"), Some("Basic realm=\"/private/\", charset=\"UTF-8\""));
     let wrong = server.get_with("/private/", PEAR);
     let unknown = server.get_with("/private/", BOB);
     let refused = |response: &support::Response| response.text().split("equest ").next().unwrap().to_owned();
@@ -68,7 +68,7 @@ fn users_get_in_others_do_not_and_the_log_tells_who() {
 }
 
 #[test]
-fn a_changed_file_is_noticed() {
+fn a_changed_password_file_takes_effect() {
     let root = site("4");
     let server = Server::run(serve(&root, "/", &[]));
     assert_eq!(server.get_with("/", ALICE).status, 200);
@@ -85,7 +85,7 @@ fn a_changed_file_is_noticed() {
 }
 
 #[test]
-fn others_do_not_wait_for_a_check() {
+fn a_password_check_delays_no_other_request() {
     // A check at this cost takes half a second and more.
     let root = site("13");
     let server = Server::run(serve(&root, "/private", &["--access-log", "-"]));
@@ -97,14 +97,14 @@ fn others_do_not_wait_for_a_check() {
     let output = server.output();
     let requests: Vec<_> = output.lines().map(|line| line.split('"').nth(1).unwrap()).collect();
     assert_eq!(requests, ["GET / HTTP/1.1", "GET /private/ HTTP/1.1"]);
-    // The second time it is known.
+    // The second time the result is remembered.
     let before = server.cpu();
     assert_eq!(server.get_with("/private/", ALICE).status, 200);
     assert!(server.cpu() - before < 0.1);
 }
 
 #[test]
-fn the_demonstration_protects_private_where_only_this_machine_can_connect() {
+fn the_demonstration_protects_private_on_loopback_only() {
     let root = site("4");
     let server = Server::start_with(Root::new(), &[]);
     assert_eq!(server.get("/private/").status, 401);
@@ -113,13 +113,13 @@ fn the_demonstration_protects_private_where_only_this_machine_can_connect() {
     let server = Server::run(command);
     assert_eq!(server.get_with("/private/", PEAR).status, 401);
     assert_eq!(server.get_with("/private/", ALICE).text(), "private");
-    // Who protects something else decides alone.
+    // With a protected path of its own, the default doesn't apply.
     let server = Server::run(serve(&root, "/elsewhere", &[]));
     assert_eq!(server.get("/private/").text(), "private");
 }
 
 #[test]
-fn the_key_value_service_beside_it_has_keys_of_any_name() {
+fn protected_paths_do_not_restrict_the_key_value_service() {
     let server = Server::start_with(Root::new(), &["--kv", "127.0.0.1:0"]);
     assert_eq!(server.get("/private").status, 401);
     let at = server.banner.split("keys and values on http://").nth(1).expect("a second address");
@@ -129,7 +129,7 @@ fn the_key_value_service_beside_it_has_keys_of_any_name() {
 }
 
 #[test]
-fn a_bad_password_file_is_told_at_the_start() {
+fn a_bad_password_file_is_an_error_at_start() {
     let root = site("4");
     root.file("bad", "alice:$apr1$x$y\n").file("www/users", "");
     for (file, hint) in [
@@ -147,7 +147,7 @@ fn a_bad_password_file_is_told_at_the_start() {
 }
 
 #[test]
-fn a_trusted_proxy_tells_who_the_client_is() {
+fn a_trusted_proxy_names_the_client() {
     let lines = "X-Forwarded-For: 6.6.6.6, 203.0.113.9\r\n";
     for (arguments, expected) in [
         (&["--trusted-proxy", "127.0.0.0/8"][..], "203.0.113.9"),
@@ -164,19 +164,19 @@ fn a_trusted_proxy_tells_who_the_client_is() {
 }
 
 #[test]
-fn failures_behind_a_proxy_are_the_clients() {
+fn failures_behind_a_proxy_count_for_the_client() {
     let root = site("4");
     let server = Server::run(serve(&root, "/private", &["--trusted-proxy", "127.0.0.1", "--max-per-address", "1"]));
     let mut proxy = server.connect();
-    let mut ask = |client: &str, lines: &str| {
+    let mut status_of = |client: &str, lines: &str| {
         proxy.send(get_with("/private/", &format!("Forwarded: for={client}\r\n{lines}")));
         proxy.response().status
     };
     for _ in 0..10 {
-        assert_eq!(ask("203.0.113.9", PEAR), 401);
+        assert_eq!(status_of("203.0.113.9", PEAR), 401);
     }
-    assert_eq!(ask("203.0.113.9", PEAR), 429);
-    assert_eq!(ask("203.0.113.10", PEAR), 401);
-    // The proxy has as many connections as it wants.
+    assert_eq!(status_of("203.0.113.9", PEAR), 429);
+    assert_eq!(status_of("203.0.113.10", PEAR), 401);
+    // The number of connections of the proxy isn't limited.
     assert_eq!(server.get("/").status, 200);
 }

@@ -1,4 +1,4 @@
-//! Line services that play a bad network: late answers, pieces, stalls, resets.
+//! Line services that simulate a bad network: delayed output, pieces, stalls, resets.
 
 mod support;
 
@@ -13,25 +13,25 @@ fn service(arguments: &[&str]) -> Server {
 }
 
 #[test]
-fn a_delay_is_kept() {
+fn responses_are_delayed() {
     for (name, expected) in [("echo", "hello\n"), ("upper", "HELLO\n")] {
         let server = service(&[name, "--delay", "150"]);
         let mut client = server.connect();
         let begin = Instant::now();
         client.send("hello\n");
         assert_eq!(client.take(6), expected.as_bytes());
-        assert!(begin.elapsed() >= Duration::from_millis(150), "{name} answers too early");
+        assert!(begin.elapsed() >= Duration::from_millis(150), "{name} sends too early");
         client.end();
         assert!(client.is_closed());
     }
 }
 
-/// What each of some connections gets back, in the order in which they were made: how
-/// many bytes, and whether it was reset behind them.
-fn fates(seed: &str) -> Vec<(usize, bool)> {
+/// What each connection receives, in the order of connecting: the number of bytes, and
+/// whether a reset follows them.
+fn outcomes(seed: &str) -> Vec<(usize, bool)> {
     let text = "The quick brown fox jumps over the lazy dog.\n".repeat(70);
     let server = service(&["echo", "--chaos", seed]);
-    // Each is accepted before the next connects, since it is heard.
+    // Each is accepted before the next connects, because it has received a byte.
     let mut clients: Vec<Client> = (0..32)
         .map(|_| {
             let mut client = server.connect();
@@ -46,18 +46,18 @@ fn fates(seed: &str) -> Vec<(usize, bool)> {
     }
     let fate = |client: &mut Client| {
         let (bytes, reset) = client.rest_or_reset();
-        assert!(text.as_bytes()[1..].starts_with(&bytes), "the bytes aren't ours");
-        assert!(reset || bytes.len() == text.len() - 1, "an end amid the answer that is no reset");
+        assert!(text.as_bytes()[1..].starts_with(&bytes), "other bytes were received");
+        assert!(reset || bytes.len() == text.len() - 1, "output ends early without a reset");
         (bytes.len(), reset)
     };
     clients.iter_mut().map(fate).collect()
 }
 
 #[test]
-fn the_same_seed_is_the_same_chaos() {
-    let first = fates("7");
+fn the_same_seed_gives_the_same_faults() {
+    let first = outcomes("7");
     let resets = first.iter().filter(|(_, reset)| *reset).count();
     assert!(resets > 0 && resets < first.len(), "{first:?}");
-    assert_eq!(fates("7"), first);
-    assert_ne!(fates("8"), first);
+    assert_eq!(outcomes("7"), first);
+    assert_ne!(outcomes("8"), first);
 }

@@ -1,4 +1,4 @@
-//! The site in real browsers, one of them without scripts and pictures.
+//! The site in real browsers, one of them without scripts and images.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use support::{Root, Server, miod};
 
-/// Opens a page in Chromium and gives back the document as it became.
+/// Opens a page in Chromium. Returns the document after its scripts have run.
 fn open(url: &str, profile: &Root) -> String {
     let output = Command::new("timeout")
         .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
@@ -23,7 +23,7 @@ fn open(url: &str, profile: &Root) -> String {
 
 #[test]
 #[ignore = "needs chromium"]
-fn the_pages_load_whole_and_badges_share_connections() {
+fn the_pages_load_completely_and_badges_share_connections() {
     let root = Root::new();
     let mut command = miod();
     let log = root.at("access.log");
@@ -45,7 +45,7 @@ fn the_pages_load_whole_and_badges_share_connections() {
     assert!((2..=6).contains(&connections.len()), "{} connections", connections.len());
 }
 
-/// A page as lynx shows it; of what it is led to when it sends a form.
+/// A page as lynx shows it, after it has sent a form, if there is one.
 fn lynx(server: &Server, path: &str, form: Option<&str>) -> String {
     let mut command = Command::new("timeout");
     command.args(["20", "lynx", "-dump", "-nolist", "-accept_all_cookies"]);
@@ -82,7 +82,7 @@ fn the_applications_work_without_scripts() {
 
 #[test]
 #[ignore = "needs chromium and python3"]
-fn the_applications_work_for_people() {
+fn the_applications_work_by_mouse_and_keyboard() {
     let server = Server::start_with(Root::new(), &[]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser_pages.py");
     let output = Command::new("timeout")
@@ -90,9 +90,9 @@ fn the_applications_work_for_people() {
         .arg(format!("http://{}", server.address()))
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    for story in ["counter", "quiz", "login", "board"] {
-        assert!(said.contains(&format!("{story}: as it should be")), "{said}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}");
+    for test in ["counter", "quiz", "login", "board"] {
+        assert!(printed.contains(&format!("{test}: passed")), "{printed}");
     }
 }

@@ -5,7 +5,7 @@
 
 Uses the DevTools protocol and only the standard library. `miod` must be running
 with its built-in applications. Each browser context has its own cookies, so each
-test starts with a new visitor.
+test starts as a new client.
 """
 import argparse, base64, json, os, socket, subprocess, sys, tempfile, time, urllib.error, urllib.request
 
@@ -156,7 +156,7 @@ def exists(url):
 
 
 def counter(browser, root):
-    """Two visitors have separate counts. Reset affects only the visitor who clicks it."""
+    """Two browsers have separate counts. Reset affects only the browser that sends it."""
     one, other = Page(browser, browser.context()), Page(browser, browser.context())
     for count in (1, 2, 3):
         one.go(f"{root}/counter")
@@ -205,7 +205,7 @@ def quiz(browser, root):
 
 
 def login(browser, root):
-    """Home redirects to the login, a wrong password shows an error, the right one leads home; then logout."""
+    """Home redirects to the login. A wrong password shows an error, the right one leads to home. Then logout."""
     page = Page(browser, browser.context())
     page.go(f"{root}/home")
     for password, then in (("pear", "The name or the password is wrong."), ("apple", "alice")):
@@ -219,7 +219,7 @@ def login(browser, root):
     page.click("main form button")
     until(lambda: page.text() and page.run("location.pathname") != "/home", "the browser has left /home", page.text)
     page.go(f"{root}/home")
-    until(lambda: page.run("location.pathname") == "/login", "the visitor is logged out", page.text)
+    until(lambda: page.run("location.pathname") == "/login", "the user is logged out", page.text)
 
 
 def board(browser, root):
@@ -261,12 +261,12 @@ def main():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(profile)
         try:
-            for story in (counter, quiz, login, board):
-                if story is login and not exists(root + "/login"):
+            for test in (counter, quiz, login, board):
+                if test is login and not exists(root + "/login"):
                     print("login: not available")
                     continue
-                story(browser, root)
-                print(f"{story.__name__}: as it should be", flush=True)
+                test(browser, root)
+                print(f"{test.__name__}: passed", flush=True)
         finally:
             browser.end()
 

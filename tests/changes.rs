@@ -1,4 +1,4 @@
-//! Changes of files show in the next answer, and never within one.
+//! Changes of files show in the next response, and never within one.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::{Client, Root, Server, eventually, get, get_with, miod, pattern};
 
-/// Small enough to be kept in memory, and large enough not to be.
+/// One size is small enough for the cache, and one is too large.
 const SIZES: [usize; 2] = [100, 20_000];
 
 fn text(server: &Server, path: &str) -> (u16, Vec<u8>) {
@@ -18,12 +18,12 @@ fn text(server: &Server, path: &str) -> (u16, Vec<u8>) {
 }
 
 #[test]
-fn a_change_shows_in_the_next_answer_on_a_new_connection() {
+fn a_change_shows_in_the_next_response_on_a_new_connection() {
     let root = Root::new();
     root.file("f", "0");
     let server = Server::start(&root, &[]);
-    // Others keep the loop busy and connect all the time, so that its turns are
-    // long, and connections are taken in them that are younger than their events.
+    // Other clients connect all the time. This makes the passes of the loop long, and
+    // a pass accepts connections that are newer than its events.
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -40,9 +40,9 @@ fn a_change_shows_in_the_next_answer_on_a_new_connection() {
                 server.get("/missing");
             }
         });
-        // Also when an assertion fails.
+        // The threads are stopped also when an assertion fails.
         let _stop = Stop(&over);
-        change_and_ask(&root, &server);
+        change_and_request(&root, &server);
     });
 }
 
@@ -54,7 +54,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-fn change_and_ask(root: &Root, server: &Server) {
+fn change_and_request(root: &Root, server: &Server) {
     for round in 0..1_000 {
         let content = round.to_string();
         match round % 3 {
@@ -74,13 +74,13 @@ fn change_and_ask(root: &Root, server: &Server) {
 }
 
 #[test]
-fn a_change_shows_in_the_next_answer_on_the_same_connection() {
+fn a_change_shows_in_the_next_response_on_the_same_connection() {
     let root = Root::new();
     root.directory("d");
     for arguments in [&[][..], &["--cache-size", "0"]] {
         let server = Server::start(&root, arguments);
         let mut client = server.connect();
-        let mut ask = |path: &str| {
+        let mut request = |path: &str| {
             client.send(get(path));
             let response = client.response();
             (response.status, response.body)
@@ -90,29 +90,29 @@ fn a_change_shows_in_the_next_answer_on_the_same_connection() {
             for path in ["f", "d/f"] {
                 let at = root.at(path);
                 let path = format!("/{path}");
-                assert_eq!(ask(&path).0, 404);
+                assert_eq!(request(&path).0, 404);
                 fs::write(&at, content(b'a')).unwrap();
-                assert_eq!(ask(&path), (200, content(b'a')), "created after a 404");
+                assert_eq!(request(&path), (200, content(b'a')), "created after a 404");
                 fs::write(&at, content(b'b')).unwrap();
-                assert_eq!(ask(&path), (200, content(b'b')), "written");
+                assert_eq!(request(&path), (200, content(b'b')), "written");
                 File::options().write(true).open(&at).unwrap().write_all_at(b"c", 7).unwrap();
-                assert_eq!(ask(&path).1[6..9], *b"bcb", "written within");
+                assert_eq!(request(&path).1[6..9], *b"bcb", "written in the middle");
                 File::options().append(true).open(&at).unwrap().write_all(b"more").unwrap();
-                assert_eq!(ask(&path).1.len(), size + 4, "appended to");
+                assert_eq!(request(&path).1.len(), size + 4, "appended to");
                 File::options().write(true).open(&at).unwrap().set_len(3).unwrap();
-                assert_eq!(ask(&path), (200, b"bbb".to_vec()), "cut");
+                assert_eq!(request(&path), (200, b"bbb".to_vec()), "truncated");
                 fs::write(root.at("next"), content(b'd')).unwrap();
                 fs::rename(root.at("next"), &at).unwrap();
-                assert_eq!(ask(&path), (200, content(b'd')), "replaced");
+                assert_eq!(request(&path), (200, content(b'd')), "replaced");
                 fs::remove_file(&at).unwrap();
-                assert_eq!(ask(&path).0, 404, "deleted");
+                assert_eq!(request(&path).0, 404, "deleted");
             }
         }
     }
 }
 
 #[test]
-fn directories_that_come_go_and_move_take_their_content_along() {
+fn created_removed_and_moved_directories_show_with_their_content() {
     let root = Root::new();
     root.file("a/b/f", "one").file("a/b/g", pattern(20_000));
     let server = Server::start(&root, &[]);
@@ -139,7 +139,7 @@ fn directories_that_come_go_and_move_take_their_content_along() {
 }
 
 #[test]
-fn a_site_is_deployed_by_switching_the_link_that_is_its_root() {
+fn a_site_is_deployed_by_changing_the_link_that_is_its_root() {
     let root = Root::new();
     root.old_file("one/f", "first").old_file("two/f", "second").old_file("two/g", "new").link("current", "one");
     let mut command = miod();
@@ -151,12 +151,12 @@ fn a_site_is_deployed_by_switching_the_link_that_is_its_root() {
     fs::rename(root.at("next"), root.at("current")).unwrap();
     assert!(eventually(|| server.get("/f").text() == "second"));
     assert_eq!(server.get("/g").text(), "new");
-    // The new one is watched as the old one was.
+    // The new directory is watched too.
     root.file("two/f", "third");
     assert_eq!(server.get("/f").text(), "third");
 }
 
-/// Asks for a file too large for all the buffers between, and reads its beginning.
+/// Requests a file that is larger than all buffers, and reads its beginning.
 fn begin_download(server: &Server, path: &str, some: usize) -> (Client, usize, Vec<u8>) {
     let mut client = server.connect();
     client.send(get(path));
@@ -177,29 +177,29 @@ const LARGE: usize = 24 << 20;
 const MIB: usize = 1 << 20;
 
 #[test]
-fn a_file_that_is_cut_while_it_is_sent_ends_early_without_padding() {
+fn a_file_truncated_while_it_is_sent_ends_early_without_padding() {
     let root = Root::new();
     let content = pattern(LARGE);
     for length in [0, 14 * MIB] {
-        root.old_file("large", &content).old_file("other", "another answer");
+        root.old_file("large", &content).old_file("other", "another response");
         let server = Server::start(&root, &[]);
         let (mut client, promised, mut body) = begin_download(&server, "/large", MIB);
         assert_eq!(promised, LARGE);
-        // A second request waits behind it.
+        // A second request is pipelined.
         client.send(get("/other"));
         File::options().write(true).open(root.at("large")).unwrap().set_len(length as u64).unwrap();
         let (rest, reset) = client.rest_or_reset();
         body.extend(rest);
-        assert!(reset, "a close in good order could be taken for the end");
-        assert!(body.len() < LARGE, "{} bytes of a file that was cut at {length}", body.len());
-        assert!(body == content[..body.len()], "something else is in it");
+        assert!(reset, "an orderly close looks like the end of the content");
+        assert!(body.len() < LARGE, "{} bytes of a file that was truncated to {length}", body.len());
+        assert!(body == content[..body.len()], "it contains other bytes");
         assert_eq!(server.get("/large").body.len(), length);
         assert!(eventually(|| server.errors().contains("became shorter")));
     }
 }
 
 #[test]
-fn a_file_that_grows_while_it_is_sent_comes_as_it_was_promised() {
+fn a_file_that_grows_while_it_is_sent_is_sent_with_its_first_size() {
     let root = Root::new();
     let content = pattern(LARGE);
     root.old_file("log", &content);
@@ -219,7 +219,7 @@ fn a_file_that_grows_while_it_is_sent_comes_as_it_was_promised() {
 }
 
 #[test]
-fn a_file_that_is_replaced_or_removed_while_it_is_sent_comes_to_its_end() {
+fn a_file_replaced_or_removed_while_it_is_sent_is_sent_completely() {
     let root = Root::new();
     let content = pattern(LARGE);
     root.old_file("large", &content).old_file("next", "short");
@@ -236,12 +236,12 @@ fn a_file_that_is_replaced_or_removed_while_it_is_sent_comes_to_its_end() {
 }
 
 #[test]
-fn a_file_truncated_through_another_name_is_a_500_and_the_server_goes_on() {
+fn a_file_truncated_through_another_name_is_a_500_and_the_server_continues() {
     const SIZE: usize = 20_100;
     let outside = Root::new();
     let root = Root::new();
     root.old_file("f.bin", pattern(SIZE));
-    // Changes through this name aren't reported to who watches the root.
+    // Changes through this name aren't reported to the watch of the root.
     std::fs::hard_link(root.at("f.bin"), outside.at("f.bin")).unwrap();
     let server = Server::start(&root, &[]);
     let mut client = server.connect();
@@ -251,7 +251,7 @@ fn a_file_truncated_through_another_name_is_a_500_and_the_server_goes_on() {
     client.send(get_with("/f.bin", "Range: bytes=0-9999,20000-20099\r\n") + &get("/missing"));
     let response = client.response();
     let text = String::from_utf8_lossy(&response.body).into_owned();
-    // Once a second the file is looked at again, and is then another.
+    // The file is checked once a second; then the change is found.
     match response.status {
         500 => assert!(text.contains("500 Internal Server Error") && text.ends_with("</html>\n"), "{text}"),
         206 => assert_eq!(response.body, pattern(SIZE)[..10_000]),

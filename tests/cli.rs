@@ -1,10 +1,10 @@
-//! The command itself, as a process: what it prints, where to, and what it exits
-//! with. Whatever needs a running server is tested elsewhere.
+//! The command as a process: its output and its exit code. Tests of a running server are in
+//! other files.
 
 use std::io::{self, Read};
 use std::process::{Command, Output, Stdio};
 
-/// The command, with an environment that says nothing to it.
+/// The command, without variables that it would read.
 fn miod(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_miod"));
     command.args(arguments).stdin(Stdio::null());
@@ -65,7 +65,7 @@ fn mistakes_exit_with_2_and_a_hint() {
 }
 
 #[test]
-fn a_wrong_variable_of_the_environment_is_named() {
+fn a_malformed_environment_variable_is_named() {
     let (code, _, stderr) = run(miod(&[]).env("MIOD_IDLE_TIMEOUT", "soon"));
     assert_eq!(code, Some(2));
     assert!(stderr.starts_with("miod: MIOD_IDLE_TIMEOUT=soon: give seconds"), "{stderr}");
@@ -89,7 +89,7 @@ fn a_closed_standard_output_ends_it_quietly() {
 }
 
 #[test]
-fn a_closed_standard_error_does_not_matter() {
+fn a_closed_standard_error_is_ignored() {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     let mut child = miod(&["--frobnicate"]).stderr(writer).spawn().unwrap();

@@ -32,27 +32,27 @@ fn statuses(server: &Server, path: &str, cases: &[(String, u16)]) {
 }
 
 #[test]
-fn a_304_tells_what_keeps_a_cache_fresh_and_no_more() {
+fn a_304_has_only_the_fields_that_update_a_cache() {
     let (_root, server) = site();
     for path in PATHS {
-        let whole = server.get(path);
+        let complete = server.get(path);
         let mut client = server.connect();
         for method in ["GET", "HEAD"] {
-            let lines = format!("If-None-Match: {}\r\n", whole.field("ETag").unwrap());
+            let lines = format!("If-None-Match: {}\r\n", complete.field("ETag").unwrap());
             client.send(if method == "GET" { get_with(path, &lines) } else { head_with(path, &lines) });
             let response = client.response_to(method);
             assert_eq!(response.status, 304);
             for name in ["ETag", "Cache-Control", "Last-Modified", "Server"] {
-                assert_eq!((response.field(name), response.count(name)), (whole.field(name), 1), "{name}");
+                assert_eq!((response.field(name), response.count(name)), (complete.field(name), 1), "{name}");
             }
             assert_eq!(response.count("Date"), 1);
             for name in ["Content-Length", "Content-Type", "Transfer-Encoding", "Accept-Ranges", "Connection"] {
                 assert_eq!(response.count(name), 0, "{}", response.head);
             }
-            // Nothing of a body lies before the next answer.
+            // No body precedes the next response.
             client.send(get(path));
             let next = client.response();
-            assert_eq!((next.status, &next.body), (200, &whole.body));
+            assert_eq!((next.status, &next.body), (200, &complete.body));
         }
     }
 }
@@ -87,7 +87,7 @@ fn if_none_match() {
 }
 
 #[test]
-fn dates_in_the_three_forms() {
+fn dates_are_read_in_all_three_formats() {
     let (_root, server) = site();
     let line = |name: &str, value: &str| format!("{name}: {value}\r\n");
     let same = [LONG_AGO_DATE, "Tuesday, 14-Nov-23 22:13:20 GMT", "Tue Nov 14 22:13:20 2023"];
@@ -106,7 +106,7 @@ fn dates_in_the_three_forms() {
         add(&before, 200, 412);
         add(&after, 304, 200);
         add(&none, 200, 200);
-        // No answer of ours can have said this.
+        // The server never sent this date.
         cases.push((line("If-Modified-Since", "Fri, 01 Jan 2200 00:00:00 GMT"), 200));
         cases.push((line("If-Modified-Since", same[0]) + &line("If-Modified-Since", same[0]), 200));
         statuses(&server, path, &cases);
@@ -131,7 +131,7 @@ fn if_match() {
                 // The comparison is strong.
                 (line(&format!("W/{tag}")), 412),
                 (line(""), 412),
-                // It takes precedence over the date, and comes before If-None-Match.
+                // It takes precedence over the date, and is checked before If-None-Match.
                 (line(&tag) + &modified("Mon, 01 Jan 2001 00:00:00 GMT"), 200),
                 (line("\"other\"") + &modified(LONG_AGO_DATE), 412),
                 (line("\"other\"") + &format!("If-None-Match: {tag}\r\n"), 412),
@@ -143,7 +143,7 @@ fn if_match() {
 }
 
 #[test]
-fn a_412_says_why_and_keeps_the_connection() {
+fn a_412_has_an_explanation_and_keeps_the_connection() {
     let (_root, server) = site();
     let mut client = server.connect();
     client.send(get_with("/small.txt", "If-Match: \"other\"\r\nAccept: text/plain\r\n"));
@@ -164,7 +164,7 @@ fn a_changed_file_is_sent_again() {
         assert_eq!(server.get_with(path, &lines).status, 304);
         root.file(name, "changed");
         assert_eq!(server.get_with(path, &lines).text(), "changed");
-        // A weak tag is good enough to spare the content.
+        // A weak tag suffices for a 304.
         let weak = tag(&server, path);
         assert!(weak.starts_with("W/"));
         assert_eq!(server.get_with(path, &format!("If-None-Match: {weak}\r\n")).status, 304);

@@ -1,6 +1,5 @@
-//! What public conformance suites ask of an HTTP/1.1 server, replayed against the
-//! real binary over real sockets. The cases, with how to read them, are in
-//! `tests/conformance/cases.txt`.
+//! Cases of public conformance suites for HTTP/1.1 servers, sent to the real binary over real
+//! sockets. `tests/conformance/cases.txt` has the cases and describes their format.
 
 mod support;
 
@@ -12,13 +11,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{PATIENCE, Root, Server};
+use support::{Root, Server, TIMEOUT};
 
-/// How long silence must last to be silence.
+/// After this time without a byte, the server counts as silent.
 const SILENCE: Duration = Duration::from_millis(300);
-/// How long one looks for an answer too many.
+/// How long the test waits for an excess response.
 const AFTERWARDS: Duration = Duration::from_millis(100);
-/// Cases that wait at the same time.
+/// Cases that run at the same time.
 const CROWD: usize = 24;
 
 // ---- Cases
@@ -31,24 +30,24 @@ struct Case {
     pass: Vec<Outcome>,
     warn: Vec<Outcome>,
     needs: Vec<&'static str>,
-    /// What miod answers otherwise, and why.
+    /// The response of miod where it differs on purpose, and the reason.
     gets: Vec<Outcome>,
     differs: Option<&'static str>,
 }
 
-/// What may come of a case: a part for each step that is judged.
+/// One possible outcome of a case: a part for each checked step.
 type Outcome = Vec<Part>;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Part {
     Status(RangeInclusive<u16>, Option<After>),
-    /// Closed without an answer.
+    /// Closed without a response.
     Close,
-    /// Left open without one.
+    /// Left open without a response.
     Silence,
 }
 
-/// What becomes of the connection after an answer.
+/// The state of the connection after a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum After {
     Open,
@@ -97,7 +96,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// Takes the escapes out of a line.
+/// Decodes the escapes in a line.
 fn bytes(text: &str) -> Vec<u8> {
     if let Some((before, rest)) = text.split_once("{{") {
         let (repeated, after) = rest.split_once("}}").unwrap();
@@ -152,16 +151,16 @@ fn part(text: &str) -> Part {
     }
 }
 
-// ---- What comes back
+// ---- Responses
 
-/// What came back in one step.
+/// What the client received in one step.
 #[derive(Default)]
 struct Reply {
-    /// Final answers; one, if all is well.
+    /// Final responses, normally one.
     responses: Vec<support::Response>,
-    /// Whether a 1xx came before one.
+    /// Whether a 1xx response preceded a final one.
     interim: bool,
-    /// Bytes that belong to no answer.
+    /// Bytes that belong to no response.
     rest: Vec<u8>,
     closed: bool,
 }
@@ -190,7 +189,7 @@ impl Reply {
         match need.split_once('=').unwrap_or((need, "")) {
             ("field", name) => response.field(name).is_some(),
             ("nofield", name) => response.field(name).is_none(),
-            // An error may say what it likes.
+            // An error may have any content.
             ("body" | "inbody", _) if response.status >= 400 => true,
             ("body", what) => response.body == what.as_bytes(),
             ("inbody", what) => contains(what),
@@ -224,29 +223,29 @@ struct Link {
 
 impl Link {
     fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         Self { stream, buffer: Vec::new(), closed: false }
     }
 
-    /// One step: says something and listens to what comes back.
+    /// One step: sends a request and receives what follows.
     fn step(&mut self, request: &[u8], silence_may_be: bool) -> Reply {
-        // It may have closed in the middle of it, which is then what it says.
+        // The server may close during the request; this is then the result.
         let _ = self.stream.write_all(request);
         let method = request.split(|&byte| byte == b' ').next().unwrap_or_default();
         let method = String::from_utf8_lossy(method).into_owned();
         let mut reply = Reply::default();
-        let mut until = Instant::now() + if silence_may_be { SILENCE } else { PATIENCE };
+        let mut until = Instant::now() + if silence_may_be { SILENCE } else { TIMEOUT };
         loop {
             while let Some(response) = self.response(&method) {
                 if response.status < 200 && response.status != 101 {
                     reply.interim = true;
                     continue;
                 }
-                // Who says that it closes has to; else one looks whether more comes.
+                // After `Connection: close` the server must close; otherwise the test waits for excess bytes.
                 let closes = response.field("Connection") == Some("close");
-                until = Instant::now() + if closes { PATIENCE } else { AFTERWARDS };
+                until = Instant::now() + if closes { TIMEOUT } else { AFTERWARDS };
                 reply.responses.push(response);
             }
             if self.closed || !self.read(until) {
@@ -258,16 +257,16 @@ impl Link {
         reply
     }
 
-    /// Takes a whole response from what is there.
+    /// Takes a complete response from the received bytes.
     fn response(&mut self, method: &str) -> Option<support::Response> {
-        // Whatever else a server may say stays in the buffer.
+        // All other bytes stay in the buffer.
         self.buffer.starts_with(b"HTTP/1.1 ").then_some(())?;
         let response = support::Response::parse(&self.buffer, method, self.closed)?;
         self.buffer.drain(..response.length);
         Some(response)
     }
 
-    /// Reads some more; false if nothing comes.
+    /// Reads more bytes. Returns false if none arrive.
     fn read(&mut self, until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         self.stream.set_read_timeout(Some(left)).unwrap();
@@ -277,7 +276,7 @@ impl Link {
             Ok(count) => self.buffer.extend_from_slice(&some[..count]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return false,
             Err(error) => {
-                // A reset may cost the client the answer: that isn't a way to close.
+                // A reset may lose the response, so it doesn't count as a close.
                 self.closed = true;
                 self.buffer.extend_from_slice(error.to_string().as_bytes());
             }
@@ -286,7 +285,7 @@ impl Link {
     }
 }
 
-// ---- Judging
+// ---- Verdicts
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Verdict {
@@ -297,13 +296,13 @@ enum Verdict {
 }
 
 impl Case {
-    /// Asks a server and judges what comes of it.
+    /// Sends the case to a server and checks the outcome.
     fn run(&self, address: SocketAddr) -> (Verdict, String) {
-        let replies = self.ask(address);
+        let replies = self.exchange(address);
         let matches = |outcomes: &[Outcome]| outcomes.iter().any(|outcome| is(&replies, outcome));
         let needs = self.needs.iter().all(|need| replies.last().is_none_or(|reply| reply.has(need)));
         let verdict = if self.differs.is_some() {
-            // Neither worse nor, unnoticed, better.
+            // A difference must be the expected one, so that an improvement is noticed too.
             if matches(&self.gets) && !matches(&self.pass) { Verdict::Differs } else { Verdict::Failed }
         } else if matches(&self.pass) && needs {
             Verdict::Passed
@@ -315,14 +314,14 @@ impl Case {
         (verdict, replies.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
 
-    fn ask(&self, address: SocketAddr) -> Vec<Reply> {
+    fn exchange(&self, address: SocketAddr) -> Vec<Reply> {
         let mut link = Link::to(address);
         let mut replies: Vec<Reply> = Vec::new();
         for (index, step) in self.steps.iter().enumerate() {
-            let told = |name| replies.last()?.responses.first()?.field(name).map(str::to_owned);
-            let tag = told("ETag").unwrap_or_default();
+            let field = |name| replies.last()?.responses.first()?.field(name).map(str::to_owned);
+            let tag = field("ETag").unwrap_or_default();
             let step = replace(step, b"{ETAG}", tag.trim_matches('"').as_bytes());
-            let step = replace(&step, b"{LAST-MODIFIED}", told("Last-Modified").unwrap_or_default().as_bytes());
+            let step = replace(&step, b"{LAST-MODIFIED}", field("Last-Modified").unwrap_or_default().as_bytes());
             let silence_may_be = [&self.pass, &self.warn, &self.gets]
                 .into_iter()
                 .flatten()
@@ -337,7 +336,7 @@ impl Case {
 }
 
 fn is(replies: &[Reply], outcome: &Outcome) -> bool {
-    // A step after a close isn't taken: an outcome with such a step isn't met.
+    // No step follows a close, so an outcome with such a step doesn't match.
     outcome.iter().enumerate().all(|(index, part)| replies.get(index).is_some_and(|reply| reply.is(part)))
         && replies.iter().all(|reply| reply.rest.is_empty() && reply.responses.len() <= 1)
 }

@@ -7,7 +7,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::process::Stdio;
 use std::time::Duration;
 
-use support::{Ended, Outcome, PATIENCE, Script, Server, UNKNOWN, eventually, miod, pattern, run_to_end};
+use support::{Ended, Outcome, Script, Server, TIMEOUT, UNKNOWN, eventually, miod, pattern, run_to_end};
 
 fn connect(arguments: &[&str], input: &[u8]) -> Outcome {
     run_to_end(miod().arg("connect").args(arguments), input)
@@ -22,7 +22,7 @@ fn service(name: &str) -> (Server, String) {
 }
 
 #[test]
-fn what_is_said_comes_back_and_the_end_of_input_ends_it() {
+fn bytes_are_echoed_and_eof_on_input_ends_the_command() {
     let (_echo, port) = service("echo");
     for host in ["127.0.0.1", "localhost"] {
         let outcome = connect(&[host, &port], b"hello\n\xff\0 and no end");
@@ -30,14 +30,14 @@ fn what_is_said_comes_back_and_the_end_of_input_ends_it() {
     }
     assert_eq!(connect(&["127.0.0.1", &port], b"").out, b"");
     let large = pattern(5_000_000);
-    // Lines that are `exit` would end it.
+    // A line `exit` would end it.
     assert!(connect(&["127.0.0.1", &port], &large).out == large);
     let (_upper, port) = service("upper");
     assert_eq!(connect(&["localhost", &port], "straße\n".as_bytes()).text(), "STRASSE\n");
 }
 
 #[test]
-fn it_ends_when_the_service_does() {
+fn the_command_ends_when_the_service_closes() {
     let (_echo, port) = service("echo");
     let mut child = miod()
         .args(["connect", "127.0.0.1", &port])
@@ -46,27 +46,27 @@ fn it_ends_when_the_service_does() {
         .spawn()
         .map(Ended)
         .unwrap();
-    // Its input stays open.
+    // The input of the command stays open.
     let mut stdin = child.0.stdin.take().unwrap();
     stdin.write_all(b"hello\nexit\n").unwrap();
-    let mut said = String::new();
-    child.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-    assert_eq!(said, "hello\n");
+    let mut output = String::new();
+    child.0.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+    assert_eq!(output, "hello\n");
     assert!(eventually(|| child.0.try_wait().unwrap().is_some_and(|status| status.success())));
 }
 
 #[test]
-fn it_goes_on_printing_after_the_end_of_its_input() {
+fn output_continues_after_eof_on_input() {
     let server = Script::start(|_, stream| {
-        let mut said = Vec::new();
-        stream.read_to_end(&mut said).unwrap();
-        stream.write_all(&said.repeat(2)).unwrap();
+        let mut output = Vec::new();
+        stream.read_to_end(&mut output).unwrap();
+        stream.write_all(&output.repeat(2)).unwrap();
     });
     assert_eq!(connect(&["127.0.0.1", &server.address.port().to_string()], b"abc").text(), "abcabc");
 }
 
 #[test]
-fn a_service_that_does_not_read_stops_it_reading() {
+fn input_is_not_read_while_the_service_does_not_read() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let mut child = miod()
@@ -79,14 +79,14 @@ fn a_service_that_does_not_read_stops_it_reading() {
     let mut stdin = child.0.stdin.take().unwrap();
     let (mut stream, _) = listener.accept().unwrap();
     rustix::fs::fcntl_setfl(&stdin, rustix::fs::OFlags::NONBLOCK).unwrap();
-    // Until nothing was taken for a while.
+    // Writes until nothing is accepted for a while.
     let (mut taken, some) = (0, vec![b'x'; 64 * 1024]);
     loop {
         match stdin.write(&some) {
             Ok(count) => taken += count,
             Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
         }
-        assert!(taken < 100_000_000, "it reads without end");
+        assert!(taken < 100_000_000, "it reads without a limit");
         let most = Duration::from_millis(300).try_into().unwrap();
         let mut fds = [rustix::event::PollFd::new(&stdin, rustix::event::PollFlags::OUT)];
         if rustix::event::poll(&mut fds, Some(&most)).unwrap() == 0 {
@@ -94,24 +94,24 @@ fn a_service_that_does_not_read_stops_it_reading() {
         }
     }
     drop(stdin);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut all = Vec::new();
     stream.read_to_end(&mut all).unwrap();
     assert_eq!(all.len(), taken, "nothing is lost");
 }
 
 #[test]
-fn who_cannot_be_reached_is_named_and_why() {
-    let deserted = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let outcome = connect(&["127.0.0.1", &deserted.port().to_string()], b"");
+fn an_unreachable_server_is_reported_with_the_reason() {
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let outcome = connect(&["127.0.0.1", &unused.port().to_string()], b"");
     assert_eq!(outcome.code, Some(7));
-    assert_eq!(outcome.errors, format!("miod: can't connect to {deserted}: connection refused\n"));
+    assert_eq!(outcome.errors, format!("miod: can't connect to {unused}: connection refused\n"));
     assert_eq!(connect(&[UNKNOWN, "1"], b"").code, Some(6));
     assert_eq!(connect(&["a"], b"").code, Some(2));
 }
 
 #[test]
-fn a_reset_is_told() {
+fn a_reset_is_reported() {
     let server = Script::start(|_, stream| {
         let mut byte = [0];
         stream.read_exact(&mut byte).unwrap();
@@ -123,10 +123,10 @@ fn a_reset_is_told() {
 
 // ---- Datagrams
 
-/// Answers so many datagrams in upper case, and tells what it got.
+/// Sends back `count` datagrams in upper case. Returns the received datagrams.
 fn upper(count: usize) -> (String, std::thread::JoinHandle<Vec<Vec<u8>>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     let port = socket.local_addr().unwrap().port().to_string();
     let thread = std::thread::spawn(move || {
         let mut datagram = vec![0; 70_000];
@@ -141,7 +141,7 @@ fn upper(count: usize) -> (String, std::thread::JoinHandle<Vec<Vec<u8>>>) {
 }
 
 #[test]
-fn each_line_is_a_datagram_and_each_answer_a_line() {
+fn each_line_is_a_datagram_and_each_response_a_line() {
     let (port, server) = upper(5);
     let outcome = connect(&["--udp", "127.0.0.1", &port], b"one\ntwo\r\n\n\xff\0\nlast");
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
@@ -150,7 +150,7 @@ fn each_line_is_a_datagram_and_each_answer_a_line() {
 }
 
 #[test]
-fn many_lines_come_one_by_one_and_none_is_lost() {
+fn many_lines_are_sent_one_by_one_and_none_is_lost() {
     let (port, server) = upper(2000);
     let lines: String = (0..2000).map(|n| format!("line {n}\n")).collect();
     let outcome = connect(&["-u", "localhost", &port], lines.as_bytes());
@@ -159,7 +159,7 @@ fn many_lines_come_one_by_one_and_none_is_lost() {
 }
 
 #[test]
-fn a_line_that_no_datagram_holds_is_told_and_the_next_goes() {
+fn a_line_too_long_for_a_datagram_is_reported_and_the_next_is_sent() {
     let (port, server) = upper(1);
     let input = [&vec![b'x'; 200_000][..], b"\nok\n"].concat();
     let outcome = connect(&["--udp", "127.0.0.1", &port], &input);
@@ -169,7 +169,7 @@ fn a_line_that_no_datagram_holds_is_told_and_the_next_goes() {
 }
 
 #[test]
-fn nobody_answering_is_an_end_too() {
+fn missing_responses_end_the_command() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port().to_string();
     let outcome = connect(&["--udp", "--wait", "0.1", "127.0.0.1", &port], b"hello\n");

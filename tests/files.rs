@@ -1,4 +1,4 @@
-//! Files over the wire: what is served, as what, and what never is.
+//! Files over real connections: what is served, with which fields, and what is never served.
 
 mod support;
 
@@ -13,7 +13,7 @@ use support::{LONG_AGO_DATE, Response, Root, Server, eventually, get, get_with, 
 
 const GIB: u64 = 1 << 30;
 
-/// Asks for a path that leads nowhere good; the answer must come and tell nothing.
+/// Requests a path that must be refused. The response must not reveal anything.
 fn assert_refused(server: &Server, path: &str, status: u16) {
     let response = server.get(path);
     assert_eq!(response.status, status, "{path}: {}", response.head);
@@ -22,7 +22,7 @@ fn assert_refused(server: &Server, path: &str, status: u16) {
 }
 
 #[test]
-fn a_directory_is_its_index_and_its_address_ends_in_a_slash() {
+fn a_directory_serves_its_index_and_its_path_ends_with_a_slash() {
     let root = Root::new();
     root.file("index.html", "top").file("a/index.html", "in a").file("b c/\u{e9}/index.html", "deep").directory("none");
     let server = Server::start(&root, &[]);
@@ -92,7 +92,7 @@ fn no_redirect_leads_to_another_host() {
 }
 
 #[test]
-fn types_come_from_extensions_and_nobody_may_guess() {
+fn types_come_from_extensions_and_sniffing_is_forbidden() {
     let root = Root::new();
     let names = [
         ("a.html", "text/html; charset=utf-8"),
@@ -127,7 +127,7 @@ fn types_come_from_extensions_and_nobody_may_guess() {
 }
 
 #[test]
-fn cache_control_is_what_the_operator_says() {
+fn cache_control_can_be_set() {
     let root = Root::new();
     root.old_file("a.css", "x").old_file("large", pattern(100_000)).file("404.html", "gone");
     let server = Server::start(&root, &["--cache-control", "public, max-age=31536000, immutable"]);
@@ -156,12 +156,12 @@ fn last_modified_is_never_later_than_date() {
         let off = SystemTime::now().duration_since(response.date("Date")).unwrap_or_default();
         assert!(off < Duration::from_secs(3), "{}", response.head);
     }
-    // What may yet change within its second can't be told apart by its entity-tag.
+    // A change within the same second isn't visible in the entity-tag.
     assert!(server.get("/future").field("ETag").unwrap().starts_with("W/"));
 }
 
 #[test]
-fn entity_tags_are_the_same_on_every_machine_unless_inodes_are_wanted() {
+fn entity_tags_are_the_same_on_every_machine_unless_they_contain_inodes() {
     let (one, other) = (Root::new(), Root::new());
     for root in [&one, &other] {
         root.old_file("small", "x").old_file("large", pattern(100_000));
@@ -181,7 +181,7 @@ fn entity_tags_are_the_same_on_every_machine_unless_inodes_are_wanted() {
 }
 
 #[test]
-fn the_entity_tag_of_a_file_just_written_is_weak_until_it_can_be_trusted() {
+fn the_entity_tag_of_a_file_just_written_is_weak_for_a_while() {
     let root = Root::new();
     root.file("settled", "x").file("new", "x");
     root.set_modified("settled", SystemTime::now() - Duration::from_secs(3));
@@ -195,7 +195,7 @@ fn the_entity_tag_of_a_file_just_written_is_weak_until_it_can_be_trusted() {
 }
 
 #[test]
-fn error_pages_of_the_site() {
+fn error_pages_come_from_the_site() {
     let root = Root::new();
     root.old_file("404.html", "<h1>our own").old_file("50x.html", "<h1>later");
     let server = Server::start(&root, &[]);
@@ -228,7 +228,7 @@ fn error_pages_of_the_site() {
 }
 
 #[test]
-fn a_single_page_application_answers_what_is_not_found() {
+fn a_single_page_application_is_served_instead_of_404() {
     let root = Root::new();
     root.old_file("index.html", "<app>").old_file("style.css", "b{}").directory("empty").file(".env", "secret");
     let server = Server::start(&root, &["--spa", "index.html"]);
@@ -262,7 +262,7 @@ fn names_that_begin_with_a_dot_are_hidden() {
 }
 
 #[test]
-fn what_is_no_file_is_not_found_at_once() {
+fn special_files_are_404_without_a_wait() {
     let root = Root::new();
     rustix::fs::mknodat(CWD, root.at("fifo"), FileType::Fifo, Mode::from(0o666), 0).unwrap();
     let _listener = UnixListener::bind(root.at("socket")).unwrap();
@@ -276,7 +276,7 @@ fn what_is_no_file_is_not_found_at_once() {
 }
 
 #[test]
-fn paths_that_no_file_is_honestly_asked_for_with() {
+fn malformed_paths_are_refused() {
     let root = Root::new();
     root.file("www/a/f", "inside").file("secret", "secret").file("www/back\\slash", "secret");
     let www = Server::start(&root, &[]);
@@ -310,7 +310,7 @@ fn paths_that_no_file_is_honestly_asked_for_with() {
     ] {
         assert_refused(&server, path, 400);
     }
-    // Encoded twice is a name like any other.
+    // A path that was encoded twice is an ordinary name.
     for path in ["/%252e%252e/secret", "/a%252ff", "/...", "/~root"] {
         assert_refused(&server, path, 404);
     }
@@ -342,10 +342,10 @@ fn serve_www(root: &Root, arguments: &[&str]) -> Server {
 }
 
 #[test]
-fn links_are_followed_inside_and_nowhere_else() {
+fn links_are_followed_inside_the_root_only() {
     let root = linked();
     let server = serve_www(&root, &["--listing"]);
-    // Twice, since an answer may be remembered.
+    // Twice, because the first result may be cached.
     for _ in 0..2 {
         for (path, content) in [
             ("/f", "inside"),
@@ -378,7 +378,7 @@ fn links_are_followed_inside_and_nowhere_else() {
             assert_refused(&server, path, 404);
         }
     }
-    // Where a link leads may change without notice.
+    // The target of a link may change without a report.
     fs::write(root.at("www/f"), "changed").unwrap();
     assert_eq!(server.get("/chain").text(), "changed");
     fs::remove_file(root.at("www/relative")).unwrap();
@@ -388,7 +388,7 @@ fn links_are_followed_inside_and_nowhere_else() {
 }
 
 #[test]
-fn no_link_is_followed_if_none_is_wanted() {
+fn no_link_is_followed_with_symlinks_none() {
     let root = linked();
     let server = serve_www(&root, &["--symlinks", "none", "--listing"]);
     for path in ["/relative", "/d/up", "/directory/", "/directory/up", "/chain", "/outside", "/dangling", "/loop"] {
@@ -399,7 +399,7 @@ fn no_link_is_followed_if_none_is_wanted() {
 }
 
 #[test]
-fn a_directory_that_becomes_a_link_leads_out_at_no_moment() {
+fn a_directory_that_becomes_a_link_never_leads_outside() {
     let root = Root::new();
     root.old_file("www/d/f", "inside").old_file("secret/f", "secret").link("www/trap", "../secret");
     let server = serve_www(&root, &[]);
@@ -433,7 +433,7 @@ fn a_directory_that_becomes_a_link_leads_out_at_no_moment() {
 }
 
 #[test]
-fn every_size_comes_whole() {
+fn files_of_every_size_are_sent_completely() {
     let root = Root::new();
     let sizes = [
         0, 1, 2, 4095, 4096, 4097, 6143, 6144, 6145, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 131_071, 131_072,
@@ -447,7 +447,7 @@ fn every_size_comes_whole() {
         let server = Server::start(&root, arguments);
         let mut client = server.connect();
         for size in sizes.into_iter().flat_map(|size| [size, size]) {
-            // Behind each a second request, which would show a byte too many.
+            // A second request follows each, which would reveal an excess byte.
             client.send(get(&format!("/f{size}")) + &head_with(&format!("/f{size}"), ""));
             let response = client.response();
             assert_eq!((response.status, response.count("Content-Length")), (200, 1));
@@ -457,7 +457,7 @@ fn every_size_comes_whole() {
             let without_date = |head: &str| head.lines().filter(|l| !l.starts_with("Date")).collect::<String>();
             assert_eq!(without_date(&head.head), without_date(&response.head));
         }
-        // The range of a file that is read into the output, and of one that is sent from its descriptor.
+        // A range that is read into the output, and one that is sent from the file descriptor.
         for (size, first, last) in [(65_536, 1, 4096), (65_536, 1, 4097), (65_536, 61_000, 65_535), (4097, 4000, 4096)]
         {
             client.send(get_with(&format!("/f{size}"), &format!("Range: bytes={first}-{last}\r\n")));
@@ -469,7 +469,7 @@ fn every_size_comes_whole() {
 }
 
 #[test]
-fn files_of_more_than_four_gib() {
+fn files_larger_than_four_gib_are_served() {
     let root = Root::new();
     let file = File::create(root.at("huge")).unwrap();
     let size = 5 * GIB + 3;
@@ -489,7 +489,7 @@ fn files_of_more_than_four_gib() {
     assert_eq!(part("-7"), (format!("bytes {}-{last}/{size}", size - 7), b"the end".to_vec()));
     assert_eq!(part(&format!("{last}-")), (format!("bytes {last}-{last}/{size}"), b"d".to_vec()));
     assert_eq!(part(&format!("{}-{}", 4 * GIB - 3, 4 * GIB + 2)).1, b"across");
-    // Large enough to be sent from the descriptor.
+    // Large enough to be sent from the file descriptor.
     let (range, body) = part(&format!("{}-{}", 4 * GIB - 100_000, 4 * GIB + 99_999));
     assert_eq!(range, format!("bytes {}-{}/{size}", 4 * GIB - 100_000, 4 * GIB + 99_999));
     assert!(body.len() == 200_000 && body[99_997..100_003] == *b"across");

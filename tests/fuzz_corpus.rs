@@ -1,5 +1,5 @@
-//! Replays the seeds of the fuzzer, so that they are checked without it. Seeds
-//! named `good-…` must be accepted and those named `bad-…` refused.
+//! Checks the seeds of the fuzzer without the fuzzer. Seeds named `good-…` must be accepted,
+//! those named `bad-…` must be refused.
 
 use std::fs;
 use std::path::Path;

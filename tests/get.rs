@@ -1,5 +1,5 @@
-//! `miod get` with the real binary: against miod, against other servers, and against
-//! one that misbehaves in every way.
+//! `miod get` with the real binary: against miod, against other servers, and against one that
+//! misbehaves.
 
 mod support;
 
@@ -24,7 +24,7 @@ fn site() -> Server {
 // ---- Against miod
 
 #[test]
-fn a_file_by_url_and_as_a_textbook_writes_it() {
+fn a_file_is_fetched_by_url_or_by_host_port_and_path() {
     let server = site();
     let (host, port) = (server.address().ip().to_string(), server.address().port().to_string());
     for arguments in [
@@ -40,7 +40,7 @@ fn a_file_by_url_and_as_a_textbook_writes_it() {
 }
 
 #[test]
-fn ranges_heads_methods_and_fields() {
+fn ranges_heads_methods_and_fields_are_sent() {
     let server = site();
     let url = |path: &str| format!("http://{}{path}", server.address());
     assert_eq!(get(&["-r", "1-3", &url("/")]).text(), "nde");
@@ -57,7 +57,7 @@ fn ranges_heads_methods_and_fields() {
 }
 
 #[test]
-fn errors_are_printed_or_are_failures() {
+fn error_responses_are_printed_or_are_failures() {
     let server = site();
     let url = format!("http://{}/lab/status/503", server.address());
     let printed = get(&[&url]);
@@ -68,7 +68,7 @@ fn errors_are_printed_or_are_failures() {
 }
 
 #[test]
-fn redirects_are_followed_if_they_are_to_be() {
+fn redirects_are_followed_if_requested() {
     let server = site();
     let url = format!("http://{}/folder", server.address());
     assert!(get(&["-i", &url]).text().starts_with("HTTP/1.1 301 "));
@@ -77,13 +77,13 @@ fn redirects_are_followed_if_they_are_to_be() {
 }
 
 #[test]
-fn many_requests_on_one_connection() {
+fn many_requests_use_one_connection() {
     let server = site();
     let url = format!("http://{}/lab/inspect", server.address());
     for arguments in [&["--repeat", "5"][..], &["--pipeline", "5"], &["--repeat", "5", "--pipeline", "2"]] {
         let outcome = get(&[arguments, &["--trace", &url]].concat());
         assert_eq!(outcome.code, Some(0));
-        // Each is one more on the same connection.
+        // Each request increases the number on the same connection.
         for number in 1..=5 {
             assert!(outcome.text().contains(&format!("request: {number}\n")), "{}", outcome.text());
         }
@@ -105,27 +105,27 @@ fn a_download_is_resumed() {
     assert_eq!((outcome.code, outcome.out.len()), (Some(0), 0), "{}", outcome.errors);
     assert!(outcome.errors.contains("status 206, 1765433 bytes"), "{}", outcome.errors);
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
-    // Nothing is missing, or all of it.
+    // Nothing is missing, or everything.
     assert!(get(&arguments).errors.contains("status 416"));
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
     std::fs::remove_file(&file).unwrap();
     assert_eq!(get(&arguments).code, Some(0));
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
-    // A response with the whole would spoil what is there.
-    let whole = Script::saying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole");
-    assert_eq!(get(&["-o", file.to_str().unwrap(), "-C", "-", &whole.url("/")]).code, Some(33));
+    // A complete response would damage the existing part.
+    let complete = Script::responding("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole");
+    assert_eq!(get(&["-o", file.to_str().unwrap(), "-C", "-", &complete.url("/")]).code, Some(33));
     assert!(std::fs::read(&file).unwrap() == pattern(3_000_000));
 }
 
 #[test]
-fn the_output_is_a_file_only_if_there_is_an_answer() {
+fn the_output_file_is_written_only_if_there_is_a_response() {
     let server = site();
     let root = Root::new();
     let file = root.at("out");
     let path = file.to_str().unwrap();
     assert_eq!(get(&["-f", "-o", path, &format!("http://{}/none", server.address())]).code, Some(22));
     assert!(!file.exists());
-    let empty = Script::saying("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let empty = Script::responding("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(get(&["-o", path, &empty.url("/")]).code, Some(0));
     assert_eq!(std::fs::read(&file).unwrap(), b"");
     let nowhere = get(&["-o", "/none/such/file", &format!("http://{}/", server.address())]);
@@ -135,7 +135,7 @@ fn the_output_is_a_file_only_if_there_is_an_answer() {
 }
 
 #[test]
-fn who_reads_no_more_is_not_complained_to() {
+fn a_closed_pipe_ends_it_without_a_message() {
     let server = site();
     let command = format!("{} get http://{}/large.bin | head -c 10", env!("CARGO_BIN_EXE_miod"), server.address());
     let outcome = run_to_end(Command::new("bash").args(["-c", &format!("set -o pipefail; {command}")]), b"");
@@ -143,24 +143,24 @@ fn who_reads_no_more_is_not_complained_to() {
     assert!(outcome.out == pattern(10));
 }
 
-// ---- Nobody there
+// ---- Without a server
 
 #[test]
-fn who_cannot_be_reached_is_named_and_why() {
-    let deserted = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let refused = get(&[&format!("http://{deserted}/")]);
+fn an_unreachable_server_is_reported_with_the_reason() {
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = get(&[&format!("http://{unused}/")]);
     assert_eq!(refused.code, Some(7));
-    assert_eq!(refused.errors, format!("miod: can't connect to {deserted}: connection refused\n"));
+    assert_eq!(refused.errors, format!("miod: can't connect to {unused}: connection refused\n"));
     let unknown = get(&[&format!("http://{UNKNOWN}/")]);
     assert_eq!(unknown.code, Some(6));
     assert!(unknown.errors.contains(UNKNOWN), "{}", unknown.errors);
 }
 
 #[test]
-fn silence_times_out() {
+fn a_silent_server_times_out() {
     let silent = Script::start(|_, stream| {
         read_head(stream);
-        // Until the client has had enough.
+        // Until the client closes.
         read_head(stream);
     });
     let begin = Instant::now();
@@ -171,7 +171,7 @@ fn silence_times_out() {
 }
 
 #[test]
-fn a_slow_drip_is_patience_or_not() {
+fn slow_responses_are_limited_only_by_the_total_time() {
     let drip = || {
         Script::start(|_, stream| {
             read_head(stream);
@@ -180,7 +180,7 @@ fn a_slow_drip_is_patience_or_not() {
                 if stream.write_all(byte).is_err() {
                     return;
                 }
-                // Nobody writes to it, so this is a pause.
+                // Nothing is written to it, so this is a pause.
                 let (never, _writer) = std::io::pipe().unwrap();
                 let most = Duration::from_millis(20).try_into().unwrap();
                 let mut fds = [rustix::event::PollFd::new(&never, rustix::event::PollFlags::IN)];
@@ -188,25 +188,25 @@ fn a_slow_drip_is_patience_or_not() {
             }
         })
     };
-    let patient = drip();
-    assert_eq!(get(&["--timeout", "5", &patient.url("/")]).text(), "abc");
-    let hasty = drip();
-    let outcome = get(&["--max-time", "0.2", &hasty.url("/")]);
+    let slow = drip();
+    assert_eq!(get(&["--timeout", "5", &slow.url("/")]).text(), "abc");
+    let slow = drip();
+    let outcome = get(&["--max-time", "0.2", &slow.url("/")]);
     assert_eq!((outcome.code, outcome.out.len()), (Some(28), 0));
 }
 
 // ---- Misbehaviour
 
-/// What comes of an answer: the exit code, and what was printed.
-fn answered(response: impl Into<Vec<u8>>) -> (Option<i32>, String) {
-    let server = Script::saying(response);
+/// The exit code and the output after this response.
+fn outcome_of(response: impl Into<Vec<u8>>) -> (Option<i32>, String) {
+    let server = Script::responding(response);
     let outcome = get(&["-L", &server.url("/")]);
     assert_eq!(outcome.code == Some(0), outcome.errors.is_empty(), "{}", outcome.errors);
     (outcome.code, outcome.text())
 }
 
 #[test]
-fn answers_that_are_cut_off() {
+fn truncated_responses_are_errors() {
     let ok = "HTTP/1.1 200 OK\r\n";
     for (response, printed) in [
         (format!("{ok}Content-Length: 10\r\n\r\nhello"), "hello"),
@@ -215,16 +215,16 @@ fn answers_that_are_cut_off() {
         (format!("{ok}Content-Len"), ""),
         ("HTTP/1.1 100 Continue\r\n\r\n".to_owned(), ""),
     ] {
-        assert_eq!(answered(&*response), (Some(18), printed.to_owned()), "{response:?}");
+        assert_eq!(outcome_of(&*response), (Some(18), printed.to_owned()), "{response:?}");
     }
-    assert_eq!(answered(""), (Some(52), String::new()));
-    // Not cut off: that is how it ends.
-    assert_eq!(answered(format!("{ok}\r\nhello")), (Some(0), "hello".to_owned()));
-    assert_eq!(answered("HTTP/1.0 200 OK\r\n\r\nhello"), (Some(0), "hello".to_owned()));
+    assert_eq!(outcome_of(""), (Some(52), String::new()));
+    // Complete: EOF ends the content.
+    assert_eq!(outcome_of(format!("{ok}\r\nhello")), (Some(0), "hello".to_owned()));
+    assert_eq!(outcome_of("HTTP/1.0 200 OK\r\n\r\nhello"), (Some(0), "hello".to_owned()));
 }
 
 #[test]
-fn answers_that_are_malformed() {
+fn malformed_responses_are_errors() {
     let ok = "HTTP/1.1 200 OK\r\n";
     for response in [
         "hello\r\n".to_owned(),
@@ -242,35 +242,35 @@ fn answers_that_are_malformed() {
         "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000),
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n".to_owned(),
     ] {
-        let (code, printed) = answered(&*response);
+        let (code, printed) = outcome_of(&*response);
         assert_eq!((code, printed.as_str()), (Some(8), ""), "{response:.60}");
     }
-    // The chunk before the bad one has come.
+    // The chunk before the malformed one was received.
     let late = format!("{ok}Transfer-Encoding: chunked\r\n\r\n5\r\nhelloworld\r\n0\r\n\r\n");
-    assert_eq!(answered(late), (Some(8), "hello".to_owned()));
+    assert_eq!(outcome_of(late), (Some(8), "hello".to_owned()));
 }
 
 #[test]
-fn what_is_too_much_is_not_printed() {
+fn excess_bytes_are_not_printed() {
     let ok = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-    assert_eq!(answered(format!("{ok}, world")), (Some(0), "hello".to_owned()));
+    assert_eq!(outcome_of(format!("{ok}, world")), (Some(0), "hello".to_owned()));
     let none = "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello";
-    assert_eq!(answered(none), (Some(0), String::new()));
+    assert_eq!(outcome_of(none), (Some(0), String::new()));
 }
 
 #[test]
-fn redirects_that_lead_nowhere() {
+fn failed_redirects_are_errors() {
     let to = |location: &str| format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(answered(to("/again")).0, Some(47));
-    assert_eq!(answered(to("https://127.0.0.1/")).0, Some(1));
-    assert_eq!(answered(to(&format!("http://{UNKNOWN}/"))).0, Some(6));
+    assert_eq!(outcome_of(to("/again")).0, Some(47));
+    assert_eq!(outcome_of(to("https://127.0.0.1/")).0, Some(1));
+    assert_eq!(outcome_of(to(&format!("http://{UNKNOWN}/"))).0, Some(6));
 }
 
 #[test]
-fn a_redirect_to_another_server_after_the_first_has_gone() {
-    let second = Script::saying("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond");
+fn a_redirect_leads_to_another_server_after_the_first_has_closed() {
+    let second = Script::responding("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecond");
     let to = format!("http://localhost:{}/", second.address.port());
-    let first = Script::saying(format!("HTTP/1.1 307 X\r\nLocation: {to}\r\nConnection: close\r\n\r\n"));
+    let first = Script::responding(format!("HTTP/1.1 307 X\r\nLocation: {to}\r\nConnection: close\r\n\r\n"));
     let outcome = get(&["-L", "--trace", "-H", "Authorization: Basic x", "-v", &first.url("/")]);
     assert_eq!((outcome.code, outcome.text().as_str()), (Some(0), "second"), "{}", outcome.errors);
     assert_eq!(outcome.errors.matches("resolve  ").count(), 2, "{}", outcome.errors);
@@ -278,8 +278,8 @@ fn a_redirect_to_another_server_after_the_first_has_gone() {
 }
 
 #[test]
-fn a_server_that_closes_is_asked_for_the_rest_again() {
-    let closing = Script::saying("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+fn the_remaining_requests_are_sent_again_when_the_server_closes() {
+    let closing = Script::responding("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
     for arguments in [&["--repeat", "3"][..], &["--pipeline", "3"]] {
         let outcome = get(&[arguments, &["--trace", &closing.url("/")]].concat());
         assert_eq!((outcome.code, outcome.text().as_str()), (Some(0), "okokok"), "{}", outcome.errors);
@@ -288,7 +288,7 @@ fn a_server_that_closes_is_asked_for_the_rest_again() {
 }
 
 #[test]
-fn a_reset_amid_the_answer_is_told() {
+fn a_reset_during_the_response_is_reported() {
     let server = Script::start(|_, stream| {
         read_head(stream);
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").unwrap();
@@ -303,7 +303,7 @@ fn a_reset_amid_the_answer_is_told() {
 
 #[test]
 #[ignore = "needs python3"]
-fn pythons_http_server() {
+fn the_http_server_of_python_is_understood() {
     let root = Root::new();
     root.file("a b.txt", "python").file("large.bin", pattern(1_000_000));
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
@@ -317,7 +317,7 @@ fn pythons_http_server() {
     let _server = Ended(server);
     assert!(eventually(|| get(&["127.0.0.1", &port, "a b.txt"]).text() == "python"));
     assert!(get(&["127.0.0.1", &port, "large.bin"]).out == pattern(1_000_000));
-    // It answers in HTTP/1.0 and closes each time.
+    // It responds in HTTP/1.0 and closes each time.
     let twice = get(&["--repeat", "2", "--trace", &format!("http://127.0.0.1:{port}/a%20b.txt")]);
     assert_eq!((twice.code, twice.text().as_str()), (Some(0), "pythonpython"));
     assert_eq!(get(&["-f", "127.0.0.1", &port, "none"]).code, Some(22));
@@ -355,14 +355,14 @@ fn nginx(root: &Path, port: u16) -> Ended {
 
 #[test]
 #[ignore = "needs nginx"]
-fn nginx_answers() {
+fn nginx_is_understood() {
     let root = Root::new();
     root.file("www/index.html", "nginx").file("www/large.bin", pattern(2_000_000));
     root.file("www/page.shtml", "<!--#echo var=\"request_method\" -->!");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    // Its workers, which are nobody's, must be able to read it.
+    // Its workers run as the user `nobody` and must be able to read it.
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let server = nginx(root.path(), port);
@@ -386,7 +386,7 @@ fn nginx_answers() {
     let trace = get(&["--pipeline", "20", "--trace", &url("/")]).errors;
     assert_eq!((trace.matches("connect  ").count(), trace.matches("status 200").count()), (1, 20), "{trace}");
     assert_eq!(get(&["-f", &url("/nothing")]).code, Some(22));
-    // Its master ends its workers.
+    // The master process ends its workers.
     support::kill("TERM", server.0.id());
     let mut server = server;
     server.0.wait().unwrap();

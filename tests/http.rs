@@ -1,4 +1,4 @@
-//! HTTP over real sockets: what only shows there.
+//! HTTP over real sockets: behaviour that unit tests can't show.
 
 mod support;
 
@@ -11,7 +11,7 @@ fn site() -> Root {
 }
 
 #[test]
-fn pipelined_answers_come_in_order_copied_and_sent_from_files_alike() {
+fn pipelined_responses_are_in_order_whether_copied_or_sent_from_files() {
     let root = site();
     let server = Server::start(&root, &[]);
     let mut client = server.connect();
@@ -36,13 +36,13 @@ fn pipelined_answers_come_in_order_copied_and_sent_from_files_alike() {
 }
 
 #[test]
-fn a_refused_body_does_not_cost_the_answer() {
+fn a_refused_body_does_not_lose_the_response() {
     let root = site();
     let server = Server::start(&root, &[]);
     for length in [100_000, 5_000_000] {
         let mut client = server.connect();
         client.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"));
-        // It goes on sending while the answer is on its way.
+        // The client continues to send while the response is in flight.
         let mut writer = client.stream.try_clone().unwrap();
         let sender = std::thread::spawn(move || {
             use std::io::Write;
@@ -84,7 +84,7 @@ fn an_upload_that_is_received_in_pieces_takes_no_memory() {
 }
 
 #[test]
-fn a_half_closed_client_gets_its_whole_answer() {
+fn a_half_closed_client_gets_its_complete_response() {
     let root = site();
     let server = Server::start(&root, &[]);
     let mut client = Client::connect(server.address());
@@ -95,7 +95,7 @@ fn a_half_closed_client_gets_its_whole_answer() {
 }
 
 #[test]
-fn what_comes_behind_a_closing_request_does_not_cost_its_answer() {
+fn bytes_after_a_closing_request_do_not_lose_its_response() {
     let root = site();
     let server = Server::start(&root, &[]);
     for _ in 0..20 {

@@ -1,4 +1,4 @@
-//! The key-value service: what it answers, and that nothing it acknowledged is lost.
+//! The key-value service: its responses, and that no acknowledged write is lost.
 
 mod support;
 
@@ -27,8 +27,8 @@ fn put(path: &str, body: &str) -> String {
     request("PUT", path, "Content-Type: application/json\r\n", body)
 }
 
-/// The next answer, unless the server is gone.
-fn try_answer(client: &mut Client, request: &str) -> Option<u16> {
+/// Sends a request. Returns the status, unless the server has ended.
+fn try_request(client: &mut Client, request: &str) -> Option<u16> {
     use std::io::{Read, Write};
     client.stream.write_all(request.as_bytes()).ok()?;
     let mut response = Vec::new();
@@ -41,7 +41,7 @@ fn try_answer(client: &mut Client, request: &str) -> Option<u16> {
             Err(_) => return None,
         }
     }
-    // Answers to a PUT have no content.
+    // Responses to PUT have no content.
     std::str::from_utf8(&response[9..12]).ok()?.parse().ok()
 }
 
@@ -55,34 +55,37 @@ fn values_are_written_read_listed_and_deleted() {
     let server = kv(&[]);
     assert!(server.banner.contains("keeps keys and values on http://127.0.0.1:"), "{}", server.banner);
     let mut client = server.connect();
-    let mut ask = |request: String| {
+    let mut exchange = |request: String| {
         client.send(request);
         client.response()
     };
-    assert_eq!(ask(put("/a", "{\"n\":1}")).status, 201);
-    assert_eq!(ask(put("/a", "2")).status, 204);
-    let response = ask(get("/a"));
+    assert_eq!(exchange(put("/a", "{\"n\":1}")).status, 201);
+    assert_eq!(exchange(put("/a", "2")).status, 204);
+    let response = exchange(get("/a"));
     assert_eq!((response.text().as_str(), response.field("content-type")), ("2", Some("application/json")));
     assert_eq!(response.field("cache-control"), Some("no-store"));
-    let made = ask(request("POST", "/?ttl=60", "Content-Type: application/octet-stream\r\n", "x"));
+    let made = exchange(request("POST", "/?ttl=60", "Content-Type: application/octet-stream\r\n", "x"));
     assert_eq!(made.status, 201);
     let place = made.field("location").unwrap().to_owned();
-    assert_eq!(ask(get(&place)).text(), "x");
-    assert_eq!(ask(request("DELETE", &place, "", "")).status, 204);
-    assert_eq!(ask(get("/")).text(), "{\"a\":2}\n");
-    assert_eq!(ask(get("/?format=lines")).text(), "{\"a\":2}\n");
-    // Limits, of the service and of every exchange.
-    assert_eq!(ask(request("PUT", "/a", "Content-Type: text/plain\r\n", "2")).status, 415);
-    assert_eq!(ask(request("PUT", "/a", "Content-Type: application/json\r\nOrigin: http://a\r\n", "2")).status, 403);
-    let allow = ask(request("OPTIONS", "/a", "", "")).field("allow").unwrap().to_owned();
+    assert_eq!(exchange(get(&place)).text(), "x");
+    assert_eq!(exchange(request("DELETE", &place, "", "")).status, 204);
+    assert_eq!(exchange(get("/")).text(), "{\"a\":2}\n");
+    assert_eq!(exchange(get("/?format=lines")).text(), "{\"a\":2}\n");
+    // The limits of the service and of every exchange.
+    assert_eq!(exchange(request("PUT", "/a", "Content-Type: text/plain\r\n", "2")).status, 415);
+    assert_eq!(
+        exchange(request("PUT", "/a", "Content-Type: application/json\r\nOrigin: http://a\r\n", "2")).status,
+        403
+    );
+    let allow = exchange(request("OPTIONS", "/a", "", "")).field("allow").unwrap().to_owned();
     assert_eq!(allow, "GET, HEAD, PUT, POST, DELETE, OPTIONS");
-    assert_eq!(ask(request("PATCH", "/a", "", "")).status, 405);
-    assert_eq!(server.ask(put("/big", &"1".repeat(1024 * 1024 + 1))).status, 413);
+    assert_eq!(exchange(request("PATCH", "/a", "", "")).status, 405);
+    assert_eq!(server.exchange(put("/big", &"1".repeat(1024 * 1024 + 1))).status, 413);
     assert_eq!(server.head("/a").field("content-length"), Some("1"));
 }
 
 #[test]
-fn a_long_list_comes_whole_to_a_slow_reader() {
+fn a_slow_reader_gets_a_long_list_completely() {
     let server = kv(&[]);
     let mut client = server.connect();
     let mut expected = String::new();
@@ -95,7 +98,7 @@ fn a_long_list_comes_whole_to_a_slow_reader() {
     let mut slow = server.connect();
     slow.send(get("/?format=lines"));
     assert_eq!(slow.stream.peek(&mut [0]).unwrap(), 1);
-    // While it is on its way its values are overwritten; it shows what was.
+    // The values are overwritten during the response; it shows the old ones.
     for key in 0..30 {
         client.send(put(&format!("/{key:02}"), "0"));
         assert_eq!(client.response().status, 204);
@@ -104,7 +107,7 @@ fn a_long_list_comes_whole_to_a_slow_reader() {
 }
 
 #[test]
-fn the_token_is_asked_for() {
+fn the_token_is_required() {
     let mut command = miod();
     command.args(["kv", "-b", "127.0.0.1", "-p", "0"]).env("MIOD_TOKEN", "s3cret");
     let server = Server::run(command);
@@ -115,7 +118,7 @@ fn the_token_is_asked_for() {
 }
 
 #[test]
-fn it_runs_beside_the_web_server_on_one_loop() {
+fn the_service_and_the_web_server_share_one_loop() {
     let root = Root::new();
     root.old_file("index.html", "a page").old_file("404.html", "the site's own");
     let elsewhere = Root::new();
@@ -129,12 +132,12 @@ fn it_runs_beside_the_web_server_on_one_loop() {
     client.send(get("/index.html"));
     let response = client.response();
     assert_eq!((response.status, response.text().as_str()), (404, "there is no such key\n"));
-    // What the exchange itself refuses isn't answered with a page of the site.
+    // A request that the exchange refuses gets no error page of the site.
     client.send("GET / HTTP/1.1\r\nHost: localhost\r\nAccept: text/html\r\nExpect: tea\r\n\r\n");
     assert!(client.response().status == 417);
     assert_eq!(server.get("/index.html").text(), "a page");
     assert_eq!(server.get("/a").text(), "the site's own");
-    assert_eq!(server.ask(put("/a", "1")).status, 405);
+    assert_eq!(server.exchange(put("/a", "1")).status, 405);
 }
 
 #[test]
@@ -151,12 +154,12 @@ fn a_store_in_use_is_not_opened_again() {
 }
 
 #[test]
-fn no_acknowledged_write_is_lost_when_it_is_killed() {
+fn no_acknowledged_write_is_lost_by_a_kill() {
     const ROUNDS: u64 = 8;
     const WRITERS: u64 = 8;
     let root = Root::new();
     let data = root.at("data");
-    // What was acknowledged: of each writer the last value of its own key, and how many other keys.
+    // Acknowledged: the last value of each writer's own key, and the number of its other keys.
     let acknowledged: Arc<Vec<AtomicU64>> = Arc::new((0..WRITERS).map(|_| AtomicU64::new(0)).collect());
     for round in 0..ROUNDS {
         let mut server = kv(&["--data", data.to_str().unwrap()]);
@@ -171,7 +174,7 @@ fn no_acknowledged_write_is_lost_when_it_is_killed() {
                 continue;
             }
             let found = value(&read(format!("/own-{writer}")));
-            // The next may have been written without its answer being heard.
+            // The next value may have been written although its response was lost.
             assert!((last..=last + 1).contains(&found), "round {round}: {found} instead of {last}");
             for number in (1..=last).rev().take(200).chain(1..=last.min(50)) {
                 assert_eq!(value(&read(format!("/{writer}/{number}"))), number, "round {round}");
@@ -188,9 +191,9 @@ fn no_acknowledged_write_is_lost_when_it_is_killed() {
                         let next = last.load(Ordering::Relaxed) + 1;
                         let writes = [format!("/{writer}/{next}"), format!("/own-{writer}")];
                         for path in writes {
-                            match try_answer(&mut client, &put(&path, &next.to_string())) {
+                            match try_request(&mut client, &put(&path, &next.to_string())) {
                                 Some(201 | 204) => {}
-                                Some(status) => panic!("{path} was answered with {status}"),
+                                Some(status) => panic!("{path}: status {status}"),
                                 None => return,
                             }
                         }
@@ -200,9 +203,9 @@ fn no_acknowledged_write_is_lost_when_it_is_killed() {
                 })
             })
             .collect();
-        // Every writer has got its first answers; then at some moment of what follows.
+        // Every writer has received its first responses; the kill happens some time later.
         for _ in 0..WRITERS {
-            begun.recv_timeout(support::PATIENCE).expect("a write");
+            begun.recv_timeout(support::TIMEOUT).expect("a write");
         }
         let moment = Instant::now() + Duration::from_millis(17 * (round + 1) % 90);
         while let Ok(()) = begun.recv_timeout(moment.saturating_duration_since(Instant::now())) {}
@@ -215,10 +218,10 @@ fn no_acknowledged_write_is_lost_when_it_is_killed() {
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_nothing_else_is_lost() {
+fn a_full_disk_is_an_error_and_loses_no_earlier_write() {
     let root = Root::new();
     let data = root.at("data");
-    // No file may grow beyond four MiB, and who tries is told so instead of killed.
+    // No file can grow beyond four MiB; a write beyond that fails instead of killing the process.
     let script = "ulimit -f 4096; exec \"$@\"";
     let mut command = Command::new("bash");
     command.args(["-c", script, "bash", env!("CARGO_BIN_EXE_miod"), "kv", "-b", "127.0.0.1", "-p", "0", "--data"]);
@@ -239,25 +242,25 @@ fn a_full_disk_is_an_error_and_nothing_else_is_lost() {
             507 => {
                 assert_eq!(response.text(), "no space is left on the disk\n");
                 full = true;
-                // It isn't there either.
+                // The refused write isn't visible either.
                 client.send(get(&path));
                 assert_eq!(client.response().status, 404);
             }
-            other => panic!("{path} was answered with {other}"),
+            other => panic!("{path}: status {other}"),
         }
     }
     assert!(full && !written.is_empty(), "{written:?}");
     assert!(eventually(|| server.errors().contains("can't commit them")), "{}", server.errors());
-    // It is told when that begins and when it ends, not for each write.
-    let told = server.errors();
-    assert!(told.matches("can't keep").count() <= told.matches("writes again").count() + 1, "{told}");
+    // The beginning and the end are logged, not each failed write.
+    let errors = server.errors();
+    assert!(errors.matches("can't keep").count() <= errors.matches("writes again").count() + 1, "{errors}");
     for path in &written {
         client.send(get(path));
         assert!(client.response().text() == big);
     }
     drop(server);
     let server = kv(&["--data", data.to_str().unwrap()]);
-    let lines = server.ask(request("GET", "/?format=lines", "Connection: close\r\n", "")).text();
+    let lines = server.exchange(request("GET", "/?format=lines", "Connection: close\r\n", "")).text();
     assert_eq!(lines.lines().count(), written.len());
-    assert_eq!(server.ask(put("/more", &big)).status, 201);
+    assert_eq!(server.exchange(put("/more", &big)).status, 201);
 }

@@ -1,4 +1,4 @@
-//! Lists of directories over the wire.
+//! Listings of directories over real connections.
 
 mod support;
 
@@ -21,21 +21,21 @@ fn site() -> Root {
     root
 }
 
-/// The references of a page's rows, the way up left out.
+/// The links in the rows of a page, without the parent directory.
 fn references(response: &Response) -> Vec<String> {
     let text = response.text();
     let rows = text.lines().filter_map(|line| line.strip_prefix("<tr><td><a href=\""));
     rows.filter_map(|row| Some(row.split_once('"')?.0.to_owned())).filter(|reference| reference != "../").collect()
 }
 
-/// The values of `"name"` in JSON of ours, whose strings hold no escape.
+/// The values of `"name"` in a JSON listing whose strings contain no escapes.
 fn names(response: &Response) -> Vec<String> {
     let text = response.text();
     text.split("\"name\":\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn no_directory_is_listed_unless_that_is_wanted() {
+fn directories_are_listed_only_with_the_option() {
     let root = site();
     let server = Server::start(&root, &[]);
     for path in ["/", "/d/", "/empty/"] {
@@ -49,7 +49,7 @@ fn no_directory_is_listed_unless_that_is_wanted() {
 }
 
 #[test]
-fn pages_are_sorted_as_they_are_asked_for() {
+fn pages_are_sorted_by_the_query() {
     let root = site();
     let server = Server::start(&root, &["--listing"]);
     for (query, expected) in [
@@ -69,7 +69,7 @@ fn pages_are_sorted_as_they_are_asked_for() {
         let bare = expected.map(|name| name[2..].trim_end_matches('/').to_owned());
         assert_eq!(names(&json), bare, "{query}");
     }
-    // The directories are the newest; which of them is newer nobody says.
+    // The directories are the newest; their order among each other is undefined.
     let response = server.get("/d/?sort=modified&order=desc");
     assert_eq!(references(&response)[2..], ["./beta", "./gamma", "./Alpha"]);
     let page = server.get("/d/?sort=size&order=asc");
@@ -83,7 +83,7 @@ fn pages_are_sorted_as_they_are_asked_for() {
 }
 
 #[test]
-fn json_for_programs() {
+fn listings_are_available_as_json() {
     let root = site();
     let server = Server::start(&root, &["--listing"]);
     let response = server.get_with("/d/?sort=size&order=desc", JSON);
@@ -134,7 +134,7 @@ fn what_is_not_served_is_not_listed() {
 }
 
 #[test]
-fn odd_names_are_shown_as_text_and_lead_to_their_files() {
+fn special_characters_in_names_are_escaped_and_links_work() {
     let root = Root::new();
     let odd: [&[u8]; 14] = [
         b"\"quotes\" and 'apostrophes'",
@@ -173,7 +173,7 @@ fn odd_names_are_shown_as_text_and_lead_to_their_files() {
         if response.status == 200 {
             found.push(response.text());
         } else {
-            // Control bytes aren't served, whatever they are written as.
+            // Names with control bytes aren't served, however they are encoded.
             assert!(reference.contains("%0B"), "{reference} {}", response.status);
         }
     }
@@ -186,7 +186,7 @@ fn odd_names_are_shown_as_text_and_lead_to_their_files() {
 }
 
 #[test]
-fn a_large_directory_comes_in_chunks() {
+fn a_large_listing_is_sent_in_chunks() {
     let root = Root::new();
     for at in 0..3_000 {
         root.file(&format!("big/a rather long name of a file, so that there is more to send {at:04}"), "");
@@ -194,7 +194,7 @@ fn a_large_directory_comes_in_chunks() {
     let server = Server::start(&root, &["--listing"]);
     let mut client = server.connect();
     for lines in ["", JSON] {
-        // Something follows, so that the end must be exact.
+        // A second request follows, so the end must be exact.
         client.send(get_with("/big/", lines) + &head_with("/big/", lines) + &get("/missing"));
         let response = client.response();
         assert_eq!((response.status, response.field("Transfer-Encoding")), (200, Some("chunked")));
@@ -207,7 +207,7 @@ fn a_large_directory_comes_in_chunks() {
         assert_eq!((head.status, head.field("Content-Type")), (200, response.field("Content-Type")));
         assert_eq!(client.response().status, 404);
     }
-    // A client that knows no chunks gets it up to the end of the connection.
+    // In HTTP/1.0 the listing ends with the connection.
     let mut client = server.connect();
     client.send("GET /big/ HTTP/1.0\r\n\r\n");
     let response = client.response();
@@ -216,7 +216,7 @@ fn a_large_directory_comes_in_chunks() {
 }
 
 #[test]
-fn a_list_shows_what_is_there_now() {
+fn a_listing_shows_changes() {
     let root = site();
     let server = Server::start(&root, &["--listing"]);
     let list = |path: &str| names(&server.get_with(path, JSON));

@@ -1,5 +1,5 @@
-//! Logging in and out, with the real server: the session, the answers, and what
-//! keeps strangers from guessing.
+//! Login and logout with the real server: the session, the responses, and the protection
+//! against guessing.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use support::{Response, Root, Server, get_with, miod};
 
-/// The demonstration, or the users of a file.
+/// A server of the demonstration, or with the users of a file.
 fn server(arguments: &[&str]) -> Server {
     Server::start_with(Root::new(), arguments)
 }
@@ -19,22 +19,22 @@ const WANTS_JSON: &str = "Accept: application/json\r\n";
 
 fn post(server: &Server, path: &str, lines: &str, body: &str) -> Response {
     let length = body.len();
-    server.ask(format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {length}\r\n\r\n{body}"))
+    server.exchange(format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{lines}Content-Length: {length}\r\n\r\n{body}"))
 }
 
-/// The line that sends back the cookie of an answer.
+/// The `Cookie` line for the cookie that a response sets.
 fn cookie(response: &Response) -> String {
     let value = response.field("set-cookie").unwrap_or_else(|| panic!("no cookie in {}", response.head));
     format!("Cookie: {}\r\n", value.split(';').next().unwrap())
 }
 
-/// What a page says, without the numbers of its request.
-fn said(response: &Response) -> String {
+/// The text of a page, without the request number.
+fn text_without_number(response: &Response) -> String {
     response.text().split("<footer").next().unwrap().to_owned()
 }
 
 #[test]
-fn from_home_to_login_and_back_and_out_again() {
+fn home_redirects_to_login_and_back_until_logout() {
     let server = server(&[]);
     let home = server.get("/home");
     assert_eq!((home.status, home.field("location")), (303, Some("/login?next=%2Fhome")));
@@ -59,7 +59,7 @@ fn from_home_to_login_and_back_and_out_again() {
 }
 
 #[test]
-fn programs_get_json() {
+fn json_clients_get_json() {
     let server = server(&[]);
     let home = server.get_with("/home", WANTS_JSON);
     assert_eq!((home.status, home.text().as_str()), (401, "{\"error\":\"this page needs a login\"}\n"));
@@ -77,20 +77,20 @@ fn programs_get_json() {
 }
 
 #[test]
-fn an_unknown_name_is_a_wrong_password() {
+fn an_unknown_name_looks_like_a_wrong_password() {
     let server = server(&[]);
-    // Of the same length, since the name is in the form again.
+    // Names of the same length, because the form contains the name.
     let wrong = post(&server, "/login", FORM, "username=alice&password=pear");
     let unknown = post(&server, "/login", FORM, "username=carol&password=apple");
     assert_eq!((wrong.status, unknown.status), (401, 401));
-    assert_eq!(said(&wrong).replace("alice", "carol"), said(&unknown));
+    assert_eq!(text_without_number(&wrong).replace("alice", "carol"), text_without_number(&unknown));
     assert_eq!((wrong.count("set-cookie"), unknown.count("set-cookie")), (0, 0));
     let escaped = post(&server, "/login", FORM, "username=%22%3E%3Cscript%3E&password=x").text();
     assert!(!escaped.contains("<script>"), "{escaped}");
 }
 
 #[test]
-fn a_login_renews_the_session_and_keeps_what_is_in_it() {
+fn a_login_renews_the_session_and_keeps_its_values() {
     let server = server(&[]);
     let before = cookie(&server.get("/counter"));
     let count = |lines: &str| server.get_with("/counter", &format!("{WANTS_JSON}{lines}")).text();
@@ -99,13 +99,13 @@ fn a_login_renews_the_session_and_keeps_what_is_in_it() {
     let after = cookie(&done);
     assert_ne!(before, after);
     assert_eq!(count(&after), "{\"count\":3}\n");
-    // Who gave the visitor the old one has nothing.
+    // The old identifier is invalid.
     assert_eq!(server.get_with("/home", &before).status, 303);
     assert_eq!(count(&before), "{\"count\":1}\n");
 }
 
 #[test]
-fn another_user_gets_nothing_of_the_first() {
+fn a_login_as_another_user_starts_an_empty_session() {
     let root = Root::new();
     for (user, password) in [("alice", "apple"), ("bob", "plum")] {
         let mut command = miod();
@@ -126,13 +126,13 @@ fn another_user_gets_nothing_of_the_first() {
     assert_eq!(page(&bob).text(), "{\"user\":\"bob\"}\n");
     assert_eq!(server.get_with("/counter", &format!("{WANTS_JSON}{bob}")).text(), "{\"count\":1}\n");
     assert_eq!(page(&alice).status, 401);
-    // Those who can log in get to the private pages too: bob:plum.
+    // A user of the login has access to the private pages too: bob:plum.
     assert_eq!(server.get_with("/private/", "Authorization: Basic Ym9iOnBsdW0=\r\n").text(), "private");
     assert_eq!(server.get("/private/").status, 401);
 }
 
 #[test]
-fn nobody_is_sent_elsewhere() {
+fn redirects_after_login_stay_on_the_site() {
     let server = server(&[]);
     for (next, expected) in [
         ("/counter?x=1", "/counter?x=1"),
@@ -153,7 +153,7 @@ fn nobody_is_sent_elsewhere() {
 }
 
 #[test]
-fn mistakes_and_other_sites_are_told_so() {
+fn malformed_and_cross_site_logins_are_refused() {
     let server = server(&[]);
     let right = "username=alice&password=apple";
     for (lines, body, status) in [
@@ -176,7 +176,7 @@ fn mistakes_and_other_sites_are_told_so() {
 }
 
 #[test]
-fn who_guesses_must_wait() {
+fn repeated_wrong_passwords_are_delayed() {
     let server = server(&[]);
     for number in 0..10 {
         assert_eq!(post(&server, "/login", FORM, &format!("username=u{number}&password=x")).status, 401);
@@ -193,7 +193,7 @@ fn who_guesses_must_wait() {
 }
 
 #[test]
-fn what_follows_a_login_on_its_connection_waits_for_it() {
+fn a_pipelined_request_waits_for_the_login() {
     let server = server(&[]);
     let mut slow = server.connect();
     let body = "username=alice&password=apple";
@@ -205,7 +205,7 @@ fn what_follows_a_login_on_its_connection_waits_for_it() {
 }
 
 #[test]
-fn login_has_its_place_beside_home_wherever_that_is() {
+fn login_is_next_to_home_wherever_home_is_mounted() {
     let server = server(&["--no-apps", "--app", "/club/login=login", "--app", "/club/home=home"]);
     assert_eq!(server.get("/club/home").field("location"), Some("/club/login?next=%2Fclub%2Fhome"));
     let done = post(&server, "/club/login", FORM, "username=alice&password=apple");

@@ -19,7 +19,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// What sources, sinks and contents hold.
 const HELD: usize = 40_000;
 
-/// An application for each kind of answer.
+/// An application for each kind of response.
 struct Kinds;
 
 struct Held(Vec<u8>);

@@ -1,4 +1,4 @@
-//! More than there is room for: told so, kept waiting, and never forgotten.
+//! Overload: excess connections get 503 or wait, and none is lost.
 
 mod support;
 
@@ -14,27 +14,27 @@ fn site() -> Root {
     root
 }
 
-/// A connection that has been answered and persists.
-fn held(server: &Server) -> Client {
+/// A connection that has received a response and persists.
+fn persistent(server: &Server) -> Client {
     let mut client = server.connect();
     client.send(get("/"));
     assert_eq!(client.response().status, 200);
     client
 }
 
-/// Asks once more on a connection that persists.
+/// Sends one more request on a persistent connection.
 fn still_served(client: &mut Client) -> bool {
     client.send(get("/"));
     client.response().status == 200
 }
 
-/// As many descriptors for this process as it may have.
+/// Raises the limit of file descriptors of this process to its maximum.
 fn raise_limit() {
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
-fn assert_turned_away(client: &mut Client) {
+fn assert_refused(client: &mut Client) {
     let response = client.response();
     assert_eq!(response.status, 503);
     assert!(response.field("Retry-After").unwrap().parse::<u32>().unwrap() > 0);
@@ -43,20 +43,20 @@ fn assert_turned_away(client: &mut Client) {
 }
 
 #[test]
-fn beyond_the_most_connections_there_is_503_until_one_closes() {
+fn connections_over_the_limit_get_503_until_one_closes() {
     let server = Server::start_with(site(), &["--max-connections", "2"]);
-    let (first, mut second) = (held(&server), held(&server));
+    let (first, mut second) = (persistent(&server), persistent(&server));
     for _ in 0..3 {
         let mut third = server.connect();
-        // It is closed whatever else it asks for.
+        // It is closed, whatever follows in its request.
         third.send(get("/") + &get("/"));
-        assert_turned_away(&mut third);
+        assert_refused(&mut third);
     }
     assert!(still_served(&mut second));
     drop(first);
     let mut next = None;
     assert!(eventually(|| {
-        // Who was turned away has a place until he has closed.
+        // A refused connection counts until the client has closed it.
         next = None;
         let mut client = server.connect();
         let served = still_served(&mut client);
@@ -67,7 +67,7 @@ fn beyond_the_most_connections_there_is_503_until_one_closes() {
 }
 
 #[test]
-fn connections_that_end_with_their_answer_do_not_add_up() {
+fn closed_connections_do_not_count() {
     let server = Server::start_with(site(), &["--max-connections", "1"]);
     for _ in 0..200 {
         let response = server.get_with("/", "Connection: close\r\n");
@@ -76,14 +76,14 @@ fn connections_that_end_with_their_answer_do_not_add_up() {
 }
 
 #[test]
-fn an_address_has_its_share_and_others_have_theirs() {
+fn the_limit_per_address_does_not_affect_other_addresses() {
     let server = Server::start_with(site(), &["--max-per-address", "2", "-b", "127.0.0.1", "-b", "127.0.0.2"]);
     let port = server.address().port();
-    let (first, mut second) = (held(&server), held(&server));
+    let (first, mut second) = (persistent(&server), persistent(&server));
     let mut third = server.connect();
     third.send(get("/"));
-    assert_turned_away(&mut third);
-    // A client has the address that it connects to, if both are loopback.
+    assert_refused(&mut third);
+    // The client binds to 127.0.0.2, so it has another address.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let other = |port| std::net::SocketAddr::from(([127, 0, 0, 2], port));
     socket.bind(&other(0).into()).unwrap();
@@ -95,7 +95,7 @@ fn an_address_has_its_share_and_others_have_theirs() {
 }
 
 #[test]
-fn few_descriptors_are_enough_to_answer_everybody() {
+fn few_descriptors_suffice_for_many_clients() {
     let root = site();
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 32 && exec \"$0\" \"$@\""]).arg(support::miod().get_program());
@@ -124,10 +124,10 @@ fn few_descriptors_are_enough_to_answer_everybody() {
 }
 
 #[test]
-fn without_a_descriptor_left_connections_wait_and_nothing_spins() {
+fn without_free_descriptors_connections_wait_and_nothing_spins() {
     let server = Server::start_with(site(), &["--idle-timeout", "20"]);
-    let mut first = held(&server);
-    // Room for three more: numbers are given from the lowest that is free.
+    let mut first = persistent(&server);
+    // Three descriptors are left; the kernel assigns the lowest free number.
     let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
     let open: Vec<u64> = open.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
     let limit = Some((0..).filter(|number| !open.contains(number)).nth(3).unwrap());
@@ -137,7 +137,7 @@ fn without_a_descriptor_left_connections_wait_and_nothing_spins() {
     for client in &mut clients {
         client.send(get("/"));
     }
-    // Three come in, in order; the others wait.
+    // Three are accepted, in order; the others wait.
     let mut waiting = clients.split_off(3);
     for client in &mut clients {
         assert_eq!(client.response().status, 200);
@@ -154,12 +154,12 @@ fn without_a_descriptor_left_connections_wait_and_nothing_spins() {
 }
 
 #[test]
-fn two_thousand_connections_at_once_and_what_they_cost() {
+fn two_thousand_idle_connections_use_little_memory() {
     const COUNT: usize = 2_000;
     raise_limit();
     let server = Server::start_with(site(), &[]);
-    // What is allocated once is there already.
-    let warm: Vec<Client> = (0..50).map(|_| held(&server)).collect();
+    // One-time allocations have already happened.
+    let warm: Vec<Client> = (0..50).map(|_| persistent(&server)).collect();
     let before = server.memory();
     let mut clients: Vec<Client> = (0..COUNT).map(|_| server.connect()).collect();
     let request = get("/") + &get("/large");
@@ -170,7 +170,7 @@ fn two_thousand_connections_at_once_and_what_they_cost() {
         assert_eq!(client.response().text(), "index");
         assert_eq!(client.response().body.len(), 100_000);
     }
-    // All idle now: what they needed while they were busy is free again.
+    // All are idle now; the memory of their busy time is free again.
     for client in &mut clients {
         assert!(still_served(client));
     }
@@ -181,18 +181,18 @@ fn two_thousand_connections_at_once_and_what_they_cost() {
 }
 
 #[test]
-fn memory_has_a_bound_whoever_wants_more() {
+fn memory_stays_below_its_limit() {
     let server = Server::start_with(site(), &["--max-memory", "1M", "--cache-size", "0"]);
-    let mut kept = held(&server);
-    // Heads that are never whole: a mebibyte has room for 34 of them.
+    let mut kept = persistent(&server);
+    // Incomplete heads: one MiB has room for 34 of them.
     let unwhole = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(30_000));
     let mut greedy: Vec<Client> = (0..60).map(|_| server.connect()).collect();
     for client in &mut greedy {
-        // Some are cut off as they send.
+        // Some are closed while they send.
         let _ = std::io::Write::write_all(&mut client.stream, unwhole.as_bytes());
     }
     assert!(eventually(|| server.errors().contains("needs more memory than is left")), "{}", server.errors());
-    // A newcomer is told, who was there before is served.
+    // A new connection gets 503, an older one is served.
     assert!(eventually(|| {
         let mut client = server.connect();
         client.send(get("/"));
@@ -208,13 +208,13 @@ fn memory_has_a_bound_whoever_wants_more() {
 }
 
 #[test]
-fn the_memory_of_a_peak_is_given_back() {
+fn memory_is_released_after_a_peak() {
     const BODY: usize = 30_000;
     const COUNT: usize = 1_000;
     raise_limit();
     let server = Server::start_with(site(), &["--app", "/echo=echo"]);
     let request = format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", BODY + 1);
-    // Bodies that are never whole, held by the server.
+    // Incomplete bodies, which the server holds.
     let stall = |count: usize| -> Vec<Client> {
         let clients = (0..count).map(|_| {
             let mut client = server.connect();
@@ -235,7 +235,7 @@ fn the_memory_of_a_peak_is_given_back() {
 }
 
 #[test]
-fn listings_and_log_entries_of_slow_clients_count_too() {
+fn listings_and_log_entries_count_as_memory() {
     raise_limit();
     let root = Root::new();
     root.file("large", vec![b'x'; 4 << 20]);
@@ -246,7 +246,7 @@ fn listings_and_log_entries_of_slow_clients_count_too() {
     let path = log.at("access.log");
     let arguments = ["--listing", "--max-memory", "4M", "--cache-size", "0", "--access-log", path.to_str().unwrap()];
     let server = Server::start(&root, &arguments);
-    let mut kept = held(&server);
+    let mut kept = persistent(&server);
     let before = server.memory();
     // Each entry of the log holds a user agent of 20 kB until its download ends; each
     // listing is of another order, so that none is shared.

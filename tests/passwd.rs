@@ -1,4 +1,4 @@
-//! `miod passwd` as a process: what it writes, and what it asks on a terminal.
+//! `miod passwd` as a process: the file that it writes, and its prompts on a terminal.
 
 mod support;
 
@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use support::{Ended, PATIENCE, Root, eventually, miod};
+use support::{Ended, Root, TIMEOUT, eventually, miod};
 
 fn passwd(arguments: &[&str]) -> Command {
     let mut command = miod();
@@ -18,10 +18,10 @@ fn passwd(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it with this on standard input: exit code, standard output, standard error.
+/// Runs it with `input`. Returns exit code, standard output and standard error.
 fn run(mut command: Command, input: &str) -> (Option<i32>, String, String) {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It may have refused before it read.
+    // It may have ended before it read the input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -54,31 +54,31 @@ fn a_file_that_is_a_mount_point_is_written_in_place() {
 fn users_are_added_changed_and_removed() {
     let root = Root::new();
     let file = root.at("users").to_str().unwrap().to_owned();
-    let (code, said, _) = run(passwd(&[&file, "alice"]), "apple\n");
-    assert_eq!((code, said), (Some(0), format!("alice added to {file}\n")));
+    let (code, output, _) = run(passwd(&[&file, "alice"]), "apple\n");
+    assert_eq!((code, output), (Some(0), format!("alice added to {file}\n")));
     assert!(text(&root).starts_with("alice:$2y$04$") && text(&root).len() == 67 && mode(&root) == 0o600);
 
     fs::write(root.at("users"), format!("# comment\n{}odd\n", text(&root))).unwrap();
     fs::set_permissions(root.at("users"), fs::Permissions::from_mode(0o640)).unwrap();
     let before = text(&root);
-    let (code, said, _) = run(passwd(&[&file, "bob"]), "pear\r\nmore");
+    let (code, output, _) = run(passwd(&[&file, "bob"]), "pear\r\nmore");
     assert_eq!(code, Some(0));
-    assert!(said.contains("line 3 is wrong"), "{said}");
+    assert!(output.contains("line 3 is wrong"), "{output}");
     assert!(text(&root).starts_with(&before) && text(&root).contains("\nbob:$2y$") && mode(&root) == 0o640);
 
     let before = text(&root);
-    let (_, said, _) = run(passwd(&[&file, "alice"]), "plum");
-    assert!(said.starts_with("alice has a new password"), "{said}");
+    let (_, output, _) = run(passwd(&[&file, "alice"]), "plum");
+    assert!(output.starts_with("alice has a new password"), "{output}");
     assert!(text(&root) != before && text(&root).len() == before.len());
 
-    let (code, said, _) = run(passwd(&["-D", &file, "alice"]), "");
-    assert!(code == Some(0) && said.starts_with("alice removed from"), "{said}");
+    let (code, output, _) = run(passwd(&["-D", &file, "alice"]), "");
+    assert!(code == Some(0) && output.starts_with("alice removed from"), "{output}");
     assert!(text(&root).starts_with("# comment\nodd\nbob:"));
-    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing else is left behind");
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "no other file is left");
 }
 
 #[test]
-fn a_link_stays_a_link() {
+fn a_symbolic_link_is_kept() {
     let root = Root::new();
     root.file("real/users", "").link("users", "real/users");
     let (code, ..) = run(passwd(&[root.at("users").to_str().unwrap(), "alice"]), "apple\n");
@@ -104,15 +104,15 @@ fn mistakes_change_nothing() {
         (&[&*none, "alice"], "apple\n", 1, "no such file or directory"),
         (&[root.path().to_str().unwrap(), "alice"], "apple\n", 1, "not a regular file"),
     ] {
-        let (status, said, error) = run(passwd(arguments), input);
-        assert_eq!((status, said.as_str()), (Some(code), ""), "{arguments:?} {error}");
+        let (status, output, error) = run(passwd(arguments), input);
+        assert_eq!((status, output.as_str()), (Some(code), ""), "{arguments:?} {error}");
         assert!(error.starts_with("miod: ") && error.contains(hint), "{error}");
     }
     assert_eq!(text(&root), "alice:x\n");
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
 }
 
-/// What it runs in: the end of a terminal where a person sits.
+/// A command on a terminal, and the controlling end of the terminal.
 struct Terminal {
     master: File,
     shown: mpsc::Receiver<Vec<u8>>,
@@ -141,10 +141,10 @@ impl Terminal {
         Self { master, shown, seen: String::new(), child }
     }
 
-    /// Waits until this is on the screen.
+    /// Waits until `text` is on the screen.
     fn expect(&mut self, text: &str) {
         while !self.seen.contains(text) {
-            let shown = self.shown.recv_timeout(PATIENCE);
+            let shown = self.shown.recv_timeout(TIMEOUT);
             self.seen +=
                 &String::from_utf8(shown.unwrap_or_else(|_| panic!("no {text:?} in {:?}", self.seen))).unwrap();
         }
@@ -165,7 +165,7 @@ impl Terminal {
 }
 
 #[test]
-fn on_a_terminal_it_asks_twice_and_shows_nothing() {
+fn on_a_terminal_the_password_is_entered_twice_and_not_shown() {
     let root = Root::new();
     let file = root.at("users").to_str().unwrap().to_owned();
     let mut terminal = Terminal::start(passwd(&[&file, "alice"]));
@@ -193,7 +193,7 @@ fn on_a_terminal_it_asks_twice_and_shows_nothing() {
     terminal.expect("interrupted; nothing is changed");
     assert_eq!(terminal.code(), Some(1));
     assert_eq!(text(&root), before);
-    // The terminal shows again what is written.
+    // The terminal echoes input again.
     let modes = rustix::termios::tcgetattr(&terminal.master).unwrap().local_modes;
     assert!(modes.contains(rustix::termios::LocalModes::ECHO | rustix::termios::LocalModes::ISIG));
 }

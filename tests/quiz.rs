@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::visitor::Visitor;
+use support::browser::Browser;
 use support::{Root, Server, miod};
 
 /// Two questions, with markup in every text.
@@ -18,57 +18,57 @@ fn serve(quiz: &str) -> Server {
     Server::start_with(root, &["--quiz", path.to_str().unwrap()])
 }
 
-fn response(visitor: &mut Visitor<'_>, question: usize, choice: usize) {
-    let response = visitor.post("/quiz", &format!("question={question}&choice={choice}"));
+fn choose(browser: &mut Browser<'_>, question: usize, choice: usize) {
+    let response = browser.post("/quiz", &format!("question={question}&choice={choice}"));
     assert_eq!((response.status, response.field("location")), (303, Some("/quiz")), "{question}");
 }
 
 #[test]
-fn the_built_in_quiz_can_be_answered_to_the_end_and_begun_again() {
+fn the_built_in_quiz_can_be_finished_and_restarted() {
     let server = Server::start_with(Root::new(), &[]);
-    let mut visitor = Visitor::new(&server);
-    assert!(visitor.get("/quiz").text().contains("Question 1 of 12"));
-    assert_eq!(visitor.cookie, None, "who only looks gets no session");
+    let mut browser = Browser::new(&server);
+    assert!(browser.get("/quiz").text().contains("Question 1 of 12"));
+    assert_eq!(browser.cookie, None, "reading creates no session");
     for question in 1..=12 {
-        let page = visitor.get("/quiz").text();
+        let page = browser.get("/quiz").text();
         assert!(page.contains(&format!("Question {question} of 12")), "{page}");
-        assert!(!page.contains("RFC") && !page.contains("POSIX"), "it tells where to find the answer: {page}");
-        let json = visitor.json("/quiz").text();
+        assert!(!page.contains("RFC") && !page.contains("POSIX"), "it reveals the source of the answer: {page}");
+        let json = browser.json("/quiz").text();
         assert!(json.contains(&format!("\"question\":{question},\"of\":12")), "{json}");
         assert!(!json.contains("\"answer\"") && !json.contains("explanation"), "{json}");
-        response(&mut visitor, question, 2);
+        choose(&mut browser, question, 2);
     }
-    let page = visitor.get("/quiz").text();
-    // As many as have 2 for an answer.
+    let page = browser.get("/quiz").text();
+    // The number of questions whose answer is 2.
     assert!(page.contains("<h1>3 of 12 right</h1>") && page.matches("RFC ").count() >= 10, "{page}");
-    let json = visitor.json("/quiz");
+    let json = browser.json("/quiz");
     assert_eq!(json.field("content-type"), Some("application/json"));
     assert!(json.text().contains("\"score\":3,\"of\":12,\"answers\":[{\"question\":"), "{}", json.text());
-    let restart = visitor.post("/quiz/restart", "");
+    let restart = browser.post("/quiz/restart", "");
     assert_eq!((restart.status, restart.field("location")), (303, Some("/quiz")));
-    assert!(visitor.get("/quiz").text().contains("Question 1 of 12"));
+    assert!(browser.get("/quiz").text().contains("Question 1 of 12"));
 }
 
 #[test]
-fn an_answer_counts_once_whatever_is_sent() {
+fn an_answer_counts_only_once() {
     let server = serve(TWO);
-    let mut visitor = Visitor::new(&server);
-    response(&mut visitor, 2, 1);
-    assert!(visitor.json("/quiz").text().contains("\"question\":1,"), "an answer to a question that isn't asked yet");
-    response(&mut visitor, 1, 2);
-    // The button again, and from the page before with another choice.
-    response(&mut visitor, 1, 2);
-    response(&mut visitor, 1, 1);
-    assert!(visitor.json("/quiz").text().contains("\"question\":2,\"of\":2,\"score\":1,"));
-    response(&mut visitor, 2, 3);
-    response(&mut visitor, 2, 1);
-    assert!(visitor.json("/quiz").text().contains("\"score\":1,\"of\":2,"));
-    // Another visitor is somewhere else.
-    assert!(Visitor::new(&server).json("/quiz").text().contains("\"question\":1,"));
+    let mut browser = Browser::new(&server);
+    choose(&mut browser, 2, 1);
+    assert!(browser.json("/quiz").text().contains("\"question\":1,"), "an answer to a later question is ignored");
+    choose(&mut browser, 1, 2);
+    // The same form again, and an older form with another choice.
+    choose(&mut browser, 1, 2);
+    choose(&mut browser, 1, 1);
+    assert!(browser.json("/quiz").text().contains("\"question\":2,\"of\":2,\"score\":1,"));
+    choose(&mut browser, 2, 3);
+    choose(&mut browser, 2, 1);
+    assert!(browser.json("/quiz").text().contains("\"score\":1,\"of\":2,"));
+    // Another browser has its own state.
+    assert!(Browser::new(&server).json("/quiz").text().contains("\"question\":1,"));
 }
 
 #[test]
-fn forms_json_and_links_say_the_same() {
+fn forms_json_and_links_are_equivalent() {
     let server = serve(TWO);
     for (line, lines, body) in [
         ("POST /quiz", "Content-Type: application/x-www-form-urlencoded\r\n", "question=1&choice=2"),
@@ -78,9 +78,9 @@ fn forms_json_and_links_say_the_same() {
         ("GET /quiz?question=1&choice=2", "", ""),
         ("GET /quiz/?choice=2&question=1", "Sec-Fetch-Site: same-origin\r\n", ""),
     ] {
-        let mut visitor = Visitor::new(&server);
-        assert_eq!(visitor.ask(line, lines, body).status, 303, "{line} {body}");
-        assert!(visitor.json("/quiz").text().contains("\"question\":2,\"of\":2,\"score\":1,"), "{line} {body}");
+        let mut browser = Browser::new(&server);
+        assert_eq!(browser.exchange(line, lines, body).status, 303, "{line} {body}");
+        assert!(browser.json("/quiz").text().contains("\"question\":2,\"of\":2,\"score\":1,"), "{line} {body}");
     }
     for (line, lines, body, status) in [
         ("POST /quiz", "Content-Type: text/plain\r\n", "question=1&choice=2", 415),
@@ -99,26 +99,26 @@ fn forms_json_and_links_say_the_same() {
         ("GET /quiz/restart", "", "", 405),
         ("GET /quiz/2", "", "", 404),
     ] {
-        let mut visitor = Visitor::new(&server);
-        assert_eq!(visitor.ask(line, lines, body).status, status, "{line} {body}");
-        assert_eq!(visitor.cookie, None, "{line} {body}");
+        let mut browser = Browser::new(&server);
+        assert_eq!(browser.exchange(line, lines, body).status, status, "{line} {body}");
+        assert_eq!(browser.cookie, None, "{line} {body}");
     }
-    // HEAD asks what GET would say, and is no answer.
-    let mut visitor = Visitor::new(&server);
+    // HEAD has the fields of GET, and counts as no answer.
+    let mut browser = Browser::new(&server);
     let mut client = server.connect();
     client.send("HEAD /quiz?question=1&choice=2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert_eq!(client.response_to("HEAD").status, 200);
-    assert!(visitor.json("/quiz").text().contains("\"question\":1,"));
+    assert!(browser.json("/quiz").text().contains("\"question\":1,"));
 }
 
 #[test]
-fn no_text_of_a_quiz_becomes_markup() {
+fn texts_of_a_quiz_are_escaped() {
     let server = serve(TWO);
-    let mut visitor = Visitor::new(&server);
-    let mut pages = visitor.get("/quiz").text();
-    response(&mut visitor, 1, 1);
-    response(&mut visitor, 2, 1);
-    pages += &visitor.get("/quiz").text();
+    let mut browser = Browser::new(&server);
+    let mut pages = browser.get("/quiz").text();
+    choose(&mut browser, 1, 1);
+    choose(&mut browser, 2, 1);
+    pages += &browser.get("/quiz").text();
     assert!(!pages.contains("<b>") && !pages.contains("<i>"), "{pages}");
     for text in ["T &#60;i&#62;", "Q1 &#60;b&#62;?", "a1 &#60;b&#62;", "E1 &#60;b&#62;", "S1 &#60;b&#62;"] {
         assert!(pages.contains(text), "{text}: {pages}");
@@ -126,19 +126,19 @@ fn no_text_of_a_quiz_becomes_markup() {
 }
 
 #[test]
-fn a_bad_quiz_is_told_with_its_place_and_nothing_starts() {
+fn a_malformed_quiz_is_reported_with_its_position_and_nothing_starts() {
     let root = Root::new();
     let path = root.at("quiz.json");
-    for (quiz, says) in [
+    for (quiz, expected) in [
         ("{\"title\": \"T\",\n  \"questions\": [}", "expected value at line 2 column 17"),
         ("{\"title\": \"T\", \"questions\": []}", "there are 0 questions"),
         ("", "at line 1 column 0"),
     ] {
         root.file("quiz.json", quiz);
         let output = miod().args(["-p", "0", "--quiz"]).arg(&path).arg(root.path()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(78), "{said}");
-        assert!(said.contains(says) && said.contains("quiz.json: "), "{said}");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{errors}");
+        assert!(errors.contains(expected) && errors.contains("quiz.json: "), "{errors}");
     }
     let output = miod().args(["-p", "0", "--quiz"]).arg(root.at("none")).arg(root.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(78), "{}", String::from_utf8_lossy(&output.stderr));

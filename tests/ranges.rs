@@ -1,4 +1,4 @@
-//! Ranges over the wire, taken apart to the last byte.
+//! Ranges over real connections, checked byte by byte.
 
 mod support;
 
@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use support::{Client, LONG_AGO_DATE, Response, Root, Server, get, get_with, head_with, pattern};
 
-/// In memory, and sent from the descriptor.
+/// Sizes that are served from memory, and from the file descriptor.
 const SIZES: [usize; 2] = [1_000, 300_000];
 
 fn site() -> (Root, Server) {
@@ -23,7 +23,7 @@ fn path(size: usize) -> String {
     format!("/f{size}.txt")
 }
 
-fn ask(client: &mut Client, size: usize, ranges: &str) -> Response {
+fn request(client: &mut Client, size: usize, ranges: &str) -> Response {
     client.send(get_with(&path(size), &format!("Range: {ranges}\r\n")));
     client.response()
 }
@@ -35,15 +35,15 @@ struct Part {
     content: Vec<u8>,
 }
 
-/// Takes multipart/byteranges apart; nothing may be left over.
+/// Parses multipart/byteranges completely.
 fn parts(response: &Response) -> Vec<Part> {
     let media_type = response.field("Content-Type").unwrap();
     let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").unwrap_or_else(|| panic!("{media_type}"));
     assert!(boundary.len() <= 70 && boundary.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     let mut rest = &response.body[..];
     let mut take = |count: usize| {
-        let (taken, behind) = rest.split_at(count);
-        rest = behind;
+        let (taken, after) = rest.split_at(count);
+        rest = after;
         taken.to_vec()
     };
     let delimiter = format!("\r\n--{boundary}");
@@ -75,11 +75,11 @@ fn parts(response: &Response) -> Vec<Part> {
 }
 
 #[test]
-fn one_range() {
+fn a_single_range_is_served() {
     let (_root, server) = site();
     let mut client = server.connect();
     for size in SIZES {
-        let (content, whole) = (pattern(size), server.get(&path(size)));
+        let (content, complete) = (pattern(size), server.get(&path(size)));
         let last = size - 1;
         for (range, expected) in [
             ("bytes=0-0".to_owned(), 0..=0),
@@ -96,12 +96,12 @@ fn one_range() {
             ("BYTES=3-4".to_owned(), 3..=4),
             ("bytes= ,3-4 ,".to_owned(), 3..=4),
             (format!("bytes=3-4,{size}-"), 3..=4),
-            // Overlapping, touching, or nearer than a part's head is long: one is shorter.
+            // Ranges that overlap, touch or are closer than the length of a part's head are merged.
             ("bytes=0-9,5-20".to_owned(), 0..=20),
             ("bytes=10-20,0-9".to_owned(), 0..=20),
             ("bytes=0-9,50-59".to_owned(), 0..=59),
         ] {
-            let response = ask(&mut client, size, &range);
+            let response = request(&mut client, size, &range);
             assert_eq!(response.status, 206, "{range} of {size}");
             assert!(response.body == content[expected.clone()], "{range} of {size}: {}", response.body.len());
             let (first, last) = (expected.start(), expected.end());
@@ -109,7 +109,7 @@ fn one_range() {
             for name in
                 ["ETag", "Last-Modified", "Cache-Control", "Content-Type", "Accept-Ranges", "X-Content-Type-Options"]
             {
-                assert_eq!((response.field(name), response.count(name)), (whole.field(name), 1), "{name}");
+                assert_eq!((response.field(name), response.count(name)), (complete.field(name), 1), "{name}");
             }
             assert_eq!(response.count("Content-Length"), 1);
         }
@@ -117,7 +117,7 @@ fn one_range() {
 }
 
 #[test]
-fn what_is_no_range_is_ignored() {
+fn malformed_ranges_are_ignored() {
     let (_root, server) = site();
     let mut client = server.connect();
     let far_apart = |count: usize| (0..count).map(|i| format!("{0}-{0}", i * 10_000)).collect::<Vec<_>>().join(",");
@@ -141,20 +141,20 @@ fn what_is_no_range_is_ignored() {
             "=0-1",
             "",
         ] {
-            let response = ask(&mut client, size, range);
+            let response = request(&mut client, size, range);
             assert_eq!((response.status, response.count("Content-Range")), (200, 0), "{range:?}");
             assert!(response.body == content, "{range:?}");
         }
-        // Two lines say nothing clear.
+        // Two Range lines are ambiguous.
         client.send(get_with(&path(size), "Range: bytes=0-1\r\nRange: bytes=4-5\r\n"));
         assert_eq!(client.response().body.len(), size);
     }
-    // As many parts as there may be, and one more.
-    assert_eq!(parts(&ask(&mut client, 300_000, &format!("bytes={}", far_apart(16)))).len(), 16);
-    assert_eq!(ask(&mut client, 300_000, &format!("bytes={}", far_apart(17))).body.len(), 300_000);
-    // However many overlap, it is never more than the file.
+    // The maximum number of parts, and one more.
+    assert_eq!(parts(&request(&mut client, 300_000, &format!("bytes={}", far_apart(16)))).len(), 16);
+    assert_eq!(request(&mut client, 300_000, &format!("bytes={}", far_apart(17))).body.len(), 300_000);
+    // Overlapping ranges never add up to more than the file.
     let overlapping = vec!["0-"; 120].join(",");
-    assert_eq!(ask(&mut client, 300_000, &format!("bytes={overlapping}")).body.len(), 300_000);
+    assert_eq!(request(&mut client, 300_000, &format!("bytes={overlapping}")).body.len(), 300_000);
     for path in ["/", "/missing"] {
         client.send(get_with(path, "Range: bytes=0-0\r\n"));
         assert_eq!(client.response().count("Content-Range"), 0, "{path}");
@@ -162,7 +162,7 @@ fn what_is_no_range_is_ignored() {
 }
 
 #[test]
-fn head_knows_no_ranges() {
+fn head_ignores_ranges() {
     let (_root, server) = site();
     let mut client = server.connect();
     for size in SIZES {
@@ -178,7 +178,7 @@ fn head_knows_no_ranges() {
 }
 
 #[test]
-fn ranges_without_any_byte_are_416_and_the_size_is_told() {
+fn unsatisfiable_ranges_get_416_with_the_size() {
     let (_root, server) = site();
     let mut client = server.connect();
     let check = |client: &mut Client, size: usize, path: &str, range: &str| {
@@ -200,13 +200,13 @@ fn ranges_without_any_byte_are_416_and_the_size_is_told() {
 }
 
 #[test]
-fn several_ranges_come_as_parts_in_the_order_that_was_asked_for() {
+fn several_ranges_are_parts_in_the_requested_order() {
     let (_root, server) = site();
     let mut client = server.connect();
     let check = |client: &mut Client, size: usize, ranges: &[RangeInclusive<usize>]| {
         let content = pattern(size);
         let list: Vec<_> = ranges.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect();
-        let response = ask(client, size, &format!("bytes={}", list.join(", ")));
+        let response = request(client, size, &format!("bytes={}", list.join(", ")));
         assert_eq!((response.status, response.count("Content-Range")), (206, 0));
         assert_eq!((response.count("Content-Length"), response.count("Content-Type")), (1, 1));
         let parts = parts(&response);
@@ -224,21 +224,21 @@ fn several_ranges_come_as_parts_in_the_order_that_was_asked_for() {
         check(&mut client, size, &[0..=9, 500..=509]);
         check(&mut client, size, &[990..=999, 0..=0, 400..=450]);
     }
-    // Read into the output, and sent from the descriptor, in turns.
+    // Parts that are read into the output, and parts sent from the descriptor, alternate.
     check(&mut client, 300_000, &[0..=9, 10_000..=110_000, 200_000..=200_001, 250_000..=299_999]);
     check(&mut client, 300_000, &[100_000..=299_999, 0..=99_000]);
 
-    // What can't be satisfied is left out; a suffix is a range like another.
-    let response = ask(&mut client, 1_000, "bytes=-10,5000-,0-4");
+    // Unsatisfiable ranges are left out; a suffix is an ordinary range.
+    let response = request(&mut client, 1_000, "bytes=-10,5000-,0-4");
     let ranges: Vec<_> = parts(&response).into_iter().map(|part| part.range).collect();
     assert_eq!(ranges, ["bytes 990-999/1000", "bytes 0-4/1000"]);
-    // Each answer has a boundary of its own.
-    let again = ask(&mut client, 1_000, "bytes=-10,0-4");
+    // Each response has its own boundary.
+    let again = request(&mut client, 1_000, "bytes=-10,0-4");
     assert_ne!(response.field("Content-Type"), again.field("Content-Type"));
 }
 
 #[test]
-fn if_range_is_strong() {
+fn if_range_uses_strong_comparison() {
     let (root, server) = site();
     let mut client = server.connect();
     let mut status = |path: &str, value: &str| {
@@ -255,7 +255,7 @@ fn if_range_is_strong() {
             (&format!("{tag}, {tag}"), 200),
             ("\"other\"", 200),
             ("*", 200),
-            // A date must be the same, not merely no older.
+            // A date must be equal, not only as new.
             ("Tue, 14 Nov 2023 22:13:21 GMT", 200),
             ("Tue, 14 Nov 2023 22:13:19 GMT", 200),
             ("some day", 200),
@@ -264,12 +264,12 @@ fn if_range_is_strong() {
             assert_eq!(status(&path(size), value), expected, "{value:?} {size}");
         }
     }
-    // What was written this moment may change once more without its date showing it.
+    // A file that was just written may change again within the same second.
     root.file("new", pattern(10_000));
     let response = server.get("/new");
     assert_eq!(status("/new", response.field("Last-Modified").unwrap()), 200);
     assert_eq!(status("/new", response.field("ETag").unwrap()), 200);
-    // Without a range it means nothing; what the client has already isn't sent in part either.
+    // Without Range it is ignored; 304 takes precedence over a part.
     let tag = server.get(&path(1_000)).field("ETag").unwrap().to_owned();
     assert_eq!(server.get_with(&path(1_000), &format!("If-Range: {tag}\r\n")).status, 200);
     let lines = format!("Range: bytes=0-0\r\nIf-Range: {tag}\r\nIf-None-Match: {tag}\r\n");

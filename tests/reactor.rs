@@ -1,7 +1,7 @@
-//! The reactor on real sockets: what a state machine in memory can't show.
+//! The reactor on real sockets: behaviour that tests in memory can't show.
 //!
-//! Each test runs a reactor in a thread of its own, on a port of its own. Nothing
-//! sleeps: the tests wait for what they expect, and every wait has a limit.
+//! Each test runs a reactor in its own thread, on its own port. No test sleeps: the tests
+//! wait for what they expect, and every wait has a limit.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ use miod::reactor::{
     Output, Protocol, Reactor, Talk, TalkContext, Tick, Until, Want,
 };
 
-/// Nothing here takes that long unless it is broken.
+/// The limit of every wait.
 const LIMIT: Duration = Duration::from_secs(20);
 const MIB: usize = 1024 * 1024;
 
@@ -36,7 +36,7 @@ impl Server {
         Self::start::<Talk<C>>(&any_port(), true, until)
     }
 
-    /// Listens, has `first` done, and only then runs.
+    /// Listens, calls `first`, and then runs.
     fn start_after<P: Protocol<Shared = (), Listener = ()>>(
         endpoint: &Endpoint,
         deferred: bool,
@@ -57,7 +57,7 @@ impl Server {
             reactor.listen(listener, ()).unwrap();
             started.send((endpoint, reactor.closer())).unwrap();
             let result = reactor.run(until);
-            // The listener is closed when the result is known.
+            // The listener is closed before the result is sent.
             drop(reactor);
             let _ = finish.send(result);
         });
@@ -114,12 +114,12 @@ fn read_to_end(stream: &mut impl Read) -> Vec<u8> {
     bytes
 }
 
-/// Bytes that are never the same at a shift that a buffer could cause.
+/// Bytes that differ when they are shifted by the size of a buffer.
 fn pattern(count: usize) -> Vec<u8> {
     (0..count as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
-/// Whether the connection is over without a word; by a reset is as good.
+/// Whether the connection ends without a byte, by EOF or by a reset.
 fn is_over(stream: &mut impl Read) -> bool {
     match stream.read(&mut [0]) {
         Ok(count) => count == 0,
@@ -127,7 +127,7 @@ fn is_over(stream: &mut impl Read) -> bool {
     }
 }
 
-/// Answers what it gets, and says at the end how much that was.
+/// Sends back what it receives, and at the end the number of bytes.
 #[derive(Default)]
 struct Echo {
     total: usize,
@@ -152,7 +152,7 @@ impl Conversation for Echo {
     }
 }
 
-/// Answers every byte with 8 MiB.
+/// Sends 8 MiB for every byte.
 struct Flood;
 
 const FLOOD: usize = 8 * MIB;
@@ -173,7 +173,7 @@ impl Conversation for Flood {
     }
 }
 
-/// One byte there and back.
+/// Sends one byte and receives it back.
 fn round_trip(stream: &mut (impl Read + Write)) {
     stream.write_all(b"x").unwrap();
     assert_eq!(read_exactly(stream, 1), b"x");
@@ -192,7 +192,7 @@ fn hundreds_of_clients_are_served_at_once() {
                 assert_eq!(read_exactly(client, 5), format!("{round} {number:03}").as_bytes());
             }
         }
-        // Half of them go, the others stay and notice nothing.
+        // Half of them close; the others are not affected.
         let staying = clients.split_off(100);
         drop(clients);
         for mut client in staying {
@@ -203,8 +203,8 @@ fn hundreds_of_clients_are_served_at_once() {
 }
 
 #[test]
-fn connections_that_came_in_a_burst_are_all_taken() {
-    // More than the listener gives in one turn, too.
+fn a_burst_of_connections_is_accepted_completely() {
+    // 100 is more than the listener accepts in one turn.
     for count in [20, 100] {
         let (send, receive) = channel();
         let burst = move |address| {
@@ -221,7 +221,7 @@ fn connections_that_came_in_a_burst_are_all_taken() {
 }
 
 #[test]
-fn a_long_train_arrives_whole_and_in_order() {
+fn a_long_stream_arrives_completely_and_in_order() {
     let server = Server::tcp::<Echo>(Until::Connections(1));
     let mut client = server.connect();
     let mut writer = client.try_clone().unwrap();
@@ -235,11 +235,11 @@ fn a_long_train_arrives_whole_and_in_order() {
 }
 
 #[test]
-fn a_slow_reader_gets_all_and_delays_nobody() {
+fn a_slow_reader_gets_everything_and_delays_no_other() {
     let server = Server::tcp::<Flood>(Until::Closed);
     let mut slow = server.connect();
     slow.write_all(b"x").unwrap();
-    // The answer has begun, so it fills the buffers of both ends from here on.
+    // The output has started, so it now fills the buffers of both ends.
     let mut response = read_exactly(&mut slow, 1);
     let mut quick = server.connect();
     for _ in 0..3 {
@@ -248,7 +248,7 @@ fn a_slow_reader_gets_all_and_delays_nobody() {
     }
     response.extend(read_exactly(&mut slow, FLOOD - 1));
     assert!(response == pattern(FLOOD));
-    // Both are as good as new.
+    // Both connections still work.
     for client in [&mut slow, &mut quick] {
         client.write_all(b"x").unwrap();
         assert!(read_exactly(client, FLOOD) == pattern(FLOOD));
@@ -257,7 +257,7 @@ fn a_slow_reader_gets_all_and_delays_nobody() {
 }
 
 #[test]
-fn who_ends_its_side_gets_the_rest_of_the_answer() {
+fn a_half_closed_client_gets_the_rest_of_the_output() {
     let server = Server::tcp::<Flood>(Until::Connections(1));
     let mut client = server.connect();
     client.write_all(b"xx").unwrap();
@@ -266,7 +266,7 @@ fn who_ends_its_side_gets_the_rest_of_the_answer() {
     server.finish();
 }
 
-/// Ends after its answer, whatever else was sent.
+/// Closes after its output, even if there is more input.
 struct Farewell;
 
 impl Conversation for Farewell {
@@ -284,7 +284,7 @@ impl Conversation for Farewell {
 }
 
 #[test]
-fn the_last_answer_is_not_lost_to_input_that_nobody_read() {
+fn unread_input_does_not_lose_the_last_output() {
     let server = Server::tcp::<Farewell>(Until::Connections(1));
     let mut client = server.connect();
     client.write_all(&[b'x'; 200_000]).unwrap();
@@ -293,7 +293,7 @@ fn the_last_answer_is_not_lost_to_input_that_nobody_read() {
     server.finish();
 }
 
-/// Bytes, a stretch of a file, bytes.
+/// Sends bytes, a slice of a file, and bytes.
 struct FromFile;
 
 impl Conversation for FromFile {
@@ -317,7 +317,7 @@ impl Conversation for FromFile {
 }
 
 #[test]
-fn a_file_goes_out_between_the_bytes_around_it() {
+fn a_file_is_sent_between_the_bytes_around_it() {
     let server = Server::tcp::<FromFile>(Until::Connections(1));
     let mut client = server.connect();
     client.write_all(b"x").unwrap();
@@ -325,10 +325,10 @@ fn a_file_goes_out_between_the_bytes_around_it() {
     server.finish();
 }
 
-/// How often [`Guarded`] was told of data.
+/// The number of bytes that [`Guarded`] received.
 static GUARDED_DATA: AtomicUsize = AtomicUsize::new(0);
 
-/// Talks with 127.0.0.1 alone.
+/// Accepts connections from 127.0.0.1 only.
 struct Guarded;
 
 impl Conversation for Guarded {
@@ -346,22 +346,22 @@ impl Conversation for Guarded {
     }
 }
 
-#[cfg(target_os = "linux")] // where every address of 127/8 is ours
+#[cfg(target_os = "linux")] // where every address of 127/8 is local
 #[test]
 fn a_peer_can_be_refused_before_anything_is_read() {
     let server = Server::start::<Talk<Guarded>>(&any_port(), false, Until::Connections(3));
-    let stranger = |says: &[u8]| {
+    let other = |bytes: &[u8]| {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
         socket.connect_timeout(&server.address().into(), LIMIT).unwrap();
         let mut stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         // It may already be refused.
-        let _ = stream.write_all(says);
+        let _ = stream.write_all(bytes);
         stream
     };
-    assert!(is_over(&mut stranger(b"")));
-    assert!(is_over(&mut stranger(b"let me in")));
+    assert!(is_over(&mut other(b"")));
+    assert!(is_over(&mut other(b"let me in")));
     assert_eq!(GUARDED_DATA.load(Ordering::Relaxed), 0);
     round_trip(&mut server.connect());
     server.finish();
@@ -369,11 +369,11 @@ fn a_peer_can_be_refused_before_anything_is_read() {
 }
 
 #[test]
-fn runs_for_as_many_connections_as_it_is_told() {
+fn runs_for_a_given_number_of_connections() {
     let server = Server::start::<Talk<Echo>>(&any_port(), false, Until::Connections(1));
     let mut first = server.connect();
     round_trip(&mut first);
-    // The kernel makes this connection; nobody takes it.
+    // The kernel completes this connection, but it is never accepted.
     let mut second = server.connect();
     second.write_all(b"x").unwrap();
     round_trip(&mut first);
@@ -418,21 +418,21 @@ fn serves_a_unix_domain_socket_and_removes_it() {
 }
 
 #[test]
-fn a_client_that_resets_is_gone_and_nobody_else_is() {
+fn a_reset_ends_only_its_own_connection() {
     let reset = |stream: TcpStream| {
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
         drop(stream);
     };
     let server = Server::start::<Talk<Flood>>(&any_port(), false, Until::Connections(4));
     let mut other = server.connect();
-    // While the answer is under way, before there is one, and before anything.
+    // A reset during the output, before it, and before any input.
     let mut taking = server.connect();
     taking.write_all(b"x").unwrap();
     read_exactly(&mut taking, 1);
     reset(taking);
-    let mut asking = server.connect();
-    asking.write_all(b"x").unwrap();
-    reset(asking);
+    let mut waiting = server.connect();
+    waiting.write_all(b"x").unwrap();
+    reset(waiting);
     reset(server.connect());
     other.write_all(b"x").unwrap();
     assert!(read_exactly(&mut other, FLOOD) == pattern(FLOOD));
@@ -441,7 +441,7 @@ fn a_client_that_resets_is_gone_and_nobody_else_is() {
 }
 
 #[test]
-fn who_says_nothing_and_leaves_leaves_nothing_behind() {
+fn a_silent_client_that_closes_is_removed() {
     for deferred in [false, true] {
         let server = Server::start::<Talk<Echo>>(&any_port(), deferred, Until::Connections(2));
         let mut half = server.connect();
@@ -452,7 +452,7 @@ fn who_says_nothing_and_leaves_leaves_nothing_behind() {
     }
 }
 
-/// Echoes, and wishes to be called at a moment that is long past.
+/// Echoes, and wants to be called at a time in the past.
 struct Late;
 
 impl Protocol for Late {
@@ -488,7 +488,7 @@ fn a_deadline_in_the_past_does_not_stop_the_loop() {
     server.finish();
 }
 
-/// Answers a byte with how many times it was called for it.
+/// Sends for each byte the number of calls since the byte before.
 #[derive(Default)]
 struct Counting {
     calls: u8,
@@ -516,7 +516,7 @@ impl Protocol for Counting {
 }
 
 #[test]
-fn who_waits_for_input_is_called_once_when_it_comes() {
+fn a_protocol_is_called_once_for_input_it_waits_for() {
     let server = Server::start::<Counting>(&any_port(), true, Until::Connections(1));
     let mut stream = server.connect();
     let calls: Vec<u8> = (0..10)
@@ -526,17 +526,17 @@ fn who_waits_for_input_is_called_once_when_it_comes() {
         })
         .collect();
     assert_eq!(calls[0], 1);
-    // Being registered is an event of its own, which may come before the second.
+    // The registration is a separate event, which may occur before the second byte.
     assert!(calls[2..].iter().all(|&calls| calls == 1), "{calls:?}");
     drop(stream);
     server.finish();
 }
 
-/// Wishes to read only once it knows that there is something, and answers whether it
-/// had wished for what it was given.
+/// Wants to read only when it knows that there is input. Sends whether it wanted the input
+/// that it got.
 #[derive(Default)]
 struct Shy {
-    wished: bool,
+    wanted: bool,
 }
 
 impl Protocol for Shy {
@@ -556,15 +556,15 @@ impl Protocol for Shy {
         }
         if !io.input.is_empty() {
             io.input.consume(io.input.bytes().len());
-            io.output.write(&[u8::from(self.wished)]);
+            io.output.write(&[u8::from(self.wanted)]);
         }
-        self.wished = io.unread;
-        if self.wished { Want::READ } else { Want::NOTHING }
+        self.wanted = io.unread;
+        if self.wanted { Want::READ } else { Want::NOTHING }
     }
 }
 
 #[test]
-fn nothing_is_read_for_who_did_not_wish_it() {
+fn nothing_is_read_unless_the_protocol_wants_it() {
     let server = Server::start::<Shy>(&any_port(), false, Until::Connections(1));
     let mut stream = server.connect();
     for _ in 0..3 {

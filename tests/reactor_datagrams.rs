@@ -11,14 +11,14 @@ use miod::reactor::{
     Reactor, Stay, Tick, Time, Until, Want,
 };
 
-/// Nothing here takes that long unless it is broken.
+/// The limit of every wait.
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn local(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// A reactor in its thread, with one datagram socket.
+/// A reactor in its own thread, with one datagram socket.
 struct Server {
     address: SocketAddr,
     closer: Closer,
@@ -26,7 +26,7 @@ struct Server {
 }
 
 impl Server {
-    /// Opens the socket, has `first` done with its address, and only then runs.
+    /// Opens the socket, calls `first` with its address, and then runs.
     fn start<P: Protocol<Shared = ()>>(
         bind: &str,
         peer: Option<SocketAddr>,
@@ -71,7 +71,7 @@ fn received(socket: &UdpSocket) -> Vec<u8> {
     buffer
 }
 
-/// Answers as it was asked.
+/// Sends each datagram back.
 struct Echo;
 
 impl<S: Protocol<Datagrams = Self>> DatagramProtocol<S> for Echo {
@@ -80,7 +80,7 @@ impl<S: Protocol<Datagrams = Self>> DatagramProtocol<S> for Echo {
     }
 }
 
-/// As [`NoStreams`], which can't be named by a machine that doesn't care beside what it lives.
+/// Like [`NoStreams`], for a protocol that is generic over the streams.
 struct Alone;
 
 impl Protocol for Alone {
@@ -104,10 +104,10 @@ fn echo(bind: &str, first: impl FnOnce(SocketAddr) + Send + 'static) -> Server {
 }
 
 #[test]
-fn any_datagram_is_answered_empty_and_largest_included() {
+fn datagrams_of_every_size_are_echoed() {
     for bind in ["127.0.0.1:0", "[::1]:0"] {
         if UdpSocket::bind(bind).is_err() {
-            continue; // there is no IPv6 here
+            continue; // this machine has no IPv6
         }
         let server = echo(bind, |_| ());
         let client = client(bind);
@@ -122,8 +122,8 @@ fn any_datagram_is_answered_empty_and_largest_included() {
 }
 
 #[test]
-fn a_batch_that_waited_is_answered_in_its_order() {
-    // More than one turn, and no more than a receive buffer holds.
+fn a_waiting_batch_is_echoed_in_order() {
+    // More than one turn takes, and no more than a receive buffer holds.
     let (send, clients) = channel();
     let server = echo("127.0.0.1:0", move |address| {
         let client = client("127.0.0.1:0");
@@ -166,7 +166,7 @@ impl Protocol for Counted {
 }
 
 #[test]
-fn an_answer_that_left_does_not_wake_the_loop() {
+fn a_sent_datagram_does_not_wake_the_loop() {
     let server = Server::start::<Counted>("127.0.0.1:0", None, Until::Closed, || Echo, |_| ());
     let client = client("127.0.0.1:0");
     for _ in 0..200 {
@@ -174,12 +174,12 @@ fn an_answer_that_left_does_not_wake_the_loop() {
         assert_eq!(received(&client), b"hello");
     }
     server.close();
-    // One for each, and a few for beginning and end.
+    // One for each datagram, and a few at the beginning and the end.
     let turns = TURNS.load(Ordering::Relaxed);
     assert!(turns <= 210, "{turns} turns for 200 datagrams");
 }
 
-/// Keeps the loop busy for ever: sends what it receives to the address that this names.
+/// Keeps the loop busy for ever: sends each datagram to the address that it contains.
 struct Perpetual;
 
 impl DatagramProtocol<NoStreams<Perpetual>> for Perpetual {
@@ -189,7 +189,7 @@ impl DatagramProtocol<NoStreams<Perpetual>> for Perpetual {
 }
 
 #[test]
-fn a_flood_does_not_keep_the_loop_from_anything_else() {
+fn a_flood_does_not_block_the_loop() {
     let first = |address: SocketAddr| {
         let client = client("127.0.0.1:0");
         for _ in 0..100 {
@@ -199,31 +199,31 @@ fn a_flood_does_not_keep_the_loop_from_anything_else() {
     Server::start::<NoStreams<Perpetual>>("127.0.0.1:0", None, Until::Closed, || Perpetual, first).close();
 }
 
-/// What a [`Prober`] was told.
+/// The events of a [`Prober`].
 #[derive(Debug, PartialEq)]
-enum Told {
+enum Report {
     Received(Vec<u8>),
     Failed(io::ErrorKind, Option<SocketAddr>),
     Errno(Option<i32>),
 }
 
-/// Sends something to its peer every few milliseconds until it has received an answer.
+/// Sends a datagram to its peer every few milliseconds until it receives one.
 struct Prober {
     peer: SocketAddr,
     what: Vec<u8>,
-    tell: Sender<Told>,
+    report: Sender<Report>,
     next: Tick,
-    answered: bool,
+    done: bool,
 }
 
 impl DatagramProtocol<NoStreams<Prober>> for Prober {
     fn received(&mut self, datagram: &[u8], _: SocketAddr, _: &mut Outbox, _: &mut Context<'_, NoStreams<Self>>) {
-        let _ = self.tell.send(Told::Received(datagram.to_vec()));
-        self.answered = true;
+        let _ = self.report.send(Report::Received(datagram.to_vec()));
+        self.done = true;
     }
 
     fn advance(&mut self, out: &mut Outbox, cx: &mut Context<'_, NoStreams<Self>>) -> Stay {
-        if self.answered || cx.draining {
+        if self.done || cx.draining {
             return Stay::Over;
         }
         if self.next <= cx.time.now {
@@ -234,69 +234,70 @@ impl DatagramProtocol<NoStreams<Prober>> for Prober {
     }
 
     fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, _: &mut Context<'_, NoStreams<Self>>) {
-        let _ = self.tell.send(match to {
-            Some(_) => Told::Errno(error.raw_os_error()),
-            None => Told::Failed(error.kind(), to),
+        let _ = self.report.send(match to {
+            Some(_) => Report::Errno(error.raw_os_error()),
+            None => Report::Failed(error.kind(), to),
         });
     }
 }
 
-fn probe(peer: SocketAddr, what: &[u8]) -> (Server, Receiver<Told>) {
-    let (tell, told) = channel();
-    let prober = Prober { peer, what: what.to_vec(), tell, next: Tick::default(), answered: false };
+fn probe(peer: SocketAddr, what: &[u8]) -> (Server, Receiver<Report>) {
+    let (report, reports) = channel();
+    let prober = Prober { peer, what: what.to_vec(), report, next: Tick::default(), done: false };
     let server = Server::start::<NoStreams<Prober>>("127.0.0.1:0", Some(peer), Until::Idle, || prober, |_| ());
-    (server, told)
+    (server, reports)
 }
 
 #[test]
-fn an_unreachable_port_is_told_and_ends_nothing() {
+fn an_unreachable_port_is_reported_and_ends_nothing() {
     let address = client("127.0.0.1:0").local_addr().unwrap();
-    let (server, told) = probe(address, b"anybody?");
+    let (server, reports) = probe(address, b"hello");
     for _ in 0..3 {
-        assert_eq!(told.recv_timeout(LIMIT).unwrap(), Told::Failed(io::ErrorKind::ConnectionRefused, None));
+        assert_eq!(reports.recv_timeout(LIMIT).unwrap(), Report::Failed(io::ErrorKind::ConnectionRefused, None));
     }
-    // Now there is somebody.
+    // Now a socket is bound.
     let peer = client(&address.to_string());
-    assert_eq!(received(&peer), b"anybody?");
+    assert_eq!(received(&peer), b"hello");
     peer.send_to(b"yes", server.address).unwrap();
-    let response = std::iter::from_fn(|| told.recv_timeout(LIMIT).ok()).find(|told| matches!(told, Told::Received(_)));
-    assert_eq!(response, Some(Told::Received(b"yes".to_vec())));
-    // That was all it stayed for.
+    let response =
+        std::iter::from_fn(|| reports.recv_timeout(LIMIT).ok()).find(|report| matches!(report, Report::Received(_)));
+    assert_eq!(response, Some(Report::Received(b"yes".to_vec())));
+    // The socket has finished.
     server.finish();
 }
 
 #[test]
-fn what_is_too_large_is_not_sent_and_that_is_told() {
+fn a_datagram_that_is_too_large_is_reported_and_not_sent() {
     let peer = client("127.0.0.1:0");
-    let (server, told) = probe(peer.local_addr().unwrap(), &[b'x'; 65_508]);
+    let (server, reports) = probe(peer.local_addr().unwrap(), &[b'x'; 65_508]);
     for _ in 0..3 {
         let too_long = rustix::io::Errno::MSGSIZE.raw_os_error();
-        assert_eq!(told.recv_timeout(LIMIT).unwrap(), Told::Errno(Some(too_long)));
+        assert_eq!(reports.recv_timeout(LIMIT).unwrap(), Report::Errno(Some(too_long)));
     }
     peer.send_to(b"thanks", server.address).unwrap();
     server.finish();
 }
 
 #[test]
-fn a_connected_socket_hears_its_peer_alone() {
+fn a_connected_socket_receives_from_its_peer_only() {
     let peer = client("127.0.0.1:0");
-    let (server, told) = probe(peer.local_addr().unwrap(), b"hello");
+    let (server, reports) = probe(peer.local_addr().unwrap(), b"hello");
     assert_eq!(received(&peer), b"hello");
-    client("127.0.0.1:0").send_to(b"stranger", server.address).unwrap();
+    client("127.0.0.1:0").send_to(b"other", server.address).unwrap();
     peer.send_to(b"peer", server.address).unwrap();
-    assert_eq!(told.recv_timeout(LIMIT).unwrap(), Told::Received(b"peer".to_vec()));
+    assert_eq!(reports.recv_timeout(LIMIT).unwrap(), Report::Received(b"peer".to_vec()));
     server.finish();
 }
 
 #[test]
-fn a_shut_down_ends_it_before_it_has_an_answer() {
+fn shutdown_ends_a_socket_without_a_response() {
     let peer = client("127.0.0.1:0");
     let (server, _told) = probe(peer.local_addr().unwrap(), b"hello");
     assert_eq!(received(&peer), b"hello");
     server.close();
 }
 
-/// Has each datagram reversed by the helper thread.
+/// Reverses each datagram in the helper thread.
 #[derive(Default)]
 struct Thinker {
     done: Vec<(SocketAddr, Vec<u8>)>,
@@ -343,7 +344,7 @@ impl DatagramProtocol<Thinking> for Thinker {
 }
 
 #[test]
-fn jobs_and_messages_find_their_socket() {
+fn jobs_and_messages_reach_their_socket() {
     let server = Server::start::<Thinking>("127.0.0.1:0", None, Until::Closed, Thinker::default, |_| ());
     let client = client("127.0.0.1:0");
     for _ in 0..3 {

@@ -1,5 +1,5 @@
-//! Connections that the reactor asks for, on real sockets: how they come to be,
-//! how they fail, and that neither needs special care.
+//! Outbound connections of the reactor, on real sockets: how they are established, and how
+//! they fail.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,10 +12,10 @@ use miod::reactor::{
     Reactor, Tick, Until, Want,
 };
 
-/// Nothing here takes that long unless it is broken.
+/// The limit of every wait.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Runs a reactor in a thread of its own until it ends; what was told in it.
+/// Runs a reactor in its own thread until it ends. Returns the log.
 fn run<P: Protocol<Shared = Vec<String>>>(
     options: Options,
     until: Until,
@@ -31,20 +31,20 @@ fn run<P: Protocol<Shared = Vec<String>>>(
     finished.recv_timeout(LIMIT).expect("the reactor ends")
 }
 
-/// Says something, half-closes, and tells what it heard and how that ended.
+/// Sends text, half-closes, and logs the received text and the error.
 struct Client {
-    say: &'static str,
-    patience: Duration,
+    send: &'static str,
+    timeout: Duration,
     deadline: Option<Tick>,
-    heard: String,
+    received: String,
     redials: u32,
-    /// Ends only when it is told to.
+    /// It doesn't half-close, and ends at shutdown.
     stays: bool,
 }
 
 impl Client {
-    fn new(say: &'static str) -> Self {
-        Self { say, patience: LIMIT, deadline: None, heard: String::new(), redials: 0, stays: false }
+    fn new(send: &'static str) -> Self {
+        Self { send, timeout: LIMIT, deadline: None, received: String::new(), redials: 0, stays: false }
     }
 }
 
@@ -61,11 +61,11 @@ impl Protocol for Client {
 
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
         if self.deadline.is_none() {
-            cx.shared.push(format!("begins, established: {}", io.established));
-            io.output.write(self.say.as_bytes());
+            cx.shared.push(format!("starts, established: {}", io.established));
+            io.output.write(self.send.as_bytes());
         }
-        let deadline = *self.deadline.get_or_insert(cx.time.now.after(self.patience));
-        self.heard += std::str::from_utf8(io.input.bytes()).unwrap();
+        let deadline = *self.deadline.get_or_insert(cx.time.now.after(self.timeout));
+        self.received += std::str::from_utf8(io.input.bytes()).unwrap();
         io.input.consume(io.input.bytes().len());
         if cx.draining || deadline <= cx.time.now {
             return Want::finish(if io.established { Finish::Linger } else { Finish::Abort });
@@ -79,62 +79,62 @@ impl Protocol for Client {
 
     fn closed(&mut self, ending: Ending, ends: Ends<'_>, cx: &mut Context<'_, Self>) {
         let error = ending.error.map(|error| error.kind());
-        cx.shared.push(format!("heard {:?}, unsent {}, {error:?}", self.heard, ending.unsent));
+        cx.shared.push(format!("received {:?}, unsent {}, {error:?}", self.received, ending.unsent));
         if self.redials > 0
             && let Some(peer) = ends.peer()
         {
-            let again = Client { redials: self.redials - 1, ..Client::new(self.say) };
+            let again = Client { redials: self.redials - 1, ..Client::new(self.send) };
             cx.connect(Endpoint::Tcp(peer), again);
         }
     }
 }
 
-/// Answers one connection in upper case after its end of input.
-fn shout(mut stream: impl Read + Write) {
+/// Sends the input back in upper case after EOF.
+fn send_upper_case(mut stream: impl Read + Write) {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     stream.write_all(text.to_uppercase().as_bytes()).unwrap();
 }
 
-fn dial(endpoint: Endpoint, client: Client) -> Vec<String> {
+fn connect(endpoint: Endpoint, client: Client) -> Vec<String> {
     run(Options::default(), Until::Idle, |reactor| _ = reactor.connect(endpoint, client))
 }
 
 #[test]
-fn what_is_written_before_the_connection_is_there_waits_for_it() {
-    let expected = ["begins, established: false", "heard \"HELLO\", unsent 0, None"];
+fn output_waits_until_the_connection_is_established() {
+    let expected = ["starts, established: false", "received \"HELLO\", unsent 0, None"];
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let Ok(listener) = TcpListener::bind(address) else { continue };
         let address = listener.local_addr().unwrap();
-        let server = std::thread::spawn(move || shout(listener.accept().unwrap().0));
-        assert_eq!(dial(Endpoint::Tcp(address), Client::new("hello")), expected);
+        let server = std::thread::spawn(move || send_upper_case(listener.accept().unwrap().0));
+        assert_eq!(connect(Endpoint::Tcp(address), Client::new("hello")), expected);
         server.join().unwrap();
     }
     let path = std::env::temp_dir().join(format!("miod-outbound-{}", std::process::id()));
     let listener = UnixListener::bind(&path).unwrap();
-    let server = std::thread::spawn(move || shout(listener.accept().unwrap().0));
-    assert_eq!(dial(Endpoint::Unix(path.clone()), Client::new("hello")), expected);
+    let server = std::thread::spawn(move || send_upper_case(listener.accept().unwrap().0));
+    assert_eq!(connect(Endpoint::Unix(path.clone()), Client::new("hello")), expected);
     server.join().unwrap();
     std::fs::remove_file(path).unwrap();
 }
 
-/// An address where nobody listens, as of a moment ago.
-fn deserted() -> SocketAddr {
+/// An address without a listener.
+fn unused_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[test]
-fn a_failure_tells_why_and_what_was_left() {
+fn a_failure_is_reported_with_its_error_and_the_unsent_bytes() {
     assert_eq!(
-        dial(Endpoint::Tcp(deserted()), Client::new("hello")),
-        ["begins, established: false", "heard \"\", unsent 5, Some(ConnectionRefused)"]
+        connect(Endpoint::Tcp(unused_address()), Client::new("hello")),
+        ["starts, established: false", "received \"\", unsent 5, Some(ConnectionRefused)"]
     );
-    // One that needs no waiting.
+    // A failure without a wait.
     let nowhere = std::env::temp_dir().join("miod-no-such-socket");
-    assert_eq!(dial(Endpoint::Unix(nowhere), Client::new("hello")), ["heard \"\", unsent 0, Some(NotFound)"]);
+    assert_eq!(connect(Endpoint::Unix(nowhere), Client::new("hello")), ["received \"\", unsent 0, Some(NotFound)"]);
 }
 
-#[cfg(target_os = "linux")] // which lets a connection wait when the backlog is full
+#[cfg(target_os = "linux")] // where a connection waits if the backlog is full
 #[test]
 fn a_deadline_of_the_protocol_ends_the_attempt() {
     let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -142,38 +142,41 @@ fn a_deadline_of_the_protocol_ends_the_attempt() {
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
     let _first = TcpStream::connect(address).unwrap();
-    let hasty = Client { patience: Duration::from_millis(30), ..Client::new("hello") };
-    assert_eq!(dial(Endpoint::Tcp(address), hasty), ["begins, established: false", "heard \"\", unsent 5, None"]);
+    let client = Client { timeout: Duration::from_millis(30), ..Client::new("hello") };
+    assert_eq!(
+        connect(Endpoint::Tcp(address), client),
+        ["starts, established: false", "received \"\", unsent 5, None"]
+    );
 }
 
 #[test]
-fn there_is_a_bound_and_it_is_said() {
+fn the_number_of_connections_is_limited() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let server = std::thread::spawn(move || shout(listener.accept().unwrap().0));
+    let server = std::thread::spawn(move || send_upper_case(listener.accept().unwrap().0));
     let options = Options { connections: 1, reserve: 0, ..Options::default() };
-    let told = run(options, Until::Idle, move |reactor| {
+    let log = run(options, Until::Idle, move |reactor| {
         reactor.connect(Endpoint::Tcp(address), Client::new("first"));
         reactor.connect(Endpoint::Tcp(address), Client::new("second"));
     });
     server.join().unwrap();
     assert_eq!(
-        told,
-        ["heard \"\", unsent 0, Some(Other)", "begins, established: false", "heard \"FIRST\", unsent 0, None"]
+        log,
+        ["received \"\", unsent 0, Some(Other)", "starts, established: false", "received \"FIRST\", unsent 0, None"]
     );
 }
 
 #[test]
-fn who_tries_again_at_once_does_not_stop_the_loop() {
+fn immediate_retries_do_not_block_the_loop() {
     let options = Options { connections: 0, reserve: 0, ..Options::default() };
-    let told = run(options, Until::Idle, |reactor| {
-        reactor.connect(Endpoint::Tcp(deserted()), Client { redials: 100, ..Client::new("") });
+    let log = run(options, Until::Idle, |reactor| {
+        reactor.connect(Endpoint::Tcp(unused_address()), Client { redials: 100, ..Client::new("") });
     });
-    assert_eq!(told, ["heard \"\", unsent 0, Some(Other)"].repeat(101));
+    assert_eq!(log, ["received \"\", unsent 0, Some(Other)"].repeat(101));
 }
 
 #[test]
-fn a_shut_down_reaches_them_too() {
+fn shutdown_reaches_outbound_connections() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (give, given) = channel::<Closer>();
@@ -184,17 +187,17 @@ fn a_shut_down_reaches_them_too() {
         given.recv_timeout(LIMIT).unwrap().close();
         assert_eq!(stream.read(&mut hello).unwrap(), 0);
     });
-    let told = run(Options::default(), Until::Closed, move |reactor| {
+    let log = run(Options::default(), Until::Closed, move |reactor| {
         reactor.connect(Endpoint::Tcp(address), Client { stays: true, ..Client::new("hello") });
         give.send(reactor.closer()).unwrap();
     });
     server.join().unwrap();
-    assert_eq!(told, ["begins, established: false", "heard \"\", unsent 0, None"]);
+    assert_eq!(log, ["starts, established: false", "received \"\", unsent 0, None"]);
 }
 
-/// One side of a relay: what it reads the other writes.
+/// One side of a relay. It sends its input to the other side.
 struct Side {
-    /// Where to connect to; none for the side that was connected to.
+    /// The address to connect to. `None` for an outbound side.
     to: Option<SocketAddr>,
     other: Handle,
     waits: Vec<u8>,
@@ -259,7 +262,7 @@ impl Protocol for Side {
 fn two_connections_are_joined_by_messages() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let far_port = server.local_addr().unwrap().port();
-    let server = std::thread::spawn(move || shout(server.accept().unwrap().0));
+    let server = std::thread::spawn(move || send_upper_case(server.accept().unwrap().0));
     let relay = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
     let address = relay.address().unwrap();
     let client = std::thread::spawn(move || {
@@ -276,18 +279,18 @@ fn two_connections_are_joined_by_messages() {
         writing.join().unwrap();
         assert!(response == text.to_uppercase());
     });
-    // One connection accepted; the other one isn't counted.
-    let mut told = run::<Side>(Options::default(), Until::Connections(1), move |reactor| {
+    // Accepted connections count, outbound ones don't.
+    let mut log = run::<Side>(Options::default(), Until::Connections(1), move |reactor| {
         reactor.listen(relay, ([127, 0, 0, 1], far_port).into()).unwrap();
     });
-    told.sort();
-    assert_eq!(told, ["far: false", "far: true"]);
+    log.sort();
+    assert_eq!(log, ["far: false", "far: true"]);
     client.join().unwrap();
     server.join().unwrap();
 }
 
 #[test]
-fn a_peer_that_resets_is_told_of() {
+fn a_reset_by_the_peer_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || {
@@ -295,8 +298,8 @@ fn a_peer_that_resets_is_told_of() {
         stream.read_exact(&mut [0; 5]).unwrap();
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     });
-    let told = dial(Endpoint::Tcp(address), Client { stays: true, ..Client::new("hello") });
+    let log = connect(Endpoint::Tcp(address), Client { stays: true, ..Client::new("hello") });
     server.join().unwrap();
-    let reset = format!("heard \"\", unsent 0, {:?}", Some(ErrorKind::ConnectionReset));
-    assert_eq!(told, ["begins, established: false", &reset]);
+    let reset = format!("received \"\", unsent 0, {:?}", Some(ErrorKind::ConnectionReset));
+    assert_eq!(log, ["starts, established: false", &reset]);
 }

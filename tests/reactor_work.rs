@@ -1,5 +1,5 @@
-//! How much the loop does between two looks at the poll. Counted in passes, which
-//! `before_wait` sees.
+//! How much work the loop does between two polls. The tests count passes; `before_wait` is
+//! called once in each.
 
 mod support;
 
@@ -13,13 +13,13 @@ use miod::reactor::{
     Accepted, Closer, Context, Endpoint, FileSlice, Finish, Handle, Io, Listener, NoDatagrams, Options, Protocol,
     Reactor, Time, Until, Want,
 };
-use support::{PATIENCE, Root};
+use support::{Root, TIMEOUT};
 
-/// What the connections share: the number of the pass, and what they wrote down.
+/// What the connections share: the number of the pass, and their log.
 #[derive(Default)]
 struct Log {
     pass: u64,
-    /// The passes in which a turn was given, by what the connection does.
+    /// The passes in which a heavy connection had a turn.
     heavy: Vec<u64>,
     sent: Option<u64>,
     delivered: Option<u64>,
@@ -27,7 +27,7 @@ struct Log {
     watcher: Option<Handle>,
 }
 
-/// What a connection does with the byte that it gets.
+/// The received byte determines what the connection does.
 struct Job;
 
 impl Protocol for Job {
@@ -43,9 +43,9 @@ impl Protocol for Job {
 
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
         let (log, file) = &mut *cx.shared;
-        let heard = io.input.bytes().first().copied();
-        io.input.consume(usize::from(heard.is_some()));
-        match heard {
+        let received = io.input.bytes().first().copied();
+        io.input.consume(usize::from(received.is_some()));
+        match received {
             // As much work as a turn may do.
             Some(b'h') => {
                 log.heavy.push(log.pass);
@@ -81,7 +81,7 @@ impl Protocol for Job {
     }
 }
 
-/// Runs `test` beside a loop; what the loop wrote down.
+/// Runs `test` beside a loop. Returns the log of the loop.
 fn run(file: Option<std::fs::File>, test: impl FnOnce(SocketAddr, &Closer)) -> Log {
     let (ready, started) = channel();
     let server = std::thread::spawn(move || {
@@ -94,7 +94,7 @@ fn run(file: Option<std::fs::File>, test: impl FnOnce(SocketAddr, &Closer)) -> L
         reactor.run(Until::Closed).unwrap();
         std::mem::take(&mut reactor.shared().0)
     });
-    let (address, closer) = started.recv_timeout(PATIENCE).unwrap();
+    let (address, closer) = started.recv_timeout(TIMEOUT).unwrap();
     test(address, &closer);
     closer.close();
     server.join().unwrap()
@@ -102,30 +102,30 @@ fn run(file: Option<std::fs::File>, test: impl FnOnce(SocketAddr, &Closer)) -> L
 
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 
-fn say(stream: &mut TcpStream, byte: u8) {
+fn send(stream: &mut TcpStream, byte: u8) {
     stream.write_all(&[byte]).unwrap();
 }
 
-fn hear(stream: &mut TcpStream, byte: u8) {
-    let mut heard = [0];
-    stream.read_exact(&mut heard).unwrap();
-    assert_eq!(heard, [byte]);
+fn receive(stream: &mut TcpStream, byte: u8) {
+    let mut received = [0];
+    stream.read_exact(&mut received).unwrap();
+    assert_eq!(received, [byte]);
 }
 
 #[test]
 fn a_pass_ends_after_a_bounded_amount_of_work() {
     let log = run(None, |address, _| {
         let mut streams: Vec<TcpStream> = (0..64).map(|_| connect(address)).collect();
-        streams.iter_mut().for_each(|stream| say(stream, b'h'));
-        streams.iter_mut().for_each(|stream| hear(stream, b'h'));
+        streams.iter_mut().for_each(|stream| send(stream, b'h'));
+        streams.iter_mut().for_each(|stream| receive(stream, b'h'));
     });
     assert_eq!(log.heavy.len(), 64);
     let busiest = log.heavy.chunk_by(|a, b| a == b).map(<[u64]>::len).max().unwrap();
-    // Two phases of 512 units, which a turn takes whole.
+    // A pass has two phases of 512 units, and one turn takes a whole phase.
     assert!(busiest <= 2, "{busiest} turns of 512 units in one pass");
 }
 
@@ -135,18 +135,18 @@ fn a_message_is_delivered_in_the_next_pass_whatever_is_being_downloaded() {
     root.file("large", vec![b'x'; 8 << 20]);
     let log = run(Some(std::fs::File::open(root.at("large")).unwrap()), |address, _| {
         let mut watcher = connect(address);
-        say(&mut watcher, b'w');
-        hear(&mut watcher, b'w');
-        // They take their turns in the bulk queue, one a pass.
+        send(&mut watcher, b'w');
+        receive(&mut watcher, b'w');
+        // They have their turns in the bulk queue, one in each pass.
         let mut downloads: Vec<TcpStream> = (0..60).map(|_| connect(address)).collect();
-        downloads.iter_mut().for_each(|stream| say(stream, b'f'));
+        downloads.iter_mut().for_each(|stream| send(stream, b'f'));
         let mut some = vec![0; 64 * 1024];
         downloads.iter_mut().for_each(|stream| stream.read_exact(&mut some).unwrap());
         let mut sender = connect(address);
-        say(&mut sender, b'm');
-        hear(&mut sender, b'm');
-        // By now the next pass has begun.
-        say(&mut sender, b'x');
+        send(&mut sender, b'm');
+        receive(&mut sender, b'm');
+        // The next pass has started by now.
+        send(&mut sender, b'x');
         downloads.iter_mut().for_each(|stream| stream.read_exact(&mut some).unwrap());
     });
     assert_eq!(log.files, 60);

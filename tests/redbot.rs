@@ -1,4 +1,4 @@
-//! What REDbot, which knows HTTP's rules for caches and content, says of answers.
+//! REDbot checks the responses. It knows the rules of HTTP for caches and content.
 
 mod support;
 
@@ -6,14 +6,14 @@ use std::process::Command;
 
 use support::{Root, Server};
 
-/// What REDbot notes about a resource: level, name and sentence of each.
+/// The notes of REDbot about a resource: level, name and sentence of each.
 fn notes(url: &str) -> Vec<[String; 3]> {
     let output = Command::new("timeout").args(["60", "redbot", "-o", "har", url]).output().unwrap();
     assert!(output.status.success(), "redbot failed: {}", String::from_utf8_lossy(&output.stderr));
     let har = String::from_utf8(output.stdout).unwrap();
     let value = |note: &str, name: &str| {
         let (_, rest) = note.split_once(&format!("\"{name}\": \""))?;
-        // A quotation mark in the sentence has a backslash before it.
+        // A backslash precedes a quotation mark in the sentence.
         let end = rest.match_indices('"').find(|(at, _)| !rest[..*at].ends_with('\\'))?.0;
         Some(rest[..end].to_owned())
     };
@@ -34,7 +34,7 @@ fn redbot_finds_no_fault() {
     let mut faults = Vec::new();
     for path in ["/", "/large.bin", "/nope", "/lab/stream?chunks=3&ms=1", "/lab/hello"] {
         let notes = notes(&format!("http://{}{path}", server.address()));
-        assert!(notes.iter().any(|[_, name, _]| name == "DATE_CORRECT"), "{path}: no answer was looked at: {notes:?}");
+        assert!(notes.iter().any(|[_, name, _]| name == "DATE_CORRECT"), "{path}: no response was checked: {notes:?}");
         if path == "/large.bin" {
             for name in ["RANGE_CORRECT", "INM_304", "IMS_304"] {
                 assert!(notes.iter().any(|note| note[1] == name), "{path}: not {name}: {notes:?}");

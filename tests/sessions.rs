@@ -19,13 +19,13 @@ fn server(arguments: &[&str]) -> Server {
     Server::start_with(site(), arguments)
 }
 
-/// The cookie that an answer sets: name and value.
+/// The cookie that a response sets: name and value.
 fn cookie(response: &Response) -> String {
     assert_eq!(response.count("Set-Cookie"), 1, "{}", response.head);
     response.field("Set-Cookie").unwrap().split(';').next().unwrap().to_owned()
 }
 
-/// One more visit of the counter on this connection: the count, and the answer.
+/// Requests the counter on this connection. Returns the count and the response.
 fn count(client: &mut Client, cookie: &str) -> (u64, Response) {
     let lines = if cookie.is_empty() { JSON.to_owned() } else { format!("{JSON}Cookie: {cookie}\r\n") };
     client.send(get_with("/counter", &lines));
@@ -41,7 +41,7 @@ fn post(path: &str, lines: &str) -> String {
 }
 
 #[test]
-fn one_session_over_many_connections_and_many_sessions_over_one() {
+fn a_session_spans_connections_and_a_connection_serves_many_sessions() {
     for store in ["memory", "cookie"] {
         let key = Root::new();
         let server = server(&["--sessions", store, "--session-key", key.at("key").to_str().unwrap()]);
@@ -56,13 +56,13 @@ fn one_session_over_many_connections_and_many_sessions_over_one() {
             }
         }
         let mut client = server.connect();
-        let mut visitors: Vec<String> = (0..20).map(|_| cookie(&count(&mut client, "").1)).collect();
+        let mut clients: Vec<String> = (0..20).map(|_| cookie(&count(&mut client, "").1)).collect();
         for expected in 2..4 {
-            for visitor in &mut visitors {
-                let (seen, response) = count(&mut client, visitor);
+            for own in &mut clients {
+                let (seen, response) = count(&mut client, own);
                 assert_eq!(seen, expected);
                 if response.count("Set-Cookie") > 0 {
-                    *visitor = cookie(&response);
+                    *own = cookie(&response);
                 }
             }
         }
@@ -71,7 +71,7 @@ fn one_session_over_many_connections_and_many_sessions_over_one() {
 }
 
 #[test]
-fn the_cookie_is_set_once_and_says_what_it_should() {
+fn the_cookie_is_set_once_with_its_attributes() {
     let server = server(&[]);
     let mut client = server.connect();
     let (_, response) = count(&mut client, "");
@@ -83,7 +83,7 @@ fn the_cookie_is_set_once_and_says_what_it_should() {
     assert!(response.head.contains("Vary: Cookie\r\n"), "{}", response.head);
     assert_eq!(response.field("Cache-Control"), Some("private, no-store"));
     let mine = cookie(&response);
-    // What it refuses may be a question of the session, too.
+    // A refusal may depend on the session too.
     client.send(get("/counter/nowhere"));
     let refused = client.response();
     assert_eq!((refused.status, refused.field("Vary")), (404, Some("Cookie")));
@@ -108,26 +108,26 @@ fn reset_ends_the_session_and_the_next_visit_is_the_first() {
     for part in ["sessionId=; ", "Max-Age=0", "Expires=Thu, 01 Jan 1970 00:00:00 GMT", "Path=/"] {
         assert!(line.contains(part), "{line}");
     }
-    // The browser that forgot it, and one that didn't.
+    // A client without the old cookie, and one with it.
     assert_eq!(count(&mut client, "").0, 1);
     let (seen, response) = count(&mut client, &mine);
     assert_eq!(seen, 1);
-    assert_ne!(cookie(&response), mine, "what was ended isn't taken up again");
+    assert_ne!(cookie(&response), mine, "an ended session isn't continued");
 }
 
 #[test]
-fn an_identifier_from_elsewhere_is_not_adopted() {
+fn an_unknown_identifier_is_not_adopted() {
     let server = server(&[]);
     let mut client = server.connect();
     let planted = "sessionId=11111111-1111-4111-8111-111111111111";
     let (seen, response) = count(&mut client, planted);
     assert_eq!(seen, 1);
     assert_ne!(cookie(&response), planted);
-    assert_eq!(count(&mut client, planted).0, 1, "nobody has anything under it");
+    assert_eq!(count(&mut client, planted).0, 1, "the identifier has no session");
 }
 
 #[test]
-fn files_touch_no_session() {
+fn files_use_no_session() {
     let server = server(&[]);
     let mut client = server.connect();
     let mine = cookie(&count(&mut client, "").1);
@@ -143,7 +143,7 @@ fn files_touch_no_session() {
 }
 
 #[test]
-fn what_another_site_causes_changes_nothing() {
+fn cross_site_requests_change_nothing() {
     let server = server(&[]);
     let mut client = server.connect();
     let mine = cookie(&count(&mut client, "").1);
@@ -158,46 +158,46 @@ fn what_another_site_causes_changes_nothing() {
 }
 
 #[test]
-fn who_came_to_a_trusted_proxy_by_tls_has_a_secure_cookie_and_an_origin_of_https() {
-    let ask = |server: &Server, line: &str, lines: &str| {
-        server.ask(format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n"))
+fn over_tls_to_a_trusted_proxy_the_cookie_is_secure_and_the_origin_is_https() {
+    let exchange = |server: &Server, line: &str, lines: &str| {
+        server.exchange(format!("{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n"))
     };
     let trusting = server(&["--trusted-proxy", "127.0.0.1"]);
     for tls in ["X-Forwarded-Proto: https\r\n", "Forwarded: for=192.0.2.1;proto=https\r\n"] {
-        let response = ask(&trusting, "GET /counter", tls);
+        let response = exchange(&trusting, "GET /counter", tls);
         let line = response.field("Set-Cookie").unwrap();
         assert!(line.starts_with("__Host-sessionId=") && line.contains("; Secure; "), "{line}");
         let mine = cookie(&response);
-        // A neighbour on http can set a cookie of the plain name.
+        // Another server on http can set a cookie with the plain name.
         let plain = mine.replace("__Host-", "");
         for (name, expected) in [(&mine, 2), (&plain, 1)] {
-            let response = ask(&trusting, "GET /counter", &format!("{tls}{JSON}Cookie: {name}\r\n"));
+            let response = exchange(&trusting, "GET /counter", &format!("{tls}{JSON}Cookie: {name}\r\n"));
             assert_eq!(response.text(), format!("{{\"count\":{expected}}}\n"));
         }
         for (origin, status) in [("http://a", 403), ("https://b", 403), ("https://a:444", 403), ("https://a", 303)] {
             let lines = format!("{tls}Cookie: {mine}\r\nOrigin: {origin}\r\n");
-            assert_eq!(ask(&trusting, "POST /counter/reset", &lines).status, status, "{origin}");
+            assert_eq!(exchange(&trusting, "POST /counter/reset", &lines).status, status, "{origin}");
         }
         for path in ["/quiz?question=1&choice=1", "/lab/cookies/set?a=b"] {
             for (origin, foreign) in [("http://a", true), ("https://a", false)] {
-                let response = ask(&trusting, &format!("GET {path}"), &format!("{tls}Origin: {origin}\r\n"));
+                let response = exchange(&trusting, &format!("GET {path}"), &format!("{tls}Origin: {origin}\r\n"));
                 assert_eq!(response.status == 403, foreign, "{path} {origin}");
             }
         }
-        assert_eq!(ask(&trusting, "GET /lab/cookies/set?__Host-sessionId=x&Secure&Path=/", tls).status, 400);
+        assert_eq!(exchange(&trusting, "GET /lab/cookies/set?__Host-sessionId=x&Secure&Path=/", tls).status, 400);
     }
     let strict = server(&["--trusted-proxy", "10.0.0.0/8"]);
     for (server, lines) in [(&trusting, "X-Forwarded-Proto: http\r\n"), (&strict, "X-Forwarded-Proto: https\r\n")] {
-        assert!(cookie(&ask(server, "GET /counter", lines)).starts_with("sessionId="));
+        assert!(cookie(&exchange(server, "GET /counter", lines)).starts_with("sessionId="));
         for (origin, status) in [("http://a", 303), ("https://a", 403)] {
             let lines = format!("{lines}Origin: {origin}\r\n");
-            assert_eq!(ask(server, "POST /counter/reset", &lines).status, status, "{origin}");
+            assert_eq!(exchange(server, "POST /counter/reset", &lines).status, status, "{origin}");
         }
     }
 }
 
 #[test]
-fn two_requests_of_one_session_at_once_lose_no_visit() {
+fn concurrent_requests_of_one_session_lose_no_visit() {
     let server = server(&[]);
     let mine = cookie(&count(&mut server.connect(), "").1);
     std::thread::scope(|scope| {
@@ -216,17 +216,17 @@ fn two_requests_of_one_session_at_once_lose_no_visit() {
 }
 
 #[test]
-fn sessions_end_when_idle_and_at_their_age() {
+fn sessions_expire_when_idle_or_old() {
     let server = server(&["--session-idle", "3", "--session-max", "3"]);
     let mut client = server.connect();
     let mine = cookie(&count(&mut client, "").1);
     assert_eq!(count(&mut client, &mine).0, 2);
-    // A client that keeps coming isn't idle, but its session ages.
-    assert!(eventually(|| count(&mut client, &mine).0 == 1), "it never ends");
+    // A client with regular requests isn't idle, but its session gets old.
+    assert!(eventually(|| count(&mut client, &mine).0 == 1), "it never expires");
 }
 
 #[test]
-fn memory_is_gone_at_exit_and_a_signed_cookie_is_not() {
+fn sessions_in_memory_end_at_exit_and_signed_cookies_do_not() {
     let key = Root::new();
     let file = key.at("state/key");
     let arguments = ["--sessions", "cookie", "--session-key", file.to_str().unwrap()];
@@ -234,13 +234,13 @@ fn memory_is_gone_at_exit_and_a_signed_cookie_is_not() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let again = server(&arguments);
     assert_eq!(count(&mut again.connect(), &signed).0, 2);
-    // Any sign made another: it is no session.
+    // If any character is changed, the session is invalid.
     for at in ["sessionId=".len(), signed.len() / 2, signed.len() - 2] {
         let other = if &signed[at..=at] == "x" { "y" } else { "x" };
         let tampered = format!("{}{other}{}", &signed[..at], &signed[at + 1..]);
         assert_eq!(count(&mut again.connect(), &tampered).0, 1, "{tampered}");
     }
-    // A new key above the old one: what the old one signed is good still.
+    // With a new key above the old one, cookies of the old one are still valid.
     let old = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, format!("{}\n{old}", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")).unwrap();
     let rotated = server(&arguments);
@@ -257,7 +257,7 @@ fn memory_is_gone_at_exit_and_a_signed_cookie_is_not() {
     assert_eq!(count(&mut after.connect(), &mine).0, 1);
 }
 
-/// A server with signed cookies and these variables of the environment.
+/// A server with signed cookies and these environment variables.
 fn signed_with(root: &Root, variables: &[(&str, &str)], arguments: &[&str]) -> Command {
     let mut command = miod();
     command.arg("serve").arg(root.path()).args(["-p", "0", "--sessions", "cookie"]).args(arguments);
@@ -266,13 +266,13 @@ fn signed_with(root: &Root, variables: &[(&str, &str)], arguments: &[&str]) -> C
 }
 
 #[test]
-fn the_key_is_in_the_users_directory_for_state_or_for_this_run() {
+fn the_key_is_in_the_users_state_directory_or_for_this_run_only() {
     let (root, state) = (site(), Root::new());
     let home = state.path().to_str().unwrap();
     let server = Server::run(signed_with(&root, &[("XDG_STATE_HOME", home)], &[]));
     assert!(state.at("miod/session.key").is_file());
     assert!(eventually(|| server.errors().contains("signed by")), "{}", server.errors());
-    // Where it can't be made, or would be served.
+    // A directory where the key can't be created, or where it would be served.
     state.file("plain", "");
     for place in [state.at("plain"), root.at("state")] {
         let variables = [("XDG_STATE_HOME", place.to_str().unwrap())];
@@ -286,7 +286,7 @@ fn the_key_is_in_the_users_directory_for_state_or_for_this_run() {
 }
 
 #[test]
-fn a_key_file_that_cannot_be_used_is_an_error() {
+fn an_unusable_key_file_is_an_error() {
     let (root, keys) = (site(), Root::new());
     keys.file("plain", "x").file("words", "no key\n");
     for (file, words) in [
@@ -295,15 +295,15 @@ fn a_key_file_that_cannot_be_used_is_an_error() {
         (keys.at("words"), "line 1: malformed key"),
     ] {
         let output = signed_with(&root, &[], &["--session-key", file.to_str().unwrap()]).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(78), "{said}");
-        assert!(said.contains(words), "{said}");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{errors}");
+        assert!(errors.contains(words), "{errors}");
     }
     assert!(!root.at("key").exists());
 }
 
 #[test]
-fn applications_are_only_where_they_are_asked_for() {
+fn applications_are_mounted_only_if_requested() {
     let here = server(&["--apps=counter", "--app", "/visits=counter"]);
     assert_eq!([here.get("/counter").status, here.get("/lab/hello").status], [200, 404]);
     assert_eq!(here.get("/visits").status, 200);
@@ -313,16 +313,16 @@ fn applications_are_only_where_they_are_asked_for() {
     let none = server(&["--no-apps=counter"]);
     assert_eq!([none.get("/counter").status, none.get("/lab/hello").status], [404, 200]);
     let open = server(&["-b", "0.0.0.0"]);
-    let ask = |path: &str| {
+    let exchange = |path: &str| {
         let mut client = Client::connect(([127, 0, 0, 1], open.address().port()).into());
         client.send(get(path));
         client.response().status
     };
-    assert_eq!(ask("/counter"), 404);
+    assert_eq!(exchange("/counter"), 404);
 }
 
 #[test]
-fn a_page_for_people_and_cookies_to_play_with() {
+fn the_counter_has_a_page_and_the_laboratory_sets_cookies() {
     let server = server(&[]);
     let response = server.get("/counter");
     assert_eq!(response.field("Content-Type"), Some("text/html; charset=utf-8"));
@@ -339,7 +339,7 @@ fn a_page_for_people_and_cookies_to_play_with() {
 
 #[test]
 #[ignore = "needs curl"]
-fn two_curls_with_jars_of_their_own_count_apart() {
+fn two_cookie_jars_of_curl_have_separate_counts() {
     let (server, jars) = (server(&[]), Root::new());
     let url = format!("http://{}/counter", server.address());
     let curl = |jar: &str, more: &[&str]| {

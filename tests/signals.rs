@@ -1,4 +1,4 @@
-//! What signals do to a server that is at work.
+//! Signals to a busy server.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use support::{Client, Ended, PATIENCE, Root, Server, eventually, get, miod, pattern};
+use support::{Client, Ended, Root, Server, TIMEOUT, eventually, get, miod, pattern};
 
 fn site() -> Root {
     let root = Root::new();
@@ -21,7 +21,7 @@ fn end(server: &Server, signal: &str) {
     assert!(eventually(|| server.errors().contains("shutting down")), "{}", server.errors());
 }
 
-/// A connection on which a request's body is being waited for.
+/// A connection with a request whose body is incomplete.
 fn midway(server: &Server) -> Client {
     let mut client = server.connect();
     client.send("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
@@ -30,7 +30,7 @@ fn midway(server: &Server) -> Client {
 }
 
 #[test]
-fn a_server_with_nothing_to_do_ends_at_once() {
+fn an_idle_server_ends_at_once() {
     for signal in ["TERM", "INT"] {
         let mut server = Server::start_with(site(), &[]);
         let mut idle = server.connect();
@@ -38,20 +38,20 @@ fn a_server_with_nothing_to_do_ends_at_once() {
         assert_eq!(idle.response().status, 200);
         let begin = Instant::now();
         server.signal(signal);
-        assert!(idle.is_closed(), "an idle connection is closed without a word");
+        assert!(idle.is_closed(), "an idle connection is closed without a response");
         assert_eq!(server.wait().code(), Some(0));
         assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     }
 }
 
 #[test]
-fn what_is_in_flight_is_finished_and_nothing_new_begun() {
+fn started_requests_are_finished_and_no_new_ones_accepted() {
     for signal in ["TERM", "INT"] {
         let (root, large) = (site(), pattern(24 << 20));
         root.old_file("large", &large);
         let mut server = Server::start(&root, &[]);
         let mut streaming = server.connect();
-        // Another request behind it, which is too late.
+        // A request after it is too late.
         streaming.send(get("/lab/stream?chunks=10&ms=60") + &get("/"));
         assert!(eventually(|| {
             let mut some = [0; 16];
@@ -67,7 +67,7 @@ fn what_is_in_flight_is_finished_and_nothing_new_begun() {
 
         end(&server, signal);
         assert!(idle.is_closed());
-        assert!(TcpStream::connect_timeout(&server.address(), PATIENCE).is_err(), "it still listens");
+        assert!(TcpStream::connect_timeout(&server.address(), TIMEOUT).is_err(), "it still listens");
         uploading.send("abc");
         let response = uploading.response();
         assert_eq!((response.status, response.field("Connection")), (200, Some("close")));
@@ -84,20 +84,20 @@ fn what_is_in_flight_is_finished_and_nothing_new_begun() {
 }
 
 #[test]
-fn a_second_signal_ends_it_now() {
+fn a_second_signal_ends_the_server_at_once() {
     for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("TERM", "INT")] {
         let mut server = Server::start_with(site(), &[]);
         let mut client = server.connect();
         client.send(get("/lab/stream?chunks=1000&ms=500"));
         assert!(client.stream.peek(&mut [0]).unwrap() == 1);
         end(&server, first);
-        // It waits, and says for how many.
+        // It waits, and logs the number of connections.
         assert!(eventually(|| server.errors().contains("waiting for 1 connections")), "{}", server.errors());
         let begin = Instant::now();
         server.signal(second);
         server.wait();
         assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
-        // The answer has no end, so nobody takes it for whole.
+        // The response is visibly incomplete.
         let (rest, _) = client.rest_or_reset();
         assert!(!rest.ends_with(b"0\r\n\r\n"));
     }
@@ -123,7 +123,7 @@ fn usr2_turns_maintenance_on_and_off() {
 }
 
 #[test]
-fn hup_and_usr1_open_the_access_log_anew() {
+fn hup_and_usr1_reopen_the_access_log() {
     for signal in ["HUP", "USR1"] {
         let root = site();
         let (log, old) = (root.at(".log"), root.at(".log.1"));
@@ -131,7 +131,7 @@ fn hup_and_usr1_open_the_access_log_anew() {
         let has = |path: &std::path::Path, what: &str| fs::read_to_string(path).is_ok_and(|text| text.contains(what));
         server.get("/first");
         assert!(eventually(|| has(&log, "GET /first ")));
-        // Renamed as logrotate does: until the signal lines go where they went before.
+        // The log is renamed as by logrotate. Until the signal, lines go to the renamed file.
         fs::rename(&log, &old).unwrap();
         server.get("/between");
         server.signal(signal);
@@ -140,7 +140,7 @@ fn hup_and_usr1_open_the_access_log_anew() {
         assert!(eventually(|| has(&log, "GET /after ")));
         assert!(has(&old, "GET /between ") && !has(&log, "GET /between ") && !has(&old, "GET /after "));
 
-        // Where nothing can be opened, it goes on as it was.
+        // If the log can't be opened, the old one stays in use.
         fs::remove_file(&log).unwrap();
         fs::create_dir(&log).unwrap();
         server.signal(signal);
@@ -150,7 +150,7 @@ fn hup_and_usr1_open_the_access_log_anew() {
 }
 
 #[test]
-fn nobody_needs_to_listen_to_what_it_says() {
+fn closed_output_pipes_and_resets_do_not_stop_the_server() {
     let root = site();
     let mut command = miod();
     command.arg("serve").arg(root.path()).args(["-p", "0", "-vv", "--access-log", "-"]);
@@ -167,11 +167,11 @@ fn nobody_needs_to_listen_to_what_it_says() {
         client.send(get("/"));
         assert_eq!(client.response().status, 200);
     }
-    // Neither does a client that goes away in the middle.
+    // Clients that close during a response.
     for _ in 0..20 {
-        let mut rude = Client::connect(address);
-        rude.send(get("/lab/stream?chunks=500&ms=0").repeat(20));
-        rude.stream.read_exact(&mut [0; 10]).unwrap();
+        let mut closing = Client::connect(address);
+        closing.send(get("/lab/stream?chunks=500&ms=0").repeat(20));
+        closing.stream.read_exact(&mut [0; 10]).unwrap();
     }
     client.send(get("/"));
     assert_eq!(client.response().status, 200);
@@ -180,7 +180,7 @@ fn nobody_needs_to_listen_to_what_it_says() {
 }
 
 #[test]
-fn who_asked_before_the_end_is_answered() {
+fn requests_sent_before_the_signal_get_responses() {
     let root = site();
     let mut server = Server::start(&root, &[]);
     let mut kept = server.connect();
@@ -189,8 +189,8 @@ fn who_asked_before_the_end_is_answered() {
     let mut idle = server.connect();
     idle.send(get("/"));
     assert_eq!(idle.response().status, 200);
-    // It is held while requests come, on a connection it knows and on some that
-    // only the kernel knows, and then the signal.
+    // The server is stopped while requests arrive on an accepted connection and on some
+    // that only the kernel has accepted, followed by the signal.
     server.signal("STOP");
     kept.send(get("/"));
     let mut new: Vec<_> = (0..10).map(|_| server.connect()).collect();
@@ -211,7 +211,7 @@ fn who_asked_before_the_end_is_answered() {
 }
 
 #[test]
-fn nobody_is_told_to_wait_for_idle_connections() {
+fn shutdown_does_not_wait_for_idle_connections() {
     let root = site();
     let mut server = Server::start_with(root, &[]);
     let mut idle: Vec<_> = (0..50).map(|_| server.connect()).collect();

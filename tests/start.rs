@@ -1,5 +1,5 @@
-//! How a server begins: where it listens, what it says, and why it doesn't; and
-//! the two services that are no web servers.
+//! The start of a server: its endpoints, its banner and its errors; and the services echo
+//! and upper.
 
 mod support;
 
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{Client, Ended, PATIENCE, Root, Server, eventually, get, get_with, miod, pattern};
+use support::{Client, Ended, Root, Server, TIMEOUT, eventually, get, get_with, miod, pattern};
 
 fn site() -> Root {
     let root = Root::new();
@@ -20,7 +20,7 @@ fn site() -> Root {
     root
 }
 
-/// Runs what can't start: its exit code and its one sentence.
+/// Runs a command that can't start. Returns its exit code and its message of one line.
 fn failure(command: &mut Command) -> (Option<i32>, String) {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut child = Ended(child);
@@ -55,7 +55,7 @@ fn has_ipv6() -> bool {
 
 fn ask_unix(path: &Path) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.write_all(get_with("/", "Connection: close\r\n").as_bytes()).unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
@@ -94,7 +94,7 @@ fn an_absent_root_is_an_error() {
 }
 
 #[test]
-fn mistakes_are_errors() {
+fn wrong_arguments_are_errors() {
     let root = site();
     let at = root.path().to_str().unwrap();
     for (arguments, code, part) in [
@@ -116,7 +116,7 @@ fn mistakes_are_errors() {
 }
 
 #[test]
-fn the_banner_is_one_line_and_true() {
+fn the_banner_is_one_correct_line() {
     let root = site();
     let server = Server::start(&root, &[]);
     let version = env!("CARGO_PKG_VERSION");
@@ -125,12 +125,12 @@ fn the_banner_is_one_line_and_true() {
     assert!(server.banner.starts_with(&start) && server.banner.ends_with("/\n"), "{}", server.banner);
     assert_eq!(server.get("/").text(), "index");
     assert_eq!(server.output(), "");
-    // Quiet or not, where it listens is what it is asked to tell.
+    // The banner is printed even with --quiet.
     assert!(!Server::start(&root, &["-qq"]).banner.is_empty());
 }
 
 #[test]
-fn loopback_by_default_both_families_on_one_port() {
+fn the_default_is_loopback_in_both_families_on_one_port() {
     let root = site();
     let server = Server::start(&root, &[]);
     let places = addresses(&server);
@@ -144,7 +144,7 @@ fn loopback_by_default_both_families_on_one_port() {
 }
 
 #[test]
-fn several_endpoints() {
+fn several_endpoints_are_served() {
     let root = site();
     let socket = root.at(".socket");
     let unix = format!("unix:{}", socket.display());
@@ -171,11 +171,11 @@ fn several_endpoints() {
 }
 
 #[test]
-fn a_unix_socket_comes_and_goes_with_the_server() {
+fn a_unix_socket_is_created_and_removed_by_the_server() {
     let root = site();
     let socket = root.at(".socket");
     let bind = format!("unix:{}", socket.display());
-    // Left behind by something that is no more.
+    // A socket of a process that has ended.
     drop(UnixListener::bind(&socket).unwrap());
     assert!(socket.exists());
     let mut server = Server::start(&root, &["-b", &bind, "-b", "127.0.0.1"]);
@@ -183,7 +183,7 @@ fn a_unix_socket_comes_and_goes_with_the_server() {
     assert!(metadata.file_type().is_socket());
     assert_eq!(metadata.permissions().mode() & 0o777, 0o660);
     assert!(ask_unix(&socket).starts_with("HTTP/1.1 200 OK\r\n"));
-    // It isn't taken from who listens at it.
+    // A socket with a listener isn't taken over.
     let (code, sentence) = failure(&mut serve(&[root.path().to_str().unwrap(), "-b", &bind]));
     assert_eq!(code, Some(69), "{sentence}");
     assert!(ask_unix(&socket).ends_with("index"));
@@ -198,7 +198,7 @@ fn a_unix_socket_comes_and_goes_with_the_server() {
 }
 
 #[test]
-fn variables_set_what_options_do_not() {
+fn environment_variables_apply_unless_an_option_is_given() {
     let root = site();
     root.directory("d");
     let mut command = miod();
@@ -218,7 +218,7 @@ fn variables_set_what_options_do_not() {
 }
 
 #[test]
-fn applications_are_for_this_machine_unless_they_are_wanted() {
+fn applications_are_served_on_loopback_only_unless_requested() {
     let root = site();
     let status = |arguments: &[&str]| Server::start(&root, arguments).get("/lab/hello").status;
     assert_eq!(status(&[]), 200);
@@ -236,7 +236,7 @@ fn lines(service: &str, arguments: &[&str]) -> Server {
     Server::run(command)
 }
 
-/// Sends in one thread, reads in another: neither waits for the other.
+/// Sends in one thread and reads in another, so that neither waits for the other.
 fn exchange(server: &Server, bytes: Vec<u8>) -> Vec<u8> {
     let mut client = server.connect();
     let mut writer = client.stream.try_clone().unwrap();
@@ -250,14 +250,14 @@ fn exchange(server: &Server, bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn echo_sends_back_what_comes() {
+fn echo_sends_back_every_byte() {
     let server = lines("echo", &[]);
     assert!(server.banner.contains(" echoes on 127.0.0.1:"), "{}", server.banner);
     assert_eq!(exchange(&server, Vec::new()), b"");
     assert_eq!(exchange(&server, b"no line end".to_vec()), b"no line end");
     let much = pattern(8 << 20);
     assert!(exchange(&server, much.clone()) == much);
-    // At once, not by the line, and while the connection stays open.
+    // Bytes are sent back at once, not in lines, and while the connection stays open.
     let mut client = server.connect();
     for bytes in ["a", "b\n", "ex", "it?\n", "exit now\n", "\r\n"] {
         client.send(bytes);
@@ -269,7 +269,7 @@ fn echo_sends_back_what_comes() {
 }
 
 #[test]
-fn echo_ends_at_a_line_that_says_so() {
+fn echo_ends_at_an_exit_line() {
     let server = lines("echo", &[]);
     for (sent, back) in [
         ("exit\n", ""),
@@ -290,23 +290,23 @@ fn echo_ends_at_a_line_that_says_so() {
 fn echo_reads_no_more_than_it_can_send_back() {
     let server = lines("echo", &[]);
     let mut client = server.connect();
-    // Nobody reads: at some point nothing more is taken.
+    // The client doesn't read, so at some point no more is accepted.
     client.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let piece = pattern(64 * 1024);
     let mut sent = Vec::new();
     while let Ok(count) = client.stream.write(&piece) {
         sent.extend_from_slice(&piece[..count]);
-        assert!(sent.len() < 256 << 20, "it takes everything");
+        assert!(sent.len() < 256 << 20, "it reads without a limit");
     }
     assert!(server.memory() < 64 << 20, "{}", server.memory());
-    // Others are served meanwhile, and then it comes whole.
+    // Others are served meanwhile. Then everything arrives.
     assert_eq!(exchange(&server, b"other".to_vec()), b"other");
     client.end();
     assert!(client.rest() == sent);
 }
 
 #[test]
-fn upper_answers_lines_in_upper_case() {
+fn upper_sends_back_lines_in_upper_case() {
     let server = lines("upper", &[]);
     assert!(server.banner.contains(" answers in upper case on 127.0.0.1:"), "{}", server.banner);
     for (sent, back) in [
@@ -323,7 +323,7 @@ fn upper_answers_lines_in_upper_case() {
     assert!(exchange(&server, long.clone().into_bytes()) == long.to_uppercase().into_bytes());
     let many = "short\n".repeat(200_000);
     assert!(exchange(&server, many.clone().into_bytes()) == many.to_uppercase().into_bytes());
-    // Each line at once, while the connection stays open.
+    // Each line is sent back at once, while the connection stays open.
     let mut client = server.connect();
     for line in ["one\n", "two\n"] {
         client.send(line);
@@ -332,7 +332,7 @@ fn upper_answers_lines_in_upper_case() {
 }
 
 #[test]
-fn hundreds_of_clients_at_once() {
+fn hundreds_of_clients_are_served_at_once() {
     for service in ["echo", "upper"] {
         let mut server = lines(service, &[]);
         let mut clients: Vec<Client> = (0..400).map(|_| server.connect()).collect();
@@ -345,7 +345,7 @@ fn hundreds_of_clients_at_once() {
                 assert_eq!(client.take(expected.len()), expected.as_bytes());
             }
         }
-        // Half of them end by themselves, the others with the server.
+        // Half of them close, the others stay open until the server ends.
         for client in clients.iter_mut().step_by(2) {
             client.end();
             assert!(client.is_closed());

@@ -1,5 +1,5 @@
-//! The stores of sessions: on disk, in a key-value service, in Redis; and what happens
-//! when one is slow, lost, or says nonsense.
+//! The stores of sessions: on disk, in a key-value service, in Redis; and stores that are
+//! slow, unreachable, or send malformed replies.
 
 mod support;
 
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use support::{Ended, PATIENCE, Response, Root, Server, eventually, miod};
+use support::{Ended, Response, Root, Server, TIMEOUT, eventually, miod};
 
 const JSON: &str = "Accept: application/json\r\n";
 
@@ -21,7 +21,7 @@ fn server(arguments: &[&str]) -> Server {
     Server::start_with(root, arguments)
 }
 
-/// A visit of the counter, with a cookie or without.
+/// Requests the counter, with a cookie or without.
 fn visit(server: &Server, cookie: &str) -> Response {
     let lines = if cookie.is_empty() { JSON.to_owned() } else { format!("{JSON}Cookie: {cookie}\r\n") };
     server.get_with("/counter", &(lines + "Connection: close\r\n"))
@@ -37,20 +37,20 @@ fn cookie(response: &Response) -> String {
     response.field("set-cookie").expect("a cookie").split(';').next().unwrap().to_owned()
 }
 
-/// Counts to three, resets, and begins again.
-fn counts(server: &Server) -> String {
+/// Counts to three, resets, and counts again.
+fn check_counter(server: &Server) -> String {
     let first = visit(server, "");
     assert_eq!((count(&first), first.field("cache-control")), (1, Some("private, no-store")));
     let mine = cookie(&first);
     assert_eq!([2, 3].map(|_| count(&visit(server, &mine))), [2, 3]);
-    let reset = server.ask(format!("POST /counter/reset HTTP/1.1\r\nHost: localhost\r\nCookie: {mine}\r\n\r\n"));
+    let reset = server.exchange(format!("POST /counter/reset HTTP/1.1\r\nHost: localhost\r\nCookie: {mine}\r\n\r\n"));
     assert_eq!((reset.status, reset.field("location")), (303, Some("/counter")));
     assert!(reset.field("set-cookie").unwrap().contains("Max-Age=0"));
     let restarted = visit(server, &mine);
     assert_eq!(count(&restarted), 1);
     let other = cookie(&restarted);
     assert_ne!(other, mine);
-    // Many at once, and none is lost.
+    // Concurrent requests, and none is lost.
     std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| count(&visit(server, &other))))));
     assert_eq!(count(&visit(server, &other)), 10);
     other
@@ -68,8 +68,8 @@ fn end(id: &str, store: &str) -> Option<i32> {
     miod().args(["sessions", "end", id, store]).stderr(Stdio::null()).status().unwrap().code()
 }
 
-/// The sessions of a store are what we know of them, and one is ended.
-fn looked_into(store: &str, cookie: &str) {
+/// `miod sessions` lists the session of the cookie, and ends it.
+fn check_tool(store: &str, cookie: &str) {
     let id = cookie.split('=').nth(1).unwrap();
     assert_eq!(dump(store), [format!("{{\"{id}\":{{\"count\":10}}}}")]);
     assert_eq!((end(id, store), dump(store)), (Some(0), vec![]));
@@ -82,9 +82,9 @@ fn sessions_on_disk_survive_the_process() {
     let directory = data.at("sessions");
     let store = format!("file:{}", directory.display());
     let first = server(&["--sessions", &store]);
-    let mine = counts(&first);
+    let mine = check_counter(&first);
     let id = mine.split('=').nth(1).unwrap();
-    // While it runs it can be looked at, and nothing else.
+    // While the server runs, the store can be read but not changed.
     assert_eq!(dump(&store), [format!("{{\"{id}\":{{\"count\":10}}}}")]);
     assert_eq!(end(id, &store), Some(69));
     first.signal("KILL");
@@ -97,30 +97,30 @@ fn sessions_on_disk_survive_the_process() {
     assert_eq!(count(&visit(&server(&["--sessions", &store]), &mine)), 1);
 }
 
-/// A port that nobody listens at, for a moment.
+/// A port without a listener.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]
-fn no_acknowledged_visit_is_lost_on_disk_when_it_is_killed() {
+fn no_acknowledged_visit_is_lost_on_disk_by_a_kill() {
     const ROUNDS: u64 = 6;
     let data = Root::new();
     let store = format!("file:{}", data.at("sessions").display());
-    let mut visitors: Vec<(String, u64)> = vec![(String::new(), 0); 8];
+    let mut clients: Vec<(String, u64)> = vec![(String::new(), 0); 8];
     for round in 0..ROUNDS {
         let mut server = server(&["--sessions", &store]);
         let address = server.address();
         let begun = AtomicU64::new(0);
         std::thread::scope(|scope| {
-            for visitor in &mut visitors {
+            for client in &mut clients {
                 let begun = &begun;
                 scope.spawn(move || {
-                    let (cookie, last) = visitor;
+                    let (cookie, last) = client;
                     let mut first = true;
                     while let Some((text, set)) = try_visit(address, cookie) {
                         let count: u64 = text.trim().trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
-                        // A visit may count without its answer being heard, once in a round.
+                        // One request in a round may count although its response was lost.
                         let most = *last + if first && round > 0 { 2 } else { 1 };
                         assert!((*last + 1..=most).contains(&count), "round {round}: {count} after {last}");
                         (*last, first) = (count, false);
@@ -129,21 +129,21 @@ fn no_acknowledged_visit_is_lost_on_disk_when_it_is_killed() {
                     }
                 });
             }
-            // At some moment after the first answers.
+            // The kill happens some time after the first responses.
             let enough = 16 + 13 * round;
-            assert!(eventually(|| begun.load(Ordering::Relaxed) >= enough), "nobody is answered");
+            assert!(eventually(|| begun.load(Ordering::Relaxed) >= enough), "no responses");
             server.signal("KILL");
             server.wait();
         });
     }
-    assert!(visitors.iter().all(|(cookie, last)| !cookie.is_empty() && *last >= 1), "{visitors:?}");
+    assert!(clients.iter().all(|(cookie, last)| !cookie.is_empty() && *last >= 1), "{clients:?}");
 }
 
-/// The JSON of a visit to the counter, and the cookie if one is set; none if the
-/// server is gone before it has answered.
+/// The JSON of the counter, and the cookie if one is set. `None` if the server ends before
+/// its response.
 fn try_visit(address: SocketAddr, cookie: &str) -> Option<(String, Option<String>)> {
     let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let line = if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") };
     let request = format!("GET /counter HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{JSON}{line}\r\n");
     stream.write_all(request.as_bytes()).ok()?;
@@ -160,18 +160,18 @@ fn the_key_value_service_on_the_same_loop_keeps_sessions() {
     let at = format!("127.0.0.1:{}", free_port());
     let store = format!("http://{at}/");
     let server = server(&["--kv", &at, "--sessions", &store]);
-    let mine = counts(&server);
-    looked_into(&store, &mine);
+    let mine = check_counter(&server);
+    check_tool(&store, &mine);
     assert_eq!(count(&visit(&server, &mine)), 1);
     server.signal("TERM");
     let mut server = server;
     let begin = Instant::now();
     assert!(server.wait().success());
-    assert!(begin.elapsed() < Duration::from_secs(5), "its own connection to itself kept it from ending");
+    assert!(begin.elapsed() < Duration::from_secs(5), "its connection to itself delayed the end");
 }
 
 #[test]
-fn a_key_value_service_of_its_own_with_a_token_comes_and_goes() {
+fn a_separate_key_value_service_with_a_token_may_restart() {
     let port = free_port().to_string();
     let start = || {
         let mut command = miod();
@@ -181,31 +181,31 @@ fn a_key_value_service_of_its_own_with_a_token_comes_and_goes() {
     let kv = start();
     let store = format!("http://:s3cret@127.0.0.1:{port}/");
     let one = server(&["--sessions", &store]);
-    looked_into(&store, &counts(&one));
-    // Without the token: the pages that need a session can't be shown.
-    let stranger = server(&["--sessions", &format!("http://127.0.0.1:{port}/")]);
-    assert_eq!(visit(&stranger, "").status, 503);
+    check_tool(&store, &check_counter(&one));
+    // Without the token, pages that need a session fail.
+    let refused = server(&["--sessions", &format!("http://127.0.0.1:{port}/")]);
+    assert_eq!(visit(&refused, "").status, 503);
     let mine = cookie(&visit(&one, ""));
     drop(kv);
     assert_eq!(visit(&one, &mine).status, 503);
     let _kv = start();
-    assert!(eventually(|| visit(&one, &mine).status == 200), "it isn't found again");
+    assert!(eventually(|| visit(&one, &mine).status == 200), "it isn't connected again");
 }
 
-/// How a [`Redis`] of ours behaves.
+/// The behaviour of a [`Redis`].
 #[derive(Default)]
 struct Mood {
-    /// Milliseconds before each answer.
+    /// Milliseconds before each reply.
     stall: AtomicU64,
-    /// Says what it wasn't asked for.
+    /// Sends malformed replies.
     nonsense: AtomicBool,
-    /// Ends each connection when it is asked something.
+    /// Closes each connection at its first command.
     hangs_up: AtomicBool,
-    /// Connections so far.
+    /// The number of connections so far.
     connections: AtomicU64,
 }
 
-/// A server that speaks as much of Redis as sessions need, and behaves as it is told.
+/// A server with the part of Redis that sessions need, and with settable faults.
 struct Redis {
     address: SocketAddr,
     mood: Arc<Mood>,
@@ -275,50 +275,50 @@ fn serve(stream: &TcpStream, mood: &Mood, values: &Mutex<HashMap<String, Vec<u8>
 fn one_connection_carries_all_sessions() {
     let redis = Redis::start();
     let server = server(&["--sessions", &redis.url()]);
-    counts(&server);
+    check_counter(&server);
     assert_eq!(redis.mood.connections.load(Ordering::Relaxed), 1);
 }
 
 #[test]
-fn a_slow_store_delays_only_those_who_wait_for_it() {
+fn a_slow_store_delays_only_requests_that_need_it() {
     let redis = Redis::start();
     let server = server(&["--sessions", &redis.url()]);
     let mine = cookie(&visit(&server, ""));
     redis.mood.stall.store(400, Ordering::Relaxed);
-    // Between the stall and the deadline there are 100 ms, which a busy machine may
-    // take for itself: then it is tried again.
+    // Only 100 ms are between the delay and the timeout. A busy machine may exceed them,
+    // then the test tries again.
     let kept = (0..4).any(|_| {
         std::thread::scope(|scope| {
             let slow = scope.spawn(|| {
                 let begin = Instant::now();
                 (visit(&server, &mine).status, begin.elapsed(), visit(&server, &mine).status)
             });
-            // A second of static answers meanwhile; none of them waits.
+            // Static files are served for a second meanwhile; none of them waits.
             let begin = Instant::now();
             let mut longest = Duration::ZERO;
             while begin.elapsed() < Duration::from_millis(1000) {
-                let asked = Instant::now();
+                let begin_one = Instant::now();
                 assert_eq!(server.get_with("/", "Connection: close\r\n").status, 200);
-                longest = longest.max(asked.elapsed());
+                longest = longest.max(begin_one.elapsed());
             }
             let (status, took, with_cookie) = slow.join().unwrap();
             assert!(took >= Duration::from_millis(390), "the counter took {took:?}");
             longest < Duration::from_millis(300) && (status, with_cookie) == (200, 200)
         })
     });
-    assert!(kept, "a static answer waits for the store, or who waits for it gets nothing");
-    // Beyond its deadline it is given up.
+    assert!(kept, "a static file waits for the store, or the counter gets no response");
+    // After the timeout the request fails.
     redis.mood.stall.store(3_000, Ordering::Relaxed);
     let begin = Instant::now();
     let response = visit(&server, &mine);
     assert_eq!((response.status, response.count("retry-after")), (503, 1));
     assert!(begin.elapsed() < Duration::from_millis(1500), "it took {:?}", begin.elapsed());
     redis.mood.stall.store(0, Ordering::Relaxed);
-    assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't found again");
+    assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't connected again");
 }
 
 #[test]
-fn a_lost_store_is_told_at_once_and_found_again() {
+fn a_lost_store_is_reported_at_once_and_connected_again() {
     let redis = Redis::start();
     let server = server(&["--sessions", &redis.url()]);
     let mine = cookie(&visit(&server, ""));
@@ -333,15 +333,15 @@ fn a_lost_store_is_told_at_once_and_found_again() {
         }
         trouble.store(false, Ordering::Relaxed);
         let begin = Instant::now();
-        assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't found again");
+        assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't connected again");
         assert!(begin.elapsed() < Duration::from_secs(4), "it took {:?}", begin.elapsed());
     }
-    assert!(redis.mood.connections.load(Ordering::Relaxed) < 30, "it was asked again and again");
+    assert!(redis.mood.connections.load(Ordering::Relaxed) < 30, "it was connected too often");
     assert!(server.errors().contains("the session store at redis://"), "{}", server.errors());
 }
 
 #[test]
-fn a_store_that_is_not_there_yet() {
+fn a_store_may_start_after_the_server() {
     let port = free_port();
     let server = server(&["--sessions", &format!("redis://127.0.0.1:{port}")]);
     assert_eq!((visit(&server, "").status, server.get_with("/", "Connection: close\r\n").status), (503, 200));
@@ -364,7 +364,7 @@ fn a_real_redis_keeps_sessions_for_several_servers() {
     let store = format!("redis://:p%40ss@127.0.0.1:{port}/3");
     let servers: Vec<_> = (0..3).map(|_| server(&["--sessions", &store])).collect();
     assert!(eventually(|| visit(&servers[0], "").status == 200));
-    counts(&servers[0]);
+    check_counter(&servers[0]);
     let mine = cookie(&visit(&servers[0], ""));
     for expected in 2..11 {
         assert_eq!(count(&visit(&servers[expected as usize % 3], &mine)), expected);
@@ -379,19 +379,19 @@ fn a_real_redis_keeps_sessions_for_several_servers() {
     assert!((1700..=1800).contains(&seconds), "{seconds}");
     let line = format!("{{\"{id}\":{{\"count\":10}}}}");
     assert!(dump(&store).contains(&line), "{:?}", dump(&store));
-    // It goes and comes back.
+    // Redis ends and starts again.
     drop(redis);
     assert_eq!(visit(&servers[1], &mine).status, 503);
     let _redis = start();
     let begin = Instant::now();
-    assert!(eventually(|| visit(&servers[1], &mine).status == 200), "it isn't found again");
-    assert!(begin.elapsed() < PATIENCE / 2);
+    assert!(eventually(|| visit(&servers[1], &mine).status == 200), "it isn't connected again");
+    assert!(begin.elapsed() < TIMEOUT / 2);
     assert_eq!(count(&visit(&servers[2], &mine)), 12);
     assert_eq!((end(id, &store), end(id, &store)), (Some(0), Some(1)));
     assert_eq!(count(&visit(&servers[0], &mine)), 1);
-    let stranger = server(&["--sessions", &format!("redis://:wrong@127.0.0.1:{port}/3")]);
-    assert_eq!(visit(&stranger, "").status, 503);
-    assert!(stranger.errors().contains("refuses the login"), "{}", stranger.errors());
+    let refused = server(&["--sessions", &format!("redis://:wrong@127.0.0.1:{port}/3")]);
+    assert_eq!(visit(&refused, "").status, 503);
+    assert!(refused.errors().contains("refuses the login"), "{}", refused.errors());
 }
 
 #[test]

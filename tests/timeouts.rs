@@ -1,4 +1,4 @@
-//! Who takes too long is let go, who merely takes long isn't.
+//! Timeouts: stalled clients are disconnected, slow ones are not.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use support::{Client, Root, Server, eventually, get, pattern};
 
 const STEP: Duration = Duration::from_millis(40);
-/// A deadline is kept if the end comes after it and not much later; machines may be busy.
+/// A deadline is met if the end is after it and not much later; the machine may be busy.
 const MUCH: Duration = Duration::from_secs(5);
 
 fn assert_on_time(begin: Instant, least_ms: u64) {
@@ -25,7 +25,7 @@ fn site() -> Root {
 }
 
 #[test]
-fn a_head_that_never_becomes_whole_gets_408() {
+fn an_incomplete_head_gets_408() {
     let server = Server::start_with(site(), &["--header-timeout", "0.2"]);
     for beginning in ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\nAccept: te", "\r\n"] {
         let mut client = server.connect();
@@ -41,7 +41,7 @@ fn a_head_that_never_becomes_whole_gets_408() {
 }
 
 #[test]
-fn a_head_that_comes_byte_by_byte_is_not_waited_for_longer() {
+fn bytes_of_a_head_do_not_extend_its_timeout() {
     let server = Server::start_with(site(), &["--header-timeout", "0.3"]);
     // As the first request of a connection, and as a later one.
     for earlier in [false, true] {
@@ -63,7 +63,7 @@ fn a_head_that_comes_byte_by_byte_is_not_waited_for_longer() {
 }
 
 #[test]
-fn who_says_nothing_is_closed_without_a_word() {
+fn a_silent_connection_is_closed_without_a_response() {
     let server = Server::start_with(site(), &["--header-timeout", "0.2", "--idle-timeout", "0.3"]);
     let begin = Instant::now();
     let mut mute = server.connect();
@@ -74,12 +74,12 @@ fn who_says_nothing_is_closed_without_a_word() {
     assert!(idle.is_closed());
     assert_on_time(since, 250);
     assert!(mute.is_closed());
-    // The kernel hands over a connection without a word after some seconds only.
+    // The kernel passes on a connection without input only after some seconds.
     assert!(begin.elapsed() < 2 * MUCH);
 }
 
 #[test]
-fn the_time_between_requests_begins_anew_with_each() {
+fn the_idle_timeout_restarts_after_each_request() {
     let server = Server::start_with(site(), &["--header-timeout", "0.2", "--idle-timeout", "0.4"]);
     let mut client = server.connect();
     let begin = Instant::now();
@@ -91,7 +91,7 @@ fn the_time_between_requests_begins_anew_with_each() {
 }
 
 #[test]
-fn a_body_that_stops_gets_408_and_one_that_goes_on_does_not() {
+fn a_stalled_body_gets_408_and_a_slow_one_does_not() {
     let server = Server::start_with(site(), &["--body-timeout", "0.6", "--header-timeout", "0.2"]);
     let post = "POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n";
     let mut client = server.connect();
@@ -115,8 +115,8 @@ fn a_body_that_stops_gets_408_and_one_that_goes_on_does_not() {
     assert!(response.text().contains("abcdefghijklmnopqrst"), "{}", response.text());
 }
 
-/// A client that takes little at once.
-fn narrow(address: SocketAddr) -> Client {
+/// A client with a small receive buffer.
+fn with_small_buffer(address: SocketAddr) -> Client {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(128 * 1024).unwrap();
     socket.connect(&address.into()).unwrap();
@@ -124,12 +124,12 @@ fn narrow(address: SocketAddr) -> Client {
 }
 
 #[test]
-fn who_does_not_read_is_cut_off() {
+fn a_client_that_does_not_read_is_disconnected() {
     let root = site();
     root.old_file("large", pattern(24 << 20));
     let server = Server::start(&root, &["--send-timeout", "0.3"]);
     let client = {
-        let mut client = narrow(server.address());
+        let mut client = with_small_buffer(server.address());
         client.send(get("/large"));
         client
     };
@@ -144,16 +144,16 @@ fn who_does_not_read_is_cut_off() {
 }
 
 #[test]
-fn who_reads_slowly_but_steadily_gets_everything() {
+fn a_slow_but_steady_reader_gets_everything() {
     let root = site();
     let content = pattern(12 << 20);
     root.old_file("large", &content);
     let server = Server::start(&root, &["--send-timeout", "0.5", "--idle-timeout", "0.1", "--header-timeout", "0.1"]);
-    let mut client = narrow(server.address());
+    let mut client = with_small_buffer(server.address());
     client.send(get("/large"));
     client.response_to("HEAD");
     let begin = Instant::now();
-    // Slower than the buffers between hide for the time-out, which is what counts.
+    // It reads so slowly that the buffers don't hide it for the length of the timeout.
     let mut body = client.take_slowly(2 << 20, 64 * 1024, Duration::from_millis(60));
     assert!(begin.elapsed() > Duration::from_millis(1_500), "{:?}", begin.elapsed());
     body.extend(client.take(content.len() - body.len()));
@@ -161,7 +161,7 @@ fn who_reads_slowly_but_steadily_gets_everything() {
 }
 
 #[test]
-fn a_stream_that_pauses_on_its_own_is_nobodys_fault() {
+fn pauses_of_a_stream_do_not_time_out() {
     let arguments = ["--send-timeout", "0.1", "--idle-timeout", "0.1", "--header-timeout", "0.1"];
     let server = Server::start_with(site(), &arguments);
     let response = server.get("/lab/stream?chunks=3&ms=300");

@@ -1,4 +1,4 @@
-//! The services and tools on datagrams, as processes.
+//! The services and tools for datagrams, as processes.
 
 mod support;
 
@@ -6,29 +6,29 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Output, Stdio};
 
-use support::{PATIENCE, Server, eventually, kill, miod};
+use support::{Server, TIMEOUT, eventually, kill, miod};
 
-/// A service at a free port.
+/// A service on a free port.
 fn service(arguments: &[&str]) -> Server {
     let mut command = miod();
     command.args(arguments).args(["-p", "0"]);
     Server::run(command)
 }
 
-/// What it said at its end.
+/// Ends a server. Returns its summary.
 fn end(mut server: Server) -> String {
     server.signal("INT");
     assert_eq!(server.wait().code(), Some(0));
-    let mut said = String::new();
-    // The last of it may still be on its way through the pipe.
+    let mut output = String::new();
+    // The last output may still be in the pipe.
     assert!(eventually(|| {
-        said = server.output();
-        said.contains("received")
+        output = server.output();
+        output.contains("received")
     }));
-    said
+    output
 }
 
-/// A tool that ends by itself: exit code, standard output, standard error.
+/// Runs a tool until it ends. Returns exit code, standard output and standard error.
 fn run(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
@@ -40,18 +40,18 @@ fn ping(arguments: &[&str], target: &str) -> (Option<i32>, String, String) {
 
 fn client(to: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind(if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(TIMEOUT)).unwrap();
     socket.connect(to).unwrap();
     socket
 }
 
-/// An address where nobody listens, as of a moment ago.
-fn deserted() -> SocketAddr {
+/// An address without a listener.
+fn unused_address() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[test]
-fn every_datagram_is_answered_and_counted() {
+fn every_datagram_gets_a_response_and_is_counted() {
     let long = vec![b'a'; 65_507];
     let upper_of_long = long.to_ascii_uppercase();
     let cases: [(&[u8], &[u8]); 5] = [
@@ -70,71 +70,71 @@ fn every_datagram_is_answered_and_counted() {
             let length = client.recv(&mut response).unwrap();
             assert!(response[..length] == *(if of_upper { upper } else { datagram }), "{word} {datagram:.20?}");
         }
-        let said = end(server);
-        assert!(said.contains(": 5 received, 0 dropped, 5 answered, 0 duplicated, 0 failed\n"), "{said}");
+        let output = end(server);
+        assert!(output.contains(": 5 received, 0 dropped, 5 answered, 0 duplicated, 0 failed\n"), "{output}");
     }
 }
 
 #[test]
-fn a_seed_decides_what_is_lost() {
+fn the_seed_determines_the_losses() {
     for _ in 0..2 {
         let server = service(&["udp", "upper", "--loss", "0.3", "--seed", "7"]);
         assert!(server.banner.ends_with("; seed 7\n"), "{}", server.banner);
-        let (code, told, errors) = ping(&["-i", "0.02", "-W", "0.5"], &server.address().to_string());
+        let (code, output, errors) = ping(&["-i", "0.02", "-W", "0.5"], &server.address().to_string());
         assert_eq!((code, errors.as_str()), (Some(0), ""));
         for sequence in 1..=10 {
             let what = if [3, 10].contains(&sequence) { "Request timed out" } else { "Reply from 127.0.0.1:" };
-            assert_eq!(told.matches(&format!("Sequence {sequence}: {what}")).count(), 1, "{told}");
+            assert_eq!(output.matches(&format!("Sequence {sequence}: {what}")).count(), 1, "{output}");
         }
-        assert!(told.contains("\n10 sent, 8 received, 20% loss\nRTT min/avg/max/mdev = 0."), "{told}");
+        assert!(output.contains("\n10 sent, 8 received, 20% loss\nRTT min/avg/max/mdev = 0."), "{output}");
         assert!(end(server).contains(": 10 received, 2 dropped, 8 answered"));
     }
 }
 
 #[test]
-fn a_bad_network_is_seen_by_who_pings() {
+fn ping_shows_the_faults_of_a_bad_network() {
     let server = service(&["udp", "echo", "--delay", "60", "--duplicate", "1"]);
     let target = server.address().to_string();
-    let (code, told, _) = ping(&["-c", "2", "-i", "0.2", "--json"], &target);
+    let (code, output, _) = ping(&["-c", "2", "-i", "0.2", "--json"], &target);
     assert_eq!(code, Some(0));
-    let rtt: Vec<f64> = told
+    let rtt: Vec<f64> = output
         .lines()
         .filter(|line| line.contains("\"reply\""))
         .map(|line| line.split("\"rtt\":").nth(1).unwrap().split(',').next().unwrap().parse().unwrap())
         .collect();
-    assert!(rtt.len() == 2 && rtt.iter().all(|rtt| (0.06..1.0).contains(rtt)), "{told}");
-    assert!(told.contains(r#""sent":2,"received":2,"loss":0,"late":0,"duplicates":"#), "{told}");
-    assert!(told.contains(r#"{"event":"duplicate","sequence":1"#), "{told}");
-    // Too late, and known to be that.
-    let (code, told, _) = ping(&["-c", "2", "-i", "0.2", "-W", "0.02"], &target);
+    assert!(rtt.len() == 2 && rtt.iter().all(|rtt| (0.06..1.0).contains(rtt)), "{output}");
+    assert!(output.contains(r#""sent":2,"received":2,"loss":0,"late":0,"duplicates":"#), "{output}");
+    assert!(output.contains(r#"{"event":"duplicate","sequence":1"#), "{output}");
+    // Late replies are counted as late.
+    let (code, output, _) = ping(&["-c", "2", "-i", "0.2", "-W", "0.02"], &target);
     assert_eq!(code, Some(0));
-    assert!(told.contains("Sequence 1: Request timed out\nSequence 1: Late reply from"), "{told}");
-    assert!(told.contains("\n2 sent, 0 received, 100% loss, ") && told.contains(" late, "), "{told}");
+    assert!(output.contains("Sequence 1: Request timed out\nSequence 1: Late reply from"), "{output}");
+    assert!(output.contains("\n2 sent, 0 received, 100% loss, ") && output.contains(" late, "), "{output}");
 }
 
 #[test]
 fn ping_works_over_ipv6_and_with_large_probes() {
     let server = service(&["udp", "echo", "-b", "::1"]);
     let target = server.address().to_string();
-    let (code, told, _) = ping(&["-c", "1", "-s", "9000", "-v"], &target);
-    assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains(&format!("Sequence 1: Reply from {target} RTT = ")), "{told}");
-    assert!(told.contains(" s \"Ping 1 ") && told.contains(" min/avg/max = "), "{told}");
+    let (code, output, _) = ping(&["-c", "1", "-s", "9000", "-v"], &target);
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains(&format!("Sequence 1: Reply from {target} RTT = ")), "{output}");
+    assert!(output.contains(" s \"Ping 1 ") && output.contains(" min/avg/max = "), "{output}");
 }
 
 #[test]
-fn nobody_there_is_told_and_is_no_success() {
-    let address = deserted();
-    let (code, told, errors) = ping(&["-c", "2", "-i", "0.01", "-W", "0.2"], &address.to_string());
+fn an_unreachable_service_is_reported_and_is_a_failure() {
+    let address = unused_address();
+    let (code, output, errors) = ping(&["-c", "2", "-i", "0.01", "-W", "0.2"], &address.to_string());
     assert_eq!((code, errors.as_str()), (Some(1), ""));
-    assert!(told.starts_with(&format!("Sequence 1: can't reach {address}: connection refused\n")), "{told}");
-    assert!(told.ends_with("\n2 sent, 0 received, 100% loss\n"), "{told}");
+    assert!(output.starts_with(&format!("Sequence 1: can't reach {address}: connection refused\n")), "{output}");
+    assert!(output.ends_with("\n2 sent, 0 received, 100% loss\n"), "{output}");
 }
 
 #[test]
 fn errors_name_the_host_and_the_reason() {
-    let (code, told, errors) = ping(&[], "nobody.invalid");
-    assert_eq!((code, told.as_str()), (Some(6), ""));
+    let (code, output, errors) = ping(&[], "nobody.invalid");
+    assert_eq!((code, output.as_str()), (Some(6), ""));
     assert!(errors.starts_with("miod: can't resolve nobody.invalid: "), "{errors}");
     let (code, _, errors) = ping(&["--interval", "never"], "localhost");
     assert_eq!(code, Some(2));
@@ -170,7 +170,7 @@ impl Tool {
         line
     }
 
-    /// Interrupts it; exit code and the rest of what it says.
+    /// Interrupts it. Returns the exit code and the rest of the output.
     fn interrupt(mut self) -> (Option<i32>, String) {
         kill("INT", self.child.id());
         let mut rest = String::new();
@@ -181,14 +181,14 @@ impl Tool {
 
 impl Drop for Tool {
     fn drop(&mut self) {
-        // It has ended, unless the test has failed.
+        // It has already ended, unless the test has failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 #[test]
-fn an_interrupt_tells_the_summary() {
+fn an_interrupt_prints_the_summary() {
     let server = service(&["udp", "upper"]);
     let target = server.address().to_string();
     let mut tool = Tool::start(&["ping", "-i", "1000", "-W", "1000", &target]);
@@ -199,7 +199,7 @@ fn an_interrupt_tells_the_summary() {
 }
 
 #[test]
-fn a_reader_who_leaves_ends_it_quietly() {
+fn a_closed_pipe_ends_it_quietly() {
     let server = service(&["udp", "upper"]);
     let target = server.address().to_string();
     let mut command = miod();
@@ -214,14 +214,14 @@ fn a_reader_who_leaves_ends_it_quietly() {
 }
 
 #[test]
-fn a_watcher_knows_who_lives() {
+fn the_watcher_reports_the_state_of_each_sender() {
     let watcher = service(&["heartbeat", "watch", "--timeout", "0.3"]);
     let target = watcher.address().to_string();
-    let said = |part: &str| assert!(eventually(|| watcher.output().contains(part)), "{part}: {}", watcher.output());
+    let expect = |part: &str| assert!(eventually(|| watcher.output().contains(part)), "{part}: {}", watcher.output());
 
-    // One sender is the tool, the other is us.
+    // One sender is the tool, the other is this test.
     let heart = Tool::start(&["heartbeat", "send", "-i", "0.05", &target]);
-    said(": heartbeat 3, delay 0.");
+    expect(": heartbeat 3, delay 0.");
     let (code, rest) = heart.interrupt();
     assert_eq!(code, Some(0));
     assert!(rest.ends_with(&format!(" heartbeats sent to {target}\n")), "{rest}");
@@ -232,27 +232,27 @@ fn a_watcher_knows_who_lives() {
     client.send(b"Heartbeat 4 4102444801.0").unwrap();
     client.send(b"Heartbeat 3 4102444800.5").unwrap();
     client.send(b"\xff").unwrap();
-    said(&format!("{us}: heartbeat 1, delay -"));
-    said(" s, 2 to 3 are missing\n");
-    said(" s, out of order after 4\n");
-    said(&format!("{us}: lost since 20"));
+    expect(&format!("{us}: heartbeat 1, delay -"));
+    expect(" s, 2 to 3 are missing\n");
+    expect(" s, out of order after 4\n");
+    expect(&format!("{us}: lost since 20"));
     client.send(b"Heartbeat 5 4102444802.0").unwrap();
-    said(&format!("{us}: back after "));
+    expect(&format!("{us}: back after "));
     let all = end(watcher);
     assert!(all.contains(&format!("{us}: 4 received, 1 missing, 1 out of order, 0 duplicate, delay")), "{all}");
     assert!(all.contains("1 datagrams were no heartbeats"), "{all}");
 }
 
 #[test]
-fn a_sender_goes_on_when_nobody_listens() {
-    let address = deserted();
+fn a_sender_continues_without_a_receiver() {
+    let address = unused_address();
     let mut heart = Tool::start(&["heartbeat", "send", "-i", "0.02", "--json", &address.to_string()]);
     assert_eq!(
         heart.line(),
         format!("{{\"event\":\"error\",\"to\":\"{address}\",\"reason\":\"connection refused\"}}\n")
     );
     let watcher = UdpSocket::bind(address).unwrap();
-    watcher.set_read_timeout(Some(PATIENCE)).unwrap();
+    watcher.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut datagram = [0; 100];
     let length = watcher.recv(&mut datagram).unwrap();
     assert!(datagram[..length].starts_with(b"Heartbeat "));

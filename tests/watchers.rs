@@ -1,6 +1,6 @@
-//! Watchers of events over real sockets: what each costs, and that waking all of
-//! them holds up nobody. In a process of its own, since the count of bytes is of
-//! the whole process.
+//! Watchers of events over real sockets: the memory of each, and that waking all of them
+//! delays no other request. In a process of its own, because the allocator counts for the
+//! whole process.
 
 mod support;
 
@@ -18,16 +18,16 @@ use miod::server::Log;
 use miod::service::http::{self, Limits};
 use miod::service::{Kind, Service, Shared};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use support::{Client, PATIENCE, get};
+use support::{Client, TIMEOUT, get};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const WATCHERS: usize = 1_000;
-/// What the wish says: slot, boxes, and the watcher's share of tables.
+/// The limit for one watcher: slot, boxes, and its share of tables.
 const MOST: usize = 512;
 
-/// Counts POSTs, and tells of each.
+/// Counts POSTs, and sends an event for each.
 struct Counter(u64);
 
 impl App for Counter {
@@ -55,7 +55,7 @@ impl App for Counter {
     }
 }
 
-/// Takes access lines as a log would, so that they are made.
+/// Enables access lines and drops them, so that they are formatted.
 struct Sink;
 
 impl log::Log for Sink {
@@ -68,7 +68,7 @@ impl log::Log for Sink {
 
 /// Serves the counter at `/` until it is closed.
 fn serve() -> (SocketAddr, Closer, std::thread::JoinHandle<()>) {
-    let (ready, told) = channel();
+    let (ready, started) = channel();
     let server = std::thread::spawn(move || {
         let mut host = http::Host::default();
         host.routes.mount("/", Box::new(Counter(0))).unwrap();
@@ -80,11 +80,11 @@ fn serve() -> (SocketAddr, Closer, std::thread::JoinHandle<()>) {
         ready.send((address, reactor.closer())).unwrap();
         reactor.run(Until::Closed).unwrap();
     });
-    let (address, closer) = told.recv_timeout(PATIENCE).unwrap();
+    let (address, closer) = started.recv_timeout(TIMEOUT).unwrap();
     (address, closer, server)
 }
 
-/// What a browser says when a page watches.
+/// The request of a browser that watches.
 const WATCH: &str = "GET /events?after=12345 HTTP/1.1\r\nHost: localhost:8080\r\nConnection: keep-alive\r\n\
     sec-ch-ua-platform: \"Linux\"\r\nCache-Control: no-cache\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n\
@@ -93,7 +93,7 @@ const WATCH: &str = "GET /events?after=12345 HTTP/1.1\r\nHost: localhost:8080\r\
     Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\n\
     Cookie: sessionId=3d9f0c1e-6b52-4c7b-9f3c-1f8f0b8f9a55\r\n\r\n";
 
-/// Nothing has come yet.
+/// Whether no byte has arrived yet.
 fn has_nothing(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     let nothing = matches!(stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock);
@@ -102,7 +102,7 @@ fn has_nothing(stream: &TcpStream) -> bool {
 }
 
 #[test]
-fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
+fn a_watcher_uses_little_memory_and_waking_a_thousand_delays_no_request() {
     log::set_logger(&Sink).unwrap();
     log::set_max_level(log::LevelFilter::Info);
     let (address, closer, server) = serve();
@@ -112,7 +112,7 @@ fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
         client.send(get("/hello"));
         assert_eq!(client.response().text(), "hello");
     }
-    // What is kept of heads is kept once, however many there are.
+    // Recognized header fields are stored once for all connections.
     for _ in 0..limits::REMEMBERED_SECTIONS {
         let mut client = Client::connect(address);
         client.send(WATCH.replace("/events?after=12345", "/hello"));
@@ -123,7 +123,7 @@ fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
     let region = Region::new(ALLOCATOR);
     for _ in 0..WATCHERS {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(WATCH.as_bytes()).unwrap();
         let count = stream.read(&mut beginning).unwrap();
         assert!(beginning[..count].ends_with(b"retry: 2000\nid: 0\n\n\r\n"));
@@ -134,8 +134,8 @@ fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
     println!("a watcher takes {each} bytes");
     assert!(each <= MOST, "{each} bytes");
 
-    // All are to be woken; who asks meanwhile is answered meanwhile. Whether that is
-    // seen depends on who gets the processor, so it is tried more than once.
+    // A request is served while the watchers are woken. Whether the test can see this
+    // depends on the scheduler, so it tries more than once.
     let mut overtook = false;
     for number in 1..=50 {
         poster.send("POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
@@ -154,7 +154,7 @@ fn a_watcher_is_small_and_waking_a_thousand_holds_up_nobody() {
             break;
         }
     }
-    assert!(overtook, "a small request waits until a thousand watchers are told");
+    assert!(overtook, "a small request waits until all watchers have their event");
     closer.close();
     server.join().unwrap();
 }

@@ -1,5 +1,5 @@
-//! A harness for protocols on bytes: the other end of a connection, without a
-//! socket, and a small site to ask for things.
+//! A test bench for protocols: the peer of a connection without a socket, and a small site to
+//! send requests to.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,43 +21,43 @@ use crate::reactor::{BUFFER, Ends, Finish, Input, Io, JobClass, Output, Tick, Wa
 use crate::session::Session;
 use crate::testing::every_split;
 
-/// The other end: what it sent, what it received, whether it has ended.
+/// The peer: the bytes that it sent and received, and whether it has sent EOF.
 #[derive(Default)]
 pub(crate) struct Peer {
     pub(crate) input: Input,
     pub(crate) output: Output,
     pub(crate) ended: bool,
-    /// Nothing that is sent to it arrives.
+    /// The peer is gone: no output reaches it.
     pub(crate) gone: bool,
-    /// Bytes of the output that are only there to take room.
+    /// Bytes of the output that only take room.
     clogged: usize,
 }
 
 impl Peer {
-    /// Sends bytes; they must fit.
+    /// Sends bytes, which must fit.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.input.extend(bytes);
     }
 
-    /// Sends no more.
+    /// Sends EOF.
     pub(crate) fn end(&mut self) {
         self.ended = true;
     }
 
-    /// Fills the output but for `room` bytes.
+    /// Fills the output except for `room` bytes.
     pub(crate) fn clog(&mut self, room: usize) {
         assert!(self.output.is_empty());
         self.clogged = BUFFER - room;
         self.output.write(&vec![b'#'; self.clogged]);
     }
 
-    /// What was sent to it and not yet seen.
+    /// Takes the output since the last call.
     pub(crate) fn received(&mut self) -> Vec<u8> {
         let all = std::mem::take(&mut self.output);
         all.bytes()[std::mem::take(&mut self.clogged)..].to_vec()
     }
 
-    /// How many bytes it may send now.
+    /// The number of bytes that it may send now.
     pub(crate) fn input_room(&self) -> usize {
         BUFFER - self.waiting()
     }
@@ -67,7 +67,7 @@ impl Peer {
         self.input.bytes().len()
     }
 
-    /// Calls `advance`, and once more, which must change nothing.
+    /// Calls `advance`, and a second time, which must change nothing.
     pub(crate) fn turn(&mut self, mut advance: impl FnMut(&mut Io<'_>) -> Want) -> Want {
         let (ended, gone) = (self.ended, self.gone);
         let mut call = |this: &mut Self| {
@@ -86,12 +86,12 @@ impl Peer {
         assert_eq!(call(self), first, "advance isn't idempotent");
         let (want, _, pending) = first;
         let waits = !want.read && want.finish == Finish::No && pending == 0;
-        assert!(!waits || want.wake.is_some(), "parked without a deadline");
+        assert!(!waits || want.wake.is_some(), "it waits without a deadline");
         want
     }
 }
 
-/// Two ends that are no sockets.
+/// The addresses of a connection without a socket.
 pub(crate) fn ends() -> Ends<'static> {
     const LOCAL: &SocketAddr = &SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
     Ends::for_test("192.0.2.1:1000".parse().unwrap(), LOCAL)
@@ -118,7 +118,7 @@ pub(crate) fn shared(files: &Scratch) -> Shared {
     shared_with(files, |_| {})
 }
 
-/// The same, with a host that `adjust` has adjusted.
+/// The same, with a host that `adjust` has changed.
 pub(crate) fn shared_with(files: &Scratch, adjust: impl FnOnce(&mut http::Host)) -> Shared {
     let mut host = http::Host::default();
     let root = Root::open(files.path(), Symlinks::Inside).unwrap();
@@ -134,8 +134,8 @@ pub(crate) fn shared_with(files: &Scratch, adjust: impl FnOnce(&mut http::Host))
     Shared::new(http::Shared::new(http::Limits::default(), [host]), Log::default())
 }
 
-/// An application that answers later: what its job made of the path, and how long
-/// the content was. `/panic` panics, without a word; `/again` takes two jobs.
+/// An application that responds after a job, with the path in upper case and the length of the
+/// content. `/panic` panics without a message; `/again` takes two jobs.
 struct Slow;
 
 impl App for Slow {
@@ -159,7 +159,7 @@ impl App for Slow {
     }
 }
 
-/// An application that counts visits in the visitor's session, and answers with the
+/// An application that counts requests in the session, and responds with the
 /// count. `/later` counts when a job is done, `/renew` renews and `/end` ends the session
 /// first, `/look` changes nothing, `/large` puts too much into it, `/panic` panics when
 /// it has counted.
@@ -199,7 +199,7 @@ impl App for Visits {
     }
 }
 
-/// An application whose content panics after its beginning, without a word.
+/// An application whose content panics after its beginning, without a message.
 struct HalfWay;
 
 impl App for HalfWay {
@@ -222,8 +222,8 @@ impl App for HalfWay {
     }
 }
 
-/// An application of events: each POST is one, its content the data. `/N` watches
-/// from number N, and `/panic` until the first event.
+/// An application of events. Each POST creates an event with its content. `/N` watches from
+/// number N, and `/panic` panics at the first event.
 #[derive(Default)]
 struct Feed {
     events: Vec<String>,
@@ -235,7 +235,7 @@ pub(crate) fn last_event(shared: &mut Shared) -> u64 {
     feed.events(0, &mut Vec::new(), usize::MAX).unwrap()
 }
 
-/// Where [`Feed`] loses its head.
+/// The number at which [`Feed`] panics.
 const PANIC: u64 = u64::MAX;
 
 impl App for Feed {
@@ -262,16 +262,16 @@ impl App for Feed {
             if out.len() >= room {
                 break;
             }
-            event_stream::event(number, "said", data, out);
+            event_stream::event(number, "post", data, out);
             last = number;
         }
         last
     }
 }
 
-/// Sends `input` to fresh protocols in every way, with much room and with little,
-/// and then the end. All must answer alike: what, and whether the protocol closed
-/// before the input ended.
+/// Sends `input` and EOF to fresh protocols, cut into pieces in every way, with much and little
+/// room in the output. All must have the same result, which is returned: the output, and
+/// whether the protocol closed before EOF.
 pub(super) fn every_way<A>(input: &[u8], mut fresh: impl FnMut() -> A) -> (Vec<u8>, bool)
 where
     A: FnMut(&mut Io<'_>, bool) -> Want,
@@ -281,14 +281,14 @@ where
             let mut advance = fresh();
             let mut peer = Peer::default();
             let mut seen = Vec::new();
-            // As the reactor does: a turn for each piece, and as long as the
-            // output was full.
+            // As the reactor does: a turn for each piece, and more turns while the
+            // output is full.
             let mut settle = |peer: &mut Peer| loop {
                 peer.clog(room);
                 let want = peer.turn(|io| advance(io, false));
                 let full = peer.output.room() == 0;
                 seen.extend(peer.received());
-                assert!(!(full && want.read), "reads more than it can answer");
+                assert!(!(full && want.read), "it reads more than the output has room for");
                 if !full {
                     return want;
                 }
@@ -304,6 +304,6 @@ where
         })
     });
     let first = results.next().unwrap_or_default();
-    assert!(results.all(|result| result == first), "the room changes the answer");
+    assert!(results.all(|result| result == first), "the result depends on the room");
     first
 }

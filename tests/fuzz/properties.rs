@@ -1,5 +1,5 @@
-//! What holds for every input of a parser. Each function panics where it doesn't,
-//! and says whether the input was accepted.
+//! Properties that hold for every input of a parser. Each function panics if one doesn't hold,
+//! and returns whether the input was accepted.
 
 use miod::http::FieldLines;
 use miod::http::Status;
@@ -34,8 +34,8 @@ fn decode<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Result<Option<(Vec<u8>,
     Ok(None)
 }
 
-/// A chunked body and whatever follows it: its end doesn't depend on how it
-/// arrives nor on what follows, and its content survives another encoding.
+/// A chunked body and the bytes after it. Its end depends neither on the pieces nor on the
+/// bytes after it, and its content survives another encoding.
 pub fn chunked(data: &[u8]) -> bool {
     let result = decode([data].into_iter());
     assert_eq!(decode(data.chunks(1)), result);
@@ -47,7 +47,7 @@ pub fn chunked(data: &[u8]) -> bool {
     let body = &data[..consumed];
     assert!(body.ends_with(b"\r\n\r\n"));
     assert_eq!(decode([body].into_iter()), Ok(Some((content.clone(), consumed))));
-    assert_eq!(decode([&body[..consumed - 1]].into_iter()), Ok(None), "not one byte less is enough");
+    assert_eq!(decode([&body[..consumed - 1]].into_iter()), Ok(None), "complete without its last byte");
 
     let mut again = Vec::new();
     encode_chunk(&content, &mut again);
@@ -57,8 +57,8 @@ pub fn chunked(data: &[u8]) -> bool {
     true
 }
 
-/// The size of a file, LF, and a Range field: what is granted lies within the
-/// file, is never empty and overlaps nowhere.
+/// The size of a file, LF, and a Range field. The resulting ranges are within the file, never
+/// empty, and don't overlap.
 pub fn range(data: &[u8]) -> bool {
     let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(0);
     let (size, field) = data.split_at(end);
@@ -81,8 +81,8 @@ pub fn range(data: &[u8]) -> bool {
     true
 }
 
-/// A request-target: cut up without loss; its path, once decoded, stays below the
-/// root and survives another encoding. Accepted means that there is such a path.
+/// A request-target. It is split without loss. Its decoded path stays below the root and
+/// survives another encoding. It is accepted if it has such a path.
 pub fn target(data: &[u8]) -> bool {
     target::valid_host(data);
     let Ok(target) = target::parse(data) else { return false };
@@ -99,7 +99,7 @@ pub fn target(data: &[u8]) -> bool {
 
     let mut path = Vec::new();
     if target::decode_path(target.path, &mut path).is_err() {
-        assert!(path.is_empty(), "a refused path leaves something behind");
+        assert!(path.is_empty(), "a refused path leaves bytes in the buffer");
         return false;
     }
     assert!(path.iter().all(|&byte| !byte.is_ascii_control() && byte != b'\\'));
@@ -115,20 +115,20 @@ pub fn target(data: &[u8]) -> bool {
     true
 }
 
-/// What comes of a head: nothing yet, or the bytes it takes and what it says.
-type Understood = Result<Option<(usize, String)>, Status>;
+/// The result for a head: incomplete, or its length and its meaning as text.
+type Parsed = Result<Option<(usize, String)>, Status>;
 
-/// It is the same with lines that don't know the section as with those that do.
-fn understand(data: &[u8]) -> Understood {
-    let first = understand_with(data, &mut FieldLines::default());
+/// The result is the same whether the field lines are remembered or not.
+fn parse(data: &[u8]) -> Parsed {
+    let first = parse_with(data, &mut FieldLines::default());
     let mut lines = FieldLines::remembering();
     for _ in 0..2 {
-        assert_eq!(understand_with(data, &mut lines), first, "what was kept changes it");
+        assert_eq!(parse_with(data, &mut lines), first, "remembered lines change the result");
     }
     first
 }
 
-fn understand_with(data: &[u8], lines: &mut FieldLines) -> Understood {
+fn parse_with(data: &[u8], lines: &mut FieldLines) -> Parsed {
     let parsed = head::parse(data, lines).map_err(|reject| reject.status)?;
     Ok(parsed.map(|head| {
         assert!(head.raw.ends_with(b"\r\n\r\n") && head.length >= head.raw.len());
@@ -138,7 +138,7 @@ fn understand_with(data: &[u8], lines: &mut FieldLines) -> Understood {
             assert!(!line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t'), "a control byte");
         }
         assert!(head.fields.len() <= limits::FIELDS && head.raw_target.len() <= limits::TARGET);
-        let says = format!(
+        let text = format!(
             "{} {} 1.{} {:?} {} {:?} {:?}",
             head.method_name,
             head.raw_target.escape_ascii(),
@@ -148,37 +148,37 @@ fn understand_with(data: &[u8], lines: &mut FieldLines) -> Understood {
             head.expect,
             head.fields
         );
-        (head.length, says)
+        (head.length, text)
     }))
 }
 
-/// A request head and whatever follows it: what it says depends neither on how it
-/// arrives nor on what follows; what is refused early is refused when it is whole.
+/// A request head and the bytes after it. Its meaning depends neither on the pieces nor on the
+/// bytes after it. What is refused early is refused when it is complete.
 pub fn head(data: &[u8]) -> bool {
-    let whole = understand(data);
+    let complete = parse(data);
     let step = data.len() / 512 + 1;
     for end in (0..data.len()).step_by(step) {
-        match (understand(&data[..end]), &whole) {
-            (Ok(None), Ok(Some((length, _)))) => assert!(end < *length, "not understood when it was whole"),
-            (Ok(Some(early)), Ok(Some(later))) => assert_eq!(early, *later, "what follows changes it"),
-            (Ok(Some(_)), _) => panic!("understood before, and then not"),
-            // Perhaps for another reason: the first that shows is the one that counts.
+        match (parse(&data[..end]), &complete) {
+            (Ok(None), Ok(Some((length, _)))) => assert!(end < *length, "a complete head wasn't parsed"),
+            (Ok(Some(early)), Ok(Some(later))) => assert_eq!(early, *later, "bytes after the head change the result"),
+            (Ok(Some(_)), _) => panic!("accepted first and then not"),
+            // The error may differ: the first detected error counts.
             (Err(_), Err(_)) => {}
-            (Err(_), _) => panic!("refused before, and then not"),
+            (Err(_), _) => panic!("refused first and then not"),
             (Ok(None), _) => {}
         }
     }
-    let Ok(Some((length, _))) = &whole else { return false };
-    assert_eq!(understand(&data[..*length]), whole, "what follows changes it");
+    let Ok(Some((length, _))) = &complete else { return false };
+    assert_eq!(parse(&data[..*length]), complete, "bytes after the head change the result");
     true
 }
 
-/// What comes of an answer: the bytes it takes, its statuses, its content, whether it
-/// is complete and whether the connection persists.
-type Answered = Result<(usize, Vec<u16>, Vec<u8>, bool, bool), HttpError>;
+/// The result for a response: its length, its statuses, its content, whether it is complete,
+/// and whether the connection persists.
+type ReadResponse = Result<(usize, Vec<u16>, Vec<u8>, bool, bool), HttpError>;
 
-fn answer(asked: RequestKind, pieces: &mut dyn Iterator<Item = &[u8]>) -> Answered {
-    let mut reader = ResponseReader::new(asked);
+fn read_response(kind: RequestKind, pieces: &mut dyn Iterator<Item = &[u8]>) -> ReadResponse {
+    let mut reader = ResponseReader::new(kind);
     let (mut input, mut statuses, mut content, mut total) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for piece in pieces {
         input.extend_from_slice(piece);
@@ -205,32 +205,35 @@ fn answer(asked: RequestKind, pieces: &mut dyn Iterator<Item = &[u8]>) -> Answer
     let done = reader.is_done();
     let end = reader.end(&mut input);
     assert_eq!(end.is_ok(), reader.is_done());
-    assert!(done || end.is_err() || !reader.is_persistent(), "what ends with the connection leaves none");
+    assert!(
+        done || end.is_err() || !reader.is_persistent(),
+        "a response that ends with the connection doesn't let it persist"
+    );
     if let Err(fault @ HttpError::Malformed(_)) = end {
         return Err(fault);
     }
     Ok((total, statuses, content, reader.is_done(), reader.is_persistent()))
 }
 
-/// An answer and whatever follows it, to each kind of request: what it says depends
-/// neither on how it arrives nor, once it is complete, on what follows. Accepted means
-/// a complete answer to a GET.
+/// A response to each kind of request, and the bytes after it. Its meaning depends neither on
+/// the pieces nor, once it is complete, on the bytes after it. It is accepted if it is a
+/// complete response to GET.
 pub fn response(data: &[u8]) -> bool {
     let step = data.len() / 512 + 1;
-    for asked in [RequestKind::HeadOnly, RequestKind::Tunnel, RequestKind::Upgrade, RequestKind::Content] {
-        let whole = answer(asked, &mut [data].into_iter());
-        assert_eq!(answer(asked, &mut data.chunks(step)), whole);
-        if let Ok((length, statuses, content, true, persistent)) = &whole {
+    for kind in [RequestKind::HeadOnly, RequestKind::Tunnel, RequestKind::Upgrade, RequestKind::Content] {
+        let complete = read_response(kind, &mut [data].into_iter());
+        assert_eq!(read_response(kind, &mut data.chunks(step)), complete);
+        if let Ok((length, statuses, content, true, persistent)) = &complete {
             assert!(statuses.len() <= usize::from(limits::INTERIM) + 1);
-            assert_eq!(answer(asked, &mut [&data[..*length]].into_iter()), whole);
+            assert_eq!(read_response(kind, &mut [&data[..*length]].into_iter()), complete);
             if *persistent {
-                let cut = answer(asked, &mut [&data[..*length - 1]].into_iter());
-                assert!(matches!(cut, Ok((_, _, _, false, _))), "not one byte less is enough");
+                let cut = read_response(kind, &mut [&data[..*length - 1]].into_iter());
+                assert!(matches!(cut, Ok((_, _, _, false, _))), "complete without its last byte");
             }
-            assert!(content.is_empty() || asked != RequestKind::HeadOnly);
+            assert!(content.is_empty() || kind != RequestKind::HeadOnly);
         }
-        if asked == RequestKind::Content {
-            return matches!(whole, Ok((_, _, _, true, _)));
+        if kind == RequestKind::Content {
+            return matches!(complete, Ok((_, _, _, true, _)));
         }
     }
     false

@@ -1,11 +1,10 @@
-//! What the tests with real sockets share: the real binary on a port of the
-//! system's choosing, a root of its own, and a client that says exactly what it
-//! is told to. Everything is bounded in time, and what is started is ended.
+//! Shared by the tests with real sockets: the real binary on a free port, a temporary root,
+//! and a client that sends any bytes. Every wait has a timeout, and every process is ended.
 
-#![allow(dead_code, unreachable_pub)] // each test file uses its own part of it
+#![allow(dead_code, unreachable_pub)] // each test file uses only a part of it
 
+pub mod browser;
 mod response;
-pub mod visitor;
 
 pub use response::Response;
 
@@ -17,10 +16,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Longer than anything that works takes, shorter than anybody's patience.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// The limit of every wait.
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A directory with what a test makes in it; removed when dropped.
+/// A directory for the files of a test. It is removed when dropped.
 pub struct Root(PathBuf);
 
 impl Root {
@@ -79,13 +78,13 @@ impl Drop for Root {
     }
 }
 
-/// When old files were last modified, in Unix seconds, and in a field.
+/// The modification time of old files, in Unix seconds and as in a header field.
 pub const LONG_AGO: u64 = 1_700_000_000;
 pub const LONG_AGO_DATE: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
 
-/// Bytes that are never the same at a shift that a buffer could cause.
+/// Bytes that differ when they are shifted by the size of a buffer.
 pub fn pattern(count: usize) -> Vec<u8> {
-    // A prime, so that no buffer's size is a multiple of it; and repeated, since that is quick.
+    // The period is a prime, so no buffer size is a multiple of it. Repeating it is fast.
     let period: Vec<u8> = (0..65_537_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let mut bytes = Vec::with_capacity(count + period.len());
     while bytes.len() < count {
@@ -95,33 +94,33 @@ pub fn pattern(count: usize) -> Vec<u8> {
     bytes
 }
 
-/// The real binary, serving.
+/// A running server.
 pub struct Server {
     child: Child,
     address: SocketAddr,
-    /// Its first line.
+    /// The first line of its output.
     pub banner: String,
-    output: Said,
-    errors: Said,
-    /// What it serves, if nobody else keeps it.
+    output: Captured,
+    errors: Captured,
+    /// Its root, if the test doesn't own it.
     root: Option<Root>,
 }
 
-/// What a process has said so far.
-type Said = Arc<Mutex<Vec<u8>>>;
+/// The output of a process so far.
+type Captured = Arc<Mutex<Vec<u8>>>;
 
-/// Reads all that a process says, so that it never blocks on us.
-fn listen_to(mut from: impl Read + Send + 'static, said: Said) {
+/// Reads all output of a process, so that the process never blocks.
+fn capture(mut from: impl Read + Send + 'static, captured: Captured) {
     std::thread::spawn(move || {
         let mut some = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut some) {
-            said.lock().unwrap().extend_from_slice(&some[..count]);
+            captured.lock().unwrap().extend_from_slice(&some[..count]);
         }
     });
 }
 
-fn text_of(said: &Said) -> String {
-    String::from_utf8_lossy(&said.lock().unwrap()).into_owned()
+fn text_of(captured: &Captured) -> String {
+    String::from_utf8_lossy(&captured.lock().unwrap()).into_owned()
 }
 
 impl Server {
@@ -132,19 +131,19 @@ impl Server {
         Self::run(command)
     }
 
-    /// As [`start`](Self::start), for a root that nothing else is done with.
+    /// As [`start`](Self::start), but the server owns the root.
     pub fn start_with(root: Root, arguments: &[&str]) -> Self {
         let mut server = Self::start(&root, arguments);
         server.root = Some(root);
         server
     }
 
-    /// Runs a command that says where it listens in its first line.
+    /// Runs a command that prints its address in the first line.
     pub fn run(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let (output, errors) = (Said::default(), Said::default());
-        listen_to(child.stderr.take().unwrap(), Arc::clone(&errors));
+        let (output, errors) = (Captured::default(), Captured::default());
+        capture(child.stderr.take().unwrap(), Arc::clone(&errors));
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, line) = mpsc::channel();
         let rest = Arc::clone(&output);
@@ -152,42 +151,42 @@ impl Server {
             let mut banner = String::new();
             let _ = stdout.read_line(&mut banner);
             let _ = send.send(banner);
-            listen_to(stdout, rest);
+            capture(stdout, rest);
         });
-        let banner = line.recv_timeout(PATIENCE).expect("a banner");
+        let banner = line.recv_timeout(TIMEOUT).expect("a banner");
         let address = address_in(&banner);
-        // From here on it is ended whatever happens.
+        // From here on, dropping the server ends the process.
         let mut server = Self { child, address: ([0, 0, 0, 0], 0).into(), banner, output, errors, root: None };
         server.address = address.unwrap_or_else(|| panic!("no address in {:?}", server.banner));
         server
     }
 
-    /// What it has said on standard output since its banner.
+    /// Standard output after the banner.
     pub fn output(&self) -> String {
         text_of(&self.output)
     }
 
-    /// What it has said on standard error.
+    /// Standard error.
     pub fn errors(&self) -> String {
         text_of(&self.errors)
     }
 
-    /// Seconds of processor time that it has used.
+    /// The processor time that it has used, in seconds.
     pub fn cpu(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        // Behind the name, which may hold anything: utime and stime are fields 14 and 15, in hundredths.
+        // The name may contain any character. utime and stime are fields 14 and 15, in hundredths.
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
     }
 
-    /// Bytes of its memory that are in use and no file's.
+    /// Its anonymous resident memory in bytes.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
     }
 
-    /// Where it listens first.
+    /// The first address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -208,7 +207,7 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(begin.elapsed() < PATIENCE, "it doesn't end");
+            assert!(begin.elapsed() < TIMEOUT, "it doesn't end");
             std::thread::yield_now();
         }
     }
@@ -217,8 +216,8 @@ impl Server {
         Client::connect(self.address)
     }
 
-    /// One request on a connection of its own, which it closes; the whole answer.
-    pub fn ask(&self, request: impl AsRef<[u8]>) -> Response {
+    /// Sends a request on its own connection. Returns the response.
+    pub fn exchange(&self, request: impl AsRef<[u8]>) -> Response {
         let mut client = self.connect();
         client.send(request);
         client.response()
@@ -229,18 +228,18 @@ impl Server {
         let mut client = self.connect();
         client.send(head_with(path, "Connection: close\r\n"));
         let response = client.response_to("HEAD");
-        assert!(client.is_closed(), "something follows an answer to HEAD");
+        assert!(client.is_closed(), "bytes follow a response to HEAD");
         response
     }
 
     /// A GET with further lines on a connection of its own.
     pub fn get_with(&self, path: &str, lines: &str) -> Response {
-        self.ask(get_with(path, lines))
+        self.exchange(get_with(path, lines))
     }
 
     /// A GET on a connection of its own.
     pub fn get(&self, path: &str) -> Response {
-        self.ask(get(path))
+        self.exchange(get(path))
     }
 }
 
@@ -249,12 +248,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("the server said: {}{}", self.output(), self.errors());
+            eprintln!("output of the server: {}{}", self.output(), self.errors());
         }
     }
 }
 
-/// A process that is ended with the test.
+/// A process that is ended when dropped.
 pub struct Ended(pub Child);
 
 impl Drop for Ended {
@@ -270,7 +269,7 @@ pub fn kill(name: &str, pid: u32) {
     assert!(status.success());
 }
 
-/// The command under test, with none of the caller's settings.
+/// The command under test, without settings from the environment.
 pub fn miod() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_miod"));
     for (name, _) in std::env::vars_os() {
@@ -300,22 +299,22 @@ pub fn get_with(path: &str, lines: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
 }
 
-/// A client that says exactly what it is told to.
+/// A client that sends any bytes.
 pub struct Client {
     pub stream: TcpStream,
-    /// Received and not yet taken for an answer.
+    /// Received bytes that no response has taken yet.
     buffer: Vec<u8>,
 }
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect_timeout(&address, PATIENCE).unwrap())
+        Self::over(TcpStream::connect_timeout(&address, TIMEOUT).unwrap())
     }
 
-    /// On a connection that was made elsewhere.
+    /// Uses an existing connection.
     pub fn over(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, buffer: Vec::new() }
     }
@@ -324,12 +323,12 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends no more.
+    /// Closes the sending side.
     pub fn end(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// The next response to a request that wasn't HEAD; interim ones are responses too.
+    /// The next response to a request other than HEAD. Interim responses count.
     pub fn response(&mut self) -> Response {
         self.response_to("GET")
     }
@@ -342,16 +341,16 @@ impl Client {
                 self.buffer.drain(..response.length);
                 return response;
             }
-            assert!(!ended, "no whole response: {:?}", String::from_utf8_lossy(&self.buffer));
+            assert!(!ended, "no complete response: {:?}", String::from_utf8_lossy(&self.buffer));
             ended = !self.read();
         }
     }
 
-    /// Exactly so many bytes, in pieces with pauses between.
+    /// Receives exactly `count` bytes in pieces, with a pause before each.
     pub fn take_slowly(&mut self, count: usize, piece: usize, pause: Duration) -> Vec<u8> {
         let mut bytes = Vec::new();
         while bytes.len() < count {
-            // Nobody writes to it, so this is a pause.
+            // Nothing is written to it, so this is a pause.
             let (never, _writer) = std::io::pipe().unwrap();
             wait_for(&never, pause);
             bytes.extend(self.take(piece.min(count - bytes.len())));
@@ -380,21 +379,21 @@ impl Client {
         }
     }
 
-    /// Nothing comes within this time; for what would come at once.
+    /// Whether nothing arrives within `time`.
     pub fn is_silent_for(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).unwrap();
         let silent = self.buffer.is_empty()
             && matches!(self.try_read(), Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         silent
     }
 
-    /// Whether the server has closed, with nothing more to say. Waits for it.
+    /// Waits until the server closes. Returns whether no bytes were left.
     pub fn is_closed(&mut self) -> bool {
         !self.read() && self.buffer.is_empty()
     }
 
-    /// Exactly so many bytes.
+    /// Receives exactly `count` bytes.
     pub fn take(&mut self, count: usize) -> Vec<u8> {
         while self.buffer.len() < count {
             assert!(self.read(), "ended after {} of {count} bytes", self.buffer.len());
@@ -402,7 +401,7 @@ impl Client {
         self.buffer.drain(..count).collect()
     }
 
-    /// Reads some more; false at the end.
+    /// Reads more bytes. Returns false at EOF.
     fn read(&mut self) -> bool {
         match self.try_read() {
             Ok(count) => count > 0,
@@ -426,16 +425,16 @@ impl Client {
     }
 }
 
-/// Waits for something to read, at most for a time.
+/// Waits for input, at most for `most`.
 fn wait_for(from: &impl std::os::fd::AsFd, most: Duration) {
     use rustix::event::{PollFd, PollFlags, poll};
     let _ = poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&most.try_into().unwrap()));
 }
 
-/// Whether `condition` comes true before patience ends; asks again and again.
+/// Checks `condition` repeatedly until it is true or the time is up.
 pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
+    while begin.elapsed() < TIMEOUT {
         if condition() {
             return true;
         }
@@ -444,10 +443,10 @@ pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// A name that nobody has: its label is longer than any may be, so no server is asked.
+/// A name that doesn't exist. Its label is too long, so no name server is asked.
 pub const UNKNOWN: &str = "a-name-of-more-letters-than-a-label-can-have-which-are-sixty-three.invalid";
 
-/// What a command that ends by itself has said.
+/// The result of a command that has ended.
 #[derive(Debug)]
 pub struct Outcome {
     pub code: Option<i32>,
@@ -461,17 +460,17 @@ impl Outcome {
     }
 }
 
-/// Runs a command to its end, with this as its input.
+/// Runs a command with `input` until it ends.
 pub fn run_to_end(command: &mut Command, input: &[u8]) -> Outcome {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
-    // It needn't read all of it.
+    // The command may end before it has read everything.
     std::thread::spawn(move || drop(stdin.write_all(&input)));
     let read = |mut from: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
-            let mut said = Vec::new();
-            from.read_to_end(&mut said).unwrap();
-            said
+            let mut captured = Vec::new();
+            from.read_to_end(&mut captured).unwrap();
+            captured
         })
     };
     let (out, errors) = (read(Box::new(child.stdout.take().unwrap())), read(Box::new(child.stderr.take().unwrap())));
@@ -491,14 +490,14 @@ pub fn run_to_end(command: &mut Command, input: &[u8]) -> Outcome {
     }
 }
 
-/// A server that does with each connection what it is told to, whether it is right or not.
+/// A server that runs a script on each connection, also against the protocol.
 pub struct Script {
     pub address: SocketAddr,
     over: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Script {
-    /// `act` is called for each connection with its number, from 0. The connection ends
+    /// Calls `act` for each connection with its number, from 0. The connection is closed
     /// when it returns.
     pub fn start(act: impl Fn(usize, &mut TcpStream) + Send + 'static) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -511,7 +510,7 @@ impl Script {
                     break;
                 }
                 let mut stream = stream.unwrap();
-                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.set_read_timeout(Some(TIMEOUT)).unwrap();
                 stream.set_nodelay(true).unwrap();
                 act(number, &mut stream);
             }
@@ -520,7 +519,7 @@ impl Script {
     }
 
     /// Each connection gets these bytes after its first request, and is then closed.
-    pub fn saying(bytes: impl Into<Vec<u8>>) -> Self {
+    pub fn responding(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         Self::start(move |_, stream| {
             read_head(stream);

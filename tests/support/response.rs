@@ -1,24 +1,24 @@
-//! The parser of responses in all tests. It is independent of the one that the client
-//! tools use, so a mistake there isn't also a mistake here.
+//! The parser of responses in all tests. It is independent of the parser in the client tools,
+//! so that a mistake there isn't also a mistake here.
 
 use std::time::SystemTime;
 
-/// A response, its transfer coding taken off.
+/// A response with its content decoded.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
     /// Status line and fields, with the empty line.
     pub head: String,
     pub body: Vec<u8>,
-    /// Its end is the connection's.
+    /// It ends with the connection.
     pub open_ended: bool,
-    /// Bytes that it takes on the connection.
+    /// Its length on the connection.
     pub length: usize,
 }
 
 impl Response {
-    /// The response that `received` begins with, if it is whole. `method` is that of the
-    /// request; `ended` says that no more bytes come.
+    /// The response at the beginning of `received`, if it is complete. `method` is the method of
+    /// the request. `ended` means that no more bytes follow.
     ///
     /// # Panics
     /// If the bytes can't be the beginning of a response.
@@ -75,7 +75,7 @@ impl Response {
 }
 
 /// Appends the content of chunks that begin in `rest` to `body`, also if the last one isn't
-/// there yet. Returns the length of all chunks, if they are whole.
+/// there yet. Returns the length of all chunks, if they are complete.
 pub fn take_chunks(rest: &[u8], body: &mut Vec<u8>) -> Option<usize> {
     let mut at = 0;
     loop {

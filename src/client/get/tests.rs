@@ -32,7 +32,7 @@ struct Bench {
     /// The address of the connection, if there is one.
     peer: Option<SocketAddr>,
     /// The hosts that were resolved.
-    looked_up: Vec<String>,
+    resolved: Vec<String>,
     /// The addresses that the next look-up finds.
     found: Option<Vec<SocketAddr>>,
 }
@@ -50,12 +50,12 @@ impl Bench {
             ended: false,
             established: false,
             peer: None,
-            looked_up: Vec::new(),
+            resolved: Vec::new(),
             found: None,
         };
         bench.pass(3);
         bench.fetch.resolved(Ok(vec![address(port)]), bench.now, &mut bench.printed);
-        bench.dial();
+        bench.connect();
         bench
     }
 
@@ -63,7 +63,7 @@ impl Bench {
         self.now = self.now.after(Duration::from_millis(millis));
     }
 
-    fn dial(&mut self) {
+    fn connect(&mut self) {
         self.peer = self.fetch.next_address();
         (self.input, self.output) = (Input::default(), Output::default());
         (self.ended, self.established) = (false, false);
@@ -105,7 +105,7 @@ impl Bench {
         match self.fetch.advance(&mut io, self.now, &mut self.printed) {
             Next::Go(want) => want,
             Next::Resolve(host, port, by) => {
-                self.looked_up.push(host);
+                self.resolved.push(host);
                 self.found = Some(vec![address(port)]);
                 Want::NOTHING.by(by)
             }
@@ -113,19 +113,19 @@ impl Bench {
     }
 
     /// The requests that are sent now.
-    fn asked(&mut self) -> String {
+    fn sent(&mut self) -> String {
         self.advance();
         String::from_utf8(self.output.take(usize::MAX)).unwrap()
     }
 
-    /// The server sends this; the next connection is opened if this one ends.
-    fn says(&mut self, bytes: &str) -> &mut Self {
+    /// The server sends `bytes`. If the connection ends, the next one is opened.
+    fn receive(&mut self, bytes: &str) -> &mut Self {
         self.input.extend(bytes.as_bytes());
         self.turn();
         self
     }
 
-    fn ends(&mut self) -> &mut Self {
+    fn eof(&mut self) -> &mut Self {
         self.ended = true;
         self.turn();
         self
@@ -145,7 +145,7 @@ impl Bench {
     fn over(&mut self, error: Option<std::io::ErrorKind>) {
         let ending = Ending { unsent: 0, error: error.map(Into::into) };
         self.fetch.closed(ending, self.peer, self.now);
-        self.dial();
+        self.connect();
     }
 
     fn printed(&self) -> &str {
@@ -154,7 +154,7 @@ impl Bench {
 
     /// The result.
     fn outcome(&mut self) -> Result<(), ClientError> {
-        assert_eq!(self.peer, None, "it goes on");
+        assert_eq!(self.peer, None, "it hasn't finished");
         self.fetch.finish(&mut self.printed)
     }
 }
@@ -168,8 +168,8 @@ fn redirect(status: u16, to: &str) -> String {
 #[test]
 fn one_request_and_its_response() {
     let mut bench = Bench::new(plan("http://a:81/b?c"));
-    assert_eq!(bench.asked(), "GET /b?c HTTP/1.1\r\nHost: a:81\r\n\r\n");
-    bench.says(HELLO);
+    assert_eq!(bench.sent(), "GET /b?c HTTP/1.1\r\nHost: a:81\r\n\r\n");
+    bench.receive(HELLO);
     assert_eq!(bench.printed(), "hello");
     assert!(bench.outcome().is_ok());
 }
@@ -187,14 +187,14 @@ fn resolving_the_first_name_is_limited() {
 fn a_trace_shows_the_times_of_each_step() {
     let show = Show { trace: true, ..Show::default() };
     let mut bench = Bench::new(GetPlan { repeat: 2, show, ..plan("http://a/") });
-    bench.asked();
+    bench.sent();
     bench.pass(7);
-    bench.says("HTTP/1.1 200 OK\r\n");
+    bench.receive("HTTP/1.1 200 OK\r\n");
     bench.pass(4);
-    bench.says("Content-Length: 5\r\n\r\nhello");
-    bench.asked();
+    bench.receive("Content-Length: 5\r\n\r\nhello");
+    bench.sent();
     bench.pass(1);
-    bench.says(HELLO);
+    bench.receive(HELLO);
     assert!(bench.outcome().is_ok());
     let lines = [
         "resolve  0.003000 s  a: 192.0.2.1",
@@ -207,11 +207,11 @@ fn a_trace_shows_the_times_of_each_step() {
 }
 
 #[test]
-fn heads_and_requests_are_shown_if_asked() {
+fn heads_and_requests_are_shown_if_requested() {
     let show = Show { heads: true, exchange: true, trace: false };
     let mut bench = Bench::new(GetPlan { show, ..plan("http://a/") });
-    bench.asked();
-    bench.says("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").says(HELLO);
+    bench.sent();
+    bench.receive("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").receive(HELLO);
     assert!(
         bench.printed().starts_with("HTTP/1.1 103 Early Hints\r\nLink") && bench.printed().ends_with("\r\n\r\nhello")
     );
@@ -224,12 +224,12 @@ fn requests_are_repeated_in_sequence_or_pipelined() {
     for (repeat, pipeline, trains) in [(3, 1, &[1, 1, 1][..]), (3, 3, &[3]), (5, 2, &[2, 1, 1, 1])] {
         let mut bench = Bench::new(GetPlan { repeat, pipeline, ..plan("http://a/") });
         for &train in trains {
-            let asked = bench.asked();
-            assert_eq!(asked.matches("GET / HTTP/1.1\r\n").count(), train, "{repeat} by {pipeline}");
-            bench.says(HELLO);
+            let sent = bench.sent();
+            assert_eq!(sent.matches("GET / HTTP/1.1\r\n").count(), train, "{repeat} by {pipeline}");
+            bench.receive(HELLO);
         }
         for _ in trains.len()..repeat as usize {
-            bench.says(HELLO);
+            bench.receive(HELLO);
         }
         assert_eq!(bench.printed(), "hello".repeat(repeat as usize));
         assert!(bench.outcome().is_ok());
@@ -239,12 +239,12 @@ fn requests_are_repeated_in_sequence_or_pipelined() {
 #[test]
 fn the_remaining_requests_go_to_another_connection() {
     let mut bench = Bench::new(GetPlan { repeat: 4, pipeline: 4, ..plan("http://a/") });
-    bench.asked();
-    bench.says(HELLO).says("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n..");
-    assert_eq!(bench.asked().matches("GET").count(), 2, "those that weren't answered");
-    bench.says(HELLO).ends();
-    assert_eq!(bench.asked().matches("GET").count(), 1);
-    bench.says(HELLO);
+    bench.sent();
+    bench.receive(HELLO).receive("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n..");
+    assert_eq!(bench.sent().matches("GET").count(), 2, "the requests without a response");
+    bench.receive(HELLO).eof();
+    assert_eq!(bench.sent().matches("GET").count(), 1);
+    bench.receive(HELLO);
     assert_eq!(bench.printed(), "hello..hellohello");
     assert!(bench.outcome().is_ok());
 }
@@ -252,11 +252,11 @@ fn the_remaining_requests_go_to_another_connection() {
 #[test]
 fn a_server_without_responses_is_not_retried() {
     let mut bench = Bench::new(GetPlan { repeat: 4, ..plan("http://a/") });
-    bench.asked();
-    bench.ends();
+    bench.sent();
+    bench.eof();
     assert!(matches!(bench.outcome(), Err(ClientError::Response(HttpError::NoResponse))));
     let mut bench = Bench::new(plan("http://a/"));
-    bench.asked();
+    bench.sent();
     bench.over(Some(std::io::ErrorKind::ConnectionReset));
     assert!(matches!(bench.outcome(), Err(ClientError::Lost(_))));
 }
@@ -266,39 +266,39 @@ fn a_request_that_is_not_idempotent_is_not_sent_again() {
     let content = Some(Content::Bytes(b"x".to_vec()));
     let post = GetPlan { method: "POST".to_owned(), content, repeat: 2, ..plan("http://a/") };
     let mut bench = Bench::new(post);
-    assert!(bench.asked().ends_with("Content-Length: 1\r\n\r\nx"));
-    bench.says(HELLO);
-    bench.asked();
-    bench.ends();
+    assert!(bench.sent().ends_with("Content-Length: 1\r\n\r\nx"));
+    bench.receive(HELLO);
+    bench.sent();
+    bench.eof();
     assert!(matches!(bench.outcome(), Err(ClientError::Response(HttpError::NoResponse))));
 }
 
 #[test]
 fn excess_bytes_are_not_the_next_response() {
     let mut bench = Bench::new(GetPlan { repeat: 2, ..plan("http://a/") });
-    bench.asked();
-    bench.says(&format!("{HELLO}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"));
-    assert_eq!(bench.asked().matches("GET").count(), 1, "on another connection");
-    bench.says(HELLO);
+    bench.sent();
+    bench.receive(&format!("{HELLO}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"));
+    assert_eq!(bench.sent().matches("GET").count(), 1, "on another connection");
+    bench.receive(HELLO);
     assert_eq!(bench.printed(), "hellohello");
     assert!(bench.outcome().is_ok());
 }
 
 #[test]
 fn a_truncated_response_is_an_error() {
-    for (answer, complete) in [
+    for (response, complete) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", false),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", false),
         ("HTTP/1.1 200 OK\r\nContent-Le", false),
         ("HTTP/1.1 200 OK\r\n\r\nhello", true),
     ] {
         let mut bench = Bench::new(plan("http://a/"));
-        bench.asked();
-        bench.says(answer).ends();
-        assert_eq!(bench.printed(), if answer.ends_with('e') { "" } else { "hello" });
+        bench.sent();
+        bench.receive(response).eof();
+        assert_eq!(bench.printed(), if response.ends_with('e') { "" } else { "hello" });
         match bench.outcome() {
-            Ok(()) => assert!(complete, "{answer:?}"),
-            Err(ClientError::Response(HttpError::Truncated)) => assert!(!complete, "{answer:?}"),
+            Ok(()) => assert!(complete, "{response:?}"),
+            Err(ClientError::Response(HttpError::Truncated)) => assert!(!complete, "{response:?}"),
             other => panic!("{other:?}"),
         }
     }
@@ -314,8 +314,8 @@ fn error_statuses_are_errors_with_fail() {
         (true, 200, "hello", true),
     ] {
         let mut bench = Bench::new(GetPlan { fail, ..plan("http://a/") });
-        bench.asked();
-        bench.says(&HELLO.replace("200 OK", &format!("{status} X")));
+        bench.sent();
+        bench.receive(&HELLO.replace("200 OK", &format!("{status} X")));
         assert_eq!(bench.printed(), shown, "{status}");
         assert_eq!(bench.outcome().is_ok(), good, "{status}");
     }
@@ -324,11 +324,11 @@ fn error_statuses_are_errors_with_fail() {
 #[test]
 fn a_redirect_on_the_same_server_uses_the_same_connection() {
     let mut bench = Bench::new(GetPlan { follow: true, ..plan("http://a/b/c") });
-    bench.asked();
-    bench.says(&redirect(302, "../d?e#f"));
-    assert_eq!(bench.asked(), "GET /d?e HTTP/1.1\r\nHost: a\r\n\r\n");
-    bench.says(HELLO);
-    assert_eq!((bench.printed(), bench.looked_up.len()), ("hello", 0));
+    bench.sent();
+    bench.receive(&redirect(302, "../d?e#f"));
+    assert_eq!(bench.sent(), "GET /d?e HTTP/1.1\r\nHost: a\r\n\r\n");
+    bench.receive(HELLO);
+    assert_eq!((bench.printed(), bench.resolved.len()), ("hello", 0));
     assert!(bench.outcome().is_ok());
 }
 
@@ -337,15 +337,15 @@ fn a_redirect_to_another_host_resolves_it_and_drops_credentials() {
     let field = |name: &str| (name.to_owned(), "x".to_owned());
     let fields = vec![field("Authorization"), field("Cookie"), field("X-Other")];
     let mut bench = Bench::new(GetPlan { follow: true, fields, ..plan("http://a/") });
-    assert!(bench.asked().contains("Cookie: x"));
-    bench.says(&redirect(301, "http://b:82/c"));
-    assert_eq!((bench.peer, &bench.looked_up[..]), (Some(address(82)), &["b".to_owned()][..]));
-    assert_eq!(bench.asked(), "GET /c HTTP/1.1\r\nHost: b:82\r\nX-Other: x\r\n\r\n");
+    assert!(bench.sent().contains("Cookie: x"));
+    bench.receive(&redirect(301, "http://b:82/c"));
+    assert_eq!((bench.peer, &bench.resolved[..]), (Some(address(82)), &["b".to_owned()][..]));
+    assert_eq!(bench.sent(), "GET /c HTTP/1.1\r\nHost: b:82\r\nX-Other: x\r\n\r\n");
     // Another port of the same host isn't resolved again.
-    bench.says(&redirect(301, "http://b/"));
-    assert_eq!((bench.peer, bench.looked_up.len()), (Some(address(80)), 1));
-    bench.asked();
-    bench.says(HELLO);
+    bench.receive(&redirect(301, "http://b/"));
+    assert_eq!((bench.peer, bench.resolved.len()), (Some(address(80)), 1));
+    bench.sent();
+    bench.receive(HELLO);
     assert!(bench.outcome().is_ok());
 }
 
@@ -365,13 +365,13 @@ fn a_redirect_may_change_method_and_content() {
         let fields = vec![("Content-Type".to_owned(), "text/plain".to_owned())];
         let plan = GetPlan { method: method.to_owned(), content, fields, follow: true, ..plan("http://a/") };
         let mut bench = Bench::new(plan);
-        bench.asked();
+        bench.sent();
         let to = redirect(status, "/b");
-        bench.says(if method == "HEAD" { to.trim_end_matches('.') } else { &to });
-        let asked = bench.asked();
-        assert!(asked.starts_with(&format!("{expected} /b ")), "{method} {status}: {asked}");
+        bench.receive(if method == "HEAD" { to.trim_end_matches('.') } else { &to });
+        let sent = bench.sent();
+        assert!(sent.starts_with(&format!("{expected} /b ")), "{method} {status}: {sent}");
         let keeps = expected != "GET";
-        assert_eq!(asked.ends_with("\r\n\r\ncontent") && asked.contains("Content-Type"), keeps, "{method} {status}");
+        assert_eq!(sent.ends_with("\r\n\r\ncontent") && sent.contains("Content-Type"), keeps, "{method} {status}");
     }
 }
 
@@ -379,22 +379,22 @@ fn a_redirect_may_change_method_and_content() {
 fn the_number_of_redirects_is_limited() {
     let mut bench = Bench::new(GetPlan { follow: true, ..plan("http://a/") });
     for _ in 0..limits::REDIRECTS {
-        bench.asked();
-        bench.says(&redirect(302, "/"));
+        bench.sent();
+        bench.receive(&redirect(302, "/"));
     }
-    bench.asked();
-    bench.says(&redirect(302, "/"));
+    bench.sent();
+    bench.receive(&redirect(302, "/"));
     assert!(matches!(bench.outcome(), Err(ClientError::Redirects(_))));
     for to in ["https://a/", "ftp://a/", "http://a b/"] {
         let mut bench = Bench::new(GetPlan { follow: true, ..plan("http://a/") });
-        bench.asked();
-        bench.says(&redirect(302, to));
+        bench.sent();
+        bench.receive(&redirect(302, to));
         assert!(matches!(bench.outcome(), Err(ClientError::Redirect(..))), "{to}");
     }
     // Without `follow` a redirect is printed.
     let mut bench = Bench::new(plan("http://a/"));
-    bench.asked();
-    bench.says(&redirect(302, "/"));
+    bench.sent();
+    bench.receive(&redirect(302, "/"));
     assert_eq!(bench.printed(), "...");
     assert!(bench.outcome().is_ok());
 }
@@ -403,7 +403,7 @@ fn the_number_of_redirects_is_limited() {
 fn a_download_is_resumed_only_by_the_missing_part() {
     let part = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 3-7/8\r\nContent-Length: 5\r\n\r\nhello";
     let nothing = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */3\r\nContent-Length: 1\r\n\r\n.";
-    for (answer, printed, good) in [
+    for (response, printed, good) in [
         (part.to_owned(), "hello", true),
         (nothing.to_owned(), "", true),
         (part.replace("3-7/8", "4-8/9"), "", false),
@@ -413,12 +413,12 @@ fn a_download_is_resumed_only_by_the_missing_part() {
         (HELLO.replace("200", "404"), "", false),
     ] {
         let mut bench = Bench::new(GetPlan { resume: Some(3), ..plan("http://a/") });
-        assert!(bench.asked().contains("\r\nRange: bytes=3-\r\n"));
-        bench.says(&answer);
-        assert_eq!(bench.printed(), printed, "{answer}");
+        assert!(bench.sent().contains("\r\nRange: bytes=3-\r\n"));
+        bench.receive(&response);
+        assert_eq!(bench.printed(), printed, "{response}");
         match bench.outcome() {
-            Ok(()) => assert!(good, "{answer}"),
-            Err(ClientError::Resume(_)) => assert!(!good, "{answer}"),
+            Ok(()) => assert!(good, "{response}"),
+            Err(ClientError::Resume(_)) => assert!(!good, "{response}"),
             other => panic!("{other:?}"),
         }
     }
@@ -427,9 +427,9 @@ fn a_download_is_resumed_only_by_the_missing_part() {
 #[test]
 fn every_wait_has_a_limit() {
     let second = Duration::from_secs(1);
-    let patient = |max_time| GetPlan { timeout: second, max_time, ..plan("http://a/") };
+    let with_timeout = |max_time| GetPlan { timeout: second, max_time, ..plan("http://a/") };
     // For connecting, to each of two addresses.
-    let mut fetch = Bench::new(patient(None));
+    let mut fetch = Bench::new(with_timeout(None));
     fetch.established = false;
     fetch.pass(1000);
     assert_eq!(fetch.advance().finish, Finish::Abort);
@@ -437,19 +437,19 @@ fn every_wait_has_a_limit() {
     assert!(
         matches!(fetch.outcome(), Err(ClientError::Connect(peer, error)) if peer == address(80) && error.kind() == std::io::ErrorKind::TimedOut)
     );
-    // For the answer: each byte extends the wait, but not for ever.
-    let mut bench = Bench::new(patient(Some(5 * second)));
-    bench.asked();
+    // For the response: each byte extends the wait, but not for ever.
+    let mut bench = Bench::new(with_timeout(Some(5 * second)));
+    bench.sent();
     for byte in ["H", "T", "T", "P", "/"] {
         bench.pass(900);
-        bench.says(byte);
+        bench.receive(byte);
     }
     bench.pass(900);
     bench.turn();
     assert!(matches!(bench.outcome(), Err(ClientError::TimedOut("it isn't finished", _))));
-    let mut bench = Bench::new(patient(None));
-    bench.asked();
-    bench.says("HTTP/1.1 200 OK\r\n\r\nhello");
+    let mut bench = Bench::new(with_timeout(None));
+    bench.sent();
+    bench.receive("HTTP/1.1 200 OK\r\n\r\nhello");
     bench.pass(1000);
     bench.turn();
     assert!(matches!(bench.outcome(), Err(ClientError::TimedOut("no progress", _))));
@@ -460,7 +460,7 @@ fn every_address_is_tried() {
     let mut bench = Bench::new(plan("http://a/"));
     bench.fetch = Fetch::new(plan("http://a/"), bench.now);
     bench.fetch.resolved(Ok(vec![address(1), address(2)]), bench.now, &mut bench.printed);
-    bench.dial();
+    bench.connect();
     assert_eq!(bench.peer, Some(address(1)));
     bench.over(Some(std::io::ErrorKind::ConnectionRefused));
     assert_eq!(bench.peer, Some(address(2)));
@@ -470,7 +470,7 @@ fn every_address_is_tried() {
 
 #[test]
 fn malformed_responses_are_errors() {
-    for answer in [
+    for response in [
         "hello",
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
@@ -478,8 +478,8 @@ fn malformed_responses_are_errors() {
         &format!("HTTP/1.1 200 OK\r\nA: {}", "a".repeat(limits::HEAD)),
     ] {
         let mut bench = Bench::new(plan("http://a/"));
-        bench.asked();
-        bench.says(answer);
-        assert!(matches!(bench.outcome(), Err(ClientError::Response(HttpError::Malformed(_)))), "{answer:.60}");
+        bench.sent();
+        bench.receive(response);
+        assert!(matches!(bench.outcome(), Err(ClientError::Response(HttpError::Malformed(_)))), "{response:.60}");
     }
 }

@@ -1,4 +1,4 @@
-//! The exchange, phase by phase, without a socket or a clock.
+//! Tests of the exchange in each of its phases, without a socket or a clock.
 
 mod bodies;
 mod checking;
@@ -33,7 +33,7 @@ use crate::session::signed::Signed;
 use crate::session::{Id, Store};
 use crate::testing::every_split;
 
-/// One connection with everything that it shares with nobody.
+/// A connection with its own server.
 struct Bench {
     shared: super::super::Shared,
     http: Http,
@@ -50,20 +50,20 @@ const SECOND: Duration = Duration::from_secs(1);
 
 impl Bench {
     fn new() -> Self {
-        Self::of(|_| {}, |_| {}, false)
+        Self::build(|_| {}, |_| {}, false)
     }
 
-    /// With what all connections share adjusted.
+    /// With adjusted shared state.
     fn with(adjust: impl FnOnce(&mut Shared), overloaded: bool) -> Self {
-        Self::of(|_| {}, adjust, overloaded)
+        Self::build(|_| {}, adjust, overloaded)
     }
 
-    /// With the host adjusted.
+    /// With an adjusted host.
     fn with_host(adjust: impl FnOnce(&mut Host)) -> Self {
-        Self::of(adjust, |_| {}, false)
+        Self::build(adjust, |_| {}, false)
     }
 
-    fn of(host: impl FnOnce(&mut Host), adjust: impl FnOnce(&mut Shared), overloaded: bool) -> Self {
+    fn build(host: impl FnOnce(&mut Host), adjust: impl FnOnce(&mut Shared), overloaded: bool) -> Self {
         let files = testing::files();
         let mut shared = testing::shared_with(&files, host);
         adjust(&mut shared.http);
@@ -72,7 +72,7 @@ impl Bench {
         Self { shared, http, peer: Peer::default(), draining: false, now: Tick::default(), context, files }
     }
 
-    /// A connection more.
+    /// Opens another connection.
     fn connect(shared: &mut super::super::Shared, overloaded: bool) -> Http {
         let time = Time { now: Tick::default(), unix_seconds: 1_800_000_000, unix_micros: 0 };
         let accepted = Accepted { listener: Kind::Http(HostId::default()), ends: ends(), overloaded };
@@ -91,8 +91,8 @@ impl Bench {
         self.settle()
     }
 
-    /// All that was answered since the last call; files as the bytes they are.
-    fn answers(&mut self) -> String {
+    /// The output since the last call. A part of a file is shown as its range of bytes.
+    fn responses(&mut self) -> String {
         let output = std::mem::take(&mut self.peer.output);
         let mut text = String::from_utf8_lossy(output.bytes()).into_owned();
         for range in output.files() {
@@ -101,13 +101,13 @@ impl Bench {
         text
     }
 
-    /// Sends, and tells what was answered until nothing more comes.
-    fn ask(&mut self, bytes: impl AsRef<[u8]>) -> (String, Want) {
+    /// Sends bytes. Returns all output that follows, and the last `Want`.
+    fn exchange(&mut self, bytes: impl AsRef<[u8]>) -> (String, Want) {
         let mut want = self.send(bytes);
         let mut text = String::new();
         loop {
             let full = self.peer.output.room() == 0;
-            text.push_str(&self.answers());
+            text.push_str(&self.responses());
             if !full {
                 return (text, want);
             }
@@ -115,7 +115,7 @@ impl Bench {
         }
     }
 
-    /// Runs the jobs that were asked for and delivers what came of them.
+    /// Runs the queued jobs and delivers their results.
     fn run_jobs(&mut self) -> Want {
         for (job, result) in self.context.run_jobs() {
             self.http.job_ended(job, result);
@@ -123,9 +123,9 @@ impl Bench {
         self.settle()
     }
 
-    /// Another connection asks the same server; what it was answered. Tells also
-    /// whom it sent messages, and has them delivered.
-    fn another_asks(&mut self, request: &str) -> (String, Vec<Handle>) {
+    /// Sends a request to the same server on another connection. Returns the response and the
+    /// connections that the server sent messages to.
+    fn exchange_on_another(&mut self, request: &str) -> (String, Vec<Handle>) {
         let mut other = Peer::default();
         let mut context = TestContext::of(Handle::for_test(2));
         let time = Time { now: self.now, unix_seconds: 1_800_000_000, unix_micros: 0 };
@@ -134,8 +134,8 @@ impl Bench {
         other.send(request.as_bytes());
         other.turn(|io| http.advance(io, &mut context.context(&mut self.shared, time, false)));
         http.closed(0, ends(), &mut context.context(&mut self.shared, time, false));
-        let told = context.sent().into_iter().map(|(to, _)| to).collect();
-        (String::from_utf8(other.received()).unwrap(), told)
+        let notified = context.sent().into_iter().map(|(to, _)| to).collect();
+        (String::from_utf8(other.received()).unwrap(), notified)
     }
 
     fn pass(&mut self, span: Duration) -> Want {
@@ -164,12 +164,12 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
 }
 
-/// The statuses in what was answered.
-fn statuses(answers: &str) -> Vec<u16> {
-    answers.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
+/// The statuses of the responses.
+fn statuses(responses: &str) -> Vec<u16> {
+    responses.split("HTTP/1.1 ").skip(1).map(|response| response[..3].parse().unwrap()).collect()
 }
 
-/// What stands behind the first head.
-fn body(answer: &str) -> &str {
-    answer.split_once("\r\n\r\n").unwrap().1
+/// Everything after the first head.
+fn body(response: &str) -> &str {
+    response.split_once("\r\n\r\n").unwrap().1
 }

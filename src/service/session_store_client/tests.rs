@@ -8,7 +8,7 @@ use crate::service::testing::{self, Peer, ends};
 use crate::session::Id;
 use crate::session::pending::{Question, StoreResult, Ticket, Unavailable};
 
-/// A connection to a store with some addresses, and the loop's time.
+/// A connection to a store with some addresses, and the time of the loop.
 struct Bench {
     shared: Shared,
     client: SessionStoreClient,
@@ -69,11 +69,11 @@ impl Bench {
 
     fn load(&mut self) -> Result<Ticket, Unavailable> {
         let time = self.time();
-        let asked = pending(&mut self.shared).unwrap().load(&[Id::new()], Handle::for_test(1), time);
-        if asked.is_ok() {
+        let ticket = pending(&mut self.shared).unwrap().load(&[Id::new()], Handle::for_test(1), time);
+        if ticket.is_ok() {
             self.with(flush).unwrap();
         }
-        asked
+        ticket
     }
 
     fn settle(&mut self) -> Want {
@@ -198,15 +198,15 @@ fn an_idle_connection_is_closed_and_opened_again_when_needed() {
 
 #[test]
 fn eof_with_pending_questions_or_before_any_reply_is_a_failure() {
-    for asked in [true, false] {
+    for pending in [true, false] {
         let mut bench = Bench::new(1);
-        let ticket = asked.then(|| bench.load().unwrap());
+        let ticket = pending.then(|| bench.load().unwrap());
         bench.settle();
         bench.peer.end();
         assert_eq!(bench.settle().finish, Finish::Abort);
         bench.close(None);
         assert!(matches!(bench.state(), State::Absent(until) if until > bench.now));
-        assert_eq!(ticket.and_then(|ticket| bench.take(ticket)), asked.then_some(StoreResult::Failed));
+        assert_eq!(ticket.and_then(|ticket| bench.take(ticket)), pending.then_some(StoreResult::Failed));
     }
 }
 
@@ -222,7 +222,7 @@ fn malformed_and_unexpected_replies_are_failures() {
 }
 
 #[test]
-fn pipelined_questions_are_bounded() {
+fn pipelined_questions_are_limited() {
     let mut bench = Bench::new(1);
     for _ in 0..PIPELINE + 100 {
         bench.load().unwrap();
@@ -232,7 +232,7 @@ fn pipelined_questions_are_bounded() {
         bench.peer.received();
     }
     assert_eq!(bench.client.pipeline.len(), PIPELINE);
-    // The same holds for questions of a save.
+    // A save is still accepted.
     let question = Question::End(Id::new());
     let time = bench.time();
     assert!(pending(&mut bench.shared).unwrap().save(question, Handle::for_test(1), time).is_ok());

@@ -1,5 +1,5 @@
-//! Applications that break their contract: a response of 500 or a visible cut, and the
-//! connection's or at least the server's other requests go on.
+//! Applications that break their contract. The result is a 500 or a visibly truncated response,
+//! and other requests are still served.
 
 use std::panic::resume_unwind;
 
@@ -11,7 +11,7 @@ use crate::http::head::Method;
 /// An application that fails in the call that its path names.
 struct Hostile;
 
-/// What it panics with: dropping that panics too.
+/// The payload of its panic, which panics again when dropped.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -39,7 +39,7 @@ impl App for Hostile {
     }
 }
 
-/// An application whose content never comes, and can't be dropped either.
+/// An application whose content has no bytes and panics when dropped.
 struct Empty;
 
 struct EmptySource;
@@ -74,26 +74,26 @@ fn bench() -> Bench {
 }
 
 #[test]
-fn a_panic_in_any_call_is_a_500_and_the_connection_goes_on() {
+fn a_panic_in_any_call_is_a_500_and_the_connection_persists() {
     for path in ["/hostile/methods", "/hostile/reads"] {
         for method in ["GET", "HEAD", "POST"] {
             let mut bench = bench();
             let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
-            let (answers, want) = bench.ask(request + &get("/"));
-            assert_eq!((statuses(&answers), want.finish), (vec![500, 200], Finish::No), "{method} {path}");
+            let (responses, want) = bench.exchange(request + &get("/"));
+            assert_eq!((statuses(&responses), want.finish), (vec![500, 200], Finish::No), "{method} {path}");
         }
     }
 }
 
 #[test]
-fn content_that_promises_more_without_adding_anything_is_cut() {
+fn content_that_promises_more_but_adds_nothing_is_truncated() {
     let mut bench = bench();
-    let (answer, want) = bench.ask(get("/empty"));
-    assert_eq!((statuses(&answer), body(&answer), want.finish), (vec![200], "", Finish::Linger));
+    let (response, want) = bench.exchange(get("/empty"));
+    assert_eq!((statuses(&response), body(&response), want.finish), (vec![200], "", Finish::Linger));
     let mut bench = self::bench();
-    let (_, want) = bench.ask("GET /empty HTTP/1.0\r\n\r\n");
+    let (_, want) = bench.exchange("GET /empty HTTP/1.0\r\n\r\n");
     assert_eq!(want.finish, Finish::Abort);
     let mut bench = self::bench();
-    let (answers, _) = bench.ask("HEAD /empty HTTP/1.1\r\nHost: x\r\n\r\n".to_owned() + &get("/"));
-    assert_eq!(statuses(&answers), [200, 200], "content that isn't sent is dropped");
+    let (responses, _) = bench.exchange("HEAD /empty HTTP/1.1\r\nHost: x\r\n\r\n".to_owned() + &get("/"));
+    assert_eq!(statuses(&responses), [200, 200], "content that isn't sent is dropped");
 }

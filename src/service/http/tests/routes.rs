@@ -1,9 +1,9 @@
-//! Which method, which path, and who answers.
+//! Methods, paths and the choice of the handler.
 
 use super::*;
 
 #[test]
-fn methods_are_refused_in_the_right_words() {
+fn methods_are_refused_with_the_right_status_and_allow_field() {
     for (request, status, allow) in [
         ("DELETE / HTTP/1.1", 405, Some("GET, HEAD, OPTIONS")),
         ("TRACE / HTTP/1.1", 405, Some("GET, HEAD, OPTIONS")),
@@ -17,10 +17,10 @@ fn methods_are_refused_in_the_right_words() {
         ("BREW /lab/echo HTTP/1.1", 200, None),
     ] {
         let mut bench = Bench::new();
-        let (answer, _) = bench.ask(format!("{request}\r\nHost: x\r\n\r\n"));
-        assert_eq!(statuses(&answer), [status], "{request}");
+        let (response, _) = bench.exchange(format!("{request}\r\nHost: x\r\n\r\n"));
+        assert_eq!(statuses(&response), [status], "{request}");
         let expected = allow.map(|allow| format!("Allow: {allow}\r\n"));
-        assert!(expected.is_none_or(|line| answer.contains(&line)), "{request}: {answer}");
+        assert!(expected.is_none_or(|line| response.contains(&line)), "{request}: {response}");
     }
 }
 
@@ -29,7 +29,7 @@ fn head_has_the_fields_of_get_and_no_body() {
     for path in ["/", "/large.bin", "/nope", "/lab/hello", "/lab/stream?chunks=2&ms=0", "/lab/status/500"] {
         let head_of = |method: &str| {
             let mut bench = Bench::new();
-            bench.ask(format!("{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n")).0
+            bench.exchange(format!("{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n")).0
         };
         let (get, head) = (head_of("GET"), head_of("HEAD"));
         assert_eq!(get.split_once("\r\n\r\n").unwrap().0.to_owned() + "\r\n\r\n", head, "{path}");
@@ -37,22 +37,22 @@ fn head_has_the_fields_of_get_and_no_body() {
 }
 
 #[test]
-fn applications_come_before_files_and_percent_escapes_do_not_hide_them() {
+fn applications_take_precedence_over_files_for_every_spelling_of_a_path() {
     for path in ["/lab/hello", "/lab/%68ello", "/lab//hello", "//lab/hello"] {
-        let (answer, _) = Bench::new().ask(get(path));
-        assert!(answer.contains("Hello"), "{path}: {answer}");
+        let (response, _) = Bench::new().exchange(get(path));
+        assert!(response.contains("Hello"), "{path}: {response}");
     }
     for path in ["/..", "/%2e%2e/x", "/a%2fb", "/a%00", "/a\\b", "/%zz"] {
-        assert_eq!(statuses(&Bench::new().ask(get(path)).0), [400], "{path}");
+        assert_eq!(statuses(&Bench::new().exchange(get(path)).0), [400], "{path}");
     }
 }
 
 #[test]
-fn who_forbids_the_only_coding_there_is_gets_406() {
+fn a_request_that_forbids_the_identity_coding_gets_406() {
     for (value, status) in [("gzip, identity;q=0", 406), ("*;q=0", 406), ("gzip", 200), ("*;q=0, identity", 200)] {
         for path in ["/", "/lab/hello"] {
             let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: {value}\r\n\r\n");
-            assert_eq!(statuses(&Bench::new().ask(request).0), [status], "{path} {value}");
+            assert_eq!(statuses(&Bench::new().exchange(request).0), [status], "{path} {value}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Sessions: loaded before, saved after.
+//! Sessions: loaded before a request and saved after it.
 
 use super::*;
 
@@ -11,16 +11,16 @@ fn line_of(cookie: &str) -> String {
     if cookie.is_empty() { String::new() } else { format!("Cookie: {cookie}\r\n") }
 }
 
-/// The cookie that an answer sets, name and value; none if it sets none.
-fn cookie_in(answer: &str) -> Option<String> {
-    assert!(answer.matches("Set-Cookie: ").count() <= 1, "{answer}");
-    let line = answer.lines().find_map(|line| line.strip_prefix("Set-Cookie: "))?;
+/// The cookie that a response sets, name and value. `None` if it sets none.
+fn cookie_in(response: &str) -> Option<String> {
+    assert!(response.matches("Set-Cookie: ").count() <= 1, "{response}");
+    let line = response.lines().find_map(|line| line.strip_prefix("Set-Cookie: "))?;
     let (cookie, attributes) = line.split_once("; ").unwrap();
     assert!(attributes.ends_with("HttpOnly; SameSite=Lax; Path=/"), "{line}");
     Some(cookie.to_owned())
 }
 
-/// Bench with a store that must be asked.
+/// A bench with a remote store.
 fn with_pending() -> Bench {
     Bench::with(|http| http.sessions.store = Store::Remote(Pending::default()), false)
 }
@@ -31,7 +31,7 @@ impl Bench {
         pending
     }
 
-    /// What the store is asked next.
+    /// The next question to the store.
     fn question(&mut self) -> (Ticket, Question) {
         self.pending().next_question().expect("a question")
     }
@@ -43,77 +43,77 @@ impl Bench {
 }
 
 #[test]
-fn a_session_begins_when_something_is_written_and_goes_on_by_its_cookie() {
+fn a_session_starts_with_the_first_value_and_continues_by_its_cookie() {
     let mut bench = Bench::new();
-    let (answer, _) = bench.ask(visit("/look", ""));
-    assert_eq!((body(&answer), cookie_in(&answer)), ("0", None), "nothing was written");
-    assert_eq!(answer.matches("Cache-Control: private, no-store\r\n").count(), 1);
-    assert!(answer.contains("Vary: Cookie\r\n") && !answer.contains("max-age"), "{answer}");
-    let (answer, _) = bench.ask(visit("", ""));
-    assert_eq!(body(&answer), "1");
-    let cookie = cookie_in(&answer).unwrap();
+    let (response, _) = bench.exchange(visit("/look", ""));
+    assert_eq!((body(&response), cookie_in(&response)), ("0", None), "nothing was written");
+    assert_eq!(response.matches("Cache-Control: private, no-store\r\n").count(), 1);
+    assert!(response.contains("Vary: Cookie\r\n") && !response.contains("max-age"), "{response}");
+    let (response, _) = bench.exchange(visit("", ""));
+    assert_eq!(body(&response), "1");
+    let cookie = cookie_in(&response).unwrap();
     assert!(cookie.starts_with("sessionId="));
     for (path, count) in [("", "2"), ("/look", "2"), ("", "3"), ("/later", "4"), ("", "5")] {
         bench.send(visit(path, &cookie));
         bench.run_jobs();
-        let answer = bench.answers();
-        assert_eq!((body(&answer), cookie_in(&answer)), (count, None), "{path}");
+        let response = bench.responses();
+        assert_eq!((body(&response), cookie_in(&response)), (count, None), "{path}");
     }
     // Among other cookies, and on another connection.
-    let (answer, _) = bench.ask(visit("", &format!("a=b; sessionId=junk; {cookie}; c")));
-    assert_eq!((body(&answer), cookie_in(&answer)), ("6", None));
-    assert_eq!(body(&bench.ask(visit("", "")).0), "1", "another visitor");
+    let (response, _) = bench.exchange(visit("", &format!("a=b; sessionId=junk; {cookie}; c")));
+    assert_eq!((body(&response), cookie_in(&response)), ("6", None));
+    assert_eq!(body(&bench.exchange(visit("", "")).0), "1", "another client");
 }
 
 #[test]
-fn an_identifier_that_was_not_given_out_is_not_adopted() {
+fn an_unknown_identifier_is_not_adopted() {
     let mut bench = Bench::new();
-    let planted = format!("sessionId={}", Id::new());
-    let (answer, _) = bench.ask(visit("", &planted));
-    let cookie = cookie_in(&answer).unwrap();
-    assert_eq!(body(&answer), "1");
-    assert_ne!(cookie, planted);
-    assert_eq!(body(&bench.ask(visit("/look", &planted)).0), "0");
-    assert_eq!(body(&bench.ask(visit("/look", &cookie)).0), "1");
+    let unknown = format!("sessionId={}", Id::new());
+    let (response, _) = bench.exchange(visit("", &unknown));
+    let cookie = cookie_in(&response).unwrap();
+    assert_eq!(body(&response), "1");
+    assert_ne!(cookie, unknown);
+    assert_eq!(body(&bench.exchange(visit("/look", &unknown)).0), "0");
+    assert_eq!(body(&bench.exchange(visit("/look", &cookie)).0), "1");
 }
 
 #[test]
-fn a_renewed_session_keeps_its_values_and_its_old_identifier_is_nobodys() {
+fn a_renewed_session_keeps_its_values_and_its_old_identifier_is_invalid() {
     let mut bench = Bench::new();
-    let old = cookie_in(&bench.ask(visit("", "")).0).unwrap();
-    let (answer, _) = bench.ask(visit("/renew", &old));
-    let new = cookie_in(&answer).unwrap();
-    assert_eq!(body(&answer), "2");
+    let old = cookie_in(&bench.exchange(visit("", "")).0).unwrap();
+    let (response, _) = bench.exchange(visit("/renew", &old));
+    let new = cookie_in(&response).unwrap();
+    assert_eq!(body(&response), "2");
     assert_ne!(old, new);
-    assert_eq!(body(&bench.ask(visit("/look", &old)).0), "0");
-    assert_eq!(body(&bench.ask(visit("/look", &new)).0), "2");
+    assert_eq!(body(&bench.exchange(visit("/look", &old)).0), "0");
+    assert_eq!(body(&bench.exchange(visit("/look", &new)).0), "2");
 }
 
 #[test]
-fn an_ended_session_takes_its_cookie_back_and_the_next_begins_anew() {
+fn an_ended_session_removes_its_cookie_and_the_next_is_empty() {
     let mut bench = Bench::new();
-    let cookie = cookie_in(&bench.ask(visit("", "")).0).unwrap();
-    let (answer, _) = bench.ask(visit("/end", &cookie));
-    assert_eq!(cookie_in(&answer).as_deref(), Some("sessionId="));
-    assert!(answer.contains("sessionId=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; "), "{answer}");
-    let (answer, _) = bench.ask(visit("", &cookie));
-    assert_eq!(body(&answer), "1");
-    assert_ne!(cookie_in(&answer).unwrap(), cookie);
+    let cookie = cookie_in(&bench.exchange(visit("", "")).0).unwrap();
+    let (response, _) = bench.exchange(visit("/end", &cookie));
+    assert_eq!(cookie_in(&response).as_deref(), Some("sessionId="));
+    assert!(response.contains("sessionId=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; "), "{response}");
+    let (response, _) = bench.exchange(visit("", &cookie));
+    assert_eq!(body(&response), "1");
+    assert_ne!(cookie_in(&response).unwrap(), cookie);
 }
 
 #[test]
-fn what_is_too_large_or_panics_is_not_kept() {
+fn a_session_is_not_saved_if_it_is_too_large_or_the_application_panics() {
     let mut bench = Bench::new();
-    let cookie = cookie_in(&bench.ask(visit("", "")).0).unwrap();
+    let cookie = cookie_in(&bench.exchange(visit("", "")).0).unwrap();
     for (path, status) in [("/large", 507), ("/panic", 500)] {
-        let (answer, want) = bench.ask(visit(path, &cookie));
-        assert_eq!((statuses(&answer), want.finish, cookie_in(&answer)), (vec![status], Finish::No, None));
-        assert_eq!(body(&bench.ask(visit("/look", &cookie)).0), "1");
+        let (response, want) = bench.exchange(visit(path, &cookie));
+        assert_eq!((statuses(&response), want.finish, cookie_in(&response)), (vec![status], Finish::No, None));
+        assert_eq!(body(&bench.exchange(visit("/look", &cookie)).0), "1");
     }
 }
 
 #[test]
-fn what_another_site_causes_is_refused_if_it_could_change_something() {
+fn unsafe_cross_site_requests_are_refused() {
     for (request, lines, status) in [
         ("POST /visits", "Origin: http://evil.example\r\n", 403),
         ("POST /visits", "Sec-Fetch-Site: cross-site\r\n", 403),
@@ -127,49 +127,49 @@ fn what_another_site_causes_is_refused_if_it_could_change_something() {
         ("POST /lab/echo", "Origin: http://evil.example\r\n", 200),
     ] {
         let mut bench = Bench::new();
-        let (answer, _) = bench.ask(format!("{request} HTTP/1.1\r\nHost: x\r\n{lines}\r\n"));
-        assert_eq!(statuses(&answer), [status], "{request} {lines}");
+        let (response, _) = bench.exchange(format!("{request} HTTP/1.1\r\nHost: x\r\n{lines}\r\n"));
+        assert_eq!(statuses(&response), [status], "{request} {lines}");
     }
 }
 
 #[test]
-fn files_and_other_applications_touch_no_session() {
+fn files_and_other_applications_use_no_session() {
     let mut bench = with_pending();
     let cookie = format!("Cookie: sessionId={}\r\n", Id::new());
     for path in ["/", "/large.bin", "/nope", "/lab/hello"] {
-        let (answer, _) = bench.ask(format!("GET {path} HTTP/1.1\r\nHost: x\r\n{cookie}\r\n"));
-        assert!(!answer.contains("Set-Cookie") && !answer.contains("Vary: Cookie"), "{answer}");
+        let (response, _) = bench.exchange(format!("GET {path} HTTP/1.1\r\nHost: x\r\n{cookie}\r\n"));
+        assert!(!response.contains("Set-Cookie") && !response.contains("Vary: Cookie"), "{response}");
         bench.settle();
-        bench.answers();
+        bench.responses();
     }
     assert_eq!(bench.pending().next_question(), None);
 }
 
 #[test]
-fn a_store_that_must_be_asked_parks_the_exchange_before_and_after() {
+fn the_exchange_waits_for_a_remote_store_before_and_after_the_application() {
     let mut bench = with_pending();
-    // Who has no session needs no question, until there is something to be kept.
-    let (answer, want) = bench.ask(visit("", ""));
-    assert_eq!((bench.phase(), &*answer), ("Waiting", ""));
+    // Without a session nothing is loaded; the first value is saved.
+    let (response, want) = bench.exchange(visit("", ""));
+    assert_eq!((bench.phase(), &*response), ("Waiting", ""));
     assert_eq!(want, Want::NOTHING.by(bench.now.after(limits::SESSION_STORE_TIMEOUT)));
     let (ticket, Question::Save { id, was: None, text, seconds: 1800 }) = bench.question() else { panic!("no save") };
     assert_eq!(text, br#"{"@":[1800000000,1800000000],"count":1}"#);
     bench.reply(ticket, Reply::Saved);
-    let answer = bench.answers();
+    let response = bench.responses();
     let cookie = format!("sessionId={id}");
-    assert_eq!((body(&answer), cookie_in(&answer).as_ref()), ("1", Some(&cookie)));
+    assert_eq!((body(&response), cookie_in(&response).as_ref()), ("1", Some(&cookie)));
 
     bench.send(visit("", &cookie) + &get("/"));
-    let (load, Question::Load(asked)) = bench.question() else { panic!("no load") };
-    assert_eq!((asked, bench.phase(), bench.answers().as_str()), (id, "Waiting", ""));
+    let (load, Question::Load(loaded)) = bench.question() else { panic!("no load") };
+    assert_eq!((loaded, bench.phase(), bench.responses().as_str()), (id, "Waiting", ""));
     bench.reply(load, Reply::Loaded(Some(text)));
     let (ticket, Question::Save { was, text, .. }) = bench.question() else { panic!("no save") };
     assert_eq!(was, Some(id));
     assert!(text.ends_with(br#""count":2}"#));
     bench.reply(ticket, Reply::Saved);
-    let answers = bench.answers();
-    assert_eq!(statuses(&answers), [200, 200], "and the next request");
-    assert!(answers.contains("\r\n\r\n2HTTP/1.1") && cookie_in(&answers).is_none(), "{answers}");
+    let responses = bench.responses();
+    assert_eq!(statuses(&responses), [200, 200], "the next request is served too");
+    assert!(responses.contains("\r\n\r\n2HTTP/1.1") && cookie_in(&responses).is_none(), "{responses}");
     assert!(bench.pending().is_empty());
 }
 
@@ -181,80 +181,80 @@ fn the_session_is_loaded_again_when_a_job_is_done() {
     bench.send(visit("/later", &format!("sessionId={id}")));
     let (load, _) = bench.question();
     bench.reply(load, Reply::Loaded(text(1)));
-    // While the job runs, somebody else counts.
+    // During the job, another request increases the count.
     bench.run_jobs();
     let (load, question) = bench.question();
     assert_eq!(question, Question::Load(id));
     bench.reply(load, Reply::Loaded(text(5)));
     let (save, _) = bench.question();
     bench.reply(save, Reply::Saved);
-    assert_eq!(body(&bench.answers()), "6");
+    assert_eq!(body(&bench.responses()), "6");
 }
 
 #[test]
-fn a_store_that_fails_or_takes_too_long_is_a_503_for_who_needs_it() {
+fn a_store_that_fails_or_takes_too_long_is_a_503() {
     let cookie = format!("sessionId={}", Id::new());
     let refused = |bench: &mut Bench| {
-        let answer = bench.answers();
-        assert_eq!(statuses(&answer), [503]);
-        assert!(answer.contains("Retry-After: ") && cookie_in(&answer).is_none(), "{answer}");
-        assert!(bench.pending().is_empty(), "nobody waits any more");
-        assert_eq!(statuses(&bench.ask(get("/")).0), [200], "the connection lives");
+        let response = bench.responses();
+        assert_eq!(statuses(&response), [503]);
+        assert!(response.contains("Retry-After: ") && cookie_in(&response).is_none(), "{response}");
+        assert!(bench.pending().is_empty(), "no exchange waits");
+        assert_eq!(statuses(&bench.exchange(get("/")).0), [200], "the connection persists");
     };
     for saving in [false, true] {
         let mut bench = with_pending();
-        let ask = |bench: &mut Bench| {
+        let begin = |bench: &mut Bench| {
             bench.send(visit("", if saving { "" } else { &cookie }));
             bench.question().0
         };
-        let ticket = ask(&mut bench);
+        let ticket = begin(&mut bench);
         bench.reply(ticket, Reply::Failed);
         refused(&mut bench);
-        // An answer to something else.
-        let ticket = ask(&mut bench);
+        // A reply to another question.
+        let ticket = begin(&mut bench);
         bench.reply(ticket, if saving { Reply::Loaded(None) } else { Reply::Saved });
         refused(&mut bench);
-        let ticket = ask(&mut bench);
+        let ticket = begin(&mut bench);
         bench.pass(limits::SESSION_STORE_TIMEOUT);
         refused(&mut bench);
         bench.reply(ticket, if saving { Reply::Saved } else { Reply::Loaded(None) });
-        assert_eq!(bench.answers(), "", "too late");
-        ask(&mut bench);
+        assert_eq!(bench.responses(), "", "too late");
+        begin(&mut bench);
         bench.pending().unavailable();
         bench.settle();
         refused(&mut bench);
-        // As long as it is gone, nobody waits.
+        // While the store is unavailable, no exchange waits.
         bench.send(visit("", if saving { "" } else { &cookie }));
         refused(&mut bench);
     }
 }
 
 #[test]
-fn who_leaves_while_the_store_is_asked_is_forgotten() {
+fn a_client_that_closes_while_a_question_is_pending_is_forgotten() {
     let mut bench = with_pending();
     bench.send(visit("", ""));
     let Bench { shared, http, context, now, .. } = &mut bench;
     let time = Time { now: *now, unix_seconds: 0, unix_micros: 0 };
     http.closed(0, ends(), &mut context.context(shared, time, false));
     assert!(bench.pending().is_empty());
-    // For the end of the bench, which closes it once more.
+    // The bench closes its connection when it is dropped.
     bench.http = Bench::connect(&mut bench.shared, false);
 }
 
 #[test]
-fn in_a_signed_cookie_the_visitor_carries_it_all() {
+fn a_signed_cookie_holds_the_whole_session() {
     let mut bench = Bench::with(|http| http.sessions.store = Store::Signed(Signed::new(Keys::random())), false);
-    let (answer, _) = bench.ask(visit("", ""));
-    let first = cookie_in(&answer).unwrap();
-    let (answer, _) = bench.ask(visit("", &first));
-    let second = cookie_in(&answer).unwrap();
-    assert_eq!(body(&answer), "2");
-    let (answer, _) = bench.ask(visit("/look", &second));
-    assert_eq!((body(&answer), cookie_in(&answer)), ("2", None));
-    let (answer, _) = bench.ask(visit("/look", &second.replace("sessionId=", "sessionId=x")));
-    assert_eq!(body(&answer), "0", "not as it was signed");
-    let (answer, _) = bench.ask(visit("/large", &second));
-    assert_eq!(statuses(&answer), [507]);
-    let (answer, _) = bench.ask(visit("/end", &second));
-    assert_eq!(cookie_in(&answer).as_deref(), Some("sessionId="));
+    let (response, _) = bench.exchange(visit("", ""));
+    let first = cookie_in(&response).unwrap();
+    let (response, _) = bench.exchange(visit("", &first));
+    let second = cookie_in(&response).unwrap();
+    assert_eq!(body(&response), "2");
+    let (response, _) = bench.exchange(visit("/look", &second));
+    assert_eq!((body(&response), cookie_in(&response)), ("2", None));
+    let (response, _) = bench.exchange(visit("/look", &second.replace("sessionId=", "sessionId=x")));
+    assert_eq!(body(&response), "0", "the signature is wrong");
+    let (response, _) = bench.exchange(visit("/large", &second));
+    assert_eq!(statuses(&response), [507]);
+    let (response, _) = bench.exchange(visit("/end", &second));
+    assert_eq!(cookie_in(&response).as_deref(), Some("sessionId="));
 }

@@ -10,7 +10,7 @@ use crate::reactor::JobClass;
 
 const LIMIT: u64 = 100_000;
 
-/// An application that receives bodies, and responds with their size. The path says what
+/// An application that receives bodies, and responds with their size. The path determines what
 /// its sink does: a job for each piece, an error, a panic.
 struct Upload;
 
@@ -97,7 +97,7 @@ fn post(path: &str, lines: &str, content: &str) -> String {
 }
 
 #[test]
-fn content_arrives_in_pieces_and_the_next_request_behind_it() {
+fn a_body_arrives_in_pieces_followed_by_the_next_request() {
     let requests = [
         &post("", "Content-Length: 5\r\n", "hello"),
         &post("", "Transfer-Encoding: chunked\r\n", "3;a=b\r\nwor\r\n4\r\nld!!\r\n0\r\nT: t\r\n\r\n"),
@@ -105,31 +105,31 @@ fn content_arrives_in_pieces_and_the_next_request_behind_it() {
         &post("", "Content-Length: 2\r\nConnection: close\r\n", "ab"),
     ];
     let requests = requests.map(|request| &**request).concat();
-    let (answers, finish) = every_split(requests.as_bytes(), &[], |pieces| {
+    let (responses, finish) = every_split(requests.as_bytes(), &[], |pieces| {
         let mut bench = bench();
-        let mut answers = String::new();
+        let mut responses = String::new();
         let mut finish = Finish::No;
         for piece in pieces {
-            let (answer, want) = bench.ask(piece);
-            answers.push_str(&answer);
+            let (response, want) = bench.exchange(piece);
+            responses.push_str(&response);
             finish = want.finish;
         }
-        (answers, finish)
+        (responses, finish)
     });
-    assert_eq!((statuses(&answers), finish), (vec![200; 4], Finish::Close));
+    assert_eq!((statuses(&responses), finish), (vec![200; 4], Finish::Close));
     for size in ["5", "7", "0", "2"] {
-        assert!(answers.contains(&format!("\r\n\r\n{size}")), "{answers}");
+        assert!(responses.contains(&format!("\r\n\r\n{size}")), "{responses}");
     }
 }
 
 #[test]
-fn a_job_of_the_sink_holds_up_the_body_and_nothing_is_read_meanwhile() {
+fn nothing_is_read_during_a_job_of_the_sink() {
     let mut bench = bench();
     let want = bench.send(post("/jobs", "Content-Length: 10\r\n", "01234"));
     assert_eq!((want.read, want.wake), (false, Some(bench.now.after(limits::JOB_TIMEOUT))));
     bench.peer.send(b"5678");
     assert_eq!(bench.peer.waiting(), 4, "the next piece waits");
-    // The client isn't too slow: it is the job that takes its time.
+    // The time of the job doesn't count for the timeout of the body.
     bench.now = bench.now.after(25 * SECOND);
     bench.run_jobs();
     assert_eq!((bench.phase(), bench.peer.waiting()), ("Body", 0));
@@ -138,8 +138,8 @@ fn a_job_of_the_sink_holds_up_the_body_and_nothing_is_read_meanwhile() {
     assert_eq!((want.read, want.wake), (true, Some(bench.now.after(20 * SECOND))));
     bench.send("9");
     bench.run_jobs();
-    let (answer, want) = bench.ask("");
-    assert_eq!((statuses(&answer), body(&answer), want.finish), (vec![200], "10", Finish::No));
+    let (response, want) = bench.exchange("");
+    assert_eq!((statuses(&response), body(&response), want.finish), (vec![200], "10", Finish::No));
 }
 
 #[test]
@@ -147,43 +147,43 @@ fn a_job_that_takes_too_long_is_503() {
     let mut bench = bench();
     bench.send(post("/jobs", "Content-Length: 10\r\n", "01234"));
     let want = bench.pass(limits::JOB_TIMEOUT);
-    assert_eq!((statuses(&bench.answers()), want.finish), (vec![503], Finish::Linger));
+    assert_eq!((statuses(&bench.responses()), want.finish), (vec![503], Finish::Linger));
 }
 
 #[test]
-fn what_fails_on_the_way_is_an_error_and_the_connection_closes() {
+fn a_failure_during_the_body_is_an_error_and_closes_the_connection() {
     for (path, status) in
         [("/push", 500), ("/refuse", 507), ("/refuse-later", 507), ("/resume", 500), ("/job-panics", 500)]
     {
         let mut bench = bench();
         bench.send(post(path, "Content-Length: 10\r\n", "01234"));
         bench.run_jobs();
-        let (answer, want) = bench.ask("56789");
-        assert_eq!((statuses(&answer), want.finish), (vec![status], Finish::Linger), "{path}");
-        assert!(answer.contains("Connection: close"), "{path}");
+        let (response, want) = bench.exchange("56789");
+        assert_eq!((statuses(&response), want.finish), (vec![status], Finish::Linger), "{path}");
+        assert!(response.contains("Connection: close"), "{path}");
     }
 }
 
 #[test]
-fn what_fails_behind_the_body_is_an_error_and_the_connection_goes_on() {
+fn a_failure_after_the_body_is_an_error_and_keeps_the_connection() {
     // A body can be received once, and only in its mode.
     for path in ["/finish", "/twice", "/mode", "/collected"] {
         let mut bench = bench();
-        let (answers, want) = bench.ask(post(path, "Content-Length: 1\r\n", "a") + &get("/"));
-        assert_eq!((statuses(&answers), want.finish), (vec![500, 200], Finish::No), "{path}");
+        let (responses, want) = bench.exchange(post(path, "Content-Length: 1\r\n", "a") + &get("/"));
+        assert_eq!((statuses(&responses), want.finish), (vec![500, 200], Finish::No), "{path}");
     }
 }
 
 #[test]
 fn a_response_without_the_body_closes_the_connection() {
     let mut bench = bench();
-    let (answer, want) = bench.ask(post("/no", "Content-Length: 10\r\n", "01234"));
-    assert_eq!((statuses(&answer), want.finish), (vec![200], Finish::Linger));
-    assert!(answer.contains("Connection: close"));
+    let (response, want) = bench.exchange(post("/no", "Content-Length: 10\r\n", "01234"));
+    assert_eq!((statuses(&response), want.finish), (vec![200], Finish::Linger));
+    assert!(response.contains("Connection: close"));
     // Without a body there is nothing to lose.
     let mut bench = self::bench();
-    let (answers, want) = bench.ask(post("/no", "", "") + &get("/"));
-    assert_eq!((statuses(&answers), want.finish), (vec![200, 200], Finish::No));
+    let (responses, want) = bench.exchange(post("/no", "", "") + &get("/"));
+    assert_eq!((statuses(&responses), want.finish), (vec![200, 200], Finish::No));
 }
 
 #[test]
@@ -191,41 +191,44 @@ fn an_application_may_decide_in_a_job_before_it_receives() {
     let mut bench = bench();
     assert!(!bench.send(post("/later", "Content-Length: 3\r\n", "abc")).read);
     bench.run_jobs();
-    let (answers, want) = bench.ask(get("/"));
-    assert_eq!((statuses(&answers), want.finish), (vec![200, 200], Finish::No));
+    let (responses, want) = bench.exchange(get("/"));
+    assert_eq!((statuses(&responses), want.finish), (vec![200, 200], Finish::No));
 }
 
 #[test]
-fn the_client_is_told_to_continue_when_the_application_receives() {
+fn continue_is_sent_when_the_application_receives() {
     let lines = "Expect: 100-continue\r\nContent-Length: 2\r\n";
     let mut bench = bench();
-    assert_eq!(bench.ask(post("", lines, "")).0, "HTTP/1.1 100 Continue\r\n\r\n");
-    assert_eq!(body(&bench.ask("ok").0), "2");
+    assert_eq!(bench.exchange(post("", lines, "")).0, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(body(&bench.exchange("ok").0), "2");
     let mut bench = self::bench();
-    let (answer, want) = bench.ask(post("/no", lines, ""));
-    assert_eq!((statuses(&answer), want.finish), (vec![200], Finish::Linger));
+    let (response, want) = bench.exchange(post("/no", lines, ""));
+    assert_eq!((statuses(&response), want.finish), (vec![200], Finish::Linger));
 }
 
 #[test]
-fn the_limit_is_the_application_s() {
+fn the_application_sets_the_limit_of_a_body() {
     let content = "x".repeat(LIMIT as usize + 1);
     for (lines, content) in [
         (format!("Content-Length: {}\r\n", content.len()), String::new()),
         ("Transfer-Encoding: chunked\r\n".to_owned(), format!("{:x}\r\n{content}\r\n0\r\n\r\n", content.len())),
     ] {
-        let mut bench =
-            Bench::of(|host| host.routes.mount("/up", Box::new(Upload)).unwrap(), |http| http.limits.body = 10, false);
+        let mut bench = Bench::build(
+            |host| host.routes.mount("/up", Box::new(Upload)).unwrap(),
+            |http| http.limits.body = 10,
+            false,
+        );
         bench.send(post("", &lines, ""));
         for piece in content.as_bytes().chunks(20_000) {
             bench.send(piece);
         }
-        let (answer, want) = bench.ask("");
-        assert_eq!((statuses(&answer), want.finish), (vec![413], Finish::Linger), "{lines}");
+        let (response, want) = bench.exchange("");
+        assert_eq!((statuses(&response), want.finish), (vec![413], Finish::Linger), "{lines}");
     }
 }
 
 #[test]
-fn a_password_is_asked_for_before_the_body_is_received() {
+fn the_password_is_checked_before_the_body_is_received() {
     let mut bench = Bench::with_host(|host| {
         host.routes.mount("/up", Box::new(Upload)).unwrap();
         host.guard.get_mut().protect("/up", Some(checking::alice())).unwrap();
@@ -233,14 +236,14 @@ fn a_password_is_asked_for_before_the_body_is_received() {
     let want = bench.send(post("", &format!("{}Content-Length: 5\r\n", checking::RIGHT), "hello"));
     assert_eq!((bench.phase(), want.read), ("Waiting", false));
     bench.run_jobs();
-    let (answers, want) = bench.ask("");
-    assert_eq!((statuses(&answers), body(&answers), want.finish), (vec![200], "5", Finish::No));
-    let (answers, want) = bench.ask(post("", "Content-Length: 5\r\n", "hello") + &get("/"));
-    assert_eq!((statuses(&answers), want.finish), (vec![401, 200], Finish::No), "a small body is read and dropped");
+    let (responses, want) = bench.exchange("");
+    assert_eq!((statuses(&responses), body(&responses), want.finish), (vec![200], "5", Finish::No));
+    let (responses, want) = bench.exchange(post("", "Content-Length: 5\r\n", "hello") + &get("/"));
+    assert_eq!((statuses(&responses), want.finish), (vec![401, 200], Finish::No), "a small body is read and dropped");
 }
 
 #[test]
-fn memory_that_a_sink_holds_counts() {
+fn the_memory_of_a_sink_counts() {
     let mut bench = bench();
     bench.send(post("/path-of-a-sink", "Content-Length: 5\r\n", "hell"));
     let least = "/path-of-a-sink".len() + post("/path-of-a-sink", "Content-Length: 5\r\n", "").len();

@@ -1,8 +1,8 @@
-//! Files that become shorter behind the server's back.
+//! Files that are truncated without a report to the server.
 
 use super::*;
 
-/// The size of `large.bin`, as it was cached.
+/// The cached size of `large.bin`.
 const SIZE: u64 = 16 * 1024;
 
 /// Ranges that are sent from the file, copied from it, and both.
@@ -14,15 +14,15 @@ fn request(range: &str, method: &str) -> String {
     format!("{method} /large.bin HTTP/1.1\r\nHost: x\r\n{line}\r\n")
 }
 
-/// Writes the file again, with its first bytes only. The server doesn't learn of it:
-/// nothing reports changes here.
+/// Writes only the first bytes of the file. The server doesn't notice, because nothing reports
+/// changes here.
 fn truncate(bench: &Bench, length: u64) {
     let content = "0123456789abcdef".repeat(1024);
     std::fs::write(bench.files.at("large.bin"), &content[..length as usize]).unwrap();
 }
 
-/// Sends what is in the output, as the socket would, until it is empty or the file
-/// ends before its time. Returns the bytes and whether it is whole.
+/// Takes the output, as the socket does, until it is empty or the file ends early. Returns the
+/// bytes, and whether they are complete.
 fn drain(bench: &mut Bench) -> (Vec<u8>, bool) {
     let mut seen = Vec::new();
     loop {
@@ -40,26 +40,26 @@ fn drain(bench: &mut Bench) -> (Vec<u8>, bool) {
 }
 
 #[test]
-fn a_file_truncated_at_any_length_gives_one_whole_response_or_none() {
+fn a_file_truncated_at_any_length_gives_one_complete_response_or_none() {
     for range in RANGES {
         for method in ["GET", "HEAD"] {
             let mut bench = Bench::new();
             // From now on it is cached.
-            bench.ask(request(range, method));
+            bench.exchange(request(range, method));
             drain(&mut bench);
             for length in (0..SIZE).step_by(97).chain([SIZE - 1, SIZE]) {
                 truncate(&bench, length);
                 bench.send(request(range, method) + &get("/"));
-                let (seen, whole) = drain(&mut bench);
+                let (seen, complete) = drain(&mut bench);
                 let text = String::from_utf8_lossy(&seen);
                 let case = format!("{method} {range} of {length} bytes");
-                if !whole {
-                    // The reactor closes this connection. The response was begun as it would
-                    // have been sent, and no second one stands in it.
+                if !complete {
+                    // The reactor closes this connection. The output is the beginning of the normal
+                    // response, without a second response in it.
                     assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{case}: {text}");
                     bench.peer = Peer::default();
                     let stays = std::mem::replace(&mut bench.http, Bench::connect(&mut bench.shared, false));
-                    stays.abandoned(&mut bench);
+                    stays.aborted(&mut bench);
                     continue;
                 }
                 let statuses = statuses(&text);
@@ -75,8 +75,8 @@ fn a_file_truncated_at_any_length_gives_one_whole_response_or_none() {
 }
 
 impl Http {
-    /// The connection was closed by the reactor.
-    fn abandoned(mut self, bench: &mut Bench) {
+    /// Closes the connection, as the reactor does.
+    fn aborted(mut self, bench: &mut Bench) {
         let time = Time { now: bench.now, unix_seconds: 0, unix_micros: 0 };
         self.closed(1, ends(), &mut bench.context.context(&mut bench.shared, time, false));
     }

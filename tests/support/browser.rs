@@ -1,25 +1,25 @@
-//! A visitor: a client that keeps its cookies, as a browser does.
+//! A client that keeps its cookie, as a browser does.
 
 use std::io::Read;
 
 use super::{Client, Response, Server};
 
-/// Somebody with a jar for one cookie.
-pub struct Visitor<'a> {
+/// A browser with one cookie.
+pub struct Browser<'a> {
     server: &'a Server,
     pub cookie: Option<String>,
 }
 
-impl<'a> Visitor<'a> {
+impl<'a> Browser<'a> {
     pub fn new(server: &'a Server) -> Self {
         Self { server, cookie: None }
     }
 
     /// A request with further lines, each with its CRLF, on a connection of its own.
-    pub fn ask(&mut self, line: &str, lines: &str, body: &str) -> Response {
+    pub fn exchange(&mut self, line: &str, lines: &str, body: &str) -> Response {
         let cookie = self.cookie.as_ref().map(|cookie| format!("Cookie: {cookie}\r\n")).unwrap_or_default();
         let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        let response = self.server.ask(format!(
+        let response = self.server.exchange(format!(
             "{line} HTTP/1.1\r\nHost: localhost\r\n{cookie}{length}{lines}Connection: close\r\n\r\n{body}"
         ));
         if let Some(set) = response.field("set-cookie") {
@@ -29,26 +29,26 @@ impl<'a> Visitor<'a> {
     }
 
     pub fn get(&mut self, path: &str) -> Response {
-        self.ask(&format!("GET {path}"), "", "")
+        self.exchange(&format!("GET {path}"), "", "")
     }
 
     pub fn json(&mut self, path: &str) -> Response {
-        self.ask(&format!("GET {path}"), "Accept: application/json\r\n", "")
+        self.exchange(&format!("GET {path}"), "Accept: application/json\r\n", "")
     }
 
     /// Sends a form.
     pub fn post(&mut self, path: &str, form: &str) -> Response {
-        self.ask(&format!("POST {path}"), "Content-Type: application/x-www-form-urlencoded\r\n", form)
+        self.exchange(&format!("POST {path}"), "Content-Type: application/x-www-form-urlencoded\r\n", form)
     }
 
-    /// Sends JSON and takes it.
+    /// Sends JSON and accepts JSON.
     pub fn post_json(&mut self, path: &str, json: &str) -> Response {
         let lines = "Content-Type: application/json\r\nAccept: application/json\r\n";
-        self.ask(&format!("POST {path}"), lines, json)
+        self.exchange(&format!("POST {path}"), lines, json)
     }
 }
 
-/// What comes until `needle` is there.
+/// Receives until the text contains `needle`.
 pub fn until(client: &mut Client, needle: &str) -> String {
     let mut seen = Vec::new();
     loop {
