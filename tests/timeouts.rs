@@ -1,4 +1,4 @@
-//! Timeouts: stalled clients are disconnected, slow ones are not.
+//! Timeouts disconnect stalled clients, but not slow ones.
 
 mod support;
 
