@@ -133,9 +133,9 @@ fn an_unreachable_service_is_reported_and_is_a_failure() {
 
 #[test]
 fn errors_name_the_host_and_the_reason() {
-    let (code, output, errors) = ping(&[], "nobody.invalid");
+    let (code, output, errors) = ping(&[], "unknown.invalid");
     assert_eq!((code, output.as_str()), (Some(6), ""));
-    assert!(errors.starts_with("miod: can't resolve nobody.invalid: "), "{errors}");
+    assert!(errors.starts_with("miod: can't resolve unknown.invalid: "), "{errors}");
     let (code, _, errors) = ping(&["--interval", "never"], "localhost");
     assert_eq!(code, Some(2));
     assert!(errors.contains("--interval=never: give seconds"), "{errors}");
