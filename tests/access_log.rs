@@ -143,7 +143,7 @@ fn a_line_has_every_field_of_the_format() {
 }
 
 #[test]
-fn the_request_number_is_that_of_the_error_page() {
+fn the_log_and_the_error_page_have_the_same_request_number() {
     let logged = Logged::new(&[]);
     let mut client = logged.server.connect();
     for count in 1..=3 {

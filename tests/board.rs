@@ -135,11 +135,11 @@ fn watchers_get_events_at_once_and_missed_events_when_they_reconnect() {
     back.send(get_with("/board/events?after=1", &lines));
     let missed = until(&mut back, "three");
     assert!(missed.contains("event: gone") && !missed.contains("two"), "{missed}");
-    // A client with a number from another board starts from the beginning.
+    // A client with a number of another board gets a reload event.
     for id in ["5", "99999999999999"] {
-        let mut lost = server.connect();
-        lost.send(get_with("/board/events", &format!("Last-Event-ID: {id}\r\n")));
-        assert!(until(&mut lost, "event: reload").contains("text/event-stream"));
+        let mut stale = server.connect();
+        stale.send(get_with("/board/events", &format!("Last-Event-ID: {id}\r\n")));
+        assert!(until(&mut stale, "event: reload").contains("text/event-stream"));
     }
     let head = server.head("/board/events");
     assert_eq!((head.status, head.field("content-type")), (200, Some("text/event-stream")));

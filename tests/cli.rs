@@ -45,7 +45,7 @@ fn the_version_is_that_of_the_package() {
 }
 
 #[test]
-fn mistakes_exit_with_2_and_a_hint() {
+fn wrong_arguments_exit_with_2_and_a_hint() {
     for (arguments, hint) in [
         (&["--listng"][..], "did you mean --listing?"),
         (&["ehco"], "did you mean echo?"),
@@ -79,7 +79,7 @@ fn a_log_that_cannot_be_opened_is_an_error() {
 }
 
 #[test]
-fn a_closed_standard_output_ends_it_quietly() {
+fn a_closed_standard_output_ends_the_command_quietly() {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
     let mut child = miod(&["--help"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();

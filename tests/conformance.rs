@@ -16,9 +16,9 @@ use support::{Root, Server, TIMEOUT};
 /// After this time without a byte, the server counts as silent.
 const SILENCE: Duration = Duration::from_millis(300);
 /// How long the test waits for an excess response.
-const AFTERWARDS: Duration = Duration::from_millis(100);
+const EXCESS_WAIT: Duration = Duration::from_millis(100);
 /// Cases that run at the same time.
-const CROWD: usize = 24;
+const PARALLEL: usize = 24;
 
 // ---- Cases
 
@@ -122,7 +122,7 @@ fn bytes(text: &str) -> Vec<u8> {
             [b't', ..] => (b'\t', 1),
             [b'\\', ..] => (b'\\', 1),
             [b'x', digits @ ..] => (u8::from_str_radix(std::str::from_utf8(&digits[..2]).unwrap(), 16).unwrap(), 3),
-            _ => panic!("no such escape: {text}"),
+            _ => panic!("unknown escape: {text}"),
         };
         all.push(byte);
         rest = &rest[length..];
@@ -193,12 +193,12 @@ impl Reply {
             ("body" | "inbody", _) if response.status >= 400 => true,
             ("body", what) => response.body == what.as_bytes(),
             ("inbody", what) => contains(what),
-            ("nobody", what) => !contains(what),
+            ("notinbody", what) => !contains(what),
             ("nointerim", _) => !self.interim,
             ("date", _) => response.field("Date").is_some_and(|date| {
                 httpdate::parse_http_date(date).is_ok_and(|moment| httpdate::fmt_http_date(moment) == date)
             }),
-            _ => panic!("no such need: {need}"),
+            _ => panic!("unknown need: {need}"),
         }
     }
 }
@@ -230,13 +230,13 @@ impl Link {
     }
 
     /// One step: sends a request and receives what follows.
-    fn step(&mut self, request: &[u8], silence_may_be: bool) -> Reply {
+    fn step(&mut self, request: &[u8], may_be_silent: bool) -> Reply {
         // The server may close during the request; this is then the result.
         let _ = self.stream.write_all(request);
         let method = request.split(|&byte| byte == b' ').next().unwrap_or_default();
         let method = String::from_utf8_lossy(method).into_owned();
         let mut reply = Reply::default();
-        let mut until = Instant::now() + if silence_may_be { SILENCE } else { TIMEOUT };
+        let mut until = Instant::now() + if may_be_silent { SILENCE } else { TIMEOUT };
         loop {
             while let Some(response) = self.response(&method) {
                 if response.status < 200 && response.status != 101 {
@@ -245,7 +245,7 @@ impl Link {
                 }
                 // After `Connection: close` the server must close; otherwise the test waits for excess bytes.
                 let closes = response.field("Connection") == Some("close");
-                until = Instant::now() + if closes { TIMEOUT } else { AFTERWARDS };
+                until = Instant::now() + if closes { TIMEOUT } else { EXCESS_WAIT };
                 reply.responses.push(response);
             }
             if self.closed || !self.read(until) {
@@ -322,11 +322,11 @@ impl Case {
             let tag = field("ETag").unwrap_or_default();
             let step = replace(step, b"{ETAG}", tag.trim_matches('"').as_bytes());
             let step = replace(&step, b"{LAST-MODIFIED}", field("Last-Modified").unwrap_or_default().as_bytes());
-            let silence_may_be = [&self.pass, &self.warn, &self.gets]
+            let may_be_silent = [&self.pass, &self.warn, &self.gets]
                 .into_iter()
                 .flatten()
                 .any(|outcome| outcome.get(index) == Some(&Part::Silence));
-            replies.push(link.step(&step, silence_may_be));
+            replies.push(link.step(&step, may_be_silent));
             if link.closed {
                 break;
             }
@@ -359,7 +359,7 @@ fn conformance() {
     let next = AtomicUsize::new(0);
     let verdicts = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..CROWD {
+        for _ in 0..PARALLEL {
             scope.spawn(|| {
                 while let Some((case, server)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let address = if *server == "files" { files.address() } else { app.address() };

@@ -135,7 +135,7 @@ fn the_output_file_is_written_only_if_there_is_a_response() {
 }
 
 #[test]
-fn a_closed_pipe_ends_it_without_a_message() {
+fn a_closed_pipe_ends_the_command_without_a_message() {
     let server = site();
     let command = format!("{} get http://{}/large.bin | head -c 10", env!("CARGO_BIN_EXE_miod"), server.address());
     let outcome = run_to_end(Command::new("bash").args(["-c", &format!("set -o pipefail; {command}")]), b"");
@@ -303,7 +303,7 @@ fn a_reset_during_the_response_is_reported() {
 
 #[test]
 #[ignore = "needs python3"]
-fn the_http_server_of_python_is_understood() {
+fn files_are_fetched_from_the_http_server_of_python() {
     let root = Root::new();
     root.file("a b.txt", "python").file("large.bin", pattern(1_000_000));
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
@@ -355,7 +355,7 @@ fn nginx(root: &Path, port: u16) -> Ended {
 
 #[test]
 #[ignore = "needs nginx"]
-fn nginx_is_understood() {
+fn files_are_fetched_from_nginx() {
     let root = Root::new();
     root.file("www/index.html", "nginx").file("www/large.bin", pattern(2_000_000));
     root.file("www/page.shtml", "<!--#echo var=\"request_method\" -->!");

@@ -16,11 +16,11 @@ fn pipelined_responses_are_in_order_whether_copied_or_sent_from_files() {
     let server = Server::start(&root, &[]);
     let mut client = server.connect();
     let requests: Vec<&str> = ["/", "/large.bin", "/nope", "/", "/large.bin"].into_iter().cycle().take(200).collect();
-    let train = requests.iter().map(|path| get(path)).collect::<String>();
+    let bytes = requests.iter().map(|path| get(path)).collect::<String>();
     let mut writer = client.stream.try_clone().unwrap();
     let sender = std::thread::spawn(move || {
         use std::io::Write;
-        writer.write_all(train.as_bytes()).unwrap();
+        writer.write_all(bytes.as_bytes()).unwrap();
         writer.shutdown(std::net::Shutdown::Write).unwrap();
     });
     for path in requests {
@@ -100,12 +100,12 @@ fn bytes_after_a_closing_request_do_not_lose_its_response() {
     let server = Server::start(&root, &[]);
     for _ in 0..20 {
         let mut client = server.connect();
-        let mut train = support::get_with("/large.bin", "Connection: close\r\n").into_bytes();
-        train.resize(1_000_000, b'x');
+        let mut bytes = support::get_with("/large.bin", "Connection: close\r\n").into_bytes();
+        bytes.resize(1_000_000, b'x');
         let mut writer = client.stream.try_clone().unwrap();
         let sender = std::thread::spawn(move || {
             use std::io::Write;
-            let _ = writer.write_all(&train);
+            let _ = writer.write_all(&bytes);
         });
         assert_eq!(client.response().body.len(), 640_000);
         sender.join().unwrap();

@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use support::{Response, Root, Server, get_with, miod};
 
-/// A server of the demonstration, or with the users of a file.
+/// A server of the demonstration.
 fn server(arguments: &[&str]) -> Server {
     Server::start_with(Root::new(), arguments)
 }
@@ -176,7 +176,7 @@ fn malformed_and_cross_site_logins_are_refused() {
 }
 
 #[test]
-fn repeated_wrong_passwords_are_delayed() {
+fn logins_get_429_after_repeated_wrong_passwords() {
     let server = server(&[]);
     for number in 0..10 {
         assert_eq!(post(&server, "/login", FORM, &format!("username=u{number}&password=x")).status, 401);

@@ -15,7 +15,7 @@ fn site() -> Root {
 }
 
 /// A connection that has received a response and persists.
-fn persistent(server: &Server) -> Client {
+fn connect_and_request(server: &Server) -> Client {
     let mut client = server.connect();
     client.send(get("/"));
     assert_eq!(client.response().status, 200);
@@ -45,7 +45,7 @@ fn assert_refused(client: &mut Client) {
 #[test]
 fn connections_over_the_limit_get_503_until_one_closes() {
     let server = Server::start_with(site(), &["--max-connections", "2"]);
-    let (first, mut second) = (persistent(&server), persistent(&server));
+    let (first, mut second) = (connect_and_request(&server), connect_and_request(&server));
     for _ in 0..3 {
         let mut third = server.connect();
         // It is closed, whatever follows in its request.
@@ -79,7 +79,7 @@ fn closed_connections_do_not_count() {
 fn the_limit_per_address_does_not_affect_other_addresses() {
     let server = Server::start_with(site(), &["--max-per-address", "2", "-b", "127.0.0.1", "-b", "127.0.0.2"]);
     let port = server.address().port();
-    let (first, mut second) = (persistent(&server), persistent(&server));
+    let (first, mut second) = (connect_and_request(&server), connect_and_request(&server));
     let mut third = server.connect();
     third.send(get("/"));
     assert_refused(&mut third);
@@ -126,7 +126,7 @@ fn few_descriptors_suffice_for_many_clients() {
 #[test]
 fn without_free_descriptors_connections_wait_and_nothing_spins() {
     let server = Server::start_with(site(), &["--idle-timeout", "20"]);
-    let mut first = persistent(&server);
+    let mut first = connect_and_request(&server);
     // Three descriptors are left; the kernel assigns the lowest free number.
     let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
     let open: Vec<u64> = open.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
@@ -159,7 +159,7 @@ fn two_thousand_idle_connections_use_little_memory() {
     raise_limit();
     let server = Server::start_with(site(), &[]);
     // One-time allocations have already happened.
-    let warm: Vec<Client> = (0..50).map(|_| persistent(&server)).collect();
+    let warm: Vec<Client> = (0..50).map(|_| connect_and_request(&server)).collect();
     let before = server.memory();
     let mut clients: Vec<Client> = (0..COUNT).map(|_| server.connect()).collect();
     let request = get("/") + &get("/large");
@@ -183,13 +183,13 @@ fn two_thousand_idle_connections_use_little_memory() {
 #[test]
 fn memory_stays_below_its_limit() {
     let server = Server::start_with(site(), &["--max-memory", "1M", "--cache-size", "0"]);
-    let mut kept = persistent(&server);
+    let mut kept = connect_and_request(&server);
     // Incomplete heads: one MiB has room for 34 of them.
-    let unwhole = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(30_000));
-    let mut greedy: Vec<Client> = (0..60).map(|_| server.connect()).collect();
-    for client in &mut greedy {
+    let incomplete = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "a".repeat(30_000));
+    let mut incomplete_clients: Vec<Client> = (0..60).map(|_| server.connect()).collect();
+    for client in &mut incomplete_clients {
         // Some are closed while they send.
-        let _ = std::io::Write::write_all(&mut client.stream, unwhole.as_bytes());
+        let _ = std::io::Write::write_all(&mut client.stream, incomplete.as_bytes());
     }
     assert!(eventually(|| server.errors().contains("needs more memory than is left")), "{}", server.errors());
     // A new connection gets 503, an older one is served.
@@ -199,7 +199,7 @@ fn memory_stays_below_its_limit() {
         client.response().status == 503
     }));
     assert!(still_served(&mut kept));
-    drop(greedy);
+    drop(incomplete_clients);
     assert!(eventually(|| {
         let mut client = server.connect();
         client.send(get("/"));
@@ -215,7 +215,7 @@ fn memory_is_released_after_a_peak() {
     let server = Server::start_with(site(), &["--app", "/echo=echo"]);
     let request = format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", BODY + 1);
     // Incomplete bodies, which the server holds.
-    let stall = |count: usize| -> Vec<Client> {
+    let hold_bodies = |count: usize| -> Vec<Client> {
         let clients = (0..count).map(|_| {
             let mut client = server.connect();
             client.send(&request);
@@ -224,10 +224,10 @@ fn memory_is_released_after_a_peak() {
         });
         clients.collect()
     };
-    drop(stall(10));
+    drop(hold_bodies(10));
     assert!(eventually(|| server.get("/").status == 200));
     let before = server.memory();
-    let clients = stall(COUNT);
+    let clients = hold_bodies(COUNT);
     assert!(eventually(|| server.memory() > before + (COUNT * BODY) as u64 / 2), "the bodies are held");
     drop(clients);
     const MOST: u64 = 4 * 1024 * 1024;
@@ -246,10 +246,10 @@ fn listings_and_log_entries_count_as_memory() {
     let path = log.at("access.log");
     let arguments = ["--listing", "--max-memory", "4M", "--cache-size", "0", "--access-log", path.to_str().unwrap()];
     let server = Server::start(&root, &arguments);
-    let mut kept = persistent(&server);
+    let mut kept = connect_and_request(&server);
     let before = server.memory();
     // Each entry of the log holds a user agent of 20 kB until its download ends; each
-    // listing is of another order, so that none is shared.
+    // listing has another order, so none is shared.
     let agent = "a".repeat(20_000);
     let mut clients: Vec<Client> = Vec::new();
     for number in 0..300 {

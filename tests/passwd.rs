@@ -87,7 +87,7 @@ fn a_symbolic_link_is_kept() {
 }
 
 #[test]
-fn mistakes_change_nothing() {
+fn errors_leave_the_file_unchanged() {
     let root = Root::new();
     root.file("users", "alice:x\n");
     let file = root.at("users").to_str().unwrap().to_owned();

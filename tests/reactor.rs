@@ -453,9 +453,9 @@ fn a_silent_client_that_closes_is_removed() {
 }
 
 /// Echoes, and wants to be called at a time in the past.
-struct Late;
+struct PastDeadline;
 
-impl Protocol for Late {
+impl Protocol for PastDeadline {
     type Shared = ();
     type Listener = ();
     type Message = ();
@@ -478,7 +478,7 @@ impl Protocol for Late {
 
 #[test]
 fn a_deadline_in_the_past_does_not_stop_the_loop() {
-    let server = Server::start::<Late>(&any_port(), false, Until::Connections(2));
+    let server = Server::start::<PastDeadline>(&any_port(), false, Until::Connections(2));
     let (mut one, mut other) = (server.connect(), server.connect());
     for _ in 0..3 {
         round_trip(&mut one);
@@ -535,11 +535,11 @@ fn a_protocol_is_called_once_for_input_it_waits_for() {
 /// Wants to read only when it knows that there is input. Sends whether it wanted the input
 /// that it got.
 #[derive(Default)]
-struct Shy {
+struct ReadsLate {
     wanted: bool,
 }
 
-impl Protocol for Shy {
+impl Protocol for ReadsLate {
     type Shared = ();
     type Listener = ();
     type Message = ();
@@ -565,7 +565,7 @@ impl Protocol for Shy {
 
 #[test]
 fn nothing_is_read_unless_the_protocol_wants_it() {
-    let server = Server::start::<Shy>(&any_port(), false, Until::Connections(1));
+    let server = Server::start::<ReadsLate>(&any_port(), false, Until::Connections(1));
     let mut stream = server.connect();
     for _ in 0..3 {
         stream.write_all(b"hello").unwrap();

@@ -39,12 +39,12 @@ struct Client {
     received: String,
     redials: u32,
     /// It doesn't half-close, and ends at shutdown.
-    stays: bool,
+    stays_open: bool,
 }
 
 impl Client {
     fn new(send: &'static str) -> Self {
-        Self { send, timeout: LIMIT, deadline: None, received: String::new(), redials: 0, stays: false }
+        Self { send, timeout: LIMIT, deadline: None, received: String::new(), redials: 0, stays_open: false }
     }
 }
 
@@ -73,7 +73,7 @@ impl Protocol for Client {
         if io.ended {
             return Want::finish(Finish::Close);
         }
-        let finish = if self.stays { Finish::No } else { Finish::HalfClose };
+        let finish = if self.stays_open { Finish::No } else { Finish::HalfClose };
         Want { finish, ..Want::READ.by(deadline) }
     }
 
@@ -134,7 +134,7 @@ fn a_failure_is_reported_with_its_error_and_the_unsent_bytes() {
     assert_eq!(connect(Endpoint::Unix(nowhere), Client::new("hello")), ["received \"\", unsent 0, Some(NotFound)"]);
 }
 
-#[cfg(target_os = "linux")] // where a connection waits if the backlog is full
+#[cfg(target_os = "linux")] // where a connection pending if the backlog is full
 #[test]
 fn a_deadline_of_the_protocol_ends_the_attempt() {
     let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
@@ -188,7 +188,7 @@ fn shutdown_reaches_outbound_connections() {
         assert_eq!(stream.read(&mut hello).unwrap(), 0);
     });
     let log = run(Options::default(), Until::Closed, move |reactor| {
-        reactor.connect(Endpoint::Tcp(address), Client { stays: true, ..Client::new("hello") });
+        reactor.connect(Endpoint::Tcp(address), Client { stays_open: true, ..Client::new("hello") });
         give.send(reactor.closer()).unwrap();
     });
     server.join().unwrap();
@@ -197,14 +197,14 @@ fn shutdown_reaches_outbound_connections() {
 
 /// One side of a relay. It sends its input to the other side.
 struct Side {
-    /// The address to connect to. `None` for an outbound side.
+    /// The address of an outbound side. `None` for the accepted side.
     to: Option<SocketAddr>,
     other: Handle,
-    waits: Vec<u8>,
+    pending: Vec<u8>,
     over: bool,
 }
 
-enum News {
+enum Message {
     Bytes(Vec<u8>),
     Over,
 }
@@ -212,33 +212,33 @@ enum News {
 impl Protocol for Side {
     type Shared = Vec<String>;
     type Listener = SocketAddr;
-    type Message = News;
+    type Message = Message;
     type Outcome = ();
     type Datagrams = NoDatagrams;
 
     fn open(accepted: &Accepted<'_, SocketAddr>, cx: &mut Context<'_, Self>) -> Option<Self> {
         let to = accepted.listener;
-        let far = Side { to: Some(to), other: cx.handle, waits: Vec::new(), over: false };
+        let far = Side { to: Some(to), other: cx.handle, pending: Vec::new(), over: false };
         let far = cx.connect(Endpoint::Tcp(to), far);
-        Some(Side { to: None, other: far, waits: Vec::new(), over: false })
+        Some(Side { to: None, other: far, pending: Vec::new(), over: false })
     }
 
-    fn deliver(&mut self, news: News) {
+    fn deliver(&mut self, news: Message) {
         match news {
-            News::Bytes(bytes) => self.waits.extend(bytes),
-            News::Over => self.over = true,
+            Message::Bytes(bytes) => self.pending.extend(bytes),
+            Message::Over => self.over = true,
         }
     }
 
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
-        io.output.write(&std::mem::take(&mut self.waits));
+        io.output.write(&std::mem::take(&mut self.pending));
         let other = self.other;
         if !io.input.is_empty() {
-            cx.send(other, News::Bytes(io.input.bytes().to_vec()));
+            cx.send(other, Message::Bytes(io.input.bytes().to_vec()));
             io.input.consume(io.input.bytes().len());
         }
         if io.ended {
-            cx.send(other, News::Over);
+            cx.send(other, Message::Over);
         }
         let finish = match (self.over, io.ended) {
             (true, true) => Finish::Close,
@@ -298,7 +298,7 @@ fn a_reset_by_the_peer_is_reported() {
         stream.read_exact(&mut [0; 5]).unwrap();
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
     });
-    let log = connect(Endpoint::Tcp(address), Client { stays: true, ..Client::new("hello") });
+    let log = connect(Endpoint::Tcp(address), Client { stays_open: true, ..Client::new("hello") });
     server.join().unwrap();
     let reset = format!("received \"\", unsent 0, {:?}", Some(ErrorKind::ConnectionReset));
     assert_eq!(log, ["starts, established: false", &reset]);

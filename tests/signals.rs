@@ -16,13 +16,13 @@ fn site() -> Root {
     root
 }
 
-fn end(server: &Server, signal: &str) {
+fn begin_shutdown(server: &Server, signal: &str) {
     server.signal(signal);
     assert!(eventually(|| server.errors().contains("shutting down")), "{}", server.errors());
 }
 
 /// A connection with a request whose body is incomplete.
-fn midway(server: &Server) -> Client {
+fn waiting_for_body(server: &Server) -> Client {
     let mut client = server.connect();
     client.send("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(client.response().status, 100);
@@ -57,7 +57,7 @@ fn started_requests_are_finished_and_no_new_ones_accepted() {
             let mut some = [0; 16];
             streaming.stream.peek(&mut some).unwrap() == 16
         }));
-        let mut uploading = midway(&server);
+        let mut uploading = waiting_for_body(&server);
         let mut downloading = server.connect();
         downloading.send(get("/large"));
         assert_eq!(downloading.stream.peek(&mut [0]).unwrap(), 1);
@@ -65,7 +65,7 @@ fn started_requests_are_finished_and_no_new_ones_accepted() {
         idle.send(get("/"));
         assert_eq!(idle.response().status, 200);
 
-        end(&server, signal);
+        begin_shutdown(&server, signal);
         assert!(idle.is_closed());
         assert!(TcpStream::connect_timeout(&server.address(), TIMEOUT).is_err(), "it still listens");
         uploading.send("abc");
@@ -90,7 +90,7 @@ fn a_second_signal_ends_the_server_at_once() {
         let mut client = server.connect();
         client.send(get("/lab/stream?chunks=1000&ms=500"));
         assert!(client.stream.peek(&mut [0]).unwrap() == 1);
-        end(&server, first);
+        begin_shutdown(&server, first);
         // It waits, and logs the number of connections.
         assert!(eventually(|| server.errors().contains("waiting for 1 connections")), "{}", server.errors());
         let begin = Instant::now();

@@ -41,15 +41,15 @@ fn cookie(response: &Response) -> String {
 fn check_counter(server: &Server) -> String {
     let first = visit(server, "");
     assert_eq!((count(&first), first.field("cache-control")), (1, Some("private, no-store")));
-    let mine = cookie(&first);
-    assert_eq!([2, 3].map(|_| count(&visit(server, &mine))), [2, 3]);
-    let reset = server.exchange(format!("POST /counter/reset HTTP/1.1\r\nHost: localhost\r\nCookie: {mine}\r\n\r\n"));
+    let own = cookie(&first);
+    assert_eq!([2, 3].map(|_| count(&visit(server, &own))), [2, 3]);
+    let reset = server.exchange(format!("POST /counter/reset HTTP/1.1\r\nHost: localhost\r\nCookie: {own}\r\n\r\n"));
     assert_eq!((reset.status, reset.field("location")), (303, Some("/counter")));
     assert!(reset.field("set-cookie").unwrap().contains("Max-Age=0"));
-    let restarted = visit(server, &mine);
+    let restarted = visit(server, &own);
     assert_eq!(count(&restarted), 1);
     let other = cookie(&restarted);
-    assert_ne!(other, mine);
+    assert_ne!(other, own);
     // Concurrent requests, and none is lost.
     std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| count(&visit(server, &other))))));
     assert_eq!(count(&visit(server, &other)), 10);
@@ -82,19 +82,19 @@ fn sessions_on_disk_survive_the_process() {
     let directory = data.at("sessions");
     let store = format!("file:{}", directory.display());
     let first = server(&["--sessions", &store]);
-    let mine = check_counter(&first);
-    let id = mine.split('=').nth(1).unwrap();
+    let own = check_counter(&first);
+    let id = own.split('=').nth(1).unwrap();
     // While the server runs, the store can be read but not changed.
     assert_eq!(dump(&store), [format!("{{\"{id}\":{{\"count\":10}}}}")]);
     assert_eq!(end(id, &store), Some(69));
     first.signal("KILL");
     drop(first);
     let second = server(&["--sessions", &store]);
-    assert_eq!(count(&visit(&second, &mine)), 11);
+    assert_eq!(count(&visit(&second, &own)), 11);
     drop(second);
     assert_eq!(dump(directory.to_str().unwrap()), [format!("{{\"{id}\":{{\"count\":11}}}}")]);
     assert_eq!((end(id, &store), dump(&store)), (Some(0), vec![]));
-    assert_eq!(count(&visit(&server(&["--sessions", &store]), &mine)), 1);
+    assert_eq!(count(&visit(&server(&["--sessions", &store]), &own)), 1);
 }
 
 /// A port without a listener.
@@ -160,9 +160,9 @@ fn the_key_value_service_on_the_same_loop_keeps_sessions() {
     let at = format!("127.0.0.1:{}", free_port());
     let store = format!("http://{at}/");
     let server = server(&["--kv", &at, "--sessions", &store]);
-    let mine = check_counter(&server);
-    check_tool(&store, &mine);
-    assert_eq!(count(&visit(&server, &mine)), 1);
+    let own = check_counter(&server);
+    check_tool(&store, &own);
+    assert_eq!(count(&visit(&server, &own)), 1);
     server.signal("TERM");
     let mut server = server;
     let begin = Instant::now();
@@ -185,22 +185,22 @@ fn a_separate_key_value_service_with_a_token_may_restart() {
     // Without the token, pages that need a session fail.
     let refused = server(&["--sessions", &format!("http://127.0.0.1:{port}/")]);
     assert_eq!(visit(&refused, "").status, 503);
-    let mine = cookie(&visit(&one, ""));
+    let own = cookie(&visit(&one, ""));
     drop(kv);
-    assert_eq!(visit(&one, &mine).status, 503);
+    assert_eq!(visit(&one, &own).status, 503);
     let _kv = start();
-    assert!(eventually(|| visit(&one, &mine).status == 200), "it isn't connected again");
+    assert!(eventually(|| visit(&one, &own).status == 200), "it isn't connected again");
 }
 
 /// The behaviour of a [`Redis`].
 #[derive(Default)]
-struct Mood {
+struct Faults {
     /// Milliseconds before each reply.
-    stall: AtomicU64,
+    delay: AtomicU64,
     /// Sends malformed replies.
-    nonsense: AtomicBool,
+    malformed: AtomicBool,
     /// Closes each connection at its first command.
-    hangs_up: AtomicBool,
+    closes: AtomicBool,
     /// The number of connections so far.
     connections: AtomicU64,
 }
@@ -208,19 +208,19 @@ struct Mood {
 /// A server with the part of Redis that sessions need, and with settable faults.
 struct Redis {
     address: SocketAddr,
-    mood: Arc<Mood>,
+    faults: Arc<Faults>,
 }
 
 impl Redis {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let redis = Self { address: listener.local_addr().unwrap(), mood: Arc::default() };
-        let (mood, values) = (Arc::clone(&redis.mood), Arc::new(Mutex::new(HashMap::new())));
+        let redis = Self { address: listener.local_addr().unwrap(), faults: Arc::default() };
+        let (faults, values) = (Arc::clone(&redis.faults), Arc::new(Mutex::new(HashMap::new())));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                mood.connections.fetch_add(1, Ordering::Relaxed);
-                let (mood, values) = (Arc::clone(&mood), Arc::clone(&values));
-                std::thread::spawn(move || serve(&stream, &mood, &values));
+                faults.connections.fetch_add(1, Ordering::Relaxed);
+                let (faults, values) = (Arc::clone(&faults), Arc::clone(&values));
+                std::thread::spawn(move || serve(&stream, &faults, &values));
             }
         });
         redis
@@ -231,7 +231,7 @@ impl Redis {
     }
 }
 
-fn serve(stream: &TcpStream, mood: &Mood, values: &Mutex<HashMap<String, Vec<u8>>>) -> Option<()> {
+fn serve(stream: &TcpStream, faults: &Faults, values: &Mutex<HashMap<String, Vec<u8>>>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let number = |reader: &mut BufReader<&TcpStream>| {
         let mut line = String::new();
@@ -246,14 +246,14 @@ fn serve(stream: &TcpStream, mood: &Mood, values: &Mutex<HashMap<String, Vec<u8>
             word.truncate(word.len() - 2);
             words.push(word);
         }
-        std::thread::park_timeout(Duration::from_millis(mood.stall.load(Ordering::Relaxed)));
-        if mood.hangs_up.load(Ordering::Relaxed) {
+        std::thread::park_timeout(Duration::from_millis(faults.delay.load(Ordering::Relaxed)));
+        if faults.closes.load(Ordering::Relaxed) {
             return None;
         }
         let mut values = values.lock().unwrap();
         let key = String::from_utf8_lossy(words.get(1)?).into_owned();
         let response = match words[0].as_slice() {
-            _ if mood.nonsense.load(Ordering::Relaxed) => b"HTTP/1.1 418 I'm a teapot\r\n\r\n".to_vec(),
+            _ if faults.malformed.load(Ordering::Relaxed) => b"HTTP/1.1 418 I'm a teapot\r\n\r\n".to_vec(),
             b"GET" => match values.get(&key) {
                 None => b"$-1\r\n".to_vec(),
                 Some(value) => [format!("${}\r\n", value.len()).as_bytes(), value, b"\r\n"].concat(),
@@ -276,22 +276,22 @@ fn one_connection_carries_all_sessions() {
     let redis = Redis::start();
     let server = server(&["--sessions", &redis.url()]);
     check_counter(&server);
-    assert_eq!(redis.mood.connections.load(Ordering::Relaxed), 1);
+    assert_eq!(redis.faults.connections.load(Ordering::Relaxed), 1);
 }
 
 #[test]
 fn a_slow_store_delays_only_requests_that_need_it() {
     let redis = Redis::start();
     let server = server(&["--sessions", &redis.url()]);
-    let mine = cookie(&visit(&server, ""));
-    redis.mood.stall.store(400, Ordering::Relaxed);
+    let own = cookie(&visit(&server, ""));
+    redis.faults.delay.store(400, Ordering::Relaxed);
     // Only 100 ms are between the delay and the timeout. A busy machine may exceed them,
     // then the test tries again.
-    let kept = (0..4).any(|_| {
+    let passed = (0..4).any(|_| {
         std::thread::scope(|scope| {
             let slow = scope.spawn(|| {
                 let begin = Instant::now();
-                (visit(&server, &mine).status, begin.elapsed(), visit(&server, &mine).status)
+                (visit(&server, &own).status, begin.elapsed(), visit(&server, &own).status)
             });
             // Static files are served for a second meanwhile; none of them waits.
             let begin = Instant::now();
@@ -306,37 +306,37 @@ fn a_slow_store_delays_only_requests_that_need_it() {
             longest < Duration::from_millis(300) && (status, with_cookie) == (200, 200)
         })
     });
-    assert!(kept, "a static file waits for the store, or the counter gets no response");
+    assert!(passed, "a static file waits for the store, or the counter gets no response");
     // After the timeout the request fails.
-    redis.mood.stall.store(3_000, Ordering::Relaxed);
+    redis.faults.delay.store(3_000, Ordering::Relaxed);
     let begin = Instant::now();
-    let response = visit(&server, &mine);
+    let response = visit(&server, &own);
     assert_eq!((response.status, response.count("retry-after")), (503, 1));
     assert!(begin.elapsed() < Duration::from_millis(1500), "it took {:?}", begin.elapsed());
-    redis.mood.stall.store(0, Ordering::Relaxed);
-    assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't connected again");
+    redis.faults.delay.store(0, Ordering::Relaxed);
+    assert!(eventually(|| visit(&server, &own).status == 200), "it isn't connected again");
 }
 
 #[test]
 fn a_lost_store_is_reported_at_once_and_connected_again() {
     let redis = Redis::start();
     let server = server(&["--sessions", &redis.url()]);
-    let mine = cookie(&visit(&server, ""));
-    for trouble in [&redis.mood.hangs_up, &redis.mood.nonsense] {
-        trouble.store(true, Ordering::Relaxed);
+    let own = cookie(&visit(&server, ""));
+    for fault in [&redis.faults.closes, &redis.faults.malformed] {
+        fault.store(true, Ordering::Relaxed);
         for _ in 0..20 {
             let begin = Instant::now();
-            let response = visit(&server, &mine);
+            let response = visit(&server, &own);
             assert_eq!((response.status, response.count("retry-after")), (503, 1));
             assert!(begin.elapsed() < Duration::from_millis(400), "it took {:?}", begin.elapsed());
             assert_eq!(server.get_with("/", "Connection: close\r\n").status, 200);
         }
-        trouble.store(false, Ordering::Relaxed);
+        fault.store(false, Ordering::Relaxed);
         let begin = Instant::now();
-        assert!(eventually(|| visit(&server, &mine).status == 200), "it isn't connected again");
+        assert!(eventually(|| visit(&server, &own).status == 200), "it isn't connected again");
         assert!(begin.elapsed() < Duration::from_secs(4), "it took {:?}", begin.elapsed());
     }
-    assert!(redis.mood.connections.load(Ordering::Relaxed) < 30, "it was connected too often");
+    assert!(redis.faults.connections.load(Ordering::Relaxed) < 30, "it was connected too often");
     assert!(server.errors().contains("the session store at redis://"), "{}", server.errors());
 }
 
@@ -365,11 +365,11 @@ fn a_real_redis_keeps_sessions_for_several_servers() {
     let servers: Vec<_> = (0..3).map(|_| server(&["--sessions", &store])).collect();
     assert!(eventually(|| visit(&servers[0], "").status == 200));
     check_counter(&servers[0]);
-    let mine = cookie(&visit(&servers[0], ""));
+    let own = cookie(&visit(&servers[0], ""));
     for expected in 2..11 {
-        assert_eq!(count(&visit(&servers[expected as usize % 3], &mine)), expected);
+        assert_eq!(count(&visit(&servers[expected as usize % 3], &own)), expected);
     }
-    let id = mine.split('=').nth(1).unwrap();
+    let id = own.split('=').nth(1).unwrap();
     let expiry = Command::new("redis-cli")
         .args(["-p", &port, "-a", "p@ss", "-n", "3", "TTL", &format!("miod:session:{id}")])
         .stderr(Stdio::null())
@@ -381,14 +381,14 @@ fn a_real_redis_keeps_sessions_for_several_servers() {
     assert!(dump(&store).contains(&line), "{:?}", dump(&store));
     // Redis ends and starts again.
     drop(redis);
-    assert_eq!(visit(&servers[1], &mine).status, 503);
+    assert_eq!(visit(&servers[1], &own).status, 503);
     let _redis = start();
     let begin = Instant::now();
-    assert!(eventually(|| visit(&servers[1], &mine).status == 200), "it isn't connected again");
+    assert!(eventually(|| visit(&servers[1], &own).status == 200), "it isn't connected again");
     assert!(begin.elapsed() < TIMEOUT / 2);
-    assert_eq!(count(&visit(&servers[2], &mine)), 12);
+    assert_eq!(count(&visit(&servers[2], &own)), 12);
     assert_eq!((end(id, &store), end(id, &store)), (Some(0), Some(1)));
-    assert_eq!(count(&visit(&servers[0], &mine)), 1);
+    assert_eq!(count(&visit(&servers[0], &own)), 1);
     let refused = server(&["--sessions", &format!("redis://:wrong@127.0.0.1:{port}/3")]);
     assert_eq!(visit(&refused, "").status, 503);
     assert!(refused.errors().contains("refuses the login"), "{}", refused.errors());

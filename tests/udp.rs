@@ -133,9 +133,9 @@ fn an_unreachable_service_is_reported_and_is_a_failure() {
 
 #[test]
 fn errors_name_the_host_and_the_reason() {
-    let (code, output, errors) = ping(&[], "nobody.invalid");
+    let (code, output, errors) = ping(&[], "unknown.invalid");
     assert_eq!((code, output.as_str()), (Some(6), ""));
-    assert!(errors.starts_with("miod: can't resolve nobody.invalid: "), "{errors}");
+    assert!(errors.starts_with("miod: can't resolve unknown.invalid: "), "{errors}");
     let (code, _, errors) = ping(&["--interval", "never"], "localhost");
     assert_eq!(code, Some(2));
     assert!(errors.contains("--interval=never: give seconds"), "{errors}");
@@ -199,7 +199,7 @@ fn an_interrupt_prints_the_summary() {
 }
 
 #[test]
-fn a_closed_pipe_ends_it_quietly() {
+fn a_closed_pipe_ends_the_tool_quietly() {
     let server = service(&["udp", "upper"]);
     let target = server.address().to_string();
     let mut command = miod();
@@ -227,19 +227,19 @@ fn the_watcher_reports_the_state_of_each_sender() {
     assert!(rest.ends_with(&format!(" heartbeats sent to {target}\n")), "{rest}");
 
     let client = client(watcher.address());
-    let us = client.local_addr().unwrap();
+    let local = client.local_addr().unwrap();
     client.send(b"Heartbeat 1 4102444800.0").unwrap();
     client.send(b"Heartbeat 4 4102444801.0").unwrap();
     client.send(b"Heartbeat 3 4102444800.5").unwrap();
     client.send(b"\xff").unwrap();
-    expect(&format!("{us}: heartbeat 1, delay -"));
+    expect(&format!("{local}: heartbeat 1, delay -"));
     expect(" s, 2 to 3 are missing\n");
     expect(" s, out of order after 4\n");
-    expect(&format!("{us}: lost since 20"));
+    expect(&format!("{local}: lost since 20"));
     client.send(b"Heartbeat 5 4102444802.0").unwrap();
-    expect(&format!("{us}: back after "));
+    expect(&format!("{local}: back after "));
     let all = end(watcher);
-    assert!(all.contains(&format!("{us}: 4 received, 1 missing, 1 out of order, 0 duplicate, delay")), "{all}");
+    assert!(all.contains(&format!("{local}: 4 received, 1 missing, 1 out of order, 0 duplicate, delay")), "{all}");
     assert!(all.contains("1 datagrams were no heartbeats"), "{all}");
 }
 

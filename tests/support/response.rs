@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-/// A response with its content decoded.
+/// A response with its transfer coding decoded.
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,

@@ -1,4 +1,4 @@
-//! An answer as a client reads it: see `miod_fuzz::response`.
+//! A response as a client reads it: see `miod_fuzz::response`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
