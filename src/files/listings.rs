@@ -68,8 +68,7 @@ impl Listings {
     /// The listing of the directory at `path`, if one is kept that is still true.
     pub(super) fn find(&self, path: &[u8], order: Order, second: u32) -> Option<Arc<Listing>> {
         let kept = self.lock();
-        let mut found = kept.entries.iter().rev().filter(|entry| entry.listing.is(path, order));
-        let entry = found.next()?;
+        let entry = kept.find(path, order)?;
         (entry.fresh && second.wrapping_sub(entry.second) <= 1).then(|| Arc::clone(&entry.listing))
     }
 
@@ -107,8 +106,7 @@ impl ListingJob {
     pub fn run(self) -> io::Result<Arc<Listing>> {
         let (begun, changes) = {
             let kept = self.listings.lock();
-            let mut same = kept.entries.iter().rev().filter(|entry| entry.listing.is(&self.path, self.order));
-            if let Some(entry) = same.next()
+            if let Some(entry) = kept.find(&self.path, self.order)
                 && entry.begun >= self.asked
             {
                 return Ok(Arc::clone(&entry.listing));
@@ -124,6 +122,11 @@ impl ListingJob {
 }
 
 impl Kept {
+    /// The listing of a path in an order. There is one at most.
+    fn find(&self, path: &[u8], order: Order) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.listing.is(path, order))
+    }
+
     /// Keeps an entry in the place of the one before it, and drops the oldest beyond the
     /// limits.
     fn keep(&mut self, entry: Entry) {

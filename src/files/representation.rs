@@ -19,9 +19,10 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+
+use rustix::io::Errno;
 
 use super::resolve::Metadata;
 use crate::http::conditional::{self, Evaluation, Validators};
@@ -138,7 +139,7 @@ impl Representation {
         block.extend_from_slice(b"\r\n");
 
         let descriptor = if small {
-            read_into(&mut block, &file, metadata.size as usize)?;
+            read_range(&file, 0, metadata.size as usize, &mut block)?;
             None
         } else {
             Some(Rc::new(OwnedFd::from(file)))
@@ -408,19 +409,8 @@ impl Representation {
         match &self.file {
             None => output.write(&self.content()[range.start as usize..range.end as usize]),
             Some(file) if length <= SMALL_RANGE => {
-                let out = output.buffer();
-                let start = out.len();
-                out.resize(start + length as usize, 0);
-                let mut filled = start;
-                while filled < out.len() {
-                    match rustix::io::pread(file, &mut out[filled..], range.start + (filled - start) as u64) {
-                        // The file became shorter than its head says.
-                        Ok(0) | Err(_) => {
-                            return Err(Reject::new(Status::INTERNAL_SERVER_ERROR, "the file can't be read"));
-                        }
-                        Ok(count) => filled += count,
-                    }
-                }
+                let read = read_range(file, range.start, length as usize, output.buffer());
+                read.map_err(|_| Reject::new(Status::INTERNAL_SERVER_ERROR, "the file can't be read"))?;
             }
             Some(file) => output.file(FileSlice { file: Rc::clone(file), offset: range.start, length }),
         }
@@ -428,11 +418,21 @@ impl Representation {
     }
 }
 
-/// Appends the first `size` bytes of a file.
-fn read_into(block: &mut Vec<u8>, file: &File, size: usize) -> io::Result<()> {
-    let start = block.len();
-    block.resize(start + size, 0);
-    file.read_exact_at(&mut block[start..], 0)
+/// Appends `length` bytes of a file from `offset` on. It is an error if the file is shorter: it
+/// was truncated after its size was read.
+fn read_range(file: impl AsFd, offset: u64, length: usize, out: &mut Vec<u8>) -> io::Result<()> {
+    let start = out.len();
+    out.resize(start + length, 0);
+    let mut read = 0;
+    while read < length {
+        match rustix::io::pread(&file, &mut out[start + read..], offset + read as u64) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => read += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
 }
 
 /// The same on every machine that serves the same tree: modification in

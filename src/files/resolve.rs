@@ -477,6 +477,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "most of it is a table")]
     fn every_path_of_the_table_in_every_way() {
         use Got::*;
         let (s, _socket) = site();

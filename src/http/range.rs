@@ -140,6 +140,7 @@ mod tests {
     const HUGE: &str = "99999999999999999999999999";
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "most of it is a table")]
     fn all_forms_are_parsed() {
         let several = |ranges: &[Range<u64>]| Several(ranges.to_vec());
         let cases: &[(&str, u64, Ranges)] = &[

@@ -43,6 +43,7 @@ fn no_arguments_mean_serve_with_the_defaults() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "most of it is a table")]
 fn every_option_sets_its_field() {
     let config = serve(
         "serve -b 0.0.0.0 --bind=[::1]:81 -b unix:/tmp/s -p 9000 --listing --symlinks none --cache-control max-age=60 \
