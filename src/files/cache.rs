@@ -1,15 +1,14 @@
-//! What was served lately, by path.
+//! The files that were served lately, by path.
 //!
-//! Two tables. `found` keeps representations: small files whole, larger ones as
-//! a head and an open descriptor. `missing` remembers paths that lead nowhere,
-//! so that a 404 costs no system call. A change of a file is seen by the
-//! watch before the next request is answered; what no watch can see (a shared
-//! mapping, another machine, a further hard link) is found by looking again at
-//! most a second later.
+//! There are two tables. `found` keeps representations: small files whole, larger ones
+//! as a head and an open descriptor. `missing` keeps paths without a file, so that a 404
+//! costs no system call. The watch reports a change of a file before the next request is
+//! processed. What a watch can't see (a shared mapping, another machine, another hard
+//! link) is found by a stat(2) at most a second later.
 //!
-//! Bounded in bytes and descriptors. When it is full, what wasn't asked for
-//! since the last sweep goes, until an eighth is free: a sweep touches every
-//! entry, but then there is none for long.
+//! The cache is bounded in bytes and descriptors. When it is full, a sweep removes the
+//! entries that weren't used since the last sweep, until an eighth is free. A sweep
+//! touches every entry, but sweeps are rare.
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -18,7 +17,7 @@ use std::hash::BuildHasher;
 use super::representation::Representation;
 use crate::limits;
 
-/// A path that leads nowhere, and when that was seen (seconds of the loop's clock).
+/// A path without a file, and when that was checked (seconds of the loop's clock).
 struct Missing {
     key: Box<[u8]>,
     checked: u32,
@@ -26,15 +25,15 @@ struct Missing {
 
 /// What the cache knows of a path.
 pub(super) enum Known<'c> {
-    /// It leads here.
+    /// This is its representation.
     Found(&'c Representation),
-    /// It led nowhere a moment ago.
+    /// There was no file a moment ago.
     Missing,
     /// Nothing.
     Unknown,
 }
 
-/// Representations and misses by path.
+/// Representations and missing paths.
 pub(super) struct Cache {
     hasher: RandomState,
     found: HashTable<Representation>,
@@ -42,15 +41,15 @@ pub(super) struct Cache {
     limit: usize,
     memory: usize,
     descriptors: usize,
-    /// Most descriptors kept open: a share of what the process may have.
+    /// Most descriptors that are kept open: a share of the limit of the process.
     descriptor_limit: usize,
 }
 
 impl Cache {
     pub(super) fn new(limit: usize, descriptor_limit: usize) -> Self {
         Self {
-            // Seeded from the process's addresses and clock, so that nobody can
-            // prepare colliding paths.
+            // The seed comes from the addresses and the clock of the process, so a client
+            // can't prepare paths that collide.
             hasher: RandomState::default(),
             found: HashTable::new(),
             missing: HashTable::new(),
@@ -61,21 +60,26 @@ impl Cache {
         }
     }
 
-    /// What is known of `key` at the second `now`. An entry that wasn't looked at
-    /// in this second is kept only if `still` says that it is as it was.
-    pub(super) fn look_up(&mut self, key: &[u8], now: u32, still: impl FnOnce(&Representation) -> bool) -> Known<'_> {
+    /// What is known of `key` at the second `now`. An entry that wasn't checked in this
+    /// second is kept only if `is_current` says that the file hasn't changed.
+    pub(super) fn look_up(
+        &mut self,
+        key: &[u8],
+        now: u32,
+        is_current: impl FnOnce(&Representation) -> bool,
+    ) -> Known<'_> {
         let hash = self.hasher.hash_one(key);
         match self.found.find_entry(hash, |entry| entry.key() == key) {
             Ok(occupied) => {
-                if occupied.get().checked != now && !still(occupied.get()) {
+                if occupied.get().checked != now && !is_current(occupied.get()) {
                     let (entry, _) = occupied.remove();
                     self.memory -= entry.memory();
                     self.descriptors -= usize::from(entry.has_descriptor());
                     return Known::Unknown;
                 }
                 let entry = occupied.into_mut();
-                // Not written where nothing changes: then no line of the processor's
-                // cache has to go back to memory.
+                // Without a change there is no write, so the processor's cache line stays
+                // clean.
                 if entry.checked != now || !entry.used {
                     entry.checked = now;
                     entry.used = true;
@@ -89,8 +93,8 @@ impl Cache {
         }
     }
 
-    /// Keeps a representation, in place of what was there for its path, unless
-    /// it is so large that it would push out all others.
+    /// Keeps a representation. It replaces the entry of its path. One that is so large
+    /// that it would displace all others isn't kept.
     pub(super) fn insert(&mut self, entry: Representation) {
         let hash = self.hasher.hash_one(entry.key());
         self.remove(entry.key());
@@ -108,13 +112,13 @@ impl Cache {
         self.found.insert_unique(hash, entry, |entry| hasher.hash_one(entry.key()));
     }
 
-    /// Remembers that `key` leads nowhere.
+    /// Keeps that `key` has no file.
     pub(super) fn insert_missing(&mut self, key: &[u8], now: u32) {
         if self.limit == 0 || key.len() > limits::MISSING_PATH {
             return;
         }
         if self.missing.len() >= limits::MISSING {
-            // A scan for holes; whatever was worth remembering comes back.
+            // A client is scanning for paths. The useful entries come back.
             self.missing.clear();
         }
         let hash = self.hasher.hash_one(key);
@@ -128,7 +132,7 @@ impl Cache {
         }
     }
 
-    /// Forgets what is known of `key`.
+    /// Removes the entry of `key`.
     pub(super) fn remove(&mut self, key: &[u8]) {
         let hash = self.hasher.hash_one(key);
         if let Ok(entry) = self.found.find_entry(hash, |entry| entry.key() == key) {
@@ -138,12 +142,12 @@ impl Cache {
         }
     }
 
-    /// Forgets all misses: something new appeared.
+    /// Removes all missing paths: a new file has appeared.
     pub(super) fn forget_missing(&mut self) {
         self.missing.clear();
     }
 
-    /// Forgets everything.
+    /// Removes everything.
     pub(super) fn clear(&mut self) {
         self.found = HashTable::new();
         self.missing = HashTable::new();
@@ -151,7 +155,7 @@ impl Cache {
         self.descriptors = 0;
     }
 
-    /// Drops what wasn't used since the last sweep, until an eighth is free.
+    /// Removes the entries that weren't used since the last sweep, until an eighth is free.
     fn sweep(&mut self) {
         let Self { found, memory, descriptors, limit, descriptor_limit, .. } = self;
         let (enough, few) = (*limit / 8 * 7, *descriptor_limit / 8 * 7);

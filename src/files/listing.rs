@@ -1,11 +1,10 @@
 //! The entries of a directory, as a listing shows them.
 //!
-//! Shown is what would be served: regular files and directories that aren't hidden, and
-//! symbolic links where they are followed and lead to such. A directory may be huge, so
-//! the entries that are examined are bounded; the page says when some were left out.
+//! A listing shows what the server would serve: regular files and directories that aren't
+//! hidden, and symbolic links to such, if links are followed. A directory may be huge, so
+//! the number of entries that are read is bounded; the page says if entries are left out.
 //! Reading a directory takes a system call for each entry, so it is a job for a helper
-//! thread (`files/listings.rs`); how a listing is written is in
-//! [`listing_page`](super::listing_page).
+//! thread (`files/listings.rs`). [`listing_page`](super::listing_page) writes a listing.
 
 use std::cmp::Ordering;
 use std::io;
@@ -22,9 +21,9 @@ pub enum Sort {
     /// Directories first, then by name without regard to the case of ASCII letters.
     #[default]
     Name,
-    /// By content in bytes; a directory counts as empty.
+    /// By size in bytes; the size of a directory counts as 0.
     Size,
-    /// By time of last change.
+    /// By the time of the last change.
     Modified,
 }
 
@@ -38,18 +37,18 @@ impl Sort {
     }
 }
 
-/// The order of a listing; by name, ascending, unless asked otherwise.
+/// The order of a listing; by default by name, ascending.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Order {
-    /// What counts. Equals are in ascending order of their names.
+    /// What it is sorted by. Equal entries are in ascending order of their names.
     pub by: Sort,
     /// Largest, newest, or last in the alphabet first.
     pub descending: bool,
 }
 
 impl Order {
-    /// From a query such as `sort=size&order=desc`. What isn't understood is as
-    /// if it weren't there; the last of several counts.
+    /// From a query such as `sort=size&order=desc`. Unknown parts are ignored. If a
+    /// parameter comes twice, the last one counts.
     pub fn from_query(query: &[u8]) -> Order {
         let mut order = Order::default();
         for pair in query.split(|&b| b == b'&') {
@@ -87,7 +86,7 @@ pub struct Row {
     pub name: Vec<u8>,
     /// A directory, not a regular file.
     pub directory: bool,
-    /// Content in bytes; 0 for a directory.
+    /// Size in bytes; 0 for a directory.
     pub size: u64,
     /// Last change, seconds since 1970 UTC; may be negative.
     pub modified_s: i64,
@@ -96,19 +95,19 @@ pub struct Row {
 /// The entries of one directory, sorted.
 #[derive(Debug)]
 pub struct Listing {
-    /// As shown: with a slash at both ends.
+    /// As it is shown: with a slash at both ends.
     pub(super) path: Vec<u8>,
     pub(super) rows: Vec<Row>,
     pub(super) order: Order,
     pub(super) cut: bool,
-    /// Bytes of memory.
+    /// Bytes of memory that it holds.
     pub(super) memory: usize,
 }
 
 impl Listing {
-    /// Reads the entries of `dir`, which [`Root::get`] opened at `path`. One
-    /// system call an entry, and some more for a link; of a directory
-    /// with more than [`limits::LISTING_ENTRIES`] entries some are left out.
+    /// Reads the entries of `dir`, which [`Root::get`] opened at `path`. It takes one
+    /// system call for each entry, and some more for a link. Entries beyond
+    /// [`limits::LISTING_ENTRIES`] are left out.
     ///
     /// # Errors
     /// Of getdents64(2).
@@ -121,7 +120,7 @@ impl Listing {
         let path = if path.is_empty() { b"/".to_vec() } else { [b"/", path, b"/"].concat() };
         let mut dir = Dir::new(dir)?;
         let mut rows = Vec::new();
-        let mut looked_at = 0;
+        let mut seen = 0;
         let mut cut = false;
         while let Some(entry) = dir.read() {
             let entry = entry?;
@@ -129,18 +128,18 @@ impl Listing {
             if name == b"." || name == b".." {
                 continue;
             }
-            // Hidden entries count too: it is the looking that takes the time.
-            if looked_at == most {
+            // Hidden entries count too, since reading them takes time.
+            if seen == most {
                 cut = true;
                 break;
             }
-            looked_at += 1;
-            // Names that no request path can hold are as good as hidden.
+            seen += 1;
+            // No request path can contain these bytes, so no request can reach such a name.
             if is_hidden(name) || name.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\') {
                 continue;
             }
             let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-            // It may be gone by now, or a file system may fail on one entry: the others are still good.
+            // The entry may be gone, or the file system may fail for it: the others still count.
             let Ok(stat) = rustix::fs::statat(dir.fd()?, name, flags) else { continue };
             let found = match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Symlink => root.peek(&[&path[1..], name].concat()),
@@ -155,23 +154,24 @@ impl Listing {
         Ok(Listing { path, rows, order, cut, memory })
     }
 
-    /// Whether it is the listing of this path, with or without its slash, in this order.
+    /// Whether it is the listing of the directory at `path`, with or without a slash at the
+    /// end, in this order.
     pub(super) fn is(&self, path: &[u8], order: Order) -> bool {
         self.order == order && self.is_of(path.strip_suffix(b"/").unwrap_or(path))
     }
 
-    /// Whether it is a listing of the directory at `path`, which has no slash at its end.
+    /// Whether it is a listing of the directory at `path`, which has no slash at the end.
     pub(super) fn is_of(&self, path: &[u8]) -> bool {
         let own = self.path.get(1..self.path.len() - 1).unwrap_or_default();
         own == path
     }
 
-    /// Whether it is of the same directory in the same order.
+    /// Whether the other is of the same directory in the same order.
     pub(super) fn is_same(&self, other: &Listing) -> bool {
         (self.order, &self.path) == (other.order, &other.path)
     }
 
-    /// The entries in order.
+    /// The entries, in order.
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_what_would_be_served() {
+    fn shows_what_the_server_would_serve() {
         let s = Scratch::new();
         for d in ["www/sub/Dir", "www/sub/.well-known", "www/sub/.git", "outside"] {
             s.directory(d);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_entries_are_cut_and_it_says_so() {
+    fn entries_beyond_the_limit_are_cut_and_the_listing_says_so() {
         let s = Scratch::new();
         for name in ["1", "2", "3"] {
             s.file(name, "");
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_come_from_the_query() {
+    fn the_query_gives_the_order() {
         let order = |by, descending| Order { by, descending };
         for (query, expected) in [
             (&b""[..], order(Sort::Name, false)),
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn sorts_each_way() {
+    fn sorts_by_each_key_in_both_directions() {
         let mut rows = vec![row("b", 3, 10), row("C", 1, 30), row("a", 3, 20), row("B", 2, 10)];
         rows.push(Row { name: b"z".to_vec(), directory: true, size: 0, modified_s: 15 });
         for (query, expected) in [
@@ -289,11 +289,11 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_not_text_are_listed() {
+    fn names_that_are_not_utf_8_are_listed() {
         let s = Scratch::new();
         let name = OsStr::from_bytes(b"n\xffm");
         if fs::write(s.path().join(name), "").is_err() {
-            return; // a file system that takes only UTF-8
+            return; // the file system allows only UTF-8
         }
         let root = Root::open(s.path(), Symlinks::Inside).unwrap();
         assert_eq!(list(&root, b"").rows()[0].name, b"n\xffm");

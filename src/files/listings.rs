@@ -1,19 +1,19 @@
-//! Listings that are read by helper threads, and kept for a moment.
+//! Listings: helper threads read them, and they are kept for a second.
 //!
 //! Reading a directory of ten thousand entries takes some fifty milliseconds, so the loop
-//! never does it. It takes a [`ListingJob`] to a helper thread, one after another:
+//! never does it. A helper thread runs each [`ListingJob`], one after another:
 //!
 //! ```text
 //!  loop:    find ── kept ──▶ the entries        job ─▶ the exchange waits
 //!             ▲                                  │
-//!  helper:    └──── kept ◀── read, sort ◀────────┘ unless somebody just has
+//!  helper:    └──── kept ◀── read, sort ◀────────┘ unless another job just has
 //! ```
 //!
-//! What was read is kept until something in the directory changes, as far as that is
-//! watched, and for a second at most, since what lies behind links and in the
-//! directories below isn't. A job that has waited behind another one for the same
-//! listing takes that one's result, if its reading began after the job was asked for:
-//! a hundred clients that ask at once cost one or two readings.
+//! A listing is kept until the watch reports a change in the directory, and for a second
+//! at most: what is behind links and in the directories below isn't watched. A job may
+//! wait behind another job for the same listing. It takes the result of that job, if that
+//! job began to read after this job was created. So a hundred requests at once cost one
+//! or two readings.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,48 +24,49 @@ use super::listing::{Listing, Order};
 use super::resolve::Root;
 use crate::limits;
 
-/// The listings that are kept. A clone is the same ones, also for a helper thread.
+/// The listings that are kept. A clone shares them, also with a helper thread.
 #[derive(Clone, Default)]
 pub(super) struct Listings(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
-    /// The latest last.
+    /// In order of their time, the newest last.
     entries: VecDeque<Entry>,
-    /// Counts the jobs that were asked for.
-    asked: u64,
+    /// Counts the jobs.
+    jobs: u64,
     /// Counts the changes that were reported.
     changes: u64,
 }
 
 struct Entry {
     listing: Arc<Listing>,
-    /// How many jobs had been asked for when its reading began.
+    /// The number of jobs when its reading began.
     begun: u64,
-    /// When it was asked for, in seconds of the loop's clock.
+    /// When its job was created, in seconds of the loop's clock.
     second: u32,
-    /// Nothing was reported since its reading began.
+    /// No change was reported since its reading began.
     fresh: bool,
 }
 
-/// The reading of one directory, for a helper thread.
+/// A job that reads one directory on a helper thread.
 pub struct ListingJob {
     listings: Listings,
     root: Root,
     dir: OwnedFd,
     path: Vec<u8>,
     order: Order,
-    asked: u64,
+    /// Its number.
+    number: u64,
     second: u32,
 }
 
 impl Listings {
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        // Nothing that could panic runs while it is held.
+        // No code that can panic runs while the lock is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The listing of the directory at `path`, if one is kept that is still true.
+    /// The listing of the directory at `path`, if a current one is kept.
     pub(super) fn find(&self, path: &[u8], order: Order, second: u32) -> Option<Arc<Listing>> {
         let kept = self.lock();
         let entry = kept.find(path, order)?;
@@ -75,12 +76,12 @@ impl Listings {
     /// The job that reads `dir`, which `root` found at `path`.
     pub(super) fn job(&self, root: &Root, dir: OwnedFd, path: &[u8], order: Order, second: u32) -> ListingJob {
         let mut kept = self.lock();
-        kept.asked += 1;
-        let asked = kept.asked;
-        ListingJob { listings: self.clone(), root: root.clone(), dir, path: path.into(), order, asked, second }
+        kept.jobs += 1;
+        let number = kept.jobs;
+        ListingJob { listings: self.clone(), root: root.clone(), dir, path: path.into(), order, number, second }
     }
 
-    /// Something has changed at `path`, relative to the root.
+    /// Takes note of a change at `path`, relative to the root.
     pub(super) fn forget(&self, path: &[u8]) {
         let mut kept = self.lock();
         kept.changes += 1;
@@ -90,7 +91,7 @@ impl Listings {
         }
     }
 
-    /// Anything may have changed.
+    /// Removes all: anything may have changed.
     pub(super) fn clear(&self) {
         let mut kept = self.lock();
         kept.changes += 1;
@@ -99,7 +100,7 @@ impl Listings {
 }
 
 impl ListingJob {
-    /// Reads the directory, unless another job has done so meanwhile.
+    /// Reads the directory, unless another job has read it since this one was created.
     ///
     /// # Errors
     /// Of getdents64(2).
@@ -107,11 +108,11 @@ impl ListingJob {
         let (begun, changes) = {
             let kept = self.listings.lock();
             if let Some(entry) = kept.find(&self.path, self.order)
-                && entry.begun >= self.asked
+                && entry.begun >= self.number
             {
                 return Ok(Arc::clone(&entry.listing));
             }
-            (kept.asked, kept.changes)
+            (kept.jobs, kept.changes)
         };
         let listing = Arc::new(Listing::read(&self.root, self.dir, &self.path, self.order)?);
         let mut kept = self.listings.lock();
@@ -127,8 +128,8 @@ impl Kept {
         self.entries.iter().find(|entry| entry.listing.is(path, order))
     }
 
-    /// Keeps an entry in the place of the one before it, and drops the oldest beyond the
-    /// limits.
+    /// Keeps an entry, which replaces the one of the same listing. Drops the oldest entries
+    /// beyond the limits.
     fn keep(&mut self, entry: Entry) {
         self.entries.retain(|other| !other.listing.is_same(&entry.listing));
         self.entries.push_back(entry);
@@ -184,22 +185,22 @@ mod tests {
     }
 
     #[test]
-    fn jobs_that_waited_for_the_same_listing_share_one_reading() {
+    fn jobs_that_wait_for_the_same_listing_share_one_reading() {
         let ((files, root), listings) = (root(), Listings::default());
         let (first, second) = (job(&listings, &root, 7), job(&listings, &root, 7));
         let read = first.run().unwrap();
         files.file("d/b", "2");
         let later = job(&listings, &root, 7);
-        assert!(Arc::ptr_eq(&read, &second.run().unwrap()), "its reading began when both were asked for");
-        assert_eq!(rows(&later.run().unwrap()), 2, "asked for after that reading began");
+        assert!(Arc::ptr_eq(&read, &second.run().unwrap()), "its reading began after both jobs were created");
+        assert_eq!(rows(&later.run().unwrap()), 2, "created after that reading began");
     }
 
     #[test]
-    fn a_change_during_the_reading_makes_it_stale() {
+    fn a_change_during_the_reading_makes_the_listing_stale() {
         let ((_files, root), listings) = (root(), Listings::default());
         let pending = job(&listings, &root, 7);
         listings.forget(b"d/b");
-        assert_eq!(rows(&pending.run().unwrap()), 1, "it was reported before the reading began");
+        assert_eq!(rows(&pending.run().unwrap()), 1, "the change was reported before the reading began");
         assert!(listings.find(b"d/", Order::default(), 7).is_some());
         let mut kept = listings.lock();
         let stale = Entry { fresh: false, begun: 0, second: 7, listing: Arc::clone(&kept.entries[0].listing) };
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_listings_that_are_kept_are_bounded() {
+    fn the_number_of_kept_listings_is_bounded() {
         let ((_files, root), listings) = (root(), Listings::default());
         for query in ["", "sort=size", "sort=modified", "order=desc", "sort=size&order=desc"] {
             let Ok(Opened::Directory { dir, .. }) = root.get(b"d/") else { panic!("no directory") };

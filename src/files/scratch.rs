@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A fresh directory with what a test makes in it; removed when dropped.
+/// A new directory with the files of one test. It is removed when it is dropped.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes an empty directory that no other test and no other process uses.
+    /// Creates an empty directory that no other test or process uses.
     pub(crate) fn new() -> Scratch {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -26,7 +26,7 @@ impl Scratch {
         self.0.join(name)
     }
 
-    /// Makes a directory with all above it.
+    /// Creates a directory and its parents.
     pub(crate) fn directory(&self, name: &str) {
         std::fs::create_dir_all(self.at(name)).unwrap();
     }
@@ -36,12 +36,12 @@ impl Scratch {
         std::fs::write(self.at(name), content).unwrap();
     }
 
-    /// Makes the symbolic link `name` that holds `target`.
+    /// Creates the symbolic link `name` to `target`.
     pub(crate) fn link(&self, name: &str, target: impl AsRef<Path>) {
         std::os::unix::fs::symlink(target, self.at(name)).unwrap();
     }
 
-    /// Makes a FIFO.
+    /// Creates a FIFO.
     pub(crate) fn fifo(&self, name: &str) {
         use rustix::fs::{CWD, FileType, Mode};
         rustix::fs::mknodat(CWD, self.at(name), FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
@@ -50,8 +50,8 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // A test that failed half-way may leave something odd behind; that must
-        // not hide its message behind a second panic.
+        // A failed test may leave files that can't be removed. A second panic would hide
+        // the message of the first.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
