@@ -1,4 +1,4 @@
-//! Static files: from a path to an answer.
+//! Static files: from a path to a response.
 //!
 //! ```text
 //! request path ─ decoded ─▶ cache ──hit──▶ Representation ─▶ output
@@ -7,9 +7,9 @@
 //!                 watch (before the open) ─▶ resolve (openat2) ─▶ Representation
 //! ```
 //!
-//! [`resolve`] proves that what is opened lies below the root, [`watch`] tells of
-//! changes, [`representation`] builds and writes answers, [`listing`] makes pages
-//! of directories; [`Site`] joins them.
+//! [`resolve`] opens files and proves that they are below the root. [`watch`] reports
+//! changes. [`representation`] builds and writes responses. [`listing`] reads directories,
+//! [`listing_page`] writes them. [`Site`] combines them.
 
 mod cache;
 pub mod listing;
@@ -41,7 +41,7 @@ use representation::{Answered, Representation, Style};
 use resolve::{OpenError, Opened, Root};
 use watch::{Change, Watch};
 
-/// What a site can be told.
+/// The settings of a site.
 pub struct Settings {
     /// Directories without an index file are listed.
     pub listing: bool,
@@ -51,11 +51,11 @@ pub struct Settings {
     pub cache_size: usize,
     /// Most descriptors of large files that are kept open.
     pub open_files: usize,
-    /// The entity-tag tells inode and ctime too.
+    /// The entity-tag has the inode and the ctime too.
     pub etag_inode: bool,
-    /// Extensions and their types.
+    /// Extensions and their media types.
     pub media_types: MediaTypes,
-    /// The file that answers what isn't found, relative to the root.
+    /// The file for paths that aren't found, relative to the root.
     pub spa: Option<String>,
 }
 
@@ -77,41 +77,41 @@ impl Default for Settings {
 pub struct Site {
     root: Root,
     watch: Option<Watch>,
-    /// The watch had more to tell than one turn takes.
+    /// The watch may have more changes than one turn takes.
     undrained: bool,
     cache: Cache,
     listings: Listings,
     settings: Settings,
-    /// When the root was last looked at, in seconds of the loop's clock.
-    looked: u32,
-    /// Paths are made here.
+    /// When the root was last checked, in seconds of the loop's clock.
+    checked: u32,
+    /// A buffer for paths.
     path: Vec<u8>,
 }
 
-/// What became of a request for a file.
+/// The result of a request for a file.
 pub enum Served {
-    /// It is answered; the answer is in the output.
+    /// The response is in the output.
     Answered(Answered),
-    /// It is a directory: go there (a Location).
+    /// The path is a directory without its slash; this is the Location.
     Redirect(Vec<u8>),
-    /// It is a directory that is listed.
+    /// The path is a directory that is listed.
     Listing(Listed, Format),
-    /// It isn't served.
+    /// The path isn't served.
     Refused(Reject),
 }
 
 /// The listing of a directory.
 pub enum Listed {
-    /// It is kept.
+    /// A listing that is kept.
     Ready(Arc<Listing>),
-    /// A helper thread must read it.
+    /// A helper thread must read the directory.
     Job(ListingJob),
 }
 
 /// Why a path has no representation.
 enum Missed {
     NotFound,
-    /// It is a directory, and the path doesn't end in a slash.
+    /// It is a directory, and the path doesn't end with a slash.
     Redirect,
     /// It is a directory without an index file.
     Directory(OwnedFd),
@@ -126,7 +126,7 @@ impl Site {
     /// The files below `root`.
     pub fn new(root: Root, settings: Settings) -> Self {
         let watch = Watch::new().inspect_err(|error| {
-            log::warn!("no notice of changed files ({error}): they are looked at once a second");
+            log::warn!("can't watch for changed files ({error}): each file is checked once a second");
         });
         Self {
             cache: Cache::new(settings.cache_size, settings.open_files),
@@ -135,17 +135,17 @@ impl Site {
             undrained: false,
             listings: Listings::default(),
             settings,
-            looked: 0,
+            checked: 0,
             path: Vec::new(),
         }
     }
 
-    /// The descriptor that becomes readable when a file changed, if there is one.
+    /// The descriptor that becomes readable when a file changes, if there is one.
     pub fn watch_fd(&self) -> Option<RawFd> {
         self.watch.as_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// Takes note of changes. To be called before the requests of the same turn.
+    /// Takes note of changes. Call it before the requests of the same turn.
     pub fn take_changes(&mut self) {
         let Self { watch: Some(watch), cache, listings, path, .. } = self else { return };
         self.undrained = watch.drain(|change| match change {
@@ -165,8 +165,8 @@ impl Site {
         });
     }
 
-    /// Answers a GET or HEAD for the file that the decoded path `key`, without its first
-    /// slash, leads to.
+    /// Writes the response to a GET or HEAD for the decoded path `key`, which has no slash
+    /// in front.
     pub fn serve(
         &mut self,
         request: &RequestHead<'_>,
@@ -179,13 +179,13 @@ impl Site {
             self.take_changes();
         }
         let now = seconds(now);
-        if now != self.looked {
-            self.look_at_root(now);
+        if now != self.checked {
+            self.check_root(now);
         }
         match self.look_up(key, now) {
-            Known::Found(entry) if entry.is_under(context.policy) => answered(entry.answer(request, context, output)),
+            Known::Found(entry) if entry.is_under(context.policy) => served(entry.respond(request, context, output)),
             Known::Missing => self.serve_missing(request, context, now, output),
-            // Or its head says what holds elsewhere.
+            // A found entry may have the head of another policy.
             Known::Unknown | Known::Found(_) => self.serve_unknown(request, key, context, now, output),
         }
     }
@@ -200,7 +200,7 @@ impl Site {
         output: &mut Output,
     ) -> Served {
         let missed = match self.load(key, context, now) {
-            Ok(entry) => return answered(self.keep(entry, |entry| entry.answer(request, context, output))),
+            Ok(entry) => return served(self.keep(entry, |entry| entry.respond(request, context, output))),
             Err(missed) => missed,
         };
         match missed {
@@ -224,16 +224,16 @@ impl Site {
         output: &mut Output,
     ) -> Served {
         if let Some(page) = self.settings.spa.take() {
-            let result = self.with(page.as_bytes(), context, now, |entry| entry.answer(request, context, output));
+            let result = self.with(page.as_bytes(), context, now, |entry| entry.respond(request, context, output));
             self.settings.spa = Some(page);
             if let Ok(result) = result {
-                return answered(result);
+                return served(result);
             }
         }
         refused(Status::NOT_FOUND, "there is no such file")
     }
 
-    /// Answers an error with the root's own page for it, if there is one;
+    /// Writes an error response with the page that the root has for it, if there is one.
     /// `lines` are further field lines.
     pub fn serve_error(
         &mut self,
@@ -248,51 +248,53 @@ impl Site {
             500..600 => b"50x.html",
             _ => return None,
         };
-        self.with(page, context, seconds(now), |entry| entry.answer_error(status, lines, context, output)).ok()?.ok()
+        self.with(page, context, seconds(now), |entry| entry.respond_with_status(status, lines, context, output))
+            .ok()?
+            .ok()
     }
 
-    /// Hands the representation that `key` leads to, to `answer`.
+    /// Calls `respond` with the representation of `key`.
     fn with<R>(
         &mut self,
         key: &[u8],
         context: HeadContext<'_>,
         now: u32,
-        answer: impl FnOnce(&Representation) -> R,
+        respond: impl FnOnce(&Representation) -> R,
     ) -> Result<R, Missed> {
         match self.look_up(key, now) {
-            Known::Found(entry) if entry.is_under(context.policy) => return Ok(answer(entry)),
-            // Its head says what holds elsewhere.
+            Known::Found(entry) if entry.is_under(context.policy) => return Ok(respond(entry)),
+            // Its head is of another policy.
             Known::Found(_) => {}
             Known::Missing => return Err(Missed::NotFound),
             Known::Unknown => {}
         }
         let loaded = self.load(key, context, now)?;
-        Ok(self.keep(loaded, answer))
+        Ok(self.keep(loaded, respond))
     }
 
-    /// Hands a representation to `answer`, and then keeps it if it may be kept.
-    fn keep<R>(&mut self, (entry, keep): (Representation, bool), answer: impl FnOnce(&Representation) -> R) -> R {
-        let result = answer(&entry);
+    /// Calls `respond` with a representation, and then keeps it if it may be kept.
+    fn keep<R>(&mut self, (entry, keep): (Representation, bool), respond: impl FnOnce(&Representation) -> R) -> R {
+        let result = respond(&entry);
         if keep {
             self.cache.insert(entry);
         }
         result
     }
 
-    /// What the cache knows, as far as it is still true.
+    /// What the cache knows of `key`. Entries of changed files are removed.
     fn look_up(&mut self, key: &[u8], now: u32) -> Known<'_> {
         let Self { cache, root, path, .. } = self;
         cache.look_up(key, now, |entry| {
             file_path(key, path);
-            // A weak entity-tag is to become strong as soon as it can.
+            // A weak entity-tag becomes strong when the file is loaded again.
             !entry.is_weak() && root.stat(path).as_ref() == Some(entry.metadata())
         })
     }
 
-    /// Opens what `key` leads to: the representation, and whether it may be kept.
+    /// Opens the file of `key`: its representation, and whether it may be kept.
     fn load(&mut self, key: &[u8], context: HeadContext<'_>, now: u32) -> Result<(Representation, bool), Missed> {
         file_path(key, &mut self.path);
-        // First the watch, then the open, so that no change falls between.
+        // The watch comes before the open, so no change is missed.
         if let Some(watch) = &mut self.watch {
             watch.cover(&self.root, &self.path);
         }
@@ -305,7 +307,7 @@ impl Site {
                 };
                 let mut entry = Representation::build(key, file, &metadata, &style, context).map_err(Missed::Failed)?;
                 entry.checked = now;
-                // Where links lead isn't watched.
+                // The target of a link isn't watched.
                 Ok((entry, !via_symlink && self.settings.cache_size > 0))
             }
             Ok(Opened::Directory { .. }) => Err(Missed::Redirect),
@@ -318,7 +320,7 @@ impl Site {
         }
     }
 
-    /// What a directory without an index file is.
+    /// The result for a directory without an index file.
     fn directory(&mut self, key: &[u8], now: u32) -> Result<(Representation, bool), Missed> {
         if !self.settings.listing {
             self.cache.insert_missing(key, now);
@@ -341,10 +343,10 @@ impl Site {
         Served::Listing(listed, format)
     }
 
-    /// Once a second: whether the root's path names another directory now, as
-    /// after a deployment that switches a link.
-    fn look_at_root(&mut self, now: u32) {
-        self.looked = now;
+    /// Checks, once a second, whether the root's path names another directory now, for
+    /// example after a deployment that switches a link.
+    fn check_root(&mut self, now: u32) {
+        self.checked = now;
         match self.root.refresh() {
             Ok(false) => {}
             Ok(true) => {
@@ -371,7 +373,7 @@ impl From<OpenError> for Missed {
     }
 }
 
-/// The file that a path leads to: a directory's is its index.
+/// The file of a path: for a directory it is the index file.
 fn file_path(key: &[u8], path: &mut Vec<u8>) {
     path.clear();
     path.extend_from_slice(key);
@@ -380,8 +382,8 @@ fn file_path(key: &[u8], path: &mut Vec<u8>) {
     }
 }
 
-/// Forgets what is known of a changed file or directory: under its own path, as
-/// a directory, and as the index of its directory.
+/// Removes the entries of a changed file or directory: by its own path, as a directory,
+/// and as the index of its directory.
 fn forget(cache: &mut Cache, path: &mut Vec<u8>, entry: &[u8]) {
     cache.remove(entry);
     if let Some(directory) = entry.strip_suffix(INDEX)
@@ -395,8 +397,8 @@ fn forget(cache: &mut Cache, path: &mut Vec<u8>, entry: &[u8]) {
     cache.remove(path);
 }
 
-/// Where a directory's address without its slash leads. Built from the decoded
-/// path behind a single slash, so it stays on this server whatever was asked for.
+/// The Location for the path of a directory without its slash. It is the decoded path
+/// after a single slash, so it stays on this server whatever the request is.
 fn location(key: &[u8], query: Option<&[u8]>) -> Vec<u8> {
     let mut location = vec![b'/'];
     target::encode_path(key, &mut location);
@@ -409,11 +411,11 @@ fn location(key: &[u8], query: Option<&[u8]>) -> Vec<u8> {
 }
 
 fn seconds(now: Tick) -> u32 {
-    // Only compared and subtracted with wrapping, so that it wraps is no matter.
+    // The seconds are only compared, or subtracted with wrapping, so they may wrap.
     (now.as_micros() / 1_000_000) as u32
 }
 
-fn answered(result: Result<Answered, Reject>) -> Served {
+fn served(result: Result<Answered, Reject>) -> Served {
     result.map_or_else(Served::Refused, Served::Answered)
 }
 

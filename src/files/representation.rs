@@ -1,20 +1,19 @@
-//! A file as it is answered: one prebuilt block.
+//! A file as it is sent: one prebuilt block.
 //!
-//! Everything about an answer that doesn't depend on the request is made once:
+//! All parts of a response that don't depend on the request are made once:
 //!
 //! ```text
 //! | key | HTTP/1.1 200 OK, Date, Server | ETag, Last-Modified, Cache-Control | Accept-Ranges … Content-Type | Content-Length: size CRLF | CRLF | content |
 //!       ^ head                          ^ validators                         ^ description                  ^ length                  ^ end
 //! ```
 //!
-//! The usual answer is then a copy of everything from the head on, with the Date
-//! written over. A 304 takes the validators, a 206 those and the description in one
-//! stretch, and the size behind its own range. Small content lies in the block;
-//! larger content stays in the file and is sent from its descriptor, so no file is
-//! ever in memory because of its size.
+//! The usual response is a copy of the block from the head on, with a new Date. A 304
+//! uses the validators. A 206 uses the validators and the description, which are side by
+//! side, and the size. Small content is in the block. Larger content stays in the file
+//! and is sent from its descriptor, so large files take no memory.
 //!
-//! So the usual answer reads one line of the processor's cache, and the block. What else
-//! is known of the file, to see once a second that it is as it was, lies elsewhere.
+//! So the usual response reads one cache line of the processor, and the block. The
+//! metadata, which is compared with the file once a second, is elsewhere.
 
 use std::fs::File;
 use std::io;
@@ -32,12 +31,12 @@ use crate::http::response::{self, BodyForm, HeadContext, Length, Policy, Request
 use crate::http::{Reject, Status, date};
 use crate::reactor::{FileSlice, Output};
 
-/// Content up to this size is copied from memory: measured, sendfile is cheaper
+/// Content up to this size is copied from memory. By measurement, sendfile is cheaper
 /// from about 7 KiB on.
 pub(super) const SMALL: u64 = 6 * 1024;
 
-/// Stretches of a file up to this size are read into the output: one read and a
-/// share in a write, instead of a sendfile with a segment of its own.
+/// Pieces of a file up to this size are read into the output. That takes one read and a
+/// share of a write, instead of a sendfile with a segment of its own.
 const SMALL_RANGE: u64 = 4 * 1024;
 
 /// The first lines of the description, before Content-Type.
@@ -47,16 +46,16 @@ const NO_SNIFF: &[u8] = b"X-Content-Type-Options: nosniff\r\n";
 const ETAG: &[u8] = b"ETag: ";
 const CONTENT_LENGTH: &[u8] = b"Content-Length: ";
 
-/// Where in the head the value of Date stands.
+/// The offset of the value of Date in the head.
 const DATE: usize = response::date_offset(Status::OK);
 
-/// A file as it is answered.
+/// A file as it is sent.
 #[repr(align(64))]
 pub struct Representation {
     block: Box<[u8]>,
-    /// Larger content; small content is in the block.
+    /// The file of larger content; small content is in the block.
     file: Option<Rc<OwnedFd>>,
-    /// What the file was when it was read.
+    /// The metadata of the file when it was read.
     metadata: Box<Metadata>,
     /// Bytes of the content.
     size: u64,
@@ -65,30 +64,30 @@ pub struct Representation {
     description: u16,
     length: u16,
     end: u16,
-    /// Bytes of the entity-tag.
+    /// Length of the entity-tag in bytes.
     etag: u8,
-    /// The entity-tag is weak: the file was modified so lately that a second
-    /// modification could go unseen.
+    /// The entity-tag is weak: the file was modified so recently that its times might not
+    /// show another modification.
     weak: bool,
-    /// The policy that its head was written under.
+    /// The policy whose fields are in the head.
     policy: u16,
-    /// Was asked for since the cache last looked.
+    /// It was used since the last sweep of the cache.
     pub(super) used: bool,
-    /// When the file was last looked at, in seconds of the loop's clock.
+    /// When the file was last checked, in seconds of the loop's clock.
     pub(super) checked: u32,
 }
 
-// A line of the cache, whatever field is read.
+// Every field is in the same cache line.
 const _: () = assert!(size_of::<Representation>() == 64);
 
-/// What is the same for all files of a site.
+/// Field values that depend on the site and the name of the file.
 pub(super) struct Style<'a> {
     pub(super) cache_control: &'a str,
     pub(super) media_type: &'a str,
     pub(super) etag_inode: bool,
 }
 
-/// What was answered: the status, and how many bytes of body.
+/// A response that was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answered {
     /// The status.
@@ -100,10 +99,10 @@ pub struct Answered {
 }
 
 impl Representation {
-    /// Builds the answer for `file`, which `key` leads to.
+    /// Builds the representation of `file`, whose path is `key`.
     ///
     /// # Errors
-    /// If the file can't be read, or has become shorter.
+    /// If the file can't be read, or has become shorter than its metadata says.
     pub(super) fn build(
         key: &[u8],
         file: File,
@@ -152,7 +151,7 @@ impl Representation {
             description: narrow(description)?,
             length: narrow(length)?,
             end: narrow(end)?,
-            // It is made of four numbers at most.
+            // An entity-tag has at most four numbers.
             etag: etag.len() as u8,
             block: block.into_boxed_slice(),
             file: descriptor,
@@ -165,27 +164,27 @@ impl Representation {
         })
     }
 
-    /// The path that led here.
+    /// The path of the file.
     pub(super) fn key(&self) -> &[u8] {
         &self.block[..usize::from(self.head)]
     }
 
-    /// What the file was when it was read.
+    /// The metadata of the file when it was read.
     pub(super) fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// Whether its head was written under this policy, and can be sent under it.
+    /// Whether its head has the fields of this policy.
     pub(super) fn is_under(&self, policy: &Policy) -> bool {
         self.policy == policy.id
     }
 
-    /// Whether it can't be kept for long: its weak entity-tag will become strong.
+    /// Whether its entity-tag is weak, so that it must be built again soon.
     pub(super) fn is_weak(&self) -> bool {
         self.weak
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory that it holds.
     pub(super) fn memory(&self) -> usize {
         self.block.len() + size_of::<Metadata>() + size_of::<Self>()
     }
@@ -219,12 +218,12 @@ impl Representation {
         &self.part(self.length, self.end)[CONTENT_LENGTH.len()..]
     }
 
-    /// Answers a GET or HEAD: the whole, a part, or what the preconditions say.
+    /// Writes the response to a GET or HEAD: 200, 206, 304 or 416.
     ///
     /// # Errors
-    /// 412 if a precondition fails; 500 if the file can't be read any more. The output
-    /// is then as it was before.
-    pub(super) fn answer(
+    /// 412 if a precondition fails; 500 if the file can't be read any more. Then the output
+    /// is unchanged.
+    pub(super) fn respond(
         &self,
         request: &RequestHead<'_>,
         context: HeadContext<'_>,
@@ -233,15 +232,15 @@ impl Representation {
         let present = request.present;
         output.attempt(|output| {
             if (present.conditional || present.range)
-                && let Some(answered) = self.answer_particular(request, context, output)?
+                && let Some(answered) = self.respond_specially(request, context, output)?
             {
                 return Ok(answered);
             }
-            self.answer_whole(context, output)
+            self.write_whole(context, output)
         })
     }
 
-    fn answer_whole(&self, context: HeadContext<'_>, output: &mut Output) -> Result<Answered, Reject> {
+    fn write_whole(&self, context: HeadContext<'_>, output: &mut Output) -> Result<Answered, Reject> {
         let traits = context.traits;
         let out = output.buffer();
         let date = out.len() + DATE;
@@ -262,12 +261,12 @@ impl Representation {
         Ok(Answered { status: Status::OK, body, persistent: traits.persistent })
     }
 
-    /// Answers with the content under the status of an error, whatever the
-    /// preconditions: an error page. `lines` are further field lines.
+    /// Writes the content as an error page: with this status, and without a look at the
+    /// preconditions. `lines` are further field lines.
     ///
     /// # Errors
-    /// 500 if the file can't be read any more. The output is then as it was before.
-    pub(super) fn answer_error(
+    /// 500 if the file can't be read any more. Then the output is unchanged.
+    pub(super) fn respond_with_status(
         &self,
         status: Status,
         lines: &[u8],
@@ -277,7 +276,7 @@ impl Representation {
         output.attempt(|output| {
             let mut head = ResponseHead::begin(output.buffer(), status, context);
             head.lines(lines);
-            // It represents nothing that was asked for: no validators, no ranges.
+            // It isn't the requested resource, so it has no validators and no ranges.
             head.lines(&self.part(self.description, self.length)[ACCEPT_RANGES.len()..]);
             let (form, persistent) = head.end(Length::Known(self.size));
             let body = if form == BodyForm::Absent { 0 } else { self.write_content(0..self.size, output)? };
@@ -285,9 +284,9 @@ impl Representation {
         })
     }
 
-    /// Answers what isn't just the whole, if the request really asks for it.
+    /// Writes the response to preconditions and ranges; None if the response is the usual one.
     #[inline(never)]
-    fn answer_particular(
+    fn respond_specially(
         &self,
         request: &RequestHead<'_>,
         context: HeadContext<'_>,
@@ -299,11 +298,11 @@ impl Representation {
         if request.present.conditional {
             match conditional::evaluate(true, &request.fields, Some(&validators), now) {
                 Evaluation::Proceed => {}
-                Evaluation::NotModified => return Ok(Some(self.answer_not_modified(context, output))),
+                Evaluation::NotModified => return Ok(Some(self.write_not_modified(context, output))),
                 Evaluation::Failed => {
                     return Err(Reject::new(
                         Status::PRECONDITION_FAILED,
-                        "the file is not in the state that was asked for",
+                        "the file does not meet the preconditions of the request",
                     ));
                 }
             }
@@ -319,13 +318,13 @@ impl Representation {
         }
         match range::parse(value, self.size) {
             Ranges::Ignored => Ok(None),
-            Ranges::Unsatisfiable => Ok(Some(self.answer_unsatisfiable(context, output))),
-            Ranges::One(range) => self.answer_part(range, context, output).map(Some),
-            Ranges::Several(ranges) => self.answer_parts(&ranges, context, output).map(Some),
+            Ranges::Unsatisfiable => Ok(Some(self.write_unsatisfiable(context, output))),
+            Ranges::One(range) => self.write_part(range, context, output).map(Some),
+            Ranges::Several(ranges) => self.write_parts(&ranges, context, output).map(Some),
         }
     }
 
-    fn answer_not_modified(&self, context: HeadContext<'_>, output: &mut Output) -> Answered {
+    fn write_not_modified(&self, context: HeadContext<'_>, output: &mut Output) -> Answered {
         let status = Status::NOT_MODIFIED;
         let mut head = ResponseHead::begin(output.buffer(), status, context);
         head.prebuilt(self.part(self.validators, self.description));
@@ -333,7 +332,7 @@ impl Representation {
         Answered { status, body: 0, persistent }
     }
 
-    fn answer_unsatisfiable(&self, context: HeadContext<'_>, output: &mut Output) -> Answered {
+    fn write_unsatisfiable(&self, context: HeadContext<'_>, output: &mut Output) -> Answered {
         let status = Status::RANGE_NOT_SATISFIABLE;
         let mut head = ResponseHead::begin(output.buffer(), status, context);
         head.lines(b"Content-Range: bytes */");
@@ -342,12 +341,7 @@ impl Representation {
         Answered { status, body: 0, persistent }
     }
 
-    fn answer_part(
-        &self,
-        range: Range<u64>,
-        context: HeadContext<'_>,
-        output: &mut Output,
-    ) -> Result<Answered, Reject> {
+    fn write_part(&self, range: Range<u64>, context: HeadContext<'_>, output: &mut Output) -> Result<Answered, Reject> {
         let status = Status::PARTIAL_CONTENT;
         let mut head = ResponseHead::begin(output.buffer(), status, context);
         head.prebuilt(self.part(self.validators, self.length));
@@ -358,13 +352,13 @@ impl Representation {
     }
 
     /// `multipart/byteranges` (RFC 9110 §14.6).
-    fn answer_parts(
+    fn write_parts(
         &self,
         ranges: &[Range<u64>],
         context: HeadContext<'_>,
         output: &mut Output,
     ) -> Result<Answered, Reject> {
-        // The boundary must not occur in the content, which nobody can foresee.
+        // The boundary must not occur in the content, so nobody may be able to predict it.
         let boundary = uuid::Uuid::new_v4().simple().to_string();
         let mut heads: Vec<Vec<u8>> = Vec::with_capacity(ranges.len());
         for range in ranges {
@@ -403,7 +397,7 @@ impl Representation {
         out.extend_from_slice(self.size_line());
     }
 
-    /// Appends a stretch of the content: copied, read, or left to sendfile.
+    /// Appends a range of the content: it is copied, read, or left to sendfile.
     fn write_content(&self, range: Range<u64>, output: &mut Output) -> Result<u64, Reject> {
         let length = range.end - range.start;
         match &self.file {
@@ -435,8 +429,8 @@ fn read_range(file: impl AsFd, offset: u64, length: usize, out: &mut Vec<u8>) ->
     Ok(())
 }
 
-/// The same on every machine that serves the same tree: modification in
-/// nanoseconds and size (RFC 9110 §8.8.3).
+/// Writes the entity-tag (RFC 9110 §8.8.3). It consists of the time of modification in
+/// nanoseconds and the size, so it is the same on every machine that serves the same tree.
 fn write_etag(out: &mut Vec<u8>, metadata: &Metadata, weak: bool, inode: bool) {
     if weak {
         out.extend_from_slice(b"W/");
