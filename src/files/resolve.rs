@@ -1,36 +1,32 @@
-//! From a path to a descriptor that lies below the root, judged by the kernel.
+//! From a path to a descriptor that is below the root. The kernel decides that.
 //!
-//! The usual way, making the path canonical and comparing prefixes, has a
-//! window: between the check and the open a directory can become a symbolic
-//! link to somewhere else. openat2(2) closes it. With `RESOLVE_BENEATH` the
-//! kernel refuses, while it walks, any step above the root, an absolute link
-//! included, even one that leads back inside. Nothing is compared, so nothing
-//! can be raced, and one call costs less than one realpath(3).
+//! The usual way is to make the path canonical and to compare prefixes. It has a race:
+//! between the check and the open, a directory can become a symbolic link to another
+//! place. openat2(2) has no such race. With `RESOLVE_BENEATH` the kernel refuses any step
+//! above the root while it walks the path. It also refuses an absolute link, even one to
+//! a place below the root. One call costs less than one realpath(3).
 //!
-//! The first try also has `RESOLVE_NO_SYMLINKS`. It succeeds for nearly every
-//! file, and its failure (ELOOP) tells that a link is on the way, which a cache
-//! has to know: a watch of the directories above a file doesn't see what
-//! happens where a link leads. Only then, and only if links are wanted, a
-//! second call follows them.
+//! The first call also has `RESOLVE_NO_SYMLINKS`. It succeeds for nearly every file. Its
+//! error ELOOP means that there is a link in the path. A cache has to know that, because
+//! the watch of the directories of a path doesn't see changes of a link's target. Only
+//! then, and only if links are followed, a second call follows them.
 //!
-//! Kernels before 5.6, old container filters and gVisor have no openat2. There
-//! a path is walked one component at a time, each opened with `O_NOFOLLOW`
-//! relative to the one before: as safe, slower, and links aren't followed at
-//! all, because following them safely would mean to write the kernel's walk
-//! once more.
+//! Kernels before 5.6, old container filters and gVisor have no openat2. There a path is
+//! walked one component at a time; each is opened with `O_NOFOLLOW` relative to the one
+//! before. This is as safe, but slower. It follows no links: to follow them safely would
+//! take a copy of the kernel's walk.
 //!
-//! **What isn't a file or a directory.** A file is opened at once and then
-//! looked at with fstat(2); looking first (`O_PATH`) would cost every file two
-//! more calls. `O_NONBLOCK` keeps a FIFO from waiting for its writer, a socket
-//! can't be opened (ENXIO), and what turns out not to be a file or directory is
-//! closed without a read. What remains: opening a FIFO wakes a writer that waits
-//! for a reader, which hurts only the one who put it there, and opening a device
-//! can act on it (a tape rewinds). Only root can make device nodes; who keeps
-//! them below a web root mounts it `nodev`.
+//! **What isn't a file or a directory.** A file is opened first and checked with fstat(2)
+//! then. To check it first (`O_PATH`) would cost two more calls for every file.
+//! `O_NONBLOCK` prevents that a FIFO waits for its writer. A socket can't be opened
+//! (ENXIO). What is neither a file nor a directory is closed without a read. Two effects
+//! remain. To open a FIFO wakes a writer that waits for a reader, which harms only the
+//! owner of the FIFO. To open a device can act on it (a tape rewinds). Only root can
+//! create device nodes; a web root that has them should be mounted with `nodev`.
 //!
-//! **Names.** A component that begins with a dot is refused (`.git`, `.env`,
-//! `..`), except `.well-known` (RFC 8615). This holds for what a client writes;
-//! a link may lead to such a name, for the one who made it meant it.
+//! **Names.** A component that begins with a dot is refused (`.git`, `.env`, `..`), except
+//! `.well-known` (RFC 8615). This holds for the path of a request. A link may have such a
+//! name as its target, since its owner chose it.
 
 use std::fs::File;
 use std::io;
@@ -46,43 +42,43 @@ use crate::limits;
 /// Which symbolic links below the root are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Symlinks {
-    /// Relative ones that stay below the root at every step.
+    /// Relative links that stay below the root at every step.
     Inside,
-    /// None: a path that meets a link is not found.
+    /// None: a path with a link in it is not found.
     None,
 }
 
-/// What a file or directory is at a moment, for comparison and validators.
+/// The metadata of a file or directory, for comparison and validators.
 ///
-/// Two equal values of one path mean the same content as far as the file
-/// system's clock can tell (ticks of 1 to 10 ms): a write within the tick of the
-/// last one isn't seen.
+/// Two equal values of one path mean the same content, as far as the clock of the file
+/// system shows it (ticks of 1 to 10 ms). It doesn't show a write within the tick of the
+/// last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     /// A directory, not a regular file.
     pub directory: bool,
-    /// Content in bytes; without meaning for a directory.
+    /// Size in bytes; without meaning for a directory.
     pub size: u64,
     /// Last change of the content (mtime), seconds since 1970 UTC; may be negative.
     pub modified_s: i64,
     /// Its fraction in nanoseconds.
     pub modified_ns: u32,
-    /// Last change of content or attributes (ctime), seconds since 1970 UTC. Can't
-    /// be set by a program, so it also tells when mtime was set back.
+    /// Last change of content or attributes (ctime), seconds since 1970 UTC. A program
+    /// can't set it, so it also shows that mtime was set back.
     pub changed_s: i64,
     /// Its fraction in nanoseconds.
     pub changed_ns: u32,
-    /// Number of the inode, unique on its device as long as it exists.
+    /// Number of the inode, unique on its device while the inode exists.
     pub inode: u64,
-    /// The device that holds the inode.
+    /// The device of the inode.
     pub device: u64,
-    /// The file has further names (hard links). A watch of this one's directory
-    /// doesn't see a write by way of another.
+    /// The file has more names (hard links). The watch of this directory doesn't see a
+    /// write through another name.
     pub hard_linked: bool,
 }
 
 impl Metadata {
-    /// From stat(2); `None` if it is neither a regular file nor a directory.
+    /// From the result of stat(2); `None` if it is neither a regular file nor a directory.
     pub(super) fn of(stat: &Stat) -> Option<Metadata> {
         let directory = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => false,
@@ -91,10 +87,10 @@ impl Metadata {
         };
         Some(Metadata {
             directory,
-            // Never negative for these types; if a broken file system says so, it has nothing to send.
+            // It is never negative for these types. If a broken file system says so, the file counts as empty.
             size: u64::try_from(stat.st_size).unwrap_or(0),
             modified_s: stat.st_mtime,
-            // Below 1,000,000,000; the field's width differs between architectures.
+            // It is below 1,000,000,000. The width of the field differs between architectures.
             modified_ns: stat.st_mtime_nsec as u32,
             changed_s: stat.st_ctime,
             changed_ns: stat.st_ctime_nsec as u32,
@@ -105,45 +101,45 @@ impl Metadata {
     }
 }
 
-/// What a path led to.
+/// The file or directory at a path.
 #[derive(Debug)]
 pub enum Opened {
     /// A regular file.
     File {
         /// Open for reading.
         file: File,
-        /// What it was when it was opened.
+        /// Its metadata when it was opened.
         metadata: Metadata,
-        /// The path crossed a symbolic link.
+        /// The path has a symbolic link in it.
         via_symlink: bool,
     },
     /// A directory.
     Directory {
         /// Open for reading its entries.
         dir: OwnedFd,
-        /// What it was when it was opened.
+        /// Its metadata when it was opened.
         metadata: Metadata,
-        /// The path crossed a symbolic link.
+        /// The path has a symbolic link in it.
         via_symlink: bool,
     },
 }
 
-/// Why a path led to nothing.
+/// Why nothing was opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Nothing that is served has this path. True until a directory that
-    /// [`Watch::cover`](super::watch::Watch::cover) watches for it changes.
+    /// Nothing that is served has this path. This holds until a directory changes that
+    /// [`Watch::cover`](super::watch::Watch::cover) watches for it.
     NotFound,
-    /// A symbolic link was followed, and it leads to nothing that is served, or
-    /// out of the root. To a client the same as `NotFound`, but not to be
-    /// remembered: where a link leads isn't watched.
+    /// A symbolic link was followed. Its target isn't served, or isn't below the root. For
+    /// a client it is the same as `NotFound`, but a cache must not keep it: the target of a
+    /// link isn't watched.
     BrokenLink,
-    /// Reading it, or going through a directory above it, isn't permitted.
+    /// There is no permission to read it, or to search one of its parent directories.
     Forbidden,
-    /// The system lacks descriptors or memory, or the file is held by a lease:
-    /// a later try may succeed.
+    /// The system has no descriptor or memory left, or another process has a lease of the
+    /// file. A later try may succeed.
     Exhausted,
-    /// The medium or the file system failed.
+    /// The medium or the file system has failed.
     Io(io::Error),
 }
 
@@ -160,8 +156,8 @@ impl OpenError {
 impl From<Errno> for OpenError {
     fn from(errno: Errno) -> OpenError {
         match errno {
-            // INVAL and ILSEQ: file systems that don't take every byte in a name. The client chose the name, so
-            // this isn't a failure of ours. XDEV: a step out of the root. NXIO, NODEV: sockets, devices without driver.
+            // INVAL and ILSEQ: the file system doesn't allow every byte in a name. The client chose the name, so this
+            // isn't an error of the server. XDEV: a step out of the root. NXIO, NODEV: sockets, devices without driver.
             Errno::NOENT
             | Errno::NOTDIR
             | Errno::LOOP
@@ -183,11 +179,11 @@ impl From<Errno> for OpenError {
 enum How {
     /// By openat2(2).
     Openat2,
-    /// Component by component, no links.
+    /// Component by component, without links.
     Walk,
 }
 
-/// A directory below which files are found. A clone is the same directory, also for a
+/// The directory that has the files of a site. A clone is the same directory, also for a
 /// helper thread.
 #[derive(Clone, Debug)]
 pub struct Root {
@@ -197,46 +193,48 @@ pub struct Root {
     how: How,
 }
 
-/// To read a file or a directory. `NOCTTY`: a terminal must never become ours.
+/// Flags to read a file or a directory. `NOCTTY`: a terminal must not become the
+/// controlling terminal of the process.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
-/// To name it only: neither effects nor, on the last component, permissions.
+/// Flags for a descriptor that is only a name: the open has no effects, and the last
+/// component needs no permission.
 const NAME: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
-/// Below the root, through links.
+/// Below the root, with links.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 /// Below the root, without any link.
 const NO_LINKS: ResolveFlags = BENEATH.union(ResolveFlags::NO_SYMLINKS);
 
 impl Root {
-    /// Opens the directory at `path`; links in `path` itself are the operator's
-    /// and followed.
+    /// Opens the directory at `path`. Links in `path` itself are followed, since the
+    /// operator chose it.
     ///
     /// # Errors
-    /// Of open(2), if `path` isn't a directory or may not be searched.
+    /// Of open(2), if `path` isn't a directory or there is no permission to search it.
     pub fn open(path: &Path, symlinks: Symlinks) -> io::Result<Root> {
-        // Absolute, so that `refresh` finds the same after a change of directory.
+        // An absolute path is the same for `refresh` if the working directory changes.
         let path = std::path::absolute(path)?;
         let dir = Arc::new(open_root(&path)?);
         let how = match rustix::fs::openat2(&dir, c".", NAME, Mode::empty(), NO_LINKS) {
             Ok(_) => How::Openat2,
-            // EPERM is what container filters from before openat2 answer to system calls they don't know.
+            // Container filters that are older than openat2 answer EPERM to system calls that they don't know.
             Err(Errno::NOSYS | Errno::PERM) => How::Walk,
             Err(errno) => return Err(errno.into()),
         };
         Ok(Root { dir, path, symlinks, how })
     }
 
-    /// As [`open`](Root::open) on a system without openat2.
+    /// Like [`open`](Root::open) on a system without openat2.
     #[cfg(test)]
     pub(super) fn open_walking(path: &Path, symlinks: Symlinks) -> io::Result<Root> {
         Ok(Root { how: How::Walk, ..Root::open(path, symlinks)? })
     }
 
-    /// Opens the file or directory at `path`: relative to the root and decoded,
-    /// without a slash in front; empty for the root itself. One slash at the end
-    /// asks for a directory. Two system calls unless there is a link.
+    /// Opens the file or directory at `path`. The path is relative to the root, decoded,
+    /// and has no slash in front; it is empty for the root itself. With a slash at the end
+    /// it is the path of a directory. This takes two system calls unless there is a link.
     ///
-    /// A directory is opened to be read: one that may only be searched is
-    /// `Forbidden`, although a file in it is found by its own path.
+    /// A directory is opened for reading. One that may only be searched is `Forbidden`, but
+    /// a file in it is found by its own path.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -255,8 +253,8 @@ impl Root {
         }
     }
 
-    /// What [`get`](Root::get) would find, by name only: nothing is opened for
-    /// reading, and whether it may be read isn't asked. `None` if nothing.
+    /// The metadata of what [`get`](Root::get) would find, `None` if nothing. It opens
+    /// nothing for reading, and doesn't check the permission to read.
     pub fn peek(&self, path: &[u8]) -> Option<Metadata> {
         if !may_be_served(path) {
             return None;
@@ -268,22 +266,22 @@ impl Root {
         Metadata::of(&rustix::fs::fstat(fd.ok()?).ok()?)
     }
 
-    /// What lies at `path` now, in one system call and without opening it: only
-    /// to compare with what was once opened there. The last component isn't
-    /// followed if it is a link, but those above are, wherever they lead, so a
-    /// value that was never got from [`get`](Root::get) proves nothing.
+    /// The metadata of what is at `path` now, in one system call and without an open. Only
+    /// compare it with the metadata of an earlier [`get`](Root::get). A link in the last
+    /// component isn't followed, but links before it are, also out of the root. So alone it
+    /// proves nothing.
     pub fn stat(&self, path: &[u8]) -> Option<Metadata> {
         if !may_be_served(path) {
             return None;
         }
         let path = if path.is_empty() { b"." } else { path };
-        // NO_AUTOMOUNT: a question must not mount anything.
+        // NO_AUTOMOUNT: a check must not mount anything.
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         Metadata::of(&rustix::fs::statat(&self.dir, path, flags).ok()?)
     }
 
-    /// openat2(2) is missing here, so links aren't followed at all, whatever was
-    /// asked for.
+    /// Whether openat2(2) is missing, so that no links are followed, whatever the setting
+    /// is.
     pub fn fallback(&self) -> bool {
         self.how == How::Walk
     }
@@ -298,17 +296,16 @@ impl Root {
         &self.path
     }
 
-    /// Opens the root's path again, for a site is often deployed by pointing a
-    /// link elsewhere. True if it names another directory now: then all that was
-    /// learned of the old one is void, its watches included
-    /// ([`Watch::clear`](super::watch::Watch::clear)).
+    /// Opens the path of the root again, since a deployment often changes the target of a
+    /// link. True if the path names another directory now. Then a cache and the watches
+    /// ([`Watch::clear`](super::watch::Watch::clear)) must be cleared.
     ///
     /// # Errors
-    /// Of open(2), fstat(2); the root then stays what it was.
+    /// Of open(2), fstat(2). Then the root is unchanged.
     pub fn refresh(&mut self) -> io::Result<bool> {
         let dir = open_root(&self.path)?;
         let (old, new) = (rustix::fs::fstat(&self.dir)?, rustix::fs::fstat(&dir)?);
-        // The old directory is held open, so its inode number can't have been given away.
+        // The old directory is open, so no other can have its inode number.
         if (old.st_dev, old.st_ino) == (new.st_dev, new.st_ino) {
             return Ok(false);
         }
@@ -316,7 +313,7 @@ impl Root {
         Ok(true)
     }
 
-    /// Names the directory at `path` below the root, never through a link.
+    /// Opens the directory at `path` below the root as a name only, never through a link.
     pub(super) fn directory(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         self.open_without_links(path, NAME | OFlags::DIRECTORY)
     }
@@ -333,8 +330,7 @@ impl Root {
         retry(|| rustix::fs::openat2(&self.dir, path, flags, Mode::empty(), resolve))
     }
 
-    /// The path must have been found good by [`may_be_served`]: `..` would be
-    /// followed here.
+    /// The path must have passed [`may_be_served`], since `..` would be followed here.
     fn walk(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         let open = |at: &dyn AsFd, name: &[u8], flags: OFlags| {
             retry(|| rustix::fs::openat(at.as_fd(), name, flags | OFlags::NOFOLLOW, Mode::empty()))
@@ -344,7 +340,7 @@ impl Root {
             None => (path, flags),
         };
         let mut components = path.split(|&b| b == b'/');
-        // `split` yields at least one piece, the empty one of the root's own path.
+        // `split` yields at least one piece, an empty one for the root's own path.
         let last = components.next_back().filter(|last| !last.is_empty()).unwrap_or(b".");
         let mut above: Option<OwnedFd> = None;
         for name in components {
@@ -355,14 +351,14 @@ impl Root {
     }
 }
 
-/// A name that is never served: it begins with a dot and isn't `.well-known`.
+/// Whether a name is never served: it begins with a dot and isn't `.well-known`.
 pub fn is_hidden(name: &[u8]) -> bool {
     name.first() == Some(&b'.') && name != b".well-known"
 }
 
-/// Whether `path` has the form of a path that can be served: relative, every
-/// component named and not hidden, at most one slash at the end. So each file
-/// has one path, which a cache by path relies on.
+/// Whether `path` has the form of a path that can be served: it is relative, no component
+/// is empty or hidden, and there is at most one slash at the end. So each file has one
+/// path, as a cache needs it.
 pub(super) fn may_be_served(path: &[u8]) -> bool {
     if path.is_empty() {
         return true;
@@ -378,7 +374,7 @@ fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
     retry(|| rustix::fs::openat(CWD, path, NAME | OFlags::DIRECTORY, Mode::empty()))
 }
 
-/// What was opened, or `NotFound` if it is neither a file nor a directory.
+/// The opened file or directory; `NotFound` if it is neither.
 fn identify(fd: OwnedFd, via_symlink: bool) -> Result<Opened, OpenError> {
     let metadata = Metadata::of(&rustix::fs::fstat(&fd)?).ok_or(OpenError::NotFound)?;
     Ok(if metadata.directory {
@@ -388,7 +384,7 @@ fn identify(fd: OwnedFd, via_symlink: bool) -> Result<Opened, OpenError> {
     })
 }
 
-/// Tries again what raced: openat2 says EAGAIN when a rename came between, and a
+/// Tries again after a race: openat2 fails with EAGAIN if a rename happens meanwhile, and a
 /// network file system may be interrupted.
 fn retry(mut open: impl FnMut() -> Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
     let mut left = limits::OPEN_RETRIES;
@@ -410,7 +406,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    /// What came of a path, in a form to compare.
+    /// The result for a path, in a form to compare.
     #[derive(Debug, PartialEq)]
     enum Got {
         File(String),
@@ -444,7 +440,7 @@ mod tests {
         Got::File(content.into())
     }
 
-    /// `www` is the root; beside it is what must never be seen.
+    /// `www` is the root. What is beside it must never be served.
     fn site() -> (Scratch, Option<UnixListener>) {
         let s = Scratch::new();
         for d in ["www/a/b", "www/.git", "www/.well-known/acme", "www/a/.hidden", "outside", "www/c"] {
@@ -478,7 +474,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "most of it is a table")]
-    fn every_path_of_the_table_in_every_way() {
+    fn every_path_of_the_table_with_every_kind_of_root() {
         use Got::*;
         let (s, _socket) = site();
         let long_name = vec![b'n'; 256];
@@ -577,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_becomes_a_link_is_never_followed_out() {
+    fn a_directory_that_becomes_a_link_never_leads_out_of_the_root() {
         let (s, _socket) = site();
         s.file("www/a/secret", "inside");
         s.link("www/swap", "../outside");
@@ -595,8 +591,8 @@ mod tests {
                 }
             });
             let bad = (0..5_000).flat_map(|_| &roots).map(|root| get(root, b"a/secret")).find(|got| {
-                // The link may be gone again at the second try (LinkedFile), and EAGAIN without end (Exhausted) is
-                // right too: nothing was opened.
+                // At the second call the link may be a directory again (LinkedFile). Endless EAGAIN (Exhausted) is
+                // right too, since nothing is opened.
                 let (linked, exhausted) = (Got::LinkedFile("inside".into()), Got::Other("Exhausted".into()));
                 ![file("inside"), linked, Got::NotFound, Got::BrokenLink, exhausted].contains(got)
             });
@@ -606,7 +602,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_apart() {
+    fn errors_have_their_kinds() {
         let to = |errno: Errno| match OpenError::from(errno) {
             OpenError::NotFound => "not found",
             OpenError::BrokenLink => "broken link",
@@ -636,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn permissions_hold_unless_we_are_above_them() {
+    fn permissions_hold_unless_the_user_is_root() {
         let s = Scratch::new();
         s.directory("closed");
         s.file("closed/f", "f");
@@ -644,25 +640,25 @@ mod tests {
         for name in ["closed", "f"] {
             fs::set_permissions(s.at(name), fs::Permissions::from_mode(0o000)).unwrap();
         }
-        let above = rustix::process::geteuid().is_root();
+        let is_root = rustix::process::geteuid().is_root();
         for root in [Root::open(s.path(), Symlinks::Inside), Root::open_walking(s.path(), Symlinks::Inside)] {
             let root = root.unwrap();
-            assert_eq!(get(&root, b"f"), if above { file("f") } else { Got::Forbidden });
-            assert_eq!(get(&root, b"closed/f"), if above { file("f") } else { Got::Forbidden });
-            assert_eq!(get(&root, b"closed"), if above { Got::Directory } else { Got::Forbidden });
+            assert_eq!(get(&root, b"f"), if is_root { file("f") } else { Got::Forbidden });
+            assert_eq!(get(&root, b"closed/f"), if is_root { file("f") } else { Got::Forbidden });
+            assert_eq!(get(&root, b"closed"), if is_root { Got::Directory } else { Got::Forbidden });
         }
         fs::set_permissions(s.at("closed"), fs::Permissions::from_mode(0o700)).unwrap();
     }
 
     #[test]
-    fn metadata_tells_versions_apart() {
+    fn metadata_differs_between_versions() {
         let s = Scratch::new();
         s.file("f", "1");
         let root = Root::open(s.path(), Symlinks::Inside).unwrap();
         let Ok(Opened::File { metadata, .. }) = root.get(b"f") else { panic!("no file") };
         assert_eq!(root.stat(b"f"), Some(metadata));
         assert_eq!((metadata.size, metadata.directory, metadata.hard_linked), (1, false, false));
-        // Of equal length, and renamed into place as editors do: another inode.
+        // It has the same length, and is renamed into place as editors do: another inode.
         s.file("g", "2");
         fs::rename(s.at("g"), s.at("f")).unwrap();
         assert_ne!(root.stat(b"f"), Some(metadata));

@@ -1,30 +1,27 @@
-//! Notice of changes below a root, by inotify(7), so that what was learned of a
-//! file may be kept without asking again.
+//! Reports changes below a root, by inotify(7), so that a cache may keep a file without
+//! checking it at each request.
 //!
-//! **Order.** A reader first covers a path and then opens it. Whatever happens
-//! in between is reported, so at worst something fresh is forgotten; the other
-//! order would keep something stale for ever.
+//! **Order.** A reader first covers a path and then opens it. A change in between is
+//! reported, so at worst a current entry is removed. In the other order a stale entry
+//! could be kept for ever.
 //!
-//! **What is watched** is each directory from the root down to the one that
-//! holds the file. The upper ones matter because a renamed directory takes its
-//! content along without any event in the lower ones. A watch is set on a
-//! descriptor that was opened below the root without a link (by its name in
-//! `/proc/self/fd`), never on a path, which could lead elsewhere by then. A
-//! missing directory needs no watch: its appearance is an event in the one
-//! above.
+//! **What is watched** is each directory from the root down to the one that has the file.
+//! The upper ones matter, because a rename of a directory moves its content without an
+//! event in the lower ones. A watch is set on a descriptor that was opened below the root
+//! without a link (by its name in `/proc/self/fd`). It is never set on a path, which could
+//! name another directory by then. A missing directory needs no watch: its creation is an
+//! event in its parent.
 //!
-//! **Losing track.** A watch follows the directory, not its path. When a watched
-//! directory is moved, removed or unmounted, when its permissions change, or
-//! when the kernel's queue overflowed, the tidy repair of one subtree would be
-//! much code for a rare case; instead all watches are dropped, `Change::All` is
-//! reported, and the next reads build them again.
+//! **After a move.** A watch follows the directory, not its path. When a watched directory
+//! is moved, removed or unmounted, when its permissions change, or when the kernel's queue
+//! has overflowed, all watches are dropped and `Change::All` is reported. The next reads
+//! set the watches again. To repair one subtree would take much code for a rare case.
 //!
-//! **What inotify can't see**: a write through a shared memory map (seen when the
-//! writer has closed the file and unmapped it), a write by way of a hard link in
-//! another directory (see `Metadata::hard_linked`), a change made on another
-//! machine of a network file system, something mounted over a path, and what
-//! happens where a symbolic link leads. So what is kept should still be compared
-//! with stat(2) now and then.
+//! **What inotify doesn't report**: a write through a shared memory map (it is reported
+//! when the writer has closed and unmapped the file), a write through a hard link in
+//! another directory (see `Metadata::hard_linked`), a change on another machine of a
+//! network file system, a mount over a path, and a change of a symbolic link's target. So
+//! a cache should still compare its entries with stat(2) now and then.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -39,39 +36,38 @@ use rustix::io::Errno;
 use super::resolve::{Root, may_be_served};
 use crate::limits;
 
-/// What happened. Paths are relative to the root, as in [`Root::get`], without a
-/// slash at the end.
+/// A change. Paths are relative to the root, as in [`Root::get`], without a slash at the
+/// end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// What is at this path was written or removed, or its attributes changed.
+    /// The file at this path was written or removed, or its attributes have changed.
     Entry(Vec<u8>),
-    /// Something appeared at this path, perhaps in the place of another: forget
-    /// this path, and all that was found missing.
+    /// A file or directory has appeared at this path; it may have replaced another. A
+    /// cache must remove this path and all missing paths.
     Created(Vec<u8>),
-    /// Anything may have changed: forget everything. Nothing is watched any more.
+    /// Anything may have changed, and nothing is watched any more. A cache must remove
+    /// everything.
     All,
 }
 
 /// A set of watched directories.
 ///
-/// Its descriptor is readable when changes wait. It doesn't block, and suits
-/// edge-triggered polling if [`drain`](Watch::drain) is called until it says
-/// that nothing is left.
+/// Its descriptor is readable when there are changes. It doesn't block. It works with
+/// edge-triggered polling, if [`drain`](Watch::drain) is called until it returns false.
 #[derive(Debug)]
 pub struct Watch {
     inotify: OwnedFd,
-    /// Watched directories, the root's path being empty. One is in here only if
-    /// all above it are.
+    /// Watched directories; the path of the root is empty. If a directory is in here, all
+    /// its parents are too.
     watches: HashSet<Rc<[u8]>>,
-    /// Those by watch descriptor; the paths are shared.
+    /// The same paths by watch descriptor.
     paths: HashMap<i32, Rc<[u8]>>,
-    /// Most directories to watch.
+    /// The most directories that are watched.
     limit: usize,
 }
 
-/// What is asked of the kernel. `CLOSE_WRITE` beside `MODIFY` for writers that
-/// map the file. `EXCL_UNLINK`: a removed file that is still written to is no
-/// longer ours.
+/// The events of each watch. `CLOSE_WRITE` reports writers that map the file.
+/// `EXCL_UNLINK` leaves out writes to files that are removed.
 const EVENTS: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::ATTRIB)
@@ -84,10 +80,10 @@ const EVENTS: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::ONLYDIR)
     .union(WatchFlags::EXCL_UNLINK);
 
-/// The watched directory itself went away.
+/// The watched directory itself was moved or removed.
 const GONE: ReadFlags =
     ReadFlags::DELETE_SELF.union(ReadFlags::MOVE_SELF).union(ReadFlags::UNMOUNT).union(ReadFlags::IGNORED);
-/// A name came or went by rename(2).
+/// A name appeared or disappeared by rename(2).
 const MOVED: ReadFlags = ReadFlags::MOVED_FROM.union(ReadFlags::MOVED_TO);
 /// A name appeared.
 const APPEARED: ReadFlags = ReadFlags::CREATE.union(ReadFlags::MOVED_TO);
@@ -96,33 +92,33 @@ impl Watch {
     /// A set without watches.
     ///
     /// # Errors
-    /// Of inotify_init1(2): too many instances of this user (128 by default), no
-    /// descriptor left, not supported.
+    /// Of inotify_init1(2): this user has too many instances (128 by default), there is no
+    /// descriptor left, or inotify isn't supported.
     pub fn new() -> io::Result<Watch> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         Ok(Watch { inotify, watches: HashSet::new(), paths: HashMap::new(), limit: limits::WATCHES })
     }
 
-    /// Watches the directories that lead to `path`, which has the form that
-    /// [`Root::get`] takes: the root and all above the last slash, as far as they
-    /// exist and aren't links. Call it before opening the path. One lookup if
-    /// that has been done before.
+    /// Watches the directories of `path`, which has the form that [`Root::get`] takes: the
+    /// root and all directories before the last slash, as far as they exist and aren't
+    /// links. Call it before you open the path. If they are watched already, it costs one
+    /// look-up.
     ///
-    /// True if a change of what `path` leads to will be reported, unless it leads
-    /// through a symbolic link: then `Root::get` tells. False if not (too many
-    /// watches, no permission to read a directory, no `/proc`): then only stat(2)
-    /// can tell.
+    /// True if a change of the file at `path` will be reported. This doesn't hold if the
+    /// path has a symbolic link in it, which `Root::get` says. False if changes can't be
+    /// reported (too many watches, no permission to read a directory, no `/proc`): then
+    /// only stat(2) shows a change.
     pub fn cover(&mut self, root: &Root, path: &[u8]) -> bool {
         if !may_be_served(path) {
-            // Refused for its form alone, which nothing can change.
+            // Its form alone makes it not found, and no change can alter that.
             return true;
         }
         let parent = parent(path);
         if self.watches.contains(parent) {
             return true;
         }
-        // From the root down: what happens to a directory between its watch and the next one is then seen by the
-        // watch above.
+        // From the root down: then the watch of the parent reports what happens to a directory before its own watch
+        // is set.
         let ends = once(0).chain(memchr::memchr_iter(b'/', parent)).chain(once(parent.len()));
         for directory in ends.map(|end| &parent[..end]) {
             if self.watches.contains(directory) {
@@ -137,12 +133,12 @@ impl Watch {
         true
     }
 
-    /// Reads what happened since the last call and reports each change, until
-    /// nothing is left or enough was read for one turn. True if something may be
-    /// left: call again after others had their turn, no event will remind.
+    /// Reads the changes since the last call and reports each, until none is left or the
+    /// limit of one turn is reached. True if some may be left: then call it again after
+    /// the turns of others, since no event will follow.
     pub fn drain(&mut self, mut on_change: impl FnMut(Change)) -> bool {
         let Watch { inotify, watches, paths, .. } = self;
-        // A longest name and the fixed part of an event take 272 bytes.
+        // The longest name and the fixed part of an event take 272 bytes.
         let mut buffer = [MaybeUninit::uninit(); 8 * 1024];
         let mut reader = inotify::Reader::new(inotify.as_fd(), &mut buffer);
         let mut reads = 0;
@@ -160,7 +156,7 @@ impl Watch {
                 }
                 Err(Errno::AGAIN) => return false,
                 Err(Errno::INTR) => continue,
-                // Not to be expected; but if changes can't be read any more, nothing may be believed.
+                // This isn't expected. But if changes can't be read, every entry may be stale.
                 Err(_) => {
                     self.clear();
                     on_change(Change::All);
@@ -176,24 +172,24 @@ impl Watch {
         }
     }
 
-    /// Drops all watches: for a root that names another directory now
-    /// ([`Root::refresh`]). The caller forgets what it knows.
+    /// Drops all watches, for example if the root names another directory now
+    /// ([`Root::refresh`]). The caller must clear its cache.
     pub fn clear(&mut self) {
         remove_all(self.inotify.as_fd(), &mut self.watches, &mut self.paths);
     }
 
-    /// How many directories are watched.
+    /// The number of watched directories.
     pub fn len(&self) -> usize {
         self.watches.len()
     }
 
-    /// Whether nothing is watched.
+    /// Whether no directory is watched.
     pub fn is_empty(&self) -> bool {
         self.watches.is_empty()
     }
 
-    /// Watches one directory, all above it being watched. `Ok(false)` if there is
-    /// no directory of this path, or a link in its place.
+    /// Watches one directory, whose parents are watched. `Ok(false)` if there is no
+    /// directory at this path, or if it is a link.
     fn add(&mut self, root: &Root, directory: &[u8]) -> Result<bool, Errno> {
         if self.watches.len() >= self.limit {
             return Err(Errno::NOSPC);
@@ -204,8 +200,8 @@ impl Watch {
             Err(errno) => return Err(errno),
         };
         let wd = inotify::add_watch(&self.inotify, format!("/proc/self/fd/{}", fd.as_raw_fd()), EVENTS)?;
-        // One directory at two paths: a bind mount, or it was moved and the report of that still waits. Its events
-        // can be told of one path only, and that is the first.
+        // One directory at two paths: there is a bind mount, or the directory was moved and that event is still to be
+        // read. Its events can be reported for one path only, and that is the first.
         if self.paths.contains_key(&wd) {
             return Err(Errno::EXIST);
         }
@@ -228,13 +224,13 @@ impl AsRawFd for Watch {
     }
 }
 
-/// The path above the last slash.
+/// The path before the last slash.
 fn parent(path: &[u8]) -> &[u8] {
     memchr::memrchr(b'/', path).map_or(b"", |slash| &path[..slash])
 }
 
-/// What an event means: `directory` is the path of the watch it belongs to, if
-/// that is still known, `name` the entry of it that is concerned.
+/// The change that an event reports. `directory` is the path of its watch, if there still
+/// is one; `name` is the entry of the directory.
 fn interpret(
     events: ReadFlags,
     name: Option<&[u8]>,
@@ -244,13 +240,13 @@ fn interpret(
     if events.contains(ReadFlags::QUEUE_OVERFLOW) {
         return Some(Change::All);
     }
-    // A late event of a watch that was removed.
+    // Without a directory it is a late event of a removed watch.
     let directory = directory?;
     let is_directory = events.contains(ReadFlags::ISDIR);
     if events.intersects(GONE) || (is_directory && events.intersects(MOVED)) {
         return Some(Change::All);
     }
-    // An event of the directory itself that isn't its end: its attributes, so perhaps who may go through it.
+    // Without a name, the attributes of the directory have changed, perhaps its permissions.
     let Some(name) = name else { return Some(Change::All) };
     let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
     if !directory.is_empty() {
@@ -261,7 +257,7 @@ fn interpret(
     if events.intersects(APPEARED) {
         Some(Change::Created(path))
     } else if is_directory && events.contains(ReadFlags::DELETE) && watched(&path) {
-        // Its own last event may come much later, if someone holds it open.
+        // The last event of its own watch may come much later, if a process holds it open.
         Some(Change::All)
     } else {
         Some(Change::Entry(path))
@@ -270,8 +266,8 @@ fn interpret(
 
 fn remove_all(inotify: BorrowedFd<'_>, watches: &mut HashSet<Rc<[u8]>>, paths: &mut HashMap<i32, Rc<[u8]>>) {
     for (wd, _) in paths.drain() {
-        // Fails if the kernel has removed it already, which is as good. Watch descriptors are counted up, so events
-        // of this one that still wait won't be taken for those of a later one.
+        // This fails if the kernel has removed the watch already, which is fine. The kernel counts watch
+        // descriptors up, so waiting events of this watch aren't mistaken for those of a later one.
         let _ = inotify::remove_watch(inotify, wd);
     }
     watches.clear();
@@ -297,7 +293,7 @@ mod tests {
         (s, root, watch)
     }
 
-    /// What happened, in order, repetitions left out.
+    /// The changes, in order, without repetitions.
     fn changes(watch: &mut Watch) -> Vec<Change> {
         let mut seen = Vec::new();
         while watch.drain(|change| {
@@ -317,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn covers_each_directory_above_and_no_more() {
+    fn covers_each_parent_directory_and_no_others() {
         let (s, root, mut watch) = site();
         assert!(watch.is_empty());
         assert!(watch.cover(&root, b"f"));
@@ -326,7 +322,7 @@ mod tests {
         assert_eq!(watch.len(), 3);
         assert!(watch.cover(&root, b"a/b/other") && watch.cover(&root, b"a/f") && watch.cover(&root, b""));
         assert!(watch.cover(&root, b"a/b/"));
-        // What can't be there needs nothing more.
+        // Paths that can't exist need no further watch.
         for path in [&b"f/g/h"[..], b"no/such/thing", b"../x/y", b"/etc/passwd", b".git/x", b"a//b/f"] {
             assert!(watch.cover(&root, path));
         }
@@ -337,13 +333,13 @@ mod tests {
     }
 
     #[test]
-    fn files_are_reported_by_their_path() {
+    fn changes_of_files_are_reported_by_path() {
         let (s, root, mut watch) = site();
         assert!(watch.cover(&root, b"a/b/f"));
         let mut f = fs::File::options().append(true).open(s.at("www/a/b/f")).unwrap();
         f.write_all(b"more").unwrap();
         assert_eq!(changes(&mut watch), [entry("a/b/f")]);
-        // Nothing was written since, but something may have been through a map.
+        // The writer may have written through a map before it closed the file.
         drop(f);
         assert_eq!(changes(&mut watch), [entry("a/b/f")]);
         fs::set_permissions(s.at("www/f"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -362,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_directory_is_reported_when_it_comes() {
+    fn a_missing_directory_is_reported_when_it_appears() {
         let (s, root, mut watch) = site();
         assert!(watch.cover(&root, b"new/deep/f"));
         s.directory("www/new/deep");
@@ -375,8 +371,8 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_moves_or_goes_ends_all() {
-        let everything = |what: &dyn Fn(&Scratch), file: &[u8]| {
+    fn a_moved_or_removed_directory_drops_all_watches() {
+        let drops_all = |what: &dyn Fn(&Scratch), file: &[u8]| {
             let (s, root, mut watch) = site();
             assert!(watch.cover(&root, file));
             what(&s);
@@ -384,25 +380,25 @@ mod tests {
             assert_eq!(seen.iter().filter(|&change| *change == Change::All).count(), 1, "{seen:?}");
             assert_eq!(seen.last(), Some(&Change::All), "{seen:?}");
             assert!(watch.is_empty());
-            // And starts again, whatever events of the old watches remain.
+            // New watches work, whatever events of the old ones are left.
             assert!(watch.cover(&root, b"f"));
             s.file("www/f", "new");
             assert_eq!(changes(&mut watch), [entry("f")]);
         };
-        everything(&|s| fs::rename(s.at("www/a"), s.at("www/z")).unwrap(), b"a/b/f");
-        everything(&|s| fs::rename(s.at("www/a/b"), s.at("b")).unwrap(), b"a/b/f");
-        everything(
+        drops_all(&|s| fs::rename(s.at("www/a"), s.at("www/z")).unwrap(), b"a/b/f");
+        drops_all(&|s| fs::rename(s.at("www/a/b"), s.at("b")).unwrap(), b"a/b/f");
+        drops_all(
             &|s| fs::rename(s.at("www"), s.at("other")).and_then(|()| fs::rename(s.at("other"), s.at("www"))).unwrap(),
             b"f",
         );
-        everything(&|s| fs::remove_dir_all(s.at("www/a")).unwrap(), b"a/b/f");
-        everything(&|s| fs::set_permissions(s.at("www/a"), fs::Permissions::from_mode(0o700)).unwrap(), b"a/b/f");
-        // Not watched itself, but what a rename replaced or took along isn't known.
-        everything(&|s| fs::rename(s.at("www/a"), s.at("www/z")).unwrap(), b"f");
+        drops_all(&|s| fs::remove_dir_all(s.at("www/a")).unwrap(), b"a/b/f");
+        drops_all(&|s| fs::set_permissions(s.at("www/a"), fs::Permissions::from_mode(0o700)).unwrap(), b"a/b/f");
+        // The directory isn't watched itself, but the rename may have moved or replaced anything.
+        drops_all(&|s| fs::rename(s.at("www/a"), s.at("www/z")).unwrap(), b"f");
     }
 
     #[test]
-    fn a_removed_directory_ends_all_even_while_held_open() {
+    fn a_removed_directory_drops_all_watches_even_if_it_is_held_open() {
         let (s, root, mut watch) = site();
         s.directory("www/empty");
         let held = root.get(b"empty").unwrap();
@@ -417,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_place_of_a_directory_is_not_watched_through() {
+    fn the_target_of_a_link_is_not_watched() {
         let (s, root, mut watch) = site();
         s.directory("outside");
         assert!(watch.cover(&root, b"f"));
@@ -431,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_directories_are_said() {
+    fn cover_is_false_if_there_are_too_many_directories() {
         let (s, root, mut watch) = site();
         watch.limit = 2;
         assert!(!watch.cover(&root, b"a/b/f"));
@@ -446,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_known_by_another_path_is_not_covered_until_the_move_was_reported() {
+    fn a_directory_known_by_another_path_is_not_covered_until_its_move_is_reported() {
         let (s, root, mut watch) = site();
         assert!(watch.cover(&root, b"a/f"));
         fs::rename(s.at("www/a"), s.at("www/z")).unwrap();
@@ -456,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_ends_all() {
+    fn an_overflow_drops_all_watches() {
         let path: Rc<[u8]> = b"a"[..].into();
         let change = interpret(ReadFlags::QUEUE_OVERFLOW, None, None, |_| false);
         assert_eq!(change, Some(Change::All));
@@ -466,10 +462,10 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_is_bounded_and_nothing_is_lost() {
+    fn a_turn_is_bounded_and_no_change_is_lost() {
         let (s, root, mut watch) = site();
         assert!(watch.cover(&root, b"f"));
-        // Two names in turn, for the kernel joins equal neighbours; 32 bytes each.
+        // Two names in turn, since the kernel merges equal neighbours; an event has 32 bytes.
         let n = 3 * limits::WATCH_READS * 8 * 1024 / 32 / 2;
         let (a, b) = (s.at("www/x"), s.at("www/y"));
         s.file("www/x", "");
