@@ -72,7 +72,12 @@ impl Logged {
         let root = Root::new();
         root.old_file("www/index.html", "index").old_file("www/large", pattern(24 << 20));
         let mut command = miod();
-        command.arg("serve").arg(root.at("www")).args(["-p", "0", "--access-log"]).arg(root.at("log")).args(arguments);
+        command
+            .arg("serve")
+            .arg(root.at("www"))
+            .args(["-p", "0", "--apps", "--access-log"])
+            .arg(root.at("log"))
+            .args(arguments);
         Self { server: Server::run(command), root }
     }
 

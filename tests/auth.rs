@@ -104,13 +104,15 @@ fn a_password_check_delays_no_other_request() {
 }
 
 #[test]
-fn the_demonstration_protects_private_on_loopback_only() {
+fn the_demonstration_protects_private() {
     let root = site("4");
-    let server = Server::start_with(Root::new(), &[]);
-    assert_eq!(server.get("/private/").status, 401);
-    let mut command = miod();
-    command.arg("serve").arg(root.at("www")).args(["-p", "0"]);
-    let server = Server::run(command);
+    let serve_with = |arguments: &[&str]| {
+        let mut command = miod();
+        command.arg("serve").arg(root.at("www")).args(["-p", "0"]).args(arguments);
+        Server::run(command)
+    };
+    assert_eq!(serve_with(&[]).get("/private/").text(), "private");
+    let server = serve_with(&["--demo"]);
     assert_eq!(server.get_with("/private/", PEAR).status, 401);
     assert_eq!(server.get_with("/private/", ALICE).text(), "private");
     // With a protected path of its own, the default doesn't apply.
@@ -120,7 +122,7 @@ fn the_demonstration_protects_private_on_loopback_only() {
 
 #[test]
 fn protected_paths_do_not_restrict_the_key_value_service() {
-    let server = Server::start_with(Root::new(), &["--kv", "127.0.0.1:0"]);
+    let server = Server::start_with(Root::new(), &["--demo", "--kv", "127.0.0.1:0"]);
     assert_eq!(server.get("/private").status, 401);
     let at = server.banner.split("keys and values on http://").nth(1).expect("a second address");
     let mut client = support::Client::connect(at.trim_end().trim_end_matches('/').parse().unwrap());

@@ -23,7 +23,7 @@ fn watch(server: &Server, path: &str, lines: &str) -> Client {
 
 #[test]
 fn posts_are_listed_newest_first_page_by_page() {
-    let server = Server::start_with(Root::new(), &[]);
+    let server = Server::start_with(Root::new(), &["--apps"]);
     let mut browser = Browser::new(&server);
     assert!(browser.get("/board").text().contains("There are no posts yet"));
     assert_eq!(browser.cookie, None, "reading creates no session");
@@ -48,7 +48,7 @@ fn posts_are_listed_newest_first_page_by_page() {
 
 #[test]
 fn posts_are_escaped_and_limited() {
-    let server = Server::start_with(Root::new(), &[]);
+    let server = Server::start_with(Root::new(), &["--apps"]);
     let mut browser = Browser::new(&server);
     assert_eq!(browser.post("/board", "text=%3Cscript%3Ealert(1)%3C/script%3E%0D%0Asecond%1b[1m").status, 303);
     let page = browser.get("/board").text();
@@ -73,7 +73,7 @@ fn posts_are_escaped_and_limited() {
 
 #[test]
 fn only_the_author_can_delete_a_post() {
-    let server = Server::start_with(Root::new(), &[]);
+    let server = Server::start_with(Root::new(), &["--apps"]);
     let (mut author, mut other) = (Browser::new(&server), Browser::new(&server));
     let post = |browser: &mut Browser<'_>| {
         let response = browser.post_json("/board", "{\"text\": \"mine\"}");
@@ -111,7 +111,7 @@ fn only_the_author_can_delete_a_post() {
 
 #[test]
 fn watchers_get_events_at_once_and_missed_events_when_they_reconnect() {
-    let server = Server::start_with(Root::new(), &[]);
+    let server = Server::start_with(Root::new(), &["--apps"]);
     let mut browser = Browser::new(&server);
     assert_eq!(browser.post("/board", "text=before").status, 303);
     let seen = last(&server);
@@ -149,7 +149,7 @@ fn watchers_get_events_at_once_and_missed_events_when_they_reconnect() {
 fn a_half_closed_watcher_gets_events_and_a_reset_one_is_removed() {
     let (root, logs) = (Root::new(), Root::new());
     let log = logs.at("access.log");
-    let server = Server::start(&root, &["--access-log", log.to_str().unwrap()]);
+    let server = Server::start(&root, &["--apps", "--access-log", log.to_str().unwrap()]);
     let mut browser = Browser::new(&server);
     browser.post("/board", "text=a");
     let mut half = watch(&server, "/board/events?half", "");
@@ -168,7 +168,7 @@ fn a_half_closed_watcher_gets_events_and_a_reset_one_is_removed() {
 
 #[test]
 fn watchers_do_not_delay_shutdown() {
-    let mut server = Server::start_with(Root::new(), &[]);
+    let mut server = Server::start_with(Root::new(), &["--apps"]);
     let mut watchers: Vec<_> = (0..5).map(|_| watch(&server, "/board/events", "")).collect();
     let begin = Instant::now();
     server.signal("TERM");
@@ -184,7 +184,7 @@ fn watchers_do_not_delay_shutdown() {
 fn acknowledged_posts_survive_a_kill() {
     let (root, data) = (Root::new(), Root::new());
     let directory = data.at("made");
-    let arguments = ["--data", directory.to_str().unwrap()];
+    let arguments = ["--apps", "--data", directory.to_str().unwrap()];
     let mut server = Server::start(&root, &arguments);
     let mut texts = Vec::new();
     for round in 0..4 {
@@ -213,7 +213,7 @@ fn acknowledged_posts_survive_a_kill() {
     until(&mut back, "post-3-4");
     let second = miod().args(["-p", "0"]).args(arguments).arg(root.path()).output().unwrap();
     assert_eq!(second.status.code(), Some(69), "{}", String::from_utf8_lossy(&second.stderr));
-    let two = ["--app", "/other=board"];
+    let two = ["--apps", "--app", "/other=board"];
     let two = miod().args(["-p", "0", "--data"]).arg(data.at("two")).args(two).arg(root.path()).output().unwrap();
     assert_eq!(two.status.code(), Some(78), "{}", String::from_utf8_lossy(&two.stderr));
 }

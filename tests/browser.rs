@@ -63,7 +63,7 @@ fn lynx(server: &Server, path: &str, form: Option<&str>) -> String {
 #[test]
 #[ignore = "needs lynx"]
 fn the_applications_work_without_scripts() {
-    let server = Server::start_with(Root::new(), &[]);
+    let server = Server::start_with(Root::new(), &["--demo"]);
     for (path, form, words) in [
         ("/counter", None, "Count: 1"),
         ("/counter/reset", Some("a=b"), "Count: 1"),
@@ -83,7 +83,7 @@ fn the_applications_work_without_scripts() {
 #[test]
 #[ignore = "needs chromium and python3"]
 fn the_applications_work_by_mouse_and_keyboard() {
-    let server = Server::start_with(Root::new(), &[]);
+    let server = Server::start_with(Root::new(), &["--demo"]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser_pages.py");
     let output = Command::new("timeout")
         .args(["180", "python3", script])

@@ -10,7 +10,7 @@ use support::{Response, Root, Server, get_with, miod};
 
 /// A server of the demonstration.
 fn server(arguments: &[&str]) -> Server {
-    Server::start_with(Root::new(), arguments)
+    Server::start_with(Root::new(), &[&["--demo"], arguments].concat())
 }
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -117,7 +117,7 @@ fn a_login_as_another_user_starts_an_empty_session() {
     let file = root.at("users").to_str().unwrap().to_owned();
     root.old_file("www/private/index.html", "private");
     let mut command = miod();
-    command.arg("serve").arg(root.at("www")).args(["-p", "0", "--users", &file]);
+    command.arg("serve").arg(root.at("www")).args(["-p", "0", "--apps", "--users", &file]);
     let server = Server::run(command);
     let alice = cookie(&post(&server, "/login", FORM, "username=alice&password=apple"));
     server.get_with("/counter", &alice);

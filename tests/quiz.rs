@@ -15,7 +15,7 @@ fn serve(quiz: &str) -> Server {
     let root = Root::new();
     root.file("quiz.json", quiz);
     let path = root.at("quiz.json");
-    Server::start_with(root, &["--quiz", path.to_str().unwrap()])
+    Server::start_with(root, &["--apps", "--quiz", path.to_str().unwrap()])
 }
 
 fn choose(browser: &mut Browser<'_>, question: usize, choice: usize) {
@@ -25,7 +25,7 @@ fn choose(browser: &mut Browser<'_>, question: usize, choice: usize) {
 
 #[test]
 fn the_built_in_quiz_can_be_finished_and_restarted() {
-    let server = Server::start_with(Root::new(), &[]);
+    let server = Server::start_with(Root::new(), &["--apps"]);
     let mut browser = Browser::new(&server);
     assert!(browser.get("/quiz").text().contains("Question 1 of 12"));
     assert_eq!(browser.cookie, None, "reading creates no session");

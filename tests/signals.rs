@@ -32,7 +32,7 @@ fn waiting_for_body(server: &Server) -> Client {
 #[test]
 fn an_idle_server_ends_at_once() {
     for signal in ["TERM", "INT"] {
-        let mut server = Server::start_with(site(), &[]);
+        let mut server = Server::start_with(site(), &["--apps"]);
         let mut idle = server.connect();
         idle.send(get("/"));
         assert_eq!(idle.response().status, 200);
@@ -49,7 +49,7 @@ fn started_requests_are_finished_and_no_new_ones_accepted() {
     for signal in ["TERM", "INT"] {
         let (root, large) = (site(), pattern(24 << 20));
         root.old_file("large", &large);
-        let mut server = Server::start(&root, &[]);
+        let mut server = Server::start(&root, &["--apps"]);
         let mut streaming = server.connect();
         // A request after it is too late.
         streaming.send(get("/lab/stream?chunks=10&ms=60") + &get("/"));
@@ -86,7 +86,7 @@ fn started_requests_are_finished_and_no_new_ones_accepted() {
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
     for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("TERM", "INT")] {
-        let mut server = Server::start_with(site(), &[]);
+        let mut server = Server::start_with(site(), &["--apps"]);
         let mut client = server.connect();
         client.send(get("/lab/stream?chunks=1000&ms=500"));
         assert!(client.stream.peek(&mut [0]).unwrap() == 1);
@@ -105,7 +105,7 @@ fn a_second_signal_ends_the_server_at_once() {
 
 #[test]
 fn usr2_turns_maintenance_on_and_off() {
-    let server = Server::start_with(site(), &[]);
+    let server = Server::start_with(site(), &["--apps"]);
     let mut client = server.connect();
     let mut status = || {
         client.send(get("/"));
@@ -127,7 +127,7 @@ fn hup_and_usr1_reopen_the_access_log() {
     for signal in ["HUP", "USR1"] {
         let root = site();
         let (log, old) = (root.at(".log"), root.at(".log.1"));
-        let server = Server::start(&root, &["--access-log", log.to_str().unwrap()]);
+        let server = Server::start(&root, &["--apps", "--access-log", log.to_str().unwrap()]);
         let has = |path: &std::path::Path, what: &str| fs::read_to_string(path).is_ok_and(|text| text.contains(what));
         server.get("/first");
         assert!(eventually(|| has(&log, "GET /first ")));
@@ -182,7 +182,7 @@ fn closed_output_pipes_and_resets_do_not_stop_the_server() {
 #[test]
 fn requests_sent_before_the_signal_get_responses() {
     let root = site();
-    let mut server = Server::start(&root, &[]);
+    let mut server = Server::start(&root, &["--apps"]);
     let mut kept = server.connect();
     kept.send(get("/"));
     assert_eq!(kept.response().status, 200);
@@ -213,7 +213,7 @@ fn requests_sent_before_the_signal_get_responses() {
 #[test]
 fn shutdown_does_not_wait_for_idle_connections() {
     let root = site();
-    let mut server = Server::start_with(root, &[]);
+    let mut server = Server::start_with(root, &["--apps"]);
     let mut idle: Vec<_> = (0..50).map(|_| server.connect()).collect();
     for client in &mut idle {
         client.send(get("/"));

@@ -218,16 +218,60 @@ fn environment_variables_apply_unless_an_option_is_given() {
 }
 
 #[test]
-fn applications_are_served_on_loopback_only_unless_requested() {
+fn applications_are_served_only_if_requested() {
     let root = site();
     let status = |arguments: &[&str]| Server::start(&root, arguments).get("/lab/hello").status;
-    assert_eq!(status(&[]), 200);
+    assert_eq!(status(&[]), 404);
+    assert_eq!(status(&["--apps"]), 200);
+    assert_eq!(status(&["--demo"]), 200);
     assert_eq!(status(&["--no-apps"]), 404);
     assert_eq!(status(&["--no-apps=hello"]), 404);
     assert_eq!(status(&["--apps=stream"]), 404);
     let server = Server::start(&root, &["--app", "/greet=hello", "--no-apps"]);
     assert_eq!((server.get("/greet").status, server.get("/lab/hello").status), (200, 404));
     assert_eq!(server.get("/greetings").status, 404);
+}
+
+/// Runs miod without ROOT in a directory whose `public` has the mark of the demonstration.
+fn without_root(root: &Root, arguments: &[&str]) -> Server {
+    let mut command = miod();
+    command.args(["-p", "0"]).args(arguments).current_dir(root.path());
+    Server::run(command)
+}
+
+#[test]
+fn the_demonstration_answers_to_this_machine_only() {
+    let root = Root::new();
+    root.file("public/.demonstration", "").file("public/index.html", "pages").file("public/home/index.html", "mine");
+    let status = |server: &Server, host: &str, lines: &str| {
+        server.exchange(format!("GET /lab/hello HTTP/1.1\r\nHost: {host}\r\n{lines}Connection: close\r\n\r\n"))
+    };
+    for (server, is_demonstration) in [
+        (without_root(&root, &[]), true),
+        (without_root(&root, &["--demo", "public"]), true),
+        (without_root(&root, &["-b", "0.0.0.0"]), false),
+        (without_root(&root, &["public"]), false),
+        (without_root(&root, &["--apps=board"]), false),
+    ] {
+        let expected = if is_demonstration { [200, 404, 401] } else { [404, 200, 404] };
+        let found = ["/lab/hello", "/home/", "/private/"].map(|path| {
+            let port = server.address().port();
+            let mut client = Client::connect(([127, 0, 0, 1], port).into());
+            client.send(get(path));
+            client.response().status
+        });
+        assert_eq!(found, expected, "{}", server.banner);
+        if is_demonstration {
+            let foreign = status(&server, "example.org", "");
+            assert!(foreign.status == 421 && foreign.text().contains("--apps"), "{}", foreign.text());
+            let proxied = status(&server, "localhost", "X-Forwarded-For: 192.0.2.1\r\n");
+            assert!(proxied.status == 403 && proxied.text().contains("--apps"), "{}", proxied.text());
+        }
+    }
+    let apps = without_root(&root, &["--apps=hello"]);
+    assert_eq!(status(&apps, "example.org", "Via: 1.1 proxy\r\n").status, 200, "it was asked for");
+    let (code, sentence) = failure(serve(&["public", "--demo", "-b", "0.0.0.0", "-p", "0"]).current_dir(root.path()));
+    assert!(code == Some(78) && sentence.contains("--apps"), "{code:?} {sentence}");
 }
 
 fn lines(service: &str, arguments: &[&str]) -> Server {

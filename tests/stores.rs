@@ -18,7 +18,7 @@ const JSON: &str = "Accept: application/json\r\n";
 fn server(arguments: &[&str]) -> Server {
     let root = Root::new();
     root.old_file("index.html", "<p>index");
-    Server::start_with(root, arguments)
+    Server::start_with(root, &[&["--apps"], arguments].concat())
 }
 
 /// Requests the counter, with a cookie or without.

@@ -26,7 +26,7 @@ fn site() -> Root {
 
 #[test]
 fn an_incomplete_head_gets_408() {
-    let server = Server::start_with(site(), &["--header-timeout", "0.2"]);
+    let server = Server::start_with(site(), &["--apps", "--header-timeout", "0.2"]);
     for beginning in ["G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\nAccept: te", "\r\n"] {
         let mut client = server.connect();
         let begin = Instant::now();
@@ -42,7 +42,7 @@ fn an_incomplete_head_gets_408() {
 
 #[test]
 fn bytes_of_a_head_do_not_extend_its_timeout() {
-    let server = Server::start_with(site(), &["--header-timeout", "0.3"]);
+    let server = Server::start_with(site(), &["--apps", "--header-timeout", "0.3"]);
     // As the first request of a connection, and as a later one.
     for earlier in [false, true] {
         let mut client = server.connect();
@@ -64,7 +64,7 @@ fn bytes_of_a_head_do_not_extend_its_timeout() {
 
 #[test]
 fn a_silent_connection_is_closed_without_a_response() {
-    let server = Server::start_with(site(), &["--header-timeout", "0.2", "--idle-timeout", "0.3"]);
+    let server = Server::start_with(site(), &["--apps", "--header-timeout", "0.2", "--idle-timeout", "0.3"]);
     let begin = Instant::now();
     let mut silent = server.connect();
     let mut idle = server.connect();
@@ -80,7 +80,7 @@ fn a_silent_connection_is_closed_without_a_response() {
 
 #[test]
 fn the_idle_timeout_restarts_after_each_request() {
-    let server = Server::start_with(site(), &["--header-timeout", "0.2", "--idle-timeout", "0.4"]);
+    let server = Server::start_with(site(), &["--apps", "--header-timeout", "0.2", "--idle-timeout", "0.4"]);
     let mut client = server.connect();
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(1) {
@@ -92,7 +92,7 @@ fn the_idle_timeout_restarts_after_each_request() {
 
 #[test]
 fn a_stalled_body_gets_408_and_a_slow_one_does_not() {
-    let server = Server::start_with(site(), &["--body-timeout", "0.6", "--header-timeout", "0.2"]);
+    let server = Server::start_with(site(), &["--apps", "--body-timeout", "0.6", "--header-timeout", "0.2"]);
     let post = "POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n";
     let mut client = server.connect();
     let begin = Instant::now();
@@ -127,7 +127,7 @@ fn with_small_buffer(address: SocketAddr) -> Client {
 fn a_client_that_does_not_read_is_disconnected() {
     let root = site();
     root.old_file("large", pattern(24 << 20));
-    let server = Server::start(&root, &["--send-timeout", "0.3"]);
+    let server = Server::start(&root, &["--apps", "--send-timeout", "0.3"]);
     let client = {
         let mut client = with_small_buffer(server.address());
         client.send(get("/large"));
@@ -148,7 +148,8 @@ fn a_slow_but_steady_reader_gets_everything() {
     let root = site();
     let content = pattern(12 << 20);
     root.old_file("large", &content);
-    let server = Server::start(&root, &["--send-timeout", "0.5", "--idle-timeout", "0.1", "--header-timeout", "0.1"]);
+    let server =
+        Server::start(&root, &["--apps", "--send-timeout", "0.5", "--idle-timeout", "0.1", "--header-timeout", "0.1"]);
     let mut client = with_small_buffer(server.address());
     client.send(get("/large"));
     client.response_to("HEAD");
@@ -162,7 +163,7 @@ fn a_slow_but_steady_reader_gets_everything() {
 
 #[test]
 fn pauses_of_a_stream_do_not_time_out() {
-    let arguments = ["--send-timeout", "0.1", "--idle-timeout", "0.1", "--header-timeout", "0.1"];
+    let arguments = ["--apps", "--send-timeout", "0.1", "--idle-timeout", "0.1", "--header-timeout", "0.1"];
     let server = Server::start_with(site(), &arguments);
     let response = server.get("/lab/stream?chunks=3&ms=300");
     assert_eq!((response.status, response.text().lines().count()), (200, 3));
@@ -170,7 +171,7 @@ fn pauses_of_a_stream_do_not_time_out() {
 
 #[test]
 fn what_came_while_the_process_was_stopped_is_read_before_deadlines() {
-    let server = Server::start_with(site(), &["--header-timeout", "0.4"]);
+    let server = Server::start_with(site(), &["--apps", "--header-timeout", "0.4"]);
     let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\n"));
     // A response on another connection shows that the beginnings are read.

@@ -16,8 +16,8 @@ use crate::http::{Fields, basic};
 /// The protected paths.
 #[derive(Default)]
 pub struct Guard {
-    /// The users of each prefix; none: all requests are refused.
-    realms: PrefixMap<Option<Users>>,
+    /// The users of each prefix.
+    realms: PrefixMap<Users>,
 }
 
 /// Whether a request is allowed.
@@ -34,8 +34,6 @@ pub enum Access {
 pub enum Refusal {
     /// The credentials are missing or wrong. This is the value of the WWW-Authenticate field.
     Unauthorized(Vec<u8>),
-    /// The path has no users.
-    Closed,
     /// Too many checks run.
     Busy,
     /// Too many failures: seconds until the next attempt.
@@ -43,13 +41,12 @@ pub enum Refusal {
 }
 
 impl Guard {
-    /// Protects the paths below `prefix`; earlier users of it are replaced. Without users all
-    /// requests are refused.
+    /// Protects the paths below `prefix`; earlier users of it are replaced.
     ///
     /// # Errors
     /// A hint for the user, if no request can ever match the prefix, so that it would protect
     /// nothing.
-    pub fn protect(&mut self, prefix: &str, users: Option<Users>) -> Result<(), String> {
+    pub fn protect(&mut self, prefix: &str, users: Users) -> Result<(), String> {
         let path = check_prefix(prefix)?;
         self.realms.set(path, users);
         Ok(())
@@ -65,7 +62,6 @@ impl Guard {
     /// is the loop's clock in seconds.
     pub fn check(&mut self, realm: u16, fields: &Fields<'_>, from: Option<IpAddr>, now: u64) -> Access {
         let (prefix, users) = self.realms.get_mut(usize::from(realm));
-        let Some(users) = users else { return Access::Refused(Refusal::Closed) };
         let Some(credentials) = basic::credentials(fields) else { return Access::Refused(challenge(prefix)) };
         match users.check(credentials, from, now) {
             Verdict::Right => Access::Allowed,
@@ -81,7 +77,6 @@ impl Guard {
     /// Why it is refused.
     pub fn settle(&mut self, realm: u16, checked: &Checked, now: u64) -> Result<(), Refusal> {
         let (prefix, users) = self.realms.get_mut(usize::from(realm));
-        let Some(users) = users else { return Err(Refusal::Closed) };
         if users.settle(checked, now) { Ok(()) } else { Err(challenge(prefix)) }
     }
 }
@@ -116,14 +111,6 @@ mod tests {
     use super::*;
     use crate::http::FieldLines;
 
-    fn guard(prefixes: &[&str]) -> Guard {
-        let mut guard = Guard::default();
-        for prefix in prefixes {
-            guard.protect(prefix, None).unwrap();
-        }
-        guard
-    }
-
     #[test]
     fn a_prefix_that_would_protect_nothing_is_refused() {
         for prefix in ["", "a", "//", "/a//b", "/a/../b", "/.", "/a%20b", "/a\\b", "/a\nb", "/a/index.html"] {
@@ -136,19 +123,17 @@ mod tests {
 
     #[test]
     fn a_request_passes_with_the_right_password_only() {
-        let mut guard = guard(&["/closed"]);
+        let mut guard = Guard::default();
         // At cost 4: "apple".
         let users = Users::fixed("alice:$2y$04$Im0z16.DTEB3DDCKewmGnuoTXtBavQMwSiNl3R4rR7ofB0rN/w5B6").unwrap();
-        guard.protect("/open", Some(users)).unwrap();
-        let realm = |guard: &Guard, path: &str| guard.find(path.as_bytes()).unwrap();
-        let (open, closed) = (realm(&guard, "/open"), realm(&guard, "/closed"));
+        guard.protect("/open", users).unwrap();
+        let open = guard.find(b"/open").unwrap();
+        assert_eq!(guard.find(b"/opened"), None);
         // alice:apple, alice:pear
         let line = |value| FieldLines::of([("Authorization", value)]);
         let (right, wrong) = (line(&b"Basic YWxpY2U6YXBwbGU="[..]), line(b"Basic YWxpY2U6cGVhcg=="));
 
-        let is_closed = |access| matches!(access, Access::Refused(Refusal::Closed));
         let is_unauthorized = |access| matches!(access, Access::Refused(Refusal::Unauthorized(_)));
-        assert!(is_closed(guard.check(closed, &right.fields(), None, 0)));
         assert!(is_unauthorized(guard.check(open, &Fields::default(), None, 0)));
         let Access::Ask(check) = guard.check(open, &wrong.fields(), None, 0) else { panic!("no check") };
         let Err(Refusal::Unauthorized(challenge)) = guard.settle(open, &check.run(), 0) else {
@@ -158,6 +143,5 @@ mod tests {
         let Access::Ask(check) = guard.check(open, &right.fields(), None, 0) else { panic!("no check") };
         assert!(guard.settle(open, &check.run(), 0).is_ok());
         assert!(matches!(guard.check(open, &right.fields(), None, 0), Access::Allowed));
-        assert!(is_closed(guard.check(closed, &right.fields(), None, 0)));
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use crate::config::{Config, Host, Protocol};
+use crate::config::{Config, Demonstration, Host, Protocol};
 use crate::reactor::Endpoint;
 use crate::server::Protection;
 use crate::server::Ready;
@@ -57,10 +57,15 @@ fn details(config: &Config, ready: &Ready) -> String {
         let _ = match protection {
             Protection::File(file, users) => writeln!(text, "  auth    {prefix} ({}, users: {users})", file.display()),
             Protection::Demonstration => writeln!(text, "  auth    {prefix} (alice, password apple: a demonstration)"),
-            Protection::Closed => {
-                writeln!(text, "  note    {prefix} is closed; --auth {prefix}=FILE allows the users of a file")
+            Protection::Open => {
+                writeln!(text, "  note    {prefix} is open to everybody; --auth {prefix}=FILE protects it")
             }
         };
+    }
+    if ready.demonstration {
+        text += "  note    this is the demonstration, for this machine alone; miod ROOT serves a site of yours\n";
+    } else if config.default_host(listener).is_some_and(|host| host.demonstration == Demonstration::IfLocal) {
+        text += "  note    other machines can connect, so the demonstration is off; --apps turns applications on\n";
     }
     if ready.no_links {
         text += "  note    this system lacks openat2: symbolic links are not followed\n";

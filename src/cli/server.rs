@@ -7,8 +7,8 @@ use super::arguments::{Arguments, Info, no_more};
 use super::server_help::{server_help, table};
 use super::suggest::nearest;
 use super::{Command, TOOLS, UsageError, error, foreign};
-use crate::config::ServerCommand;
-use crate::config::options::{Draft, server_options};
+use crate::config::options::{DEMONSTRATION_MARK, Draft, server_options};
+use crate::config::{Apps, Demonstration, Host, ServerCommand};
 
 /// Parses a command line that names no tool.
 pub(super) fn parse(
@@ -41,7 +41,11 @@ pub(super) fn parse(
                 positional = rest;
                 PathBuf::from(root)
             }
-            None => default_root(),
+            None => {
+                let root = default_root();
+                draft.host.demonstration = demonstration_of(&draft.host, &root);
+                root
+            }
         };
         if named.is_none() && is_mistyped(&root) {
             return Err(UsageError(unknown_word(&root)));
@@ -59,6 +63,16 @@ fn named(word: &OsString) -> Option<ServerCommand> {
 /// The root if none is given.
 pub(super) fn default_root() -> PathBuf {
     PathBuf::from(if Path::new("public").is_dir() { "public" } else { "." })
+}
+
+/// Whether a site whose root isn't given is the demonstration: if the root is, and no option
+/// asks for applications or users.
+fn demonstration_of(host: &Host, root: &Path) -> Demonstration {
+    let asks = host.apps != Apps::Usual || host.users.is_some() || host.routes.iter().any(|route| route.app.is_some());
+    match host.demonstration {
+        Demonstration::Off if !asks && root.join(DEMONSTRATION_MARK).exists() => Demonstration::IfLocal,
+        chosen => chosen,
+    }
 }
 
 /// A plain word that is no directory was probably meant as a command.

@@ -27,15 +27,18 @@ pub struct Host {
     pub server_field: bool,
     /// Largest request body that an application gets, in bytes.
     pub body_limit: u64,
-    /// The password file of the users who can log in; none: see
-    /// `server/protection.rs`.
+    /// The password file of the users who can log in; none: only the demonstration has a
+    /// user.
     pub users: Option<PathBuf>,
     /// The applications at their usual paths.
     pub apps: Apps,
+    /// The demonstration: all applications, and `/private/` for a user whose password is
+    /// known to everybody.
+    pub demonstration: Demonstration,
     /// The questions of the quiz; none: the built-in ones.
     pub quiz: Option<PathBuf>,
     /// Paths with an application or a password file of their own. If none has a password
-    /// file: see `server/protection.rs`.
+    /// file, `/private/` is for the users who can log in.
     pub routes: Vec<Route>,
 }
 
@@ -74,7 +77,8 @@ impl Default for Host {
             server_field: true,
             body_limit: limits::BODY,
             users: None,
-            apps: Apps::IfLocal,
+            apps: Apps::Usual,
+            demonstration: Demonstration::Off,
             quiz: None,
             routes: Vec::new(),
         }
@@ -84,12 +88,24 @@ impl Default for Host {
 /// The built-in applications that are mounted at their usual paths.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Apps {
-    /// All if every listener is loopback or a unix-domain socket, else none.
-    IfLocal,
+    /// All in the demonstration. Elsewhere login, home and logout if there are users, else
+    /// none.
+    Usual,
     /// These.
     Only(Vec<String>),
     /// All but these.
     AllBut(Vec<String>),
+}
+
+/// Whether a host is the demonstration. It never answers to other machines.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Demonstration {
+    /// It isn't.
+    Off,
+    /// It is, if only this machine can connect.
+    IfLocal,
+    /// It is. A listener that other machines can reach is an error.
+    On,
 }
 
 /// The paths below a prefix.

@@ -18,7 +18,7 @@ pub(crate) mod options;
 mod process;
 pub(crate) mod values;
 
-pub use host::{Apps, Host, Route};
+pub use host::{Apps, Demonstration, Host, Route};
 pub use listener::{HEARTBEAT_PORT, Listener, Protocol, UPPER_PORT};
 pub use process::{Process, SessionConfig, SessionStore};
 

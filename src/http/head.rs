@@ -105,6 +105,14 @@ pub struct RequestHead<'a> {
     pub length: usize,
 }
 
+impl<'a> RequestHead<'a> {
+    /// The host and port that the request is for: of the target if it has them, else of the
+    /// Host field (RFC 9112 §3.2.2).
+    pub fn host(&self) -> Option<&'a [u8]> {
+        self.target.authority.or_else(|| self.fields.get("host"))
+    }
+}
+
 /// Parses the head at the beginning of `input`; none if it is incomplete.
 ///
 /// An incomplete head is checked as far as it goes, so garbage is refused before its end.

@@ -12,9 +12,12 @@
 //! and a redirect from another site. Sec-Fetch-Site tells these apart, and no script can set
 //! it. So `null` counts as ours if Sec-Fetch-Site is `same-origin`, and else never.
 
+use std::net::IpAddr;
+
 use super::Fields;
 use super::head::RequestHead;
 use super::target;
+use super::uri::split_host_port;
 
 /// Whether a page of another origin caused the request, according to the browser. This server's
 /// origin has the scheme `https` if `secure`, else `http`. Without either field: no.
@@ -36,8 +39,16 @@ fn fetch_site_is_cross_origin(fields: &Fields<'_>) -> bool {
 fn is_ours(origin: &[u8], head: &RequestHead<'_>, secure: bool) -> bool {
     let (scheme, port): (&[u8], &[u8]) = if secure { (b"https://", b":443") } else { (b"http://", b":80") };
     let Some(place) = origin.strip_prefix(scheme) else { return false };
-    let host = head.target.authority.or_else(|| head.fields.get("host"));
-    host.is_some_and(|host| bare(host, port).eq_ignore_ascii_case(bare(place, port))) && target::valid_host(place)
+    head.host().is_some_and(|host| bare(host, port).eq_ignore_ascii_case(bare(place, port)))
+        && target::valid_host(place)
+}
+
+/// Whether a host with its port, as in the Host field, is `localhost` or an IP address that
+/// `accepts`. Such a name can't be made to mean another machine (DNS rebinding).
+pub fn is_local_name(host: &[u8], accepts: fn(&IpAddr) -> bool) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let (name, _) = split_host_port(host);
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|address| accepts(&address))
 }
 
 fn bare<'a>(place: &'a [u8], default_port: &[u8]) -> &'a [u8] {

@@ -8,23 +8,16 @@ use crate::app::{Routes, board};
 use crate::auth::Users;
 use crate::config::{Apps, Host};
 
-/// Mounts the applications that are configured, or harmless here. Also returns their
-/// prefixes and names.
+/// Mounts the applications of a host. Also returns their prefixes and names.
 pub(super) fn mount(
     host: &Host,
     surroundings: &Surroundings<'_>,
     users: Option<&Users>,
 ) -> Result<(Routes, Vec<(String, String)>), ServerError> {
-    let local = surroundings.local;
     let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
     let usual = catalogue::ALL.iter().filter(|entry| match &host.apps {
-        Apps::IfLocal => {
-            if entry.for_users {
-                users.is_some()
-            } else {
-                local
-            }
-        }
+        Apps::Usual if entry.for_users => users.is_some(),
+        Apps::Usual => surroundings.demonstration,
         Apps::Only(names) => named(names, entry.name),
         Apps::AllBut(names) => !named(names, entry.name) && (users.is_some() || !entry.for_users),
     });
@@ -37,7 +30,7 @@ pub(super) fn mount(
     for (prefix, name) in &apps {
         let entry = catalogue::find(name).ok_or_else(|| unknown(name))?;
         if entry.for_users && users.is_none() {
-            return Err(ServerError::Config(format!("{name} needs --users FILE, because other machines can connect")));
+            return Err(ServerError::Config(format!("the application {name} needs --users FILE")));
         }
         routes.mount(prefix, (entry.make)(&mut supplies)).map_err(ServerError::Config)?;
     }
@@ -88,21 +81,21 @@ mod tests {
     use crate::config::{Config, Listener, Process};
 
     #[test]
-    fn login_needs_users_and_the_others_need_local_listeners() {
+    fn login_needs_users_and_the_others_the_demonstration() {
         let config = Config::single(Process::default(), Listener::default(), Host::default());
         let state = State::open(&config).unwrap();
-        let mounted = |host: &Host, local, has_users: bool| {
+        let mounted = |host: &Host, demonstration, has_users: bool| {
             let users = Users::empty();
-            let surroundings = Surroundings { process: &config.process, state: &state, local, open_files: 1 };
+            let surroundings = Surroundings { process: &config.process, state: &state, demonstration, open_files: 1 };
             let mounted = mount(host, &surroundings, has_users.then_some(&users)).map_err(|_| ())?;
             let has = |name: &str| mounted.1.iter().any(|(_, found)| found == name);
             Ok::<_, ()>((has("login") && has("home") && has("logout"), has("hello")))
         };
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        for (apps, local, has_users, expected) in [
-            (Apps::IfLocal, true, true, Ok((true, true))),
-            (Apps::IfLocal, false, true, Ok((true, false))),
-            (Apps::IfLocal, false, false, Ok((false, false))),
+        for (apps, demonstration, has_users, expected) in [
+            (Apps::Usual, true, true, Ok((true, true))),
+            (Apps::Usual, false, true, Ok((true, false))),
+            (Apps::Usual, false, false, Ok((false, false))),
             (Apps::AllBut(names(&[])), false, true, Ok((true, true))),
             (Apps::AllBut(names(&[])), false, false, Ok((false, true))),
             (Apps::AllBut(names(&["login"])), true, true, Ok((false, true))),
@@ -111,7 +104,12 @@ mod tests {
             (Apps::Only(names(&[])), true, true, Ok((false, false))),
         ] {
             let host = Host { apps, ..Host::default() };
-            assert_eq!(mounted(&host, local, has_users), expected, "{:?} {local} {has_users}", host.apps);
+            assert_eq!(
+                mounted(&host, demonstration, has_users),
+                expected,
+                "{:?} {demonstration} {has_users}",
+                host.apps
+            );
         }
         let mut host = Host::default();
         host.route("/in").app = Some("login".to_owned());

@@ -21,6 +21,7 @@ pub(super) struct Built {
     routes: Routes,
     guard: Guard,
     site: Option<Site>,
+    demonstration: bool,
     /// Symbolic links aren't followed.
     no_links: bool,
     /// The applications: prefix and name.
@@ -39,6 +40,7 @@ impl Built {
         report.apps.extend(self.apps);
         report.protected.extend(self.protected);
         let mut host = if config.server_field { http::Host::default() } else { http::Host::without_server_field() };
+        host.local_only = self.demonstration;
         host.routes = self.routes;
         host.guard = RefCell::new(self.guard);
         host.files = self.site.map(RefCell::new);
@@ -56,7 +58,7 @@ impl Built {
         if let Some(route) = host.routes.iter().find(|_| host.is_key_value()) {
             return Self::key_value(route, surroundings);
         }
-        let users = protection::users(host, surroundings.local)?;
+        let users = protection::users(host, surroundings.demonstration)?;
         let (guard, mut protected) = protection::protect(host, users.as_ref())?;
         let (routes, apps) = applications::mount(host, surroundings, users.as_ref().map(|(users, _)| users))?;
         if let Some((_, protection)) = users {
@@ -72,7 +74,7 @@ impl Built {
             return Err(ServerError::Config(sentence));
         }
         let site = root.map(|root| Site::new(root, settings));
-        Ok(Built { routes, guard, site, no_links, apps, protected })
+        Ok(Built { routes, guard, site, demonstration: surroundings.demonstration, no_links, apps, protected })
     }
 
     fn key_value(route: &Route, surroundings: &Surroundings<'_>) -> Result<Built, ServerError> {

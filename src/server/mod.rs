@@ -78,6 +78,8 @@ pub struct Ready {
     pub root: Option<PathBuf>,
     /// Symbolic links aren't followed, because the kernel lacks openat2.
     pub no_links: bool,
+    /// The first host is the demonstration.
+    pub demonstration: bool,
     /// The applications: prefix and name.
     pub apps: Vec<(String, String)>,
     /// The protected paths, and who is allowed.
@@ -157,9 +159,10 @@ impl Server {
         let mut report = Ready { connections: budget.connections, ..Ready::default() };
         let mut hosts = Vec::new();
         for (number, (host, root)) in config.hosts.iter().zip(roots).enumerate() {
-            let local = is_local(&config.listeners, &endpoints, number);
+            let demonstration = protection::is_demonstration(host, is_local(&config.listeners, &endpoints, number))?;
+            report.demonstration |= demonstration;
             let open_files = budget.files;
-            let surroundings = Surroundings { process: &config.process, state: &state, local, open_files };
+            let surroundings = Surroundings { process: &config.process, state: &state, demonstration, open_files };
             hosts.push(Built::build(host, root, &surroundings)?.into_host(host, &mut report));
         }
         if let Some(first) = hosts.first_mut() {

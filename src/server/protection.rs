@@ -1,16 +1,15 @@
-//! Which paths are protected, and who can log in: by the configuration, else by the needs
-//! of the demonstration site.
+//! Which paths are protected, and who can log in.
 //!
-//! The demonstration site has protected pages in [`PRIVATE`]. That path is never open by
-//! default, because somebody may put files there and believe them safe: only users who can
-//! log in are allowed, and nobody if there are none. While only this machine can connect,
-//! the demonstration's user can log in.
+//! `--auth` and `--users` say it. If no path is protected and there are users who can log
+//! in, [`PRIVATE`] is for them. The demonstration has such a user, whose password everybody
+//! knows. So it is only for this machine: it has no listener that others can reach, and
+//! its exchanges refuse what a proxy passes on (`service/http/local_only.rs`).
 
 use std::path::{Path, PathBuf};
 
 use super::ServerError;
 use crate::auth::{DEMONSTRATION, Guard, Users};
-use crate::config::Host;
+use crate::config::{Demonstration, Host};
 
 /// What is protected if no route is.
 pub const PRIVATE: &str = "/private/";
@@ -22,15 +21,32 @@ pub enum Protection {
     File(PathBuf, usize),
     /// The demonstration's user.
     Demonstration,
-    /// Nobody.
-    Closed,
+    /// Everybody: it is named like a protected path, but isn't one.
+    Open,
 }
 
-/// The users who can log in. `local`: only this machine can connect.
-pub(super) fn users(host: &Host, local: bool) -> Result<Option<(Users, Protection)>, ServerError> {
+/// Whether a host is the demonstration. `local`: only this machine can connect.
+pub(super) fn is_demonstration(host: &Host, local: bool) -> Result<bool, ServerError> {
+    match host.demonstration {
+        Demonstration::Off => Ok(false),
+        Demonstration::IfLocal => Ok(local),
+        Demonstration::On if local => Ok(true),
+        Demonstration::On => Err(ServerError::Config(
+            "other machines could connect to the demonstration: use --apps and --users FILE in place of --demo, or a \
+             loopback address"
+                .to_owned(),
+        )),
+    }
+}
+
+/// The users who can log in.
+pub(super) fn users(host: &Host, demonstration: bool) -> Result<Option<(Users, Protection)>, ServerError> {
     Ok(match &host.users {
         Some(file) => Some(open(file)?),
-        None if local => Some((Users::fixed(DEMONSTRATION).map_err(ServerError::Config)?, Protection::Demonstration)),
+        None if demonstration => {
+            let alice = Users::fixed(DEMONSTRATION).map_err(ServerError::Config)?;
+            Some((alice, Protection::Demonstration))
+        }
         None => None,
     })
 }
@@ -42,25 +58,27 @@ pub(super) fn protect(
 ) -> Result<(Guard, Vec<(String, Protection)>), ServerError> {
     let mut guard = Guard::default();
     let mut protected = Vec::new();
-    let mut add = |prefix: &str, users: Option<Users>, protection: Protection| {
+    let mut add = |prefix: &str, users: Users, protection: Protection| {
         protected.push((prefix.to_owned(), protection));
         guard.protect(prefix, users).map_err(|hint| ServerError::Config(format!("can't protect {prefix}: {hint}")))
     };
     let files = || host.routes.iter().filter_map(|route| Some((&route.prefix, route.auth.as_ref()?)));
     for (prefix, file) in files() {
         let (users, protection) = open(file)?;
-        add(prefix, Some(users), protection)?;
+        add(prefix, users, protection)?;
     }
     if files().next().is_none() {
         match users.cloned() {
-            Some((users, protection)) => add(PRIVATE, Some(users), protection)?,
-            None => add(PRIVATE, None, Protection::Closed)?,
+            Some((users, protection)) => add(PRIVATE, users, protection)?,
+            None if has_private(host) => protected.push((PRIVATE.to_owned(), Protection::Open)),
+            None => {}
         }
     }
-    // An absent directory needn't be reported as closed.
-    let has_private = host.root.as_ref().is_some_and(|root| root.join(PRIVATE.trim_matches('/')).is_dir());
-    protected.retain(|(_, protection)| *protection != Protection::Closed || has_private);
     Ok((guard, protected))
+}
+
+fn has_private(host: &Host) -> bool {
+    host.root.as_ref().is_some_and(|root| root.join(PRIVATE.trim_matches('/')).is_dir())
 }
 
 /// Opens a password file.
@@ -77,33 +95,47 @@ mod tests {
 
     const USERS: &str = "alice:$2y$04$RGgDOvYKtT.rejuCbhz.melLwAGQVOl0yMXxMmxoroUInQhXZbhq6\n";
 
-    fn protected(host: &Host, local: bool) -> Vec<(String, Protection)> {
-        let (guard, protected) = protect(host, users(host, local).unwrap().as_ref()).unwrap();
-        assert_eq!(guard.find(b"/private/x").is_some(), protected.iter().any(|(prefix, _)| prefix == PRIVATE));
-        protected
+    #[test]
+    fn the_demonstration_is_for_this_machine_alone() {
+        use Demonstration::*;
+        for (demonstration, local, expected) in [
+            (Off, true, Some(false)),
+            (Off, false, Some(false)),
+            (IfLocal, true, Some(true)),
+            (IfLocal, false, Some(false)),
+            (On, true, Some(true)),
+            (On, false, None),
+        ] {
+            let host = Host { demonstration, ..Host::default() };
+            assert_eq!(is_demonstration(&host, local).ok(), expected, "{demonstration:?} {local}");
+        }
     }
 
     #[test]
-    fn private_is_never_open_by_default() {
+    fn private_is_for_those_who_can_log_in_unless_other_paths_are_protected() {
         let files = Scratch::new();
         files.directory("www/private");
         files.file("users", USERS);
+        let protected = |host: &Host, demonstration: bool| {
+            let (guard, protected) = protect(host, users(host, demonstration).unwrap().as_ref()).unwrap();
+            let is_protected = protected.iter().any(|(at, by)| at == PRIVATE && *by != Protection::Open);
+            assert_eq!(guard.find(b"/private/x").is_some(), is_protected);
+            protected
+        };
+        let by_file = |prefix: &str| vec![(prefix.to_owned(), Protection::File(files.at("users"), 1))];
+
         let mut host = Host { root: Some(files.at("www")), ..Host::default() };
         assert_eq!(protected(&host, true), [(PRIVATE.to_owned(), Protection::Demonstration)]);
-        assert_eq!(protected(&host, false), [(PRIVATE.to_owned(), Protection::Closed)]);
+        assert_eq!(protected(&host, false), [(PRIVATE.to_owned(), Protection::Open)], "the operator is told");
         host.route("/a").auth = Some(files.at("users"));
-        for local in [true, false] {
-            assert_eq!(protected(&host, local), [("/a".to_owned(), Protection::File(files.at("users"), 1))]);
+        for demonstration in [true, false] {
+            assert_eq!(protected(&host, demonstration), by_file("/a"));
         }
         host = Host { root: Some(files.at("www")), users: Some(files.at("users")), ..Host::default() };
-        for local in [true, false] {
-            assert_eq!(protected(&host, local), [(PRIVATE.to_owned(), Protection::File(files.at("users"), 1))]);
+        for demonstration in [true, false] {
+            assert_eq!(protected(&host, demonstration), by_file(PRIVATE));
         }
         host = Host { root: Some(files.at("users")), ..Host::default() };
-        let (guard, protected) = protect(&host, None).unwrap();
-        assert!(
-            guard.find(b"/private").is_some() && protected.is_empty(),
-            "it is closed even if the directory is absent"
-        );
+        assert_eq!(protected(&host, false), [], "there is no such directory");
     }
 }

@@ -56,7 +56,7 @@ impl<'a> World<'a> {
         let mut shared = testing::shared_with(files, |host| {
             let users = "alice:$2y$04$MLhQcSVSXWZEBa76VTowc.Dn8tyrxSjlY.gu8AkQrojRxxZtcQUQW";
             let mut guard = Guard::default();
-            guard.protect("/private", Some(Users::fixed(users).expect("a user"))).expect("a prefix");
+            guard.protect("/private", Users::fixed(users).expect("a user")).expect("a prefix");
             host.guard = RefCell::new(guard);
             let on_disk = || durable::Store::open(&files.at(&format!("kv-{seed}")), "kv", 1 << 20).expect("a store");
             let store = if durable { on_disk() } else { durable::Store::in_memory(1 << 20) };

@@ -9,7 +9,7 @@
 //! local name, unless there is a token.
 
 use std::hint::black_box;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::refuse;
 use crate::app::Response;
@@ -18,7 +18,7 @@ use crate::http::{Status, origin};
 
 /// Whether a request to the address `local` may use the service.
 pub(super) fn check(head: &RequestHead<'_>, local: Option<SocketAddr>, token: Option<&str>) -> Result<(), Response> {
-    let host = head.target.authority.or(head.fields.get("host")).unwrap_or_default();
+    let host = head.host().unwrap_or_default();
     if origin::is_cross_origin(head, false) {
         return Err(refuse(Status::FORBIDDEN, "requests of other sites are not served"));
     }
@@ -31,22 +31,11 @@ pub(super) fn check(head: &RequestHead<'_>, local: Option<SocketAddr>, token: Op
             Err(refuse(Status::UNAUTHORIZED, "give the token: Authorization: Bearer TOKEN")
                 .field("WWW-Authenticate", "Bearer realm=\"kv\""))
         }
-        None if local.is_some_and(|local| local.ip().is_loopback()) && !is_local(host) => {
+        None if local.is_some_and(|local| local.ip().is_loopback()) && !origin::is_local_name(host, |_| true) => {
             Err(refuse(Status::FORBIDDEN, "on loopback the Host is an address or localhost"))
         }
         _ => Ok(()),
     }
-}
-
-/// Whether `host` is local without asking a name server.
-fn is_local(host: &[u8]) -> bool {
-    let Ok(host) = std::str::from_utf8(host) else { return false };
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost")
 }
 
 /// Whether the request has the token (RFC 6750 §2.1). The time of the comparison depends on

@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use super::super::parse;
 use super::*;
-use crate::config::{Apps, Config, Host, Listener, Process, Protocol, Route, SessionConfig, SessionStore};
+use crate::config::{
+    Apps, Config, Demonstration, Host, Listener, Process, Protocol, Route, SessionConfig, SessionStore,
+};
 use crate::files::resolve::Symlinks;
 use crate::http::forwarded::Proxies;
 use crate::logging::{AccessLog, LogOptions};
@@ -37,7 +39,7 @@ fn at(listener: &Listener) -> Vec<String> {
 #[test]
 fn no_arguments_mean_serve_with_the_defaults() {
     let config = serve("", &[]);
-    let host = Host { root: Some(default_root()), ..Host::default() };
+    let host = Host { root: Some(default_root()), demonstration: Demonstration::IfLocal, ..Host::default() };
     let expected = Config::single(Process::default(), Listener::at(8080), host);
     assert_eq!(format!("{config:?}"), format!("{expected:?}"));
 }
@@ -51,7 +53,7 @@ fn every_option_sets_its_field() {
          --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
          --max-connections 6 --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
          --trusted-proxy unix --no-server-header --access-log /tmp/log --app /a=lab \
-         --apps=one,two --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
+         --apps=one,two --demo --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
          --sessions cookie --session-key /tmp/key --session-cookie sid --session-idle 5m \
          --session-max 7d -vv -q /srv",
         &[],
@@ -100,6 +102,7 @@ fn every_option_sets_its_field() {
         body_limit: 5120,
         users: Some("f".into()),
         apps: Apps::Only(vec!["one".to_owned(), "two".to_owned()]),
+        demonstration: Demonstration::On,
         quiz: Some(PathBuf::from("/q.json")),
         routes: vec![Route { app: Some("lab".to_owned()), ..route("/a", "b=c") }, route("/d", "e")],
     };
@@ -115,6 +118,30 @@ fn every_option_sets_its_field() {
 }
 
 #[test]
+fn a_site_is_the_demonstration_only_if_nothing_else_is_chosen() {
+    use Demonstration::*;
+    // The tests run in the package's directory, whose `public` has the mark.
+    for (arguments, expected) in [
+        ("", IfLocal),
+        ("--listing", IfLocal),
+        ("--auth /a=users", IfLocal),
+        ("public", Off),
+        ("--apps", Off),
+        ("--apps=hello", Off),
+        ("--no-apps", Off),
+        ("--app /a=hello", Off),
+        ("--users users", Off),
+        ("--demo", On),
+        ("--demo public", On),
+        ("--demo --apps=hello src", On),
+    ] {
+        assert_eq!(main_of(&serve(arguments, &[])).1.demonstration, expected, "{arguments}");
+    }
+    let host = Host::default();
+    assert_eq!(demonstration_of(&host, Path::new("src")), Off, "a root without the mark");
+}
+
+#[test]
 fn a_later_option_for_the_same_prefix_replaces_the_earlier() {
     let config = serve("--app /a=hello --app /a=echo", &[]);
     let routes = &main_of(&config).1.routes;
@@ -125,12 +152,12 @@ fn a_later_option_for_the_same_prefix_replaces_the_earlier() {
 fn apps_and_no_apps_choose_the_applications() {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     for (arguments, variables, expected) in [
-        ("", &[][..], Apps::IfLocal),
+        ("", &[][..], Apps::Usual),
         ("--apps", &[], Apps::AllBut(names(&[]))),
         ("--no-apps", &[], Apps::Only(names(&[]))),
         ("--no-apps=a,b", &[], Apps::AllBut(names(&["a", "b"]))),
         ("", &[("MIOD_APPS", "1")], Apps::AllBut(names(&[]))),
-        ("", &[("MIOD_APPS", "0")], Apps::IfLocal),
+        ("", &[("MIOD_APPS", "0")], Apps::Usual),
         ("", &[("MIOD_APPS", "a,b")], Apps::Only(names(&["a", "b"]))),
         ("", &[("MIOD_NO_APPS", "yes")], Apps::Only(names(&[]))),
         ("--apps=c", &[("MIOD_NO_APPS", "a")], Apps::Only(names(&["c"]))),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::super::{Apps, values};
+use super::super::{Apps, Demonstration, values};
 use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, size};
 use crate::auth::guard::check_prefix;
 use crate::files::resolve::Symlinks;
@@ -117,7 +117,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {
         long: "apps",
         value: Value::Optional("NAME,..."),
-        help: "mount these, or all, at their usual paths (default: all, if only this machine can connect)",
+        help: "mount these, or all, at their usual paths (default: none; of the demonstration: all)",
         set: Setter::Host(|host, text| {
             let names = values::names(text);
             host.apps = if names.is_empty() { Apps::AllBut(names) } else { Apps::Only(names) };
@@ -132,6 +132,16 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         set: Setter::Host(|host, text| {
             let names = values::names(text);
             host.apps = if names.is_empty() { Apps::Only(names) } else { Apps::AllBut(names) };
+            Ok(())
+        }),
+        ..APPLICATIONS
+    },
+    Opt {
+        long: "demo",
+        help: "the demonstration, for this machine alone: all applications, and /private/ for alice with the \
+               password apple (default: only for the ./public of this project)",
+        set: Setter::Host(|host, _| {
+            host.demonstration = Demonstration::On;
             Ok(())
         }),
         ..APPLICATIONS

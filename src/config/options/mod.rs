@@ -190,6 +190,10 @@ pub const GROUPS: &[&str] = &[
     "Logging",
 ];
 
+/// In a root directory without a name on the command line, this file says that it is the
+/// demonstration of this project. Its name is hidden, so it is never served.
+pub const DEMONSTRATION_MARK: &str = ".demonstration";
+
 impl Draft<ServerDraft> {
     /// The configuration of a command.
     pub fn build(self, command: ServerCommand) -> Config {

@@ -20,6 +20,8 @@ pub struct Host {
     pub files: Option<RefCell<Site>>,
     /// Applications.
     pub routes: Routes,
+    /// It answers only to this machine, under a local name and without a proxy.
+    pub local_only: bool,
     /// The protected paths.
     pub guard: RefCell<Guard>,
     /// The built-in error pages.
@@ -47,6 +49,7 @@ impl Host {
         Self {
             files: None,
             routes: Routes::default(),
+            local_only: false,
             guard: RefCell::default(),
             errors: RefCell::default(),
             policies: [Policy { id: 0, lines: lines.clone(), private: false }, Policy { id: 1, lines, private: true }],

@@ -18,6 +18,7 @@
 //! | `resolve` | finds host, path, realm, handler and client of a request, once |
 //! | `exchange` | what was found, and a turn of the connection as the steps see it |
 //! | `policy` | the rules that hold for every handler |
+//! | `local_only` | the rule of a host that answers only to this machine |
 //! | `dispatch` | the steps in their order, also for a request that waited |
 //! | `files`, `application` | the handlers |
 //! | `respond`, `error_page`, `rejects` | write responses; the only place where heads of ours begin |
@@ -40,6 +41,7 @@ mod exchange;
 mod files;
 mod host;
 mod jobs;
+mod local_only;
 mod persistence;
 mod policy;
 mod rejects;

@@ -2,13 +2,14 @@
 //! was found for it.
 //!
 //! ```text
-//! maintenance, overload ─▶ password ─▶ expectation ─▶ coding ─▶ handler
+//! maintenance, overload ─▶ local only ─▶ password ─▶ expectation ─▶ coding ─▶ handler
 //! ```
 //!
 //! Whether a password is right may have to be found out by a job. The exchange waits
 //! for it and then goes on behind that rule.
 
 use super::exchange::{Exchange, Handler, Turn};
+use super::local_only;
 use crate::auth::guard::{Access, Refusal};
 use crate::auth::{Check, Checked};
 use crate::http::head::Expect;
@@ -41,6 +42,11 @@ pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &Turn<'_, '
         let why = if overloaded { "there are too many connections" } else { "the server is under maintenance" };
         return Admission::Refused(Reject::new(Status::SERVICE_UNAVAILABLE, why).into());
     }
+    if exchange.facts.host.local_only
+        && let Err(reject) = local_only::check(exchange.head, turn.ends.peer(), &turn.cx.shared.http.proxies)
+    {
+        return Admission::Refused(reject.into());
+    }
     match exchange.facts.realm {
         None => Admission::Granted,
         Some(realm) => enter_realm(exchange, realm, turn),
@@ -70,7 +76,6 @@ fn refused(refusal: &Refusal) -> Refused {
             let lines = [b"WWW-Authenticate: ", &**challenge, b"\r\n"].concat();
             (Status::UNAUTHORIZED, "a valid user name and password are required", lines)
         }
-        Refusal::Closed => (Status::FORBIDDEN, "no password file opens these pages", Vec::new()),
         Refusal::TooMany(wait) => {
             let lines = format!("Retry-After: {wait}\r\n").into_bytes();
             (Status::TOO_MANY_REQUESTS, "there were too many wrong passwords", lines)

@@ -10,7 +10,7 @@ pub(super) fn alice() -> Users {
 /// The only user is alice, whose password is apple. `/private/` has a small and a large file.
 fn protected(prefix: &str) -> Bench {
     let bench = Bench::with_host(|host| {
-        host.guard.borrow_mut().protect(prefix, Some(alice())).unwrap();
+        host.guard.borrow_mut().protect(prefix, alice()).unwrap();
     });
     bench.files.directory("private");
     testing::old_file(&bench.files, "private/index.html", "<p>private");
@@ -167,12 +167,4 @@ fn repeated_wrong_passwords_get_429() {
     assert_eq!(statuses(&response), [429]);
     assert!(response.contains("Retry-After: 6\r\n"), "{response}");
     assert_eq!(statuses(&bench.exchange(get("/")).0), [200]);
-}
-
-#[test]
-fn a_protected_path_without_users_is_forbidden() {
-    let mut bench = Bench::with_host(|host| host.guard.borrow_mut().protect("/private", None).unwrap());
-    for lines in ["", RIGHT] {
-        assert_eq!(statuses(&bench.exchange(get_with("/private/", lines)).0), [403]);
-    }
 }

@@ -231,7 +231,7 @@ fn the_application_sets_the_limit_of_a_body() {
 fn the_password_is_checked_before_the_body_is_received() {
     let mut bench = Bench::with_host(|host| {
         host.routes.mount("/up", Box::new(Upload)).unwrap();
-        host.guard.get_mut().protect("/up", Some(checking::alice())).unwrap();
+        host.guard.get_mut().protect("/up", checking::alice()).unwrap();
     });
     let want = bench.send(post("", &format!("{}Content-Length: 5\r\n", checking::RIGHT), "hello"));
     assert_eq!((bench.phase(), want.read), ("Waiting", false));
