@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use support::{Root, Server, eventually, get, get_with, head_with, miod, pattern};
 
@@ -184,6 +185,28 @@ fn requests_cannot_forge_a_line() {
     assert_eq!(line.request, r"GET /\x01\x7f\xc3\xa9 HTTP/1.1");
     let text = fs::read(logged.root.at("log")).unwrap();
     assert!(text.iter().all(|byte| (b' '..=b'~').contains(byte) || *byte == b'\n'));
+}
+
+#[test]
+fn the_duration_begins_with_the_first_byte_of_the_request() {
+    const PAUSE: Duration = Duration::from_millis(30);
+    let logged = Logged::new(&[]);
+    let mut client = logged.server.connect();
+    // A head in two pieces, as the first request and as a later one; then a body in two.
+    for _ in 0..2 {
+        let request = get("/");
+        client.send(&request[..10]);
+        assert!(client.is_silent_for(PAUSE));
+        client.send(&request[10..]);
+        assert_eq!(client.response().status, 200);
+    }
+    client.send("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na");
+    assert!(client.is_silent_for(PAUSE));
+    client.send("b");
+    assert_eq!(client.response().status, 200);
+    for line in logged.lines(3) {
+        assert!(line.seconds >= PAUSE.as_secs_f64(), "{line:?}");
+    }
 }
 
 #[test]

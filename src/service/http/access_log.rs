@@ -9,8 +9,8 @@
 //! 127.0.0.1 - - [21/Nov/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 1024 "-" "curl/8.5" 50312 127.0.0.1:8080 0.000000 1290 7/1
 //! ```
 //!
-//! Times are the loop's, read once a turn: a response in the same turn as its request
-//! took 0. Text from the network is escaped, so a line is a line.
+//! The duration begins with the first byte of the request. Times are the loop's, read once a
+//! turn: a response in the same turn as its request took 0. Text from the network is escaped, so a line is a line.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -33,6 +33,7 @@ pub(super) struct ResponseSummary {
     pub(super) body: u64,
     /// Bytes of the response, head included.
     pub(super) bytes: u64,
+    /// From the first byte of the request to the last of the response.
     pub(super) duration: Duration,
     pub(super) peer: Option<SocketAddr>,
     pub(super) local: Option<SocketAddr>,
@@ -86,11 +87,11 @@ pub(super) struct PendingEntry {
 }
 
 impl PendingEntry {
-    /// Of a response that began at `now`.
-    pub(super) fn new(request: &RequestSummary<'_>, response: ResponseSummary, now: Tick) -> Self {
+    /// Of a response to a request that began at `began`.
+    pub(super) fn new(request: &RequestSummary<'_>, response: ResponseSummary, began: Tick) -> Self {
         let user = request.user.as_deref().unwrap_or_default().as_bytes();
         let texts = [request.line, request.referer, request.agent, user].join(&b'\n').into_boxed_slice();
-        Self { texts, client: request.client, named: request.user.is_some(), began: now, response }
+        Self { texts, client: request.client, named: request.user.is_some(), began, response }
     }
 
     /// Bytes of memory.

@@ -16,6 +16,8 @@
 //! head isn't parsed before the response to the last one is on its way, so pipelined
 //! requests wait unparsed, and a connection needs bounded memory.
 
+use std::time::Duration;
+
 use super::body::{Destination, Read, ReadingBody};
 use super::dispatch;
 use super::exchange::{Exchange, Turn};
@@ -31,7 +33,7 @@ use crate::http::framing::Framing;
 use crate::http::head::{self, Expect, RequestHead, is_worth_parsing};
 use crate::http::{FieldLines, Reject, Status};
 use crate::limits;
-use crate::reactor::{Accepted, Ends, Finish, Io, JobId, JobResult, Want};
+use crate::reactor::{Accepted, Ends, Finish, Io, JobId, JobResult, Tick, Want};
 use crate::service::{Kind, Outcome};
 
 /// What a request costs in units of [`Work`](crate::reactor::Work): parsing it, and
@@ -61,12 +63,7 @@ impl Http {
         let peer = accepted.ends.peer().map(|peer| peer.ip()).filter(|peer| !http.proxies.trust(Some(*peer)));
         let counted = peer.and_then(|peer| http.count(peer));
         let overloaded = accepted.overloaded || counted == Some(false);
-        let mut patience = http.limits.header_timeout;
-        if overloaded {
-            // The reserve is small: a connection that isn't served must not hold it.
-            patience = patience.min(limits::LINGER);
-        }
-        let state = State::Head { deadline: cx.time.now.after(patience), seen: 0 };
+        let state = State::Idle { since: cx.time.now };
         http.census.enter(state.phase());
         let counted = counted.is_some();
         Self { state, requests: 0, overloaded, counted, reading: Reading::Last, host }
@@ -145,7 +142,8 @@ impl Http {
                 self.requests = self.requests.wrapping_add(1);
                 self.reading = if head.persistent { Reading::KeepAlive } else { Reading::Last };
                 log::trace!("#{number}.{} {} {:?}", self.requests, head.method_name, head.raw_target.escape_ascii());
-                self.begin(&head, &mut Turn::new(output, *ends, self.requests, cx));
+                let began = self.began(cx);
+                self.begin(&head, began, &mut Turn::new(output, *ends, self.requests, cx));
                 input.consume(length);
                 Step::Done(())
             }
@@ -164,11 +162,11 @@ impl Http {
 
     /// There is no whole head, but `seen` bytes of one.
     fn wait_for_head(&mut self, seen: usize, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
-        let limits = &cx.shared.http.limits;
+        let began = self.began(cx);
         let deadline = match self.state {
-            State::Head { deadline, .. } => deadline,
-            State::Idle { since } if seen == 0 => since.after(limits.idle_timeout),
-            _ => cx.time.now.after(limits.header_timeout),
+            State::Idle { since } if seen == 0 && self.requests > 0 => since.after(cx.shared.http.limits.idle_timeout),
+            State::Idle { since } if seen == 0 => since.after(self.header_timeout(cx)),
+            _ => began.after(self.header_timeout(cx)),
         };
         let late = cx.time.now >= deadline;
         if io.ended || (seen == 0 && (late || (cx.draining && !io.unread))) {
@@ -181,26 +179,39 @@ impl Http {
             return Step::Done(());
         }
         if seen > 0 {
-            self.enter(State::Head { deadline, seen: seen as u32 }, cx);
+            self.enter(State::Head { since: began, seen: seen as u32 }, cx);
         }
         Step::Wait(Want::READ.by(deadline))
+    }
+
+    /// When the first byte of the current request was there.
+    fn began(&self, cx: &Cx<'_>) -> Tick {
+        if let State::Head { since, .. } = self.state { since } else { cx.time.now }
+    }
+
+    /// How long a head may take, and how long the first byte of a connection.
+    fn header_timeout(&self, cx: &Cx<'_>) -> Duration {
+        let timeout = cx.shared.http.limits.header_timeout;
+        // The reserve is small: a connection that isn't served must not hold it.
+        if self.overloaded { timeout.min(limits::LINGER) } else { timeout }
     }
 
     /// Answers input that isn't a request, and closes.
     fn refuse_unparsed(&mut self, reject: Reject, io: &mut Io<'_>, cx: &mut Cx<'_>) {
         self.requests = self.requests.wrapping_add(1);
         self.reading = Reading::Unread;
+        let began = self.began(cx);
         let host = std::rc::Rc::clone(cx.shared.http.host(self.host));
         let mut turn = Turn::new(io.output, io.ends, self.requests, cx);
-        respond::refuse_unparsed(&host, io.input.bytes(), reject, &mut turn);
+        respond::refuse_unparsed(&host, io.input.bytes(), reject, began, &mut turn);
         self.end(Writing::Last, cx);
     }
 
     /// A head is there: answers it, or begins to read its body.
-    fn begin(&mut self, head: &RequestHead<'_>, turn: &mut Turn<'_, '_>) {
+    fn begin(&mut self, head: &RequestHead<'_>, began: Tick, turn: &mut Turn<'_, '_>) {
         turn.cx.work.spend(REQUEST);
         let host = turn.cx.shared.http.host(self.host);
-        let mut exchange = resolve(head, host, turn);
+        let mut exchange = resolve(head, host, began, turn);
         exchange.facts.persistent &= !self.overloaded;
         if head.framing == Framing::None {
             let progress = dispatch::respond(&exchange, b"", self.overloaded, turn);
@@ -304,7 +315,7 @@ impl Http {
 
     /// Takes what the state holds, to be answered in this call.
     fn take_state(&mut self, cx: &mut Cx<'_>) -> State {
-        let answering = State::Head { deadline: cx.time.now, seen: 0 };
+        let answering = State::Head { since: cx.time.now, seen: 0 };
         cx.shared.http.census.leave(self.state.phase());
         cx.shared.http.census.enter(answering.phase());
         std::mem::replace(&mut self.state, answering)

@@ -17,7 +17,7 @@ use crate::http::Reject;
 use crate::http::framing::Framing;
 use crate::http::head::{Method, RequestHead};
 use crate::http::response::{HeadContext, RequestTraits, Stamp};
-use crate::reactor::{Ends, Mark, Output};
+use crate::reactor::{Ends, Mark, Output, Tick};
 
 /// A request whose head is parsed and resolved.
 pub(super) struct Exchange<'a> {
@@ -30,6 +30,8 @@ pub(super) struct Exchange<'a> {
 #[derive(Clone)]
 pub(super) struct Facts {
     pub(super) host: Rc<Host>,
+    /// When the first byte of the request was there.
+    pub(super) began: Tick,
     /// The decoded path, with its slash, if it isn't the one that was sent.
     pub(super) path: Option<Box<[u8]>>,
     pub(super) handler: Handler,

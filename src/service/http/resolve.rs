@@ -10,14 +10,21 @@ use crate::app::{BodyMode, Methods};
 use crate::http::head::{Method, RequestHead};
 use crate::http::target::{self, Form, PathError};
 use crate::http::{Reject, Status, origin};
+use crate::reactor::Tick;
 
 /// The methods that files understand.
 pub(super) const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::Head]);
 
-/// Resolves a request for `host`.
-pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, host: &Rc<Host>, turn: &Turn<'_, '_>) -> Exchange<'a> {
+/// Resolves a request for `host` whose first byte was there at `began`.
+pub(super) fn resolve<'a>(
+    head: &'a RequestHead<'a>,
+    host: &Rc<Host>,
+    began: Tick,
+    turn: &Turn<'_, '_>,
+) -> Exchange<'a> {
     let mut facts = Facts {
         host: Rc::clone(host),
+        began,
         path: None,
         handler: Handler::Files,
         realm: None,

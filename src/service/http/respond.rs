@@ -10,6 +10,7 @@ use super::state::{Progress, State};
 use crate::app::{Body, Response};
 use crate::http::response::{BodyForm, HeadContext, Length, RequestTraits, ResponseHead};
 use crate::http::{Fields, Reject, Status, negotiate};
+use crate::reactor::Tick;
 
 use super::host::Host;
 
@@ -83,7 +84,7 @@ pub(super) fn pending_entry(
 ) -> Option<Box<PendingEntry>> {
     turn.cx.shared.http.access.enabled.then(|| {
         let (request, response) = summarize(exchange, status, body, turn);
-        Box::new(PendingEntry::new(&request, response, turn.cx.time.now))
+        Box::new(PendingEntry::new(&request, response, exchange.facts.began))
     })
 }
 
@@ -94,18 +95,18 @@ fn summarize<'e>(
     body: u64,
     turn: &Turn<'_, '_>,
 ) -> (RequestSummary<'e>, ResponseSummary) {
-    let response = response_summary(status, body, exchange.facts.realm.is_some(), turn);
+    let response = response_summary(status, body, exchange.facts.realm.is_some(), exchange.facts.began, turn);
     let line = access_log::request_line(exchange.head);
     let client = exchange.client(turn.ends);
     (RequestSummary::new(line, exchange.head.fields, client, response.protected), response)
 }
 
-fn response_summary(status: Status, body: u64, protected: bool, turn: &Turn<'_, '_>) -> ResponseSummary {
+fn response_summary(status: Status, body: u64, protected: bool, began: Tick, turn: &Turn<'_, '_>) -> ResponseSummary {
     ResponseSummary {
         status,
         body,
         bytes: turn.output.since(turn.start),
-        duration: std::time::Duration::ZERO,
+        duration: turn.cx.time.now.since(began),
         peer: turn.ends.peer(),
         local: turn.ends.local(),
         request: turn.request,
@@ -129,8 +130,9 @@ pub(super) fn refuse_with(exchange: &Exchange<'_>, reject: Reject, lines: &[u8],
     complete(exchange, reject.status, body, context.traits.persistent, turn)
 }
 
-/// Answers a request of `host` that couldn't be parsed. The connection ends with it.
-pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, turn: &mut Turn<'_, '_>) {
+/// Answers a request of `host` that couldn't be parsed, and whose first byte was there at
+/// `began`. The connection ends with it.
+pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: Tick, turn: &mut Turn<'_, '_>) {
     // As far as it can be understood: no content in response to HEAD.
     let head_only = input.strip_prefix(b"\r\n").unwrap_or(input).starts_with(b"HEAD ");
     let traits = RequestTraits { minor: 1, head_only, persistent: false };
@@ -138,7 +140,7 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, turn: &
     let context = HeadContext { traits, stamp: &stamp, policy: host.policy(false) };
     let body = write_error(host, reject, b"", true, context, turn);
     if turn.cx.shared.http.access.enabled {
-        let response = response_summary(reject.status, body, false, turn);
+        let response = response_summary(reject.status, body, false, began, turn);
         let fields = Fields::default();
         let peer = response.peer.map(|peer| peer.ip());
         let client = turn.cx.shared.http.proxies.client(peer, &fields);

@@ -11,11 +11,10 @@ use crate::reactor::{Finish, Tick};
 /// Where a connection is. An idle one is small, and so is one that sends a file, since
 /// files are most of what is sent. Everything else is boxed.
 pub(super) enum State {
-    /// Between two requests; nothing of the next one is there.
+    /// Before the first request or between two; nothing of the next one is there.
     Idle { since: Tick },
-    /// Before the first request, or part of a head is there: `seen` bytes of it were
-    /// looked at. It must be whole by the deadline.
-    Head { deadline: Tick, seen: u32 },
+    /// Part of a head is there since this moment: `seen` bytes of it were looked at.
+    Head { since: Tick, seen: u32 },
     /// A body is being read.
     Body(Box<ReadingBody>),
     /// The request waits for a job or a store.
