@@ -63,7 +63,8 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest time without a byte of an expected body.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longest time in which the peer takes no byte of a response.
+/// Longest time in which the peer acknowledges no byte of a response, up to six times as long
+/// after a large piece (`reactor/send_progress.rs`).
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long input is read and discarded after the last response, so that a reset doesn't
 /// destroy it.

@@ -43,6 +43,7 @@ mod pass;
 mod protocol;
 mod pump;
 mod run_queue;
+mod send_progress;
 mod signals;
 mod slot;
 mod slots;

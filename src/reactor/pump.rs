@@ -208,7 +208,7 @@ impl<P: Protocol> Slot<P> {
         };
         *lent.files -= files - done.files;
         let blocked = !lent.output.is_empty() && !self.transport.can_write() && established;
-        let deadline = self.transport.pace(cx.time.now, done.sent, blocked, lent.options.send_timeout);
+        let deadline = self.transport.track_output(cx.time.now, done.sent, blocked, lent.options.send_timeout);
         let Some(deadline) = deadline else { return Ok(turn) };
         if deadline <= cx.time.now {
             log::debug!("#{} reads its response too slowly", cx.handle.number());

@@ -31,6 +31,22 @@ pub(super) fn defer_accept(socket: &impl AsFd, seconds: libc::c_int) -> std::io:
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
+/// How many bytes that were given to a socket wait until its peer acknowledges them (`SIOCOUTQ`
+/// of tcp(7) and unix(7)); none if the kernel can't tell.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn unacknowledged(socket: &impl AsFd) -> Option<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open as long as it is borrowed, and the kernel writes one
+    // `c_int` into a local variable.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result == 0 { u64::try_from(bytes).ok() } else { None }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn unacknowledged<S>(_: &S) -> Option<u64> {
+    None
+}
+
 /// Has the allocator give back memory that is free. glibc keeps what was freed below
 /// something that is still used, and the rest up to a threshold of its own.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

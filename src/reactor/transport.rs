@@ -24,7 +24,8 @@ use rustix::net::{RecvFlags, SendFlags};
 use super::buffers::{FileSlice, Input, Leftover, Next, Output};
 use super::clock::Tick;
 use super::endpoint::Endpoint;
-use super::pace::Pace;
+use super::send_progress::SendProgress;
+use super::sys;
 
 /// Most bytes of files in one turn of one connection: then it is the others'
 /// turn. Measured: larger turns fill the socket's queue beyond the processor's
@@ -226,7 +227,7 @@ pub(super) enum Phase {
 struct Rest {
     leftover: Leftover,
     /// The progress of the output while the peer doesn't take it.
-    pace: Option<Pace>,
+    progress: Option<SendProgress>,
     /// Until when input is discarded; the protocol is over.
     linger: Option<Tick>,
 }
@@ -423,24 +424,25 @@ impl Transport {
     }
 
     /// Keeps account of output that the peer doesn't take: when the connection
-    /// is to be given up.
-    pub(super) fn pace(&mut self, now: Tick, sent: u64, blocked: bool, timeout: Duration) -> Option<Tick> {
+    /// is to be given up. `sent` bytes went out in this turn.
+    pub(super) fn track_output(&mut self, now: Tick, sent: u64, blocked: bool, timeout: Duration) -> Option<Tick> {
         if !blocked {
             if let Some(rest) = &mut self.rest {
-                rest.pace = None;
+                rest.progress = None;
             }
             return None;
         }
-        Some(self.pace_blocked(now, sent, timeout))
+        Some(self.track_blocked(now, sent, timeout))
     }
 
     #[inline(never)]
-    fn pace_blocked(&mut self, now: Tick, sent: u64, timeout: Duration) -> Tick {
-        let pace = self.rest.get_or_insert_default().pace.get_or_insert_with(|| Pace::start(now));
-        if sent > 0 {
-            pace.moved(now, sent, timeout);
+    fn track_blocked(&mut self, now: Tick, sent: u64, timeout: Duration) -> Tick {
+        let socket = &self.socket;
+        let queue = || each!(socket, stream => sys::unacknowledged(stream));
+        match &mut self.rest.get_or_insert_default().progress {
+            Some(progress) => progress.update(now, sent, timeout, queue),
+            none => none.insert(SendProgress::start(now, queue().unwrap_or(sent))).update(now, 0, timeout, || None),
         }
-        pace.deadline(timeout)
     }
 
     /// Ends the output, once.
