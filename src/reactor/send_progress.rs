@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn a_trickle_is_given_up() {
         let mut progress = SendProgress::start(at(0), QUEUE);
-        let ends = (1..60).find(|&second| progress.update(at(second), 0, TIMEOUT, || Some(QUEUE - second)) <= at(second));
+        let ends =
+            (1..60).find(|&second| progress.update(at(second), 0, TIMEOUT, || Some(QUEUE - second)) <= at(second));
         assert_eq!(ends, Some(6), "a byte a second, after the grace");
     }
 

@@ -33,7 +33,7 @@ use crate::http::framing::Framing;
 use crate::http::head::{self, Expect, RequestHead, is_worth_parsing};
 use crate::http::{FieldLines, Reject, Status};
 use crate::limits;
-use crate::reactor::{Accepted, Ends, Finish, Io, JobId, JobResult, Tick, Want};
+use crate::reactor::{Accepted, Ends, Io, JobId, JobResult, Tick, Want};
 use crate::service::{Kind, Outcome};
 
 /// What a request costs in units of [`Work`](crate::reactor::Work): parsing it, and
@@ -164,16 +164,15 @@ impl Http {
     fn wait_for_head(&mut self, seen: usize, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
         let began = self.began(cx);
         let deadline = match self.state {
-            State::Idle { since } if seen == 0 && self.requests > 0 => since.after(cx.shared.http.limits.idle_timeout),
-            State::Idle { since } if seen == 0 => since.after(self.header_timeout(cx)),
+            State::Idle { since } if seen == 0 => since.after(self.idle_timeout(cx)),
             _ => began.after(self.header_timeout(cx)),
         };
         let late = cx.time.now >= deadline;
-        if io.ended || (seen == 0 && (late || (cx.draining && !io.unread))) {
-            self.enter(State::Closing(Finish::Close), cx);
+        if io.ended || (seen == 0 && late && !io.unread) {
+            self.enter(State::Closing(Want::over(io.ended).finish), cx);
             return Step::Done(());
         }
-        if late {
+        if late && seen > 0 {
             let reject = Reject::new(Status::REQUEST_TIMEOUT, "the head of the request came too slowly");
             self.refuse_unparsed(reject, io, cx);
             return Step::Done(());
@@ -187,6 +186,15 @@ impl Http {
     /// When the first byte of the current request was there.
     fn began(&self, cx: &Cx<'_>) -> Tick {
         if let State::Head { since, .. } = self.state { since } else { cx.time.now }
+    }
+
+    /// How long a connection may be idle. When the server shuts down, a client that has just
+    /// got a response may have sent the next request already: for a short time it still gets
+    /// its response, which says that the connection closes.
+    fn idle_timeout(&self, cx: &Cx<'_>) -> Duration {
+        let first = self.requests == 0;
+        let timeout = if first { self.header_timeout(cx) } else { cx.shared.http.limits.idle_timeout };
+        if cx.draining { timeout.min(limits::LINGER) } else { timeout }
     }
 
     /// How long a head may take, and how long the first byte of a connection.
@@ -338,7 +346,7 @@ impl Http {
 
     /// A response has ended: waits for the next request, or closes.
     fn end(&mut self, writing: Writing, cx: &mut Cx<'_>) {
-        match persistence::after(self.reading, writing, cx.draining) {
+        match persistence::after(self.reading, writing) {
             None => match &mut self.state {
                 // The usual case: from one request to the next.
                 State::Idle { since } => *since = cx.time.now,

@@ -10,7 +10,8 @@
 //!
 //! To linger is to end the output and discard input until the peer ends too: a close
 //! with unread input would reset the connection, and the peer would lose the
-//! response. `Abort`, a reset, is what remains where a proper end would make a part
+//! response. A shut-down changes none of this: its responses say that they are the last.
+//! `Abort`, a reset, is what remains where a proper end would make a part
 //! of the content look like the whole.
 
 use crate::reactor::Finish;
@@ -47,10 +48,10 @@ impl Writing {
 }
 
 /// What comes after a response; none is the next request.
-pub(super) fn after(reading: Reading, writing: Writing, draining: bool) -> Option<Finish> {
+pub(super) fn after(reading: Reading, writing: Writing) -> Option<Finish> {
     match (reading, writing) {
         (_, Writing::Abort) => Some(Finish::Abort),
-        (Reading::KeepAlive, Writing::KeepAlive) if !draining => None,
+        (Reading::KeepAlive, Writing::KeepAlive) => None,
         (Reading::Last, _) => Some(Finish::Close),
         (Reading::KeepAlive | Reading::Unread, _) => Some(Finish::Linger),
     }
@@ -73,8 +74,7 @@ mod tests {
             (Unread, Writing::Abort, Some(Finish::Abort)),
             (Last, Writing::Abort, Some(Finish::Abort)),
         ] {
-            assert_eq!(after(reading, writing, false), expected, "{reading:?} {writing:?}");
+            assert_eq!(after(reading, writing), expected, "{reading:?} {writing:?}");
         }
-        assert_eq!(after(KeepAlive, Writing::KeepAlive, true), Some(Finish::Linger));
     }
 }

@@ -77,7 +77,7 @@ fn the_connection_persists_if_both_sides_agree() {
 fn a_slow_head_gets_408_and_silence_gets_nothing() {
     let mut bench = Bench::new();
     assert_eq!(bench.settle(), Want::READ.by(Tick::default().after(10 * SECOND)));
-    assert_eq!(bench.pass(10 * SECOND).finish, Finish::Close);
+    assert_eq!(bench.pass(10 * SECOND).finish, Finish::Linger);
     assert_eq!(bench.responses(), "");
 
     let mut bench = Bench::new();
@@ -100,7 +100,7 @@ fn the_idle_timeout_between_requests_closes_silently() {
     let (response, want) = bench.exchange(" / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(statuses(&response), [200]);
     assert_eq!(want.wake, Some(bench.now.after(60 * SECOND)));
-    assert_eq!(bench.pass(60 * SECOND).finish, Finish::Close);
+    assert_eq!(bench.pass(60 * SECOND).finish, Finish::Linger, "a request that crosses gets no reset");
     assert_eq!(bench.responses(), "");
 }
 

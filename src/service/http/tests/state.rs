@@ -10,10 +10,28 @@ fn shutdown_serves_received_requests_and_closes() {
     assert!(response.contains("Connection: close\r\n"));
     assert_eq!(want.finish, Finish::Linger);
 
+    // One that has just become idle may have sent the next request already.
+    let mut bench = Bench::new();
+    bench.exchange(get("/"));
+    bench.pass(SECOND);
+    bench.draining = true;
+    assert_eq!(bench.settle(), Want::READ.by(bench.now.after(limits::LINGER - SECOND)));
+    assert_eq!(bench.pass(limits::LINGER - SECOND).finish, Finish::Linger);
+
     let mut bench = Bench::new();
     bench.exchange(get("/"));
     bench.draining = true;
-    assert_eq!(bench.settle().finish, Finish::Close);
+    bench.settle();
+    let (response, want) = bench.exchange(get("/"));
+    assert!(response.contains("Connection: close\r\n"), "{response}");
+    assert_eq!(want.finish, Finish::Linger);
+
+    // One that was idle for long is closed at once.
+    let mut bench = Bench::new();
+    bench.exchange(get("/"));
+    bench.pass(10 * SECOND);
+    bench.draining = true;
+    assert_eq!(bench.settle().finish, Finish::Linger);
 }
 
 #[test]
