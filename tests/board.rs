@@ -66,6 +66,12 @@ fn posts_are_escaped_and_limited() {
     ] {
         assert_eq!(browser.post("/board", body).status, status, "{}", &body[..body.len().min(40)]);
     }
+    // The page says so beside the form, and nothing that was typed is lost.
+    let page = browser.post("/board", &format!("text=%3C{}", "x".repeat(1001))).text();
+    assert!(page.contains(&format!("autofocus>&#60;{}</textarea>", "x".repeat(1001))), "{page}");
+    assert!(page.contains("id=\"problem\" role=\"alert\">Nothing was posted: a text has 1,000"), "{page}");
+    let refused = browser.post_json("/board", "{\"text\":\" \"}");
+    assert!(refused.status == 400 && refused.text().contains("A post needs a text."), "{}", refused.text());
     assert_eq!(browser.post_json("/board", "{\"text\":\"a\"").status, 400);
     assert_eq!(browser.exchange("POST /board", "Content-Type: text/plain\r\n", "text=a").status, 415);
     assert_eq!(browser.exchange("POST /board", "Sec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n", "").status, 403);

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn pages_have_the_colours_of_the_site() {
         let site = colours(include_str!("../../public/style.css"));
-        let ours = colours(include_str!("templates/style.css"));
+        let ours = colours(include_str!("../templates/base.css"));
         assert!(ours.len() > 10 && ours.iter().all(|colour| site.contains(colour)), "{ours:?} in {site:?}");
     }
 }

@@ -51,6 +51,8 @@ pub struct Rendering {
     /// some kilobytes at most.
     made: String,
     sent: usize,
+    /// What comes behind the rows of a page.
+    tail: String,
 }
 
 /// What is to be made next.
@@ -65,12 +67,12 @@ enum Part {
 impl Rendering {
     /// Begins to write a listing.
     pub fn new(listing: Arc<Listing>, format: Format) -> Rendering {
-        Rendering { listing, format, next: Part::Head, made: String::new(), sent: 0 }
+        Rendering { listing, format, next: Part::Head, made: String::new(), sent: 0, tail: String::new() }
     }
 
     /// Bytes of memory that it holds: of the entries, its share.
     pub fn memory(&self) -> usize {
-        self.listing.memory / Arc::strong_count(&self.listing) + self.made.capacity()
+        self.listing.memory / Arc::strong_count(&self.listing) + self.made.capacity() + self.tail.capacity()
     }
 
     /// Appends at most `room` bytes to `out`; true if there is more to come.
@@ -95,12 +97,12 @@ impl Rendering {
 
     /// Makes the next part.
     fn make(&mut self) {
-        let Rendering { listing, format, made, .. } = self;
+        let Rendering { listing, format, made, tail, .. } = self;
         let row_or_tail = |i: usize| if i < listing.rows.len() { Part::Row(i) } else { Part::Tail };
         self.next = match self.next {
             Part::Head => {
                 match format {
-                    Format::Html => html_head(made, listing),
+                    Format::Html => (*made, *tail) = html_frame(listing),
                     Format::Json => made.push('['),
                 }
                 row_or_tail(0)
@@ -114,7 +116,7 @@ impl Rendering {
             }
             Part::Tail => {
                 match format {
-                    Format::Html => html_tail(made, listing),
+                    Format::Html => *made = std::mem::take(tail),
                     Format::Json => made.push_str("\n]\n"),
                 }
                 Part::Nothing
@@ -124,12 +126,26 @@ impl Rendering {
     }
 }
 
-/// The beginning of a page.
+/// A page without its rows.
 #[derive(Template)]
-#[template(path = "listing_head.html", config = "src/askama.toml")]
-struct HeadPart<'a> {
+#[template(path = "listing.html", config = "src/askama.toml")]
+struct Page<'a> {
     path: &'a str,
+    crumbs: Vec<Crumb<'a>>,
     columns: [Column; 3],
+    /// Stands for the rows.
+    rows: &'static str,
+    cut: bool,
+    is_empty: bool,
+}
+
+/// Stands for the rows while a page is made. No text contains it.
+const ROWS: &str = "\0";
+
+/// A directory on the way to the one that is listed, with a link to it; the last is that one.
+struct Crumb<'a> {
+    name: &'a str,
+    reference: String,
 }
 
 /// A column of the table, whose title is a link that sorts by it.
@@ -174,22 +190,8 @@ struct RowPart<'a> {
     time: &'a str,
 }
 
-/// The end of a page.
-#[derive(Template)]
-#[template(path = "listing_tail.html", config = "src/askama.toml")]
-struct TailPart {
-    cut: bool,
-    empty: bool,
-}
-
-fn put_template(out: &mut String, part: &impl Template) {
-    // Rendering into a String fails only if the formatting of a value fails.
-    let _ = part.render_into(out);
-    // A template loses its last line feed.
-    out.push('\n');
-}
-
-fn html_head(out: &mut String, listing: &Listing) {
+/// What comes before the rows of a page, and behind them.
+fn html_frame(listing: &Listing) -> (String, String) {
     let columns = [(Sort::Name, "Name"), (Sort::Size, "Size"), (Sort::Modified, "Modified (UTC)")];
     let columns = columns.map(|(by, title)| Column {
         key: by.key(),
@@ -197,7 +199,17 @@ fn html_head(out: &mut String, listing: &Listing) {
         sorted: by == listing.order.by,
         descending: listing.order.descending,
     });
-    put_template(out, &HeadPart { path: &printable(&listing.path), columns });
+    let path = printable(&listing.path);
+    let names: Vec<_> = path.split_inclusive('/').collect();
+    let crumbs = names.iter().enumerate();
+    let crumbs = crumbs.map(|(at, name)| Crumb { name, reference: "../".repeat(names.len() - 1 - at) }).collect();
+    let is_empty = listing.rows.is_empty();
+    let page = Page { path: &path, crumbs, columns, rows: ROWS, cut: listing.cut, is_empty };
+    // Rendering into a String fails only if the formatting of a value fails.
+    let page = page.render().unwrap_or_default();
+    let (head, tail) = page.split_once(ROWS).unwrap_or_default();
+    // A template loses its last line feed.
+    (head.to_owned(), format!("{tail}\n"))
 }
 
 fn html_row(out: &mut String, row: &Row) {
@@ -213,11 +225,9 @@ fn html_row(out: &mut String, row: &Row) {
         date: modified.get(..10).unwrap_or_default(),
         time: modified.get(11..16).unwrap_or_default(),
     };
-    put_template(out, &part);
-}
-
-fn html_tail(out: &mut String, listing: &Listing) {
-    put_template(out, &TailPart { cut: listing.cut, empty: listing.rows.is_empty() });
+    // As above.
+    let _ = part.render_into(out);
+    out.push('\n');
 }
 
 /// An entry as JSON.
@@ -319,13 +329,14 @@ mod tests {
         assert!(html.starts_with("<!DOCTYPE html>\n<html lang=\"en\">"));
         assert!(html.contains("<title>Index of /x&#60;y&#62;/</title>") && html.ends_with("</body>\n</html>\n"));
         assert!(html.contains(
-            "<tr><td><a href=\"./%3Cscript%3E%27%22%26\">&#60;script&#62;&#39;&#34;&#38;</a></td>\
+            "<tr><td><a href=\"./%3Cscript%3E%27%22%26\"><bdi>&#60;script&#62;&#39;&#34;&#38;</bdi></a></td>\
              <td title=\"1536 bytes\">1.5 KiB</td><td><time datetime=\"2026-11-21T07:15:00Z\">2026-11-21 07:15</time></td></tr>\n"
         ));
         assert!(html.contains("href=\"./javascript%3Ax\""));
-        assert!(html.contains("href=\"./a%20b%25%23%3F%0A%E2%80%AE%C3%A9\">a b%#?\u{fffd}\u{202e}é<"));
-        assert!(html.contains("<a href=\"./d%FF%FE/\">d\u{fffd}\u{fffd}/</a></td><td></td>"));
-        assert!(html.contains("<a href=\"../\">"));
+        assert!(html.contains("href=\"./a%20b%25%23%3F%0A%E2%80%AE%C3%A9\"><bdi>a b%#?\u{fffd}\u{202e}é</bdi><"));
+        assert!(html.contains("<a href=\"./d%FF%FE/\"><bdi>d\u{fffd}\u{fffd}</bdi>/</a></td><td></td>"));
+        assert!(html.contains("<h1>Index of <a href=\"../\"><bdi>/</bdi></a><bdi>x&#60;y&#62;/</bdi></h1>"), "{html}");
+        assert!(html.contains("<a href=\"../\">../</a>"));
         assert!(html.contains("<th aria-sort=\"ascending\"><a href=\"?sort=name&amp;order=desc\">Name \u{25b2}</a>"));
         assert!(html.contains("<th><a href=\"?sort=size&amp;order=asc\">Size</a>"));
         let root = whole(page(listing("/", vec![])));

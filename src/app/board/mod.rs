@@ -62,6 +62,12 @@ struct Listed<'a> {
     user: Option<String>,
     #[serde(skip)]
     most: usize,
+    /// What is wrong with the text that was posted; may be empty.
+    #[serde(skip)]
+    problem: &'a str,
+    /// The text that was posted then.
+    #[serde(skip)]
+    draft: &'a str,
     #[serde(skip)]
     here: &'a str,
     #[serde(skip)]
@@ -79,8 +85,11 @@ struct Shown {
     text: String,
     /// In Unix seconds.
     at: i64,
-    /// The same as text.
+    /// The same as text, in UTC.
     when: String,
+    /// The same for programs (RFC 3339).
+    #[serde(skip)]
+    datetime: String,
     /// The client may delete it.
     #[serde(skip_serializing_if = "Not::not")]
     own: bool,
@@ -157,19 +166,31 @@ impl Board {
             Some(number) => number,
             None => None,
         };
+        Answer::now(self.page(before, ("", ""), request, call))
+    }
+
+    /// The posts before a number. If they are the newest, they have a form above them, which
+    /// shows a `draft` and its `problem`.
+    fn page(
+        &mut self,
+        before: Option<u64>,
+        (problem, draft): (&str, &str),
+        request: &Request<'_>,
+        call: &mut Call<'_>,
+    ) -> Response {
         let author = Author::of(call);
         let (posts, more) = self.0.before(before, PAGE);
-        let shown: Vec<_> = posts.into_iter().map(|(id, post)| author.shown(id, post)).collect();
-        let older = shown.last().filter(|_| more).map(|post| format!("{}?before={}", request.here(), post.id));
+        let posts: Vec<_> = posts.into_iter().map(|(id, post)| author.shown(id, post)).collect();
+        let older = posts.last().filter(|_| more).map(|post| format!("{}?before={}", request.here(), post.id));
         let last = before.is_none().then(|| self.0.last());
-        Answer::now(respond(request, call, author, shown, older, last))
+        respond(request, Listed { posts, older, last, problem, draft, ..Listed::of(author, request, call) })
     }
 
     fn one(&mut self, id: u64, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let Some(post) = self.0.get(id) else { return Answer::Refused(NO_SUCH_POST) };
         let author = Author::of(call);
-        let shown = vec![author.shown(id, post)];
-        Answer::now(respond(request, call, author, shown, None, None))
+        let posts = vec![author.shown(id, post)];
+        Answer::now(respond(request, Listed { posts, ..Listed::of(author, request, call) }))
     }
 
     fn post(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
@@ -178,11 +199,17 @@ impl Board {
             Err(reject) => return Answer::Refused(reject),
         };
         let text = clean(&body.text("text").unwrap_or_default());
-        if text.is_empty() {
-            return Answer::Refused(Reject::bad_request("a post needs a text"));
-        }
-        if text.chars().count() > TEXT {
-            return Answer::Refused(Reject::new(Status::CONTENT_TOO_LARGE, "a text has 1,000 characters at most"));
+        let (status, problem) = match text.chars().count() {
+            0 => (Status::BAD_REQUEST, "a post needs a text"),
+            1..=TEXT => (Status::OK, ""),
+            _ => (Status::CONTENT_TOO_LARGE, "a text has 1,000 characters at most"),
+        };
+        if status != Status::OK {
+            if negotiate::prefers_json(&request.head.fields) {
+                return Answer::Refused(Reject::new(status, problem));
+            }
+            let page = self.page(None, (problem, &text), request, call);
+            return Answer::now(Response { status, ..page });
         }
         let author = Author::of(call);
         let new = author.secret.is_none().then(|| Id::new().to_string());
@@ -254,16 +281,27 @@ fn not_stored(error: WriteError) -> Reject {
     }
 }
 
-fn respond(
-    request: &Request<'_>,
-    call: &Call<'_>,
-    author: Author,
-    posts: Vec<Shown>,
-    older: Option<String>,
-    last: Option<u64>,
-) -> Response {
-    let (here, mount, foot) = (request.here(), request.mount, Foot::of(call));
-    let listed = Listed { posts, older, last, user: author.user, most: TEXT, here, mount, foot };
+impl<'a> Listed<'a> {
+    /// No posts, for this client.
+    fn of(author: Author, request: &'a Request<'_>, call: &Call<'_>) -> Self {
+        let (here, mount, foot) = (request.here(), request.mount, Foot::of(call));
+        let (problem, draft) = ("", "");
+        Self {
+            posts: Vec::new(),
+            older: None,
+            last: None,
+            user: author.user,
+            most: TEXT,
+            problem,
+            draft,
+            here,
+            mount,
+            foot,
+        }
+    }
+}
+
+fn respond(request: &Request<'_>, listed: Listed<'_>) -> Response {
     page::page_or_json(request, &listed, Script::Own)
 }
 
@@ -280,11 +318,15 @@ fn hash(secret: &str) -> String {
 
 impl Shown {
     fn of(id: u64, post: Post, own: bool) -> Self {
+        let mut datetime = Vec::new();
+        date::write_rfc3339(post.at, &mut datetime);
+        // 1994-11-06T08:49:37Z
+        let datetime = String::from_utf8(datetime).unwrap_or_default();
         let mut moment = [0; date::LENGTH];
         date::write(post.at, &mut moment);
         // Sun, 06 Nov 1994 08:49:37 GMT
-        let when = String::from_utf8_lossy(&moment[5..22]).into_owned();
-        Self { id, name: post.name, text: post.text, at: post.at, when, own }
+        let when = format!("{} UTC", String::from_utf8_lossy(&moment[5..22]));
+        Self { id, name: post.name, text: post.text, at: post.at, when, datetime, own }
     }
 }
 

@@ -155,11 +155,12 @@ mod tests {
             let parts = [
                 "<title>404 Not Found</title>",
                 "<h1>404 Not Found</h1>",
-                "<p>There is no such file.</p>",
+                ">There is no such file.</p>",
+                "<a href=\"/\">",
                 "</html>\n",
             ];
             assert!(parts.iter().all(|part| page.contains(part)), "{page}");
-            assert!(page.contains(&format!("request {connection}/{request}</small>")), "{page}");
+            assert!(page.contains(&format!("Request {connection}/{request}</p>")), "{page}");
         }
         assert_eq!(pages.0.len(), 2, "each is made once");
     }

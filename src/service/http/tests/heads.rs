@@ -35,7 +35,7 @@ fn an_error_follows_the_responses_to_earlier_requests_and_closes() {
     let (responses, want) = bench.exchange(get("/") + "GET / HTTP/1.1\r\nHost: a b\r\n\r\n" + &get("/"));
     assert_eq!(statuses(&responses), [200, 400]);
     assert_eq!(want.finish, Finish::Linger);
-    assert!(responses.contains("Connection: close\r\n") && responses.contains("request 1/2"), "{responses}");
+    assert!(responses.contains("Connection: close\r\n") && responses.contains("Request 1/2"), "{responses}");
 }
 
 #[test]
