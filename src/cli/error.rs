@@ -92,7 +92,7 @@ impl From<client::ToolError> for CommandError {
             E::Name(_) => UNKNOWN_NAME,
             E::Connect(_, error) if error.kind() == io::ErrorKind::TimedOut => TIMED_OUT,
             E::Connect(..) => NO_CONNECTION,
-            E::TimedOut(..) => TIMED_OUT,
+            E::TimedOut(..) | E::Unanswered { .. } => TIMED_OUT,
             E::Lost(_) => BROKEN,
             E::Response(HttpError::NoResponse) => NO_ANSWER,
             E::Response(HttpError::Truncated) => TRUNCATED,
