@@ -284,6 +284,12 @@ fn echo_ends_at_an_exit_line() {
         }
         assert_eq!(client.rest(), back.as_bytes(), "{sent:?}");
     }
+    // Without a line end and with the connection open, silence decides.
+    let mut client = server.connect();
+    client.send("e");
+    assert_eq!(client.take(1), b"e");
+    client.send("\nexit");
+    assert_eq!(client.rest(), b"\n");
 }
 
 #[test]
@@ -306,7 +312,7 @@ fn echo_reads_no_more_than_it_can_send_back() {
 }
 
 #[test]
-fn upper_sends_back_lines_in_upper_case() {
+fn upper_sends_back_what_comes_in_upper_case() {
     let server = lines("upper", &[]);
     assert!(server.banner.contains(" answers in upper case on 127.0.0.1:"), "{}", server.banner);
     for (sent, back) in [
@@ -323,9 +329,9 @@ fn upper_sends_back_lines_in_upper_case() {
     assert!(exchange(&server, long.clone().into_bytes()) == long.to_uppercase().into_bytes());
     let many = "short\n".repeat(200_000);
     assert!(exchange(&server, many.clone().into_bytes()) == many.to_uppercase().into_bytes());
-    // Each line is sent back at once, while the connection stays open.
+    // Everything is sent back at once, while the connection stays open.
     let mut client = server.connect();
-    for line in ["one\n", "two\n"] {
+    for line in ["one\n", "two\n", "four"] {
         client.send(line);
         assert_eq!(client.take(4), line.to_uppercase().as_bytes());
     }
