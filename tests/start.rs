@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -22,6 +22,13 @@ fn site() -> Root {
 
 /// Runs a command that can't start. Returns its exit code and its message of one line.
 fn failure(command: &mut Command) -> (Option<i32>, String) {
+    let (code, errors) = failures(command);
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    (code, errors)
+}
+
+/// Runs a command that can't start. Returns its exit code and its messages.
+fn failures(command: &mut Command) -> (Option<i32>, String) {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut child = Ended(child);
     let mut status = None;
@@ -32,8 +39,8 @@ fn failure(command: &mut Command) -> (Option<i32>, String) {
     let (mut output, mut errors) = (String::new(), String::new());
     child.0.stdout.take().unwrap().read_to_string(&mut output).unwrap();
     child.0.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-    assert_eq!((output.as_str(), errors.lines().count()), ("", 1), "{errors}");
-    assert!(errors.starts_with("miod: "), "{errors}");
+    assert_eq!(output, "", "{errors}");
+    assert!(errors.lines().all(|line| line.starts_with("miod: ")), "{errors}");
     (status.unwrap().code(), errors)
 }
 
@@ -75,6 +82,44 @@ fn a_port_in_use_names_its_owner() {
         }
     }
     assert_eq!(holder.get("/").status, 200);
+}
+
+#[test]
+fn all_that_is_wrong_with_a_start_is_reported() {
+    let root = site();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap().to_string();
+    root.file("quiz.json", "{");
+    let at = |name: &str| root.at(name).display().to_string();
+    let none = at(".none");
+    let mut command = serve(&[&at("no-root"), "--users", &none, "--auth", &format!("/a={none}")]);
+    command.args(["--apps=one,two,quiz", "--quiz", &at("quiz.json"), "--access-log", &at("none/log")]);
+    command.args(["--session-key", &at("quiz.json"), "-b", &taken, "-b", "192.0.2.77:0"]);
+    let (code, errors) = failures(&mut command);
+    assert_eq!(code, Some(78), "{errors}");
+    for (line, part) in errors.lines().zip([
+        "can't open the access log",
+        "no such directory",
+        "malformed key",
+        ".none",
+        "the quiz",
+        "unknown application \"one\"",
+        "unknown application \"two\"",
+        "port in use",
+        "no such address",
+    ]) {
+        assert!(line.contains(part), "{part}: {errors}");
+    }
+    assert_eq!(errors.lines().count(), 9, "{errors}");
+    // Nothing is created by a start that fails.
+    command.args(["--data", &at(".data"), "--sessions", &format!("file:{}", at(".sessions"))]);
+    assert_eq!(failures(&mut command).0, Some(78));
+    assert!(!root.at(".data").exists() && !root.at(".sessions").exists());
+    // Nothing but ports: the exit code is theirs.
+    let sockets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let [one, two] = sockets.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
+    let (code, errors) = failures(miod().args(["udp", "echo", "-b", &one, "-b", &two]));
+    assert!(code == Some(69) && errors.matches("port in use").count() == 2, "{errors}");
 }
 
 #[test]
@@ -421,7 +466,8 @@ fn a_mistake_is_reported_even_if_the_port_is_in_use() {
     let path = root.path().to_str().unwrap();
     for (arguments, hint) in [(&["--auth", "/p=absent.htpasswd"][..], "absent.htpasswd"), (&["--apps=nope"], "nope")] {
         let mut command = serve(&["-b", "127.0.0.1", "-p", &port, path]);
-        let (code, errors) = failure(command.args(arguments).current_dir(root.path()));
-        assert!(code == Some(78) && errors.contains(hint), "{code:?} {errors}");
+        let (code, errors) = failures(command.args(arguments).current_dir(root.path()));
+        assert!(code == Some(78) && errors.lines().next().unwrap().contains(hint), "{code:?} {errors}");
+        assert!(errors.lines().last().unwrap().contains("port in use"), "{errors}");
     }
 }

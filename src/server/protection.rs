@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use super::ServerError;
+use super::error::Faults;
 use crate::auth::{DEMONSTRATION, Guard, Users};
 use crate::config::Host;
 
@@ -27,47 +28,53 @@ pub enum Protection {
 }
 
 /// The users who can log in. `local`: only this machine can connect.
-pub(super) fn users(host: &Host, local: bool) -> Result<Option<(Users, Protection)>, ServerError> {
-    Ok(match &host.users {
-        Some(file) => Some(open(file)?),
-        None if local => Some((Users::fixed(DEMONSTRATION).map_err(ServerError::Config)?, Protection::Demonstration)),
+pub(super) fn users(host: &Host, local: bool, faults: &mut Faults) -> Option<(Users, Protection)> {
+    match &host.users {
+        Some(file) => Some(open(file, faults)),
+        None if local => {
+            let users = faults.keep(Users::fixed(DEMONSTRATION).map_err(ServerError::Config))?;
+            Some((users, Protection::Demonstration))
+        }
         None => None,
-    })
+    }
 }
 
 /// Makes the guard. Also returns the protected paths and who is allowed. `users` can log in.
 pub(super) fn protect(
     host: &Host,
     users: Option<&(Users, Protection)>,
-) -> Result<(Guard, Vec<(String, Protection)>), ServerError> {
+    faults: &mut Faults,
+) -> (Guard, Vec<(String, Protection)>) {
     let mut guard = Guard::default();
     let mut protected = Vec::new();
-    let mut add = |prefix: &str, users: Option<Users>, protection: Protection| {
+    let mut add = |prefix: &str, users: Option<Users>, protection: Protection, faults: &mut Faults| {
         protected.push((prefix.to_owned(), protection));
-        guard.protect(prefix, users).map_err(|hint| ServerError::Config(format!("can't protect {prefix}: {hint}")))
+        if let Err(hint) = guard.protect(prefix, users) {
+            faults.wrong(format!("can't protect {prefix}: {hint}"));
+        }
     };
     let files = || host.routes.iter().filter_map(|route| Some((&route.prefix, route.auth.as_ref()?)));
     for (prefix, file) in files() {
-        let (users, protection) = open(file)?;
-        add(prefix, Some(users), protection)?;
+        let (users, protection) = open(file, faults);
+        add(prefix, Some(users), protection, faults);
     }
     if files().next().is_none() {
         match users.cloned() {
-            Some((users, protection)) => add(PRIVATE, Some(users), protection)?,
-            None => add(PRIVATE, None, Protection::Closed)?,
+            Some((users, protection)) => add(PRIVATE, Some(users), protection, faults),
+            None => add(PRIVATE, None, Protection::Closed, faults),
         }
     }
     // An absent directory needn't be reported as closed.
     let has_private = host.root.as_ref().is_some_and(|root| root.join(PRIVATE.trim_matches('/')).is_dir());
     protected.retain(|(_, protection)| *protection != Protection::Closed || has_private);
-    Ok((guard, protected))
+    (guard, protected)
 }
 
-/// Opens a password file.
-fn open(file: &Path) -> Result<(Users, Protection), ServerError> {
-    let users = Users::open(file).map_err(ServerError::Config)?;
+/// Opens a password file. One that can't be read has no users.
+fn open(file: &Path, faults: &mut Faults) -> (Users, Protection) {
+    let users = faults.keep(Users::open(file).map_err(ServerError::Config)).unwrap_or_else(Users::empty);
     let protection = Protection::File(file.to_owned(), users.count());
-    Ok((users, protection))
+    (users, protection)
 }
 
 #[cfg(test)]
@@ -78,7 +85,9 @@ mod tests {
     const USERS: &str = "alice:$2y$04$RGgDOvYKtT.rejuCbhz.melLwAGQVOl0yMXxMmxoroUInQhXZbhq6\n";
 
     fn protected(host: &Host, local: bool) -> Vec<(String, Protection)> {
-        let (guard, protected) = protect(host, users(host, local).unwrap().as_ref()).unwrap();
+        let mut faults = Faults::default();
+        let (guard, protected) = protect(host, users(host, local, &mut faults).as_ref(), &mut faults);
+        faults.finish().unwrap();
         assert_eq!(guard.find(b"/private/x").is_some(), protected.iter().any(|(prefix, _)| prefix == PRIVATE));
         protected
     }
@@ -100,7 +109,7 @@ mod tests {
             assert_eq!(protected(&host, local), [(PRIVATE.to_owned(), Protection::File(files.at("users"), 1))]);
         }
         host = Host { root: Some(files.at("users")), ..Host::default() };
-        let (guard, protected) = protect(&host, None).unwrap();
+        let (guard, protected) = protect(&host, None, &mut Faults::default());
         assert!(
             guard.find(b"/private").is_some() && protected.is_empty(),
             "it is closed even if the directory is absent"
