@@ -416,7 +416,7 @@ fn a_damaged_store_is_one_sentence() {
     let directory = root.path().to_str().unwrap();
     // Some damage makes the database panic.
     let header = [b"redb\x1a\x0a\xa9\x0d\x0a".as_slice(), &[7; 91]].concat();
-    for content in [vec![7; 100], header, vec![0; 100], vec![0; 100_000]] {
+    for content in [vec![], vec![7; 100], header, vec![0; 100], vec![0; 100_000]] {
         for name in ["kv.redb", "sessions.redb"] {
             root.file(name, &content);
         }
@@ -428,6 +428,48 @@ fn a_damaged_store_is_one_sentence() {
             assert!(code == Some(78) && errors.contains("no store of miod, or it is damaged"), "{code:?} {errors}");
         }
     }
+}
+
+#[test]
+fn a_store_that_was_cut_or_overwritten_never_panics() {
+    const ID: &str = "8f14e45f-ceea-467f-9f0e-1c5b1f7bd2a1";
+    let root = Root::new();
+    let directory = root.path().to_str().unwrap();
+    let server = lines("kv", &["--data", directory]);
+    for key in 0..40 {
+        let value = format!("\"{}\"", "value".repeat(40));
+        let put = format!("PUT /{key} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
+        assert_eq!(server.exchange(format!("{put}Content-Length: {}\r\n\r\n{value}", value.len())).status, 201);
+    }
+    drop(server);
+    let whole = fs::read(root.at("kv.redb")).unwrap();
+    let cut = [1, 100, 320, 4096, 10_000, whole.len() / 2, whole.len() - 1].map(|length| whole[..length].to_vec());
+    let overwritten = (0..12).map(|page| {
+        let mut damaged = whole.clone();
+        damaged[page * 4096 + 20..][..200].fill(0xa5);
+        damaged
+    });
+    let mut found = 0;
+    for content in cut.into_iter().chain(overwritten) {
+        for arguments in [&["sessions", "dump", directory][..], &["sessions", "end", ID, directory]] {
+            root.file("sessions.redb", &content);
+            let output = miod().args(arguments).stdin(Stdio::null()).output().unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr);
+            // The damage may hit what isn't used, and then there is no such session.
+            match output.status.code() {
+                Some(78) => {
+                    assert!(
+                        errors.starts_with("miod: can't open the store") && errors.lines().count() == 1,
+                        "{errors}"
+                    );
+                    found += 1;
+                }
+                code => assert!(matches!(code, Some(0 | 1)) && errors.lines().count() <= 1, "{code:?} {errors}"),
+            }
+            assert!(!errors.contains("panicked"), "{errors}");
+        }
+    }
+    assert!(found > 10, "{found}");
 }
 
 #[test]
