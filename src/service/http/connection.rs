@@ -19,6 +19,7 @@
 use super::body::{Destination, Read, ReadingBody};
 use super::dispatch;
 use super::exchange::{Exchange, Turn};
+use super::notices::notice;
 use super::persistence::{self, Reading, Writing};
 use super::policy;
 use super::rejects::BODY_TOO_LARGE;
@@ -31,6 +32,7 @@ use crate::http::framing::Framing;
 use crate::http::head::{self, Expect, RequestHead, is_worth_parsing};
 use crate::http::{FieldLines, Reject, Status};
 use crate::limits;
+use crate::logging::escape;
 use crate::reactor::{Accepted, Ends, Finish, Io, JobId, JobResult, Want};
 use crate::service::{Kind, Outcome};
 
@@ -144,7 +146,7 @@ impl Http {
                 let length = head.length;
                 self.requests = self.requests.wrapping_add(1);
                 self.reading = if head.persistent { Reading::KeepAlive } else { Reading::Last };
-                log::trace!("#{number}.{} {} {:?}", self.requests, head.method_name, head.raw_target.escape_ascii());
+                log::trace!("#{number}.{} {} {}", self.requests, head.method_name, escape(head.raw_target));
                 self.begin(&head, &mut Turn::new(output, *ends, self.requests, cx));
                 input.consume(length);
                 Step::Done(())
@@ -172,6 +174,9 @@ impl Http {
         };
         let late = cx.time.now >= deadline;
         if io.ended || (seen == 0 && (late || (cx.draining && !io.unread))) {
+            if late && !io.ended {
+                notice(cx, io.ends, self.requests, "closed, because no request came in time");
+            }
             self.enter(State::Closing(Finish::Close), cx);
             return Step::Done(());
         }

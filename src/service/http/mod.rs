@@ -40,6 +40,7 @@ mod exchange;
 mod files;
 mod host;
 mod jobs;
+mod notices;
 mod persistence;
 mod policy;
 mod rejects;
