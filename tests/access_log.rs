@@ -156,7 +156,7 @@ fn the_log_and_the_error_page_have_the_same_request_number() {
         client.send(get("/missing"));
         let page = client.response().text();
         let number = logged.last(count).number;
-        assert!(page.contains(&format!("request {number}<")), "{number} {page}");
+        assert!(page.contains(&format!("Request {number}<")), "{number} {page}");
         assert!(number.ends_with(&format!("/{count}")));
     }
     // A malformed request has a number too.
@@ -164,7 +164,7 @@ fn the_log_and_the_error_page_have_the_same_request_number() {
     let page = client.response().text();
     let line = logged.last(4);
     assert_eq!((line.request.as_str(), line.status), ("nonsense", 400));
-    assert!(page.contains(&format!("request {}<", line.number)), "{page}");
+    assert!(page.contains(&format!("Request {}<", line.number)), "{page}");
     let first = logged.lines(4).remove(0).number;
     logged.server.get("/missing");
     assert_ne!(logged.last(5).number, first);
@@ -338,4 +338,60 @@ fn a_unix_socket_has_no_addresses() {
     assert!(eventually(|| fs::read_to_string(&log).unwrap().ends_with('\n')));
     let line = parse(fs::read_to_string(&log).unwrap().trim_end());
     assert_eq!((line.host.as_str(), line.port.as_str(), line.local.as_str()), ("unix", "-", "-"));
+}
+
+/// A connection whose server logs at debug level with these arguments, after it has ended, and
+/// the lines about it.
+fn notices(arguments: &[&str], input: &[u8]) -> Vec<String> {
+    let root = Root::new();
+    root.old_file("index.html", "index");
+    std::os::unix::fs::symlink("/etc/passwd", root.at("out")).unwrap();
+    let server = Server::start(&root, &[&["-v"], arguments].concat());
+    let mut client = server.connect();
+    client.send(input);
+    client.rest();
+    let peer = client.stream.local_addr().unwrap().to_string();
+    let mut lines = Vec::new();
+    assert!(eventually(|| {
+        lines = server.errors().lines().filter(|line| line.contains(&peer)).map(str::to_owned).collect();
+        !lines.is_empty()
+    }));
+    assert!(lines.iter().all(|line| line.contains("DEBUG") && line.contains(&format!(" {peer}: "))), "{lines:?}");
+    lines
+}
+
+#[test]
+fn at_debug_level_the_log_says_why_a_request_is_refused_or_a_connection_closed() {
+    let end = "Host: a\r\nConnection: close\r\n\r\n";
+    let (idle, slow) = (["--idle-timeout", "0.05"], ["--header-timeout", "0.05"]);
+    let long = "x".repeat(9000);
+    for (arguments, input, expected) in [
+        (&[][..], format!("GET /out HTTP/1.1\r\n{end}"), ".1 ", "404 for GET /out: a symbolic link in its path"),
+        (&[], "\x16\x03\x01\x02\x00\n\n".to_owned(), ".1 ", "400: TLS on a port without TLS"),
+        (&[], "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), ".1 ", "505: HTTP/2 without an upgrade"),
+        (&[], format!("GET /{long} HTTP/1.1\r\n{end}"), ".1 ", "414: "),
+        (
+            &["--app", "/echo=echo"],
+            format!("POST /echo HTTP/1.1\r\nContent-Length: 99999999\r\n{end}"),
+            ".1 ",
+            "413 for POST /echo: ",
+        ),
+        (&slow, String::new(), ".0 ", "closed, because no request came in time"),
+        (&idle, "GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), ".1 ", "closed, because no request came in time"),
+        (&slow, "GET / HT".to_owned(), ".1 ", "408: the head of the request came too slowly"),
+    ]
+    .map(|(arguments, input, request, expected)| (arguments, input, [request, expected]))
+    {
+        let lines = notices(arguments, input.as_bytes());
+        assert!(lines.len() == 1 && expected.iter().all(|part| lines[0].contains(part)), "{expected:?}: {lines:?}");
+    }
+}
+
+#[test]
+fn at_trace_level_the_log_has_the_target_of_a_request() {
+    let root = Root::new();
+    root.old_file("index.html", "index");
+    let server = Server::start(&root, &["-vv"]);
+    assert_eq!(server.get("/?a=\"").status, 200);
+    assert!(eventually(|| server.errors().contains("#1.1 GET /?a=\\\"\n")), "{}", server.errors());
 }

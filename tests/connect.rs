@@ -143,7 +143,7 @@ fn upper(count: usize) -> (String, std::thread::JoinHandle<Vec<Vec<u8>>>) {
 #[test]
 fn each_line_is_a_datagram_and_each_response_a_line() {
     let (port, server) = upper(5);
-    let outcome = connect(&["--udp", "127.0.0.1", &port], b"one\ntwo\r\n\n\xff\0\nlast");
+    let outcome = connect(&["--udp", "--wait", "20", "127.0.0.1", &port], b"one\ntwo\r\n\n\xff\0\nlast");
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
     assert_eq!(outcome.out, b"ONE\nTWO\n\n\xff\0\nLAST\n");
     assert_eq!(server.join().unwrap(), [&b"one"[..], b"two", b"", b"\xff\0", b"last"]);
@@ -153,8 +153,8 @@ fn each_line_is_a_datagram_and_each_response_a_line() {
 fn many_lines_are_sent_one_by_one_and_none_is_lost() {
     let (port, server) = upper(2000);
     let lines: String = (0..2000).map(|n| format!("line {n}\n")).collect();
-    let outcome = connect(&["-u", "localhost", &port], lines.as_bytes());
-    assert_eq!(outcome.text(), lines.to_uppercase(), "{}", outcome.errors);
+    let outcome = connect(&["-u", "-w", "20", "localhost", &port], lines.as_bytes());
+    assert_eq!((outcome.text(), outcome.code), (lines.to_uppercase(), Some(0)), "{}", outcome.errors);
     server.join().unwrap();
 }
 
@@ -162,19 +162,22 @@ fn many_lines_are_sent_one_by_one_and_none_is_lost() {
 fn a_line_too_long_for_a_datagram_is_reported_and_the_next_is_sent() {
     let (port, server) = upper(1);
     let input = [&vec![b'x'; 200_000][..], b"\nok\n"].concat();
-    let outcome = connect(&["--udp", "127.0.0.1", &port], &input);
-    assert_eq!(outcome.text(), "OK\n");
+    let outcome = connect(&["--udp", "--wait", "20", "127.0.0.1", &port], &input);
+    assert_eq!((outcome.text().as_str(), outcome.code), ("OK\n", Some(28)));
+    assert!(outcome.errors.contains("2 sent, 1 answered"), "{}", outcome.errors);
     assert!(outcome.errors.contains("a line isn't sent: message too long"), "{}", outcome.errors);
     server.join().unwrap();
 }
 
 #[test]
-fn missing_responses_end_the_command() {
+fn missing_replies_end_the_command_and_are_an_error() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port().to_string();
     let outcome = connect(&["--udp", "--wait", "0.1", "127.0.0.1", &port], b"hello\n");
-    assert_eq!((outcome.code, outcome.out.len()), (Some(0), 0));
+    assert_eq!((outcome.code, outcome.out.len()), (Some(28), 0));
+    let missing = format!("miod: 127.0.0.1, port {port}: not every line got a reply: 1 sent, 0 answered\n");
+    assert_eq!(outcome.errors, missing);
     drop(silent);
-    let outcome = connect(&["--udp", "--wait", "0.5", "127.0.0.1", &port], b"hello\n");
+    let outcome = connect(&["--udp", "--wait", "20", "127.0.0.1", &port], b"hello\n");
     assert_eq!(outcome.code, Some(7), "{}", outcome.errors);
 }

@@ -154,6 +154,32 @@ fn a_store_in_use_is_not_opened_again() {
 }
 
 #[test]
+#[ignore = "mounts a small disk in a namespace of its own, by unshare"]
+fn on_a_full_disk_values_can_still_be_removed() {
+    let root = Root::new();
+    root.directory("disk");
+    let script = "mount -t tmpfs -o size=2m tmpfs disk && exec \"$0\" kv -b 127.0.0.1 -p 0 --data disk";
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]).arg(env!("CARGO_BIN_EXE_miod")).current_dir(root.path());
+    let server = Server::run(command);
+    for size in [20_000, 3000, 150_000] {
+        let value = format!("\"{}\"", "x".repeat(size));
+        let mut client = server.connect();
+        let mut status = |request: String| {
+            client.send(request);
+            client.response().status
+        };
+        let refused = (0..).find(|key| status(put(&format!("/k{key}"), &value)) != 201).unwrap();
+        assert_eq!(status(put("/more", &value)), 507);
+        for key in 0..refused {
+            assert_eq!(status(request("DELETE", &format!("/k{key}"), "", "")), 204, "{key} of {refused}");
+        }
+        assert_eq!(status(put("/again", &value)), 201);
+        assert_eq!(status(request("DELETE", "/again", "", "")), 204);
+    }
+}
+
+#[test]
 fn no_acknowledged_write_is_lost_by_a_kill() {
     const ROUNDS: u64 = 8;
     const WRITERS: u64 = 8;

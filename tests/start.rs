@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -22,6 +22,13 @@ fn site() -> Root {
 
 /// Runs a command that can't start. Returns its exit code and its message of one line.
 fn failure(command: &mut Command) -> (Option<i32>, String) {
+    let (code, errors) = failures(command);
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    (code, errors)
+}
+
+/// Runs a command that can't start. Returns its exit code and its messages.
+fn failures(command: &mut Command) -> (Option<i32>, String) {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut child = Ended(child);
     let mut status = None;
@@ -32,8 +39,8 @@ fn failure(command: &mut Command) -> (Option<i32>, String) {
     let (mut output, mut errors) = (String::new(), String::new());
     child.0.stdout.take().unwrap().read_to_string(&mut output).unwrap();
     child.0.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-    assert_eq!((output.as_str(), errors.lines().count()), ("", 1), "{errors}");
-    assert!(errors.starts_with("miod: "), "{errors}");
+    assert_eq!(output, "", "{errors}");
+    assert!(errors.lines().all(|line| line.starts_with("miod: ")), "{errors}");
     (status.unwrap().code(), errors)
 }
 
@@ -75,6 +82,44 @@ fn a_port_in_use_names_its_owner() {
         }
     }
     assert_eq!(holder.get("/").status, 200);
+}
+
+#[test]
+fn all_that_is_wrong_with_a_start_is_reported() {
+    let root = site();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap().to_string();
+    root.file("quiz.json", "{");
+    let at = |name: &str| root.at(name).display().to_string();
+    let none = at(".none");
+    let mut command = serve(&[&at("no-root"), "--users", &none, "--auth", &format!("/a={none}")]);
+    command.args(["--apps=one,two,quiz", "--quiz", &at("quiz.json"), "--access-log", &at("none/log")]);
+    command.args(["--session-key", &at("quiz.json"), "-b", &taken, "-b", "192.0.2.77:0"]);
+    let (code, errors) = failures(&mut command);
+    assert_eq!(code, Some(78), "{errors}");
+    for (line, part) in errors.lines().zip([
+        "can't open the access log",
+        "no such directory",
+        "malformed key",
+        ".none",
+        "the quiz",
+        "unknown application \"one\"",
+        "unknown application \"two\"",
+        "port in use",
+        "no such address",
+    ]) {
+        assert!(line.contains(part), "{part}: {errors}");
+    }
+    assert_eq!(errors.lines().count(), 9, "{errors}");
+    // Nothing is created by a start that fails.
+    command.args(["--data", &at(".data"), "--sessions", &format!("file:{}", at(".sessions"))]);
+    assert_eq!(failures(&mut command).0, Some(78));
+    assert!(!root.at(".data").exists() && !root.at(".sessions").exists());
+    // Nothing but ports: the exit code is theirs.
+    let sockets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+    let [one, two] = sockets.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
+    let (code, errors) = failures(miod().args(["udp", "echo", "-b", &one, "-b", &two]));
+    assert!(code == Some(69) && errors.matches("port in use").count() == 2, "{errors}");
 }
 
 #[test]
@@ -328,6 +373,12 @@ fn echo_ends_at_an_exit_line() {
         }
         assert_eq!(client.rest(), back.as_bytes(), "{sent:?}");
     }
+    // Without a line end and with the connection open, silence decides.
+    let mut client = server.connect();
+    client.send("e");
+    assert_eq!(client.take(1), b"e");
+    client.send("\nexit");
+    assert_eq!(client.rest(), b"\n");
 }
 
 #[test]
@@ -350,7 +401,7 @@ fn echo_reads_no_more_than_it_can_send_back() {
 }
 
 #[test]
-fn upper_sends_back_lines_in_upper_case() {
+fn upper_sends_back_what_comes_in_upper_case() {
     let server = lines("upper", &[]);
     assert!(server.banner.contains(" answers in upper case on 127.0.0.1:"), "{}", server.banner);
     for (sent, back) in [
@@ -367,9 +418,9 @@ fn upper_sends_back_lines_in_upper_case() {
     assert!(exchange(&server, long.clone().into_bytes()) == long.to_uppercase().into_bytes());
     let many = "short\n".repeat(200_000);
     assert!(exchange(&server, many.clone().into_bytes()) == many.to_uppercase().into_bytes());
-    // Each line is sent back at once, while the connection stays open.
+    // Everything is sent back at once, while the connection stays open.
     let mut client = server.connect();
-    for line in ["one\n", "two\n"] {
+    for line in ["one\n", "two\n", "four"] {
         client.send(line);
         assert_eq!(client.take(4), line.to_uppercase().as_bytes());
     }
@@ -409,7 +460,7 @@ fn a_damaged_store_is_one_sentence() {
     let directory = root.path().to_str().unwrap();
     // Some damage makes the database panic.
     let header = [b"redb\x1a\x0a\xa9\x0d\x0a".as_slice(), &[7; 91]].concat();
-    for content in [vec![7; 100], header, vec![0; 100], vec![0; 100_000]] {
+    for content in [vec![], vec![7; 100], header, vec![0; 100], vec![0; 100_000]] {
         for name in ["kv.redb", "sessions.redb"] {
             root.file(name, &content);
         }
@@ -421,6 +472,48 @@ fn a_damaged_store_is_one_sentence() {
             assert!(code == Some(78) && errors.contains("no store of miod, or it is damaged"), "{code:?} {errors}");
         }
     }
+}
+
+#[test]
+fn a_store_that_was_cut_or_overwritten_never_panics() {
+    const ID: &str = "8f14e45f-ceea-467f-9f0e-1c5b1f7bd2a1";
+    let root = Root::new();
+    let directory = root.path().to_str().unwrap();
+    let server = lines("kv", &["--data", directory]);
+    for key in 0..40 {
+        let value = format!("\"{}\"", "value".repeat(40));
+        let put = format!("PUT /{key} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
+        assert_eq!(server.exchange(format!("{put}Content-Length: {}\r\n\r\n{value}", value.len())).status, 201);
+    }
+    drop(server);
+    let whole = fs::read(root.at("kv.redb")).unwrap();
+    let cut = [1, 100, 320, 4096, 10_000, whole.len() / 2, whole.len() - 1].map(|length| whole[..length].to_vec());
+    let overwritten = (0..12).map(|page| {
+        let mut damaged = whole.clone();
+        damaged[page * 4096 + 20..][..200].fill(0xa5);
+        damaged
+    });
+    let mut found = 0;
+    for content in cut.into_iter().chain(overwritten) {
+        for arguments in [&["sessions", "dump", directory][..], &["sessions", "end", ID, directory]] {
+            root.file("sessions.redb", &content);
+            let output = miod().args(arguments).stdin(Stdio::null()).output().unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr);
+            // The damage may hit what isn't used, and then there is no such session.
+            match output.status.code() {
+                Some(78) => {
+                    assert!(
+                        errors.starts_with("miod: can't open the store") && errors.lines().count() == 1,
+                        "{errors}"
+                    );
+                    found += 1;
+                }
+                code => assert!(matches!(code, Some(0 | 1)) && errors.lines().count() <= 1, "{code:?} {errors}"),
+            }
+            assert!(!errors.contains("panicked"), "{errors}");
+        }
+    }
+    assert!(found > 10, "{found}");
 }
 
 #[test]
@@ -459,7 +552,8 @@ fn a_mistake_is_reported_even_if_the_port_is_in_use() {
     let path = root.path().to_str().unwrap();
     for (arguments, hint) in [(&["--auth", "/p=absent.htpasswd"][..], "absent.htpasswd"), (&["--apps=nope"], "nope")] {
         let mut command = serve(&["-b", "127.0.0.1", "-p", &port, path]);
-        let (code, errors) = failure(command.args(arguments).current_dir(root.path()));
-        assert!(code == Some(78) && errors.contains(hint), "{code:?} {errors}");
+        let (code, errors) = failures(command.args(arguments).current_dir(root.path()));
+        assert!(code == Some(78) && errors.lines().next().unwrap().contains(hint), "{code:?} {errors}");
+        assert!(errors.lines().last().unwrap().contains("port in use"), "{errors}");
     }
 }

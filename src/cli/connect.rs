@@ -50,7 +50,7 @@ connection.
             long: "wait",
             short: Some('w'),
             value: Value::Required("SECONDS"),
-            help: "with --udp, for each missing reply after the end of the input",
+            help: "with --udp, for a missing reply",
             default: |draft| seconds(draft.command.wait),
             set: assign!(Command.wait = values::seconds),
             ..Opt::DEFAULT
@@ -58,7 +58,7 @@ connection.
     ],
     defaults: Draft::default,
     more: "Exit codes: 0; 2 usage error; 6 unknown host name; 7 connection refused or unreachable;
-28 timeout; 56 connection lost.
+28 timeout, or fewer replies than lines over UDP; 56 connection lost.
 
 Examples:
   miod connect localhost 5555                        talk to miod echo; Ctrl-D ends

@@ -72,16 +72,47 @@ impl fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
-impl From<server::ServerError> for CommandError {
-    fn from(error: server::ServerError) -> Self {
-        match error {
-            server::ServerError::Bind(endpoint, error) => Self::bind(&endpoint, &error),
-            server::ServerError::BindDatagrams(address, error) => Self::bind_datagrams(address, &error),
-            server::ServerError::Root(path, error) => Self::root(&path, &error),
-            server::ServerError::Store(error) => Self::store(&error),
-            server::ServerError::Config(message) => Self::configuration(message),
-            server::ServerError::Io(error) => Self::runtime("continue", &error),
+/// All that made a command fail.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CommandErrors(pub Vec<CommandError>);
+
+impl CommandErrors {
+    /// The exit code: that of the configuration if anything is wrong with it, because then a
+    /// restart makes no sense; else that of the first error.
+    pub fn code(&self) -> u8 {
+        let mut codes = self.0.iter().map(|error| error.code);
+        if codes.clone().any(|code| code == CONFIGURATION) {
+            return CONFIGURATION;
         }
+        codes.next().unwrap_or(RUNTIME)
+    }
+}
+
+impl From<CommandError> for CommandErrors {
+    fn from(error: CommandError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl From<client::ToolError> for CommandErrors {
+    fn from(error: client::ToolError) -> Self {
+        CommandError::from(error).into()
+    }
+}
+
+impl From<server::ServerError> for CommandErrors {
+    fn from(error: server::ServerError) -> Self {
+        use server::ServerError as E;
+        let error = match error {
+            E::Bind(endpoint, error) => CommandError::bind(&endpoint, &error),
+            E::BindDatagrams(address, error) => CommandError::bind_datagrams(address, &error),
+            E::Root(path, error) => CommandError::root(&path, &error),
+            E::Store(error) => CommandError::store(&error),
+            E::Config(message) => CommandError::configuration(message),
+            E::Io(error) => CommandError::runtime("continue", &error),
+            E::Several(errors) => return Self(errors.into_iter().flat_map(|error| Self::from(error).0).collect()),
+        };
+        error.into()
     }
 }
 
@@ -92,7 +123,7 @@ impl From<client::ToolError> for CommandError {
             E::Name(_) => UNKNOWN_NAME,
             E::Connect(_, error) if error.kind() == io::ErrorKind::TimedOut => TIMED_OUT,
             E::Connect(..) => NO_CONNECTION,
-            E::TimedOut(..) => TIMED_OUT,
+            E::TimedOut(..) | E::Unanswered { .. } => TIMED_OUT,
             E::Lost(_) => BROKEN,
             E::Response(HttpError::NoResponse) => NO_ANSWER,
             E::Response(HttpError::Truncated) => TRUNCATED,
@@ -258,6 +289,22 @@ mod tests {
         assert!(fail("pubic", Errno::NOTDIR).message.ends_with("not a directory"));
         assert_eq!(fail("public", Errno::ACCESS).code, PERMISSION);
         fs::remove_dir_all(&parent).unwrap();
+    }
+
+    #[test]
+    fn several_errors_have_one_exit_code() {
+        let code = |codes: &[u8]| {
+            let error = |&code: &u8| CommandError { code, message: String::new() };
+            CommandErrors(codes.iter().map(error).collect()).code()
+        };
+        assert_eq!(code(&[IN_USE, PERMISSION]), IN_USE);
+        assert_eq!(code(&[IN_USE, CONFIGURATION]), CONFIGURATION);
+        let nested = server::ServerError::Several(vec![
+            server::ServerError::Config("one".to_owned()),
+            server::ServerError::Several(vec![server::ServerError::Io(io::ErrorKind::PermissionDenied.into())]),
+        ]);
+        let all = CommandErrors::from(nested).0;
+        assert_eq!(all.iter().map(|error| error.code).collect::<Vec<_>>(), [CONFIGURATION, PERMISSION]);
     }
 
     #[test]

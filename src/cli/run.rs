@@ -4,28 +4,28 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use super::banner::banner;
-use super::error::{CommandError, USAGE};
+use super::error::{CommandError, CommandErrors, USAGE};
 use super::udp::{self, DatagramCommand, DatagramTask};
 use super::{Command, environment, parse, passwd, print, print_error};
 use crate::client::{self, ToolError};
 use crate::config::Config;
 use crate::logging::{self, AccessLog, Log, LogOptions};
-use crate::server::{self, Ready};
+use crate::server::{self, Ready, Server};
 
 /// The program `miod`: parses the command line of the process and runs the command.
 pub fn main() -> ExitCode {
     let command = parse(std::env::args_os().skip(1), |name| std::env::var_os(name));
     let command = command.map_err(|error| CommandError { code: USAGE, message: error.to_string() });
-    match command.and_then(run) {
+    match command.map_err(CommandErrors::from).and_then(run) {
         Ok(code) => code,
-        Err(error) => {
-            print_error(&error);
-            ExitCode::from(error.code)
+        Err(errors) => {
+            errors.0.iter().for_each(print_error);
+            ExitCode::from(errors.code())
         }
     }
 }
 
-fn run(command: Command) -> Result<ExitCode, CommandError> {
+fn run(command: Command) -> Result<ExitCode, CommandErrors> {
     match command {
         Command::Help(text) => print(&text),
         Command::Version => print(concat!("miod ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -42,8 +42,16 @@ fn run(command: Command) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(config: &Config) -> Result<(), CommandError> {
-    let log = start_log(&config.process.logging)?;
+fn serve(config: &Config) -> Result<(), CommandErrors> {
+    let log = match start_log(&config.process.logging) {
+        Ok(log) => log,
+        Err(error) => {
+            // What else is wrong?
+            start_log(&LogOptions { access: AccessLog::Off, ..config.process.logging.clone() })?;
+            let others = Server::new(config.clone()).check().map_err(CommandErrors::from).err().unwrap_or_default();
+            return Err(CommandErrors([vec![error], others.0].concat()));
+        }
+    };
     for warning in environment::warnings(std::env::vars_os()) {
         log::warn!("{warning}");
     }
@@ -70,14 +78,14 @@ fn announce(config: &Config, ready: &Ready) {
 }
 
 /// Runs a client tool, which logs warnings, or what `RUST_LOG` selects.
-fn run_tool(tool: impl FnOnce() -> Result<(), ToolError>) -> Result<(), CommandError> {
+fn run_tool(tool: impl FnOnce() -> Result<(), ToolError>) -> Result<(), CommandErrors> {
     let log = start_log(&LogOptions { verbosity: -1, access: AccessLog::Off })?;
     let outcome = tool();
     log.flush();
     Ok(outcome?)
 }
 
-fn run_datagrams(DatagramCommand { task, logging }: DatagramCommand) -> Result<ExitCode, CommandError> {
+fn run_datagrams(DatagramCommand { task, logging }: DatagramCommand) -> Result<ExitCode, CommandErrors> {
     let log = start_log(&logging)?;
     let ready = |addresses: &[_]| print(&udp::banner(&task, addresses));
     match &task {

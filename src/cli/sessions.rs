@@ -61,7 +61,7 @@ in a directory only while no server uses it.
     options: &[],
     defaults: Draft::default,
     more: "Exit codes: 0; 1 no such session, or the store is unavailable; 2 usage error; 69 a server uses
-the directory.
+the directory; 78 the store is damaged.
 
 Examples:
   miod sessions dump redis://127.0.0.1:6379/0

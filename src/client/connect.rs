@@ -12,9 +12,15 @@
 //! reading of standard input.
 //!
 //! Over TCP the end of standard input is a half-close; what the peer still sends is printed
-//! until EOF. Over UDP each line is a datagram, without its line end, and each reply is
-//! printed as a line. After the end of standard input the tool waits for as many replies as
-//! lines were sent, each up to a time limit.
+//! until EOF.
+//!
+//! Over UDP each line is a datagram, without its line end, and each reply is printed as a
+//! line. The queue of a receiver is bounded, and what is beyond it is lost. So only a few
+//! lines are in flight, sent but not answered; the next one leaves when a reply comes. If
+//! none comes within a time limit, those in flight are given up. (A reply doesn't say which
+//! line it answers, so it counts for the oldest.) The end of standard input is followed by
+//! the same wait. If lines and replies differ in number at the end, that is an error: UDP
+//! may lose, but it must not go unnoticed.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -34,10 +40,11 @@ use crate::text::io_error::describe;
 /// Its name in messages.
 const STDIN: &str = "standard input";
 
-/// Most datagrams of one turn, and the pause after it. A receiver's queue is bounded and
-/// more datagrams are lost, so a file isn't sent at once.
-const BURST: usize = 32;
-const PAUSE: Duration = Duration::from_millis(1);
+/// Most lines in flight, and bytes of them. Linux gives a socket 208 KiB for what it has
+/// not read, and counts about 0.8 KiB for a short datagram, 2.3 KiB if it came from a network
+/// card. A line of any length may be alone in flight.
+const WINDOW: usize = 32;
+const WINDOW_BYTES: usize = 64 * 1024;
 
 /// The options of `miod connect`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,7 +55,7 @@ pub struct ConnectPlan {
     pub udp: bool,
     /// The limit for resolving the name, and for connecting.
     pub timeout: Duration,
-    /// The limit for each missing reply after the end of input, over UDP.
+    /// The limit for a missing reply, over UDP.
     pub wait: Duration,
 }
 
@@ -233,13 +240,14 @@ pub struct Lines {
     at: usize,
     /// The start of a line that ends in the next piece.
     begun: Vec<u8>,
-    /// Datagrams that arrived as far as is known, and replies.
-    sent: u64,
+    /// The lengths of the lines in flight, the oldest first.
+    flight: VecDeque<usize>,
+    /// When the lines in flight are given up, unless a reply comes.
+    deadline: Tick,
+    /// How many lines there were, how many of them are known to be lost, how many replies came.
+    lines: u64,
+    lost: u64,
     replies: u64,
-    /// Nothing is sent before this time.
-    pause: Option<Tick>,
-    /// The input has ended; when the wait for replies ends.
-    until: Option<Tick>,
     /// A datagram was refused: nobody listens.
     refused: Option<io::Error>,
 }
@@ -251,59 +259,92 @@ impl Lines {
             source: Source::Idle,
             at: 0,
             begun: Vec::new(),
-            sent: 0,
+            flight: VecDeque::new(),
+            deadline: Tick::default(),
+            lines: 0,
+            lost: 0,
             replies: 0,
-            pause: None,
-            until: None,
             refused: None,
         }
     }
 
-    fn send(&mut self, line: &[u8], out: &mut Outbox) {
-        out.send(self.peer, line.strip_suffix(b"\r").unwrap_or(line));
-        self.sent += 1;
+    /// The next line has to wait.
+    fn is_full(&self) -> bool {
+        self.flight.len() >= WINDOW || self.flight.iter().sum::<usize>() >= WINDOW_BYTES
     }
 
-    /// Sends the lines of the current piece; false if there are more than one turn may send.
-    fn send_lines(&mut self, out: &mut Outbox) -> bool {
+    fn send(&mut self, line: &[u8], out: &mut Outbox) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        out.send(self.peer, line);
+        self.flight.push_back(line.len());
+        self.lines += 1;
+    }
+
+    /// Sends lines of the current piece while there may be more in flight.
+    fn send_lines(&mut self, out: &mut Outbox) {
         /// Longer than any datagram; the system refuses the whole line.
         const LONGEST: usize = 64 * 1024;
         let piece = match std::mem::take(&mut self.source) {
             Source::Piece(piece) => piece,
             other => {
                 self.source = other;
-                return true;
+                return;
             }
         };
-        for _ in 0..BURST {
+        loop {
             let rest = &piece[self.at..];
             let Some(end) = memchr::memchr(b'\n', rest) else {
                 if self.begun.len() <= LONGEST {
                     self.begun.extend_from_slice(rest);
                 }
                 self.at = 0;
-                return true;
+                return;
             };
+            if self.is_full() {
+                break;
+            }
             let mut line = std::mem::take(&mut self.begun);
             line.extend_from_slice(&rest[..end]);
             self.send(&line, out);
             self.at += end + 1;
         }
         self.source = Source::Piece(piece);
-        false
+    }
+
+    /// Sends the last line, if it has no end. True if it is sent.
+    fn send_last(&mut self, out: &mut Outbox) -> bool {
+        if !self.begun.is_empty() && !self.is_full() {
+            let line = std::mem::take(&mut self.begun);
+            self.send(&line, out);
+        }
+        self.begun.is_empty()
+    }
+
+    /// Compares the number of lines and replies.
+    fn finish(&mut self, shared: &mut ConnectShared) {
+        let Self { lines, replies, .. } = *self;
+        if shared.outcome.is_err() {
+            return;
+        }
+        match self.refused.take() {
+            Some(error) if replies == 0 => shared.outcome = Err(ClientError::Connect(self.peer, error)),
+            _ if replies < lines => shared.outcome = Err(ClientError::Unanswered { lines, replies }),
+            _ if replies > lines => {
+                shared.output.note(format_args!("miod: more replies than lines: {lines} sent, {replies} received"));
+            }
+            _ => {}
+        }
     }
 }
 
 impl DatagramProtocol<Stream> for Lines {
     fn received(&mut self, datagram: &[u8], _: SocketAddr, _: &mut Outbox, cx: &mut Context<'_, Stream>) {
         self.replies += 1;
+        self.flight.pop_front();
+        self.deadline = cx.time.now.after(cx.shared.wait);
         cx.shared.output.write(datagram);
         if !datagram.ends_with(b"\n") {
             cx.shared.output.write(b"\n");
-        }
-        // The limit holds for each reply.
-        if self.until.is_some() {
-            self.until = Some(cx.time.now.after(cx.shared.wait));
         }
     }
 
@@ -316,55 +357,44 @@ impl DatagramProtocol<Stream> for Lines {
             return Stay::Over;
         }
         let now = cx.time.now;
-        if let Some(until) = self.until {
-            if self.replies < self.sent && now < until {
-                return Stay::Until(until);
-            }
-            if let Some(error) = self.refused.take()
-                && self.replies == 0
-                && cx.shared.outcome.is_ok()
-            {
-                cx.shared.outcome = Err(ClientError::Connect(self.peer, error));
-            }
-            return Stay::Over;
+        if self.is_full() && self.deadline <= now {
+            self.flight.clear();
         }
-        if let Some(pause) = self.pause
-            && now < pause
-        {
-            return Stay::Until(pause);
-        }
-        if !self.send_lines(out) {
-            let pause = now.after(PAUSE);
-            self.pause = Some(pause);
-            return Stay::Until(pause);
-        }
-        match std::mem::take(&mut self.source) {
+        let before = self.lines;
+        self.send_lines(out);
+        let sent_all = match std::mem::take(&mut self.source) {
             Source::Idle => {
                 self.source = Source::begin(cx.run(JobClass::Files, read_stdin));
-                Stay::Open
+                false
             }
             source @ (Source::Reading | Source::Piece(_)) => {
                 self.source = source;
-                Stay::Open
+                false
             }
             source @ (Source::Ended | Source::Failed(_)) => {
                 if let Source::Failed(error) = source {
                     cx.shared.outcome = Err(ClientError::Input(STDIN.into(), error));
                 }
-                if !self.begun.is_empty() {
-                    let line = std::mem::take(&mut self.begun);
-                    self.send(&line, out);
-                }
-                let until = now.after(cx.shared.wait);
-                self.until = Some(until);
-                Stay::Until(until)
+                self.source = Source::Ended;
+                self.send_last(out)
             }
+        };
+        if self.lines > before {
+            self.deadline = now.after(cx.shared.wait);
         }
+        if sent_all && (self.replies + self.lost >= self.lines || self.deadline <= now) {
+            self.finish(cx.shared);
+            return Stay::Over;
+        }
+        if sent_all || self.is_full() { Stay::Until(self.deadline) } else { Stay::Open }
     }
 
     fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, cx: &mut Context<'_, Stream>) {
-        // It won't get a reply.
-        self.sent = self.sent.saturating_sub(1);
+        // It won't get a reply. What the system doesn't take is most likely too long.
+        self.lost += 1;
+        let longest = || self.flight.iter().enumerate().max_by_key(|(_, length)| **length);
+        let index = if to.is_some() { longest().map_or(0, |(index, _)| index) } else { 0 };
+        self.flight.remove(index);
         let what = if to.is_some() { "a line isn't sent" } else { "a line didn't arrive" };
         cx.shared.output.note(format_args!("miod: {what}: {}", describe(error)));
         if error.kind() == io::ErrorKind::ConnectionRefused {
@@ -520,36 +550,94 @@ mod tests {
         }
     }
 
-    #[test]
-    fn at_most_one_burst_is_sent_in_one_turn() {
-        let (mut lines, mut shared) = (Lines::new(address()), shared());
-        turn(&mut lines, &mut shared, at(0));
-        lines.source.deliver(Ok(b"x\n".repeat(BURST + 1)));
-        let (sent, stay) = turn(&mut lines, &mut shared, at(0));
-        assert_eq!((sent.len(), stay), (BURST, Stay::Until(at(1).now)));
-        assert_eq!(turn(&mut lines, &mut shared, at(0)).0.len(), 0);
-        assert_eq!(turn(&mut lines, &mut shared, at(1)).0.len(), 1);
+    /// Lines that have this piece of input.
+    fn with_input(shared: &mut ConnectShared, text: &[u8]) -> Lines {
+        let mut lines = Lines::new(address());
+        turn(&mut lines, shared, at(0));
+        lines.source.deliver(Ok(text.to_vec()));
+        lines
+    }
+
+    fn fail(lines: &mut Lines, shared: &mut ConnectShared, kind: io::ErrorKind, to: Option<SocketAddr>) {
+        lines.failed(&kind.into(), to, &mut TestContext::<Stream>::default().context(shared, at(0), false));
     }
 
     #[test]
-    fn the_last_replies_are_waited_for_up_to_the_limit() {
-        let (mut lines, mut shared) = (Lines::new(address()), shared());
-        turn(&mut lines, &mut shared, at(0));
-        lines.source.deliver(Ok(b"one\ntwo\n".to_vec()));
+    fn the_next_line_waits_for_a_reply() {
+        let mut shared = shared();
+        let mut lines = with_input(&mut shared, &b"x\n".repeat(WINDOW + 3));
+        let (sent, stay) = turn(&mut lines, &mut shared, at(0));
+        assert_eq!((sent.len(), stay), (WINDOW, Stay::Until(at(1000).now)));
+        assert_eq!(turn(&mut lines, &mut shared, at(999)), (vec![], Stay::Until(at(1000).now)));
+        reply(&mut lines, &mut shared, at(999), b"X");
+        assert_eq!(turn(&mut lines, &mut shared, at(999)), (vec![b"x".to_vec()], Stay::Until(at(1999).now)));
+        // No reply: the others are given up, and what is left is sent.
+        assert_eq!(turn(&mut lines, &mut shared, at(1998)).0.len(), 0);
+        assert_eq!(turn(&mut lines, &mut shared, at(1999)).0.len(), 2);
+        assert!(matches!(lines.source, Source::Reading));
+    }
+
+    #[test]
+    fn the_bytes_in_flight_are_bounded() {
+        let mut shared = shared();
+        let text = [&vec![b'x'; 60_000][..], b"\n"].concat().repeat(4);
+        let mut lines = with_input(&mut shared, &text);
+        assert_eq!(turn(&mut lines, &mut shared, at(0)).0.len(), 2);
+        reply(&mut lines, &mut shared, at(1), b"X");
+        assert_eq!(turn(&mut lines, &mut shared, at(1)).0.len(), 1);
+        // What the system refuses isn't in flight.
+        fail(&mut lines, &mut shared, io::ErrorKind::InvalidInput, Some(address()));
+        assert_eq!(turn(&mut lines, &mut shared, at(1)).0.len(), 1);
+    }
+
+    /// The outcome for this input, after so many replies and then silence.
+    fn outcome(text: &[u8], replies: usize, refused: bool) -> Result<(), ClientError> {
+        let mut shared = shared();
+        let mut lines = with_input(&mut shared, text);
         turn(&mut lines, &mut shared, at(0));
         lines.source.deliver(Ok(Vec::new()));
-        assert_eq!(turn(&mut lines, &mut shared, at(0)).1, Stay::Until(at(1000).now));
-        reply(&mut lines, &mut shared, at(600), b"ONE");
-        assert_eq!(turn(&mut lines, &mut shared, at(600)).1, Stay::Until(at(1600).now));
-        let mut late = Lines { refused: Some(io::ErrorKind::ConnectionRefused.into()), replies: 0, ..lines };
-        reply(&mut late, &mut shared, at(700), b"TWO\n");
-        late.replies = 2;
-        assert_eq!(turn(&mut late, &mut shared, at(700)).1, Stay::Over);
-        assert_eq!((shared.output.out(), shared.outcome.is_ok()), (&b"ONE\nTWO\n"[..], true));
-        let mut silent = Lines { sent: 1, replies: 0, until: Some(at(1000).now), ..late };
-        silent.refused = Some(io::ErrorKind::ConnectionRefused.into());
-        assert_eq!(turn(&mut silent, &mut shared, at(999)).1, Stay::Until(at(1000).now));
-        assert_eq!(turn(&mut silent, &mut shared, at(1000)).1, Stay::Over);
-        assert!(matches!(shared.outcome, Err(ClientError::Connect(..))));
+        for _ in 0..replies {
+            reply(&mut lines, &mut shared, at(1), b"X");
+        }
+        if refused {
+            fail(&mut lines, &mut shared, io::ErrorKind::ConnectionRefused, None);
+        }
+        turn(&mut lines, &mut shared, at(1));
+        assert_eq!(turn(&mut lines, &mut shared, at(2000)).1, Stay::Over);
+        shared.outcome
+    }
+
+    #[test]
+    fn missing_replies_are_an_error() {
+        assert!(outcome(b"one\ntwo\nthree", 3, false).is_ok());
+        assert!(outcome(b"", 0, false).is_ok());
+        for (replies, refused) in [(2, false), (2, true), (0, false)] {
+            let outcome = outcome(b"one\ntwo\nthree", replies, refused);
+            let Err(ClientError::Unanswered { lines: 3, replies: counted }) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(counted, replies as u64);
+        }
+        assert!(matches!(outcome(b"one\n", 0, true), Err(ClientError::Connect(..))));
+        // The system may report the refusal of an earlier datagram.
+        assert!(outcome(b"one\n", 1, true).is_ok());
+    }
+
+    #[test]
+    fn the_last_line_waits_too_and_then_its_reply_is_waited_for() {
+        let mut shared = shared();
+        let text = [&b"x\n".repeat(WINDOW)[..], b"last"].concat();
+        let mut lines = with_input(&mut shared, &text);
+        assert_eq!(turn(&mut lines, &mut shared, at(0)).0.len(), WINDOW);
+        turn(&mut lines, &mut shared, at(0));
+        lines.source.deliver(Ok(Vec::new()));
+        assert_eq!(turn(&mut lines, &mut shared, at(0)), (vec![], Stay::Until(at(1000).now)));
+        for _ in 0..WINDOW {
+            reply(&mut lines, &mut shared, at(600), b"X\n");
+        }
+        let last = (vec![b"last".to_vec()], Stay::Until(at(1600).now));
+        assert_eq!(turn(&mut lines, &mut shared, at(600)), last);
+        reply(&mut lines, &mut shared, at(1599), b"LAST");
+        assert_eq!(turn(&mut lines, &mut shared, at(1599)), (vec![], Stay::Over));
+        assert!(shared.outcome.is_ok());
+        assert!(shared.output.out().ends_with(b"X\nLAST\n"));
     }
 }

@@ -60,6 +60,13 @@ pub enum ClientError {
     Send(SocketAddr, io::Error),
     /// What timed out, and the limit.
     TimedOut(&'static str, Duration),
+    /// Fewer replies than lines, over UDP.
+    Unanswered {
+        /// Lines of the input.
+        lines: u64,
+        /// Replies to them.
+        replies: u64,
+    },
     /// The connection broke.
     Lost(io::Error),
     /// The request can't be written.
@@ -149,6 +156,9 @@ impl fmt::Display for ClientError {
             Self::Connect(address, error) => write!(f, "can't connect to {address}: {}", describe(error)),
             Self::Send(address, error) => write!(f, "can't send to {address}: {}", describe(error)),
             Self::TimedOut(what, limit) => write!(f, "timed out: {what} within {limit:?}"),
+            Self::Unanswered { lines, replies } => {
+                write!(f, "not every line got a reply: {lines} sent, {replies} answered")
+            }
             Self::Lost(error) => write!(f, "the connection broke: {}", describe(error)),
             Self::Request(fault) => write!(f, "can't send the request: {fault}"),
             Self::Response(fault @ (HttpError::NoResponse | HttpError::Truncated)) => write!(f, "{fault}"),

@@ -25,7 +25,7 @@ pub enum Protocol {
     Http,
     /// Each byte is sent back.
     Echo,
-    /// Each line is sent back in upper case.
+    /// What comes is sent back in upper case.
     Upper,
 }
 

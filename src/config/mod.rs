@@ -71,7 +71,7 @@ pub enum ServerCommand {
     Kv,
     /// Each byte is sent back.
     Echo,
-    /// Each line is sent back in upper case.
+    /// What comes is sent back in upper case.
     Upper,
 }
 

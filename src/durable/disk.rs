@@ -11,6 +11,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, Table, Tab
 
 use super::journal::{Medium, Write};
 use super::records::{Change, Record};
+use super::reserve::{Reserve, is_full};
 use crate::panics;
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
@@ -45,6 +46,7 @@ pub(super) struct Disk {
     path: PathBuf,
     /// None between a failure and the next attempt to open it.
     database: Option<Database>,
+    reserve: Reserve,
 }
 
 impl Disk {
@@ -58,13 +60,15 @@ impl Disk {
             log::info!("the directory {} is created", directory.display());
         }
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
-        let mut disk = Self { path: directory.join(format!("{name}.redb")), database: None };
-        // Some damage makes redb panic. It finds most other damage only when it reads the page.
-        let begun = panics::catch_expected(|| disk.begin(each));
-        if let Err(error) = begun.unwrap_or_else(|_| Err(io::ErrorKind::InvalidData.into())) {
-            // redb can also panic when it closes a damaged file.
-            let _ = panics::catch_expected(|| drop(mem::take(&mut disk.database)));
-            return Err(at(&disk.path)(error));
+        let reserve = Reserve::at(directory.join(format!("{name}.reserve")));
+        let mut disk = Self { path: directory.join(format!("{name}.redb")), database: None, reserve };
+        let mut begun = disk.begin_safely(each);
+        if begun.as_ref().is_err_and(is_full) && disk.reserve.release() {
+            begun = disk.begin_safely(each);
+        }
+        begun.map_err(at(&disk.path))?;
+        if let Err(error) = disk.reserve.hold() {
+            log::warn!("the disk of {} is full, so only removals are possible: {error}", disk.path.display());
         }
         // The directory entry must be as durable as the file.
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(at(directory))?;
@@ -85,8 +89,9 @@ impl Disk {
         for _ in 0..TRIES {
             let mut records = Vec::new();
             let bytes = match fs::read(&path) {
-                Ok(bytes) => bytes,
+                Ok(bytes) if bytes.is_empty() => return Err(OpenError { path, error: empty() }),
                 Err(error) => return Err(OpenError { path, error }),
+                Ok(bytes) => bytes,
             };
             let attempt = panics::catch_expected(|| {
                 let memory = InMemoryBackend::new();
@@ -108,8 +113,24 @@ impl Disk {
         result.map_err(|error| OpenError { path, error })
     }
 
+    /// As [`begin`](Self::begin). Some damage makes redb panic; it finds most other damage only
+    /// when it reads the page.
+    fn begin_safely(&mut self, each: &mut dyn FnMut(&[u8], Record)) -> io::Result<()> {
+        let begun = panics::catch_expected(|| self.begin(each));
+        let begun = begun.unwrap_or_else(|_| Err(io::ErrorKind::InvalidData.into()));
+        if begun.is_err() {
+            // redb can also panic when it closes a damaged file.
+            let _ = panics::catch_expected(|| drop(mem::take(&mut self.database)));
+        }
+        begun
+    }
+
     fn begin(&mut self, each: &mut dyn FnMut(&[u8], Record)) -> io::Result<()> {
-        self.recover()?;
+        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path);
+        if created.is_ok() {
+            log::info!("a new store begins in {}", self.path.display());
+        }
+        self.open_file(created.is_ok())?;
         let database = self.database.as_mut().ok_or(io::ErrorKind::NotFound)?;
         database.check_integrity().map_err(system)?;
         // Creates the table, so that it can be read.
@@ -117,6 +138,17 @@ impl Disk {
         transaction.open_table(RECORDS).map_err(system)?;
         transaction.commit().map_err(system)?;
         rows(database, each)
+    }
+
+    /// Opens the database. An empty file is one only if it is new: ours are never empty, so this
+    /// one has lost everything, or isn't ours.
+    fn open_file(&mut self, new: bool) -> io::Result<()> {
+        let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        if !new && file.metadata()?.len() == 0 {
+            return Err(empty());
+        }
+        self.database = Some(Database::builder().set_cache_size(PAGES).create_file(file).map_err(system)?);
+        Ok(())
     }
 
     fn database(&self) -> io::Result<&Database> {
@@ -146,13 +178,15 @@ impl Medium for Disk {
     fn recover(&mut self) -> io::Result<()> {
         // The old one holds the lock that the new one needs.
         drop(mem::take(&mut self.database));
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
-        if file.metadata()?.len() == 0 {
-            log::info!("a new store begins in {}", self.path.display());
-        }
-        self.database = Some(Database::builder().set_cache_size(PAGES).create_file(file).map_err(system)?);
-        Ok(())
+        self.open_file(false)
+    }
+
+    fn reserve(&mut self) -> io::Result<()> {
+        self.reserve.hold()
+    }
+
+    fn release(&mut self) -> bool {
+        self.reserve.release()
     }
 
     fn read(&mut self, key: &[u8]) -> io::Result<Option<Record>> {
@@ -161,6 +195,10 @@ impl Medium for Disk {
         let row = table.get(key).map_err(system)?;
         row.map(|row| decode(row.value())).transpose()
     }
+}
+
+fn empty() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the file is empty; if it is removed, a new store begins")
 }
 
 /// Calls `each` with every record.

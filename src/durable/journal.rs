@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::{fmt, mem};
 
 use super::records::{Change, Record};
+use super::reserve::is_full;
 
 /// The storage behind the journal.
 pub(super) trait Medium {
@@ -16,6 +17,13 @@ pub(super) trait Medium {
 
     /// Makes the medium usable again after an error.
     fn recover(&mut self) -> io::Result<()>;
+
+    /// Makes sure that there is space for removals when the disk is full. An error says that
+    /// there is none, so nothing else must be committed.
+    fn reserve(&mut self) -> io::Result<()>;
+
+    /// Gives this space up. Returns whether there was any.
+    fn release(&mut self) -> bool;
 
     /// The record on disk.
     fn read(&mut self, key: &[u8]) -> io::Result<Option<Record>>;
@@ -46,10 +54,7 @@ impl std::error::Error for WriteError {}
 
 impl From<&io::Error> for WriteError {
     fn from(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::NoSpace,
-            _ => Self::Failed,
-        }
+        if is_full(error) { Self::NoSpace } else { Self::Failed }
     }
 }
 
@@ -57,11 +62,19 @@ impl From<&io::Error> for WriteError {
 pub(super) type Ticket = Arc<OnceLock<Result<bool, WriteError>>>;
 
 /// Changes that are made together.
+#[derive(Clone)]
 pub(super) struct Write {
     pub(super) changes: Vec<Change>,
     /// The Unix second of the call.
     pub(super) now: i64,
     ticket: Ticket,
+}
+
+impl Write {
+    /// It makes the store larger.
+    fn grows(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::Put(..)))
+    }
 }
 
 /// What both threads share; each locks it for a moment only.
@@ -155,43 +168,17 @@ impl<M: Medium> Journal<M> {
             return;
         }
         let mut known = Vec::new();
-        // A panic in the store is an error like others: every write gets a result.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            state.recover(&mut known)?;
-            state.commit(&batch)
-        }));
-        let outcome = outcome.unwrap_or_else(|_| Err(io::Error::other("the store panicked")));
-        let changed = mem::replace(&mut state.failing, outcome.is_err()) != outcome.is_err();
-        if let Err(error) = &outcome {
-            if changed {
-                log::error!("writes are refused, because the store can't commit them: {error}");
-            }
-            state.mark_unknown(&batch);
-            // At once, so that memory gets the state of the disk. If it fails, it is tried
-            // again before the next batch.
-            let recovered = catch_unwind(AssertUnwindSafe(|| state.recover(&mut known)));
-            if let (true, Ok(Err(error))) = (changed, recovered) {
-                log::error!("the store can't be reopened: {error}");
-            }
-        } else if changed {
-            log::info!("the store commits writes again");
-        }
-        let results: Vec<_> = match &outcome {
-            Ok(were) => were.iter().map(|was| Ok(*was)).collect(),
-            Err(error) => vec![Err(error.into()); batch.len()],
-        };
+        let results = state.commit(&batch, &mut known);
         let mut shared = lock(&self.shared);
         shared.bytes -= batch.iter().map(bytes).sum::<usize>();
         shared.committed.append(&mut known);
-        let tickets: Vec<_> = batch
-            .into_iter()
-            .map(|write| {
-                if outcome.is_ok() {
-                    shared.committed.extend(write.changes);
-                }
-                write.ticket
-            })
-            .collect();
+        let mut tickets = Vec::with_capacity(batch.len());
+        for (write, result) in batch.into_iter().zip(&results) {
+            if result.is_ok() {
+                shared.committed.extend(write.changes);
+            }
+            tickets.push(write.ticket);
+        }
         drop(shared);
         // The changes are visible before they are acknowledged.
         self.new_commits.store(true, Ordering::Release);
@@ -203,8 +190,63 @@ impl<M: Medium> Journal<M> {
 }
 
 impl<M: Medium> State<M> {
-    fn commit(&mut self, batch: &[Write]) -> io::Result<Vec<bool>> {
-        self.medium.commit(batch)
+    /// Commits a batch, and returns the result of each write. If the disk is full, the removals
+    /// are committed alone, with the reserve. What is read after a failure is added to `known`.
+    fn commit(&mut self, batch: &[Write], known: &mut Vec<Change>) -> Vec<Result<bool, WriteError>> {
+        let mut error = match self.attempt(batch, known) {
+            Ok(were) => {
+                // Removals alone don't show that the disk takes values again.
+                if batch.iter().any(Write::grows) && mem::take(&mut self.failing) {
+                    log::info!("the store commits writes again");
+                }
+                return were.into_iter().map(Ok).collect();
+            }
+            Err(error) => error,
+        };
+        let mut results = vec![Err((&error).into()); batch.len()];
+        let (at, removals): (Vec<_>, Vec<_>) =
+            batch.iter().enumerate().filter(|(_, write)| !write.grows()).map(|(at, write)| (at, write.clone())).unzip();
+        if is_full(&error) && !removals.is_empty() {
+            self.medium.release();
+            match self.attempt(&removals, known) {
+                Ok(were) => at.into_iter().zip(were).for_each(|(at, was)| results[at] = Ok(was)),
+                Err(again) => error = again,
+            }
+            // If there is no space now, the next value is refused and tries again.
+            let _ = self.medium.reserve();
+        }
+        if !mem::replace(&mut self.failing, true) {
+            log::error!("writes are refused, because the store can't commit them: {error}");
+        }
+        results
+    }
+
+    /// Commits a batch. A panic in the store is an error like others: every write gets a result.
+    fn attempt(&mut self, batch: &[Write], known: &mut Vec<Change>) -> io::Result<Vec<bool>> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            self.recover(known)?;
+            if batch.iter().any(Write::grows) {
+                self.medium.reserve()?;
+            }
+            let outcome = self.medium.commit(batch);
+            if outcome.is_err() {
+                self.mark_unknown(batch);
+            }
+            outcome
+        }));
+        let outcome = outcome.unwrap_or_else(|_| {
+            self.mark_unknown(batch);
+            Err(io::Error::other("the store panicked"))
+        });
+        if outcome.is_err() {
+            // At once, so that memory gets the state of the disk. If it fails, it is tried again
+            // before the next batch.
+            let recovered = catch_unwind(AssertUnwindSafe(|| self.recover(known)));
+            if let (false, Ok(Err(error))) = (self.failing, recovered) {
+                log::error!("the store can't be reopened: {error}");
+            }
+        }
+        outcome
     }
 
     /// The commit failed: it is unknown which of these changes are on disk.
@@ -216,7 +258,11 @@ impl<M: Medium> State<M> {
     /// Recovers the medium if needed, and reads the keys whose state is unknown.
     fn recover(&mut self, known: &mut Vec<Change>) -> io::Result<()> {
         let Some(keys) = &self.unknown else { return Ok(()) };
-        self.medium.recover()?;
+        let mut recovered = self.medium.recover();
+        if recovered.as_ref().is_err_and(is_full) && self.medium.release() {
+            recovered = self.medium.recover();
+        }
+        recovered?;
         let mut found = Vec::new();
         for key in keys {
             found.push(match self.medium.read(key)? {
@@ -242,6 +288,9 @@ mod tests {
         batches: Vec<usize>,
         fails: Option<Failure>,
         broken: bool,
+        /// Units of space: each write of a commit takes one, and so does the reserve.
+        space: Option<usize>,
+        reserved: bool,
     }
 
     #[derive(Clone, Copy, PartialEq)]
@@ -256,7 +305,9 @@ mod tests {
         fn commit(&mut self, batch: &[Write]) -> io::Result<Vec<bool>> {
             assert!(!self.broken, "used without recovery");
             self.batches.push(batch.len());
-            let fails = self.fails;
+            let full = self.space.is_some_and(|space| space < batch.len());
+            let fails = if full { Some(Failure::Before) } else { self.fails };
+            self.space = self.space.map(|space| space.saturating_sub(batch.len()));
             self.broken = fails.is_some();
             if matches!(fails, None | Some(Failure::After)) {
                 for change in batch.iter().flat_map(|write| &write.changes) {
@@ -279,6 +330,19 @@ mod tests {
             }
             self.broken = false;
             Ok(())
+        }
+
+        fn reserve(&mut self) -> io::Result<()> {
+            if let (Some(space), false) = (&mut self.space, self.reserved) {
+                *space = space.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
+            }
+            self.reserved = true;
+            Ok(())
+        }
+
+        fn release(&mut self) -> bool {
+            self.space = self.space.map(|space| space + usize::from(self.reserved));
+            mem::take(&mut self.reserved)
         }
 
         fn read(&mut self, key: &[u8]) -> io::Result<Option<Record>> {
@@ -326,6 +390,39 @@ mod tests {
         }
     }
 
+    fn remove(key: &str) -> Vec<Change> {
+        vec![Change::Remove(key.as_bytes().into())]
+    }
+
+    #[test]
+    fn a_full_disk_refuses_values_but_not_removals() {
+        // Room for the reserve and two writes.
+        let journal = Journal::new(Fake { space: Some(3), ..Fake::default() });
+        let write = |changes| journal.wait(&journal.enqueue(Vec::new(), changes, 0));
+        assert_eq!([write(put("a")), write(put("b"))], [Ok(false); 2]);
+        assert_eq!(write(put("c")), Err(WriteError::NoSpace));
+        journal.committed();
+        // In one batch each write has its own result, and the removal uses the reserve.
+        let tickets = [put("d"), remove("a"), put("e")].map(|changes| journal.enqueue(Vec::new(), changes, 0));
+        let results = tickets.each_ref().map(|ticket| journal.wait(ticket));
+        assert_eq!(results, [Err(WriteError::NoSpace), Ok(false), Err(WriteError::NoSpace)]);
+        let committed = journal.committed();
+        assert_eq!(committed.last(), remove("a").last());
+        // What was read after the failure, and then the removal.
+        assert_eq!(keys(&committed), ["d", "a", "e", "a"]);
+        let rows = || lock(&journal.medium).medium.rows.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(rows(), [b"b"[..].into()]);
+        // Room for a reserve alone: it isn't given to values.
+        lock(&journal.medium).medium.space = Some(1);
+        assert_eq!(write(put("f")), Err(WriteError::NoSpace));
+        assert_eq!(write(remove("b")), Ok(false));
+        assert!(rows().is_empty());
+        // Without any, values aren't even tried, and removals are.
+        assert_eq!([write(put("g")), write(remove("g"))], [Err(WriteError::NoSpace); 2]);
+        lock(&journal.medium).medium.space = None;
+        assert_eq!([write(put("g")), write(remove("g"))], [Ok(false); 2]);
+    }
+
     #[test]
     fn a_disk_that_fails_for_a_while_recovers() {
         let journal = Journal::new(Fake { fails: Some(Failure::ForGood), ..Fake::default() });
@@ -335,7 +432,7 @@ mod tests {
         }
         lock(&journal.medium).medium.fails = None;
         assert_eq!(journal.wait(&journal.enqueue(Vec::new(), put("c"), 0)), Ok(false));
-        // First the changes of the failed batches, then the new one.
-        assert_eq!(keys(&journal.committed()), ["a", "b", "c"]);
+        // First the changes of the failed batch, then the new one. The other wasn't tried.
+        assert_eq!(keys(&journal.committed()), ["a", "c"]);
     }
 }

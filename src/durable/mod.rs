@@ -22,6 +22,8 @@
 //! the store is reopened, the keys of that batch are read from the disk, and memory takes
 //! these values.
 //!
+//! **A full disk refuses values, not removals**: a `reserve` of space is kept for them.
+//!
 //! The file is a [redb](https://docs.rs/redb) database: one file, pure Rust, a copy-on-write
 //! B-tree. Everything that a root refers to is checksummed and synced before the root is
 //! replaced in one write. So a process that is killed at any moment leaves the old state or
@@ -31,6 +33,7 @@
 mod disk;
 mod journal;
 mod records;
+mod reserve;
 
 use std::collections::HashMap;
 use std::ops::RangeBounds;

@@ -133,10 +133,15 @@ fn a_store_is_opened_once_and_damage_is_reported() {
     assert_eq!(message(&dir), "another process has it open");
     drop(store);
     let file = dir.0.join("below/test.redb");
-    for content in [&b"no store"[..], &[0xff; 100_000]] {
+    for content in [&b""[..], b"no store", &[0; 100], &[0xff; 100_000]] {
         fs::write(&file, content).unwrap();
         assert!(message(&dir).starts_with("this is no store of miod"), "{}", message(&dir));
+        let copied = Store::copy(&dir.0.join("below"), "test").err().expect("it is copied");
+        assert_eq!(copied.error.kind(), std::io::ErrorKind::InvalidData);
+        assert_eq!(fs::read(&file).unwrap(), content, "it is left as it is");
     }
+    fs::write(&file, "").unwrap();
+    assert!(message(&dir).contains("the file is empty; if it is removed"), "{}", message(&dir));
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     assert!(message(&dir).contains("directory"), "{}", message(&dir));
@@ -181,6 +186,19 @@ fn a_damaged_store_never_panics() {
     drop(store);
     let file = dir.0.join("below/test.redb");
     let whole = fs::read(&file).unwrap();
+    let ends = [1, 8, 64, 100, 319, 320, 4095, 4096, 5000, whole.len() / 2, whole.len() - 4096, whole.len() - 1];
+    for end in ends {
+        fs::write(&file, &whole[..end]).unwrap();
+        let copied = Store::copy(&dir.0.join("below"), "test").map(|mut store| store.range(.., 0).count());
+        let opened = dir.open().map(|mut store| store.range(.., 0).count());
+        for (how, result) in [("copied", copied), ("opened", opened)] {
+            match result {
+                // What is missing wasn't used.
+                Ok(count) => assert_eq!(count, 100, "{how}, cut at {end}"),
+                Err(error) => assert_eq!(error.error.kind(), std::io::ErrorKind::InvalidData, "{how}, cut at {end}"),
+            }
+        }
+    }
     for at in (0..whole.len()).step_by(whole.len() / 61) {
         let mut damaged = whole.clone();
         damaged[at..(at + 64).min(whole.len())].fill(0xa5);

@@ -145,6 +145,11 @@ impl Site {
         self.watch.as_ref().map(AsRawFd::as_raw_fd)
     }
 
+    /// As [`Root::refuses_link`].
+    pub fn refuses_link(&self, path: &[u8]) -> bool {
+        self.root.refuses_link(path)
+    }
+
     /// Takes note of changes. Call it before the requests of the same turn.
     pub fn take_changes(&mut self) {
         let Self { watch: Some(watch), cache, listings, path, .. } = self else { return };

@@ -280,6 +280,19 @@ impl Root {
         Metadata::of(&rustix::fs::statat(&self.dir, path, flags).ok()?)
     }
 
+    /// Whether there is a symbolic link in `path` that isn't followed: none is, or it leads out
+    /// of the root or nowhere.
+    pub fn refuses_link(&self, path: &[u8]) -> bool {
+        let is_link = |path: &[u8]| {
+            let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+            rustix::fs::statat(&self.dir, path, flags)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_symlink())
+        };
+        // The first link is found before anything behind it is looked at.
+        let mut ends = memchr::memchr_iter(b'/', path).chain([path.len()]);
+        may_be_served(path) && self.peek(path).is_none() && ends.any(|end| is_link(&path[..end]))
+    }
+
     /// Whether openat2(2) is missing, so that no links are followed, whatever the setting
     /// is.
     pub fn fallback(&self) -> bool {
@@ -557,6 +570,7 @@ mod tests {
                 let seen = matches!(expected, File(_) | Directory);
                 assert_eq!(root.peek(path).is_some(), seen, "{}", path.escape_ascii());
                 assert_eq!(root.stat(path).is_some(), seen, "{}", path.escape_ascii());
+                assert!(!root.refuses_link(path), "{}", path.escape_ascii());
             }
         }
         for (path, expected) in links {
@@ -564,10 +578,12 @@ mod tests {
                 assert_eq!(get(&inside, path), *expected, "{}", path.escape_ascii());
                 let seen = matches!(expected, LinkedFile(_) | LinkedDirectory);
                 assert_eq!(inside.peek(path).is_some(), seen, "{}", path.escape_ascii());
+                assert_eq!(inside.refuses_link(path), !seen, "{}", path.escape_ascii());
             }
             for root in [&none, &walk] {
                 assert_eq!(get(root, path), NotFound, "{} by {root:?}", path.escape_ascii());
                 assert_eq!(root.peek(path), None, "{} by {root:?}", path.escape_ascii());
+                assert!(root.refuses_link(path), "{} by {root:?}", path.escape_ascii());
             }
         }
     }

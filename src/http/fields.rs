@@ -80,7 +80,11 @@ impl<'a> Fields<'a> {
 
 impl fmt::Debug for Fields<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter().map(|(name, value)| (name.escape_ascii(), value.escape_ascii()))).finish()
+        let mut list = f.debug_list();
+        for (name, value) in self.iter() {
+            list.entry(&format_args!("{}: {}", name.escape_ascii(), value.escape_ascii()));
+        }
+        list.finish()
     }
 }
 
@@ -97,6 +101,14 @@ fn part(bytes: &[u8], (start, end): (u16, u16)) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use crate::http::FieldLines;
+
+    #[test]
+    fn debug_shows_the_content() {
+        let mut lines = FieldLines::default();
+        let input = b"GET / HTTP/1.1\r\nHost: a\r\nX: \xff\r\n\r\n";
+        let head = crate::http::head::parse(input, &mut lines).unwrap().unwrap();
+        assert_eq!(format!("{:?}", head.fields), r"[Host: a, X: \xff]");
+    }
 
     #[test]
     fn names_are_case_insensitive_and_lists_are_joined() {

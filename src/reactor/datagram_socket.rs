@@ -28,6 +28,10 @@ use super::outbox::Outbox;
 const WAITING: usize = 256;
 const WAITING_BYTES: usize = 512 * 1024;
 
+/// The receive buffer that is asked for. What comes while it is full is lost, and a burst
+/// is longer than the usual buffer. The system may give less.
+const RECEIVE_BUFFER: usize = 1 << 20;
+
 /// A datagram socket: what is latched about it, and what it wasn't yet given.
 pub struct DatagramSocket {
     socket: UdpSocket,
@@ -53,6 +57,10 @@ impl DatagramSocket {
         if bind.is_ipv6() {
             // IPv4 has a socket of its own.
             socket.set_only_v6(true)?;
+        }
+        if socket.recv_buffer_size()? < RECEIVE_BUFFER {
+            // Any buffer will do.
+            let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         }
         socket.bind(&SockAddr::from(bind))?;
         if let Some(peer) = peer {
@@ -201,6 +209,13 @@ mod tests {
 
     fn port() -> DatagramSocket {
         DatagramSocket::open("127.0.0.1:0".parse().unwrap(), None).unwrap()
+    }
+
+    #[test]
+    fn a_larger_receive_buffer_than_usual_is_asked_for() {
+        let usual = socket2::Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap().recv_buffer_size().unwrap();
+        let ours = socket2::SockRef::from(&port().socket).recv_buffer_size().unwrap();
+        assert!(ours > usual || usual >= RECEIVE_BUFFER, "{ours}, usually {usual}");
     }
 
     #[test]

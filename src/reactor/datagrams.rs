@@ -202,13 +202,18 @@ impl<P: Protocol> Reactor<P> {
             socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
         }
         let stay = protocol.advance(outbox, &mut cx);
-        socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
+        let mut failed = false;
+        socket.flush(outbox, &mut |error, to| {
+            failed = true;
+            protocol.failed(&error, to, &mut cx);
+        });
         *wake = match stay {
             // A moment in the past must not keep the loop from sleeping.
             Stay::Until(wake) => Some(wake.max(time.now.after(Duration::from_micros(1)))),
             Stay::Open | Stay::Over => None,
         };
-        let unfinished = socket.readable;
+        // What failed may change what it wants.
+        let unfinished = socket.readable || failed;
         socket.await_room(poll.registry(), Token(handle.index()));
         if stay == Stay::Over && socket.is_flushed() {
             datagrams.slots[index] = None;
@@ -243,6 +248,38 @@ mod tests {
             }
             Stay::Over
         }
+    }
+
+    /// Sends what can't be sent, and is over when it is told.
+    struct TooLong(SocketAddr, Option<bool>);
+
+    impl DatagramProtocol<NoStreams<Self>> for TooLong {
+        fn received(&mut self, _: &[u8], _: SocketAddr, _: &mut Outbox, _: &mut Context<'_, NoStreams<Self>>) {}
+
+        fn advance(&mut self, out: &mut Outbox, _: &mut Context<'_, NoStreams<Self>>) -> Stay {
+            if self.1.is_none() {
+                self.1 = Some(false);
+                out.send(self.0, &[b'x'; 70_000]);
+            }
+            if self.1 == Some(true) { Stay::Over } else { Stay::Open }
+        }
+
+        fn failed(&mut self, _: &io::Error, _: Option<SocketAddr>, _: &mut Context<'_, NoStreams<Self>>) {
+            self.1 = Some(true);
+        }
+    }
+
+    #[test]
+    fn a_failure_is_followed_by_a_turn() {
+        let (send, over) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut reactor = Reactor::<NoStreams<TooLong>>::new((), Options::default()).unwrap();
+            let sender = port();
+            let to = sender.address();
+            reactor.attach(sender, TooLong(to, None)).unwrap();
+            send.send(reactor.run(Until::Idle)).unwrap();
+        });
+        over.recv_timeout(Duration::from_secs(20)).expect("it gets a turn").unwrap();
     }
 
     #[test]

@@ -143,7 +143,7 @@ pub trait DatagramProtocol<P: Protocol>: 'static {
 
     /// The socket reported an error: a datagram to `to` wasn't sent (`WouldBlock`
     /// if it had waited for too long), or, without `to`, an earlier one didn't
-    /// arrive. The socket goes on.
+    /// arrive. The socket goes on; `advance` follows.
     fn failed(&mut self, _error: &io::Error, _to: Option<SocketAddr>, _cx: &mut Context<'_, P>) {}
 }
 

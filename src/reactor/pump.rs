@@ -211,7 +211,8 @@ impl<P: Protocol> Slot<P> {
         let deadline = self.transport.track_output(cx.time.now, done.sent, blocked, lent.options.send_timeout);
         let Some(deadline) = deadline else { return Ok(turn) };
         if deadline <= cx.time.now {
-            log::debug!("#{} reads its response too slowly", cx.handle.number());
+            let peer = self.transport.peer.address().map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+            log::debug!("#{} {peer}: closed, because it reads too slowly", cx.handle.number());
             return Err(Over::failed(io::ErrorKind::TimedOut.into(), lent.output.pending(), true));
         }
         Ok(match turn {

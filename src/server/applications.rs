@@ -1,6 +1,7 @@
 //! Chooses the applications of a host, and makes them.
 
 use super::ServerError;
+use super::error::Faults;
 use super::surroundings::Surroundings;
 use crate::app::catalogue::{self, Supplies};
 use crate::app::quiz::Quiz;
@@ -13,7 +14,8 @@ pub(super) fn mount(
     host: &Host,
     surroundings: &Surroundings<'_>,
     users: Option<&Users>,
-) -> Result<(Routes, Vec<(String, String)>), ServerError> {
+    faults: &mut Faults,
+) -> (Routes, Vec<(String, String)>) {
     let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
     let usual = catalogue::ALL.iter().filter(|entry| match &host.apps {
         Apps::Usual if entry.for_users => users.is_some(),
@@ -25,21 +27,22 @@ pub(super) fn mount(
     let named_routes = host.routes.iter().filter_map(|route| Some((route.prefix.clone(), route.app.clone()?)));
     apps.extend(named_routes);
 
-    let mut supplies = supplies(host, surroundings, users, &apps)?;
+    let mut supplies = supplies(host, surroundings, users, &apps, faults);
     let mut routes = Routes::default();
     for (prefix, name) in &apps {
-        let entry = catalogue::find(name).ok_or_else(|| unknown(name))?;
+        let Some(entry) = catalogue::find(name) else {
+            faults.wrong(unknown(name));
+            continue;
+        };
         if entry.for_users && users.is_none() {
-            return Err(ServerError::Config(format!("the application {name} needs --users FILE")));
+            faults.wrong(format!("the application {name} needs --users FILE"));
         }
-        routes.mount(prefix, (entry.make)(&mut supplies)).map_err(ServerError::Config)?;
+        faults.keep(routes.mount(prefix, (entry.make)(&mut supplies)).map_err(ServerError::Config));
     }
-    if let Apps::Only(names) | Apps::AllBut(names) = &host.apps
-        && let Some(name) = names.iter().find(|name| catalogue::find(name).is_none())
-    {
-        return Err(unknown(name));
+    if let Apps::Only(names) | Apps::AllBut(names) = &host.apps {
+        names.iter().filter(|name| catalogue::find(name).is_none()).for_each(|name| faults.wrong(unknown(name)));
     }
-    Ok((routes, apps))
+    (routes, apps)
 }
 
 /// What the applications need.
@@ -48,30 +51,30 @@ fn supplies(
     Surroundings { process, state, .. }: &Surroundings<'_>,
     users: Option<&Users>,
     apps: &[(String, String)],
-) -> Result<Supplies, ServerError> {
-    let quiz = match &host.quiz {
-        None => Quiz::built_in(),
-        Some(path) => {
-            let wrong = |why: String| ServerError::Config(format!("the quiz {}: {why}", path.display()));
-            let json = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-            Quiz::parse(&json).map_err(wrong)?
-        }
-    };
+    faults: &mut Faults,
+) -> Supplies {
+    let quiz = host.quiz.as_ref().and_then(|path| {
+        let json = std::fs::read(path).map_err(|error| error.to_string());
+        let quiz = json.and_then(|json| Quiz::parse(&json));
+        faults.keep(quiz.map_err(|why| ServerError::Config(format!("the quiz {}: {why}", path.display()))))
+    });
+    let quiz = quiz.unwrap_or_else(Quiz::built_in);
     let boards = apps.iter().filter(|(_, name)| name == "board").count();
     let posts = match boards {
         2.. if state.is_durable() => {
-            return Err(ServerError::Config("only one board can be on disk; mount it once".to_owned()));
+            faults.wrong("only one board can be on disk; mount it once");
+            None
         }
-        1 => Some(state.store("board", board::CAPACITY)?),
+        1 if faults.may_create() => faults.keep(state.store("board", board::CAPACITY)),
         _ => None,
     };
     let users = users.cloned().unwrap_or_else(Users::empty);
-    Ok(Supplies { users, keys: state.keys.keys.clone(), session_cookie: process.sessions.cookie.clone(), quiz, posts })
+    Supplies { users, keys: state.keys.keys.clone(), session_cookie: process.sessions.cookie.clone(), quiz, posts }
 }
 
-fn unknown(name: &str) -> ServerError {
+fn unknown(name: &str) -> String {
     let names: Vec<_> = catalogue::ALL.iter().map(|entry| entry.name).collect();
-    ServerError::Config(format!("unknown application {name:?}; known are {}", names.join(", ")))
+    format!("unknown application {name:?}; known are {}", names.join(", "))
 }
 
 #[cfg(test)]
@@ -83,11 +86,13 @@ mod tests {
     #[test]
     fn login_needs_users_and_the_others_the_demonstration() {
         let config = Config::single(Process::default(), Listener::default(), Host::default());
-        let state = State::open(&config).unwrap();
+        let state = State::open(&config, true, &mut Faults::default());
         let mounted = |host: &Host, demonstration, has_users: bool| {
             let users = Users::empty();
             let surroundings = Surroundings { process: &config.process, state: &state, demonstration, open_files: 1 };
-            let mounted = mount(host, &surroundings, has_users.then_some(&users)).map_err(|_| ())?;
+            let mut faults = Faults::default();
+            let mounted = mount(host, &surroundings, has_users.then_some(&users), &mut faults);
+            faults.finish().map_err(drop)?;
             let has = |name: &str| mounted.1.iter().any(|(_, found)| found == name);
             Ok::<_, ()>((has("login") && has("home") && has("logout"), has("hello")))
         };

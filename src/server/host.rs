@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::applications;
+use super::error::Faults;
 use super::protection::{self, Protection};
 use super::surroundings::Surroundings;
 use super::{Ready, ServerError};
@@ -49,32 +50,33 @@ impl Built {
 }
 
 impl Built {
-    /// Builds a host whose root is open.
+    /// Builds a host, whose root is open.
     pub(super) fn build(
         host: &Host,
         root: Option<Root>,
         surroundings: &Surroundings<'_>,
-    ) -> Result<Built, ServerError> {
+        faults: &mut Faults,
+    ) -> Built {
         if let Some(route) = host.routes.iter().find(|_| host.is_key_value()) {
-            return Self::key_value(route, surroundings);
+            let service = faults.may_create().then(|| Self::key_value(route, surroundings));
+            return service.and_then(|service| faults.keep(service)).unwrap_or_default();
         }
-        let users = protection::users(host, surroundings.demonstration)?;
-        let (guard, mut protected) = protection::protect(host, users.as_ref())?;
-        let (routes, apps) = applications::mount(host, surroundings, users.as_ref().map(|(users, _)| users))?;
+        let users = protection::users(host, surroundings.demonstration, faults);
+        let (guard, mut protected) = protection::protect(host, users.as_ref(), faults);
+        let (routes, apps) = applications::mount(host, surroundings, users.as_ref().map(|(users, _)| users), faults);
         if let Some((_, protection)) = users {
             let logins = apps.iter().filter(|(_, name)| name == "login");
             protected.extend(logins.map(|(prefix, _)| (prefix.clone(), protection.clone())));
         }
         let no_links = root.as_ref().is_some_and(Root::fallback);
-        let settings = site_settings(host, surroundings)?;
+        let settings = site_settings(host, surroundings, faults);
         if let (Some(root), Some(spa)) = (&root, &host.spa)
             && root.get(spa.as_bytes()).is_err()
         {
-            let sentence = format!("there is no file {spa} below {}, as --spa needs it", root.path().display());
-            return Err(ServerError::Config(sentence));
+            faults.wrong(format!("there is no file {spa} below {}, as --spa needs it", root.path().display()));
         }
         let site = root.map(|root| Site::new(root, settings));
-        Ok(Built { routes, guard, site, demonstration: surroundings.demonstration, no_links, apps, protected })
+        Built { routes, guard, site, demonstration: surroundings.demonstration, no_links, apps, protected }
     }
 
     fn key_value(route: &Route, surroundings: &Surroundings<'_>) -> Result<Built, ServerError> {
@@ -85,12 +87,12 @@ impl Built {
     }
 }
 
-fn site_settings(host: &Host, surroundings: &Surroundings<'_>) -> Result<files::Settings, ServerError> {
+fn site_settings(host: &Host, surroundings: &Surroundings<'_>, faults: &mut Faults) -> files::Settings {
     let mut media_types = MediaTypes::new();
     for (extension, media_type) in &host.media_types {
-        media_types.add(extension, media_type).map_err(ServerError::Config)?;
+        faults.keep(media_types.add(extension, media_type).map_err(ServerError::Config));
     }
-    Ok(files::Settings {
+    files::Settings {
         listing: host.listing,
         cache_control: host.cache_control.clone(),
         cache_size: cache_size(surroundings.process),
@@ -98,7 +100,7 @@ fn site_settings(host: &Host, surroundings: &Surroundings<'_>) -> Result<files::
         etag_inode: host.etag_inode,
         media_types,
         spa: host.spa.clone(),
-    })
+    }
 }
 
 /// The cache's share of the memory: at most half, so that connections have the rest.

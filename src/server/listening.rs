@@ -8,7 +8,7 @@ use super::ServerError;
 use crate::reactor::{Endpoint, Listener};
 
 /// Opens the listeners.
-pub(super) fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>, ServerError> {
+pub(super) fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>, Vec<ServerError>> {
     bind_all(endpoints, port, |endpoint| {
         // In all our services the client speaks first.
         let listener = Listener::bind(endpoint)?;
@@ -21,12 +21,12 @@ pub(super) fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>,
 /// loopback, IPv4 and IPv6 (if there is one). Endpoints with port 0 share one free port.
 ///
 /// # Errors
-/// [`ServerError::Bind`], if one can't be opened.
+/// A [`ServerError::Bind`] for each one that can't be opened.
 pub(crate) fn bind_all<T>(
     endpoints: &[Endpoint],
     port: u16,
     bind: impl Fn(&Endpoint) -> io::Result<(T, Option<SocketAddr>)>,
-) -> Result<Vec<T>, ServerError> {
+) -> Result<Vec<T>, Vec<ServerError>> {
     /// How many free ports are tried on all addresses.
     const TRIES: usize = 16;
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
@@ -35,22 +35,33 @@ pub(crate) fn bind_all<T>(
     let mut tries = TRIES;
     loop {
         match bind_once(endpoints, optional_v6, &bind) {
-            Err((ServerError::Bind(_, error), true)) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {
-                tries -= 1
+            Err(failures) if tries > 0 && failures.iter().all(Failure::is_chance) => tries -= 1,
+            Err(failures) => {
+                return Err(failures.into_iter().map(|Failure(at, error, _)| ServerError::Bind(at, error)).collect());
             }
-            Err((failure, _)) => return Err(failure),
             Ok(sockets) => return Ok(sockets),
         }
     }
 }
 
-/// One attempt. An error comes with whether another port may succeed.
+/// An endpoint that can't be listened at, why, and whether its port was chosen by the system
+/// for another address.
+struct Failure(Endpoint, io::Error, bool);
+
+impl Failure {
+    /// Another free port may succeed.
+    fn is_chance(&self) -> bool {
+        self.2 && self.1.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
+/// One attempt at all endpoints.
 fn bind_once<T>(
     endpoints: &[Endpoint],
     optional_v6: bool,
     bind: impl Fn(&Endpoint) -> io::Result<(T, Option<SocketAddr>)>,
-) -> Result<Vec<T>, (ServerError, bool)> {
-    let mut sockets = Vec::new();
+) -> Result<Vec<T>, Vec<Failure>> {
+    let (mut sockets, mut failures) = (Vec::new(), Vec::new());
     // The free port that the first endpoint with port 0 got.
     let mut found = None;
     for endpoint in endpoints {
@@ -70,10 +81,16 @@ fn bind_once<T>(
             Err(error) if optional_v6 && !sockets.is_empty() && is_absent(&error) => {
                 log::info!("no IPv6 here: {error}");
             }
-            Err(error) => return Err((ServerError::Bind(endpoint, error), any && found.is_some())),
+            Err(error) => {
+                failures.push(Failure(endpoint, error, any && found.is_some()));
+                if optional_v6 {
+                    // The other address has most likely the same fault.
+                    break;
+                }
+            }
         }
     }
-    Ok(sockets)
+    if failures.is_empty() { Ok(sockets) } else { Err(failures) }
 }
 
 /// The machine has no such address family.
@@ -87,6 +104,26 @@ fn is_absent(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_endpoint_that_cannot_be_listened_at_is_an_error() {
+        let holder = listen(&[], 0).unwrap();
+        let taken = holder[0].address().unwrap();
+        let at = |address: &str| Endpoint::Tcp(address.parse().unwrap());
+        let Err(errors) = listen(&[Endpoint::Tcp(taken), at("127.0.0.1:0"), at("192.0.2.1:0")], 0) else {
+            panic!("it is in use");
+        };
+        let of: Vec<_> = errors
+            .iter()
+            .map(|error| match error {
+                ServerError::Bind(Endpoint::Tcp(address), _) => address.ip().to_string(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(of, ["127.0.0.1", "192.0.2.1"]);
+        // Without endpoints it is one service on both families, and one error.
+        assert_eq!(listen(&[], taken.port()).err().unwrap().len(), 1);
+    }
 
     #[test]
     fn port_0_is_the_same_free_port_on_all_addresses() {

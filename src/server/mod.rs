@@ -1,11 +1,12 @@
 //! The composition root: from a configuration to a running reactor.
 //!
 //! ```text
-//! Config ─► descriptors ─► roots ─► listeners ─► state ─► hosts ─► reactor ─► ready
+//! Config ─► descriptors ─► roots ─► state ─► hosts ─► listeners ─► reactor ─► ready
 //! ```
 //!
-//! The order matters: the descriptor limit bounds everything, a wrong root is reported
-//! before a port in use, and `ready` is called last, when clients can connect.
+//! The order matters: the descriptor limit bounds everything, mistakes in the configuration
+//! are reported before a port in use, and `ready` is called last, when clients can connect.
+//! A start goes on after an error, to find the others: see [`error`].
 //!
 //! `state` has what outlives a change of the configuration: keys and stores. A
 //! `host` is built from its configuration and that state alone, so it can be
@@ -13,6 +14,7 @@
 
 mod applications;
 mod descriptors;
+mod error;
 mod host;
 mod listening;
 mod own_files;
@@ -23,49 +25,26 @@ mod surroundings;
 pub(crate) mod udp;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use error::ServerError;
 pub use protection::Protection;
 
 pub use crate::logging::Log;
 
 use crate::app::App;
 use crate::config::{self, Config, Host, Protocol};
-use crate::durable::OpenError;
 use crate::files::resolve::Root;
 use crate::limits;
-use crate::reactor::{Endpoint, Listener, Reactor, Signal, Tick, Until};
+use crate::reactor::{Endpoint, Listener, Options, Reactor, Signal, Tick, Until};
 use crate::service::bad_network::BadNetwork;
 use crate::service::{Kind, Service, Shared, http};
 use descriptors::Descriptors;
+use error::Faults;
 use host::Built;
 use listening::listen;
 use state::State;
 use surroundings::Surroundings;
-
-/// Why a server can't start, or ended.
-#[derive(Debug)]
-pub enum ServerError {
-    /// An endpoint can't be listened at.
-    Bind(Endpoint, io::Error),
-    /// A datagram socket can't be opened at this address.
-    BindDatagrams(SocketAddr, io::Error),
-    /// The root can't be opened.
-    Root(PathBuf, io::Error),
-    /// A store can't be opened.
-    Store(OpenError),
-    /// The configuration is wrong; a sentence.
-    Config(String),
-    /// The system refused something else.
-    Io(io::Error),
-}
-
-impl From<io::Error> for ServerError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
 
 /// What a server reports when it is ready.
 #[derive(Clone, Debug, Default)]
@@ -147,27 +126,46 @@ impl Server {
     /// # Errors
     /// If it can't start, or the poll fails.
     pub fn run(self, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
-        let Self { config, log, apps } = self;
+        let log = self.log.clone();
         let _flush = FlushOnDrop(&log);
+        let Prepared { shared, options, listeners, mut report } = self.prepare(Faults::default())?;
+        let mut reactor = Reactor::<Service>::new(shared, options)?;
+        start(&mut reactor, listeners, &mut report)?;
+        ready(&report);
+        Ok(reactor.run(Until::Closed)?)
+    }
+
+    /// Looks for all that would make a start fail, and doesn't run. Stores aren't opened.
+    ///
+    /// # Errors
+    /// If it can't start.
+    pub fn check(self) -> Result<(), ServerError> {
+        self.prepare(Faults::of_check()).map(drop)
+    }
+
+    /// Builds everything, and notes all that is wrong.
+    fn prepare(self, mut faults: Faults) -> Result<Prepared, ServerError> {
+        let Self { config, log, apps } = self;
         let budget = Descriptors::raise(config.process.max_connections);
-        let roots = config.hosts.iter().map(open_root).collect::<Result<Vec<_>, _>>()?;
-        let endpoints = config.listeners.iter().map(config::Listener::endpoints).collect::<Result<Vec<_>, _>>();
-        let endpoints = endpoints.map_err(ServerError::Config)?;
-        own_files::check(&config, &roots)?;
-        let state = State::open(&config)?;
+        let roots: Vec<_> = config.hosts.iter().map(|host| faults.keep(open_root(host)).flatten()).collect();
+        let endpoints = |listener: &config::Listener| listener.endpoints().map_err(ServerError::Config);
+        let endpoints: Vec<_> = config.listeners.iter().map(|listener| faults.keep(endpoints(listener))).collect();
+        let hidden = own_files::check(&config, &roots, &mut faults);
+        let state = State::open(&config, hidden, &mut faults);
 
         let mut report = Ready { connections: budget.connections, ..Ready::default() };
         let mut hosts = Vec::new();
         for (number, (host, root)) in config.hosts.iter().zip(roots).enumerate() {
-            let demonstration = protection::is_demonstration(host, is_local(&config.listeners, &endpoints, number))?;
+            let local = is_local(&config.listeners, &endpoints, number);
+            let demonstration = protection::is_demonstration(host, local, &mut faults);
             report.demonstration |= demonstration;
             let open_files = budget.files;
             let surroundings = Surroundings { process: &config.process, state: &state, demonstration, open_files };
-            hosts.push(Built::build(host, root, &surroundings)?.into_host(host, &mut report));
+            hosts.push(Built::build(host, root, &surroundings, &mut faults).into_host(host, &mut report));
         }
         if let Some(first) = hosts.first_mut() {
             for (prefix, app) in apps {
-                first.routes.mount(&prefix, app).map_err(ServerError::Config)?;
+                faults.keep(first.routes.mount(&prefix, app).map_err(ServerError::Config));
             }
         }
         let reads_sessions = hosts.iter().any(|host| host.routes.read_sessions());
@@ -176,21 +174,30 @@ impl Server {
         let mut memory = config.process.max_memory;
         if config.hosts.iter().any(|host| !host.is_key_value()) {
             report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
-            http.sessions = sessions::sessions(&config.process, &state.keys)?;
-            http.link = sessions::link(&config.process)?;
+            let sessions = sessions::sessions(&config.process, &state.keys, faults.may_create());
+            http.sessions = faults.keep(sessions).unwrap_or_default();
+            http.link = faults.keep(sessions::link(&config.process)).flatten();
             memory -= host::cache_size(&config.process) + sessions::sessions_size(&config.process);
         }
         let options = budget.options(memory, config.listeners[0].send_timeout);
         let config::Listener { delay, chaos, .. } = config.listeners[0];
-        let shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log.clone()) };
-        // Last, so that a mistake in the configuration isn't hidden by a port that is in use.
-        let listeners = config.listeners.iter().zip(&endpoints).map(|(listener, endpoints)| bind(listener, endpoints));
-        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
-        let mut reactor = Reactor::<Service>::new(shared, options)?;
-        start(&mut reactor, listeners, &mut report)?;
-        ready(&report);
-        Ok(reactor.run(Until::Closed)?)
+        let shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log) };
+        let mut listeners = Vec::new();
+        for (listener, endpoints) in config.listeners.iter().zip(&endpoints) {
+            let bound = endpoints.as_ref().and_then(|endpoints| faults.keep(bind(listener, endpoints)));
+            listeners.extend(bound);
+        }
+        faults.finish()?;
+        Ok(Prepared { shared, options, listeners, report })
     }
+}
+
+/// All that a reactor needs.
+struct Prepared {
+    shared: Shared,
+    options: Options,
+    listeners: Vec<Bound>,
+    report: Ready,
 }
 
 /// Writes out what the log holds, also if the start fails or the loop panics.
@@ -221,7 +228,7 @@ fn open_root(host: &Host) -> Result<Option<Root>, ServerError> {
 }
 
 fn bind(listener: &config::Listener, endpoints: &[Endpoint]) -> Result<Bound, ServerError> {
-    let sockets = listen(endpoints, listener.port)?;
+    let sockets = listen(endpoints, listener.port).map_err(ServerError::Several)?;
     let kind = match listener.protocol {
         Protocol::Http => Kind::Http(http::HostId::at(listener.hosts.first().copied().unwrap_or_default())),
         Protocol::Echo => Kind::Echo,
@@ -231,9 +238,9 @@ fn bind(listener: &config::Listener, endpoints: &[Endpoint]) -> Result<Bound, Se
 }
 
 /// Whether only this machine can connect to a host. The endpoints are those of each listener.
-fn is_local(listeners: &[config::Listener], endpoints: &[Vec<Endpoint>], host: usize) -> bool {
+fn is_local(listeners: &[config::Listener], endpoints: &[Option<Vec<Endpoint>>], host: usize) -> bool {
     let of_host = listeners.iter().zip(endpoints).filter(|(listener, _)| listener.hosts.first() == Some(&host));
-    of_host.flat_map(|(_, endpoints)| endpoints).all(|endpoint| match endpoint {
+    of_host.flat_map(|(_, endpoints)| endpoints.iter().flatten()).all(|endpoint| match endpoint {
         Endpoint::Tcp(address) => address.ip().is_loopback(),
         Endpoint::Unix(_) => true,
     })

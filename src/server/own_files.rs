@@ -9,22 +9,24 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::ServerError;
+use super::error::Faults;
 use crate::config::{AccessLog, Config, SessionStore};
 use crate::files::resolve::{Root, is_hidden};
 
-/// Refuses a configuration in which clients could request such a file.
-pub(super) fn check(config: &Config, roots: &[Option<Root>]) -> Result<(), ServerError> {
+/// Refuses a configuration in which clients could request such a file. True if there is none.
+pub(super) fn check(config: &Config, roots: &[Option<Root>], faults: &mut Faults) -> bool {
+    let mut sound = true;
     for (path, option) in own_files(config) {
         if let Some(root) = roots.iter().flatten().find(|root| is_served(path, root)) {
-            return Err(ServerError::Config(format!(
+            sound = false;
+            faults.wrong(format!(
                 "{} ({option}) is below the root {}, so every client could request it: move it elsewhere",
                 path.display(),
                 root.path().display()
-            )));
+            ));
         }
     }
-    Ok(())
+    sound
 }
 
 /// The files and directories, with the options that name them.

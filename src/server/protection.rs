@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use super::ServerError;
+use super::error::Faults;
 use crate::auth::{DEMONSTRATION, Guard, Users};
 use crate::config::{Demonstration, Host};
 
@@ -26,66 +27,72 @@ pub enum Protection {
 }
 
 /// Whether a host is the demonstration. `local`: only this machine can connect.
-pub(super) fn is_demonstration(host: &Host, local: bool) -> Result<bool, ServerError> {
+pub(super) fn is_demonstration(host: &Host, local: bool, faults: &mut Faults) -> bool {
     match host.demonstration {
-        Demonstration::Off => Ok(false),
-        Demonstration::IfLocal => Ok(local),
-        Demonstration::On if local => Ok(true),
-        Demonstration::On => Err(ServerError::Config(
-            "other machines could connect to the demonstration: use --apps and --users FILE in place of --demo, or a \
-             loopback address"
-                .to_owned(),
-        )),
+        Demonstration::Off => false,
+        Demonstration::IfLocal => local,
+        Demonstration::On => {
+            if !local {
+                faults.wrong(
+                    "other machines could connect to the demonstration: use --apps and --users FILE in place of \
+                     --demo, or a loopback address",
+                );
+            }
+            true
+        }
     }
 }
 
 /// The users who can log in.
-pub(super) fn users(host: &Host, demonstration: bool) -> Result<Option<(Users, Protection)>, ServerError> {
-    Ok(match &host.users {
-        Some(file) => Some(open(file)?),
+pub(super) fn users(host: &Host, demonstration: bool, faults: &mut Faults) -> Option<(Users, Protection)> {
+    match &host.users {
+        Some(file) => Some(open(file, faults)),
         None if demonstration => {
-            let alice = Users::fixed(DEMONSTRATION).map_err(ServerError::Config)?;
+            let alice = faults.keep(Users::fixed(DEMONSTRATION).map_err(ServerError::Config))?;
             Some((alice, Protection::Demonstration))
         }
         None => None,
-    })
+    }
 }
 
 /// Makes the guard. Also returns the protected paths and who is allowed. `users` can log in.
 pub(super) fn protect(
     host: &Host,
     users: Option<&(Users, Protection)>,
-) -> Result<(Guard, Vec<(String, Protection)>), ServerError> {
+    faults: &mut Faults,
+) -> (Guard, Vec<(String, Protection)>) {
     let mut guard = Guard::default();
     let mut protected = Vec::new();
-    let mut add = |prefix: &str, users: Users, protection: Protection| {
+    let mut add = |prefix: &str, users: Users, protection: Protection, faults: &mut Faults| {
         protected.push((prefix.to_owned(), protection));
-        guard.protect(prefix, users).map_err(|hint| ServerError::Config(format!("can't protect {prefix}: {hint}")))
+        if let Err(hint) = guard.protect(prefix, users) {
+            faults.wrong(format!("can't protect {prefix}: {hint}"));
+        }
     };
     let files = || host.routes.iter().filter_map(|route| Some((&route.prefix, route.auth.as_ref()?)));
     for (prefix, file) in files() {
-        let (users, protection) = open(file)?;
-        add(prefix, users, protection)?;
+        let (users, protection) = open(file, faults);
+        add(prefix, users, protection, faults);
     }
     if files().next().is_none() {
         match users.cloned() {
-            Some((users, protection)) => add(PRIVATE, users, protection)?,
+            Some((users, protection)) => add(PRIVATE, users, protection, faults),
             None if has_private(host) => protected.push((PRIVATE.to_owned(), Protection::Open)),
             None => {}
         }
     }
-    Ok((guard, protected))
+    (guard, protected)
 }
 
 fn has_private(host: &Host) -> bool {
     host.root.as_ref().is_some_and(|root| root.join(PRIVATE.trim_matches('/')).is_dir())
 }
 
-/// Opens a password file.
-fn open(file: &Path) -> Result<(Users, Protection), ServerError> {
-    let users = Users::open(file).map_err(ServerError::Config)?;
+/// Opens a password file. One that can't be read has no users.
+fn open(file: &Path, faults: &mut Faults) -> (Users, Protection) {
+    let users = faults.keep(Users::open(file).map_err(ServerError::Config)).unwrap_or_else(Users::empty);
     let protection = Protection::File(file.to_owned(), users.count());
-    Ok((users, protection))
+    (users, protection)
 }
 
 #[cfg(test)]
@@ -107,7 +114,9 @@ mod tests {
             (On, false, None),
         ] {
             let host = Host { demonstration, ..Host::default() };
-            assert_eq!(is_demonstration(&host, local).ok(), expected, "{demonstration:?} {local}");
+            let mut faults = Faults::default();
+            let found = is_demonstration(&host, local, &mut faults);
+            assert_eq!(faults.finish().ok().map(|()| found), expected, "{demonstration:?} {local}");
         }
     }
 
@@ -117,7 +126,9 @@ mod tests {
         files.directory("www/private");
         files.file("users", USERS);
         let protected = |host: &Host, demonstration: bool| {
-            let (guard, protected) = protect(host, users(host, demonstration).unwrap().as_ref()).unwrap();
+            let mut faults = Faults::default();
+            let (guard, protected) = protect(host, users(host, demonstration, &mut faults).as_ref(), &mut faults);
+            faults.finish().unwrap();
             let is_protected = protected.iter().any(|(at, by)| at == PRIVATE && *by != Protection::Open);
             assert_eq!(guard.find(b"/private/x").is_some(), is_protected);
             protected

@@ -15,12 +15,13 @@ use crate::session::pending::Pending;
 use crate::session::signed::Signed;
 use crate::session::{Sessions, Store};
 
-/// The sessions of visitors.
-pub(super) fn sessions(process: &Process, ring: &KeyRing) -> Result<Sessions, ServerError> {
+/// The sessions of visitors. Unless files may be created, those on disk are none.
+pub(super) fn sessions(process: &Process, ring: &KeyRing, may_create: bool) -> Result<Sessions, ServerError> {
     let config = &process.sessions;
     let store = match &config.store {
         SessionStore::Memory => Store::Memory(Memory::with_bounds(limits::SESSIONS, sessions_size(process))),
         SessionStore::Cookie => Store::Signed(Signed::new(ring.keys.clone())),
+        SessionStore::Directory(_) if !may_create => Store::Memory(Memory::default()),
         SessionStore::Directory(directory) => {
             let store = durable::Store::open(directory, disk_store::NAME, sessions_size(process));
             Store::Disk(DiskStore::new(store.map_err(ServerError::Store)?))
@@ -49,7 +50,7 @@ impl KeyRing {
     /// Reads the configured file, or the default one if cookies have to outlive the process.
     /// Otherwise the keys are random, and no file is read or created.
     pub(super) fn open(config: &Config) -> Result<Self, ServerError> {
-        let for_this_run = |why: String| Ok(Self { keys: Keys::random(), file: Err(why) });
+        let for_this_run = |why: String| Ok(Self::for_this_run(why));
         let configured = config.process.sessions.key.as_deref();
         let Some(path) = configured.map(Path::to_path_buf).or_else(|| key::default_path(|name| std::env::var_os(name)))
         else {
@@ -72,6 +73,16 @@ impl KeyRing {
                 for_this_run(why)
             }
         }
+    }
+
+    /// Random keys, and why there are no others.
+    fn for_this_run(why: String) -> Self {
+        Self { keys: Keys::random(), file: Err(why) }
+    }
+
+    /// Stands for keys that can't be read, for the rest of a start that fails.
+    pub(super) fn unreadable() -> Self {
+        Self::for_this_run("the keys can't be read".to_owned())
     }
 
     /// Where sessions are, for people.

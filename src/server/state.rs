@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use super::ServerError;
+use super::error::Faults;
 use super::sessions::KeyRing;
 use crate::config::Config;
 use crate::durable;
@@ -17,9 +18,11 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Reads the keys.
-    pub(super) fn open(config: &Config) -> Result<Self, ServerError> {
-        Ok(Self { keys: KeyRing::open(config)?, data: config.process.data.clone() })
+    /// Reads the keys, if our own files are `hidden` from clients: the file may be created.
+    pub(super) fn open(config: &Config, hidden: bool, faults: &mut Faults) -> Self {
+        let keys = if hidden { faults.keep(KeyRing::open(config)) } else { None };
+        let keys = keys.unwrap_or_else(KeyRing::unreadable);
+        Self { keys, data: config.process.data.clone() }
     }
 
     /// Whether stores are on disk.

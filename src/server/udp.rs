@@ -63,8 +63,11 @@ fn bind(endpoints: &[Endpoint], port: u16) -> Result<Vec<DatagramSocket>, Server
         }
         Endpoint::Unix(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "datagrams need an address and a port")),
     })
-    .map_err(|failure| match failure {
-        ServerError::Bind(Endpoint::Tcp(address), error) => ServerError::BindDatagrams(address, error),
-        other => other,
+    .map_err(|errors| {
+        let of_datagrams = |error| match error {
+            ServerError::Bind(Endpoint::Tcp(address), error) => ServerError::BindDatagrams(address, error),
+            other => other,
+        };
+        ServerError::Several(errors.into_iter().map(of_datagrams).collect())
     })
 }

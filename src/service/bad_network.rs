@@ -51,9 +51,9 @@ pub enum Line {
 }
 
 impl Line {
-    fn advance(&mut self, io: &mut Io<'_>, draining: bool) -> Want {
+    fn advance(&mut self, io: &mut Io<'_>, now: Tick, draining: bool) -> Want {
         match self {
-            Self::Echo(echo) => echo.advance(io, draining),
+            Self::Echo(echo) => echo.advance(io, now, draining),
             Self::Upper(upper) => upper.advance(io, draining),
         }
     }
@@ -103,14 +103,15 @@ impl Impaired {
                 return want;
             }
             // The service's end waits until the last byte is passed on.
-            return Want { read: want.read, wake: next, ..Want::NOTHING };
+            let wake = next.into_iter().chain(want.wake).min();
+            return Want { read: want.read, wake, ..Want::NOTHING };
         }
     }
 
     fn answer(&mut self, io: &mut Io<'_>, now: Tick, draining: bool) -> Want {
         let before = self.held.bytes().len();
         let mut within = Io { input: io.input, output: &mut self.held, ..*io };
-        let want = self.line.advance(&mut within, draining);
+        let want = self.line.advance(&mut within, now, draining);
         let fresh = self.held.bytes().len() - before;
         if fresh > 0 && !self.delay.is_zero() {
             let due = now.after(self.delay);
@@ -341,7 +342,20 @@ mod tests {
         let (got, finish) = pieces(&mut echo(network, 1), &[b"hello\nexit\nmore"]);
         assert_eq!((together(&got), finish), (b"hello\n".to_vec(), Finish::Linger));
         let mut upper = Impaired::new(Line::Upper(Upper), network, 1);
-        assert_eq!(pieces(&mut upper, &[b"hello\nyou"]).0, [(5, b"HELLO\n".to_vec()), (10, b"YOU".to_vec())]);
+        assert_eq!(pieces(&mut upper, &[b"hello\nyou"]).0, [(5, b"HELLO\nYOU".to_vec())]);
+    }
+
+    #[test]
+    fn the_service_is_woken_while_bytes_are_held() {
+        let mut impaired = echo(BadNetwork { delay: Duration::from_secs(5), chaos: None }, 1);
+        let mut peer = Peer::default();
+        peer.send(b"hello\nexit");
+        let want = peer.turn(|io| impaired.advance(io, at(0), false));
+        assert_eq!((want.wake, want.read), (Some(at(200)), true));
+        let want = peer.turn(|io| impaired.advance(io, at(200), false));
+        assert_eq!((want.wake, want.read), (Some(at(5000)), false), "it has ended the connection");
+        assert_eq!(peer.turn(|io| impaired.advance(io, at(5000), false)).finish, Finish::Linger);
+        assert_eq!(peer.received(), b"hello\n");
     }
 
     #[test]

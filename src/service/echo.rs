@@ -4,8 +4,10 @@
 //! isn't echoed, nor is anything after it. A line ends in LF or CRLF, or with EOF.
 //!
 //! So at the start of a line `exi` can't be echoed yet, because it may become `exit`. It
-//! stays in the input until the next byte decides. At most five bytes (`exit` and a CR)
-//! wait like this, so the only state is whether the input is at the start of a line.
+//! stays in the input until the next byte decides, or a pause: many clients send `exit`
+//! without a line end, and one that sends `e` alone waits for its echo. After 200 ms of
+//! silence the line counts as ended: `exit` ends the connection, anything else is echoed. At
+//! most five bytes (`exit` and a CR) wait like this.
 //!
 //! Input is consumed only if the output has room. So nothing is read from a peer that
 //! doesn't read.
@@ -13,8 +15,13 @@
 //! At debug level, target `miod::echo`, each *message* is logged. A stream has no messages:
 //! this means the bytes that were echoed in one turn.
 
+use std::time::Duration;
+
 use crate::logging::escape;
-use crate::reactor::{Ends, Io, Want};
+use crate::reactor::{Ends, Io, Tick, Want};
+
+/// The silence that ends a line.
+const SILENCE: Duration = Duration::from_millis(200);
 
 /// Most bytes in one line of the log; a longer message gets several lines.
 const LOGGED: usize = 256;
@@ -24,25 +31,29 @@ const LOGGED: usize = 256;
 pub struct Echo {
     /// The input is at the start of a line.
     line_start: bool,
+    /// How many bytes of the input wait for the next one, and until when.
+    held: Option<(usize, Tick)>,
     /// The output has ended.
     over: bool,
 }
 
 impl Default for Echo {
     fn default() -> Self {
-        Self { line_start: true, over: false }
+        Self { line_start: true, held: None, over: false }
     }
 }
 
 impl Echo {
     /// Echoes the input. Draining counts as EOF: input that is already received is still
     /// echoed.
-    pub fn advance(&mut self, io: &mut Io<'_>, draining: bool) -> Want {
+    pub fn advance(&mut self, io: &mut Io<'_>, now: Tick, draining: bool) -> Want {
         let ended = io.ended || draining;
-        if !self.over {
+        let room = io.output.room();
+        if !self.over && room > 0 {
             let input = io.input.bytes();
-            let (plain, next) = split(input, self.line_start, ended);
-            let count = plain.min(io.output.room());
+            let silent = self.held.is_some_and(|(count, until)| count == input.len() && until <= now);
+            let (plain, next) = split(input, self.line_start, ended || silent);
+            let count = plain.min(room);
             let stretch = &input[..count];
             if let Some(last) = stretch.last() {
                 log_message(io.ends, stretch);
@@ -58,12 +69,22 @@ impl Echo {
                     }
                     Next::Unknown => self.over = ended,
                 }
+                self.hold(io.input.bytes().len(), now);
             }
         }
         if self.over {
             return Want::over(io.ended);
         }
-        Want { read: io.output.room() > 0, ..Want::NOTHING }
+        let read = io.output.room() > 0;
+        let wake = self.held.filter(|_| read).map(|(_, until)| until);
+        Want { read, wake, ..Want::NOTHING }
+    }
+
+    /// This many bytes wait now. The silence begins with the last one.
+    fn hold(&mut self, count: usize, now: Tick) {
+        if self.held.is_none_or(|(before, _)| before != count) {
+            self.held = (count > 0).then_some((count, now.after(SILENCE)));
+        }
     }
 }
 
@@ -76,7 +97,8 @@ enum Next {
     Unknown,
 }
 
-/// How many bytes of `input` can be echoed, and what stands behind them.
+/// How many bytes of `input` can be echoed, and what stands behind them. `ended`: the last
+/// line is complete.
 fn split(input: &[u8], line_start: bool, ended: bool) -> (usize, Next) {
     let first = line_start.then_some(0);
     let others = memchr::memchr_iter(b'\n', input).map(|at| at + 1);
@@ -108,11 +130,15 @@ mod tests {
     use super::*;
     use crate::reactor::{BUFFER, Finish};
 
+    fn at(millis: u64) -> Tick {
+        Tick::from_micros(millis * 1000)
+    }
+
     /// What comes back for `input`, and whether the service closed by itself.
     fn echoed(input: &[u8]) -> (Vec<u8>, bool) {
         every_way(input, || {
             let mut echo = Echo::default();
-            move |io, draining| echo.advance(io, draining)
+            move |io, draining| echo.advance(io, at(0), draining)
         })
     }
 
@@ -152,8 +178,9 @@ mod tests {
         let mut peer = Peer::default();
         let mut type_in = |text: &[u8]| {
             peer.send(text);
-            let want = peer.turn(|io| echo.advance(io, false));
-            assert_eq!(want, Want::READ);
+            let want = peer.turn(|io| echo.advance(io, at(0), false));
+            let held = (peer.waiting() > 0).then_some(at(200));
+            assert_eq!(want, Want { wake: held, ..Want::READ });
             peer.received()
         };
         assert_eq!(type_in(b"aex"), b"aex");
@@ -164,14 +191,58 @@ mod tests {
     }
 
     #[test]
+    fn silence_ends_a_line() {
+        for (typed, echoed, closes) in [
+            (&["exit"][..], "", true),
+            (&["a\nexit"], "a\n", true),
+            (&["ex", "it"], "", true),
+            (&["e"], "e", false),
+            (&["exit\r"], "exit\r", false),
+            (&["aexit"], "aexit", false),
+        ] {
+            let (mut echo, mut peer, mut out) = (Echo::default(), Peer::default(), Vec::new());
+            let mut now = 0;
+            for text in typed {
+                now += 150;
+                peer.send(text.as_bytes());
+                assert_eq!(peer.turn(|io| echo.advance(io, at(now), false)).finish, Finish::No);
+                out.extend(peer.received());
+            }
+            let want = peer.turn(|io| echo.advance(io, at(now + 199), false));
+            assert!(want.finish == Finish::No && want.wake.is_none_or(|wake| wake == at(now + 200)), "{typed:?}");
+            let want = peer.turn(|io| echo.advance(io, at(now + 200), false));
+            assert_eq!(want, if closes { Want::finish(Finish::Linger) } else { Want::READ }, "{typed:?}");
+            out.extend(peer.received());
+            assert_eq!(String::from_utf8(out).unwrap(), echoed);
+        }
+    }
+
+    #[test]
+    fn what_silence_releases_waits_for_room_and_then_the_line_goes_on() {
+        let (mut echo, mut peer) = (Echo::default(), Peer::default());
+        peer.clog(2);
+        peer.send(b"a\nexi");
+        assert_eq!(peer.turn(|io| echo.advance(io, at(0), false)), Want::NOTHING);
+        assert_eq!(peer.turn(|io| echo.advance(io, at(300), false)), Want::NOTHING);
+        assert_eq!(peer.received(), b"a\n");
+        // The silence was before: what is held is released at once.
+        peer.clog(1);
+        assert_eq!(peer.turn(|io| echo.advance(io, at(300), false)), Want::NOTHING);
+        assert_eq!(peer.received(), b"e");
+        peer.send(b"t\nexit\n");
+        assert_eq!(peer.turn(|io| echo.advance(io, at(301), false)), Want::finish(Finish::Linger));
+        assert_eq!(peer.received(), b"xit\n");
+    }
+
+    #[test]
     fn a_slow_reader_is_not_read_from() {
         let mut echo = Echo::default();
         let mut peer = Peer::default();
         peer.clog(3);
         peer.send(b"abcde\nexit\n");
-        assert_eq!(peer.turn(|io| echo.advance(io, false)), Want::NOTHING);
+        assert_eq!(peer.turn(|io| echo.advance(io, at(0), false)), Want::NOTHING);
         assert_eq!((peer.waiting(), peer.received()), (8, b"abc".to_vec()));
-        assert_eq!(peer.turn(|io| echo.advance(io, false)), Want::finish(Finish::Linger));
+        assert_eq!(peer.turn(|io| echo.advance(io, at(0), false)), Want::finish(Finish::Linger));
         assert_eq!(peer.received(), b"de\n");
     }
 
@@ -180,9 +251,9 @@ mod tests {
         let mut echo = Echo::default();
         let mut peer = Peer::default();
         peer.send(&[b'x'; BUFFER]);
-        assert_eq!(peer.turn(|io| echo.advance(io, false)), Want::NOTHING);
+        assert_eq!(peer.turn(|io| echo.advance(io, at(0), false)), Want::NOTHING);
         assert_eq!(peer.received().len(), BUFFER);
-        assert_eq!(peer.turn(|io| echo.advance(io, false)), Want::READ);
+        assert_eq!(peer.turn(|io| echo.advance(io, at(0), false)), Want::READ);
     }
 
     #[test]
@@ -190,7 +261,7 @@ mod tests {
         let mut echo = Echo::default();
         let mut peer = Peer::default();
         peer.send(b"a\nexi");
-        assert_eq!(peer.turn(|io| echo.advance(io, true)), Want::finish(Finish::Linger));
+        assert_eq!(peer.turn(|io| echo.advance(io, at(0), true)), Want::finish(Finish::Linger));
         assert_eq!(peer.received(), b"a\nexi");
     }
 }

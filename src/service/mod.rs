@@ -40,7 +40,7 @@ pub enum Kind {
     Http(HostId),
     /// Each byte is sent back.
     Echo,
-    /// Each line is sent back in upper case.
+    /// What comes is sent back in upper case.
     Upper,
 }
 
@@ -134,7 +134,7 @@ impl Protocol for Service {
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
         match self {
             Self::Http(http) => http.advance(io, cx),
-            Self::Echo(echo) => echo.advance(io, cx.draining),
+            Self::Echo(echo) => echo.advance(io, cx.time.now, cx.draining),
             Self::Upper(upper) => upper.advance(io, cx.draining),
             Self::SessionStore(client) => client.advance(io, cx),
             Self::Impaired(impaired) => impaired.advance(io, cx.time.now, cx.draining),

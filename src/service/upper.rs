@@ -1,34 +1,29 @@
-//! The upper-case service: sends each line back in upper case.
+//! The upper-case service: sends back in upper case what it gets.
 //!
-//! A line of valid UTF-8 is mapped by Unicode, which may make it longer (`ß` becomes `SS`).
-//! In other lines only the ASCII letters change. The line end, LF or CRLF, stays. A last
-//! line without a line end is answered at EOF.
+//! Characters are answered as they come; a client may wait for the answer to a sentence
+//! without a line end. They are mapped by Unicode, which may make them longer (`ß` becomes
+//! `SS`). Upper case depends on single characters only (lower case doesn't: the final
+//! sigma), so it doesn't matter where the input is cut. Only an incomplete character at its
+//! end waits for its rest, or for EOF. Bytes that are no UTF-8 go back unchanged.
 //!
-//! A line is answered when it is complete, because only then it is known to be valid. A line
-//! that doesn't fit the input buffer is answered in pieces, each cut between two characters
-//! if possible. Unicode's upper case depends on single characters only (lower case doesn't:
-//! the final sigma), so a cut changes nothing.
-//!
-//! The response to a line is written as a whole if there is any room. So the output exceeds
-//! its limit by at most one response: three times the input buffer, the largest growth by
-//! upper-casing.
+//! The input is answered as a whole if there is any room. So the output exceeds its limit by
+//! at most three times the input buffer, the largest growth by upper-casing.
 
-use crate::reactor::{BUFFER, Io, Want};
+use crate::reactor::{Io, Want};
 
-/// One connection of the upper-case service. It has no state: an incomplete line waits in the
-/// input.
+/// One connection of the upper-case service. It has no state: an incomplete character waits
+/// in the input.
 #[derive(Debug, Default)]
 pub struct Upper;
 
 impl Upper {
-    /// Answers the complete lines. Draining counts as EOF.
+    /// Answers the complete characters. Draining counts as EOF.
     pub fn advance(&mut self, io: &mut Io<'_>, draining: bool) -> Want {
         let ended = io.ended || draining;
-        while io.output.room() > 0
-            && let Some(line) = next_line(io.input.bytes(), ended)
-        {
-            write_upper(line, io.output.buffer());
-            let count = line.len();
+        if io.output.room() > 0 {
+            let input = io.input.bytes();
+            let count = if ended { input.len() } else { complete(input) };
+            write_upper(&input[..count], io.output.buffer());
             io.input.consume(count);
         }
         if ended && io.input.is_empty() {
@@ -38,34 +33,28 @@ impl Upper {
     }
 }
 
-/// The first line of `input` with its line end, if it is complete, or can't become complete
-/// because of EOF or a full buffer.
-fn next_line(input: &[u8], ended: bool) -> Option<&[u8]> {
-    if let Some(end) = memchr::memchr(b'\n', input) {
-        Some(&input[..=end])
-    } else if input.len() == BUFFER {
-        Some(&input[..character_boundary(input)])
-    } else {
-        (ended && !input.is_empty()).then_some(input)
-    }
+/// The length of `input` without an incomplete character at its end.
+fn complete(input: &[u8]) -> usize {
+    // A character has at most four bytes, so an incomplete one begins in the last three.
+    let start = input.len().saturating_sub(3);
+    let incomplete = (start..input.len()).find(|&at| {
+        matches!(std::str::from_utf8(&input[at..]), Err(error) if error.valid_up_to() == 0 && error.error_len().is_none())
+    });
+    incomplete.unwrap_or(input.len())
 }
 
-/// Where to cut `piece`: before an incomplete character at its end, if the rest is valid.
-fn character_boundary(piece: &[u8]) -> usize {
-    match std::str::from_utf8(piece) {
-        Err(error) if error.error_len().is_none() => error.valid_up_to(),
-        _ => piece.len(),
-    }
-}
-
-fn write_upper(line: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
-    match std::str::from_utf8(line) {
-        Ok(text) if !text.is_ascii() => out.extend_from_slice(text.to_uppercase().as_bytes()),
-        _ => {
-            out.extend_from_slice(line);
+/// Appends `input` in upper case; what is no UTF-8 is unchanged.
+pub(super) fn write_upper(input: &[u8], out: &mut Vec<u8>) {
+    for chunk in input.utf8_chunks() {
+        let text = chunk.valid();
+        if text.is_ascii() {
+            let start = out.len();
+            out.extend_from_slice(text.as_bytes());
             out[start..].make_ascii_uppercase();
+        } else {
+            out.extend_from_slice(text.to_uppercase().as_bytes());
         }
+        out.extend_from_slice(chunk.invalid());
     }
 }
 
@@ -73,7 +62,7 @@ fn write_upper(line: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::super::testing::{Peer, every_way};
     use super::*;
-    use crate::reactor::Finish;
+    use crate::reactor::{BUFFER, Finish};
 
     fn answered(input: &[u8]) -> Vec<u8> {
         let (answer, closed) = every_way(input, || {
@@ -85,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_each_line_in_upper_case_and_keeps_its_end() {
+    fn answers_in_upper_case_wherever_the_input_is_cut() {
         for (input, output) in [
             ("", ""),
             ("\n", "\n"),
@@ -93,6 +82,7 @@ mod tests {
             ("a\r\nb\n\r\nc", "A\r\nB\n\r\nC"),
             ("stra\u{df}e\n\u{e4}\u{3c2}\u{149}", "STRASSE\n\u{c4}\u{3a3}\u{2bc}N"),
             ("\u{390}", "\u{399}\u{308}\u{301}"),
+            ("\u{1f600}a\u{10428}", "\u{1f600}A\u{10400}"),
             ("\0a\n", "\0A\n"),
         ] {
             assert_eq!(answered(input.as_bytes()), output.as_bytes(), "{input:?}");
@@ -100,26 +90,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf_8_changes_its_ascii_letters_only_and_only_in_its_line() {
-        assert_eq!(answered(b"\xc3\xa4\xff\n\xc3\xa4\n\xe4x"), b"\xc3\xa4\xff\n\xc3\x84\n\xe4X");
+    fn what_is_not_utf_8_goes_back_unchanged() {
+        for (input, output) in [
+            (&b"\xc3\xa4\xffx\n\xe4x"[..], &b"\xc3\x84\xffX\n\xe4X"[..]),
+            (b"a\xc3", b"A\xc3"),
+            (b"\xf0\x9f\x98z\xe2\x82", b"\xf0\x9f\x98Z\xe2\x82"),
+            (b"\xc3\xc3\xa4\x80\x80\x80\x80", b"\xc3\xc3\x84\x80\x80\x80\x80"),
+            (b"\xed\xa0\x80b\xc0\xaf", b"\xed\xa0\x80B\xc0\xaf"),
+        ] {
+            assert_eq!(answered(input), output, "{input:?}");
+        }
     }
 
     #[test]
-    fn a_line_waits_for_its_end() {
+    fn a_character_is_answered_when_it_is_complete() {
         let mut peer = Peer::default();
-        peer.send(b"a\nb");
-        assert_eq!(peer.turn(|io| Upper.advance(io, false)), Want::READ);
-        assert_eq!(peer.received(), b"A\n");
-        peer.send(b"c\n");
-        assert_eq!(peer.turn(|io| Upper.advance(io, false)), Want::READ);
-        assert_eq!(peer.received(), b"BC\n");
-        peer.send(b"d");
+        for (sent, back) in [
+            (&b"hello"[..], &b"HELLO"[..]),
+            (b"a\xc3", b"A"),
+            (b"\xa4", b"\xc3\x84"),
+            (b"\xf0\x9f\x98", b""),
+            (b"\x80", b"\xf0\x9f\x98\x80"),
+            (b"\xe2", b""),
+            (b"x", b"\xe2X"),
+            (b"\xe2\x82", b""),
+        ] {
+            peer.send(sent);
+            assert_eq!(peer.turn(|io| Upper.advance(io, false)), Want::READ);
+            assert_eq!(peer.received(), back, "{sent:?}");
+        }
         assert_eq!(peer.turn(|io| Upper.advance(io, true)), Want::finish(Finish::Linger));
-        assert_eq!(peer.received(), b"D");
+        assert_eq!(peer.received(), b"\xe2\x82");
     }
 
     #[test]
-    fn an_endless_line_goes_in_pieces_between_characters() {
+    fn a_full_buffer_is_answered_up_to_an_incomplete_character() {
         let mut peer = Peer::default();
         // The last character is cut in two by the buffer's end.
         let text = format!("a{}", "\u{e4}".repeat(BUFFER / 2));
@@ -127,8 +132,7 @@ mod tests {
         peer.send(start);
         peer.turn(|io| Upper.advance(io, false));
         let mut answer = peer.received();
-        assert_eq!(answer.len(), BUFFER - 1);
-        assert_eq!(peer.waiting(), 1);
+        assert_eq!((answer.len(), peer.waiting()), (BUFFER - 1, 1));
         peer.send(rest);
         peer.end();
         assert_eq!(peer.turn(|io| Upper.advance(io, false)).finish, Finish::Close);
@@ -137,26 +141,15 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_that_is_not_utf_8_goes_whole() {
+    fn what_grows_is_bounded_and_the_next_input_waits_for_room() {
         let mut peer = Peer::default();
-        peer.send(&[b"\xff".as_slice(), &[b'a'; BUFFER - 2], b"\xc3"].concat());
-        peer.turn(|io| Upper.advance(io, false));
-        assert_eq!(peer.received().len(), BUFFER);
-        // Its line end may be all that follows.
-        peer.send(b"\n");
-        peer.turn(|io| Upper.advance(io, false));
-        assert_eq!(peer.received(), b"\n");
-    }
-
-    #[test]
-    fn what_grows_waits_for_room_and_is_bounded() {
-        let mut peer = Peer::default();
-        let line = "\u{390}".repeat(BUFFER / 4);
+        let text = "\u{390}".repeat(BUFFER / 4);
         peer.clog(1);
-        peer.send(format!("{line}\nb\n").as_bytes());
+        peer.send(text.as_bytes());
         assert_eq!(peer.turn(|io| Upper.advance(io, false)), Want::NOTHING);
-        assert_eq!(peer.received().len(), line.len() * 3 + 1);
-        assert_eq!(peer.waiting(), 2);
+        peer.send(b"b\n");
+        assert_eq!(peer.turn(|io| Upper.advance(io, false)), Want::NOTHING);
+        assert_eq!((peer.received().len(), peer.waiting()), (text.len() * 3, 2));
         assert_eq!(peer.turn(|io| Upper.advance(io, false)), Want::READ);
         assert_eq!(peer.received(), b"B\n");
     }

@@ -21,6 +21,7 @@ use std::time::Duration;
 use super::body::{Destination, Read, ReadingBody};
 use super::dispatch;
 use super::exchange::{Exchange, Turn};
+use super::notices::notice;
 use super::persistence::{self, Reading, Writing};
 use super::policy;
 use super::rejects::BODY_TOO_LARGE;
@@ -33,6 +34,7 @@ use crate::http::framing::Framing;
 use crate::http::head::{self, Expect, RequestHead, is_worth_parsing};
 use crate::http::{FieldLines, Reject, Status};
 use crate::limits;
+use crate::logging::escape;
 use crate::reactor::{Accepted, Ends, Io, JobId, JobResult, Tick, Want};
 use crate::service::{Kind, Outcome};
 
@@ -141,7 +143,7 @@ impl Http {
                 let length = head.length;
                 self.requests = self.requests.wrapping_add(1);
                 self.reading = if head.persistent { Reading::KeepAlive } else { Reading::Last };
-                log::trace!("#{number}.{} {} {:?}", self.requests, head.method_name, head.raw_target.escape_ascii());
+                log::trace!("#{number}.{} {} {}", self.requests, head.method_name, escape(head.raw_target));
                 let began = self.began(cx);
                 self.begin(&head, began, &mut Turn::new(output, *ends, self.requests, cx));
                 input.consume(length);
@@ -169,6 +171,9 @@ impl Http {
         };
         let late = cx.time.now >= deadline;
         if io.ended || (seen == 0 && late && !io.unread) {
+            if !io.ended {
+                notice(cx, io.ends, self.requests, "closed, because no request came in time");
+            }
             self.enter(State::Closing(Want::over(io.ended).finish), cx);
             return Step::Done(());
         }

@@ -42,6 +42,7 @@ mod files;
 mod host;
 mod jobs;
 mod local_only;
+mod notices;
 mod persistence;
 mod policy;
 mod rejects;

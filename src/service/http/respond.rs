@@ -5,6 +5,7 @@
 use super::access_log::{self, PendingEntry, RequestSummary, ResponseSummary};
 use super::body_writer::BodyWriter;
 use super::exchange::{Exchange, Turn};
+use super::notices;
 use super::sending::Sending;
 use super::state::{Progress, State};
 use crate::app::{Body, Response};
@@ -121,6 +122,7 @@ pub(super) fn refuse(exchange: &Exchange<'_>, reject: Reject, turn: &mut Turn<'_
 
 /// Answers with an error and further field lines.
 pub(super) fn refuse_with(exchange: &Exchange<'_>, reject: Reject, lines: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
+    notices::refused(exchange, reject, turn);
     let head = exchange.head;
     let html = !head.present.accept || negotiate::accepts_html(&head.fields);
     // The stamp is copied, since the page of the host is written with all else borrowed.
@@ -133,6 +135,7 @@ pub(super) fn refuse_with(exchange: &Exchange<'_>, reject: Reject, lines: &[u8],
 /// Answers a request of `host` that couldn't be parsed, and whose first byte was there at
 /// `began`. The connection ends with it.
 pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: Tick, turn: &mut Turn<'_, '_>) {
+    notices::refused_unparsed(input, reject, turn);
     // As far as it can be understood: no content in response to HEAD.
     let head_only = input.strip_prefix(b"\r\n").unwrap_or(input).starts_with(b"HEAD ");
     let traits = RequestTraits { minor: 1, head_only, persistent: false };

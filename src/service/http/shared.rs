@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::access_log::AccessLog;
 use super::census::Census;
 use super::host::Host;
+use super::notices::Notices;
 use crate::http::forwarded::Proxies;
 use crate::http::header_section::RecentSections;
 use crate::http::response::Stamp;
@@ -76,6 +77,7 @@ pub struct Shared {
     pub(super) stamp: Stamp,
     pub(super) census: Census,
     pub(super) access: AccessLog,
+    pub(super) notices: Notices,
     /// Content on its way into the output.
     pub(super) scratch: Vec<u8>,
     addresses: HashMap<IpAddr, u32>,
@@ -95,6 +97,7 @@ impl Shared {
             stamp: Stamp::new(0),
             census: Census::default(),
             access: AccessLog::new(),
+            notices: Notices::default(),
             scratch: Vec::new(),
             addresses: HashMap::new(),
         }

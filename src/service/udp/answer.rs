@@ -1,8 +1,7 @@
 //! The services `udp upper` and `udp echo`: one reply to each datagram, over a network
 //! that is as bad as the options say.
 //!
-//! Upper case is that of [`upper`](crate::service::upper): Unicode's if the datagram is
-//! UTF-8, else that of its ASCII letters.
+//! Upper case is that of [`upper`](crate::service::upper).
 //!
 //! Two services that reply to everything would reply to each other for ever after one
 //! datagram with a forged source address. So a datagram from a port of the system's
@@ -18,6 +17,7 @@ use std::time::Duration;
 use super::impairment::{Dice, Impairment};
 use crate::console::program::{Program, ProgramContext};
 use crate::reactor::{DatagramProtocol, Outbox, Stay, Tick};
+use crate::service::upper::write_upper;
 
 /// How often the counts are printed, with `-v`.
 const EVERY: Duration = Duration::from_secs(10);
@@ -102,10 +102,12 @@ impl Answerer {
         *(if duplicate { &mut self.counts.duplicated } else { &mut self.counts.answered }) += 1;
         match self.reply {
             Reply::Echo => _ = out.send(to, datagram),
-            Reply::Upper => match std::str::from_utf8(datagram) {
-                Ok(text) if !text.is_ascii() => _ = out.send(to, text.to_uppercase().as_bytes()),
-                _ => out.send(to, datagram).make_ascii_uppercase(),
-            },
+            Reply::Upper if datagram.is_ascii() => out.send(to, datagram).make_ascii_uppercase(),
+            Reply::Upper => {
+                let mut upper = Vec::new();
+                write_upper(datagram, &mut upper);
+                out.send(to, &upper);
+            }
         }
     }
 

@@ -6,20 +6,28 @@
 //! The last 64 sequence numbers of a sender are remembered, to distinguish a late
 //! heartbeat from a duplicate. A lower number with a later time is neither: the sender
 //! has restarted.
+//!
+//! Datagrams in another format are counted, and the first one of each sender is shown: most
+//! likely it is another program's heartbeat, and silence would look like a lost network.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::console::program::{Program, ProgramContext};
 use crate::http::date;
+use crate::logging::escape;
 use crate::probe::rtt_stats::{RttStats, Seconds};
 use crate::probe::{HEARTBEAT, Probe, micros};
 use crate::reactor::{DatagramProtocol, Outbox, Stay, Tick};
+use crate::text::json;
 
 /// Most senders that are remembered. If a new one comes, the lost sender with the oldest
 /// heartbeat is forgotten: source addresses are easily forged.
 const SENDERS: usize = 1024;
+/// Most bytes that are shown of a datagram in another format.
+const SHOWN: usize = 32;
 
 /// The options of `miod heartbeat watch`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -131,6 +139,8 @@ pub struct Watch {
     senders: Vec<(SocketAddr, Sender)>,
     /// Datagrams that are no heartbeats.
     strange: u64,
+    /// Senders of which one was shown. When it is full, no more are.
+    shown: BTreeSet<SocketAddr>,
     /// Heartbeats of more senders than can be remembered.
     ignored: u64,
     over: bool,
@@ -141,7 +151,7 @@ type Cx<'a> = ProgramContext<'a>;
 impl Watch {
     /// A watcher on one socket.
     pub fn new(options: WatchOptions) -> Self {
-        Self { options, senders: Vec::new(), strange: 0, ignored: 0, over: false }
+        Self { options, senders: Vec::new(), strange: 0, shown: BTreeSet::new(), ignored: 0, over: false }
     }
 
     /// The sender at `from`, if there is room for it.
@@ -183,6 +193,25 @@ impl Watch {
         }
     }
 
+    /// Counts a datagram that is no heartbeat, and prints the first one of a sender.
+    fn strange(&mut self, datagram: &[u8], from: SocketAddr, cx: &mut Cx<'_>) {
+        self.strange += 1;
+        if self.shown.len() == SENDERS || !self.shown.insert(from) {
+            return;
+        }
+        let size = datagram.len();
+        let start = escape(&datagram[..size.min(SHOWN)]).to_string();
+        if self.options.json {
+            let start = json::to_string(&start);
+            cx.shared
+                .output
+                .line(format_args!(r#"{{"event":"strange","from":"{from}","size":{size},"start":{start}}}"#));
+        } else {
+            let more = if size > SHOWN { "..." } else { "" };
+            cx.shared.output.line(format_args!("{from}: no heartbeat: {size} bytes, \"{start}\"{more}"));
+        }
+    }
+
     /// Prints the summary.
     fn finish(&mut self, cx: &mut Cx<'_>) {
         self.over = true;
@@ -220,7 +249,7 @@ impl DatagramProtocol<Program> for Watch {
         self.expire(cx);
         let json = self.options.json;
         let Some(probe) = Probe::parse(HEARTBEAT, datagram) else {
-            self.strange += 1;
+            self.strange(datagram, from, cx);
             return;
         };
         let Some(sender) = self.sender(from, probe) else {
@@ -333,6 +362,8 @@ mod tests {
 192.0.2.1:1: heartbeat 3, delay -0.995000 s, out of order after 4
 192.0.2.1:1: heartbeat 3, delay -0.995000 s, duplicate
 192.0.2.1:1: heartbeat 6, delay -3.995000 s, 5 is missing
+192.0.2.1:1: no heartbeat: 5 bytes, \"hello\"
+192.0.2.1:3: no heartbeat: 0 bytes, \"\"
 192.0.2.1:2: heartbeat 1, delay 0.005000 s
 192.0.2.1:1: lost since 2027-01-15T08:00:01Z, after heartbeat 6
 192.0.2.1:1: back after 4.000000 s
@@ -356,6 +387,8 @@ mod tests {
 {"event":"heartbeat","from":"192.0.2.1:1","sequence":3,"delay":-0.995000,"disordered":true}
 {"event":"heartbeat","from":"192.0.2.1:1","sequence":3,"delay":-0.995000,"duplicate":true}
 {"event":"heartbeat","from":"192.0.2.1:1","sequence":6,"delay":-3.995000,"missing":1}
+{"event":"strange","from":"192.0.2.1:1","size":5,"start":"hello"}
+{"event":"strange","from":"192.0.2.1:3","size":0,"start":""}
 {"event":"heartbeat","from":"192.0.2.1:2","sequence":1,"delay":0.005000}
 {"event":"lost","from":"192.0.2.1:1","since":"2027-01-15T08:00:01Z","sequence":6}
 {"event":"back","from":"192.0.2.1:1","after":4.000000}
@@ -378,6 +411,24 @@ mod tests {
         watch.sleep(Duration::from_micros(1));
         assert!(watch.printed().contains("lost since"));
         assert_eq!(watch.wakes_in(), None, "a lost sender has no deadline");
+    }
+
+    #[test]
+    fn the_first_datagram_of_each_sender_in_another_format_is_shown() {
+        let mut watch = watch(false);
+        watch.receive(b"1 1800000000.5", at(1));
+        watch.receive(b"2 1800000001.5", at(1));
+        watch.receive(&[&b"\x1b[2J\n\"\xff"[..], &[b'x'; 60]].concat(), at(2));
+        assert_eq!(
+            watch.printed(),
+            "192.0.2.1:1: no heartbeat: 14 bytes, \"1 1800000000.5\"\n\
+             192.0.2.1:2: no heartbeat: 67 bytes, \"\\x1b[2J\\x0a\\\"\\xffxxxxxxxxxxxxxxxxxxxxxxxxx\"...\n"
+        );
+        for port in 3..3000 {
+            watch.receive(b"x", at(port));
+        }
+        assert_eq!(watch.printed().lines().count(), SENDERS - 2);
+        assert_eq!(watch.machine.strange, 3000);
     }
 
     #[test]

@@ -1,0 +1,120 @@
+//! Why a server can't start, or ended.
+//!
+//! A start that fails tells all that is wrong, so that the operator needs one attempt and not
+//! one for each mistake. What fails is noted in [`Faults`], and the start goes on with the
+//! best that it has: a host without its files, an empty list of users. Nothing of that is
+//! served, because the start fails in the end. For the same reason stores are opened only
+//! while nothing is wrong: a start that fails should create no files.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::durable::OpenError;
+use crate::reactor::Endpoint;
+
+/// Why a server can't start, or ended.
+#[derive(Debug)]
+pub enum ServerError {
+    /// An endpoint can't be listened at.
+    Bind(Endpoint, io::Error),
+    /// A datagram socket can't be opened at this address.
+    BindDatagrams(SocketAddr, io::Error),
+    /// The root can't be opened.
+    Root(PathBuf, io::Error),
+    /// A store can't be opened.
+    Store(OpenError),
+    /// The configuration is wrong; a sentence.
+    Config(String),
+    /// The system refused something else.
+    Io(io::Error),
+    /// All that was found at the start.
+    Several(Vec<Self>),
+}
+
+impl From<io::Error> for ServerError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What was found to be wrong so far.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    noted: Vec<ServerError>,
+    /// The server won't run, whatever is found.
+    idle: bool,
+}
+
+impl Faults {
+    /// For a start that only looks for faults.
+    pub(super) fn of_check() -> Self {
+        Self { idle: true, ..Self::default() }
+    }
+
+    /// Whether files may be created.
+    pub(super) fn may_create(&self) -> bool {
+        !self.idle && self.noted.is_empty()
+    }
+
+    /// Notes an error. A sentence that is already noted, as of a file that is used twice, isn't
+    /// noted again.
+    pub(super) fn note(&mut self, error: ServerError) {
+        match error {
+            ServerError::Several(errors) => errors.into_iter().for_each(|error| self.note(error)),
+            ServerError::Config(sentence) if self.has(&sentence) => {}
+            error => self.noted.push(error),
+        }
+    }
+
+    fn has(&self, sentence: &str) -> bool {
+        self.noted.iter().any(|error| matches!(error, ServerError::Config(noted) if noted == sentence))
+    }
+
+    /// Notes a mistake in the configuration.
+    pub(super) fn wrong(&mut self, sentence: impl Into<String>) {
+        self.note(ServerError::Config(sentence.into()));
+    }
+
+    /// The value, or a note.
+    pub(super) fn keep<T>(&mut self, result: Result<T, ServerError>) -> Option<T> {
+        result.map_err(|error| self.note(error)).ok()
+    }
+
+    /// All that was noted.
+    pub(super) fn finish(mut self) -> Result<(), ServerError> {
+        match self.noted.len() {
+            0 => Ok(()),
+            1 => self.noted.pop().map_or(Ok(()), Err),
+            _ => Err(ServerError::Several(self.noted)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_faults_are_told_once_and_in_their_order() {
+        assert!(Faults::default().finish().is_ok() && !Faults::of_check().may_create());
+        let mut faults = Faults::default();
+        assert!(faults.may_create());
+        faults.wrong("one");
+        assert!(!faults.may_create());
+        assert_eq!(faults.keep(Ok(1)), Some(1));
+        faults.wrong("one");
+        let Err(ServerError::Config(one)) = faults.finish() else { panic!("it isn't one") };
+        let mut faults = Faults::default();
+        faults.wrong(one);
+        let two = vec![ServerError::Io(io::ErrorKind::Other.into()), ServerError::Config("one".to_owned())];
+        assert_eq!(faults.keep::<()>(Err(ServerError::Several(two))), None);
+        faults.wrong("three");
+        let Err(ServerError::Several(all)) = faults.finish() else { panic!("they aren't several") };
+        assert!(
+            matches!(&all[..], [ServerError::Config(one), ServerError::Io(_), ServerError::Config(three)]
+                if one == "one" && three == "three"),
+            "{all:?}"
+        );
+    }
+}
