@@ -171,6 +171,27 @@ fn the_log_and_the_error_page_have_the_same_request_number() {
 }
 
 #[test]
+fn an_error_page_of_the_site_has_the_request_number_where_it_wants_it() {
+    let logged = Logged::new(&[]);
+    let page = "<p>Request <!-- request -->, not <!-- request --></p>";
+    logged.root.old_file("www/404.html", page).old_file("www/50x.html", "x".repeat(100_000) + page);
+    let mut client = logged.server.connect();
+    for count in 1..=2 {
+        client.send(get("/missing"));
+        let text = client.response().text();
+        let number = logged.last(count).number;
+        assert_eq!(text, format!("<p>Request {number}, not <!-- request --></p>"));
+    }
+    client.send(get_with("/missing", "Connection: close\r\n").replace("GET", "HEAD"));
+    let (head, _) = client.rest_or_reset();
+    let text = String::from_utf8(head).unwrap();
+    assert!(text.contains("\r\nContent-Length: 40\r\n") && text.ends_with("\r\n\r\n"), "{text}");
+    // A large page is sent as it is.
+    logged.server.signal("USR2");
+    assert!(eventually(|| logged.server.get("/").text().ends_with(page)));
+}
+
+#[test]
 fn requests_cannot_forge_a_line() {
     let logged = Logged::new(&[]);
     let agent = b"User-Agent: a\" 200 1 \"-\" \\ \tb\xc3\xa9\r\nReferer: \"\r\n\r\n";

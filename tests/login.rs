@@ -40,6 +40,7 @@ fn home_redirects_to_login_and_back_until_logout() {
     assert_eq!((home.status, home.field("location")), (303, Some("/login?next=%2Fhome")));
     let form = server.get("/login?next=%2Fhome");
     assert!(form.status == 200 && form.text().contains("name=\"next\" value=\"/home\""), "{}", form.text());
+    assert!(form.text().contains("try <strong>alice</strong>"), "{}", form.text());
     assert_eq!(form.count("set-cookie"), 0);
 
     let done = post(&server, "/login", FORM, "username=alice&password=apple&next=%2Fhome");
@@ -122,6 +123,7 @@ fn a_login_as_another_user_starts_an_empty_session() {
     let alice = cookie(&post(&server, "/login", FORM, "username=alice&password=apple"));
     server.get_with("/counter", &alice);
     let bob = cookie(&post(&server, "/login", &format!("{FORM}{alice}"), "username=bob&password=plum"));
+    assert!(!server.get("/login").text().contains("demonstration"));
     let page = |lines: &str| server.get_with("/home", &format!("{WANTS_JSON}{lines}"));
     assert_eq!(page(&bob).text(), "{\"user\":\"bob\"}\n");
     assert_eq!(server.get_with("/counter", &format!("{WANTS_JSON}{bob}")).text(), "{\"count\":1}\n");

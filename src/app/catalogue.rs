@@ -13,6 +13,10 @@ use crate::session::{self, key::Keys};
 pub struct Supplies {
     /// The users who can log in.
     pub users: Users,
+    /// The users are those of the demonstration.
+    pub demonstration: bool,
+    /// The prefixes and names of all applications that are mounted beside them.
+    pub mounted: Vec<(String, String)>,
     /// The keys that sign.
     pub keys: Keys,
     /// The name of the session's cookie.
@@ -26,8 +30,15 @@ pub struct Supplies {
 
 impl Default for Supplies {
     fn default() -> Self {
-        let (keys, session_cookie) = (Keys::random(), session::COOKIE.to_owned());
-        Self { users: Users::empty(), keys, session_cookie, quiz: Quiz::built_in(), posts: None }
+        Self {
+            users: Users::empty(),
+            demonstration: false,
+            mounted: Vec::new(),
+            keys: Keys::random(),
+            session_cookie: session::COOKIE.to_owned(),
+            quiz: Quiz::built_in(),
+            posts: None,
+        }
     }
 }
 
@@ -41,11 +52,13 @@ pub struct Entry {
     pub make: fn(&mut Supplies) -> Box<dyn App>,
     /// It is useful only if there are users.
     pub for_users: bool,
+    /// If it is a part of the laboratory: what it does, and what makes its path an example.
+    lab: Option<(&'static str, Option<&'static str>)>,
 }
 
 /// All built-in applications.
 pub const ALL: &[Entry] = &[
-    for_users("login", "/login", |supplies| Box::new(Login::new(supplies.users.clone()))),
+    for_users("login", "/login", |supplies| Box::new(Login::new(supplies.users.clone(), supplies.demonstration))),
     for_users("home", "/home", |_| Box::new(Home)),
     for_users("logout", "/logout", |_| Box::new(Logout)),
     entry("counter", "/counter", |_| Box::new(Counter)),
@@ -54,24 +67,49 @@ pub const ALL: &[Entry] = &[
         let store = supplies.posts.take();
         Box::new(Board::new(store.unwrap_or_else(|| Store::in_memory(board::CAPACITY))))
     }),
-    entry("hello", "/lab/hello", |_| Box::new(lab::Hello)),
-    entry("status", "/lab/status", |_| Box::new(lab::StatusCode)),
-    entry("echo", "/lab/echo", |_| Box::new(lab::Echo)),
-    entry("digest", "/lab/digest", |_| Box::new(lab::Digest)),
-    entry("inspect", "/lab/inspect", |_| Box::new(lab::Inspect)),
-    entry("cookies", "/lab/cookies", |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() })),
-    entry("stream", "/lab/stream", |_| Box::new(lab::Stream)),
-    entry("track", "/lab/track", |supplies| Box::new(lab::Track { keys: supplies.keys.clone() })),
-    entry("badge", "/lab/badge", |_| Box::new(lab::Badge)),
-    entry("panic", "/lab/panic", |_| Box::new(lab::Panic)),
+    entry("lab", "/lab", |supplies| Box::new(lab::Index { parts: lab_parts(&supplies.mounted) })),
+    entry("hello", "/lab/hello", |_| Box::new(lab::Hello)).in_lab("a greeting", Some("?name=Ada")),
+    entry("status", "/lab/status", |_| Box::new(lab::StatusCode))
+        .in_lab("a response with this status code", Some("/404")),
+    entry("echo", "/lab/echo", |_| Box::new(lab::Echo)).in_lab("the body of the request: curl -d TEXT", None),
+    entry("digest", "/lab/digest", |_| Box::new(lab::Digest))
+        .in_lab("the SHA-256 and the size of an upload: curl -T FILE", None),
+    entry("inspect", "/lab/inspect", |_| Box::new(lab::Inspect))
+        .in_lab("the request as the server parsed it", Some("?colour=blue")),
+    entry("cookies", "/lab/cookies", |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() }))
+        .in_lab("the cookies of the request", Some("")),
+    entry("stream", "/lab/stream", |_| Box::new(lab::Stream))
+        .in_lab("ten chunks, one every 300 ms", Some("?chunks=10&ms=300")),
+    entry("track", "/lab/track", |supplies| Box::new(lab::Track { keys: supplies.keys.clone() }))
+        .in_lab("a count in a cookie, a form field and a query string", Some("")),
+    entry("badge", "/lab/badge", |_| Box::new(lab::Badge))
+        .in_lab("a picture of the numbers of connection and request", Some("?n=1")),
+    entry("panic", "/lab/panic", |_| Box::new(lab::Panic))
+        .in_lab("an application that panics; the response is a 500", Some("")),
 ];
 
 const fn entry(name: &'static str, path: &'static str, make: fn(&mut Supplies) -> Box<dyn App>) -> Entry {
-    Entry { name, path, make, for_users: false }
+    Entry { name, path, make, for_users: false, lab: None }
 }
 
 const fn for_users(name: &'static str, path: &'static str, make: fn(&mut Supplies) -> Box<dyn App>) -> Entry {
-    Entry { name, path, make, for_users: true }
+    Entry { for_users: true, ..entry(name, path, make) }
+}
+
+impl Entry {
+    /// As a part of the laboratory.
+    const fn in_lab(self, about: &'static str, example: Option<&'static str>) -> Self {
+        Self { lab: Some((about, example)), ..self }
+    }
+}
+
+/// The parts of the laboratory among these applications.
+fn lab_parts(mounted: &[(String, String)]) -> Vec<lab::Part> {
+    let parts = mounted.iter().filter_map(|(prefix, name)| {
+        let (about, example) = find(name)?.lab?;
+        Some(lab::Part { path: prefix.trim_end_matches('/').to_owned(), about, example })
+    });
+    parts.collect()
 }
 
 /// The application with this name.
@@ -92,7 +130,7 @@ mod tests {
             routes.mount(entry.path, (entry.make)(&mut Supplies::default())).unwrap();
             assert!(find(entry.name).is_some_and(|found| found.path == entry.path));
         }
-        for name in ["", "Hello", "hello/", "lab"] {
+        for name in ["", "Hello", "hello/", "laboratory"] {
             assert!(find(name).is_none(), "{name}");
         }
     }

@@ -32,12 +32,48 @@ pub(super) fn user(session: &Session) -> Option<&str> {
 /// The login form.
 pub(super) struct Login {
     users: Users,
+    /// The form says what to try.
+    demonstration: bool,
 }
 
 impl Login {
-    /// The form for these users.
-    pub(super) fn new(users: Users) -> Self {
-        Self { users }
+    /// The form for these users. `demonstration`: they are those of the demonstration, so the
+    /// form says what to try.
+    pub(super) fn new(users: Users, demonstration: bool) -> Self {
+        Self { users, demonstration }
+    }
+
+    /// The form as a page; as JSON the user who is logged in.
+    fn show(&self, request: &Request<'_>, call: &mut Call<'_>) -> Response {
+        if negotiate::prefers_json(&request.head.fields) {
+            return Response::new(Status::OK).json(&json!({ "user": user(call.session()) })).field("Vary", "Accept");
+        }
+        let next = request.query("next").filter(|next| local(next).is_some()).unwrap_or_default();
+        let username = user(call.session()).unwrap_or_default().to_owned();
+        let (foot, here, demonstration) = (Foot::of(call), &here(request), self.demonstration);
+        let page = LoginPage { here, username: &username, next: &next, problem: "", demonstration, foot };
+        page::page(Response::new(Status::OK), &page).field("Vary", "Accept")
+    }
+
+    /// Refuses an attempt; `wait` is the number of seconds until the next one.
+    fn refuse(
+        &self,
+        attempt: &Attempt,
+        (status, problem, wait): (Status, &str, u64),
+        request: &Request<'_>,
+        call: &Call<'_>,
+    ) -> Answer {
+        let response = if negotiate::prefers_json(&request.head.fields) {
+            Response::new(status).json(&json!({ "error": problem }))
+        } else {
+            let (next, username) = (attempt.next.as_deref().unwrap_or_default(), attempt.name.as_str());
+            let (foot, here, demonstration) = (Foot::of(call), &here(request), self.demonstration);
+            page::page(Response::new(status), &LoginPage { here, username, next, problem, demonstration, foot })
+        };
+        Answer::now(match status {
+            Status::UNAUTHORIZED => ask_for_login(response, request),
+            _ => response.field("Retry-After", wait.to_string()),
+        })
     }
 }
 
@@ -51,6 +87,7 @@ struct LoginPage<'a> {
     next: &'a str,
     /// The error message; may be empty.
     problem: &'a str,
+    demonstration: bool,
     foot: Foot,
 }
 
@@ -68,7 +105,7 @@ impl App for Login {
             return Answer::Refused(NO_SUCH_PAGE);
         }
         if request.head.method != Method::Post {
-            return Answer::now(show(request, call));
+            return Answer::now(self.show(request, call));
         }
         let attempt = match Attempt::of(request) {
             Ok(attempt) => attempt,
@@ -80,11 +117,11 @@ impl App for Login {
             Verdict::Ask(check) => Answer::later(JobClass::Hashing, move || check.run()),
             Verdict::Busy => {
                 let problem = "Too many passwords are being checked. Try again in a moment.";
-                Answer::now(attempt.refuse(Status::SERVICE_UNAVAILABLE, problem, 1, request, call))
+                self.refuse(&attempt, (Status::SERVICE_UNAVAILABLE, problem, 1), request, call)
             }
             Verdict::TooMany(wait) => {
                 let problem = "There were too many wrong passwords. Try again in a while.";
-                Answer::now(attempt.refuse(Status::TOO_MANY_REQUESTS, problem, wait, request, call))
+                self.refuse(&attempt, (Status::TOO_MANY_REQUESTS, problem, wait), request, call)
             }
         }
     }
@@ -98,7 +135,7 @@ impl App for Login {
         if self.users.settle(&checked, call.time.now.as_secs()) {
             return Answer::now(attempt.admit(request, call));
         }
-        Answer::now(attempt.refuse(Status::UNAUTHORIZED, "The name or the password is wrong.", 0, request, call))
+        self.refuse(&attempt, (Status::UNAUTHORIZED, "The name or the password is wrong.", 0), request, call)
     }
 }
 
@@ -138,32 +175,6 @@ impl Attempt {
         }
         response.json(&json!({ "user": self.name }))
     }
-
-    fn refuse(self, status: Status, problem: &str, wait: u64, request: &Request<'_>, call: &mut Call<'_>) -> Response {
-        let response = if negotiate::prefers_json(&request.head.fields) {
-            Response::new(status).json(&json!({ "error": problem }))
-        } else {
-            let next = self.next.as_deref().unwrap_or_default();
-            let (here, username) = (&here(request), self.name.as_str());
-            page::page(Response::new(status), &LoginPage { here, username, next, problem, foot: Foot::of(call) })
-        };
-        match (status, wait) {
-            (Status::UNAUTHORIZED, _) => ask_for_login(response, request),
-            _ => response.field("Retry-After", wait.to_string()),
-        }
-    }
-}
-
-/// The form as a page; as JSON the user who is logged in.
-fn show(request: &Request<'_>, call: &mut Call<'_>) -> Response {
-    if negotiate::prefers_json(&request.head.fields) {
-        return Response::new(Status::OK).json(&json!({ "user": user(call.session()) })).field("Vary", "Accept");
-    }
-    let next = request.query("next").filter(|next| local(next).is_some()).unwrap_or_default();
-    let username = user(call.session()).unwrap_or_default().to_owned();
-    let (foot, here) = (Foot::of(call), here(request));
-    let page = LoginPage { here: &here, username: &username, next: &next, problem: "", foot };
-    page::page(Response::new(Status::OK), &page).field("Vary", "Accept")
 }
 
 /// The page for users who are logged in.

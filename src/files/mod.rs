@@ -244,6 +244,7 @@ impl Site {
         &mut self,
         status: Status,
         lines: &[u8],
+        number: (u32, u32),
         context: HeadContext<'_>,
         now: Tick,
         output: &mut Output,
@@ -253,9 +254,11 @@ impl Site {
             500..600 => b"50x.html",
             _ => return None,
         };
-        self.with(page, context, seconds(now), |entry| entry.respond_with_status(status, lines, context, output))
-            .ok()?
-            .ok()
+        self.with(page, context, seconds(now), |entry| {
+            entry.respond_with_status(status, lines, number, context, output)
+        })
+        .ok()?
+        .ok()
     }
 
     /// Calls `respond` with the representation of `key`.

@@ -21,6 +21,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
+use memchr::memmem;
 use rustix::io::Errno;
 
 use super::resolve::Metadata;
@@ -262,7 +263,8 @@ impl Representation {
     }
 
     /// Writes the content as an error page: with this status, and without a look at the
-    /// preconditions. `lines` are further field lines.
+    /// preconditions. `lines` are further field lines. `number` is the number of the request,
+    /// in place of the first [`REQUEST_MARK`] of a small file.
     ///
     /// # Errors
     /// 500 if the file can't be read any more. Then the output is unchanged.
@@ -270,17 +272,33 @@ impl Representation {
         &self,
         status: Status,
         lines: &[u8],
+        number: (u32, u32),
         context: HeadContext<'_>,
         output: &mut Output,
     ) -> Result<Answered, Reject> {
+        let mark = if self.file.is_none() { memmem::find(self.content(), REQUEST_MARK) } else { None };
+        let number = mark.map(|at| (at, format!("{}/{}", number.0, number.1)));
+        let replaced = number.as_ref().map(|(_, text)| self.size + text.len() as u64 - REQUEST_MARK.len() as u64);
+        let length = replaced.unwrap_or(self.size);
         output.attempt(|output| {
             let mut head = ResponseHead::begin(output.buffer(), status, context);
             head.lines(lines);
             // It isn't the requested resource, so it has no validators and no ranges.
             head.lines(&self.part(self.description, self.length)[ACCEPT_RANGES.len()..]);
-            let (form, persistent) = head.end(Length::Known(self.size));
-            let body = if form == BodyForm::Absent { 0 } else { self.write_content(0..self.size, output)? };
-            Ok(Answered { status, body, persistent })
+            let (form, persistent) = head.end(Length::Known(length));
+            if form == BodyForm::Absent {
+                return Ok(Answered { status, body: 0, persistent });
+            }
+            match number {
+                None => _ = self.write_content(0..self.size, output)?,
+                Some((at, text)) => {
+                    let behind = (at + REQUEST_MARK.len()) as u64;
+                    self.write_content(0..at as u64, output)?;
+                    output.write(text.as_bytes());
+                    self.write_content(behind..self.size, output)?;
+                }
+            }
+            Ok(Answered { status, body: length, persistent })
         })
     }
 
@@ -411,6 +429,10 @@ impl Representation {
         Ok(length)
     }
 }
+
+/// What stands in an error page of the site for the number of the request, as it is in the
+/// access log.
+const REQUEST_MARK: &[u8] = b"<!-- request -->";
 
 /// Appends `length` bytes of a file from `offset` on. It is an error if the file is shorter: it
 /// was truncated after its size was read.

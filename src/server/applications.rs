@@ -48,7 +48,7 @@ pub(super) fn mount(
 /// What the applications need.
 fn supplies(
     host: &Host,
-    Surroundings { process, state, .. }: &Surroundings<'_>,
+    Surroundings { process, state, demonstration, .. }: &Surroundings<'_>,
     users: Option<&Users>,
     apps: &[(String, String)],
     faults: &mut Faults,
@@ -69,7 +69,15 @@ fn supplies(
         _ => None,
     };
     let users = users.cloned().unwrap_or_else(Users::empty);
-    Supplies { users, keys: state.keys.keys.clone(), session_cookie: process.sessions.cookie.clone(), quiz, posts }
+    Supplies {
+        users,
+        demonstration: *demonstration && host.users.is_none(),
+        mounted: apps.to_vec(),
+        keys: state.keys.keys.clone(),
+        session_cookie: process.sessions.cookie.clone(),
+        quiz,
+        posts,
+    }
 }
 
 fn unknown(name: &str) -> String {

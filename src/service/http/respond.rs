@@ -165,13 +165,15 @@ fn write_error(
     /// Long enough for a peak to pass, short enough to be waited for.
     const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
     let lines = if reject.status == Status::SERVICE_UNAVAILABLE { RETRY_AFTER } else { lines };
+    let number = (turn.cx.handle.number(), turn.request);
     if let (true, Some(files)) = (html, &host.files) {
-        let page = files.borrow_mut().serve_error(reject.status, lines, context, turn.cx.time.now, turn.output);
+        let mut files = files.borrow_mut();
+        let page = files.serve_error(reject.status, lines, number, context, turn.cx.time.now, turn.output);
         if let Some(answered) = page {
             return answered.body;
         }
     }
     let mut errors = host.errors.borrow_mut();
     let page = errors.get(reject, html);
-    page.write(turn.output.buffer(), lines, context, (turn.cx.handle.number(), turn.request))
+    page.write(turn.output.buffer(), lines, context, number)
 }
