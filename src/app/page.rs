@@ -14,6 +14,9 @@ use super::{Call, Request, Response};
 use crate::http::{Status, negotiate};
 use crate::session::Id;
 
+/// The styles of the pages of applications, beside those of all pages.
+pub(super) const STYLE: &str = include_str!("templates/style.css");
+
 /// The foot of each page: the numbers of connection and request, and the session.
 pub(super) struct Foot {
     pub(super) connection: u32,
@@ -125,7 +128,7 @@ mod tests {
     #[test]
     fn pages_have_the_colours_of_the_site() {
         let site = colours(include_str!("../../public/style.css"));
-        let ours = colours(include_str!("../templates/base.css"));
+        let ours = colours(crate::text::page::STYLE);
         assert!(ours.len() > 10 && ours.iter().all(|colour| site.contains(colour)), "{ours:?} in {site:?}");
     }
 }

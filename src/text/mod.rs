@@ -2,3 +2,4 @@
 
 pub mod io_error;
 pub mod json;
+pub mod page;
