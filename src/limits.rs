@@ -12,8 +12,8 @@ pub const TARGET: usize = 8_192;
 pub const HEAD: usize = 32 * 1024;
 /// Most field lines in one head; more is 431.
 pub const FIELDS: usize = 128;
-/// Longest header section that is remembered for recognition: those of browsers have 400 to 900
-/// bytes.
+/// Largest header section that is remembered, to recognise it when it comes again. Those of
+/// browsers have 400 to 900 bytes.
 pub const REMEMBERED_SECTION: usize = 1_024;
 /// Header sections that are remembered: as many as clients are usually active at once.
 pub const REMEMBERED_SECTIONS: usize = 64;
@@ -131,7 +131,7 @@ pub const VERIFIED_FOR: u64 = 300;
 /// Most password checks at once. Each takes 50 ms to two seconds on the one helper thread, and
 /// later checks must not wait long.
 pub const CHECKS: usize = 16;
-/// Most of them per address.
+/// Most password checks at once from one address.
 pub const CHECKS_PER_ADDRESS: usize = 4;
 /// Most addresses and names whose failures are counted, 24 bytes each.
 pub const FAILURE_ROWS: usize = 8_192;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 thread_local! {
-    /// A panic of this thread is expected, and is no news for the log.
+    /// A panic of this thread is expected, so the log doesn't report it.
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -24,8 +24,8 @@ pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     })
 }
 
-/// As [`catch`], for a call whose panics say nothing that the caller doesn't report better: the
-/// panic hook doesn't log them.
+/// Like [`catch`], but the panic hook doesn't log the panic. For calls whose errors the
+/// caller reports better.
 ///
 /// # Errors
 /// If it panics.

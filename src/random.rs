@@ -16,7 +16,7 @@ impl SplitMix64 {
         Self(seed)
     }
 
-    /// The generator number `index` of the many with one seed; each has its own sequence.
+    /// One of many generators with the same seed. Each `index` has a sequence of its own.
     pub fn nth(seed: u64, index: u64) -> Self {
         Self(Self(seed.wrapping_add(GOLDEN.wrapping_mul(index))).roll())
     }

@@ -5,10 +5,11 @@ use std::fmt::Debug;
 /// Checks that the result of a parser depends only on the bytes, not on the pieces in which they
 /// arrive. Returns the result.
 ///
-/// `run` parses its pieces with a fresh parser. It is called with `input` in one piece, in two
-/// pieces for every cut, in three with an empty piece in the middle, and in single bytes. Each
-/// is repeated with the bytes of every one of `trailing` after `input`: a next message, which
-/// must not change the result. For an incomplete message `trailing` must be empty.
+/// `run` parses its pieces with a new parser. It is called with `input` in one piece, in
+/// two pieces for every cut, in three with an empty piece in the middle, and in single
+/// bytes. Then each call is repeated with each of `trailing` after `input`. That is the
+/// start of a next message, which must not change the result. For an incomplete message
+/// `trailing` must be empty.
 pub(crate) fn every_split<R: PartialEq + Debug>(
     input: &[u8],
     trailing: &[&[u8]],

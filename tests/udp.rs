@@ -240,7 +240,7 @@ fn the_watcher_reports_the_state_of_each_sender() {
     expect(&format!("{local}: back after "));
     let all = end(watcher);
     assert!(all.contains(&format!("{local}: 4 received, 1 missing, 1 out of order, 0 duplicate, delay")), "{all}");
-    assert!(all.contains("1 datagrams were no heartbeats"), "{all}");
+    assert!(all.contains("1 datagrams were not heartbeats"), "{all}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) enum Info {
     Version,
 }
 
-/// A command line, taken apart.
+/// A parsed command line.
 pub(super) struct Arguments<D: 'static> {
     pub(super) given: Vec<(&'static Opt<D>, String)>,
     pub(super) positional: Vec<OsString>,
@@ -35,8 +35,8 @@ pub(super) struct Arguments<D: 'static> {
 }
 
 impl<D> Arguments<D> {
-    /// Takes arguments apart. After `--help` or `--version` errors don't matter. `explain` has
-    /// a sentence about options that aren't in the table.
+    /// Splits the arguments. After `--help` or `--version`, errors are ignored. `explain`
+    /// returns a sentence about an option that isn't in the table.
     pub(super) fn split(
         table: &[&'static Opt<D>],
         explain: fn(&str) -> Option<&'static str>,
@@ -149,9 +149,9 @@ fn apply_variable<D>(option: &Opt<D>, draft: &mut Draft<D>, value: &str) -> Resu
             }
             Ok(())
         }
-        // An empty variable is no variable.
+        // An empty variable counts as unset.
         _ if value.is_empty() => Ok(()),
-        // A switch, or names.
+        // The value is a switch, or a list of names.
         Value::Optional(_) => match values::switch(value) {
             Ok(true) => option.apply(draft, ""),
             Ok(false) => Ok(()),
@@ -176,8 +176,8 @@ pub(super) struct Tool<D: 'static> {
 }
 
 impl<D> Tool<D> {
-    /// Parses the arguments after the tool's name. `command` makes the command of what they
-    /// set and of the positional ones, unless help or the version is wanted.
+    /// Parses the arguments after the tool's name. `command` makes the command from the
+    /// options and the positional arguments, unless help or the version is requested.
     pub(super) fn parse(
         &self,
         arguments: Vec<OsString>,
@@ -267,12 +267,12 @@ mod tests {
         }
         // Kubernetes describes a service named miod by such a variable.
         let port = |name: &str| (name == "MIOD_PORT").then(|| OsString::from("tcp://10.96.12.34:8080"));
-        let Ok(Command::Server(config)) = parse([] as [OsString; 0], port) else { panic!("it is no port") };
+        let Ok(Command::Server(config)) = parse([] as [OsString; 0], port) else { panic!("it isn't a port") };
         assert_eq!(config.listeners[0].port, 8080);
     }
 
     #[test]
-    fn help_and_version_are_words_too() {
+    fn help_and_version_are_commands_too() {
         for (words, flags) in [
             (&["help"][..], &["--help"][..]),
             (&["help", "get"], &["get", "--help"]),
@@ -292,7 +292,7 @@ mod tests {
             let Ok(Command::Help(text)) = run(&[tool, "--help"]) else { panic!("no help") };
             assert!(text.contains("Examples:") && text.lines().all(|line| line.len() <= 100), "{text}");
             assert!(matches!(run(&[tool, "-V"]), Ok(Command::Version)));
-            assert!(matches!(run(&[tool, "-V", "--wrong"]), Ok(Command::Version)), "an error after -V doesn't matter");
+            assert!(matches!(run(&[tool, "-V", "--wrong"]), Ok(Command::Version)), "an error after -V is ignored");
         }
     }
 }

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use super::suggest::did_you_mean;
 use crate::config::options::server_options;
 
-/// Whether a variable describes a service named miod, and is no option: Kubernetes and Docker
-/// set `MIOD_PORT=tcp://10.0.0.1:8080` for such a service.
+/// Whether a variable describes a service named miod, and isn't an option. Kubernetes and
+/// Docker set `MIOD_PORT=tcp://10.0.0.1:8080` for such a service.
 pub(super) fn is_service_discovery(name: &str, value: &str) -> bool {
     name == "MIOD_PORT" && value.contains("://")
 }
@@ -19,7 +19,7 @@ pub(super) fn warnings(variables: impl IntoIterator<Item = (OsString, OsString)>
         .filter_map(|(name, value)| {
             let name = name.into_string().ok().filter(|name| name.starts_with("MIOD_"))?;
             if is_service_discovery(&name, &value.to_string_lossy()) {
-                return Some(format!("{name} describes a service and no port; it is ignored"));
+                return Some(format!("{name} describes a service, not a port; it is ignored"));
             }
             let hint = did_you_mean("", &name, known.iter().map(String::as_str));
             (!known.contains(&name)).then(|| format!("no option reads the variable {name}{hint}"))
@@ -44,7 +44,7 @@ mod tests {
         ];
         let variables = variables.map(|(name, value)| (name.into(), value.into()));
         let expected = [
-            "MIOD_PORT describes a service and no port; it is ignored",
+            "MIOD_PORT describes a service, not a port; it is ignored",
             "no option reads the variable MIOD_IDEL_TIMEOUT; did you mean MIOD_IDLE_TIMEOUT?",
             "no option reads the variable MIOD_SERVICE_HOST",
         ];

@@ -1,6 +1,6 @@
-//! Why a command error: an exit code, and a sentence that helps.
+//! Why a command failed: an exit code, and a sentence that helps.
 //!
-//! Exit codes of servers are those of sysexits.h where it has one, so a service manager
+//! Servers use the exit codes of sysexits.h where it has one, so that a service manager
 //! knows whether a restart makes sense.
 
 use std::fmt;
@@ -151,12 +151,12 @@ impl CommandError {
         Self { code, message: format!("can't {what}: {}", describe(error)) }
     }
 
-    /// `endpoint` can't be listened at.
+    /// The server can't listen at `endpoint`.
     pub fn bind(endpoint: &Endpoint, error: &io::Error) -> Self {
         let (code, hint) = match (endpoint, error.kind()) {
             (Endpoint::Tcp(address), io::ErrorKind::AddrInUse) => (IN_USE, in_use(port_owner::TCP, *address)),
             (Endpoint::Unix(_), io::ErrorKind::AddrInUse) => {
-                (IN_USE, "the socket is in use, or the file is no socket".to_owned())
+                (IN_USE, "the socket is in use, or the file isn't a socket".to_owned())
             }
             (Endpoint::Tcp(address), io::ErrorKind::PermissionDenied) if address.port() < 1024 => {
                 let hint = "ports below 1024 need root or, on Linux, the capability CAP_NET_BIND_SERVICE; try -p 8080";
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn other_failures() {
+    fn other_errors_have_their_codes() {
         let log = CommandError::access_log(Path::new("/none/log"), &Errno::NOENT.into());
         assert_eq!(
             (log.code, log.message.as_str()),

@@ -225,7 +225,7 @@ the output can't be written; 26 the input can't be read; 28 timeout; 33 the down
 resumed; 47 too many redirects; 52 empty response; 56 connection lost.
 
 Examples:
-  miod get localhost 8080 index.html                 as a textbook writes it
+  miod get localhost 8080 index.html                 host, port and path
   miod get -i http://localhost:8080/lab/status/404   with the head of the response
   miod get --trace --repeat 3 http://localhost:8080/ three requests on one connection
   miod get --trace --pipeline 3 http://localhost:8080/

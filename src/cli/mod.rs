@@ -97,7 +97,7 @@ pub fn parse(
 ) -> Result<Command, UsageError> {
     let mut arguments = arguments.into_iter().peekable();
     match arguments.peek().and_then(|first| first.to_str()) {
-        // As other programs have it: `miod help get` is `miod get --help`.
+        // Like in other programs, `miod help get` is `miod get --help`.
         Some("help") => {
             let of: Vec<_> = arguments.skip(1).take(1).chain(["--help".into()]).collect();
             return parse(of, variable);
@@ -112,7 +112,7 @@ pub fn parse(
     }
 }
 
-/// Writes to standard output. A reader that is gone is no error; `println!` would panic.
+/// Writes to standard output. A reader that is gone isn't an error; `println!` would panic.
 pub fn print(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());

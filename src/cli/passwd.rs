@@ -106,7 +106,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
 /// If the file is unchanged.
 pub fn run(plan: &PasswdPlan) -> Result<String, CommandError> {
     let PasswdPlan { file, user, action } = plan;
-    // A symbolic link stays one.
+    // The target is replaced, so that a symbolic link stays one.
     let path = fs::canonicalize(file).unwrap_or_else(|_| file.clone());
     let before = read(&path).map_err(|error| failed("read", file, &error))?;
     let (old, text) = match before {
@@ -155,7 +155,7 @@ fn read(path: &Path) -> io::Result<Option<(fs::Metadata, Vec<u8>)>> {
 /// Replaces the file at `path` by one with this text. Owner and mode stay; a new file is
 /// readable by its owner only.
 fn replace(path: &Path, text: &[u8], old: Option<&fs::Metadata>) -> io::Result<()> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("it is no file name"))?;
+    let name = path.file_name().ok_or_else(|| io::Error::other("it isn't a file name"))?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Hidden, so no server of this directory sends it.
     let mut hidden = OsString::from(".");
@@ -173,8 +173,8 @@ fn replace(path: &Path, text: &[u8], old: Option<&fs::Metadata>) -> io::Result<(
     File::open(parent)?.sync_all()
 }
 
-/// Writes into the file that is there. A server that reads it meanwhile finds a part of it, and
-/// reads it again when the time of its last change is another.
+/// Writes into the existing file. A server that reads it meanwhile finds only a part of it,
+/// and reads it again when its modification time changes.
 fn overwrite(path: &Path, text: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
     file.write_all(text)?;

@@ -56,7 +56,7 @@ fn line(next: &mut dyn FnMut() -> io::Result<Option<u8>>) -> io::Result<Vec<u8>>
         match next()? {
             Some(b'\n' | b'\r') => return Ok(line),
             Some(0x7f | 0x08) => {
-                // A whole character.
+                // Remove a whole character.
                 while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
             }
             Some(0x15) => line.clear(),

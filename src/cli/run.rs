@@ -46,7 +46,7 @@ fn serve(config: &Config) -> Result<(), CommandErrors> {
     let log = match start_log(&config.process.logging) {
         Ok(log) => log,
         Err(error) => {
-            // What else is wrong?
+            // Report what else is wrong, too.
             start_log(&LogOptions { access: AccessLog::Off, ..config.process.logging.clone() })?;
             let others = Server::new(config.clone()).check().map_err(CommandErrors::from).err().unwrap_or_default();
             return Err(CommandErrors([vec![error], others.0].concat()));

@@ -65,8 +65,8 @@ pub(super) fn default_root() -> PathBuf {
     PathBuf::from(if Path::new("public").is_dir() { "public" } else { "." })
 }
 
-/// Whether a site whose root isn't given is the demonstration: if the root is, and no option
-/// asks for applications or users.
+/// Whether a site without a given root is the demonstration. It is, if its default root has
+/// the mark and no option chooses applications or users.
 fn demonstration_of(host: &Host, root: &Path) -> Demonstration {
     let asks = host.apps != Apps::Usual || host.users.is_some() || host.routes.iter().any(|route| route.app.is_some());
     match host.demonstration {
@@ -75,7 +75,8 @@ fn demonstration_of(host: &Host, root: &Path) -> Demonstration {
     }
 }
 
-/// A plain word that is no directory was probably meant as a command.
+/// Whether the root was probably meant as a command: it is a plain word, and no such path
+/// exists.
 fn is_mistyped(root: &Path) -> bool {
     let is_word =
         root.to_str().is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric()));

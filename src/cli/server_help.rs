@@ -50,7 +50,7 @@ Commands:
   sessions   list the sessions of a store, or end one
   passwd     write a password file for --auth and --users
   echo       send each byte back
-  upper      send back in upper case what comes
+  upper      send the input back in upper case
   connect    send standard input to a service, and print what comes back
   get        send HTTP requests, and print the responses
   udp        upper, echo: reply to each datagram, over a simulated bad network
@@ -74,7 +74,7 @@ A value is application/json or application/octet-stream.
 "
         }
         ServerCommand::Echo => "miod echo sends each byte back.\n\nUsage: miod echo [OPTIONS]\n",
-        ServerCommand::Upper => "miod upper sends back in upper case what comes.\n\nUsage: miod upper [OPTIONS]\n",
+        ServerCommand::Upper => "miod upper sends its input back in upper case.\n\nUsage: miod upper [OPTIONS]\n",
     }
 }
 

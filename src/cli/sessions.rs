@@ -37,7 +37,7 @@ const PAGE: &[u8] = b"500";
 /// What to do with which store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionsPlan {
-    /// The session to end; none: list all.
+    /// The session to end; `None` lists all.
     end: Option<String>,
     store: Location,
 }
@@ -80,7 +80,7 @@ impl SessionsPlan {
             ["dump", store] => (None, *store),
             ["end", id, store] => {
                 let id =
-                    Id::parse(id.as_bytes()).ok_or_else(|| UsageError(format!("{id} is no session identifier")))?;
+                    Id::parse(id.as_bytes()).ok_or_else(|| UsageError(format!("{id} isn't a session identifier")))?;
                 (Some(id.to_string()), *store)
             }
             _ => return Err(UsageError("give dump STORE, or end ID STORE".to_owned())),
@@ -136,7 +136,7 @@ impl SessionsPlan {
     }
 }
 
-/// Prints a session as a line, if it is one.
+/// Prints an entry of the store as a line, if it is a session.
 fn show(id: &str, text: &[u8]) {
     let data = Record::decode(text).map(|record| record.data).or_else(|| serde_json::from_slice(text).ok());
     if let (Some(id), Some(data)) = (Id::parse(id.as_bytes()), data) {

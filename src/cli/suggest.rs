@@ -1,7 +1,7 @@
 //! Suggests the name that a mistyped one may have meant.
 
-/// The candidate that begins with `word`, else the one with the fewest edits; none if it
-/// takes more than one edit for three letters.
+/// The candidate that begins with `word`, else the one with the fewest edits. `None` if it
+/// takes more than one edit for every three letters.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).max(1);
     let rank = |candidate: &'a str| {

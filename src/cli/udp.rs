@@ -84,7 +84,7 @@ Usage: miod udp upper|echo [OPTIONS]
         Opt {
             long: "jitter",
             value: Value::Required("MS"),
-            help: "and for a random time up to this many milliseconds",
+            help: "hold it back for a further random time, up to this many milliseconds",
             set: assign!(Command.impairment.jitter = values::millis),
             ..Opt::DEFAULT
         },
@@ -119,7 +119,7 @@ const PING: Tool<PingPlan> = Tool {
 Usage: miod ping [OPTIONS] HOST[:PORT]
 
 It works with any service that sends them back, unchanged or in another case, like miod udp. Each
-datagram says `Ping SEQUENCE TIME`. The default PORT is 12000.
+datagram is `Ping SEQUENCE TIME`. The default PORT is 12000.
 ",
     options: &[
         Opt {
@@ -185,7 +185,7 @@ const SEND: Tool<HeartbeatPlan> = Tool {
 
 Usage: miod heartbeat send [OPTIONS] HOST[:PORT]
 
-Each datagram says `Heartbeat SEQUENCE TIME`. The default PORT is 12001.
+Each datagram is `Heartbeat SEQUENCE TIME`. The default PORT is 12001.
 ",
     options: &[
         Opt {
@@ -264,7 +264,7 @@ pub(super) fn parse_ping(arguments: Vec<OsString>) -> Result<Command, UsageError
 
 /// Parses the arguments of `miod heartbeat`.
 pub(super) fn parse_heartbeat(mut arguments: Vec<OsString>) -> Result<Command, UsageError> {
-    // The first word decides which options there are.
+    // The first word decides which options are allowed.
     match arguments.first().and_then(|word| word.to_str()) {
         Some("send") => SEND.parse(arguments.split_off(1), |draft, words| {
             let target = target("heartbeat send", &words, config::HEARTBEAT_PORT)?;

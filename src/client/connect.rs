@@ -1,4 +1,4 @@
-//! `miod connect`: standard input to a socket, and what comes back to standard output.
+//! `miod connect` sends standard input to a socket, and prints what comes back.
 //!
 //! ```text
 //! stdin ─► helper thread ─► piece ─► output ═► peer
@@ -20,7 +20,7 @@
 //! none comes within a time limit, those in flight are given up. (A reply doesn't say which
 //! line it answers, so it counts for the oldest.) The end of standard input is followed by
 //! the same wait. If lines and replies differ in number at the end, that is an error: UDP
-//! may lose, but it must not go unnoticed.
+//! may lose datagrams, but a loss must not go unnoticed.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -37,12 +37,12 @@ use crate::reactor::{
 };
 use crate::text::io_error::describe;
 
-/// Its name in messages.
+/// The name of standard input in messages.
 const STDIN: &str = "standard input";
 
-/// Most lines in flight, and bytes of them. Linux gives a socket 208 KiB for what it has
-/// not read, and counts about 0.8 KiB for a short datagram, 2.3 KiB if it came from a network
-/// card. A line of any length may be alone in flight.
+/// Most lines in flight, and most bytes in them. The receive buffer of a Linux socket is
+/// 208 KiB. In it a short datagram counts for about 0.8 KiB, or 2.3 KiB if it came from a
+/// network card. A single line of any length may be in flight alone.
 const WINDOW: usize = 32;
 const WINDOW_BYTES: usize = 64 * 1024;
 
@@ -121,7 +121,7 @@ enum Source {
 }
 
 impl Source {
-    /// A read was asked for.
+    /// The state after a read was requested.
     fn begin(job: Result<JobId, QueueFull>) -> Self {
         match job {
             Ok(_) => Self::Reading,
@@ -268,7 +268,7 @@ impl Lines {
         }
     }
 
-    /// The next line has to wait.
+    /// Whether the next line has to wait.
     fn is_full(&self) -> bool {
         self.flight.len() >= WINDOW || self.flight.iter().sum::<usize>() >= WINDOW_BYTES
     }
@@ -390,7 +390,7 @@ impl DatagramProtocol<Stream> for Lines {
     }
 
     fn failed(&mut self, error: &io::Error, to: Option<SocketAddr>, cx: &mut Context<'_, Stream>) {
-        // It won't get a reply. What the system doesn't take is most likely too long.
+        // The line won't get a reply. If the system refused a line, it is most likely the longest one.
         self.lost += 1;
         let longest = || self.flight.iter().enumerate().max_by_key(|(_, length)| **length);
         let index = if to.is_some() { longest().map_or(0, |(index, _)| index) } else { 0 };
@@ -454,7 +454,7 @@ mod tests {
         }
 
         fn piece(&mut self, bytes: &[u8]) {
-            assert!(matches!(self.stream.source, Source::Reading), "nobody asked for it");
+            assert!(matches!(self.stream.source, Source::Reading), "no read was requested");
             self.stream.source.deliver(Ok(bytes.to_vec()));
         }
     }
@@ -585,7 +585,7 @@ mod tests {
         assert_eq!(turn(&mut lines, &mut shared, at(0)).0.len(), 2);
         reply(&mut lines, &mut shared, at(1), b"X");
         assert_eq!(turn(&mut lines, &mut shared, at(1)).0.len(), 1);
-        // What the system refuses isn't in flight.
+        // A line that the system refuses isn't in flight.
         fail(&mut lines, &mut shared, io::ErrorKind::InvalidInput, Some(address()));
         assert_eq!(turn(&mut lines, &mut shared, at(1)).0.len(), 1);
     }
@@ -622,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_waits_too_and_then_its_reply_is_waited_for() {
+    fn the_last_line_waits_for_room_and_then_for_its_reply() {
         let mut shared = shared();
         let text = [&b"x\n".repeat(WINDOW)[..], b"last"].concat();
         let mut lines = with_input(&mut shared, &text);

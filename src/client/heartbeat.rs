@@ -1,7 +1,7 @@
 //! `miod heartbeat send`: sends a heartbeat to a watcher once an interval.
 //!
-//! A heartbeat is `Heartbeat SEQUENCE TIME`. There is no reply. If the network reports
-//! that nobody listens, that is printed once, and again when it has recovered.
+//! A heartbeat is `Heartbeat SEQUENCE TIME`. There is no reply. If the network reports that
+//! nobody listens, this is printed once, and the recovery too.
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ pub struct Heartbeat {
     next: Tick,
     /// Errors since the last heartbeat.
     errors: u64,
-    /// An error was printed, and no recovery since.
+    /// An error was printed, and no recovery after it.
     failing: bool,
     over: bool,
 }

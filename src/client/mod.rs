@@ -5,10 +5,10 @@
 //! printed to an [`OutputQueue`].
 //!
 //! Blocking work is done elsewhere: the helper thread reads standard input, and resolves
-//! names while the loop runs. The first name is resolved before the loop runs, by a
-//! thread that is waited for as long as the tool's timeouts allow. `connect` and `get`
-//! leave the signals as they are, so Ctrl-C ends them at once, even while their output
-//! blocks; everything before the last wait is printed by then.
+//! names while the loop runs. The first name is resolved before the loop runs, by a thread;
+//! the tool waits for it as long as its timeouts allow. `connect` and `get` leave the
+//! signals as they are, so Ctrl-C ends them at once, even while their output blocks;
+//! everything before the last wait is printed by then.
 
 pub mod connect;
 pub mod datagrams;
@@ -90,7 +90,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// No connection to the last address; without an error because of a timeout.
+    /// No connection to the last address. Without an error it timed out.
     fn connect(peer: Option<SocketAddr>, error: Option<io::Error>) -> Self {
         let error = error.unwrap_or(io::ErrorKind::TimedOut.into());
         match peer {
@@ -99,7 +99,7 @@ impl ClientError {
         }
     }
 
-    /// The same with its target.
+    /// This error with its target.
     pub fn at(self, target: impl fmt::Display) -> ToolError {
         ToolError { target: target.to_string(), error: self }
     }
@@ -117,7 +117,7 @@ pub struct ToolError {
 impl fmt::Display for ToolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.error {
-            // These name their own place.
+            // These messages contain their own address or file.
             ClientError::Name(_)
             | ClientError::Connect(..)
             | ClientError::Send(..)
@@ -187,7 +187,7 @@ fn conclude(output: &mut OutputQueue, outcome: Result<(), ClientError>) -> Resul
     }
 }
 
-/// Resolves a name before the loop runs; none if it takes longer than `limit`.
+/// Resolves a name before the loop runs. `None` if it takes longer than `limit`.
 ///
 /// # Errors
 /// If there is no address, or no thread to resolve the name.

@@ -6,8 +6,8 @@
 //! a duplicate. Sequence and time must be those of a probe that was sent, so replies to
 //! other probes are ignored.
 //!
-//! An error that the network reports doesn't name its probe. The oldest pending probe is
-//! taken to have failed.
+//! An error that the network reports doesn't name its probe. It counts for the oldest
+//! pending probe.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -39,7 +39,7 @@ pub struct PingPlan {
     pub interval: Duration,
     /// The longest time for a reply.
     pub timeout: Duration,
-    /// The least size of a probe in bytes; shorter ones are padded.
+    /// The minimum size of a probe in bytes; shorter ones are padded.
     pub size: usize,
     /// Print the content of replies and the statistics so far.
     pub verbose: bool,
@@ -242,7 +242,7 @@ impl ReplyKind {
 
 impl DatagramProtocol<Program> for Ping {
     fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut Cx<'_>) {
-        // A reply after the timeout is late, even if this is the first turn since.
+        // A reply after the timeout is late, even if this is the first turn after the timeout.
         self.expire(cx);
         let Some(reply) = Probe::parse(PING, datagram) else { return };
         let Some(probe) = self.probe(reply.sequence).filter(|probe| probe.micros == reply.micros) else { return };

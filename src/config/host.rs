@@ -9,7 +9,7 @@ use crate::limits;
 /// A site.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Host {
-    /// The directory whose files are served; none: no files.
+    /// The directory whose files are served; `None`: no files.
     pub root: Option<PathBuf>,
     /// List directories without an index file.
     pub listing: bool,
@@ -27,15 +27,15 @@ pub struct Host {
     pub server_field: bool,
     /// Largest request body that an application gets, in bytes.
     pub body_limit: u64,
-    /// The password file of the users who can log in; none: only the demonstration has a
-    /// user.
+    /// The password file of the users who can log in. With `None` only the demonstration
+    /// has a user.
     pub users: Option<PathBuf>,
     /// The applications at their usual paths.
     pub apps: Apps,
     /// The demonstration: all applications, and `/private/` for a user whose password is
     /// known to everybody.
     pub demonstration: Demonstration,
-    /// The questions of the quiz; none: the built-in ones.
+    /// The questions of the quiz; `None`: the built-in ones.
     pub quiz: Option<PathBuf>,
     /// Paths with an application or a password file of their own. If none has a password
     /// file, `/private/` is for the users who can log in.
@@ -113,11 +113,11 @@ pub enum Demonstration {
 pub struct Route {
     /// An absolute path; it also covers the paths below it.
     pub prefix: String,
-    /// The name of the application that handles requests; none: files.
+    /// The name of the application that handles requests; `None`: files.
     pub app: Option<String>,
-    /// The password file of the users who are allowed; none: everybody.
+    /// The password file of the users who are allowed; `None`: everybody.
     pub auth: Option<PathBuf>,
-    /// The bearer token that clients of the key-value service must send; none: no token.
+    /// The bearer token that clients of the key-value service must send; `None`: no token.
     pub token: Option<String>,
     /// Most bytes of the keys and values of the key-value service.
     pub capacity: usize,

@@ -1,4 +1,4 @@
-//! Where connections come from, and what is spoken on them.
+//! The listeners: endpoints, protocol and timeouts.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub const UPPER_PORT: u16 = 12_000;
 /// The default port of `miod heartbeat`.
 pub const HEARTBEAT_PORT: u16 = 12_001;
 
-/// What is spoken on a listener's connections.
+/// The protocol on a listener's connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Protocol {
     /// HTTP, for the listener's hosts.
@@ -25,41 +25,41 @@ pub enum Protocol {
     Http,
     /// Each byte is sent back.
     Echo,
-    /// What comes is sent back in upper case.
+    /// The input is sent back in upper case.
     Upper,
 }
 
 /// Endpoints with the same protocol and hosts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listener {
-    /// Addresses, names and `unix:PATH`, as written. Empty: loopback, IPv4 and IPv6 (if
-    /// there is one).
+    /// Addresses, names and `unix:PATH`, as written. Empty: loopback, IPv4 and IPv6 (if the
+    /// machine has it).
     pub bind: Vec<String>,
     /// The port of addresses without one. Addresses with port 0 share one free port.
     pub port: u16,
-    /// What is spoken.
+    /// The protocol on the connections.
     pub protocol: Protocol,
     /// The numbers of its hosts in [`Config::hosts`](super::Config::hosts), the default
     /// host first.
     pub hosts: Vec<usize>,
-    /// From accept, or from the first byte of a request, to the whole head.
+    /// The limit from accept, or from the first byte of a request, to the end of the head.
     pub header_timeout: Duration,
-    /// Between two requests.
+    /// The limit between two requests.
     pub idle_timeout: Duration,
-    /// Without progress of a request's body.
+    /// The limit without progress of a request's body.
     pub body_timeout: Duration,
-    /// Without progress of a response.
+    /// The limit without progress of a response.
     pub send_timeout: Duration,
-    /// Most connections from one address; none: no limit.
+    /// Most connections from one address; `None`: no limit.
     pub max_per_address: Option<u32>,
-    /// How long the line services hold each byte back.
+    /// How long the line services (echo and upper) hold each byte back.
     pub delay: Duration,
-    /// The seed of the line services' simulated bad network; none: a good one.
+    /// The seed of the line services' simulated bad network; `None`: a good network.
     pub chaos: Option<u64>,
 }
 
 impl Listener {
-    /// One with this default port.
+    /// A listener with this default port.
     pub fn at(port: u16) -> Self {
         Self { port, ..Self::default() }
     }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_without_a_port_has_the_listeners_and_is_listed_once() {
+    fn an_address_without_a_port_gets_the_listeners_port_and_is_listed_once() {
         let bind = ["127.0.0.1", "127.0.0.1:81", "127.0.0.1:80", "unix:/s"].map(str::to_owned).to_vec();
         let endpoints = Listener { bind, port: 80, ..Listener::default() }.endpoints().unwrap();
         let shown: Vec<_> = endpoints.iter().map(Endpoint::to_string).collect();

@@ -7,10 +7,9 @@
 //!              └─ Route 0..n         a path prefix: application, password file
 //! ```
 //!
-//! The command line makes a [`Config`], the composition root ([`server`](crate::server))
-//! reads it. Nothing here opens a file or a socket. `options` is the table of everything
-//! that can be set, each with a scope: one of the four structs. The defaults are those of
-//! the structs.
+//! The command line makes a [`Config`]. The composition root ([`server`](crate::server))
+//! reads it. Nothing here opens a file or a socket. `options` is the table of all settings,
+//! each with a scope: one of the four structs. The defaults are those of the structs.
 
 mod host;
 mod listener;
@@ -33,9 +32,9 @@ pub const KV: &str = "kv";
 /// A configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What concerns the whole process.
+    /// The settings of the whole process.
     pub process: Process,
-    /// Where connections come from. The first one is the main listener.
+    /// The listeners. The first one is the main listener.
     pub listeners: Vec<Listener>,
     /// The hosts that listeners refer to.
     pub hosts: Vec<Host>,
@@ -55,8 +54,8 @@ impl Config {
         self.hosts.push(host);
     }
 
-    /// The host for requests that name no other host of the listener; none if the
-    /// listener speaks no HTTP.
+    /// The host for requests that name no other host of the listener. `None` if the
+    /// listener isn't for HTTP.
     pub fn default_host(&self, listener: &Listener) -> Option<&Host> {
         listener.hosts.first().and_then(|number| self.hosts.get(*number))
     }
@@ -71,12 +70,12 @@ pub enum ServerCommand {
     Kv,
     /// Each byte is sent back.
     Echo,
-    /// What comes is sent back in upper case.
+    /// The input is sent back in upper case.
     Upper,
 }
 
 impl ServerCommand {
-    /// All of them.
+    /// All commands.
     pub const ALL: [Self; 4] = [Self::Serve, Self::Kv, Self::Echo, Self::Upper];
 
     /// Its name on the command line.

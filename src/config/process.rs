@@ -1,4 +1,4 @@
-//! What concerns the whole process.
+//! The settings of the whole process.
 
 use std::path::PathBuf;
 
@@ -9,20 +9,20 @@ use crate::session;
 use crate::session::record::Lifetime;
 use crate::session::remote::StoreUrl;
 
-/// What concerns the whole process.
+/// The settings of the whole process.
 #[derive(Clone, Debug)]
 pub struct Process {
     /// Most bytes that connections, the cache and sessions in memory hold together.
     pub max_memory: usize,
-    /// Most connections; none: as many as there are file descriptors.
+    /// Most connections; `None`: as many as there are file descriptors.
     pub max_connections: Option<usize>,
     /// Most bytes of the cache of small files; 0 turns it off.
     pub cache_size: usize,
-    /// The directory of durable stores; none: stores are in memory.
+    /// The directory of durable stores; `None`: stores are in memory.
     pub data: Option<PathBuf>,
     /// The proxies that are trusted to report the client's address.
     pub trusted_proxies: Proxies,
-    /// Visitors' sessions.
+    /// The sessions of visitors.
     pub sessions: SessionConfig,
     /// Diagnostics and the access log.
     pub logging: LogOptions,
@@ -42,17 +42,17 @@ impl Default for Process {
     }
 }
 
-/// Visitors' sessions.
+/// The settings of visitors' sessions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionConfig {
-    /// Where they are kept.
+    /// Where the sessions are stored.
     pub store: SessionStore,
-    /// The file with the keys that sign cookies; none: the default file, if the cookies
+    /// The file with the keys that sign cookies. `None`: the default file, if the cookies
     /// have to outlive the process.
     pub key: Option<PathBuf>,
     /// The name of the cookie.
     pub cookie: String,
-    /// How long they live.
+    /// How long the sessions live.
     pub lifetime: Lifetime,
 }
 
@@ -63,10 +63,10 @@ impl Default for SessionConfig {
     }
 }
 
-/// Where visitors' sessions are kept.
+/// Where visitors' sessions are stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SessionStore {
-    /// In the process; they are gone at exit.
+    /// In the memory of the process; they are lost at exit.
     Memory,
     /// In the visitor's cookie, signed.
     Cookie,

@@ -69,7 +69,7 @@ pub fn span(text: &str) -> Result<Duration, String> {
         Some(b'd') => (&text[..text.len() - 1], 86_400),
         _ => (text, 1),
     };
-    // A century is practically unlimited and can be added to any date.
+    // A century is practically no limit, and can be added to any date.
     const MOST: u64 = 100 * 366 * 86_400;
     let seconds = digits.parse().ok().and_then(|number: u64| number.checked_mul(factor));
     match seconds {
@@ -78,7 +78,7 @@ pub fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Where sessions are kept.
+/// The store of the sessions.
 ///
 /// # Errors
 /// A hint.
@@ -127,7 +127,7 @@ pub fn size(text: &str) -> Result<u64, String> {
     size.ok_or_else(|| "give bytes, like 4096, 64K, 10M or 1G".to_owned())
 }
 
-/// A whole number that seeds random events.
+/// The seed of random events: a whole number.
 ///
 /// # Errors
 /// A hint.
@@ -135,7 +135,7 @@ pub fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "give a whole number, like 7".to_owned())
 }
 
-/// Bytes of memory.
+/// A size in memory, in bytes.
 ///
 /// # Errors
 /// A hint.
@@ -143,7 +143,7 @@ pub fn memory(text: &str) -> Result<usize, String> {
     usize::try_from(size(text)?).map_err(|_| "that is more than this machine can address".to_owned())
 }
 
-/// `KEY=VALUE`, neither empty.
+/// `KEY=VALUE`; neither part is empty.
 ///
 /// # Errors
 /// A hint.
@@ -187,7 +187,7 @@ pub fn names(text: &str) -> Vec<String> {
     text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// A switch in a variable of the environment.
+/// A switch in an environment variable.
 ///
 /// # Errors
 /// A hint.
@@ -199,8 +199,8 @@ pub fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// An endpoint to listen at; several if it is a name with several addresses. `port` is the
-/// port of an address without one.
+/// An endpoint to listen at, or several if it is a name with several addresses. `port` is
+/// the port of an address without one.
 ///
 /// # Errors
 /// A hint.
@@ -220,7 +220,7 @@ pub fn endpoints(text: &str, port: u16) -> Result<Vec<Endpoint>, String> {
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![Endpoint::Tcp(SocketAddr::new(address, port))]);
     }
-    // The resolver takes a number for an address: 8080 for 0.0.31.144.
+    // The resolver takes a number as an address: 8080 as 0.0.31.144.
     let digits = text.trim_start_matches(':');
     if digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("give an address, like 127.0.0.1 or 0.0.0.0; a port alone is --port {digits}"));

@@ -1,7 +1,7 @@
 //! The datagrams of `miod ping` and `miod heartbeat`: `WORD SEQUENCE TIME`.
 //!
-//! The sequence counts from 1; the time is in Unix seconds with a fraction. More may
-//! follow after a space.
+//! The sequence counts from 1. The time is in Unix seconds with a fraction. More content
+//! may follow after a space.
 
 pub mod rtt_stats;
 
@@ -38,8 +38,8 @@ impl Probe {
         format!("{word} {sequence} {}.{:06}", micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000))
     }
 
-    /// Parses a datagram; a service may have changed the case of its letters. None if it
-    /// is no probe.
+    /// Parses a datagram. A service may have changed the case of its letters. `None` if it
+    /// isn't a probe.
     pub fn parse(word: &str, datagram: &[u8]) -> Option<Self> {
         let mut parts = datagram.split(u8::is_ascii_whitespace);
         if !parts.next()?.eq_ignore_ascii_case(word.as_bytes()) {
@@ -62,7 +62,7 @@ impl Probe {
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
-    // No sign.
+    // `parse` would accept a sign.
     digits.first().filter(|digit| digit.is_ascii_digit())?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_datagrams_are_no_probes() {
+    fn malformed_datagrams_are_not_probes() {
         for text in [
             &b""[..],
             b"Ping",

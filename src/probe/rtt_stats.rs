@@ -32,7 +32,7 @@ impl RttStats {
         self.squares += value * value;
     }
 
-    /// Minimum, average, maximum and mean deviation; none without a time.
+    /// Minimum, average, maximum and mean deviation; `None` without a time.
     pub fn summary(&self) -> Option<[Seconds; 4]> {
         if self.count == 0 {
             return None;

@@ -21,7 +21,7 @@ impl Descriptors {
     /// Raises the soft limit to the hard limit, and computes the shares.
     pub(super) fn raise(most: Option<usize>) -> Self {
         let limit = getrlimit(Resource::Nofile);
-        // On errors the limit stays as it is.
+        // After an error the limit stays as it is.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
         let available = getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
         Self::share(available, most)

@@ -1,10 +1,10 @@
 //! Why a server can't start, or ended.
 //!
-//! A start that fails tells all that is wrong, so that the operator needs one attempt and not
-//! one for each mistake. What fails is noted in [`Faults`], and the start goes on with the
+//! A start that fails reports all errors, so that the operator needs one attempt, and not
+//! one for each mistake. Each error is noted in [`Faults`], and the start goes on with the
 //! best that it has: a host without its files, an empty list of users. Nothing of that is
 //! served, because the start fails in the end. For the same reason stores are opened only
-//! while nothing is wrong: a start that fails should create no files.
+//! while there is no error: a start that fails should create no files.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::reactor::Endpoint;
 /// Why a server can't start, or ended.
 #[derive(Debug)]
 pub enum ServerError {
-    /// An endpoint can't be listened at.
+    /// The server can't listen at an endpoint.
     Bind(Endpoint, io::Error),
     /// A datagram socket can't be opened at this address.
     BindDatagrams(SocketAddr, io::Error),
@@ -24,11 +24,11 @@ pub enum ServerError {
     Root(PathBuf, io::Error),
     /// A store can't be opened.
     Store(OpenError),
-    /// The configuration is wrong; a sentence.
+    /// The configuration is wrong; a sentence about it.
     Config(String),
     /// The system refused something else.
     Io(io::Error),
-    /// All that was found at the start.
+    /// All errors of a start.
     Several(Vec<Self>),
 }
 
@@ -38,27 +38,27 @@ impl From<io::Error> for ServerError {
     }
 }
 
-/// What was found to be wrong so far.
+/// The errors so far.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     noted: Vec<ServerError>,
-    /// The server won't run, whatever is found.
-    idle: bool,
+    /// The start only looks for errors; the server won't run.
+    check_only: bool,
 }
 
 impl Faults {
-    /// For a start that only looks for faults.
+    /// For a start that only looks for errors.
     pub(super) fn of_check() -> Self {
-        Self { idle: true, ..Self::default() }
+        Self { check_only: true, ..Self::default() }
     }
 
     /// Whether files may be created.
     pub(super) fn may_create(&self) -> bool {
-        !self.idle && self.noted.is_empty()
+        !self.check_only && self.noted.is_empty()
     }
 
-    /// Notes an error. A sentence that is already noted, as of a file that is used twice, isn't
-    /// noted again.
+    /// Notes an error. The same sentence isn't noted twice, for example about a file that
+    /// is used twice.
     pub(super) fn note(&mut self, error: ServerError) {
         match error {
             ServerError::Several(errors) => errors.into_iter().for_each(|error| self.note(error)),
@@ -76,12 +76,12 @@ impl Faults {
         self.note(ServerError::Config(sentence.into()));
     }
 
-    /// The value, or a note.
+    /// The value of `result`. An error is noted.
     pub(super) fn keep<T>(&mut self, result: Result<T, ServerError>) -> Option<T> {
         result.map_err(|error| self.note(error)).ok()
     }
 
-    /// All that was noted.
+    /// All errors that were noted.
     pub(super) fn finish(mut self) -> Result<(), ServerError> {
         match self.noted.len() {
             0 => Ok(()),
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_faults_are_told_once_and_in_their_order() {
+    fn all_errors_are_reported_once_and_in_their_order() {
         assert!(Faults::default().finish().is_ok() && !Faults::of_check().may_create());
         let mut faults = Faults::default();
         assert!(faults.may_create());

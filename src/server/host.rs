@@ -32,7 +32,8 @@ pub(super) struct Built {
 }
 
 impl Built {
-    /// The host for the exchanges. What the operator should know of it is added to `report`.
+    /// The host for the exchanges. What the operator should know about it is added to
+    /// `report`.
     pub(super) fn into_host(self, config: &Host, report: &mut Ready) -> http::Host {
         if let Some(root) = &config.root {
             report.root = Some(std::path::absolute(root).unwrap_or_else(|_| root.clone()));
@@ -73,7 +74,7 @@ impl Built {
         if let (Some(root), Some(spa)) = (&root, &host.spa)
             && root.get(spa.as_bytes()).is_err()
         {
-            faults.wrong(format!("there is no file {spa} below {}, as --spa needs it", root.path().display()));
+            faults.wrong(format!("--spa needs the file {spa}, which isn't below {}", root.path().display()));
         }
         let site = root.map(|root| Site::new(root, settings));
         Built { routes, guard, site, demonstration: surroundings.demonstration, no_links, apps, protected }

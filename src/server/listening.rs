@@ -10,7 +10,7 @@ use crate::reactor::{Endpoint, Listener};
 /// Opens the listeners.
 pub(super) fn listen(endpoints: &[Endpoint], port: u16) -> Result<Vec<Listener>, Vec<ServerError>> {
     bind_all(endpoints, port, |endpoint| {
-        // In all our services the client speaks first.
+        // In all our services the client sends first.
         let listener = Listener::bind(endpoint)?;
         let address = listener.address();
         Ok((listener, address))
@@ -27,7 +27,7 @@ pub(crate) fn bind_all<T>(
     port: u16,
     bind: impl Fn(&Endpoint) -> io::Result<(T, Option<SocketAddr>)>,
 ) -> Result<Vec<T>, Vec<ServerError>> {
-    /// How many free ports are tried on all addresses.
+    /// How many free ports are tried, if one isn't free on all addresses.
     const TRIES: usize = 16;
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
         .map(|address| Endpoint::Tcp(SocketAddr::new(address, port)));
@@ -35,7 +35,7 @@ pub(crate) fn bind_all<T>(
     let mut tries = TRIES;
     loop {
         match bind_once(endpoints, optional_v6, &bind) {
-            Err(failures) if tries > 0 && failures.iter().all(Failure::is_chance) => tries -= 1,
+            Err(failures) if tries > 0 && failures.iter().all(Failure::is_retryable) => tries -= 1,
             Err(failures) => {
                 return Err(failures.into_iter().map(|Failure(at, error, _)| ServerError::Bind(at, error)).collect());
             }
@@ -44,13 +44,13 @@ pub(crate) fn bind_all<T>(
     }
 }
 
-/// An endpoint that can't be listened at, why, and whether its port was chosen by the system
-/// for another address.
+/// An endpoint that can't be opened, the error, and whether the system chose its port for
+/// another address.
 struct Failure(Endpoint, io::Error, bool);
 
 impl Failure {
-    /// Another free port may succeed.
-    fn is_chance(&self) -> bool {
+    /// Whether an attempt with another free port may succeed.
+    fn is_retryable(&self) -> bool {
         self.2 && self.1.kind() == io::ErrorKind::AddrInUse
     }
 }
@@ -84,7 +84,7 @@ fn bind_once<T>(
             Err(error) => {
                 failures.push(Failure(endpoint, error, any && found.is_some()));
                 if optional_v6 {
-                    // The other address has most likely the same fault.
+                    // The other address most likely has the same error.
                     break;
                 }
             }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_endpoint_that_cannot_be_listened_at_is_an_error() {
+    fn each_endpoint_that_cannot_be_opened_is_an_error() {
         let holder = listen(&[], 0).unwrap();
         let taken = holder[0].address().unwrap();
         let at = |address: &str| Endpoint::Tcp(address.parse().unwrap());

@@ -109,13 +109,13 @@ impl Server {
         Self { config, log: Log::default(), apps: Vec::new() }
     }
 
-    /// With this log.
+    /// Writes to this log.
     pub fn log(self, log: Log) -> Self {
         Self { log, ..self }
     }
 
-    /// Mounts an application at a path prefix of the first host, in place of what is
-    /// there.
+    /// Mounts an application at a path prefix of the first host. It replaces an application
+    /// that is mounted there.
     pub fn mount(mut self, prefix: &str, app: impl App + 'static) -> Self {
         self.apps.push((prefix.to_owned(), Box::new(app)));
         self
@@ -135,7 +135,8 @@ impl Server {
         Ok(reactor.run(Until::Closed)?)
     }
 
-    /// Looks for all that would make a start fail, and doesn't run. Stores aren't opened.
+    /// Finds all errors that would make a start fail, but doesn't run. Stores aren't
+    /// opened.
     ///
     /// # Errors
     /// If it can't start.
@@ -143,7 +144,7 @@ impl Server {
         self.prepare(Faults::of_check()).map(drop)
     }
 
-    /// Builds everything, and notes all that is wrong.
+    /// Builds everything, and notes all errors.
     fn prepare(self, mut faults: Faults) -> Result<Prepared, ServerError> {
         let Self { config, log, apps } = self;
         let budget = Descriptors::raise(config.process.max_connections);
@@ -200,7 +201,7 @@ struct Prepared {
     report: Ready,
 }
 
-/// Writes out what the log holds, also if the start fails or the loop panics.
+/// Flushes the log, even if the start fails or the loop panics.
 struct FlushOnDrop<'a>(&'a Log);
 
 impl Drop for FlushOnDrop<'_> {
@@ -267,7 +268,7 @@ fn start(reactor: &mut Reactor<Service>, listeners: Vec<Bound>, report: &mut Rea
             reactor.shared().watched.push(host);
         }
     }
-    // At once, so that an error of the remote store is logged now.
+    // Connect at once, so that an error of the remote store is logged now.
     let now = Tick::default();
     if let Some((to, client)) = reactor.shared().http.link.as_mut().map(|link| link.connect(now)) {
         reactor.connect(to, client);

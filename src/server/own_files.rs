@@ -1,9 +1,9 @@
 //! Files that the server writes, or that hold secrets, must not be served.
 //!
-//! Whether a file is served is decided by the resolver that serves files, with the host's
-//! rules for symbolic links and hidden names, and not by a second rule. A file can be asked
-//! for by the path that the operator wrote, and by its real path. A file or directory that
-//! doesn't exist yet is judged by its nearest parent that does.
+//! The resolver that serves files decides whether a file is served, with the host's rules
+//! for symbolic links and hidden names. There is no second rule. A client can request a
+//! file by the path that the operator wrote, and by its real path. For a file or directory
+//! that doesn't exist yet, its nearest existing parent decides.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -15,10 +15,10 @@ use crate::files::resolve::{Root, is_hidden};
 
 /// Refuses a configuration in which clients could request such a file. True if there is none.
 pub(super) fn check(config: &Config, roots: &[Option<Root>], faults: &mut Faults) -> bool {
-    let mut sound = true;
+    let mut all_hidden = true;
     for (path, option) in own_files(config) {
         if let Some(root) = roots.iter().flatten().find(|root| is_served(path, root)) {
-            sound = false;
+            all_hidden = false;
             faults.wrong(format!(
                 "{} ({option}) is below the root {}, so every client could request it: move it elsewhere",
                 path.display(),
@@ -26,7 +26,7 @@ pub(super) fn check(config: &Config, roots: &[Option<Root>], faults: &mut Faults
             ));
         }
     }
-    sound
+    all_hidden
 }
 
 /// The files and directories, with the options that name them.
@@ -72,7 +72,7 @@ mod tests {
     use crate::files::scratch::Scratch;
 
     #[test]
-    fn what_the_resolver_serves_is_served() {
+    fn a_file_is_served_if_the_resolver_serves_it() {
         let files = Scratch::new();
         for directory in ["www/.hidden", "www/.well-known", "www/a", "www/..2026", "elsewhere"] {
             files.directory(directory);
@@ -100,7 +100,7 @@ mod tests {
             ("www/mounted", true, false),
             ("www/out", false, false),
             ("link", true, true),
-            // Not yet there.
+            // These don't exist yet.
             ("www/access.log", true, true),
             ("www/new/data", true, true),
             ("www/.log", false, false),

@@ -1,9 +1,10 @@
 //! Which paths are protected, and who can log in.
 //!
-//! `--auth` and `--users` say it. If no path is protected and there are users who can log
-//! in, [`PRIVATE`] is for them. The demonstration has such a user, whose password everybody
-//! knows. So it is only for this machine: it has no listener that others can reach, and
-//! its exchanges refuse what a proxy passes on (`service/http/local_only.rs`).
+//! The options `--auth` and `--users` decide this. If no path is protected and there are
+//! users who can log in, [`PRIVATE`] is for them. The demonstration has such a user, whose
+//! password everybody knows. So it is only for this machine: it has no listener that other
+//! machines can reach, and its exchanges refuse what a proxy passes on
+//! (`service/http/local_only.rs`).
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use super::error::Faults;
 use crate::auth::{DEMONSTRATION, Guard, Users};
 use crate::config::{Demonstration, Host};
 
-/// What is protected if no route is.
+/// The path that is protected if no route has a password file.
 pub const PRIVATE: &str = "/private/";
 
 /// Who may request a protected path.
@@ -22,7 +23,7 @@ pub enum Protection {
     File(PathBuf, usize),
     /// The demonstration's user.
     Demonstration,
-    /// Everybody: it is named like a protected path, but isn't one.
+    /// Everybody: the path has the name of a protected one, but isn't protected.
     Open,
 }
 
@@ -88,7 +89,7 @@ fn has_private(host: &Host) -> bool {
     host.root.as_ref().is_some_and(|root| root.join(PRIVATE.trim_matches('/')).is_dir())
 }
 
-/// Opens a password file. One that can't be read has no users.
+/// Opens a password file. If it can't be read, there are no users.
 fn open(file: &Path, faults: &mut Faults) -> (Users, Protection) {
     let users = faults.keep(Users::open(file).map_err(ServerError::Config)).unwrap_or_else(Users::empty);
     let protection = Protection::File(file.to_owned(), users.count());
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn private_is_for_those_who_can_log_in_unless_other_paths_are_protected() {
+    fn private_is_for_users_who_can_log_in_unless_other_paths_are_protected() {
         let files = Scratch::new();
         files.directory("www/private");
         files.file("users", USERS);

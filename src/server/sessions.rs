@@ -15,7 +15,7 @@ use crate::session::pending::Pending;
 use crate::session::signed::Signed;
 use crate::session::{Sessions, Store};
 
-/// The sessions of visitors. Unless files may be created, those on disk are none.
+/// The sessions of visitors. A store on disk is opened only if files may be created.
 pub(super) fn sessions(process: &Process, ring: &KeyRing, may_create: bool) -> Result<Sessions, ServerError> {
     let config = &process.sessions;
     let store = match &config.store {
@@ -42,7 +42,7 @@ pub(super) fn link(process: &Process) -> Result<Option<SessionStoreLink>, Server
 /// The keys that sign cookies, and their file.
 pub(super) struct KeyRing {
     pub(super) keys: Keys,
-    /// The file; else why the keys are for this run only.
+    /// The file, or why the keys are for this run only.
     file: Result<PathBuf, String>,
 }
 
@@ -75,17 +75,18 @@ impl KeyRing {
         }
     }
 
-    /// Random keys, and why there are no others.
+    /// Random keys, and why they are for this run only.
     fn for_this_run(why: String) -> Self {
         Self { keys: Keys::random(), file: Err(why) }
     }
 
-    /// Stands for keys that can't be read, for the rest of a start that fails.
+    /// Random keys in place of those that can't be read, for the rest of a start that
+    /// fails.
     pub(super) fn unreadable() -> Self {
         Self::for_this_run("the keys can't be read".to_owned())
     }
 
-    /// Where sessions are, for people.
+    /// A sentence for the operator: where sessions are stored.
     pub(super) fn describe(&self, store: &SessionStore) -> String {
         match (store, &self.file) {
             (SessionStore::Memory, _) => "sessions are in memory and lost at exit".to_owned(),

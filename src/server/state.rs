@@ -1,7 +1,8 @@
-//! What outlives a change of the configuration: the keys that sign cookies, and the
-//! directory of durable stores.
+//! The state that outlives a change of the configuration: the keys that sign cookies, and
+//! the directory of durable stores.
 //!
-//! An open store belongs to its application, because one process alone may have it open.
+//! An open store isn't part of it. It belongs to its application, because only one process
+//! may have it open.
 
 use std::path::PathBuf;
 
@@ -18,7 +19,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Reads the keys, if our own files are `hidden` from clients: the file may be created.
+    /// Reads the keys, if the server's own files are `hidden` from clients: the key file
+    /// may be created.
     pub(super) fn open(config: &Config, hidden: bool, faults: &mut Faults) -> Self {
         let keys = if hidden { faults.keep(KeyRing::open(config)) } else { None };
         let keys = keys.unwrap_or_else(KeyRing::unreadable);

@@ -1,9 +1,9 @@
-//! What building a host needs beside its own configuration.
+//! What a host depends on, besides its own configuration.
 
 use super::state::State;
 use crate::config::Process;
 
-/// What a host depends on beside its configuration.
+/// What a host depends on, besides its own configuration.
 pub(super) struct Surroundings<'a> {
     pub(super) process: &'a Process,
     pub(super) state: &'a State,

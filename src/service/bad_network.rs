@@ -1,5 +1,5 @@
-//! A simulated bad network for line services: it delays responses, splits them, stalls, and
-//! sometimes resets the connection. For testing clients.
+//! A simulated bad network for the line services (echo and upper). It delays responses,
+//! splits them, stalls, and sometimes resets the connection. For testing clients.
 //!
 //! ```text
 //! input ─► service ─► held ──(delay)──(pieces, stalls, resets)──► output
@@ -10,8 +10,8 @@
 //! places. At each cut it pauses, so that the pieces are sent separately, or it stalls, or
 //! resets the connection.
 //!
-//! The random numbers depend on the seed and the number of the connection, and the places
-//! of the cuts on the stream alone: the same seed cuts the same responses at the same
+//! The random numbers depend on the seed and the number of the connection. The cuts depend
+//! only on the position in the stream. So the same seed cuts the same responses at the same
 //! places.
 //!
 //! While the held output is full, the service has no room and nothing is read. So the
@@ -30,18 +30,18 @@ use crate::reactor::{Finish, Io, Output, Tick, Want};
 pub struct BadNetwork {
     /// How long each byte is held back.
     pub delay: Duration,
-    /// The seed of the chaos; none: no chaos.
+    /// The seed of the chaos; `None` for no chaos.
     pub chaos: Option<u64>,
 }
 
 impl BadNetwork {
-    /// Whether it does anything.
+    /// Whether the network has any effect.
     pub fn is_bad(&self) -> bool {
         *self != Self::default()
     }
 }
 
-/// The service behind it.
+/// The service behind the network.
 #[derive(Debug)]
 pub enum Line {
     /// See [`echo`](super::echo).
@@ -96,7 +96,7 @@ impl Impaired {
             }
             let Ok(next) = self.pass_on_due(io.output, now) else { return Want::finish(Finish::Abort) };
             if full && self.held.room() > 0 {
-                // There is room now for what the service couldn't write.
+                // Now there is room for the output that the service couldn't write.
                 continue;
             }
             if self.held.is_empty() {
@@ -220,7 +220,8 @@ mod tests {
         Tick::from_micros(millis * 1000)
     }
 
-    /// The pieces that come back, each with its moment in milliseconds, and how it ended.
+    /// The pieces that come back, each with its time in milliseconds, and how the
+    /// connection ended.
     fn pieces(impaired: &mut Impaired, input: &[&[u8]]) -> (Vec<(u64, Vec<u8>)>, Finish) {
         let (mut peer, mut now, mut pieces, mut input) = (Peer::default(), at(0), Vec::new(), input.iter());
         loop {
@@ -322,7 +323,7 @@ mod tests {
         assert_eq!(outcome(1, 1, &[&text]), outcome(1, 1, &[&text]));
         assert_ne!(outcome(1, 1, &[&text]), outcome(1, 2, &[&text]));
         assert_ne!(outcome(1, 1, &[&text]), outcome(2, 1, &[&text]));
-        // Cut by the sender too, there are more pieces, and ours among them.
+        // If the sender cuts the input too, there are more pieces, but the same cuts are among them.
         let cuts = |(sizes, _): (Vec<usize>, Finish)| {
             sizes
                 .iter()

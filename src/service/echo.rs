@@ -1,4 +1,4 @@
-//! The echo service, as RFC 862 but with a way to end it.
+//! The echo service, like RFC 862, but with a way to end the connection.
 //!
 //! Each byte is sent back at once. A line that is exactly `exit` ends the connection: it
 //! isn't echoed, nor is anything after it. A line ends in LF or CRLF, or with EOF.
@@ -88,17 +88,17 @@ impl Echo {
     }
 }
 
-/// What stands behind the bytes that can be echoed.
+/// What follows the bytes that can be echoed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Next {
-    /// The line `exit`, so many bytes with its end.
+    /// The line `exit`, with this many bytes including its line end.
     Exit(usize),
-    /// Nothing, or what may become that line.
+    /// Nothing, or the start of a possible `exit`.
     Unknown,
 }
 
-/// How many bytes of `input` can be echoed, and what stands behind them. `ended`: the last
-/// line is complete.
+/// How many bytes of `input` can be echoed, and what follows them. `ended`: the last line
+/// is complete.
 fn split(input: &[u8], line_start: bool, ended: bool) -> (usize, Next) {
     let first = line_start.then_some(0);
     let others = memchr::memchr_iter(b'\n', input).map(|at| at + 1);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn echoes_all_but_the_line_that_ends_it() {
+    fn everything_before_the_exit_line_is_echoed() {
         for (input, output, closes) in [
             ("", "", false),
             ("a", "a", false),
@@ -166,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_input_ends_a_line_too() {
-        // The harness ends the input itself, so this isn't a close before it.
+    fn eof_ends_a_line_too() {
+        // The test bench sends EOF itself, so the service doesn't close before EOF.
         assert_eq!(echoed(b"a\nexit"), (b"a\n".to_vec(), false));
         assert_eq!(echoed(b"a exit"), (b"a exit".to_vec(), false));
     }
 
     #[test]
-    fn holds_back_only_what_may_become_the_line() {
+    fn only_a_possible_exit_line_is_held_back() {
         let mut echo = Echo::default();
         let mut peer = Peer::default();
         let mut type_in = |text: &[u8]| {
@@ -218,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn what_silence_releases_waits_for_room_and_then_the_line_goes_on() {
+    fn held_bytes_wait_for_room_after_the_silence() {
         let (mut echo, mut peer) = (Echo::default(), Peer::default());
         peer.clog(2);
         peer.send(b"a\nexi");
         assert_eq!(peer.turn(|io| echo.advance(io, at(0), false)), Want::NOTHING);
         assert_eq!(peer.turn(|io| echo.advance(io, at(300), false)), Want::NOTHING);
         assert_eq!(peer.received(), b"a\n");
-        // The silence was before: what is held is released at once.
+        // The silence has already passed, so the held bytes are sent at once.
         peer.clog(1);
         assert_eq!(peer.turn(|io| echo.advance(io, at(300), false)), Want::NOTHING);
         assert_eq!(peer.received(), b"e");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn draining_sends_what_is_at_hand() {
+    fn draining_sends_the_received_input() {
         let mut echo = Echo::default();
         let mut peer = Peer::default();
         peer.send(b"a\nexi");

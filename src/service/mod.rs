@@ -40,7 +40,7 @@ pub enum Kind {
     Http(HostId),
     /// Each byte is sent back.
     Echo,
-    /// What comes is sent back in upper case.
+    /// The input is sent back in upper case.
     Upper,
 }
 
@@ -60,7 +60,7 @@ pub enum Service {
 
 /// What all protocols share.
 pub struct Shared {
-    /// The HTTP side.
+    /// The shared state of HTTP.
     pub http: http::Shared,
     /// The hosts whose files are watched, by the number of their source.
     pub watched: Vec<Rc<http::Host>>,
@@ -71,14 +71,14 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// What web services share; the network of line services is good.
+    /// The shared state for web services. The network of line services is good.
     pub fn new(http: http::Shared, log: Log) -> Self {
         Self { http, watched: Vec::new(), log, bad_network: BadNetwork::default() }
     }
 }
 
-/// What one connection sends another. What it is about stands where the receiver looks;
-/// to be called is all that it takes.
+/// A message from one connection to another. It has no content: it only makes the reactor
+/// call the receiver, which finds the news in the shared state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Message {
     /// An application has news for its watchers.
@@ -88,7 +88,7 @@ pub enum Message {
     Session,
 }
 
-/// What comes of a job on a helper thread.
+/// The result of a job on a helper thread.
 pub enum Outcome {
     /// The job of an application.
     App(app::Outcome),
@@ -96,7 +96,7 @@ pub enum Outcome {
     Checked(Checked),
     /// A directory was read.
     Listing(io::Result<Arc<Listing>>),
-    /// A session was written to disk, or not: the store knows.
+    /// The write of a session to disk has ended. The store has the result.
     Session,
 }
 
@@ -113,7 +113,7 @@ impl Protocol for Service {
             Kind::Echo => true,
             Kind::Upper => false,
         };
-        // These have no way to say that it is full.
+        // These protocols have no way to tell the client that the server is full.
         if accepted.overloaded {
             return None;
         }

@@ -29,7 +29,7 @@ pub(crate) struct Peer {
     pub(crate) ended: bool,
     /// The peer is gone: no output reaches it.
     pub(crate) gone: bool,
-    /// Bytes of the output that only take room.
+    /// Filler bytes in the output.
     clogged: usize,
 }
 
@@ -67,7 +67,7 @@ impl Peer {
         self.input.bytes().len()
     }
 
-    /// Calls `advance`, and a second time, which must change nothing.
+    /// Calls `advance` twice. The second call must change nothing.
     pub(crate) fn turn(&mut self, mut advance: impl FnMut(&mut Io<'_>) -> Want) -> Want {
         let (ended, gone) = (self.ended, self.gone);
         let mut call = |this: &mut Self| {
@@ -199,7 +199,7 @@ impl App for Visits {
     }
 }
 
-/// An application whose content panics after its beginning, without a message.
+/// An application whose content panics after its first piece, without a message.
 struct HalfWay;
 
 impl App for HalfWay {
@@ -269,9 +269,9 @@ impl App for Feed {
     }
 }
 
-/// Sends `input` and EOF to fresh protocols, cut into pieces in every way, with much and little
-/// room in the output. All must have the same result, which is returned: the output, and
-/// whether the protocol closed before EOF.
+/// Sends `input` and EOF to a new protocol for each way to cut the input into pieces, with
+/// much and little room in the output. All must have the same result, which is returned:
+/// the output, and whether the protocol closed before EOF.
 pub(super) fn every_way<A>(input: &[u8], mut fresh: impl FnMut() -> A) -> (Vec<u8>, bool)
 where
     A: FnMut(&mut Io<'_>, bool) -> Want,

@@ -1,10 +1,10 @@
-//! The upper-case service: sends back in upper case what it gets.
+//! The upper-case service: sends its input back in upper case.
 //!
 //! Characters are answered as they come; a client may wait for the answer to a sentence
 //! without a line end. They are mapped by Unicode, which may make them longer (`ß` becomes
 //! `SS`). Upper case depends on single characters only (lower case doesn't: the final
 //! sigma), so it doesn't matter where the input is cut. Only an incomplete character at its
-//! end waits for its rest, or for EOF. Bytes that are no UTF-8 go back unchanged.
+//! end waits for its rest, or for EOF. Bytes that aren't UTF-8 go back unchanged.
 //!
 //! The input is answered as a whole if there is any room. So the output exceeds its limit by
 //! at most three times the input buffer, the largest growth by upper-casing.
@@ -43,7 +43,7 @@ fn complete(input: &[u8]) -> usize {
     incomplete.unwrap_or(input.len())
 }
 
-/// Appends `input` in upper case; what is no UTF-8 is unchanged.
+/// Appends `input` in upper case. Bytes that aren't UTF-8 are unchanged.
 pub(super) fn write_upper(input: &[u8], out: &mut Vec<u8>) {
     for chunk in input.utf8_chunks() {
         let text = chunk.valid();
@@ -69,7 +69,7 @@ mod tests {
             let mut upper = Upper;
             move |io, draining| upper.advance(io, draining)
         });
-        assert!(!closed, "it never closes of itself");
+        assert!(!closed, "it never closes by itself");
         answer
     }
 
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf_8_goes_back_unchanged() {
+    fn bytes_that_are_not_utf_8_go_back_unchanged() {
         for (input, output) in [
             (&b"\xc3\xa4\xffx\n\xe4x"[..], &b"\xc3\x84\xffX\n\xe4X"[..]),
             (b"a\xc3", b"A\xc3"),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_is_bounded_and_the_next_input_waits_for_room() {
+    fn growth_is_bounded_and_the_next_input_waits_for_room() {
         let mut peer = Peer::default();
         let text = "\u{390}".repeat(BUFFER / 4);
         peer.clog(1);

@@ -99,7 +99,7 @@ impl Case {
         String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(60)]).escape_debug().to_string()
     }
 
-    /// A random request; some kinds are several, one after another.
+    /// One random request, or several that belong together.
     pub(super) fn draw(dice: &mut Dice, huge: &str, client: &str) -> Vec<Self> {
         let one = match dice.below(17) {
             0 => small_file(dice),
@@ -323,7 +323,7 @@ fn key_value(dice: &mut Dice, client: &str) -> Vec<Case> {
     let key = format!("{client}-{}", dice.roll());
     if dice.one_in(3) {
         let put = Case::new(with_body(&format!("PUT /durable/{key}"), lines, &value), 201, Any).with_job();
-        // If the first write took too long it is not known whether it was made.
+        // If the first write took too long, it isn't known whether it was done.
         let again = Case::new(with_body(&format!("PUT /durable/{key}"), lines, &value), 204, Any).with_job().or(&[201]);
         return vec![put, again];
     }

@@ -14,11 +14,11 @@ pub(super) struct Client {
     pub(super) cases: Vec<Case>,
     /// All requests, one after another.
     script: Vec<u8>,
-    /// Where each ends in the script.
+    /// Where each request ends in the script.
     ends: Vec<usize>,
     /// Bytes that the server has read.
     sent: usize,
-    /// Where the client ends its side: at the end of the script, or earlier.
+    /// Where the client sends EOF: at the end of the script, or earlier.
     until: usize,
     /// When the server read the first byte of each request, and the last.
     begun: Vec<Tick>,
@@ -27,7 +27,7 @@ pub(super) struct Client {
     received: Vec<u8>,
     /// The number of complete responses.
     responses: usize,
-    /// A response said that the connection closes.
+    /// The connection closes after the last response that was received.
     closing: bool,
     pub(super) overloaded: bool,
     /// The queues of this connection's jobs were full at least once.
@@ -70,7 +70,7 @@ impl Client {
         self.until - self.sent
     }
 
-    /// Decides to end its side somewhere within what it hasn't sent.
+    /// Moves EOF to a random place in the unsent bytes.
     pub(super) fn stop_within(&mut self, dice: &mut Dice) {
         self.until = self.sent + dice.below(self.unsent() + 1);
     }
@@ -124,7 +124,7 @@ impl Client {
             return None;
         }
         let case = self.cases.get(self.responses).expect("no response without a request");
-        // The server can't know that it is HEAD before the method is there.
+        // The server can't know that it is HEAD before it has read the method.
         let method_sent = self.sent >= self.start_of(self.responses) + b"HEAD ".len();
         let method = if method_sent { case.method() } else { "GET" };
         let response = Response::parse(&self.received, method, ended);
@@ -179,8 +179,8 @@ impl Client {
         self.responses += 1;
     }
 
-    /// Whether a status is correct though it isn't the expected one; and whether the
-    /// connection then closes.
+    /// For a status that is correct although it isn't the expected one: whether the
+    /// connection closes. `None` if the status is wrong.
     fn alternative(&self, status: u16, world: &World<'_>) -> Option<bool> {
         let index = self.responses;
         let case = &self.cases[index];
@@ -215,7 +215,7 @@ impl Client {
             Some(moment) => world.now.since(moment) >= limits::IDLE_TIMEOUT,
         };
         let ended = self.sent == self.until && !whole;
-        // During a shut-down no new request is begun, read or not.
+        // During a shutdown no new request is begun, even if its bytes were read.
         assert!(ended || (!begun && idle) || world.draining, "{name}: closed without a response");
     }
 }

@@ -12,7 +12,7 @@ use crate::service::http::HostId;
 use crate::service::testing::{Peer, ends};
 use crate::service::{Kind, Message, Outcome, Service};
 
-/// A connection: both its sides, and what is on its way between them.
+/// A connection: both its sides, and the bytes and events between them.
 pub(super) struct Link {
     pub(super) number: usize,
     pub(super) client: Client,
@@ -30,14 +30,14 @@ pub(super) struct Link {
     taken: Tick,
 }
 
-/// What arrives at a link without coming from its client.
+/// An event for a link that doesn't come from its client.
 enum Arrival {
     Message(Message),
     Job(JobId, JobResult<Outcome>),
 }
 
 impl Link {
-    /// The name of link `number`.
+    /// The handle of link `number`.
     pub(super) fn handle_of(number: usize) -> Handle {
         Handle::for_test(number as u32 + 1)
     }
@@ -91,7 +91,7 @@ impl Link {
         self.want.finish != Finish::No && self.peer.output.is_empty()
     }
 
-    /// When the service, or the reactor in its place, does something on its own.
+    /// The next deadline of the service, or of the reactor on its behalf.
     pub(super) fn deadline(&self) -> Option<Tick> {
         let sending = self.vanished && !self.peer.output.is_empty();
         self.want.wake.into_iter().chain(sending.then(|| self.taken.after(limits::SEND_TIMEOUT))).min()
@@ -109,7 +109,7 @@ impl Link {
         self.taken = world.now;
     }
 
-    /// The server reads at most `most` bytes, or the end of the input; false if it can't.
+    /// The server reads at most `most` bytes, or EOF; false if it can't.
     pub(super) fn send(&mut self, most: usize, world: &mut World<'_>) -> bool {
         let ends_here = self.client.unsent() == 0 && !self.peer.ended;
         if self.vanished || !self.want.read || (self.client.unsent() == 0 && !ends_here) {
@@ -117,7 +117,7 @@ impl Link {
         }
         let most = most.min(BUFFER - self.peer.waiting());
         if ends_here {
-            world.log(|| format!("link {} ends its side", self.number));
+            world.log(|| format!("link {} sends EOF", self.number));
             self.peer.end();
         } else {
             let bytes = self.client.send(most, world.now);

@@ -1,11 +1,12 @@
 //! A simulation: clients and the HTTP service, joined by links in memory.
 //!
-//! A seed decides what the clients request, how their bytes are cut, how much of the responses
-//! they take and when; half-closes, resets, and peers that vanish; leaps of the clock; jobs
-//! that are late, lost, or find their queue full; the store of the sessions (in memory, on
-//! disk, or remote with a client that loses its connection); events; and a shut-down. After
-//! each step no buffer is over its limit, nothing waits without a deadline, and the counts are
-//! right. Each request is answered in order and correctly, or there is a reason why not.
+//! A seed decides what the clients request, how their bytes are cut, how much of the
+//! responses they take, and when. It decides which faults there are: half-closes, resets,
+//! peers that vanish, jumps of the clock, and jobs that are late, lost, or find their queue
+//! full. It also decides the store of the sessions (in memory, on disk, or remote with a
+//! client that loses its connection), the events, and a shutdown. After each step no buffer
+//! is over its limit, nothing waits without a deadline, and the counts are right. Each
+//! request is answered in order and correctly, or there is a reason why not.
 //!
 //! | File | Is |
 //! |---|---|
@@ -13,7 +14,7 @@
 //! | `client` | a client, which checks what it receives |
 //! | `link` | a connection of the service, and what may happen on it |
 //! | `store` | a remote store of sessions that speaks RESP |
-//! | `world` | what all links share |
+//! | `world` | the state that all links share |
 //!
 //! `SIMULATION_SEED=7 cargo test simulation -- --nocapture` prints the events of one seed.
 
@@ -45,7 +46,7 @@ const SEEDS: u64 = 300;
 type Dice = SplitMix64;
 
 impl Dice {
-    /// From 1 to `most`: a few, some, or up to all.
+    /// A random number from 1 to `most`, often a small one.
     fn amount(&mut self, most: usize) -> usize {
         let scale = self.pick(&[3, 50, 1_000, 20_000, usize::MAX]);
         1 + self.below(most.min(scale))
@@ -88,7 +89,7 @@ fn step(dice: &mut Dice, links: &mut Vec<Link>, world: &mut World<'_>) {
         70..=139 => _ = link.take(dice.amount(BUFFER), world),
         140..=154 => _ = link.run_jobs(world, || dice.one_in(8)),
         155..=164 => _ = link.deliver(world),
-        165..=169 => _ = world.deliver_mail(links),
+        165..=169 => _ = world.deliver_messages(links),
         170..=192 => {
             let micros = match dice.below(40) {
                 0 => dice.below(100_000_000),
@@ -125,7 +126,7 @@ fn finish(links: &mut Vec<Link>, world: &mut World<'_>) {
                 || link.run_jobs(world, || false)
                 || link.deliver(world);
         }
-        moved |= world.deliver_mail(links);
+        moved |= world.deliver_messages(links);
         moved |= world.store_finish(links);
         close_finished(links, world);
         if links.is_empty() {
@@ -147,7 +148,7 @@ fn finish(links: &mut Vec<Link>, world: &mut World<'_>) {
     }
 }
 
-/// The deadlines that have come.
+/// Wakes the links and the store if their deadlines have passed.
 fn wake(links: &mut [Link], world: &mut World<'_>) {
     links.iter_mut().for_each(|link| link.wake(world));
     world.wake_store(links);
@@ -173,7 +174,7 @@ fn requests_are_answered_in_order_or_there_is_a_reason() {
     impl Drop for Seed {
         fn drop(&mut self) {
             if std::thread::panicking() {
-                println!("to see it again: SIMULATION_SEED={} cargo test simulation -- --nocapture", self.0);
+                println!("to repeat it: SIMULATION_SEED={} cargo test simulation -- --nocapture", self.0);
             }
         }
     }
@@ -196,7 +197,7 @@ fn requests_are_answered_in_order_or_there_is_a_reason() {
         drop(guard);
     }
     println!("responses: {received:?}");
-    // The seeds have reached everything.
+    // All statuses must occur.
     for status in [100, 200, 201, 204, 206, 304, 400, 401, 404, 405, 408, 413, 416, 417, 500, 501, 503] {
         assert!(received.get(&status).is_some_and(|count: &u32| *count > 3), "{status} is too rare: {received:?}");
     }

@@ -1,4 +1,5 @@
-//! What all links share: the service's state, the clock, messages, and the store of sessions.
+//! The state that all links share: the service's state, the clock, messages, and the store
+//! of sessions.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +37,7 @@ pub(super) struct World<'a> {
     /// The content of `/huge.bin`.
     pub(super) huge: &'a str,
     /// Messages that aren't delivered yet.
-    mail: Vec<(Handle, Message)>,
+    messages: Vec<(Handle, Message)>,
     verbose: bool,
     /// How often each status was received.
     pub(super) statuses: BTreeMap<u16, u32>,
@@ -71,7 +72,7 @@ impl<'a> World<'a> {
             now: Tick::default(),
             draining: false,
             huge,
-            mail: Vec::new(),
+            messages: Vec::new(),
             verbose,
             statuses,
             visits,
@@ -128,9 +129,9 @@ impl<'a> World<'a> {
         matches!(self.shared.http.sessions.store, Store::Remote(_))
     }
 
-    /// Takes the messages and the connections that a service asked for.
+    /// Takes the messages that a service sent, and the connections that it opens.
     pub(super) fn take_effects(&mut self, context: &mut TestContext<Service>) {
-        self.mail.extend(context.sent());
+        self.messages.extend(context.sent());
         for service in context.connecting() {
             self.store_links += 1;
             self.log(|| "the service connects to the store".to_owned());
@@ -140,11 +141,11 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Puts all messages on their way; false if there were none.
-    pub(super) fn deliver_mail(&mut self, links: &mut [Link]) -> bool {
-        let mail = std::mem::take(&mut self.mail);
-        let moved = !mail.is_empty();
-        for (to, message) in mail {
+    /// Delivers all messages; false if there are none.
+    pub(super) fn deliver_messages(&mut self, links: &mut [Link]) -> bool {
+        let messages = std::mem::take(&mut self.messages);
+        let moved = !messages.is_empty();
+        for (to, message) in messages {
             if let Some(link) = links.iter_mut().find(|link| Link::handle_of(link.number) == to) {
                 link.message(message);
             } else if let Some(store) = self.store.as_mut().filter(|store| store.handle == to) {
@@ -159,7 +160,7 @@ impl<'a> World<'a> {
         let (time, draining) = (self.time(), self.draining);
         let Some(mut store) = self.store.take() else { return };
         store.settle(&mut self.shared, time, draining);
-        self.mail.extend(store.context().sent());
+        self.messages.extend(store.context().sent());
         if store.is_over() {
             self.log(|| "the connection to the store closes".to_owned());
             let mut context = store.closed(&mut self.shared, time, draining);
@@ -175,7 +176,7 @@ impl<'a> World<'a> {
             store.step(&mut self.server, Some(dice));
             self.settle_store();
         }
-        self.deliver_mail(links);
+        self.deliver_messages(links);
     }
 
     /// The store does all that it can; false if that is nothing.
@@ -185,7 +186,7 @@ impl<'a> World<'a> {
         if moved {
             self.settle_store();
         }
-        self.deliver_mail(links) || moved
+        self.deliver_messages(links) || moved
     }
 
     /// The connection to the store is lost, after the store has executed some more commands.
@@ -195,7 +196,7 @@ impl<'a> World<'a> {
             self.log(|| "the connection to the store is lost".to_owned());
             self.settle_store();
         }
-        self.deliver_mail(links);
+        self.deliver_messages(links);
     }
 
     pub(super) fn store_deadline(&self) -> Option<Tick> {
@@ -207,10 +208,10 @@ impl<'a> World<'a> {
         if self.store_deadline().is_some_and(|deadline| deadline <= self.now) {
             self.settle_store();
         }
-        self.deliver_mail(links);
+        self.deliver_messages(links);
     }
 
-    /// Compares all counts with the links there are.
+    /// Compares all counts with the open links.
     pub(super) fn audit(&self, links: &[Link]) {
         Service::audit(&self.shared, &mut links.iter().map(|link| &link.service));
     }

@@ -13,7 +13,7 @@ use crate::reactor::Output;
 pub(super) struct CurrentRequest {
     pub(super) url: HttpUrl,
     pub(super) method: String,
-    /// The Host field for the first URL, if it isn't the URL's.
+    /// The Host field for the first URL, if it differs from the URL's host.
     host: Option<String>,
     fields: Vec<(String, String)>,
     content: Option<Content>,
@@ -68,7 +68,7 @@ impl CurrentRequest {
             return Err(ClientError::Redirects(limits::REDIRECTS));
         }
         let url = self.url.join(location).map_err(|error| ClientError::Redirect(location.to_owned(), error))?;
-        // Like all clients, which RFC 9110 §15.4 allows.
+        // All clients do this, and RFC 9110 §15.4 allows it.
         let becomes_get = match status.0 {
             303 => self.method != "HEAD",
             301 | 302 => self.method == "POST",
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_field_of_ones_own_is_for_the_first_url_only() {
+    fn a_given_host_field_is_for_the_first_url_only() {
         let url = HttpUrl::parse("http://a/").unwrap();
         let mut request = CurrentRequest::new(&GetPlan { host: Some("other".to_owned()), ..GetPlan::new(url) });
         assert!(head(&request).contains("Host: other\r\n"));

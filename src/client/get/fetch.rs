@@ -13,8 +13,8 @@
 //!
 //! There is one connection at a time, used as long as the server keeps it open. A request
 //! that was lost with its connection is sent again on the next one, if it is idempotent
-//! (RFC 9112 §9.3.1) and the lost connection brought a response before. So no server can
-//! make the tool connect for ever.
+//! (RFC 9112 §9.3.1) and the lost connection had brought a response. So no server can make
+//! the tool connect for ever.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ pub(super) enum Next {
 
 #[derive(Debug)]
 enum Stage {
-    /// The connection is being opened; since the first call.
+    /// The connection is being opened, since the first call of `advance`.
     Connecting { since: Option<Tick> },
     /// The connection is open.
     Open,
@@ -92,7 +92,7 @@ pub(super) struct Fetch {
     got: u64,
     /// The redirect to follow.
     location: Option<String>,
-    /// The bytes of the file before it, and at its end.
+    /// The bytes of the file before the content of this response, and of the whole file.
     before: u64,
     total: Option<u64>,
     /// The first error status, with `--fail`.

@@ -50,7 +50,7 @@ pub fn run(request: GetRequest) -> Result<(), ToolError> {
     outcome.map_err(|error| error.at(url))
 }
 
-/// The same; `url` becomes the last one that was requested.
+/// Fetches the URL of a plan. `url` becomes the last one that was requested.
 fn fetch(plan: GetPlan, destination: Destination, url: &mut HttpUrl) -> Result<(), ClientError> {
     let to_file = matches!(destination, Destination::File(_) | Destination::Append(_));
     let mut reactor = Reactor::<GetConnection>::new(None, Options::default())?;
@@ -96,7 +96,7 @@ impl GetShared {
     }
 }
 
-/// The protocol of one connection. The fetch is in what all share.
+/// The protocol of one connection. The fetch itself is in [`GetShared`].
 #[derive(Debug, Default)]
 pub struct GetConnection {
     /// The addresses that were resolved for it.

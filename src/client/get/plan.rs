@@ -20,7 +20,7 @@ pub struct GetRequest {
     pub upload: Option<PathBuf>,
     /// The file for the content of the response; none for standard output.
     pub output: Option<PathBuf>,
-    /// Request only what that file lacks.
+    /// Request only the rest that the output file lacks.
     pub resume: bool,
 }
 
@@ -54,7 +54,7 @@ pub struct GetPlan {
     pub url: HttpUrl,
     /// The method.
     pub method: String,
-    /// The Host field, if it isn't the URL's.
+    /// The Host field, if it differs from the URL's host.
     pub host: Option<String>,
     /// Further fields.
     pub fields: Vec<(String, String)>,
@@ -104,7 +104,7 @@ impl Content {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it isn't a regular file"));
         }
         Ok(Self::File(FileSlice { file: Rc::new(file.into()), offset: 0, length: metadata.len() }))
     }

@@ -1,17 +1,17 @@
 //! The progress of a download, as a line on a terminal.
 //!
-//! Drawn from the loop's own time, like everything here; the crates that draw such
-//! lines bring clocks and threads of their own.
+//! It uses the loop's clock, like everything here. The crates that draw such lines have
+//! clocks and threads of their own.
 
 use std::time::Duration;
 
 use super::REDRAW;
 use crate::reactor::Tick;
 
-/// Characters of the bar itself.
+/// The width of the bar in characters.
 const WIDTH: u64 = 24;
 
-/// When the line was drawn, and since when there is progress.
+/// When the line was drawn last, and when the progress began.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// The time of the first line, and the bytes that were there before.
@@ -29,7 +29,7 @@ impl Progress {
         }
         (self.drawn, self.over) = (Some(now), last);
         let (since, before) = *self.begun.get_or_insert((now, done));
-        // To the start of the line, and what was there before is erased.
+        // Go to the start of the line, and erase what was there.
         let mut line = format!("\r\x1b[K{}", draw(done, total, done - before.min(done), now.since(since)));
         if last {
             line.push('\n');
@@ -57,7 +57,7 @@ fn draw(done: u64, total: Option<u64>, moved: u64, elapsed: Duration) -> String 
     line
 }
 
-/// Bytes for people.
+/// A size in bytes, in a unit that is easy to read.
 fn size(bytes: f64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut size, mut unit) = (bytes, 0);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_when_they_are_due_and_the_last_stays() {
+    fn a_line_is_drawn_when_it_is_due_and_the_last_one_stays() {
         let mut progress = Progress::default();
         assert!(progress.line(0, Some(100), at(0), false).is_some());
         assert_eq!(progress.line(10, Some(100), at(50), false), None);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_line_says() {
+    fn a_line_shows_the_part_the_size_the_speed_and_the_time_left() {
         for (done, total, moved, seconds, expected) in [
             (50, Some(100), 50, 1, " 50 % [############------------] 50 B of 100 B  50 B/s  1 s left"),
             (2048, Some(2048), 1024, 1, "100 % [########################] 2.0 KiB of 2.0 KiB  1.0 KiB/s"),

@@ -75,7 +75,7 @@ impl Bench {
         }
     }
 
-    /// Calls `advance`, and a second time, which must change nothing.
+    /// Calls `advance` twice. The second call must change nothing.
     fn advance(&mut self) -> Want {
         let first = self.advance_once();
         let before =
@@ -221,14 +221,14 @@ fn heads_and_requests_are_shown_if_requested() {
 
 #[test]
 fn requests_are_repeated_in_sequence_or_pipelined() {
-    for (repeat, pipeline, trains) in [(3, 1, &[1, 1, 1][..]), (3, 3, &[3]), (5, 2, &[2, 1, 1, 1])] {
+    for (repeat, pipeline, batches) in [(3, 1, &[1, 1, 1][..]), (3, 3, &[3]), (5, 2, &[2, 1, 1, 1])] {
         let mut bench = Bench::new(GetPlan { repeat, pipeline, ..plan("http://a/") });
-        for &train in trains {
+        for &batch in batches {
             let sent = bench.sent();
-            assert_eq!(sent.matches("GET / HTTP/1.1\r\n").count(), train, "{repeat} by {pipeline}");
+            assert_eq!(sent.matches("GET / HTTP/1.1\r\n").count(), batch, "{repeat} by {pipeline}");
             bench.receive(HELLO);
         }
-        for _ in trains.len()..repeat as usize {
+        for _ in batches.len()..repeat as usize {
             bench.receive(HELLO);
         }
         assert_eq!(bench.printed(), "hello".repeat(repeat as usize));

@@ -23,7 +23,7 @@ pub(super) struct Trace {
     sum: Duration,
 }
 
-/// One request, from its sending to the last byte of its answer.
+/// The times of one request, from its sending to the last byte of its response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub(super) sent: Tick,

@@ -6,7 +6,7 @@ use super::{HTTP, Opt, SERVER, ServerCommand, ServerDraft, Setter, Value, second
 const LINES: &[ServerCommand] = &[ServerCommand::Echo, ServerCommand::Upper];
 
 const LIMITS: Opt<ServerDraft> = Opt { group: "Limits", commands: HTTP, ..SERVER };
-/// What line services do to clients under test.
+/// Impairments of the line services, to test clients.
 const BAD_NETWORK: Opt<ServerDraft> = Opt { group: "A bad network", commands: LINES, ..SERVER };
 
 /// `--bind`, for servers of streams and of datagrams.
@@ -18,7 +18,7 @@ pub const fn bind<D>(help: &'static str) -> Opt<D> {
         help,
         repeatable: true,
         set: Setter::Listener(|listener, text| {
-            // It is checked now and resolved later: the port may follow.
+            // The value is checked now and resolved later, since --port may follow.
             values::endpoints(text, 0)?;
             listener.bind.push(text.to_owned());
             Ok(())
@@ -27,7 +27,7 @@ pub const fn bind<D>(help: &'static str) -> Opt<D> {
     }
 }
 
-/// `--port`, likewise.
+/// `--port`, for both too.
 pub const fn port<D>() -> Opt<D> {
     Opt {
         long: "port",

@@ -1,13 +1,13 @@
-//! The options: one kind of table for all commands.
+//! The options: one type of table for all commands.
 //!
 //! Each option is one entry with a scope, which is the struct that its setter changes.
 //! Command line, environment and help all come from the entries, so every option is
 //! documented and every documented option exists. [`server_options`] is the table of the
-//! configuration; the setters of a client tool are [`Setter::Command`].
+//! configuration. The setters of a client tool are [`Setter::Command`].
 
-/// The [`Setter`] of an option that does no more than store its value: in a field of the
-/// scope's struct, as a function of [`values`](super::values) reads it. A switch stores `true`
-/// or `false`.
+/// The [`Setter`] of an option that only stores its value in a field of the scope's struct.
+/// A function of [`values`](super::values) parses the value; a switch stores `true` or
+/// `false`.
 macro_rules! assign {
     ($scope:ident . $($field:ident).+ = $switch:literal) => {
         $crate::config::options::Setter::$scope(|target, _| {
@@ -53,10 +53,10 @@ pub enum Value {
     Optional(&'static str),
 }
 
-/// The result of setting a value; else a hint what a right value looks like.
+/// The result of setting a value. An error is a hint: what a right value looks like.
 pub type SetResult = Result<(), String>;
 
-/// A setter of a value as written; switches get an empty text.
+/// A setter. It gets the value as written; for a switch, an empty text.
 pub enum Setter<D> {
     /// Of the process.
     Process(fn(&mut Process, &str) -> SetResult),
@@ -66,19 +66,19 @@ pub enum Setter<D> {
     Host(fn(&mut Host, &str) -> SetResult),
     /// Of a route.
     Route(fn(&mut Route, &str) -> SetResult),
-    /// Of what the command alone has.
+    /// Of the settings of this command alone.
     Command(fn(&mut D, &str) -> SetResult),
 }
 
-/// An option of a command that has a `D` of its own.
+/// An option of a command whose own settings are a `D`.
 pub struct Opt<D: 'static> {
-    /// Its name behind `--`, which is also its key in a configuration file.
+    /// Its name after `--`, which is also its key in a configuration file.
     pub long: &'static str,
-    /// Its letter behind `-`.
+    /// Its letter after `-`.
     pub short: Option<char>,
     /// Its value.
     pub value: Value,
-    /// The server commands that have it; empty: each command that uses the table.
+    /// The server commands that have it. If empty, all commands that use the table.
     pub commands: &'static [ServerCommand],
     /// The heading in help.
     pub group: &'static str,
@@ -92,7 +92,7 @@ pub struct Opt<D: 'static> {
     pub environment: bool,
     /// Its value may contain a password or a token, so no message shows it.
     pub secret: bool,
-    /// What it changes.
+    /// How it changes the settings.
     pub set: Setter<D>,
 }
 
@@ -142,7 +142,7 @@ impl<D> Opt<D> {
     }
 }
 
-/// What a command line sets: one struct of each scope.
+/// The settings of a command line: one struct of each scope.
 #[derive(Clone, Debug, Default)]
 pub struct Draft<D> {
     /// The process.
@@ -153,7 +153,7 @@ pub struct Draft<D> {
     pub host: Host,
     /// The route of the key-value service.
     pub route: Route,
-    /// What the command alone has.
+    /// The settings of this command alone.
     pub command: D,
 }
 
@@ -164,7 +164,7 @@ impl<D: Default> Draft<D> {
     }
 }
 
-/// What the command lines of servers have beside the configuration.
+/// The settings of server command lines that aren't part of the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct ServerDraft {
     /// Where `--kv` listens.
@@ -190,8 +190,8 @@ pub const GROUPS: &[&str] = &[
     "Logging",
 ];
 
-/// In a root directory without a name on the command line, this file says that it is the
-/// demonstration of this project. Its name is hidden, so it is never served.
+/// This file in the default root marks it as the demonstration of this project. Its name is
+/// hidden, so it is never served.
 pub const DEMONSTRATION_MARK: &str = ".demonstration";
 
 impl Draft<ServerDraft> {
@@ -219,7 +219,7 @@ impl Draft<ServerDraft> {
     }
 }
 
-/// Those that speak HTTP.
+/// The commands for HTTP.
 const HTTP: &[ServerCommand] = &[ServerCommand::Serve, ServerCommand::Kv];
 /// The web server alone.
 const SERVE: &[ServerCommand] = &[ServerCommand::Serve];
@@ -227,7 +227,7 @@ const SERVE: &[ServerCommand] = &[ServerCommand::Serve];
 /// What the entries of the server tables have in common.
 const SERVER: Opt<ServerDraft> = Opt { environment: true, ..Opt::DEFAULT };
 
-/// Bytes as an operator writes them.
+/// A size in bytes, as an operator writes it.
 fn size(bytes: u64) -> String {
     match bytes {
         0 => "0".to_owned(),
@@ -238,7 +238,7 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// Whole seconds as an operator writes them.
+/// A time in whole seconds, as an operator writes it.
 fn span(span: Duration) -> String {
     match span.as_secs() {
         seconds if seconds.is_multiple_of(86_400) && seconds > 86_400 => format!("{}d", seconds / 86_400),
@@ -248,7 +248,7 @@ fn span(span: Duration) -> String {
     }
 }
 
-/// Seconds, perhaps with a fraction.
+/// A time in seconds, perhaps with a fraction.
 pub fn seconds(span: Duration) -> String {
     span.as_secs_f64().to_string()
 }

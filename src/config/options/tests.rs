@@ -53,7 +53,7 @@ fn each_default_is_an_acceptable_value() {
 }
 
 #[test]
-fn spans_as_an_operator_writes_them() {
+fn times_are_shown_as_an_operator_writes_them() {
     for seconds in [1, 59, 60, 90, 3_600, 86_400, 7 * 86_400] {
         assert_eq!(values::span(&span(Duration::from_secs(seconds))), Ok(Duration::from_secs(seconds)));
     }
@@ -61,7 +61,7 @@ fn spans_as_an_operator_writes_them() {
 }
 
 #[test]
-fn sizes_as_an_operator_writes_them() {
+fn sizes_are_shown_as_an_operator_writes_them() {
     for bytes in [0, 1, 1023, 1024, 1 << 20, 3 << 30, (1 << 30) + 1024] {
         assert_eq!(values::size(&size(bytes)), Ok(bytes));
     }
@@ -79,7 +79,7 @@ fn a_key_value_service_beside_the_web_server_has_a_listener_and_a_host_of_its_ow
     assert!(!config.default_host(main).unwrap().is_key_value());
     let host = config.default_host(kv).unwrap();
     assert!(host.is_key_value() && host.routes[0].token.as_deref() == Some("secret"));
-    // Alone it is the same host.
+    // `miod kv` alone builds the same host.
     let alone = draft.build(ServerCommand::Kv);
     assert_eq!(alone.default_host(&alone.listeners[0]), Some(host));
 }

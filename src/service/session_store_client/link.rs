@@ -31,13 +31,13 @@ pub struct SessionStoreLink {
 pub(super) enum State {
     /// There is no connection, and none is opened before this time.
     Absent(Tick),
-    /// It is being opened. It takes the pending questions itself.
+    /// A connection is being opened. It will take the pending questions.
     Connecting,
     Open(Handle),
 }
 
 impl SessionStoreLink {
-    /// To the store at `url`, which has these addresses.
+    /// A link to the store at `url`, which has these addresses.
     pub fn new(url: StoreUrl, addresses: Vec<SocketAddr>) -> Self {
         Self { url, addresses, next: 0, tried: 0, state: State::Absent(Tick::default()), pause: PAUSE, failing: false }
     }

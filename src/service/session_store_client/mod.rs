@@ -26,7 +26,7 @@ use link::State;
 
 /// Most pipelined questions. Each has a ticket here and a command in the store.
 const PIPELINE: usize = 1024;
-/// An idle connection is closed after this time: before the server closes it, so that no
+/// An idle connection is closed after this time, before the server closes it, so that no
 /// question is lost.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -118,8 +118,7 @@ impl SessionStoreClient {
             return Want::finish(Finish::Abort);
         }
         let over = io.ended || self.pipeline.is_closing();
-        // Questions are taken by an open connection only, so that they can go to another
-        // address if this one fails.
+        // Only an open connection takes questions, so that they can go to another address if this one fails.
         if self.established && !over {
             self.ask(io, cx);
         }

@@ -8,7 +8,7 @@ use crate::service::testing::{self, Peer, ends};
 use crate::session::Id;
 use crate::session::pending::{Question, StoreResult, Ticket, Unavailable};
 
-/// A connection to a store with some addresses, and the time of the loop.
+/// A link to a store with some addresses, its connection, and the time of the loop.
 struct Bench {
     shared: Shared,
     client: SessionStoreClient,
@@ -239,7 +239,7 @@ fn pipelined_questions_are_limited() {
 }
 
 #[test]
-fn a_server_that_became_a_replica_is_left_for_the_next_address() {
+fn a_server_that_became_a_replica_is_replaced_by_the_next_address() {
     for error in ["READONLY You can't write against a read only replica.", "LOADING", "MASTERDOWN Link is down"] {
         let mut bench = Bench::new(2);
         let tickets = [(); 2].map(|()| bench.load().unwrap());

@@ -1,7 +1,7 @@
 //! The services `udp upper` and `udp echo`: one reply to each datagram, over a network
 //! that is as bad as the options say.
 //!
-//! Upper case is that of [`upper`](crate::service::upper).
+//! `udp upper` maps characters like [`upper`](crate::service::upper).
 //!
 //! Two services that reply to everything would reply to each other for ever after one
 //! datagram with a forged source address. So a datagram from a port of the system's
@@ -21,8 +21,8 @@ use crate::service::upper::write_upper;
 
 /// How often the counts are printed, with `-v`.
 const EVERY: Duration = Duration::from_secs(10);
-/// Most replies that are held back, and their bytes: what a fast sender causes in a
-/// second of delay. More are dropped.
+/// Most replies that are held back, and most of their bytes: as many as a fast sender
+/// causes in a second of delay. More are dropped.
 const HELD: usize = 100_000;
 const HELD_BYTES: usize = 16 * 1024 * 1024;
 /// Ports below this one belong to the system's services.

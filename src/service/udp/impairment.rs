@@ -1,7 +1,8 @@
 //! The impairments of a simulated bad network: loss, delay, jitter and duplicates.
 //!
 //! Each datagram draws the same number of random values, whatever the options are. So the
-//! n-th datagram is lost or not by the seed alone, and another delay doesn't change that.
+//! seed alone decides whether the n-th datagram is lost, and another delay doesn't change
+//! that.
 
 use std::time::Duration;
 
@@ -46,8 +47,8 @@ impl Dice {
         Self { random: SplitMix64::new(impairment.seed), impairment }
     }
 
-    /// The delay of the next datagram, and of its duplicate; none if it is lost or there is
-    /// no duplicate.
+    /// The delay of the next datagram, `None` if it is lost; and the delay of its
+    /// duplicate, `None` if there is no duplicate.
     pub(super) fn next(&mut self) -> [Option<Duration>; 2] {
         let [loss, duplicate, first, second] = [(); 4].map(|()| self.draw());
         let Impairment { delay, jitter, .. } = self.impairment;
@@ -82,7 +83,7 @@ mod tests {
         assert_ne!(lost(lossy), lost(Impairment { seed: 8, ..lossy }));
         let count = lost(lossy).into_iter().filter(|lost| *lost).count();
         assert!((250..350).contains(&count), "{count} of 1000 are lost");
-        // Fixed, so that a seed means the same in later versions.
+        // These are fixed, so that a seed has the same effect in later versions.
         let lost: Vec<_> = (0..16).filter(|at| lost(lossy)[*at]).collect();
         assert_eq!(lost, [2, 9, 11, 13]);
     }

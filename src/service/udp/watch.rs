@@ -1,7 +1,8 @@
 //! `miod heartbeat watch`: receives heartbeats from many senders and prints their delays,
 //! the missing ones, and which senders are lost.
 //!
-//! The delay is the watcher's clock minus the sender's. It is right if both clocks are.
+//! The delay is the watcher's clock minus the sender's. It is right if both clocks are
+//! right.
 //!
 //! The last 64 sequence numbers of a sender are remembered, to distinguish a late
 //! heartbeat from a duplicate. A lower number with a later time is neither: the sender
@@ -61,7 +62,7 @@ struct Sender {
     delays: RttStats,
 }
 
-/// A heartbeat in relation to those before it.
+/// The position of a heartbeat relative to the earlier ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Order {
     Next,
@@ -137,11 +138,12 @@ pub struct Watch {
     options: WatchOptions,
     /// Sorted by address.
     senders: Vec<(SocketAddr, Sender)>,
-    /// Datagrams that are no heartbeats.
+    /// Datagrams that aren't heartbeats.
     strange: u64,
-    /// Senders of which one was shown. When it is full, no more are.
+    /// Senders of which a datagram that isn't a heartbeat was shown. When the set is full,
+    /// no more are shown.
     shown: BTreeSet<SocketAddr>,
-    /// Heartbeats of more senders than can be remembered.
+    /// Heartbeats of senders that there was no room for.
     ignored: u64,
     over: bool,
 }
@@ -193,7 +195,7 @@ impl Watch {
         }
     }
 
-    /// Counts a datagram that is no heartbeat, and prints the first one of a sender.
+    /// Counts a datagram that isn't a heartbeat, and prints the first one of a sender.
     fn strange(&mut self, datagram: &[u8], from: SocketAddr, cx: &mut Cx<'_>) {
         self.strange += 1;
         if self.shown.len() == SENDERS || !self.shown.insert(from) {
@@ -208,7 +210,7 @@ impl Watch {
                 .line(format_args!(r#"{{"event":"strange","from":"{from}","size":{size},"start":{start}}}"#));
         } else {
             let more = if size > SHOWN { "..." } else { "" };
-            cx.shared.output.line(format_args!("{from}: no heartbeat: {size} bytes, \"{start}\"{more}"));
+            cx.shared.output.line(format_args!("{from}: not a heartbeat: {size} bytes, \"{start}\"{more}"));
         }
     }
 
@@ -236,7 +238,7 @@ impl Watch {
                 output.line(format_args!(r#"{{"event":"ignored","strange":{strange},"too_many_senders":{ignored}}}"#));
             } else {
                 output.line(format_args!(
-                    "{strange} datagrams were no heartbeats, {ignored} heartbeats ignored: too many senders"
+                    "{strange} datagrams were not heartbeats, {ignored} heartbeats ignored: too many senders"
                 ));
             }
         }
@@ -245,7 +247,7 @@ impl Watch {
 
 impl DatagramProtocol<Program> for Watch {
     fn received(&mut self, datagram: &[u8], from: SocketAddr, _: &mut Outbox, cx: &mut Cx<'_>) {
-        // A sender that is back after the timeout was lost, even if this is the first turn since.
+        // A sender that is back after the timeout was lost, even if this is the first turn after the timeout.
         self.expire(cx);
         let json = self.options.json;
         let Some(probe) = Probe::parse(HEARTBEAT, datagram) else {
@@ -362,15 +364,15 @@ mod tests {
 192.0.2.1:1: heartbeat 3, delay -0.995000 s, out of order after 4
 192.0.2.1:1: heartbeat 3, delay -0.995000 s, duplicate
 192.0.2.1:1: heartbeat 6, delay -3.995000 s, 5 is missing
-192.0.2.1:1: no heartbeat: 5 bytes, \"hello\"
-192.0.2.1:3: no heartbeat: 0 bytes, \"\"
+192.0.2.1:1: not a heartbeat: 5 bytes, \"hello\"
+192.0.2.1:3: not a heartbeat: 0 bytes, \"\"
 192.0.2.1:2: heartbeat 1, delay 0.005000 s
 192.0.2.1:1: lost since 2027-01-15T08:00:01Z, after heartbeat 6
 192.0.2.1:1: back after 4.000000 s
 192.0.2.1:1: heartbeat 1, delay 0.004000 s, restarted after 6
 192.0.2.1:1: 6 received, 2 missing, 1 out of order, 1 duplicate, delay min/avg/max = -3.995000/-1.328500/0.005000 s
 192.0.2.1:2: 1 received, 0 missing, 0 out of order, 0 duplicate, delay min/avg/max = 0.005000/0.005000/0.005000 s
-2 datagrams were no heartbeats, 0 heartbeats ignored: too many senders
+2 datagrams were not heartbeats, 0 heartbeats ignored: too many senders
 "
         );
         assert!(watch.is_over());
@@ -421,8 +423,8 @@ mod tests {
         watch.receive(&[&b"\x1b[2J\n\"\xff"[..], &[b'x'; 60]].concat(), at(2));
         assert_eq!(
             watch.printed(),
-            "192.0.2.1:1: no heartbeat: 14 bytes, \"1 1800000000.5\"\n\
-             192.0.2.1:2: no heartbeat: 67 bytes, \"\\x1b[2J\\x0a\\\"\\xffxxxxxxxxxxxxxxxxxxxxxxxxx\"...\n"
+            "192.0.2.1:1: not a heartbeat: 14 bytes, \"1 1800000000.5\"\n\
+             192.0.2.1:2: not a heartbeat: 67 bytes, \"\\x1b[2J\\x0a\\\"\\xffxxxxxxxxxxxxxxxxxxxxxxxxx\"...\n"
         );
         for port in 3..3000 {
             watch.receive(b"x", at(port));
