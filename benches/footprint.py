@@ -15,8 +15,10 @@ BOUNDS = {
     # Outbound connections, datagram sockets and their tools add 200,000, the HTTP client and
     # the line client 200,000, passwords with bcrypt, HTTP Basic and login 140,000, the
     # durable store (redb) and its users 800,000, the quiz and the board 250,000: 2,725,080
-    # measured.
-    "binary, bytes": 2_900_000,
+    # measured. The checks of a start that report all errors, the demonstration's rules, the
+    # reserve for a full disk, pages of listings and the layout of all pages add 210,000:
+    # 2,936,640 measured.
+    "binary, bytes": 3_050_000,
     # The whole process: 3,616 measured. Most of it are pages of libc and of the binary,
     # which the kernel maps in groups of sixteen and can drop. The address of the binary
     # differs in each run, which changes the result by 0.1 MiB. A linker script that placed
@@ -79,7 +81,7 @@ def main():
     with tempfile.TemporaryDirectory() as root:
         with open(os.path.join(root, "small.txt"), "wb") as file:
             file.write(b"x" * 1024)
-        command = [options.miod, "serve", root, "-b", "127.0.0.1", "-p", "0", "-q", "--idle-timeout", "600"]
+        command = [options.miod, "serve", root, "--apps", "-b", "127.0.0.1", "-p", "0", "-q", "--idle-timeout", "600"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             port = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline()).group(1)

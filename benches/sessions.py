@@ -178,7 +178,7 @@ def main():
         servers, cookies = {}, {}
         for name, store in stores.items():
             port = free_port()
-            command = [miod, "serve", work / "root", "-b", HOST, "-p", port, "-q",
+            command = [miod, "serve", work / "root", "--demo", "-b", HOST, "-p", port, "-q",
                        "--sessions", store, "--session-key", work / "key"]
             servers[name] = run(command, port, miod_cpu)
             cookies[name] = [log_in(port) for _ in range(CLIENTS)]
