@@ -92,7 +92,7 @@ pub struct Site {
 pub enum Served {
     /// The response is in the output.
     Answered(Answered),
-    /// The path is a directory without its slash; this is the Location.
+    /// The path is a directory that shows something, without its slash; this is the Location.
     Redirect(Vec<u8>),
     /// The path is a directory that is listed.
     Listing(Listed, Format),
@@ -111,7 +111,7 @@ pub enum Listed {
 /// Why a path has no representation.
 enum Missed {
     NotFound,
-    /// It is a directory, and the path doesn't end with a slash.
+    /// It is a directory that shows something, and the path doesn't end with a slash.
     Redirect,
     /// It is a directory without an index file.
     Directory(OwnedFd),
@@ -310,21 +310,48 @@ impl Site {
                 // The target of a link isn't watched.
                 Ok((entry, !via_symlink && self.settings.cache_size > 0))
             }
-            Ok(Opened::Directory { .. }) => Err(Missed::Redirect),
+            Ok(Opened::Directory { via_symlink, .. }) => Err(self.without_slash(key, via_symlink, now)),
             Err(OpenError::NotFound) if self.path.len() > key.len() => self.directory(key, now),
-            Err(OpenError::NotFound) => {
-                self.cache.insert_missing(key, now);
-                Err(Missed::NotFound)
-            }
+            Err(OpenError::NotFound) => Err(self.missing(key, now)),
+            // The index of a directory may be readable, although its list of names is not.
+            Err(OpenError::Forbidden) if !ends_as_directory(key) && self.has_index(key) => Err(Missed::Redirect),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The result for the path of a directory without its slash. If nothing would be shown
+    /// with the slash, it looks absent: a redirect would tell that it exists.
+    fn without_slash(&mut self, key: &[u8], via_symlink: bool, now: u32) -> Missed {
+        if self.settings.listing || self.has_index(key) {
+            return Missed::Redirect;
+        }
+        // What is behind a link isn't watched.
+        if via_symlink { Missed::NotFound } else { self.missing(key, now) }
+    }
+
+    /// Whether the directory `key` has an index file.
+    fn has_index(&mut self, key: &[u8]) -> bool {
+        let path = &mut self.path;
+        path.clear();
+        path.extend_from_slice(key);
+        path.push(b'/');
+        path.extend_from_slice(INDEX);
+        if let Some(watch) = &mut self.watch {
+            watch.cover(&self.root, path);
+        }
+        self.root.peek(path).is_some_and(|metadata| !metadata.directory)
+    }
+
+    /// Keeps that `key` has no file.
+    fn missing(&mut self, key: &[u8], now: u32) -> Missed {
+        self.cache.insert_missing(key, now);
+        Missed::NotFound
     }
 
     /// The result for a directory without an index file.
     fn directory(&mut self, key: &[u8], now: u32) -> Result<(Representation, bool), Missed> {
         if !self.settings.listing {
-            self.cache.insert_missing(key, now);
-            return Err(Missed::NotFound);
+            return Err(self.missing(key, now));
         }
         match self.root.get(key) {
             Ok(Opened::Directory { dir, .. }) => Err(Missed::Directory(dir)),
@@ -377,9 +404,14 @@ impl From<OpenError> for Missed {
 fn file_path(key: &[u8], path: &mut Vec<u8>) {
     path.clear();
     path.extend_from_slice(key);
-    if key.is_empty() || key.ends_with(b"/") {
+    if ends_as_directory(key) {
         path.extend_from_slice(INDEX);
     }
+}
+
+/// Whether it is the path of the root, or of a directory with its slash.
+fn ends_as_directory(key: &[u8]) -> bool {
+    key.is_empty() || key.ends_with(b"/")
 }
 
 /// Removes the entries of a changed file or directory: by its own path, as a directory,
