@@ -382,9 +382,12 @@ fn a_damaged_store_is_one_sentence() {
 #[test]
 fn the_page_of_a_single_page_application_must_exist() {
     let root = site();
+    root.directory("pages");
     let path = root.path().to_str().unwrap();
-    let (code, errors) = failure(&mut serve(&["-b", "127.0.0.1", "-p", "0", "--spa", "app.html", path]));
-    assert!(code == Some(78) && errors.contains("no file app.html"), "{code:?} {errors}");
+    for page in ["app.html", "pages"] {
+        let (code, errors) = failure(&mut serve(&["-b", "127.0.0.1", "-p", "0", "--spa", page, path]));
+        assert!(code == Some(78) && errors.contains(&format!("no file {page}")), "{code:?} {errors}");
+    }
 }
 
 #[test]

@@ -294,6 +294,7 @@ impl Site {
     /// Opens the file of `key`: its representation, and whether it may be kept.
     fn load(&mut self, key: &[u8], context: HeadContext<'_>, now: u32) -> Result<(Representation, bool), Missed> {
         file_path(key, &mut self.path);
+        let is_index = ends_as_directory(key);
         // The watch comes before the open, so no change is missed.
         if let Some(watch) = &mut self.watch {
             watch.cover(&self.root, &self.path);
@@ -310,11 +311,14 @@ impl Site {
                 // The target of a link isn't watched.
                 Ok((entry, !via_symlink && self.settings.cache_size > 0))
             }
+            // Only a file is an index, and a directory of that name is a directory like others.
+            Ok(Opened::Directory { via_symlink, .. }) if is_index => Err(self.directory(key, via_symlink, now)),
+            Err(OpenError::NotFound) if is_index => Err(self.directory(key, false, now)),
+            Err(OpenError::BrokenLink) if is_index => Err(self.directory(key, true, now)),
             Ok(Opened::Directory { via_symlink, .. }) => Err(self.without_slash(key, via_symlink, now)),
-            Err(OpenError::NotFound) if self.path.len() > key.len() => self.directory(key, now),
-            Err(OpenError::NotFound) => Err(self.missing(key, now)),
+            Err(OpenError::NotFound) => Err(self.missing(key, false, now)),
             // The index of a directory may be readable, although its list of names is not.
-            Err(OpenError::Forbidden) if !ends_as_directory(key) && self.has_index(key) => Err(Missed::Redirect),
+            Err(OpenError::Forbidden) if !is_index && self.has_index(key) => Err(Missed::Redirect),
             Err(error) => Err(error.into()),
         }
     }
@@ -325,8 +329,7 @@ impl Site {
         if self.settings.listing || self.has_index(key) {
             return Missed::Redirect;
         }
-        // What is behind a link isn't watched.
-        if via_symlink { Missed::NotFound } else { self.missing(key, now) }
+        self.missing(key, via_symlink, now)
     }
 
     /// Whether the directory `key` has an index file.
@@ -342,21 +345,24 @@ impl Site {
         self.root.peek(path).is_some_and(|metadata| !metadata.directory)
     }
 
-    /// Keeps that `key` has no file.
-    fn missing(&mut self, key: &[u8], now: u32) -> Missed {
-        self.cache.insert_missing(key, now);
+    /// `key` has no file. That is kept unless a link was followed: what is behind it isn't
+    /// watched.
+    fn missing(&mut self, key: &[u8], via_symlink: bool, now: u32) -> Missed {
+        if !via_symlink {
+            self.cache.insert_missing(key, now);
+        }
         Missed::NotFound
     }
 
     /// The result for a directory without an index file.
-    fn directory(&mut self, key: &[u8], now: u32) -> Result<(Representation, bool), Missed> {
+    fn directory(&mut self, key: &[u8], via_symlink: bool, now: u32) -> Missed {
         if !self.settings.listing {
-            return Err(self.missing(key, now));
+            return self.missing(key, via_symlink, now);
         }
         match self.root.get(key) {
-            Ok(Opened::Directory { dir, .. }) => Err(Missed::Directory(dir)),
-            Ok(Opened::File { .. }) => Err(Missed::NotFound),
-            Err(error) => Err(error.into()),
+            Ok(Opened::Directory { dir, .. }) => Missed::Directory(dir),
+            Ok(Opened::File { .. }) => Missed::NotFound,
+            Err(error) => error.into(),
         }
     }
 

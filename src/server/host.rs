@@ -10,7 +10,7 @@ use crate::app::Routes;
 use crate::app::kv::Kv;
 use crate::auth::Guard;
 use crate::config::{Host, KV, Process, Route};
-use crate::files::resolve::Root;
+use crate::files::resolve::{Opened, Root};
 use crate::files::{self, Site};
 use crate::http::media_type::MediaTypes;
 use crate::service::http;
@@ -66,7 +66,7 @@ impl Built {
         let no_links = root.as_ref().is_some_and(Root::fallback);
         let settings = site_settings(host, surroundings)?;
         if let (Some(root), Some(spa)) = (&root, &host.spa)
-            && root.get(spa.as_bytes()).is_err()
+            && !matches!(root.get(spa.as_bytes()), Ok(Opened::File { .. }))
         {
             let sentence = format!("there is no file {spa} below {}, as --spa needs it", root.path().display());
             return Err(ServerError::Config(sentence));

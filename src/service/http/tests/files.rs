@@ -59,3 +59,36 @@ fn a_directory_that_shows_nothing_looks_absent_with_and_without_its_slash() {
     assert_eq!(look(&mut listed, "/none"), (301, Some("/none/".to_owned())));
     assert_eq!(look(&mut listed, "/none/"), (200, None));
 }
+
+#[test]
+fn only_a_file_is_an_index() {
+    for listed in [false, true] {
+        let mut bench = bench(Settings { listing: listed, ..Settings::default() });
+        for directory in ["directory/index.html", "link", "fifo", "broken", "deep/index.html/index.html"] {
+            bench.files.directory(directory);
+        }
+        bench.files.link("link/index.html", "../directory");
+        bench.files.fifo("fifo/index.html");
+        bench.files.link("broken/index.html", "nothing");
+        fs::remove_file(bench.files.at("index.html")).unwrap();
+        bench.files.directory("index.html");
+        let expected = if listed { 200 } else { 404 };
+        for path in ["/", "/directory/", "/link/", "/fifo/", "/broken/", "/deep/", "/deep/index.html/", "/index.html/"]
+        {
+            for _ in 0..2 {
+                assert_eq!(look(&mut bench, path), (expected, None), "{path}");
+            }
+        }
+        let below = look(&mut bench, "/directory/index.html");
+        assert_eq!(below, if listed { (301, Some("/directory/index.html/".to_owned())) } else { (404, None) });
+    }
+}
+
+#[test]
+fn a_page_for_errors_that_is_a_directory_is_not_used() {
+    let mut bench = bench(Settings { spa: Some("app.html".to_owned()), ..Settings::default() });
+    for directory in ["app.html", "404.html/index.html"] {
+        bench.files.directory(directory);
+    }
+    assert_eq!(look(&mut bench, "/never"), (404, None));
+}
