@@ -59,7 +59,7 @@ fn a_directory_serves_its_index_and_its_path_ends_with_a_slash() {
 #[test]
 fn no_redirect_leads_to_another_host() {
     let root = Root::new();
-    root.directory("evil.example").directory("a/evil.example");
+    root.file("evil.example/index.html", "ours").file("a/evil.example/index.html", "ours");
     let server = Server::start(&root, &[]);
     for (path, status) in [
         ("//evil.example", 301),
@@ -67,7 +67,7 @@ fn no_redirect_leads_to_another_host() {
         ("/.//evil.example", 301),
         ("//./evil.example?a=//evil.example", 301),
         ("//a//evil.example", 301),
-        ("//evil.example/", 404),
+        ("//evil.example/", 200),
         ("//evil.example/..", 400),
         ("//evil.example/%2e%2e", 400),
         ("//evil.example/%2e%2e/a", 400),

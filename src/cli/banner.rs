@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use crate::config::{Config, Host, Protocol};
+use crate::files::nothing_to_show;
 use crate::reactor::Endpoint;
 use crate::server::Protection;
 use crate::server::Ready;
@@ -61,6 +62,9 @@ fn details(config: &Config, ready: &Ready) -> String {
                 writeln!(text, "  note    {prefix} is closed; --auth {prefix}=FILE allows the users of a file")
             }
         };
+    }
+    if let (true, Some(root)) = (ready.bare_root, &ready.root) {
+        let _ = writeln!(text, "  note    {}", nothing_to_show(root));
     }
     if ready.no_links {
         text += "  note    this system lacks openat2: symbolic links are not followed\n";
@@ -203,6 +207,9 @@ mod tests {
         info.protected = vec![("/a".to_owned(), users), ("/b/".to_owned(), Protection::Demonstration)];
         let text = banner(&config, &info, true);
         assert!(text.contains("\n  auth    /a (file, users: 3)\n  auth    /b/ (alice, password apple"), "{text}");
+        info.bare_root = true;
+        let text = banner(&config, &info, true);
+        assert!(text.contains("\n  note    /path has no index.html; --listing shows"), "{text}");
         info.no_links = true;
         assert!(banner(&config, &info, true).contains("links are not followed"));
 

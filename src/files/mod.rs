@@ -21,8 +21,11 @@ pub mod resolve;
 pub(crate) mod scratch;
 pub mod watch;
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::http::head::RequestHead;
@@ -84,6 +87,8 @@ pub struct Site {
     settings: Settings,
     /// When the root was last checked, in seconds of the loop's clock.
     checked: u32,
+    /// The log says what shows the content of a directory.
+    hinted: bool,
     /// A buffer for paths.
     path: Vec<u8>,
 }
@@ -120,8 +125,6 @@ enum Missed {
     Failed(io::Error),
 }
 
-const INDEX: &[u8] = b"index.html";
-
 impl Site {
     /// The files below `root`.
     pub fn new(root: Root, settings: Settings) -> Self {
@@ -136,6 +139,7 @@ impl Site {
             listings: Listings::default(),
             settings,
             checked: 0,
+            hinted: false,
             path: Vec::new(),
         }
     }
@@ -147,14 +151,15 @@ impl Site {
 
     /// Takes note of changes. Call it before the requests of the same turn.
     pub fn take_changes(&mut self) {
-        let Self { watch: Some(watch), cache, listings, path, .. } = self else { return };
+        let Self { watch: Some(watch), root, cache, listings, path, .. } = self else { return };
+        let index = root.index();
         self.undrained = watch.drain(|change| match change {
             Change::Entry(entry) => {
-                forget(cache, path, &entry);
+                forget(cache, path, index, &entry);
                 listings.forget(&entry);
             }
             Change::Created(entry) => {
-                forget(cache, path, &entry);
+                forget(cache, path, index, &entry);
                 cache.forget_missing();
                 listings.forget(&entry);
             }
@@ -285,7 +290,7 @@ impl Site {
     fn look_up(&mut self, key: &[u8], now: u32) -> Known<'_> {
         let Self { cache, root, path, .. } = self;
         cache.look_up(key, now, |entry| {
-            file_path(key, path);
+            file_path(key, root.index(), path);
             // A weak entity-tag becomes strong when the file is loaded again.
             !entry.is_weak() && root.stat(path).as_ref() == Some(entry.metadata())
         })
@@ -293,7 +298,7 @@ impl Site {
 
     /// Opens the file of `key`: its representation, and whether it may be kept.
     fn load(&mut self, key: &[u8], context: HeadContext<'_>, now: u32) -> Result<(Representation, bool), Missed> {
-        file_path(key, &mut self.path);
+        file_path(key, self.root.index(), &mut self.path);
         let is_index = ends_as_directory(key);
         // The watch comes before the open, so no change is missed.
         if let Some(watch) = &mut self.watch {
@@ -329,6 +334,7 @@ impl Site {
         if self.settings.listing || self.has_index(key) {
             return Missed::Redirect;
         }
+        self.hint(key);
         self.missing(key, via_symlink, now)
     }
 
@@ -338,11 +344,28 @@ impl Site {
         path.clear();
         path.extend_from_slice(key);
         path.push(b'/');
-        path.extend_from_slice(INDEX);
+        path.extend_from_slice(self.root.index());
         if let Some(watch) = &mut self.watch {
             watch.cover(&self.root, path);
         }
         self.root.peek(path).is_some_and(|metadata| !metadata.directory)
+    }
+
+    /// Logs, once, what would show the directory `key`, if there is one. With a page for
+    /// paths that aren't found, it isn't missed.
+    fn hint(&mut self, key: &[u8]) {
+        if self.hinted || self.settings.spa.is_some() || !self.root.peek(key).is_some_and(|found| found.directory) {
+            return;
+        }
+        self.hinted = true;
+        let directory = self.root.path().join(OsStr::from_bytes(key));
+        log::info!("{}", nothing_to_show(&directory));
+    }
+
+    /// Whether the root itself shows nothing: it has no index, and isn't listed.
+    pub fn is_bare(&self) -> bool {
+        let has_index = self.root.peek(self.root.index()).is_some_and(|found| !found.directory);
+        !has_index && !self.settings.listing && self.settings.spa.is_none()
     }
 
     /// `key` has no file. That is kept unless a link was followed: what is behind it isn't
@@ -357,6 +380,7 @@ impl Site {
     /// The result for a directory without an index file.
     fn directory(&mut self, key: &[u8], via_symlink: bool, now: u32) -> Missed {
         if !self.settings.listing {
+            self.hint(key);
             return self.missing(key, via_symlink, now);
         }
         match self.root.get(key) {
@@ -406,12 +430,18 @@ impl From<OpenError> for Missed {
     }
 }
 
+/// What the operator should know of a directory without an index that isn't listed.
+pub fn nothing_to_show(directory: &Path) -> String {
+    let directory = directory.to_string_lossy();
+    format!("{} has no index.html; --listing shows what is in a directory", directory.escape_debug())
+}
+
 /// The file of a path: for a directory it is the index file.
-fn file_path(key: &[u8], path: &mut Vec<u8>) {
+fn file_path(key: &[u8], index: &[u8], path: &mut Vec<u8>) {
     path.clear();
     path.extend_from_slice(key);
     if ends_as_directory(key) {
-        path.extend_from_slice(INDEX);
+        path.extend_from_slice(index);
     }
 }
 
@@ -422,9 +452,9 @@ fn ends_as_directory(key: &[u8]) -> bool {
 
 /// Removes the entries of a changed file or directory: by its own path, as a directory,
 /// and as the index of its directory.
-fn forget(cache: &mut Cache, path: &mut Vec<u8>, entry: &[u8]) {
+fn forget(cache: &mut Cache, path: &mut Vec<u8>, index: &[u8], entry: &[u8]) {
     cache.remove(entry);
-    if let Some(directory) = entry.strip_suffix(INDEX)
+    if let Some(directory) = entry.strip_suffix(index)
         && (directory.is_empty() || directory.ends_with(b"/"))
     {
         cache.remove(directory);

@@ -27,10 +27,16 @@
 //! **Names.** A component that begins with a dot is refused (`.git`, `.env`, `..`), except
 //! `.well-known` (RFC 8615). This holds for the path of a request. A link may have such a
 //! name as its target, since its owner chose it.
+//!
+//! **A root that is a file.** Its directory is the root then, and every path but the name
+//! of that file is refused, before anything is opened. The file is the index of the root,
+//! so it has the path `/` too. All else (the watch, a new file that is renamed into its
+//! place) is as with any file of a directory.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -189,6 +195,8 @@ enum How {
 pub struct Root {
     dir: Arc<OwnedFd>,
     path: PathBuf,
+    /// The name of the only file that is served; `None`: all are.
+    only: Option<Arc<[u8]>>,
     symlinks: Symlinks,
     how: How,
 }
@@ -205,14 +213,34 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGIC
 const NO_LINKS: ResolveFlags = BENEATH.union(ResolveFlags::NO_SYMLINKS);
 
 impl Root {
-    /// Opens the directory at `path`. Links in `path` itself are followed, since the
-    /// operator chose it.
+    /// Opens the directory at `path`; if it is a file, its directory, of which only this
+    /// file is served. Links in `path` itself are followed, since the operator chose it;
+    /// but a link to a file must be one that may be followed.
     ///
     /// # Errors
-    /// Of open(2), if `path` isn't a directory or there is no permission to search it.
+    /// Of open(2), if `path` isn't a directory or a file that may be served, or there is no
+    /// permission to search it.
     pub fn open(path: &Path, symlinks: Symlinks) -> io::Result<Root> {
         // An absolute path is the same for `refresh` if the working directory changes.
         let path = std::path::absolute(path)?;
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+            return Root::open_directory(path, symlinks);
+        };
+        match Root::open_directory(path.clone(), symlinks) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                let root = Root::open_directory(directory.to_owned(), symlinks)?;
+                let root = Root { only: Some(name.as_bytes().into()), ..root };
+                match root.get(root.index()) {
+                    Ok(Opened::File { .. }) => Ok(root),
+                    Err(OpenError::Forbidden) => Err(io::ErrorKind::PermissionDenied.into()),
+                    _ => Err(error),
+                }
+            }
+            result => result,
+        }
+    }
+
+    fn open_directory(path: PathBuf, symlinks: Symlinks) -> io::Result<Root> {
         let dir = Arc::new(open_root(&path)?);
         let how = match rustix::fs::openat2(&dir, c".", NAME, Mode::empty(), NO_LINKS) {
             Ok(_) => How::Openat2,
@@ -220,7 +248,7 @@ impl Root {
             Err(Errno::NOSYS | Errno::PERM) => How::Walk,
             Err(errno) => return Err(errno.into()),
         };
-        Ok(Root { dir, path, symlinks, how })
+        Ok(Root { dir, path, only: None, symlinks, how })
     }
 
     /// Like [`open`](Root::open) on a system without openat2.
@@ -239,7 +267,7 @@ impl Root {
     /// # Errors
     /// See [`OpenError`].
     pub fn get(&self, path: &[u8]) -> Result<Opened, OpenError> {
-        if !may_be_served(path) {
+        if !self.may_serve(path) {
             return Err(OpenError::NotFound);
         }
         match self.open_without_links(path, READ) {
@@ -256,7 +284,7 @@ impl Root {
     /// The metadata of what [`get`](Root::get) would find, `None` if nothing. It opens
     /// nothing for reading, and doesn't check the permission to read.
     pub fn peek(&self, path: &[u8]) -> Option<Metadata> {
-        if !may_be_served(path) {
+        if !self.may_serve(path) {
             return None;
         }
         let fd = match self.open_without_links(path, NAME) {
@@ -271,7 +299,7 @@ impl Root {
     /// component isn't followed, but links before it are, also out of the root. So alone it
     /// proves nothing.
     pub fn stat(&self, path: &[u8]) -> Option<Metadata> {
-        if !may_be_served(path) {
+        if !self.may_serve(path) {
             return None;
         }
         let path = if path.is_empty() { b"." } else { path };
@@ -291,9 +319,22 @@ impl Root {
         self.symlinks == Symlinks::Inside && self.how == How::Openat2
     }
 
-    /// The root's path, absolute.
+    /// The path of the root's directory, absolute.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The name of the file that a directory shows.
+    pub fn index(&self) -> &[u8] {
+        self.only.as_deref().unwrap_or(b"index.html")
+    }
+
+    /// Whether `path` has the form of a path that can be served, whatever is there.
+    pub fn may_serve(&self, path: &[u8]) -> bool {
+        match &self.only {
+            Some(only) => path == &**only,
+            None => may_be_served(path),
+        }
     }
 
     /// Opens the path of the root again, since a deployment often changes the target of a
@@ -359,7 +400,7 @@ pub fn is_hidden(name: &[u8]) -> bool {
 /// Whether `path` has the form of a path that can be served: it is relative, no component
 /// is empty or hidden, and there is at most one slash at the end. So each file has one
 /// path, as a cache needs it.
-pub(super) fn may_be_served(path: &[u8]) -> bool {
+fn may_be_served(path: &[u8]) -> bool {
     if path.is_empty() {
         return true;
     }
@@ -691,10 +732,29 @@ mod tests {
     }
 
     #[test]
-    fn a_root_must_be_a_directory() {
-        let s = Scratch::new();
-        s.file("f", "");
-        assert!(Root::open(&s.at("f"), Symlinks::None).is_err());
-        assert!(Root::open(&s.at("missing"), Symlinks::None).is_err());
+    fn of_a_root_that_is_a_file_only_this_file_is_served() {
+        let (s, _socket) = site();
+        for (name, symlinks) in [("f", Symlinks::None), (".env", Symlinks::None), ("link", Symlinks::Inside)] {
+            let root = Root::open(&s.at("www").join(name), symlinks).unwrap();
+            let name = name.as_bytes();
+            assert_eq!((root.path(), root.index()), (&*s.at("www"), name));
+            for path in ["", "f", ".env", "link", "a", "a/", "a/f", "a/b/f", "../secret", "f/", "./f", "index.html"] {
+                let path = path.as_bytes();
+                let found = get(&root, path);
+                assert_eq!(found != Got::NotFound, path == name, "{} of {root:?}", path.escape_ascii());
+                assert_eq!(root.peek(path).is_some(), path == name, "{}", path.escape_ascii());
+                assert_eq!(root.stat(path).is_some(), path == name && name != b"link", "{}", path.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn a_root_must_be_a_directory_or_a_file_that_may_be_served() {
+        let (s, _socket) = site();
+        for name in ["missing", "fifo", "socket", "dangling", "escape", "absolute", "loop", "f/f"] {
+            assert!(Root::open(&s.at("www").join(name), Symlinks::Inside).is_err(), "{name}");
+        }
+        assert!(Root::open(&s.at("www/link"), Symlinks::None).is_err());
+        assert!(Root::open(Path::new("/"), Symlinks::None).is_ok());
     }
 }

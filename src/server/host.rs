@@ -35,6 +35,8 @@ impl Built {
         if let Some(root) = &config.root {
             report.root = Some(std::path::absolute(root).unwrap_or_else(|_| root.clone()));
         }
+        let covered = self.routes.find(b"/").is_some();
+        report.bare_root |= !covered && self.site.as_ref().is_some_and(Site::is_bare);
         report.no_links |= self.no_links;
         report.apps.extend(self.apps);
         report.protected.extend(self.protected);
