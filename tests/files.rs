@@ -180,6 +180,35 @@ fn entity_tags_are_the_same_on_every_machine_unless_they_contain_inodes() {
 }
 
 #[test]
+fn new_content_with_the_time_of_a_build_is_never_a_304() {
+    let root = Root::new();
+    let server = Server::start(&root, &[]);
+    for (seconds, size) in [(0, 5), (1, 5), (315_532_800, 20_000), (499_162_500, 20_000)] {
+        let built = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        root.file("f", vec![b'1'; size]).set_modified("f", built);
+        let first = server.get("/f");
+        assert_eq!((first.body.len(), first.count("Last-Modified")), (size, 0), "{}", first.head);
+        let tag = first.field("ETag").unwrap();
+        // The copy may still be used after a restart.
+        let another = Server::start(&root, &[]);
+        assert_eq!(another.get_with("/f", &format!("If-None-Match: {tag}\r\n")).status, 304);
+
+        root.file("new", vec![b'2'; size]).set_modified("new", built);
+        fs::rename(root.at("new"), root.at("f")).unwrap();
+        for lines in [
+            format!("If-None-Match: {tag}\r\n"),
+            "If-Modified-Since: Tue, 14 Nov 2023 22:13:20 GMT\r\n".to_owned(),
+            format!("Range: bytes=0-3\r\nIf-Range: {tag}\r\n"),
+        ] {
+            for server in [&server, &another] {
+                let response = server.get_with("/f", &lines);
+                assert_eq!((response.status, response.body.len(), response.body[0]), (200, size, b'2'), "{lines}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_entity_tag_of_a_file_just_written_is_weak_for_a_while() {
     let root = Root::new();
     root.file("settled", "x").file("new", "x");

@@ -24,7 +24,8 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::resolve::Metadata;
-use crate::http::conditional::{self, Evaluation, Validators};
+use super::validators::{self, Validators};
+use crate::http::conditional::{self, Evaluation};
 use crate::http::head::{Method, RequestHead};
 use crate::http::range::{self, Ranges};
 use crate::http::response::{self, BodyForm, HeadContext, Length, Policy, RequestTraits, ResponseHead, write_decimal};
@@ -85,6 +86,8 @@ pub(super) struct Style<'a> {
     pub(super) cache_control: &'a str,
     pub(super) media_type: &'a str,
     pub(super) etag_inode: bool,
+    /// A random number that changes with the root.
+    pub(super) edition: u64,
 }
 
 /// A response that was written.
@@ -111,22 +114,20 @@ impl Representation {
         context: HeadContext<'_>,
     ) -> io::Result<Self> {
         let now = context.stamp.unix_seconds();
-        // RFC 9110 §8.8.2.1: a Last-Modified later than Date is replaced by Date.
-        let modified = metadata.modified_s.min(now);
-        let weak = now - metadata.modified_s < 2;
+        let Validators { etag, weak } = Validators::of(metadata, style.etag_inode, style.edition, now);
         let small = metadata.size <= SMALL;
 
         let mut block = Vec::with_capacity(key.len() + 512 + if small { metadata.size as usize } else { 0 });
         block.extend_from_slice(key);
         let head = block.len();
         let mut writer = ResponseHead::begin(&mut block, Status::OK, context);
-        let validators = writer.position();
-        let mut etag = Vec::new();
-        write_etag(&mut etag, metadata, weak, style.etag_inode);
+        let validators_at = writer.position();
         writer.field("ETag", &etag);
-        let mut text = [0; date::LENGTH];
-        date::write(modified, &mut text);
-        writer.field("Last-Modified", &text);
+        if let Some(modified) = validators::last_modified(metadata, now) {
+            let mut text = [0; date::LENGTH];
+            date::write(modified, &mut text);
+            writer.field("Last-Modified", &text);
+        }
         writer.field("Cache-Control", style.cache_control.as_bytes());
         let description = writer.position();
         writer.lines(ACCEPT_RANGES);
@@ -147,7 +148,7 @@ impl Representation {
         let narrow = |offset: usize| u16::try_from(offset).map_err(|_| io::Error::other("the head is too large"));
         Ok(Self {
             head: narrow(head)?,
-            validators: narrow(validators)?,
+            validators: narrow(validators_at)?,
             description: narrow(description)?,
             length: narrow(length)?,
             end: narrow(end)?,
@@ -293,8 +294,8 @@ impl Representation {
         output: &mut Output,
     ) -> Result<Option<Answered>, Reject> {
         let now = context.stamp.unix_seconds();
-        let modified = self.metadata.modified_s.min(now);
-        let validators = Validators { etag: self.etag(), modified: Some(modified) };
+        let modified = validators::last_modified(&self.metadata, now);
+        let validators = conditional::Validators { etag: self.etag(), modified };
         if request.present.conditional {
             match conditional::evaluate(true, &request.fields, Some(&validators), now) {
                 Evaluation::Proceed => {}
@@ -427,32 +428,4 @@ fn read_range(file: impl AsFd, offset: u64, length: usize, out: &mut Vec<u8>) ->
         }
     }
     Ok(())
-}
-
-/// Writes the entity-tag (RFC 9110 §8.8.3). It consists of the time of modification in
-/// nanoseconds and the size, so it is the same on every machine that serves the same tree.
-fn write_etag(out: &mut Vec<u8>, metadata: &Metadata, weak: bool, inode: bool) {
-    if weak {
-        out.extend_from_slice(b"W/");
-    }
-    out.push(b'"');
-    let nanoseconds = i128::from(metadata.modified_s) * 1_000_000_000 + i128::from(metadata.modified_ns);
-    write_hexadecimal(out, nanoseconds as u128 as u64);
-    out.push(b'-');
-    write_hexadecimal(out, metadata.size);
-    if inode {
-        out.push(b'-');
-        write_hexadecimal(out, metadata.inode);
-        out.push(b'-');
-        let changed = i128::from(metadata.changed_s) * 1_000_000_000 + i128::from(metadata.changed_ns);
-        write_hexadecimal(out, changed as u128 as u64);
-    }
-    out.push(b'"');
-}
-
-fn write_hexadecimal(out: &mut Vec<u8>, number: u64) {
-    let digits = (16 - number.leading_zeros() as usize / 4).max(1);
-    for place in (0..digits).rev() {
-        out.push(b"0123456789abcdef"[(number >> (4 * place)) as usize & 15]);
-    }
 }
