@@ -157,6 +157,45 @@ fn a_site_is_deployed_by_changing_the_link_that_is_its_root() {
     assert_eq!(server.get("/f").text(), "third");
 }
 
+#[test]
+fn a_root_that_was_moved_away_and_made_again_is_served_at_once() {
+    let root = Root::new();
+    root.old_file("www/f", "first");
+    let mut command = miod();
+    command.arg("serve").arg(root.at("www")).args(["-p", "0"]);
+    let server = Server::run(command);
+    for round in 0..3 {
+        server.get("/f");
+        fs::rename(root.at("www"), root.at(&format!("old{round}"))).unwrap();
+        root.old_file("www/f", format!("round {round}"));
+        assert_eq!(server.get("/f").text(), format!("round {round}"));
+    }
+    fs::remove_dir_all(root.at("www")).unwrap();
+    assert_eq!(server.get("/f").status, 404);
+    root.old_file("www/f", "last");
+    assert!(eventually(|| server.get("/f").text() == "last"));
+}
+
+#[test]
+#[ignore = "needs root, to mount file systems"]
+fn a_root_that_is_mounted_again_is_served_at_once() {
+    let root = Root::new();
+    root.directory("www");
+    let www = root.at("www").display().to_string();
+    // A FUSE file system whose program is gone: every access fails with ENOTCONN.
+    let mount = "exec 3<>/dev/fuse; mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none $0; exec 3>&-";
+    let mut command = std::process::Command::new("unshare");
+    let start = format!("{mount}; exec {} serve -p 0 $0", env!("CARGO_BIN_EXE_miod"));
+    command.args(["-m", "sh", "-c", &start, &www]);
+    let server = Server::run(command);
+    assert_eq!(server.get("/f").status, 500);
+    let pid = server.pid().to_string();
+    let again = "umount -l $0; mount -t tmpfs none $0; echo mounted > $0/f";
+    let status = std::process::Command::new("nsenter").args(["-m", "-t", &pid, "sh", "-c", again, &www]).status();
+    assert!(status.unwrap().success());
+    assert_eq!(server.get("/f").text(), "mounted\n");
+}
+
 /// Requests a file that is larger than all buffers, and reads its beginning.
 fn begin_download(server: &Server, path: &str, some: usize) -> (Client, usize, Vec<u8>) {
     let mut client = server.connect();

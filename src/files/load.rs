@@ -3,6 +3,10 @@
 //!
 //! A directory has the representation of its index, which is a file. One that shows nothing
 //! (there is no index, and it isn't listed) looks absent, with and without its slash.
+//!
+//! The root is kept open. If its file system is mounted again at the same path (FUSE, NFS),
+//! all that is opened below the old root fails. So an open that fails for another reason
+//! than the path opens the root again by its path. This costs only who has failed anyway.
 
 use std::ffi::OsStr;
 use std::io;
@@ -80,11 +84,7 @@ impl Site {
     ) -> Result<(Representation, bool), Missed> {
         file_path(key, self.root.index(), &mut self.path);
         let is_index = ends_as_directory(key);
-        // The watch comes before the open, so no change is missed.
-        if let Some(watch) = &mut self.watch {
-            watch.cover(&self.root, &self.path);
-        }
-        match self.root.get(&self.path) {
+        match self.open(now) {
             Ok(Opened::File { file, metadata, via_symlink }) => {
                 let style = Style {
                     cache_control: &self.settings.cache_control,
@@ -107,6 +107,26 @@ impl Site {
             Err(OpenError::Forbidden) if !is_index && self.has_index(key) => Err(Missed::Redirect),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Opens the file. If the file system fails, it may have been mounted again: then the
+    /// root is opened again by its path, and the file once more.
+    fn open(&mut self, now: u32) -> Result<Opened, OpenError> {
+        match self.cover_and_get() {
+            Err(OpenError::Io(_)) => {
+                self.check_root(now);
+                self.cover_and_get()
+            }
+            opened => opened,
+        }
+    }
+
+    fn cover_and_get(&mut self) -> Result<Opened, OpenError> {
+        // The watch comes before the open, so no change is missed.
+        if let Some(watch) = &mut self.watch {
+            watch.cover(&self.root, &self.path);
+        }
+        self.root.get(&self.path)
     }
 
     /// The result for the path of a directory without its slash. If nothing would be shown

@@ -143,7 +143,7 @@ impl Site {
 
     /// Takes note of changes. Call it before the requests of the same turn.
     pub fn take_changes(&mut self) {
-        let Self { watch: Some(watch), root, cache, listings, path, .. } = self else { return };
+        let Self { watch: Some(watch), root, cache, listings, path, checked, .. } = self else { return };
         let index = root.index();
         self.undrained = watch.drain(|change| match change {
             Change::Entry(entry) => {
@@ -158,6 +158,8 @@ impl Site {
             Change::All => {
                 cache.clear();
                 listings.clear();
+                // The root itself may have been moved or unmounted: the next request looks.
+                *checked = checked.wrapping_sub(1);
             }
         });
     }
@@ -260,8 +262,8 @@ impl Site {
         Served::Listing(listed, format)
     }
 
-    /// Checks, once a second, whether the root's path names another directory now, for
-    /// example after a deployment that switches a link.
+    /// Checks whether the root's path names another directory now, for example after a
+    /// deployment that switches a link. This happens once a second, and when something fails.
     fn check_root(&mut self, now: u32) {
         self.checked = now;
         match self.root.refresh() {

@@ -338,16 +338,15 @@ impl Root {
     }
 
     /// Opens the path of the root again, since a deployment often changes the target of a
-    /// link. True if the path names another directory now. Then a cache and the watches
+    /// link, and a network or user file system may have been mounted again. True if the path
+    /// names another directory now, or if the old one fails. Then a cache and the watches
     /// ([`Watch::clear`](super::watch::Watch::clear)) must be cleared.
     ///
     /// # Errors
     /// Of open(2), fstat(2). Then the root is unchanged.
     pub fn refresh(&mut self) -> io::Result<bool> {
         let dir = open_root(&self.path)?;
-        let (old, new) = (rustix::fs::fstat(&self.dir)?, rustix::fs::fstat(&dir)?);
-        // The old directory is open, so no other can have its inode number.
-        if (old.st_dev, old.st_ino) == (new.st_dev, new.st_ino) {
+        if is_same(identity(&self.dir), identity(&dir)?) {
             return Ok(false);
         }
         self.dir = Arc::new(dir);
@@ -409,6 +408,20 @@ fn may_be_served(path: &[u8]) -> bool {
     }
     let path = path.strip_suffix(b"/").unwrap_or(path);
     path.split(|&b| b == b'/').all(|name| !name.is_empty() && !is_hidden(name))
+}
+
+/// Device and inode of a directory.
+type Identity = (u64, u64);
+
+fn identity(dir: &OwnedFd) -> Result<Identity, Errno> {
+    let stat = rustix::fs::fstat(dir)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+/// Whether the directory that was opened before is the one that has the path now. It is
+/// still open, so no other can have its inode number, unless its file system is gone.
+fn is_same(old: Result<Identity, Errno>, new: Identity) -> bool {
+    old == Ok(new)
 }
 
 fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
@@ -729,6 +742,26 @@ mod tests {
         fs::remove_file(s.at("current")).unwrap();
         assert!(root.refresh().is_err());
         assert_eq!(get(&root, b"f"), file("2"));
+    }
+
+    #[test]
+    fn a_root_that_fails_is_another_one() {
+        assert!(is_same(Ok((1, 2)), (1, 2)));
+        for old in [Ok((1, 3)), Ok((2, 2)), Err(Errno::STALE), Err(Errno::NOTCONN), Err(Errno::IO)] {
+            assert!(!is_same(old, (1, 2)), "{old:?}");
+        }
+        let s = Scratch::new();
+        s.directory("www");
+        s.file("www/f", "1");
+        let mut root = Root::open(&s.at("www"), Symlinks::Inside).unwrap();
+        fs::remove_dir_all(s.at("www")).unwrap();
+        assert!(root.refresh().is_err());
+        s.directory("www");
+        s.file("www/f", "2");
+        assert_eq!(get(&root, b"f"), Got::NotFound);
+        assert!(root.refresh().unwrap());
+        assert_eq!(get(&root, b"f"), file("2"));
+        assert!(!root.refresh().unwrap());
     }
 
     #[test]
