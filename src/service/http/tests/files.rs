@@ -92,3 +92,24 @@ fn a_page_for_errors_that_is_a_directory_is_not_used() {
     }
     assert_eq!(look(&mut bench, "/never"), (404, None));
 }
+
+#[test]
+fn a_file_whose_size_is_not_that_of_its_content_is_refused() {
+    let mut bench = bench(Settings::default());
+    bench.files.file("empty", "");
+    assert_eq!(look(&mut bench, "/empty"), (200, None));
+    // The first says that it is empty, the second that it has 4,096 bytes.
+    for (directory, name) in [("/proc/self", "/status"), ("/sys/kernel", "/uevent_seqnum")] {
+        let directory = std::path::Path::new(directory);
+        if !directory.join(&name[1..]).exists() {
+            continue; // A system without it.
+        }
+        let root = Root::open(directory, Symlinks::Inside).unwrap();
+        let mut host = Host::default();
+        host.files = Some(RefCell::new(Site::new(root, Settings::default())));
+        bench.shared.http.hosts[0] = std::rc::Rc::new(host);
+        for _ in 0..2 {
+            assert_eq!(look(&mut bench, name), (403, None));
+        }
+    }
+}
