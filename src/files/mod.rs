@@ -35,7 +35,7 @@ use crate::http::{Reject, Status, negotiate};
 use crate::limits;
 use crate::reactor::{Output, Tick};
 use cache::{Cache, Known};
-use listing::{Listing, Order};
+use listing::{Listing, Page};
 use listing_page::Format;
 pub use listings::ListingJob;
 use listings::Listings;
@@ -254,11 +254,11 @@ impl Site {
     }
 
     fn list(&mut self, dir: OwnedFd, key: &[u8], request: &RequestHead<'_>, now: u32) -> Served {
-        let order = Order::from_query(request.target.query.unwrap_or_default());
+        let page = Page::from_query(request.target.query.unwrap_or_default());
         let format = if negotiate::prefers_json(&request.fields) { Format::Json } else { Format::Html };
-        let listed = match self.listings.find(key, order, now) {
+        let listed = match self.listings.find(key, &page, now) {
             Some(listing) => Listed::Ready(listing),
-            None => Listed::Job(self.listings.job(&self.root, dir, key, order, now)),
+            None => Listed::Job(self.listings.job(&self.root, dir, key, page, now)),
         };
         Served::Listing(listed, format)
     }
