@@ -112,8 +112,8 @@
 //!   one is found, and the next request begins where it must. Only an application that
 //!   receives it in pieces is called before; if it does not, the connection closes.
 //! - **`sendfile` blocks while the medium is read**, for one read of 128 KiB at most.
-//! - **Directories without an index are 404**, not 403: what isn't listed looks absent,
-//!   but for the redirect from `/d` to `/d/`.
+//! - **Directories without an index are 404**, not 403, with the slash and without: what
+//!   isn't listed looks absent.
 //! - **Trailers are read and dropped**, and a repeated Content-Length is refused even if
 //!   both are the same: no client needs either, and smugglers do.
 

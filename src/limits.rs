@@ -54,8 +54,11 @@ pub const WATCHES: usize = 4_096;
 /// Most reads of change events in one turn, 8 KiB each: a program that writes without pause
 /// must not starve the connections.
 pub const WATCH_READS: usize = 16;
-/// Most directory entries that a listing reads: about 10 ms of system calls.
+/// Most entries on one page of a listing: about one MiB of memory, and of content.
 pub const LISTING_ENTRIES: usize = 10_000;
+/// Most entries of a directory that is listed: a helper thread reads all of them for each page,
+/// within one or two seconds.
+pub const DIRECTORY_ENTRIES: usize = 1_000_000;
 
 /// From accept, or from the first byte of a later request, to the end of the head.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);

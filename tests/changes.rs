@@ -121,13 +121,14 @@ fn created_removed_and_moved_directories_show_with_their_content() {
     fs::rename(root.at("a"), root.at("z")).unwrap();
     assert_eq!([status("/a/b/f"), status("/a/b/g"), status("/z/b/f"), status("/z/b/g")], [404, 404, 200, 200]);
     root.file("a/b/f", "two");
-    assert_eq!((status("/a/b"), server.get("/a/b/f").text()), (301, "two".to_owned()));
+    assert_eq!([status("/a/b"), status("/a"), status("/a/")], [404, 404, 404]);
+    assert_eq!(server.get("/a/b/f").text(), "two");
     root.file("a/index.html", "index");
-    assert_eq!(server.get("/a/").text(), "index");
+    assert_eq!((status("/a"), server.get("/a/").text()), (301, "index".to_owned()));
     root.file("a/index.html", "another");
     assert_eq!(server.get("/a/").text(), "another");
     fs::remove_file(root.at("a/index.html")).unwrap();
-    assert_eq!(status("/a/"), 404);
+    assert_eq!([status("/a/"), status("/a")], [404, 404]);
     fs::remove_dir_all(root.at("a")).unwrap();
     assert_eq!([status("/a/"), status("/a"), status("/a/b/f"), status("/z/b/f")], [404, 404, 404, 200]);
     root.file("a", "a file in its place");
@@ -154,6 +155,45 @@ fn a_site_is_deployed_by_changing_the_link_that_is_its_root() {
     // The new directory is watched too.
     root.file("two/f", "third");
     assert_eq!(server.get("/f").text(), "third");
+}
+
+#[test]
+fn a_root_that_was_moved_away_and_made_again_is_served_at_once() {
+    let root = Root::new();
+    root.old_file("www/f", "first");
+    let mut command = miod();
+    command.arg("serve").arg(root.at("www")).args(["-p", "0"]);
+    let server = Server::run(command);
+    for round in 0..3 {
+        server.get("/f");
+        fs::rename(root.at("www"), root.at(&format!("old{round}"))).unwrap();
+        root.old_file("www/f", format!("round {round}"));
+        assert_eq!(server.get("/f").text(), format!("round {round}"));
+    }
+    fs::remove_dir_all(root.at("www")).unwrap();
+    assert_eq!(server.get("/f").status, 404);
+    root.old_file("www/f", "last");
+    assert!(eventually(|| server.get("/f").text() == "last"));
+}
+
+#[test]
+#[ignore = "needs root, to mount file systems"]
+fn a_root_that_is_mounted_again_is_served_at_once() {
+    let root = Root::new();
+    root.directory("www");
+    let www = root.at("www").display().to_string();
+    // A FUSE file system whose program is gone: every access fails with ENOTCONN.
+    let mount = "exec 3<>/dev/fuse; mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none $0; exec 3>&-";
+    let mut command = std::process::Command::new("unshare");
+    let start = format!("{mount}; exec {} serve -p 0 $0", env!("CARGO_BIN_EXE_miod"));
+    command.args(["-m", "sh", "-c", &start, &www]);
+    let server = Server::run(command);
+    assert_eq!(server.get("/f").status, 500);
+    let pid = server.pid().to_string();
+    let again = "umount -l $0; mount -t tmpfs none $0; echo mounted > $0/f";
+    let status = std::process::Command::new("nsenter").args(["-m", "-t", &pid, "sh", "-c", again, &www]).status();
+    assert!(status.unwrap().success());
+    assert_eq!(server.get("/f").text(), "mounted\n");
 }
 
 /// Requests a file that is larger than all buffers, and reads its beginning.

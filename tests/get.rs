@@ -17,7 +17,7 @@ fn get(arguments: &[&str]) -> Outcome {
 
 fn site() -> Server {
     let root = Root::new();
-    root.old_file("index.html", "index").old_file("large.bin", pattern(3_000_000)).directory("folder");
+    root.old_file("index.html", "index").old_file("large.bin", pattern(3_000_000)).file("folder/index.html", "index");
     Server::start_with(root, &["--apps"])
 }
 

@@ -216,6 +216,30 @@ fn a_large_listing_is_sent_in_chunks() {
 }
 
 #[test]
+fn a_program_gets_all_names_of_a_huge_directory_page_by_page() {
+    const COUNT: usize = 10_050;
+    let root = Root::new();
+    root.directory("huge");
+    for at in 0..COUNT {
+        fs::write(root.at(&format!("huge/{at:05}")), "").unwrap();
+    }
+    let server = Server::start(&root, &["--listing"]);
+    for lines in ["", JSON] {
+        let (mut query, mut found, mut pages) = (String::new(), Vec::new(), 0);
+        loop {
+            let response = server.get_with(&format!("/huge/{query}"), lines);
+            found.extend(if lines.is_empty() { references(&response) } else { names(&response) });
+            pages += 1;
+            let Some(link) = response.field("Link") else { break };
+            query = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap().to_owned();
+            let reference = format!("<a href=\"{}\" rel=\"next\">", query.replace('&', "&#38;"));
+            assert_eq!(response.text().contains(&reference), lines.is_empty(), "{query}");
+        }
+        assert_eq!((found.len(), pages, found.is_sorted()), (COUNT, 2, true));
+    }
+}
+
+#[test]
 fn a_listing_shows_changes() {
     let root = site();
     let server = Server::start(&root, &["--listing"]);

@@ -133,9 +133,57 @@ fn an_absent_root_is_an_error() {
     let (code, sentence) = failure(&mut serve(&[&at("elsewhere"), "-p", "0"]));
     assert_eq!(code, Some(78));
     assert!(sentence.contains("no such directory") && sentence.contains(&at("elsewhere")), "{sentence}");
-    let (code, sentence) = failure(&mut serve(&[&at("file"), "-p", "0"]));
-    assert_eq!(code, Some(78));
-    assert!(sentence.contains("not a directory"), "{sentence}");
+    for path in [at("file") + "/x", "/dev/null".to_owned()] {
+        let (code, sentence) = failure(&mut serve(&[&path, "-p", "0"]));
+        assert_eq!(code, Some(78));
+        assert!(sentence.contains("neither a directory nor a file"), "{sentence}");
+    }
+}
+
+#[test]
+fn a_root_that_is_a_file_is_served_alone() {
+    let root = Root::new();
+    root.old_file("a page.html", "page").old_file("index.html", "secret").old_file("404.html", "secret");
+    root.old_file("d/index.html", "secret");
+    let server = Server::run({
+        let mut command = serve(&["-p", "0", "--listing"]);
+        command.arg(root.at("a page.html"));
+        command
+    });
+    for path in ["/", "/a%20page.html", "/?x"] {
+        assert_eq!(server.get(path).text(), "page", "{path}");
+    }
+    for path in ["/index.html", "/404.html", "/d", "/d/", "/d/index.html", "/a%20page.html/", "/other"] {
+        let response = server.get(path);
+        assert!(response.status == 404 && !response.text().contains("secret"), "{path}: {}", response.text());
+    }
+    // A file that is renamed into its place is the next response, at both paths.
+    root.old_file("new", "changed");
+    fs::rename(root.at("new"), root.at("a page.html")).unwrap();
+    assert_eq!([server.get("/").text(), server.get("/a%20page.html").text()], ["changed", "changed"]);
+    fs::remove_file(root.at("a page.html")).unwrap();
+    assert_eq!([server.get("/").status, server.get("/a%20page.html").status], [404, 404]);
+}
+
+#[test]
+fn the_log_says_once_how_a_directory_is_shown() {
+    let root = site();
+    root.directory("first").directory("second");
+    let server = Server::start(&root, &[]);
+    for path in ["/", "/never/", "/first/", "/first", "/second/"] {
+        server.get(path);
+    }
+    let hint = "/first/ has no index.html; --listing shows what is in a directory";
+    assert!(eventually(|| server.errors().contains(hint)), "{}", server.errors());
+    assert_eq!(server.errors().matches("--listing").count(), 1, "{}", server.errors());
+
+    // If it is the root, the start says so.
+    for (arguments, count) in [(&[][..], 1), (&["--listing"][..], 0), (&["--app", "/=counter"][..], 0)] {
+        let mut server = Server::start_with(Root::new(), arguments);
+        server.signal("TERM");
+        server.wait();
+        assert_eq!(server.errors().matches("--listing").count(), count, "{arguments:?}: {}", server.errors());
+    }
 }
 
 #[test]
@@ -519,9 +567,12 @@ fn a_store_that_was_cut_or_overwritten_never_panics() {
 #[test]
 fn the_page_of_a_single_page_application_must_exist() {
     let root = site();
+    root.directory("pages");
     let path = root.path().to_str().unwrap();
-    let (code, errors) = failure(&mut serve(&["-b", "127.0.0.1", "-p", "0", "--spa", "app.html", path]));
-    assert!(code == Some(78) && errors.contains("no file app.html"), "{code:?} {errors}");
+    for page in ["app.html", "pages"] {
+        let (code, errors) = failure(&mut serve(&["-b", "127.0.0.1", "-p", "0", "--spa", page, path]));
+        assert!(code == Some(78) && errors.contains(&format!("no file {page}")), "{code:?} {errors}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use crate::config::{Config, Demonstration, Host, Protocol};
+use crate::files::nothing_to_show;
 use crate::reactor::Endpoint;
 use crate::server::Protection;
 use crate::server::Ready;
@@ -66,6 +67,9 @@ fn details(config: &Config, ready: &Ready) -> String {
         text += "  note    this is the demonstration, for this machine alone; miod ROOT serves a site of yours\n";
     } else if config.default_host(listener).is_some_and(|host| host.demonstration == Demonstration::IfLocal) {
         text += "  note    other machines can connect, so the demonstration is off; --apps turns applications on\n";
+    }
+    if let (true, Some(root)) = (ready.bare_root, &ready.root) {
+        let _ = writeln!(text, "  note    {}", nothing_to_show(root));
     }
     if ready.no_links {
         text += "  note    this system lacks openat2: symbolic links are not followed\n";
@@ -208,6 +212,9 @@ mod tests {
         info.protected = vec![("/a".to_owned(), users), ("/b/".to_owned(), Protection::Demonstration)];
         let text = banner(&config, &info, true);
         assert!(text.contains("\n  auth    /a (file, users: 3)\n  auth    /b/ (alice, password apple"), "{text}");
+        info.bare_root = true;
+        let text = banner(&config, &info, true);
+        assert!(text.contains("\n  note    /path has no index.html; --listing shows"), "{text}");
         info.no_links = true;
         assert!(banner(&config, &info, true).contains("links are not followed"));
 

@@ -190,7 +190,9 @@ impl CommandError {
                 Some(near) => (CONFIGURATION, format!("no such directory; did you mean {near}?")),
                 None => (CONFIGURATION, "no such directory".to_owned()),
             },
-            io::ErrorKind::NotADirectory => (CONFIGURATION, "not a directory".to_owned()),
+            io::ErrorKind::NotADirectory => {
+                (CONFIGURATION, "neither a directory nor a file that may be served".to_owned())
+            }
             io::ErrorKind::PermissionDenied => (PERMISSION, "permission denied".to_owned()),
             _ => (RUNTIME, describe(error)),
         };
@@ -286,7 +288,7 @@ mod tests {
         assert_eq!(near.code, CONFIGURATION);
         assert!(near.message.ends_with(&format!("did you mean {}?", parent.join("public").display())), "{near}");
         assert!(fail("elsewhere", Errno::NOENT).message.ends_with("no such directory"));
-        assert!(fail("pubic", Errno::NOTDIR).message.ends_with("not a directory"));
+        assert!(fail("pubic", Errno::NOTDIR).message.ends_with("a file that may be served"));
         assert_eq!(fail("public", Errno::ACCESS).code, PERMISSION);
         fs::remove_dir_all(&parent).unwrap();
     }

@@ -9,6 +9,7 @@ use super::udp::{self, DatagramCommand, DatagramTask};
 use super::{Command, environment, parse, passwd, print, print_error};
 use crate::client::{self, ToolError};
 use crate::config::Config;
+use crate::files::nothing_to_show;
 use crate::logging::{self, AccessLog, Log, LogOptions};
 use crate::server::{self, Ready, Server};
 
@@ -72,8 +73,14 @@ fn announce(config: &Config, ready: &Ready) {
     let terminal = std::io::stdout().is_terminal();
     print(&banner(config, ready, terminal));
     // Without a terminal the banner is one line, and the rest is logged.
-    if let (false, Some(sessions)) = (terminal, &ready.sessions) {
+    if terminal {
+        return;
+    }
+    if let Some(sessions) = &ready.sessions {
         log::info!("{sessions}");
+    }
+    if let (true, Some(root)) = (ready.bare_root, &ready.root) {
+        log::info!("{}", nothing_to_show(root));
     }
 }
 

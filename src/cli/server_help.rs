@@ -42,7 +42,7 @@ Usage: miod [serve] [OPTIONS] [ROOT]
        miod sessions|connect|get|udp|ping|heartbeat [OPTIONS] ...
 
 ROOT is the directory whose files are served (default: ./public if it exists, else the current
-directory).
+directory), or one file.
 
 Commands:
   serve      files and applications over HTTP/1.1 (the default command)

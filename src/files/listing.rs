@@ -1,19 +1,29 @@
 //! The entries of a directory, as a listing shows them.
 //!
 //! A listing shows what the server would serve: regular files and directories that aren't
-//! hidden, and symbolic links to such, if links are followed. A directory may be huge, so
-//! the number of entries that are read is bounded; the page says if entries are left out.
-//! Reading a directory takes a system call for each entry, so it is a job for a helper
-//! thread (`files/listings.rs`). [`listing_page`](super::listing_page) writes a listing.
+//! hidden, and symbolic links to such, if links are followed. Reading a directory takes a
+//! system call for each entry, so it is a job for a helper thread (`files/listings.rs`).
+//! [`listing_page`](super::listing_page) writes a listing.
+//!
+//! **Pages.** A directory may be huge, so a listing has a bounded number of entries: the
+//! first ones in its order after a given one, the last of the page before. Each page leads
+//! to the next. All entries are read for each page, since only then it is known which come
+//! next; but never more than two pages of them are held. A page begins after an entry, not
+//! at a number: so no entry that stays in the directory is left out or shown twice, whatever
+//! appears or disappears between two pages, and although the entry itself may be gone.
 
 use std::cmp::Ordering;
 use std::io;
 use std::os::fd::OwnedFd;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use rustix::fs::{AtFlags, Dir, FileType};
 
 use super::resolve::{Metadata, Root, is_hidden};
 use crate::limits;
+
+/// What is encoded in a reference: all but the unreserved of RFC 3986 §2.3.
+pub(super) const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What a listing is sorted by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +89,53 @@ impl Order {
     }
 }
 
+/// Which entries a listing has: in which order, and after which one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The order.
+    pub order: Order,
+    /// The last entry of the page before, as far as the order compares it; none on the first
+    /// page.
+    pub after: Option<Row>,
+}
+
+impl Page {
+    /// From a query such as `sort=size&after=NAME&at=1024`. `after` is a name, with a slash
+    /// if it is that of a directory, and `at` what the listing is sorted by, if that isn't
+    /// the name. Unknown parts are ignored.
+    pub fn from_query(query: &[u8]) -> Page {
+        let value = |name: &[u8]| query.split(|&b| b == b'&').rev().find_map(|pair| pair.strip_prefix(name));
+        let after = value(b"after=").map(|name| {
+            let name: Vec<u8> = percent_decode(name).collect();
+            let at = value(b"at=").and_then(|at| str::from_utf8(at).ok()?.parse().ok()).unwrap_or(0);
+            let (name, directory) = match name.strip_suffix(b"/") {
+                Some(name) => (name.to_vec(), true),
+                None => (name, false),
+            };
+            Row { name, directory, size: u64::try_from(at).unwrap_or(0), modified_s: at }
+        });
+        Page { order: Order::from_query(query), after }
+    }
+
+    /// The query of the page after the entry `last`.
+    fn query_after(order: Order, last: &Row) -> String {
+        let direction = if order.descending { "desc" } else { "asc" };
+        let name = percent_encode(&last.name, ENCODED);
+        let slash = if last.directory { "/" } else { "" };
+        let query = format!("sort={}&order={direction}&after={name}{slash}", order.by.key());
+        match order.by {
+            Sort::Name => query,
+            Sort::Size => format!("{query}&at={}", last.size),
+            Sort::Modified => format!("{query}&at={}", last.modified_s),
+        }
+    }
+
+    /// Whether an entry is on this page, or on a later one.
+    fn has(&self, row: &Row) -> bool {
+        self.after.as_ref().is_none_or(|after| self.order.compare(row, after) == Ordering::Greater)
+    }
+}
+
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -92,13 +149,14 @@ pub struct Row {
     pub modified_s: i64,
 }
 
-/// The entries of one directory, sorted.
+/// One page of the entries of a directory, sorted.
 #[derive(Debug)]
 pub struct Listing {
     /// As it is shown: with a slash at both ends.
     pub(super) path: Vec<u8>,
     pub(super) rows: Vec<Row>,
-    pub(super) order: Order,
+    pub(super) page: Page,
+    /// There are more entries than these.
     pub(super) cut: bool,
     /// Bytes of memory that it holds.
     pub(super) memory: usize,
@@ -106,34 +164,31 @@ pub struct Listing {
 
 impl Listing {
     /// Reads the entries of `dir`, which [`Root::get`] opened at `path`. It takes one
-    /// system call for each entry, and some more for a link. Entries beyond
-    /// [`limits::LISTING_ENTRIES`] are left out.
+    /// system call for each entry, and some more for a link. There are at most
+    /// [`limits::LISTING_ENTRIES`] on a page.
     ///
     /// # Errors
-    /// Of getdents64(2).
-    pub fn read(root: &Root, dir: OwnedFd, path: &[u8], order: Order) -> io::Result<Listing> {
-        Listing::read_at_most(root, dir, path, order, limits::LISTING_ENTRIES)
+    /// Of getdents64(2), or if the directory has more than [`limits::DIRECTORY_ENTRIES`].
+    pub fn read(root: &Root, dir: OwnedFd, path: &[u8], page: Page) -> io::Result<Listing> {
+        Listing::read_at_most(root, dir, path, page, limits::LISTING_ENTRIES)
     }
 
-    fn read_at_most(root: &Root, dir: OwnedFd, path: &[u8], order: Order, most: usize) -> io::Result<Listing> {
+    fn read_at_most(root: &Root, dir: OwnedFd, path: &[u8], page: Page, most: usize) -> io::Result<Listing> {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         let path = if path.is_empty() { b"/".to_vec() } else { [b"/", path, b"/"].concat() };
         let mut dir = Dir::new(dir)?;
         let mut rows = Vec::new();
         let mut seen = 0;
         let mut cut = false;
+        let compare = |a: &Row, b: &Row| page.order.compare(a, b);
         while let Some(entry) = dir.read() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
-            // Hidden entries count too, since reading them takes time.
-            if seen == most {
-                cut = true;
-                break;
-            }
+            // All count, since reading them takes time.
             seen += 1;
+            if seen > limits::DIRECTORY_ENTRIES {
+                return Err(io::Error::other("the directory has too many entries to be listed"));
+            }
             // No request path can contain these bytes, so no request can reach such a name.
             if is_hidden(name) || name.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\') {
                 continue;
@@ -146,18 +201,30 @@ impl Listing {
                 _ => Metadata::of(&stat),
             };
             let Some(Metadata { directory, size, modified_s, .. }) = found else { continue };
-            rows.push(Row { name: name.to_vec(), directory, size: if directory { 0 } else { size }, modified_s });
+            let row = Row { name: name.to_vec(), directory, size: if directory { 0 } else { size }, modified_s };
+            if page.has(&row) {
+                rows.push(row);
+            }
+            if rows.len() > 2 * most {
+                // The first ones may be in any order as yet.
+                rows.select_nth_unstable_by(most, compare);
+                rows.truncate(most);
+                cut = true;
+            }
         }
-        rows.sort_unstable_by(|a, b| order.compare(a, b));
+        rows.sort_unstable_by(compare);
+        cut |= rows.len() > most;
+        rows.truncate(most);
+        rows.shrink_to_fit();
         let names: usize = rows.iter().map(|row| row.name.capacity()).sum();
         let memory = path.capacity() + rows.capacity() * size_of::<Row>() + names;
-        Ok(Listing { path, rows, order, cut, memory })
+        Ok(Listing { path, rows, page, cut, memory })
     }
 
     /// Whether it is the listing of the directory at `path`, with or without a slash at the
-    /// end, in this order.
-    pub(super) fn is(&self, path: &[u8], order: Order) -> bool {
-        self.order == order && self.is_of(path.strip_suffix(b"/").unwrap_or(path))
+    /// end, and this page of it.
+    pub(super) fn is(&self, path: &[u8], page: &Page) -> bool {
+        self.page == *page && self.is_of(path.strip_suffix(b"/").unwrap_or(path))
     }
 
     /// Whether it is a listing of the directory at `path`, which has no slash at the end.
@@ -166,9 +233,9 @@ impl Listing {
         own == path
     }
 
-    /// Whether the other is of the same directory in the same order.
+    /// Whether the other is the same page of the same directory.
     pub(super) fn is_same(&self, other: &Listing) -> bool {
-        (self.order, &self.path) == (other.order, &other.path)
+        (&self.page, &self.path) == (&other.page, &other.path)
     }
 
     /// The entries, in order.
@@ -176,9 +243,10 @@ impl Listing {
         &self.rows
     }
 
-    /// Whether entries were left out because there are too many.
-    pub fn is_cut(&self) -> bool {
-        self.cut
+    /// The query of the next page, if there is one.
+    pub fn next_query(&self) -> Option<String> {
+        let last = self.rows.last().filter(|_| self.cut)?;
+        Some(Page::query_after(self.page.order, last))
     }
 }
 
@@ -199,7 +267,7 @@ mod tests {
     }
 
     fn list(root: &Root, path: &[u8]) -> Listing {
-        Listing::read(root, open(root, path), path, Order::default()).unwrap()
+        Listing::read(root, open(root, path), path, Page::default()).unwrap()
     }
 
     fn names(listing: &Listing) -> Vec<String> {
@@ -242,15 +310,75 @@ mod tests {
     }
 
     #[test]
-    fn entries_beyond_the_limit_are_cut_and_the_listing_says_so() {
+    fn the_pages_of_a_directory_have_all_its_entries_once() {
         let s = Scratch::new();
-        for name in ["1", "2", "3"] {
+        for (number, name) in ["b", "A", "a", "&=%\u{e9}+ c", "z#", "n?", "x&sort=size"].iter().enumerate() {
+            s.file(name, &"x".repeat(number / 2));
+        }
+        for name in ["D", "d", "after=b"] {
+            s.directory(name);
+        }
+        fs::write(s.path().join(OsStr::from_bytes(b"n\xff")), "").unwrap();
+        s.file(".hidden", "");
+        let root = Root::open(s.path(), Symlinks::None).unwrap();
+        for order in
+            ["", "order=desc", "sort=size", "sort=size&order=desc", "sort=modified", "sort=modified&order=desc"]
+        {
+            let whole =
+                names(&Listing::read(&root, open(&root, b""), b"", Page::from_query(order.as_bytes())).unwrap());
+            assert_eq!(whole.len(), 11);
+            for most in [1, 2, 3, 5, 10, 11, 12] {
+                let (mut query, mut found, mut pages) = (order.to_owned(), Vec::new(), 0);
+                loop {
+                    let page = Page::from_query(query.as_bytes());
+                    let listing = Listing::read_at_most(&root, open(&root, b""), b"", page, most).unwrap();
+                    assert!(listing.rows().len() <= most && listing.rows.capacity() <= most.max(4), "{query}");
+                    found.extend(names(&listing));
+                    pages += 1;
+                    match listing.next_query() {
+                        Some(next) => query = next,
+                        None => break,
+                    }
+                }
+                assert_eq!((&found, pages), (&whole, 11_usize.div_ceil(most)), "{order} by {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_begins_after_an_entry_that_may_be_gone() {
+        let s = Scratch::new();
+        for name in ["a", "b", "c", "d"] {
             s.file(name, "");
         }
         let root = Root::open(s.path(), Symlinks::None).unwrap();
-        let read = |most| Listing::read_at_most(&root, open(&root, b""), b"", Order::default(), most).unwrap();
-        assert_eq!((read(3).rows().len(), read(3).is_cut()), (3, false));
-        assert_eq!((read(2).rows().len(), read(2).is_cut()), (2, true));
+        let read = |query: &str, most| {
+            let page = Page::from_query(query.as_bytes());
+            Listing::read_at_most(&root, open(&root, b""), b"", page, most).unwrap()
+        };
+        let first = read("", 2);
+        assert_eq!(names(&first), ["a", "b"]);
+        fs::remove_file(s.at("b")).unwrap();
+        s.file("0", "");
+        assert_eq!(names(&read(&first.next_query().unwrap(), 2)), ["c", "d"]);
+        for (query, expected) in [
+            ("after=c", &["d"][..]),
+            ("after=%63&x=y", &["d"]),
+            ("after=d", &[]),
+            ("after=", &["0", "a", "c", "d"]),
+            ("after=/", &["0", "a", "c", "d"]),
+            ("after=c&order=desc", &["a", "0"]),
+            ("at=5", &["0", "a", "c", "d"]),
+            ("after=a&after=c", &["d"]),
+            ("sort=size&after=a&at=0", &["c", "d"]),
+            ("sort=size&after=a&at=many", &["c", "d"]),
+            ("sort=size&after=a&at=-1", &["c", "d"]),
+            ("sort=size&after=a&at=1", &[]),
+            ("sort=modified&after=a&at=99999999999", &[]),
+            ("sort=modified&after=a&at=99999999999999999999", &["0", "a", "c", "d"]),
+        ] {
+            assert_eq!(names(&read(query, 9)), expected, "{query}");
+        }
     }
 
     #[test]

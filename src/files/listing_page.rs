@@ -12,10 +12,10 @@
 use std::sync::Arc;
 
 use askama::Template;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::percent_encode;
 use serde::Serialize;
 
-use super::listing::{Listing, Row, Sort};
+use super::listing::{ENCODED, Listing, Row, Sort};
 use crate::http::date;
 use crate::text::json;
 
@@ -129,13 +129,14 @@ impl Rendering {
 /// A page without its rows.
 #[derive(Template)]
 #[template(path = "listing.html", config = "src/askama.toml")]
-struct Page<'a> {
+struct Frame<'a> {
     path: &'a str,
     crumbs: Vec<Crumb<'a>>,
     columns: [Column; 3],
     /// Stands for the rows.
     rows: &'static str,
-    cut: bool,
+    /// The query of the next page.
+    next: Option<&'a str>,
     is_empty: bool,
 }
 
@@ -196,15 +197,16 @@ fn html_frame(listing: &Listing) -> (String, String) {
     let columns = columns.map(|(by, title)| Column {
         key: by.key(),
         title,
-        sorted: by == listing.order.by,
-        descending: listing.order.descending,
+        sorted: by == listing.page.order.by,
+        descending: listing.page.order.descending,
     });
     let path = printable(&listing.path);
     let names: Vec<_> = path.split_inclusive('/').collect();
     let crumbs = names.iter().enumerate();
     let crumbs = crumbs.map(|(at, name)| Crumb { name, reference: "../".repeat(names.len() - 1 - at) }).collect();
-    let is_empty = listing.rows.is_empty();
-    let page = Page { path: &path, crumbs, columns, rows: ROWS, cut: listing.cut, is_empty };
+    let next = listing.next_query();
+    let is_empty = listing.rows.is_empty() && listing.page.after.is_none();
+    let page = Frame { path: &path, crumbs, columns, rows: ROWS, next: next.as_deref(), is_empty };
     // Rendering into a String fails only if the formatting of a value fails.
     let page = page.render().unwrap_or_default();
     let (head, tail) = page.split_once(ROWS).unwrap_or_default();
@@ -258,9 +260,6 @@ fn rfc3339(unix_seconds: i64) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
-/// All but the unreserved of RFC 3986 §2.3.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 /// A name or a path as text. Line feed and tab are no more visible in it than other control
 /// characters, and become U+FFFD as well.
 fn printable(bytes: &[u8]) -> String {
@@ -286,7 +285,7 @@ fn shown_size(size: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::listing::Order;
+    use super::super::listing::Page;
     use super::*;
 
     fn row(name: &str, size: u64, modified_s: i64) -> Row {
@@ -294,7 +293,7 @@ mod tests {
     }
 
     fn listing(path: &str, rows: Vec<Row>) -> Listing {
-        Listing { path: path.into(), rows, order: Order::default(), cut: false, memory: 0 }
+        Listing { path: path.into(), rows, page: Page::default(), cut: false, memory: 0 }
     }
 
     fn page(listing: Listing) -> Rendering {
@@ -313,11 +312,15 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_when_entries_were_left_out() {
+    fn a_page_leads_to_the_next() {
         for cut in [true, false] {
-            let listing = Listing { cut, ..listing("/", vec![row("a", 1, 1)]) };
-            assert_eq!(whole(page(listing)).contains("more entries"), cut);
+            let listing = Listing { cut, ..listing("/", vec![row("a&\"", 1, 1)]) };
+            let link = "<a href=\"?sort=name&#38;order=asc&#38;after=a%26%22\" rel=\"next\">";
+            let html = whole(page(listing));
+            assert_eq!((html.contains(link), html.contains("more entries")), (cut, cut), "{html}");
         }
+        let last = Listing { page: Page::from_query(b"after=z"), ..listing("/", vec![]) };
+        assert!(!whole(page(last)).contains("is empty"));
     }
 
     #[test]

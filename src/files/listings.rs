@@ -20,7 +20,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::listing::{Listing, Order};
+use super::listing::{Listing, Page};
 use super::resolve::Root;
 use crate::limits;
 
@@ -54,7 +54,7 @@ pub struct ListingJob {
     root: Root,
     dir: OwnedFd,
     path: Vec<u8>,
-    order: Order,
+    page: Page,
     /// Its number.
     number: u64,
     second: u32,
@@ -66,19 +66,19 @@ impl Listings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The listing of the directory at `path`, if a current one is kept.
-    pub(super) fn find(&self, path: &[u8], order: Order, second: u32) -> Option<Arc<Listing>> {
+    /// The page of the directory at `path`, if a current one is kept.
+    pub(super) fn find(&self, path: &[u8], page: &Page, second: u32) -> Option<Arc<Listing>> {
         let kept = self.lock();
-        let entry = kept.find(path, order)?;
+        let entry = kept.find(path, page)?;
         (entry.fresh && second.wrapping_sub(entry.second) <= 1).then(|| Arc::clone(&entry.listing))
     }
 
     /// The job that reads `dir`, which `root` found at `path`.
-    pub(super) fn job(&self, root: &Root, dir: OwnedFd, path: &[u8], order: Order, second: u32) -> ListingJob {
+    pub(super) fn job(&self, root: &Root, dir: OwnedFd, path: &[u8], page: Page, second: u32) -> ListingJob {
         let mut kept = self.lock();
         kept.jobs += 1;
         let number = kept.jobs;
-        ListingJob { listings: self.clone(), root: root.clone(), dir, path: path.into(), order, number, second }
+        ListingJob { listings: self.clone(), root: root.clone(), dir, path: path.into(), page, number, second }
     }
 
     /// Takes note of a change at `path`, relative to the root.
@@ -107,14 +107,14 @@ impl ListingJob {
     pub fn run(self) -> io::Result<Arc<Listing>> {
         let (begun, changes) = {
             let kept = self.listings.lock();
-            if let Some(entry) = kept.find(&self.path, self.order)
+            if let Some(entry) = kept.find(&self.path, &self.page)
                 && entry.begun >= self.number
             {
                 return Ok(Arc::clone(&entry.listing));
             }
             (kept.jobs, kept.changes)
         };
-        let listing = Arc::new(Listing::read(&self.root, self.dir, &self.path, self.order)?);
+        let listing = Arc::new(Listing::read(&self.root, self.dir, &self.path, self.page)?);
         let mut kept = self.listings.lock();
         let fresh = kept.changes == changes;
         kept.keep(Entry { listing: Arc::clone(&listing), begun, second: self.second, fresh });
@@ -123,9 +123,9 @@ impl ListingJob {
 }
 
 impl Kept {
-    /// The listing of a path in an order. There is one at most.
-    fn find(&self, path: &[u8], order: Order) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.listing.is(path, order))
+    /// A page of a path. There is one at most.
+    fn find(&self, path: &[u8], page: &Page) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.listing.is(path, page))
     }
 
     /// Keeps an entry, which replaces the one of the same listing. Drops the oldest entries
@@ -159,7 +159,7 @@ mod tests {
 
     fn job(listings: &Listings, root: &Root, second: u32) -> ListingJob {
         let Ok(Opened::Directory { dir, .. }) = root.get(b"d/") else { panic!("no directory") };
-        listings.job(root, dir, b"d/", Order::default(), second)
+        listings.job(root, dir, b"d/", Page::default(), second)
     }
 
     fn rows(listing: &Listing) -> usize {
@@ -169,11 +169,12 @@ mod tests {
     #[test]
     fn a_listing_is_kept_until_something_changes_and_for_a_second_at_most() {
         let ((files, root), listings) = (root(), Listings::default());
-        let find = |second| listings.find(b"d/", Order::default(), second).map(|listing| rows(&listing));
+        let find = |second| listings.find(b"d/", &Page::default(), second).map(|listing| rows(&listing));
         assert_eq!(find(7), None);
         assert_eq!(rows(&job(&listings, &root, 7).run().unwrap()), 1);
         assert_eq!((find(7), find(8), find(9)), (Some(1), Some(1), None));
-        assert!(listings.find(b"d/", Order::from_query(b"sort=size"), 7).is_none(), "another order");
+        assert!(listings.find(b"d/", &Page::from_query(b"sort=size"), 7).is_none(), "another order");
+        assert!(listings.find(b"d/", &Page::from_query(b"after=a"), 7).is_none(), "another page");
         listings.forget(b"other/a");
         assert_eq!(find(7), Some(1), "another directory");
         files.file("d/b", "2");
@@ -201,12 +202,12 @@ mod tests {
         let pending = job(&listings, &root, 7);
         listings.forget(b"d/b");
         assert_eq!(rows(&pending.run().unwrap()), 1, "the change was reported before the reading began");
-        assert!(listings.find(b"d/", Order::default(), 7).is_some());
+        assert!(listings.find(b"d/", &Page::default(), 7).is_some());
         let mut kept = listings.lock();
         let stale = Entry { fresh: false, begun: 0, second: 7, listing: Arc::clone(&kept.entries[0].listing) };
         kept.keep(stale);
         drop(kept);
-        assert!(listings.find(b"d/", Order::default(), 7).is_none());
+        assert!(listings.find(b"d/", &Page::default(), 7).is_none());
     }
 
     #[test]
@@ -214,7 +215,7 @@ mod tests {
         let ((_files, root), listings) = (root(), Listings::default());
         for query in ["", "sort=size", "sort=modified", "order=desc", "sort=size&order=desc"] {
             let Ok(Opened::Directory { dir, .. }) = root.get(b"d/") else { panic!("no directory") };
-            listings.job(&root, dir, b"d/", Order::from_query(query.as_bytes()), 7).run().unwrap();
+            listings.job(&root, dir, b"d/", Page::from_query(query.as_bytes()), 7).run().unwrap();
         }
         assert_eq!(listings.lock().entries.len(), 5.min(limits::LISTINGS));
     }

@@ -8,20 +8,22 @@
 //! ```
 //!
 //! [`resolve`] opens files and proves that they are below the root. [`watch`] reports
-//! changes. [`representation`] builds and writes responses. [`listing`] reads directories,
+//! changes. `load` takes these steps. [`representation`] builds and writes responses,
+//! `validators` says what a client may compare. [`listing`] reads directories,
 //! [`listing_page`] writes them. [`Site`] combines them.
 
 mod cache;
 pub mod listing;
 pub mod listing_page;
 mod listings;
+mod load;
 pub mod representation;
 pub mod resolve;
 #[cfg(test)]
 pub(crate) mod scratch;
+mod validators;
 pub mod watch;
 
-use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
@@ -33,12 +35,14 @@ use crate::http::{Reject, Status, negotiate};
 use crate::limits;
 use crate::reactor::{Output, Tick};
 use cache::{Cache, Known};
-use listing::{Listing, Order};
+use listing::{Listing, Page};
 use listing_page::Format;
 pub use listings::ListingJob;
 use listings::Listings;
-use representation::{Answered, Representation, Style};
-use resolve::{OpenError, Opened, Root};
+use load::Missed;
+pub use load::nothing_to_show;
+use representation::Answered;
+use resolve::Root;
 use watch::{Change, Watch};
 
 /// The settings of a site.
@@ -82,8 +86,12 @@ pub struct Site {
     cache: Cache,
     listings: Listings,
     settings: Settings,
+    /// A random number for entity-tags; another one for each root directory.
+    edition: u64,
     /// When the root was last checked, in seconds of the loop's clock.
     checked: u32,
+    /// The log says what shows the content of a directory.
+    hinted: bool,
     /// A buffer for paths.
     path: Vec<u8>,
 }
@@ -92,7 +100,7 @@ pub struct Site {
 pub enum Served {
     /// The response is in the output.
     Answered(Answered),
-    /// The path is a directory without its slash; this is the Location.
+    /// The path is a directory that shows something, without its slash; this is the Location.
     Redirect(Vec<u8>),
     /// The path is a directory that is listed.
     Listing(Listed, Format),
@@ -108,20 +116,6 @@ pub enum Listed {
     Job(ListingJob),
 }
 
-/// Why a path has no representation.
-enum Missed {
-    NotFound,
-    /// It is a directory, and the path doesn't end with a slash.
-    Redirect,
-    /// It is a directory without an index file.
-    Directory(OwnedFd),
-    Forbidden,
-    Exhausted,
-    Failed(io::Error),
-}
-
-const INDEX: &[u8] = b"index.html";
-
 impl Site {
     /// The files below `root`.
     pub fn new(root: Root, settings: Settings) -> Self {
@@ -135,7 +129,9 @@ impl Site {
             undrained: false,
             listings: Listings::default(),
             settings,
+            edition: random(),
             checked: 0,
+            hinted: false,
             path: Vec::new(),
         }
     }
@@ -152,20 +148,23 @@ impl Site {
 
     /// Takes note of changes. Call it before the requests of the same turn.
     pub fn take_changes(&mut self) {
-        let Self { watch: Some(watch), cache, listings, path, .. } = self else { return };
+        let Self { watch: Some(watch), root, cache, listings, path, checked, .. } = self else { return };
+        let index = root.index();
         self.undrained = watch.drain(|change| match change {
             Change::Entry(entry) => {
-                forget(cache, path, &entry);
+                forget(cache, path, index, &entry);
                 listings.forget(&entry);
             }
             Change::Created(entry) => {
-                forget(cache, path, &entry);
+                forget(cache, path, index, &entry);
                 cache.forget_missing();
                 listings.forget(&entry);
             }
             Change::All => {
                 cache.clear();
                 listings.clear();
+                // The root itself may have been moved or unmounted: the next request looks.
+                *checked = checked.wrapping_sub(1);
             }
         });
     }
@@ -213,6 +212,7 @@ impl Site {
             Missed::Directory(dir) => self.list(dir, key, request, now),
             Missed::NotFound => self.serve_missing(request, context, now, output),
             Missed::Forbidden => refused(Status::FORBIDDEN, "the file may not be read"),
+            Missed::Unsized => refused(Status::FORBIDDEN, "the file has no size that holds"),
             Missed::Exhausted => refused(Status::SERVICE_UNAVAILABLE, "there are no file descriptors left"),
             Missed::Failed(error) => {
                 log::error!("{}: {error}", String::from_utf8_lossy(key).escape_debug());
@@ -261,104 +261,25 @@ impl Site {
         .ok()
     }
 
-    /// Calls `respond` with the representation of `key`.
-    fn with<R>(
-        &mut self,
-        key: &[u8],
-        context: HeadContext<'_>,
-        now: u32,
-        respond: impl FnOnce(&Representation) -> R,
-    ) -> Result<R, Missed> {
-        match self.look_up(key, now) {
-            Known::Found(entry) if entry.is_under(context.policy) => return Ok(respond(entry)),
-            // Its head is of another policy.
-            Known::Found(_) => {}
-            Known::Missing => return Err(Missed::NotFound),
-            Known::Unknown => {}
-        }
-        let loaded = self.load(key, context, now)?;
-        Ok(self.keep(loaded, respond))
-    }
-
-    /// Calls `respond` with a representation, and then keeps it if it may be kept.
-    fn keep<R>(&mut self, (entry, keep): (Representation, bool), respond: impl FnOnce(&Representation) -> R) -> R {
-        let result = respond(&entry);
-        if keep {
-            self.cache.insert(entry);
-        }
-        result
-    }
-
-    /// What the cache knows of `key`. Entries of changed files are removed.
-    fn look_up(&mut self, key: &[u8], now: u32) -> Known<'_> {
-        let Self { cache, root, path, .. } = self;
-        cache.look_up(key, now, |entry| {
-            file_path(key, path);
-            // A weak entity-tag becomes strong when the file is loaded again.
-            !entry.is_weak() && root.stat(path).as_ref() == Some(entry.metadata())
-        })
-    }
-
-    /// Opens the file of `key`: its representation, and whether it may be kept.
-    fn load(&mut self, key: &[u8], context: HeadContext<'_>, now: u32) -> Result<(Representation, bool), Missed> {
-        file_path(key, &mut self.path);
-        // The watch comes before the open, so no change is missed.
-        if let Some(watch) = &mut self.watch {
-            watch.cover(&self.root, &self.path);
-        }
-        match self.root.get(&self.path) {
-            Ok(Opened::File { file, metadata, via_symlink }) => {
-                let style = Style {
-                    cache_control: &self.settings.cache_control,
-                    media_type: self.settings.media_types.of(&self.path),
-                    etag_inode: self.settings.etag_inode,
-                };
-                let mut entry = Representation::build(key, file, &metadata, &style, context).map_err(Missed::Failed)?;
-                entry.checked = now;
-                // The target of a link isn't watched.
-                Ok((entry, !via_symlink && self.settings.cache_size > 0))
-            }
-            Ok(Opened::Directory { .. }) => Err(Missed::Redirect),
-            Err(OpenError::NotFound) if self.path.len() > key.len() => self.directory(key, now),
-            Err(OpenError::NotFound) => {
-                self.cache.insert_missing(key, now);
-                Err(Missed::NotFound)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The result for a directory without an index file.
-    fn directory(&mut self, key: &[u8], now: u32) -> Result<(Representation, bool), Missed> {
-        if !self.settings.listing {
-            self.cache.insert_missing(key, now);
-            return Err(Missed::NotFound);
-        }
-        match self.root.get(key) {
-            Ok(Opened::Directory { dir, .. }) => Err(Missed::Directory(dir)),
-            Ok(Opened::File { .. }) => Err(Missed::NotFound),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     fn list(&mut self, dir: OwnedFd, key: &[u8], request: &RequestHead<'_>, now: u32) -> Served {
-        let order = Order::from_query(request.target.query.unwrap_or_default());
+        let page = Page::from_query(request.target.query.unwrap_or_default());
         let format = if negotiate::prefers_json(&request.fields) { Format::Json } else { Format::Html };
-        let listed = match self.listings.find(key, order, now) {
+        let listed = match self.listings.find(key, &page, now) {
             Some(listing) => Listed::Ready(listing),
-            None => Listed::Job(self.listings.job(&self.root, dir, key, order, now)),
+            None => Listed::Job(self.listings.job(&self.root, dir, key, page, now)),
         };
         Served::Listing(listed, format)
     }
 
-    /// Checks, once a second, whether the root's path names another directory now, for
-    /// example after a deployment that switches a link.
+    /// Checks whether the root's path names another directory now, for example after a
+    /// deployment that switches a link. This happens once a second, and when something fails.
     fn check_root(&mut self, now: u32) {
         self.checked = now;
         match self.root.refresh() {
             Ok(false) => {}
             Ok(true) => {
                 log::info!("{} is another directory now", self.root.path().display());
+                self.edition = random();
                 self.cache.clear();
                 self.listings.clear();
                 if let Some(watch) = &mut self.watch {
@@ -370,31 +291,11 @@ impl Site {
     }
 }
 
-impl From<OpenError> for Missed {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::NotFound | OpenError::BrokenLink => Self::NotFound,
-            OpenError::Forbidden => Self::Forbidden,
-            OpenError::Exhausted => Self::Exhausted,
-            OpenError::Io(error) => Self::Failed(error),
-        }
-    }
-}
-
-/// The file of a path: for a directory it is the index file.
-fn file_path(key: &[u8], path: &mut Vec<u8>) {
-    path.clear();
-    path.extend_from_slice(key);
-    if key.is_empty() || key.ends_with(b"/") {
-        path.extend_from_slice(INDEX);
-    }
-}
-
 /// Removes the entries of a changed file or directory: by its own path, as a directory,
 /// and as the index of its directory.
-fn forget(cache: &mut Cache, path: &mut Vec<u8>, entry: &[u8]) {
+fn forget(cache: &mut Cache, path: &mut Vec<u8>, index: &[u8], entry: &[u8]) {
     cache.remove(entry);
-    if let Some(directory) = entry.strip_suffix(INDEX)
+    if let Some(directory) = entry.strip_suffix(index)
         && (directory.is_empty() || directory.ends_with(b"/"))
     {
         cache.remove(directory);
@@ -416,6 +317,10 @@ fn location(key: &[u8], query: Option<&[u8]>) -> Vec<u8> {
         location.extend_from_slice(query);
     }
     location
+}
+
+fn random() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().1
 }
 
 fn seconds(now: Tick) -> u32 {

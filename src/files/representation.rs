@@ -12,6 +12,11 @@
 //! side, and the size. Small content is in the block. Larger content stays in the file
 //! and is sent from its descriptor, so large files take no memory.
 //!
+//! **Files without a size.** What the kernel makes up as it is read, in `/proc` and `/sys`,
+//! has the size 0 or 4,096, whatever its content is. No length, no validator and no watch
+//! would hold for it. So a small file whose content has another length than its size is
+//! refused; an empty one is read to find out. The size of a larger file is believed.
+//!
 //! So the usual response reads one cache line of the processor, and the block. The
 //! metadata, which is compared with the file once a second, is elsewhere.
 
@@ -25,7 +30,8 @@ use memchr::memmem;
 use rustix::io::Errno;
 
 use super::resolve::Metadata;
-use crate::http::conditional::{self, Evaluation, Validators};
+use super::validators::{self, Validators};
+use crate::http::conditional::{self, Evaluation};
 use crate::http::head::{Method, RequestHead};
 use crate::http::range::{self, Ranges};
 use crate::http::response::{self, BodyForm, HeadContext, Length, Policy, RequestTraits, ResponseHead, write_decimal};
@@ -86,6 +92,23 @@ pub(super) struct Style<'a> {
     pub(super) cache_control: &'a str,
     pub(super) media_type: &'a str,
     pub(super) etag_inode: bool,
+    /// A random number that changes with the root.
+    pub(super) edition: u64,
+}
+
+/// Why a file has no representation.
+#[derive(Debug)]
+pub(super) enum BuildError {
+    /// Its size isn't that of its content, as in `/proc` and `/sys`.
+    Unsized,
+    /// It can't be read.
+    Io(io::Error),
+}
+
+impl From<io::Error> for BuildError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// A response that was written.
@@ -103,31 +126,30 @@ impl Representation {
     /// Builds the representation of `file`, whose path is `key`.
     ///
     /// # Errors
-    /// If the file can't be read, or has become shorter than its metadata says.
+    /// If the file can't be read, has become shorter than its metadata says, or has no size
+    /// that holds.
     pub(super) fn build(
         key: &[u8],
         file: File,
         metadata: &Metadata,
         style: &Style<'_>,
         context: HeadContext<'_>,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, BuildError> {
         let now = context.stamp.unix_seconds();
-        // RFC 9110 §8.8.2.1: a Last-Modified later than Date is replaced by Date.
-        let modified = metadata.modified_s.min(now);
-        let weak = now - metadata.modified_s < 2;
+        let Validators { etag, weak } = Validators::of(metadata, style.etag_inode, style.edition, now);
         let small = metadata.size <= SMALL;
 
         let mut block = Vec::with_capacity(key.len() + 512 + if small { metadata.size as usize } else { 0 });
         block.extend_from_slice(key);
         let head = block.len();
         let mut writer = ResponseHead::begin(&mut block, Status::OK, context);
-        let validators = writer.position();
-        let mut etag = Vec::new();
-        write_etag(&mut etag, metadata, weak, style.etag_inode);
+        let validators_at = writer.position();
         writer.field("ETag", &etag);
-        let mut text = [0; date::LENGTH];
-        date::write(modified, &mut text);
-        writer.field("Last-Modified", &text);
+        if let Some(modified) = validators::last_modified(metadata, now) {
+            let mut text = [0; date::LENGTH];
+            date::write(modified, &mut text);
+            writer.field("Last-Modified", &text);
+        }
         writer.field("Cache-Control", style.cache_control.as_bytes());
         let description = writer.position();
         writer.lines(ACCEPT_RANGES);
@@ -139,7 +161,7 @@ impl Representation {
         block.extend_from_slice(b"\r\n");
 
         let descriptor = if small {
-            read_range(&file, 0, metadata.size as usize, &mut block)?;
+            read_small(&file, metadata.size, &mut block)?;
             None
         } else {
             Some(Rc::new(OwnedFd::from(file)))
@@ -148,7 +170,7 @@ impl Representation {
         let narrow = |offset: usize| u16::try_from(offset).map_err(|_| io::Error::other("the head is too large"));
         Ok(Self {
             head: narrow(head)?,
-            validators: narrow(validators)?,
+            validators: narrow(validators_at)?,
             description: narrow(description)?,
             length: narrow(length)?,
             end: narrow(end)?,
@@ -311,8 +333,8 @@ impl Representation {
         output: &mut Output,
     ) -> Result<Option<Answered>, Reject> {
         let now = context.stamp.unix_seconds();
-        let modified = self.metadata.modified_s.min(now);
-        let validators = Validators { etag: self.etag(), modified: Some(modified) };
+        let modified = validators::last_modified(&self.metadata, now);
+        let validators = conditional::Validators { etag: self.etag(), modified };
         if request.present.conditional {
             match conditional::evaluate(true, &request.fields, Some(&validators), now) {
                 Evaluation::Proceed => {}
@@ -434,6 +456,25 @@ impl Representation {
 /// access log.
 const REQUEST_MARK: &[u8] = b"<!-- request -->";
 
+/// Appends the content of a small file, which has `size` bytes.
+///
+/// # Errors
+/// `Unsized` if there are more or fewer, although the file still has that size.
+fn read_small(file: &File, size: u64, out: &mut Vec<u8>) -> Result<(), BuildError> {
+    let agrees = match read_range(file, 0, size as usize, out) {
+        Ok(()) if size > 0 => return Ok(()),
+        // It is empty, unless there is a byte all the same.
+        Ok(()) => read_range(file, 0, 1, &mut Vec::new()).is_err(),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+        Err(error) => return Err(error.into()),
+    };
+    if agrees {
+        return Ok(());
+    }
+    let now = file.metadata()?.len();
+    Err(if now == size { BuildError::Unsized } else { io::Error::from(io::ErrorKind::UnexpectedEof).into() })
+}
+
 /// Appends `length` bytes of a file from `offset` on. It is an error if the file is shorter: it
 /// was truncated after its size was read.
 fn read_range(file: impl AsFd, offset: u64, length: usize, out: &mut Vec<u8>) -> io::Result<()> {
@@ -449,32 +490,4 @@ fn read_range(file: impl AsFd, offset: u64, length: usize, out: &mut Vec<u8>) ->
         }
     }
     Ok(())
-}
-
-/// Writes the entity-tag (RFC 9110 §8.8.3). It consists of the time of modification in
-/// nanoseconds and the size, so it is the same on every machine that serves the same tree.
-fn write_etag(out: &mut Vec<u8>, metadata: &Metadata, weak: bool, inode: bool) {
-    if weak {
-        out.extend_from_slice(b"W/");
-    }
-    out.push(b'"');
-    let nanoseconds = i128::from(metadata.modified_s) * 1_000_000_000 + i128::from(metadata.modified_ns);
-    write_hexadecimal(out, nanoseconds as u128 as u64);
-    out.push(b'-');
-    write_hexadecimal(out, metadata.size);
-    if inode {
-        out.push(b'-');
-        write_hexadecimal(out, metadata.inode);
-        out.push(b'-');
-        let changed = i128::from(metadata.changed_s) * 1_000_000_000 + i128::from(metadata.changed_ns);
-        write_hexadecimal(out, changed as u128 as u64);
-    }
-    out.push(b'"');
-}
-
-fn write_hexadecimal(out: &mut Vec<u8>, number: u64) {
-    let digits = (16 - number.leading_zeros() as usize / 4).max(1);
-    for place in (0..digits).rev() {
-        out.push(b"0123456789abcdef"[(number >> (4 * place)) as usize & 15]);
-    }
 }

@@ -33,7 +33,7 @@ use std::rc::Rc;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
-use super::resolve::{Root, may_be_served};
+use super::resolve::Root;
 use crate::limits;
 
 /// A change. Paths are relative to the root, as in [`Root::get`], without a slash at the
@@ -109,7 +109,7 @@ impl Watch {
     /// reported (too many watches, no permission to read a directory, no `/proc`): then
     /// only stat(2) shows a change.
     pub fn cover(&mut self, root: &Root, path: &[u8]) -> bool {
-        if !may_be_served(path) {
+        if !root.may_serve(path) {
             // Its form alone makes it not found, and no change can alter that.
             return true;
         }

@@ -7,8 +7,8 @@
 //! of a section depends on its bytes only. So [`FieldLines`] can remember the bytes of a
 //! section together with the result of parsing it: a section with the same bytes, up to its
 //! empty line, has the same result. [`RecentSections`] has such lines for the connections
-//! that were active recently, a limited number of them. A section with credentials is never
-//! remembered.
+//! that were active recently, a limited number of them. A section with a secret of its client,
+//! credentials or cookies, is never remembered: it would outlive its connection.
 //!
 //! `httparse` finds the lines. Where it is lenient, this file checks again: every line must
 //! end in CRLF.
@@ -42,8 +42,9 @@ pub(super) struct Section {
     pub(super) expected: bool,
     /// The options of the Connection field.
     pub(super) connection: Connection,
-    /// There is a field with credentials (RFC 9110 §11.4).
-    credentials: bool,
+    /// There is a field with credentials (RFC 9110 §11.4) or cookies (RFC 6265), which are the
+    /// credentials of sessions.
+    secret: bool,
     /// Which of the fields that affect a response are present.
     pub(super) present: Present,
 }
@@ -98,15 +99,16 @@ impl Section {
                 }
                 5 => present.range |= is(b"Range"),
                 6 => {
+                    section.secret |= is(b"Cookie");
                     present.accept |= is(b"Accept") && value != b"*/*";
                     section.expected |= is(b"Expect");
                 }
                 10 if is(b"Connection") => section.connection.add(value),
-                13 => section.credentials |= is(b"Authorization"),
+                13 => section.secret |= is(b"Authorization"),
                 14 => section.framed |= is(b"Content-Length"),
                 15 => present.accept_encoding |= is(b"Accept-Encoding") && value.contains(&b';'),
                 17 => section.framed |= is(b"Transfer-Encoding"),
-                19 => section.credentials |= is(b"Proxy-Authorization"),
+                19 => section.secret |= is(b"Proxy-Authorization"),
                 _ => {}
             }
             if name.len() >= 8 && name[..3].eq_ignore_ascii_case(b"if-") {
@@ -196,7 +198,7 @@ impl FieldLines {
         check_size(length)?;
         self.fill(bytes, found);
         let section = Section::interpret(&self.within(bytes))?;
-        if self.remember && length <= limits::REMEMBERED_SECTION && !section.credentials {
+        if self.remember && length <= limits::REMEMBERED_SECTION && !section.secret {
             self.bytes.extend_from_slice(bytes);
             self.section = section;
         }
@@ -330,9 +332,9 @@ mod tests {
     }
 
     #[test]
-    fn credentials_and_long_sections_are_not_remembered() {
+    fn secrets_and_long_sections_are_not_remembered() {
         let long = format!("A: {}", "a".repeat(limits::REMEMBERED_SECTION));
-        for line in ["authorization: Basic YQ==", "Proxy-Authorization: x", &long] {
+        for line in ["authorization: Basic YQ==", "Proxy-Authorization: x", "Cookie: a=b", "cookie:", &long] {
             let mut lines = FieldLines::remembering();
             parse(&mut lines, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
             parse(&mut lines, &format!("GET / HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n")).unwrap();

@@ -3,6 +3,10 @@
 //! A server may ignore a Range field (§14.2). If it is malformed, or costs more than it
 //! saves, it is ignored and the whole representation is sent. The ranges that are sent never
 //! overlap, so a response is never larger than the file and the heads of its parts.
+//!
+//! Nothing of an empty representation can be a part. A suffix of it is satisfiable all the same
+//! (§14.1.2), but no Content-Range can describe it. So every range of it is ignored: the client
+//! gets all that there is, with 200, which is what other servers do.
 
 use std::ops::Range;
 
@@ -21,7 +25,7 @@ const SPECS: usize = 8 * limits::RANGE_PARTS;
 pub enum Ranges {
     /// The field is ignored: send the whole representation.
     Ignored,
-    /// Well-formed, but no range contains a byte of the representation: 416.
+    /// Well-formed, but no range contains a byte of the representation, which isn't empty: 416.
     Unsatisfiable,
     /// One range, never empty.
     One(Range<u64>),
@@ -70,7 +74,7 @@ pub fn parse(field: &[u8], size: u64) -> Ranges {
         }
     }
     match first {
-        None if specs == 0 => Ranges::Ignored,
+        None if specs == 0 || size == 0 => Ranges::Ignored,
         None => Ranges::Unsatisfiable,
         Some(range) if more.is_empty() => Ranges::One(range),
         Some(range) => {
@@ -166,11 +170,13 @@ mod tests {
             ("bytes=-11", 10, One(0..10)),
             ("bytes=-0", 10, Unsatisfiable),
             (&format!("bytes=-{HUGE}"), 10, One(0..10)),
-            // Unsatisfiable ranges.
-            ("bytes=0-", 0, Unsatisfiable),
-            ("bytes=0-0", 0, Unsatisfiable),
-            ("bytes=-1", 0, Unsatisfiable),
-            ("bytes=-0", 0, Unsatisfiable),
+            // Nothing of an empty representation can be a part.
+            ("bytes=0-", 0, Ignored),
+            ("bytes=0-0", 0, Ignored),
+            ("bytes=7-9,-5", 0, Ignored),
+            ("bytes=-1", 0, Ignored),
+            ("bytes=-0", 0, Ignored),
+            ("bytes=-5", 0, Ignored),
             // Range units.
             ("BYTES=0-0", 10, One(0..1)),
             ("lines=0-0", 10, Ignored),

@@ -11,7 +11,7 @@ use crate::app::Routes;
 use crate::app::kv::Kv;
 use crate::auth::Guard;
 use crate::config::{Host, KV, Process, Route};
-use crate::files::resolve::Root;
+use crate::files::resolve::{Opened, Root};
 use crate::files::{self, Site};
 use crate::http::media_type::MediaTypes;
 use crate::service::http;
@@ -38,6 +38,8 @@ impl Built {
         if let Some(root) = &config.root {
             report.root = Some(std::path::absolute(root).unwrap_or_else(|_| root.clone()));
         }
+        let covered = self.routes.find(b"/").is_some();
+        report.bare_root |= !covered && self.site.as_ref().is_some_and(Site::is_bare);
         report.no_links |= self.no_links;
         report.apps.extend(self.apps);
         report.protected.extend(self.protected);
@@ -72,7 +74,7 @@ impl Built {
         let no_links = root.as_ref().is_some_and(Root::fallback);
         let settings = site_settings(host, surroundings, faults);
         if let (Some(root), Some(spa)) = (&root, &host.spa)
-            && root.get(spa.as_bytes()).is_err()
+            && !matches!(root.get(spa.as_bytes()), Ok(Opened::File { .. }))
         {
             faults.wrong(format!("--spa needs the file {spa}, which isn't below {}", root.path().display()));
         }

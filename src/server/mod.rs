@@ -55,6 +55,8 @@ pub struct Ready {
     pub kv: Vec<Endpoint>,
     /// The absolute path of the root, if files are served.
     pub root: Option<PathBuf>,
+    /// The root has no index and isn't listed, so its own path is not found.
+    pub bare_root: bool,
     /// Symbolic links aren't followed, because the kernel lacks openat2.
     pub no_links: bool,
     /// The first host is the demonstration.

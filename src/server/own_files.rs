@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Faults;
 use crate::config::{AccessLog, Config, SessionStore};
-use crate::files::resolve::{Root, is_hidden};
+use crate::files::resolve::Root;
 
 /// Refuses a configuration in which clients could request such a file. True if there is none.
 pub(super) fn check(config: &Config, roots: &[Option<Root>], faults: &mut Faults) -> bool {
@@ -61,8 +61,7 @@ fn is_served(path: &Path, root: &Root) -> bool {
     // It doesn't exist yet.
     let parent = written.ancestors().find_map(|parent| Some((fs::canonicalize(parent).ok()?, parent)));
     let real = parent.and_then(|(real, parent)| Some(real.join(written.strip_prefix(parent).ok()?)));
-    real.and_then(|real| below(&real, &real_root))
-        .is_some_and(|below| below.iter().all(|name| !is_hidden(name.as_bytes())))
+    real.and_then(|real| below(&real, &real_root)).is_some_and(|below| root.may_serve(below.as_os_str().as_bytes()))
 }
 
 #[cfg(test)]
@@ -110,6 +109,11 @@ mod tests {
         ] {
             assert_eq!(is_served(&files.at(name), &inside), with_links, "{name}");
             assert_eq!(is_served(&files.at(name), &none), without, "{name} without links");
+        }
+        // Nothing else is served of the directory of a root that is a file.
+        let file = Root::open(&files.at("www/users"), Symlinks::Inside).unwrap();
+        for (name, served) in [("www/users", true), ("link", true), ("www/a/users", false), ("www/access.log", false)] {
+            assert_eq!(is_served(&files.at(name), &file), served, "{name}");
         }
     }
 }

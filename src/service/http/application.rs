@@ -97,11 +97,7 @@ impl AppCall<'_> {
             }
             Ok(Answer::Receive(sink)) => self.receive(sink, turn),
             Ok(Answer::Watch(seen)) => self.watch(seen, turn),
-            Ok(Answer::Refused(reject)) => {
-                // Which client gets it may depend on the session, as with any response.
-                let lines: &[u8] = if session.is_some() { b"Vary: Cookie\r\n" } else { b"" };
-                respond::refuse_with(exchange, reject, lines, turn)
-            }
+            Ok(Answer::Refused(reject)) => refuse(exchange, reject, turn),
             Err(_) => {
                 log::error!("#{}.{} the application failed", turn.cx.handle.number(), turn.request);
                 refuse(exchange, FAILED, turn)

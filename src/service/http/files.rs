@@ -63,7 +63,8 @@ fn listing_response(format: Format, content: ListingSource) -> Response {
     response.stream(format.media_type(), content)
 }
 
-/// The head of a listing, for which nothing must be read.
+/// The head of a listing, for which nothing must be read. Whether there is a next page is
+/// known only to who reads (RFC 9110 §9.3.2 allows to leave out such a field).
 fn head_of_listing(exchange: &Exchange<'_>, format: Format, turn: &mut Turn<'_, '_>) -> Progress {
     send(exchange, listing_response(format, ListingSource(None)), turn)
 }
@@ -90,8 +91,14 @@ pub(super) fn resume_listing(
 const UNREADABLE: Reject = Reject::new(Status::INTERNAL_SERVER_ERROR, "the directory can't be read");
 
 fn send_listing(exchange: &Exchange<'_>, listing: Arc<Listing>, format: Format, turn: &mut Turn<'_, '_>) -> Progress {
-    let content = ListingSource(Some(Rendering::new(listing, format)));
-    send(exchange, listing_response(format, content), turn)
+    let next = listing.next_query();
+    let response = listing_response(format, ListingSource(Some(Rendering::new(listing, format))));
+    let response = match next {
+        // RFC 8288.
+        Some(query) => response.field("Link", format!("<?{query}>; rel=\"next\"")),
+        None => response,
+    };
+    send(exchange, response, turn)
 }
 
 /// A directory listing as content; none for a response to HEAD.

@@ -4,7 +4,7 @@
 
 use super::access_log::{self, PendingEntry, RequestSummary, ResponseSummary};
 use super::body_writer::BodyWriter;
-use super::exchange::{Exchange, Turn};
+use super::exchange::{Exchange, Handler, Turn};
 use super::notices;
 use super::sending::Sending;
 use super::state::{Progress, State};
@@ -128,8 +128,18 @@ pub(super) fn refuse_with(exchange: &Exchange<'_>, reject: Reject, lines: &[u8],
     // The stamp is copied, since the page of the host is written with all else borrowed.
     let stamp = turn.cx.shared.http.stamp.clone();
     let context = exchange.context(&stamp, turn.cx.draining);
+    let lines = [lines, varies(exchange)].concat();
     let body = write_error(&exchange.facts.host, reject, lines, html, context, turn);
     complete(exchange, reject.status, body, context.traits.persistent, turn)
+}
+
+/// The Vary of an error. Which client gets which response of an application that reads
+/// sessions depends on the cookie, whoever refuses the request (RFC 9110 §12.5.5).
+fn varies(exchange: &Exchange<'_>) -> &'static [u8] {
+    match &exchange.facts.handler {
+        Handler::App(app, _) if app.reads_session() == Ok(true) => b"Vary: Cookie\r\n",
+        _ => b"",
+    }
 }
 
 /// Answers a request of `host` that couldn't be parsed, and whose first byte was there at
@@ -141,7 +151,7 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     let traits = RequestTraits { minor: 1, head_only, persistent: false };
     let stamp = turn.cx.shared.http.stamp.clone();
     let context = HeadContext { traits, stamp: &stamp, policy: host.policy(false) };
-    let body = write_error(host, reject, b"", true, context, turn);
+    let body = write_error(host, reject, Vec::new(), true, context, turn);
     if turn.cx.shared.http.access.enabled {
         let response = response_summary(reject.status, body, false, began, turn);
         let fields = Fields::default();
@@ -157,23 +167,25 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
 fn write_error(
     host: &Host,
     reject: Reject,
-    lines: &[u8],
+    mut lines: Vec<u8>,
     html: bool,
     context: HeadContext<'_>,
     turn: &mut Turn<'_, '_>,
 ) -> u64 {
     /// Long enough for a peak to pass, short enough to be waited for.
     const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
-    let lines = if reject.status == Status::SERVICE_UNAVAILABLE { RETRY_AFTER } else { lines };
+    if reject.status == Status::SERVICE_UNAVAILABLE {
+        lines.extend_from_slice(RETRY_AFTER);
+    }
     let number = (turn.cx.handle.number(), turn.request);
     if let (true, Some(files)) = (html, &host.files) {
         let mut files = files.borrow_mut();
-        let page = files.serve_error(reject.status, lines, number, context, turn.cx.time.now, turn.output);
+        let page = files.serve_error(reject.status, &lines, number, context, turn.cx.time.now, turn.output);
         if let Some(answered) = page {
             return answered.body;
         }
     }
     let mut errors = host.errors.borrow_mut();
     let page = errors.get(reject, html);
-    page.write(turn.output.buffer(), lines, context, number)
+    page.write(turn.output.buffer(), &lines, context, number)
 }

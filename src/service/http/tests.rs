@@ -2,6 +2,7 @@
 
 mod bodies;
 mod checking;
+mod files;
 mod heads;
 mod hostile;
 mod listing;

@@ -107,6 +107,7 @@ fn a_session_is_not_saved_if_it_is_too_large_or_the_application_panics() {
     let cookie = cookie_in(&bench.exchange(visit("", "")).0).unwrap();
     for (path, status) in [("/large", 507), ("/panic", 500)] {
         let (response, want) = bench.exchange(visit(path, &cookie));
+        assert_eq!(response.matches("Vary: Cookie\r\n").count(), 1, "{response}");
         assert_eq!((statuses(&response), want.finish, cookie_in(&response)), (vec![status], Finish::No, None));
         assert_eq!(body(&bench.exchange(visit("/look", &cookie)).0), "1");
     }
@@ -197,7 +198,8 @@ fn a_store_that_fails_or_takes_too_long_is_a_503() {
     let refused = |bench: &mut Bench| {
         let response = bench.responses();
         assert_eq!(statuses(&response), [503]);
-        assert!(response.contains("Retry-After: ") && cookie_in(&response).is_none(), "{response}");
+        assert!(response.contains("Retry-After: 5\r\n") && cookie_in(&response).is_none(), "{response}");
+        assert_eq!(response.matches("Vary: Cookie\r\n").count(), 1, "{response}");
         assert!(bench.pending().is_empty(), "no exchange waits");
         assert_eq!(statuses(&bench.exchange(get("/")).0), [200], "the connection persists");
     };
@@ -226,6 +228,21 @@ fn a_store_that_fails_or_takes_too_long_is_a_503() {
         // While the store is unavailable, no exchange waits.
         bench.send(visit("", if saving { "" } else { &cookie }));
         refused(&mut bench);
+    }
+}
+
+#[test]
+fn a_refusal_before_the_application_is_called_varies_as_its_responses_do() {
+    let mut bench = Bench::with(|http| http.maintenance = true, false);
+    bench.files.file("50x.html", "later");
+    for (path, varies) in [("/visits", 1), ("/visits/look", 1), ("/", 0), ("/slow", 0)] {
+        for accept in ["text/html", "text/plain"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n");
+            let (response, _) = bench.exchange(request);
+            assert_eq!(statuses(&response), [503]);
+            assert_eq!(response.matches("Vary: Cookie\r\n").count(), varies, "{response}");
+            assert_eq!(response.matches("Retry-After: 5\r\n").count(), 1, "{response}");
+        }
     }
 }
 

@@ -1,0 +1,235 @@
+//! From a path to its representation: from the cache, or from the file; or why there is
+//! none.
+//!
+//! A directory has the representation of its index, which is a file. One that shows nothing
+//! (there is no index, and it isn't listed) looks absent, with and without its slash.
+//!
+//! The root is kept open. If its file system is mounted again at the same path (FUSE, NFS),
+//! all that is opened below the old root fails. So an open that fails for another reason
+//! than the path opens the root again by its path. This costs only who has failed anyway.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::Site;
+use super::cache::Known;
+use super::representation::{BuildError, Representation, Style};
+use super::resolve::{OpenError, Opened};
+use crate::http::response::HeadContext;
+
+/// Why a path has no representation.
+pub(super) enum Missed {
+    NotFound,
+    /// It is a directory that shows something, and the path doesn't end with a slash.
+    Redirect,
+    /// It is a directory without an index file.
+    Directory(OwnedFd),
+    Forbidden,
+    /// Its size isn't that of its content.
+    Unsized,
+    Exhausted,
+    Failed(io::Error),
+}
+
+impl Site {
+    /// Calls `respond` with the representation of `key`.
+    pub(super) fn with<R>(
+        &mut self,
+        key: &[u8],
+        context: HeadContext<'_>,
+        now: u32,
+        respond: impl FnOnce(&Representation) -> R,
+    ) -> Result<R, Missed> {
+        match self.look_up(key, now) {
+            Known::Found(entry) if entry.is_under(context.policy) => return Ok(respond(entry)),
+            // Its head is of another policy.
+            Known::Found(_) => {}
+            Known::Missing => return Err(Missed::NotFound),
+            Known::Unknown => {}
+        }
+        let loaded = self.load(key, context, now)?;
+        Ok(self.keep(loaded, respond))
+    }
+
+    /// Calls `respond` with a representation, and then keeps it if it may be kept.
+    pub(super) fn keep<R>(
+        &mut self,
+        (entry, keep): (Representation, bool),
+        respond: impl FnOnce(&Representation) -> R,
+    ) -> R {
+        let result = respond(&entry);
+        if keep {
+            self.cache.insert(entry);
+        }
+        result
+    }
+
+    /// What the cache knows of `key`. Entries of changed files are removed.
+    pub(super) fn look_up(&mut self, key: &[u8], now: u32) -> Known<'_> {
+        let Self { cache, root, path, .. } = self;
+        cache.look_up(key, now, |entry| {
+            file_path(key, root.index(), path);
+            // A weak entity-tag becomes strong when the file is loaded again.
+            !entry.is_weak() && root.stat(path).as_ref() == Some(entry.metadata())
+        })
+    }
+
+    /// Opens the file of `key`: its representation, and whether it may be kept.
+    pub(super) fn load(
+        &mut self,
+        key: &[u8],
+        context: HeadContext<'_>,
+        now: u32,
+    ) -> Result<(Representation, bool), Missed> {
+        file_path(key, self.root.index(), &mut self.path);
+        let is_index = ends_as_directory(key);
+        match self.open(now) {
+            Ok(Opened::File { file, metadata, via_symlink }) => {
+                let style = Style {
+                    cache_control: &self.settings.cache_control,
+                    media_type: self.settings.media_types.of(&self.path),
+                    etag_inode: self.settings.etag_inode,
+                    edition: self.edition,
+                };
+                let mut entry = Representation::build(key, file, &metadata, &style, context)?;
+                entry.checked = now;
+                // The target of a link isn't watched.
+                Ok((entry, !via_symlink && self.settings.cache_size > 0))
+            }
+            // Only a file is an index, and a directory of that name is a directory like others.
+            Ok(Opened::Directory { via_symlink, .. }) if is_index => Err(self.directory(key, via_symlink, now)),
+            Err(OpenError::NotFound) if is_index => Err(self.directory(key, false, now)),
+            Err(OpenError::BrokenLink) if is_index => Err(self.directory(key, true, now)),
+            Ok(Opened::Directory { via_symlink, .. }) => Err(self.without_slash(key, via_symlink, now)),
+            Err(OpenError::NotFound) => Err(self.missing(key, false, now)),
+            // The index of a directory may be readable, although its list of names is not.
+            Err(OpenError::Forbidden) if !is_index && self.has_index(key) => Err(Missed::Redirect),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the file. If the file system fails, it may have been mounted again: then the
+    /// root is opened again by its path, and the file once more.
+    fn open(&mut self, now: u32) -> Result<Opened, OpenError> {
+        match self.cover_and_get() {
+            Err(OpenError::Io(_)) => {
+                self.check_root(now);
+                self.cover_and_get()
+            }
+            opened => opened,
+        }
+    }
+
+    fn cover_and_get(&mut self) -> Result<Opened, OpenError> {
+        // The watch comes before the open, so no change is missed.
+        if let Some(watch) = &mut self.watch {
+            watch.cover(&self.root, &self.path);
+        }
+        self.root.get(&self.path)
+    }
+
+    /// The result for the path of a directory without its slash. If nothing would be shown
+    /// with the slash, it looks absent: a redirect would tell that it exists.
+    fn without_slash(&mut self, key: &[u8], via_symlink: bool, now: u32) -> Missed {
+        if self.settings.listing || self.has_index(key) {
+            return Missed::Redirect;
+        }
+        self.hint(key);
+        self.missing(key, via_symlink, now)
+    }
+
+    /// Whether the directory `key` has an index file.
+    fn has_index(&mut self, key: &[u8]) -> bool {
+        let path = &mut self.path;
+        path.clear();
+        path.extend_from_slice(key);
+        path.push(b'/');
+        path.extend_from_slice(self.root.index());
+        if let Some(watch) = &mut self.watch {
+            watch.cover(&self.root, path);
+        }
+        self.root.peek(path).is_some_and(|metadata| !metadata.directory)
+    }
+
+    /// Logs, once, what would show the directory `key`, if there is one. With a page for
+    /// paths that aren't found, it isn't missed.
+    fn hint(&mut self, key: &[u8]) {
+        if self.hinted || self.settings.spa.is_some() || !self.root.peek(key).is_some_and(|found| found.directory) {
+            return;
+        }
+        self.hinted = true;
+        let directory = self.root.path().join(OsStr::from_bytes(key));
+        log::info!("{}", nothing_to_show(&directory));
+    }
+
+    /// Whether the root itself shows nothing: it has no index, and isn't listed.
+    pub fn is_bare(&self) -> bool {
+        let has_index = self.root.peek(self.root.index()).is_some_and(|found| !found.directory);
+        !has_index && !self.settings.listing && self.settings.spa.is_none()
+    }
+
+    /// `key` has no file. That is kept unless a link was followed: what is behind it isn't
+    /// watched.
+    fn missing(&mut self, key: &[u8], via_symlink: bool, now: u32) -> Missed {
+        if !via_symlink {
+            self.cache.insert_missing(key, now);
+        }
+        Missed::NotFound
+    }
+
+    /// The result for a directory without an index file.
+    fn directory(&mut self, key: &[u8], via_symlink: bool, now: u32) -> Missed {
+        if !self.settings.listing {
+            self.hint(key);
+            return self.missing(key, via_symlink, now);
+        }
+        match self.root.get(key) {
+            Ok(Opened::Directory { dir, .. }) => Missed::Directory(dir),
+            Ok(Opened::File { .. }) => Missed::NotFound,
+            Err(error) => error.into(),
+        }
+    }
+}
+
+impl From<BuildError> for Missed {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Unsized => Self::Unsized,
+            BuildError::Io(error) => Self::Failed(error),
+        }
+    }
+}
+
+impl From<OpenError> for Missed {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::NotFound | OpenError::BrokenLink => Self::NotFound,
+            OpenError::Forbidden => Self::Forbidden,
+            OpenError::Exhausted => Self::Exhausted,
+            OpenError::Io(error) => Self::Failed(error),
+        }
+    }
+}
+
+/// What the operator should know of a directory without an index that isn't listed.
+pub fn nothing_to_show(directory: &Path) -> String {
+    let directory = directory.to_string_lossy();
+    format!("{} has no index.html; --listing shows what is in a directory", directory.escape_debug())
+}
+
+/// The file of a path: for a directory it is the index file.
+fn file_path(key: &[u8], index: &[u8], path: &mut Vec<u8>) {
+    path.clear();
+    path.extend_from_slice(key);
+    if ends_as_directory(key) {
+        path.extend_from_slice(index);
+    }
+}
+
+/// Whether it is the path of the root, or of a directory with its slash.
+fn ends_as_directory(key: &[u8]) -> bool {
+    key.is_empty() || key.ends_with(b"/")
+}
