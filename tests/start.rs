@@ -521,7 +521,7 @@ fn the_page_of_a_single_page_application_must_exist() {
     let root = site();
     let path = root.path().to_str().unwrap();
     let (code, errors) = failure(&mut serve(&["-b", "127.0.0.1", "-p", "0", "--spa", "app.html", path]));
-    assert!(code == Some(78) && errors.contains("no file app.html"), "{code:?} {errors}");
+    assert!(code == Some(78) && errors.contains("needs the file app.html"), "{code:?} {errors}");
 }
 
 #[test]
