@@ -571,7 +571,7 @@ fn the_page_of_a_single_page_application_must_exist() {
     let path = root.path().to_str().unwrap();
     for page in ["app.html", "pages"] {
         let (code, errors) = failure(&mut serve(&["-b", "127.0.0.1", "-p", "0", "--spa", page, path]));
-        assert!(code == Some(78) && errors.contains(&format!("no file {page}")), "{code:?} {errors}");
+        assert!(code == Some(78) && errors.contains(&format!("needs the file {page}")), "{code:?} {errors}");
     }
 }
 

@@ -164,7 +164,7 @@ fn apply_variable<D>(option: &Opt<D>, draft: &mut Draft<D>, value: &str) -> Resu
     }
 }
 
-/// A command that has a table of its own.
+/// A command that has its own table.
 pub(super) struct Tool<D: 'static> {
     /// Its purpose and its synopsis.
     pub(super) usage: &'static str,

@@ -64,7 +64,7 @@ fn details(config: &Config, ready: &Ready) -> String {
         };
     }
     if ready.demonstration {
-        text += "  note    this is the demonstration, for this machine alone; miod ROOT serves a site of yours\n";
+        text += "  note    this is the demonstration, for this machine only; miod ROOT serves your own site\n";
     } else if config.default_host(listener).is_some_and(|host| host.demonstration == Demonstration::IfLocal) {
         text += "  note    other machines can connect, so the demonstration is off; --apps turns applications on\n";
     }

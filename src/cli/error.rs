@@ -25,7 +25,7 @@ pub const USAGE: u8 = 2;
 pub const IN_USE: u8 = 69;
 /// The system forbids it (`EX_NOPERM`).
 pub const PERMISSION: u8 = 77;
-/// The configuration is wrong or names something absent (`EX_CONFIG`).
+/// The configuration is wrong, or names a file that doesn't exist (`EX_CONFIG`).
 pub const CONFIGURATION: u8 = 78;
 
 // Exit codes of client tools have curl's numbers, which scripts know.
@@ -77,8 +77,8 @@ impl std::error::Error for CommandError {}
 pub struct CommandErrors(pub Vec<CommandError>);
 
 impl CommandErrors {
-    /// The exit code: that of the configuration if anything is wrong with it, because then a
-    /// restart makes no sense; else that of the first error.
+    /// The exit code: that of the configuration if any error is in the configuration,
+    /// because then a restart makes no sense. Otherwise the code of the first error.
     pub fn code(&self) -> u8 {
         let mut codes = self.0.iter().map(|error| error.code);
         if codes.clone().any(|code| code == CONFIGURATION) {
@@ -226,7 +226,7 @@ fn in_use(sockets: port_owner::SocketTables, address: SocketAddr) -> String {
     format!("port in use{by}; try -p 0 for a free port")
 }
 
-/// A directory beside `path` with a similar name.
+/// A directory next to `path` with a similar name.
 pub(super) fn sibling(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -4,9 +4,9 @@
 /// Names, with or without hyphens as they are given, and the sentence.
 const OPTIONS: &[(&[&str], &str)] = &[
     (&["c", "config"], "there is no configuration file; give options, or variables such as MIOD_PORT"),
-    (&["tls", "ssl", "https", "cert", "key"], "miod doesn't speak TLS; put a proxy before it"),
+    (&["tls", "ssl", "https", "cert", "key"], "miod doesn't speak TLS; put a proxy in front of it"),
     (&["gzip", "compress", "compression", "brotli", "zstd"], "responses are not compressed"),
-    (&["proxy", "reverse-proxy", "proxy-pass", "upstream"], "miod is no proxy"),
+    (&["proxy", "reverse-proxy", "proxy-pass", "upstream"], "miod isn't a proxy"),
     (&["root", "directory", "dir", "document-root"], "give the directory without an option: miod DIRECTORY"),
     (&["host", "listen", "address", "addr", "l", "interface"], "give --bind ADDRESS and --port PORT"),
     (&["index"], "the index page of a directory is index.html"),

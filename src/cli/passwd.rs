@@ -106,7 +106,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
 /// If the file is unchanged.
 pub fn run(plan: &PasswdPlan) -> Result<String, CommandError> {
     let PasswdPlan { file, user, action } = plan;
-    // The target is replaced, so that a symbolic link stays one.
+    // The target of a symbolic link is replaced, so that the link stays.
     let path = fs::canonicalize(file).unwrap_or_else(|_| file.clone());
     let before = read(&path).map_err(|error| failed("read", file, &error))?;
     let (old, text) = match before {
@@ -143,7 +143,7 @@ fn new_hash(user: &str, cost: u32) -> Result<String, CommandError> {
     htpasswd::hash(&password, cost, salt).map_err(CommandError::configuration)
 }
 
-/// The content of the file; none if it is absent.
+/// The content of the file; `None` if it doesn't exist.
 fn read(path: &Path) -> io::Result<Option<(fs::Metadata, Vec<u8>)>> {
     match htpasswd::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

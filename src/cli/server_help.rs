@@ -9,7 +9,7 @@ pub(super) fn table(command: ServerCommand) -> Vec<&'static Opt<ServerDraft>> {
     server_options().filter(|option| option.belongs_to(command)).collect()
 }
 
-/// The help of a server command; that of `serve` is also the whole program's.
+/// The help of a server command. The help of `serve` is also that of the whole program.
 pub(super) fn server_help(command: ServerCommand) -> String {
     let mut text = String::from(usage(command));
     let defaults = Draft::at(command.default_port());

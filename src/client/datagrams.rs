@@ -21,7 +21,7 @@ pub fn ping(target: &Target, plan: PingPlan, log: &Log) -> Result<bool, ToolErro
 /// Sends heartbeats to `target` until a signal ends it.
 ///
 /// # Errors
-/// As [`ping()`].
+/// See [`ping()`].
 pub fn send_heartbeats(target: &Target, plan: HeartbeatPlan, log: &Log) -> Result<(), ToolError> {
     run(target, |peer| Box::new(Heartbeat::new(peer, plan)), log).map(drop)
 }

@@ -1,10 +1,10 @@
-//! When a tool that does something regularly does it next.
+//! The times of a tool that does something once per interval.
 
 use std::time::Duration;
 
 use crate::reactor::Tick;
 
-/// The next time of something that was due at `last` and happens once an interval. Times
+/// The next time of something that was due at `last` and happens once per interval. Times
 /// that were missed, because the machine slept, are skipped.
 pub(super) fn next_after(last: Tick, interval: Duration, now: Tick) -> Tick {
     let next = last.after(interval);

@@ -19,7 +19,7 @@ pub struct Host {
     pub cache_control: String,
     /// Entity-tags contain inode and ctime: finer, but different on each machine.
     pub etag_inode: bool,
-    /// Media types beside the built-in ones: extension and type.
+    /// Media types in addition to the built-in ones: extension and type.
     pub media_types: Vec<(String, String)>,
     /// The file, relative to the root, that is sent with 200 for paths that aren't found.
     pub spa: Option<String>,
@@ -37,8 +37,8 @@ pub struct Host {
     pub demonstration: Demonstration,
     /// The questions of the quiz; `None`: the built-in ones.
     pub quiz: Option<PathBuf>,
-    /// Paths with an application or a password file of their own. If none has a password
-    /// file, `/private/` is for the users who can log in.
+    /// Paths with their own application or password file. If none has a password file,
+    /// `/private/` is for the users who can log in.
     pub routes: Vec<Route>,
 }
 

@@ -51,7 +51,7 @@ use surroundings::Surroundings;
 pub struct Ready {
     /// Where the main listener listens.
     pub endpoints: Vec<Endpoint>,
-    /// Where the key-value service listens, if it runs beside the main listener.
+    /// Where the key-value service listens, if it runs in addition to the main listener.
     pub kv: Vec<Endpoint>,
     /// The absolute path of the root, if files are served.
     pub root: Option<PathBuf>,
@@ -77,7 +77,7 @@ struct Bound {
     sockets: Vec<Listener>,
 }
 
-/// A server that can be given applications beside the built-in ones.
+/// A server that can have applications in addition to the built-in ones.
 ///
 /// ```no_run
 /// use miod::app::{Answer, App, Call, Request, Response};
@@ -216,7 +216,7 @@ impl Drop for FlushOnDrop<'_> {
 /// clients can connect.
 ///
 /// # Errors
-/// As [`Server::run`].
+/// See [`Server::run`].
 pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
     Server::new(config.clone()).log(log).run(ready)
 }
@@ -240,7 +240,7 @@ fn bind(listener: &config::Listener, endpoints: &[Endpoint]) -> Result<Bound, Se
     Ok(Bound { kind, sockets })
 }
 
-/// Whether only this machine can connect to a host. The endpoints are those of each listener.
+/// Whether only this machine can connect to a host. `endpoints` has those of each listener.
 fn is_local(listeners: &[config::Listener], endpoints: &[Option<Vec<Endpoint>>], host: usize) -> bool {
     let of_host = listeners.iter().zip(endpoints).filter(|(listener, _)| listener.hosts.first() == Some(&host));
     of_host.flat_map(|(_, endpoints)| endpoints.iter().flatten()).all(|endpoint| match endpoint {

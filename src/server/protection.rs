@@ -138,7 +138,7 @@ mod tests {
 
         let mut host = Host { root: Some(files.at("www")), ..Host::default() };
         assert_eq!(protected(&host, true), [(PRIVATE.to_owned(), Protection::Demonstration)]);
-        assert_eq!(protected(&host, false), [(PRIVATE.to_owned(), Protection::Open)], "the operator is told");
+        assert_eq!(protected(&host, false), [(PRIVATE.to_owned(), Protection::Open)], "the operator gets a note");
         host.route("/a").auth = Some(files.at("users"));
         for demonstration in [true, false] {
             assert_eq!(protected(&host, demonstration), by_file("/a"));

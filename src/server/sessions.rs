@@ -80,8 +80,7 @@ impl KeyRing {
         Self { keys: Keys::random(), file: Err(why) }
     }
 
-    /// Random keys in place of those that can't be read, for the rest of a start that
-    /// fails.
+    /// Random keys in place of keys that can't be read, so that a failing start can go on.
     pub(super) fn unreadable() -> Self {
         Self::for_this_run("the keys can't be read".to_owned())
     }

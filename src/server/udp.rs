@@ -31,7 +31,7 @@ pub fn answer(
 /// Watches heartbeats until a signal ends it.
 ///
 /// # Errors
-/// As [`answer`].
+/// See [`answer`].
 pub fn watch(
     options: &WatchOptions,
     listener: &Listener,

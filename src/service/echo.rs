@@ -1,7 +1,7 @@
 //! The echo service, like RFC 862, but with a way to end the connection.
 //!
-//! Each byte is sent back at once. A line that is exactly `exit` ends the connection: it
-//! isn't echoed, nor is anything after it. A line ends in LF or CRLF, or with EOF.
+//! Each byte is sent back at once. A line that is exactly `exit` ends the connection. This
+//! line isn't echoed, and nothing after it. A line ends in LF or CRLF, or with EOF.
 //!
 //! So at the start of a line `exi` can't be echoed yet, because it may become `exit`. It
 //! stays in the input until the next byte decides, or a pause: many clients send `exit`

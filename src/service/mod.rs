@@ -83,8 +83,8 @@ impl Shared {
 pub enum Message {
     /// An application has news for its watchers.
     News,
-    /// The session store has answered something that the receiver waits for, or there is
-    /// something to ask it.
+    /// The session store has a result for the receiver, or there is a question to send to
+    /// it.
     Session,
 }
 

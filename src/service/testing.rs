@@ -118,7 +118,7 @@ pub(crate) fn shared(files: &Scratch) -> Shared {
     shared_with(files, |_| {})
 }
 
-/// The same, with a host that `adjust` has changed.
+/// Like [`shared`], with a host that `adjust` has changed.
 pub(crate) fn shared_with(files: &Scratch, adjust: impl FnOnce(&mut http::Host)) -> Shared {
     let mut host = http::Host::default();
     let root = Root::open(files.path(), Symlinks::Inside).unwrap();

@@ -144,7 +144,7 @@ impl Client {
         Some(response)
     }
 
-    /// Checks that a response is one that may come now.
+    /// Checks that a response is right at this moment.
     fn check(&mut self, response: &Response, world: &mut World<'_>) {
         let index = self.responses;
         let case = &self.cases[index];

@@ -16,7 +16,7 @@ use crate::service::{Kind, Message, Outcome, Service};
 pub(super) struct Link {
     pub(super) number: usize,
     pub(super) client: Client,
-    /// The client neither sends nor takes anything any more, and doesn't close.
+    /// The client doesn't send, receive or close any more.
     pub(super) vanished: bool,
     peer: Peer,
     pub(super) service: Service,

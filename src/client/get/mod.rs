@@ -104,7 +104,7 @@ pub struct GetConnection {
 }
 
 impl Protocol for GetConnection {
-    /// None before the first connection.
+    /// `None` before the first connection.
     type Shared = Option<GetShared>;
     type Listener = ();
     type Message = Infallible;

@@ -18,7 +18,7 @@ pub struct GetRequest {
     pub plan: GetPlan,
     /// The file with the content of the request.
     pub upload: Option<PathBuf>,
-    /// The file for the content of the response; none for standard output.
+    /// The file for the content of the response; `None` for standard output.
     pub output: Option<PathBuf>,
     /// Request only the rest that the output file lacks.
     pub resume: bool,
@@ -70,7 +70,7 @@ pub struct GetPlan {
     pub resume: Option<u64>,
     /// A 4xx or 5xx response is an error.
     pub fail: bool,
-    /// What is printed beside the content.
+    /// What is printed in addition to the content.
     pub show: Show,
     /// The limit without progress.
     pub timeout: Duration,
@@ -78,7 +78,7 @@ pub struct GetPlan {
     pub max_time: Option<Duration>,
 }
 
-/// What is printed beside the content.
+/// What is printed in addition to the content.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Show {
     /// The heads of responses, before their content.

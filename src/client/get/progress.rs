@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_shows_the_part_the_size_the_speed_and_the_time_left() {
+    fn a_line_shows_size_speed_and_time_left() {
         for (done, total, moved, seconds, expected) in [
             (50, Some(100), 50, 1, " 50 % [############------------] 50 B of 100 B  50 B/s  1 s left"),
             (2048, Some(2048), 1024, 1, "100 % [########################] 2.0 KiB of 2.0 KiB  1.0 KiB/s"),

@@ -400,7 +400,7 @@ fn the_number_of_redirects_is_limited() {
 }
 
 #[test]
-fn a_download_is_resumed_only_by_the_missing_part() {
+fn a_download_is_resumed_only_with_the_missing_part() {
     let part = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 3-7/8\r\nContent-Length: 5\r\n\r\nhello";
     let nothing = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */3\r\nContent-Length: 1\r\n\r\n.";
     for (response, printed, good) in [

@@ -138,7 +138,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     },
     Opt {
         long: "demo",
-        help: "the demonstration, for this machine alone: all applications, and /private/ for alice with the \
+        help: "the demonstration, for this machine only: all applications, and /private/ for alice with the \
                password apple (default: only for the ./public of this project)",
         set: Setter::Host(|host, _| {
             host.demonstration = Demonstration::On;

@@ -66,7 +66,7 @@ pub enum Setter<D> {
     Host(fn(&mut Host, &str) -> SetResult),
     /// Of a route.
     Route(fn(&mut Route, &str) -> SetResult),
-    /// Of the settings of this command alone.
+    /// Of the command's own settings.
     Command(fn(&mut D, &str) -> SetResult),
 }
 
@@ -153,7 +153,7 @@ pub struct Draft<D> {
     pub host: Host,
     /// The route of the key-value service.
     pub route: Route,
-    /// The settings of this command alone.
+    /// The command's own settings.
     pub command: D,
 }
 
@@ -221,7 +221,7 @@ impl Draft<ServerDraft> {
 
 /// The commands for HTTP.
 const HTTP: &[ServerCommand] = &[ServerCommand::Serve, ServerCommand::Kv];
-/// The web server alone.
+/// Only the web server.
 const SERVE: &[ServerCommand] = &[ServerCommand::Serve];
 
 /// What the entries of the server tables have in common.

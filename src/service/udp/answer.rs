@@ -1,5 +1,5 @@
-//! The services `udp upper` and `udp echo`: one reply to each datagram, over a network
-//! that is as bad as the options say.
+//! The services `udp upper` and `udp echo`: one reply to each datagram, over a simulated
+//! bad network.
 //!
 //! `udp upper` maps characters like [`upper`](crate::service::upper).
 //!
@@ -63,7 +63,7 @@ struct Held {
 pub struct Answerer {
     reply: Reply,
     dice: Dice,
-    /// The address of the socket; none before it is opened.
+    /// The address of the socket; `None` before it is opened.
     local: Option<SocketAddr>,
     /// Replies that are held back, the first that is due on top.
     held: BinaryHeap<Reverse<Held>>,

@@ -52,7 +52,7 @@ struct Sender {
     /// Which of the last 64 sequence numbers were received; bit 0 is the highest.
     window: u64,
     heard: Tick,
-    /// The same in Unix seconds.
+    /// The time of the last heartbeat in Unix seconds.
     heard_at: i64,
     lost: bool,
     received: u64,
