@@ -84,7 +84,10 @@ fn an_unknown_name_looks_like_a_wrong_password() {
     let wrong = post(&server, "/login", FORM, "username=alice&password=pear");
     let unknown = post(&server, "/login", FORM, "username=carol&password=apple");
     assert_eq!((wrong.status, unknown.status), (401, 401));
-    assert_eq!(text_without_number(&wrong).replace("value=\"alice\"", "value=\"carol\""), text_without_number(&unknown));
+    assert_eq!(
+        text_without_number(&wrong).replace("value=\"alice\"", "value=\"carol\""),
+        text_without_number(&unknown)
+    );
     assert_eq!((wrong.count("set-cookie"), unknown.count("set-cookie")), (0, 0));
     let escaped = post(&server, "/login", FORM, "username=%22%3E%3Cscript%3E&password=x").text();
     assert!(!escaped.contains("<script>"), "{escaped}");
