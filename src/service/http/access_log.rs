@@ -1,16 +1,17 @@
 //! The access log: one line for each request, written when its response ends.
 //!
-//! The combined format, which every tool reads, and behind it: the client's port, the
-//! local address and port, the duration in seconds, the bytes of the whole response,
-//! and connection/request, which error pages show too. The third field is the user's
-//! name on a protected path; with 401, the name that was claimed.
+//! It is the combined format, which every tool reads, with further fields at its end: the
+//! client's port, the local address and port, the duration in seconds, the bytes of the
+//! complete response, and connection/request, which error pages show too. On a protected
+//! path the third field is the user name, in a 401 the name that the client sent.
 //!
 //! ```text
 //! 127.0.0.1 - - [21/Nov/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 1024 "-" "curl/8.5" 50312 127.0.0.1:8080 0.000000 1290 7/1
 //! ```
 //!
 //! The duration begins with the first byte of the request. Times are the loop's, read once a
-//! turn: a response in the same turn as its request took 0. Text from the network is escaped, so a line is a line.
+//! turn: a response in the same turn as its request took 0. Text from the network is escaped,
+//! so it can't forge a line.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -25,7 +26,7 @@ use crate::http::{Fields, Status, basic, date};
 use crate::logging::{ACCESS, push_escaped};
 use crate::reactor::Tick;
 
-/// What a line says about a response.
+/// The fields of a line about the response.
 #[derive(Clone, Copy)]
 pub(super) struct ResponseSummary {
     pub(super) status: Status,
@@ -42,7 +43,7 @@ pub(super) struct ResponseSummary {
     pub(super) protected: bool,
 }
 
-/// What a line says about a request and its client.
+/// The fields of a line about the request and its client.
 pub(super) struct RequestSummary<'a> {
     line: &'a [u8],
     client: Option<IpAddr>,
@@ -53,7 +54,7 @@ pub(super) struct RequestSummary<'a> {
 }
 
 impl<'a> RequestSummary<'a> {
-    /// Of the request line, and the fields that were understood. The user is logged if
+    /// The summary of a request with this request line and these fields. The user is logged if
     /// the path is `protected`.
     pub(super) fn new(line: &'a [u8], fields: Fields<'a>, client: Option<IpAddr>, protected: bool) -> Self {
         let (mut referer, mut agent) = (None, None);
@@ -87,7 +88,7 @@ pub(super) struct PendingEntry {
 }
 
 impl PendingEntry {
-    /// Of a response to a request that began at `began`.
+    /// The line for a response to a request that began at `began`.
     pub(super) fn new(request: &RequestSummary<'_>, response: ResponseSummary, began: Tick) -> Self {
         let user = request.user.as_deref().unwrap_or_default().as_bytes();
         let texts = [request.line, request.referer, request.agent, user].join(&b'\n').into_boxed_slice();
@@ -99,7 +100,7 @@ impl PendingEntry {
         size_of::<Self>() + self.texts.len()
     }
 
-    /// Counts bytes that were added to the response: of its body, and in all.
+    /// Counts bytes that were added to the response: of the body, and in total.
     pub(super) fn add(&mut self, body: u64, bytes: u64) {
         self.response.body += body;
         self.response.bytes += bytes;
@@ -119,20 +120,20 @@ impl PendingEntry {
 
 /// The request line.
 pub(super) fn request_line<'a>(head: &RequestHead<'a>) -> &'a [u8] {
-    // Between its words is one space; the version is the last.
+    // There is one space between its words, and the version is the last.
     &head.raw[..head.method_name.len() + head.raw_target.len() + b"  HTTP/1.1".len()]
 }
 
-/// What came in place of a request line.
+/// The first line of input that has no request line.
 pub(super) fn first_line(head: &[u8]) -> &[u8] {
-    /// More of it isn't needed to see what it was.
+    /// This much is enough to recognize it.
     const MOST: usize = 8_300;
     let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
     &head[..end.min(MOST)]
 }
 
-/// Writes a line. By hand, since formatting would cost more than all the rest of
-/// a small answer.
+/// Writes a line. It is put together by hand, since formatting would cost more than the rest
+/// of a small response.
 pub(super) fn write(request: &RequestSummary<'_>, response: &ResponseSummary, cx: &mut Cx<'_>) {
     let format = &mut cx.shared.http.access;
     format.refresh(cx.time.unix_seconds, request.client, response.local);
@@ -179,14 +180,14 @@ pub(super) fn write(request: &RequestSummary<'_>, response: &ResponseSummary, cx
     });
 }
 
-/// A short text that is being made. What is too long for it is a fault of the program:
-/// text from the network has no place here.
+/// A short text of fixed capacity. Only text of limited length goes here, none from the
+/// network, so it can't be too long.
 struct Text<const ROOM: usize> {
     room: [u8; ROOM],
     end: usize,
 }
 
-// Inlined, so that where it ends is in a register.
+// Inlined, so that its end is in a register.
 impl<const ROOM: usize> Text<ROOM> {
     fn new() -> Self {
         Self { room: [0; ROOM], end: 0 }
@@ -229,7 +230,7 @@ impl<const ROOM: usize> Text<ROOM> {
     #[inline(always)]
     fn push_seconds(&mut self, duration: Duration) {
         if duration.is_zero() {
-            // So it is with most.
+            // Most durations are zero.
             self.push(b"0.000000");
             return;
         }
@@ -253,7 +254,7 @@ const PAIRS: [[u8; 2]; 100] = {
     pairs
 };
 
-/// The same without spaces, and never nothing.
+/// A user name as one word: its spaces are escaped, and an empty name is `""`.
 fn push_word(out: &mut Vec<u8>, text: &str) {
     let start = out.len();
     for word in text.split_inclusive(' ') {
@@ -268,14 +269,14 @@ fn push_word(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// What is the same in many lines in a row as it is written in one: how it begins, for
-/// a client and a moment, and the local address.
+/// The parts that are the same in many successive lines: the beginning, for a client and a
+/// second, and the local address.
 #[derive(Default)]
 pub(super) struct AccessLog {
     pub(super) enabled: bool,
-    /// As far as the request, of somebody without a name.
+    /// The beginning, up to the request, without a user name.
     beginning: Vec<u8>,
-    /// Where in it the name would be.
+    /// The position of the user name in it.
     user: usize,
     client: Option<IpAddr>,
     moment: Vec<u8>,
@@ -335,7 +336,7 @@ fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
                 write_decimal(out, u64::from(byte));
             }
         }
-        // Rare enough; writing to a vector can't fail.
+        // This is rare. Writing to a vector can't fail.
         IpAddr::V6(v6) => drop(write!(out, "{v6}")),
     }
 }

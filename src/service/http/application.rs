@@ -1,5 +1,5 @@
-//! The call of an application: from a request to its response, with the session that
-//! it reads.
+//! The call of an application: from a request to its response, with the session that the
+//! application reads.
 //!
 //! ```text
 //!            ┌──────── the store must be asked ───────┐
@@ -36,7 +36,7 @@ use crate::session::{LoadResult, SaveError, SaveResult, Session, Store};
 /// the body that it parses.
 const CALL: u32 = 16;
 
-/// An exchange on its way to an application.
+/// An exchange whose handler is an application.
 #[derive(Clone, Copy)]
 pub(super) struct AppCall<'a> {
     pub(super) exchange: &'a Exchange<'a>,
@@ -47,8 +47,8 @@ pub(super) struct AppCall<'a> {
 }
 
 impl AppCall<'_> {
-    /// Calls the application, for the first time or with the result of its job; if it
-    /// reads sessions, with the client's, which may have to be waited for.
+    /// Calls the application, for the first time or with the result of its job. If it reads
+    /// sessions, the session of the client is loaded first, which may take several turns.
     pub(super) fn begin(self, done: Option<Outcome>, turn: &mut Turn<'_, '_>) -> Progress {
         match self.app.reads_session() {
             Ok(false) => return self.run(done, None, turn),
@@ -116,7 +116,7 @@ impl AppCall<'_> {
         Progress::Pending(State::Body(ReadingBody::new(self.exchange, destination, limit, turn)))
     }
 
-    /// Saves the session, if something changed in it, and then sends the response.
+    /// Saves the session if it has changed, and then sends the response.
     fn save(self, response: Response, session: Session, turn: &mut Turn<'_, '_>) -> Progress {
         session_store_client::allow_retry(turn.cx);
         let (cx, secure) = (&mut *turn.cx, self.exchange.facts.secure);
@@ -153,7 +153,7 @@ impl AppCall<'_> {
         let fields = [
             ("Content-Type", event_stream::MEDIA_TYPE),
             ("Cache-Control", "no-store"),
-            // A proxy that collects a response before it passes it on would pass on none.
+            // A proxy that buffers a response to its end would never pass it on.
             ("X-Accel-Buffering", "no"),
         ];
         let status = Status::OK;

@@ -1,13 +1,13 @@
 //! Reading the body of a request.
 //!
-//! A body is read before the response is given, whether it is needed or not: what is
-//! malformed in it is found, and the next request begins where it must. Only what is
-//! too large isn't read; then the response says so, and the connection closes in a way
-//! that lets the client still read it.
+//! A body is read before the response, whether it is needed or not. So errors in its framing
+//! are found, and the start of the next request is known. Only a body that is too large isn't
+//! read. Then the response is an error, and the connection lingers, so that the client can
+//! still read it.
 //!
-//! Where the content goes is the [`Destination`]. An application that takes it piece by
-//! piece ([`Sink`](crate::app::Sink)) was called before, so for it the rules of
-//! [`policy`](super::policy) were checked before the first byte of the body was read.
+//! The content goes to the [`Destination`]. An application that receives it in pieces
+//! ([`Sink`](crate::app::Sink)) is called before. So the rules of [`policy`](super::policy) are
+//! checked before the first byte of its body is read.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub(super) struct ReadingBody {
 pub(super) enum Destination {
     /// Into memory, for a handler that gets it whole.
     Collect(Vec<u8>),
-    /// Nowhere: it is read only to get past it.
+    /// Nowhere: it is read only to find the next request.
     Discard,
     /// To the application, piece by piece.
     Stream(Stream),
@@ -64,15 +64,15 @@ struct SinkJob {
 pub(super) enum Read {
     /// The body is whole.
     Whole,
-    /// It can't be read to its end: this is the response.
+    /// It can't be read to its end; this is the response.
     Failed(Reject),
-    /// The response doesn't need it, and it is too much to be read for nothing.
+    /// The response doesn't need it, and it is too large to be read and discarded.
     GivenUp,
 }
 
 impl ReadingBody {
-    /// Begins with the body of a request, of at most `limit` bytes. A client that waits for
-    /// an interim response gets it.
+    /// Begins to read the body of a request, of at most `limit` bytes. If the client waits for
+    /// an interim response, it gets one.
     pub(super) fn new(
         exchange: &Exchange<'_>,
         destination: Destination,
@@ -106,7 +106,7 @@ impl ReadingBody {
         self.head.capacity() + path + content
     }
 
-    /// Takes note of the result of a job.
+    /// Stores the result of a job.
     pub(super) fn job_ended(&mut self, ended: JobId, result: JobResult<service::Outcome>) {
         if let Destination::Stream(Stream { job: Some(job), .. }) = &mut self.destination
             && job.id == ended
@@ -115,7 +115,7 @@ impl ReadingBody {
         }
     }
 
-    /// Reads what is there.
+    /// Reads the input that is there.
     pub(super) fn advance(&mut self, timeout: Duration, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<Read> {
         loop {
             match self.wait_for_job(cx) {
@@ -155,7 +155,7 @@ impl ReadingBody {
             }
             Some(_) => return Err(FAILED),
         }
-        // The client wasn't read meanwhile.
+        // The connection wasn't read meanwhile, so the pace starts again.
         self.pace = Pace::start(now);
         Ok(Step::Done(()))
     }
@@ -196,7 +196,7 @@ impl Stream {
         Self { sink, job: None }
     }
 
-    /// Hands a piece of content on.
+    /// Passes a piece of content on.
     fn push(&mut self, content: &[u8], cx: &mut Cx<'_>) -> Result<(), Reject> {
         if content.is_empty() {
             return Ok(());

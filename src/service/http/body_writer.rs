@@ -14,7 +14,7 @@ pub(super) struct BodyWriter {
 }
 
 impl BodyWriter {
-    /// For a response whose head said that its body has this form.
+    /// A writer for the form of body that the head of the response has announced.
     pub(super) fn new(form: BodyForm, entry: Option<Box<PendingEntry>>) -> Self {
         Self { chunked: form == BodyForm::Chunked, entry }
     }
@@ -37,7 +37,7 @@ impl BodyWriter {
         }
     }
 
-    /// Appends what shows that the body is whole.
+    /// Appends the end of a complete body.
     pub(super) fn end(&mut self, output: &mut Output) {
         if self.chunked {
             output.write(LAST_CHUNK);

@@ -30,12 +30,12 @@ impl Phase {
 pub struct Census([u32; Phase::COUNT]);
 
 impl Census {
-    /// Counts a connection that is in this phase now.
+    /// Counts a connection that enters this phase.
     pub(super) fn enter(&mut self, phase: Phase) {
         self.0[phase as usize] += 1;
     }
 
-    /// Counts a connection that is in this phase no longer.
+    /// Counts a connection that leaves this phase.
     pub(super) fn leave(&mut self, phase: Phase) {
         self.0[phase as usize] -= 1;
     }

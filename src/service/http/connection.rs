@@ -47,9 +47,9 @@ pub struct Http {
     state: State,
     /// Requests so far; the number of the current one.
     requests: u32,
-    /// There were too many connections when it came: every request gets 503.
+    /// There were too many connections when it was accepted: every request gets 503.
     overloaded: bool,
-    /// It counts for its address.
+    /// It counts as a connection of its address.
     counted: bool,
     /// What the client may still send.
     reading: Reading,
@@ -60,7 +60,7 @@ pub struct Http {
 impl Http {
     /// A connection that was just accepted.
     pub fn open(accepted: &Accepted<'_, Kind>, host: HostId, cx: &mut Cx<'_>) -> Self {
-        // A proxy has many clients; how many connections it makes is its own matter.
+        // A proxy has many clients, so its connections aren't limited by address.
         let http = &mut cx.shared.http;
         let peer = accepted.ends.peer().map(|peer| peer.ip()).filter(|peer| !http.proxies.trust(Some(*peer)));
         let counted = peer.and_then(|peer| http.count(peer));
@@ -71,8 +71,7 @@ impl Http {
         Self { state, requests: 0, overloaded, counted, reading: Reading::Last, host }
     }
 
-    /// The connection is over, by either side; `unsent` bytes of its output didn't go
-    /// out.
+    /// The connection was closed by either side; `unsent` bytes of its output weren't sent.
     pub fn closed(&mut self, unsent: u64, ends: Ends<'_>, cx: &mut Cx<'_>) {
         self.log_response(unsent, cx);
         if let State::Waiting(waiting) = &self.state
@@ -162,7 +161,7 @@ impl Http {
         step
     }
 
-    /// There is no whole head, but `seen` bytes of one.
+    /// Waits for the rest of a head, of which `seen` bytes are there.
     fn wait_for_head(&mut self, seen: usize, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
         let began = self.began(cx);
         let deadline = match self.state {
@@ -188,7 +187,7 @@ impl Http {
         Step::Wait(Want::READ.by(deadline))
     }
 
-    /// When the first byte of the current request was there.
+    /// When the first byte of the current request was received.
     fn began(&self, cx: &Cx<'_>) -> Tick {
         if let State::Head { since, .. } = self.state { since } else { cx.time.now }
     }
@@ -202,14 +201,14 @@ impl Http {
         if cx.draining { timeout.min(limits::LINGER) } else { timeout }
     }
 
-    /// How long a head may take, and how long the first byte of a connection.
+    /// How long a client may take to send a head, or the first byte of a connection.
     fn header_timeout(&self, cx: &Cx<'_>) -> Duration {
         let timeout = cx.shared.http.limits.header_timeout;
-        // The reserve is small: a connection that isn't served must not hold it.
+        // The reserve is small. A connection that isn't served must not occupy it for long.
         if self.overloaded { timeout.min(limits::LINGER) } else { timeout }
     }
 
-    /// Answers input that isn't a request, and closes.
+    /// Responds to input that isn't a request, and closes the connection.
     fn refuse_unparsed(&mut self, reject: Reject, io: &mut Io<'_>, cx: &mut Cx<'_>) {
         self.requests = self.requests.wrapping_add(1);
         self.reading = Reading::Unread;
@@ -220,7 +219,7 @@ impl Http {
         self.end(Writing::Last, cx);
     }
 
-    /// A head is there: answers it, or begins to read its body.
+    /// Handles a head: responds to the request, or begins to read its body.
     fn begin(&mut self, head: &RequestHead<'_>, began: Tick, turn: &mut Turn<'_, '_>) {
         turn.cx.work.spend(REQUEST);
         let host = turn.cx.shared.http.host(self.host);
@@ -264,7 +263,7 @@ impl Http {
         self.enter(State::Body(body), turn.cx);
     }
 
-    /// Reads a body, and answers when it is there.
+    /// Reads a body, and responds when it is complete.
     fn read_body(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
         let State::Body(body) = &mut self.state else { return Step::Done(()) };
         let timeout = cx.shared.http.limits.body_timeout;
@@ -294,7 +293,7 @@ impl Http {
         Step::Done(())
     }
 
-    /// Goes on with an exchange that takes more than one turn.
+    /// Continues an exchange that takes more than one turn.
     fn go_on(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
         let step = match &mut self.state {
             State::Waiting(_) => return self.wait(io, cx),
@@ -313,7 +312,7 @@ impl Http {
         }
     }
 
-    /// Looks whether a request that waits can go on.
+    /// Continues a waiting request if it can.
     fn wait(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
         let State::Waiting(waiting) = &self.state else { return Step::Done(()) };
         let taken = match dispatch::look(waiting, cx) {
@@ -326,7 +325,7 @@ impl Http {
         Step::Done(())
     }
 
-    /// Takes what the state holds, to be answered in this call.
+    /// Takes the state out, since its request is answered in this call.
     fn take_state(&mut self, cx: &mut Cx<'_>) -> State {
         let answering = State::Head { since: cx.time.now, seen: 0 };
         cx.shared.http.census.leave(self.state.phase());
@@ -334,7 +333,7 @@ impl Http {
         std::mem::replace(&mut self.state, answering)
     }
 
-    /// Takes over what an exchange has come to.
+    /// Enters the state that a step of an exchange has returned.
     fn proceed(&mut self, progress: Progress, cx: &mut Cx<'_>) {
         match progress {
             Progress::Complete { persistent } => self.end(Writing::whole(persistent), cx),
@@ -342,7 +341,7 @@ impl Http {
         }
     }
 
-    /// Logs a response that took more than one turn; `unsent` bytes of it didn't go out.
+    /// Logs a response that took more than one turn; `unsent` bytes of it weren't sent.
     fn log_response(&mut self, unsent: u64, cx: &mut Cx<'_>) {
         if let Some(mut entry) = self.state.take_entry() {
             entry.end(unsent, cx);
@@ -373,8 +372,8 @@ impl Http {
     }
 }
 
-/// Waits until a file is sent. Not until what stands behind it is sent too (the end of
-/// a multipart response): there is room again before, so no further call would come.
+/// Waits until a file is sent. It doesn't wait for the bytes behind the file (the end of a
+/// multipart response): they fit the output, so no further call would come.
 fn file_sent(persistent: bool, io: &Io<'_>) -> Step<Writing> {
     if io.output.has_file() {
         return Step::Wait(Want::NOTHING);
@@ -382,7 +381,7 @@ fn file_sent(persistent: bool, io: &Io<'_>) -> Step<Writing> {
     Step::Done(Writing::whole(persistent))
 }
 
-/// Compares the counts of phases and watchers with the connections there are.
+/// Compares the counts of phases and watchers with the open connections.
 pub(crate) fn audit(shared: &Shared, open: &mut dyn Iterator<Item = &Http>) {
     let mut census = Census::default();
     for http in open {
@@ -402,5 +401,5 @@ impl Http {
     }
 }
 
-// What ten thousand idle connections cost is ten thousand times this.
+// Ten thousand idle connections need ten thousand times this.
 const _: () = assert!(size_of::<Http>() <= 24);

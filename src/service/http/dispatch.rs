@@ -1,5 +1,5 @@
-//! The steps of an exchange in their order: policy, then the handler; and where a
-//! request that waited goes on.
+//! The steps of an exchange in their order: first the policy, then the handler. A request
+//! that has waited continues here, too.
 
 use super::application::AppCall;
 use super::body::Stream;
@@ -22,8 +22,8 @@ use crate::session::TicketState;
 
 use super::Cx;
 
-/// Answers a request whose body is there. On an overloaded connection that is a 503.
-// Called, it and the next step cost a small request forty instructions more.
+/// Responds to a request whose body was read. On an overloaded connection the response is a 503.
+// Without inlining, this step and the next one cost a small request forty instructions more.
 #[inline(always)]
 pub(super) fn respond(exchange: &Exchange<'_>, body: &[u8], overloaded: bool, turn: &mut Turn<'_, '_>) -> Progress {
     match policy::admit(exchange, overloaded, turn) {
@@ -36,7 +36,7 @@ pub(super) fn respond(exchange: &Exchange<'_>, body: &[u8], overloaded: bool, tu
     }
 }
 
-/// Answers a request that may pass.
+/// Responds to a request that the policy admits.
 #[inline(always)]
 fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
     if let Err(reject) = policy::check_expectations(exchange) {
@@ -56,7 +56,7 @@ fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Prog
     }
 }
 
-/// Whether a request that waits goes on, and with what from the session store.
+/// Whether a waiting request can go on, and the state of its ticket at the session store.
 pub(super) fn look(waiting: &Waiting, cx: &mut Cx<'_>) -> Step<Option<TicketState>> {
     let taken = waiting.ticket().map(|ticket| cx.shared.http.sessions.take(ticket, cx.time));
     let waits =
@@ -65,13 +65,13 @@ pub(super) fn look(waiting: &Waiting, cx: &mut Cx<'_>) -> Step<Option<TicketStat
         return Step::Wait(Want::NOTHING.by(waiting.deadline));
     }
     if let Some(job) = waiting.job() {
-        // It is done, or comes too late.
+        // The job is done, or its result comes too late.
         cx.cancel(job);
     }
     Step::Done(taken)
 }
 
-/// Goes on with a request that has waited, for as long as it had to or could.
+/// Continues a request that has waited, until its result or its deadline.
 pub(super) fn resume(
     waiting: Waiting,
     taken: Option<TicketState>,
@@ -97,7 +97,7 @@ pub(super) fn resume(
     }
 }
 
-/// Goes on with the result of a job; none if it took too long.
+/// Continues with the result of a job; none if it took too long.
 fn after_job(
     exchange: &Exchange<'_>,
     body: &[u8],
@@ -122,7 +122,7 @@ fn after_job(
     }
 }
 
-/// Goes on with an application that has received the body of the request.
+/// Calls an application that has received the body of the request.
 pub(super) fn received(exchange: &Exchange<'_>, stream: Stream, turn: &mut Turn<'_, '_>) -> Progress {
     match stream.finish() {
         Ok(outcome) => call(exchange, b"", turn, |call, turn| call.begin(Some(outcome), turn)),
@@ -130,7 +130,7 @@ pub(super) fn received(exchange: &Exchange<'_>, stream: Stream, turn: &mut Turn<
     }
 }
 
-/// Goes on with the application that a request waited for.
+/// Calls the application of a request that has waited.
 fn call(
     exchange: &Exchange<'_>,
     body: &[u8],

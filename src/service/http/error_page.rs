@@ -1,9 +1,8 @@
 //! The built-in error pages: the status, the reason, and the request's number, which
-//! the access log shows too. A small page for people, lines of text for programs that
-//! don't accept HTML.
+//! the access log shows too. Clients that don't accept HTML get lines of text.
 //!
-//! Everything but the request's number is the same each time, so it is made once, as
-//! one block, in which the number is left out:
+//! Only the request's number differs between responses. So a page is rendered once, without
+//! the number, and the number is inserted when it is sent:
 //!
 //! ```text
 //! | <html> … request | … </html> |
@@ -15,8 +14,8 @@ use askama::Template;
 use crate::http::Reject;
 use crate::http::response::{BodyForm, HeadContext, Length, ResponseHead};
 
-/// The pages that were needed so far. The reasons are constants of the program, so
-/// there are at most as many as it has of those.
+/// The pages that were needed so far. The reasons are constants, so their number is
+/// limited.
 #[derive(Default)]
 pub(super) struct ErrorPages(Vec<ErrorPage>);
 
@@ -116,7 +115,7 @@ mod tests {
     const NOT_FOUND: Reject = Reject::new(Status::NOT_FOUND, "there is no such file");
     const TRAITS: RequestTraits = RequestTraits { minor: 1, head_only: false, persistent: true };
 
-    /// An answer as head and content, whose length is what is said.
+    /// A response as head and content, whose length is that of Content-Length.
     fn answer(
         pages: &mut ErrorPages,
         reject: Reject,

@@ -1,9 +1,8 @@
-//! One request and its response, as far as it was found out once.
+//! One request and its response: everything about the request that is looked up once.
 //!
-//! [`resolve`](super::resolve) makes an [`Exchange`]; the steps behind it only read
-//! it. A request that must wait keeps its [`Facts`] beside its head, and goes on with
-//! them: nothing is looked up a second time, and nothing that is replaced meanwhile
-//! can go stale.
+//! [`resolve`](super::resolve) makes an [`Exchange`]; the following steps only read
+//! it. A request that must wait keeps its [`Facts`] beside its head, and continues with
+//! them. So nothing is looked up twice, and a reload meanwhile can't make a fact stale.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -25,17 +24,17 @@ pub(super) struct Exchange<'a> {
     pub(super) facts: Facts,
 }
 
-/// What was found out about a request, and holds until its response is written. A
-/// request that waits keeps a copy.
+/// The facts about a request. They hold until its response is written. A waiting request
+/// keeps a copy.
 #[derive(Clone)]
 pub(super) struct Facts {
     pub(super) host: Rc<Host>,
-    /// When the first byte of the request was there.
+    /// When the first byte of the request was received.
     pub(super) began: Tick,
     /// The decoded path, with its slash, if it isn't the one that was sent.
     pub(super) path: Option<Box<[u8]>>,
     pub(super) handler: Handler,
-    /// The number of the protected realm of the host's guard that the path lies in.
+    /// The number of the protected realm of the path, in the host's guard.
     pub(super) realm: Option<u16>,
     /// The client's address as a trusted proxy reports it; none if it is the peer's.
     pub(super) forwarded: Option<IpAddr>,
@@ -43,8 +42,8 @@ pub(super) struct Facts {
     pub(super) secure: bool,
     /// Another request may follow on the connection.
     pub(super) persistent: bool,
-    /// The application may still receive the body, of at most so many bytes: none of it
-    /// was read.
+    /// The application may still receive the body, with this limit in bytes: none of it was
+    /// read yet.
     pub(super) unread: Option<u64>,
 }
 
@@ -53,11 +52,11 @@ pub(super) struct Facts {
 pub(super) enum Handler {
     /// The host's files.
     Files,
-    /// An application; its prefix has so many bytes.
+    /// An application, and the length of its prefix in bytes.
     App(Rc<Application>, usize),
     /// OPTIONS: the server itself lists these methods.
     Options(Methods),
-    /// An error, with the methods that are allowed if that is what it is about.
+    /// An error; if it is 405, with the allowed methods.
     Refused(Reject, Option<Methods>),
 }
 
@@ -83,8 +82,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// Whether there is a body that isn't read. Then it is unknown where the next request
-    /// begins.
+    /// Whether there is a body that isn't read. Then the start of the next request is
+    /// unknown.
     fn is_body_unread(&self) -> bool {
         self.facts.unread.is_some() && self.head.framing != Framing::None
     }
@@ -92,12 +91,12 @@ impl Exchange<'_> {
     /// The path behind the application's prefix, and the prefix.
     pub(super) fn mount(&self, length: usize) -> (Cow<'_, str>, &[u8]) {
         let (mount, below) = self.path().split_at_checked(length).unwrap_or_default();
-        // It is the prefix that it was found by.
+        // The application was found by this prefix.
         (String::from_utf8_lossy(mount), below)
     }
 }
 
-/// One call of a connection, as the steps of an exchange see it.
+/// The connection during one call, as the steps of an exchange see it.
 pub(super) struct Turn<'t, 'c> {
     pub(super) cx: &'t mut Cx<'c>,
     pub(super) output: &'t mut Output,

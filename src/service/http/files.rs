@@ -1,4 +1,4 @@
-//! Requests for files: from what the site makes of a path to a response.
+//! Responds to requests for files with what the site has at the path.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::http::{Reject, Status};
 use crate::reactor::{JobClass, JobResult, Tick};
 use crate::service::Outcome;
 
-/// Answers with a file, a listing, a redirect or an error.
+/// Responds with a file, a listing, a redirect or an error.
 pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progress {
     let served = match &exchange.facts.host.files {
         Some(files) => {
@@ -63,13 +63,13 @@ fn listing_response(format: Format, content: ListingSource) -> Response {
     response.stream(format.media_type(), content)
 }
 
-/// The head of a listing, for which nothing must be read. Whether there is a next page is
-/// known only to who reads (RFC 9110 §9.3.2 allows to leave out such a field).
+/// The head of a listing. The directory isn't read for it, so the link to the next page is
+/// missing (RFC 9110 §9.3.2 allows to leave out such a field).
 fn head_of_listing(exchange: &Exchange<'_>, format: Format, turn: &mut Turn<'_, '_>) -> Progress {
     send(exchange, listing_response(format, ListingSource(None)), turn)
 }
 
-/// Answers with a listing that was waited for; none if it took too long.
+/// Responds with a listing that a job has made; none if it took too long.
 pub(super) fn resume_listing(
     exchange: &Exchange<'_>,
     read: Option<JobResult<Outcome>>,

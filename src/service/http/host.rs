@@ -1,10 +1,10 @@
 //! A host: what is served under one or more names.
 //!
-//! A host is built whole by the composition root and then never changed, except for
-//! what its parts learn while they serve (cached files, checked passwords, an
-//! application's own state). These stand in cells, each borrowed in one place for one
-//! call. Exchanges hold their host by [`Rc`](std::rc::Rc), so a reload replaces the
-//! table of hosts at any moment and what has begun ends under the host it began with.
+//! The composition root builds a host completely. After that only the state of its parts
+//! changes: cached files, checked passwords, the state of an application. These parts are in
+//! cells, each borrowed in one place for one call. An exchange holds its host by
+//! [`Rc`](std::rc::Rc). So a reload can replace the table of hosts at any moment, and an
+//! exchange ends with the host that it began with.
 
 use std::cell::RefCell;
 
@@ -26,7 +26,7 @@ pub struct Host {
     pub guard: RefCell<Guard>,
     /// The built-in error pages.
     pub(super) errors: RefCell<ErrorPages>,
-    /// For responses that anybody may see, and for those behind a password.
+    /// The policy of public responses, and of those behind a password.
     policies: [Policy; 2],
 }
 

@@ -1,4 +1,4 @@
-//! Has a job run for an exchange, which waits for it.
+//! Starts a job for an exchange, which then waits for the result.
 
 use super::exchange::{Exchange, Turn};
 use super::rejects::BUSY;
@@ -9,7 +9,7 @@ use crate::limits;
 use crate::reactor::{JobClass, QueueFull};
 use crate::service::Outcome;
 
-/// Has `job` run by the helper thread of its class. When it has ended, the exchange goes on
+/// Starts `job` on the helper thread of its class. When it has ended, the exchange continues
 /// with `next`.
 pub(super) fn start(
     exchange: &Exchange<'_>,

@@ -1,4 +1,4 @@
-//! HTTP/1.1 on a connection: one exchange of a request and its response after another
+//! HTTP/1.1 on a connection: a sequence of exchanges, each a request and its response
 //! (RFC 9112 §9).
 //!
 //! ```text
@@ -12,20 +12,20 @@
 //!
 //! | File | Does |
 //! |---|---|
-//! | `connection` | reads heads and bodies in time, begins exchanges, decides what comes after a response |
-//! | `body` | reads a request's body: into memory, to an application, or to drop it |
+//! | `connection` | reads heads and bodies in time, begins exchanges, decides what follows a response |
+//! | `body` | reads the body of a request: into memory, for an application, or to discard it |
 //! | `persistence` | whether the connection goes on: one rule for both directions |
 //! | `resolve` | finds host, path, realm, handler and client of a request, once |
-//! | `exchange` | what was found, and a turn of the connection as the steps see it |
+//! | `exchange` | the facts about a request, and the connection as the steps see it |
 //! | `policy` | the rules that hold for every handler |
 //! | `local_only` | the rule of a host that answers only to this machine |
-//! | `dispatch` | the steps in their order, also for a request that waited |
+//! | `dispatch` | the steps in their order, also for a request that has waited |
 //! | `files`, `application` | the handlers |
-//! | `respond`, `error_page`, `rejects` | write responses; the only place where heads of ours begin |
+//! | `respond`, `error_page`, `rejects` | write responses; the only place where heads are begun |
 //! | `waiting`, `sending`, `watching` | an exchange that takes more than one turn |
-//! | `jobs` | has a job run, for which the exchange waits |
+//! | `jobs` | starts a job for an exchange, which waits for it |
 //! | `body_writer` | frames and counts a body that takes more than one turn |
-//! | `state`, `step` | the states of a connection, and what an exchange has come to |
+//! | `state`, `step` | the states of a connection, and the result of a step |
 //! | `access_log`, `census` | what is counted and logged |
 //! | `host`, `shared` | what is served, and what all connections share |
 

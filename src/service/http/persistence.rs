@@ -8,11 +8,11 @@
 //! | `Last` | close | close | close |
 //! | `Unread` | linger | linger | linger |
 //!
-//! To linger is to end the output and discard input until the peer ends too: a close
+//! To linger means to end the output and to discard input until the peer closes, too. A close
 //! with unread input would reset the connection, and the peer would lose the
-//! response. A shut-down changes none of this: its responses say that they are the last.
-//! `Abort`, a reset, is what remains where a proper end would make a part
-//! of the content look like the whole.
+//! response. A shutdown changes nothing here: its responses say that they are the last.
+//! `Abort` is a reset. It is used where a proper end would make incomplete content look
+//! complete.
 
 use crate::reactor::Finish;
 
@@ -30,24 +30,24 @@ pub(super) enum Reading {
 /// How a response ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Writing {
-    /// Whole; another response may follow.
+    /// Complete; another response may follow.
     KeepAlive,
-    /// Whole; its head announces the close, or its end is the connection's.
+    /// Complete; its head announces the close, or the end of the connection is its end.
     Last,
-    /// In the middle, visibly: its last chunk is missing.
+    /// Incomplete, and the peer sees that: the last chunk is missing.
     Cut,
-    /// In the middle, where only a reset can show it.
+    /// Incomplete, and only a reset can show that.
     Abort,
 }
 
 impl Writing {
-    /// Of a whole response.
+    /// The value for a complete response.
     pub(super) fn whole(persistent: bool) -> Self {
         if persistent { Self::KeepAlive } else { Self::Last }
     }
 }
 
-/// What comes after a response; none is the next request.
+/// How the connection ends after a response; `None` if the next request follows.
 pub(super) fn after(reading: Reading, writing: Writing) -> Option<Finish> {
     match (reading, writing) {
         (_, Writing::Abort) => Some(Finish::Abort),

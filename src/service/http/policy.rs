@@ -1,12 +1,11 @@
-//! The rules that hold for every handler: whether a request may pass to the one that
-//! was found for it.
+//! The rules for all handlers. They decide whether a request may pass to its handler.
 //!
 //! ```text
 //! maintenance, overload ─▶ local only ─▶ password ─▶ expectation ─▶ coding ─▶ handler
 //! ```
 //!
-//! Whether a password is right may have to be found out by a job. The exchange waits
-//! for it and then goes on behind that rule.
+//! A job may have to check a password. The exchange waits for it, and then continues with the
+//! next rule.
 
 use super::exchange::{Exchange, Handler, Turn};
 use super::local_only;
@@ -19,11 +18,11 @@ use crate::http::{Reject, Status, basic, negotiate};
 pub(super) enum Admission {
     Granted,
     Refused(Refused),
-    /// A job must find out.
+    /// A job must check the password.
     Unknown(Check),
 }
 
-/// A request that may not pass: the response, and its further field lines.
+/// A refused request: the response, and its further field lines.
 pub(super) struct Refused {
     pub(super) reject: Reject,
     pub(super) lines: Vec<u8>,
@@ -35,7 +34,7 @@ impl From<Reject> for Refused {
     }
 }
 
-/// Whether a request may pass, as far as that is known at once.
+/// Whether a request may pass. It is unknown if a job must check the password.
 pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &Turn<'_, '_>) -> Admission {
     let maintenance = turn.cx.shared.http.maintenance;
     if overloaded || maintenance {
@@ -63,7 +62,8 @@ fn enter_realm(exchange: &Exchange<'_>, realm: u16, turn: &Turn<'_, '_>) -> Admi
     }
 }
 
-/// Whether a request may pass whose password was checked; none if the check failed to run.
+/// Whether a request may pass after the check of its password; `checked` is none if the check
+/// couldn't run.
 pub(super) fn settle(exchange: &Exchange<'_>, checked: Option<&Checked>, turn: &Turn<'_, '_>) -> Result<(), Refused> {
     let (Some(checked), Some(realm)) = (checked, exchange.facts.realm) else { return Err(refused(&Refusal::Busy)) };
     let now = turn.cx.time.now.as_secs();
@@ -100,8 +100,8 @@ pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Reject> 
     Ok(())
 }
 
-/// Whether the body of a request is needed for its response: an application takes it,
-/// and it isn't refused whatever the body is.
+/// Whether the body of a request is needed: its handler is an application, and no rule refuses
+/// the request already.
 pub(super) fn wants_body(exchange: &Exchange<'_>) -> bool {
     let head = exchange.head;
     let lacks_credentials = exchange.facts.realm.is_some() && basic::credentials(&head.fields).is_none();

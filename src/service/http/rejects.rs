@@ -1,4 +1,4 @@
-//! Why a request gets an error, as far as more than one step has the same reason.
+//! The reasons for errors that more than one step has.
 
 use crate::http::{Reject, Status};
 

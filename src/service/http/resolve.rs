@@ -1,5 +1,5 @@
-//! From a head to an [`Exchange`]: host, path, realm, handler and client, each found
-//! once.
+//! Makes an [`Exchange`] of a request head: host, path, realm, handler and client are each
+//! looked up once.
 
 use std::rc::Rc;
 
@@ -12,10 +12,10 @@ use crate::http::target::{self, Form, PathError};
 use crate::http::{Reject, Status, origin};
 use crate::reactor::Tick;
 
-/// The methods that files understand.
+/// The methods for files.
 pub(super) const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::Head]);
 
-/// Resolves a request for `host` whose first byte was there at `began`.
+/// Resolves a request for `host` whose first byte was received at `began`.
 pub(super) fn resolve<'a>(
     head: &'a RequestHead<'a>,
     host: &Rc<Host>,
@@ -82,7 +82,7 @@ fn decode(path: &[u8]) -> Result<Box<[u8]>, Reject> {
     }
 }
 
-/// What answers a request for a decoded path.
+/// The handler of a request for a decoded path.
 fn find_handler(head: &RequestHead<'_>, path: &[u8], host: &Host, secure: bool) -> Handler {
     let Some((app, mount)) = host.routes.find(path) else {
         return match FILE_METHODS.allow(head.method) {

@@ -1,6 +1,5 @@
-//! From a response to bytes in the output: the one place where the head of what
-//! applications and the server itself answer is written, and where a response that is
-//! whole is logged.
+//! Writes responses into the output. This is the only place that writes the heads of
+//! responses of applications and of the server itself, and that logs complete responses.
 
 use super::access_log::{self, PendingEntry, RequestSummary, ResponseSummary};
 use super::body_writer::BodyWriter;
@@ -15,7 +14,7 @@ use crate::reactor::Tick;
 
 use super::host::Host;
 
-/// Sends what an application, or the server itself, answers.
+/// Sends the response of an application, or of the server itself.
 pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<'_, '_>) -> Progress {
     let status = response.status;
     let length = match &response.body {
@@ -56,8 +55,8 @@ pub(super) fn begin<'f>(
     head.end(length)
 }
 
-/// The response is in the output, `body` bytes of it content: logs it, or keeps the line
-/// until its file is sent.
+/// Handles a response that is complete in the output, with `body` bytes of content: logs it, or
+/// keeps the log line until its file is sent.
 pub(super) fn complete(
     exchange: &Exchange<'_>,
     status: Status,
@@ -115,17 +114,17 @@ fn response_summary(status: Status, body: u64, protected: bool, began: Tick, tur
     }
 }
 
-/// Answers with an error.
+/// Responds with an error.
 pub(super) fn refuse(exchange: &Exchange<'_>, reject: Reject, turn: &mut Turn<'_, '_>) -> Progress {
     refuse_with(exchange, reject, b"", turn)
 }
 
-/// Answers with an error and further field lines.
+/// Responds with an error and further field lines.
 pub(super) fn refuse_with(exchange: &Exchange<'_>, reject: Reject, lines: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
     notices::refused(exchange, reject, turn);
     let head = exchange.head;
     let html = !head.present.accept || negotiate::accepts_html(&head.fields);
-    // The stamp is copied, since the page of the host is written with all else borrowed.
+    // The stamp is copied, since the rest is borrowed while the page of the host is written.
     let stamp = turn.cx.shared.http.stamp.clone();
     let context = exchange.context(&stamp, turn.cx.draining);
     let lines = [lines, varies(exchange)].concat();
@@ -133,8 +132,8 @@ pub(super) fn refuse_with(exchange: &Exchange<'_>, reject: Reject, lines: &[u8],
     complete(exchange, reject.status, body, context.traits.persistent, turn)
 }
 
-/// The Vary of an error. Which client gets which response of an application that reads
-/// sessions depends on the cookie, whoever refuses the request (RFC 9110 §12.5.5).
+/// The Vary field of an error. The responses of an application that reads sessions depend on the
+/// cookie, also if a rule of the server refuses the request (RFC 9110 §12.5.5).
 fn varies(exchange: &Exchange<'_>) -> &'static [u8] {
     match &exchange.facts.handler {
         Handler::App(app, _) if app.reads_session() == Ok(true) => b"Vary: Cookie\r\n",
@@ -142,11 +141,11 @@ fn varies(exchange: &Exchange<'_>) -> &'static [u8] {
     }
 }
 
-/// Answers a request of `host` that couldn't be parsed, and whose first byte was there at
-/// `began`. The connection ends with it.
+/// Responds to input of `host` that couldn't be parsed, and whose first byte was received at
+/// `began`. The connection ends with this response.
 pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: Tick, turn: &mut Turn<'_, '_>) {
     notices::refused_unparsed(input, reject, turn);
-    // As far as it can be understood: no content in response to HEAD.
+    // If it looks like HEAD, the response has no content.
     let head_only = input.strip_prefix(b"\r\n").unwrap_or(input).starts_with(b"HEAD ");
     let traits = RequestTraits { minor: 1, head_only, persistent: false };
     let stamp = turn.cx.shared.http.stamp.clone();
@@ -172,7 +171,7 @@ fn write_error(
     context: HeadContext<'_>,
     turn: &mut Turn<'_, '_>,
 ) -> u64 {
-    /// Long enough for a peak to pass, short enough to be waited for.
+    /// Long enough for a peak to pass, and short enough for a client to wait.
     const RETRY_AFTER: &[u8] = b"Retry-After: 5\r\n";
     if reject.status == Status::SERVICE_UNAVAILABLE {
         lines.extend_from_slice(RETRY_AFTER);

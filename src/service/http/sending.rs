@@ -9,7 +9,7 @@ use crate::app::boundary::Failed;
 use crate::app::{Body, Pull};
 use crate::reactor::{Io, Want};
 
-/// A response whose content goes into the output as there is room.
+/// A response whose content is written into the output when there is room.
 pub(super) struct Sending {
     pub(super) content: Body,
     /// How much of content in memory is written.
@@ -24,7 +24,7 @@ impl Sending {
         body_memory(&self.content) + self.body.memory()
     }
 
-    /// Sends on, as there is room.
+    /// Continues to send while there is room.
     pub(super) fn advance(&mut self, request: u32, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<Writing> {
         loop {
             let room = io.output.room();
@@ -43,7 +43,7 @@ impl Sending {
                 }
                 Err(Failed) => {
                     log::error!("#{}.{request} the content of the application failed", cx.handle.number());
-                    // The body gets no end, so the client knows that it isn't whole.
+                    // The body gets no last chunk, so the client knows that it is incomplete.
                     return Step::Done(if self.body.chunked { Writing::Cut } else { Writing::Abort });
                 }
             }

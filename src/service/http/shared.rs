@@ -19,7 +19,7 @@ use crate::session::Sessions;
 /// What an operator can set about requests.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// From accept, or from a request's first byte, to the whole head.
+    /// From accept to the first byte, and from the first byte of a request to the whole head.
     pub header_timeout: Duration,
     /// Between requests.
     pub idle_timeout: Duration,
@@ -52,7 +52,7 @@ impl HostId {
     /// The host that was given to [`Shared::new`] at this position.
     ///
     /// # Panics
-    /// Beyond 255: there are no more listeners, each of which has one.
+    /// If it is above 255. There are fewer listeners, and each has one.
     pub fn at(position: usize) -> Self {
         Self(u8::try_from(position).expect("a default host has a small number"))
     }
@@ -78,7 +78,7 @@ pub struct Shared {
     pub(super) census: Census,
     pub(super) access: AccessLog,
     pub(super) notices: Notices,
-    /// Content on its way into the output.
+    /// A buffer for content that isn't in the output yet.
     pub(super) scratch: Vec<u8>,
     addresses: HashMap<IpAddr, u32>,
 }

@@ -1,4 +1,4 @@
-//! The states of a connection, and what an exchange has come to at the end of a step.
+//! The states of a connection, and the progress of an exchange after a step.
 
 use super::access_log::PendingEntry;
 use super::body::ReadingBody;
@@ -8,12 +8,12 @@ use super::waiting::Waiting;
 use super::watching::Watching;
 use crate::reactor::{Finish, Tick};
 
-/// Where a connection is. An idle one is small, and so is one that sends a file, since
-/// files are most of what is sent. Everything else is boxed.
+/// The state of a connection. An idle one is small, and so is one that sends a file, since most
+/// responses are files. The other states are boxed.
 pub(super) enum State {
-    /// Before the first request or between two; nothing of the next one is there.
+    /// Before the first request or between two; no byte of the next one was received.
     Idle { since: Tick },
-    /// Part of a head is there since this moment: `seen` bytes of it were looked at.
+    /// A part of a head was received, its first byte at `since`; `seen` bytes were parsed.
     Head { since: Tick, seen: u32 },
     /// A body is being read.
     Body(Box<ReadingBody>),
@@ -21,7 +21,7 @@ pub(super) enum State {
     Waiting(Box<Waiting>),
     /// The file in the output is on its way.
     SendingFile { persistent: bool, entry: Option<Box<PendingEntry>> },
-    /// Content that doesn't fit the output at once, or is made over time.
+    /// Content that doesn't fit the output at once, or that is generated over time.
     Sending(Box<Sending>),
     /// Events are sent as they happen.
     Watching(Box<Watching>),
@@ -29,14 +29,14 @@ pub(super) enum State {
     Closing(Finish),
 }
 
-/// What an exchange has come to.
+/// The progress of an exchange.
 pub(super) enum Progress {
-    /// The whole response is in the output, and its line in the access log.
+    /// The complete response is in the output, and its line in the access log.
     Complete {
         /// Another request may follow.
         persistent: bool,
     },
-    /// It goes on in a later turn.
+    /// It continues in a later turn, from this state.
     Pending(State),
 }
 

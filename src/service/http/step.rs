@@ -1,8 +1,8 @@
-//! What a part of an exchange comes to in one turn.
+//! The result of a step of an exchange in one turn.
 
 use crate::reactor::Want;
 
-/// Whether a part of an exchange is done, or what it waits for.
+/// A step is done, or waits.
 pub(super) enum Step<T> {
     Wait(Want),
     Done(T),

@@ -1,7 +1,7 @@
 //! A request that waits: for a job on a helper thread, or for the session store.
 //!
-//! It keeps its head, its body and its facts. When what it waits for has come, or its
-//! deadline, [`dispatch`](super::dispatch) goes on with it.
+//! It keeps its head, its body and its facts. After the result, or after its deadline,
+//! [`dispatch`](super::dispatch) continues it.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -23,14 +23,14 @@ pub(super) struct Waiting {
     pub(super) awaits: Awaits,
 }
 
-/// What a request waits for, and what has come of it.
+/// What a request waits for, and the result of it.
 pub(super) enum Awaits {
-    /// A job, and then the step behind it.
+    /// A job, and the step that follows it.
     Job { job: JobId, next: AfterJob, result: Option<JobResult<Outcome>> },
     /// The session that the application is called with, for the first time or with the
     /// result of its job.
     Session(Ticket, Option<app::Outcome>),
-    /// The store that saves the session; then this is the response.
+    /// The store that saves the session; this is the response to send then.
     Saving(Ticket, Box<Response>),
 }
 
@@ -64,9 +64,9 @@ impl Waiting {
         (self.head, self.body, self.facts, self.awaits)
     }
 
-    /// Takes note of the result of a job, if it is the one that is waited for.
+    /// Stores the result of a job, if the request waits for this job.
     pub(super) fn job_ended(&mut self, ended: JobId, result: JobResult<Outcome>) {
-        // Where sessions are stored, the store knows what has come of it.
+        // The session store itself keeps the results of its own requests.
         if let Awaits::Job { job, result: came, .. } = &mut self.awaits
             && *job == ended
         {

@@ -1,9 +1,9 @@
 //! A stream of events: a response that has no end of its own.
 //!
-//! The application keeps the last events, once for all watchers; a watcher keeps the
-//! number of the last one that it was sent. When there is room it asks for what came
-//! after. So a watcher is small, a slow one holds no more than a quick one, and what it
-//! can miss is bounded by what the application keeps.
+//! The application keeps the last events, once for all watchers. A watcher keeps only the
+//! number of the last event that it sent. When there is room, it asks for the events after
+//! that. So a watcher is small, also if its client is slow. A slow client misses the events
+//! that the application no longer keeps.
 //!
 //! ```text
 //!   POST ─▶ application: `call.news` ─▶ a message to each watcher ─▶ run queue
@@ -11,8 +11,8 @@
 //!                └── events after the last that it was sent ◀── a turn ──┘
 //! ```
 //!
-//! Each watcher has a deadline too: now and then it is sent a comment, which the
-//! system of a dead client answers with a reset.
+//! Each watcher has a deadline for its next comment. The system of a dead client responds to
+//! the comment with a reset, or not at all.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::limits;
 use crate::reactor::{Finish, Handle, Io, Output, Tick, Want};
 use crate::service::Message;
 
-/// A stream of events on its way.
+/// A stream of events to one client.
 pub(super) struct Watching {
     app: Rc<Application>,
     watcher: Handle,
@@ -60,12 +60,12 @@ impl Watching {
         self.body.memory()
     }
 
-    /// Whether the application knows of it.
+    /// Whether it is registered at the application.
     pub(super) fn is_registered(&self) -> bool {
         self.app.is_watched_by(self.watcher)
     }
 
-    /// Sends what has happened, as there is room.
+    /// Sends new events while there is room.
     pub(super) fn advance(&mut self, request: u32, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<Writing> {
         loop {
             if io.gone {
@@ -74,7 +74,7 @@ impl Watching {
                 return Step::Wait(Want::finish(Finish::Abort));
             }
             if cx.draining {
-                // It would last as long as the client likes.
+                // Otherwise it would last as long as the client wants.
                 self.body.end(io.output);
                 return Step::Done(Writing::Last);
             }
@@ -112,7 +112,7 @@ impl Drop for Watching {
     }
 }
 
-/// There is news: asks each watcher of the application to look.
+/// Tells each watcher of the application that there are new events.
 pub(super) fn notify(app: &Application, cx: &mut Cx<'_>) {
     for watcher in app.watchers() {
         cx.send(watcher, Message::News);
