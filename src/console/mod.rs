@@ -1,5 +1,5 @@
-//! What a command prints while its loop runs: one queue, which state machines fill and
-//! the loop empties between two turns.
+//! The output queue of a command: state machines append to it, and the loop prints it between
+//! two turns.
 //!
 //! ```text
 //! state machine ──line, out──► OutputQueue ──between turns──► standard output, or a file
@@ -31,7 +31,7 @@ pub use streams::read_stdin;
 /// Where the output goes.
 #[derive(Debug, Default)]
 pub enum Destination {
-    /// Nowhere: a test takes it.
+    /// Nowhere; a test reads the queue.
     #[default]
     None,
     /// Standard output.
@@ -47,11 +47,11 @@ pub enum Destination {
 pub struct WriteError {
     /// The file, or `standard output`.
     pub path: PathBuf,
-    /// What the system said.
+    /// The error of the system.
     pub error: io::Error,
 }
 
-/// What is to be printed.
+/// The output that isn't printed yet.
 #[derive(Default)]
 pub struct OutputQueue {
     out: Vec<u8>,
@@ -94,7 +94,7 @@ impl OutputQueue {
         &mut self.err
     }
 
-    /// There is an output, even if it stays empty: a file is created.
+    /// Has the file created even if the output stays empty.
     pub fn begin(&mut self) {
         self.begun = true;
     }
@@ -102,7 +102,7 @@ impl OutputQueue {
     /// Prints everything. Blocks until the readers have taken it.
     pub fn flush(&mut self) {
         if !self.err.is_empty() {
-            // A reader that is gone is no reason to end.
+            // If only the reader of standard error is gone, the command goes on.
             let _ = streams::write_all(&mut io::stderr(), &self.err);
             self.err.clear();
         }
@@ -149,12 +149,12 @@ impl OutputQueue {
         }
     }
 
-    /// Whether the reader of standard output is gone. That ends a command and is no failure.
+    /// Whether the reader of standard output is gone. That ends a command, and isn't an error.
     pub fn is_broken(&self) -> bool {
         self.broken
     }
 
-    /// Why the output can't be written, if so.
+    /// The error of the output, if it can't be written.
     pub fn failure(&mut self) -> Option<WriteError> {
         self.failure.take()
     }

@@ -28,9 +28,9 @@ pub type Machine = Box<dyn DatagramProtocol<Program>>;
 /// What the sockets share.
 #[derive(Default)]
 pub struct Shared {
-    /// What is printed.
+    /// The output queue.
     pub output: OutputQueue,
-    /// The command reached its purpose; its exit code reports that.
+    /// The command was successful; its exit code reports that.
     pub succeeded: bool,
     log: Log,
 }
@@ -86,10 +86,10 @@ impl DatagramProtocol<Program> for Machine {
 }
 
 /// Runs `machines` on their sockets until all are over or a signal ends them. `ready` is
-/// called with the addresses when peers can send. True if the command reached its purpose.
+/// called with the addresses when peers can send. Returns whether the command was successful.
 ///
 /// # Errors
-/// What the system says to the poll or the sockets.
+/// The error of the poll or of a socket.
 pub fn run(machines: Vec<(DatagramSocket, Machine)>, log: &Log, ready: impl FnOnce(&[SocketAddr])) -> io::Result<bool> {
     let shared = Shared { log: log.clone(), ..Shared::default() };
     let mut reactor = Reactor::<Program>::new(shared, Options::default())?;

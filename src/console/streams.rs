@@ -6,8 +6,8 @@ use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// Most bytes of standard input that one job reads: a few lines of a person, and a
-/// fair piece of a file.
+/// Most bytes of standard input that one job reads: enough for a file, and little enough for a
+/// terminal.
 const PIECE: usize = 16 * 1024;
 
 /// Writes everything.
@@ -22,12 +22,12 @@ pub(super) fn write_all(stream: &mut (impl Write + AsFd), mut bytes: &[u8]) -> i
     stream.flush()
 }
 
-/// Reads a piece of standard input; an empty one at EOF. It blocks, so it is a job for
-/// the helper thread: files can't be polled, and a non-blocking terminal would be
-/// non-blocking for every process that has it open.
+/// Reads a piece of standard input; it is empty at EOF. The read blocks, so it is a job for
+/// a helper thread. Files can't be polled, and a non-blocking terminal would be non-blocking
+/// for every process that has it open.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system.
 pub fn read_stdin() -> io::Result<Vec<u8>> {
     let mut stdin = io::stdin().lock();
     let mut piece = vec![0; PIECE];

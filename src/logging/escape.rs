@@ -20,8 +20,8 @@ pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     if is_plain_text(text) { out.extend_from_slice(text) } else { push_slowly(out, text) }
 }
 
-/// Whether text needs no escape. It is checked in blocks without a branch inside, the last
-/// of which overlaps the one before it.
+/// Whether text needs no escape. It is checked in blocks without a branch inside. The last block
+/// overlaps the one before it.
 fn is_plain_text(text: &[u8]) -> bool {
     #[inline(always)]
     fn block<const N: usize>(bytes: &[u8; N]) -> bool {

@@ -4,19 +4,17 @@
 //!   (`RUST_LOG`, else the command line) and formats them. They go to standard error at
 //!   once:
 //!   `2026-11-21T07:15:00Z INFO  miod::server message`.
-//! - *Access lines* are text that the caller makes, in the very block that they are
-//!   written from when the loop has nothing better to do, when it is full, or after a
-//!   second: a line then costs no copy and no system call. Whether they are wanted is
-//!   asked like for any record, of target `access`; a logger's own way would cost a line
-//!   more than the request did.
+//! - *Access lines* are appended by the caller to one block. The block is written when the
+//!   loop is idle, when the block is full, or after a second. So a line costs no copy and no
+//!   system call. They can be turned on and off like records of the target `access`, but they
+//!   aren't records, because a record would cost more than the request.
 //!
 //! ```text
 //! log::info! ─► filter ─► format ─► Pipe ─┬─► standard error
 //! Log::access ────────────────────────────┴─► access log: file, standard output or error
 //! ```
 //!
-//! Lines for standard error are one queue, whatever their kind, so they come out in
-//! the order they were made.
+//! Lines of both kinds for standard error are in one queue, so their order is kept.
 
 mod escape;
 mod sink;
@@ -40,13 +38,13 @@ use crate::reactor::Tick;
 /// The target of access lines.
 pub const ACCESS: &str = "access";
 
-/// Longest that an access line waits for its writing.
+/// The longest time until an access line is written.
 const MAX_DELAY: Duration = Duration::from_secs(1);
-/// If nothing happens for so long, the loop has time for writing.
+/// After this time without an event, the loop has time to write.
 const QUIET: Duration = Duration::from_millis(10);
-/// How soon a sink that took nothing is tried again.
+/// The time until a sink that took nothing is tried again.
 const RETRY: Duration = Duration::from_millis(100);
-/// How long the last lines may take at exit.
+/// The longest time that the last lines may take at exit.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The options of logging.
@@ -73,9 +71,9 @@ pub enum AccessLog {
     Stdout,
 }
 
-/// The handle by which the server writes access lines, and times the writing. The
-/// default one is of no logger, for programs that install their own: that is then
-/// given access lines as records.
+/// The handle by which the server writes access lines, and says when they are written. The
+/// default handle is for programs that install a logger of their own. That logger gets access
+/// lines as records.
 #[derive(Clone, Default)]
 pub struct Log(Option<Arc<Mutex<Sinks>>>);
 
@@ -103,8 +101,8 @@ pub fn init(options: &LogOptions) -> io::Result<Log> {
     Ok(Log(Some(sinks)))
 }
 
-/// Logs panics as an error each, with their place and without a backtrace, which
-/// would cost tens of megabytes for good.
+/// Logs each panic as an error with its place. A backtrace would need tens of megabytes that
+/// are never given back.
 pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|info| {
         if panics::is_expected() {
@@ -121,9 +119,8 @@ pub fn install_panic_hook() {
 }
 
 impl Log {
-    /// Takes an access line: what `write` appends, with its end. The caller has asked
-    /// whether it is wanted, by `log_enabled!` for `ACCESS`. While it is being written
-    /// nothing can be logged.
+    /// Adds an access line, which `write` appends with its line end. The caller has checked by
+    /// `log_enabled!` for `ACCESS` that it is wanted. `write` can't log anything itself.
     pub fn access(&self, write: impl FnOnce(&mut Vec<u8>)) {
         match self.lock() {
             Some(mut sinks) => sinks.access(write),
@@ -170,7 +167,7 @@ impl Log {
     }
 }
 
-/// After a panic the sinks hold complete lines, and at worst a partial one.
+/// After a panic the sinks hold complete lines and perhaps a partial one, so they can be used.
 fn lock(sinks: &Mutex<Sinks>) -> MutexGuard<'_, Sinks> {
     sinks.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -218,12 +215,12 @@ struct Sinks {
 }
 
 impl Sinks {
-    /// Takes an access line.
+    /// Adds an access line.
     fn access(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.access.as_mut().unwrap_or(&mut self.stderr).collect(write);
     }
 
-    /// Takes a diagnostic as [`format()`] made it.
+    /// Adds a diagnostic that [`format()`] has formatted.
     fn record(&mut self, record: &[u8]) {
         // Standard output may be the same terminal or pipe, so the order is kept.
         if let Some(access) = self.access.as_mut().filter(|access| access.is_stream()) {
@@ -451,7 +448,8 @@ mod tests {
         assert_eq!(rest, " INFO  miod::server hello\n");
     }
 
-    /// What the child of the next test does: a process has one logger only.
+    /// The child process of the next test. It is a process of its own, since a process has only one
+    /// logger.
     #[test]
     fn logger_of_a_process() {
         if std::env::var_os("MIOD_TEST_CHILD").is_none() {

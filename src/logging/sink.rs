@@ -1,8 +1,8 @@
-//! Where log lines go: a descriptor, and the lines that it hasn't taken yet.
+//! The destination of log lines: a descriptor, and the lines that it hasn't taken yet.
 //!
 //! Logging must not slow down the server, so no write waits for a reader. A terminal, pipe
 //! or socket is polled for room first, and gets at most `PIPE_BUF` bytes at once. (It isn't
-//! made non-blocking, because it would be so for every process that shares it, like the
+//! made non-blocking, because that would affect every process that shares it, like the
 //! shell.) Bytes that it doesn't take are kept, up to [`BACKLOG`]. Lines beyond that are
 //! dropped and counted, and the count is logged when writing works again. Regular files
 //! always take everything; they are written to in blocks.
@@ -31,7 +31,7 @@ pub(super) struct Sink {
     /// Most bytes in one write, if the descriptor may block.
     piece: Option<usize>,
     pending: Vec<u8>,
-    /// The last byte that was written is no line end.
+    /// The last byte that was written isn't a line end.
     within_line: bool,
     /// The last write failed.
     failing: bool,
@@ -84,7 +84,7 @@ impl Sink {
         self.pending.extend_from_slice(&line);
     }
 
-    /// Whether it is a terminal, a pipe or a socket, not a file.
+    /// Whether it is a terminal, a pipe or a socket, and not a file.
     pub(super) fn is_stream(&self) -> bool {
         self.piece.is_some()
     }
