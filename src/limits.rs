@@ -120,7 +120,7 @@ pub const SESSIONS_SIZE: usize = 32 * 1024 * 1024;
 pub const SESSION_COOKIES: usize = 4;
 /// How long a remote session store may take to reply.
 pub const SESSION_STORE_TIMEOUT: Duration = Duration::from_millis(500);
-/// Most pending questions to a remote session store, in bytes.
+/// Most pending operations to a remote session store, in bytes.
 pub const SESSION_STORE_QUEUE: usize = 8 * 1024 * 1024;
 /// Most keys in a key file: the one that signs, and earlier ones whose cookies are still valid.
 pub const KEYS: usize = 16;

@@ -83,7 +83,7 @@ impl Shared {
 pub enum Message {
     /// An application has news for its watchers.
     News,
-    /// The session store has a result for the receiver, or there is a question to send to
+    /// The session store has a result for the receiver, or there is an operation to send to
     /// it.
     Session,
 }

@@ -1,15 +1,15 @@
-//! Pending questions to a remote store: which exchange waits for which reply, until when,
+//! Pending operations to a remote store: which exchange waits for which reply, until when,
 //! and what two concurrent requests of one session mean for each other.
 //!
 //! ```text
-//! exchange ── load, save ─▶ questions ─────────▶ the store's client
+//! exchange ── load, save ─▶ operations ─────────▶ the store's client
 //!     ▲                                             │
 //!     └──────── take ◀── tickets ◀──── reply ───────┘
 //! ```
 //!
-//! An exchange asks a question and gets a [`Ticket`]. It waits, with a deadline, until the
+//! An exchange starts an operation and gets a [`Ticket`]. It waits, with a deadline, until the
 //! store's client has the reply for that ticket and wakes it. There is no socket here: the
-//! client takes the questions in their order and passes the replies on.
+//! client takes the operations in their order and passes the replies on.
 //!
 //! **Coherence.** Two requests of one session may be in flight at once, and both may have
 //! asked for its values before one of them saves. So a save overrides every earlier load of
@@ -24,13 +24,13 @@ use super::Id;
 use crate::limits;
 use crate::reactor::{Handle, Tick, Time};
 
-/// Identifies a question whose reply is pending.
+/// Identifies an operation whose reply is pending.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub(super) u64);
 
-/// A question to the store.
+/// An operation to the store.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Question {
+pub enum Operation {
     /// Load the session with this identifier.
     Load(Id),
     /// Store this session.
@@ -71,11 +71,11 @@ pub enum StoreResult {
     Failed,
 }
 
-/// The store can't be asked now.
+/// The store takes no operations now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Unavailable;
 
-/// A question that an exchange waits for.
+/// An operation that an exchange waits for.
 struct Open {
     waiter: Handle,
     deadline: Tick,
@@ -94,10 +94,10 @@ struct Loads {
     overridden: Option<(Ticket, Option<Vec<u8>>)>,
 }
 
-/// All questions that were asked and whose results were not taken yet.
+/// All operations whose results were not taken yet.
 pub struct Pending {
-    questions: VecDeque<(Ticket, Question)>,
-    /// Bytes of the questions that were not sent yet.
+    operations: VecDeque<(Ticket, Operation)>,
+    /// Bytes of the operations that were not sent yet.
     queued: usize,
     /// In the order of their deadlines, because all have the same timeout.
     open: BTreeMap<Ticket, Open>,
@@ -108,12 +108,12 @@ pub struct Pending {
 
 impl Default for Pending {
     fn default() -> Self {
-        let (questions, open, loads) = (VecDeque::new(), BTreeMap::new(), HashMap::new());
-        Self { questions, queued: 0, open, loads, tickets: 0, available: true }
+        let (operations, open, loads) = (VecDeque::new(), BTreeMap::new(), HashMap::new());
+        Self { operations, queued: 0, open, loads, tickets: 0, available: true }
     }
 }
 
-impl Question {
+impl Operation {
     /// Bytes that it takes, about.
     fn size(&self) -> usize {
         size_of::<(Ticket, Self)>() + if let Self::Save { text, .. } = self { text.len() } else { 0 }
@@ -128,13 +128,13 @@ impl Pending {
     /// when the reply is there.
     ///
     /// # Errors
-    /// If the store can't be asked.
+    /// If the store takes no operations now.
     ///
     /// # Panics
     /// If there is no identifier.
     pub fn load(&mut self, ids: &[Id], waiter: Handle, time: Time) -> Result<Ticket, Unavailable> {
         let (first, further) = ids.split_first().expect("an identifier");
-        let ticket = self.ask(Question::Load(*first), Some(*first), waiter, time)?;
+        let ticket = self.enqueue(Operation::Load(*first), Some(*first), waiter, time)?;
         if let Some(open) = self.open.get_mut(&ticket) {
             open.further = further.iter().rev().copied().collect();
         }
@@ -145,14 +145,14 @@ impl Pending {
     /// Asks for a session to be stored or removed.
     ///
     /// # Errors
-    /// If the store can't be asked.
-    pub fn save(&mut self, question: Question, waiter: Handle, time: Time) -> Result<Ticket, Unavailable> {
-        let (removed, stored) = match &question {
-            Question::Load(_) => (None, None),
-            Question::End(id) => (Some(*id), None),
-            Question::Save { id, was, text, .. } => (was.filter(|was| was != id), Some((*id, text.clone()))),
+    /// If the store takes no operations now.
+    pub fn save(&mut self, operation: Operation, waiter: Handle, time: Time) -> Result<Ticket, Unavailable> {
+        let (removed, stored) = match &operation {
+            Operation::Load(_) => (None, None),
+            Operation::End(id) => (Some(*id), None),
+            Operation::Save { id, was, text, .. } => (was.filter(|was| was != id), Some((*id, text.clone()))),
         };
-        let ticket = self.ask(question, None, waiter, time)?;
+        let ticket = self.enqueue(operation, None, waiter, time)?;
         let changes = [removed.map(|id| (id, None)), stored.map(|(id, text)| (id, Some(text)))];
         for (id, text) in changes.into_iter().flatten() {
             if let Some(loads) = self.loads.get_mut(&id) {
@@ -199,19 +199,19 @@ impl Pending {
 
     // ---- For the store's client
 
-    /// The next question to send. A load that no exchange waits for is skipped; a save is never
+    /// The next operation to send. A load that no exchange waits for is skipped; a save is never
     /// skipped.
-    pub fn next_question(&mut self) -> Option<(Ticket, Question)> {
+    pub fn next_operation(&mut self) -> Option<(Ticket, Operation)> {
         loop {
-            let (ticket, question) = self.questions.pop_front()?;
-            self.queued -= question.size();
-            if self.open.contains_key(&ticket) || !matches!(question, Question::Load(_)) {
-                return Some((ticket, question));
+            let (ticket, operation) = self.operations.pop_front()?;
+            self.queued -= operation.size();
+            if self.open.contains_key(&ticket) || !matches!(operation, Operation::Load(_)) {
+                return Some((ticket, operation));
             }
         }
     }
 
-    /// Passes on the reply to a question. Returns the connection to wake, if one still waits and
+    /// Passes on the reply to an operation. Returns the connection to wake, if one still waits and
     /// nothing further is to be asked for it.
     pub fn answer(&mut self, ticket: Ticket, reply: Reply) -> Option<Handle> {
         let open = self.open.get_mut(&ticket)?;
@@ -223,9 +223,9 @@ impl Pending {
             open.loads = Some(next);
             self.loads.entry(next).or_default().count += 1;
             self.forget_load(id);
-            let question = Question::Load(next);
-            self.queued += question.size();
-            self.questions.push_back((ticket, question));
+            let operation = Operation::Load(next);
+            self.queued += operation.size();
+            self.operations.push_back((ticket, operation));
             return None;
         }
         open.reply.get_or_insert(reply);
@@ -238,16 +238,16 @@ impl Pending {
         self.open.values().find(|open| open.reply.is_none()).map(|open| open.deadline)
     }
 
-    /// Allows questions.
+    /// Allows operations.
     pub fn available(&mut self) {
         self.available = true;
     }
 
-    /// Refuses questions until the store is [`available`](Self::available) again. All pending
+    /// Refuses operations until the store is [`available`](Self::available) again. All pending
     /// ones fail. Returns the connections to wake.
     pub fn unavailable(&mut self) -> Vec<Handle> {
         self.available = false;
-        self.questions.clear();
+        self.operations.clear();
         self.queued = 0;
         let waiting = self.open.values_mut().filter(|open| open.reply.is_none());
         waiting
@@ -268,21 +268,21 @@ impl Pending {
         self.open.is_empty()
     }
 
-    fn ask(
+    fn enqueue(
         &mut self,
-        question: Question,
+        operation: Operation,
         loads: Option<Id>,
         waiter: Handle,
         time: Time,
     ) -> Result<Ticket, Unavailable> {
-        let size = question.size();
+        let size = operation.size();
         if !self.available || self.queued + size > limits::SESSION_STORE_QUEUE {
             return Err(Unavailable);
         }
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.queued += size;
-        self.questions.push_back((ticket, question));
+        self.operations.push_back((ticket, operation));
         let deadline = time.now.after(limits::SESSION_STORE_TIMEOUT);
         self.open.insert(ticket, Open { waiter, deadline, loads, further: Vec::new(), reply: None });
         Ok(ticket)
@@ -306,8 +306,8 @@ mod tests {
     }
 
     fn save(pending: &mut Pending, id: Id, was: Option<Id>, count: i64) -> Ticket {
-        let question = Question::Save { id, was, text: text(count), seconds: 60 };
-        pending.save(question, waiter(9), at(0)).unwrap()
+        let operation = Operation::Save { id, was, text: text(count), seconds: 60 };
+        pending.save(operation, waiter(9), at(0)).unwrap()
     }
 
     /// The result of a load; the store has `count`.
@@ -328,9 +328,9 @@ mod tests {
         let mut pending = Pending::default();
         let [a, b, c] = [(); 3].map(|()| Id::new());
         let ticket = pending.load(&[a, b, c], waiter(1), at(0)).unwrap();
-        assert_eq!(pending.next_question(), Some((ticket, Question::Load(a))));
+        assert_eq!(pending.next_operation(), Some((ticket, Operation::Load(a))));
         assert_eq!(pending.answer(ticket, Reply::Loaded(None)), None, "there is another one to ask for");
-        assert_eq!((pending.take(ticket), pending.next_question()), (None, Some((ticket, Question::Load(b)))));
+        assert_eq!((pending.take(ticket), pending.next_operation()), (None, Some((ticket, Operation::Load(b)))));
         assert_eq!(pending.answer(ticket, Reply::Loaded(Some(text(1)))), Some(waiter(1)));
         assert_eq!(pending.take(ticket), Some(StoreResult::Loaded(b, Some(text(1)))));
         assert!(pending.is_empty() && pending.loads.is_empty() && pending.queued == 0);
@@ -355,18 +355,18 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_sent_and_its_reply_is_returned() {
+    fn a_operation_is_sent_and_its_reply_is_returned() {
         let mut pending = Pending::default();
         let (a, b) = (Id::new(), Id::new());
         let load = pending.load(&[a], waiter(1), at(0)).unwrap();
-        let end = pending.save(Question::End(b), waiter(2), at(100)).unwrap();
+        let end = pending.save(Operation::End(b), waiter(2), at(100)).unwrap();
         assert_eq!(pending.deadline(), Some(Tick::from_micros(500_000)));
-        assert_eq!(pending.next_question(), Some((load, Question::Load(a))));
-        assert_eq!(pending.next_question(), Some((end, Question::End(b))));
-        assert_eq!((pending.next_question(), pending.queued), (None, 0));
+        assert_eq!(pending.next_operation(), Some((load, Operation::Load(a))));
+        assert_eq!(pending.next_operation(), Some((end, Operation::End(b))));
+        assert_eq!((pending.next_operation(), pending.queued), (None, 0));
         assert_eq!(pending.take(load), None, "not there yet");
         assert_eq!(pending.answer(load, Reply::Loaded(None)), Some(waiter(1)));
-        assert_eq!(pending.deadline(), Some(Tick::from_micros(600_000)), "the deadline of the other question");
+        assert_eq!(pending.deadline(), Some(Tick::from_micros(600_000)), "the deadline of the other operation");
         assert_eq!(pending.take(load), Some(StoreResult::Loaded(a, None)));
         assert_eq!(pending.answer(end, Reply::Saved), Some(waiter(2)));
         // Only the first reply counts.
@@ -385,8 +385,8 @@ mod tests {
         pending.forget(load);
         pending.forget(saved);
         pending.forget(saved);
-        assert!(matches!(pending.next_question(), Some((ticket, Question::Save { .. })) if ticket == saved));
-        assert_eq!((pending.next_question(), pending.queued), (None, 0));
+        assert!(matches!(pending.next_operation(), Some((ticket, Operation::Save { .. })) if ticket == saved));
+        assert_eq!((pending.next_operation(), pending.queued), (None, 0));
         assert_eq!(pending.answer(saved, Reply::Saved), None);
         assert!(pending.is_empty() && pending.loads.is_empty());
     }
@@ -419,7 +419,7 @@ mod tests {
             let load = pending.load(&[id], waiter(1), at(0)).unwrap();
             let on_new = pending.load(&[new], waiter(1), at(0)).unwrap();
             if end {
-                pending.save(Question::End(id), waiter(2), at(0)).unwrap();
+                pending.save(Operation::End(id), waiter(2), at(0)).unwrap();
             } else {
                 save(&mut pending, new, Some(id), 2);
             }
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_store_fails_all_pending_questions_and_refuses_new_ones() {
+    fn a_lost_store_fails_all_pending_operations_and_refuses_new_ones() {
         let mut pending = Pending::default();
         let id = Id::new();
         let there = pending.load(&[id], waiter(1), at(0)).unwrap();
@@ -447,7 +447,7 @@ mod tests {
         let load = pending.load(&[id], waiter(2), at(0)).unwrap();
         let saved = save(&mut pending, id, None, 1);
         assert_eq!(pending.unavailable(), [waiter(2), waiter(9)]);
-        assert_eq!((pending.next_question(), pending.queued, pending.deadline()), (None, 0, None));
+        assert_eq!((pending.next_operation(), pending.queued, pending.deadline()), (None, 0, None));
         assert_eq!(pending.load(&[id], waiter(1), at(0)), Err(Unavailable));
         assert_eq!(pending.take(load), Some(StoreResult::Failed));
         assert_eq!(pending.take(saved), Some(StoreResult::Failed));
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_of_questions_is_limited() {
+    fn the_queue_of_operations_is_limited() {
         let mut pending = Pending::default();
         let mut count = 0;
         while let Ok(ticket) = pending.load(&[Id::new()], waiter(1), at(0)) {
@@ -465,6 +465,6 @@ mod tests {
             count += 1;
         }
         assert!(count > 10_000 && pending.queued <= limits::SESSION_STORE_QUEUE, "{count}");
-        assert_eq!((pending.next_question(), pending.queued), (None, 0));
+        assert_eq!((pending.next_operation(), pending.queued), (None, 0));
     }
 }

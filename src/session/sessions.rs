@@ -2,7 +2,7 @@
 //! changed session and returns the cookie for the response.
 
 use super::memory::Memory;
-use super::pending::{Question, StoreResult, Ticket, Unavailable};
+use super::pending::{Operation, StoreResult, Ticket, Unavailable};
 use super::record::{Lifetime, Record};
 use super::store::{Cookie, LoadResult, SaveError, SaveResult, Store, TicketState};
 use super::{Id, Session};
@@ -130,16 +130,16 @@ impl Sessions {
                 }
             }
             (Store::Remote(pending), id) => {
-                let question = match (id, stored) {
+                let operation = match (id, stored) {
                     (Some(id), was) => {
                         let left = self.lifetime.left(record.created, record.last_used, time.unix_seconds);
-                        Question::Save { id, was, text: record.encode(), seconds: left.unwrap_or(1) }
+                        Operation::Save { id, was, text: record.encode(), seconds: left.unwrap_or(1) }
                     }
-                    (None, Some(old)) => Question::End(old),
+                    (None, Some(old)) => Operation::End(old),
                     // There is nothing to remove.
                     (None, None) => return SaveResult::Now(cookie),
                 };
-                match pending.save(question, waiter, time) {
+                match pending.save(operation, waiter, time) {
                     Ok(ticket) => SaveResult::Later(ticket, cookie),
                     Err(Unavailable) => SaveResult::Refused(SaveError::Unavailable),
                 }

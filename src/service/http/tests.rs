@@ -29,7 +29,7 @@ use crate::reactor::{Finish, Handle, TestContext, Tick, Time};
 use crate::service::Kind;
 use crate::service::testing::{self, Peer, ends};
 use crate::session::key::Keys;
-use crate::session::pending::{Pending, Question, Reply, Ticket};
+use crate::session::pending::{Operation, Pending, Reply, Ticket};
 use crate::session::signed::Signed;
 use crate::session::{Id, Store};
 use crate::testing::every_split;

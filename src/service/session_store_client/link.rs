@@ -31,7 +31,7 @@ pub struct SessionStoreLink {
 pub(super) enum State {
     /// There is no connection, and none is opened before this time.
     Absent(Tick),
-    /// A connection is being opened. It will take the pending questions.
+    /// A connection is being opened. It will take the pending operations.
     Connecting,
     Open(Handle),
 }

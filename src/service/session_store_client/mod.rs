@@ -1,15 +1,15 @@
 //! The client of a remote store of sessions.
 //!
 //! ```text
-//!             question                             idle
+//!             operation                             idle
 //!  Absent ──────────────▶ Connecting ──▶ Open ─────────────▶ Absent
 //!    ▲                      │             │
 //!    └─ after a pause ◀── failed ◀────────┘ lost, timed out, malformed reply
 //! ```
 //!
-//! All exchanges share one connection, which is opened with the first question. A question
+//! All exchanges share one connection, which is opened with the first operation. An operation
 //! during the pause after a failure fails at once; the first one after the pause opens the
-//! connection again. When the connection is lost, all pending questions fail.
+//! connection again. When the connection is lost, all pending operations fail.
 
 mod link;
 
@@ -24,10 +24,10 @@ use crate::session::remote::{Pipeline, StoreUrl};
 pub use link::SessionStoreLink;
 use link::State;
 
-/// Most pipelined questions. Each has a ticket here and a command in the store.
+/// Most pipelined operations. Each has a ticket here and a command in the store.
 const PIPELINE: usize = 1024;
 /// An idle connection is closed after this time, before the server closes it, so that no
-/// question is lost.
+/// operation is lost.
 const IDLE: Duration = Duration::from_secs(20);
 
 type Cx<'a> = Context<'a, Service>;
@@ -39,7 +39,7 @@ fn pending(shared: &mut Shared) -> Option<&mut Pending> {
     }
 }
 
-/// Allows questions again after a pause. Call it before a question.
+/// Allows operations again after a pause. Call it before an operation.
 pub(super) fn allow_retry(cx: &mut Cx<'_>) {
     if let Some(SessionStoreLink { state: State::Absent(until), .. }) = &cx.shared.http.link
         && *until <= cx.time.now
@@ -49,7 +49,7 @@ pub(super) fn allow_retry(cx: &mut Cx<'_>) {
     }
 }
 
-/// Sends pending questions to the store, or to the disk. Call it after a question.
+/// Sends pending operations to the store, or to the disk. Call it after an operation.
 ///
 /// # Errors
 /// If too many durable writes wait.
@@ -100,7 +100,7 @@ impl SessionStoreClient {
         }
     }
 
-    /// Reads replies and sends questions.
+    /// Reads replies and sends operations.
     pub(super) fn advance(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Want {
         let now = cx.time.now;
         if !self.begun {
@@ -118,13 +118,13 @@ impl SessionStoreClient {
             return Want::finish(Finish::Abort);
         }
         let over = io.ended || self.pipeline.is_closing();
-        // Only an open connection takes questions, so that they can go to another address if this one fails.
+        // Only an open connection takes operations, so that they can go to another address if this one fails.
         if self.established && !over {
             self.ask(io, cx);
         }
-        let unasked = pending(cx.shared).is_none_or(|pending| pending.is_empty());
+        let nothing_to_do = pending(cx.shared).is_none_or(|pending| pending.is_empty());
         let idle = self.active.after(IDLE);
-        if self.pipeline.is_empty() && ((over && self.answered) || (unasked && (cx.draining || now >= idle))) {
+        if self.pipeline.is_empty() && ((over && self.answered) || (nothing_to_do && (cx.draining || now >= idle))) {
             return Want::finish(Finish::Close);
         }
         if io.ended {
@@ -160,12 +160,12 @@ impl SessionStoreClient {
         }
     }
 
-    /// Sends the pending questions.
+    /// Sends the pending operations.
     fn ask(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) {
         let Some(pending) = pending(cx.shared) else { return };
         while io.output.room() > 0 && self.pipeline.len() < PIPELINE {
-            let Some((ticket, question)) = pending.next_question() else { break };
-            self.pipeline.ask(ticket, &question, cx.time.now, io.output.buffer());
+            let Some((ticket, operation)) = pending.next_operation() else { break };
+            self.pipeline.write(ticket, &operation, cx.time.now, io.output.buffer());
         }
     }
 
@@ -187,7 +187,7 @@ impl SessionStoreClient {
         let why = self.failure.take().or_else(|| ending.error.map(|error| error.to_string())).or_else(lost);
         let Some(link) = &mut cx.shared.http.link else { return };
         let Some(why) = why else {
-            // No question is lost.
+            // No operation is lost.
             link.state = State::Absent(now);
             if pending(cx.shared).is_some_and(|pending| !pending.is_empty()) {
                 // Without a store on disk nothing can be refused.

@@ -6,7 +6,7 @@ use crate::files::scratch::Scratch;
 use crate::reactor::{Endpoint, Handle, TestContext, Time};
 use crate::service::testing::{self, Peer, ends};
 use crate::session::Id;
-use crate::session::pending::{Question, StoreResult, Ticket, Unavailable};
+use crate::session::pending::{Operation, StoreResult, Ticket, Unavailable};
 
 /// A link to a store with some addresses, its connection, and the time of the loop.
 struct Bench {
@@ -94,7 +94,7 @@ impl Bench {
 }
 
 #[test]
-fn questions_are_pipelined_and_each_reply_wakes_its_exchange() {
+fn operations_are_pipelined_and_each_reply_wakes_its_exchange() {
     let mut bench = Bench::new(1);
     let tickets = [(); 3].map(|()| bench.load().unwrap());
     bench.settle();
@@ -108,12 +108,12 @@ fn questions_are_pipelined_and_each_reply_wakes_its_exchange() {
     bench.settle();
     assert!(matches!(bench.take(tickets[1]), Some(StoreResult::Loaded(..))));
     assert_eq!(bench.take(tickets[2]), Some(StoreResult::Failed));
-    // One message for each question, and one for each reply.
+    // One message for each operation, and one for each reply.
     assert!(bench.context.sent().len() >= 3);
 }
 
 #[test]
-fn a_timeout_fails_all_questions_and_pauses_grow_up_to_two_seconds() {
+fn a_timeout_fails_all_operations_and_pauses_grow_up_to_two_seconds() {
     let mut bench = Bench::new(1);
     let ticket = bench.load().unwrap();
     let deadline = bench.now.after(limits::SESSION_STORE_TIMEOUT);
@@ -147,7 +147,7 @@ fn a_timeout_fails_all_questions_and_pauses_grow_up_to_two_seconds() {
 }
 
 #[test]
-fn each_address_is_tried_before_questions_fail() {
+fn each_address_is_tried_before_operations_fail() {
     let mut bench = Bench::new(2);
     let ticket = bench.load().unwrap();
     bench.close(Some(io::ErrorKind::ConnectionRefused));
@@ -197,7 +197,7 @@ fn an_idle_connection_is_closed_and_opened_again_when_needed() {
 }
 
 #[test]
-fn eof_with_pending_questions_or_before_any_reply_is_a_failure() {
+fn eof_with_pending_operations_or_before_any_reply_is_a_failure() {
     for pending in [true, false] {
         let mut bench = Bench::new(1);
         let ticket = pending.then(|| bench.load().unwrap());
@@ -222,7 +222,7 @@ fn malformed_and_unexpected_replies_are_failures() {
 }
 
 #[test]
-fn pipelined_questions_are_limited() {
+fn pipelined_operations_are_limited() {
     let mut bench = Bench::new(1);
     for _ in 0..PIPELINE + 100 {
         bench.load().unwrap();
@@ -233,9 +233,9 @@ fn pipelined_questions_are_limited() {
     }
     assert_eq!(bench.client.pipeline.len(), PIPELINE);
     // A save is still accepted.
-    let question = Question::End(Id::new());
+    let operation = Operation::End(Id::new());
     let time = bench.time();
-    assert!(pending(&mut bench.shared).unwrap().save(question, Handle::for_test(1), time).is_ok());
+    assert!(pending(&mut bench.shared).unwrap().save(operation, Handle::for_test(1), time).is_ok());
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn a_server_that_became_a_replica_is_replaced_by_the_next_address() {
         assert!(matches!(bench.state(), State::Absent(until) if until > now), "it waits before it connects again");
         assert!(matches!(bench.link().connect(now).0, Endpoint::Tcp(address) if address.port() == 2), "{error}");
     }
-    // Other errors concern one question.
+    // Other errors concern one operation.
     let mut bench = Bench::new(2);
     let ticket = bench.load().unwrap();
     bench.settle();

@@ -1,10 +1,10 @@
 //! The protocols of remote stores, as state machines without sockets.
 //!
 //! ```text
-//! Question ─▶ Pipeline::ask ─▶ bytes      bytes ─▶ Pipeline::read ─▶ Reply
+//! Operation ─▶ Pipeline::write ─▶ bytes    bytes ─▶ Pipeline::read ─▶ Reply
 //! ```
 //!
-//! One connection carries the questions of all exchanges, pipelined. A question is one
+//! One connection carries the operations of all exchanges, pipelined. An operation is one
 //! command or two. Replies come in the order of the commands, and the [`Pipeline`] remembers
 //! which command belongs to which ticket. There are two protocols: `redis` and `kv`. The
 //! owner of the connection reads and writes the bytes and decides about timeouts.
@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use super::Id;
-use super::pending::{Question, Reply, Ticket};
+use super::pending::{Operation, Reply, Ticket};
 use crate::reactor::Tick;
 use kv::Kv;
 use redis::Redis;
@@ -63,9 +63,9 @@ enum CommandReply {
 /// A command whose reply is pending.
 struct Expected {
     command: Command,
-    /// The ticket of its question; none if it belongs to no question.
+    /// The ticket of its operation; none if it belongs to no operation.
     ticket: Option<Ticket>,
-    /// It is the last command of its question.
+    /// It is the last command of its operation.
     last: bool,
     since: Tick,
 }
@@ -75,15 +75,15 @@ enum Codec {
     Kv(Kv),
 }
 
-/// The pipelined questions of one connection.
+/// The pipelined operations of one connection.
 pub struct Pipeline {
     codec: Codec,
     expected: VecDeque<Expected>,
-    /// No command of the current question has failed yet.
+    /// No command of the current operation has failed yet.
     succeeded: bool,
     /// The last error of the store.
     error: Option<String>,
-    /// The store replied that another server should be asked.
+    /// The store replied that another server is to be used.
     wrong_server: bool,
 }
 
@@ -119,12 +119,12 @@ impl Pipeline {
         }
     }
 
-    /// Writes a question.
-    pub fn ask(&mut self, ticket: Ticket, question: &Question, now: Tick, out: &mut Vec<u8>) {
-        match question {
-            Question::Load(id) => self.command(Command::Get, *id, None, ticket, true, now, out),
-            Question::End(id) => self.command(Command::Delete, *id, None, ticket, true, now, out),
-            Question::Save { id, was, text, seconds } => {
+    /// Writes an operation.
+    pub fn write(&mut self, ticket: Ticket, operation: &Operation, now: Tick, out: &mut Vec<u8>) {
+        match operation {
+            Operation::Load(id) => self.command(Command::Get, *id, None, ticket, true, now, out),
+            Operation::End(id) => self.command(Command::Delete, *id, None, ticket, true, now, out),
+            Operation::Save { id, was, text, seconds } => {
                 let old = was.filter(|was| was != id);
                 self.command(Command::Put, *id, Some((text, *seconds)), ticket, old.is_none(), now, out);
                 if let Some(old) = old {
@@ -160,7 +160,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// If the input is no reply of such a store, or the store refuses the login, or it replies
-    /// that another server should be asked.
+    /// that another server is to be used.
     pub fn read(&mut self, input: &mut [u8]) -> Result<Progress, ProtocolError> {
         let Some(expected) = self.expected.front() else {
             return if input.is_empty() { Ok(Progress { consumed: 0, reply: None }) } else { Err(unexpected()) };
@@ -215,12 +215,12 @@ impl Pipeline {
         self.expected.front().map(|expected| expected.since)
     }
 
-    /// Whether the connection takes no more questions: it closes after the pending ones.
+    /// Whether the connection takes no more operations: it closes after the pending ones.
     pub fn is_closing(&self) -> bool {
         matches!(&self.codec, Codec::Kv(kv) if kv.is_closing())
     }
 
-    /// Whether the store replied that another server should be asked.
+    /// Whether the store replied that another server is to be used.
     pub fn is_wrong_server(&self) -> bool {
         self.wrong_server
     }

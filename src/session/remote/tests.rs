@@ -1,4 +1,4 @@
-//! Questions and replies in both protocols, without a connection.
+//! Operations and replies in both protocols, without a connection.
 
 use super::*;
 use crate::session::pending::Ticket;
@@ -19,23 +19,23 @@ fn ids() -> (Id, Id) {
     (id("11111111-1111-4111-8111-111111111111"), id("22222222-2222-4222-8222-222222222222"))
 }
 
-/// One question of each kind: a load, a save, a save with a new identifier, an end.
-fn questions() -> [Question; 4] {
+/// One operation of each kind: a load, a save, a save with a new identifier, an end.
+fn operations() -> [Operation; 4] {
     let (id, old) = ids();
-    let save = |was| Question::Save { id, was, text: TEXT.into(), seconds: 60 };
-    [Question::Load(id), save(Some(id)), save(Some(old)), Question::End(id)]
+    let save = |was| Operation::Save { id, was, text: TEXT.into(), seconds: 60 };
+    [Operation::Load(id), save(Some(id)), save(Some(old)), Operation::End(id)]
 }
 
 fn ask(pipeline: &mut Pipeline) -> String {
     let mut out = Vec::new();
     pipeline.begin(Tick::default(), &mut out);
-    for (at, question) in questions().iter().enumerate() {
-        pipeline.ask(Ticket(at as u64), question, Tick::default(), &mut out);
+    for (at, operation) in operations().iter().enumerate() {
+        pipeline.write(Ticket(at as u64), operation, Tick::default(), &mut out);
     }
     String::from_utf8(out).unwrap()
 }
 
-/// All replies that are read from `bytes` after one question of each kind.
+/// All replies that are read from `bytes` after one operation of each kind.
 fn replies(make: fn() -> Pipeline, bytes: &[u8]) -> (Vec<(u64, Reply)>, Option<ProtocolError>, usize) {
     every_split(bytes, &[], |pieces| {
         let (mut pipeline, mut input, mut replies) = (make(), Vec::new(), Vec::new());
@@ -58,7 +58,7 @@ fn replies(make: fn() -> Pipeline, bytes: &[u8]) -> (Vec<(u64, Reply)>, Option<P
 }
 
 #[test]
-fn questions_become_redis_commands() {
+fn operations_become_redis_commands() {
     let mut pipeline = redis();
     let words = |text: String| text.lines().filter(|line| !line.starts_with(['*', '$'])).collect::<Vec<_>>().join(" ");
     let (id, old) = ids();
@@ -73,7 +73,7 @@ fn questions_become_redis_commands() {
 }
 
 #[test]
-fn questions_become_http_requests() {
+fn operations_become_http_requests() {
     let (id, old) = ids();
     let head = "Host: h:5100\r\nAuthorization: Bearer t0ken\r\n";
     let length = TEXT.len();
@@ -98,7 +98,7 @@ fn redis_replies_are_read() {
         replies(redis, all("$3\r\nabc\r\n", "+OK\r\n").as_bytes()),
         (vec![(0, loaded(Some("abc"))), saved(1), saved(2), saved(3)], None, 0)
     );
-    // One command of a question fails; the next question is not affected.
+    // One command of an operation fails; the next operation is not affected.
     assert_eq!(
         replies(redis, all("$-1\r\n", "-OOM command not allowed\r\n").as_bytes()),
         (vec![(0, loaded(None)), saved(1), (2, Reply::Failed), saved(3)], None, 0)
@@ -113,7 +113,7 @@ fn redis_replies_are_read() {
         assert!(found.is_empty() && error.is_some(), "{garbage:?}");
     }
     let more = all("$-1\r\n", "+OK\r\n") + "+OK\r\n";
-    assert!(replies(redis, more.as_bytes()).1.is_some(), "a reply without a question");
+    assert!(replies(redis, more.as_bytes()).1.is_some(), "a reply without an operation");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn http_responses_are_read() {
 #[test]
 fn a_closing_connection_is_reported() {
     let mut pipeline = kv();
-    pipeline.ask(Ticket(1), &questions()[0], Tick::default(), &mut Vec::new());
+    pipeline.write(Ticket(1), &operations()[0], Tick::default(), &mut Vec::new());
     assert!(!pipeline.is_closing());
     let mut response = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec();
     let read = pipeline.read(&mut response).unwrap();
@@ -157,15 +157,15 @@ fn a_closing_connection_is_reported() {
 fn a_reply_that_is_too_long_is_an_error() {
     let long = "x".repeat(REPLY + 100);
     let mut pipeline = Pipeline::new(&StoreUrl::parse("redis://h").unwrap());
-    pipeline.ask(Ticket(1), &questions()[0], Tick::default(), &mut Vec::new());
+    pipeline.write(Ticket(1), &operations()[0], Tick::default(), &mut Vec::new());
     assert!(pipeline.read(&mut format!("$9999999\r\n{long}").into_bytes()).is_err());
     let mut pipeline = kv();
-    pipeline.ask(Ticket(1), &questions()[0], Tick::default(), &mut Vec::new());
+    pipeline.write(Ticket(1), &operations()[0], Tick::default(), &mut Vec::new());
     let mut response = format!("HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n{long}").into_bytes();
     assert!(pipeline.read(&mut response).is_err());
     // An error of the store is returned once.
     let mut pipeline = Pipeline::new(&StoreUrl::parse("redis://h").unwrap());
-    pipeline.ask(Ticket(1), &questions()[0], Tick::default(), &mut Vec::new());
+    pipeline.write(Ticket(1), &operations()[0], Tick::default(), &mut Vec::new());
     assert_eq!(pipeline.read(b"-ERR x\r\n".to_vec().as_mut_slice()).unwrap().reply, Some((Ticket(1), Reply::Failed)));
     assert_eq!((pipeline.error(), pipeline.error()), (Some("ERR x".to_owned()), None));
 }

@@ -174,7 +174,7 @@ fn over_tls_the_cookie_has_the_host_prefix() {
 #[test]
 fn a_remote_session_is_loaded_and_saved_later() {
     let mut sessions = Sessions::new(Store::Remote(Pending::default()), LIFETIME);
-    assert_eq!(now(load(&mut sessions, "sessionId=junk", 0)).id(), None, "no question is needed");
+    assert_eq!(now(load(&mut sessions, "sessionId=junk", 0)).id(), None, "no operation is needed");
     let id = Id::new();
     let LoadResult::Later(ticket) = load(&mut sessions, &format!("sessionId=junk; sessionId={id}"), 0) else {
         panic!("not later")
@@ -198,10 +198,10 @@ fn a_remote_session_is_loaded_and_saved_later() {
     answer(&mut sessions, ticket, Reply::Loaded(Some(br#"{"@":[0,230]}"#.to_vec())));
     let TicketState::Loaded(session) = sessions.take(ticket, at(240)) else { panic!("not loaded") };
     let SaveResult::Later(_, None) = sessions.save(session, false, waiter(), at(240)) else { panic!("not saved") };
-    let question = std::iter::from_fn(|| pending(&mut sessions).next_question()).last();
+    let operation = std::iter::from_fn(|| pending(&mut sessions).next_operation()).last();
     let text = br#"{"@":[0,240]}"#.to_vec();
-    assert_eq!(question.unwrap().1, Question::Save { id, was: Some(id), text, seconds: 10 });
-    // Ending a session that was never stored needs no question.
+    assert_eq!(operation.unwrap().1, Operation::Save { id, was: Some(id), text, seconds: 10 });
+    // Ending a session that was never stored needs no operation.
     let mut session = Session::none(0);
     session.end();
     assert!(matches!(sessions.save(session, false, waiter(), at(0)), SaveResult::Now(Some(_))));

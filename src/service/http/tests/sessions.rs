@@ -31,9 +31,9 @@ impl Bench {
         pending
     }
 
-    /// The next question to the store.
-    fn question(&mut self) -> (Ticket, Question) {
-        self.pending().next_question().expect("a question")
+    /// The next operation to the store.
+    fn operation(&mut self) -> (Ticket, Operation) {
+        self.pending().next_operation().expect("an operation")
     }
 
     fn reply(&mut self, ticket: Ticket, reply: Reply) -> Want {
@@ -143,7 +143,7 @@ fn files_and_other_applications_use_no_session() {
         bench.settle();
         bench.responses();
     }
-    assert_eq!(bench.pending().next_question(), None);
+    assert_eq!(bench.pending().next_operation(), None);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn the_exchange_waits_for_a_remote_store_before_and_after_the_application() {
     let (response, want) = bench.exchange(visit("", ""));
     assert_eq!((bench.phase(), &*response), ("Waiting", ""));
     assert_eq!(want, Want::NOTHING.by(bench.now.after(limits::SESSION_STORE_TIMEOUT)));
-    let (ticket, Question::Save { id, was: None, text, seconds: 1800 }) = bench.question() else { panic!("no save") };
+    let (ticket, Operation::Save { id, was: None, text, seconds: 1800 }) = bench.operation() else { panic!("no save") };
     assert_eq!(text, br#"{"@":[1800000000,1800000000],"count":1}"#);
     bench.reply(ticket, Reply::Saved);
     let response = bench.responses();
@@ -161,10 +161,10 @@ fn the_exchange_waits_for_a_remote_store_before_and_after_the_application() {
     assert_eq!((body(&response), cookie_in(&response).as_ref()), ("1", Some(&cookie)));
 
     bench.send(visit("", &cookie) + &get("/"));
-    let (load, Question::Load(loaded)) = bench.question() else { panic!("no load") };
+    let (load, Operation::Load(loaded)) = bench.operation() else { panic!("no load") };
     assert_eq!((loaded, bench.phase(), bench.responses().as_str()), (id, "Waiting", ""));
     bench.reply(load, Reply::Loaded(Some(text)));
-    let (ticket, Question::Save { was, text, .. }) = bench.question() else { panic!("no save") };
+    let (ticket, Operation::Save { was, text, .. }) = bench.operation() else { panic!("no save") };
     assert_eq!(was, Some(id));
     assert!(text.ends_with(br#""count":2}"#));
     bench.reply(ticket, Reply::Saved);
@@ -180,14 +180,14 @@ fn the_session_is_loaded_again_when_a_job_is_done() {
     let id = Id::new();
     let text = |count: u32| Some(format!("{{\"@\":[1799999999,1799999999],\"count\":{count}}}").into_bytes());
     bench.send(visit("/later", &format!("sessionId={id}")));
-    let (load, _) = bench.question();
+    let (load, _) = bench.operation();
     bench.reply(load, Reply::Loaded(text(1)));
     // During the job, another request increases the count.
     bench.run_jobs();
-    let (load, question) = bench.question();
-    assert_eq!(question, Question::Load(id));
+    let (load, operation) = bench.operation();
+    assert_eq!(operation, Operation::Load(id));
     bench.reply(load, Reply::Loaded(text(5)));
-    let (save, _) = bench.question();
+    let (save, _) = bench.operation();
     bench.reply(save, Reply::Saved);
     assert_eq!(body(&bench.responses()), "6");
 }
@@ -207,12 +207,12 @@ fn a_store_that_fails_or_takes_too_long_is_a_503() {
         let mut bench = with_pending();
         let begin = |bench: &mut Bench| {
             bench.send(visit("", if saving { "" } else { &cookie }));
-            bench.question().0
+            bench.operation().0
         };
         let ticket = begin(&mut bench);
         bench.reply(ticket, Reply::Failed);
         refused(&mut bench);
-        // A reply to another question.
+        // A reply to another operation.
         let ticket = begin(&mut bench);
         bench.reply(ticket, if saving { Reply::Loaded(None) } else { Reply::Saved });
         refused(&mut bench);
@@ -247,7 +247,7 @@ fn a_refusal_before_the_application_is_called_varies_as_its_responses_do() {
 }
 
 #[test]
-fn a_client_that_closes_while_a_question_is_pending_is_forgotten() {
+fn a_client_that_closes_while_an_operation_is_pending_is_forgotten() {
     let mut bench = with_pending();
     bench.send(visit("", ""));
     let Bench { shared, http, context, now, .. } = &mut bench;
