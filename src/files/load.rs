@@ -1,12 +1,12 @@
-//! From a path to its representation: from the cache, or from the file; or why there is
-//! none.
+//! Finds the representation of a path: in the cache, or from the file. Otherwise it returns
+//! why there is none.
 //!
 //! A directory has the representation of its index, which is a file. One that shows nothing
 //! (there is no index, and it isn't listed) looks absent, with and without its slash.
 //!
 //! The root is kept open. If its file system is mounted again at the same path (FUSE, NFS),
-//! all that is opened below the old root fails. So an open that fails for another reason
-//! than the path opens the root again by its path. This costs only who has failed anyway.
+//! every open below the old root fails. So if an open fails for another reason than the
+//! path, the root is opened again by its path. Only requests that failed anyway pay for this.
 
 use std::ffi::OsStr;
 use std::io;
@@ -28,7 +28,7 @@ pub(super) enum Missed {
     /// It is a directory without an index file.
     Directory(OwnedFd),
     Forbidden,
-    /// Its size isn't that of its content.
+    /// Its size isn't the length of its content.
     Unsized,
     Exhausted,
     Failed(io::Error),

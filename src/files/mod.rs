@@ -212,7 +212,7 @@ impl Site {
             Missed::Directory(dir) => self.list(dir, key, request, now),
             Missed::NotFound => self.serve_missing(request, context, now, output),
             Missed::Forbidden => refused(Status::FORBIDDEN, "the file may not be read"),
-            Missed::Unsized => refused(Status::FORBIDDEN, "the file has no size that holds"),
+            Missed::Unsized => refused(Status::FORBIDDEN, "the size of the file is unknown"),
             Missed::Exhausted => refused(Status::SERVICE_UNAVAILABLE, "there are no file descriptors left"),
             Missed::Failed(error) => {
                 log::error!("{}: {error}", String::from_utf8_lossy(key).escape_debug());
