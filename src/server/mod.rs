@@ -6,7 +6,7 @@
 //!
 //! The order matters: the descriptor limit bounds everything, mistakes in the configuration
 //! are reported before a port in use, and `ready` is called last, when clients can connect.
-//! A start goes on after an error, to find the others: see [`error`].
+//! A start goes on after an error, to find the others: see `server/error.rs`.
 //!
 //! `state` has what outlives a change of the configuration: keys and stores. A
 //! `host` is built from its configuration and that state alone, so it can be
