@@ -156,7 +156,7 @@ fn the_log_and_the_error_page_have_the_same_request_number() {
         client.send(get("/missing"));
         let page = client.response().text();
         let number = logged.last(count).number;
-        assert!(page.contains(&format!("Request {number}<")), "{number} {page}");
+        assert!(page.ends_with(&format!("\nRequest {number}\n")), "{number} {page}");
         assert!(number.ends_with(&format!("/{count}")));
     }
     // A malformed request has a number too.
@@ -164,7 +164,7 @@ fn the_log_and_the_error_page_have_the_same_request_number() {
     let page = client.response().text();
     let line = logged.last(4);
     assert_eq!((line.request.as_str(), line.status), ("nonsense", 400));
-    assert!(page.contains(&format!("Request {}<", line.number)), "{page}");
+    assert!(page.ends_with(&format!("\nRequest {}\n", line.number)), "{page}");
     let first = logged.lines(4).remove(0).number;
     logged.server.get("/missing");
     assert_ne!(logged.last(5).number, first);

@@ -250,8 +250,12 @@ fn error_pages_come_from_the_site() {
     assert_eq!(response.field("Retry-After"), Some("5"));
 
     let server = Server::start_with(Root::new(), &[]);
-    let response = server.get("/missing");
+    let response = server.get_with("/missing", "Accept: text/html,*/*;q=0.8\r\n");
     assert!(response.text().contains("<h1>404 Not Found</h1>"), "{}", response.text());
+    for accept in ["", "Accept: */*\r\n", "Accept: text/plain\r\n"] {
+        let text = server.get_with("/missing", accept).text();
+        assert!(text.starts_with("404 Not Found\nThere is no such file.\n"), "{text}");
+    }
     assert_eq!(response.field("Cache-Control"), Some("no-store"));
 }
 

@@ -51,6 +51,12 @@ pub fn prefers_json(fields: &Fields<'_>) -> bool {
     is_named && json > 0 && json >= quality(fields, "text/html")
 }
 
+/// Whether to respond with HTML rather than plain text. A browser prefers HTML; `*/*`, or no
+/// Accept field, is no preference.
+pub fn prefers_html(fields: &Fields<'_>) -> bool {
+    quality(fields, "text/html") > quality(fields, "text/plain")
+}
+
 /// Whether `text/html` is acceptable, also by a wildcard or without an Accept field.
 pub fn accepts_html(fields: &Fields<'_>) -> bool {
     quality(fields, "text/html") > 0

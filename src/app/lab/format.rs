@@ -14,11 +14,11 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// By the Accept field. A browser prefers HTML to plain text; `*/*` has no preference.
+    /// By the Accept field.
     pub(super) fn of(fields: &Fields<'_>) -> Self {
         if negotiate::prefers_json(fields) {
             Self::Json
-        } else if negotiate::quality(fields, "text/html") > negotiate::quality(fields, "text/plain") {
+        } else if negotiate::prefers_html(fields) {
             Self::Html
         } else {
             Self::Text

@@ -1,5 +1,5 @@
 //! The built-in error pages: the status, the reason, and the request's number, which
-//! the access log shows too. Clients that don't accept HTML get lines of text.
+//! the access log shows too. Clients that don't prefer HTML get lines of text.
 //!
 //! Only the request's number differs between responses. So a page is rendered once, without
 //! the number, and the number is inserted when it is sent:

@@ -123,7 +123,11 @@ pub(super) fn refuse(exchange: &Exchange<'_>, reject: Reject, turn: &mut Turn<'_
 pub(super) fn refuse_with(exchange: &Exchange<'_>, reject: Reject, lines: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
     notices::refused(exchange, reject, turn);
     let head = exchange.head;
-    let html = !head.present.accept || negotiate::accepts_html(&head.fields);
+    let html = match head.present.accept {
+        true if negotiate::prefers_html(&head.fields) => Html::Preferred,
+        true if !negotiate::accepts_html(&head.fields) => Html::Refused,
+        _ => Html::Accepted,
+    };
     // The stamp is copied, since the rest is borrowed while the page of the host is written.
     let stamp = turn.cx.shared.http.stamp.clone();
     let context = exchange.context(&stamp, turn.cx.draining);
@@ -150,7 +154,7 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     let traits = RequestTraits { minor: 1, head_only, persistent: false };
     let stamp = turn.cx.shared.http.stamp.clone();
     let context = HeadContext { traits, stamp: &stamp, policy: host.policy(false) };
-    let body = write_error(host, reject, Vec::new(), true, context, turn);
+    let body = write_error(host, reject, Vec::new(), Html::Accepted, context, turn);
     if turn.cx.shared.http.access.enabled {
         let response = response_summary(reject.status, body, false, began, turn);
         let fields = Fields::default();
@@ -161,13 +165,25 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     }
 }
 
-/// Writes an error: the host's own page for it, or the built-in one. Returns the length
-/// of its body.
+/// What the Accept field says about HTML.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Html {
+    /// It is not acceptable.
+    Refused,
+    /// It is as good as plain text, as for curl.
+    Accepted,
+    /// It is preferred, as by a browser.
+    Preferred,
+}
+
+/// Writes an error: the host's own page for it, or the built-in one. The built-in page is HTML
+/// only for clients that prefer it: in a terminal, plain text is easier to read. Returns the
+/// length of the body.
 fn write_error(
     host: &Host,
     reject: Reject,
     mut lines: Vec<u8>,
-    html: bool,
+    html: Html,
     context: HeadContext<'_>,
     turn: &mut Turn<'_, '_>,
 ) -> u64 {
@@ -177,7 +193,7 @@ fn write_error(
         lines.extend_from_slice(RETRY_AFTER);
     }
     let number = (turn.cx.handle.number(), turn.request);
-    if let (true, Some(files)) = (html, &host.files) {
+    if let (true, Some(files)) = (html != Html::Refused, &host.files) {
         let mut files = files.borrow_mut();
         let page = files.serve_error(reject.status, &lines, number, context, turn.cx.time.now, turn.output);
         if let Some(answered) = page {
@@ -185,6 +201,6 @@ fn write_error(
         }
     }
     let mut errors = host.errors.borrow_mut();
-    let page = errors.get(reject, html);
+    let page = errors.get(reject, html == Html::Preferred);
     page.write(turn.output.buffer(), &lines, context, number)
 }
