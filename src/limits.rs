@@ -102,7 +102,7 @@ pub const OPEN_FILES: usize = 512;
 pub const MEMORY: usize = 256 * 1024 * 1024;
 /// What a key-value store may take by default: it is all in memory, and loaded within a second.
 pub const KV_STORE: usize = 64 * 1024 * 1024;
-/// Longest path that is remembered as missing: with [`MISSING`] they take two MiB.
+/// Longest path that is remembered as missing: with [`MISSING`] they take two and a half MiB.
 pub const MISSING_PATH: usize = 512;
 /// A session that was not used for this time expires.
 pub const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);

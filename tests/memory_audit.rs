@@ -1,10 +1,13 @@
 //! What a connection reports as its memory is what it holds: compared with the bytes that
-//! are freed when it is dropped, in each of its states. A process of its own, since the
+//! are freed when it is dropped, in each of its states. So is what the cache of files counts,
+//! compared with what was allocated to fill it. A process of its own, since the
 //! allocator counts for the whole process.
 
 use std::alloc::System;
 
 use miod::app::{Answer, App, BodyMode, Call, Methods, Outcome, Pull, Push, Request, Response, Sink, Source};
+use miod::files::resolve::{Root, Symlinks};
+use miod::files::{Settings, Site};
 use miod::http::head::Method;
 use miod::http::{Reject, Status};
 use miod::reactor::{Accepted, BUFFER, Ends, Input, Io, JobClass, Output, TestContext, Tick, Time};
@@ -101,8 +104,67 @@ fn measure(shared: &mut Shared, request: &[u8]) -> (usize, usize) {
     (reported, region.change().bytes_deallocated)
 }
 
+/// Requests files of these sizes. Returns what the cache counts, and what is allocated.
+fn measure_cache(limit: usize, sizes: &[usize]) -> (usize, usize) {
+    let directory = std::env::temp_dir().join(format!("miod-audit-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let names: Vec<_> = (0..sizes.len()).map(|number| format!("a-file-with-a-name-{number}.html")).collect();
+    for (name, size) in names.iter().zip(sizes) {
+        std::fs::write(directory.join(name), vec![b'x'; *size]).unwrap();
+    }
+    let mut host = Host::default();
+    let settings = Settings { cache_size: limit, open_files: 200, ..Settings::default() };
+    host.files = Some(Site::new(Root::open(&directory, Symlinks::Inside).unwrap(), settings).into());
+    let mut shared = Shared::new(http::Shared::new(Limits::default(), [host]), Log::default());
+    let request = |name: &str| format!("GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+    // The first request makes the watch and what is kept for the next.
+    measure(&mut shared, &request("missing"));
+    let region = Region::new(ALLOCATOR);
+    for name in &names {
+        measure(&mut shared, &request(name));
+    }
+    let change = region.change();
+    std::fs::remove_dir_all(&directory).unwrap();
+    let counted = shared.http.hosts[0].files.as_ref().unwrap().borrow().cache_memory();
+    (counted, change.bytes_allocated.saturating_sub(change.bytes_deallocated))
+}
+
+/// The allocator counts for the process, so one test measures at a time.
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+#[test]
+fn the_cache_counts_the_memory_that_it_holds() {
+    const MANY: usize = 64 << 20;
+    const LIMIT: usize = 1 << 20;
+    let _alone = ALONE.lock();
+    for (name, sizes) in [
+        ("few", vec![0; 10]),
+        // Before and after the table grows.
+        ("empty files", vec![0; 3_584]),
+        ("one more", vec![0; 3_585]),
+        ("small files", (0..500).map(|at| at * 12).collect()),
+        ("open files", vec![10_000; 150]),
+        ("more files than are kept open", vec![10_000; 450]),
+    ] {
+        let (counted, held) = measure_cache(MANY, &sizes);
+        assert!(held <= counted + 512, "{name}: counts {counted} bytes, and holds {held}");
+        // The allocator's own part isn't in what it is asked for.
+        assert!(counted <= held * 3 / 2 + 1_024, "{name}: counts {counted} bytes, and holds {held}");
+    }
+    for limit in [0, 1, 1_000, 5_000, 8_000, 20_000, 60_000] {
+        let (counted, held) = measure_cache(limit, &[0, 100, 1_000, 10_000].repeat(20));
+        assert!(counted <= limit && held <= limit + 512, "{limit}: counts {counted} bytes, and holds {held}");
+    }
+    for sizes in [vec![0; 6_000], vec![6_000; 400], [vec![0; 3_000], vec![6_000; 400]].concat()] {
+        let (counted, held) = measure_cache(LIMIT, &sizes);
+        assert!(counted <= LIMIT && held <= LIMIT, "counts {counted} bytes, and holds {held}");
+        assert!(counted > LIMIT / 8 * 6, "counts {counted} bytes");
+    }
+}
+
 #[test]
 fn a_connection_reports_the_memory_that_it_holds() {
+    let _alone = ALONE.lock();
     let mut host = Host::default();
     host.routes.mount("/app", Box::new(Kinds)).unwrap();
     let mut shared = Shared::new(http::Shared::new(Limits::default(), [host]), Log::default());

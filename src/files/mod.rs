@@ -17,6 +17,7 @@ pub mod listing;
 pub mod listing_page;
 mod listings;
 mod load;
+mod read;
 pub mod representation;
 pub mod resolve;
 #[cfg(test)]
@@ -139,6 +140,11 @@ impl Site {
     /// The descriptor that becomes readable when a file changes, if there is one.
     pub fn watch_fd(&self) -> Option<RawFd> {
         self.watch.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Bytes of memory that the cached files take.
+    pub fn cache_memory(&self) -> usize {
+        self.cache.memory()
     }
 
     /// As [`Root::refuses_link`].

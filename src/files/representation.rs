@@ -23,12 +23,12 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use memchr::memmem;
-use rustix::io::Errno;
 
+use super::read::read_range;
 use super::resolve::Metadata;
 use super::validators::{self, Validators};
 use crate::http::conditional::{self, Evaluation};
@@ -176,7 +176,9 @@ impl Representation {
             end: narrow(end)?,
             // An entity-tag has at most four numbers.
             etag: etag.len() as u8,
-            block: block.into_boxed_slice(),
+            // A copy of the exact size. To shrink the buffer in place would leave a hole behind
+            // it that nothing fits.
+            block: Box::from(&block[..]),
             file: descriptor,
             metadata: Box::new(*metadata),
             size: metadata.size,
@@ -207,9 +209,13 @@ impl Representation {
         self.weak
     }
 
-    /// Bytes of memory that it holds.
+    /// Bytes of memory that it takes in the cache.
     pub(super) fn memory(&self) -> usize {
-        self.block.len() + size_of::<Metadata>() + size_of::<Self>()
+        // A table that has just grown is filled to 7/16, and needs a byte for each slot.
+        const SLOT: usize = (size_of::<Representation>() + 1) * 16 / 7;
+        // An `Rc` has two counts.
+        let file = self.file.as_ref().map_or(0, |_| allocated(size_of::<OwnedFd>() + 2 * size_of::<usize>()));
+        SLOT + allocated(self.block.len()) + allocated(size_of::<Metadata>()) + file
     }
 
     /// Whether it keeps a descriptor open.
@@ -456,6 +462,12 @@ impl Representation {
 /// access log.
 const REQUEST_MARK: &[u8] = b"<!-- request -->";
 
+/// What an allocation of so many bytes takes: the allocator adds a word and rounds up.
+const fn allocated(bytes: usize) -> usize {
+    let taken = (bytes + 8).next_multiple_of(16);
+    if taken < 32 { 32 } else { taken }
+}
+
 /// Appends the content of a small file, which has `size` bytes.
 ///
 /// # Errors
@@ -473,21 +485,4 @@ fn read_small(file: &File, size: u64, out: &mut Vec<u8>) -> Result<(), BuildErro
     }
     let now = file.metadata()?.len();
     Err(if now == size { BuildError::Unsized } else { io::Error::from(io::ErrorKind::UnexpectedEof).into() })
-}
-
-/// Appends `length` bytes of a file from `offset` on. It is an error if the file is shorter: it
-/// was truncated after its size was read.
-fn read_range(file: impl AsFd, offset: u64, length: usize, out: &mut Vec<u8>) -> io::Result<()> {
-    let start = out.len();
-    out.resize(start + length, 0);
-    let mut read = 0;
-    while read < length {
-        match rustix::io::pread(&file, &mut out[start + read..], offset + read as u64) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => read += count,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(())
 }
