@@ -22,7 +22,7 @@ use crate::http::client::{Request, RequestKind, ResponseReader};
 use crate::limits;
 use crate::names;
 use crate::reactor::Time;
-use crate::session::record::Record;
+use crate::session::record::SessionRecord;
 use crate::session::remote::resp;
 use crate::session::remote::{PREFIX, StoreProtocol, StoreUrl, key};
 use crate::session::{Id, disk_store};
@@ -138,7 +138,7 @@ impl SessionsPlan {
 
 /// Prints an entry of the store as a line, if it is a session.
 fn show(id: &str, text: &[u8]) {
-    let data = Record::decode(text).map(|record| record.data).or_else(|| serde_json::from_slice(text).ok());
+    let data = SessionRecord::decode(text).map(|record| record.data).or_else(|| serde_json::from_slice(text).ok());
     if let (Some(id), Some(data)) = (Id::parse(id.as_bytes()), data) {
         let line = Map::from_iter([(id.to_string(), Value::Object(data))]);
         super::print(&format!("{}\n", Value::Object(line)));

@@ -35,9 +35,12 @@ pub(crate) fn bind_all<T>(
     let mut tries = TRIES;
     loop {
         match bind_once(endpoints, optional_v6, &bind) {
-            Err(failures) if tries > 0 && failures.iter().all(Failure::is_retryable) => tries -= 1,
+            Err(failures) if tries > 0 && failures.iter().all(BindFailure::is_retryable) => tries -= 1,
             Err(failures) => {
-                return Err(failures.into_iter().map(|Failure(at, error, _)| ServerError::Bind(at, error)).collect());
+                return Err(failures
+                    .into_iter()
+                    .map(|BindFailure(at, error, _)| ServerError::Bind(at, error))
+                    .collect());
             }
             Ok(sockets) => return Ok(sockets),
         }
@@ -46,9 +49,9 @@ pub(crate) fn bind_all<T>(
 
 /// An endpoint that can't be opened, the error, and whether the system chose its port for
 /// another address.
-struct Failure(Endpoint, io::Error, bool);
+struct BindFailure(Endpoint, io::Error, bool);
 
-impl Failure {
+impl BindFailure {
     /// Whether an attempt with another free port may succeed.
     fn is_retryable(&self) -> bool {
         self.2 && self.1.kind() == io::ErrorKind::AddrInUse
@@ -60,7 +63,7 @@ fn bind_once<T>(
     endpoints: &[Endpoint],
     optional_v6: bool,
     bind: impl Fn(&Endpoint) -> io::Result<(T, Option<SocketAddr>)>,
-) -> Result<Vec<T>, Vec<Failure>> {
+) -> Result<Vec<T>, Vec<BindFailure>> {
     let (mut sockets, mut failures) = (Vec::new(), Vec::new());
     // The free port that the first endpoint with port 0 got.
     let mut found = None;
@@ -82,7 +85,7 @@ fn bind_once<T>(
                 log::info!("no IPv6 here: {error}");
             }
             Err(error) => {
-                failures.push(Failure(endpoint, error, any && found.is_some()));
+                failures.push(BindFailure(endpoint, error, any && found.is_some()));
                 if optional_v6 {
                     // The other address most likely has the same error.
                     break;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::Id;
 use super::pending::Ticket;
-use super::record::Record;
+use super::record::SessionRecord;
 use crate::durable::{self, Change, Commit, WriteError, Written};
 
 /// The store's name in its directory.
@@ -39,9 +39,9 @@ impl DiskStore {
     }
 
     /// The record of `id`, pending changes included.
-    pub(super) fn load(&mut self, id: Id, now: i64) -> Option<Record> {
+    pub(super) fn load(&mut self, id: Id, now: i64) -> Option<SessionRecord> {
         let record = self.store.latest(id.to_string().as_bytes(), now)?;
-        Record::decode(&record.value)
+        SessionRecord::decode(&record.value)
     }
 
     /// Removes the session `old` and stores `new`: an identifier, a record, and the Unix second
@@ -49,7 +49,7 @@ impl DiskStore {
     pub(super) fn save(
         &mut self,
         old: Option<Id>,
-        new: Option<(Id, &Record, i64)>,
+        new: Option<(Id, &SessionRecord, i64)>,
         now: i64,
     ) -> Result<Option<Ticket>, WriteError> {
         let key = |id: Id| Arc::from(id.to_string().into_bytes());
@@ -101,8 +101,8 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    fn record(count: i64) -> Record {
-        let mut record = Record::new(0);
+    fn record(count: i64) -> SessionRecord {
+        let mut record = SessionRecord::new(0);
         record.data.insert("count".to_owned(), Value::from(count));
         record
     }

@@ -12,7 +12,7 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::Id;
-use super::record::{Lifetime, Record};
+use super::record::{Lifetime, SessionRecord};
 use crate::limits;
 
 /// The end of the list.
@@ -67,7 +67,7 @@ impl Memory {
     }
 
     /// The record of `id`, which is now in use.
-    pub fn load(&mut self, id: Id, lifetime: Lifetime, now: i64) -> Option<Record> {
+    pub fn load(&mut self, id: Id, lifetime: Lifetime, now: i64) -> Option<SessionRecord> {
         self.remove_expired(lifetime, now);
         let key = self.find(id)?;
         let entry = &mut self.entries[key as usize];
@@ -78,14 +78,14 @@ impl Memory {
         if lifetime.is_due(entry.last_used, now) {
             entry.last_used = now;
         }
-        let record = Record::with_values(&entry.values, entry.created, entry.last_used);
+        let record = SessionRecord::with_values(&entry.values, entry.created, entry.last_used);
         self.unlink(key);
         self.link(key);
         record
     }
 
     /// Stores a record under `id`; an older one is replaced.
-    pub fn save(&mut self, id: Id, record: &Record, lifetime: Lifetime, now: i64) {
+    pub fn save(&mut self, id: Id, record: &SessionRecord, lifetime: Lifetime, now: i64) {
         self.remove(id);
         self.remove_expired(lifetime, now);
         let values = record.values().into_boxed_slice();
@@ -177,8 +177,8 @@ mod tests {
 
     const LIFETIME: Lifetime = Lifetime { idle: Duration::from_secs(100), max_age: Duration::from_secs(250) };
 
-    fn record(count: i64, now: i64) -> Record {
-        let mut record = Record::new(now);
+    fn record(count: i64, now: i64) -> SessionRecord {
+        let mut record = SessionRecord::new(now);
         record.data.insert("count".to_owned(), Value::from(count));
         record
     }
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn the_size_in_bytes_is_limited() {
         let mut memory = Memory::with_bounds(1_000, 10_000);
-        let mut large = Record::new(0);
+        let mut large = SessionRecord::new(0);
         large.data.insert("x".to_owned(), Value::from("x".repeat(3_000)));
         for _ in 0..100 {
             memory.save(Id::new(), &large, LIFETIME, 0);

@@ -29,7 +29,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use record::Record;
+use record::SessionRecord;
 pub use sessions::{COOKIE, Sessions};
 pub use store::{LoadResult, SaveError, SaveResult, Store, TicketState};
 
@@ -85,7 +85,7 @@ pub struct Session {
     /// The identifier under which the store has it.
     stored: Option<Id>,
     id: Option<Id>,
-    record: Record,
+    record: SessionRecord,
     changed: bool,
     /// It must be saved even if nothing changed, so that the store knows that it is in use.
     stale: bool,
@@ -95,11 +95,11 @@ pub struct Session {
 impl Session {
     /// An empty session for a client that has none, at the Unix second `now`.
     pub fn none(now: i64) -> Self {
-        Self { stored: None, id: None, record: Record::new(now), changed: false, stale: false, now }
+        Self { stored: None, id: None, record: SessionRecord::new(now), changed: false, stale: false, now }
     }
 
     /// The session that a store has under `id`.
-    fn stored(id: Id, record: Record, now: i64) -> Self {
+    fn stored(id: Id, record: SessionRecord, now: i64) -> Self {
         Self { stored: Some(id), id: Some(id), record, ..Self::none(now) }
     }
 
@@ -118,7 +118,7 @@ impl Session {
         let value = value.into();
         if self.id.is_none() {
             self.id = Some(Id::new());
-            self.record = Record::new(self.now);
+            self.record = SessionRecord::new(self.now);
         } else if self.get(name) == Some(&value) {
             return;
         }
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn setting_an_equal_value_is_no_change() {
-        let mut record = Record::new(0);
+        let mut record = SessionRecord::new(0);
         record.data.insert("a".to_owned(), Value::from(1));
         let mut session = Session::stored(Id::new(), record, 7);
         session.set("a", 1);
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn renewing_keeps_the_values_and_ending_removes_them() {
         let old = Id::new();
-        let mut record = Record::new(0);
+        let mut record = SessionRecord::new(0);
         record.data.insert("a".to_owned(), Value::from(1));
         let mut session = Session::stored(old, record, 7);
         session.renew();

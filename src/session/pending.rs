@@ -40,7 +40,7 @@ pub enum Operation {
         /// The identifier that the session had so far; if it differs, the store removes it.
         /// None: the session is new.
         was: Option<Id>,
-        /// The stored text: a [`Record`](super::record::Record) as JSON.
+        /// The stored text: a [`SessionRecord`](super::record::SessionRecord) as JSON.
         text: Vec<u8>,
         /// Seconds until it expires.
         seconds: i64,

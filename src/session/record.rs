@@ -15,7 +15,7 @@ const TIMESTAMPS: &str = "@";
 
 /// A session's values and timestamps.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Record {
+pub struct SessionRecord {
     /// The values.
     pub data: Map<String, Value>,
     /// When it was first written, in Unix seconds.
@@ -25,7 +25,7 @@ pub struct Record {
     pub last_used: i64,
 }
 
-impl Record {
+impl SessionRecord {
     /// A record without values, created now.
     pub fn new(now: i64) -> Self {
         Self { data: Map::new(), created: now, last_used: now }
@@ -95,23 +95,23 @@ mod tests {
 
     #[test]
     fn the_text_is_a_json_object_of_the_values() {
-        let mut record = Record::new(5);
+        let mut record = SessionRecord::new(5);
         assert_eq!(record.values(), b"{}");
         record.data.insert("count".to_owned(), Value::from(1));
         record.last_used = 6;
         assert_eq!(record.values(), br#"{"count":1}"#);
         assert_eq!(record.encode(), br#"{"@":[5,6],"count":1}"#);
-        assert_eq!(Record::decode(&record.encode()), Some(record.clone()));
-        assert_eq!(Record::with_values(&record.values(), 5, 6), Some(record));
+        assert_eq!(SessionRecord::decode(&record.encode()), Some(record.clone()));
+        assert_eq!(SessionRecord::with_values(&record.values(), 5, 6), Some(record));
         for wrong in [&b""[..], b"{}", b"[]", br#"{"@":[1]}"#, br#"{"@":[1,"2"]}"#, br#"{"@":1}"#, b"\xff", b"{"] {
-            assert_eq!(Record::decode(wrong), None);
+            assert_eq!(SessionRecord::decode(wrong), None);
         }
     }
 
     proptest! {
         #[test]
         fn decoding_never_panics(text in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = Record::decode(&text);
+            let _ = SessionRecord::decode(&text);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::memory::Memory;
 use super::pending::{Operation, StoreResult, Ticket, Unavailable};
-use super::record::{Lifetime, Record};
+use super::record::{Lifetime, SessionRecord};
 use super::store::{Cookie, LoadResult, SaveError, SaveResult, Store, TicketState};
 use super::{Id, Session};
 use crate::http::Fields;
@@ -166,7 +166,7 @@ impl Sessions {
             Some(StoreResult::Saved) => TicketState::Saved,
             Some(StoreResult::Loaded(id, text)) => {
                 let now = time.unix_seconds;
-                let record = text.and_then(|text| Record::decode(&text));
+                let record = text.and_then(|text| SessionRecord::decode(&text));
                 let found = record.and_then(|record| self.lifetime.session(id, record, now));
                 TicketState::Loaded(found.unwrap_or_else(|| Session::none(now)))
             }
@@ -209,7 +209,7 @@ impl Sessions {
 
 impl Lifetime {
     /// The session of a stored record; none if it has expired.
-    fn session(self, id: Id, record: Record, now: i64) -> Option<Session> {
+    fn session(self, id: Id, record: SessionRecord, now: i64) -> Option<Session> {
         self.left(record.created, record.last_used, now)?;
         let stale = self.is_due(record.last_used, now);
         Some(Session { stale, ..Session::stored(id, record, now) })

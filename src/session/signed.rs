@@ -16,7 +16,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::Id;
 use super::key::Keys;
-use super::record::Record;
+use super::record::SessionRecord;
 
 /// What the signature is for.
 const PURPOSE: &str = "session";
@@ -35,14 +35,14 @@ impl Signed {
 
     /// The session in a cookie's value, if the signature is right. The caller checks whether it
     /// has expired.
-    pub fn read(&self, value: &[u8]) -> Option<(Id, Record)> {
+    pub fn read(&self, value: &[u8]) -> Option<(Id, SessionRecord)> {
         let text = self.keys.verify(PURPOSE, std::str::from_utf8(value).ok()?)?;
         let (id, record) = text.split_once('.')?;
-        Some((Id::parse(id.as_bytes())?, Record::decode(&BASE64_URL_SAFE_NO_PAD.decode(record).ok()?)?))
+        Some((Id::parse(id.as_bytes())?, SessionRecord::decode(&BASE64_URL_SAFE_NO_PAD.decode(record).ok()?)?))
     }
 
     /// The cookie's value for a session.
-    pub fn write(&self, id: Id, record: &Record) -> String {
+    pub fn write(&self, id: Id, record: &SessionRecord) -> String {
         self.keys.sign(PURPOSE, &format!("{id}.{}", BASE64_URL_SAFE_NO_PAD.encode(record.encode())))
     }
 }
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn only_a_written_cookie_is_read() {
         let signed = Signed::new(Keys::random());
-        let (id, mut record) = (Id::new(), Record::new(5));
+        let (id, mut record) = (Id::new(), SessionRecord::new(5));
         record.data.insert("count".to_owned(), 1.into());
         let value = signed.write(id, &record);
         assert_eq!(signed.read(value.as_bytes()), Some((id, record.clone())));

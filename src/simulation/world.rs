@@ -18,7 +18,7 @@ use crate::service::session_store_client::SessionStoreLink;
 use crate::service::{Message, Service, Shared, testing};
 use crate::session::disk_store::{self, DiskStore};
 use crate::session::pending::Pending;
-use crate::session::record::{Lifetime, Record};
+use crate::session::record::{Lifetime, SessionRecord};
 use crate::session::remote::{self, StoreUrl};
 use crate::session::{Id, Store};
 
@@ -86,7 +86,7 @@ impl<'a> World<'a> {
 
     /// Puts the sessions into a store.
     fn choose_store(&mut self, choice: usize, directory: &std::path::Path) {
-        let record = Record::new(self.time().unix_seconds);
+        let record = SessionRecord::new(self.time().unix_seconds);
         let sessions = &mut self.shared.http.sessions;
         let far = Duration::from_secs(1 << 30);
         sessions.lifetime = Lifetime { idle: far, max_age: far };

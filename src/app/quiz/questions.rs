@@ -36,7 +36,7 @@ pub struct Quiz {
 
 /// A question with its choices.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Deserialize)]
-#[serde(try_from = "Written")]
+#[serde(try_from = "RawQuestion")]
 pub struct Question {
     /// Its text.
     pub text: String,
@@ -53,7 +53,7 @@ pub struct Question {
 /// A question as the file has it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct RawQuestion {
     #[serde(deserialize_with = "text")]
     text: String,
     #[serde(deserialize_with = "choices")]
@@ -65,11 +65,11 @@ struct Written {
     source: String,
 }
 
-impl TryFrom<Written> for Question {
+impl TryFrom<RawQuestion> for Question {
     type Error = String;
 
-    fn try_from(written: Written) -> Result<Self, String> {
-        let Written { text, choices, answer, explanation, source } = written;
+    fn try_from(written: RawQuestion) -> Result<Self, String> {
+        let RawQuestion { text, choices, answer, explanation, source } = written;
         if !(1..=choices.len()).contains(&answer) {
             // This is checked after the question, so the message names the question.
             let count = choices.len();
