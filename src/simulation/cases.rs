@@ -5,11 +5,9 @@ use std::ops::Range;
 use sha2::{Digest, Sha256};
 
 use super::Dice;
+use super::fixtures::{BODY, SESSIONS, session};
 use super::response::Response;
-use super::world::{SESSIONS, session};
 
-/// Largest body that applications take here.
-pub(super) const BODY: u64 = 100_000;
 /// Length of `/huge.bin`.
 pub(super) const HUGE: usize = 150_000;
 

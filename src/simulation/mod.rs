@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `cases` | the requests, each with the response that is expected |
 //! | `client` | a client, which checks what it receives |
+//! | `fixtures` | what the requests and the service agree on |
 //! | `link` | a connection of the service, and what may happen on it |
 //! | `store` | a remote store of sessions that speaks RESP |
 //! | `world` | the state that all links share |
@@ -20,6 +21,7 @@
 
 mod cases;
 mod client;
+mod fixtures;
 mod link;
 #[path = "../../tests/support/response.rs"]
 #[allow(dead_code, unreachable_pub)] // the tests with real sockets use all of it
@@ -70,7 +72,8 @@ fn simulate(seed: u64, files: &Scratch, huge: &str, verbose: bool) -> BTreeMap<u
         step(&mut dice, &mut links, &mut world);
         // In most worlds the store keeps up, in some it doesn't.
         if dice.below(10) < 2 + (seed % 8) as usize {
-            world.store_step(&mut dice, &mut links);
+            world.store_step(&mut dice);
+            deliver_messages(&mut links, &mut world);
         }
         close_finished(&mut links, &mut world);
     }
@@ -89,7 +92,7 @@ fn step(dice: &mut Dice, links: &mut Vec<Link>, world: &mut World<'_>) {
         70..=139 => _ = link.take(dice.amount(BUFFER), world),
         140..=154 => _ = link.run_jobs(world, || dice.one_in(8)),
         155..=164 => _ = link.deliver(world),
-        165..=169 => _ = world.deliver_messages(links),
+        165..=169 => _ = deliver_messages(links, world),
         170..=192 => {
             let micros = match dice.below(40) {
                 0 => dice.below(100_000_000),
@@ -109,7 +112,10 @@ fn step(dice: &mut Dice, links: &mut Vec<Link>, world: &mut World<'_>) {
             world.draining = true;
             links.iter_mut().for_each(|link| link.settle(world));
         }
-        198 if dice.one_in(3) => world.lose_store(dice.below(5), links),
+        198 if dice.one_in(3) => {
+            world.lose_store(dice.below(5));
+            deliver_messages(links, world);
+        }
         199 => link.vanish(world),
         _ => {}
     }
@@ -126,8 +132,9 @@ fn finish(links: &mut Vec<Link>, world: &mut World<'_>) {
                 || link.run_jobs(world, || false)
                 || link.deliver(world);
         }
-        moved |= world.deliver_messages(links);
-        moved |= world.store_finish(links);
+        moved |= deliver_messages(links, world);
+        moved |= world.store_finish();
+        moved |= deliver_messages(links, world);
         close_finished(links, world);
         if links.is_empty() {
             return;
@@ -151,7 +158,21 @@ fn finish(links: &mut Vec<Link>, world: &mut World<'_>) {
 /// Wakes the links and the store if their deadlines have passed.
 fn wake(links: &mut [Link], world: &mut World<'_>) {
     links.iter_mut().for_each(|link| link.wake(world));
-    world.wake_store(links);
+    world.wake_store();
+    deliver_messages(links, world);
+}
+
+/// Delivers all messages; false if there are none.
+fn deliver_messages(links: &mut [Link], world: &mut World<'_>) -> bool {
+    let messages = world.take_messages();
+    let moved = !messages.is_empty();
+    for (to, message) in messages {
+        match links.iter_mut().find(|link| Link::handle_of(link.number) == to) {
+            Some(link) => link.message(message),
+            None => world.deliver_to_store(to, message),
+        }
+    }
+    moved
 }
 
 fn close_finished(links: &mut Vec<Link>, world: &mut World<'_>) {
@@ -164,7 +185,7 @@ fn close_finished(links: &mut Vec<Link>, world: &mut World<'_>) {
     while let Some(index) = links.iter().position(|link| link.send_timed_out(world.now)) {
         links.swap_remove(index).close(true, world);
     }
-    world.audit(links);
+    world.audit(links.iter().map(|link| &link.service));
 }
 
 #[test]

@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Dice;
-use super::cases::BODY;
-use super::link::Link;
+use super::fixtures::{BODY, SESSIONS, session};
 use super::store::{Server, StoreLink};
 use crate::app::kv::Kv;
 use crate::auth::{Guard, Users};
@@ -16,19 +15,11 @@ use crate::files::scratch::Scratch;
 use crate::reactor::{Handle, Protocol, TestContext, Tick, Time};
 use crate::service::session_store_client::SessionStoreLink;
 use crate::service::{Message, Service, Shared, testing};
+use crate::session::Store;
 use crate::session::disk_store::{self, DiskStore};
 use crate::session::pending::Pending;
 use crate::session::record::{Lifetime, SessionRecord};
 use crate::session::remote::{self, StoreUrl};
-use crate::session::{Id, Store};
-
-/// How many sessions there are.
-pub(super) const SESSIONS: usize = 2;
-
-/// The identifier of a session.
-pub(super) fn session(which: usize) -> Id {
-    Id::parse(format!("{which:08}-1111-4111-8111-111111111111").as_bytes()).expect("an identifier")
-}
 
 pub(super) struct World<'a> {
     pub(super) shared: Shared,
@@ -141,19 +132,17 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Delivers all messages; false if there are none.
-    pub(super) fn deliver_messages(&mut self, links: &mut [Link]) -> bool {
-        let messages = std::mem::take(&mut self.messages);
-        let moved = !messages.is_empty();
-        for (to, message) in messages {
-            if let Some(link) = links.iter_mut().find(|link| Link::handle_of(link.number) == to) {
-                link.message(message);
-            } else if let Some(store) = self.store.as_mut().filter(|store| store.handle == to) {
-                store.deliver(message);
-                self.settle_store();
-            }
+    /// Takes all messages.
+    pub(super) fn take_messages(&mut self) -> Vec<(Handle, Message)> {
+        std::mem::take(&mut self.messages)
+    }
+
+    /// Delivers a message to the connection to the store, if it is for that.
+    pub(super) fn deliver_to_store(&mut self, to: Handle, message: Message) {
+        if let Some(store) = self.store.as_mut().filter(|store| store.handle == to) {
+            store.deliver(message);
+            self.settle_store();
         }
-        moved
     }
 
     fn settle_store(&mut self) {
@@ -171,32 +160,30 @@ impl<'a> World<'a> {
     }
 
     /// The store receives, executes and replies a little.
-    pub(super) fn store_step(&mut self, dice: &mut Dice, links: &mut [Link]) {
+    pub(super) fn store_step(&mut self, dice: &mut Dice) {
         if let Some(store) = &mut self.store {
             store.step(&mut self.server, Some(dice));
             self.settle_store();
         }
-        self.deliver_messages(links);
     }
 
     /// The store does all that it can; false if that is nothing.
-    pub(super) fn store_finish(&mut self, links: &mut [Link]) -> bool {
+    pub(super) fn store_finish(&mut self) -> bool {
         let Some(store) = &mut self.store else { return false };
         let moved = store.step(&mut self.server, None);
         if moved {
             self.settle_store();
         }
-        self.deliver_messages(links) || moved
+        moved
     }
 
     /// The connection to the store is lost, after the store has executed some more commands.
-    pub(super) fn lose_store(&mut self, executed: usize, links: &mut [Link]) {
+    pub(super) fn lose_store(&mut self, executed: usize) {
         if let Some(store) = &mut self.store {
             store.lose(&mut self.server, executed);
             self.log(|| "the connection to the store is lost".to_owned());
             self.settle_store();
         }
-        self.deliver_messages(links);
     }
 
     pub(super) fn store_deadline(&self) -> Option<Tick> {
@@ -204,16 +191,15 @@ impl<'a> World<'a> {
     }
 
     /// Calls the client of the store if its deadline has come.
-    pub(super) fn wake_store(&mut self, links: &mut [Link]) {
+    pub(super) fn wake_store(&mut self) {
         if self.store_deadline().is_some_and(|deadline| deadline <= self.now) {
             self.settle_store();
         }
-        self.deliver_messages(links);
     }
 
-    /// Compares all counts with the open links.
-    pub(super) fn audit(&self, links: &[Link]) {
-        Service::audit(&self.shared, &mut links.iter().map(|link| &link.service));
+    /// Compares all counts with the open connections.
+    pub(super) fn audit<'s>(&self, mut open: impl Iterator<Item = &'s Service>) {
+        Service::audit(&self.shared, &mut open);
     }
 
     /// All links are closed: nothing may be left.
