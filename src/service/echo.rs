@@ -31,15 +31,17 @@ const LOGGED: usize = 256;
 pub struct Echo {
     /// The input is at the start of a line.
     line_start: bool,
-    /// How many bytes of the input wait for the next one, and until when.
-    held: Option<(usize, Tick)>,
+    /// How many bytes of the input wait for the next one: five at most.
+    held: u8,
+    /// Until when they wait.
+    until: Tick,
     /// The output has ended.
     over: bool,
 }
 
 impl Default for Echo {
     fn default() -> Self {
-        Self { line_start: true, held: None, over: false }
+        Self { line_start: true, held: 0, until: Tick::default(), over: false }
     }
 }
 
@@ -51,7 +53,7 @@ impl Echo {
         let room = io.output.room();
         if !self.over && room > 0 {
             let input = io.input.bytes();
-            let silent = self.held.is_some_and(|(count, until)| count == input.len() && until <= now);
+            let silent = self.held > 0 && usize::from(self.held) == input.len() && self.until <= now;
             let (plain, next) = split(input, self.line_start, ended || silent);
             let count = plain.min(room);
             let stretch = &input[..count];
@@ -69,21 +71,21 @@ impl Echo {
                     }
                     Next::Unknown => self.over = ended,
                 }
-                self.hold(io.input.bytes().len(), now);
+                self.hold(io.input.bytes().len() as u8, now);
             }
         }
         if self.over {
             return Want::over(io.ended);
         }
         let read = io.output.room() > 0;
-        let wake = self.held.filter(|_| read).map(|(_, until)| until);
+        let wake = (read && self.held > 0).then_some(self.until);
         Want { read, wake, ..Want::NOTHING }
     }
 
     /// This many bytes wait now. The silence begins with the last one.
-    fn hold(&mut self, count: usize, now: Tick) {
-        if self.held.is_none_or(|(before, _)| before != count) {
-            self.held = (count > 0).then_some((count, now.after(SILENCE)));
+    fn hold(&mut self, count: u8, now: Tick) {
+        if self.held != count {
+            (self.held, self.until) = (count, now.after(SILENCE));
         }
     }
 }

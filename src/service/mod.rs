@@ -100,6 +100,9 @@ pub enum Outcome {
     Session,
 }
 
+// An idle connection has one of these: none may be larger than that of HTTP.
+const _: () = assert!(size_of::<Service>() == size_of::<Http>());
+
 impl Protocol for Service {
     type Shared = Shared;
     type Listener = Kind;
