@@ -178,9 +178,11 @@ impl Cache {
             *descriptors -= usize::from(entry.has_descriptor());
             false
         });
-        // Fewer, larger files have taken the place of small ones: they need a smaller table.
-        if found.len() < found.capacity() / 4 {
-            found.shrink_to(2 * found.len(), |entry| hasher.hash_one(entry.key()));
+        // Fewer, larger files have taken the place of small ones. The table must not be larger
+        // than the share of it that they count.
+        let slots = found.allocation_size() / (size_of::<Representation>() + 1);
+        if found.len() < slots * 7 / 16 {
+            found.shrink_to(found.len(), |entry| hasher.hash_one(entry.key()));
         }
     }
 }
