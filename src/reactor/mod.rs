@@ -43,6 +43,7 @@ mod pass;
 mod protocol;
 mod pump;
 mod run_queue;
+mod security;
 mod send_progress;
 mod signals;
 mod slot;
@@ -75,6 +76,7 @@ pub use protocol::{
     Accepted, Context, DatagramProtocol, Ending, Ends, Finish, Io, NoDatagrams, NoStreams, Protocol, Stay, TestContext,
     Want,
 };
+pub use security::{Security, TlsFacts};
 pub use signals::Signal;
 pub use slots::{CAPACITY, Handle, Slots};
 pub use timers::{Armed, Timers};

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::protocol::{Accepted, Context, Ending, Ends, Protocol};
+use super::security::Security;
 use super::slot::{Queued, Slot};
 use super::transport::{Peer, Transport};
 use super::work::Work;
@@ -73,7 +74,7 @@ impl<P: Protocol> Reactor<P> {
                 Err(error) => {
                     log::debug!("#{} can't be connected: {error}", handle.number());
                     let peer = Peer::of(&to);
-                    let ends = Ends { peer, listener: None, socket: None };
+                    let ends = Ends { peer, listener: None, socket: None, security: Security::Plain };
                     self.ended(handle, &mut protocol, Ending { unsent: 0, error: Some(error) }, ends);
                     self.apply_effects();
                 }
@@ -148,7 +149,8 @@ impl<P: Protocol> Reactor<P> {
         let handle = self.slots.reserve();
         let (time, draining) = (self.time, self.drain.is_some());
         let Self { shared, helpers, slots, effects, listeners, .. } = self;
-        let ends = Ends { peer, listener: listeners.address(index as u8), socket: Some(&socket) };
+        let security = Security::Plain;
+        let ends = Ends { peer, listener: listeners.address(index as u8), socket: Some(&socket), security };
         let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects };
         let protocol = P::open(&Accepted { listener: value, ends, overloaded }, &mut cx);
         self.apply_effects();

@@ -20,6 +20,7 @@ use super::clock::{Tick, Time};
 use super::endpoint::Endpoint;
 use super::helpers::{Helpers, JobClass, JobId, JobResult, QueueFull};
 use super::outbox::Outbox;
+use super::security::Security;
 use super::signals::Signal;
 use super::slot::Slot;
 use super::slots::{Handle, Slots};
@@ -61,6 +62,12 @@ pub trait Protocol: Sized + 'static {
     /// and says what is wanted next. Idempotent: called again with nothing
     /// changed, it changes nothing.
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want;
+
+    /// Whether it answers a peer that speaks plain text at a listener for TLS: it then sees
+    /// [`Security::PlainAtTls`]. Otherwise such a connection is closed.
+    fn answers_plain_text(&self) -> bool {
+        false
+    }
 
     /// Bytes of memory that it holds beyond its own size and the lent buffers: what
     /// [`Options::memory`](super::Options::memory) bounds.
@@ -283,18 +290,29 @@ pub struct Io<'a> {
     pub ends: Ends<'a>,
 }
 
-/// The addresses of a connection.
+/// The two ends of a connection: their addresses, and what is between them.
 #[derive(Clone, Copy)]
 pub struct Ends<'a> {
     pub(super) peer: Peer,
     pub(super) listener: Option<&'a SocketAddr>,
     pub(super) socket: Option<&'a Socket>,
+    pub(super) security: Security<'a>,
 }
 
 impl<'a> Ends<'a> {
     /// Ends that are no real sockets; for tests.
     pub fn for_test(peer: SocketAddr, local: &'a SocketAddr) -> Self {
-        Ends { peer: Peer::new(Some(peer)), listener: Some(local), socket: None }
+        Self::secured_for_test(peer, local, Security::Plain)
+    }
+
+    /// The same, protected by `security`.
+    pub fn secured_for_test(peer: SocketAddr, local: &'a SocketAddr, security: Security<'a>) -> Self {
+        Ends { peer: Peer::new(Some(peer)), listener: Some(local), socket: None, security }
+    }
+
+    /// What protects the connection.
+    pub fn security(&self) -> Security<'a> {
+        self.security
     }
 
     /// The peer's address and port; none on a unix-domain socket.

@@ -133,7 +133,9 @@ impl<P: Protocol> Reactor<P> {
         }
         self.held -= held as usize;
         let listener = self.listeners.address(listener).copied();
-        let ends = Ends { peer: transport.peer, listener: listener.as_ref(), socket: Some(&transport.socket) };
+        let security = transport.security();
+        let ends =
+            Ends { peer: transport.peer, listener: listener.as_ref(), socket: Some(&transport.socket), security };
         self.ended(handle, &mut protocol, over.ending, ends);
     }
 
@@ -230,7 +232,7 @@ impl<P: Protocol> Slot<P> {
             transport.fill(input).map_err(|error| Over::gone(cx.handle, error, output))?;
         }
         let (peer, ended, unread) = (transport.peer, transport.ended, transport.can_read());
-        let ends = Ends { peer, listener: *listener, socket: Some(&transport.socket) };
+        let ends = Ends { peer, listener: *listener, socket: Some(&transport.socket), security: transport.security() };
         let mut io = Io { input, output, ended, unread, gone: transport.is_gone(), established, ends };
         let want = protocol.advance(&mut io, cx);
         *reading = want.read;

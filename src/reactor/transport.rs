@@ -24,6 +24,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use super::buffers::{FileSlice, Input, Leftover, Next, Output};
 use super::clock::Tick;
 use super::endpoint::Endpoint;
+use super::security::Security;
 use super::send_progress::SendProgress;
 use super::sys;
 
@@ -260,6 +261,11 @@ impl Transport {
     pub(super) fn connect(to: &Endpoint) -> io::Result<Self> {
         let transport = Self::new(Socket::connect(to)?, Peer::of(to), false);
         Ok(Self { writable: false, phase: Phase::Connecting, ..transport })
+    }
+
+    /// What protects it.
+    pub(super) fn security(&self) -> Security<'_> {
+        Security::Plain
     }
 
     pub(super) fn phase(&self) -> Phase {
