@@ -17,7 +17,8 @@ use socket2::{Domain, SockAddr, Type};
 
 use super::clock::Tick;
 use super::endpoint::Endpoint;
-use super::transport::{Peer, Socket, report_progress};
+use super::peer::Peer;
+use super::socket::{Socket, report_progress};
 
 /// Connections that the kernel may hold for us: a burst of a load generator.
 const BACKLOG: i32 = 4096;

@@ -3,10 +3,11 @@
 use std::io;
 use std::time::Duration;
 
+use super::peer::Peer;
 use super::protocol::{Accepted, Context, Ending, Ends, Protocol};
 use super::security::Security;
 use super::slot::{Queued, Slot};
-use super::transport::{Peer, Transport};
+use super::transport::Transport;
 use super::work::Work;
 use super::{ACCEPTS, CAPACITY, DRAIN_ACCEPTS, Drain, NO_LISTENER, PAUSE, Reactor};
 

@@ -20,11 +20,12 @@ use super::clock::{Tick, Time};
 use super::endpoint::Endpoint;
 use super::helpers::{Helpers, JobClass, JobId, JobResult, QueueFull};
 use super::outbox::Outbox;
+use super::peer::Peer;
 use super::security::Security;
 use super::signals::Signal;
 use super::slot::Slot;
 use super::slots::{Handle, Slots};
-use super::transport::{Peer, Socket};
+use super::socket::Socket;
 use super::work::Work;
 
 /// A state machine that lives on one stream connection.

@@ -1,5 +1,5 @@
 //! A connection's plumbing: the socket, what is latched about it, what is left
-//! over. The only place that connects, reads, writes or shuts down a stream.
+//! over. The only place that decides when a stream is read, written or shut down.
 //!
 //! Readiness is a latch. Under edge triggering an event says "has become
 //! readable"; it is remembered here and cleared only by proof: `WouldBlock`, or a
@@ -10,179 +10,23 @@
 //! its deadline. No protocol here knows urgent data.)
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use mio::event::{Event, Source};
-use mio::net::{TcpStream, UnixStream};
-use mio::{Interest, Registry, Token};
-use rustix::buffer::SpareCapacity;
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use mio::event::Event;
 
 use super::buffers::{FileSlice, Input, Leftover, Next, Output};
 use super::clock::Tick;
 use super::endpoint::Endpoint;
+use super::peer::Peer;
 use super::security::Security;
 use super::send_progress::SendProgress;
-use super::sys;
+use super::socket::Socket;
 
 /// Most bytes of files in one turn of one connection: then it is the others'
 /// turn. Measured: larger turns fill the socket's queue beyond the processor's
 /// cache and let small answers wait.
 pub(super) const FILE_TURN: u64 = 128 * 1024;
-
-/// Bytes that may wait in the kernel before they are sent: a turn's share of a file.
-const UNSENT: u32 = 128 * 1024;
-
-/// A stream socket.
-pub(super) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-macro_rules! each {
-    ($socket:expr, $stream:ident => $body:expr) => {
-        match $socket {
-            Socket::Tcp($stream) => $body,
-            Socket::Unix($stream) => $body,
-        }
-    };
-}
-
-impl Socket {
-    /// Begins to connect; an event comes when that has succeeded or failed.
-    fn connect(to: &Endpoint) -> io::Result<Self> {
-        match to {
-            Endpoint::Tcp(address) => {
-                let stream = TcpStream::connect(*address)?;
-                stream.set_nodelay(true)?;
-                report_progress(&stream);
-                Ok(Self::Tcp(stream))
-            }
-            Endpoint::Unix(path) => UnixStream::connect(path).map(Self::Unix),
-        }
-    }
-
-    /// Whether the connection is there, as mio prescribes to find out.
-    fn is_connected(&self) -> io::Result<bool> {
-        each!(self, stream => {
-            if let Some(error) = stream.take_error()? {
-                return Err(error);
-            }
-            match stream.peer_addr() {
-                Ok(_) => Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-                Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => Ok(false),
-                Err(error) => Err(error),
-            }
-        })
-    }
-
-    fn receive(&self, space: SpareCapacity<'_, u8>) -> io::Result<usize> {
-        each!(self, stream => stream.try_io(|| Ok(rustix::net::recv(stream, space, RecvFlags::empty())?.0)))
-    }
-
-    fn send(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
-        let flags = SendFlags::NOSIGNAL | if more { SendFlags::MORE } else { SendFlags::empty() };
-        each!(self, stream => stream.try_io(|| Ok(rustix::net::send(stream, bytes, flags)?)))
-    }
-
-    fn sendfile(&self, file: BorrowedFd<'_>, mut offset: u64, count: usize) -> io::Result<usize> {
-        each!(self, stream => stream.try_io(|| Ok(rustix::fs::sendfile(stream, file, Some(&mut offset), count)?)))
-    }
-
-    fn shutdown_write(&self) -> io::Result<()> {
-        each!(self, stream => stream.shutdown(Shutdown::Write))
-    }
-
-    /// Has the kernel keep a last segment that isn't full, for what follows; or send it now.
-    fn cork(&self, corked: bool) {
-        #[cfg(target_os = "linux")]
-        if let Self::Tcp(stream) = self {
-            // It is a matter of speed alone.
-            let _ = socket2::SockRef::from(stream).set_tcp_cork(corked);
-        }
-    }
-
-    /// Makes the close a reset, so that the kernel drops what the peer doesn't take.
-    fn reset_on_close(&self) {
-        let fd = each!(self, stream => stream.as_fd());
-        // Fails for unix-domain sockets, which keep nothing after a close anyway.
-        let _ = socket2::SockRef::from(&fd).set_linger(Some(Duration::ZERO));
-    }
-
-    pub(super) fn local(&self) -> Option<SocketAddr> {
-        match self {
-            Socket::Tcp(stream) => stream.local_addr().ok(),
-            Socket::Unix(_) => None,
-        }
-    }
-
-    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        each!(self, stream => stream.register(registry, token, Interest::READABLE | Interest::WRITABLE))
-    }
-}
-
-/// Bounds what waits in the kernel unsent, so that a socket is writable again soon
-/// after its peer has read a little. Without it that takes a third of a buffer of
-/// some megabytes, and a peer that reads slowly looks like one that doesn't read.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn report_progress(socket: &impl AsFd) {
-    // Without it the server is merely less patient.
-    let _ = socket2::SockRef::from(socket).set_tcp_notsent_lowat(UNSENT);
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn report_progress(_: &impl AsFd) {}
-
-/// A peer's address in 19 bytes instead of the 32 of a `SocketAddr`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Peer {
-    ip: [u8; 16],
-    port: [u8; 2],
-    family: Family,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Family {
-    V4,
-    V6,
-    Unix,
-}
-
-impl Peer {
-    pub(super) fn new(address: Option<SocketAddr>) -> Self {
-        let port = address.map_or(0, |a| a.port()).to_be_bytes();
-        match address.map(|a| a.ip()) {
-            Some(IpAddr::V4(v4)) => {
-                let mut ip = [0; 16];
-                ip[..4].copy_from_slice(&v4.octets());
-                Self { ip, port, family: Family::V4 }
-            }
-            Some(IpAddr::V6(v6)) => Self { ip: v6.octets(), port, family: Family::V6 },
-            None => Self { ip: [0; 16], port, family: Family::Unix },
-        }
-    }
-
-    /// The peer that is connected to at `to`.
-    pub(super) fn of(to: &Endpoint) -> Self {
-        Self::new(match to {
-            Endpoint::Tcp(address) => Some(*address),
-            Endpoint::Unix(_) => None,
-        })
-    }
-
-    pub(super) fn address(self) -> Option<SocketAddr> {
-        let ip = match self.family {
-            Family::V4 => IpAddr::V4(Ipv4Addr::new(self.ip[0], self.ip[1], self.ip[2], self.ip[3])),
-            Family::V6 => IpAddr::V6(Ipv6Addr::from(self.ip)),
-            Family::Unix => return None,
-        };
-        Some(SocketAddr::new(ip, u16::from_be_bytes(self.port)))
-    }
-}
 
 /// Whether a hang-up was seen.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -215,8 +59,6 @@ pub(super) enum Phase {
     Connecting,
     /// It is there.
     Open,
-    /// It is in the middle of a file, whose pieces should share segments.
-    Corked,
     /// Its output was ended.
     Shut,
     /// Its protocol is over; what still comes is discarded.
@@ -231,6 +73,8 @@ struct Rest {
     progress: Option<SendProgress>,
     /// Until when input is discarded; the protocol is over.
     linger: Option<Tick>,
+    /// The kernel keeps a last segment that isn't full: a file goes on in the next turn.
+    corked: bool,
 }
 
 /// What came of an attempt to send.
@@ -320,7 +164,7 @@ impl Transport {
     #[inline(never)]
     fn save_rest(&mut self, input: &mut Input, output: &mut Output) -> usize {
         let nothing = input.is_empty() && output.is_empty();
-        if nothing && self.rest.as_ref().is_none_or(|rest| rest.linger.is_none()) {
+        if nothing && self.rest.as_ref().is_none_or(|rest| rest.linger.is_none() && !rest.corked) {
             self.rest = None;
             return 0;
         }
@@ -419,9 +263,8 @@ impl Transport {
         let count = slice.length.min(*file_turn) as usize;
         // Without it each turn would end in a small segment.
         let goes_on = slice.length > *file_turn;
-        let phase = if goes_on { Phase::Corked } else { Phase::Open };
-        if phase != self.phase {
-            self.phase = phase;
+        if goes_on != self.rest.as_ref().is_some_and(|rest| rest.corked) {
+            self.rest.get_or_insert_default().corked = goes_on;
             self.socket.cork(goes_on);
         }
         let sent = self.socket.sendfile(slice.file.as_fd(), slice.offset, count)?;
@@ -444,7 +287,7 @@ impl Transport {
     #[inline(never)]
     fn track_blocked(&mut self, now: Tick, sent: u64, timeout: Duration) -> Tick {
         let socket = &self.socket;
-        let queue = || each!(socket, stream => sys::unacknowledged(stream));
+        let queue = || socket.unacknowledged();
         match &mut self.rest.get_or_insert_default().progress {
             Some(progress) => progress.update(now, sent, timeout, queue),
             none => none.insert(SendProgress::start(now, queue().unwrap_or(sent))).update(now, 0, timeout, || None),
@@ -453,7 +296,7 @@ impl Transport {
 
     /// Ends the output, once.
     pub(super) fn half_close(&mut self) {
-        if matches!(self.phase, Phase::Open | Phase::Corked) {
+        if self.phase == Phase::Open {
             self.phase = Phase::Shut;
             // If it fails the connection is gone, which the next read will say.
             let _ = self.socket.shutdown_write();
@@ -475,20 +318,5 @@ impl Transport {
     /// Makes the close a reset.
     pub(super) fn reset_on_close(&self) {
         self.socket.reset_on_close();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peer_keeps_its_address() {
-        for address in ["1.2.3.4:5", "[2001:db8::1]:65535", "0.0.0.0:0"] {
-            let address: SocketAddr = address.parse().unwrap();
-            assert_eq!(Peer::new(Some(address)).address(), Some(address));
-        }
-        assert_eq!(Peer::new(None).address(), None);
-        assert_eq!(size_of::<Peer>(), 19);
     }
 }
