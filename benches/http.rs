@@ -143,6 +143,7 @@ impl Connection {
             input: &mut self.input,
             output: &mut self.output,
             ended: false,
+            truncated: false,
             unread: false,
             gone: false,
             established: true,

@@ -114,6 +114,18 @@ fn some_calls_are_made_in_one_place_only() {
         ("send_to(", &["reactor/datagram_socket.rs"]),
         ("thread::Builder", &["reactor/helpers.rs"]),
         ("to_socket_addrs", &["names.rs"]),
+        (
+            "rustls::",
+            &[
+                "reactor/tls/acceptor.rs",
+                "reactor/tls/connector.rs",
+                "reactor/tls/failure.rs",
+                "reactor/tls/key_log.rs",
+                "reactor/tls/mod.rs",
+                "reactor/tls/resolver.rs",
+                "reactor/tls/session.rs",
+            ],
+        ),
         ("rustix::fs::openat2", &["files/resolve.rs"]),
         ("unsafe {", &["reactor/sys.rs"]),
         ("unsafe_code", &["reactor/sys.rs"]),

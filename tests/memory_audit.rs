@@ -91,6 +91,7 @@ fn measure(shared: &mut Shared, request: &[u8]) -> (usize, usize) {
             input: &mut input,
             output: &mut output,
             ended: false,
+            truncated: false,
             unread: false,
             gone: false,
             established: true,

@@ -444,7 +444,8 @@ mod tests {
                 let ends = Ends::for_test(address(), &local);
                 let (ended, established) = (self.ended, self.established);
                 let (input, output) = (&mut self.input, &mut self.output);
-                let mut io = Io { input, output, ended, unread: false, gone: false, established, ends };
+                let mut io =
+                    Io { input, output, ended, truncated: false, unread: false, gone: false, established, ends };
                 let want = self.stream.advance(&mut io, &mut self.effects.context(shared, time, false));
                 (want, io.output.pending())
             };

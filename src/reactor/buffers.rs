@@ -16,6 +16,9 @@ use rustix::buffer::{SpareCapacity, spare_capacity};
 /// much as a socket usually gives or takes at once, and small enough for the cache.
 pub const BUFFER: usize = 64 * 1024;
 
+/// Room of an input beyond [`BUFFER`]: one record of TLS, which comes whole (RFC 8446 §5.1).
+const RECORD: usize = 16 * 1024;
+
 /// What was received and not yet consumed.
 ///
 /// The system writes into memory that was never cleared, so only pages that bytes were
@@ -28,7 +31,7 @@ pub struct Input {
 
 impl Default for Input {
     fn default() -> Self {
-        Self { buffer: Vec::with_capacity(BUFFER), start: 0 }
+        Self { buffer: Vec::with_capacity(BUFFER + RECORD), start: 0 }
     }
 }
 
@@ -60,9 +63,9 @@ impl Input {
         self.start == self.buffer.len()
     }
 
-    /// Whether no more can be received before something is consumed.
+    /// Whether no more should be received before something is consumed.
     pub fn is_full(&self) -> bool {
-        self.buffer.len() - self.start == self.buffer.capacity()
+        self.buffer.len() - self.start >= BUFFER
     }
 
     /// Appends bytes, as a socket would; for tests and for filters.
@@ -489,7 +492,7 @@ mod tests {
         input.extend(&[b'a'; BUFFER]);
         assert!(input.is_full());
         input.consume(BUFFER - 3);
-        assert_eq!(input.make_room(), BUFFER - 3);
+        assert_eq!(input.make_room(), BUFFER + RECORD - 3);
         assert_eq!(input.bytes(), b"aaa");
     }
 }

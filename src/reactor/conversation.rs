@@ -48,7 +48,8 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 
 use super::buffers::Output;
-use super::protocol::{Accepted, Context, Ending, Ends, Finish, Io, NoDatagrams, Protocol, Want};
+use super::protocol::{Accepted, Context, Ending, Ends, Io, NoDatagrams, Protocol};
+use super::want::{Finish, Want};
 
 /// Most messages that wait for a peer that doesn't take its output. With more, the
 /// connection is reset.
@@ -267,6 +268,7 @@ mod tests {
                 input: &mut self.input,
                 output: &mut self.output,
                 ended: false,
+                truncated: false,
                 unread: false,
                 gone: false,
                 established: true,

@@ -19,6 +19,7 @@ use super::clock::Tick;
 use super::endpoint::Endpoint;
 use super::peer::Peer;
 use super::socket::{Socket, report_progress};
+use super::tls::{Session, TlsAcceptor, TlsFailure};
 
 /// Connections that the kernel may hold for us: a burst of a load generator.
 const BACKLOG: i32 = 4096;
@@ -62,6 +63,7 @@ pub struct Listener {
     socket: Accepting,
     address: Option<SocketAddr>,
     deferred: bool,
+    tls: Option<TlsAcceptor>,
 }
 
 impl Listener {
@@ -98,7 +100,7 @@ impl Listener {
                 socket.listen(BACKLOG)?;
                 let listener = mio::net::TcpListener::from_std(socket.into());
                 let address = listener.local_addr()?;
-                Ok(Self { socket: Accepting::Tcp(listener), address: Some(address), deferred })
+                Ok(Self { socket: Accepting::Tcp(listener), address: Some(address), deferred, tls: None })
             }
             Endpoint::Unix(path) => {
                 remove_stale(path)?;
@@ -108,9 +110,25 @@ impl Listener {
                 fs::set_permissions(path, Permissions::from_mode(0o660))?;
                 socket.listen(BACKLOG)?;
                 let listener = mio::net::UnixListener::from_std(socket.into());
-                Ok(Self { socket: Accepting::Unix(listener, file), address: None, deferred: false })
+                Ok(Self { socket: Accepting::Unix(listener, file), address: None, deferred: false, tls: None })
             }
         }
+    }
+
+    /// Expects TLS from its connections.
+    #[must_use]
+    pub fn with_tls(self, acceptor: TlsAcceptor) -> Self {
+        Self { tls: Some(acceptor), ..self }
+    }
+
+    /// Whether it expects TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The TLS session of a connection from it; none if it is for plain text.
+    pub(super) fn session(&self) -> Result<Option<Session>, TlsFailure> {
+        self.tls.as_ref().map(TlsAcceptor::session).transpose()
     }
 
     /// The address it listens at, with the port that was found; none if it is a

@@ -52,7 +52,10 @@ mod slots;
 mod socket;
 mod sys;
 mod timers;
+mod tls;
+mod tls_transport;
 mod transport;
+mod want;
 mod work;
 
 use std::collections::VecDeque;
@@ -69,19 +72,23 @@ pub use buffers::{BUFFER, FileSlice, Input, Mark, Output};
 pub use clock::{Tick, Time};
 pub use conversation::{Conversation, Next, Talk, TalkContext};
 pub use datagram_socket::DatagramSocket;
-pub use endpoint::Endpoint;
+pub use endpoint::{Dial, Endpoint};
 pub use helpers::{JobClass, JobId, JobResult, QueueFull, within};
 pub use listener::Listener;
 pub use outbox::Outbox;
 pub use pace::Pace;
 pub use protocol::{
-    Accepted, Context, DatagramProtocol, Ending, Ends, Finish, Io, NoDatagrams, NoStreams, Protocol, Stay, TestContext,
-    Want,
+    Accepted, Context, DatagramProtocol, Ending, Ends, Io, NoDatagrams, NoStreams, Protocol, Stay, TestContext,
 };
 pub use security::{Security, TlsFacts};
 pub use signals::Signal;
 pub use slots::{CAPACITY, Handle, Slots};
 pub use timers::{Armed, Timers};
+pub use tls::{
+    KeyLogFile, TlsAcceptor, TlsClient, TlsConnector, TlsFailure, TlsIdentity, TlsServerSettings, TlsSettingsError,
+    TlsTrust,
+};
+pub use want::{Finish, Want};
 pub use work::Work;
 
 pub use crate::panics::Panicked;
@@ -95,6 +102,7 @@ use protocol::Effect;
 use run_queue::RunQueue;
 use signals::Signals;
 use slot::Slot;
+use tls::LentCiphertext;
 
 /// The reactor's own tokens: generation 0, which no connection has.
 const WAKER: Token = Token(0);
@@ -202,7 +210,7 @@ pub struct Reactor<P: Protocol> {
     timers: Timers,
     run_queue: RunQueue,
     /// Connections to be made, each with its protocol.
-    dials: VecDeque<(Handle, Endpoint, P)>,
+    dials: VecDeque<(Handle, Dial, P)>,
     /// What this phase of the pass may still do.
     work: Work,
     /// Bytes of files that this pass may still send.
@@ -217,6 +225,7 @@ pub struct Reactor<P: Protocol> {
     closer: Closer,
     input: Input,
     output: Output,
+    ciphertext: LentCiphertext,
     outbox: Outbox,
     effects: Vec<Effect<P>>,
     shared: P::Shared,
@@ -261,6 +270,7 @@ impl<P: Protocol> Reactor<P> {
             closer: Closer { closing: Arc::new(AtomicBool::new(false)), waker },
             input: Input::default(),
             output: Output::default(),
+            ciphertext: None,
             outbox: Outbox::default(),
             effects: Vec::new(),
             shared,
@@ -291,9 +301,9 @@ impl<P: Protocol> Reactor<P> {
     }
 
     /// Has a connection made to `to`, as [`Context::connect`] does.
-    pub fn connect(&mut self, to: Endpoint, protocol: P) -> Handle {
+    pub fn connect(&mut self, to: impl Into<Dial>, protocol: P) -> Handle {
         let handle = self.slots.reserve();
-        self.dials.push_back((handle, to, protocol));
+        self.dials.push_back((handle, to.into(), protocol));
         handle
     }
 
@@ -434,7 +444,8 @@ impl<P: Protocol> Reactor<P> {
         assert_eq!(opened - self.closed, open as u64, "a slot leaked");
         let queued = self.slots.iter().filter(|slot| slot.queued != slot::Queued::No).count() + self.datagrams.queued();
         assert!(queued <= self.run_queue.len(), "a connection is marked as queued and isn't");
-        assert!(self.slots.iter().all(|slot| slot.registered), "a connection is not registered");
+        let is_known = |slot: &Slot<P>| slot.registered || slot.queued != slot::Queued::No;
+        assert!(self.slots.iter().all(is_known), "a connection is neither registered nor queued");
         assert_eq!(self.held, self.slots.iter().map(|slot| slot.held as usize).sum::<usize>(), "memory is miscounted");
         assert!(self.input.is_empty() && self.output.is_empty(), "the lent buffers hold somebody's bytes");
         P::audit(&self.shared, &mut self.slots.iter().map(|slot| &slot.protocol));

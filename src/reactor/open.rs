@@ -74,7 +74,7 @@ impl<P: Protocol> Reactor<P> {
                 }
                 Err(error) => {
                     log::debug!("#{} can't be connected: {error}", handle.number());
-                    let peer = Peer::of(&to);
+                    let peer = Peer::of(&to.endpoint);
                     let ends = Ends { peer, listener: None, socket: None, security: Security::Plain };
                     self.ended(handle, &mut protocol, Ending { unsent: 0, error: Some(error) }, ends);
                     self.apply_effects();
@@ -100,7 +100,8 @@ impl<P: Protocol> Reactor<P> {
         self.hear_newcomers();
     }
 
-    /// Gives the connections just taken their first turn. They may be younger
+    /// Gives the connections just taken their first turn, as far as the work of a phase
+    /// goes: a first turn may be a TLS handshake. They may be younger
     /// than the events of this pass, so the sources are asked once more: what
     /// happened there before a client connected must be known when it is answered.
     fn hear_newcomers(&mut self) {
@@ -111,8 +112,13 @@ impl<P: Protocol> Reactor<P> {
             P::source_ready(source, &mut self.shared);
         }
         let mut newcomers = std::mem::take(&mut self.newcomers);
+        self.work = Work::phase();
         for handle in newcomers.drain(..) {
-            self.pump(handle);
+            if !self.work.is_spent() {
+                self.pump(handle);
+            } else if let Some(slot) = self.slots.get(handle) {
+                self.run_queue.push(handle, slot, Queued::Soon);
+            }
         }
         // Empty, but its memory is of use.
         self.newcomers = newcomers;
@@ -145,12 +151,19 @@ impl<P: Protocol> Reactor<P> {
                 }
             },
         };
+        let session = match listening.listener.session() {
+            Ok(session) => session,
+            Err(error) => {
+                log::error!("a TLS session can't be made: {error}");
+                return true;
+            }
+        };
         self.listeners.starved = false;
         self.accepted += 1;
         let handle = self.slots.reserve();
         let (time, draining) = (self.time, self.drain.is_some());
         let Self { shared, helpers, slots, effects, listeners, .. } = self;
-        let security = Security::Plain;
+        let security = if session.is_some() { Security::Tls(None) } else { Security::Plain };
         let ends = Ends { peer, listener: listeners.address(index as u8), socket: Some(&socket), security };
         let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects };
         let protocol = P::open(&Accepted { listener: value, ends, overloaded }, &mut cx);
@@ -163,7 +176,7 @@ impl<P: Protocol> Reactor<P> {
         // With deferred accept the first bytes are there. During a shut-down a connection that
         // has sent nothing is closed without waiting for an event.
         let readable = readable || draining;
-        let transport = Transport::new(socket, peer, readable);
+        let transport = Transport::new(socket, peer, readable, session);
         self.slots.put(handle, Slot::new(transport, protocol, readable, index as u8));
         self.newcomers.push(handle);
         true

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::buffers::{Input, Output};
 use super::clock::{Tick, Time};
-use super::endpoint::Endpoint;
+use super::endpoint::Dial;
 use super::helpers::{Helpers, JobClass, JobId, JobResult, QueueFull};
 use super::outbox::Outbox;
 use super::peer::Peer;
@@ -26,6 +26,7 @@ use super::signals::Signal;
 use super::slot::Slot;
 use super::slots::{Handle, Slots};
 use super::socket::Socket;
+use super::want::Want;
 use super::work::Work;
 
 /// A state machine that lives on one stream connection.
@@ -197,65 +198,6 @@ impl<D: DatagramProtocol<Self>> Protocol for NoStreams<D> {
     }
 }
 
-/// What a protocol wants now. Computed by every `advance`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Want {
-    /// More input. This holds until the next call: what has come by then is read before it.
-    pub read: bool,
-    /// To be called at this moment at the latest.
-    pub wake: Option<Tick>,
-    /// To be called again soon, after others: there is more to do with what is at hand,
-    /// but the turn's [`Work`] is spent.
-    pub again: bool,
-    /// To end the connection.
-    pub finish: Finish,
-}
-
-impl Want {
-    /// Nothing but what is already on its way: room in the output, a message.
-    pub const NOTHING: Self = Self { read: false, wake: None, again: false, finish: Finish::No };
-    /// More input, no deadline.
-    pub const READ: Self = Self { read: true, ..Self::NOTHING };
-    /// To be called again, after others.
-    pub const AGAIN: Self = Self { again: true, ..Self::NOTHING };
-
-    /// The end, in this way.
-    pub const fn finish(finish: Finish) -> Self {
-        Self { finish, ..Self::NOTHING }
-    }
-
-    /// The end after the last output: [`Finish::Close`] if the peer has
-    /// ended its input, [`Finish::Linger`] if more may still be on its way, since
-    /// a close would then cost the peer our last bytes.
-    pub const fn over(peer_ended: bool) -> Self {
-        Self::finish(if peer_ended { Finish::Close } else { Finish::Linger })
-    }
-
-    /// The same, and to be called at `tick` at the latest.
-    pub const fn by(mut self, tick: Tick) -> Self {
-        self.wake = Some(tick);
-        self
-    }
-}
-
-/// How a connection ends, after all output is sent (but for `Abort`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Finish {
-    /// Not yet.
-    No,
-    /// No more output will come; input goes on.
-    HalfClose,
-    /// It is over, and nothing more is expected from the peer. If input is unread all the
-    /// same, this is `Linger`.
-    Close,
-    /// It is over, but the peer may still be sending. A close now would make the
-    /// peer's system throw away what it hasn't read, so: end the output, read
-    /// and discard until the peer ends too, or for [`Options::linger`](super::Options::linger).
-    Linger,
-    /// At once, with a reset; unsent output is dropped, in the kernel too.
-    Abort,
-}
-
 /// How a connection ended.
 #[derive(Debug)]
 pub struct Ending {
@@ -280,6 +222,9 @@ pub struct Io<'a> {
     pub output: &'a mut Output,
     /// Whether the input has ended: the peer closed, or half-closed.
     pub ended: bool,
+    /// Whether the input ended without TLS's close_notify (RFC 8446 §6.1): what came may be cut
+    /// short. Without TLS that can't be known.
+    pub truncated: bool,
     /// Whether there may be input that wasn't read yet.
     pub unread: bool,
     /// Whether the peer is gone altogether: nothing that is sent will arrive.
@@ -364,7 +309,7 @@ pub struct Context<'a, P: Protocol> {
 /// when its call has returned.
 pub(super) enum Effect<P: Protocol> {
     Send { from: Handle, to: Handle, message: P::Message },
-    Connect(Handle, Endpoint, P),
+    Connect(Handle, Dial, P),
     Drain(Duration),
     Quit,
 }
@@ -401,9 +346,9 @@ impl<P: Protocol> Context<'_, P> {
     /// that may take it decides by its own deadline; that it failed
     /// [`Protocol::closed`] reports. Returns the name of the new connection, which can
     /// be sent messages at once.
-    pub fn connect(&mut self, to: Endpoint, protocol: P) -> Handle {
+    pub fn connect(&mut self, to: impl Into<Dial>, protocol: P) -> Handle {
         let handle = self.slots.reserve();
-        self.effects.push(Effect::Connect(handle, to, protocol));
+        self.effects.push(Effect::Connect(handle, to.into(), protocol));
         handle
     }
 

@@ -19,11 +19,13 @@ use mio::Registry;
 
 use super::buffers::{Input, Output};
 use super::clock::Tick;
-use super::protocol::{Context, Ending, Ends, Finish, Io, Protocol, Want};
+use super::protocol::{Context, Ending, Ends, Io, Protocol};
 use super::slot::{Queued, Slot};
 use super::slots::Handle;
-use super::transport::{FILE_TURN, Phase};
-use super::work::{ROUND, Work};
+use super::tls::{LentCiphertext, TlsFailure};
+use super::transport::{FILE_TURN, Filled, Phase};
+use super::want::{Finish, Want};
+use super::work::{HANDSHAKE, ROUND, Work};
 use super::{Options, Reactor};
 
 /// Most rounds of one turn: 256 KiB of input, or some hundred responses. What is
@@ -42,6 +44,7 @@ enum Turn {
 struct Lent<'a> {
     input: &'a mut Input,
     output: &'a mut Output,
+    ciphertext: &'a mut LentCiphertext,
     /// The address of the listener that it came from.
     listener: Option<&'a SocketAddr>,
     options: &'a Options,
@@ -76,14 +79,30 @@ impl Over {
 
     /// The socket, or the file that was being sent, is of no use any more.
     #[cold]
-    fn gone(handle: Handle, error: io::Error, output: &Output) -> Self {
+    fn gone(handle: Handle, error: io::Error, unsent: u64) -> Self {
         let shorter = error.kind() == io::ErrorKind::UnexpectedEof;
         if shorter {
             log::warn!("#{}: a file became shorter while it was being sent", handle.number());
         } else {
             log::debug!("#{} is gone: {error}", handle.number());
         }
-        Self::failed(error, output.pending(), shorter)
+        Self::failed(error, unsent, shorter)
+    }
+}
+
+impl Lent<'_> {
+    /// Bytes that weren't sent.
+    fn unsent(&self) -> u64 {
+        self.output.pending() + self.ciphertext.as_ref().map_or(0, |ciphertext| ciphertext.sealed.pending())
+    }
+
+    /// Drops everything.
+    fn clear(&mut self) {
+        self.input.clear();
+        self.output.clear();
+        if let Some(ciphertext) = self.ciphertext {
+            ciphertext.clear();
+        }
     }
 }
 
@@ -116,10 +135,12 @@ impl<P: Protocol> Reactor<P> {
 
     fn turn(&mut self, handle: Handle, slot: &mut Slot<P>) -> Result<Turn, Over> {
         let (time, draining) = (self.time, self.drain.is_some());
-        let Self { slots, input, output, shared, effects, options, listeners, held, helpers, files, .. } = self;
+        let Self {
+            slots, input, output, ciphertext, shared, effects, options, listeners, held, helpers, files, ..
+        } = self;
         let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects };
         let listener = listeners.address(slot.listener);
-        let turn = slot.turn(&mut Lent { input, output, listener, options, held, files }, &mut cx);
+        let turn = slot.turn(&mut Lent { input, output, ciphertext, listener, options, held, files }, &mut cx);
         let done = cx.work.done();
         self.work.spend(done);
         turn
@@ -165,11 +186,10 @@ impl<P: Protocol> Slot<P> {
             return Err(Over::failed(error, self.transport.unsent(), false));
         }
         if self.transport.phase() != Phase::Lingering {
-            self.transport.restore(lent.input, lent.output);
+            self.transport.restore(lent.input, lent.output, lent.ciphertext);
             let turn = self.rounds(lent, cx);
             if turn.is_err() {
-                lent.input.clear();
-                lent.output.clear();
+                lent.clear();
                 return turn;
             }
             self.account(lent, cx.handle)?;
@@ -185,7 +205,7 @@ impl<P: Protocol> Slot<P> {
     /// Puts away what is left in the lent buffers, and counts the memory that the
     /// connection holds now.
     fn account(&mut self, lent: &mut Lent<'_>, handle: Handle) -> Result<(), Over> {
-        let holds = self.transport.save(lent.input, lent.output) + self.protocol.memory();
+        let holds = self.transport.save(lent.input, lent.output, lent.ciphertext) + self.protocol.memory();
         let before = std::mem::replace(&mut self.held, u32::try_from(holds).unwrap_or(u32::MAX));
         *lent.held = *lent.held - before as usize + self.held as usize;
         if *lent.held > lent.options.memory && self.held > before {
@@ -197,25 +217,28 @@ impl<P: Protocol> Slot<P> {
 
     /// Reads, asks the protocol and sends, until nothing moves or it is the others' turn.
     fn rounds(&mut self, lent: &mut Lent<'_>, cx: &mut Context<'_, P>) -> Result<Turn, Over> {
-        let established = self.transport.phase() != Phase::Connecting;
         let files = FILE_TURN.min(*lent.files);
         let mut done = Done { rounds: 0, sent: 0, files };
-        let turn = loop {
-            let want = self.ask(lent, cx, established)?;
+        let (turn, finish) = loop {
+            let want = self.ask(lent, cx)?;
             done.rounds += 1;
             cx.work.spend(ROUND);
-            if let Some(turn) = self.act(&want, &mut done, lent, cx, established)? {
-                break turn;
+            if let Some(turn) = self.act(&want, &mut done, lent, cx)? {
+                break (turn, want.finish);
             }
         };
         *lent.files -= files - done.files;
-        let blocked = !lent.output.is_empty() && !self.transport.can_write() && established;
-        let deadline = self.transport.track_output(cx.time.now, done.sent, blocked, lent.options.send_timeout);
+        let transport = &mut self.transport;
+        // A connection that isn't there yet has a deadline of its protocol's.
+        let blocked = transport.phase() != Phase::Connecting
+            && transport.has_output(lent.output, finish, lent.ciphertext)
+            && (!transport.can_write() || transport.is_handshaking());
+        let deadline = transport.track_output(cx.time.now, done.sent, blocked, lent.options.send_timeout);
         let Some(deadline) = deadline else { return Ok(turn) };
         if deadline <= cx.time.now {
-            let peer = self.transport.peer.address().map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+            let peer = transport.peer.address().map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
             log::debug!("#{} {peer}: closed, because it reads too slowly", cx.handle.number());
-            return Err(Over::failed(io::ErrorKind::TimedOut.into(), lent.output.pending(), true));
+            return Err(Over::failed(io::ErrorKind::TimedOut.into(), lent.unsent(), true));
         }
         Ok(match turn {
             Turn::Settled { wake } => Turn::Settled { wake: Tick::earlier(wake, Some(deadline)) },
@@ -225,18 +248,53 @@ impl<P: Protocol> Slot<P> {
 
     /// Reads if that was wanted last, and asks the protocol what it wants now.
     #[inline(always)]
-    fn ask(&mut self, lent: &mut Lent<'_>, cx: &mut Context<'_, P>, established: bool) -> Result<Want, Over> {
+    fn ask(&mut self, lent: &mut Lent<'_>, cx: &mut Context<'_, P>) -> Result<Want, Over> {
+        // A handshake reads whatever the protocol wants.
+        let reads = self.reading || self.transport.is_handshaking();
+        if reads && self.transport.can_read() && !lent.input.is_full() {
+            match self.transport.fill(lent.input, lent.ciphertext) {
+                Ok(Filled::Yes) => {}
+                Ok(Filled::Handshake) => cx.work.spend(HANDSHAKE),
+                Ok(Filled::PlainText) => self.expect_plain_text(cx)?,
+                Err(error) if self.transport.has_failed() => return self.end_failed(error, lent, cx),
+                Err(error) => return Err(Over::gone(cx.handle, error, lent.unsent())),
+            }
+        }
         let Self { transport, protocol, reading, .. } = self;
         let Lent { input, output, listener, .. } = lent;
-        if *reading && transport.can_read() && !input.is_full() {
-            transport.fill(input).map_err(|error| Over::gone(cx.handle, error, output))?;
-        }
         let (peer, ended, unread) = (transport.peer, transport.ended, transport.can_read());
         let ends = Ends { peer, listener: *listener, socket: Some(&transport.socket), security: transport.security() };
-        let mut io = Io { input, output, ended, unread, gone: transport.is_gone(), established, ends };
+        let (truncated, gone, established) =
+            (transport.is_truncated(), transport.is_gone(), transport.is_established());
+        let mut io = Io { input, output, ended, truncated, unread, gone, established, ends };
         let want = protocol.advance(&mut io, cx);
         *reading = want.read;
         Ok(want)
+    }
+
+    /// The peer of a listener for TLS speaks plain text.
+    #[cold]
+    fn expect_plain_text(&self, cx: &Context<'_, P>) -> Result<(), Over> {
+        if self.protocol.answers_plain_text() {
+            return Ok(());
+        }
+        log::debug!("#{} closed: it speaks plain text where TLS is expected", cx.handle.number());
+        Err(Over::PROPER)
+    }
+
+    /// TLS has failed. Sends the alert, if the socket takes it, and ends.
+    #[cold]
+    fn end_failed(&mut self, error: io::Error, lent: &mut Lent<'_>, cx: &Context<'_, P>) -> Result<Want, Over> {
+        lent.output.clear();
+        let failed = self.transport.flush(lent.output, Finish::Cut, &mut 0, lent.ciphertext).is_err();
+        let cut = TlsFailure::of(&error) == Some(&TlsFailure::Cut);
+        if failed || cut || lent.listener.is_none() {
+            return Err(Over::gone(cx.handle, error, 0));
+        }
+        // The peer may still be sending, so that a close would cost it the alert.
+        log::debug!("#{}: {error}", cx.handle.number());
+        lent.clear();
+        Ok(Want::finish(Finish::Cut))
     }
 
     /// Does what the protocol wants. Returns how the turn ends, if it does.
@@ -247,41 +305,42 @@ impl<P: Protocol> Slot<P> {
         done: &mut Done,
         lent: &mut Lent<'_>,
         cx: &Context<'_, P>,
-        established: bool,
     ) -> Result<Option<Turn>, Over> {
-        let (transport, output) = (&mut self.transport, &mut *lent.output);
         if want.finish == Finish::Abort {
-            let ending = Ending { unsent: output.pending(), error: None };
+            let ending = Ending { unsent: lent.unsent(), error: None };
             return Err(Over { ending, reset: true });
         }
-        let full = output.room() == 0;
-        let mut made_room = false;
-        if !output.is_empty() && transport.can_write() {
-            let last = want.finish == Finish::Close;
-            let flushed =
-                transport.flush(output, last, &mut done.files).map_err(|error| Over::gone(cx.handle, error, output))?;
+        let transport = &mut self.transport;
+        let full = lent.output.room() == 0;
+        let mut has_output = transport.has_output(lent.output, want.finish, lent.ciphertext);
+        if has_output && transport.can_write() {
+            let flushed = transport
+                .flush(lent.output, want.finish, &mut done.files, lent.ciphertext)
+                .map_err(|error| Over::gone(cx.handle, error, lent.unsent()))?;
             done.sent += flushed.bytes;
             if flushed.turn_over {
                 return Ok(Some(Turn::Unfinished));
             }
-            made_room = full && flushed.bytes > 0;
+            has_output = transport.has_output(lent.output, want.finish, lent.ciphertext);
         }
-        if want.finish != Finish::No && output.is_empty() {
+        let made_room = full && lent.output.room() > 0;
+        if want.finish != Finish::No && !has_output {
+            // A connection that isn't there can't be half closed, and its peer can't be sending.
+            let connecting = transport.phase() == Phase::Connecting;
             match want.finish {
                 Finish::No | Finish::Abort => {}
-                // A connection that isn't established can't be half closed, and its peer can't
-                // be sending.
                 Finish::HalfClose => transport.half_close(),
-                Finish::Close | Finish::Linger if !established => return Err(Over::PROPER),
+                _ if connecting => return Err(Over::PROPER),
                 Finish::Close if lent.input.is_empty() && !transport.can_read() => return Err(Over::PROPER),
-                Finish::Close | Finish::Linger => {
+                Finish::Close | Finish::Linger | Finish::Cut => {
                     lent.input.clear();
                     transport.begin_linger(cx.time.now.after(lent.options.linger));
                     return Ok(Some(Turn::Unfinished));
                 }
             }
         }
-        let readable = want.read && transport.can_read() && !lent.input.is_full();
+        let reads = want.read || transport.is_handshaking();
+        let readable = reads && transport.can_read() && !lent.input.is_full();
         Ok(match (want.again, made_room || readable) {
             (true, _) => Some(Turn::Unfinished),
             (false, false) => Some(Turn::Settled { wake: want.wake }),
@@ -299,9 +358,9 @@ impl<P: Protocol> Slot<P> {
             if !self.transport.can_read() {
                 return Ok(Turn::Settled { wake: Some(until) });
             }
-            let filled = self.transport.fill(input);
+            let received = self.transport.receive(input);
             input.clear();
-            if filled.is_err() {
+            if received.is_err() {
                 return Err(Over::PROPER);
             }
         }

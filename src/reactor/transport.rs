@@ -17,11 +17,13 @@ use mio::event::Event;
 
 use super::buffers::{FileSlice, Input, Leftover, Next, Output};
 use super::clock::Tick;
-use super::endpoint::Endpoint;
+use super::endpoint::Dial;
 use super::peer::Peer;
 use super::security::Security;
 use super::send_progress::SendProgress;
 use super::socket::Socket;
+use super::tls::{LentCiphertext, Session};
+use super::want::Finish;
 
 /// Most bytes of files in one turn of one connection: then it is the others'
 /// turn. Measured: larger turns fill the socket's queue beyond the processor's
@@ -75,6 +77,25 @@ struct Rest {
     linger: Option<Tick>,
     /// The kernel keeps a last segment that isn't full: a file goes on in the next turn.
     corked: bool,
+    protection: Option<Protection>,
+}
+
+/// What protects a connection whose listener or dial is for TLS.
+pub(super) enum Protection {
+    Tls(Box<Session>),
+    /// Nothing: the peer spoke plain text.
+    Missing,
+}
+
+/// What came of an attempt to receive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Filled {
+    /// What there was.
+    Yes,
+    /// A message of the handshake, which cost a lot of work.
+    Handshake,
+    /// Plain text, where TLS was expected.
+    PlainText,
 }
 
 /// What came of an attempt to send.
@@ -85,31 +106,75 @@ pub(super) struct Sent {
     pub(super) turn_over: bool,
 }
 
+impl Rest {
+    /// Whether nothing is in it.
+    fn is_empty(&self) -> bool {
+        self.linger.is_none() && !self.corked && self.protection.is_none()
+    }
+}
+
 impl Transport {
     /// A connection just made. `readable` if it is known that input is there.
-    pub(super) fn new(socket: Socket, peer: Peer, readable: bool) -> Self {
-        Self {
-            socket,
-            rest: None,
-            peer,
-            readable,
-            writable: true,
-            hung_up: HungUp::No,
-            ended: false,
-            phase: Phase::Open,
-        }
+    pub(super) fn new(socket: Socket, peer: Peer, readable: bool, session: Option<Session>) -> Self {
+        let rest = session.map(|session| {
+            let protection = Some(Protection::Tls(Box::new(session)));
+            Box::new(Rest { protection, ..Rest::default() })
+        });
+        Self { socket, rest, peer, readable, writable: true, hung_up: HungUp::No, ended: false, phase: Phase::Open }
     }
 
     /// A connection that is asked for now. Until it is there, nothing can be read or
     /// sent: output waits.
-    pub(super) fn connect(to: &Endpoint) -> io::Result<Self> {
-        let transport = Self::new(Socket::connect(to)?, Peer::of(to), false);
+    pub(super) fn connect(to: &Dial) -> io::Result<Self> {
+        let session = to.tls.as_ref().map(|client| client.session().map_err(io::Error::other)).transpose()?;
+        let transport = Self::new(Socket::connect(&to.endpoint)?, Peer::of(&to.endpoint), false, session);
         Ok(Self { writable: false, phase: Phase::Connecting, ..transport })
     }
 
     /// What protects it.
     pub(super) fn security(&self) -> Security<'_> {
-        Security::Plain
+        match self.rest.as_ref().and_then(|rest| rest.protection.as_ref()) {
+            None => Security::Plain,
+            Some(Protection::Missing) => Security::PlainAtTls,
+            Some(Protection::Tls(session)) => Security::Tls(session.facts()),
+        }
+    }
+
+    fn session(&self) -> Option<&Session> {
+        match self.rest.as_ref()?.protection.as_ref()? {
+            Protection::Tls(session) => Some(session),
+            Protection::Missing => None,
+        }
+    }
+
+    /// Takes out what protects it, to be put back at once.
+    pub(super) fn take_protection(&mut self) -> Option<Protection> {
+        self.rest.as_mut()?.protection.take()
+    }
+
+    pub(super) fn put_protection(&mut self, protection: Protection) {
+        self.rest.get_or_insert_default().protection = Some(protection);
+    }
+
+    /// Whether a handshake of TLS isn't over yet.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.session().is_some_and(Session::is_handshaking)
+    }
+
+    /// Whether TLS has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.session().is_some_and(Session::has_failed)
+    }
+
+    /// Whether the input may have been cut short by somebody between the peers: it ended without
+    /// close_notify.
+    pub(super) fn is_truncated(&self) -> bool {
+        self.ended && self.session().is_some_and(Session::is_truncated)
+    }
+
+    /// Whether bytes can be exchanged.
+    pub(super) fn is_established(&self) -> bool {
+        self.phase != Phase::Connecting && !self.is_handshaking()
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -146,25 +211,28 @@ impl Transport {
     }
 
     /// Lends the buffers what was left over from the last turn.
-    pub(super) fn restore(&mut self, input: &mut Input, output: &mut Output) {
+    pub(super) fn restore(&mut self, input: &mut Input, output: &mut Output, ciphertext: &mut LentCiphertext) {
         if let Some(rest) = &mut self.rest {
             rest.leftover.restore(input, output);
+            if let Some(Protection::Tls(session)) = &mut rest.protection {
+                session.restore(ciphertext.get_or_insert_default());
+            }
         }
     }
 
     /// Takes back what is left over in the lent buffers. Returns how many bytes of memory
     /// that takes.
-    pub(super) fn save(&mut self, input: &mut Input, output: &mut Output) -> usize {
+    pub(super) fn save(&mut self, input: &mut Input, output: &mut Output, ciphertext: &mut LentCiphertext) -> usize {
         if self.rest.is_none() && input.is_empty() && output.is_empty() {
             return 0;
         }
-        self.save_rest(input, output)
+        self.save_rest(input, output, ciphertext)
     }
 
     #[inline(never)]
-    fn save_rest(&mut self, input: &mut Input, output: &mut Output) -> usize {
+    fn save_rest(&mut self, input: &mut Input, output: &mut Output, ciphertext: &mut LentCiphertext) -> usize {
         let nothing = input.is_empty() && output.is_empty();
-        if nothing && self.rest.as_ref().is_none_or(|rest| rest.linger.is_none() && !rest.corked) {
+        if nothing && self.rest.as_ref().is_none_or(|rest| rest.is_empty()) {
             self.rest = None;
             return 0;
         }
@@ -172,12 +240,18 @@ impl Transport {
         if !nothing {
             rest.leftover.save(input, output);
         }
-        size_of::<Rest>() + rest.leftover.memory()
+        let mut memory = size_of::<Rest>() + rest.leftover.memory();
+        if let Some(Protection::Tls(session)) = &mut rest.protection {
+            session.save(ciphertext.get_or_insert_default());
+            memory += session.memory();
+        }
+        memory
     }
 
     /// Bytes that are left over to be sent.
     pub(super) fn unsent(&self) -> u64 {
-        self.rest.as_ref().map_or(0, |rest| rest.leftover.unsent())
+        let sealed = self.session().map_or(0, Session::unsent);
+        sealed + self.rest.as_ref().map_or(0, |rest| rest.leftover.unsent())
     }
 
     /// Whether a file was left over from the last turn.
@@ -192,7 +266,7 @@ impl Transport {
 
     /// Whether there may be input to read, or its end.
     pub(super) fn can_read(&self) -> bool {
-        self.readable
+        self.readable || self.session().is_some_and(Session::has_unread)
     }
 
     /// Whether the socket may take output.
@@ -200,10 +274,36 @@ impl Transport {
         self.writable
     }
 
+    /// The socket took less than there was.
+    pub(super) fn blocked(&mut self) {
+        self.writable = false;
+    }
+
+    /// Whether there is something to send, if the protocol wants to end its output so.
+    pub(super) fn has_output(&self, output: &Output, finish: Finish, ciphertext: &LentCiphertext) -> bool {
+        !output.is_empty() || (self.rest.is_some() && self.has_sealed(finish, ciphertext))
+    }
+
+    #[inline(never)]
+    fn has_sealed(&self, finish: Finish, ciphertext: &LentCiphertext) -> bool {
+        let Some(session) = self.session() else { return false };
+        let sealed = ciphertext.as_ref().is_some_and(|ciphertext| !ciphertext.sealed.is_empty());
+        sealed || session.has_output(finish.is_orderly())
+    }
+
     /// Reads once: bytes, the end of input, or proof that there is nothing yet.
     // A part of each turn; called, it would cost a third more.
     #[inline(always)]
-    pub(super) fn fill(&mut self, input: &mut Input) -> io::Result<()> {
+    pub(super) fn fill(&mut self, input: &mut Input, ciphertext: &mut LentCiphertext) -> io::Result<Filled> {
+        if self.rest.is_some() && self.session().is_some() {
+            return self.fill_secure(input, ciphertext);
+        }
+        self.receive(input).map(|()| Filled::Yes)
+    }
+
+    /// Reads once from the socket.
+    #[inline(always)]
+    pub(super) fn receive(&mut self, input: &mut Input) -> io::Result<()> {
         let size = input.make_room();
         match self.socket.receive(input.space()) {
             Ok(0) => (self.readable, self.ended) = (false, true),
@@ -221,14 +321,24 @@ impl Transport {
     }
 
     /// Sends what the socket takes, within one turn's share of `file_turn`
-    /// bytes of files. `last` if the connection closes behind it: the last
-    /// bytes and the end can then share a segment.
+    /// bytes of files. If the connection closes behind it, the last
+    /// bytes and the end can share a segment.
     ///
     /// # Errors
     /// The socket's, and `UnexpectedEof` if a file is shorter than was promised.
     // As `fill`.
     #[inline(always)]
-    pub(super) fn flush(&mut self, output: &mut Output, last: bool, file_turn: &mut u64) -> io::Result<Sent> {
+    pub(super) fn flush(
+        &mut self,
+        output: &mut Output,
+        finish: Finish,
+        file_turn: &mut u64,
+        ciphertext: &mut LentCiphertext,
+    ) -> io::Result<Sent> {
+        if self.rest.is_some() && self.session().is_some() {
+            return self.flush_secure(output, finish.is_orderly(), file_turn, ciphertext);
+        }
+        let last = finish == Finish::Close;
         let mut sent = Sent { bytes: 0, turn_over: false };
         while let Some(next) = output.next() {
             let attempt = match next {

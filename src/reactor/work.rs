@@ -17,6 +17,8 @@ pub(super) const PASS_FILES: u64 = 512 * 1024;
 /// What a round of reading, asking the protocol and sending takes: most of it is the
 /// system calls.
 pub(super) const ROUND: u32 = 4;
+/// A message of a TLS handshake: one of them needs a signature.
+pub(super) const HANDSHAKE: u32 = 120;
 
 /// Work done so far, and how much there may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -75,6 +75,7 @@ impl Peer {
                 input: &mut this.input,
                 output: &mut this.output,
                 ended,
+                truncated: false,
                 unread: false,
                 gone,
                 established: true,

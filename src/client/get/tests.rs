@@ -97,6 +97,7 @@ impl Bench {
             input: &mut self.input,
             output: &mut self.output,
             ended,
+            truncated: false,
             unread: false,
             gone: false,
             established,

@@ -4,14 +4,14 @@
 //!
 //! | reading \ writing | `KeepAlive` | `Last` | `Cut` |
 //! |---|---|---|---|
-//! | `KeepAlive` | next request | linger | linger |
-//! | `Last` | close | close | close |
-//! | `Unread` | linger | linger | linger |
+//! | `KeepAlive` | next request | linger | cut |
+//! | `Last` | close | close | cut |
+//! | `Unread` | linger | linger | cut |
 //!
 //! To linger means to end the output and to discard input until the peer closes, too. A close
 //! with unread input would reset the connection, and the peer would lose the
 //! response. A shutdown changes nothing here: its responses say that they are the last.
-//! `Abort` is a reset. It is used where a proper end would make incomplete content look
+//! A cut is a linger that over TLS shows that content is missing. `Abort` is a reset. It is used where a proper end would make incomplete content look
 //! complete.
 
 use crate::reactor::Finish;
@@ -51,6 +51,7 @@ impl Writing {
 pub(super) fn after(reading: Reading, writing: Writing) -> Option<Finish> {
     match (reading, writing) {
         (_, Writing::Abort) => Some(Finish::Abort),
+        (_, Writing::Cut) => Some(Finish::Cut),
         (Reading::KeepAlive, Writing::KeepAlive) => None,
         (Reading::Last, _) => Some(Finish::Close),
         (Reading::KeepAlive | Reading::Unread, _) => Some(Finish::Linger),
@@ -67,9 +68,9 @@ mod tests {
         for (reading, writing, expected) in [
             (KeepAlive, Writing::KeepAlive, None),
             (KeepAlive, Writing::Last, Some(Finish::Linger)),
-            (KeepAlive, Writing::Cut, Some(Finish::Linger)),
+            (KeepAlive, Writing::Cut, Some(Finish::Cut)),
             (Last, Writing::KeepAlive, Some(Finish::Close)),
-            (Last, Writing::Cut, Some(Finish::Close)),
+            (Last, Writing::Cut, Some(Finish::Cut)),
             (Unread, Writing::KeepAlive, Some(Finish::Linger)),
             (Unread, Writing::Abort, Some(Finish::Abort)),
             (Last, Writing::Abort, Some(Finish::Abort)),

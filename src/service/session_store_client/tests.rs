@@ -163,7 +163,16 @@ fn connecting_times_out() {
     let mut bench = Bench::new(1);
     let advance = |bench: &mut Bench| {
         let (time, Peer { input, output, .. }) = (bench.time(), &mut bench.peer);
-        let mut io = Io { input, output, ended: false, unread: false, gone: false, established: false, ends: ends() };
+        let mut io = Io {
+            input,
+            output,
+            ended: false,
+            truncated: false,
+            unread: false,
+            gone: false,
+            established: false,
+            ends: ends(),
+        };
         bench.client.advance(&mut io, &mut bench.context.context(&mut bench.shared, time, false))
     };
     let ticket = bench.load().unwrap();

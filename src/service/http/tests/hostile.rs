@@ -89,7 +89,7 @@ fn a_panic_in_any_call_is_a_500_and_the_connection_persists() {
 fn content_that_promises_more_but_adds_nothing_is_truncated() {
     let mut bench = bench();
     let (response, want) = bench.exchange(get("/empty"));
-    assert_eq!((statuses(&response), body(&response), want.finish), (vec![200], "", Finish::Linger));
+    assert_eq!((statuses(&response), body(&response), want.finish), (vec![200], "", Finish::Cut));
     let mut bench = self::bench();
     let (_, want) = bench.exchange("GET /empty HTTP/1.0\r\n\r\n");
     assert_eq!(want.finish, Finish::Abort);

@@ -85,5 +85,5 @@ fn a_panic_in_the_events_truncates_them() {
     let (response, want) = bench.exchange(get("/feed/panic"));
     assert_eq!((statuses(&response), want.finish), (vec![200], Finish::No));
     bench.exchange_on_another(&post("a"));
-    assert_eq!((bench.settle().finish, bench.responses()), (Finish::Linger, String::new()));
+    assert_eq!((bench.settle().finish, bench.responses()), (Finish::Cut, String::new()));
 }

@@ -1,0 +1,48 @@
+//! TLS (RFC 8446, RFC 5246), between the socket and the lent buffers. The only place that
+//! names rustls.
+//!
+//! ```text
+//!   socket ──▶ received ──▶ Session::open_records ──▶ Input  ──▶ protocol
+//!   socket ◀── sealed   ◀── Session::seal         ◀── Output ◀── protocol
+//! ```
+//!
+//! A [`Session`] makes no system call and owns no buffer while it is idle: it is lent the
+//! ciphertext at hand, as a protocol is lent the plain text. What it can't use yet (a part of a
+//! record) and what the socket doesn't take is kept beside it between two turns.
+//!
+//! Three things are different from plain text, and the transport asks the session for them:
+//! plain text may wait inside when the socket is silent ([`Session::has_unread`]); the session
+//! may have something to send when the protocol has not ([`Session::has_output`]); and an
+//! orderly end is a message of its own, close_notify (RFC 8446 §6.1), without which the peer
+//! must take the content for cut short.
+//!
+//! rustls is used over ring, by its unbuffered interface: it costs a third of the memory of the
+//! buffered one.
+
+mod acceptor;
+mod ciphertext;
+mod connector;
+mod failure;
+mod key_log;
+mod resolver;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use acceptor::{TlsAcceptor, TlsServerSettings};
+pub use connector::{TlsClient, TlsConnector, TlsTrust};
+pub use failure::{TlsFailure, TlsSettingsError};
+pub use key_log::KeyLogFile;
+pub use resolver::TlsIdentity;
+
+pub(super) use ciphertext::{Ciphertext, LentCiphertext};
+pub(super) use session::Session;
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, ring};
+
+/// The cryptography of all sessions.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}

@@ -1,0 +1,74 @@
+//! The certificates of a server, and which one a client gets.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::InconsistentKeys;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::failure::TlsSettingsError;
+use super::provider;
+
+/// A certificate with its key.
+#[derive(Debug)]
+pub struct TlsIdentity {
+    /// The certificate, and those between it and the authority.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The key of the first one.
+    pub key: PrivateKeyDer<'static>,
+    /// The names that it is for: `example.org`, `*.example.org`, in lower case.
+    pub names: Vec<String>,
+}
+
+/// Chooses the certificate for the name that a client asks for.
+#[derive(Debug)]
+pub(super) struct Resolver {
+    identities: Vec<(Vec<String>, Arc<CertifiedKey>)>,
+    /// The name that the client asked for whose hello was processed last. The unbuffered
+    /// interface doesn't tell it, so the session takes it from here at once.
+    asked: Mutex<Option<Box<str>>>,
+}
+
+impl Resolver {
+    pub(super) fn new(identities: Vec<TlsIdentity>) -> Result<Self, TlsSettingsError> {
+        let provider = provider();
+        let mut certified = Vec::new();
+        for (number, TlsIdentity { chain, key, names }) in identities.into_iter().enumerate() {
+            let unusable = |error: rustls::Error| TlsSettingsError::Unusable(number, error.to_string());
+            let key = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsSettingsError::KeyMismatch(number),
+                other => unusable(other),
+            })?;
+            certified.push((names, Arc::new(key)));
+        }
+        if certified.is_empty() {
+            return Err(TlsSettingsError::NoCertificate);
+        }
+        Ok(Self { identities: certified, asked: Mutex::new(None) })
+    }
+
+    /// The name of the hello that was processed last, once.
+    pub(super) fn take_asked(&self) -> Option<Box<str>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        let is_for = |pattern: &String| match pattern.strip_prefix("*.") {
+            // A wildcard is for one label (RFC 9525 §6.3).
+            Some(parent) => name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent),
+            None => pattern == name,
+        };
+        self.identities.iter().find(|(names, _)| names.iter().any(is_for)).map(|(_, key)| key)
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        let found = name.as_ref().and_then(|name| self.find(name));
+        let key = found.or_else(|| self.identities.first().map(|(_, key)| key)).map(Arc::clone);
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = name.map(String::into_boxed_str);
+        key
+    }
+}

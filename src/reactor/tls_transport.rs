@@ -1,0 +1,170 @@
+//! Reading and writing through a TLS session: what [`Transport`] does instead of calling the
+//! socket with the lent buffers.
+//!
+//! ```text
+//! fill    socket ─▶ received ─▶ session ─▶ input       flush   output ─▶ session ─▶ sealed ─▶ socket
+//! ```
+//!
+//! Output is sealed up to [64 KiB](super::buffers::BUFFER) at a time, so that a head, the first
+//! piece of a file and close_notify leave in one call. What the socket doesn't take stays
+//! sealed. A file is read in pieces into a lent buffer, never whole.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::io::retry_on_intr;
+
+use super::buffers::{BUFFER, FileSlice, Input, Next, Output};
+use super::tls::{Ciphertext, LentCiphertext, Session, TlsFailure};
+use super::transport::{Filled, Protection, Sent, Transport};
+
+/// Most bytes that are sealed at once.
+const PIECE: usize = BUFFER / 2;
+
+impl Transport {
+    /// As [`fill`](Self::fill), through the session.
+    #[inline(never)]
+    pub(super) fn fill_secure(&mut self, input: &mut Input, lent: &mut LentCiphertext) -> io::Result<Filled> {
+        let lent = lent.get_or_insert_default();
+        let Some(Protection::Tls(mut session)) = self.take_protection() else { return Ok(Filled::Yes) };
+        if !session.has_unread() && self.can_read() {
+            let received = self.receive(&mut lent.received);
+            session.socket_ended |= self.ended;
+            if let Err(error) = received {
+                self.put_protection(Protection::Tls(session));
+                return Err(error);
+            }
+        }
+        if session.is_plain_text(&lent.received) {
+            input.extend(lent.received.bytes());
+            lent.received.clear();
+            self.put_protection(Protection::Missing);
+            return Ok(Filled::PlainText);
+        }
+        let before = lent.sealed.pending();
+        let opened = session.open_records(lent, input);
+        let answered = session.is_handshaking() && lent.sealed.pending() > before;
+        self.ended = session.has_ended();
+        let is_cut = self.ended && session.is_handshaking();
+        self.put_protection(Protection::Tls(session));
+        match opened {
+            Err(failure) => Err(failed(failure)),
+            Ok(()) if is_cut => Err(failed(TlsFailure::Cut)),
+            Ok(()) if answered => Ok(Filled::Handshake),
+            Ok(()) => Ok(Filled::Yes),
+        }
+    }
+
+    /// As [`flush`](Self::flush), through the session.
+    ///
+    /// # Errors
+    /// As `flush`, and if the session can't encrypt any more.
+    #[inline(never)]
+    pub(super) fn flush_secure(
+        &mut self,
+        output: &mut Output,
+        ending: bool,
+        file_turn: &mut u64,
+        lent: &mut LentCiphertext,
+    ) -> io::Result<Sent> {
+        let lent = lent.get_or_insert_default();
+        let Some(Protection::Tls(mut session)) = self.take_protection() else {
+            return Ok(Sent { bytes: 0, turn_over: false });
+        };
+        let sent = self.seal_and_send(&mut session, output, ending, file_turn, lent);
+        self.put_protection(Protection::Tls(session));
+        sent
+    }
+
+    fn seal_and_send(
+        &mut self,
+        session: &mut Session,
+        output: &mut Output,
+        ending: bool,
+        file_turn: &mut u64,
+        lent: &mut Ciphertext,
+    ) -> io::Result<Sent> {
+        let mut sent = Sent { bytes: 0, turn_over: false };
+        loop {
+            sent.turn_over = seal(session, output, ending, file_turn, lent)?;
+            if lent.sealed.is_empty() {
+                return Ok(sent);
+            }
+            // In a handshake the output waits for the peer.
+            let more = !session.is_handshaking() && (ending || !output.is_empty());
+            match self.socket.send(lent.sealed.bytes(), more) {
+                Ok(count) => {
+                    sent.bytes += count as u64;
+                    lent.sealed.sent(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked();
+                    return Ok(sent);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn failed(failure: TlsFailure) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, failure)
+}
+
+/// Seals output until there is enough to send. Returns whether the turn's share of file bytes
+/// is used up.
+fn seal(
+    session: &mut Session,
+    output: &mut Output,
+    ending: bool,
+    file_turn: &mut u64,
+    lent: &mut Ciphertext,
+) -> io::Result<bool> {
+    if session.has_output(false) {
+        // A client speaks first.
+        session.open_records(lent, &mut Input::default()).map_err(failed)?;
+    }
+    while !session.is_handshaking() && !lent.is_full() {
+        let count = match output.next() {
+            None if ending => {
+                session.seal_close(lent).map_err(failed)?;
+                break;
+            }
+            None => break,
+            Some(Next::Bytes(bytes, _)) => {
+                let bytes = &bytes[..bytes.len().min(PIECE)];
+                session.seal(bytes, lent).map_err(failed)?
+            }
+            Some(Next::File(_)) if *file_turn == 0 => return Ok(true),
+            Some(Next::File(slice)) => {
+                let count = seal_file(session, slice, *file_turn, lent)?;
+                *file_turn -= count as u64;
+                count
+            }
+        };
+        if count == 0 {
+            break;
+        }
+        output.sent(count);
+    }
+    Ok(false)
+}
+
+/// Seals a piece of a file. Returns how many bytes of it.
+///
+/// # Errors
+/// `UnexpectedEof` if the file is shorter than was promised.
+fn seal_file(session: &mut Session, slice: &FileSlice, most: u64, lent: &mut Ciphertext) -> io::Result<usize> {
+    let length = slice.length.min(most).min(PIECE as u64) as usize;
+    let mut piece = std::mem::take(&mut lent.piece);
+    piece.resize(PIECE, 0);
+    let read = retry_on_intr(|| rustix::io::pread(slice.file.as_fd(), &mut piece[..length], slice.offset));
+    let sealed = match read {
+        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Ok(count) => session.seal(&piece[..count], lent).map_err(failed),
+        Err(error) => Err(error.into()),
+    };
+    lent.piece = piece;
+    sealed
+}
