@@ -16,17 +16,16 @@
 //!  app/  files/  auth/  │                      web applications; static files; passwords
 //!   └ session/  │    │  │                      sessions of clients. None has sockets
 //!     └────┬────┴────┴──┴───┐
-//!        http/   text/   reactor/   durable/
-//!   bytes ⇄ meaning   sockets ⇄ bytes   records ⇄ disk
+//!        http/   text/   reactor/   durable/   certificates/
+//!   bytes ⇄ meaning   sockets ⇄ bytes   records and identities ⇄ disk
 //! ```
 //!
-//! Arrows go down only. [`http`], `text`, [`reactor`] and `durable` import nothing of
-//! ours but the leaf `panics`; they meet in `service` and in `client`. [`limits`], every
-//! limit with its reason, may be read by all. `tests/architecture.rs` checks these directions.
+//! Arrows go down only. [`http`], `text`, [`reactor`], `durable` and `certificates` import
+//! nothing of ours but the leaves `panics` and `text`; they meet in `service` and `client`.
+//! [`limits`] may be read by all. `tests/architecture.rs` checks these directions.
 //!
-//! Programs that use the library have [`app`], [`http`], [`reactor`], [`server`],
-//! [`config`] and [`limits`]; [`manual::library`] shows how. All other modules belong to
-//! the command, and may change at any time.
+//! Programs that use the library have [`app`], [`http`], [`reactor`], [`server`], [`config`]
+//! and [`limits`]; see [`manual::library`]. All other modules may change at any time.
 //!
 //! # Vocabulary
 //!
@@ -119,6 +118,8 @@
 
 pub mod app;
 mod auth;
+#[doc(hidden)] // for tests
+pub mod certificates;
 mod cli;
 mod client;
 pub mod config;

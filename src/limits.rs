@@ -43,6 +43,9 @@ pub const REDIRECTS: usize = 20;
 /// for thousands.
 pub const RANGE_PARTS: usize = 16;
 
+/// Largest file of certificates or keys. All authorities that browsers trust have a quarter of it.
+pub const CERTIFICATE_FILE: u64 = 1024 * 1024;
+
 /// Longest path below a root; the kernel's limit is 4,096 with the NUL.
 pub const PATH: usize = 4_095;
 /// How often opening a file is retried after a race with a rename (EAGAIN) or a signal (EINTR).

@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("random", &[]),
     ("panics", &[]),
+    ("certificates", &["text"]),
     ("reactor", &["panics"]),
     ("durable", &["panics"]),
     ("logging", &["http", "panics", "reactor"]),
