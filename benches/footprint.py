@@ -18,7 +18,8 @@ BOUNDS = {
     # measured. The checks of a start that report all errors, the demonstration's rules, the
     # reserve for a full disk, pages of listings and the layout of all pages add 210,000:
     # 2,936,640 measured.
-    "binary, bytes": 3_050_000,
+    # TLS (rustls, ring, rcgen) is 1.4 MB of it.
+    "binary, bytes": 4_600_000,
     # The whole process: 3,616 measured. Most of it are pages of libc and of the binary,
     # which the kernel maps in groups of sixteen and can drop. The address of the binary
     # differs in each run, which changes the result by 0.1 MiB. A linker script that placed

@@ -66,7 +66,6 @@
 //!    connection; otherwise it owns no buffer. `persistence.rs` decides what comes next.
 //!
 //! So a request costs one read, one write, and a share in one `epoll_wait`.
-//!
 //! # Invariants
 //!
 //! 1. `http` and `reactor` don't know each other.
@@ -145,6 +144,7 @@ mod simulation;
 #[cfg(test)]
 mod testing;
 mod text;
+mod trust;
 
 #[doc(hidden)] // for main.rs
 pub use cli::main;

@@ -32,6 +32,13 @@ impl From<UnknownHost> for io::Error {
     }
 }
 
+/// The name of this machine, if it has one that can be a host name.
+pub fn own() -> Option<String> {
+    let name = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    (!name.is_empty() && name.bytes().all(fits)).then_some(name)
+}
+
 /// The addresses of a host, at least one, in the order in which to try them. Blocks.
 ///
 /// # Errors

@@ -388,7 +388,6 @@ fn at_debug_level_the_log_says_why_a_request_is_refused_or_a_connection_closed()
     let long = "x".repeat(9000);
     for (arguments, input, expected) in [
         (&[][..], format!("GET /out HTTP/1.1\r\n{end}"), ".1 ", "404 for GET /out: a symbolic link in its path"),
-        (&[], "\x16\x03\x01\x02\x00\n\n".to_owned(), ".1 ", "400: TLS on a port without TLS"),
         (&[], "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), ".1 ", "505: HTTP/2 without an upgrade"),
         (&[], format!("GET /{long} HTTP/1.1\r\n{end}"), ".1 ", "414: "),
         (

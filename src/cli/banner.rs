@@ -4,29 +4,32 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use crate::config::{Config, Demonstration, Host, Protocol};
+use crate::config::{Config, Demonstration, Host, Listener, Protocol};
 use crate::files::nothing_to_show;
 use crate::reactor::Endpoint;
-use crate::server::Protection;
-use crate::server::Ready;
+use crate::server::{Authority, Protection, Ready};
 
 /// The banner of a server, with a line end.
 pub fn banner(config: &Config, ready: &Ready, terminal: bool) -> String {
-    let protocol = config.listeners[0].protocol;
+    let scheme = Scheme::of(&config.listeners[0]);
     let text = format!("miod {} {}", env!("CARGO_PKG_VERSION"), purpose(config, ready));
-    if terminal { text + "\n" + &details(config, ready) } else { text + &addresses(protocol, ready) + "\n" }
+    if terminal { text + "\n" + &details(config, ready) } else { text + &addresses(scheme, ready) + "\n" }
 }
 
 /// The addresses, for a banner of one line.
-fn addresses(protocol: Protocol, ready: &Ready) -> String {
+fn addresses(scheme: Scheme, ready: &Ready) -> String {
     let mut text = String::new();
     for (at, endpoint) in ready.endpoints.iter().enumerate() {
         text += if at == 0 { " on " } else { " " };
-        text += &url(protocol, endpoint);
+        text += &url(scheme, endpoint);
+    }
+    for endpoint in &ready.https {
+        text += " ";
+        text += &url(Scheme::Https, endpoint);
     }
     for (at, endpoint) in ready.kv.iter().enumerate() {
         text += if at == 0 { ", keys and values on " } else { " " };
-        text += &url(protocol, endpoint);
+        text += &url(Scheme::Http, endpoint);
     }
     text
 }
@@ -39,13 +42,18 @@ fn is_key_value(config: &Config) -> bool {
 /// The further lines, for people.
 fn details(config: &Config, ready: &Ready) -> String {
     let listener = &config.listeners[0];
+    let scheme = Scheme::of(listener);
     let mut text = String::new();
     for endpoint in &ready.endpoints {
-        text += &format!("  at      {}\n", url(listener.protocol, endpoint));
+        text += &format!("  at      {}\n", url(scheme, endpoint));
+    }
+    for endpoint in &ready.https {
+        text += &format!("  at      {}\n", url(Scheme::Https, endpoint));
     }
     for endpoint in &ready.kv {
-        text += &format!("  kv      {}\n", url(listener.protocol, endpoint));
+        text += &format!("  kv      {}\n", url(Scheme::Http, endpoint));
     }
+    text += &trust(ready);
     // Writing to a string can't fail.
     if !ready.apps.is_empty() {
         let apps: Vec<_> = ready.apps.iter().map(|(prefix, name)| format!("{prefix} ({name})")).collect();
@@ -89,7 +97,7 @@ fn details(config: &Config, ready: &Ready) -> String {
         );
     }
     text += "\n";
-    for (at, line) in examples(listener.protocol, ready).iter().enumerate() {
+    for (at, line) in examples(scheme, ready).iter().enumerate() {
         let _ = writeln!(text, "  {}     {line}", if at == 0 { "try" } else { "   " });
     }
     text
@@ -105,19 +113,64 @@ fn purpose(config: &Config, ready: &Ready) -> String {
     }
 }
 
-fn url(protocol: Protocol, endpoint: &Endpoint) -> String {
-    match (protocol, endpoint) {
-        (Protocol::Http, Endpoint::Tcp(address)) if address.port() == 80 => match address {
-            SocketAddr::V4(address) => format!("http://{}/", address.ip()),
-            SocketAddr::V6(address) => format!("http://[{}]/", address.ip()),
+/// How the endpoints of a listener are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+    /// They have no URL.
+    Lines,
+}
+
+impl Scheme {
+    fn of(listener: &Listener) -> Self {
+        match (listener.protocol, &listener.tls) {
+            (Protocol::Http, None) => Self::Http,
+            (Protocol::Http, Some(_)) => Self::Https,
+            (Protocol::Echo | Protocol::Upper, _) => Self::Lines,
+        }
+    }
+
+    fn name_and_port(self) -> (&'static str, u16) {
+        if self == Self::Https { ("https", 443) } else { ("http", 80) }
+    }
+}
+
+/// What to know about the certificates, and whom clients must trust.
+fn trust(ready: &Ready) -> String {
+    let mut text = String::new();
+    if let Some(Authority { file, fingerprint }) = &ready.authority {
+        let file = file.display();
+        let port = ready.https.iter().chain(&ready.endpoints).find_map(|endpoint| match endpoint {
+            Endpoint::Tcp(address) => Some(address.port()),
+            Endpoint::Unix(_) => None,
+        });
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "  tls     certificate of your own authority in {file}");
+        let _ = writeln!(text, "          its SHA-256 is {fingerprint}");
+        let _ = writeln!(text, "          curl --cacert {file} https://localhost:{}/", port.unwrap_or(443));
+        text += "          a browser trusts it when it is imported there as an authority\n";
+    }
+    for notice in &ready.notices {
+        let _ = writeln!(text, "  WARNING {notice}");
+    }
+    text
+}
+
+fn url(scheme: Scheme, endpoint: &Endpoint) -> String {
+    let (name, default_port) = scheme.name_and_port();
+    match (scheme, endpoint) {
+        (Scheme::Lines, _) | (_, Endpoint::Unix(_)) => endpoint.to_string(),
+        (_, Endpoint::Tcp(address)) if address.port() == default_port => match address {
+            SocketAddr::V4(address) => format!("{name}://{}/", address.ip()),
+            SocketAddr::V6(address) => format!("{name}://[{}]/", address.ip()),
         },
-        (Protocol::Http, Endpoint::Tcp(address)) => format!("http://{address}/"),
-        _ => endpoint.to_string(),
+        (_, Endpoint::Tcp(address)) => format!("{name}://{address}/"),
     }
 }
 
 /// Two commands that connect to the first endpoint from this machine.
-fn examples(protocol: Protocol, ready: &Ready) -> Vec<String> {
+fn examples(scheme: Scheme, ready: &Ready) -> Vec<String> {
     let Some(first) = ready.endpoints.first() else { return Vec::new() };
     let local = match first {
         // A client can't connect to the unspecified address.
@@ -127,17 +180,17 @@ fn examples(protocol: Protocol, ready: &Ready) -> Vec<String> {
         }
         other => other.clone(),
     };
-    match (protocol, &local) {
-        (Protocol::Http, Endpoint::Unix(path)) => {
+    match (scheme, &local) {
+        (Scheme::Http | Scheme::Https, Endpoint::Unix(path)) => {
             let path = path.display();
             vec![
                 format!("curl -i --unix-socket {path} http://localhost/"),
                 format!("curl -I --unix-socket {path} http://localhost/"),
             ]
         }
-        (Protocol::Http, Endpoint::Tcp(_)) => {
+        (Scheme::Http | Scheme::Https, Endpoint::Tcp(_)) => {
             // The brackets of IPv6 are a pattern for a shell and for curl.
-            let url = url(protocol, &local);
+            let url = url(scheme, &local);
             let g = if url.contains('[') { " -g" } else { "" };
             vec![format!("curl{g} -i '{url}'"), format!("curl{g} -I '{url}'")]
         }
@@ -155,7 +208,7 @@ fn examples(protocol: Protocol, ready: &Ready) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Listener, Process};
+    use crate::config::Process;
     use std::path::PathBuf;
 
     fn at(text: &str) -> Endpoint {

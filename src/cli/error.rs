@@ -13,7 +13,7 @@ use super::suggest::nearest;
 use crate::client;
 use crate::durable::OpenError;
 use crate::http::client::HttpError;
-use crate::reactor::Endpoint;
+use crate::reactor::{Endpoint, TlsFailure};
 use crate::server;
 use crate::text::io_error::describe;
 
@@ -48,6 +48,12 @@ pub const READ: u8 = 26;
 pub const TIMED_OUT: u8 = 28;
 /// The download can't be resumed.
 pub const RESUME: u8 = 33;
+/// The TLS handshake failed.
+pub const HANDSHAKE: u8 = 35;
+/// The server's certificate isn't trusted.
+pub const UNTRUSTED: u8 = 60;
+/// The file of trusted authorities can't be used.
+pub const AUTHORITIES: u8 = 77;
 /// Too many redirects.
 pub const REDIRECTS: u8 = 47;
 /// Empty response.
@@ -125,6 +131,9 @@ impl From<client::ToolError> for CommandError {
             E::Connect(..) => NO_CONNECTION,
             E::TimedOut(..) | E::Unanswered { .. } => TIMED_OUT,
             E::Lost(_) => BROKEN,
+            E::Tls(TlsFailure::Untrusted(_)) => UNTRUSTED,
+            E::Tls(_) => HANDSHAKE,
+            E::Authorities(_) => AUTHORITIES,
             E::Response(HttpError::NoResponse) => NO_ANSWER,
             E::Response(HttpError::Truncated) => TRUNCATED,
             E::Response(HttpError::Malformed(_)) => MALFORMED,

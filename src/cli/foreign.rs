@@ -4,7 +4,7 @@
 /// Names, with or without hyphens as they are given, and the sentence.
 const OPTIONS: &[(&[&str], &str)] = &[
     (&["c", "config"], "there is no configuration file; give options, or variables such as MIOD_PORT"),
-    (&["tls", "ssl", "https", "cert", "key"], "miod doesn't speak TLS; put a proxy in front of it"),
+    (&["ssl", "https", "cert", "key"], "the option is --tls CERT.pem,KEY.pem"),
     (&["gzip", "compress", "compression", "brotli", "zstd"], "responses are not compressed"),
     (&["proxy", "reverse-proxy", "proxy-pass", "upstream"], "miod isn't a proxy"),
     (&["root", "directory", "dir", "document-root"], "give the directory without an option: miod DIRECTORY"),

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::arguments::Tool;
+use super::trust::{cacert, insecure};
 use super::{Command, UsageError};
 use crate::client::get::{Content, GetPlan, GetRequest, Show};
 use crate::config::options::{Draft, Opt, Setter, Value, assign};
@@ -16,6 +17,7 @@ use crate::http::client::check_field;
 use crate::http::grammar::is_token;
 use crate::http::target::valid_host;
 use crate::http::uri::HttpUrl;
+use crate::trust::Trust;
 
 /// The options, before the URL is known.
 #[derive(Default)]
@@ -37,6 +39,7 @@ pub(super) struct GetDraft {
     fail: bool,
     timeout: Option<Duration>,
     max_time: Option<Duration>,
+    trust: Trust,
 }
 
 const TOOL: Tool<GetDraft> = Tool {
@@ -85,17 +88,25 @@ FILE may begin with a slash.
         Opt {
             long: "verbose",
             short: Some('v'),
-            help: "show the heads of requests and responses, on standard error",
+            help: "show the heads of requests and responses, and the server's certificate, on standard error",
             set: assign!(Command.show.exchange = true),
             ..Opt::DEFAULT
         },
         Opt {
             long: "trace",
-            help: "show the time of each step, on standard error: resolving the name, connecting, the first and the \
-                   last byte of each response",
+            help: "show the time of each step, on standard error: resolving the name, connecting, the TLS handshake, \
+                   the first and the last byte of each response",
             set: assign!(Command.show.trace = true),
             ..Opt::DEFAULT
         },
+        cacert(Setter::Command(|draft, text| {
+            draft.trust = Trust::File(PathBuf::from(text));
+            Ok(())
+        })),
+        insecure(Setter::Command(|draft, _| {
+            draft.trust = Trust::Anybody;
+            Ok(())
+        })),
         Opt {
             long: "output",
             short: Some('o'),
@@ -222,7 +233,8 @@ FILE may begin with a slash.
     more: "Exit codes, as curl's: 0; 1 other error; 2 usage error; 6 unknown host name; 7 connection
 refused or unreachable; 8 malformed response; 18 truncated response; 22 error status (with -f); 23
 the output can't be written; 26 the input can't be read; 28 timeout; 33 the download can't be
-resumed; 47 too many redirects; 52 empty response; 56 connection lost.
+resumed; 35 TLS handshake failed; 47 too many redirects; 52 empty response; 56 connection lost; 60
+certificate not trusted; 77 the file of --cacert can't be used.
 
 Examples:
   miod get localhost 8080 index.html                 host, port and path
@@ -316,6 +328,7 @@ fn request(draft: GetDraft, url: HttpUrl) -> Result<GetRequest, UsageError> {
     plan.fail = draft.fail;
     plan.timeout = draft.timeout.unwrap_or(plan.timeout);
     plan.max_time = draft.max_time;
+    plan.trust = draft.trust;
     Ok(GetRequest { plan, upload: draft.upload, output: draft.output, resume: draft.resume })
 }
 
@@ -351,7 +364,7 @@ mod tests {
             assert_eq!(parse(arguments).unwrap().plan.url.to_string(), expected);
         }
         for (arguments, hint) in [
-            (&["https://a/"][..], "https isn't supported"),
+            (&["ftp://a/"][..], "begins with http"),
             (&["/b"], "host"),
             (&["a", "0", "b"], "port"),
             (&["a b", "80", "c"], "host"),

@@ -29,7 +29,8 @@ mod server;
 mod server_help;
 pub mod sessions;
 mod suggest;
-pub mod udp;
+pub mod trust;
+mod udp;
 
 use std::ffi::OsString;
 use std::fmt;

@@ -53,6 +53,7 @@ pub(super) fn parse(
         draft.host.root = Some(root);
     }
     no_more(positional)?;
+    draft.check().map_err(UsageError)?;
     Ok(Command::Server(draft.build(command)))
 }
 

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::arguments::Tool;
 use super::error::{CommandError, RUNTIME};
+use super::trust::TRUST;
 use super::{Command, UsageError};
 use crate::config::options::Draft;
 use crate::durable::{Change, Store, Written};
@@ -21,11 +22,12 @@ use crate::http::Status;
 use crate::http::client::{Request, RequestKind, ResponseReader};
 use crate::limits;
 use crate::names;
-use crate::reactor::Time;
+use crate::reactor::{Time, TlsStream};
 use crate::session::record::SessionRecord;
 use crate::session::remote::resp;
 use crate::session::remote::{PREFIX, StoreProtocol, StoreUrl, key};
 use crate::session::{Id, disk_store};
+use crate::trust::Trust;
 
 /// The limit for a response.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +42,7 @@ pub struct SessionsPlan {
     /// The session to end; `None` lists all.
     end: Option<String>,
     store: Location,
+    trust: Trust,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,17 +51,17 @@ enum Location {
     Remote(StoreUrl),
 }
 
-const TOOL: Tool<()> = Tool {
+const TOOL: Tool<Trust> = Tool {
     usage: "miod sessions lists the sessions of a store, or ends one, while servers use it.
 
 Usage: miod sessions dump STORE
        miod sessions end ID STORE
 
-STORE is http://[:TOKEN@]HOST:PORT/ (a key-value service), redis://[:PASS@]HOST:PORT/DB, or the
-directory of --sessions file:DIR. dump prints the sessions, one JSON object per line. end ends one;
-in a directory only while no server uses it.
+STORE is http://[:TOKEN@]HOST:PORT/ (a key-value service), redis://[:PASS@]HOST:PORT/DB, the same by
+TLS with https:// and rediss://, or the directory of --sessions file:DIR. dump prints the sessions,
+one JSON object per line. end ends one; in a directory only while no server uses it.
 ",
-    options: &[],
+    options: TRUST,
     defaults: Draft::default,
     more: "Exit codes: 0; 1 no such session, or the store is unavailable; 2 usage error; 69 a server uses
 the directory; 78 the store is damaged.
@@ -70,7 +73,9 @@ Examples:
 };
 
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
-    TOOL.parse(arguments, |_, words| SessionsPlan::parse(&words).map(Command::Sessions))
+    TOOL.parse(arguments, |Draft { command: trust, .. }, words| {
+        SessionsPlan::parse(&words).map(|plan| Command::Sessions(SessionsPlan { trust, ..plan }))
+    })
 }
 
 impl SessionsPlan {
@@ -92,7 +97,7 @@ impl SessionsPlan {
             ),
             None => Location::Directory(store.into()),
         };
-        Ok(Self { end, store })
+        Ok(Self { end, store, trust: Trust::System })
     }
 
     /// Runs the command. Sessions go to standard output.
@@ -125,10 +130,10 @@ impl SessionsPlan {
                 })?
             }
             (Location::Remote(url), end) => {
-                let asked = match &url.protocol {
-                    StoreProtocol::Redis { .. } => redis(url, end.as_deref()),
-                    StoreProtocol::Kv { token } => kv(url, token.as_deref(), end.as_deref()),
-                };
+                let asked = connect(url, &self.trust).and_then(|stream| match &url.protocol {
+                    StoreProtocol::Redis { .. } => redis(stream, url, end.as_deref()),
+                    StoreProtocol::Kv { token } => kv(stream, url, token.as_deref(), end.as_deref()),
+                });
                 asked.map_err(|error| CommandError::runtime(&format!("read {url}"), &error))?
             }
         };
@@ -145,7 +150,12 @@ fn show(id: &str, text: &[u8]) {
     }
 }
 
-fn connect(url: &StoreUrl) -> io::Result<TcpStream> {
+/// A connection to a store that blocks.
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
+
+fn connect(url: &StoreUrl, trust: &Trust) -> io::Result<Box<dyn Stream>> {
     let mut result = Err(io::ErrorKind::NotFound.into());
     for address in names::resolve(&url.host, url.port)? {
         result = TcpStream::connect_timeout(&address, TIMEOUT);
@@ -156,7 +166,12 @@ fn connect(url: &StoreUrl) -> io::Result<TcpStream> {
     let stream = result?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    Ok(stream)
+    if !url.tls {
+        return Ok(Box::new(stream));
+    }
+    let connector = trust.connector(url.protocol.alpn()).map_err(io::Error::other)?;
+    let client = connector.to(&url.host).ok_or_else(|| invalid("no certificate can be for this name"))?;
+    Ok(Box::new(TlsStream::connect(stream, &client)?))
 }
 
 fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
@@ -164,7 +179,7 @@ fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Erro
 }
 
 /// Reads more input; EOF is an error.
-fn more(stream: &mut TcpStream, input: &mut Vec<u8>) -> io::Result<()> {
+fn more(stream: &mut dyn Stream, input: &mut Vec<u8>) -> io::Result<()> {
     let mut some = [0; 64 * 1024];
     match stream.read(&mut some)? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -179,7 +194,7 @@ fn more(stream: &mut TcpStream, input: &mut Vec<u8>) -> io::Result<()> {
 // ---- Redis
 
 struct Redis {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     input: Vec<u8>,
 }
 
@@ -195,15 +210,15 @@ impl Redis {
                     self.input.drain(..length);
                     return Ok(value);
                 }
-                None => more(&mut self.stream, &mut self.input)?,
+                None => more(&mut *self.stream, &mut self.input)?,
             }
         }
     }
 }
 
 /// Ends a session, or lists all. False if there is no such session.
-fn redis(url: &StoreUrl, end: Option<&str>) -> io::Result<bool> {
-    let mut redis = Redis { stream: connect(url)?, input: Vec::new() };
+fn redis(stream: Box<dyn Stream>, url: &StoreUrl, end: Option<&str>) -> io::Result<bool> {
+    let mut redis = Redis { stream, input: Vec::new() };
     if let StoreProtocol::Redis { user, password, database } = &url.protocol {
         if let Some(password) = password {
             let user = user.as_deref().unwrap_or("default");
@@ -239,8 +254,7 @@ fn redis(url: &StoreUrl, end: Option<&str>) -> io::Result<bool> {
 // ---- A key-value service
 
 /// Ends a session, or lists all. False if there is no such session.
-fn kv(url: &StoreUrl, token: Option<&str>, end: Option<&str>) -> io::Result<bool> {
-    let mut stream = connect(url)?;
+fn kv(mut stream: Box<dyn Stream>, url: &StoreUrl, token: Option<&str>, end: Option<&str>) -> io::Result<bool> {
     let mut fields = vec![("Connection".to_owned(), "close".to_owned())];
     fields.extend(token.map(|token| ("Authorization".to_owned(), format!("Bearer {token}"))));
     let target = end.map_or_else(|| "/?format=lines".to_owned(), |id| format!("/{id}"));
@@ -276,7 +290,7 @@ fn kv(url: &StoreUrl, token: Option<&str>, end: Option<&str>) -> io::Result<bool
             return Err(invalid("the response is too long"));
         }
         if consumed == 0 && !reader.is_done() {
-            more(&mut stream, &mut input)?;
+            more(&mut *stream, &mut input)?;
         }
     }
     match status {
@@ -313,7 +327,7 @@ mod tests {
             ("dump http://h:5100/", None, remote("http://h:5100/")),
             (&format!("end {id} redis://h/1"), Some(id.to_owned()), remote("redis://h/1")),
         ] {
-            assert_eq!(parse(words), Ok(SessionsPlan { end, store }), "{words}");
+            assert_eq!(parse(words), Ok(SessionsPlan { end, store, trust: Trust::System }), "{words}");
         }
         for words in ["", "dump", "end", "dump a b", "end x /srv", &format!("end {id}"), "dump ftp://h/", "list /srv"] {
             assert!(parse(words).is_err(), "{words}");

@@ -28,7 +28,7 @@ use crate::http::Status;
 use crate::http::client::HttpError;
 use crate::http::uri::UrlError;
 use crate::names::{self, UnknownHost};
-use crate::reactor::within;
+use crate::reactor::{TlsFailure, within};
 use crate::text::io_error::describe;
 
 /// What times out while a name is resolved.
@@ -69,6 +69,10 @@ pub enum ClientError {
     },
     /// The connection broke.
     Lost(io::Error),
+    /// TLS failed.
+    Tls(TlsFailure),
+    /// The trusted authorities can't be used.
+    Authorities(String),
     /// The request can't be written.
     Request(HttpError),
     /// The response is malformed or incomplete.
@@ -159,6 +163,12 @@ impl fmt::Display for ClientError {
             Self::Unanswered { lines, replies } => {
                 write!(f, "not every line got a reply: {lines} sent, {replies} answered")
             }
+            Self::Tls(TlsFailure::Untrusted(why)) => write!(
+                f,
+                "the server's certificate isn't trusted: {why}; --cacert FILE trusts an authority, -k trusts anybody"
+            ),
+            Self::Tls(failure) => write!(f, "the TLS handshake failed: {failure}"),
+            Self::Authorities(why) => f.write_str(why),
             Self::Lost(error) => write!(f, "the connection broke: {}", describe(error)),
             Self::Request(fault) => write!(f, "can't send the request: {fault}"),
             Self::Response(fault @ (HttpError::NoResponse | HttpError::Truncated)) => write!(f, "{fault}"),

@@ -23,6 +23,10 @@ pub struct Host {
     pub media_types: Vec<(String, String)>,
     /// The file, relative to the root, that is sent with 200 for paths that aren't found.
     pub spa: Option<String>,
+    /// Requests in plain text are redirected to HTTPS.
+    pub redirect_https: bool,
+    /// For how many seconds browsers shall use HTTPS only (RFC 6797). `None`: as they like.
+    pub hsts: Option<u32>,
     /// Responses have the field `Server: miod`.
     pub server_field: bool,
     /// Largest request body that an application gets, in bytes.
@@ -74,6 +78,8 @@ impl Default for Host {
             etag_inode: false,
             media_types: Vec::new(),
             spa: None,
+            redirect_https: false,
+            hsts: None,
             server_field: true,
             body_limit: limits::BODY,
             users: None,

@@ -1,8 +1,10 @@
 //! The listeners: endpoints, protocol and timeouts.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values;
+use crate::certificates::PemFiles;
 use crate::limits;
 use crate::reactor::Endpoint;
 
@@ -16,6 +18,25 @@ pub(super) const ECHO_PORT: u16 = 5555;
 pub const UPPER_PORT: u16 = 12_000;
 /// The default port of `miod heartbeat`.
 pub const HEARTBEAT_PORT: u16 = 12_001;
+
+/// The default port of HTTPS beside plain HTTP: the usual one without privileges.
+pub(super) const HTTPS_PORT: u16 = 8443;
+
+/// TLS on a listener's connections.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Tls {
+    /// The files with certificate and key. A client gets the first that is for the name that it
+    /// asks for, or else the first.
+    pub certificates: Vec<PemFiles>,
+    /// There are no files: an authority of this user makes a certificate.
+    pub auto: bool,
+    /// TLS 1.2 is refused.
+    pub only_tls13: bool,
+    /// The file of the authorities that must have signed clients' certificates.
+    pub client_ca: Option<PathBuf>,
+    /// The file for the secrets of connections.
+    pub key_log: Option<PathBuf>,
+}
 
 /// The protocol on a listener's connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,6 +60,8 @@ pub struct Listener {
     pub port: u16,
     /// The protocol on the connections.
     pub protocol: Protocol,
+    /// The protocol is spoken over TLS.
+    pub tls: Option<Tls>,
     /// The numbers of its hosts in [`Config::hosts`](super::Config::hosts), the default
     /// host first.
     pub hosts: Vec<usize>,
@@ -64,6 +87,14 @@ impl Listener {
         Self { port, ..Self::default() }
     }
 
+    /// A listener for HTTPS beside this one for plain HTTP: at `bind`, or at the addresses of
+    /// that one.
+    pub(super) fn https_beside(&self, bind: Vec<String>, tls: Tls) -> Self {
+        let bind =
+            if bind.is_empty() { self.bind.iter().filter_map(|bind| values::host_of(bind)).collect() } else { bind };
+        Self { bind, port: HTTPS_PORT, tls: Some(tls), ..self.clone() }
+    }
+
     /// The endpoints to listen at, each once. Names are resolved, which blocks.
     ///
     /// # Errors
@@ -87,6 +118,7 @@ impl Default for Listener {
             bind: Vec::new(),
             port: HTTP_PORT,
             protocol: Protocol::Http,
+            tls: None,
             hosts: Vec::new(),
             header_timeout: limits::HEADER_TIMEOUT,
             idle_timeout: limits::IDLE_TIMEOUT,

@@ -18,13 +18,14 @@ mod process;
 pub(crate) mod values;
 
 pub use host::{Apps, Demonstration, Host, Route};
-pub use listener::{HEARTBEAT_PORT, Listener, Protocol, UPPER_PORT};
+pub use listener::{HEARTBEAT_PORT, Listener, Protocol, Tls, UPPER_PORT};
 pub use process::{Process, SessionConfig, SessionStore};
 
 pub use crate::files::resolve::Symlinks;
 pub use crate::logging::{AccessLog, LogOptions};
 pub use crate::session::record::Lifetime;
 pub use crate::session::remote::StoreUrl;
+pub use crate::trust::Trust;
 
 /// The application of the key-value service.
 pub const KV: &str = "kv";

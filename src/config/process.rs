@@ -8,6 +8,7 @@ use crate::logging::LogOptions;
 use crate::session;
 use crate::session::record::Lifetime;
 use crate::session::remote::StoreUrl;
+use crate::trust::Trust;
 
 /// The settings of the whole process.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ impl Default for Process {
 pub struct SessionConfig {
     /// Where the sessions are stored.
     pub store: SessionStore,
+    /// Which remote stores are trusted, if the connection to them is by TLS.
+    pub trust: Trust,
     /// The file with the keys that sign cookies. `None`: the default file, if the cookies
     /// have to outlive the process.
     pub key: Option<PathBuf>,
@@ -59,7 +62,8 @@ pub struct SessionConfig {
 impl Default for SessionConfig {
     fn default() -> Self {
         let cookie = session::COOKIE.to_owned();
-        Self { store: SessionStore::Memory, key: None, cookie, lifetime: Lifetime::default() }
+        let trust = Trust::System;
+        Self { store: SessionStore::Memory, trust, key: None, cookie, lifetime: Lifetime::default() }
     }
 }
 

@@ -233,6 +233,19 @@ pub fn endpoints(text: &str, port: u16) -> Result<Vec<Endpoint>, String> {
     Ok(addresses.into_iter().map(Endpoint::Tcp).collect())
 }
 
+/// The address or name of an endpoint to listen at, without its port; none of a unix-domain
+/// socket.
+pub fn host_of(text: &str) -> Option<String> {
+    if text.starts_with("unix:") {
+        return None;
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address.ip().to_string());
+    }
+    let is_address = text.starts_with('[') || text.parse::<IpAddr>().is_ok();
+    Some(if is_address { text } else { text.split(':').next().unwrap_or(text) }.to_owned())
+}
+
 /// The host and port of a peer: `HOST`, `HOST:PORT`, `[::1]:PORT` or `::1`. Names aren't
 /// resolved.
 ///

@@ -139,12 +139,50 @@ pub fn split_host_port(authority: &str) -> (&str, &str) {
     (host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host), port)
 }
 
-/// A URL that can be requested over plain HTTP: `http://host[:port]/path[?query]`.
+/// The scheme of a URL that can be requested.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheme {
+    /// Plain text.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Scheme {
+    /// The port of URLs without one.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "http" => Some(Self::Http),
+            "https" => Some(Self::Https),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        })
+    }
+}
+
+/// A URL that can be requested: `http://host[:port]/path[?query]`, or the same with `https`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HttpUrl {
+    /// The scheme.
+    pub scheme: Scheme,
     /// A name or an address; IPv6 without brackets.
     pub host: String,
-    /// The port; 80 by default.
+    /// The port; that of the scheme by default.
     pub port: u16,
     /// The request-target in origin form, ready to be sent.
     pub target: String,
@@ -153,9 +191,7 @@ pub struct HttpUrl {
 /// Why a URL can't be requested.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UrlError {
-    /// The scheme is https.
-    Https,
-    /// The scheme is another one, or missing.
+    /// The scheme is neither http nor https, or missing.
     Scheme,
     /// It contains a user's name or password.
     User,
@@ -166,8 +202,7 @@ pub enum UrlError {
 impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Https => "https isn't supported, only http",
-            Self::Scheme => "a URL begins with http://",
+            Self::Scheme => "a URL begins with http:// or https://",
             Self::User => "a name or password in a URL isn't sent; give an Authorization field",
             Self::Host => "the host or the port is missing or malformed",
         })
@@ -188,11 +223,7 @@ impl HttpUrl {
     /// If it can't be requested.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let reference = Reference::parse(text);
-        match reference.scheme {
-            Some(scheme) if scheme.eq_ignore_ascii_case("http") => {}
-            Some(scheme) if scheme.eq_ignore_ascii_case("https") => return Err(UrlError::Https),
-            _ => return Err(UrlError::Scheme),
-        }
+        let scheme = reference.scheme.and_then(Scheme::parse).ok_or(UrlError::Scheme)?;
         let authority = reference.authority.ok_or(UrlError::Host)?;
         if authority.contains('@') {
             return Err(UrlError::User);
@@ -202,16 +233,16 @@ impl HttpUrl {
         }
         let (host, port) = split_host_port(authority);
         let port = match port {
-            "" => 80,
+            "" => scheme.default_port(),
             digits => digits.parse().map_err(|_| UrlError::Host)?,
         };
         let query = reference.query.map(|query| format!("?{query}")).unwrap_or_default();
         let rooted = if reference.path.starts_with('/') { "" } else { "/" };
         let target = encoded(&format!("{rooted}{}{query}", reference.path));
-        Ok(Self { host: host.to_owned(), port, target })
+        Ok(Self { scheme, host: host.to_owned(), port, target })
     }
 
-    /// The URL of a file on a host, with or without a leading slash. A `#` in a file name
+    /// The http URL of a file on a host, with or without a leading slash. A `#` in a file name
     /// begins no fragment.
     ///
     /// # Errors
@@ -219,7 +250,8 @@ impl HttpUrl {
     pub fn of_file(host: &str, port: u16, file: &str) -> Result<Self, UrlError> {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let file = file.strip_prefix('/').unwrap_or(file).replace('#', "%23");
-        let url = Self { host: host.to_owned(), port, target: encoded(&format!("/{file}")) };
+        let target = encoded(&format!("/{file}"));
+        let url = Self { scheme: Scheme::Http, host: host.to_owned(), port, target };
         if valid_host(url.authority().as_bytes()) { Ok(url) } else { Err(UrlError::Host) }
     }
 
@@ -232,22 +264,22 @@ impl HttpUrl {
         Self::parse(&Reference::parse(&base).resolve(&Reference::parse(reference)))
     }
 
-    /// The value of the Host field; port 80 is omitted.
+    /// The value of the Host field; the default port of the scheme is omitted.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+        if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
     }
 
     /// Whether the other URL has the same origin (RFC 6454 §5), so that secrets for one may be
     /// sent to the other.
     pub fn same_origin(&self, other: &Self) -> bool {
-        self.port == other.port && self.host.eq_ignore_ascii_case(&other.host)
+        self.scheme == other.scheme && self.port == other.port && self.host.eq_ignore_ascii_case(&other.host)
     }
 }
 
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.target)
+        write!(f, "{}://{}{}", self.scheme, self.authority(), self.target)
     }
 }
 
@@ -337,6 +369,10 @@ mod tests {
             ("http://a:/b", "a", 80, "/b", "http://a/b"),
             ("http://[::1]/", "::1", 80, "/", "http://[::1]/"),
             ("http://[::1]:81/", "::1", 81, "/", "http://[::1]:81/"),
+            ("HTTPS://a", "a", 443, "/", "https://a/"),
+            ("https://a:443/", "a", 443, "/", "https://a/"),
+            ("https://a:80/", "a", 80, "/", "https://a:80/"),
+            ("http://a:443/", "a", 443, "/", "http://a:443/"),
             ("http://a/b c\u{e4}%20", "a", 80, "/b%20c%C3%A4%20", "http://a/b%20c%C3%A4%20"),
         ] {
             let url = HttpUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -344,7 +380,6 @@ mod tests {
             assert_eq!(url.to_string(), again);
         }
         for (text, error) in [
-            ("https://a/", UrlError::Https),
             ("ftp://a/", UrlError::Scheme),
             ("a/b", UrlError::Scheme),
             ("", UrlError::Scheme),
@@ -380,8 +415,10 @@ mod tests {
         let url = HttpUrl::parse("http://a:81/b/c?d").unwrap();
         assert_eq!(url.join("e").unwrap().to_string(), "http://a:81/b/e");
         assert_eq!(url.join("http://f/").unwrap().to_string(), "http://f/");
-        assert_eq!(url.join("https://f/"), Err(UrlError::Https));
+        assert_eq!(url.join("https://f/").unwrap().to_string(), "https://f/");
         assert!(url.same_origin(&url.join("/x").unwrap()) && !url.same_origin(&url.join("//a/").unwrap()));
+        let of = |text| HttpUrl::parse(text).unwrap();
+        assert!(!of("https://a:81/").same_origin(&of("http://a:81/")));
     }
 
     proptest! {

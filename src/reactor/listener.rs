@@ -19,7 +19,7 @@ use super::clock::Tick;
 use super::endpoint::Endpoint;
 use super::peer::Peer;
 use super::socket::{Socket, report_progress};
-use super::tls::{Session, TlsAcceptor, TlsFailure};
+use super::tls::{TlsAcceptor, TlsConnection, TlsFailure};
 
 /// Connections that the kernel may hold for us: a burst of a load generator.
 const BACKLOG: i32 = 4096;
@@ -126,9 +126,9 @@ impl Listener {
         self.tls.is_some()
     }
 
-    /// The TLS session of a connection from it; none if it is for plain text.
-    pub(super) fn session(&self) -> Result<Option<Session>, TlsFailure> {
-        self.tls.as_ref().map(TlsAcceptor::session).transpose()
+    /// The TLS tls of a connection from it; none if it is for plain text.
+    pub(super) fn tls(&self) -> Result<Option<TlsConnection>, TlsFailure> {
+        self.tls.as_ref().map(TlsAcceptor::accept).transpose()
     }
 
     /// The address it listens at, with the port that was found; none if it is a

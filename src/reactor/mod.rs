@@ -86,7 +86,7 @@ pub use slots::{CAPACITY, Handle, Slots};
 pub use timers::{Armed, Timers};
 pub use tls::{
     KeyLogFile, TlsAcceptor, TlsClient, TlsConnector, TlsFailure, TlsIdentity, TlsServerSettings, TlsSettingsError,
-    TlsTrust,
+    TlsStream, TlsTrust,
 };
 pub use want::{Finish, Want};
 pub use work::Work;

@@ -7,6 +7,8 @@ use super::peer::Peer;
 use super::protocol::{Accepted, Context, Ending, Ends, Protocol};
 use super::security::Security;
 use super::slot::{Queued, Slot};
+use super::slots::Handle;
+use super::tls::TlsFailure;
 use super::transport::Transport;
 use super::work::Work;
 use super::{ACCEPTS, CAPACITY, DRAIN_ACCEPTS, Drain, NO_LISTENER, PAUSE, Reactor};
@@ -75,7 +77,7 @@ impl<P: Protocol> Reactor<P> {
                 Err(error) => {
                     log::debug!("#{} can't be connected: {error}", handle.number());
                     let peer = Peer::of(&to.endpoint);
-                    let ends = Ends { peer, listener: None, socket: None, security: Security::Plain };
+                    let ends = Ends { peer, listener: None, socket: None, security: Security::Plain, connected: false };
                     self.ended(handle, &mut protocol, Ending { unsent: 0, error: Some(error) }, ends);
                     self.apply_effects();
                 }
@@ -124,6 +126,15 @@ impl<P: Protocol> Reactor<P> {
         self.newcomers = newcomers;
     }
 
+    /// Ends a connection for which there is no TLS tls.
+    #[cold]
+    fn refuse(&mut self, handle: Handle, mut protocol: P, failure: TlsFailure, peer: Peer) {
+        log::error!("#{}: a TLS tls can't be made: {failure}", handle.number());
+        let ends = Ends { peer, listener: None, socket: None, security: Security::Tls(None), connected: true };
+        self.ended(handle, &mut protocol, Ending { unsent: 0, error: Some(io::Error::other(failure)) }, ends);
+        self.apply_effects();
+    }
+
     /// Accepts one connection, which gets its turn soon. False if none is pending.
     fn accept_one(&mut self, index: usize) -> bool {
         // New connections are refused before open ones have to be closed.
@@ -151,20 +162,15 @@ impl<P: Protocol> Reactor<P> {
                 }
             },
         };
-        let session = match listening.listener.session() {
-            Ok(session) => session,
-            Err(error) => {
-                log::error!("a TLS session can't be made: {error}");
-                return true;
-            }
-        };
+        let is_tls = listening.listener.is_tls();
         self.listeners.starved = false;
         self.accepted += 1;
         let handle = self.slots.reserve();
         let (time, draining) = (self.time, self.drain.is_some());
         let Self { shared, helpers, slots, effects, listeners, .. } = self;
-        let security = if session.is_some() { Security::Tls(None) } else { Security::Plain };
-        let ends = Ends { peer, listener: listeners.address(index as u8), socket: Some(&socket), security };
+        let security = if is_tls { Security::Tls(None) } else { Security::Plain };
+        let ends =
+            Ends { peer, listener: listeners.address(index as u8), socket: Some(&socket), security, connected: true };
         let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects };
         let protocol = P::open(&Accepted { listener: value, ends, overloaded }, &mut cx);
         self.apply_effects();
@@ -173,12 +179,19 @@ impl<P: Protocol> Reactor<P> {
             self.closed += 1;
             return true;
         };
-        // With deferred accept the first bytes are there. During a shut-down a connection that
-        // has sent nothing is closed without waiting for an event.
-        let readable = readable || draining;
-        let transport = Transport::new(socket, peer, readable, session);
-        self.slots.put(handle, Slot::new(transport, protocol, readable, index as u8));
-        self.newcomers.push(handle);
+        // The protocol may have replaced the certificates.
+        let tls = self.listeners.get(index).map_or(Ok(None), |listening| listening.listener.tls());
+        match tls {
+            Ok(tls) => {
+                // With deferred accept the first bytes are there. During a shut-down a connection
+                // that has sent nothing is closed without waiting for an event.
+                let readable = readable || draining;
+                let transport = Transport::new(socket, peer, readable, tls);
+                self.slots.put(handle, Slot::new(transport, protocol, readable, index as u8));
+                self.newcomers.push(handle);
+            }
+            Err(failure) => self.refuse(handle, protocol, failure, peer),
+        }
         true
     }
 }

@@ -243,6 +243,7 @@ pub struct Ends<'a> {
     pub(super) listener: Option<&'a SocketAddr>,
     pub(super) socket: Option<&'a Socket>,
     pub(super) security: Security<'a>,
+    pub(super) connected: bool,
 }
 
 impl<'a> Ends<'a> {
@@ -253,12 +254,17 @@ impl<'a> Ends<'a> {
 
     /// The same, protected by `security`.
     pub fn secured_for_test(peer: SocketAddr, local: &'a SocketAddr, security: Security<'a>) -> Self {
-        Ends { peer: Peer::new(Some(peer)), listener: Some(local), socket: None, security }
+        Ends { peer: Peer::new(Some(peer)), listener: Some(local), socket: None, security, connected: true }
     }
 
     /// What protects the connection.
     pub fn security(&self) -> Security<'a> {
         self.security
+    }
+
+    /// Whether the peer has accepted the connection; a handshake of TLS may follow.
+    pub fn is_connected(&self) -> bool {
+        self.connected
     }
 
     /// The peer's address and port; none on a unix-domain socket.

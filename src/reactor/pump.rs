@@ -154,9 +154,14 @@ impl<P: Protocol> Reactor<P> {
         }
         self.held -= held as usize;
         let listener = self.listeners.address(listener).copied();
-        let security = transport.security();
-        let ends =
-            Ends { peer: transport.peer, listener: listener.as_ref(), socket: Some(&transport.socket), security };
+        let (security, connected) = (transport.security(), transport.phase() != Phase::Connecting);
+        let ends = Ends {
+            peer: transport.peer,
+            listener: listener.as_ref(),
+            socket: Some(&transport.socket),
+            security,
+            connected,
+        };
         self.ended(handle, &mut protocol, over.ending, ends);
     }
 
@@ -263,7 +268,8 @@ impl<P: Protocol> Slot<P> {
         let Self { transport, protocol, reading, .. } = self;
         let Lent { input, output, listener, .. } = lent;
         let (peer, ended, unread) = (transport.peer, transport.ended, transport.can_read());
-        let ends = Ends { peer, listener: *listener, socket: Some(&transport.socket), security: transport.security() };
+        let (security, connected) = (transport.security(), transport.phase() != Phase::Connecting);
+        let ends = Ends { peer, listener: *listener, socket: Some(&transport.socket), security, connected };
         let (truncated, gone, established) =
             (transport.is_truncated(), transport.is_gone(), transport.is_established());
         let mut io = Io { input, output, ended, truncated, unread, gone, established, ends };

@@ -1,8 +1,8 @@
-//! Reading and writing through a TLS session: what [`Transport`] does instead of calling the
+//! Reading and writing through a TLS tls: what [`Transport`] does instead of calling the
 //! socket with the lent buffers.
 //!
 //! ```text
-//! fill    socket ─▶ received ─▶ session ─▶ input       flush   output ─▶ session ─▶ sealed ─▶ socket
+//! fill    socket ─▶ received ─▶ tls ─▶ input       flush   output ─▶ tls ─▶ sealed ─▶ socket
 //! ```
 //!
 //! Output is sealed up to [64 KiB](super::buffers::BUFFER) at a time, so that a head, the first
@@ -15,38 +15,38 @@ use std::os::fd::AsFd;
 use rustix::io::retry_on_intr;
 
 use super::buffers::{BUFFER, FileSlice, Input, Next, Output};
-use super::tls::{Ciphertext, LentCiphertext, Session, TlsFailure};
+use super::tls::{Ciphertext, LentCiphertext, TlsConnection, TlsFailure};
 use super::transport::{Filled, Protection, Sent, Transport};
 
 /// Most bytes that are sealed at once.
 const PIECE: usize = BUFFER / 2;
 
 impl Transport {
-    /// As [`fill`](Self::fill), through the session.
+    /// As [`fill`](Self::fill), through the tls.
     #[inline(never)]
     pub(super) fn fill_secure(&mut self, input: &mut Input, lent: &mut LentCiphertext) -> io::Result<Filled> {
         let lent = lent.get_or_insert_default();
-        let Some(Protection::Tls(mut session)) = self.take_protection() else { return Ok(Filled::Yes) };
-        if !session.has_unread() && self.can_read() {
+        let Some(Protection::Tls(mut tls)) = self.take_protection() else { return Ok(Filled::Yes) };
+        if !tls.has_unread() && self.can_read() {
             let received = self.receive(&mut lent.received);
-            session.socket_ended |= self.ended;
+            tls.socket_ended |= self.ended;
             if let Err(error) = received {
-                self.put_protection(Protection::Tls(session));
+                self.put_protection(Protection::Tls(tls));
                 return Err(error);
             }
         }
-        if session.is_plain_text(&lent.received) {
+        if tls.is_plain_text(&lent.received) {
             input.extend(lent.received.bytes());
             lent.received.clear();
             self.put_protection(Protection::Missing);
             return Ok(Filled::PlainText);
         }
         let before = lent.sealed.pending();
-        let opened = session.open_records(lent, input);
-        let answered = session.is_handshaking() && lent.sealed.pending() > before;
-        self.ended = session.has_ended();
-        let is_cut = self.ended && session.is_handshaking();
-        self.put_protection(Protection::Tls(session));
+        let opened = tls.open_records(lent, input);
+        let answered = tls.is_handshaking() && lent.sealed.pending() > before;
+        self.ended = tls.has_ended();
+        let is_cut = self.ended && tls.is_handshaking();
+        self.put_protection(Protection::Tls(tls));
         match opened {
             Err(failure) => Err(failed(failure)),
             Ok(()) if is_cut => Err(failed(TlsFailure::Cut)),
@@ -55,10 +55,10 @@ impl Transport {
         }
     }
 
-    /// As [`flush`](Self::flush), through the session.
+    /// As [`flush`](Self::flush), through the tls.
     ///
     /// # Errors
-    /// As `flush`, and if the session can't encrypt any more.
+    /// As `flush`, and if the tls can't encrypt any more.
     #[inline(never)]
     pub(super) fn flush_secure(
         &mut self,
@@ -68,17 +68,17 @@ impl Transport {
         lent: &mut LentCiphertext,
     ) -> io::Result<Sent> {
         let lent = lent.get_or_insert_default();
-        let Some(Protection::Tls(mut session)) = self.take_protection() else {
+        let Some(Protection::Tls(mut tls)) = self.take_protection() else {
             return Ok(Sent { bytes: 0, turn_over: false });
         };
-        let sent = self.seal_and_send(&mut session, output, ending, file_turn, lent);
-        self.put_protection(Protection::Tls(session));
+        let sent = self.seal_and_send(&mut tls, output, ending, file_turn, lent);
+        self.put_protection(Protection::Tls(tls));
         sent
     }
 
     fn seal_and_send(
         &mut self,
-        session: &mut Session,
+        tls: &mut TlsConnection,
         output: &mut Output,
         ending: bool,
         file_turn: &mut u64,
@@ -86,12 +86,12 @@ impl Transport {
     ) -> io::Result<Sent> {
         let mut sent = Sent { bytes: 0, turn_over: false };
         loop {
-            sent.turn_over = seal(session, output, ending, file_turn, lent)?;
+            sent.turn_over = seal(tls, output, ending, file_turn, lent)?;
             if lent.sealed.is_empty() {
                 return Ok(sent);
             }
             // In a handshake the output waits for the peer.
-            let more = !session.is_handshaking() && (ending || !output.is_empty());
+            let more = !tls.is_handshaking() && (ending || !output.is_empty());
             match self.socket.send(lent.sealed.bytes(), more) {
                 Ok(count) => {
                     sent.bytes += count as u64;
@@ -115,30 +115,30 @@ fn failed(failure: TlsFailure) -> io::Error {
 /// Seals output until there is enough to send. Returns whether the turn's share of file bytes
 /// is used up.
 fn seal(
-    session: &mut Session,
+    tls: &mut TlsConnection,
     output: &mut Output,
     ending: bool,
     file_turn: &mut u64,
     lent: &mut Ciphertext,
 ) -> io::Result<bool> {
-    if session.has_output(false) {
+    if tls.has_output(false) {
         // A client speaks first.
-        session.open_records(lent, &mut Input::default()).map_err(failed)?;
+        tls.open_records(lent, &mut Input::default()).map_err(failed)?;
     }
-    while !session.is_handshaking() && !lent.is_full() {
+    while !tls.is_handshaking() && !lent.is_full() {
         let count = match output.next() {
             None if ending => {
-                session.seal_close(lent).map_err(failed)?;
+                tls.seal_close(lent).map_err(failed)?;
                 break;
             }
             None => break,
             Some(Next::Bytes(bytes, _)) => {
                 let bytes = &bytes[..bytes.len().min(PIECE)];
-                session.seal(bytes, lent).map_err(failed)?
+                tls.seal(bytes, lent).map_err(failed)?
             }
             Some(Next::File(_)) if *file_turn == 0 => return Ok(true),
             Some(Next::File(slice)) => {
-                let count = seal_file(session, slice, *file_turn, lent)?;
+                let count = seal_file(tls, slice, *file_turn, lent)?;
                 *file_turn -= count as u64;
                 count
             }
@@ -155,14 +155,14 @@ fn seal(
 ///
 /// # Errors
 /// `UnexpectedEof` if the file is shorter than was promised.
-fn seal_file(session: &mut Session, slice: &FileSlice, most: u64, lent: &mut Ciphertext) -> io::Result<usize> {
+fn seal_file(tls: &mut TlsConnection, slice: &FileSlice, most: u64, lent: &mut Ciphertext) -> io::Result<usize> {
     let length = slice.length.min(most).min(PIECE as u64) as usize;
     let mut piece = std::mem::take(&mut lent.piece);
     piece.resize(PIECE, 0);
     let read = retry_on_intr(|| rustix::io::pread(slice.file.as_fd(), &mut piece[..length], slice.offset));
     let sealed = match read {
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Ok(count) => session.seal(&piece[..count], lent).map_err(failed),
+        Ok(count) => tls.seal(&piece[..count], lent).map_err(failed),
         Err(error) => Err(error.into()),
     };
     lent.piece = piece;

@@ -22,7 +22,7 @@ use super::peer::Peer;
 use super::security::Security;
 use super::send_progress::SendProgress;
 use super::socket::Socket;
-use super::tls::{LentCiphertext, Session};
+use super::tls::{LentCiphertext, TlsConnection};
 use super::want::Finish;
 
 /// Most bytes of files in one turn of one connection: then it is the others'
@@ -82,7 +82,7 @@ struct Rest {
 
 /// What protects a connection whose listener or dial is for TLS.
 pub(super) enum Protection {
-    Tls(Box<Session>),
+    Tls(Box<TlsConnection>),
     /// Nothing: the peer spoke plain text.
     Missing,
 }
@@ -115,9 +115,9 @@ impl Rest {
 
 impl Transport {
     /// A connection just made. `readable` if it is known that input is there.
-    pub(super) fn new(socket: Socket, peer: Peer, readable: bool, session: Option<Session>) -> Self {
-        let rest = session.map(|session| {
-            let protection = Some(Protection::Tls(Box::new(session)));
+    pub(super) fn new(socket: Socket, peer: Peer, readable: bool, tls: Option<TlsConnection>) -> Self {
+        let rest = tls.map(|tls| {
+            let protection = Some(Protection::Tls(Box::new(tls)));
             Box::new(Rest { protection, ..Rest::default() })
         });
         Self { socket, rest, peer, readable, writable: true, hung_up: HungUp::No, ended: false, phase: Phase::Open }
@@ -126,8 +126,8 @@ impl Transport {
     /// A connection that is asked for now. Until it is there, nothing can be read or
     /// sent: output waits.
     pub(super) fn connect(to: &Dial) -> io::Result<Self> {
-        let session = to.tls.as_ref().map(|client| client.session().map_err(io::Error::other)).transpose()?;
-        let transport = Self::new(Socket::connect(&to.endpoint)?, Peer::of(&to.endpoint), false, session);
+        let tls = to.tls.as_ref().map(|client| client.connect().map_err(io::Error::other)).transpose()?;
+        let transport = Self::new(Socket::connect(&to.endpoint)?, Peer::of(&to.endpoint), false, tls);
         Ok(Self { writable: false, phase: Phase::Connecting, ..transport })
     }
 
@@ -136,13 +136,13 @@ impl Transport {
         match self.rest.as_ref().and_then(|rest| rest.protection.as_ref()) {
             None => Security::Plain,
             Some(Protection::Missing) => Security::PlainAtTls,
-            Some(Protection::Tls(session)) => Security::Tls(session.facts()),
+            Some(Protection::Tls(tls)) => Security::Tls(tls.facts()),
         }
     }
 
-    fn session(&self) -> Option<&Session> {
+    fn tls(&self) -> Option<&TlsConnection> {
         match self.rest.as_ref()?.protection.as_ref()? {
-            Protection::Tls(session) => Some(session),
+            Protection::Tls(tls) => Some(tls),
             Protection::Missing => None,
         }
     }
@@ -158,18 +158,18 @@ impl Transport {
 
     /// Whether a handshake of TLS isn't over yet.
     pub(super) fn is_handshaking(&self) -> bool {
-        self.session().is_some_and(Session::is_handshaking)
+        self.tls().is_some_and(TlsConnection::is_handshaking)
     }
 
     /// Whether TLS has failed.
     pub(super) fn has_failed(&self) -> bool {
-        self.session().is_some_and(Session::has_failed)
+        self.tls().is_some_and(TlsConnection::has_failed)
     }
 
     /// Whether the input may have been cut short by somebody between the peers: it ended without
     /// close_notify.
     pub(super) fn is_truncated(&self) -> bool {
-        self.ended && self.session().is_some_and(Session::is_truncated)
+        self.ended && self.tls().is_some_and(TlsConnection::is_truncated)
     }
 
     /// Whether bytes can be exchanged.
@@ -214,8 +214,8 @@ impl Transport {
     pub(super) fn restore(&mut self, input: &mut Input, output: &mut Output, ciphertext: &mut LentCiphertext) {
         if let Some(rest) = &mut self.rest {
             rest.leftover.restore(input, output);
-            if let Some(Protection::Tls(session)) = &mut rest.protection {
-                session.restore(ciphertext.get_or_insert_default());
+            if let Some(Protection::Tls(tls)) = &mut rest.protection {
+                tls.restore(ciphertext.get_or_insert_default());
             }
         }
     }
@@ -241,16 +241,16 @@ impl Transport {
             rest.leftover.save(input, output);
         }
         let mut memory = size_of::<Rest>() + rest.leftover.memory();
-        if let Some(Protection::Tls(session)) = &mut rest.protection {
-            session.save(ciphertext.get_or_insert_default());
-            memory += session.memory();
+        if let Some(Protection::Tls(tls)) = &mut rest.protection {
+            tls.save(ciphertext.get_or_insert_default());
+            memory += tls.memory();
         }
         memory
     }
 
     /// Bytes that are left over to be sent.
     pub(super) fn unsent(&self) -> u64 {
-        let sealed = self.session().map_or(0, Session::unsent);
+        let sealed = self.tls().map_or(0, TlsConnection::unsent);
         sealed + self.rest.as_ref().map_or(0, |rest| rest.leftover.unsent())
     }
 
@@ -266,7 +266,7 @@ impl Transport {
 
     /// Whether there may be input to read, or its end.
     pub(super) fn can_read(&self) -> bool {
-        self.readable || self.session().is_some_and(Session::has_unread)
+        self.readable || self.tls().is_some_and(TlsConnection::has_unread)
     }
 
     /// Whether the socket may take output.
@@ -286,16 +286,16 @@ impl Transport {
 
     #[inline(never)]
     fn has_sealed(&self, finish: Finish, ciphertext: &LentCiphertext) -> bool {
-        let Some(session) = self.session() else { return false };
+        let Some(tls) = self.tls() else { return false };
         let sealed = ciphertext.as_ref().is_some_and(|ciphertext| !ciphertext.sealed.is_empty());
-        sealed || session.has_output(finish.is_orderly())
+        sealed || tls.has_output(finish.is_orderly())
     }
 
     /// Reads once: bytes, the end of input, or proof that there is nothing yet.
     // A part of each turn; called, it would cost a third more.
     #[inline(always)]
     pub(super) fn fill(&mut self, input: &mut Input, ciphertext: &mut LentCiphertext) -> io::Result<Filled> {
-        if self.rest.is_some() && self.session().is_some() {
+        if self.rest.is_some() && self.tls().is_some() {
             return self.fill_secure(input, ciphertext);
         }
         self.receive(input).map(|()| Filled::Yes)
@@ -335,7 +335,7 @@ impl Transport {
         file_turn: &mut u64,
         ciphertext: &mut LentCiphertext,
     ) -> io::Result<Sent> {
-        if self.rest.is_some() && self.session().is_some() {
+        if self.rest.is_some() && self.tls().is_some() {
             return self.flush_secure(output, finish.is_orderly(), file_turn, ciphertext);
         }
         let last = finish == Finish::Close;

@@ -44,6 +44,10 @@ impl Built {
         report.apps.extend(self.apps);
         report.protected.extend(self.protected);
         let mut host = if config.server_field { http::Host::default() } else { http::Host::without_server_field() };
+        host.redirect_https = config.redirect_https;
+        if let Some(seconds) = config.hsts {
+            host.set_hsts(seconds);
+        }
         host.local_only = self.demonstration;
         host.routes = self.routes;
         host.guard = RefCell::new(self.guard);

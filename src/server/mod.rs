@@ -22,6 +22,7 @@ mod protection;
 mod sessions;
 mod state;
 mod surroundings;
+mod tls;
 pub(crate) mod udp;
 
 use std::io;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 
 pub use error::ServerError;
 pub use protection::Protection;
+pub use tls::Authority;
 
 pub use crate::logging::Log;
 
@@ -36,8 +38,9 @@ use crate::app::App;
 use crate::config::{self, Config, Host, Protocol};
 use crate::files::resolve::Root;
 use crate::limits;
-use crate::reactor::{Endpoint, Listener, Options, Reactor, Signal, Tick, Until};
+use crate::reactor::{Endpoint, Listener, Options, Reactor, Signal, Tick, Time, TlsAcceptor, Until};
 use crate::service::bad_network::BadNetwork;
+use crate::service::certificates::Certificates;
 use crate::service::{Kind, Service, Shared, http};
 use descriptors::Descriptors;
 use error::Faults;
@@ -45,12 +48,19 @@ use host::Built;
 use listening::listen;
 use state::State;
 use surroundings::Surroundings;
+use tls::Opened;
 
 /// What a server reports when it is ready.
 #[derive(Clone, Debug, Default)]
 pub struct Ready {
     /// Where the main listener listens.
     pub endpoints: Vec<Endpoint>,
+    /// Where HTTPS is listened for beside the main listener.
+    pub https: Vec<Endpoint>,
+    /// The authority that clients must trust, with `--tls auto`.
+    pub authority: Option<Authority>,
+    /// What the operator should know about the certificates.
+    pub notices: Vec<String>,
     /// Where the key-value service listens, if it runs in addition to the main listener.
     pub kv: Vec<Endpoint>,
     /// The absolute path of the root, if files are served.
@@ -74,7 +84,19 @@ pub struct Ready {
 /// The listening sockets of a listener, and what it is for.
 struct Bound {
     kind: Kind,
+    role: Role,
     sockets: Vec<Listener>,
+}
+
+/// What a listener is, for the report.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The main listener.
+    Main,
+    /// The one for HTTPS beside it.
+    Https,
+    /// The one of the key-value service beside it.
+    Kv,
 }
 
 /// A server that can have applications in addition to the built-in ones.
@@ -185,10 +207,14 @@ impl Server {
         let options = budget.options(memory, config.listeners[0].send_timeout);
         let config::Listener { delay, chaos, .. } = config.listeners[0];
         let shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log) };
+        let mut shared = shared;
+        shared.certificates = open_certificates(&config, &endpoints, &mut report, &mut faults);
+        let acceptor = shared.certificates.as_ref().map(Certificates::acceptor);
         let mut listeners = Vec::new();
-        for (listener, endpoints) in config.listeners.iter().zip(&endpoints) {
-            let bound = endpoints.as_ref().and_then(|endpoints| faults.keep(bind(listener, endpoints)));
-            listeners.extend(bound);
+        for (at, (listener, endpoints)) in config.listeners.iter().zip(&endpoints).enumerate() {
+            let role = if at == 0 { Role::Main } else { role_beside(listener) };
+            let bound = endpoints.as_ref().and_then(|endpoints| faults.keep(bind(listener, endpoints, role)));
+            listeners.extend(bound.map(|bound| bound.with_tls(acceptor.clone().filter(|_| listener.tls.is_some()))));
         }
         faults.finish()?;
         Ok(Prepared { shared, options, listeners, report })
@@ -230,14 +256,49 @@ fn open_root(host: &Host) -> Result<Option<Root>, ServerError> {
     Ok(Some(root))
 }
 
-fn bind(listener: &config::Listener, endpoints: &[Endpoint]) -> Result<Bound, ServerError> {
+/// The role of a listener beside the main one.
+fn role_beside(listener: &config::Listener) -> Role {
+    if listener.tls.is_some() { Role::Https } else { Role::Kv }
+}
+
+/// The certificates of the listener for TLS, if there is one.
+fn open_certificates(
+    config: &Config,
+    endpoints: &[Option<Vec<Endpoint>>],
+    report: &mut Ready,
+    faults: &mut Faults,
+) -> Option<Certificates> {
+    let both = config.listeners.iter().zip(endpoints);
+    let (listener, tls, endpoints) =
+        both.filter_map(|(listener, at)| Some((listener, listener.tls.as_ref()?, at.as_ref()?))).next()?;
+    let now = Time::wall();
+    let opened = tls::open(tls, listener.protocol, endpoints, now, faults.may_create());
+    let Opened { certificates, authority } = faults.keep(opened).flatten()?;
+    report.authority = authority;
+    report.notices = certificates.notices(now);
+    if let Some(file) = &tls.key_log {
+        report.notices.push(format!("{} gets the secrets of all connections", file.display()));
+    }
+    Some(certificates)
+}
+
+impl Bound {
+    /// Expects TLS, if there is an acceptor.
+    fn with_tls(self, acceptor: Option<TlsAcceptor>) -> Self {
+        let Some(acceptor) = acceptor else { return self };
+        let sockets = self.sockets.into_iter().map(|socket| socket.with_tls(acceptor.clone())).collect();
+        Self { sockets, ..self }
+    }
+}
+
+fn bind(listener: &config::Listener, endpoints: &[Endpoint], role: Role) -> Result<Bound, ServerError> {
     let sockets = listen(endpoints, listener.port).map_err(ServerError::Several)?;
     let kind = match listener.protocol {
         Protocol::Http => Kind::Http(http::HostId::at(listener.hosts.first().copied().unwrap_or_default())),
         Protocol::Echo => Kind::Echo,
         Protocol::Upper => Kind::Upper,
     };
-    Ok(Bound { kind, sockets })
+    Ok(Bound { kind, role, sockets })
 }
 
 /// Whether only this machine can connect to a host. `endpoints` has those of each listener.
@@ -275,9 +336,16 @@ fn start(reactor: &mut Reactor<Service>, listeners: Vec<Bound>, report: &mut Rea
     if let Some((to, client)) = reactor.shared().http.link.as_mut().map(|link| link.connect(now)) {
         reactor.connect(to, client);
     }
-    for (at, Bound { kind, sockets, .. }) in listeners.into_iter().enumerate() {
-        let endpoints = if at == 0 { &mut report.endpoints } else { &mut report.kv };
+    for Bound { kind, role, sockets } in listeners {
+        let endpoints = match role {
+            Role::Main => &mut report.endpoints,
+            Role::Https => &mut report.https,
+            Role::Kv => &mut report.kv,
+        };
         endpoints.extend(sockets.iter().map(Listener::endpoint));
+        if let Some(address) = sockets.iter().filter(|socket| socket.is_tls()).find_map(Listener::address) {
+            reactor.shared().http.https_port = address.port();
+        }
         for socket in sockets {
             reactor.listen(socket, kind)?;
         }

@@ -6,6 +6,7 @@
 //! Services on datagrams are in [`udp`].
 
 pub mod bad_network;
+pub mod certificates;
 pub mod echo;
 pub mod http;
 pub mod session_store_client;
@@ -28,6 +29,7 @@ use crate::reactor::{
     Accepted, Context, Ending, Ends, Io, JobId, JobResult, NoDatagrams, Protocol, Signal, Time, Want,
 };
 use bad_network::{BadNetwork, Impaired, Line};
+use certificates::Certificates;
 use echo::Echo;
 use http::{HostId, Http};
 use session_store_client::SessionStoreClient;
@@ -68,12 +70,14 @@ pub struct Shared {
     pub log: Log,
     /// The simulated network of the line services.
     pub bad_network: BadNetwork,
+    /// The certificates of the listeners for TLS, if there are any.
+    pub certificates: Option<Certificates>,
 }
 
 impl Shared {
     /// The shared state for web services. The network of line services is good.
     pub fn new(http: http::Shared, log: Log) -> Self {
-        Self { http, watched: Vec::new(), log, bad_network: BadNetwork::default() }
+        Self { http, watched: Vec::new(), log, bad_network: BadNetwork::default(), certificates: None }
     }
 }
 
@@ -111,6 +115,11 @@ impl Protocol for Service {
     type Datagrams = NoDatagrams;
 
     fn open(accepted: &Accepted<'_, Kind>, cx: &mut Context<'_, Self>) -> Option<Self> {
+        if accepted.ends.security().is_tls()
+            && let Some(certificates) = &mut cx.shared.certificates
+        {
+            certificates.refresh(cx.time);
+        }
         let echoes = match accepted.listener {
             Kind::Http(host) => return Some(Self::Http(Http::open(accepted, host, cx))),
             Kind::Echo => true,
@@ -144,6 +153,10 @@ impl Protocol for Service {
         }
     }
 
+    fn answers_plain_text(&self) -> bool {
+        matches!(self, Self::Http(_))
+    }
+
     fn memory(&self) -> usize {
         match self {
             Self::Http(http) => http.memory(),
@@ -170,10 +183,15 @@ impl Protocol for Service {
                 log::info!("shutting down");
                 cx.drain(limits::DRAIN_GRACE);
             }
-            Signal::Hangup | Signal::User1 => match cx.shared.log.reopen() {
-                Ok(()) => log::info!("the access log was reopened"),
-                Err(error) => log::error!("the access log can't be reopened: {error}"),
-            },
+            Signal::Hangup | Signal::User1 => {
+                if let Some(certificates) = &mut cx.shared.certificates {
+                    certificates.reload(cx.time);
+                }
+                match cx.shared.log.reopen() {
+                    Ok(()) => log::info!("the access log was reopened"),
+                    Err(error) => log::error!("the access log can't be reopened: {error}"),
+                }
+            }
             Signal::User2 => {
                 let maintenance = &mut cx.shared.http.maintenance;
                 *maintenance = !*maintenance;

@@ -96,7 +96,7 @@ impl<'a> World<'a> {
             1 | 2 => {
                 sessions.store = Store::Remote(Pending::default());
                 let url = StoreUrl::parse("redis://store").expect("a URL");
-                self.shared.http.link = Some(SessionStoreLink::new(url, vec![([127, 0, 0, 1], 6379).into()]));
+                self.shared.http.link = Some(SessionStoreLink::new(url, vec![([127, 0, 0, 1], 6379).into()], None));
                 for id in (0..SESSIONS).map(session) {
                     self.server.0.insert(remote::key(id).into_bytes(), record.encode());
                 }

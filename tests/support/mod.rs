@@ -281,7 +281,9 @@ pub fn miod() -> Command {
 }
 
 fn address_in(banner: &str) -> Option<SocketAddr> {
-    banner.split([' ', '\n']).find_map(|word| word.trim_start_matches("http://").trim_end_matches('/').parse().ok())
+    banner.split([' ', '\n']).find_map(|word| {
+        word.trim_start_matches("http://").trim_start_matches("https://").trim_end_matches('/').parse().ok()
+    })
 }
 
 /// A GET request for a path.

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use super::super::parse;
 use super::*;
+use crate::certificates::PemFiles;
 use crate::config::{
-    Apps, Config, Demonstration, Host, Listener, Process, Protocol, Route, SessionConfig, SessionStore,
+    Apps, Config, Demonstration, Host, Listener, Process, Protocol, Route, SessionConfig, SessionStore, Tls, Trust,
 };
 use crate::files::resolve::Symlinks;
 use crate::http::forwarded::Proxies;
@@ -51,10 +52,11 @@ fn every_option_sets_its_field() {
         "serve -b 0.0.0.0 --bind=[::1]:81 -b unix:/tmp/s -p 9000 --listing --symlinks none --cache-control max-age=60 \
          --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
          --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
-         --max-connections 6 --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
+         --tls a.pem --tls b.pem,b.key --tls-bind 127.0.0.3:444 --tls-min 1.3 --client-ca /tmp/clients \
+         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
          --trusted-proxy unix --no-server-header --access-log /tmp/log --app /a=lab \
          --apps=one,two --demo --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
-         --sessions cookie --session-key /tmp/key --session-cookie sid --session-idle 5m \
+         --sessions cookie --sessions-ca /tmp/ca --session-key /tmp/key --session-cookie sid --session-idle 5m \
          --session-max 7d -vv -q /srv",
         &[],
     );
@@ -69,6 +71,7 @@ fn every_option_sets_its_field() {
         trusted_proxies,
         sessions: SessionConfig {
             store: SessionStore::Cookie,
+            trust: Trust::File(PathBuf::from("/tmp/ca")),
             key: Some(PathBuf::from("/tmp/key")),
             cookie: "sid".to_owned(),
             lifetime: Lifetime { idle: Duration::from_secs(300), max_age: Duration::from_secs(604_800) },
@@ -79,6 +82,7 @@ fn every_option_sets_its_field() {
         bind: ["0.0.0.0", "[::1]:81", "unix:/tmp/s"].map(str::to_owned).to_vec(),
         port: 9000,
         protocol: Protocol::Http,
+        tls: None,
         hosts: vec![0],
         header_timeout: Duration::from_secs(1),
         idle_timeout: Duration::from_millis(2500),
@@ -98,6 +102,8 @@ fn every_option_sets_its_field() {
         etag_inode: true,
         media_types: vec![pair("x", "text/x"), pair("y", "text/y")],
         spa: Some("index.html".to_owned()),
+        redirect_https: true,
+        hsts: Some(77),
         server_field: false,
         body_limit: 5120,
         users: Some("f".into()),
@@ -107,12 +113,22 @@ fn every_option_sets_its_field() {
         routes: vec![Route { app: Some("lab".to_owned()), ..route("/a", "b=c") }, route("/d", "e")],
     };
     let mut expected = Config::single(process, listener.clone(), host);
+    let tls = Tls {
+        certificates: ["a.pem", "b.pem,b.key"].map(|files| PemFiles::parse(files).unwrap()).to_vec(),
+        auto: false,
+        only_tls13: true,
+        client_ca: Some(PathBuf::from("/tmp/clients")),
+        key_log: Some(PathBuf::from("/tmp/keys")),
+    };
+    let https = Listener { bind: vec!["127.0.0.3:444".to_owned()], port: 8443, tls: Some(tls), ..listener.clone() };
+    expected.listeners.push(Listener { hosts: vec![0], ..https });
     let kv = Route { token: Some("t".to_owned()), capacity: 1 << 20, ..Route::default() };
     let kv = Host { server_field: false, body_limit: 5120, ..Host::key_value(kv) };
     expected.add(Listener { bind: vec!["127.0.0.1".to_owned()], port: 5100, ..listener }, kv);
     assert_eq!(format!("{config:?}"), format!("{expected:?}"));
     assert_eq!(at(&config.listeners[0]), ["0.0.0.0:9000", "[::1]:81", "unix:/tmp/s"]);
-    assert_eq!(at(&config.listeners[1]), ["127.0.0.1:5100"]);
+    assert_eq!(at(&config.listeners[1]), ["127.0.0.3:444"]);
+    assert_eq!(at(&config.listeners[2]), ["127.0.0.1:5100"]);
     let logging = serve("--access-log - -qq", &[]).process.logging;
     assert_eq!(logging, LogOptions { verbosity: -2, access: AccessLog::Stdout });
 }
@@ -254,4 +270,44 @@ fn mistakes_get_a_hint() {
 fn a_directory_may_be_named_like_a_command() {
     assert_eq!(serve("./echo", &[]).hosts[0].root, Some(PathBuf::from("./echo")));
     assert_eq!(serve("serve echo", &[]).hosts[0].root, Some(PathBuf::from("echo")));
+}
+
+#[test]
+fn https_has_a_listener_of_its_own_beside_plain_http() {
+    for (arguments, plain, https) in [
+        ("--tls a.pem", "", ""),
+        ("--tls auto -b 127.0.0.1:81 -b [::1]:82", "127.0.0.1:81 [::1]:82", "127.0.0.1:8443 [::1]:8443"),
+        ("--tls auto -b 127.0.0.1 -b unix:/s", "127.0.0.1:8080 unix:/s", "127.0.0.1:8443"),
+        ("--tls auto --tls-bind 127.0.0.2:444", "", "127.0.0.2:444"),
+    ] {
+        let config = serve(arguments, &[]);
+        let [main, beside] = &config.listeners[..] else { panic!("{arguments}") };
+        assert!(main.tls.is_none() && beside.tls.is_some() && beside.hosts == main.hosts, "{arguments}");
+        assert_eq!((at(main).join(" ").as_str(), at(beside).join(" ").as_str(), beside.port), (plain, https, 8443));
+    }
+    // These speak nothing else.
+    for command in ["kv", "echo", "upper"] {
+        let config = serve(&format!("{command} --tls auto"), &[]);
+        assert!(config.listeners.len() == 1 && config.listeners[0].tls.is_some(), "{command}");
+    }
+}
+
+#[test]
+fn options_that_do_nothing_without_tls_are_mistakes() {
+    for (arguments, expected) in [
+        ("--tls-min 1.3", "need --tls"),
+        ("--client-ca f", "need --tls"),
+        ("--tls-keylog f", "need --tls"),
+        ("--tls-bind 127.0.0.1", "--tls-bind needs --tls"),
+        ("--redirect-https", "need --tls"),
+        ("--hsts 1", "need --tls"),
+        ("--tls auto --tls a.pem", "auto can't be combined with files"),
+        ("--tls auto --tls-min 1.1", "give 1.2 or 1.3"),
+        ("--tls auto --hsts x", "number of seconds"),
+        ("echo --tls auto --tls-bind 127.0.0.1", "echo has no option --tls-bind"),
+    ] {
+        let message = wrong(arguments, &[]);
+        assert!(message.contains(expected), "{arguments}: {message}");
+    }
+    serve("--hsts 1 --redirect-https --trusted-proxy 127.0.0.1", &[]);
 }

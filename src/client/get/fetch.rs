@@ -23,13 +23,15 @@ use std::time::Duration;
 use super::current::CurrentRequest;
 use super::plan::GetPlan;
 use super::trace::{Times, Trace};
+use crate::certificates::Facts as Certificate;
+use crate::certificates::x509::iso_date;
 use crate::client::{ClientError, NO_ADDRESS};
 use crate::console::OutputQueue;
 use crate::http::FieldLines;
 use crate::http::Status;
 use crate::http::client::{HttpError, RequestKind, ResponseHead, ResponseReader};
 use crate::http::uri::HttpUrl;
-use crate::reactor::{Ending, Finish, Io, Tick, Want};
+use crate::reactor::{Ending, Finish, Io, Tick, TlsFacts, TlsFailure, Want};
 
 /// What times out with `--max-time`.
 const NOT_DONE: &str = "it isn't finished";
@@ -46,6 +48,8 @@ pub(super) enum Next {
 enum Stage {
     /// The connection is being opened, since the first call of `advance`.
     Connecting { since: Option<Tick> },
+    /// The peer has accepted the connection; the handshake of TLS isn't over.
+    Handshaking { since: Tick },
     /// The connection is open.
     Open,
     /// The host of the next connection is being resolved, once `started`.
@@ -178,11 +182,23 @@ impl Fetch {
         }
         if let Stage::Connecting { since } = &mut self.stage {
             let since = *since.get_or_insert(now);
-            if io.established {
+            let connected = io.ends.security().is_tls() && io.ends.is_connected();
+            if connected || io.established {
                 self.trace.connected(io.ends.peer(), now.since(since), output);
-                self.stage = Stage::Open;
-                self.progressed = now;
+                self.stage = Stage::Handshaking { since: now };
             }
+        }
+        if let Stage::Handshaking { since } = self.stage
+            && io.established
+        {
+            if let Some(facts) = io.ends.security().facts() {
+                self.trace.secured(facts, now.since(since), output);
+                if self.plan.show.exchange {
+                    show_facts(facts, output);
+                }
+            }
+            self.stage = Stage::Open;
+            self.progressed = now;
         }
         if matches!(self.stage, Stage::Open) && self.outcome.is_none() {
             self.exchange(io, now, output);
@@ -197,6 +213,7 @@ impl Fetch {
             Stage::Leaving if io.output.is_empty() => return Next::Go(Want::finish(Finish::Close)),
             Stage::Leaving => return Next::Go(Want::finish(Finish::Abort)),
             Stage::Connecting { since } => (since.unwrap_or(now), None),
+            Stage::Handshaking { since } => (*since, Some("the TLS handshake")),
             Stage::Open => (self.progressed, Some("no progress")),
             Stage::Resolving { since, .. } => (*since, Some(NO_ADDRESS)),
         };
@@ -222,10 +239,14 @@ impl Fetch {
         if self.outcome.is_some() {
             return;
         }
+        if let Some(failure) = ending.error.as_ref().and_then(TlsFailure::of) {
+            return self.fail(ClientError::Tls(failure.clone()));
+        }
         let failure = match (&self.stage, ending.error) {
             (Stage::Leaving | Stage::Resolving { .. }, _) => return,
             (Stage::Connecting { .. }, _) if !self.untried.is_empty() => return,
             (Stage::Connecting { .. }, error) => ClientError::connect(peer, error),
+            (Stage::Handshaking { .. }, _) => ClientError::Tls(TlsFailure::Cut),
             (Stage::Open, Some(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
                 ClientError::TimedOut("the server doesn't read the request", now.since(self.progressed))
             }
@@ -254,7 +275,7 @@ impl Fetch {
         self.shown.then(|| (self.before + self.got, self.total))
     }
 
-    fn fail(&mut self, failure: ClientError) {
+    pub(super) fn fail(&mut self, failure: ClientError) {
         self.outcome = Some(Err(failure));
     }
 
@@ -442,10 +463,32 @@ impl Fetch {
             return self.requeue();
         }
         match self.reader.end(io.input.bytes_mut()) {
+            // Whoever is between the two may have ended the connection.
+            Ok(()) if io.truncated => self.fail(ClientError::Response(HttpError::Truncated)),
             Ok(()) => self.completed(false, now, output),
             Err(HttpError::NoResponse) if self.retry() => {}
             Err(fault) => self.fail(ClientError::Response(fault)),
         }
+    }
+}
+
+/// Shows what a handshake has agreed on, and the server's certificate.
+fn show_facts(facts: &TlsFacts, output: &mut OutputQueue) {
+    let alpn = facts.alpn.map_or_else(String::new, |alpn| format!(", ALPN {alpn}"));
+    output.note(format_args!("* {}, {}, {}{alpn}", facts.version, facts.cipher_suite, facts.group));
+    match facts.certificate.as_deref().map(Certificate::read) {
+        Some(Ok(certificate)) => {
+            let (from, to) = (certificate.not_before, certificate.not_after);
+            output.note(format_args!("* certificate of {}", certificate.subject));
+            output.note(format_args!(
+                "*   issued by {}, valid from {} to {}",
+                certificate.issuer,
+                iso_date(from),
+                iso_date(to)
+            ));
+        }
+        Some(Err(why)) => output.note(format_args!("* certificate: {why}")),
+        None => {}
     }
 }
 

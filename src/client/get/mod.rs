@@ -27,12 +27,13 @@ use std::time::Duration;
 
 use super::{ClientError, ToolError, conclude, resolve_within};
 use crate::console::{Destination, OutputQueue};
-use crate::http::uri::HttpUrl;
+use crate::http::uri::{HttpUrl, Scheme};
 use crate::names::{self, UnknownHost};
 use crate::reactor::{
-    Accepted, Context, Ending, Endpoint, Ends, Finish, Io, JobClass, JobId, JobResult, NoDatagrams, Options, Protocol,
-    Reactor, Tick, Time, Until, Want,
+    Accepted, Context, Dial, Ending, Endpoint, Ends, Finish, Io, JobClass, JobId, JobResult, NoDatagrams, Options,
+    Protocol, Reactor, Tick, Time, TlsClient, TlsConnector, Until, Want,
 };
+use crate::trust::Trust;
 use fetch::{Fetch, Next};
 pub use plan::{Content, GetPlan, GetRequest, Show};
 use progress::Progress;
@@ -61,14 +62,18 @@ fn fetch(plan: GetPlan, destination: Destination, url: &mut HttpUrl) -> Result<(
     let mut shared = GetShared {
         output: OutputQueue::new(destination, reactor.closer()),
         progress: (to_file && io::stderr().is_terminal()).then(Progress::default),
+        trust: plan.trust.clone(),
+        connector: None,
         fetch: Fetch::new(plan, begun),
     };
     shared.fetch.resolved(Ok(addresses), reactor.time().now, &mut shared.output);
-    if let Some(address) = shared.fetch.next_address() {
-        reactor.connect(Endpoint::Tcp(address), GetConnection::default());
-    }
+    let dial = shared.next_dial();
     *reactor.shared() = Some(shared);
-    reactor.run(Until::Idle)?;
+    // Without authorities to trust there is nothing to run.
+    if let Some(dial) = dial {
+        reactor.connect(dial, GetConnection::default());
+        reactor.run(Until::Idle)?;
+    }
     let Some(mut shared) = reactor.shared().take() else { return Ok(()) };
     let now = reactor.time().now;
     let outcome = shared.fetch.finish(&mut shared.output);
@@ -82,9 +87,38 @@ pub struct GetShared {
     fetch: Fetch,
     output: OutputQueue,
     progress: Option<Progress>,
+    trust: Trust,
+    /// Made for the first https URL.
+    connector: Option<TlsConnector>,
 }
 
 impl GetShared {
+    /// How to make the next connection, if one is needed.
+    fn next_dial(&mut self) -> Option<Dial> {
+        let address = self.fetch.next_address()?;
+        let tls = match self.fetch.url().scheme {
+            Scheme::Http => None,
+            Scheme::Https => match self.tls() {
+                Ok(client) => Some(client),
+                Err(error) => {
+                    self.fetch.fail(error);
+                    return None;
+                }
+            },
+        };
+        Some(Dial { endpoint: Endpoint::Tcp(address), tls })
+    }
+
+    fn tls(&mut self) -> Result<TlsClient, ClientError> {
+        let connector = match self.connector.take() {
+            Some(connector) => connector,
+            None => self.trust.connector(&["http/1.1"]).map_err(ClientError::Authorities)?,
+        };
+        let client = connector.to(&self.fetch.url().host);
+        self.connector = Some(connector);
+        client.ok_or_else(|| ClientError::Authorities("no certificate can be for this name".to_owned()))
+    }
+
     /// Draws the progress, if it is shown and due.
     fn draw(&mut self, now: Tick, last: bool) {
         let Some(progress) = &mut self.progress else { return };
@@ -140,8 +174,8 @@ impl Protocol for GetConnection {
         let now = cx.time.now;
         let Some(shared) = cx.shared.as_mut().filter(|_| !cx.draining) else { return };
         shared.fetch.closed(ending, ends.peer(), now);
-        if let Some(address) = shared.fetch.next_address() {
-            cx.connect(Endpoint::Tcp(address), Self::default());
+        if let Some(dial) = shared.next_dial() {
+            cx.connect(dial, Self::default());
         }
     }
 

@@ -10,6 +10,7 @@ use crate::client::ClientError;
 use crate::console::Destination;
 use crate::http::uri::HttpUrl;
 use crate::reactor::{FileSlice, Output};
+use crate::trust::Trust;
 
 /// A plan whose files aren't open.
 #[derive(Clone, Debug)]
@@ -76,6 +77,8 @@ pub struct GetPlan {
     pub timeout: Duration,
     /// The limit for everything together.
     pub max_time: Option<Duration>,
+    /// Which servers are trusted, for https.
+    pub trust: Trust,
 }
 
 /// What is printed in addition to the content.
@@ -142,6 +145,7 @@ impl GetPlan {
             show: Show::default(),
             timeout: Duration::from_secs(20),
             max_time: None,
+            trust: Trust::System,
         }
     }
 }

@@ -386,7 +386,7 @@ fn the_number_of_redirects_is_limited() {
     bench.sent();
     bench.receive(&redirect(302, "/"));
     assert!(matches!(bench.outcome(), Err(ClientError::Redirects(_))));
-    for to in ["https://a/", "ftp://a/", "http://a b/"] {
+    for to in ["ftp://a/", "http://a b/"] {
         let mut bench = Bench::new(GetPlan { follow: true, ..plan("http://a/") });
         bench.sent();
         bench.receive(&redirect(302, to));

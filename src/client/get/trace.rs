@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::console::OutputQueue;
 use crate::http::Status;
-use crate::reactor::Tick;
+use crate::reactor::{Tick, TlsFacts};
 
 /// Seconds with microseconds, the resolution of the loop's clock.
 fn seconds(span: Duration) -> String {
@@ -47,6 +47,13 @@ impl Trace {
         if self.wanted {
             let peer = peer.map_or_else(String::new, |peer| peer.to_string());
             output.note(format_args!("connect  {}  {peer}", seconds(took)));
+        }
+    }
+
+    pub(super) fn secured(&self, facts: &TlsFacts, took: Duration, output: &mut OutputQueue) {
+        if self.wanted {
+            let resumed = if facts.resumed { ", resumed" } else { "" };
+            output.note(format_args!("tls      {}  {}{resumed}", seconds(took), facts.version));
         }
     }
 

@@ -15,6 +15,26 @@ const ACCESS: Opt<ServerDraft> = Opt { group: "Access", commands: SERVE, ..SERVE
 
 pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {
+        long: "redirect-https",
+        group: "TLS",
+        commands: SERVE,
+        help: "redirect requests in plain text to HTTPS (308), but for /.well-known/acme-challenge/",
+        set: assign!(Host.redirect_https = true),
+        ..SERVER
+    },
+    Opt {
+        long: "hsts",
+        value: Value::Required("SECONDS"),
+        group: "TLS",
+        commands: SERVE,
+        help: "tell browsers over HTTPS to use nothing else for so long (Strict-Transport-Security)",
+        set: Setter::Host(|host, text| {
+            host.hsts = Some(text.parse().map_err(|_| "give a number of seconds, like 31536000".to_owned())?);
+            Ok(())
+        }),
+        ..SERVER
+    },
+    Opt {
         long: "listing",
         help: "list directories that have no index file",
         set: assign!(Host.listing = true),

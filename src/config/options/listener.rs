@@ -1,10 +1,12 @@
 //! Options of a listener.
 
 use super::super::values;
-use super::{HTTP, Opt, SERVER, ServerCommand, ServerDraft, Setter, Value, seconds};
+use super::{HTTP, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, seconds};
+use crate::certificates::PemFiles;
 
 const LINES: &[ServerCommand] = &[ServerCommand::Echo, ServerCommand::Upper];
 
+const TLS: Opt<ServerDraft> = Opt { group: "TLS", ..SERVER };
 const LIMITS: Opt<ServerDraft> = Opt { group: "Limits", commands: HTTP, ..SERVER };
 /// Impairments of the line services, to test clients.
 const BAD_NETWORK: Opt<ServerDraft> = Opt { group: "A bad network", commands: LINES, ..SERVER };
@@ -47,6 +49,74 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         ..bind("listen here: an address, a name or unix:PATH (default: 127.0.0.1 and [::1])")
     },
     Opt { group: "Listening", environment: true, ..port() },
+    Opt {
+        long: "tls",
+        value: Value::Required("auto|CERT.pem[,KEY.pem]"),
+        help: "speak TLS, with this certificate; of several the name that a client asks for decides; auto: with one \
+               that is made for you, by an authority of your own",
+        repeatable: true,
+        set: Setter::Listener(|listener, text| {
+            let tls = listener.tls.get_or_insert_default();
+            if text == "auto" {
+                tls.auto = true;
+            } else {
+                tls.certificates.push(PemFiles::parse(text)?);
+            }
+            match tls.auto && !tls.certificates.is_empty() {
+                true => Err("auto can't be combined with files".to_owned()),
+                false => Ok(()),
+            }
+        }),
+        ..TLS
+    },
+    Opt {
+        long: "tls-bind",
+        value: Value::Required("ADDR[:PORT]"),
+        commands: SERVE,
+        help: "listen for HTTPS here (default: the addresses of --bind, at port 8443)",
+        repeatable: true,
+        set: Setter::Command(|draft, text| {
+            values::endpoints(text, 0)?;
+            draft.tls_bind.push(text.to_owned());
+            Ok(())
+        }),
+        ..TLS
+    },
+    Opt {
+        long: "tls-min",
+        value: Value::Required("1.2|1.3"),
+        help: "the oldest version of TLS that is spoken",
+        default: |_| "1.2".to_owned(),
+        set: Setter::Listener(|listener, text| {
+            listener.tls.get_or_insert_default().only_tls13 = match text {
+                "1.2" => false,
+                "1.3" => true,
+                _ => return Err("give 1.2 or 1.3".to_owned()),
+            };
+            Ok(())
+        }),
+        ..TLS
+    },
+    Opt {
+        long: "client-ca",
+        value: Value::Required("FILE"),
+        help: "refuse clients without a certificate that an authority in this file has signed",
+        set: Setter::Listener(|listener, text| {
+            listener.tls.get_or_insert_default().client_ca = Some(values::file(text)?);
+            Ok(())
+        }),
+        ..TLS
+    },
+    Opt {
+        long: "tls-keylog",
+        value: Value::Required("FILE"),
+        help: "append the secrets of all connections to this file, for Wireshark; whoever reads it can decrypt them",
+        set: Setter::Listener(|listener, text| {
+            listener.tls.get_or_insert_default().key_log = Some(values::file(text)?);
+            Ok(())
+        }),
+        ..TLS
+    },
     Opt {
         long: "delay",
         value: Value::Required("MS"),

@@ -169,6 +169,8 @@ impl<D: Default> Draft<D> {
 pub struct ServerDraft {
     /// Where `--kv` listens.
     pub kv: Vec<String>,
+    /// Where HTTPS is listened for.
+    pub tls_bind: Vec<String>,
 }
 
 /// The options of `serve`, `kv`, `echo` and `upper`.
@@ -180,6 +182,7 @@ pub fn server_options() -> impl Iterator<Item = &'static Opt<ServerDraft>> {
 /// The headings of server options in help, in their order.
 pub const GROUPS: &[&str] = &[
     "Listening",
+    "TLS",
     "Serving",
     "Applications",
     "Access",
@@ -195,9 +198,31 @@ pub const GROUPS: &[&str] = &[
 pub const DEMONSTRATION_MARK: &str = ".demonstration";
 
 impl Draft<ServerDraft> {
+    /// Finds options that do nothing without another one.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn check(&self) -> SetResult {
+        let has_tls = match &self.listener.tls {
+            Some(tls) if !tls.auto && tls.certificates.is_empty() => {
+                return Err("--tls-min, --client-ca and --tls-keylog need --tls".to_owned());
+            }
+            tls => tls.is_some(),
+        };
+        if !has_tls && !self.command.tls_bind.is_empty() {
+            return Err("--tls-bind needs --tls".to_owned());
+        }
+        // A proxy may speak TLS with the clients.
+        let can_be_secure = has_tls || !self.process.trusted_proxies.is_empty();
+        if !can_be_secure && (self.host.redirect_https || self.host.hsts.is_some()) {
+            return Err("--redirect-https and --hsts need --tls, or a --trusted-proxy that speaks TLS".to_owned());
+        }
+        Ok(())
+    }
+
     /// The configuration of a command.
     pub fn build(self, command: ServerCommand) -> Config {
-        let Self { process, mut listener, host, route, command: ServerDraft { kv } } = self;
+        let Self { process, mut listener, host, route, command: ServerDraft { kv, tls_bind } } = self;
         listener.protocol = match command {
             ServerCommand::Serve | ServerCommand::Kv => Protocol::Http,
             ServerCommand::Echo => Protocol::Echo,
@@ -210,8 +235,11 @@ impl Draft<ServerDraft> {
         if command != ServerCommand::Serve {
             return Config { process, listeners: vec![listener], hosts: Vec::new() };
         }
+        let tls = listener.tls.take().map(|tls| Listener::https_beside(&listener, tls_bind, tls));
         let beside = Listener { bind: kv, port: ServerCommand::Kv.default_port(), ..listener.clone() };
         let mut config = Config::single(process, listener, host);
+        // Both are for the same host.
+        config.listeners.extend(tls.map(|tls| Listener { hosts: vec![0], ..tls }));
         if !beside.bind.is_empty() {
             config.add(beside, key_value);
         }

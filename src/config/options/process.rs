@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::super::Trust;
 use super::super::values;
 use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, size, span};
 use crate::logging::AccessLog;
@@ -51,10 +52,21 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "sessions",
         value: Value::Required("STORE"),
         help: "where visitors' sessions are kept: memory (lost at exit), cookie (signed, at the visitor), file:DIR, \
-               http://HOST:PORT/ (a miod kv), redis://[:PASS@]HOST:PORT/DB",
+               http://HOST:PORT/ (a miod kv), redis://[:PASS@]HOST:PORT/DB; https:// and rediss:// for TLS",
         default: |_| "memory".to_owned(),
         secret: true,
         set: assign!(Process.sessions.store = values::sessions),
+        ..SESSIONS
+    },
+    Opt {
+        long: "sessions-ca",
+        value: Value::Required("FILE"),
+        help: "with https:// or rediss://: trust a store that an authority in this file has signed (default: those \
+               of the system)",
+        set: Setter::Process(|process, text| {
+            process.sessions.trust = Trust::File(values::file(text)?);
+            Ok(())
+        }),
         ..SESSIONS
     },
     Opt {

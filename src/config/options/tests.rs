@@ -71,7 +71,7 @@ fn sizes_are_shown_as_an_operator_writes_them() {
 #[test]
 fn a_key_value_service_beside_the_web_server_has_a_listener_and_a_host_of_its_own() {
     let mut draft = Draft::at(8080);
-    draft.command = ServerDraft { kv: vec!["127.0.0.1".to_owned()] };
+    draft.command = ServerDraft { kv: vec!["127.0.0.1".to_owned()], ..ServerDraft::default() };
     draft.route.token = Some("secret".to_owned());
     let config = draft.clone().build(ServerCommand::Serve);
     let [main, kv] = &config.listeners[..] else { panic!("{config:?}") };

@@ -8,11 +8,11 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert
 use rustls::version::{TLS12, TLS13};
 use rustls::{KeyLog, NoKeyLog, RootCertStore, ServerConfig};
 
+use super::connection::TlsConnection;
 use super::failure::{TlsFailure, TlsSettingsError};
 use super::key_log::KeyLogFile;
 use super::provider;
 use super::resolver::{Resolver, TlsIdentity};
-use super::session::Session;
 
 /// What a server offers.
 #[derive(Debug, Default)]
@@ -67,10 +67,10 @@ impl TlsAcceptor {
         Ok(())
     }
 
-    /// The session of a new connection.
-    pub(in super::super) fn session(&self) -> Result<Session, TlsFailure> {
+    /// The TLS of a new connection.
+    pub(in super::super) fn accept(&self) -> Result<TlsConnection, TlsFailure> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        Session::server(Arc::clone(&current.config), Arc::clone(&current.resolver), current.protocols)
+        TlsConnection::server(Arc::clone(&current.config), Arc::clone(&current.resolver), current.protocols)
     }
 }
 

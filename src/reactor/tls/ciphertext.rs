@@ -1,4 +1,4 @@
-//! The ciphertext that is lent to a session for its turn.
+//! The ciphertext that is lent to a connection for its turn.
 
 use super::super::buffers::{Input, Output};
 

@@ -9,9 +9,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use super::connection::TlsConnection;
 use super::failure::{TlsFailure, TlsSettingsError};
 use super::provider;
-use super::session::Session;
 
 /// Which servers are trusted.
 #[derive(Clone, Debug)]
@@ -78,9 +78,9 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// The session of a new connection.
-    pub(in super::super) fn session(&self) -> Result<Session, TlsFailure> {
-        Session::client(Arc::clone(&self.connector.config), self.name.clone(), self.connector.protocols)
+    /// The TLS of a new connection.
+    pub(in super::super) fn connect(&self) -> Result<TlsConnection, TlsFailure> {
+        TlsConnection::client(Arc::clone(&self.connector.config), self.name.clone(), self.connector.protocols)
     }
 }
 

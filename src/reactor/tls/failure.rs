@@ -1,4 +1,4 @@
-//! Why a session failed, or can't be set up.
+//! Why TLS failed, or can't be set up.
 
 use std::fmt;
 

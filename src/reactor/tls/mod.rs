@@ -2,17 +2,17 @@
 //! names rustls.
 //!
 //! ```text
-//!   socket ──▶ received ──▶ Session::open_records ──▶ Input  ──▶ protocol
-//!   socket ◀── sealed   ◀── Session::seal         ◀── Output ◀── protocol
+//!   socket ──▶ received ──▶ TlsConnection::open_records ──▶ Input  ──▶ protocol
+//!   socket ◀── sealed   ◀── TlsConnection::seal         ◀── Output ◀── protocol
 //! ```
 //!
-//! A [`Session`] makes no system call and owns no buffer while it is idle: it is lent the
+//! A [`TlsConnection`] makes no system call and owns no buffer while it is idle: it is lent the
 //! ciphertext at hand, as a protocol is lent the plain text. What it can't use yet (a part of a
 //! record) and what the socket doesn't take is kept beside it between two turns.
 //!
-//! Three things are different from plain text, and the transport asks the session for them:
-//! plain text may wait inside when the socket is silent ([`Session::has_unread`]); the session
-//! may have something to send when the protocol has not ([`Session::has_output`]); and an
+//! Three things are different from plain text, and the transport asks for them:
+//! plain text may wait inside when the socket is silent ([`TlsConnection::has_unread`]); there
+//! may be something to send when the protocol has nothing ([`TlsConnection::has_output`]); and an
 //! orderly end is a message of its own, close_notify (RFC 8446 §6.1), without which the peer
 //! must take the content for cut short.
 //!
@@ -20,29 +20,31 @@
 //! buffered one.
 
 mod acceptor;
+mod blocking;
 mod ciphertext;
+mod connection;
 mod connector;
 mod failure;
 mod key_log;
 mod resolver;
-mod session;
 #[cfg(test)]
 mod tests;
 
 pub use acceptor::{TlsAcceptor, TlsServerSettings};
+pub use blocking::TlsStream;
 pub use connector::{TlsClient, TlsConnector, TlsTrust};
 pub use failure::{TlsFailure, TlsSettingsError};
 pub use key_log::KeyLogFile;
 pub use resolver::TlsIdentity;
 
 pub(super) use ciphertext::{Ciphertext, LentCiphertext};
-pub(super) use session::Session;
+pub(super) use connection::TlsConnection;
 
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
 
-/// The cryptography of all sessions.
+/// The cryptography of all connections.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

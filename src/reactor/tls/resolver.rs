@@ -26,7 +26,7 @@ pub struct TlsIdentity {
 pub(super) struct Resolver {
     identities: Vec<(Vec<String>, Arc<CertifiedKey>)>,
     /// The name that the client asked for whose hello was processed last. The unbuffered
-    /// interface doesn't tell it, so the session takes it from here at once.
+    /// interface doesn't tell it, so the connection takes it from here at once.
     asked: Mutex<Option<Box<str>>>,
 }
 

@@ -59,21 +59,21 @@ impl Authority {
     }
 }
 
-/// A session with its buffers.
+/// A tls with its buffers.
 struct End {
-    session: Session,
+    tls: TlsConnection,
     lent: Ciphertext,
     input: Input,
     received: Vec<u8>,
 }
 
 impl End {
-    fn new(session: Session) -> Self {
-        Self { session, lent: Ciphertext::default(), input: Input::default(), received: Vec::new() }
+    fn new(tls: TlsConnection) -> Self {
+        Self { tls, lent: Ciphertext::default(), input: Input::default(), received: Vec::new() }
     }
 
     fn open(&mut self) -> Result<(), TlsFailure> {
-        let opened = self.session.open_records(&mut self.lent, &mut self.input);
+        let opened = self.tls.open_records(&mut self.lent, &mut self.input);
         self.take();
         opened
     }
@@ -85,13 +85,13 @@ impl End {
 
     /// Puts everything away, as between two turns.
     fn pause(&mut self) {
-        self.session.save(&mut self.lent);
+        self.tls.save(&mut self.lent);
         assert!(self.lent.received.is_empty() && self.lent.sealed.is_empty());
-        self.session.restore(&mut self.lent);
+        self.tls.restore(&mut self.lent);
     }
 
     fn seal(&mut self, text: &[u8]) {
-        assert_eq!(self.session.seal(text, &mut self.lent), Ok(text.len()));
+        assert_eq!(self.tls.seal(text, &mut self.lent), Ok(text.len()));
     }
 
     /// Gets what `from` has sealed, at most `most` bytes at once, with a pause between.
@@ -103,7 +103,7 @@ impl End {
             self.lent.received.extend(&bytes[..count]);
             from.lent.sealed.sent(count);
             self.open()?;
-            while self.session.has_unread() {
+            while self.tls.has_unread() {
                 self.open()?;
             }
             self.pause();
@@ -122,13 +122,13 @@ struct Pair {
 
 impl Pair {
     fn new(client: &TlsClient, acceptor: &TlsAcceptor) -> Self {
-        let (client, server) = (client.session().unwrap(), acceptor.session().unwrap());
+        let (client, server) = (client.connect().unwrap(), acceptor.accept().unwrap());
         Self { client: End::new(client), server: End::new(server), most: usize::MAX }
     }
 
     /// Moves everything until nothing moves.
     fn run(&mut self) -> Result<(), (TlsFailure, Option<TlsFailure>)> {
-        if self.client.session.has_output(false) {
+        if self.client.tls.has_output(false) {
             self.client.open().unwrap();
         }
         loop {
@@ -150,7 +150,7 @@ impl Pair {
     fn connect(authority: &Authority) -> Self {
         let mut pair = Self::new(&authority.connector().to("localhost").unwrap(), &authority.acceptor());
         pair.run().unwrap();
-        assert!(!pair.client.session.is_handshaking() && !pair.server.session.is_handshaking());
+        assert!(!pair.client.tls.is_handshaking() && !pair.server.tls.is_handshaking());
         pair
     }
 }
@@ -182,13 +182,13 @@ fn the_facts_are_those_of_the_handshake() {
     let client = connector.to("LocalHost").unwrap();
     for resumed in [false, true] {
         let mut pair = Pair::new(&client, &acceptor);
-        assert_eq!((pair.client.session.facts(), pair.server.session.facts()), (None, None));
+        assert_eq!((pair.client.tls.facts(), pair.server.tls.facts()), (None, None));
         pair.run().unwrap();
-        let facts = pair.server.session.facts().unwrap();
+        let facts = pair.server.tls.facts().unwrap();
         assert_eq!((facts.version, facts.cipher_suite, facts.group), ("TLSv1.3", "TLS_AES_256_GCM_SHA384", "X25519"));
         assert_eq!((facts.server_name.as_deref(), facts.alpn), (Some("localhost"), Some("http/1.1")));
         assert_eq!((facts.resumed, &facts.certificate), (resumed, &None));
-        let facts = pair.client.session.facts().unwrap();
+        let facts = pair.client.tls.facts().unwrap();
         assert_eq!((facts.alpn, facts.resumed, facts.certificate.is_some()), (Some("http/1.1"), resumed, true));
     }
 }
@@ -213,7 +213,7 @@ fn a_client_gets_the_certificate_of_the_name_that_it_asks_for() {
     ] {
         let mut pair = Pair::new(&anybody.to(name).unwrap(), &acceptor);
         pair.run().unwrap();
-        let certificate = pair.client.session.facts().unwrap().certificate.clone().unwrap();
+        let certificate = pair.client.tls.facts().unwrap().certificate.clone().unwrap();
         assert_eq!(certificate.as_ref(), chosen[expected], "{name}");
     }
     assert!(anybody.to("").is_none() && anybody.to("a b").is_none() && anybody.to("[::1]").is_some());
@@ -248,7 +248,7 @@ fn a_client_with_other_protocols_gets_the_alert_and_one_without_is_served() {
     for (protocols, expected) in [(&[][..], None), (&["h2", "http/1.1"], Some("http/1.1"))] {
         let mut pair = Pair::new(&offers(protocols), &acceptor);
         pair.run().unwrap();
-        assert_eq!(pair.server.session.facts().unwrap().alpn, expected);
+        assert_eq!(pair.server.tls.facts().unwrap().alpn, expected);
     }
 }
 
@@ -257,19 +257,19 @@ fn the_end_is_orderly_with_close_notify_only() {
     let authority = Authority::new("authority");
     let mut pair = Pair::connect(&authority);
     pair.server.seal(b"last");
-    pair.server.session.seal_close(&mut pair.server.lent).unwrap();
-    pair.server.session.seal_close(&mut pair.server.lent).unwrap();
-    assert_eq!(pair.server.session.seal(b"more", &mut pair.server.lent), Ok(0), "nothing follows it");
+    pair.server.tls.seal_close(&mut pair.server.lent).unwrap();
+    pair.server.tls.seal_close(&mut pair.server.lent).unwrap();
+    assert_eq!(pair.server.tls.seal(b"more", &mut pair.server.lent), Ok(0), "nothing follows it");
     pair.run().unwrap();
     assert_eq!(pair.client.received, b"last");
-    assert!(pair.client.session.has_ended() && !pair.client.session.is_truncated());
+    assert!(pair.client.tls.has_ended() && !pair.client.tls.is_truncated());
     // The other direction goes on.
     pair.client.seal(b"still");
     pair.run().unwrap();
     assert_eq!(pair.server.received, b"still");
-    assert!(!pair.server.session.has_ended());
-    pair.server.session.socket_ended = true;
-    assert!(pair.server.session.has_ended() && pair.server.session.is_truncated());
+    assert!(!pair.server.tls.has_ended());
+    pair.server.tls.socket_ended = true;
+    assert!(pair.server.tls.has_ended() && pair.server.tls.is_truncated());
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn text_waits_while_the_input_is_full() {
     let mut pair = Pair::connect(&authority);
     let text: Vec<u8> = (0..200_000_u32).map(|number| (number % 253) as u8).collect();
     pair.client.seal(&text);
-    pair.client.session.seal_close(&mut pair.client.lent).unwrap();
+    pair.client.tls.seal_close(&mut pair.client.lent).unwrap();
     let sealed = pair.client.lent.sealed.bytes().to_vec();
     let (server, mut given) = (&mut pair.server, 0);
     let mut got = Vec::new();
@@ -286,19 +286,19 @@ fn text_waits_while_the_input_is_full() {
         let count = (sealed.len() - given).min(server.lent.received.make_room());
         server.lent.received.extend(&sealed[given..given + count]);
         given += count;
-        server.session.open_records(&mut server.lent, &mut server.input).unwrap();
-        assert_eq!(server.session.has_unread(), server.input.is_full());
+        server.tls.open_records(&mut server.lent, &mut server.input).unwrap();
+        assert_eq!(server.tls.has_unread(), server.input.is_full());
         // It can answer though ciphertext waits.
-        assert_eq!(server.session.seal(b"answer", &mut server.lent), Ok(6));
+        assert_eq!(server.tls.seal(b"answer", &mut server.lent), Ok(6));
         server.pause();
-        if !server.input.is_full() && given == sealed.len() && !server.session.has_unread() {
+        if !server.input.is_full() && given == sealed.len() && !server.tls.has_unread() {
             got.extend_from_slice(server.input.bytes());
             break;
         }
         got.extend_from_slice(&server.input.bytes()[..BUFFER / 3]);
         server.input.consume(BUFFER / 3);
     }
-    assert!(got == text && server.session.has_ended());
+    assert!(got == text && server.tls.has_ended());
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn garbage_in_place_of_any_record_is_an_alert_and_never_a_panic() {
                 seen += bytes.len();
                 pair.server.lent.received.extend(&bytes);
                 if pair.server.open().is_err() {
-                    assert!(pair.server.session.has_failed());
+                    assert!(pair.server.tls.has_failed());
                     assert_eq!(pair.server.open(), Ok(()), "it stays quiet");
                     break;
                 }
@@ -334,7 +334,7 @@ fn garbage_in_place_of_any_record_is_an_alert_and_never_a_panic() {
 #[test]
 fn a_message_that_never_ends_is_refused() {
     let authority = Authority::new("authority");
-    let mut server = End::new(authority.acceptor().session().unwrap());
+    let mut server = End::new(authority.acceptor().accept().unwrap());
     // A ClientHello of 60,000 bytes, a byte in each record.
     let mut failed = false;
     for number in 0..60_000 {
@@ -350,7 +350,7 @@ fn a_message_that_never_ends_is_refused() {
             break;
         }
     }
-    assert!(failed && server.session.memory() < 3 * BUFFER);
+    assert!(failed && server.tls.memory() < 3 * BUFFER);
 }
 
 #[test]
@@ -359,14 +359,14 @@ fn plain_text_is_recognised_by_its_first_byte() {
     for (bytes, expected) in
         [(&b"GET / HTTP/1.1\r\n"[..], true), (b"\r\nGET", true), (b"\x16\x03\x01", false), (b"", false)]
     {
-        let mut server = End::new(authority.acceptor().session().unwrap());
+        let mut server = End::new(authority.acceptor().accept().unwrap());
         server.lent.received.extend(bytes);
-        assert_eq!(server.session.is_plain_text(&server.lent.received), expected);
+        assert_eq!(server.tls.is_plain_text(&server.lent.received), expected);
     }
     let pair = Pair::connect(&authority);
     let mut received = Input::default();
     received.extend(b"GET");
-    assert!(!pair.server.session.is_plain_text(&received), "a handshake came");
+    assert!(!pair.server.tls.is_plain_text(&received), "a handshake came");
 }
 
 #[test]
@@ -380,11 +380,11 @@ fn new_settings_are_for_new_handshakes_and_sessions_outlive_them() {
     acceptor.replace(settings).unwrap();
     let mut pair = Pair::new(&client, &acceptor);
     pair.run().unwrap();
-    assert!(pair.server.session.facts().unwrap().resumed);
+    assert!(pair.server.tls.facts().unwrap().resumed);
     let fresh = authority.connector().to("localhost").unwrap();
     let mut pair = Pair::new(&fresh, &acceptor);
     pair.run().unwrap();
-    let facts = pair.client.session.facts().unwrap();
+    let facts = pair.client.tls.facts().unwrap();
     assert_eq!(facts.certificate.as_deref(), Some(certificate.as_ref()));
     // A pair that doesn't match changes nothing.
     let mut mismatch = authority.settings();
@@ -417,10 +417,10 @@ fn clients_need_a_certificate_if_authorities_are_set_and_no_ticket_helps() {
         .with_root_certificates(roots)
         .with_client_auth_cert(identity.chain, identity.key)
         .unwrap();
-    let session = Session::client(Arc::new(config), "localhost".try_into().unwrap(), &[]).unwrap();
-    let mut pair = Pair { client: End::new(session), ..Pair::new(&anonymous, &acceptor) };
+    let tls = TlsConnection::client(Arc::new(config), "localhost".try_into().unwrap(), &[]).unwrap();
+    let mut pair = Pair { client: End::new(tls), ..Pair::new(&anonymous, &acceptor) };
     pair.run().unwrap();
-    assert_eq!(pair.server.session.facts().unwrap().certificate.as_deref(), Some(&certificate[..]));
+    assert_eq!(pair.server.tls.facts().unwrap().certificate.as_deref(), Some(&certificate[..]));
 }
 
 #[test]
@@ -434,20 +434,20 @@ fn the_older_version_is_spoken_unless_it_is_refused() {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Session::client(Arc::new(config), "localhost".try_into().unwrap(), &[]).unwrap()
+        TlsConnection::client(Arc::new(config), "localhost".try_into().unwrap(), &[]).unwrap()
     };
     let mut pair = Pair { client: End::new(old()), ..Pair::connect(&authority) };
-    pair.server = End::new(authority.acceptor().session().unwrap());
+    pair.server = End::new(authority.acceptor().accept().unwrap());
     pair.most = 1;
     pair.run().unwrap();
-    let facts = pair.server.session.facts().unwrap();
+    let facts = pair.server.tls.facts().unwrap();
     assert_eq!((facts.version, facts.cipher_suite), ("TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"));
     pair.server.seal(b"hello");
     pair.run().unwrap();
     assert_eq!(pair.client.received, b"hello");
 
     let strict = TlsAcceptor::new(TlsServerSettings { only_tls13: true, ..authority.settings() }).unwrap();
-    let mut pair = Pair { client: End::new(old()), server: End::new(strict.session().unwrap()), most: usize::MAX };
+    let mut pair = Pair { client: End::new(old()), server: End::new(strict.accept().unwrap()), most: usize::MAX };
     let failure = pair.run().unwrap_err();
     assert_eq!(failure.1, Some(TlsFailure::Handshake("the peer sent the alert ProtocolVersion".to_owned())));
 }

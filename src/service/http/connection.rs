@@ -21,7 +21,7 @@ use std::time::Duration;
 use super::body::{Destination, Read, ReadingBody};
 use super::dispatch;
 use super::exchange::{Exchange, Turn};
-use super::notices::notice;
+use super::notices::{notice, tls_at_plain};
 use super::persistence::{self, Reading, Writing};
 use super::policy;
 use super::rejects::BODY_TOO_LARGE;
@@ -35,7 +35,7 @@ use crate::http::head::{self, Expect, RequestHead, is_worth_parsing};
 use crate::http::{FieldLines, Reject, Status};
 use crate::limits;
 use crate::logging::escape;
-use crate::reactor::{Accepted, Ends, Io, JobId, JobResult, Tick, Want};
+use crate::reactor::{Accepted, Ends, Finish, Io, JobId, JobResult, Tick, Want};
 use crate::service::{Kind, Outcome};
 
 /// What a request costs in units of [`Work`](crate::reactor::Work): parsing it, and
@@ -56,6 +56,9 @@ pub struct Http {
     /// The default host of its listener.
     host: HostId,
 }
+
+/// The first byte of a TLS connection (RFC 8446 §5.1). No request begins with it.
+const TLS_HANDSHAKE: u8 = 22;
 
 impl Http {
     /// A connection that was just accepted.
@@ -134,6 +137,9 @@ impl Http {
         {
             return self.wait_for_head(io.input.bytes().len(), io, cx);
         }
+        if io.input.bytes()[0] == TLS_HANDSHAKE {
+            return self.close_tls(io.ends, cx);
+        }
         let Io { input, output, ends, .. } = io;
         let number = cx.handle.number();
         let mut lines = cx.shared.http.recent.take(number);
@@ -206,6 +212,16 @@ impl Http {
         let timeout = cx.shared.http.limits.header_timeout;
         // The reserve is small. A connection that isn't served must not occupy it for long.
         if self.overloaded { timeout.min(limits::LINGER) } else { timeout }
+    }
+
+    /// Closes the connection of a client that speaks TLS at a port for plain HTTP. It would
+    /// understand no response.
+    #[cold]
+    fn close_tls(&mut self, ends: Ends<'_>, cx: &mut Cx<'_>) -> Step<()> {
+        self.reading = Reading::Unread;
+        tls_at_plain(cx, ends);
+        self.enter(State::Closing(Finish::Linger), cx);
+        Step::Done(())
     }
 
     /// Responds to input that isn't a request, and closes the connection.

@@ -29,6 +29,7 @@ pub(super) fn respond(exchange: &Exchange<'_>, body: &[u8], overloaded: bool, tu
     match policy::admit(exchange, overloaded, turn) {
         Admission::Granted => handle(exchange, body, turn),
         Admission::Refused(refused) => refuse_with(exchange, refused.reject, &refused.lines, turn),
+        Admission::Answered(response) => send(exchange, *response, turn),
         Admission::Unknown(check) => {
             let job = move || Outcome::Checked(check.run());
             jobs::start(exchange, body, AfterJob::Admit, JobClass::Hashing, job, turn)

@@ -78,7 +78,7 @@ impl Exchange<'_> {
         HeadContext {
             traits: RequestTraits { minor: self.head.minor, head_only, persistent },
             stamp,
-            policy: self.facts.host.policy(self.facts.realm.is_some()),
+            policy: self.facts.host.policy(self.facts.realm.is_some(), self.facts.secure),
         }
     }
 

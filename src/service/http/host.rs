@@ -26,8 +26,11 @@ pub struct Host {
     pub guard: RefCell<Guard>,
     /// The built-in error pages.
     pub(super) errors: RefCell<ErrorPages>,
-    /// The policy of public responses, and of those behind a password.
-    policies: [Policy; 2],
+    /// Requests in plain text are redirected to HTTPS.
+    pub redirect_https: bool,
+    /// The policies of public responses and of those behind a password, in plain text and over
+    /// TLS.
+    policies: [Policy; 4],
 }
 
 impl Default for Host {
@@ -45,19 +48,30 @@ impl Host {
 
     /// A host whose responses have these field lines.
     fn with_lines(lines: &[u8]) -> Self {
-        let lines: Box<[u8]> = lines.into();
+        let policy = |id: u16, private| Policy { id, lines: lines.into(), private };
         Self {
             files: None,
             routes: Routes::default(),
             local_only: false,
             guard: RefCell::default(),
             errors: RefCell::default(),
-            policies: [Policy { id: 0, lines: lines.clone(), private: false }, Policy { id: 1, lines, private: true }],
+            redirect_https: false,
+            policies: [policy(0, false), policy(1, true), policy(0, false), policy(1, true)],
         }
     }
 
-    /// The policy of a protected path, or of any other.
-    pub(super) fn policy(&self, protected: bool) -> &Policy {
-        &self.policies[usize::from(protected)]
+    /// Tells browsers that came by HTTPS to use nothing else for so many seconds. In plain text
+    /// the field is not allowed (RFC 6797 §7.2).
+    pub fn set_hsts(&mut self, seconds: u32) {
+        let line = format!("Strict-Transport-Security: max-age={seconds}\r\n");
+        for policy in &mut self.policies[2..] {
+            policy.id += 2;
+            policy.lines = [&policy.lines, line.as_bytes()].concat().into();
+        }
+    }
+
+    /// The policy of a protected path, or of any other; over TLS, or not.
+    pub(super) fn policy(&self, protected: bool, secure: bool) -> &Policy {
+        &self.policies[usize::from(protected) + 2 * usize::from(secure)]
     }
 }

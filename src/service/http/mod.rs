@@ -40,6 +40,7 @@ mod error_page;
 mod exchange;
 mod files;
 mod host;
+mod https;
 mod jobs;
 mod local_only;
 mod notices;

@@ -24,6 +24,8 @@ pub(super) struct Notices {
     second: i64,
     count: u32,
     left_out: u64,
+    /// The minute in which a client that speaks TLS was reported last.
+    tls_minute: i64,
 }
 
 impl Notices {
@@ -39,6 +41,16 @@ impl Notices {
         self.count += 1;
         Some(std::mem::take(&mut self.left_out))
     }
+}
+
+/// Logs that a client speaks TLS at a port for plain HTTP, at most once a minute.
+pub(super) fn tls_at_plain(cx: &mut Cx<'_>, ends: Ends<'_>) {
+    let minute = cx.time.unix_seconds.div_euclid(60);
+    if std::mem::replace(&mut cx.shared.http.notices.tls_minute, minute) == minute {
+        return;
+    }
+    let peer = ends.peer().map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
+    log::warn!("#{} {peer} speaks TLS at a port for plain HTTP; its URL must begin with http://", cx.handle.number());
 }
 
 /// Logs a line about request number `request` of a connection. `what` is formatted only if it
@@ -87,8 +99,6 @@ pub(super) fn refused_unparsed(input: &[u8], reject: Reject, turn: &mut Turn<'_,
 /// What a client speaks instead of HTTP/1.1, as far as it is usual.
 fn other_protocol(input: &[u8]) -> Option<&'static str> {
     match input {
-        // A record of the type handshake, of any version.
-        [0x16, 3, ..] => Some("TLS on a port without TLS (https:// instead of http://)"),
         _ if input.starts_with(b"PRI * HTTP/2.0") => Some("HTTP/2 without an upgrade; this is HTTP/1.1"),
         _ => None,
     }

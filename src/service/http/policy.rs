@@ -1,14 +1,16 @@
 //! The rules for all handlers. They decide whether a request may pass to its handler.
 //!
 //! ```text
-//! maintenance, overload ─▶ local only ─▶ password ─▶ expectation ─▶ coding ─▶ handler
+//! maintenance, overload ─▶ HTTPS ─▶ local only ─▶ password ─▶ expectation ─▶ coding ─▶ handler
 //! ```
 //!
 //! A job may have to check a password. The exchange waits for it, and then continues with the
 //! next rule.
 
 use super::exchange::{Exchange, Handler, Turn};
+use super::https;
 use super::local_only;
+use crate::app::Response;
 use crate::auth::guard::{Access, Refusal};
 use crate::auth::{Check, Checked};
 use crate::http::head::Expect;
@@ -18,6 +20,8 @@ use crate::http::{Reject, Status, basic, negotiate};
 pub(super) enum Admission {
     Granted,
     Refused(Refused),
+    /// A rule has its own response.
+    Answered(Box<Response>),
     /// A job must check the password.
     Unknown(Check),
 }
@@ -40,6 +44,12 @@ pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &Turn<'_, '
     if overloaded || maintenance {
         let why = if overloaded { "there are too many connections" } else { "the server is under maintenance" };
         return Admission::Refused(Reject::new(Status::SERVICE_UNAVAILABLE, why).into());
+    }
+    // In most cases neither is true, and nothing else is looked at.
+    if !exchange.facts.secure
+        && let Some(response) = https::answer(exchange, turn)
+    {
+        return Admission::Answered(Box::new(response));
     }
     if exchange.facts.host.local_only
         && let Err(reject) = local_only::check(exchange.head, turn.ends.peer(), &turn.cx.shared.http.proxies)

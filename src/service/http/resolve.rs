@@ -10,7 +10,7 @@ use crate::app::{BodyMode, Methods};
 use crate::http::head::{Method, RequestHead};
 use crate::http::target::{self, Form, PathError};
 use crate::http::{Reject, Status, origin};
-use crate::reactor::Tick;
+use crate::reactor::{Security, Tick};
 
 /// The methods for files.
 pub(super) const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::Head]);
@@ -29,11 +29,12 @@ pub(super) fn resolve<'a>(
         handler: Handler::Files,
         realm: None,
         forwarded: None,
-        secure: false,
-        persistent: head.persistent,
+        secure: turn.ends.security().is_tls(),
+        persistent: head.persistent && !matches!(turn.ends.security(), Security::PlainAtTls),
         unread: None,
     };
-    if !turn.cx.shared.http.proxies.is_empty() {
+    // Nothing can make plain text secure where TLS is expected.
+    if !turn.cx.shared.http.proxies.is_empty() && !matches!(turn.ends.security(), Security::PlainAtTls) {
         ask_proxy(head, &mut facts, turn);
     }
     if head.target.form == Form::Asterisk {
@@ -67,7 +68,7 @@ fn ask_proxy(head: &RequestHead<'_>, facts: &mut Facts, turn: &Turn<'_, '_>) {
     let proxies = &turn.cx.shared.http.proxies;
     let peer = turn.ends.peer().map(|peer| peer.ip());
     facts.forwarded = proxies.client(peer, &head.fields);
-    facts.secure = proxies.secure(peer, &head.fields);
+    facts.secure |= proxies.secure(peer, &head.fields);
 }
 
 /// The decoded path, with its slash.

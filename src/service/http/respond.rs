@@ -153,7 +153,7 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     let head_only = input.strip_prefix(b"\r\n").unwrap_or(input).starts_with(b"HEAD ");
     let traits = RequestTraits { minor: 1, head_only, persistent: false };
     let stamp = turn.cx.shared.http.stamp.clone();
-    let context = HeadContext { traits, stamp: &stamp, policy: host.policy(false) };
+    let context = HeadContext { traits, stamp: &stamp, policy: host.policy(false, turn.ends.security().is_tls()) };
     let body = write_error(host, reject, Vec::new(), Html::Accepted, context, turn);
     if turn.cx.shared.http.access.enabled {
         let response = response_summary(reject.status, body, false, began, turn);

@@ -70,6 +70,8 @@ pub struct Shared {
     pub link: Option<SessionStoreLink>,
     /// Limits of requests.
     pub limits: Limits,
+    /// The port for HTTPS.
+    pub https_port: u16,
     /// Every request gets 503.
     pub maintenance: bool,
     /// The header sections that connections sent last.
@@ -92,6 +94,7 @@ impl Shared {
             sessions: Sessions::default(),
             link: None,
             limits,
+            https_port: 443,
             maintenance: false,
             recent: RecentSections::default(),
             stamp: Stamp::new(0),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::SessionStoreClient;
-use crate::reactor::{Endpoint, Handle, Tick};
+use crate::reactor::{Dial, Endpoint, Handle, Tick, TlsClient};
 use crate::service::Service;
 use crate::session::remote::StoreUrl;
 
@@ -18,6 +18,7 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub struct SessionStoreLink {
     url: StoreUrl,
     addresses: Vec<SocketAddr>,
+    tls: Option<TlsClient>,
     /// The next address to try, and how many failed since the last success.
     next: usize,
     tried: usize,
@@ -38,18 +39,20 @@ pub(super) enum State {
 
 impl SessionStoreLink {
     /// A link to the store at `url`, which has these addresses.
-    pub fn new(url: StoreUrl, addresses: Vec<SocketAddr>) -> Self {
-        Self { url, addresses, next: 0, tried: 0, state: State::Absent(Tick::default()), pause: PAUSE, failing: false }
+    pub fn new(url: StoreUrl, addresses: Vec<SocketAddr>, tls: Option<TlsClient>) -> Self {
+        let state = State::Absent(Tick::default());
+        Self { url, addresses, tls, next: 0, tried: 0, state, pause: PAUSE, failing: false }
     }
 
-    /// The endpoint and the protocol of a new connection.
+    /// How to connect, and the protocol of a new connection.
     ///
     /// # Panics
     /// If the store has no address.
-    pub fn connect(&mut self, now: Tick) -> (Endpoint, Service) {
+    pub fn connect(&mut self, now: Tick) -> (Dial, Service) {
         self.state = State::Connecting;
         let address = self.addresses[self.next];
-        (Endpoint::Tcp(address), Service::SessionStore(Box::new(SessionStoreClient::new(&self.url, now))))
+        let to = Dial { endpoint: Endpoint::Tcp(address), tls: self.tls.clone() };
+        (to, Service::SessionStore(Box::new(SessionStoreClient::new(&self.url, now))))
     }
 
     /// Whether an address is left that wasn't tried since the last success.

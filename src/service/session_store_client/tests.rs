@@ -26,7 +26,7 @@ impl Bench {
         let mut shared = testing::shared(&files);
         shared.http.sessions.store = Store::Remote(Pending::default());
         let addresses = (1..=addresses).map(|port| ([127, 0, 0, 1], port).into()).collect();
-        shared.http.link = Some(SessionStoreLink::new(StoreUrl::parse("redis://h").unwrap(), addresses));
+        shared.http.link = Some(SessionStoreLink::new(StoreUrl::parse("redis://h").unwrap(), addresses, None));
         let mut bench = Self {
             client: SessionStoreClient::new(&StoreUrl::parse("redis://h").unwrap(), Tick::default()),
             shared,
@@ -256,11 +256,14 @@ fn a_server_that_became_a_replica_is_replaced_by_the_next_address() {
         bench.peer.send(format!("$-1\r\n-{error}\r\n").as_bytes());
         assert_eq!(bench.settle().finish, Finish::Abort, "{error}");
         let now = bench.now;
-        assert!(matches!(bench.link().connect(now).0, Endpoint::Tcp(address) if address.port() == 1));
+        assert!(matches!(bench.link().connect(now).0.endpoint, Endpoint::Tcp(address) if address.port() == 1));
         bench.close(None);
         assert_eq!(bench.take(tickets[1]), Some(StoreResult::Failed));
         assert!(matches!(bench.state(), State::Absent(until) if until > now), "it waits before it connects again");
-        assert!(matches!(bench.link().connect(now).0, Endpoint::Tcp(address) if address.port() == 2), "{error}");
+        assert!(
+            matches!(bench.link().connect(now).0.endpoint, Endpoint::Tcp(address) if address.port() == 2),
+            "{error}"
+        );
     }
     // Other errors concern one operation.
     let mut bench = Bench::new(2);

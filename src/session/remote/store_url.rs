@@ -1,5 +1,5 @@
 //! The URL of a remote store: `redis://[[USER]:PASS@]HOST[:PORT][/DB]` and
-//! `http://[:TOKEN@]HOST[:PORT]/`.
+//! `http://[:TOKEN@]HOST[:PORT]/`, or the same by TLS with `rediss` and `https`.
 
 use std::fmt;
 
@@ -15,6 +15,8 @@ pub struct StoreUrl {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// The connection is by TLS.
+    pub tls: bool,
     /// The protocol.
     pub protocol: StoreProtocol,
 }
@@ -38,16 +40,31 @@ pub enum StoreProtocol {
     },
 }
 
+impl StoreProtocol {
+    /// What is offered by ALPN over TLS: Redis has no name there.
+    pub fn alpn(&self) -> &'static [&'static str] {
+        match self {
+            Self::Redis { .. } => &[],
+            Self::Kv { .. } => &["http/1.1"],
+        }
+    }
+}
+
 impl StoreUrl {
     /// Parses a URL.
     ///
     /// # Errors
     /// A hint for the user.
     pub fn parse(url: &str) -> Result<Self, String> {
-        let (is_redis, rest) = match (url.strip_prefix("redis://"), url.strip_prefix("http://")) {
-            (Some(rest), _) => (true, rest),
-            (_, Some(rest)) => (false, rest),
-            _ => return Err("give redis://[:PASS@]HOST:PORT/DB or http://HOST:PORT/".to_owned()),
+        let (is_redis, tls, rest) = match url.split_once("://") {
+            Some(("redis", rest)) => (true, false, rest),
+            Some(("rediss", rest)) => (true, true, rest),
+            Some(("http", rest)) => (false, false, rest),
+            Some(("https", rest)) => (false, true, rest),
+            _ => {
+                return Err("give redis://[:PASS@]HOST:PORT/DB or http://HOST:PORT/, or rediss:// or https:// for TLS"
+                    .to_owned());
+            }
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (user_info, host) = match authority.rsplit_once('@') {
@@ -61,7 +78,13 @@ impl StoreUrl {
         let (host, port) = split_host_port(host);
         let port = match (port, is_redis) {
             ("", true) => 6379,
-            ("", false) => 80,
+            ("", false) => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
             (port, _) => port.parse().ok().filter(|port| *port != 0).ok_or("give a port from 1 to 65535")?,
         };
         let (user, secret) = user_info.split_once(':').unwrap_or((user_info, ""));
@@ -81,7 +104,7 @@ impl StoreUrl {
         } else {
             StoreProtocol::Kv { token: secret }
         };
-        Ok(Self { host: host.to_owned(), port, protocol })
+        Ok(Self { host: host.to_owned(), port, tls, protocol })
     }
 
     /// The host and port as in a Host field.
@@ -94,9 +117,10 @@ impl StoreUrl {
 /// Without the credentials.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = if self.tls { "s" } else { "" };
         match &self.protocol {
-            StoreProtocol::Redis { database, .. } => write!(f, "redis://{}/{database}", self.authority()),
-            StoreProtocol::Kv { .. } => write!(f, "http://{}/", self.authority()),
+            StoreProtocol::Redis { database, .. } => write!(f, "redis{s}://{}/{database}", self.authority()),
+            StoreProtocol::Kv { .. } => write!(f, "http{s}://{}/", self.authority()),
         }
     }
 }
@@ -136,17 +160,20 @@ mod tests {
             ("redis://:a@b@[::1]", "::1", 6379, redis(None, Some("a@b"), 0), "redis://[::1]:6379/0"),
             ("http://127.0.0.1:5100/", "127.0.0.1", 5100, kv(None), "http://127.0.0.1:5100/"),
             ("http://:t@kv", "kv", 80, kv(Some("t")), "http://kv:80/"),
+            ("https://:t@kv", "kv", 443, kv(Some("t")), "https://kv:443/"),
+            ("rediss://h", "h", 6379, redis(None, None, 0), "rediss://h:6379/0"),
         ] {
             let parsed = StoreUrl::parse(url).unwrap_or_else(|why| panic!("{url}: {why}"));
             assert_eq!(parsed.to_string(), shown);
-            assert!(parsed == StoreUrl { host: host.to_owned(), port, protocol }, "{url}");
+            let tls = shown.starts_with("rediss") || shown.starts_with("https");
+            assert!(parsed == StoreUrl { host: host.to_owned(), port, tls, protocol }, "{url}");
         }
         for url in [
             "",
             "redis",
             "redis://",
-            "rediss://h",
-            "https://h",
+            "redisss://h",
+            "://h",
             "redis://h:0",
             "redis://h:65536",
             "redis://h/x",

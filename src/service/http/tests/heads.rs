@@ -40,7 +40,7 @@ fn an_error_follows_the_responses_to_earlier_requests_and_closes() {
 
 #[test]
 fn garbage_is_refused_before_it_ends() {
-    for garbage in [&b"\x16\x03\x01"[..], b"GET /\r\n", b"\0"] {
+    for garbage in [&b"\x15\x03\x01"[..], b"GET /\r\n", b"\0"] {
         let mut bench = Bench::new();
         let (responses, want) = bench.exchange(garbage);
         assert_eq!((statuses(&responses), want.finish), (vec![400], Finish::Linger));
@@ -111,5 +111,14 @@ fn eof_closes_after_the_responses() {
         bench.peer.end();
         let (responses, want) = bench.exchange(input);
         assert_eq!((statuses(&responses).len(), want.finish), (count, Finish::Close));
+    }
+}
+
+#[test]
+fn a_client_that_speaks_tls_is_closed_without_a_byte() {
+    for hello in [&b"\x16"[..], b"\x16\x03\x01\x02\x00\x01"] {
+        let mut bench = Bench::new();
+        let (responses, want) = bench.exchange(hello);
+        assert_eq!((responses.as_str(), want.finish), ("", Finish::Linger));
     }
 }

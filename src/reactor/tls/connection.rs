@@ -25,7 +25,7 @@ const RECORD: usize = 16 * 1024;
 /// What a record takes beyond its plain text, at most.
 const OVERHEAD: usize = 64;
 
-/// How far a session is.
+/// How far a connection is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     /// Nothing was received or sent yet.
@@ -39,8 +39,8 @@ enum Stage {
 }
 
 /// One TLS connection.
-pub(in super::super) struct Session {
-    connection: Connection,
+pub(in super::super) struct TlsConnection {
+    side: Side,
     stage: Stage,
     /// Whole records may wait in the ciphertext: the input was full.
     unread: bool,
@@ -55,32 +55,32 @@ pub(in super::super) struct Session {
 }
 
 /// Either side.
-enum Connection {
+enum Side {
     Server(UnbufferedServerConnection, Arc<Resolver>),
     Client(UnbufferedClientConnection, Option<Box<str>>),
 }
 
 /// The same for either side.
 macro_rules! either {
-    ($connection:expr, $side:ident => $body:expr) => {
-        match $connection {
-            Connection::Server($side, _) => $body,
-            Connection::Client($side, _) => $body,
+    ($either:expr, $side:ident => $body:expr) => {
+        match $either {
+            Side::Server($side, _) => $body,
+            Side::Client($side, _) => $body,
         }
     };
 }
 
 /// What both sides have in common.
 trait Records {
-    type Side;
-    fn process<'c, 'i>(&'c mut self, received: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Side>;
+    type Data;
+    fn process<'c, 'i>(&'c mut self, received: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
     /// Whether there is a message to seal.
     fn has_message(&self) -> bool;
 }
 
 impl Records for UnbufferedServerConnection {
-    type Side = ServerConnectionData;
-    fn process<'c, 'i>(&'c mut self, received: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Side> {
+    type Data = ServerConnectionData;
+    fn process<'c, 'i>(&'c mut self, received: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(received)
     }
     fn has_message(&self) -> bool {
@@ -89,8 +89,8 @@ impl Records for UnbufferedServerConnection {
 }
 
 impl Records for UnbufferedClientConnection {
-    type Side = ClientConnectionData;
-    fn process<'c, 'i>(&'c mut self, received: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Side> {
+    type Data = ClientConnectionData;
+    fn process<'c, 'i>(&'c mut self, received: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
         self.process_tls_records(received)
     }
     fn has_message(&self) -> bool {
@@ -112,17 +112,15 @@ enum Step {
     Failed(TlsFailure),
 }
 
-impl Session {
+impl TlsConnection {
     pub(super) fn server(
         config: Arc<ServerConfig>,
         resolver: Arc<Resolver>,
         protocols: &'static [&'static str],
     ) -> Result<Self, TlsFailure> {
-        let connection = Connection::Server(
-            UnbufferedServerConnection::new(config).map_err(|error| TlsFailure::new(&error))?,
-            resolver,
-        );
-        Ok(Self::new(connection, protocols))
+        let side =
+            Side::Server(UnbufferedServerConnection::new(config).map_err(|error| TlsFailure::new(&error))?, resolver);
+        Ok(Self::new(side, protocols))
     }
 
     pub(super) fn client(
@@ -131,16 +129,16 @@ impl Session {
         protocols: &'static [&'static str],
     ) -> Result<Self, TlsFailure> {
         let asked = if let ServerName::DnsName(name) = &name { Some(name.as_ref().into()) } else { None };
-        let connection = Connection::Client(
+        let side = Side::Client(
             UnbufferedClientConnection::new(config, name).map_err(|error| TlsFailure::new(&error))?,
             asked,
         );
-        Ok(Self::new(connection, protocols))
+        Ok(Self::new(side, protocols))
     }
 
-    fn new(connection: Connection, protocols: &'static [&'static str]) -> Self {
+    fn new(side: Side, protocols: &'static [&'static str]) -> Self {
         Self {
-            connection,
+            side,
             stage: Stage::New,
             unread: false,
             peer_closed: false,
@@ -179,8 +177,8 @@ impl Session {
     /// Whether there would be something to send if the protocol had nothing; `ending` if it has
     /// ended its output.
     pub(in super::super) fn has_output(&self, ending: bool) -> bool {
-        match (&self.connection, self.stage) {
-            (Connection::Client(..), Stage::New) => true,
+        match (&self.side, self.stage) {
+            (Side::Client(..), Stage::New) => true,
             (_, Stage::Open) => ending,
             _ => false,
         }
@@ -217,7 +215,7 @@ impl Session {
     /// Whether the first bytes of a connection to a server are plain text: each protocol that
     /// is text begins with a character, and no record of TLS does.
     pub(in super::super) fn is_plain_text(&self, received: &Input) -> bool {
-        let is_server = matches!(self.connection, Connection::Server(..));
+        let is_server = matches!(self.side, Side::Server(..));
         let first = received.bytes().first();
         is_server && self.stage == Stage::New && first.is_some_and(|byte| matches!(byte, b'\n' | b'\r' | b' '..=b'~'))
     }
@@ -239,7 +237,7 @@ impl Session {
             self.stage = Stage::Handshake;
         }
         loop {
-            let step = either!(&mut self.connection, side => step(side, lent, input));
+            let step = either!(&mut self.side, side => step(side, lent, input));
             if self.stage == Stage::Handshake && !self.common().is_handshaking() {
                 self.stage = Stage::Open;
                 self.facts = Some(Box::new(self.agreed()));
@@ -273,7 +271,7 @@ impl Session {
     fn fail(&mut self, lent: &mut Ciphertext, failure: TlsFailure) -> Result<(), TlsFailure> {
         self.stage = Stage::Failed;
         self.unread = false;
-        either!(&mut self.connection, side => seal_alert(side, lent));
+        either!(&mut self.side, side => seal_alert(side, lent));
         lent.received.clear();
         Err(failure)
     }
@@ -282,13 +280,13 @@ impl Session {
     /// none.
     ///
     /// # Errors
-    /// If the session can't encrypt any more.
+    /// If it can't encrypt any more.
     pub(in super::super) fn seal(&mut self, text: &[u8], lent: &mut Ciphertext) -> Result<usize, TlsFailure> {
         if self.stage != Stage::Open {
             return Ok(0);
         }
         let space = text.len() + (text.len() / RECORD + 2) * OVERHEAD;
-        self.peer_closed |= either!(&mut self.connection, side => write(side, self.unread, lent, |traffic, out| {
+        self.peer_closed |= either!(&mut self.side, side => write(side, self.unread, lent, |traffic, out| {
             append(out, space, |space| traffic.encrypt(text, space))
         })?);
         Ok(text.len())
@@ -297,26 +295,26 @@ impl Session {
     /// Seals close_notify, once. Nothing can be sealed behind it.
     ///
     /// # Errors
-    /// If the session can't encrypt any more.
+    /// If it can't encrypt any more.
     pub(in super::super) fn seal_close(&mut self, lent: &mut Ciphertext) -> Result<(), TlsFailure> {
         if self.stage != Stage::Open {
             return Ok(());
         }
         self.stage = Stage::Closed;
-        self.peer_closed |= either!(&mut self.connection, side => write(side, self.unread, lent, |traffic, out| {
+        self.peer_closed |= either!(&mut self.side, side => write(side, self.unread, lent, |traffic, out| {
             append(out, OVERHEAD, |space| traffic.queue_close_notify(space))
         })?);
         Ok(())
     }
 
     fn common(&self) -> &CommonState {
-        either!(&self.connection, side => side)
+        either!(&self.side, side => side)
     }
 
     fn agreed(&mut self) -> TlsFacts {
-        let server_name = match &mut self.connection {
-            Connection::Server(_, resolver) => resolver.take_asked(),
-            Connection::Client(_, asked) => asked.take(),
+        let server_name = match &mut self.side {
+            Side::Server(_, resolver) => resolver.take_asked(),
+            Side::Client(_, asked) => asked.take(),
         };
         let common = self.common();
         let alpn = common.alpn_protocol();
@@ -401,7 +399,7 @@ fn write<R: Records>(
     connection: &mut R,
     unread: bool,
     lent: &mut Ciphertext,
-    seal: impl FnOnce(&mut WriteTraffic<'_, R::Side>, &mut Vec<u8>) -> Result<(), TlsFailure>,
+    seal: impl FnOnce(&mut WriteTraffic<'_, R::Data>, &mut Vec<u8>) -> Result<(), TlsFailure>,
 ) -> Result<bool, TlsFailure> {
     let mut peer_closed = false;
     loop {
@@ -417,7 +415,7 @@ fn write<R: Records>(
             }
             Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
             Ok(ConnectionState::PeerClosed) => peer_closed = true,
-            Ok(_) => return Err(TlsFailure::Handshake("the session is over".to_owned())),
+            Ok(_) => return Err(TlsFailure::Handshake("the connection is over".to_owned())),
             Err(error) => return Err(TlsFailure::new(&error)),
         }
     }
@@ -445,7 +443,7 @@ fn append<E: Space>(
         }
     }
     out.truncate(start);
-    Err(TlsFailure::Handshake("the session can't encrypt any more".to_owned()))
+    Err(TlsFailure::Handshake("no more can be encrypted".to_owned()))
 }
 
 /// An error that may say how many bytes are needed.

@@ -1,0 +1,59 @@
+//! The rules about requests in plain text where HTTPS is spoken: what a port for HTTPS answers
+//! to them, and the redirect from the port for plain HTTP.
+
+use std::fmt::Write;
+
+use super::exchange::{Exchange, Turn};
+use crate::app::Response;
+use crate::http::Status;
+use crate::http::head::RequestHead;
+use crate::http::target::Form;
+use crate::http::uri::split_host_port;
+use crate::reactor::Security;
+
+/// Certificate authorities ask for files below it in plain text (RFC 8555 §8.3).
+const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
+
+/// The response to a request in plain text, if it isn't to pass.
+pub(super) fn answer(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> Option<Response> {
+    let head = exchange.head;
+    let port = turn.cx.shared.http.https_port;
+    if matches!(turn.ends.security(), Security::PlainAtTls) {
+        let text = match url(head, port) {
+            Some(url) => format!("This port speaks HTTPS: {url}\n"),
+            None => "This port speaks HTTPS.\n".to_owned(),
+        };
+        return Some(Response::new(Status::BAD_REQUEST).text(text));
+    }
+    let redirects = exchange.facts.host.redirect_https && !exchange.facts.secure && head.target.form != Form::Asterisk;
+    if !redirects || exchange.path().starts_with(CHALLENGES) {
+        return None;
+    }
+    Some(match url(head, port) {
+        Some(url) => Response::new(Status::PERMANENT_REDIRECT).field("Location", url),
+        None => Response::new(Status::BAD_REQUEST).text("Use HTTPS.\n"),
+    })
+}
+
+/// The URL of the request with the scheme https and this port; none if its host is unknown. The
+/// target stays as it was sent.
+fn url(head: &RequestHead<'_>, port: u16) -> Option<String> {
+    let (host, _) = split_host_port(std::str::from_utf8(head.host()?).ok()?);
+    if host.is_empty() {
+        return None;
+    }
+    let mut url = if host.contains(':') { format!("https://[{host}]") } else { format!("https://{host}") };
+    // Writing to a string can't fail.
+    if port != 443 {
+        let _ = write!(url, ":{port}");
+    }
+    let query = head.target.query.iter().flat_map(|query| b"?".iter().chain(*query));
+    for &byte in head.target.path.iter().chain(query) {
+        if byte.is_ascii_graphic() {
+            url.push(char::from(byte));
+        } else {
+            let _ = write!(url, "%{byte:02X}");
+        }
+    }
+    Some(url)
+}
