@@ -10,7 +10,7 @@ pub struct Want {
     /// To be called at this moment at the latest.
     pub wake: Option<Tick>,
     /// To be called again soon, after others: there is more to do with what is at hand,
-    /// but the turn's [`Work`] is spent.
+    /// but the turn's [`Work`](super::Work) is spent.
     pub again: bool,
     /// To end the connection.
     pub finish: Finish,
