@@ -14,7 +14,14 @@ use crate::reactor::Security;
 /// Certificate authorities ask for files below it in plain text (RFC 8555 §8.3).
 const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
 
-/// The response to a request in plain text, if it isn't to pass.
+/// Whether there is a rule about a request in plain text. Most hosts have none.
+#[inline(always)]
+pub(super) fn applies(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> bool {
+    let facts = &exchange.facts;
+    !facts.secure && (facts.host.redirect_https || matches!(turn.ends.security(), Security::PlainAtTls))
+}
+
+/// The response to a request in plain text to which a rule [applies], if it isn't to pass.
 pub(super) fn answer(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> Option<Response> {
     let head = exchange.head;
     let port = turn.cx.shared.http.https_port;
@@ -25,8 +32,7 @@ pub(super) fn answer(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> Option<Res
         };
         return Some(Response::new(Status::BAD_REQUEST).text(text));
     }
-    let redirects = exchange.facts.host.redirect_https && !exchange.facts.secure && head.target.form != Form::Asterisk;
-    if !redirects || exchange.path().starts_with(CHALLENGES) {
+    if head.target.form == Form::Asterisk || exchange.path().starts_with(CHALLENGES) {
         return None;
     }
     Some(match url(head, port) {

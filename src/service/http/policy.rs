@@ -45,8 +45,7 @@ pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &Turn<'_, '
         let why = if overloaded { "there are too many connections" } else { "the server is under maintenance" };
         return Admission::Refused(Reject::new(Status::SERVICE_UNAVAILABLE, why).into());
     }
-    // In most cases neither is true, and nothing else is looked at.
-    if !exchange.facts.secure
+    if https::applies(exchange, turn)
         && let Some(response) = https::answer(exchange, turn)
     {
         return Admission::Answered(Box::new(response));
