@@ -126,7 +126,7 @@ impl Listener {
         self.tls.is_some()
     }
 
-    /// The TLS tls of a connection from it; none if it is for plain text.
+    /// The TLS of a connection from it; none if it is for plain text.
     pub(super) fn tls(&self) -> Result<Option<TlsConnection>, TlsFailure> {
         self.tls.as_ref().map(TlsAcceptor::accept).transpose()
     }

@@ -126,10 +126,10 @@ impl<P: Protocol> Reactor<P> {
         self.newcomers = newcomers;
     }
 
-    /// Ends a connection for which there is no TLS tls.
+    /// Ends a connection for which TLS can't be set up.
     #[cold]
     fn refuse(&mut self, handle: Handle, mut protocol: P, failure: TlsFailure, peer: Peer) {
-        log::error!("#{}: a TLS tls can't be made: {failure}", handle.number());
+        log::error!("#{}: TLS can't be set up: {failure}", handle.number());
         let ends = Ends { peer, listener: None, socket: None, security: Security::Tls(None), connected: true };
         self.ended(handle, &mut protocol, Ending { unsent: 0, error: Some(io::Error::other(failure)) }, ends);
         self.apply_effects();

@@ -1,4 +1,4 @@
-//! Reading and writing through a TLS tls: what [`Transport`] does instead of calling the
+//! Reading and writing through TLS: what [`Transport`] does instead of calling the
 //! socket with the lent buffers.
 //!
 //! ```text
@@ -22,7 +22,7 @@ use super::transport::{Filled, Protection, Sent, Transport};
 const PIECE: usize = BUFFER / 2;
 
 impl Transport {
-    /// As [`fill`](Self::fill), through the tls.
+    /// As [`fill`](Self::fill), through TLS.
     #[inline(never)]
     pub(super) fn fill_secure(&mut self, input: &mut Input, lent: &mut LentCiphertext) -> io::Result<Filled> {
         let lent = lent.get_or_insert_default();
@@ -55,10 +55,10 @@ impl Transport {
         }
     }
 
-    /// As [`flush`](Self::flush), through the tls.
+    /// As [`flush`](Self::flush), through TLS.
     ///
     /// # Errors
-    /// As `flush`, and if the tls can't encrypt any more.
+    /// As `flush`, and if TLS can't encrypt any more.
     #[inline(never)]
     pub(super) fn flush_secure(
         &mut self,

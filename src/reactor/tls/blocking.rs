@@ -33,7 +33,7 @@ impl TlsStream {
         Ok(connection)
     }
 
-    /// Decrypts what there is, and sends what the tls has to say.
+    /// Decrypts what there is, and sends the answers of TLS.
     fn open(&mut self) -> io::Result<()> {
         let opened = self.tls.open_records(&mut self.ciphertext, &mut self.input);
         let sent = self.send();
