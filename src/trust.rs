@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use crate::certificates::load_authorities;
-use crate::reactor::{TlsConnector, TlsTrust};
+use crate::reactor::{TlsClient, TlsConnector, TlsTrust};
+
+/// Why there is no client's side for a host.
+pub const NAMELESS: &str = "no certificate can be for this name";
 
 /// Which servers are trusted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -19,6 +22,14 @@ pub enum Trust {
 }
 
 impl Trust {
+    /// The client's side of connections to one server.
+    ///
+    /// # Errors
+    /// A sentence, if no authority can be used, or no certificate can be for this name.
+    pub fn client(&self, host: &str, protocols: &'static [&'static str]) -> Result<TlsClient, String> {
+        self.connector(protocols)?.to(host).ok_or_else(|| format!("{host}: {NAMELESS}"))
+    }
+
     /// A connector for connections that speak these protocols (ALPN).
     ///
     /// # Errors

@@ -169,8 +169,7 @@ fn connect(url: &StoreUrl, trust: &Trust) -> io::Result<Box<dyn Stream>> {
     if !url.tls {
         return Ok(Box::new(stream));
     }
-    let connector = trust.connector(url.protocol.alpn()).map_err(io::Error::other)?;
-    let client = connector.to(&url.host).ok_or_else(|| invalid("no certificate can be for this name"))?;
+    let client = trust.client(&url.host, url.protocol.alpn()).map_err(io::Error::other)?;
     Ok(Box::new(TlsStream::connect(stream, &client)?))
 }
 

@@ -17,7 +17,7 @@ use rustix::buffer::{SpareCapacity, spare_capacity};
 pub const BUFFER: usize = 64 * 1024;
 
 /// Room of an input beyond [`BUFFER`]: one record of TLS, which comes whole (RFC 8446 §5.1).
-const RECORD: usize = 16 * 1024;
+pub(super) const RECORD: usize = 16 * 1024;
 
 /// What was received and not yet consumed.
 ///

@@ -131,7 +131,7 @@ impl<P: Protocol> Reactor<P> {
     fn refuse(&mut self, handle: Handle, mut protocol: P, failure: TlsFailure, peer: Peer) {
         log::error!("#{}: TLS can't be set up: {failure}", handle.number());
         let ends = Ends { peer, listener: None, socket: None, security: Security::Tls(None), connected: true };
-        self.ended(handle, &mut protocol, Ending { unsent: 0, error: Some(io::Error::other(failure)) }, ends);
+        self.ended(handle, &mut protocol, Ending { unsent: 0, error: Some(failure.into()) }, ends);
         self.apply_effects();
     }
 

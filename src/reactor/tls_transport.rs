@@ -48,8 +48,8 @@ impl Transport {
         let is_cut = self.ended && tls.is_handshaking();
         self.put_protection(Protection::Tls(tls));
         match opened {
-            Err(failure) => Err(failed(failure)),
-            Ok(()) if is_cut => Err(failed(TlsFailure::Cut)),
+            Err(failure) => Err(failure.into()),
+            Ok(()) if is_cut => Err(TlsFailure::Cut.into()),
             Ok(()) if answered => Ok(Filled::Handshake),
             Ok(()) => Ok(Filled::Yes),
         }
@@ -108,10 +108,6 @@ impl Transport {
     }
 }
 
-fn failed(failure: TlsFailure) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, failure)
-}
-
 /// Seals output until there is enough to send. Returns whether the turn's share of file bytes
 /// is used up.
 fn seal(
@@ -123,18 +119,18 @@ fn seal(
 ) -> io::Result<bool> {
     if tls.has_output(false) {
         // A client speaks first.
-        tls.open_records(lent, &mut Input::default()).map_err(failed)?;
+        tls.open_records(lent, &mut Input::default())?;
     }
     while !tls.is_handshaking() && !lent.is_full() {
         let count = match output.next() {
             None if ending => {
-                tls.seal_close(lent).map_err(failed)?;
+                tls.seal_close(lent)?;
                 break;
             }
             None => break,
             Some(Next::Bytes(bytes, _)) => {
                 let bytes = &bytes[..bytes.len().min(PIECE)];
-                tls.seal(bytes, lent).map_err(failed)?
+                tls.seal(bytes, lent)?
             }
             Some(Next::File(_)) if *file_turn == 0 => return Ok(true),
             Some(Next::File(slice)) => {
@@ -162,7 +158,7 @@ fn seal_file(tls: &mut TlsConnection, slice: &FileSlice, most: u64, lent: &mut C
     let read = retry_on_intr(|| rustix::io::pread(slice.file.as_fd(), &mut piece[..length], slice.offset));
     let sealed = match read {
         Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Ok(count) => tls.seal(&piece[..count], lent).map_err(failed),
+        Ok(count) => tls.seal(&piece[..count], lent).map_err(Into::into),
         Err(error) => Err(error.into()),
     };
     lent.piece = piece;

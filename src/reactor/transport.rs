@@ -22,7 +22,7 @@ use super::peer::Peer;
 use super::security::Security;
 use super::send_progress::SendProgress;
 use super::socket::Socket;
-use super::tls::{LentCiphertext, TlsConnection};
+use super::tls::{LentCiphertext, TlsClient, TlsConnection};
 use super::want::Finish;
 
 /// Most bytes of files in one turn of one connection: then it is the others'
@@ -126,7 +126,7 @@ impl Transport {
     /// A connection that is asked for now. Until it is there, nothing can be read or
     /// sent: output waits.
     pub(super) fn connect(to: &Dial) -> io::Result<Self> {
-        let tls = to.tls.as_ref().map(|client| client.connect().map_err(io::Error::other)).transpose()?;
+        let tls = to.tls.as_ref().map(TlsClient::connect).transpose()?;
         let transport = Self::new(Socket::connect(&to.endpoint)?, Peer::of(&to.endpoint), false, tls);
         Ok(Self { writable: false, phase: Phase::Connecting, ..transport })
     }

@@ -206,8 +206,7 @@ impl Server {
         }
         let options = budget.options(memory, config.listeners[0].send_timeout);
         let config::Listener { delay, chaos, .. } = config.listeners[0];
-        let shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log) };
-        let mut shared = shared;
+        let mut shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log) };
         shared.certificates = open_certificates(&config, &endpoints, &mut report, &mut faults);
         let acceptor = shared.certificates.as_ref().map(Certificates::acceptor);
         let mut listeners = Vec::new();

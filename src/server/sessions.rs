@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::ServerError;
-use crate::config::{Config, Process, SessionStore, StoreUrl, Trust};
+use crate::config::{Config, Process, SessionStore};
 use crate::durable;
 use crate::limits;
 use crate::names;
-use crate::reactor::TlsClient;
 use crate::service::session_store_client::SessionStoreLink;
 use crate::session::disk_store::{self, DiskStore};
 use crate::session::key::{self, Keys};
@@ -37,14 +36,9 @@ pub(super) fn sessions(process: &Process, ring: &KeyRing, may_create: bool) -> R
 pub(super) fn link(process: &Process) -> Result<Option<SessionStoreLink>, ServerError> {
     let SessionStore::Remote(url) = &process.sessions.store else { return Ok(None) };
     let addresses = names::resolve(&url.host, url.port).map_err(|error| ServerError::Config(error.to_string()))?;
-    let tls = url.tls.then(|| store_tls(url, &process.sessions.trust)).transpose()?;
+    let tls = url.tls.then(|| process.sessions.trust.client(&url.host, url.protocol.alpn())).transpose();
+    let tls = tls.map_err(ServerError::Config)?;
     Ok(Some(SessionStoreLink::new(url.clone(), addresses, tls)))
-}
-
-/// The TLS of connections to a remote store.
-fn store_tls(url: &StoreUrl, trust: &Trust) -> Result<TlsClient, ServerError> {
-    let connector = trust.connector(url.protocol.alpn()).map_err(ServerError::Config)?;
-    connector.to(&url.host).ok_or_else(|| ServerError::Config(format!("{url}: no certificate can be for this name")))
 }
 
 /// The keys that sign cookies, and their file.

@@ -73,7 +73,7 @@ pub(super) fn open(
         sources.auto = Some(auto);
         authority = Some(Authority { file, fingerprint });
     }
-    let certificates = Certificates::open(sources).map_err(ServerError::Config)?;
+    let certificates = Certificates::open(sources, unix_seconds).map_err(ServerError::Config)?;
     Ok(Some(Opened { certificates, authority }))
 }
 

@@ -136,15 +136,19 @@ impl Sources {
 }
 
 impl Certificates {
-    /// Reads the certificates.
+    /// Reads the certificates, those of `--tls auto` made or checked just now. Logs which end
+    /// soon.
     ///
     /// # Errors
     /// A sentence that says which file can't be used, and why.
-    pub fn open(sources: Sources) -> Result<Self, String> {
+    pub fn open(sources: Sources, unix_seconds: i64) -> Result<Self, String> {
         let seen = sources.stamps();
         let (settings, ends) = sources.load()?;
         let acceptor = TlsAcceptor::new(settings).map_err(|error| sources.explain(&error))?;
-        Ok(Self { acceptor, sources, seen, looked: Tick::default(), ends, reported: i64::MIN })
+        let reported = unix_seconds.div_euclid(DAY);
+        let certificates = Self { acceptor, sources, seen, looked: Tick::default(), ends, reported };
+        certificates.log_notices(unix_seconds);
+        Ok(certificates)
     }
 
     /// What listeners accept connections with.
@@ -195,6 +199,10 @@ impl Certificates {
         {
             log::error!("{error}");
         }
+        self.log_notices(unix_seconds);
+    }
+
+    fn log_notices(&self, unix_seconds: i64) {
         for notice in self.notices(unix_seconds) {
             log::warn!("{notice}");
         }
@@ -224,15 +232,15 @@ mod tests {
 
     fn open(files: &Scratch) -> Certificates {
         let auto = certificates::prepare(&files.at("tls"), &[], &[], NOW).unwrap();
-        Certificates::open(Sources {
+        let sources = Sources {
             files: vec![auto.files],
             auto: None,
             client_ca: None,
             only_tls13: false,
             protocols: &["http/1.1"],
             key_log: None,
-        })
-        .unwrap()
+        };
+        Certificates::open(sources, NOW).unwrap()
     }
 
     fn copy(files: &Scratch, from: &str, to: &str) {
@@ -279,12 +287,12 @@ mod tests {
             let pem = PemFiles { certificate: files.at(certificate), key: Some(files.at(key)) };
             Sources { files: vec![pem], ..certificates.sources.clone() }
         };
-        let mismatch = Certificates::open(sources("tls/server.pem", "tls/ca-key.pem")).err().unwrap();
+        let mismatch = Certificates::open(sources("tls/server.pem", "tls/ca-key.pem"), NOW).err().unwrap();
         assert!(mismatch.contains("ca-key.pem") && mismatch.contains("does not belong"), "{mismatch}");
-        let absent = Certificates::open(sources("tls/none.pem", "tls/ca-key.pem")).err().unwrap();
+        let absent = Certificates::open(sources("tls/none.pem", "tls/ca-key.pem"), NOW).err().unwrap();
         assert!(absent.contains("none.pem"), "{absent}");
         certificates.sources.client_ca = Some(files.at("tls/server-key.pem"));
-        let authorities = Certificates::open(certificates.sources.clone()).err().unwrap();
+        let authorities = Certificates::open(certificates.sources.clone(), NOW).err().unwrap();
         assert!(authorities.contains("server-key.pem"), "{authorities}");
     }
 }

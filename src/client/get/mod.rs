@@ -33,7 +33,7 @@ use crate::reactor::{
     Accepted, Context, Dial, Ending, Endpoint, Ends, Finish, Io, JobClass, JobId, JobResult, NoDatagrams, Options,
     Protocol, Reactor, Tick, Time, TlsClient, TlsConnector, Until, Want,
 };
-use crate::trust::Trust;
+use crate::trust::{NAMELESS, Trust};
 use fetch::{Fetch, Next};
 pub use plan::{Content, GetPlan, GetRequest, Show};
 use progress::Progress;
@@ -116,7 +116,7 @@ impl GetShared {
         };
         let client = connector.to(&self.fetch.url().host);
         self.connector = Some(connector);
-        client.ok_or_else(|| ClientError::Authorities("no certificate can be for this name".to_owned()))
+        client.ok_or_else(|| ClientError::Authorities(NAMELESS.to_owned()))
     }
 
     /// Draws the progress, if it is shown and due.

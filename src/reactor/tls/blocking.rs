@@ -23,7 +23,7 @@ impl TlsStream {
     /// # Errors
     /// Those of the connection, and those of TLS.
     pub fn connect(stream: TcpStream, client: &TlsClient) -> io::Result<Self> {
-        let tls = client.connect().map_err(io::Error::other)?;
+        let tls = client.connect()?;
         let (ciphertext, input) = (Ciphertext::default(), Input::default());
         let mut connection = Self { stream, tls, ciphertext, input };
         connection.open()?;
@@ -37,7 +37,7 @@ impl TlsStream {
     fn open(&mut self) -> io::Result<()> {
         let opened = self.tls.open_records(&mut self.ciphertext, &mut self.input);
         let sent = self.send();
-        opened.map_err(|failure| io::Error::new(io::ErrorKind::InvalidData, failure))?;
+        opened?;
         sent
     }
 
@@ -56,7 +56,7 @@ impl TlsStream {
             if count == 0 {
                 self.tls.socket_ended = true;
                 if self.tls.is_handshaking() {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, TlsFailure::Cut));
+                    return Err(TlsFailure::Cut.into());
                 }
                 return Ok(());
             }
@@ -85,7 +85,7 @@ impl Read for TlsStream {
 impl Write for TlsStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let bytes = &bytes[..bytes.len().min(super::super::buffers::BUFFER)];
-        let count = self.tls.seal(bytes, &mut self.ciphertext).map_err(io::Error::other)?;
+        let count = self.tls.seal(bytes, &mut self.ciphertext)?;
         self.send()?;
         Ok(count)
     }

@@ -8,7 +8,7 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{ClientConfig, CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 
-use super::super::buffers::{Input, Leftover};
+use super::super::buffers::{Input, Leftover, RECORD};
 use super::super::security::TlsFacts;
 use super::ciphertext::Ciphertext;
 use super::failure::TlsFailure;
@@ -20,8 +20,6 @@ const HELD: usize = 2_560;
 /// The same in the handshake.
 const HELD_IN_HANDSHAKE: usize = 8_192;
 
-/// Most plain text in a record (RFC 8446 §5.1).
-const RECORD: usize = 16 * 1024;
 /// What a record takes beyond its plain text, at most.
 const OVERHEAD: usize = 64;
 

@@ -24,6 +24,12 @@ impl fmt::Display for TlsFailure {
 
 impl std::error::Error for TlsFailure {}
 
+impl From<TlsFailure> for std::io::Error {
+    fn from(failure: TlsFailure) -> Self {
+        Self::new(std::io::ErrorKind::InvalidData, failure)
+    }
+}
+
 impl TlsFailure {
     /// The failure in an error of a connection, if it is one of TLS.
     pub fn of(error: &std::io::Error) -> Option<&Self> {
