@@ -274,12 +274,14 @@ impl Representation {
         let out = output.buffer();
         let date = out.len() + DATE;
         // The usual response is one copy.
-        let is_one = self.file.is_none() && traits == RequestTraits { minor: 1, head_only: false, persistent: true };
+        let is_one = self.file.is_none()
+            && traits == RequestTraits { minor: 1, head_only: false, persistent: true }
+            && context.policy.further.is_empty();
         if is_one {
             out.extend_from_slice(&self.block[usize::from(self.head)..]);
         } else {
             out.extend_from_slice(self.part(self.head, self.end));
-            response::end_persistence(out, traits.minor, traits.persistent);
+            response::end_head(out, context);
         }
         out[date..date + date::LENGTH].copy_from_slice(context.stamp.date());
         let body = match (is_one, traits.head_only) {

@@ -92,18 +92,18 @@ impl Proxies {
         }
     }
 
-    /// Whether the client behind `peer` used TLS: only if `peer` is trusted and reports it.
-    pub fn secure(&self, peer: Option<IpAddr>, fields: &Fields<'_>) -> bool {
+    /// Whether the client behind `peer` used TLS; none if `peer` isn't trusted or doesn't say.
+    pub fn secure(&self, peer: Option<IpAddr>, fields: &Fields<'_>) -> Option<bool> {
         if !self.trust(peer) {
-            return false;
+            return None;
         }
         let is_https = |scheme: &[u8]| scheme.eq_ignore_ascii_case(b"https");
         let x_forwarded = self.follow(peer, fields, "x-forwarded-for", node).map_or(1, |(_, proxies)| proxies);
         let forwarded = self.follow(peer, fields, "forwarded", forwarded_for).map_or(1, |(_, proxies)| proxies);
-        member(fields, "x-forwarded-proto", x_forwarded).is_some_and(is_https)
-            || member(fields, "forwarded", forwarded)
-                .and_then(|element| parameter(element, b"proto="))
-                .is_some_and(is_https)
+        let x_forwarded = member(fields, "x-forwarded-proto", x_forwarded);
+        let forwarded = member(fields, "forwarded", forwarded).and_then(|element| parameter(element, b"proto="));
+        let schemes = || x_forwarded.into_iter().chain(forwarded);
+        schemes().next().map(|_| schemes().any(is_https))
     }
 
     /// Reads the members of a list field from right to left, as long as their writers are
@@ -339,8 +339,8 @@ mod tests {
         ] {
             let lines = FieldLines::of([(name, value.as_bytes())]);
             let secure = |peer: &str| proxies.secure(peer.parse().ok(), &lines.fields());
-            assert_eq!(secure("10.0.0.1"), expected, "{name}: {value}");
-            assert!(!secure("192.0.2.1") && !secure("unix"), "{name}: {value}");
+            assert_eq!(secure("10.0.0.1").unwrap_or_default(), expected, "{name}: {value}");
+            assert_eq!((secure("192.0.2.1"), secure("unix")), (None, None), "{name}: {value}");
         }
         // The client used TLS with the first of two proxies.
         for (clients, schemes, expected) in [
@@ -353,7 +353,7 @@ mod tests {
             let lines = [("X-Forwarded-For", clients.as_bytes()), ("X-Forwarded-Proto", schemes.as_bytes())];
             let lines = FieldLines::of(lines);
             let secure = proxies.secure("10.0.0.1".parse().ok(), &lines.fields());
-            assert_eq!(secure, expected, "{clients}: {schemes}");
+            assert_eq!(secure, Some(expected), "{clients}: {schemes}");
         }
     }
 

@@ -71,8 +71,11 @@ pub struct Policy {
     /// The number of the policy within its host. Field lines that were prebuilt under one
     /// policy are used under no other.
     pub id: u16,
-    /// Prebuilt field lines: Server.
+    /// Field lines that may be prebuilt with others: Server.
     pub lines: Box<[u8]>,
+    /// Field lines that depend on the request, so they are prebuilt nowhere:
+    /// Strict-Transport-Security.
+    pub further: Box<[u8]>,
     /// The response is for one user only, so no shared cache may store it (RFC 9111 §5.2.2.7).
     pub private: bool,
 }
@@ -176,13 +179,14 @@ impl<'a> ResponseHead<'a> {
         self.out
     }
 
-    /// Writes the fields about body and connection, and the empty line. Returns how the body is
-    /// sent, and whether the connection persists.
+    /// Writes the fields about the body, the policy's further lines, the field about the
+    /// connection, and the empty line. Returns how the body is sent, and whether the connection
+    /// persists.
     pub fn end(mut self, length: Length) -> (BodyForm, bool) {
         if self.context.policy.private && !self.cache_control {
             self.field("Cache-Control", b"private");
         }
-        let RequestTraits { minor, head_only, mut persistent } = self.context.traits;
+        let RequestTraits { minor, head_only, ref mut persistent } = self.context.traits;
         let mut form = BodyForm::Plain;
         if !self.status.allows_content() {
             form = BodyForm::Absent;
@@ -193,14 +197,14 @@ impl<'a> ResponseHead<'a> {
                     self.lines(b"Transfer-Encoding: chunked\r\n");
                     form = BodyForm::Chunked;
                 }
-                Length::Unknown => persistent = false,
+                Length::Unknown => *persistent = false,
             }
             if head_only {
                 form = BodyForm::Absent;
             }
         }
-        end_persistence(self.out, minor, persistent);
-        (form, persistent)
+        end_head(self.out, self.context);
+        (form, self.context.traits.persistent)
     }
 }
 
@@ -236,9 +240,10 @@ pub fn write_decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Ends a head to which only the Connection field is missing.
-pub fn end_persistence(out: &mut Vec<u8>, minor: u8, persistent: bool) {
-    out.extend_from_slice(match (minor, persistent) {
+/// Ends a head to which only the policy's further lines and the Connection field are missing.
+pub fn end_head(out: &mut Vec<u8>, context: HeadContext<'_>) {
+    out.extend_from_slice(&context.policy.further);
+    out.extend_from_slice(match (context.traits.minor, context.traits.persistent) {
         (0, true) => b"Connection: keep-alive\r\n\r\n",
         (_, true) => b"\r\n",
         (_, false) => b"Connection: close\r\n\r\n",
@@ -250,7 +255,7 @@ mod tests {
     use super::*;
 
     fn policy(private: bool) -> Policy {
-        Policy { id: 0, lines: b"Server: miod\r\n".as_slice().into(), private }
+        Policy { lines: b"Server: miod\r\n".as_slice().into(), private, ..Policy::default() }
     }
 
     fn head(minor: u8, head_only: bool, status: Status, length: Length) -> (String, BodyForm, bool) {

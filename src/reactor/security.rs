@@ -4,9 +4,10 @@
 //! may want to know is here: whether the peer's bytes were protected, and how.
 
 /// What protects a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub enum Security<'a> {
     /// Nothing, and nothing should.
+    #[default]
     Plain,
     /// Nothing, though the listener is for TLS: the peer speaks plain text. A protocol sees
     /// this only if it [answers plain text](super::Protocol::answers_plain_text); it is to

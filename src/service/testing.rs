@@ -17,7 +17,7 @@ use crate::http::head::Method;
 use crate::http::{Status, event_stream};
 use crate::limits;
 use crate::logging::Log;
-use crate::reactor::{BUFFER, Ends, Finish, Input, Io, JobClass, Output, Tick, Want};
+use crate::reactor::{BUFFER, Ends, Finish, Input, Io, JobClass, Output, Security, Tick, Want};
 use crate::session::Session;
 use crate::testing::every_split;
 
@@ -29,6 +29,8 @@ pub(crate) struct Peer {
     pub(crate) ended: bool,
     /// The peer is gone: no output reaches it.
     pub(crate) gone: bool,
+    /// What protects the connection.
+    pub(crate) security: Security<'static>,
     /// Filler bytes in the output.
     clogged: usize,
 }
@@ -69,7 +71,7 @@ impl Peer {
 
     /// Calls `advance` twice. The second call must change nothing.
     pub(crate) fn turn(&mut self, mut advance: impl FnMut(&mut Io<'_>) -> Want) -> Want {
-        let (ended, gone) = (self.ended, self.gone);
+        let (ended, gone, ends) = (self.ended, self.gone, secured(self.security));
         let mut call = |this: &mut Self| {
             let want = advance(&mut Io {
                 input: &mut this.input,
@@ -79,7 +81,7 @@ impl Peer {
                 unread: false,
                 gone,
                 established: true,
-                ends: ends(),
+                ends,
             });
             (want, this.input.bytes().len(), this.output.pending())
         };
@@ -94,8 +96,12 @@ impl Peer {
 
 /// The addresses of a connection without a socket.
 pub(crate) fn ends() -> Ends<'static> {
+    secured(Security::Plain)
+}
+
+fn secured(security: Security<'static>) -> Ends<'static> {
     const LOCAL: &SocketAddr = &SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-    Ends::for_test("192.0.2.1:1000".parse().unwrap(), LOCAL)
+    Ends::secured_for_test("192.0.2.1:1000".parse().unwrap(), LOCAL, security)
 }
 
 /// A root with a small file and a large one, both old enough for strong entity-tags.

@@ -7,6 +7,7 @@
 //! exchange ends with the host that it began with.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use super::error_page::ErrorPages;
 use crate::app::Routes;
@@ -48,7 +49,7 @@ impl Host {
 
     /// A host whose responses have these field lines.
     fn with_lines(lines: &[u8]) -> Self {
-        let policy = |id: u16, private| Policy { id, lines: lines.into(), private };
+        let policy = |id: u16, private| Policy { id, lines: lines.into(), private, ..Policy::default() };
         Self {
             files: None,
             routes: Routes::default(),
@@ -60,18 +61,34 @@ impl Host {
         }
     }
 
-    /// Tells browsers that came by HTTPS to use nothing else for so many seconds. In plain text
-    /// the field is not allowed (RFC 6797 §7.2).
-    pub fn set_hsts(&mut self, seconds: u32) {
-        let line = format!("Strict-Transport-Security: max-age={seconds}\r\n");
+    /// Tells browsers that came by HTTPS to use nothing else for so long. In plain text the
+    /// field is not allowed (RFC 6797 §7.2).
+    pub fn set_hsts(&mut self, span: Duration) {
+        let line = format!("Strict-Transport-Security: max-age={}\r\n", span.as_secs());
         for policy in &mut self.policies[2..] {
-            policy.id += 2;
-            policy.lines = [&policy.lines, line.as_bytes()].concat().into();
+            policy.further = line.as_bytes().into();
         }
     }
 
     /// The policy of a protected path, or of any other; over TLS, or not.
     pub(super) fn policy(&self, protected: bool, secure: bool) -> &Policy {
         &self.policies[usize::from(protected) + 2 * usize::from(secure)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_prebuilt_in_plain_text_is_used_over_tls() {
+        let mut host = Host::default();
+        host.set_hsts(Duration::from_secs(1));
+        for protected in [false, true] {
+            let [plain, secure] = [false, true].map(|secure| host.policy(protected, secure));
+            assert_eq!((plain.id, &plain.lines, plain.private), (secure.id, &secure.lines, secure.private));
+            assert_ne!(plain.further, secure.further);
+        }
+        assert_ne!(host.policy(false, true).id, host.policy(true, true).id);
     }
 }

@@ -1,8 +1,6 @@
 //! The rules about requests in plain text where HTTPS is spoken: what a port for HTTPS answers
 //! to them, and the redirect from the port for plain HTTP.
 
-use std::fmt::Write;
-
 use super::exchange::{Exchange, Turn};
 use crate::app::Response;
 use crate::http::Status;
@@ -49,17 +47,13 @@ fn url(head: &RequestHead<'_>, port: u16) -> Option<String> {
         return None;
     }
     let mut url = if host.contains(':') { format!("https://[{host}]") } else { format!("https://{host}") };
-    // Writing to a string can't fail.
     if port != 443 {
-        let _ = write!(url, ":{port}");
+        url += &format!(":{port}");
     }
-    let query = head.target.query.iter().flat_map(|query| b"?".iter().chain(*query));
-    for &byte in head.target.path.iter().chain(query) {
-        if byte.is_ascii_graphic() {
-            url.push(char::from(byte));
-        } else {
-            let _ = write!(url, "%{byte:02X}");
-        }
+    url += std::str::from_utf8(head.target.path).ok()?;
+    if let Some(query) = head.target.query {
+        url.push('?');
+        url += std::str::from_utf8(query).ok()?;
     }
     Some(url)
 }

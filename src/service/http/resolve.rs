@@ -68,7 +68,7 @@ fn ask_proxy(head: &RequestHead<'_>, facts: &mut Facts, turn: &Turn<'_, '_>) {
     let proxies = &turn.cx.shared.http.proxies;
     let peer = turn.ends.peer().map(|peer| peer.ip());
     facts.forwarded = proxies.client(peer, &head.fields);
-    facts.secure |= proxies.secure(peer, &head.fields);
+    facts.secure = proxies.secure(peer, &head.fields).unwrap_or(facts.secure);
 }
 
 /// The decoded path, with its slash.

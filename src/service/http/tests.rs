@@ -5,6 +5,7 @@ mod checking;
 mod files;
 mod heads;
 mod hostile;
+mod https;
 mod listing;
 mod parked;
 mod routes;
@@ -24,8 +25,7 @@ use super::*;
 use crate::auth::Users;
 use crate::files::scratch::Scratch;
 use crate::limits;
-use crate::reactor::{Accepted, Want};
-use crate::reactor::{Finish, Handle, TestContext, Tick, Time};
+use crate::reactor::{Accepted, Finish, Handle, Security, TestContext, Tick, Time, Want};
 use crate::service::Kind;
 use crate::service::testing::{self, Peer, ends};
 use crate::session::key::Keys;
@@ -78,6 +78,14 @@ impl Bench {
         let time = Time { now: Tick::default(), unix_seconds: 1_800_000_000, unix_micros: 0 };
         let accepted = Accepted { listener: Kind::Http(HostId::default()), ends: ends(), overloaded };
         Http::open(&accepted, HostId::default(), &mut TestContext::default().context(shared, time, false))
+    }
+
+    /// Closes the connection, and opens another one.
+    fn reconnect(&mut self, security: Security<'static>) {
+        self.http.closed(0, ends(), &mut self.context.context(&mut self.shared, Time::default(), false));
+        self.http = Self::connect(&mut self.shared, false);
+        self.peer = Peer::default();
+        self.peer.security = security;
     }
 
     fn settle(&mut self) -> Want {
