@@ -158,7 +158,8 @@ fn apply_variable<D>(option: &Opt<D>, draft: &mut Draft<D>, value: &str) -> Resu
             Err(_) => option.apply(draft, value),
         },
         Value::Required(_) if option.repeatable => {
-            values::names(value).iter().try_for_each(|part| option.apply(draft, part))
+            let mut parts = value.split(option.separator).filter(|part| !part.is_empty());
+            parts.try_for_each(|part| option.apply(draft, part))
         }
         Value::Required(_) => option.apply(draft, value),
     }

@@ -25,8 +25,8 @@ pub(super) fn server_help(command: ServerCommand) -> String {
     text += "\nHelp:\n";
     info_rows(&mut text);
     text += "\nEach option is also a variable of the environment: --send-timeout is MIOD_SEND_TIMEOUT, with\n\
-             commas between the values of a repeatable option; -v and -q are RUST_LOG=debug and\n\
-             RUST_LOG=warn. An option overrides its variable.\n";
+             commas between the values of a repeatable option (MIOD_TLS: semicolons); -v and -q are\n\
+             RUST_LOG=debug and RUST_LOG=warn. An option overrides its variable.\n";
     text + examples(command)
 }
 

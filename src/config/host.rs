@@ -1,6 +1,7 @@
 //! A site: its files, applications and protected paths.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::KV;
 use crate::files::resolve::Symlinks;
@@ -25,8 +26,8 @@ pub struct Host {
     pub spa: Option<String>,
     /// Requests in plain text are redirected to HTTPS.
     pub redirect_https: bool,
-    /// For how many seconds browsers shall use HTTPS only (RFC 6797). `None`: as they like.
-    pub hsts: Option<u32>,
+    /// How long browsers shall use HTTPS only (RFC 6797). `None`: as they like.
+    pub hsts: Option<Duration>,
     /// Responses have the field `Server: miod`.
     pub server_field: bool,
     /// Largest request body that an application gets, in bytes.

@@ -88,11 +88,12 @@ impl Listener {
     }
 
     /// A listener for HTTPS beside this one for plain HTTP: at `bind`, or at the addresses of
-    /// that one.
+    /// that one. If that one is at a free port, so is this one.
     pub(super) fn https_beside(&self, bind: Vec<String>, tls: Tls) -> Self {
         let bind =
             if bind.is_empty() { self.bind.iter().filter_map(|bind| values::host_of(bind)).collect() } else { bind };
-        Self { bind, port: HTTPS_PORT, tls: Some(tls), ..self.clone() }
+        let port = if self.port == 0 { 0 } else { HTTPS_PORT };
+        Self { bind, port, tls: Some(tls), ..self.clone() }
     }
 
     /// The endpoints to listen at, each once. Names are resolved, which blocks.

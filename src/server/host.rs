@@ -45,8 +45,8 @@ impl Built {
         report.protected.extend(self.protected);
         let mut host = if config.server_field { http::Host::default() } else { http::Host::without_server_field() };
         host.redirect_https = config.redirect_https;
-        if let Some(seconds) = config.hsts {
-            host.set_hsts(seconds);
+        if let Some(span) = config.hsts {
+            host.set_hsts(span);
         }
         host.local_only = self.demonstration;
         host.routes = self.routes;

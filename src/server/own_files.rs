@@ -40,6 +40,11 @@ fn own_files(config: &Config) -> Vec<(&PathBuf, &'static str)> {
     }
     files.extend(config.process.sessions.key.iter().map(|path| (path, "--session-key")));
     files.extend(config.process.data.iter().map(|path| (path, "--data")));
+    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        let keys = tls.certificates.iter().map(|files| files.key.as_ref().unwrap_or(&files.certificate));
+        files.extend(keys.map(|path| (path, "--tls")));
+        files.extend(tls.key_log.iter().map(|path| (path, "--tls-keylog")));
+    }
     for host in &config.hosts {
         files.extend(host.users.iter().map(|path| (path, "--users")));
         files.extend(host.routes.iter().filter_map(|route| route.auth.as_ref()).map(|path| (path, "--auth")));
@@ -67,8 +72,24 @@ fn is_served(path: &Path, root: &Root) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificates::PemFiles;
+    use crate::config::{Host, Listener, Process, Tls};
     use crate::files::resolve::Symlinks;
     use crate::files::scratch::Scratch;
+
+    #[test]
+    fn files_with_secrets_of_tls_are_own_files() {
+        let tls = Tls {
+            certificates: vec![PemFiles::parse("a.pem,a-key.pem").unwrap(), PemFiles::parse("b.pem").unwrap()],
+            key_log: Some("secrets".into()),
+            client_ca: Some("authority.pem".into()),
+            ..Tls::default()
+        };
+        let listener = Listener { tls: Some(tls), ..Listener::default() };
+        let config = Config::single(Process::default(), listener, Host::default());
+        let found: Vec<_> = own_files(&config).into_iter().map(|(path, _)| path.to_str().unwrap()).collect();
+        assert_eq!(found, ["a-key.pem", "b.pem", "secrets"]);
+    }
 
     #[test]
     fn a_file_is_served_if_the_resolver_serves_it() {

@@ -103,7 +103,7 @@ fn every_option_sets_its_field() {
         media_types: vec![pair("x", "text/x"), pair("y", "text/y")],
         spa: Some("index.html".to_owned()),
         redirect_https: true,
-        hsts: Some(77),
+        hsts: Some(Duration::from_secs(77)),
         server_field: false,
         body_limit: 5120,
         users: Some("f".into()),
@@ -285,11 +285,21 @@ fn https_has_a_listener_of_its_own_beside_plain_http() {
         assert!(main.tls.is_none() && beside.tls.is_some() && beside.hosts == main.hosts, "{arguments}");
         assert_eq!((at(main).join(" ").as_str(), at(beside).join(" ").as_str(), beside.port), (plain, https, 8443));
     }
+    let free = serve("--tls auto -p 0", &[]);
+    assert_eq!(free.listeners.iter().map(|listener| listener.port).collect::<Vec<_>>(), [0, 0]);
     // These speak nothing else.
     for command in ["kv", "echo", "upper"] {
         let config = serve(&format!("{command} --tls auto"), &[]);
         assert!(config.listeners.len() == 1 && config.listeners[0].tls.is_some(), "{command}");
     }
+}
+
+#[test]
+fn a_variable_for_several_certificates_has_semicolons_between_them() {
+    let config = serve("", &[("MIOD_TLS", "a.pem,a-key.pem;b.pem")]);
+    let files: Vec<_> =
+        config.listeners[1].tls.as_ref().unwrap().certificates.iter().map(|pem| pem.to_string()).collect();
+    assert_eq!(files, ["a.pem,a-key.pem", "b.pem"]);
 }
 
 #[test]
@@ -303,7 +313,7 @@ fn options_that_do_nothing_without_tls_are_mistakes() {
         ("--hsts 1", "need --tls"),
         ("--tls auto --tls a.pem", "auto can't be combined with files"),
         ("--tls auto --tls-min 1.1", "give 1.2 or 1.3"),
-        ("--tls auto --hsts x", "number of seconds"),
+        ("--tls auto --hsts x", "whole seconds"),
         ("echo --tls auto --tls-bind 127.0.0.1", "echo has no option --tls-bind"),
     ] {
         let message = wrong(arguments, &[]);

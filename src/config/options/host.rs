@@ -1,6 +1,7 @@
 //! Options of a host.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::super::{Apps, Demonstration, values};
 use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, size};
@@ -27,9 +28,9 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("SECONDS"),
         group: "TLS",
         commands: SERVE,
-        help: "tell browsers over HTTPS to use nothing else for so long (Strict-Transport-Security)",
+        help: "tell browsers over HTTPS to use nothing else for so long (Strict-Transport-Security); 0: no longer",
         set: Setter::Host(|host, text| {
-            host.hsts = Some(text.parse().map_err(|_| "give a number of seconds, like 31536000".to_owned())?);
+            host.hsts = Some(if text == "0" { Duration::ZERO } else { values::span(text)? });
             Ok(())
         }),
         ..SERVER

@@ -55,6 +55,8 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         help: "speak TLS, with this certificate; of several the name that a client asks for decides; auto: with one \
                that is made for you, by an authority of your own",
         repeatable: true,
+        // A value itself may have a comma.
+        separator: ';',
         set: Setter::Listener(|listener, text| {
             let tls = listener.tls.get_or_insert_default();
             if text == "auto" {

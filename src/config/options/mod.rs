@@ -86,8 +86,10 @@ pub struct Opt<D: 'static> {
     pub help: &'static str,
     /// The default in help; empty if it is obvious or part of the sentence.
     pub default: fn(&Draft<D>) -> String,
-    /// It can be given more than once; its variable has commas between the values.
+    /// It can be given more than once.
     pub repeatable: bool,
+    /// What is between the values in its variable, if it is repeatable.
+    pub separator: char,
     /// It can be set by a variable of the environment.
     pub environment: bool,
     /// Its value may contain a password or a token, so no message shows it.
@@ -107,6 +109,7 @@ impl<D> Opt<D> {
         help: "",
         default: |_| String::new(),
         repeatable: false,
+        separator: ',',
         environment: false,
         secret: false,
         set: Setter::Command(|_, _| Ok(())),
