@@ -21,6 +21,10 @@ pub mod files {}
 pub mod options {}
 
 #[doc = include_str!("manual/links.md")]
+#[doc = include_str!("manual/https.md")]
+pub mod https {}
+
+#[doc = include_str!("manual/links.md")]
 #[doc = include_str!("manual/sessions.md")]
 pub mod sessions {}
 

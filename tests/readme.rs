@@ -93,7 +93,7 @@ fn no_line_is_longer_than_120_characters() {
 #[test]
 fn every_chapter_is_linked_from_the_landing_page_and_from_every_chapter() {
     let (readme, module, links) = (read("README.md"), read("src/manual.rs"), read("src/manual/links.md"));
-    assert_eq!(chapters().len(), 8);
+    assert_eq!(chapters().len(), 9);
     for chapter in chapters() {
         assert!(readme.contains(&format!("](src/manual/{chapter}.md)")), "README.md has no link to {chapter}");
         assert!(module.contains(&format!("include_str!(\"manual/{chapter}.md\")")), "src/manual.rs lacks {chapter}");
@@ -171,6 +171,36 @@ fn the_commands_of_the_key_value_service_print_the_expected_text() {
     assert_eq!(entries(place.path()), BTreeSet::new());
 }
 
+/// A server of the repository's pages for HTTPS too, with `home` for its state.
+fn secure_server(home: &Root, arguments: &[&str]) -> Server {
+    let mut command = miod();
+    command.args(["-p", "0", "--tls", "auto"]).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.env("HOME", home.path()).env_remove("XDG_STATE_HOME").stderr(Stdio::null());
+    Server::run(command)
+}
+
+/// The port for HTTPS of a server.
+fn secure_port(server: &Server) -> &str {
+    let port = server.banner.split("https://127.0.0.1:").nth(1).expect("an https URL");
+    port.split('/').next().unwrap()
+}
+
+#[test]
+#[ignore = "needs curl and openssl"]
+fn the_commands_about_https_print_the_expected_text() {
+    let home = Root::new();
+    let server = secure_server(&home, &[]);
+    let place = Root::new();
+    std::fs::copy(home.at(".local/state/miod/tls/ca.pem"), place.at("ca.pem")).unwrap();
+    let commands = commands(&read("src/manual/https.md"), "<!-- run https -->");
+    assert!(commands.len() > 5);
+    for (command, expected) in commands {
+        let here = command.replace("localhost:8443", &format!("localhost:{}", secure_port(&server)));
+        let printed = output_of(&here, &place);
+        assert!(printed.contains(&expected), "{command} doesn't print {expected:?} but\n{printed}");
+    }
+}
+
 #[test]
 #[ignore = "needs nc"]
 fn the_line_services_print_the_expected_text() {
@@ -242,4 +272,36 @@ fn tshark_prints_addresses_and_status_codes() {
     let fields: Vec<_> = first.split('\t').collect();
     assert_eq!(fields[..3], ["127.0.0.1", &*port, "127.0.0.1"], "{first}");
     assert_eq!(fields[4], "200", "{first}");
+}
+
+#[test]
+#[ignore = "needs tshark and the right to capture on the loopback"]
+fn tshark_decrypts_a_capture_with_the_secrets_of_the_server() {
+    let home = Root::new();
+    let secrets = home.at("keys").display().to_string();
+    let server = secure_server(&home, &["--tls-keylog", &secrets]);
+    let port = secure_port(&server);
+    let url = format!("https://localhost:{port}/HelloWorld.html");
+    let mut capture = Command::new("timeout")
+        .args(["60", "tshark", "-q", "-i", "lo", "-f", &format!("tcp port {port}"), "-w"])
+        .arg(home.at("capture.pcap"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let chapter = joined(&read("src/manual/https.md"));
+    let line = chapter.lines().find(|line| line.starts_with("tshark ")).expect("the command").replace("8443", port);
+    // tshark doesn't report when the capture has begun, so send requests until one is in it. A capture
+    // that is still being written ends in the middle of a packet.
+    let found = eventually(|| {
+        assert_eq!(
+            miod().args(["get", "-k", &url]).output().unwrap().stdout,
+            read("public/HelloWorld.html").as_bytes()
+        );
+        home.at("capture.pcap").exists()
+            && output_of(&format!("{line} 2>/dev/null || true"), &home).contains("/HelloWorld.html")
+    });
+    Command::new("kill").arg(capture.id().to_string()).status().unwrap();
+    capture.wait().unwrap();
+    assert!(found);
 }
