@@ -9,8 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use ring::hmac;
 
 use super::expiry_map::ExpiryMap;
 use super::htpasswd::{self, Table};
@@ -34,7 +33,7 @@ pub struct Users {
     /// The number of files read so far. It is part of each HMAC, so that nothing that was
     /// verified with one file is valid for the next.
     generation: u64,
-    signer: Hmac<Sha256>,
+    signer: hmac::Key,
     hasher: RandomState,
     verified: ExpiryMap<Pair>,
     running: Vec<Running>,
@@ -139,7 +138,7 @@ impl Users {
             last_look: 0,
             table: Arc::new(table),
             generation: 0,
-            signer: Hmac::new(&key.into()),
+            signer: hmac::Key::new(hmac::HMAC_SHA256, &key),
             hasher: RandomState::new(),
             verified: ExpiryMap::new(limits::VERIFIED),
             running: Vec::new(),
@@ -196,13 +195,15 @@ impl Users {
     }
 
     fn sign(&self, credentials: &Credentials) -> Pair {
-        let mut signer = self.signer.clone();
+        let mut signer = hmac::Context::with_key(&self.signer);
         signer.update(&self.generation.to_le_bytes());
         // The length separates name and password.
         signer.update(&(credentials.name.len() as u64).to_le_bytes());
         signer.update(credentials.name.as_bytes());
         signer.update(credentials.password.as_bytes());
-        signer.finalize().into_bytes().into()
+        let mut pair = Pair::default();
+        pair.copy_from_slice(signer.sign().as_ref());
+        pair
     }
 
     /// Reads the file again if it has changed, once a second at most. It blocks, as reading a

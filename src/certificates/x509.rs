@@ -10,7 +10,7 @@
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
 
 use super::der::{Reader, dotted, tag};
 
@@ -232,7 +232,7 @@ fn date(reader: &mut Reader<'_>) -> Option<i64> {
 }
 
 fn fingerprint(der: &[u8]) -> String {
-    let pairs: Vec<_> = Sha256::digest(der).iter().map(|byte| format!("{byte:02X}")).collect();
+    let pairs: Vec<_> = digest(&SHA256, der).as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
     pairs.join(":")
 }
 

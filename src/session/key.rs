@@ -16,8 +16,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest, Sha256};
+use ring::hmac;
 
 use crate::limits;
 
@@ -39,7 +38,7 @@ pub struct Keys(Vec<Key>);
 struct Key {
     /// The name of the key in the texts that it signed.
     name: String,
-    mac: Hmac<Sha256>,
+    key: hmac::Key,
 }
 
 /// Keys are never printed.
@@ -66,16 +65,9 @@ impl From<io::Error> for KeyError {
 
 impl Key {
     fn new(secret: &[u8]) -> Self {
-        let mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
-        let name = mac.clone().chain_update(b"key id").finalize().into_bytes();
-        Self { name: BASE64_URL_SAFE_NO_PAD.encode(&name[..KEY_ID]), mac }
-    }
-
-    /// The signature of a text for one purpose.
-    fn mac(&self, purpose: &str, text: &str) -> Hmac<Sha256> {
-        // The length separates the purpose from the text.
-        let length = (purpose.len() as u64).to_be_bytes();
-        self.mac.clone().chain_update(length).chain_update(purpose).chain_update(text)
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let name = hmac::sign(&key, b"key id");
+        Self { name: BASE64_URL_SAFE_NO_PAD.encode(&name.as_ref()[..KEY_ID]), key }
     }
 }
 
@@ -135,7 +127,7 @@ impl Keys {
     /// Signs `text` for `purpose`. The result can stand in a cookie and in a query, if `text` can.
     pub fn sign(&self, purpose: &str, text: &str) -> String {
         let key = &self.0[0];
-        let signature = BASE64_URL_SAFE_NO_PAD.encode(key.mac(purpose, text).finalize().into_bytes());
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key.key, &message(purpose, text)));
         format!("{}.{text}.{signature}", key.name)
     }
 
@@ -147,18 +139,21 @@ impl Keys {
         // Two keys can have the same name, though it is unlikely.
         let mut named = self.0.iter().filter(|key| key.name == name);
         // In constant time.
-        named.any(|key| key.mac(purpose, text).verify_slice(&signature).is_ok()).then_some(text)
+        named.any(|key| hmac::verify(&key.key, &message(purpose, text), &signature).is_ok()).then_some(text)
     }
 }
 
-/// A secret that can't be guessed. Four UUIDs of version 4 have 488 random bits from the
-/// system's generator, more than the 256 of a key.
+/// What is signed: a text for one purpose.
+fn message(purpose: &str, text: &str) -> Vec<u8> {
+    // The length separates the purpose from the text.
+    [&(purpose.len() as u64).to_be_bytes(), purpose.as_bytes(), text.as_bytes()].concat()
+}
+
+/// A secret that can't be guessed.
 fn secret() -> [u8; LENGTH] {
-    let mut digest = Sha256::new();
-    for _ in 0..4 {
-        digest.update(uuid::Uuid::new_v4().as_bytes());
-    }
-    digest.finalize().into()
+    let mut secret = [0; LENGTH];
+    getrandom::fill(&mut secret).expect("the system has random bytes; the identifiers of sessions need them too");
+    secret
 }
 
 /// Creates a key file, completely or not at all. An existing file is never replaced.

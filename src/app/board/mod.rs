@@ -20,9 +20,9 @@ use std::ops::Not;
 use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 pub(crate) use posts::CAPACITY;
 use posts::{Post, Posts, TEXT};
@@ -313,7 +313,7 @@ fn clean(text: &str) -> String {
 
 /// The hash of a secret, which is stored with a post.
 fn hash(secret: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(secret))
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.as_bytes()))
 }
 
 impl Shown {
