@@ -3,52 +3,9 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
 
-use support::{Client, Outcome, Root, Server, eventually, miod, pattern, run_to_end};
-
-/// A site with its own authority, and a server of it for both http and https.
-struct Site {
-    root: Root,
-    server: Server,
-}
-
-impl Site {
-    fn start(arguments: &[&str]) -> Self {
-        let root = Root::new();
-        root.file("site/index.html", "hello").file("site/large", pattern(3_000_000));
-        let server = Server::run(Self::command(&root, arguments));
-        Self { root, server }
-    }
-
-    fn command(root: &Root, arguments: &[&str]) -> Command {
-        let mut command = miod();
-        command.env("XDG_STATE_HOME", root.at("state"));
-        command.arg("serve").arg(root.at("site")).args(["-b", "127.0.0.1:0", "--tls-bind", "127.0.0.1:0"]);
-        command.args(arguments);
-        command
-    }
-
-    fn port(&self) -> u16 {
-        let url = self.server.banner.split_whitespace().find_map(|word| word.strip_prefix("https://127.0.0.1:"));
-        url.expect("an https URL").trim_end_matches('/').parse().unwrap()
-    }
-
-    fn authority(&self) -> String {
-        self.root.at("state/miod/tls/ca.pem").display().to_string()
-    }
-
-    /// `miod get` with these arguments and the URL of a path.
-    fn get(&self, arguments: &[&str], path: &str) -> Outcome {
-        let url = format!("https://localhost:{}{path}", self.port());
-        run_to_end(miod().arg("get").args(arguments).arg(url), b"")
-    }
-
-    /// A connection to the port for HTTPS, without TLS.
-    fn connect(&self) -> Client {
-        Client::connect(([127, 0, 0, 1], self.port()).into())
-    }
-}
+use support::site::Site;
+use support::{Client, Root, Server, eventually, miod, pattern, run_to_end};
 
 #[test]
 fn whoever_trusts_the_authority_once_trusts_it_after_a_restart() {
