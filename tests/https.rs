@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use support::site::Site;
+use support::site::{Site, certificate};
 use support::{Client, Root, Server, eventually, miod, pattern, run_to_end};
 
 #[test]
@@ -23,6 +23,10 @@ fn whoever_trusts_the_authority_once_trusts_it_after_a_restart() {
     }
     let unknown = site.get(&[], "/");
     assert!(matches!(unknown.code, Some(60 | 77)), "{unknown:?}");
+    // An authority with the same name and another key.
+    let other = site.get(&["--cacert", &certificate(&site.root, "other", &[]).authority], "/");
+    assert_eq!(other.code, Some(60));
+    assert!(other.errors.contains("the trusted authority has not signed it"), "{other:?}");
     let trusting = site.get(&["-k", "-v", "--trace"], "/");
     assert_eq!((trusting.code, trusting.out.as_slice()), (Some(0), &b"hello"[..]));
     for part in ["* TLSv1.3, TLS_AES_", "ALPN http/1.1", "issued by CN=", "tls      0."] {
