@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 
 use support::site::{Site, certificate};
-use support::{Client, Root, Server, eventually, miod, pattern, run_to_end};
+use support::{Client, Root, Server, eventually, miod, pattern, raise_limit, run_to_end};
 
 #[test]
 fn whoever_trusts_the_authority_once_trusts_it_after_a_restart() {
@@ -98,8 +98,9 @@ fn certificates_that_cannot_be_used_are_mistakes_of_the_configuration() {
 
 #[test]
 fn silent_handshakes_hold_nobody_up_and_end_at_the_limit() {
-    let site = Site::start(&["--tls", "auto", "--header-timeout", "1"]);
-    let mut silent: Vec<Client> = (0..200).map(|_| site.connect()).collect();
+    raise_limit();
+    let site = Site::start(&["--tls", "auto", "--header-timeout", "2"]);
+    let mut silent: Vec<Client> = (0..1_000).map(|_| site.connect()).collect();
     for client in &mut silent {
         client.send(b"\x16\x03\x01\x02\x00");
     }

@@ -270,6 +270,13 @@ pub fn kill(name: &str, pid: u32) {
     assert!(status.success());
 }
 
+/// Raises the limit of file descriptors of this process to its maximum.
+pub fn raise_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
 /// The command under test, without settings from the environment.
 pub fn miod() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_miod"));
