@@ -57,7 +57,8 @@ def start_page(browser, root):
     if error:
         sys.exit(f"error: {error}")
     until(lambda: "<h1" in (page.run("document.documentElement.outerHTML") or "") and page.text(), "the page is shown")
-    states = lambda: page.text() and [state["visibleSecurityState"] for state in events.all("Security.visibleSecurityStateChanged")]
+    changes = lambda: page.text() and events.all("Security.visibleSecurityStateChanged")
+    states = lambda: [change["visibleSecurityState"] for change in changes()]
     until(lambda: states() and states()[-1]["securityState"] == "secure", "the page is secure", lambda: str(states()))
     protocol = states()[-1]["certificateSecurityState"]["protocol"]
     if protocol != "TLS 1.3" or page.run("window.isSecureContext") is not True:
@@ -67,7 +68,8 @@ def start_page(browser, root):
     }
     until(lambda: page.text() and not waiting(), "everything is loaded", lambda: str(waiting()))
     responses = [event["response"] for event in events.all("Network.responseReceived")]
-    bad = [response["url"] for response in responses if response["status"] >= 400 or not response["url"].startswith(root)]
+    is_bad = lambda response: response["status"] >= 400 or not response["url"].startswith(root)
+    bad = [response["url"] for response in responses if is_bad(response)]
     bad += events.all("Network.loadingFailed") + events.all("Log.entryAdded")
     bad += events.all("Runtime.consoleAPICalled") + events.all("Runtime.exceptionThrown")
     if bad or len(responses) < 2:
