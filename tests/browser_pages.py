@@ -10,6 +10,7 @@ test starts as a new client.
 import argparse, base64, json, os, socket, subprocess, sys, tempfile, time, urllib.error, urllib.request
 
 TIMEOUT = 30
+shots = None  # the directory for screenshots
 
 
 class WebSocket:

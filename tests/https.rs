@@ -3,52 +3,9 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
 
-use support::{Client, Outcome, Root, Server, eventually, miod, pattern, run_to_end};
-
-/// A site with its own authority, and a server of it for both http and https.
-struct Site {
-    root: Root,
-    server: Server,
-}
-
-impl Site {
-    fn start(arguments: &[&str]) -> Self {
-        let root = Root::new();
-        root.file("site/index.html", "hello").file("site/large", pattern(3_000_000));
-        let server = Server::run(Self::command(&root, arguments));
-        Self { root, server }
-    }
-
-    fn command(root: &Root, arguments: &[&str]) -> Command {
-        let mut command = miod();
-        command.env("XDG_STATE_HOME", root.at("state"));
-        command.arg("serve").arg(root.at("site")).args(["-b", "127.0.0.1:0", "--tls-bind", "127.0.0.1:0"]);
-        command.args(arguments);
-        command
-    }
-
-    fn port(&self) -> u16 {
-        let url = self.server.banner.split_whitespace().find_map(|word| word.strip_prefix("https://127.0.0.1:"));
-        url.expect("an https URL").trim_end_matches('/').parse().unwrap()
-    }
-
-    fn authority(&self) -> String {
-        self.root.at("state/miod/tls/ca.pem").display().to_string()
-    }
-
-    /// `miod get` with these arguments and the URL of a path.
-    fn get(&self, arguments: &[&str], path: &str) -> Outcome {
-        let url = format!("https://localhost:{}{path}", self.port());
-        run_to_end(miod().arg("get").args(arguments).arg(url), b"")
-    }
-
-    /// A connection to the port for HTTPS, without TLS.
-    fn connect(&self) -> Client {
-        Client::connect(([127, 0, 0, 1], self.port()).into())
-    }
-}
+use support::site::{Site, certificate};
+use support::{Client, Root, Server, eventually, miod, pattern, raise_limit, run_to_end};
 
 #[test]
 fn whoever_trusts_the_authority_once_trusts_it_after_a_restart() {
@@ -66,6 +23,10 @@ fn whoever_trusts_the_authority_once_trusts_it_after_a_restart() {
     }
     let unknown = site.get(&[], "/");
     assert!(matches!(unknown.code, Some(60 | 77)), "{unknown:?}");
+    // An authority with the same name and another key.
+    let other = site.get(&["--cacert", &certificate(&site.root, "other", &[]).authority], "/");
+    assert_eq!(other.code, Some(60));
+    assert!(other.errors.contains("the trusted authority has not signed it"), "{other:?}");
     let trusting = site.get(&["-k", "-v", "--trace"], "/");
     assert_eq!((trusting.code, trusting.out.as_slice()), (Some(0), &b"hello"[..]));
     for part in ["* TLSv1.3, TLS_AES_", "ALPN http/1.1", "issued by CN=", "tls      0."] {
@@ -137,8 +98,9 @@ fn certificates_that_cannot_be_used_are_mistakes_of_the_configuration() {
 
 #[test]
 fn silent_handshakes_hold_nobody_up_and_end_at_the_limit() {
-    let site = Site::start(&["--tls", "auto", "--header-timeout", "1"]);
-    let mut silent: Vec<Client> = (0..200).map(|_| site.connect()).collect();
+    raise_limit();
+    let site = Site::start(&["--tls", "auto", "--header-timeout", "2"]);
+    let mut silent: Vec<Client> = (0..1_000).map(|_| site.connect()).collect();
     for client in &mut silent {
         client.send(b"\x16\x03\x01\x02\x00");
     }

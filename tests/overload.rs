@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit};
-use support::{Client, Root, Server, eventually, get, get_with, pattern};
+use support::{Client, Root, Server, eventually, get, get_with, pattern, raise_limit};
 
 fn site() -> Root {
     let root = Root::new();
@@ -26,12 +26,6 @@ fn connect_and_request(server: &Server) -> Client {
 fn still_served(client: &mut Client) -> bool {
     client.send(get("/"));
     client.response().status == 200
-}
-
-/// Raises the limit of file descriptors of this process to its maximum.
-fn raise_limit() {
-    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
-    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
 fn assert_refused(client: &mut Client) {

@@ -5,6 +5,7 @@
 
 pub mod browser;
 mod response;
+pub mod site;
 
 pub use response::Response;
 
@@ -267,6 +268,13 @@ impl Drop for Ended {
 pub fn kill(name: &str, pid: u32) {
     let status = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
     assert!(status.success());
+}
+
+/// Raises the limit of file descriptors of this process to its maximum.
+pub fn raise_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
 
 /// The command under test, without settings from the environment.

@@ -16,7 +16,8 @@ pub enum TlsFailure {
 impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Untrusted(why) | Self::Handshake(why) => f.write_str(why),
+            Self::Untrusted(why) => write!(f, "the peer's certificate isn't trusted: {why}"),
+            Self::Handshake(why) => f.write_str(why),
             Self::Cut => f.write_str("the peer closed the connection in the TLS handshake"),
         }
     }
@@ -42,6 +43,9 @@ impl TlsFailure {
         match error {
             Error::InvalidCertificate(why) => Self::Untrusted(match why {
                 CertificateError::UnknownIssuer => "its issuer is unknown".to_owned(),
+                // The name of the issuer is that of a trusted authority, which has another key: as after
+                // the authority of `--tls auto` was made anew.
+                CertificateError::BadSignature => "the trusted authority has not signed it".to_owned(),
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_owned(),
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                     "it is not valid yet".to_owned()
