@@ -1,6 +1,6 @@
 //! Calls an application without a server.
 
-use crate::app::{Answer, App, Body, Call, Request, Response};
+use crate::app::{Answer, App, Body, Call, Ports, Request, Response};
 use crate::http::FieldLines;
 use crate::http::Status;
 use crate::http::head::parse;
@@ -23,6 +23,7 @@ pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], ses
         ends: Ends::for_test("192.0.2.7:4711".parse().unwrap(), &local),
         client: Some("192.0.2.7".parse().unwrap()),
         secure: false,
+        ports: Ports::default(),
         session,
         news: false,
     };

@@ -5,6 +5,7 @@
 
 pub mod browser;
 mod response;
+pub mod site;
 
 pub use response::Response;
 

@@ -10,7 +10,7 @@ fn bench(redirect: bool, security: Security<'static>) -> Bench {
         host.redirect_https = redirect;
         host.set_hsts(Duration::from_secs(77));
     };
-    let mut bench = Bench::build(host, |shared| shared.https_port = 8443, false);
+    let mut bench = Bench::build(host, |shared| shared.ports.https = Some(8443), false);
     bench.peer.security = security;
     bench
 }
@@ -81,7 +81,7 @@ fn requests_in_plain_text_are_redirected_to_the_same_url() {
         assert!(!response.contains("Strict-Transport"), "{response}");
     }
     let mut usual = bench(true, Security::Plain);
-    usual.shared.http.https_port = 443;
+    usual.shared.http.ports.https = None;
     assert_eq!(moved(&usual.exchange(get("/a")).0), (308, Some("https://x/a")));
     let mut tls = bench(true, Security::Tls(None));
     assert_eq!(statuses(&tls.exchange(get("/")).0), [200]);
