@@ -76,6 +76,8 @@ pub const ALL: &[Entry] = &[
         .in_lab("the SHA-256 and the size of an upload: curl -T FILE", None),
     entry("inspect", "/lab/inspect", |_| Box::new(lab::Inspect))
         .in_lab("the request as the server parsed it", Some("?colour=blue")),
+    entry("tls", "/lab/tls", |_| Box::new(lab::Tls))
+        .in_lab("what protects this connection, and what everybody on the way reads of it", Some("")),
     entry("cookies", "/lab/cookies", |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() }))
         .in_lab("the cookies of the request", Some("")),
     entry("stream", "/lab/stream", |_| Box::new(lab::Stream))

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::form_fields::FormFields;
 use super::page::{self, Foot};
+use super::ports::encoded;
 use super::{Answer, App, Call, Methods, Outcome, Request, Response};
 use crate::auth::{Checked, Users, Verdict};
 use crate::http::basic::Credentials;
@@ -259,14 +260,6 @@ fn here(request: &Request<'_>) -> String {
 fn beside(request: &Request<'_>, name: &str) -> String {
     let parent = request.mount.rsplit_once('/').map_or("", |(parent, _)| parent);
     encoded(&format!("{parent}/{name}"))
-}
-
-/// A path, encoded for a URL.
-fn encoded(path: &str) -> String {
-    let mut address = Vec::new();
-    target::encode_path(path.as_bytes(), &mut address);
-    // The encoded text is ASCII.
-    String::from_utf8_lossy(&address).into_owned()
 }
 
 /// `address`, if it is a path on this server. Browsers take `//host` and `/\host` for

@@ -1,7 +1,8 @@
 //! The ports of the web server, so that a page can link to itself with the other scheme.
 
+use super::Request;
 use crate::http::head::RequestHead;
-use crate::http::origin;
+use crate::http::{origin, target};
 
 /// The TCP ports at which the web server listens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -18,5 +19,37 @@ impl Ports {
     /// so this is for links, forms and comparisons in the response to this client alone.
     pub fn origin(self, head: &RequestHead<'_>, secure: bool) -> Option<String> {
         origin::at(head, secure, if secure { self.https } else { self.http }?)
+    }
+
+    /// The URL of the application itself at that origin.
+    pub fn url(self, request: &Request<'_>, secure: bool) -> Option<String> {
+        Some(self.origin(request.head, secure)? + &encoded(request.here()))
+    }
+}
+
+/// A decoded path, encoded for a URL.
+pub(super) fn encoded(path: &str) -> String {
+    let mut address = Vec::new();
+    target::encode_path(path.as_bytes(), &mut address);
+    // The encoded text is ASCII.
+    String::from_utf8_lossy(&address).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::FieldLines;
+    use crate::http::head::parse;
+
+    #[test]
+    fn an_application_has_a_url_for_each_port_that_is_there() {
+        let mut lines = FieldLines::default();
+        let head = parse(b"GET /a%20b HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", &mut lines).unwrap().unwrap();
+        let ports = Ports { http: None, https: Some(443) };
+        for (mount, url) in [("/a b", "https://[::1]/a%20b"), ("", "https://[::1]/")] {
+            let request = Request { head: &head, body: b"", mount, path: b"" };
+            assert_eq!(ports.url(&request, true).as_deref(), Some(url));
+            assert_eq!(ports.url(&request, false), None);
+        }
     }
 }
