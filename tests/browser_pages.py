@@ -10,6 +10,7 @@ test starts as a new client.
 import argparse, base64, json, os, socket, subprocess, sys, tempfile, time, urllib.error, urllib.request
 
 TIMEOUT = 30
+shots = None  # the directory for screenshots
 
 
 class WebSocket:
@@ -59,10 +60,12 @@ class WebSocket:
 
 
 class Browser:
+    flags = []  # further arguments
+
     def __init__(self, profile):
         command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
         command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        command += ["--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
+        command += self.flags + ["--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         port_file = os.path.join(profile, "DevToolsActivePort")
         until(lambda: os.path.exists(port_file) and open(port_file).read().count("\n") >= 1, "the browser starts")

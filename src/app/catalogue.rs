@@ -78,6 +78,8 @@ pub const ALL: &[Entry] = &[
         .in_lab("the request as the server parsed it", Some("?colour=blue")),
     entry("tls", "/lab/tls", |_| Box::new(lab::Tls))
         .in_lab("what protects this connection, and what everybody on the way reads of it", Some("")),
+    entry("mixed", "/lab/mixed", |_| Box::new(lab::Mixed))
+        .in_lab("a page over https with parts over http, and cookies over both", Some("")),
     entry("cookies", "/lab/cookies", |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() }))
         .in_lab("the cookies of the request", Some("")),
     entry("stream", "/lab/stream", |_| Box::new(lab::Stream))

@@ -17,8 +17,13 @@ impl Ports {
     /// The origin of the host that a request names, with the scheme https if `secure`, else http.
     /// None if there is no such port, or the request names no host. The client chooses the host,
     /// so this is for links, forms and comparisons in the response to this client alone.
+    ///
+    /// It has only the signs of names and addresses. So it may stand in a policy or a command,
+    /// where others that a host may contain (RFC 3986 §3.2.2), like `;`, have a meaning.
     pub fn origin(self, head: &RequestHead<'_>, secure: bool) -> Option<String> {
-        origin::at(head, secure, if secure { self.https } else { self.http }?)
+        let origin = origin::at(head, secure, if secure { self.https } else { self.http }?)?;
+        let is_simple = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/[]".contains(&byte);
+        origin.bytes().all(is_simple).then_some(origin)
     }
 
     /// The URL of the application itself at that origin.
@@ -50,6 +55,12 @@ mod tests {
             let request = Request { head: &head, body: b"", mount, path: b"" };
             assert_eq!(ports.url(&request, true).as_deref(), Some(url));
             assert_eq!(ports.url(&request, false), None);
+        }
+        for host in ["a;b", "a'b", "a,b", "a%20b", "a$b"] {
+            let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let mut lines = FieldLines::default();
+            let head = parse(head.as_bytes(), &mut lines).unwrap().unwrap();
+            assert_eq!(ports.origin(&head, true), None, "{host}");
         }
     }
 }
