@@ -8,7 +8,7 @@ alice with the password apple, and a certificate for localhost and lab.example t
 authority has signed. The browser finds lab.example at this machine: names of the machine
 itself have privileges. It trusts the authority, so `certutil` is needed too.
 """
-import argparse, os, subprocess, sys, tempfile
+import argparse, os, shlex, subprocess, sys, tempfile
 
 import browser_pages
 from browser_pages import Browser, Page, until
@@ -54,6 +54,11 @@ def mixed(browser, http, https):
         address = page.run(f"document.querySelectorAll('td:first-child')[{number - 1}].textContent")
         said = lambda: [text for text in console(browser) if "Mixed Content" in text and address in text]
         until(lambda: any(words in text for text in said()), f"{address}: {words}", lambda: str(console(browser)))
+    failed = lambda: [event["errorText"] for event in browser.socket.all("Network.loadingFailed")]
+    until(lambda: page.text() and len(failed()) == 2, "two loads fail", lambda: str(failed()))
+    # The other port closes the connection. The script isn't even asked for.
+    if sorted(failed()) != ["", "net::ERR_CONNECTION_CLOSED"] or any("Policy" in text for text in console(browser)):
+        fail(failed(), console(browser))
     page.shoot("mixed-https")
     page.click("main p a[href^='http:']")
     page.shows("came by http, and so do")
@@ -69,6 +74,8 @@ def mixed_local(browser, http, https):
     for words in "automatically upgraded to HTTPS", "blocked":
         said = lambda: [text for text in console(browser) if "http://lab.invalid/" in text and words in text]
         until(said, words, lambda: str(console(browser)))
+    if any("Security Policy" in text for text in console(browser)):
+        fail(console(browser))
     page.shoot("mixed-localhost")
     page.go(f"{local}/lab/mixed/cookies")
     cookies_are(page, "Cookies over https\n", ["no", "no"])
@@ -116,7 +123,87 @@ def connection(browser, http, https):
     page.shoot("tls-https")
 
 
-TESTS = [connection, mixed, mixed_local, cookies]
+def log_in(page, password):
+    page.type("#username", "" if page.run("document.querySelector('#username').value") else "alice")
+    page.type("#password", password)
+    page.click("main form button")
+
+
+def at(page, url):
+    until(lambda: page.text() and page.run("location.href") == url, f"the browser is at {url}", page.text)
+
+
+def cookies_for(page, url):
+    """The cookies that the browser would send: name, and whether Secure, HttpOnly; and SameSite."""
+    cookies = page.call("Network.getCookies", urls=[url])["cookies"]
+    return [(cookie["name"], cookie["secure"], cookie["httpOnly"], cookie.get("sameSite")) for cookie in cookies]
+
+
+def posted(browser):
+    """Where forms were sent to."""
+    requests = [event["request"] for event in browser.socket.all("Network.requestWillBeSent")]
+    return [request["url"] for request in requests if request["method"] == "POST"]
+
+
+def login_only(browser, http, https):
+    """The password goes by https, the cookie by http too, and whoever has the cookie is the user."""
+    place = "/lab/login-only"
+    page = opened(browser, http + place)
+    page.shoot("login-only-form")
+    log_in(page, "pear")
+    page.shows("The name or the password is wrong.")
+    at(page, https + place)
+    log_in(page, "apple")
+    page.shows("Hello, alice.")
+    at(page, http + place)
+    page.shoot("login-only")
+    if posted(browser) != [https + place] * 2:
+        fail(posted(browser))
+    for url in http + place, https + place:
+        if cookies_for(page, url) != [("lab-login", False, True, "Lax")]:
+            fail(url, cookies_for(page, url))
+    # The page says how somebody else uses the cookie.
+    command = shlex.split(page.run("document.getElementById('copied').textContent"))
+    port = http.rsplit(":")[-1]
+    command[1:1] = ["-sS", "--noproxy", "*", "--resolve", f"lab.example:{port}:127.0.0.1"]
+    curl = lambda: subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    if curl() != "Hello, alice.\n":
+        fail(command, curl())
+    page.go(https + place)
+    page.shows("The example begins by http")
+    page.click("#begin")
+    page.shows("Hello, alice.")
+    page.click("main form button")
+    page.shows("Log in by HTTPS")
+    at(page, http + place)
+    if not curl().startswith("Nobody is logged in.") or cookies_for(page, http + place):
+        fail(curl(), cookies_for(page, http + place))
+
+
+def whole_session(browser, http, https):
+    """The cookie of the session is never sent by http."""
+    page = opened(browser, f"{http}/login")
+    page.shows("everybody on the way can read the password")
+    page.go(f"{http}/lab/login-only")
+    page.click("#whole")
+    page.shows("Enter your name")
+    at(page, f"{https}/login")
+    log_in(page, "apple")
+    page.shows("Hello, alice.")
+    at(page, f"{https}/home")
+    page.shoot("whole-session")
+    if posted(browser) != [f"{https}/login"]:
+        fail(posted(browser))
+    cookies = cookies_for(page, f"{https}/"), cookies_for(page, f"{http}/")
+    if cookies != ([("__Host-sessionId", True, True, "Lax")], []):
+        fail(cookies)
+    page.go(f"{http}/home")
+    at(page, f"{http}/login?next=%2Fhome")
+    page.go(f"{https}/home")
+    page.shows("Hello, alice.")
+
+
+TESTS = [connection, mixed, mixed_local, cookies, login_only, whole_session]
 
 
 def main():

@@ -20,7 +20,7 @@ fn laboratory() -> (Site, String) {
 }
 
 #[test]
-#[ignore = "needs chromium, certutil and python3"]
+#[ignore = "needs chromium, certutil, curl and python3"]
 fn a_browser_does_what_the_pages_say() {
     let (site, authority) = laboratory();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls_lab.py");
@@ -30,7 +30,7 @@ fn a_browser_does_what_the_pages_say() {
         .args([&site.server.address().port().to_string(), &site.port().to_string()]);
     let output = command.arg(&authority).stdin(Stdio::null()).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    for test in ["connection", "mixed", "mixed_local", "cookies"] {
+    for test in ["connection", "mixed", "mixed_local", "cookies", "login_only", "whole_session"] {
         assert!(output.status.success() && printed.contains(&format!("{test}: passed\n")), "{printed}");
     }
 }

@@ -7,12 +7,11 @@
 //! is on the way to them: there nothing is upgraded or blocked, and cookies with Secure are sent
 //! over http. So the page says what to expect under the name that it has.
 
-use std::net::IpAddr;
-
 use askama::Template;
 
 use super::facts::{self, Fact, Value};
 use super::format::Format;
+use super::local::is_local;
 use crate::app::page::{self, Beyond, Foot};
 use crate::app::{Answer, App, Call, Request, Response, ports};
 use crate::http::cookie::{self, SameSite, SetCookie};
@@ -80,15 +79,17 @@ fn page(response: Response, request: &Request<'_>, call: &Call<'_>) -> Response 
     let plain = ports.origin(request.head, false);
     // The image at this address is there only if the browser asks by https.
     let upgraded = ports.https.and_then(|port| origin::at(request.head, false, port)).filter(|_| plain.is_some());
-    let local = request.head.host().is_some_and(|host| origin::is_local_name(host, IpAddr::is_loopback));
+    let local = is_local(request);
     let mount = &ports::encoded(request.mount);
     let parts = plain.as_deref().map(|plain| parts(plain, upgraded.as_deref(), mount, call, local));
     let other = ports.url(request, !call.secure);
     let page =
         MixedPage { secure: call.secure, local, parts: parts.unwrap_or_default(), other, mount, foot: Foot::of(call) };
-    let from = [plain.as_deref(), upgraded.as_deref(), Some(NOWHERE)];
-    let from = from.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    page::page_beyond(response, &page, &Beyond { images: &from, scripts: Some(&from), forms: "" })
+    let scripts = plain.iter().map(String::as_str).chain([NOWHERE]).collect::<Vec<_>>().join(" ");
+    // The policy is applied to an upgraded address too, and https is another origin.
+    let asked = plain.is_some().then_some(ports.http).flatten().and_then(|port| origin::at(request.head, true, port));
+    let images = [upgraded, asked].iter().flatten().fold(scripts.clone(), |all, origin| all + " " + origin);
+    page::page_beyond(response, &page, &Beyond { images: &images, scripts: Some(&scripts), forms: "" })
 }
 
 /// The parts of the page: the origin for http, the same with the port for https, and where the
@@ -167,8 +168,7 @@ fn cookies(response: Response, request: &Request<'_>, call: &Call<'_>) -> Respon
         }
         Format::Html => {
             let url = |secure| Some(call.ports.url(request, secure)? + "/cookies");
-            let local = request.head.host().is_some_and(|host| origin::is_local_name(host, IpAddr::is_loopback));
-            let (secure, foot) = (call.secure, Foot::of(call));
+            let (secure, local, foot) = (call.secure, is_local(request), Foot::of(call));
             let (here, other) = (url(secure), url(!secure));
             page::page(response, &CookiesPage { secure, local, came, set, here, other, foot })
         }
@@ -203,9 +203,10 @@ mod tests {
         }
         assert!(!text(&page).contains("lab.invalid"));
         let policy = field(&page, "Content-Security-Policy").unwrap();
-        let from = "http://example.org:8080 http://example.org:8443 http://lab.invalid";
-        assert!(policy.contains(&format!("script-src 'self' {from}")), "{policy}");
-        assert!(policy.contains(&format!("img-src 'self' data: {from}")), "{policy}");
+        let scripts = "http://example.org:8080 http://lab.invalid";
+        assert!(policy.ends_with(&format!("; script-src 'self' {scripts}")), "{policy}");
+        let images = format!("{scripts} http://example.org:8443 https://example.org:8080");
+        assert!(policy.contains(&format!("; img-src 'self' data: {images};")), "{policy}");
         let usual = ask(true, Ports { http: Some(80), https: Some(443) }, "", BROWSER);
         assert!(text(&usual).contains("at port 443") && !text(&usual).contains("the same port"));
         let plain = ask(false, PORTS, "", BROWSER);
