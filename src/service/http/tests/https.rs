@@ -138,3 +138,21 @@ fn plain_text_at_a_port_for_https_is_answered_the_same_however_it_is_cut() {
         assert!(response.ends_with("https://x:8443/a\n"), "{response}");
     });
 }
+
+#[test]
+fn an_application_knows_the_other_port_unless_a_proxy_is_before_it() {
+    for (security, trusted, end) in [
+        (Security::Plain, false, "compare: https://x:8443/lab/tls\n"),
+        (Security::Tls(None), false, "compare: http://x:8080/lab/tls\n"),
+        (Security::Plain, true, "miod --tls auto\n"),
+        (Security::Tls(None), true, "miod --tls auto\n"),
+    ] {
+        let mut bench = bench(false, security);
+        bench.shared.http.ports.http = Some(8080);
+        if trusted {
+            bench.shared.http.proxies.add("192.0.2.0/24").unwrap();
+        }
+        let (response, _) = bench.exchange(get("/lab/tls"));
+        assert!(response.ends_with(end), "{security:?} {trusted}: {response}");
+    }
+}
