@@ -103,7 +103,7 @@ impl Facts {
 }
 
 /// The subject of a certificate in DER, like `CN=localhost,O=Example` (RFC 4514), in up to
-/// [`SUBJECT`] characters. None if it is malformed.
+/// 512 characters. None if it is malformed.
 pub fn subject(der: &[u8]) -> Option<String> {
     let (mut subject, _) = name(Certificate::read(der).ok()?.subject)?;
     if let Some((end, _)) = subject.char_indices().nth(SUBJECT) {
