@@ -18,8 +18,9 @@ BOUNDS = {
     # measured. The checks of a start that report all errors, the demonstration's rules, the
     # reserve for a full disk, pages of listings and the layout of all pages add 210,000:
     # 2,936,640 measured.
-    # TLS adds 1,650,000, most of it ring and rustls: 4,609,440 measured.
-    "binary, bytes": 4_650_000,
+    # TLS adds 1,650,000, most of it ring and rustls: 4,590,792 measured. The laboratory's pages
+    # about TLS, with their templates, add 95,000: 4,685,360 measured.
+    "binary, bytes": 4_740_000,
     # The whole process: 4,212 measured; it was 3,616 before TLS made the binary larger. Most of it are pages of libc and of the binary,
     # which the kernel maps in groups of sixteen and can drop. The address of the binary
     # differs in each run, which changes the result by 0.1 MiB. A linker script that placed

@@ -5,9 +5,13 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::Duration;
 
-use support::{Root, Server, eventually, get, get_with, head_with, miod, pattern};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use support::site::Site;
+use support::{Root, Server, eventually, get, get_with, head_with, miod, pattern, run_to_end};
 
 /// A parsed line.
 #[derive(Debug, Default)]
@@ -414,4 +418,45 @@ fn at_trace_level_the_log_has_the_target_of_a_request() {
     let server = Server::start(&root, &["-vv"]);
     assert_eq!(server.get("/?a=\"").status, 200);
     assert!(eventually(|| server.errors().contains("#1.1 GET /?a=\\\"\n")), "{}", server.errors());
+}
+
+#[test]
+#[ignore = "needs curl"]
+fn a_client_with_a_certificate_is_logged_by_its_subject() {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    let named = |name: &str| {
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        parameters
+    };
+    let root = Root::new();
+    root.file("site/index.html", "hello");
+    let mut authority = named("authority");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = Issuer::new(authority, KeyPair::generate().unwrap());
+    let key = KeyPair::generate().unwrap();
+    let client = named("Al \"ice\"\n").signed_by(&key, &authority).unwrap();
+    let own = named("authority").self_signed(authority.key()).unwrap();
+    let pem =
+        |label: &str, der: &[u8]| format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der));
+    root.file("ca.pem", pem("CERTIFICATE", own.der()));
+    root.file("client.pem", pem("CERTIFICATE", client.der()) + &pem("PRIVATE KEY", &key.serialize_der()));
+    let (ca, client) = (root.at("ca.pem").display().to_string(), root.at("client.pem").display().to_string());
+    let log = root.at("log").display().to_string();
+    let arguments = ["--tls", "auto", "--client-ca", &ca, "--access-log", &log];
+    let site = Site::over(root, &arguments);
+    for path in ["/", "/none"] {
+        let mut curl = Command::new("curl");
+        let got = run_to_end(curl.args(["-sk", "--cert", &client]).arg(site.url(path)), b"");
+        assert_eq!(got.code, Some(0), "{got:?}");
+    }
+    site.server.get("/");
+    let mut text = String::new();
+    assert!(eventually(|| {
+        text = fs::read_to_string(site.root.at("log")).unwrap();
+        text.lines().count() == 3
+    }));
+    let users: Vec<_> = text.lines().map(|line| line.split(' ').nth(2).unwrap()).collect();
+    let subject = r#"CN=Al\x20\\\"ice\\\"\\0A"#;
+    assert_eq!(users, [subject, subject, "-"], "{text}");
 }

@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("files", &["http", "text", "reactor"]),
     ("auth", &["http"]),
     ("session", &["durable", "http", "reactor"]),
-    ("app", &["auth", "durable", "http", "panics", "text", "reactor", "session"]),
+    ("app", &["auth", "certificates", "durable", "http", "panics", "text", "reactor", "session"]),
     ("names", &["text"]),
     ("probe", &["reactor"]),
     ("console", &["logging", "reactor"]),

@@ -60,10 +60,12 @@ class WebSocket:
 
 
 class Browser:
+    flags = []  # further arguments
+
     def __init__(self, profile):
         command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
         command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        command += ["--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
+        command += self.flags + ["--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         port_file = os.path.join(profile, "DevToolsActivePort")
         until(lambda: os.path.exists(port_file) and open(port_file).read().count("\n") >= 1, "the browser starts")
@@ -71,6 +73,12 @@ class Browser:
         self.socket, self.last = WebSocket(int(port), path), 0
 
     def call(self, method, session=None, **parameters):
+        response = self.ask(method, session, **parameters)
+        if "error" in response:
+            sys.exit(f"error: {method}: {response['error']}")
+        return response["result"]
+
+    def ask(self, method, session=None, **parameters):
         self.last += 1
         message = {"id": self.last, "method": method, "params": parameters}
         if session:
@@ -79,9 +87,7 @@ class Browser:
         while True:
             response = json.loads(self.socket.receive())
             if response.get("id") == self.last:
-                if "error" in response:
-                    sys.exit(f"error: {method}: {response['error']}")
-                return response["result"]
+                return response
 
     def context(self):
         """A new context, which shares no cookies with others."""
@@ -103,8 +109,9 @@ class Page:
         return self.browser.call(method, self.session, **parameters)
 
     def run(self, script):
-        outcome = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        response = self.browser.ask("Runtime.evaluate", self.session, expression=script, returnByValue=True)
         # During a navigation there is no page that could run the script.
+        outcome = response.get("result", {"exceptionDetails": response.get("error")})
         return outcome["result"].get("value") if "exceptionDetails" not in outcome else None
 
     def text(self):
@@ -120,7 +127,9 @@ class Page:
         """Clicks with the mouse. A covered or invisible element does not receive the click."""
         script = (
             f"(() => {{ const e = document.querySelector({json.dumps(selector)}); if (!e) return null;"
-            " e.scrollIntoView({block: 'center', behavior: 'instant'}); const b = e.getBoundingClientRect();"
+            " e.scrollIntoView({block: 'center', behavior: 'instant'}); "
+            # A link on two lines has two rectangles.
+            " const b = e.getClientRects()[0];"
             " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
         place = until(lambda: self.run(script), f"{selector} exists", lambda: self.text())

@@ -192,10 +192,12 @@ fn the_commands_about_https_print_the_expected_text() {
     let server = secure_server(&home, &[]);
     let place = Root::new();
     std::fs::copy(home.at(".local/state/miod/tls/ca.pem"), place.at("ca.pem")).unwrap();
-    let commands = commands(&read("src/manual/https.md"), "<!-- run https -->");
-    assert!(commands.len() > 5);
+    let chapters = ["src/manual/https.md", "src/manual/laboratory.md"].map(read);
+    let commands = chapters.iter().flat_map(|text| commands(text, "<!-- run https -->")).collect::<Vec<_>>();
+    assert!(commands.len() > 11);
     for (command, expected) in commands {
         let here = command.replace("localhost:8443", &format!("localhost:{}", secure_port(&server)));
+        let here = here.replace("localhost:8080", &format!("localhost:{}", server.address().port()));
         let printed = output_of(&here, &place);
         assert!(printed.contains(&expected), "{command} doesn't print {expected:?} but\n{printed}");
     }

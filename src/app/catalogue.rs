@@ -76,6 +76,15 @@ pub const ALL: &[Entry] = &[
         .in_lab("the SHA-256 and the size of an upload: curl -T FILE", None),
     entry("inspect", "/lab/inspect", |_| Box::new(lab::Inspect))
         .in_lab("the request as the server parsed it", Some("?colour=blue")),
+    entry("tls", "/lab/tls", |_| Box::new(lab::Tls))
+        .in_lab("what protects this connection, and what everybody on the way reads of it", Some("")),
+    entry("mixed", "/lab/mixed", |_| Box::new(lab::Mixed))
+        .in_lab("a page over https with parts over http, and cookies over both", Some("")),
+    for_users("login-only", "/lab/login-only", |supplies| {
+        let login = supplies.mounted.iter().find(|(_, name)| name == "login").map(|(prefix, _)| prefix.clone());
+        Box::new(lab::LoginOnly::new(supplies.users.clone(), supplies.demonstration, login))
+    })
+    .in_lab("a login by HTTPS with a session by HTTP, and what is wrong with it", Some("")),
     entry("cookies", "/lab/cookies", |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() }))
         .in_lab("the cookies of the request", Some("")),
     entry("stream", "/lab/stream", |_| Box::new(lab::Stream))
@@ -97,6 +106,12 @@ const fn for_users(name: &'static str, path: &'static str, make: fn(&mut Supplie
 }
 
 impl Entry {
+    /// Whether a server that has users has it, without being asked for it. The laboratory is for
+    /// the demonstration, and for those who ask for it.
+    pub fn is_usual_for_users(&self) -> bool {
+        self.for_users && self.lab.is_none()
+    }
+
     /// As a part of the laboratory.
     const fn in_lab(self, about: &'static str, example: Option<&'static str>) -> Self {
         Self { lab: Some((about, example)), ..self }

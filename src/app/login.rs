@@ -12,8 +12,9 @@ use serde_json::json;
 
 use super::form_fields::FormFields;
 use super::page::{self, Foot};
+use super::ports::encoded;
 use super::{Answer, App, Call, Methods, Outcome, Request, Response};
-use crate::auth::{Checked, Users, Verdict};
+use crate::auth::{Check, Checked, Users, Verdict};
 use crate::http::basic::Credentials;
 use crate::http::head::Method;
 use crate::http::target::{self, Form};
@@ -51,24 +52,21 @@ impl Login {
         let next = request.query("next").filter(|next| local(next).is_some()).unwrap_or_default();
         let username = user(call.session()).unwrap_or_default().to_owned();
         let (foot, here, demonstration) = (Foot::of(call), &here(request), self.demonstration);
-        let page = LoginPage { here, username: &username, next: &next, problem: "", demonstration, foot };
+        let secure = secure_form(request, call);
+        let page = LoginPage { here, username: &username, next: &next, problem: "", demonstration, secure, foot };
         page::page(Response::new(Status::OK), &page).field("Vary", "Accept")
     }
 
-    /// Refuses an attempt; `wait` is the number of seconds until the next one.
-    fn refuse(
-        &self,
-        attempt: &Attempt,
-        (status, problem, wait): (Status, &str, u64),
-        request: &Request<'_>,
-        call: &Call<'_>,
-    ) -> Answer {
+    /// Refuses an attempt.
+    fn refuse(&self, attempt: &Attempt, problem: &Problem, request: &Request<'_>, call: &Call<'_>) -> Answer {
+        let &Problem { status, text: problem, wait } = problem;
         let response = if negotiate::prefers_json(&request.head.fields) {
             Response::new(status).json(&json!({ "error": problem }))
         } else {
             let (next, username) = (attempt.next.as_deref().unwrap_or_default(), attempt.name.as_str());
             let (foot, here, demonstration) = (Foot::of(call), &here(request), self.demonstration);
-            page::page(Response::new(status), &LoginPage { here, username, next, problem, demonstration, foot })
+            let secure = secure_form(request, call);
+            page::page(Response::new(status), &LoginPage { here, username, next, problem, demonstration, secure, foot })
         };
         Answer::now(match status {
             Status::UNAUTHORIZED => ask_for_login(response, request),
@@ -88,7 +86,14 @@ struct LoginPage<'a> {
     /// The error message; may be empty.
     problem: &'a str,
     demonstration: bool,
+    /// The form over https, if this is plain text.
+    secure: Option<String>,
     foot: Foot,
+}
+
+/// The URL of the form over https, if the request came in plain text and there is one.
+fn secure_form(request: &Request<'_>, call: &Call<'_>) -> Option<String> {
+    if call.secure { None } else { call.ports.url(request, true) }
 }
 
 impl App for Login {
@@ -111,18 +116,10 @@ impl App for Login {
             Ok(attempt) => attempt,
             Err(reject) => return Answer::Refused(reject),
         };
-        let credentials = Credentials { name: attempt.name.clone(), password: attempt.password.clone() };
-        match self.users.check(credentials, call.client, call.time.now.as_secs()) {
-            Verdict::Right => Answer::now(attempt.admit(request, call)),
-            Verdict::Ask(check) => Answer::later(JobClass::Hashing, move || check.run()),
-            Verdict::Busy => {
-                let problem = "Too many passwords are being checked. Try again in a moment.";
-                self.refuse(&attempt, (Status::SERVICE_UNAVAILABLE, problem, 1), request, call)
-            }
-            Verdict::TooMany(wait) => {
-                let problem = "There were too many wrong passwords. Try again in a while.";
-                self.refuse(&attempt, (Status::TOO_MANY_REQUESTS, problem, wait), request, call)
-            }
+        match judge(&mut self.users, &attempt, call) {
+            Judgement::Right => Answer::now(attempt.admit(request, call)),
+            Judgement::Ask(check) => Answer::later(JobClass::Hashing, move || check.run()),
+            Judgement::Refused(problem) => self.refuse(&attempt, &problem, request, call),
         }
     }
 
@@ -131,23 +128,74 @@ impl App for Login {
             Ok(attempt) => attempt,
             Err(reject) => return Answer::Refused(reject),
         };
-        let checked = done.downcast::<Checked>().expect("the job's type");
-        if self.users.settle(&checked, call.time.now.as_secs()) {
-            return Answer::now(attempt.admit(request, call));
+        match settle(&mut self.users, done, call) {
+            Ok(()) => Answer::now(attempt.admit(request, call)),
+            Err(problem) => self.refuse(&attempt, &problem, request, call),
         }
-        self.refuse(&attempt, (Status::UNAUTHORIZED, "The name or the password is wrong.", 0), request, call)
     }
 }
 
+/// What is known about an attempt at once.
+pub(super) enum Judgement {
+    Right,
+    /// A job must check the password; then [`settle`] knows.
+    Ask(Check),
+    Refused(Problem),
+}
+
+/// Why an attempt is refused.
+pub(super) struct Problem {
+    pub(super) status: Status,
+    /// A sentence or two for the user.
+    pub(super) text: &'static str,
+    /// Seconds until the next attempt.
+    pub(super) wait: u64,
+}
+
+/// Whether these users can log in so.
+pub(super) fn judge(users: &mut Users, attempt: &Attempt, call: &Call<'_>) -> Judgement {
+    let credentials = Credentials { name: attempt.name.clone(), password: attempt.password.clone() };
+    match users.check(credentials, call.client, call.time.now.as_secs()) {
+        Verdict::Right => Judgement::Right,
+        Verdict::Ask(check) => Judgement::Ask(check),
+        Verdict::Busy => Judgement::Refused(Problem {
+            status: Status::SERVICE_UNAVAILABLE,
+            text: "Too many passwords are being checked. Try again in a moment.",
+            wait: 1,
+        }),
+        Verdict::TooMany(wait) => Judgement::Refused(Problem {
+            status: Status::TOO_MANY_REQUESTS,
+            text: "There were too many wrong passwords. Try again in a while.",
+            wait,
+        }),
+    }
+}
+
+/// The result of a check.
+///
+/// # Errors
+/// The name or the password is wrong.
+pub(super) fn settle(users: &mut Users, done: Outcome, call: &Call<'_>) -> Result<(), Problem> {
+    let checked = done.downcast::<Checked>().expect("the job's type");
+    if users.settle(&checked, call.time.now.as_secs()) {
+        return Ok(());
+    }
+    Err(Problem { status: Status::UNAUTHORIZED, text: "The name or the password is wrong.", wait: 0 })
+}
+
 /// The content of the form.
-struct Attempt {
-    name: String,
+pub(super) struct Attempt {
+    pub(super) name: String,
     password: String,
     next: Option<String>,
 }
 
 impl Attempt {
-    fn of(request: &Request<'_>) -> Result<Self, Reject> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It isn't the content of such a form.
+    pub(super) fn of(request: &Request<'_>) -> Result<Self, Reject> {
         let body = FormFields::read(request)?;
         match (body.text("username"), body.text("password")) {
             (Some(name), Some(password)) => Ok(Self {
@@ -259,14 +307,6 @@ fn here(request: &Request<'_>) -> String {
 fn beside(request: &Request<'_>, name: &str) -> String {
     let parent = request.mount.rsplit_once('/').map_or("", |(parent, _)| parent);
     encoded(&format!("{parent}/{name}"))
-}
-
-/// A path, encoded for a URL.
-fn encoded(path: &str) -> String {
-    let mut address = Vec::new();
-    target::encode_path(path.as_bytes(), &mut address);
-    // The encoded text is ASCII.
-    String::from_utf8_lossy(&address).into_owned()
 }
 
 /// `address`, if it is a path on this server. Browsers take `//host` and `/\host` for

@@ -36,6 +36,7 @@ pub(crate) mod kv;
 mod lab;
 mod login;
 mod page;
+mod ports;
 pub(crate) mod quiz;
 mod response;
 mod routes;
@@ -48,15 +49,17 @@ use std::net::IpAddr;
 
 pub use form_fields::FormFields;
 pub use page::escape_html;
+pub use ports::Ports;
 pub use response::{Body, Pull, Response, Source};
 pub use routes::Routes;
 pub use sink::{BodyMode, Push, Sink};
 
 pub use crate::session::Session;
 
+use crate::certificates::x509;
 use crate::http::head::{Method, RequestHead};
 use crate::http::{Reject, form};
-use crate::reactor::{Ends, Handle, JobClass, Time};
+use crate::reactor::{Ends, Handle, JobClass, Time, TlsFacts};
 
 /// A web application.
 pub trait App {
@@ -162,6 +165,9 @@ pub struct Call<'a> {
     pub client: Option<IpAddr>,
     /// The client used TLS, to a trusted proxy.
     pub secure: bool,
+    /// The ports of the web server. None is known if the client comes through a trusted proxy,
+    /// which has ports of its own.
+    pub ports: Ports,
     /// To be set by the application when there are new events for its watchers.
     pub news: bool,
     /// The client's session, if the application [reads it](App::reads_session).
@@ -169,6 +175,18 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// What the TLS handshake of this connection has agreed on; none in plain text. Behind a proxy
+    /// this isn't the client's connection: see [`secure`](Self::secure).
+    pub fn tls(&self) -> Option<&TlsFacts> {
+        self.ends.security().facts()
+    }
+
+    /// The subject of the certificate that the peer has proved to own, like `CN=alice,O=Example`
+    /// (RFC 4514). It is text of one line.
+    pub fn certificate_subject(&self) -> Option<String> {
+        x509::subject(self.tls()?.certificate.as_deref()?)
+    }
+
     /// The client's session. Changes are saved before the response is sent.
     ///
     /// # Panics

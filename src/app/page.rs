@@ -52,14 +52,45 @@ pub(super) fn page(response: Response, template: &impl Template) -> Response {
 }
 
 fn page_with(response: Response, template: &impl Template, script: Script) -> Response {
+    let mut policy = policy("", "");
+    if script == Script::Own {
+        policy += "; script-src 'self'; connect-src 'self'";
+    }
+    render(response, template, policy)
+}
+
+/// What a page may use beyond its own origin: lists of origins, separated by spaces.
+pub(super) struct Beyond<'a> {
+    /// Where images may come from.
+    pub(super) images: &'a str,
+    /// Where scripts may come from; none if there are no scripts.
+    pub(super) scripts: Option<&'a str>,
+    /// Where forms may be sent to.
+    pub(super) forms: &'a str,
+}
+
+/// A page that may use more than its own origin.
+pub(super) fn page_beyond(response: Response, template: &impl Template, beyond: &Beyond<'_>) -> Response {
+    let mut policy = policy(beyond.images, beyond.forms);
+    if let Some(scripts) = beyond.scripts {
+        policy += "; script-src 'self' ";
+        policy += scripts;
+    }
+    render(response, template, policy)
+}
+
+fn policy(images: &str, forms: &str) -> String {
+    let also = |list: &str| if list.is_empty() { String::new() } else { format!(" {list}") };
+    let (images, forms) = (also(images), also(forms));
+    format!(
+        "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:{images}; form-action 'self'{forms}; \
+         frame-ancestors 'none'; base-uri 'none'"
+    )
+}
+
+fn render(response: Response, template: &impl Template, policy: String) -> Response {
     // Rendering into a String fails only if the formatting of a value fails.
     let page = template.render().expect("all values can be formatted");
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; \
-                  frame-ancestors 'none'; base-uri 'none'";
-    let policy = match script {
-        Script::No => policy.to_owned(),
-        Script::Own => format!("{policy}; script-src 'self'; connect-src 'self'"),
-    };
     response.html(page).field("Content-Security-Policy", policy)
 }
 

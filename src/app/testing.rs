@@ -1,40 +1,74 @@
 //! Calls an application without a server.
 
-use crate::app::{Answer, App, Body, Call, Request, Response};
+use std::time::Duration;
+
+use crate::app::{Answer, App, Body, Call, Ports, Request, Response};
 use crate::http::FieldLines;
 use crate::http::Status;
 use crate::http::head::parse;
-use crate::reactor::{Ends, Handle, Time};
+use crate::reactor::{Ends, Handle, Security, Tick, Time};
 use crate::session::Session;
 
-/// The response of `app`, mounted at `mount`, to the request `head` (without its Host
-/// field and empty line) with `body`: the third request on connection 12.
+/// What a call has beside the request. It is the third request on connection 12.
+#[derive(Default)]
+pub(crate) struct Visit<'a> {
+    pub(crate) session: Option<&'a mut Session>,
+    pub(crate) security: Security<'a>,
+    pub(crate) secure: bool,
+    pub(crate) ports: Ports,
+    /// In seconds.
+    pub(crate) now: u64,
+}
+
+impl Visit<'_> {
+    /// The response of `app`, mounted at `mount`, to the request `head` (without its Host field
+    /// and empty line) with `body`. Its jobs are done.
+    pub(crate) fn answer(self, app: &mut dyn App, mount: &str, head: &str, body: &[u8]) -> Answer {
+        let bytes = format!("{head}\r\nHost: example.org\r\n\r\n").into_bytes();
+        let mut lines = FieldLines::default();
+        let head = parse(&bytes, &mut lines).unwrap().unwrap();
+        let path = head.target.path.strip_prefix(mount.as_bytes()).unwrap();
+        let request = Request { head: &head, body, mount, path };
+        let local = "192.0.2.1:80".parse().unwrap();
+        let mut call = Call {
+            time: Time { now: Tick::default().after(Duration::from_secs(self.now)), ..Time::default() },
+            connection: Handle::for_test(12),
+            request_number: 3,
+            ends: Ends::secured_for_test("192.0.2.7:4711".parse().unwrap(), &local, self.security),
+            client: Some("192.0.2.7".parse().unwrap()),
+            secure: self.secure,
+            ports: self.ports,
+            session: self.session,
+            news: false,
+        };
+        match app.handle(&request, &mut call) {
+            Answer::Later(_, job) => app.resume(&request, &mut call, job()),
+            answer => answer,
+        }
+    }
+
+    /// The response to a GET of `target` with the field lines `fields`, mounted at `/lab/x`.
+    pub(crate) fn ask(self, app: &mut dyn App, target: &str, fields: &[&str]) -> Response {
+        let head = [&[format!("GET {target} HTTP/1.1").as_str()], fields].concat().join("\r\n");
+        response(self.answer(app, "/lab/x", &head, b""))
+    }
+}
+
+/// The response of `app`, mounted at `mount`, to the request `head` with `body`.
 pub(crate) fn visit(app: &mut dyn App, mount: &str, head: &str, body: &[u8], session: Option<&mut Session>) -> Answer {
-    let bytes = format!("{head}\r\nHost: example.org\r\n\r\n").into_bytes();
-    let mut lines = FieldLines::default();
-    let head = parse(&bytes, &mut lines).unwrap().unwrap();
-    let path = head.target.path.strip_prefix(mount.as_bytes()).unwrap();
-    let request = Request { head: &head, body, mount, path };
-    let local = "192.0.2.1:80".parse().unwrap();
-    let mut call = Call {
-        time: Time::default(),
-        connection: Handle::for_test(12),
-        request_number: 3,
-        ends: Ends::for_test("192.0.2.7:4711".parse().unwrap(), &local),
-        client: Some("192.0.2.7".parse().unwrap()),
-        secure: false,
-        session,
-        news: false,
-    };
-    app.handle(&request, &mut call)
+    Visit { session, ..Visit::default() }.answer(app, mount, head, body)
 }
 
 /// The response of `app`, mounted at `mount`, to the request `head` (without its
 /// Host field and empty line) with `body`.
 pub(crate) fn ask_with(app: &mut dyn App, mount: &str, head: &str, body: &[u8]) -> Response {
-    match visit(app, mount, head, body, None) {
+    response(visit(app, mount, head, body, None))
+}
+
+fn response(answer: Answer) -> Response {
+    match answer {
         Answer::Now(response) => response,
-        Answer::Later(..) => panic!("the applications here answer at once"),
+        Answer::Later(..) => panic!("its job is done"),
         Answer::Refused(reject) => panic!("{reject:?}"),
         Answer::Watch(_) => panic!("the applications here have no events"),
         Answer::Receive(_) => panic!("the applications here receive no content"),

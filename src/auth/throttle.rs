@@ -32,7 +32,6 @@ const NAME: Bucket = Bucket { tokens: 20, seconds: 3 };
 /// The buckets. The state of a bucket is one number (the generic cell rate algorithm): the
 /// second at which it is full again. An empty bucket of n tokens is full again after n times
 /// its seconds.
-#[derive(Clone)]
 pub(super) struct Throttle {
     /// Seeded by the system, so that nobody can choose a name that shares another's bucket.
     hasher: RandomState,

@@ -7,7 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use ring::hmac;
 
@@ -20,7 +20,8 @@ use crate::limits;
 /// The HMAC of a name and a password.
 type Pair = [u8; 32];
 
-/// The users of one password file. A clone has its own state.
+/// The users of one password file. Clones share the limit of failures, so a guess at one place
+/// counts at all; all other state is a clone's own.
 #[derive(Clone)]
 pub struct Users {
     /// The file; none: the users are fixed.
@@ -37,7 +38,8 @@ pub struct Users {
     hasher: RandomState,
     verified: ExpiryMap<Pair>,
     running: Vec<Running>,
-    throttle: Throttle,
+    /// Locked for one call, by the thread of the loop alone.
+    throttle: Arc<Mutex<Throttle>>,
 }
 
 /// Distinguishes one version of a file from another.
@@ -142,7 +144,7 @@ impl Users {
             hasher: RandomState::new(),
             verified: ExpiryMap::new(limits::VERIFIED),
             running: Vec::new(),
-            throttle: Throttle::new(),
+            throttle: Arc::new(Mutex::new(Throttle::new())),
         }
     }
 
@@ -169,7 +171,7 @@ impl Users {
                 if self.running.len() >= limits::CHECKS || same_address >= limits::CHECKS_PER_ADDRESS {
                     return Verdict::Busy;
                 }
-                let charge = match self.throttle.charge(from, &credentials.name, now) {
+                let charge = match self.throttle().charge(from, &credentials.name, now) {
                     Ok(charge) => charge,
                     Err(wait) => return Verdict::TooMany(wait),
                 };
@@ -188,10 +190,14 @@ impl Users {
         if checked.right {
             self.verified.set(checked.pair, now + limits::VERIFIED_FOR, now);
             if let Some(charge) = checked.charge {
-                self.throttle.refund(charge, now);
+                self.throttle().refund(charge, now);
             }
         }
         checked.right
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sign(&self, credentials: &Credentials) -> Pair {
@@ -363,6 +369,22 @@ mod tests {
         assert_eq!(check(&mut users, "apple", "192.0.2.2", 0), Some(true));
         // A verified pair is allowed from every address.
         assert!(matches!(users.check(pair("alice", "apple"), "192.0.2.1".parse().ok(), 0), Verdict::Right));
+    }
+
+    #[test]
+    fn clones_share_the_limit_of_failures_and_nothing_else() {
+        let mut users = Users::fixed(ALICE).unwrap();
+        let mut clone = users.clone();
+        for number in 0..5 {
+            for users in [&mut users, &mut clone] {
+                assert_eq!(check(users, &number.to_string(), "192.0.2.1", 0), Some(false));
+            }
+        }
+        for users in [&mut users, &mut clone] {
+            assert!(matches!(users.check(pair("alice", "apple"), "192.0.2.1".parse().ok(), 0), Verdict::TooMany(6)));
+        }
+        assert_eq!(check(&mut users, "apple", "192.0.2.2", 0), Some(true));
+        assert!(matches!(clone.check(pair("alice", "apple"), "192.0.2.2".parse().ok(), 0), Verdict::Ask(_)));
     }
 
     #[test]

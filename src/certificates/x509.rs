@@ -18,6 +18,8 @@ use super::der::{Reader, dotted, tag};
 /// come from a peer, and goes into the log.
 const PART: usize = 256;
 const PARTS: usize = 32;
+/// Most characters of a subject as one text: it goes into each line of the access log.
+const SUBJECT: usize = 512;
 
 const SUBJECT_KEY_IDENTIFIER: &[u8] = b"\x55\x1d\x0e";
 const SUBJECT_ALT_NAME: &[u8] = b"\x55\x1d\x11";
@@ -98,6 +100,17 @@ impl Facts {
         }
         Some(())
     }
+}
+
+/// The subject of a certificate in DER, like `CN=localhost,O=Example` (RFC 4514), in up to
+/// 512 characters. None if it is malformed.
+pub fn subject(der: &[u8]) -> Option<String> {
+    let (mut subject, _) = name(Certificate::read(der).ok()?.subject)?;
+    if let Some((end, _)) = subject.char_indices().nth(SUBJECT) {
+        subject.truncate(end);
+        subject.push_str("...");
+    }
+    Some(subject)
 }
 
 /// A certificate can't be read. The text is a clause that follows the name of the file.
@@ -406,6 +419,19 @@ mod tests {
                     .to_owned(),
         };
         assert_eq!(facts, expected);
+    }
+
+    #[test]
+    fn a_subject_alone_is_the_same_and_bounded() {
+        let name = |length: usize| certificate([(DnType::CommonName, "a".repeat(length).into())], vec![]);
+        assert_eq!(super::subject(&name(2)).as_deref(), Some("CN=aa"));
+        let names = ["x"; 7].map(|part| (DnType::OrganizationName, DnValue::from(part.repeat(PART))));
+        assert!(super::subject(&certificate(names, vec![])).is_some());
+        let mut long = certificate([(DnType::CommonName, "\u{7f}".repeat(200).into())], vec![]);
+        let subject = super::subject(&long).unwrap();
+        assert_eq!((subject.len(), subject.ends_with("...")), (SUBJECT + "...".len(), true), "{subject}");
+        long.pop();
+        assert_eq!(super::subject(&long), None);
     }
 
     #[test]

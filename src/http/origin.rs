@@ -43,6 +43,19 @@ fn is_ours(origin: &[u8], head: &RequestHead<'_>, secure: bool) -> bool {
         && target::valid_host(place)
 }
 
+/// The origin of the host that a request names, with the scheme `https` if `secure`, else `http`,
+/// and this port. None if the request names no host.
+pub fn at(head: &RequestHead<'_>, secure: bool, port: u16) -> Option<String> {
+    let (host, _) = split_host_port(std::str::from_utf8(head.host()?).ok()?);
+    if host.is_empty() {
+        return None;
+    }
+    let (scheme, default_port) = if secure { ("https", 443) } else { ("http", 80) };
+    let brackets = if host.contains(':') { ("[", "]") } else { ("", "") };
+    let port = if port == default_port { String::new() } else { format!(":{port}") };
+    Some(format!("{scheme}://{}{host}{}{port}", brackets.0, brackets.1))
+}
+
 /// Whether a host with its port, as in the Host field, is `localhost` or an IP address that
 /// `accepts`. Such a name can't be made to mean another machine (DNS rebinding).
 pub fn is_local_name(host: &[u8], accepts: fn(&IpAddr) -> bool) -> bool {
@@ -60,6 +73,26 @@ mod tests {
     use super::*;
     use crate::http::FieldLines;
     use crate::http::head::parse;
+
+    #[test]
+    fn the_same_host_has_an_origin_at_each_port() {
+        for (host, secure, port, origin) in [
+            ("a.example:8080", true, 8443, Some("https://a.example:8443")),
+            ("a", true, 443, Some("https://a")),
+            ("a", true, 80, Some("https://a:80")),
+            ("a:1", false, 80, Some("http://a")),
+            ("a", false, 443, Some("http://a:443")),
+            ("[::1]:8080", true, 1, Some("https://[::1]:1")),
+            ("[::1]", false, 80, Some("http://[::1]")),
+        ] {
+            let bytes = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
+            let mut lines = FieldLines::default();
+            let head = parse(&bytes, &mut lines).unwrap().unwrap();
+            assert_eq!(at(&head, secure, port).as_deref(), origin, "{host} {secure} {port}");
+        }
+        let mut lines = FieldLines::default();
+        assert_eq!(at(&parse(b"GET / HTTP/1.0\r\n\r\n", &mut lines).unwrap().unwrap(), false, 80), None);
+    }
 
     fn foreign(head: &str) -> bool {
         is_cross_origin_to(head, false)

@@ -18,8 +18,8 @@ pub(super) fn mount(
 ) -> (Routes, Vec<(String, String)>) {
     let named = |names: &[String], name: &str| names.iter().any(|n| n == name);
     let usual = catalogue::ALL.iter().filter(|entry| match &host.apps {
-        Apps::Usual if entry.for_users => users.is_some(),
-        Apps::Usual => surroundings.demonstration,
+        Apps::Usual if entry.is_usual_for_users() => users.is_some(),
+        Apps::Usual => surroundings.demonstration && (users.is_some() || !entry.for_users),
         Apps::Only(names) => named(names, entry.name),
         Apps::AllBut(names) => !named(names, entry.name) && (users.is_some() || !entry.for_users),
     });
@@ -102,6 +102,8 @@ mod tests {
             let mounted = mount(host, &surroundings, has_users.then_some(&users), &mut faults);
             faults.finish().map_err(drop)?;
             let has = |name: &str| mounted.1.iter().any(|(_, found)| found == name);
+            // The page that gives away its cookie is there only with the laboratory.
+            assert_eq!(has("login-only"), has("hello") && has_users);
             Ok::<_, ()>((has("login") && has("home") && has("logout"), has("hello")))
         };
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();

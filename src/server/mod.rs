@@ -342,8 +342,14 @@ fn start(reactor: &mut Reactor<Service>, listeners: Vec<Bound>, report: &mut Rea
             Role::Kv => &mut report.kv,
         };
         endpoints.extend(sockets.iter().map(Listener::endpoint));
-        if let Some(address) = sockets.iter().filter(|socket| socket.is_tls()).find_map(Listener::address) {
-            reactor.shared().http.https_port = address.port();
+        let port = |tls| {
+            let address = sockets.iter().filter(|socket| socket.is_tls() == tls).find_map(Listener::address);
+            address.map(|address| address.port())
+        };
+        let ports = &mut reactor.shared().http.ports;
+        ports.https = ports.https.or(port(true));
+        if role == Role::Main {
+            ports.http = port(false);
         }
         for socket in sockets {
             reactor.listen(socket, kind)?;

@@ -193,7 +193,8 @@ fn echo(dice: &mut Dice) -> Case {
 /// A body that the application receives piece by piece.
 fn digest(dice: &mut Dice) -> Case {
     let content = content(dice);
-    let hash: String = ring::digest::digest(&SHA256, &content).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String =
+        ring::digest::digest(&SHA256, &content).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = Exactly(format!("{hash}  {} bytes\n", content.len()).into());
     match dice.below(3) {
         0 => {

@@ -1,7 +1,7 @@
 //! The service without a server.
 
 use super::*;
-use crate::app::Body;
+use crate::app::{Body, Ports};
 use crate::http::FieldLines;
 use crate::http::head::parse;
 use crate::reactor::{Ends, Handle, Tick, Time};
@@ -26,6 +26,7 @@ fn ask_at(kv: &mut Kv, now: i64, request: &str, lines: &str, body: &[u8]) -> (u1
         ends: Ends::for_test("127.0.0.1:4711".parse().unwrap(), &local),
         client: None,
         secure: false,
+        ports: Ports::default(),
         session: None,
         news: false,
     };

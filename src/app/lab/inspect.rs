@@ -3,12 +3,12 @@
 //! The facts are collected once, and written as text, HTML or JSON.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 
 use askama::Template;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::facts::{self, Fact, Field, Value};
 use super::format::Format;
 use crate::app::page::{self, Foot};
 use crate::app::{Answer, App, Call, Methods, Request, Response};
@@ -23,7 +23,7 @@ impl App for Inspect {
     }
 
     fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
-        let inspected = Inspected { facts: facts(request, call), fields: fields(request), foot: Foot::of(call) };
+        let inspected = Inspected { facts: facts(request, call), fields: Field::all(request), foot: Foot::of(call) };
         let response = Response::new(Status::OK).field("Vary", "Accept").no_store();
         Answer::now(match Format::of(&request.head.fields) {
             Format::Text => response.text(inspected.text()),
@@ -42,30 +42,10 @@ struct Inspected {
     foot: Foot,
 }
 
-type Fact = (&'static str, Value);
-
-/// The value of a fact.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Value {
-    Text(String),
-    Number(u64),
-    Flag(bool),
-    Absent,
-}
-
-/// Name and value of a field line.
-#[derive(Serialize)]
-struct Field {
-    name: String,
-    value: String,
-}
-
 fn facts(request: &Request<'_>, call: &Call<'_>) -> Vec<Fact> {
     let head = request.head;
-    let text = |bytes: &[u8]| Value::Text(printable(bytes));
+    let text = Value::bytes;
     let maybe = |bytes: Option<&[u8]>| bytes.map_or(Value::Absent, text);
-    let address = |address: Option<SocketAddr>| address.map_or(Value::Absent, |a| Value::Text(a.to_string()));
     let framing = match head.framing {
         Framing::None => "no body".to_owned(),
         Framing::Length(length) => format!("length {length}"),
@@ -86,38 +66,14 @@ fn facts(request: &Request<'_>, call: &Call<'_>) -> Vec<Fact> {
         ("persistent", Value::Flag(head.persistent)),
         ("connection", Value::Number(call.connection.number().into())),
         ("request", Value::Number(call.request_number.into())),
-        ("peer", address(call.ends.peer())),
-        ("local", address(call.ends.local())),
+        ("peer", Value::address(call.ends.peer())),
+        ("local", Value::address(call.ends.local())),
     ]
-}
-
-fn fields(request: &Request<'_>) -> Vec<Field> {
-    request.head.fields.iter().map(|(name, value)| Field { name: printable(name), value: printable(value) }).collect()
-}
-
-/// Text without control characters, so that a request can't control a terminal. C1 controls
-/// are valid UTF-8.
-fn printable(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
-}
-
-impl Value {
-    fn shown(&self) -> String {
-        match self {
-            Self::Text(text) => text.clone(),
-            Self::Number(number) => number.to_string(),
-            Self::Flag(flag) => if *flag { "yes" } else { "no" }.to_owned(),
-            Self::Absent => "none".to_owned(),
-        }
-    }
 }
 
 impl Inspected {
     fn text(&self) -> String {
-        let mut out = String::new();
-        for (name, value) in &self.facts {
-            let _ = writeln!(out, "{name}: {}", value.shown());
-        }
+        let mut out = facts::lines(&self.facts);
         out.push('\n');
         for Field { name, value } in &self.fields {
             let _ = writeln!(out, "{name}: {value}");
@@ -130,9 +86,7 @@ impl Inspected {
 impl Serialize for Inspected {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.facts.len() + 1))?;
-        for (name, value) in &self.facts {
-            map.serialize_entry(&name.replace(' ', "_"), value)?;
-        }
+        facts::entries(&self.facts, &mut map)?;
         map.serialize_entry("fields", &self.fields)?;
         map.end()
     }

@@ -3,7 +3,8 @@
 //! It is the combined format, which every tool reads, with further fields at its end: the
 //! client's port, the local address and port, the duration in seconds, the bytes of the
 //! complete response, and connection/request, which error pages show too. On a protected
-//! path the third field is the user name, in a 401 the name that the client sent.
+//! path the third field is the user name, in a 401 the name that the client sent. Without such a
+//! name it is the subject of the client's certificate, if it sent one.
 //!
 //! ```text
 //! 127.0.0.1 - - [21/Nov/2026:07:15:00 +0000] "GET / HTTP/1.1" 200 1024 "-" "curl/8.5" 50312 127.0.0.1:8080 0.000000 1290 7/1
@@ -19,6 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Cx;
+use crate::certificates::x509;
 use crate::http::fields::is_named;
 use crate::http::head::RequestHead;
 use crate::http::response::write_decimal;
@@ -47,7 +49,8 @@ pub(super) struct ResponseSummary {
 pub(super) struct RequestSummary<'a> {
     line: &'a [u8],
     client: Option<IpAddr>,
-    /// The user name on a protected path, whether its password is right or wrong.
+    /// The user name on a protected path, whether its password is right or wrong; else the
+    /// subject of the client's certificate.
     user: Option<Cow<'a, str>>,
     referer: &'a [u8],
     agent: &'a [u8],
@@ -55,8 +58,14 @@ pub(super) struct RequestSummary<'a> {
 
 impl<'a> RequestSummary<'a> {
     /// The summary of a request with this request line and these fields. The user is logged if
-    /// the path is `protected`.
-    pub(super) fn new(line: &'a [u8], fields: Fields<'a>, client: Option<IpAddr>, protected: bool) -> Self {
+    /// the path is `protected`, and else the owner of the client's `certificate`.
+    pub(super) fn new(
+        line: &'a [u8],
+        fields: Fields<'a>,
+        client: Option<IpAddr>,
+        protected: bool,
+        certificate: Option<&[u8]>,
+    ) -> Self {
         let (mut referer, mut agent) = (None, None);
         for (name, value) in fields.iter() {
             match name.len() {
@@ -68,11 +77,18 @@ impl<'a> RequestSummary<'a> {
         Self {
             line,
             client,
-            user: protected.then(|| basic::credentials(&fields)).flatten().map(|who| who.name.into()),
+            user: if protected || certificate.is_some() { user(&fields, protected, certificate) } else { None },
             referer: referer.unwrap_or(b"-"),
             agent: agent.unwrap_or(b"-"),
         }
     }
+}
+
+/// Who sent a request, for the log. Most requests have nobody, and don't get here.
+#[cold]
+fn user(fields: &Fields<'_>, protected: bool, certificate: Option<&[u8]>) -> Option<Cow<'static, str>> {
+    let name = protected.then(|| basic::credentials(fields)).flatten().map(|who| who.name);
+    name.or_else(|| x509::subject(certificate?)).map(Cow::from)
 }
 
 /// The line of a response that is sent over several turns, written when it ends.
@@ -382,6 +398,31 @@ mod tests {
             push_word(&mut out, name);
             assert_eq!(out, [b"before ", expected.as_bytes()].concat());
         }
+    }
+
+    #[test]
+    fn the_user_has_a_password_or_else_a_certificate() {
+        use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name = DistinguishedName::new();
+        parameters.distinguished_name.push(DnType::CommonName, "a b");
+        let certificate = parameters.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        // bob:x
+        let bob = FieldLines::of([("Authorization", &b"Basic Ym9iOng="[..])]);
+        let nobody = FieldLines::default();
+        for (lines, protected, certificate, expected) in [
+            (&bob, true, Some(certificate.der()), Some("bob")),
+            (&bob, false, Some(certificate.der()), Some("CN=a b")),
+            (&nobody, true, Some(certificate.der()), Some("CN=a b")),
+            (&bob, true, None, Some("bob")),
+            (&bob, false, None, None),
+        ] {
+            let certificate = certificate.map(|der| &der[..]);
+            let summary = RequestSummary::new(b"", lines.fields(), None, protected, certificate);
+            assert_eq!(summary.user.as_deref(), expected, "{protected}");
+        }
+        let broken = RequestSummary::new(b"", nobody.fields(), None, false, Some(b"broken"));
+        assert_eq!(broken.user, None);
     }
 
     #[test]

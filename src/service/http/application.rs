@@ -25,7 +25,7 @@ use super::state::{Progress, State};
 use super::waiting::{AfterJob, Awaits, Waiting};
 use super::watching::{self, Watching};
 use crate::app::boundary::{Application, ContentSink};
-use crate::app::{Answer, Call, Outcome, Request, Response, Sink};
+use crate::app::{Answer, Call, Outcome, Ports, Request, Response, Sink};
 use crate::http::response::{BodyForm, Length};
 use crate::http::{Status, event_stream};
 use crate::limits;
@@ -77,6 +77,7 @@ impl AppCall<'_> {
             ends: turn.ends,
             client: exchange.client(turn.ends),
             secure: exchange.facts.secure,
+            ports: ports(turn),
             session: session.as_mut(),
             news: false,
         };
@@ -166,4 +167,11 @@ impl AppCall<'_> {
         let watching = Watching::begin(Rc::clone(self.app), seen, body, turn.output, turn.cx);
         Progress::Pending(State::Watching(watching))
     }
+}
+
+/// The ports of the web server, if the client is connected to one of them.
+fn ports(turn: &Turn<'_, '_>) -> Ports {
+    let http = &turn.cx.shared.http;
+    let peer = turn.ends.peer().map(|peer| peer.ip());
+    if http.proxies.trust(peer) { Ports::default() } else { http.ports }
 }

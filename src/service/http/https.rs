@@ -3,10 +3,9 @@
 
 use super::exchange::{Exchange, Turn};
 use crate::app::Response;
-use crate::http::Status;
 use crate::http::head::RequestHead;
 use crate::http::target::Form;
-use crate::http::uri::split_host_port;
+use crate::http::{Status, origin};
 use crate::reactor::Security;
 
 /// Certificate authorities ask for files below it in plain text (RFC 8555 §8.3).
@@ -22,7 +21,7 @@ pub(super) fn applies(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> bool {
 /// The response to a request in plain text to which a rule [applies], if it isn't to pass.
 pub(super) fn answer(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> Option<Response> {
     let head = exchange.head;
-    let port = turn.cx.shared.http.https_port;
+    let port = turn.cx.shared.http.ports.https.unwrap_or(443);
     if matches!(turn.ends.security(), Security::PlainAtTls) {
         let text = match url(head, port) {
             Some(url) => format!("This port speaks HTTPS: {url}\n"),
@@ -42,14 +41,7 @@ pub(super) fn answer(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> Option<Res
 /// The URL of the request with the scheme https and this port; none if its host is unknown. The
 /// target stays as it was sent.
 fn url(head: &RequestHead<'_>, port: u16) -> Option<String> {
-    let (host, _) = split_host_port(std::str::from_utf8(head.host()?).ok()?);
-    if host.is_empty() {
-        return None;
-    }
-    let mut url = if host.contains(':') { format!("https://[{host}]") } else { format!("https://{host}") };
-    if port != 443 {
-        url += &format!(":{port}");
-    }
+    let mut url = origin::at(head, true, port)?;
     url += std::str::from_utf8(head.target.path).ok()?;
     if let Some(query) = head.target.query {
         url.push('?');

@@ -98,7 +98,12 @@ fn summarize<'e>(
     let response = response_summary(status, body, exchange.facts.realm.is_some(), exchange.facts.began, turn);
     let line = access_log::request_line(exchange.head);
     let client = exchange.client(turn.ends);
-    (RequestSummary::new(line, exchange.head.fields, client, response.protected), response)
+    (RequestSummary::new(line, exchange.head.fields, client, response.protected, certificate(turn)), response)
+}
+
+/// The certificate that the client sent, in DER.
+fn certificate<'t>(turn: &Turn<'t, '_>) -> Option<&'t [u8]> {
+    turn.ends.security().facts()?.certificate.as_deref()
 }
 
 fn response_summary(status: Status, body: u64, protected: bool, began: Tick, turn: &Turn<'_, '_>) -> ResponseSummary {
@@ -160,7 +165,8 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
         let fields = Fields::default();
         let peer = response.peer.map(|peer| peer.ip());
         let client = turn.cx.shared.http.proxies.client(peer, &fields);
-        let request = RequestSummary::new(access_log::first_line(input), fields, client, false);
+        let line = access_log::first_line(input);
+        let request = RequestSummary::new(line, fields, client, false, certificate(turn));
         access_log::write(&request, &response, turn.cx);
     }
 }

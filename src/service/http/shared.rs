@@ -9,6 +9,7 @@ use super::access_log::AccessLog;
 use super::census::Census;
 use super::host::Host;
 use super::notices::Notices;
+use crate::app::Ports;
 use crate::http::forwarded::Proxies;
 use crate::http::header_section::RecentSections;
 use crate::http::response::Stamp;
@@ -70,8 +71,8 @@ pub struct Shared {
     pub link: Option<SessionStoreLink>,
     /// Limits of requests.
     pub limits: Limits,
-    /// The port for HTTPS.
-    pub https_port: u16,
+    /// The ports of the web server.
+    pub ports: Ports,
     /// Every request gets 503.
     pub maintenance: bool,
     /// The header sections that connections sent last.
@@ -94,7 +95,7 @@ impl Shared {
             sessions: Sessions::default(),
             link: None,
             limits,
-            https_port: 443,
+            ports: Ports::default(),
             maintenance: false,
             recent: RecentSections::default(),
             stamp: Stamp::new(0),

@@ -10,7 +10,7 @@ fn bench(redirect: bool, security: Security<'static>) -> Bench {
         host.redirect_https = redirect;
         host.set_hsts(Duration::from_secs(77));
     };
-    let mut bench = Bench::build(host, |shared| shared.https_port = 8443, false);
+    let mut bench = Bench::build(host, |shared| shared.ports.https = Some(8443), false);
     bench.peer.security = security;
     bench
 }
@@ -81,7 +81,7 @@ fn requests_in_plain_text_are_redirected_to_the_same_url() {
         assert!(!response.contains("Strict-Transport"), "{response}");
     }
     let mut usual = bench(true, Security::Plain);
-    usual.shared.http.https_port = 443;
+    usual.shared.http.ports.https = None;
     assert_eq!(moved(&usual.exchange(get("/a")).0), (308, Some("https://x/a")));
     let mut tls = bench(true, Security::Tls(None));
     assert_eq!(statuses(&tls.exchange(get("/")).0), [200]);
@@ -137,4 +137,22 @@ fn plain_text_at_a_port_for_https_is_answered_the_same_however_it_is_cut() {
         assert_eq!(statuses(&response), [400]);
         assert!(response.ends_with("https://x:8443/a\n"), "{response}");
     });
+}
+
+#[test]
+fn an_application_knows_the_other_port_unless_a_proxy_is_before_it() {
+    for (security, trusted, end) in [
+        (Security::Plain, false, "compare: https://x:8443/lab/tls\n"),
+        (Security::Tls(None), false, "compare: http://x:8080/lab/tls\n"),
+        (Security::Plain, true, "miod --tls auto\n"),
+        (Security::Tls(None), true, "miod --tls auto\n"),
+    ] {
+        let mut bench = bench(false, security);
+        bench.shared.http.ports.http = Some(8080);
+        if trusted {
+            bench.shared.http.proxies.add("192.0.2.0/24").unwrap();
+        }
+        let (response, _) = bench.exchange(get("/lab/tls"));
+        assert!(response.ends_with(end), "{security:?} {trusted}: {response}");
+    }
 }
