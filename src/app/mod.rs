@@ -163,7 +163,7 @@ pub struct Call<'a> {
     /// The client's address: the peer's, or the one that a trusted proxy reports. None on a
     /// unix-domain socket.
     pub client: Option<IpAddr>,
-    /// The client used TLS, to a trusted proxy.
+    /// The client used TLS: to this server, or to a trusted proxy.
     pub secure: bool,
     /// The ports of the web server. None is known if the client comes through a trusted proxy,
     /// which has ports of its own.

@@ -4,7 +4,6 @@
 //! those of the authorities between it and the root. The key may be in the same file.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use rustls_pki_types::pem::PemObject as _;
@@ -82,28 +81,9 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether the certificate is for this name, which may also be an address. The names are
-    /// those of the subject alternative name (RFC 6125 §6.4): no client looks at the common
-    /// name any more. `*.example.org` is for names with exactly one label more.
-    pub fn is_for(&self, name: &str) -> bool {
-        if let Ok(address) = name.parse::<IpAddr>() {
-            return self.facts.addresses.contains(&address);
-        }
-        let name = name.strip_suffix('.').unwrap_or(name);
-        self.facts.dns_names.iter().any(|pattern| covers(pattern, name))
-    }
-
     /// The seconds from `now` to the end of its validity; negative if it has ended.
     pub fn remaining(&self, now_unix: i64) -> i64 {
         self.facts.not_after.saturating_sub(now_unix)
-    }
-}
-
-fn covers(pattern: &str, name: &str) -> bool {
-    match (pattern.strip_prefix("*."), name.split_once('.')) {
-        (Some(parent), Some((label, rest))) => !label.is_empty() && parent.eq_ignore_ascii_case(rest),
-        (Some(_), None) => false,
-        (None, _) => !name.is_empty() && pattern.eq_ignore_ascii_case(name),
     }
 }
 
@@ -354,38 +334,6 @@ mod tests {
         let scratch = Scratch::new();
         scratch.file("all.pem", &[RSA, REQUEST, RSA].concat());
         assert_eq!(load_authorities(&scratch.at("all.pem")).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn names_are_matched_as_clients_do() {
-        let (der, key) = self_signed(&["Example.org", "*.example.org", "*", "127.0.0.1", "::1"]);
-        let identity = load(encode("CERTIFICATE", &der) + &encode("PRIVATE KEY", &key)).unwrap();
-        for name in [
-            "example.org",
-            "EXAMPLE.org",
-            "example.org.",
-            "a.example.org",
-            "A.EXAMPLE.ORG",
-            "127.0.0.1",
-            "::1",
-            "0:0::1",
-        ] {
-            assert!(identity.is_for(name), "{name}");
-        }
-        for name in [
-            "",
-            ".",
-            "org",
-            "a.b.example.org",
-            ".example.org",
-            "example.com",
-            "aexample.org",
-            "127.0.0.2",
-            "a",
-            "example.org..",
-        ] {
-            assert!(!identity.is_for(name), "{name:?}");
-        }
     }
 
     #[test]

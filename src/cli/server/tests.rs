@@ -11,6 +11,7 @@ use crate::http::forwarded::Proxies;
 use crate::logging::{AccessLog, LogOptions};
 use crate::reactor::Endpoint;
 use crate::session::record::Lifetime;
+use crate::session::remote::StoreUrl;
 
 fn run(arguments: &str, variables: &[(&str, &str)]) -> Result<Command, UsageError> {
     let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
@@ -56,7 +57,7 @@ fn every_option_sets_its_field() {
          --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
          --trusted-proxy unix --no-server-header --access-log /tmp/log --app /a=lab \
          --apps=one,two --demo --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
-         --sessions cookie --sessions-ca /tmp/ca --session-key /tmp/key --session-cookie sid --session-idle 5m \
+         --sessions rediss://store/1 --sessions-ca /tmp/ca --session-key /tmp/key --session-cookie sid --session-idle 5m \
          --session-max 7d -vv -q /srv",
         &[],
     );
@@ -70,7 +71,7 @@ fn every_option_sets_its_field() {
         data: Some(PathBuf::from("/tmp/d")),
         trusted_proxies,
         sessions: SessionConfig {
-            store: SessionStore::Cookie,
+            store: SessionStore::Remote(StoreUrl::parse("rediss://store/1").unwrap()),
             trust: Trust::File(PathBuf::from("/tmp/ca")),
             key: Some(PathBuf::from("/tmp/key")),
             cookie: "sid".to_owned(),
@@ -311,6 +312,9 @@ fn options_that_do_nothing_without_tls_are_mistakes() {
         ("--tls-bind 127.0.0.1", "--tls-bind needs --tls"),
         ("--redirect-https", "need --tls"),
         ("--hsts 1", "need --tls"),
+        ("--sessions-ca f", "needs a store behind TLS"),
+        ("--sessions-ca f --sessions redis://localhost/0", "needs a store behind TLS"),
+        ("--sessions-ca f --sessions http://localhost/", "needs a store behind TLS"),
         ("--tls auto --tls a.pem", "auto can't be combined with files"),
         ("--tls auto --tls-min 1.1", "give 1.2 or 1.3"),
         ("--tls auto --hsts x", "whole seconds"),
@@ -320,4 +324,5 @@ fn options_that_do_nothing_without_tls_are_mistakes() {
         assert!(message.contains(expected), "{arguments}: {message}");
     }
     serve("--hsts 1 --redirect-https --trusted-proxy 127.0.0.1", &[]);
+    serve("--sessions-ca f --sessions rediss://localhost/0", &[]);
 }

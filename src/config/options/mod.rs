@@ -37,7 +37,7 @@ mod route;
 
 use std::time::Duration;
 
-use super::{Config, Host, Listener, Process, Protocol, Route, ServerCommand};
+use super::{Config, Host, Listener, Process, Protocol, Route, ServerCommand, SessionStore, Trust};
 
 pub use listener::{bind, port};
 pub use process::verbose;
@@ -214,6 +214,10 @@ impl Draft<ServerDraft> {
         };
         if !has_tls && !self.command.tls_bind.is_empty() {
             return Err("--tls-bind needs --tls".to_owned());
+        }
+        let has_tls_store = matches!(&self.process.sessions.store, SessionStore::Remote(url) if url.tls);
+        if !has_tls_store && self.process.sessions.trust != Trust::default() {
+            return Err("--sessions-ca needs a store behind TLS: --sessions https://… or rediss://…".to_owned());
         }
         // A proxy may speak TLS with the clients.
         let can_be_secure = has_tls || !self.process.trusted_proxies.is_empty();

@@ -54,12 +54,17 @@ impl Resolver {
     }
 
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
-        let is_for = |pattern: &String| match pattern.strip_prefix("*.") {
-            // A wildcard is for one label (RFC 9525 §6.3).
-            Some(parent) => name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent),
-            None => pattern == name,
-        };
-        self.identities.iter().find(|(names, _)| names.iter().any(is_for)).map(|(_, key)| key)
+        let is_for = |names: &[String]| names.iter().any(|pattern| covers(pattern, name));
+        self.identities.iter().find(|(names, _)| is_for(names)).map(|(_, key)| key)
+    }
+}
+
+/// Whether a name of a certificate is for the name that a client asks for. A wildcard is for one
+/// label (RFC 9525 §6.3). Both are in lower case.
+fn covers(pattern: &str, name: &str) -> bool {
+    match pattern.strip_prefix("*.") {
+        Some(parent) => name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent),
+        None => pattern == name,
     }
 }
 
@@ -70,5 +75,27 @@ impl ResolvesServerCert for Resolver {
         let key = found.or_else(|| self.identities.first().map(|(_, key)| key)).map(Arc::clone);
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = name.map(String::into_boxed_str);
         key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn names_are_matched_as_clients_do() {
+        for (pattern, name, expected) in [
+            ("example.org", "example.org", true),
+            ("example.org", "a.example.org", false),
+            ("example.org", "", false),
+            ("*.example.org", "a.example.org", true),
+            ("*.example.org", "example.org", false),
+            ("*.example.org", ".example.org", false),
+            ("*.example.org", "a.b.example.org", false),
+            ("*.example.org", "aexample.org", false),
+            ("*", "org", false),
+        ] {
+            assert_eq!(covers(pattern, name), expected, "{pattern} {name}");
+        }
     }
 }
