@@ -10,7 +10,7 @@
 //!   main.rs ── cli/                            arguments, help, banner, exit codes
 //!                │
 //!        server/    client/                    builds and runs servers; tools that ask
-//!          │  (config/, logging/, console/)
+//!          │  (config/, logging/, console/, trust)
 //!       service/  http/, udp/, echo, upper     the protocols that serve
 //!   ┌──────┼────────────┐
 //!  app/  files/  auth/  │                      web applications; static files; passwords
@@ -34,7 +34,7 @@
 //! | [`Reactor`](reactor::Reactor) | the loop | poll, slots, run queues, timers, the lent buffers, the clock, the helper threads |
 //! | [`Handle`](reactor::Handle) | the name of a connection or a datagram socket: number and generation | nothing |
 //! | Slot | what a handle names | a transport and a protocol |
-//! | Transport | the plumbing of a slot | the socket, latched readiness, leftover bytes |
+//! | Transport | the plumbing of a slot | the socket, TLS, latched readiness, leftover bytes |
 //! | [`Protocol`](reactor::Protocol) | the state machine on a transport | its own state |
 //! | [`Want`](reactor::Want) | what a protocol wants now, computed with every call | nothing |
 //! | [`Work`](reactor::Work) | what a turn or a pass may still do | a count |
@@ -65,10 +65,11 @@
 //! 6. All responses leave in one `send`. What the peer doesn't take is kept by the
 //!    connection; otherwise it owns no buffer. `persistence.rs` decides what comes next.
 //!
-//! So a request costs one read, one write, and a share in one `epoll_wait`.
+//! So a request costs one read, one write, and a share in one `epoll_wait`. Over TLS the same:
+//! `reactor/tls/` opens and seals between the socket and the buffers; no protocol notices.
 //! # Invariants
 //!
-//! 1. `http` and `reactor` don't know each other.
+//! 1. `http` and `reactor` don't know each other. Only `reactor/tls/` knows rustls.
 //! 2. Nothing under `http`, `text`, `app`, `session` reads the clock or has a socket; the
 //!    clock is read in `reactor/clock.rs` alone, once a pass.
 //! 3. Stream sockets are connected, read, written and shut down in `reactor/socket.rs`
@@ -110,8 +111,7 @@
 //!   one is found, and the next request begins where it must. Only an application that
 //!   receives it in pieces is called before; if it does not, the connection closes.
 //! - **`sendfile` blocks while the medium is read**, for one read of 128 KiB at most.
-//! - **Directories without an index are 404**, not 403, with the slash and without: what
-//!   isn't listed looks absent.
+//! - **Directories without an index are 404**, not 403: what isn't listed looks absent.
 //! - **Trailers are read and dropped**, and a repeated Content-Length is refused even if
 //!   both are the same: no client needs either, and smugglers do.
 
