@@ -130,3 +130,13 @@ fn sessions_can_be_kept_by_a_key_value_service_behind_tls() {
     let dump = run_to_end(miod().args(["sessions", "--cacert"]).arg(Path::new(&authority)).args(["dump", &url]), b"");
     assert_eq!(dump.code, Some(0), "{dump:?}");
 }
+
+#[test]
+fn a_full_disk_costs_the_key_log_and_no_connection() {
+    let site = Site::start(&["--tls", "auto", "--tls-keylog", "/dev/full"]);
+    for _ in 0..2 {
+        assert_eq!(site.get(&["-k"], "/").out, b"hello");
+    }
+    assert!(eventually(|| site.server.errors().contains("the key log can't be written")));
+    assert_eq!(site.server.errors().matches("key log").count(), 1);
+}

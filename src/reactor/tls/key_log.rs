@@ -5,10 +5,16 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// A file of secrets. Whoever reads it can decrypt the connections.
-pub struct KeyLogFile(Mutex<File>);
+pub struct KeyLogFile(Mutex<Sink>);
+
+struct Sink {
+    file: File,
+    /// The last write failed, which is in the log.
+    failing: bool,
+}
 
 impl KeyLogFile {
     /// Opens the file to append to it; a new one is for its owner only.
@@ -17,7 +23,7 @@ impl KeyLogFile {
     /// What the system says.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-        Ok(Self(Mutex::new(file)))
+        Ok(Self(Mutex::new(Sink { file, failing: false })))
     }
 }
 
@@ -25,13 +31,15 @@ impl rustls::KeyLog for KeyLogFile {
     fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let line = format!("{label} {} {}\n", hex(client_random), hex(secret));
-        let file = self.0.lock();
+        let Sink { file, failing } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // One write a line, so that lines of several processes don't mix. A full disk must not
         // end the connection.
-        if let Ok(mut file) = file
-            && let Err(error) = file.write_all(line.as_bytes())
+        let written = file.write_all(line.as_bytes());
+        let failed_before = std::mem::replace(failing, written.is_err());
+        if let Err(error) = written
+            && !failed_before
         {
-            log::debug!("the key log can't be written: {error}");
+            log::error!("the key log can't be written: {error}");
         }
     }
 }
