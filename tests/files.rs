@@ -223,6 +223,23 @@ fn the_entity_tag_of_a_file_just_written_is_weak_for_a_while() {
 }
 
 #[test]
+fn the_operator_says_which_page_an_error_has() {
+    let root = Root::new();
+    root.file("403.html", "<h1>no").file("errors/other.html", "<h1>other").file("404.html", "<h1>usual");
+    let server = Server::start(&root, &["--error-page", "4xx=errors/other.html", "--error-page", "405=403.html"]);
+    for (method, path, status, content) in
+        [("GET", "/missing", 404, "<h1>other"), ("PUT", "/", 405, "<h1>no"), ("GET", "/%00", 400, "<h1>other")]
+    {
+        let response = server.exchange(format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n"));
+        assert_eq!((response.status, response.text().as_str()), (status, content), "{method} {path}");
+    }
+    root.file("errors/other.html", "<h1>changed");
+    assert!(eventually(|| server.get("/missing").text() == "<h1>changed"));
+    std::fs::remove_file(root.at("errors/other.html")).unwrap();
+    assert!(eventually(|| server.get("/missing").text().starts_with("404 Not Found")), "the server's own page");
+}
+
+#[test]
 fn error_pages_come_from_the_site() {
     let root = Root::new();
     root.old_file("404.html", "<h1>our own").old_file("50x.html", "<h1>later");

@@ -565,13 +565,17 @@ fn a_store_that_was_cut_or_overwritten_never_panics() {
 }
 
 #[test]
-fn the_page_of_a_single_page_application_must_exist() {
+fn pages_that_options_name_must_exist() {
     let root = site();
     root.directory("pages");
     let path = root.path().to_str().unwrap();
     for page in ["app.html", "pages"] {
-        let (code, errors) = failure(&mut serve(&["-b", "127.0.0.1", "-p", "0", "--spa", page, path]));
-        assert!(code == Some(78) && errors.contains(&format!("needs the file {page}")), "{code:?} {errors}");
+        let arguments = ["-b", "127.0.0.1", "-p", "0", "--spa", page, "--error-page", &format!("404={page}"), path];
+        let (code, errors) = failure(&mut serve(&arguments));
+        for option in ["--spa", "--error-page"] {
+            let expected = format!("{option} needs the file {page}");
+            assert!(code == Some(78) && errors.contains(&expected), "{code:?} {errors}");
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::KV;
+use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
 use crate::limits;
 
@@ -24,6 +25,8 @@ pub struct Host {
     pub media_types: Vec<(String, String)>,
     /// The file, relative to the root, that is sent with 200 for paths that aren't found.
     pub spa: Option<String>,
+    /// The files, relative to the root, that are the content of error responses.
+    pub error_pages: Vec<ErrorPage>,
     /// Requests in plain text are redirected to HTTPS.
     pub redirect_https: bool,
     /// How long browsers shall use HTTPS only (RFC 6797). `None`: as they like.
@@ -79,6 +82,7 @@ impl Default for Host {
             etag_inode: false,
             media_types: Vec::new(),
             spa: None,
+            error_pages: Vec::new(),
             redirect_https: false,
             hsts: None,
             server_field: true,

@@ -182,6 +182,17 @@ pub fn token(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A file below the root of a site.
+///
+/// # Errors
+/// A hint.
+pub fn file_below_root(text: &str) -> Result<String, String> {
+    match text.split('/').all(|segment| !matches!(segment, "" | "." | "..")) {
+        true => Ok(text.to_owned()),
+        false => Err("give a path relative to the root, like index.html".to_owned()),
+    }
+}
+
 /// Names, separated by commas.
 pub fn names(text: &str) -> Vec<String> {
     text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()

@@ -9,10 +9,11 @@
 //!
 //! [`resolve`] opens files and proves that they are below the root. [`watch`] reports
 //! changes. `load` takes these steps. [`representation`] builds and writes responses,
-//! `validators` says what a client may compare. [`listing`] reads directories,
+//! `validators` says what a client may compare, `error_pages` which file an error has. [`listing`] reads directories,
 //! [`listing_page`] writes them. [`Site`] combines them.
 
 mod cache;
+mod error_pages;
 pub mod listing;
 pub mod listing_page;
 mod listings;
@@ -26,6 +27,7 @@ mod validators;
 pub mod watch;
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::http::head::RequestHead;
@@ -36,6 +38,7 @@ use crate::http::{Reject, Status, negotiate};
 use crate::limits;
 use crate::reactor::{Output, Tick};
 use cache::{Cache, Known};
+pub use error_pages::{ErrorPage, ErrorPages};
 use listing::{Listing, Page};
 use listing_page::Format;
 pub use listings::ListingJob;
@@ -62,6 +65,8 @@ pub struct Settings {
     pub media_types: MediaTypes,
     /// The file for paths that aren't found, relative to the root.
     pub spa: Option<String>,
+    /// The pages for errors.
+    pub error_pages: Rc<ErrorPages>,
 }
 
 impl Default for Settings {
@@ -74,6 +79,7 @@ impl Default for Settings {
             etag_inode: false,
             media_types: MediaTypes::new(),
             spa: None,
+            error_pages: Rc::new(ErrorPages::new(Vec::new())),
         }
     }
 }
@@ -255,12 +261,8 @@ impl Site {
         now: Tick,
         output: &mut Output,
     ) -> Option<Answered> {
-        let page: &[u8] = match status.0 {
-            404 => b"404.html",
-            500..600 => b"50x.html",
-            _ => return None,
-        };
-        self.with(page, context, seconds(now), |entry| {
+        let pages = Rc::clone(&self.settings.error_pages);
+        self.with(pages.of(status)?.as_bytes(), context, seconds(now), |entry| {
             entry.respond_with_status(status, lines, number, context, output)
         })
         .ok()?

@@ -1,6 +1,7 @@
 //! Builds a host: its files, applications and protected paths.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use super::applications;
 use super::error::Faults;
@@ -12,7 +13,7 @@ use crate::app::kv::Kv;
 use crate::auth::Guard;
 use crate::config::{Host, KV, Process, Route};
 use crate::files::resolve::{Opened, Root};
-use crate::files::{self, Site};
+use crate::files::{self, ErrorPages, Site};
 use crate::http::media_type::MediaTypes;
 use crate::service::http;
 
@@ -77,10 +78,8 @@ impl Built {
         }
         let no_links = root.as_ref().is_some_and(Root::fallback);
         let settings = site_settings(host, surroundings, faults);
-        if let (Some(root), Some(spa)) = (&root, &host.spa)
-            && !matches!(root.get(spa.as_bytes()), Ok(Opened::File { .. }))
-        {
-            faults.wrong(format!("--spa needs the file {spa}, which isn't below {}", root.path().display()));
+        if let Some(root) = &root {
+            check_files(host, root, faults);
         }
         let site = root.map(|root| Site::new(root, settings));
         Built { routes, guard, site, demonstration: surroundings.demonstration, no_links, apps, protected }
@@ -91,6 +90,16 @@ impl Built {
         let mut routes = Routes::default();
         routes.mount(&route.prefix, Box::new(app)).map_err(ServerError::Config)?;
         Ok(Built { routes, ..Built::default() })
+    }
+}
+
+/// Checks that the files of options are below the root.
+fn check_files(host: &Host, root: &Root, faults: &mut Faults) {
+    let error_pages = host.error_pages.iter().map(|page| ("--error-page", page.file()));
+    for (option, file) in host.spa.iter().map(|file| ("--spa", file.as_str())).chain(error_pages) {
+        if !matches!(root.get(file.as_bytes()), Ok(Opened::File { .. })) {
+            faults.wrong(format!("{option} needs the file {file}, which isn't below {}", root.path().display()));
+        }
     }
 }
 
@@ -107,6 +116,7 @@ fn site_settings(host: &Host, surroundings: &Surroundings<'_>, faults: &mut Faul
         etag_inode: host.etag_inode,
         media_types,
         spa: host.spa.clone(),
+        error_pages: Rc::new(ErrorPages::new(host.error_pages.clone())),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::certificates::PemFiles;
 use crate::config::{
     Apps, Config, Demonstration, Host, Listener, Process, Protocol, Route, SessionConfig, SessionStore, Tls, Trust,
 };
+use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
 use crate::http::forwarded::Proxies;
 use crate::logging::{AccessLog, LogOptions};
@@ -52,6 +53,7 @@ fn every_option_sets_its_field() {
     let config = serve(
         "serve -b 0.0.0.0 --bind=[::1]:81 -b unix:/tmp/s -p 9000 --listing --symlinks none --cache-control max-age=60 \
          --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
+         --error-page 404=gone.html --error-page 5xx=a/sorry.html \
          --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
          --tls a.pem --tls b.pem,b.key --tls-bind 127.0.0.3:444 --tls-min 1.3 --client-ca /tmp/clients \
          --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
@@ -103,6 +105,9 @@ fn every_option_sets_its_field() {
         etag_inode: true,
         media_types: vec![pair("x", "text/x"), pair("y", "text/y")],
         spa: Some("index.html".to_owned()),
+        error_pages: [("404", "gone.html"), ("5xx", "a/sorry.html")]
+            .map(|(at, file)| ErrorPage::new(at, file).unwrap())
+            .to_vec(),
         redirect_https: true,
         hsts: Some(Duration::from_secs(77)),
         server_field: false,
@@ -245,6 +250,9 @@ fn mistakes_get_a_hint() {
         ("--port 99999", "--port=99999: give a port from 0 to 65535; 0 means any free port"),
         ("--bind 8080", "--bind=8080: give an address, like 127.0.0.1 or 0.0.0.0; a port alone is --port 8080"),
         ("--symlinks all", "--symlinks=all: give inside or none"),
+        ("--error-page 404", "--error-page=404: give two parts with an equals sign between them"),
+        ("--error-page 200=x", "--error-page=200=x: give a status from 400 to 599, 4xx or 5xx, like 404=missing.html"),
+        ("--error-page 404=/x", "--error-page=404=/x: give a path relative to the root, like index.html"),
         ("--spa ../x", "--spa=../x: give a path relative to the root, like index.html"),
         (
             "--sessions disk",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::{Apps, Demonstration, values};
 use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, size};
 use crate::auth::guard::check_prefix;
+use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
 use crate::http::grammar;
 use crate::http::media_type::MediaTypes;
@@ -93,12 +94,18 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "spa",
         value: Value::Required("FILE"),
         help: "send this file below the root, with 200, for paths that aren't found",
+        set: assign!(Host.spa = Some(values::file_below_root)),
+        ..SERVING
+    },
+    Opt {
+        long: "error-page",
+        value: Value::Required("STATUS=FILE"),
+        help: "send this file below the root with errors of this status, like 403=denied.html, or of a class, like \
+               4xx=sorry.html (default: 404=404.html, 5xx=50x.html, if they are there)",
+        repeatable: true,
         set: Setter::Host(|host, text| {
-            let inside = !text.is_empty() && text.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
-            if !inside {
-                return Err("give a path relative to the root, like index.html".to_owned());
-            }
-            host.spa = Some(text.to_owned());
+            let (statuses, file) = values::pair(text)?;
+            host.error_pages.push(ErrorPage::new(&statuses, &values::file_below_root(&file)?)?);
             Ok(())
         }),
         ..SERVING
