@@ -571,12 +571,31 @@ fn pages_that_options_name_must_exist() {
     let path = root.path().to_str().unwrap();
     for page in ["app.html", "pages"] {
         let arguments = ["-b", "127.0.0.1", "-p", "0", "--spa", page, "--error-page", &format!("404={page}"), path];
-        let (code, errors) = failure(&mut serve(&arguments));
+        let (code, errors) = failures(&mut serve(&arguments));
         for option in ["--spa", "--error-page"] {
             let expected = format!("{option} needs the file {page}");
             assert!(code == Some(78) && errors.contains(&expected), "{code:?} {errors}");
         }
     }
+}
+
+#[test]
+fn the_pid_file_is_there_while_clients_can_connect() {
+    let root = site();
+    let file = root.at("run.pid");
+    let arguments = ["-b", "127.0.0.1", "-p", "0", "--pid-file", "run.pid"];
+    let mut command = serve(&arguments);
+    command.arg(root.at("index.html")).current_dir(root.path());
+    let mut server = Server::run(command);
+    assert!(eventually(|| std::fs::read_to_string(&file).is_ok_and(|text| text == format!("{}\n", server.pid()))));
+    // A start that fails leaves the file of the server that runs.
+    let port = server.address().port().to_string();
+    let mut second = serve(&["-b", "127.0.0.1", "-p", &port, "--pid-file", "run.pid"]);
+    failure(second.arg(root.at("index.html")).current_dir(root.path()));
+    assert!(file.exists());
+    server.signal("TERM");
+    assert!(server.wait().success());
+    assert!(!file.exists());
 }
 
 #[test]
@@ -587,6 +606,7 @@ fn own_files_below_the_root_are_refused() {
         &["--data", "data"],
         &["--sessions", "file:sess"],
         &["--session-key", "key"],
+        &["--pid-file", "pid"],
     ] {
         let mut command = serve(&["-b", "127.0.0.1", "-p", "0", "--apps", "."]);
         let (code, errors) = failure(command.args(arguments).current_dir(root.path()));

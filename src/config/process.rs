@@ -21,6 +21,8 @@ pub struct Process {
     pub cache_size: usize,
     /// The directory of durable stores; `None`: stores are in memory.
     pub data: Option<PathBuf>,
+    /// The file that gets the number of the process, while it runs.
+    pub pid_file: Option<PathBuf>,
     /// The proxies that are trusted to report the client's address.
     pub trusted_proxies: Proxies,
     /// The sessions of visitors.
@@ -36,6 +38,7 @@ impl Default for Process {
             max_connections: None,
             cache_size: limits::CACHE,
             data: None,
+            pid_file: None,
             trusted_proxies: Proxies::default(),
             sessions: SessionConfig::default(),
             logging: LogOptions::default(),

@@ -18,6 +18,7 @@ mod error;
 mod host;
 mod listening;
 mod own_files;
+mod pid_file;
 mod protection;
 mod sessions;
 mod state;
@@ -46,6 +47,7 @@ use descriptors::Descriptors;
 use error::Faults;
 use host::Built;
 use listening::listen;
+use pid_file::PidFile;
 use state::State;
 use surroundings::Surroundings;
 use tls::Opened;
@@ -152,9 +154,11 @@ impl Server {
     pub fn run(self, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
         let log = self.log.clone();
         let _flush = FlushOnDrop(&log);
+        let pid_file = self.config.process.pid_file.clone();
         let Prepared { shared, options, listeners, mut report } = self.prepare(Faults::default())?;
         let mut reactor = Reactor::<Service>::new(shared, options)?;
         start(&mut reactor, listeners, &mut report)?;
+        let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
         ready(&report);
         Ok(reactor.run(Until::Closed)?)
     }

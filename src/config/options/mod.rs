@@ -193,6 +193,7 @@ pub const GROUPS: &[&str] = &[
     "Keys and values",
     "A bad network",
     "Limits",
+    "Running",
     "Logging",
 ];
 

@@ -133,6 +133,14 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         ..LIMITS
     },
     Opt {
+        long: "pid-file",
+        value: Value::Required("FILE"),
+        group: "Running",
+        help: "write the number of the process to this file when clients can connect; it is removed at the end",
+        set: assign!(Process.pid_file = Some(values::file)),
+        ..SERVER
+    },
+    Opt {
         long: "access-log",
         value: Value::Required("FILE|-"),
         group: "Logging",
