@@ -22,7 +22,7 @@ pub use listener::{HEARTBEAT_PORT, Listener, Protocol, Tls, UPPER_PORT};
 pub use process::{Process, SessionConfig, SessionStore};
 
 pub use crate::files::resolve::Symlinks;
-pub use crate::logging::{AccessLog, LogOptions};
+pub use crate::logging::{AccessLog, DiagnosticFormat, LogFormat, LogOptions};
 pub use crate::session::record::Lifetime;
 pub use crate::session::remote::StoreUrl;
 pub use crate::trust::Trust;

@@ -1,9 +1,8 @@
 //! Logging: diagnostics and the access log.
 //!
 //! - *Diagnostics* are records of the [`log`] facade. An `env_logger` filters them
-//!   (`RUST_LOG`, else the command line) and formats them. They go to standard error at
-//!   once:
-//!   `2026-11-21T07:15:00Z INFO  miod::server message`.
+//!   (`RUST_LOG`, else the command line), `diagnostics` formats them, and they go to standard
+//!   error at once.
 //! - *Access lines* are appended by the caller to one block. The block is written when the
 //!   loop is idle, when the block is full, or after a second. So a line costs no copy and no
 //!   system call. They can be turned on and off like records of the target `access`, but they
@@ -16,22 +15,25 @@
 //!
 //! Lines of both kinds for standard error are in one queue, so their order is kept.
 
+mod diagnostics;
 mod escape;
+mod json;
+mod options;
 mod sink;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
-use log::{LevelFilter, Record};
+use log::LevelFilter;
 
+use diagnostics::Style;
 pub use escape::{escape, push_escaped};
+pub use json::push_json_string;
+pub use options::{AccessLog, DiagnosticFormat, LogFormat, LogOptions};
 use sink::Sink;
 
-use crate::http::date;
 use crate::panics;
 use crate::reactor::Tick;
 
@@ -47,35 +49,14 @@ const RETRY: Duration = Duration::from_millis(100);
 /// The longest time that the last lines may take at exit.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// The options of logging.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct LogOptions {
-    /// 0 is info; each step up (debug, trace) logs more, each step down (warn, error) less.
-    /// `RUST_LOG` overrides it.
-    pub verbosity: i8,
-    /// Where access lines go.
-    pub access: AccessLog,
-}
-
-/// Where access lines go.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum AccessLog {
-    /// To standard error if that is a terminal, else nowhere.
-    #[default]
-    Auto,
-    /// Nowhere.
-    Off,
-    /// To the end of this file.
-    File(PathBuf),
-    /// To standard output.
-    Stdout,
-}
-
 /// The handle by which the server writes access lines, and says when they are written. The
 /// default handle is for programs that install a logger of their own. That logger gets access
 /// lines as records.
 #[derive(Clone, Default)]
-pub struct Log(Option<Arc<Mutex<Sinks>>>);
+pub struct Log {
+    sinks: Option<Arc<Mutex<Sinks>>>,
+    format: LogFormat,
+}
 
 /// Installs the logger of the process.
 ///
@@ -96,9 +77,10 @@ pub fn init(options: &LogOptions) -> io::Result<Log> {
 
     let rust_log = std::env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty());
     let mut builder = filtered(options.verbosity, wanted, rust_log.as_deref());
-    builder.format(format).target(Target::Pipe(Box::new(Pipe(Arc::clone(&sinks)))));
+    let journal = diagnostics::is_journal(io::stderr(), std::env::var_os("JOURNAL_STREAM").as_deref());
+    write_to(&mut builder, Style { format: options.diagnostics, journal }, &sinks);
     builder.try_init().map_err(io::Error::other)?;
-    Ok(Log(Some(sinks)))
+    Ok(Log { sinks: Some(sinks), format: options.format })
 }
 
 /// Logs each panic as an error with its place. A backtrace would need tens of megabytes that
@@ -119,6 +101,11 @@ pub fn install_panic_hook() {
 }
 
 impl Log {
+    /// The format of access lines.
+    pub fn format(&self) -> LogFormat {
+        self.format
+    }
+
     /// Adds an access line, which `write` appends with its line end. The caller has checked by
     /// `log_enabled!` for `ACCESS` that it is wanted. `write` can't log anything itself.
     pub fn access(&self, write: impl FnOnce(&mut Vec<u8>)) {
@@ -163,7 +150,7 @@ impl Log {
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, Sinks>> {
-        self.0.as_deref().map(lock)
+        self.sinks.as_deref().map(lock)
     }
 }
 
@@ -197,12 +184,10 @@ fn filtered(verbosity: i8, access: bool, rust_log: Option<&str>) -> Builder {
     builder
 }
 
-fn format(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut time = Vec::with_capacity(20);
-    date::write_rfc3339(i64::try_from(now.as_secs()).unwrap_or(i64::MAX), &mut time);
-    out.write_all(&time)?;
-    writeln!(out, " {:<5} {} {}", record.level(), record.target(), record.args())
+/// Makes the logger write its records in this style.
+fn write_to(builder: &mut Builder, style: Style, sinks: &Arc<Mutex<Sinks>>) {
+    builder.format(move |out, record| out.write_all(&style.line(record, diagnostics::now())));
+    builder.target(Target::Pipe(Box::new(Pipe(Arc::clone(sinks)))));
 }
 
 /// The sinks of the process.
@@ -220,7 +205,7 @@ impl Sinks {
         self.access.as_mut().unwrap_or(&mut self.stderr).collect(write);
     }
 
-    /// Adds a diagnostic that [`format()`] has formatted.
+    /// Adds a diagnostic, which is a line.
     fn record(&mut self, record: &[u8]) {
         // Standard output may be the same terminal or pipe, so the order is kept.
         if let Some(access) = self.access.as_mut().filter(|access| access.is_stream()) {
@@ -275,8 +260,9 @@ impl Write for Pipe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use log::{Level, Log as _};
+    use log::{Level, Log as _, Record};
     use std::fs;
+    use std::path::PathBuf;
 
     /// Both sinks are files, so that the test can read them.
     struct Bench {
@@ -428,9 +414,10 @@ mod tests {
         let sinks =
             Sinks { stderr: Sink::file(&stderr).unwrap(), access: Some(Sink::file(&access).unwrap()), since: None };
         let sinks = Arc::new(Mutex::new(sinks));
-        let log = Log(Some(Arc::clone(&sinks)));
+        let log = Log { sinks: Some(Arc::clone(&sinks)), format: LogFormat::Json };
         let mut builder = filtered(0, true, None);
-        let logger = builder.format(format).target(Target::Pipe(Box::new(Pipe(sinks)))).build();
+        write_to(&mut builder, Style::default(), &sinks);
+        let logger = builder.build();
         let say = |target: &str, level, args: std::fmt::Arguments<'_>| {
             logger.log(&Record::builder().target(target).level(level).args(args).build());
         };
@@ -455,7 +442,7 @@ mod tests {
         if std::env::var_os("MIOD_TEST_CHILD").is_none() {
             return;
         }
-        let log = init(&LogOptions { verbosity: 0, access: AccessLog::Off }).unwrap();
+        let log = init(&LogOptions::diagnostics_only(0)).unwrap();
         assert!(init(&LogOptions::default()).is_err());
         install_panic_hook();
         if log::log_enabled!(target: ACCESS, Level::Info) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::Trust;
 use super::super::values;
 use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, size, span};
-use crate::logging::AccessLog;
+use crate::logging::{AccessLog, DiagnosticFormat, LogFormat};
 use crate::session::Sessions;
 
 const SESSIONS: Opt<ServerDraft> = Opt { group: "Sessions", commands: SERVE, ..SERVER };
@@ -152,6 +152,33 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
                 "-" => AccessLog::Stdout,
                 path => AccessLog::File(PathBuf::from(path)),
             };
+            Ok(())
+        }),
+        ..SERVER
+    },
+    Opt {
+        long: "log-format",
+        value: Value::Required("FORMAT"),
+        group: "Logging",
+        commands: HTTP,
+        help: "the format of these lines: combined, common, json or logfmt",
+        default: |draft| draft.process.logging.format.name().to_owned(),
+        set: Setter::Process(|process, text| {
+            let format = LogFormat::ALL.into_iter().find(|format| format.name() == text);
+            process.logging.format = format.ok_or("give combined, common, json or logfmt")?;
+            Ok(())
+        }),
+        ..SERVER
+    },
+    Opt {
+        long: "diagnostics",
+        value: Value::Required("FORMAT"),
+        group: "Logging",
+        help: "the format of messages on standard error: text or json",
+        default: |draft| draft.process.logging.diagnostics.name().to_owned(),
+        set: Setter::Process(|process, text| {
+            let format = DiagnosticFormat::ALL.into_iter().find(|format| format.name() == text);
+            process.logging.diagnostics = format.ok_or("give text or json")?;
             Ok(())
         }),
         ..SERVER
