@@ -32,7 +32,7 @@ use diagnostics::Style;
 pub use escape::{escape, push_escaped};
 pub use json::push_json_string;
 pub use options::{AccessLog, DiagnosticFormat, LogFormat, LogOptions};
-use sink::Sink;
+use sink::{CALM, Cause, News, Sink};
 
 use crate::panics;
 use crate::reactor::Tick;
@@ -56,6 +56,15 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub struct Log {
     sinks: Option<Arc<Mutex<Sinks>>>,
     format: LogFormat,
+}
+
+/// The lines that were lost since the start, because they couldn't be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lost {
+    /// Of the access log, if it isn't on standard error.
+    pub access: u64,
+    /// Of standard error.
+    pub diagnostics: u64,
 }
 
 /// Installs the logger of the process.
@@ -124,21 +133,33 @@ impl Log {
     pub fn before_wait(&self, now: Tick, quiet: bool) -> Option<Duration> {
         let mut sinks = self.lock()?;
         let again = sinks.before_wait(now, quiet);
-        let losses = sinks.losses();
+        let news = sinks.news(now);
         drop(sinks);
-        report(losses);
+        tell(news);
         again
     }
 
-    /// Writes everything at exit, waiting a little for a slow reader.
+    /// Writes everything at exit, waiting a little for a slow reader. Tells how many lines were lost
+    /// since the start.
     pub fn flush(&self) {
         let Some(mut sinks) = self.lock() else { return };
         for sink in sinks.all() {
             sink.flush_patiently(FAREWELL);
         }
-        let losses = sinks.losses();
         drop(sinks);
-        report(losses);
+        let Lost { access, diagnostics } = self.lost();
+        if access > 0 {
+            log::warn!("{access} lines of the access log were lost");
+        }
+        if diagnostics > 0 {
+            log::warn!("{diagnostics} lines of standard error were lost");
+        }
+    }
+
+    /// The lines that were lost since the start.
+    pub fn lost(&self) -> Lost {
+        let Some(sinks) = self.lock() else { return Lost::default() };
+        Lost { access: sinks.access.as_ref().map_or(0, Sink::lost), diagnostics: sinks.stderr.lost() }
     }
 
     /// Opens the access log again, after it was rotated.
@@ -159,9 +180,21 @@ fn lock(sinks: &Mutex<Sinks>) -> MutexGuard<'_, Sinks> {
     sinks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn report(losses: Option<u64>) {
-    if let Some(lost) = losses {
-        log::warn!("{lost} log lines were lost");
+/// Tells what happened to the access log and to standard error.
+fn tell([access, stderr]: [Option<News>; 2]) {
+    match access {
+        Some(News::Fails(Cause::Failed(error))) => {
+            log::warn!("the access log can't be written; its lines are lost until it can: {error}");
+        }
+        Some(News::Fails(Cause::Slow)) => {
+            log::warn!("nobody reads the access log; its lines are lost until somebody does");
+        }
+        Some(News::Works(lost)) => log::warn!("the access log can be written again; {lost} lines were lost"),
+        None => {}
+    }
+    // That it fails can't be told there.
+    if let Some(News::Works(lost)) = stderr {
+        log::warn!("standard error can be written again; {lost} lines were lost");
     }
 }
 
@@ -218,7 +251,7 @@ impl Sinks {
     fn before_wait(&mut self, now: Tick, quiet: bool) -> Option<Duration> {
         if !self.is_pending() {
             self.since = None;
-            return None;
+            return self.all().any(|sink| sink.is_recovering()).then_some(CALM);
         }
         let since = *self.since.get_or_insert(now);
         if !quiet && now.since(since) < MAX_DELAY {
@@ -226,7 +259,8 @@ impl Sinks {
         }
         self.all().for_each(Sink::flush);
         self.since = None;
-        self.is_pending().then_some(RETRY)
+        let recovers = self.all().any(|sink| sink.is_recovering());
+        if self.is_pending() { Some(RETRY) } else { recovers.then_some(CALM) }
     }
 
     fn all(&mut self) -> impl Iterator<Item = &mut Sink> {
@@ -237,8 +271,9 @@ impl Sinks {
         self.stderr.is_pending() || self.access.as_ref().is_some_and(Sink::is_pending)
     }
 
-    fn losses(&mut self) -> Option<u64> {
-        self.all().filter_map(Sink::losses).reduce(|a, b| a + b)
+    /// The news of the access log and of standard error.
+    fn news(&mut self, now: Tick) -> [Option<News>; 2] {
+        [self.access.as_mut().and_then(|access| access.news(now)), self.stderr.news(now)]
     }
 }
 
