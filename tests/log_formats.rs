@@ -7,7 +7,10 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use support::{Root, Server, eventually, get, get_with, miod};
+use support::site::Site;
+use support::{Root, Server, eventually, get, get_with, miod, run_to_end};
+
+const CIPHER: &str = "TLS_CHACHA20_POLY1305_SHA256";
 
 /// A server whose access log has this format.
 struct Logged {
@@ -188,4 +191,27 @@ fn messages_have_priorities_in_the_journal_and_times_elsewhere() {
     let last = json(text.lines().last().unwrap());
     assert_eq!((&last["level"], &last["target"]), (&"warn".into(), &"miod::service".into()));
     assert!(last["time"].as_str().unwrap().ends_with('Z') && last["message"].as_str().unwrap().contains("is on"));
+}
+
+#[test]
+#[ignore = "needs curl"]
+fn with_tls_a_line_has_its_version_and_cipher() {
+    let root = Root::new();
+    root.old_file("site/index.html", "index");
+    let log = root.at("log").display().to_string();
+    let site = Site::over(root, &["--tls", "auto", "--apps", "--access-log", &log, "--log-format", "json"]);
+    // The first response is complete at once, the second is sent over several turns.
+    for path in ["/", "/lab/stream?chunks=2&ms=10"] {
+        let got = run_to_end(Command::new("curl").args(["-sk", "--tls13-ciphers", CIPHER]).arg(site.url(path)), b"");
+        assert_eq!(got.code, Some(0), "{got:?}");
+    }
+    let mut text = String::new();
+    assert!(eventually(|| {
+        text = fs::read_to_string(&log).unwrap();
+        text.lines().count() == 2
+    }));
+    for line in text.lines().map(json) {
+        assert_eq!((&line["scheme"], &line["host"]), (&"https".into(), &"localhost".into()), "{line}");
+        assert_eq!((&line["tls_version"], &line["tls_cipher"]), (&"TLSv1.3".into(), &CIPHER.into()), "{line}");
+    }
 }

@@ -80,14 +80,14 @@ pub(super) struct Details<'a> {
     /// The client used TLS, directly or to a trusted proxy.
     secure: bool,
     /// The version and cipher suite of the connection.
-    tls: Option<(&'static str, &'static str)>,
+    tls: Option<[&'a str; 2]>,
 }
 
 impl<'a> Details<'a> {
     /// The details of a request for this host with these fields.
     #[cold]
     pub(super) fn new(host: Option<&'a [u8]>, fields: &Fields<'a>, secure: bool, security: Security<'_>) -> Self {
-        let tls = security.facts().map(|facts| (facts.version, facts.cipher_suite));
+        let tls = security.facts().map(|facts| [facts.version, facts.cipher_suite]);
         Self { host, request_id: fields.get("x-request-id"), secure, tls }
     }
 }

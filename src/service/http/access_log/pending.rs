@@ -17,8 +17,8 @@ pub(in crate::service::http) struct PendingEntry {
     client: Option<IpAddr>,
     /// The last of the texts is a user name.
     named: bool,
-    /// Details other than texts.
-    details: Option<Details<'static>>,
+    /// Whether the client used TLS, if there are [`Details`].
+    secure: Option<bool>,
     began: Tick,
     response: ResponseSummary,
 }
@@ -27,13 +27,16 @@ impl PendingEntry {
     /// The line for a response to a request that began at `began`.
     pub(in crate::service::http) fn new(request: &RequestSummary<'_>, response: ResponseSummary, began: Tick) -> Self {
         let RequestSummary { line, client, user, referer, agent, details } = request;
-        let host = details.and_then(|details| details.host);
-        let request_id = details.and_then(|details| details.request_id);
-        let details = details.map(|details| Details { host: None, request_id: None, ..details });
-        let [referer, agent, host, id] = [*referer, *agent, host, request_id].map(|text| text.unwrap_or(ABSENT));
-        let name = user.as_deref().unwrap_or_default().as_bytes();
-        let texts = [*line, referer, agent, host, id, name].join(&b'\n').into_boxed_slice();
-        Self { texts, client: *client, named: user.is_some(), details, began, response }
+        // Without details their texts are empty.
+        let [host, id, version, cipher] = details.map_or([Some(&b""[..]); 4], |details| {
+            let tls = details.tls.map(|texts| texts.map(str::as_bytes));
+            [details.host, details.request_id, tls.map(|[version, _]| version), tls.map(|[_, cipher]| cipher)]
+        });
+        let user_name = user.as_deref().unwrap_or_default().as_bytes();
+        let texts = [Some(*line), *referer, *agent, host, id, version, cipher, Some(user_name)];
+        let texts = texts.map(|text| text.unwrap_or(ABSENT)).join(&b'\n').into_boxed_slice();
+        let secure = details.map(|details| details.secure);
+        Self { texts, client: *client, named: user.is_some(), secure, began, response }
     }
 
     /// Bytes of memory.
@@ -52,11 +55,14 @@ impl PendingEntry {
         self.response.body = self.response.body.saturating_sub(unsent);
         self.response.bytes = self.response.bytes.saturating_sub(unsent);
         self.response.duration = cx.time.now.since(self.began);
-        let mut texts = self.texts.splitn(6, |&byte| byte == b'\n');
+        let mut texts = self.texts.splitn(8, |&byte| byte == b'\n');
         let line = texts.next().unwrap_or_default();
-        let [referer, agent, host, request_id] = [(); 4].map(|()| texts.next().filter(|&text| text != ABSENT));
+        let [referer, agent, host, request_id, version, cipher] =
+            [(); 6].map(|()| texts.next().filter(|&text| text != ABSENT));
         let user = texts.next().filter(|_| self.named).map(String::from_utf8_lossy);
-        let details = self.details.map(|details| Details { host, request_id, ..details });
+        let text = |text: Option<_>| std::str::from_utf8(text?).ok();
+        let tls = text(version).zip(text(cipher)).map(<[_; 2]>::from);
+        let details = self.secure.map(|secure| Details { host, request_id, secure, tls });
         write(&RequestSummary { line, client: self.client, user, referer, agent, details }, &self.response, cx);
     }
 }

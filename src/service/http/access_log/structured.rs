@@ -108,7 +108,7 @@ pub(super) fn write(entry: &Entry<'_>, moment: &mut Moment, facts: &mut impl Fac
     if let Some(id) = request.details.and_then(|details| details.request_id) {
         facts.text("request_id", id);
     }
-    if let Some((version, cipher)) = request.details.and_then(|details| details.tls) {
+    if let Some([version, cipher]) = request.details.and_then(|details| details.tls) {
         facts.text("tls_version", version.as_bytes());
         facts.text("tls_cipher", cipher.as_bytes());
     }

@@ -43,7 +43,7 @@ impl Chosen {
             host: Some(b"Example.ORG:8080"),
             request_id: self.request_id.as_deref(),
             secure: true,
-            tls: Some(("TLSv1.3", "TLS_AES_128_GCM_SHA256")),
+            tls: Some(["TLSv1.3", "TLS_AES_128_GCM_SHA256"]),
         };
         let request = RequestSummary {
             line: &self.line,
