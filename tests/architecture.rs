@@ -59,6 +59,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "names",
             "service",
             "session",
+            "text",
         ],
     ),
     (

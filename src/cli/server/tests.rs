@@ -98,6 +98,7 @@ fn every_option_sets_its_field() {
         idle_timeout: Duration::from_millis(2500),
         body_timeout: Duration::from_secs(3),
         send_timeout: Duration::from_secs(4),
+        strict_hosts: false,
         max_per_address: Some(7),
         delay: Duration::ZERO,
         chaos: None,

@@ -68,11 +68,16 @@ pub(super) fn complete(
         let entry = pending_entry(exchange, status, body, turn);
         return Progress::Pending(State::SendingFile { persistent, entry });
     }
-    if turn.cx.shared.http.access.enabled {
+    if is_logged(exchange, turn) {
         let (request, response) = summarize(exchange, status, body, turn);
         access_log::write(&request, &response, turn.cx);
     }
     Progress::Complete { persistent }
+}
+
+/// Whether the access log gets a line for an exchange.
+fn is_logged(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> bool {
+    turn.cx.shared.http.access.enabled && exchange.rules().rules.log
 }
 
 /// The line of the access log for a response that is sent over several turns.
@@ -82,7 +87,7 @@ pub(super) fn pending_entry(
     body: u64,
     turn: &Turn<'_, '_>,
 ) -> Option<Box<PendingEntry>> {
-    turn.cx.shared.http.access.enabled.then(|| {
+    is_logged(exchange, turn).then(|| {
         let (request, response) = summarize(exchange, status, body, turn);
         Box::new(PendingEntry::new(&request, response, exchange.facts.began))
     })
@@ -164,7 +169,8 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     let head_only = input.strip_prefix(b"\r\n").unwrap_or(input).starts_with(b"HEAD ");
     let traits = RequestTraits { minor: 1, head_only, persistent: false };
     let stamp = turn.cx.shared.http.stamp.clone();
-    let context = HeadContext { traits, stamp: &stamp, policy: host.policy(false, turn.ends.security().is_tls()) };
+    let policy = host.rules(0).policy(false, turn.ends.security().is_tls());
+    let context = HeadContext { traits, stamp: &stamp, policy, further: &policy.further };
     let body = write_error(host, reject, Vec::new(), Html::Accepted, context, turn);
     if turn.cx.shared.http.access.enabled {
         let response = response_summary(reject.status, body, false, began, turn);
