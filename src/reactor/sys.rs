@@ -6,8 +6,31 @@
 
 #![allow(unsafe_code)]
 
+use std::io;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// The descriptor of this number, which this process has from the one that started it. From
+/// now on it is closed on exec.
+///
+/// # Errors
+/// If it isn't open, is a standard stream, or isn't from there: this process opened it, or it
+/// was taken before.
+pub(super) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl(2) with F_GETFD takes no pointer, and any number.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if number <= libc::STDERR_FILENO || flags == -1 || flags & libc::FD_CLOEXEC != 0 {
+        return Err(io::Error::other("it wasn't passed to this process"));
+    }
+    // SAFETY: as above; F_SETFD changes a flag of an open descriptor.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open. Nobody in this process owns it: a descriptor that survived exec has
+    // no FD_CLOEXEC, all that this process opens have it, and those taken here have it too.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
 
 /// Has the kernel accept a connection only when its first bytes are there, or `seconds`
 /// after its handshake (`TCP_DEFER_ACCEPT` of tcp(7)).
@@ -15,7 +38,7 @@ use std::os::fd::{AsFd, AsRawFd};
 /// # Errors
 /// Of setsockopt(2).
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn defer_accept(socket: &impl AsFd, seconds: libc::c_int) -> std::io::Result<()> {
+pub(super) fn defer_accept(socket: &impl AsFd, seconds: libc::c_int) -> io::Result<()> {
     let length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the descriptor is open as long as it is borrowed, and the kernel reads one
     // `c_int` from a local variable, and gets its size.
@@ -28,7 +51,7 @@ pub(super) fn defer_accept(socket: &impl AsFd, seconds: libc::c_int) -> std::io:
             length,
         )
     };
-    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// How many bytes that were given to a socket wait until its peer acknowledges them (`SIOCOUTQ`

@@ -12,6 +12,7 @@
 //! `host` is built from its configuration and that state alone, so it can be
 //! built again.
 
+mod activation;
 mod applications;
 mod descriptors;
 mod error;
@@ -43,6 +44,7 @@ use crate::reactor::{Endpoint, Listener, Options, Reactor, Signal, Tick, Time, T
 use crate::service::bad_network::BadNetwork;
 use crate::service::certificates::Certificates;
 use crate::service::{Kind, Service, Shared, http};
+use activation::Activation;
 use descriptors::Descriptors;
 use error::Faults;
 use host::Built;
@@ -175,10 +177,13 @@ impl Server {
     /// Builds everything, and notes all errors.
     fn prepare(self, mut faults: Faults) -> Result<Prepared, ServerError> {
         let Self { config, log, apps } = self;
+        let mut passed = Activation::take(&config, &mut faults);
         let budget = Descriptors::raise(config.process.max_connections);
         let roots: Vec<_> = config.hosts.iter().map(|host| faults.keep(open_root(host)).flatten()).collect();
         let endpoints = |listener: &config::Listener| listener.endpoints().map_err(ServerError::Config);
-        let endpoints: Vec<_> = config.listeners.iter().map(|listener| faults.keep(endpoints(listener))).collect();
+        let mut endpoints: Vec<_> = config.listeners.iter().map(|listener| faults.keep(endpoints(listener))).collect();
+        let own = endpoints.clone();
+        passed.add_to(&config.listeners, &mut endpoints);
         let hidden = own_files::check(&config, &roots, &mut faults);
         let state = State::open(&config, hidden, &mut faults);
 
@@ -214,10 +219,15 @@ impl Server {
         shared.certificates = open_certificates(&config, &endpoints, &mut report, &mut faults);
         let acceptor = shared.certificates.as_ref().map(Certificates::acceptor);
         let mut listeners = Vec::new();
-        for (at, (listener, endpoints)) in config.listeners.iter().zip(&endpoints).enumerate() {
+        for (at, (listener, endpoints)) in config.listeners.iter().zip(&own).enumerate() {
             let role = if at == 0 { Role::Main } else { role_beside(listener) };
-            let bound = endpoints.as_ref().and_then(|endpoints| faults.keep(bind(listener, endpoints, role)));
-            listeners.extend(bound.map(|bound| bound.with_tls(acceptor.clone().filter(|_| listener.tls.is_some()))));
+            let sockets = match endpoints {
+                Some(endpoints) if passed.leaves(listener) => faults.keep(bind(listener, endpoints)),
+                _ => Some(Vec::new()),
+            };
+            let bound = sockets.map(|sockets| Bound { kind: kind_of(listener), role, sockets });
+            let bound = bound.map(|bound| bound.with_tls(acceptor.clone().filter(|_| listener.tls.is_some())));
+            listeners.extend(bound.map(|bound| bound.with(passed.sockets(at, acceptor.as_ref()))));
         }
         faults.finish()?;
         Ok(Prepared { shared, options, listeners, report })
@@ -286,6 +296,12 @@ fn open_certificates(
 }
 
 impl Bound {
+    /// Has these sockets first.
+    fn with(self, mut first: Vec<Listener>) -> Self {
+        first.extend(self.sockets);
+        Self { sockets: first, ..self }
+    }
+
     /// Expects TLS, if there is an acceptor.
     fn with_tls(self, acceptor: Option<TlsAcceptor>) -> Self {
         let Some(acceptor) = acceptor else { return self };
@@ -294,14 +310,16 @@ impl Bound {
     }
 }
 
-fn bind(listener: &config::Listener, endpoints: &[Endpoint], role: Role) -> Result<Bound, ServerError> {
-    let sockets = listen(endpoints, listener.port).map_err(ServerError::Several)?;
-    let kind = match listener.protocol {
+fn bind(listener: &config::Listener, endpoints: &[Endpoint]) -> Result<Vec<Listener>, ServerError> {
+    listen(endpoints, listener.port).map_err(ServerError::Several)
+}
+
+fn kind_of(listener: &config::Listener) -> Kind {
+    match listener.protocol {
         Protocol::Http => Kind::Http(http::HostId::at(listener.hosts.first().copied().unwrap_or_default())),
         Protocol::Echo => Kind::Echo,
         Protocol::Upper => Kind::Upper,
-    };
-    Ok(Bound { kind, role, sockets })
+    }
 }
 
 /// Whether only this machine can connect to a host. `endpoints` has those of each listener.

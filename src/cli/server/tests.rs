@@ -85,6 +85,7 @@ fn every_option_sets_its_field() {
     let listener = Listener {
         bind: ["0.0.0.0", "[::1]:81", "unix:/tmp/s"].map(str::to_owned).to_vec(),
         port: 9000,
+        port_is_chosen: true,
         protocol: Protocol::Http,
         tls: None,
         hosts: vec![0],
