@@ -23,6 +23,7 @@ mod pid_file;
 mod protection;
 mod sessions;
 mod state;
+mod status;
 mod surroundings;
 mod tls;
 pub(crate) mod udp;
@@ -43,6 +44,7 @@ use crate::limits;
 use crate::reactor::{Endpoint, Listener, Options, Reactor, Signal, Tick, Time, TlsAcceptor, Until};
 use crate::service::bad_network::BadNetwork;
 use crate::service::certificates::Certificates;
+use crate::service::notify::Notifier;
 use crate::service::{Kind, Service, Shared, http};
 use activation::Activation;
 use descriptors::Descriptors;
@@ -51,6 +53,7 @@ use host::Built;
 use listening::listen;
 use pid_file::PidFile;
 use state::State;
+use status::status;
 use surroundings::Surroundings;
 use tls::Opened;
 
@@ -157,11 +160,16 @@ impl Server {
         let log = self.log.clone();
         let _flush = FlushOnDrop(&log);
         let pid_file = self.config.process.pid_file.clone();
-        let Prepared { shared, options, listeners, mut report } = self.prepare(Faults::default())?;
+        let Prepared { mut shared, options, listeners, mut report } = self.prepare(Faults::default())?;
+        shared.notifier = Notifier::from_environment(std::process::id(), |name| std::env::var_os(name));
         let mut reactor = Reactor::<Service>::new(shared, options)?;
         start(&mut reactor, listeners, &mut report)?;
         let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
         ready(&report);
+        if let Some(notifier) = &mut reactor.shared().notifier {
+            notifier.serves(status(&report));
+            notifier.ready();
+        }
         Ok(reactor.run(Until::Closed)?)
     }
 
