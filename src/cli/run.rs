@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::banner::banner;
 use super::error::{CommandError, CommandErrors, USAGE};
 use super::udp::{self, DatagramCommand, DatagramTask};
-use super::{Command, environment, parse, passwd, print, print_error};
+use super::{Command, environment, parse, passwd, print, print_error, unit};
 use crate::client::{self, ToolError};
 use crate::config::Config;
 use crate::files::nothing_to_show;
@@ -35,6 +35,7 @@ fn run(command: Command) -> Result<ExitCode, CommandErrors> {
             start_log(&LogOptions { verbosity: -1, access: AccessLog::Off })?;
             plan.run()?;
         }
+        Command::Unit(plan) => print(&unit::run(&plan)?),
         Command::Server(config) => serve(&config)?,
         Command::Connect(plan) => run_tool(|| client::connect::run(&plan))?,
         Command::Get(request) => run_tool(|| client::get::run(request))?,

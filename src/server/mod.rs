@@ -12,6 +12,7 @@
 //! `host` is built from its configuration and that state alone, so it can be
 //! built again.
 
+pub(crate) mod access;
 mod activation;
 mod applications;
 mod descriptors;
