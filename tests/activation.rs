@@ -119,6 +119,18 @@ fn chosen_endpoints_are_opened_beside_passed_sockets() {
 }
 
 #[test]
+fn a_chosen_endpoint_that_is_passed_is_not_opened_again() {
+    let root = site();
+    let passed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = passed.local_addr().unwrap().to_string();
+    let socket = high(&passed);
+    let site = root.path().to_str().unwrap();
+    let server = Server::run(passing(&[socket.as_fd()], "http", &[site, "-b", &address]));
+    assert!(server.banner.ends_with(&format!("on http://{address}/\n")), "{}", server.banner);
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
 fn a_socket_for_https_speaks_tls() {
     let root = site();
     let (plain, secure) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());

@@ -23,7 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("names", &["text"]),
     ("probe", &["reactor"]),
     ("console", &["logging", "reactor"]),
-    ("config", &["auth", "certificates", "files", "http", "logging", "names", "reactor", "session", "trust"]),
+    ("config", &["auth", "certificates", "files", "http", "logging", "names", "reactor", "session", "text", "trust"]),
     ("trust", &["certificates", "reactor"]),
     ("client", &["certificates", "console", "http", "logging", "names", "probe", "text", "reactor", "trust"]),
     (

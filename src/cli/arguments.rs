@@ -2,23 +2,20 @@
 //!
 //! ```text
 //! arguments ──split──► given options, positional arguments, --help or --version
-//! environment ──────┐      │
-//!                   └─apply┴──► Draft
+//!                          │
+//!                        apply ──► Draft
 //! ```
 //!
-//! Options and positional arguments may be mixed. An option on the command line overrides
-//! its variable, which overrides the default.
+//! Options and positional arguments may be mixed.
 
 use std::ffi::OsString;
 
 use lexopt::Arg;
 
-use super::environment::is_service_discovery;
 use super::help;
-use super::suggest::did_you_mean;
 use super::{Command, UsageError};
 use crate::config::options::{Draft, Opt, Value};
-use crate::config::values;
+use crate::text::suggest::did_you_mean;
 
 /// What a command line requests instead of its command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,27 +93,6 @@ impl<D> Arguments<D> {
         Ok(true)
     }
 
-    /// Sets the variables of the options in `table` that aren't given.
-    pub(super) fn apply_environment(
-        &self,
-        table: &[&'static Opt<D>],
-        draft: &mut Draft<D>,
-        variable: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<(), UsageError> {
-        for option in table.iter().filter(|option| option.environment) {
-            let name = option.variable();
-            let is_given = self.given.iter().any(|(other, _)| other.long == option.long);
-            let Some(value) = variable(&name).filter(|_| !is_given) else { continue };
-            let value = value.to_str().ok_or_else(|| UsageError(format!("the value of {name} is not UTF-8")))?;
-            if is_service_discovery(&name, value) {
-                continue;
-            }
-            let wrong = |hint| UsageError(format!("{name}{}: {hint}", option.shown(value)));
-            apply_variable(option, draft, value).map_err(wrong)?;
-        }
-        Ok(())
-    }
-
     /// Sets the given options in their order.
     pub(super) fn apply(&self, draft: &mut Draft<D>) -> Result<(), UsageError> {
         for (option, value) in &self.given {
@@ -139,30 +115,6 @@ fn unknown<'a>(
         None => did_you_mean(hyphens, name, known),
     };
     UsageError(format!("unknown option {hyphens}{name}{hint}"))
-}
-
-fn apply_variable<D>(option: &Opt<D>, draft: &mut Draft<D>, value: &str) -> Result<(), String> {
-    match option.value {
-        Value::None => {
-            if values::switch(value)? {
-                option.apply(draft, "")?;
-            }
-            Ok(())
-        }
-        // An empty variable counts as unset.
-        _ if value.is_empty() => Ok(()),
-        // The value is a switch, or a list of names.
-        Value::Optional(_) => match values::switch(value) {
-            Ok(true) => option.apply(draft, ""),
-            Ok(false) => Ok(()),
-            Err(_) => option.apply(draft, value),
-        },
-        Value::Required(_) if option.repeatable => {
-            let mut parts = value.split(option.separator).filter(|part| !part.is_empty());
-            parts.try_for_each(|part| option.apply(draft, part))
-        }
-        Value::Required(_) => option.apply(draft, value),
-    }
 }
 
 /// A command that has its own table.
@@ -232,8 +184,7 @@ mod tests {
         for (arguments, hint) in [
             (&["connect", "--upd", "a", "1"][..], "unknown option --upd; did you mean --udp?"),
             (&["get", "-Z"], "unknown option -Z"),
-            (&["--header", "a: b"], "unknown option --header: header fields can't be added"),
-            (&["-c", "miod.toml"], "unknown option -c: there is no configuration file"),
+            (&["--header", "a: b"], "unknown option --header: routes of a configuration file"),
             (&["ping", "--gzip", "a"], "unknown option --gzip"),
             (&["get", "--repeat"], "--repeat needs a value"),
             (&["get", "--repeat", "0", "http://a/"], "at least 1"),
@@ -268,8 +219,8 @@ mod tests {
         }
         // Kubernetes describes a service named miod by such a variable.
         let port = |name: &str| (name == "MIOD_PORT").then(|| OsString::from("tcp://10.96.12.34:8080"));
-        let Ok(Command::Server(config)) = parse([] as [OsString; 0], port) else { panic!("it isn't a port") };
-        assert_eq!(config.listeners[0].port, 8080);
+        let Ok(Command::Server(plan)) = parse([] as [OsString; 0], port) else { panic!("it isn't a port") };
+        assert_eq!(plan.load().unwrap().listeners[0].port, 8080);
     }
 
     #[test]

@@ -9,13 +9,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::port_owner::{self, port_owner};
-use super::suggest::nearest;
 use crate::client;
+use crate::config::{Mistake, Position};
 use crate::durable::OpenError;
 use crate::http::client::HttpError;
 use crate::reactor::{Endpoint, TlsFailure};
 use crate::server;
 use crate::text::io_error::describe;
+use crate::text::suggest::nearest;
 
 /// An error while running.
 pub const RUNTIME: u8 = 1;
@@ -68,6 +69,14 @@ pub struct CommandError {
     pub code: u8,
     /// A sentence for the operator.
     pub message: String,
+    /// The lines of the configuration file that it is about.
+    pub excerpt: Option<String>,
+}
+
+impl From<Mistake> for CommandError {
+    fn from(Mistake { position, message }: Mistake) -> Self {
+        Self::configuration(message).at(&position)
+    }
 }
 
 impl fmt::Display for CommandError {
@@ -115,6 +124,9 @@ impl From<server::ServerError> for CommandErrors {
             E::Root(path, error) => CommandError::root(&path, &error),
             E::Store(error) => CommandError::store(&error),
             E::Config(message) => CommandError::configuration(message),
+            E::At(position, error) => {
+                return Self(Self::from(*error).0.into_iter().map(|error| error.at(&position)).collect());
+            }
             E::Io(error) => CommandError::runtime("continue", &error),
             E::Several(errors) => return Self(errors.into_iter().flat_map(|error| Self::from(error).0).collect()),
         };
@@ -144,20 +156,31 @@ impl From<client::ToolError> for CommandError {
             E::Input(..) => READ,
             E::Send(..) | E::Request(_) | E::Redirect(..) | E::Io(_) => RUNTIME,
         };
-        Self { code, message: error.to_string() }
+        Self::new(code, error.to_string())
     }
 }
 
 impl CommandError {
+    /// An error with this exit code.
+    pub(super) fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), excerpt: None }
+    }
+
+    /// An error that has to do with this place in the configuration file.
+    pub fn at(self, position: &Position) -> Self {
+        let message = format!("{position}: {}", self.message);
+        Self { message, excerpt: Some(position.excerpt()), ..self }
+    }
+
     /// The configuration is wrong.
     pub fn configuration(message: impl Into<String>) -> Self {
-        Self { code: CONFIGURATION, message: message.into() }
+        Self::new(CONFIGURATION, message)
     }
 
     /// The system refused `what`.
     pub fn runtime(what: &str, error: &io::Error) -> Self {
         let code = if error.kind() == io::ErrorKind::PermissionDenied { PERMISSION } else { RUNTIME };
-        Self { code, message: format!("can't {what}: {}", describe(error)) }
+        Self::new(code, format!("can't {what}: {}", describe(error)))
     }
 
     /// The server can't listen at `endpoint`.
@@ -180,14 +203,14 @@ impl CommandError {
             (_, io::ErrorKind::InvalidInput) => (CONFIGURATION, describe(error)),
             _ => (RUNTIME, describe(error)),
         };
-        Self { code, message: format!("can't listen at {endpoint}: {hint}") }
+        Self::new(code, format!("can't listen at {endpoint}: {hint}"))
     }
 
     /// `address` can't receive datagrams.
     pub fn bind_datagrams(address: SocketAddr, error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::AddrInUse {
             let message = format!("can't listen at {address}: {}", in_use(port_owner::UDP, address));
-            return Self { code: IN_USE, message };
+            return Self::new(IN_USE, message);
         }
         Self::bind(&Endpoint::Tcp(address), error)
     }
@@ -205,7 +228,7 @@ impl CommandError {
             io::ErrorKind::PermissionDenied => (PERMISSION, "permission denied".to_owned()),
             _ => (RUNTIME, describe(error)),
         };
-        Self { code, message: format!("can't serve {}: {hint}", path.display()) }
+        Self::new(code, format!("can't serve {}: {hint}", path.display()))
     }
 
     /// A store can't be opened.
@@ -217,7 +240,7 @@ impl CommandError {
             _ => RUNTIME,
         };
         let hint = if error.error.raw_os_error().is_some() { describe(&error.error) } else { error.to_string() };
-        Self { code, message: format!("can't open the store {}: {hint}", error.path.display()) }
+        Self::new(code, format!("can't open the store {}: {hint}", error.path.display()))
     }
 
     /// The access log can't be opened.
@@ -226,7 +249,7 @@ impl CommandError {
             io::ErrorKind::PermissionDenied => PERMISSION,
             _ => CONFIGURATION,
         };
-        Self { code, message: format!("can't open the access log {}: {}", path.display(), describe(error)) }
+        Self::new(code, format!("can't open the access log {}: {}", path.display(), describe(error)))
     }
 }
 
@@ -237,9 +260,19 @@ fn in_use(sockets: port_owner::SocketTables, address: SocketAddr) -> String {
 
 /// A directory next to `path` with a similar name.
 pub(super) fn sibling(path: &Path) -> Option<String> {
+    near(path, Path::is_dir)
+}
+
+/// A file next to `path` with a similar name.
+pub(super) fn sibling_file(path: &Path) -> Option<String> {
+    near(path, Path::is_file)
+}
+
+/// An entry of the same directory with a similar name, of those that are `wanted`.
+fn near(path: &Path, wanted: fn(&Path) -> bool) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let entries = parent.read_dir().ok()?.filter_map(Result::ok).filter(|entry| entry.path().is_dir());
+    let entries = parent.read_dir().ok()?.filter_map(Result::ok).filter(|entry| wanted(&entry.path()));
     let names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     let near = nearest(name, names.iter().map(String::as_str))?;
     Some(path.with_file_name(near).display().to_string())
@@ -305,7 +338,7 @@ mod tests {
     #[test]
     fn several_errors_have_one_exit_code() {
         let code = |codes: &[u8]| {
-            let error = |&code: &u8| CommandError { code, message: String::new() };
+            let error = |&code: &u8| CommandError::new(code, "");
             CommandErrors(codes.iter().map(error).collect()).code()
         };
         assert_eq!(code(&[IN_USE, PERMISSION]), IN_USE);

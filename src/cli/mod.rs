@@ -6,9 +6,10 @@
 //!            tables of options ─► help      (config/options, and one table per tool)
 //! ```
 //!
-//! A value comes from the defaults, a variable of the environment (`MIOD_IDLE_TIMEOUT`)
-//! or an option (`--idle-timeout`); the later overrides the earlier. [`parse`] reads only
-//! what it is given, and resolves names to listen at; so tests need no process.
+//! A value comes from the defaults, the configuration file (`idle-timeout = 5`), a variable of
+//! the environment (`MIOD_IDLE_TIMEOUT`) or an option (`--idle-timeout`); the later overrides the
+//! earlier. [`parse`] reads only what it is given, and resolves names to listen at; so tests need
+//! no process. The file is read when the command runs, and again for a reload.
 //!
 //! [`run`] executes the command. [`banner`] is what a server prints when it is ready,
 //! [`error`] why a command failed.
@@ -18,7 +19,6 @@ pub mod banner;
 mod connect;
 mod environment;
 pub mod error;
-mod foreign;
 mod get;
 mod help;
 pub mod passwd;
@@ -28,7 +28,6 @@ pub mod run;
 mod server;
 mod server_help;
 pub mod sessions;
-mod suggest;
 pub mod trust;
 mod udp;
 pub mod unit;
@@ -39,15 +38,15 @@ use std::io::{self, Write};
 
 use crate::client::connect::ConnectPlan;
 use crate::client::get::GetRequest;
-use crate::config::Config;
 
 pub use run::main;
+pub use server::ServerPlan;
 
 /// What to do.
 #[derive(Debug)]
 pub enum Command {
     /// Run a server on stream sockets.
-    Server(Config),
+    Server(ServerPlan),
     /// Run a service or a tool on datagrams.
     Datagrams(udp::DatagramCommand),
     /// Copy standard input to a service.

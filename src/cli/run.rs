@@ -1,6 +1,6 @@
 //! Runs commands: starts the log, calls the server or the tool, and reports errors.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use super::banner::banner;
@@ -16,13 +16,24 @@ use crate::server::{self, Ready, Server};
 /// The program `miod`: parses the command line of the process and runs the command.
 pub fn main() -> ExitCode {
     let command = parse(std::env::args_os().skip(1), |name| std::env::var_os(name));
-    let command = command.map_err(|error| CommandError { code: USAGE, message: error.to_string() });
+    let command = command.map_err(|error| CommandError::new(USAGE, error.to_string()));
     match command.map_err(CommandErrors::from).and_then(run) {
         Ok(code) => code,
         Err(errors) => {
-            errors.0.iter().for_each(print_error);
+            errors.0.iter().for_each(report);
             ExitCode::from(errors.code())
         }
+    }
+}
+
+/// Prints an error, and the lines that it is about.
+fn report(error: &CommandError) {
+    print_error(error);
+    let excerpt = error.excerpt.as_deref().unwrap_or_default();
+    for line in excerpt.lines() {
+        // Tabs keep the mark below its place.
+        let line = line.replace(|char: char| char.is_control() && char != '\t', "\u{fffd}");
+        let _ = writeln!(io::stderr(), "{line}");
     }
 }
 
@@ -36,7 +47,7 @@ fn run(command: Command) -> Result<ExitCode, CommandErrors> {
             plan.run()?;
         }
         Command::Unit(plan) => print(&unit::run(&plan)?),
-        Command::Server(config) => serve(&config)?,
+        Command::Server(plan) => serve(&plan.load()?)?,
         Command::Connect(plan) => run_tool(|| client::connect::run(&plan))?,
         Command::Get(request) => run_tool(|| client::get::run(request))?,
         Command::Datagrams(command) => return run_datagrams(command),

@@ -124,10 +124,7 @@ impl SessionsPlan {
                     Ok(Written::Now(was)) => Ok(was),
                     Err(error) => Err(error),
                 };
-                ended.map_err(|error| CommandError {
-                    code: RUNTIME,
-                    message: format!("can't end the session: {error}"),
-                })?
+                ended.map_err(|error| CommandError::new(RUNTIME, format!("can't end the session: {error}")))?
             }
             (Location::Remote(url), end) => {
                 let asked = connect(url, &self.trust).and_then(|stream| match &url.protocol {
@@ -137,7 +134,7 @@ impl SessionsPlan {
                 asked.map_err(|error| CommandError::runtime(&format!("read {url}"), &error))?
             }
         };
-        if ended { Ok(()) } else { Err(CommandError { code: RUNTIME, message: "no such session".to_owned() }) }
+        if ended { Ok(()) } else { Err(CommandError::new(RUNTIME, "no such session")) }
     }
 }
 

@@ -17,9 +17,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::arguments::{Arguments, Info};
-use super::error::CommandError;
-use super::{Command, UsageError, foreign, server};
-use crate::config::options::{Opt, ServerDraft, Value, server_options};
+use super::error::{CommandError, CommandErrors};
+use super::server::{self, ServerPlan};
+use super::{Command, UsageError};
+use crate::config::options::{Opt, ServerDraft, Value, foreign, server_options};
 use crate::config::{Config, Listener, ServerCommand};
 use crate::reactor::Endpoint;
 use crate::server::access::{Allowed, access};
@@ -28,8 +29,8 @@ use text::{Service, Socket};
 /// What to print.
 #[derive(Debug)]
 pub struct UnitPlan {
-    config: Config,
-    /// The arguments of the server.
+    server: ServerPlan,
+    /// The arguments of the server, without secrets.
     arguments: Vec<String>,
     /// The variables of options that no other user may see.
     secrets: Vec<String>,
@@ -53,9 +54,10 @@ const HELP: &str = "miod unit prints unit files for systemd.
 
 Usage: miod unit [OPTIONS] [serve|kv|echo|upper] [OPTIONS OF THE SERVER] [ROOT]
 
-The units run the server with the given options, restricted to what these options need. Paths must
-be absolute. The server's options are those of miod --help; variables of the environment aren't
-read. Options with a password or a token aren't printed: the unit reads their variables from a file.
+The units run the server with the given options, restricted to what these options need. Relative
+paths are those of the current directory. The server's options are those of miod --help; variables
+of the environment aren't read. Options with a password or a token aren't printed: the unit reads
+their variables from a file.
 
 Options:
       --socket        systemd opens the listening sockets, and starts the server when a client
@@ -73,7 +75,7 @@ Examples:
 
 /// Parses the arguments after the command.
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
-    let (own, rest) = Own::split(arguments)?;
+    let (Own { socket, per_user, program }, rest) = Own::split(arguments)?;
     let table: Vec<_> = server_options().collect();
     let given = Arguments::split(&table, foreign::sentence, rest.clone())?;
     match given.info {
@@ -81,29 +83,40 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
         Some(Info::Version) => return Ok(Command::Version),
         None => {}
     }
-    let config = match server::parse(rest, |_| None)? {
-        Command::Server(config) => config,
-        other => return Ok(other),
-    };
-    let is_named = |command: &ServerCommand| given.positional.first().is_some_and(|word| word == command.name());
-    let command = ServerCommand::ALL.into_iter().find(is_named);
-    let mut all: Vec<_> = command.map(|command| command.name().to_owned()).into_iter().collect();
-    let mut secrets = Vec::new();
+    // Mistakes are reported as they are written.
+    server::parse(rest, |_| None)?;
+    let here = std::env::current_dir().map_err(|error| UsageError(format!("no current directory: {error}")))?;
+    let mut positional = given.positional.iter().map(PathBuf::from).peekable();
+    let named = |word: &PathBuf| ServerCommand::ALL.into_iter().find(|command| word.as_os_str() == command.name());
+    let command = positional.peek().and_then(named);
+    let mut all = Vec::from_iter(command.map(|command| command.name().to_owned()));
+    if command.is_some() {
+        positional.next();
+    }
+    let (mut printed, mut secrets) = (all.clone(), Vec::new());
     for (option, value) in &given.given {
+        let argument = argument(option, &(option.relative)(value, &here));
         if is_secret(option, value) {
             secrets.push(option.variable());
-        } else if !own.socket || !["bind", "port", "tls-bind"].contains(&option.long) {
-            all.push(argument(option, value));
+        } else if !socket || !["bind", "port", "tls-bind"].contains(&option.long) {
+            printed.push(argument.clone());
         }
+        all.push(argument);
     }
-    let mut config = config;
-    for root in config.hosts.iter_mut().filter_map(|host| host.root.as_mut()) {
-        *root = std::path::absolute(&*root).map_err(|error| UsageError(format!("{}: {error}", root.display())))?;
-        let text = root.to_str().ok_or_else(|| UsageError(format!("{root:?} is not UTF-8")))?;
-        all.push(text.to_owned());
+    let has_root = given.given.iter().any(|(option, _)| ["root", "config"].contains(&option.long));
+    let is_web = command.is_none_or(|command| command == ServerCommand::Serve);
+    let root = positional.next().or_else(|| (is_web && !has_root).then(server::default_root));
+    if let Some(root) = root {
+        let root = here.join(root).to_string_lossy().into_owned();
+        printed.push(root.clone());
+        all.push(root);
     }
-    let Own { socket, per_user, program } = own;
-    Ok(Command::Unit(UnitPlan { config, arguments: all, secrets, socket, per_user, program }))
+    match server::parse(all.into_iter().map(OsString::from), |_| None)? {
+        Command::Server(server) => {
+            Ok(Command::Unit(UnitPlan { server, arguments: printed, secrets, socket, per_user, program }))
+        }
+        other => Ok(other),
+    }
 }
 
 impl Own {
@@ -145,17 +158,18 @@ fn is_secret(option: &Opt<ServerDraft>, value: &str) -> bool {
 /// The text of all units.
 ///
 /// # Errors
-/// If the options can't be those of a service.
-pub fn run(plan: &UnitPlan) -> Result<String, CommandError> {
-    let wrong = CommandError::configuration;
+/// If the configuration is wrong, or can't be that of a service.
+pub fn run(plan: &UnitPlan) -> Result<String, CommandErrors> {
+    let wrong = |message| CommandErrors::from(CommandError::configuration(message));
+    let config = plan.server.load()?;
     let program = match &plan.program {
         Some(program) => program.clone(),
         None => std::env::current_exe().map_err(|error| CommandError::runtime("find this program", &error))?,
     };
-    let listeners = sockets_of(plan).map_err(wrong)?;
+    let listeners = sockets_of(&config).map_err(wrong)?;
     let (mut passed, mut bound) = (Vec::new(), Vec::new());
     for (listener, endpoints) in listeners {
-        match plan.socket && !is_beside(&plan.config, listener) {
+        match plan.socket && !is_beside(&config, listener) {
             true => passed.push(Socket { is_tls: listener.tls.is_some(), endpoints }),
             false => bound.extend(endpoints),
         }
@@ -163,7 +177,7 @@ pub fn run(plan: &UnitPlan) -> Result<String, CommandError> {
     if passed.iter().flat_map(|socket| &socket.endpoints).any(|at| matches!(at, Endpoint::Tcp(at) if at.port() == 0)) {
         return Err(wrong("a socket of systemd needs a port: give --port".to_owned()));
     }
-    let needs = access(&plan.config, &bound, None);
+    let needs = access(&config, &bound, None);
     let paths = needs.iter().filter_map(|needed| match needed {
         Allowed::Read(path) | Allowed::Create(path) | Allowed::Write(path) => Some(path),
         Allowed::Bind(_) | Allowed::Connect(_) => None,
@@ -181,7 +195,7 @@ pub fn run(plan: &UnitPlan) -> Result<String, CommandError> {
         secrets: &plan.secrets,
         per_user: plan.per_user,
         writes: directories(&needs),
-        files: needs_static_user(plan, &needs),
+        files: needs_static_user(&config, &needs),
         needs: &needs,
         bound: &bound,
         passed: &passed,
@@ -190,7 +204,7 @@ pub fn run(plan: &UnitPlan) -> Result<String, CommandError> {
 }
 
 /// Each listener with its endpoints, as it opens them.
-fn sockets_of(plan: &UnitPlan) -> Result<Vec<(&Listener, Vec<Endpoint>)>, String> {
+fn sockets_of(config: &Config) -> Result<Vec<(&Listener, Vec<Endpoint>)>, String> {
     let of = |listener: &Listener| -> Result<_, String> {
         let mut endpoints = listener.endpoints()?;
         if endpoints.is_empty() {
@@ -200,7 +214,7 @@ fn sockets_of(plan: &UnitPlan) -> Result<Vec<(&Listener, Vec<Endpoint>)>, String
         }
         Ok(endpoints)
     };
-    plan.config.listeners.iter().map(|listener| Ok((listener, of(listener)?))).collect()
+    config.listeners.iter().map(|listener| Ok((listener, of(listener)?))).collect()
 }
 
 /// Whether a listener is the one of `--kv`, which the server opens itself.
@@ -220,8 +234,7 @@ fn directories(needs: &[Allowed]) -> Vec<&Path> {
 
 /// Whether a user must exist for the service: for files that it writes outside of its own
 /// directories, for keys and passwords, and for files in /tmp, which it would have for its own.
-fn needs_static_user(plan: &UnitPlan, needs: &[Allowed]) -> bool {
-    let config = &plan.config;
+fn needs_static_user(config: &Config, needs: &[Allowed]) -> bool {
     let keys = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).any(|tls| !tls.auto);
     let users = config.hosts.iter().any(|host| host.users.is_some() || host.routes.iter().any(|at| at.auth.is_some()));
     let root = |needed: &Allowed| matches!(needed, Allowed::Read(path) if path.starts_with("/tmp"));

@@ -3,14 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::KV;
+use super::{FileFields, Handler, KV, Positions, Route};
+use crate::certificates::PemFiles;
 use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
+use crate::http::host_names::HostName;
 use crate::limits;
 
 /// A site.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Host {
+    /// Its names; none: it is the default host, for requests that are for no other.
+    pub names: Vec<HostName>,
+    /// Its certificates, in addition to those of the listener.
+    pub certificates: Vec<PemFiles>,
     /// The directory whose files are served; `None`: no files.
     pub root: Option<PathBuf>,
     /// List directories without an index file.
@@ -48,23 +54,29 @@ pub struct Host {
     /// Paths with their own application or password file. If none has a password file,
     /// `/private/` is for the users who can log in.
     pub routes: Vec<Route>,
+    /// Fields of files by their names. The last that matches a file sets a field.
+    pub file_fields: Vec<FileFields>,
+    /// Where its settings are in the configuration file.
+    pub positions: Positions,
 }
 
 impl Host {
     /// The key-value service: one route for all paths.
     pub fn key_value(route: Route) -> Self {
-        let route = Route { prefix: "/".to_owned(), app: Some(KV.to_owned()), ..route };
+        let route = Route { prefix: "/".to_owned(), handler: Some(Handler::App(KV.to_owned())), ..route };
         Self { root: None, apps: Apps::Only(Vec::new()), routes: vec![route], ..Self::default() }
     }
 
     /// Whether it is the key-value service.
     pub fn is_key_value(&self) -> bool {
-        self.root.is_none() && self.routes.iter().any(|route| route.app.as_deref() == Some(KV))
+        self.root.is_none() && self.routes.iter().any(|route| route.app() == Some(KV))
     }
 
     /// The route of a prefix, which is added if there is none.
     pub fn route(&mut self, prefix: &str) -> &mut Route {
-        let at = self.routes.iter().position(|route| route.prefix == prefix).unwrap_or_else(|| {
+        let bare = |prefix: &str| prefix.strip_suffix('/').unwrap_or(prefix).to_owned();
+        let is_same = |route: &Route| bare(&route.prefix) == bare(prefix);
+        let at = self.routes.iter().position(is_same).unwrap_or_else(|| {
             self.routes.push(Route { prefix: prefix.to_owned(), ..Route::default() });
             self.routes.len() - 1
         });
@@ -75,6 +87,8 @@ impl Host {
 impl Default for Host {
     fn default() -> Self {
         Self {
+            names: Vec::new(),
+            certificates: Vec::new(),
             root: Some(PathBuf::from(".")),
             listing: false,
             symlinks: Symlinks::Inside,
@@ -92,6 +106,8 @@ impl Default for Host {
             demonstration: Demonstration::Off,
             quiz: None,
             routes: Vec::new(),
+            file_fields: Vec::new(),
+            positions: Positions::default(),
         }
     }
 }
@@ -119,27 +135,6 @@ pub enum Demonstration {
     On,
 }
 
-/// The paths below a prefix.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Route {
-    /// An absolute path; it also covers the paths below it.
-    pub prefix: String,
-    /// The name of the application that handles requests; `None`: files.
-    pub app: Option<String>,
-    /// The password file of the users who are allowed; `None`: everybody.
-    pub auth: Option<PathBuf>,
-    /// The bearer token that clients of the key-value service must send; `None`: no token.
-    pub token: Option<String>,
-    /// Most bytes of the keys and values of the key-value service.
-    pub capacity: usize,
-}
-
-impl Default for Route {
-    fn default() -> Self {
-        Self { prefix: "/".to_owned(), app: None, auth: None, token: None, capacity: limits::KV_STORE }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,10 +142,10 @@ mod tests {
     #[test]
     fn a_prefix_has_one_route() {
         let mut host = Host::default();
-        host.route("/a").app = Some("lab".to_owned());
+        host.route("/a").handler = Some(Handler::App("lab".to_owned()));
         host.route("/b").auth = Some("users".into());
         host.route("/a").auth = Some("users".into());
-        let shown: Vec<_> = host.routes.iter().map(|route| (route.prefix.as_str(), route.app.is_some())).collect();
+        let shown: Vec<_> = host.routes.iter().map(|route| (route.prefix.as_str(), route.app().is_some())).collect();
         assert_eq!(shown, [("/a", true), ("/b", false)]);
         assert!(host.routes.iter().all(|route| route.auth.is_some()));
     }

@@ -64,8 +64,7 @@ pub struct Listener {
     pub protocol: Protocol,
     /// The protocol is spoken over TLS.
     pub tls: Option<Tls>,
-    /// The numbers of its hosts in [`Config::hosts`](super::Config::hosts), the default
-    /// host first.
+    /// The numbers of its hosts in [`Config::hosts`](super::Config::hosts).
     pub hosts: Vec<usize>,
     /// The limit from accept, or from the first byte of a request, to the end of the head.
     pub header_timeout: Duration,

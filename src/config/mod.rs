@@ -11,15 +11,21 @@
 //! reads it. Nothing here opens a file or a socket. `options` is the table of all settings,
 //! each with a scope: one of the four structs. The defaults are those of the structs.
 
+pub(crate) mod file;
 mod host;
 mod listener;
 pub(crate) mod options;
+mod position;
 mod process;
+mod route;
+pub(crate) mod settings;
 pub(crate) mod values;
 
-pub use host::{Apps, Demonstration, Host, Route};
+pub use host::{Apps, Demonstration, Host};
 pub use listener::{HEARTBEAT_PORT, Listener, Protocol, Tls, UPPER_PORT};
+pub use position::{Mistake, Position, Positions, Source};
 pub use process::{Process, SessionConfig, SessionStore};
+pub use route::{Content, FieldChanges, FileFields, Handler, Redirect, Respond, Route, Rules};
 
 pub use crate::files::resolve::Symlinks;
 pub use crate::logging::{AccessLog, LogOptions};
@@ -55,10 +61,14 @@ impl Config {
         self.hosts.push(host);
     }
 
-    /// The host for requests that name no other host of the listener. `None` if the
-    /// listener isn't for HTTP.
+    /// The hosts of a listener; none if it isn't for HTTP.
+    pub fn hosts_of(&self, listener: &Listener) -> impl Iterator<Item = &Host> {
+        listener.hosts.iter().filter_map(|number| self.hosts.get(*number))
+    }
+
+    /// The host for requests that name no other host of the listener, if there is one.
     pub fn default_host(&self, listener: &Listener) -> Option<&Host> {
-        listener.hosts.first().and_then(|number| self.hosts.get(*number))
+        self.hosts_of(listener).find(|host| host.names.is_empty())
     }
 }
 

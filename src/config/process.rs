@@ -13,6 +13,8 @@ use crate::trust::Trust;
 /// The settings of the whole process.
 #[derive(Clone, Debug)]
 pub struct Process {
+    /// The configuration file, if there is one.
+    pub config_file: Option<PathBuf>,
     /// Most bytes that connections, the cache and sessions in memory hold together.
     pub max_memory: usize,
     /// Most connections; `None`: as many as there are file descriptors.
@@ -34,6 +36,7 @@ pub struct Process {
 impl Default for Process {
     fn default() -> Self {
         Self {
+            config_file: None,
             max_memory: limits::MEMORY,
             max_connections: None,
             cache_size: limits::CACHE,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::SessionStore;
+use crate::http::grammar;
 use crate::names;
 use crate::reactor::Endpoint;
 use crate::session::remote::StoreUrl;
@@ -190,6 +191,17 @@ pub fn file_below_root(text: &str) -> Result<String, String> {
     match text.split('/').all(|segment| !matches!(segment, "" | "." | "..")) {
         true => Ok(text.to_owned()),
         false => Err("give a path relative to the root, like index.html".to_owned()),
+    }
+}
+
+/// The value of a Cache-Control field.
+///
+/// # Errors
+/// A hint.
+pub fn cache_control(text: &str) -> Result<String, String> {
+    match !text.is_empty() && text.trim() == text && text.bytes().all(grammar::is_field_text) {
+        true => Ok(text.to_owned()),
+        false => Err("give a field value, like max-age=3600".to_owned()),
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod cache;
 mod error_pages;
+pub mod glob;
 pub mod listing;
 pub mod listing_page;
 mod listings;

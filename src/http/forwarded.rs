@@ -19,29 +19,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ipnet::IpNet;
-
 use super::Fields;
+use super::address_blocks::AddressBlocks;
 use super::grammar::split_unquoted;
-
-/// Parses a block of addresses: `192.0.2.0/24`, `2001:db8::/32`, or one address.
-fn parse_block(text: &str) -> Result<IpNet, &'static str> {
-    const WRONG: &str = "give an address or a block of addresses, like 10.0.0.0/8 or ::1";
-    let block = match text.parse() {
-        Ok(address) => IpNet::from(IpAddr::to_canonical(&address)),
-        Err(_) => text.parse().map_err(|_| WRONG)?,
-    };
-    // Such a block was probably meant to be another one.
-    if block.addr() != block.network() {
-        return Err("there are bits after the mask; of 10.0.0.0/8 only the first eight bits count");
-    }
-    Ok(block)
-}
 
 /// The trusted proxies: their forwarding fields are believed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Proxies {
-    blocks: Vec<IpNet>,
+    blocks: AddressBlocks,
     /// Peers on unix-domain sockets are trusted.
     unix: bool,
 }
@@ -55,7 +40,7 @@ impl Proxies {
         if text == "unix" {
             self.unix = true;
         } else {
-            self.blocks.push(parse_block(text)?);
+            self.blocks.add(text)?;
         }
         Ok(())
     }
@@ -64,10 +49,7 @@ impl Proxies {
     /// that is written as IPv6 is an IPv4 address.
     pub fn trust(&self, peer: Option<IpAddr>) -> bool {
         match peer {
-            Some(address) => {
-                let address = address.to_canonical();
-                self.blocks.iter().any(|block| block.contains(&address))
-            }
+            Some(address) => self.blocks.contain(address),
             None => self.unix,
         }
     }
@@ -224,10 +206,10 @@ mod tests {
             }
         }
         for wrong in ["", "/8", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/+8", "10.0.0.0/8/8", "a/8", "10/8"] {
-            assert!(parse_block(wrong).is_err_and(|hint| hint.contains("like")), "{wrong}");
+            assert!(AddressBlocks::default().add(wrong).is_err_and(|hint| hint.contains("like")), "{wrong}");
         }
         for wrong in ["10.0.0.1/8", "10.1.2.129/25", "0.0.0.1/0", "::1/0", "2001:db8::1/32"] {
-            assert!(parse_block(wrong).is_err_and(|hint| hint.contains("mask")), "{wrong}");
+            assert!(AddressBlocks::default().add(wrong).is_err_and(|hint| hint.contains("mask")), "{wrong}");
         }
     }
 

@@ -1,12 +1,14 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112) as pure functions and state machines over bytes: without
 //! sockets, files or clocks.
 
+pub mod address_blocks;
 pub mod basic;
 pub mod cache_control;
 pub mod chunked;
 pub mod client;
 pub mod conditional;
 pub mod cookie;
+pub mod cors;
 pub mod date;
 pub mod event_stream;
 pub mod fields;
@@ -16,11 +18,13 @@ pub mod framing;
 pub mod grammar;
 pub mod head;
 pub mod header_section;
+pub mod host_names;
 pub mod media_type;
 pub mod negotiate;
 pub mod origin;
 pub mod prefix_map;
 pub mod range;
+pub mod redirect;
 pub mod response;
 pub mod status;
 pub mod target;

@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{AccessLog, Config, SessionStore, Trust};
+use crate::config::{AccessLog, Config, Content, Handler, Respond, SessionStore, Trust};
 use crate::reactor::Endpoint;
 
 /// Something that the process needs. A directory includes everything below it.
@@ -51,6 +51,7 @@ fn of_process(config: &Config, state: Option<&Path>, all: &mut Vec<Allowed>) {
     if let AccessLog::File(path) = &process.logging.access {
         all.push(Allowed::Write(around(path)));
     }
+    all.extend(process.config_file.iter().map(|path| Allowed::Read(around(path))));
     all.extend(process.data.iter().map(|directory| Allowed::Write(directory.clone())));
     all.extend(process.pid_file.iter().map(|path| Allowed::Write(around(path))));
     match &process.sessions.store {
@@ -85,6 +86,11 @@ fn of_hosts(config: &Config, all: &mut Vec<Allowed>) {
         all.extend(host.root.iter().map(|root| Allowed::Read(root.clone())));
         let auth = host.routes.iter().filter_map(|route| route.auth.as_ref());
         all.extend(host.users.iter().chain(auth).chain(&host.quiz).map(|path| Allowed::Read(around(path))));
+        all.extend(host.routes.iter().filter_map(|route| match &route.handler {
+            Some(Handler::Root(root)) => Some(Allowed::Read(root.clone())),
+            Some(Handler::Respond(Respond { content: Content::File(path), .. })) => Some(Allowed::Read(around(path))),
+            _ => None,
+        }));
     }
 }
 
@@ -121,6 +127,7 @@ mod tests {
             ..SessionConfig::default()
         };
         let process = Process {
+            config_file: Some("/etc/miod.toml".into()),
             data: Some("/data".into()),
             pid_file: Some("/run/miod.pid".into()),
             logging: log("/log/access"),
@@ -136,18 +143,25 @@ mod tests {
             key_log: Some("/secrets/log".into()),
             ..Tls::default()
         };
+        let fixed = Handler::Respond(Respond { status: 200, content: Content::File("/fixed/file".into()) });
         let host = Host {
             root: Some("/srv".into()),
             users: Some("/users/file".into()),
             quiz: Some("quiz.json".into()),
-            routes: vec![Route { auth: Some("/auth/file".into()), ..Route::default() }],
+            routes: vec![
+                Route { auth: Some("/auth/file".into()), ..Route::default() },
+                Route { handler: Some(Handler::Root("/other".into())), ..Route::default() },
+                Route { handler: Some(fixed), ..Route::default() },
+            ],
             ..Host::default()
         };
         let endpoints = [Endpoint::Tcp(([127, 0, 0, 1], 80).into()), Endpoint::Unix("/sockets/s".into())];
         let found = access(&config(process, Some(tls), host), &endpoints, Some(Path::new("/state")));
         let paths = |list: &[&str]| list.iter().map(PathBuf::from).collect::<Vec<_>>();
         let mut expected = Vec::new();
-        let read = paths(&["/", "/auth", "/ca", "/cert", "/clients", "/key", "/srv", "/users", "."]);
+        let read = paths(&[
+            "/", "/auth", "/ca", "/cert", "/clients", "/etc", "/fixed", "/key", "/other", "/srv", "/users", ".",
+        ]);
         expected.extend(read.into_iter().map(Allowed::Read));
         expected.extend(paths(&["/keys", "/secrets"]).into_iter().map(Allowed::Create));
         expected.extend(paths(&["/data", "/log", "/run", "/sessions", "/sockets"]).into_iter().map(Allowed::Write));

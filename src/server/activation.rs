@@ -8,12 +8,14 @@
 //!
 //! The name says what a socket is for: `http`, `https` or `admin`. Any other name, and none,
 //! is plain HTTP, or whatever the command serves in plain text. The sockets take the place of
-//! the default endpoints; what the operator chooses by an option is opened in addition.
+//! the default endpoints; what the operator chooses by an option is opened in addition, unless
+//! it is one of them.
 //!
 //! The variables stay in the environment. They can't be taken for its own by another process,
 //! because they name this one, and because the descriptors are closed on exec from now on.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::RawFd;
 
 use super::ServerError;
@@ -132,6 +134,20 @@ impl Activation {
     /// Whether a listener is opened at its own endpoints.
     pub(super) fn leaves(&self, listener: &config::Listener) -> bool {
         !self.is_active || listener.is_chosen()
+    }
+
+    /// The endpoints, among those of a listener, that are to be opened: not those of passed
+    /// sockets. None if there are none left. (An empty list is the default.)
+    pub(super) fn rest(&self, listener: &config::Listener, endpoints: &[Endpoint]) -> Option<Vec<Endpoint>> {
+        if !self.leaves(listener) {
+            return None;
+        }
+        let passed: Vec<_> = self.sockets.iter().map(|(.., socket)| socket.endpoint()).collect();
+        let defaults = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]
+            .map(|ip| Endpoint::Tcp(SocketAddr::new(ip, listener.port)));
+        let all = if endpoints.is_empty() { &defaults[..] } else { endpoints };
+        let rest: Vec<_> = all.iter().filter(|endpoint| !passed.contains(endpoint)).cloned().collect();
+        if rest.len() == all.len() { Some(endpoints.to_vec()) } else { Some(rest).filter(|rest| !rest.is_empty()) }
     }
 
     /// Adds the endpoints of the sockets to those of each listener, as far as they are left.

@@ -24,7 +24,7 @@ pub(super) fn mount(
         Apps::AllBut(names) => !named(names, entry.name) && (users.is_some() || !entry.for_users),
     });
     let mut apps: Vec<_> = usual.map(|entry| (entry.path.to_owned(), entry.name.to_owned())).collect();
-    let named_routes = host.routes.iter().filter_map(|route| Some((route.prefix.clone(), route.app.clone()?)));
+    let named_routes = host.routes.iter().filter_map(|route| Some((route.prefix.clone(), route.app()?.to_owned())));
     apps.extend(named_routes);
 
     let mut supplies = supplies(host, surroundings, users, &apps, faults);
@@ -89,7 +89,7 @@ fn unknown(name: &str) -> String {
 mod tests {
     use super::super::state::State;
     use super::*;
-    use crate::config::{Config, Listener, Process};
+    use crate::config::{Config, Handler, Listener, Process};
 
     #[test]
     fn login_needs_users_and_the_others_the_demonstration() {
@@ -127,7 +127,7 @@ mod tests {
             );
         }
         let mut host = Host::default();
-        host.route("/in").app = Some("login".to_owned());
+        host.route("/in").handler = Some(Handler::App("login".to_owned()));
         assert_eq!(mounted(&host, false, false), Err(()));
     }
 }

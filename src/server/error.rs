@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::config::Position;
 use crate::durable::OpenError;
 use crate::reactor::Endpoint;
 
@@ -26,6 +27,8 @@ pub enum ServerError {
     Store(OpenError),
     /// The configuration is wrong; a sentence about it.
     Config(String),
+    /// An error that has to do with this place in the configuration file.
+    At(Position, Box<Self>),
     /// The system refused something else.
     Io(io::Error),
     /// All errors of a start.

@@ -230,10 +230,8 @@ impl Server {
         let mut listeners = Vec::new();
         for (at, (listener, endpoints)) in config.listeners.iter().zip(&own).enumerate() {
             let role = if at == 0 { Role::Main } else { role_beside(listener) };
-            let sockets = match endpoints {
-                Some(endpoints) if passed.leaves(listener) => faults.keep(bind(listener, endpoints)),
-                _ => Some(Vec::new()),
-            };
+            let rest = endpoints.as_ref().and_then(|endpoints| passed.rest(listener, endpoints));
+            let sockets = rest.map_or(Some(Vec::new()), |rest| faults.keep(bind(listener, &rest)));
             let bound = sockets.map(|sockets| Bound { kind: kind_of(listener), role, sockets });
             let bound = bound.map(|bound| bound.with_tls(acceptor.clone().filter(|_| listener.tls.is_some())));
             listeners.extend(bound.map(|bound| bound.with(passed.sockets(at, acceptor.as_ref()))));

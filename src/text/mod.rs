@@ -3,3 +3,4 @@
 pub mod io_error;
 pub mod json;
 pub mod page;
+pub mod suggest;

@@ -4,7 +4,8 @@ use super::super::parse;
 use super::*;
 use crate::certificates::PemFiles;
 use crate::config::{
-    Apps, Config, Demonstration, Host, Listener, Process, Protocol, Route, SessionConfig, SessionStore, Tls, Trust,
+    Apps, Config, Demonstration, Handler, Host, Listener, Process, Protocol, Route, SessionConfig, SessionStore, Tls,
+    Trust,
 };
 use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
@@ -21,7 +22,7 @@ fn run(arguments: &str, variables: &[(&str, &str)]) -> Result<Command, UsageErro
 
 fn serve(arguments: &str, variables: &[(&str, &str)]) -> Config {
     match run(arguments, variables) {
-        Ok(Command::Server(config)) => config,
+        Ok(Command::Server(plan)) => plan.load().unwrap(),
         other => panic!("{arguments}: {other:?}"),
     }
 }
@@ -67,6 +68,7 @@ fn every_option_sets_its_field() {
     let mut trusted_proxies = Proxies::default();
     trusted_proxies.add("10.0.0.0/8").and_then(|()| trusted_proxies.add("unix")).unwrap();
     let process = Process {
+        config_file: None,
         max_memory: 9 << 20,
         max_connections: Some(6),
         pid_file: Some("/tmp/pid".into()),
@@ -118,7 +120,8 @@ fn every_option_sets_its_field() {
         apps: Apps::Only(vec!["one".to_owned(), "two".to_owned()]),
         demonstration: Demonstration::On,
         quiz: Some(PathBuf::from("/q.json")),
-        routes: vec![Route { app: Some("lab".to_owned()), ..route("/a", "b=c") }, route("/d", "e")],
+        routes: vec![Route { handler: Some(Handler::App("lab".to_owned())), ..route("/a", "b=c") }, route("/d", "e")],
+        ..Host::default()
     };
     let mut expected = Config::single(process, listener.clone(), host);
     let tls = Tls {
@@ -169,7 +172,7 @@ fn a_site_is_the_demonstration_only_if_nothing_else_is_chosen() {
 fn a_later_option_for_the_same_prefix_replaces_the_earlier() {
     let config = serve("--app /a=hello --app /a=echo", &[]);
     let routes = &main_of(&config).1.routes;
-    assert_eq!((routes.len(), routes[0].app.as_deref()), (1, Some("echo")));
+    assert_eq!((routes.len(), routes[0].app()), (1, Some("echo")));
 }
 
 #[test]

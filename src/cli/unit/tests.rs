@@ -7,7 +7,7 @@ use super::*;
 fn units(arguments: &[&str]) -> Result<String, String> {
     let words = ["unit", "--program", "/usr/bin/miod"].iter().chain(arguments).map(OsString::from);
     match parse(words, |_| panic!("the environment isn't read")) {
-        Ok(Command::Unit(plan)) => run(&plan).map_err(|error| error.message),
+        Ok(Command::Unit(plan)) => run(&plan).map_err(|errors| errors.0[0].message.clone()),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.0),
     }
@@ -147,10 +147,24 @@ fn secrets_are_not_in_a_unit() {
 }
 
 #[test]
+fn a_configuration_file_has_needs_too() {
+    let file = std::env::temp_dir().join(format!("miod-unit-{}.toml", std::process::id()));
+    std::fs::write(&file, "root = \"/home/me/site\"\nport = 443\naccess-log = \"/logs/a\"\n").unwrap();
+    let text = units(&["--config", file.to_str().unwrap()]).unwrap();
+    let rootless = std::fs::write(&file, "port = 8000\n").map(|()| units(&["--config", file.to_str().unwrap()]));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(values(&text, "ExecStart"), [format!("/usr/bin/miod --config={}", file.display())]);
+    assert_eq!(values(&text, "ReadWritePaths"), ["-/logs"]);
+    assert_eq!(values(&text, "AmbientCapabilities"), ["CAP_NET_BIND_SERVICE"]);
+    assert_eq!(values(&text, "ProtectHome"), ["read-only"]);
+    assert!(rootless.unwrap().unwrap_err().contains("isn't absolute"));
+    assert!(units(&["--config", "/none"]).unwrap_err().contains("no such file"));
+}
+
+#[test]
 fn what_cannot_be_a_service_is_an_error() {
     for (arguments, part) in [
-        (&["--access-log", "log", "/srv"][..], "isn't absolute"),
-        (&["--listng", "/srv"], "did you mean --listing?"),
+        (&["--listng", "/srv"][..], "did you mean --listing?"),
         (&["--pid-file", "/run/a\nb/pid", "/srv"], "can't be in a unit"),
         (&["--program"], "--program needs a value"),
         (&["--program=miod", "/srv"], "isn't absolute"),
@@ -161,8 +175,11 @@ fn what_cannot_be_a_service_is_an_error() {
     }
     let Ok(Command::Help(text)) = parse(["unit".into(), "--help".into()], |_| None) else { panic!("no help") };
     assert!(text.contains("Examples:") && text.lines().all(|line| line.len() <= 100), "{text}");
-    // A relative root is that of the current directory.
-    let text = units(&["src"]).unwrap();
-    let root = std::path::absolute("src").unwrap();
-    assert_eq!(values(&text, "ExecStart"), [format!("/usr/bin/miod {}", root.display())]);
+    // Relative paths are those of the current directory.
+    let text = units(&["--access-log=log", "-b", "unix:s", "src"]).unwrap();
+    let here = std::env::current_dir().unwrap();
+    let here = here.display();
+    let expected = format!("/usr/bin/miod --access-log={here}/log --bind=unix:{here}/s {here}/src");
+    assert_eq!(values(&text, "ExecStart"), [expected]);
+    assert_eq!(values(&text, "ReadWritePaths"), [format!("-{here}")]);
 }

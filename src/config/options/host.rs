@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::{Apps, Demonstration, values};
-use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, size};
+use super::super::{Apps, Demonstration, Handler, values};
+use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, size};
 use crate::auth::guard::check_prefix;
 use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
-use crate::http::grammar;
 use crate::http::media_type::MediaTypes;
 
 const SERVING: Opt<ServerDraft> = Opt { group: "Serving", commands: SERVE, ..SERVER };
@@ -37,6 +36,14 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         ..SERVER
     },
     Opt {
+        long: "root",
+        value: Value::Required("DIR"),
+        help: "serve the files of this directory, like the argument ROOT",
+        relative: paths::whole,
+        set: assign!(Host.root = Some(values::directory)),
+        ..SERVING
+    },
+    Opt {
         long: "listing",
         help: "list directories that have no index file",
         set: assign!(Host.listing = true),
@@ -62,13 +69,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("VALUE"),
         help: "the Cache-Control of files",
         default: |draft| draft.host.cache_control.clone(),
-        set: Setter::Host(|host, text| {
-            if text.trim() != text || !text.bytes().all(grammar::is_field_text) {
-                return Err("give a field value, like max-age=3600".to_owned());
-            }
-            host.cache_control = text.to_owned();
-            Ok(())
-        }),
+        set: assign!(Host.cache_control = values::cache_control),
         ..SERVING
     },
     Opt {
@@ -137,7 +138,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
             if !prefix.starts_with('/') {
                 return Err("give a path that begins with a slash, like /lab=lab".to_owned());
             }
-            host.route(&prefix).app = Some(name);
+            host.route(&prefix).handler = Some(Handler::App(name));
             Ok(())
         }),
         ..APPLICATIONS
@@ -178,6 +179,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "quiz",
         value: Value::Required("FILE"),
         help: "the questions of the quiz, as JSON (default: questions about HTTP and sockets)",
+        relative: paths::whole,
         set: assign!(Host.quiz = Some(values::file)),
         ..APPLICATIONS
     },
@@ -186,6 +188,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("PREFIX=FILE"),
         help: "only the users of this password file (see miod passwd) may request paths below PREFIX",
         repeatable: true,
+        relative: paths::after_equals,
         set: Setter::Host(|host, text| {
             let (prefix, file) = values::pair(text)?;
             check_prefix(&prefix)?;
@@ -198,6 +201,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "users",
         value: Value::Required("FILE"),
         help: "the password file of the users who can log in at /login",
+        relative: paths::whole,
         set: assign!(Host.users = Some(values::file)),
         ..ACCESS
     },

@@ -1,7 +1,7 @@
 //! Options of a listener.
 
 use super::super::values;
-use super::{HTTP, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, seconds};
+use super::{HTTP, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths, seconds};
 use crate::certificates::PemFiles;
 
 const LINES: &[ServerCommand] = &[ServerCommand::Echo, ServerCommand::Upper];
@@ -19,6 +19,7 @@ pub const fn bind<D>(help: &'static str) -> Opt<D> {
         value: Value::Required("ADDR[:PORT]"),
         help,
         repeatable: true,
+        relative: paths::endpoint,
         set: Setter::Listener(|listener, text| {
             // The value is checked now and resolved later, since --port may follow.
             values::endpoints(text, 0)?;
@@ -61,6 +62,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         repeatable: true,
         // A value itself may have a comma.
         separator: ';',
+        relative: paths::pem_files,
         set: Setter::Listener(|listener, text| {
             let tls = listener.tls.get_or_insert_default();
             if text == "auto" {
@@ -81,6 +83,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         commands: SERVE,
         help: "listen for HTTPS here (default: the addresses of --bind, at port 8443)",
         repeatable: true,
+        relative: paths::endpoint,
         set: Setter::Command(|draft, text| {
             values::endpoints(text, 0)?;
             draft.tls_bind.push(text.to_owned());
@@ -107,6 +110,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "client-ca",
         value: Value::Required("FILE"),
         help: "refuse clients without a certificate that an authority in this file has signed",
+        relative: paths::whole,
         set: Setter::Listener(|listener, text| {
             listener.tls.get_or_insert_default().client_ca = Some(values::file(text)?);
             Ok(())
@@ -117,6 +121,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "tls-keylog",
         value: Value::Required("FILE"),
         help: "append the secrets of all connections to this file, for Wireshark; whoever reads it can decrypt them",
+        relative: paths::whole,
         set: Setter::Listener(|listener, text| {
             listener.tls.get_or_insert_default().key_log = Some(values::file(text)?);
             Ok(())

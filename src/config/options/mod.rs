@@ -30,11 +30,14 @@ macro_rules! assign {
 }
 pub(crate) use assign;
 
+pub(crate) mod foreign;
 mod host;
 mod listener;
+pub(crate) mod paths;
 mod process;
 mod route;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Config, Host, Listener, Process, Protocol, Route, ServerCommand, SessionStore, Trust};
@@ -94,6 +97,8 @@ pub struct Opt<D: 'static> {
     pub environment: bool,
     /// Its value may contain a password or a token, so no message shows it.
     pub secret: bool,
+    /// Makes relative paths in a value of the configuration file relative to its directory.
+    pub relative: fn(&str, &Path) -> String,
     /// How it changes the settings.
     pub set: Setter<D>,
 }
@@ -112,6 +117,7 @@ impl<D> Opt<D> {
         separator: ',',
         environment: false,
         secret: false,
+        relative: paths::none,
         set: Setter::Command(|_, _| Ok(())),
     };
 
@@ -174,16 +180,19 @@ pub struct ServerDraft {
     pub kv: Vec<String>,
     /// Where HTTPS is listened for.
     pub tls_bind: Vec<String>,
+    /// The configuration file.
+    pub config: Option<PathBuf>,
 }
 
 /// The options of `serve`, `kv`, `echo` and `upper`.
-pub fn server_options() -> impl Iterator<Item = &'static Opt<ServerDraft>> {
+pub fn server_options() -> impl Iterator<Item = &'static Opt<ServerDraft>> + Clone {
     let tables = [listener::OPTIONS, host::OPTIONS, route::OPTIONS, process::OPTIONS];
     tables.into_iter().flatten()
 }
 
 /// The headings of server options in help, in their order.
 pub const GROUPS: &[&str] = &[
+    "Configuration",
     "Listening",
     "TLS",
     "Serving",
@@ -202,17 +211,23 @@ pub const GROUPS: &[&str] = &[
 pub const DEMONSTRATION_MARK: &str = ".demonstration";
 
 impl Draft<ServerDraft> {
-    /// Finds options that do nothing without another one.
+    /// Finds options that do nothing without another one. `hosts` are those of the configuration
+    /// file.
     ///
     /// # Errors
     /// What is missing.
-    pub fn check(&self) -> SetResult {
-        let has_tls = match &self.listener.tls {
-            Some(tls) if !tls.auto && tls.certificates.is_empty() => {
-                return Err("--tls-min, --client-ca and --tls-keylog need --tls".to_owned());
-            }
-            tls => tls.is_some(),
-        };
+    pub fn check(&self, hosts: &[Host]) -> SetResult {
+        let has_certificates = hosts.iter().any(|host| !host.certificates.is_empty());
+        let has_tls = has_certificates
+            || match &self.listener.tls {
+                Some(tls) if !tls.auto && tls.certificates.is_empty() => {
+                    return Err("--tls-min, --client-ca and --tls-keylog need --tls".to_owned());
+                }
+                tls => tls.is_some(),
+            };
+        if has_certificates && self.listener.tls.as_ref().is_some_and(|tls| tls.auto) {
+            return Err("--tls auto can't be combined with certificates of hosts".to_owned());
+        }
         if !has_tls && !self.command.tls_bind.is_empty() {
             return Err("--tls-bind needs --tls".to_owned());
         }
@@ -222,15 +237,18 @@ impl Draft<ServerDraft> {
         }
         // A proxy may speak TLS with the clients.
         let can_be_secure = has_tls || !self.process.trusted_proxies.is_empty();
-        if !can_be_secure && (self.host.redirect_https || self.host.hsts.is_some()) {
+        let needs_tls = |host: &Host| host.redirect_https || host.hsts.is_some();
+        if !can_be_secure && (needs_tls(&self.host) || hosts.iter().any(needs_tls)) {
             return Err("--redirect-https and --hsts need --tls, or a --trusted-proxy that speaks TLS".to_owned());
         }
         Ok(())
     }
 
-    /// The configuration of a command.
-    pub fn build(self, command: ServerCommand) -> Config {
-        let Self { process, mut listener, host, route, command: ServerDraft { kv, tls_bind } } = self;
+    /// The configuration of a command. `hosts` are those of the configuration file. Without them
+    /// the settings are for one host.
+    pub fn build(self, command: ServerCommand, hosts: Vec<Host>) -> Config {
+        let Self { mut process, mut listener, host, route, command: ServerDraft { kv, tls_bind, config } } = self;
+        process.config_file = config;
         listener.protocol = match command {
             ServerCommand::Serve | ServerCommand::Kv => Protocol::Http,
             ServerCommand::Echo => Protocol::Echo,
@@ -243,11 +261,17 @@ impl Draft<ServerDraft> {
         if command != ServerCommand::Serve {
             return Config { process, listeners: vec![listener], hosts: Vec::new() };
         }
+        let hosts = if hosts.is_empty() { vec![host] } else { hosts };
+        let certificates = || hosts.iter().flat_map(|host| &host.certificates).cloned();
+        if certificates().next().is_some() {
+            listener.tls.get_or_insert_default().certificates.extend(certificates());
+        }
+        // All listeners of the web server are for the same hosts.
+        listener.hosts = (0..hosts.len()).collect();
         let tls = listener.tls.take().map(|tls| Listener::https_beside(&listener, tls_bind, tls));
         let beside = Listener { bind: kv, port: ServerCommand::Kv.default_port(), ..listener.clone() };
-        let mut config = Config::single(process, listener, host);
-        // Both are for the same host.
-        config.listeners.extend(tls.map(|tls| Listener { hosts: vec![0], ..tls }));
+        let mut config = Config { process, listeners: vec![listener], hosts };
+        config.listeners.extend(tls);
         if !beside.bind.is_empty() {
             config.add(beside, key_value);
         }

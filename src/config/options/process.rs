@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::super::Trust;
 use super::super::values;
-use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, size, span};
+use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, size, span};
 use crate::logging::AccessLog;
 use crate::session::Sessions;
 
@@ -28,6 +28,18 @@ pub const fn verbose<D>(help: &'static str) -> Opt<D> {
 }
 
 pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
+    Opt {
+        long: "config",
+        short: Some('c'),
+        value: Value::Required("FILE"),
+        group: "Configuration",
+        help: "read settings from this file (TOML): the options by their long names, hosts and routes; see the manual",
+        set: Setter::Command(|draft, text| {
+            draft.config = Some(values::file(text)?);
+            Ok(())
+        }),
+        ..SERVER
+    },
     Opt {
         long: "cache-size",
         value: Value::Required("SIZE"),
@@ -55,6 +67,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
                http://HOST:PORT/ (a miod kv), redis://[:PASS@]HOST:PORT/DB; https:// and rediss:// for TLS",
         default: |_| "memory".to_owned(),
         secret: true,
+        relative: paths::session_store,
         set: assign!(Process.sessions.store = values::sessions),
         ..SESSIONS
     },
@@ -63,6 +76,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("FILE"),
         help: "with https:// or rediss://: trust a store that an authority in this file has signed (default: those \
                of the system)",
+        relative: paths::whole,
         set: Setter::Process(|process, text| {
             process.sessions.trust = Trust::File(values::file(text)?);
             Ok(())
@@ -73,6 +87,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "session-key",
         value: Value::Required("FILE"),
         help: "the keys that sign cookies; created if absent (default: miod/session.key in your state directory)",
+        relative: paths::whole,
         set: assign!(Process.sessions.key = Some(values::file)),
         ..SESSIONS
     },
@@ -110,6 +125,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         commands: HTTP,
         group: "Keys and values",
         help: "keep posts, keys and values on disk, in this directory; created if absent (default: in memory)",
+        relative: paths::whole,
         set: assign!(Process.data = Some(values::directory)),
         ..SERVER
     },
@@ -137,6 +153,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("FILE"),
         group: "Running",
         help: "write the number of the process to this file when clients can connect; it is removed at the end",
+        relative: paths::whole,
         set: assign!(Process.pid_file = Some(values::file)),
         ..SERVER
     },
@@ -146,6 +163,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         group: "Logging",
         commands: HTTP,
         help: "write a line for each request to a file or standard output (default: to standard error, if that is a terminal)",
+        relative: paths::or_dash,
         set: Setter::Process(|process, text| {
             process.logging.access = match text {
                 "" => return Err("give a file, or - for standard output".to_owned()),

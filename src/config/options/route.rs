@@ -1,7 +1,7 @@
 //! Options of a route: those of the key-value service.
 
 use super::super::{KV, values};
-use super::{HTTP, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, size};
+use super::{HTTP, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths, size};
 
 const KEYS_AND_VALUES: Opt<ServerDraft> = Opt { group: "Keys and values", commands: HTTP, ..SERVER };
 
@@ -12,6 +12,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         commands: SERVE,
         repeatable: true,
         help: "run the key-value service (miod kv) in this process too, at this address",
+        relative: paths::endpoint,
         set: Setter::Command(|draft, text| {
             values::endpoints(text, ServerCommand::Kv.default_port())?;
             draft.kv.push(text.to_owned());

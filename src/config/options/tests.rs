@@ -73,13 +73,13 @@ fn a_key_value_service_beside_the_web_server_has_a_listener_and_a_host_of_its_ow
     let mut draft = Draft::at(8080);
     draft.command = ServerDraft { kv: vec!["127.0.0.1".to_owned()], ..ServerDraft::default() };
     draft.route.token = Some("secret".to_owned());
-    let config = draft.clone().build(ServerCommand::Serve);
+    let config = draft.clone().build(ServerCommand::Serve, Vec::new());
     let [main, kv] = &config.listeners[..] else { panic!("{config:?}") };
     assert_eq!((main.port, kv.port), (8080, 5100));
     assert!(!config.default_host(main).unwrap().is_key_value());
     let host = config.default_host(kv).unwrap();
     assert!(host.is_key_value() && host.routes[0].token.as_deref() == Some("secret"));
     // `miod kv` alone builds the same host.
-    let alone = draft.build(ServerCommand::Kv);
+    let alone = draft.build(ServerCommand::Kv, Vec::new());
     assert_eq!(alone.default_host(&alone.listeners[0]), Some(host));
 }

@@ -3,31 +3,30 @@
 
 /// Names, with or without hyphens as they are given, and the sentence.
 const OPTIONS: &[(&[&str], &str)] = &[
-    (&["c", "config"], "there is no configuration file; give options, or variables such as MIOD_PORT"),
     (&["ssl", "https", "cert", "key"], "the option is --tls CERT.pem,KEY.pem"),
     (&["gzip", "compress", "compression", "brotli", "zstd"], "responses are not compressed"),
     (&["proxy", "reverse-proxy", "proxy-pass", "upstream"], "miod isn't a proxy"),
-    (&["root", "directory", "dir", "document-root"], "give the directory without an option: miod DIRECTORY"),
+    (&["directory", "dir", "document-root"], "the option is --root DIR, or the argument DIR"),
     (&["host", "listen", "address", "addr", "l", "interface"], "give --bind ADDRESS and --port PORT"),
     (&["index"], "the index page of a directory is index.html"),
     (&["log", "logfile", "log-file", "access-logfile"], "the option is --access-log FILE"),
     (&["workers", "threads", "w", "t"], "miod has one thread; more than one process can't share a port"),
     (&["daemon", "d", "background"], "miod stays in the foreground; a service manager or the shell's & starts it"),
-    (&["header", "add-header", "headers", "cors"], "header fields can't be added"),
+    (&["header", "add-header", "headers", "cors"], "routes of a configuration file have headers and cors"),
     (&["autoindex", "browse"], "the option is --listing"),
     (&["fallback", "try-files"], "the option is --spa FILE"),
     (&["htpasswd", "basic-auth"], "the option is --auth PREFIX=FILE"),
 ];
 
 /// The sentence about an option of other servers; `name` is without its hyphens.
-pub(super) fn sentence(name: &str) -> Option<&'static str> {
+pub(crate) fn sentence(name: &str) -> Option<&'static str> {
     OPTIONS.iter().find(|(names, _)| names.contains(&name)).map(|(_, sentence)| *sentence)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::server_options;
     use super::*;
-    use crate::config::options::server_options;
 
     #[test]
     fn no_option_of_miod_is_foreign() {

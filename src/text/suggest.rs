@@ -2,7 +2,7 @@
 
 /// The candidate that begins with `word`, else the one with the fewest edits. `None` if it
 /// takes more than one edit for every three letters.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).max(1);
     let rank = |candidate: &'a str| {
         let is_prefix = word.len() > 2 && candidate.starts_with(word);
@@ -13,7 +13,7 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// `; did you mean --NAME?` with `mark` before the name, or nothing.
-pub(super) fn did_you_mean<'a>(mark: &str, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+pub fn did_you_mean<'a>(mark: &str, word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, candidates).map(|name| format!("; did you mean {mark}{name}?")).unwrap_or_default()
 }
 
