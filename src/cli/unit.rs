@@ -98,7 +98,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
         let argument = argument(option, &(option.relative)(value, &here));
         if is_secret(option, value) {
             secrets.push(option.variable());
-        } else if !socket || !["bind", "port", "tls-bind"].contains(&option.long) {
+        } else if option.long != "user" && (!socket || !["bind", "port", "tls-bind"].contains(&option.long)) {
             printed.push(argument.clone());
         }
         all.push(argument);
@@ -194,6 +194,7 @@ pub fn run(plan: &UnitPlan) -> Result<String, CommandErrors> {
         arguments: &plan.arguments,
         secrets: &plan.secrets,
         per_user: plan.per_user,
+        user: config.process.user.as_deref(),
         writes: directories(&needs),
         files: needs_static_user(&config, &needs),
         needs: &needs,

@@ -25,6 +25,8 @@ pub struct Process {
     pub data: Option<PathBuf>,
     /// The file that gets the number of the process, while it runs.
     pub pid_file: Option<PathBuf>,
+    /// The user, and perhaps the group, that the process becomes: `NAME[:GROUP]`.
+    pub user: Option<String>,
     /// The proxies that are trusted to report the client's address.
     pub trusted_proxies: Proxies,
     /// The sessions of visitors.
@@ -42,6 +44,7 @@ impl Default for Process {
             cache_size: limits::CACHE,
             data: None,
             pid_file: None,
+            user: None,
             trusted_proxies: Proxies::default(),
             sessions: SessionConfig::default(),
             logging: LogOptions::default(),

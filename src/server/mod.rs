@@ -18,9 +18,11 @@ mod applications;
 mod descriptors;
 mod error;
 mod host;
+mod identity;
 mod listening;
 mod own_files;
 mod pid_file;
+mod privileges;
 mod protection;
 mod sessions;
 mod state;
@@ -53,6 +55,7 @@ use error::Faults;
 use host::Built;
 use listening::listen;
 use pid_file::PidFile;
+use privileges::ChangeOfUser;
 use state::State;
 use status::status;
 use surroundings::Surroundings;
@@ -153,19 +156,24 @@ impl Server {
         self
     }
 
-    /// Runs until a signal ends it. `ready` is called when clients can connect.
+    /// Runs until a signal ends it. `ready` is called when clients can connect. The process gets
+    /// no new privileges from now on, and may become another user.
     ///
     /// # Errors
     /// If it can't start, or the poll fails.
     pub fn run(self, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
         let log = self.log.clone();
         let _flush = FlushOnDrop(&log);
+        privileges::forbid_new()?;
         let pid_file = self.config.process.pid_file.clone();
-        let Prepared { mut shared, options, listeners, mut report } = self.prepare(Faults::default())?;
+        let mut faults = Faults::default();
+        let change = faults.keep(ChangeOfUser::plan(&self.config, state_directory().as_deref())).flatten();
+        let Prepared { mut shared, options, listeners, mut report } = self.prepare(faults)?;
         shared.notifier = Notifier::from_environment(std::process::id(), |name| std::env::var_os(name));
         let mut reactor = Reactor::<Service>::new(shared, options)?;
         start(&mut reactor, listeners, &mut report)?;
         let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
+        privileges::give_up(change)?;
         ready(&report);
         if let Some(notifier) = &mut reactor.shared().notifier {
             notifier.serves(status(&report));
@@ -180,7 +188,9 @@ impl Server {
     /// # Errors
     /// If it can't start.
     pub fn check(self) -> Result<(), ServerError> {
-        self.prepare(Faults::of_check()).map(drop)
+        let mut faults = Faults::of_check();
+        faults.keep(ChangeOfUser::plan(&self.config, None));
+        self.prepare(faults).map(drop)
     }
 
     /// Builds everything, and notes all errors.
@@ -265,6 +275,12 @@ impl Drop for FlushOnDrop<'_> {
 /// See [`Server::run`].
 pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
     Server::new(config.clone()).log(log).run(ready)
+}
+
+/// The directory for what belongs to no option, if this user has one.
+fn state_directory() -> Option<PathBuf> {
+    let key = crate::session::key::default_path(|name| std::env::var_os(name));
+    key.and_then(|key| key.parent().map(PathBuf::from))
 }
 
 fn open_root(host: &Host) -> Result<Option<Root>, ServerError> {

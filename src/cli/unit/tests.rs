@@ -67,6 +67,9 @@ fn directories_that_are_written_are_named() {
     assert_eq!(values(&text, "ReadWritePaths"), ["-/logs", "\"-/srv/my data\""]);
     assert_eq!((values(&text, "User"), values(&text, "DynamicUser")), (vec!["miod"], vec![]));
     assert_eq!(values(&text, "ProtectHome"), ["read-only"]);
+    let text = units(&["--user", "www-data:web", "/srv"]).unwrap();
+    assert_eq!((values(&text, "User"), values(&text, "Group")), (vec!["www-data"], vec!["web"]));
+    assert!(!text.contains("--user") && values(&text, "DynamicUser").is_empty(), "{text}");
     let text = units(&["/tmp/site"]).unwrap();
     assert!(values(&text, "PrivateTmp").is_empty() && values(&text, "DynamicUser").is_empty(), "{text}");
     for files in [["--tls", "/cert.pem"], ["--auth", "/a=/users"], ["--users", "/users"]] {

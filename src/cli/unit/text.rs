@@ -73,6 +73,8 @@ pub(super) struct Service<'a> {
     pub(super) arguments: &'a [String],
     pub(super) secrets: &'a [String],
     pub(super) per_user: bool,
+    /// The user and group of `--user`.
+    pub(super) user: Option<&'a str>,
     /// The directories that are written.
     pub(super) writes: Vec<&'a Path>,
     /// Files must belong to a user that exists.
@@ -131,7 +133,13 @@ impl Service<'_> {
 
     /// The settings of a service of the system: its user, its files and its capabilities.
     fn user_and_files(&self, text: &mut String) {
-        if self.files {
+        if let Some(user) = self.user {
+            let (user, group) = user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
+            let _ = writeln!(text, "User={}", user.replace('%', "%%"));
+            if let Some(group) = group {
+                let _ = writeln!(text, "Group={}", group.replace('%', "%%"));
+            }
+        } else if self.files {
             *text += "# useradd --system --shell /usr/sbin/nologin miod\n";
             *text += "# It must be able to read keys and passwords, and to write what ReadWritePaths names.\n";
             *text += "User=miod\nGroup=miod\n";
