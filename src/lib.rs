@@ -73,8 +73,8 @@
 //! 2. Nothing under `http`, `text`, `app`, `session` reads the clock or has a socket; the
 //!    clock is read in `reactor/clock.rs` alone, once a pass.
 //! 3. Stream sockets are connected, read, written and shut down in `reactor/socket.rs`
-//!    alone; datagrams are received and sent in `reactor/datagram_socket.rs` alone. (`miod
-//!    sessions` runs no loop: it asks a store and waits.)
+//!    alone; datagrams in `reactor/datagram_socket.rs`, but for those to a service manager in
+//!    `service/notify.rs`. (`miod sessions` runs no loop: it asks a store and waits.)
 //! 4. A socket has one slot, a slot one protocol; no protocol holds another, only its
 //!    handle.
 //! 5. `advance` is idempotent; every change is followed by an `advance`. No protocol says

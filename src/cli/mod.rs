@@ -30,6 +30,7 @@ mod server_help;
 pub mod sessions;
 pub mod trust;
 mod udp;
+pub mod unit;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -56,6 +57,8 @@ pub enum Command {
     Passwd(passwd::PasswdPlan),
     /// List or end sessions of a store.
     Sessions(sessions::SessionsPlan),
+    /// Print units for a service manager.
+    Unit(unit::UnitPlan),
     /// Print this help.
     Help(String),
     /// Print the version.
@@ -76,7 +79,7 @@ impl std::error::Error for UsageError {}
 
 /// The commands that have a table of options of their own. Their name is the first argument.
 type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
-const TOOLS: [(&str, ParseTool); 7] = [
+const TOOLS: [(&str, ParseTool); 8] = [
     ("sessions", sessions::parse),
     ("passwd", passwd::parse),
     ("connect", connect::parse),
@@ -84,6 +87,7 @@ const TOOLS: [(&str, ParseTool); 7] = [
     ("udp", udp::parse_udp),
     ("ping", udp::parse_ping),
     ("heartbeat", udp::parse_heartbeat),
+    ("unit", unit::parse),
 ];
 
 /// Parses the arguments, without the program's name, and the environment, read by

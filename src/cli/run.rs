@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::banner::banner;
 use super::error::{CommandError, CommandErrors, USAGE};
 use super::udp::{self, DatagramCommand, DatagramTask};
-use super::{Command, environment, parse, passwd, print, print_error};
+use super::{Command, environment, parse, passwd, print, print_error, unit};
 use crate::client::{self, ToolError};
 use crate::config::Config;
 use crate::files::nothing_to_show;
@@ -46,6 +46,7 @@ fn run(command: Command) -> Result<ExitCode, CommandErrors> {
             start_log(&LogOptions::diagnostics_only(-1))?;
             plan.run()?;
         }
+        Command::Unit(plan) => print(&unit::run(&plan)?),
         Command::Server(plan) => serve(&plan.load()?)?,
         Command::Connect(plan) => run_tool(|| client::connect::run(&plan))?,
         Command::Get(request) => run_tool(|| client::get::run(request))?,

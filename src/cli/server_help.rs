@@ -39,7 +39,7 @@ fn usage(command: ServerCommand) -> &'static str {
 Usage: miod [serve] [OPTIONS] [ROOT]
        miod kv|echo|upper [OPTIONS]
        miod passwd [OPTIONS] FILE USER
-       miod sessions|connect|get|udp|ping|heartbeat [OPTIONS] ...
+       miod sessions|connect|get|udp|ping|heartbeat|unit [OPTIONS] ...
 
 ROOT is the directory whose files are served (default: ./public if it exists, else the current
 directory), or one file.
@@ -56,6 +56,7 @@ Commands:
   udp        upper, echo: reply to each datagram, over a simulated bad network
   ping       measure the round-trip time of such a service
   heartbeat  send, watch: monitor which senders are alive
+  unit       print unit files for systemd
 Each has its own --help.
 "
         }

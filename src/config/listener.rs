@@ -58,6 +58,8 @@ pub struct Listener {
     pub bind: Vec<String>,
     /// The port of addresses without one. Addresses with port 0 share one free port.
     pub port: u16,
+    /// The operator has chosen the port.
+    pub port_is_chosen: bool,
     /// The protocol on the connections.
     pub protocol: Protocol,
     /// The protocol is spoken over TLS.
@@ -97,6 +99,12 @@ impl Listener {
         Self { bind, port, tls: Some(tls), ..self.clone() }
     }
 
+    /// Whether the operator has chosen where to listen. Sockets from a service manager take the
+    /// place of the defaults, but not of what is chosen.
+    pub fn is_chosen(&self) -> bool {
+        self.port_is_chosen || !self.bind.is_empty()
+    }
+
     /// The endpoints to listen at, each once. Names are resolved, which blocks.
     ///
     /// # Errors
@@ -119,6 +127,7 @@ impl Default for Listener {
         Self {
             bind: Vec::new(),
             port: HTTP_PORT,
+            port_is_chosen: false,
             protocol: Protocol::Http,
             tls: None,
             hosts: Vec::new(),

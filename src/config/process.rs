@@ -13,6 +13,8 @@ use crate::trust::Trust;
 /// The settings of the whole process.
 #[derive(Clone, Debug)]
 pub struct Process {
+    /// The configuration file, if there is one.
+    pub config_file: Option<PathBuf>,
     /// Most bytes that connections, the cache and sessions in memory hold together.
     pub max_memory: usize,
     /// Most connections; `None`: as many as there are file descriptors.
@@ -23,6 +25,8 @@ pub struct Process {
     pub data: Option<PathBuf>,
     /// The file that gets the number of the process, while it runs.
     pub pid_file: Option<PathBuf>,
+    /// The user, and perhaps the group, that the process becomes: `NAME[:GROUP]`.
+    pub user: Option<String>,
     /// The proxies that are trusted to report the client's address.
     pub trusted_proxies: Proxies,
     /// The sessions of visitors.
@@ -34,11 +38,13 @@ pub struct Process {
 impl Default for Process {
     fn default() -> Self {
         Self {
+            config_file: None,
             max_memory: limits::MEMORY,
             max_connections: None,
             cache_size: limits::CACHE,
             data: None,
             pid_file: None,
+            user: None,
             trusted_proxies: Proxies::default(),
             sessions: SessionConfig::default(),
             logging: LogOptions::default(),

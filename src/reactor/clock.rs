@@ -63,6 +63,11 @@ impl Time {
     pub fn wall() -> i64 {
         Clock::start().read().unix_seconds
     }
+
+    /// The system's monotonic clock in microseconds, as other processes see it.
+    pub fn monotonic_micros() -> u64 {
+        Clock::start().origin
+    }
 }
 
 /// The only reader of the system's clocks. The standard library's would take both

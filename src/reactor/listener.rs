@@ -5,10 +5,14 @@
 //! deferred accept, by which the kernel hands a connection over when its first
 //! bytes are there, so that it can be read at once. A connection that says
 //! nothing stays in the kernel for about a second and comes then.
+//!
+//! A service manager may have made the socket. Then it is checked, since it can be anything,
+//! and gets the same settings. The file of a unix-domain socket is the manager's.
 
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +23,7 @@ use super::clock::Tick;
 use super::endpoint::Endpoint;
 use super::peer::Peer;
 use super::socket::{Socket, report_progress};
+use super::sys;
 use super::tls::{TlsAcceptor, TlsConnection, TlsFailure};
 
 /// Connections that the kernel may hold for us: a burst of a load generator.
@@ -26,7 +31,15 @@ const BACKLOG: i32 = 4096;
 
 enum Accepting {
     Tcp(mio::net::TcpListener),
-    Unix(mio::net::UnixListener, SocketFile),
+    Unix(mio::net::UnixListener, UnixName),
+}
+
+/// Where a unix-domain socket is.
+enum UnixName {
+    /// This process has made the file.
+    Own(SocketFile),
+    /// The socket is another process's: the path of its file, or `@` and an abstract name.
+    Passed(PathBuf),
 }
 
 /// The file of a unix-domain socket. Another process may replace it: then it isn't ours any
@@ -110,9 +123,45 @@ impl Listener {
                 fs::set_permissions(path, Permissions::from_mode(0o660))?;
                 socket.listen(BACKLOG)?;
                 let listener = mio::net::UnixListener::from_std(socket.into());
-                Ok(Self { socket: Accepting::Unix(listener, file), address: None, deferred: false, tls: None })
+                let socket = Accepting::Unix(listener, UnixName::Own(file));
+                Ok(Self { socket, address: None, deferred: false, tls: None })
             }
         }
+    }
+
+    /// The listening socket that this process has got from the one that started it, under this
+    /// number. It is for a protocol in which the client speaks first.
+    ///
+    /// # Errors
+    /// If it isn't open, was opened by this process, or isn't a stream socket that listens.
+    pub fn passed(descriptor: RawFd) -> io::Result<Self> {
+        let socket = socket2::Socket::from(sys::inherited(descriptor)?);
+        let domain = socket.domain().map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOTSOCK) => io::Error::other("it isn't a socket"),
+            _ => error,
+        })?;
+        if socket.r#type()? != Type::STREAM {
+            return Err(io::Error::other("it isn't a stream socket"));
+        }
+        if !socket.is_listener()? {
+            return Err(io::Error::other("it doesn't listen"));
+        }
+        socket.set_nonblocking(true)?;
+        if domain == Domain::UNIX {
+            let name = UnixName::Passed(unix_name(&socket.local_addr()?));
+            let listener = mio::net::UnixListener::from_std(OwnedFd::from(socket).into());
+            return Ok(Self { socket: Accepting::Unix(listener, name), address: None, deferred: false, tls: None });
+        }
+        if domain != Domain::IPV4 && domain != Domain::IPV6 {
+            return Err(io::Error::other("it is neither for TCP nor a unix-domain socket"));
+        }
+        // Without these it is merely slower. MPTCP, for example, lacks some of them.
+        let _ = socket.set_tcp_nodelay(true);
+        let deferred = defer_accept(&socket);
+        report_progress(&socket);
+        let listener = mio::net::TcpListener::from_std(socket.into());
+        let address = Some(listener.local_addr()?);
+        Ok(Self { socket: Accepting::Tcp(listener), address, deferred, tls: None })
     }
 
     /// Expects TLS from its connections.
@@ -140,7 +189,9 @@ impl Listener {
     /// The endpoint as it came out.
     pub fn endpoint(&self) -> Endpoint {
         match (&self.socket, self.address) {
-            (Accepting::Unix(_, file), _) => Endpoint::Unix(file.path.clone()),
+            (Accepting::Unix(_, UnixName::Own(SocketFile { path, .. }) | UnixName::Passed(path)), _) => {
+                Endpoint::Unix(path.clone())
+            }
             (Accepting::Tcp(_), Some(address)) => Endpoint::Tcp(address),
             (Accepting::Tcp(_), None) => unreachable!("a TCP listener has an address"),
         }
@@ -168,6 +219,15 @@ impl Listener {
     }
 }
 
+/// The name of a unix-domain socket. None is empty.
+fn unix_name(address: &SockAddr) -> PathBuf {
+    match (address.as_pathname(), address.as_abstract_namespace()) {
+        (Some(path), _) => path.to_owned(),
+        (None, Some(name)) => format!("@{}", String::from_utf8_lossy(name)).into(),
+        (None, None) => PathBuf::new(),
+    }
+}
+
 /// Removes the file of a socket at which no process listens, and nothing else.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
@@ -185,7 +245,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn defer_accept(socket: &socket2::Socket) -> bool {
     // One second: the least there is. Without it the server is merely slower.
-    super::sys::defer_accept(socket, 1).is_ok()
+    sys::defer_accept(socket, 1).is_ok()
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -83,6 +83,7 @@ pub use protocol::{
 pub use security::{Security, TlsFacts};
 pub use signals::Signal;
 pub use slots::{CAPACITY, Handle, Slots};
+pub(crate) use sys::{change_user, forbid_new_privileges};
 pub use timers::{Armed, Timers};
 pub use tls::{
     KeyLogFile, TlsAcceptor, TlsClient, TlsConnector, TlsFailure, TlsIdentity, TlsServerSettings, TlsSettingsError,

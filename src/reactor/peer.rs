@@ -22,7 +22,8 @@ enum Family {
 impl Peer {
     pub(super) fn new(address: Option<SocketAddr>) -> Self {
         let port = address.map_or(0, |a| a.port()).to_be_bytes();
-        match address.map(|a| a.ip()) {
+        // A socket for both families, which a service manager may pass, has IPv4 peers as IPv6.
+        match address.map(|a| a.ip().to_canonical()) {
             Some(IpAddr::V4(v4)) => {
                 let mut ip = [0; 16];
                 ip[..4].copy_from_slice(&v4.octets());
@@ -61,6 +62,8 @@ mod tests {
             let address: SocketAddr = address.parse().unwrap();
             assert_eq!(Peer::new(Some(address)).address(), Some(address));
         }
+        let mapped = Peer::new(Some("[::ffff:1.2.3.4]:5".parse().unwrap()));
+        assert_eq!(mapped.address(), Some("1.2.3.4:5".parse().unwrap()));
         assert_eq!(Peer::new(None).address(), None);
         assert_eq!(size_of::<Peer>(), 19);
     }

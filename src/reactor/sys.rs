@@ -6,8 +6,31 @@
 
 #![allow(unsafe_code)]
 
+use std::io;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// The descriptor of this number, which this process has from the one that started it. From
+/// now on it is closed on exec.
+///
+/// # Errors
+/// If it isn't open, is a standard stream, or isn't from there: this process opened it, or it
+/// was taken before.
+pub(super) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl(2) with F_GETFD takes no pointer, and any number.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if number <= libc::STDERR_FILENO || flags == -1 || flags & libc::FD_CLOEXEC != 0 {
+        return Err(io::Error::other("it wasn't passed to this process"));
+    }
+    // SAFETY: as above; F_SETFD changes a flag of an open descriptor.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open. Nobody in this process owns it: a descriptor that survived exec has
+    // no FD_CLOEXEC, all that this process opens have it, and those taken here have it too.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
 
 /// Has the kernel accept a connection only when its first bytes are there, or `seconds`
 /// after its handshake (`TCP_DEFER_ACCEPT` of tcp(7)).
@@ -15,7 +38,7 @@ use std::os::fd::{AsFd, AsRawFd};
 /// # Errors
 /// Of setsockopt(2).
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn defer_accept(socket: &impl AsFd, seconds: libc::c_int) -> std::io::Result<()> {
+pub(super) fn defer_accept(socket: &impl AsFd, seconds: libc::c_int) -> io::Result<()> {
     let length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the descriptor is open as long as it is borrowed, and the kernel reads one
     // `c_int` from a local variable, and gets its size.
@@ -28,7 +51,7 @@ pub(super) fn defer_accept(socket: &impl AsFd, seconds: libc::c_int) -> std::io:
             length,
         )
     };
-    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// How many bytes that were given to a socket wait until its peer acknowledges them (`SIOCOUTQ`
@@ -77,4 +100,65 @@ pub(super) fn clock(clock: libc::clockid_t) -> (i64, i64) {
     // Narrower on some systems.
     #[allow(clippy::useless_conversion)]
     (time.tv_sec.into(), time.tv_nsec.into())
+}
+
+/// Has the kernel give no more privileges to this thread, and to those that it starts, than
+/// they have (`PR_SET_NO_NEW_PRIVS` of prctl(2)).
+///
+/// # Errors
+/// Of prctl(2).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn forbid_new_privileges() -> io::Result<()> {
+    let (on, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: this operation takes no pointer.
+    let result = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, on, none, none, none) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Other systems have no such call.
+///
+/// # Errors
+/// None.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn forbid_new_privileges() -> io::Result<()> {
+    Ok(())
+}
+
+/// Makes this process one of another user, for good. The C library's functions do that for all
+/// threads; the system calls do it for one.
+///
+/// # Errors
+/// If the system refuses, or if the process could go back to what it was. It may have changed in
+/// part then, so it must end.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn change_user(user: u32, group: u32, groups: &[u32]) -> io::Result<()> {
+    let check = |result: libc::c_int| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    // SAFETY: the pointer is to as many numbers as are said, and they are only read.
+    check(unsafe { libc::setgroups(groups.len() as _, groups.as_ptr()) })?;
+    // SAFETY: these take no pointer.
+    check(unsafe { libc::setresgid(group, group, group) })?;
+    // SAFETY: as above. The user is last, since only root may change the groups.
+    check(unsafe { libc::setresuid(user, user, user) })?;
+    let (mut users, mut all) = ([0; 3], [0; 3]);
+    let [real, effective, saved] = &mut users;
+    // SAFETY: each is a pointer to a local variable of its own.
+    check(unsafe { libc::getresuid(real, effective, saved) })?;
+    let [real, effective, saved] = &mut all;
+    // SAFETY: as above.
+    check(unsafe { libc::getresgid(real, effective, saved) })?;
+    // SAFETY: this takes no pointer. It must fail.
+    let is_back = unsafe { libc::setresuid(libc::uid_t::MAX, 0, libc::uid_t::MAX) } == 0;
+    if users != [user; 3] || all != [group; 3] || is_back {
+        return Err(io::Error::other("the system didn't take all privileges"));
+    }
+    Ok(())
+}
+
+/// It isn't supported elsewhere.
+///
+/// # Errors
+/// Always.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn change_user(_: u32, _: u32, _: &[u32]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }

@@ -12,18 +12,23 @@
 //! `host` is built from its configuration and that state alone, so it can be
 //! built again.
 
+pub(crate) mod access;
+mod activation;
 mod applications;
 mod descriptors;
 mod error;
 mod host;
+mod identity;
 mod listening;
 mod own_files;
 mod pid_file;
+mod privileges;
 mod protection;
 mod routes;
 mod sessions;
 mod site;
 mod state;
+mod status;
 mod surroundings;
 mod tls;
 pub(crate) mod udp;
@@ -44,13 +49,17 @@ use crate::files::resolve::{Root, Symlinks};
 use crate::reactor::{Endpoint, Listener, Options, Reactor, Signal, Tick, Time, TlsAcceptor, Until};
 use crate::service::bad_network::BadNetwork;
 use crate::service::certificates::Certificates;
+use crate::service::notify::Notifier;
 use crate::service::{Kind, Service, Shared, http};
+use activation::Activation;
 use descriptors::Descriptors;
 use error::Faults;
 use host::Built;
 use listening::listen;
 use pid_file::PidFile;
+use privileges::ChangeOfUser;
 use state::State;
+use status::status;
 use surroundings::Surroundings;
 use tls::Opened;
 
@@ -149,19 +158,29 @@ impl Server {
         self
     }
 
-    /// Runs until a signal ends it. `ready` is called when clients can connect.
+    /// Runs until a signal ends it. `ready` is called when clients can connect. The process gets
+    /// no new privileges from now on, and may become another user.
     ///
     /// # Errors
     /// If it can't start, or the poll fails.
     pub fn run(self, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
         let log = self.log.clone();
         let _flush = FlushOnDrop(&log);
+        privileges::forbid_new()?;
         let pid_file = self.config.process.pid_file.clone();
-        let Prepared { shared, options, listeners, mut report } = self.prepare(Faults::default())?;
+        let mut faults = Faults::default();
+        let change = faults.keep(ChangeOfUser::plan(&self.config, state_directory().as_deref())).flatten();
+        let Prepared { mut shared, options, listeners, mut report } = self.prepare(faults)?;
+        shared.notifier = Notifier::from_environment(std::process::id(), |name| std::env::var_os(name));
         let mut reactor = Reactor::<Service>::new(shared, options)?;
         start(&mut reactor, listeners, &mut report)?;
         let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
+        privileges::give_up(change)?;
         ready(&report);
+        if let Some(notifier) = &mut reactor.shared().notifier {
+            notifier.serves(status(&report));
+            notifier.ready();
+        }
         Ok(reactor.run(Until::Closed)?)
     }
 
@@ -171,16 +190,21 @@ impl Server {
     /// # Errors
     /// If it can't start.
     pub fn check(self) -> Result<(), ServerError> {
-        self.prepare(Faults::of_check()).map(drop)
+        let mut faults = Faults::of_check();
+        faults.keep(ChangeOfUser::plan(&self.config, None));
+        self.prepare(faults).map(drop)
     }
 
     /// Builds everything, and notes all errors.
     fn prepare(self, mut faults: Faults) -> Result<Prepared, ServerError> {
         let Self { config, log, apps } = self;
+        let mut passed = Activation::take(&config, &mut faults);
         let budget = Descriptors::raise(config.process.max_connections);
         let roots = open_roots(&config, &mut faults);
         let endpoints = |listener: &config::Listener| listener.endpoints().map_err(ServerError::Config);
-        let endpoints: Vec<_> = config.listeners.iter().map(|listener| faults.keep(endpoints(listener))).collect();
+        let mut endpoints: Vec<_> = config.listeners.iter().map(|listener| faults.keep(endpoints(listener))).collect();
+        let own = endpoints.clone();
+        passed.add_to(&config.listeners, &mut endpoints);
         let hidden = own_files::check(&config, &roots, &mut faults);
         let state = State::open(&config, hidden, &mut faults);
 
@@ -224,10 +248,13 @@ impl Server {
         shared.certificates = open_certificates(&config, &endpoints, &mut report, &mut faults);
         let acceptor = shared.certificates.as_ref().map(Certificates::acceptor);
         let mut listeners = Vec::new();
-        for (at, (listener, endpoints)) in config.listeners.iter().zip(&endpoints).enumerate() {
+        for (at, (listener, endpoints)) in config.listeners.iter().zip(&own).enumerate() {
             let role = if at == 0 { Role::Main } else { role_beside(listener) };
-            let bound = endpoints.as_ref().and_then(|endpoints| faults.keep(bind(listener, endpoints, role)));
-            listeners.extend(bound.map(|bound| bound.with_tls(acceptor.clone().filter(|_| listener.tls.is_some()))));
+            let rest = endpoints.as_ref().and_then(|endpoints| passed.rest(listener, endpoints));
+            let sockets = rest.map_or(Some(Vec::new()), |rest| faults.keep(bind(listener, &rest)));
+            let bound = sockets.map(|sockets| Bound { kind: kind_of(listener, role), role, sockets });
+            let bound = bound.map(|bound| bound.with_tls(acceptor.clone().filter(|_| listener.tls.is_some())));
+            listeners.extend(bound.map(|bound| bound.with(passed.sockets(at, acceptor.as_ref()))));
         }
         faults.finish()?;
         Ok(Prepared { shared, options, listeners, report })
@@ -258,6 +285,12 @@ impl Drop for FlushOnDrop<'_> {
 /// See [`Server::run`].
 pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
     Server::new(config.clone()).log(log).run(ready)
+}
+
+/// The directory for what belongs to no option, if this user has one.
+fn state_directory() -> Option<PathBuf> {
+    let key = crate::session::key::default_path(|name| std::env::var_os(name));
+    key.and_then(|key| key.parent().map(PathBuf::from))
 }
 
 fn open_root(path: &Path, symlinks: Symlinks) -> Result<Root, ServerError> {
@@ -326,6 +359,12 @@ fn open_certificates(
 }
 
 impl Bound {
+    /// Has these sockets first.
+    fn with(self, mut first: Vec<Listener>) -> Self {
+        first.extend(self.sockets);
+        Self { sockets: first, ..self }
+    }
+
     /// Expects TLS, if there is an acceptor.
     fn with_tls(self, acceptor: Option<TlsAcceptor>) -> Self {
         let Some(acceptor) = acceptor else { return self };
@@ -334,15 +373,17 @@ impl Bound {
     }
 }
 
-fn bind(listener: &config::Listener, endpoints: &[Endpoint], role: Role) -> Result<Bound, ServerError> {
-    let sockets = listen(endpoints, listener.port).map_err(ServerError::Several)?;
-    let kind = match listener.protocol {
+fn bind(listener: &config::Listener, endpoints: &[Endpoint]) -> Result<Vec<Listener>, ServerError> {
+    listen(endpoints, listener.port).map_err(ServerError::Several)
+}
+
+fn kind_of(listener: &config::Listener, role: Role) -> Kind {
+    match listener.protocol {
         Protocol::Http if role == Role::Kv => Kind::Http(http::HostsId::Kv),
         Protocol::Http => Kind::Http(http::HostsId::Web),
         Protocol::Echo => Kind::Echo,
         Protocol::Upper => Kind::Upper,
-    };
-    Ok(Bound { kind, role, sockets })
+    }
 }
 
 /// Whether only this machine can connect to a host. `endpoints` has those of each listener.

@@ -9,6 +9,7 @@ pub mod bad_network;
 pub mod certificates;
 pub mod echo;
 pub mod http;
+pub mod notify;
 pub mod session_store_client;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -32,6 +33,7 @@ use bad_network::{BadNetwork, Impaired, Line};
 use certificates::Certificates;
 use echo::Echo;
 use http::{HostsId, Http, Tree};
+use notify::Notifier;
 use session_store_client::SessionStoreClient;
 use upper::Upper;
 
@@ -72,12 +74,14 @@ pub struct Shared {
     pub bad_network: BadNetwork,
     /// The certificates of the listeners for TLS, if there are any.
     pub certificates: Option<Certificates>,
+    /// The way to the service manager, if there is one.
+    pub notifier: Option<Notifier>,
 }
 
 impl Shared {
     /// The shared state for web services. The network of line services is good.
     pub fn new(http: http::Shared, log: Log) -> Self {
-        Self { http, watched: Vec::new(), log, bad_network: BadNetwork::default(), certificates: None }
+        Self { http, watched: Vec::new(), log, bad_network: BadNetwork::default(), certificates: None, notifier: None }
     }
 }
 
@@ -181,9 +185,15 @@ impl Protocol for Service {
             }
             Signal::Terminate | Signal::Interrupt => {
                 log::info!("shutting down");
+                if let Some(notifier) = &mut cx.shared.notifier {
+                    notifier.stopping();
+                }
                 cx.drain(limits::DRAIN_GRACE);
             }
             Signal::Hangup | Signal::User1 => {
+                if let Some(notifier) = &mut cx.shared.notifier {
+                    notifier.reloading();
+                }
                 if let Some(certificates) = &mut cx.shared.certificates {
                     certificates.reload(cx.time);
                 }
@@ -191,11 +201,18 @@ impl Protocol for Service {
                     Ok(()) => log::info!("the access log was reopened"),
                     Err(error) => log::error!("the access log can't be reopened: {error}"),
                 }
+                if let Some(notifier) = &mut cx.shared.notifier {
+                    notifier.ready();
+                }
             }
             Signal::User2 => {
                 let maintenance = &mut cx.shared.http.maintenance;
                 *maintenance = !*maintenance;
-                log::warn!("maintenance is {}", if *maintenance { "on: every request gets 503" } else { "off" });
+                let on = *maintenance;
+                log::warn!("maintenance is {}", if on { "on: every request gets 503" } else { "off" });
+                if let Some(notifier) = &mut cx.shared.notifier {
+                    notifier.note(if on { "maintenance: every request gets 503" } else { "" });
+                }
             }
         }
     }
@@ -207,7 +224,11 @@ impl Protocol for Service {
     }
 
     fn before_wait(shared: &mut Shared, time: Time, quiet: bool) -> Option<Duration> {
-        shared.log.before_wait(time.now, quiet)
+        let log = shared.log.before_wait(time.now, quiet);
+        match &mut shared.notifier {
+            None => log,
+            Some(notifier) => log.into_iter().chain(notifier.before_wait(time.now)).min(),
+        }
     }
 
     fn audit(shared: &Shared, open: &mut dyn Iterator<Item = &Self>) {

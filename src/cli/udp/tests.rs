@@ -22,7 +22,7 @@ fn every_option_sets_its_field() {
     let millis = Duration::from_millis;
     let impairment = Impairment { loss: 0.3, delay: millis(5), jitter: millis(7), duplicate: 1.0, seed: 9 };
     let bad = "--loss 0.3 --delay 5 --jitter=7 --duplicate 1 --seed 9 -v";
-    let listener = Listener { bind: vec!["127.0.0.2".to_owned()], ..Listener::at(5) };
+    let listener = Listener { bind: vec!["127.0.0.2".to_owned()], port_is_chosen: true, ..Listener::at(5) };
     for (word, reply) in [("upper", Reply::Upper), ("echo", Reply::Echo)] {
         let expected = DatagramTask::Answer { reply, impairment, verbose: true, listener: listener.clone() };
         assert_eq!(tool(&format!("udp {word} -b 127.0.0.2 -p 5 {bad}")), expected);

@@ -38,7 +38,11 @@ pub const fn port<D>() -> Opt<D> {
         value: Value::Required("PORT"),
         help: "the port of addresses without one; 0: one free port for all of them",
         default: |draft| draft.listener.port.to_string(),
-        set: assign!(Listener.port = values::port),
+        set: Setter::Listener(|listener, text| {
+            listener.port = values::port(text)?;
+            listener.port_is_chosen = true;
+            Ok(())
+        }),
         ..Opt::DEFAULT
     }
 }

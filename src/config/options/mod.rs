@@ -250,7 +250,8 @@ impl Draft<ServerDraft> {
     /// The configuration of a command. `hosts` are those of the configuration file. Without them
     /// the settings are for one host.
     pub fn build(self, command: ServerCommand, hosts: Vec<Host>) -> Config {
-        let Self { process, mut listener, host, route, command: ServerDraft { kv, tls_bind, .. } } = self;
+        let Self { mut process, mut listener, host, route, command: ServerDraft { kv, tls_bind, config } } = self;
+        process.config_file = config;
         listener.protocol = match command {
             ServerCommand::Serve | ServerCommand::Kv => Protocol::Http,
             ServerCommand::Echo => Protocol::Echo,

@@ -158,6 +158,20 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         ..SERVER
     },
     Opt {
+        long: "user",
+        value: Value::Required("NAME[:GROUP]"),
+        group: "Running",
+        help: "run as this user, after root has opened what needs it; names or numbers",
+        set: Setter::Process(|process, text| {
+            if text.is_empty() || text.starts_with(':') || text.ends_with(':') {
+                return Err("give a user, like www-data, 33 or www-data:web".to_owned());
+            }
+            process.user = Some(text.to_owned());
+            Ok(())
+        }),
+        ..SERVER
+    },
+    Opt {
         long: "access-log",
         value: Value::Required("FILE|-"),
         group: "Logging",
