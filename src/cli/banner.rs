@@ -88,6 +88,20 @@ fn details(config: &Config, ready: &Ready) -> String {
             None => "  data    in memory, lost at exit; --data DIR keeps it\n".to_owned(),
         };
     }
+    text += &limits(config, ready);
+    for (at, line) in examples(scheme, ready).iter().enumerate() {
+        let _ = writeln!(text, "  {}     {line}", if at == 0 { "try" } else { "   " });
+    }
+    text
+}
+
+/// What the server restricts itself to.
+fn limits(config: &Config, ready: &Ready) -> String {
+    let mut text = String::new();
+    let listener = &config.listeners[0];
+    if let Some(sandbox) = &ready.sandbox {
+        let _ = writeln!(text, "  sandbox {sandbox}");
+    }
     let _ = write!(text, "  limits  {} connections", ready.connections);
     if let Some(host) = config.default_host(listener) {
         let _ = write!(
@@ -97,9 +111,6 @@ fn details(config: &Config, ready: &Ready) -> String {
         );
     }
     text += "\n";
-    for (at, line) in examples(scheme, ready).iter().enumerate() {
-        let _ = writeln!(text, "  {}     {line}", if at == 0 { "try" } else { "   " });
-    }
     text
 }
 

@@ -91,6 +91,9 @@ fn announce(config: &Config, ready: &Ready) {
     if let Some(sessions) = &ready.sessions {
         log::info!("{sessions}");
     }
+    if let Some(sandbox) = &ready.sandbox {
+        log::info!("sandbox: {sandbox}");
+    }
     if let (true, Some(root)) = (ready.bare_root, &ready.root) {
         log::info!("{}", nothing_to_show(root));
     }

@@ -24,7 +24,7 @@ pub(crate) mod values;
 pub use host::{Apps, Demonstration, Host};
 pub use listener::{HEARTBEAT_PORT, Listener, Protocol, Tls, UPPER_PORT};
 pub use position::{Mistake, Position, Positions, Source};
-pub use process::{Process, SessionConfig, SessionStore};
+pub use process::{Process, Sandbox, SessionConfig, SessionStore};
 pub use route::{Content, FieldChanges, FileFields, Handler, Redirect, Respond, Route, Rules};
 
 pub use crate::files::resolve::Symlinks;

@@ -27,6 +27,8 @@ pub struct Process {
     pub pid_file: Option<PathBuf>,
     /// The user, and perhaps the group, that the process becomes: `NAME[:GROUP]`.
     pub user: Option<String>,
+    /// Whether the running server is in a sandbox; `None`: if there is no configuration file.
+    pub sandbox: Option<Sandbox>,
     /// The proxies that are trusted to report the client's address.
     pub trusted_proxies: Proxies,
     /// The sessions of visitors.
@@ -45,11 +47,23 @@ impl Default for Process {
             data: None,
             pid_file: None,
             user: None,
+            sandbox: None,
             trusted_proxies: Proxies::default(),
             sessions: SessionConfig::default(),
             logging: LogOptions::default(),
         }
     }
+}
+
+/// Whether the running server is in a sandbox of the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sandbox {
+    /// As far as the kernel can.
+    Auto,
+    /// No.
+    Off,
+    /// In full; otherwise the server doesn't start.
+    Require,
 }
 
 /// The settings of visitors' sessions.

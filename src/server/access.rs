@@ -30,7 +30,7 @@ pub(crate) enum Allowed {
 /// What a server with this configuration needs, each once. `endpoints` is where it listens,
 /// and `state` the directory for what belongs to no option.
 pub(crate) fn access(config: &Config, endpoints: &[Endpoint], state: Option<&Path>) -> Vec<Allowed> {
-    let mut all = Vec::new();
+    let mut all: Vec<_> = read_files(config).iter().map(|path| Allowed::Read(around(path))).collect();
     of_process(config, state, &mut all);
     of_listeners(config, state, &mut all);
     of_hosts(config, &mut all);
@@ -51,7 +51,6 @@ fn of_process(config: &Config, state: Option<&Path>, all: &mut Vec<Allowed>) {
     if let AccessLog::File(path) = &process.logging.access {
         all.push(Allowed::Write(around(path)));
     }
-    all.extend(process.config_file.iter().map(|path| Allowed::Read(around(path))));
     all.extend(process.data.iter().map(|directory| Allowed::Write(directory.clone())));
     all.extend(process.pid_file.iter().map(|path| Allowed::Write(around(path))));
     match &process.sessions.store {
@@ -63,9 +62,6 @@ fn of_process(config: &Config, state: Option<&Path>, all: &mut Vec<Allowed>) {
         SessionStore::Memory | SessionStore::Cookie => {}
     }
     all.extend(process.sessions.key.iter().map(|path| Allowed::Create(around(path))));
-    if let Trust::File(path) = &process.sessions.trust {
-        all.push(Allowed::Read(around(path)));
-    }
 }
 
 fn of_listeners(config: &Config, state: Option<&Path>, all: &mut Vec<Allowed>) {
@@ -74,9 +70,6 @@ fn of_listeners(config: &Config, state: Option<&Path>, all: &mut Vec<Allowed>) {
             // The certificate is made again before it expires.
             all.extend(state.map(|at| Allowed::Write(at.join("tls"))));
         }
-        let pairs = tls.certificates.iter().flat_map(|files| [Some(&files.certificate), files.key.as_ref()]);
-        let files = pairs.flatten().chain(&tls.client_ca);
-        all.extend(files.map(|path| Allowed::Read(around(path))));
         all.extend(tls.key_log.iter().map(|path| Allowed::Create(around(path))));
     }
 }
@@ -84,14 +77,32 @@ fn of_listeners(config: &Config, state: Option<&Path>, all: &mut Vec<Allowed>) {
 fn of_hosts(config: &Config, all: &mut Vec<Allowed>) {
     for host in &config.hosts {
         all.extend(host.root.iter().map(|root| Allowed::Read(root.clone())));
-        let auth = host.routes.iter().filter_map(|route| route.auth.as_ref());
-        all.extend(host.users.iter().chain(auth).chain(&host.quiz).map(|path| Allowed::Read(around(path))));
         all.extend(host.routes.iter().filter_map(|route| match &route.handler {
             Some(Handler::Root(root)) => Some(Allowed::Read(root.clone())),
-            Some(Handler::Respond(Respond { content: Content::File(path), .. })) => Some(Allowed::Read(around(path))),
             _ => None,
         }));
     }
+}
+
+/// The files that are read at any time. Each may be a link.
+pub(super) fn read_files(config: &Config) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = config.process.config_file.iter().cloned().collect();
+    if let Trust::File(path) = &config.process.sessions.trust {
+        files.push(path.clone());
+    }
+    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        let pairs = tls.certificates.iter().flat_map(|files| [Some(&files.certificate), files.key.as_ref()]);
+        files.extend(pairs.flatten().chain(&tls.client_ca).cloned());
+    }
+    for host in &config.hosts {
+        let auth = host.routes.iter().filter_map(|route| route.auth.as_ref());
+        files.extend(host.users.iter().chain(auth).chain(&host.quiz).cloned());
+        files.extend(host.routes.iter().filter_map(|route| match &route.handler {
+            Some(Handler::Respond(Respond { content: Content::File(path), .. })) => Some(path.clone()),
+            _ => None,
+        }));
+    }
+    files
 }
 
 /// The directory that a file is in. A device is alone.

@@ -25,6 +25,7 @@ mod pid_file;
 mod privileges;
 mod protection;
 mod routes;
+mod sandbox;
 mod sessions;
 mod site;
 mod state;
@@ -92,6 +93,8 @@ pub struct Ready {
     pub sessions: Option<String>,
     /// Most connections at once.
     pub connections: usize,
+    /// What the process has given up, if it isn't asked to give up nothing.
+    pub sandbox: Option<String>,
 }
 
 /// The listening sockets of a listener, and what it is for.
@@ -169,13 +172,16 @@ impl Server {
         privileges::forbid_new()?;
         let pid_file = self.config.process.pid_file.clone();
         let mut faults = Faults::default();
-        let change = faults.keep(ChangeOfUser::plan(&self.config, state_directory().as_deref())).flatten();
+        let state = state_directory();
+        let change = faults.keep(ChangeOfUser::plan(&self.config, state.as_deref())).flatten();
+        let sandbox = sandbox::Plan::new(&self.config, state.as_deref());
         let Prepared { mut shared, options, listeners, mut report } = self.prepare(faults)?;
         shared.notifier = Notifier::from_environment(std::process::id(), |name| std::env::var_os(name));
         let mut reactor = Reactor::<Service>::new(shared, options)?;
         start(&mut reactor, listeners, &mut report)?;
         let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
         privileges::give_up(change)?;
+        report.sandbox = sandbox.apply(report.endpoints.iter().chain(&report.https).chain(&report.kv))?;
         ready(&report);
         if let Some(notifier) = &mut reactor.shared().notifier {
             notifier.serves(status(&report));

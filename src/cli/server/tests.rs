@@ -4,8 +4,8 @@ use super::super::parse;
 use super::*;
 use crate::certificates::PemFiles;
 use crate::config::{
-    Apps, Config, Demonstration, Handler, Host, Listener, Process, Protocol, Route, SessionConfig, SessionStore, Tls,
-    Trust,
+    Apps, Config, Demonstration, Handler, Host, Listener, Process, Protocol, Route, Sandbox, SessionConfig,
+    SessionStore, Tls, Trust,
 };
 use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
@@ -57,7 +57,7 @@ fn every_option_sets_its_field() {
          --error-page 404=gone.html --error-page 5xx=a/sorry.html \
          --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
          --tls a.pem --tls b.pem,b.key --tls-bind 127.0.0.3:444 --tls-min 1.3 --client-ca /tmp/clients \
-         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --pid-file /tmp/pid --user www:web --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
+         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --pid-file /tmp/pid --user www:web --sandbox require --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
          --trusted-proxy unix --no-server-header --access-log /tmp/log --log-format logfmt --diagnostics json --app /a=lab \
          --apps=one,two --demo --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
          --sessions rediss://store/1 --sessions-ca /tmp/ca --session-key /tmp/key --session-cookie sid --session-idle 5m \
@@ -70,6 +70,7 @@ fn every_option_sets_its_field() {
     let process = Process {
         config_file: None,
         user: Some("www:web".to_owned()),
+        sandbox: Some(Sandbox::Require),
         max_memory: 9 << 20,
         max_connections: Some(6),
         pid_file: Some("/tmp/pid".into()),

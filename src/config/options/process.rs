@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::super::Trust;
 use super::super::values;
+use super::super::{Sandbox, Trust};
 use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, size, span};
 use crate::logging::{AccessLog, DiagnosticFormat, LogFormat};
 use crate::session::Sessions;
@@ -167,6 +167,23 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
                 return Err("give a user, like www-data, 33 or www-data:web".to_owned());
             }
             process.user = Some(text.to_owned());
+            Ok(())
+        }),
+        ..SERVER
+    },
+    Opt {
+        long: "sandbox",
+        value: Value::Required("auto|off|require"),
+        group: "Running",
+        help: "give up files and ports that no option names, by landlock; require: don't start if the kernel can't",
+        default: |_| "auto; off with --config".to_owned(),
+        set: Setter::Process(|process, text| {
+            process.sandbox = Some(match text {
+                "auto" => Sandbox::Auto,
+                "off" => Sandbox::Off,
+                "require" => Sandbox::Require,
+                _ => return Err("give auto, off or require".to_owned()),
+            });
             Ok(())
         }),
         ..SERVER
