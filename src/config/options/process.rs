@@ -175,8 +175,8 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "sandbox",
         value: Value::Required("auto|off|require"),
         group: "Running",
-        help: "give up files and ports that no option names, by landlock; require: don't start if the kernel can't",
-        default: |_| "auto; off with --config".to_owned(),
+        help: "give up files and ports that no option names, by landlock; require: don't start if the kernel can't (default: \
+               auto; with --config: off)",
         set: Setter::Process(|process, text| {
             process.sandbox = Some(match text {
                 "auto" => Sandbox::Auto,
