@@ -10,12 +10,20 @@ pub fn escape(bytes: &[u8]) -> impl Display {
     Escaped(bytes)
 }
 
-/// Appends escaped text. The usual text needs no escape and is copied.
+/// Appends escaped text for a line in quotation marks that tools read: `"` and `\` are `\xNN`, too,
+/// as in logs of nginx, because tools end a field at the next quotation mark. The usual text needs
+/// no escape and is copied.
 pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     #[cold]
     fn push_slowly(out: &mut Vec<u8>, text: &[u8]) {
-        // Writing to a vector can't fail.
-        let _ = write!(out, "{}", escape(text));
+        for byte in text {
+            if is_plain_text(&[*byte]) {
+                out.push(*byte);
+            } else {
+                // Writing to a vector can't fail.
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
     }
     if is_plain_text(text) { out.extend_from_slice(text) } else { push_slowly(out, text) }
 }
@@ -91,7 +99,7 @@ mod tests {
         }
         let mut out = Vec::new();
         push_escaped(&mut out, b"a\"b\n");
-        assert_eq!(out, b"a\\\"b\\x0a");
+        assert_eq!(out, b"a\\x22b\\x0a");
     }
 
     proptest! {
@@ -100,7 +108,8 @@ mod tests {
             let escaped = escape(&bytes).to_string();
             let mut pushed = Vec::new();
             push_escaped(&mut pushed, &bytes);
-            prop_assert_eq!(&pushed, escaped.as_bytes());
+            let marked = escaped.replace("\\\\", "\\x5c").replace("\\\"", "\\x22");
+            prop_assert_eq!(&pushed, marked.as_bytes());
             prop_assert!(escaped.bytes().all(|byte| matches!(byte, b' '..=b'~')));
             let mut back = Vec::new();
             let mut rest = escaped.as_bytes();

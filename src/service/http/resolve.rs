@@ -80,7 +80,8 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, hosts: &Hosts, began: Tick,
 /// Then it may have come here by mistake (RFC 9110 §7.4), or gets around the rules for the
 /// certificates of clients.
 fn is_misdirected(head: &RequestHead<'_>, turn: &Turn<'_, '_>) -> bool {
-    let (Some(tls), Some(host)) = (turn.ends.security().facts(), head.host()) else { return false };
+    let Some(tls) = turn.ends.security().facts() else { return false };
+    let Some(host) = head.host() else { return false };
     let (asked, name) = (tls.server_name.as_deref(), bare(host));
     if asked.is_some_and(|asked| asked.as_bytes().eq_ignore_ascii_case(name)) {
         return false;
