@@ -1,6 +1,5 @@
 //! The parsers of HTTP, and complete exchanges without a socket.
 
-use std::cell::RefCell;
 use std::fs;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -110,20 +109,20 @@ impl Connection {
         fs::write(root.join("index.html"), [b'x'; 1024]).unwrap();
         let settings = Settings::default();
         let mut host = service::http::Host::default();
-        host.files = Some(RefCell::new(Site::new(Root::open(&root, Symlinks::Inside).unwrap(), settings)));
+        host.files = Some(std::rc::Rc::new(Site::new(Root::open(&root, Symlinks::Inside).unwrap(), settings).into()));
         let counter = catalogue::find("counter").unwrap();
         host.routes.mount(counter.path, (counter.make)(&mut Supplies::default())).unwrap();
         host.routes.mount("/reads", Box::new(Reads)).unwrap();
-        let http = service::http::Shared::new(Limits::default(), [host]);
+        let http = service::http::Shared::new(Limits::default(), host);
         let mut shared = service::Shared::new(http, Log::default());
         let mut context = TestContext::default();
         let accepted = Accepted {
-            listener: service::Kind::Http(service::http::HostId::default()),
+            listener: service::Kind::Http(service::http::HostsId::default()),
             ends: ends(),
             overloaded: false,
         };
         let http =
-            Http::open(&accepted, service::http::HostId::default(), &mut context.context(&mut shared, TIME, false));
+            Http::open(&accepted, service::http::HostsId::default(), &mut context.context(&mut shared, TIME, false));
         let (input, output) = (Input::default(), Output::default());
         let mut connection = Self { shared, context, http, input, output, etag: String::new(), cookie: String::new() };
         connection.exchange(SMALL, |response| response.to_vec());

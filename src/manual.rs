@@ -21,6 +21,10 @@ pub mod files {}
 pub mod options {}
 
 #[doc = include_str!("manual/links.md")]
+#[doc = include_str!("manual/configuration.md")]
+pub mod configuration {}
+
+#[doc = include_str!("manual/links.md")]
 #[doc = include_str!("manual/https.md")]
 pub mod https {}
 

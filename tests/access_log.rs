@@ -326,26 +326,6 @@ fn the_log_goes_to_standard_output_only_if_requested() {
 }
 
 #[test]
-fn a_full_disk_loses_lines_but_no_responses() {
-    let root = Root::new();
-    root.old_file("index.html", "index");
-    let mut server = Server::start(&root, &["--access-log", "/dev/full"]);
-    let mut client = server.connect();
-    for _ in 0..2_000 {
-        client.send(get("/"));
-        assert_eq!(client.response().status, 200);
-    }
-    let before = server.cpu();
-    assert!(client.is_silent_for(std::time::Duration::from_millis(1_500)));
-    assert!(server.cpu() - before < 0.3, "it spins: {}", server.cpu() - before);
-    client.send(get("/"));
-    assert_eq!(client.response().status, 200);
-    server.signal("TERM");
-    assert!(client.is_closed());
-    assert_eq!(server.wait().code(), Some(0));
-}
-
-#[test]
 fn a_unix_socket_has_no_addresses() {
     let root = Root::new();
     root.old_file("www/index.html", "index");

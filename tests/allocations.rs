@@ -59,12 +59,13 @@ fn allocations(stream: &mut TcpStream, request: &str, status: &str, bytes: usize
 fn serve(root: std::path::PathBuf, ready: Sender<(SocketAddr, Closer)>) {
     let mut host = http::Host::default();
     let settings = Settings::default();
-    host.files = Some(Site::new(FileRoot::open(&root, Symlinks::Inside).unwrap(), settings).into());
+    let site = Site::new(FileRoot::open(&root, Symlinks::Inside).unwrap(), settings);
+    host.files = Some(std::rc::Rc::new(site.into()));
     let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
     let address = listener.address().unwrap();
-    let shared = Shared::new(http::Shared::new(Limits::default(), [host]), Log::default());
+    let shared = Shared::new(http::Shared::new(Limits::default(), host), Log::default());
     let mut reactor = Reactor::<Service>::new(shared, Options::default()).unwrap();
-    reactor.listen(listener, Kind::Http(http::HostId::default())).unwrap();
+    reactor.listen(listener, Kind::Http(http::HostsId::default())).unwrap();
     ready.send((address, reactor.closer())).unwrap();
     reactor.run(Until::Closed).unwrap();
 }

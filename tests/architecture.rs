@@ -59,6 +59,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "names",
             "service",
             "session",
+            "text",
         ],
     ),
     (
@@ -129,7 +130,7 @@ fn some_calls_are_made_in_one_place_only() {
         // After the loop has ended, the log's sink waits a limited time for its last lines.
         ("sys::clock", &["reactor/clock.rs"][..]),
         ("Instant::now", &["logging/sink.rs"]),
-        ("SystemTime::now", &["logging/mod.rs"]),
+        ("SystemTime::now", &["logging/diagnostics.rs"]),
         ("rustix::net::send", &["reactor/socket.rs"]),
         ("rustix::fs::sendfile", &["reactor/socket.rs"]),
         (".shutdown(", &["reactor/socket.rs"]),

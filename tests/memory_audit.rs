@@ -12,7 +12,7 @@ use miod::http::head::Method;
 use miod::http::{Reject, Status};
 use miod::reactor::{Accepted, BUFFER, Ends, Input, Io, JobClass, Output, TestContext, Tick, Time};
 use miod::server::Log;
-use miod::service::http::{self, Host, HostId, Http, Limits};
+use miod::service::http::{self, Host, HostsId, Http, Limits};
 use miod::service::{Kind, Shared};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -82,8 +82,8 @@ fn measure(shared: &mut Shared, request: &[u8]) -> (usize, usize) {
     let local = "127.0.0.1:80".parse().unwrap();
     let ends = Ends::for_test("192.0.2.1:1".parse().unwrap(), &local);
     let mut context = TestContext::default();
-    let accepted = Accepted { listener: Kind::Http(HostId::default()), ends, overloaded: false };
-    let mut http = Http::open(&accepted, HostId::default(), &mut context.context(shared, Time::default(), false));
+    let accepted = Accepted { listener: Kind::Http(HostsId::default()), ends, overloaded: false };
+    let mut http = Http::open(&accepted, HostsId::default(), &mut context.context(shared, Time::default(), false));
     let (mut input, mut output) = (Input::default(), Output::default());
     for piece in request.chunks(BUFFER / 2) {
         input.extend(piece);
@@ -115,8 +115,9 @@ fn measure_cache(limit: usize, sizes: &[usize]) -> (usize, usize) {
     }
     let mut host = Host::default();
     let settings = Settings { cache_size: limit, open_files: 200, ..Settings::default() };
-    host.files = Some(Site::new(Root::open(&directory, Symlinks::Inside).unwrap(), settings).into());
-    let mut shared = Shared::new(http::Shared::new(Limits::default(), [host]), Log::default());
+    let site = Site::new(Root::open(&directory, Symlinks::Inside).unwrap(), settings);
+    host.files = Some(std::rc::Rc::new(site.into()));
+    let mut shared = Shared::new(http::Shared::new(Limits::default(), host), Log::default());
     let request = |name: &str| format!("GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
     // The first request makes the watch and what is kept for the next.
     measure(&mut shared, &request("missing"));
@@ -126,7 +127,7 @@ fn measure_cache(limit: usize, sizes: &[usize]) -> (usize, usize) {
     }
     let change = region.change();
     std::fs::remove_dir_all(&directory).unwrap();
-    let counted = shared.http.hosts[0].files.as_ref().unwrap().borrow().cache_memory();
+    let counted = shared.http.web.all()[0].files.as_ref().unwrap().borrow().cache_memory();
     (counted, change.bytes_allocated.saturating_sub(change.bytes_deallocated))
 }
 
@@ -169,7 +170,7 @@ fn the_cache_counts_the_memory_that_it_holds() {
 fn a_connection_reports_the_memory_that_it_holds() {
     let mut host = Host::default();
     host.routes.mount("/app", Box::new(Kinds)).unwrap();
-    let mut shared = Shared::new(http::Shared::new(Limits::default(), [host]), Log::default());
+    let mut shared = Shared::new(http::Shared::new(Limits::default(), host), Log::default());
     let post = |path: &str, length: usize, content: &[u8]| {
         let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
         [head.as_bytes(), content].concat()

@@ -74,9 +74,9 @@ fn serve() -> (SocketAddr, Closer, std::thread::JoinHandle<()>) {
         host.routes.mount("/", Box::new(Counter(0))).unwrap();
         let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
         let address = listener.address().unwrap();
-        let shared = Shared::new(http::Shared::new(Limits::default(), [host]), Log::default());
+        let shared = Shared::new(http::Shared::new(Limits::default(), host), Log::default());
         let mut reactor = Reactor::<Service>::new(shared, Options::default()).unwrap();
-        reactor.listen(listener, Kind::Http(http::HostId::default())).unwrap();
+        reactor.listen(listener, Kind::Http(http::HostsId::default())).unwrap();
         ready.send((address, reactor.closer())).unwrap();
         reactor.run(Until::Closed).unwrap();
     });

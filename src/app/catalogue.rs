@@ -135,14 +135,14 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::Routes;
+    use crate::http::prefix_map;
 
     #[test]
     fn names_and_paths_are_unique_and_can_be_mounted() {
-        let mut routes = Routes::default();
         for (at, entry) in ALL.iter().enumerate() {
             assert!(ALL[..at].iter().all(|other| other.name != entry.name && other.path != entry.path));
-            routes.mount(entry.path, (entry.make)(&mut Supplies::default())).unwrap();
+            assert!(prefix_map::normalise(entry.path).is_some());
+            (entry.make)(&mut Supplies::default());
             assert!(find(entry.name).is_some_and(|found| found.path == entry.path));
         }
         for name in ["", "Hello", "hello/", "laboratory"] {

@@ -39,7 +39,6 @@ mod page;
 mod ports;
 pub(crate) mod quiz;
 mod response;
-mod routes;
 mod sink;
 #[cfg(test)]
 mod testing;
@@ -51,7 +50,6 @@ pub use form_fields::FormFields;
 pub use page::escape_html;
 pub use ports::Ports;
 pub use response::{Body, Pull, Response, Source};
-pub use routes::Routes;
 pub use sink::{BodyMode, Push, Sink};
 
 pub use crate::session::Session;

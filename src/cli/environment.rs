@@ -96,7 +96,7 @@ mod tests {
         let expected = [
             "MIOD_PORT describes a service, not a port; it is ignored",
             "no option reads the variable MIOD_IDEL_TIMEOUT; did you mean MIOD_IDLE_TIMEOUT?",
-            "no option reads the variable MIOD_SERVICE_HOST",
+            "no option reads the variable MIOD_SERVICE_HOST; did you mean MIOD_STRICT_HOSTS?",
         ];
         assert_eq!(warnings(variables), expected);
         assert!(warnings([("MIOD_PORT".into(), "8080".into())]).is_empty());

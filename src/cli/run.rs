@@ -43,7 +43,7 @@ fn run(command: Command) -> Result<ExitCode, CommandErrors> {
         Command::Version => print(concat!("miod ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Passwd(plan) => print(&passwd::run(&plan)?),
         Command::Sessions(plan) => {
-            start_log(&LogOptions { verbosity: -1, access: AccessLog::Off })?;
+            start_log(&LogOptions::diagnostics_only(-1))?;
             plan.run()?;
         }
         Command::Unit(plan) => print(&unit::run(&plan)?),
@@ -101,7 +101,7 @@ fn announce(config: &Config, ready: &Ready) {
 
 /// Runs a client tool, which logs warnings, or what `RUST_LOG` selects.
 fn run_tool(tool: impl FnOnce() -> Result<(), ToolError>) -> Result<(), CommandErrors> {
-    let log = start_log(&LogOptions { verbosity: -1, access: AccessLog::Off })?;
+    let log = start_log(&LogOptions::diagnostics_only(-1))?;
     let outcome = tool();
     log.flush();
     Ok(outcome?)

@@ -10,7 +10,7 @@ use crate::client::heartbeat::HeartbeatPlan;
 use crate::client::ping::PingPlan;
 use crate::config::options::{self, Draft, Opt, Setter, Value, assign, seconds};
 use crate::config::{self, Listener, Process, values};
-use crate::logging::{AccessLog, LogOptions};
+use crate::logging::LogOptions;
 use crate::service::udp::answer::Reply;
 use crate::service::udp::impairment::Impairment;
 use crate::service::udp::watch::WatchOptions;
@@ -283,7 +283,7 @@ pub(super) fn parse_heartbeat(mut arguments: Vec<OsString>) -> Result<Command, U
 /// A command that logs warnings only, unless `-v` is given.
 fn run(task: DatagramTask, process: &Process) -> Command {
     let verbosity = process.logging.verbosity.saturating_sub(1);
-    Command::Datagrams(DatagramCommand { task, logging: LogOptions { verbosity, access: AccessLog::Off } })
+    Command::Datagrams(DatagramCommand { task, logging: LogOptions::diagnostics_only(verbosity) })
 }
 
 fn target(tool: &str, words: &[String], port: u16) -> Result<Target, UsageError> {

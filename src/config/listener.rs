@@ -66,6 +66,8 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// The numbers of its hosts in [`Config::hosts`](super::Config::hosts).
     pub hosts: Vec<usize>,
+    /// Requests for hosts that aren't named get 421, whatever the default host is.
+    pub strict_hosts: bool,
     /// The limit from accept, or from the first byte of a request, to the end of the head.
     pub header_timeout: Duration,
     /// The limit between two requests.
@@ -129,6 +131,7 @@ impl Default for Listener {
             protocol: Protocol::Http,
             tls: None,
             hosts: Vec::new(),
+            strict_hosts: false,
             header_timeout: limits::HEADER_TIMEOUT,
             idle_timeout: limits::IDLE_TIMEOUT,
             body_timeout: limits::BODY_TIMEOUT,

@@ -28,7 +28,7 @@ pub use process::{Process, Sandbox, SessionConfig, SessionStore};
 pub use route::{Content, FieldChanges, FileFields, Handler, Redirect, Respond, Route, Rules};
 
 pub use crate::files::resolve::Symlinks;
-pub use crate::logging::{AccessLog, LogOptions};
+pub use crate::logging::{AccessLog, DiagnosticFormat, LogFormat, LogOptions};
 pub use crate::session::record::Lifetime;
 pub use crate::session::remote::StoreUrl;
 pub use crate::trust::Trust;

@@ -82,6 +82,8 @@ pub struct Redirect {
 pub struct Respond {
     /// The status: 200 to 599.
     pub status: u16,
+    /// The media type of the content; `None`: plain text, or that of the file.
+    pub media_type: Option<String>,
     /// Its content.
     pub content: Content,
 }
@@ -115,6 +117,25 @@ pub struct Rules {
     pub deny: AddressBlocks,
     /// Requests get a line in the access log.
     pub log: Option<bool>,
+}
+
+impl Rules {
+    /// With the rules of the route around it for what is left open.
+    pub fn within(self, outer: &Self) -> Self {
+        fn or<T: Clone + Default + PartialEq>(own: T, outer: &T) -> T {
+            if own == T::default() { outer.clone() } else { own }
+        }
+        Self {
+            headers: or(self.headers, &outer.headers),
+            cache_control: or(self.cache_control, &outer.cache_control),
+            cors: or(self.cors, &outer.cors),
+            methods: or(self.methods, &outer.methods),
+            body_limit: or(self.body_limit, &outer.body_limit),
+            allow: or(self.allow, &outer.allow),
+            deny: or(self.deny, &outer.deny),
+            log: or(self.log, &outer.log),
+        }
+    }
 }
 
 /// Changes of response fields: what is removed or set replaces what the handler writes.

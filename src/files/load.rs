@@ -88,7 +88,9 @@ impl Site {
         let is_index = ends_as_directory(key);
         match self.open(now) {
             Ok(Opened::File { file, metadata, via_symlink }) => {
+                let fields = self.settings.fields_of(&self.path);
                 let style = Style {
+                    fields: &fields,
                     cache_control: &self.settings.cache_control,
                     media_type: self.settings.media_types.of(&self.path),
                     etag_inode: self.settings.etag_inode,

@@ -40,6 +40,7 @@ use crate::limits;
 use crate::reactor::{Output, Tick};
 use cache::{Cache, Known};
 pub use error_pages::{ErrorPage, ErrorPages};
+use glob::Glob;
 use listing::{Listing, Page};
 use listing_page::Format;
 pub use listings::ListingJob;
@@ -68,6 +69,20 @@ pub struct Settings {
     pub spa: Option<String>,
     /// The pages for errors.
     pub error_pages: Rc<ErrorPages>,
+    /// Fields of files by their names: name and value. The last that matches counts.
+    pub fields: Vec<(Glob, Vec<(String, String)>)>,
+}
+
+impl Settings {
+    /// The fields of a file, by its path without a slash in front.
+    fn fields_of(&self, path: &[u8]) -> Vec<(&str, &str)> {
+        let mut fields: Vec<(&str, &str)> = Vec::new();
+        for (_, set) in self.fields.iter().filter(|(glob, _)| glob.matches(path)) {
+            fields.retain(|(name, _)| set.iter().all(|(other, _)| !other.eq_ignore_ascii_case(name)));
+            fields.extend(set.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        }
+        fields
+    }
 }
 
 impl Default for Settings {
@@ -81,6 +96,7 @@ impl Default for Settings {
             media_types: MediaTypes::new(),
             spa: None,
             error_pages: Rc::new(ErrorPages::new(Vec::new())),
+            fields: Vec::new(),
         }
     }
 }

@@ -50,6 +50,9 @@ const SMALL_RANGE: u64 = 4 * 1024;
 const ACCEPT_RANGES: &[u8] = b"Accept-Ranges: bytes\r\n";
 const NO_SNIFF: &[u8] = b"X-Content-Type-Options: nosniff\r\n";
 
+/// The beginning of the last line of the description, behind another one.
+const CONTENT_TYPE: &[u8] = b"\r\nContent-Type: ";
+
 const ETAG: &[u8] = b"ETag: ";
 const CONTENT_LENGTH: &[u8] = b"Content-Length: ";
 
@@ -91,6 +94,8 @@ const _: () = assert!(size_of::<Representation>() == 64);
 pub(super) struct Style<'a> {
     pub(super) cache_control: &'a str,
     pub(super) media_type: &'a str,
+    /// Further fields: name and value. They replace those above.
+    pub(super) fields: &'a [(&'a str, &'a str)],
     pub(super) etag_inode: bool,
     /// A random number that changes with the root.
     pub(super) edition: u64,
@@ -150,10 +155,22 @@ impl Representation {
             date::write(modified, &mut text);
             writer.field("Last-Modified", &text);
         }
-        writer.field("Cache-Control", style.cache_control.as_bytes());
+        let of_name = |name: &str| style.fields.iter().rev().find(|(field, _)| field.eq_ignore_ascii_case(name));
+        let cache_control = match (of_name("Cache-Control"), &context.policy.cache_control) {
+            (Some((_, value)), _) => value,
+            (None, Some(value)) => &**value,
+            (None, None) => style.cache_control,
+        };
+        writer.field("Cache-Control", cache_control.as_bytes());
         let description = writer.position();
         writer.lines(ACCEPT_RANGES);
-        writer.lines(NO_SNIFF);
+        if of_name("X-Content-Type-Options").is_none() {
+            writer.lines(NO_SNIFF);
+        }
+        for (name, value) in style.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("Cache-Control")) {
+            writer.field(name, value.as_bytes());
+        }
+        // It is the last line, so that it can be left out.
         writer.field("Content-Type", style.media_type.as_bytes());
         let length = writer.position();
         response::content_length(&mut block, metadata.size);
@@ -239,7 +256,9 @@ impl Representation {
 
     /// The field line of Content-Type.
     fn content_type(&self) -> &[u8] {
-        &self.part(self.description, self.length)[ACCEPT_RANGES.len() + NO_SNIFF.len()..]
+        let description = self.part(self.description, self.length);
+        let at = memmem::rfind(description, CONTENT_TYPE).map_or(description.len(), |at| at + 2);
+        &description[at..]
     }
 
     /// The size in decimal digits, and the end of its line.
@@ -276,7 +295,7 @@ impl Representation {
         // The usual response is one copy.
         let is_one = self.file.is_none()
             && traits == RequestTraits { minor: 1, head_only: false, persistent: true }
-            && context.policy.further.is_empty();
+            && context.further.is_empty();
         if is_one {
             out.extend_from_slice(&self.block[usize::from(self.head)..]);
         } else {

@@ -92,6 +92,11 @@ impl<T> HostNames<T> {
         table.insert(name.text.as_bytes().into(), value)
     }
 
+    /// All values.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.exact.values().chain(self.patterns.values())
+    }
+
     /// Whether there are no names.
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.patterns.is_empty()

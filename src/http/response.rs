@@ -78,6 +78,18 @@ pub struct Policy {
     pub further: Box<[u8]>,
     /// The response is for one user only, so no shared cache may store it (RFC 9111 §5.2.2.7).
     pub private: bool,
+    /// Names of fields, in lower case, that nobody else writes: `lines` have them, or they are
+    /// left out.
+    pub replaced: Box<[Box<str>]>,
+    /// The Cache-Control of files, in place of that of the host.
+    pub cache_control: Option<Box<str>>,
+}
+
+impl Policy {
+    /// Whether nobody else writes this field.
+    fn replaces(&self, name: &[u8]) -> bool {
+        self.replaced.iter().any(|replaced| replaced.as_bytes().eq_ignore_ascii_case(name))
+    }
 }
 
 /// What decides how the head of a response is written, apart from its content.
@@ -89,6 +101,8 @@ pub struct HeadContext<'a> {
     pub stamp: &'a Stamp,
     /// The policy of the host or route.
     pub policy: &'a Policy,
+    /// Field lines for this request alone: those of the policy, and more.
+    pub further: &'a [u8],
 }
 
 /// The properties of a request that decide how its response is framed.
@@ -142,12 +156,16 @@ impl<'a> ResponseHead<'a> {
         status_line(out, status);
         out.extend_from_slice(&context.stamp.line);
         out.extend_from_slice(&context.policy.lines);
-        Self { out, status, context, cache_control: false }
+        let cache_control = context.policy.replaces(b"cache-control");
+        Self { out, status, context, cache_control }
     }
 
     /// Writes one field line. The caller guarantees that the value contains no control bytes.
     /// Cache-Control may be written once.
     pub fn field(&mut self, name: &str, value: &[u8]) {
+        if self.context.policy.replaces(name.as_bytes()) {
+            return;
+        }
         if self.context.policy.private && name.eq_ignore_ascii_case("Cache-Control") {
             self.cache_control = true;
             if let Some(restricted) = cache_control::restrict(value) {
@@ -159,14 +177,23 @@ impl<'a> ResponseHead<'a> {
 
     /// Writes complete field lines, without Cache-Control.
     pub fn lines(&mut self, lines: &[u8]) {
-        self.out.extend_from_slice(lines);
+        let policy = self.context.policy;
+        if policy.replaced.is_empty() {
+            return self.out.extend_from_slice(lines);
+        }
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            if !policy.replaces(name) {
+                self.out.extend_from_slice(line);
+            }
+        }
     }
 
     /// Writes complete field lines that this writer wrote before under the same policy,
     /// including Cache-Control.
     pub fn prebuilt(&mut self, lines: &[u8]) {
         self.cache_control = true;
-        self.out.extend_from_slice(lines);
+        self.lines(lines);
     }
 
     /// The position of the next line in the buffer: to copy prebuilt lines out of a head.
@@ -242,7 +269,7 @@ pub fn write_decimal(out: &mut Vec<u8>, number: u64) {
 
 /// Ends a head to which only the policy's further lines and the Connection field are missing.
 pub fn end_head(out: &mut Vec<u8>, context: HeadContext<'_>) {
-    out.extend_from_slice(&context.policy.further);
+    out.extend_from_slice(context.further);
     out.extend_from_slice(match (context.traits.minor, context.traits.persistent) {
         (0, true) => b"Connection: keep-alive\r\n\r\n",
         (_, true) => b"\r\n",
@@ -261,7 +288,8 @@ mod tests {
     fn head(minor: u8, head_only: bool, status: Status, length: Length) -> (String, BodyForm, bool) {
         let mut out = Vec::new();
         let traits = RequestTraits { minor, head_only, persistent: true };
-        let context = HeadContext { traits, stamp: &Stamp::new(784_111_777), policy: &policy(false) };
+        let policy = policy(false);
+        let context = HeadContext { traits, stamp: &Stamp::new(784_111_777), policy: &policy, further: b"" };
         let (form, persistent) = ResponseHead::begin(&mut out, status, context).end(length);
         (String::from_utf8(out).unwrap(), form, persistent)
     }
@@ -305,7 +333,7 @@ mod tests {
                 let mut out = Vec::new();
                 let traits = RequestTraits { minor: 1, head_only: false, persistent: true };
                 let policy = policy(is_private);
-                let context = HeadContext { traits, stamp: &Stamp::new(784_111_777), policy: &policy };
+                let context = HeadContext { traits, stamp: &Stamp::new(784_111_777), policy: &policy, further: b"" };
                 let mut head = ResponseHead::begin(&mut out, Status::OK, context);
                 if let Some(value) = value {
                     head.field("Cache-Control", value.as_bytes());
@@ -318,6 +346,30 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_replaces_fields_of_handlers() {
+        let policy = Policy {
+            lines: b"X-A: 1\r\n".as_slice().into(),
+            replaced: ["x-a", "cache-control", "x-c"].map(Box::from).into(),
+            private: true,
+            ..Policy::default()
+        };
+        let traits = RequestTraits { minor: 1, head_only: false, persistent: true };
+        let further = b"X-F: 1\r\n";
+        let context = HeadContext { traits, stamp: &Stamp::new(784_111_777), policy: &policy, further };
+        let mut out = Vec::new();
+        let mut head = ResponseHead::begin(&mut out, Status::OK, context);
+        head.field("X-a", b"2");
+        head.field("X-B", b"2");
+        head.lines(b"X-C: 3\r\nX-D: 4\r\n");
+        head.prebuilt(b"Cache-Control: no-store\r\nX-E: 5\r\n");
+        head.end(Length::Known(0));
+        let text = String::from_utf8(out).unwrap();
+        let (_, fields) = text.split_once("GMT\r\n").unwrap();
+        let expected = "X-A: 1\r\nX-B: 2\r\nX-D: 4\r\nX-E: 5\r\nContent-Length: 0\r\nX-F: 1\r\n\r\n";
+        assert_eq!(fields, expected, "and no Cache-Control is added");
+    }
+
+    #[test]
     fn the_date_is_at_its_offset_and_can_be_updated() {
         for status in [Status::OK, Status::NOT_FOUND, Status(299)] {
             let mut out = Vec::new();
@@ -326,7 +378,8 @@ mod tests {
             assert_eq!(stamp.date(), Stamp::new(1_000_000_000).date());
             let traits = RequestTraits { minor: 1, head_only: false, persistent: true };
             let policy = Policy::default();
-            ResponseHead::begin(&mut out, status, HeadContext { traits, stamp: &stamp, policy: &policy });
+            let context = HeadContext { traits, stamp: &stamp, policy: &policy, further: b"" };
+            ResponseHead::begin(&mut out, status, context);
             let at = date_offset(status);
             assert_eq!(&out[at..at + date::LENGTH], stamp.date());
         }

@@ -22,7 +22,7 @@ pub fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
 
 /// Whether text needs no escape. It is checked in blocks without a branch inside. The last block
 /// overlaps the one before it.
-fn is_plain_text(text: &[u8]) -> bool {
+pub(super) fn is_plain_text(text: &[u8]) -> bool {
     #[inline(always)]
     fn block<const N: usize>(bytes: &[u8; N]) -> bool {
         bytes.iter().fold(true, |all, &byte| all & (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\'))

@@ -1,9 +1,8 @@
 //! Logging: diagnostics and the access log.
 //!
 //! - *Diagnostics* are records of the [`log`] facade. An `env_logger` filters them
-//!   (`RUST_LOG`, else the command line) and formats them. They go to standard error at
-//!   once:
-//!   `2026-11-21T07:15:00Z INFO  miod::server message`.
+//!   (`RUST_LOG`, else the command line), `diagnostics` formats them, and they go to standard
+//!   error at once.
 //! - *Access lines* are appended by the caller to one block. The block is written when the
 //!   loop is idle, when the block is full, or after a second. So a line costs no copy and no
 //!   system call. They can be turned on and off like records of the target `access`, but they
@@ -16,22 +15,25 @@
 //!
 //! Lines of both kinds for standard error are in one queue, so their order is kept.
 
+mod diagnostics;
 mod escape;
+mod json;
+mod options;
 mod sink;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
-use log::{LevelFilter, Record};
+use log::LevelFilter;
 
+use diagnostics::Style;
 pub use escape::{escape, push_escaped};
-use sink::Sink;
+pub use json::push_json_string;
+pub use options::{AccessLog, DiagnosticFormat, LogFormat, LogOptions};
+use sink::{CALM, Cause, News, Sink};
 
-use crate::http::date;
 use crate::panics;
 use crate::reactor::Tick;
 
@@ -47,35 +49,23 @@ const RETRY: Duration = Duration::from_millis(100);
 /// The longest time that the last lines may take at exit.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// The options of logging.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct LogOptions {
-    /// 0 is info; each step up (debug, trace) logs more, each step down (warn, error) less.
-    /// `RUST_LOG` overrides it.
-    pub verbosity: i8,
-    /// Where access lines go.
-    pub access: AccessLog,
-}
-
-/// Where access lines go.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum AccessLog {
-    /// To standard error if that is a terminal, else nowhere.
-    #[default]
-    Auto,
-    /// Nowhere.
-    Off,
-    /// To the end of this file.
-    File(PathBuf),
-    /// To standard output.
-    Stdout,
-}
-
 /// The handle by which the server writes access lines, and says when they are written. The
 /// default handle is for programs that install a logger of their own. That logger gets access
 /// lines as records.
 #[derive(Clone, Default)]
-pub struct Log(Option<Arc<Mutex<Sinks>>>);
+pub struct Log {
+    sinks: Option<Arc<Mutex<Sinks>>>,
+    format: LogFormat,
+}
+
+/// The lines that were lost since the start, because they couldn't be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lost {
+    /// Of the access log, if it isn't on standard error.
+    pub access: u64,
+    /// Of standard error.
+    pub diagnostics: u64,
+}
 
 /// Installs the logger of the process.
 ///
@@ -96,9 +86,10 @@ pub fn init(options: &LogOptions) -> io::Result<Log> {
 
     let rust_log = std::env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty());
     let mut builder = filtered(options.verbosity, wanted, rust_log.as_deref());
-    builder.format(format).target(Target::Pipe(Box::new(Pipe(Arc::clone(&sinks)))));
+    let journal = diagnostics::is_journal(io::stderr(), std::env::var_os("JOURNAL_STREAM").as_deref());
+    write_to(&mut builder, Style { format: options.diagnostics, journal }, &sinks);
     builder.try_init().map_err(io::Error::other)?;
-    Ok(Log(Some(sinks)))
+    Ok(Log { sinks: Some(sinks), format: options.format })
 }
 
 /// Logs each panic as an error with its place. A backtrace would need tens of megabytes that
@@ -119,6 +110,11 @@ pub fn install_panic_hook() {
 }
 
 impl Log {
+    /// The format of access lines.
+    pub fn format(&self) -> LogFormat {
+        self.format
+    }
+
     /// Adds an access line, which `write` appends with its line end. The caller has checked by
     /// `log_enabled!` for `ACCESS` that it is wanted. `write` can't log anything itself.
     pub fn access(&self, write: impl FnOnce(&mut Vec<u8>)) {
@@ -137,21 +133,33 @@ impl Log {
     pub fn before_wait(&self, now: Tick, quiet: bool) -> Option<Duration> {
         let mut sinks = self.lock()?;
         let again = sinks.before_wait(now, quiet);
-        let losses = sinks.losses();
+        let news = sinks.news(now);
         drop(sinks);
-        report(losses);
+        tell(news);
         again
     }
 
-    /// Writes everything at exit, waiting a little for a slow reader.
+    /// Writes everything at exit, waiting a little for a slow reader. Tells how many lines were lost
+    /// since the start.
     pub fn flush(&self) {
         let Some(mut sinks) = self.lock() else { return };
         for sink in sinks.all() {
             sink.flush_patiently(FAREWELL);
         }
-        let losses = sinks.losses();
         drop(sinks);
-        report(losses);
+        let Lost { access, diagnostics } = self.lost();
+        if access > 0 {
+            log::warn!("{access} lines of the access log were lost");
+        }
+        if diagnostics > 0 {
+            log::warn!("{diagnostics} lines of standard error were lost");
+        }
+    }
+
+    /// The lines that were lost since the start.
+    pub fn lost(&self) -> Lost {
+        let Some(sinks) = self.lock() else { return Lost::default() };
+        Lost { access: sinks.access.as_ref().map_or(0, Sink::lost), diagnostics: sinks.stderr.lost() }
     }
 
     /// Opens the access log again, after it was rotated.
@@ -163,7 +171,7 @@ impl Log {
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, Sinks>> {
-        self.0.as_deref().map(lock)
+        self.sinks.as_deref().map(lock)
     }
 }
 
@@ -172,9 +180,21 @@ fn lock(sinks: &Mutex<Sinks>) -> MutexGuard<'_, Sinks> {
     sinks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn report(losses: Option<u64>) {
-    if let Some(lost) = losses {
-        log::warn!("{lost} log lines were lost");
+/// Tells what happened to the access log and to standard error.
+fn tell([access, stderr]: [Option<News>; 2]) {
+    match access {
+        Some(News::Fails(Cause::Failed(error))) => {
+            log::warn!("the access log can't be written; its lines are lost until it can: {error}");
+        }
+        Some(News::Fails(Cause::Slow)) => {
+            log::warn!("nobody reads the access log; its lines are lost until somebody does");
+        }
+        Some(News::Works(lost)) => log::warn!("the access log can be written again; {lost} lines were lost"),
+        None => {}
+    }
+    // That it fails can't be told there.
+    if let Some(News::Works(lost)) = stderr {
+        log::warn!("standard error can be written again; {lost} lines were lost");
     }
 }
 
@@ -197,12 +217,10 @@ fn filtered(verbosity: i8, access: bool, rust_log: Option<&str>) -> Builder {
     builder
 }
 
-fn format(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut time = Vec::with_capacity(20);
-    date::write_rfc3339(i64::try_from(now.as_secs()).unwrap_or(i64::MAX), &mut time);
-    out.write_all(&time)?;
-    writeln!(out, " {:<5} {} {}", record.level(), record.target(), record.args())
+/// Makes the logger write its records in this style.
+fn write_to(builder: &mut Builder, style: Style, sinks: &Arc<Mutex<Sinks>>) {
+    builder.format(move |out, record| out.write_all(&style.line(record, diagnostics::now())));
+    builder.target(Target::Pipe(Box::new(Pipe(Arc::clone(sinks)))));
 }
 
 /// The sinks of the process.
@@ -220,7 +238,7 @@ impl Sinks {
         self.access.as_mut().unwrap_or(&mut self.stderr).collect(write);
     }
 
-    /// Adds a diagnostic that [`format()`] has formatted.
+    /// Adds a diagnostic, which is a line.
     fn record(&mut self, record: &[u8]) {
         // Standard output may be the same terminal or pipe, so the order is kept.
         if let Some(access) = self.access.as_mut().filter(|access| access.is_stream()) {
@@ -233,7 +251,7 @@ impl Sinks {
     fn before_wait(&mut self, now: Tick, quiet: bool) -> Option<Duration> {
         if !self.is_pending() {
             self.since = None;
-            return None;
+            return self.all().any(|sink| sink.is_recovering()).then_some(CALM);
         }
         let since = *self.since.get_or_insert(now);
         if !quiet && now.since(since) < MAX_DELAY {
@@ -241,7 +259,8 @@ impl Sinks {
         }
         self.all().for_each(Sink::flush);
         self.since = None;
-        self.is_pending().then_some(RETRY)
+        let recovers = self.all().any(|sink| sink.is_recovering());
+        if self.is_pending() { Some(RETRY) } else { recovers.then_some(CALM) }
     }
 
     fn all(&mut self) -> impl Iterator<Item = &mut Sink> {
@@ -252,8 +271,9 @@ impl Sinks {
         self.stderr.is_pending() || self.access.as_ref().is_some_and(Sink::is_pending)
     }
 
-    fn losses(&mut self) -> Option<u64> {
-        self.all().filter_map(Sink::losses).reduce(|a, b| a + b)
+    /// The news of the access log and of standard error.
+    fn news(&mut self, now: Tick) -> [Option<News>; 2] {
+        [self.access.as_mut().and_then(|access| access.news(now)), self.stderr.news(now)]
     }
 }
 
@@ -275,8 +295,9 @@ impl Write for Pipe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use log::{Level, Log as _};
+    use log::{Level, Log as _, Record};
     use std::fs;
+    use std::path::PathBuf;
 
     /// Both sinks are files, so that the test can read them.
     struct Bench {
@@ -428,9 +449,10 @@ mod tests {
         let sinks =
             Sinks { stderr: Sink::file(&stderr).unwrap(), access: Some(Sink::file(&access).unwrap()), since: None };
         let sinks = Arc::new(Mutex::new(sinks));
-        let log = Log(Some(Arc::clone(&sinks)));
+        let log = Log { sinks: Some(Arc::clone(&sinks)), format: LogFormat::Json };
         let mut builder = filtered(0, true, None);
-        let logger = builder.format(format).target(Target::Pipe(Box::new(Pipe(sinks)))).build();
+        write_to(&mut builder, Style::default(), &sinks);
+        let logger = builder.build();
         let say = |target: &str, level, args: std::fmt::Arguments<'_>| {
             logger.log(&Record::builder().target(target).level(level).args(args).build());
         };
@@ -455,7 +477,7 @@ mod tests {
         if std::env::var_os("MIOD_TEST_CHILD").is_none() {
             return;
         }
-        let log = init(&LogOptions { verbosity: 0, access: AccessLog::Off }).unwrap();
+        let log = init(&LogOptions::diagnostics_only(0)).unwrap();
         assert!(init(&LogOptions::default()).is_err());
         install_panic_hook();
         if log::log_enabled!(target: ACCESS, Level::Info) {

@@ -154,7 +154,8 @@ mod tests {
             key_log: Some("/secrets/log".into()),
             ..Tls::default()
         };
-        let fixed = Handler::Respond(Respond { status: 200, content: Content::File("/fixed/file".into()) });
+        let fixed =
+            Handler::Respond(Respond { status: 200, content: Content::File("/fixed/file".into()), media_type: None });
         let host = Host {
             root: Some("/srv".into()),
             users: Some("/users/file".into()),

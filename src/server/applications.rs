@@ -3,11 +3,12 @@
 use super::ServerError;
 use super::error::Faults;
 use super::surroundings::Surroundings;
+use crate::app::board;
 use crate::app::catalogue::{self, Supplies};
 use crate::app::quiz::Quiz;
-use crate::app::{Routes, board};
 use crate::auth::Users;
 use crate::config::{Apps, Host};
+use crate::service::http::Routes;
 
 /// Mounts the applications of a host. Also returns their prefixes and names.
 pub(super) fn mount(
@@ -97,7 +98,8 @@ mod tests {
         let state = State::open(&config, true, &mut Faults::default());
         let mounted = |host: &Host, demonstration, has_users: bool| {
             let users = Users::empty();
-            let surroundings = Surroundings { process: &config.process, state: &state, demonstration, open_files: 1 };
+            let surroundings =
+                Surroundings { process: &config.process, state: &state, demonstration, open_files: 1, trees: 0 };
             let mut faults = Faults::default();
             let mounted = mount(host, &surroundings, has_users.then_some(&users), &mut faults);
             faults.finish().map_err(drop)?;

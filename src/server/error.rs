@@ -47,6 +47,8 @@ pub(super) struct Faults {
     noted: Vec<ServerError>,
     /// The start only looks for errors; the server won't run.
     check_only: bool,
+    /// What is being built is written here.
+    place: Option<Position>,
 }
 
 impl Faults {
@@ -66,12 +68,31 @@ impl Faults {
         match error {
             ServerError::Several(errors) => errors.into_iter().for_each(|error| self.note(error)),
             ServerError::Config(sentence) if self.has(&sentence) => {}
-            error => self.noted.push(error),
+            error => match self.place.clone() {
+                Some(place) => self.noted.push(ServerError::At(place, Box::new(error))),
+                None => self.noted.push(error),
+            },
         }
     }
 
     fn has(&self, sentence: &str) -> bool {
-        self.noted.iter().any(|error| matches!(error, ServerError::Config(noted) if noted == sentence))
+        self.noted.iter().any(|error| match error {
+            ServerError::Config(noted) => noted == sentence,
+            ServerError::At(_, error) => matches!(&**error, ServerError::Config(noted) if noted == sentence),
+            _ => false,
+        })
+    }
+
+    /// The errors from now on have to do with this place in the configuration file.
+    pub(super) fn place(&mut self, place: Option<&Position>) {
+        self.place = place.cloned();
+    }
+
+    /// Notes a mistake in the configuration, at this place of its file.
+    pub(super) fn wrong_at(&mut self, place: Option<&Position>, sentence: impl Into<String>) {
+        let before = std::mem::replace(&mut self.place, place.cloned());
+        self.wrong(sentence);
+        self.place = before;
     }
 
     /// Notes a mistake in the configuration.

@@ -1,4 +1,4 @@
-//! Builds a host: its files, applications and protected paths.
+//! Builds a host: its files, applications, protected paths, routes and rules.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -6,16 +6,17 @@ use std::rc::Rc;
 use super::applications;
 use super::error::Faults;
 use super::protection::{self, Protection};
+use super::routes;
+use super::site::site_settings;
 use super::surroundings::Surroundings;
 use super::{Ready, ServerError};
-use crate::app::Routes;
 use crate::app::kv::Kv;
 use crate::auth::Guard;
-use crate::config::{Host, KV, Process, Route};
+use crate::config::{Host, KV, Route};
+use crate::files::Site;
 use crate::files::resolve::{Opened, Root};
-use crate::files::{self, ErrorPages, Site};
-use crate::http::media_type::MediaTypes;
 use crate::service::http;
+use crate::service::http::Routes;
 
 /// The parts of a host.
 #[derive(Default)]
@@ -35,7 +36,7 @@ pub(super) struct Built {
 impl Built {
     /// The host for the exchanges. What the operator should know about it is added to
     /// `report`.
-    pub(super) fn into_host(self, config: &Host, report: &mut Ready) -> http::Host {
+    pub(super) fn into_host(self, config: &Host, report: &mut Ready, faults: &mut Faults) -> http::Host {
         if let Some(root) = &config.root {
             report.root = Some(std::path::absolute(root).unwrap_or_else(|_| root.clone()));
         }
@@ -44,15 +45,13 @@ impl Built {
         report.no_links |= self.no_links;
         report.apps.extend(self.apps);
         report.protected.extend(self.protected);
-        let mut host = if config.server_field { http::Host::default() } else { http::Host::without_server_field() };
+        let mut host = routes::with_rules(config, faults);
+        host.name = config.names.first().map(ToString::to_string).unwrap_or_default();
         host.redirect_https = config.redirect_https;
-        if let Some(span) = config.hsts {
-            host.set_hsts(span);
-        }
         host.local_only = self.demonstration;
         host.routes = self.routes;
         host.guard = RefCell::new(self.guard);
-        host.files = self.site.map(RefCell::new);
+        host.files = self.site.map(|site| Rc::new(site.into()));
         host
     }
 }
@@ -71,18 +70,19 @@ impl Built {
         }
         let users = protection::users(host, surroundings.demonstration, faults);
         let (guard, mut protected) = protection::protect(host, users.as_ref(), faults);
-        let (routes, apps) = applications::mount(host, surroundings, users.as_ref().map(|(users, _)| users), faults);
+        let (mut handlers, apps) =
+            applications::mount(host, surroundings, users.as_ref().map(|(users, _)| users), faults);
         if let Some((_, protection)) = users {
             let logins = apps.iter().filter(|(_, name)| name == "login");
             protected.extend(logins.map(|(prefix, _)| (prefix.clone(), protection.clone())));
         }
         let no_links = root.as_ref().is_some_and(Root::fallback);
-        let settings = site_settings(host, surroundings, faults);
         if let Some(root) = &root {
             check_files(host, root, faults);
         }
-        let site = root.map(|root| Site::new(root, settings));
-        Built { routes, guard, site, demonstration: surroundings.demonstration, no_links, apps, protected }
+        let site = root.map(|root| Site::new(root, site_settings(host, surroundings, faults)));
+        routes::add(host, &mut handlers, surroundings, faults);
+        Built { routes: handlers, guard, site, demonstration: surroundings.demonstration, no_links, apps, protected }
     }
 
     fn key_value(route: &Route, surroundings: &Surroundings<'_>) -> Result<Built, ServerError> {
@@ -95,32 +95,11 @@ impl Built {
 
 /// Checks that the files of options are below the root.
 fn check_files(host: &Host, root: &Root, faults: &mut Faults) {
-    let error_pages = host.error_pages.iter().map(|page| ("--error-page", page.file()));
-    for (option, file) in host.spa.iter().map(|file| ("--spa", file.as_str())).chain(error_pages) {
+    let error_pages = host.error_pages.iter().map(|page| ("error-page", page.file()));
+    for (option, file) in host.spa.iter().map(|file| ("spa", file.as_str())).chain(error_pages) {
         if !matches!(root.get(file.as_bytes()), Ok(Opened::File { .. })) {
-            faults.wrong(format!("{option} needs the file {file}, which isn't below {}", root.path().display()));
+            let sentence = format!("--{option} needs the file {file}, which isn't below {}", root.path().display());
+            faults.wrong_at(host.positions.of(option), sentence);
         }
     }
-}
-
-fn site_settings(host: &Host, surroundings: &Surroundings<'_>, faults: &mut Faults) -> files::Settings {
-    let mut media_types = MediaTypes::new();
-    for (extension, media_type) in &host.media_types {
-        faults.keep(media_types.add(extension, media_type).map_err(ServerError::Config));
-    }
-    files::Settings {
-        listing: host.listing,
-        cache_control: host.cache_control.clone(),
-        cache_size: cache_size(surroundings.process),
-        open_files: surroundings.open_files,
-        etag_inode: host.etag_inode,
-        media_types,
-        spa: host.spa.clone(),
-        error_pages: Rc::new(ErrorPages::new(host.error_pages.clone())),
-    }
-}
-
-/// The cache's share of the memory: at most half, so that connections have the rest.
-pub(super) fn cache_size(process: &Process) -> usize {
-    process.cache_size.min(process.max_memory / 2)
 }

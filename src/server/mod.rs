@@ -24,8 +24,10 @@ mod own_files;
 mod pid_file;
 mod privileges;
 mod protection;
+mod routes;
 mod sandbox;
 mod sessions;
+mod site;
 mod state;
 mod status;
 mod surroundings;
@@ -33,7 +35,8 @@ mod tls;
 pub(crate) mod udp;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 pub use error::ServerError;
 pub use protection::Protection;
@@ -43,8 +46,7 @@ pub use crate::logging::Log;
 
 use crate::app::App;
 use crate::config::{self, Config, Host, Protocol};
-use crate::files::resolve::Root;
-use crate::limits;
+use crate::files::resolve::{Root, Symlinks};
 use crate::reactor::{Endpoint, Listener, Options, Reactor, Signal, Tick, Time, TlsAcceptor, Until};
 use crate::service::bad_network::BadNetwork;
 use crate::service::certificates::Certificates;
@@ -202,9 +204,9 @@ impl Server {
     /// Builds everything, and notes all errors.
     fn prepare(self, mut faults: Faults) -> Result<Prepared, ServerError> {
         let Self { config, log, apps } = self;
-        let mut passed = Activation::take(&config, &mut faults);
+        let passed = Activation::take(&config, &mut faults);
         let budget = Descriptors::raise(config.process.max_connections);
-        let roots: Vec<_> = config.hosts.iter().map(|host| faults.keep(open_root(host)).flatten()).collect();
+        let roots = open_roots(&config, &mut faults);
         let endpoints = |listener: &config::Listener| listener.endpoints().map_err(ServerError::Config);
         let mut endpoints: Vec<_> = config.listeners.iter().map(|listener| faults.keep(endpoints(listener))).collect();
         let own = endpoints.clone();
@@ -214,13 +216,17 @@ impl Server {
 
         let mut report = Ready { connections: budget.connections, ..Ready::default() };
         let mut hosts = Vec::new();
+        let (open_files, trees) = (budget.files, site::further_trees(&config.hosts));
         for (number, (host, root)) in config.hosts.iter().zip(roots).enumerate() {
             let local = is_local(&config.listeners, &endpoints, number);
+            faults.place(host.positions.of(""));
             let demonstration = protection::is_demonstration(host, local, &mut faults);
             report.demonstration |= demonstration;
-            let open_files = budget.files;
-            let surroundings = Surroundings { process: &config.process, state: &state, demonstration, open_files };
-            hosts.push(Built::build(host, root, &surroundings, &mut faults).into_host(host, &mut report));
+            let process = &config.process;
+            let surroundings = Surroundings { process, state: &state, demonstration, open_files, trees };
+            let built = Built::build(host, root, &surroundings, &mut faults);
+            hosts.push(built.into_host(host, &mut report, &mut faults));
+            faults.place(None);
         }
         if let Some(first) = hosts.first_mut() {
             for (prefix, app) in apps {
@@ -228,7 +234,11 @@ impl Server {
             }
         }
         let reads_sessions = hosts.iter().any(|host| host.routes.read_sessions());
-        let mut http = http::Shared::new(request_limits(&config), hosts);
+        let hosts: Vec<_> = hosts.into_iter().map(Rc::new).collect();
+        let mut http = http::Shared::new(request_limits(&config), hosts_of(&config, &config.listeners[0], &hosts));
+        if let Some(kv) = config.listeners.iter().find(|listener| is_kv_beside(&config, listener)) {
+            http.kv = hosts_of(&config, kv, &hosts);
+        }
         http.proxies = config.process.trusted_proxies.clone();
         let mut memory = config.process.max_memory;
         if config.hosts.iter().any(|host| !host.is_key_value()) {
@@ -236,22 +246,14 @@ impl Server {
             let sessions = sessions::sessions(&config.process, &state.keys, faults.may_create());
             http.sessions = faults.keep(sessions).unwrap_or_default();
             http.link = faults.keep(sessions::link(&config.process)).flatten();
-            memory -= host::cache_size(&config.process) + sessions::sessions_size(&config.process);
+            memory -= site::cache_size(&config.process) + sessions::sessions_size(&config.process);
         }
         let options = budget.options(memory, config.listeners[0].send_timeout);
         let config::Listener { delay, chaos, .. } = config.listeners[0];
         let mut shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log) };
         shared.certificates = open_certificates(&config, &endpoints, &mut report, &mut faults);
         let acceptor = shared.certificates.as_ref().map(Certificates::acceptor);
-        let mut listeners = Vec::new();
-        for (at, (listener, endpoints)) in config.listeners.iter().zip(&own).enumerate() {
-            let role = if at == 0 { Role::Main } else { role_beside(listener) };
-            let rest = endpoints.as_ref().and_then(|endpoints| passed.rest(listener, endpoints));
-            let sockets = rest.map_or(Some(Vec::new()), |rest| faults.keep(bind(listener, &rest)));
-            let bound = sockets.map(|sockets| Bound { kind: kind_of(listener), role, sockets });
-            let bound = bound.map(|bound| bound.with_tls(acceptor.clone().filter(|_| listener.tls.is_some())));
-            listeners.extend(bound.map(|bound| bound.with(passed.sockets(at, acceptor.as_ref()))));
-        }
+        let listeners = open_listeners(&config, &own, passed, acceptor.as_ref(), &mut faults);
         faults.finish()?;
         Ok(Prepared { shared, options, listeners, report })
     }
@@ -289,13 +291,43 @@ fn state_directory() -> Option<PathBuf> {
     key.and_then(|key| key.parent().map(PathBuf::from))
 }
 
-fn open_root(host: &Host) -> Result<Option<Root>, ServerError> {
-    let Some(path) = &host.root else { return Ok(None) };
-    let root = Root::open(path, host.symlinks).map_err(|error| ServerError::Root(path.clone(), error))?;
+fn open_root(path: &Path, symlinks: Symlinks) -> Result<Root, ServerError> {
+    let root = Root::open(path, symlinks).map_err(|error| ServerError::Root(path.to_owned(), error))?;
     if root.fallback() {
         log::warn!("this system lacks openat2: symbolic links are not followed");
     }
-    Ok(Some(root))
+    Ok(root)
+}
+
+/// The root of each host.
+fn open_roots(config: &Config, faults: &mut Faults) -> Vec<Option<Root>> {
+    let mut open = |host: &Host| {
+        faults.place(host.positions.of("root"));
+        let root = faults.keep(open_root(host.root.as_ref()?, host.symlinks));
+        faults.place(None);
+        root
+    };
+    config.hosts.iter().map(&mut open).collect()
+}
+
+/// Whether a listener is that of the key-value service beside the main one.
+fn is_kv_beside(config: &Config, listener: &config::Listener) -> bool {
+    config.listeners.first().is_some_and(|main| main.hosts != listener.hosts)
+        && config.default_host(listener).is_some_and(Host::is_key_value)
+}
+
+/// The hosts of a listener, of all that were built.
+fn hosts_of(config: &Config, listener: &config::Listener, built: &[Rc<http::Host>]) -> http::Hosts {
+    let default = listener.hosts.iter().find(|number| config.hosts[**number].names.is_empty());
+    let default = default.filter(|_| !listener.strict_hosts).map(|number| Rc::clone(&built[*number]));
+    let server_field = config.hosts_of(listener).all(|host| host.server_field);
+    let mut hosts = http::Hosts::new(default, server_field);
+    for number in &listener.hosts {
+        for name in &config.hosts[*number].names {
+            hosts.insert(name, &built[*number]);
+        }
+    }
+    hosts
 }
 
 /// The role of a listener beside the main one.
@@ -339,13 +371,35 @@ impl Bound {
     }
 }
 
+/// Opens what each listener is listened at, and takes the sockets that were passed for it.
+/// `endpoints` are those of each.
+fn open_listeners(
+    config: &Config,
+    endpoints: &[Option<Vec<Endpoint>>],
+    mut passed: Activation,
+    acceptor: Option<&TlsAcceptor>,
+    faults: &mut Faults,
+) -> Vec<Bound> {
+    let mut listeners = Vec::new();
+    for (at, (listener, endpoints)) in config.listeners.iter().zip(endpoints).enumerate() {
+        let role = if at == 0 { Role::Main } else { role_beside(listener) };
+        let rest = endpoints.as_ref().and_then(|endpoints| passed.rest(listener, endpoints));
+        let sockets = rest.map_or(Some(Vec::new()), |rest| faults.keep(bind(listener, &rest)));
+        let bound = sockets.map(|sockets| Bound { kind: kind_of(listener, role), role, sockets });
+        let bound = bound.map(|bound| bound.with_tls(acceptor.cloned().filter(|_| listener.tls.is_some())));
+        listeners.extend(bound.map(|bound| bound.with(passed.sockets(at, acceptor))));
+    }
+    listeners
+}
+
 fn bind(listener: &config::Listener, endpoints: &[Endpoint]) -> Result<Vec<Listener>, ServerError> {
     listen(endpoints, listener.port).map_err(ServerError::Several)
 }
 
-fn kind_of(listener: &config::Listener) -> Kind {
+fn kind_of(listener: &config::Listener, role: Role) -> Kind {
     match listener.protocol {
-        Protocol::Http => Kind::Http(http::HostId::at(listener.hosts.first().copied().unwrap_or_default())),
+        Protocol::Http if role == Role::Kv => Kind::Http(http::HostsId::Kv),
+        Protocol::Http => Kind::Http(http::HostsId::Web),
         Protocol::Echo => Kind::Echo,
         Protocol::Upper => Kind::Upper,
     }
@@ -353,21 +407,20 @@ fn kind_of(listener: &config::Listener) -> Kind {
 
 /// Whether only this machine can connect to a host. `endpoints` has those of each listener.
 fn is_local(listeners: &[config::Listener], endpoints: &[Option<Vec<Endpoint>>], host: usize) -> bool {
-    let of_host = listeners.iter().zip(endpoints).filter(|(listener, _)| listener.hosts.first() == Some(&host));
+    let of_host = listeners.iter().zip(endpoints).filter(|(listener, _)| listener.hosts.contains(&host));
     of_host.flat_map(|(_, endpoints)| endpoints.iter().flatten()).all(|endpoint| match endpoint {
         Endpoint::Tcp(address) => address.ip().is_loopback(),
         Endpoint::Unix(_) => true,
     })
 }
 
-/// The limits of requests: those of the main listener and its default host.
+/// The limits of requests: those of the main listener.
 fn request_limits(config: &Config) -> http::Limits {
     let listener = &config.listeners[0];
     http::Limits {
         header_timeout: listener.header_timeout,
         idle_timeout: listener.idle_timeout,
         body_timeout: listener.body_timeout,
-        body: config.default_host(listener).map_or(limits::BODY, |host| host.body_limit),
         per_address: listener.max_per_address,
     }
 }
@@ -375,10 +428,11 @@ fn request_limits(config: &Config) -> http::Limits {
 /// Registers signals, the watched directories and the listeners.
 fn start(reactor: &mut Reactor<Service>, listeners: Vec<Bound>, report: &mut Ready) -> io::Result<()> {
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
-    for host in reactor.shared().http.hosts.clone() {
-        if let Some(watch) = host.files.as_ref().and_then(|files| files.borrow().watch_fd()) {
+    let hosts = [reactor.shared().http.web.all(), reactor.shared().http.kv.all()].concat();
+    for files in hosts.iter().flat_map(|host| host.trees()) {
+        if let Some(watch) = files.borrow().watch_fd() {
             reactor.watch(watch)?;
-            reactor.shared().watched.push(host);
+            reactor.shared().watched.push(Rc::clone(files));
         }
     }
     // Connect at once, so that an error of the remote store is logged now.

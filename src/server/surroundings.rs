@@ -11,4 +11,6 @@ pub(super) struct Surroundings<'a> {
     pub(super) demonstration: bool,
     /// Most files that are kept open.
     pub(super) open_files: usize,
+    /// How many directories are served, in addition to the first one.
+    pub(super) trees: usize,
 }

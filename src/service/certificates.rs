@@ -136,6 +136,12 @@ impl Sources {
 }
 
 impl Certificates {
+    /// Whether the certificate of a connection is good for a host; `asked` is the name that its
+    /// client asked for.
+    pub fn acceptor_is_for(&self, asked: Option<&str>, host: &str) -> bool {
+        self.acceptor.is_for(asked, host)
+    }
+
     /// Reads the certificates, those of `--tls auto` made or checked just now. Logs which end
     /// soon.
     ///

@@ -32,7 +32,7 @@ use crate::reactor::{
 use bad_network::{BadNetwork, Impaired, Line};
 use certificates::Certificates;
 use echo::Echo;
-use http::{HostId, Http};
+use http::{HostsId, Http, Tree};
 use notify::Notifier;
 use session_store_client::SessionStoreClient;
 use upper::Upper;
@@ -41,7 +41,7 @@ use upper::Upper;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// HTTP, with this default host.
-    Http(HostId),
+    Http(HostsId),
     /// Each byte is sent back.
     Echo,
     /// The input is sent back in upper case.
@@ -66,8 +66,8 @@ pub enum Service {
 pub struct Shared {
     /// The shared state of HTTP.
     pub http: http::Shared,
-    /// The hosts whose files are watched, by the number of their source.
-    pub watched: Vec<Rc<http::Host>>,
+    /// The directories whose files are watched, by the number of their source.
+    pub watched: Vec<Rc<Tree>>,
     /// The log, whose buffer is written out between turns.
     pub log: Log,
     /// The simulated network of the line services.
@@ -218,7 +218,7 @@ impl Protocol for Service {
     }
 
     fn source_ready(source: usize, shared: &mut Shared) {
-        if let Some(files) = shared.watched.get(source).and_then(|host| host.files.as_ref()) {
+        if let Some(files) = shared.watched.get(source) {
             files.borrow_mut().take_changes();
         }
     }

@@ -1,7 +1,6 @@
 //! A test bench for protocols: the peer of a connection without a socket, and a small site to
 //! send requests to.
 
-use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::resume_unwind;
 use std::time::Duration;
@@ -129,7 +128,7 @@ pub(crate) fn shared(files: &Scratch) -> Shared {
 pub(crate) fn shared_with(files: &Scratch, adjust: impl FnOnce(&mut http::Host)) -> Shared {
     let mut host = http::Host::default();
     let root = Root::open(files.path(), Symlinks::Inside).unwrap();
-    host.files = Some(RefCell::new(Site::new(root, Settings::default())));
+    host.files = Some(std::rc::Rc::new(Site::new(root, Settings::default()).into()));
     for entry in catalogue::ALL {
         host.routes.mount(entry.path, (entry.make)(&mut Supplies::default())).unwrap();
     }
@@ -138,7 +137,7 @@ pub(crate) fn shared_with(files: &Scratch, adjust: impl FnOnce(&mut http::Host))
     host.routes.mount("/feed", Box::new(Feed::default())).unwrap();
     host.routes.mount("/visits", Box::new(Visits)).unwrap();
     adjust(&mut host);
-    Shared::new(http::Shared::new(http::Limits::default(), [host]), Log::default())
+    Shared::new(http::Shared::new(http::Limits::default(), host), Log::default())
 }
 
 /// An application that responds after a job, with the path in upper case and the length of the
@@ -238,8 +237,8 @@ struct Feed {
 
 /// The number of the last event of [`Feed`].
 pub(crate) fn last_event(shared: &mut Shared) -> u64 {
-    let (feed, _) = shared.http.hosts[0].routes.find(b"/feed").unwrap();
-    feed.events(0, &mut Vec::new(), usize::MAX).unwrap()
+    let hosts = shared.http.web.all();
+    hosts[0].routes.app(b"/feed").unwrap().events(0, &mut Vec::new(), usize::MAX).unwrap()
 }
 
 /// The number at which [`Feed`] panics.

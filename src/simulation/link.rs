@@ -8,7 +8,7 @@ use crate::limits;
 use crate::reactor::{
     Accepted, BUFFER, Ending, Finish, Handle, JobClass, JobId, JobResult, Protocol, TestContext, Tick, Want,
 };
-use crate::service::http::HostId;
+use crate::service::http::HostsId;
 use crate::service::testing::{Peer, ends};
 use crate::service::{Kind, Message, Outcome, Service};
 
@@ -45,7 +45,7 @@ impl Link {
     /// Opens a link. If it is `crowded`, the queues of its jobs are full.
     pub(super) fn open(number: usize, client: Client, crowded: bool, world: &mut World<'_>) -> Self {
         let mut context = TestContext::of(Self::handle_of(number));
-        let listener = Kind::Http(HostId::default());
+        let listener = Kind::Http(HostsId::default());
         let accepted = Accepted { listener, ends: ends(), overloaded: client.overloaded };
         let time = world.time();
         let mut cx = context.context(&mut world.shared, time, world.draining);

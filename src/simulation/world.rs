@@ -13,6 +13,7 @@ use crate::auth::{Guard, Users};
 use crate::durable;
 use crate::files::scratch::Scratch;
 use crate::reactor::{Handle, Protocol, TestContext, Tick, Time};
+use crate::service::http::Rules;
 use crate::service::session_store_client::SessionStoreLink;
 use crate::service::{Message, Service, Shared, testing};
 use crate::session::Store;
@@ -45,8 +46,9 @@ pub(super) struct World<'a> {
 impl<'a> World<'a> {
     pub(super) fn new(dice: &mut Dice, seed: u64, files: &Scratch, huge: &'a str, verbose: bool) -> Self {
         let durable = dice.one_in(6);
-        let mut shared = testing::shared_with(files, |host| {
+        let shared = testing::shared_with(files, |host| {
             let users = "alice:$2y$04$MLhQcSVSXWZEBa76VTowc.Dn8tyrxSjlY.gu8AkQrojRxxZtcQUQW";
+            host.set_rules(Rules { body_limit: BODY, ..Rules::default() });
             let mut guard = Guard::default();
             guard.protect("/private", Users::fixed(users).expect("a user")).expect("a prefix");
             host.guard = RefCell::new(guard);
@@ -56,7 +58,6 @@ impl<'a> World<'a> {
                 host.routes.mount(prefix, Box::new(Kv::new(store, None))).expect("a prefix");
             }
         });
-        shared.http.limits.body = BODY;
         let (statuses, visits, server) = (BTreeMap::new(), BTreeSet::new(), Server::default());
         let mut world = Self {
             shared,

@@ -10,7 +10,7 @@ use crate::config::{
 use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
 use crate::http::forwarded::Proxies;
-use crate::logging::{AccessLog, LogOptions};
+use crate::logging::{AccessLog, DiagnosticFormat, LogFormat, LogOptions};
 use crate::reactor::Endpoint;
 use crate::session::record::Lifetime;
 use crate::session::remote::StoreUrl;
@@ -58,7 +58,7 @@ fn every_option_sets_its_field() {
          --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
          --tls a.pem --tls b.pem,b.key --tls-bind 127.0.0.3:444 --tls-min 1.3 --client-ca /tmp/clients \
          --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --pid-file /tmp/pid --user www:web --sandbox require --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
-         --trusted-proxy unix --no-server-header --access-log /tmp/log --app /a=lab \
+         --trusted-proxy unix --no-server-header --access-log /tmp/log --log-format logfmt --diagnostics json --app /a=lab \
          --apps=one,two --demo --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
          --sessions rediss://store/1 --sessions-ca /tmp/ca --session-key /tmp/key --session-cookie sid --session-idle 5m \
          --session-max 7d -vv -q /srv",
@@ -70,7 +70,7 @@ fn every_option_sets_its_field() {
     let process = Process {
         config_file: None,
         user: Some("www:web".to_owned()),
-        sandbox: Some(Sandbox::Require),
+        sandbox: Sandbox::Require,
         max_memory: 9 << 20,
         max_connections: Some(6),
         pid_file: Some("/tmp/pid".into()),
@@ -84,7 +84,12 @@ fn every_option_sets_its_field() {
             cookie: "sid".to_owned(),
             lifetime: Lifetime { idle: Duration::from_secs(300), max_age: Duration::from_secs(604_800) },
         },
-        logging: LogOptions { verbosity: 1, access: AccessLog::File(PathBuf::from("/tmp/log")) },
+        logging: LogOptions {
+            verbosity: 1,
+            access: AccessLog::File(PathBuf::from("/tmp/log")),
+            format: LogFormat::Logfmt,
+            diagnostics: DiagnosticFormat::Json,
+        },
     };
     let listener = Listener {
         bind: ["0.0.0.0", "[::1]:81", "unix:/tmp/s"].map(str::to_owned).to_vec(),
@@ -97,6 +102,7 @@ fn every_option_sets_its_field() {
         idle_timeout: Duration::from_millis(2500),
         body_timeout: Duration::from_secs(3),
         send_timeout: Duration::from_secs(4),
+        strict_hosts: false,
         max_per_address: Some(7),
         delay: Duration::ZERO,
         chaos: None,
@@ -143,7 +149,7 @@ fn every_option_sets_its_field() {
     assert_eq!(at(&config.listeners[1]), ["127.0.0.3:444"]);
     assert_eq!(at(&config.listeners[2]), ["127.0.0.1:5100"]);
     let logging = serve("--access-log - -qq", &[]).process.logging;
-    assert_eq!(logging, LogOptions { verbosity: -2, access: AccessLog::Stdout });
+    assert_eq!(logging, LogOptions { verbosity: -2, access: AccessLog::Stdout, ..LogOptions::default() });
 }
 
 #[test]

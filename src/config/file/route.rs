@@ -12,6 +12,7 @@ use crate::config::{Content, FieldChanges, Handler, Positions, Redirect, Respond
 use crate::http::address_blocks::AddressBlocks;
 use crate::http::cors::{Cors, check_origin};
 use crate::http::grammar;
+use crate::http::media_type::MediaTypes;
 use crate::http::redirect::RedirectTarget;
 
 /// The keys of a route. At most one of the first is given.
@@ -89,6 +90,10 @@ fn respond(table: &mut Table<'_>) -> Option<Respond> {
     });
     let status = status.unwrap_or(200);
     let directory = table.directory();
+    let media_type = table.get("type", &mut positions, |value| {
+        let media_type = string(value)?;
+        MediaTypes::new().add("x", &media_type).map(|()| media_type)
+    });
     let body = table.get("body", &mut positions, string);
     let file: Option<PathBuf> =
         table.get("file", &mut positions, |value| values::file(&paths::whole(&string(value)?, directory)));
@@ -98,9 +103,9 @@ fn respond(table: &mut Table<'_>) -> Option<Respond> {
     if matches!(status, 204 | 205 | 304) && (body.is_some() || file.is_some()) {
         table.wrong_here(format!("a response with the status {status} has no content"));
     }
-    table.finish(["status", "body", "file"].into_iter());
+    table.finish(["status", "type", "body", "file"].into_iter());
     let content = file.map_or_else(|| Content::Text(body.unwrap_or_default()), Content::File);
-    Some(Respond { status, content })
+    Some(Respond { status, media_type, content })
 }
 
 fn rules(table: &mut Table<'_>, positions: &mut Positions) -> Rules {
@@ -137,13 +142,14 @@ fn blocks(texts: &[String]) -> Result<AddressBlocks, String> {
 
 /// Fields that the server itself decides: they describe the connection, the framing, or what was
 /// compared with the request.
-const OWN: [&str; 16] = [
+const OWN: [&str; 17] = [
     "accept-ranges",
     "allow",
     "connection",
     "content-encoding",
     "content-length",
     "content-range",
+    "content-type",
     "date",
     "etag",
     "keep-alive",

@@ -95,7 +95,7 @@ set = { Cache-Control = "max-age=31536000, immutable" }
     let [old, health, docs] = &site.routes[..] else { panic!("{site:?}") };
     let to = RedirectTarget::parse("/new$path").unwrap();
     assert_eq!((old.prefix.as_str(), &old.handler), ("/old", &Some(Handler::Redirect(Redirect { status: 308, to }))));
-    let respond = Respond { status: 200, content: Content::Text("ok\n".to_owned()) };
+    let respond = Respond { status: 200, media_type: None, content: Content::Text("ok\n".to_owned()) };
     assert_eq!((&health.handler, health.rules.log), (&Some(Handler::Respond(respond)), Some(false)));
     assert_eq!(docs.handler, Some(Handler::Root("/srv/docs".into())));
     assert_eq!(docs.auth, Some("/etc/users".into()));

@@ -55,6 +55,15 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     },
     Opt { group: "Listening", environment: true, ..port() },
     Opt {
+        long: "strict-hosts",
+        group: "Listening",
+        commands: SERVE,
+        help: "refuse requests for hosts that the configuration file doesn't name (421), in place of answering them \
+               with the default host",
+        set: assign!(Listener.strict_hosts = true),
+        ..SERVER
+    },
+    Opt {
         long: "tls",
         value: Value::Required("auto|CERT.pem[,KEY.pem]"),
         help: "speak TLS, with this certificate; of several the name that a client asks for decides; auto: with one \

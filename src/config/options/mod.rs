@@ -217,6 +217,9 @@ impl Draft<ServerDraft> {
     /// # Errors
     /// What is missing.
     pub fn check(&self, hosts: &[Host]) -> SetResult {
+        if self.listener.strict_hosts && hosts.iter().all(|host| host.names.is_empty()) {
+            return Err("--strict-hosts needs a configuration file with hosts that have names".to_owned());
+        }
         let has_certificates = hosts.iter().any(|host| !host.certificates.is_empty());
         let has_tls = has_certificates
             || match &self.listener.tls {

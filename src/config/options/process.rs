@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::values;
 use super::super::{Sandbox, Trust};
 use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, size, span};
-use crate::logging::AccessLog;
+use crate::logging::{AccessLog, DiagnosticFormat, LogFormat};
 use crate::session::Sessions;
 
 const SESSIONS: Opt<ServerDraft> = Opt { group: "Sessions", commands: SERVE, ..SERVER };
@@ -176,14 +176,14 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         value: Value::Required("auto|off|require"),
         group: "Running",
         help: "give up files and ports that no option names, by landlock; require: don't start if the kernel can't",
-        default: |_| "auto; off with --config".to_owned(),
+        default: |_| "off".to_owned(),
         set: Setter::Process(|process, text| {
-            process.sandbox = Some(match text {
+            process.sandbox = match text {
                 "auto" => Sandbox::Auto,
                 "off" => Sandbox::Off,
                 "require" => Sandbox::Require,
                 _ => return Err("give auto, off or require".to_owned()),
-            });
+            };
             Ok(())
         }),
         ..SERVER
@@ -201,6 +201,33 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
                 "-" => AccessLog::Stdout,
                 path => AccessLog::File(PathBuf::from(path)),
             };
+            Ok(())
+        }),
+        ..SERVER
+    },
+    Opt {
+        long: "log-format",
+        value: Value::Required("FORMAT"),
+        group: "Logging",
+        commands: HTTP,
+        help: "the format of these lines: combined, common, json or logfmt",
+        default: |draft| draft.process.logging.format.name().to_owned(),
+        set: Setter::Process(|process, text| {
+            let format = LogFormat::ALL.into_iter().find(|format| format.name() == text);
+            process.logging.format = format.ok_or("give combined, common, json or logfmt")?;
+            Ok(())
+        }),
+        ..SERVER
+    },
+    Opt {
+        long: "diagnostics",
+        value: Value::Required("FORMAT"),
+        group: "Logging",
+        help: "the format of messages on standard error: text or json",
+        default: |draft| draft.process.logging.diagnostics.name().to_owned(),
+        set: Setter::Process(|process, text| {
+            let format = DiagnosticFormat::ALL.into_iter().find(|format| format.name() == text);
+            process.logging.diagnostics = format.ok_or("give text or json")?;
             Ok(())
         }),
         ..SERVER

@@ -1,6 +1,7 @@
 //! The server's side: certificates, and what clients may ask for.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::pki_types::CertificateDer;
@@ -65,6 +66,15 @@ impl TlsAcceptor {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         *current = Current::new(settings, Some(&current))?;
         Ok(())
+    }
+
+    /// Whether the certificate that a client got who asked for `asked` is good for a host. A
+    /// client that asked for no name got the first one. That is good enough if no other
+    /// certificate is for the host: it is the one that such a client gets in any case. No client
+    /// asks for an address, so addresses aren't compared.
+    pub fn is_for(&self, asked: Option<&str>, host: &str) -> bool {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        host.parse::<IpAddr>().is_ok() || host.starts_with('[') || current.resolver.is_for(asked, host)
     }
 
     /// The TLS of a new connection.

@@ -53,10 +53,22 @@ impl Resolver {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
-        let is_for = |names: &[String]| names.iter().any(|pattern| covers(pattern, name));
-        self.identities.iter().find(|(names, _)| is_for(names)).map(|(_, key)| key)
+    /// The number of the first certificate that is for a name.
+    fn find(&self, name: &str) -> Option<usize> {
+        self.identities.iter().position(|(names, _)| is_for(names, name))
     }
+
+    /// See [`TlsAcceptor::is_for`](super::TlsAcceptor::is_for).
+    pub(super) fn is_for(&self, asked: Option<&str>, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let given = asked.and_then(|asked| self.find(asked)).unwrap_or_default();
+        let is_good = self.identities.get(given).is_some_and(|(names, _)| is_for(names, &host));
+        is_good || (asked.is_none() && self.find(&host).is_none())
+    }
+}
+
+fn is_for(names: &[String], name: &str) -> bool {
+    names.iter().any(|pattern| covers(pattern, name))
 }
 
 /// Whether a name of a certificate is for the name that a client asks for. A wildcard is for one
@@ -71,8 +83,8 @@ fn covers(pattern: &str, name: &str) -> bool {
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(str::to_ascii_lowercase);
-        let found = name.as_ref().and_then(|name| self.find(name));
-        let key = found.or_else(|| self.identities.first().map(|(_, key)| key)).map(Arc::clone);
+        let found = name.as_ref().and_then(|name| self.find(name)).unwrap_or_default();
+        let key = self.identities.get(found).map(|(_, key)| Arc::clone(key));
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = name.map(String::into_boxed_str);
         key
     }

@@ -29,7 +29,7 @@ use super::resolve::resolve;
 use super::respond;
 use super::state::{Progress, State};
 use super::step::Step;
-use super::{Census, Cx, HostId, Shared};
+use super::{Census, Cx, HostsId, Shared};
 use crate::http::framing::Framing;
 use crate::http::head::{self, Expect, RequestHead, is_worth_parsing};
 use crate::http::{FieldLines, Reject, Status};
@@ -53,8 +53,8 @@ pub struct Http {
     counted: bool,
     /// What the client may still send.
     reading: Reading,
-    /// The default host of its listener.
-    host: HostId,
+    /// The hosts of its listener.
+    hosts: HostsId,
 }
 
 /// The first byte of a TLS connection (RFC 8446 §5.1). No request begins with it.
@@ -62,7 +62,7 @@ const TLS_HANDSHAKE: u8 = 22;
 
 impl Http {
     /// A connection that was just accepted.
-    pub fn open(accepted: &Accepted<'_, Kind>, host: HostId, cx: &mut Cx<'_>) -> Self {
+    pub fn open(accepted: &Accepted<'_, Kind>, hosts: HostsId, cx: &mut Cx<'_>) -> Self {
         // A proxy has many clients, so its connections aren't limited by address.
         let http = &mut cx.shared.http;
         let peer = accepted.ends.peer().map(|peer| peer.ip()).filter(|peer| !http.proxies.trust(Some(*peer)));
@@ -71,7 +71,7 @@ impl Http {
         let state = State::Idle { since: cx.time.now };
         http.census.enter(state.phase());
         let counted = counted.is_some();
-        Self { state, requests: 0, overloaded, counted, reading: Reading::Last, host }
+        Self { state, requests: 0, overloaded, counted, reading: Reading::Last, hosts }
     }
 
     /// The connection was closed by either side; `unsent` bytes of its output weren't sent.
@@ -229,7 +229,7 @@ impl Http {
         self.requests = self.requests.wrapping_add(1);
         self.reading = Reading::Unread;
         let began = self.began(cx);
-        let host = std::rc::Rc::clone(cx.shared.http.host(self.host));
+        let host = std::rc::Rc::clone(cx.shared.http.hosts(self.hosts).default_host());
         let mut turn = Turn::new(io.output, io.ends, self.requests, cx);
         respond::refuse_unparsed(&host, io.input.bytes(), reject, began, &mut turn);
         self.end(Writing::Last, cx);
@@ -238,8 +238,8 @@ impl Http {
     /// Handles a head: responds to the request, or begins to read its body.
     fn begin(&mut self, head: &RequestHead<'_>, began: Tick, turn: &mut Turn<'_, '_>) {
         turn.cx.work.spend(REQUEST);
-        let host = turn.cx.shared.http.host(self.host);
-        let mut exchange = resolve(head, host, began, turn);
+        let hosts = turn.cx.shared.http.hosts(self.hosts);
+        let mut exchange = resolve(head, hosts, began, turn);
         exchange.facts.persistent &= !self.overloaded;
         if head.framing == Framing::None {
             let progress = dispatch::respond(&exchange, b"", self.overloaded, turn);
@@ -255,7 +255,7 @@ impl Http {
         let streamed = exchange.facts.unread.filter(|_| wanted);
         let limit = match streamed {
             Some(limit) => limit,
-            None if wanted => turn.cx.shared.http.limits.body,
+            None if wanted => exchange.rules().rules.body_limit,
             None => limits::DISCARDED_BODY,
         };
         let too_long = matches!(head.framing, Framing::Length(bytes) if bytes > limit);

@@ -44,7 +44,9 @@ fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Prog
         return refuse(exchange, reject, turn);
     }
     match &exchange.facts.handler {
-        Handler::Files => files::respond(exchange, turn),
+        Handler::Files | Handler::Tree(..) => files::respond(exchange, turn),
+        Handler::Redirect(redirect) => send(exchange, redirect.respond(exchange.head, exchange.path()), turn),
+        Handler::Fixed(response) => send(exchange, response.respond(), turn),
         Handler::Options(methods) => {
             let response = Response::new(Status::NO_CONTENT).field("Allow", allow(*methods));
             send(exchange, response, turn)
@@ -141,7 +143,7 @@ fn call(
     match &exchange.facts.handler {
         Handler::App(app, mount) => go_on(AppCall { exchange, body, app, mount: *mount }, turn),
         // Only applications have jobs and sessions.
-        Handler::Files | Handler::Options(_) | Handler::Refused(..) => refuse(exchange, FAILED, turn),
+        _ => refuse(exchange, FAILED, turn),
     }
 }
 

@@ -124,7 +124,7 @@ mod tests {
         number: (u32, u32),
     ) -> [String; 2] {
         let policy = Policy { lines: b"Server: miod\r\n".as_slice().into(), ..Policy::default() };
-        let context = HeadContext { traits, stamp: &Stamp::new(784_111_777), policy: &policy };
+        let context = HeadContext { traits, stamp: &Stamp::new(784_111_777), policy: &policy, further: b"" };
         let mut out = b"before".to_vec();
         let body = pages.get(reject, html).write(&mut out, b"X: y\r\n", context, number);
         let text = String::from_utf8(out).unwrap();

@@ -9,7 +9,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::Cx;
+use super::fixed::{FixedResponse, Redirect};
 use super::host::Host;
+use super::rules::RuleSet;
+use super::tree::Tree;
 use crate::app::Methods;
 use crate::app::boundary::Application;
 use crate::http::Reject;
@@ -40,6 +43,10 @@ pub(super) struct Facts {
     pub(super) forwarded: Option<IpAddr>,
     /// The client used TLS, directly or to a trusted proxy.
     pub(super) secure: bool,
+    /// The number of the rules of the path, in the host.
+    pub(super) rules: u16,
+    /// Field lines for this response alone, behind those of the policy.
+    pub(super) lines: Option<Box<[u8]>>,
     /// Another request may follow on the connection.
     pub(super) persistent: bool,
     /// The application may still receive the body, with this limit in bytes: none of it was
@@ -52,6 +59,12 @@ pub(super) struct Facts {
 pub(super) enum Handler {
     /// The host's files.
     Files,
+    /// Files of another directory, and the length of the prefix in bytes.
+    Tree(Rc<Tree>, usize),
+    /// A redirect.
+    Redirect(Rc<Redirect>),
+    /// Always the same response.
+    Fixed(Rc<FixedResponse>),
     /// An application, and the length of its prefix in bytes.
     App(Rc<Application>, usize),
     /// OPTIONS: the server itself lists these methods.
@@ -71,14 +84,21 @@ impl Exchange<'_> {
         self.facts.forwarded.or_else(|| ends.peer().map(|peer| peer.ip()))
     }
 
+    /// The rules of its path.
+    pub(super) fn rules(&self) -> &RuleSet {
+        self.facts.host.rules(self.facts.rules)
+    }
+
     /// How the head of its response is written.
     pub(super) fn context<'c>(&'c self, stamp: &'c Stamp, draining: bool) -> HeadContext<'c> {
         let head_only = self.head.method == Method::Head;
         let persistent = self.facts.persistent && !self.is_body_unread() && !draining;
+        let policy = self.rules().policy(self.facts.realm.is_some(), self.facts.secure);
         HeadContext {
             traits: RequestTraits { minor: self.head.minor, head_only, persistent },
             stamp,
-            policy: self.facts.host.policy(self.facts.realm.is_some(), self.facts.secure),
+            policy,
+            further: self.facts.lines.as_deref().unwrap_or(&policy.further),
         }
     }
 

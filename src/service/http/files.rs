@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 
-use super::exchange::{Exchange, Turn};
+use super::exchange::{Exchange, Handler, Turn};
 use super::jobs;
 use super::rejects::BUSY;
 use super::respond::{complete, refuse, send};
@@ -15,23 +15,35 @@ use crate::files::listing::Listing;
 use crate::files::listing_page::{Format, Rendering};
 use crate::files::{Listed, Served};
 use crate::http::head::Method;
-use crate::http::{Reject, Status};
+use crate::http::{Reject, Status, target};
 use crate::reactor::{JobClass, JobResult, Tick};
 use crate::service::Outcome;
 
 /// Responds with a file, a listing, a redirect or an error.
 pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progress {
-    let served = match &exchange.facts.host.files {
+    let (files, mount) = match &exchange.facts.handler {
+        Handler::Tree(site, mount) => (Some(site), *mount),
+        _ => (exchange.facts.host.files.as_ref(), 0),
+    };
+    let (prefix, path) = exchange.path().split_at_checked(mount).unwrap_or_default();
+    let served = match files {
+        // The prefix itself is a directory.
+        Some(_) if path.is_empty() => Served::Redirect(directory(exchange.head.target.query)),
         Some(files) => {
             let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
-            let key = &exchange.path()[1..];
+            let key = &path[1..];
             files.borrow_mut().serve(exchange.head, key, context, turn.cx.time.now, turn.output)
         }
         None => Served::Refused(Reject::new(Status::NOT_FOUND, "no files are served here")),
     };
     match served {
         Served::Answered(answered) => complete(exchange, answered.status, answered.body, answered.persistent, turn),
-        Served::Redirect(location) => redirect(exchange, &location, turn),
+        Served::Redirect(below) => {
+            let mut location = Vec::new();
+            target::encode_path(prefix, &mut location);
+            location.extend_from_slice(&below);
+            redirect(exchange, &location, turn)
+        }
         Served::Listing(_, format) if exchange.head.method == Method::Head => head_of_listing(exchange, format, turn),
         Served::Listing(Listed::Ready(listing), format) => send_listing(exchange, listing, format, turn),
         Served::Listing(Listed::Job(job), format) => {
@@ -39,6 +51,14 @@ pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progr
             jobs::start(exchange, b"", AfterJob::List(format), JobClass::Files, job, turn)
         }
         Served::Refused(reject) => refuse(exchange, reject, turn),
+    }
+}
+
+/// The Location of a directory, behind its own path.
+fn directory(query: Option<&[u8]>) -> Vec<u8> {
+    match query {
+        Some(query) => [b"/?", query].concat(),
+        None => b"/".to_vec(),
     }
 }
 

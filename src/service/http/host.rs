@@ -7,19 +7,22 @@
 //! exchange ends with the host that it began with.
 
 use std::cell::RefCell;
-use std::time::Duration;
+use std::rc::Rc;
 
 use super::error_page::ErrorPages;
-use crate::app::Routes;
+use super::routes::Routes;
+use super::rules::{RuleSet, Rules};
+use super::tree::Tree;
 use crate::auth::Guard;
-use crate::files::Site;
-use crate::http::response::Policy;
+use crate::http::prefix_map::{self, PrefixMap};
 
 /// What is served under one or more names.
 pub struct Host {
+    /// Its name in logs: the first of its names.
+    pub name: String,
     /// Files.
-    pub files: Option<RefCell<Site>>,
-    /// Applications.
+    pub files: Option<Rc<Tree>>,
+    /// What answers in place of files.
     pub routes: Routes,
     /// It answers only to this machine, under a local name and without a proxy.
     pub local_only: bool,
@@ -29,66 +32,66 @@ pub struct Host {
     pub(super) errors: RefCell<ErrorPages>,
     /// Requests in plain text are redirected to HTTPS.
     pub redirect_https: bool,
-    /// The policies of public responses and of those behind a password, in plain text and over
-    /// TLS.
-    policies: [Policy; 4],
+    /// The rules; the first are those of the host itself.
+    rules: Vec<RuleSet>,
+    /// The numbers of the rules of routes.
+    prefixes: PrefixMap<u16>,
 }
 
 impl Default for Host {
     /// A host that serves nothing yet.
     fn default() -> Self {
-        Self::with_lines(b"Server: miod\r\n")
+        Self::new(Rules::default())
     }
 }
 
 impl Host {
-    /// A host that serves nothing yet, and whose responses don't have the Server field.
-    pub fn without_server_field() -> Self {
-        Self::with_lines(b"")
-    }
-
-    /// A host whose responses have these field lines.
-    fn with_lines(lines: &[u8]) -> Self {
-        let policy = |id: u16, private| Policy { id, lines: lines.into(), private, ..Policy::default() };
+    /// A host that serves nothing yet, with these rules.
+    pub fn new(rules: Rules) -> Self {
         Self {
+            name: String::new(),
             files: None,
             routes: Routes::default(),
             local_only: false,
             guard: RefCell::default(),
             errors: RefCell::default(),
             redirect_https: false,
-            policies: [policy(0, false), policy(1, true), policy(0, false), policy(1, true)],
+            rules: vec![RuleSet::new(0, rules)],
+            prefixes: PrefixMap::default(),
         }
     }
 
-    /// Tells browsers that came by HTTPS to use nothing else for so long. In plain text the
-    /// field is not allowed (RFC 6797 §7.2).
-    pub fn set_hsts(&mut self, span: Duration) {
-        let line = format!("Strict-Transport-Security: max-age={}\r\n", span.as_secs());
-        for policy in &mut self.policies[2..] {
-            policy.further = line.as_bytes().into();
-        }
+    /// All directories that it serves.
+    pub fn trees(&self) -> impl Iterator<Item = &Rc<Tree>> {
+        self.files.iter().chain(self.routes.trees())
     }
 
-    /// The policy of a protected path, or of any other; over TLS, or not.
-    pub(super) fn policy(&self, protected: bool, secure: bool) -> &Policy {
-        &self.policies[usize::from(protected) + 2 * usize::from(secure)]
+    /// Replaces the rules of the host itself.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules[0] = RuleSet::new(0, rules);
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Adds the rules of the paths below a prefix, in place of those of the host.
+    ///
+    /// # Errors
+    /// If no path can have the prefix, or there are too many.
+    pub fn add_rules(&mut self, prefix: &str, rules: Rules) -> Result<(), String> {
+        let path = prefix_map::normalise(prefix).ok_or_else(|| format!("no path begins with {prefix:?}"))?;
+        // A policy has a number of 16 bits, and rules have two.
+        let number = u16::try_from(self.rules.len()).ok().filter(|number| *number < 1 << 15);
+        let number = number.ok_or("there are too many routes with rules")?;
+        self.rules.push(RuleSet::new(number, rules));
+        self.prefixes.set(path, number);
+        Ok(())
+    }
 
-    #[test]
-    fn what_was_prebuilt_in_plain_text_is_used_over_tls() {
-        let mut host = Host::default();
-        host.set_hsts(Duration::from_secs(1));
-        for protected in [false, true] {
-            let [plain, secure] = [false, true].map(|secure| host.policy(protected, secure));
-            assert_eq!((plain.id, &plain.lines, plain.private), (secure.id, &secure.lines, secure.private));
-            assert_ne!(plain.further, secure.further);
-        }
-        assert_ne!(host.policy(false, true).id, host.policy(true, true).id);
+    /// The number of the rules for a decoded path.
+    pub(super) fn find_rules(&self, path: &[u8]) -> u16 {
+        self.prefixes.find(path).map_or(0, |index| *self.prefixes.get(index).1)
+    }
+
+    /// The rules with this number.
+    pub(super) fn rules(&self, number: u16) -> &RuleSet {
+        &self.rules[usize::from(number)]
     }
 }

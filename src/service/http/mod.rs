@@ -20,14 +20,15 @@
 //! | `policy` | the rules that hold for every handler |
 //! | `local_only` | the rule of a host that answers only to this machine |
 //! | `dispatch` | the steps in their order, also for a request that has waited |
-//! | `files`, `application` | the handlers |
+//! | `files`, `application`, `fixed` | the handlers |
 //! | `respond`, `error_page`, `rejects` | write responses; the only place where heads are begun |
 //! | `waiting`, `sending`, `watching` | an exchange that takes more than one turn |
 //! | `jobs` | starts a job for an exchange, which waits for it |
 //! | `body_writer` | frames and counts a body that takes more than one turn |
 //! | `state`, `step` | the states of a connection, and the result of a step |
 //! | `access_log`, `census` | what is counted and logged |
-//! | `host`, `shared` | what is served, and what all connections share |
+//! | `hosts`, `host`, `tree`, `routes`, `rules` | what is served under which name and path, and by which rules |
+//! | `shared` | what all connections share |
 
 mod access_log;
 mod application;
@@ -39,7 +40,9 @@ mod dispatch;
 mod error_page;
 mod exchange;
 mod files;
+mod fixed;
 mod host;
+mod hosts;
 mod https;
 mod jobs;
 mod local_only;
@@ -49,18 +52,26 @@ mod policy;
 mod rejects;
 mod resolve;
 mod respond;
+mod routes;
+mod rules;
 mod sending;
 mod shared;
 mod state;
 mod step;
+mod tree;
 mod waiting;
 mod watching;
 
 pub use census::Census;
 pub use connection::Http;
 pub(super) use connection::audit;
+pub use fixed::{FixedResponse, Redirect};
 pub use host::Host;
-pub use shared::{HostId, Limits, Shared};
+pub use hosts::Hosts;
+pub use routes::{RouteHandler, Routes};
+pub use rules::Rules;
+pub use shared::{HostsId, Limits, Shared};
+pub use tree::Tree;
 
 use super::Service;
 use crate::reactor::Context;

@@ -1,7 +1,8 @@
 //! The rules for all handlers. They decide whether a request may pass to its handler.
 //!
 //! ```text
-//! maintenance, overload ─▶ HTTPS ─▶ local only ─▶ password ─▶ expectation ─▶ coding ─▶ handler
+//! maintenance, overload ─▶ HTTPS ─▶ local only ─▶ address, method, preflight ─▶ password
+//!     ─▶ expectation ─▶ coding ─▶ handler
 //! ```
 //!
 //! A job may have to check a password. The exchange waits for it, and then continues with the
@@ -13,7 +14,8 @@ use super::local_only;
 use crate::app::Response;
 use crate::auth::guard::{Access, Refusal};
 use crate::auth::{Check, Checked};
-use crate::http::head::Expect;
+use crate::http::cors::Cors;
+use crate::http::head::{Expect, Method};
 use crate::http::{Reject, Status, basic, negotiate};
 
 /// Whether a request may pass.
@@ -55,10 +57,45 @@ pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &Turn<'_, '
     {
         return Admission::Refused(reject.into());
     }
+    if exchange.rules().may_answer
+        && let Some(admission) = by_rules(exchange, turn)
+    {
+        return admission;
+    }
     match exchange.facts.realm {
         None => Admission::Granted,
         Some(realm) => enter_realm(exchange, realm, turn),
     }
+}
+
+/// What the rules of the route say about a request; none if they let it pass.
+fn by_rules(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> Option<Admission> {
+    let (head, rules) = (exchange.head, &exchange.rules().rules);
+    let client = exchange.client(turn.ends);
+    let denied = client.is_some_and(|client| rules.deny.contain(client));
+    // A client on a unix-domain socket has no address.
+    let allowed = rules.allow.is_empty() || client.is_some_and(|client| rules.allow.contain(client));
+    if denied || !allowed {
+        let why = "requests from this address are not allowed";
+        return Some(Admission::Refused(Reject::new(Status::FORBIDDEN, why).into()));
+    }
+    // A preflight has no password, whatever the request will have.
+    if rules.cors.is_some() && Cors::is_preflight(head) {
+        return Some(Admission::Answered(Box::new(Response::new(Status::NO_CONTENT))));
+    }
+    let methods = rules.methods.as_ref()?;
+    let is_allowed = |name: &str| methods.iter().any(|method| method == name);
+    let passes = is_allowed(head.method_name) || (head.method == Method::Head && is_allowed("GET"));
+    if passes {
+        return None;
+    }
+    let allow = format!("{}, OPTIONS", methods.join(", "));
+    if head.method == Method::Options {
+        let response = Response::new(Status::NO_CONTENT).field("Allow", allow);
+        return Some(Admission::Answered(Box::new(response)));
+    }
+    let reject = Reject::new(Status::METHOD_NOT_ALLOWED, "the method is not allowed here");
+    Some(Admission::Refused(Refused { reject, lines: format!("Allow: {allow}\r\n").into_bytes() }))
 }
 
 fn enter_realm(exchange: &Exchange<'_>, realm: u16, turn: &Turn<'_, '_>) -> Admission {

@@ -21,3 +21,7 @@ pub(super) const SESSION_TOO_LARGE: Reject =
 /// The body is over its limit.
 pub(super) const BODY_TOO_LARGE: Reject =
     Reject::new(Status::CONTENT_TOO_LARGE, "the body of the request is too large");
+
+/// No host has the name that the request is for, or it came by a connection that isn't for it.
+pub(super) const UNKNOWN_HOST: Reject =
+    Reject::new(Status::MISDIRECTED_REQUEST, "the host that the request is for is not served here");

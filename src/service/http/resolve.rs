@@ -5,9 +5,12 @@ use std::rc::Rc;
 
 use super::exchange::{Exchange, Facts, Handler, Turn};
 use super::host::Host;
-use super::rejects::FAILED;
+use super::hosts::Hosts;
+use super::rejects::{FAILED, UNKNOWN_HOST};
+use super::routes::RouteHandler;
 use crate::app::{BodyMode, Methods};
 use crate::http::head::{Method, RequestHead};
+use crate::http::host_names::bare;
 use crate::http::target::{self, Form, PathError};
 use crate::http::{Reject, Status, origin};
 use crate::reactor::{Security, Tick};
@@ -15,19 +18,18 @@ use crate::reactor::{Security, Tick};
 /// The methods for files.
 pub(super) const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::Head]);
 
-/// Resolves a request for `host` whose first byte was received at `began`.
-pub(super) fn resolve<'a>(
-    head: &'a RequestHead<'a>,
-    host: &Rc<Host>,
-    began: Tick,
-    turn: &Turn<'_, '_>,
-) -> Exchange<'a> {
+/// Resolves a request for one of `hosts` whose first byte was received at `began`.
+pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, hosts: &Hosts, began: Tick, turn: &Turn<'_, '_>) -> Exchange<'a> {
+    let found = hosts.find(head).filter(|_| !is_misdirected(head, turn));
+    let host = found.unwrap_or_else(|| hosts.nobody());
     let mut facts = Facts {
         host: Rc::clone(host),
         began,
         path: None,
         handler: Handler::Files,
         realm: None,
+        rules: 0,
+        lines: None,
         forwarded: None,
         secure: turn.ends.security().is_tls(),
         persistent: head.persistent && !matches!(turn.ends.security(), Security::PlainAtTls),
@@ -36,6 +38,10 @@ pub(super) fn resolve<'a>(
     // Nothing can make plain text secure where TLS is expected.
     if !turn.cx.shared.http.proxies.is_empty() && !matches!(turn.ends.security(), Security::PlainAtTls) {
         ask_proxy(head, &mut facts, turn);
+    }
+    if found.is_none() {
+        facts.handler = Handler::Refused(UNKNOWN_HOST, None);
+        return Exchange { head, facts };
     }
     if head.target.form == Form::Asterisk {
         facts.handler = Handler::Options(FILE_METHODS);
@@ -52,6 +58,13 @@ pub(super) fn resolve<'a>(
     }
     let path = facts.path.as_deref().unwrap_or(head.target.path);
     facts.realm = host.guard.borrow().find(path);
+    facts.rules = host.find_rules(path);
+    if let Some(cors) = &host.rules(facts.rules).rules.cors {
+        let policy = host.rules(facts.rules).policy(facts.realm.is_some(), facts.secure);
+        let mut lines = policy.further.to_vec();
+        cors.write(head, &mut lines);
+        facts.lines = Some(lines.into());
+    }
     facts.handler = find_handler(head, path, host, facts.secure);
     if let Handler::App(app, mount) = &facts.handler {
         match app.body_mode(head.method, &path[*mount..]) {
@@ -61,6 +74,20 @@ pub(super) fn resolve<'a>(
         }
     }
     Exchange { head, facts }
+}
+
+/// Whether a request over TLS is for a host for which this connection's certificate isn't good.
+/// Then it may have come here by mistake (RFC 9110 §7.4), or gets around the rules for the
+/// certificates of clients.
+fn is_misdirected(head: &RequestHead<'_>, turn: &Turn<'_, '_>) -> bool {
+    let (Some(tls), Some(host)) = (turn.ends.security().facts(), head.host()) else { return false };
+    let (asked, name) = (tls.server_name.as_deref(), bare(host));
+    if asked.is_some_and(|asked| asked.as_bytes().eq_ignore_ascii_case(name)) {
+        return false;
+    }
+    let Ok(name) = std::str::from_utf8(name) else { return true };
+    let certificates = turn.cx.shared.certificates.as_ref();
+    certificates.is_some_and(|certificates| !certificates.acceptor_is_for(asked, name))
 }
 
 /// Finds out what a trusted proxy reports about the client.
@@ -85,11 +112,16 @@ fn decode(path: &[u8]) -> Result<Box<[u8]>, Reject> {
 
 /// The handler of a request for a decoded path.
 fn find_handler(head: &RequestHead<'_>, path: &[u8], host: &Host, secure: bool) -> Handler {
-    let Some((app, mount)) = host.routes.find(path) else {
-        return match FILE_METHODS.allow(head.method) {
-            true => Handler::Files,
-            false => not_allowed(head.method, FILE_METHODS),
-        };
+    let files = |handler| match FILE_METHODS.allow(head.method) {
+        true => handler,
+        false => not_allowed(head.method, FILE_METHODS),
+    };
+    let (app, mount) = match host.routes.find(path) {
+        None | Some((RouteHandler::Files, _)) => return files(Handler::Files),
+        Some((RouteHandler::Tree(site), mount)) => return files(Handler::Tree(Rc::clone(site), mount)),
+        Some((RouteHandler::Redirect(redirect), _)) => return Handler::Redirect(Rc::clone(redirect)),
+        Some((RouteHandler::Fixed(response), _)) => return Handler::Fixed(Rc::clone(response)),
+        Some((RouteHandler::App(app), mount)) => (app, mount),
     };
     let Ok(methods) = app.methods(&path[mount..]) else { return Handler::Refused(FAILED, None) };
     if !methods.allow(head.method) {

@@ -1,7 +1,7 @@
 //! Writes responses into the output. This is the only place that writes the heads of
 //! responses of applications and of the server itself, and that logs complete responses.
 
-use super::access_log::{self, PendingEntry, RequestSummary, ResponseSummary};
+use super::access_log::{self, Details, PendingEntry, RequestSummary, ResponseSummary};
 use super::body_writer::BodyWriter;
 use super::exchange::{Exchange, Handler, Turn};
 use super::notices;
@@ -68,11 +68,16 @@ pub(super) fn complete(
         let entry = pending_entry(exchange, status, body, turn);
         return Progress::Pending(State::SendingFile { persistent, entry });
     }
-    if turn.cx.shared.http.access.enabled {
+    if is_logged(exchange, turn) {
         let (request, response) = summarize(exchange, status, body, turn);
         access_log::write(&request, &response, turn.cx);
     }
     Progress::Complete { persistent }
+}
+
+/// Whether the access log gets a line for an exchange.
+fn is_logged(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> bool {
+    turn.cx.shared.http.access.enabled && exchange.rules().rules.log
 }
 
 /// The line of the access log for a response that is sent over several turns.
@@ -82,7 +87,7 @@ pub(super) fn pending_entry(
     body: u64,
     turn: &Turn<'_, '_>,
 ) -> Option<Box<PendingEntry>> {
-    turn.cx.shared.http.access.enabled.then(|| {
+    is_logged(exchange, turn).then(|| {
         let (request, response) = summarize(exchange, status, body, turn);
         Box::new(PendingEntry::new(&request, response, exchange.facts.began))
     })
@@ -98,7 +103,11 @@ fn summarize<'e>(
     let response = response_summary(status, body, exchange.facts.realm.is_some(), exchange.facts.began, turn);
     let line = access_log::request_line(exchange.head);
     let client = exchange.client(turn.ends);
-    (RequestSummary::new(line, exchange.head.fields, client, response.protected, certificate(turn)), response)
+    let fields = exchange.head.fields;
+    let structured = turn.cx.shared.log.format().is_structured();
+    let details =
+        structured.then(|| Details::new(exchange.head.host(), &fields, exchange.facts.secure, turn.ends.security()));
+    (RequestSummary::new(line, fields, client, response.protected, certificate(turn), details), response)
 }
 
 /// The certificate that the client sent, in DER.
@@ -107,12 +116,14 @@ fn certificate<'t>(turn: &Turn<'t, '_>) -> Option<&'t [u8]> {
 }
 
 fn response_summary(status: Status, body: u64, protected: bool, began: Tick, turn: &Turn<'_, '_>) -> ResponseSummary {
+    let wait = turn.cx.time.now.since(began);
     ResponseSummary {
         status,
         body,
         bytes: turn.output.since(turn.start),
-        duration: turn.cx.time.now.since(began),
-        peer: turn.ends.peer(),
+        wait,
+        duration: wait,
+        peer_port: turn.ends.peer().map(|peer| peer.port()),
         local: turn.ends.local(),
         request: turn.request,
         protected,
@@ -158,15 +169,17 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     let head_only = input.strip_prefix(b"\r\n").unwrap_or(input).starts_with(b"HEAD ");
     let traits = RequestTraits { minor: 1, head_only, persistent: false };
     let stamp = turn.cx.shared.http.stamp.clone();
-    let context = HeadContext { traits, stamp: &stamp, policy: host.policy(false, turn.ends.security().is_tls()) };
+    let policy = host.rules(0).policy(false, turn.ends.security().is_tls());
+    let context = HeadContext { traits, stamp: &stamp, policy, further: &policy.further };
     let body = write_error(host, reject, Vec::new(), Html::Accepted, context, turn);
     if turn.cx.shared.http.access.enabled {
         let response = response_summary(reject.status, body, false, began, turn);
         let fields = Fields::default();
-        let peer = response.peer.map(|peer| peer.ip());
+        let peer = turn.ends.peer().map(|peer| peer.ip());
         let client = turn.cx.shared.http.proxies.client(peer, &fields);
         let line = access_log::first_line(input);
-        let request = RequestSummary::new(line, fields, client, false, certificate(turn));
+        let details = Details::new(None, &fields, turn.ends.security().is_tls(), turn.ends.security());
+        let request = RequestSummary::new(line, fields, client, false, certificate(turn), Some(details));
         access_log::write(&request, &response, turn.cx);
     }
 }

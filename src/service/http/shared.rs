@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::access_log::AccessLog;
 use super::census::Census;
-use super::host::Host;
+use super::hosts::Hosts;
 use super::notices::Notices;
 use crate::app::Ports;
 use crate::http::forwarded::Proxies;
@@ -26,8 +25,6 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Without progress of a body.
     pub body_timeout: Duration,
-    /// Largest body that an application is given, in bytes.
-    pub body: u64,
     /// Most connections from one address.
     pub per_address: Option<u32>,
 }
@@ -38,31 +35,28 @@ impl Default for Limits {
             header_timeout: limits::HEADER_TIMEOUT,
             idle_timeout: limits::IDLE_TIMEOUT,
             body_timeout: limits::BODY_TIMEOUT,
-            body: limits::BODY,
             per_address: None,
         }
     }
 }
 
-/// Names the default host of a listener. The host itself can be replaced at any moment:
-/// an exchange keeps the one that it began with.
+/// Names the hosts of a listener. The table itself can be replaced at any moment: an exchange
+/// keeps the host that it began with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct HostId(u8);
-
-impl HostId {
-    /// The host that was given to [`Shared::new`] at this position.
-    ///
-    /// # Panics
-    /// If it is above 255. There are fewer listeners, and each has one.
-    pub fn at(position: usize) -> Self {
-        Self(u8::try_from(position).expect("a default host has a small number"))
-    }
+pub enum HostsId {
+    /// Those of the web server.
+    #[default]
+    Web,
+    /// That of the key-value service beside it.
+    Kv,
 }
 
 /// What all HTTP connections share.
 pub struct Shared {
-    /// The hosts, by the number in their [`HostId`].
-    pub hosts: Vec<Rc<Host>>,
+    /// The hosts of the web server.
+    pub web: Hosts,
+    /// The host of the key-value service beside it.
+    pub kv: Hosts,
     /// The proxies that are trusted.
     pub proxies: Proxies,
     /// The sessions of clients.
@@ -87,10 +81,11 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// With these hosts; the first is that of [`HostId::default`].
-    pub fn new(limits: Limits, hosts: impl IntoIterator<Item = Host>) -> Self {
+    /// With these hosts of the web server.
+    pub fn new(limits: Limits, web: impl Into<Hosts>) -> Self {
         Self {
-            hosts: hosts.into_iter().map(Rc::new).collect(),
+            web: web.into(),
+            kv: Hosts::new(None, true),
             proxies: Proxies::default(),
             sessions: Sessions::default(),
             link: None,
@@ -107,13 +102,12 @@ impl Shared {
         }
     }
 
-    /// The host of a connection.
-    ///
-    /// # Panics
-    /// If there is none with that number: a listener names one that was given to
-    /// [`new`](Self::new).
-    pub(super) fn host(&self, id: HostId) -> &Rc<Host> {
-        &self.hosts[usize::from(id.0)]
+    /// The hosts of a connection.
+    pub(super) fn hosts(&self, id: HostsId) -> &Hosts {
+        match id {
+            HostsId::Web => &self.web,
+            HostsId::Kv => &self.kv,
+        }
     }
 
     /// Counts a connection of an address. Returns whether the address may have it; none
@@ -138,10 +132,11 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Host;
     use super::*;
 
     fn with_limit(per_address: Option<u32>) -> Shared {
-        Shared::new(Limits { per_address, ..Limits::default() }, [Host::default()])
+        Shared::new(Limits { per_address, ..Limits::default() }, Host::default())
     }
 
     #[test]

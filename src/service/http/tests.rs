@@ -76,8 +76,8 @@ impl Bench {
     /// Opens another connection.
     fn connect(shared: &mut super::super::Shared, overloaded: bool) -> Http {
         let time = Time { now: Tick::default(), unix_seconds: 1_800_000_000, unix_micros: 0 };
-        let accepted = Accepted { listener: Kind::Http(HostId::default()), ends: ends(), overloaded };
-        Http::open(&accepted, HostId::default(), &mut TestContext::default().context(shared, time, false))
+        let accepted = Accepted { listener: Kind::Http(HostsId::default()), ends: ends(), overloaded };
+        Http::open(&accepted, HostsId::default(), &mut TestContext::default().context(shared, time, false))
     }
 
     /// Closes the connection, and opens another one.
@@ -138,8 +138,8 @@ impl Bench {
         let mut other = Peer::default();
         let mut context = TestContext::of(Handle::for_test(2));
         let time = Time { now: self.now, unix_seconds: 1_800_000_000, unix_micros: 0 };
-        let accepted = Accepted { listener: Kind::Http(HostId::default()), ends: ends(), overloaded: false };
-        let mut http = Http::open(&accepted, HostId::default(), &mut context.context(&mut self.shared, time, false));
+        let accepted = Accepted { listener: Kind::Http(HostsId::default()), ends: ends(), overloaded: false };
+        let mut http = Http::open(&accepted, HostsId::default(), &mut context.context(&mut self.shared, time, false));
         other.send(request.as_bytes());
         other.turn(|io| http.advance(io, &mut context.context(&mut self.shared, time, false)));
         http.closed(0, ends(), &mut context.context(&mut self.shared, time, false));

@@ -54,7 +54,7 @@ fn an_unwanted_body_is_read_up_to_a_limit() {
 #[test]
 fn a_body_over_the_limit_gets_413() {
     for framing in ["Content-Length: 11\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n"] {
-        let mut bench = Bench::with(|http| http.limits.body = 10, false);
+        let mut bench = Bench::with_host(|host| host.set_rules(Rules { body_limit: 10, ..Rules::default() }));
         let (responses, want) = bench.exchange(format!("POST /lab/echo HTTP/1.1\r\nHost: x\r\n{framing}"));
         assert_eq!((statuses(&responses), want.finish), (vec![413], Finish::Linger), "{framing:?}");
     }

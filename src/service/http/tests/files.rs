@@ -1,6 +1,5 @@
 //! Files: what a directory shows, and what looks absent.
 
-use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -13,8 +12,8 @@ fn bench(settings: Settings) -> Bench {
     let mut bench = Bench::new();
     let root = Root::open(bench.files.path(), Symlinks::Inside).unwrap();
     let mut host = Host::default();
-    host.files = Some(RefCell::new(Site::new(root, settings)));
-    bench.shared.http.hosts[0] = std::rc::Rc::new(host);
+    host.files = Some(std::rc::Rc::new(Site::new(root, settings).into()));
+    bench.shared.http.web = host.into();
     bench
 }
 
@@ -106,8 +105,8 @@ fn a_file_whose_size_is_not_that_of_its_content_is_refused() {
         }
         let root = Root::open(directory, Symlinks::Inside).unwrap();
         let mut host = Host::default();
-        host.files = Some(RefCell::new(Site::new(root, Settings::default())));
-        bench.shared.http.hosts[0] = std::rc::Rc::new(host);
+        host.files = Some(std::rc::Rc::new(Site::new(root, Settings::default()).into()));
+        bench.shared.http.web = host.into();
         for _ in 0..2 {
             assert_eq!(look(&mut bench, name), (403, None));
         }

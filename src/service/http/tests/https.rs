@@ -8,7 +8,7 @@ const HSTS: &str = "Strict-Transport-Security: max-age=77\r\n";
 fn bench(redirect: bool, security: Security<'static>) -> Bench {
     let host = |host: &mut Host| {
         host.redirect_https = redirect;
-        host.set_hsts(Duration::from_secs(77));
+        host.set_rules(Rules { hsts: Some(Duration::from_secs(77)), ..Rules::default() });
     };
     let mut bench = Bench::build(host, |shared| shared.ports.https = Some(8443), false);
     bench.peer.security = security;

@@ -1,7 +1,5 @@
 //! Listings of directories: read by jobs, shared, and never read for HEAD.
 
-use std::cell::RefCell;
-
 use super::*;
 use crate::files::resolve::{Root, Symlinks};
 use crate::files::{Settings, Site};
@@ -13,8 +11,8 @@ fn bench() -> Bench {
     bench.files.file("d/a", "1");
     let root = Root::open(bench.files.path(), Symlinks::Inside).unwrap();
     let mut host = Host::default();
-    host.files = Some(RefCell::new(Site::new(root, Settings { listing: true, ..Settings::default() })));
-    bench.shared.http.hosts[0] = std::rc::Rc::new(host);
+    host.files = Some(std::rc::Rc::new(Site::new(root, Settings { listing: true, ..Settings::default() }).into()));
+    bench.shared.http.web = host.into();
     bench
 }
 

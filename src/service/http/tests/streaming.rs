@@ -213,11 +213,10 @@ fn the_application_sets_the_limit_of_a_body() {
         (format!("Content-Length: {}\r\n", content.len()), String::new()),
         ("Transfer-Encoding: chunked\r\n".to_owned(), format!("{:x}\r\n{content}\r\n0\r\n\r\n", content.len())),
     ] {
-        let mut bench = Bench::build(
-            |host| host.routes.mount("/up", Box::new(Upload)).unwrap(),
-            |http| http.limits.body = 10,
-            false,
-        );
+        let mut bench = Bench::with_host(|host| {
+            host.routes.mount("/up", Box::new(Upload)).unwrap();
+            host.set_rules(Rules { body_limit: 10, ..Rules::default() });
+        });
         bench.send(post("", &lines, ""));
         for piece in content.as_bytes().chunks(20_000) {
             bench.send(piece);

@@ -1,0 +1,50 @@
+//! The settings of served directories.
+
+use std::rc::Rc;
+
+use super::ServerError;
+use super::error::Faults;
+use super::surroundings::Surroundings;
+use crate::config::{Handler, Host, Process};
+use crate::files::glob::Glob;
+use crate::files::{self, ErrorPages};
+use crate::http::media_type::MediaTypes;
+
+/// The settings of the files of a host, or of another directory of it.
+pub(super) fn site_settings(host: &Host, surroundings: &Surroundings<'_>, faults: &mut Faults) -> files::Settings {
+    let mut media_types = MediaTypes::new();
+    for (extension, media_type) in &host.media_types {
+        faults.keep(media_types.add(extension, media_type).map_err(ServerError::Config));
+    }
+    let mut fields = Vec::new();
+    for of_files in &host.file_fields {
+        let glob = faults.keep(Glob::parse(&of_files.glob).map_err(ServerError::Config));
+        fields.extend(glob.map(|glob| (glob, of_files.set.clone())));
+    }
+    // All directories share the limits.
+    let trees = 1 + surroundings.trees;
+    files::Settings {
+        listing: host.listing,
+        cache_control: host.cache_control.clone(),
+        cache_size: cache_size(surroundings.process) / trees,
+        open_files: (surroundings.open_files / trees).max(1),
+        etag_inode: host.etag_inode,
+        media_types,
+        spa: host.spa.clone(),
+        error_pages: Rc::new(ErrorPages::new(host.error_pages.clone())),
+        fields,
+    }
+}
+
+/// How many directories are served, in addition to the first one.
+pub(super) fn further_trees(hosts: &[Host]) -> usize {
+    let of_routes =
+        |host: &Host| host.routes.iter().filter(|route| matches!(route.handler, Some(Handler::Root(_)))).count();
+    let all: usize = hosts.iter().map(|host| usize::from(host.root.is_some()) + of_routes(host)).sum();
+    all.saturating_sub(1)
+}
+
+/// The cache's share of the memory: at most half, so that connections have the rest.
+pub(super) fn cache_size(process: &Process) -> usize {
+    process.cache_size.min(process.max_memory / 2)
+}

@@ -1,0 +1,196 @@
+//! The access log: one line for each request, written when its response ends.
+//!
+//! A line is written from an [`Entry`], a summary of the request and one of its response:
+//!
+//! | File | Format |
+//! |---|---|
+//! | `combined` | the combined format with further fields, and the Common Log Format |
+//! | `json`, `logfmt` | named facts, which `structured` selects for both |
+//!
+//! The format is that of the [`Log`](crate::logging::Log), chosen when it is opened. Facts that only the formats with
+//! names have are [`Details`]; for the others nobody looks for them.
+//!
+//! On a protected path the user is the name that is logged in, in a 401 the name that the client
+//! sent. Without such a name it is the subject of the client's certificate, if it sent one.
+//!
+//! The duration begins with the first byte of the request. Times are the loop's, read once a
+//! turn: a response in the same turn as its request took 0. Text from the network is escaped,
+//! so it can't forge a line.
+
+mod combined;
+mod json;
+mod logfmt;
+mod pending;
+mod structured;
+mod text;
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::Cx;
+use crate::certificates::x509;
+use crate::http::fields::is_named;
+use crate::http::head::RequestHead;
+use crate::http::{Fields, Status, basic};
+use crate::logging::{ACCESS, Log, LogFormat};
+use crate::reactor::{Security, Time};
+
+pub(super) use pending::PendingEntry;
+
+/// The fields of a line about the response.
+#[derive(Clone, Copy)]
+pub(super) struct ResponseSummary {
+    pub(super) status: Status,
+    /// Bytes of the body.
+    pub(super) body: u64,
+    /// Bytes of the response, head included.
+    pub(super) bytes: u64,
+    /// From the first byte of the request to the head of the response.
+    pub(super) wait: Duration,
+    /// From the first byte of the request to the last of the response.
+    pub(super) duration: Duration,
+    pub(super) peer_port: Option<u16>,
+    pub(super) local: Option<SocketAddr>,
+    pub(super) request: u32,
+    /// The path is protected.
+    pub(super) protected: bool,
+}
+
+/// The fields of a line about the request and its client.
+pub(super) struct RequestSummary<'a> {
+    line: &'a [u8],
+    client: Option<IpAddr>,
+    /// The user name on a protected path, whether its password is right or wrong; else the
+    /// subject of the client's certificate.
+    user: Option<Cow<'a, str>>,
+    referer: Option<&'a [u8]>,
+    agent: Option<&'a [u8]>,
+    /// For the formats with names.
+    details: Option<Details<'a>>,
+}
+
+/// What only the formats with names say about a request.
+#[derive(Clone, Copy)]
+pub(super) struct Details<'a> {
+    /// The host that the request is for, perhaps with a port.
+    host: Option<&'a [u8]>,
+    /// The value of X-Request-ID, with which a proxy names a request.
+    request_id: Option<&'a [u8]>,
+    /// The client used TLS, directly or to a trusted proxy.
+    secure: bool,
+    /// The version and cipher suite of the connection.
+    tls: Option<[&'a str; 2]>,
+}
+
+impl<'a> Details<'a> {
+    /// The details of a request for this host with these fields.
+    #[cold]
+    pub(super) fn new(host: Option<&'a [u8]>, fields: &Fields<'a>, secure: bool, security: Security<'_>) -> Self {
+        let tls = security.facts().map(|facts| [facts.version, facts.cipher_suite]);
+        Self { host, request_id: fields.get("x-request-id"), secure, tls }
+    }
+}
+
+impl<'a> RequestSummary<'a> {
+    /// The summary of a request with this request line and these fields. The user is logged if
+    /// the path is `protected`, and else the owner of the client's `certificate`.
+    pub(super) fn new(
+        line: &'a [u8],
+        fields: Fields<'a>,
+        client: Option<IpAddr>,
+        protected: bool,
+        certificate: Option<&[u8]>,
+        details: Option<Details<'a>>,
+    ) -> Self {
+        let (mut referer, mut agent) = (None, None);
+        for (name, value) in fields.iter() {
+            match name.len() {
+                7 if is_named(name, b"Referer") => _ = referer.get_or_insert(value),
+                10 if is_named(name, b"User-Agent") => _ = agent.get_or_insert(value),
+                _ => {}
+            }
+        }
+        Self {
+            line,
+            client,
+            user: if protected || certificate.is_some() { user(&fields, protected, certificate) } else { None },
+            referer,
+            agent,
+            details,
+        }
+    }
+}
+
+/// Who sent a request, for the log. Most requests have nobody, and don't get here.
+#[cold]
+fn user(fields: &Fields<'_>, protected: bool, certificate: Option<&[u8]>) -> Option<Cow<'static, str>> {
+    let name = protected.then(|| basic::credentials(fields)).flatten().map(|who| who.name);
+    name.or_else(|| x509::subject(certificate?)).map(Cow::from)
+}
+
+/// The request line.
+pub(super) fn request_line<'a>(head: &RequestHead<'a>) -> &'a [u8] {
+    // There is one space between its words, and the version is the last.
+    &head.raw[..head.method_name.len() + head.raw_target.len() + b"  HTTP/1.1".len()]
+}
+
+/// The first line of input that has no request line.
+pub(super) fn first_line(head: &[u8]) -> &[u8] {
+    /// This much is enough to recognize it.
+    const MOST: usize = 8_300;
+    let end = memchr::memchr2(b'\r', b'\n', head).unwrap_or(head.len());
+    &head[..end.min(MOST)]
+}
+
+/// All that a line is written from.
+struct Entry<'a> {
+    request: &'a RequestSummary<'a>,
+    response: &'a ResponseSummary,
+    /// The number of the connection.
+    connection: u32,
+    /// When the response ended.
+    time: Time,
+}
+
+/// The access log, with what many successive lines share.
+#[derive(Default)]
+pub(super) struct AccessLog {
+    pub(super) enabled: bool,
+    parts: combined::Parts,
+    moment: structured::Moment,
+}
+
+impl AccessLog {
+    pub(super) fn new() -> Self {
+        Self { enabled: log::log_enabled!(target: ACCESS, log::Level::Info), ..Self::default() }
+    }
+}
+
+/// Writes a line.
+pub(super) fn write(request: &RequestSummary<'_>, response: &ResponseSummary, cx: &mut Cx<'_>) {
+    let entry = Entry { request, response, connection: cx.handle.number(), time: cx.time };
+    let (log, access) = (&cx.shared.log, &mut cx.shared.http.access);
+    match log.format() {
+        LogFormat::Combined => log.access(|out| combined::write_combined(&entry, &mut access.parts, out)),
+        format => write_in(format, &entry, access, log),
+    }
+}
+
+/// Writes a line in a format other than the default. That one is written without a further call.
+#[inline(never)]
+fn write_in(format: LogFormat, entry: &Entry<'_>, access: &mut AccessLog, log: &Log) {
+    log.access(|out| write_to(out, format, entry, access));
+}
+
+fn write_to(out: &mut Vec<u8>, format: LogFormat, entry: &Entry<'_>, access: &mut AccessLog) {
+    match format {
+        LogFormat::Combined => combined::write_combined(entry, &mut access.parts, out),
+        LogFormat::Common => combined::write_common(entry, &mut access.parts, out),
+        LogFormat::Json => json::write(entry, &mut access.moment, out),
+        LogFormat::Logfmt => logfmt::write(entry, &mut access.moment, out),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! The formats of the access log and of diagnostics, as the real server writes them.
+
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use support::site::Site;
+use support::{Root, Server, eventually, get, get_with, miod, run_to_end};
+
+const CIPHER: &str = "TLS_CHACHA20_POLY1305_SHA256";
+
+/// A server whose access log has this format.
+struct Logged {
+    root: Root,
+    server: Server,
+}
+
+impl Logged {
+    fn new(format: &str, arguments: &[&str]) -> Self {
+        let root = Root::new();
+        root.old_file("www/index.html", "index");
+        let mut command = miod();
+        command.arg("serve").arg(root.at("www")).args(["-p", "0", "--apps", "--access-log"]).arg(root.at("log"));
+        command.args(["--log-format", format]).args(arguments);
+        Self { server: Server::run(command), root }
+    }
+
+    /// Waits for `count` lines.
+    fn lines(&self, count: usize) -> Vec<String> {
+        let mut text = String::new();
+        assert!(eventually(|| {
+            text = fs::read_to_string(self.root.at("log")).unwrap();
+            text.matches('\n').count() >= count
+        }));
+        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        assert_eq!(lines.len(), count, "{text}");
+        lines
+    }
+}
+
+fn json(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+#[test]
+fn json_has_every_fact() {
+    let logged = Logged::new("json", &[]);
+    let mut client = logged.server.connect();
+    let (own, served) = (client.stream.local_addr().unwrap(), client.stream.peer_addr().unwrap());
+    let fields = "User-Agent: a \"b\"\r\nReferer: http://r/\r\nX-Request-ID: id-1\r\n";
+    client.send(get_with("/?a=b", fields).replace("Host: ", "Host: A.Example:81\r\nX-Old: "));
+    let response = client.response();
+    let line = json(&logged.lines(1)[0]);
+    for (name, expected) in [
+        ("client", Value::from(own.ip().to_string())),
+        ("peer_port", own.port().into()),
+        ("local", served.to_string().into()),
+        ("request", 1.into()),
+        ("scheme", "http".into()),
+        ("host", "a.example".into()),
+        ("method", "GET".into()),
+        ("target", "/?a=b".into()),
+        ("protocol", "HTTP/1.1".into()),
+        ("status", 200.into()),
+        ("body_bytes", 5.into()),
+        ("bytes", (response.head.len() + response.body.len()).into()),
+        ("referer", "http://r/".into()),
+        ("user_agent", "a \"b\"".into()),
+        ("request_id", "id-1".into()),
+    ] {
+        assert_eq!(line[name], expected, "{name} in {line}");
+    }
+    let time = line["time"].as_str().unwrap();
+    assert!(time.len() == "2026-11-21T07:15:00.250000Z".len() && time.ends_with('Z'), "{time}");
+    for name in ["user", "tls_version", "tls_cipher", "line", "route"] {
+        assert!(line.get(name).is_none(), "{name} in {line}");
+    }
+
+    // A response over several turns: its head is there before its end.
+    client.send(get("/lab/stream?chunks=3&ms=50"));
+    assert_eq!(client.response().status, 200);
+    let line = json(&logged.lines(2)[1]);
+    let seconds = |name: &str| line[name].as_f64().unwrap();
+    assert!(seconds("time_to_response") < 0.1 && seconds("total_time") >= 0.1, "{line}");
+    assert_eq!((&line["target"], &line["referer"]), (&"/lab/stream?chunks=3&ms=50".into(), &Value::Null));
+    assert_eq!(line["host"], json(&logged.lines(2)[1])["host"]);
+
+    client.send("nonsense\r\n\r\n");
+    assert_eq!(client.response().status, 400);
+    let line = json(&logged.lines(3)[2]);
+    assert_eq!((&line["line"], &line["status"], &line["host"]), (&"nonsense".into(), &400.into(), &Value::Null));
+}
+
+#[test]
+fn json_and_logfmt_have_the_facts_of_a_streamed_response() {
+    for format in ["json", "logfmt"] {
+        let logged = Logged::new(format, &[]);
+        let mut client = logged.server.connect();
+        let fields = "User-Agent: agent\r\nX-Request-ID: \u{ff}\r\n";
+        client.send(get_with("/lab/stream?chunks=2&ms=10", fields).replace("Host: ", "Host: A.Example\r\nX-Old: "));
+        assert_eq!(client.response().status, 200);
+        let line = logged.lines(1).remove(0);
+        let parts = match format {
+            "json" => {
+                [r#""scheme":"http","host":"a.example","method":"GET""#, r#","user_agent":"agent","request_id":""#]
+            }
+            _ => [" scheme=http host=a.example method=GET ", " user_agent=agent request_id=\""],
+        };
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+        assert!(!line.contains("referer") && !line.contains("user="), "{line}");
+    }
+}
+
+#[test]
+fn the_common_format_has_seven_fields() {
+    let logged = Logged::new("common", &[]);
+    logged.server.get("/");
+    assert_eq!(logged.server.exchange(get_with("/", "If-None-Match: *\r\n")).status, 304);
+    let lines = logged.lines(2);
+    assert!(lines[0].starts_with("127.0.0.1 - - [") && lines[0].ends_with(" +0000] \"GET / HTTP/1.1\" 200 5"));
+    assert!(lines[1].ends_with(" +0000] \"GET / HTTP/1.1\" 304 -"), "{}", lines[1]);
+}
+
+#[test]
+fn the_format_is_checked_and_comes_from_the_environment_too() {
+    let output = miod().args(["--log-format", "xml"]).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(message.contains("give combined, common, json or logfmt"), "{message}");
+    let output = miod().env("MIOD_DIAGNOSTICS", "xml").output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("give text or json"), "{message}");
+
+    let root = Root::new();
+    let mut command = miod();
+    command.arg("serve").arg(root.path()).args(["-p", "0", "--access-log", "-"]).env("MIOD_LOG_FORMAT", "logfmt");
+    let server = Server::run(command);
+    server.get("/");
+    assert!(eventually(|| server.output().contains(" status=404 ")), "{}", server.output());
+}
+
+/// A server whose standard error is a file.
+struct Quiet(Child);
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a server with its standard error in `file` until it ends after a signal. Returns what is in the file.
+fn diagnostics(root: &Root, arguments: &[&str], variable: Option<String>) -> String {
+    let path = root.at("stderr");
+    let file = File::create(&path).unwrap();
+    let variable = variable.unwrap_or_else(|| {
+        let metadata = file.metadata().unwrap();
+        format!("{}:{}", metadata.dev(), metadata.ino())
+    });
+    let mut command: Command = miod();
+    command.arg("serve").arg(root.at("www")).args(["-p", "0"]).args(arguments).env("JOURNAL_STREAM", variable);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+    let child = Quiet(child);
+    let text = || fs::read_to_string(&path).unwrap();
+    // It handles signals when it has told what it serves.
+    assert!(eventually(|| text().contains('\n')), "{}", text());
+    support::kill("USR2", child.0.id());
+    assert!(eventually(|| text().contains("maintenance is on")), "{}", text());
+    text()
+}
+
+#[test]
+fn messages_have_priorities_in_the_journal_and_times_elsewhere() {
+    let root = Root::new();
+    root.directory("www");
+    let journal = diagnostics(&root, &[], None);
+    assert!(journal.contains("<4>WARN  miod::service maintenance is on"), "{journal}");
+    assert!(journal.lines().all(|line| line.starts_with('<') && line.as_bytes()[2] == b'>'), "{journal}");
+    let journal = diagnostics(&root, &["--diagnostics", "json"], None);
+    for line in journal.lines() {
+        let object = json(line.split_once('>').unwrap().1);
+        assert!(object.get("time").is_none() && object["level"].is_string(), "{line}");
+    }
+    // The variable of a parent whose output was the journal.
+    let text = diagnostics(&root, &[], Some("1:2".to_owned()));
+    assert!(text.lines().all(|line| line.starts_with("20") && line.as_bytes()[19] == b'Z'), "{text}");
+    let text = diagnostics(&root, &["--diagnostics", "json"], Some(String::new()));
+    let last = json(text.lines().last().unwrap());
+    assert_eq!((&last["level"], &last["target"]), (&"warn".into(), &"miod::service".into()));
+    assert!(last["time"].as_str().unwrap().ends_with('Z') && last["message"].as_str().unwrap().contains("is on"));
+}
+
+#[test]
+#[ignore = "needs curl"]
+fn with_tls_a_line_has_its_version_and_cipher() {
+    let root = Root::new();
+    root.old_file("site/index.html", "index");
+    let log = root.at("log").display().to_string();
+    let site = Site::over(root, &["--tls", "auto", "--apps", "--access-log", &log, "--log-format", "json"]);
+    // The first response is complete at once, the second is sent over several turns.
+    for path in ["/", "/lab/stream?chunks=2&ms=10"] {
+        let got = run_to_end(Command::new("curl").args(["-sk", "--tls13-ciphers", CIPHER]).arg(site.url(path)), b"");
+        assert_eq!(got.code, Some(0), "{got:?}");
+    }
+    let mut text = String::new();
+    assert!(eventually(|| {
+        text = fs::read_to_string(&log).unwrap();
+        text.lines().count() == 2
+    }));
+    for line in text.lines().map(json) {
+        assert_eq!((&line["scheme"], &line["host"]), (&"https".into(), &"localhost".into()), "{line}");
+        assert_eq!((&line["tls_version"], &line["tls_cipher"]), (&"TLSv1.3".into(), &CIPHER.into()), "{line}");
+    }
+}
