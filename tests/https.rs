@@ -82,7 +82,7 @@ fn a_new_certificate_is_used_after_sighup_and_a_broken_one_is_not() {
     assert!(works(&second));
     std::fs::write(file("server.pem"), "broken").unwrap();
     second.server.signal("HUP");
-    assert!(eventually(|| second.server.errors().contains("stay in use")));
+    assert!(eventually(|| second.server.errors().contains("stays in use")));
     assert!(works(&second));
 }
 

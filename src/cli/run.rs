@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use super::banner::banner;
 use super::error::{CommandError, CommandErrors, USAGE};
 use super::udp::{self, DatagramCommand, DatagramTask};
-use super::{Command, environment, parse, passwd, print, print_error, unit};
+use super::{Command, ServerPlan, environment, parse, passwd, print, print_error, unit};
 use crate::client::{self, ToolError};
 use crate::config::Config;
 use crate::files::nothing_to_show;
 use crate::logging::{self, AccessLog, Log, LogOptions};
-use crate::server::{self, Ready, Server};
+use crate::server::{self, Ready, Reloader, Server, ServerError};
 
 /// The program `miod`: parses the command line of the process and runs the command.
 pub fn main() -> ExitCode {
@@ -47,7 +47,7 @@ fn run(command: Command) -> Result<ExitCode, CommandErrors> {
             plan.run()?;
         }
         Command::Unit(plan) => print(&unit::run(&plan)?),
-        Command::Server(plan) => serve(&plan.load()?)?,
+        Command::Server(plan) => serve(plan)?,
         Command::Connect(plan) => run_tool(|| client::connect::run(&plan))?,
         Command::Get(request) => run_tool(|| client::get::run(request))?,
         Command::Datagrams(command) => return run_datagrams(command),
@@ -55,7 +55,8 @@ fn run(command: Command) -> Result<ExitCode, CommandErrors> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(config: &Config) -> Result<(), CommandErrors> {
+fn serve(plan: ServerPlan) -> Result<(), CommandErrors> {
+    let config = plan.load()?;
     let log = match start_log(&config.process.logging) {
         Ok(log) => log,
         Err(error) => {
@@ -68,7 +69,29 @@ fn serve(config: &Config) -> Result<(), CommandErrors> {
     for warning in environment::warnings(std::env::vars_os()) {
         log::warn!("{warning}");
     }
-    Ok(server::serve(config, log, |ready| announce(config, ready))?)
+    let server = Server::new(config.clone()).log(log).reload_by(plan);
+    Ok(server.run(|ready| announce(&config, ready))?)
+}
+
+impl Reloader for ServerPlan {
+    fn load(&self) -> Option<Config> {
+        Self::load(self).map_err(|errors| log_errors(&errors)).ok()
+    }
+
+    fn refused(&self, error: ServerError) {
+        log_errors(&error.into());
+    }
+}
+
+/// Logs errors as a start would print them.
+fn log_errors(errors: &CommandErrors) {
+    for error in &errors.0 {
+        log::error!("{error}");
+        // Each line of a log is a record of its own.
+        for line in error.excerpt.iter().flat_map(|excerpt| excerpt.lines()) {
+            log::error!("{line}");
+        }
+    }
 }
 
 fn start_log(options: &LogOptions) -> Result<Log, CommandError> {

@@ -56,6 +56,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub struct Log {
     sinks: Option<Arc<Mutex<Sinks>>>,
     format: LogFormat,
+    /// Access lines are wanted. The default handle leaves that to its logger.
+    enabled: bool,
 }
 
 /// The lines that were lost since the start, because they couldn't be written.
@@ -72,16 +74,8 @@ pub struct Lost {
 /// # Errors
 /// If the access log can't be opened, or there is a logger already.
 pub fn init(options: &LogOptions) -> io::Result<Log> {
-    let access = match &options.access {
-        AccessLog::File(path) => Some(Sink::file(path)?),
-        AccessLog::Stdout => Some(Sink::stream(io::stdout())?),
-        AccessLog::Auto | AccessLog::Off => None,
-    };
-    let wanted = match options.access {
-        AccessLog::Auto => io::stderr().is_terminal(),
-        AccessLog::Off => false,
-        AccessLog::File(_) | AccessLog::Stdout => true,
-    };
+    let access = open_access(&options.access)?;
+    let wanted = is_wanted(&options.access);
     let sinks = Arc::new(Mutex::new(Sinks { stderr: Sink::stream(io::stderr())?, access, since: None }));
 
     let rust_log = std::env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty());
@@ -89,7 +83,32 @@ pub fn init(options: &LogOptions) -> io::Result<Log> {
     let journal = diagnostics::is_journal(io::stderr(), std::env::var_os("JOURNAL_STREAM").as_deref());
     write_to(&mut builder, Style { format: options.diagnostics, journal }, &sinks);
     builder.try_init().map_err(io::Error::other)?;
-    Ok(Log { sinks: Some(sinks), format: options.format })
+    let enabled = log::log_enabled!(target: ACCESS, log::Level::Info);
+    Ok(Log { sinks: Some(sinks), format: options.format, enabled })
+}
+
+/// Where access lines go, if that isn't standard error.
+fn open_access(to: &AccessLog) -> io::Result<Option<Sink>> {
+    match to {
+        AccessLog::File(path) => Sink::file(path).map(Some),
+        AccessLog::Stdout => Sink::stream(io::stdout()).map(Some),
+        AccessLog::Auto | AccessLog::Off => Ok(None),
+    }
+}
+
+fn is_wanted(access: &AccessLog) -> bool {
+    match access {
+        AccessLog::Auto => io::stderr().is_terminal(),
+        AccessLog::Off => false,
+        AccessLog::File(_) | AccessLog::Stdout => true,
+    }
+}
+
+/// An access log that is open, but not in use yet.
+pub struct NewAccessLog {
+    sink: Option<Sink>,
+    format: LogFormat,
+    enabled: bool,
 }
 
 /// Logs each panic as an error with its place. A backtrace would need tens of megabytes that
@@ -113,6 +132,31 @@ impl Log {
     /// The format of access lines.
     pub fn format(&self) -> LogFormat {
         self.format
+    }
+
+    /// Whether access lines are wanted.
+    pub fn is_access_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Opens the access log of other options, for [`replace_access`](Self::replace_access).
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    pub fn open_access(options: &LogOptions) -> io::Result<NewAccessLog> {
+        let sink = open_access(&options.access)?;
+        Ok(NewAccessLog { sink, format: options.format, enabled: is_wanted(&options.access) })
+    }
+
+    /// Uses another access log from now on. What waits for the present one is written.
+    pub fn replace_access(&mut self, new: NewAccessLog) {
+        (self.format, self.enabled) = (new.format, new.enabled);
+        if let Some(mut sinks) = self.lock()
+            && let Some(mut old) = std::mem::replace(&mut sinks.access, new.sink)
+        {
+            // The loop can't wait for a slow reader.
+            old.flush();
+        }
     }
 
     /// Adds an access line, which `write` appends with its line end. The caller has checked by
@@ -449,7 +493,7 @@ mod tests {
         let sinks =
             Sinks { stderr: Sink::file(&stderr).unwrap(), access: Some(Sink::file(&access).unwrap()), since: None };
         let sinks = Arc::new(Mutex::new(sinks));
-        let log = Log { sinks: Some(Arc::clone(&sinks)), format: LogFormat::Json };
+        let log = Log { sinks: Some(Arc::clone(&sinks)), format: LogFormat::Json, enabled: true };
         let mut builder = filtered(0, true, None);
         write_to(&mut builder, Style::default(), &sinks);
         let logger = builder.build();

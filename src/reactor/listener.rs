@@ -170,6 +170,11 @@ impl Listener {
         Self { tls: Some(acceptor), ..self }
     }
 
+    /// Expects TLS from its further connections, or none.
+    pub(super) fn set_tls(&mut self, acceptor: Option<TlsAcceptor>) {
+        self.tls = acceptor;
+    }
+
     /// Whether it expects TLS.
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
@@ -264,7 +269,8 @@ pub(super) struct Listening<L> {
 
 /// All listeners.
 pub(super) struct Listeners<L> {
-    all: Vec<Listening<L>>,
+    /// By number; none was closed.
+    all: Vec<Option<Listening<L>>>,
     /// Their addresses, which connections ask for after the listeners are closed.
     addresses: Vec<Option<SocketAddr>>,
     /// Out of descriptors: no attempt before this.
@@ -280,10 +286,29 @@ impl<L> Default for Listeners<L> {
 }
 
 impl<L> Listeners<L> {
-    pub(super) fn add(&mut self, listener: Listener, value: L) {
-        self.addresses.push(listener.address());
+    /// A number for a further listener: that of a closed one without connections (`is_used`
+    /// tells), or else a new one.
+    pub(super) fn free(&self, is_used: impl Fn(usize) -> bool) -> usize {
+        let is_free = |(index, listening): &(usize, &Option<_>)| listening.is_none() && !is_used(*index);
+        self.all.iter().enumerate().find(is_free).map_or(self.all.len(), |(index, _)| index)
+    }
+
+    /// Adds a listener under a [free](Self::free) number.
+    pub(super) fn put(&mut self, index: usize, listener: Listener, value: L) {
+        if index == self.all.len() {
+            self.all.push(None);
+            self.addresses.push(None);
+        }
+        self.addresses[index] = listener.address();
         // Connections may already wait.
-        self.all.push(Listening { listener, value, latched: true });
+        self.all[index] = Some(Listening { listener, value, latched: true });
+    }
+
+    /// Closes one; its socket in the file system is removed.
+    pub(super) fn remove(&mut self, index: usize) {
+        if let Some(listening) = self.all.get_mut(index) {
+            *listening = None;
+        }
     }
 
     pub(super) fn address(&self, index: u8) -> Option<&SocketAddr> {
@@ -295,21 +320,21 @@ impl<L> Listeners<L> {
     }
 
     pub(super) fn get(&mut self, index: usize) -> Option<&mut Listening<L>> {
-        self.all.get_mut(index)
+        self.all.get_mut(index)?.as_mut()
     }
 
     pub(super) fn any_latched(&self) -> bool {
-        self.all.iter().any(|listening| listening.latched)
+        self.all.iter().flatten().any(|listening| listening.latched)
     }
 
     /// There may be connections to take at each.
     pub(super) fn latch(&mut self) {
-        self.all.iter_mut().for_each(|listening| listening.latched = true);
+        self.all.iter_mut().flatten().for_each(|listening| listening.latched = true);
     }
 
     /// Closes them all; their sockets in the file system are removed.
     pub(super) fn close(&mut self) {
-        self.all.clear();
+        self.all.iter_mut().for_each(|listening| *listening = None);
     }
 }
 

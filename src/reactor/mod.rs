@@ -87,7 +87,7 @@ pub(crate) use sys::{change_user, forbid_new_privileges};
 pub use timers::{Armed, Timers};
 pub use tls::{
     KeyLogFile, TlsAcceptor, TlsClient, TlsConnector, TlsFailure, TlsIdentity, TlsServerSettings, TlsSettingsError,
-    TlsStream, TlsTrust,
+    TlsStream, TlsTrust, is_certified,
 };
 pub use want::{Finish, Want};
 pub use work::Work;
@@ -233,6 +233,8 @@ pub struct Reactor<P: Protocol> {
     options: Options,
     drain: Option<Drain>,
     over: bool,
+    /// A protocol has asked for a pause.
+    paused: bool,
     accepted: u64,
     accept_limit: u64,
     dialled: u64,
@@ -278,6 +280,7 @@ impl<P: Protocol> Reactor<P> {
             options,
             drain: None,
             over: false,
+            paused: false,
             accepted: 0,
             accept_limit: u64::MAX,
             dialled: 0,
@@ -287,18 +290,40 @@ impl<P: Protocol> Reactor<P> {
         })
     }
 
-    /// Adds a listener; connections from it carry `value`.
+    /// Adds a listener; connections from it carry `value`. Returns its number.
     ///
     /// # Errors
     /// If it can't be registered, or there are too many.
-    pub fn listen(&mut self, mut listener: Listener, value: P::Listener) -> io::Result<()> {
-        let index = self.listeners.len();
+    pub fn listen(&mut self, mut listener: Listener, value: P::Listener) -> io::Result<usize> {
+        let is_used = |index: usize| self.slots.iter().any(|slot| usize::from(slot.listener) == index);
+        let index = self.listeners.free(is_used);
         if index == LISTENERS {
             return Err(io::Error::other("too many listeners"));
         }
         listener.register(self.poll.registry(), Token(FIRST_LISTENER + index))?;
-        self.listeners.add(listener, value);
-        Ok(())
+        self.listeners.put(index, listener, value);
+        Ok(index)
+    }
+
+    /// The listener with this number.
+    pub fn listener(&mut self, number: usize) -> Option<&Listener> {
+        self.listeners.get(number).map(|listening| &listening.listener)
+    }
+
+    /// Changes what further connections of a listener speak and carry.
+    pub fn change_listener(&mut self, number: usize, tls: Option<TlsAcceptor>, value: P::Listener) {
+        if let Some(listening) = self.listeners.get(number) {
+            listening.listener.set_tls(tls);
+            listening.value = value;
+        }
+    }
+
+    /// Closes the listener with this number. Connections that wait there are taken first; all of
+    /// its connections stay.
+    pub fn close_listener(&mut self, number: usize) {
+        self.listeners.latch();
+        self.accept_from(number, usize::MAX);
+        self.listeners.remove(number);
     }
 
     /// Has a connection made to `to`, as [`Context::connect`] does.
@@ -330,6 +355,25 @@ impl<P: Protocol> Reactor<P> {
         Ok(source)
     }
 
+    /// Has no source reported any more.
+    pub fn unwatch_all(&mut self, fds: impl IntoIterator<Item = RawFd>) {
+        for fd in fds {
+            // One that was closed is not registered any more.
+            let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        }
+        self.sources = 0;
+    }
+
+    /// Uses other options from now on.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
+    /// Whether it has ended for good, and isn't only paused.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// What ends this reactor from outside.
     pub fn closer(&self) -> Closer {
         self.closer.clone()
@@ -346,7 +390,7 @@ impl<P: Protocol> Reactor<P> {
         &mut self.shared
     }
 
-    /// Runs the loop.
+    /// Runs the loop, until the end or a [pause](Context::pause). After a pause it can go on.
     ///
     /// # Errors
     /// If the poll itself fails, which nothing can be done about.
@@ -358,7 +402,8 @@ impl<P: Protocol> Reactor<P> {
         };
         let mut events = Events::with_capacity(EVENTS);
         let mut quiet = false;
-        while !self.over {
+        self.paused = false;
+        while !self.over && !self.paused {
             let hook = P::before_wait(&mut self.shared, self.time, quiet);
             self.wait(&mut events, hook)?;
             self.time = self.clock.read();

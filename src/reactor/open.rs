@@ -89,17 +89,22 @@ impl<P: Protocol> Reactor<P> {
     pub(super) fn accept_all(&mut self) {
         self.listeners.pause_until = None;
         for index in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS {
-                if self.slots.len() >= self.options.connections {
-                    // Those that were just taken may be over in one turn.
-                    self.hear_newcomers();
-                }
-                if !self.may_accept() || !self.accept_one(index) {
-                    break;
-                }
-            }
+            self.accept_from(index, ACCEPTS);
         }
         self.hear_newcomers();
+    }
+
+    /// Takes at most so many connections of one listener.
+    pub(super) fn accept_from(&mut self, index: usize, most: usize) {
+        for _ in 0..most {
+            if self.slots.len() >= self.options.connections {
+                // Those that were just taken may be over in one turn.
+                self.hear_newcomers();
+            }
+            if !self.may_accept() || !self.accept_one(index) {
+                break;
+            }
+        }
     }
 
     /// Gives the connections just taken their first turn, as far as the work of a phase

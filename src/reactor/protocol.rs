@@ -317,6 +317,7 @@ pub(super) enum Effect<P: Protocol> {
     Send { from: Handle, to: Handle, message: P::Message },
     Connect(Handle, Dial, P),
     Drain(Duration),
+    Pause,
     Quit,
 }
 
@@ -362,6 +363,12 @@ impl<P: Protocol> Context<'_, P> {
     /// finished what is in flight, at the latest after `grace`.
     pub fn drain(&mut self, grace: Duration) {
         self.effects.push(Effect::Drain(grace));
+    }
+
+    /// Has [`Reactor::run`](super::Reactor::run) return after this pass, so that its caller can
+    /// change what it runs: listeners, sources, what is shared. Connections stay as they are.
+    pub fn pause(&mut self) {
+        self.effects.push(Effect::Pause);
     }
 
     /// Ends the loop now, whatever is in flight.

@@ -1,14 +1,18 @@
 //! Chooses the applications of a host, and makes them.
 
+use std::rc::Rc;
+
 use super::ServerError;
 use super::error::Faults;
 use super::surroundings::Surroundings;
-use crate::app::board;
+use crate::app::App;
+use crate::app::board::{Board, CAPACITY};
+use crate::app::boundary::Application;
 use crate::app::catalogue::{self, Supplies};
 use crate::app::quiz::Quiz;
 use crate::auth::Users;
 use crate::config::{Apps, Host};
-use crate::service::http::Routes;
+use crate::service::http::{RouteHandler, Routes};
 
 /// Mounts the applications of a host. Also returns their prefixes and names.
 pub(super) fn mount(
@@ -38,12 +42,36 @@ pub(super) fn mount(
         if entry.for_users && users.is_none() {
             faults.wrong(format!("the application {name} needs --users FILE"));
         }
-        faults.keep(routes.mount(prefix, (entry.make)(&mut supplies)).map_err(ServerError::Config));
+        let app = if name == "board" {
+            board(host, prefix, surroundings, faults)
+        } else {
+            Some(Rc::new(Application::new((entry.make)(&mut supplies))))
+        };
+        let set = app.map(|app| routes.set(prefix, RouteHandler::App(app)));
+        faults.keep(set.unwrap_or(Ok(())).map_err(ServerError::Config));
     }
     if let Apps::Only(names) | Apps::AllBut(names) = &host.apps {
         names.iter().filter(|name| catalogue::find(name).is_none()).for_each(|name| faults.wrong(unknown(name)));
     }
     (routes, apps)
+}
+
+/// The board at a prefix, which has a store: the present one, or else a new one.
+fn board(
+    host: &Host,
+    prefix: &str,
+    Surroundings { state, boards, .. }: &Surroundings<'_>,
+    faults: &mut Faults,
+) -> Option<Rc<Application>> {
+    if *boards > 1 && state.is_durable() {
+        faults.wrong("only one board can be on disk; mount it once");
+    }
+    if !faults.may_create() {
+        return None;
+    }
+    let host = host.names.first().map(ToString::to_string).unwrap_or_default();
+    let make = || Ok(Box::new(Board::new(state.store("board", CAPACITY)?)) as Box<dyn App>);
+    faults.keep(state.keep(format!("board {host} {prefix}"), make))
 }
 
 /// What the applications need.
@@ -60,15 +88,6 @@ fn supplies(
         faults.keep(quiz.map_err(|why| ServerError::Config(format!("the quiz {}: {why}", path.display()))))
     });
     let quiz = quiz.unwrap_or_else(Quiz::built_in);
-    let boards = apps.iter().filter(|(_, name)| name == "board").count();
-    let posts = match boards {
-        2.. if state.is_durable() => {
-            faults.wrong("only one board can be on disk; mount it once");
-            None
-        }
-        1 if faults.may_create() => faults.keep(state.store("board", board::CAPACITY)),
-        _ => None,
-    };
     let users = users.cloned().unwrap_or_else(Users::empty);
     Supplies {
         users,
@@ -77,7 +96,7 @@ fn supplies(
         keys: state.keys.keys.clone(),
         session_cookie: process.sessions.cookie.clone(),
         quiz,
-        posts,
+        posts: None,
     }
 }
 
@@ -95,11 +114,17 @@ mod tests {
     #[test]
     fn login_needs_users_and_the_others_the_demonstration() {
         let config = Config::single(Process::default(), Listener::default(), Host::default());
-        let state = State::open(&config, true, &mut Faults::default());
+        let state = State::open(&config, true, Vec::new(), &mut Faults::default());
         let mounted = |host: &Host, demonstration, has_users: bool| {
             let users = Users::empty();
-            let surroundings =
-                Surroundings { process: &config.process, state: &state, demonstration, open_files: 1, trees: 0 };
+            let surroundings = Surroundings {
+                process: &config.process,
+                state: &state,
+                demonstration,
+                open_files: 1,
+                trees: 0,
+                boards: 0,
+            };
             let mut faults = Faults::default();
             let mounted = mount(host, &surroundings, has_users.then_some(&users), &mut faults);
             faults.finish().map_err(drop)?;

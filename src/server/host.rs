@@ -10,13 +10,14 @@ use super::routes;
 use super::site::site_settings;
 use super::surroundings::Surroundings;
 use super::{Ready, ServerError};
+use crate::app::App;
 use crate::app::kv::Kv;
 use crate::auth::Guard;
 use crate::config::{Host, KV, Route};
 use crate::files::Site;
 use crate::files::resolve::{Opened, Root};
 use crate::service::http;
-use crate::service::http::Routes;
+use crate::service::http::{RouteHandler, Routes};
 
 /// The parts of a host.
 #[derive(Default)]
@@ -86,9 +87,11 @@ impl Built {
     }
 
     fn key_value(route: &Route, surroundings: &Surroundings<'_>) -> Result<Built, ServerError> {
-        let app = Kv::new(surroundings.state.store(KV, route.capacity)?, route.token.clone());
+        let state = surroundings.state;
+        let make = || Ok(Box::new(Kv::new(state.store(KV, route.capacity)?, route.token.clone())) as Box<dyn App>);
         let mut routes = Routes::default();
-        routes.mount(&route.prefix, Box::new(app)).map_err(ServerError::Config)?;
+        let app = state.keep(KV.to_owned(), make)?;
+        routes.set(&route.prefix, RouteHandler::App(app)).map_err(ServerError::Config)?;
         Ok(Built { routes, ..Built::default() })
     }
 }

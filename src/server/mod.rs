@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! Config ─► descriptors ─► roots ─► state ─► hosts ─► listeners ─► reactor ─► ready
+//!   ▲                        └───────── build ────────┘                          │
+//!   └──────────────────────────── reload (running) ◄──────── SIGHUP ◄────────────┘
 //! ```
 //!
 //! The order matters: the descriptor limit bounds everything, mistakes in the configuration
@@ -15,6 +17,7 @@
 pub(crate) mod access;
 mod activation;
 mod applications;
+mod build;
 mod descriptors;
 mod error;
 mod host;
@@ -24,45 +27,45 @@ mod own_files;
 mod pid_file;
 mod privileges;
 mod protection;
+mod restart;
 mod routes;
+mod running;
 mod sandbox;
 mod sessions;
 mod site;
+mod sockets;
 mod state;
 mod status;
 mod surroundings;
 mod tls;
 pub(crate) mod udp;
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::PathBuf;
 
 pub use error::ServerError;
 pub use protection::Protection;
+pub use running::Reloader;
 pub use tls::Authority;
 
 pub use crate::logging::Log;
 
 use crate::app::App;
-use crate::config::{self, Config, Host, Protocol};
-use crate::files::resolve::{Root, Symlinks};
-use crate::reactor::{Endpoint, Listener, Options, Reactor, Signal, Tick, Time, TlsAcceptor, Until};
+use crate::config::{self, Config, Host};
+use crate::reactor::{Endpoint, Options, Reactor, Until};
 use crate::service::bad_network::BadNetwork;
 use crate::service::certificates::Certificates;
 use crate::service::notify::Notifier;
-use crate::service::{Kind, Service, Shared, http};
+use crate::service::{Service, Shared, http};
 use activation::Activation;
+use build::{Build, Roots};
 use descriptors::Descriptors;
 use error::Faults;
-use host::Built;
-use listening::listen;
 use pid_file::PidFile;
 use privileges::ChangeOfUser;
+use running::{Opened, Running};
+use sockets::Role;
 use state::State;
 use status::status;
-use surroundings::Surroundings;
-use tls::Opened;
 
 /// What a server reports when it is ready.
 #[derive(Clone, Debug, Default)]
@@ -97,24 +100,6 @@ pub struct Ready {
     pub sandbox: Option<String>,
 }
 
-/// The listening sockets of a listener, and what it is for.
-struct Bound {
-    kind: Kind,
-    role: Role,
-    sockets: Vec<Listener>,
-}
-
-/// What a listener is, for the report.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// The main listener.
-    Main,
-    /// The one for HTTPS beside it.
-    Https,
-    /// The one of the key-value service beside it.
-    Kv,
-}
-
 /// A server that can have applications in addition to the built-in ones.
 ///
 /// ```no_run
@@ -141,12 +126,13 @@ pub struct Server {
     config: Config,
     log: Log,
     apps: Vec<(String, Box<dyn App>)>,
+    reloader: Option<Box<dyn Reloader>>,
 }
 
 impl Server {
     /// A server of this configuration.
     pub fn new(config: Config) -> Self {
-        Self { config, log: Log::default(), apps: Vec::new() }
+        Self { config, log: Log::default(), apps: Vec::new(), reloader: None }
     }
 
     /// Writes to this log.
@@ -161,12 +147,18 @@ impl Server {
         self
     }
 
+    /// Gets another configuration from `reloader` when SIGHUP asks for it. Without one, the same
+    /// configuration is used again: files that it names are read again.
+    pub fn reload_by(self, reloader: impl Reloader + 'static) -> Self {
+        Self { reloader: Some(Box::new(reloader)), ..self }
+    }
+
     /// Runs until a signal ends it. `ready` is called when clients can connect. The process gets
     /// no new privileges from now on, and may become another user.
     ///
     /// # Errors
     /// If it can't start, or the poll fails.
-    pub fn run(self, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
+    pub fn run(mut self, ready: impl FnOnce(&Ready)) -> Result<(), ServerError> {
         let log = self.log.clone();
         let _flush = FlushOnDrop(&log);
         privileges::forbid_new()?;
@@ -175,10 +167,11 @@ impl Server {
         let state = state_directory();
         let change = faults.keep(ChangeOfUser::plan(&self.config, state.as_deref())).flatten();
         let sandbox = sandbox::Plan::new(&self.config, state.as_deref());
-        let Prepared { mut shared, options, listeners, mut report } = self.prepare(faults)?;
+        let reloader = self.reloader.take();
+        let Prepared { mut shared, options, sockets, mut report, config, state } = self.prepare(faults)?;
         shared.notifier = Notifier::from_environment(std::process::id(), |name| std::env::var_os(name));
         let mut reactor = Reactor::<Service>::new(shared, options)?;
-        start(&mut reactor, listeners, &mut report)?;
+        let mut running = Running::start(&mut reactor, config, state, sockets, &mut report)?;
         let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
         privileges::give_up(change)?;
         report.sandbox = sandbox.apply(report.endpoints.iter().chain(&report.https).chain(&report.kv))?;
@@ -187,7 +180,13 @@ impl Server {
             notifier.serves(status(&report));
             notifier.ready();
         }
-        Ok(reactor.run(Until::Closed)?)
+        loop {
+            reactor.run(Until::Closed)?;
+            if reactor.is_over() {
+                return Ok(());
+            }
+            running.reload(&mut reactor, reloader.as_deref())?;
+        }
     }
 
     /// Finds all errors that would make a start fail, but doesn't run. Stores aren't
@@ -203,68 +202,75 @@ impl Server {
 
     /// Builds everything, and notes all errors.
     fn prepare(self, mut faults: Faults) -> Result<Prepared, ServerError> {
-        let Self { config, log, apps } = self;
-        let passed = Activation::take(&config, &mut faults);
+        let Self { config, log, apps, .. } = self;
+        let mut passed = Activation::take(&config, &mut faults);
         let budget = Descriptors::raise(config.process.max_connections);
-        let roots = open_roots(&config, &mut faults);
-        let endpoints = |listener: &config::Listener| listener.endpoints().map_err(ServerError::Config);
-        let mut endpoints: Vec<_> = config.listeners.iter().map(|listener| faults.keep(endpoints(listener))).collect();
-        let own = endpoints.clone();
-        passed.add_to(&config.listeners, &mut endpoints);
-        let hidden = own_files::check(&config, &roots, &mut faults);
-        let state = State::open(&config, hidden, &mut faults);
-
+        let roots = Roots::open(&config, &mut faults);
+        let own = endpoints(&config, &mut faults);
+        let mut all = own.clone();
+        passed.add_to(&config.listeners, &mut all);
+        let hidden = roots.hide_own_files(&config, &mut faults);
+        let state = State::open(&config, hidden, apps, &mut faults);
         let mut report = Ready { connections: budget.connections, ..Ready::default() };
-        let mut hosts = Vec::new();
-        let (open_files, trees) = (budget.files, site::further_trees(&config.hosts));
-        for (number, (host, root)) in config.hosts.iter().zip(roots).enumerate() {
-            let local = is_local(&config.listeners, &endpoints, number);
-            faults.place(host.positions.of(""));
-            let demonstration = protection::is_demonstration(host, local, &mut faults);
-            report.demonstration |= demonstration;
-            let process = &config.process;
-            let surroundings = Surroundings { process, state: &state, demonstration, open_files, trees };
-            let built = Built::build(host, root, &surroundings, &mut faults);
-            hosts.push(built.into_host(host, &mut report, &mut faults));
-            faults.place(None);
-        }
-        if let Some(first) = hosts.first_mut() {
-            for (prefix, app) in apps {
-                faults.keep(first.routes.mount(&prefix, app).map_err(ServerError::Config));
-            }
-        }
-        let reads_sessions = hosts.iter().any(|host| host.routes.read_sessions());
-        let hosts: Vec<_> = hosts.into_iter().map(Rc::new).collect();
-        let mut http = http::Shared::new(request_limits(&config), hosts_of(&config, &config.listeners[0], &hosts));
-        if let Some(kv) = config.listeners.iter().find(|listener| is_kv_beside(&config, listener)) {
-            http.kv = hosts_of(&config, kv, &hosts);
+        let (hosts, certificates) = roots.build(&config, &all, &state, &budget, &mut report, &mut faults);
+        let Build { web, kv, limits, certificates, reads_sessions } = Build::new(&config, hosts, certificates);
+        let mut http = http::Shared::new(limits, web);
+        if let Some(kv) = kv {
+            http.kv = kv;
         }
         http.proxies = config.process.trusted_proxies.clone();
-        let mut memory = config.process.max_memory;
-        if config.hosts.iter().any(|host| !host.is_key_value()) {
+        if has_sessions(&config) {
             report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
             let sessions = sessions::sessions(&config.process, &state.keys, faults.may_create());
             http.sessions = faults.keep(sessions).unwrap_or_default();
             http.link = faults.keep(sessions::link(&config.process)).flatten();
-            memory -= site::cache_size(&config.process) + sessions::sessions_size(&config.process);
         }
-        let options = budget.options(memory, config.listeners[0].send_timeout);
         let config::Listener { delay, chaos, .. } = config.listeners[0];
         let mut shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log) };
-        shared.certificates = open_certificates(&config, &endpoints, &mut report, &mut faults);
+        shared.certificates = certificates;
         let acceptor = shared.certificates.as_ref().map(Certificates::acceptor);
-        let listeners = open_listeners(&config, &own, passed, acceptor.as_ref(), &mut faults);
+        let mut sockets = Vec::new();
+        for (number, (listener, endpoints)) in config.listeners.iter().zip(&own).enumerate() {
+            let role = Role::of(&config, number);
+            let rest = endpoints.as_ref().and_then(|endpoints| passed.rest(listener, endpoints));
+            sockets.extend(passed.sockets(number, acceptor.as_ref()).into_iter().map(|it| Opened::passed(it, role)));
+            let opened = rest.and_then(|rest| faults.keep(sockets::open(listener, role, &rest)));
+            sockets.extend(opened.into_iter().flatten().map(|open| Opened::own(open, acceptor.as_ref())));
+        }
         faults.finish()?;
-        Ok(Prepared { shared, options, listeners, report })
+        let options = options(&config, &budget);
+        Ok(Prepared { shared, options, sockets, report, config, state })
     }
 }
 
-/// All that a reactor needs.
+/// All that a reactor needs, and what is kept for a reload.
 struct Prepared {
     shared: Shared,
     options: Options,
-    listeners: Vec<Bound>,
+    sockets: Vec<Opened>,
     report: Ready,
+    config: Config,
+    state: State,
+}
+
+/// The endpoints of each listener.
+fn endpoints(config: &Config, faults: &mut Faults) -> Vec<Option<Vec<Endpoint>>> {
+    let mut of = |listener: &config::Listener| faults.keep(listener.endpoints().map_err(ServerError::Config));
+    config.listeners.iter().map(&mut of).collect()
+}
+
+/// Whether there are hosts whose applications may read sessions.
+fn has_sessions(config: &Config) -> bool {
+    config.hosts.iter().any(|host| !Host::is_key_value(host))
+}
+
+/// The options of the loop.
+fn options(config: &Config, budget: &Descriptors) -> Options {
+    let mut memory = config.process.max_memory;
+    if has_sessions(config) {
+        memory -= site::cache_size(&config.process) + sessions::sessions_size(&config.process);
+    }
+    budget.options(memory, config.listeners[0].send_timeout)
 }
 
 /// Flushes the log, even if the start fails or the loop panics.
@@ -289,176 +295,4 @@ pub fn serve(config: &Config, log: Log, ready: impl FnOnce(&Ready)) -> Result<()
 fn state_directory() -> Option<PathBuf> {
     let key = crate::session::key::default_path(|name| std::env::var_os(name));
     key.and_then(|key| key.parent().map(PathBuf::from))
-}
-
-fn open_root(path: &Path, symlinks: Symlinks) -> Result<Root, ServerError> {
-    let root = Root::open(path, symlinks).map_err(|error| ServerError::Root(path.to_owned(), error))?;
-    if root.fallback() {
-        log::warn!("this system lacks openat2: symbolic links are not followed");
-    }
-    Ok(root)
-}
-
-/// The root of each host.
-fn open_roots(config: &Config, faults: &mut Faults) -> Vec<Option<Root>> {
-    let mut open = |host: &Host| {
-        faults.place(host.positions.of("root"));
-        let root = faults.keep(open_root(host.root.as_ref()?, host.symlinks));
-        faults.place(None);
-        root
-    };
-    config.hosts.iter().map(&mut open).collect()
-}
-
-/// Whether a listener is that of the key-value service beside the main one.
-fn is_kv_beside(config: &Config, listener: &config::Listener) -> bool {
-    config.listeners.first().is_some_and(|main| main.hosts != listener.hosts)
-        && config.default_host(listener).is_some_and(Host::is_key_value)
-}
-
-/// The hosts of a listener, of all that were built.
-fn hosts_of(config: &Config, listener: &config::Listener, built: &[Rc<http::Host>]) -> http::Hosts {
-    let default = listener.hosts.iter().find(|number| config.hosts[**number].names.is_empty());
-    let default = default.filter(|_| !listener.strict_hosts).map(|number| Rc::clone(&built[*number]));
-    let server_field = config.hosts_of(listener).all(|host| host.server_field);
-    let mut hosts = http::Hosts::new(default, server_field);
-    for number in &listener.hosts {
-        for name in &config.hosts[*number].names {
-            hosts.insert(name, &built[*number]);
-        }
-    }
-    hosts
-}
-
-/// The role of a listener beside the main one.
-fn role_beside(listener: &config::Listener) -> Role {
-    if listener.tls.is_some() { Role::Https } else { Role::Kv }
-}
-
-/// The certificates of the listener for TLS, if there is one.
-fn open_certificates(
-    config: &Config,
-    endpoints: &[Option<Vec<Endpoint>>],
-    report: &mut Ready,
-    faults: &mut Faults,
-) -> Option<Certificates> {
-    let both = config.listeners.iter().zip(endpoints);
-    let (listener, tls, endpoints) =
-        both.filter_map(|(listener, at)| Some((listener, listener.tls.as_ref()?, at.as_ref()?))).next()?;
-    let now = Time::wall();
-    let opened = tls::open(tls, listener.protocol, endpoints, now, faults.may_create());
-    let Opened { certificates, authority } = faults.keep(opened).flatten()?;
-    report.authority = authority;
-    report.notices = certificates.notices(now);
-    if let Some(file) = &tls.key_log {
-        report.notices.push(format!("{} gets the secrets of all connections", file.display()));
-    }
-    Some(certificates)
-}
-
-impl Bound {
-    /// Has these sockets first.
-    fn with(self, mut first: Vec<Listener>) -> Self {
-        first.extend(self.sockets);
-        Self { sockets: first, ..self }
-    }
-
-    /// Expects TLS, if there is an acceptor.
-    fn with_tls(self, acceptor: Option<TlsAcceptor>) -> Self {
-        let Some(acceptor) = acceptor else { return self };
-        let sockets = self.sockets.into_iter().map(|socket| socket.with_tls(acceptor.clone())).collect();
-        Self { sockets, ..self }
-    }
-}
-
-/// Opens what each listener is listened at, and takes the sockets that were passed for it.
-/// `endpoints` are those of each.
-fn open_listeners(
-    config: &Config,
-    endpoints: &[Option<Vec<Endpoint>>],
-    mut passed: Activation,
-    acceptor: Option<&TlsAcceptor>,
-    faults: &mut Faults,
-) -> Vec<Bound> {
-    let mut listeners = Vec::new();
-    for (at, (listener, endpoints)) in config.listeners.iter().zip(endpoints).enumerate() {
-        let role = if at == 0 { Role::Main } else { role_beside(listener) };
-        let rest = endpoints.as_ref().and_then(|endpoints| passed.rest(listener, endpoints));
-        let sockets = rest.map_or(Some(Vec::new()), |rest| faults.keep(bind(listener, &rest)));
-        let bound = sockets.map(|sockets| Bound { kind: kind_of(listener, role), role, sockets });
-        let bound = bound.map(|bound| bound.with_tls(acceptor.cloned().filter(|_| listener.tls.is_some())));
-        listeners.extend(bound.map(|bound| bound.with(passed.sockets(at, acceptor))));
-    }
-    listeners
-}
-
-fn bind(listener: &config::Listener, endpoints: &[Endpoint]) -> Result<Vec<Listener>, ServerError> {
-    listen(endpoints, listener.port).map_err(ServerError::Several)
-}
-
-fn kind_of(listener: &config::Listener, role: Role) -> Kind {
-    match listener.protocol {
-        Protocol::Http if role == Role::Kv => Kind::Http(http::HostsId::Kv),
-        Protocol::Http => Kind::Http(http::HostsId::Web),
-        Protocol::Echo => Kind::Echo,
-        Protocol::Upper => Kind::Upper,
-    }
-}
-
-/// Whether only this machine can connect to a host. `endpoints` has those of each listener.
-fn is_local(listeners: &[config::Listener], endpoints: &[Option<Vec<Endpoint>>], host: usize) -> bool {
-    let of_host = listeners.iter().zip(endpoints).filter(|(listener, _)| listener.hosts.contains(&host));
-    of_host.flat_map(|(_, endpoints)| endpoints.iter().flatten()).all(|endpoint| match endpoint {
-        Endpoint::Tcp(address) => address.ip().is_loopback(),
-        Endpoint::Unix(_) => true,
-    })
-}
-
-/// The limits of requests: those of the main listener.
-fn request_limits(config: &Config) -> http::Limits {
-    let listener = &config.listeners[0];
-    http::Limits {
-        header_timeout: listener.header_timeout,
-        idle_timeout: listener.idle_timeout,
-        body_timeout: listener.body_timeout,
-        per_address: listener.max_per_address,
-    }
-}
-
-/// Registers signals, the watched directories and the listeners.
-fn start(reactor: &mut Reactor<Service>, listeners: Vec<Bound>, report: &mut Ready) -> io::Result<()> {
-    reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
-    let hosts = [reactor.shared().http.web.all(), reactor.shared().http.kv.all()].concat();
-    for files in hosts.iter().flat_map(|host| host.trees()) {
-        if let Some(watch) = files.borrow().watch_fd() {
-            reactor.watch(watch)?;
-            reactor.shared().watched.push(Rc::clone(files));
-        }
-    }
-    // Connect at once, so that an error of the remote store is logged now.
-    let now = Tick::default();
-    if let Some((to, client)) = reactor.shared().http.link.as_mut().map(|link| link.connect(now)) {
-        reactor.connect(to, client);
-    }
-    for Bound { kind, role, sockets } in listeners {
-        let endpoints = match role {
-            Role::Main => &mut report.endpoints,
-            Role::Https => &mut report.https,
-            Role::Kv => &mut report.kv,
-        };
-        endpoints.extend(sockets.iter().map(Listener::endpoint));
-        let port = |tls| {
-            let address = sockets.iter().filter(|socket| socket.is_tls() == tls).find_map(Listener::address);
-            address.map(|address| address.port())
-        };
-        let ports = &mut reactor.shared().http.ports;
-        ports.https = ports.https.or(port(true));
-        if role == Role::Main {
-            ports.http = port(false);
-        }
-        for socket in sockets {
-            reactor.listen(socket, kind)?;
-        }
-    }
-    Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
+use super::ServerError;
 use super::error::Faults;
-use super::site::site_settings;
+use super::site::{open_root, site_settings};
 use super::surroundings::Surroundings;
-use super::{ServerError, open_root};
 use crate::config::{Content, Handler, Host, Respond, Route, Rules};
 use crate::files::Site;
 use crate::files::resolve::Opened;

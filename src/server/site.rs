@@ -1,5 +1,6 @@
 //! The settings of served directories.
 
+use std::path::Path;
 use std::rc::Rc;
 
 use super::ServerError;
@@ -7,6 +8,7 @@ use super::error::Faults;
 use super::surroundings::Surroundings;
 use crate::config::{Handler, Host, Process};
 use crate::files::glob::Glob;
+use crate::files::resolve::{Root, Symlinks};
 use crate::files::{self, ErrorPages};
 use crate::http::media_type::MediaTypes;
 
@@ -47,4 +49,13 @@ pub(super) fn further_trees(hosts: &[Host]) -> usize {
 /// The cache's share of the memory: at most half, so that connections have the rest.
 pub(super) fn cache_size(process: &Process) -> usize {
     process.cache_size.min(process.max_memory / 2)
+}
+
+/// Opens a directory or a file that is served.
+pub(super) fn open_root(path: &Path, symlinks: Symlinks) -> Result<Root, ServerError> {
+    let root = Root::open(path, symlinks).map_err(|error| ServerError::Root(path.to_owned(), error))?;
+    if root.fallback() {
+        log::warn!("this system lacks openat2: symbolic links are not followed");
+    }
+    Ok(root)
 }

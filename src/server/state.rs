@@ -1,14 +1,20 @@
 //! The state that outlives a change of the configuration: the keys that sign cookies, and
 //! the directory of durable stores.
 //!
-//! An open store isn't part of it. It belongs to its application, because only one process
-//! may have it open.
+//! An open store belongs to its application, because only one process may have it open. So
+//! applications that have a store are part of the state, too: under the same name and path they
+//! are the same after a change.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::ServerError;
 use super::error::Faults;
 use super::sessions::KeyRing;
+use crate::app::App;
+use crate::app::boundary::Application;
 use crate::config::Config;
 use crate::durable;
 
@@ -16,20 +22,58 @@ use crate::durable;
 pub(super) struct State {
     pub(super) keys: KeyRing,
     data: Option<PathBuf>,
+    /// By the name of the host, the prefix and the name of the application.
+    apps: RefCell<HashMap<String, Rc<Application>>>,
+    /// The applications of the program itself, for the first host: prefix and application.
+    mounted: Vec<(String, Rc<Application>)>,
 }
 
 impl State {
     /// Reads the keys, if the server's own files are `hidden` from clients: the key file
     /// may be created.
-    pub(super) fn open(config: &Config, hidden: bool, faults: &mut Faults) -> Self {
+    pub(super) fn open(
+        config: &Config,
+        hidden: bool,
+        mounted: Vec<(String, Box<dyn App>)>,
+        faults: &mut Faults,
+    ) -> Self {
         let keys = if hidden { faults.keep(KeyRing::open(config)) } else { None };
         let keys = keys.unwrap_or_else(KeyRing::unreadable);
-        Self { keys, data: config.process.data.clone() }
+        let mounted = mounted.into_iter().map(|(prefix, app)| (prefix, Rc::new(Application::new(app)))).collect();
+        Self { keys, data: config.process.data.clone(), apps: RefCell::default(), mounted }
     }
 
     /// Whether stores are on disk.
     pub(super) fn is_durable(&self) -> bool {
         self.data.is_some()
+    }
+
+    /// The application that was kept under this key, or else the one that is made now.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(super) fn keep(
+        &self,
+        key: String,
+        make: impl FnOnce() -> Result<Box<dyn App>, ServerError>,
+    ) -> Result<Rc<Application>, ServerError> {
+        let kept = self.apps.borrow().get(&key).map(Rc::clone);
+        if let Some(app) = kept {
+            return Ok(app);
+        }
+        let app = Rc::new(Application::new(make()?));
+        self.apps.borrow_mut().insert(key, Rc::clone(&app));
+        Ok(app)
+    }
+
+    /// The applications of the program itself, for the first host: prefix and application.
+    pub(super) fn mounted(&self) -> impl Iterator<Item = (&str, Rc<Application>)> {
+        self.mounted.iter().map(|(prefix, app)| (prefix.as_str(), Rc::clone(app)))
+    }
+
+    /// Forgets the applications that no host has any more.
+    pub(super) fn forget_unused(&self) {
+        self.apps.borrow_mut().retain(|_, app| Rc::strong_count(app) > 1);
     }
 
     /// The store of this name, on disk or in memory, for at most this many bytes.

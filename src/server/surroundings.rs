@@ -13,4 +13,6 @@ pub(super) struct Surroundings<'a> {
     pub(super) open_files: usize,
     /// How many directories are served, in addition to the first one.
     pub(super) trees: usize,
+    /// How many boards there are on all hosts.
+    pub(super) boards: usize,
 }

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::ServerError;
+use super::error::Faults;
 use crate::certificates::{self, Auto};
-use crate::config::{Protocol, Tls};
+use crate::config::{Config, Protocol, Tls};
 use crate::names;
-use crate::reactor::{Endpoint, KeyLogFile};
+use crate::reactor::{Endpoint, KeyLogFile, is_certified};
 use crate::service::certificates::{AutoSource, Certificates, Sources};
 use crate::session::key;
 
@@ -75,6 +76,25 @@ pub(super) fn open(
     }
     let certificates = Certificates::open(sources, unix_seconds).map_err(ServerError::Config)?;
     Ok(Some(Opened { certificates, authority }))
+}
+
+/// Checks that the certificates of each host are for its names.
+pub(super) fn check_names(config: &Config, faults: &mut Faults) {
+    for host in config.hosts.iter().filter(|host| !host.certificates.is_empty()) {
+        // What can't be loaded is reported when it is opened.
+        let loaded: Vec<_> = host.certificates.iter().filter_map(|files| files.load().ok()).collect();
+        if loaded.len() < host.certificates.len() {
+            continue;
+        }
+        for name in &host.names {
+            let name = name.to_string();
+            let is_for = |pattern: &String| *pattern == name || is_certified(pattern, &name);
+            if !loaded.iter().flat_map(|identity| &identity.facts.dns_names).any(is_for) {
+                let files: Vec<_> = host.certificates.iter().map(ToString::to_string).collect();
+                faults.wrong_at(host.positions.of("tls"), format!("{} isn't for {name}", files.join(" and ")));
+            }
+        }
+    }
 }
 
 /// Where the authority is kept: `tls` in this user's state directory.

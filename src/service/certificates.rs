@@ -157,6 +157,12 @@ impl Certificates {
         Ok(certificates)
     }
 
+    /// Uses other certificates from the next handshake on. Sessions can still be resumed.
+    pub fn take_over(&mut self, other: Self) {
+        self.acceptor.take_over(&other.acceptor);
+        *self = Self { acceptor: self.acceptor.clone(), looked: self.looked, ..other };
+    }
+
     /// What listeners accept connections with.
     pub fn acceptor(&self) -> TlsAcceptor {
         self.acceptor.clone()

@@ -190,19 +190,15 @@ impl Protocol for Service {
                 }
                 cx.drain(limits::DRAIN_GRACE);
             }
-            Signal::Hangup | Signal::User1 => {
-                if let Some(notifier) = &mut cx.shared.notifier {
-                    notifier.reloading();
-                }
+            Signal::Hangup if cx.draining => log::warn!("shutting down: the configuration isn't reloaded"),
+            Signal::Hangup => cx.pause(),
+            Signal::User1 => {
                 if let Some(certificates) = &mut cx.shared.certificates {
                     certificates.reload(cx.time);
                 }
                 match cx.shared.log.reopen() {
                     Ok(()) => log::info!("the access log was reopened"),
                     Err(error) => log::error!("the access log can't be reopened: {error}"),
-                }
-                if let Some(notifier) = &mut cx.shared.notifier {
-                    notifier.ready();
                 }
             }
             Signal::User2 => {

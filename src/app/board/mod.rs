@@ -45,7 +45,7 @@ const USER: &str = "user";
 const SECRET: &str = "board";
 
 /// The application.
-pub(super) struct Board(Posts);
+pub(crate) struct Board(Posts);
 
 /// Posts, as a page or as JSON.
 #[derive(Template, Serialize)]
@@ -111,7 +111,7 @@ enum What {
 
 impl Board {
     /// A board with the posts in a store.
-    pub(super) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store) -> Self {
         Self(Posts::of(store))
     }
 }

@@ -39,6 +39,7 @@ pub struct TlsAcceptor {
 }
 
 /// The settings in use.
+#[derive(Clone)]
 struct Current {
     config: Arc<ServerConfig>,
     resolver: Arc<Resolver>,
@@ -75,6 +76,19 @@ impl TlsAcceptor {
     pub fn is_for(&self, asked: Option<&str>, host: &str) -> bool {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         host.parse::<IpAddr>().is_ok() || host.starts_with('[') || current.resolver.is_for(asked, host)
+    }
+
+    /// Uses the settings of another acceptor from the next handshake on, as
+    /// [`replace`](Self::replace) does.
+    pub fn take_over(&self, other: &Self) {
+        let mut new = other.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.client_authorities == new.client_authorities {
+            let mut config = (*new.config).clone();
+            config.ticketer = Arc::clone(&current.config.ticketer);
+            new.config = Arc::new(config);
+        }
+        *current = new;
     }
 
     /// The TLS of a new connection.

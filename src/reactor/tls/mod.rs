@@ -35,7 +35,7 @@ pub use blocking::TlsStream;
 pub use connector::{TlsClient, TlsConnector, TlsTrust};
 pub use failure::{TlsFailure, TlsSettingsError};
 pub use key_log::KeyLogFile;
-pub use resolver::TlsIdentity;
+pub use resolver::{TlsIdentity, is_certified};
 
 pub(super) use ciphertext::{Ciphertext, LentCiphertext};
 pub(super) use connection::TlsConnection;

@@ -68,12 +68,12 @@ impl Resolver {
 }
 
 fn is_for(names: &[String], name: &str) -> bool {
-    names.iter().any(|pattern| covers(pattern, name))
+    names.iter().any(|pattern| is_certified(pattern, name))
 }
 
 /// Whether a name of a certificate is for the name that a client asks for. A wildcard is for one
 /// label (RFC 9525 §6.3). Both are in lower case.
-fn covers(pattern: &str, name: &str) -> bool {
+pub fn is_certified(pattern: &str, name: &str) -> bool {
     match pattern.strip_prefix("*.") {
         Some(parent) => name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == parent),
         None => pattern == name,
@@ -92,7 +92,7 @@ impl ResolvesServerCert for Resolver {
 
 #[cfg(test)]
 mod tests {
-    use super::covers;
+    use super::is_certified;
 
     #[test]
     fn names_are_matched_as_clients_do() {
@@ -107,7 +107,7 @@ mod tests {
             ("*.example.org", "aexample.org", false),
             ("*", "org", false),
         ] {
-            assert_eq!(covers(pattern, name), expected, "{pattern} {name}");
+            assert_eq!(is_certified(pattern, name), expected, "{pattern} {name}");
         }
     }
 }

@@ -110,6 +110,11 @@ impl Shared {
         }
     }
 
+    /// Has a line written to the access log for each request, or not.
+    pub fn log_access(&mut self, enabled: bool) {
+        self.access.enabled = enabled;
+    }
+
     /// Counts a connection of an address. Returns whether the address may have it; none
     /// if there is no limit.
     pub(super) fn count(&mut self, address: IpAddr) -> Option<bool> {

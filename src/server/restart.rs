@@ -1,0 +1,59 @@
+//! What can't change in a running process.
+
+use crate::config::{Config, Route};
+
+/// Puts back the settings that can't change in a running process. Returns the options that would
+/// change after a restart.
+pub(super) fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
+    let mut kept = Vec::new();
+    let (was, is) = (&old.process, &mut new.process);
+    /// Keeps one setting, if it would change.
+    fn one<T: Clone + PartialEq>(option: &'static str, was: &T, is: &mut T, kept: &mut Vec<&'static str>) {
+        if was != is {
+            is.clone_from(was);
+            kept.push(option);
+        }
+    }
+    one("--data", &was.data, &mut is.data, &mut kept);
+    one("--pid-file", &was.pid_file, &mut is.pid_file, &mut kept);
+    one("--user", &was.user, &mut is.user, &mut kept);
+    one("--sandbox", &was.sandbox, &mut is.sandbox, &mut kept);
+    one("--verbose or --quiet", &was.logging.verbosity, &mut is.logging.verbosity, &mut kept);
+    one("--diagnostics", &was.logging.diagnostics, &mut is.logging.diagnostics, &mut kept);
+    if was.sessions != is.sessions {
+        is.sessions = was.sessions.clone();
+        kept.push("--sessions and the options of sessions");
+    }
+    let (was, is) = (&old.listeners[0], &mut new.listeners[0]);
+    one("--delay", &was.delay, &mut is.delay, &mut kept);
+    one("--chaos", &was.chaos, &mut is.chaos, &mut kept);
+    let key_value = |config: &Config| {
+        let host = config.hosts.iter().find(|host| host.is_key_value())?;
+        host.routes.first().map(|Route { token, capacity, .. }| (token.clone(), *capacity))
+    };
+    if let (Some(was), Some(is)) = (key_value(old), key_value(new))
+        && was != is
+    {
+        kept.push("--token and --capacity");
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Host, Listener, Process};
+
+    #[test]
+    fn what_needs_a_restart_stays_and_is_named() {
+        let old = Config::single(Process::default(), Listener::at(80), Host::default());
+        let mut new = old.clone();
+        assert!(keep(&old, &mut new).is_empty());
+        new.process.data = Some("/data".into());
+        new.process.sessions.cookie = "other".to_owned();
+        new.process.cache_size = 1;
+        assert_eq!(keep(&old, &mut new), ["--data", "--sessions and the options of sessions"]);
+        assert_eq!((&new.process.data, new.process.cache_size), (&None, 1));
+        assert_eq!(new.process.sessions, old.process.sessions);
+    }
+}
