@@ -27,8 +27,8 @@ pub struct Process {
     pub pid_file: Option<PathBuf>,
     /// The user, and perhaps the group, that the process becomes: `NAME[:GROUP]`.
     pub user: Option<String>,
-    /// Whether the running server is in a sandbox; `None`: if there is no configuration file.
-    pub sandbox: Option<Sandbox>,
+    /// Whether the running server is in a sandbox. It is around the whole program.
+    pub sandbox: Sandbox,
     /// The proxies that are trusted to report the client's address.
     pub trusted_proxies: Proxies,
     /// The sessions of visitors.
@@ -47,7 +47,7 @@ impl Default for Process {
             data: None,
             pid_file: None,
             user: None,
-            sandbox: None,
+            sandbox: Sandbox::Off,
             trusted_proxies: Proxies::default(),
             sessions: SessionConfig::default(),
             logging: LogOptions::default(),

@@ -155,7 +155,7 @@ mod tests {
             ..Tls::default()
         };
         let fixed =
-            Handler::Respond(Respond { status: 200, media_type: None, content: Content::File("/fixed/file".into()) });
+            Handler::Respond(Respond { status: 200, content: Content::File("/fixed/file".into()), media_type: None });
         let host = Host {
             root: Some("/srv".into()),
             users: Some("/users/file".into()),

@@ -8,8 +8,9 @@
 //! A kernel can be older than a restriction. Then it holds as far as it can, or, if the operator
 //! requires it, the server doesn't start.
 //!
-//! After a reload the server can't use what wasn't in the configuration at the start. So the
-//! default is no sandbox if there is a configuration file.
+//! It is off by default, because a rule is for the directory that a path leads to at the start.
+//! A site that is deployed by changing the link that is its root, a root that is moved away and
+//! made again, and all that a reload adds to the configuration would be refused.
 
 use std::path::{Path, PathBuf};
 
@@ -54,12 +55,16 @@ pub(super) struct Plan {
 impl Plan {
     /// What a server with this configuration will need.
     pub(super) fn new(config: &Config, state: Option<&Path>) -> Self {
-        let process = &config.process;
-        let default = if process.config_file.is_none() { Sandbox::Auto } else { Sandbox::Off };
         let bind = config.listeners.iter().flat_map(|listener| &listener.bind);
         let sockets = bind.filter_map(|bind| bind.strip_prefix("unix:").map(|path| Endpoint::Unix(path.into())));
         let allowed = access(config, &sockets.collect::<Vec<_>>(), state);
-        Self { mode: process.sandbox.unwrap_or(default), allowed, files: read_files(config) }
+        let mut files = read_files(config);
+        // A root that is a file is replaced by another one, too.
+        files.extend(allowed.iter().filter_map(|needed| match needed {
+            Allowed::Read(path) if path.is_file() => Some(path.clone()),
+            _ => None,
+        }));
+        Self { mode: config.process.sandbox, allowed, files }
     }
 
     /// Restricts a server that listens at these endpoints. Returns what holds, for the operator;
@@ -215,18 +220,10 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_can_change_has_no_sandbox_unless_it_is_asked_for() {
-        let mode = |process| {
-            let config = Config::single(process, Listener::default(), Host::default());
-            Plan::new(&config, None).mode
-        };
-        let file = Process { config_file: Some("miod.toml".into()), ..Process::default() };
-        assert_eq!(mode(Process::default()), Sandbox::Auto);
-        assert_eq!(mode(file.clone()), Sandbox::Off);
-        assert_eq!(mode(Process { sandbox: Some(Sandbox::Require), ..file }), Sandbox::Require);
-        // Nothing is restricted.
-        let off = Process { sandbox: Some(Sandbox::Off), ..Process::default() };
-        let plan = Plan::new(&Config::single(off, Listener::default(), Host::default()), None);
-        assert!(matches!(plan.apply(std::iter::empty()), Ok(None)));
+    fn nothing_is_restricted_that_is_not_asked_for() {
+        let config = Config::single(Process::default(), Listener::default(), Host::default());
+        assert_eq!(config.process.sandbox, Sandbox::Off);
+        assert!(matches!(Plan::new(&config, None).apply(std::iter::empty()), Ok(None)));
+        assert!(std::fs::read_dir("/").is_ok());
     }
 }

@@ -70,7 +70,7 @@ fn every_option_sets_its_field() {
     let process = Process {
         config_file: None,
         user: Some("www:web".to_owned()),
-        sandbox: Some(Sandbox::Require),
+        sandbox: Sandbox::Require,
         max_memory: 9 << 20,
         max_connections: Some(6),
         pid_file: Some("/tmp/pid".into()),

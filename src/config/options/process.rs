@@ -175,15 +175,15 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "sandbox",
         value: Value::Required("auto|off|require"),
         group: "Running",
-        help: "give up files and ports that no option names, by landlock; require: don't start if the kernel can't (default: \
-               auto; with --config: off)",
+        help: "give up files and ports that no option names, by landlock; require: don't start if the kernel can't",
+        default: |_| "off".to_owned(),
         set: Setter::Process(|process, text| {
-            process.sandbox = Some(match text {
+            process.sandbox = match text {
                 "auto" => Sandbox::Auto,
                 "off" => Sandbox::Off,
                 "require" => Sandbox::Require,
                 _ => return Err("give auto, off or require".to_owned()),
-            });
+            };
             Ok(())
         }),
         ..SERVER
