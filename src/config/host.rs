@@ -27,6 +27,14 @@ pub struct Host {
     pub cache_control: String,
     /// Entity-tags contain inode and ctime: finer, but different on each machine.
     pub etag_inode: bool,
+    /// The names of index files, in their order; empty: `index.html`.
+    pub index: Vec<String>,
+    /// `/about` shows `about.html`.
+    pub pretty_urls: bool,
+    /// The Cache-Control of files by their names: pattern and value. The last that matches counts.
+    pub cache_rules: Vec<(String, String)>,
+    /// Responses have the fields that tell browsers to be careful.
+    pub security_headers: bool,
     /// Media types in addition to the built-in ones: extension and type.
     pub media_types: Vec<(String, String)>,
     /// The file, relative to the root, that is sent with 200 for paths that aren't found.
@@ -94,6 +102,10 @@ impl Default for Host {
             symlinks: Symlinks::Inside,
             cache_control: "no-cache".to_owned(),
             etag_inode: false,
+            index: Vec::new(),
+            pretty_urls: false,
+            cache_rules: Vec::new(),
+            security_headers: false,
             media_types: Vec::new(),
             spa: None,
             error_pages: Vec::new(),

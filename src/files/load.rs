@@ -9,6 +9,7 @@
 //! path, the root is opened again by its path. Only requests that failed anyway pay for this.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -16,8 +17,9 @@ use std::path::Path;
 
 use super::Site;
 use super::cache::Known;
+use super::candidates::ends_as_directory;
 use super::representation::{BuildError, Representation, Style};
-use super::resolve::{OpenError, Opened};
+use super::resolve::{Metadata, OpenError, Opened};
 use crate::http::response::HeadContext;
 
 /// Why a path has no representation.
@@ -69,48 +71,84 @@ impl Site {
 
     /// What the cache knows of `key`. Entries of changed files are removed.
     pub(super) fn look_up(&mut self, key: &[u8], now: u32) -> Known<'_> {
-        let Self { cache, root, path, .. } = self;
+        let Self { cache, root, path, candidates, .. } = self;
         cache.look_up(key, now, |entry| {
-            file_path(key, root.index(), path);
+            let absent = (0..entry.candidate).all(|number| {
+                candidates.get(key, number, path);
+                root.stat(path).is_none_or(|found| found.directory)
+            });
+            candidates.get(key, entry.candidate, path);
             // A weak entity-tag becomes strong when the file is loaded again.
-            !entry.is_weak() && root.stat(path).as_ref() == Some(entry.metadata())
+            absent && !entry.is_weak() && root.stat(path).as_ref() == Some(entry.metadata())
         })
     }
 
-    /// Opens the file of `key`: its representation, and whether it may be kept.
+    /// Opens the first candidate of `key` that is a file: its representation, and whether it may
+    /// be kept.
     pub(super) fn load(
         &mut self,
         key: &[u8],
         context: HeadContext<'_>,
         now: u32,
     ) -> Result<(Representation, bool), Missed> {
-        file_path(key, self.root.index(), &mut self.path);
-        let is_index = ends_as_directory(key);
-        match self.open(now) {
-            Ok(Opened::File { file, metadata, via_symlink }) => {
-                let fields = self.settings.fields_of(&self.path);
-                let style = Style {
-                    fields: &fields,
-                    cache_control: &self.settings.cache_control,
-                    media_type: self.settings.media_types.of(&self.path),
-                    etag_inode: self.settings.etag_inode,
-                    edition: self.edition,
-                };
-                let mut entry = Representation::build(key, file, &metadata, &style, context)?;
-                entry.checked = now;
-                // The target of a link isn't watched.
-                Ok((entry, !via_symlink && self.settings.cache_size > 0))
+        let mut first = None;
+        for number in 0.. {
+            if !self.candidates.get(key, number, &mut self.path) {
+                break;
             }
-            // Only a file is an index, and a directory of that name is a directory like others.
-            Ok(Opened::Directory { via_symlink, .. }) if is_index => Err(self.directory(key, via_symlink, now)),
-            Err(OpenError::NotFound) if is_index => Err(self.directory(key, false, now)),
-            Err(OpenError::BrokenLink) if is_index => Err(self.directory(key, true, now)),
-            Ok(Opened::Directory { via_symlink, .. }) => Err(self.without_slash(key, via_symlink, now)),
-            Err(OpenError::NotFound) => Err(self.missing(key, false, now)),
-            // The index of a directory may be readable, although its list of names is not.
-            Err(OpenError::Forbidden) if !is_index && self.has_index(key) => Err(Missed::Redirect),
-            Err(error) => Err(error.into()),
+            match self.open(now) {
+                Ok(Opened::File { file, metadata, via_symlink }) => {
+                    let mut entry = self.build(key, file, &metadata, context)?;
+                    (entry.checked, entry.candidate) = (now, number);
+                    // The target of a link isn't watched.
+                    return Ok((entry, !via_symlink && self.settings.cache_size > 0));
+                }
+                // Another candidate may be there.
+                absent @ (Ok(_) | Err(OpenError::NotFound | OpenError::BrokenLink)) => {
+                    first.get_or_insert(absent);
+                }
+                Err(error) => {
+                    first = Some(Err(error));
+                    break;
+                }
+            }
         }
+        Err(self.missed(key, first.unwrap_or(Err(OpenError::NotFound)), now))
+    }
+
+    /// Why no candidate of `key` is a file; `first` is what is at the first one.
+    fn missed(&mut self, key: &[u8], first: Result<Opened, OpenError>, now: u32) -> Missed {
+        let is_index = ends_as_directory(key);
+        match first {
+            // Only a file is an index, and a directory of that name is a directory like others.
+            Ok(Opened::Directory { via_symlink, .. }) if is_index => self.directory(key, via_symlink, now),
+            Err(OpenError::NotFound) if is_index => self.directory(key, false, now),
+            Err(OpenError::BrokenLink) if is_index => self.directory(key, true, now),
+            Ok(Opened::Directory { via_symlink, .. }) => self.without_slash(key, via_symlink, now),
+            Ok(Opened::File { .. }) | Err(OpenError::NotFound) => self.missing(key, false, now),
+            // The index of a directory may be readable, although its list of names is not.
+            Err(OpenError::Forbidden) if !is_index && self.has_index(key) => Missed::Redirect,
+            Err(error) => error.into(),
+        }
+    }
+
+    /// The representation of the file at `self.path`.
+    fn build(
+        &self,
+        key: &[u8],
+        file: File,
+        metadata: &Metadata,
+        context: HeadContext<'_>,
+    ) -> Result<Representation, Missed> {
+        let fields = self.settings.fields_of(&self.path);
+        let style = Style {
+            fields: &fields,
+            cache_control: &self.settings.cache_control,
+            media_type: self.settings.media_types.of(&self.path),
+            etag_inode: self.settings.etag_inode,
+            edition: self.edition,
+        };
+        Ok(Representation::build(key, file, metadata, &style, context)?)
     }
 
     /// Opens the file. If the file system fails, it may have been mounted again: then the
@@ -145,15 +183,17 @@ impl Site {
 
     /// Whether the directory `key` has an index file.
     fn has_index(&mut self, key: &[u8]) -> bool {
-        let path = &mut self.path;
-        path.clear();
-        path.extend_from_slice(key);
-        path.push(b'/');
-        path.extend_from_slice(self.root.index());
-        if let Some(watch) = &mut self.watch {
-            watch.cover(&self.root, path);
-        }
-        self.root.peek(path).is_some_and(|metadata| !metadata.directory)
+        let Self { path, root, watch, candidates, .. } = self;
+        candidates.index().any(|name| {
+            path.clear();
+            path.extend_from_slice(key);
+            path.push(b'/');
+            path.extend_from_slice(name);
+            if let Some(watch) = watch {
+                watch.cover(root, path);
+            }
+            root.peek(path).is_some_and(|metadata| !metadata.directory)
+        })
     }
 
     /// Logs, once, what would show the directory `key`, if there is one. With a page for
@@ -169,7 +209,8 @@ impl Site {
 
     /// Whether the root itself shows nothing: it has no index, and isn't listed.
     pub fn is_bare(&self) -> bool {
-        let has_index = self.root.peek(self.root.index()).is_some_and(|found| !found.directory);
+        let is_file = |name: &[u8]| self.root.peek(name).is_some_and(|found| !found.directory);
+        let has_index = self.candidates.index().any(is_file);
         !has_index && !self.settings.listing && self.settings.spa.is_none()
     }
 
@@ -220,18 +261,4 @@ impl From<OpenError> for Missed {
 pub fn nothing_to_show(directory: &Path) -> String {
     let directory = directory.to_string_lossy();
     format!("{} has no index.html; --listing shows what is in a directory", directory.escape_debug())
-}
-
-/// The file of a path: for a directory it is the index file.
-fn file_path(key: &[u8], index: &[u8], path: &mut Vec<u8>) {
-    path.clear();
-    path.extend_from_slice(key);
-    if ends_as_directory(key) {
-        path.extend_from_slice(index);
-    }
-}
-
-/// Whether it is the path of the root, or of a directory with its slash.
-fn ends_as_directory(key: &[u8]) -> bool {
-    key.is_empty() || key.ends_with(b"/")
 }

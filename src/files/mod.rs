@@ -13,6 +13,7 @@
 //! [`listing_page`] writes them. [`Site`] combines them.
 
 mod cache;
+mod candidates;
 mod error_pages;
 pub mod glob;
 pub mod listing;
@@ -39,6 +40,7 @@ use crate::http::{Reject, Status, negotiate};
 use crate::limits;
 use crate::reactor::{Output, Tick};
 use cache::{Cache, Known};
+use candidates::Candidates;
 pub use error_pages::{ErrorPage, ErrorPages};
 use glob::Glob;
 use listing::{Listing, Page};
@@ -63,6 +65,10 @@ pub struct Settings {
     pub open_files: usize,
     /// The entity-tag has the inode and the ctime too.
     pub etag_inode: bool,
+    /// The names of index files, in their order.
+    pub index: Vec<String>,
+    /// `/about` shows `about.html`.
+    pub pretty_urls: bool,
     /// Extensions and their media types.
     pub media_types: MediaTypes,
     /// The file for paths that aren't found, relative to the root.
@@ -93,6 +99,8 @@ impl Default for Settings {
             cache_size: limits::CACHE,
             open_files: limits::OPEN_FILES,
             etag_inode: false,
+            index: vec!["index.html".to_owned()],
+            pretty_urls: false,
             media_types: MediaTypes::new(),
             spa: None,
             error_pages: Rc::new(ErrorPages::new(Vec::new())),
@@ -109,6 +117,7 @@ pub struct Site {
     undrained: bool,
     cache: Cache,
     listings: Listings,
+    candidates: Candidates,
     settings: Settings,
     /// A random number for entity-tags; another one for each root directory.
     edition: u64,
@@ -146,7 +155,13 @@ impl Site {
         let watch = Watch::new().inspect_err(|error| {
             log::warn!("can't watch for changed files ({error}): each file is checked once a second");
         });
+        // A root that is a file has one index: that file.
+        let index = match root.only() {
+            Some(only) => vec![Box::from(only)],
+            None => settings.index.iter().map(|name| name.as_bytes().into()).collect(),
+        };
         Self {
+            candidates: Candidates::new(index, settings.pretty_urls),
             cache: Cache::new(settings.cache_size, settings.open_files),
             root,
             watch: watch.ok(),
@@ -177,15 +192,14 @@ impl Site {
 
     /// Takes note of changes. Call it before the requests of the same turn.
     pub fn take_changes(&mut self) {
-        let Self { watch: Some(watch), root, cache, listings, path, checked, .. } = self else { return };
-        let index = root.index();
+        let Self { watch: Some(watch), candidates, cache, listings, path, checked, .. } = self else { return };
         self.undrained = watch.drain(|change| match change {
             Change::Entry(entry) => {
-                forget(cache, path, index, &entry);
+                forget(cache, path, candidates, &entry);
                 listings.forget(&entry);
             }
             Change::Created(entry) => {
-                forget(cache, path, index, &entry);
+                forget(cache, path, candidates, &entry);
                 cache.forget_missing();
                 listings.forget(&entry);
             }
@@ -317,14 +331,10 @@ impl Site {
 }
 
 /// Removes the entries of a changed file or directory: by its own path, as a directory,
-/// and as the index of its directory.
-fn forget(cache: &mut Cache, path: &mut Vec<u8>, index: &[u8], entry: &[u8]) {
+/// and for the other paths that it may answer for.
+fn forget(cache: &mut Cache, path: &mut Vec<u8>, candidates: &Candidates, entry: &[u8]) {
     cache.remove(entry);
-    if let Some(directory) = entry.strip_suffix(index)
-        && (directory.is_empty() || directory.ends_with(b"/"))
-    {
-        cache.remove(directory);
-    }
+    candidates.keys(entry, |key| cache.remove(key));
     path.clear();
     path.extend_from_slice(entry);
     path.push(b'/');

@@ -81,6 +81,8 @@ pub struct Representation {
     weak: bool,
     /// The policy whose fields are in the head.
     policy: u16,
+    /// Which of the candidates of its path it is.
+    pub(super) candidate: u8,
     /// It was used since the last sweep of the cache.
     pub(super) used: bool,
     /// When the file was last checked, in seconds of the loop's clock.
@@ -201,6 +203,7 @@ impl Representation {
             size: metadata.size,
             weak,
             policy: context.policy.id,
+            candidate: 0,
             used: true,
             checked: 0,
         })

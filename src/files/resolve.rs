@@ -232,7 +232,7 @@ impl Root {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 let root = Root::open_directory(directory.to_owned(), symlinks)?;
                 let root = Root { only: Some(name.as_bytes().into()), ..root };
-                match root.get(root.index()) {
+                match root.get(root.only().unwrap_or_default()) {
                     Ok(Opened::File { .. }) => Ok(root),
                     Err(OpenError::Forbidden) => Err(io::ErrorKind::PermissionDenied.into()),
                     _ => Err(error),
@@ -338,9 +338,9 @@ impl Root {
         &self.path
     }
 
-    /// The name of the file that a directory shows.
-    pub fn index(&self) -> &[u8] {
-        self.only.as_deref().unwrap_or(b"index.html")
+    /// The name of the only file that is served; none if all are.
+    pub fn only(&self) -> Option<&[u8]> {
+        self.only.as_deref()
     }
 
     /// Whether `path` has the form of a path that can be served, whatever is there.
@@ -826,7 +826,7 @@ mod tests {
         for (name, symlinks) in [("f", Symlinks::None), (".env", Symlinks::None), ("link", Symlinks::Inside)] {
             let root = Root::open(&s.at("www").join(name), symlinks).unwrap();
             let name = name.as_bytes();
-            assert_eq!((root.path(), root.index()), (&*s.at("www"), name));
+            assert_eq!((root.path(), root.only()), (&*s.at("www"), Some(name)));
             for path in ["", "f", ".env", "link", "a", "a/", "a/f", "a/b/f", "../secret", "f/", "./f", "index.html"] {
                 let path = path.as_bytes();
                 let found = get(&root, path);

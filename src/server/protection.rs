@@ -72,6 +72,7 @@ pub(super) fn protect(
     };
     let files = || host.routes.iter().filter_map(|route| Some((&route.prefix, route.auth.as_ref()?)));
     for (prefix, file) in files() {
+        check_names(host, prefix, faults);
         let (users, protection) = open(file, faults);
         add(prefix, users, protection, faults);
     }
@@ -83,6 +84,17 @@ pub(super) fn protect(
         }
     }
     (guard, protected)
+}
+
+/// Refuses to protect a page under one of its two names only.
+fn check_names(host: &Host, prefix: &str, faults: &mut Faults) {
+    let name = prefix.rsplit('/').next().unwrap_or_default();
+    if host.index.iter().any(|index| index == name) {
+        faults.wrong(format!("can't protect {prefix}: the page is shown for its directory, too: protect that"));
+    }
+    if host.pretty_urls && name.ends_with(".html") {
+        faults.wrong(format!("can't protect {prefix}: the page is shown without .html, too: protect that"));
+    }
 }
 
 fn has_private(host: &Host) -> bool {

@@ -96,6 +96,15 @@ fn is_below(prefix: &str, outer: &str) -> bool {
     prefix.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// The fields of `--security-headers`. The source is the OWASP Secure Headers Project.
+const SECURITY: [(&str, &str); 4] = [
+    ("X-Content-Type-Options", "nosniff"),
+    // Pages of other sites can't show these in a frame (clickjacking).
+    ("Content-Security-Policy", "frame-ancestors 'self'"),
+    ("Referrer-Policy", "strict-origin-when-cross-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+];
+
 /// The rules of a host's paths, with those of a route.
 fn rules(host: &Host, own: &Rules) -> http::Rules {
     let headers = &own.headers;
@@ -107,9 +116,14 @@ fn rules(host: &Host, own: &Rules) -> http::Rules {
     if host.server_field && !is_replaced("Server") {
         write("Server", "miod");
     }
+    let security = SECURITY.iter().filter(|(name, _)| host.security_headers && !is_replaced(name));
+    security.for_each(|(name, value)| write(name, value));
     for (name, value) in headers.set.iter().chain(&headers.add) {
         write(name, value);
     }
+    let mut replaced = replaced;
+    // The handlers write it, too, and once is enough.
+    replaced.extend(host.security_headers.then(|| "x-content-type-options".to_owned()));
     http::Rules {
         lines,
         replaced,

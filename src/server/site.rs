@@ -19,6 +19,10 @@ pub(super) fn site_settings(host: &Host, surroundings: &Surroundings<'_>, faults
         faults.keep(media_types.add(extension, media_type).map_err(ServerError::Config));
     }
     let mut fields = Vec::new();
+    for (pattern, value) in &host.cache_rules {
+        let glob = faults.keep(Glob::parse(pattern).map_err(ServerError::Config));
+        fields.extend(glob.map(|glob| (glob, vec![("Cache-Control".to_owned(), value.clone())])));
+    }
     for of_files in &host.file_fields {
         let glob = faults.keep(Glob::parse(&of_files.glob).map_err(ServerError::Config));
         fields.extend(glob.map(|glob| (glob, of_files.set.clone())));
@@ -31,6 +35,8 @@ pub(super) fn site_settings(host: &Host, surroundings: &Surroundings<'_>, faults
         cache_size: cache_size(surroundings.process) / trees,
         open_files: (surroundings.open_files / trees).max(1),
         etag_inode: host.etag_inode,
+        index: if host.index.is_empty() { vec!["index.html".to_owned()] } else { host.index.clone() },
+        pretty_urls: host.pretty_urls,
         media_types,
         spa: host.spa.clone(),
         error_pages: Rc::new(ErrorPages::new(host.error_pages.clone())),

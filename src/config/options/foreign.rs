@@ -8,7 +8,6 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["proxy", "reverse-proxy", "proxy-pass", "upstream"], "miod isn't a proxy"),
     (&["directory", "dir", "document-root"], "the option is --root DIR, or the argument DIR"),
     (&["host", "listen", "address", "addr", "l", "interface"], "give --bind ADDRESS and --port PORT"),
-    (&["index"], "the index page of a directory is index.html"),
     (&["log", "logfile", "log-file", "access-logfile"], "the option is --access-log FILE"),
     (&["workers", "threads", "w", "t"], "miod has one thread; more than one process can't share a port"),
     (&["daemon", "d", "background"], "miod stays in the foreground; a service manager or the shell's & starts it"),

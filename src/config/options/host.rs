@@ -7,6 +7,7 @@ use super::super::{Apps, Demonstration, Handler, values};
 use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, size};
 use crate::auth::guard::check_prefix;
 use crate::files::ErrorPage;
+use crate::files::glob::Glob;
 use crate::files::resolve::Symlinks;
 use crate::http::media_type::MediaTypes;
 
@@ -67,9 +68,21 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {
         long: "cache-control",
         value: Value::Required("VALUE"),
-        help: "the Cache-Control of files",
+        help: "the Cache-Control of files; with a pattern and a colon before it, of some files, like '/assets/**: \
+               max-age=31536000, immutable'",
+        repeatable: true,
+        separator: ';',
         default: |draft| draft.host.cache_control.clone(),
-        set: assign!(Host.cache_control = values::cache_control),
+        set: Setter::Host(|host, text| {
+            match text.split_once(": ") {
+                Some((pattern, value)) => {
+                    Glob::parse(pattern)?;
+                    host.cache_rules.push((pattern.to_owned(), values::cache_control(value)?));
+                }
+                None => host.cache_control = values::cache_control(text)?,
+            }
+            Ok(())
+        }),
         ..SERVING
     },
     Opt {
@@ -109,6 +122,28 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
             host.error_pages.push(ErrorPage::new(&statuses, &values::file_below_root(&file)?)?);
             Ok(())
         }),
+        ..SERVING
+    },
+    Opt {
+        long: "index",
+        value: Value::Required("NAME"),
+        help: "the file that a directory shows; of several the first that is there (default: index.html)",
+        repeatable: true,
+        set: Setter::Host(|host, text| {
+            if text.contains('/') || text.starts_with('.') || text.is_empty() {
+                return Err("give the name of a file, like index.html".to_owned());
+            }
+            host.index.push(text.to_owned());
+            Ok(())
+        }),
+        ..SERVING
+    },
+    Opt { long: "pretty-urls", help: "show about.html at /about", set: assign!(Host.pretty_urls = true), ..SERVING },
+    Opt {
+        long: "security-headers",
+        help: "send X-Content-Type-Options, Content-Security-Policy: frame-ancestors, Referrer-Policy and \
+               Permissions-Policy with all responses",
+        set: assign!(Host.security_headers = true),
         ..SERVING
     },
     Opt {

@@ -25,13 +25,12 @@ pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progr
         Handler::Tree(site, mount) => (Some(site), *mount),
         _ => (exchange.facts.host.files.as_ref(), 0),
     };
-    let (prefix, path) = exchange.path().split_at_checked(mount).unwrap_or_default();
     let served = match files {
         // The prefix itself is a directory.
-        Some(_) if path.is_empty() => Served::Redirect(directory(exchange.head.target.query)),
+        Some(_) if exchange.path().len() == mount => Served::Redirect(directory(exchange.head.target.query)),
         Some(files) => {
             let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
-            let key = &path[1..];
+            let key = &exchange.path()[mount + 1..];
             files.borrow_mut().serve(exchange.head, key, context, turn.cx.time.now, turn.output)
         }
         None => Served::Refused(Reject::new(Status::NOT_FOUND, "no files are served here")),
@@ -40,7 +39,7 @@ pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progr
         Served::Answered(answered) => complete(exchange, answered.status, answered.body, answered.persistent, turn),
         Served::Redirect(below) => {
             let mut location = Vec::new();
-            target::encode_path(prefix, &mut location);
+            target::encode_path(&exchange.path()[..mount], &mut location);
             location.extend_from_slice(&below);
             redirect(exchange, &location, turn)
         }
