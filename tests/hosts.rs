@@ -317,3 +317,21 @@ fn over_tls_a_host_needs_the_certificate_of_the_connection() {
     // In plain text the name is enough.
     assert_eq!(text(&ask(&server, "GET /", "b.example", "")), "b");
 }
+
+#[test]
+fn an_address_has_a_rate_for_each_route_that_sets_one() {
+    let root = Root::new();
+    root.file("site/index.html", "x").file("site/a/index.html", "x").file("site/a/b/index.html", "x");
+    let server = serve(
+        &root,
+        "rate = \"1/s:3\"\n[[host]]\nroot = \"site\"\n[[host.route]]\npath = \"/a\"\nrate = \"1/s:1\"\n\
+         [[host.route]]\npath = \"/a/b\"\nlog = false\n",
+    );
+    let status = |path: &str| ask(&server, &format!("GET {path}"), "a", "").status;
+    assert_eq!(["/", "/", "/", "/"].map(status), [200, 200, 200, 429]);
+    assert_eq!(["/a/", "/a/b/"].map(status), [200, 429], "the inner route has the limit of the outer one");
+    let response = ask(&server, "GET /a/", "a", "");
+    assert_eq!((response.status, response.field("Retry-After")), (429, Some("1")));
+    assert_eq!(response.field("RateLimit-Policy"), Some("\"address\";q=1;w=1"));
+    assert_eq!(response.field("RateLimit"), Some("\"address\";r=0;t=1"));
+}

@@ -8,6 +8,7 @@ use crate::certificates::PemFiles;
 use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
 use crate::http::host_names::HostName;
+use crate::http::rate::Rate;
 use crate::limits;
 
 /// A site.
@@ -33,6 +34,8 @@ pub struct Host {
     pub pretty_urls: bool,
     /// The Cache-Control of files by their names: pattern and value. The last that matches counts.
     pub cache_rules: Vec<(String, String)>,
+    /// Most requests of an address.
+    pub rate: Option<Rate>,
     /// Responses have the fields that tell browsers to be careful.
     pub security_headers: bool,
     /// Media types in addition to the built-in ones: extension and type.
@@ -105,6 +108,7 @@ impl Default for Host {
             index: Vec::new(),
             pretty_urls: false,
             cache_rules: Vec::new(),
+            rate: None,
             security_headers: false,
             media_types: Vec::new(),
             spa: None,

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::Positions;
 use crate::http::address_blocks::AddressBlocks;
 use crate::http::cors::Cors;
+use crate::http::rate::Rate;
 use crate::http::redirect::RedirectTarget;
 use crate::limits;
 
@@ -115,6 +116,8 @@ pub struct Rules {
     pub allow: AddressBlocks,
     /// The addresses of clients that are refused, also if they are allowed.
     pub deny: AddressBlocks,
+    /// Most requests of an address.
+    pub rate: Option<Rate>,
     /// Requests get a line in the access log.
     pub log: Option<bool>,
 }
@@ -133,6 +136,7 @@ impl Rules {
             body_limit: or(self.body_limit, &outer.body_limit),
             allow: or(self.allow, &outer.allow),
             deny: or(self.deny, &outer.deny),
+            rate: or(self.rate, &outer.rate),
             log: or(self.log, &outer.log),
         }
     }

@@ -24,6 +24,7 @@ pub mod negotiate;
 pub mod origin;
 pub mod prefix_map;
 pub mod range;
+pub mod rate;
 pub mod redirect;
 pub mod response;
 pub mod status;

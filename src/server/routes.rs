@@ -1,5 +1,6 @@
 //! Builds the routes of a host: their handlers, and the rules of each.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use super::ServerError;
@@ -76,18 +77,32 @@ fn fixed(host: &Host, respond: &Respond, faults: &mut Faults) -> Option<FixedRes
 
 /// A host with its rules and those of its routes, and nothing else yet.
 pub(super) fn with_rules(config: &Host, faults: &mut Faults) -> http::Host {
-    let mut host = http::Host::new(rules(config, &Rules::default()));
+    let mut host = http::Host::new(rules(config, &Rules::default(), 0));
     let mut routes: Vec<&Route> = config.routes.iter().filter(|route| route.rules != Rules::default()).collect();
     // The outer ones first.
     routes.sort_by_key(|route| route.prefix.len());
-    let mut complete: Vec<(&str, Rules)> = Vec::new();
+    let mut complete: Vec<(&str, Rules, u64)> = Vec::new();
     for route in routes {
-        let outer = complete.iter().rev().find(|(prefix, _)| is_below(&route.prefix, prefix));
-        let merged = route.rules.clone().within(outer.map_or(&Rules::default(), |(_, rules)| rules));
-        faults.keep(host.add_rules(&route.prefix, rules(config, &merged)).map_err(ServerError::Config));
-        complete.push((&route.prefix, merged));
+        let outer = complete.iter().rev().find(|(prefix, ..)| is_below(&route.prefix, prefix));
+        let merged = route.rules.clone().within(outer.map_or(&Rules::default(), |(_, rules, _)| rules));
+        // A limit counts for all routes that have it from the same place.
+        let group = match (route.rules.rate, outer) {
+            (Some(_), _) => group(config, &route.prefix),
+            (None, Some((.., group))) => *group,
+            (None, None) => 0,
+        };
+        faults.keep(host.add_rules(&route.prefix, rules(config, &merged, group)).map_err(ServerError::Config));
+        complete.push((&route.prefix, merged, group));
     }
     host
+}
+
+/// A number for the limits of a route. It is the same after a reload, so what was used up stays
+/// used up.
+fn group(host: &Host, prefix: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (host.names.first().map(ToString::to_string), prefix).hash(&mut hasher);
+    hasher.finish() | 1
 }
 
 /// Whether a prefix is for paths that another one is for, too.
@@ -106,7 +121,7 @@ const SECURITY: [(&str, &str); 4] = [
 ];
 
 /// The rules of a host's paths, with those of a route.
-fn rules(host: &Host, own: &Rules) -> http::Rules {
+fn rules(host: &Host, own: &Rules, group: u64) -> http::Rules {
     let headers = &own.headers;
     let replaced: Vec<String> =
         headers.set.iter().map(|(name, _)| name).chain(&headers.remove).map(|name| name.to_ascii_lowercase()).collect();
@@ -134,6 +149,7 @@ fn rules(host: &Host, own: &Rules) -> http::Rules {
         body_limit: own.body_limit.unwrap_or(host.body_limit),
         allow: own.allow.clone(),
         deny: own.deny.clone(),
+        rate: own.rate.or(host.rate).map(|rate| (rate, group)),
         log: own.log.unwrap_or(true),
     }
 }

@@ -10,6 +10,7 @@ use crate::config::{
 use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
 use crate::http::forwarded::Proxies;
+use crate::http::rate::Rate;
 use crate::logging::{AccessLog, DiagnosticFormat, LogFormat, LogOptions};
 use crate::reactor::Endpoint;
 use crate::session::record::Lifetime;
@@ -57,7 +58,7 @@ fn every_option_sets_its_field() {
          --error-page 404=gone.html --error-page 5xx=a/sorry.html \
          --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
          --tls a.pem --tls b.pem,b.key --tls-bind 127.0.0.3:444 --tls-min 1.3 --client-ca /tmp/clients \
-         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --pid-file /tmp/pid --user www:web --sandbox require --max-per-address 7 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
+         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --pid-file /tmp/pid --user www:web --sandbox require --max-per-address 7 --rate 5/s:9 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
          --trusted-proxy unix --no-server-header --access-log /tmp/log --log-format logfmt --diagnostics json --app /a=lab \
          --apps=one,two --demo --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
          --sessions rediss://store/1 --sessions-ca /tmp/ca --session-key /tmp/key --session-cookie sid --session-idle 5m \
@@ -118,6 +119,7 @@ fn every_option_sets_its_field() {
         index: vec!["a.html".to_owned(), "b.htm".to_owned()],
         pretty_urls: true,
         security_headers: true,
+        rate: Some(Rate { per_second: 5, burst: 9 }),
         etag_inode: true,
         media_types: vec![pair("x", "text/x"), pair("y", "text/y")],
         spa: Some("index.html".to_owned()),
@@ -146,7 +148,12 @@ fn every_option_sets_its_field() {
     let https = Listener { bind: vec!["127.0.0.3:444".to_owned()], port: 8443, tls: Some(tls), ..listener.clone() };
     expected.listeners.push(Listener { hosts: vec![0], ..https });
     let kv = Route { token: Some("t".to_owned()), capacity: 1 << 20, ..Route::default() };
-    let kv = Host { server_field: false, body_limit: 5120, ..Host::key_value(kv) };
+    let kv = Host {
+        server_field: false,
+        body_limit: 5120,
+        rate: Some(Rate { per_second: 5, burst: 9 }),
+        ..Host::key_value(kv)
+    };
     expected.add(Listener { bind: vec!["127.0.0.1".to_owned()], port: 5100, ..listener }, kv);
     assert_eq!(format!("{config:?}"), format!("{expected:?}"));
     assert_eq!(at(&config.listeners[0]), ["0.0.0.0:9000", "[::1]:81", "unix:/tmp/s"]);

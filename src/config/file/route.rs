@@ -13,12 +13,13 @@ use crate::http::address_blocks::AddressBlocks;
 use crate::http::cors::{Cors, check_origin};
 use crate::http::grammar;
 use crate::http::media_type::MediaTypes;
+use crate::http::rate::Rate;
 use crate::http::redirect::RedirectTarget;
 
 /// The keys of a route. At most one of the first is given.
 const HANDLERS: [&str; 4] = ["root", "app", "redirect", "respond"];
-const RULES: [&str; 10] =
-    ["path", "auth", "headers", "cache-control", "cors", "methods", "body-limit", "allow", "deny", "log"];
+const RULES: [&str; 11] =
+    ["path", "auth", "headers", "cache-control", "cors", "methods", "body-limit", "allow", "deny", "rate", "log"];
 
 /// Reads a route; none if it has no path.
 pub(super) fn read(table: &mut Table<'_>) -> Option<Route> {
@@ -117,6 +118,7 @@ fn rules(table: &mut Table<'_>, positions: &mut Positions) -> Rules {
         body_limit: table.get("body-limit", positions, |value| values::size(&text(value)?)),
         allow: table.get("allow", positions, |value| blocks(&strings(value)?)).unwrap_or_default(),
         deny: table.get("deny", positions, |value| blocks(&strings(value)?)).unwrap_or_default(),
+        rate: table.get("rate", positions, |value| Rate::parse(&string(value)?)),
         log: table.get("log", positions, boolean),
     }
 }

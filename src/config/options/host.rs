@@ -10,6 +10,7 @@ use crate::files::ErrorPage;
 use crate::files::glob::Glob;
 use crate::files::resolve::Symlinks;
 use crate::http::media_type::MediaTypes;
+use crate::http::rate::Rate;
 
 const SERVING: Opt<ServerDraft> = Opt { group: "Serving", commands: SERVE, ..SERVER };
 const APPLICATIONS: Opt<ServerDraft> = Opt { group: "Applications", commands: SERVE, ..SERVER };
@@ -161,6 +162,15 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         help: "largest body of a request",
         default: |draft| size(draft.host.body_limit),
         set: assign!(Host.body_limit = values::size),
+        ..SERVER
+    },
+    Opt {
+        long: "rate",
+        value: Value::Required("N/s[:BURST]"),
+        commands: HTTP,
+        group: "Limits",
+        help: "requests per second from one address, and how many at once (default: no limit); more get 429",
+        set: assign!(Host.rate = Some(Rate::parse)),
         ..SERVER
     },
     Opt {

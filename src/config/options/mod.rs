@@ -257,7 +257,12 @@ impl Draft<ServerDraft> {
             ServerCommand::Echo => Protocol::Echo,
             ServerCommand::Upper => Protocol::Upper,
         };
-        let key_value = Host { server_field: host.server_field, body_limit: host.body_limit, ..Host::key_value(route) };
+        let key_value = Host {
+            server_field: host.server_field,
+            body_limit: host.body_limit,
+            rate: host.rate,
+            ..Host::key_value(route)
+        };
         if command == ServerCommand::Kv {
             return Config::single(process, listener, key_value);
         }

@@ -1,12 +1,14 @@
 //! The rules for all handlers. They decide whether a request may pass to its handler.
 //!
 //! ```text
-//! maintenance, overload ─▶ HTTPS ─▶ local only ─▶ address, method, preflight ─▶ password
+//! maintenance, overload ─▶ HTTPS ─▶ local only ─▶ address, rate, method, preflight ─▶ password
 //!     ─▶ expectation ─▶ coding ─▶ handler
 //! ```
 //!
 //! A job may have to check a password. The exchange waits for it, and then continues with the
 //! next rule.
+
+use std::time::Duration;
 
 use super::exchange::{Exchange, Handler, Turn};
 use super::https;
@@ -16,6 +18,7 @@ use crate::auth::guard::{Access, Refusal};
 use crate::auth::{Check, Checked};
 use crate::http::cors::Cors;
 use crate::http::head::{Expect, Method};
+use crate::http::rate::Rate;
 use crate::http::{Reject, Status, basic, negotiate};
 
 /// Whether a request may pass.
@@ -41,7 +44,7 @@ impl From<Reject> for Refused {
 }
 
 /// Whether a request may pass. It is unknown if a job must check the password.
-pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &Turn<'_, '_>) -> Admission {
+pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &mut Turn<'_, '_>) -> Admission {
     let maintenance = turn.cx.shared.http.maintenance;
     if overloaded || maintenance {
         let why = if overloaded { "there are too many connections" } else { "the server is under maintenance" };
@@ -69,7 +72,7 @@ pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &Turn<'_, '
 }
 
 /// What the rules of the route say about a request; none if they let it pass.
-fn by_rules(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> Option<Admission> {
+fn by_rules(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Option<Admission> {
     let (head, rules) = (exchange.head, &exchange.rules().rules);
     let client = exchange.client(turn.ends);
     let denied = client.is_some_and(|client| rules.deny.contain(client));
@@ -78,6 +81,11 @@ fn by_rules(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> Option<Admission> {
     if denied || !allowed {
         let why = "requests from this address are not allowed";
         return Some(Admission::Refused(Reject::new(Status::FORBIDDEN, why).into()));
+    }
+    if let (Some((rate, group)), Some(client)) = (rules.rate, client)
+        && let Err(wait) = turn.cx.shared.http.rates.take(rate, group, client, turn.cx.time.now.as_micros())
+    {
+        return Some(Admission::Refused(too_many(rate, wait)));
     }
     // A preflight has no password, whatever the request will have.
     if rules.cors.is_some() && Cors::is_preflight(head) {
@@ -96,6 +104,19 @@ fn by_rules(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> Option<Admission> {
     }
     let reject = Reject::new(Status::METHOD_NOT_ALLOWED, "the method is not allowed here");
     Some(Admission::Refused(Refused { reject, lines: format!("Allow: {allow}\r\n").into_bytes() }))
+}
+
+/// The response to an address that has used up its requests: RFC 6585 §4, and the fields of
+/// draft-ietf-httpapi-ratelimit-headers.
+fn too_many(rate: Rate, wait: Duration) -> Refused {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let (burst, window) = (rate.burst, rate.window());
+    let lines = format!(
+        "Retry-After: {seconds}\r\nRateLimit-Policy: \"address\";q={burst};w={window}\r\n\
+         RateLimit: \"address\";r=0;t={seconds}\r\n"
+    );
+    let reject = Reject::new(Status::TOO_MANY_REQUESTS, "there are too many requests from this address");
+    Refused { reject, lines: lines.into_bytes() }
 }
 
 fn enter_realm(exchange: &Exchange<'_>, realm: u16, turn: &Turn<'_, '_>) -> Admission {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::http::address_blocks::AddressBlocks;
 use crate::http::cors::Cors;
+use crate::http::rate::Rate;
 use crate::http::response::Policy;
 use crate::limits;
 
@@ -31,6 +32,8 @@ pub struct Rules {
     pub allow: AddressBlocks,
     /// The addresses of clients that are refused, also if they are allowed.
     pub deny: AddressBlocks,
+    /// Most requests of an address, and a number that tells this limit from others.
+    pub rate: Option<(Rate, u64)>,
     /// Requests get a line in the access log.
     pub log: bool,
 }
@@ -48,6 +51,7 @@ impl Default for Rules {
             body_limit: limits::BODY,
             allow: AddressBlocks::default(),
             deny: AddressBlocks::default(),
+            rate: None,
             log: true,
         }
     }
@@ -76,8 +80,11 @@ impl RuleSet {
             cache_control: rules.cache_control.as_deref().map(Box::from),
         };
         let policies = [policy(false, false), policy(true, false), policy(false, true), policy(true, true)];
-        let may_answer =
-            rules.cors.is_some() || rules.methods.is_some() || !rules.allow.is_empty() || !rules.deny.is_empty();
+        let may_answer = rules.rate.is_some()
+            || rules.cors.is_some()
+            || rules.methods.is_some()
+            || !rules.allow.is_empty()
+            || !rules.deny.is_empty();
         Self { rules, may_answer, policies }
     }
 

@@ -11,6 +11,7 @@ use super::notices::Notices;
 use crate::app::Ports;
 use crate::http::forwarded::Proxies;
 use crate::http::header_section::RecentSections;
+use crate::http::rate::Rates;
 use crate::http::response::Stamp;
 use crate::limits;
 use crate::service::session_store_client::SessionStoreLink;
@@ -77,6 +78,8 @@ pub struct Shared {
     pub(super) notices: Notices,
     /// A buffer for content that isn't in the output yet.
     pub(super) scratch: Vec<u8>,
+    /// What addresses have used up of the limits of requests.
+    pub(super) rates: Rates,
     addresses: HashMap<IpAddr, u32>,
 }
 
@@ -98,6 +101,7 @@ impl Shared {
             access: AccessLog::new(),
             notices: Notices::default(),
             scratch: Vec::new(),
+            rates: Rates::default(),
             addresses: HashMap::new(),
         }
     }
