@@ -290,7 +290,7 @@ pub fn miod() -> Command {
 
 fn address_in(banner: &str) -> Option<SocketAddr> {
     banner.split([' ', '\n']).find_map(|word| {
-        word.trim_start_matches("http://").trim_start_matches("https://").trim_end_matches('/').parse().ok()
+        word.trim_start_matches("http://").trim_start_matches("https://").trim_end_matches(['/', ',']).parse().ok()
     })
 }
 
