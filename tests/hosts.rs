@@ -335,3 +335,31 @@ fn an_address_has_a_rate_for_each_route_that_sets_one() {
     assert_eq!(response.field("RateLimit-Policy"), Some("\"address\";q=1;w=1"));
     assert_eq!(response.field("RateLimit"), Some("\"address\";r=0;t=1"));
 }
+
+#[test]
+fn ten_thousand_hosts_are_found_and_three_hundred_directories_served() {
+    use std::fmt::Write;
+    let root = Root::new();
+    let mut config = String::new();
+    for number in 0..300 {
+        root.file(&format!("site{number}/index.html"), format!("site {number}"));
+        let _ = write!(config, "[[host]]\nnames = \"site{number}.example\"\nroot = \"site{number}\"\n");
+    }
+    for number in 0..9_700 {
+        let _ = write!(
+            config,
+            "[[host]]\nnames = [\"h{number}.example\"]\n[[host.route]]\npath = \"/\"\nrespond = {{ body = \"{number}\" }}\n"
+        );
+    }
+    let server = serve(&root, &config);
+    for number in [0, 150, 299] {
+        let response = ask(&server, "GET /", &format!("site{number}.example"), "");
+        assert_eq!(text(&response), format!("site {number}"));
+    }
+    for number in [0, 5_000, 9_699] {
+        assert_eq!(text(&ask(&server, "GET /", &format!("H{number}.example:80"), "")), number.to_string());
+    }
+    assert_eq!(ask(&server, "GET /", "h9700.example", "").status, 421);
+    let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+    assert!(open < 400 && !server.errors().contains("can't watch"), "{open} {}", server.errors());
+}

@@ -59,6 +59,8 @@ pub struct Settings {
     pub listing: bool,
     /// The value of Cache-Control.
     pub cache_control: String,
+    /// Changes of files are noticed at once; else each file is checked once a second.
+    pub watch: bool,
     /// Bytes of memory for small files; 0 turns the cache off.
     pub cache_size: usize,
     /// Most descriptors of large files that are kept open.
@@ -96,6 +98,7 @@ impl Default for Settings {
         Self {
             listing: false,
             cache_control: "no-cache".to_owned(),
+            watch: true,
             cache_size: limits::CACHE,
             open_files: limits::OPEN_FILES,
             etag_inode: false,
@@ -152,8 +155,10 @@ pub enum Listed {
 impl Site {
     /// The files below `root`.
     pub fn new(root: Root, settings: Settings) -> Self {
-        let watch = Watch::new().inspect_err(|error| {
-            log::warn!("can't watch for changed files ({error}): each file is checked once a second");
+        let watch = settings.watch.then(|| {
+            Watch::new().inspect_err(|error| {
+                log::warn!("can't watch for changed files ({error}): each file is checked once a second");
+            })
         });
         // A root that is a file has one index: that file.
         let index = match root.only() {
@@ -164,7 +169,7 @@ impl Site {
             candidates: Candidates::new(index, settings.pretty_urls),
             cache: Cache::new(settings.cache_size, settings.open_files),
             root,
-            watch: watch.ok(),
+            watch: watch.and_then(Result::ok),
             undrained: false,
             listings: Listings::default(),
             settings,

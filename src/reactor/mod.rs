@@ -350,6 +350,9 @@ impl<P: Protocol> Reactor<P> {
     /// If it can't be polled.
     pub fn watch(&mut self, fd: RawFd) -> io::Result<usize> {
         let source = self.sources;
+        if FIRST_SOURCE + source == FIRST_LISTENER {
+            return Err(io::Error::other("too many sources"));
+        }
         self.poll.registry().register(&mut SourceFd(&fd), Token(FIRST_SOURCE + source), Interest::READABLE)?;
         self.sources += 1;
         Ok(source)

@@ -31,6 +31,8 @@ pub(super) fn site_settings(host: &Host, surroundings: &Surroundings<'_>, faults
     let trees = 1 + surroundings.trees;
     files::Settings {
         listing: host.listing,
+        // Each takes an inotify instance, of which a user usually has 128.
+        watch: trees <= WATCHED,
         cache_control: host.cache_control.clone(),
         cache_size: cache_size(surroundings.process) / trees,
         open_files: (surroundings.open_files / trees).max(1),
@@ -43,6 +45,9 @@ pub(super) fn site_settings(host: &Host, surroundings: &Surroundings<'_>, faults
         fields,
     }
 }
+
+/// Most directories that are watched for changed files. If there are more, none is.
+const WATCHED: usize = 64;
 
 /// How many directories are served, in addition to the first one.
 pub(super) fn further_trees(hosts: &[Host]) -> usize {
