@@ -16,6 +16,7 @@
 
 mod arguments;
 pub mod banner;
+pub mod check;
 mod connect;
 mod environment;
 pub mod error;
@@ -24,6 +25,7 @@ mod help;
 pub mod passwd;
 mod port_owner;
 mod prompt;
+pub mod reload;
 pub mod run;
 mod server;
 mod server_help;
@@ -59,6 +61,10 @@ pub enum Command {
     Sessions(sessions::SessionsPlan),
     /// Print units for a service manager.
     Unit(unit::UnitPlan),
+    /// Find what a start would find wrong.
+    Check(check::CheckPlan),
+    /// Have a running server load its configuration again.
+    Reload(reload::ReloadPlan),
     /// Print this help.
     Help(String),
     /// Print the version.
@@ -79,7 +85,9 @@ impl std::error::Error for UsageError {}
 
 /// The commands that have a table of options of their own. Their name is the first argument.
 type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
-const TOOLS: [(&str, ParseTool); 8] = [
+const TOOLS: [(&str, ParseTool); 10] = [
+    ("check", check::parse),
+    ("reload", reload::parse),
     ("sessions", sessions::parse),
     ("passwd", passwd::parse),
     ("connect", connect::parse),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::banner::banner;
 use super::error::{CommandError, CommandErrors, USAGE};
 use super::udp::{self, DatagramCommand, DatagramTask};
-use super::{Command, ServerPlan, environment, parse, passwd, print, print_error, unit};
+use super::{Command, ServerPlan, check, environment, parse, passwd, print, print_error, reload, unit};
 use crate::client::{self, ToolError};
 use crate::config::Config;
 use crate::files::nothing_to_show;
@@ -47,6 +47,8 @@ fn run(command: Command) -> Result<ExitCode, CommandErrors> {
             plan.run()?;
         }
         Command::Unit(plan) => print(&unit::run(&plan)?),
+        Command::Check(plan) => print(&check::run(&plan)?),
+        Command::Reload(plan) => reload::run(&plan)?,
         Command::Server(plan) => serve(plan)?,
         Command::Connect(plan) => run_tool(|| client::connect::run(&plan))?,
         Command::Get(request) => run_tool(|| client::get::run(request))?,

@@ -33,12 +33,22 @@ impl ServerPlan {
     /// # Errors
     /// All mistakes in the file, or what is missing for an option.
     pub fn load(&self) -> Result<Config, CommandErrors> {
+        self.load_layers().map(|(_, config)| config)
+    }
+
+    /// The same, with the settings that it was made from.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub(super) fn load_layers(&self) -> Result<(Layers, Config), CommandErrors> {
         let file = match &self.file {
             Some(path) => read(path, self.command)?,
             None => FileSettings::default(),
         };
         let wrong = |message| CommandErrors::from(CommandError::configuration(message));
-        build(&self.layers(file)).map_err(wrong)
+        let layers = self.layers(file);
+        let config = build(&layers).map_err(wrong)?;
+        Ok((layers, config))
     }
 
     fn layers(&self, file: FileSettings) -> Layers {

@@ -39,7 +39,8 @@ fn usage(command: ServerCommand) -> &'static str {
 Usage: miod [serve] [OPTIONS] [ROOT]
        miod kv|echo|upper [OPTIONS]
        miod passwd [OPTIONS] FILE USER
-       miod sessions|connect|get|udp|ping|heartbeat|unit [OPTIONS] ...
+       miod check|reload|unit [OPTIONS] ...
+       miod sessions|connect|get|udp|ping|heartbeat [OPTIONS] ...
 
 ROOT is the directory whose files are served (default: ./public if it exists, else the current
 directory), or one file.
@@ -56,6 +57,8 @@ Commands:
   udp        upper, echo: reply to each datagram, over a simulated bad network
   ping       measure the round-trip time of such a service
   heartbeat  send, watch: monitor which senders are alive
+  check      find what a start would find wrong, and print the settings
+  reload     have a running server load its configuration again
   unit       print unit files for systemd
 Each has its own --help.
 "

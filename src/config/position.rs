@@ -48,6 +48,11 @@ impl Position {
         self.source.text[self.line_start()..self.bytes.start].chars().count() + 1
     }
 
+    /// The file and the number of the line.
+    pub fn line_only(&self) -> String {
+        format!("{}:{}", self.source.path.display(), self.line())
+    }
+
     /// The line, and below it a mark under the bytes.
     pub fn excerpt(&self) -> String {
         let line = self.source.text[self.line_start()..].lines().next().unwrap_or_default();

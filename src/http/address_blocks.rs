@@ -33,6 +33,11 @@ impl AddressBlocks {
         self.0.iter().any(|block| block.contains(&address))
     }
 
+    /// The blocks, as CIDR writes them.
+    pub fn iter(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(ToString::to_string)
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -69,7 +69,9 @@ impl Built {
             let service = faults.may_create().then(|| Self::key_value(route, surroundings));
             return service.and_then(|service| faults.keep(service)).unwrap_or_default();
         }
+        faults.place(host.positions.of("users"));
         let users = protection::users(host, surroundings.demonstration, faults);
+        faults.place(host.positions.of(""));
         let (guard, mut protected) = protection::protect(host, users.as_ref(), faults);
         let (mut handlers, apps) =
             applications::mount(host, surroundings, users.as_ref().map(|(users, _)| users), faults);

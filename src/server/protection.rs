@@ -70,11 +70,14 @@ pub(super) fn protect(
             faults.wrong(format!("can't protect {prefix}: {hint}"));
         }
     };
-    let files = || host.routes.iter().filter_map(|route| Some((&route.prefix, route.auth.as_ref()?)));
-    for (prefix, file) in files() {
+    let files = || host.routes.iter().filter_map(|route| Some((route, route.auth.as_ref()?)));
+    for (route, file) in files() {
+        let prefix = &route.prefix;
+        faults.place(route.positions.of("auth").or(host.positions.of("auth")));
         check_names(host, prefix, faults);
         let (users, protection) = open(file, faults);
         add(prefix, users, protection, faults);
+        faults.place(host.positions.of(""));
     }
     if files().next().is_none() {
         match users.cloned() {
