@@ -21,16 +21,17 @@ BOUNDS = {
     # TLS adds 1,650,000, most of it ring and rustls, and the laboratory's pages about TLS, with
     # their templates, add 95,000. Dependencies that no request passes through are built small,
     # which saves 60,000: 4,645,600 measured.
-    "binary, bytes": 4_740_000,
+    # 4,645,600 before the configuration file, the formats of logs, systemd and landlock.
+    "binary, bytes": 5_500_000,
     # The whole process: 4,212 to 4,700 measured; it was 3,616 before TLS made the binary
     # larger. Most of it are pages of libc and of the binary, which the kernel maps in groups
     # and can drop. The address of the binary differs in each run, and the groups with the
     # state of the page cache, which changes the result by 0.5 MiB. A linker script that placed
     # the functions of the start next to each other saved 0.9 MiB; it was removed because it
     # made the build harder to understand.
-    "memory when idle, KiB": 4_900,
+    "memory when idle, KiB": 5_700,
     # The part that can't be dropped: 232 to 244 measured.
-    "anonymous when idle, KiB": 300,
+    "anonymous when idle, KiB": 330,
     # The slot, its share of the slab and a timer: 101 measured over 10,000.
     "an idle connection, bytes": 112,
     # More than when idle, after the peak: the slab and the timers are freed, the

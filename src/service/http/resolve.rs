@@ -8,12 +8,13 @@ use super::host::Host;
 use super::hosts::Hosts;
 use super::rejects::{FAILED, UNKNOWN_HOST};
 use super::routes::RouteHandler;
+use super::rules::RuleSet;
 use crate::app::{BodyMode, Methods};
 use crate::http::head::{Method, RequestHead};
 use crate::http::host_names::bare;
 use crate::http::target::{self, Form, PathError};
 use crate::http::{Reject, Status, origin};
-use crate::reactor::{Security, Tick};
+use crate::reactor::{Security, Tick, TlsFacts};
 
 /// The methods for files.
 pub(super) const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::Head]);
@@ -59,11 +60,9 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, hosts: &Hosts, began: Tick,
     let path = facts.path.as_deref().unwrap_or(head.target.path);
     facts.realm = host.guard.borrow().find(path);
     facts.rules = host.find_rules(path);
-    if let Some(cors) = &host.rules(facts.rules).rules.cors {
-        let policy = host.rules(facts.rules).policy(facts.realm.is_some(), facts.secure);
-        let mut lines = policy.further.to_vec();
-        cors.write(head, &mut lines);
-        facts.lines = Some(lines.into());
+    let rules = host.rules(facts.rules);
+    if rules.rules.cors.is_some() {
+        facts.lines = Some(cors_lines(head, rules, &facts));
     }
     facts.handler = find_handler(head, path, host, facts.secure);
     if let Handler::App(app, mount) = &facts.handler {
@@ -76,11 +75,25 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, hosts: &Hosts, began: Tick,
     Exchange { head, facts }
 }
 
+/// The field lines of the policy, and those that tell pages of other origins what they may do.
+#[cold]
+fn cors_lines(head: &RequestHead<'_>, rules: &RuleSet, facts: &Facts) -> Box<[u8]> {
+    let mut lines = rules.policy(facts.realm.is_some(), facts.secure).further.to_vec();
+    if let Some(cors) = &rules.rules.cors {
+        cors.write(head, &mut lines);
+    }
+    lines.into()
+}
+
 /// Whether a request over TLS is for a host for which this connection's certificate isn't good.
 /// Then it may have come here by mistake (RFC 9110 §7.4), or gets around the rules for the
 /// certificates of clients.
+#[inline(always)]
 fn is_misdirected(head: &RequestHead<'_>, turn: &Turn<'_, '_>) -> bool {
-    let Some(tls) = turn.ends.security().facts() else { return false };
+    turn.ends.security().facts().is_some_and(|tls| is_for_another(head, tls, turn))
+}
+
+fn is_for_another(head: &RequestHead<'_>, tls: &TlsFacts, turn: &Turn<'_, '_>) -> bool {
     let Some(host) = head.host() else { return false };
     let (asked, name) = (tls.server_name.as_deref(), bare(host));
     if asked.is_some_and(|asked| asked.as_bytes().eq_ignore_ascii_case(name)) {
