@@ -47,3 +47,7 @@ pub mod library {}
 #[doc = include_str!("manual/links.md")]
 #[doc = include_str!("manual/operating.md")]
 pub mod operating {}
+
+#[doc = include_str!("manual/links.md")]
+#[doc = include_str!("manual/deploying.md")]
+pub mod deploying {}

@@ -217,3 +217,19 @@ proptest! {
         read(&format!("{}{with}{}", &good[..at], &good[at + 1..]));
     }
 }
+
+#[test]
+fn the_files_in_the_manual_have_no_mistake() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/manual");
+    let mut count = 0;
+    for chapter in std::fs::read_dir(directory).unwrap() {
+        let path = chapter.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for block in text.split("\n```toml\n").skip(1) {
+            let file = block.split("\n```").next().unwrap();
+            assert_eq!(mistakes(file), [] as [String; 0], "{}: {file}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 4, "{count}");
+}
