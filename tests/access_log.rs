@@ -438,6 +438,6 @@ fn a_client_with_a_certificate_is_logged_by_its_subject() {
         text.lines().count() == 3
     }));
     let users: Vec<_> = text.lines().map(|line| line.split(' ').nth(2).unwrap()).collect();
-    let subject = r#"CN=Al\x20\\\"ice\\\"\\0A"#;
+    let subject = r"CN=Al\x20\x5c\x22ice\x5c\x22\x5c0A";
     assert_eq!(users, [subject, subject, "-"], "{text}");
 }

@@ -257,3 +257,28 @@ fn idle_connections_that_the_clients_keep_open_do_not_stop_the_shutdown() {
     // It is not the end of the time for requests that are under way.
     assert!(!server.errors().contains("cut off"), "{}", server.errors());
 }
+
+#[test]
+fn two_processes_share_an_address_if_both_want_to() {
+    let root = site();
+    let first = Server::start(&root, &["--reuse-port", "-b", "127.0.0.1"]);
+    let port = first.address().port().to_string();
+    let start = |arguments: &[&str]| {
+        let mut command = miod();
+        command.arg("serve").arg(root.path()).args(["-b", "127.0.0.1", "-p", &port]).args(arguments);
+        command
+    };
+    let refused = support::run_to_end(&mut start(&[]), b"");
+    assert_eq!(refused.code, Some(69), "{refused:?}");
+    let log = root.at(".second.log");
+    let second = Server::run(start(&["--reuse-port", "--access-log", log.to_str().unwrap()]));
+    // Each connection gets the one or the other; of many, both have some.
+    let mut clients: Vec<_> = (0..100).map(|_| Client::connect(first.address())).collect();
+    for client in &mut clients {
+        client.send(get("/"));
+        assert_eq!(client.response().status, 200);
+    }
+    assert!(eventually(|| (1..100).contains(&fs::read_to_string(&log).unwrap().lines().count())));
+    drop((clients, second));
+    assert_eq!(first.get("/").status, 200);
+}

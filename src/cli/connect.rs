@@ -22,7 +22,7 @@ impl Default for ConnectDraft {
     }
 }
 
-const TOOL: Tool<ConnectDraft> = Tool {
+pub(super) const TOOL: Tool<ConnectDraft> = Tool {
     usage: "miod connect sends standard input to a service and prints what comes back.
 
 Usage: miod connect [OPTIONS] HOST PORT

@@ -42,7 +42,7 @@ pub(super) struct GetDraft {
     trust: Trust,
 }
 
-const TOOL: Tool<GetDraft> = Tool {
+pub(super) const TOOL: Tool<GetDraft> = Tool {
     usage: "miod get sends HTTP requests and prints the responses.
 
 Usage: miod get [OPTIONS] URL

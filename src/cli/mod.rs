@@ -17,11 +17,14 @@
 mod arguments;
 pub mod banner;
 pub mod check;
+mod commands;
+mod completions;
 mod connect;
 mod environment;
 pub mod error;
 mod get;
 mod help;
+mod man;
 pub mod passwd;
 mod port_owner;
 mod prompt;
@@ -85,7 +88,9 @@ impl std::error::Error for UsageError {}
 
 /// The commands that have a table of options of their own. Their name is the first argument.
 type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
-const TOOLS: [(&str, ParseTool); 10] = [
+const TOOLS: [(&str, ParseTool); 12] = [
+    ("completions", completions::parse),
+    ("man", man::parse),
     ("check", check::parse),
     ("reload", reload::parse),
     ("sessions", sessions::parse),

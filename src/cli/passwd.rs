@@ -52,7 +52,7 @@ impl Default for PasswdDraft {
     }
 }
 
-const TOOL: Tool<PasswdDraft> = Tool {
+pub(super) const TOOL: Tool<PasswdDraft> = Tool {
     usage: "miod passwd writes the password files of --auth and --users.
 
 Usage: miod passwd [OPTIONS] FILE USER

@@ -39,7 +39,7 @@ fn usage(command: ServerCommand) -> &'static str {
 Usage: miod [serve] [OPTIONS] [ROOT]
        miod kv|echo|upper [OPTIONS]
        miod passwd [OPTIONS] FILE USER
-       miod check|reload|unit [OPTIONS] ...
+       miod check|reload|unit|completions|man [OPTIONS] ...
        miod sessions|connect|get|udp|ping|heartbeat [OPTIONS] ...
 
 ROOT is the directory whose files are served (default: ./public if it exists, else the current
@@ -60,6 +60,7 @@ Commands:
   check      find what a start would find wrong, and print the settings
   reload     have a running server load its configuration again
   unit       print unit files for systemd
+  completions, man   print completions for a shell, or the manual page
 Each has its own --help.
 "
         }

@@ -51,7 +51,7 @@ enum Location {
     Remote(StoreUrl),
 }
 
-const TOOL: Tool<Trust> = Tool {
+pub(super) const TOOL: Tool<Trust> = Tool {
     usage: "miod sessions lists the sessions of a store, or ends one, while servers use it.
 
 Usage: miod sessions dump STORE

@@ -54,12 +54,12 @@ pub enum DatagramTask {
 const RECEIVE: &str = "receive here: an address or a name (default: 127.0.0.1 and [::1])";
 
 #[derive(Default)]
-struct AnswerDraft {
+pub(super) struct AnswerDraft {
     impairment: Impairment,
     seed: Option<u64>,
 }
 
-const ANSWER: Tool<AnswerDraft> = Tool {
+pub(super) const ANSWER: Tool<AnswerDraft> = Tool {
     usage: "miod udp replies to each datagram: in upper case, or with the same bytes.
 
 Usage: miod udp upper|echo [OPTIONS]
@@ -113,7 +113,7 @@ Usage: miod udp upper|echo [OPTIONS]
 ",
 };
 
-const PING: Tool<PingPlan> = Tool {
+pub(super) const PING: Tool<PingPlan> = Tool {
     usage: "miod ping sends datagrams and prints the round-trip times of the replies.
 
 Usage: miod ping [OPTIONS] HOST[:PORT]
@@ -180,7 +180,7 @@ Examples:
 ",
 };
 
-const SEND: Tool<HeartbeatPlan> = Tool {
+pub(super) const SEND: Tool<HeartbeatPlan> = Tool {
     usage: "miod heartbeat send sends heartbeats to a watcher until it is interrupted.
 
 Usage: miod heartbeat send [OPTIONS] HOST[:PORT]
@@ -208,7 +208,7 @@ Each datagram is `Heartbeat SEQUENCE TIME`. The default PORT is 12001.
     more: "Examples:\n  miod heartbeat send -i 0.5 127.0.0.1\n",
 };
 
-const WATCH: Tool<WatchOptions> = Tool {
+pub(super) const WATCH: Tool<WatchOptions> = Tool {
     usage: "miod heartbeat watch prints which senders are alive or lost, and which heartbeats are missing.
 
 Usage: miod heartbeat watch [OPTIONS]

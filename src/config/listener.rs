@@ -66,6 +66,8 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// The numbers of its hosts in [`Config::hosts`](super::Config::hosts).
     pub hosts: Vec<usize>,
+    /// Other processes may listen at the same addresses.
+    pub reuse_port: bool,
     /// Requests for hosts that aren't named get 421, whatever the default host is.
     pub strict_hosts: bool,
     /// The limit from accept, or from the first byte of a request, to the end of the head.
@@ -131,6 +133,7 @@ impl Default for Listener {
             protocol: Protocol::Http,
             tls: None,
             hosts: Vec::new(),
+            reuse_port: false,
             strict_hosts: false,
             header_timeout: limits::HEADER_TIMEOUT,
             idle_timeout: limits::IDLE_TIMEOUT,

@@ -86,7 +86,16 @@ impl Listener {
     /// # Errors
     /// What the system says: the address is in use, not ours, not allowed.
     pub fn bind(endpoint: &Endpoint) -> io::Result<Self> {
-        Self::open(endpoint, true)
+        Self::open(endpoint, true, false)
+    }
+
+    /// As [`bind`](Self::bind), at an endpoint that other processes of the same user may have, too
+    /// (`SO_REUSEPORT`): the kernel gives each a share of the connections. A path can't be shared.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_shared(endpoint: &Endpoint) -> io::Result<Self> {
+        Self::open(endpoint, true, true)
     }
 
     /// Listens at an endpoint, for a protocol in which the server speaks first.
@@ -94,10 +103,10 @@ impl Listener {
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn bind_greeting(endpoint: &Endpoint) -> io::Result<Self> {
-        Self::open(endpoint, false)
+        Self::open(endpoint, false, false)
     }
 
-    fn open(endpoint: &Endpoint, deferred: bool) -> io::Result<Self> {
+    fn open(endpoint: &Endpoint, deferred: bool, shared: bool) -> io::Result<Self> {
         match endpoint {
             Endpoint::Tcp(address) => {
                 let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM.nonblocking(), None)?;
@@ -106,6 +115,9 @@ impl Listener {
                     socket.set_only_v6(true)?;
                 }
                 socket.set_reuse_address(true)?;
+                if shared {
+                    socket.set_reuse_port(true)?;
+                }
                 socket.set_tcp_nodelay(true)?;
                 socket.bind(&SockAddr::from(*address))?;
                 let deferred = deferred && defer_accept(&socket);

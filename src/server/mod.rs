@@ -32,6 +32,7 @@ mod routes;
 mod running;
 mod sandbox;
 mod sessions;
+mod sharing;
 mod site;
 mod sockets;
 mod state;
@@ -237,6 +238,7 @@ impl Server {
             let opened = rest.and_then(|rest| faults.keep(sockets::open(listener, role, &rest)));
             sockets.extend(opened.into_iter().flatten().map(|open| Opened::own(open, acceptor.as_ref())));
         }
+        sharing::check(&config, reads_sessions, &mut report.notices, &mut faults);
         faults.finish()?;
         let options = options(&config, &budget);
         Ok(Prepared { shared, options, sockets, report, config, state })

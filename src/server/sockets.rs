@@ -86,7 +86,7 @@ pub(super) fn or_loopback(endpoints: &[Endpoint], port: u16) -> Vec<Endpoint> {
 /// Each that can't be opened.
 pub(super) fn open(listener: &config::Listener, role: Role, endpoints: &[Endpoint]) -> Result<Vec<Open>, ServerError> {
     let asked = or_loopback(endpoints, listener.port);
-    let sockets = listen(endpoints, listener.port).map_err(ServerError::Several)?;
+    let sockets = listen(endpoints, listener.port, listener.reuse_port).map_err(ServerError::Several)?;
     let opened = sockets.into_iter().map(|socket| {
         let endpoint = asked.iter().find(|asked| is_for(asked, &socket.endpoint())).unwrap_or(&asked[0]).clone();
         Open { wanted: Wanted { role, endpoint, tls: listener.tls.is_some() }, socket }

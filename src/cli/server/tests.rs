@@ -53,7 +53,7 @@ fn no_arguments_mean_serve_with_the_defaults() {
 #[test]
 fn every_option_sets_its_field() {
     let config = serve(
-        "serve -b 0.0.0.0 --bind=[::1]:81 -b unix:/tmp/s -p 9000 --listing --symlinks none --cache-control max-age=60 --cache-control /a/**:_max-age=5 --index a.html --index b.htm --pretty-urls --security-headers \
+        "serve -b 0.0.0.0 --bind=[::1]:81 -b unix:/tmp/s -p 9000 --reuse-port --listing --symlinks none --cache-control max-age=60 --cache-control /a/**:_max-age=5 --index a.html --index b.htm --pretty-urls --security-headers \
          --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
          --error-page 404=gone.html --error-page 5xx=a/sorry.html \
          --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
@@ -103,6 +103,7 @@ fn every_option_sets_its_field() {
         idle_timeout: Duration::from_millis(2500),
         body_timeout: Duration::from_secs(3),
         send_timeout: Duration::from_secs(4),
+        reuse_port: true,
         strict_hosts: false,
         max_per_address: Some(7),
         delay: Duration::ZERO,

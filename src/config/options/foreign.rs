@@ -9,7 +9,7 @@ const OPTIONS: &[(&[&str], &str)] = &[
     (&["directory", "dir", "document-root"], "the option is --root DIR, or the argument DIR"),
     (&["host", "listen", "address", "addr", "l", "interface"], "give --bind ADDRESS and --port PORT"),
     (&["log", "logfile", "log-file", "access-logfile"], "the option is --access-log FILE"),
-    (&["workers", "threads", "w", "t"], "miod has one thread; more than one process can't share a port"),
+    (&["workers", "threads", "w", "t"], "miod has one thread; several processes share a port with --reuse-port"),
     (&["daemon", "d", "background"], "miod stays in the foreground; a service manager or the shell's & starts it"),
     (&["header", "add-header", "headers", "cors"], "routes of a configuration file have headers and cors"),
     (&["autoindex", "browse"], "the option is --listing"),

@@ -55,6 +55,13 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     },
     Opt { group: "Listening", environment: true, ..port() },
     Opt {
+        long: "reuse-port",
+        group: "Listening",
+        help: "let other processes of this user listen at the same addresses; each gets a share of the connections",
+        set: assign!(Listener.reuse_port = true),
+        ..SERVER
+    },
+    Opt {
         long: "strict-hosts",
         group: "Listening",
         commands: SERVE,

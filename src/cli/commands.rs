@@ -1,0 +1,119 @@
+//! All commands with their options, as completions and the manual page list them. The options
+//! come from the tables that the commands are parsed by.
+
+use super::server_help::table;
+use super::{connect, get, passwd, sessions, udp};
+use crate::config::ServerCommand;
+use crate::config::options::{Opt, Value};
+
+/// An option.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Flag {
+    pub(super) long: &'static str,
+    pub(super) short: Option<char>,
+    /// The name of its value.
+    pub(super) value: Option<&'static str>,
+    pub(super) help: &'static str,
+    pub(super) group: &'static str,
+    /// Its variable of the environment.
+    pub(super) variable: Option<String>,
+}
+
+/// A command.
+pub(super) struct CommandText {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) flags: Vec<Flag>,
+}
+
+impl Flag {
+    fn of<D>(option: &Opt<D>) -> Self {
+        let value = match option.value {
+            Value::None => None,
+            Value::Required(name) | Value::Optional(name) => Some(name),
+        };
+        let variable = option.environment.then(|| option.variable());
+        Self { long: option.long, short: option.short, value, help: option.help, group: option.group, variable }
+    }
+
+    const fn own(long: &'static str, value: Option<&'static str>, help: &'static str) -> Self {
+        Self { long, short: None, value, help, group: "Options", variable: None }
+    }
+
+    /// The values that it can have, if they are fixed.
+    pub(super) fn choices(&self) -> Vec<&'static str> {
+        let is_choice =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || b"|.0123456789".contains(&byte));
+        self.value
+            .filter(|value| value.contains('|') && is_choice(value))
+            .map(|value| value.split('|').collect())
+            .unwrap_or_default()
+    }
+
+    /// Whether its value is a path.
+    pub(super) fn is_path(&self) -> bool {
+        self.value.is_some_and(|value| ["FILE", "DIR", "CERT.pem", "unix:PATH"].iter().any(|part| value.contains(part)))
+    }
+}
+
+fn flags<D>(tables: &[&'static [Opt<D>]]) -> Vec<Flag> {
+    let mut flags: Vec<Flag> = Vec::new();
+    for flag in tables.iter().copied().flatten().map(Flag::of) {
+        if flags.iter().all(|other| other.long != flag.long) {
+            flags.push(flag);
+        }
+    }
+    flags
+}
+
+fn server(command: ServerCommand) -> Vec<Flag> {
+    table(command).into_iter().map(Flag::of).collect()
+}
+
+/// All commands. The first is that of a command line without a command.
+pub(super) fn all() -> Vec<CommandText> {
+    let text = |name, about, flags| CommandText { name, about, flags };
+    let with = |own: &[Flag]| [own, &server(ServerCommand::Serve)[..]].concat();
+    vec![
+        text("serve", "files and applications over HTTP", server(ServerCommand::Serve)),
+        text("kv", "keys and values over HTTP", server(ServerCommand::Kv)),
+        text("echo", "send each byte back", server(ServerCommand::Echo)),
+        text("upper", "send the input back in upper case", server(ServerCommand::Upper)),
+        text(
+            "check",
+            "find what a start would find wrong, and print the settings",
+            with(&[Flag::own("json", None, "print an object: option or path, value and origin")]),
+        ),
+        text(
+            "reload",
+            "have a running server load its configuration again",
+            server(ServerCommand::Serve)
+                .into_iter()
+                .filter(|flag| ["config", "pid-file"].contains(&flag.long))
+                .collect(),
+        ),
+        text(
+            "unit",
+            "print unit files for systemd",
+            with(&[
+                Flag::own("socket", None, "systemd opens the listening sockets"),
+                Flag::own("per-user", None, "for the manager of your user"),
+                Flag::own("program", Some("FILE"), "the program (default: this one)"),
+            ]),
+        ),
+        text("passwd", "write a password file for --auth and --users", flags(&[passwd::TOOL.options])),
+        text("sessions", "list the sessions of a store, or end one", flags(&[sessions::TOOL.options])),
+        text("connect", "send standard input to a service, and print what comes back", flags(&[connect::TOOL.options])),
+        text("get", "send HTTP requests, and print the responses", flags(&[get::TOOL.options])),
+        text("udp", "reply to each datagram, over a simulated bad network", flags(&[udp::ANSWER.options])),
+        text("ping", "measure the round-trip time of such a service", flags(&[udp::PING.options])),
+        text("heartbeat", "monitor which senders are alive", {
+            let mut all = flags(&[udp::SEND.options]);
+            let watch = flags(&[udp::WATCH.options]);
+            all.extend(watch.into_iter().filter(|flag| udp::SEND.options.iter().all(|other| other.long != flag.long)));
+            all
+        }),
+        text("completions", "print completions for a shell: bash, zsh or fish", Vec::new()),
+        text("man", "print the manual page", Vec::new()),
+    ]
+}
