@@ -207,7 +207,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     },
     Opt {
         long: "log-format",
-        value: Value::Required("FORMAT"),
+        value: Value::Required("combined|common|json|logfmt"),
         group: "Logging",
         commands: HTTP,
         help: "the format of these lines: combined, common, json or logfmt",
@@ -221,7 +221,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     },
     Opt {
         long: "diagnostics",
-        value: Value::Required("FORMAT"),
+        value: Value::Required("text|json"),
         group: "Logging",
         help: "the format of messages on standard error: text or json",
         default: |draft| draft.process.logging.diagnostics.name().to_owned(),
