@@ -112,7 +112,7 @@ fn no_request_fails_while_certificates_change() {
     for change in 1..=CHANGES {
         use_pair(change);
         site.server.signal("HUP");
-        let read_again = || site.server.errors().matches("certificates were read again").count();
+        let read_again = || site.server.errors().matches("the new configuration is in use").count();
         assert!(eventually(|| read_again() >= change), "change {change}: {}", site.server.errors());
         for (number, Certificate { authority, .. }) in pairs.iter().enumerate() {
             let expected = if number == change % 2 { 0 } else { 60 };
