@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::UsageError;
 use crate::config::options::{Draft, Opt, ServerDraft, Value, server_options};
-use crate::config::settings::{Origin, Setting};
+use crate::config::setting::{Origin, Setting};
 use crate::config::values;
 use crate::text::suggest::did_you_mean;
 

@@ -13,12 +13,13 @@
 
 pub(crate) mod file;
 mod host;
+pub(crate) mod layers;
 mod listener;
 pub(crate) mod options;
 mod position;
 mod process;
 mod route;
-pub(crate) mod settings;
+pub(crate) mod setting;
 pub(crate) mod values;
 
 pub use host::{Apps, Demonstration, Host};

@@ -69,7 +69,7 @@ fn read(table: &mut Table<'_>) -> HostSettings {
     table.tables("header", "host.header", |table| host.file_fields.extend(file_fields(table)));
     host.settings = table.settings(options(), &mut Draft::at(0));
     for setting in &host.settings {
-        if let crate::config::settings::Origin::File(position) = &setting.origin {
+        if let crate::config::setting::Origin::File(position) = &setting.origin {
             host.positions.add(setting.option.long, position.clone());
         }
     }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::options::{Draft, server_options};
-use super::settings::Setting;
+use super::setting::Setting;
 use super::{FileFields, Mistake, Position, Positions, Route, ServerCommand, Source};
 use crate::certificates::PemFiles;
 use crate::http::host_names::HostName;

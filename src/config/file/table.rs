@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::value::{self, Written};
 use crate::config::options::{Draft, Opt, ServerDraft, foreign};
-use crate::config::settings::{Origin, Setting};
+use crate::config::setting::{Origin, Setting};
 use crate::config::{Mistake, Position, Positions, Source};
 use crate::text::suggest::did_you_mean;
 

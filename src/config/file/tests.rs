@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::settings::Layers;
+use crate::config::layers::Layers;
 use crate::config::{Config, Content, Handler, Redirect, Respond};
 use crate::http::redirect::RedirectTarget;
 

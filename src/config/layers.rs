@@ -1,4 +1,4 @@
-//! Settings as they are written, and the configuration that they make together.
+//! The settings of the file, the environment and the command line, and what they make together.
 //!
 //! ```text
 //!   file ─┐
@@ -7,51 +7,10 @@
 //!   hosts of the file: their own settings, else those above ┘
 //! ```
 
-use std::fmt;
-
 use super::file::{FileSettings, HostSettings};
-use super::options::{Draft, Opt, ServerDraft, SetResult, Setter};
-use super::{Host, Position, Route, ServerCommand};
-
-/// Where a setting comes from.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Origin {
-    /// An argument of the command line.
-    Argument,
-    /// A variable of the environment.
-    Variable,
-    /// The configuration file.
-    File(Position),
-}
-
-/// An option with its values as they are written.
-#[derive(Clone)]
-pub(crate) struct Setting {
-    pub(crate) option: &'static Opt<ServerDraft>,
-    /// A switch that is on has one empty value; what is turned off has none.
-    pub(crate) values: Vec<String>,
-    pub(crate) origin: Origin,
-}
-
-impl fmt::Debug for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({:?})", self.option.long, self.origin)
-    }
-}
-
-impl Setting {
-    /// Sets the option.
-    ///
-    /// # Errors
-    /// A hint, if a value is wrong.
-    pub(crate) fn apply(&self, draft: &mut Draft<ServerDraft>) -> SetResult {
-        self.values.iter().try_for_each(|value| self.option.apply(draft, value))
-    }
-
-    fn is_for_hosts(&self) -> bool {
-        matches!(self.option.set, Setter::Host(_))
-    }
-}
+use super::options::{Draft, ServerDraft};
+use super::setting::Setting;
+use super::{Host, Route, ServerCommand};
 
 /// All settings, by where they come from.
 pub(crate) struct Layers {
