@@ -145,7 +145,6 @@ impl<T> Slots<T> {
         self.slab.iter().map(|(index, _)| Handle::new(index, self.generations[index])).collect()
     }
 
-    #[cfg_attr(not(debug_assertions), expect(dead_code, reason = "for the counts that debug builds compare"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.slab.iter().filter_map(|(_, value)| value.as_ref())
     }
