@@ -200,7 +200,6 @@ fn what_is_not_a_listening_socket_is_refused() {
         (high(&udp), "http", "3 (http) can't be used: it isn't a stream socket"),
         (high(&connected), "", "socket 3 can't be used: it doesn't listen"),
         (high(&file), "x", "3 (x) can't be used: it isn't a socket"),
-        (high(&listener), "admin", "3 (admin) can't be used: there is no service for administration"),
         (high(&listener), "a:b", "2 names for the 1 sockets"),
     ] {
         let (code, errors) = failure(passing(&[socket.as_fd()], name, &[site]));

@@ -34,9 +34,9 @@ impl Descriptors {
     }
 
     fn share(available: usize, most: Option<usize>) -> Self {
-        // Standard streams, poll, waker, signals, watch, log, listeners, and the
-        // file of the request that is being answered.
-        const OWN: usize = 18;
+        // Standard streams, poll, waker, signals, watch, log, listeners, the file of the
+        // request that is being answered, and connections of operators.
+        const OWN: usize = 18 + limits::OPERATOR_CONNECTIONS;
         let files = limits::OPEN_FILES.min(available / 8);
         let reserve = limits::CONNECTION_RESERVE.min(available / 16).max(1);
         let connections = available.saturating_sub(OWN + files + reserve).clamp(1, CAPACITY - reserve);
