@@ -210,7 +210,7 @@ impl Server {
     fn prepare(self, mut faults: Faults) -> Result<Prepared, ServerError> {
         let Self { mut config, log, apps, .. } = self;
         let mut passed = Activation::take(&mut config, &mut faults);
-        let budget = Descriptors::raise(config.process.max_connections);
+        let budget = Descriptors::raise(site::further_trees(&config.hosts), config.process.max_connections);
         let roots = Roots::open(&config, &mut faults);
         let own = endpoints(&config, &mut faults);
         let mut all = own.clone();

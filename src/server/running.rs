@@ -18,7 +18,7 @@ use super::descriptors::Descriptors;
 use super::error::Faults;
 use super::sockets::{self, Open, Role, Wanted, or_loopback};
 use super::state::State;
-use super::{Ready, ServerError, admin, endpoints, options, restart};
+use super::{Ready, ServerError, admin, endpoints, options, restart, site};
 use crate::config::{self, Config};
 use crate::logging::{AccessLog, Log, NewAccessLog};
 use crate::reactor::{Endpoint, Listener, Reactor, Signal, Tick, Time, TlsAcceptor};
@@ -206,7 +206,7 @@ impl Running {
             log::warn!("{option} can't change before a restart");
         }
         let mut faults = Faults::default();
-        let budget = Descriptors::raise(config.process.max_connections);
+        let budget = Descriptors::raise(site::further_trees(&config.hosts), config.process.max_connections);
         let roots = Roots::open(&config, &mut faults);
         let endpoints = endpoints(&config, &mut faults);
         admin::check(&config, &endpoints, &mut faults);
