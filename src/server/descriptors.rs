@@ -1,9 +1,8 @@
 //! The file descriptors of the process. Their number bounds everything else.
 
-use std::time::Duration;
-
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::config::Listener;
 use crate::limits;
 use crate::reactor::{CAPACITY, Options};
 
@@ -28,9 +27,10 @@ impl Descriptors {
     }
 
     /// Options with this share of the descriptors.
-    pub(super) fn options(&self, memory: usize, send_timeout: Duration) -> Options {
+    pub(super) fn options(&self, memory: usize, listener: &Listener) -> Options {
         let Self { connections, reserve, .. } = *self;
-        Options { connections, reserve, memory, send_timeout, ..Options::default() }
+        let (send_timeout, send_limit) = (listener.send_timeout, listener.limit_rate);
+        Options { connections, reserve, memory, send_timeout, send_limit, ..Options::default() }
     }
 
     fn share(available: usize, most: Option<usize>) -> Self {

@@ -272,7 +272,7 @@ fn options(config: &Config, budget: &Descriptors) -> Options {
     if has_sessions(config) {
         memory -= site::cache_size(&config.process) + sessions::sessions_size(&config.process);
     }
-    budget.options(memory, config.listeners[0].send_timeout)
+    budget.options(memory, &config.listeners[0])
 }
 
 /// Flushes the log, even if the start fails or the loop panics.
