@@ -18,12 +18,13 @@ pub(super) struct Descriptors {
 
 impl Descriptors {
     /// Raises the soft limit to the hard limit, and computes the shares.
-    pub(super) fn raise(most: Option<usize>) -> Self {
+    /// `logs` is how many hosts' logs there are.
+    pub(super) fn raise(most: Option<usize>, logs: usize) -> Self {
         let limit = getrlimit(Resource::Nofile);
         // After an error the limit stays as it is.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
         let available = getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
-        Self::share(available, most)
+        Self::share(available.saturating_sub(logs), most)
     }
 
     /// Options with this share of the descriptors.

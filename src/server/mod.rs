@@ -21,6 +21,7 @@ mod build;
 mod descriptors;
 mod error;
 mod host;
+mod host_logs;
 mod identity;
 mod listening;
 mod own_files;
@@ -205,7 +206,7 @@ impl Server {
     fn prepare(self, mut faults: Faults) -> Result<Prepared, ServerError> {
         let Self { config, log, apps, .. } = self;
         let mut passed = Activation::take(&config, &mut faults);
-        let budget = Descriptors::raise(config.process.max_connections);
+        let budget = Descriptors::raise(config.process.max_connections, host_logs::count(&config));
         let roots = Roots::open(&config, &mut faults);
         let own = endpoints(&config, &mut faults);
         let mut all = own.clone();
@@ -213,7 +214,8 @@ impl Server {
         let hidden = roots.hide_own_files(&config, &mut faults);
         let state = State::open(&config, hidden, apps, &mut faults);
         let mut report = Ready { connections: budget.connections, ..Ready::default() };
-        let (hosts, certificates) = roots.build(&config, &all, &state, &budget, &mut report, &mut faults);
+        let (mut hosts, certificates) = roots.build(&config, &all, &state, &budget, &mut report, &mut faults);
+        host_logs::open(&config, &mut hosts, &log, &mut faults);
         let Build { web, kv, limits, certificates, reads_sessions } = Build::new(&config, hosts, certificates);
         let mut http = http::Shared::new(limits, web);
         if let Some(kv) = kv {

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use super::build::{Build, Roots};
 use super::descriptors::Descriptors;
 use super::error::Faults;
+use super::host_logs;
 use super::sockets::{self, Open, Role, Wanted, or_loopback};
 use super::state::State;
 use super::{Ready, ServerError, endpoints, options, restart};
@@ -154,7 +155,10 @@ impl Running {
             notifier.reloading();
         }
         let config = reloader.map_or_else(|| Some(self.config.clone()), Reloader::load);
-        let prepared = config.map(|config| self.prepare(config, reactor.shared().certificates.as_ref()));
+        let prepared = config.map(|config| {
+            let shared = reactor.shared();
+            self.prepare(config, shared.certificates.as_ref(), &shared.log)
+        });
         let outcome = match prepared {
             None => false,
             Some(Err(error)) => {
@@ -180,17 +184,19 @@ impl Running {
     }
 
     /// Makes everything that another configuration needs.
-    fn prepare(&self, mut config: Config, present: Option<&Certificates>) -> Result<Change, ServerError> {
+    fn prepare(&self, mut config: Config, present: Option<&Certificates>, log: &Log) -> Result<Change, ServerError> {
         for option in restart::keep(&self.config, &mut config) {
             log::warn!("{option} can't change before a restart");
         }
         let mut faults = Faults::default();
-        let budget = Descriptors::raise(config.process.max_connections);
+        let budget = Descriptors::raise(config.process.max_connections, host_logs::count(&config));
         let roots = Roots::open(&config, &mut faults);
         let endpoints = endpoints(&config, &mut faults);
         roots.hide_own_files(&config, &mut faults);
         let mut report = Ready::default();
-        let (hosts, certificates) = roots.build(&config, &endpoints, &self.state, &budget, &mut report, &mut faults);
+        let (mut hosts, certificates) =
+            roots.build(&config, &endpoints, &self.state, &budget, &mut report, &mut faults);
+        host_logs::open(&config, &mut hosts, log, &mut faults);
         let build = Build::new(&config, hosts, certificates);
         // Listeners keep the acceptor that they have.
         let acceptor = present.or(build.certificates.as_ref()).map(Certificates::acceptor);

@@ -17,6 +17,7 @@ use crate::config::layers::Layers;
 use crate::config::options::{Draft, Opt, ServerDraft, Value};
 use crate::config::setting::{Origin, Setting};
 use crate::config::{AccessLog, Config};
+use crate::logging;
 use crate::server::Server;
 use values::route_values;
 
@@ -105,14 +106,8 @@ pub(super) fn run(plan: &CheckPlan) -> Result<String, CommandErrors> {
 fn problems(config: &Config) -> CommandErrors {
     let mut errors = CommandErrors::default();
     if let AccessLog::File(path) = &config.process.logging.access {
-        let writable = match fs::OpenOptions::new().append(true).open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                fs::metadata(parent.unwrap_or(std::path::Path::new("."))).map(drop)
-            }
-            other => other.map(drop),
-        };
-        errors.0.extend(writable.err().map(|error| CommandError::access_log(path, &error)));
+        let checked = logging::check_file(path);
+        errors.0.extend(checked.err().map(|error| CommandError::access_log(path, &error)));
     }
     if let Err(error) = Server::new(config.clone()).check() {
         errors.0.extend(CommandErrors::from(error).0);
@@ -159,6 +154,10 @@ fn entries(layers: &Layers, config: &Config) -> Vec<Entry> {
         if !host.certificates.is_empty() {
             let files: Vec<_> = host.certificates.iter().map(ToString::to_string).collect();
             entries.push(Entry { name: name("tls"), value: json!(files), origin: place("tls") });
+        }
+        if let Some(path) = &host.access_log {
+            let value = json!(path.to_string_lossy());
+            entries.push(Entry { name: name("access-log"), value, origin: place("access-log") });
         }
         for setting in &own.settings {
             let value = shown(setting.option, &setting.values.iter().collect::<Vec<_>>());

@@ -15,6 +15,7 @@ use super::rules::{RuleSet, Rules};
 use super::tree::Tree;
 use crate::auth::Guard;
 use crate::http::prefix_map::{self, PrefixMap};
+use crate::logging::HostLog;
 
 /// What is served under one or more names.
 pub struct Host {
@@ -30,6 +31,8 @@ pub struct Host {
     pub guard: RefCell<Guard>,
     /// The built-in error pages.
     pub(super) errors: RefCell<ErrorPages>,
+    /// Where its requests are logged, if not where those of other hosts are.
+    pub access_log: Option<HostLog>,
     /// Requests in plain text are redirected to HTTPS.
     pub redirect_https: bool,
     /// The rules; the first are those of the host itself.
@@ -55,6 +58,7 @@ impl Host {
             local_only: false,
             guard: RefCell::default(),
             errors: RefCell::default(),
+            access_log: None,
             redirect_https: false,
             rules: vec![RuleSet::new(0, rules)],
             prefixes: PrefixMap::default(),

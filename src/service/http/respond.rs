@@ -70,14 +70,15 @@ pub(super) fn complete(
     }
     if is_logged(exchange, turn) {
         let (request, response) = summarize(exchange, status, body, turn);
-        access_log::write(&request, &response, turn.cx);
+        access_log::write(exchange.facts.host.access_log.as_ref(), &request, &response, turn.cx);
     }
     Progress::Complete { persistent }
 }
 
 /// Whether the access log gets a line for an exchange.
 fn is_logged(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> bool {
-    turn.cx.shared.http.access.enabled && exchange.rules().rules.log
+    let is_enabled = turn.cx.shared.http.access.enabled || exchange.facts.host.access_log.is_some();
+    is_enabled && exchange.rules().rules.log
 }
 
 /// The line of the access log for a response that is sent over several turns.
@@ -89,7 +90,8 @@ pub(super) fn pending_entry(
 ) -> Option<Box<PendingEntry>> {
     is_logged(exchange, turn).then(|| {
         let (request, response) = summarize(exchange, status, body, turn);
-        Box::new(PendingEntry::new(&request, response, exchange.facts.began))
+        let log = exchange.facts.host.access_log.clone();
+        Box::new(PendingEntry::new(log, &request, response, exchange.facts.began))
     })
 }
 
@@ -172,7 +174,7 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     let policy = host.rules(0).policy(false, turn.ends.security().is_tls());
     let context = HeadContext { traits, stamp: &stamp, policy, further: &policy.further };
     let body = write_error(host, reject, Vec::new(), Html::Accepted, context, turn);
-    if turn.cx.shared.http.access.enabled {
+    if turn.cx.shared.http.access.enabled || host.access_log.is_some() {
         let response = response_summary(reject.status, body, false, began, turn);
         let fields = Fields::default();
         let peer = turn.ends.peer().map(|peer| peer.ip());
@@ -180,7 +182,7 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
         let line = access_log::first_line(input);
         let details = Details::new(None, &fields, turn.ends.security().is_tls(), turn.ends.security());
         let request = RequestSummary::new(line, fields, client, false, certificate(turn), Some(details));
-        access_log::write(&request, &response, turn.cx);
+        access_log::write(host.access_log.as_ref(), &request, &response, turn.cx);
     }
 }
 

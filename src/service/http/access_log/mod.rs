@@ -33,7 +33,7 @@ use crate::certificates::x509;
 use crate::http::fields::is_named;
 use crate::http::head::RequestHead;
 use crate::http::{Fields, Status, basic};
-use crate::logging::{ACCESS, Log, LogFormat};
+use crate::logging::{ACCESS, HostLog, Log, LogFormat};
 use crate::reactor::{Security, Time};
 
 pub(super) use pending::PendingEntry;
@@ -167,20 +167,20 @@ impl AccessLog {
     }
 }
 
-/// Writes a line.
-pub(super) fn write(request: &RequestSummary<'_>, response: &ResponseSummary, cx: &mut Cx<'_>) {
+/// Writes a line, to the log of a host or to that of all others.
+pub(super) fn write(to: Option<&HostLog>, request: &RequestSummary<'_>, response: &ResponseSummary, cx: &mut Cx<'_>) {
     let entry = Entry { request, response, connection: cx.handle.number(), time: cx.time };
     let (log, access) = (&cx.shared.log, &mut cx.shared.http.access);
     match log.format() {
-        LogFormat::Combined => log.access(|out| combined::write_combined(&entry, &mut access.parts, out)),
-        format => write_in(format, &entry, access, log),
+        LogFormat::Combined => log.access(to, |out| combined::write_combined(&entry, &mut access.parts, out)),
+        format => write_in(format, &entry, access, to, log),
     }
 }
 
 /// Writes a line in a format other than the default. That one is written without a further call.
 #[inline(never)]
-fn write_in(format: LogFormat, entry: &Entry<'_>, access: &mut AccessLog, log: &Log) {
-    log.access(|out| write_to(out, format, entry, access));
+fn write_in(format: LogFormat, entry: &Entry<'_>, access: &mut AccessLog, to: Option<&HostLog>, log: &Log) {
+    log.access(to, |out| write_to(out, format, entry, access));
 }
 
 fn write_to(out: &mut Vec<u8>, format: LogFormat, entry: &Entry<'_>, access: &mut AccessLog) {

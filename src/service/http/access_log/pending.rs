@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Details, RequestSummary, ResponseSummary, write};
+use crate::logging::HostLog;
 use crate::reactor::Tick;
 use crate::service::http::Cx;
 
@@ -11,6 +12,8 @@ const ABSENT: &[u8] = b"\0";
 
 /// The line of a response that is sent over several turns, written when it ends.
 pub(in crate::service::http) struct PendingEntry {
+    /// Where it is written, if the host has a log of its own.
+    log: Option<HostLog>,
     /// The texts of the [`RequestSummary`], separated by a line feed: only the last can
     /// contain one.
     texts: Box<[u8]>,
@@ -25,7 +28,12 @@ pub(in crate::service::http) struct PendingEntry {
 
 impl PendingEntry {
     /// The line for a response to a request that began at `began`.
-    pub(in crate::service::http) fn new(request: &RequestSummary<'_>, response: ResponseSummary, began: Tick) -> Self {
+    pub(in crate::service::http) fn new(
+        log: Option<HostLog>,
+        request: &RequestSummary<'_>,
+        response: ResponseSummary,
+        began: Tick,
+    ) -> Self {
         let RequestSummary { line, client, user, referer, agent, details } = request;
         // Without details their texts are empty.
         let [host, id, version, cipher] = details.map_or([Some(&b""[..]); 4], |details| {
@@ -36,7 +44,7 @@ impl PendingEntry {
         let texts = [Some(*line), *referer, *agent, host, id, version, cipher, Some(user_name)];
         let texts = texts.map(|text| text.unwrap_or(ABSENT)).join(&b'\n').into_boxed_slice();
         let secure = details.map(|details| details.secure);
-        Self { texts, client: *client, named: user.is_some(), secure, began, response }
+        Self { log, texts, client: *client, named: user.is_some(), secure, began, response }
     }
 
     /// Bytes of memory.
@@ -63,6 +71,7 @@ impl PendingEntry {
         let text = |text: Option<_>| std::str::from_utf8(text?).ok();
         let tls = text(version).zip(text(cipher)).map(<[_; 2]>::from);
         let details = self.secure.map(|secure| Details { host, request_id, secure, tls });
-        write(&RequestSummary { line, client: self.client, user, referer, agent, details }, &self.response, cx);
+        let request = RequestSummary { line, client: self.client, user, referer, agent, details };
+        write(self.log.as_ref(), &request, &self.response, cx);
     }
 }
