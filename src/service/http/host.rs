@@ -94,6 +94,17 @@ impl Host {
         self.prefixes.find(path).map_or(0, |index| *self.prefixes.get(index).1)
     }
 
+    /// The length of the longest prefix of a route, with a handler, rules or users of its own,
+    /// that a decoded path is below; none if there is none.
+    #[cold]
+    pub(super) fn find_route(&self, path: &[u8]) -> Option<usize> {
+        let handler = self.routes.find(path).map(|(_, length)| length);
+        let rules = self.prefixes.find(path).map(|index| self.prefixes.get(index).0.len());
+        let users = self.guard.borrow();
+        let users = users.find(path).map(|realm| users.prefix(realm).len());
+        handler.max(rules).max(users)
+    }
+
     /// The rules with this number.
     pub(super) fn rules(&self, number: u16) -> &RuleSet {
         &self.rules[usize::from(number)]

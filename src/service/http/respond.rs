@@ -107,8 +107,7 @@ fn summarize<'e>(
     let client = exchange.client(turn.ends);
     let fields = exchange.head.fields;
     let structured = turn.cx.shared.log.format().is_structured();
-    let details =
-        structured.then(|| Details::new(exchange.head.host(), &fields, exchange.facts.secure, turn.ends.security()));
+    let details = structured.then(|| Details::of(exchange, turn));
     (RequestSummary::new(line, fields, client, response.protected, certificate(turn), details), response)
 }
 

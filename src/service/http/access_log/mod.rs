@@ -29,12 +29,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Cx;
+use super::exchange::{Exchange, Turn};
 use crate::certificates::x509;
+use crate::files::CacheResult;
 use crate::http::fields::is_named;
 use crate::http::head::RequestHead;
 use crate::http::{Fields, Status, basic};
 use crate::logging::{ACCESS, HostLog, Log, LogFormat};
-use crate::reactor::{Security, Time};
+use crate::reactor::{Security, Tick, Time};
 
 pub(super) use pending::PendingEntry;
 
@@ -81,6 +83,11 @@ pub(super) struct Details<'a> {
     secure: bool,
     /// The version and cipher suite of the connection.
     tls: Option<[&'a str; 2]>,
+    /// The prefix of the route that the path is below.
+    route: Option<&'a [u8]>,
+    /// Whether a file was in the cache.
+    cache: Option<CacheResult>,
+    phases: Phases,
 }
 
 impl<'a> Details<'a> {
@@ -88,7 +95,48 @@ impl<'a> Details<'a> {
     #[cold]
     pub(super) fn new(host: Option<&'a [u8]>, fields: &Fields<'a>, secure: bool, security: Security<'_>) -> Self {
         let tls = security.facts().map(|facts| [facts.version, facts.cipher_suite]);
-        Self { host, request_id: fields.get("x-request-id"), secure, tls }
+        let request_id = fields.get("x-request-id");
+        Self { host, request_id, secure, tls, route: None, cache: None, phases: Phases::default() }
+    }
+
+    /// The same, with all that an exchange knows.
+    #[cold]
+    pub(super) fn of(exchange: &'a Exchange<'a>, turn: &Turn<'_, '_>) -> Self {
+        let (head, facts) = (exchange.head, &exchange.facts);
+        // A path that can't be decoded is below no route.
+        let path = facts.path.as_deref().or(head.target.plain.then_some(head.target.path));
+        let path = path.filter(|path| path.starts_with(b"/"));
+        let length = path.and_then(|path| facts.host.find_route(path));
+        let route = path.zip(length).map(|(path, length)| if length == 0 { &b"/"[..] } else { &path[..length] });
+        let phases = Phases::new(facts.began, facts.head_at, facts.body_at, turn.cx.time.now);
+        let details = Self::new(head.host(), &head.fields, facts.secure, turn.ends.security());
+        Self { route, cache: turn.cache, phases, ..details }
+    }
+}
+
+/// How long the phases of an exchange took, one after the other, as far as that is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Phases {
+    /// From the first byte of the request to the end of its head.
+    head: Option<Duration>,
+    /// To the end of its body.
+    body: Option<Duration>,
+    /// To the head of the response.
+    answer: Option<Duration>,
+    /// To the end of the response, if that is in a later turn. What is sent at once is with the
+    /// kernel at once, or waits there or here without anybody noting it.
+    send: Option<Duration>,
+}
+
+impl Phases {
+    /// The phases until the head of the response, which is ready `now`.
+    fn new(began: Tick, head_at: Tick, body_at: Option<Tick>, now: Tick) -> Self {
+        Self {
+            head: Some(head_at.since(began)),
+            body: body_at.map(|at| at.since(head_at)),
+            answer: Some(now.since(body_at.unwrap_or(head_at))),
+            send: None,
+        }
     }
 }
 
