@@ -21,7 +21,7 @@
 //! ```
 //!
 //! Arrows go down only. [`http`], `text`, [`reactor`], `durable` and `certificates` import
-//! nothing of ours but the leaves `panics` and `text`; they meet in `service` and `client`.
+//! nothing of ours but the leaves `metrics`, `panics`, `text`; they meet in `service`, `client`.
 //! [`limits`] may be read by all. `tests/architecture.rs` checks these directions.
 //!
 //! Programs that use the library have [`app`], [`http`], [`reactor`], [`server`], [`config`]
@@ -58,20 +58,19 @@
 //!    framed is decided once, as a type ([`http::framing`]).
 //! 4. `service/http/resolve.rs` makes the exchange: host, decoded path, realm, handler and
 //!    client, each found once. `policy.rs` decides whether it may pass.
-//! 5. A file asked for before is one look-up in a hash table and one copy of a prebuilt
-//!    block; a new one is opened by `openat2`, which proves that it lies below the root.
-//!    An application is called through `app/boundary.rs`. All heads are written by
-//!    [`ResponseHead`](http::response::ResponseHead).
+//! 5. A file asked for before is a look-up in a hash table and a copy of a prebuilt block; a new
+//!    one is opened by `openat2`, which proves that it lies below the root. An application is
+//!    called through `app/boundary.rs`. [`ResponseHead`](http::response::ResponseHead) writes heads.
 //! 6. All responses leave in one `send`. What the peer doesn't take is kept by the
 //!    connection; otherwise it owns no buffer. `persistence.rs` decides what comes next.
 //!
-//! So a request costs one read, one write, and a share in one `epoll_wait`. Over TLS the same:
-//! `reactor/tls/` opens and seals between the socket and the buffers; no protocol notices.
+//! So a request costs a read, a write and a share in an `epoll_wait`. Over TLS `reactor/tls/`
+//! opens and seals between the socket and the buffers; no protocol notices.
 //! # Invariants
 //!
 //! 1. `http` and `reactor` don't know each other. Only `reactor/tls/` knows rustls.
 //! 2. Nothing under `http`, `text`, `app`, `session` reads the clock or has a socket; the
-//!    clock is read in `reactor/clock.rs` alone, once a pass.
+//!    clock is read in `reactor/clock.rs` alone: at the beginning and the end of a pass.
 //! 3. Stream sockets are connected, read, written and shut down in `reactor/socket.rs`
 //!    alone; datagrams in `reactor/datagram_socket.rs`, but for those to a service manager in
 //!    `service/notify.rs`. (`miod sessions` runs no loop: it asks a store and waits.)
@@ -130,6 +129,7 @@ pub mod http;
 pub mod limits;
 mod logging;
 pub mod manual;
+mod metrics;
 mod names;
 mod panics;
 mod probe;

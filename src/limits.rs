@@ -89,6 +89,10 @@ pub const HEARTBEAT: Duration = Duration::from_secs(15);
 pub const HEARTBEAT_SPREAD: Duration = Duration::from_secs(10);
 /// Connections beyond the limit that are accepted only to get a 503.
 pub const CONNECTION_RESERVE: usize = 32;
+/// Hosts whose requests are counted apart from those of others.
+pub const COUNTED_HOSTS: usize = 1_000;
+/// Connections beyond the limit that are kept for those who operate the process.
+pub const OPERATOR_CONNECTIONS: usize = 8;
 /// How long a shutdown waits for requests in flight.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(10);
 /// How long an application's job may take before its client gets a 503.

@@ -101,6 +101,27 @@ fn passed_sockets_are_served_and_nothing_else_is_bound() {
 }
 
 #[test]
+fn a_socket_for_operators_needs_no_option() {
+    let root = site();
+    let (site, operators) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let sockets = [high(&site), high(&operators)];
+    let path = root.path().to_str().unwrap();
+    let mut server = Server::run(passing(&sockets.each_ref().map(AsFd::as_fd), "http:admin", &[path]));
+    let ask = |listener: &TcpListener, path: &str| {
+        let mut client = Client::connect(listener.local_addr().unwrap());
+        client.send(get(path));
+        client.response().status
+    };
+    assert_eq!((ask(&site, "/"), ask(&site, "/health"), ask(&operators, "/health")), (200, 404, 200));
+    // A reload keeps it, though the configuration doesn't name it.
+    server.signal("HUP");
+    assert!(eventually(|| server.errors().contains("the new configuration is in use")));
+    assert_eq!(ask(&operators, "/ready"), 200);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
 fn chosen_endpoints_are_opened_beside_passed_sockets() {
     let root = site();
     let passed = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -200,7 +221,6 @@ fn what_is_not_a_listening_socket_is_refused() {
         (high(&udp), "http", "3 (http) can't be used: it isn't a stream socket"),
         (high(&connected), "", "socket 3 can't be used: it doesn't listen"),
         (high(&file), "x", "3 (x) can't be used: it isn't a socket"),
-        (high(&listener), "admin", "3 (admin) can't be used: there is no service for administration"),
         (high(&listener), "a:b", "2 names for the 1 sockets"),
     ] {
         let (code, errors) = failure(passing(&[socket.as_fd()], name, &[site]));

@@ -31,6 +31,10 @@ fn addresses(scheme: Scheme, ready: &Ready) -> String {
         text += if at == 0 { ", keys and values on " } else { " " };
         text += &url(Scheme::Http, endpoint);
     }
+    for (at, endpoint) in ready.admin.iter().enumerate() {
+        text += if at == 0 { ", for operators on " } else { " " };
+        text += &url(Scheme::Http, endpoint);
+    }
     text
 }
 
@@ -52,6 +56,9 @@ fn details(config: &Config, ready: &Ready) -> String {
     }
     for endpoint in &ready.kv {
         text += &format!("  kv      {}\n", url(Scheme::Http, endpoint));
+    }
+    for endpoint in &ready.admin {
+        text += &format!("  admin   {}\n", url(Scheme::Http, endpoint));
     }
     text += &trust(ready);
     // Writing to a string can't fail.
@@ -116,9 +123,9 @@ fn limits(config: &Config, ready: &Ready) -> String {
 
 fn purpose(config: &Config, ready: &Ready) -> String {
     match (config.listeners[0].protocol, &ready.root) {
-        (Protocol::Http, Some(root)) => format!("serves {}", root.display()),
+        (Protocol::Http | Protocol::Admin, Some(root)) => format!("serves {}", root.display()),
         (Protocol::Http, None) if is_key_value(config) => "keeps keys and values".to_owned(),
-        (Protocol::Http, None) => "serves applications".to_owned(),
+        (Protocol::Http | Protocol::Admin, None) => "serves applications".to_owned(),
         (Protocol::Echo, _) => "echoes".to_owned(),
         (Protocol::Upper, _) => "answers in upper case".to_owned(),
     }
@@ -136,8 +143,8 @@ enum Scheme {
 impl Scheme {
     fn of(listener: &Listener) -> Self {
         match (listener.protocol, &listener.tls) {
-            (Protocol::Http, None) => Self::Http,
-            (Protocol::Http, Some(_)) => Self::Https,
+            (Protocol::Http | Protocol::Admin, None) => Self::Http,
+            (Protocol::Http | Protocol::Admin, Some(_)) => Self::Https,
             (Protocol::Echo | Protocol::Upper, _) => Self::Lines,
         }
     }

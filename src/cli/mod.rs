@@ -33,6 +33,7 @@ pub mod run;
 mod server;
 mod server_help;
 pub mod sessions;
+mod settings;
 pub mod trust;
 mod udp;
 pub mod unit;

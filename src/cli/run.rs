@@ -58,7 +58,7 @@ fn run(command: Command) -> Result<ExitCode, CommandErrors> {
 }
 
 fn serve(plan: ServerPlan) -> Result<(), CommandErrors> {
-    let config = plan.load()?;
+    let mut config = plan.load()?;
     let log = match start_log(&config.process.logging) {
         Ok(log) => log,
         Err(error) => {
@@ -72,6 +72,8 @@ fn serve(plan: ServerPlan) -> Result<(), CommandErrors> {
         log::warn!("{warning}");
     }
     let server = Server::new(config.clone()).log(log).reload_by(plan);
+    // Only the server needs them, and there may be many.
+    config.process.shown = Vec::new();
     Ok(server.run(|ready| announce(&config, ready))?)
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::arguments::{Arguments, Info, no_more};
 use super::error::{CommandError, CommandErrors};
 use super::server_help::{server_help, table};
-use super::{Command, TOOLS, UsageError, environment, error};
+use super::{Command, TOOLS, UsageError, environment, error, settings};
 use crate::config::file::{self, FileSettings};
 use crate::config::layers::Layers;
 use crate::config::options::{DEMONSTRATION_MARK, Draft, foreign, server_options};
@@ -34,22 +34,15 @@ impl ServerPlan {
     /// # Errors
     /// All mistakes in the file, or what is missing for an option.
     pub fn load(&self) -> Result<Config, CommandErrors> {
-        self.load_layers().map(|(_, config)| config)
-    }
-
-    /// The same, with the settings that it was made from.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
-    pub(super) fn load_layers(&self) -> Result<(Layers, Config), CommandErrors> {
         let file = match &self.file {
             Some(path) => read(path, self.command)?,
             None => FileSettings::default(),
         };
         let wrong = |message| CommandErrors::from(CommandError::configuration(message));
         let layers = self.layers(file);
-        let config = build(&layers).map_err(wrong)?;
-        Ok((layers, config))
+        let mut config = build(&layers).map_err(wrong)?;
+        config.process.shown = settings::settings(&layers, &config);
+        Ok(config)
     }
 
     fn layers(&self, file: FileSettings) -> Layers {
@@ -156,7 +149,7 @@ fn read(path: &Path, command: ServerCommand) -> Result<FileSettings, CommandErro
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         unreadable(format!("line {} is not UTF-8", line + 1))
     })?;
-    let (settings, mistakes) = file::parse(&Arc::new(Source { path: path.to_owned(), text }), command);
+    let (settings, mistakes) = file::parse(&Arc::new(Source::new(path, text)), command);
     match mistakes.is_empty() {
         true => Ok(settings),
         false => Err(CommandErrors(mistakes.into_iter().map(CommandError::from).collect())),

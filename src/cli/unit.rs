@@ -21,7 +21,7 @@ use super::error::{CommandError, CommandErrors};
 use super::server::{self, ServerPlan};
 use super::{Command, UsageError};
 use crate::config::options::{Opt, ServerDraft, Value, foreign, server_options};
-use crate::config::{Config, Listener, ServerCommand};
+use crate::config::{Config, Listener, Protocol, ServerCommand};
 use crate::reactor::Endpoint;
 use crate::server::access::{Allowed, access};
 use text::{Service, Socket};
@@ -218,10 +218,11 @@ fn sockets_of(config: &Config) -> Result<Vec<(&Listener, Vec<Endpoint>)>, String
     config.listeners.iter().map(|listener| Ok((listener, of(listener)?))).collect()
 }
 
-/// Whether a listener is the one of `--kv`, which the server opens itself.
+/// Whether a listener is the one of `--kv` or `--admin`, which the server opens itself.
 fn is_beside(config: &Config, listener: &Listener) -> bool {
     let first = config.listeners.first();
-    first.is_some_and(|first| first.hosts != listener.hosts) && listener.tls.is_none()
+    let is_other = first.is_some_and(|first| first.hosts != listener.hosts) && listener.tls.is_none();
+    is_other || listener.protocol == Protocol::Admin
 }
 
 /// The directories that are written, each once.

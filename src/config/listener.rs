@@ -19,6 +19,8 @@ pub const UPPER_PORT: u16 = 12_000;
 /// The default port of `miod heartbeat`.
 pub const HEARTBEAT_PORT: u16 = 12_001;
 
+/// The default port of the service for operators.
+pub(super) const ADMIN_PORT: u16 = 9180;
 /// The default port of HTTPS beside plain HTTP: the usual one without privileges.
 pub(super) const HTTPS_PORT: u16 = 8443;
 
@@ -48,6 +50,8 @@ pub enum Protocol {
     Echo,
     /// The input is sent back in upper case.
     Upper,
+    /// HTTP, for those who operate the server.
+    Admin,
 }
 
 /// Endpoints with the same protocol and hosts.
@@ -101,6 +105,13 @@ impl Listener {
             if bind.is_empty() { self.bind.iter().filter_map(|bind| values::host_of(bind)).collect() } else { bind };
         let port = if self.port == 0 { 0 } else { HTTPS_PORT };
         Self { bind, port, tls: Some(tls), ..self.clone() }
+    }
+
+    /// The listener for operators beside this one, at `bind`. Nobody else can have its address.
+    pub(crate) fn admin_beside(&self, bind: Vec<String>) -> Self {
+        let (protocol, tls, hosts) = (Protocol::Admin, None, Vec::new());
+        let (port, port_is_chosen, reuse_port) = (ADMIN_PORT, false, false);
+        Self { bind, port, port_is_chosen, protocol, tls, hosts, reuse_port, ..self.clone() }
     }
 
     /// Whether the operator has chosen where to listen. Sockets from a service manager take the

@@ -20,6 +20,7 @@ mod position;
 mod process;
 mod route;
 pub(crate) mod setting;
+pub(crate) mod shown;
 pub(crate) mod values;
 
 pub use host::{Apps, Demonstration, Host};

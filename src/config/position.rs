@@ -18,6 +18,16 @@ pub struct Source {
     pub path: PathBuf,
     /// Its content.
     pub text: String,
+    /// Where its lines end.
+    line_ends: Vec<usize>,
+}
+
+impl Source {
+    /// A file with this content.
+    pub fn new(path: impl Into<PathBuf>, text: String) -> Self {
+        let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
+        Self { path: path.into(), text, line_ends }
+    }
 }
 
 /// Some bytes of a configuration file.
@@ -40,7 +50,7 @@ impl Position {
 
     /// The number of the line, from 1.
     pub fn line(&self) -> usize {
-        self.source.text[..self.bytes.start].matches('\n').count() + 1
+        self.source.line_ends.partition_point(|end| *end < self.bytes.start) + 1
     }
 
     /// The number of the character in its line, from 1.
@@ -113,7 +123,7 @@ mod tests {
     use super::*;
 
     fn source(text: &str) -> Arc<Source> {
-        Arc::new(Source { path: "a.toml".into(), text: text.to_owned() })
+        Arc::new(Source::new("a.toml", text.to_owned()))
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::shown::ShownSetting;
 use crate::http::forwarded::Proxies;
 use crate::limits;
 use crate::logging::LogOptions;
@@ -25,6 +26,10 @@ pub struct Process {
     pub data: Option<PathBuf>,
     /// The file that gets the number of the process, while it runs.
     pub pid_file: Option<PathBuf>,
+    /// The service for operators may be reached by other machines, and under any name.
+    pub admin_public: bool,
+    /// All settings as operators can see them.
+    pub shown: Vec<ShownSetting>,
     /// The user, and perhaps the group, that the process becomes: `NAME[:GROUP]`.
     pub user: Option<String>,
     /// Whether the running server is in a sandbox. It is around the whole program.
@@ -46,6 +51,8 @@ impl Default for Process {
             cache_size: limits::CACHE,
             data: None,
             pid_file: None,
+            admin_public: false,
+            shown: Vec::new(),
             user: None,
             sandbox: Sandbox::Off,
             trusted_proxies: Proxies::default(),

@@ -36,6 +36,21 @@ pub(super) enum Known<'c> {
     Unknown,
 }
 
+/// What the cache of a directory counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CacheFigures {
+    /// Files in it.
+    pub entries: usize,
+    /// Bytes of memory.
+    pub memory: usize,
+    /// Files that it keeps open.
+    pub descriptors: usize,
+    /// Look-ups that found a file, or that there is none.
+    pub hits: u64,
+    /// Look-ups that found nothing.
+    pub misses: u64,
+}
+
 /// Representations and missing paths.
 pub(super) struct Cache {
     hasher: RandomState,
@@ -44,6 +59,8 @@ pub(super) struct Cache {
     limit: usize,
     memory: usize,
     descriptors: usize,
+    hits: u64,
+    misses: u64,
     /// Most descriptors that are kept open: a share of the limit of the process.
     descriptor_limit: usize,
 }
@@ -59,6 +76,8 @@ impl Cache {
             limit,
             memory: 0,
             descriptors: 0,
+            hits: 0,
+            misses: 0,
             descriptor_limit,
         }
     }
@@ -78,8 +97,10 @@ impl Cache {
                     let (entry, _) = occupied.remove();
                     self.memory -= entry.memory();
                     self.descriptors -= usize::from(entry.has_descriptor());
+                    self.misses += 1;
                     return Known::Unknown;
                 }
+                self.hits += 1;
                 let entry = occupied.into_mut();
                 // Without a change there is no write, so the processor's cache line stays
                 // clean.
@@ -90,10 +111,21 @@ impl Cache {
                 Known::Found(entry)
             }
             Err(_) => match self.missing.find(hash, |entry| &*entry.key == key) {
-                Some(entry) if now.wrapping_sub(entry.checked) <= 1 => Known::Missing,
-                _ => Known::Unknown,
+                Some(entry) if now.wrapping_sub(entry.checked) <= 1 => {
+                    self.hits += 1;
+                    Known::Missing
+                }
+                _ => {
+                    self.misses += 1;
+                    Known::Unknown
+                }
             },
         }
+    }
+
+    pub(super) fn figures(&self) -> CacheFigures {
+        let Self { memory, descriptors, hits, misses, .. } = *self;
+        CacheFigures { entries: self.found.len(), memory, descriptors, hits, misses }
     }
 
     /// Keeps a representation. It replaces the entry of its path. One that is so large

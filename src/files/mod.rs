@@ -39,6 +39,7 @@ use crate::http::target;
 use crate::http::{Reject, Status, negotiate};
 use crate::limits;
 use crate::reactor::{Output, Tick};
+pub use cache::CacheFigures;
 use cache::{Cache, Known};
 use candidates::Candidates;
 pub use error_pages::{ErrorPage, ErrorPages};
@@ -310,6 +311,11 @@ impl Site {
             }
         }
         refused(Status::NOT_FOUND, "there is no such file")
+    }
+
+    /// What the cache counts.
+    pub fn cache_figures(&self) -> CacheFigures {
+        self.cache.figures()
     }
 
     /// Writes an error response with the page that the root has for it, if there is one.

@@ -177,12 +177,12 @@ impl<P: Protocol> Reactor<P> {
 
     /// Gives a socket its turn and settles what follows from it.
     fn pump_datagrams(&mut self, index: usize) {
-        let Self { poll, datagrams, input, outbox, shared, effects, time, drain, helpers, slots, .. } = self;
+        let Self { poll, datagrams, input, outbox, shared, effects, figures, time, drain, helpers, slots, .. } = self;
         let Some(DatagramSlot { socket, protocol, wake, .. }) = datagrams.get(index) else { return };
         let handle = Handle::new(Datagrams::<P::Datagrams>::FIRST + index, 0);
         let draining = drain.is_some();
         let work = Work::turn();
-        let mut cx = Context { shared, time: *time, handle, draining, work, helpers, slots, effects };
+        let mut cx = Context { shared, time: *time, handle, draining, work, helpers, slots, effects, figures };
         let mut faults = 0;
         socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
         for _ in 0..TURN {

@@ -40,6 +40,8 @@ pub enum JobClass {
 
 impl JobClass {
     const COUNT: usize = Self::Names as usize + 1;
+    /// All classes.
+    pub const ALL: [Self; Self::COUNT] = [Self::Hashing, Self::Commit, Self::Files, Self::Names];
 
     /// Most jobs that wait.
     fn limit(self) -> usize {
@@ -51,12 +53,13 @@ impl JobClass {
         }
     }
 
-    fn thread_name(self) -> &'static str {
+    /// Its name.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Hashing => "miod-hashing",
-            Self::Commit => "miod-commit",
-            Self::Files => "miod-files",
-            Self::Names => "miod-names",
+            Self::Hashing => "hashing",
+            Self::Commit => "commit",
+            Self::Files => "files",
+            Self::Names => "names",
         }
     }
 }
@@ -164,7 +167,7 @@ impl<O: Send + 'static> Helpers<O> {
         let queue = Arc::new(Queue { state, changed: Condvar::new() });
         if let Some(waker) = &self.waker {
             let (waker, ended, jobs) = (Arc::clone(waker), self.ended.0.clone(), Arc::clone(&queue));
-            std::thread::Builder::new().name(class.thread_name().into()).spawn(move || {
+            std::thread::Builder::new().name(format!("miod-{}", class.name())).spawn(move || {
                 while let Some((waiter, job, code)) = jobs.next() {
                     let result = panics::catch(code);
                     if ended.send(Ended { waiter, job, result }).is_err() || waker.wake().is_err() {
@@ -175,6 +178,11 @@ impl<O: Send + 'static> Helpers<O> {
         }
         *place = Some(Arc::clone(&queue));
         Ok(queue)
+    }
+
+    /// How many jobs of a class wait.
+    pub(super) fn waiting(&self, class: JobClass) -> usize {
+        self.queues[class as usize].as_ref().map_or(0, |queue| queue.lock().jobs.len())
     }
 
     /// A job that has ended.

@@ -77,6 +77,7 @@ pub struct Listener {
     address: Option<SocketAddr>,
     deferred: bool,
     tls: Option<TlsAcceptor>,
+    apart: bool,
 }
 
 impl Listener {
@@ -106,6 +107,10 @@ impl Listener {
         Self::open(endpoint, false, false)
     }
 
+    fn new(socket: Accepting) -> Self {
+        Self { socket, address: None, deferred: false, tls: None, apart: false }
+    }
+
     fn open(endpoint: &Endpoint, deferred: bool, shared: bool) -> io::Result<Self> {
         match endpoint {
             Endpoint::Tcp(address) => {
@@ -125,7 +130,7 @@ impl Listener {
                 socket.listen(BACKLOG)?;
                 let listener = mio::net::TcpListener::from_std(socket.into());
                 let address = listener.local_addr()?;
-                Ok(Self { socket: Accepting::Tcp(listener), address: Some(address), deferred, tls: None })
+                Ok(Self { address: Some(address), deferred, ..Self::new(Accepting::Tcp(listener)) })
             }
             Endpoint::Unix(path) => {
                 remove_stale(path)?;
@@ -135,8 +140,7 @@ impl Listener {
                 fs::set_permissions(path, Permissions::from_mode(0o660))?;
                 socket.listen(BACKLOG)?;
                 let listener = mio::net::UnixListener::from_std(socket.into());
-                let socket = Accepting::Unix(listener, UnixName::Own(file));
-                Ok(Self { socket, address: None, deferred: false, tls: None })
+                Ok(Self::new(Accepting::Unix(listener, UnixName::Own(file))))
             }
         }
     }
@@ -162,7 +166,7 @@ impl Listener {
         if domain == Domain::UNIX {
             let name = UnixName::Passed(unix_name(&socket.local_addr()?));
             let listener = mio::net::UnixListener::from_std(OwnedFd::from(socket).into());
-            return Ok(Self { socket: Accepting::Unix(listener, name), address: None, deferred: false, tls: None });
+            return Ok(Self::new(Accepting::Unix(listener, name)));
         }
         if domain != Domain::IPV4 && domain != Domain::IPV6 {
             return Err(io::Error::other("it is neither for TCP nor a unix-domain socket"));
@@ -173,13 +177,29 @@ impl Listener {
         report_progress(&socket);
         let listener = mio::net::TcpListener::from_std(socket.into());
         let address = Some(listener.local_addr()?);
-        Ok(Self { socket: Accepting::Tcp(listener), address, deferred, tls: None })
+        Ok(Self { address, deferred, ..Self::new(Accepting::Tcp(listener)) })
     }
 
     /// Expects TLS from its connections.
     #[must_use]
     pub fn with_tls(self, acceptor: TlsAcceptor) -> Self {
         Self { tls: Some(acceptor), ..self }
+    }
+
+    /// Is for those who operate the process: it stays open during a shutdown, which doesn't wait
+    /// for its connections, and has some connections beyond the limit for itself.
+    #[must_use]
+    pub fn apart(self) -> Self {
+        Self { apart: true, ..self }
+    }
+
+    pub(super) fn set_apart(&mut self, apart: bool) {
+        self.apart = apart;
+    }
+
+    /// Whether it is [apart](Self::apart).
+    pub(super) fn is_apart(&self) -> bool {
+        self.apart
     }
 
     /// Expects TLS from its further connections, or none.
@@ -335,8 +355,16 @@ impl<L> Listeners<L> {
         self.all.get_mut(index)?.as_mut()
     }
 
-    pub(super) fn any_latched(&self) -> bool {
-        self.all.iter().flatten().any(|listening| listening.latched)
+    /// Whether there may be connections to take at a listener; of those [apart](Listener::apart),
+    /// or of the others.
+    pub(super) fn any_latched(&self, apart: bool) -> bool {
+        self.all.iter().flatten().any(|listening| listening.latched && listening.listener.apart == apart)
+    }
+
+    /// Whether the listener with this number is [apart](Listener::apart).
+    pub(super) fn is_apart(&self, index: u8) -> bool {
+        let listening = self.all.get(usize::from(index)).and_then(Option::as_ref);
+        listening.is_some_and(|listening| listening.listener.is_apart())
     }
 
     /// There may be connections to take at each.
@@ -344,9 +372,12 @@ impl<L> Listeners<L> {
         self.all.iter_mut().flatten().for_each(|listening| listening.latched = true);
     }
 
-    /// Closes them all; their sockets in the file system are removed.
+    /// Closes them all, but for those [apart](Listener::apart); their sockets in the file system
+    /// are removed.
     pub(super) fn close(&mut self) {
-        self.all.iter_mut().for_each(|listening| *listening = None);
+        for listening in &mut self.all {
+            listening.take_if(|listening| !listening.listener.is_apart());
+        }
     }
 }
 

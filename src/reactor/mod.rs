@@ -14,6 +14,7 @@
 //!     connect     where protocols want to
 //!     accept      what waits at the listeners; then the sources once more, and each
 //!                 new connection gets its turn
+//!     count       how long this pass took
 //! }
 //! ```
 //!
@@ -34,6 +35,7 @@ mod conversation;
 mod datagram_socket;
 mod datagrams;
 mod endpoint;
+mod figures;
 mod helpers;
 mod listener;
 mod open;
@@ -70,10 +72,11 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 pub use buffers::{BUFFER, FileSlice, Input, Mark, Output};
-pub use clock::{Tick, Time};
+pub use clock::{ShortTick, Tick, Time};
 pub use conversation::{Conversation, Next, Talk, TalkContext};
 pub use datagram_socket::DatagramSocket;
 pub use endpoint::{Dial, Endpoint};
+pub use figures::Figures;
 pub use helpers::{JobClass, JobId, JobResult, QueueFull, within};
 pub use listener::Listener;
 pub use outbox::Outbox;
@@ -240,12 +243,8 @@ pub struct Reactor<P: Protocol> {
     over: bool,
     /// A protocol has asked for a pause.
     paused: bool,
-    accepted: u64,
     accept_limit: u64,
-    dialled: u64,
-    closed: u64,
-    /// Bytes that connections hold beyond their slots.
-    held: usize,
+    figures: Figures,
     /// Most memory in use since it was last given back.
     peak: usize,
 }
@@ -259,6 +258,8 @@ impl<P: Protocol> Reactor<P> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let clock = Clock::start();
+        let mut figures = Figures::default();
+        figures.note_limits(&options);
         Ok(Self {
             poll,
             time: clock.read(),
@@ -286,11 +287,8 @@ impl<P: Protocol> Reactor<P> {
             drain: None,
             over: false,
             paused: false,
-            accepted: 0,
             accept_limit: u64::MAX,
-            dialled: 0,
-            closed: 0,
-            held: 0,
+            figures,
             peak: 0,
         })
     }
@@ -315,10 +313,12 @@ impl<P: Protocol> Reactor<P> {
         self.listeners.get(number).map(|listening| &listening.listener)
     }
 
-    /// Changes what further connections of a listener speak and carry.
-    pub fn change_listener(&mut self, number: usize, tls: Option<TlsAcceptor>, value: P::Listener) {
+    /// Changes what further connections of a listener speak and carry, and whether it is
+    /// [apart](Listener::apart).
+    pub fn change_listener(&mut self, number: usize, tls: Option<TlsAcceptor>, apart: bool, value: P::Listener) {
         if let Some(listening) = self.listeners.get(number) {
             listening.listener.set_tls(tls);
+            listening.listener.set_apart(apart);
             listening.value = value;
         }
     }
@@ -374,6 +374,7 @@ impl<P: Protocol> Reactor<P> {
 
     /// Uses other options from now on.
     pub fn set_options(&mut self, options: Options) {
+        self.figures.note_limits(&options);
         self.options = options;
     }
 
@@ -405,7 +406,7 @@ impl<P: Protocol> Reactor<P> {
     pub fn run(&mut self, until: Until) -> io::Result<()> {
         self.accept_limit = match until {
             Until::Closed => u64::MAX,
-            Until::Connections(count) => self.accepted + count,
+            Until::Connections(count) => self.figures.accepted + count,
             Until::Idle => 0,
         };
         let mut events = Events::with_capacity(EVENTS);
@@ -421,6 +422,8 @@ impl<P: Protocol> Reactor<P> {
                 self.peak = self.in_use();
             }
             self.pass(&events);
+            let ended = self.clock.ticks();
+            self.figures.passes.add(ended.as_micros().saturating_sub(self.time.now.as_micros()));
             #[cfg(debug_assertions)]
             self.audit();
         }
@@ -459,7 +462,7 @@ impl<P: Protocol> Reactor<P> {
 
     /// About how many bytes connections take.
     fn in_use(&self) -> usize {
-        self.held + self.slots.len() * size_of::<Slot<P>>()
+        self.figures.held + self.slots.len() * size_of::<Slot<P>>()
     }
 
     /// Whether much less memory is in use than at the last peak.
@@ -469,7 +472,7 @@ impl<P: Protocol> Reactor<P> {
 
     /// Whether it is all over.
     fn check_end(&mut self) {
-        let open = self.open();
+        let open = if self.drain.is_some() { self.awaited() } else { self.open() };
         if let Some(drain) = &mut self.drain {
             if open == 0 {
                 self.over = true;
@@ -481,7 +484,7 @@ impl<P: Protocol> Reactor<P> {
                 log::info!("waiting for {open} connections, at most {:.0?}", drain.by.since(self.time.now));
             }
         }
-        if self.accepted >= self.accept_limit && open == 0 {
+        if self.figures.accepted >= self.accept_limit && open == 0 {
             self.over = true;
         }
     }
@@ -490,17 +493,22 @@ impl<P: Protocol> Reactor<P> {
     /// turn when there are many.
     #[cfg(debug_assertions)]
     fn audit(&self) {
-        if self.slots.len() > 64 && !self.accepted.is_multiple_of(64) {
+        if self.slots.len() > 64 && !self.figures.accepted.is_multiple_of(64) {
             return;
         }
-        let opened = self.accepted + self.dialled;
+        let figures = &self.figures;
+        let opened = figures.accepted + figures.dialled;
         let open = self.slots.len() - self.dials.len();
-        assert_eq!(opened - self.closed, open as u64, "a slot leaked");
+        assert_eq!(opened - figures.closed, open as u64, "a slot leaked");
         let queued = self.slots.iter().filter(|slot| slot.queued != slot::Queued::No).count() + self.datagrams.queued();
         assert!(queued <= self.run_queue.len(), "a connection is marked as queued and isn't");
         let is_known = |slot: &Slot<P>| slot.registered || slot.queued != slot::Queued::No;
         assert!(self.slots.iter().all(is_known), "a connection is neither registered nor queued");
-        assert_eq!(self.held, self.slots.iter().map(|slot| slot.held as usize).sum::<usize>(), "memory is miscounted");
+        assert_eq!(
+            figures.held,
+            self.slots.iter().map(|slot| slot.held as usize).sum::<usize>(),
+            "memory is miscounted"
+        );
         assert!(self.input.is_empty() && self.output.is_empty(), "the lent buffers hold somebody's bytes");
         P::audit(&self.shared, &mut self.slots.iter().map(|slot| &slot.protocol));
     }

@@ -12,6 +12,7 @@ use super::tls::TlsFailure;
 use super::transport::Transport;
 use super::work::Work;
 use super::{ACCEPTS, CAPACITY, DRAIN_ACCEPTS, Drain, NO_LISTENER, PAUSE, Reactor};
+use crate::limits;
 
 impl<P: Protocol> Reactor<P> {
     pub(super) fn begin_drain(&mut self, grace: Duration) {
@@ -47,14 +48,22 @@ impl<P: Protocol> Reactor<P> {
         (self.options.connections + self.options.reserve).min(CAPACITY)
     }
 
-    fn may_accept(&self) -> bool {
-        self.slots.len() < self.most() && self.accepted < self.accept_limit
+    /// Whether a connection may be accepted at a listener that is [apart](super::Listener::apart),
+    /// or at another one.
+    fn may_accept(&self, apart: bool) -> bool {
+        let most = if apart { (self.most() + limits::OPERATOR_CONNECTIONS).min(CAPACITY) } else { self.most() };
+        self.slots.len() < most && self.figures.accepted < self.accept_limit
     }
 
     pub(super) fn can_accept(&self) -> bool {
-        self.listeners.any_latched()
-            && self.may_accept()
+        [false, true].into_iter().any(|apart| self.listeners.any_latched(apart) && self.may_accept(apart))
             && self.listeners.pause_until.is_none_or(|t| t <= self.time.now)
+    }
+
+    /// How many connections a shutdown waits for.
+    pub(super) fn awaited(&self) -> usize {
+        let apart = self.slots.iter().filter(|slot| self.listeners.is_apart(slot.listener)).count();
+        self.open() - apart
     }
 
     /// Starts the connections that protocols have asked for. Those that they ask for because
@@ -65,7 +74,7 @@ impl<P: Protocol> Reactor<P> {
         }
         for _ in 0..self.dials.len() {
             let Some((handle, to, mut protocol)) = self.dials.pop_front() else { break };
-            self.dialled += 1;
+            self.figures.dialled += 1;
             // It has its slot already.
             let fits = self.slots.len() - self.dials.len() <= self.most();
             let transport = if fits { Transport::connect(&to) } else { Err(io::Error::other("too many connections")) };
@@ -101,7 +110,7 @@ impl<P: Protocol> Reactor<P> {
                 // Those that were just taken may be over in one turn.
                 self.hear_newcomers();
             }
-            if !self.may_accept() || !self.accept_one(index) {
+            if !self.may_accept(self.listeners.is_apart(index as u8)) || !self.accept_one(index) {
                 break;
             }
         }
@@ -143,7 +152,7 @@ impl<P: Protocol> Reactor<P> {
     /// Accepts one connection, which gets its turn soon. False if none is pending.
     fn accept_one(&mut self, index: usize) -> bool {
         // New connections are refused before open ones have to be closed.
-        let overloaded = self.slots.len() >= self.options.connections || self.held >= self.options.memory / 8 * 7;
+        let is_full = self.slots.len() >= self.options.connections || self.figures.held >= self.options.memory / 8 * 7;
         let Some(listening) = self.listeners.get(index).filter(|listening| listening.latched) else { return false };
         let value = listening.value;
         let (socket, peer, readable) = match listening.listener.accept() {
@@ -161,6 +170,7 @@ impl<P: Protocol> Reactor<P> {
                     if !self.listeners.starved {
                         log::warn!("can't accept: {error}");
                         self.listeners.starved = true;
+                        self.figures.starved += 1;
                     }
                     self.listeners.pause_until = Some(self.time.now.after(PAUSE));
                     return false;
@@ -168,20 +178,21 @@ impl<P: Protocol> Reactor<P> {
             },
         };
         let is_tls = listening.listener.is_tls();
+        let overloaded = is_full && !listening.listener.is_apart();
         self.listeners.starved = false;
-        self.accepted += 1;
+        self.figures.accepted += 1;
         let handle = self.slots.reserve();
         let (time, draining) = (self.time, self.drain.is_some());
-        let Self { shared, helpers, slots, effects, listeners, .. } = self;
+        let Self { shared, helpers, slots, effects, figures, listeners, .. } = self;
         let security = if is_tls { Security::Tls(None) } else { Security::Plain };
         let ends =
             Ends { peer, listener: listeners.address(index as u8), socket: Some(&socket), security, connected: true };
-        let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects };
+        let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects, figures };
         let protocol = P::open(&Accepted { listener: value, ends, overloaded }, &mut cx);
         self.apply_effects();
         let Some(protocol) = protocol else {
             self.slots.free(handle);
-            self.closed += 1;
+            self.figures.closed += 1;
             return true;
         };
         // The protocol may have replaced the certificates.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use super::buffers::{Input, Output};
 use super::clock::{Tick, Time};
 use super::endpoint::Dial;
+use super::figures::Figures;
 use super::helpers::{Helpers, JobClass, JobId, JobResult, QueueFull};
 use super::outbox::Outbox;
 use super::peer::Peer;
@@ -309,6 +310,7 @@ pub struct Context<'a, P: Protocol> {
     pub(super) helpers: &'a mut Helpers<P::Outcome>,
     pub(super) slots: &'a mut Slots<Slot<P>>,
     pub(super) effects: &'a mut Vec<Effect<P>>,
+    pub(super) figures: &'a mut Figures,
 }
 
 /// What a protocol asks of the reactor beyond its own connection; carried out
@@ -371,6 +373,22 @@ impl<P: Protocol> Context<'_, P> {
         self.effects.push(Effect::Pause);
     }
 
+    /// What the loop has counted.
+    pub fn figures(&self) -> &Figures {
+        self.figures
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        // That of this call is taken out of its slot, but its number stays taken.
+        self.slots.len()
+    }
+
+    /// How many jobs of a class wait for its helper thread.
+    pub fn waiting_jobs(&self, class: JobClass) -> usize {
+        self.helpers.waiting(class)
+    }
+
     /// Ends the loop now, whatever is in flight.
     pub fn quit(&mut self) {
         self.effects.push(Effect::Quit);
@@ -383,6 +401,7 @@ pub struct TestContext<P: Protocol> {
     effects: Vec<Effect<P>>,
     helpers: Helpers<P::Outcome>,
     slots: Slots<Slot<P>>,
+    figures: Figures,
     handle: Handle,
 }
 
@@ -395,13 +414,19 @@ impl<P: Protocol> Default for TestContext<P> {
 impl<P: Protocol> TestContext<P> {
     /// For the connection that is called so.
     pub fn of(handle: Handle) -> Self {
-        Self { effects: Vec::new(), helpers: Helpers::new(None), slots: Slots::default(), handle }
+        Self {
+            effects: Vec::new(),
+            helpers: Helpers::new(None),
+            slots: Slots::default(),
+            figures: Figures::default(),
+            handle,
+        }
     }
 
     /// A context at `time`, with unlimited work.
     pub fn context<'a>(&'a mut self, shared: &'a mut P::Shared, time: Time, draining: bool) -> Context<'a, P> {
-        let Self { effects, helpers, slots, handle } = self;
-        Context { shared, time, handle: *handle, draining, work: Work::UNLIMITED, helpers, slots, effects }
+        let Self { effects, helpers, slots, figures, handle } = self;
+        Context { shared, time, handle: *handle, draining, work: Work::UNLIMITED, helpers, slots, effects, figures }
     }
 
     /// Runs the jobs that the protocol asked for, here and now. Returns their results.

@@ -48,8 +48,6 @@ struct Lent<'a> {
     /// The address of the listener that it came from.
     listener: Option<&'a SocketAddr>,
     options: &'a Options,
-    /// What all connections hold.
-    held: &'a mut usize,
     /// Bytes of files that may still be sent in this pass.
     files: &'a mut u64,
 }
@@ -136,11 +134,11 @@ impl<P: Protocol> Reactor<P> {
     fn turn(&mut self, handle: Handle, slot: &mut Slot<P>) -> Result<Turn, Over> {
         let (time, draining) = (self.time, self.drain.is_some());
         let Self {
-            slots, input, output, ciphertext, shared, effects, options, listeners, held, helpers, files, ..
+            slots, input, output, ciphertext, shared, effects, options, listeners, helpers, files, figures, ..
         } = self;
-        let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects };
+        let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects, figures };
         let listener = listeners.address(slot.listener);
-        let turn = slot.turn(&mut Lent { input, output, ciphertext, listener, options, held, files }, &mut cx);
+        let turn = slot.turn(&mut Lent { input, output, ciphertext, listener, options, files }, &mut cx);
         let done = cx.work.done();
         self.work.spend(done);
         turn
@@ -152,7 +150,7 @@ impl<P: Protocol> Reactor<P> {
         if over.reset {
             transport.reset_on_close();
         }
-        self.held -= held as usize;
+        self.figures.held -= held as usize;
         let listener = self.listeners.address(listener).copied();
         let (security, connected) = (transport.security(), transport.phase() != Phase::Connecting);
         let ends = Ends {
@@ -170,14 +168,14 @@ impl<P: Protocol> Reactor<P> {
         protocol.closed(ending, ends, &mut self.context(handle));
         self.helpers.forget(handle);
         self.slots.free(handle);
-        self.closed += 1;
+        self.figures.closed += 1;
     }
 
     /// A context for a call outside a connection's turn.
     pub(super) fn context(&mut self, handle: Handle) -> Context<'_, P> {
         let (time, draining) = (self.time, self.drain.is_some());
-        let Self { shared, helpers, slots, effects, .. } = self;
-        Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects }
+        let Self { shared, helpers, slots, effects, figures, .. } = self;
+        Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects, figures }
     }
 }
 
@@ -197,7 +195,7 @@ impl<P: Protocol> Slot<P> {
                 lent.clear();
                 return turn;
             }
-            self.account(lent, cx.handle)?;
+            self.account(lent, cx)?;
             if self.transport.phase() != Phase::Lingering {
                 return turn;
             }
@@ -209,12 +207,14 @@ impl<P: Protocol> Slot<P> {
 
     /// Puts away what is left in the lent buffers, and counts the memory that the
     /// connection holds now.
-    fn account(&mut self, lent: &mut Lent<'_>, handle: Handle) -> Result<(), Over> {
+    fn account(&mut self, lent: &mut Lent<'_>, cx: &mut Context<'_, P>) -> Result<(), Over> {
         let holds = self.transport.save(lent.input, lent.output, lent.ciphertext) + self.protocol.memory();
         let before = std::mem::replace(&mut self.held, u32::try_from(holds).unwrap_or(u32::MAX));
-        *lent.held = *lent.held - before as usize + self.held as usize;
-        if *lent.held > lent.options.memory && self.held > before {
-            log::warn!("#{} needs more memory than is left, and is closed", handle.number());
+        let held = &mut cx.figures.held;
+        *held = *held - before as usize + self.held as usize;
+        if *held > lent.options.memory && self.held > before {
+            cx.figures.out_of_memory += 1;
+            log::warn!("#{} needs more memory than is left, and is closed", cx.handle.number());
             return Err(Over::failed(io::ErrorKind::OutOfMemory.into(), 0, true));
         }
         Ok(())
@@ -235,6 +235,7 @@ impl<P: Protocol> Slot<P> {
             }
         };
         *lent.files -= files - done.share.files;
+        cx.figures.sent += done.sent;
         let limited = match limit {
             Some(limit) => self.pay(limit, bytes - done.share.bytes, done.share, finish, lent, now),
             None => {
@@ -275,7 +276,7 @@ impl<P: Protocol> Slot<P> {
         finish: Finish,
         sent: u64,
         lent: &Lent<'_>,
-        cx: &Context<'_, P>,
+        cx: &mut Context<'_, P>,
     ) -> Result<Option<Tick>, Over> {
         let transport = &mut self.transport;
         // A connection that isn't there yet has a deadline of its protocol's.
@@ -284,6 +285,7 @@ impl<P: Protocol> Slot<P> {
             && (!transport.can_write() || transport.is_handshaking());
         let deadline = transport.track_output(cx.time.now, sent, blocked, lent.options.send_timeout);
         if deadline.is_some_and(|deadline| deadline <= cx.time.now) {
+            cx.figures.slow_readers += 1;
             let peer = transport.peer.address().map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
             log::debug!("#{} {peer}: closed, because it reads too slowly", cx.handle.number());
             return Err(Over::failed(io::ErrorKind::TimedOut.into(), lent.unsent(), true));
@@ -297,7 +299,13 @@ impl<P: Protocol> Slot<P> {
         // A handshake reads whatever the protocol wants.
         let reads = self.reading || self.transport.is_handshaking();
         if reads && self.transport.can_read() && !lent.input.is_full() {
-            match self.transport.fill(lent.input, lent.ciphertext) {
+            let (before, shaking) = (lent.input.bytes().len(), self.transport.is_handshaking());
+            let filled = self.transport.fill(lent.input, lent.ciphertext);
+            cx.figures.received += (lent.input.bytes().len() - before) as u64;
+            if shaking {
+                self.count_handshake(&filled, cx);
+            }
+            match filled {
                 Ok(Filled::Yes) => {}
                 Ok(Filled::Handshake) => cx.work.spend(HANDSHAKE),
                 Ok(Filled::PlainText) => self.expect_plain_text(cx)?,
@@ -316,6 +324,16 @@ impl<P: Protocol> Slot<P> {
         let want = protocol.advance(&mut io, cx);
         *reading = want.read;
         Ok(want)
+    }
+
+    /// Counts a handshake of TLS that was not over, if it is now.
+    #[cold]
+    fn count_handshake(&self, filled: &io::Result<Filled>, cx: &mut Context<'_, P>) {
+        match (filled, self.transport.security().facts()) {
+            (Err(_), _) => cx.figures.failed_handshakes += 1,
+            (Ok(_), Some(facts)) => cx.figures.handshakes[usize::from(facts.resumed)] += 1,
+            (Ok(_), None) => {}
+        }
     }
 
     /// The peer of a listener for TLS speaks plain text.

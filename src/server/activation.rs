@@ -20,7 +20,7 @@ use std::os::fd::RawFd;
 
 use super::ServerError;
 use super::error::Faults;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Protocol};
 use crate::reactor::{Endpoint, Listener, TlsAcceptor};
 
 /// The first descriptor that is passed (`SD_LISTEN_FDS_START`).
@@ -35,7 +35,7 @@ enum Purpose {
     Plain,
     /// The protocol of the command, over TLS.
     Tls,
-    /// The service for administration.
+    /// The service for operators.
     Admin,
 }
 
@@ -102,8 +102,9 @@ pub(super) struct Activation {
 }
 
 impl Activation {
-    /// Takes the sockets that were passed to this process. To be called once.
-    pub(super) fn take(config: &Config, faults: &mut Faults) -> Self {
+    /// Takes the sockets that were passed to this process. To be called once. One for operators adds
+    /// its listener to the configuration.
+    pub(super) fn take(config: &mut Config, faults: &mut Faults) -> Self {
         let passed = match parse(std::process::id(), |name| std::env::var_os(name)) {
             Ok(passed) => passed,
             Err(why) => {
@@ -112,6 +113,10 @@ impl Activation {
             }
         };
         let mut this = Self { sockets: Vec::new(), is_active: !passed.is_empty() };
+        let has_admin = config.listeners.iter().any(|listener| listener.protocol == Protocol::Admin);
+        if !has_admin && passed.iter().any(|passed| passed.purpose == Purpose::Admin) {
+            config.listeners.push(config.listeners[0].admin_beside(Vec::new()));
+        }
         for passed in passed {
             match place(config, passed.purpose) {
                 Ok(at) => {
@@ -175,18 +180,19 @@ impl Activation {
 
 /// The number of the listener whose settings a socket for this purpose has.
 fn place(config: &Config, purpose: Purpose) -> Result<usize, &'static str> {
-    let find = |tls: bool| config.listeners.iter().position(|listener| listener.tls.is_some() == tls);
+    let is_admin = |listener: &config::Listener| listener.protocol == Protocol::Admin;
+    let find = |tls| config.listeners.iter().position(|one| one.tls.is_some() == tls && !is_admin(one));
     match purpose {
         Purpose::Plain => Ok(find(false).unwrap_or_default()),
         Purpose::Tls => find(true).ok_or("HTTPS needs a certificate: give --tls"),
-        Purpose::Admin => Err("there is no service for administration"),
+        Purpose::Admin => config.listeners.iter().position(is_admin).ok_or("there is no service for operators"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Host, Process, Protocol, Tls};
+    use crate::config::{Host, Process, Tls};
 
     fn passed(variables: &[(&str, &str)]) -> Result<Vec<Passed>, String> {
         parse(7, |name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into()))

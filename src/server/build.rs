@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use super::admin;
 use super::descriptors::Descriptors;
 use super::error::Faults;
 use super::host::Built;
@@ -13,7 +14,7 @@ use super::state::State;
 use super::surroundings::Surroundings;
 use super::tls::{self, Opened};
 use super::{Ready, ServerError};
-use crate::config::{self, Config, Handler, Host};
+use crate::config::{self, Config, Handler, Host, Protocol};
 use crate::files::resolve::Root;
 use crate::reactor::{Endpoint, Time};
 use crate::service::certificates::Certificates;
@@ -25,6 +26,8 @@ pub(super) struct Build {
     pub(super) web: Hosts,
     /// The host of the key-value service beside it.
     pub(super) kv: Option<Hosts>,
+    /// The host of the service for operators.
+    pub(super) admin: Hosts,
     /// The limits of requests.
     pub(super) limits: Limits,
     /// The certificates of the listeners for TLS.
@@ -85,7 +88,10 @@ impl Roots {
             let (process, open_files) = (&config.process, budget.files);
             let surroundings = Surroundings { process, state, demonstration, open_files, trees, boards };
             let built = Built::build(host, root, &surroundings, faults);
-            hosts.push(built.into_host(host, report, faults));
+            let mut built = built.into_host(host, report, faults);
+            let name = if host.is_key_value() { "_kv" } else { &built.name };
+            built.counts = state.counts(name);
+            hosts.push(built);
             faults.place(None);
         }
         if let Some(first) = hosts.first_mut() {
@@ -100,12 +106,20 @@ impl Roots {
 
 impl Build {
     /// Puts hosts in their tables.
-    pub(super) fn new(config: &Config, hosts: Vec<http::Host>, certificates: Option<Certificates>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        hosts: Vec<http::Host>,
+        certificates: Option<Certificates>,
+        state: &State,
+    ) -> Self {
         let reads_sessions = hosts.iter().any(|host| host.routes.read_sessions());
         let hosts: Vec<_> = hosts.into_iter().map(Rc::new).collect();
         let kv = config.listeners.iter().find(|listener| is_kv_beside(config, listener));
+        let mut web = hosts_of(config, &config.listeners[0], &hosts);
+        web.count_unknown(state.counts("_unknown"));
         Self {
-            web: hosts_of(config, &config.listeners[0], &hosts),
+            web,
+            admin: admin::hosts(config.process.admin_public, state.counts("_admin")),
             kv: kv.map(|listener| hosts_of(config, listener, &hosts)),
             limits: limits(config),
             certificates,
@@ -116,7 +130,7 @@ impl Build {
 
 /// Whether a listener is that of the key-value service beside the main one.
 fn is_kv_beside(config: &Config, listener: &config::Listener) -> bool {
-    config.listeners.first().is_some_and(|main| main.hosts != listener.hosts)
+    config.listeners.first().is_some_and(|main| main.hosts != listener.hosts && listener.protocol == Protocol::Http)
         && config.default_host(listener).is_some_and(Host::is_key_value)
 }
 

@@ -17,14 +17,14 @@ pub(super) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Raises the soft limit to the hard limit, and computes the shares.
-    /// `logs` is how many hosts' logs there are.
-    pub(super) fn raise(most: Option<usize>, logs: usize) -> Self {
+    /// Raises the soft limit to the hard limit, and computes the shares. So many directories are
+    /// served besides the first, or logs of hosts written, and there are at most so many connections.
+    pub(super) fn raise(further: usize, most: Option<usize>) -> Self {
         let limit = getrlimit(Resource::Nofile);
         // After an error the limit stays as it is.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
         let available = getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
-        Self::share(available.saturating_sub(logs), most)
+        Self::share(available, further, most)
     }
 
     /// Options with this share of the descriptors.
@@ -34,13 +34,15 @@ impl Descriptors {
         Options { connections, reserve, memory, send_timeout, send_limit, ..Options::default() }
     }
 
-    fn share(available: usize, most: Option<usize>) -> Self {
-        // Standard streams, poll, waker, signals, watch, log, listeners, and the
-        // file of the request that is being answered.
-        const OWN: usize = 18;
+    fn share(available: usize, further: usize, most: Option<usize>) -> Self {
+        // Standard streams, poll, waker, signals, watch, log, listeners, the file of the
+        // request that is being answered, and connections of operators.
+        const OWN: usize = 18 + limits::OPERATOR_CONNECTIONS;
+        // Each directory and log is open, and once more during a reload.
+        let own = OWN + 2 * further;
         let files = limits::OPEN_FILES.min(available / 8);
         let reserve = limits::CONNECTION_RESERVE.min(available / 16).max(1);
-        let connections = available.saturating_sub(OWN + files + reserve).clamp(1, CAPACITY - reserve);
+        let connections = available.saturating_sub(own + files + reserve).clamp(1, CAPACITY - reserve);
         Self { connections: connections.min(most.unwrap_or(usize::MAX)).max(1), reserve, files }
     }
 }
@@ -52,13 +54,16 @@ mod tests {
     #[test]
     fn the_shares_never_exceed_the_descriptors() {
         for available in [0, 1, 32, 64, 1024, 20_000, 1 << 20, usize::MAX] {
-            let budget = Descriptors::share(available, None);
+            let budget = Descriptors::share(available, 0, None);
             assert!(budget.connections >= 1 && budget.reserve >= 1);
             assert!(budget.connections + budget.reserve <= CAPACITY);
             if available >= 64 {
                 assert!(budget.connections + budget.reserve + budget.files < available);
             }
         }
-        assert_eq!(Descriptors::share(1024, Some(5)).connections, 5);
+        assert_eq!(Descriptors::share(1024, 0, Some(5)).connections, 5);
+        let connections = |directories| Descriptors::share(1024, directories, None).connections;
+        assert_eq!(connections(0) - connections(100), 200);
+        assert_eq!(connections(5_000), 1);
     }
 }

@@ -49,7 +49,7 @@ impl Built {
         let mut host = routes::with_rules(config, faults);
         host.name = config.names.first().map(ToString::to_string).unwrap_or_default();
         host.redirect_https = config.redirect_https;
-        host.local_only = self.demonstration;
+        host.local_only = self.demonstration.then_some(&http::DEMONSTRATION);
         host.routes = self.routes;
         host.guard = RefCell::new(self.guard);
         host.files = self.site.map(|site| Rc::new(site.into()));

@@ -16,6 +16,7 @@
 
 pub(crate) mod access;
 mod activation;
+mod admin;
 mod applications;
 mod build;
 mod descriptors;
@@ -82,6 +83,8 @@ pub struct Ready {
     pub notices: Vec<String>,
     /// Where the key-value service listens, if it runs in addition to the main listener.
     pub kv: Vec<Endpoint>,
+    /// Where the service for operators listens.
+    pub admin: Vec<Endpoint>,
     /// The absolute path of the root, if files are served.
     pub root: Option<PathBuf>,
     /// The root has no index and isn't listed, so its own path is not found.
@@ -176,7 +179,9 @@ impl Server {
         let mut running = Running::start(&mut reactor, config, state, sockets, &mut report)?;
         let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
         privileges::give_up(change)?;
-        report.sandbox = sandbox.apply(report.endpoints.iter().chain(&report.https).chain(&report.kv))?;
+        report.sandbox =
+            sandbox.apply(report.endpoints.iter().chain(&report.https).chain(&report.kv).chain(&report.admin))?;
+        running.operate(&mut reactor, report.sandbox.clone());
         ready(&report);
         if let Some(notifier) = &mut reactor.shared().notifier {
             notifier.serves(status(&report));
@@ -204,20 +209,23 @@ impl Server {
 
     /// Builds everything, and notes all errors.
     fn prepare(self, mut faults: Faults) -> Result<Prepared, ServerError> {
-        let Self { config, log, apps, .. } = self;
-        let mut passed = Activation::take(&config, &mut faults);
-        let budget = Descriptors::raise(config.process.max_connections, host_logs::count(&config));
+        let Self { mut config, log, apps, .. } = self;
+        let mut passed = Activation::take(&mut config, &mut faults);
+        let budget = Descriptors::raise(further_descriptors(&config), config.process.max_connections);
         let roots = Roots::open(&config, &mut faults);
         let own = endpoints(&config, &mut faults);
         let mut all = own.clone();
         passed.add_to(&config.listeners, &mut all);
+        admin::check(&config, &all, &mut faults);
         let hidden = roots.hide_own_files(&config, &mut faults);
         let state = State::open(&config, hidden, apps, &mut faults);
         let mut report = Ready { connections: budget.connections, ..Ready::default() };
         let (mut hosts, certificates) = roots.build(&config, &all, &state, &budget, &mut report, &mut faults);
         host_logs::open(&config, &mut hosts, &log, &mut faults);
-        let Build { web, kv, limits, certificates, reads_sessions } = Build::new(&config, hosts, certificates);
+        let Build { web, kv, admin, limits, certificates, reads_sessions } =
+            Build::new(&config, hosts, certificates, &state);
         let mut http = http::Shared::new(limits, web);
+        http.admin = admin;
         if let Some(kv) = kv {
             http.kv = kv;
         }
@@ -261,6 +269,11 @@ struct Prepared {
 fn endpoints(config: &Config, faults: &mut Faults) -> Vec<Option<Vec<Endpoint>>> {
     let mut of = |listener: &config::Listener| faults.keep(listener.endpoints().map_err(ServerError::Config));
     config.listeners.iter().map(&mut of).collect()
+}
+
+/// The descriptors that grow with the configuration: of directories and of logs.
+fn further_descriptors(config: &Config) -> usize {
+    site::further_trees(&config.hosts) + host_logs::count(config)
 }
 
 /// Whether there are hosts whose applications may read sessions.

@@ -19,10 +19,10 @@ use super::error::Faults;
 use super::host_logs;
 use super::sockets::{self, Open, Role, Wanted, or_loopback};
 use super::state::State;
-use super::{Ready, ServerError, endpoints, options, restart};
+use super::{Ready, ServerError, admin, endpoints, further_descriptors, options, restart};
 use crate::config::{self, Config};
 use crate::logging::{AccessLog, Log, NewAccessLog};
-use crate::reactor::{Endpoint, Listener, Reactor, Signal, Tick, TlsAcceptor};
+use crate::reactor::{Endpoint, Listener, Reactor, Signal, Tick, Time, TlsAcceptor};
 use crate::service::Service;
 use crate::service::certificates::Certificates;
 use crate::service::http;
@@ -50,6 +50,7 @@ impl Opened {
     pub(super) fn own(Open { wanted, socket }: Open, acceptor: Option<&TlsAcceptor>) -> Self {
         let socket = match acceptor.filter(|_| wanted.tls) {
             Some(acceptor) => socket.with_tls(acceptor.clone()),
+            None if wanted.role == Role::Admin => socket.apart(),
             None => socket,
         };
         Self { wanted, passed: false, socket }
@@ -57,6 +58,7 @@ impl Opened {
 
     /// One that the service manager has opened.
     pub(super) fn passed(socket: Listener, role: Role) -> Self {
+        let socket = if role == Role::Admin { socket.apart() } else { socket };
         let wanted = Wanted { role, endpoint: socket.endpoint(), tls: socket.is_tls() };
         Self { wanted, passed: true, socket }
     }
@@ -76,6 +78,8 @@ pub(super) struct Running {
     config: Config,
     state: State,
     listening: Vec<Listening>,
+    /// What the process has given up.
+    sandbox: Option<String>,
 }
 
 /// What a reload has prepared.
@@ -107,12 +111,13 @@ impl Running {
         if let Some((to, client)) = reactor.shared().http.link.as_mut().map(|link| link.connect(now)) {
             reactor.connect(to, client);
         }
-        let mut this = Self { config, state, listening: Vec::new() };
+        let mut this = Self { config, state, listening: Vec::new(), sandbox: None };
         for socket in sockets {
             let endpoints = match socket.wanted.role {
                 Role::Main => &mut report.endpoints,
                 Role::Https => &mut report.https,
                 Role::Kv => &mut report.kv,
+                Role::Admin => &mut report.admin,
             };
             endpoints.push(socket.socket.endpoint());
             this.listen(reactor, socket)?;
@@ -127,6 +132,21 @@ impl Running {
         let number = reactor.listen(socket, kind)?;
         self.listening.push(Listening { wanted, passed, number });
         Ok(())
+    }
+
+    /// Begins to tell operators what they may want to know, also what the process has given up.
+    pub(super) fn operate(&mut self, reactor: &mut Reactor<Service>, sandbox: Option<String>) {
+        self.sandbox = sandbox;
+        reactor.shared().http.operation.started = Time::wall();
+        self.show_settings(reactor);
+    }
+
+    /// Keeps the settings as they are shown, if somebody can ask for them.
+    fn show_settings(&mut self, reactor: &mut Reactor<Service>) {
+        let all = std::mem::take(&mut self.config.process.shown);
+        let is_shown = self.listening.iter().any(|one| one.wanted.role == Role::Admin);
+        let settings = if is_shown { admin::settings(all, self.sandbox.as_deref()) } else { None };
+        reactor.shared().http.operation.settings = settings;
     }
 
     /// Tells the exchanges at which ports the web server is.
@@ -173,6 +193,7 @@ impl Running {
                 true
             }
         };
+        reactor.shared().http.operation.reloads[usize::from(!outcome)] += 1;
         match outcome {
             true => log::info!("the new configuration is in use"),
             false => log::error!("the old configuration stays in use"),
@@ -189,15 +210,16 @@ impl Running {
             log::warn!("{option} can't change before a restart");
         }
         let mut faults = Faults::default();
-        let budget = Descriptors::raise(config.process.max_connections, host_logs::count(&config));
+        let budget = Descriptors::raise(further_descriptors(&config), config.process.max_connections);
         let roots = Roots::open(&config, &mut faults);
         let endpoints = endpoints(&config, &mut faults);
+        admin::check(&config, &endpoints, &mut faults);
         roots.hide_own_files(&config, &mut faults);
         let mut report = Ready::default();
         let (mut hosts, certificates) =
             roots.build(&config, &endpoints, &self.state, &budget, &mut report, &mut faults);
         host_logs::open(&config, &mut hosts, log, &mut faults);
-        let build = Build::new(&config, hosts, certificates);
+        let build = Build::new(&config, hosts, certificates, &self.state);
         // Listeners keep the acceptor that they have.
         let acceptor = present.or(build.certificates.as_ref()).map(Certificates::acceptor);
         let mut opened = Vec::new();
@@ -242,8 +264,9 @@ impl Running {
         drop(old);
         unwatch(reactor);
         let shared = reactor.shared();
-        let Build { web, kv, limits, certificates, .. } = build;
+        let Build { web, kv, admin, limits, certificates, .. } = build;
         shared.http.web = web;
+        shared.http.admin = admin;
         shared.http.kv = kv.unwrap_or_else(|| http::Hosts::new(None, true));
         shared.http.limits = limits;
         shared.http.proxies = self.config.process.trusted_proxies.clone();
@@ -267,6 +290,7 @@ impl Running {
             self.listen(reactor, socket)?;
         }
         self.note_ports(reactor);
+        self.show_settings(reactor);
         self.state.forget_unused();
         Ok(())
     }
@@ -292,7 +316,8 @@ impl Running {
                 }
             };
             let kind = wanted.role.kind(&self.config.listeners[0]);
-            reactor.change_listener(one.number, acceptor.filter(|_| wanted.tls).cloned(), kind);
+            let apart = wanted.role == Role::Admin;
+            reactor.change_listener(one.number, acceptor.filter(|_| wanted.tls).cloned(), apart, kind);
             kept.push(Listening { wanted, ..one });
         }
         kept

@@ -21,14 +21,17 @@ pub(super) enum Role {
     Https,
     /// The one of the key-value service beside it.
     Kv,
+    /// The one of the service for operators.
+    Admin,
 }
 
 impl Role {
     /// The role of a listener, by its number in the configuration.
     pub(super) fn of(config: &Config, number: usize) -> Self {
-        match number {
-            0 => Self::Main,
-            _ if config.listeners[number].tls.is_some() => Self::Https,
+        match (number, &config.listeners[number]) {
+            (_, listener) if listener.protocol == Protocol::Admin => Self::Admin,
+            (0, _) => Self::Main,
+            (_, listener) if listener.tls.is_some() => Self::Https,
             _ => Self::Kv,
         }
     }
@@ -36,8 +39,9 @@ impl Role {
     /// What the connections of a listener in this role are for.
     pub(super) fn kind(self, listener: &config::Listener) -> Kind {
         match listener.protocol {
+            _ if self == Self::Admin => Kind::Http(http::HostsId::Admin),
             Protocol::Http if self == Self::Kv => Kind::Http(http::HostsId::Kv),
-            Protocol::Http => Kind::Http(http::HostsId::Web),
+            Protocol::Http | Protocol::Admin => Kind::Http(http::HostsId::Web),
             Protocol::Echo => Kind::Echo,
             Protocol::Upper => Kind::Upper,
         }

@@ -3,7 +3,7 @@
 //!
 //! An open store belongs to its application, because only one process may have it open. So
 //! applications that have a store are part of the state, too: under the same name and path they
-//! are the same after a change.
+//! are the same after a change. So are the counts of a host.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::app::boundary::Application;
 use crate::config::Config;
 use crate::durable;
+use crate::service::http::HostCounts;
 
 /// The state of a server.
 pub(super) struct State {
@@ -24,6 +25,8 @@ pub(super) struct State {
     data: Option<PathBuf>,
     /// By the name of the host, the prefix and the name of the application.
     apps: RefCell<HashMap<String, Rc<Application>>>,
+    /// The requests of each host, by its name.
+    counts: RefCell<HashMap<String, Rc<HostCounts>>>,
     /// The applications of the program itself, for the first host: prefix and application.
     mounted: Vec<(String, Rc<Application>)>,
 }
@@ -40,7 +43,7 @@ impl State {
         let keys = if hidden { faults.keep(KeyRing::open(config)) } else { None };
         let keys = keys.unwrap_or_else(KeyRing::unreadable);
         let mounted = mounted.into_iter().map(|(prefix, app)| (prefix, Rc::new(Application::new(app)))).collect();
-        Self { keys, data: config.process.data.clone(), apps: RefCell::default(), mounted }
+        Self { keys, data: config.process.data.clone(), apps: RefCell::default(), counts: RefCell::default(), mounted }
     }
 
     /// Whether stores are on disk.
@@ -71,8 +74,14 @@ impl State {
         self.mounted.iter().map(|(prefix, app)| (prefix.as_str(), Rc::clone(app)))
     }
 
-    /// Forgets the applications that no host has any more.
+    /// The counts of the host with this name.
+    pub(super) fn counts(&self, name: &str) -> Rc<HostCounts> {
+        Rc::clone(self.counts.borrow_mut().entry(name.to_owned()).or_default())
+    }
+
+    /// Forgets the applications and the counts that no host has any more.
     pub(super) fn forget_unused(&self) {
+        self.counts.borrow_mut().retain(|_, counts| Rc::strong_count(counts) > 1);
         self.apps.borrow_mut().retain(|_, app| Rc::strong_count(app) > 1);
     }
 

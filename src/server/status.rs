@@ -8,7 +8,12 @@ pub(super) fn status(ready: &Ready) -> String {
     if let Some(root) = &ready.root {
         parts.push(format!("serves {}", root.display()));
     }
-    for (name, endpoints) in [("at", &ready.endpoints), ("https at", &ready.https), ("keys and values at", &ready.kv)] {
+    for (name, endpoints) in [
+        ("at", &ready.endpoints),
+        ("https at", &ready.https),
+        ("keys and values at", &ready.kv),
+        ("for operators at", &ready.admin),
+    ] {
         if !endpoints.is_empty() {
             let shown: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
             parts.push(format!("{name} {}", shown.join(" ")));

@@ -45,7 +45,7 @@ pub(super) fn open(
         client_ca: tls.client_ca.clone(),
         only_tls13: tls.only_tls13,
         protocols: match protocol {
-            Protocol::Http => &["http/1.1"],
+            Protocol::Http | Protocol::Admin => &["http/1.1"],
             Protocol::Echo | Protocol::Upper => &[],
         },
         key_log: None,

@@ -36,7 +36,7 @@ impl Site {
 
     pub fn port(&self) -> u16 {
         let url = self.server.banner.split_whitespace().find_map(|word| word.strip_prefix("https://127.0.0.1:"));
-        url.expect("an https URL").trim_end_matches('/').parse().unwrap()
+        url.expect("an https URL").trim_end_matches(['/', ',']).parse().unwrap()
     }
 
     /// The https URL of a path.

@@ -22,9 +22,14 @@ fn run(arguments: &str, variables: &[(&str, &str)]) -> Result<Command, UsageErro
     parse(arguments.split_whitespace().map(|word| OsString::from(word.replace(":_", ": "))), variable)
 }
 
+/// The configuration, without the settings as they are shown.
 fn serve(arguments: &str, variables: &[(&str, &str)]) -> Config {
     match run(arguments, variables) {
-        Ok(Command::Server(plan)) => plan.load().unwrap(),
+        Ok(Command::Server(plan)) => {
+            let mut config = plan.load().unwrap();
+            assert!(!std::mem::take(&mut config.process.shown).is_empty());
+            config
+        }
         other => panic!("{arguments}: {other:?}"),
     }
 }
@@ -58,7 +63,7 @@ fn every_option_sets_its_field() {
          --error-page 404=gone.html --error-page 5xx=a/sorry.html \
          --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
          --tls a.pem --tls b.pem,b.key --tls-bind 127.0.0.3:444 --tls-min 1.3 --client-ca /tmp/clients \
-         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --pid-file /tmp/pid --user www:web --sandbox require --max-per-address 7 --limit-rate 64K/s --rate 5/s:9 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
+         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --pid-file /tmp/pid --user www:web --admin 127.0.0.4 --admin unix:/tmp/admin --admin-public --sandbox require --max-per-address 7 --limit-rate 64K/s --rate 5/s:9 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
          --trusted-proxy unix --no-server-header --access-log /tmp/log --log-format logfmt --diagnostics json --app /a=lab \
          --apps=one,two --demo --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
          --sessions rediss://store/1 --sessions-ca /tmp/ca --session-key /tmp/key --session-cookie sid --session-idle 5m \
@@ -71,6 +76,8 @@ fn every_option_sets_its_field() {
     let process = Process {
         config_file: None,
         user: Some("www:web".to_owned()),
+        admin_public: true,
+        shown: Vec::new(),
         sandbox: Sandbox::Require,
         max_memory: 9 << 20,
         max_connections: Some(6),
@@ -156,11 +163,21 @@ fn every_option_sets_its_field() {
         rate: Some(Rate { per_second: 5, burst: 9 }),
         ..Host::key_value(kv)
     };
-    expected.add(Listener { bind: vec!["127.0.0.1".to_owned()], port: 5100, ..listener }, kv);
+    expected.add(Listener { bind: vec!["127.0.0.1".to_owned()], port: 5100, ..listener.clone() }, kv);
+    expected.listeners.push(Listener {
+        bind: ["127.0.0.4", "unix:/tmp/admin"].map(str::to_owned).to_vec(),
+        port: 9180,
+        port_is_chosen: false,
+        protocol: Protocol::Admin,
+        hosts: Vec::new(),
+        reuse_port: false,
+        ..listener
+    });
     assert_eq!(format!("{config:?}"), format!("{expected:?}"));
     assert_eq!(at(&config.listeners[0]), ["0.0.0.0:9000", "[::1]:81", "unix:/tmp/s"]);
     assert_eq!(at(&config.listeners[1]), ["127.0.0.3:444"]);
     assert_eq!(at(&config.listeners[2]), ["127.0.0.1:5100"]);
+    assert_eq!(at(&config.listeners[3]), ["127.0.0.4:9180", "unix:/tmp/admin"]);
     let logging = serve("--access-log - -qq", &[]).process.logging;
     assert_eq!(logging, LogOptions { verbosity: -2, access: AccessLog::Stdout, ..LogOptions::default() });
 }

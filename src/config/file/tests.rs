@@ -8,7 +8,7 @@ use crate::config::{Config, Content, Handler, Redirect, Respond};
 use crate::http::redirect::RedirectTarget;
 
 fn read(text: &str) -> (FileSettings, Vec<Mistake>) {
-    parse(&Arc::new(Source { path: "/etc/miod.toml".into(), text: text.to_owned() }), ServerCommand::Serve)
+    parse(&Arc::new(Source::new("/etc/miod.toml", text.to_owned())), ServerCommand::Serve)
 }
 
 fn config(text: &str) -> Config {

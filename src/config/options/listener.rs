@@ -71,6 +71,27 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         ..SERVER
     },
     Opt {
+        long: "admin",
+        group: "Running",
+        value: Value::Required("ADDR[:PORT]"),
+        help: "answer operators here (default port: 9180; or unix:PATH): /metrics, /health, /ready and /config",
+        repeatable: true,
+        relative: paths::endpoint,
+        set: Setter::Command(|draft, text| {
+            values::endpoints(text, 0)?;
+            draft.admin.push(text.to_owned());
+            Ok(())
+        }),
+        ..SERVER
+    },
+    Opt {
+        long: "admin-public",
+        group: "Running",
+        help: "let operators on other machines ask, by any name; whoever can connect sees figures and configuration",
+        set: assign!(Process.admin_public = true),
+        ..SERVER
+    },
+    Opt {
         long: "tls",
         value: Value::Required("auto|CERT.pem[,KEY.pem]"),
         help: "speak TLS, with this certificate; of several the name that a client asks for decides; auto: with one \

@@ -178,6 +178,8 @@ impl<D: Default> Draft<D> {
 pub struct ServerDraft {
     /// Where `--kv` listens.
     pub kv: Vec<String>,
+    /// Where the service for operators listens.
+    pub admin: Vec<String>,
     /// Where HTTPS is listened for.
     pub tls_bind: Vec<String>,
     /// The configuration file.
@@ -250,13 +252,15 @@ impl Draft<ServerDraft> {
     /// The configuration of a command. `hosts` are those of the configuration file. Without them
     /// the settings are for one host.
     pub fn build(self, command: ServerCommand, hosts: Vec<Host>) -> Config {
-        let Self { mut process, mut listener, host, route, command: ServerDraft { kv, tls_bind, config } } = self;
+        let Self { mut process, mut listener, host, route, command: ServerDraft { kv, admin, tls_bind, config } } =
+            self;
         process.config_file = config;
         listener.protocol = match command {
             ServerCommand::Serve | ServerCommand::Kv => Protocol::Http,
             ServerCommand::Echo => Protocol::Echo,
             ServerCommand::Upper => Protocol::Upper,
         };
+        let admin = (!admin.is_empty()).then(|| listener.admin_beside(admin));
         let key_value = Host {
             server_field: host.server_field,
             body_limit: host.body_limit,
@@ -264,10 +268,12 @@ impl Draft<ServerDraft> {
             ..Host::key_value(route)
         };
         if command == ServerCommand::Kv {
-            return Config::single(process, listener, key_value);
+            let mut config = Config::single(process, listener, key_value);
+            config.listeners.extend(admin);
+            return config;
         }
         if command != ServerCommand::Serve {
-            return Config { process, listeners: vec![listener], hosts: Vec::new() };
+            return Config { process, listeners: [listener].into_iter().chain(admin).collect(), hosts: Vec::new() };
         }
         let hosts = if hosts.is_empty() { vec![host] } else { hosts };
         let certificates = || hosts.iter().flat_map(|host| &host.certificates).cloned();
@@ -283,6 +289,7 @@ impl Draft<ServerDraft> {
         if !beside.bind.is_empty() {
             config.add(beside, key_value);
         }
+        config.listeners.extend(admin);
         config
     }
 }

@@ -48,7 +48,7 @@ struct Bench {
     options: Options,
     input: Input,
     output: Output,
-    held: usize,
+    test: TestContext<Sender>,
 }
 
 impl Bench {
@@ -61,20 +61,19 @@ impl Bench {
         let slot =
             Slot::new(Transport::new(socket, Peer::new(None), false, None), Sender(Some(Box::new(send))), false, 0);
         let options = Options { send_limit: SendLimit::per_second(limit), ..Options::default() };
-        Self { slot, peer, options, input: Input::default(), output: Output::default(), held: 0 }
+        Self { slot, peer, options, input: Input::default(), output: Output::default(), test: TestContext::default() }
     }
 
     /// Gives it a turn. Returns how many bytes its peer got, and when it is to be woken.
     fn turn(&mut self, micros: u64) -> (usize, Option<u64>) {
-        let mut test = TestContext::default();
         let time = Time { now: Tick::from_micros(micros), ..Time::default() };
         let mut shared = ();
+        let Self { slot, input, output, options, test, .. } = self;
         let mut cx = test.context(&mut shared, time, false);
-        let Self { input, output, options, held, .. } = self;
         let mut files = u64::MAX;
         let (listener, mut ciphertext) = (None, None);
-        let mut lent = Lent { input, output, ciphertext: &mut ciphertext, listener, options, held, files: &mut files };
-        let wake = match self.slot.turn(&mut lent, &mut cx) {
+        let mut lent = Lent { input, output, ciphertext: &mut ciphertext, listener, options, files: &mut files };
+        let wake = match slot.turn(&mut lent, &mut cx) {
             Ok(Turn::Settled { wake }) => wake,
             Ok(Turn::Unfinished) => panic!("it would get its next turn at once"),
             Err(over) => panic!("it is closed: {:?}", over.ending),
@@ -113,9 +112,9 @@ fn a_limited_connection_is_sent_a_second_at_once_and_then_pieces() {
         }
         // The next response may be short: the bucket fills for another second.
         assert_eq!((got, wake), (10_000, Some(8_250_000)));
-        assert!(bench.held > 0);
+        assert!(bench.slot.held > 0);
         assert_eq!(bench.turn(8_250_000), (0, None));
-        assert_eq!(bench.held, 0, "an idle connection holds nothing");
+        assert_eq!(bench.slot.held, 0, "an idle connection holds nothing");
     }
 }
 
@@ -137,15 +136,14 @@ fn the_timeout_of_a_response_does_not_run_while_it_is_held_back() {
 fn a_peer_that_takes_nothing_is_given_up_with_a_limit_too() {
     let mut bench = Bench::new(1 << 40, |output| output.write(&vec![b'x'; 10 << 20]));
     bench.options.send_timeout = Duration::from_secs(5);
-    let mut test = TestContext::default();
     let mut turn = |now| {
         let time = Time { now, ..Time::default() };
         let mut shared = ();
+        let Bench { slot, options, input, output, test, .. } = &mut bench;
         let mut cx = test.context(&mut shared, time, false);
-        let Bench { slot, options, input, output, held, .. } = &mut bench;
         let mut ciphertext = None;
         let (files, listener) = (&mut 0, None);
-        slot.turn(&mut Lent { input, output, ciphertext: &mut ciphertext, listener, options, held, files }, &mut cx)
+        slot.turn(&mut Lent { input, output, ciphertext: &mut ciphertext, listener, options, files }, &mut cx)
     };
     let deadline = Tick::from_micros(5_000_000);
     assert!(matches!(turn(Tick::default()), Ok(Turn::Settled { .. })));
@@ -161,7 +159,7 @@ fn another_limit_holds_from_then_on_and_none_too() {
     assert_eq!(bench.turn(100_000), (1_000, Some(225_000)));
     bench.options.send_limit = None;
     assert_eq!(bench.turn(100_000), (48_000, None));
-    assert_eq!(bench.held, 0);
+    assert_eq!(bench.slot.held, 0);
 }
 
 #[test]

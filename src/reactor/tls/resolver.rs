@@ -1,5 +1,6 @@
 //! The certificates of a server, and which one a client gets.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::InconsistentKeys;
@@ -25,6 +26,8 @@ pub struct TlsIdentity {
 #[derive(Debug)]
 pub(super) struct Resolver {
     identities: Vec<(Vec<String>, Arc<CertifiedKey>)>,
+    /// The first certificate with a name, by that name.
+    by_name: HashMap<String, usize>,
     /// The name that the client asked for whose hello was processed last. The unbuffered
     /// interface doesn't tell it, so the connection takes it from here at once.
     asked: Mutex<Option<Box<str>>>,
@@ -45,7 +48,7 @@ impl Resolver {
         if certified.is_empty() {
             return Err(TlsSettingsError::NoCertificate);
         }
-        Ok(Self { identities: certified, asked: Mutex::new(None) })
+        Ok(Self { by_name: by_name(&certified), identities: certified, asked: Mutex::new(None) })
     }
 
     /// The name of the hello that was processed last, once.
@@ -55,7 +58,7 @@ impl Resolver {
 
     /// The number of the first certificate that is for a name.
     fn find(&self, name: &str) -> Option<usize> {
-        self.identities.iter().position(|(names, _)| is_for(names, name))
+        find(&self.by_name, name)
     }
 
     /// See [`TlsAcceptor::is_for`](super::TlsAcceptor::is_for).
@@ -65,6 +68,24 @@ impl Resolver {
         let is_good = self.identities.get(given).is_some_and(|(names, _)| is_for(names, &host));
         is_good || (asked.is_none() && self.find(&host).is_none())
     }
+}
+
+/// The number of the first certificate with a name, by that name.
+fn by_name<T>(identities: &[(Vec<String>, T)]) -> HashMap<String, usize> {
+    let mut all = HashMap::new();
+    for (number, (names, _)) in identities.iter().enumerate() {
+        for name in names {
+            all.entry(name.clone()).or_insert(number);
+        }
+    }
+    all
+}
+
+/// The first certificate that is for a name: by the name itself, or by its wildcard.
+fn find(by_name: &HashMap<String, usize>, name: &str) -> Option<usize> {
+    let wildcard = name.split_once('.').filter(|(label, _)| !label.is_empty());
+    let wildcard = wildcard.and_then(|(_, parent)| by_name.get(&format!("*.{parent}")));
+    by_name.get(name).filter(|_| !name.starts_with("*.")).into_iter().chain(wildcard).min().copied()
 }
 
 fn is_for(names: &[String], name: &str) -> bool {
@@ -92,7 +113,18 @@ impl ResolvesServerCert for Resolver {
 
 #[cfg(test)]
 mod tests {
-    use super::is_certified;
+    use super::*;
+
+    #[test]
+    fn the_table_finds_what_the_list_has_first() {
+        let names = |names: &[&str]| (names.iter().map(ToString::to_string).collect::<Vec<_>>(), ());
+        let all = [names(&["a.org", "b.a.org"]), names(&["*.a.org", "*"]), names(&["b.a.org", "c.a.org", "a.org"])];
+        let table = by_name(&all);
+        for name in ["a.org", "b.a.org", "c.a.org", "x.a.org", "x.b.a.org", ".a.org", "*.a.org", "org", "", "*"] {
+            let expected = all.iter().position(|(names, ())| is_for(names, name));
+            assert_eq!(find(&table, name), expected, "{name}");
+        }
+    }
 
     #[test]
     fn names_are_matched_as_clients_do() {

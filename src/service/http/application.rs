@@ -16,7 +16,6 @@
 use std::rc::Rc;
 
 use super::body::{Destination, ReadingBody, Stream};
-use super::body_writer::BodyWriter;
 use super::exchange::{Exchange, Turn};
 use super::jobs;
 use super::rejects::{FAILED, NO_STORE, SESSION_TOO_LARGE};
@@ -162,8 +161,7 @@ impl AppCall<'_> {
         if form == BodyForm::Absent {
             return respond::complete(self.exchange, status, 0, persistent, turn);
         }
-        let entry = respond::pending_entry(self.exchange, status, 0, turn);
-        let body = BodyWriter::new(form, entry);
+        let body = respond::begin_body(self.exchange, status, form, turn);
         let watching = Watching::begin(Rc::clone(self.app), seen, body, turn.output, turn.cx);
         Progress::Pending(State::Watching(watching))
     }

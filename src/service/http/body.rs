@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use super::Cx;
+use super::counts::Timeout;
 use super::exchange::{Exchange, Facts, Turn};
 use super::rejects::{BODY_TOO_LARGE, BUSY, FAILED, LATE};
 use super::step::Step;
@@ -170,6 +171,7 @@ impl ReadingBody {
             }
             let deadline = self.pace.deadline(timeout);
             if now >= deadline {
+                cx.shared.http.counts.timed_out(Timeout::Body);
                 let reject = Reject::new(Status::REQUEST_TIMEOUT, "the body of the request came too slowly");
                 return Err(Read::Failed(reject));
             }

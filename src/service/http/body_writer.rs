@@ -4,19 +4,24 @@
 use super::access_log::PendingEntry;
 use crate::http::chunked::{LAST_CHUNK, encode_chunk};
 use crate::http::response::BodyForm;
-use crate::reactor::Output;
+use crate::reactor::{Output, Tick};
 
 /// Writes the body of a response piece by piece.
 pub(super) struct BodyWriter {
     pub(super) chunked: bool,
+    /// When the first byte of the request was received.
+    pub(super) began: Tick,
+    /// Bytes of content so far.
+    pub(super) size: u64,
     /// The line of the access log.
     pub(super) entry: Option<Box<PendingEntry>>,
 }
 
 impl BodyWriter {
-    /// A writer for the form of body that the head of the response has announced.
-    pub(super) fn new(form: BodyForm, entry: Option<Box<PendingEntry>>) -> Self {
-        Self { chunked: form == BodyForm::Chunked, entry }
+    /// A writer for the form of body that the head of the response has announced. The request
+    /// began at `began`.
+    pub(super) fn new(form: BodyForm, began: Tick, entry: Option<Box<PendingEntry>>) -> Self {
+        Self { chunked: form == BodyForm::Chunked, began, size: 0, entry }
     }
 
     /// Bytes of memory that it holds.
@@ -27,6 +32,7 @@ impl BodyWriter {
     /// Appends a piece of content.
     pub(super) fn write(&mut self, content: &[u8], output: &mut Output) {
         let before = output.mark();
+        self.size += content.len() as u64;
         if self.chunked {
             encode_chunk(content, output.buffer());
         } else {

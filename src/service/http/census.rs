@@ -23,6 +23,9 @@ pub(super) enum Phase {
 
 impl Phase {
     const COUNT: usize = Self::Closing as usize + 1;
+    /// Their names, in their order.
+    const NAMES: [&str; Self::COUNT] =
+        ["idle", "head", "body", "waiting", "sending_file", "sending", "watching", "closing"];
 }
 
 /// The number of connections in each phase.
@@ -30,6 +33,11 @@ impl Phase {
 pub struct Census([u32; Phase::COUNT]);
 
 impl Census {
+    /// Each phase with its number of connections.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        Phase::NAMES.into_iter().zip(self.0)
+    }
+
     /// Counts a connection that enters this phase.
     pub(super) fn enter(&mut self, phase: Phase) {
         self.0[phase as usize] += 1;

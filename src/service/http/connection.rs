@@ -16,9 +16,11 @@
 //! head isn't parsed before the response to the last one is on its way, so pipelined
 //! requests wait unparsed, and a connection needs bounded memory.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::body::{Destination, Read, ReadingBody};
+use super::counts::{Refusal, Timeout};
 use super::dispatch;
 use super::exchange::{Exchange, Turn};
 use super::notices::{notice, tls_at_plain};
@@ -63,11 +65,21 @@ const TLS_HANDSHAKE: u8 = 22;
 impl Http {
     /// A connection that was just accepted.
     pub fn open(accepted: &Accepted<'_, Kind>, hosts: HostsId, cx: &mut Cx<'_>) -> Self {
-        // A proxy has many clients, so its connections aren't limited by address.
+        // A proxy has many clients, so its connections aren't limited by address; nor are those of
+        // operators.
         let http = &mut cx.shared.http;
-        let peer = accepted.ends.peer().map(|peer| peer.ip()).filter(|peer| !http.proxies.trust(Some(*peer)));
+        let is_limited = |peer: &IpAddr| hosts != HostsId::Admin && !http.proxies.trust(Some(*peer));
+        let peer = accepted.ends.peer().map(|peer| peer.ip()).filter(is_limited);
         let counted = peer.and_then(|peer| http.count(peer));
-        let overloaded = accepted.overloaded || counted == Some(false);
+        let refusal = match (accepted.overloaded, counted) {
+            (true, _) => Some(Refusal::Full),
+            (false, Some(false)) => Some(Refusal::Address),
+            (false, _) => None,
+        };
+        if let Some(refusal) = refusal {
+            http.counts.refused(refusal);
+        }
+        let overloaded = refusal.is_some();
         let state = State::Idle { since: cx.time.now };
         http.census.enter(state.phase());
         let counted = counted.is_some();
@@ -76,7 +88,7 @@ impl Http {
 
     /// The connection was closed by either side; `unsent` bytes of its output weren't sent.
     pub fn closed(&mut self, unsent: u64, ends: Ends<'_>, cx: &mut Cx<'_>) {
-        self.log_response(unsent, cx);
+        self.response_ended(unsent, cx);
         if let State::Waiting(waiting) = &self.state
             && let Some(ticket) = waiting.ticket()
         {
@@ -177,12 +189,14 @@ impl Http {
         let late = cx.time.now >= deadline;
         if io.ended || (seen == 0 && late && !io.unread) {
             if !io.ended {
+                cx.shared.http.counts.timed_out(Timeout::Idle);
                 notice(cx, io.ends, self.requests, "closed, because no request came in time");
             }
             self.enter(State::Closing(Want::over(io.ended).finish), cx);
             return Step::Done(());
         }
         if late && seen > 0 {
+            cx.shared.http.counts.timed_out(Timeout::Head);
             let reject = Reject::new(Status::REQUEST_TIMEOUT, "the head of the request came too slowly");
             self.refuse_unparsed(reject, io, cx);
             return Step::Done(());
@@ -322,7 +336,7 @@ impl Http {
         match step {
             Step::Wait(want) => Step::Wait(want),
             Step::Done(writing) => {
-                self.log_response(0, cx);
+                self.response_ended(0, cx);
                 self.end(writing, cx);
                 Step::Done(())
             }
@@ -358,8 +372,14 @@ impl Http {
         }
     }
 
-    /// Logs a response that took more than one turn; `unsent` bytes of it weren't sent.
-    fn log_response(&mut self, unsent: u64, cx: &mut Cx<'_>) {
+    /// Counts and logs a response that took more than one turn; `unsent` bytes of it weren't sent.
+    fn response_ended(&mut self, unsent: u64, cx: &mut Cx<'_>) {
+        if let Some((began, size)) = self.state.response() {
+            cx.shared.http.counts.ended(began, cx.time.now);
+            if let Some(size) = size {
+                cx.shared.http.counts.sizes.add(size);
+            }
+        }
         if let Some(mut entry) = self.state.take_entry() {
             entry.end(unsent, cx);
         }

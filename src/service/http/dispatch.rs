@@ -1,6 +1,7 @@
 //! The steps of an exchange in their order: first the policy, then the handler. A request
 //! that has waited continues here, too.
 
+use super::admin;
 use super::application::AppCall;
 use super::body::Stream;
 use super::exchange::{Exchange, Handler, Turn};
@@ -47,6 +48,7 @@ fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Prog
         Handler::Files | Handler::Tree(..) => files::respond(exchange, turn),
         Handler::Redirect(redirect) => send(exchange, redirect.respond(exchange.head, exchange.path()), turn),
         Handler::Fixed(response) => send(exchange, response.respond(), turn),
+        Handler::Admin(page) => admin::respond(exchange, *page, turn),
         Handler::Options(methods) => {
             let response = Response::new(Status::NO_CONTENT).field("Allow", allow(*methods));
             send(exchange, response, turn)

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::Cx;
+use super::admin::Page;
 use super::fixed::{FixedResponse, Redirect};
 use super::host::Host;
 use super::rules::RuleSet;
@@ -72,6 +73,8 @@ pub(super) enum Handler {
     Fixed(Rc<FixedResponse>),
     /// An application, and the length of its prefix in bytes.
     App(Rc<Application>, usize),
+    /// A page for operators.
+    Admin(Page),
     /// OPTIONS: the server itself lists these methods.
     Options(Methods),
     /// An error; if it is 405, with the allowed methods.

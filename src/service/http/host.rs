@@ -9,7 +9,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::counts::HostCounts;
 use super::error_page::ErrorPages;
+use super::local_only::LocalOnly;
 use super::routes::Routes;
 use super::rules::{RuleSet, Rules};
 use super::tree::Tree;
@@ -19,14 +21,16 @@ use crate::logging::HostLog;
 
 /// What is served under one or more names.
 pub struct Host {
-    /// Its name in logs: the first of its names.
+    /// Its name in logs and figures: the first of its names.
     pub name: String,
+    /// Its requests.
+    pub counts: Rc<HostCounts>,
     /// Files.
     pub files: Option<Rc<Tree>>,
     /// What answers in place of files.
     pub routes: Routes,
     /// It answers only to this machine, under a local name and without a proxy.
-    pub local_only: bool,
+    pub local_only: Option<&'static LocalOnly>,
     /// The protected paths.
     pub guard: RefCell<Guard>,
     /// The built-in error pages.
@@ -53,9 +57,10 @@ impl Host {
     pub fn new(rules: Rules) -> Self {
         Self {
             name: String::new(),
+            counts: Rc::default(),
             files: None,
             routes: Routes::default(),
-            local_only: false,
+            local_only: None,
             guard: RefCell::default(),
             errors: RefCell::default(),
             access_log: None,

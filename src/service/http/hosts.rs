@@ -1,7 +1,9 @@
 //! The hosts of a listener, by the names that requests are for.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
+use super::counts::HostCounts;
 use super::host::Host;
 use super::rules::Rules;
 use crate::http::head::RequestHead;
@@ -31,6 +33,13 @@ impl Hosts {
         Self { names: HostNames::default(), default, nobody: Rc::new(Host::new(rules)) }
     }
 
+    /// Has the requests for unknown hosts counted in `counts`.
+    pub fn count_unknown(&mut self, counts: Rc<HostCounts>) {
+        if let Some(nobody) = Rc::get_mut(&mut self.nobody) {
+            nobody.counts = counts;
+        }
+    }
+
     /// Adds a host under a name. One that had it loses it.
     pub fn insert(&mut self, name: &HostName, host: &Rc<Host>) {
         self.names.insert(name, Rc::clone(host));
@@ -57,12 +66,8 @@ impl Hosts {
 
     /// All hosts, each once.
     pub fn all(&self) -> Vec<Rc<Host>> {
-        let mut all: Vec<Rc<Host>> = Vec::new();
-        for host in self.default.iter().chain(self.names.values()) {
-            if !all.iter().any(|other| Rc::ptr_eq(other, host)) {
-                all.push(Rc::clone(host));
-            }
-        }
-        all
+        let mut seen = HashSet::new();
+        let named = self.default.iter().chain(self.names.values());
+        named.filter(|host| seen.insert(Rc::as_ptr(host))).map(Rc::clone).collect()
     }
 }

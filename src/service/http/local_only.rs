@@ -1,5 +1,5 @@
 //! A host that answers only to this machine: the demonstration, whose password everybody
-//! knows.
+//! knows, and the service for operators.
 //!
 //! That no other machine can connect is known from its listeners. Two ways around that are
 //! left. A proxy on this machine passes on requests of others; it shows by its fields, or
@@ -13,30 +13,47 @@ use crate::http::forwarded::Proxies;
 use crate::http::head::RequestHead;
 use crate::http::{Reject, Status, origin};
 
-const PROXY: Reject = Reject::new(
-    Status::FORBIDDEN,
-    "the demonstration does not answer requests that come through a proxy; to serve applications to others, start \
-     miod with --apps",
-);
+/// A rule for a host that answers only to this machine.
+pub struct LocalOnly {
+    /// What a client is told whose request comes through a proxy.
+    pub through_proxy: &'static str,
+    /// What a client is told that uses another name.
+    pub other_name: &'static str,
+    /// The rule is for unix-domain sockets, too.
+    pub sockets_too: bool,
+}
 
-const NAME: Reject = Reject::new(
-    Status::MISDIRECTED_REQUEST,
-    "the demonstration answers only to localhost and loopback addresses; to serve applications under another name, \
-     start miod with --apps",
-);
+/// The rule of the demonstration.
+pub static DEMONSTRATION: LocalOnly = LocalOnly {
+    through_proxy: "the demonstration does not answer requests that come through a proxy; to serve applications to \
+                    others, start miod with --apps",
+    other_name: "the demonstration answers only to localhost and loopback addresses; to serve applications under \
+                 another name, start miod with --apps",
+    sockets_too: true,
+};
 
-/// Whether this machine sent a request, under a local name.
-///
-/// # Errors
-/// 403 if a proxy passes it on; 421 if it is for another name (RFC 9110 §15.5.20).
-pub(super) fn check(head: &RequestHead<'_>, peer: Option<SocketAddr>, proxies: &Proxies) -> Result<(), Reject> {
-    let by_proxy = head.fields.iter().any(|(name, _)| is_added_by_proxies(name));
-    if by_proxy || proxies.trust(peer.map(|peer| peer.ip())) {
-        return Err(PROXY);
+impl LocalOnly {
+    /// Whether this machine sent a request, under a local name.
+    ///
+    /// # Errors
+    /// 403 if a proxy passes it on; 421 if it is for another name (RFC 9110 §15.5.20).
+    pub(super) fn check(
+        &self,
+        head: &RequestHead<'_>,
+        peer: Option<SocketAddr>,
+        proxies: &Proxies,
+    ) -> Result<(), Reject> {
+        if peer.is_none() && !self.sockets_too {
+            return Ok(());
+        }
+        let by_proxy = head.fields.iter().any(|(name, _)| is_added_by_proxies(name));
+        if by_proxy || proxies.trust(peer.map(|peer| peer.ip())) {
+            return Err(Reject::new(Status::FORBIDDEN, self.through_proxy));
+        }
+        // A browser always sends it.
+        let is_local = head.host().is_none_or(|host| origin::is_local_name(host, IpAddr::is_loopback));
+        if is_local { Ok(()) } else { Err(Reject::new(Status::MISDIRECTED_REQUEST, self.other_name)) }
     }
-    // A browser always sends it.
-    let is_local = head.host().is_none_or(|host| origin::is_local_name(host, IpAddr::is_loopback));
-    if is_local { Ok(()) } else { Err(NAME) }
 }
 
 fn is_added_by_proxies(name: &[u8]) -> bool {
@@ -56,7 +73,9 @@ mod tests {
         let head = format!("GET {target} HTTP/1.0\r\n{lines}\r\n");
         let mut fields = FieldLines::default();
         let head = parse(head.as_bytes(), &mut fields).unwrap().unwrap();
-        check(&head, Some(([127, 0, 0, 1], 1).into()), proxies).map_or_else(|reject| reject.status.0, |()| 200)
+        DEMONSTRATION
+            .check(&head, Some(([127, 0, 0, 1], 1).into()), proxies)
+            .map_or_else(|reject| reject.status.0, |()| 200)
     }
 
     #[test]

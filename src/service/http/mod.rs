@@ -20,22 +20,24 @@
 //! | `policy` | the rules that hold for every handler |
 //! | `local_only` | the rule of a host that answers only to this machine |
 //! | `dispatch` | the steps in their order, also for a request that has waited |
-//! | `files`, `application`, `fixed` | the handlers |
+//! | `files`, `application`, `fixed`, `admin` | the handlers |
 //! | `respond`, `error_page`, `rejects` | write responses; the only place where heads are begun |
 //! | `waiting`, `sending`, `watching` | an exchange that takes more than one turn |
 //! | `jobs` | starts a job for an exchange, which waits for it |
 //! | `body_writer` | frames and counts a body that takes more than one turn |
 //! | `state`, `step` | the states of a connection, and the result of a step |
-//! | `access_log`, `census` | what is counted and logged |
+//! | `access_log`, `census`, `counts` | what is counted and logged |
 //! | `hosts`, `host`, `tree`, `routes`, `rules` | what is served under which name and path, and by which rules |
 //! | `shared` | what all connections share |
 
 mod access_log;
+mod admin;
 mod application;
 mod body;
 mod body_writer;
 mod census;
 mod connection;
+mod counts;
 mod dispatch;
 mod error_page;
 mod exchange;
@@ -62,12 +64,15 @@ mod tree;
 mod waiting;
 mod watching;
 
+pub use admin::{Operation, Page};
 pub use census::Census;
 pub use connection::Http;
 pub(super) use connection::audit;
+pub use counts::HostCounts;
 pub use fixed::{FixedResponse, Redirect};
 pub use host::Host;
 pub use hosts::Hosts;
+pub use local_only::{DEMONSTRATION, LocalOnly};
 pub use routes::{RouteHandler, Routes};
 pub use rules::Rules;
 pub use shared::{HostsId, Limits, Shared};

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use super::exchange::{Exchange, Handler, Turn};
 use super::https;
-use super::local_only;
 use crate::app::Response;
 use crate::auth::guard::{Access, Refusal};
 use crate::auth::{Check, Checked};
@@ -45,7 +44,7 @@ impl From<Reject> for Refused {
 
 /// Whether a request may pass. It is unknown if a job must check the password.
 pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &mut Turn<'_, '_>) -> Admission {
-    let maintenance = turn.cx.shared.http.maintenance;
+    let maintenance = turn.cx.shared.http.maintenance && !matches!(exchange.facts.handler, Handler::Admin(_));
     if overloaded || maintenance {
         let why = if overloaded { "there are too many connections" } else { "the server is under maintenance" };
         return Admission::Refused(Reject::new(Status::SERVICE_UNAVAILABLE, why).into());
@@ -55,8 +54,8 @@ pub(super) fn admit(exchange: &Exchange<'_>, overloaded: bool, turn: &mut Turn<'
     {
         return Admission::Answered(Box::new(response));
     }
-    if exchange.facts.host.local_only
-        && let Err(reject) = local_only::check(exchange.head, turn.ends.peer(), &turn.cx.shared.http.proxies)
+    if let Some(rule) = exchange.facts.host.local_only
+        && let Err(reject) = rule.check(exchange.head, turn.ends.peer(), &turn.cx.shared.http.proxies)
     {
         return Admission::Refused(reject.into());
     }

@@ -135,6 +135,7 @@ fn find_handler(head: &RequestHead<'_>, path: &[u8], host: &Host, secure: bool) 
     let (app, mount) = match host.routes.find(path) {
         None | Some((RouteHandler::Files, _)) => return files(Handler::Files),
         Some((RouteHandler::Tree(site), mount)) => return files(Handler::Tree(Rc::clone(site), mount)),
+        Some((RouteHandler::Admin(page), _)) => return files(Handler::Admin(*page)),
         Some((RouteHandler::Redirect(redirect), _)) => return Handler::Redirect(Rc::clone(redirect)),
         Some((RouteHandler::Fixed(response), _)) => return Handler::Fixed(Rc::clone(response)),
         Some((RouteHandler::App(app), mount)) => (app, mount),

@@ -1,5 +1,6 @@
 //! Writes responses into the output. This is the only place that writes the heads of
-//! responses of applications and of the server itself, and that logs complete responses.
+//! responses of applications and of the server itself, and that counts and logs complete
+//! responses.
 
 use super::access_log::{self, Details, PendingEntry, RequestSummary, ResponseSummary};
 use super::body_writer::BodyWriter;
@@ -34,8 +35,7 @@ pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<
         turn.output.write(bytes);
         return complete(exchange, status, bytes.len() as u64, persistent, turn);
     }
-    let entry = pending_entry(exchange, status, 0, turn);
-    let body = BodyWriter::new(form, entry);
+    let body = begin_body(exchange, status, form, turn);
     Progress::Pending(State::Sending(Box::new(Sending { content: response.body, written: 0, persistent, body })))
 }
 
@@ -64,10 +64,13 @@ pub(super) fn complete(
     persistent: bool,
     turn: &mut Turn<'_, '_>,
 ) -> Progress {
+    exchange.facts.host.counts.add(exchange.head.method, status);
+    turn.cx.shared.http.counts.sizes.add(body);
     if turn.output.has_file() {
         let entry = pending_entry(exchange, status, body, turn);
-        return Progress::Pending(State::SendingFile { persistent, entry });
+        return Progress::Pending(State::SendingFile { persistent, began: exchange.facts.began.into(), entry });
     }
+    turn.cx.shared.http.counts.ended(exchange.facts.began, turn.cx.time.now);
     if is_logged(exchange, turn) {
         let (request, response) = summarize(exchange, status, body, turn);
         access_log::write(exchange.facts.host.access_log.as_ref(), &request, &response, turn.cx);
@@ -81,13 +84,20 @@ fn is_logged(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> bool {
     is_enabled && exchange.rules().rules.log
 }
 
-/// The line of the access log for a response that is sent over several turns.
-pub(super) fn pending_entry(
+/// Begins the body of a response that takes more than one turn.
+pub(super) fn begin_body(
     exchange: &Exchange<'_>,
     status: Status,
-    body: u64,
-    turn: &Turn<'_, '_>,
-) -> Option<Box<PendingEntry>> {
+    form: BodyForm,
+    turn: &mut Turn<'_, '_>,
+) -> BodyWriter {
+    exchange.facts.host.counts.add(exchange.head.method, status);
+    let entry = pending_entry(exchange, status, 0, turn);
+    BodyWriter::new(form, exchange.facts.began, entry)
+}
+
+/// The line of the access log for a response that is sent over several turns.
+fn pending_entry(exchange: &Exchange<'_>, status: Status, body: u64, turn: &Turn<'_, '_>) -> Option<Box<PendingEntry>> {
     is_logged(exchange, turn).then(|| {
         let (request, response) = summarize(exchange, status, body, turn);
         let log = exchange.facts.host.access_log.clone();
@@ -173,6 +183,7 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     let policy = host.rules(0).policy(false, turn.ends.security().is_tls());
     let context = HeadContext { traits, stamp: &stamp, policy, further: &policy.further };
     let body = write_error(host, reject, Vec::new(), Html::Accepted, context, turn);
+    turn.cx.shared.http.counts.malformed += 1;
     if turn.cx.shared.http.access.enabled || host.access_log.is_some() {
         let response = response_summary(reject.status, body, false, began, turn);
         let fields = Fields::default();

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::admin::Page;
 use super::fixed::{FixedResponse, Redirect};
 use super::tree::Tree;
 use crate::app::App;
@@ -21,6 +22,8 @@ pub enum RouteHandler {
     Redirect(Rc<Redirect>),
     /// Always the same response.
     Fixed(Rc<FixedResponse>),
+    /// A page for operators.
+    Admin(Page),
 }
 
 /// Handlers by the [prefix](prefix_map) of their paths. The host's files answer all others.

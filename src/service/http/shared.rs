@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::access_log::AccessLog;
+use super::admin::Operation;
 use super::census::Census;
+use super::counts::Counts;
 use super::hosts::Hosts;
 use super::notices::Notices;
+use super::tree::Tree;
 use crate::app::Ports;
 use crate::http::forwarded::Proxies;
 use crate::http::header_section::RecentSections;
@@ -50,6 +54,8 @@ pub enum HostsId {
     Web,
     /// That of the key-value service beside it.
     Kv,
+    /// That of those who operate the server.
+    Admin,
 }
 
 /// What all HTTP connections share.
@@ -58,6 +64,10 @@ pub struct Shared {
     pub web: Hosts,
     /// The host of the key-value service beside it.
     pub kv: Hosts,
+    /// The host of those who operate the server.
+    pub admin: Hosts,
+    /// What they can see.
+    pub operation: Operation,
     /// The proxies that are trusted.
     pub proxies: Proxies,
     /// The sessions of clients.
@@ -74,6 +84,7 @@ pub struct Shared {
     pub(super) recent: RecentSections,
     pub(super) stamp: Stamp,
     pub(super) census: Census,
+    pub(super) counts: Counts,
     pub(super) access: AccessLog,
     pub(super) notices: Notices,
     /// A buffer for content that isn't in the output yet.
@@ -89,6 +100,8 @@ impl Shared {
         Self {
             web: web.into(),
             kv: Hosts::new(None, true),
+            admin: Hosts::new(None, true),
+            operation: Operation::default(),
             proxies: Proxies::default(),
             sessions: Sessions::default(),
             link: None,
@@ -98,6 +111,7 @@ impl Shared {
             recent: RecentSections::default(),
             stamp: Stamp::new(0),
             census: Census::default(),
+            counts: Counts::default(),
             access: AccessLog::new(),
             notices: Notices::default(),
             scratch: Vec::new(),
@@ -111,7 +125,17 @@ impl Shared {
         match id {
             HostsId::Web => &self.web,
             HostsId::Kv => &self.kv,
+            HostsId::Admin => &self.admin,
         }
+    }
+
+    /// The directories of all hosts.
+    pub(super) fn trees(&self) -> impl Iterator<Item = Rc<Tree>> {
+        let mut trees: Vec<_> = Vec::new();
+        for host in self.web.all().iter().chain(&self.kv.all()) {
+            trees.extend(host.trees().map(Rc::clone));
+        }
+        trees.into_iter()
     }
 
     /// Has a line written to the access log for each request, or not.

@@ -6,7 +6,7 @@ use super::census::Phase;
 use super::sending::Sending;
 use super::waiting::Waiting;
 use super::watching::Watching;
-use crate::reactor::{Finish, Tick};
+use crate::reactor::{Finish, ShortTick, Tick};
 
 /// The state of a connection. An idle one is small, and so is one that sends a file, since most
 /// responses are files. The other states are boxed.
@@ -20,7 +20,7 @@ pub(super) enum State {
     /// The request waits for a job or a store.
     Waiting(Box<Waiting>),
     /// The file in the output is on its way.
-    SendingFile { persistent: bool, entry: Option<Box<PendingEntry>> },
+    SendingFile { persistent: bool, began: ShortTick, entry: Option<Box<PendingEntry>> },
     /// Content that doesn't fit the output at once, or that is generated over time.
     Sending(Box<Sending>),
     /// Events are sent as they happen.
@@ -63,6 +63,17 @@ impl State {
             Self::SendingFile { entry, .. } => entry.as_ref().map_or(0, |entry| entry.memory()),
             Self::Sending(sending) => size_of::<Sending>() + sending.memory(),
             Self::Watching(watching) => size_of::<Watching>() + watching.memory(),
+        }
+    }
+
+    /// Of a response that is on its way: when its request began, and the size of its content in
+    /// bytes, if it isn't known before.
+    pub(super) fn response(&self) -> Option<(Tick, Option<u64>)> {
+        match self {
+            Self::Idle { .. } | Self::Head { .. } | Self::Body(_) | Self::Waiting(_) | Self::Closing(_) => None,
+            Self::SendingFile { began, .. } => Some(((*began).into(), None)),
+            Self::Sending(sending) => Some((sending.body.began, Some(sending.body.size))),
+            Self::Watching(watching) => Some((watching.body.began, Some(watching.body.size))),
         }
     }
 

@@ -55,6 +55,11 @@ impl SessionStoreLink {
         (to, Service::SessionStore(Box::new(SessionStoreClient::new(&self.url, now))))
     }
 
+    /// Whether the last attempt to reach the store has failed.
+    pub fn is_failing(&self) -> bool {
+        self.failing
+    }
+
     /// Whether an address is left that wasn't tried since the last success.
     pub(super) fn try_another(&mut self) -> bool {
         self.next_address();

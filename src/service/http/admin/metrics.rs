@@ -1,0 +1,187 @@
+//! The figures of the server.
+//!
+//! They are written at once, from what is counted anyway. So that this takes no longer than a
+//! large listing, the hosts beyond a limit are counted together.
+
+use std::collections::BTreeMap;
+
+use super::process;
+use crate::limits;
+use crate::metrics::{Exposition, Format, Kind};
+use crate::reactor::JobClass;
+use crate::service::http::counts::{Refusal, Timeout};
+use crate::service::http::{Cx, Host, Shared};
+use crate::session::Store;
+
+const MICROSECONDS: f64 = 1e6;
+
+/// Writes all figures.
+pub(super) fn write(cx: &Cx<'_>, format: Format) -> String {
+    let mut out = Exposition::new(format);
+    let version = &[("version", env!("CARGO_PKG_VERSION"))];
+    out.begin("miod_build_info", Kind::Gauge, "The version of the program.");
+    out.sample(version, 1);
+    let http = &cx.shared.http;
+    requests(&mut out, http);
+    connections(&mut out, cx);
+    tls(&mut out, cx);
+    memory(&mut out, cx);
+    files(&mut out, http);
+    sessions(&mut out, http);
+    the_loop(&mut out, cx);
+    operation(&mut out, cx);
+    process::write(&mut out, http.operation.started, cx.connections());
+    out.finish()
+}
+
+/// The name of a host in labels.
+fn label(host: &Host) -> &str {
+    if host.name.is_empty() { "_default" } else { &host.name }
+}
+
+fn requests(out: &mut Exposition, http: &Shared) {
+    let help = "Requests, by host, method and class of the status.";
+    out.begin("miod_http_requests", Kind::Counter, help);
+    let web = http.web.all();
+    let mut hosts: Vec<(&str, &Host)> = web.iter().map(|host| (label(host), &**host)).collect();
+    hosts.push(("_unknown", http.web.nobody()));
+    hosts.extend([("_kv", &**http.kv.default_host()), ("_admin", http.admin.default_host())]);
+    let mut others: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut seen = 0;
+    for (label, host) in hosts {
+        let is_apart = host.counts.all().next().is_some() && {
+            seen += 1;
+            seen <= limits::COUNTED_HOSTS
+        };
+        for (method, code, count) in host.counts.all() {
+            if is_apart {
+                out.sample(&[("host", label), ("method", method), ("code", code)], count);
+            } else {
+                *others.entry((method, code)).or_default() += count;
+            }
+        }
+    }
+    for ((method, code), count) in others {
+        out.sample(&[("host", "_other"), ("method", method), ("code", code)], count);
+    }
+    let counts = &http.counts;
+    let help = "From the first byte of a request to the last of its response.";
+    out.histogram("miod_http_request_duration_seconds", help, &counts.durations, MICROSECONDS);
+    let help = "Content of responses, as it was to be sent.";
+    out.histogram("miod_http_response_size_bytes", help, &counts.sizes, 1.0);
+    out.one("miod_http_malformed_requests", Kind::Counter, "Input that is no request.", counts.malformed);
+    out.begin("miod_http_timeouts", Kind::Counter, "Connections and requests that took too long.");
+    for timeout in Timeout::ALL {
+        out.sample(&[("kind", timeout.name())], counts.timeouts[timeout as usize]);
+    }
+}
+
+fn connections(out: &mut Exposition, cx: &Cx<'_>) {
+    let (figures, http) = (cx.figures(), &cx.shared.http);
+    out.begin("miod_http_connections", Kind::Gauge, "Connections that speak HTTP, by what they do.");
+    for (phase, count) in http.census.all() {
+        out.sample(&[("phase", phase)], count);
+    }
+    out.one("miod_connections", Kind::Gauge, "Connections, also those to stores.", cx.connections());
+    let help = "Most connections; further ones get 503.";
+    out.one("miod_connections_limit", Kind::Gauge, help, figures.limits.0);
+    out.one("miod_connections_accepted", Kind::Counter, "Connections that were accepted.", figures.accepted);
+    out.one("miod_connections_made", Kind::Counter, "Connections to other servers.", figures.dialled);
+    out.one("miod_connections_closed", Kind::Counter, "Connections that have ended.", figures.closed);
+    let help = "Connections whose requests get 503, by the reason.";
+    out.begin("miod_connections_refused", Kind::Counter, help);
+    for refusal in Refusal::ALL {
+        out.sample(&[("reason", refusal.name())], http.counts.refused[refusal as usize]);
+    }
+    let help = "Connections that were closed because the peer reads too slowly.";
+    out.one("miod_connections_slow_readers", Kind::Counter, help, figures.slow_readers);
+    let help = "Connections that were closed for want of memory.";
+    out.one("miod_connections_out_of_memory", Kind::Counter, help, figures.out_of_memory);
+    let help = "Times when the system had no descriptor for a connection.";
+    out.one("miod_connections_out_of_descriptors", Kind::Counter, help, figures.starved);
+    let help = "Bytes of requests, without those of TLS.";
+    out.one("miod_received_bytes", Kind::Counter, help, figures.received);
+    out.one("miod_sent_bytes", Kind::Counter, "Bytes that were sent, with those of TLS.", figures.sent);
+}
+
+fn tls(out: &mut Exposition, cx: &Cx<'_>) {
+    let figures = cx.figures();
+    out.begin("miod_tls_handshakes", Kind::Counter, "Complete handshakes of TLS.");
+    for (resumed, count) in ["no", "yes"].into_iter().zip(figures.handshakes) {
+        out.sample(&[("resumed", resumed)], count);
+    }
+    let help = "Handshakes of TLS that failed.";
+    out.one("miod_tls_failed_handshakes", Kind::Counter, help, figures.failed_handshakes);
+}
+
+fn memory(out: &mut Exposition, cx: &Cx<'_>) {
+    let http = &cx.shared.http;
+    let cached = http.trees().map(|tree| tree.borrow().cache_figures().memory as u64).sum();
+    let sessions = if let Store::Memory(memory) = &http.sessions.store { memory.size() as u64 } else { 0 };
+    out.begin("miod_memory_bytes", Kind::Gauge, "Memory that is limited, by what holds it.");
+    for (kind, bytes) in [
+        ("connections", cx.figures().held as u64),
+        ("files", cached),
+        ("sessions", sessions),
+        ("rates", http.rates.memory() as u64),
+    ] {
+        out.sample(&[("kind", kind)], bytes);
+    }
+    let help = "Most memory that connections may hold.";
+    out.one("miod_memory_limit_bytes", Kind::Gauge, help, cx.figures().limits.1);
+}
+
+fn files(out: &mut Exposition, http: &Shared) {
+    let (mut hits, mut misses, mut entries, mut descriptors) = (0, 0, 0, 0);
+    for tree in http.trees() {
+        let cache = tree.borrow().cache_figures();
+        hits += cache.hits;
+        misses += cache.misses;
+        entries += cache.entries;
+        descriptors += cache.descriptors;
+    }
+    out.one("miod_file_cache_hits", Kind::Counter, "Files that were in the cache.", hits);
+    out.one("miod_file_cache_misses", Kind::Counter, "Files that were not in the cache.", misses);
+    out.one("miod_file_cache_entries", Kind::Gauge, "Files in the cache.", entries);
+    out.one("miod_file_cache_descriptors", Kind::Gauge, "Files that the cache keeps open.", descriptors);
+}
+
+fn sessions(out: &mut Exposition, http: &Shared) {
+    if let Store::Memory(memory) = &http.sessions.store {
+        out.one("miod_sessions", Kind::Gauge, "Sessions in memory.", memory.len());
+    }
+    if let Some(link) = &http.link {
+        let help = "Whether the remote session store can be reached.";
+        out.one("miod_session_store_up", Kind::Gauge, help, u8::from(!link.is_failing()));
+    }
+    if let Store::Remote(pending) = &http.sessions.store {
+        let help = "Operations that wait for the remote session store.";
+        out.one("miod_session_store_waiting", Kind::Gauge, help, pending.len());
+    }
+}
+
+fn the_loop(out: &mut Exposition, cx: &Cx<'_>) {
+    let help = "Passes over the event loop; a pass lets all others wait.";
+    out.histogram("miod_loop_pass_duration_seconds", help, &cx.figures().passes, MICROSECONDS);
+    out.begin("miod_jobs_waiting", Kind::Gauge, "Jobs that wait for a helper thread.");
+    for class in JobClass::ALL {
+        out.sample(&[("class", class.name())], cx.waiting_jobs(class));
+    }
+}
+
+fn operation(out: &mut Exposition, cx: &Cx<'_>) {
+    let (http, lost) = (&cx.shared.http, cx.shared.log.lost());
+    out.begin("miod_log_lines_lost", Kind::Counter, "Lines of logs that could not be written.");
+    for (log, lines) in [("access", lost.access), ("diagnostics", lost.diagnostics)] {
+        out.sample(&[("log", log)], lines);
+    }
+    out.begin("miod_reloads", Kind::Counter, "Reloads of the configuration.");
+    for (result, count) in ["success", "failure"].into_iter().zip(http.operation.reloads) {
+        out.sample(&[("result", result)], count);
+    }
+    let is_ready = super::obstacles(http, cx.draining).is_empty();
+    out.one("miod_ready", Kind::Gauge, "Whether requests should be sent here.", u8::from(is_ready));
+    out.one("miod_draining", Kind::Gauge, "Whether the server is shutting down.", u8::from(cx.draining));
+    let help = "Whether every request gets 503.";
+    out.one("miod_maintenance", Kind::Gauge, help, u8::from(http.maintenance));
+}

@@ -1,0 +1,156 @@
+//! What those who operate the server ask it: whether it lives, whether it is ready, what it has
+//! counted, and with which configuration.
+//!
+//! | Path | Says |
+//! |---|---|
+//! | `/health` | 200 as long as the loop turns |
+//! | `/ready` | 200 if requests should be sent here; else 503, and why not |
+//! | `/metrics` | the figures |
+//! | `/config` | the configuration in use, each value with its origin |
+//!
+//! These are handlers of a host like any other, but their listener is apart: it answers during a
+//! shutdown, under maintenance, and when there are too many connections. That is when somebody
+//! asks.
+
+mod metrics;
+mod process;
+
+use super::exchange::{Exchange, Turn};
+use super::respond::{refuse, send};
+use super::state::Progress;
+use super::{Cx, Shared};
+use crate::app::Response;
+use crate::http::{Fields, Reject, Status, negotiate};
+use crate::metrics::Format;
+
+/// A page for operators.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Page {
+    /// The list of the others.
+    Index,
+    /// The process lives.
+    Health,
+    /// Requests should be sent here.
+    Ready,
+    /// The figures.
+    Metrics,
+    /// The configuration in use.
+    Config,
+}
+
+impl Page {
+    /// All pages.
+    pub const ALL: [Self; 5] = [Self::Index, Self::Health, Self::Ready, Self::Metrics, Self::Config];
+
+    /// Its path.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Index => "/",
+            Self::Health => "/health",
+            Self::Ready => "/ready",
+            Self::Metrics => "/metrics",
+            Self::Config => "/config",
+        }
+    }
+}
+
+/// What operators can see beside the figures.
+#[derive(Clone, Debug, Default)]
+pub struct Operation {
+    /// When the process began to serve, in Unix seconds.
+    pub started: i64,
+    /// The configuration in use, as text and as JSON.
+    pub settings: Option<[String; 2]>,
+    /// Reloads that succeeded, and reloads that failed.
+    pub reloads: [u64; 2],
+}
+
+/// Responds with a page.
+pub(super) fn respond(exchange: &Exchange<'_>, page: Page, turn: &mut Turn<'_, '_>) -> Progress {
+    // A page has no pages below it.
+    if exchange.path() != page.path().as_bytes() {
+        return refuse(exchange, Reject::new(Status::NOT_FOUND, "there is no such page"), turn);
+    }
+    let fields = &exchange.head.fields;
+    let response = match page {
+        Page::Index => Response::new(Status::OK).text(index()),
+        Page::Health => Response::new(Status::OK).text("healthy\n"),
+        Page::Ready => ready(turn.cx),
+        Page::Metrics => {
+            let format = format(fields);
+            Response::new(Status::OK).content(format.media_type(), metrics::write(turn.cx, format).into_bytes())
+        }
+        Page::Config => match &turn.cx.shared.http.operation.settings {
+            Some([_, json]) if negotiate::prefers_json(fields) => {
+                Response::new(Status::OK).content("application/json", json.clone().into_bytes())
+            }
+            Some([text, _]) => Response::new(Status::OK).text(text.clone()),
+            None => return refuse(exchange, Reject::new(Status::NOT_FOUND, "no configuration is kept"), turn),
+        },
+    };
+    send(exchange, response.no_store(), turn)
+}
+
+fn index() -> String {
+    Page::ALL[1..].iter().fold(String::new(), |text, page| text + page.path() + "\n")
+}
+
+/// OpenMetrics, if the client accepts it as well as plain text.
+fn format(fields: &Fields<'_>) -> Format {
+    let open = Format::OpenMetrics.media_type();
+    let weight = negotiate::quality(fields, open);
+    // A wildcard isn't enough.
+    let is_named = fields.all("accept").any(|line| memchr::memmem::find(line, b"openmetrics-text").is_some());
+    let is_preferred = weight > 0 && weight >= negotiate::quality(fields, Format::Prometheus.media_type());
+    if is_named && is_preferred { Format::OpenMetrics } else { Format::Prometheus }
+}
+
+/// Whether requests should be sent here.
+fn ready(cx: &Cx<'_>) -> Response {
+    let reasons = obstacles(&cx.shared.http, cx.draining);
+    if reasons.is_empty() {
+        return Response::new(Status::OK).text("ready\n");
+    }
+    let text = reasons.iter().fold(String::new(), |text, reason| text + "not ready: " + reason + "\n");
+    Response::new(Status::SERVICE_UNAVAILABLE).text(text)
+}
+
+/// Why no requests should be sent here.
+fn obstacles(http: &Shared, draining: bool) -> Vec<&'static str> {
+    let is_store_away = http.link.as_ref().is_some_and(|link| link.is_failing());
+    let all = [
+        (draining, "the server is shutting down"),
+        (http.maintenance, "the server is under maintenance"),
+        (is_store_away, "the session store is unavailable"),
+    ];
+    all.into_iter().filter_map(|(applies, reason)| applies.then_some(reason)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::FieldLines;
+    use crate::http::head::parse;
+
+    #[test]
+    fn open_metrics_must_be_asked_for() {
+        let format = |accept: &str| {
+            let head = format!("GET / HTTP/1.0\r\n{accept}\r\n");
+            let mut lines = FieldLines::default();
+            format(&parse(head.as_bytes(), &mut lines).unwrap().unwrap().fields)
+        };
+        let prometheus = "Accept: application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;\
+                          version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2\r\n";
+        assert_eq!(format(prometheus), Format::OpenMetrics);
+        assert_eq!(format("Accept: application/openmetrics-text\r\n"), Format::OpenMetrics);
+        for accept in [
+            "",
+            "Accept: */*\r\n",
+            "Accept: text/plain, application/openmetrics-text;q=0.5\r\n",
+            "Accept: text/html\r\n",
+        ] {
+            assert_eq!(format(accept), Format::Prometheus, "{accept}");
+        }
+        assert_eq!(format("Accept: application/openmetrics-text;q=0, */*\r\n"), Format::Prometheus);
+    }
+}
