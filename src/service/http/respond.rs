@@ -127,13 +127,11 @@ fn certificate<'t>(turn: &Turn<'t, '_>) -> Option<&'t [u8]> {
 }
 
 fn response_summary(status: Status, body: u64, protected: bool, began: Tick, turn: &Turn<'_, '_>) -> ResponseSummary {
-    let wait = turn.cx.time.now.since(began);
     ResponseSummary {
         status,
         body,
         bytes: turn.output.since(turn.start),
-        wait,
-        duration: wait,
+        duration: turn.cx.time.now.since(began),
         peer_port: turn.ends.peer().map(|peer| peer.port()),
         local: turn.ends.local(),
         request: turn.request,
@@ -190,7 +188,8 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
         let peer = turn.ends.peer().map(|peer| peer.ip());
         let client = turn.cx.shared.http.proxies.client(peer, &fields);
         let line = access_log::first_line(input);
-        let details = Details::new(None, &fields, turn.ends.security().is_tls(), turn.ends.security());
+        let security = turn.ends.security();
+        let details = Details::new(None, &fields, security.is_tls(), security, response.duration);
         let request = RequestSummary::new(line, fields, client, false, certificate(turn), Some(details));
         access_log::write(host.access_log.as_ref(), &request, &response, turn.cx);
     }

@@ -48,8 +48,6 @@ pub(super) struct ResponseSummary {
     pub(super) body: u64,
     /// Bytes of the response, head included.
     pub(super) bytes: u64,
-    /// From the first byte of the request to the head of the response.
-    pub(super) wait: Duration,
     /// From the first byte of the request to the last of the response.
     pub(super) duration: Duration,
     pub(super) peer_port: Option<u16>,
@@ -91,12 +89,20 @@ pub(super) struct Details<'a> {
 }
 
 impl<'a> Details<'a> {
-    /// The details of a request for this host with these fields.
+    /// The details of a request for this host with these fields, whose response is there `wait`
+    /// after its first byte.
     #[cold]
-    pub(super) fn new(host: Option<&'a [u8]>, fields: &Fields<'a>, secure: bool, security: Security<'_>) -> Self {
+    pub(super) fn new(
+        host: Option<&'a [u8]>,
+        fields: &Fields<'a>,
+        secure: bool,
+        security: Security<'_>,
+        wait: Duration,
+    ) -> Self {
         let tls = security.facts().map(|facts| [facts.version, facts.cipher_suite]);
         let request_id = fields.get("x-request-id");
-        Self { host, request_id, secure, tls, route: None, cache: None, phases: Phases::default() }
+        let phases = Phases { wait, ..Phases::default() };
+        Self { host, request_id, secure, tls, route: None, cache: None, phases }
     }
 
     /// The same, with all that an exchange knows.
@@ -109,7 +115,7 @@ impl<'a> Details<'a> {
         let length = path.and_then(|path| facts.host.find_route(path));
         let route = path.zip(length).map(|(path, length)| if length == 0 { &b"/"[..] } else { &path[..length] });
         let phases = Phases::new(facts.began, facts.head_at, facts.body_at, turn.cx.time.now);
-        let details = Self::new(head.host(), &head.fields, facts.secure, turn.ends.security());
+        let details = Self::new(head.host(), &head.fields, facts.secure, turn.ends.security(), phases.wait);
         Self { route, cache: turn.cache, phases, ..details }
     }
 }
@@ -117,6 +123,8 @@ impl<'a> Details<'a> {
 /// How long the phases of an exchange took, one after the other, as far as that is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Phases {
+    /// From the first byte of the request to the head of the response.
+    wait: Duration,
     /// From the first byte of the request to the end of its head.
     head: Option<Duration>,
     /// To the end of its body.
@@ -132,6 +140,7 @@ impl Phases {
     /// The phases until the head of the response, which is ready `now`.
     fn new(began: Tick, head_at: Tick, body_at: Option<Tick>, now: Tick) -> Self {
         Self {
+            wait: now.since(began),
             head: Some(head_at.since(began)),
             body: body_at.map(|at| at.since(head_at)),
             answer: Some(now.since(body_at.unwrap_or(head_at))),

@@ -81,7 +81,7 @@ impl PendingEntry {
         let text = |text: Option<_>| std::str::from_utf8(text?).ok();
         let tls = text(version).zip(text(cipher)).map(<[_; 2]>::from);
         let details = self.details.as_deref().map(|&Facts { secure, cache, phases }| {
-            let phases = Phases { send: Some(self.response.duration.saturating_sub(self.response.wait)), ..phases };
+            let phases = Phases { send: Some(self.response.duration.saturating_sub(phases.wait)), ..phases };
             Details { host, request_id, secure, tls, route, cache, phases }
         });
         let request = RequestSummary { line, client: self.client, user, referer, agent, details };

@@ -103,7 +103,9 @@ pub(super) fn write(entry: &Entry<'_>, moment: &mut Moment, facts: &mut impl Fac
     facts.count("status", u64::from(response.status.0));
     facts.count("body_bytes", response.body);
     facts.count("bytes", response.bytes);
-    facts.seconds("time_to_response", response.wait);
+    if let Some(details) = &request.details {
+        facts.seconds("time_to_response", details.phases.wait);
+    }
     facts.seconds("total_time", response.duration);
     if let Some(details) = &request.details {
         write_exchange(details, facts);
@@ -124,7 +126,7 @@ pub(super) fn write(entry: &Entry<'_>, moment: &mut Moment, facts: &mut impl Fac
 
 /// Writes what only an exchange has: its phases, its route, and what the cache said.
 fn write_exchange(details: &Details<'_>, facts: &mut impl Facts) {
-    let Phases { head, body, answer, send } = details.phases;
+    let Phases { head, body, answer, send, .. } = details.phases;
     for (name, span) in [("time_head", head), ("time_body", body), ("time_answer", answer), ("time_send", send)] {
         if let Some(span) = span {
             facts.seconds(name, span);

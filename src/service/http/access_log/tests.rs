@@ -50,6 +50,7 @@ impl Chosen {
             route: self.route.as_deref(),
             cache: Some(CacheResult::Hit),
             phases: Phases {
+                wait: Duration::from_millis(250),
                 head: Some(Duration::ZERO),
                 body: Some(Duration::from_micros(20)),
                 answer: Some(Duration::from_millis(3)),
@@ -90,7 +91,6 @@ fn response() -> ResponseSummary {
         status: Status(404),
         body: 1024,
         bytes: 1290,
-        wait: Duration::from_millis(250),
         duration: Duration::from_micros(1_500_001),
         peer_port: Some(50_312),
         local: Some("[::1]:8080".parse().unwrap()),
@@ -297,13 +297,13 @@ fn absent_facts_are_absent_names() {
     assert_eq!(
         named(LogFormat::Logfmt),
         "time=2026-11-21T07:15:00.250000Z connection=7 request=2 line=nonsense status=404 body_bytes=0 bytes=1290 \
-         time_to_response=0.250000 total_time=1.500001"
+         total_time=1.500001"
     );
     assert_eq!(
         named(LogFormat::Json),
         r#"{"time":"2026-11-21T07:15:00.250000Z","connection":7,"request":2,"line":"nonsense","status":404,"#
             .to_owned()
-            + r#""body_bytes":0,"bytes":1290,"time_to_response":0.250000,"total_time":1.500001}"#
+            + r#""body_bytes":0,"bytes":1290,"total_time":1.500001}"#
     );
     assert_eq!(named(LogFormat::Common), r#"unix - - [21/Nov/2026:07:15:00 +0000] "nonsense" 404 -"#);
     assert_eq!(
