@@ -8,6 +8,7 @@ use super::error::{CommandError, CommandErrors, IN_USE};
 use super::server::{self, ServerPlan};
 use super::{Command, UsageError};
 use crate::config::{AccessLog, Config, shown};
+use crate::logging;
 use crate::server::Server;
 
 /// What to check.
@@ -74,14 +75,8 @@ pub(super) fn run(plan: &CheckPlan) -> Result<String, CommandErrors> {
 fn problems(config: &Config) -> CommandErrors {
     let mut errors = CommandErrors::default();
     if let AccessLog::File(path) = &config.process.logging.access {
-        let writable = match fs::OpenOptions::new().append(true).open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                fs::metadata(parent.unwrap_or(std::path::Path::new("."))).map(drop)
-            }
-            other => other.map(drop),
-        };
-        errors.0.extend(writable.err().map(|error| CommandError::access_log(path, &error)));
+        let checked = logging::check_file(path);
+        errors.0.extend(checked.err().map(|error| CommandError::access_log(path, &error)));
     }
     if let Err(error) = Server::new(config.clone()).check() {
         errors.0.extend(CommandErrors::from(error).0);

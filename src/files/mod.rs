@@ -135,14 +135,33 @@ pub struct Site {
 
 /// The result of a request for a file.
 pub enum Served {
-    /// The response is in the output.
-    Answered(Answered),
+    /// The response is in the output, and whether its file was in the cache.
+    Answered(Answered, CacheResult),
     /// The path is a directory that shows something, without its slash; this is the Location.
     Redirect(Vec<u8>),
     /// The path is a directory that is listed.
     Listing(Listed, Format),
     /// The path isn't served.
     Refused(Reject),
+}
+
+/// Whether what is sent was in a cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CacheResult {
+    /// It was.
+    Hit,
+    /// It had to be read.
+    Miss,
+}
+
+impl CacheResult {
+    /// Its name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+        }
+    }
 }
 
 /// The listing of a directory.
@@ -236,7 +255,9 @@ impl Site {
             self.check_root(now);
         }
         match self.look_up(key, now) {
-            Known::Found(entry) if entry.is_under(context.policy) => served(entry.respond(request, context, output)),
+            Known::Found(entry) if entry.is_under(context.policy) => {
+                served(entry.respond(request, context, output), CacheResult::Hit)
+            }
             Known::Missing => self.serve_missing(request, context, now, output),
             // A found entry may have the head of another policy.
             Known::Unknown | Known::Found(_) => self.serve_unknown(request, key, context, now, output),
@@ -253,7 +274,10 @@ impl Site {
         output: &mut Output,
     ) -> Served {
         let missed = match self.load(key, context, now) {
-            Ok(entry) => return served(self.keep(entry, |entry| entry.respond(request, context, output))),
+            Ok(entry) => {
+                let result = self.keep(entry, |entry| entry.respond(request, context, output));
+                return served(result, CacheResult::Miss);
+            }
             Err(missed) => missed,
         };
         match missed {
@@ -278,10 +302,12 @@ impl Site {
         output: &mut Output,
     ) -> Served {
         if let Some(page) = self.settings.spa.take() {
-            let result = self.with(page.as_bytes(), context, now, |entry| entry.respond(request, context, output));
+            let result = self.with(page.as_bytes(), context, now, |entry, cache| {
+                served(entry.respond(request, context, output), cache)
+            });
             self.settings.spa = Some(page);
             if let Ok(result) = result {
-                return served(result);
+                return result;
             }
         }
         refused(Status::NOT_FOUND, "there is no such file")
@@ -304,7 +330,7 @@ impl Site {
         output: &mut Output,
     ) -> Option<Answered> {
         let pages = Rc::clone(&self.settings.error_pages);
-        self.with(pages.of(status)?.as_bytes(), context, seconds(now), |entry| {
+        self.with(pages.of(status)?.as_bytes(), context, seconds(now), |entry, _| {
             entry.respond_with_status(status, lines, number, context, output)
         })
         .ok()?
@@ -374,8 +400,8 @@ fn seconds(now: Tick) -> u32 {
     (now.as_micros() / 1_000_000) as u32
 }
 
-fn served(result: Result<Answered, Reject>) -> Served {
-    result.map_or_else(Served::Refused, Served::Answered)
+fn served(result: Result<Answered, Reject>, cache: CacheResult) -> Served {
+    result.map_or_else(Served::Refused, |answered| Served::Answered(answered, cache))
 }
 
 fn refused(status: Status, why: &'static str) -> Served {

@@ -47,6 +47,7 @@ mod protocol;
 mod pump;
 mod run_queue;
 mod security;
+mod send_limit;
 mod send_progress;
 mod signals;
 mod slot;
@@ -84,6 +85,7 @@ pub use protocol::{
     Accepted, Context, DatagramProtocol, Ending, Ends, Io, NoDatagrams, NoStreams, Protocol, Stay, TestContext,
 };
 pub use security::{Security, TlsFacts};
+pub use send_limit::SendLimit;
 pub use signals::Signal;
 pub use slots::{CAPACITY, Handle, Slots};
 pub(crate) use sys::{change_user, forbid_new_privileges};
@@ -150,6 +152,8 @@ pub struct Options {
     pub memory: usize,
     /// Without the peer taking any byte of the output.
     pub send_timeout: Duration,
+    /// How fast each accepted connection is sent bytes at most; none: as fast as it takes them.
+    pub send_limit: Option<SendLimit>,
     /// Reading and discarding after the last output.
     pub linger: Duration,
 }
@@ -161,6 +165,7 @@ impl Default for Options {
             reserve: limits::CONNECTION_RESERVE,
             memory: limits::MEMORY,
             send_timeout: limits::SEND_TIMEOUT,
+            send_limit: None,
             linger: limits::LINGER,
         }
     }

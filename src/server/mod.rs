@@ -22,6 +22,7 @@ mod build;
 mod descriptors;
 mod error;
 mod host;
+mod host_logs;
 mod identity;
 mod listening;
 mod own_files;
@@ -210,7 +211,7 @@ impl Server {
     fn prepare(self, mut faults: Faults) -> Result<Prepared, ServerError> {
         let Self { mut config, log, apps, .. } = self;
         let mut passed = Activation::take(&mut config, &mut faults);
-        let budget = Descriptors::raise(site::further_trees(&config.hosts), config.process.max_connections);
+        let budget = Descriptors::raise(further_descriptors(&config), config.process.max_connections);
         let roots = Roots::open(&config, &mut faults);
         let own = endpoints(&config, &mut faults);
         let mut all = own.clone();
@@ -219,7 +220,8 @@ impl Server {
         let hidden = roots.hide_own_files(&config, &mut faults);
         let state = State::open(&config, hidden, apps, &mut faults);
         let mut report = Ready { connections: budget.connections, ..Ready::default() };
-        let (hosts, certificates) = roots.build(&config, &all, &state, &budget, &mut report, &mut faults);
+        let (mut hosts, certificates) = roots.build(&config, &all, &state, &budget, &mut report, &mut faults);
+        host_logs::open(&config, &mut hosts, &log, &mut faults);
         let Build { web, kv, admin, limits, certificates, reads_sessions } =
             Build::new(&config, hosts, certificates, &state);
         let mut http = http::Shared::new(limits, web);
@@ -269,6 +271,11 @@ fn endpoints(config: &Config, faults: &mut Faults) -> Vec<Option<Vec<Endpoint>>>
     config.listeners.iter().map(&mut of).collect()
 }
 
+/// The descriptors that grow with the configuration: of directories and of logs.
+fn further_descriptors(config: &Config) -> usize {
+    site::further_trees(&config.hosts) + host_logs::count(config)
+}
+
 /// Whether there are hosts whose applications may read sessions.
 fn has_sessions(config: &Config) -> bool {
     config.hosts.iter().any(|host| !Host::is_key_value(host))
@@ -280,7 +287,7 @@ fn options(config: &Config, budget: &Descriptors) -> Options {
     if has_sessions(config) {
         memory -= site::cache_size(&config.process) + sessions::sessions_size(&config.process);
     }
-    budget.options(memory, config.listeners[0].send_timeout)
+    budget.options(memory, &config.listeners[0])
 }
 
 /// Flushes the log, even if the start fails or the loop panics.

@@ -16,9 +16,10 @@ use std::rc::Rc;
 use super::build::{Build, Roots};
 use super::descriptors::Descriptors;
 use super::error::Faults;
+use super::host_logs;
 use super::sockets::{self, Open, Role, Wanted, or_loopback};
 use super::state::State;
-use super::{Ready, ServerError, admin, endpoints, options, restart, site};
+use super::{Ready, ServerError, admin, endpoints, further_descriptors, options, restart};
 use crate::config::{self, Config};
 use crate::logging::{AccessLog, Log, NewAccessLog};
 use crate::reactor::{Endpoint, Listener, Reactor, Signal, Tick, Time, TlsAcceptor};
@@ -174,7 +175,10 @@ impl Running {
             notifier.reloading();
         }
         let config = reloader.map_or_else(|| Some(self.config.clone()), Reloader::load);
-        let prepared = config.map(|config| self.prepare(config, reactor.shared().certificates.as_ref()));
+        let prepared = config.map(|config| {
+            let shared = reactor.shared();
+            self.prepare(config, shared.certificates.as_ref(), &shared.log)
+        });
         let outcome = match prepared {
             None => false,
             Some(Err(error)) => {
@@ -201,18 +205,20 @@ impl Running {
     }
 
     /// Makes everything that another configuration needs.
-    fn prepare(&self, mut config: Config, present: Option<&Certificates>) -> Result<Change, ServerError> {
+    fn prepare(&self, mut config: Config, present: Option<&Certificates>, log: &Log) -> Result<Change, ServerError> {
         for option in restart::keep(&self.config, &mut config) {
             log::warn!("{option} can't change before a restart");
         }
         let mut faults = Faults::default();
-        let budget = Descriptors::raise(site::further_trees(&config.hosts), config.process.max_connections);
+        let budget = Descriptors::raise(further_descriptors(&config), config.process.max_connections);
         let roots = Roots::open(&config, &mut faults);
         let endpoints = endpoints(&config, &mut faults);
         admin::check(&config, &endpoints, &mut faults);
         roots.hide_own_files(&config, &mut faults);
         let mut report = Ready::default();
-        let (hosts, certificates) = roots.build(&config, &endpoints, &self.state, &budget, &mut report, &mut faults);
+        let (mut hosts, certificates) =
+            roots.build(&config, &endpoints, &self.state, &budget, &mut report, &mut faults);
+        host_logs::open(&config, &mut hosts, log, &mut faults);
         let build = Build::new(&config, hosts, certificates, &self.state);
         // Listeners keep the acceptor that they have.
         let acceptor = present.or(build.certificates.as_ref()).map(Certificates::acceptor);

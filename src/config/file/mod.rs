@@ -21,6 +21,7 @@ mod route;
 mod table;
 mod value;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use toml::de::DeTable;
@@ -51,6 +52,7 @@ pub(crate) struct HostSettings {
     pub(crate) settings: Vec<Setting>,
     pub(crate) certificates: Vec<PemFiles>,
     pub(crate) routes: Vec<Route>,
+    pub(crate) access_log: Option<PathBuf>,
     pub(crate) file_fields: Vec<FileFields>,
     pub(crate) positions: Positions,
 }

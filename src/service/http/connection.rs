@@ -311,6 +311,7 @@ impl Http {
             Read::Failed(_) | Read::GivenUp => Reading::Unread,
         };
         facts.persistent &= self.reading == Reading::KeepAlive;
+        facts.body_at = matches!(read, Read::Whole).then_some(cx.time.now);
         let exchange = Exchange { head: &head, facts };
         let mut turn = Turn::new(io.output, io.ends, self.requests, cx);
         let progress = match (read, destination) {
