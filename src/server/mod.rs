@@ -64,6 +64,7 @@ use error::Faults;
 use pid_file::PidFile;
 use privileges::ChangeOfUser;
 use running::{Opened, Running};
+use sessions::Visitors;
 use sockets::Role;
 use state::State;
 use status::status;
@@ -169,10 +170,10 @@ impl Server {
         let change = faults.keep(ChangeOfUser::plan(&self.config, state.as_deref())).flatten();
         let sandbox = sandbox::Plan::new(&self.config, state.as_deref());
         let reloader = self.reloader.take();
-        let Prepared { mut shared, options, sockets, mut report, config, state } = self.prepare(faults)?;
+        let Prepared { mut shared, options, sockets, mut report, config, state, visitors } = self.prepare(faults)?;
         shared.notifier = Notifier::from_environment(std::process::id(), |name| std::env::var_os(name));
         let mut reactor = Reactor::<Service>::new(shared, options)?;
-        let mut running = Running::start(&mut reactor, config, state, sockets, &mut report)?;
+        let mut running = Running::start(&mut reactor, config, (state, visitors), sockets, &mut report)?;
         let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
         privileges::give_up(change)?;
         report.sandbox = sandbox.apply(report.endpoints.iter().chain(&report.https).chain(&report.kv))?;
@@ -213,19 +214,18 @@ impl Server {
         let hidden = roots.hide_own_files(&config, &mut faults);
         let state = State::open(&config, hidden, apps, &mut faults);
         let mut report = Ready { connections: budget.connections, ..Ready::default() };
-        let (hosts, certificates) = roots.build(&config, &all, &state, &budget, &mut report, &mut faults);
+        let (mut hosts, certificates) = roots.build(&config, &all, &state, &budget, &mut report, &mut faults);
+        let visitors = has_sessions(&config)
+            .then(|| faults.keep(Visitors::open(&config.process, &state.keys, faults.may_create(), None)));
+        let visitors = visitors.flatten();
+        visitors.iter().for_each(|visitors| visitors.give_to(&mut hosts));
         let Build { web, kv, limits, certificates, reads_sessions } = Build::new(&config, hosts, certificates);
         let mut http = http::Shared::new(limits, web);
         if let Some(kv) = kv {
             http.kv = kv;
         }
         http.proxies = config.process.trusted_proxies.clone();
-        if has_sessions(&config) {
-            report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
-            let sessions = sessions::sessions(&config.process, &state.keys, faults.may_create());
-            http.sessions = faults.keep(sessions).unwrap_or_default();
-            http.link = faults.keep(sessions::link(&config.process)).flatten();
-        }
+        report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
         let config::Listener { delay, chaos, .. } = config.listeners[0];
         let mut shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log) };
         shared.certificates = certificates;
@@ -241,7 +241,7 @@ impl Server {
         sharing::check(&config, reads_sessions, &mut report.notices, &mut faults);
         faults.finish()?;
         let options = options(&config, &budget);
-        Ok(Prepared { shared, options, sockets, report, config, state })
+        Ok(Prepared { shared, options, sockets, report, config, state, visitors })
     }
 }
 
@@ -253,6 +253,7 @@ struct Prepared {
     report: Ready,
     config: Config,
     state: State,
+    visitors: Option<Visitors>,
 }
 
 /// The endpoints of each listener.

@@ -15,6 +15,7 @@ use super::rules::{RuleSet, Rules};
 use super::tree::Tree;
 use crate::auth::Guard;
 use crate::http::prefix_map::{self, PrefixMap};
+use crate::service::session_store_client::StoredSessions;
 
 /// What is served under one or more names.
 pub struct Host {
@@ -28,6 +29,8 @@ pub struct Host {
     pub local_only: bool,
     /// The protected paths.
     pub guard: RefCell<Guard>,
+    /// The sessions of its clients.
+    pub sessions: Rc<StoredSessions>,
     /// The built-in error pages.
     pub(super) errors: RefCell<ErrorPages>,
     /// Requests in plain text are redirected to HTTPS.
@@ -54,6 +57,7 @@ impl Host {
             routes: Routes::default(),
             local_only: false,
             guard: RefCell::default(),
+            sessions: Rc::default(),
             errors: RefCell::default(),
             redirect_https: false,
             rules: vec![RuleSet::new(0, rules)],

@@ -14,8 +14,6 @@ use crate::http::header_section::RecentSections;
 use crate::http::rate::Rates;
 use crate::http::response::Stamp;
 use crate::limits;
-use crate::service::session_store_client::SessionStoreLink;
-use crate::session::Sessions;
 
 /// What an operator can set about requests.
 #[derive(Clone, Debug)]
@@ -60,10 +58,6 @@ pub struct Shared {
     pub kv: Hosts,
     /// The proxies that are trusted.
     pub proxies: Proxies,
-    /// The sessions of clients.
-    pub sessions: Sessions,
-    /// The connection to a remote session store.
-    pub link: Option<SessionStoreLink>,
     /// Limits of requests.
     pub limits: Limits,
     /// The ports of the web server.
@@ -90,8 +84,6 @@ impl Shared {
             web: web.into(),
             kv: Hosts::new(None, true),
             proxies: Proxies::default(),
-            sessions: Sessions::default(),
-            link: None,
             limits,
             ports: Ports::default(),
             maintenance: false,
