@@ -172,6 +172,28 @@ fn a_new_process_takes_over_a_passed_socket_and_no_request_fails() {
 }
 
 #[test]
+fn connections_that_wait_at_a_passed_socket_are_left_to_the_next_process() {
+    let (old, new) = (Root::new(), Root::new());
+    old.old_file("index.html", "old");
+    new.old_file("index.html", "new");
+    let passed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, socket) = (passed.local_addr().unwrap(), high(&passed));
+    let start = |root: &Root| Server::run(passing(&[socket.as_fd()], "http", &[root.path().to_str().unwrap()]));
+    let mut server = start(&old);
+    server.signal("STOP");
+    let mut clients: Vec<_> = (0..100).map(|_| Client::connect(address)).collect();
+    clients.iter_mut().for_each(|client| client.send(get("/")));
+    server.signal("TERM");
+    server.signal("CONT");
+    assert_eq!(server.wait().code(), Some(0));
+    let _server = start(&new);
+    let answers: Vec<String> = clients.iter_mut().map(|client| client.response().text()).collect();
+    // One turn may come before the signal; it accepts 64.
+    let by_old = answers.iter().filter(|answer| *answer == "old").count();
+    assert!(by_old <= 64 && answers.iter().all(|answer| ["old", "new"].contains(&answer.as_str())), "{answers:?}");
+}
+
+#[test]
 fn a_chosen_endpoint_that_is_passed_is_not_opened_again() {
     let root = site();
     let passed = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -76,6 +76,8 @@ pub struct Listener {
     socket: Accepting,
     address: Option<SocketAddr>,
     deferred: bool,
+    /// The socket was passed to this process, so others have it, too.
+    passed: bool,
     tls: Option<TlsAcceptor>,
 }
 
@@ -125,7 +127,13 @@ impl Listener {
                 socket.listen(BACKLOG)?;
                 let listener = mio::net::TcpListener::from_std(socket.into());
                 let address = listener.local_addr()?;
-                Ok(Self { socket: Accepting::Tcp(listener), address: Some(address), deferred, tls: None })
+                Ok(Self {
+                    socket: Accepting::Tcp(listener),
+                    address: Some(address),
+                    deferred,
+                    passed: false,
+                    tls: None,
+                })
             }
             Endpoint::Unix(path) => {
                 remove_stale(path)?;
@@ -136,7 +144,7 @@ impl Listener {
                 socket.listen(BACKLOG)?;
                 let listener = mio::net::UnixListener::from_std(socket.into());
                 let socket = Accepting::Unix(listener, UnixName::Own(file));
-                Ok(Self { socket, address: None, deferred: false, tls: None })
+                Ok(Self { socket, address: None, deferred: false, passed: false, tls: None })
             }
         }
     }
@@ -162,7 +170,8 @@ impl Listener {
         if domain == Domain::UNIX {
             let name = UnixName::Passed(unix_name(&socket.local_addr()?));
             let listener = mio::net::UnixListener::from_std(OwnedFd::from(socket).into());
-            return Ok(Self { socket: Accepting::Unix(listener, name), address: None, deferred: false, tls: None });
+            let socket = Accepting::Unix(listener, name);
+            return Ok(Self { socket, address: None, deferred: false, passed: true, tls: None });
         }
         if domain != Domain::IPV4 && domain != Domain::IPV6 {
             return Err(io::Error::other("it is neither for TCP nor a unix-domain socket"));
@@ -173,7 +182,7 @@ impl Listener {
         report_progress(&socket);
         let listener = mio::net::TcpListener::from_std(socket.into());
         let address = Some(listener.local_addr()?);
-        Ok(Self { socket: Accepting::Tcp(listener), address, deferred, tls: None })
+        Ok(Self { socket: Accepting::Tcp(listener), address, deferred, passed: true, tls: None })
     }
 
     /// Expects TLS from its connections.
@@ -339,9 +348,10 @@ impl<L> Listeners<L> {
         self.all.iter().flatten().any(|listening| listening.latched)
     }
 
-    /// There may be connections to take at each.
-    pub(super) fn latch(&mut self) {
-        self.all.iter_mut().flatten().for_each(|listening| listening.latched = true);
+    /// There may be connections to take at each whose socket is closed by closing it. What waits
+    /// at a passed one is left to the process that has it, too, or that gets it next.
+    pub(super) fn latch_own(&mut self) {
+        self.all.iter_mut().flatten().for_each(|listening| listening.latched = !listening.listener.passed);
     }
 
     /// Closes them all; their sockets in the file system are removed.
