@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use super::Dice;
 use super::fixtures::{BODY, SESSIONS, session};
+use super::reload;
 use super::store::{Server, StoreLink};
 use crate::app::kv::Kv;
 use crate::auth::{Guard, Users};
 use crate::durable;
 use crate::files::scratch::Scratch;
 use crate::reactor::{Handle, Protocol, TestContext, Tick, Time};
-use crate::service::http::Rules;
+use crate::service::http::{Host, Rules};
 use crate::service::session_store_client::{SessionStoreLink, StoredSessions};
 use crate::service::{Message, Service, Shared, testing};
 use crate::session::disk_store::{self, DiskStore};
@@ -29,6 +30,11 @@ const BEGIN: i64 = 1_800_000_000;
 
 pub(super) struct World<'a> {
     pub(super) shared: Shared,
+    /// Configurations change.
+    pub(super) reloads: bool,
+    /// The number of the configuration in use.
+    pub(super) configuration: u64,
+    default_host: Rc<Host>,
     sessions: Rc<StoredSessions>,
     pub(super) now: Tick,
     pub(super) draining: bool,
@@ -54,7 +60,7 @@ impl<'a> World<'a> {
         let durable = dice.one_in(6);
         let mut server = Server::default();
         let sessions = sessions(dice.below(5), &files.at(&format!("sessions-{seed}")), &mut server);
-        let shared = testing::shared_with(files, |host| {
+        let mut shared = testing::shared_with(files, |host| {
             let users = "alice:$2y$04$MLhQcSVSXWZEBa76VTowc.Dn8tyrxSjlY.gu8AkQrojRxxZtcQUQW";
             host.set_rules(Rules { body_limit: BODY, ..Rules::default() });
             let mut guard = Guard::default();
@@ -67,9 +73,14 @@ impl<'a> World<'a> {
                 host.routes.mount(prefix, Box::new(Kv::new(store, None))).expect("a prefix");
             }
         });
+        let default_host = Rc::clone(&shared.http.web.all()[0]);
+        shared.http.web = reload::hosts(0, &default_host);
         let (statuses, visits) = (BTreeMap::new(), BTreeSet::new());
         Self {
             shared,
+            reloads: dice.one_in(5),
+            configuration: 0,
+            default_host,
             sessions,
             now: Tick::default(),
             draining: false,
@@ -82,6 +93,14 @@ impl<'a> World<'a> {
             store: None,
             store_links: 0,
         }
+    }
+
+    /// Another configuration takes the place of the present one.
+    pub(super) fn reload(&mut self) {
+        self.configuration += 1;
+        self.log(|| format!("configuration {} is in use", self.configuration));
+        let hosts = reload::hosts(self.configuration, &self.default_host);
+        self.shared.http.web = hosts;
     }
 
     pub(super) fn time(&self) -> Time {
