@@ -226,6 +226,31 @@ fn it_answers_under_maintenance_and_when_there_are_too_many_connections() {
 }
 
 #[test]
+fn it_is_ready_only_while_the_session_store_answers() {
+    let kv = |at: &str| {
+        let mut command = miod();
+        command.args(["kv", "-b", at]);
+        Server::run(command)
+    };
+    let root = Root::new();
+    let mut store = kv("127.0.0.1:0");
+    let at = store.address().to_string();
+    let (_server, address) = serve(&root, &["--sessions", &format!("http://{at}/")]);
+    assert_eq!(ask(address, get("/ready")).status, 200);
+    store.signal("KILL");
+    store.wait();
+    let response = ask(address, get("/ready"));
+    assert_eq!(response.status, 503);
+    assert!(response.text().contains("session store is unavailable"), "{}", response.text());
+    let up = || samples(address)["miod_session_store_up"];
+    assert_eq!((up(), samples(address)["miod_ready"]), (0.0, 0.0));
+    let _store = kv(&at);
+    // Nobody else asks the store.
+    assert!(eventually(|| ask(address, get("/ready")).status == 200));
+    assert_eq!((up(), samples(address)["miod_ready"]), (1.0, 1.0));
+}
+
+#[test]
 fn figures_survive_a_reload_and_the_service_moves() {
     let root = Root::new();
     root.file("a/index.html", "a").file("b/index.html", "b");

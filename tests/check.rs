@@ -102,6 +102,24 @@ fn all_that_is_wrong_is_found_and_no_file_is_written() {
 }
 
 #[test]
+fn an_unknown_application_is_reported_where_it_is_named() {
+    let root = Root::new();
+    root.directory("a");
+    let host = "bind = \"127.0.0.1:0\"\nroot = \"a\"\n[[host]]\nnames = [\"a.example\"]\n";
+    let route = "\n[[host.route]]\npath = \"/x\"\n";
+    for (config, place) in [
+        (format!("{host}{route}app = \"nonsense\"\n"), "m.toml:8:1: unknown application \"nonsense\""),
+        (format!("{host}{route}app = \"login\"\n"), "m.toml:8:1: the application login needs --users FILE"),
+        (format!("{host}apps = [\"nonsense\"]\n{route}app = \"echo\"\n"), "m.toml:5:1: unknown application"),
+        (format!("{host}app = \"/y=nonsense\"\n{route}app = \"echo\"\n"), "m.toml:5:1: unknown application"),
+    ] {
+        root.file("m.toml", &config);
+        let outcome = run(&root, &["check", "-c", "m.toml"], &[]);
+        assert!(outcome.code == Some(78) && outcome.errors.contains(place), "{config}\n{outcome:?}");
+    }
+}
+
+#[test]
 fn a_running_server_is_found_by_its_pid_file() {
     let root = Root::new();
     root.file("a/index.html", "a").file("b/index.html", "b");

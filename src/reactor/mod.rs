@@ -326,8 +326,8 @@ impl<P: Protocol> Reactor<P> {
     /// Closes the listener with this number. Connections that wait there are taken first; all of
     /// its connections stay.
     pub fn close_listener(&mut self, number: usize) {
-        self.listeners.latch();
-        self.accept_from(number, usize::MAX);
+        self.listeners.latch_own();
+        self.accept_from(number, DRAIN_ACCEPTS * ACCEPTS);
         self.listeners.remove(number);
     }
 

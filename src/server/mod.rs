@@ -66,6 +66,7 @@ use error::Faults;
 use pid_file::PidFile;
 use privileges::ChangeOfUser;
 use running::{Opened, Running};
+use sessions::Visitors;
 use sockets::Role;
 use state::State;
 use status::status;
@@ -176,10 +177,10 @@ impl Server {
         let sandbox = sandbox::Plan::new(&self.config, state.as_deref());
         let reloader = self.reloader.take();
         let mut report = Ready::default();
-        let Prepared { mut shared, options, sockets, config, state } = self.prepare(faults, &mut report)?;
+        let Prepared { mut shared, options, sockets, config, state, visitors } = self.prepare(faults, &mut report)?;
         shared.notifier = Notifier::from_environment(std::process::id(), |name| std::env::var_os(name));
         let mut reactor = Reactor::<Service>::new(shared, options)?;
-        let mut running = Running::start(&mut reactor, config, state, sockets, &mut report)?;
+        let mut running = Running::start(&mut reactor, config, (state, visitors), sockets, &mut report)?;
         let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
         privileges::give_up(change)?;
         report.sandbox =
@@ -225,6 +226,10 @@ impl Server {
         report.connections = budget.connections;
         let (mut hosts, certificates) = roots.build(&config, &all, &state, &budget, report, &mut faults);
         host_logs::open(&config, &mut hosts, &log, &mut faults);
+        let visitors = has_sessions(&config)
+            .then(|| faults.keep(Visitors::open(&config.process, &state.keys, faults.may_create(), None)));
+        let visitors = visitors.flatten();
+        visitors.iter().for_each(|visitors| visitors.give_to(&mut hosts));
         let Build { web, kv, admin, limits, certificates, reads_sessions } =
             Build::new(&config, hosts, certificates, &state);
         let mut http = http::Shared::new(limits, web);
@@ -233,12 +238,7 @@ impl Server {
             http.kv = kv;
         }
         http.proxies = config.process.trusted_proxies.clone();
-        if has_sessions(&config) {
-            report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
-            let sessions = sessions::sessions(&config.process, &state.keys, faults.may_create());
-            http.sessions = faults.keep(sessions).unwrap_or_default();
-            http.link = faults.keep(sessions::link(&config.process)).flatten();
-        }
+        report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
         let config::Listener { delay, chaos, .. } = config.listeners[0];
         let mut shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log) };
         shared.certificates = certificates;
@@ -255,7 +255,7 @@ impl Server {
         sharing::check(&config, reads_sessions, &mut report.notices, &mut faults);
         faults.finish()?;
         let options = options(&config, &budget);
-        Ok(Prepared { shared, options, sockets, config, state })
+        Ok(Prepared { shared, options, sockets, config, state, visitors })
     }
 }
 
@@ -266,6 +266,7 @@ struct Prepared {
     sockets: Vec<Opened>,
     config: Config,
     state: State,
+    visitors: Option<Visitors>,
 }
 
 /// The endpoints of each listener.

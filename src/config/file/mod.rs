@@ -70,6 +70,7 @@ pub(crate) fn parse(source: &Arc<Source>, command: ServerCommand) -> (FileSettin
             let position = Position::new(source, bytes);
             mistakes.push(Mistake { position, message: syntax(error.message()) });
         }
+        sort(&mut mistakes);
         // What follows a syntax error may be read wrongly, so nothing is said about it.
         return (FileSettings::default(), mistakes);
     }
@@ -82,8 +83,14 @@ pub(crate) fn parse(source: &Arc<Source>, command: ServerCommand) -> (FileSettin
     let options = || server_options().filter(move |option| option.belongs_to(command) && option.long != "config");
     file.settings = table.settings(options(), &mut draft);
     table.finish(options().map(|option| option.long).chain(["host"]));
-    mistakes.sort_by_key(|mistake| (mistake.position.line(), mistake.position.column()));
+    sort(&mut mistakes);
     (file, mistakes)
+}
+
+/// Puts mistakes in the order of the file.
+fn sort(mistakes: &mut [Mistake]) {
+    // By bytes: a line has to be counted.
+    mistakes.sort_by_key(|mistake| mistake.position.bytes().start);
 }
 
 /// A sentence about a syntax error.

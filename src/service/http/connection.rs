@@ -92,7 +92,7 @@ impl Http {
         if let State::Waiting(waiting) = &self.state
             && let Some(ticket) = waiting.ticket()
         {
-            cx.shared.http.sessions.forget(ticket);
+            waiting.facts.host.sessions.sessions.forget(ticket);
         }
         cx.shared.http.census.leave(self.state.phase());
         if let Some(peer) = ends.peer()

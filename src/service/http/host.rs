@@ -18,6 +18,7 @@ use super::tree::Tree;
 use crate::auth::Guard;
 use crate::http::prefix_map::{self, PrefixMap};
 use crate::logging::HostLog;
+use crate::service::session_store_client::StoredSessions;
 
 /// What is served under one or more names.
 pub struct Host {
@@ -33,6 +34,8 @@ pub struct Host {
     pub local_only: Option<&'static LocalOnly>,
     /// The protected paths.
     pub guard: RefCell<Guard>,
+    /// The sessions of its clients.
+    pub sessions: Rc<StoredSessions>,
     /// The built-in error pages.
     pub(super) errors: RefCell<ErrorPages>,
     /// Where its requests are logged, if not where those of other hosts are.
@@ -62,6 +65,7 @@ impl Host {
             routes: Routes::default(),
             local_only: None,
             guard: RefCell::default(),
+            sessions: Rc::default(),
             errors: RefCell::default(),
             access_log: None,
             redirect_https: false,
