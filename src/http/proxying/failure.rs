@@ -94,7 +94,6 @@ impl UpstreamFailure {
 #[cfg(test)]
 mod tests {
     use super::UpstreamFailure::*;
-    use super::*;
 
     #[test]
     fn timeouts_are_504_and_the_rest_502_or_503() {
