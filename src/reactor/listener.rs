@@ -370,9 +370,12 @@ impl<L> Listeners<L> {
     }
 
     /// There may be connections to take at each whose socket is closed by closing it. What waits
-    /// at a passed one is left to the process that has it, too, or that gets it next.
+    /// at a passed one is left to the process that has it, too, or that gets it next. Those
+    /// [apart](Listener::apart) stay open.
     pub(super) fn latch_own(&mut self) {
-        self.all.iter_mut().flatten().for_each(|listening| listening.latched = !listening.listener.passed);
+        for listening in self.all.iter_mut().flatten() {
+            listening.latched = listening.listener.apart || !listening.listener.passed;
+        }
     }
 
     /// Closes them all, but for those [apart](Listener::apart); their sockets in the file system

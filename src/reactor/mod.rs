@@ -326,7 +326,9 @@ impl<P: Protocol> Reactor<P> {
     /// Closes the listener with this number. Connections that wait there are taken first; all of
     /// its connections stay.
     pub fn close_listener(&mut self, number: usize) {
-        self.listeners.latch_own();
+        if let Some(listening) = self.listeners.get(number) {
+            listening.latched = true;
+        }
         self.accept_from(number, DRAIN_ACCEPTS * ACCEPTS);
         self.listeners.remove(number);
     }

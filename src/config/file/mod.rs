@@ -89,7 +89,6 @@ pub(crate) fn parse(source: &Arc<Source>, command: ServerCommand) -> (FileSettin
 
 /// Puts mistakes in the order of the file.
 fn sort(mistakes: &mut [Mistake]) {
-    // By bytes: a line has to be counted.
     mistakes.sort_by_key(|mistake| mistake.position.bytes().start);
 }
 
