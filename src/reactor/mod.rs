@@ -39,6 +39,7 @@ mod figures;
 mod helpers;
 mod listener;
 mod open;
+mod options;
 mod outbox;
 mod pace;
 mod pass;
@@ -79,6 +80,7 @@ pub use endpoint::{Dial, Endpoint};
 pub use figures::Figures;
 pub use helpers::{JobClass, JobId, JobResult, QueueFull, within};
 pub use listener::Listener;
+pub use options::{Options, Until};
 pub use outbox::Outbox;
 pub use pace::Pace;
 pub use protocol::{
@@ -99,7 +101,6 @@ pub use work::Work;
 
 pub use crate::panics::Panicked;
 
-use crate::limits;
 use clock::Clock;
 use datagrams::Datagrams;
 use helpers::Helpers;
@@ -138,51 +139,6 @@ const TRIM: usize = 1024 * 1024;
 const TRIM_AFTER: Duration = Duration::from_secs(1);
 /// How long accepting rests when the system has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// What an operator can set.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Connections at once; beyond it the reserve answers.
-    pub connections: usize,
-    /// Further connections, which are accepted only to be refused in a proper way.
-    pub reserve: usize,
-    /// Bytes that all connections may hold together, beyond their slots: input that isn't
-    /// parsed yet, and output that the peers don't take. When an eighth of it is left, new
-    /// connections are refused. At the limit, a connection that needs more is closed.
-    pub memory: usize,
-    /// Without the peer taking any byte of the output.
-    pub send_timeout: Duration,
-    /// How fast each accepted connection is sent bytes at most; none: as fast as it takes them.
-    pub send_limit: Option<SendLimit>,
-    /// Reading and discarding after the last output.
-    pub linger: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            connections: CAPACITY - limits::CONNECTION_RESERVE,
-            reserve: limits::CONNECTION_RESERVE,
-            memory: limits::MEMORY,
-            send_timeout: limits::SEND_TIMEOUT,
-            send_limit: None,
-            linger: limits::LINGER,
-        }
-    }
-}
-
-/// How long [`Reactor::run`] runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Until {
-    /// Until a [`Closer`], a signal or a protocol ends it.
-    Closed,
-    /// Until this many connections were accepted and all is over, datagram sockets
-    /// included.
-    Connections(u64),
-    /// Until there is neither a connection nor a datagram socket: for clients.
-    /// Nothing is accepted.
-    Idle,
-}
 
 /// Ends a reactor from outside, from any thread.
 #[derive(Clone)]
