@@ -132,6 +132,17 @@ fn requests_and_connections_are_counted() {
 }
 
 #[test]
+fn applications_say_how_much_they_hold() {
+    let root = Root::new();
+    let (_server, address) = serve(&root, &["--kv", "127.0.0.1:0", "--app", "/notes=board"]);
+    let figures = samples(address);
+    let kv = |name: &str| figures[&format!("miod_application_figures{{host=\"_kv\",path=\"/\",name=\"{name}\"}}")];
+    assert_eq!((kv("records"), kv("bytes"), kv("watchers")), (0.0, 0.0, 0.0));
+    assert_eq!(kv("capacity"), 67_108_864.0);
+    assert_eq!(figures["miod_application_figures{host=\"_default\",path=\"/notes\",name=\"records\"}"], 0.0);
+}
+
+#[test]
 fn both_formats_are_announced() {
     let (_server, address) = serve(&Root::new(), &[]);
     let plain = ask(address, get("/metrics"));

@@ -5,6 +5,7 @@ mod support;
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
+use support::site::certificate;
 use support::{Outcome, Root, Server, eventually, miod, run_to_end};
 
 fn run(root: &Root, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
@@ -59,6 +60,21 @@ fn the_settings_are_shown_with_their_origins() {
     let outcome = run(&root, &free[..5], &[]);
     assert!(outcome.code == Some(0) && outcome.text().ends_with("a start would succeed\n"), "{outcome:?}");
     assert!(outcome.text().contains("listing = true") && !outcome.text().contains("secret"), "{outcome:?}");
+}
+
+#[test]
+fn the_ends_of_certificates_and_the_limit_of_connections_are_shown() {
+    let root = Root::new();
+    let own = certificate(&root, "tls", &["a.example"]);
+    root.file("a/index.html", "a").file(
+        "m.toml",
+        format!("bind = \"127.0.0.1:0\"\ntls-bind = \"127.0.0.1:0\"\nroot = \"a\"\ntls = \"{}\"\n", own.pair),
+    );
+    let outcome = run(&root, &["check", "-c", "m.toml", "--max-connections", "99000000"], &[]);
+    let text = outcome.text();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(text.lines().any(|line| line.starts_with("end of ") && line.contains("= 20")), "{text}");
+    assert!(text.contains("\nnote: there are at most ") && text.contains("99000000 were asked for"), "{text}");
 }
 
 #[test]

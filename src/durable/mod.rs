@@ -166,6 +166,15 @@ impl Store {
         self.records.first_to_expire().filter(|key| !self.pending.contains_key(*key)).take(count).cloned().collect()
     }
 
+    /// What operators may want to know about it: how many records, and their bytes.
+    pub fn figures(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("records", self.records.len() as u64),
+            ("bytes", self.bytes() as u64),
+            ("capacity", u64::try_from(self.capacity).unwrap_or(u64::MAX)),
+        ]
+    }
+
     /// Bytes of all records and pending changes.
     pub fn bytes(&self) -> usize {
         self.records.bytes() + self.journal.as_ref().map_or(0, |journal| journal.bytes())

@@ -55,6 +55,11 @@ impl<'a> Fields<'a> {
         self.lines.iter().filter(named).map(move |line| part(bytes, line.value))
     }
 
+    /// The value of the line with this number, from 0.
+    pub(super) fn value(&self, number: u16) -> Option<&'a [u8]> {
+        self.lines.get(usize::from(number)).map(|line| part(self.bytes, line.value))
+    }
+
     /// The value of the first line named `name`.
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.all(name).next()

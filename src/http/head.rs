@@ -99,6 +99,8 @@ pub struct RequestHead<'a> {
     pub expect: Expect,
     /// Which of the fields that affect a response are present.
     pub present: Present,
+    /// The number of the line of the Host field.
+    host: Option<u16>,
     /// The head as it was received, up to the end of its empty line. It can be parsed again.
     pub raw: &'a [u8],
     /// Length of the head in bytes, including an empty line before it.
@@ -109,7 +111,7 @@ impl<'a> RequestHead<'a> {
     /// The host and port that the request is for: of the target if it has them, else of the
     /// Host field (RFC 9112 §3.2.2).
     pub fn host(&self) -> Option<&'a [u8]> {
-        self.target.authority.or_else(|| self.fields.get("host"))
+        self.target.authority.or_else(|| self.fields.value(self.host?))
     }
 }
 
@@ -150,7 +152,7 @@ pub fn parse<'a>(input: &'a [u8], lines: &'a mut FieldLines) -> Result<Option<Re
     check_size(raw.len())?;
     let fields = lines.within(&bytes[..length]);
     let RequestLine { method, method_name, raw_target, target, minor } = line;
-    if !section.host && minor > 0 {
+    if section.host.is_none() && minor > 0 {
         return Err(Reject::bad_request("there must be exactly one Host field"));
     }
     Ok(Some(RequestHead {
@@ -164,6 +166,7 @@ pub fn parse<'a>(input: &'a [u8], lines: &'a mut FieldLines) -> Result<Option<Re
         persistent: section.connection.persists(minor),
         expect: if section.expected && minor > 0 { expectation(&fields) } else { Expect::Nothing },
         present: section.present,
+        host: section.host,
         raw,
         length: skipped + raw.len(),
     }))

@@ -34,8 +34,8 @@ pub struct Present {
 /// What a header section says about its message, in any version of HTTP/1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Section {
-    /// There is one Host field, and it is valid.
-    pub(super) host: bool,
+    /// The number of the line of the one Host field, which is valid.
+    pub(super) host: Option<u16>,
     /// There is Content-Length or Transfer-Encoding.
     pub(super) framed: bool,
     /// There is an Expect field.
@@ -85,14 +85,14 @@ impl Section {
     pub(super) fn interpret(fields: &Fields<'_>) -> Result<Self, Reject> {
         let mut section = Self::default();
         let present = &mut section.present;
-        for (name, value) in fields.iter() {
+        for (number, (name, value)) in fields.iter().enumerate() {
             let is = |usual: &[u8]| is_named(name, usual);
             match name.len() {
                 4 if is(b"Host") => {
-                    if section.host {
+                    if section.host.is_some() {
                         return Err(Reject::bad_request("there must be exactly one Host field"));
                     }
-                    section.host = true;
+                    section.host = Some(number as u16);
                     if !target::valid_host(value) {
                         return Err(Reject::bad_request("the Host field is malformed"));
                     }

@@ -104,6 +104,13 @@ impl<T> HostNames<T> {
 
     /// The value for a host as in the Host field, perhaps with a port.
     pub fn find(&self, host: &[u8]) -> Option<&T> {
+        // Most clients write it as it is in the table.
+        self.exact.get(host).or_else(|| self.find_otherwise(host))
+    }
+
+    /// The value for a host that is written in another way, or has a pattern.
+    #[inline(never)]
+    fn find_otherwise(&self, host: &[u8]) -> Option<&T> {
         let name = bare(host);
         if name.len() > LONGEST {
             return None;

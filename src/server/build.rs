@@ -164,6 +164,7 @@ fn open_certificates(
     let Opened { certificates, authority } = faults.keep(opened).flatten()?;
     report.authority = authority;
     report.notices = certificates.notices(now);
+    report.certificates = certificates.ends().to_vec();
     if let Some(file) = &tls.key_log {
         report.notices.push(format!("{} gets the secrets of all connections", file.display()));
     }

@@ -14,6 +14,8 @@ pub(super) struct Descriptors {
     pub(super) reserve: usize,
     /// For files that are kept open.
     pub(super) files: usize,
+    /// All that the process can have.
+    available: usize,
 }
 
 impl Descriptors {
@@ -34,6 +36,20 @@ impl Descriptors {
         Options { connections, reserve, memory, send_timeout, send_limit, ..Options::default() }
     }
 
+    /// What the operator should know: there are fewer connections than were asked for, or few.
+    pub(super) fn notice(&self, most: Option<usize>) -> Option<String> {
+        let Self { connections, available, .. } = self;
+        let asked = match most {
+            Some(most) if most > *connections => format!("{most} were asked for"),
+            None if *connections < FEW => "that is little".to_owned(),
+            _ => return None,
+        };
+        Some(format!(
+            "there are at most {connections} connections, and {asked}: the limit of file descriptors is {available} \
+             (ulimit -n, or LimitNOFILE)"
+        ))
+    }
+
     fn share(available: usize, further: usize, most: Option<usize>) -> Self {
         // Standard streams, poll, waker, signals, watch, log, listeners, the file of the
         // request that is being answered, and connections of operators.
@@ -43,9 +59,12 @@ impl Descriptors {
         let files = limits::OPEN_FILES.min(available / 8);
         let reserve = limits::CONNECTION_RESERVE.min(available / 16).max(1);
         let connections = available.saturating_sub(own + files + reserve).clamp(1, CAPACITY - reserve);
-        Self { connections: connections.min(most.unwrap_or(usize::MAX)).max(1), reserve, files }
+        Self { connections: connections.min(most.unwrap_or(usize::MAX)).max(1), reserve, files, available }
     }
 }
+
+/// So few connections are worth a word.
+const FEW: usize = 500;
 
 #[cfg(test)]
 mod tests {
@@ -65,5 +84,9 @@ mod tests {
         let connections = |directories| Descriptors::share(1024, directories, None).connections;
         assert_eq!(connections(0) - connections(100), 200);
         assert_eq!(connections(5_000), 1);
+        let notice = |available, most| Descriptors::share(available, 0, most).notice(most);
+        assert!(notice(1024, Some(100)).is_none() && notice(1024, None).is_none());
+        assert!(notice(1024, Some(5_000)).unwrap().contains("5000 were asked for"));
+        assert!(notice(256, None).unwrap().contains("descriptors is 256"));
     }
 }

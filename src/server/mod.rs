@@ -79,8 +79,10 @@ pub struct Ready {
     pub https: Vec<Endpoint>,
     /// The authority that clients must trust, with `--tls auto`.
     pub authority: Option<Authority>,
-    /// What the operator should know about the certificates.
+    /// What the operator should know.
     pub notices: Vec<String>,
+    /// The files of certificates, and when each ends, in Unix seconds.
+    pub certificates: Vec<(PathBuf, i64)>,
     /// Where the key-value service listens, if it runs in addition to the main listener.
     pub kv: Vec<Endpoint>,
     /// Where the service for operators listens.
@@ -173,7 +175,8 @@ impl Server {
         let change = faults.keep(ChangeOfUser::plan(&self.config, state.as_deref())).flatten();
         let sandbox = sandbox::Plan::new(&self.config, state.as_deref());
         let reloader = self.reloader.take();
-        let Prepared { mut shared, options, sockets, mut report, config, state } = self.prepare(faults)?;
+        let mut report = Ready::default();
+        let Prepared { mut shared, options, sockets, config, state } = self.prepare(faults, &mut report)?;
         shared.notifier = Notifier::from_environment(std::process::id(), |name| std::env::var_os(name));
         let mut reactor = Reactor::<Service>::new(shared, options)?;
         let mut running = Running::start(&mut reactor, config, state, sockets, &mut report)?;
@@ -197,18 +200,18 @@ impl Server {
     }
 
     /// Finds all errors that would make a start fail, but doesn't run. Stores aren't
-    /// opened.
+    /// opened. What a start would report goes to `report`, as far as it is known.
     ///
     /// # Errors
     /// If it can't start.
-    pub fn check(self) -> Result<(), ServerError> {
+    pub fn check(self, report: &mut Ready) -> Result<(), ServerError> {
         let mut faults = Faults::of_check();
         faults.keep(ChangeOfUser::plan(&self.config, None));
-        self.prepare(faults).map(drop)
+        self.prepare(faults, report).map(drop)
     }
 
     /// Builds everything, and notes all errors.
-    fn prepare(self, mut faults: Faults) -> Result<Prepared, ServerError> {
+    fn prepare(self, mut faults: Faults, report: &mut Ready) -> Result<Prepared, ServerError> {
         let Self { mut config, log, apps, .. } = self;
         let mut passed = Activation::take(&mut config, &mut faults);
         let budget = Descriptors::raise(further_descriptors(&config), config.process.max_connections);
@@ -219,8 +222,8 @@ impl Server {
         admin::check(&config, &all, &mut faults);
         let hidden = roots.hide_own_files(&config, &mut faults);
         let state = State::open(&config, hidden, apps, &mut faults);
-        let mut report = Ready { connections: budget.connections, ..Ready::default() };
-        let (mut hosts, certificates) = roots.build(&config, &all, &state, &budget, &mut report, &mut faults);
+        report.connections = budget.connections;
+        let (mut hosts, certificates) = roots.build(&config, &all, &state, &budget, report, &mut faults);
         host_logs::open(&config, &mut hosts, &log, &mut faults);
         let Build { web, kv, admin, limits, certificates, reads_sessions } =
             Build::new(&config, hosts, certificates, &state);
@@ -248,10 +251,11 @@ impl Server {
             let opened = rest.and_then(|rest| faults.keep(sockets::open(listener, role, &rest)));
             sockets.extend(opened.into_iter().flatten().map(|open| Opened::own(open, acceptor.as_ref())));
         }
+        report.notices.extend(budget.notice(config.process.max_connections));
         sharing::check(&config, reads_sessions, &mut report.notices, &mut faults);
         faults.finish()?;
         let options = options(&config, &budget);
-        Ok(Prepared { shared, options, sockets, report, config, state })
+        Ok(Prepared { shared, options, sockets, config, state })
     }
 }
 
@@ -260,7 +264,6 @@ struct Prepared {
     shared: Shared,
     options: Options,
     sockets: Vec<Opened>,
-    report: Ready,
     config: Config,
     state: State,
 }

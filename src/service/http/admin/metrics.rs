@@ -28,6 +28,7 @@ pub(super) fn write(cx: &Cx<'_>, format: Format) -> String {
     memory(&mut out, cx);
     files(&mut out, http);
     sessions(&mut out, http);
+    applications(&mut out, http);
     the_loop(&mut out, cx);
     operation(&mut out, cx);
     process::write(&mut out, http.operation.started, cx.connections());
@@ -157,6 +158,21 @@ fn sessions(out: &mut Exposition, http: &Shared) {
     if let Store::Remote(pending) = &http.sessions.store {
         let help = "Operations that wait for the remote session store.";
         out.one("miod_session_store_waiting", Kind::Gauge, help, pending.len());
+    }
+}
+
+fn applications(out: &mut Exposition, http: &Shared) {
+    let help = "What applications say about themselves, by their paths.";
+    out.begin("miod_application_figures", Kind::Gauge, help);
+    let (web, kv) = (http.web.all(), http.kv.all());
+    let hosts = web.iter().map(|host| (label(host), host)).chain(kv.iter().map(|host| ("_kv", host)));
+    for (label, host) in hosts.take(limits::COUNTED_HOSTS) {
+        for (prefix, app) in host.routes.mounted() {
+            let path = if prefix.is_empty() { "/" } else { prefix };
+            for (name, value) in app.figures() {
+                out.sample(&[("host", label), ("path", path), ("name", name)], value);
+            }
+        }
     }
 }
 
