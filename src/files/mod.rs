@@ -51,6 +51,7 @@ use listings::Listings;
 use load::Missed;
 pub use load::nothing_to_show;
 use representation::Answered;
+pub use representation::CacheResult;
 use resolve::Root;
 use watch::{Change, Watch};
 
@@ -135,33 +136,14 @@ pub struct Site {
 
 /// The result of a request for a file.
 pub enum Served {
-    /// The response is in the output, and whether its file was in the cache.
-    Answered(Answered, CacheResult),
+    /// The response is in the output.
+    Answered(Answered),
     /// The path is a directory that shows something, without its slash; this is the Location.
     Redirect(Vec<u8>),
     /// The path is a directory that is listed.
     Listing(Listed, Format),
     /// The path isn't served.
     Refused(Reject),
-}
-
-/// Whether what is sent was in a cache.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CacheResult {
-    /// It was.
-    Hit,
-    /// It had to be read.
-    Miss,
-}
-
-impl CacheResult {
-    /// Its name in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-        }
-    }
 }
 
 /// The listing of a directory.
@@ -255,9 +237,7 @@ impl Site {
             self.check_root(now);
         }
         match self.look_up(key, now) {
-            Known::Found(entry) if entry.is_under(context.policy) => {
-                served(entry.respond(request, context, output), CacheResult::Hit)
-            }
+            Known::Found(entry) if entry.is_under(context.policy) => served(entry.respond(request, context, output)),
             Known::Missing => self.serve_missing(request, context, now, output),
             // A found entry may have the head of another policy.
             Known::Unknown | Known::Found(_) => self.serve_unknown(request, key, context, now, output),
@@ -276,7 +256,7 @@ impl Site {
         let missed = match self.load(key, context, now) {
             Ok(entry) => {
                 let result = self.keep(entry, |entry| entry.respond(request, context, output));
-                return served(result, CacheResult::Miss);
+                return served(result.map(|answered| Answered { cache: CacheResult::Miss, ..answered }));
             }
             Err(missed) => missed,
         };
@@ -303,7 +283,7 @@ impl Site {
     ) -> Served {
         if let Some(page) = self.settings.spa.take() {
             let result = self.with(page.as_bytes(), context, now, |entry, cache| {
-                served(entry.respond(request, context, output), cache)
+                served(entry.respond(request, context, output).map(|answered| Answered { cache, ..answered }))
             });
             self.settings.spa = Some(page);
             if let Ok(result) = result {
@@ -400,8 +380,8 @@ fn seconds(now: Tick) -> u32 {
     (now.as_micros() / 1_000_000) as u32
 }
 
-fn served(result: Result<Answered, Reject>, cache: CacheResult) -> Served {
-    result.map_or_else(Served::Refused, |answered| Served::Answered(answered, cache))
+fn served(result: Result<Answered, Reject>) -> Served {
+    result.map_or_else(Served::Refused, Served::Answered)
 }
 
 fn refused(status: Status, why: &'static str) -> Served {

@@ -188,7 +188,6 @@ impl Log {
     /// Adds an access line, which `write` appends with its line end: to the log of a host, or to
     /// that of all others. For that the caller has checked by `log_enabled!` for `ACCESS` that it
     /// is wanted. `write` can't log anything itself.
-    #[inline(always)]
     pub fn access(&self, to: Option<&HostLog>, write: impl FnOnce(&mut Vec<u8>)) {
         match self.lock() {
             Some(mut sinks) => sinks.access(to, write),
@@ -205,9 +204,11 @@ impl Log {
     pub fn before_wait(&self, now: Tick, quiet: bool) -> Option<Duration> {
         let mut sinks = self.lock()?;
         let again = sinks.before_wait(now, quiet);
-        let news = sinks.news(now);
-        drop(sinks);
-        news.into_iter().for_each(|(name, news)| tell(&name, news));
+        if sinks.all().any(|sink| sink.has_outage()) {
+            let news = sinks.news(now);
+            drop(sinks);
+            news.into_iter().for_each(|(name, news)| tell(&name, news));
+        }
         again
     }
 
@@ -316,13 +317,9 @@ struct Sinks {
 
 impl Sinks {
     /// Adds an access line.
-    #[inline(always)]
     fn access(&mut self, to: Option<&HostLog>, write: impl FnOnce(&mut Vec<u8>)) {
-        let sink = match to {
-            None => self.access.as_mut(),
-            Some(log) => self.hosts.get(log),
-        };
-        sink.unwrap_or(&mut self.stderr).collect(write);
+        let own = to.and_then(|log| self.hosts.get(log));
+        own.or(self.access.as_mut()).unwrap_or(&mut self.stderr).collect(write);
     }
 
     /// Adds a diagnostic, which is a line.
@@ -361,6 +358,7 @@ impl Sinks {
     }
 
     /// What is to be told, and of what.
+    #[cold]
     fn news(&mut self, now: Tick) -> Vec<(String, News)> {
         let mut all = Vec::new();
         if let Some(access) = &mut self.access

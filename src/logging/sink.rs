@@ -238,6 +238,11 @@ impl Sink {
         }
     }
 
+    /// Whether lines are being lost, or were a moment ago.
+    pub(super) fn has_outage(&self) -> bool {
+        self.outage.is_some()
+    }
+
     /// Whether it will have news although nothing more is written.
     pub(super) fn is_recovering(&self) -> bool {
         self.outage.is_some() && !self.failing

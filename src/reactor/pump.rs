@@ -236,16 +236,17 @@ impl<P: Protocol> Slot<P> {
         };
         *lent.files -= files - done.share.files;
         cx.figures.sent += done.sent;
-        let limited = match limit {
-            Some(limit) => self.pay(limit, bytes - done.share.bytes, done.share, finish, lent, now),
-            None => {
-                self.transport.set_full(None);
-                None
+        let mut until = self.deadline(finish, done.sent, lent, cx)?;
+        match limit {
+            Some(limit) => {
+                let next = self.pay(limit, bytes - done.share.bytes, done.share, finish, lent, now);
+                until = Tick::earlier(until, next);
             }
-        };
-        let deadline = self.deadline(finish, done.sent, lent, cx)?;
+            None => self.transport.set_full(None),
+        }
+        let Some(until) = until else { return Ok(turn) };
         Ok(match turn {
-            Turn::Settled { wake } => Turn::Settled { wake: Tick::earlier(wake, Tick::earlier(deadline, limited)) },
+            Turn::Settled { wake } => Turn::Settled { wake: Tick::earlier(wake, Some(until)) },
             Turn::Unfinished => Turn::Unfinished,
         })
     }
@@ -271,6 +272,7 @@ impl<P: Protocol> Slot<P> {
 
     /// When the connection is to be given up, if the peer doesn't take its output. What waits
     /// for the limit of the speed doesn't wait for the peer.
+    #[inline(always)]
     fn deadline(
         &mut self,
         finish: Finish,

@@ -72,7 +72,8 @@ pub(super) fn complete(
     }
     turn.cx.shared.http.counts.ended(exchange.facts.began, turn.cx.time.now);
     if is_logged(exchange, turn) {
-        let (request, response) = summarize(exchange, status, body, turn);
+        let details = details(exchange, turn);
+        let (request, response) = summarize(exchange, status, body, details.as_ref(), turn);
         access_log::write(exchange.facts.host.access_log.as_ref(), &request, &response, turn.cx);
     }
     Progress::Complete { persistent }
@@ -99,10 +100,16 @@ pub(super) fn begin_body(
 /// The line of the access log for a response that is sent over several turns.
 fn pending_entry(exchange: &Exchange<'_>, status: Status, body: u64, turn: &Turn<'_, '_>) -> Option<Box<PendingEntry>> {
     is_logged(exchange, turn).then(|| {
-        let (request, response) = summarize(exchange, status, body, turn);
+        let details = details(exchange, turn);
+        let (request, response) = summarize(exchange, status, body, details.as_ref(), turn);
         let log = exchange.facts.host.access_log.clone();
         Box::new(PendingEntry::new(log, &request, response, exchange.facts.began))
     })
+}
+
+/// What only the formats with names say.
+fn details<'e>(exchange: &'e Exchange<'_>, turn: &Turn<'_, '_>) -> Option<Details<'e>> {
+    turn.cx.shared.log.format().is_structured().then(|| Details::of(exchange, turn))
 }
 
 /// What the access log says about an exchange.
@@ -110,14 +117,13 @@ fn summarize<'e>(
     exchange: &'e Exchange<'_>,
     status: Status,
     body: u64,
+    details: Option<&'e Details<'e>>,
     turn: &Turn<'_, '_>,
 ) -> (RequestSummary<'e>, ResponseSummary) {
     let response = response_summary(status, body, exchange.facts.realm.is_some(), exchange.facts.began, turn);
     let line = access_log::request_line(exchange.head);
     let client = exchange.client(turn.ends);
     let fields = exchange.head.fields;
-    let structured = turn.cx.shared.log.format().is_structured();
-    let details = structured.then(|| Details::of(exchange, turn));
     (RequestSummary::new(line, fields, client, response.protected, certificate(turn), details), response)
 }
 
@@ -190,7 +196,7 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
         let line = access_log::first_line(input);
         let security = turn.ends.security();
         let details = Details::new(None, &fields, security.is_tls(), security, response.duration);
-        let request = RequestSummary::new(line, fields, client, false, certificate(turn), Some(details));
+        let request = RequestSummary::new(line, fields, client, false, certificate(turn), Some(&details));
         access_log::write(host.access_log.as_ref(), &request, &response, turn.cx);
     }
 }

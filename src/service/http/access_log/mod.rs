@@ -66,8 +66,8 @@ pub(super) struct RequestSummary<'a> {
     user: Option<Cow<'a, str>>,
     referer: Option<&'a [u8]>,
     agent: Option<&'a [u8]>,
-    /// For the formats with names.
-    details: Option<Details<'a>>,
+    /// For the formats with names. By reference, since they are large and mostly absent.
+    details: Option<&'a Details<'a>>,
 }
 
 /// What only the formats with names say about a request.
@@ -158,7 +158,7 @@ impl<'a> RequestSummary<'a> {
         client: Option<IpAddr>,
         protected: bool,
         certificate: Option<&[u8]>,
-        details: Option<Details<'a>>,
+        details: Option<&'a Details<'a>>,
     ) -> Self {
         let (mut referer, mut agent) = (None, None);
         for (name, value) in fields.iter() {

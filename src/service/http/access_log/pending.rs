@@ -53,7 +53,7 @@ impl PendingEntry {
         let user_name = user.as_deref().unwrap_or_default().as_bytes();
         let texts = [Some(*line), *referer, *agent, host, id, version, cipher, route, Some(user_name)];
         let texts = texts.map(|text| text.unwrap_or(ABSENT)).join(&b'\n').into_boxed_slice();
-        let details = details.map(|Details { secure, cache, phases, .. }| Box::new(Facts { secure, cache, phases }));
+        let details = details.map(|&Details { secure, cache, phases, .. }| Box::new(Facts { secure, cache, phases }));
         Self { log, texts, client: *client, named: user.is_some(), details, began, response }
     }
 
@@ -84,6 +84,7 @@ impl PendingEntry {
             let phases = Phases { send: Some(self.response.duration.saturating_sub(phases.wait)), ..phases };
             Details { host, request_id, secure, tls, route, cache, phases }
         });
+        let details = details.as_ref();
         let request = RequestSummary { line, client: self.client, user, referer, agent, details };
         write(self.log.as_ref(), &request, &self.response, cx);
     }

@@ -90,7 +90,7 @@ pub(super) fn write(entry: &Entry<'_>, moment: &mut Moment, facts: &mut impl Fac
     }
     facts.count("connection", u64::from(entry.connection));
     facts.count("request", u64::from(response.request));
-    if let Some(details) = &request.details {
+    if let Some(details) = request.details {
         facts.plain("scheme", |out| out.extend_from_slice(if details.secure { b"https" } else { b"http" }));
         if let Some(host) = details.host {
             facts.lower_case("host", host_name(host));
@@ -103,11 +103,11 @@ pub(super) fn write(entry: &Entry<'_>, moment: &mut Moment, facts: &mut impl Fac
     facts.count("status", u64::from(response.status.0));
     facts.count("body_bytes", response.body);
     facts.count("bytes", response.bytes);
-    if let Some(details) = &request.details {
+    if let Some(details) = request.details {
         facts.seconds("time_to_response", details.phases.wait);
     }
     facts.seconds("total_time", response.duration);
-    if let Some(details) = &request.details {
+    if let Some(details) = request.details {
         write_exchange(details, facts);
     }
     for (name, value) in [("referer", request.referer), ("user_agent", request.agent)] {

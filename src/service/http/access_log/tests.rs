@@ -63,7 +63,7 @@ impl Chosen {
             user: self.user.as_deref().map(Cow::from),
             referer: self.referer.as_deref(),
             agent: self.agent.as_deref(),
-            details: Some(details),
+            details: Some(&details),
         };
         line(&request, &response(), format)
     }
