@@ -37,10 +37,10 @@ impl Default for Options {
     }
 }
 
-/// How long [`Reactor::run`] runs.
+/// How long [`Reactor::run`](super::Reactor::run) runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Until {
-    /// Until a [`Closer`], a signal or a protocol ends it.
+    /// Until a [`Closer`](super::Closer), a signal or a protocol ends it.
     Closed,
     /// Until this many connections were accepted and all is over, datagram sockets
     /// included.
