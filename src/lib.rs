@@ -88,8 +88,8 @@
 //!     each is caught, and a broken answer is a 500.
 //! 11. A response that fails while it is written is taken back whole, if nothing of it was
 //!     sent; else the connection is closed.
-//! 12. The only unsafe code is in `reactor/sys.rs`. Cells are in `service/http` (`host`, `tree`),
-//!     `app/boundary.rs` and `server/state.rs`, each borrowed for one call. No global but the logger.
+//! 12. The only unsafe code is in `reactor/sys.rs`. Cells are in `service/http`, `server/state.rs`,
+//!     `app/boundary.rs` and at session stores, each borrowed for one call. No global but the logger.
 //!
 //! # Where to start reading
 //!

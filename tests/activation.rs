@@ -10,6 +10,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use support::{Client, Ended, Root, Server, TIMEOUT, eventually, get, get_with, miod};
@@ -137,6 +138,80 @@ fn chosen_endpoints_are_opened_beside_passed_sockets() {
         client.send(get("/"));
         assert_eq!(client.response().status, 200);
     }
+}
+
+/// Requests until `over`: on one connection as long as it persists, or each on its own. Each gets a
+/// complete response. Returns how many there were.
+fn load(address: std::net::SocketAddr, keep_alive: bool, large: &[u8], over: &AtomicBool) -> u32 {
+    let mut client = Client::connect(address);
+    let mut requests = 0;
+    while !over.load(Ordering::Relaxed) {
+        let (path, expected) = if requests % 50 == 9 { ("/large", large) } else { ("/", &b"index"[..]) };
+        client.send(get(path));
+        let response = client.response();
+        assert!(response.status == 200 && response.body == expected, "{}", response.head);
+        requests += 1;
+        let closes = response.field("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        if closes || !keep_alive {
+            client = Client::connect(address);
+        }
+    }
+    requests
+}
+
+#[test]
+fn a_new_process_takes_over_a_passed_socket_and_no_request_fails() {
+    let root = site();
+    let large = support::pattern(2 << 20);
+    root.old_file("large", &large);
+    let passed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, socket) = (passed.local_addr().unwrap(), high(&passed));
+    let start = || Server::run(passing(&[socket.as_fd()], "http", &[root.path().to_str().unwrap()]));
+    let over = AtomicBool::new(false);
+    let mut server = start();
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..8)
+            .map(|number| {
+                let (large, over) = (&large, &over);
+                scope.spawn(move || load(address, number % 2 == 0, large, over))
+            })
+            .collect();
+        for _ in 0..5 {
+            let next = start();
+            server.signal("TERM");
+            assert_eq!(server.wait().code(), Some(0));
+            server = next;
+            // The new one answers alone.
+            let mut client = Client::connect(address);
+            client.send(get("/"));
+            assert_eq!(client.response().status, 200);
+        }
+        over.store(true, Ordering::Relaxed);
+        let requests: Vec<u32> = clients.into_iter().map(|client| client.join().expect("a request failed")).collect();
+        assert!(requests.iter().all(|count| *count > 20), "{requests:?}");
+    });
+}
+
+#[test]
+fn connections_that_wait_at_a_passed_socket_are_left_to_the_next_process() {
+    let (old, new) = (Root::new(), Root::new());
+    old.old_file("index.html", "old");
+    new.old_file("index.html", "new");
+    let passed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, socket) = (passed.local_addr().unwrap(), high(&passed));
+    let start = |root: &Root| Server::run(passing(&[socket.as_fd()], "http", &[root.path().to_str().unwrap()]));
+    let mut server = start(&old);
+    server.signal("STOP");
+    let mut clients: Vec<_> = (0..100).map(|_| Client::connect(address)).collect();
+    clients.iter_mut().for_each(|client| client.send(get("/")));
+    server.signal("TERM");
+    server.signal("CONT");
+    assert_eq!(server.wait().code(), Some(0));
+    let _server = start(&new);
+    let answers: Vec<String> = clients.iter_mut().map(|client| client.response().text()).collect();
+    // One turn may come before the signal; it accepts 64.
+    let by_old = answers.iter().filter(|answer| *answer == "old").count();
+    assert!(by_old <= 64 && answers.iter().all(|answer| ["old", "new"].contains(&answer.as_str())), "{answers:?}");
 }
 
 #[test]

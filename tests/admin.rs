@@ -132,6 +132,17 @@ fn requests_and_connections_are_counted() {
 }
 
 #[test]
+fn applications_say_how_much_they_hold() {
+    let root = Root::new();
+    let (_server, address) = serve(&root, &["--kv", "127.0.0.1:0", "--app", "/notes=board"]);
+    let figures = samples(address);
+    let kv = |name: &str| figures[&format!("miod_application_figures{{host=\"_kv\",path=\"/\",name=\"{name}\"}}")];
+    assert_eq!((kv("records"), kv("bytes"), kv("watchers")), (0.0, 0.0, 0.0));
+    assert_eq!(kv("capacity"), 67_108_864.0);
+    assert_eq!(figures["miod_application_figures{host=\"_default\",path=\"/notes\",name=\"records\"}"], 0.0);
+}
+
+#[test]
 fn both_formats_are_announced() {
     let (_server, address) = serve(&Root::new(), &[]);
     let plain = ask(address, get("/metrics"));
@@ -212,6 +223,31 @@ fn it_answers_under_maintenance_and_when_there_are_too_many_connections() {
     assert_eq!(ask(address, get("/health")).status, 200);
     assert!(samples(address)["miod_connections_refused_total{reason=\"full\"}"] > 0.0);
     drop(crowd);
+}
+
+#[test]
+fn it_is_ready_only_while_the_session_store_answers() {
+    let kv = |at: &str| {
+        let mut command = miod();
+        command.args(["kv", "-b", at]);
+        Server::run(command)
+    };
+    let root = Root::new();
+    let mut store = kv("127.0.0.1:0");
+    let at = store.address().to_string();
+    let (_server, address) = serve(&root, &["--sessions", &format!("http://{at}/")]);
+    assert_eq!(ask(address, get("/ready")).status, 200);
+    store.signal("KILL");
+    store.wait();
+    let response = ask(address, get("/ready"));
+    assert_eq!(response.status, 503);
+    assert!(response.text().contains("session store is unavailable"), "{}", response.text());
+    let up = || samples(address)["miod_session_store_up"];
+    assert_eq!((up(), samples(address)["miod_ready"]), (0.0, 0.0));
+    let _store = kv(&at);
+    // Nobody else asks the store.
+    assert!(eventually(|| ask(address, get("/ready")).status == 200));
+    assert_eq!((up(), samples(address)["miod_ready"]), (1.0, 1.0));
 }
 
 #[test]

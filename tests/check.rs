@@ -5,6 +5,7 @@ mod support;
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
+use support::site::certificate;
 use support::{Outcome, Root, Server, eventually, miod, run_to_end};
 
 fn run(root: &Root, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
@@ -62,6 +63,21 @@ fn the_settings_are_shown_with_their_origins() {
 }
 
 #[test]
+fn the_ends_of_certificates_and_the_limit_of_connections_are_shown() {
+    let root = Root::new();
+    let own = certificate(&root, "tls", &["a.example"]);
+    root.file("a/index.html", "a").file(
+        "m.toml",
+        format!("bind = \"127.0.0.1:0\"\ntls-bind = \"127.0.0.1:0\"\nroot = \"a\"\ntls = \"{}\"\n", own.pair),
+    );
+    let outcome = run(&root, &["check", "-c", "m.toml", "--max-connections", "99000000"], &[]);
+    let text = outcome.text();
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(text.lines().any(|line| line.starts_with("end of ") && line.contains("= 20")), "{text}");
+    assert!(text.contains("\nnote: there are at most ") && text.contains("99000000 were asked for"), "{text}");
+}
+
+#[test]
 fn all_that_is_wrong_is_found_and_no_file_is_written() {
     let root = Root::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -83,6 +99,24 @@ fn all_that_is_wrong_is_found_and_no_file_is_written() {
     let outcome = run(&root, &["check", "-c", "none.toml"], &[]);
     assert!(outcome.code == Some(78) && outcome.errors.contains("no such file"), "{outcome:?}");
     assert_eq!(run(&root, &["check", "--nonsense"], &[]).code, Some(2));
+}
+
+#[test]
+fn an_unknown_application_is_reported_where_it_is_named() {
+    let root = Root::new();
+    root.directory("a");
+    let host = "bind = \"127.0.0.1:0\"\nroot = \"a\"\n[[host]]\nnames = [\"a.example\"]\n";
+    let route = "\n[[host.route]]\npath = \"/x\"\n";
+    for (config, place) in [
+        (format!("{host}{route}app = \"nonsense\"\n"), "m.toml:8:1: unknown application \"nonsense\""),
+        (format!("{host}{route}app = \"login\"\n"), "m.toml:8:1: the application login needs --users FILE"),
+        (format!("{host}apps = [\"nonsense\"]\n{route}app = \"echo\"\n"), "m.toml:5:1: unknown application"),
+        (format!("{host}app = \"/y=nonsense\"\n{route}app = \"echo\"\n"), "m.toml:5:1: unknown application"),
+    ] {
+        root.file("m.toml", &config);
+        let outcome = run(&root, &["check", "-c", "m.toml"], &[]);
+        assert!(outcome.code == Some(78) && outcome.errors.contains(place), "{config}\n{outcome:?}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use support::site::Site;
-use support::{Root, Server, eventually, get, get_with, miod, run_to_end};
+use support::{Root, Server, eventually, get, get_with, miod, pattern, run_to_end};
 
 const CIPHER: &str = "TLS_CHACHA20_POLY1305_SHA256";
 
@@ -112,6 +112,54 @@ fn json_and_logfmt_have_the_facts_of_a_streamed_response() {
         assert!(parts.iter().all(|part| line.contains(part)), "{line}");
         assert!(!line.contains("referer") && !line.contains("user="), "{line}");
     }
+}
+
+#[test]
+fn lines_have_the_route_the_cache_and_the_times_of_the_phases() {
+    let root = Root::new();
+    root.old_file("site/a.txt", "a").old_file("site/rules/b", "b").old_file("site/large", pattern(8 << 20));
+    let config = "bind = \"127.0.0.1:0\"\naccess-log = \"log\"\nlog-format = \"json\"\n[[host]]\nroot = \"site\"\n\
+        app = [\"/lab/echo=echo\", \"/lab/stream=stream\"]\n[[host.route]]\npath = \"/rules\"\ncache-control = \"no-store\"\n\
+        [[host.route]]\npath = \"/rules/\u{e4} \\\"\"\nrespond = { body = \"x\" }\n";
+    root.file("miod.toml", config);
+    let mut command = miod();
+    command.arg("-c").arg(root.at("miod.toml"));
+    let server = Server::run(command);
+    let mut client = server.connect();
+    for path in ["/a.txt", "/a.txt", "/none", "/rules/b", "/rules/b", "/rules/%C3%A4%20%22/x", "/%ff/../..", "/large"] {
+        client.send(get(path));
+        client.response();
+    }
+    client.send("POST /lab/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n");
+    // A later response on another connection shows that the first piece was read.
+    assert_eq!(server.get("/none").status, 404);
+    client.send("\r\na");
+    assert_eq!(server.get("/none").status, 404);
+    client.send("b");
+    assert_eq!(client.response().status, 200);
+    client.send(get("/lab/stream?chunks=3&ms=50"));
+    assert_eq!(client.response().status, 200);
+    let mut lines = Vec::new();
+    assert!(eventually(|| {
+        lines = fs::read_to_string(root.at("log")).unwrap().lines().map(json).collect();
+        lines.retain(|line: &Value| line["target"] != "/none" || line["connection"] == 1);
+        lines.len() == 10
+    }));
+    let facts = |name: &str| lines.iter().map(|line| line[name].as_str().unwrap_or("-").to_owned()).collect::<Vec<_>>();
+    assert_eq!(facts("cache"), ["miss", "hit", "-", "miss", "hit", "-", "-", "miss", "-", "-"]);
+    assert_eq!(
+        facts("route"),
+        ["-", "-", "-", "/rules", "/rules", "/rules/\u{e4} \"", "-", "-", "/lab/echo", "/lab/stream"]
+    );
+    let seconds = |line: usize, name: &str| lines[line][name].as_f64();
+    for (number, line) in lines.iter().enumerate() {
+        let phases = ["time_head", "time_body", "time_answer", "time_send"].map(|name| seconds(number, name));
+        let sum: f64 = phases.iter().flatten().sum();
+        assert!((sum - seconds(number, "total_time").unwrap()).abs() < 1e-9, "{line}");
+        assert_eq!(phases.map(|phase| phase.is_some()), [true, number == 8, true, matches!(number, 7 | 9)], "{line}");
+    }
+    assert!(seconds(8, "time_head") > Some(0.0) && seconds(8, "time_body") > Some(0.0), "{}", lines[8]);
+    assert!(seconds(9, "time_send") >= Some(0.1), "{}", lines[9]);
 }
 
 #[test]

@@ -9,33 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::browser::Browser;
+use support::reload::{reload, serve};
 use support::site::certificate;
-use support::{Client, Root, Server, TIMEOUT, eventually, get, miod, pattern, run_to_end};
-
-/// A server with this configuration file below the root.
-fn serve(root: &Root, config: &str) -> Server {
-    root.file("miod.toml", config);
-    let mut command = miod();
-    command.arg("-c").arg(root.at("miod.toml"));
-    Server::run(command)
-}
-
-/// Reloads with another configuration. Returns whether it is in use.
-fn reload(server: &Server, root: &Root, config: &str) -> bool {
-    root.file("miod.toml", config);
-    let count = |text: &str| server.errors().matches(text).count();
-    let before = (count("the new configuration is in use"), count("the old configuration stays in use"));
-    server.signal("HUP");
-    assert!(
-        eventually(|| {
-            let now = (count("the new configuration is in use"), count("the old configuration stays in use"));
-            now != before
-        }),
-        "{}",
-        server.errors()
-    );
-    count("the new configuration is in use") > before.0
-}
+use support::{Client, Root, TIMEOUT, eventually, get, miod, pattern, run_to_end};
 
 const PLAIN: &str = "bind = \"127.0.0.1:0\"\n";
 

@@ -37,6 +37,8 @@ const SERVERS: &[&[&str]] = &[
     &["kv", "--token", "secret", "--data", "/var/lib/miod/kv"],
     &["--sessions", "redis://:secret@127.0.0.1/0", "--users", "/etc/miod/users", "/srv/www"],
     &["echo"],
+    &["--reuse-port", "-p80", "--pid-file=/run/miod/pid", "--access-log=/var/log/miod/a.b.log", "/srv/www"],
+    &["--reuse-port", "--users=/etc/miod/users", "--sessions=cookie", "--session-key=/etc/miod/key", "/srv/www"],
 ];
 
 #[test]

@@ -91,6 +91,13 @@ impl Application {
         guarded(|| self.app.borrow_mut().events(seen, out, room))
     }
 
+    /// Its figures, and how many connections receive its events.
+    pub fn figures(&self) -> Vec<(&'static str, u64)> {
+        let mut figures = guarded(|| self.app.borrow().figures()).unwrap_or_default();
+        figures.push(("watchers", self.watchers.borrow().len() as u64));
+        figures
+    }
+
     /// Registers a connection that receives its events.
     pub(crate) fn watch(&self, watcher: Handle) {
         self.watchers.borrow_mut().insert(watcher);

@@ -102,6 +102,12 @@ pub trait App {
     fn events(&mut self, _seen: u64, _out: &mut Vec<u8>, _room: usize) -> u64 {
         unreachable!("watched without events")
     }
+
+    /// What those who operate the server may want to know about it: names and values that go up
+    /// and down, like `("records", 7)`. They are in the figures of the service for operators.
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 /// The methods that an application serves. The server answers OPTIONS.

@@ -58,6 +58,11 @@ impl Guard {
         self.realms.find(path).map(|realm| realm as u16)
     }
 
+    /// The prefix of a realm, without the slash at its end.
+    pub fn prefix(&self, realm: u16) -> &str {
+        self.realms.get(usize::from(realm)).0
+    }
+
     /// Whether a request with these fields, from this address, is allowed into a realm; `now`
     /// is the loop's clock in seconds.
     pub fn check(&mut self, realm: u16, fields: &Fields<'_>, from: Option<IpAddr>, now: u64) -> Access {

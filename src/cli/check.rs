@@ -7,8 +7,11 @@ use std::fs;
 use super::error::{CommandError, CommandErrors, IN_USE};
 use super::server::{self, ServerPlan};
 use super::{Command, UsageError};
-use crate::config::{AccessLog, Config, shown};
-use crate::server::Server;
+use crate::certificates::x509::iso_date;
+use crate::config::shown::{self, ShownSetting};
+use crate::config::{AccessLog, Config};
+use crate::logging;
+use crate::server::{Ready, Server};
 
 /// What to check.
 #[derive(Debug)]
@@ -62,28 +65,43 @@ pub(super) fn parse(mut arguments: Vec<OsString>) -> Result<Command, UsageError>
 /// All that is wrong.
 pub(super) fn run(plan: &CheckPlan) -> Result<String, CommandErrors> {
     let config = plan.server.load()?;
-    let wrong = problems(&config);
+    let mut report = Ready::default();
+    let wrong = problems(&config, &mut report);
     if !wrong.0.is_empty() {
         return Err(wrong);
     }
-    let settings = config.process.shown;
-    Ok(if plan.json { shown::json(settings) } else { shown::text(&settings) + "a start would succeed\n" })
+    let mut settings = config.process.shown;
+    settings.extend(found(&report));
+    if plan.json {
+        return Ok(shown::json(settings));
+    }
+    let notes: String = report.notices.iter().map(|notice| format!("note: {notice}\n")).collect();
+    Ok(shown::text(&settings) + &notes + "a start would succeed\n")
 }
 
-/// What a start would find wrong.
-fn problems(config: &Config) -> CommandErrors {
+/// What depends on the machine.
+fn found(report: &Ready) -> Vec<ShownSetting> {
+    let connections = ShownSetting {
+        name: "connections".to_owned(),
+        value: report.connections.into(),
+        origin: "limit of file descriptors, or max-connections".to_owned(),
+    };
+    let certificates = report.certificates.iter().map(|(file, end)| ShownSetting {
+        name: format!("end of {}", file.display()),
+        value: iso_date(*end).into(),
+        origin: "certificate".to_owned(),
+    });
+    std::iter::once(connections).chain(certificates).collect()
+}
+
+/// What a start would find wrong. What else it would find goes to `report`.
+fn problems(config: &Config, report: &mut Ready) -> CommandErrors {
     let mut errors = CommandErrors::default();
     if let AccessLog::File(path) = &config.process.logging.access {
-        let writable = match fs::OpenOptions::new().append(true).open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                fs::metadata(parent.unwrap_or(std::path::Path::new("."))).map(drop)
-            }
-            other => other.map(drop),
-        };
-        errors.0.extend(writable.err().map(|error| CommandError::access_log(path, &error)));
+        let checked = logging::check_file(path);
+        errors.0.extend(checked.err().map(|error| CommandError::access_log(path, &error)));
     }
-    if let Err(error) = Server::new(config.clone()).check() {
+    if let Err(error) = Server::new(config.clone()).check(report) {
         errors.0.extend(CommandErrors::from(error).0);
     }
     // The ports of the running server are in use, and will be free when it is replaced.

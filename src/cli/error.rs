@@ -122,6 +122,7 @@ impl From<server::ServerError> for CommandErrors {
             E::Bind(endpoint, error) => CommandError::bind(&endpoint, &error),
             E::BindDatagrams(address, error) => CommandError::bind_datagrams(address, &error),
             E::Root(path, error) => CommandError::root(&path, &error),
+            E::AccessLog(path, error) => CommandError::access_log(&path, &error),
             E::Store(error) => CommandError::store(&error),
             E::Config(message) => CommandError::configuration(message),
             E::At(position, error) => {

@@ -64,7 +64,11 @@ fn serve(plan: ServerPlan) -> Result<(), CommandErrors> {
         Err(error) => {
             // Report what else is wrong, too.
             start_log(&LogOptions { access: AccessLog::Off, ..config.process.logging.clone() })?;
-            let others = Server::new(config.clone()).check().map_err(CommandErrors::from).err().unwrap_or_default();
+            let others = Server::new(config.clone())
+                .check(&mut Ready::default())
+                .err()
+                .map(CommandErrors::from)
+                .unwrap_or_default();
             return Err(CommandErrors([vec![error], others.0].concat()));
         }
     };
@@ -114,6 +118,9 @@ fn announce(config: &Config, ready: &Ready) {
     // Without a terminal the banner is one line, and the rest is logged.
     if terminal {
         return;
+    }
+    for notice in &ready.notices {
+        log::warn!("{notice}");
     }
     if let Some(sessions) = &ready.sessions {
         log::info!("{sessions}");

@@ -6,6 +6,9 @@
 //!           └── ExecStart, quoted ────────────────────────────────────────────┴─► unit files
 //! ```
 //!
+//! With `--reuse-port` the unit is a template, of which systemd runs several instances. Files that
+//! each of them writes alone have the name of the instance in theirs.
+//!
 //! All settings are known to systemd 252. A per-user manager can't restrict the file system
 //! without namespaces of users, which not every system has, so its unit has only what works
 //! everywhere.
@@ -21,7 +24,7 @@ use super::error::{CommandError, CommandErrors};
 use super::server::{self, ServerPlan};
 use super::{Command, UsageError};
 use crate::config::options::{Opt, ServerDraft, Value, foreign, server_options};
-use crate::config::{Config, Listener, Protocol, ServerCommand};
+use crate::config::{AccessLog, Config, Listener, Protocol, ServerCommand};
 use crate::reactor::Endpoint;
 use crate::server::access::{Allowed, access};
 use text::{Service, Socket};
@@ -57,7 +60,8 @@ Usage: miod unit [OPTIONS] [serve|kv|echo|upper] [OPTIONS OF THE SERVER] [ROOT]
 The units run the server with the given options, restricted to what these options need. Relative
 paths are those of the current directory. The server's options are those of miod --help; variables
 of the environment aren't read. Options with a password or a token aren't printed: the unit reads
-their variables from a file.
+their variables from a file. With --reuse-port the unit is a template: miod@1, miod@2 and so on
+share the connections.
 
 Options:
       --socket        systemd opens the listening sockets, and starts the server when a client
@@ -70,6 +74,7 @@ Options:
 Examples:
   miod unit /srv/www | sudo tee /etc/systemd/system/miod.service
   miod unit --socket -b 0.0.0.0 -p 80 /srv/www
+  miod unit --reuse-port -b 0.0.0.0 -p 80 --sessions cookie /srv/www
   miod unit --per-user kv --data ~/kv
 ";
 
@@ -189,9 +194,13 @@ pub fn run(plan: &UnitPlan) -> Result<String, CommandErrors> {
         }
         text::check(path).map_err(wrong)?;
     }
+    let is_template = !plan.socket && config.listeners[0].reuse_port;
+    let arguments =
+        if is_template { for_instances(&plan.arguments, &config).map_err(wrong)? } else { plan.arguments.clone() };
     let service = Service {
         program: &program,
-        arguments: &plan.arguments,
+        is_template,
+        arguments: &arguments,
         secrets: &plan.secrets,
         per_user: plan.per_user,
         user: config.process.user.as_deref(),
@@ -202,6 +211,26 @@ pub fn run(plan: &UnitPlan) -> Result<String, CommandErrors> {
         passed: &passed,
     };
     Ok(service.units())
+}
+
+/// The arguments of each instance: the names of the files that it writes alone have its own.
+///
+/// # Errors
+/// If another source than the arguments names such a file.
+fn for_instances(arguments: &[String], config: &Config) -> Result<Vec<String>, String> {
+    let process = &config.process;
+    let pid_file = process.pid_file.is_some().then_some("--pid-file=");
+    let access_log = matches!(process.logging.access, AccessLog::File(_)).then_some("--access-log=");
+    let files: Vec<_> = pid_file.into_iter().chain(access_log).collect();
+    if let Some(file) = files.iter().find(|file| !arguments.iter().any(|argument| argument.starts_with(**file))) {
+        let option = file.trim_end_matches('=');
+        return Err(format!("all processes would write the same file: give {option} here, too"));
+    }
+    let each = arguments.iter().map(|argument| match files.iter().any(|file| argument.starts_with(file)) {
+        true => text::of_instance(argument),
+        false => argument.clone(),
+    });
+    Ok(each.collect())
 }
 
 /// Each listener with its endpoints, as it opens them.

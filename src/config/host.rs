@@ -52,6 +52,8 @@ pub struct Host {
     pub server_field: bool,
     /// Largest request body that an application gets, in bytes.
     pub body_limit: u64,
+    /// The file for the lines of its requests in place of the access log of the process.
+    pub access_log: Option<PathBuf>,
     /// The password file of the users who can log in. With `None` only the demonstration
     /// has a user.
     pub users: Option<PathBuf>,
@@ -117,6 +119,7 @@ impl Default for Host {
             hsts: None,
             server_field: true,
             body_limit: limits::BODY,
+            access_log: None,
             users: None,
             apps: Apps::Usual,
             demonstration: Demonstration::Off,

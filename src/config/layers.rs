@@ -72,6 +72,7 @@ impl Layers {
         }
         host.names.clone_from(&own.names);
         host.certificates.clone_from(&own.certificates);
+        host.access_log.clone_from(&own.access_log);
         host.file_fields.clone_from(&own.file_fields);
         host.positions = own.positions.clone();
         Ok(host)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::values;
 use crate::certificates::PemFiles;
 use crate::limits;
-use crate::reactor::Endpoint;
+use crate::reactor::{Endpoint, SendLimit};
 
 /// The default port of `miod serve`: the usual one for HTTP without privileges.
 pub(super) const HTTP_PORT: u16 = 8080;
@@ -82,6 +82,8 @@ pub struct Listener {
     pub body_timeout: Duration,
     /// The limit without progress of a response.
     pub send_timeout: Duration,
+    /// How fast a connection is sent bytes at most; `None`: as fast as it takes them.
+    pub limit_rate: Option<SendLimit>,
     /// Most connections from one address; `None`: no limit.
     pub max_per_address: Option<u32>,
     /// How long the line services (echo and upper) hold each byte back.
@@ -150,6 +152,7 @@ impl Default for Listener {
             idle_timeout: limits::IDLE_TIMEOUT,
             body_timeout: limits::BODY_TIMEOUT,
             send_timeout: limits::SEND_TIMEOUT,
+            limit_rate: None,
             max_per_address: None,
             delay: Duration::ZERO,
             chaos: None,

@@ -74,6 +74,13 @@ impl Config {
     }
 }
 
+/// The mistakes in a configuration file with this text.
+#[doc(hidden)] // for tests
+pub fn mistakes(text: String) -> Vec<Mistake> {
+    let source = std::sync::Arc::new(Source::new("miod.toml", text));
+    file::parse(&source, ServerCommand::Serve).1
+}
+
 /// The commands that run a server on stream sockets. Each is a preset of a configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ServerCommand {

@@ -48,6 +48,11 @@ impl Position {
         Self { source: Arc::clone(source), bytes: start..floor(bytes.end).max(start) }
     }
 
+    /// Where in the text it is, in bytes.
+    pub fn bytes(&self) -> Range<usize> {
+        self.bytes.clone()
+    }
+
     /// The number of the line, from 1.
     pub fn line(&self) -> usize {
         self.source.line_ends.partition_point(|end| *end < self.bytes.start) + 1

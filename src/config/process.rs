@@ -89,6 +89,13 @@ pub struct SessionConfig {
     pub lifetime: Lifetime,
 }
 
+impl SessionConfig {
+    /// Whether the sessions are stored in the same place, in the same way.
+    pub fn has_same_store(&self, other: &Self) -> bool {
+        (&self.store, &self.trust) == (&other.store, &other.trust)
+    }
+}
+
 impl Default for SessionConfig {
     fn default() -> Self {
         let cookie = session::COOKIE.to_owned();

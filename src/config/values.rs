@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::SessionStore;
 use crate::http::grammar;
 use crate::names;
-use crate::reactor::Endpoint;
+use crate::reactor::{Endpoint, SendLimit};
 use crate::session::remote::StoreUrl;
 
 /// A whole number of at least 1.
@@ -126,6 +126,17 @@ pub fn size(text: &str) -> Result<u64, String> {
     };
     let size = digits.parse().ok().and_then(|number: u64| number.checked_mul(factor));
     size.ok_or_else(|| "give bytes, like 4096, 64K, 10M or 1G".to_owned())
+}
+
+/// Bytes per second, like `512K/s`.
+///
+/// # Errors
+/// A hint.
+pub fn send_limit(text: &str) -> Result<SendLimit, String> {
+    let bytes = text.strip_suffix("/s").and_then(|text| size(text).ok());
+    // At less a page takes longer than its reader waits.
+    let bytes = bytes.filter(|bytes| *bytes >= 1024).and_then(SendLimit::per_second);
+    bytes.ok_or_else(|| "give bytes per second of at least 1K/s, like 512K/s or 10M/s".to_owned())
 }
 
 /// The seed of random events: a whole number.
@@ -319,6 +330,16 @@ mod tests {
             ("99999999999999G", None),
         ] {
             assert_eq!(size(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_of_the_speed() {
+        for (text, bytes) in [("1K/s", 1 << 10), ("512K/s", 512 << 10), ("2m/s", 2 << 20), ("5000/s", 5000)] {
+            assert_eq!(send_limit(text).ok(), SendLimit::per_second(bytes), "{text}");
+        }
+        for wrong in ["", "/s", "512K", "0/s", "1023/s", "-1K/s", "1K/m", "1K /s", "1K/s:2", "99999999999999G/s"] {
+            assert!(send_limit(wrong).is_err(), "{wrong}");
         }
     }
 

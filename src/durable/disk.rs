@@ -195,6 +195,11 @@ impl Medium for Disk {
         let row = table.get(key).map_err(system)?;
         row.map(|row| decode(row.value())).transpose()
     }
+
+    fn close(&mut self) {
+        // redb can panic when it closes a damaged file.
+        let _ = panics::catch_expected(|| drop(mem::take(&mut self.database)));
+    }
 }
 
 fn empty() -> io::Error {

@@ -27,6 +27,9 @@ pub(super) trait Medium {
 
     /// The record on disk.
     fn read(&mut self, key: &[u8]) -> io::Result<Option<Record>>;
+
+    /// Gives the medium up, so that it can be opened again.
+    fn close(&mut self);
 }
 
 /// Why a write isn't on disk.
@@ -158,6 +161,13 @@ impl<M: Medium> Journal<M> {
             self.commit();
         }
         *ticket.get().unwrap_or(&Err(WriteError::Failed))
+    }
+
+    /// Commits what is still pending, after a commit that runs, and closes the medium. Nothing may
+    /// be added any more.
+    pub(super) fn close(&self) {
+        self.commit();
+        lock(&self.medium).medium.close();
     }
 
     /// Commits the collected batch.
@@ -348,6 +358,8 @@ mod tests {
         fn read(&mut self, key: &[u8]) -> io::Result<Option<Record>> {
             Ok(self.rows.get(key).cloned())
         }
+
+        fn close(&mut self) {}
     }
 
     fn put(key: &str) -> Vec<Change> {

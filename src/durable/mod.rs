@@ -63,6 +63,16 @@ pub struct Store {
     capacity: usize,
 }
 
+/// Commits what is pending, and closes the file: then it can be opened again, even if a helper
+/// thread still has a [`Commit`]. This waits for the disk.
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(journal) = &self.journal {
+            journal.close();
+        }
+    }
+}
+
 /// The result of [`Store::write`].
 #[must_use]
 pub enum Written {
@@ -73,7 +83,7 @@ pub enum Written {
 }
 
 /// A pending write. It is acknowledged when [`wait`](Self::wait) returns. If this is dropped,
-/// the write is committed with a later one.
+/// the write is committed with a later one, or when the store is dropped.
 #[must_use]
 #[derive(Clone)]
 pub struct Commit {
@@ -164,6 +174,20 @@ impl Store {
     /// most `count`.
     pub fn first_to_expire(&self, count: usize) -> Vec<Arc<[u8]>> {
         self.records.first_to_expire().filter(|key| !self.pending.contains_key(*key)).take(count).cloned().collect()
+    }
+
+    /// What operators may want to know about it: how many records, and their bytes.
+    pub fn figures(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("records", self.records.len() as u64),
+            ("bytes", self.bytes() as u64),
+            ("capacity", u64::try_from(self.capacity).unwrap_or(u64::MAX)),
+        ]
+    }
+
+    /// Sets the capacity in bytes. Records that are there stay.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
     }
 
     /// Bytes of all records and pending changes.

@@ -63,6 +63,10 @@ impl Records {
         self.bytes
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     pub(super) fn get(&self, key: &[u8]) -> Option<&Record> {
         self.by_key.get(key)
     }

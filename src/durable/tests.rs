@@ -126,6 +126,16 @@ fn the_capacity_is_a_limit() {
 }
 
 #[test]
+fn a_dropped_store_has_committed_everything_and_can_be_opened_again() {
+    let dir = TempDir::new();
+    let mut store = dir.open().unwrap();
+    let Ok(Written::Later(commit)) = store.write(vec![put("a", "1", None)], 0) else { panic!() };
+    drop(store);
+    let mut store = dir.open().expect("a pending write keeps no lock");
+    assert_eq!((get(&mut store, "a", 0).as_deref(), commit.wait()), (Some("1"), Ok(false)));
+}
+
+#[test]
 fn a_store_is_opened_once_and_damage_is_reported() {
     let dir = TempDir::new();
     let store = dir.open().unwrap();

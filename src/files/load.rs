@@ -15,11 +15,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::Site;
 use super::cache::Known;
 use super::candidates::ends_as_directory;
 use super::representation::{BuildError, Representation, Style};
 use super::resolve::{Metadata, OpenError, Opened};
+use super::{CacheResult, Site};
 use crate::http::response::HeadContext;
 
 /// Why a path has no representation.
@@ -37,23 +37,23 @@ pub(super) enum Missed {
 }
 
 impl Site {
-    /// Calls `respond` with the representation of `key`.
+    /// Calls `respond` with the representation of `key`, and whether it was in the cache.
     pub(super) fn with<R>(
         &mut self,
         key: &[u8],
         context: HeadContext<'_>,
         now: u32,
-        respond: impl FnOnce(&Representation) -> R,
+        respond: impl FnOnce(&Representation, CacheResult) -> R,
     ) -> Result<R, Missed> {
         match self.look_up(key, now) {
-            Known::Found(entry) if entry.is_under(context.policy) => return Ok(respond(entry)),
+            Known::Found(entry) if entry.is_under(context.policy) => return Ok(respond(entry, CacheResult::Hit)),
             // Its head is of another policy.
             Known::Found(_) => {}
             Known::Missing => return Err(Missed::NotFound),
             Known::Unknown => {}
         }
         let loaded = self.load(key, context, now)?;
-        Ok(self.keep(loaded, respond))
+        Ok(self.keep(loaded, |entry| respond(entry, CacheResult::Miss)))
     }
 
     /// Calls `respond` with a representation, and then keeps it if it may be kept.

@@ -51,6 +51,7 @@ use listings::Listings;
 use load::Missed;
 pub use load::nothing_to_show;
 use representation::Answered;
+pub use representation::CacheResult;
 use resolve::Root;
 use watch::{Change, Watch};
 
@@ -253,7 +254,10 @@ impl Site {
         output: &mut Output,
     ) -> Served {
         let missed = match self.load(key, context, now) {
-            Ok(entry) => return served(self.keep(entry, |entry| entry.respond(request, context, output))),
+            Ok(entry) => {
+                let result = self.keep(entry, |entry| entry.respond(request, context, output));
+                return served(result.map(|answered| Answered { cache: CacheResult::Miss, ..answered }));
+            }
             Err(missed) => missed,
         };
         match missed {
@@ -278,10 +282,12 @@ impl Site {
         output: &mut Output,
     ) -> Served {
         if let Some(page) = self.settings.spa.take() {
-            let result = self.with(page.as_bytes(), context, now, |entry| entry.respond(request, context, output));
+            let result = self.with(page.as_bytes(), context, now, |entry, cache| {
+                served(entry.respond(request, context, output).map(|answered| Answered { cache, ..answered }))
+            });
             self.settings.spa = Some(page);
             if let Ok(result) = result {
-                return served(result);
+                return result;
             }
         }
         refused(Status::NOT_FOUND, "there is no such file")
@@ -304,7 +310,7 @@ impl Site {
         output: &mut Output,
     ) -> Option<Answered> {
         let pages = Rc::clone(&self.settings.error_pages);
-        self.with(pages.of(status)?.as_bytes(), context, seconds(now), |entry| {
+        self.with(pages.of(status)?.as_bytes(), context, seconds(now), |entry, _| {
             entry.respond_with_status(status, lines, number, context, output)
         })
         .ok()?

@@ -118,6 +118,25 @@ impl From<io::Error> for BuildError {
     }
 }
 
+/// Whether what is sent was in a cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CacheResult {
+    /// It was.
+    Hit,
+    /// It had to be read.
+    Miss,
+}
+
+impl CacheResult {
+    /// Its name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+        }
+    }
+}
+
 /// A response that was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answered {
@@ -127,6 +146,8 @@ pub struct Answered {
     pub body: u64,
     /// Whether the connection persists.
     pub persistent: bool,
+    /// Whether the file was in the cache. Who has just read it says that it wasn't.
+    pub cache: CacheResult,
 }
 
 impl Representation {
@@ -311,7 +332,7 @@ impl Representation {
             (false, true) => 0,
             (false, false) => self.write_content(0..self.size, output)?,
         };
-        Ok(Answered { status: Status::OK, body, persistent: traits.persistent })
+        Ok(Answered { status: Status::OK, body, persistent: traits.persistent, cache: CacheResult::Hit })
     }
 
     /// Writes the content as an error page: with this status, and without a look at the
@@ -339,7 +360,7 @@ impl Representation {
             head.lines(&self.part(self.description, self.length)[ACCEPT_RANGES.len()..]);
             let (form, persistent) = head.end(Length::Known(length));
             if form == BodyForm::Absent {
-                return Ok(Answered { status, body: 0, persistent });
+                return Ok(Answered { status, body: 0, persistent, cache: CacheResult::Hit });
             }
             match number {
                 None => _ = self.write_content(0..self.size, output)?,
@@ -350,7 +371,7 @@ impl Representation {
                     self.write_content(behind..self.size, output)?;
                 }
             }
-            Ok(Answered { status, body: length, persistent })
+            Ok(Answered { status, body: length, persistent, cache: CacheResult::Hit })
         })
     }
 
@@ -399,7 +420,7 @@ impl Representation {
         let mut head = ResponseHead::begin(output.buffer(), status, context);
         head.prebuilt(self.part(self.validators, self.description));
         let (_, persistent) = head.end(Length::Known(self.size));
-        Answered { status, body: 0, persistent }
+        Answered { status, body: 0, persistent, cache: CacheResult::Hit }
     }
 
     fn write_unsatisfiable(&self, context: HeadContext<'_>, output: &mut Output) -> Answered {
@@ -408,7 +429,7 @@ impl Representation {
         head.lines(b"Content-Range: bytes */");
         head.lines(self.size_line());
         let (_, persistent) = head.end(Length::Known(0));
-        Answered { status, body: 0, persistent }
+        Answered { status, body: 0, persistent, cache: CacheResult::Hit }
     }
 
     fn write_part(&self, range: Range<u64>, context: HeadContext<'_>, output: &mut Output) -> Result<Answered, Reject> {
@@ -418,7 +439,7 @@ impl Representation {
         self.write_content_range(&range, head.buffer());
         let (_, persistent) = head.end(Length::Known(range.end - range.start));
         let body = self.write_content(range, output)?;
-        Ok(Answered { status, body, persistent })
+        Ok(Answered { status, body, persistent, cache: CacheResult::Hit })
     }
 
     /// `multipart/byteranges` (RFC 9110 §14.6).
@@ -454,7 +475,7 @@ impl Representation {
             self.write_content(range.clone(), output)?;
         }
         output.write(tail.as_bytes());
-        Ok(Answered { status, body: bytes, persistent })
+        Ok(Answered { status, body: bytes, persistent, cache: CacheResult::Hit })
     }
 
     /// The field line of Content-Range (RFC 9110 §14.4).

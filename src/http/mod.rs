@@ -24,6 +24,7 @@ pub mod media_type;
 pub mod negotiate;
 pub mod origin;
 pub mod prefix_map;
+pub mod proxying;
 pub mod range;
 pub mod rate;
 pub mod redirect;

@@ -63,9 +63,14 @@ impl<T> PrefixMap<T> {
         (prefix, value)
     }
 
+    /// All prefixes, each with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
+        self.entries.iter().map(|(prefix, value)| (&**prefix, value))
+    }
+
     /// All values.
     pub fn values(&self) -> impl Iterator<Item = &T> {
-        self.entries.iter().map(|(_, value)| value)
+        self.iter().map(|(_, value)| value)
     }
 }
 

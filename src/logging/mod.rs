@@ -10,18 +10,20 @@
 //!
 //! ```text
 //! log::info! ─► filter ─► format ─► Pipe ─┬─► standard error
-//! Log::access ────────────────────────────┴─► access log: file, standard output or error
+//! Log::access ────────────────────────────┴─► access log: file, standard output or error; files of hosts
 //! ```
 //!
 //! Lines of both kinds for standard error are in one queue, so their order is kept.
 
 mod diagnostics;
 mod escape;
+mod host_log;
 mod json;
 mod options;
 mod sink;
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ use log::LevelFilter;
 
 use diagnostics::Style;
 pub use escape::{escape, push_escaped};
+pub use host_log::HostLog;
+use host_log::HostLogs;
 pub use json::push_json_string;
 pub use options::{AccessLog, DiagnosticFormat, LogFormat, LogOptions};
 use sink::{CALM, Cause, News, Sink};
@@ -63,7 +67,7 @@ pub struct Log {
 /// The lines that were lost since the start, because they couldn't be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lost {
-    /// Of the access log, if it isn't on standard error.
+    /// Of all access logs that aren't on standard error.
     pub access: u64,
     /// Of standard error.
     pub diagnostics: u64,
@@ -76,7 +80,12 @@ pub struct Lost {
 pub fn init(options: &LogOptions) -> io::Result<Log> {
     let access = open_access(&options.access)?;
     let wanted = is_wanted(&options.access);
-    let sinks = Arc::new(Mutex::new(Sinks { stderr: Sink::stream(io::stderr())?, access, since: None }));
+    let sinks = Arc::new(Mutex::new(Sinks {
+        stderr: Sink::stream(io::stderr())?,
+        access,
+        hosts: HostLogs::default(),
+        since: None,
+    }));
 
     let rust_log = std::env::var("RUST_LOG").ok().filter(|filters| !filters.is_empty());
     let mut builder = filtered(options.verbosity, wanted, rust_log.as_deref());
@@ -85,6 +94,14 @@ pub fn init(options: &LogOptions) -> io::Result<Log> {
     builder.try_init().map_err(io::Error::other)?;
     let enabled = log::log_enabled!(target: ACCESS, log::Level::Info);
     Ok(Log { sinks: Some(sinks), format: options.format, enabled })
+}
+
+/// Whether an access log could be opened in this file. It isn't made.
+///
+/// # Errors
+/// Why not.
+pub fn check_file(path: &Path) -> io::Result<()> {
+    sink::check(path)
 }
 
 /// Where access lines go, if that isn't standard error.
@@ -159,11 +176,21 @@ impl Log {
         }
     }
 
-    /// Adds an access line, which `write` appends with its line end. The caller has checked by
-    /// `log_enabled!` for `ACCESS` that it is wanted. `write` can't log anything itself.
-    pub fn access(&self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Opens an access log for the hosts that share this file. None for the default handle, whose
+    /// logger gets the lines of all hosts.
+    ///
+    /// # Errors
+    /// If it can't be opened.
+    pub fn open_host_log(&self, path: &Path) -> io::Result<Option<HostLog>> {
+        self.lock().map(|mut sinks| sinks.hosts.open(path)).transpose()
+    }
+
+    /// Adds an access line, which `write` appends with its line end: to the log of a host, or to
+    /// that of all others. For that the caller has checked by `log_enabled!` for `ACCESS` that it
+    /// is wanted. `write` can't log anything itself.
+    pub fn access(&self, to: Option<&HostLog>, write: impl FnOnce(&mut Vec<u8>)) {
         match self.lock() {
-            Some(mut sinks) => sinks.access(write),
+            Some(mut sinks) => sinks.access(to, write),
             None => {
                 let mut line = Vec::new();
                 write(&mut line);
@@ -177,9 +204,11 @@ impl Log {
     pub fn before_wait(&self, now: Tick, quiet: bool) -> Option<Duration> {
         let mut sinks = self.lock()?;
         let again = sinks.before_wait(now, quiet);
-        let news = sinks.news(now);
-        drop(sinks);
-        tell(news);
+        if sinks.all().any(|sink| sink.has_outage()) {
+            let news = sinks.news(now);
+            drop(sinks);
+            news.into_iter().for_each(|(name, news)| tell(&name, news));
+        }
         again
     }
 
@@ -203,15 +232,22 @@ impl Log {
     /// The lines that were lost since the start.
     pub fn lost(&self) -> Lost {
         let Some(sinks) = self.lock() else { return Lost::default() };
-        Lost { access: sinks.access.as_ref().map_or(0, Sink::lost), diagnostics: sinks.stderr.lost() }
+        let access = sinks.access.as_ref().map_or(0, Sink::lost) + sinks.hosts.lost();
+        Lost { access, diagnostics: sinks.stderr.lost() }
     }
 
-    /// Opens the access log again, after it was rotated.
-    ///
-    /// # Errors
-    /// If it can't be opened; the old file stays open then.
-    pub fn reopen(&self) -> io::Result<()> {
-        self.lock().and_then(|mut sinks| sinks.access.as_mut().map(Sink::reopen)).unwrap_or(Ok(()))
+    /// Opens all access logs again, after they were rotated. Returns the names of those that can't
+    /// be opened, and why; their old files stay open.
+    pub fn reopen(&self) -> Vec<(String, io::Error)> {
+        let Some(mut sinks) = self.lock() else { return Vec::new() };
+        let Sinks { access, hosts, .. } = &mut *sinks;
+        let common = access.iter_mut().map(|sink| (sink, false));
+        let all = common.chain(hosts.sinks().map(|sink| (sink, true)));
+        let reopen = |(sink, is_of_host): (&mut Sink, bool)| {
+            let error = sink.reopen().err()?;
+            Some((access_log_name(sink, is_of_host), error))
+        };
+        all.filter_map(reopen).collect()
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, Sinks>> {
@@ -224,21 +260,22 @@ fn lock(sinks: &Mutex<Sinks>) -> MutexGuard<'_, Sinks> {
     sinks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells what happened to the access log and to standard error.
-fn tell([access, stderr]: [Option<News>; 2]) {
-    match access {
-        Some(News::Fails(Cause::Failed(error))) => {
-            log::warn!("the access log can't be written; its lines are lost until it can: {error}");
+/// Tells what happened to a sink.
+fn tell(name: &str, news: News) {
+    match news {
+        News::Fails(Cause::Failed(error)) => {
+            log::warn!("{name} can't be written; its lines are lost until it can: {error}");
         }
-        Some(News::Fails(Cause::Slow)) => {
-            log::warn!("nobody reads the access log; its lines are lost until somebody does");
-        }
-        Some(News::Works(lost)) => log::warn!("the access log can be written again; {lost} lines were lost"),
-        None => {}
+        News::Fails(Cause::Slow) => log::warn!("nobody reads {name}; its lines are lost until somebody does"),
+        News::Works(lost) => log::warn!("{name} can be written again; {lost} lines were lost"),
     }
-    // That it fails can't be told there.
-    if let Some(News::Works(lost)) = stderr {
-        log::warn!("standard error can be written again; {lost} lines were lost");
+}
+
+/// An access log in messages: that of all hosts without their own, or the file of one.
+fn access_log_name(sink: &Sink, is_of_host: bool) -> String {
+    match sink.path().filter(|_| is_of_host) {
+        Some(path) => format!("the access log {}", escape(path.as_os_str().as_encoded_bytes())),
+        None => "the access log".to_owned(),
     }
 }
 
@@ -272,14 +309,17 @@ struct Sinks {
     stderr: Sink,
     /// The access log, if it isn't standard error.
     access: Option<Sink>,
+    /// The access logs of hosts that have their own.
+    hosts: HostLogs,
     /// When the loop first saw pending lines.
     since: Option<Tick>,
 }
 
 impl Sinks {
     /// Adds an access line.
-    fn access(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.access.as_mut().unwrap_or(&mut self.stderr).collect(write);
+    fn access(&mut self, to: Option<&HostLog>, write: impl FnOnce(&mut Vec<u8>)) {
+        let own = to.and_then(|log| self.hosts.get(log));
+        own.or(self.access.as_mut()).unwrap_or(&mut self.stderr).collect(write);
     }
 
     /// Adds a diagnostic, which is a line.
@@ -293,6 +333,7 @@ impl Sinks {
     }
 
     fn before_wait(&mut self, now: Tick, quiet: bool) -> Option<Duration> {
+        self.hosts.close_unused();
         if !self.is_pending() {
             self.since = None;
             return self.all().any(|sink| sink.is_recovering()).then_some(CALM);
@@ -302,22 +343,39 @@ impl Sinks {
             return Some(QUIET);
         }
         self.all().for_each(Sink::flush);
+        self.hosts.close_unused();
         self.since = None;
         let recovers = self.all().any(|sink| sink.is_recovering());
         if self.is_pending() { Some(RETRY) } else { recovers.then_some(CALM) }
     }
 
     fn all(&mut self) -> impl Iterator<Item = &mut Sink> {
-        self.access.iter_mut().chain([&mut self.stderr])
+        self.access.iter_mut().chain(self.hosts.sinks()).chain([&mut self.stderr])
     }
 
     fn is_pending(&self) -> bool {
-        self.stderr.is_pending() || self.access.as_ref().is_some_and(Sink::is_pending)
+        self.stderr.is_pending() || self.access.as_ref().is_some_and(Sink::is_pending) || self.hosts.is_pending()
     }
 
-    /// The news of the access log and of standard error.
-    fn news(&mut self, now: Tick) -> [Option<News>; 2] {
-        [self.access.as_mut().and_then(|access| access.news(now)), self.stderr.news(now)]
+    /// What is to be told, and of what.
+    #[cold]
+    fn news(&mut self, now: Tick) -> Vec<(String, News)> {
+        let mut all = Vec::new();
+        if let Some(access) = &mut self.access
+            && let Some(news) = access.news(now)
+        {
+            all.push((access_log_name(access, false), news));
+        }
+        for sink in self.hosts.sinks() {
+            if let Some(news) = sink.news(now) {
+                all.push((access_log_name(sink, true), news));
+            }
+        }
+        // That it fails can't be told there.
+        if let Some(news @ News::Works(_)) = self.stderr.news(now) {
+            all.push(("standard error".to_owned(), news));
+        }
+        all
     }
 }
 
@@ -360,6 +418,7 @@ mod tests {
             let sinks = Sinks {
                 stderr: Sink::file(&stderr).unwrap(),
                 access: separate.then(|| Sink::file(&access).unwrap()),
+                hosts: HostLogs::default(),
                 since: None,
             };
             Self { sinks, stderr, access }
@@ -393,7 +452,7 @@ mod tests {
     fn diagnostics_are_written_at_once_and_access_lines_when_it_is_quiet() {
         let mut bench = Bench::new("quiet", true);
         assert_eq!(bench.sinks.before_wait(at(0), false), None);
-        bench.sinks.access(text(b"GET / 200\n"));
+        bench.sinks.access(None, text(b"GET / 200\n"));
         bench.sinks.record(b"2026 INFO hello\n");
         assert_eq!(bench.written(), strings("2026 INFO hello\n", ""));
         assert_eq!(bench.sinks.before_wait(at(5), false), Some(QUIET));
@@ -405,13 +464,13 @@ mod tests {
     #[test]
     fn access_lines_wait_for_at_most_a_second() {
         let mut bench = Bench::new("busy", true);
-        bench.sinks.access(text(b"one\n"));
+        bench.sinks.access(None, text(b"one\n"));
         assert_eq!(bench.sinks.before_wait(at(5), false), Some(QUIET));
         assert_eq!(bench.sinks.before_wait(at(1004), false), Some(QUIET));
         assert_eq!(bench.sinks.before_wait(at(1005), false), None);
         assert_eq!(bench.written().1, "one\n");
         // The next second is counted again.
-        bench.sinks.access(text(b"two\n"));
+        bench.sinks.access(None, text(b"two\n"));
         assert_eq!(bench.sinks.before_wait(at(1100), false), Some(QUIET));
         assert_eq!(bench.written().1, "one\n");
     }
@@ -419,9 +478,9 @@ mod tests {
     #[test]
     fn one_sink_keeps_the_order() {
         let mut bench = Bench::new("order", false);
-        bench.sinks.access(text(b"one\n"));
+        bench.sinks.access(None, text(b"one\n"));
         bench.sinks.record(b"2026 INFO two\n");
-        bench.sinks.access(text(b"three\n"));
+        bench.sinks.access(None, text(b"three\n"));
         assert_eq!(bench.written().0, "one\n2026 INFO two\n");
         bench.sinks.all().for_each(Sink::flush);
         assert_eq!(bench.written().0, "one\n2026 INFO two\nthree\n");
@@ -432,8 +491,8 @@ mod tests {
         let (mut reader, writer) = io::pipe().unwrap();
         let [stderr, access] = [(); 2].map(|()| Sink::stream(&writer).unwrap());
         drop(writer);
-        let mut sinks = Sinks { stderr, access: Some(access), since: None };
-        sinks.access(text(b"one\n"));
+        let mut sinks = Sinks { stderr, access: Some(access), hosts: HostLogs::default(), since: None };
+        sinks.access(None, text(b"one\n"));
         sinks.record(b"2026 INFO two\n");
         drop(sinks);
         assert_eq!(io::read_to_string(&mut reader).unwrap(), "one\n2026 INFO two\n");
@@ -445,7 +504,7 @@ mod tests {
         let mut bench = Bench::new("stalled", true);
         bench.sinks.access = Some(Sink::stream(&writer).unwrap());
         for _ in 0..1024 {
-            bench.sinks.access(text(&[&[b'x'; 199][..], b"\n"].concat()));
+            bench.sinks.access(None, text(&[&[b'x'; 199][..], b"\n"].concat()));
         }
         assert_eq!(bench.sinks.before_wait(at(0), true), Some(RETRY));
         bench.sinks.record(b"2026 INFO still here\n");
@@ -490,8 +549,12 @@ mod tests {
     fn the_format_of_lines() {
         let bench = Bench::new("form", true);
         let (stderr, access) = (bench.stderr.clone(), bench.access.clone());
-        let sinks =
-            Sinks { stderr: Sink::file(&stderr).unwrap(), access: Some(Sink::file(&access).unwrap()), since: None };
+        let sinks = Sinks {
+            stderr: Sink::file(&stderr).unwrap(),
+            access: Some(Sink::file(&access).unwrap()),
+            hosts: HostLogs::default(),
+            since: None,
+        };
         let sinks = Arc::new(Mutex::new(sinks));
         let log = Log { sinks: Some(Arc::clone(&sinks)), format: LogFormat::Json, enabled: true };
         let mut builder = filtered(0, true, None);
@@ -500,13 +563,13 @@ mod tests {
         let say = |target: &str, level, args: std::fmt::Arguments<'_>| {
             logger.log(&Record::builder().target(target).level(level).args(args).build());
         };
-        log.access(text(b"GET / 200\n"));
+        log.access(None, text(b"GET / 200\n"));
         say("miod::server", Level::Info, format_args!("hello"));
         say("miod::server", Level::Debug, format_args!("unheard"));
         assert_eq!(log.before_wait(at(0), false), Some(QUIET));
         log.flush();
         assert_eq!(log.before_wait(at(1), false), None);
-        log.reopen().unwrap();
+        assert!(log.reopen().is_empty());
         let (diagnostics, lines) = bench.written();
         assert_eq!(lines, "GET / 200\n");
         let (time, rest) = diagnostics.split_at(20);
@@ -525,7 +588,7 @@ mod tests {
         assert!(init(&LogOptions::default()).is_err());
         install_panic_hook();
         if log::log_enabled!(target: ACCESS, Level::Info) {
-            log.access(text(b"GET / 200\n"));
+            log.access(None, text(b"GET / 200\n"));
         }
         assert!(std::thread::spawn(|| panic!("a \"quoted\"\n{}", "line")).join().is_err());
         log.flush();
@@ -554,7 +617,7 @@ mod tests {
     fn a_log_of_no_logger_does_nothing() {
         let log = Log::default();
         log.flush();
-        log.reopen().unwrap();
+        assert!(log.reopen().is_empty());
         assert_eq!(log.before_wait(at(0), true), None);
     }
 }

@@ -143,6 +143,11 @@ impl Sink {
         self.pending.extend_from_slice(&line);
     }
 
+    /// The file that it appends to.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// Whether it is a terminal, a pipe or a socket, and not a file.
     pub(super) fn is_stream(&self) -> bool {
         self.kind != Kind::File
@@ -233,6 +238,11 @@ impl Sink {
         }
     }
 
+    /// Whether lines are being lost, or were a moment ago.
+    pub(super) fn has_outage(&self) -> bool {
+        self.outage.is_some()
+    }
+
     /// Whether it will have news although nothing more is written.
     pub(super) fn is_recovering(&self) -> bool {
         self.outage.is_some() && !self.failing
@@ -249,9 +259,24 @@ impl Sink {
     }
 }
 
-/// Opens a log file. Non-blocking, because it may be a FIFO without a reader.
+/// How a log file is opened. Non-blocking, because it may be a FIFO without a reader.
+const OPEN: OFlags =
+    OFlags::WRONLY.union(OFlags::APPEND).union(OFlags::CLOEXEC).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
+
+/// Whether a log file could be opened. It isn't made.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    match openat(CWD, path, OPEN, Mode::empty()) {
+        Err(Errno::NOENT) => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            std::fs::metadata(parent.unwrap_or(Path::new("."))).map(drop)
+        }
+        other => Ok(other.map(drop)?),
+    }
+}
+
+/// Opens a log file.
 fn open(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let flags = OPEN | OFlags::CREATE;
     // Addresses of clients are for the operator only.
     let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP;
     Ok(openat(CWD, path, flags, mode)?)

@@ -76,6 +76,8 @@ pub struct Listener {
     socket: Accepting,
     address: Option<SocketAddr>,
     deferred: bool,
+    /// The socket was passed to this process, so others have it, too.
+    passed: bool,
     tls: Option<TlsAcceptor>,
     apart: bool,
 }
@@ -108,7 +110,7 @@ impl Listener {
     }
 
     fn new(socket: Accepting) -> Self {
-        Self { socket, address: None, deferred: false, tls: None, apart: false }
+        Self { socket, address: None, deferred: false, passed: false, tls: None, apart: false }
     }
 
     fn open(endpoint: &Endpoint, deferred: bool, shared: bool) -> io::Result<Self> {
@@ -166,7 +168,7 @@ impl Listener {
         if domain == Domain::UNIX {
             let name = UnixName::Passed(unix_name(&socket.local_addr()?));
             let listener = mio::net::UnixListener::from_std(OwnedFd::from(socket).into());
-            return Ok(Self::new(Accepting::Unix(listener, name)));
+            return Ok(Self { passed: true, ..Self::new(Accepting::Unix(listener, name)) });
         }
         if domain != Domain::IPV4 && domain != Domain::IPV6 {
             return Err(io::Error::other("it is neither for TCP nor a unix-domain socket"));
@@ -177,7 +179,7 @@ impl Listener {
         report_progress(&socket);
         let listener = mio::net::TcpListener::from_std(socket.into());
         let address = Some(listener.local_addr()?);
-        Ok(Self { address, deferred, ..Self::new(Accepting::Tcp(listener)) })
+        Ok(Self { address, deferred, passed: true, ..Self::new(Accepting::Tcp(listener)) })
     }
 
     /// Expects TLS from its connections.
@@ -367,9 +369,13 @@ impl<L> Listeners<L> {
         listening.is_some_and(|listening| listening.listener.is_apart())
     }
 
-    /// There may be connections to take at each.
-    pub(super) fn latch(&mut self) {
-        self.all.iter_mut().flatten().for_each(|listening| listening.latched = true);
+    /// There may be connections to take at each whose socket is closed by closing it. What waits
+    /// at a passed one is left to the process that has it, too, or that gets it next. Those
+    /// [apart](Listener::apart) stay open.
+    pub(super) fn latch_own(&mut self) {
+        for listening in self.all.iter_mut().flatten() {
+            listening.latched = listening.listener.apart || !listening.listener.passed;
+        }
     }
 
     /// Closes them all, but for those [apart](Listener::apart); their sockets in the file system

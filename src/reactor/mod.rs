@@ -39,6 +39,7 @@ mod figures;
 mod helpers;
 mod listener;
 mod open;
+mod options;
 mod outbox;
 mod pace;
 mod pass;
@@ -47,6 +48,7 @@ mod protocol;
 mod pump;
 mod run_queue;
 mod security;
+mod send_limit;
 mod send_progress;
 mod signals;
 mod slot;
@@ -78,12 +80,14 @@ pub use endpoint::{Dial, Endpoint};
 pub use figures::Figures;
 pub use helpers::{JobClass, JobId, JobResult, QueueFull, within};
 pub use listener::Listener;
+pub use options::{Options, Until};
 pub use outbox::Outbox;
 pub use pace::Pace;
 pub use protocol::{
     Accepted, Context, DatagramProtocol, Ending, Ends, Io, NoDatagrams, NoStreams, Protocol, Stay, TestContext,
 };
 pub use security::{Security, TlsFacts};
+pub use send_limit::SendLimit;
 pub use signals::Signal;
 pub use slots::{CAPACITY, Handle, Slots};
 pub(crate) use sys::{change_user, forbid_new_privileges};
@@ -97,7 +101,6 @@ pub use work::Work;
 
 pub use crate::panics::Panicked;
 
-use crate::limits;
 use clock::Clock;
 use datagrams::Datagrams;
 use helpers::Helpers;
@@ -136,48 +139,6 @@ const TRIM: usize = 1024 * 1024;
 const TRIM_AFTER: Duration = Duration::from_secs(1);
 /// How long accepting rests when the system has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// What an operator can set.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Connections at once; beyond it the reserve answers.
-    pub connections: usize,
-    /// Further connections, which are accepted only to be refused in a proper way.
-    pub reserve: usize,
-    /// Bytes that all connections may hold together, beyond their slots: input that isn't
-    /// parsed yet, and output that the peers don't take. When an eighth of it is left, new
-    /// connections are refused. At the limit, a connection that needs more is closed.
-    pub memory: usize,
-    /// Without the peer taking any byte of the output.
-    pub send_timeout: Duration,
-    /// Reading and discarding after the last output.
-    pub linger: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            connections: CAPACITY - limits::CONNECTION_RESERVE,
-            reserve: limits::CONNECTION_RESERVE,
-            memory: limits::MEMORY,
-            send_timeout: limits::SEND_TIMEOUT,
-            linger: limits::LINGER,
-        }
-    }
-}
-
-/// How long [`Reactor::run`] runs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Until {
-    /// Until a [`Closer`], a signal or a protocol ends it.
-    Closed,
-    /// Until this many connections were accepted and all is over, datagram sockets
-    /// included.
-    Connections(u64),
-    /// Until there is neither a connection nor a datagram socket: for clients.
-    /// Nothing is accepted.
-    Idle,
-}
 
 /// Ends a reactor from outside, from any thread.
 #[derive(Clone)]
@@ -321,8 +282,10 @@ impl<P: Protocol> Reactor<P> {
     /// Closes the listener with this number. Connections that wait there are taken first; all of
     /// its connections stay.
     pub fn close_listener(&mut self, number: usize) {
-        self.listeners.latch();
-        self.accept_from(number, usize::MAX);
+        if let Some(listening) = self.listeners.get(number) {
+            listening.latched = true;
+        }
+        self.accept_from(number, DRAIN_ACCEPTS * ACCEPTS);
         self.listeners.remove(number);
     }
 

@@ -22,7 +22,7 @@ impl<P: Protocol> Reactor<P> {
         self.drain = Some(Drain { by: self.time.now.after(grace), waiting_for: 0, said: self.time.now });
         // Connections that the kernel has established are accepted first: closing
         // a listener resets what waits there.
-        self.listeners.latch();
+        self.listeners.latch_own();
         for _ in 0..DRAIN_ACCEPTS {
             if !self.can_accept() {
                 break;

@@ -23,10 +23,10 @@ use super::protocol::{Context, Ending, Ends, Io, Protocol};
 use super::slot::{Queued, Slot};
 use super::slots::Handle;
 use super::tls::{LentCiphertext, TlsFailure};
-use super::transport::{FILE_TURN, Filled, Phase};
+use super::transport::{FILE_TURN, Filled, Phase, Share};
 use super::want::{Finish, Want};
 use super::work::{HANDSHAKE, ROUND, Work};
-use super::{Options, Reactor};
+use super::{NO_LISTENER, Options, Reactor, SendLimit};
 
 /// Most rounds of one turn: 256 KiB of input, or some hundred responses. What is
 /// left goes to the run queue, since the edge doesn't come back.
@@ -57,8 +57,8 @@ struct Done {
     rounds: usize,
     /// Bytes sent.
     sent: u64,
-    /// Bytes of files that the turn may still send.
-    files: u64,
+    /// What it may still send.
+    share: Share,
 }
 
 /// How a connection ends.
@@ -223,7 +223,9 @@ impl<P: Protocol> Slot<P> {
     /// Reads, asks the protocol and sends, until nothing moves or it is the others' turn.
     fn rounds(&mut self, lent: &mut Lent<'_>, cx: &mut Context<'_, P>) -> Result<Turn, Over> {
         let files = FILE_TURN.min(*lent.files);
-        let mut done = Done { rounds: 0, sent: 0, files };
+        let (now, limit) = (cx.time.now, lent.options.send_limit.filter(|_| self.listener != NO_LISTENER));
+        let bytes = limit.map_or(u64::MAX, |limit| limit.room(self.transport.full(), now));
+        let mut done = Done { rounds: 0, sent: 0, share: Share { files, bytes } };
         let (turn, finish) = loop {
             let want = self.ask(lent, cx)?;
             done.rounds += 1;
@@ -232,25 +234,65 @@ impl<P: Protocol> Slot<P> {
                 break (turn, want.finish);
             }
         };
-        *lent.files -= files - done.files;
+        *lent.files -= files - done.share.files;
         cx.figures.sent += done.sent;
+        let mut until = self.deadline(finish, done.sent, lent, cx)?;
+        match limit {
+            Some(limit) => {
+                let next = self.pay(limit, bytes - done.share.bytes, done.share, finish, lent, now);
+                until = Tick::earlier(until, next);
+            }
+            None => self.transport.set_full(None),
+        }
+        let Some(until) = until else { return Ok(turn) };
+        Ok(match turn {
+            Turn::Settled { wake } => Turn::Settled { wake: Tick::earlier(wake, Some(until)) },
+            Turn::Unfinished => Turn::Unfinished,
+        })
+    }
+
+    /// Counts what was sent against the limit of the speed. Returns when the connection needs a
+    /// turn for that: when more may be sent, or when nothing has to be remembered any longer.
+    #[inline(never)]
+    fn pay(
+        &mut self,
+        limit: SendLimit,
+        sent: u64,
+        left: Share,
+        finish: Finish,
+        lent: &Lent<'_>,
+        now: Tick,
+    ) -> Option<Tick> {
+        let full = limit.spend(self.transport.full(), now, sent);
+        let is_held = left.bytes == 0 && self.transport.has_output(lent.output, finish, lent.ciphertext);
+        let full = Some(full).filter(|full| *full > now);
+        self.transport.set_full(full);
+        full.map(|full| if is_held { limit.next(full, lent.unsent()) } else { full })
+    }
+
+    /// When the connection is to be given up, if the peer doesn't take its output. What waits
+    /// for the limit of the speed doesn't wait for the peer.
+    #[inline(always)]
+    fn deadline(
+        &mut self,
+        finish: Finish,
+        sent: u64,
+        lent: &Lent<'_>,
+        cx: &mut Context<'_, P>,
+    ) -> Result<Option<Tick>, Over> {
         let transport = &mut self.transport;
         // A connection that isn't there yet has a deadline of its protocol's.
         let blocked = transport.phase() != Phase::Connecting
             && transport.has_output(lent.output, finish, lent.ciphertext)
             && (!transport.can_write() || transport.is_handshaking());
-        let deadline = transport.track_output(cx.time.now, done.sent, blocked, lent.options.send_timeout);
-        let Some(deadline) = deadline else { return Ok(turn) };
-        if deadline <= cx.time.now {
+        let deadline = transport.track_output(cx.time.now, sent, blocked, lent.options.send_timeout);
+        if deadline.is_some_and(|deadline| deadline <= cx.time.now) {
             cx.figures.slow_readers += 1;
             let peer = transport.peer.address().map_or_else(|| "unix".to_owned(), |peer| peer.to_string());
             log::debug!("#{} {peer}: closed, because it reads too slowly", cx.handle.number());
             return Err(Over::failed(io::ErrorKind::TimedOut.into(), lent.unsent(), true));
         }
-        Ok(match turn {
-            Turn::Settled { wake } => Turn::Settled { wake: Tick::earlier(wake, Some(deadline)) },
-            Turn::Unfinished => Turn::Unfinished,
-        })
+        Ok(deadline)
     }
 
     /// Reads if that was wanted last, and asks the protocol what it wants now.
@@ -310,7 +352,7 @@ impl<P: Protocol> Slot<P> {
     #[cold]
     fn end_failed(&mut self, error: io::Error, lent: &mut Lent<'_>, cx: &Context<'_, P>) -> Result<Want, Over> {
         lent.output.clear();
-        let failed = self.transport.flush(lent.output, Finish::Cut, &mut 0, lent.ciphertext).is_err();
+        let failed = self.transport.flush(lent.output, Finish::Cut, &mut Share::unlimited(), lent.ciphertext).is_err();
         let cut = TlsFailure::of(&error) == Some(&TlsFailure::Cut);
         if failed || cut || lent.listener.is_none() {
             return Err(Over::gone(cx.handle, error, 0));
@@ -339,7 +381,7 @@ impl<P: Protocol> Slot<P> {
         let mut has_output = transport.has_output(lent.output, want.finish, lent.ciphertext);
         if has_output && transport.can_write() {
             let flushed = transport
-                .flush(lent.output, want.finish, &mut done.files, lent.ciphertext)
+                .flush(lent.output, want.finish, &mut done.share, lent.ciphertext)
                 .map_err(|error| Over::gone(cx.handle, error, lent.unsent()))?;
             done.sent += flushed.bytes;
             if flushed.turn_over {
@@ -405,3 +447,6 @@ impl<P: Protocol> Slot<P> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

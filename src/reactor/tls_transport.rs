@@ -16,7 +16,7 @@ use rustix::io::retry_on_intr;
 
 use super::buffers::{BUFFER, FileSlice, Input, Next, Output};
 use super::tls::{Ciphertext, LentCiphertext, TlsConnection, TlsFailure};
-use super::transport::{Filled, Protection, Sent, Transport};
+use super::transport::{Filled, Protection, Sent, Share, Transport};
 
 /// Most bytes that are sealed at once.
 const PIECE: usize = BUFFER / 2;
@@ -64,14 +64,14 @@ impl Transport {
         &mut self,
         output: &mut Output,
         ending: bool,
-        file_turn: &mut u64,
+        share: &mut Share,
         lent: &mut LentCiphertext,
     ) -> io::Result<Sent> {
         let lent = lent.get_or_insert_default();
         let Some(Protection::Tls(mut tls)) = self.take_protection() else {
             return Ok(Sent { bytes: 0, turn_over: false });
         };
-        let sent = self.seal_and_send(&mut tls, output, ending, file_turn, lent);
+        let sent = self.seal_and_send(&mut tls, output, ending, share, lent);
         self.put_protection(Protection::Tls(tls));
         sent
     }
@@ -81,20 +81,31 @@ impl Transport {
         tls: &mut TlsConnection,
         output: &mut Output,
         ending: bool,
-        file_turn: &mut u64,
+        share: &mut Share,
         lent: &mut Ciphertext,
     ) -> io::Result<Sent> {
         let mut sent = Sent { bytes: 0, turn_over: false };
         loop {
-            sent.turn_over = seal(tls, output, ending, file_turn, lent)?;
+            // A handshake is no response, and isn't held back.
+            let limited = !tls.is_handshaking();
+            if limited && share.bytes == 0 {
+                sent.turn_over = false;
+                return Ok(sent);
+            }
+            sent.turn_over = seal(tls, output, ending, &mut share.files, lent)?;
             if lent.sealed.is_empty() {
                 return Ok(sent);
             }
             // In a handshake the output waits for the peer.
             let more = !tls.is_handshaking() && (ending || !output.is_empty());
-            match self.socket.send(lent.sealed.bytes(), more) {
+            let sealed = lent.sealed.bytes();
+            let cut = if limited { share.cut(sealed) } else { sealed };
+            match self.socket.send(cut, more && cut.len() == sealed.len()) {
                 Ok(count) => {
                     sent.bytes += count as u64;
+                    if limited {
+                        share.bytes -= count as u64;
+                    }
                     lent.sealed.sent(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

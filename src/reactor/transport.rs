@@ -30,6 +30,28 @@ use super::want::Finish;
 /// cache and let small answers wait.
 pub(super) const FILE_TURN: u64 = 128 * 1024;
 
+/// What one turn may still send.
+#[derive(Clone, Copy)]
+pub(super) struct Share {
+    /// Bytes of files.
+    pub(super) files: u64,
+    /// Bytes of any kind: what the limit of the speed allows now.
+    pub(super) bytes: u64,
+}
+
+impl Share {
+    /// For what is sent in any case.
+    pub(super) fn unlimited() -> Self {
+        Self { files: 0, bytes: u64::MAX }
+    }
+
+    /// As many of `bytes` as may be sent now.
+    #[inline(always)]
+    pub(super) fn cut<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        if bytes.len() as u64 <= self.bytes { bytes } else { &bytes[..self.bytes as usize] }
+    }
+}
+
 /// Whether a hang-up was seen.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum HungUp {
@@ -75,6 +97,8 @@ struct Rest {
     progress: Option<SendProgress>,
     /// Until when input is discarded; the protocol is over.
     linger: Option<Tick>,
+    /// When it may be sent a second's worth of bytes again, if their speed is limited.
+    full: Option<Tick>,
     /// The kernel keeps a last segment that isn't full: a file goes on in the next turn.
     corked: bool,
     protection: Option<Protection>,
@@ -109,7 +133,7 @@ pub(super) struct Sent {
 impl Rest {
     /// Whether nothing is in it.
     fn is_empty(&self) -> bool {
-        self.linger.is_none() && !self.corked && self.protection.is_none()
+        self.linger.is_none() && self.full.is_none() && !self.corked && self.protection.is_none()
     }
 }
 
@@ -320,9 +344,8 @@ impl Transport {
         Ok(())
     }
 
-    /// Sends what the socket takes, within one turn's share of `file_turn`
-    /// bytes of files. If the connection closes behind it, the last
-    /// bytes and the end can share a segment.
+    /// Sends what the socket takes, within one turn's share. If the connection closes behind
+    /// it, the last bytes and the end can share a segment.
     ///
     /// # Errors
     /// The socket's, and `UnexpectedEof` if a file is shorter than was promised.
@@ -332,27 +355,34 @@ impl Transport {
         &mut self,
         output: &mut Output,
         finish: Finish,
-        file_turn: &mut u64,
+        share: &mut Share,
         ciphertext: &mut LentCiphertext,
     ) -> io::Result<Sent> {
         if self.rest.is_some() && self.tls().is_some() {
-            return self.flush_secure(output, finish.is_orderly(), file_turn, ciphertext);
+            return self.flush_secure(output, finish.is_orderly(), share, ciphertext);
         }
         let last = finish == Finish::Close;
         let mut sent = Sent { bytes: 0, turn_over: false };
         while let Some(next) = output.next() {
+            if share.bytes == 0 {
+                break;
+            }
             let attempt = match next {
-                Next::Bytes(bytes, more) => self.socket.send(bytes, more || last),
-                Next::File(_) if *file_turn == 0 => {
+                Next::Bytes(bytes, more) => {
+                    let cut = share.cut(bytes);
+                    self.socket.send(cut, (more || last) && cut.len() == bytes.len())
+                }
+                Next::File(_) if share.files == 0 => {
                     sent.turn_over = true;
                     break;
                 }
-                Next::File(slice) => self.send_file(slice, file_turn),
+                Next::File(slice) => self.send_file(slice, share),
             };
             match attempt {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
                     sent.bytes += count as u64;
+                    share.bytes -= count as u64;
                     output.sent(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -369,16 +399,17 @@ impl Transport {
     /// Sends of a file what the socket takes, within the turn's share. Apart from
     /// [`flush`](Self::flush), which has nothing to do with files most of the time.
     #[inline(never)]
-    fn send_file(&mut self, slice: &FileSlice, file_turn: &mut u64) -> io::Result<usize> {
-        let count = slice.length.min(*file_turn) as usize;
-        // Without it each turn would end in a small segment.
-        let goes_on = slice.length > *file_turn;
+    fn send_file(&mut self, slice: &FileSlice, share: &mut Share) -> io::Result<usize> {
+        let count = slice.length.min(share.files).min(share.bytes) as usize;
+        // Without it each turn would end in a small segment. What waits for the limit of the
+        // speed waits for so long that the kernel would send that segment in any case.
+        let goes_on = slice.length > share.files && share.files < share.bytes;
         if goes_on != self.rest.as_ref().is_some_and(|rest| rest.corked) {
             self.rest.get_or_insert_default().corked = goes_on;
             self.socket.cork(goes_on);
         }
         let sent = self.socket.sendfile(slice.file.as_fd(), slice.offset, count)?;
-        *file_turn -= sent as u64;
+        share.files -= sent as u64;
         Ok(sent)
     }
 
@@ -401,6 +432,18 @@ impl Transport {
         match &mut self.rest.get_or_insert_default().progress {
             Some(progress) => progress.update(now, sent, timeout, queue),
             none => none.insert(SendProgress::start(now, queue().unwrap_or(sent))).update(now, 0, timeout, || None),
+        }
+    }
+
+    /// When it may be sent a second's worth of bytes, as far as its limit goes.
+    pub(super) fn full(&self) -> Tick {
+        self.rest.as_ref().and_then(|rest| rest.full).unwrap_or_default()
+    }
+
+    /// Remembers when that will be, until it is.
+    pub(super) fn set_full(&mut self, full: Option<Tick>) {
+        if full.is_some() || self.rest.is_some() {
+            self.rest.get_or_insert_default().full = full;
         }
     }
 

@@ -77,6 +77,7 @@ fn of_listeners(config: &Config, state: Option<&Path>, all: &mut Vec<Allowed>) {
 fn of_hosts(config: &Config, all: &mut Vec<Allowed>) {
     for host in &config.hosts {
         all.extend(host.root.iter().map(|root| Allowed::Read(root.clone())));
+        all.extend(host.access_log.iter().map(|path| Allowed::Write(around(path))));
         all.extend(host.routes.iter().filter_map(|route| match &route.handler {
             Some(Handler::Root(root)) => Some(Allowed::Read(root.clone())),
             _ => None,
@@ -160,6 +161,7 @@ mod tests {
             root: Some("/srv".into()),
             users: Some("/users/file".into()),
             quiz: Some("quiz.json".into()),
+            access_log: Some("/hostlog/file".into()),
             routes: vec![
                 Route { auth: Some("/auth/file".into()), ..Route::default() },
                 Route { handler: Some(Handler::Root("/other".into())), ..Route::default() },
@@ -176,7 +178,9 @@ mod tests {
         ]);
         expected.extend(read.into_iter().map(Allowed::Read));
         expected.extend(paths(&["/keys", "/secrets"]).into_iter().map(Allowed::Create));
-        expected.extend(paths(&["/data", "/log", "/run", "/sessions", "/sockets"]).into_iter().map(Allowed::Write));
+        expected.extend(
+            paths(&["/data", "/hostlog", "/log", "/run", "/sessions", "/sockets"]).into_iter().map(Allowed::Write),
+        );
         expected.push(Allowed::Bind(80));
         assert_eq!(found, expected);
     }

@@ -7,6 +7,7 @@ use crate::config::shown::{self, ShownSetting};
 use crate::config::{Config, Protocol};
 use crate::reactor::Endpoint;
 use crate::service::http::{Host, HostCounts, Hosts, LocalOnly, Page, RouteHandler, Rules};
+use crate::service::session_store_client::StoredSessions;
 
 /// Whom the service answers if it is not public. A page in a browser can't use it by the name of
 /// another site.
@@ -19,10 +20,12 @@ static LOCAL: LocalOnly = LocalOnly {
     sockets_too: false,
 };
 
-/// The host of the service, whose requests are counted in `counts`.
-pub(super) fn hosts(public: bool, counts: Rc<HostCounts>) -> Hosts {
+/// The host of the service, whose requests are counted in `counts`. It asks the store of these
+/// sessions whether it works.
+pub(super) fn hosts(public: bool, counts: Rc<HostCounts>, sessions: Rc<StoredSessions>) -> Hosts {
     let mut host = Host::new(Rules { log: false, ..Rules::default() });
     host.counts = counts;
+    host.sessions = sessions;
     host.local_only = (!public).then_some(&LOCAL);
     for page in Page::ALL {
         let set = host.routes.set(page.path(), RouteHandler::Admin(page));

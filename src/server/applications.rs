@@ -29,12 +29,19 @@ pub(super) fn mount(
         Apps::AllBut(names) => !named(names, entry.name) && (users.is_some() || !entry.for_users),
     });
     let mut apps: Vec<_> = usual.map(|entry| (entry.path.to_owned(), entry.name.to_owned())).collect();
-    let named_routes = host.routes.iter().filter_map(|route| Some((route.prefix.clone(), route.app()?.to_owned())));
-    apps.extend(named_routes);
+    // Where each is written: those of the host, and then those of routes.
+    let mut places = vec![host.positions.of("apps"); apps.len()];
+    for route in &host.routes {
+        if let Some(name) = route.app() {
+            apps.push((route.prefix.clone(), name.to_owned()));
+            places.push(route.positions.of("app").or(host.positions.of("app")));
+        }
+    }
 
     let mut supplies = supplies(host, surroundings, users, &apps, faults);
     let mut routes = Routes::default();
-    for (prefix, name) in &apps {
+    for ((prefix, name), place) in apps.iter().zip(places) {
+        faults.place(place);
         let Some(entry) = catalogue::find(name) else {
             faults.wrong(unknown(name));
             continue;
@@ -50,9 +57,11 @@ pub(super) fn mount(
         let set = app.map(|app| routes.set(prefix, RouteHandler::App(app)));
         faults.keep(set.unwrap_or(Ok(())).map_err(ServerError::Config));
     }
+    faults.place(host.positions.of("apps"));
     if let Apps::Only(names) | Apps::AllBut(names) = &host.apps {
         names.iter().filter(|name| catalogue::find(name).is_none()).for_each(|name| faults.wrong(unknown(name)));
     }
+    faults.place(host.positions.of(""));
     (routes, apps)
 }
 

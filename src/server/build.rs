@@ -112,6 +112,7 @@ impl Build {
         certificates: Option<Certificates>,
         state: &State,
     ) -> Self {
+        let sessions = hosts.first().map(|host| Rc::clone(&host.sessions)).unwrap_or_default();
         let reads_sessions = hosts.iter().any(|host| host.routes.read_sessions());
         let hosts: Vec<_> = hosts.into_iter().map(Rc::new).collect();
         let kv = config.listeners.iter().find(|listener| is_kv_beside(config, listener));
@@ -119,7 +120,7 @@ impl Build {
         web.count_unknown(state.counts("_unknown"));
         Self {
             web,
-            admin: admin::hosts(config.process.admin_public, state.counts("_admin")),
+            admin: admin::hosts(config.process.admin_public, state.counts("_admin"), sessions),
             kv: kv.map(|listener| hosts_of(config, listener, &hosts)),
             limits: limits(config),
             certificates,
@@ -164,6 +165,7 @@ fn open_certificates(
     let Opened { certificates, authority } = faults.keep(opened).flatten()?;
     report.authority = authority;
     report.notices = certificates.notices(now);
+    report.certificates = certificates.ends().to_vec();
     if let Some(file) = &tls.key_log {
         report.notices.push(format!("{} gets the secrets of all connections", file.display()));
     }

@@ -1,9 +1,8 @@
 //! The file descriptors of the process. Their number bounds everything else.
 
-use std::time::Duration;
-
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::config::Listener;
 use crate::limits;
 use crate::reactor::{CAPACITY, Options};
 
@@ -15,37 +14,57 @@ pub(super) struct Descriptors {
     pub(super) reserve: usize,
     /// For files that are kept open.
     pub(super) files: usize,
+    /// All that the process can have.
+    available: usize,
 }
 
 impl Descriptors {
-    /// Raises the soft limit to the hard limit, and computes the shares. Besides the first, so many
-    /// directories are served, and there are at most so many connections.
-    pub(super) fn raise(directories: usize, most: Option<usize>) -> Self {
+    /// Raises the soft limit to the hard limit, and computes the shares. So many directories are
+    /// served besides the first, or logs of hosts written, and there are at most so many connections.
+    pub(super) fn raise(further: usize, most: Option<usize>) -> Self {
         let limit = getrlimit(Resource::Nofile);
         // After an error the limit stays as it is.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
         let available = getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
-        Self::share(available, directories, most)
+        Self::share(available, further, most)
     }
 
     /// Options with this share of the descriptors.
-    pub(super) fn options(&self, memory: usize, send_timeout: Duration) -> Options {
+    pub(super) fn options(&self, memory: usize, listener: &Listener) -> Options {
         let Self { connections, reserve, .. } = *self;
-        Options { connections, reserve, memory, send_timeout, ..Options::default() }
+        let (send_timeout, send_limit) = (listener.send_timeout, listener.limit_rate);
+        Options { connections, reserve, memory, send_timeout, send_limit, ..Options::default() }
     }
 
-    fn share(available: usize, directories: usize, most: Option<usize>) -> Self {
+    /// What the operator should know: there are fewer connections than were asked for, or few.
+    pub(super) fn notice(&self, most: Option<usize>) -> Option<String> {
+        let Self { connections, available, .. } = self;
+        let asked = match most {
+            Some(most) if most > *connections => format!("{most} were asked for"),
+            None if *connections < FEW => "that is little".to_owned(),
+            _ => return None,
+        };
+        Some(format!(
+            "there are at most {connections} connections, and {asked}: the limit of file descriptors is {available} \
+             (ulimit -n, or LimitNOFILE)"
+        ))
+    }
+
+    fn share(available: usize, further: usize, most: Option<usize>) -> Self {
         // Standard streams, poll, waker, signals, watch, log, listeners, the file of the
         // request that is being answered, and connections of operators.
         const OWN: usize = 18 + limits::OPERATOR_CONNECTIONS;
-        // Each directory is open, and once more during a reload.
-        let own = OWN + 2 * directories;
+        // Each directory and log is open, and once more during a reload.
+        let own = OWN + 2 * further;
         let files = limits::OPEN_FILES.min(available / 8);
         let reserve = limits::CONNECTION_RESERVE.min(available / 16).max(1);
         let connections = available.saturating_sub(own + files + reserve).clamp(1, CAPACITY - reserve);
-        Self { connections: connections.min(most.unwrap_or(usize::MAX)).max(1), reserve, files }
+        Self { connections: connections.min(most.unwrap_or(usize::MAX)).max(1), reserve, files, available }
     }
 }
+
+/// So few connections are worth a word.
+const FEW: usize = 500;
 
 #[cfg(test)]
 mod tests {
@@ -65,5 +84,9 @@ mod tests {
         let connections = |directories| Descriptors::share(1024, directories, None).connections;
         assert_eq!(connections(0) - connections(100), 200);
         assert_eq!(connections(5_000), 1);
+        let notice = |available, most| Descriptors::share(available, 0, most).notice(most);
+        assert!(notice(1024, Some(100)).is_none() && notice(1024, None).is_none());
+        assert!(notice(1024, Some(5_000)).unwrap().contains("5000 were asked for"));
+        assert!(notice(256, None).unwrap().contains("descriptors is 256"));
     }
 }

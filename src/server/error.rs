@@ -23,6 +23,8 @@ pub enum ServerError {
     BindDatagrams(SocketAddr, io::Error),
     /// The root can't be opened.
     Root(PathBuf, io::Error),
+    /// The access log of a host can't be opened.
+    AccessLog(PathBuf, io::Error),
     /// A store can't be opened.
     Store(OpenError),
     /// The configuration is wrong; a sentence about it.

@@ -22,6 +22,7 @@ mod build;
 mod descriptors;
 mod error;
 mod host;
+mod host_logs;
 mod identity;
 mod listening;
 mod own_files;
@@ -65,6 +66,7 @@ use error::Faults;
 use pid_file::PidFile;
 use privileges::ChangeOfUser;
 use running::{Opened, Running};
+use sessions::Visitors;
 use sockets::Role;
 use state::State;
 use status::status;
@@ -78,8 +80,10 @@ pub struct Ready {
     pub https: Vec<Endpoint>,
     /// The authority that clients must trust, with `--tls auto`.
     pub authority: Option<Authority>,
-    /// What the operator should know about the certificates.
+    /// What the operator should know.
     pub notices: Vec<String>,
+    /// The files of certificates, and when each ends, in Unix seconds.
+    pub certificates: Vec<(PathBuf, i64)>,
     /// Where the key-value service listens, if it runs in addition to the main listener.
     pub kv: Vec<Endpoint>,
     /// Where the service for operators listens.
@@ -172,10 +176,11 @@ impl Server {
         let change = faults.keep(ChangeOfUser::plan(&self.config, state.as_deref())).flatten();
         let sandbox = sandbox::Plan::new(&self.config, state.as_deref());
         let reloader = self.reloader.take();
-        let Prepared { mut shared, options, sockets, mut report, config, state } = self.prepare(faults)?;
+        let mut report = Ready::default();
+        let Prepared { mut shared, options, sockets, config, state, visitors } = self.prepare(faults, &mut report)?;
         shared.notifier = Notifier::from_environment(std::process::id(), |name| std::env::var_os(name));
         let mut reactor = Reactor::<Service>::new(shared, options)?;
-        let mut running = Running::start(&mut reactor, config, state, sockets, &mut report)?;
+        let mut running = Running::start(&mut reactor, config, (state, visitors), sockets, &mut report)?;
         let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
         privileges::give_up(change)?;
         report.sandbox =
@@ -196,21 +201,21 @@ impl Server {
     }
 
     /// Finds all errors that would make a start fail, but doesn't run. Stores aren't
-    /// opened.
+    /// opened. What a start would report goes to `report`, as far as it is known.
     ///
     /// # Errors
     /// If it can't start.
-    pub fn check(self) -> Result<(), ServerError> {
+    pub fn check(self, report: &mut Ready) -> Result<(), ServerError> {
         let mut faults = Faults::of_check();
         faults.keep(ChangeOfUser::plan(&self.config, None));
-        self.prepare(faults).map(drop)
+        self.prepare(faults, report).map(drop)
     }
 
     /// Builds everything, and notes all errors.
-    fn prepare(self, mut faults: Faults) -> Result<Prepared, ServerError> {
+    fn prepare(self, mut faults: Faults, report: &mut Ready) -> Result<Prepared, ServerError> {
         let Self { mut config, log, apps, .. } = self;
         let mut passed = Activation::take(&mut config, &mut faults);
-        let budget = Descriptors::raise(site::further_trees(&config.hosts), config.process.max_connections);
+        let budget = Descriptors::raise(further_descriptors(&config), config.process.max_connections);
         let roots = Roots::open(&config, &mut faults);
         let own = endpoints(&config, &mut faults);
         let mut all = own.clone();
@@ -218,8 +223,13 @@ impl Server {
         admin::check(&config, &all, &mut faults);
         let hidden = roots.hide_own_files(&config, &mut faults);
         let state = State::open(&config, hidden, apps, &mut faults);
-        let mut report = Ready { connections: budget.connections, ..Ready::default() };
-        let (hosts, certificates) = roots.build(&config, &all, &state, &budget, &mut report, &mut faults);
+        report.connections = budget.connections;
+        let (mut hosts, certificates) = roots.build(&config, &all, &state, &budget, report, &mut faults);
+        host_logs::open(&config, &mut hosts, &log, &mut faults);
+        let visitors = has_sessions(&config)
+            .then(|| faults.keep(Visitors::open(&config.process, &state.keys, faults.may_create(), None)));
+        let visitors = visitors.flatten();
+        visitors.iter().for_each(|visitors| visitors.give_to(&mut hosts));
         let Build { web, kv, admin, limits, certificates, reads_sessions } =
             Build::new(&config, hosts, certificates, &state);
         let mut http = http::Shared::new(limits, web);
@@ -228,12 +238,7 @@ impl Server {
             http.kv = kv;
         }
         http.proxies = config.process.trusted_proxies.clone();
-        if has_sessions(&config) {
-            report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
-            let sessions = sessions::sessions(&config.process, &state.keys, faults.may_create());
-            http.sessions = faults.keep(sessions).unwrap_or_default();
-            http.link = faults.keep(sessions::link(&config.process)).flatten();
-        }
+        report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
         let config::Listener { delay, chaos, .. } = config.listeners[0];
         let mut shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log) };
         shared.certificates = certificates;
@@ -246,10 +251,11 @@ impl Server {
             let opened = rest.and_then(|rest| faults.keep(sockets::open(listener, role, &rest)));
             sockets.extend(opened.into_iter().flatten().map(|open| Opened::own(open, acceptor.as_ref())));
         }
+        report.notices.extend(budget.notice(config.process.max_connections));
         sharing::check(&config, reads_sessions, &mut report.notices, &mut faults);
         faults.finish()?;
         let options = options(&config, &budget);
-        Ok(Prepared { shared, options, sockets, report, config, state })
+        Ok(Prepared { shared, options, sockets, config, state, visitors })
     }
 }
 
@@ -258,15 +264,20 @@ struct Prepared {
     shared: Shared,
     options: Options,
     sockets: Vec<Opened>,
-    report: Ready,
     config: Config,
     state: State,
+    visitors: Option<Visitors>,
 }
 
 /// The endpoints of each listener.
 fn endpoints(config: &Config, faults: &mut Faults) -> Vec<Option<Vec<Endpoint>>> {
     let mut of = |listener: &config::Listener| faults.keep(listener.endpoints().map_err(ServerError::Config));
     config.listeners.iter().map(&mut of).collect()
+}
+
+/// The descriptors that grow with the configuration: of directories and of logs.
+fn further_descriptors(config: &Config) -> usize {
+    site::further_trees(&config.hosts) + host_logs::count(config)
 }
 
 /// Whether there are hosts whose applications may read sessions.
@@ -280,7 +291,7 @@ fn options(config: &Config, budget: &Descriptors) -> Options {
     if has_sessions(config) {
         memory -= site::cache_size(&config.process) + sessions::sessions_size(&config.process);
     }
-    budget.options(memory, config.listeners[0].send_timeout)
+    budget.options(memory, &config.listeners[0])
 }
 
 /// Flushes the log, even if the start fails or the loop panics.

@@ -47,6 +47,7 @@ fn own_files(config: &Config) -> Vec<(&PathBuf, &'static str)> {
         files.extend(tls.key_log.iter().map(|path| (path, "--tls-keylog")));
     }
     for host in &config.hosts {
+        files.extend(host.access_log.iter().map(|path| (path, "access-log")));
         files.extend(host.users.iter().map(|path| (path, "--users")));
         files.extend(host.routes.iter().filter_map(|route| route.auth.as_ref()).map(|path| (path, "--auth")));
     }

@@ -137,6 +137,7 @@ fn files(config: &Config) -> Vec<PathBuf> {
     if let AccessLog::File(path) = &process.logging.access {
         files.push(path.clone());
     }
+    files.extend(config.hosts.iter().filter_map(|host| host.access_log.clone()));
     let bind = config.listeners.iter().flat_map(|listener| &listener.bind);
     files.extend(bind.filter_map(|bind| bind.strip_prefix("unix:")).map(PathBuf::from));
     files
@@ -201,8 +202,9 @@ mod tests {
         process.sessions.key = Some("key".into());
         let bind = ["127.0.0.1", "unix:/run/s"].map(str::to_owned).to_vec();
         let tls = Some(Tls { key_log: Some("secrets".into()), ..Tls::default() });
-        let config = Config::single(process, Listener { bind, tls, ..Listener::default() }, Host::default());
-        assert_eq!(files(&config), ["key", "secrets", "pid", "log", "/run/s"].map(PathBuf::from));
+        let host = Host { access_log: Some("hostlog".into()), ..Host::default() };
+        let config = Config::single(process, Listener { bind, tls, ..Listener::default() }, host);
+        assert_eq!(files(&config), ["key", "secrets", "pid", "log", "hostlog", "/run/s"].map(PathBuf::from));
     }
 
     #[test]

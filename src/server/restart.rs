@@ -20,10 +20,6 @@ pub(super) fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
     one("--sandbox", &was.sandbox, &mut is.sandbox, &mut kept);
     one("--verbose or --quiet", &was.logging.verbosity, &mut is.logging.verbosity, &mut kept);
     one("--diagnostics", &was.logging.diagnostics, &mut is.logging.diagnostics, &mut kept);
-    if was.sessions != is.sessions {
-        is.sessions = was.sessions.clone();
-        kept.push("--sessions and the options of sessions");
-    }
     let (was, is) = (&old.listeners[0], &mut new.listeners[0]);
     one("--delay", &was.delay, &mut is.delay, &mut kept);
     one("--chaos", &was.chaos, &mut is.chaos, &mut kept);
@@ -50,10 +46,8 @@ mod tests {
         let mut new = old.clone();
         assert!(keep(&old, &mut new).is_empty());
         new.process.data = Some("/data".into());
-        new.process.sessions.cookie = "other".to_owned();
         new.process.cache_size = 1;
-        assert_eq!(keep(&old, &mut new), ["--data", "--sessions and the options of sessions"]);
+        assert_eq!(keep(&old, &mut new), ["--data"]);
         assert_eq!((&new.process.data, new.process.cache_size), (&None, 1));
-        assert_eq!(new.process.sessions, old.process.sessions);
     }
 }

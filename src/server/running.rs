@@ -16,12 +16,14 @@ use std::rc::Rc;
 use super::build::{Build, Roots};
 use super::descriptors::Descriptors;
 use super::error::Faults;
+use super::host_logs;
+use super::sessions::Visitors;
 use super::sockets::{self, Open, Role, Wanted, or_loopback};
 use super::state::State;
-use super::{Ready, ServerError, admin, endpoints, options, restart, site};
+use super::{Ready, ServerError, admin, endpoints, further_descriptors, has_sessions, options, restart, sharing};
 use crate::config::{self, Config};
 use crate::logging::{AccessLog, Log, NewAccessLog};
-use crate::reactor::{Endpoint, Listener, Reactor, Signal, Tick, Time, TlsAcceptor};
+use crate::reactor::{Endpoint, Listener, Reactor, Signal, Time, TlsAcceptor};
 use crate::service::Service;
 use crate::service::certificates::Certificates;
 use crate::service::http;
@@ -76,6 +78,8 @@ pub(super) struct Running {
     /// The configuration in use.
     config: Config,
     state: State,
+    /// The sessions, if a host has applications.
+    visitors: Option<Visitors>,
     listening: Vec<Listening>,
     /// What the process has given up.
     sandbox: Option<String>,
@@ -84,6 +88,8 @@ pub(super) struct Running {
 /// What a reload has prepared.
 struct Change {
     config: Config,
+    state: State,
+    visitors: Option<Visitors>,
     build: Build,
     opened: Vec<Opened>,
     access_log: Option<NewAccessLog>,
@@ -99,18 +105,16 @@ impl Running {
     pub(super) fn start(
         reactor: &mut Reactor<Service>,
         config: Config,
-        state: State,
+        (state, visitors): (State, Option<Visitors>),
         sockets: Vec<Opened>,
         report: &mut Ready,
     ) -> Result<Self, ServerError> {
         reactor.take_signals(&[Signal::Terminate, Signal::Interrupt, Signal::Hangup, Signal::User1, Signal::User2])?;
         watch(reactor);
-        // Connect at once, so that an error of the remote store is logged now.
-        let now = Tick::default();
-        if let Some((to, client)) = reactor.shared().http.link.as_mut().map(|link| link.connect(now)) {
-            reactor.connect(to, client);
+        if let Some(visitors) = &visitors {
+            visitors.begin(&config.process, None, reactor);
         }
-        let mut this = Self { config, state, listening: Vec::new(), sandbox: None };
+        let mut this = Self { config, state, visitors, listening: Vec::new(), sandbox: None };
         for socket in sockets {
             let endpoints = match socket.wanted.role {
                 Role::Main => &mut report.endpoints,
@@ -174,7 +178,10 @@ impl Running {
             notifier.reloading();
         }
         let config = reloader.map_or_else(|| Some(self.config.clone()), Reloader::load);
-        let prepared = config.map(|config| self.prepare(config, reactor.shared().certificates.as_ref()));
+        let prepared = config.map(|config| {
+            let shared = reactor.shared();
+            self.prepare(config, shared.certificates.as_ref(), &shared.log)
+        });
         let outcome = match prepared {
             None => false,
             Some(Err(error)) => {
@@ -182,6 +189,8 @@ impl Running {
                     Some(reloader) => reloader.refused(error),
                     None => log::error!("{error:?}"),
                 }
+                // Stores that were opened for nothing.
+                self.state.forget_unused();
                 false
             }
             Some(Ok(change)) => {
@@ -201,21 +210,23 @@ impl Running {
     }
 
     /// Makes everything that another configuration needs.
-    fn prepare(&self, mut config: Config, present: Option<&Certificates>) -> Result<Change, ServerError> {
+    fn prepare(&self, mut config: Config, present: Option<&Certificates>, log: &Log) -> Result<Change, ServerError> {
         for option in restart::keep(&self.config, &mut config) {
             log::warn!("{option} can't change before a restart");
         }
         let mut faults = Faults::default();
-        let budget = Descriptors::raise(site::further_trees(&config.hosts), config.process.max_connections);
+        let budget = Descriptors::raise(further_descriptors(&config), config.process.max_connections);
         let roots = Roots::open(&config, &mut faults);
         let endpoints = endpoints(&config, &mut faults);
         admin::check(&config, &endpoints, &mut faults);
-        roots.hide_own_files(&config, &mut faults);
+        let hidden = roots.hide_own_files(&config, &mut faults);
+        let keys = hidden.then(|| faults.keep(self.state.keys.change(&self.config, &config))).flatten();
+        let state = self.state.with_keys(keys.unwrap_or_else(|| Rc::clone(&self.state.keys)));
         let mut report = Ready::default();
-        let (hosts, certificates) = roots.build(&config, &endpoints, &self.state, &budget, &mut report, &mut faults);
-        let build = Build::new(&config, hosts, certificates, &self.state);
+        let (mut hosts, certificates) = roots.build(&config, &endpoints, &state, &budget, &mut report, &mut faults);
+        host_logs::open(&config, &mut hosts, log, &mut faults);
         // Listeners keep the acceptor that they have.
-        let acceptor = present.or(build.certificates.as_ref()).map(Certificates::acceptor);
+        let acceptor = present.or(certificates.as_ref()).map(Certificates::acceptor);
         let mut opened = Vec::new();
         for (number, (listener, endpoints)) in config.listeners.iter().zip(&endpoints).enumerate() {
             let (Some(endpoints), role) = (endpoints, Role::of(&config, number)) else { continue };
@@ -229,8 +240,24 @@ impl Running {
             let wrong = |error| ServerError::Config(format!("the access log can't be reopened: {error}"));
             faults.keep(Log::open_access(logging).map_err(wrong))
         });
+        let reads_sessions = hosts.iter().any(|host| host.routes.read_sessions());
+        sharing::check(&config, reads_sessions, &mut report.notices, &mut faults);
+        let visitors = self.visitors(&config, &state, &mut faults);
+        visitors.iter().for_each(|visitors| visitors.give_to(&mut hosts));
         faults.finish()?;
-        Ok(Change { config, build, opened, access_log: access_log.flatten(), budget, notices: report.notices })
+        let build = Build::new(&config, hosts, certificates, &state);
+        let (access_log, notices) = (access_log.flatten(), report.notices);
+        Ok(Change { config, state, visitors, build, opened, access_log, budget, notices })
+    }
+
+    /// The sessions of another configuration. This comes last, so that a reload that fails makes no
+    /// files.
+    fn visitors(&self, config: &Config, state: &State, faults: &mut Faults) -> Option<Visitors> {
+        if !has_sessions(config) {
+            return None;
+        }
+        let may_create = faults.may_create();
+        faults.keep(Visitors::open(&config.process, &state.keys, may_create, self.visitors.as_ref()))
     }
 
     /// The endpoints of a listener that aren't open yet. None if there are none. (An empty list
@@ -253,9 +280,12 @@ impl Running {
 
     /// Uses what was prepared. Nothing here fails but the poll itself.
     fn commit(&mut self, reactor: &mut Reactor<Service>, change: Change) -> Result<(), ServerError> {
-        let Change { config, build, opened, access_log, budget, notices } = change;
-        let old = std::mem::replace(&mut self.config, config);
-        drop(old);
+        let Change { config, state, visitors, build, opened, access_log, budget, notices } = change;
+        (self.config, self.state) = (config, state);
+        if let Some(visitors) = &visitors {
+            visitors.begin(&self.config.process, self.visitors.as_ref(), reactor);
+        }
+        self.visitors = visitors;
         unwatch(reactor);
         let shared = reactor.shared();
         let Build { web, kv, admin, limits, certificates, .. } = build;

@@ -21,7 +21,12 @@ use crate::service::http::HostCounts;
 
 /// The state of a server.
 pub(super) struct State {
-    pub(super) keys: KeyRing,
+    pub(super) keys: Rc<KeyRing>,
+    kept: Rc<Kept>,
+}
+
+/// What stays whatever the configuration is.
+struct Kept {
     data: Option<PathBuf>,
     /// By the name of the host, the prefix and the name of the application.
     apps: RefCell<HashMap<String, Rc<Application>>>,
@@ -43,12 +48,19 @@ impl State {
         let keys = if hidden { faults.keep(KeyRing::open(config)) } else { None };
         let keys = keys.unwrap_or_else(KeyRing::unreadable);
         let mounted = mounted.into_iter().map(|(prefix, app)| (prefix, Rc::new(Application::new(app)))).collect();
-        Self { keys, data: config.process.data.clone(), apps: RefCell::default(), counts: RefCell::default(), mounted }
+        let (apps, counts) = (RefCell::default(), RefCell::default());
+        let kept = Kept { data: config.process.data.clone(), apps, counts, mounted };
+        Self { keys: Rc::new(keys), kept: Rc::new(kept) }
+    }
+
+    /// The same state with these keys.
+    pub(super) fn with_keys(&self, keys: Rc<KeyRing>) -> Self {
+        Self { keys, kept: Rc::clone(&self.kept) }
     }
 
     /// Whether stores are on disk.
     pub(super) fn is_durable(&self) -> bool {
-        self.data.is_some()
+        self.kept.data.is_some()
     }
 
     /// The application that was kept under this key, or else the one that is made now.
@@ -60,34 +72,34 @@ impl State {
         key: String,
         make: impl FnOnce() -> Result<Box<dyn App>, ServerError>,
     ) -> Result<Rc<Application>, ServerError> {
-        let kept = self.apps.borrow().get(&key).map(Rc::clone);
+        let kept = self.kept.apps.borrow().get(&key).map(Rc::clone);
         if let Some(app) = kept {
             return Ok(app);
         }
         let app = Rc::new(Application::new(make()?));
-        self.apps.borrow_mut().insert(key, Rc::clone(&app));
+        self.kept.apps.borrow_mut().insert(key, Rc::clone(&app));
         Ok(app)
     }
 
     /// The applications of the program itself, for the first host: prefix and application.
     pub(super) fn mounted(&self) -> impl Iterator<Item = (&str, Rc<Application>)> {
-        self.mounted.iter().map(|(prefix, app)| (prefix.as_str(), Rc::clone(app)))
+        self.kept.mounted.iter().map(|(prefix, app)| (prefix.as_str(), Rc::clone(app)))
     }
 
     /// The counts of the host with this name.
     pub(super) fn counts(&self, name: &str) -> Rc<HostCounts> {
-        Rc::clone(self.counts.borrow_mut().entry(name.to_owned()).or_default())
+        Rc::clone(self.kept.counts.borrow_mut().entry(name.to_owned()).or_default())
     }
 
     /// Forgets the applications and the counts that no host has any more.
     pub(super) fn forget_unused(&self) {
-        self.counts.borrow_mut().retain(|_, counts| Rc::strong_count(counts) > 1);
-        self.apps.borrow_mut().retain(|_, app| Rc::strong_count(app) > 1);
+        self.kept.counts.borrow_mut().retain(|_, counts| Rc::strong_count(counts) > 1);
+        self.kept.apps.borrow_mut().retain(|_, app| Rc::strong_count(app) > 1);
     }
 
     /// The store of this name, on disk or in memory, for at most this many bytes.
     pub(super) fn store(&self, name: &str, capacity: usize) -> Result<durable::Store, ServerError> {
-        match &self.data {
+        match &self.kept.data {
             Some(directory) => durable::Store::open(directory, name, capacity).map_err(ServerError::Store),
             None => Ok(durable::Store::in_memory(capacity)),
         }

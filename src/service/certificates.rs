@@ -142,8 +142,7 @@ impl Certificates {
         self.acceptor.is_for(asked, host)
     }
 
-    /// Reads the certificates, those of `--tls auto` made or checked just now. Logs which end
-    /// soon.
+    /// Reads the certificates, those of `--tls auto` made or checked just now.
     ///
     /// # Errors
     /// A sentence that says which file can't be used, and why.
@@ -152,9 +151,7 @@ impl Certificates {
         let (settings, ends) = sources.load()?;
         let acceptor = TlsAcceptor::new(settings).map_err(|error| sources.explain(&error))?;
         let reported = unix_seconds.div_euclid(DAY);
-        let certificates = Self { acceptor, sources, seen, looked: Tick::default(), ends, reported };
-        certificates.log_notices(unix_seconds);
-        Ok(certificates)
+        Ok(Self { acceptor, sources, seen, looked: Tick::default(), ends, reported })
     }
 
     /// Uses other certificates from the next handshake on. Sessions can still be resumed.
@@ -218,6 +215,11 @@ impl Certificates {
         for notice in self.notices(unix_seconds) {
             log::warn!("{notice}");
         }
+    }
+
+    /// The files of the certificates, and when each ends, in Unix seconds.
+    pub fn ends(&self) -> &[(PathBuf, i64)] {
+        &self.ends
     }
 
     /// A sentence about each certificate in use that has ended, or ends soon.

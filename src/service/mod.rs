@@ -196,9 +196,12 @@ impl Protocol for Service {
                 if let Some(certificates) = &mut cx.shared.certificates {
                     certificates.reload(cx.time);
                 }
-                match cx.shared.log.reopen() {
-                    Ok(()) => log::info!("the access log was reopened"),
-                    Err(error) => log::error!("the access log can't be reopened: {error}"),
+                let failed = cx.shared.log.reopen();
+                for (name, error) in &failed {
+                    log::error!("{name} can't be reopened: {error}");
+                }
+                if failed.is_empty() {
+                    log::info!("the access log was reopened");
                 }
             }
             Signal::User2 => {

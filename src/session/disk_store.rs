@@ -38,6 +38,11 @@ impl DiskStore {
         Self { store, open: HashMap::new(), tickets: 0, last_commit: None }
     }
 
+    /// Sets the capacity in bytes.
+    pub(super) fn set_capacity(&mut self, capacity: usize) {
+        self.store.set_capacity(capacity);
+    }
+
     /// The record of `id`, pending changes included.
     pub(super) fn load(&mut self, id: Id, now: i64) -> Option<SessionRecord> {
         let record = self.store.latest(id.to_string().as_bytes(), now)?;

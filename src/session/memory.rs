@@ -66,6 +66,11 @@ impl Memory {
         }
     }
 
+    /// Sets the most bytes. The next [`save`](Self::save) removes what is too much.
+    pub fn set_size(&mut self, size: usize) {
+        self.most_size = size;
+    }
+
     /// The record of `id`, which is now in use.
     pub fn load(&mut self, id: Id, lifetime: Lifetime, now: i64) -> Option<SessionRecord> {
         self.remove_expired(lifetime, now);

@@ -31,7 +31,7 @@ use serde_json::Value;
 
 use record::SessionRecord;
 pub use sessions::{COOKIE, Sessions};
-pub use store::{LoadResult, SaveError, SaveResult, Store, TicketState};
+pub use store::{LoadResult, SaveError, SaveResult, SharedStore, Store, TicketState};
 
 /// The identifier of a session: a UUID of version 4 from the system's generator.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

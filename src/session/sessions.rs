@@ -1,20 +1,23 @@
 //! What an exchange calls: it loads a session by the cookies of a request, and saves a
 //! changed session and returns the cookie for the response.
 
+use std::cell::RefMut;
+use std::rc::Rc;
+
 use super::memory::Memory;
 use super::pending::{Operation, StoreResult, Ticket, Unavailable};
 use super::record::{Lifetime, SessionRecord};
-use super::store::{Cookie, LoadResult, SaveError, SaveResult, Store, TicketState};
+use super::store::{Cookie, LoadResult, SaveError, SaveResult, SharedStore, Store, TicketState};
 use super::{Id, Session};
 use crate::http::Fields;
 use crate::http::cookie::{self, SameSite, SetCookie};
 use crate::limits;
 use crate::reactor::{Handle, Time};
 
-/// All sessions of a server.
+/// The sessions of a host: their store, which it may share with others, and their settings.
 pub struct Sessions {
-    /// Where they are stored.
-    pub store: Store,
+    /// Where they are stored. It is borrowed for one call.
+    store: Rc<SharedStore>,
     /// The name of the cookie; it is valid.
     cookie: String,
     /// Its name over TLS.
@@ -35,6 +38,11 @@ impl Default for Sessions {
 impl Sessions {
     /// Sessions in this store, with this lifetime.
     pub fn new(store: Store, lifetime: Lifetime) -> Self {
+        Self::sharing(SharedStore::new(store), lifetime)
+    }
+
+    /// Sessions in a store that others use, too, with this lifetime.
+    pub fn sharing(store: Rc<SharedStore>, lifetime: Lifetime) -> Self {
         Self { store, cookie: COOKIE.to_owned(), secure_cookie: [cookie::HOST, COOKIE].concat(), lifetime }
     }
 
@@ -48,6 +56,16 @@ impl Sessions {
         self.line(false, SetCookie::default()).map(|_| self)
     }
 
+    /// The store.
+    pub fn store(&self) -> RefMut<'_, Store> {
+        self.store.borrow()
+    }
+
+    /// The store, to be shared.
+    pub fn shared_store(&self) -> Rc<SharedStore> {
+        Rc::clone(&self.store)
+    }
+
     /// The name of the cookie. Over TLS it has the prefix [`HOST`](cookie::HOST).
     pub fn cookie(&self) -> &str {
         &self.cookie
@@ -55,11 +73,11 @@ impl Sessions {
 
     /// Loads the session that the cookies of a request name; `secure`: the request came over
     /// TLS. If the result comes later, the connection `waiter` is woken.
-    pub fn load(&mut self, fields: &Fields<'_>, secure: bool, waiter: Handle, time: Time) -> LoadResult {
+    pub fn load(&self, fields: &Fields<'_>, secure: bool, waiter: Handle, time: Time) -> LoadResult {
         let now = time.unix_seconds;
         let mut values = cookie::values(fields, if secure { &self.secure_cookie } else { &self.cookie })
             .take(limits::SESSION_COOKIES);
-        let found = match &mut self.store {
+        let found = match &mut *self.store() {
             Store::Memory(memory) => values.find_map(|value| {
                 let id = Id::parse(value)?;
                 Some(Session::stored(id, memory.load(id, self.lifetime, now)?, now))
@@ -86,7 +104,7 @@ impl Sessions {
 
     /// Saves a session if it changed, and returns the cookie for the response. If the result
     /// comes later, the connection `waiter` is woken.
-    pub fn save(&mut self, session: Session, secure: bool, waiter: Handle, time: Time) -> SaveResult {
+    pub fn save(&self, session: Session, secure: bool, waiter: Handle, time: Time) -> SaveResult {
         if !(session.changed || session.stale) {
             return SaveResult::Now(None);
         }
@@ -101,7 +119,7 @@ impl Sessions {
         if record.values().len() > limits::SESSION {
             return SaveResult::Refused(SaveError::TooLarge);
         }
-        match (&mut self.store, id) {
+        match (&mut *self.store(), id) {
             (Store::Memory(memory), id) => {
                 if let Some(old) = stored {
                     memory.remove(old);
@@ -147,9 +165,20 @@ impl Sessions {
         }
     }
 
+    /// Asks a remote store whether it works: it removes a session that nobody has. The connection
+    /// `waiter` is woken when the reply is there. None if the store isn't remote.
+    ///
+    /// # Errors
+    /// If the store can't be asked.
+    pub fn probe(&self, waiter: Handle, time: Time) -> Option<Result<Ticket, Unavailable>> {
+        let mut store = self.store();
+        store.pending().map(|pending| pending.save(Operation::End(Id::new()), waiter, time))
+    }
+
     /// Takes the result of a ticket, if there is one.
-    pub fn take(&mut self, ticket: Ticket, time: Time) -> TicketState {
-        let pending = match &mut self.store {
+    pub fn take(&self, ticket: Ticket, time: Time) -> TicketState {
+        let mut store = self.store();
+        let pending = match &mut *store {
             Store::Remote(pending) => pending,
             Store::Disk(disk) => {
                 return match disk.take(ticket) {
@@ -174,8 +203,8 @@ impl Sessions {
     }
 
     /// Drops a ticket; no exchange waits for it any more.
-    pub fn forget(&mut self, ticket: Ticket) {
-        match &mut self.store {
+    pub fn forget(&self, ticket: Ticket) {
+        match &mut *self.store() {
             Store::Remote(pending) => pending.forget(ticket),
             Store::Disk(disk) => disk.forget(ticket),
             Store::Memory(_) | Store::Signed(_) => {}

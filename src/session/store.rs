@@ -3,6 +3,9 @@
 //! A local store returns its result at once (`Now`). For the result of a disk or of a
 //! remote store there is a ticket (`Later`): the exchange waits for it, with a deadline.
 
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+
 use super::Session;
 use super::disk_store::DiskStore;
 use super::memory::Memory;
@@ -19,6 +22,38 @@ pub enum Store {
     Disk(DiskStore),
     /// In a remote store.
     Remote(Pending),
+}
+
+impl Store {
+    /// Sets the most bytes of a store in memory or on disk. What is too much leaves it with the next
+    /// sessions.
+    pub fn set_capacity(&mut self, size: usize) {
+        match self {
+            Self::Memory(memory) => memory.set_size(size),
+            Self::Disk(disk) => disk.set_capacity(size),
+            Self::Signed(_) | Self::Remote(_) => {}
+        }
+    }
+
+    /// The pending operations, if it is a remote store.
+    pub fn pending(&mut self) -> Option<&mut Pending> {
+        if let Self::Remote(pending) = self { Some(pending) } else { None }
+    }
+}
+
+/// A store that hosts share. A reload makes new hosts, but the store stays if its settings do.
+pub struct SharedStore(RefCell<Store>);
+
+impl SharedStore {
+    /// Shares a store.
+    pub fn new(store: Store) -> Rc<Self> {
+        Rc::new(Self(RefCell::new(store)))
+    }
+
+    /// The store, for one call.
+    pub fn borrow(&self) -> RefMut<'_, Store> {
+        self.0.borrow_mut()
+    }
 }
 
 /// The value of a Set-Cookie field; none if the client's cookie stays as it is.

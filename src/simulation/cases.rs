@@ -6,6 +6,7 @@ use ring::digest::SHA256;
 
 use super::Dice;
 use super::fixtures::{BODY, SESSIONS, session};
+use super::reload;
 use super::response::Response;
 
 /// Length of `/huge.bin`.
@@ -41,11 +42,13 @@ pub(super) enum Expected {
     Events,
     /// A number that no other request of this session gets.
     Visit(usize),
+    /// What the configuration says about this path.
+    Configured(&'static str),
     /// This, and then the connection ends within the body.
     CutAfter(&'static [u8]),
 }
 
-use Expected::{Any, CutAfter, Events, Exactly, Parts, Stream, Visit};
+use Expected::{Any, Configured, CutAfter, Events, Exactly, Parts, Stream, Visit};
 
 /// The content of `/huge.bin`.
 pub(super) fn huge() -> String {
@@ -97,8 +100,12 @@ impl Case {
         String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(60)]).escape_debug().to_string()
     }
 
-    /// One random request, or several that belong together.
-    pub(super) fn draw(dice: &mut Dice, huge: &str, client: &str) -> Vec<Self> {
+    /// One random request, or several that belong together. With `reloads`, many are for the host
+    /// that changes.
+    pub(super) fn draw(dice: &mut Dice, huge: &str, client: &str, reloads: bool) -> Vec<Self> {
+        if reloads && dice.one_in(2) {
+            return vec![configured(dice)];
+        }
         let one = match dice.below(17) {
             0 => small_file(dice),
             1 => Self::new(get("/huge.bin", ""), 200, Exactly(huge.into())),
@@ -289,6 +296,14 @@ fn visit(dice: &mut Dice) -> Case {
     Case { session: true, job: !path.is_empty(), ..case }
 }
 
+/// A request to the host that reloads change. Its body may come before or after a reload.
+fn configured(dice: &mut Dice) -> Case {
+    let path = dice.pick(&["/a", "/b", "/b/c", "/b/c/d", "/c"]);
+    let body = vec![b'x'; dice.below(3_000)];
+    let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n", reload::NAME, body.len());
+    Case::new([head.as_bytes(), &body].concat(), 200, Configured(path)).with_job().or(&[404])
+}
+
 /// A protected page: the password is checked by a job. Too many wrong ones are 429.
 fn protected(dice: &mut Dice) -> Case {
     let private = || Exactly(b"<p>private".to_vec());
@@ -355,7 +370,7 @@ impl Expected {
         let content = &response.body;
         match self {
             _ if head_only => assert!(content.is_empty(), "{name}: content"),
-            Any | Visit(_) => {}
+            Any | Visit(_) | Configured(_) => {}
             Exactly(expected) => assert!(content == expected, "{name}: the wrong content"),
             CutAfter(expected) => assert!(response.open_ended && content == expected, "{name}: it has an end"),
             Parts(ranges) => check_parts(response, ranges, huge, name),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Dice;
 use super::cases::{Case, Expected};
+use super::reload;
 use super::response::{Response, take_chunks};
 use super::world::World;
 use crate::http::event_stream;
@@ -23,6 +24,8 @@ pub(super) struct Client {
     /// When the server read the first byte of each request, and the last.
     begun: Vec<Tick>,
     whole: Vec<Tick>,
+    /// The number of the configuration in use when the first byte of each request was read.
+    configurations: Vec<u64>,
     last_sent: Option<Tick>,
     received: Vec<u8>,
     /// The number of complete responses.
@@ -37,7 +40,8 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn draw(dice: &mut Dice, world: &World<'_>, overloaded: bool) -> Self {
         let name = format!("client-{}", dice.roll());
-        let mut cases: Vec<_> = (0..dice.amount(12)).flat_map(|_| Case::draw(dice, world.huge, &name)).collect();
+        let mut cases: Vec<_> =
+            (0..dice.amount(12)).flat_map(|_| Case::draw(dice, world.huge, &name, world.reloads)).collect();
         // A request after a stream of events is never answered.
         let last = cases.iter().position(|case| matches!(case.content, Expected::Events));
         cases.truncate(last.map_or(cases.len(), |last| last + 1));
@@ -56,6 +60,7 @@ impl Client {
             until,
             begun,
             whole,
+            configurations: Vec::new(),
             last_sent: None,
             received,
             responses: 0,
@@ -97,11 +102,13 @@ impl Client {
     }
 
     /// The next bytes, at most `most`.
-    pub(super) fn send(&mut self, most: usize, now: Tick) -> &[u8] {
+    pub(super) fn send(&mut self, most: usize, world: &World<'_>) -> &[u8] {
+        let now = world.now;
         let from = self.sent;
         self.sent += most.min(self.until - from);
         while self.begun.len() < self.cases.len() && self.start_of(self.begun.len()) < self.sent {
             self.begun.push(now);
+            self.configurations.push(world.configuration);
         }
         while self.whole.len() < self.cases.len() && self.ends[self.whole.len()] <= self.sent {
             self.whole.push(now);
@@ -166,6 +173,11 @@ impl Client {
         assert!(whole || closes, "{name}: a response before the request is complete, and no close");
         assert!(closes || !must_close, "{name}: it doesn't close: {}", response.head);
         assert!(!closes || must_close || world.draining || self.overloaded, "{name}: it closes: {}", response.head);
+        if let Expected::Configured(path) = case.content
+            && [200, 404].contains(&response.status)
+        {
+            reload::check(path, response, self.configurations[index], world.configuration);
+        }
         let cut = matches!(case.content, Expected::CutAfter(_));
         assert!(!response.open_ended || closes || cut, "{name}: no end");
         if expected {

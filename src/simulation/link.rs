@@ -120,7 +120,7 @@ impl Link {
             world.log(|| format!("link {} sends EOF", self.number));
             self.peer.end();
         } else {
-            let bytes = self.client.send(most, world.now);
+            let bytes = self.client.send(most, world);
             world.log(|| format!("link {} sends {} bytes", self.number, bytes.len()));
             self.peer.send(bytes);
         }

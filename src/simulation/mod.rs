@@ -4,7 +4,7 @@
 //! responses they take, and when. It decides which faults there are: half-closes, resets,
 //! peers that vanish, jumps of the clock, and jobs that are late, lost, or find their queue
 //! full. It also decides the store of the sessions (in memory, on disk, or remote with a
-//! client that loses its connection), the events, and a shutdown. After each step no buffer
+//! client that loses its connection), the events, reloads, and a shutdown. After each step no buffer
 //! is over its limit, nothing waits without a deadline, and the counts are right. Each
 //! request is answered in order and correctly, or there is a reason why not.
 //!
@@ -14,6 +14,7 @@
 //! | `client` | a client, which checks what it receives |
 //! | `fixtures` | what the requests and the service agree on |
 //! | `link` | a connection of the service, and what may happen on it |
+//! | `reload` | configurations, which take each other's place |
 //! | `store` | a remote store of sessions that speaks RESP |
 //! | `world` | the state that all links share |
 //!
@@ -23,6 +24,7 @@ mod cases;
 mod client;
 mod fixtures;
 mod link;
+mod reload;
 #[path = "../../tests/support/response.rs"]
 #[allow(dead_code, unreachable_pub)] // the tests with real sockets use all of it
 mod response;
@@ -42,7 +44,7 @@ use link::Link;
 use world::World;
 
 /// How many seeds a run of the tests tries.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 360;
 
 /// The source of all random decisions.
 type Dice = SplitMix64;
@@ -85,6 +87,9 @@ fn simulate(seed: u64, files: &Scratch, huge: &str, verbose: bool) -> BTreeMap<u
 
 /// One random event.
 fn step(dice: &mut Dice, links: &mut Vec<Link>, world: &mut World<'_>) {
+    if world.reloads && dice.one_in(8) {
+        return world.reload();
+    }
     let index = dice.below(links.len());
     let link = &mut links[index];
     match dice.below(200) {

@@ -3,27 +3,39 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::Dice;
 use super::fixtures::{BODY, SESSIONS, session};
+use super::reload;
 use super::store::{Server, StoreLink};
 use crate::app::kv::Kv;
 use crate::auth::{Guard, Users};
 use crate::durable;
 use crate::files::scratch::Scratch;
 use crate::reactor::{Handle, Protocol, TestContext, Tick, Time};
-use crate::service::http::Rules;
-use crate::service::session_store_client::SessionStoreLink;
+use crate::service::http::{Host, Rules};
+use crate::service::session_store_client::{SessionStoreLink, StoredSessions};
 use crate::service::{Message, Service, Shared, testing};
-use crate::session::Store;
 use crate::session::disk_store::{self, DiskStore};
+use crate::session::memory::Memory;
 use crate::session::pending::Pending;
 use crate::session::record::{Lifetime, SessionRecord};
 use crate::session::remote::{self, StoreUrl};
+use crate::session::{Sessions, Store};
+
+/// The Unix second of the beginning.
+const BEGIN: i64 = 1_800_000_000;
 
 pub(super) struct World<'a> {
     pub(super) shared: Shared,
+    /// Configurations change.
+    pub(super) reloads: bool,
+    /// The number of the configuration in use.
+    pub(super) configuration: u64,
+    default_host: Rc<Host>,
+    sessions: Rc<StoredSessions>,
     pub(super) now: Tick,
     pub(super) draining: bool,
     /// The content of `/huge.bin`.
@@ -46,21 +58,30 @@ pub(super) struct World<'a> {
 impl<'a> World<'a> {
     pub(super) fn new(dice: &mut Dice, seed: u64, files: &Scratch, huge: &'a str, verbose: bool) -> Self {
         let durable = dice.one_in(6);
-        let shared = testing::shared_with(files, |host| {
+        let mut server = Server::default();
+        let sessions = sessions(dice.below(5), &files.at(&format!("sessions-{seed}")), &mut server);
+        let mut shared = testing::shared_with(files, |host| {
             let users = "alice:$2y$04$MLhQcSVSXWZEBa76VTowc.Dn8tyrxSjlY.gu8AkQrojRxxZtcQUQW";
             host.set_rules(Rules { body_limit: BODY, ..Rules::default() });
             let mut guard = Guard::default();
             guard.protect("/private", Users::fixed(users).expect("a user")).expect("a prefix");
             host.guard = RefCell::new(guard);
+            host.sessions = Rc::clone(&sessions);
             let on_disk = || durable::Store::open(&files.at(&format!("kv-{seed}")), "kv", 1 << 20).expect("a store");
             let store = if durable { on_disk() } else { durable::Store::in_memory(1 << 20) };
             for (prefix, store) in [("/kv", durable::Store::in_memory(1 << 20)), ("/durable", store)] {
                 host.routes.mount(prefix, Box::new(Kv::new(store, None))).expect("a prefix");
             }
         });
-        let (statuses, visits, server) = (BTreeMap::new(), BTreeSet::new(), Server::default());
-        let mut world = Self {
+        let default_host = Rc::clone(&shared.http.web.all()[0]);
+        shared.http.web = reload::hosts(0, &default_host);
+        let (statuses, visits) = (BTreeMap::new(), BTreeSet::new());
+        Self {
             shared,
+            reloads: dice.one_in(5),
+            configuration: 0,
+            default_host,
+            sessions,
             now: Tick::default(),
             draining: false,
             huge,
@@ -71,54 +92,25 @@ impl<'a> World<'a> {
             server,
             store: None,
             store_links: 0,
-        };
-        world.choose_store(dice.below(5), &files.at(&format!("sessions-{seed}")));
-        world
-    }
-
-    /// Puts the sessions into a store.
-    fn choose_store(&mut self, choice: usize, directory: &std::path::Path) {
-        let record = SessionRecord::new(self.time().unix_seconds);
-        let sessions = &mut self.shared.http.sessions;
-        let far = Duration::from_secs(1 << 30);
-        sessions.lifetime = Lifetime { idle: far, max_age: far };
-        match choice {
-            0 => {
-                let mut store = durable::Store::open(directory, disk_store::NAME, 1 << 20).expect("a store");
-                for id in (0..SESSIONS).map(session) {
-                    let key = id.to_string().into_bytes().into();
-                    let value = durable::Record { value: record.encode().into(), expires: None };
-                    let written = store.write(vec![durable::Change::Put(key, value)], 0).expect("room");
-                    let durable::Written::Later(commit) = written else { panic!("it is on disk") };
-                    commit.wait().expect("it is written");
-                }
-                sessions.store = Store::Disk(DiskStore::new(store));
-            }
-            1 | 2 => {
-                sessions.store = Store::Remote(Pending::default());
-                let url = StoreUrl::parse("redis://store").expect("a URL");
-                self.shared.http.link = Some(SessionStoreLink::new(url, vec![([127, 0, 0, 1], 6379).into()], None));
-                for id in (0..SESSIONS).map(session) {
-                    self.server.0.insert(remote::key(id).into_bytes(), record.encode());
-                }
-            }
-            _ => {
-                let Store::Memory(memory) = &mut sessions.store else { panic!("the default store") };
-                for id in (0..SESSIONS).map(session) {
-                    memory.save(id, &record, sessions.lifetime, record.created);
-                }
-            }
         }
     }
 
+    /// Another configuration takes the place of the present one.
+    pub(super) fn reload(&mut self) {
+        self.configuration += 1;
+        self.log(|| format!("configuration {} is in use", self.configuration));
+        let hosts = reload::hosts(self.configuration, &self.default_host);
+        self.shared.http.web = hosts;
+    }
+
     pub(super) fn time(&self) -> Time {
-        let unix_seconds = 1_800_000_000 + (self.now.as_micros() / 1_000_000) as i64;
+        let unix_seconds = BEGIN + (self.now.as_micros() / 1_000_000) as i64;
         Time { now: self.now, unix_seconds, unix_micros: 0 }
     }
 
     /// Whether requests that need a session may get 503.
     pub(super) fn store_may_fail(&self) -> bool {
-        matches!(self.shared.http.sessions.store, Store::Remote(_))
+        matches!(*self.sessions.sessions.store(), Store::Remote(_))
     }
 
     /// Takes the messages that a service sent, and the connections that it opens.
@@ -205,7 +197,7 @@ impl<'a> World<'a> {
 
     /// All links are closed: nothing may be left.
     pub(super) fn check_end(&self) {
-        if let Store::Remote(pending) = &self.shared.http.sessions.store {
+        if let Store::Remote(pending) = &*self.sessions.sessions.store() {
             assert!(pending.is_empty(), "a closed connection still waits for the store");
         }
     }
@@ -215,4 +207,40 @@ impl<'a> World<'a> {
             println!("{:>12} {}", self.now.as_micros(), what());
         }
     }
+}
+
+/// All sessions, in a store of this kind.
+fn sessions(kind: usize, directory: &std::path::Path, server: &mut Server) -> Rc<StoredSessions> {
+    let record = SessionRecord::new(BEGIN);
+    let far = Duration::from_secs(1 << 30);
+    let lifetime = Lifetime { idle: far, max_age: far };
+    let store = match kind {
+        0 => {
+            let mut store = durable::Store::open(directory, disk_store::NAME, 1 << 20).expect("a store");
+            for id in (0..SESSIONS).map(session) {
+                let key = id.to_string().into_bytes().into();
+                let value = durable::Record { value: record.encode().into(), expires: None };
+                let written = store.write(vec![durable::Change::Put(key, value)], 0).expect("room");
+                let durable::Written::Later(commit) = written else { panic!("it is on disk") };
+                commit.wait().expect("it is written");
+            }
+            Store::Disk(DiskStore::new(store))
+        }
+        1 | 2 => {
+            server.0.extend((0..SESSIONS).map(session).map(|id| (remote::key(id).into_bytes(), record.encode())));
+            Store::Remote(Pending::default())
+        }
+        _ => {
+            let mut memory = Memory::default();
+            (0..SESSIONS).map(session).for_each(|id| memory.save(id, &record, lifetime, record.created));
+            Store::Memory(memory)
+        }
+    };
+    let is_remote = matches!(store, Store::Remote(_));
+    let sessions = Sessions::new(store, lifetime);
+    let link = is_remote.then(|| {
+        let url = StoreUrl::parse("redis://store").expect("a URL");
+        SessionStoreLink::new(url, vec![([127, 0, 0, 1], 6379).into()], None, sessions.shared_store())
+    });
+    Rc::new(StoredSessions { sessions, link })
 }

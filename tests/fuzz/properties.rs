@@ -1,6 +1,7 @@
 //! Properties that hold for every input of a parser. Each function panics if one doesn't hold,
 //! and returns whether the input was accepted.
 
+use miod::config;
 use miod::http::FieldLines;
 use miod::http::Status;
 use miod::http::chunked::{Decoder, LAST_CHUNK, encode_chunk};
@@ -237,4 +238,51 @@ pub fn response(data: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// A configuration file. Each mistake has a position in it, and can be shown.
+pub fn config(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    let mistakes = config::mistakes(text.to_owned());
+    for mistake in &mistakes {
+        let bytes = mistake.position.bytes();
+        assert!(text.get(bytes).is_some(), "{mistake:?} is beside the file");
+        assert!(mistake.position.line() <= text.matches('\n').count() + 1);
+        assert!(!mistake.message.is_empty() && mistake.position.excerpt().lines().count() == 2, "{mistake:?}");
+    }
+    assert!(mistakes.is_sorted_by_key(|mistake| mistake.position.bytes().start));
+    mistakes.is_empty()
+}
+
+/// Values with a grammar of their own, and how a file has them.
+const VALUES: [(&str, &str); 12] = [
+    ("allow", "[[host]]\n[[host.route]]\npath = '/x'\nallow = [VALUE]\n"),
+    ("bind", "bind = VALUE\n"),
+    ("cache-control", "cache-control = VALUE\n"),
+    ("cors", "[[host]]\n[[host.route]]\npath = '/x'\ncors = { origins = [VALUE] }\n"),
+    ("error-page", "error-page = VALUE\n"),
+    ("glob", "[[host]]\n[[host.header]]\nglob = VALUE\nset = { A = 'b' }\n"),
+    ("max-memory", "max-memory = VALUE\n"),
+    ("names", "[[host]]\nnames = [VALUE]\n"),
+    ("path", "[[host]]\n[[host.route]]\npath = VALUE\nrespond = { body = 'x' }\n"),
+    ("rate", "[[host]]\n[[host.route]]\npath = '/x'\nrate = VALUE\n"),
+    ("redirect", "[[host]]\n[[host.route]]\npath = '/x'\nredirect = { to = VALUE }\n"),
+    ("sessions", "sessions = VALUE\n"),
+];
+
+/// The name of a value, LF, and the value. It is read, or else there is one mistake, at the value or
+/// its key.
+pub fn config_value(data: &[u8]) -> bool {
+    let Some((name, value)) = std::str::from_utf8(data).ok().and_then(|text| text.split_once('\n')) else {
+        return false;
+    };
+    let Some((_, file)) = VALUES.iter().find(|(known, _)| *known == name) else { return false };
+    let quoted: String = value.chars().map(|char| format!("\\U{:08X}", u32::from(char))).collect();
+    let text = file.replace("VALUE", &format!("\"{quoted}\""));
+    let line = 1 + file[..file.find("VALUE").unwrap_or_default()].matches('\n').count();
+    assert!(config(text.as_bytes()) == config::mistakes(text.clone()).is_empty());
+    let mistakes = config::mistakes(text);
+    assert!(mistakes.iter().all(|mistake| mistake.position.line() == line), "{mistakes:?}");
+    assert!(mistakes.len() <= 1, "{mistakes:?}");
+    mistakes.is_empty()
 }

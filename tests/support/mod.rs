@@ -4,6 +4,8 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses only a part of it
 
 pub mod browser;
+pub mod redis;
+pub mod reload;
 mod response;
 pub mod site;
 

@@ -154,6 +154,10 @@ impl App for Board {
         self.changed(change, request, call)
     }
 
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        self.0.figures()
+    }
+
     fn events(&mut self, seen: u64, out: &mut Vec<u8>, room: usize) -> u64 {
         self.0.events(seen, out, room, |id, post| json::to_string(&Shown::of(id, post, false)))
     }

@@ -83,6 +83,11 @@ impl Posts {
         self.write(Entry::Post(post), Vec::new())
     }
 
+    /// What operators may want to know.
+    pub(super) fn figures(&self) -> Vec<(&'static str, u64)> {
+        self.store.figures()
+    }
+
     /// Removes a post.
     ///
     /// # Errors

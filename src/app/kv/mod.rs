@@ -184,6 +184,10 @@ impl Kv {
 }
 
 impl App for Kv {
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        self.store.with(|store| store.figures())
+    }
+
     fn methods(&self, _path: &[u8]) -> Methods {
         Methods::Only(&[Method::Get, Method::Head, Method::Put, Method::Post, Method::Delete])
     }

@@ -12,7 +12,7 @@ use crate::files::resolve::Symlinks;
 use crate::http::forwarded::Proxies;
 use crate::http::rate::Rate;
 use crate::logging::{AccessLog, DiagnosticFormat, LogFormat, LogOptions};
-use crate::reactor::Endpoint;
+use crate::reactor::{Endpoint, SendLimit};
 use crate::session::record::Lifetime;
 use crate::session::remote::StoreUrl;
 
@@ -63,7 +63,7 @@ fn every_option_sets_its_field() {
          --error-page 404=gone.html --error-page 5xx=a/sorry.html \
          --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
          --tls a.pem --tls b.pem,b.key --tls-bind 127.0.0.3:444 --tls-min 1.3 --client-ca /tmp/clients \
-         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --pid-file /tmp/pid --user www:web --admin 127.0.0.4 --admin unix:/tmp/admin --admin-public --sandbox require --max-per-address 7 --rate 5/s:9 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
+         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --pid-file /tmp/pid --user www:web --admin 127.0.0.4 --admin unix:/tmp/admin --admin-public --sandbox require --max-per-address 7 --limit-rate 64K/s --rate 5/s:9 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
          --trusted-proxy unix --no-server-header --access-log /tmp/log --log-format logfmt --diagnostics json --app /a=lab \
          --apps=one,two --demo --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
          --sessions rediss://store/1 --sessions-ca /tmp/ca --session-key /tmp/key --session-cookie sid --session-idle 5m \
@@ -113,6 +113,7 @@ fn every_option_sets_its_field() {
         reuse_port: true,
         strict_hosts: false,
         max_per_address: Some(7),
+        limit_rate: SendLimit::per_second(65536),
         delay: Duration::ZERO,
         chaos: None,
     };

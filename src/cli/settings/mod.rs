@@ -48,6 +48,10 @@ pub(super) fn settings(layers: &Layers, config: &Config) -> Vec<ShownSetting> {
             let files: Vec<_> = host.certificates.iter().map(ToString::to_string).collect();
             settings.push(ShownSetting { name: name("tls"), value: json!(files), origin: place("tls") });
         }
+        if let Some(path) = &host.access_log {
+            let value = json!(path.to_string_lossy());
+            settings.push(ShownSetting { name: name("access-log"), value, origin: place("access-log") });
+        }
         for setting in &own.settings {
             let value = shown(setting.option, &setting.values.iter().collect::<Vec<_>>());
             let origin = origin(setting.option, &setting.origin);

@@ -45,6 +45,37 @@ fn a_service_has_what_its_options_need_and_no_more() {
 }
 
 #[test]
+fn several_processes_have_a_template_and_no_common_file() {
+    let options = ["--reuse-port", "--pid-file=/run/miod/pid", "--access-log", "/var/log/miod/50%.log", "/srv/www"];
+    let text = units(&options).unwrap();
+    assert!(text.starts_with("# /etc/systemd/system/miod@.service\n[Unit]\n"), "{text}");
+    let start = "/usr/bin/miod --reuse-port \"--pid-file=/run/miod/pid-%i\" \
+                 \"--access-log=/var/log/miod/50%%-%i.log\" /srv/www";
+    assert_eq!(values(&text, "ExecStart"), [start]);
+    // Another user could not share the address.
+    assert_eq!((values(&text, "DynamicUser"), values(&text, "User")), (vec!["yes"], vec!["miod"]));
+    assert_eq!(values(&text, "RuntimeDirectoryPreserve"), ["yes"]);
+    let text = units(&["--reuse-port", "--access-log", "/var/log.d/.hidden", "/srv/www"]).unwrap();
+    assert!(text.contains("\"--access-log=/var/log.d/.hidden-%i\""), "{text}");
+    // What goes to standard output is no file.
+    let text = units(&["--reuse-port", "--access-log=-", "/srv/www"]).unwrap();
+    assert!(text.contains("miod --reuse-port --access-log=- /srv/www\n"), "{text}");
+    let text = units(&["--socket", "--reuse-port", "-p80", "--pid-file=/run/miod/pid", "/srv/www"]).unwrap();
+    assert!(text.starts_with("# /etc/systemd/system/miod.service\n") && !text.contains("%i"), "{text}");
+}
+
+#[test]
+fn a_common_file_that_only_the_configuration_file_names_is_refused() {
+    let files = crate::files::scratch::Scratch::new();
+    files.file("m.toml", "reuse-port = true\npid-file = \"/run/miod/pid\"\nroot = \"/srv/www\"\n");
+    let file = files.at("m.toml").display().to_string();
+    let error = units(&["-c", &file]).unwrap_err();
+    assert!(error.contains("give --pid-file here, too"), "{error}");
+    let text = units(&["-c", &file, "--pid-file=/run/miod/pid"]).unwrap();
+    assert!(text.contains("miod@.service") && text.contains("pid-%i"), "{text}");
+}
+
+#[test]
 fn a_low_port_needs_one_capability() {
     let text = units(&["-b", "192.0.2.1", "-p80", "/srv/www"]).unwrap();
     for key in ["CapabilityBoundingSet", "AmbientCapabilities"] {

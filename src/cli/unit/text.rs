@@ -67,9 +67,22 @@ impl Socket {
     }
 }
 
+/// Stands for the name of the instance in an argument. No argument has this character.
+const INSTANCE: char = '\0';
+
+/// An argument that ends with the name of a file, with the name of the instance in it: behind the
+/// stem, `access-%i.log`.
+pub(super) fn of_instance(argument: &str) -> String {
+    let name = argument.rfind(['/', '=']).map_or(0, |at| at + 1);
+    let stem = argument[name..].rfind('.').filter(|at| *at > 0).map_or(argument.len(), |at| name + at);
+    format!("{}-{INSTANCE}{}", &argument[..stem], &argument[stem..])
+}
+
 /// A service.
 pub(super) struct Service<'a> {
     pub(super) program: &'a Path,
+    /// There are several processes with the same options.
+    pub(super) is_template: bool,
     pub(super) arguments: &'a [String],
     pub(super) secrets: &'a [String],
     pub(super) per_user: bool,
@@ -89,15 +102,21 @@ impl Service<'_> {
     /// All units, each after a comment with the name of its file.
     pub(super) fn units(&self) -> String {
         let directory = if self.per_user { "~/.config/systemd/user" } else { "/etc/systemd/system" };
-        let mut text = format!("# {directory}/miod.service\n{}", self.unit());
+        let mut text = format!("# {directory}/{}\n{}", self.name(), self.unit());
         for socket in self.passed {
             let _ = write!(text, "\n# {directory}/{}\n{}", socket.names().1, socket.unit());
         }
         text
     }
 
+    /// The name of the service's file.
+    fn name(&self) -> &'static str {
+        if self.is_template { "miod@.service" } else { "miod.service" }
+    }
+
     fn unit(&self) -> String {
-        let mut text = String::from("[Unit]\nDescription=miod: an HTTP server\n");
+        let which = if self.is_template { ", process %i" } else { "" };
+        let mut text = format!("[Unit]\nDescription=miod: an HTTP server{which}\n");
         if !self.per_user {
             let target = if self.needs_network() { "network-online" } else { "network" };
             let _ = writeln!(text, "After={target}.target");
@@ -145,9 +164,13 @@ impl Service<'_> {
             *text += "User=miod\nGroup=miod\n";
         } else {
             *text += "DynamicUser=yes\n";
+            if self.is_template {
+                *text += "# Only processes of one user share an address.\nUser=miod\n";
+            }
         }
         *text += "RuntimeDirectory=miod\n";
-        if !self.passed.is_empty() {
+        // Neither the sockets nor the files of other processes are removed with this one.
+        if self.is_template || !self.passed.is_empty() {
             *text += "RuntimeDirectoryPreserve=yes\n";
         }
         if self.writes.iter().any(|path| path.starts_with(OWN[2].1)) {
@@ -230,6 +253,7 @@ pub(super) fn quote(word: &str, is_argument: bool) -> String {
     for character in word.chars() {
         match character {
             '%' => quoted += "%%",
+            INSTANCE => quoted += "%i",
             '$' if is_argument => quoted += "$$",
             '"' | '\\' => quoted.extend(['\\', character]),
             '\n' => quoted += "\\n",

@@ -13,7 +13,7 @@ use crate::files::glob::Glob;
 use crate::http::host_names::HostName;
 
 /// The keys of a host that are no options.
-const KEYS: [&str; 4] = ["names", "tls", "route", "header"];
+const KEYS: [&str; 5] = ["names", "tls", "access-log", "route", "header"];
 
 /// The options that hosts have.
 fn options() -> impl Iterator<Item = &'static Opt<ServerDraft>> + Clone {
@@ -57,6 +57,11 @@ fn read(table: &mut Table<'_>) -> HostSettings {
     let directory = table.directory();
     let read = |files: Vec<String>| files.iter().map(|text| certificate(text, directory)).collect();
     host.certificates = table.get("tls", positions, |value| read(strings(value)?)).unwrap_or_default();
+    host.access_log = table.get("access-log", positions, |value| match string(value)?.as_str() {
+        "" => Err("give a file".to_owned()),
+        "-" => Err("standard output is for all hosts: write access-log = \"-\" at the top of the file".to_owned()),
+        path => Ok(directory.join(path)),
+    });
     table.tables("route", "host.route", |table| {
         if let Some(route) = route::read(table) {
             if let Some(other) = host.routes.iter().find(|other| other.prefix == route.prefix) {

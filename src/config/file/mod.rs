@@ -21,6 +21,7 @@ mod route;
 mod table;
 mod value;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use toml::de::DeTable;
@@ -51,6 +52,7 @@ pub(crate) struct HostSettings {
     pub(crate) settings: Vec<Setting>,
     pub(crate) certificates: Vec<PemFiles>,
     pub(crate) routes: Vec<Route>,
+    pub(crate) access_log: Option<PathBuf>,
     pub(crate) file_fields: Vec<FileFields>,
     pub(crate) positions: Positions,
 }
@@ -68,6 +70,7 @@ pub(crate) fn parse(source: &Arc<Source>, command: ServerCommand) -> (FileSettin
             let position = Position::new(source, bytes);
             mistakes.push(Mistake { position, message: syntax(error.message()) });
         }
+        sort(&mut mistakes);
         // What follows a syntax error may be read wrongly, so nothing is said about it.
         return (FileSettings::default(), mistakes);
     }
@@ -80,8 +83,13 @@ pub(crate) fn parse(source: &Arc<Source>, command: ServerCommand) -> (FileSettin
     let options = || server_options().filter(move |option| option.belongs_to(command) && option.long != "config");
     file.settings = table.settings(options(), &mut draft);
     table.finish(options().map(|option| option.long).chain(["host"]));
-    mistakes.sort_by_key(|mistake| (mistake.position.line(), mistake.position.column()));
+    sort(&mut mistakes);
     (file, mistakes)
+}
+
+/// Puts mistakes in the order of the file.
+fn sort(mistakes: &mut [Mistake]) {
+    mistakes.sort_by_key(|mistake| mistake.position.bytes().start);
 }
 
 /// A sentence about a syntax error.

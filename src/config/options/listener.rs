@@ -214,6 +214,14 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         ..LIMITS
     },
     Opt {
+        long: "limit-rate",
+        value: Value::Required("SIZE/s"),
+        help: "send each connection at most so many bytes per second, after those of the first second (default: no \
+               limit)",
+        set: assign!(Listener.limit_rate = Some(values::send_limit)),
+        ..LIMITS
+    },
+    Opt {
         long: "max-per-address",
         value: Value::Required("N"),
         help: "connections at once from one address (default: no limit)",

@@ -28,7 +28,7 @@ use crate::app::{Answer, Call, Outcome, Ports, Request, Response, Sink};
 use crate::http::response::{BodyForm, Length};
 use crate::http::{Status, event_stream};
 use crate::limits;
-use crate::service::{self, session_store_client};
+use crate::service;
 use crate::session::{LoadResult, SaveError, SaveResult, Session, Store};
 
 /// What a call of an application costs in units of [`Work`](crate::reactor::Work), beside
@@ -54,12 +54,12 @@ impl AppCall<'_> {
             Ok(true) => {}
             Err(_) => return refuse(self.exchange, FAILED, turn),
         }
-        session_store_client::allow_retry(turn.cx);
         let (cx, exchange) = (&mut *turn.cx, self.exchange);
-        let sessions = &mut cx.shared.http.sessions;
-        match sessions.load(&exchange.head.fields, exchange.facts.secure, cx.handle, cx.time) {
+        let stored = &exchange.facts.host.sessions;
+        stored.allow_retry(cx.time.now);
+        match stored.sessions.load(&exchange.head.fields, exchange.facts.secure, cx.handle, cx.time) {
             LoadResult::Now(session) => self.run(done, Some(session), turn),
-            LoadResult::Later(ticket) => self.wait_for_store(Awaits::Session(ticket, done), turn),
+            LoadResult::Later(ticket) => wait_for_store(self.exchange, self.body, Awaits::Session(ticket, done), turn),
             LoadResult::Unavailable => refuse(self.exchange, NO_STORE, turn),
         }
     }
@@ -118,13 +118,14 @@ impl AppCall<'_> {
 
     /// Saves the session if it has changed, and then sends the response.
     fn save(self, response: Response, session: Session, turn: &mut Turn<'_, '_>) -> Progress {
-        session_store_client::allow_retry(turn.cx);
         let (cx, secure) = (&mut *turn.cx, self.exchange.facts.secure);
-        match cx.shared.http.sessions.save(session, secure, cx.handle, cx.time) {
+        let stored = &self.exchange.facts.host.sessions;
+        stored.allow_retry(cx.time.now);
+        match stored.sessions.save(session, secure, cx.handle, cx.time) {
             SaveResult::Now(cookie) => send(self.exchange, response.private(cookie), turn),
             SaveResult::Later(ticket, cookie) => {
                 let response = Box::new(response.private(cookie));
-                Self { body: b"", ..self }.wait_for_store(Awaits::Saving(ticket, response), turn)
+                wait_for_store(self.exchange, b"", Awaits::Saving(ticket, response), turn)
             }
             SaveResult::Refused(SaveError::Unavailable) => refuse(self.exchange, NO_STORE, turn),
             SaveResult::Refused(SaveError::TooLarge) => {
@@ -132,20 +133,6 @@ impl AppCall<'_> {
                 refuse(self.exchange, SESSION_TOO_LARGE, turn)
             }
         }
-    }
-
-    fn wait_for_store(self, awaits: Awaits, turn: &mut Turn<'_, '_>) -> Progress {
-        // A commit to disk is a job.
-        let on_disk = matches!(turn.cx.shared.http.sessions.store, Store::Disk(_));
-        let patience = if on_disk { limits::JOB_TIMEOUT } else { limits::SESSION_STORE_TIMEOUT };
-        let waiting = Waiting::new(self.exchange, self.body, awaits, patience, turn);
-        if session_store_client::flush(turn.cx).is_err() {
-            if let Some(ticket) = waiting.ticket() {
-                turn.cx.shared.http.sessions.forget(ticket);
-            }
-            return refuse(self.exchange, NO_STORE, turn);
-        }
-        Progress::Pending(State::Waiting(waiting))
     }
 
     /// Begins to send the events of the application after number `seen`.
@@ -165,6 +152,27 @@ impl AppCall<'_> {
         let watching = Watching::begin(Rc::clone(self.app), seen, body, turn.output, turn.cx);
         Progress::Pending(State::Watching(watching))
     }
+}
+
+/// Waits for what was asked of the session store.
+pub(super) fn wait_for_store(
+    exchange: &Exchange<'_>,
+    body: &[u8],
+    awaits: Awaits,
+    turn: &mut Turn<'_, '_>,
+) -> Progress {
+    let stored = &exchange.facts.host.sessions;
+    // A commit to disk is a job.
+    let on_disk = matches!(*stored.sessions.store(), Store::Disk(_));
+    let patience = if on_disk { limits::JOB_TIMEOUT } else { limits::SESSION_STORE_TIMEOUT };
+    let waiting = Waiting::new(exchange, body, awaits, patience, turn);
+    if stored.flush(turn.cx).is_err() {
+        if let Some(ticket) = waiting.ticket() {
+            stored.sessions.forget(ticket);
+        }
+        return refuse(exchange, NO_STORE, turn);
+    }
+    Progress::Pending(State::Waiting(waiting))
 }
 
 /// The ports of the web server, if the client is connected to one of them.

@@ -92,7 +92,7 @@ impl Http {
         if let State::Waiting(waiting) = &self.state
             && let Some(ticket) = waiting.ticket()
         {
-            cx.shared.http.sessions.forget(ticket);
+            waiting.facts.host.sessions.sessions.forget(ticket);
         }
         cx.shared.http.census.leave(self.state.phase());
         if let Some(peer) = ends.peer()
@@ -311,6 +311,7 @@ impl Http {
             Read::Failed(_) | Read::GivenUp => Reading::Unread,
         };
         facts.persistent &= self.reading == Reading::KeepAlive;
+        facts.body_at = matches!(read, Read::Whole).then_some(cx.time.now);
         let exchange = Exchange { head: &head, facts };
         let mut turn = Turn::new(io.output, io.ends, self.requests, cx);
         let progress = match (read, destination) {

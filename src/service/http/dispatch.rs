@@ -63,7 +63,7 @@ fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Prog
 
 /// Whether a waiting request can go on, and the state of its ticket at the session store.
 pub(super) fn look(waiting: &Waiting, cx: &mut Cx<'_>) -> Step<Option<TicketState>> {
-    let taken = waiting.ticket().map(|ticket| cx.shared.http.sessions.take(ticket, cx.time));
+    let taken = waiting.ticket().map(|ticket| waiting.facts.host.sessions.sessions.take(ticket, cx.time));
     let waits =
         matches!((&waiting.awaits, &taken), (Awaits::Job { result: None, .. }, _) | (_, Some(TicketState::Pending)));
     if waits && cx.time.now < waiting.deadline {
@@ -96,7 +96,7 @@ pub(super) fn resume(
         }
         (Awaits::Saving(_, response), Some(TicketState::Saved)) => send(exchange, *response, turn),
         (Awaits::Session(ticket, _) | Awaits::Saving(ticket, _), _) => {
-            turn.cx.shared.http.sessions.forget(ticket);
+            exchange.facts.host.sessions.sessions.forget(ticket);
             refuse(exchange, NO_STORE, turn)
         }
     }

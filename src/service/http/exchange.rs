@@ -16,6 +16,7 @@ use super::rules::RuleSet;
 use super::tree::Tree;
 use crate::app::Methods;
 use crate::app::boundary::Application;
+use crate::files::CacheResult;
 use crate::http::Reject;
 use crate::http::framing::Framing;
 use crate::http::head::{Method, RequestHead};
@@ -35,6 +36,10 @@ pub(super) struct Facts {
     pub(super) host: Rc<Host>,
     /// When the first byte of the request was received.
     pub(super) began: Tick,
+    /// When its head was complete.
+    pub(super) head_at: Tick,
+    /// When its body was complete, if it has one and it was read.
+    pub(super) body_at: Option<Tick>,
     /// The decoded path, with its slash, if it isn't the one that was sent.
     pub(super) path: Option<Box<[u8]>>,
     pub(super) handler: Handler,
@@ -128,12 +133,14 @@ pub(super) struct Turn<'t, 'c> {
     pub(super) start: Mark,
     /// The request's number on its connection, from 1.
     pub(super) request: u32,
+    /// Whether the file of the response was in the cache, if it is one.
+    pub(super) cache: Option<CacheResult>,
 }
 
 impl<'t, 'c> Turn<'t, 'c> {
     /// A turn for request number `request`, whose response begins here.
     pub(super) fn new(output: &'t mut Output, ends: Ends<'t>, request: u32, cx: &'t mut Cx<'c>) -> Self {
         let start = output.mark();
-        Self { cx, output, ends, start, request }
+        Self { cx, output, ends, start, request, cache: None }
     }
 }

@@ -36,7 +36,10 @@ pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progr
         None => Served::Refused(Reject::new(Status::NOT_FOUND, "no files are served here")),
     };
     match served {
-        Served::Answered(answered) => complete(exchange, answered.status, answered.body, answered.persistent, turn),
+        Served::Answered(answered) => {
+            turn.cache = Some(answered.cache);
+            complete(exchange, answered.status, answered.body, answered.persistent, turn)
+        }
         Served::Redirect(below) => {
             let mut location = Vec::new();
             target::encode_path(&exchange.path()[..mount], &mut location);

@@ -17,6 +17,8 @@ use super::rules::{RuleSet, Rules};
 use super::tree::Tree;
 use crate::auth::Guard;
 use crate::http::prefix_map::{self, PrefixMap};
+use crate::logging::HostLog;
+use crate::service::session_store_client::StoredSessions;
 
 /// What is served under one or more names.
 pub struct Host {
@@ -32,8 +34,12 @@ pub struct Host {
     pub local_only: Option<&'static LocalOnly>,
     /// The protected paths.
     pub guard: RefCell<Guard>,
+    /// The sessions of its clients.
+    pub sessions: Rc<StoredSessions>,
     /// The built-in error pages.
     pub(super) errors: RefCell<ErrorPages>,
+    /// Where its requests are logged, if not where those of other hosts are.
+    pub access_log: Option<HostLog>,
     /// Requests in plain text are redirected to HTTPS.
     pub redirect_https: bool,
     /// The rules; the first are those of the host itself.
@@ -59,7 +65,9 @@ impl Host {
             routes: Routes::default(),
             local_only: None,
             guard: RefCell::default(),
+            sessions: Rc::default(),
             errors: RefCell::default(),
+            access_log: None,
             redirect_https: false,
             rules: vec![RuleSet::new(0, rules)],
             prefixes: PrefixMap::default(),
@@ -93,6 +101,17 @@ impl Host {
     /// The number of the rules for a decoded path.
     pub(super) fn find_rules(&self, path: &[u8]) -> u16 {
         self.prefixes.find(path).map_or(0, |index| *self.prefixes.get(index).1)
+    }
+
+    /// The length of the longest prefix of a route, with a handler, rules or users of its own,
+    /// that a decoded path is below; none if there is none.
+    #[cold]
+    pub(super) fn find_route(&self, path: &[u8]) -> Option<usize> {
+        let handler = self.routes.find(path).map(|(_, length)| length);
+        let rules = self.prefixes.find(path).map(|index| self.prefixes.get(index).0.len());
+        let users = self.guard.borrow();
+        let users = users.find(path).map(|realm| users.prefix(realm).len());
+        handler.max(rules).max(users)
     }
 
     /// The rules with this number.

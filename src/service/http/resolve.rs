@@ -26,6 +26,8 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, hosts: &Hosts, began: Tick,
     let mut facts = Facts {
         host: Rc::clone(host),
         began,
+        head_at: turn.cx.time.now,
+        body_at: None,
         path: None,
         handler: Handler::Files,
         realm: None,

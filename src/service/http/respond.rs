@@ -72,15 +72,17 @@ pub(super) fn complete(
     }
     turn.cx.shared.http.counts.ended(exchange.facts.began, turn.cx.time.now);
     if is_logged(exchange, turn) {
-        let (request, response) = summarize(exchange, status, body, turn);
-        access_log::write(&request, &response, turn.cx);
+        let details = details(exchange, turn);
+        let (request, response) = summarize(exchange, status, body, details.as_ref(), turn);
+        access_log::write(exchange.facts.host.access_log.as_ref(), &request, &response, turn.cx);
     }
     Progress::Complete { persistent }
 }
 
 /// Whether the access log gets a line for an exchange.
 fn is_logged(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> bool {
-    turn.cx.shared.http.access.enabled && exchange.rules().rules.log
+    let is_enabled = turn.cx.shared.http.access.enabled || exchange.facts.host.access_log.is_some();
+    is_enabled && exchange.rules().rules.log
 }
 
 /// Begins the body of a response that takes more than one turn.
@@ -98,9 +100,16 @@ pub(super) fn begin_body(
 /// The line of the access log for a response that is sent over several turns.
 fn pending_entry(exchange: &Exchange<'_>, status: Status, body: u64, turn: &Turn<'_, '_>) -> Option<Box<PendingEntry>> {
     is_logged(exchange, turn).then(|| {
-        let (request, response) = summarize(exchange, status, body, turn);
-        Box::new(PendingEntry::new(&request, response, exchange.facts.began))
+        let details = details(exchange, turn);
+        let (request, response) = summarize(exchange, status, body, details.as_ref(), turn);
+        let log = exchange.facts.host.access_log.clone();
+        Box::new(PendingEntry::new(log, &request, response, exchange.facts.began))
     })
+}
+
+/// What only the formats with names say.
+fn details<'e>(exchange: &'e Exchange<'_>, turn: &Turn<'_, '_>) -> Option<Details<'e>> {
+    turn.cx.shared.log.format().is_structured().then(|| Details::of(exchange, turn))
 }
 
 /// What the access log says about an exchange.
@@ -108,15 +117,13 @@ fn summarize<'e>(
     exchange: &'e Exchange<'_>,
     status: Status,
     body: u64,
+    details: Option<&'e Details<'e>>,
     turn: &Turn<'_, '_>,
 ) -> (RequestSummary<'e>, ResponseSummary) {
     let response = response_summary(status, body, exchange.facts.realm.is_some(), exchange.facts.began, turn);
     let line = access_log::request_line(exchange.head);
     let client = exchange.client(turn.ends);
     let fields = exchange.head.fields;
-    let structured = turn.cx.shared.log.format().is_structured();
-    let details =
-        structured.then(|| Details::new(exchange.head.host(), &fields, exchange.facts.secure, turn.ends.security()));
     (RequestSummary::new(line, fields, client, response.protected, certificate(turn), details), response)
 }
 
@@ -126,13 +133,11 @@ fn certificate<'t>(turn: &Turn<'t, '_>) -> Option<&'t [u8]> {
 }
 
 fn response_summary(status: Status, body: u64, protected: bool, began: Tick, turn: &Turn<'_, '_>) -> ResponseSummary {
-    let wait = turn.cx.time.now.since(began);
     ResponseSummary {
         status,
         body,
         bytes: turn.output.since(turn.start),
-        wait,
-        duration: wait,
+        duration: turn.cx.time.now.since(began),
         peer_port: turn.ends.peer().map(|peer| peer.port()),
         local: turn.ends.local(),
         request: turn.request,
@@ -183,15 +188,16 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     let context = HeadContext { traits, stamp: &stamp, policy, further: &policy.further };
     let body = write_error(host, reject, Vec::new(), Html::Accepted, context, turn);
     turn.cx.shared.http.counts.malformed += 1;
-    if turn.cx.shared.http.access.enabled {
+    if turn.cx.shared.http.access.enabled || host.access_log.is_some() {
         let response = response_summary(reject.status, body, false, began, turn);
         let fields = Fields::default();
         let peer = turn.ends.peer().map(|peer| peer.ip());
         let client = turn.cx.shared.http.proxies.client(peer, &fields);
         let line = access_log::first_line(input);
-        let details = Details::new(None, &fields, turn.ends.security().is_tls(), turn.ends.security());
-        let request = RequestSummary::new(line, fields, client, false, certificate(turn), Some(details));
-        access_log::write(&request, &response, turn.cx);
+        let security = turn.ends.security();
+        let details = Details::new(None, &fields, security.is_tls(), security, response.duration);
+        let request = RequestSummary::new(line, fields, client, false, certificate(turn), Some(&details));
+        access_log::write(host.access_log.as_ref(), &request, &response, turn.cx);
     }
 }
 

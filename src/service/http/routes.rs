@@ -65,6 +65,14 @@ impl Routes {
         if let Some((RouteHandler::App(app), _)) = self.find(path) { Some(app) } else { None }
     }
 
+    /// All applications, each with its prefix.
+    pub fn mounted(&self) -> impl Iterator<Item = (&str, &Application)> {
+        self.handlers.iter().filter_map(|(prefix, handler)| match handler {
+            RouteHandler::App(app) => Some((prefix, &**app)),
+            _ => None,
+        })
+    }
+
     /// All applications.
     pub fn apps(&self) -> impl Iterator<Item = &Rc<Application>> {
         self.handlers.values().filter_map(|handler| if let RouteHandler::App(app) = handler { Some(app) } else { None })

@@ -18,8 +18,6 @@ use crate::http::header_section::RecentSections;
 use crate::http::rate::Rates;
 use crate::http::response::Stamp;
 use crate::limits;
-use crate::service::session_store_client::SessionStoreLink;
-use crate::session::Sessions;
 
 /// What an operator can set about requests.
 #[derive(Clone, Debug)]
@@ -70,10 +68,6 @@ pub struct Shared {
     pub operation: Operation,
     /// The proxies that are trusted.
     pub proxies: Proxies,
-    /// The sessions of clients.
-    pub sessions: Sessions,
-    /// The connection to a remote session store.
-    pub link: Option<SessionStoreLink>,
     /// Limits of requests.
     pub limits: Limits,
     /// The ports of the web server.
@@ -103,8 +97,6 @@ impl Shared {
             admin: Hosts::new(None, true),
             operation: Operation::default(),
             proxies: Proxies::default(),
-            sessions: Sessions::default(),
-            link: None,
             limits,
             ports: Ports::default(),
             maintenance: false,

@@ -16,6 +16,7 @@ mod streaming;
 mod truncated;
 mod watching;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -30,8 +31,9 @@ use crate::service::Kind;
 use crate::service::testing::{self, Peer, ends};
 use crate::session::key::Keys;
 use crate::session::pending::{Operation, Pending, Reply, Ticket};
+use crate::session::record::Lifetime;
 use crate::session::signed::Signed;
-use crate::session::{Id, Store};
+use crate::session::{Id, Sessions, Store};
 use crate::testing::every_split;
 
 /// A connection with its own server.

@@ -10,17 +10,21 @@
 //! All exchanges share one connection, which is opened with the first operation. An operation
 //! during the pause after a failure fails at once; the first one after the pause opens the
 //! connection again. When the connection is lost, all pending operations fail.
+//!
+//! A host has its sessions as [`StoredSessions`], and an exchange has its host. So an exchange
+//! that began before a reload ends with the store that it began with, and the connection to that
+//! store closes when it is idle.
 
 mod link;
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Message, Outcome, Service, Shared};
+use super::{Message, Outcome, Service};
 use crate::limits;
 use crate::reactor::{Context, Ending, Finish, Io, JobClass, QueueFull, Tick, Want};
-use crate::session::Store;
-use crate::session::pending::Pending;
-use crate::session::remote::{Pipeline, StoreUrl};
+use crate::session::remote::Pipeline;
+use crate::session::{Sessions, Store};
 pub use link::SessionStoreLink;
 use link::State;
 
@@ -32,39 +36,54 @@ const IDLE: Duration = Duration::from_secs(20);
 
 type Cx<'a> = Context<'a, Service>;
 
-fn pending(shared: &mut Shared) -> Option<&mut Pending> {
-    match &mut shared.http.sessions.store {
-        Store::Remote(pending) => Some(pending),
-        _ => None,
+/// Sessions, and the way to their store.
+#[derive(Default)]
+pub struct StoredSessions {
+    /// The sessions.
+    pub sessions: Sessions,
+    /// The link to their store, if it is a remote one.
+    pub link: Option<Rc<SessionStoreLink>>,
+}
+
+impl From<Sessions> for StoredSessions {
+    /// Sessions in a store that isn't remote.
+    fn from(sessions: Sessions) -> Self {
+        Self { sessions, link: None }
     }
 }
 
-/// Allows operations again after a pause. Call it before an operation.
-pub(super) fn allow_retry(cx: &mut Cx<'_>) {
-    if let Some(SessionStoreLink { state: State::Absent(until), .. }) = &cx.shared.http.link
-        && *until <= cx.time.now
-        && let Some(pending) = pending(cx.shared)
-    {
-        pending.available();
+impl StoredSessions {
+    /// Allows operations again after a pause. Call it before an operation.
+    pub(super) fn allow_retry(&self, now: Tick) {
+        if let Some(link) = &self.link {
+            link.allow_retry(now);
+        }
+    }
+
+    /// Sends pending operations to the store, or to the disk. Call it after an operation.
+    ///
+    /// # Errors
+    /// If too many durable writes wait.
+    pub(super) fn flush(&self, cx: &mut Cx<'_>) -> Result<(), QueueFull> {
+        if let Store::Disk(disk) = &mut *self.sessions.store()
+            && let Some(commit) = disk.next_commit()
+        {
+            cx.run(JobClass::Commit, move || {
+                // The exchange finds the result in the store.
+                let _ = commit.wait();
+                Outcome::Session
+            })?;
+        }
+        if let Some(link) = &self.link {
+            flush(link, cx);
+        }
+        Ok(())
     }
 }
 
-/// Sends pending operations to the store, or to the disk. Call it after an operation.
-///
-/// # Errors
-/// If too many durable writes wait.
-pub(super) fn flush(cx: &mut Cx<'_>) -> Result<(), QueueFull> {
-    if let Store::Disk(disk) = &mut cx.shared.http.sessions.store
-        && let Some(commit) = disk.next_commit()
-    {
-        cx.run(JobClass::Commit, move || {
-            // The exchange finds the result in the store.
-            let _ = commit.wait();
-            Outcome::Session
-        })?;
-    }
-    let Some(link) = &mut cx.shared.http.link else { return Ok(()) };
-    match link.state {
+/// Sends pending operations to the store.
+fn flush(link: &Rc<SessionStoreLink>, cx: &mut Cx<'_>) {
+    match link.state.get() {
         State::Open(handle) => cx.send(handle, Message::Session),
         State::Connecting => {}
         State::Absent(_) => {
@@ -72,11 +91,11 @@ pub(super) fn flush(cx: &mut Cx<'_>) -> Result<(), QueueFull> {
             cx.connect(to, client);
         }
     }
-    Ok(())
 }
 
 /// The protocol of the connection.
 pub struct SessionStoreClient {
+    link: Rc<SessionStoreLink>,
     pipeline: Pipeline,
     begun: bool,
     established: bool,
@@ -89,9 +108,10 @@ pub struct SessionStoreClient {
 }
 
 impl SessionStoreClient {
-    fn new(url: &StoreUrl, now: Tick) -> Self {
+    fn new(link: Rc<SessionStoreLink>, now: Tick) -> Self {
         Self {
-            pipeline: Pipeline::new(url),
+            pipeline: Pipeline::new(link.url()),
+            link,
             begun: false,
             established: false,
             answered: false,
@@ -106,9 +126,7 @@ impl SessionStoreClient {
         if !self.begun {
             self.begun = true;
             self.pipeline.begin(now, io.output.buffer());
-            if let Some(link) = &mut cx.shared.http.link {
-                link.state = State::Open(cx.handle);
-            }
+            self.link.state.set(State::Open(cx.handle));
         }
         self.established |= io.established;
         if self.failure.is_none() {
@@ -122,7 +140,7 @@ impl SessionStoreClient {
         if self.established && !over {
             self.ask(io, cx);
         }
-        let nothing_to_do = pending(cx.shared).is_none_or(|pending| pending.is_empty());
+        let nothing_to_do = !self.is_waited_for();
         let idle = self.active.after(IDLE);
         if self.pipeline.is_empty() && ((over && self.answered) || (nothing_to_do && (cx.draining || now >= idle))) {
             return Want::finish(Finish::Close);
@@ -150,10 +168,9 @@ impl SessionStoreClient {
                 log::warn!("the session store refuses: {error}");
             }
             if let Some((ticket, reply)) = read.reply {
-                if let Some(link) = &mut cx.shared.http.link {
-                    link.works();
-                }
-                if let Some(exchange) = pending(cx.shared).and_then(|pending| pending.answer(ticket, reply)) {
+                self.link.works();
+                let exchange = self.link.pending().and_then(|mut pending| pending.answer(ticket, reply));
+                if let Some(exchange) = exchange {
                     cx.send(exchange, Message::Session);
                 }
             }
@@ -162,11 +179,16 @@ impl SessionStoreClient {
 
     /// Sends the pending operations.
     fn ask(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) {
-        let Some(pending) = pending(cx.shared) else { return };
+        let Some(mut pending) = self.link.pending() else { return };
         while io.output.room() > 0 && self.pipeline.len() < PIPELINE {
             let Some((ticket, operation)) = pending.next_operation() else { break };
             self.pipeline.write(ticket, &operation, cx.time.now, io.output.buffer());
         }
+    }
+
+    /// Whether an exchange waits for a result, or hasn't taken it yet.
+    fn is_waited_for(&self) -> bool {
+        self.link.pending().is_some_and(|pending| !pending.is_empty())
     }
 
     /// When the next reply, or connecting, times out.
@@ -185,13 +207,12 @@ impl SessionStoreClient {
         let now = cx.time.now;
         let lost = || (!self.pipeline.is_empty()).then(|| "the server closed the connection".to_owned());
         let why = self.failure.take().or_else(|| ending.error.map(|error| error.to_string())).or_else(lost);
-        let Some(link) = &mut cx.shared.http.link else { return };
+        let link = &self.link;
         let Some(why) = why else {
             // No operation is lost.
-            link.state = State::Absent(now);
-            if pending(cx.shared).is_some_and(|pending| !pending.is_empty()) {
-                // Without a store on disk nothing can be refused.
-                let _ = flush(cx);
+            link.state.set(State::Absent(now));
+            if self.is_waited_for() {
+                flush(link, cx);
             }
             return;
         };
@@ -204,7 +225,8 @@ impl SessionStoreClient {
             link.next_address();
         }
         link.failed(now, &why);
-        for exchange in pending(cx.shared).map(Pending::unavailable).unwrap_or_default() {
+        let waiting = link.pending().map(|mut pending| pending.unavailable());
+        for exchange in waiting.unwrap_or_default() {
             cx.send(exchange, Message::Session);
         }
     }

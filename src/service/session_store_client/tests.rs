@@ -1,15 +1,20 @@
+use std::cell::RefMut;
 use std::io;
 
 use super::link::{LONGEST_PAUSE, PAUSE, State};
 use super::*;
 use crate::files::scratch::Scratch;
 use crate::reactor::{Endpoint, Handle, TestContext, Time};
+use crate::service::Shared;
 use crate::service::testing::{self, Peer, ends};
 use crate::session::Id;
-use crate::session::pending::{Operation, StoreResult, Ticket, Unavailable};
+use crate::session::pending::{Operation, Pending, StoreResult, Ticket, Unavailable};
+use crate::session::record::Lifetime;
+use crate::session::remote::StoreUrl;
 
 /// A link to a store with some addresses, its connection, and the time of the loop.
 struct Bench {
+    stored: StoredSessions,
     shared: Shared,
     client: SessionStoreClient,
     peer: Peer,
@@ -23,12 +28,14 @@ const MILLI: Duration = Duration::from_millis(1);
 impl Bench {
     fn new(addresses: u16) -> Self {
         let files = testing::files();
-        let mut shared = testing::shared(&files);
-        shared.http.sessions.store = Store::Remote(Pending::default());
+        let shared = testing::shared(&files);
         let addresses = (1..=addresses).map(|port| ([127, 0, 0, 1], port).into()).collect();
-        shared.http.link = Some(SessionStoreLink::new(StoreUrl::parse("redis://h").unwrap(), addresses, None));
+        let sessions = Sessions::new(Store::Remote(Pending::default()), Lifetime::default());
+        let url = StoreUrl::parse("redis://h").unwrap();
+        let link = SessionStoreLink::new(url, addresses, None, sessions.shared_store());
         let mut bench = Self {
-            client: SessionStoreClient::new(&StoreUrl::parse("redis://h").unwrap(), Tick::default()),
+            client: SessionStoreClient::new(Rc::clone(&link), Tick::default()),
+            stored: StoredSessions { sessions, link: Some(link) },
             shared,
             peer: Peer::default(),
             now: Tick::default(),
@@ -46,12 +53,20 @@ impl Bench {
         (self.client, self.peer) = (*client, Peer::default());
     }
 
-    fn link(&mut self) -> &mut SessionStoreLink {
-        self.shared.http.link.as_mut().unwrap()
+    fn link(&self) -> Rc<SessionStoreLink> {
+        self.stored.link.clone().unwrap()
     }
 
-    fn state(&mut self) -> State {
-        self.link().state
+    fn state(&self) -> State {
+        self.link().state.get()
+    }
+
+    fn pending(&self) -> RefMut<'_, Pending> {
+        self.stored.link.as_ref().unwrap().pending().unwrap()
+    }
+
+    fn allow_retry(&self) {
+        self.stored.allow_retry(self.now);
     }
 
     fn time(&self) -> Time {
@@ -62,16 +77,12 @@ impl Bench {
         self.now = self.now.after(span);
     }
 
-    fn with<R>(&mut self, call: impl FnOnce(&mut Cx<'_>) -> R) -> R {
-        let time = self.time();
-        call(&mut self.context.context(&mut self.shared, time, false))
-    }
-
     fn load(&mut self) -> Result<Ticket, Unavailable> {
         let time = self.time();
-        let ticket = pending(&mut self.shared).unwrap().load(&[Id::new()], Handle::for_test(1), time);
+        let ticket = self.pending().load(&[Id::new()], Handle::for_test(1), time);
         if ticket.is_ok() {
-            self.with(flush).unwrap();
+            let cx = &mut self.context.context(&mut self.shared, time, false);
+            self.stored.flush(cx).unwrap();
         }
         ticket
     }
@@ -89,7 +100,7 @@ impl Bench {
     }
 
     fn take(&mut self, ticket: Ticket) -> Option<StoreResult> {
-        pending(&mut self.shared).unwrap().take(ticket)
+        self.pending().take(ticket)
     }
 }
 
@@ -125,10 +136,10 @@ fn a_timeout_fails_all_operations_and_pauses_grow_up_to_two_seconds() {
     for expected in [100, 200, 400, 800, 1600, 2000, 2000] {
         let until = bench.now.after(MILLI * expected);
         assert_eq!(bench.state(), State::Absent(until));
-        bench.with(allow_retry);
+        bench.allow_retry();
         assert_eq!(bench.load(), Err(Unavailable), "within the pause");
         bench.now = until;
-        bench.with(allow_retry);
+        bench.allow_retry();
         let ticket = bench.load().unwrap();
         assert_eq!(bench.state(), State::Connecting);
         bench.connect();
@@ -137,13 +148,13 @@ fn a_timeout_fails_all_operations_and_pauses_grow_up_to_two_seconds() {
     }
     // A reply resets the pause.
     bench.pass(LONGEST_PAUSE);
-    bench.with(allow_retry);
+    bench.allow_retry();
     bench.load().unwrap();
     bench.connect();
     bench.settle();
     bench.peer.send(b"$-1\r\n");
     bench.settle();
-    assert_eq!((bench.link().pause, bench.link().failing), (PAUSE, false));
+    assert_eq!((bench.link().pause.get(), bench.link().failing.get()), (PAUSE, false));
 }
 
 #[test]
@@ -199,7 +210,7 @@ fn an_idle_connection_is_closed_and_opened_again_when_needed() {
         }
         assert_eq!(bench.settle().finish, Finish::Close);
         bench.close(None);
-        assert_eq!((bench.state(), bench.link().failing), (State::Absent(bench.now), false));
+        assert_eq!((bench.state(), bench.link().failing.get()), (State::Absent(bench.now), false));
         let ticket = bench.load().unwrap();
         assert_eq!((bench.state(), bench.take(ticket)), (State::Connecting, None));
     }
@@ -244,7 +255,7 @@ fn pipelined_operations_are_limited() {
     // A save is still accepted.
     let operation = Operation::End(Id::new());
     let time = bench.time();
-    assert!(pending(&mut bench.shared).unwrap().save(operation, Handle::for_test(1), time).is_ok());
+    assert!(bench.pending().save(operation, Handle::for_test(1), time).is_ok());
 }
 
 #[test]

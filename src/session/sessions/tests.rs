@@ -20,7 +20,7 @@ fn waiter() -> Handle {
 }
 
 /// Loads the session of a Cookie field value.
-fn load(sessions: &mut Sessions, cookie: &str, seconds: i64) -> LoadResult {
+fn load(sessions: &Sessions, cookie: &str, seconds: i64) -> LoadResult {
     let lines = FieldLines::of([("Cookie", cookie.as_bytes())]);
     sessions.load(&lines.fields(), false, waiter(), at(seconds))
 }
@@ -29,7 +29,7 @@ fn now(loaded: LoadResult) -> Session {
     if let LoadResult::Now(session) = loaded { session } else { panic!("{loaded:?}") }
 }
 
-fn save(sessions: &mut Sessions, session: Session, seconds: i64) -> Cookie {
+fn save(sessions: &Sessions, session: Session, seconds: i64) -> Cookie {
     match sessions.save(session, false, waiter(), at(seconds)) {
         SaveResult::Now(cookie) => cookie,
         other => panic!("{other:?}"),
@@ -48,17 +48,17 @@ fn local_stores() -> [Sessions; 2] {
 
 #[test]
 fn a_local_session_is_saved_loaded_and_ended() {
-    for mut sessions in local_stores() {
-        let mut session = now(load(&mut sessions, "", 0));
-        assert_eq!(save(&mut sessions, Session::none(0), 0), None, "nothing was written");
+    for sessions in local_stores() {
+        let mut session = now(load(&sessions, "", 0));
+        assert_eq!(save(&sessions, Session::none(0), 0), None, "nothing was written");
         session.set("a", 1);
-        let cookie = save(&mut sessions, session, 0).unwrap();
+        let cookie = save(&sessions, session, 0).unwrap();
         assert!(cookie.starts_with("sessionId=") && cookie.ends_with("; HttpOnly; SameSite=Lax; Path=/"), "{cookie}");
         let cookie = pair(Some(cookie));
-        let mut session = now(load(&mut sessions, &cookie, 1));
+        let mut session = now(load(&sessions, &cookie, 1));
         assert_eq!(session.get("a"), Some(&Value::from(1)));
         session.end();
-        let ended = save(&mut sessions, session, 1).unwrap();
+        let ended = save(&sessions, session, 1).unwrap();
         let expected = "sessionId=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; SameSite=Lax; Path=/";
         assert_eq!(ended, expected);
     }
@@ -66,44 +66,44 @@ fn a_local_session_is_saved_loaded_and_ended() {
 
 #[test]
 fn a_session_expires_when_idle_or_old() {
-    for mut sessions in local_stores() {
+    for sessions in local_stores() {
         let mut session = Session::none(0);
         session.set("a", 1);
-        let mut cookie = pair(save(&mut sessions, session, 0));
+        let mut cookie = pair(save(&sessions, session, 0));
         for (seconds, lives) in [(99, true), (198, true), (249, true), (250, false)] {
-            let session = now(load(&mut sessions, &cookie, seconds));
+            let session = now(load(&sessions, &cookie, seconds));
             assert_eq!(session.id().is_some(), lives, "{seconds}");
             // A signed cookie records the time of use.
-            if let Some(line) = save(&mut sessions, session, seconds) {
+            if let Some(line) = save(&sessions, session, seconds) {
                 cookie = pair(Some(line));
             }
         }
         let mut session = Session::none(0);
         session.set("a", 1);
-        let cookie = pair(save(&mut sessions, session, 0));
-        assert_eq!(now(load(&mut sessions, &cookie, 100)).id(), None, "idle");
+        let cookie = pair(save(&sessions, session, 0));
+        assert_eq!(now(load(&sessions, &cookie, 100)).id(), None, "idle");
     }
 }
 
 #[test]
 fn a_signed_cookie_is_renewed_once_in_a_tenth_of_its_idle_time() {
-    let [_, mut sessions] = local_stores();
+    let [_, sessions] = local_stores();
     let mut session = Session::none(0);
     session.set("a", 1);
-    let cookie = pair(save(&mut sessions, session, 0));
+    let cookie = pair(save(&sessions, session, 0));
     for (seconds, renewed) in [(0, false), (9, false), (10, true)] {
-        let session = now(load(&mut sessions, &cookie, seconds));
+        let session = now(load(&sessions, &cookie, seconds));
         assert!(!session.is_changed());
-        assert_eq!(save(&mut sessions, session, seconds).is_some(), renewed, "{seconds}");
+        assert_eq!(save(&sessions, session, seconds).is_some(), renewed, "{seconds}");
     }
 }
 
 #[test]
 fn the_first_known_cookie_among_a_few_is_used() {
-    for mut sessions in local_stores() {
+    for sessions in local_stores() {
         let mut session = Session::none(0);
         session.set("a", 1);
-        let cookie = pair(save(&mut sessions, session, 0));
+        let cookie = pair(save(&sessions, session, 0));
         let foreign = format!("sessionId={}", Id::new());
         for (line, found) in [
             (format!("{foreign}; {cookie}"), true),
@@ -111,7 +111,7 @@ fn the_first_known_cookie_among_a_few_is_used() {
             (format!("sessionid=x; {foreign}"), false),
             (format!("{}{cookie}", format!("{foreign}; ").repeat(limits::SESSION_COOKIES)), false),
         ] {
-            assert_eq!(now(load(&mut sessions, &line, 0)).id().is_some(), found, "{line}");
+            assert_eq!(now(load(&sessions, &line, 0)).id().is_some(), found, "{line}");
         }
     }
 }
@@ -119,14 +119,14 @@ fn the_first_known_cookie_among_a_few_is_used() {
 #[test]
 fn a_session_that_is_too_large_is_refused() {
     let [memory, signed] = local_stores();
-    for (mut sessions, fits, too_large) in [(memory, limits::SESSION - 100, limits::SESSION), (signed, 2_800, 3_100)] {
+    for (sessions, fits, too_large) in [(memory, limits::SESSION - 100, limits::SESSION), (signed, 2_800, 3_100)] {
         let filled = |size: usize| {
             let mut session = Session::none(0);
             session.set("a", "x".repeat(size));
             session
         };
-        let cookie = pair(save(&mut sessions, filled(fits), 0));
-        assert!(now(load(&mut sessions, &cookie, 0)).id().is_some());
+        let cookie = pair(save(&sessions, filled(fits), 0));
+        assert!(now(load(&sessions, &cookie, 0)).id().is_some());
         assert!(matches!(
             sessions.save(filled(too_large), false, waiter(), at(0)),
             SaveResult::Refused(SaveError::TooLarge)
@@ -137,10 +137,10 @@ fn a_session_that_is_too_large_is_refused() {
 #[test]
 fn a_cookie_name_that_browsers_would_refuse_is_an_error() {
     let named = |name: &str| Sessions::default().with_cookie(name);
-    let mut sessions = named("sid").ok().unwrap();
+    let sessions = named("sid").ok().unwrap();
     let mut session = Session::none(0);
     session.set("a", 1);
-    assert!(pair(save(&mut sessions, session, 0)).starts_with("sid="));
+    assert!(pair(save(&sessions, session, 0)).starts_with("sid="));
     assert_eq!(sessions.cookie(), "sid");
     for wrong in ["", "a b", "a=b", "a;b", "__Host-a", "__secure-a"] {
         assert!(named(wrong).is_err(), "{wrong}");
@@ -149,13 +149,13 @@ fn a_cookie_name_that_browsers_would_refuse_is_an_error() {
 
 #[test]
 fn over_tls_the_cookie_has_the_host_prefix() {
-    for mut sessions in local_stores() {
+    for sessions in local_stores() {
         let mut session = Session::none(0);
         session.set("a", 1);
         let SaveResult::Now(Some(cookie)) = sessions.save(session, true, waiter(), at(0)) else { panic!("no cookie") };
         assert!(cookie.starts_with("__Host-sessionId="), "{cookie}");
         assert!(cookie.ends_with("; Secure; HttpOnly; SameSite=Lax; Path=/"), "{cookie}");
-        let mut found = |secure: bool, name: &str| {
+        let found = |secure: bool, name: &str| {
             let line = cookie.split(';').next().unwrap().replace("__Host-sessionId", name);
             let lines = FieldLines::of([("Cookie", line.as_bytes())]);
             now(sessions.load(&lines.fields(), secure, waiter(), at(0)))
@@ -173,10 +173,10 @@ fn over_tls_the_cookie_has_the_host_prefix() {
 
 #[test]
 fn a_remote_session_is_loaded_and_saved_later() {
-    let mut sessions = Sessions::new(Store::Remote(Pending::default()), LIFETIME);
-    assert_eq!(now(load(&mut sessions, "sessionId=junk", 0)).id(), None, "no operation is needed");
+    let sessions = Sessions::new(Store::Remote(Pending::default()), LIFETIME);
+    assert_eq!(now(load(&sessions, "sessionId=junk", 0)).id(), None, "no operation is needed");
     let id = Id::new();
-    let LoadResult::Later(ticket) = load(&mut sessions, &format!("sessionId=junk; sessionId={id}"), 0) else {
+    let LoadResult::Later(ticket) = load(&sessions, &format!("sessionId=junk; sessionId={id}"), 0) else {
         panic!("not later")
     };
     assert!(matches!(sessions.take(ticket, at(0)), TicketState::Pending));
@@ -186,36 +186,36 @@ fn a_remote_session_is_loaded_and_saved_later() {
         (Reply::Loaded(Some(b"junk".to_vec())), 0, false),
         (Reply::Loaded(None), 0, false),
     ] {
-        let LoadResult::Later(ticket) = load(&mut sessions, &format!("sessionId={id}"), seconds) else {
+        let LoadResult::Later(ticket) = load(&sessions, &format!("sessionId={id}"), seconds) else {
             panic!("not later")
         };
-        answer(&mut sessions, ticket, reply);
+        answer(&sessions, ticket, reply);
         let TicketState::Loaded(session) = sessions.take(ticket, at(seconds)) else { panic!("not loaded") };
         assert_eq!(session.id(), found.then_some(id));
     }
     // The store gets the remaining lifetime.
-    let LoadResult::Later(ticket) = load(&mut sessions, &format!("sessionId={id}"), 240) else { panic!("not later") };
-    answer(&mut sessions, ticket, Reply::Loaded(Some(br#"{"@":[0,230]}"#.to_vec())));
+    let LoadResult::Later(ticket) = load(&sessions, &format!("sessionId={id}"), 240) else { panic!("not later") };
+    answer(&sessions, ticket, Reply::Loaded(Some(br#"{"@":[0,230]}"#.to_vec())));
     let TicketState::Loaded(session) = sessions.take(ticket, at(240)) else { panic!("not loaded") };
     let SaveResult::Later(_, None) = sessions.save(session, false, waiter(), at(240)) else { panic!("not saved") };
-    let operation = std::iter::from_fn(|| pending(&mut sessions).next_operation()).last();
+    let operation = std::iter::from_fn(|| pending(&sessions).next_operation()).last();
     let text = br#"{"@":[0,240]}"#.to_vec();
     assert_eq!(operation.unwrap().1, Operation::Save { id, was: Some(id), text, seconds: 10 });
     // Ending a session that was never stored needs no operation.
     let mut session = Session::none(0);
     session.end();
     assert!(matches!(sessions.save(session, false, waiter(), at(0)), SaveResult::Now(Some(_))));
-    pending(&mut sessions).unavailable();
-    assert!(matches!(load(&mut sessions, &format!("sessionId={id}"), 0), LoadResult::Unavailable));
+    pending(&sessions).unavailable();
+    assert!(matches!(load(&sessions, &format!("sessionId={id}"), 0), LoadResult::Unavailable));
     let mut session = Session::none(0);
     session.set("a", 1);
     assert!(matches!(sessions.save(session, false, waiter(), at(0)), SaveResult::Refused(SaveError::Unavailable)));
 }
 
-fn pending(sessions: &mut Sessions) -> &mut Pending {
-    if let Store::Remote(pending) = &mut sessions.store { pending } else { panic!("another store") }
+fn pending(sessions: &Sessions) -> RefMut<'_, Pending> {
+    RefMut::map(sessions.store(), |store| store.pending().expect("a remote store"))
 }
 
-fn answer(sessions: &mut Sessions, ticket: Ticket, reply: Reply) {
+fn answer(sessions: &Sessions, ticket: Ticket, reply: Reply) {
     assert_eq!(pending(sessions).answer(ticket, reply), Some(waiter()));
 }

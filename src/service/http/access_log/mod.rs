@@ -29,12 +29,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Cx;
+use super::exchange::{Exchange, Turn};
 use crate::certificates::x509;
+use crate::files::CacheResult;
 use crate::http::fields::is_named;
 use crate::http::head::RequestHead;
 use crate::http::{Fields, Status, basic};
-use crate::logging::{ACCESS, Log, LogFormat};
-use crate::reactor::{Security, Time};
+use crate::logging::{ACCESS, HostLog, Log, LogFormat};
+use crate::reactor::{Security, Tick, Time};
 
 pub(super) use pending::PendingEntry;
 
@@ -46,8 +48,6 @@ pub(super) struct ResponseSummary {
     pub(super) body: u64,
     /// Bytes of the response, head included.
     pub(super) bytes: u64,
-    /// From the first byte of the request to the head of the response.
-    pub(super) wait: Duration,
     /// From the first byte of the request to the last of the response.
     pub(super) duration: Duration,
     pub(super) peer_port: Option<u16>,
@@ -66,8 +66,8 @@ pub(super) struct RequestSummary<'a> {
     user: Option<Cow<'a, str>>,
     referer: Option<&'a [u8]>,
     agent: Option<&'a [u8]>,
-    /// For the formats with names.
-    details: Option<Details<'a>>,
+    /// For the formats with names. By reference, since they are large and mostly absent.
+    details: Option<&'a Details<'a>>,
 }
 
 /// What only the formats with names say about a request.
@@ -81,14 +81,71 @@ pub(super) struct Details<'a> {
     secure: bool,
     /// The version and cipher suite of the connection.
     tls: Option<[&'a str; 2]>,
+    /// The prefix of the route that the path is below.
+    route: Option<&'a [u8]>,
+    /// Whether a file was in the cache.
+    cache: Option<CacheResult>,
+    phases: Phases,
 }
 
 impl<'a> Details<'a> {
-    /// The details of a request for this host with these fields.
+    /// The details of a request for this host with these fields, whose response is there `wait`
+    /// after its first byte.
     #[cold]
-    pub(super) fn new(host: Option<&'a [u8]>, fields: &Fields<'a>, secure: bool, security: Security<'_>) -> Self {
+    pub(super) fn new(
+        host: Option<&'a [u8]>,
+        fields: &Fields<'a>,
+        secure: bool,
+        security: Security<'_>,
+        wait: Duration,
+    ) -> Self {
         let tls = security.facts().map(|facts| [facts.version, facts.cipher_suite]);
-        Self { host, request_id: fields.get("x-request-id"), secure, tls }
+        let request_id = fields.get("x-request-id");
+        let phases = Phases { wait, ..Phases::default() };
+        Self { host, request_id, secure, tls, route: None, cache: None, phases }
+    }
+
+    /// The same, with all that an exchange knows.
+    #[cold]
+    pub(super) fn of(exchange: &'a Exchange<'a>, turn: &Turn<'_, '_>) -> Self {
+        let (head, facts) = (exchange.head, &exchange.facts);
+        // A path that can't be decoded is below no route.
+        let path = facts.path.as_deref().or(head.target.plain.then_some(head.target.path));
+        let path = path.filter(|path| path.starts_with(b"/"));
+        let length = path.and_then(|path| facts.host.find_route(path));
+        let route = path.zip(length).map(|(path, length)| if length == 0 { &b"/"[..] } else { &path[..length] });
+        let phases = Phases::new(facts.began, facts.head_at, facts.body_at, turn.cx.time.now);
+        let details = Self::new(head.host(), &head.fields, facts.secure, turn.ends.security(), phases.wait);
+        Self { route, cache: turn.cache, phases, ..details }
+    }
+}
+
+/// How long the phases of an exchange took, one after the other, as far as that is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Phases {
+    /// From the first byte of the request to the head of the response.
+    wait: Duration,
+    /// From the first byte of the request to the end of its head.
+    head: Option<Duration>,
+    /// To the end of its body.
+    body: Option<Duration>,
+    /// To the head of the response.
+    answer: Option<Duration>,
+    /// To the end of the response, if that is in a later turn. What is sent at once is with the
+    /// kernel at once, or waits there or here without anybody noting it.
+    send: Option<Duration>,
+}
+
+impl Phases {
+    /// The phases until the head of the response, which is ready `now`.
+    fn new(began: Tick, head_at: Tick, body_at: Option<Tick>, now: Tick) -> Self {
+        Self {
+            wait: now.since(began),
+            head: Some(head_at.since(began)),
+            body: body_at.map(|at| at.since(head_at)),
+            answer: Some(now.since(body_at.unwrap_or(head_at))),
+            send: None,
+        }
     }
 }
 
@@ -101,7 +158,7 @@ impl<'a> RequestSummary<'a> {
         client: Option<IpAddr>,
         protected: bool,
         certificate: Option<&[u8]>,
-        details: Option<Details<'a>>,
+        details: Option<&'a Details<'a>>,
     ) -> Self {
         let (mut referer, mut agent) = (None, None);
         for (name, value) in fields.iter() {
@@ -167,20 +224,20 @@ impl AccessLog {
     }
 }
 
-/// Writes a line.
-pub(super) fn write(request: &RequestSummary<'_>, response: &ResponseSummary, cx: &mut Cx<'_>) {
+/// Writes a line, to the log of a host or to that of all others.
+pub(super) fn write(to: Option<&HostLog>, request: &RequestSummary<'_>, response: &ResponseSummary, cx: &mut Cx<'_>) {
     let entry = Entry { request, response, connection: cx.handle.number(), time: cx.time };
     let (log, access) = (&cx.shared.log, &mut cx.shared.http.access);
     match log.format() {
-        LogFormat::Combined => log.access(|out| combined::write_combined(&entry, &mut access.parts, out)),
-        format => write_in(format, &entry, access, log),
+        LogFormat::Combined => log.access(to, |out| combined::write_combined(&entry, &mut access.parts, out)),
+        format => write_in(format, &entry, access, to, log),
     }
 }
 
 /// Writes a line in a format other than the default. That one is written without a further call.
 #[inline(never)]
-fn write_in(format: LogFormat, entry: &Entry<'_>, access: &mut AccessLog, log: &Log) {
-    log.access(|out| write_to(out, format, entry, access));
+fn write_in(format: LogFormat, entry: &Entry<'_>, access: &mut AccessLog, to: Option<&HostLog>, log: &Log) {
+    log.access(to, |out| write_to(out, format, entry, access));
 }
 
 fn write_to(out: &mut Vec<u8>, format: LogFormat, entry: &Entry<'_>, access: &mut AccessLog) {

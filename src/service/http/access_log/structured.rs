@@ -5,9 +5,10 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use super::Entry;
 use super::text::{Text, push_ip};
+use super::{Details, Entry, Phases};
 use crate::http::date;
 use crate::http::response::write_decimal;
 
@@ -29,6 +30,15 @@ pub(super) trait Facts {
         let start = self.written().len();
         self.text(name, text);
         self.written()[start..].make_ascii_lowercase();
+    }
+
+    /// Seconds with six decimals.
+    fn seconds(&mut self, name: &'static str, span: Duration) {
+        self.number(name, |out| {
+            let mut seconds = Text::<32>::new();
+            seconds.push_seconds(span);
+            out.extend_from_slice(seconds.get());
+        });
     }
 
     /// A whole number.
@@ -80,7 +90,7 @@ pub(super) fn write(entry: &Entry<'_>, moment: &mut Moment, facts: &mut impl Fac
     }
     facts.count("connection", u64::from(entry.connection));
     facts.count("request", u64::from(response.request));
-    if let Some(details) = &request.details {
+    if let Some(details) = request.details {
         facts.plain("scheme", |out| out.extend_from_slice(if details.secure { b"https" } else { b"http" }));
         if let Some(host) = details.host {
             facts.lower_case("host", host_name(host));
@@ -93,12 +103,12 @@ pub(super) fn write(entry: &Entry<'_>, moment: &mut Moment, facts: &mut impl Fac
     facts.count("status", u64::from(response.status.0));
     facts.count("body_bytes", response.body);
     facts.count("bytes", response.bytes);
-    for (name, span) in [("time_to_response", response.wait), ("total_time", response.duration)] {
-        facts.number(name, |out| {
-            let mut seconds = Text::<32>::new();
-            seconds.push_seconds(span);
-            out.extend_from_slice(seconds.get());
-        });
+    if let Some(details) = request.details {
+        facts.seconds("time_to_response", details.phases.wait);
+    }
+    facts.seconds("total_time", response.duration);
+    if let Some(details) = request.details {
+        write_exchange(details, facts);
     }
     for (name, value) in [("referer", request.referer), ("user_agent", request.agent)] {
         if let Some(value) = value {
@@ -111,6 +121,22 @@ pub(super) fn write(entry: &Entry<'_>, moment: &mut Moment, facts: &mut impl Fac
     if let Some([version, cipher]) = request.details.and_then(|details| details.tls) {
         facts.text("tls_version", version.as_bytes());
         facts.text("tls_cipher", cipher.as_bytes());
+    }
+}
+
+/// Writes what only an exchange has: its phases, its route, and what the cache said.
+fn write_exchange(details: &Details<'_>, facts: &mut impl Facts) {
+    let Phases { head, body, answer, send, .. } = details.phases;
+    for (name, span) in [("time_head", head), ("time_body", body), ("time_answer", answer), ("time_send", send)] {
+        if let Some(span) = span {
+            facts.seconds(name, span);
+        }
+    }
+    if let Some(route) = details.route {
+        facts.text("route", route);
+    }
+    if let Some(cache) = details.cache {
+        facts.plain("cache", |out| out.extend_from_slice(cache.name().as_bytes()));
     }
 }
 

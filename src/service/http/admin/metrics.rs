@@ -28,6 +28,7 @@ pub(super) fn write(cx: &Cx<'_>, format: Format) -> String {
     memory(&mut out, cx);
     files(&mut out, http);
     sessions(&mut out, http);
+    applications(&mut out, http);
     the_loop(&mut out, cx);
     operation(&mut out, cx);
     process::write(&mut out, http.operation.started, cx.connections());
@@ -117,7 +118,8 @@ fn tls(out: &mut Exposition, cx: &Cx<'_>) {
 fn memory(out: &mut Exposition, cx: &Cx<'_>) {
     let http = &cx.shared.http;
     let cached = http.trees().map(|tree| tree.borrow().cache_figures().memory as u64).sum();
-    let sessions = if let Store::Memory(memory) = &http.sessions.store { memory.size() as u64 } else { 0 };
+    let stored = &http.admin.default_host().sessions;
+    let sessions = if let Store::Memory(memory) = &*stored.sessions.store() { memory.size() as u64 } else { 0 };
     out.begin("miod_memory_bytes", Kind::Gauge, "Memory that is limited, by what holds it.");
     for (kind, bytes) in [
         ("connections", cx.figures().held as u64),
@@ -147,16 +149,33 @@ fn files(out: &mut Exposition, http: &Shared) {
 }
 
 fn sessions(out: &mut Exposition, http: &Shared) {
-    if let Store::Memory(memory) = &http.sessions.store {
-        out.one("miod_sessions", Kind::Gauge, "Sessions in memory.", memory.len());
-    }
-    if let Some(link) = &http.link {
-        let help = "Whether the remote session store can be reached.";
+    let stored = &http.admin.default_host().sessions;
+    if let Some(link) = &stored.link {
+        let help = "Whether the remote session store could be reached last.";
         out.one("miod_session_store_up", Kind::Gauge, help, u8::from(!link.is_failing()));
     }
-    if let Store::Remote(pending) = &http.sessions.store {
-        let help = "Operations that wait for the remote session store.";
-        out.one("miod_session_store_waiting", Kind::Gauge, help, pending.len());
+    match &*stored.sessions.store() {
+        Store::Memory(memory) => out.one("miod_sessions", Kind::Gauge, "Sessions in memory.", memory.len()),
+        Store::Remote(pending) => {
+            let help = "Operations that wait for the remote session store.";
+            out.one("miod_session_store_waiting", Kind::Gauge, help, pending.len());
+        }
+        Store::Signed(_) | Store::Disk(_) => {}
+    }
+}
+
+fn applications(out: &mut Exposition, http: &Shared) {
+    let help = "What applications say about themselves, by their paths.";
+    out.begin("miod_application_figures", Kind::Gauge, help);
+    let (web, kv) = (http.web.all(), http.kv.all());
+    let hosts = web.iter().map(|host| (label(host), host)).chain(kv.iter().map(|host| ("_kv", host)));
+    for (label, host) in hosts.take(limits::COUNTED_HOSTS) {
+        for (prefix, app) in host.routes.mounted() {
+            let path = if prefix.is_empty() { "/" } else { prefix };
+            for (name, value) in app.figures() {
+                out.sample(&[("host", label), ("path", path), ("name", name)], value);
+            }
+        }
     }
 }
 
@@ -179,7 +198,8 @@ fn operation(out: &mut Exposition, cx: &Cx<'_>) {
     for (result, count) in ["success", "failure"].into_iter().zip(http.operation.reloads) {
         out.sample(&[("result", result)], count);
     }
-    let is_ready = super::obstacles(http, cx.draining).is_empty();
+    let is_store_away = http.admin.default_host().sessions.link.as_ref().is_some_and(|link| link.is_failing());
+    let is_ready = super::obstacle(http, cx.draining).is_none() && !is_store_away;
     out.one("miod_ready", Kind::Gauge, "Whether requests should be sent here.", u8::from(is_ready));
     out.one("miod_draining", Kind::Gauge, "Whether the server is shutting down.", u8::from(cx.draining));
     let help = "Whether every request gets 503.";

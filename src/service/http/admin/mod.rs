@@ -15,13 +15,17 @@
 mod metrics;
 mod process;
 
+use super::Shared;
+use super::application::wait_for_store;
 use super::exchange::{Exchange, Turn};
+use super::rejects::NO_STORE;
 use super::respond::{refuse, send};
 use super::state::Progress;
-use super::{Cx, Shared};
+use super::waiting::Awaits;
 use crate::app::Response;
 use crate::http::{Fields, Reject, Status, negotiate};
 use crate::metrics::Format;
+use crate::session::pending::Unavailable;
 
 /// A page for operators.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +79,7 @@ pub(super) fn respond(exchange: &Exchange<'_>, page: Page, turn: &mut Turn<'_, '
     let response = match page {
         Page::Index => Response::new(Status::OK).text(index()),
         Page::Health => Response::new(Status::OK).text("healthy\n"),
-        Page::Ready => ready(turn.cx),
+        Page::Ready => return ready(exchange, turn),
         Page::Metrics => {
             let format = format(fields);
             Response::new(Status::OK).content(format.media_type(), metrics::write(turn.cx, format).into_bytes())
@@ -105,25 +109,30 @@ fn format(fields: &Fields<'_>) -> Format {
     if is_named && is_preferred { Format::OpenMetrics } else { Format::Prometheus }
 }
 
-/// Whether requests should be sent here.
-fn ready(cx: &Cx<'_>) -> Response {
-    let reasons = obstacles(&cx.shared.http, cx.draining);
-    if reasons.is_empty() {
-        return Response::new(Status::OK).text("ready\n");
+/// Whether requests should be sent here. A remote session store is asked: otherwise nobody would
+/// notice that it works again when no requests are sent here any more.
+fn ready(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progress {
+    if let Some(reason) = obstacle(&turn.cx.shared.http, turn.cx.draining) {
+        let text = format!("not ready: {reason}\n");
+        return send(exchange, Response::new(Status::SERVICE_UNAVAILABLE).text(text).no_store(), turn);
     }
-    let text = reasons.iter().fold(String::new(), |text, reason| text + "not ready: " + reason + "\n");
-    Response::new(Status::SERVICE_UNAVAILABLE).text(text)
+    let response = Response::new(Status::OK).text("ready\n").no_store();
+    let stored = &exchange.facts.host.sessions;
+    stored.allow_retry(turn.cx.time.now);
+    match stored.sessions.probe(turn.cx.handle, turn.cx.time) {
+        None => send(exchange, response, turn),
+        Some(Ok(ticket)) => wait_for_store(exchange, b"", Awaits::Saving(ticket, Box::new(response)), turn),
+        Some(Err(Unavailable)) => refuse(exchange, NO_STORE, turn),
+    }
 }
 
-/// Why no requests should be sent here.
-fn obstacles(http: &Shared, draining: bool) -> Vec<&'static str> {
-    let is_store_away = http.link.as_ref().is_some_and(|link| link.is_failing());
-    let all = [
-        (draining, "the server is shutting down"),
-        (http.maintenance, "the server is under maintenance"),
-        (is_store_away, "the session store is unavailable"),
-    ];
-    all.into_iter().filter_map(|(applies, reason)| applies.then_some(reason)).collect()
+/// Why no requests should be sent here, if the process itself knows a reason.
+fn obstacle(http: &Shared, draining: bool) -> Option<&'static str> {
+    match (draining, http.maintenance) {
+        (true, _) => Some("the server is shutting down"),
+        (false, true) => Some("the server is under maintenance"),
+        (false, false) => None,
+    }
 }
 
 #[cfg(test)]

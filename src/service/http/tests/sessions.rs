@@ -1,5 +1,7 @@
 //! Sessions: loaded before a request and saved after it.
 
+use std::cell::RefMut;
+
 use super::*;
 
 /// A request for `path` with a session's cookie, if there is one.
@@ -20,15 +22,21 @@ fn cookie_in(response: &str) -> Option<String> {
     Some(cookie.to_owned())
 }
 
+/// A bench whose sessions are in this store.
+fn with_store(store: Store) -> Bench {
+    let sessions = Sessions::new(store, Lifetime::default());
+    Bench::with_host(|host| host.sessions = Rc::new(sessions.into()))
+}
+
 /// A bench with a remote store.
 fn with_pending() -> Bench {
-    Bench::with(|http| http.sessions.store = Store::Remote(Pending::default()), false)
+    with_store(Store::Remote(Pending::default()))
 }
 
 impl Bench {
-    fn pending(&mut self) -> &mut Pending {
-        let Store::Remote(pending) = &mut self.shared.http.sessions.store else { panic!("another store") };
-        pending
+    fn pending(&self) -> RefMut<'_, Pending> {
+        let store = self.shared.http.web.default_host().sessions.sessions.store();
+        RefMut::map(store, |store| store.pending().expect("a remote store"))
     }
 
     /// The next operation to the store.
@@ -260,7 +268,7 @@ fn a_client_that_closes_while_an_operation_is_pending_is_forgotten() {
 
 #[test]
 fn a_signed_cookie_holds_the_whole_session() {
-    let mut bench = Bench::with(|http| http.sessions.store = Store::Signed(Signed::new(Keys::random())), false);
+    let mut bench = with_store(Store::Signed(Signed::new(Keys::random())));
     let (response, _) = bench.exchange(visit("", ""));
     let first = cookie_in(&response).unwrap();
     let (response, _) = bench.exchange(visit("", &first));

@@ -1,0 +1,244 @@
+//! The head of a request to an upstream.
+//!
+//! The upstream learns who asked: `Forwarded` (RFC 7239) and the usual `X-Forwarded-*` fields. What
+//! a client says in them itself isn't believed: they are replaced, unless the peer is a trusted
+//! proxy; then they are continued.
+
+use std::net::IpAddr;
+
+use super::hops::HopFields;
+use crate::http::fields::is_named;
+use crate::http::head::RequestHead;
+use crate::http::response::{field, write_decimal};
+use crate::http::target::Form;
+
+/// Who sent a request, for the upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender {
+    /// The address of the peer; none on a unix-domain socket.
+    pub peer: Option<IpAddr>,
+    /// The peer is a trusted proxy: what it says about its client is passed on.
+    pub is_trusted: bool,
+    /// The client used TLS.
+    pub is_secure: bool,
+}
+
+/// The Host field for an upstream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HostChoice<'a> {
+    /// That of the client.
+    Kept,
+    /// That of the upstream.
+    Upstream(&'a [u8]),
+}
+
+/// A request as it is passed on.
+#[derive(Clone, Copy)]
+pub struct ForwardedRequest<'a> {
+    /// The head as it was received.
+    pub head: &'a RequestHead<'a>,
+    /// The path and query for the upstream, encoded. For OPTIONS without a path it is `*` (RFC 9110
+    /// §9.3.7).
+    pub target: &'a [u8],
+    /// The Host field.
+    pub host: HostChoice<'a>,
+    /// Who sent it.
+    pub sender: Sender,
+    /// The name of this proxy in Via.
+    pub pseudonym: &'a str,
+    /// The length of the content in bytes, or that it is chunked; none without content.
+    pub length: Option<Option<u64>>,
+    /// The protocol that the client wants to change to (RFC 9110 §7.8).
+    pub upgrade: Option<&'a [u8]>,
+}
+
+impl ForwardedRequest<'_> {
+    /// Writes the head, its empty line included.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let head = self.head;
+        out.extend_from_slice(head.method_name.as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(if head.target.form == Form::Asterisk { b"*" } else { self.target });
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        match self.host {
+            HostChoice::Kept => field(out, "Host", head.host().unwrap_or_default()),
+            HostChoice::Upstream(host) => field(out, "Host", host),
+        }
+        for (name, value) in HopFields::of(head.fields).others() {
+            if !is_written_anew(name) {
+                out.extend_from_slice(name);
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(value);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        self.write_way(out);
+        match self.length {
+            None => {}
+            Some(None) => field(out, "Transfer-Encoding", b"chunked"),
+            Some(Some(bytes)) => {
+                out.extend_from_slice(b"Content-Length: ");
+                write_decimal(out, bytes);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        if let Some(protocol) = self.upgrade {
+            field(out, "Connection", b"Upgrade");
+            field(out, "Upgrade", protocol);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// The way of the request so far: Via, Forwarded and the fields that are older than it.
+    fn write_way(&self, out: &mut Vec<u8>) {
+        let fields = &self.head.fields;
+        let continued = |out: &mut Vec<u8>, name: &str, is_believed: bool| {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            for value in fields.all(name).filter(|_| is_believed) {
+                out.extend_from_slice(value);
+                out.extend_from_slice(b", ");
+            }
+        };
+        let trusted = self.sender.is_trusted;
+        continued(out, "Via", true);
+        out.extend_from_slice(if self.head.minor == 0 { b"1.0 " } else { b"1.1 " });
+        out.extend_from_slice(self.pseudonym.as_bytes());
+        let scheme = if self.sender.is_secure { "https" } else { "http" };
+        let host = self.head.host().unwrap_or_default();
+        let address = self.sender.peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_canonical().to_string());
+        let node = if address.contains(':') { format!("\"[{address}]\"") } else { address.clone() };
+        out.extend_from_slice(b"\r\n");
+        continued(out, "Forwarded", trusted);
+        out.extend_from_slice(format!("for={node};proto={scheme}").as_bytes());
+        if !host.is_empty() {
+            out.extend_from_slice(b";host=\"");
+            // A valid host has neither quotation marks nor backslashes.
+            out.extend_from_slice(host);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b"\r\n");
+        continued(out, "X-Forwarded-For", trusted);
+        out.extend_from_slice(address.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        // A proxy in front knows what the client used.
+        for (name, own) in [("X-Forwarded-Proto", scheme.as_bytes()), ("X-Forwarded-Host", host)] {
+            let said = fields.get(name).filter(|value| trusted && !value.is_empty());
+            let value = said.unwrap_or(own);
+            if !value.is_empty() {
+                field(out, name, value);
+            }
+        }
+    }
+}
+
+/// Whether a field is written anew, so that the client's own isn't passed on.
+fn is_written_anew(name: &[u8]) -> bool {
+    let names: [&[u8]; 7] = [
+        b"Host",
+        b"Via",
+        b"Forwarded",
+        b"X-Forwarded-For",
+        b"X-Forwarded-Proto",
+        b"X-Forwarded-Host",
+        // It is a name for the client's address in other servers.
+        b"X-Real-IP",
+    ];
+    names.iter().any(|own| name.len() == own.len() && is_named(name, own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::FieldLines;
+    use crate::http::head::parse;
+
+    const SENDER: Sender =
+        Sender { peer: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1))), is_trusted: false, is_secure: false };
+
+    fn written(head: &str, adjust: impl FnOnce(&mut ForwardedRequest<'_>)) -> String {
+        let mut lines = FieldLines::default();
+        let head = parse(head.as_bytes(), &mut lines).unwrap().unwrap();
+        let target = head.raw_target;
+        let mut request = ForwardedRequest {
+            head: &head,
+            target,
+            host: HostChoice::Kept,
+            sender: SENDER,
+            pseudonym: "miod",
+            length: None,
+            upgrade: None,
+        };
+        adjust(&mut request);
+        let mut out = Vec::new();
+        request.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_head_is_written_anew() {
+        let head = "POST /a?b=c HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\nConnection: close, x-secret\r\n\
+                    X-Secret: 1\r\nContent-Length: 3\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\
+                    X-Real-IP: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nTE: trailers\r\n\r\n";
+        let expected = "POST /a?b=c HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\nVia: 1.1 miod\r\n\
+                        Forwarded: for=192.0.2.1;proto=http;host=\"example.org\"\r\nX-Forwarded-For: 192.0.2.1\r\n\
+                        X-Forwarded-Proto: http\r\nX-Forwarded-Host: example.org\r\nContent-Length: 3\r\n\r\n";
+        assert_eq!(written(head, |request| request.length = Some(Some(3))), expected);
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_continued() {
+        let head = "GET / HTTP/1.1\r\nHost: x\r\nVia: 1.0 a\r\nVia: 1.1 b\r\nX-Forwarded-For: 203.0.113.9\r\n\
+                    Forwarded: for=203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: public\r\n\r\n";
+        let text = written(head, |request| request.sender.is_trusted = true);
+        for line in [
+            "\r\nVia: 1.0 a, 1.1 b, 1.1 miod\r\n",
+            "\r\nForwarded: for=203.0.113.9, for=192.0.2.1;proto=http;host=\"x\"\r\n",
+            "\r\nX-Forwarded-For: 203.0.113.9, 192.0.2.1\r\n",
+            "\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: public\r\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+    }
+
+    #[test]
+    fn each_part_of_it_can_be_another_one() {
+        let text = written("GET http://other:81/p HTTP/1.0\r\n\r\n", |request| {
+            request.target = b"/p";
+            request.host = HostChoice::Upstream(b"app.internal:3000");
+            request.sender = Sender { peer: Some("::1".parse().unwrap()), is_secure: true, ..SENDER };
+            request.length = Some(None);
+            request.upgrade = Some(b"websocket");
+        });
+        let expected = "GET /p HTTP/1.1\r\nHost: app.internal:3000\r\nVia: 1.0 miod\r\n\
+                        Forwarded: for=\"[::1]\";proto=https;host=\"other:81\"\r\nX-Forwarded-For: ::1\r\n\
+                        X-Forwarded-Proto: https\r\nX-Forwarded-Host: other:81\r\nTransfer-Encoding: chunked\r\n\
+                        Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        assert_eq!(text, expected);
+        let text = written("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", |request| {
+            request.target = b"/";
+            request.sender.peer = None;
+        });
+        assert!(text.starts_with("OPTIONS * HTTP/1.1\r\n") && text.contains("for=unknown;"), "{text}");
+        let mapped = written("GET / HTTP/1.1\r\nHost: x\r\n\r\n", |request| {
+            request.sender.peer = Some("::ffff:192.0.2.7".parse().unwrap());
+        });
+        assert!(mapped.contains("X-Forwarded-For: 192.0.2.7\r\n"), "{mapped}");
+    }
+
+    #[test]
+    fn what_is_written_is_one_request() {
+        // Whatever Connection names, the next server sees the same request.
+        for named in ["host", "content-length", "transfer-encoding", "via", "forwarded", "cookie", "x", "close, host"] {
+            let head = format!(
+                "PUT /a HTTP/1.1\r\nHost: x\r\nConnection: {named}\r\nTransfer-Encoding: chunked\r\nCookie: a\r\nX: y\r\n\r\n"
+            );
+            let text = written(&head, |request| request.length = Some(None));
+            let mut lines = FieldLines::default();
+            let again = parse(text.as_bytes(), &mut lines).unwrap().unwrap();
+            assert_eq!((again.length, again.host(), again.raw_target), (text.len(), Some(&b"x"[..]), &b"/a"[..]));
+            assert_eq!(again.framing, crate::http::framing::Framing::Chunked);
+            assert_eq!(again.fields.all("host").count(), 1);
+        }
+    }
+}
