@@ -9,25 +9,12 @@
 use super::directives::ResponseDirectives;
 use super::exchange::Settings;
 use super::freshness::date_of;
+use crate::http::proxying::HopFields;
 use crate::http::{Fields, date};
 
-/// Fields that are about one connection (RFC 9110 §7.6.1) or one proxy (RFC 9111 §3.1), and those
-/// that are written anew.
-const TRANSIENT: [&str; 13] = [
-    "Age",
-    "Connection",
-    "Content-Length",
-    "Keep-Alive",
-    "Proxy-Authenticate",
-    "Proxy-Authentication-Info",
-    "Proxy-Authorization",
-    "Proxy-Connection",
-    "TE",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-    "HTTP2-Settings",
-];
+/// Fields that are neither for one connection nor stored: about a proxy (RFC 9111 §3.1), or written
+/// anew.
+const TRANSIENT: [&str; 2] = ["Age", "Proxy-Authentication-Info"];
 
 /// Fields that describe the stored content or decide which requests it matches. A 304 can't change
 /// them: the content stays, and so does its key.
@@ -40,6 +27,7 @@ fn is_one_of(name: &[u8], names: &[&str]) -> bool {
 /// Which fields of one response are stored.
 struct Selection<'a> {
     fields: Fields<'a>,
+    hops: HopFields<'a>,
     directives: ResponseDirectives,
     store_cookies: bool,
     /// Its Date is valid.
@@ -50,6 +38,7 @@ impl<'a> Selection<'a> {
     fn new(fields: &Fields<'a>, received: i64, settings: &Settings) -> Self {
         Self {
             fields: *fields,
+            hops: HopFields::of(*fields),
             directives: ResponseDirectives::of(fields, settings),
             store_cookies: settings.store_cookies,
             dated: date_of(fields, received).is_some(),
@@ -62,7 +51,7 @@ impl<'a> Selection<'a> {
         !is_one_of(name, &TRANSIENT)
             && (self.store_cookies || !is_cookie)
             && (self.dated || !is("date"))
-            && !self.fields.tokens("connection").any(|option| option.eq_ignore_ascii_case(name))
+            && !self.hops.contain(name)
             && !self.is_excluded(name)
     }
 
