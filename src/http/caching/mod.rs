@@ -36,8 +36,8 @@
 //!   [`client::parse`](super::client::parse) reads it. The length of the content is known to the
 //!   store. In memory there are a [`Freshness`], which has 40 bytes, and the keys; on disk the
 //!   freshness has [`Freshness::BYTES`].
-//! - Times are Unix seconds, rounded down. Age is so never more than it should be, and a fresh
-//!   response never seems stale to the next cache.
+//! - Times are whole Unix seconds. The Age that is sent is the one that was compared with the
+//!   lifetime, so a fresh response never seems stale to the next cache.
 //!
 //! Parts (206) aren't stored, responses to POST neither: both may be left out, and both are easily
 //! wrong.
