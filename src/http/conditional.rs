@@ -6,7 +6,8 @@ use super::{Fields, date, grammar::trim_ows};
 /// The validators of the current representation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Validators<'a> {
-    /// The entity-tag as in the ETag field: with its quotes, and with `W/` if it is weak.
+    /// The entity-tag as in the ETag field: with its quotes, and with `W/` if it is weak. Empty
+    /// if there is none.
     pub etag: &'a [u8],
     /// When it was last modified, in Unix seconds. If that is unknown, dates in requests are
     /// ignored (§13.1.3, §13.1.4).
@@ -105,16 +106,23 @@ fn any_matches(
 ) -> bool {
     let Some(current) = current else { return false };
     // The usual list has one member, which is compared without parsing the list.
-    line == b"*" || matches(line, current.etag) || fields.all(name).flat_map(tags).any(|tag| matches(tag, current.etag))
+    line == b"*"
+        || (matches(line, current.etag) && !line.is_empty())
+        || fields.all(name).flat_map(tags).any(|tag| matches(tag, current.etag))
+}
+
+/// Whether `value` is one entity-tag and nothing else (RFC 9110 §8.8.3).
+pub fn is_entity_tag(value: &[u8]) -> bool {
+    split_tag(value).is_some_and(|(_, rest)| rest.is_empty())
 }
 
 /// Both are strong and equal (RFC 9110 §8.8.3.2).
-fn strong_match(a: &[u8], b: &[u8]) -> bool {
+pub fn strong_match(a: &[u8], b: &[u8]) -> bool {
     a == b && !a.starts_with(b"W/")
 }
 
 /// They are equal, apart from `W/` (RFC 9110 §8.8.3.2).
-fn weak_match(a: &[u8], b: &[u8]) -> bool {
+pub fn weak_match(a: &[u8], b: &[u8]) -> bool {
     opaque(a) == opaque(b)
 }
 
@@ -189,6 +197,22 @@ mod tests {
             }
         }
         assert!(!with_fields(&[("If-Range", MODIFIED)], |fields| range_applies(fields, &undated, NOW)));
+    }
+
+    #[test]
+    fn without_an_entity_tag_none_matches() {
+        let untagged = Validators { etag: b"", modified: None };
+        for (lines, expected) in [
+            (&[("If-None-Match", "")][..], Proceed),
+            (&[("If-None-Match", "\"a\""), ("If-None-Match", "\"b\"")], Proceed),
+            (&[("If-None-Match", "\"\"")], Proceed),
+            (&[("If-None-Match", "*")], NotModified),
+            (&[("If-Match", "")], Failed),
+        ] {
+            let evaluation = with_fields(lines, |fields| evaluate(true, fields, Some(&untagged), NOW));
+            assert_eq!(evaluation, expected, "{lines:?}");
+        }
+        assert!(!with_fields(&[("If-Range", "\"\"")], |fields| range_applies(fields, &untagged, NOW)));
     }
 
     #[test]

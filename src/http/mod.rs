@@ -4,6 +4,7 @@
 pub mod address_blocks;
 pub mod basic;
 pub mod cache_control;
+pub mod caching;
 pub mod chunked;
 pub mod client;
 pub mod conditional;
