@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The conditions of the client are left out, because a 304 to them would say nothing about what
-//! is stored. Afterwards [`answer`](super::answer) applies them to the result.
+//! is stored. Afterwards [`answer`](super::answer()) applies them to the result.
 //!
 //! A 304 that confirms nothing that is stored is a fault of the origin, or another variant was
 //! meant. It can't be sent to the client, who didn't ask for it: ask again without conditions.
