@@ -11,7 +11,7 @@
 //!                │
 //!        server/    client/                    builds and runs servers; tools that ask
 //!          │  (config/, logging/, console/, trust)
-//!       service/  http/, udp/, echo, upper     the protocols that serve
+//!       service/  http/, proxy/, udp/, echo    the protocols that serve, and ask upstreams
 //!   ┌──────┼────────────┐
 //!  app/  files/  auth/  │                      web applications; static files; passwords
 //!   └ session/  │    │  │                      sessions of clients. None has sockets

@@ -89,6 +89,10 @@ pub const HEARTBEAT: Duration = Duration::from_secs(15);
 pub const HEARTBEAT_SPREAD: Duration = Duration::from_secs(10);
 /// Connections beyond the limit that are accepted only to get a 503.
 pub const CONNECTION_RESERVE: usize = 32;
+/// How long an upstream may take to accept a connection.
+pub const UPSTREAM_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an upstream may take until the head of its response, and between two pieces of it.
+pub const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(60);
 /// Hosts whose requests are counted apart from those of others.
 pub const COUNTED_HOSTS: usize = 1_000;
 /// Connections beyond the limit that are kept for those who operate the process.

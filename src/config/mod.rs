@@ -18,6 +18,7 @@ mod listener;
 pub(crate) mod options;
 mod position;
 mod process;
+mod proxy;
 mod route;
 pub(crate) mod setting;
 pub(crate) mod shown;
@@ -27,6 +28,7 @@ pub use host::{Apps, Demonstration, Host};
 pub use listener::{HEARTBEAT_PORT, Listener, Protocol, Tls, UPPER_PORT};
 pub use position::{Mistake, Position, Positions, Source};
 pub use process::{Process, Sandbox, SessionConfig, SessionStore};
+pub use proxy::{ProxyRoute, UpstreamTimeouts, UpstreamUrl};
 pub use route::{Content, FieldChanges, FileFields, Handler, Redirect, Respond, Route, Rules};
 
 pub use crate::files::resolve::Symlinks;

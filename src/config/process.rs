@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::UpstreamTimeouts;
 use super::shown::ShownSetting;
 use crate::http::forwarded::Proxies;
 use crate::limits;
@@ -36,6 +37,10 @@ pub struct Process {
     pub sandbox: Sandbox,
     /// The proxies that are trusted to report the client's address.
     pub trusted_proxies: Proxies,
+    /// How long upstreams may take.
+    pub upstream_timeouts: UpstreamTimeouts,
+    /// Which upstreams are trusted, if the connection to them is by TLS.
+    pub upstream_trust: Trust,
     /// The sessions of visitors.
     pub sessions: SessionConfig,
     /// Diagnostics and the access log.
@@ -56,6 +61,8 @@ impl Default for Process {
             user: None,
             sandbox: Sandbox::Off,
             trusted_proxies: Proxies::default(),
+            upstream_timeouts: UpstreamTimeouts::default(),
+            upstream_trust: Trust::System,
             sessions: SessionConfig::default(),
             logging: LogOptions::default(),
         }

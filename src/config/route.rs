@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::Positions;
+use super::{Positions, ProxyRoute};
 use crate::http::address_blocks::AddressBlocks;
 use crate::http::cors::Cors;
 use crate::http::rate::Rate;
@@ -67,6 +67,8 @@ pub enum Handler {
     Redirect(Redirect),
     /// Always the same response.
     Respond(Respond),
+    /// Other servers.
+    Proxy(ProxyRoute),
 }
 
 /// A redirect.
@@ -177,6 +179,10 @@ impl fmt::Display for Handler {
             Self::App(name) => write!(f, "app {name}"),
             Self::Redirect(redirect) => write!(f, "redirect {} {}", redirect.status, redirect.to),
             Self::Respond(respond) => write!(f, "respond {}", respond.status),
+            Self::Proxy(proxy) => {
+                f.write_str("proxy")?;
+                proxy.upstreams.iter().try_for_each(|url| write!(f, " {url}"))
+            }
         }
     }
 }

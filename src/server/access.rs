@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{AccessLog, Config, Content, Handler, Respond, SessionStore, Trust};
+use crate::config::{AccessLog, Config, Content, Handler, Respond, SessionStore, Trust, UpstreamUrl};
 use crate::reactor::Endpoint;
 
 /// Something that the process needs. A directory includes everything below it.
@@ -82,14 +82,24 @@ fn of_hosts(config: &Config, all: &mut Vec<Allowed>) {
             Some(Handler::Root(root)) => Some(Allowed::Read(root.clone())),
             _ => None,
         }));
+        let proxies = host.routes.iter().filter_map(|route| match &route.handler {
+            Some(Handler::Proxy(proxy)) => Some(&proxy.upstreams),
+            _ => None,
+        });
+        all.extend(proxies.flatten().map(|url| match url {
+            UpstreamUrl::Tcp { port, .. } => Allowed::Connect(*port),
+            UpstreamUrl::Unix(path) => Allowed::Read(around(path)),
+        }));
     }
 }
 
 /// The files that are read at any time. Each may be a link.
 pub(super) fn read_files(config: &Config) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = config.process.config_file.iter().cloned().collect();
-    if let Trust::File(path) = &config.process.sessions.trust {
-        files.push(path.clone());
+    for trust in [&config.process.sessions.trust, &config.process.upstream_trust] {
+        if let Trust::File(path) = trust {
+            files.push(path.clone());
+        }
     }
     for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
         let pairs = tls.certificates.iter().flat_map(|files| [Some(&files.certificate), files.key.as_ref()]);

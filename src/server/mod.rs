@@ -29,6 +29,7 @@ mod own_files;
 mod pid_file;
 mod privileges;
 mod protection;
+mod proxies;
 mod restart;
 mod routes;
 mod running;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::ServerError;
 use super::error::Faults;
+use super::proxies;
 use super::site::{open_root, site_settings};
 use super::surroundings::Surroundings;
 use crate::config::{Content, Handler, Host, Respond, Route, Rules};
@@ -35,6 +36,10 @@ fn handler_of(
 ) -> Option<RouteHandler> {
     match handler {
         Handler::App(_) => None,
+        Handler::Proxy(proxy) => {
+            faults.place(route.positions.of("proxy"));
+            proxies::build(proxy, route.rules.body_limit, surroundings, faults)
+        }
         Handler::Files => Some(RouteHandler::Files),
         Handler::Root(path) => {
             faults.place(route.positions.of("root"));

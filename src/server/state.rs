@@ -18,6 +18,7 @@ use crate::app::boundary::Application;
 use crate::config::Config;
 use crate::durable;
 use crate::service::http::HostCounts;
+use crate::session::Id;
 
 /// The state of a server.
 pub(super) struct State {
@@ -28,6 +29,8 @@ pub(super) struct State {
 /// What stays whatever the configuration is.
 struct Kept {
     data: Option<PathBuf>,
+    /// The name of this process in Via: random, so no other server has it.
+    pseudonym: String,
     /// By the name of the host, the prefix and the name of the application.
     apps: RefCell<HashMap<String, Rc<Application>>>,
     /// The requests of each host, by its name.
@@ -49,13 +52,19 @@ impl State {
         let keys = keys.unwrap_or_else(KeyRing::unreadable);
         let mounted = mounted.into_iter().map(|(prefix, app)| (prefix, Rc::new(Application::new(app)))).collect();
         let (apps, counts) = (RefCell::default(), RefCell::default());
-        let kept = Kept { data: config.process.data.clone(), apps, counts, mounted };
+        let pseudonym = format!("miod-{}", Id::new().first_block());
+        let kept = Kept { data: config.process.data.clone(), pseudonym, apps, counts, mounted };
         Self { keys: Rc::new(keys), kept: Rc::new(kept) }
     }
 
     /// The same state with these keys.
     pub(super) fn with_keys(&self, keys: Rc<KeyRing>) -> Self {
         Self { keys, kept: Rc::clone(&self.kept) }
+    }
+
+    /// The name of this process in Via.
+    pub(super) fn pseudonym(&self) -> &str {
+        &self.kept.pseudonym
     }
 
     /// Whether stores are on disk.

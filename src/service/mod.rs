@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod echo;
 pub mod http;
 pub mod notify;
+pub mod proxy;
 pub mod session_store_client;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -27,13 +28,14 @@ use crate::files::listing::Listing;
 use crate::limits;
 use crate::logging::Log;
 use crate::reactor::{
-    Accepted, Context, Ending, Ends, Io, JobId, JobResult, NoDatagrams, Protocol, Signal, Time, Want,
+    Accepted, Context, Ending, Ends, Handle, Io, JobId, JobResult, NoDatagrams, Protocol, Signal, Time, Want,
 };
 use bad_network::{BadNetwork, Impaired, Line};
 use certificates::Certificates;
 use echo::Echo;
 use http::{HostsId, Http, Tree};
 use notify::Notifier;
+use proxy::{ExchangeId, FromUpstream, ToUpstream, UpstreamConnection};
 use session_store_client::SessionStoreClient;
 use upper::Upper;
 
@@ -58,6 +60,8 @@ pub enum Service {
     Upper(Upper),
     /// See [`session_store_client`].
     SessionStore(Box<SessionStoreClient>),
+    /// See [`proxy`].
+    Upstream(Box<UpstreamConnection>),
     /// One of these two over a bad network: see [`bad_network`].
     Impaired(Box<Impaired>),
 }
@@ -85,15 +89,18 @@ impl Shared {
     }
 }
 
-/// A message from one connection to another. It has no content: it only makes the reactor
-/// call the receiver, which finds the news in the shared state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// A message from one connection to another.
+#[derive(Debug)]
 pub enum Message {
-    /// An application has news for its watchers.
+    /// An application has news for its watchers, which they find there.
     News,
-    /// The session store has a result for the receiver, or there is an operation to send to
-    /// it.
+    /// The session store has a result for the receiver, which it finds there, or there is an
+    /// operation to send to it.
     Session,
+    /// From an exchange to its upstream.
+    ToUpstream(ExchangeId, ToUpstream),
+    /// From an upstream to an exchange.
+    FromUpstream(ExchangeId, FromUpstream),
 }
 
 /// The result of a job on a helper thread.
@@ -141,6 +148,23 @@ impl Protocol for Service {
         Some(if echoes { Self::Echo(Echo::default()) } else { Self::Upper(Upper) })
     }
 
+    fn deliver(&mut self, message: Message) {
+        match (self, message) {
+            (Self::Http(http), Message::FromUpstream(id, message)) => http.deliver(id, message),
+            (Self::Upstream(upstream), Message::ToUpstream(id, message)) => upstream.deliver(id, message),
+            // They find what there is.
+            (_, Message::News | Message::Session) => {}
+            // No other connection is sent these.
+            (_, Message::FromUpstream(..) | Message::ToUpstream(..)) => {}
+        }
+    }
+
+    fn undelivered(&mut self, to: Handle, _: Message) {
+        if let Self::Http(http) = self {
+            http.undelivered(to);
+        }
+    }
+
     fn job_ended(&mut self, job: JobId, result: JobResult<Outcome>) {
         if let Self::Http(http) = self {
             http.job_ended(job, result);
@@ -153,6 +177,7 @@ impl Protocol for Service {
             Self::Echo(echo) => echo.advance(io, cx.time.now, cx.draining),
             Self::Upper(upper) => upper.advance(io, cx.draining),
             Self::SessionStore(client) => client.advance(io, cx),
+            Self::Upstream(upstream) => upstream.advance(io, cx),
             Self::Impaired(impaired) => impaired.advance(io, cx.time.now, cx.draining),
         }
     }
@@ -165,6 +190,7 @@ impl Protocol for Service {
         match self {
             Self::Http(http) => http.memory(),
             Self::Impaired(impaired) => impaired.memory(),
+            Self::Upstream(upstream) => upstream.memory(),
             Self::Echo(_) | Self::Upper(_) | Self::SessionStore(_) => 0,
         }
     }
@@ -173,6 +199,7 @@ impl Protocol for Service {
         match self {
             Self::Http(http) => http.closed(ending.unsent, ends, cx),
             Self::SessionStore(client) => client.closed(ending, cx),
+            Self::Upstream(upstream) => upstream.closed(&ending, cx),
             Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) => {}
         }
     }
@@ -235,7 +262,7 @@ impl Protocol for Service {
             &shared.http,
             &mut open.filter_map(|service| match service {
                 Self::Http(http) => Some(http),
-                Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) | Self::SessionStore(_) => None,
+                Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) | Self::SessionStore(_) | Self::Upstream(_) => None,
             }),
         );
     }

@@ -4,8 +4,8 @@ use super::super::parse;
 use super::*;
 use crate::certificates::PemFiles;
 use crate::config::{
-    Apps, Config, Demonstration, Handler, Host, Listener, Process, Protocol, Route, Sandbox, SessionConfig,
-    SessionStore, Tls, Trust,
+    Apps, Config, Demonstration, Handler, Host, Listener, Process, Protocol, ProxyRoute, Route, Sandbox, SessionConfig,
+    SessionStore, Tls, Trust, UpstreamTimeouts, UpstreamUrl,
 };
 use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
@@ -63,7 +63,8 @@ fn every_option_sets_its_field() {
          --error-page 404=gone.html --error-page 5xx=a/sorry.html \
          --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
          --tls a.pem --tls b.pem,b.key --tls-bind 127.0.0.3:444 --tls-min 1.3 --client-ca /tmp/clients \
-         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --pid-file /tmp/pid --user www:web --admin 127.0.0.4 --admin unix:/tmp/admin --admin-public --sandbox require --max-per-address 7 --limit-rate 64K/s --rate 5/s:9 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
+         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --proxy /p=http://a:1,https://b --connect-timeout 11 --upstream-timeout 12 --upstream-idle-timeout 13 \
+         --upstream-ca /tmp/upstreams --pid-file /tmp/pid --user www:web --admin 127.0.0.4 --admin unix:/tmp/admin --admin-public --sandbox require --max-per-address 7 --limit-rate 64K/s --rate 5/s:9 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
          --trusted-proxy unix --no-server-header --access-log /tmp/log --log-format logfmt --diagnostics json --app /a=lab \
          --apps=one,two --demo --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
          --sessions rediss://store/1 --sessions-ca /tmp/ca --session-key /tmp/key --session-cookie sid --session-idle 5m \
@@ -85,6 +86,12 @@ fn every_option_sets_its_field() {
         cache_size: 2 << 20,
         data: Some(PathBuf::from("/tmp/d")),
         trusted_proxies,
+        upstream_timeouts: UpstreamTimeouts {
+            connect: Duration::from_secs(11),
+            response: Duration::from_secs(12),
+            idle: Duration::from_secs(13),
+        },
+        upstream_trust: Trust::File(PathBuf::from("/tmp/upstreams")),
         sessions: SessionConfig {
             store: SessionStore::Remote(StoreUrl::parse("rediss://store/1").unwrap()),
             trust: Trust::File(PathBuf::from("/tmp/ca")),
@@ -117,6 +124,8 @@ fn every_option_sets_its_field() {
         delay: Duration::ZERO,
         chaos: None,
     };
+    let upstreams = ["http://a:1", "https://b"].map(|url| UpstreamUrl::parse(url).unwrap()).to_vec();
+    let proxy = ProxyRoute { upstreams, strip: false, own_host: false };
     let route =
         |prefix: &str, auth: &str| Route { prefix: prefix.to_owned(), auth: Some(auth.into()), ..Route::default() };
     let host = Host {
@@ -143,7 +152,11 @@ fn every_option_sets_its_field() {
         apps: Apps::Only(vec!["one".to_owned(), "two".to_owned()]),
         demonstration: Demonstration::On,
         quiz: Some(PathBuf::from("/q.json")),
-        routes: vec![Route { handler: Some(Handler::App("lab".to_owned())), ..route("/a", "b=c") }, route("/d", "e")],
+        routes: vec![
+            Route { handler: Some(Handler::Proxy(proxy)), prefix: "/p".to_owned(), ..Route::default() },
+            Route { handler: Some(Handler::App("lab".to_owned())), ..route("/a", "b=c") },
+            route("/d", "e"),
+        ],
         ..Host::default()
     };
     let mut expected = Config::single(process, listener.clone(), host);

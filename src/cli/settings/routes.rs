@@ -11,7 +11,7 @@ pub(super) fn route_values(route: &Route) -> Vec<(String, Json)> {
     let mut add = |key: &str, value: Json| values.push((key.to_owned(), value));
     add("path", json!(route.prefix));
     match &route.handler {
-        None | Some(Handler::Files) => {}
+        None | Some(Handler::Files | Handler::Proxy(_)) => {}
         Some(Handler::Root(path)) => add("root", json!(path.display().to_string())),
         Some(Handler::App(name)) => add("app", json!(name)),
         Some(Handler::Redirect(redirect)) => {
@@ -28,6 +28,11 @@ pub(super) fn route_values(route: &Route) -> Vec<(String, Json)> {
                 add("respond.type", json!(media_type));
             }
         }
+    }
+    if let Some(Handler::Proxy(proxy)) = &route.handler {
+        add("proxy", proxy.upstreams.iter().map(ToString::to_string).collect());
+        add("strip", json!(proxy.strip));
+        add("host", json!(if proxy.own_host { "upstream" } else { "client" }));
     }
     if let Some(path) = &route.auth {
         add("auth", json!(path.display().to_string()));

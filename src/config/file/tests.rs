@@ -158,7 +158,7 @@ fn names_and_keys_are_unique() {
 fn rules_are_checked() {
     let route = |lines: &str| format!("[[host]]\n[[host.route]]\npath = \"/\"\n{lines}\n");
     for (lines, expected) in [
-        ("root = \"a\"\napp = \"b\"", "2:1 a route has at most one of root, app, redirect, respond"),
+        ("root = \"a\"\napp = \"b\"", "2:1 a route has at most one of root, app, proxy, redirect, respond"),
         ("headers = { set = { ETag = \"x\" } }", "4:21 the server itself decides about ETag"),
         (
             "headers = { set = { X = \"a\\nb\" } }",

@@ -5,7 +5,7 @@
 const OPTIONS: &[(&[&str], &str)] = &[
     (&["ssl", "https", "cert", "key"], "the option is --tls CERT.pem,KEY.pem"),
     (&["gzip", "compress", "compression", "brotli", "zstd"], "responses are not compressed"),
-    (&["proxy", "reverse-proxy", "proxy-pass", "upstream"], "miod isn't a proxy"),
+    (&["reverse-proxy", "proxy-pass", "upstream"], "use --proxy PREFIX=URL"),
     (&["directory", "dir", "document-root"], "the option is --root DIR, or the argument DIR"),
     (&["host", "listen", "address", "addr", "l", "interface"], "give --bind ADDRESS and --port PORT"),
     (&["log", "logfile", "log-file", "access-logfile"], "the option is --access-log FILE"),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::{Apps, Demonstration, Handler, values};
+use super::super::{Apps, Demonstration, Handler, ProxyRoute, UpstreamUrl, values};
 use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, size};
 use crate::auth::guard::check_prefix;
 use crate::files::ErrorPage;
@@ -187,6 +187,28 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
             Ok(())
         }),
         ..APPLICATIONS
+    },
+    Opt {
+        long: "proxy",
+        value: Value::Required("PREFIX=URL[,URL]"),
+        group: "Proxy",
+        commands: SERVE,
+        help: "have other servers answer below this path: http://HOST:PORT, https://HOST:PORT or unix:PATH; of several \
+               the one with the fewest requests",
+        repeatable: true,
+        // A value itself may have a comma.
+        separator: ';',
+        set: Setter::Host(|host, text| {
+            let (prefix, urls) = values::pair(text)?;
+            if !prefix.starts_with('/') {
+                return Err("give a path that begins with a slash, like /api=http://127.0.0.1:3000".to_owned());
+            }
+            let upstreams = urls.split(',').map(|url| UpstreamUrl::parse(url.trim())).collect::<Result<_, _>>()?;
+            let proxy = ProxyRoute { upstreams, strip: false, own_host: false };
+            host.route(&prefix).handler = Some(Handler::Proxy(proxy));
+            Ok(())
+        }),
+        ..SERVER
     },
     Opt {
         long: "apps",

@@ -199,6 +199,7 @@ pub const GROUPS: &[&str] = &[
     "TLS",
     "Serving",
     "Applications",
+    "Proxy",
     "Access",
     "Sessions",
     "Keys and values",

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use super::super::values;
 use super::super::{Sandbox, Trust};
-use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, size, span};
+use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, seconds, size, span};
 use crate::logging::{AccessLog, DiagnosticFormat, LogFormat};
 use crate::session::Sessions;
 
 const SESSIONS: Opt<ServerDraft> = Opt { group: "Sessions", commands: SERVE, ..SERVER };
+const PROXY: Opt<ServerDraft> = Opt { group: "Proxy", commands: SERVE, ..SERVER };
 const LIMITS: Opt<ServerDraft> = Opt { group: "Limits", ..SERVER };
 /// Their variable is `RUST_LOG`.
 const VERBOSITY: Opt<ServerDraft> = Opt { group: "Logging", repeatable: true, environment: false, ..SERVER };
@@ -59,6 +60,42 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         repeatable: true,
         set: Setter::Process(|process, text| process.trusted_proxies.add(text).map_err(str::to_owned)),
         ..SERVER
+    },
+    Opt {
+        long: "connect-timeout",
+        value: Value::Required("SECONDS"),
+        help: "an upstream that doesn't accept a connection in this time fails (504)",
+        default: |draft| seconds(draft.process.upstream_timeouts.connect),
+        set: assign!(Process.upstream_timeouts.connect = values::seconds),
+        ..PROXY
+    },
+    Opt {
+        long: "upstream-timeout",
+        value: Value::Required("SECONDS"),
+        help: "an upstream that sends no response in this time fails (504)",
+        default: |draft| seconds(draft.process.upstream_timeouts.response),
+        set: assign!(Process.upstream_timeouts.response = values::seconds),
+        ..PROXY
+    },
+    Opt {
+        long: "upstream-idle-timeout",
+        value: Value::Required("SECONDS"),
+        help: "a response in which nothing moves for this time is cut",
+        default: |draft| seconds(draft.process.upstream_timeouts.idle),
+        set: assign!(Process.upstream_timeouts.idle = values::seconds),
+        ..PROXY
+    },
+    Opt {
+        long: "upstream-ca",
+        value: Value::Required("FILE"),
+        help: "with https://: trust an upstream that an authority in this file has signed (default: those of the \
+               system)",
+        relative: paths::whole,
+        set: Setter::Process(|process, text| {
+            process.upstream_trust = Trust::File(values::file(text)?);
+            Ok(())
+        }),
+        ..PROXY
     },
     Opt {
         long: "sessions",

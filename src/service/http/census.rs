@@ -17,6 +17,8 @@ pub(super) enum Phase {
     Sending,
     /// Events are sent as they happen.
     Watching,
+    /// Another server answers.
+    Proxied,
     /// The connection ends.
     Closing,
 }
@@ -25,7 +27,7 @@ impl Phase {
     const COUNT: usize = Self::Closing as usize + 1;
     /// Their names, in their order.
     const NAMES: [&str; Self::COUNT] =
-        ["idle", "head", "body", "waiting", "sending_file", "sending", "watching", "closing"];
+        ["idle", "head", "body", "waiting", "sending_file", "sending", "watching", "proxied", "closing"];
 }
 
 /// The number of connections in each phase.

@@ -23,9 +23,11 @@ use super::body::{Destination, Read, ReadingBody};
 use super::counts::{Refusal, Timeout};
 use super::dispatch;
 use super::exchange::{Exchange, Turn};
+use super::gateway;
 use super::notices::{notice, tls_at_plain};
 use super::persistence::{self, Reading, Writing};
 use super::policy;
+use super::proxied::End;
 use super::rejects::BODY_TOO_LARGE;
 use super::resolve::resolve;
 use super::respond;
@@ -37,7 +39,8 @@ use crate::http::head::{self, Expect, RequestHead, is_worth_parsing};
 use crate::http::{FieldLines, Reject, Status};
 use crate::limits;
 use crate::logging::escape;
-use crate::reactor::{Accepted, Ends, Finish, Io, JobId, JobResult, Tick, Want};
+use crate::reactor::{Accepted, Ends, Finish, Handle, Io, JobId, JobResult, Tick, Want};
+use crate::service::proxy::{ExchangeId, FromUpstream};
 use crate::service::{Kind, Outcome};
 
 /// What a request costs in units of [`Work`](crate::reactor::Work): parsing it, and
@@ -94,6 +97,9 @@ impl Http {
         {
             waiting.facts.host.sessions.sessions.forget(ticket);
         }
+        if let State::Proxied(proxied) = &self.state {
+            proxied.cancel(cx);
+        }
         cx.shared.http.census.leave(self.state.phase());
         if let Some(peer) = ends.peer()
             && self.counted
@@ -113,6 +119,20 @@ impl Http {
             State::Waiting(waiting) => waiting.job_ended(job, result),
             State::Body(body) => body.job_ended(job, result),
             _ => {}
+        }
+    }
+
+    /// A message from an upstream.
+    pub fn deliver(&mut self, id: ExchangeId, message: FromUpstream) {
+        if let State::Proxied(proxied) = &mut self.state {
+            proxied.deliver(id, message);
+        }
+    }
+
+    /// A message to an upstream didn't arrive.
+    pub fn undelivered(&mut self, to: Handle) {
+        if let State::Proxied(proxied) = &mut self.state {
+            proxied.undelivered(to);
         }
     }
 
@@ -328,6 +348,7 @@ impl Http {
     fn go_on(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
         let step = match &mut self.state {
             State::Waiting(_) => return self.wait(io, cx),
+            State::Proxied(_) => return self.pass_on(io, cx),
             State::SendingFile { persistent, .. } => file_sent(*persistent, io),
             State::Sending(sending) => sending.advance(self.requests, io, cx),
             State::Watching(watching) => watching.advance(self.requests, io, cx),
@@ -353,6 +374,31 @@ impl Http {
         let State::Waiting(waiting) = self.take_state(cx) else { return Step::Done(()) };
         let progress = dispatch::resume(*waiting, taken, self.requests, io, cx);
         self.proceed(progress, cx);
+        Step::Done(())
+    }
+
+    /// Continues an exchange that another server answers.
+    fn pass_on(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
+        let State::Proxied(proxied) = &mut self.state else { return Step::Done(()) };
+        let end = match proxied.advance(io, cx) {
+            Step::Wait(want) => return Step::Wait(want),
+            Step::Done(end) => end,
+        };
+        match end {
+            End::Head(answer) => gateway::respond(proxied, &answer, self.requests, io, cx),
+            End::Written(writing) => {
+                self.reading = proxied.reading();
+                self.response_ended(0, cx);
+                self.end(writing, cx);
+            }
+            End::Refused(reject) => {
+                self.reading = proxied.reading();
+                if let State::Proxied(proxied) = self.take_state(cx) {
+                    let progress = gateway::fail(*proxied, reject, self.requests, io, cx);
+                    self.proceed(progress, cx);
+                }
+            }
+        }
         Step::Done(())
     }
 

@@ -22,6 +22,7 @@ use crate::http::framing::Framing;
 use crate::http::head::{Method, RequestHead};
 use crate::http::response::{HeadContext, RequestTraits, Stamp};
 use crate::reactor::{Ends, Mark, Output, Tick};
+use crate::service::proxy::Proxy;
 
 /// A request whose head is parsed and resolved.
 pub(super) struct Exchange<'a> {
@@ -75,6 +76,8 @@ pub(super) enum Handler {
     App(Rc<Application>, usize),
     /// A page for operators.
     Admin(Page),
+    /// Another server, and the length of the prefix in bytes.
+    Proxy(Rc<Proxy>, usize),
     /// OPTIONS: the server itself lists these methods.
     Options(Methods),
     /// An error; if it is 405, with the allowed methods.

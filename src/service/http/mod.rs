@@ -20,9 +20,9 @@
 //! | `policy` | the rules that hold for every handler |
 //! | `local_only` | the rule of a host that answers only to this machine |
 //! | `dispatch` | the steps in their order, also for a request that has waited |
-//! | `files`, `application`, `fixed`, `admin` | the handlers |
+//! | `files`, `application`, `fixed`, `gateway`, `admin` | the handlers |
 //! | `respond`, `error_page`, `rejects` | write responses; the only place where heads are begun |
-//! | `waiting`, `sending`, `watching` | an exchange that takes more than one turn |
+//! | `waiting`, `sending`, `watching`, `proxied` | an exchange that takes more than one turn |
 //! | `jobs` | starts a job for an exchange, which waits for it |
 //! | `body_writer` | frames and counts a body that takes more than one turn |
 //! | `state`, `step` | the states of a connection, and the result of a step |
@@ -43,6 +43,7 @@ mod error_page;
 mod exchange;
 mod files;
 mod fixed;
+mod gateway;
 mod host;
 mod hosts;
 mod https;
@@ -51,6 +52,7 @@ mod local_only;
 mod notices;
 mod persistence;
 mod policy;
+mod proxied;
 mod rejects;
 mod resolve;
 mod respond;

@@ -166,10 +166,12 @@ pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Reject> 
     Ok(())
 }
 
-/// Whether the body of a request is needed: its handler is an application, and no rule refuses
-/// the request already.
+/// Whether the body of a request is needed: its handler is an application or another server, and no
+/// rule refuses the request already.
 pub(super) fn wants_body(exchange: &Exchange<'_>) -> bool {
     let head = exchange.head;
     let lacks_credentials = exchange.facts.realm.is_some() && basic::credentials(&head.fields).is_none();
-    matches!(exchange.facts.handler, Handler::App(..)) && head.expect != Expect::Unknown && !lacks_credentials
+    matches!(exchange.facts.handler, Handler::App(..) | Handler::Proxy(..))
+        && head.expect != Expect::Unknown
+        && !lacks_credentials
 }

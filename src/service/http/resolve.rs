@@ -67,6 +67,9 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, hosts: &Hosts, began: Tick,
         facts.lines = Some(cors_lines(head, rules, &facts));
     }
     facts.handler = find_handler(head, path, host, facts.secure);
+    if let Handler::Proxy(proxy, _) = &facts.handler {
+        facts.unread = Some(proxy.body_limit.unwrap_or(u64::MAX));
+    }
     if let Handler::App(app, mount) = &facts.handler {
         match app.body_mode(head.method, &path[*mount..]) {
             Ok(BodyMode::Collect) => {}
@@ -135,6 +138,7 @@ fn find_handler(head: &RequestHead<'_>, path: &[u8], host: &Host, secure: bool) 
     let (app, mount) = match host.routes.find(path) {
         None | Some((RouteHandler::Files, _)) => return files(Handler::Files),
         Some((RouteHandler::Tree(site), mount)) => return files(Handler::Tree(Rc::clone(site), mount)),
+        Some((RouteHandler::Proxy(proxy), mount)) => return Handler::Proxy(Rc::clone(proxy), mount),
         Some((RouteHandler::Admin(page), _)) => return files(Handler::Admin(*page)),
         Some((RouteHandler::Redirect(redirect), _)) => return Handler::Redirect(Rc::clone(redirect)),
         Some((RouteHandler::Fixed(response), _)) => return Handler::Fixed(Rc::clone(response)),

@@ -55,6 +55,27 @@ pub(super) fn begin<'f>(
     head.end(length)
 }
 
+/// Writes the head of a response that another server made; `lines` are its field lines.
+pub(super) fn begin_passed_on(
+    exchange: &Exchange<'_>,
+    status: Status,
+    lines: &[u8],
+    length: Length,
+    turn: &mut Turn<'_, '_>,
+) -> (BodyForm, bool) {
+    let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
+    let mut head = ResponseHead::begin(turn.output.buffer(), status, context);
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        // A name is ASCII, and one space follows the colon.
+        if let (Ok(name), Some(value)) = (std::str::from_utf8(&line[..colon]), line.get(colon + 2..)) {
+            head.field(name, value);
+        }
+    }
+    head.end(length)
+}
+
 /// Handles a response that is complete in the output, with `body` bytes of content: logs it, or
 /// keeps the log line until its file is sent.
 pub(super) fn complete(

@@ -8,6 +8,7 @@ use super::tree::Tree;
 use crate::app::App;
 use crate::app::boundary::Application;
 use crate::http::prefix_map::{self, PrefixMap};
+use crate::service::proxy::Proxy;
 
 /// What answers a request.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub enum RouteHandler {
     Fixed(Rc<FixedResponse>),
     /// A page for operators.
     Admin(Page),
+    /// Other servers.
+    Proxy(Rc<Proxy>),
 }
 
 /// Handlers by the [prefix](prefix_map) of their paths. The host's files answer all others.

@@ -3,6 +3,7 @@
 use super::access_log::PendingEntry;
 use super::body::ReadingBody;
 use super::census::Phase;
+use super::proxied::Proxied;
 use super::sending::Sending;
 use super::waiting::Waiting;
 use super::watching::Watching;
@@ -25,6 +26,8 @@ pub(super) enum State {
     Sending(Box<Sending>),
     /// Events are sent as they happen.
     Watching(Box<Watching>),
+    /// Another server answers.
+    Proxied(Box<Proxied>),
     /// The connection ends.
     Closing(Finish),
 }
@@ -50,6 +53,7 @@ impl State {
             Self::SendingFile { .. } => Phase::SendingFile,
             Self::Sending(_) => Phase::Sending,
             Self::Watching(_) => Phase::Watching,
+            Self::Proxied(_) => Phase::Proxied,
             Self::Closing(_) => Phase::Closing,
         }
     }
@@ -63,6 +67,7 @@ impl State {
             Self::SendingFile { entry, .. } => entry.as_ref().map_or(0, |entry| entry.memory()),
             Self::Sending(sending) => size_of::<Sending>() + sending.memory(),
             Self::Watching(watching) => size_of::<Watching>() + watching.memory(),
+            Self::Proxied(proxied) => size_of::<Proxied>() + proxied.memory(),
         }
     }
 
@@ -74,6 +79,7 @@ impl State {
             Self::SendingFile { began, .. } => Some(((*began).into(), None)),
             Self::Sending(sending) => Some((sending.body.began, Some(sending.body.size))),
             Self::Watching(watching) => Some((watching.body.began, Some(watching.body.size))),
+            Self::Proxied(proxied) => proxied.body().map(|body| (body.began, Some(body.size))),
         }
     }
 
@@ -84,6 +90,7 @@ impl State {
             Self::SendingFile { entry, .. } => entry.take(),
             Self::Sending(sending) => sending.body.entry.take(),
             Self::Watching(watching) => watching.body.entry.take(),
+            Self::Proxied(proxied) => proxied.body_mut()?.entry.take(),
         }
     }
 }

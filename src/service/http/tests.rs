@@ -47,7 +47,8 @@ struct Bench {
     files: Scratch,
 }
 
-const PHASES: [&str; 8] = ["Idle", "Head", "Body", "Waiting", "SendingFile", "Sending", "Watching", "Closing"];
+const PHASES: [&str; 9] =
+    ["Idle", "Head", "Body", "Waiting", "SendingFile", "Sending", "Watching", "Proxied", "Closing"];
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,0 +1,145 @@
+//! Other servers that answer for a route.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::http::target::valid_host;
+use crate::limits;
+
+/// Other servers that answer for a route.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProxyRoute {
+    /// The servers; at least one.
+    pub upstreams: Vec<UpstreamUrl>,
+    /// The prefix of the route is taken off the paths.
+    pub strip: bool,
+    /// The servers get their own names in the Host field, and not that of the client.
+    pub own_host: bool,
+}
+
+/// How long an upstream may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UpstreamTimeouts {
+    /// To accept a connection.
+    pub connect: Duration,
+    /// Until the head of its response.
+    pub response: Duration,
+    /// Between two pieces of its response.
+    pub idle: Duration,
+}
+
+impl Default for UpstreamTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: limits::UPSTREAM_CONNECT_TIMEOUT,
+            response: limits::UPSTREAM_TIMEOUT,
+            idle: limits::UPSTREAM_TIMEOUT,
+        }
+    }
+}
+
+/// Where a server is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum UpstreamUrl {
+    /// `http://HOST[:PORT]` or `https://HOST[:PORT]`.
+    Tcp {
+        /// The connection is by TLS.
+        tls: bool,
+        /// Its name or address, without brackets.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// `unix:PATH`.
+    Unix(PathBuf),
+}
+
+impl UpstreamUrl {
+    /// Parses it.
+    ///
+    /// # Errors
+    /// A hint.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path.starts_with('/') {
+                true => Ok(Self::Unix(path.into())),
+                false => Err("give an absolute path, like unix:/run/app.sock".to_owned()),
+            };
+        }
+        let hint = || "give http://HOST:PORT, https://HOST:PORT or unix:PATH".to_owned();
+        let (tls, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
+            _ => return Err(hint()),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains('/') {
+            return Err("the URL of an upstream has no path; the path of the request is kept".to_owned());
+        }
+        if authority.contains('@') || !valid_host(authority.as_bytes()) {
+            return Err(hint());
+        }
+        let default = if tls { 443 } else { 80 };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port.parse().ok().filter(|port| *port > 0)),
+            _ => (authority, Some(default)),
+        };
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let port = port.ok_or("give a port from 1 to 65535")?;
+        Ok(Self::Tcp { tls, host: host.to_owned(), port })
+    }
+
+    /// Its name and port for the Host field; the port isn't told if it is the usual one.
+    pub fn authority(&self) -> String {
+        let Self::Tcp { tls, host, port } = self else { return "localhost".to_owned() };
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let usual = if *tls { 443 } else { 80 };
+        if *port == usual { host } else { format!("{host}:{port}") }
+    }
+}
+
+impl fmt::Display for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { tls, .. } => write!(f, "{}://{}", if *tls { "https" } else { "http" }, self.authority()),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_upstreams() {
+        for (text, shown, authority) in [
+            ("http://127.0.0.1:3000", "http://127.0.0.1:3000", "127.0.0.1:3000"),
+            ("http://app/", "http://app", "app"),
+            ("https://app:443", "https://app", "app"),
+            ("https://app", "https://app", "app"),
+            ("http://app:443", "http://app:443", "app:443"),
+            ("http://[::1]:3000", "http://[::1]:3000", "[::1]:3000"),
+            ("http://[::1]", "http://[::1]", "[::1]"),
+            ("unix:/run/a b", "unix:/run/a b", "localhost"),
+        ] {
+            let url = UpstreamUrl::parse(text).unwrap();
+            assert_eq!((url.to_string().as_str(), url.authority().as_str()), (shown, authority), "{text}");
+        }
+        for (text, hint) in [
+            ("app:3000", "http://HOST"),
+            ("ftp://app", "http://HOST"),
+            ("http://", "http://HOST"),
+            ("http://a b", "http://HOST"),
+            ("http://user@app", "http://HOST"),
+            ("http://app/path", "no path"),
+            ("http://app:0", "port from 1"),
+            ("http://app:99999", "http://HOST"),
+            ("unix:run", "absolute"),
+        ] {
+            let error = UpstreamUrl::parse(text).unwrap_err();
+            assert!(error.contains(hint), "{text}: {error}");
+        }
+    }
+}

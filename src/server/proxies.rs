@@ -1,0 +1,49 @@
+//! Builds the gateways of routes: their servers are looked up, so that a name that is unknown is a
+//! mistake of the configuration.
+
+use std::rc::Rc;
+
+use super::ServerError;
+use super::error::Faults;
+use super::surroundings::Surroundings;
+use crate::config::{ProxyRoute, Trust, UpstreamTimeouts, UpstreamUrl};
+use crate::names;
+use crate::reactor::Endpoint;
+use crate::service::http::RouteHandler;
+use crate::service::proxy::{Proxy, ProxyHost, Timeouts, Upstream};
+
+/// The gateway of a route; `body_limit` is what its requests may have at most, if that is limited.
+pub(super) fn build(
+    route: &ProxyRoute,
+    body_limit: Option<u64>,
+    surroundings: &Surroundings<'_>,
+    faults: &mut Faults,
+) -> Option<RouteHandler> {
+    let process = surroundings.process;
+    let timeouts = &process.upstream_timeouts;
+    let mut upstreams = Vec::new();
+    for url in &route.upstreams {
+        let made = upstream(url, timeouts, &process.upstream_trust).map_err(ServerError::Config);
+        upstreams.extend(faults.keep(made).map(Rc::new));
+    }
+    if upstreams.is_empty() {
+        return None;
+    }
+    let host = if route.own_host { ProxyHost::Upstream } else { ProxyHost::Kept };
+    let pseudonym = surroundings.state.pseudonym().to_owned();
+    Some(RouteHandler::Proxy(Rc::new(Proxy { upstreams, pseudonym, body_limit, strip: route.strip, host })))
+}
+
+fn upstream(url: &UpstreamUrl, timeouts: &UpstreamTimeouts, trust: &Trust) -> Result<Upstream, String> {
+    let UpstreamTimeouts { connect, response, idle } = *timeouts;
+    let timeouts = Timeouts { connect, response, idle };
+    let (endpoints, tls) = match url {
+        UpstreamUrl::Unix(path) => (vec![Endpoint::Unix(path.clone())], None),
+        UpstreamUrl::Tcp { tls, host, port } => {
+            let addresses = names::resolve(host, *port).map_err(|error| error.to_string())?;
+            let tls = tls.then(|| trust.client(host, &["http/1.1"])).transpose()?;
+            (addresses.into_iter().map(Endpoint::Tcp).collect(), tls)
+        }
+    };
+    Ok(Upstream::new(url.to_string(), url.authority(), endpoints, tls, timeouts))
+}

@@ -1,0 +1,424 @@
+//! The exchange of a gateway: another server answers the request.
+//!
+//! Content and response stream at the same time, each as fast as its slower side, and with a bounded
+//! window (`service/proxy`). A request is sent again only if nothing of a response was received,
+//! none of its content was sent, and either it can't have reached the upstream or doing it twice
+//! does no harm (RFC 9110 §9.2.2).
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::Cx;
+use super::body_writer::BodyWriter;
+use super::counts::Timeout;
+use super::exchange::{Exchange, Facts, Turn};
+use super::persistence::{Reading, Writing};
+use super::rejects::BODY_TOO_LARGE;
+use super::step::Step;
+use crate::http::client::RequestKind;
+use crate::http::framing::{BodyReader, Framing};
+use crate::http::head::{self, Method, RequestHead};
+use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, UpstreamFailure};
+use crate::http::response;
+use crate::http::{FieldLines, Reject, Status, target};
+use crate::reactor::{Ends, Handle, Io, Pace, Want};
+use crate::service::Message;
+use crate::service::proxy::{
+    Answer, Ask, Content, ExchangeId, FromUpstream, InFlight, Proxy, ProxyHost, ToUpstream, Upstream, WINDOW,
+};
+
+/// A request that an upstream answers.
+pub(super) struct Proxied {
+    /// The head as it was received.
+    head: Vec<u8>,
+    facts: Facts,
+    proxy: Rc<Proxy>,
+    /// The length of the prefix.
+    mount: usize,
+    id: ExchangeId,
+    in_flight: InFlight,
+    connection: Handle,
+    /// The connection had other requests before, and may just be closing.
+    reused: bool,
+    /// Upstreams that failed.
+    tried: Vec<*const Upstream>,
+    /// Further addresses of this upstream that may be tried.
+    addresses: usize,
+    inbox: VecDeque<FromUpstream>,
+    content: RequestContent,
+    stage: Stage,
+}
+
+/// The content of the request.
+struct RequestContent {
+    reader: BodyReader,
+    /// Bytes that the upstream has room for.
+    room: usize,
+    /// Bytes so far, and the most.
+    read: u64,
+    limit: u64,
+    /// The upstream knows that it is complete.
+    is_ended: bool,
+    pace: Pace,
+}
+
+/// How far the response is.
+enum Stage {
+    /// Its head has not come.
+    Asked,
+    /// Its content is sent.
+    Sending {
+        persistent: bool,
+        /// Bytes that were written, and for which the upstream wasn't told yet.
+        owed: usize,
+        body: BodyWriter,
+    },
+}
+
+/// How a turn of the exchange ended.
+pub(super) enum End {
+    /// The head of the response has come. When it is written, the exchange goes on.
+    Head(Box<Answer>),
+    /// The response was written.
+    Written(Writing),
+    /// There is none: this is to be sent.
+    Refused(Reject),
+}
+
+impl Proxied {
+    /// Asks the upstream that was chosen for an exchange.
+    pub(super) fn begin(
+        exchange: &Exchange<'_>,
+        proxy: &Rc<Proxy>,
+        mount: usize,
+        in_flight: InFlight,
+        turn: &mut Turn<'_, '_>,
+    ) -> Box<Self> {
+        let head = exchange.head;
+        let content = RequestContent {
+            reader: BodyReader::new(head.framing),
+            room: WINDOW,
+            read: 0,
+            limit: exchange.facts.unread.unwrap_or(u64::MAX),
+            is_ended: head.framing == Framing::None,
+            pace: Pace::start(turn.cx.time.now),
+        };
+        let mut this = Box::new(Self {
+            head: head.raw.to_vec(),
+            facts: exchange.facts.clone(),
+            proxy: Rc::clone(proxy),
+            mount,
+            id: ExchangeId { client: turn.cx.handle, request: turn.request },
+            addresses: in_flight.upstream().endpoint_count() - 1,
+            in_flight,
+            connection: turn.cx.handle,
+            reused: false,
+            tried: Vec::new(),
+            inbox: VecDeque::new(),
+            content,
+            stage: Stage::Asked,
+        });
+        this.ask(head, true, turn.ends, turn.cx);
+        this
+    }
+
+    /// Sends the head to the upstream, by an idle connection or a new one.
+    fn ask(&mut self, head: &RequestHead<'_>, may_reuse: bool, ends: Ends<'_>, cx: &mut Cx<'_>) {
+        let upstream = Rc::clone(self.in_flight.upstream());
+        let idle = if may_reuse { upstream.take_idle() } else { None };
+        self.reused = idle.is_some();
+        self.connection = idle.unwrap_or_else(|| {
+            let (to, protocol) = upstream.connect(cx.time.now);
+            cx.connect(to, protocol)
+        });
+        let (content, length) = match head.framing {
+            Framing::None => (Content::None, None),
+            Framing::Length(bytes) => (Content::Plain, Some(Some(bytes))),
+            Framing::Chunked => (Content::Chunked, Some(None)),
+        };
+        let mut bytes = Vec::with_capacity(head.raw.len() + 256);
+        let peer = ends.peer().map(|peer| peer.ip());
+        let sender = Sender { peer, is_trusted: cx.shared.http.proxies.trust(peer), is_secure: self.facts.secure };
+        ForwardedRequest {
+            head,
+            target: &self.target(head),
+            host: match self.proxy.host {
+                ProxyHost::Kept => HostChoice::Kept,
+                ProxyHost::Upstream => HostChoice::Upstream(upstream.authority.as_bytes()),
+            },
+            sender,
+            pseudonym: &self.proxy.pseudonym,
+            length,
+            upgrade: None,
+        }
+        .write(&mut bytes);
+        let ask = Ask { head: bytes, content, kind: RequestKind::of(head.method_name) };
+        self.tell(ToUpstream::Ask(Box::new(ask)), cx);
+    }
+
+    /// The target for the upstream.
+    fn target(&self, head: &RequestHead<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.proxy.strip {
+            let path = self.facts.path.as_deref().unwrap_or(head.target.path);
+            let below = path.get(self.mount..).unwrap_or_default();
+            if !below.starts_with(b"/") {
+                out.push(b'/');
+            }
+            target::encode_path(below, &mut out);
+        } else {
+            out.extend_from_slice(head.target.path);
+        }
+        if let Some(query) = head.target.query {
+            out.push(b'?');
+            out.extend_from_slice(query);
+        }
+        out
+    }
+
+    fn tell(&self, message: ToUpstream, cx: &mut Cx<'_>) {
+        cx.send(self.connection, Message::ToUpstream(self.id, message));
+    }
+
+    /// Takes note of a message from the upstream.
+    pub(super) fn deliver(&mut self, id: ExchangeId, message: FromUpstream) {
+        if id == self.id {
+            self.inbox.push_back(message);
+        }
+    }
+
+    /// A message to the upstream didn't arrive: its connection is gone.
+    pub(super) fn undelivered(&mut self, to: Handle) {
+        // If the connection has told why, that came first.
+        if to == self.connection && self.inbox.is_empty() {
+            self.inbox.push_back(FromUpstream::Failed(UpstreamFailure::Closed));
+        }
+    }
+
+    /// The client is gone.
+    pub(super) fn cancel(&self, cx: &mut Cx<'_>) {
+        self.tell(ToUpstream::Cancel, cx);
+    }
+
+    /// Bytes of memory that it holds beyond its own size.
+    pub(super) fn memory(&self) -> usize {
+        let of = |message: &FromUpstream| match message {
+            FromUpstream::Piece(bytes) => bytes.capacity(),
+            FromUpstream::Head(answer) => answer.lines.capacity(),
+            FromUpstream::Interim(_, lines) => lines.capacity(),
+            FromUpstream::End | FromUpstream::Room(_) | FromUpstream::Failed(_) => 0,
+        };
+        let path = self.facts.path.as_ref().map_or(0, |path| path.len());
+        let body = if let Stage::Sending { body, .. } = &self.stage { body.memory() } else { 0 };
+        self.head.capacity() + path + body + self.inbox.iter().map(of).sum::<usize>()
+    }
+
+    /// The writer of the response, if it has begun.
+    pub(super) fn body(&self) -> Option<&BodyWriter> {
+        if let Stage::Sending { body, .. } = &self.stage { Some(body) } else { None }
+    }
+
+    /// The same, mutable.
+    pub(super) fn body_mut(&mut self) -> Option<&mut BodyWriter> {
+        if let Stage::Sending { body, .. } = &mut self.stage { Some(body) } else { None }
+    }
+
+    /// What the client may still send after this exchange.
+    pub(super) fn reading(&self) -> Reading {
+        let mut lines = FieldLines::default();
+        let persistent = head::parse_again(&self.head, &mut lines).persistent;
+        match (self.content.reader.is_done(), persistent) {
+            (false, _) => Reading::Unread,
+            (true, true) => Reading::KeepAlive,
+            (true, false) => Reading::Last,
+        }
+    }
+
+    /// The head and the facts, for a response of this server.
+    pub(super) fn into_parts(self) -> (Vec<u8>, Facts) {
+        // What is not read of the request is not read any more.
+        let unread = self.facts.unread.filter(|_| !self.content.reader.is_done());
+        (self.head, Facts { unread, ..self.facts })
+    }
+
+    /// Passes on what is there, in both directions.
+    pub(super) fn advance(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<End> {
+        if io.gone {
+            return self.give_up(End::Written(Writing::Abort), cx);
+        }
+        if let Err(end) = self.read_content(io, cx) {
+            return self.give_up(end, cx);
+        }
+        while io.output.room() > 0 {
+            let Some(message) = self.inbox.pop_front() else { break };
+            if let Some(end) = self.take(message, io, cx) {
+                return Step::Done(end);
+            }
+        }
+        if let Stage::Sending { owed, .. } = &mut self.stage
+            && *owed > 0
+            && io.output.room() > 0
+        {
+            let bytes = std::mem::take(owed);
+            self.tell(ToUpstream::Room(bytes), cx);
+        }
+        self.wait(io, cx)
+    }
+
+    /// Ends the exchange; the upstream need not go on.
+    fn give_up(&self, end: End, cx: &mut Cx<'_>) -> Step<End> {
+        self.cancel(cx);
+        Step::Done(match (end, &self.stage) {
+            // A response that has begun can't become an error any more.
+            (End::Refused(_), Stage::Sending { body, .. }) => End::Written(cut(body)),
+            (end, _) => end,
+        })
+    }
+
+    /// Sends the content of the request to the upstream, as far as that has room.
+    fn read_content(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Result<(), End> {
+        while !self.content.is_ended && self.content.room > 0 && !cx.work.is_spent() {
+            let content = &mut self.content;
+            let most = io.input.bytes().len().min(content.room);
+            let progress = content.reader.read(&io.input.bytes()[..most]).map_err(End::Refused)?;
+            let piece = io.input.bytes()[progress.content].to_vec();
+            io.input.consume(progress.consumed);
+            content.read += piece.len() as u64;
+            if content.read > content.limit {
+                return Err(End::Refused(BODY_TOO_LARGE));
+            }
+            let is_done = content.reader.is_done();
+            if !piece.is_empty() {
+                content.room -= piece.len();
+                content.pace.moved(cx.time.now, piece.len() as u64, cx.shared.http.limits.body_timeout);
+                cx.work.spend_bytes(piece.len());
+                self.tell(ToUpstream::Piece(piece), cx);
+            }
+            if is_done {
+                self.content.is_ended = true;
+                self.tell(ToUpstream::End, cx);
+            } else if progress.consumed == 0 {
+                break;
+            }
+        }
+        if !self.content.is_ended && io.ended && io.input.is_empty() {
+            return Err(End::Refused(Reject::bad_request("the connection ended before the body did")));
+        }
+        Ok(())
+    }
+
+    /// Acts on a message. Returns the end of the exchange, if it is one.
+    fn take(&mut self, message: FromUpstream, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Option<End> {
+        match (message, &mut self.stage) {
+            (FromUpstream::Room(bytes), _) => {
+                self.content.room += bytes;
+                // The time that the upstream took isn't the client's.
+                self.content.pace = Pace::start(cx.time.now);
+                if let Err(end) = self.read_content(io, cx) {
+                    return Some(end);
+                }
+            }
+            (FromUpstream::Interim(status, lines), Stage::Asked) => self.pass_interim(status, &lines, io),
+            (FromUpstream::Head(answer), Stage::Asked) => return Some(End::Head(answer)),
+            (FromUpstream::Piece(bytes), Stage::Sending { owed, body, .. }) => {
+                body.write(&bytes, io.output);
+                *owed += bytes.len();
+            }
+            (FromUpstream::End, Stage::Sending { persistent, body, .. }) => {
+                body.end(io.output);
+                return Some(End::Written(Writing::whole(*persistent)));
+            }
+            (FromUpstream::Failed(failure), Stage::Asked) => return self.try_again(failure, io, cx),
+            (FromUpstream::Failed(_), Stage::Sending { body, .. }) => return Some(End::Written(cut(body))),
+            // No upstream sends these in this order: its reader sees to that.
+            (FromUpstream::Piece(_) | FromUpstream::End, Stage::Asked)
+            | (FromUpstream::Head(_) | FromUpstream::Interim(..), Stage::Sending { .. }) => {}
+        }
+        None
+    }
+
+    /// Passes on an interim response, which clients of HTTP/1.0 don't know.
+    fn pass_interim(&self, status: Status, lines: &[u8], io: &mut Io<'_>) {
+        let mut parsed = FieldLines::default();
+        if head::parse_again(&self.head, &mut parsed).minor > 0 {
+            response::status_line(io.output.buffer(), status);
+            io.output.write(lines);
+            io.output.write(b"\r\n");
+        }
+    }
+
+    /// The head as it was received, and the facts, for a response.
+    pub(super) fn parts(&self) -> (&[u8], &Facts) {
+        (&self.head, &self.facts)
+    }
+
+    /// The head of the response was written: its content follows.
+    pub(super) fn send(&mut self, persistent: bool, body: BodyWriter) {
+        self.stage = Stage::Sending { persistent, owed: 0, body };
+    }
+
+    /// After a failure: asks again, or ends.
+    fn try_again(&mut self, failure: UpstreamFailure, io: &Io<'_>, cx: &mut Cx<'_>) -> Option<End> {
+        let mut lines = FieldLines::default();
+        let bytes = std::mem::take(&mut self.head);
+        let head = head::parse_again(&bytes, &mut lines);
+        let may_have_arrived = failure == UpstreamFailure::Closed;
+        let is_safe = !may_have_arrived || is_idempotent(head.method);
+        let now = cx.time.now;
+        let mut again = false;
+        if self.content.read == 0 && is_safe && failure.is_worth_another_attempt() {
+            if self.reused {
+                // It was closed while it was idle: that says nothing about the upstream.
+                again = true;
+            } else if !may_have_arrived && self.addresses > 0 {
+                self.addresses -= 1;
+                again = true;
+            } else {
+                self.in_flight.upstream().failed(now);
+                self.tried.push(Rc::as_ptr(self.in_flight.upstream()));
+                if let Some(next) = self.proxy.choose(&self.tried, now) {
+                    self.addresses = next.upstream().endpoint_count() - 1;
+                    self.in_flight = next;
+                    again = true;
+                }
+            }
+        } else if !self.reused {
+            self.in_flight.upstream().failed(now);
+        }
+        if again {
+            // A retry on a new connection can't meet one that is just closing.
+            self.content.is_ended = head.framing == Framing::None;
+            self.ask(&head, !self.reused, io.ends, cx);
+        }
+        self.head = bytes;
+        (!again).then_some(End::Refused(failure.reject()))
+    }
+
+    /// What is waited for: the client's content, or a message.
+    fn wait(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) -> Step<End> {
+        let is_readable = !self.content.is_ended && self.content.room > 0;
+        if cx.work.is_spent() && is_readable && !io.input.is_empty() {
+            return Step::Wait(Want::AGAIN);
+        }
+        if !is_readable {
+            return Step::Wait(Want::NOTHING);
+        }
+        let deadline = self.content.pace.deadline(cx.shared.http.limits.body_timeout);
+        if cx.time.now >= deadline {
+            cx.shared.http.counts.timed_out(Timeout::Body);
+            let reject = Reject::new(Status::REQUEST_TIMEOUT, "the body of the request came too slowly");
+            return self.give_up(End::Refused(reject), cx);
+        }
+        Step::Wait(Want::READ.by(deadline))
+    }
+}
+
+/// How a response ends that can't be completed: so that the client notices.
+fn cut(body: &BodyWriter) -> Writing {
+    if body.chunked { Writing::Cut } else { Writing::Abort }
+}
+
+/// Whether doing it twice has the same effect as once (RFC 9110 §9.2.2).
+fn is_idempotent(method: Method) -> bool {
+    matches!(method, Method::Get | Method::Head | Method::Put | Method::Delete | Method::Options | Method::Trace)
+}

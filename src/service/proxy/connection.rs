@@ -1,0 +1,367 @@
+//! A connection to an upstream: one exchange after the other.
+//!
+//! ```text
+//! idle ◀──────────────── response and request are complete, both persist ───────┐
+//!  │ Ask                                                                        │
+//!  └───▶ the head is written ─▶ content, as far as it comes ─▶ response is read ┤
+//!                                                                               └─▶ closed
+//! ```
+//!
+//! It reads only what its exchange has room for. What an upstream says about its framing isn't
+//! passed on: the content is taken out of it, and a response that is ambiguous, or cut, fails.
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{Answer, Ask, Content, ExchangeId, FromUpstream, ToUpstream, Upstream, WINDOW};
+use crate::http::FieldLines;
+use crate::http::chunked::{LAST_CHUNK, encode_chunk};
+use crate::http::client::{Body, HttpError, ResponseHead, ResponseReader};
+use crate::http::fields::is_named;
+use crate::http::proxying::{UpstreamFailure, response_fields};
+use crate::http::response::Length;
+use crate::reactor::{Context, Ending, Finish, Io, Tick, TlsFailure, Want};
+use crate::service::{Message, Service};
+
+/// How long an idle connection is kept: less than servers usually do, so that seldom a request
+/// meets a connection that is just being closed.
+const IDLE: Duration = Duration::from_secs(30);
+
+type Cx<'a> = Context<'a, Service>;
+
+/// The protocol of the connection.
+pub struct UpstreamConnection {
+    upstream: Rc<Upstream>,
+    /// Messages that weren't acted on.
+    inbox: VecDeque<(ExchangeId, ToUpstream)>,
+    exchange: Option<Current>,
+    established: bool,
+    /// When it was asked for, or became idle.
+    since: Tick,
+    /// Why it can't be used any more.
+    failure: Option<UpstreamFailure>,
+    /// The exchange doesn't want its response.
+    cancelled: bool,
+}
+
+/// The exchange that it has.
+struct Current {
+    id: ExchangeId,
+    reader: ResponseReader,
+    content: Content,
+    /// All of the request was written.
+    is_asked: bool,
+    /// Bytes of content that were written, and for which no room was announced yet.
+    owed: usize,
+    /// Bytes of the response that the exchange has room for.
+    room: usize,
+    /// When something was received or sent last.
+    progress: Tick,
+}
+
+impl UpstreamConnection {
+    /// A connection that was just asked for.
+    pub(super) fn new(upstream: Rc<Upstream>, now: Tick) -> Self {
+        Self {
+            upstream,
+            inbox: VecDeque::new(),
+            exchange: None,
+            established: false,
+            since: now,
+            failure: None,
+            cancelled: false,
+        }
+    }
+
+    /// Takes note of a message.
+    pub fn deliver(&mut self, from: ExchangeId, message: ToUpstream) {
+        self.inbox.push_back((from, message));
+    }
+
+    /// Bytes of memory that it holds beyond its own size.
+    pub fn memory(&self) -> usize {
+        let of = |(_, message): &(ExchangeId, ToUpstream)| match message {
+            ToUpstream::Piece(bytes) => bytes.capacity(),
+            ToUpstream::Ask(ask) => ask.head.capacity(),
+            ToUpstream::End | ToUpstream::Room(_) | ToUpstream::Cancel => 0,
+        };
+        size_of::<Self>() + self.inbox.iter().map(of).sum::<usize>()
+    }
+
+    /// Writes what the exchange sends, and reads what it has room for.
+    pub fn advance(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Want {
+        self.established |= io.established;
+        self.take_messages(io, cx);
+        if self.cancelled || self.failure.is_some() {
+            return Want::finish(Finish::Abort);
+        }
+        if let Err(failure) = self.read(io, cx) {
+            self.failure = Some(failure);
+            return Want::finish(Finish::Abort);
+        }
+        self.announce_room(io, cx);
+        match self.exchange {
+            Some(_) => self.wait(io, cx),
+            None => self.wait_idle(io, cx),
+        }
+    }
+
+    /// Acts on what the exchange says, while the output has room.
+    fn take_messages(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) {
+        while io.output.room() > 0 {
+            let Some((id, message)) = self.inbox.pop_front() else { return };
+            if let ToUpstream::Ask(ask) = message {
+                self.begin(id, *ask, io, cx.time.now);
+                continue;
+            }
+            // What is about an exchange that is over changes nothing.
+            let Some(current) = self.exchange.as_mut().filter(|current| current.id == id) else { continue };
+            match message {
+                ToUpstream::Ask(_) => {}
+                ToUpstream::Piece(bytes) => {
+                    match current.content {
+                        Content::Chunked => encode_chunk(&bytes, io.output.buffer()),
+                        Content::Plain | Content::None => io.output.write(&bytes),
+                    }
+                    current.owed += bytes.len();
+                    current.progress = cx.time.now;
+                }
+                ToUpstream::End => {
+                    if current.content == Content::Chunked {
+                        io.output.write(LAST_CHUNK);
+                    }
+                    current.is_asked = true;
+                    current.progress = cx.time.now;
+                }
+                ToUpstream::Room(bytes) => {
+                    current.room += bytes;
+                    current.progress = cx.time.now;
+                }
+                ToUpstream::Cancel => self.cancelled = true,
+            }
+        }
+    }
+
+    fn begin(&mut self, id: ExchangeId, ask: Ask, io: &mut Io<'_>, now: Tick) {
+        let Ask { head, content, kind } = ask;
+        io.output.write(&head);
+        let is_asked = content == Content::None;
+        let reader = ResponseReader::new(kind);
+        self.exchange = Some(Current { id, reader, content, is_asked, owed: 0, room: WINDOW, progress: now });
+    }
+
+    /// Reads the response, as far as the exchange has room for it.
+    fn read(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Result<(), UpstreamFailure> {
+        loop {
+            let Some(current) = &mut self.exchange else {
+                // Nobody has asked for anything.
+                return if io.input.is_empty() { Ok(()) } else { Err(UpstreamFailure::Malformed) };
+            };
+            if cx.work.is_spent() {
+                return Ok(());
+            }
+            let consumed = match current.reader.awaits_head() {
+                true => current.read_head(io, cx)?,
+                false => current.read_content(io, cx)?,
+            };
+            if consumed > 0 {
+                current.progress = cx.time.now;
+                io.input.consume(consumed);
+            }
+            if !current.reader.awaits_head() && current.reader.is_done() {
+                self.upstream.works();
+                self.end(io, cx);
+            } else if consumed == 0 {
+                return if io.ended { self.end_of_input(io, cx) } else { Ok(()) };
+            }
+        }
+    }
+
+    /// The upstream has closed its side.
+    fn end_of_input(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Result<(), UpstreamFailure> {
+        let Some(current) = &mut self.exchange else { return Ok(()) };
+        // What is left may be content that the exchange has no room for.
+        let is_body = !current.reader.awaits_head();
+        if is_body && !io.input.is_empty() {
+            return Ok(());
+        }
+        // Over TLS a missing close_notify may have cut the response.
+        if io.truncated && current.reader.remaining().is_none() {
+            return Err(UpstreamFailure::Closed);
+        }
+        match current.reader.end(io.input.bytes_mut()) {
+            Ok(()) => {
+                self.end(io, cx);
+                Ok(())
+            }
+            Err(HttpError::Malformed(_)) => Err(UpstreamFailure::Malformed),
+            Err(HttpError::NoResponse | HttpError::Truncated) => Err(UpstreamFailure::Closed),
+        }
+    }
+
+    /// The response is complete.
+    fn end(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) {
+        let Some(current) = self.exchange.take() else { return };
+        send(current.id, FromUpstream::End, cx);
+        // An upstream that responds before it has the whole request doesn't want the rest.
+        let persists = current.reader.is_persistent() && current.is_asked && !io.ended && io.input.is_empty();
+        self.since = cx.time.now;
+        if !(persists && !cx.draining && self.upstream.keep_idle(cx.handle)) {
+            self.cancelled = true;
+        }
+    }
+
+    /// Tells the exchange that its content is on its way.
+    fn announce_room(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) {
+        if let Some(current) = &mut self.exchange
+            && current.owed > 0
+            && io.output.room() > 0
+        {
+            send(current.id, FromUpstream::Room(std::mem::take(&mut current.owed)), cx);
+        }
+    }
+
+    /// Waits for the upstream or for the exchange.
+    fn wait(&mut self, io: &Io<'_>, cx: &Cx<'_>) -> Want {
+        if cx.work.is_spent() && !io.input.is_empty() {
+            return Want::AGAIN;
+        }
+        let Some(current) = &self.exchange else { return Want::finish(Finish::Close) };
+        let timeouts = self.upstream.timeouts();
+        let (deadline, failure) = match (self.established, current.reader.awaits_head()) {
+            (false, _) => (self.since.after(timeouts.connect), UpstreamFailure::ConnectTimeout),
+            (true, true) => (current.progress.after(timeouts.response), UpstreamFailure::ResponseTimeout),
+            // The exchange gives up a client that takes nothing.
+            (true, false) if current.room == 0 => return Want::NOTHING,
+            (true, false) => (current.progress.after(timeouts.idle), UpstreamFailure::ResponseTimeout),
+        };
+        if cx.time.now >= deadline {
+            self.failure = Some(failure);
+            return Want::finish(Finish::Abort);
+        }
+        Want::READ.by(deadline)
+    }
+
+    /// Waits for the next request.
+    fn wait_idle(&mut self, io: &Io<'_>, cx: &Cx<'_>) -> Want {
+        let deadline = self.since.after(IDLE);
+        // One that was asked for gets its request with the first messages.
+        if self.cancelled || io.ended || cx.draining || cx.time.now >= deadline {
+            self.upstream.forget_idle(cx.handle);
+            return Want::finish(Finish::Close);
+        }
+        Want::READ.by(deadline)
+    }
+
+    /// The connection is over, or was never made.
+    pub fn closed(&mut self, ending: &Ending, cx: &mut Cx<'_>) {
+        self.upstream.forget_idle(cx.handle);
+        if !self.established {
+            self.upstream.try_another();
+        }
+        // The request may still be among the messages.
+        let asked = self.inbox.iter().find(|(_, message)| matches!(message, ToUpstream::Ask(_)));
+        let exchange = self.exchange.as_ref().map(|current| current.id).or(asked.map(|(id, _)| *id));
+        let Some(id) = exchange.filter(|_| !self.cancelled) else { return };
+        let failure = self.failure.unwrap_or_else(|| reason(ending, self.established));
+        log::debug!("#{} to {}: {failure:?}", cx.handle.number(), self.upstream.url);
+        send(id, FromUpstream::Failed(failure), cx);
+    }
+}
+
+/// Why a connection has ended.
+fn reason(ending: &Ending, established: bool) -> UpstreamFailure {
+    let error = ending.error.as_ref();
+    if error.and_then(TlsFailure::of).is_some() {
+        return UpstreamFailure::Tls;
+    }
+    match (established, error.map(io::Error::kind)) {
+        (false, Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)) => UpstreamFailure::Refused,
+        (false, Some(io::ErrorKind::TimedOut)) => UpstreamFailure::ConnectTimeout,
+        (false, _) => UpstreamFailure::Unreachable,
+        (true, _) => UpstreamFailure::Closed,
+    }
+}
+
+impl Current {
+    /// Reads the next head. Returns the bytes consumed.
+    fn read_head(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Result<usize, UpstreamFailure> {
+        if io.input.is_empty() {
+            return Ok(0);
+        }
+        let is_full = io.input.is_full();
+        let mut lines = FieldLines::default();
+        let head = match self.reader.head(io.input.bytes_mut(), &mut lines) {
+            Ok(Some(head)) => head,
+            Ok(None) if is_full => return Err(UpstreamFailure::TooLarge),
+            Ok(None) => return Ok(0),
+            Err(_) => return Err(UpstreamFailure::Malformed),
+        };
+        if head.body == Body::Tunnel {
+            // Nobody has asked for another protocol.
+            return Err(UpstreamFailure::Malformed);
+        }
+        let (length, interim, status) = (head.length, head.is_interim(), head.status);
+        let lines = passed_on(&head);
+        let answer = match interim {
+            true => FromUpstream::Interim(status, lines),
+            false => FromUpstream::Head(Box::new(Answer { status, lines, length: length_of(&head) })),
+        };
+        send(self.id, answer, cx);
+        Ok(length)
+    }
+
+    /// Reads content. Returns the bytes consumed.
+    fn read_content(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) -> Result<usize, UpstreamFailure> {
+        let input = io.input.bytes();
+        let most = input.len().min(self.room);
+        if most == 0 {
+            return Ok(0);
+        }
+        let progress = self.reader.read(&input[..most]).map_err(|_| UpstreamFailure::Malformed)?;
+        let content = &input[progress.content];
+        if !content.is_empty() {
+            self.room -= content.len();
+            cx.work.spend_bytes(content.len());
+            send(self.id, FromUpstream::Piece(content.to_vec()), cx);
+        }
+        Ok(progress.consumed)
+    }
+}
+
+/// The field lines for the client. Its own server writes Date and Server.
+fn passed_on(head: &ResponseHead<'_>) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(head.raw.len());
+    for (name, value) in response_fields(head.fields) {
+        if !(name.len() == 4 && is_named(name, b"Date") || name.len() == 6 && is_named(name, b"Server")) {
+            lines.extend_from_slice(name);
+            lines.extend_from_slice(b": ");
+            lines.extend_from_slice(value);
+            lines.extend_from_slice(b"\r\n");
+        }
+    }
+    lines
+}
+
+/// The length of the content; for HEAD that of the content that GET would get.
+fn length_of(head: &ResponseHead<'_>) -> Length {
+    match head.body {
+        Body::Length(bytes) => Length::Known(bytes),
+        Body::Chunked | Body::UntilClose | Body::Tunnel => Length::Unknown,
+        Body::Absent => {
+            let told =
+                head.fields.get("content-length").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+            match (told, head.fields.get("transfer-encoding")) {
+                (Some(bytes), _) => Length::Known(bytes),
+                (None, Some(_)) => Length::Unknown,
+                (None, None) => Length::Known(0),
+            }
+        }
+    }
+}
+
+fn send(to: ExchangeId, what: FromUpstream, cx: &mut Cx<'_>) {
+    cx.send(to.client, Message::FromUpstream(to, what));
+}

@@ -1,0 +1,109 @@
+//! A gateway: requests that other servers answer.
+//!
+//! ```text
+//!  exchange (service/http/proxied)                    connection to an upstream
+//!  ───────────────────────────────                    ─────────────────────────
+//!  head ──────────────── Ask ───────────────────────▶ written to the socket
+//!  content ───────────── Piece, End ────────────────▶        "
+//!          ◀──────────── Room (content was written) ─
+//!          ◀──────────── Head, Piece, End ─────────── read from the socket
+//!  sent to the client ── Room ──────────────────────▶ reads on
+//!          ◀──────────── Failed ───────────────────── lost, late, malformed
+//!  client is gone ────── Cancel ────────────────────▶ closes
+//! ```
+//!
+//! Each is a connection of its own, and they share nothing but messages. Each side sends no more
+//! content than the other has room for, so a transfer of any size takes bounded memory, and whoever
+//! is slower sets the pace.
+//!
+//! A message names the exchange that it is about. What comes late, about an exchange that is over,
+//! is dropped.
+
+mod connection;
+mod upstream;
+
+pub use connection::UpstreamConnection;
+pub use upstream::{InFlight, Proxy, ProxyHost, Timeouts, Upstream};
+
+use crate::http::Status;
+use crate::http::client::RequestKind;
+use crate::http::proxying::UpstreamFailure;
+use crate::http::response::Length;
+use crate::reactor::Handle;
+
+/// Bytes of content that are on their way between two connections, at most, in each direction.
+pub const WINDOW: usize = 64 * 1024;
+
+/// The name of an exchange: its connection, and the number of its request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExchangeId {
+    /// The client's connection.
+    pub client: Handle,
+    /// The number of the request on it.
+    pub request: u32,
+}
+
+/// From an exchange to its upstream.
+#[derive(Debug)]
+pub enum ToUpstream {
+    /// A request.
+    Ask(Box<Ask>),
+    /// A piece of its content.
+    Piece(Vec<u8>),
+    /// Its content is complete.
+    End,
+    /// The client took so many bytes of the response.
+    Room(usize),
+    /// Nobody wants the response any more.
+    Cancel,
+}
+
+/// A request for an upstream.
+#[derive(Debug)]
+pub struct Ask {
+    /// The head.
+    pub head: Vec<u8>,
+    /// Its content follows, in the chunked coding or not.
+    pub content: Content,
+    /// How its response is read.
+    pub kind: RequestKind,
+}
+
+/// How the content of a request is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Content {
+    /// There is none.
+    None,
+    /// Unchanged.
+    Plain,
+    /// In the chunked coding.
+    Chunked,
+}
+
+/// From an upstream to an exchange.
+#[derive(Debug)]
+pub enum FromUpstream {
+    /// An interim response (RFC 9110 §15.2).
+    Interim(Status, Vec<u8>),
+    /// The head of the response.
+    Head(Box<Answer>),
+    /// A piece of its content.
+    Piece(Vec<u8>),
+    /// It is complete.
+    End,
+    /// So many bytes of the request's content were written.
+    Room(usize),
+    /// There is no response, or no more of it.
+    Failed(UpstreamFailure),
+}
+
+/// The head of a response from an upstream.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: Status,
+    /// The field lines for the client, each with its line end.
+    pub lines: Vec<u8>,
+    /// The length of the content.
+    pub length: Length,
+}
