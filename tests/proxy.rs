@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use support::reload::{reload, serve};
 use support::site::{Site, certificate};
 use support::{Client, Root, Server, eventually, get, get_with, miod, pattern, read_head};
 
@@ -313,6 +314,82 @@ fn a_loop_is_found() {
     let response = server.get("/");
     assert_eq!(response.status, 502);
     assert!(response.text().contains("passed here before"), "{}", response.text());
+}
+
+#[test]
+fn a_route_to_upstreams_changes_under_load_and_loses_no_request() {
+    let (one, two) = (answering(|_| ok("1")), answering(|_| ok("2")));
+    let slow = answering(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        ok("slow")
+    });
+    let root = Root::new();
+    let config = |port: u16, further: &str| {
+        format!(
+            "bind = \"127.0.0.1:0\"\n[[host]]\n[[host.route]]\npath = \"/\"\nproxy = \"http://127.0.0.1:{port}\"\n{further}"
+        )
+    };
+    let with_slow = format!("[[host.route]]\npath = \"/slow\"\nproxy = \"http://127.0.0.1:{slow}\"\n");
+    let server = serve(&root, &config(one, &with_slow));
+    let over = Arc::new(AtomicUsize::new(0));
+    let address = server.address();
+    let clients: Vec<_> = (0..6)
+        .map(|number| {
+            let over = Arc::clone(&over);
+            std::thread::spawn(move || {
+                let mut client = Client::connect(address);
+                while over.load(Ordering::Relaxed) == 0 {
+                    if number % 2 == 1 {
+                        client = Client::connect(address);
+                    }
+                    client.send(get("/"));
+                    let response = client.response();
+                    assert!(response.status == 200 && ["1", "2"].contains(&response.text().as_str()), "{response:?}");
+                }
+            })
+        })
+        .collect();
+    let mut waiting = server.connect();
+    waiting.send(get("/slow"));
+    for count in 0..30 {
+        let port = if count % 2 == 0 { two } else { one };
+        assert!(reload(&server, &root, &config(port, "")));
+    }
+    assert_eq!(waiting.response().text(), "slow", "it ends as it began");
+    over.store(1, Ordering::Relaxed);
+    clients.into_iter().for_each(|client| client.join().expect("a request was lost"));
+    assert_eq!(server.get("/slow").text(), "1", "the route is gone");
+}
+
+#[test]
+fn the_log_names_the_upstream() {
+    let root = Root::new();
+    root.file("site/index.html", "own");
+    let (works, closed) =
+        (answering(|_| ok("x")), TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    let log = root.at("log").display().to_string();
+    let mut command = miod();
+    command.arg("serve").arg(root.at("site")).args(["-p", "0", "--log-format", "json", "--access-log", &log]);
+    command.args([
+        "--proxy",
+        &format!("/a=http://127.0.0.1:{works}"),
+        "--proxy",
+        &format!("/b=http://127.0.0.1:{closed}"),
+    ]);
+    let server = Server::run(command);
+    for (path, status) in [("/a", 200), ("/b", 502), ("/", 200)] {
+        assert_eq!(server.get(path).status, status);
+    }
+    let mut lines: Vec<serde_json::Value> = Vec::new();
+    assert!(eventually(|| {
+        let text = std::fs::read_to_string(&log).unwrap();
+        lines = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        lines.len() == 3
+    }));
+    let upstreams: Vec<_> = lines.iter().map(|line| line["upstream"].as_str()).collect();
+    let urls = [works, closed].map(|port| format!("http://127.0.0.1:{port}"));
+    assert_eq!(upstreams, [Some(&*urls[0]), Some(&*urls[1]), None]);
+    assert_eq!(lines[0]["status"], 200);
 }
 
 #[test]

@@ -138,12 +138,14 @@ pub(super) struct Turn<'t, 'c> {
     pub(super) request: u32,
     /// Whether the file of the response was in the cache, if it is one.
     pub(super) cache: Option<CacheResult>,
+    /// The URL of the upstream that answers, if one does.
+    pub(super) upstream: Option<&'t str>,
 }
 
 impl<'t, 'c> Turn<'t, 'c> {
     /// A turn for request number `request`, whose response begins here.
     pub(super) fn new(output: &'t mut Output, ends: Ends<'t>, request: u32, cx: &'t mut Cx<'c>) -> Self {
         let start = output.mark();
-        Self { cx, output, ends, start, request, cache: None }
+        Self { cx, output, ends, start, request, cache: None, upstream: None }
     }
 }

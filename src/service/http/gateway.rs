@@ -31,7 +31,9 @@ pub(super) fn respond(proxied: &mut Proxied, answer: &Answer, request: u32, io: 
     let head = head::parse_again(head, &mut lines);
     // The rest of the content may still be read. If it isn't, the connection closes unannounced.
     let exchange = Exchange { head: &head, facts: Facts { unread: None, ..facts.clone() } };
+    let upstream = Rc::clone(proxied.upstream());
     let turn = &mut Turn::new(io.output, io.ends, request, cx);
+    turn.upstream = Some(&upstream.url);
     let (form, persistent) = respond::begin_passed_on(&exchange, answer.status, &answer.lines, answer.length, turn);
     let body = respond::begin_body(&exchange, answer.status, form, turn);
     proxied.send(persistent, body);
@@ -39,9 +41,11 @@ pub(super) fn respond(proxied: &mut Proxied, answer: &Answer, request: u32, io: 
 
 /// Responds in place of an upstream.
 pub(super) fn fail(proxied: Proxied, reject: Reject, request: u32, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Progress {
+    let upstream = Rc::clone(proxied.upstream());
     let (head, facts) = proxied.into_parts();
     let mut lines = FieldLines::default();
     let head = head::parse_again(&head, &mut lines);
     let mut turn = Turn::new(io.output, io.ends, request, cx);
+    turn.upstream = Some(&upstream.url);
     refuse(&Exchange { head: &head, facts }, reject, &mut turn)
 }

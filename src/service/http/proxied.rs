@@ -347,6 +347,11 @@ impl Proxied {
         }
     }
 
+    /// The upstream that was asked last.
+    pub(super) fn upstream(&self) -> &Rc<Upstream> {
+        self.in_flight.upstream()
+    }
+
     /// The head as it was received, and the facts, for a response.
     pub(super) fn parts(&self) -> (&[u8], &Facts) {
         (&self.head, &self.facts)

@@ -85,6 +85,8 @@ pub(super) struct Details<'a> {
     route: Option<&'a [u8]>,
     /// Whether a file was in the cache.
     cache: Option<CacheResult>,
+    /// The URL of the upstream that answers.
+    upstream: Option<&'a [u8]>,
     phases: Phases,
 }
 
@@ -102,12 +104,12 @@ impl<'a> Details<'a> {
         let tls = security.facts().map(|facts| [facts.version, facts.cipher_suite]);
         let request_id = fields.get("x-request-id");
         let phases = Phases { wait, ..Phases::default() };
-        Self { host, request_id, secure, tls, route: None, cache: None, phases }
+        Self { host, request_id, secure, tls, route: None, cache: None, upstream: None, phases }
     }
 
     /// The same, with all that an exchange knows.
     #[cold]
-    pub(super) fn of(exchange: &'a Exchange<'a>, turn: &Turn<'_, '_>) -> Self {
+    pub(super) fn of(exchange: &'a Exchange<'a>, turn: &Turn<'a, '_>) -> Self {
         let (head, facts) = (exchange.head, &exchange.facts);
         // A path that can't be decoded is below no route.
         let path = facts.path.as_deref().or(head.target.plain.then_some(head.target.path));
@@ -116,7 +118,7 @@ impl<'a> Details<'a> {
         let route = path.zip(length).map(|(path, length)| if length == 0 { &b"/"[..] } else { &path[..length] });
         let phases = Phases::new(facts.began, facts.head_at, facts.body_at, turn.cx.time.now);
         let details = Self::new(head.host(), &head.fields, facts.secure, turn.ends.security(), phases.wait);
-        Self { route, cache: turn.cache, phases, ..details }
+        Self { route, cache: turn.cache, upstream: turn.upstream.map(str::as_bytes), phases, ..details }
     }
 }
 

@@ -45,13 +45,13 @@ impl PendingEntry {
     ) -> Self {
         let RequestSummary { line, client, user, referer, agent, details } = request;
         // Without details their texts are empty.
-        let [host, id, version, cipher, route] = details.map_or([Some(&b""[..]); 5], |details| {
+        let [host, id, version, cipher, route, upstream] = details.map_or([Some(&b""[..]); 6], |details| {
             let tls = details.tls.map(|texts| texts.map(str::as_bytes));
             let [version, cipher] = [0, 1].map(|at| tls.map(|texts| texts[at]));
-            [details.host, details.request_id, version, cipher, details.route]
+            [details.host, details.request_id, version, cipher, details.route, details.upstream]
         });
         let user_name = user.as_deref().unwrap_or_default().as_bytes();
-        let texts = [Some(*line), *referer, *agent, host, id, version, cipher, route, Some(user_name)];
+        let texts = [Some(*line), *referer, *agent, host, id, version, cipher, route, upstream, Some(user_name)];
         let texts = texts.map(|text| text.unwrap_or(ABSENT)).join(&b'\n').into_boxed_slice();
         let details = details.map(|&Details { secure, cache, phases, .. }| Box::new(Facts { secure, cache, phases }));
         Self { log, texts, client: *client, named: user.is_some(), details, began, response }
@@ -73,16 +73,16 @@ impl PendingEntry {
         self.response.body = self.response.body.saturating_sub(unsent);
         self.response.bytes = self.response.bytes.saturating_sub(unsent);
         self.response.duration = cx.time.now.since(self.began);
-        let mut texts = self.texts.splitn(9, |&byte| byte == b'\n');
+        let mut texts = self.texts.splitn(10, |&byte| byte == b'\n');
         let line = texts.next().unwrap_or_default();
-        let [referer, agent, host, request_id, version, cipher, route] =
-            [(); 7].map(|()| texts.next().filter(|&text| text != ABSENT));
+        let [referer, agent, host, request_id, version, cipher, route, upstream] =
+            [(); 8].map(|()| texts.next().filter(|&text| text != ABSENT));
         let user = texts.next().filter(|_| self.named).map(String::from_utf8_lossy);
         let text = |text: Option<_>| std::str::from_utf8(text?).ok();
         let tls = text(version).zip(text(cipher)).map(<[_; 2]>::from);
         let details = self.details.as_deref().map(|&Facts { secure, cache, phases }| {
             let phases = Phases { send: Some(self.response.duration.saturating_sub(phases.wait)), ..phases };
-            Details { host, request_id, secure, tls, route, cache, phases }
+            Details { host, request_id, secure, tls, route, cache, upstream, phases }
         });
         let details = details.as_ref();
         let request = RequestSummary { line, client: self.client, user, referer, agent, details };

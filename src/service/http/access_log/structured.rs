@@ -124,7 +124,7 @@ pub(super) fn write(entry: &Entry<'_>, moment: &mut Moment, facts: &mut impl Fac
     }
 }
 
-/// Writes what only an exchange has: its phases, its route, and what the cache said.
+/// Writes what only an exchange has: its phases, its route, its upstream, and what the cache said.
 fn write_exchange(details: &Details<'_>, facts: &mut impl Facts) {
     let Phases { head, body, answer, send, .. } = details.phases;
     for (name, span) in [("time_head", head), ("time_body", body), ("time_answer", answer), ("time_send", send)] {
@@ -134,6 +134,9 @@ fn write_exchange(details: &Details<'_>, facts: &mut impl Facts) {
     }
     if let Some(route) = details.route {
         facts.text("route", route);
+    }
+    if let Some(upstream) = details.upstream {
+        facts.text("upstream", upstream);
     }
     if let Some(cache) = details.cache {
         facts.plain("cache", |out| out.extend_from_slice(cache.name().as_bytes()));

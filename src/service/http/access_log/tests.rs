@@ -49,6 +49,7 @@ impl Chosen {
             tls: Some(["TLSv1.3", "TLS_AES_128_GCM_SHA256"]),
             route: self.route.as_deref(),
             cache: Some(CacheResult::Hit),
+            upstream: Some(b"http://a:1"),
             phases: Phases {
                 wait: Duration::from_millis(250),
                 head: Some(Duration::ZERO),
@@ -239,6 +240,7 @@ fn check_named(chosen: &Chosen, format: LogFormat) {
             ("tls_cipher", "TLS_AES_128_GCM_SHA256"),
             ("tls_version", "TLSv1.3"),
             ("total_time", "1.500001"),
+            ("upstream", "http://a:1"),
         ]
     );
 }
