@@ -21,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Fields;
 use super::address_blocks::AddressBlocks;
-use super::grammar::split_unquoted;
+use super::grammar::{has_closed_quotes, split_unquoted};
 
 /// The trusted proxies: their forwarding fields are believed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -108,7 +108,7 @@ impl Proxies {
         for line in lines.iter().rev() {
             // An open quoted string, begun by a client, would swallow the members that the
             // proxy appended.
-            if !is_balanced(line) {
+            if !has_closed_quotes(line) {
                 return Some((client, proxies));
             }
             let members: Vec<&[u8]> = split_unquoted(line, b',').collect();
@@ -130,20 +130,6 @@ impl Proxies {
 fn member<'a>(fields: &Fields<'a>, name: &str, position: usize) -> Option<&'a [u8]> {
     let members: Vec<&[u8]> = fields.all(name).flat_map(|line| split_unquoted(line, b',')).collect();
     members.get(members.len().saturating_sub(position)).copied()
-}
-
-/// Whether every quoted string in `line` is closed.
-fn is_balanced(line: &[u8]) -> bool {
-    let (mut quoted, mut escaped) = (false, false);
-    for byte in line {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ => {}
-        }
-    }
-    !quoted
 }
 
 /// The `for` of one `forwarded-element` (RFC 7239 §4), if it is an address.

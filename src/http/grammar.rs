@@ -74,6 +74,21 @@ pub fn split_unquoted(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]
         .filter(|part| !part.is_empty())
 }
 
+/// Whether each quoted string in a line has an end. Else it is unknown where what follows the quote
+/// begins.
+pub fn has_closed_quotes(line: &[u8]) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for &byte in line {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    !quoted
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +123,14 @@ mod tests {
         assert_eq!(parts(r#"a\,b"#), [r"a\", "b"], "a backslash escapes in quoted strings only");
         assert_eq!(parts(r#"a="x, b"#), [r#"a="x, b"#]);
         assert_eq!(parts(" , "), [""; 0]);
+    }
+
+    #[test]
+    fn quoted_strings_must_end() {
+        for (line, closed) in
+            [("a=\"b\"", true), ("a=\"b", false), ("a=\"b\\\"", false), ("a\\\"b\"", true), ("", true)]
+        {
+            assert_eq!(has_closed_quotes(line.as_bytes()), closed, "{line}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::exchange::Settings;
 use super::structured::{Item, dictionary};
 use crate::http::Fields;
 use crate::http::cache_control::{self, MAX_SECONDS};
-use crate::http::grammar::{is_token, trim_ows};
+use crate::http::grammar::{has_closed_quotes, is_token, trim_ows};
 
 /// The directives of a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -62,7 +62,7 @@ impl ResponseDirectives {
     pub fn of(fields: &Fields<'_>, settings: &Settings) -> Self {
         let mut found = Self { targeted: is_targeted(fields, settings), ..Self::default() };
         if !found.targeted {
-            found.no_store = fields.all("cache-control").any(|line| !cache_control::is_closed(line));
+            found.no_store = fields.all("cache-control").any(|line| !has_closed_quotes(line));
         }
         each(fields, found.targeted, |name, argument| found.add(name, argument));
         found
@@ -149,8 +149,8 @@ impl RequestDirectives {
         let mut present = false;
         for line in fields.all("cache-control") {
             present = true;
-            found.no_cache |= !cache_control::is_closed(line);
-            found.no_store |= !cache_control::is_closed(line);
+            found.no_cache |= !has_closed_quotes(line);
+            found.no_store |= !has_closed_quotes(line);
             for directive in cache_control::directives(line) {
                 let argument = argument(&directive);
                 let number = seconds(argument);
