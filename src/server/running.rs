@@ -350,11 +350,10 @@ impl Running {
 
 /// Has changes of files reported.
 fn watch(reactor: &mut Reactor<Service>) {
-    let hosts = [reactor.shared().http.web.all(), reactor.shared().http.kv.all()].concat();
-    for files in hosts.iter().flat_map(|host| host.trees()) {
+    for files in reactor.shared().http.trees() {
         let Some(watch) = files.borrow().watch_fd() else { continue };
         match reactor.watch(watch) {
-            Ok(_) => reactor.shared().watched.push(Rc::clone(files)),
+            Ok(_) => reactor.shared().watched.push(Rc::clone(&files)),
             // The files are checked once a second.
             Err(error) => log::warn!("can't watch for changed files: {error}"),
         }

@@ -122,12 +122,9 @@ impl Shared {
     }
 
     /// The directories of all hosts.
-    pub(super) fn trees(&self) -> impl Iterator<Item = Rc<Tree>> {
-        let mut trees: Vec<_> = Vec::new();
-        for host in self.web.all().iter().chain(&self.kv.all()) {
-            trees.extend(host.trees().map(Rc::clone));
-        }
-        trees.into_iter()
+    pub fn trees(&self) -> Vec<Rc<Tree>> {
+        let hosts = [self.web.all(), self.kv.all()].concat();
+        hosts.iter().flat_map(|host| host.trees()).map(Rc::clone).collect()
     }
 
     /// Has a line written to the access log for each request, or not.

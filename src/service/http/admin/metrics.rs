@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::process;
+use crate::files::CacheFigures;
 use crate::limits;
 use crate::metrics::{Exposition, Format, Kind};
 use crate::reactor::JobClass;
@@ -25,8 +26,9 @@ pub(super) fn write(cx: &Cx<'_>, format: Format) -> String {
     requests(&mut out, http);
     connections(&mut out, cx);
     tls(&mut out, cx);
-    memory(&mut out, cx);
-    files(&mut out, http);
+    let caches: Vec<CacheFigures> = http.trees().iter().map(|tree| tree.borrow().cache_figures()).collect();
+    memory(&mut out, &caches, cx);
+    files(&mut out, &caches);
     sessions(&mut out, http);
     applications(&mut out, http);
     the_loop(&mut out, cx);
@@ -115,9 +117,9 @@ fn tls(out: &mut Exposition, cx: &Cx<'_>) {
     out.one("miod_tls_failed_handshakes", Kind::Counter, help, figures.failed_handshakes);
 }
 
-fn memory(out: &mut Exposition, cx: &Cx<'_>) {
+fn memory(out: &mut Exposition, caches: &[CacheFigures], cx: &Cx<'_>) {
     let http = &cx.shared.http;
-    let cached = http.trees().map(|tree| tree.borrow().cache_figures().memory as u64).sum();
+    let cached = caches.iter().map(|cache| cache.memory as u64).sum();
     let stored = &http.admin.default_host().sessions;
     let sessions = if let Store::Memory(memory) = &*stored.sessions.store() { memory.size() as u64 } else { 0 };
     out.begin("miod_memory_bytes", Kind::Gauge, "Memory that is limited, by what holds it.");
@@ -133,15 +135,10 @@ fn memory(out: &mut Exposition, cx: &Cx<'_>) {
     out.one("miod_memory_limit_bytes", Kind::Gauge, help, cx.figures().limits.1);
 }
 
-fn files(out: &mut Exposition, http: &Shared) {
-    let (mut hits, mut misses, mut entries, mut descriptors) = (0, 0, 0, 0);
-    for tree in http.trees() {
-        let cache = tree.borrow().cache_figures();
-        hits += cache.hits;
-        misses += cache.misses;
-        entries += cache.entries;
-        descriptors += cache.descriptors;
-    }
+fn files(out: &mut Exposition, caches: &[CacheFigures]) {
+    let sum = |of: fn(&CacheFigures) -> u64| caches.iter().map(of).sum::<u64>();
+    let (hits, misses) = (sum(|cache| cache.hits), sum(|cache| cache.misses));
+    let (entries, descriptors) = (sum(|cache| cache.entries as u64), sum(|cache| cache.descriptors as u64));
     out.one("miod_file_cache_hits", Kind::Counter, "Files that were in the cache.", hits);
     out.one("miod_file_cache_misses", Kind::Counter, "Files that were not in the cache.", misses);
     out.one("miod_file_cache_entries", Kind::Gauge, "Files in the cache.", entries);
