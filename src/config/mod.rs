@@ -28,10 +28,11 @@ pub use host::{Apps, Demonstration, Host};
 pub use listener::{HEARTBEAT_PORT, Listener, Protocol, Tls, UPPER_PORT};
 pub use position::{Mistake, Position, Positions, Source};
 pub use process::{Process, Sandbox, SessionConfig, SessionStore};
-pub use proxy::{ProxyRoute, UpstreamTimeouts, UpstreamUrl};
+pub use proxy::{ProxyRoute, UpstreamUrl};
 pub use route::{Content, FieldChanges, FileFields, Handler, Redirect, Respond, Route, Rules};
 
 pub use crate::files::resolve::Symlinks;
+pub use crate::http::proxying::UpstreamTimeouts;
 pub use crate::logging::{AccessLog, DiagnosticFormat, LogFormat, LogOptions};
 pub use crate::session::record::Lifetime;
 pub use crate::session::remote::StoreUrl;

@@ -2,10 +2,8 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::http::target::valid_host;
-use crate::limits;
 
 /// Other servers that answer for a route.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,27 +14,6 @@ pub struct ProxyRoute {
     pub strip: bool,
     /// The servers get their own names in the Host field, and not that of the client.
     pub own_host: bool,
-}
-
-/// How long an upstream may take.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct UpstreamTimeouts {
-    /// To accept a connection.
-    pub connect: Duration,
-    /// Until the head of its response.
-    pub response: Duration,
-    /// Between two pieces of its response.
-    pub idle: Duration,
-}
-
-impl Default for UpstreamTimeouts {
-    fn default() -> Self {
-        Self {
-            connect: limits::UPSTREAM_CONNECT_TIMEOUT,
-            response: limits::UPSTREAM_TIMEOUT,
-            idle: limits::UPSTREAM_TIMEOUT,
-        }
-    }
 }
 
 /// Where a server is.

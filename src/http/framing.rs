@@ -57,7 +57,7 @@ fn only_line<'a>(fields: &Fields<'a>, name: &str) -> Result<Option<&'a [u8]>, Re
 }
 
 /// `1*DIGIT` below 2^64 (RFC 9110 §8.6); unlike `str::parse` it refuses a `+`.
-fn parse_length(value: &[u8]) -> Option<u64> {
+pub fn parse_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() {
         return None;
     }

@@ -120,7 +120,7 @@ impl Section {
 }
 
 /// The field lines of one head; the memory is reused.
-#[derive(Default)]
+#[derive(Default, Debug)]
 pub struct FieldLines {
     lines: Vec<Line>,
     /// Remember the bytes of a section after parsing it.
@@ -141,17 +141,22 @@ impl FieldLines {
     ///
     /// # Panics
     /// If they have more than [`limits::HEAD`] bytes together.
-    pub fn of<'a>(fields: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+    pub fn of<'a, N: AsRef<[u8]>>(fields: impl IntoIterator<Item = (N, &'a [u8])>) -> Self {
         let mut lines = Self::default();
         for (name, value) in fields {
             let start = lines.bytes.len();
-            lines.bytes.extend_from_slice(name.as_bytes());
+            lines.bytes.extend_from_slice(name.as_ref());
             let end = lines.bytes.len();
             lines.bytes.extend_from_slice(value);
             assert!(lines.bytes.len() <= limits::HEAD, "larger than a head may be");
             lines.lines.push(Line::new(start..end, end..lines.bytes.len()));
         }
         lines
+    }
+
+    /// Bytes of memory that they hold beyond their own size.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity() + self.lines.capacity() * size_of::<Line>()
     }
 
     /// The fields of lines that were made by [`of`](Self::of).

@@ -10,7 +10,7 @@ use crate::config::{ProxyRoute, Trust, UpstreamTimeouts, UpstreamUrl};
 use crate::names;
 use crate::reactor::Endpoint;
 use crate::service::http::RouteHandler;
-use crate::service::proxy::{Proxy, ProxyHost, Timeouts, Upstream};
+use crate::service::proxy::{Proxy, Upstream};
 
 /// The gateway of a route; `body_limit` is what its requests may have at most, if that is limited.
 pub(super) fn build(
@@ -29,14 +29,12 @@ pub(super) fn build(
     if upstreams.is_empty() {
         return None;
     }
-    let host = if route.own_host { ProxyHost::Upstream } else { ProxyHost::Kept };
+    let ProxyRoute { strip, own_host, .. } = *route;
     let pseudonym = surroundings.state.pseudonym().to_owned();
-    Some(RouteHandler::Proxy(Rc::new(Proxy { upstreams, pseudonym, body_limit, strip: route.strip, host })))
+    Some(RouteHandler::Proxy(Rc::new(Proxy { upstreams, pseudonym, body_limit, strip, own_host })))
 }
 
 fn upstream(url: &UpstreamUrl, timeouts: &UpstreamTimeouts, trust: &Trust) -> Result<Upstream, String> {
-    let UpstreamTimeouts { connect, response, idle } = *timeouts;
-    let timeouts = Timeouts { connect, response, idle };
     let (endpoints, tls) = match url {
         UpstreamUrl::Unix(path) => (vec![Endpoint::Unix(path.clone())], None),
         UpstreamUrl::Tcp { tls, host, port } => {
@@ -45,5 +43,5 @@ fn upstream(url: &UpstreamUrl, timeouts: &UpstreamTimeouts, trust: &Trust) -> Re
             (addresses.into_iter().map(Endpoint::Tcp).collect(), tls)
         }
     };
-    Ok(Upstream::new(url.to_string(), url.authority(), endpoints, tls, timeouts))
+    Ok(Upstream::new(url.to_string(), url.authority(), endpoints, tls, *timeouts))
 }

@@ -152,10 +152,8 @@ impl Protocol for Service {
         match (self, message) {
             (Self::Http(http), Message::FromUpstream(id, message)) => http.deliver(id, message),
             (Self::Upstream(upstream), Message::ToUpstream(id, message)) => upstream.deliver(id, message),
-            // They find what there is.
-            (_, Message::News | Message::Session) => {}
-            // No other connection is sent these.
-            (_, Message::FromUpstream(..) | Message::ToUpstream(..)) => {}
+            // The receiver finds what there is; and no other connection is sent the rest.
+            _ => {}
         }
     }
 

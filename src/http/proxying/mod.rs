@@ -20,3 +20,28 @@ pub use failure::UpstreamFailure;
 pub use hops::HopFields;
 pub use request::{ForwardedRequest, HostChoice, Sender};
 pub use response::{has_passed_here, response_fields};
+
+use std::time::Duration;
+
+use crate::limits;
+
+/// How long an upstream may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UpstreamTimeouts {
+    /// To accept a connection.
+    pub connect: Duration,
+    /// Until the head of its response.
+    pub response: Duration,
+    /// Between two pieces of its response.
+    pub idle: Duration,
+}
+
+impl Default for UpstreamTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: limits::UPSTREAM_CONNECT_TIMEOUT,
+            response: limits::UPSTREAM_TIMEOUT,
+            idle: limits::UPSTREAM_TIMEOUT,
+        }
+    }
+}

@@ -2,11 +2,17 @@
 
 use super::hops::HopFields;
 use crate::http::Fields;
+use crate::http::fields::is_named;
 
-/// The fields to pass on: not those for the upstream's connection, and none that this server
-/// writes itself.
+/// The fields to pass on: not those for the upstream's connection, and not Date and Server, which
+/// this server writes itself.
 pub fn response_fields<'a>(fields: Fields<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-    HopFields::of(fields).others()
+    let is_own = |name: &[u8]| match name.len() {
+        4 => is_named(name, b"Date"),
+        6 => is_named(name, b"Server"),
+        _ => false,
+    };
+    HopFields::of(fields).others().filter(move |(name, _)| !is_own(name))
 }
 
 /// Whether a request has passed here already (RFC 9110 §7.6.3): Via names this proxy.

@@ -144,6 +144,7 @@ impl AppCall<'_> {
             ("X-Accel-Buffering", "no"),
         ];
         let status = Status::OK;
+        let fields = fields.map(|(name, value)| (name, value.as_bytes()));
         let (form, persistent) = respond::begin(self.exchange, status, fields, Length::Unknown, turn);
         if form == BodyForm::Absent {
             return respond::complete(self.exchange, status, 0, persistent, turn);

@@ -384,15 +384,14 @@ impl Http {
             Step::Wait(want) => return Step::Wait(want),
             Step::Done(end) => end,
         };
+        self.reading = proxied.reading();
         match end {
             End::Head(answer) => gateway::respond(proxied, &answer, self.requests, io, cx),
             End::Written(writing) => {
-                self.reading = proxied.reading();
                 self.response_ended(0, cx);
                 self.end(writing, cx);
             }
             End::Refused(reject) => {
-                self.reading = proxied.reading();
                 if let State::Proxied(proxied) = self.take_state(cx) {
                     let progress = gateway::fail(*proxied, reject, self.requests, io, cx);
                     self.proceed(progress, cx);

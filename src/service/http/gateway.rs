@@ -34,7 +34,10 @@ pub(super) fn respond(proxied: &mut Proxied, answer: &Answer, request: u32, io: 
     let upstream = Rc::clone(proxied.upstream());
     let turn = &mut Turn::new(io.output, io.ends, request, cx);
     turn.upstream = Some(&upstream.url);
-    let (form, persistent) = respond::begin_passed_on(&exchange, answer.status, &answer.lines, answer.length, turn);
+    // Names are tokens, so they are ASCII.
+    let fields = answer.fields.fields();
+    let fields = fields.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
+    let (form, persistent) = respond::begin(&exchange, answer.status, fields, answer.length, turn);
     let body = respond::begin_body(&exchange, answer.status, form, turn);
     proxied.send(persistent, body);
 }

@@ -20,17 +20,21 @@ use crate::http::framing::{BodyReader, Framing};
 use crate::http::head::{self, Method, RequestHead};
 use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, UpstreamFailure};
 use crate::http::response;
-use crate::http::{FieldLines, Reject, Status, target};
+use crate::http::{FieldLines, Fields, Reject, Status, target};
 use crate::reactor::{Ends, Handle, Io, Pace, Want};
 use crate::service::Message;
 use crate::service::proxy::{
-    Answer, Ask, Content, ExchangeId, FromUpstream, InFlight, Proxy, ProxyHost, ToUpstream, Upstream, WINDOW,
+    Answer, Ask, Content, ExchangeId, FromUpstream, InFlight, Proxy, ToUpstream, Upstream, WINDOW,
 };
 
 /// A request that an upstream answers.
 pub(super) struct Proxied {
     /// The head as it was received.
     head: Vec<u8>,
+    /// The minor version of its HTTP.
+    minor: u8,
+    /// The client lets another request follow.
+    persistent: bool,
     facts: Facts,
     proxy: Rc<Proxy>,
     /// The length of the prefix.
@@ -105,6 +109,8 @@ impl Proxied {
         };
         let mut this = Box::new(Self {
             head: head.raw.to_vec(),
+            minor: head.minor,
+            persistent: head.persistent,
             facts: exchange.facts.clone(),
             proxy: Rc::clone(proxy),
             mount,
@@ -142,9 +148,9 @@ impl Proxied {
         ForwardedRequest {
             head,
             target: &self.target(head),
-            host: match self.proxy.host {
-                ProxyHost::Kept => HostChoice::Kept,
-                ProxyHost::Upstream => HostChoice::Upstream(upstream.authority.as_bytes()),
+            host: match self.proxy.own_host {
+                true => HostChoice::Upstream(upstream.authority.as_bytes()),
+                false => HostChoice::Kept,
             },
             sender,
             pseudonym: &self.proxy.pseudonym,
@@ -204,8 +210,8 @@ impl Proxied {
     pub(super) fn memory(&self) -> usize {
         let of = |message: &FromUpstream| match message {
             FromUpstream::Piece(bytes) => bytes.capacity(),
-            FromUpstream::Head(answer) => answer.lines.capacity(),
-            FromUpstream::Interim(_, lines) => lines.capacity(),
+            FromUpstream::Head(answer) => answer.fields.memory(),
+            FromUpstream::Interim(_, fields) => fields.memory(),
             FromUpstream::End | FromUpstream::Room(_) | FromUpstream::Failed(_) => 0,
         };
         let path = self.facts.path.as_ref().map_or(0, |path| path.len());
@@ -225,9 +231,7 @@ impl Proxied {
 
     /// What the client may still send after this exchange.
     pub(super) fn reading(&self) -> Reading {
-        let mut lines = FieldLines::default();
-        let persistent = head::parse_again(&self.head, &mut lines).persistent;
-        match (self.content.reader.is_done(), persistent) {
+        match (self.content.reader.is_done(), self.persistent) {
             (false, _) => Reading::Unread,
             (true, true) => Reading::KeepAlive,
             (true, false) => Reading::Last,
@@ -318,7 +322,7 @@ impl Proxied {
                     return Some(end);
                 }
             }
-            (FromUpstream::Interim(status, lines), Stage::Asked) => self.pass_interim(status, &lines, io),
+            (FromUpstream::Interim(status, fields), Stage::Asked) => self.pass_interim(status, &fields.fields(), io),
             (FromUpstream::Head(answer), Stage::Asked) => return Some(End::Head(answer)),
             (FromUpstream::Piece(bytes), Stage::Sending { owed, body, .. }) => {
                 body.write(&bytes, io.output);
@@ -338,11 +342,13 @@ impl Proxied {
     }
 
     /// Passes on an interim response, which clients of HTTP/1.0 don't know.
-    fn pass_interim(&self, status: Status, lines: &[u8], io: &mut Io<'_>) {
-        let mut parsed = FieldLines::default();
-        if head::parse_again(&self.head, &mut parsed).minor > 0 {
-            response::status_line(io.output.buffer(), status);
-            io.output.write(lines);
+    fn pass_interim(&self, status: Status, fields: &Fields<'_>, io: &mut Io<'_>) {
+        if self.minor > 0 {
+            let out = io.output.buffer();
+            response::status_line(out, status);
+            for (name, value) in fields.iter() {
+                response::field(out, &String::from_utf8_lossy(name), value);
+            }
             io.output.write(b"\r\n");
         }
     }

@@ -24,7 +24,7 @@ pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<
         Body::Bytes(bytes) => Length::Known(bytes.len() as u64),
         Body::Source(_) => Length::Unknown,
     };
-    let fields = response.fields.iter().map(|(name, value)| (*name, &**value));
+    let fields = response.fields.iter().map(|(name, value)| (*name, value.as_bytes()));
     let (form, persistent) = begin(exchange, status, fields, length, turn);
     if form == BodyForm::Absent || length == Length::Known(0) {
         return complete(exchange, status, 0, persistent, turn);
@@ -43,35 +43,14 @@ pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<
 pub(super) fn begin<'f>(
     exchange: &Exchange<'_>,
     status: Status,
-    fields: impl IntoIterator<Item = (&'f str, &'f str)>,
+    fields: impl IntoIterator<Item = (&'f str, &'f [u8])>,
     length: Length,
     turn: &mut Turn<'_, '_>,
 ) -> (BodyForm, bool) {
     let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
     let mut head = ResponseHead::begin(turn.output.buffer(), status, context);
     for (name, value) in fields {
-        head.field(name, value.as_bytes());
-    }
-    head.end(length)
-}
-
-/// Writes the head of a response that another server made; `lines` are its field lines.
-pub(super) fn begin_passed_on(
-    exchange: &Exchange<'_>,
-    status: Status,
-    lines: &[u8],
-    length: Length,
-    turn: &mut Turn<'_, '_>,
-) -> (BodyForm, bool) {
-    let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
-    let mut head = ResponseHead::begin(turn.output.buffer(), status, context);
-    for line in lines.split_inclusive(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
-        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
-        // A name is ASCII, and one space follows the colon.
-        if let (Ok(name), Some(value)) = (std::str::from_utf8(&line[..colon]), line.get(colon + 2..)) {
-            head.field(name, value);
-        }
+        head.field(name, value);
     }
     head.end(length)
 }

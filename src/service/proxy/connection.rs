@@ -19,7 +19,7 @@ use super::{Answer, Ask, Content, ExchangeId, FromUpstream, ToUpstream, Upstream
 use crate::http::FieldLines;
 use crate::http::chunked::{LAST_CHUNK, encode_chunk};
 use crate::http::client::{Body, HttpError, ResponseHead, ResponseReader};
-use crate::http::fields::is_named;
+use crate::http::framing::parse_length;
 use crate::http::proxying::{UpstreamFailure, response_fields};
 use crate::http::response::Length;
 use crate::reactor::{Context, Ending, Finish, Io, Tick, TlsFailure, Want};
@@ -44,6 +44,8 @@ pub struct UpstreamConnection {
     failure: Option<UpstreamFailure>,
     /// The exchange doesn't want its response.
     cancelled: bool,
+    /// Its last response was read.
+    is_over: bool,
 }
 
 /// The exchange that it has.
@@ -72,6 +74,7 @@ impl UpstreamConnection {
             since: now,
             failure: None,
             cancelled: false,
+            is_over: false,
         }
     }
 
@@ -208,9 +211,7 @@ impl UpstreamConnection {
         // An upstream that responds before it has the whole request doesn't want the rest.
         let persists = current.reader.is_persistent() && current.is_asked && !io.ended && io.input.is_empty();
         self.since = cx.time.now;
-        if !(persists && !cx.draining && self.upstream.keep_idle(cx.handle)) {
-            self.cancelled = true;
-        }
+        self.is_over = !persists || cx.draining || !self.upstream.keep_idle(cx.handle);
     }
 
     /// Tells the exchange that its content is on its way.
@@ -248,7 +249,7 @@ impl UpstreamConnection {
     fn wait_idle(&mut self, io: &Io<'_>, cx: &Cx<'_>) -> Want {
         let deadline = self.since.after(IDLE);
         // One that was asked for gets its request with the first messages.
-        if self.cancelled || io.ended || cx.draining || cx.time.now >= deadline {
+        if self.is_over || io.ended || cx.draining || cx.time.now >= deadline {
             self.upstream.forget_idle(cx.handle);
             return Want::finish(Finish::Close);
         }
@@ -304,10 +305,10 @@ impl Current {
             return Err(UpstreamFailure::Malformed);
         }
         let (length, interim, status) = (head.length, head.is_interim(), head.status);
-        let lines = passed_on(&head);
+        let fields = FieldLines::of(response_fields(head.fields));
         let answer = match interim {
-            true => FromUpstream::Interim(status, lines),
-            false => FromUpstream::Head(Box::new(Answer { status, lines, length: length_of(&head) })),
+            true => FromUpstream::Interim(status, fields),
+            false => FromUpstream::Head(Box::new(Answer { status, fields, length: length_of(&head) })),
         };
         send(self.id, answer, cx);
         Ok(length)
@@ -331,28 +332,13 @@ impl Current {
     }
 }
 
-/// The field lines for the client. Its own server writes Date and Server.
-fn passed_on(head: &ResponseHead<'_>) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(head.raw.len());
-    for (name, value) in response_fields(head.fields) {
-        if !(name.len() == 4 && is_named(name, b"Date") || name.len() == 6 && is_named(name, b"Server")) {
-            lines.extend_from_slice(name);
-            lines.extend_from_slice(b": ");
-            lines.extend_from_slice(value);
-            lines.extend_from_slice(b"\r\n");
-        }
-    }
-    lines
-}
-
 /// The length of the content; for HEAD that of the content that GET would get.
 fn length_of(head: &ResponseHead<'_>) -> Length {
     match head.body {
         Body::Length(bytes) => Length::Known(bytes),
         Body::Chunked | Body::UntilClose | Body::Tunnel => Length::Unknown,
         Body::Absent => {
-            let told =
-                head.fields.get("content-length").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+            let told = head.fields.get("content-length").and_then(parse_length);
             match (told, head.fields.get("transfer-encoding")) {
                 (Some(bytes), _) => Length::Known(bytes),
                 (None, Some(_)) => Length::Unknown,

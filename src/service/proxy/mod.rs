@@ -23,12 +23,12 @@ mod connection;
 mod upstream;
 
 pub use connection::UpstreamConnection;
-pub use upstream::{InFlight, Proxy, ProxyHost, Timeouts, Upstream};
+pub use upstream::{InFlight, Proxy, Upstream};
 
-use crate::http::Status;
 use crate::http::client::RequestKind;
 use crate::http::proxying::UpstreamFailure;
 use crate::http::response::Length;
+use crate::http::{FieldLines, Status};
 use crate::reactor::Handle;
 
 /// Bytes of content that are on their way between two connections, at most, in each direction.
@@ -84,7 +84,7 @@ pub enum Content {
 #[derive(Debug)]
 pub enum FromUpstream {
     /// An interim response (RFC 9110 §15.2).
-    Interim(Status, Vec<u8>),
+    Interim(Status, FieldLines),
     /// The head of the response.
     Head(Box<Answer>),
     /// A piece of its content.
@@ -102,8 +102,8 @@ pub enum FromUpstream {
 pub struct Answer {
     /// The status.
     pub status: Status,
-    /// The field lines for the client, each with its line end.
-    pub lines: Vec<u8>,
+    /// The fields for the client.
+    pub fields: FieldLines,
     /// The length of the content.
     pub length: Length,
 }

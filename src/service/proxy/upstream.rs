@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::UpstreamConnection;
+use crate::http::proxying::UpstreamTimeouts;
 use crate::reactor::{Dial, Endpoint, Handle, Tick, TlsClient};
 use crate::service::Service;
 
@@ -15,26 +16,6 @@ const IDLE: usize = 128;
 /// and at most.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// How long an upstream may take.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Timeouts {
-    /// To accept a connection.
-    pub connect: Duration,
-    /// Until the head of its response.
-    pub response: Duration,
-    /// Between two pieces of its response.
-    pub idle: Duration,
-}
-
-/// The Host field that an upstream gets.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ProxyHost {
-    /// That of the client.
-    Kept,
-    /// The upstream's own.
-    Upstream,
-}
 
 /// What answers the requests below a path: one of these upstreams.
 pub struct Proxy {
@@ -46,8 +27,8 @@ pub struct Proxy {
     pub body_limit: Option<u64>,
     /// The prefix is taken off the path.
     pub strip: bool,
-    /// The Host field that they get.
-    pub host: ProxyHost,
+    /// They get their own names in the Host field, and not that of the client.
+    pub own_host: bool,
 }
 
 /// A server behind the gateway.
@@ -58,7 +39,7 @@ pub struct Upstream {
     pub authority: String,
     endpoints: Vec<Endpoint>,
     tls: Option<TlsClient>,
-    timeouts: Timeouts,
+    timeouts: UpstreamTimeouts,
     /// The next endpoint to try.
     next: Cell<usize>,
     /// Requests that it has not answered completely.
@@ -113,7 +94,7 @@ impl Upstream {
         authority: String,
         endpoints: Vec<Endpoint>,
         tls: Option<TlsClient>,
-        timeouts: Timeouts,
+        timeouts: UpstreamTimeouts,
     ) -> Self {
         assert!(!endpoints.is_empty(), "an upstream has an endpoint");
         let (next, in_flight, idle, paused) = (Cell::new(0), Cell::new(0), RefCell::default(), Cell::new(None));
@@ -121,7 +102,7 @@ impl Upstream {
     }
 
     /// How long it may take.
-    pub fn timeouts(&self) -> Timeouts {
+    pub fn timeouts(&self) -> UpstreamTimeouts {
         self.timeouts
     }
 
@@ -185,7 +166,7 @@ mod tests {
 
     fn upstream(name: &str) -> Rc<Upstream> {
         let second = Duration::from_secs(1);
-        let timeouts = Timeouts { connect: second, response: second, idle: second };
+        let timeouts = UpstreamTimeouts { connect: second, response: second, idle: second };
         let endpoints = vec![Endpoint::Unix(name.into())];
         Rc::new(Upstream::new(name.to_owned(), name.to_owned(), endpoints, None, timeouts))
     }
@@ -195,7 +176,7 @@ mod tests {
         let (one, two) = (upstream("1"), upstream("2"));
         let upstreams = vec![Rc::clone(&one), Rc::clone(&two)];
         let (pseudonym, body_limit) = ("a".to_owned(), None);
-        let proxy = Proxy { upstreams, pseudonym, body_limit, strip: false, host: ProxyHost::Kept };
+        let proxy = Proxy { upstreams, pseudonym, body_limit, strip: false, own_host: false };
         let at = |seconds: u64| Tick::from_micros(seconds * 1_000_000);
         let first = proxy.choose(&[], at(0)).unwrap();
         assert_eq!(first.upstream().url, "1");
