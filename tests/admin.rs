@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
+use support::reload::reload;
 use support::site::Site;
 use support::{Client, Response, Root, Server, eventually, get, get_with, miod, run_to_end};
 
@@ -257,27 +258,21 @@ fn figures_survive_a_reload_and_the_service_moves() {
     let config = |site: &str, admin: &str| {
         format!("bind = \"127.0.0.1:0\"\n{admin}\n[[host]]\nnames = [\"x.example\"]\nroot = \"{site}\"\n")
     };
-    root.file("miod.toml", config("a", "admin = \"127.0.0.1:0\""));
-    let mut command = miod();
-    command.arg("-c").arg(root.at("miod.toml"));
-    let server = Server::run(command);
+    let server = support::reload::serve(&root, &config("a", "admin = \"127.0.0.1:0\""));
     let address = admin(&server);
     let request = "GET / HTTP/1.1\r\nHost: x.example\r\n\r\n";
     assert_eq!(server.exchange(request).text(), "a");
     assert_eq!(server.get("/").status, 421);
-    root.file("miod.toml", config("b", "admin = \"127.0.0.1:0\""));
-    server.signal("HUP");
-    assert!(eventually(|| server.exchange(request).text() == "b"));
+    assert!(reload(&server, &root, &config("b", "admin = \"127.0.0.1:0\"")));
+    assert_eq!(server.exchange(request).text(), "b");
     let figures = samples(address);
     assert!(figures["miod_http_requests_total{host=\"x.example\",method=\"GET\",code=\"2xx\"}"] >= 2.0);
     assert_eq!(figures["miod_http_requests_total{host=\"_unknown\",method=\"GET\",code=\"4xx\"}"], 1.0);
     assert_eq!(figures["miod_reloads_total{result=\"success\"}"], 1.0);
     assert!(ask(address, get("/config")).text().contains("host[0].root = "), "the settings are new");
-    root.file("miod.toml", "broken");
-    server.signal("HUP");
-    assert!(eventually(|| samples(address)["miod_reloads_total{result=\"failure\"}"] == 1.0));
-    root.file("miod.toml", config("b", ""));
-    server.signal("HUP");
+    assert!(!reload(&server, &root, "broken"));
+    assert_eq!(samples(address)["miod_reloads_total{result=\"failure\"}"], 1.0);
+    assert!(reload(&server, &root, &config("b", "")));
     assert!(eventually(|| TcpStream::connect(address).is_err()), "the service is gone");
     assert_eq!(server.exchange(request).text(), "b");
 }

@@ -3,32 +3,19 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use support::reload::{reload, serve};
+use support::reload::{Load, reload, serve};
 use support::site::{Site, certificate};
-use support::{Client, Root, Server, eventually, get, get_with, miod, pattern, read_head};
-
-/// A server whose connections each get a thread; `act` is called with the number of the
-/// connection, from 0.
-fn origin(act: impl Fn(usize, &mut TcpStream) + Send + Sync + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let act = Arc::new(act);
-    std::thread::spawn(move || {
-        for (number, stream) in listener.incoming().enumerate() {
-            let (Ok(mut stream), act) = (stream, Arc::clone(&act)) else { return };
-            std::thread::spawn(move || act(number, &mut stream));
-        }
-    });
-    port
-}
+use support::{Client, Root, Script, Server, TIMEOUT, eventually, get, get_with, miod, pattern, read_head};
 
 /// An origin that answers each request on a connection with what `answer` makes of its head.
-fn answering(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> u16 {
-    origin(move |_, stream| {
+fn answering(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Script {
+    Script::parallel(move |_, stream| {
         loop {
             let head = read_head(stream);
             if head.is_empty() || stream.write_all(&answer(&head)).is_err() {
@@ -38,26 +25,43 @@ fn answering(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> u16 {
     })
 }
 
+/// An origin that holds its response back until it is told to send it.
+fn held(body: &'static str) -> (Script, Sender<()>) {
+    let (answer, told) = channel();
+    let told = Mutex::new(told);
+    let origin = answering(move |_| {
+        told.lock().unwrap().recv_timeout(TIMEOUT).expect("a word from the test");
+        ok(body)
+    });
+    (origin, answer)
+}
+
 fn ok(body: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-fn proxy(port: u16, arguments: &[&str]) -> Server {
+/// An address at which nobody listens.
+fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A server whose paths below `/api` another one answers.
+fn proxy(upstream: SocketAddr, arguments: &[&str]) -> Server {
     let root = Root::new();
     root.file("index.html", "own");
-    let route = format!("/api=http://127.0.0.1:{port}");
+    let route = format!("/api=http://{upstream}");
     Server::start_with(root, &[&["--proxy", &route], arguments].concat())
 }
 
 #[test]
 fn a_request_is_passed_on_and_its_response_too() {
-    let port = answering(|head| {
+    let origin = answering(|head| {
         let body = head.to_owned();
         let head = "HTTP/1.1 201 Made\r\nContent-Type: text/x\r\nConnection: X-Hop\r\nX-Hop: 1\r\nServer: other\r\nSet-Cookie: \
                     a=1\r\nSet-Cookie: b=2";
         format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
     });
-    let server = proxy(port, &[]);
+    let server = proxy(origin.address, &[]);
     let response =
         server.get_with("/api/a%20b?c=d", "X-Forwarded-For: 6.6.6.6\r\nConnection: X-Secret\r\nX-Secret: 1\r\n");
     assert_eq!((response.status, response.field("Content-Type")), (201, Some("text/x")));
@@ -80,13 +84,13 @@ fn a_request_is_passed_on_and_its_response_too() {
 fn connections_to_the_upstream_are_used_again() {
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connections);
-    let port = origin(move |_, stream| {
+    let origin = Script::parallel(move |_, stream| {
         counted.fetch_add(1, Ordering::SeqCst);
         while !read_head(stream).is_empty() {
             stream.write_all(&ok("x")).unwrap();
         }
     });
-    let server = proxy(port, &[]);
+    let server = proxy(origin.address, &[]);
     for _ in 0..20 {
         assert_eq!(server.get("/api/").text(), "x");
     }
@@ -96,11 +100,11 @@ fn connections_to_the_upstream_are_used_again() {
 #[test]
 fn an_idle_connection_that_was_closed_loses_no_request() {
     // Each connection answers once, says that it persists, and closes.
-    let port = origin(|_, stream| {
+    let origin = Script::parallel(|_, stream| {
         read_head(stream);
         stream.write_all(&ok("x")).unwrap();
     });
-    let server = proxy(port, &[]);
+    let server = proxy(origin.address, &[]);
     for method in ["GET", "PUT", "GET", "DELETE"] {
         let request = format!("{method} /api/ HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_eq!(server.exchange(request).status, 200, "{method}");
@@ -110,7 +114,7 @@ fn an_idle_connection_that_was_closed_loses_no_request() {
 #[test]
 fn content_streams_in_both_directions() {
     let size = 3_000_000;
-    let port = origin(move |_, stream| {
+    let origin = Script::parallel(move |_, stream| {
         let head = read_head(stream);
         assert!(head.contains("Transfer-Encoding: chunked") || head.contains("Content-Length: 3000000"), "{head}");
         stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
@@ -127,7 +131,7 @@ fn content_streams_in_both_directions() {
         }
         stream.write_all(b"0\r\n\r\n").unwrap();
     });
-    let server = proxy(port, &[]);
+    let server = proxy(origin.address, &[]);
     let content = pattern(size);
     let mut client = server.connect();
     client.send(format!("PUT /api/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"));
@@ -144,18 +148,29 @@ fn content_streams_in_both_directions() {
 #[test]
 fn a_large_response_is_passed_on_with_bounded_memory() {
     let size = 20_000_000;
-    let port = origin(move |_, stream| {
+    let (stalled, seen) = channel();
+    let stalled = Mutex::new(stalled);
+    let origin = Script::parallel(move |_, stream| {
         read_head(stream);
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").unwrap();
-        let _ = stream.write_all(&pattern(size));
+        stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        let content = pattern(size);
+        let mut rest = &content[..];
+        while !rest.is_empty() {
+            match stream.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                // Nobody takes more.
+                Err(_) => drop(stalled.lock().unwrap().send(())),
+            }
+        }
     });
-    let server = proxy(port, &[]);
+    let server = proxy(origin.address, &[]);
     let before = server.memory();
     let mut client = server.connect();
     client.send(get("/api/"));
     // A client that reads nothing for a while holds the upstream up, and not memory.
     assert_eq!(client.take(100_000).len(), 100_000);
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert_eq!(seen.recv_timeout(TIMEOUT), Ok(()));
     assert!(server.memory() < before + 2_000_000, "{} then {}", before, server.memory());
     let mut received = 100_000;
     while received < size {
@@ -165,27 +180,27 @@ fn a_large_response_is_passed_on_with_bounded_memory() {
 
 #[test]
 fn failures_have_their_status() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let silent = origin(|_, stream| drop(stream.read_to_end(&mut Vec::new())));
-    for (port, status, why, arguments) in [
-        (closed, 502, "refuses the connection", &[][..]),
-        (silent, 504, "did not respond in time", &["--upstream-timeout", "0.2"]),
-        (origin(|_, stream| drop(read_head(stream))), 502, "closed the connection", &[]),
-        (answering(|_| b"nonsense\r\n\r\n".to_vec()), 502, "malformed", &[]),
+    let silent = || Script::parallel(|_, stream| drop(stream.read_to_end(&mut Vec::new())));
+    let responding = |response: &'static [u8]| answering(|_| response.to_vec());
+    for (origin, status, why, arguments) in [
+        (None, 502, "refuses the connection", &[][..]),
+        (Some(silent()), 504, "did not respond in time", &["--upstream-timeout", "0.2"]),
+        (Some(Script::parallel(|_, stream| drop(read_head(stream)))), 502, "closed the connection", &[]),
+        (Some(responding(b"nonsense\r\n\r\n")), 502, "malformed", &[]),
         (
-            answering(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx".to_vec()),
+            Some(responding(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx")),
             502,
             "malformed",
             &[],
         ),
         (
-            answering(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec()),
+            Some(responding(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")),
             502,
             "malformed",
             &[],
         ),
     ] {
-        let server = proxy(port, arguments);
+        let server = proxy(origin.as_ref().map_or_else(nobody, |origin| origin.address), arguments);
         let mut client = server.connect();
         client.send(get("/api/"));
         let response = client.response();
@@ -198,13 +213,13 @@ fn failures_have_their_status() {
 
 #[test]
 fn a_cut_response_is_visibly_cut() {
-    let port = answering(|head| {
+    let origin = answering(|head| {
         let framing = if head.contains("/api/length") { "Content-Length: 10" } else { "Transfer-Encoding: chunked" };
         let body = if head.contains("/api/length") { "12345" } else { "5\r\n12345\r\n" };
         format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n{body}").into_bytes()
     });
     // The origin waits for the next request, so a time-out cuts the response.
-    let server = proxy(port, &["--upstream-idle-timeout", "0.2"]);
+    let server = proxy(origin.address, &["--upstream-idle-timeout", "0.2"]);
     for path in ["/api/length", "/api/chunked"] {
         let mut client = server.connect();
         client.send(get(path));
@@ -216,30 +231,28 @@ fn a_cut_response_is_visibly_cut() {
 
 #[test]
 fn a_client_that_goes_away_cancels_its_request() {
-    let (gone, seen) = std::sync::mpsc::channel();
-    let gone = std::sync::Mutex::new(gone);
-    let port = origin(move |_, stream| {
+    let (asked, seen) = channel();
+    let asked = Mutex::new(asked);
+    let origin = Script::parallel(move |_, stream| {
         read_head(stream);
-        let ended = stream.read(&mut [0; 1]);
-        let _ = gone.lock().unwrap().send(ended.map_or(true, |count| count == 0));
+        let tell = |is_over| asked.lock().unwrap().send(is_over).unwrap_or_default();
+        tell(false);
+        tell(stream.read(&mut [0; 1]).map_or(true, |count| count == 0));
     });
-    let server = proxy(port, &[]);
+    let server = proxy(origin.address, &[]);
     let mut client = server.connect();
     client.send(get("/api/"));
-    assert!(eventually(|| true));
-    std::thread::sleep(std::time::Duration::from_millis(100));
-    rustix::net::sockopt::set_socket_linger(client.stream.try_clone().unwrap(), Some(std::time::Duration::ZERO))
-        .unwrap();
+    assert_eq!(seen.recv_timeout(TIMEOUT), Ok(false));
+    rustix::net::sockopt::set_socket_linger(&client.stream, Some(Duration::ZERO)).unwrap();
     drop(client);
-    assert_eq!(seen.recv_timeout(support::TIMEOUT), Ok(true));
+    assert_eq!(seen.recv_timeout(TIMEOUT), Ok(true));
 }
 
 #[test]
 fn another_upstream_is_asked_if_one_fails() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let works = answering(|_| ok("x"));
+    let (closed, works) = (nobody(), answering(|_| ok("x")));
     let root = Root::new();
-    let route = format!("/=http://127.0.0.1:{closed},http://127.0.0.1:{works}");
+    let route = format!("/=http://{closed},{}", works.url(""));
     let server = Server::start(&root, &["--proxy", &route]);
     for _ in 0..5 {
         assert_eq!(server.get("/").text(), "x");
@@ -251,13 +264,14 @@ fn another_upstream_is_asked_if_one_fails() {
 
 #[test]
 fn routes_of_the_file_strip_the_prefix_and_name_the_upstream() {
-    let port = answering(ok);
+    let origin = answering(ok);
+    let at = origin.address;
     let root = Root::new();
     root.file(
         "miod.toml",
         format!(
-            "bind = \"127.0.0.1:0\"\n[[host]]\n[[host.route]]\npath = \"/app\"\nproxy = \"http://127.0.0.1:{port}\"\nstrip = \
-             true\nhost = \"upstream\"\nbody-limit = 5\n[[host.route]]\npath = \"/keep\"\nproxy = [\"http://127.0.0.1:{port}\"]\n"
+            "bind = \"127.0.0.1:0\"\n[[host]]\n[[host.route]]\npath = \"/app\"\nproxy = \"http://{at}\"\nstrip = \
+             true\nhost = \"upstream\"\nbody-limit = 5\n[[host.route]]\npath = \"/keep\"\nproxy = [\"http://{at}\"]\n"
         ),
     );
     let mut command = miod();
@@ -268,11 +282,7 @@ fn routes_of_the_file_strip_the_prefix_and_name_the_upstream() {
     {
         let text = server.get(path).text();
         assert!(text.starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{path}: {text}");
-        let host = if path.starts_with("/app") {
-            format!("Host: 127.0.0.1:{port}\r\n")
-        } else {
-            "Host: localhost\r\n".to_owned()
-        };
+        let host = if path.starts_with("/app") { format!("Host: {at}\r\n") } else { "Host: localhost\r\n".to_owned() };
         assert!(text.contains(&host), "{path}: {text}");
     }
     let request = "PUT /app/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\n123456";
@@ -281,7 +291,7 @@ fn routes_of_the_file_strip_the_prefix_and_name_the_upstream() {
 
 #[test]
 fn heads_without_content_and_interim_responses_pass() {
-    let port = answering(|head| match head.split(' ').nth(1).unwrap() {
+    let origin = answering(|head| match head.split(' ').nth(1).unwrap() {
         "/api/head" => b"HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n".to_vec(),
         "/api/304" => b"HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n".to_vec(),
         "/api/early" => {
@@ -289,7 +299,7 @@ fn heads_without_content_and_interim_responses_pass() {
         }
         _ => b"HTTP/1.0 200 OK\r\n\r\nuntil the end".to_vec(),
     });
-    let server = proxy(port, &[]);
+    let server = proxy(origin.address, &[]);
     let mut client = server.connect();
     client.send(get("/api/head").replace("GET", "HEAD"));
     assert_eq!(client.response_to("HEAD").field("Content-Length"), Some("77"));
@@ -304,11 +314,8 @@ fn heads_without_content_and_interim_responses_pass() {
 #[test]
 fn a_loop_is_found() {
     let root = Root::new();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
-    drop(taken);
     let mut command = miod();
-    let at = format!("127.0.0.1:{port}");
+    let at = nobody().to_string();
     command.arg("serve").arg(root.path()).args(["-b", &at, "--proxy", &format!("/=http://{at}")]);
     let server = Server::run(command);
     let response = server.get("/");
@@ -319,45 +326,30 @@ fn a_loop_is_found() {
 #[test]
 fn a_route_to_upstreams_changes_under_load_and_loses_no_request() {
     let (one, two) = (answering(|_| ok("1")), answering(|_| ok("2")));
-    let slow = answering(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        ok("slow")
-    });
+    let (slow, answer) = held("slow");
     let root = Root::new();
-    let config = |port: u16, further: &str| {
-        format!(
-            "bind = \"127.0.0.1:0\"\n[[host]]\n[[host.route]]\npath = \"/\"\nproxy = \"http://127.0.0.1:{port}\"\n{further}"
-        )
+    let config = |origin: &Script, further: &str| {
+        let url = origin.url("");
+        format!("bind = \"127.0.0.1:0\"\n[[host]]\n[[host.route]]\npath = \"/\"\nproxy = \"{url}\"\n{further}")
     };
-    let with_slow = format!("[[host.route]]\npath = \"/slow\"\nproxy = \"http://127.0.0.1:{slow}\"\n");
-    let server = serve(&root, &config(one, &with_slow));
-    let over = Arc::new(AtomicUsize::new(0));
-    let address = server.address();
-    let clients: Vec<_> = (0..6)
-        .map(|number| {
-            let over = Arc::clone(&over);
-            std::thread::spawn(move || {
-                let mut client = Client::connect(address);
-                while over.load(Ordering::Relaxed) == 0 {
-                    if number % 2 == 1 {
-                        client = Client::connect(address);
-                    }
-                    client.send(get("/"));
-                    let response = client.response();
-                    assert!(response.status == 200 && ["1", "2"].contains(&response.text().as_str()), "{response:?}");
-                }
-            })
-        })
-        .collect();
+    let with_slow = format!("[[host.route]]\npath = \"/slow\"\nproxy = \"{}\"\n", slow.url(""));
+    let server = serve(&root, &config(&one, &with_slow));
+    let load = Load::start(server.address(), 6, |client, (): &mut ()| {
+        client.send(get("/"));
+        let response = client.response();
+        assert!(response.status == 200 && ["1", "2"].contains(&response.text().as_str()), "{response:?}");
+    });
     let mut waiting = server.connect();
     waiting.send(get("/slow"));
+    // Its head must have come before the first reload.
+    assert_eq!(server.get("/").status, 200);
     for count in 0..30 {
-        let port = if count % 2 == 0 { two } else { one };
-        assert!(reload(&server, &root, &config(port, "")));
+        let origin = if count % 2 == 0 { &two } else { &one };
+        assert!(reload(&server, &root, &config(origin, "")));
     }
+    answer.send(()).unwrap();
     assert_eq!(waiting.response().text(), "slow", "it ends as it began");
-    over.store(1, Ordering::Relaxed);
-    clients.into_iter().for_each(|client| client.join().expect("a request was lost"));
+    load.finish();
     assert_eq!(server.get("/slow").text(), "1", "the route is gone");
 }
 
@@ -365,17 +357,12 @@ fn a_route_to_upstreams_changes_under_load_and_loses_no_request() {
 fn the_log_names_the_upstream() {
     let root = Root::new();
     root.file("site/index.html", "own");
-    let (works, closed) =
-        (answering(|_| ok("x")), TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    let origin = answering(|_| ok("x"));
+    let (works, closed) = (origin.address, nobody());
     let log = root.at("log").display().to_string();
     let mut command = miod();
     command.arg("serve").arg(root.at("site")).args(["-p", "0", "--log-format", "json", "--access-log", &log]);
-    command.args([
-        "--proxy",
-        &format!("/a=http://127.0.0.1:{works}"),
-        "--proxy",
-        &format!("/b=http://127.0.0.1:{closed}"),
-    ]);
+    command.args(["--proxy", &format!("/a=http://{works}"), "--proxy", &format!("/b=http://{closed}")]);
     let server = Server::run(command);
     for (path, status) in [("/a", 200), ("/b", 502), ("/", 200)] {
         assert_eq!(server.get(path).status, status);
@@ -387,7 +374,7 @@ fn the_log_names_the_upstream() {
         lines.len() == 3
     }));
     let upstreams: Vec<_> = lines.iter().map(|line| line["upstream"].as_str()).collect();
-    let urls = [works, closed].map(|port| format!("http://127.0.0.1:{port}"));
+    let urls = [works, closed].map(|at| format!("http://{at}"));
     assert_eq!(upstreams, [Some(&*urls[0]), Some(&*urls[1]), None]);
     assert_eq!(lines[0]["status"], 200);
 }
@@ -418,13 +405,13 @@ fn upstreams_may_be_behind_tls_or_on_unix_domain_sockets() {
 
 #[test]
 fn a_client_may_be_half_closed_and_still_gets_its_response() {
-    let port = answering(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        ok("late")
-    });
-    let server = proxy(port, &[]);
+    let (origin, answer) = held("late");
+    let server = proxy(origin.address, &[]);
     let mut client: Client = server.connect();
     client.send(get("/api/"));
     client.end();
+    // A later response on another connection shows that the end was seen.
+    assert_eq!(server.get("/").text(), "own");
+    answer.send(()).unwrap();
     assert_eq!(client.response().text(), "late");
 }

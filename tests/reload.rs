@@ -5,11 +5,9 @@ mod support;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use support::browser::Browser;
-use support::reload::{reload, serve};
+use support::reload::{Load, reload, serve};
 use support::site::certificate;
 use support::{Client, Root, TIMEOUT, eventually, get, miod, pattern, run_to_end};
 
@@ -212,33 +210,16 @@ fn a_hundred_reloads_under_load_lose_no_request() {
     let root = Root::new();
     root.file("a/index.html", "a").file("b/index.html", "b");
     let server = serve(&root, &format!("{PLAIN}root = \"a\"\n"));
-    let over = Arc::new(AtomicBool::new(false));
-    let address = server.address();
-    let clients: Vec<_> = (0..8)
-        .map(|number| {
-            let over = Arc::clone(&over);
-            std::thread::spawn(move || {
-                let mut client = Client::connect(address);
-                let mut count = 0;
-                while !over.load(Ordering::Relaxed) {
-                    if number % 2 == 1 {
-                        client = Client::connect(address);
-                    }
-                    client.send(get("/"));
-                    let response = client.response();
-                    assert!(response.status == 200 && ["a", "b"].contains(&response.text().as_str()), "{response:?}");
-                    count += 1;
-                }
-                count
-            })
-        })
-        .collect();
+    let load = Load::start(server.address(), 8, |client, (): &mut ()| {
+        client.send(get("/"));
+        let response = client.response();
+        assert!(response.status == 200 && ["a", "b"].contains(&response.text().as_str()), "{response:?}");
+    });
     for count in 0..100 {
         let name = if count % 2 == 0 { "b" } else { "a" };
         assert!(reload(&server, &root, &format!("{PLAIN}root = \"{name}\"\n")));
     }
-    over.store(true, Ordering::Relaxed);
-    let requests: u32 = clients.into_iter().map(|client| client.join().expect("a request was lost")).sum();
+    let requests = load.finish();
     assert!(requests > 200, "{requests}");
     let open = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
     assert!(open < 40, "{open} descriptors are open");

@@ -6,11 +6,10 @@ mod support;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use support::redis::Redis;
-use support::reload::{reload, serve};
+use support::reload::{Load, reload, serve};
 use support::{Client, Ended, Response, Root, Server, eventually, get_with};
 
 /// A configuration with the counter, whose sessions are in this store.
@@ -79,25 +78,7 @@ fn sessions_stay_in_a_store_that_is_kept() {
 fn stores_change_under_load_and_no_request_fails() {
     let root = site();
     let server = serve(&root, &with("memory"));
-    let over = Arc::new(AtomicBool::new(false));
-    let address = server.address();
-    let clients: Vec<_> = (0..6)
-        .map(|number| {
-            let over = Arc::clone(&over);
-            std::thread::spawn(move || {
-                let (mut client, mut cookie) = (Client::connect(address), String::new());
-                let mut requests = 0;
-                while !over.load(Ordering::Relaxed) {
-                    if number % 2 == 1 {
-                        client = Client::connect(address);
-                    }
-                    cookie = count(&mut client, &cookie).1;
-                    requests += 1;
-                }
-                requests
-            })
-        })
-        .collect();
+    let load = Load::start(server.address(), 6, |client, cookie: &mut String| *cookie = count(client, cookie).1);
     for round in 0..20 {
         // Two names of one directory: it is opened once.
         let directory = if round % 2 == 0 { "file:s" } else { "file:./s/../s" };
@@ -106,8 +87,7 @@ fn stores_change_under_load_and_no_request_fails() {
         let next = if round % 3 == 0 { "file:s" } else { "memory" };
         assert!(reload(&server, &root, &with(next)), "{}", server.errors());
     }
-    over.store(true, Ordering::Relaxed);
-    let requests: u32 = clients.into_iter().map(|client| client.join().expect("a request failed")).sum();
+    let requests = load.finish();
     assert!(requests > 100, "{requests}");
     assert!(eventually(|| open_files(&server, "sessions.redb") == 0), "the old store is open");
 }

@@ -530,6 +530,15 @@ impl Script {
         Self { address, over }
     }
 
+    /// As [`start`](Self::start), with a thread for each connection.
+    pub fn parallel(act: impl Fn(usize, &mut TcpStream) + Send + Sync + 'static) -> Self {
+        let act = Arc::new(act);
+        Self::start(move |number, stream| {
+            let (act, mut stream) = (Arc::clone(&act), stream.try_clone().unwrap());
+            std::thread::spawn(move || act(number, &mut stream));
+        })
+    }
+
     /// Each connection gets these bytes after its first request, and is then closed.
     pub fn responding(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
