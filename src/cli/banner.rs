@@ -19,21 +19,16 @@ pub fn banner(config: &Config, ready: &Ready, terminal: bool) -> String {
 /// The addresses, for a banner of one line.
 fn addresses(scheme: Scheme, ready: &Ready) -> String {
     let mut text = String::new();
-    for (at, endpoint) in ready.endpoints.iter().enumerate() {
-        text += if at == 0 { " on " } else { " " };
-        text += &url(scheme, endpoint);
-    }
-    for endpoint in &ready.https {
-        text += " ";
-        text += &url(Scheme::Https, endpoint);
-    }
-    for (at, endpoint) in ready.kv.iter().enumerate() {
-        text += if at == 0 { ", keys and values on " } else { " " };
-        text += &url(Scheme::Http, endpoint);
-    }
-    for (at, endpoint) in ready.admin.iter().enumerate() {
-        text += if at == 0 { ", for operators on " } else { " " };
-        text += &url(Scheme::Http, endpoint);
+    for (first, scheme, endpoints) in [
+        (" on ", scheme, &ready.endpoints),
+        (" ", Scheme::Https, &ready.https),
+        (", keys and values on ", Scheme::Http, &ready.kv),
+        (", for operators on ", Scheme::Http, &ready.admin),
+    ] {
+        for (at, endpoint) in endpoints.iter().enumerate() {
+            text += if at == 0 { first } else { " " };
+            text += &url(scheme, endpoint);
+        }
     }
     text
 }
@@ -48,17 +43,15 @@ fn details(config: &Config, ready: &Ready) -> String {
     let listener = &config.listeners[0];
     let scheme = Scheme::of(listener);
     let mut text = String::new();
-    for endpoint in &ready.endpoints {
-        text += &format!("  at      {}\n", url(scheme, endpoint));
-    }
-    for endpoint in &ready.https {
-        text += &format!("  at      {}\n", url(Scheme::Https, endpoint));
-    }
-    for endpoint in &ready.kv {
-        text += &format!("  kv      {}\n", url(Scheme::Http, endpoint));
-    }
-    for endpoint in &ready.admin {
-        text += &format!("  admin   {}\n", url(Scheme::Http, endpoint));
+    for (name, scheme, endpoints) in [
+        ("at", scheme, &ready.endpoints),
+        ("at", Scheme::Https, &ready.https),
+        ("kv", Scheme::Http, &ready.kv),
+        ("admin", Scheme::Http, &ready.admin),
+    ] {
+        for endpoint in endpoints {
+            text += &format!("  {name:<7} {}\n", url(scheme, endpoint));
+        }
     }
     text += &trust(ready);
     // Writing to a string can't fail.
