@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use uuid::Uuid;
+
 use super::ServerError;
 use super::error::Faults;
 use super::sessions::KeyRing;
@@ -18,7 +20,6 @@ use crate::app::boundary::Application;
 use crate::config::Config;
 use crate::durable;
 use crate::service::http::HostCounts;
-use crate::session::Id;
 
 /// The state of a server.
 pub(super) struct State {
@@ -52,7 +53,8 @@ impl State {
         let keys = keys.unwrap_or_else(KeyRing::unreadable);
         let mounted = mounted.into_iter().map(|(prefix, app)| (prefix, Rc::new(Application::new(app)))).collect();
         let (apps, counts) = (RefCell::default(), RefCell::default());
-        let pseudonym = format!("miod-{}", Id::new().first_block());
+        // Eight digits are enough to tell it from the others on the way.
+        let pseudonym = format!("miod-{:08x}", Uuid::new_v4().as_fields().0);
         let kept = Kept { data: config.process.data.clone(), pseudonym, apps, counts, mounted };
         Self { keys: Rc::new(keys), kept: Rc::new(kept) }
     }
