@@ -9,7 +9,7 @@ use super::respond::{self, refuse};
 use super::state::{Progress, State};
 use crate::http::head;
 use crate::http::proxying::{UpstreamFailure, has_passed_here};
-use crate::http::{FieldLines, Reject};
+use crate::http::{FieldLines, Reject, target};
 use crate::reactor::Io;
 use crate::service::proxy::{Answer, Proxy};
 
@@ -21,7 +21,27 @@ pub(super) fn ask(exchange: &Exchange<'_>, proxy: &Rc<Proxy>, mount: usize, turn
     let Some(in_flight) = proxy.choose(&[], turn.cx.time.now) else {
         return refuse(exchange, UpstreamFailure::NoneHealthy.reject(), turn);
     };
-    Progress::Pending(State::Proxied(Proxied::begin(exchange, proxy, mount, in_flight, turn)))
+    let target = target_of(exchange, proxy, mount);
+    Progress::Pending(State::Proxied(Proxied::begin(exchange, proxy, target, in_flight, turn)))
+}
+
+/// The path and query for the upstream, encoded.
+fn target_of(exchange: &Exchange<'_>, proxy: &Proxy, mount: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    if proxy.strip {
+        let below = exchange.path().get(mount..).unwrap_or_default();
+        if !below.starts_with(b"/") {
+            out.push(b'/');
+        }
+        target::encode_path(below, &mut out);
+    } else {
+        out.extend_from_slice(exchange.head.target.path);
+    }
+    if let Some(query) = exchange.head.target.query {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+    out
 }
 
 /// Writes the head of the response of an upstream.

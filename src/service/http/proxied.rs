@@ -20,7 +20,7 @@ use crate::http::framing::{BodyReader, Framing};
 use crate::http::head::{self, Method, RequestHead};
 use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, UpstreamFailure};
 use crate::http::response;
-use crate::http::{FieldLines, Fields, Reject, Status, target};
+use crate::http::{FieldLines, Fields, Reject, Status};
 use crate::reactor::{Ends, Handle, Io, Pace, Want};
 use crate::service::Message;
 use crate::service::proxy::{
@@ -37,8 +37,8 @@ pub(super) struct Proxied {
     persistent: bool,
     facts: Facts,
     proxy: Rc<Proxy>,
-    /// The length of the prefix.
-    mount: usize,
+    /// The path and query for the upstream, encoded.
+    target: Vec<u8>,
     id: ExchangeId,
     in_flight: InFlight,
     connection: Handle,
@@ -90,11 +90,11 @@ pub(super) enum End {
 }
 
 impl Proxied {
-    /// Asks the upstream that was chosen for an exchange.
+    /// Asks the upstream that was chosen for an exchange for `target`.
     pub(super) fn begin(
         exchange: &Exchange<'_>,
         proxy: &Rc<Proxy>,
-        mount: usize,
+        target: Vec<u8>,
         in_flight: InFlight,
         turn: &mut Turn<'_, '_>,
     ) -> Box<Self> {
@@ -113,7 +113,7 @@ impl Proxied {
             persistent: head.persistent,
             facts: exchange.facts.clone(),
             proxy: Rc::clone(proxy),
-            mount,
+            target,
             id: ExchangeId { client: turn.cx.handle, request: turn.request },
             addresses: in_flight.upstream().endpoint_count() - 1,
             in_flight,
@@ -147,7 +147,7 @@ impl Proxied {
         let sender = Sender { peer, is_trusted: cx.shared.http.proxies.trust(peer), is_secure: self.facts.secure };
         ForwardedRequest {
             head,
-            target: &self.target(head),
+            target: &self.target,
             host: match self.proxy.own_host {
                 true => HostChoice::Upstream(upstream.authority.as_bytes()),
                 false => HostChoice::Kept,
@@ -160,26 +160,6 @@ impl Proxied {
         .write(&mut bytes);
         let ask = Ask { head: bytes, content, kind: RequestKind::of(head.method_name) };
         self.tell(ToUpstream::Ask(Box::new(ask)), cx);
-    }
-
-    /// The target for the upstream.
-    fn target(&self, head: &RequestHead<'_>) -> Vec<u8> {
-        let mut out = Vec::new();
-        if self.proxy.strip {
-            let path = self.facts.path.as_deref().unwrap_or(head.target.path);
-            let below = path.get(self.mount..).unwrap_or_default();
-            if !below.starts_with(b"/") {
-                out.push(b'/');
-            }
-            target::encode_path(below, &mut out);
-        } else {
-            out.extend_from_slice(head.target.path);
-        }
-        if let Some(query) = head.target.query {
-            out.push(b'?');
-            out.extend_from_slice(query);
-        }
-        out
     }
 
     fn tell(&self, message: ToUpstream, cx: &mut Cx<'_>) {
@@ -216,7 +196,7 @@ impl Proxied {
         };
         let path = self.facts.path.as_ref().map_or(0, |path| path.len());
         let body = if let Stage::Sending { body, .. } = &self.stage { body.memory() } else { 0 };
-        self.head.capacity() + path + body + self.inbox.iter().map(of).sum::<usize>()
+        self.head.capacity() + self.target.capacity() + path + body + self.inbox.iter().map(of).sum::<usize>()
     }
 
     /// The writer of the response, if it has begun.
@@ -250,14 +230,14 @@ impl Proxied {
         if io.gone {
             return self.give_up(End::Written(Writing::Abort), cx);
         }
-        if let Err(end) = self.read_content(io, cx) {
-            return self.give_up(end, cx);
-        }
         while io.output.room() > 0 {
             let Some(message) = self.inbox.pop_front() else { break };
             if let Some(end) = self.take(message, io, cx) {
                 return Step::Done(end);
             }
+        }
+        if let Err(end) = self.read_content(io, cx) {
+            return self.give_up(end, cx);
         }
         if let Stage::Sending { owed, .. } = &mut self.stage
             && *owed > 0
@@ -318,9 +298,6 @@ impl Proxied {
                 self.content.room += bytes;
                 // The time that the upstream took isn't the client's.
                 self.content.pace = Pace::start(cx.time.now);
-                if let Err(end) = self.read_content(io, cx) {
-                    return Some(end);
-                }
             }
             (FromUpstream::Interim(status, fields), Stage::Asked) => self.pass_interim(status, &fields.fields(), io),
             (FromUpstream::Head(answer), Stage::Asked) => return Some(End::Head(answer)),
