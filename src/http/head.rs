@@ -201,7 +201,10 @@ impl<'a> RequestLine<'a> {
         if raw_target.len() > limits::TARGET {
             return Err(TARGET_TOO_LONG);
         }
-        let target = target::parse(raw_target)?;
+        let target = match method {
+            Method::Connect => target::parse_authority(raw_target)?,
+            _ => target::parse(raw_target)?,
+        };
         if target.form == Form::Asterisk && method != Method::Options {
             return Err(Reject::bad_request("the request-target * is for OPTIONS only"));
         }

@@ -11,8 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::Reject;
 
-/// The forms of a request-target that are supported. The authority form belongs to CONNECT,
-/// which is not supported.
+/// The forms of a request-target (RFC 9112 §3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
     /// `/path?query`: the usual one (RFC 9112 §3.2.1).
@@ -21,6 +20,8 @@ pub enum Form {
     Absolute,
     /// `*`: for OPTIONS about the whole server (§3.2.4).
     Asterisk,
+    /// `host:port`: for CONNECT alone (§3.2.3).
+    Authority,
 }
 
 /// A parsed request-target.
@@ -28,9 +29,12 @@ pub enum Form {
 pub struct Target<'a> {
     /// Its form.
     pub form: Form,
-    /// The authority, `host[:port]`, of the absolute form; it replaces the Host field.
+    /// The authority, `host[:port]`, of the absolute and the authority form; it replaces the Host
+    /// field.
     pub authority: Option<&'a [u8]>,
-    /// The path: begins with `/` (or is `*`), percent-encoded.
+    /// The scheme of the absolute form is `https`.
+    pub is_https: bool,
+    /// The path: begins with `/` (or is `*`), percent-encoded. CONNECT has none: then it is `/`.
     pub path: &'a [u8],
     /// The query: what follows the first `?`, percent-encoded.
     pub query: Option<&'a [u8]>,
@@ -79,11 +83,31 @@ pub fn parse(raw: &[u8]) -> Result<Target<'_>, Reject> {
     match raw {
         [b'/', ..] => {
             let (path, query, plain) = split_query(raw)?;
-            Ok(Target { form: Form::Origin, authority: None, path, query, plain })
+            Ok(Target { form: Form::Origin, authority: None, is_https: false, path, query, plain })
         }
-        b"*" => Ok(Target { form: Form::Asterisk, authority: None, path: raw, query: None, plain: false }),
+        b"*" => Ok(Target {
+            form: Form::Asterisk,
+            authority: None,
+            is_https: false,
+            path: raw,
+            query: None,
+            plain: false,
+        }),
         _ => parse_absolute(raw),
     }
+}
+
+/// Parses the request-target of CONNECT: a host and a port (RFC 9110 §9.3.6).
+///
+/// # Errors
+/// 400 for anything else.
+pub fn parse_authority(raw: &[u8]) -> Result<Target<'_>, Reject> {
+    let port = raw.iter().rposition(|byte| *byte == b':').map(|colon| &raw[colon + 1..]);
+    if !valid_host(raw) || !port.is_some_and(|port| port.first().is_some_and(u8::is_ascii_digit)) {
+        return Err(Reject::bad_request("the request-target of CONNECT is a host and a port"));
+    }
+    let (form, authority) = (Form::Authority, Some(raw));
+    Ok(Target { form, authority, is_https: false, path: b"/", query: None, plain: true })
 }
 
 fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Reject> {
@@ -91,8 +115,9 @@ fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Reject> {
         let (start, rest) = raw.split_at_checked(scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then_some(rest)
     };
-    let rest = after(b"http://")
-        .or_else(|| after(b"https://"))
+    let (rest, is_https) = after(b"http://")
+        .map(|rest| (rest, false))
+        .or_else(|| after(b"https://").map(|rest| (rest, true)))
         .ok_or(Reject::bad_request("the request-target is neither a path nor an http URI"))?;
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
@@ -101,7 +126,7 @@ fn parse_absolute(raw: &[u8]) -> Result<Target<'_>, Reject> {
     }
     let (path, query, plain) = split_query(rest)?;
     let path = if path.is_empty() { b"/" } else { path };
-    Ok(Target { form: Form::Absolute, authority: Some(authority), path, query, plain })
+    Ok(Target { form: Form::Absolute, authority: Some(authority), is_https, path, query, plain })
 }
 
 /// Path and query, and whether the path is plain.
@@ -316,11 +341,23 @@ mod tests {
             let expected = Target {
                 form,
                 authority: authority.map(str::as_bytes),
+                is_https: raw.starts_with("HTTPS"),
                 path: path.as_bytes(),
                 query: query.map(str::as_bytes),
                 plain: !(raw.contains(['\\', '*', '%']) || raw.starts_with("//")),
             };
             assert_eq!(parse(raw.as_bytes()), Ok(expected), "{raw}");
+        }
+    }
+
+    #[test]
+    fn the_target_of_connect_is_a_host_and_a_port() {
+        for authority in ["a:443", "a.example:1", "[::1]:443", "127.0.0.1:80"] {
+            let target = parse_authority(authority.as_bytes()).unwrap();
+            assert_eq!((target.form, target.authority), (Form::Authority, Some(authority.as_bytes())));
+        }
+        for wrong in ["", "a", "a:", ":443", "[::1]", "a:b", "/", "a:443/", "http://a:443", "u@a:443", "a:65536", "*"] {
+            assert!(parse_authority(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 

@@ -50,6 +50,10 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, hosts: &Hosts, began: Tick,
         facts.handler = Handler::Options(FILE_METHODS);
         return Exchange { head, facts };
     }
+    if head.target.form == Form::Authority {
+        facts.handler = not_allowed(head.method, FILE_METHODS);
+        return Exchange { head, facts };
+    }
     if !head.target.plain {
         match decode(head.target.path) {
             Ok(path) => facts.path = Some(path),
