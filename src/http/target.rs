@@ -85,14 +85,9 @@ pub fn parse(raw: &[u8]) -> Result<Target<'_>, Reject> {
             let (path, query, plain) = split_query(raw)?;
             Ok(Target { form: Form::Origin, authority: None, is_https: false, path, query, plain })
         }
-        b"*" => Ok(Target {
-            form: Form::Asterisk,
-            authority: None,
-            is_https: false,
-            path: raw,
-            query: None,
-            plain: false,
-        }),
+        b"*" => {
+            Ok(Target { form: Form::Asterisk, authority: None, is_https: false, path: raw, query: None, plain: false })
+        }
         _ => parse_absolute(raw),
     }
 }

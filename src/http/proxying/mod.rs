@@ -10,14 +10,20 @@
 //! | `request` | the head of a request to an upstream |
 //! | `response` | the field lines of an upstream's response |
 //! | `failure` | what a client is told if the upstream fails |
+//! | `destination` | what a request to a forward proxy is for |
+//! | `reachable` | which addresses a forward proxy asks |
 
+mod destination;
 mod failure;
 mod hops;
+mod reachable;
 mod request;
 mod response;
 
+pub use destination::{Asked, Destination, Server, textbook_location};
 pub use failure::UpstreamFailure;
 pub use hops::HopFields;
+pub use reachable::is_public;
 pub use request::{ForwardedRequest, HostChoice, Sender};
 pub use response::{has_passed_here, response_fields};
 

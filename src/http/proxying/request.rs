@@ -42,8 +42,12 @@ pub struct ForwardedRequest<'a> {
     pub target: &'a [u8],
     /// The Host field.
     pub host: HostChoice<'a>,
-    /// Who sent it.
-    pub sender: Sender,
+    /// Who sent it, if the upstream is to learn that. Else what the client says itself is passed on.
+    pub sender: Option<Sender>,
+    /// Which other fields stay behind, by their names.
+    pub is_left_out: fn(&[u8]) -> bool,
+    /// Field lines in addition.
+    pub further: &'a [u8],
     /// The name of this proxy in Via.
     pub pseudonym: &'a str,
     /// The length of the content in bytes, or that it is chunked; none without content.
@@ -65,7 +69,7 @@ impl ForwardedRequest<'_> {
             HostChoice::Upstream(host) => field(out, "Host", host),
         }
         for (name, value) in HopFields::of(head.fields).others() {
-            if !is_written_anew(name) {
+            if !is_written_anew(name, self.sender.is_some()) && !(self.is_left_out)(name) {
                 out.extend_from_slice(name);
                 out.extend_from_slice(b": ");
                 out.extend_from_slice(value);
@@ -73,6 +77,7 @@ impl ForwardedRequest<'_> {
             }
         }
         self.write_way(out);
+        out.extend_from_slice(self.further);
         match self.length {
             None => {}
             Some(None) => field(out, "Transfer-Encoding", b"chunked"),
@@ -100,13 +105,17 @@ impl ForwardedRequest<'_> {
                 out.extend_from_slice(b", ");
             }
         };
-        let trusted = self.sender.is_trusted;
         continued(out, "Via", true);
         out.extend_from_slice(if self.head.minor == 0 { b"1.0 " } else { b"1.1 " });
         out.extend_from_slice(self.pseudonym.as_bytes());
-        let scheme = if self.sender.is_secure { "https" } else { "http" };
+        let Some(sender) = &self.sender else {
+            out.extend_from_slice(b"\r\n");
+            return;
+        };
+        let trusted = sender.is_trusted;
+        let scheme = if sender.is_secure { "https" } else { "http" };
         let host = self.head.host().unwrap_or_default();
-        let address = self.sender.peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_canonical().to_string());
+        let address = sender.peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_canonical().to_string());
         let node = if address.contains(':') { format!("\"[{address}]\"") } else { address.clone() };
         out.extend_from_slice(b"\r\n");
         continued(out, "Forwarded", trusted);
@@ -132,11 +141,11 @@ impl ForwardedRequest<'_> {
     }
 }
 
-/// Whether a field is written anew, so that the client's own isn't passed on.
-fn is_written_anew(name: &[u8]) -> bool {
-    let names: [&[u8]; 7] = [
-        b"Host",
-        b"Via",
+/// Whether a field is written anew, so that the client's own isn't passed on; some only if the
+/// upstream is told who sent the request.
+fn is_written_anew(name: &[u8], tells_sender: bool) -> bool {
+    let always: [&[u8]; 2] = [b"Host", b"Via"];
+    let of_sender: [&[u8]; 5] = [
         b"Forwarded",
         b"X-Forwarded-For",
         b"X-Forwarded-Proto",
@@ -144,7 +153,8 @@ fn is_written_anew(name: &[u8]) -> bool {
         // It is a name for the client's address in other servers.
         b"X-Real-IP",
     ];
-    names.iter().any(|own| name.len() == own.len() && is_named(name, own))
+    let has = |names: &[&[u8]]| names.iter().any(|own| name.len() == own.len() && is_named(name, own));
+    has(&always) || (tells_sender && has(&of_sender))
 }
 
 #[cfg(test)]
@@ -164,7 +174,9 @@ mod tests {
             head: &head,
             target,
             host: HostChoice::Kept,
-            sender: SENDER,
+            sender: Some(SENDER),
+            is_left_out: |_| false,
+            further: b"",
             pseudonym: "miod",
             length: None,
             upgrade: None,
@@ -190,7 +202,7 @@ mod tests {
     fn a_trusted_proxy_is_continued() {
         let head = "GET / HTTP/1.1\r\nHost: x\r\nVia: 1.0 a\r\nVia: 1.1 b\r\nX-Forwarded-For: 203.0.113.9\r\n\
                     Forwarded: for=203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: public\r\n\r\n";
-        let text = written(head, |request| request.sender.is_trusted = true);
+        let text = written(head, |request| request.sender = Some(Sender { is_trusted: true, ..SENDER }));
         for line in [
             "\r\nVia: 1.0 a, 1.1 b, 1.1 miod\r\n",
             "\r\nForwarded: for=203.0.113.9, for=192.0.2.1;proto=http;host=\"x\"\r\n",
@@ -202,11 +214,24 @@ mod tests {
     }
 
     #[test]
+    fn a_forward_proxy_tells_nothing_about_its_client() {
+        let head = "GET http://a/ HTTP/1.1\r\nHost: x\r\nCookie: a\r\nX-Forwarded-For: 6.6.6.6\r\nVia: 1.1 b\r\n\r\n";
+        let text = written(head, |request| {
+            (request.sender, request.target, request.host) = (None, b"/", HostChoice::Upstream(b"a"));
+            request.is_left_out = |name| name.eq_ignore_ascii_case(b"cookie");
+            request.further = b"If-None-Match: \"a\"\r\n";
+        });
+        let expected = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nVia: 1.1 b, 1.1 miod\r\n\
+                        If-None-Match: \"a\"\r\n\r\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
     fn each_part_of_it_can_be_another_one() {
         let text = written("GET http://other:81/p HTTP/1.0\r\n\r\n", |request| {
             request.target = b"/p";
             request.host = HostChoice::Upstream(b"app.internal:3000");
-            request.sender = Sender { peer: Some("::1".parse().unwrap()), is_secure: true, ..SENDER };
+            request.sender = Some(Sender { peer: Some("::1".parse().unwrap()), is_secure: true, ..SENDER });
             request.length = Some(None);
             request.upgrade = Some(b"websocket");
         });
@@ -217,11 +242,11 @@ mod tests {
         assert_eq!(text, expected);
         let text = written("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", |request| {
             request.target = b"/";
-            request.sender.peer = None;
+            request.sender = Some(Sender { peer: None, ..SENDER });
         });
         assert!(text.starts_with("OPTIONS * HTTP/1.1\r\n") && text.contains("for=unknown;"), "{text}");
         let mapped = written("GET / HTTP/1.1\r\nHost: x\r\n\r\n", |request| {
-            request.sender.peer = Some("::ffff:192.0.2.7".parse().unwrap());
+            request.sender = Some(Sender { peer: Some("::ffff:192.0.2.7".parse().unwrap()), ..SENDER });
         });
         assert!(mapped.contains("X-Forwarded-For: 192.0.2.7\r\n"), "{mapped}");
     }
