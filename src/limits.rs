@@ -93,6 +93,17 @@ pub const CONNECTION_RESERVE: usize = 32;
 pub const UPSTREAM_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an upstream may take until the head of its response, and between two pieces of it.
 pub const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an attempt to connect to an upstream may take before another one begins beside it, to
+/// its next address (RFC 8305 §8).
+pub const CONNECTION_ATTEMPT: Duration = Duration::from_millis(250);
+/// Most idle connections to one upstream: each is a descriptor on both sides.
+pub const UPSTREAM_IDLE_CONNECTIONS: usize = 128;
+/// How long an idle connection to an upstream is kept: less than servers usually do, so that seldom
+/// a request meets a connection that is just being closed.
+pub const UPSTREAM_IDLE: Duration = Duration::from_secs(30);
+/// Most requests on one connection to an upstream. So what a server keeps for a connection is freed
+/// now and then, and the load finds its way to servers that were added.
+pub const UPSTREAM_REQUESTS: u32 = 1_000;
 /// Hosts whose requests are counted apart from those of others.
 pub const COUNTED_HOSTS: usize = 1_000;
 /// Connections beyond the limit that are kept for those who operate the process.

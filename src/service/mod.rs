@@ -99,8 +99,8 @@ pub enum Message {
     Session,
     /// From an exchange to its upstream.
     ToUpstream(ExchangeId, ToUpstream),
-    /// From an upstream to an exchange.
-    FromUpstream(ExchangeId, FromUpstream),
+    /// From an upstream to an exchange: by which connection.
+    FromUpstream(Handle, ExchangeId, FromUpstream),
 }
 
 /// The result of a job on a helper thread.
@@ -150,16 +150,16 @@ impl Protocol for Service {
 
     fn deliver(&mut self, message: Message) {
         match (self, message) {
-            (Self::Http(http), Message::FromUpstream(id, message)) => http.deliver(id, message),
+            (Self::Http(http), Message::FromUpstream(from, id, message)) => http.deliver(from, id, message),
             (Self::Upstream(upstream), Message::ToUpstream(id, message)) => upstream.deliver(id, message),
             // The receiver finds what there is; and no other connection is sent the rest.
             _ => {}
         }
     }
 
-    fn undelivered(&mut self, to: Handle, _: Message) {
-        if let Self::Http(http) = self {
-            http.undelivered(to);
+    fn undelivered(&mut self, to: Handle, message: Message) {
+        if let (Self::Http(http), Message::ToUpstream(id, message)) = (self, message) {
+            http.undelivered(to, id, &message);
         }
     }
 

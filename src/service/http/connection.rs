@@ -40,7 +40,7 @@ use crate::http::{FieldLines, Reject, Status};
 use crate::limits;
 use crate::logging::escape;
 use crate::reactor::{Accepted, Ends, Finish, Handle, Io, JobId, JobResult, Tick, Want};
-use crate::service::proxy::{ExchangeId, FromUpstream};
+use crate::service::proxy::{ExchangeId, FromUpstream, ToUpstream};
 use crate::service::{Kind, Outcome};
 
 /// What a request costs in units of [`Work`](crate::reactor::Work): parsing it, and
@@ -123,16 +123,16 @@ impl Http {
     }
 
     /// A message from an upstream.
-    pub fn deliver(&mut self, id: ExchangeId, message: FromUpstream) {
+    pub fn deliver(&mut self, from: Handle, id: ExchangeId, message: FromUpstream) {
         if let State::Proxied(proxied) = &mut self.state {
-            proxied.deliver(id, message);
+            proxied.deliver(from, id, message);
         }
     }
 
     /// A message to an upstream didn't arrive.
-    pub fn undelivered(&mut self, to: Handle) {
+    pub fn undelivered(&mut self, to: Handle, id: ExchangeId, message: &ToUpstream) {
         if let State::Proxied(proxied) = &mut self.state {
-            proxied.undelivered(to);
+            proxied.undelivered(to, id, message);
         }
     }
 

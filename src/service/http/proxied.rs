@@ -1,9 +1,10 @@
 //! The exchange of a gateway: another server answers the request.
 //!
 //! Content and response stream at the same time, each as fast as its slower side, and with a bounded
-//! window (`service/proxy`). A request is sent again only if nothing of a response was received,
-//! none of its content was sent, and either it can't have reached the upstream or doing it twice
-//! does no harm (RFC 9110 §9.2.2).
+//! window (`service/proxy`). Nothing is sent before the connection is established, so an upstream
+//! that can't be reached costs no content. A request is sent again only if nothing of a response was
+//! received, none of its content was sent, and either it wasn't sent itself or doing it twice does no
+//! harm (RFC 9110 §9.2.2).
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -17,14 +18,14 @@ use super::rejects::BODY_TOO_LARGE;
 use super::step::Step;
 use crate::http::client::RequestKind;
 use crate::http::framing::{BodyReader, Framing};
-use crate::http::head::{self, Method, RequestHead};
+use crate::http::head::{self, Method};
 use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, UpstreamFailure};
 use crate::http::response;
 use crate::http::{FieldLines, Fields, Reject, Status};
-use crate::reactor::{Ends, Handle, Io, Pace, Want};
+use crate::reactor::{Ends, Handle, Io, Pace, Tick, Want};
 use crate::service::Message;
 use crate::service::proxy::{
-    Answer, Ask, Content, ExchangeId, FromUpstream, InFlight, Proxy, ToUpstream, Upstream, WINDOW,
+    Answer, Ask, Content, Dialed, Dialing, ExchangeId, FromUpstream, InFlight, Proxy, ToUpstream, Upstream, WINDOW,
 };
 
 /// A request that an upstream answers.
@@ -41,14 +42,13 @@ pub(super) struct Proxied {
     target: Vec<u8>,
     id: ExchangeId,
     in_flight: InFlight,
+    /// The connection that was asked.
     connection: Handle,
     /// The connection had other requests before, and may just be closing.
     reused: bool,
     /// Upstreams that failed.
     tried: Vec<*const Upstream>,
-    /// Further addresses of this upstream that may be tried.
-    addresses: usize,
-    inbox: VecDeque<FromUpstream>,
+    inbox: VecDeque<(Handle, FromUpstream)>,
     content: RequestContent,
     stage: Stage,
 }
@@ -68,6 +68,8 @@ struct RequestContent {
 
 /// How far the response is.
 enum Stage {
+    /// There is no connection yet.
+    Dialing(Dialing),
     /// Its head has not come.
     Asked,
     /// Its content is sent.
@@ -101,7 +103,7 @@ impl Proxied {
         let head = exchange.head;
         let content = RequestContent {
             reader: BodyReader::new(head.framing),
-            room: WINDOW,
+            room: 0,
             read: 0,
             limit: exchange.facts.unread.unwrap_or(u64::MAX),
             is_ended: head.framing == Framing::None,
@@ -115,7 +117,6 @@ impl Proxied {
             proxy: Rc::clone(proxy),
             target,
             id: ExchangeId { client: turn.cx.handle, request: turn.request },
-            addresses: in_flight.upstream().endpoint_count() - 1,
             in_flight,
             connection: turn.cx.handle,
             reused: false,
@@ -124,19 +125,27 @@ impl Proxied {
             content,
             stage: Stage::Asked,
         });
-        this.ask(head, true, turn.ends, turn.cx);
+        this.connect(true, turn.ends, turn.cx);
         this
     }
 
-    /// Sends the head to the upstream, by an idle connection or a new one.
-    fn ask(&mut self, head: &RequestHead<'_>, may_reuse: bool, ends: Ends<'_>, cx: &mut Cx<'_>) {
+    /// Asks by an idle connection, or waits for a new one.
+    fn connect(&mut self, may_reuse: bool, ends: Ends<'_>, cx: &mut Cx<'_>) {
         let upstream = Rc::clone(self.in_flight.upstream());
         let idle = if may_reuse { upstream.take_idle() } else { None };
         self.reused = idle.is_some();
-        self.connection = idle.unwrap_or_else(|| {
-            let (to, protocol) = upstream.connect(cx.time.now);
-            cx.connect(to, protocol)
-        });
+        self.content.room = 0;
+        match idle {
+            Some(connection) => self.ask(connection, ends, cx),
+            None => self.stage = Stage::Dialing(Dialing::new(upstream, self.id, cx.time.now)),
+        }
+    }
+
+    /// Sends the head to the upstream. Its content follows.
+    fn ask(&mut self, connection: Handle, ends: Ends<'_>, cx: &mut Cx<'_>) {
+        let mut lines = FieldLines::default();
+        let head = &head::parse_again(&self.head, &mut lines);
+        let upstream = self.in_flight.upstream();
         let (content, length) = match head.framing {
             Framing::None => (Content::None, None),
             Framing::Length(bytes) => (Content::Plain, Some(Some(bytes))),
@@ -161,6 +170,9 @@ impl Proxied {
         }
         .write(&mut bytes);
         let ask = Ask { head: bytes, content, kind: RequestKind::of(head.method_name) };
+        self.content.is_ended = head.framing == Framing::None;
+        self.content.give_room(WINDOW, cx.time.now);
+        (self.connection, self.stage) = (connection, Stage::Asked);
         self.tell(ToUpstream::Ask(Box::new(ask)), cx);
     }
 
@@ -169,32 +181,41 @@ impl Proxied {
     }
 
     /// Takes note of a message from the upstream.
-    pub(super) fn deliver(&mut self, id: ExchangeId, message: FromUpstream) {
+    pub(super) fn deliver(&mut self, from: Handle, id: ExchangeId, message: FromUpstream) {
         if id == self.id {
-            self.inbox.push_back(message);
+            self.inbox.push_back((from, message));
         }
     }
 
     /// A message to the upstream didn't arrive: its connection is gone.
-    pub(super) fn undelivered(&mut self, to: Handle) {
+    pub(super) fn undelivered(&mut self, to: Handle, id: ExchangeId, message: &ToUpstream) {
         // If the connection has told why, that came first.
-        if to == self.connection && self.inbox.is_empty() {
-            self.inbox.push_back(FromUpstream::Failed(UpstreamFailure::Closed));
+        if id == self.id && self.inbox.iter().all(|(from, _)| *from != to) {
+            let is_unasked = matches!(message, ToUpstream::Ask(_));
+            let closed = FromUpstream::Failed(UpstreamFailure::Closed);
+            self.inbox.push_back((to, if is_unasked { FromUpstream::Unasked } else { closed }));
         }
     }
 
     /// The client is gone.
     pub(super) fn cancel(&self, cx: &mut Cx<'_>) {
-        self.tell(ToUpstream::Cancel, cx);
+        match &self.stage {
+            Stage::Dialing(dialing) => dialing.cancel(cx),
+            Stage::Asked | Stage::Sending { .. } => self.tell(ToUpstream::Cancel, cx),
+        }
     }
 
     /// Bytes of memory that it holds beyond its own size.
     pub(super) fn memory(&self) -> usize {
-        let of = |message: &FromUpstream| match message {
+        let of = |(_, message): &(Handle, FromUpstream)| match message {
             FromUpstream::Piece(bytes) => bytes.capacity(),
             FromUpstream::Head(answer) => answer.fields.memory(),
             FromUpstream::Interim(_, fields) => fields.memory(),
-            FromUpstream::End | FromUpstream::Room(_) | FromUpstream::Failed(_) => 0,
+            FromUpstream::End
+            | FromUpstream::Room(_)
+            | FromUpstream::Failed(_)
+            | FromUpstream::Established
+            | FromUpstream::Unasked => 0,
         };
         let path = self.facts.path.as_ref().map_or(0, |path| path.len());
         let body = if let Stage::Sending { body, .. } = &self.stage { body.memory() } else { 0 };
@@ -233,9 +254,24 @@ impl Proxied {
             return self.give_up(End::Written(Writing::Abort), cx);
         }
         while io.output.room() > 0 {
-            let Some(message) = self.inbox.pop_front() else { break };
-            if let Some(end) = self.take(message, io, cx) {
+            let Some((from, message)) = self.inbox.pop_front() else { break };
+            if let Stage::Dialing(dialing) = &mut self.stage {
+                dialing.hear(from, &message, cx.time.now);
+            } else if from == self.connection
+                && let Some(end) = self.take(message, io, cx)
+            {
                 return Step::Done(end);
+            }
+        }
+        while let Stage::Dialing(dialing) = &mut self.stage {
+            match dialing.advance(cx) {
+                Dialed::Waits(until) => return Step::Wait(Want::NOTHING.by(until)),
+                Dialed::Established(connection) => self.ask(connection, io.ends, cx),
+                Dialed::Failed(failure) => {
+                    if !self.ask_another(io.ends, cx) {
+                        return Step::Done(End::Refused(failure.reject()));
+                    }
+                }
             }
         }
         if let Err(end) = self.read_content(io, cx) {
@@ -297,9 +333,7 @@ impl Proxied {
     fn take(&mut self, message: FromUpstream, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Option<End> {
         match (message, &mut self.stage) {
             (FromUpstream::Room(bytes), _) => {
-                self.content.room += bytes;
-                // The time that the upstream took isn't the client's.
-                self.content.pace = Pace::start(cx.time.now);
+                self.content.give_room(bytes, cx.time.now);
             }
             (FromUpstream::Interim(status, fields), Stage::Asked) => self.pass_interim(status, &fields.fields(), io),
             (FromUpstream::Head(answer), Stage::Asked) => return Some(End::Head(answer)),
@@ -311,11 +345,16 @@ impl Proxied {
                 body.end(io.output);
                 return Some(End::Written(Writing::whole(*persistent)));
             }
-            (FromUpstream::Failed(failure), Stage::Asked) => return self.try_again(failure, io, cx),
+            (FromUpstream::Failed(failure), Stage::Asked) => return self.try_again(failure, true, io, cx),
+            (FromUpstream::Unasked, Stage::Asked) => return self.try_again(UpstreamFailure::Closed, false, io, cx),
             (FromUpstream::Failed(_), Stage::Sending { body, .. }) => return Some(End::Written(cut(body))),
             // No upstream sends these in this order: its reader sees to that.
-            (FromUpstream::Piece(_) | FromUpstream::End, Stage::Asked)
-            | (FromUpstream::Head(_) | FromUpstream::Interim(..), Stage::Sending { .. }) => {}
+            (FromUpstream::Piece(_) | FromUpstream::End | FromUpstream::Established, Stage::Asked)
+            | (
+                FromUpstream::Head(_) | FromUpstream::Interim(..) | FromUpstream::Established | FromUpstream::Unasked,
+                Stage::Sending { .. },
+            )
+            | (_, Stage::Dialing(_)) => {}
         }
         None
     }
@@ -347,41 +386,37 @@ impl Proxied {
         self.stage = Stage::Sending { persistent, owed: 0, body };
     }
 
-    /// After a failure: asks again, or ends.
-    fn try_again(&mut self, failure: UpstreamFailure, io: &Io<'_>, cx: &mut Cx<'_>) -> Option<End> {
+    /// After a failure of the connection that was asked: asks again, or ends. `was_sent`: the upstream
+    /// may have the request.
+    fn try_again(&mut self, failure: UpstreamFailure, was_sent: bool, io: &Io<'_>, cx: &mut Cx<'_>) -> Option<End> {
         let mut lines = FieldLines::default();
-        let bytes = std::mem::take(&mut self.head);
-        let head = head::parse_again(&bytes, &mut lines);
-        let may_have_arrived = failure == UpstreamFailure::Closed;
-        let is_safe = !may_have_arrived || is_idempotent(head.method);
-        let now = cx.time.now;
-        let mut again = false;
-        if self.content.read == 0 && is_safe && failure.is_worth_another_attempt() {
-            if self.reused {
-                // It was closed while it was idle: that says nothing about the upstream.
-                again = true;
-            } else if !may_have_arrived && self.addresses > 0 {
-                self.addresses -= 1;
-                again = true;
-            } else {
-                self.in_flight.upstream().failed(now);
-                self.tried.push(Rc::as_ptr(self.in_flight.upstream()));
-                if let Some(next) = self.proxy.choose(&self.tried, now) {
-                    self.addresses = next.upstream().endpoint_count() - 1;
-                    self.in_flight = next;
-                    again = true;
-                }
+        let is_idempotent = is_idempotent(head::parse_again(&self.head, &mut lines).method);
+        let may_repeat = !was_sent || (is_idempotent && failure.is_worth_another_attempt());
+        let again = if self.content.read > 0 || !may_repeat {
+            if !self.reused {
+                self.in_flight.upstream().failed(cx.time.now);
             }
-        } else if !self.reused {
-            self.in_flight.upstream().failed(now);
-        }
-        if again {
-            // A retry on a new connection can't meet one that is just closing.
-            self.content.is_ended = head.framing == Framing::None;
-            self.ask(&head, !self.reused, io.ends, cx);
-        }
-        self.head = bytes;
-        (!again).then_some(End::Refused(failure.reject()))
+            false
+        } else if self.reused {
+            // It was closed while it was idle: that says nothing about the upstream. A new connection
+            // can't be one that is just closing.
+            self.connect(false, io.ends, cx);
+            true
+        } else {
+            self.ask_another(io.ends, cx)
+        };
+        (!again).then(|| End::Refused(failure.reject()))
+    }
+
+    /// The upstream has failed: asks another one. False if there is none.
+    fn ask_another(&mut self, ends: Ends<'_>, cx: &mut Cx<'_>) -> bool {
+        let upstream = self.in_flight.upstream();
+        upstream.failed(cx.time.now);
+        self.tried.push(Rc::as_ptr(upstream));
+        let Some(next) = self.proxy.choose(&self.tried, cx.time.now) else { return false };
+        self.in_flight = next;
+        self.connect(true, ends, cx);
+        true
     }
 
     /// What is waited for: the client's content, or a message.
@@ -400,6 +435,15 @@ impl Proxied {
             return self.give_up(End::Refused(reject), cx);
         }
         Step::Wait(Want::READ.by(deadline))
+    }
+}
+
+impl RequestContent {
+    /// The upstream has room for more.
+    fn give_room(&mut self, bytes: usize, now: Tick) {
+        self.room += bytes;
+        // The time that the upstream took isn't the client's.
+        self.pace = Pace::start(now);
     }
 }
 

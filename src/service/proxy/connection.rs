@@ -1,19 +1,21 @@
 //! A connection to an upstream: one exchange after the other.
 //!
 //! ```text
-//! idle ◀──────────────── response and request are complete, both persist ───────┐
+//! new ─▶ established: the exchange that waits for it is told
+//!          │
+//! idle ◀───┴──────────── response and request are complete, both persist ───────┐
 //!  │ Ask                                                                        │
 //!  └───▶ the head is written ─▶ content, as far as it comes ─▶ response is read ┤
 //!                                                                               └─▶ closed
 //! ```
 //!
-//! It reads only what its exchange has room for. What an upstream says about its framing isn't
+//! Nothing is written before the connection is established, and nothing to one that the upstream has
+//! closed; so a request that wasn't written can be sent elsewhere. It reads only what its exchange has room for. What an upstream says about its framing isn't
 //! passed on: the content is taken out of it, and a response that is ambiguous, or cut, fails.
 
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::{Answer, Ask, Content, ExchangeId, FromUpstream, ToUpstream, Upstream, WINDOW};
 use crate::http::FieldLines;
@@ -22,12 +24,9 @@ use crate::http::client::{Body, HttpError, ResponseHead, ResponseReader};
 use crate::http::framing::parse_length;
 use crate::http::proxying::{UpstreamFailure, response_fields};
 use crate::http::response::Length;
+use crate::limits;
 use crate::reactor::{Context, Ending, Finish, Io, Tick, TlsFailure, Want};
 use crate::service::{Message, Service};
-
-/// How long an idle connection is kept: less than servers usually do, so that seldom a request
-/// meets a connection that is just being closed.
-const IDLE: Duration = Duration::from_secs(30);
 
 type Cx<'a> = Context<'a, Service>;
 
@@ -37,9 +36,13 @@ pub struct UpstreamConnection {
     /// Messages that weren't acted on.
     inbox: VecDeque<(ExchangeId, ToUpstream)>,
     exchange: Option<Current>,
+    /// The exchange that waits for a new connection.
+    waiting: Option<ExchangeId>,
     established: bool,
-    /// When it was asked for, or became idle.
+    /// When it was asked for, was established, or became idle.
     since: Tick,
+    /// Requests so far.
+    requests: u32,
     /// Why it can't be used any more.
     failure: Option<UpstreamFailure>,
     /// The exchange doesn't want its response.
@@ -64,14 +67,16 @@ struct Current {
 }
 
 impl UpstreamConnection {
-    /// A connection that was just asked for.
-    pub(super) fn new(upstream: Rc<Upstream>, now: Tick) -> Self {
+    /// A connection that was just asked for by an exchange, which is told when it is established.
+    pub(super) fn new(upstream: Rc<Upstream>, exchange: ExchangeId, now: Tick) -> Self {
         Self {
             upstream,
             inbox: VecDeque::new(),
             exchange: None,
+            waiting: Some(exchange),
             established: false,
             since: now,
+            requests: 0,
             failure: None,
             cancelled: false,
             is_over: false,
@@ -95,7 +100,12 @@ impl UpstreamConnection {
 
     /// Writes what the exchange sends, and reads what it has room for.
     pub fn advance(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Want {
-        self.established |= io.established;
+        if io.established && !self.established {
+            (self.established, self.since) = (true, cx.time.now);
+            if let Some(id) = self.waiting {
+                send(id, FromUpstream::Established, cx);
+            }
+        }
         self.take_messages(io, cx);
         if self.cancelled || self.failure.is_some() {
             return Want::finish(Finish::Abort);
@@ -115,9 +125,15 @@ impl UpstreamConnection {
     fn take_messages(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) {
         while io.output.room() > 0 {
             let Some((id, message)) = self.inbox.pop_front() else { return };
-            if let ToUpstream::Ask(ask) = message {
-                self.begin(id, *ask, io, cx.time.now);
-                continue;
+            match message {
+                // It wouldn't be answered: it stays for another connection.
+                ToUpstream::Ask(_) if io.ended || !io.input.is_empty() => return self.inbox.push_front((id, message)),
+                ToUpstream::Ask(ask) => {
+                    self.begin(id, *ask, io, cx.time.now);
+                    continue;
+                }
+                ToUpstream::Cancel if self.waiting == Some(id) => self.cancelled = true,
+                _ => {}
             }
             // What is about an exchange that is over changes nothing.
             let Some(current) = self.exchange.as_mut().filter(|current| current.id == id) else { continue };
@@ -149,6 +165,8 @@ impl UpstreamConnection {
 
     fn begin(&mut self, id: ExchangeId, ask: Ask, io: &mut Io<'_>, now: Tick) {
         let Ask { head, content, kind } = ask;
+        self.waiting = None;
+        self.requests = self.requests.saturating_add(1);
         io.output.write(&head);
         let is_asked = content == Content::None;
         let reader = ResponseReader::new(kind);
@@ -211,6 +229,7 @@ impl UpstreamConnection {
         // An upstream that responds before it has the whole request doesn't want the rest.
         let persists = current.reader.is_persistent() && current.is_asked && !io.ended && io.input.is_empty();
         self.since = cx.time.now;
+        let persists = persists && self.requests < limits::UPSTREAM_REQUESTS;
         self.is_over = !persists || cx.draining || !self.upstream.keep_idle(cx.handle);
     }
 
@@ -231,25 +250,29 @@ impl UpstreamConnection {
         }
         let Some(current) = &self.exchange else { return Want::finish(Finish::Close) };
         let timeouts = self.upstream.timeouts();
-        let (deadline, failure) = match (self.established, current.reader.awaits_head()) {
-            (false, _) => (self.since.after(timeouts.connect), UpstreamFailure::ConnectTimeout),
-            (true, true) => (current.progress.after(timeouts.response), UpstreamFailure::ResponseTimeout),
+        let deadline = match current.reader.awaits_head() {
+            true => current.progress.after(timeouts.response),
             // The exchange gives up a client that takes nothing.
-            (true, false) if current.room == 0 => return Want::NOTHING,
-            (true, false) => (current.progress.after(timeouts.idle), UpstreamFailure::ResponseTimeout),
+            false if current.room == 0 => return Want::NOTHING,
+            false => current.progress.after(timeouts.idle),
         };
         if cx.time.now >= deadline {
-            self.failure = Some(failure);
+            self.failure = Some(UpstreamFailure::ResponseTimeout);
             return Want::finish(Finish::Abort);
         }
         Want::READ.by(deadline)
     }
 
-    /// Waits for the next request.
+    /// Waits until the connection is established, and for the next request.
     fn wait_idle(&mut self, io: &Io<'_>, cx: &Cx<'_>) -> Want {
-        let deadline = self.since.after(IDLE);
-        // One that was asked for gets its request with the first messages.
-        if self.is_over || io.ended || cx.draining || cx.time.now >= deadline {
+        let late = if self.established { limits::UPSTREAM_IDLE } else { self.upstream.timeouts().connect };
+        let deadline = self.since.after(late);
+        let is_late = cx.time.now >= deadline;
+        if is_late && !self.established {
+            self.failure = Some(UpstreamFailure::ConnectTimeout);
+            return Want::finish(Finish::Abort);
+        }
+        if self.is_over || io.ended || is_late || (cx.draining && self.waiting.is_none()) {
             self.upstream.forget_idle(cx.handle);
             return Want::finish(Finish::Close);
         }
@@ -259,12 +282,14 @@ impl UpstreamConnection {
     /// The connection is over, or was never made.
     pub fn closed(&mut self, ending: &Ending, cx: &mut Cx<'_>) {
         self.upstream.forget_idle(cx.handle);
-        if !self.established {
-            self.upstream.try_another();
-        }
         // The request may still be among the messages.
         let asked = self.inbox.iter().find(|(_, message)| matches!(message, ToUpstream::Ask(_)));
-        let exchange = self.exchange.as_ref().map(|current| current.id).or(asked.map(|(id, _)| *id));
+        if let Some((id, _)) = asked {
+            return send(*id, FromUpstream::Unasked, cx);
+        }
+        // One that was told that the connection is there finds that it is gone when it asks.
+        let waiting = self.waiting.filter(|_| !self.established);
+        let exchange = self.exchange.as_ref().map(|current| current.id).or(waiting);
         let Some(id) = exchange.filter(|_| !self.cancelled) else { return };
         let failure = self.failure.unwrap_or_else(|| reason(ending, self.established));
         log::debug!("#{} to {}: {failure:?}", cx.handle.number(), self.upstream.url);
@@ -349,5 +374,5 @@ fn length_of(head: &ResponseHead<'_>) -> Length {
 }
 
 fn send(to: ExchangeId, what: FromUpstream, cx: &mut Cx<'_>) {
-    cx.send(to.client, Message::FromUpstream(to, what));
+    cx.send(to.client, Message::FromUpstream(cx.handle, to, what));
 }

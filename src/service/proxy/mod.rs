@@ -3,6 +3,7 @@
 //! ```text
 //!  exchange (service/http/proxied)                    connection to an upstream
 //!  ───────────────────────────────                    ─────────────────────────
+//!          ◀──────────── Established ────────────── a new one is there
 //!  head ──────────────── Ask ───────────────────────▶ written to the socket
 //!  content ───────────── Piece, End ────────────────▶        "
 //!          ◀──────────── Room (content was written) ─
@@ -19,10 +20,13 @@
 //! A message names the exchange that it is about. What comes late, about an exchange that is over,
 //! is dropped.
 
+mod attempts;
 mod connection;
+mod dialing;
 mod upstream;
 
 pub use connection::UpstreamConnection;
+pub(crate) use dialing::{Dialed, Dialing};
 pub use upstream::{InFlight, Proxy, Upstream};
 
 use crate::http::client::RequestKind;
@@ -83,6 +87,8 @@ pub enum Content {
 /// From an upstream to an exchange.
 #[derive(Debug)]
 pub enum FromUpstream {
+    /// The connection is there, and can be asked.
+    Established,
     /// An interim response (RFC 9110 §15.2).
     Interim(Status, FieldLines),
     /// The head of the response.
@@ -95,6 +101,8 @@ pub enum FromUpstream {
     Room(usize),
     /// There is no response, or no more of it.
     Failed(UpstreamFailure),
+    /// The connection has ended, and nothing of the request was written to it.
+    Unasked,
 }
 
 /// The head of a response from an upstream.

@@ -5,13 +5,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::UpstreamConnection;
 use crate::http::proxying::UpstreamTimeouts;
-use crate::reactor::{Dial, Endpoint, Handle, Tick, TlsClient};
-use crate::service::Service;
+use crate::limits;
+use crate::reactor::{Endpoint, Handle, Tick, TlsClient};
 
-/// Most idle connections to one upstream.
-const IDLE: usize = 128;
 /// How long an upstream that failed isn't asked, if there is another one: after the first failure,
 /// and at most.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -37,11 +34,10 @@ pub struct Upstream {
     pub url: String,
     /// Its host and port, for the Host field.
     pub authority: String,
-    endpoints: Vec<Endpoint>,
+    /// Where it is, in the order in which to try.
+    endpoints: RefCell<Vec<Endpoint>>,
     tls: Option<TlsClient>,
     timeouts: UpstreamTimeouts,
-    /// The next endpoint to try.
-    next: Cell<usize>,
     /// Requests that it has not answered completely.
     in_flight: Cell<usize>,
     idle: RefCell<Vec<Handle>>,
@@ -97,8 +93,9 @@ impl Upstream {
         timeouts: UpstreamTimeouts,
     ) -> Self {
         assert!(!endpoints.is_empty(), "an upstream has an endpoint");
-        let (next, in_flight, idle, paused) = (Cell::new(0), Cell::new(0), RefCell::default(), Cell::new(None));
-        Self { url, authority, endpoints, tls, timeouts, next, in_flight, idle, paused }
+        let (in_flight, idle, paused) = (Cell::new(0), RefCell::default(), Cell::new(None));
+        let endpoints = RefCell::new(endpoints);
+        Self { url, authority, endpoints, tls, timeouts, in_flight, idle, paused }
     }
 
     /// How long it may take.
@@ -114,7 +111,7 @@ impl Upstream {
     /// Keeps a connection that is idle now. False if there are enough.
     pub(super) fn keep_idle(&self, connection: Handle) -> bool {
         let mut idle = self.idle.borrow_mut();
-        let fits = idle.len() < IDLE;
+        let fits = idle.len() < limits::UPSTREAM_IDLE_CONNECTIONS;
         if fits {
             idle.push(connection);
         }
@@ -126,21 +123,22 @@ impl Upstream {
         self.idle.borrow_mut().retain(|idle| *idle != connection);
     }
 
-    /// How to connect to it, and the protocol of the new connection.
-    pub(crate) fn connect(self: &Rc<Self>, now: Tick) -> (Dial, Service) {
-        let endpoint = self.endpoints[self.next.get() % self.endpoints.len()].clone();
-        let dial = Dial { endpoint, tls: self.tls.clone() };
-        (dial, Service::Upstream(Box::new(UpstreamConnection::new(Rc::clone(self), now))))
+    /// How connections to it are protected.
+    pub(super) fn tls(&self) -> Option<TlsClient> {
+        self.tls.clone()
     }
 
-    /// A connection couldn't be made: the next one goes to another endpoint.
-    pub(super) fn try_another(&self) {
-        self.next.set((self.next.get() + 1) % self.endpoints.len());
+    /// Where it is, in the order in which to try.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        self.endpoints.borrow().clone()
     }
 
-    /// How many endpoints there are.
-    pub(crate) fn endpoint_count(&self) -> usize {
-        self.endpoints.len()
+    /// A connection was established there: it is tried first from now on.
+    pub(super) fn prefer(&self, endpoint: &Endpoint) {
+        let mut all = self.endpoints.borrow_mut();
+        if let Some(at) = all.iter().position(|one| one == endpoint) {
+            all[..=at].rotate_right(1);
+        }
     }
 
     /// It has failed.
