@@ -93,6 +93,11 @@ pub const CONNECTION_RESERVE: usize = 32;
 pub const UPSTREAM_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an upstream may take until the head of its response, and between two pieces of it.
 pub const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the addresses of an upstream's name are used before they are looked up again. The system
+/// doesn't tell how long they are good for.
+pub const ADDRESSES_FRESH: Duration = Duration::from_secs(30);
+/// After this time a look-up that brought no result is tried again.
+pub const LOOK_UP_AGAIN: Duration = Duration::from_secs(5);
 /// How long an attempt to connect to an upstream may take before another one begins beside it, to
 /// its next address (RFC 8305 §8).
 pub const CONNECTION_ATTEMPT: Duration = Duration::from_millis(250);
@@ -169,6 +174,8 @@ pub const COMMIT_JOBS: usize = 4_096;
 pub const FILE_JOBS: usize = 64;
 /// Most pending name resolutions.
 pub const NAME_JOBS: usize = 64;
+/// Most threads that resolve names: one slow name must not hold up all others.
+pub const NAME_THREADS: usize = 4;
 /// Most listings of directories that are shared for a second.
 pub const LISTINGS: usize = 16;
 /// What these listings may take; a single larger one is stored all the same.

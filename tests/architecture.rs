@@ -37,6 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "files",
             "http",
             "metrics",
+            "names",
             "text",
             "probe",
             "random",

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A job has a class, and each class has one queue and one thread, started with its
-//! first job: a slow password check holds up no durable write. A full queue is an error
+//! first job: a slow password check holds up no durable write. Names have up to four threads,
+//! since they need no order, and one slow server of names would hold up all of them. A full queue is an error
 //! at once. A job that panics is an outcome like any other. A job whose waiter is gone
 //! is skipped if it has not begun, except for durable writes, which are finished in
 //! any case.
@@ -50,6 +51,14 @@ impl JobClass {
             Self::Commit => limits::COMMIT_JOBS,
             Self::Files => limits::FILE_JOBS,
             Self::Names => limits::NAME_JOBS,
+        }
+    }
+
+    /// Most threads.
+    fn threads(self) -> usize {
+        match self {
+            Self::Hashing | Self::Commit | Self::Files => 1,
+            Self::Names => limits::NAME_THREADS,
         }
     }
 
@@ -109,7 +118,17 @@ struct Queue<O> {
 
 struct Waiting<O> {
     jobs: VecDeque<(Handle, JobId, Job<O>)>,
+    /// Threads, and how many of them wait for a job.
+    threads: usize,
+    idle: usize,
     closed: bool,
+}
+
+impl<O> Default for Queue<O> {
+    fn default() -> Self {
+        let waiting = Waiting { jobs: VecDeque::new(), threads: 0, idle: 0, closed: false };
+        Self { state: Mutex::new(waiting), changed: Condvar::new() }
+    }
 }
 
 impl<O> Queue<O> {
@@ -128,7 +147,9 @@ impl<O> Queue<O> {
             if waiting.closed {
                 return None;
             }
+            waiting.idle += 1;
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting.idle -= 1;
         }
     }
 }
@@ -140,13 +161,21 @@ impl<O: Send + 'static> Helpers<O> {
 
     /// Has `job` run; its result comes out of [`ended`](Self::ended).
     pub(super) fn run(&mut self, waiter: Handle, class: JobClass, job: Job<O>) -> Result<JobId, QueueFull> {
-        let queue = self.queue(class).map_err(|error| {
-            log::error!("no thread for {class:?}: {error}");
-            QueueFull
-        })?;
+        let queue = Arc::clone(self.queues[class as usize].get_or_insert_with(Arc::default));
         let mut waiting = queue.lock();
         if waiting.jobs.len() >= class.limit() {
             return Err(QueueFull);
+        }
+        if waiting.idle <= waiting.jobs.len() && waiting.threads < class.threads() {
+            match self.start_thread(class, &queue) {
+                Ok(()) => waiting.threads += 1,
+                Err(error) if waiting.threads == 0 => {
+                    log::error!("no thread for {class:?}: {error}");
+                    return Err(QueueFull);
+                }
+                // Those that there are do it.
+                Err(error) => log::debug!("no further thread for {class:?}: {error}"),
+            }
         }
         self.numbers += 1;
         let id = JobId { class, number: self.numbers };
@@ -157,27 +186,19 @@ impl<O: Send + 'static> Helpers<O> {
         Ok(id)
     }
 
-    /// The queue of a class, and its thread.
-    fn queue(&mut self, class: JobClass) -> io::Result<Arc<Queue<O>>> {
-        let place = &mut self.queues[class as usize];
-        if let Some(queue) = place {
-            return Ok(Arc::clone(queue));
-        }
-        let state = Mutex::new(Waiting { jobs: VecDeque::new(), closed: false });
-        let queue = Arc::new(Queue { state, changed: Condvar::new() });
-        if let Some(waker) = &self.waker {
-            let (waker, ended, jobs) = (Arc::clone(waker), self.ended.0.clone(), Arc::clone(&queue));
-            std::thread::Builder::new().name(format!("miod-{}", class.name())).spawn(move || {
-                while let Some((waiter, job, code)) = jobs.next() {
-                    let result = panics::catch(code);
-                    if ended.send(Ended { waiter, job, result }).is_err() || waker.wake().is_err() {
-                        break; // the loop is gone
-                    }
+    /// Starts a thread for the jobs of a class, if there are threads.
+    fn start_thread(&self, class: JobClass, queue: &Arc<Queue<O>>) -> io::Result<()> {
+        let Some(waker) = &self.waker else { return Ok(()) };
+        let (waker, ended, jobs) = (Arc::clone(waker), self.ended.0.clone(), Arc::clone(queue));
+        std::thread::Builder::new().name(format!("miod-{}", class.name())).spawn(move || {
+            while let Some((waiter, job, code)) = jobs.next() {
+                let result = panics::catch(code);
+                if ended.send(Ended { waiter, job, result }).is_err() || waker.wake().is_err() {
+                    break; // the loop is gone
                 }
-            })?;
-        }
-        *place = Some(Arc::clone(&queue));
-        Ok(queue)
+            }
+        })?;
+        Ok(())
     }
 
     /// How many jobs of a class wait.
@@ -285,6 +306,33 @@ mod tests {
         }
         release.send(()).unwrap();
         assert_eq!(next(&helpers), (SOMEBODY, slow, Ok(1)));
+    }
+
+    #[test]
+    fn a_slow_name_holds_up_no_other_and_threads_are_limited() {
+        let (_poll, mut helpers) = threads();
+        let (release, wait) = mpsc::channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        let (begun, has_begun) = mpsc::channel::<()>();
+        for _ in 1..limits::NAME_THREADS {
+            let (wait, begun) = (Arc::clone(&wait), begun.clone());
+            let slow = move || {
+                begun.send(()).unwrap();
+                wait.lock().unwrap().recv().map_or(0, |()| 1)
+            };
+            helpers.run(SOMEBODY, JobClass::Names, Box::new(slow)).unwrap();
+            has_begun.recv_timeout(PATIENCE).unwrap();
+        }
+        for value in 2..20 {
+            let quick = helpers.run(SOMEBODY, JobClass::Names, Box::new(move || value)).unwrap();
+            assert_eq!(next(&helpers), (SOMEBODY, quick, Ok(value)));
+        }
+        let threads = || helpers.queues[JobClass::Names as usize].as_ref().unwrap().lock().threads;
+        assert_eq!(threads(), limits::NAME_THREADS);
+        drop(release);
+        for _ in 1..limits::NAME_THREADS {
+            assert_eq!(next(&helpers).2, Ok(0));
+        }
     }
 
     #[test]

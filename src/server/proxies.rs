@@ -10,7 +10,7 @@ use crate::config::{ProxyRoute, Trust, UpstreamTimeouts, UpstreamUrl};
 use crate::names;
 use crate::reactor::Endpoint;
 use crate::service::http::RouteHandler;
-use crate::service::proxy::{Proxy, Upstream};
+use crate::service::proxy::{Addresses, Proxy, Upstream};
 
 /// The gateway of a route; `body_limit` is what its requests may have at most, if that is limited.
 pub(super) fn build(
@@ -35,13 +35,13 @@ pub(super) fn build(
 }
 
 fn upstream(url: &UpstreamUrl, timeouts: &UpstreamTimeouts, trust: &Trust) -> Result<Upstream, String> {
-    let (endpoints, tls) = match url {
-        UpstreamUrl::Unix(path) => (vec![Endpoint::Unix(path.clone())], None),
+    let (addresses, tls) = match url {
+        UpstreamUrl::Unix(path) => (Addresses::at(Endpoint::Unix(path.clone())), None),
         UpstreamUrl::Tcp { tls, host, port } => {
             let addresses = names::resolve(host, *port).map_err(|error| error.to_string())?;
             let tls = tls.then(|| trust.client(host, &["http/1.1"])).transpose()?;
-            (addresses.into_iter().map(Endpoint::Tcp).collect(), tls)
+            (Addresses::known(host, *port, addresses), tls)
         }
     };
-    Ok(Upstream::new(url.to_string(), url.authority(), endpoints, tls, *timeouts))
+    Ok(Upstream::new(url.to_string(), url.authority(), addresses, tls, *timeouts))
 }

@@ -113,6 +113,8 @@ pub enum Outcome {
     Listing(io::Result<Arc<Listing>>),
     /// The write of a session to disk has ended. The store has the result.
     Session,
+    /// A name was looked up. The upstream has the result.
+    Addresses,
 }
 
 // An idle connection has one of these: none may be larger than that of HTTP.

@@ -8,6 +8,8 @@ use crate::http::{Reject, Status};
 pub enum UpstreamFailure {
     /// Its name has no address.
     NameUnknown,
+    /// All of its addresses are among those that may not be asked.
+    Forbidden,
     /// Its name couldn't be looked up in time.
     NameTimeout,
     /// It refuses the connection.
@@ -39,6 +41,7 @@ impl UpstreamFailure {
     pub fn reject(self) -> Reject {
         let (status, why) = match self {
             Self::NameUnknown => (Status::BAD_GATEWAY, "the name of the upstream is unknown"),
+            Self::Forbidden => (Status::FORBIDDEN, "the address of the upstream may not be asked"),
             Self::NameTimeout => (Status::GATEWAY_TIMEOUT, "the name of the upstream could not be looked up in time"),
             Self::Refused => (Status::BAD_GATEWAY, "the upstream refuses the connection"),
             Self::Unreachable => (Status::BAD_GATEWAY, "the upstream can not be reached"),
@@ -59,6 +62,7 @@ impl UpstreamFailure {
     pub fn token(self) -> &'static str {
         match self {
             Self::NameUnknown => "dns_error",
+            Self::Forbidden => "destination_ip_prohibited",
             Self::NameTimeout => "dns_timeout",
             Self::Refused => "connection_refused",
             Self::Unreachable => "destination_ip_unroutable",
@@ -80,6 +84,7 @@ impl UpstreamFailure {
         match self {
             Self::Refused | Self::Unreachable | Self::ConnectTimeout | Self::Tls | Self::Closed => true,
             Self::NameUnknown
+            | Self::Forbidden
             | Self::NameTimeout
             | Self::ResponseTimeout
             | Self::Malformed
@@ -99,6 +104,7 @@ mod tests {
     fn timeouts_are_504_and_the_rest_502_or_503() {
         for (failure, status, token) in [
             (NameUnknown, 502, "dns_error"),
+            (Forbidden, 403, "destination_ip_prohibited"),
             (NameTimeout, 504, "dns_timeout"),
             (Refused, 502, "connection_refused"),
             (ConnectTimeout, 504, "connection_timeout"),

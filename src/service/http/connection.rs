@@ -118,6 +118,7 @@ impl Http {
         match &mut self.state {
             State::Waiting(waiting) => waiting.job_ended(job, result),
             State::Body(body) => body.job_ended(job, result),
+            State::Proxied(proxied) => proxied.job_ended(job),
             _ => {}
         }
     }

@@ -22,7 +22,7 @@ use crate::http::head::{self, Method};
 use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, UpstreamFailure};
 use crate::http::response;
 use crate::http::{FieldLines, Fields, Reject, Status};
-use crate::reactor::{Ends, Handle, Io, Pace, Tick, Want};
+use crate::reactor::{Ends, Handle, Io, JobId, Pace, Tick, Want};
 use crate::service::Message;
 use crate::service::proxy::{
     Answer, Ask, Content, Dialed, Dialing, ExchangeId, FromUpstream, InFlight, Proxy, ToUpstream, Upstream, WINDOW,
@@ -197,6 +197,13 @@ impl Proxied {
         }
     }
 
+    /// A job has ended.
+    pub(super) fn job_ended(&mut self, job: JobId) {
+        if let Stage::Dialing(dialing) = &mut self.stage {
+            dialing.job_ended(job);
+        }
+    }
+
     /// The client is gone.
     pub(super) fn cancel(&self, cx: &mut Cx<'_>) {
         match &self.stage {
@@ -268,7 +275,7 @@ impl Proxied {
                 Dialed::Waits(until) => return Step::Wait(Want::NOTHING.by(until)),
                 Dialed::Established(connection) => self.ask(connection, io.ends, cx),
                 Dialed::Failed(failure) => {
-                    if !self.ask_another(io.ends, cx) {
+                    if !self.ask_another(failure, io.ends, cx) {
                         return Step::Done(End::Refused(failure.reject()));
                     }
                 }
@@ -403,15 +410,18 @@ impl Proxied {
             self.connect(false, io.ends, cx);
             true
         } else {
-            self.ask_another(io.ends, cx)
+            self.ask_another(failure, io.ends, cx)
         };
         (!again).then(|| End::Refused(failure.reject()))
     }
 
     /// The upstream has failed: asks another one. False if there is none.
-    fn ask_another(&mut self, ends: Ends<'_>, cx: &mut Cx<'_>) -> bool {
+    fn ask_another(&mut self, failure: UpstreamFailure, ends: Ends<'_>, cx: &mut Cx<'_>) -> bool {
         let upstream = self.in_flight.upstream();
-        upstream.failed(cx.time.now);
+        // Otherwise it is its name that isn't known.
+        if failure.is_worth_another_attempt() {
+            upstream.failed(cx.time.now);
+        }
         self.tried.push(Rc::as_ptr(upstream));
         let Some(next) = self.proxy.choose(&self.tried, cx.time.now) else { return false };
         self.in_flight = next;

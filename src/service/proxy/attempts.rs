@@ -10,13 +10,13 @@
 //! the next begin at once. This is the pure part: it says what to do, and is told what happens.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::http::proxying::UpstreamFailure;
 use crate::limits;
 use crate::reactor::{Endpoint, Handle, Tick};
 
 /// The attempts to get one connection.
+#[derive(Default)]
 pub(super) struct Attempts {
     /// Addresses that weren't tried, in the order in which to try them.
     left: VecDeque<Endpoint>,
@@ -30,10 +30,10 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// Attempts at these addresses, within `timeout`.
-    pub(super) fn new(endpoints: impl IntoIterator<Item = Endpoint>, now: Tick, timeout: Duration) -> Self {
+    /// Attempts at these addresses, which are given up at `deadline`.
+    pub(super) fn new(endpoints: impl IntoIterator<Item = Endpoint>, deadline: Tick) -> Self {
         let left = endpoints.into_iter().collect();
-        Self { left, open: Vec::new(), next: now, deadline: now.after(timeout), failure: None }
+        Self { left, open: Vec::new(), next: Tick::default(), deadline, failure: None }
     }
 
     /// An address to connect to now; [`begun`](Self::begun) follows.
@@ -101,7 +101,7 @@ mod tests {
     }
 
     fn attempts(names: &[&str]) -> Attempts {
-        Attempts::new(names.iter().map(|name| endpoint(name)), at(0), Duration::from_secs(1))
+        Attempts::new(names.iter().map(|name| endpoint(name)), at(1000))
     }
 
     #[test]

@@ -20,11 +20,13 @@
 //! A message names the exchange that it is about. What comes late, about an exchange that is over,
 //! is dropped.
 
+mod addresses;
 mod attempts;
 mod connection;
 mod dialing;
 mod upstream;
 
+pub use addresses::{AddressFilter, Addresses};
 pub use connection::UpstreamConnection;
 pub(crate) use dialing::{Dialed, Dialing};
 pub use upstream::{InFlight, Proxy, Upstream};

@@ -1,13 +1,14 @@
 //! The servers behind a gateway: where they are, which one is asked next, and their idle
 //! connections.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::Addresses;
 use crate::http::proxying::UpstreamTimeouts;
 use crate::limits;
-use crate::reactor::{Endpoint, Handle, Tick, TlsClient};
+use crate::reactor::{Handle, Tick, TlsClient};
 
 /// How long an upstream that failed isn't asked, if there is another one: after the first failure,
 /// and at most.
@@ -34,8 +35,7 @@ pub struct Upstream {
     pub url: String,
     /// Its host and port, for the Host field.
     pub authority: String,
-    /// Where it is, in the order in which to try.
-    endpoints: RefCell<Vec<Endpoint>>,
+    addresses: RefCell<Addresses>,
     tls: Option<TlsClient>,
     timeouts: UpstreamTimeouts,
     /// Requests that it has not answered completely.
@@ -81,21 +81,17 @@ impl Proxy {
 }
 
 impl Upstream {
-    /// An upstream at these endpoints, of which each is tried in turn.
-    ///
-    /// # Panics
-    /// If there is no endpoint.
+    /// An upstream at these addresses.
     pub fn new(
         url: String,
         authority: String,
-        endpoints: Vec<Endpoint>,
+        addresses: Addresses,
         tls: Option<TlsClient>,
         timeouts: UpstreamTimeouts,
     ) -> Self {
-        assert!(!endpoints.is_empty(), "an upstream has an endpoint");
         let (in_flight, idle, paused) = (Cell::new(0), RefCell::default(), Cell::new(None));
-        let endpoints = RefCell::new(endpoints);
-        Self { url, authority, endpoints, tls, timeouts, in_flight, idle, paused }
+        let addresses = RefCell::new(addresses);
+        Self { url, authority, addresses, tls, timeouts, in_flight, idle, paused }
     }
 
     /// How long it may take.
@@ -128,17 +124,9 @@ impl Upstream {
         self.tls.clone()
     }
 
-    /// Where it is, in the order in which to try.
-    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
-        self.endpoints.borrow().clone()
-    }
-
-    /// A connection was established there: it is tried first from now on.
-    pub(super) fn prefer(&self, endpoint: &Endpoint) {
-        let mut all = self.endpoints.borrow_mut();
-        if let Some(at) = all.iter().position(|one| one == endpoint) {
-            all[..=at].rotate_right(1);
-        }
+    /// Where it is.
+    pub(super) fn addresses(&self) -> RefMut<'_, Addresses> {
+        self.addresses.borrow_mut()
     }
 
     /// It has failed.
@@ -161,12 +149,13 @@ impl Upstream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reactor::Endpoint;
 
     fn upstream(name: &str) -> Rc<Upstream> {
         let second = Duration::from_secs(1);
         let timeouts = UpstreamTimeouts { connect: second, response: second, idle: second };
-        let endpoints = vec![Endpoint::Unix(name.into())];
-        Rc::new(Upstream::new(name.to_owned(), name.to_owned(), endpoints, None, timeouts))
+        let addresses = Addresses::at(Endpoint::Unix(name.into()));
+        Rc::new(Upstream::new(name.to_owned(), name.to_owned(), addresses, None, timeouts))
     }
 
     #[test]
