@@ -63,6 +63,9 @@ pub const LISTING_ENTRIES: usize = 10_000;
 /// within one or two seconds.
 pub const DIRECTORY_ENTRIES: usize = 1_000_000;
 
+/// Most origins that a forward proxy keeps.
+pub const ORIGINS: usize = 1_024;
+
 /// From accept, or from the first byte of a later request, to the end of the head.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two requests of a persistent connection.

@@ -10,6 +10,7 @@
 use std::net::IpAddr;
 
 use super::{Check, Checked, Users, Verdict};
+use crate::http::basic::Asker;
 use crate::http::prefix_map::{self, PrefixMap};
 use crate::http::{Fields, basic};
 
@@ -32,7 +33,8 @@ pub enum Access {
 
 /// Why a request is refused.
 pub enum Refusal {
-    /// The credentials are missing or wrong. This is the value of the WWW-Authenticate field.
+    /// The credentials are missing or wrong. This is the value of the field with
+    /// the challenge.
     Unauthorized(Vec<u8>),
     /// Too many checks run.
     Busy,
@@ -63,11 +65,11 @@ impl Guard {
         self.realms.get(usize::from(realm)).0
     }
 
-    /// Whether a request with these fields, from this address, is allowed into a realm; `now`
-    /// is the loop's clock in seconds.
-    pub fn check(&mut self, realm: u16, fields: &Fields<'_>, from: Option<IpAddr>, now: u64) -> Access {
+    /// Whether a request with these fields, from this address, is allowed into a realm of `asker`;
+    /// `now` is the loop's clock in seconds.
+    pub fn check(&mut self, realm: u16, fields: &Fields<'_>, asker: Asker, from: Option<IpAddr>, now: u64) -> Access {
         let (prefix, users) = self.realms.get_mut(usize::from(realm));
-        let Some(credentials) = basic::credentials(fields) else { return Access::Refused(challenge(prefix)) };
+        let Some(credentials) = basic::credentials(fields, asker) else { return Access::Refused(challenge(prefix)) };
         match users.check(credentials, from, now) {
             Verdict::Right => Access::Allowed,
             Verdict::Ask(check) => Access::Ask(check),
@@ -139,14 +141,14 @@ mod tests {
         let (right, wrong) = (line(&b"Basic YWxpY2U6YXBwbGU="[..]), line(b"Basic YWxpY2U6cGVhcg=="));
 
         let is_unauthorized = |access| matches!(access, Access::Refused(Refusal::Unauthorized(_)));
-        assert!(is_unauthorized(guard.check(open, &Fields::default(), None, 0)));
-        let Access::Ask(check) = guard.check(open, &wrong.fields(), None, 0) else { panic!("no check") };
+        assert!(is_unauthorized(guard.check(open, &Fields::default(), Asker::Origin, None, 0)));
+        let Access::Ask(check) = guard.check(open, &wrong.fields(), Asker::Origin, None, 0) else { panic!("no check") };
         let Err(Refusal::Unauthorized(challenge)) = guard.settle(open, &check.run(), 0) else {
             panic!("it is allowed")
         };
         assert_eq!(challenge, b"Basic realm=\"/open/\", charset=\"UTF-8\"");
-        let Access::Ask(check) = guard.check(open, &right.fields(), None, 0) else { panic!("no check") };
+        let Access::Ask(check) = guard.check(open, &right.fields(), Asker::Origin, None, 0) else { panic!("no check") };
         assert!(guard.settle(open, &check.run(), 0).is_ok());
-        assert!(matches!(guard.check(open, &right.fields(), None, 0), Access::Allowed));
+        assert!(matches!(guard.check(open, &right.fields(), Asker::Origin, None, 0), Access::Allowed));
     }
 }

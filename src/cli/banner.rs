@@ -33,9 +33,9 @@ fn addresses(scheme: Scheme, ready: &Ready) -> String {
     text
 }
 
-/// Whether the main listener serves keys and values.
-fn is_key_value(config: &Config) -> bool {
-    config.default_host(&config.listeners[0]).is_some_and(Host::is_key_value)
+/// Whether the host of the main listener is of this kind.
+fn is(config: &Config, kind: fn(&Host) -> bool) -> bool {
+    config.default_host(&config.listeners[0]).is_some_and(kind)
 }
 
 /// The further lines, for people.
@@ -82,14 +82,14 @@ fn details(config: &Config, ready: &Ready) -> String {
     if ready.no_links {
         text += "  note    this system lacks openat2: symbolic links are not followed\n";
     }
-    if is_key_value(config) || !ready.kv.is_empty() {
+    if is(config, Host::is_key_value) || !ready.kv.is_empty() {
         text += &match &config.process.data {
             Some(directory) => format!("  data    {}\n", directory.display()),
             None => "  data    in memory, lost at exit; --data DIR keeps it\n".to_owned(),
         };
     }
     text += &limits(config, ready);
-    for (at, line) in examples(scheme, ready).iter().enumerate() {
+    for (at, line) in examples(config, scheme, ready).iter().enumerate() {
         let _ = writeln!(text, "  {}     {line}", if at == 0 { "try" } else { "   " });
     }
     text
@@ -117,7 +117,8 @@ fn limits(config: &Config, ready: &Ready) -> String {
 fn purpose(config: &Config, ready: &Ready) -> String {
     match (config.listeners[0].protocol, &ready.root) {
         (Protocol::Http | Protocol::Admin, Some(root)) => format!("serves {}", root.display()),
-        (Protocol::Http, None) if is_key_value(config) => "keeps keys and values".to_owned(),
+        (Protocol::Http, None) if is(config, Host::is_key_value) => "keeps keys and values".to_owned(),
+        (Protocol::Http, None) if is(config, Host::is_forward_proxy) => "is a forward proxy".to_owned(),
         (Protocol::Http | Protocol::Admin, None) => "serves applications".to_owned(),
         (Protocol::Echo, _) => "echoes".to_owned(),
         (Protocol::Upper, _) => "answers in upper case".to_owned(),
@@ -181,7 +182,7 @@ fn url(scheme: Scheme, endpoint: &Endpoint) -> String {
 }
 
 /// Two commands that connect to the first endpoint from this machine.
-fn examples(scheme: Scheme, ready: &Ready) -> Vec<String> {
+fn examples(config: &Config, scheme: Scheme, ready: &Ready) -> Vec<String> {
     let Some(first) = ready.endpoints.first() else { return Vec::new() };
     let local = match first {
         // A client can't connect to the unspecified address.
@@ -192,6 +193,13 @@ fn examples(scheme: Scheme, ready: &Ready) -> Vec<String> {
         other => other.clone(),
     };
     match (scheme, &local) {
+        (Scheme::Http | Scheme::Https, Endpoint::Tcp(_)) if is(config, Host::is_forward_proxy) => {
+            let proxy = url(scheme, &local);
+            vec![
+                format!("http_proxy={proxy} curl -i http://www.example.org/"),
+                format!("curl -i {proxy}www.example.org/"),
+            ]
+        }
         (Scheme::Http | Scheme::Https, Endpoint::Unix(path)) => {
             let path = path.display();
             vec![

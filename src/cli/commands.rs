@@ -77,6 +77,7 @@ pub(super) fn all() -> Vec<CommandText> {
     vec![
         text("serve", "files and applications over HTTP", server(ServerCommand::Serve)),
         text("kv", "keys and values over HTTP", server(ServerCommand::Kv)),
+        text("proxy", "ask other servers for clients: a forward proxy", server(ServerCommand::Proxy)),
         text("echo", "send each byte back", server(ServerCommand::Echo)),
         text("upper", "send the input back in upper case", server(ServerCommand::Upper)),
         text(

@@ -185,7 +185,7 @@ pub fn run(plan: &UnitPlan) -> Result<String, CommandErrors> {
     let needs = access(&config, &bound, None);
     let paths = needs.iter().filter_map(|needed| match needed {
         Allowed::Read(path) | Allowed::Create(path) | Allowed::Write(path) => Some(path),
-        Allowed::Bind(_) | Allowed::Connect(_) => None,
+        Allowed::Bind(_) | Allowed::Connect(_) | Allowed::ConnectAnywhere => None,
     });
     for path in paths.chain([&program]) {
         if path.is_relative() {
@@ -258,7 +258,7 @@ fn is_beside(config: &Config, listener: &Listener) -> bool {
 fn directories(needs: &[Allowed]) -> Vec<&Path> {
     let written = needs.iter().filter_map(|needed| match needed {
         Allowed::Create(path) | Allowed::Write(path) => Some(path.as_path()),
-        Allowed::Read(_) | Allowed::Bind(_) | Allowed::Connect(_) => None,
+        Allowed::Read(_) | Allowed::Bind(_) | Allowed::Connect(_) | Allowed::ConnectAnywhere => None,
     });
     written.collect::<BTreeSet<_>>().into_iter().collect()
 }

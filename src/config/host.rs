@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{FileFields, Handler, KV, Positions, Route};
+use super::{FileFields, ForwardProxy, Handler, KV, Positions, Route};
 use crate::certificates::PemFiles;
 use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
@@ -67,6 +67,8 @@ pub struct Host {
     /// Paths with their own application or password file. If none has a password file,
     /// `/private/` is for the users who can log in.
     pub routes: Vec<Route>,
+    /// It is a forward proxy, and nothing else.
+    pub forward: Option<ForwardProxy>,
     /// Fields of files by their names. The last that matches a file sets a field.
     pub file_fields: Vec<FileFields>,
     /// Where its settings are in the configuration file.
@@ -78,6 +80,23 @@ impl Host {
     pub fn key_value(route: Route) -> Self {
         let route = Route { prefix: "/".to_owned(), handler: Some(Handler::App(KV.to_owned())), ..route };
         Self { root: None, apps: Apps::Only(Vec::new()), routes: vec![route], ..Self::default() }
+    }
+
+    /// This host as a forward proxy for this machine and the clients that it allows.
+    pub fn into_forward_proxy(mut self) -> Self {
+        let forward = self.forward.get_or_insert_default().clone();
+        let mut allow = forward.allow;
+        for loopback in ["127.0.0.0/8", "::1"] {
+            allow.add(loopback).expect("these are blocks");
+        }
+        self.route("/").rules.allow = allow;
+        // Its responses are those of other servers.
+        Self { root: None, apps: Apps::Only(Vec::new()), server_field: false, ..self }
+    }
+
+    /// Whether it is a forward proxy.
+    pub fn is_forward_proxy(&self) -> bool {
+        self.forward.is_some()
     }
 
     /// Whether it is the key-value service.
@@ -125,6 +144,7 @@ impl Default for Host {
             demonstration: Demonstration::Off,
             quiz: None,
             routes: Vec::new(),
+            forward: None,
             file_fields: Vec::new(),
             positions: Positions::default(),
         }

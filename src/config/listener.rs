@@ -12,6 +12,8 @@ use crate::reactor::{Endpoint, SendLimit};
 pub(super) const HTTP_PORT: u16 = 8080;
 /// The default port of the key-value service.
 pub(super) const KV_PORT: u16 = 5100;
+/// The default port of `miod proxy`.
+pub(super) const PROXY_PORT: u16 = 8888;
 /// The default port of `miod echo`.
 pub(super) const ECHO_PORT: u16 = 5555;
 /// The default port of `miod upper` and `miod udp`.

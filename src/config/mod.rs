@@ -12,6 +12,7 @@
 //! each with a scope: one of the four structs. The defaults are those of the structs.
 
 pub(crate) mod file;
+mod forward;
 mod host;
 pub(crate) mod layers;
 mod listener;
@@ -24,6 +25,7 @@ pub(crate) mod setting;
 pub(crate) mod shown;
 pub(crate) mod values;
 
+pub use forward::ForwardProxy;
 pub use host::{Apps, Demonstration, Host};
 pub use listener::{HEARTBEAT_PORT, Listener, Protocol, Tls, UPPER_PORT};
 pub use position::{Mistake, Position, Positions, Source};
@@ -91,6 +93,8 @@ pub enum ServerCommand {
     Serve,
     /// The key-value service over HTTP.
     Kv,
+    /// A forward proxy.
+    Proxy,
     /// Each byte is sent back.
     Echo,
     /// The input is sent back in upper case.
@@ -99,13 +103,14 @@ pub enum ServerCommand {
 
 impl ServerCommand {
     /// All commands.
-    pub const ALL: [Self; 4] = [Self::Serve, Self::Kv, Self::Echo, Self::Upper];
+    pub const ALL: [Self; 5] = [Self::Serve, Self::Kv, Self::Proxy, Self::Echo, Self::Upper];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Serve => "serve",
             Self::Kv => "kv",
+            Self::Proxy => "proxy",
             Self::Echo => "echo",
             Self::Upper => "upper",
         }
@@ -116,6 +121,7 @@ impl ServerCommand {
         match self {
             Self::Serve => listener::HTTP_PORT,
             Self::Kv => listener::KV_PORT,
+            Self::Proxy => listener::PROXY_PORT,
             Self::Echo => listener::ECHO_PORT,
             Self::Upper => listener::UPPER_PORT,
         }

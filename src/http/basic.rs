@@ -1,5 +1,5 @@
-//! The Basic authentication scheme (RFC 7617): the credentials in the Authorization field
-//! of a request, and the challenge of a response.
+//! The Basic authentication scheme (RFC 7617): the credentials in the Authorization or the
+//! Proxy-Authorization field of a request, and the challenge of a response.
 //!
 //! The parser is strict, because honest clients need no leniency here: one field line,
 //! canonical base64 with padding, UTF-8 (which the challenge asks for), no control
@@ -8,10 +8,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Fields, target};
+use super::{Fields, Status, target};
 
 /// A name and a password that a client sent.
 #[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 pub struct Credentials {
     /// The user's name; it contains no colon. May be empty.
     pub name: String,
@@ -19,9 +20,45 @@ pub struct Credentials {
     pub password: String,
 }
 
-/// The Basic credentials of a request; none if they are missing, malformed, or of another scheme.
-pub fn credentials(fields: &Fields<'_>) -> Option<Credentials> {
-    let mut lines = fields.all("authorization");
+/// Who asks for credentials: the server that has the resource, or the proxy on the way to it (RFC 9110
+/// §11.6, §11.7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asker {
+    /// The server.
+    Origin,
+    /// The proxy.
+    Proxy,
+}
+
+impl Asker {
+    /// The status of a response that asks for credentials.
+    pub fn status(self) -> Status {
+        match self {
+            Self::Origin => Status::UNAUTHORIZED,
+            Self::Proxy => Status::PROXY_AUTHENTICATION_REQUIRED,
+        }
+    }
+
+    /// The name of the field with the challenge.
+    pub fn challenge_field(self) -> &'static str {
+        match self {
+            Self::Origin => "WWW-Authenticate",
+            Self::Proxy => "Proxy-Authenticate",
+        }
+    }
+
+    fn credentials_field(self) -> &'static str {
+        match self {
+            Self::Origin => "authorization",
+            Self::Proxy => "proxy-authorization",
+        }
+    }
+}
+
+/// The Basic credentials of a request for `asker`; none if they are missing, malformed, or of another
+/// scheme.
+pub fn credentials(fields: &Fields<'_>, asker: Asker) -> Option<Credentials> {
+    let mut lines = fields.all(asker.credentials_field());
     let value = lines.next().filter(|_| lines.next().is_none())?;
     let (scheme, rest) = value.split_at_checked(b"Basic".len())?;
     let token = rest.trim_ascii_start();
@@ -53,7 +90,8 @@ mod tests {
 
     fn read(values: &[&[u8]]) -> Option<(String, String)> {
         let lines = FieldLines::of(values.iter().map(|value| ("authorization", *value)));
-        credentials(&lines.fields()).map(|found| (found.name, found.password))
+        assert_eq!(credentials(&lines.fields(), Asker::Proxy), None, "it is for the server");
+        credentials(&lines.fields(), Asker::Origin).map(|found| (found.name, found.password))
     }
 
     #[test]

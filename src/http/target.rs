@@ -98,7 +98,7 @@ pub fn parse(raw: &[u8]) -> Result<Target<'_>, Reject> {
 /// 400 for anything else.
 pub fn parse_authority(raw: &[u8]) -> Result<Target<'_>, Reject> {
     let port = raw.iter().rposition(|byte| *byte == b':').map(|colon| &raw[colon + 1..]);
-    if !valid_host(raw) || !port.is_some_and(|port| port.first().is_some_and(u8::is_ascii_digit)) {
+    if !valid_host(raw) || !port.is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit)) {
         return Err(Reject::bad_request("the request-target of CONNECT is a host and a port"));
     }
     let (form, authority) = (Form::Authority, Some(raw));

@@ -25,6 +25,8 @@ pub(crate) enum Allowed {
     Bind(u16),
     /// Connections are made to a TCP port.
     Connect(u16),
+    /// Connections are made to any TCP port.
+    ConnectAnywhere,
 }
 
 /// What a server with this configuration needs, each once. `endpoints` is where it listens,
@@ -82,6 +84,7 @@ fn of_hosts(config: &Config, all: &mut Vec<Allowed>) {
             Some(Handler::Root(root)) => Some(Allowed::Read(root.clone())),
             _ => None,
         }));
+        all.extend(host.forward.iter().map(|_| Allowed::ConnectAnywhere));
         let proxies = host.routes.iter().filter_map(|route| match &route.handler {
             Some(Handler::Proxy(proxy)) => Some(&proxy.upstreams),
             _ => None,

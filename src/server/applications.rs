@@ -127,6 +127,7 @@ mod tests {
         let mounted = |host: &Host, demonstration, has_users: bool| {
             let users = Users::empty();
             let surroundings = Surroundings {
+                is_local: true,
                 process: &config.process,
                 state: &state,
                 demonstration,

@@ -86,7 +86,8 @@ impl Roots {
             let demonstration = protection::is_demonstration(host, local, faults);
             report.demonstration |= demonstration;
             let (process, open_files) = (&config.process, budget.files);
-            let surroundings = Surroundings { process, state, demonstration, open_files, trees, boards };
+            let is_local = local;
+            let surroundings = Surroundings { process, state, is_local, demonstration, open_files, trees, boards };
             let built = Built::build(host, root, &surroundings, faults);
             let mut built = built.into_host(host, report, faults);
             let name = if host.is_key_value() { "_kv" } else { &built.name };

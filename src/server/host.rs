@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::applications;
 use super::error::Faults;
 use super::protection::{self, Protection};
+use super::proxies;
 use super::routes;
 use super::site::site_settings;
 use super::surroundings::Surroundings;
@@ -17,7 +18,7 @@ use crate::config::{Host, KV, Route};
 use crate::files::Site;
 use crate::files::resolve::{Opened, Root};
 use crate::service::http;
-use crate::service::http::{RouteHandler, Routes};
+use crate::service::http::{Forward, RouteHandler, Routes};
 
 /// The parts of a host.
 #[derive(Default)]
@@ -25,6 +26,7 @@ pub(super) struct Built {
     routes: Routes,
     guard: Guard,
     site: Option<Site>,
+    forward: Option<Forward>,
     demonstration: bool,
     /// Symbolic links aren't followed.
     no_links: bool,
@@ -51,6 +53,7 @@ impl Built {
         host.redirect_https = config.redirect_https;
         host.local_only = self.demonstration.then_some(&http::DEMONSTRATION);
         host.routes = self.routes;
+        host.forward = self.forward.map(Rc::new);
         host.guard = RefCell::new(self.guard);
         host.files = self.site.map(|site| Rc::new(site.into()));
         host
@@ -85,7 +88,9 @@ impl Built {
         }
         let site = root.map(|root| Site::new(root, site_settings(host, surroundings, faults)));
         routes::add(host, &mut handlers, surroundings, faults);
-        Built { routes: handlers, guard, site, demonstration: surroundings.demonstration, no_links, apps, protected }
+        let forward = host.forward.as_ref().map(|proxy| proxies::build_forward(proxy, surroundings));
+        let demonstration = surroundings.demonstration;
+        Built { routes: handlers, guard, site, forward, demonstration, no_links, apps, protected }
     }
 
     fn key_value(route: &Route, surroundings: &Surroundings<'_>) -> Result<Built, ServerError> {

@@ -1,15 +1,16 @@
 //! Builds the gateways of routes: their servers are looked up, so that a name that is unknown is a
 //! mistake of the configuration.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::ServerError;
 use super::error::Faults;
 use super::surroundings::Surroundings;
-use crate::config::{ProxyRoute, Trust, UpstreamTimeouts, UpstreamUrl};
+use crate::config::{ForwardProxy, ProxyRoute, Trust, UpstreamTimeouts, UpstreamUrl};
 use crate::names;
 use crate::reactor::Endpoint;
-use crate::service::http::RouteHandler;
+use crate::service::http::{Forward, RouteHandler};
 use crate::service::proxy::{Addresses, Proxy, Upstream};
 
 /// The gateway of a route; `body_limit` is what its requests may have at most, if that is limited.
@@ -31,7 +32,22 @@ pub(super) fn build(
     }
     let ProxyRoute { strip, own_host, .. } = *route;
     let pseudonym = surroundings.state.pseudonym().to_owned();
-    Some(RouteHandler::Proxy(Rc::new(Proxy { upstreams, pseudonym, body_limit, strip, own_host })))
+    Some(RouteHandler::Proxy(Rc::new(Proxy { upstreams, pseudonym, body_limit, strip, own_host, is_forward: false })))
+}
+
+/// The forward proxy of a host.
+pub(super) fn build_forward(proxy: &ForwardProxy, surroundings: &Surroundings<'_>) -> Forward {
+    let process = surroundings.process;
+    let connector = process.upstream_trust.connector(&["http/1.1"]);
+    let connector = connector.inspect_err(|why| log::warn!("no server can be asked by https://: {why}")).ok();
+    Forward {
+        pseudonym: surroundings.state.pseudonym().to_owned(),
+        connect_ports: proxy.connect_ports.clone(),
+        allows_private: proxy.allow_private || (surroundings.is_local && proxy.allow.is_empty()),
+        timeouts: process.upstream_timeouts,
+        connector,
+        origins: RefCell::default(),
+    }
 }
 
 fn upstream(url: &UpstreamUrl, timeouts: &UpstreamTimeouts, trust: &Trust) -> Result<Upstream, String> {

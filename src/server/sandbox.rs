@@ -35,6 +35,8 @@ enum Rule {
     Bind(u16),
     /// Connections may be made to this TCP port.
     Connect(u16),
+    /// Connections may be made to all of them.
+    ConnectAnywhere,
 }
 
 /// What of the restrictions holds.
@@ -109,8 +111,11 @@ fn rules(needs: impl Iterator<Item = Allowed>) -> Vec<Rule> {
             Allowed::Read(path) | Allowed::Create(path) => rules.push(Rule::Read(path)),
             Allowed::Write(path) => rules.push(Rule::Write(path)),
             Allowed::Bind(port) => rules.push(Rule::Bind(port)),
-            Allowed::Connect(port) => {
-                rules.push(Rule::Connect(port));
+            Allowed::Connect(_) | Allowed::ConnectAnywhere => {
+                rules.push(match needed {
+                    Allowed::Connect(port) => Rule::Connect(port),
+                    _ => Rule::ConnectAnywhere,
+                });
                 rules.extend(NAMES.into_iter().chain([TRUST]).map(|path| Rule::Read(path.into())));
             }
         }
@@ -140,11 +145,15 @@ fn restrict(rules: &[Rule]) -> Result<Held, String> {
     if threads > 1 {
         return Err(format!("there are {threads} threads already"));
     }
+    let net = match rules.contains(&Rule::ConnectAnywhere) {
+        true => AccessNet::BindTcp.into(),
+        false => AccessNet::BindTcp | AccessNet::ConnectTcp,
+    };
     let apply = || {
         let mut ruleset = Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(AccessFs::from_all(abi))?
-            .handle_access(AccessNet::BindTcp | AccessNet::ConnectTcp)?
+            .handle_access(net)?
             .create()?;
         for rule in rules {
             ruleset = match rule {
@@ -158,7 +167,9 @@ fn restrict(rules: &[Rule]) -> Result<Held, String> {
                     }
                 }
                 Rule::Bind(port) => ruleset.add_rule(NetPort::new(*port, AccessNet::BindTcp))?,
+                Rule::Connect(port) if !net.contains(AccessNet::ConnectTcp) => ruleset,
                 Rule::Connect(port) => ruleset.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?,
+                Rule::ConnectAnywhere => ruleset,
             };
         }
         ruleset.restrict_self()

@@ -7,6 +7,8 @@ use crate::config::Process;
 pub(super) struct Surroundings<'a> {
     pub(super) process: &'a Process,
     pub(super) state: &'a State,
+    /// Only this machine can connect.
+    pub(super) is_local: bool,
     /// The host is the demonstration.
     pub(super) demonstration: bool,
     /// Most files that are kept open.

@@ -201,7 +201,7 @@ impl Service<'_> {
     fn uses(&self, parents: &[&str]) -> bool {
         let needed = self.needs.iter().filter_map(|needed| match needed {
             Allowed::Read(path) | Allowed::Create(path) | Allowed::Write(path) => Some(path.as_path()),
-            Allowed::Bind(_) | Allowed::Connect(_) => None,
+            Allowed::Bind(_) | Allowed::Connect(_) | Allowed::ConnectAnywhere => None,
         });
         let below = |path: &Path| parents.iter().any(|parent| path.starts_with(parent));
         needed.chain([self.program]).any(below)
@@ -209,7 +209,9 @@ impl Service<'_> {
 
     /// Whether it opens sockets of its own.
     fn uses_network(&self) -> bool {
-        self.needs.iter().any(|needed| matches!(needed, Allowed::Bind(_) | Allowed::Connect(_)))
+        self.needs
+            .iter()
+            .any(|needed| matches!(needed, Allowed::Bind(_) | Allowed::Connect(_) | Allowed::ConnectAnywhere))
     }
 
     /// Whether addresses of the machine must be there when it starts.
@@ -218,7 +220,8 @@ impl Service<'_> {
             Endpoint::Tcp(at) => !at.ip().is_loopback() && !at.ip().is_unspecified(),
             Endpoint::Unix(_) => false,
         };
-        self.bound.iter().any(is_special) || self.needs.iter().any(|needed| matches!(needed, Allowed::Connect(_)))
+        self.bound.iter().any(is_special)
+            || self.needs.iter().any(|needed| matches!(needed, Allowed::Connect(_) | Allowed::ConnectAnywhere))
     }
 
     /// The families of sockets that it opens. Notifications go to a unix-domain socket.

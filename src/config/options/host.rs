@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::{Apps, Demonstration, Handler, ProxyRoute, UpstreamUrl, values};
-use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, size};
+use super::{CONTENT, HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, size};
 use crate::auth::guard::check_prefix;
 use crate::files::ErrorPage;
 use crate::files::glob::Glob;
@@ -157,7 +157,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {
         long: "body-limit",
         value: Value::Required("SIZE"),
-        commands: HTTP,
+        commands: CONTENT,
         group: "Limits",
         help: "largest body of a request",
         default: |draft| size(draft.host.body_limit),

@@ -31,6 +31,7 @@ macro_rules! assign {
 pub(crate) use assign;
 
 pub(crate) mod foreign;
+mod forward;
 mod host;
 mod listener;
 pub(crate) mod paths;
@@ -186,9 +187,9 @@ pub struct ServerDraft {
     pub config: Option<PathBuf>,
 }
 
-/// The options of `serve`, `kv`, `echo` and `upper`.
+/// The options of `serve`, `kv`, `proxy`, `echo` and `upper`.
 pub fn server_options() -> impl Iterator<Item = &'static Opt<ServerDraft>> + Clone {
-    let tables = [listener::OPTIONS, host::OPTIONS, route::OPTIONS, process::OPTIONS];
+    let tables = [listener::OPTIONS, host::OPTIONS, route::OPTIONS, forward::OPTIONS, process::OPTIONS];
     tables.into_iter().flatten()
 }
 
@@ -257,7 +258,7 @@ impl Draft<ServerDraft> {
             self;
         process.config_file = config;
         listener.protocol = match command {
-            ServerCommand::Serve | ServerCommand::Kv => Protocol::Http,
+            ServerCommand::Serve | ServerCommand::Kv | ServerCommand::Proxy => Protocol::Http,
             ServerCommand::Echo => Protocol::Echo,
             ServerCommand::Upper => Protocol::Upper,
         };
@@ -270,6 +271,11 @@ impl Draft<ServerDraft> {
         };
         if command == ServerCommand::Kv {
             let mut config = Config::single(process, listener, key_value);
+            config.listeners.extend(admin);
+            return config;
+        }
+        if command == ServerCommand::Proxy {
+            let mut config = Config::single(process, listener, host.into_forward_proxy());
             config.listeners.extend(admin);
             return config;
         }
@@ -296,7 +302,11 @@ impl Draft<ServerDraft> {
 }
 
 /// The commands for HTTP.
-const HTTP: &[ServerCommand] = &[ServerCommand::Serve, ServerCommand::Kv];
+const HTTP: &[ServerCommand] = &[ServerCommand::Serve, ServerCommand::Kv, ServerCommand::Proxy];
+/// Those that have content of their own.
+const CONTENT: &[ServerCommand] = &[ServerCommand::Serve, ServerCommand::Kv];
+/// Those that ask upstreams.
+const PROXIES: &[ServerCommand] = &[ServerCommand::Serve, ServerCommand::Proxy];
 /// Only the web server.
 const SERVE: &[ServerCommand] = &[ServerCommand::Serve];
 

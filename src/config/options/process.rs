@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use super::super::values;
 use super::super::{Sandbox, Trust};
-use super::{HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, seconds, size, span};
+use super::{CONTENT, HTTP, Opt, PROXIES, SERVE, SERVER, ServerDraft, Setter, Value, paths, seconds, size, span};
 use crate::logging::{AccessLog, DiagnosticFormat, LogFormat};
 use crate::session::Sessions;
 
 const SESSIONS: Opt<ServerDraft> = Opt { group: "Sessions", commands: SERVE, ..SERVER };
-const PROXY: Opt<ServerDraft> = Opt { group: "Proxy", commands: SERVE, ..SERVER };
+const PROXY: Opt<ServerDraft> = Opt { group: "Proxy", commands: PROXIES, ..SERVER };
 const LIMITS: Opt<ServerDraft> = Opt { group: "Limits", ..SERVER };
 /// Their variable is `RUST_LOG`.
 const VERBOSITY: Opt<ServerDraft> = Opt { group: "Logging", repeatable: true, environment: false, ..SERVER };
@@ -159,7 +159,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {
         long: "data",
         value: Value::Required("DIR"),
-        commands: HTTP,
+        commands: CONTENT,
         group: "Keys and values",
         help: "keep posts, keys and values on disk, in this directory; created if absent (default: in memory)",
         relative: paths::whole,

@@ -1,9 +1,9 @@
 //! Options of a route: those of the key-value service.
 
 use super::super::{KV, values};
-use super::{HTTP, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths, size};
+use super::{CONTENT, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths, size};
 
-const KEYS_AND_VALUES: Opt<ServerDraft> = Opt { group: "Keys and values", commands: HTTP, ..SERVER };
+const KEYS_AND_VALUES: Opt<ServerDraft> = Opt { group: "Keys and values", commands: CONTENT, ..SERVER };
 
 pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {

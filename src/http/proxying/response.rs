@@ -2,17 +2,10 @@
 
 use super::hops::HopFields;
 use crate::http::Fields;
-use crate::http::fields::is_named;
 
-/// The fields to pass on: not those for the upstream's connection, and not Date and Server, which
-/// this server writes itself.
+/// The fields to pass on: not those for the upstream's connection.
 pub fn response_fields<'a>(fields: Fields<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-    let is_own = |name: &[u8]| match name.len() {
-        4 => is_named(name, b"Date"),
-        6 => is_named(name, b"Server"),
-        _ => false,
-    };
-    HopFields::of(fields).others().filter(move |(name, _)| !is_own(name))
+    HopFields::of(fields).others()
 }
 
 /// Whether a request has passed here already (RFC 9110 §7.6.3): Via names this proxy.

@@ -387,7 +387,7 @@ impl Http {
         };
         self.reading = proxied.reading();
         match end {
-            End::Head(answer) => gateway::respond(proxied, &answer, self.requests, io, cx),
+            End::Head(answer) => gateway::pass_on(proxied, &answer, self.requests, io, cx),
             End::Written(writing) => {
                 self.response_ended(0, cx);
                 self.end(writing, cx);

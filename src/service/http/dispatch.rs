@@ -6,6 +6,7 @@ use super::application::AppCall;
 use super::body::Stream;
 use super::exchange::{Exchange, Handler, Turn};
 use super::files;
+use super::forward;
 use super::gateway;
 use super::jobs;
 use super::policy::{self, Admission};
@@ -49,7 +50,8 @@ fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Prog
         Handler::Files | Handler::Tree(..) => files::respond(exchange, turn),
         Handler::Redirect(redirect) => send(exchange, redirect.respond(exchange.head, exchange.path()), turn),
         Handler::Fixed(response) => send(exchange, response.respond(), turn),
-        Handler::Proxy(proxy, mount) => gateway::ask(exchange, proxy, *mount, turn),
+        Handler::Proxy(proxy, mount) => gateway::respond(exchange, proxy, *mount, turn),
+        Handler::Forward(proxy) => forward::respond(exchange, proxy, turn),
         Handler::Admin(page) => admin::respond(exchange, *page, turn),
         Handler::Options(methods) => {
             let response = Response::new(Status::NO_CONTENT).field("Allow", allow(*methods));

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::Cx;
 use super::admin::Page;
 use super::fixed::{FixedResponse, Redirect};
+use super::forward::Forward;
 use super::host::Host;
 use super::rules::RuleSet;
 use super::tree::Tree;
@@ -18,6 +19,7 @@ use crate::app::Methods;
 use crate::app::boundary::Application;
 use crate::files::CacheResult;
 use crate::http::Reject;
+use crate::http::basic::Asker;
 use crate::http::framing::Framing;
 use crate::http::head::{Method, RequestHead};
 use crate::http::response::{HeadContext, RequestTraits, Stamp};
@@ -78,6 +80,8 @@ pub(super) enum Handler {
     Admin(Page),
     /// Another server, and the length of the prefix in bytes.
     Proxy(Rc<Proxy>, usize),
+    /// Any server that the request names.
+    Forward(Rc<Forward>),
     /// OPTIONS: the server itself lists these methods.
     Options(Methods),
     /// An error; if it is 405, with the allowed methods.
@@ -104,7 +108,9 @@ impl Exchange<'_> {
     pub(super) fn context<'c>(&'c self, stamp: &'c Stamp, draining: bool) -> HeadContext<'c> {
         let head_only = self.head.method == Method::Head;
         let persistent = self.facts.persistent && !self.is_body_unread() && !draining;
-        let policy = self.rules().policy(self.facts.realm.is_some(), self.facts.secure);
+        // A proxy's password says nothing about who may see the response.
+        let is_private = self.facts.realm.is_some() && self.facts.host.asker() == Asker::Origin;
+        let policy = self.rules().policy(is_private, self.facts.secure);
         HeadContext {
             traits: RequestTraits { minor: self.head.minor, head_only, persistent },
             stamp,

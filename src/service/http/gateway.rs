@@ -1,5 +1,6 @@
 //! The handler of requests that other servers answer. What follows is in `proxied`.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Cx;
@@ -8,21 +9,41 @@ use super::proxied::Proxied;
 use super::respond::{self, refuse};
 use super::state::{Progress, State};
 use crate::http::head;
-use crate::http::proxying::{UpstreamFailure, has_passed_here};
-use crate::http::{FieldLines, Reject, target};
+use crate::http::proxying::{Server, UpstreamFailure, has_passed_here, textbook_location};
+use crate::http::response::Stamp;
+use crate::http::{FieldLines, Fields, Reject, Status, date, target};
 use crate::reactor::Io;
 use crate::service::proxy::{Answer, Proxy};
 
+/// What is asked of which upstreams.
+pub(super) struct Plan {
+    pub(super) proxy: Rc<Proxy>,
+    /// The path and query for the upstream, encoded.
+    pub(super) target: Vec<u8>,
+    /// The client takes a forward proxy for a web server, and asks for a resource of this one.
+    pub(super) textbook: Option<Box<Server>>,
+}
+
+/// Asks an upstream of a route.
+pub(super) fn respond(exchange: &Exchange<'_>, proxy: &Rc<Proxy>, mount: usize, turn: &mut Turn<'_, '_>) -> Progress {
+    let plan = Plan { proxy: Rc::clone(proxy), target: target_of(exchange, proxy, mount), textbook: None };
+    ask(exchange, plan, turn)
+}
+
 /// Asks an upstream.
-pub(super) fn ask(exchange: &Exchange<'_>, proxy: &Rc<Proxy>, mount: usize, turn: &mut Turn<'_, '_>) -> Progress {
-    if has_passed_here(&exchange.head.fields, &proxy.pseudonym) {
+pub(super) fn ask(exchange: &Exchange<'_>, plan: Plan, turn: &mut Turn<'_, '_>) -> Progress {
+    if has_passed_here(&exchange.head.fields, &plan.proxy.pseudonym) {
         return refuse(exchange, UpstreamFailure::Loop.reject(), turn);
     }
-    let Some(in_flight) = proxy.choose(&[], turn.cx.time.now) else {
+    let Some(in_flight) = plan.proxy.choose(&[], turn.cx.time.now) else {
         return refuse(exchange, UpstreamFailure::NoneHealthy.reject(), turn);
     };
-    let target = target_of(exchange, proxy, mount);
-    Progress::Pending(State::Proxied(Proxied::begin(exchange, proxy, target, in_flight, turn)))
+    Progress::Pending(State::Proxied(Proxied::begin(exchange, plan, in_flight, turn)))
+}
+
+/// Makes a tunnel to an upstream.
+pub(super) fn connect(exchange: &Exchange<'_>, _: &Rc<Proxy>, turn: &mut Turn<'_, '_>) -> Progress {
+    refuse(exchange, Reject::new(Status::NOT_IMPLEMENTED, "no tunnels yet"), turn)
 }
 
 /// The path and query for the upstream, encoded.
@@ -45,7 +66,7 @@ fn target_of(exchange: &Exchange<'_>, proxy: &Proxy, mount: usize) -> Vec<u8> {
 }
 
 /// Writes the head of the response of an upstream.
-pub(super) fn respond(proxied: &mut Proxied, answer: &Answer, request: u32, io: &mut Io<'_>, cx: &mut Cx<'_>) {
+pub(super) fn pass_on(proxied: &mut Proxied, answer: &Answer, request: u32, io: &mut Io<'_>, cx: &mut Cx<'_>) {
     let mut lines = FieldLines::default();
     let (head, facts) = proxied.parts();
     let head = head::parse_again(head, &mut lines);
@@ -54,12 +75,39 @@ pub(super) fn respond(proxied: &mut Proxied, answer: &Answer, request: u32, io: 
     let upstream = Rc::clone(proxied.upstream());
     let turn = &mut Turn::new(io.output, io.ends, request, cx);
     turn.upstream = Some(&upstream.url);
-    // Names are tokens, so they are ASCII.
     let fields = answer.fields.fields();
+    let stamp = stamp_of(&fields, turn);
+    let textbook = proxied.plan().textbook.as_deref();
+    let is_forward = proxied.plan().proxy.is_forward;
+    // Names are tokens, so they are ASCII.
     let fields = fields.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
-    let (form, persistent) = respond::begin(&exchange, answer.status, fields, answer.length, turn);
+    let fields = fields.filter(|(name, _)| match name.len() {
+        4 => !name.eq_ignore_ascii_case("Date"),
+        // A gateway says which server it is itself.
+        6 => is_forward || !name.eq_ignore_ascii_case("Server"),
+        10 => textbook.is_none() || !name.eq_ignore_ascii_case("Set-Cookie"),
+        _ => true,
+    });
+    let fields = fields.map(|(name, value)| match textbook {
+        Some(server) if name.eq_ignore_ascii_case("Location") => (name, Cow::from(textbook_location(server, value))),
+        _ => (name, Cow::from(value)),
+    });
+    // A gateway need not name itself there (RFC 9110 §7.6.3).
+    let via = is_forward.then(|| Cow::from(format!("1.1 {}", proxied.plan().proxy.pseudonym).into_bytes()));
+    let fields = fields.chain(via.map(|via| ("Via", via)));
+    let (form, persistent) = respond::begin_at(&exchange, answer.status, fields, answer.length, &stamp, turn);
     let body = respond::begin_body(&exchange, answer.status, form, turn);
     proxied.send(persistent, body);
+}
+
+/// The Date of a response: that of the upstream (RFC 9110 §6.6.1), or else the present time.
+fn stamp_of(fields: &Fields<'_>, turn: &Turn<'_, '_>) -> Stamp {
+    let own = &turn.cx.shared.http.stamp;
+    let told = fields.get("date").and_then(|value| date::parse(value, own.unix_seconds()));
+    match told {
+        Some(seconds) if seconds != own.unix_seconds() => Stamp::new(seconds),
+        _ => own.clone(),
+    }
 }
 
 /// Responds in place of an upstream.

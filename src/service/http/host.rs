@@ -11,11 +11,13 @@ use std::rc::Rc;
 
 use super::counts::HostCounts;
 use super::error_page::ErrorPages;
+use super::forward::Forward;
 use super::local_only::LocalOnly;
 use super::routes::Routes;
 use super::rules::{RuleSet, Rules};
 use super::tree::Tree;
 use crate::auth::Guard;
+use crate::http::basic::Asker;
 use crate::http::prefix_map::{self, PrefixMap};
 use crate::logging::HostLog;
 use crate::service::session_store_client::StoredSessions;
@@ -30,6 +32,8 @@ pub struct Host {
     pub files: Option<Rc<Tree>>,
     /// What answers in place of files.
     pub routes: Routes,
+    /// What answers all requests, if it is a forward proxy.
+    pub forward: Option<Rc<Forward>>,
     /// It answers only to this machine, under a local name and without a proxy.
     pub local_only: Option<&'static LocalOnly>,
     /// The protected paths.
@@ -63,6 +67,7 @@ impl Host {
             counts: Rc::default(),
             files: None,
             routes: Routes::default(),
+            forward: None,
             local_only: None,
             guard: RefCell::default(),
             sessions: Rc::default(),
@@ -77,6 +82,11 @@ impl Host {
     /// All directories that it serves.
     pub fn trees(&self) -> impl Iterator<Item = &Rc<Tree>> {
         self.files.iter().chain(self.routes.trees())
+    }
+
+    /// As whom it asks for credentials.
+    pub(super) fn asker(&self) -> Asker {
+        if self.forward.is_some() { Asker::Proxy } else { Asker::Origin }
     }
 
     /// Replaces the rules of the host itself.

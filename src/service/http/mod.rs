@@ -20,7 +20,7 @@
 //! | `policy` | the rules that hold for every handler |
 //! | `local_only` | the rule of a host that answers only to this machine |
 //! | `dispatch` | the steps in their order, also for a request that has waited |
-//! | `files`, `application`, `fixed`, `gateway`, `admin` | the handlers |
+//! | `files`, `application`, `fixed`, `gateway`, `forward`, `admin` | the handlers |
 //! | `respond`, `error_page`, `rejects` | write responses; the only place where heads are begun |
 //! | `waiting`, `sending`, `watching`, `proxied` | an exchange that takes more than one turn |
 //! | `jobs` | starts a job for an exchange, which waits for it |
@@ -43,6 +43,7 @@ mod error_page;
 mod exchange;
 mod files;
 mod fixed;
+mod forward;
 mod gateway;
 mod host;
 mod hosts;
@@ -72,6 +73,7 @@ pub use connection::Http;
 pub(super) use connection::audit;
 pub use counts::HostCounts;
 pub use fixed::{FixedResponse, Redirect};
+pub use forward::Forward;
 pub use host::Host;
 pub use hosts::Hosts;
 pub use local_only::{DEMONSTRATION, LocalOnly};

@@ -15,6 +15,7 @@ use super::https;
 use crate::app::Response;
 use crate::auth::guard::{Access, Refusal};
 use crate::auth::{Check, Checked};
+use crate::http::basic::Asker;
 use crate::http::cors::Cors;
 use crate::http::head::{Expect, Method};
 use crate::http::rate::Rate;
@@ -120,27 +121,30 @@ fn too_many(rate: Rate, wait: Duration) -> Refused {
 
 fn enter_realm(exchange: &Exchange<'_>, realm: u16, turn: &Turn<'_, '_>) -> Admission {
     let facts = &exchange.facts;
-    let now = turn.cx.time.now.as_secs();
-    match facts.host.guard.borrow_mut().check(realm, &exchange.head.fields, exchange.client(turn.ends), now) {
+    let (now, asker) = (turn.cx.time.now.as_secs(), facts.host.asker());
+    match facts.host.guard.borrow_mut().check(realm, &exchange.head.fields, asker, exchange.client(turn.ends), now) {
         Access::Allowed => Admission::Granted,
         Access::Ask(check) => Admission::Unknown(check),
-        Access::Refused(refusal) => Admission::Refused(refused(&refusal)),
+        Access::Refused(refusal) => Admission::Refused(refused(&refusal, asker)),
     }
 }
 
 /// Whether a request may pass after the check of its password; `checked` is none if the check
 /// couldn't run.
 pub(super) fn settle(exchange: &Exchange<'_>, checked: Option<&Checked>, turn: &Turn<'_, '_>) -> Result<(), Refused> {
-    let (Some(checked), Some(realm)) = (checked, exchange.facts.realm) else { return Err(refused(&Refusal::Busy)) };
+    let asker = exchange.facts.host.asker();
+    let (Some(checked), Some(realm)) = (checked, exchange.facts.realm) else {
+        return Err(refused(&Refusal::Busy, asker));
+    };
     let now = turn.cx.time.now.as_secs();
-    exchange.facts.host.guard.borrow_mut().settle(realm, checked, now).map_err(|refusal| refused(&refusal))
+    exchange.facts.host.guard.borrow_mut().settle(realm, checked, now).map_err(|refusal| refused(&refusal, asker))
 }
 
-fn refused(refusal: &Refusal) -> Refused {
+fn refused(refusal: &Refusal, asker: Asker) -> Refused {
     let (status, why, lines) = match refusal {
         Refusal::Unauthorized(challenge) => {
-            let lines = [b"WWW-Authenticate: ", &**challenge, b"\r\n"].concat();
-            (Status::UNAUTHORIZED, "a valid user name and password are required", lines)
+            let lines = [asker.challenge_field().as_bytes(), b": ", &**challenge, b"\r\n"].concat();
+            (asker.status(), "a valid user name and password are required", lines)
         }
         Refusal::TooMany(wait) => {
             let lines = format!("Retry-After: {wait}\r\n").into_bytes();
@@ -160,7 +164,9 @@ pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Reject> 
     if head.expect == Expect::Unknown {
         return Err(Reject::new(Status::EXPECTATION_FAILED, "only 100-continue can be expected"));
     }
-    if head.present.accept_encoding && !negotiate::identity_acceptable(&head.fields) {
+    // Other servers may have other codings.
+    let is_own = !matches!(exchange.facts.handler, Handler::Proxy(..) | Handler::Forward(_));
+    if is_own && head.present.accept_encoding && !negotiate::identity_acceptable(&head.fields) {
         return Err(Reject::new(Status::NOT_ACCEPTABLE, "only the identity coding is available"));
     }
     Ok(())
@@ -170,8 +176,9 @@ pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Reject> 
 /// rule refuses the request already.
 pub(super) fn wants_body(exchange: &Exchange<'_>) -> bool {
     let head = exchange.head;
-    let lacks_credentials = exchange.facts.realm.is_some() && basic::credentials(&head.fields).is_none();
-    matches!(exchange.facts.handler, Handler::App(..) | Handler::Proxy(..))
+    let asker = exchange.facts.host.asker();
+    let lacks_credentials = exchange.facts.realm.is_some() && basic::credentials(&head.fields, asker).is_none();
+    matches!(exchange.facts.handler, Handler::App(..) | Handler::Proxy(..) | Handler::Forward(_))
         && head.expect != Expect::Unknown
         && !lacks_credentials
 }

@@ -13,6 +13,7 @@ use super::Cx;
 use super::body_writer::BodyWriter;
 use super::counts::Timeout;
 use super::exchange::{Exchange, Facts, Turn};
+use super::gateway::Plan;
 use super::persistence::{Reading, Writing};
 use super::rejects::BODY_TOO_LARGE;
 use super::step::Step;
@@ -25,7 +26,7 @@ use crate::http::{FieldLines, Fields, Reject, Status};
 use crate::reactor::{Ends, Handle, Io, JobId, Pace, Tick, Want};
 use crate::service::Message;
 use crate::service::proxy::{
-    Answer, Ask, Content, Dialed, Dialing, ExchangeId, FromUpstream, InFlight, Proxy, ToUpstream, Upstream, WINDOW,
+    Answer, Ask, Content, Dialed, Dialing, ExchangeId, FromUpstream, InFlight, ToUpstream, Upstream, WINDOW,
 };
 
 /// A request that an upstream answers.
@@ -37,9 +38,7 @@ pub(super) struct Proxied {
     /// The client lets another request follow.
     persistent: bool,
     facts: Facts,
-    proxy: Rc<Proxy>,
-    /// The path and query for the upstream, encoded.
-    target: Vec<u8>,
+    plan: Plan,
     id: ExchangeId,
     in_flight: InFlight,
     /// The connection that was asked.
@@ -92,11 +91,10 @@ pub(super) enum End {
 }
 
 impl Proxied {
-    /// Asks the upstream that was chosen for an exchange for `target`.
+    /// Asks the upstream that was chosen for an exchange.
     pub(super) fn begin(
         exchange: &Exchange<'_>,
-        proxy: &Rc<Proxy>,
-        target: Vec<u8>,
+        plan: Plan,
         in_flight: InFlight,
         turn: &mut Turn<'_, '_>,
     ) -> Box<Self> {
@@ -114,8 +112,7 @@ impl Proxied {
             minor: head.minor,
             persistent: head.persistent,
             facts: exchange.facts.clone(),
-            proxy: Rc::clone(proxy),
-            target,
+            plan,
             id: ExchangeId { client: turn.cx.handle, request: turn.request },
             in_flight,
             connection: turn.cx.handle,
@@ -156,15 +153,16 @@ impl Proxied {
         let sender = Sender { peer, is_trusted: cx.shared.http.proxies.trust(peer), is_secure: self.facts.secure };
         ForwardedRequest {
             head,
-            target: &self.target,
-            host: match self.proxy.own_host {
+            target: &self.plan.target,
+            host: match self.plan.proxy.own_host {
                 true => HostChoice::Upstream(upstream.authority.as_bytes()),
                 false => HostChoice::Kept,
             },
-            sender: Some(sender),
-            is_left_out: |_| false,
+            sender: (!self.plan.proxy.is_forward).then_some(sender),
+            // All servers have the same origin there, so the cookies of one would be sent to the others.
+            is_left_out: if self.plan.textbook.is_some() { is_cookie } else { |_| false },
             further: b"",
-            pseudonym: &self.proxy.pseudonym,
+            pseudonym: &self.plan.proxy.pseudonym,
             length,
             upgrade: None,
         }
@@ -226,7 +224,7 @@ impl Proxied {
         };
         let path = self.facts.path.as_ref().map_or(0, |path| path.len());
         let body = if let Stage::Sending { body, .. } = &self.stage { body.memory() } else { 0 };
-        self.head.capacity() + self.target.capacity() + path + body + self.inbox.iter().map(of).sum::<usize>()
+        self.head.capacity() + self.plan.target.capacity() + path + body + self.inbox.iter().map(of).sum::<usize>()
     }
 
     /// The writer of the response, if it has begun.
@@ -378,6 +376,11 @@ impl Proxied {
         }
     }
 
+    /// What is asked of whom.
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// The upstream that was asked last.
     pub(super) fn upstream(&self) -> &Rc<Upstream> {
         self.in_flight.upstream()
@@ -423,7 +426,7 @@ impl Proxied {
             upstream.failed(cx.time.now);
         }
         self.tried.push(Rc::as_ptr(upstream));
-        let Some(next) = self.proxy.choose(&self.tried, cx.time.now) else { return false };
+        let Some(next) = self.plan.proxy.choose(&self.tried, cx.time.now) else { return false };
         self.in_flight = next;
         self.connect(true, ends, cx);
         true
@@ -455,6 +458,10 @@ impl RequestContent {
         // The time that the upstream took isn't the client's.
         self.pace = Pace::start(now);
     }
+}
+
+fn is_cookie(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"cookie")
 }
 
 /// How a response ends that can't be completed: so that the client notices.

@@ -50,6 +50,14 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, hosts: &Hosts, began: Tick,
         facts.handler = Handler::Options(FILE_METHODS);
         return Exchange { head, facts };
     }
+    if let Some(forward) = &host.forward {
+        // Its rules are for all requests, since their paths are those of other servers.
+        facts.realm = host.guard.borrow().find(b"/");
+        facts.rules = host.find_rules(b"/");
+        facts.unread = Some(u64::MAX);
+        facts.handler = Handler::Forward(Rc::clone(forward));
+        return Exchange { head, facts };
+    }
     if head.target.form == Form::Authority {
         facts.handler = not_allowed(head.method, FILE_METHODS);
         return Exchange { head, facts };

@@ -9,7 +9,8 @@ use super::notices;
 use super::sending::Sending;
 use super::state::{Progress, State};
 use crate::app::{Body, Response};
-use crate::http::response::{BodyForm, HeadContext, Length, RequestTraits, ResponseHead};
+use crate::http::basic::Asker;
+use crate::http::response::{BodyForm, HeadContext, Length, RequestTraits, ResponseHead, Stamp};
 use crate::http::{Fields, Reject, Status, negotiate};
 use crate::reactor::Tick;
 
@@ -47,10 +48,23 @@ pub(super) fn begin<'f>(
     length: Length,
     turn: &mut Turn<'_, '_>,
 ) -> (BodyForm, bool) {
-    let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
+    let stamp = turn.cx.shared.http.stamp.clone();
+    begin_at(exchange, status, fields, length, &stamp, turn)
+}
+
+/// Writes a head with another date than the present one.
+pub(super) fn begin_at<'f>(
+    exchange: &Exchange<'_>,
+    status: Status,
+    fields: impl IntoIterator<Item = (&'f str, impl AsRef<[u8]>)>,
+    length: Length,
+    stamp: &Stamp,
+    turn: &mut Turn<'_, '_>,
+) -> (BodyForm, bool) {
+    let context = exchange.context(stamp, turn.cx.draining);
     let mut head = ResponseHead::begin(turn.output.buffer(), status, context);
     for (name, value) in fields {
-        head.field(name, value);
+        head.field(name, value.as_ref());
     }
     head.end(length)
 }
@@ -120,11 +134,12 @@ fn summarize<'e>(
     details: Option<&'e Details<'e>>,
     turn: &Turn<'_, '_>,
 ) -> (RequestSummary<'e>, ResponseSummary) {
-    let response = response_summary(status, body, exchange.facts.realm.is_some(), exchange.facts.began, turn);
+    let asker = exchange.facts.realm.map(|_| exchange.facts.host.asker());
+    let response = response_summary(status, body, asker, exchange.facts.began, turn);
     let line = access_log::request_line(exchange.head);
     let client = exchange.client(turn.ends);
     let fields = exchange.head.fields;
-    (RequestSummary::new(line, fields, client, response.protected, certificate(turn), details), response)
+    (RequestSummary::new(line, fields, client, response.asker, certificate(turn), details), response)
 }
 
 /// The certificate that the client sent, in DER.
@@ -132,7 +147,13 @@ fn certificate<'t>(turn: &Turn<'t, '_>) -> Option<&'t [u8]> {
     turn.ends.security().facts()?.certificate.as_deref()
 }
 
-fn response_summary(status: Status, body: u64, protected: bool, began: Tick, turn: &Turn<'_, '_>) -> ResponseSummary {
+fn response_summary(
+    status: Status,
+    body: u64,
+    asker: Option<Asker>,
+    began: Tick,
+    turn: &Turn<'_, '_>,
+) -> ResponseSummary {
     ResponseSummary {
         status,
         body,
@@ -141,7 +162,7 @@ fn response_summary(status: Status, body: u64, protected: bool, began: Tick, tur
         peer_port: turn.ends.peer().map(|peer| peer.port()),
         local: turn.ends.local(),
         request: turn.request,
-        protected,
+        asker,
     }
 }
 
@@ -189,14 +210,14 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     let body = write_error(host, reject, Vec::new(), Html::Accepted, context, turn);
     turn.cx.shared.http.counts.malformed += 1;
     if turn.cx.shared.http.access.enabled || host.access_log.is_some() {
-        let response = response_summary(reject.status, body, false, began, turn);
+        let response = response_summary(reject.status, body, None, began, turn);
         let fields = Fields::default();
         let peer = turn.ends.peer().map(|peer| peer.ip());
         let client = turn.cx.shared.http.proxies.client(peer, &fields);
         let line = access_log::first_line(input);
         let security = turn.ends.security();
         let details = Details::new(None, &fields, security.is_tls(), security, response.duration);
-        let request = RequestSummary::new(line, fields, client, false, certificate(turn), Some(&details));
+        let request = RequestSummary::new(line, fields, client, None, certificate(turn), Some(&details));
         access_log::write(host.access_log.as_ref(), &request, &response, turn.cx);
     }
 }

@@ -27,6 +27,9 @@ pub struct Proxy {
     pub strip: bool,
     /// They get their own names in the Host field, and not that of the client.
     pub own_host: bool,
+    /// Its client chose the upstream, which isn't told who that is. What the upstream says about
+    /// itself is passed on.
+    pub is_forward: bool,
 }
 
 /// A server behind the gateway.
@@ -163,7 +166,7 @@ mod tests {
         let (one, two) = (upstream("1"), upstream("2"));
         let upstreams = vec![Rc::clone(&one), Rc::clone(&two)];
         let (pseudonym, body_limit) = ("a".to_owned(), None);
-        let proxy = Proxy { upstreams, pseudonym, body_limit, strip: false, own_host: false };
+        let proxy = Proxy { upstreams, pseudonym, body_limit, strip: false, own_host: false, is_forward: false };
         let at = |seconds: u64| Tick::from_micros(seconds * 1_000_000);
         let first = proxy.choose(&[], at(0)).unwrap();
         assert_eq!(first.upstream().url, "1");

@@ -32,9 +32,10 @@ use super::Cx;
 use super::exchange::{Exchange, Turn};
 use crate::certificates::x509;
 use crate::files::CacheResult;
+use crate::http::basic::{self, Asker};
 use crate::http::fields::is_named;
 use crate::http::head::RequestHead;
-use crate::http::{Fields, Status, basic};
+use crate::http::{Fields, Status};
 use crate::logging::{ACCESS, HostLog, Log, LogFormat};
 use crate::reactor::{Security, Tick, Time};
 
@@ -53,8 +54,8 @@ pub(super) struct ResponseSummary {
     pub(super) peer_port: Option<u16>,
     pub(super) local: Option<SocketAddr>,
     pub(super) request: u32,
-    /// The path is protected.
-    pub(super) protected: bool,
+    /// Who asked for credentials, if the path is protected.
+    pub(super) asker: Option<Asker>,
 }
 
 /// The fields of a line about the request and its client.
@@ -153,12 +154,12 @@ impl Phases {
 
 impl<'a> RequestSummary<'a> {
     /// The summary of a request with this request line and these fields. The user is logged if
-    /// the path is `protected`, and else the owner of the client's `certificate`.
+    /// an `asker` wanted credentials, and else the owner of the client's `certificate`.
     pub(super) fn new(
         line: &'a [u8],
         fields: Fields<'a>,
         client: Option<IpAddr>,
-        protected: bool,
+        asker: Option<Asker>,
         certificate: Option<&[u8]>,
         details: Option<&'a Details<'a>>,
     ) -> Self {
@@ -173,7 +174,7 @@ impl<'a> RequestSummary<'a> {
         Self {
             line,
             client,
-            user: if protected || certificate.is_some() { user(&fields, protected, certificate) } else { None },
+            user: if asker.is_some() || certificate.is_some() { user(&fields, asker, certificate) } else { None },
             referer,
             agent,
             details,
@@ -183,8 +184,8 @@ impl<'a> RequestSummary<'a> {
 
 /// Who sent a request, for the log. Most requests have nobody, and don't get here.
 #[cold]
-fn user(fields: &Fields<'_>, protected: bool, certificate: Option<&[u8]>) -> Option<Cow<'static, str>> {
-    let name = protected.then(|| basic::credentials(fields)).flatten().map(|who| who.name);
+fn user(fields: &Fields<'_>, asker: Option<Asker>, certificate: Option<&[u8]>) -> Option<Cow<'static, str>> {
+    let name = asker.and_then(|asker| basic::credentials(fields, asker)).map(|who| who.name);
     name.or_else(|| x509::subject(certificate?)).map(Cow::from)
 }
 

@@ -96,7 +96,7 @@ fn response() -> ResponseSummary {
         peer_port: Some(50_312),
         local: Some("[::1]:8080".parse().unwrap()),
         request: 2,
-        protected: true,
+        asker: Some(Asker::Origin),
     }
 }
 
@@ -332,10 +332,11 @@ fn the_user_has_a_password_or_else_a_certificate() {
         (&bob, false, None, None),
     ] {
         let certificate = certificate.map(|der| &der[..]);
-        let summary = RequestSummary::new(b"", lines.fields(), None, protected, certificate, None);
+        let summary =
+            RequestSummary::new(b"", lines.fields(), None, protected.then_some(Asker::Origin), certificate, None);
         assert_eq!(summary.user.as_deref(), expected, "{protected}");
     }
-    let broken = RequestSummary::new(b"", nobody.fields(), None, false, Some(b"broken"), None);
+    let broken = RequestSummary::new(b"", nobody.fields(), None, None, Some(b"broken"), None);
     assert_eq!(broken.user, None);
 }
 

@@ -13,7 +13,8 @@ fn methods_are_refused_with_the_right_status_and_allow_field() {
         ("OPTIONS / HTTP/1.1", 204, Some("GET, HEAD, OPTIONS")),
         ("OPTIONS * HTTP/1.1", 204, Some("GET, HEAD, OPTIONS")),
         ("OPTIONS /lab/hello HTTP/1.1", 204, Some("GET, HEAD, OPTIONS")),
-        ("CONNECT x:1 HTTP/1.1", 400, None),
+        ("CONNECT x:1 HTTP/1.1", 405, Some("GET, HEAD, OPTIONS")),
+        ("CONNECT / HTTP/1.1", 400, None),
         ("BREW /lab/echo HTTP/1.1", 200, None),
     ] {
         let mut bench = Bench::new();
