@@ -5,7 +5,6 @@
 //! Each file begins with the theory of what is in it.
 //!
 //! # Layers
-//!
 //! ```text
 //!   main.rs ── cli/                            arguments, help, banner, exit codes
 //!                │
@@ -14,7 +13,7 @@
 //!       service/  http/, proxy/, udp/, echo    the protocols that serve, and ask upstreams
 //!   ┌──────┼────────────┐
 //!  app/  files/  auth/  │                      web applications; static files; passwords
-//!   └ session/  │    │  │                      sessions of clients. None has sockets
+//!   └ session/ cache/ │ │                      sessions; stored responses. None has sockets
 //!     └────┬────┴────┴──┴───┐
 //!        http/   text/   reactor/   durable/   certificates/
 //!   bytes ⇄ meaning   sockets ⇄ bytes   records and identities ⇄ disk
@@ -89,7 +88,7 @@
 //! 11. A response that fails while it is written is taken back whole, if nothing of it was
 //!     sent; else the connection is closed.
 //! 12. The only unsafe code is in `reactor/sys.rs`. Cells are in `service/http`, `server/state.rs`,
-//!     `app/boundary.rs` and at session stores, each borrowed for one call. No global but the logger.
+//!     `app/boundary.rs`, `cache` and at session stores, each borrowed for one call. No global but the logger.
 //!
 //! # Where to start reading
 //!
@@ -100,8 +99,7 @@
 //! # Choices that could have been others
 //!
 //! - **A host is shared by `Rc` and has cells inside.** An exchange keeps its host, so a
-//!   reload can replace the table of hosts at any moment. The alternative, numbers into a
-//!   table, went stale or had to be checked everywhere.
+//!   reload can replace the table of hosts at any moment. Numbers into a table went stale.
 //! - **A connection is taken out of its slot for its turn**, so that `connect` can reserve
 //!   a slot and return its handle at once. It costs two moves of some 80 bytes.
 //! - **A socket stays unread while its exchange is busy.** A client that closes while an
@@ -116,6 +114,8 @@
 
 pub mod app;
 mod auth;
+#[doc(hidden)] // for tests
+pub mod cache;
 #[doc(hidden)] // for tests
 pub mod certificates;
 mod cli;

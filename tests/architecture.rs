@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("logging", &["http", "panics", "reactor"]),
     ("files", &["http", "text", "reactor"]),
     ("auth", &["http"]),
+    ("cache", &["http", "panics", "reactor"]),
     ("session", &["durable", "http", "reactor"]),
     ("app", &["auth", "certificates", "durable", "http", "panics", "text", "reactor", "session"]),
     ("names", &["text"]),
@@ -32,6 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "app",
             "auth",
+            "cache",
             "certificates",
             "console",
             "files",
@@ -51,6 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "app",
             "auth",
+            "cache",
             "certificates",
             "config",
             "console",
@@ -70,6 +73,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "app",
             "auth",
+            "cache",
             "certificates",
             "client",
             "config",

@@ -1,0 +1,129 @@
+//! A walk over all entries on the disk, in steps: for the index after a start, and for a purge,
+//! because the index has no URIs.
+
+use std::collections::HashSet;
+use std::io;
+
+use super::disk::{DIRECTORIES, Disk};
+use super::key::Name;
+use super::purge::Purge;
+use super::read::{checked, damaged, read_meta};
+use crate::http::caching::Freshness;
+
+/// The most entries that are read in a step: the store takes them at once.
+pub(super) const STEP: usize = 64;
+/// The most directories in a step.
+const DIRECTORIES_IN_STEP: usize = 16;
+
+/// Where a walk is.
+pub(super) struct Walk {
+    /// Only these are looked for; none for all of them, which also cleans up.
+    purge: Option<Purge>,
+    /// The directory that is listed next.
+    directory: u16,
+    heads: Vec<Name>,
+    bodies: HashSet<Name>,
+}
+
+/// An entry that was found.
+pub(super) struct Record {
+    pub(super) name: Name,
+    pub(super) names: Box<[u8]>,
+    pub(super) freshness: Freshness,
+    /// The length before the body, and that of the body, in bytes.
+    pub(super) meta: u32,
+    pub(super) body: u64,
+}
+
+/// What a step found.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) records: Vec<Record>,
+    /// How many files were damaged, and are removed.
+    pub(super) damaged: u64,
+    /// How many weren't of the cache, and are left alone.
+    pub(super) foreign: u64,
+    /// How many couldn't be read.
+    pub(super) errors: u64,
+}
+
+impl Walk {
+    /// A walk that finds all entries, and removes what is damaged or incomplete.
+    pub(super) fn scan() -> Self {
+        Self { purge: None, directory: 0, heads: Vec::new(), bodies: HashSet::new() }
+    }
+
+    /// A walk that finds what is to be purged.
+    pub(super) fn purge(purge: Purge) -> Self {
+        Self { purge: Some(purge), ..Self::scan() }
+    }
+
+    /// Makes a step. Returns what it found, and the walk if there is more.
+    pub(super) fn step(mut self: Box<Self>, disk: &Disk) -> io::Result<(Found, Option<Box<Self>>)> {
+        let mut found = Found::default();
+        for _ in 0..DIRECTORIES_IN_STEP {
+            if !self.heads.is_empty() || self.directory == DIRECTORIES {
+                break;
+            }
+            self.list(disk, &mut found);
+        }
+        for _ in 0..STEP {
+            let Some(name) = self.heads.pop() else { break };
+            self.read(disk, name, &mut found);
+        }
+        let is_over = self.heads.is_empty() && self.directory == DIRECTORIES;
+        Ok((found, (!is_over).then_some(self)))
+    }
+
+    fn list(&mut self, disk: &Disk, found: &mut Found) {
+        let Ok(directory) = u8::try_from(self.directory) else { return };
+        self.directory += 1;
+        let Ok(listing) = disk.list(directory) else {
+            found.errors += 1;
+            return;
+        };
+        self.heads = listing.heads;
+        self.bodies = listing.bodies.into_iter().collect();
+        if self.purge.is_some() {
+            return;
+        }
+        found.foreign += listing.foreign as u64;
+        for path in listing.leftovers {
+            found.errors += u64::from(disk.unlink(&path).is_err());
+        }
+        // Nothing else is done meanwhile, so there is none whose head is about to come.
+        let heads: HashSet<_> = self.heads.iter().copied().collect();
+        for body in self.bodies.iter().filter(|body| !heads.contains(body)) {
+            found.errors += u64::from(disk.remove_body(*body).is_err());
+        }
+    }
+
+    fn read(&self, disk: &Disk, name: Name, found: &mut Found) {
+        match self.record(disk, name) {
+            Ok(record) => found.records.extend(record),
+            // It was removed since the directory was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                if self.purge.is_none() {
+                    found.damaged += 1;
+                    found.errors += u64::from(disk.remove(name).is_err());
+                }
+            }
+            Err(_) => found.errors += 1,
+        }
+    }
+
+    fn record(&self, disk: &Disk, name: Name) -> io::Result<Option<Record>> {
+        let (bytes, length) = read_meta(disk, name)?;
+        let meta = checked(disk, name, &bytes, length)?;
+        match &self.purge {
+            Some(purge) if !purge.fits(meta.uri, meta.head) => return Ok(None),
+            None if !meta.is_inline() && !self.bodies.contains(&name) => {
+                return Err(damaged("a body is missing"));
+            }
+            _ => {}
+        }
+        let (freshness, body) = (meta.freshness, meta.body);
+        Ok(Some(Record { name, names: meta.names.into(), freshness, meta: meta.length() as u32, body }))
+    }
+}
