@@ -18,7 +18,8 @@ use crate::config::{Host, KV, Route};
 use crate::files::Site;
 use crate::files::resolve::{Opened, Root};
 use crate::service::http;
-use crate::service::http::{Forward, RouteHandler, Routes};
+use crate::service::http::{RouteHandler, Routes};
+use crate::service::proxy::Forward;
 
 /// The parts of a host.
 #[derive(Default)]

@@ -10,8 +10,8 @@ use super::surroundings::Surroundings;
 use crate::config::{ForwardProxy, ProxyRoute, Trust, UpstreamTimeouts, UpstreamUrl};
 use crate::names;
 use crate::reactor::Endpoint;
-use crate::service::http::{Forward, RouteHandler};
-use crate::service::proxy::{Addresses, Proxy, Upstream};
+use crate::service::http::RouteHandler;
+use crate::service::proxy::{Addresses, Forward, Proxy, Upstream};
 
 /// The gateway of a route; `body_limit` is what its requests may have at most, if that is limited.
 pub(super) fn build(

@@ -11,7 +11,6 @@ use std::rc::Rc;
 use super::Cx;
 use super::admin::Page;
 use super::fixed::{FixedResponse, Redirect};
-use super::forward::Forward;
 use super::host::Host;
 use super::rules::RuleSet;
 use super::tree::Tree;
@@ -24,7 +23,7 @@ use crate::http::framing::Framing;
 use crate::http::head::{Method, RequestHead};
 use crate::http::response::{HeadContext, RequestTraits, Stamp};
 use crate::reactor::{Ends, Mark, Output, Tick};
-use crate::service::proxy::Proxy;
+use crate::service::proxy::{Forward, Proxy};
 
 /// A request whose head is parsed and resolved.
 pub(super) struct Exchange<'a> {

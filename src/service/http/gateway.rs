@@ -5,24 +5,15 @@ use std::rc::Rc;
 
 use super::Cx;
 use super::exchange::{Exchange, Facts, Turn};
-use super::proxied::Proxied;
+use super::proxied::{Plan, Proxied};
 use super::respond::{self, refuse};
 use super::state::{Progress, State};
 use crate::http::head;
-use crate::http::proxying::{Server, UpstreamFailure, has_passed_here, textbook_location};
+use crate::http::proxying::{UpstreamFailure, has_passed_here, textbook_location};
 use crate::http::response::Stamp;
 use crate::http::{FieldLines, Fields, Reject, Status, date, target};
 use crate::reactor::Io;
 use crate::service::proxy::{Answer, Proxy};
-
-/// What is asked of which upstreams.
-pub(super) struct Plan {
-    pub(super) proxy: Rc<Proxy>,
-    /// The path and query for the upstream, encoded.
-    pub(super) target: Vec<u8>,
-    /// The client takes a forward proxy for a web server, and asks for a resource of this one.
-    pub(super) textbook: Option<Box<Server>>,
-}
 
 /// Asks an upstream of a route.
 pub(super) fn respond(exchange: &Exchange<'_>, proxy: &Rc<Proxy>, mount: usize, turn: &mut Turn<'_, '_>) -> Progress {

@@ -11,7 +11,6 @@ use std::rc::Rc;
 
 use super::counts::HostCounts;
 use super::error_page::ErrorPages;
-use super::forward::Forward;
 use super::local_only::LocalOnly;
 use super::routes::Routes;
 use super::rules::{RuleSet, Rules};
@@ -20,6 +19,7 @@ use crate::auth::Guard;
 use crate::http::basic::Asker;
 use crate::http::prefix_map::{self, PrefixMap};
 use crate::logging::HostLog;
+use crate::service::proxy::Forward;
 use crate::service::session_store_client::StoredSessions;
 
 /// What is served under one or more names.

@@ -73,7 +73,6 @@ pub use connection::Http;
 pub(super) use connection::audit;
 pub use counts::HostCounts;
 pub use fixed::{FixedResponse, Redirect};
-pub use forward::Forward;
 pub use host::Host;
 pub use hosts::Hosts;
 pub use local_only::{DEMONSTRATION, LocalOnly};

@@ -13,21 +13,29 @@ use super::Cx;
 use super::body_writer::BodyWriter;
 use super::counts::Timeout;
 use super::exchange::{Exchange, Facts, Turn};
-use super::gateway::Plan;
 use super::persistence::{Reading, Writing};
 use super::rejects::BODY_TOO_LARGE;
 use super::step::Step;
 use crate::http::client::RequestKind;
 use crate::http::framing::{BodyReader, Framing};
 use crate::http::head::{self, Method};
-use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, UpstreamFailure};
+use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, Server, UpstreamFailure};
 use crate::http::response;
 use crate::http::{FieldLines, Fields, Reject, Status};
 use crate::reactor::{Ends, Handle, Io, JobId, Pace, Tick, Want};
 use crate::service::Message;
 use crate::service::proxy::{
-    Answer, Ask, Content, Dialed, Dialing, ExchangeId, FromUpstream, InFlight, ToUpstream, Upstream, WINDOW,
+    Answer, Ask, Content, Dialed, Dialing, ExchangeId, FromUpstream, InFlight, Proxy, ToUpstream, Upstream, WINDOW,
 };
+
+/// What is asked of which upstreams.
+pub(super) struct Plan {
+    pub(super) proxy: Rc<Proxy>,
+    /// The path and query for the upstream, encoded.
+    pub(super) target: Vec<u8>,
+    /// The client takes a forward proxy for a web server, and asks for a resource of this one.
+    pub(super) textbook: Option<Box<Server>>,
+}
 
 /// A request that an upstream answers.
 pub(super) struct Proxied {

@@ -24,11 +24,13 @@ mod addresses;
 mod attempts;
 mod connection;
 mod dialing;
+mod forward;
 mod upstream;
 
 pub use addresses::{AddressFilter, Addresses};
 pub use connection::UpstreamConnection;
 pub(crate) use dialing::{Dialed, Dialing};
+pub use forward::{Forward, Origins};
 pub use upstream::{InFlight, Proxy, Upstream};
 
 use crate::http::client::RequestKind;
