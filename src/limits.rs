@@ -112,6 +112,8 @@ pub const UPSTREAM_IDLE: Duration = Duration::from_secs(30);
 /// Most requests on one connection to an upstream. So what a server keeps for a connection is freed
 /// now and then, and the load finds its way to servers that were added.
 pub const UPSTREAM_REQUESTS: u32 = 1_000;
+/// How long no byte may move in a tunnel: longer than the heartbeats of usual protocols.
+pub const TUNNEL_TIMEOUT: Duration = Duration::from_secs(600);
 /// Hosts whose requests are counted apart from those of others.
 pub const COUNTED_HOSTS: usize = 1_000;
 /// Connections beyond the limit that are kept for those who operate the process.

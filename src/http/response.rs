@@ -233,6 +233,13 @@ impl<'a> ResponseHead<'a> {
         end_head(self.out, self.context);
         (form, self.context.traits.persistent)
     }
+
+    /// Writes the policy's further lines and the empty line of a head without content, after which the
+    /// connection has another protocol.
+    pub fn end_at_tunnel(self) {
+        self.out.extend_from_slice(self.context.further);
+        self.out.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Writes a status line. An interim response is this line and an empty line.

@@ -435,11 +435,15 @@ impl<P: Protocol> TestContext<P> {
         std::iter::from_fn(|| self.helpers.ended()).map(|ended| (ended.job, ended.result)).collect()
     }
 
-    /// The protocols of the connections that it asked for.
-    pub fn connecting(&mut self) -> Vec<P> {
+    /// The connections that it asked for, and their protocols.
+    pub fn connecting(&mut self) -> Vec<(Handle, P)> {
         let connects = self.effects.extract_if(.., |effect| matches!(effect, Effect::Connect(..)));
         connects
-            .filter_map(|effect| if let Effect::Connect(_, _, protocol) = effect { Some(protocol) } else { None })
+            .filter_map(
+                |effect| {
+                    if let Effect::Connect(handle, _, protocol) = effect { Some((handle, protocol)) } else { None }
+                },
+            )
             .collect()
     }
 

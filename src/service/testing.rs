@@ -28,6 +28,10 @@ pub(crate) struct Peer {
     pub(crate) ended: bool,
     /// The peer is gone: no output reaches it.
     pub(crate) gone: bool,
+    /// The connection is asked for, and not there yet.
+    pub(crate) connecting: bool,
+    /// It may wait for another connection, which has a deadline.
+    pub(crate) has_partner: bool,
     /// What protects the connection.
     pub(crate) security: Security<'static>,
     /// Filler bytes in the output.
@@ -70,7 +74,7 @@ impl Peer {
 
     /// Calls `advance` twice. The second call must change nothing.
     pub(crate) fn turn(&mut self, mut advance: impl FnMut(&mut Io<'_>) -> Want) -> Want {
-        let (ended, gone, ends) = (self.ended, self.gone, secured(self.security));
+        let (ended, gone, established, ends) = (self.ended, self.gone, !self.connecting, secured(self.security));
         let mut call = |this: &mut Self| {
             let want = advance(&mut Io {
                 input: &mut this.input,
@@ -79,7 +83,7 @@ impl Peer {
                 truncated: false,
                 unread: false,
                 gone,
-                established: true,
+                established,
                 ends,
             });
             (want, this.input.bytes().len(), this.output.pending())
@@ -88,7 +92,7 @@ impl Peer {
         assert_eq!(call(self), first, "advance isn't idempotent");
         let (want, _, pending) = first;
         let waits = !want.read && want.finish == Finish::No && pending == 0;
-        assert!(!waits || want.wake.is_some(), "it waits without a deadline");
+        assert!(!waits || want.wake.is_some() || self.has_partner, "it waits without a deadline");
         want
     }
 }

@@ -116,7 +116,7 @@ impl<'a> World<'a> {
     /// Takes the messages that a service sent, and the connections that it opens.
     pub(super) fn take_effects(&mut self, context: &mut TestContext<Service>) {
         self.messages.extend(context.sent());
-        for service in context.connecting() {
+        for (_, service) in context.connecting() {
             self.store_links += 1;
             self.log(|| "the service connects to the store".to_owned());
             assert!(self.store.is_none(), "a second connection to the store");

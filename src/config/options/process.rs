@@ -86,6 +86,14 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         ..PROXY
     },
     Opt {
+        long: "tunnel-timeout",
+        value: Value::Required("SECONDS"),
+        help: "a tunnel (WebSocket and the like) in which no byte moves for this time is closed",
+        default: |draft| seconds(draft.process.upstream_timeouts.tunnel),
+        set: assign!(Process.upstream_timeouts.tunnel = values::seconds),
+        ..PROXY
+    },
+    Opt {
         long: "upstream-ca",
         value: Value::Required("FILE"),
         help: "with https://: trust an upstream that an authority in this file has signed (default: those of the \

@@ -9,6 +9,7 @@
 //! | `hops` | which fields are for one connection only |
 //! | `request` | the head of a request to an upstream |
 //! | `response` | the field lines of an upstream's response |
+//! | `upgrade` | the change to another protocol |
 //! | `failure` | what a client is told if the upstream fails |
 //! | `destination` | what a request to a forward proxy is for |
 //! | `reachable` | which addresses a forward proxy asks |
@@ -19,6 +20,7 @@ mod hops;
 mod reachable;
 mod request;
 mod response;
+mod upgrade;
 
 pub use destination::{Asked, Destination, Server, textbook_location};
 pub use failure::UpstreamFailure;
@@ -26,6 +28,7 @@ pub use hops::HopFields;
 pub use reachable::is_public;
 pub use request::{ForwardedRequest, HostChoice, Sender};
 pub use response::{has_passed_here, response_fields};
+pub use upgrade::{is_offered_change, offered_protocols, upgrade_fields};
 
 use std::time::Duration;
 
@@ -40,6 +43,8 @@ pub struct UpstreamTimeouts {
     pub response: Duration,
     /// Between two pieces of its response.
     pub idle: Duration,
+    /// Between two bytes of a tunnel, in whichever direction.
+    pub tunnel: Duration,
 }
 
 impl Default for UpstreamTimeouts {
@@ -48,6 +53,7 @@ impl Default for UpstreamTimeouts {
             connect: limits::UPSTREAM_CONNECT_TIMEOUT,
             response: limits::UPSTREAM_TIMEOUT,
             idle: limits::UPSTREAM_TIMEOUT,
+            tunnel: limits::TUNNEL_TIMEOUT,
         }
     }
 }

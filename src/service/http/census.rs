@@ -19,6 +19,8 @@ pub(super) enum Phase {
     Watching,
     /// Another server answers.
     Proxied,
+    /// Bytes pass unchanged between the client and another server.
+    Tunnel,
     /// The connection ends.
     Closing,
 }
@@ -27,7 +29,7 @@ impl Phase {
     const COUNT: usize = Self::Closing as usize + 1;
     /// Their names, in their order.
     const NAMES: [&str; Self::COUNT] =
-        ["idle", "head", "body", "waiting", "sending_file", "sending", "watching", "proxied", "closing"];
+        ["idle", "head", "body", "waiting", "sending_file", "sending", "watching", "proxied", "tunnel", "closing"];
 }
 
 /// The number of connections in each phase.

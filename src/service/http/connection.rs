@@ -97,8 +97,10 @@ impl Http {
         {
             waiting.facts.host.sessions.sessions.forget(ticket);
         }
-        if let State::Proxied(proxied) = &self.state {
-            proxied.cancel(cx);
+        match &self.state {
+            State::Proxied(proxied) => proxied.cancel(cx),
+            State::Tunnel(tunnel) => tunnel.cancel(cx),
+            _ => {}
         }
         cx.shared.http.census.leave(self.state.phase());
         if let Some(peer) = ends.peer()
@@ -125,15 +127,19 @@ impl Http {
 
     /// A message from an upstream.
     pub fn deliver(&mut self, from: Handle, id: ExchangeId, message: FromUpstream) {
-        if let State::Proxied(proxied) = &mut self.state {
-            proxied.deliver(from, id, message);
+        match &mut self.state {
+            State::Proxied(proxied) => proxied.deliver(from, id, message),
+            State::Tunnel(tunnel) => tunnel.deliver(from, id, message),
+            _ => {}
         }
     }
 
     /// A message to an upstream didn't arrive.
     pub fn undelivered(&mut self, to: Handle, id: ExchangeId, message: &ToUpstream) {
-        if let State::Proxied(proxied) = &mut self.state {
-            proxied.undelivered(to, id, message);
+        match &mut self.state {
+            State::Proxied(proxied) => proxied.undelivered(to, id, message),
+            State::Tunnel(tunnel) => tunnel.undelivered(to, id),
+            _ => {}
         }
     }
 
@@ -353,6 +359,7 @@ impl Http {
             State::SendingFile { persistent, .. } => file_sent(*persistent, io),
             State::Sending(sending) => sending.advance(self.requests, io, cx),
             State::Watching(watching) => watching.advance(self.requests, io, cx),
+            State::Tunnel(tunnel) => tunnel.advance(io, cx),
             State::Idle { .. } | State::Head { .. } | State::Body(_) | State::Closing(_) => return Step::Done(()),
         };
         match step {
@@ -392,9 +399,9 @@ impl Http {
                 self.response_ended(0, cx);
                 self.end(writing, cx);
             }
-            End::Refused(reject) => {
+            End::Over(over) => {
                 if let State::Proxied(proxied) = self.take_state(cx) {
-                    let progress = gateway::fail(*proxied, reject, self.requests, io, cx);
+                    let progress = gateway::conclude(*proxied, over, self.requests, io, cx);
                     self.proceed(progress, cx);
                 }
             }
@@ -411,7 +418,7 @@ impl Http {
     }
 
     /// Enters the state that a step of an exchange has returned.
-    fn proceed(&mut self, progress: Progress, cx: &mut Cx<'_>) {
+    pub(super) fn proceed(&mut self, progress: Progress, cx: &mut Cx<'_>) {
         match progress {
             Progress::Complete { persistent } => self.end(Writing::whole(persistent), cx),
             Progress::Pending(state) => self.enter(state, cx),

@@ -31,16 +31,19 @@ pub(super) enum Timeout {
     Head,
     /// The body of a request.
     Body,
+    /// It and its upstream sent nothing in a tunnel.
+    Tunnel,
 }
 
 impl Timeout {
-    pub(super) const ALL: [Self; 3] = [Self::Idle, Self::Head, Self::Body];
+    pub(super) const ALL: [Self; 4] = [Self::Idle, Self::Head, Self::Body, Self::Tunnel];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
             Self::Head => "head",
             Self::Body => "body",
+            Self::Tunnel => "tunnel",
         }
     }
 }

@@ -9,12 +9,13 @@
 
 use askama::Template;
 
+use super::asking::{Plan, Wanted};
 use super::exchange::{Exchange, Turn};
 use super::gateway;
-use super::proxied::Plan;
 use super::respond::{refuse, send};
 use super::state::Progress;
 use crate::app::Response;
+use crate::http::framing::Framing;
 use crate::http::proxying::{Asked, Destination};
 use crate::http::{Reject, Status};
 use crate::service::proxy::Forward;
@@ -24,6 +25,8 @@ const NO_HOST: Reject = Reject::new(
     "this is a forward proxy: the request names no server; write http://HOST/PATH or /HOST/PATH",
 );
 const PORT: Reject = Reject::new(Status::FORBIDDEN, "the proxy makes no tunnels to this port");
+/// Where the content ends and the tunnel begins, servers could see differently (RFC 9110 §9.3.6).
+const CONTENT: Reject = Reject::bad_request("the request for a tunnel has content");
 const NO_TLS: Reject = Reject::new(Status::BAD_GATEWAY, "no certificate can be for this name, or none is trusted");
 
 #[derive(Template)]
@@ -40,9 +43,12 @@ pub(super) fn respond(exchange: &Exchange<'_>, forward: &Forward, turn: &mut Tur
                 return refuse(exchange, NO_TLS, turn);
             };
             let textbook = is_textbook.then(|| Box::new(server));
-            gateway::ask(exchange, Plan { proxy, target, textbook }, turn)
+            gateway::ask(exchange, Plan { proxy, wanted: Wanted::Response(target), textbook }, turn)
         }
         Asked::Tunnel(server) => {
+            if exchange.head.framing != Framing::None {
+                return refuse(exchange, CONTENT, turn);
+            }
             if !forward.connect_ports.contains(&server.port) {
                 return refuse(exchange, PORT, turn);
             }
@@ -50,7 +56,7 @@ pub(super) fn respond(exchange: &Exchange<'_>, forward: &Forward, turn: &mut Tur
             let Some(proxy) = forward.origin(&server, turn.cx.time.now) else {
                 return refuse(exchange, NO_TLS, turn);
             };
-            gateway::connect(exchange, &proxy, turn)
+            gateway::ask(exchange, Plan { proxy, wanted: Wanted::Tunnel, textbook: None }, turn)
         }
         Asked::Moved(path) => {
             let location = String::from_utf8_lossy(&path).into_owned();

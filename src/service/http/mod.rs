@@ -21,8 +21,9 @@
 //! | `local_only` | the rule of a host that answers only to this machine |
 //! | `dispatch` | the steps in their order, also for a request that has waited |
 //! | `files`, `application`, `fixed`, `gateway`, `forward`, `admin` | the handlers |
+//! | `asking` | what a gateway asks an upstream for |
 //! | `respond`, `error_page`, `rejects` | write responses; the only place where heads are begun |
-//! | `waiting`, `sending`, `watching`, `proxied` | an exchange that takes more than one turn |
+//! | `waiting`, `sending`, `watching`, `proxied`, `tunnel` | an exchange that takes more than one turn |
 //! | `jobs` | starts a job for an exchange, which waits for it |
 //! | `body_writer` | frames and counts a body that takes more than one turn |
 //! | `state`, `step` | the states of a connection, and the result of a step |
@@ -33,6 +34,7 @@
 mod access_log;
 mod admin;
 mod application;
+mod asking;
 mod body;
 mod body_writer;
 mod census;
@@ -64,6 +66,7 @@ mod shared;
 mod state;
 mod step;
 mod tree;
+mod tunnel;
 mod waiting;
 mod watching;
 

@@ -10,32 +10,24 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Cx;
+use super::asking::{Plan, Wanted};
 use super::body_writer::BodyWriter;
 use super::counts::Timeout;
 use super::exchange::{Exchange, Facts, Turn};
 use super::persistence::{Reading, Writing};
 use super::rejects::BODY_TOO_LARGE;
 use super::step::Step;
-use crate::http::client::RequestKind;
+use super::tunnel::Link;
 use crate::http::framing::{BodyReader, Framing};
 use crate::http::head::{self, Method};
-use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, Server, UpstreamFailure};
+use crate::http::proxying::UpstreamFailure;
 use crate::http::response;
 use crate::http::{FieldLines, Fields, Reject, Status};
 use crate::reactor::{Ends, Handle, Io, JobId, Pace, Tick, Want};
 use crate::service::Message;
 use crate::service::proxy::{
-    Answer, Ask, Content, Dialed, Dialing, ExchangeId, FromUpstream, InFlight, Proxy, ToUpstream, Upstream, WINDOW,
+    Answer, Content, Dialed, Dialing, ExchangeId, FromUpstream, InFlight, ToUpstream, Upstream, WINDOW,
 };
-
-/// What is asked of which upstreams.
-pub(super) struct Plan {
-    pub(super) proxy: Rc<Proxy>,
-    /// The path and query for the upstream, encoded.
-    pub(super) target: Vec<u8>,
-    /// The client takes a forward proxy for a web server, and asks for a resource of this one.
-    pub(super) textbook: Option<Box<Server>>,
-}
 
 /// A request that an upstream answers.
 pub(super) struct Proxied {
@@ -94,8 +86,18 @@ pub(super) enum End {
     Head(Box<Answer>),
     /// The response was written.
     Written(Writing),
-    /// There is none: this is to be sent.
+    /// There is none; something else follows.
+    Over(Over),
+}
+
+/// What follows an exchange without a response of the upstream.
+pub(super) enum Over {
+    /// This is to be sent.
     Refused(Reject),
+    /// The upstream has failed.
+    Failed(UpstreamFailure),
+    /// A tunnel, after a head with these fields.
+    Tunnel(Status, FieldLines),
 }
 
 impl Proxied {
@@ -137,7 +139,8 @@ impl Proxied {
     /// Asks by an idle connection, or waits for a new one.
     fn connect(&mut self, may_reuse: bool, ends: Ends<'_>, cx: &mut Cx<'_>) {
         let upstream = Rc::clone(self.in_flight.upstream());
-        let idle = if may_reuse { upstream.take_idle() } else { None };
+        let is_request = matches!(self.plan.wanted, Wanted::Response(_));
+        let idle = if may_reuse && is_request { upstream.take_idle() } else { None };
         self.reused = idle.is_some();
         self.content.room = 0;
         match idle {
@@ -146,40 +149,13 @@ impl Proxied {
         }
     }
 
-    /// Sends the head to the upstream. Its content follows.
+    /// Asks the upstream. The content of the request follows.
     fn ask(&mut self, connection: Handle, ends: Ends<'_>, cx: &mut Cx<'_>) {
-        let mut lines = FieldLines::default();
-        let head = &head::parse_again(&self.head, &mut lines);
-        let upstream = self.in_flight.upstream();
-        let (content, length) = match head.framing {
-            Framing::None => (Content::None, None),
-            Framing::Length(bytes) => (Content::Plain, Some(Some(bytes))),
-            Framing::Chunked => (Content::Chunked, Some(None)),
-        };
-        let mut bytes = Vec::with_capacity(head.raw.len() + 256);
-        let peer = ends.peer().map(|peer| peer.ip());
-        let sender = Sender { peer, is_trusted: cx.shared.http.proxies.trust(peer), is_secure: self.facts.secure };
-        ForwardedRequest {
-            head,
-            target: &self.plan.target,
-            host: match self.plan.proxy.own_host {
-                true => HostChoice::Upstream(upstream.authority.as_bytes()),
-                false => HostChoice::Kept,
-            },
-            sender: (!self.plan.proxy.is_forward).then_some(sender),
-            // All servers have the same origin there, so the cookies of one would be sent to the others.
-            is_left_out: if self.plan.textbook.is_some() { is_cookie } else { |_| false },
-            further: b"",
-            pseudonym: &self.plan.proxy.pseudonym,
-            length,
-            upgrade: None,
-        }
-        .write(&mut bytes);
-        let ask = Ask { head: bytes, content, kind: RequestKind::of(head.method_name) };
-        self.content.is_ended = head.framing == Framing::None;
+        let ask = self.plan.ask(&self.head, self.upstream(), self.facts.secure, ends, cx);
+        self.content.is_ended = !matches!(&ask, ToUpstream::Ask(ask) if ask.content != Content::None);
         self.content.give_room(WINDOW, cx.time.now);
         (self.connection, self.stage) = (connection, Stage::Asked);
-        self.tell(ToUpstream::Ask(Box::new(ask)), cx);
+        self.tell(ask, cx);
     }
 
     fn tell(&self, message: ToUpstream, cx: &mut Cx<'_>) {
@@ -197,7 +173,7 @@ impl Proxied {
     pub(super) fn undelivered(&mut self, to: Handle, id: ExchangeId, message: &ToUpstream) {
         // If the connection has told why, that came first.
         if id == self.id && self.inbox.iter().all(|(from, _)| *from != to) {
-            let is_unasked = matches!(message, ToUpstream::Ask(_));
+            let is_unasked = matches!(message, ToUpstream::Ask(_) | ToUpstream::Connect);
             let closed = FromUpstream::Failed(UpstreamFailure::Closed);
             self.inbox.push_back((to, if is_unasked { FromUpstream::Unasked } else { closed }));
         }
@@ -223,7 +199,7 @@ impl Proxied {
         let of = |(_, message): &(Handle, FromUpstream)| match message {
             FromUpstream::Piece(bytes) => bytes.capacity(),
             FromUpstream::Head(answer) => answer.fields.memory(),
-            FromUpstream::Interim(_, fields) => fields.memory(),
+            FromUpstream::Interim(_, fields) | FromUpstream::Tunnel(_, fields) => fields.memory(),
             FromUpstream::End
             | FromUpstream::Room(_)
             | FromUpstream::Failed(_)
@@ -232,7 +208,7 @@ impl Proxied {
         };
         let path = self.facts.path.as_ref().map_or(0, |path| path.len());
         let body = if let Stage::Sending { body, .. } = &self.stage { body.memory() } else { 0 };
-        self.head.capacity() + self.plan.target.capacity() + path + body + self.inbox.iter().map(of).sum::<usize>()
+        self.head.capacity() + self.plan.memory() + path + body + self.inbox.iter().map(of).sum::<usize>()
     }
 
     /// The writer of the response, if it has begun.
@@ -254,11 +230,12 @@ impl Proxied {
         }
     }
 
-    /// The head and the facts, for a response of this server.
-    pub(super) fn into_parts(self) -> (Vec<u8>, Facts) {
+    /// The head and the facts, for a response of this server, the plan, and the way to the upstream.
+    pub(super) fn into_parts(self) -> (Vec<u8>, Facts, Plan, Link) {
         // What is not read of the request is not read any more.
         let unread = self.facts.unread.filter(|_| !self.content.reader.is_done());
-        (self.head, Facts { unread, ..self.facts })
+        let Self { head, facts, plan, id, in_flight, connection, inbox, .. } = self;
+        (head, Facts { unread, ..facts }, plan, Link { id, in_flight, connection, inbox })
     }
 
     /// Passes on what is there, in both directions.
@@ -282,7 +259,7 @@ impl Proxied {
                 Dialed::Established(connection) => self.ask(connection, io.ends, cx),
                 Dialed::Failed(failure) => {
                     if !self.ask_another(failure, io.ends, cx) {
-                        return Step::Done(End::Refused(failure.reject()));
+                        return Step::Done(End::Over(Over::Failed(failure)));
                     }
                 }
             }
@@ -305,7 +282,7 @@ impl Proxied {
         self.cancel(cx);
         Step::Done(match (end, &self.stage) {
             // A response that has begun can't become an error any more.
-            (End::Refused(_), Stage::Sending { body, .. }) => End::Written(cut(body)),
+            (End::Over(_), Stage::Sending { body, .. }) => End::Written(cut(body)),
             (end, _) => end,
         })
     }
@@ -315,12 +292,13 @@ impl Proxied {
         while !self.content.is_ended && self.content.room > 0 && !cx.work.is_spent() {
             let content = &mut self.content;
             let most = io.input.bytes().len().min(content.room);
-            let progress = content.reader.read(&io.input.bytes()[..most]).map_err(End::Refused)?;
+            let progress =
+                content.reader.read(&io.input.bytes()[..most]).map_err(|reject| End::Over(Over::Refused(reject)))?;
             let piece = io.input.bytes()[progress.content].to_vec();
             io.input.consume(progress.consumed);
             content.read += piece.len() as u64;
             if content.read > content.limit {
-                return Err(End::Refused(BODY_TOO_LARGE));
+                return Err(End::Over(Over::Refused(BODY_TOO_LARGE)));
             }
             let is_done = content.reader.is_done();
             if !piece.is_empty() {
@@ -337,7 +315,8 @@ impl Proxied {
             }
         }
         if !self.content.is_ended && io.ended && io.input.is_empty() {
-            return Err(End::Refused(Reject::bad_request("the connection ended before the body did")));
+            let reject = Reject::bad_request("the connection ended before the body did");
+            return Err(End::Over(Over::Refused(reject)));
         }
         Ok(())
     }
@@ -350,6 +329,9 @@ impl Proxied {
             }
             (FromUpstream::Interim(status, fields), Stage::Asked) => self.pass_interim(status, &fields.fields(), io),
             (FromUpstream::Head(answer), Stage::Asked) => return Some(End::Head(answer)),
+            (FromUpstream::Tunnel(status, fields), Stage::Asked) => {
+                return Some(End::Over(Over::Tunnel(status, fields)));
+            }
             (FromUpstream::Piece(bytes), Stage::Sending { owed, body, .. }) => {
                 body.write(&bytes, io.output);
                 *owed += bytes.len();
@@ -364,7 +346,11 @@ impl Proxied {
             // No upstream sends these in this order: its reader sees to that.
             (FromUpstream::Piece(_) | FromUpstream::End | FromUpstream::Established, Stage::Asked)
             | (
-                FromUpstream::Head(_) | FromUpstream::Interim(..) | FromUpstream::Established | FromUpstream::Unasked,
+                FromUpstream::Head(_)
+                | FromUpstream::Interim(..)
+                | FromUpstream::Tunnel(..)
+                | FromUpstream::Established
+                | FromUpstream::Unasked,
                 Stage::Sending { .. },
             )
             | (_, Stage::Dialing(_)) => {}
@@ -423,7 +409,7 @@ impl Proxied {
         } else {
             self.ask_another(failure, io.ends, cx)
         };
-        (!again).then(|| End::Refused(failure.reject()))
+        (!again).then_some(End::Over(Over::Failed(failure)))
     }
 
     /// The upstream has failed: asks another one. False if there is none.
@@ -453,7 +439,7 @@ impl Proxied {
         if cx.time.now >= deadline {
             cx.shared.http.counts.timed_out(Timeout::Body);
             let reject = Reject::new(Status::REQUEST_TIMEOUT, "the body of the request came too slowly");
-            return self.give_up(End::Refused(reject), cx);
+            return self.give_up(End::Over(Over::Refused(reject)), cx);
         }
         Step::Wait(Want::READ.by(deadline))
     }
@@ -466,10 +452,6 @@ impl RequestContent {
         // The time that the upstream took isn't the client's.
         self.pace = Pace::start(now);
     }
-}
-
-fn is_cookie(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"cookie")
 }
 
 /// How a response ends that can't be completed: so that the client notices.

@@ -99,6 +99,24 @@ fn is_logged(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> bool {
     is_enabled && exchange.rules().rules.log
 }
 
+/// Writes the head after which the connection is a tunnel: nothing in it is about content, nor about
+/// a next request (RFC 9110 §9.3.6). Returns what counts the bytes that follow.
+pub(super) fn begin_tunnel<'f>(
+    exchange: &Exchange<'_>,
+    status: Status,
+    fields: impl IntoIterator<Item = (&'f str, impl AsRef<[u8]>)>,
+    stamp: &Stamp,
+    turn: &mut Turn<'_, '_>,
+) -> BodyWriter {
+    let context = exchange.context(stamp, turn.cx.draining);
+    let mut head = ResponseHead::begin(turn.output.buffer(), status, context);
+    for (name, value) in fields {
+        head.field(name, value.as_ref());
+    }
+    head.end_at_tunnel();
+    begin_body(exchange, status, BodyForm::Plain, turn)
+}
+
 /// Begins the body of a response that takes more than one turn.
 pub(super) fn begin_body(
     exchange: &Exchange<'_>,

@@ -5,6 +5,7 @@ use super::body::ReadingBody;
 use super::census::Phase;
 use super::proxied::Proxied;
 use super::sending::Sending;
+use super::tunnel::Tunnel;
 use super::waiting::Waiting;
 use super::watching::Watching;
 use crate::reactor::{Finish, ShortTick, Tick};
@@ -28,6 +29,8 @@ pub(super) enum State {
     Watching(Box<Watching>),
     /// Another server answers.
     Proxied(Box<Proxied>),
+    /// Bytes pass unchanged between the client and another server.
+    Tunnel(Box<Tunnel>),
     /// The connection ends.
     Closing(Finish),
 }
@@ -54,6 +57,7 @@ impl State {
             Self::Sending(_) => Phase::Sending,
             Self::Watching(_) => Phase::Watching,
             Self::Proxied(_) => Phase::Proxied,
+            Self::Tunnel(_) => Phase::Tunnel,
             Self::Closing(_) => Phase::Closing,
         }
     }
@@ -68,6 +72,7 @@ impl State {
             Self::Sending(sending) => size_of::<Sending>() + sending.memory(),
             Self::Watching(watching) => size_of::<Watching>() + watching.memory(),
             Self::Proxied(proxied) => size_of::<Proxied>() + proxied.memory(),
+            Self::Tunnel(tunnel) => size_of::<Tunnel>() + tunnel.memory(),
         }
     }
 
@@ -80,6 +85,7 @@ impl State {
             Self::Sending(sending) => Some((sending.body.began, Some(sending.body.size))),
             Self::Watching(watching) => Some((watching.body.began, Some(watching.body.size))),
             Self::Proxied(proxied) => proxied.body().map(|body| (body.began, Some(body.size))),
+            Self::Tunnel(tunnel) => Some((tunnel.body.began, Some(tunnel.body.size))),
         }
     }
 
@@ -91,6 +97,7 @@ impl State {
             Self::Sending(sending) => sending.body.entry.take(),
             Self::Watching(watching) => watching.body.entry.take(),
             Self::Proxied(proxied) => proxied.body_mut()?.entry.take(),
+            Self::Tunnel(tunnel) => tunnel.body.entry.take(),
         }
     }
 }

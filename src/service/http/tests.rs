@@ -14,6 +14,7 @@ mod sessions;
 mod state;
 mod streaming;
 mod truncated;
+mod tunnel;
 mod watching;
 
 use std::rc::Rc;
@@ -47,8 +48,8 @@ struct Bench {
     files: Scratch,
 }
 
-const PHASES: [&str; 9] =
-    ["Idle", "Head", "Body", "Waiting", "SendingFile", "Sending", "Watching", "Proxied", "Closing"];
+const PHASES: [&str; 10] =
+    ["Idle", "Head", "Body", "Waiting", "SendingFile", "Sending", "Watching", "Proxied", "Tunnel", "Closing"];
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -12,18 +12,20 @@
 //! Nothing is written before the connection is established, and nothing to one that the upstream has
 //! closed; so a request that wasn't written can be sent elsewhere. It reads only what its exchange has room for. What an upstream says about its framing isn't
 //! passed on: the content is taken out of it, and a response that is ambiguous, or cut, fails.
+//!
+//! A connection that has become a tunnel is one until it closes (`tunnel`).
 
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
-use super::{Answer, Ask, Content, ExchangeId, FromUpstream, ToUpstream, Upstream, WINDOW};
-use crate::http::FieldLines;
+use super::{Answer, Ask, Content, ExchangeId, Flow, FromUpstream, Passing, ToUpstream, TunnelEnd, Upstream, WINDOW};
 use crate::http::chunked::{LAST_CHUNK, encode_chunk};
-use crate::http::client::{Body, HttpError, ResponseHead, ResponseReader};
+use crate::http::client::{Body, HttpError, RequestKind, ResponseHead, ResponseReader};
 use crate::http::framing::parse_length;
-use crate::http::proxying::{UpstreamFailure, response_fields};
+use crate::http::proxying::{UpstreamFailure, response_fields, upgrade_fields};
 use crate::http::response::Length;
+use crate::http::{FieldLines, Status};
 use crate::limits;
 use crate::reactor::{Context, Ending, Finish, Io, Tick, TlsFailure, Want};
 use crate::service::{Message, Service};
@@ -64,6 +66,8 @@ struct Current {
     room: usize,
     /// When something was received or sent last.
     progress: Tick,
+    /// Bytes pass unchanged.
+    tunnel: Option<TunnelEnd>,
 }
 
 impl UpstreamConnection {
@@ -85,6 +89,12 @@ impl UpstreamConnection {
 
     /// Takes note of a message.
     pub fn deliver(&mut self, from: ExchangeId, message: ToUpstream) {
+        if let Some(Current { id, tunnel: Some(end), .. }) = &mut self.exchange
+            && *id == from
+        {
+            Flow::of_client(message).into_iter().for_each(|flow| end.deliver(flow));
+            return;
+        }
         self.inbox.push_back((from, message));
     }
 
@@ -93,9 +103,10 @@ impl UpstreamConnection {
         let of = |(_, message): &(ExchangeId, ToUpstream)| match message {
             ToUpstream::Piece(bytes) => bytes.capacity(),
             ToUpstream::Ask(ask) => ask.head.capacity(),
-            ToUpstream::End | ToUpstream::Room(_) | ToUpstream::Cancel => 0,
+            ToUpstream::Connect | ToUpstream::End | ToUpstream::Room(_) | ToUpstream::Cancel => 0,
         };
-        size_of::<Self>() + self.inbox.iter().map(of).sum::<usize>()
+        let tunnel = self.exchange.as_ref().and_then(|current| current.tunnel.as_ref());
+        size_of::<Self>() + self.inbox.iter().map(of).sum::<usize>() + tunnel.map_or(0, TunnelEnd::memory)
     }
 
     /// Writes what the exchange sends, and reads what it has room for.
@@ -114,6 +125,9 @@ impl UpstreamConnection {
             self.failure = Some(failure);
             return Want::finish(Finish::Abort);
         }
+        if let Some(want) = self.pass(io, cx) {
+            return want;
+        }
         self.announce_room(io, cx);
         match self.exchange {
             Some(_) => self.wait(io, cx),
@@ -122,14 +136,26 @@ impl UpstreamConnection {
     }
 
     /// Acts on what the exchange says, while the output has room.
-    fn take_messages(&mut self, io: &mut Io<'_>, cx: &Cx<'_>) {
+    fn take_messages(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) {
         while io.output.room() > 0 {
             let Some((id, message)) = self.inbox.pop_front() else { return };
             match message {
                 // It wouldn't be answered: it stays for another connection.
-                ToUpstream::Ask(_) if io.ended || !io.input.is_empty() => return self.inbox.push_front((id, message)),
+                ToUpstream::Ask(_) if io.ended || !io.input.is_empty() => {
+                    self.waiting = None;
+                    return self.inbox.push_front((id, message));
+                }
                 ToUpstream::Ask(ask) => {
-                    self.begin(id, *ask, io, cx.time.now);
+                    let Ask { head, content, kind } = *ask;
+                    io.output.write(&head);
+                    self.begin(Current::new(id, kind, content, cx.time.now));
+                    continue;
+                }
+                ToUpstream::Connect => {
+                    let tunnel = Some(TunnelEnd::new(cx.time.now));
+                    let current = Current::new(id, RequestKind::Tunnel, Content::None, cx.time.now);
+                    self.begin(Current { tunnel, ..current });
+                    send(id, FromUpstream::Tunnel(Status::OK, FieldLines::default()), cx);
                     continue;
                 }
                 ToUpstream::Cancel if self.waiting == Some(id) => self.cancelled = true,
@@ -138,7 +164,7 @@ impl UpstreamConnection {
             // What is about an exchange that is over changes nothing.
             let Some(current) = self.exchange.as_mut().filter(|current| current.id == id) else { continue };
             match message {
-                ToUpstream::Ask(_) => {}
+                ToUpstream::Ask(_) | ToUpstream::Connect => {}
                 ToUpstream::Piece(bytes) => {
                     match current.content {
                         Content::Chunked => encode_chunk(&bytes, io.output.buffer()),
@@ -163,24 +189,21 @@ impl UpstreamConnection {
         }
     }
 
-    fn begin(&mut self, id: ExchangeId, ask: Ask, io: &mut Io<'_>, now: Tick) {
-        let Ask { head, content, kind } = ask;
+    fn begin(&mut self, current: Current) {
         self.waiting = None;
         self.requests = self.requests.saturating_add(1);
-        io.output.write(&head);
-        let is_asked = content == Content::None;
-        let reader = ResponseReader::new(kind);
-        self.exchange = Some(Current { id, reader, content, is_asked, owed: 0, room: WINDOW, progress: now });
+        self.exchange = Some(current);
     }
 
     /// Reads the response, as far as the exchange has room for it.
     fn read(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Result<(), UpstreamFailure> {
         loop {
             let Some(current) = &mut self.exchange else {
-                // Nobody has asked for anything.
-                return if io.input.is_empty() { Ok(()) } else { Err(UpstreamFailure::Malformed) };
+                // Nobody has asked for anything. One who waits may want what the upstream says first.
+                let is_fine = io.input.is_empty() || self.waiting.is_some();
+                return if is_fine { Ok(()) } else { Err(UpstreamFailure::Malformed) };
             };
-            if cx.work.is_spent() {
+            if cx.work.is_spent() || current.tunnel.is_some() {
                 return Ok(());
             }
             let consumed = match current.reader.awaits_head() {
@@ -233,6 +256,27 @@ impl UpstreamConnection {
         self.is_over = !persists || cx.draining || !self.upstream.keep_idle(cx.handle);
     }
 
+    /// Passes bytes on, if the connection is a tunnel. Returns what it wants then.
+    fn pass(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Option<Want> {
+        let Current { id, tunnel: Some(end), .. } = self.exchange.as_mut()? else { return None };
+        self.upstream.works();
+        io.output.write(&end.take_arrived(io, cx.time.now));
+        while let Some(flow) = end.next(io, cx) {
+            send(*id, flow.into(), cx);
+        }
+        Some(match end.passing(io) {
+            Passing::On(want) => want,
+            Passing::Over => {
+                self.exchange = None;
+                Want::finish(Finish::Close)
+            }
+            Passing::Lost => {
+                self.cancelled = true;
+                Want::finish(Finish::Abort)
+            }
+        })
+    }
+
     /// Tells the exchange that its content is on its way.
     fn announce_room(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) {
         if let Some(current) = &mut self.exchange
@@ -283,7 +327,7 @@ impl UpstreamConnection {
     pub fn closed(&mut self, ending: &Ending, cx: &mut Cx<'_>) {
         self.upstream.forget_idle(cx.handle);
         // The request may still be among the messages.
-        let asked = self.inbox.iter().find(|(_, message)| matches!(message, ToUpstream::Ask(_)));
+        let asked = self.inbox.iter().find(|(_, message)| matches!(message, ToUpstream::Ask(_) | ToUpstream::Connect));
         if let Some((id, _)) = asked {
             return send(*id, FromUpstream::Unasked, cx);
         }
@@ -312,6 +356,20 @@ fn reason(ending: &Ending, established: bool) -> UpstreamFailure {
 }
 
 impl Current {
+    fn new(id: ExchangeId, kind: RequestKind, content: Content, now: Tick) -> Self {
+        let is_asked = content == Content::None;
+        Self {
+            id,
+            reader: ResponseReader::new(kind),
+            content,
+            is_asked,
+            owed: 0,
+            room: WINDOW,
+            progress: now,
+            tunnel: None,
+        }
+    }
+
     /// Reads the next head. Returns the bytes consumed.
     fn read_head(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Result<usize, UpstreamFailure> {
         if io.input.is_empty() {
@@ -325,15 +383,20 @@ impl Current {
             Ok(None) => return Ok(0),
             Err(_) => return Err(UpstreamFailure::Malformed),
         };
-        if head.body == Body::Tunnel {
-            // Nobody has asked for another protocol.
-            return Err(UpstreamFailure::Malformed);
-        }
-        let (length, interim, status) = (head.length, head.is_interim(), head.status);
-        let fields = FieldLines::of(response_fields(head.fields));
-        let answer = match interim {
-            true => FromUpstream::Interim(status, fields),
-            false => FromUpstream::Head(Box::new(Answer { status, fields, length: length_of(&head) })),
+        let (length, status) = (head.length, head.status);
+        // In these two Upgrade is about the request, and not about the connection alone.
+        let is_about_upgrade = matches!(status, Status::SWITCHING_PROTOCOLS | Status::UPGRADE_REQUIRED);
+        let further = is_about_upgrade.then(|| upgrade_fields(head.fields)).into_iter().flatten();
+        let fields = FieldLines::of(response_fields(head.fields).chain(further));
+        let answer = match head.body {
+            Body::Tunnel if status == Status::SWITCHING_PROTOCOLS => {
+                self.tunnel = Some(TunnelEnd::new(cx.time.now));
+                FromUpstream::Tunnel(status, fields)
+            }
+            // A 2xx to a CONNECT that wasn't for a proxy.
+            Body::Tunnel => return Err(UpstreamFailure::Malformed),
+            _ if head.is_interim() => FromUpstream::Interim(status, fields),
+            _ => FromUpstream::Head(Box::new(Answer { status, fields, length: length_of(&head) })),
         };
         send(self.id, answer, cx);
         Ok(length)

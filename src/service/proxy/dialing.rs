@@ -172,7 +172,7 @@ mod tests {
     fn dialing(host: &str, may_ask: fn(IpAddr) -> bool) -> Dialing {
         let addresses = Addresses::unknown(host, 80, Rc::new(may_ask));
         let second = Duration::from_secs(1);
-        let timeouts = UpstreamTimeouts { connect: second, response: second, idle: second };
+        let timeouts = UpstreamTimeouts { connect: second, response: second, idle: second, tunnel: second };
         let upstream = Upstream::new(host.to_owned(), host.to_owned(), addresses, None, timeouts);
         Dialing::new(Rc::new(upstream), EXCHANGE, Tick::default())
     }

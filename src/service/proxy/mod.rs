@@ -19,18 +19,23 @@
 //!
 //! A message names the exchange that it is about. What comes late, about an exchange that is over,
 //! is dropped.
+//!
+//! After a 101, or at once if that was asked for (Connect), the two connections are the ends of a
+//! [`tunnel`].
 
 mod addresses;
 mod attempts;
 mod connection;
 mod dialing;
 mod forward;
+mod tunnel;
 mod upstream;
 
 pub use addresses::{AddressFilter, Addresses};
 pub use connection::UpstreamConnection;
 pub(crate) use dialing::{Dialed, Dialing};
 pub use forward::{Forward, Origins};
+pub use tunnel::{Flow, Passing, TunnelEnd};
 pub use upstream::{InFlight, Proxy, Upstream};
 
 use crate::http::client::RequestKind;
@@ -56,6 +61,8 @@ pub struct ExchangeId {
 pub enum ToUpstream {
     /// A request.
     Ask(Box<Ask>),
+    /// No request: bytes pass unchanged as soon as the connection is there.
+    Connect,
     /// A piece of its content.
     Piece(Vec<u8>),
     /// Its content is complete.
@@ -97,6 +104,8 @@ pub enum FromUpstream {
     Interim(Status, FieldLines),
     /// The head of the response.
     Head(Box<Answer>),
+    /// The head after which bytes pass unchanged: a 101 with its Upgrade field, or the 200 of CONNECT.
+    Tunnel(Status, FieldLines),
     /// A piece of its content.
     Piece(Vec<u8>),
     /// It is complete.

@@ -156,7 +156,7 @@ mod tests {
 
     fn upstream(name: &str) -> Rc<Upstream> {
         let second = Duration::from_secs(1);
-        let timeouts = UpstreamTimeouts { connect: second, response: second, idle: second };
+        let timeouts = UpstreamTimeouts { connect: second, response: second, idle: second, tunnel: second };
         let addresses = Addresses::at(Endpoint::Unix(name.into()));
         Rc::new(Upstream::new(name.to_owned(), name.to_owned(), addresses, None, timeouts))
     }
