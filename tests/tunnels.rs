@@ -395,3 +395,47 @@ fn a_websocket_library_talks_to_itself_through_the_proxy() {
     let outcome = support::run_to_end(&mut command, b"");
     assert_eq!((outcome.code, &*outcome.text()), (Some(0), "fine\n"), "{}", outcome.errors);
 }
+
+/// A forward proxy that makes tunnels to these ports.
+fn forward(root: &Root, ports: &[u16]) -> Server {
+    let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+    let mut command = miod();
+    command.current_dir(root.path()).args(["proxy", "-p", "0", "--connect-ports", &ports]);
+    Server::run(command)
+}
+
+#[test]
+fn connect_makes_a_tunnel_to_a_server() {
+    // The server speaks first, and sends back what comes.
+    let echo = Script::parallel(|_, stream| {
+        stream.write_all(b"220 hello\r\n").unwrap();
+        let mut buffer = [0; 1000];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            stream.write_all(&buffer[..count]).unwrap();
+        }
+        stream.write_all(b"bye").unwrap();
+    });
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let root = Root::new();
+    let server = forward(&root, &[echo.address.port(), closed.port()]);
+    let connect = |at, lines: &str| format!("CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n{lines}\r\n");
+    for _ in 0..20 {
+        let mut client = server.connect();
+        client.send(connect(echo.address, "") + "\x16\x03\x01early");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(client.take(1));
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        for name in ["Content-Length", "Transfer-Encoding", "Connection"] {
+            assert!(!head.contains(name), "{head}");
+        }
+        assert_eq!(client.take(19), b"220 hello\r\n\x16\x03\x01early");
+        client.end();
+        assert_eq!(client.rest(), b"bye");
+    }
+    let response = server.exchange(connect(closed, ""));
+    assert_eq!((response.status, response.field("Proxy-Status")), (502, Some("miod; error=connection_refused")));
+    assert_eq!(server.exchange(connect(echo.address, "Content-Length: 1\r\n") + "x").status, 400);
+}
