@@ -63,6 +63,28 @@ pub const LISTING_ENTRIES: usize = 10_000;
 /// within one or two seconds.
 pub const DIRECTORY_ENTRIES: usize = 1_000_000;
 
+/// Most requests that wait for another one for the same URI.
+pub const CACHE_WAITERS: usize = 1_024;
+
+/// Most URIs of which it is known that requests for them need not wait for each other, and for how
+/// long that holds.
+pub const CACHE_UNSHARED: usize = 4_096;
+/// See [`CACHE_UNSHARED`].
+pub const CACHE_UNSHARED_FOR: Duration = Duration::from_secs(60);
+
+/// How long a request waits for another one, or for the disk, before it is sent on its own.
+pub const CACHE_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a validation of a stored response that nobody waits for may take, before there is another one.
+pub const CACHE_VALIDATE_AGAIN: Duration = Duration::from_secs(5);
+
+/// When a request that waits for the cache looks again, if nobody wakes it.
+pub const CACHE_POLL: Duration = Duration::from_millis(100);
+
+/// How much of a response that is being stored may be missing when its last reader goes away, in bytes:
+/// more isn't asked from the origin for nobody.
+pub const CACHE_UNREAD: u64 = 1024 * 1024;
+
 /// Most origins that a forward proxy keeps.
 pub const ORIGINS: usize = 1_024;
 

@@ -153,8 +153,17 @@ pub struct ResponseHead<'a> {
 impl<'a> ResponseHead<'a> {
     /// Writes the status line, Date, and the policy's field lines.
     pub fn begin(out: &'a mut Vec<u8>, status: Status, context: HeadContext<'a>) -> Self {
+        Self::begin_with(out, status, &context.stamp.line, context)
+    }
+
+    /// Writes the status line and the policy's field lines. The caller writes Date.
+    pub fn begin_undated(out: &'a mut Vec<u8>, status: Status, context: HeadContext<'a>) -> Self {
+        Self::begin_with(out, status, b"", context)
+    }
+
+    fn begin_with(out: &'a mut Vec<u8>, status: Status, date: &[u8], context: HeadContext<'a>) -> Self {
         status_line(out, status);
-        out.extend_from_slice(&context.stamp.line);
+        out.extend_from_slice(date);
         out.extend_from_slice(&context.policy.lines);
         let cache_control = context.policy.replaces(b"cache-control");
         Self { out, status, context, cache_control }

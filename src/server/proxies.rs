@@ -32,7 +32,15 @@ pub(super) fn build(
     }
     let ProxyRoute { strip, own_host, .. } = *route;
     let pseudonym = surroundings.state.pseudonym().to_owned();
-    Some(RouteHandler::Proxy(Rc::new(Proxy { upstreams, pseudonym, body_limit, strip, own_host, is_forward: false })))
+    Some(RouteHandler::Proxy(Rc::new(Proxy {
+        upstreams,
+        pseudonym,
+        body_limit,
+        strip,
+        own_host,
+        is_forward: false,
+        cache: None,
+    })))
 }
 
 /// The forward proxy of a host.
@@ -46,6 +54,7 @@ pub(super) fn build_forward(proxy: &ForwardProxy, surroundings: &Surroundings<'_
         allows_private: proxy.allow_private || (surroundings.is_local && proxy.allow.is_empty()),
         timeouts: process.upstream_timeouts,
         connector,
+        cache: None,
         origins: RefCell::default(),
     }
 }

@@ -97,6 +97,8 @@ pub enum Message {
     /// The session store has a result for the receiver, which it finds there, or there is an
     /// operation to send to it.
     Session,
+    /// The cache may have what the receiver waits for.
+    Cache,
     /// From an exchange to its upstream.
     ToUpstream(ExchangeId, ToUpstream),
     /// From an upstream to an exchange: by which connection.
@@ -111,10 +113,19 @@ pub enum Outcome {
     Checked(Checked),
     /// A directory was read.
     Listing(io::Result<Arc<Listing>>),
+    /// A job of the cache has ended. The cache has the results.
+    Cache,
     /// The write of a session to disk has ended. The store has the result.
     Session,
     /// A name was looked up. The upstream has the result.
     Addresses,
+}
+
+/// After a turn that may have used the cache.
+fn settle_cache(cx: &mut Context<'_, Service>) {
+    if let Some(cache) = &cx.shared.http.cache {
+        Rc::clone(cache).settle(cx);
+    }
 }
 
 // An idle connection has one of these: none may be larger than that of HTTP.
@@ -154,6 +165,8 @@ impl Protocol for Service {
         match (self, message) {
             (Self::Http(http), Message::FromUpstream(from, id, message)) => http.deliver(from, id, message),
             (Self::Upstream(upstream), Message::ToUpstream(id, message)) => upstream.deliver(id, message),
+            (Self::Http(http), Message::Cache) => http.woken(),
+            (Self::Upstream(upstream), Message::Cache) => upstream.woken(),
             // The receiver finds what there is; and no other connection is sent the rest.
             _ => {}
         }
@@ -172,14 +185,16 @@ impl Protocol for Service {
     }
 
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
-        match self {
+        let want = match self {
             Self::Http(http) => http.advance(io, cx),
             Self::Echo(echo) => echo.advance(io, cx.time.now, cx.draining),
             Self::Upper(upper) => upper.advance(io, cx.draining),
             Self::SessionStore(client) => client.advance(io, cx),
             Self::Upstream(upstream) => upstream.advance(io, cx),
             Self::Impaired(impaired) => impaired.advance(io, cx.time.now, cx.draining),
-        }
+        };
+        settle_cache(cx);
+        want
     }
 
     fn answers_plain_text(&self) -> bool {
@@ -202,6 +217,7 @@ impl Protocol for Service {
             Self::Upstream(upstream) => upstream.closed(&ending, cx),
             Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) => {}
         }
+        settle_cache(cx);
     }
 
     fn signal(signal: Signal, cx: &mut Context<'_, Self>) {

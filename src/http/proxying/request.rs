@@ -45,7 +45,7 @@ pub struct ForwardedRequest<'a> {
     /// Who sent it, if the upstream is to learn that. Else what the client says itself is passed on.
     pub sender: Option<Sender>,
     /// Which other fields stay behind, by their names.
-    pub is_left_out: fn(&[u8]) -> bool,
+    pub is_left_out: &'a dyn Fn(&[u8]) -> bool,
     /// Field lines in addition.
     pub further: &'a [u8],
     /// The name of this proxy in Via.
@@ -175,7 +175,7 @@ mod tests {
             target,
             host: HostChoice::Kept,
             sender: Some(SENDER),
-            is_left_out: |_| false,
+            is_left_out: &|_| false,
             further: b"",
             pseudonym: "miod",
             length: None,
@@ -218,7 +218,7 @@ mod tests {
         let head = "GET http://a/ HTTP/1.1\r\nHost: x\r\nCookie: a\r\nX-Forwarded-For: 6.6.6.6\r\nVia: 1.1 b\r\n\r\n";
         let text = written(head, |request| {
             (request.sender, request.target, request.host) = (None, b"/", HostChoice::Upstream(b"a"));
-            request.is_left_out = |name| name.eq_ignore_ascii_case(b"cookie");
+            request.is_left_out = &|name| name.eq_ignore_ascii_case(b"cookie");
             request.further = b"If-None-Match: \"a\"\r\n";
         });
         let expected = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nVia: 1.1 b, 1.1 miod\r\n\

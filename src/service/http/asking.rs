@@ -3,13 +3,16 @@
 use std::rc::Rc;
 
 use super::Cx;
-use crate::http::FieldLines;
+use crate::cache::{EntryId, Key, Response};
+use crate::http::caching::{self, Handling, Reason};
 use crate::http::client::RequestKind;
 use crate::http::framing::Framing;
-use crate::http::head;
+use crate::http::head::{self, Method, RequestHead};
 use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, Server, offered_protocols};
+use crate::http::uri::HttpUrl;
+use crate::http::{FieldLines, Fields, Status};
 use crate::reactor::Ends;
-use crate::service::proxy::{Ask, Content, Proxy, ToUpstream, Upstream};
+use crate::service::proxy::{Answer, Ask, CacheRules, Content, Fetching, Kept, Proxy, Storing, ToUpstream, Upstream};
 
 /// What an upstream is wanted for.
 pub(super) enum Wanted {
@@ -19,12 +22,108 @@ pub(super) enum Wanted {
     Tunnel,
 }
 
+/// What the cache is to do with a request that is sent, and with its response.
+pub(super) struct Fetch {
+    pub(super) rules: Rc<CacheRules>,
+    /// The key of the resource, as text and in the store.
+    pub(super) uri: Rc<[u8]>,
+    pub(super) key: Key,
+    /// Why it is sent.
+    pub(super) reason: Reason,
+    /// It has waited for another request.
+    pub(super) collapsed: bool,
+    /// What is stored for it.
+    pub(super) stored: Option<(EntryId, Rc<Response>)>,
+    /// Other requests wait for the head of its response.
+    pub(super) guard: Option<Fetching>,
+}
+
+impl Fetch {
+    /// Whether the response may be stored, or change what is stored.
+    fn may_store(&self) -> bool {
+        !matches!(self.reason, Reason::Bypass | Reason::Method)
+    }
+
+    /// The head of the response has come.
+    pub(super) fn arrived(&self, head: &RequestHead<'_>, answer: &Answer, now: i64) -> Arrived {
+        let handling = |status: Option<Status>, stored| Handling::Forwarded {
+            why: self.reason,
+            status,
+            stored,
+            collapsed: self.collapsed,
+        };
+        match &answer.kept {
+            Kept::Growing(_, response) => return Arrived::Stored(Rc::clone(response), handling(None, true)),
+            Kept::Confirmed(response) => {
+                return Arrived::Stored(Rc::clone(response), handling(Some(answer.status), true));
+            }
+            Kept::No => {}
+        }
+        if let Some(stored) = self.usable(head, Some(answer.status), now) {
+            return Arrived::Stored(stored, handling(Some(answer.status), false));
+        }
+        if answer.status == Status::NOT_MODIFIED && self.is_validation(head) {
+            return Arrived::Unconfirmed;
+        }
+        if caching::invalidates(head.method, answer.status) {
+            self.invalidate(&answer.fields.fields());
+        }
+        let mut lines = Vec::new();
+        caching::write_cache_status(handling(None, false), None, &mut lines);
+        lines.extend_from_slice(b"X-Cache: MISS\r\n");
+        Arrived::Passes(lines)
+    }
+
+    /// There is no response: what is sent of the stored one, if it may be.
+    pub(super) fn failed(&self, head: &RequestHead<'_>, now: i64) -> Option<(Rc<Response>, Handling)> {
+        let handling = Handling::Forwarded { why: self.reason, status: None, stored: false, collapsed: self.collapsed };
+        Some((self.usable(head, None, now)?, handling))
+    }
+
+    /// The stored response, if it may be sent after such a failure.
+    fn usable(&self, head: &RequestHead<'_>, failure: Option<Status>, now: i64) -> Option<Rc<Response>> {
+        let (_, stored) = self.stored.as_ref()?;
+        let request = caching::Request::from(head);
+        caching::stale_on_error(&request, stored.freshness(), failure, now, &self.rules.settings)?;
+        Some(Rc::clone(stored))
+    }
+
+    /// Whether the request asks if what is stored is still right.
+    fn is_validation(&self, head: &RequestHead<'_>) -> bool {
+        let has_validator = self.stored.as_ref().is_some_and(|(_, stored)| stored.freshness().has_validator());
+        head.method == Method::Get && self.may_store() && has_validator
+    }
+
+    /// What is stored for the URI isn't right any more, nor for others that the response names.
+    fn invalidate(&self, fields: &Fields<'_>) {
+        let mut store = self.rules.cache.store.borrow_mut();
+        store.remove_uri(self.key);
+        let url = std::str::from_utf8(&self.uri).ok().and_then(|uri| HttpUrl::parse(uri).ok());
+        for other in url.iter().flat_map(|url| caching::further_targets(url, fields)) {
+            let key = store.key(other.to_string().as_bytes());
+            store.remove_uri(key);
+        }
+    }
+}
+
+/// What the head of a response means for the client.
+pub(super) enum Arrived {
+    /// It gets this stored response.
+    Stored(Rc<Response>, Handling),
+    /// The upstream says that something else is not modified: it is to be asked without conditions.
+    Unconfirmed,
+    /// It gets that response, with these field lines in addition.
+    Passes(Vec<u8>),
+}
+
 /// What is asked of which upstreams.
 pub(super) struct Plan {
     pub(super) proxy: Rc<Proxy>,
     pub(super) wanted: Wanted,
     /// The client takes a forward proxy for a web server, and asks for a resource of this one.
     pub(super) textbook: Option<Box<Server>>,
+    /// What the cache is to do, if there is one.
+    pub(super) fetch: Option<Box<Fetch>>,
 }
 
 impl Plan {
@@ -51,6 +150,18 @@ impl Plan {
             Framing::Chunked => (Content::Chunked, Some(None)),
         };
         let upgrade = offered_protocols(head);
+        let is_stored = self.fetch.as_ref().filter(|fetch| fetch.may_store());
+        let storing = is_stored.map(|fetch| Box::new(storing_of(fetch, head, cx.time.unix_seconds)));
+        let is_validation = self.fetch.as_ref().is_some_and(|fetch| fetch.is_validation(head));
+        let mut conditions = Vec::new();
+        if let Some(storing) = storing.as_ref().filter(|_| is_validation) {
+            storing.write_conditions(cx.time.unix_seconds, &mut conditions);
+        }
+        // All servers have the same origin there, so the cookies of one would be sent to the others.
+        let hides_cookies = self.textbook.is_some();
+        let is_left_out = |name: &[u8]| {
+            (hides_cookies && name.eq_ignore_ascii_case(b"cookie")) || (is_validation && caching::is_left_out(name))
+        };
         let mut bytes = Vec::with_capacity(head.raw.len() + 256);
         let peer = ends.peer().map(|peer| peer.ip());
         let sender = Sender { peer, is_trusted: cx.shared.http.proxies.trust(peer), is_secure };
@@ -62,19 +173,25 @@ impl Plan {
                 false => HostChoice::Kept,
             },
             sender: (!self.proxy.is_forward).then_some(sender),
-            // All servers have the same origin there, so the cookies of one would be sent to the others.
-            is_left_out: if self.textbook.is_some() { is_cookie } else { |_| false },
-            further: b"",
+            is_left_out: &is_left_out,
+            further: &conditions,
             pseudonym: &self.proxy.pseudonym,
             length,
             upgrade: upgrade.as_deref(),
         }
         .write(&mut bytes);
         let kind = if upgrade.is_some() { RequestKind::Upgrade } else { RequestKind::of(head.method_name) };
-        ToUpstream::Ask(Box::new(Ask { head: bytes, content, kind }))
+        ToUpstream::Ask(Box::new(Ask { head: bytes, content, kind, storing }))
     }
 }
 
-fn is_cookie(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"cookie")
+fn storing_of(fetch: &Fetch, head: &RequestHead<'_>, now: i64) -> Storing {
+    Storing {
+        rules: Rc::clone(&fetch.rules),
+        uri: Rc::clone(&fetch.uri),
+        key: fetch.key,
+        request: head.raw.into(),
+        requested: now,
+        stored: fetch.stored.clone(),
+    }
 }

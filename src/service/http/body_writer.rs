@@ -4,7 +4,7 @@
 use super::access_log::PendingEntry;
 use crate::http::chunked::{LAST_CHUNK, encode_chunk};
 use crate::http::response::BodyForm;
-use crate::reactor::{Output, Tick};
+use crate::reactor::{FileSlice, Output, Tick};
 
 /// Writes the body of a response piece by piece.
 pub(super) struct BodyWriter {
@@ -40,6 +40,22 @@ impl BodyWriter {
         }
         if let Some(entry) = &mut self.entry {
             entry.add(content.len() as u64, output.since(before));
+        }
+    }
+
+    /// Appends a stretch of a file as a piece of content.
+    pub(super) fn write_file(&mut self, slice: FileSlice, output: &mut Output) {
+        let (before, length) = (output.mark(), slice.length);
+        self.size += length;
+        if self.chunked {
+            output.write(format!("{length:x}\r\n").as_bytes());
+            output.file(slice);
+            output.write(b"\r\n");
+        } else {
+            output.file(slice);
+        }
+        if let Some(entry) = &mut self.entry {
+            entry.add(length, output.since(before));
         }
     }
 

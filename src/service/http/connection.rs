@@ -27,7 +27,7 @@ use super::gateway;
 use super::notices::{notice, tls_at_plain};
 use super::persistence::{self, Reading, Writing};
 use super::policy;
-use super::proxied::End;
+use super::proxied::{End, Over};
 use super::rejects::BODY_TOO_LARGE;
 use super::resolve::resolve;
 use super::respond;
@@ -103,6 +103,8 @@ impl Http {
             _ => {}
         }
         cx.shared.http.census.leave(self.state.phase());
+        // Others may wait for what it has asked for.
+        self.state = State::Closing(Finish::Abort);
         if let Some(peer) = ends.peer()
             && self.counted
         {
@@ -121,6 +123,15 @@ impl Http {
             State::Waiting(waiting) => waiting.job_ended(job, result),
             State::Body(body) => body.job_ended(job, result),
             State::Proxied(proxied) => proxied.job_ended(job),
+            _ => {}
+        }
+    }
+
+    /// The cache may have what is waited for.
+    pub fn woken(&mut self) {
+        match &mut self.state {
+            State::LookingUp(looking) => looking.woken(),
+            State::SendingStored(stored) => stored.woken(),
             _ => {}
         }
     }
@@ -356,6 +367,8 @@ impl Http {
         let step = match &mut self.state {
             State::Waiting(_) => return self.wait(io, cx),
             State::Proxied(_) => return self.pass_on(io, cx),
+            State::LookingUp(_) => return self.look_up(io, cx),
+            State::SendingStored(stored) => stored.advance(io, cx),
             State::SendingFile { persistent, .. } => file_sent(*persistent, io),
             State::Sending(sending) => sending.advance(self.requests, io, cx),
             State::Watching(watching) => watching.advance(self.requests, io, cx),
@@ -394,17 +407,41 @@ impl Http {
         };
         self.reading = proxied.reading();
         match end {
-            End::Head(answer) => gateway::pass_on(proxied, &answer, self.requests, io, cx),
+            End::Head(answer) => {
+                if let Some(over) = gateway::pass_on(proxied, &answer, self.requests, io, cx) {
+                    self.conclude(over, io, cx);
+                }
+            }
             End::Written(writing) => {
                 self.response_ended(0, cx);
                 self.end(writing, cx);
             }
-            End::Over(over) => {
-                if let State::Proxied(proxied) = self.take_state(cx) {
-                    let progress = gateway::conclude(*proxied, over, self.requests, io, cx);
-                    self.proceed(progress, cx);
-                }
-            }
+            End::Over(over) => self.conclude(over, io, cx),
+        }
+        Step::Done(())
+    }
+
+    /// Ends an exchange with an upstream: something else follows.
+    fn conclude(&mut self, over: Over, io: &mut Io<'_>, cx: &mut Cx<'_>) {
+        if let State::Proxied(proxied) = self.take_state(cx) {
+            let progress = gateway::conclude(*proxied, over, self.requests, io, cx);
+            self.proceed(progress, cx);
+        }
+    }
+
+    /// Looks up again what the cache has, if that is known now.
+    fn look_up(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
+        let State::LookingUp(looking) = &self.state else { return Step::Done(()) };
+        if io.gone {
+            self.end(Writing::Abort, cx);
+            return Step::Done(());
+        }
+        if let Some(until) = looking.waits_until(cx.time.now) {
+            return Step::Wait(Want::NOTHING.by(until));
+        }
+        if let State::LookingUp(looking) = self.take_state(cx) {
+            let progress = gateway::look_again(*looking, self.requests, io, cx);
+            self.proceed(progress, cx);
         }
         Step::Done(())
     }

@@ -21,7 +21,7 @@ use crate::http::Reject;
 use crate::http::basic::Asker;
 use crate::http::framing::Framing;
 use crate::http::head::{Method, RequestHead};
-use crate::http::response::{HeadContext, RequestTraits, Stamp};
+use crate::http::response::{HeadContext, Policy, RequestTraits, Stamp};
 use crate::reactor::{Ends, Mark, Output, Tick};
 use crate::service::proxy::{Forward, Proxy};
 
@@ -87,6 +87,15 @@ pub(super) enum Handler {
     Refused(Reject, Option<Methods>),
 }
 
+impl Facts {
+    /// What is added to the response.
+    pub(super) fn policy(&self) -> &Policy {
+        // A proxy's password says nothing about who may see the response.
+        let is_private = self.realm.is_some() && self.host.asker() == Asker::Origin;
+        self.host.rules(self.rules).policy(is_private, self.secure)
+    }
+}
+
 impl Exchange<'_> {
     /// The decoded path, with its slash.
     pub(super) fn path(&self) -> &[u8] {
@@ -107,9 +116,7 @@ impl Exchange<'_> {
     pub(super) fn context<'c>(&'c self, stamp: &'c Stamp, draining: bool) -> HeadContext<'c> {
         let head_only = self.head.method == Method::Head;
         let persistent = self.facts.persistent && !self.is_body_unread() && !draining;
-        // A proxy's password says nothing about who may see the response.
-        let is_private = self.facts.realm.is_some() && self.facts.host.asker() == Asker::Origin;
-        let policy = self.rules().policy(is_private, self.facts.secure);
+        let policy = self.facts.policy();
         HeadContext {
             traits: RequestTraits { minor: self.head.minor, head_only, persistent },
             stamp,

@@ -43,7 +43,7 @@ pub(super) fn respond(exchange: &Exchange<'_>, forward: &Forward, turn: &mut Tur
                 return refuse(exchange, NO_TLS, turn);
             };
             let textbook = is_textbook.then(|| Box::new(server));
-            gateway::ask(exchange, Plan { proxy, wanted: Wanted::Response(target), textbook }, turn)
+            gateway::ask(exchange, Plan { proxy, wanted: Wanted::Response(target), textbook, fetch: None }, turn)
         }
         Asked::Tunnel(server) => {
             if exchange.head.framing != Framing::None {
@@ -56,7 +56,7 @@ pub(super) fn respond(exchange: &Exchange<'_>, forward: &Forward, turn: &mut Tur
             let Some(proxy) = forward.origin(&server, turn.cx.time.now) else {
                 return refuse(exchange, NO_TLS, turn);
             };
-            gateway::ask(exchange, Plan { proxy, wanted: Wanted::Tunnel, textbook: None }, turn)
+            gateway::ask(exchange, Plan { proxy, wanted: Wanted::Tunnel, textbook: None, fetch: None }, turn)
         }
         Asked::Moved(path) => {
             let location = String::from_utf8_lossy(&path).into_owned();

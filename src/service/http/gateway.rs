@@ -1,35 +1,102 @@
 //! The handler of requests that other servers answer. What follows is in `proxied`.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Cx;
-use super::asking::{Plan, Wanted};
+use super::asking::{Arrived, Fetch, Plan, Wanted};
 use super::exchange::{Exchange, Facts, Turn};
+use super::lookup::{self, History, Looked, LookingUp, Sent};
 use super::proxied::{Over, Proxied};
+use super::received::{received, stamp_of};
+use super::rejects::NOT_STORED;
 use super::respond::{self, refuse, refuse_with};
 use super::state::{Progress, State};
+use super::stored;
 use super::tunnel::Tunnel;
 use crate::http::caching::NAME;
-use crate::http::proxying::{UpstreamFailure, has_passed_here, is_offered_change, textbook_location};
-use crate::http::response::Stamp;
-use crate::http::{FieldLines, Fields, Status, date, head, target};
+use crate::http::proxying::{UpstreamFailure, has_passed_here, is_offered_change, offered_protocols};
+use crate::http::{FieldLines, Status, head, target};
 use crate::reactor::Io;
 use crate::service::Message;
-use crate::service::proxy::{Answer, Proxy, ToUpstream};
+use crate::service::proxy::{Answer, CacheRules, Proxy, ToUpstream, ask_beside};
 
 /// Asks an upstream of a route.
 pub(super) fn respond(exchange: &Exchange<'_>, proxy: &Rc<Proxy>, mount: usize, turn: &mut Turn<'_, '_>) -> Progress {
-    let plan =
-        Plan { proxy: Rc::clone(proxy), wanted: Wanted::Response(target_of(exchange, proxy, mount)), textbook: None };
+    let plan = Plan {
+        proxy: Rc::clone(proxy),
+        wanted: Wanted::Response(target_of(exchange, proxy, mount)),
+        textbook: None,
+        fetch: None,
+    };
     ask(exchange, plan, turn)
 }
 
-/// Asks an upstream.
+/// Responds from the cache, or asks an upstream.
 pub(super) fn ask(exchange: &Exchange<'_>, plan: Plan, turn: &mut Turn<'_, '_>) -> Progress {
     if has_passed_here(&exchange.head.fields, &plan.proxy.pseudonym) {
         return fail(exchange, UpstreamFailure::Loop, turn);
     }
+    let is_request = matches!(plan.wanted, Wanted::Response(_)) && offered_protocols(exchange.head).is_none();
+    match plan.proxy.cache.clone().filter(|_| is_request) {
+        Some(rules) => look_up(exchange, plan, &rules, History::default(), turn),
+        None => forward(exchange, plan, turn),
+    }
+}
+
+/// Looks up what the cache has.
+fn look_up(
+    exchange: &Exchange<'_>,
+    mut plan: Plan,
+    rules: &Rc<CacheRules>,
+    history: History,
+    turn: &mut Turn<'_, '_>,
+) -> Progress {
+    match lookup::look_up(exchange, &plan, rules, history, turn) {
+        Looked::Stored(Sent { response, handling, validation }) => {
+            if let Some(fetch) = validation {
+                validate(exchange, &mut plan, fetch, turn);
+            }
+            stored::send(exchange, &plan, response, handling, turn)
+        }
+        Looked::Unavailable => refuse(exchange, NOT_STORED, turn),
+        Looked::Ask(fetch) => {
+            plan.fetch = Some(Box::new(fetch));
+            forward(exchange, plan, turn)
+        }
+        Looked::Wait(waits) => {
+            let looking = LookingUp::new(exchange, plan, waits, history, turn.cx.time.now);
+            Progress::Pending(State::LookingUp(Box::new(looking)))
+        }
+    }
+}
+
+/// Looks up again, after a wait.
+pub(super) fn look_again(looking: LookingUp, request: u32, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Progress {
+    let LookingUp { head, facts, plan, history, .. } = looking;
+    let mut lines = FieldLines::default();
+    let head = head::parse_again(&head, &mut lines);
+    let turn = &mut Turn::new(io.output, io.ends, request, cx);
+    let exchange = Exchange { head: &head, facts };
+    match plan.proxy.cache.clone() {
+        Some(rules) => look_up(&exchange, plan, &rules, history, turn),
+        None => forward(&exchange, plan, turn),
+    }
+}
+
+/// Has a stored response validated, while it is sent. Nobody waits for that.
+fn validate(exchange: &Exchange<'_>, plan: &mut Plan, fetch: Fetch, turn: &mut Turn<'_, '_>) {
+    let now = turn.cx.time.now;
+    if !fetch.rules.cache.begin_validation(fetch.key, now) {
+        return;
+    }
+    let Some(in_flight) = plan.proxy.choose(&[], now) else { return };
+    plan.fetch = Some(Box::new(fetch));
+    let ask = plan.ask(exchange.head.raw, in_flight.upstream(), exchange.facts.secure, turn.ends, turn.cx);
+    ask_beside(in_flight.upstream(), ask, turn.cx);
+}
+
+/// Asks an upstream.
+fn forward(exchange: &Exchange<'_>, plan: Plan, turn: &mut Turn<'_, '_>) -> Progress {
     let Some(in_flight) = plan.proxy.choose(&[], turn.cx.time.now) else {
         return fail(exchange, UpstreamFailure::NoneHealthy, turn);
     };
@@ -55,13 +122,34 @@ fn target_of(exchange: &Exchange<'_>, proxy: &Proxy, mount: usize) -> Vec<u8> {
     out
 }
 
-/// Writes the head of the response of an upstream.
-pub(super) fn pass_on(proxied: &mut Proxied, answer: &Answer, request: u32, io: &mut Io<'_>, cx: &mut Cx<'_>) {
+/// Writes the head of the response of an upstream. Returns what follows in its place.
+pub(super) fn pass_on(
+    proxied: &mut Proxied,
+    answer: &Answer,
+    request: u32,
+    io: &mut Io<'_>,
+    cx: &mut Cx<'_>,
+) -> Option<Over> {
+    if let Some(fetch) = proxied.fetch_mut() {
+        // Those who wait for it can look for it now.
+        fetch.guard = None;
+    }
     let mut lines = FieldLines::default();
     let (head, facts) = proxied.parts();
     let head = head::parse_again(head, &mut lines);
+    let mut further = None;
+    if let Some(fetch) = &proxied.plan().fetch {
+        match fetch.arrived(&head, answer, cx.time.unix_seconds) {
+            Arrived::Stored(response, handling) => return Some(Over::Stored(response, handling)),
+            Arrived::Unconfirmed => {
+                proxied.ask_again(io.ends, cx);
+                return None;
+            }
+            Arrived::Passes(lines) => further = Some([exchange_lines(facts), &lines].concat().into()),
+        }
+    }
     // The rest of the content may still be read. If it isn't, the connection closes unannounced.
-    let exchange = Exchange { head: &head, facts: Facts { unread: None, ..facts.clone() } };
+    let exchange = Exchange { head: &head, facts: Facts { unread: None, lines: further, ..facts.clone() } };
     let upstream = Rc::clone(proxied.upstream());
     let turn = &mut Turn::new(io.output, io.ends, request, cx);
     turn.upstream = Some(&upstream.url);
@@ -71,37 +159,15 @@ pub(super) fn pass_on(proxied: &mut Proxied, answer: &Answer, request: u32, io: 
     let (form, persistent) = respond::begin_at(&exchange, answer.status, fields, answer.length, &stamp, turn);
     let body = respond::begin_body(&exchange, answer.status, form, turn);
     proxied.send(persistent, body);
+    None
 }
 
-/// The Date of a response: that of the upstream (RFC 9110 §6.6.1), or else the present time.
-fn stamp_of(fields: &Fields<'_>, turn: &Turn<'_, '_>) -> Stamp {
-    let own = &turn.cx.shared.http.stamp;
-    let told = fields.get("date").and_then(|value| date::parse(value, own.unix_seconds()));
-    match told {
-        Some(seconds) if seconds != own.unix_seconds() => Stamp::new(seconds),
-        _ => own.clone(),
+/// The field lines for this response alone.
+fn exchange_lines(facts: &Facts) -> &[u8] {
+    match &facts.lines {
+        Some(lines) => lines,
+        None => &facts.policy().further,
     }
-}
-
-/// The fields of a response of an upstream, as the client gets them.
-fn received<'f>(plan: &'f Plan, fields: &Fields<'f>) -> impl Iterator<Item = (&'f str, Cow<'f, [u8]>)> {
-    let (textbook, is_forward) = (plan.textbook.as_deref(), plan.proxy.is_forward);
-    // Names are tokens, so they are ASCII.
-    let fields = fields.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
-    let fields = fields.filter(move |(name, _)| match name.len() {
-        4 => !name.eq_ignore_ascii_case("Date"),
-        // A gateway says which server it is itself.
-        6 => is_forward || !name.eq_ignore_ascii_case("Server"),
-        10 => textbook.is_none() || !name.eq_ignore_ascii_case("Set-Cookie"),
-        _ => true,
-    });
-    let fields = fields.map(move |(name, value)| match textbook {
-        Some(server) if name.eq_ignore_ascii_case("Location") => (name, Cow::from(textbook_location(server, value))),
-        _ => (name, Cow::from(value)),
-    });
-    // A gateway need not name itself there (RFC 9110 §7.6.3).
-    let via = is_forward.then(|| Cow::from(format!("1.1 {}", plan.proxy.pseudonym).into_bytes()));
-    fields.chain(via.map(|via| ("Via", via)))
 }
 
 /// Responds in place of an upstream, or begins a tunnel.
@@ -115,7 +181,17 @@ pub(super) fn conclude(proxied: Proxied, over: Over, request: u32, io: &mut Io<'
     turn.upstream = Some(&upstream.url);
     match over {
         Over::Refused(reject) => refuse(&exchange, reject, turn),
-        Over::Failed(failure) => fail(&exchange, failure, turn),
+        Over::Failed(failure) => {
+            match plan.fetch.as_ref().and_then(|fetch| fetch.failed(&head, turn.cx.time.unix_seconds)) {
+                Some((response, handling)) => stored::send(&exchange, &plan, response, handling, turn),
+                None => fail(&exchange, failure, turn),
+            }
+        }
+        Over::Stored(response, handling) => {
+            // If it isn't the one that the upstream sends, nobody wants that. Else it goes on.
+            turn.cx.send(link.connection, Message::ToUpstream(link.id, ToUpstream::Cancel));
+            stored::send(&exchange, &plan, response, handling, turn)
+        }
         Over::Tunnel(status, fields) => {
             let fields = fields.fields();
             if status == Status::SWITCHING_PROTOCOLS && !is_offered_change(&head, &fields) {

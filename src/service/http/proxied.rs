@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Cx;
-use super::asking::{Plan, Wanted};
+use super::asking::{Fetch, Plan, Wanted};
 use super::body_writer::BodyWriter;
 use super::counts::Timeout;
 use super::exchange::{Exchange, Facts, Turn};
@@ -18,6 +18,8 @@ use super::persistence::{Reading, Writing};
 use super::rejects::BODY_TOO_LARGE;
 use super::step::Step;
 use super::tunnel::Link;
+use crate::cache::Response;
+use crate::http::caching::Handling;
 use crate::http::framing::{BodyReader, Framing};
 use crate::http::head::{self, Method};
 use crate::http::proxying::UpstreamFailure;
@@ -96,6 +98,8 @@ pub(super) enum Over {
     Refused(Reject),
     /// The upstream has failed.
     Failed(UpstreamFailure),
+    /// A stored response.
+    Stored(Rc<Response>, Handling),
     /// A tunnel, after a head with these fields.
     Tunnel(Status, FieldLines),
 }
@@ -368,6 +372,19 @@ impl Proxied {
             }
             io.output.write(b"\r\n");
         }
+    }
+
+    /// What the cache is to do.
+    pub(super) fn fetch_mut(&mut self) -> Option<&mut Fetch> {
+        self.plan.fetch.as_deref_mut()
+    }
+
+    /// The upstream's response was about something else: asks again, without what is stored.
+    pub(super) fn ask_again(&mut self, ends: Ends<'_>, cx: &mut Cx<'_>) {
+        if let Some(fetch) = self.fetch_mut() {
+            fetch.stored = None;
+        }
+        self.connect(true, ends, cx);
     }
 
     /// What is asked of whom.

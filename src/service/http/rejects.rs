@@ -25,3 +25,6 @@ pub(super) const BODY_TOO_LARGE: Reject =
 /// No host has the name that the request is for, or it came by a connection that isn't for it.
 pub(super) const UNKNOWN_HOST: Reject =
     Reject::new(Status::MISDIRECTED_REQUEST, "the host that the request is for is not served here");
+
+/// The client wants a stored response only (RFC 9111 §5.2.1.7).
+pub(super) const NOT_STORED: Reject = Reject::new(Status::GATEWAY_TIMEOUT, "no stored response may be sent");

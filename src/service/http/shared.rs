@@ -18,6 +18,7 @@ use crate::http::header_section::RecentSections;
 use crate::http::rate::Rates;
 use crate::http::response::Stamp;
 use crate::limits;
+use crate::service::proxy::Cache;
 
 /// What an operator can set about requests.
 #[derive(Clone, Debug)]
@@ -74,6 +75,8 @@ pub struct Shared {
     pub ports: Ports,
     /// Every request gets 503.
     pub maintenance: bool,
+    /// The cache of the proxies, if there is one.
+    pub cache: Option<Rc<Cache>>,
     /// The header sections that connections sent last.
     pub(super) recent: RecentSections,
     pub(super) stamp: Stamp,
@@ -100,6 +103,7 @@ impl Shared {
             limits,
             ports: Ports::default(),
             maintenance: false,
+            cache: None,
             recent: RecentSections::default(),
             stamp: Stamp::new(0),
             census: Census::default(),

@@ -3,8 +3,10 @@
 use super::access_log::PendingEntry;
 use super::body::ReadingBody;
 use super::census::Phase;
+use super::lookup::LookingUp;
 use super::proxied::Proxied;
 use super::sending::Sending;
+use super::sending_stored::SendingStored;
 use super::tunnel::Tunnel;
 use super::waiting::Waiting;
 use super::watching::Watching;
@@ -29,6 +31,10 @@ pub(super) enum State {
     Watching(Box<Watching>),
     /// Another server answers.
     Proxied(Box<Proxied>),
+    /// It is looked up what the cache has for the request.
+    LookingUp(Box<LookingUp>),
+    /// A stored response is on its way.
+    SendingStored(Box<SendingStored>),
     /// Bytes pass unchanged between the client and another server.
     Tunnel(Box<Tunnel>),
     /// The connection ends.
@@ -57,6 +63,8 @@ impl State {
             Self::Sending(_) => Phase::Sending,
             Self::Watching(_) => Phase::Watching,
             Self::Proxied(_) => Phase::Proxied,
+            Self::LookingUp(_) => Phase::Waiting,
+            Self::SendingStored(_) => Phase::Sending,
             Self::Tunnel(_) => Phase::Tunnel,
             Self::Closing(_) => Phase::Closing,
         }
@@ -72,6 +80,8 @@ impl State {
             Self::Sending(sending) => size_of::<Sending>() + sending.memory(),
             Self::Watching(watching) => size_of::<Watching>() + watching.memory(),
             Self::Proxied(proxied) => size_of::<Proxied>() + proxied.memory(),
+            Self::LookingUp(looking) => size_of::<LookingUp>() + looking.memory(),
+            Self::SendingStored(stored) => size_of::<SendingStored>() + stored.memory(),
             Self::Tunnel(tunnel) => size_of::<Tunnel>() + tunnel.memory(),
         }
     }
@@ -84,6 +94,8 @@ impl State {
             Self::SendingFile { began, .. } => Some(((*began).into(), None)),
             Self::Sending(sending) => Some((sending.body.began, Some(sending.body.size))),
             Self::Watching(watching) => Some((watching.body.began, Some(watching.body.size))),
+            Self::SendingStored(stored) => Some((stored.body.began, Some(stored.body.size))),
+            Self::LookingUp(_) => None,
             Self::Proxied(proxied) => proxied.body().map(|body| (body.began, Some(body.size))),
             Self::Tunnel(tunnel) => Some((tunnel.body.began, Some(tunnel.body.size))),
         }
@@ -96,6 +108,8 @@ impl State {
             Self::SendingFile { entry, .. } => entry.take(),
             Self::Sending(sending) => sending.body.entry.take(),
             Self::Watching(watching) => watching.body.entry.take(),
+            Self::SendingStored(stored) => stored.body.entry.take(),
+            Self::LookingUp(_) => None,
             Self::Proxied(proxied) => proxied.body_mut()?.entry.take(),
             Self::Tunnel(tunnel) => tunnel.body.entry.take(),
         }

@@ -19,7 +19,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
-use super::{Answer, Ask, Content, ExchangeId, Flow, FromUpstream, Passing, ToUpstream, TunnelEnd, Upstream, WINDOW};
+use super::storing::Growing;
+use super::{
+    Answer, Ask, BESIDE, Content, ExchangeId, Flow, FromUpstream, InFlight, Kept, Passing, Storing, ToUpstream,
+    TunnelEnd, Upstream, WINDOW,
+};
 use crate::http::chunked::{LAST_CHUNK, encode_chunk};
 use crate::http::client::{Body, HttpError, RequestKind, ResponseHead, ResponseReader};
 use crate::http::framing::parse_length;
@@ -68,6 +72,10 @@ struct Current {
     progress: Tick,
     /// Bytes pass unchanged.
     tunnel: Option<TunnelEnd>,
+    /// How the response is stored.
+    storing: Option<Box<Storing>>,
+    /// It is being stored.
+    growing: Option<Box<Growing>>,
 }
 
 impl UpstreamConnection {
@@ -96,6 +104,13 @@ impl UpstreamConnection {
             return;
         }
         self.inbox.push_back((from, message));
+    }
+
+    /// The cache may have room again.
+    pub fn woken(&mut self) {
+        if let Some(growing) = self.exchange.as_mut().and_then(|current| current.growing.as_mut()) {
+            growing.is_paused = false;
+        }
     }
 
     /// Bytes of memory that it holds beyond its own size.
@@ -146,9 +161,9 @@ impl UpstreamConnection {
                     return self.inbox.push_front((id, message));
                 }
                 ToUpstream::Ask(ask) => {
-                    let Ask { head, content, kind } = *ask;
+                    let Ask { head, content, kind, storing } = *ask;
                     io.output.write(&head);
-                    self.begin(Current::new(id, kind, content, cx.time.now));
+                    self.begin(Current { storing, ..Current::new(id, kind, content, cx.time.now) });
                     continue;
                 }
                 ToUpstream::Connect => {
@@ -184,7 +199,8 @@ impl UpstreamConnection {
                     current.room += bytes;
                     current.progress = cx.time.now;
                 }
-                ToUpstream::Cancel => self.cancelled = true,
+                // What is being stored has other readers, or will have.
+                ToUpstream::Cancel => self.cancelled = current.growing.is_none(),
             }
         }
     }
@@ -207,7 +223,7 @@ impl UpstreamConnection {
                 return Ok(());
             }
             let consumed = match current.reader.awaits_head() {
-                true => current.read_head(io, cx)?,
+                true => current.read_head(&self.upstream, io, cx)?,
                 false => current.read_content(io, cx)?,
             };
             if consumed > 0 {
@@ -247,8 +263,11 @@ impl UpstreamConnection {
 
     /// The response is complete.
     fn end(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) {
-        let Some(current) = self.exchange.take() else { return };
-        send(current.id, FromUpstream::End, cx);
+        let Some(mut current) = self.exchange.take() else { return };
+        match current.growing.take() {
+            Some(growing) => growing.end(true),
+            None => send(current.id, FromUpstream::End, cx),
+        }
         // An upstream that responds before it has the whole request doesn't want the rest.
         let persists = current.reader.is_persistent() && current.is_asked && !io.ended && io.input.is_empty();
         self.since = cx.time.now;
@@ -297,14 +316,16 @@ impl UpstreamConnection {
         let deadline = match current.reader.awaits_head() {
             true => current.progress.after(timeouts.response),
             // The exchange gives up a client that takes nothing.
-            false if current.room == 0 => return Want::NOTHING,
+            false if current.growing.is_none() && current.room == 0 => return Want::NOTHING,
             false => current.progress.after(timeouts.idle),
         };
         if cx.time.now >= deadline {
             self.failure = Some(UpstreamFailure::ResponseTimeout);
             return Want::finish(Finish::Abort);
         }
-        Want::READ.by(deadline)
+        // The store wakes one that is paused.
+        let is_paused = current.growing.as_ref().is_some_and(|growing| growing.is_paused);
+        if is_paused { Want::NOTHING.by(deadline) } else { Want::READ.by(deadline) }
     }
 
     /// Waits until the connection is established, and for the next request.
@@ -326,6 +347,12 @@ impl UpstreamConnection {
     /// The connection is over, or was never made.
     pub fn closed(&mut self, ending: &Ending, cx: &mut Cx<'_>) {
         self.upstream.forget_idle(cx.handle);
+        if let Some(current) = &mut self.exchange
+            && current.growing.take().is_some()
+        {
+            // Its clients read what is stored.
+            return;
+        }
         // The request may still be among the messages.
         let asked = self.inbox.iter().find(|(_, message)| matches!(message, ToUpstream::Ask(_) | ToUpstream::Connect));
         if let Some((id, _)) = asked {
@@ -367,11 +394,18 @@ impl Current {
             room: WINDOW,
             progress: now,
             tunnel: None,
+            storing: None,
+            growing: None,
         }
     }
 
     /// Reads the next head. Returns the bytes consumed.
-    fn read_head(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Result<usize, UpstreamFailure> {
+    fn read_head(
+        &mut self,
+        upstream: &Rc<Upstream>,
+        io: &mut Io<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, UpstreamFailure> {
         if io.input.is_empty() {
             return Ok(0);
         }
@@ -396,7 +430,17 @@ impl Current {
             // A 2xx to a CONNECT that wasn't for a proxy.
             Body::Tunnel => return Err(UpstreamFailure::Malformed),
             _ if head.is_interim() => FromUpstream::Interim(status, fields),
-            _ => FromUpstream::Head(Box::new(Answer { status, fields, length: length_of(&head) })),
+            _ => {
+                let kept = self.storing.as_ref().map_or(Kept::No, |storing| storing.head(&head, cx.handle, cx.time));
+                if let (Kept::Growing(filling, _), Some(storing)) = (&kept, &self.storing) {
+                    let growing = Growing::new(storing, *filling, head.body, InFlight::begin(upstream));
+                    self.growing = Some(Box::new(growing));
+                } else if self.id.request == BESIDE && head.body != Body::Absent {
+                    // Nobody wants it.
+                    return Err(UpstreamFailure::Closed);
+                }
+                FromUpstream::Head(Box::new(Answer { status, fields, length: length_of(&head), kept }))
+            }
         };
         send(self.id, answer, cx);
         Ok(length)
@@ -405,15 +449,23 @@ impl Current {
     /// Reads content. Returns the bytes consumed.
     fn read_content(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) -> Result<usize, UpstreamFailure> {
         let input = io.input.bytes();
-        let most = input.len().min(self.room);
+        let most = match &self.growing {
+            Some(growing) if growing.is_paused => 0,
+            Some(_) => input.len(),
+            None => input.len().min(self.room),
+        };
         if most == 0 {
             return Ok(0);
         }
         let progress = self.reader.read(&input[..most]).map_err(|_| UpstreamFailure::Malformed)?;
         let content = &input[progress.content];
         if !content.is_empty() {
-            self.room -= content.len();
             cx.work.spend_bytes(content.len());
+            if let Some(growing) = &mut self.growing {
+                // Readers see in the store that it failed.
+                return if growing.append(content) { Ok(progress.consumed) } else { Err(UpstreamFailure::Closed) };
+            }
+            self.room -= content.len();
             send(self.id, FromUpstream::Piece(content.to_vec()), cx);
         }
         Ok(progress.consumed)

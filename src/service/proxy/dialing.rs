@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use super::attempts::Attempts;
-use super::{ExchangeId, FromUpstream, ToUpstream, Upstream, UpstreamConnection};
+use super::{BESIDE, ExchangeId, FromUpstream, ToUpstream, Upstream, UpstreamConnection};
 use crate::http::proxying::UpstreamFailure;
 use crate::reactor::{Context, Dial, Handle, JobClass, JobId, QueueFull, Tick};
 use crate::service::{Message, Outcome, Service};
@@ -145,6 +145,21 @@ impl Dialing {
                 cx.send(*connection, Message::ToUpstream(self.exchange, ToUpstream::Cancel));
             }
         }
+    }
+}
+
+/// Asks an upstream for nobody: what comes changes the cache, or is dropped. If no address is known, it isn't
+/// asked.
+pub(crate) fn ask_beside(upstream: &Rc<Upstream>, ask: ToUpstream, cx: &mut Cx<'_>) {
+    let id = ExchangeId { client: cx.handle, request: BESIDE };
+    let connection = upstream.take_idle().or_else(|| {
+        let endpoint = upstream.addresses().get().first().cloned()?;
+        let connection = UpstreamConnection::new(Rc::clone(upstream), id, cx.time.now);
+        let dial = Dial { endpoint, tls: upstream.tls() };
+        Some(cx.connect(dial, Service::Upstream(Box::new(connection))))
+    });
+    if let Some(connection) = connection {
+        cx.send(connection, Message::ToUpstream(id, ask));
     }
 }
 

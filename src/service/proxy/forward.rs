@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::{Addresses, Proxy, Upstream};
+use super::{Addresses, CacheRules, Proxy, Upstream};
 use crate::http::proxying::{Server, UpstreamTimeouts, is_public};
 use crate::limits;
 use crate::reactor::{Tick, TlsConnector};
@@ -27,6 +27,8 @@ pub struct Forward {
     pub timeouts: UpstreamTimeouts,
     /// How TLS is spoken with origins; none if no authority is trusted.
     pub connector: Option<TlsConnector>,
+    /// How responses are stored, if they are.
+    pub cache: Option<Rc<CacheRules>>,
     /// The origins that were asked.
     pub origins: RefCell<Origins>,
 }
@@ -59,6 +61,7 @@ impl Forward {
             strip: false,
             own_host: true,
             is_forward: true,
+            cache: self.cache.clone(),
         });
         origins.make_room();
         origins.0.insert(server.clone(), (Rc::clone(&proxy), now));

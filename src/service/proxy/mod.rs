@@ -25,16 +25,22 @@
 
 mod addresses;
 mod attempts;
+mod cache;
 mod connection;
 mod dialing;
 mod forward;
+mod storing;
 mod tunnel;
 mod upstream;
 
 pub use addresses::{AddressFilter, Addresses};
+pub(crate) use cache::Fetching;
+pub use cache::{Cache, CacheRules};
 pub use connection::UpstreamConnection;
-pub(crate) use dialing::{Dialed, Dialing};
+pub(crate) use dialing::{Dialed, Dialing, ask_beside};
 pub use forward::{Forward, Origins};
+pub use storing::Kept;
+pub(crate) use storing::{Storing, parse_stored};
 pub use tunnel::{Flow, Passing, TunnelEnd};
 pub use upstream::{InFlight, Proxy, Upstream};
 
@@ -46,6 +52,9 @@ use crate::reactor::Handle;
 
 /// Bytes of content that are on their way between two connections, at most, in each direction.
 pub const WINDOW: usize = 64 * 1024;
+
+/// The number of a request that no exchange waits for; theirs begin at 1.
+const BESIDE: u32 = 0;
 
 /// The name of an exchange: its connection, and the number of its request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +91,8 @@ pub struct Ask {
     pub content: Content,
     /// How its response is read.
     pub kind: RequestKind,
+    /// How its response is stored, if it may be.
+    pub(crate) storing: Option<Box<Storing>>,
 }
 
 /// How the content of a request is sent.
@@ -127,4 +138,6 @@ pub struct Answer {
     pub fields: FieldLines,
     /// The length of the content.
     pub length: Length,
+    /// Whether it is stored: then its content doesn't follow, but is there.
+    pub kept: Kept,
 }

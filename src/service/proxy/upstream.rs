@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Addresses;
+use super::{Addresses, CacheRules};
 use crate::http::proxying::UpstreamTimeouts;
 use crate::limits;
 use crate::reactor::{Handle, Tick, TlsClient};
@@ -30,6 +30,8 @@ pub struct Proxy {
     /// Its client chose the upstream, which isn't told who that is. What the upstream says about
     /// itself is passed on.
     pub is_forward: bool,
+    /// How responses are stored, if they are.
+    pub cache: Option<Rc<CacheRules>>,
 }
 
 /// A server behind the gateway.
@@ -52,7 +54,7 @@ pub struct Upstream {
 pub struct InFlight(Rc<Upstream>);
 
 impl InFlight {
-    fn begin(upstream: &Rc<Upstream>) -> Self {
+    pub(super) fn begin(upstream: &Rc<Upstream>) -> Self {
         upstream.in_flight.set(upstream.in_flight.get() + 1);
         Self(Rc::clone(upstream))
     }
@@ -166,7 +168,8 @@ mod tests {
         let (one, two) = (upstream("1"), upstream("2"));
         let upstreams = vec![Rc::clone(&one), Rc::clone(&two)];
         let (pseudonym, body_limit) = ("a".to_owned(), None);
-        let proxy = Proxy { upstreams, pseudonym, body_limit, strip: false, own_host: false, is_forward: false };
+        let proxy =
+            Proxy { upstreams, pseudonym, body_limit, strip: false, own_host: false, is_forward: false, cache: None };
         let at = |seconds: u64| Tick::from_micros(seconds * 1_000_000);
         let first = proxy.choose(&[], at(0)).unwrap();
         assert_eq!(first.upstream().url, "1");

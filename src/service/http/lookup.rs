@@ -1,0 +1,235 @@
+//! What the cache has for a request (RFC 9111 §4).
+//!
+//! ```text
+//! look up ─┬─ it may be sent ─▶ Stored
+//!          ├─ nothing, stale ──▶ Ask: the upstream, perhaps with conditions
+//!          ├─ on the disk ─────▶ Wait: the store wakes, and it is looked up again
+//!          └─ asked for ───────▶ Wait: for the head of that response. It is stored: Stored;
+//!                                it isn't: Ask
+//! ```
+//!
+//! A request waits for another one once. If that didn't help, it is sent itself.
+
+use std::rc::Rc;
+
+use super::asking::{Fetch, Plan, Wanted};
+use super::exchange::{Exchange, Facts, Turn};
+use crate::cache::{EntryId, Found, Load, Response};
+use crate::http::caching::{self, Decision, Handling, Lookup, Reason};
+use crate::http::head::Method;
+use crate::http::proxying::Server;
+use crate::http::target::Form;
+use crate::limits;
+use crate::reactor::Tick;
+use crate::service::proxy::CacheRules;
+
+/// What the cache has for a request.
+pub(super) enum Looked {
+    /// This response, to be sent in this way.
+    Stored(Sent),
+    /// Nothing that may be sent, and no other is wanted (`only-if-cached`).
+    Unavailable,
+    /// Nothing that may be sent: an upstream is to be asked.
+    Ask(Fetch),
+    /// It isn't known yet.
+    Wait(Waits),
+}
+
+/// How a stored response is sent.
+pub(super) struct Sent {
+    pub(super) response: Rc<Response>,
+    pub(super) handling: Handling,
+    /// It is stale, and is to be validated beside this.
+    pub(super) validation: Option<Fetch>,
+}
+
+/// What a look-up waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// The disk.
+    Disk,
+    /// The head of the response to another request.
+    Head,
+}
+
+/// A request whose look-up waits.
+pub(super) struct LookingUp {
+    pub(super) head: Vec<u8>,
+    pub(super) facts: Facts,
+    pub(super) plan: Plan,
+    pub(super) history: History,
+    /// What was waited for may be there.
+    is_woken: bool,
+    until: Tick,
+}
+
+/// What a look-up has waited for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct History {
+    /// Since when it waits.
+    since: Option<Tick>,
+    /// It has waited for another request.
+    collapsed: bool,
+}
+
+impl LookingUp {
+    /// A look-up that waits.
+    pub(super) fn new(exchange: &Exchange<'_>, plan: Plan, waits: Waits, history: History, now: Tick) -> Self {
+        let since = history.since.unwrap_or(now);
+        let collapsed = history.collapsed || waits == Waits::Head;
+        Self {
+            head: exchange.head.raw.to_vec(),
+            facts: exchange.facts.clone(),
+            plan,
+            history: History { since: Some(since), collapsed },
+            is_woken: false,
+            // The store wakes. But if that gets lost with a connection, the request isn't.
+            until: match waits {
+                Waits::Disk => now.after(limits::CACHE_POLL),
+                Waits::Head => since.after(limits::CACHE_WAIT),
+            },
+        }
+    }
+
+    /// What it waits for may be there.
+    pub(super) fn woken(&mut self) {
+        self.is_woken = true;
+    }
+
+    /// Until when it waits; none if it is to be looked up again now.
+    pub(super) fn waits_until(&self, now: Tick) -> Option<Tick> {
+        (!self.is_woken && now < self.until).then_some(self.until)
+    }
+
+    /// Bytes of memory that it holds beyond its own size.
+    pub(super) fn memory(&self) -> usize {
+        let path = self.facts.path.as_ref().map_or(0, |path| path.len());
+        self.head.capacity() + path + self.plan.memory()
+    }
+}
+
+/// Looks up what the cache has for a request.
+pub(super) fn look_up(
+    exchange: &Exchange<'_>,
+    plan: &Plan,
+    rules: &Rc<CacheRules>,
+    history: History,
+    turn: &Turn<'_, '_>,
+) -> Looked {
+    let request = caching::Request::from(exchange.head);
+    let uri = uri_of(exchange, plan);
+    let (handle, time) = (turn.cx.handle, turn.cx.time);
+    let cache = &rules.cache;
+    let mut store = cache.store.borrow_mut();
+    let key = store.key(&uri);
+    let fetch = |reason: Reason, stored: Option<(EntryId, Rc<Response>)>| {
+        let (rules, uri, collapsed) = (Rc::clone(rules), Rc::clone(&uri), history.collapsed);
+        Fetch { rules, uri, key, reason, collapsed, stored, guard: None }
+    };
+    if rules.is_bypassed(&request.fields) {
+        return Looked::Ask(fetch(Reason::Bypass, None));
+    }
+    let is_late = history.since.is_some_and(|since| time.now >= since.after(limits::CACHE_WAIT));
+    let found = store.find(key, &request.fields);
+    let entry = if let Found::Entry(id) = found { Some(id) } else { None };
+    let freshness = entry.and_then(|id| store.freshness(id));
+    let lookup = match (&freshness, found) {
+        (Some(freshness), _) => Lookup::Found(freshness),
+        (None, Found::OtherVariants) => Lookup::OtherVariants,
+        (None, _) => Lookup::Nothing,
+    };
+    let decision = caching::decide(&request, lookup, time.unix_seconds, &rules.settings);
+    let mut load = |id: EntryId| match store.load(id, &uri, handle) {
+        Load::Ready(response) => Ok(Some(response)),
+        Load::Pending if !is_late => Err(Looked::Wait(Waits::Disk)),
+        Load::Pending | Load::Gone => Ok(None),
+    };
+    let reason = match (decision, entry) {
+        (Decision::Unavailable, _) => return Looked::Unavailable,
+        (Decision::Forward(reason @ (Reason::Method | Reason::Bypass)), _) => return Looked::Ask(fetch(reason, None)),
+        (Decision::Forward(reason), Some(id)) => match load(id) {
+            Err(wait) => return wait,
+            Ok(stored) => {
+                drop(store);
+                return ask_or_join(fetch(reason, stored.map(|stored| (id, stored))), &request, history, is_late, turn);
+            }
+        },
+        (Decision::Forward(reason), None) => reason,
+        (Decision::Serve { validate, .. }, Some(id)) => match load(id) {
+            Err(wait) => return wait,
+            Ok(Some(response)) => {
+                let stored = Some((id, Rc::clone(&response)));
+                let validation = validate.then(|| fetch(Reason::Stale, stored));
+                return Looked::Stored(Sent { response, handling: Handling::Hit, validation });
+            }
+            Ok(None) => Reason::UriMiss,
+        },
+        (Decision::Serve { .. }, None) => Reason::UriMiss,
+    };
+    drop(store);
+    ask_or_join(fetch(reason, None), &request, history, is_late, turn)
+}
+
+/// Joins a request that is under way, or asks.
+fn ask_or_join(
+    mut fetch: Fetch,
+    request: &caching::Request<'_>,
+    history: History,
+    is_late: bool,
+    turn: &Turn<'_, '_>,
+) -> Looked {
+    let time = turn.cx.time;
+    let rules = Rc::clone(&fetch.rules);
+    let is_shareable = request.method == Method::Get && fetch.reason != Reason::Request;
+    if is_shareable && let Some(response) = growing(&fetch, request, time.unix_seconds) {
+        let handling = Handling::Forwarded { why: fetch.reason, status: None, stored: false, collapsed: true };
+        return Looked::Stored(Sent { response, handling, validation: None });
+    }
+    fetch.guard = match is_shareable && !history.collapsed && !is_late {
+        true => match rules.cache.begin_fetch(fetch.key, turn.cx.handle, time.now) {
+            Some(guard) => Some(guard),
+            None => return Looked::Wait(Waits::Head),
+        },
+        false => (request.method == Method::Get).then(|| rules.cache.fetch_alone(fetch.key)),
+    };
+    Looked::Ask(fetch)
+}
+
+/// A response that is being stored, and may be sent for this request.
+fn growing(fetch: &Fetch, request: &caching::Request<'_>, now: i64) -> Option<Rc<Response>> {
+    let store = fetch.rules.cache.store.borrow();
+    let response = store.growing(store.filling(fetch.key, &request.fields)?)?;
+    let decision = caching::decide(request, Lookup::Found(response.freshness()), now, &fetch.rules.settings);
+    matches!(decision, Decision::Serve { .. }).then(|| Rc::clone(response))
+}
+
+/// The URI of a request, which is its key: scheme, host and port, path and query. All that the upstream
+/// is told of them is in it.
+fn uri_of(exchange: &Exchange<'_>, plan: &Plan) -> Rc<[u8]> {
+    let head = exchange.head;
+    let server = |is_https| Server::new(is_https, head.host().unwrap_or_default());
+    let (scheme, authority, target): (_, _, &[u8]) = match (&plan.textbook, &plan.wanted) {
+        (Some(server), Wanted::Response(target)) => (server.is_https, server.authority(), target),
+        (None, Wanted::Response(target)) if head.target.form == Form::Absolute && plan.proxy.is_forward => {
+            let is_https = head.target.is_https;
+            (is_https, server(is_https).map_or_else(String::new, |server| server.authority()), target)
+        }
+        _ => {
+            let secure = exchange.facts.secure;
+            (secure, server(secure).map_or_else(String::new, |server| server.authority()), b"")
+        }
+    };
+    let mut uri = Vec::with_capacity(authority.len() + head.raw_target.len() + 8);
+    uri.extend_from_slice(if scheme { b"https://" } else { b"http://" });
+    uri.extend_from_slice(authority.as_bytes());
+    if target.is_empty() {
+        uri.extend_from_slice(head.target.path);
+        if let Some(query) = head.target.query {
+            uri.push(b'?');
+            uri.extend_from_slice(query);
+        }
+    } else {
+        uri.extend_from_slice(target);
+    }
+    uri.into()
+}

@@ -1,0 +1,103 @@
+//! Sending a stored response over several turns, also while it grows.
+//!
+//! Its content is in memory or in a file, and is taken from there as the client takes it. Nothing is
+//! kept here but the place.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::Cx;
+use super::body_writer::BodyWriter;
+use super::persistence::Writing;
+use super::step::Step;
+use crate::cache::{Part, Response, State};
+use crate::limits;
+use crate::reactor::{Io, Want};
+
+/// A stored response that is being sent.
+pub(super) struct SendingStored {
+    response: Rc<Response>,
+    /// What is still to be sent, in bytes from its beginning; the end may be beyond that of the content.
+    range: Range<u64>,
+    persistent: bool,
+    pub(super) body: BodyWriter,
+    /// The store wakes it when there is more.
+    is_waiting: bool,
+}
+
+impl SendingStored {
+    /// Sends this range of its content.
+    pub(super) fn new(response: Rc<Response>, range: Range<u64>, persistent: bool, body: BodyWriter) -> Self {
+        Self { response, range, persistent, body, is_waiting: false }
+    }
+
+    /// There may be more of it.
+    pub(super) fn woken(&mut self) {
+        self.is_waiting = false;
+    }
+
+    /// Bytes of memory that it holds. The store counts the response.
+    pub(super) fn memory(&self) -> usize {
+        self.body.memory()
+    }
+
+    /// Sends what is there, while there is room.
+    pub(super) fn advance(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<Writing> {
+        if io.gone {
+            return Step::Done(Writing::Abort);
+        }
+        loop {
+            // A stretch of a file leaves before the next one is written.
+            if io.output.room() == 0 || io.output.has_file() {
+                return Step::Wait(Want::NOTHING);
+            }
+            if cx.work.is_spent() {
+                return Step::Wait(Want::AGAIN);
+            }
+            let rest = self.range.end - self.range.start;
+            let response = Rc::clone(&self.response);
+            match response.read(self.range.start).filter(|_| rest > 0) {
+                Some(Part::Memory(bytes)) => {
+                    let most = usize::try_from(rest).unwrap_or(usize::MAX).min(io.output.room());
+                    let piece = &bytes[..bytes.len().min(most)];
+                    self.body.write(piece, io.output);
+                    self.range.start += piece.len() as u64;
+                    cx.work.spend_bytes(piece.len());
+                }
+                Some(Part::File(mut slice)) => {
+                    slice.length = slice.length.min(rest);
+                    self.range.start += slice.length;
+                    self.body.write_file(slice, io.output);
+                }
+                None if rest == 0 => {
+                    self.body.end(io.output);
+                    return Step::Done(Writing::whole(self.persistent));
+                }
+                None => match response.state() {
+                    State::Whole => {
+                        self.body.end(io.output);
+                        return Step::Done(Writing::whole(self.persistent));
+                    }
+                    State::Growing => return self.wait(cx),
+                    State::Failed => return Step::Done(if self.body.chunked { Writing::Cut } else { Writing::Abort }),
+                },
+            }
+        }
+    }
+
+    /// Waits for more of it.
+    fn wait(&mut self, cx: &Cx<'_>) -> Step<Writing> {
+        let cache = cx.shared.http.cache.as_ref();
+        if !self.is_waiting
+            && let Some(cache) = cache
+        {
+            self.is_waiting = cache.store.borrow_mut().wait(&self.response, cx.handle);
+        }
+        // The store may have too many who wait.
+        Step::Wait(if self.is_waiting {
+            Want::NOTHING
+        } else {
+            Want::NOTHING.by(cx.time.now.after(limits::CACHE_POLL))
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! Sends a stored response: all of it, a range of it, or that it is not modified (RFC 9111 §4).
+//!
+//! What is stored was written to be copied: all field lines but those about the message, Age and
+//! Cache-Status. So the head of a usual hit isn't parsed.
+
+use std::rc::Rc;
+
+use super::asking::Plan;
+use super::exchange::{Exchange, Turn};
+use super::received::received;
+use super::rejects::FAILED;
+use super::respond::{self, refuse};
+use super::sending_stored::SendingStored;
+use super::state::{Progress, State};
+use crate::cache::{self, Part, Response};
+use crate::files::CacheResult;
+use crate::http::caching::{self, Answer, Handling};
+use crate::http::client::ResponseHead as StoredHead;
+use crate::http::range::Ranges;
+use crate::http::response::{BodyForm, Length, ResponseHead, write_decimal};
+use crate::http::{FieldLines, Status};
+use crate::service::proxy::parse_stored;
+
+/// Sends what of a stored response the request asks for.
+pub(super) fn send(
+    exchange: &Exchange<'_>,
+    plan: &Plan,
+    response: Rc<Response>,
+    handling: Handling,
+    turn: &mut Turn<'_, '_>,
+) -> Progress {
+    let hit = handling == Handling::Hit;
+    turn.cache = Some(if hit { CacheResult::Hit } else { CacheResult::Miss });
+    let now = turn.cx.time.unix_seconds;
+    let mut lines = Vec::with_capacity(128);
+    caching::write_age(response.freshness().age(now), &mut lines);
+    caching::write_cache_status(handling, Some(response.freshness().remaining(now)), &mut lines);
+    lines.extend_from_slice(if hit { b"X-Cache: HIT\r\n" } else { b"X-Cache: MISS\r\n" });
+    let (mut room, mut bytes) = (FieldLines::default(), Vec::new());
+    let is_usual = is_usual(exchange, plan);
+    let head = match is_usual {
+        true => None,
+        false => {
+            bytes.extend_from_slice(response.head());
+            parse_stored(&mut bytes, &mut room)
+        }
+    };
+    let Some(status) = status_of(response.head()).filter(|_| is_usual || head.is_some()) else {
+        // It was parsed when it was stored.
+        return refuse(exchange, FAILED, turn);
+    };
+    let answer = head.as_ref().map_or(Answer::Whole, |head| answer_of(exchange, head, &response, now));
+    let mut sending = Sending { exchange, plan, head: head.as_ref(), response, lines, turn };
+    match answer {
+        Answer::NotModified => sending.nothing(Status::NOT_MODIFIED),
+        Answer::Ranges(Ranges::One(range)) => sending.content(Status::PARTIAL_CONTENT, Some(range)),
+        Answer::Ranges(Ranges::Unsatisfiable) => sending.nothing(Status::RANGE_NOT_SATISFIABLE),
+        // Several ranges are more work for both than the whole (RFC 9110 §14.2).
+        Answer::Whole | Answer::Ranges(Ranges::Several(_) | Ranges::Ignored) => sending.content(status, None),
+    }
+}
+
+/// Whether all of the response is sent, as it is stored.
+fn is_usual(exchange: &Exchange<'_>, plan: &Plan) -> bool {
+    let (present, policy) = (exchange.head.present, exchange.facts.policy());
+    !present.conditional && !present.range && plan.textbook.is_none() && policy.replaced.is_empty() && !policy.private
+}
+
+fn answer_of(exchange: &Exchange<'_>, head: &StoredHead<'_>, response: &Response, now: i64) -> Answer {
+    let request = caching::Request::from(exchange.head);
+    match caching::answer(&request, head.status, &head.fields, response.available(), now) {
+        // Where a range ends is known when all is there.
+        Answer::Ranges(_) if response.state() != cache::State::Whole => Answer::Whole,
+        answer => answer,
+    }
+}
+
+/// The status of a stored head.
+fn status_of(head: &[u8]) -> Option<Status> {
+    let digits = head.get(b"HTTP/1.1 ".len()..)?.get(..3)?;
+    std::str::from_utf8(digits).ok()?.parse().ok().map(Status)
+}
+
+/// A stored response on its way to a client.
+struct Sending<'s, 't, 'c> {
+    exchange: &'s Exchange<'s>,
+    plan: &'s Plan,
+    /// Its parsed head, if it isn't sent as it is stored.
+    head: Option<&'s StoredHead<'s>>,
+    response: Rc<Response>,
+    /// Further field lines.
+    lines: Vec<u8>,
+    turn: &'s mut Turn<'t, 'c>,
+}
+
+impl Sending<'_, '_, '_> {
+    /// Sends a response without content.
+    fn nothing(&mut self, status: Status) -> Progress {
+        if status == Status::RANGE_NOT_SATISFIABLE {
+            self.content_range(None);
+        }
+        let (_, persistent) = self.write_head(status, Length::Known(0));
+        respond::complete(self.exchange, status, 0, persistent, self.turn)
+    }
+
+    /// Sends content: all of it, or this range.
+    fn content(mut self, status: Status, range: Option<std::ops::Range<u64>>) -> Progress {
+        let length = match (&range, self.response.length()) {
+            (Some(range), _) => Length::Known(range.end - range.start),
+            (None, Some(bytes)) => Length::Known(bytes),
+            (None, None) => Length::Unknown,
+        };
+        if let Some(range) = &range {
+            self.content_range(Some(range));
+        }
+        let (form, persistent) = self.write_head(status, length);
+        let Self { exchange, response, turn, .. } = self;
+        if form == BodyForm::Absent || length == Length::Known(0) {
+            return respond::complete(exchange, status, 0, persistent, turn);
+        }
+        let range = range.unwrap_or(0..u64::MAX);
+        if let Length::Known(bytes) = length
+            && write_at_once(&response, range.start, bytes, turn)
+        {
+            return respond::complete(exchange, status, bytes, persistent, turn);
+        }
+        let body = respond::begin_body(exchange, status, form, turn);
+        Progress::Pending(State::SendingStored(Box::new(SendingStored::new(response, range, persistent, body))))
+    }
+
+    fn content_range(&mut self, range: Option<&std::ops::Range<u64>>) {
+        self.lines.extend_from_slice(b"Content-Range: bytes ");
+        match range {
+            None => self.lines.push(b'*'),
+            Some(range) => {
+                write_decimal(&mut self.lines, range.start);
+                self.lines.push(b'-');
+                write_decimal(&mut self.lines, range.end - 1);
+            }
+        }
+        self.lines.push(b'/');
+        write_decimal(&mut self.lines, self.response.available());
+        self.lines.extend_from_slice(b"\r\n");
+    }
+
+    fn write_head(&mut self, status: Status, length: Length) -> (BodyForm, bool) {
+        let context = self.exchange.context(&self.turn.cx.shared.http.stamp, self.turn.cx.draining);
+        let mut out = ResponseHead::begin_undated(self.turn.output.buffer(), status, context);
+        match self.head {
+            None => {
+                out.prebuilt(stored_lines(self.response.head()));
+                if self.plan.proxy.is_forward {
+                    out.field("Via", format!("1.1 {}", self.plan.proxy.pseudonym).as_bytes());
+                }
+            }
+            Some(head) => {
+                let is_304 = status == Status::NOT_MODIFIED;
+                let fields = received(self.plan, &head.fields);
+                head.fields.get("date").into_iter().for_each(|date| out.field("Date", date));
+                fields
+                    .filter(|(name, _)| !is_304 || caching::is_sent_with_304(name.as_bytes()))
+                    .for_each(|(name, value)| out.field(name, &value));
+            }
+        }
+        out.lines(&self.lines);
+        out.end(length)
+    }
+}
+
+/// The field lines of a stored head.
+fn stored_lines(head: &[u8]) -> &[u8] {
+    let begin = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
+    &head[begin..head.len().saturating_sub(2).max(begin)]
+}
+
+/// Writes content of this length, if all of it is there and fits.
+fn write_at_once(response: &Response, at: u64, length: u64, turn: &mut Turn<'_, '_>) -> bool {
+    match response.read(at) {
+        Some(Part::Memory(bytes)) if bytes.len() as u64 >= length && length <= turn.output.room() as u64 => {
+            turn.output.write(&bytes[..length as usize]);
+            true
+        }
+        Some(Part::File(mut slice)) if slice.length >= length => {
+            slice.length = length;
+            turn.output.file(slice);
+            true
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,302 @@
+//! How a connection to an upstream stores the response to its request.
+//!
+//! ```text
+//! head ─▶ may it be stored? ─┬─ no ─────────────▶ it is passed on
+//!                            ├─ yes ────────────▶ it grows in the store; its clients read it there
+//!                            └─ 304 to our own ─▶ the stored one is fresh again
+//!                               conditions
+//! ```
+//!
+//! The rules are in [`http::caching`](crate::http::caching).
+
+use std::rc::Rc;
+
+use super::InFlight;
+use super::cache::CacheRules;
+use crate::cache::{Appended, EntryId, FillingId, Key, New, Response};
+use crate::http::caching::{self, Arrival, Confirmation, HeadEffect, Refusal, variant};
+use crate::http::client::{self, RequestKind, ResponseHead};
+use crate::http::framing::parse_length;
+use crate::http::head::{self, Method};
+use crate::http::{FieldLines, Status};
+use crate::limits;
+use crate::reactor::{Handle, Time};
+
+/// What is stored of the responses to a request, and how.
+pub(crate) struct Storing {
+    pub(crate) rules: Rc<CacheRules>,
+    pub(crate) uri: Rc<[u8]>,
+    pub(crate) key: Key,
+    /// The head of the client's request.
+    pub(crate) request: Rc<[u8]>,
+    /// The Unix second in which it was sent.
+    pub(crate) requested: i64,
+    /// What is stored for it, and is to be validated if it can be.
+    pub(crate) stored: Option<(EntryId, Rc<Response>)>,
+}
+
+/// What became of a response.
+#[derive(Clone, Default)]
+pub enum Kept {
+    /// It isn't stored.
+    #[default]
+    No,
+    /// It grows there.
+    Growing(FillingId, Rc<Response>),
+    /// It has confirmed this one.
+    Confirmed(Rc<Response>),
+}
+
+impl std::fmt::Debug for Storing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storing").field("uri", &self.uri.escape_ascii().to_string()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::No => "No",
+            Self::Growing(..) => "Growing",
+            Self::Confirmed(_) => "Confirmed",
+        })
+    }
+}
+
+impl Storing {
+    /// Whether the request asks if what is stored is still right.
+    pub(crate) fn is_validation(&self) -> bool {
+        self.stored.as_ref().is_some_and(|(_, stored)| stored.freshness().has_validator())
+    }
+
+    /// Appends the conditions of a validation.
+    pub(crate) fn write_conditions(&self, now: i64, out: &mut Vec<u8>) {
+        let Some((_, stored)) = &self.stored else { return };
+        let (mut lines, mut bytes) = (FieldLines::default(), stored.head().to_vec());
+        if let Some(head) = parse_stored(&mut bytes, &mut lines) {
+            caching::write_conditions(Some(&head.fields), std::iter::empty(), now, out);
+        }
+    }
+
+    /// Takes note of the head of a response, and stores it if it may be.
+    pub(crate) fn head(&self, response: &ResponseHead<'_>, producer: Handle, time: Time) -> Kept {
+        let mut lines = FieldLines::default();
+        let head = head::parse_again(&self.request, &mut lines);
+        let request = caching::Request::from(&head);
+        let received = time.unix_seconds;
+        let kept = match (&self.stored, response.status) {
+            (Some((id, stored)), _) if request.method == Method::Head => {
+                self.compare(*id, stored, &request, response, received);
+                return Kept::No;
+            }
+            (Some((id, stored)), Status::NOT_MODIFIED) => self.validated(*id, stored, &request, response, received),
+            // That is better than an error.
+            (Some((_, stored)), status) if self.is_usable(&request, stored, status, received) => return Kept::No,
+            _ => self.store(&request, response, producer, received),
+        };
+        if matches!(kept, Kept::No) {
+            self.rules.cache.note_unshared(self.key, time.now);
+        }
+        kept
+    }
+
+    /// Whether a stored response may be sent although the origin has failed.
+    fn is_usable(&self, request: &caching::Request<'_>, stored: &Response, status: Status, now: i64) -> bool {
+        caching::stale_on_error(request, stored.freshness(), Some(status), now, &self.rules.settings).is_some()
+    }
+
+    /// Stores a response, if it may be.
+    fn store(
+        &self,
+        request: &caching::Request<'_>,
+        response: &ResponseHead<'_>,
+        producer: Handle,
+        received: i64,
+    ) -> Kept {
+        let arrival = Arrival::of(&response.fields, self.requested, received);
+        match caching::evaluate(request, &response.into(), arrival, &self.rules.settings) {
+            Ok(freshness) => self.begin(request, response, freshness, producer, received),
+            Err(refusal) => {
+                // What was stored isn't right any more, unless this is about another request or failure.
+                if let Some((id, _)) = self.stored
+                    && !matches!(refusal, Refusal::Request | Refusal::Status)
+                {
+                    self.rules.cache.store.borrow_mut().remove(id);
+                }
+                Kept::No
+            }
+        }
+    }
+
+    fn begin(
+        &self,
+        request: &caching::Request<'_>,
+        response: &ResponseHead<'_>,
+        freshness: caching::Freshness,
+        producer: Handle,
+        received: i64,
+    ) -> Kept {
+        let head = self.stored_head(response.status, |out| {
+            caching::write_stored(&response.fields, received, &self.rules.settings, out);
+        });
+        let (mut names, mut variant_key) = (Vec::new(), Vec::new());
+        variant::write_names(&response.fields, &mut names);
+        variant::write_key(&names, &request.fields, &mut variant_key);
+        let length = match response.body {
+            client::Body::Length(bytes) => Some(bytes),
+            client::Body::Absent => Some(0),
+            _ => response.fields.get("content-length").and_then(parse_length),
+        };
+        let mut store = self.rules.cache.store.borrow_mut();
+        let new = New {
+            key: self.key,
+            uri: &self.uri,
+            names: &names,
+            variant_key: &variant_key,
+            head: &head,
+            freshness,
+            length,
+            producer,
+        };
+        let Some(filling) = store.begin(new) else { return Kept::No };
+        store.growing(filling).map_or(Kept::No, |growing| Kept::Growing(filling, Rc::clone(growing)))
+    }
+
+    /// After a 304: what is stored is fresh again, if it was meant.
+    fn validated(
+        &self,
+        id: EntryId,
+        stored: &Rc<Response>,
+        request: &caching::Request<'_>,
+        response: &ResponseHead<'_>,
+        received: i64,
+    ) -> Kept {
+        let mut lines = FieldLines::default();
+        let mut bytes = stored.head().to_vec();
+        let Some(old) = parse_stored(&mut bytes, &mut lines) else { return Kept::No };
+        if !self.is_validation() || caching::confirms(&response.fields, &old.fields, 1) == Confirmation::No {
+            return Kept::No;
+        }
+        let updated = self.freshen(id, stored, &old, request, response, received);
+        Kept::Confirmed(updated.unwrap_or_else(|| Rc::clone(stored)))
+    }
+
+    /// After a response to HEAD: whether what is stored is the same.
+    fn compare(
+        &self,
+        id: EntryId,
+        stored: &Rc<Response>,
+        request: &caching::Request<'_>,
+        response: &ResponseHead<'_>,
+        received: i64,
+    ) {
+        let mut lines = FieldLines::default();
+        let mut bytes = stored.head().to_vec();
+        let Some(old) = parse_stored(&mut bytes, &mut lines) else { return };
+        match caching::head_effect(&response.into(), old.status, &old.fields, stored.available()) {
+            HeadEffect::Nothing => {}
+            HeadEffect::Invalidate => self.rules.cache.store.borrow_mut().remove(id),
+            HeadEffect::Update => {
+                // What is stored is the response to GET.
+                let request = &caching::Request { method: Method::Get, ..*request };
+                self.freshen(id, stored, &old, request, response, received);
+            }
+        }
+    }
+
+    /// Updates the head of what is stored. None if it isn't stored any more.
+    fn freshen(
+        &self,
+        id: EntryId,
+        stored: &Rc<Response>,
+        old: &ResponseHead<'_>,
+        request: &caching::Request<'_>,
+        response: &ResponseHead<'_>,
+        received: i64,
+    ) -> Option<Rc<Response>> {
+        let settings = &self.rules.settings;
+        let head = self.stored_head(old.status, |out| {
+            caching::write_updated(&old.fields, &response.fields, received, settings, out);
+        });
+        let mut lines = FieldLines::default();
+        let mut bytes = head.clone();
+        let new = parse_stored(&mut bytes, &mut lines)?;
+        let arrival = Arrival::of(&response.fields, self.requested, received);
+        let as_stored = caching::Response { body: client::Body::Length(0), ..caching::Response::from(&new) };
+        let freshness = caching::evaluate(request, &as_stored, arrival, settings).ok();
+        let mut store = self.rules.cache.store.borrow_mut();
+        let updated = freshness.and_then(|freshness| store.update(id, stored, &head, freshness));
+        if updated.is_none() || caching::changes_selection(&response.fields, &old.fields) {
+            store.remove(id);
+        }
+        updated
+    }
+
+    /// A head as it is stored. A gateway says itself which server it is.
+    fn stored_head(&self, status: Status, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut head = format!("HTTP/1.1 {} \r\n", status.0).into_bytes();
+        let mut lines = Vec::new();
+        write(&mut lines);
+        let is_left_out = |line: &&[u8]| {
+            self.rules.settings.gateway && line.get(..7).is_some_and(|name| name.eq_ignore_ascii_case(b"server:"))
+        };
+        let kept = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_left_out(line));
+        kept.for_each(|line| head.extend_from_slice(line));
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+}
+
+/// Parses a stored head.
+pub(crate) fn parse_stored<'a>(head: &'a mut [u8], lines: &'a mut FieldLines) -> Option<ResponseHead<'a>> {
+    client::parse(RequestKind::Content, head, lines).ok().flatten()
+}
+
+/// A response that grows in the store. If it is dropped before its end, readers see that it failed.
+pub(super) struct Growing {
+    rules: Rc<CacheRules>,
+    filling: FillingId,
+    body: client::Body,
+    bytes: u64,
+    /// The disk is slower than the upstream.
+    pub(super) is_paused: bool,
+    /// The upstream is busy with it, whether its client waits for it or not.
+    _in_flight: InFlight,
+}
+
+impl Growing {
+    pub(super) fn new(storing: &Storing, filling: FillingId, body: client::Body, in_flight: InFlight) -> Self {
+        let rules = Rc::clone(&storing.rules);
+        Self { rules, filling, body, bytes: 0, is_paused: false, _in_flight: in_flight }
+    }
+
+    /// Appends content. Returns false if nobody needs more of it: it can't be stored, or much is missing
+    /// and no client reads it.
+    pub(super) fn append(&mut self, content: &[u8]) -> bool {
+        self.bytes += content.len() as u64;
+        let mut store = self.rules.cache.store.borrow_mut();
+        let appended = store.append(self.filling, content);
+        self.is_paused = appended == Appended::Full;
+        let rest = match self.body {
+            client::Body::Length(length) => length.saturating_sub(self.bytes),
+            _ => u64::MAX,
+        };
+        // The store has one reference.
+        let is_read = store.growing(self.filling).is_some_and(|response| Rc::strong_count(response) > 1);
+        appended != Appended::Failed && (is_read || rest <= limits::CACHE_UNREAD)
+    }
+
+    /// The response has ended, properly or not.
+    pub(super) fn end(self, is_complete: bool) {
+        if caching::is_whole(self.body, self.bytes, is_complete) {
+            self.rules.cache.store.borrow_mut().end(self.filling);
+        }
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        // After its end there is nothing under this name.
+        self.rules.cache.store.borrow_mut().fail(self.filling);
+    }
+}
