@@ -146,6 +146,51 @@ fn content_streams_in_both_directions() {
 }
 
 #[test]
+fn content_and_response_do_not_wait_for_each_other() {
+    let size = 20_000_000;
+    // One origin reads all content before it responds; the other does both at once.
+    for is_patient in [true, false] {
+        let origin = Script::parallel(move |_, stream| {
+            read_head(stream);
+            let mut reader = stream.try_clone().unwrap();
+            let reading = std::thread::spawn(move || {
+                let mut buffer = vec![0; 100_000];
+                let mut left = size;
+                while left > 0 {
+                    left -= reader.read(&mut buffer).unwrap();
+                }
+            });
+            if is_patient {
+                reading.join().unwrap();
+            }
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").unwrap();
+            stream.write_all(&pattern(size)).unwrap();
+        });
+        let server = proxy(origin.address, &[]);
+        let mut client = server.connect();
+        client.send(format!("PUT /api/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"));
+        // All of it before the first byte of the response is read.
+        client.send(pattern(size));
+        assert!(client.response().body == pattern(size));
+    }
+    // This one sends its whole response before it reads any content.
+    let origin = Script::parallel(move |_, stream| {
+        read_head(stream);
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").unwrap();
+        stream.write_all(&pattern(size)).unwrap();
+        let mut left = vec![0; size];
+        stream.read_exact(&mut left).unwrap();
+    });
+    let server = proxy(origin.address, &[]);
+    let mut client = server.connect();
+    client.send(format!("PUT /api/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"));
+    let mut sender = client.stream.try_clone().unwrap();
+    let sending = std::thread::spawn(move || sender.write_all(&pattern(size)));
+    assert!(client.response().body == pattern(size));
+    drop(sending.join().unwrap());
+}
+
+#[test]
 fn a_large_response_is_passed_on_with_bounded_memory() {
     let size = 20_000_000;
     let (stalled, seen) = channel();

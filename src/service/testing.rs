@@ -28,6 +28,8 @@ pub(crate) struct Peer {
     pub(crate) ended: bool,
     /// The peer is gone: no output reaches it.
     pub(crate) gone: bool,
+    /// EOF came without TLS's close_notify.
+    pub(crate) truncated: bool,
     /// The connection is asked for, and not there yet.
     pub(crate) connecting: bool,
     /// It may wait for another connection, which has a deadline.
@@ -74,13 +76,14 @@ impl Peer {
 
     /// Calls `advance` twice. The second call must change nothing.
     pub(crate) fn turn(&mut self, mut advance: impl FnMut(&mut Io<'_>) -> Want) -> Want {
-        let (ended, gone, established, ends) = (self.ended, self.gone, !self.connecting, secured(self.security));
+        let (ended, gone, truncated, established) = (self.ended, self.gone, self.truncated, !self.connecting);
+        let ends = secured(self.security);
         let mut call = |this: &mut Self| {
             let want = advance(&mut Io {
                 input: &mut this.input,
                 output: &mut this.output,
                 ended,
-                truncated: false,
+                truncated,
                 unread: false,
                 gone,
                 established,

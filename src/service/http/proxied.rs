@@ -247,6 +247,7 @@ impl Proxied {
         if io.gone {
             return self.give_up(End::Written(Writing::Abort), cx);
         }
+        self.take_room(cx.time.now);
         while io.output.room() > 0 {
             let Some((from, message)) = self.inbox.pop_front() else { break };
             if let Stage::Dialing(dialing) = &mut self.stage {
@@ -325,12 +326,24 @@ impl Proxied {
         Ok(())
     }
 
+    /// Takes note of the room that the upstream has. If that waited behind a response that the client
+    /// doesn't take, the two directions could wait for each other.
+    fn take_room(&mut self, now: Tick) {
+        let Self { inbox, connection, content, .. } = self;
+        inbox.retain(|(from, message)| match message {
+            FromUpstream::Room(bytes) => {
+                if from == connection {
+                    content.give_room(*bytes, now);
+                }
+                false
+            }
+            _ => true,
+        });
+    }
+
     /// Acts on a message. Returns the end of the exchange, if it is one.
     fn take(&mut self, message: FromUpstream, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Option<End> {
         match (message, &mut self.stage) {
-            (FromUpstream::Room(bytes), _) => {
-                self.content.give_room(bytes, cx.time.now);
-            }
             (FromUpstream::Interim(status, fields), Stage::Asked) => self.pass_interim(status, &fields.fields(), io),
             (FromUpstream::Head(answer), Stage::Asked) => return Some(End::Head(answer)),
             (FromUpstream::Tunnel(status, fields), Stage::Asked) => {
@@ -347,7 +360,7 @@ impl Proxied {
             (FromUpstream::Failed(failure), Stage::Asked) => return self.try_again(failure, true, io, cx),
             (FromUpstream::Unasked, Stage::Asked) => return self.try_again(UpstreamFailure::Closed, false, io, cx),
             (FromUpstream::Failed(_), Stage::Sending { body, .. }) => return Some(End::Written(cut(body))),
-            // No upstream sends these in this order: its reader sees to that.
+            // No upstream sends these in this order: its reader sees to that. Room was taken before.
             (FromUpstream::Piece(_) | FromUpstream::End | FromUpstream::Established, Stage::Asked)
             | (
                 FromUpstream::Head(_)
@@ -357,6 +370,7 @@ impl Proxied {
                 | FromUpstream::Unasked,
                 Stage::Sending { .. },
             )
+            | (FromUpstream::Room(_), _)
             | (_, Stage::Dialing(_)) => {}
         }
         None

@@ -132,6 +132,7 @@ impl UpstreamConnection {
                 send(id, FromUpstream::Established, cx);
             }
         }
+        self.take_room(cx.time.now);
         self.take_messages(io, cx);
         if self.cancelled || self.failure.is_some() {
             return Want::finish(Finish::Abort);
@@ -148,6 +149,20 @@ impl UpstreamConnection {
             Some(_) => self.wait(io, cx),
             None => self.wait_idle(io, cx),
         }
+    }
+
+    /// Takes note of the room that the exchange has. If that waited behind content that the upstream
+    /// doesn't take, the two directions could wait for each other.
+    fn take_room(&mut self, now: Tick) {
+        let Some(current) = &mut self.exchange else { return };
+        self.inbox.retain(|(id, message)| match message {
+            ToUpstream::Room(bytes) if *id == current.id => {
+                current.room += bytes;
+                current.progress = now;
+                false
+            }
+            _ => true,
+        });
     }
 
     /// Acts on what the exchange says, while the output has room.
@@ -179,7 +194,7 @@ impl UpstreamConnection {
             // What is about an exchange that is over changes nothing.
             let Some(current) = self.exchange.as_mut().filter(|current| current.id == id) else { continue };
             match message {
-                ToUpstream::Ask(_) | ToUpstream::Connect => {}
+                ToUpstream::Ask(_) | ToUpstream::Connect | ToUpstream::Room(_) => {}
                 ToUpstream::Piece(bytes) => {
                     match current.content {
                         Content::Chunked => encode_chunk(&bytes, io.output.buffer()),
@@ -193,10 +208,6 @@ impl UpstreamConnection {
                         io.output.write(LAST_CHUNK);
                     }
                     current.is_asked = true;
-                    current.progress = cx.time.now;
-                }
-                ToUpstream::Room(bytes) => {
-                    current.room += bytes;
                     current.progress = cx.time.now;
                 }
                 // What is being stored has other readers, or will have.

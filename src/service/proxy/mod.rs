@@ -21,7 +21,7 @@
 //! is dropped.
 //!
 //! After a 101, or at once if that was asked for (Connect), the two connections are the ends of a
-//! [`tunnel`].
+//! tunnel (`tunnel`).
 
 mod addresses;
 mod attempts;

@@ -36,8 +36,15 @@ impl Pair {
         let addresses = Addresses::at(Endpoint::Unix("a".into()));
         let upstream = Rc::new(Upstream::new("u".to_owned(), "u".to_owned(), addresses, None, timeouts));
         let (upstreams, pseudonym) = (vec![upstream], "miod-x".to_owned());
-        let proxy =
-            Rc::new(Proxy { upstreams, pseudonym, body_limit: None, strip: false, own_host: false, is_forward: false });
+        let proxy = Rc::new(Proxy {
+            upstreams,
+            pseudonym,
+            body_limit: None,
+            strip: false,
+            own_host: false,
+            is_forward: false,
+            cache: None,
+        });
         let route = RouteHandler::Proxy(Rc::clone(&proxy));
         let mut bench = Bench::with_host(|host| host.routes.set("/up", route).unwrap());
         bench.peer.has_partner = true;
@@ -76,7 +83,7 @@ impl Pair {
                 let turn = &mut Turn::new(io.output, io.ends, 1, &mut cx);
                 let exchange = resolve(&head, turn.cx.shared.http.hosts(HostsId::default()), Tick::default(), turn);
                 let in_flight = proxy.choose(&[], Tick::default()).unwrap();
-                let plan = Plan { proxy: Rc::clone(proxy), wanted: Wanted::Tunnel, textbook: None };
+                let plan = Plan { proxy: Rc::clone(proxy), wanted: Wanted::Tunnel, textbook: None, fetch: None };
                 let proxied = Proxied::begin(&exchange, plan, in_flight, turn);
                 http.proceed(Progress::Pending(State::Proxied(proxied)), &mut cx);
             }
@@ -218,6 +225,14 @@ fn what_goes_wrong_at_one_end_resets_the_other() {
     let want = pair.origin.turn(|io| upstream.advance(io, &mut pair.context.context(shared, time, false)));
     assert_eq!(want.finish, Finish::Abort);
     pair.bench.http = Bench::connect(&mut pair.bench.shared, false);
+    // What was sent may be cut.
+    for client in [true, false] {
+        let mut pair = Pair::open("");
+        let peer = if client { &mut pair.bench.peer } else { &mut pair.origin };
+        (peer.ended, peer.truncated) = (true, true);
+        let wants = (pair.settle().finish, pair.want.finish);
+        assert_eq!(wants, (Finish::Abort, Finish::Abort), "{client}");
+    }
     // A message didn't arrive.
     let mut pair = Pair::open("");
     let id = ExchangeId { client: Handle::for_test(1), request: 1 };
@@ -246,10 +261,12 @@ fn an_upstream_that_is_gone_after_both_ends_changes_nothing() {
 #[test]
 fn silence_ends_it() {
     let mut pair = Pair::open("");
-    pair.bench.now = pair.bench.now.after(SILENCE - SECOND);
-    pair.origin.send(b"x");
-    let want = pair.settle();
-    assert_eq!(want.wake, Some(pair.bench.now.after(SILENCE)), "each byte counts");
+    for client in [true, false] {
+        pair.bench.now = pair.bench.now.after(SILENCE - SECOND);
+        if client { &mut pair.bench.peer } else { &mut pair.origin }.send(b"x");
+        let want = pair.settle();
+        assert_eq!(want.wake, Some(pair.bench.now.after(SILENCE)), "each byte counts: {client}");
+    }
     pair.bench.now = pair.bench.now.after(SILENCE);
     assert_eq!(pair.settle().finish, Finish::Abort);
     assert_eq!(pair.want.finish, Finish::Abort);
