@@ -75,6 +75,17 @@ pub const CACHE_UNSHARED_FOR: Duration = Duration::from_secs(60);
 /// How long a request waits for another one, or for the disk, before it is sent on its own.
 pub const CACHE_WAIT: Duration = Duration::from_secs(5);
 
+/// Bytes of the proxies' cache on the disk and in memory, by default.
+pub const CACHE_DISK: u64 = 1024 * 1024 * 1024;
+/// See [`CACHE_DISK`].
+pub const CACHE_MEMORY: u64 = 32 * 1024 * 1024;
+/// Most entries of it; each takes 150 bytes of memory, and a file.
+pub const CACHE_ENTRIES: usize = 200_000;
+/// The largest response in it, in bytes.
+pub const CACHE_OBJECT: u64 = 128 * 1024 * 1024;
+/// Most files of it that are open while nobody reads them.
+pub const CACHE_FILES: u64 = 64;
+
 /// How long a validation of a stored response that nobody waits for may take, before there is another one.
 pub const CACHE_VALIDATE_AGAIN: Duration = Duration::from_secs(5);
 

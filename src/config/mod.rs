@@ -11,6 +11,7 @@
 //! reads it. Nothing here opens a file or a socket. `options` is the table of all settings,
 //! each with a scope: one of the four structs. The defaults are those of the structs.
 
+mod cache;
 pub(crate) mod file;
 mod forward;
 mod host;
@@ -25,6 +26,7 @@ pub(crate) mod setting;
 pub(crate) mod shown;
 pub(crate) mod values;
 
+pub use cache::{CachePlace, ProxyCache};
 pub use forward::ForwardProxy;
 pub use host::{Apps, Demonstration, Host};
 pub use listener::{HEARTBEAT_PORT, Listener, Protocol, Tls, UPPER_PORT};

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::UpstreamTimeouts;
 use super::shown::ShownSetting;
+use super::{ProxyCache, UpstreamTimeouts};
 use crate::http::forwarded::Proxies;
 use crate::limits;
 use crate::logging::LogOptions;
@@ -41,6 +41,8 @@ pub struct Process {
     pub upstream_timeouts: UpstreamTimeouts,
     /// Which upstreams are trusted, if the connection to them is by TLS.
     pub upstream_trust: Trust,
+    /// The cache of the proxies.
+    pub proxy_cache: ProxyCache,
     /// The sessions of visitors.
     pub sessions: SessionConfig,
     /// Diagnostics and the access log.
@@ -63,6 +65,7 @@ impl Default for Process {
             trusted_proxies: Proxies::default(),
             upstream_timeouts: UpstreamTimeouts::default(),
             upstream_trust: Trust::System,
+            proxy_cache: ProxyCache::default(),
             sessions: SessionConfig::default(),
             logging: LogOptions::default(),
         }

@@ -117,16 +117,48 @@ pub fn write_clf(unix_seconds: i64, out: &mut Vec<u8>) {
 /// `now` determines the century of an RFC 850 date: its year is at most 50 years ahead. Only
 /// years are compared.
 pub fn parse(value: &[u8], now: i64) -> Option<i64> {
-    let Parts { weekday, day, month, year, time } =
-        fixdate(value).or_else(|| asctime(value)).or_else(|| rfc850(value, now))?;
+    let parts = parts(value, now)?;
+    let (days, seconds) = time_of(&parts)?;
+    (parts.weekday as i64 == days.rem_euclid(7)).then_some(seconds)
+}
+
+/// As [`parse`], for a cache, which is not to care about upper and lower case (RFC 9111 §4.2). Nor
+/// does the day of the week matter: the date says it better.
+pub fn parse_leniently(value: &[u8], now: i64) -> Option<i64> {
+    parse(value, now).or_else(|| {
+        let mut usual = value.to_ascii_lowercase();
+        // Names begin in upper case, and the zone and asctime's letters are all that is left.
+        let mut is_first = true;
+        for byte in &mut usual {
+            if is_first {
+                byte.make_ascii_uppercase();
+            }
+            is_first = !byte.is_ascii_alphabetic();
+        }
+        if usual.ends_with(b" Gmt") {
+            let zone = usual.len() - 3;
+            usual[zone..].make_ascii_uppercase();
+        }
+        time_of(&parts(&usual, now)?).map(|(_, seconds)| seconds)
+    })
+}
+
+/// The parts of a date in one of the three formats.
+fn parts(value: &[u8], now: i64) -> Option<Parts<'_>> {
+    fixdate(value).or_else(|| asctime(value)).or_else(|| rfc850(value, now))
+}
+
+/// The days since 1970 and the Unix seconds of a date; none if it doesn't exist.
+fn time_of(parts: &Parts<'_>) -> Option<(i64, i64)> {
+    let &Parts { day, month, year, time, .. } = parts;
     let month = MONTHS.chunks(3).position(|name| name == month)? as i64 + 1;
     let days = days_to(year, month, day);
     // A date that doesn't exist, like 30 Feb, is written otherwise.
     let exists = Civil::new(days * DAY).day == two_digits(day);
     let &[h0, h1, b':', m0, m1, b':', s0, s1] = time else { return None };
     let (hour, minute, second) = (number(&[h0, h1])?, number(&[m0, m1])?, number(&[s0, s1])?);
-    let valid = exists && weekday as i64 == days.rem_euclid(7) && hour < 24 && minute < 60 && second <= 60;
-    valid.then_some(days * DAY + hour * 3600 + minute * 60 + second)
+    let valid = exists && hour < 24 && minute < 60 && second <= 60;
+    valid.then_some((days, days * DAY + hour * 3600 + minute * 60 + second))
 }
 
 /// The parts of a date.
@@ -271,6 +303,23 @@ mod tests {
             assert_eq!(parse(value.as_bytes(), NOW), expected, "{value}");
         }
         assert_eq!(parse(b"\xff", NOW), None);
+    }
+
+    #[test]
+    fn a_cache_cares_neither_about_case_nor_about_the_day_of_the_week() {
+        for (value, expected) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(EXAMPLE)),
+            ("sun, 06 nov 1994 08:49:37 gmt", Some(EXAMPLE)),
+            ("SUNDAY, 06-NOV-94 08:49:37 Gmt", Some(EXAMPLE)),
+            ("Mon Nov  6 08:49:37 1994", Some(EXAMPLE)),
+            ("Sun, 06 Nov 1994 08:49:37 CET", None),
+            ("Sun, 31 Feb 1994 08:49:37 GMT", None),
+            ("Son, 06 Nov 1994 08:49:37 GMT", None),
+            ("0", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_leniently(value.as_bytes(), NOW), expected, "{value}");
+        }
     }
 
     #[test]

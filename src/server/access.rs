@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{AccessLog, Config, Content, Handler, Respond, SessionStore, Trust, UpstreamUrl};
+use crate::config::{AccessLog, CachePlace, Config, Content, Handler, Respond, SessionStore, Trust, UpstreamUrl};
 use crate::reactor::Endpoint;
 
 /// Something that the process needs. A directory includes everything below it.
@@ -54,6 +54,9 @@ fn of_process(config: &Config, state: Option<&Path>, all: &mut Vec<Allowed>) {
         all.push(Allowed::Write(around(path)));
     }
     all.extend(process.data.iter().map(|directory| Allowed::Write(directory.clone())));
+    if let CachePlace::Directory(directory) = &process.proxy_cache.place {
+        all.push(Allowed::Write(directory.clone()));
+    }
     all.extend(process.pid_file.iter().map(|path| Allowed::Write(around(path))));
     match &process.sessions.store {
         SessionStore::Directory(directory) => all.push(Allowed::Write(directory.clone())),

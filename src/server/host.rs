@@ -89,7 +89,7 @@ impl Built {
         }
         let site = root.map(|root| Site::new(root, site_settings(host, surroundings, faults)));
         routes::add(host, &mut handlers, surroundings, faults);
-        let forward = host.forward.as_ref().map(|proxy| proxies::build_forward(proxy, surroundings));
+        let forward = host.forward.as_ref().map(|proxy| proxies::build_forward(proxy, surroundings, faults));
         let demonstration = surroundings.demonstration;
         Built { routes: handlers, guard, site, forward, demonstration, no_links, apps, protected }
     }

@@ -239,6 +239,7 @@ impl Server {
             http.kv = kv;
         }
         http.proxies = config.process.trusted_proxies.clone();
+        http.cache = state.opened_cache();
         report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
         let config::Listener { delay, chaos, .. } = config.listeners[0];
         let mut shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log) };

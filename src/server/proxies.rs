@@ -8,10 +8,11 @@ use super::ServerError;
 use super::error::Faults;
 use super::surroundings::Surroundings;
 use crate::config::{ForwardProxy, ProxyRoute, Trust, UpstreamTimeouts, UpstreamUrl};
+use crate::http::caching::Settings;
 use crate::names;
 use crate::reactor::Endpoint;
 use crate::service::http::RouteHandler;
-use crate::service::proxy::{Addresses, Forward, Proxy, Upstream};
+use crate::service::proxy::{Addresses, CacheRules, Forward, Proxy, Upstream};
 
 /// The gateway of a route; `body_limit` is what its requests may have at most, if that is limited.
 pub(super) fn build(
@@ -44,7 +45,7 @@ pub(super) fn build(
 }
 
 /// The forward proxy of a host.
-pub(super) fn build_forward(proxy: &ForwardProxy, surroundings: &Surroundings<'_>) -> Forward {
+pub(super) fn build_forward(proxy: &ForwardProxy, surroundings: &Surroundings<'_>, faults: &mut Faults) -> Forward {
     let process = surroundings.process;
     let connector = process.upstream_trust.connector(&["http/1.1"]);
     let connector = connector.inspect_err(|why| log::warn!("no server can be asked by https://: {why}")).ok();
@@ -54,9 +55,18 @@ pub(super) fn build_forward(proxy: &ForwardProxy, surroundings: &Surroundings<'_
         allows_private: proxy.allow_private || (surroundings.is_local && proxy.allow.is_empty()),
         timeouts: process.upstream_timeouts,
         connector,
-        cache: None,
+        cache: cache(surroundings, Settings { store_cookies: true, ..Settings::default() }, faults),
         origins: RefCell::default(),
     }
+}
+
+/// How responses are stored; none if they aren't.
+fn cache(surroundings: &Surroundings<'_>, settings: Settings, faults: &mut Faults) -> Option<Rc<CacheRules>> {
+    if !faults.may_create() {
+        return None;
+    }
+    let cache = faults.keep(surroundings.state.cache(&surroundings.process.proxy_cache)).flatten()?;
+    Some(Rc::new(CacheRules { cache, settings, bypass_fields: Vec::new(), bypass_cookies: Vec::new() }))
 }
 
 fn upstream(url: &UpstreamUrl, timeouts: &UpstreamTimeouts, trust: &Trust) -> Result<Upstream, String> {

@@ -294,6 +294,7 @@ impl Running {
         shared.http.kv = kv.unwrap_or_else(|| http::Hosts::new(None, true));
         shared.http.limits = limits;
         shared.http.proxies = self.config.process.trusted_proxies.clone();
+        shared.http.cache = self.state.opened_cache();
         match (&mut shared.certificates, certificates) {
             (Some(present), Some(new)) => present.take_over(new),
             (present, new) => *present = new,

@@ -17,9 +17,12 @@ use super::error::Faults;
 use super::sessions::KeyRing;
 use crate::app::App;
 use crate::app::boundary::Application;
-use crate::config::Config;
+use crate::cache::{Limits, Store};
+use crate::config::{CachePlace, Config, ProxyCache};
 use crate::durable;
+use crate::limits;
 use crate::service::http::HostCounts;
+use crate::service::proxy::Cache;
 
 /// The state of a server.
 pub(super) struct State {
@@ -36,6 +39,8 @@ struct Kept {
     apps: RefCell<HashMap<String, Rc<Application>>>,
     /// The requests of each host, by its name.
     counts: RefCell<HashMap<String, Rc<HostCounts>>>,
+    /// The cache of the proxies, when one of them uses it.
+    cache: RefCell<Option<Rc<Cache>>>,
     /// The applications of the program itself, for the first host: prefix and application.
     mounted: Vec<(String, Rc<Application>)>,
 }
@@ -55,7 +60,8 @@ impl State {
         let (apps, counts) = (RefCell::default(), RefCell::default());
         // Eight digits are enough to tell it from the others on the way.
         let pseudonym = format!("miod-{:08x}", Uuid::new_v4().as_fields().0);
-        let kept = Kept { data: config.process.data.clone(), pseudonym, apps, counts, mounted };
+        let cache = RefCell::default();
+        let kept = Kept { data: config.process.data.clone(), pseudonym, apps, counts, cache, mounted };
         Self { keys: Rc::new(keys), kept: Rc::new(kept) }
     }
 
@@ -106,6 +112,36 @@ impl State {
     pub(super) fn forget_unused(&self) {
         self.kept.counts.borrow_mut().retain(|_, counts| Rc::strong_count(counts) > 1);
         self.kept.apps.borrow_mut().retain(|_, app| Rc::strong_count(app) > 1);
+    }
+
+    /// The cache of the proxies, which is opened when it is asked for first; none if it is off.
+    ///
+    /// # Errors
+    /// If its directory can't be used.
+    pub(super) fn cache(&self, config: &ProxyCache) -> Result<Option<Rc<Cache>>, ServerError> {
+        let mut cache = self.kept.cache.borrow_mut();
+        if cache.is_none() {
+            let limits = Limits {
+                memory: config.memory,
+                disk: config.size,
+                entries: limits::CACHE_ENTRIES,
+                object: limits::CACHE_OBJECT,
+                files: limits::CACHE_FILES,
+            };
+            let store = match &config.place {
+                CachePlace::Off => return Ok(None),
+                CachePlace::Memory => Store::in_memory(limits)?,
+                CachePlace::Directory(directory) => Store::open(directory, limits)
+                    .map_err(|error| ServerError::Config(format!("--proxy-cache {}: {error}", directory.display())))?,
+            };
+            *cache = Some(Rc::new(Cache::new(store)));
+        }
+        Ok(cache.clone())
+    }
+
+    /// The cache of the proxies, if one of them uses it.
+    pub(super) fn opened_cache(&self) -> Option<Rc<Cache>> {
+        self.kept.cache.borrow().clone()
     }
 
     /// The store of this name, on disk or in memory, for at most this many bytes.

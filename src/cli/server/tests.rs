@@ -4,8 +4,8 @@ use super::super::parse;
 use super::*;
 use crate::certificates::PemFiles;
 use crate::config::{
-    Apps, Config, Demonstration, Handler, Host, Listener, Process, Protocol, ProxyRoute, Route, Sandbox, SessionConfig,
-    SessionStore, Tls, Trust, UpstreamTimeouts, UpstreamUrl,
+    Apps, CachePlace, Config, Demonstration, Handler, Host, Listener, Process, Protocol, ProxyCache, ProxyRoute, Route,
+    Sandbox, SessionConfig, SessionStore, Tls, Trust, UpstreamTimeouts, UpstreamUrl,
 };
 use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
@@ -63,7 +63,7 @@ fn every_option_sets_its_field() {
          --error-page 404=gone.html --error-page 5xx=a/sorry.html \
          --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
          --tls a.pem --tls b.pem,b.key --tls-bind 127.0.0.3:444 --tls-min 1.3 --client-ca /tmp/clients \
-         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --proxy /p=http://a:1,https://b --connect-timeout 11 --upstream-timeout 12 --upstream-idle-timeout 13 --tunnel-timeout 14 \
+         --tls-keylog /tmp/keys --redirect-https --hsts 77 --max-connections 6 --proxy /p=http://a:1,https://b --connect-timeout 11 --upstream-timeout 12 --upstream-idle-timeout 13 --tunnel-timeout 14 --proxy-cache /tmp/cache --proxy-cache-size 2M --proxy-cache-memory 1M \
          --upstream-ca /tmp/upstreams --pid-file /tmp/pid --user www:web --admin 127.0.0.4 --admin unix:/tmp/admin --admin-public --sandbox require --max-per-address 7 --limit-rate 64K/s --rate 5/s:9 --auth /a=b=c --auth /d=e --users f --trusted-proxy 10.0.0.0/8 \
          --trusted-proxy unix --no-server-header --access-log /tmp/log --log-format logfmt --diagnostics json --app /a=lab \
          --apps=one,two --demo --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
@@ -93,6 +93,11 @@ fn every_option_sets_its_field() {
             tunnel: Duration::from_secs(14),
         },
         upstream_trust: Trust::File(PathBuf::from("/tmp/upstreams")),
+        proxy_cache: ProxyCache {
+            place: CachePlace::Directory(PathBuf::from("/tmp/cache")),
+            size: 2 << 20,
+            memory: 1 << 20,
+        },
         sessions: SessionConfig {
             store: SessionStore::Remote(StoreUrl::parse("rediss://store/1").unwrap()),
             trust: Trust::File(PathBuf::from("/tmp/ca")),

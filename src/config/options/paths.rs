@@ -41,6 +41,11 @@ pub(crate) fn session_store(text: &str, directory: &Path) -> String {
     after(text, "file:", directory)
 }
 
+/// `memory`, `off`, or a path.
+pub(crate) fn cache_place(text: &str, directory: &Path) -> String {
+    if ["memory", "off"].contains(&text) { text.to_owned() } else { whole(text, directory) }
+}
+
 /// An address, or `unix:PATH`.
 pub(crate) fn endpoint(text: &str, directory: &Path) -> String {
     after(text, "unix:", directory)
@@ -60,7 +65,9 @@ mod tests {
     #[test]
     fn relative_paths_are_relative_to_the_directory() {
         type Function = fn(&str, &Path) -> String;
-        let cases: [(Function, &str, &str); 16] = [
+        let cases: [(Function, &str, &str); 18] = [
+            (cache_place, "memory", "memory"),
+            (cache_place, "a", "/etc/a"),
             (none, "a", "a"),
             (whole, "a", "/etc/a"),
             (whole, "/a", "/a"),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::values;
-use super::super::{Sandbox, Trust};
+use super::super::{CachePlace, Sandbox, Trust};
 use super::{CONTENT, HTTP, Opt, PROXIES, SERVE, SERVER, ServerDraft, Setter, Value, paths, seconds, size, span};
 use crate::logging::{AccessLog, DiagnosticFormat, LogFormat};
 use crate::session::Sessions;
@@ -103,6 +103,38 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
             process.upstream_trust = Trust::File(values::file(text)?);
             Ok(())
         }),
+        ..PROXY
+    },
+    Opt {
+        long: "proxy-cache",
+        value: Value::Required("memory|off|DIR"),
+        help: "where responses of upstreams are stored: miod proxy stores them, and routes with cache = true",
+        default: |_| "memory".to_owned(),
+        relative: paths::cache_place,
+        set: Setter::Process(|process, text| {
+            process.proxy_cache.place = match text {
+                "memory" => CachePlace::Memory,
+                "off" => CachePlace::Off,
+                directory => CachePlace::Directory(values::directory(directory)?),
+            };
+            Ok(())
+        }),
+        ..PROXY
+    },
+    Opt {
+        long: "proxy-cache-size",
+        value: Value::Required("SIZE"),
+        help: "for stored responses in a directory; those that are used least leave it",
+        default: |draft| size(draft.process.proxy_cache.size),
+        set: assign!(Process.proxy_cache.size = values::size),
+        ..PROXY
+    },
+    Opt {
+        long: "proxy-cache-memory",
+        value: Value::Required("SIZE"),
+        help: "for stored responses in memory",
+        default: |draft| size(draft.process.proxy_cache.memory),
+        set: assign!(Process.proxy_cache.memory = values::size),
         ..PROXY
     },
     Opt {

@@ -12,8 +12,8 @@ use crate::http::{Fields, Status};
 pub struct Settings {
     /// The cache belongs to a reverse proxy: CDN-Cache-Control is for it (RFC 9213).
     pub gateway: bool,
-    /// Responses that set cookies may be stored, with the cookies. Each client then gets the
-    /// cookies of the first.
+    /// Responses that set cookies may be stored, with the cookies, if they say how long they are fresh.
+    /// Each client then gets the cookies of the first.
     pub store_cookies: bool,
     /// The directives of requests decide about reuse (RFC 9111 §5.2.1). Without this no client
     /// can force a request to the origin; `only-if-cached` and `no-store` are obeyed anyway.
@@ -32,7 +32,7 @@ impl Default for Settings {
             store_cookies: false,
             obey_requests: true,
             heuristic_limit: 24 * 60 * 60,
-            stale_if_error: 0,
+            stale_if_error: 60,
         }
     }
 }

@@ -184,7 +184,7 @@ pub(super) fn date_of(fields: &Fields<'_>, now: i64) -> Option<i64> {
 /// The earliest date of all lines of a field. Inner none if one is malformed; outer none if
 /// there is no line.
 fn earliest(fields: &Fields<'_>, name: &str, now: i64) -> Option<Option<i64>> {
-    fields.all(name).map(|value| date::parse(value, now)).reduce(|a, b| Some(a?.min(b?)))
+    fields.all(name).map(|value| date::parse_leniently(value, now)).reduce(|a, b| Some(a?.min(b?)))
 }
 
 /// `corrected_initial_age` (§4.2.3).
@@ -222,7 +222,7 @@ fn heuristic(
     if !allowed || personal || (!directives.present && is_no_cache_pragma(fields)) {
         return 0;
     }
-    let modified = single(fields, "last-modified").and_then(|value| date::parse(value, arrival.received));
+    let modified = single(fields, "last-modified").and_then(|value| date::parse_leniently(value, arrival.received));
     let unmodified = modified.map_or(0, |modified| date.saturating_sub(modified).max(0));
     (unmodified / 10).min(i64::from(settings.heuristic_limit.min(MAX_SECONDS))) as u32
 }
@@ -230,5 +230,5 @@ fn heuristic(
 /// Whether there is an ETag or Last-Modified that can be sent back.
 fn has_validator(fields: &Fields<'_>, now: i64) -> bool {
     single(fields, "etag").is_some_and(conditional::is_entity_tag)
-        || single(fields, "last-modified").is_some_and(|value| date::parse(value, now).is_some())
+        || single(fields, "last-modified").is_some_and(|value| date::parse_leniently(value, now).is_some())
 }

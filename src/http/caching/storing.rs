@@ -90,8 +90,13 @@ fn refusal(
     if request.fields.get("authorization").is_some() && !directives.allow_authorized() {
         return Some(Refusal::Authorized);
     }
+    let explicit = directives.public
+        || directives.max_age.is_some()
+        || directives.s_maxage.is_some()
+        || (!directives.targeted && fields.get("expires").is_some());
     let sets_cookies = |name: &str| fields.get(name).is_some() && !directives.exclude(fields, name.as_bytes());
-    if !settings.store_cookies && (sets_cookies("set-cookie") || sets_cookies("set-cookie2")) {
+    let may_set_cookies = settings.store_cookies && explicit;
+    if !may_set_cookies && (sets_cookies("set-cookie") || sets_cookies("set-cookie2")) {
         return Some(Refusal::Cookies);
     }
     if !variant::is_selectable(fields) {
@@ -103,10 +108,6 @@ fn refusal(
     if matches!(response.body, Body::UntilClose | Body::Tunnel) {
         return Some(Refusal::Endless);
     }
-    let explicit = directives.public
-        || directives.max_age.is_some()
-        || directives.s_maxage.is_some()
-        || (!directives.targeted && fields.get("expires").is_some());
     (!explicit && !is_heuristically_cacheable(response.status)).then_some(Refusal::NotExplicit)
 }
 
