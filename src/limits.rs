@@ -129,6 +129,8 @@ pub const CONNECTION_RESERVE: usize = 32;
 pub const UPSTREAM_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an upstream may take until the head of its response, and between two pieces of it.
 pub const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(60);
+/// Largest weight of an upstream.
+pub const UPSTREAM_WEIGHT: u64 = 1_000;
 /// How long the addresses of an upstream's name are used before they are looked up again. The system
 /// doesn't tell how long they are good for.
 pub const ADDRESSES_FRESH: Duration = Duration::from_secs(30);

@@ -102,6 +102,18 @@ fn all_that_is_wrong_is_found_and_no_file_is_written() {
 }
 
 #[test]
+fn the_upstreams_of_a_route_are_shown() {
+    let root = Root::new();
+    let route =
+        "[[host]]\n[[host.route]]\npath = \"/\"\nproxy = [\"http://127.0.0.1:1\", { url = \"unix:/a\", weight = 3 }]\n";
+    root.file("m.toml", format!("bind = \"127.0.0.1:0\"\n{route}"));
+    let outcome = run(&root, &["check", "--json", "-c", "m.toml"], &[]);
+    let settings: serde_json::Value = serde_json::from_str(&outcome.text()).unwrap();
+    let expected = serde_json::json!(["http://127.0.0.1:1", { "url": "unix:/a", "weight": 3 }]);
+    assert_eq!(settings["host[0].route[0].proxy"]["value"], expected, "{outcome:?}");
+}
+
+#[test]
 fn an_unknown_application_is_reported_where_it_is_named() {
     let root = Root::new();
     root.directory("a");

@@ -6,14 +6,29 @@ use std::path::PathBuf;
 use crate::http::target::valid_host;
 
 /// Other servers that answer for a route.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ProxyRoute {
     /// The servers; at least one.
-    pub upstreams: Vec<UpstreamUrl>,
+    pub upstreams: Vec<ProxyUpstream>,
     /// The prefix of the route is taken off the paths.
     pub strip: bool,
     /// The servers get their own names in the Host field, and not that of the client.
     pub own_host: bool,
+}
+
+/// One of these servers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProxyUpstream {
+    /// Where it is.
+    pub url: UpstreamUrl,
+    /// How many requests it gets while one of weight 1 gets one.
+    pub weight: u32,
+}
+
+impl From<UpstreamUrl> for ProxyUpstream {
+    fn from(url: UpstreamUrl) -> Self {
+        Self { url, weight: 1 }
+    }
 }
 
 /// Where a server is.

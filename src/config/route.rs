@@ -181,7 +181,7 @@ impl fmt::Display for Handler {
             Self::Respond(respond) => write!(f, "respond {}", respond.status),
             Self::Proxy(proxy) => {
                 f.write_str("proxy")?;
-                proxy.upstreams.iter().try_for_each(|url| write!(f, " {url}"))
+                proxy.upstreams.iter().try_for_each(|upstream| write!(f, " {}", upstream.url))
             }
         }
     }

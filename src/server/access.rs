@@ -92,7 +92,7 @@ fn of_hosts(config: &Config, all: &mut Vec<Allowed>) {
             Some(Handler::Proxy(proxy)) => Some(&proxy.upstreams),
             _ => None,
         });
-        all.extend(proxies.flatten().map(|url| match url {
+        all.extend(proxies.flatten().map(|upstream| match &upstream.url {
             UpstreamUrl::Tcp { port, .. } => Allowed::Connect(*port),
             UpstreamUrl::Unix(path) => Allowed::Read(around(path)),
         }));

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::ServerError;
 use super::error::Faults;
 use super::surroundings::Surroundings;
-use crate::config::{ForwardProxy, ProxyRoute, Trust, UpstreamTimeouts, UpstreamUrl};
+use crate::config::{ForwardProxy, ProxyRoute, ProxyUpstream, Trust, UpstreamTimeouts, UpstreamUrl};
 use crate::http::caching::Settings;
 use crate::names;
 use crate::reactor::Endpoint;
@@ -24,9 +24,9 @@ pub(super) fn build(
     let process = surroundings.process;
     let timeouts = &process.upstream_timeouts;
     let mut upstreams = Vec::new();
-    for url in &route.upstreams {
+    for ProxyUpstream { url, weight } in &route.upstreams {
         let made = upstream(url, timeouts, &process.upstream_trust).map_err(ServerError::Config);
-        upstreams.extend(faults.keep(made).map(Rc::new));
+        upstreams.extend(faults.keep(made).map(|upstream| Rc::new(upstream.with_weight(*weight))));
     }
     if upstreams.is_empty() {
         return None;

@@ -130,8 +130,8 @@ fn every_option_sets_its_field() {
         delay: Duration::ZERO,
         chaos: None,
     };
-    let upstreams = ["http://a:1", "https://b"].map(|url| UpstreamUrl::parse(url).unwrap()).to_vec();
-    let proxy = ProxyRoute { upstreams, strip: false, own_host: false };
+    let upstreams = ["http://a:1", "https://b"].map(|url| UpstreamUrl::parse(url).unwrap().into()).to_vec();
+    let proxy = ProxyRoute { upstreams, ..ProxyRoute::default() };
     let route =
         |prefix: &str, auth: &str| Route { prefix: prefix.to_owned(), auth: Some(auth.into()), ..Route::default() };
     let host = Host {

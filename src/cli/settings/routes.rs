@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::config::{Content, Handler, Route, Rules};
+use crate::config::{Content, Handler, ProxyUpstream, Route, Rules};
 use crate::http::cors::Cors;
 
 /// The settings of a route.
@@ -30,7 +30,11 @@ pub(super) fn route_values(route: &Route) -> Vec<(String, Json)> {
         }
     }
     if let Some(Handler::Proxy(proxy)) = &route.handler {
-        add("proxy", proxy.upstreams.iter().map(ToString::to_string).collect());
+        let upstream = |ProxyUpstream { url, weight }: &ProxyUpstream| match weight {
+            1 => json!(url.to_string()),
+            _ => json!({ "url": url.to_string(), "weight": weight }),
+        };
+        add("proxy", proxy.upstreams.iter().map(upstream).collect());
         add("strip", json!(proxy.strip));
         add("host", json!(if proxy.own_host { "upstream" } else { "client" }));
     }

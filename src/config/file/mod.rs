@@ -17,6 +17,7 @@
 //! of a file that has one.
 
 mod host;
+mod proxy;
 mod route;
 mod table;
 mod value;

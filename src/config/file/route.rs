@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
+use super::proxy;
 use super::table::Table;
 use super::value::{boolean, integer, string, strings, text};
 use crate::auth::guard::check_prefix;
 use crate::config::options::paths;
-use crate::config::{
-    Content, FieldChanges, Handler, Positions, ProxyRoute, Redirect, Respond, Route, Rules, UpstreamUrl, values,
-};
+use crate::config::{Content, FieldChanges, Handler, Positions, Redirect, Respond, Route, Rules, values};
 use crate::http::address_blocks::AddressBlocks;
 use crate::http::cors::{Cors, check_origin};
 use crate::http::grammar;
@@ -20,21 +19,8 @@ use crate::http::redirect::RedirectTarget;
 
 /// The keys of a route. At most one of the first is given.
 const HANDLERS: [&str; 5] = ["root", "app", "proxy", "redirect", "respond"];
-const RULES: [&str; 13] = [
-    "path",
-    "strip",
-    "host",
-    "auth",
-    "headers",
-    "cache-control",
-    "cors",
-    "methods",
-    "body-limit",
-    "allow",
-    "deny",
-    "rate",
-    "log",
-];
+const RULES: [&str; 11] =
+    ["path", "auth", "headers", "cache-control", "cors", "methods", "body-limit", "allow", "deny", "rate", "log"];
 
 /// Reads a route; none if it has no path.
 pub(super) fn read(table: &mut Table<'_>) -> Option<Route> {
@@ -56,7 +42,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Route> {
     let file = |value: &DeValue<'_>| values::file(&paths::whole(&string(value)?, directory));
     route.auth = table.get("auth", &mut positions, file);
     route.rules = rules(table, &mut positions);
-    table.finish(HANDLERS.into_iter().chain(RULES));
+    table.finish(HANDLERS.into_iter().chain(proxy::KEYS).chain(RULES));
     route.positions = positions;
     route.prefix = prefix?;
     Some(route)
@@ -75,7 +61,7 @@ fn handlers(table: &mut Table<'_>, positions: &mut Positions) -> Vec<Handler> {
     let app = table.get("app", positions, string);
     let redirect = table.table("redirect", positions, redirect);
     let respond = table.table("respond", positions, respond);
-    let proxy = proxy(table, positions);
+    let proxy = proxy::read(table, positions);
     let handlers = [
         root.map(Handler::Root),
         app.map(Handler::App),
@@ -84,28 +70,6 @@ fn handlers(table: &mut Table<'_>, positions: &mut Positions) -> Vec<Handler> {
         respond.map(Handler::Respond),
     ];
     handlers.into_iter().flatten().collect()
-}
-
-/// The keys of a route that other servers answer: `proxy`, and how they are asked.
-fn proxy(table: &mut Table<'_>, positions: &mut Positions) -> Option<ProxyRoute> {
-    let upstreams = table.get("proxy", positions, |value| {
-        let urls = strings(value)?;
-        match urls.is_empty() {
-            true => Err("give at least one URL, like http://127.0.0.1:3000".to_owned()),
-            false => urls.iter().map(|url| UpstreamUrl::parse(url).map_err(|hint| format!("{url}: {hint}"))).collect(),
-        }
-    });
-    let strip = table.get("strip", positions, boolean);
-    let own_host = table.get("host", positions, |value| match string(value)?.as_str() {
-        "client" => Ok(false),
-        "upstream" => Ok(true),
-        _ => Err("give client or upstream".to_owned()),
-    });
-    if upstreams.is_none() && (strip.is_some() || own_host.is_some()) {
-        table.wrong_here("strip and host are for a route with proxy");
-    }
-    let (strip, own_host) = (strip.unwrap_or(false), own_host.unwrap_or(false));
-    Some(ProxyRoute { upstreams: upstreams?, strip, own_host })
 }
 
 fn redirect(table: &mut Table<'_>) -> Option<Redirect> {

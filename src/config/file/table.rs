@@ -135,6 +135,12 @@ impl<'t> Table<'t> {
         read(&mut Table::new(self.source, self.skipped, table, span, self.mistakes))
     }
 
+    /// The table that a value is, if it is one.
+    pub(super) fn inner<'s>(&'s mut self, value: &'s Spanned<DeValue<'s>>) -> Option<Table<'s>> {
+        let table = value.get_ref().as_table()?;
+        Some(Table::new(self.source, self.skipped, table, value.span(), self.mistakes))
+    }
+
     /// Takes a key whose value is an array of tables, and calls `read` with each.
     /// `name` is how it is written in a file.
     pub(super) fn tables(&mut self, key: &str, name: &str, mut read: impl FnMut(&mut Table<'_>)) {
@@ -145,8 +151,9 @@ impl<'t> Table<'t> {
             return;
         };
         for value in array {
-            let Some(table) = value.get_ref().as_table() else { continue };
-            read(&mut Table::new(self.source, self.skipped, table, value.span(), self.mistakes));
+            if let Some(mut table) = self.inner(value) {
+                read(&mut table);
+            }
         }
     }
 

@@ -179,6 +179,17 @@ fn rules_are_checked() {
         ("respond = { status = 204, body = \"a\" }", "4:1 a response with the status 204 has no content"),
         ("body-limit = true", "4:14 body-limit: give a text, in quotation marks"),
         ("log = 1", "4:7 log: give true or false"),
+        ("proxy = []", "4:9 proxy: give at least one URL, like http://127.0.0.1:3000"),
+        ("proxy = [\"http://a\", 1]", "4:22 proxy: give a text, in quotation marks"),
+        (
+            "proxy = [\"http://a\", { url = \"http://a\", weight = 2 }]",
+            "4:22 proxy: http://a is given twice; give it a weight",
+        ),
+        ("proxy = { url = \"http://a\", weight = 0 }", "4:38 weight: give a weight from 1 to 1000"),
+        ("proxy = [{ weight = 2 }]", "4:10 an upstream needs a URL, like url = \"http://127.0.0.1:3000\""),
+        ("proxy = [{ url = \"a\" }]", "4:18 url: a: give http://HOST:PORT, https://HOST:PORT or unix:PATH"),
+        ("proxy = [{ url = \"http://a\", weigth = 2 }]", "4:30 unknown key weigth; did you mean weight?"),
+        ("strip = true", "2:1 strip, host are for a route with proxy"),
     ] {
         assert_eq!(mistakes(&route(lines)), [expected], "{lines}");
     }

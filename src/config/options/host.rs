@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::{Apps, Demonstration, Handler, ProxyRoute, UpstreamUrl, values};
+use super::super::{Apps, Demonstration, Handler, ProxyRoute, ProxyUpstream, UpstreamUrl, values};
 use super::{CONTENT, HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, size};
 use crate::auth::guard::check_prefix;
 use crate::files::ErrorPage;
@@ -203,8 +203,9 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
             if !prefix.starts_with('/') {
                 return Err("give a path that begins with a slash, like /api=http://127.0.0.1:3000".to_owned());
             }
-            let upstreams = urls.split(',').map(|url| UpstreamUrl::parse(url.trim())).collect::<Result<_, _>>()?;
-            let proxy = ProxyRoute { upstreams, strip: false, own_host: false };
+            let upstream = |url: &str| UpstreamUrl::parse(url.trim()).map(ProxyUpstream::from);
+            let upstreams = urls.split(',').map(upstream).collect::<Result<_, _>>()?;
+            let proxy = ProxyRoute { upstreams, ..ProxyRoute::default() };
             host.route(&prefix).handler = Some(Handler::Proxy(proxy));
             Ok(())
         }),

@@ -25,6 +25,7 @@
 
 mod addresses;
 mod attempts;
+mod balance;
 mod cache;
 mod connection;
 mod dialing;
@@ -34,6 +35,7 @@ mod tunnel;
 mod upstream;
 
 pub use addresses::{AddressFilter, Addresses};
+pub use balance::Proxy;
 pub(crate) use cache::Fetching;
 pub use cache::{Cache, CacheRules};
 pub use connection::UpstreamConnection;
@@ -42,7 +44,7 @@ pub use forward::{Forward, Origins};
 pub use storing::Kept;
 pub(crate) use storing::{Storing, parse_stored};
 pub use tunnel::{Flow, Passing, TunnelEnd};
-pub use upstream::{InFlight, Proxy, Upstream};
+pub use upstream::{InFlight, Upstream};
 
 use crate::http::client::RequestKind;
 use crate::http::proxying::UpstreamFailure;

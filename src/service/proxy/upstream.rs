@@ -1,7 +1,7 @@
-//! The servers behind a gateway: where they are, which one is asked next, and their idle
-//! connections.
+//! A server behind a gateway: where it is, its idle connections, and whether it works.
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::cmp::Ordering;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,25 +15,6 @@ use crate::reactor::{Handle, Tick, TlsClient};
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// What answers the requests below a path: one of these upstreams.
-pub struct Proxy {
-    /// The upstreams.
-    pub upstreams: Vec<Rc<Upstream>>,
-    /// The name of this server in Via. No other server has it.
-    pub pseudonym: String,
-    /// Most bytes of a request's content; none: no limit.
-    pub body_limit: Option<u64>,
-    /// The prefix is taken off the path.
-    pub strip: bool,
-    /// They get their own names in the Host field, and not that of the client.
-    pub own_host: bool,
-    /// Its client chose the upstream, which isn't told who that is. What the upstream says about
-    /// itself is passed on.
-    pub is_forward: bool,
-    /// How responses are stored, if they are.
-    pub cache: Option<Rc<CacheRules>>,
-}
-
 /// A server behind the gateway.
 pub struct Upstream {
     /// Its URL, for messages.
@@ -43,6 +24,7 @@ pub struct Upstream {
     addresses: RefCell<Addresses>,
     tls: Option<TlsClient>,
     timeouts: UpstreamTimeouts,
+    weight: u32,
     /// Requests that it has not answered completely.
     in_flight: Cell<usize>,
     idle: RefCell<Vec<Handle>>,
@@ -54,7 +36,8 @@ pub struct Upstream {
 pub struct InFlight(Rc<Upstream>);
 
 impl InFlight {
-    pub(super) fn begin(upstream: &Rc<Upstream>) -> Self {
+    /// Counts a request of this upstream.
+    pub fn begin(upstream: &Rc<Upstream>) -> Self {
         upstream.in_flight.set(upstream.in_flight.get() + 1);
         Self(Rc::clone(upstream))
     }
@@ -71,20 +54,6 @@ impl Drop for InFlight {
     }
 }
 
-impl Proxy {
-    /// The upstream for a request: of those that work the one with the fewest requests, but none of
-    /// those that were `tried` already. If none works, the one whose pause is over first. None if
-    /// all were tried.
-    pub fn choose(&self, tried: &[*const Upstream], now: Tick) -> Option<InFlight> {
-        let candidates = self.upstreams.iter().filter(|upstream| !tried.contains(&Rc::as_ptr(upstream)));
-        let chosen = candidates.min_by_key(|upstream| {
-            let paused = upstream.paused.get().map(|(until, _)| until).filter(|until| *until > now);
-            (paused, upstream.in_flight.get())
-        });
-        chosen.map(InFlight::begin)
-    }
-}
-
 impl Upstream {
     /// An upstream at these addresses.
     pub fn new(
@@ -96,7 +65,32 @@ impl Upstream {
     ) -> Self {
         let (in_flight, idle, paused) = (Cell::new(0), RefCell::default(), Cell::new(None));
         let addresses = RefCell::new(addresses);
-        Self { url, authority, addresses, tls, timeouts, in_flight, idle, paused }
+        Self { url, authority, addresses, tls, timeouts, weight: 1, in_flight, idle, paused }
+    }
+
+    /// With this weight: it gets so many requests while one of weight 1 gets one.
+    ///
+    /// # Panics
+    /// If it is 0.
+    pub fn with_weight(self, weight: u32) -> Self {
+        assert!(weight > 0, "an upstream has a weight");
+        Self { weight, ..self }
+    }
+
+    /// Requests that it has not answered completely.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.get()
+    }
+
+    /// Until when it isn't asked if there is another one; none if it works.
+    pub(super) fn paused_until(&self, now: Tick) -> Option<Tick> {
+        self.paused.get().map(|(until, _)| until).filter(|until| *until > now)
+    }
+
+    /// Compares how much each of two has to do, with one request more, for its weight.
+    pub(super) fn compare_load(&self, other: &Self) -> Ordering {
+        let share = |one: &Self, other: &Self| (one.in_flight.get() as u64 + 1) * u64::from(other.weight);
+        share(self, other).cmp(&share(other, self))
     }
 
     /// How long it may take.
@@ -148,43 +142,5 @@ impl Upstream {
         if self.paused.take().is_some() {
             log::info!("the upstream {} works again", self.url);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::reactor::Endpoint;
-
-    fn upstream(name: &str) -> Rc<Upstream> {
-        let second = Duration::from_secs(1);
-        let timeouts = UpstreamTimeouts { connect: second, response: second, idle: second, tunnel: second };
-        let addresses = Addresses::at(Endpoint::Unix(name.into()));
-        Rc::new(Upstream::new(name.to_owned(), name.to_owned(), addresses, None, timeouts))
-    }
-
-    #[test]
-    fn the_upstream_with_the_fewest_requests_is_asked_and_one_that_fails_is_spared() {
-        let (one, two) = (upstream("1"), upstream("2"));
-        let upstreams = vec![Rc::clone(&one), Rc::clone(&two)];
-        let (pseudonym, body_limit) = ("a".to_owned(), None);
-        let proxy =
-            Proxy { upstreams, pseudonym, body_limit, strip: false, own_host: false, is_forward: false, cache: None };
-        let at = |seconds: u64| Tick::from_micros(seconds * 1_000_000);
-        let first = proxy.choose(&[], at(0)).unwrap();
-        assert_eq!(first.upstream().url, "1");
-        let second = proxy.choose(&[], at(0)).unwrap();
-        assert_eq!(second.upstream().url, "2");
-        drop(first);
-        assert_eq!(proxy.choose(&[], at(0)).unwrap().upstream().url, "1");
-        one.failed(at(0));
-        assert_eq!(proxy.choose(&[], at(0)).unwrap().upstream().url, "2");
-        assert_eq!(proxy.choose(&[Rc::as_ptr(&two)], at(0)).unwrap().upstream().url, "1", "there is no other");
-        assert!(proxy.choose(&[Rc::as_ptr(&two), Rc::as_ptr(&one)], at(0)).is_none());
-        assert_eq!(proxy.choose(&[], at(2)).unwrap().upstream().url, "1", "the pause is over");
-        one.failed(at(2));
-        assert_eq!(proxy.choose(&[], at(3)).unwrap().upstream().url, "2", "the pause is longer");
-        one.works();
-        assert_eq!(proxy.choose(&[], at(3)).unwrap().upstream().url, "1");
     }
 }

@@ -1,0 +1,72 @@
+//! Reads the keys of a route that other servers answer: `proxy`, and how they are asked.
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::table::Table;
+use super::value::{boolean, integer, string};
+use crate::config::{Positions, ProxyRoute, ProxyUpstream, UpstreamUrl};
+use crate::limits;
+
+/// The keys that belong to `proxy`.
+pub(super) const KEYS: [&str; 2] = ["strip", "host"];
+
+/// Takes these keys; none if the route has no `proxy`.
+pub(super) fn read(table: &mut Table<'_>, positions: &mut Positions) -> Option<ProxyRoute> {
+    let upstreams = upstreams(table, positions);
+    let strip = table.get("strip", positions, boolean);
+    let own_host = table.get("host", positions, |value| match string(value)?.as_str() {
+        "client" => Ok(false),
+        "upstream" => Ok(true),
+        _ => Err("give client or upstream".to_owned()),
+    });
+    if upstreams.is_none() && (strip.is_some() || own_host.is_some()) {
+        table.wrong_here(format!("{} are for a route with proxy", KEYS.join(", ")));
+    }
+    Some(ProxyRoute { upstreams: upstreams?, strip: strip.unwrap_or(false), own_host: own_host.unwrap_or(false) })
+}
+
+/// The servers: one or a list, each a URL or a table.
+fn upstreams(table: &mut Table<'_>, positions: &mut Positions) -> Option<Vec<ProxyUpstream>> {
+    let (span, value) = table.take("proxy")?;
+    positions.add("proxy", table.position(&span));
+    let values: Vec<&Spanned<DeValue<'_>>> = match value.get_ref().as_array() {
+        Some(array) => array.iter().collect(),
+        None => vec![value],
+    };
+    if values.is_empty() {
+        table.wrong(&value.span(), "proxy: give at least one URL, like http://127.0.0.1:3000");
+        return None;
+    }
+    let mut upstreams: Vec<ProxyUpstream> = Vec::new();
+    for value in values {
+        let Some(upstream) = upstream(table, value) else { continue };
+        if upstreams.iter().any(|other| other.url == upstream.url) {
+            table.wrong(&value.span(), format!("proxy: {} is given twice; give it a weight", upstream.url));
+        }
+        upstreams.push(upstream);
+    }
+    Some(upstreams)
+}
+
+fn upstream(table: &mut Table<'_>, value: &Spanned<DeValue<'_>>) -> Option<ProxyUpstream> {
+    let parse = |value: &DeValue<'_>| {
+        let url = string(value)?;
+        UpstreamUrl::parse(&url).map_err(|hint| format!("{url}: {hint}"))
+    };
+    let Some(mut table) = table.inner(value) else {
+        let url = parse(value.get_ref()).map_err(|hint| table.wrong(&value.span(), format!("proxy: {hint}")));
+        return url.ok().map(ProxyUpstream::from);
+    };
+    let mut positions = Positions::default();
+    let url = table.get("url", &mut positions, parse);
+    if positions.of("url").is_none() {
+        table.wrong_here("an upstream needs a URL, like url = \"http://127.0.0.1:3000\"");
+    }
+    let weight = table.get("weight", &mut positions, |value| match integer(value)? {
+        weight @ 1..=limits::UPSTREAM_WEIGHT => Ok(weight as u32),
+        _ => Err(format!("give a weight from 1 to {}", limits::UPSTREAM_WEIGHT)),
+    });
+    table.finish(["url", "weight"].into_iter());
+    Some(ProxyUpstream { weight: weight.unwrap_or(1), ..ProxyUpstream::from(url?) })
+}
