@@ -129,6 +129,10 @@ pub const CONNECTION_RESERVE: usize = 32;
 pub const UPSTREAM_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an upstream may take until the head of its response, and between two pieces of it.
 pub const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most requests that wait for the upstreams of one route, because each has as many as it should have.
+pub const UPSTREAM_QUEUE: usize = 1_024;
+/// How long a request waits for that, before its client gets a 503.
+pub const UPSTREAM_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest weight of an upstream.
 pub const UPSTREAM_WEIGHT: u64 = 1_000;
 /// How long the addresses of an upstream's name are used before they are looked up again. The system

@@ -340,6 +340,40 @@ fn each_address_of_a_name_is_tried() {
 }
 
 #[test]
+fn requests_wait_while_an_upstream_has_as_many_as_it_should_have() {
+    let (asked, seen) = channel();
+    let (answer, told) = channel::<()>();
+    let (asked, told) = (Mutex::new(asked), Mutex::new(told));
+    let origin = answering(move |head| {
+        let path = head.split(' ').nth(1).unwrap().to_owned();
+        asked.lock().unwrap().send(path.clone()).unwrap();
+        told.lock().unwrap().recv_timeout(TIMEOUT).expect("a word from the test");
+        ok(&path)
+    });
+    let root = Root::new();
+    let route = format!("[[host]]\n[[host.route]]\npath = \"/\"\nproxy = \"{}\"\nmax-in-flight = 1\n", origin.url(""));
+    let server = serve(&root, &format!("bind = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{route}"));
+    let mut clients: Vec<Client> = Vec::new();
+    for number in 0..4 {
+        let mut client = server.connect();
+        client.send(get(&format!("/{number}")));
+        if number == 0 {
+            assert_eq!(seen.recv_timeout(TIMEOUT).as_deref(), Ok("/0"));
+        }
+        clients.push(client);
+    }
+    // One that goes away leaves its place.
+    let gone = clients.remove(2);
+    rustix::net::sockopt::set_socket_linger(&gone.stream, Some(Duration::ZERO)).unwrap();
+    drop(gone);
+    for number in [0, 1, 3] {
+        answer.send(()).unwrap();
+        assert_eq!(clients.remove(0).response().text(), format!("/{number}"));
+    }
+    assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["/1", "/3"]);
+}
+
+#[test]
 fn an_upstream_that_accepts_and_closes_is_asked_once() {
     let accepted = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&accepted);

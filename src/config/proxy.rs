@@ -14,6 +14,8 @@ pub struct ProxyRoute {
     pub strip: bool,
     /// The servers get their own names in the Host field, and not that of the client.
     pub own_host: bool,
+    /// Most requests that one of them has at the same time; `None`: no limit.
+    pub max_in_flight: Option<usize>,
 }
 
 /// One of these servers.

@@ -31,10 +31,13 @@ pub(super) fn build(
     if upstreams.is_empty() {
         return None;
     }
-    let ProxyRoute { strip, own_host, .. } = *route;
+    let ProxyRoute { strip, own_host, max_in_flight, .. } = *route;
+    let (max_in_flight, queue) = (max_in_flight.unwrap_or(usize::MAX), Rc::default());
     let pseudonym = surroundings.state.pseudonym().to_owned();
     Some(RouteHandler::Proxy(Rc::new(Proxy {
         upstreams,
+        max_in_flight,
+        queue,
         pseudonym,
         body_limit,
         strip,

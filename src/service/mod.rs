@@ -99,6 +99,8 @@ pub enum Message {
     Session,
     /// The cache may have what the receiver waits for.
     Cache,
+    /// An upstream may have room for an exchange that waits. The receiver looks whether it has.
+    Room,
     /// From an exchange to its upstream.
     ToUpstream(ExchangeId, ToUpstream),
     /// From an upstream to an exchange: by which connection.

@@ -37,6 +37,9 @@ pub(super) fn route_values(route: &Route) -> Vec<(String, Json)> {
         add("proxy", proxy.upstreams.iter().map(upstream).collect());
         add("strip", json!(proxy.strip));
         add("host", json!(if proxy.own_host { "upstream" } else { "client" }));
+        if let Some(most) = proxy.max_in_flight {
+            add("max-in-flight", json!(most));
+        }
     }
     if let Some(path) = &route.auth {
         add("auth", json!(path.display().to_string()));

@@ -9,7 +9,7 @@ use crate::config::{Positions, ProxyRoute, ProxyUpstream, UpstreamUrl};
 use crate::limits;
 
 /// The keys that belong to `proxy`.
-pub(super) const KEYS: [&str; 2] = ["strip", "host"];
+pub(super) const KEYS: [&str; 3] = ["strip", "host", "max-in-flight"];
 
 /// Takes these keys; none if the route has no `proxy`.
 pub(super) fn read(table: &mut Table<'_>, positions: &mut Positions) -> Option<ProxyRoute> {
@@ -20,10 +20,15 @@ pub(super) fn read(table: &mut Table<'_>, positions: &mut Positions) -> Option<P
         "upstream" => Ok(true),
         _ => Err("give client or upstream".to_owned()),
     });
-    if upstreams.is_none() && (strip.is_some() || own_host.is_some()) {
+    let max_in_flight = table.get("max-in-flight", positions, |value| match integer(value)? {
+        0 => Err("give a whole number of at least 1".to_owned()),
+        most => Ok(usize::try_from(most).unwrap_or(usize::MAX)),
+    });
+    if upstreams.is_none() && (strip.is_some() || own_host.is_some() || max_in_flight.is_some()) {
         table.wrong_here(format!("{} are for a route with proxy", KEYS.join(", ")));
     }
-    Some(ProxyRoute { upstreams: upstreams?, strip: strip.unwrap_or(false), own_host: own_host.unwrap_or(false) })
+    let (strip, own_host) = (strip.unwrap_or(false), own_host.unwrap_or(false));
+    Some(ProxyRoute { upstreams: upstreams?, strip, own_host, max_in_flight })
 }
 
 /// The servers: one or a list, each a URL or a table.

@@ -189,7 +189,8 @@ fn rules_are_checked() {
         ("proxy = [{ weight = 2 }]", "4:10 an upstream needs a URL, like url = \"http://127.0.0.1:3000\""),
         ("proxy = [{ url = \"a\" }]", "4:18 url: a: give http://HOST:PORT, https://HOST:PORT or unix:PATH"),
         ("proxy = [{ url = \"http://a\", weigth = 2 }]", "4:30 unknown key weigth; did you mean weight?"),
-        ("strip = true", "2:1 strip, host are for a route with proxy"),
+        ("proxy = \"http://a\"\nmax_in_flight = 0", "5:17 max-in-flight: give a whole number of at least 1"),
+        ("strip = true", "2:1 strip, host, max-in-flight are for a route with proxy"),
     ] {
         assert_eq!(mistakes(&route(lines)), [expected], "{lines}");
     }

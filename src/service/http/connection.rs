@@ -98,8 +98,14 @@ impl Http {
             waiting.facts.host.sessions.sessions.forget(ticket);
         }
         match &self.state {
-            State::Proxied(proxied) => proxied.cancel(cx),
-            State::Tunnel(tunnel) => tunnel.cancel(cx),
+            State::Proxied(proxied) => {
+                proxied.cancel(cx);
+                proxied.make_room(cx);
+            }
+            State::Tunnel(tunnel) => {
+                tunnel.cancel(cx);
+                tunnel.make_room(cx);
+            }
             _ => {}
         }
         cx.shared.http.census.leave(self.state.phase());
@@ -378,6 +384,9 @@ impl Http {
         match step {
             Step::Wait(want) => Step::Wait(want),
             Step::Done(writing) => {
+                if let State::Tunnel(tunnel) = &self.state {
+                    tunnel.make_room(cx);
+                }
                 self.response_ended(0, cx);
                 self.end(writing, cx);
                 Step::Done(())
@@ -406,6 +415,9 @@ impl Http {
             Step::Done(end) => end,
         };
         self.reading = proxied.reading();
+        if !matches!(end, End::Head(_)) {
+            proxied.make_room(cx);
+        }
         match end {
             End::Head(answer) => {
                 if let Some(over) = gateway::pass_on(proxied, &answer, self.requests, io, cx) {

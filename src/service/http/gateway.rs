@@ -18,7 +18,7 @@ use crate::http::proxying::{UpstreamFailure, has_passed_here, is_offered_change,
 use crate::http::{FieldLines, Status, head, target};
 use crate::reactor::Io;
 use crate::service::Message;
-use crate::service::proxy::{Answer, CacheRules, Proxy, ToUpstream, ask_beside};
+use crate::service::proxy::{Answer, CacheRules, ExchangeId, Proxy, ToUpstream, Upstream, ask_beside};
 
 /// Asks an upstream of a route.
 pub(super) fn respond(exchange: &Exchange<'_>, proxy: &Rc<Proxy>, mount: usize, turn: &mut Turn<'_, '_>) -> Progress {
@@ -89,7 +89,8 @@ fn validate(exchange: &Exchange<'_>, plan: &mut Plan, fetch: Fetch, turn: &mut T
     if !fetch.rules.cache.begin_validation(fetch.key, now) {
         return;
     }
-    let Some(in_flight) = plan.proxy.choose(&[], now) else { return };
+    let id = ExchangeId { client: turn.cx.handle, request: turn.request };
+    let Some(in_flight) = plan.proxy.take(&[], id, now) else { return };
     plan.fetch = Some(Box::new(fetch));
     let ask = plan.ask(exchange.head.raw, in_flight.upstream(), exchange.facts.secure, turn.ends, turn.cx);
     ask_beside(in_flight.upstream(), ask, turn.cx);
@@ -97,10 +98,11 @@ fn validate(exchange: &Exchange<'_>, plan: &mut Plan, fetch: Fetch, turn: &mut T
 
 /// Asks an upstream.
 fn forward(exchange: &Exchange<'_>, plan: Plan, turn: &mut Turn<'_, '_>) -> Progress {
-    let Some(in_flight) = plan.proxy.choose(&[], turn.cx.time.now) else {
-        return fail(exchange, UpstreamFailure::NoneHealthy, turn);
-    };
-    Progress::Pending(State::Proxied(Proxied::begin(exchange, plan, in_flight, turn)))
+    let id = ExchangeId { client: turn.cx.handle, request: turn.request };
+    match plan.proxy.choose(&[], id, turn.cx.time.now) {
+        Err(failure) => fail(exchange, failure, turn),
+        Ok(chosen) => Progress::Pending(State::Proxied(Proxied::begin(exchange, plan, chosen, turn))),
+    }
 }
 
 /// The path and query for the upstream, encoded.
@@ -150,9 +152,9 @@ pub(super) fn pass_on(
     }
     // The rest of the content may still be read. If it isn't, the connection closes unannounced.
     let exchange = Exchange { head: &head, facts: Facts { unread: None, lines: further, ..facts.clone() } };
-    let upstream = Rc::clone(proxied.upstream());
+    let upstream = proxied.upstream().map(Rc::clone);
     let turn = &mut Turn::new(io.output, io.ends, request, cx);
-    turn.upstream = Some(&upstream.url);
+    turn.upstream = upstream.as_deref().map(url);
     let fields = answer.fields.fields();
     let stamp = stamp_of(&fields, turn);
     let fields = received(proxied.plan(), &fields);
@@ -173,12 +175,12 @@ fn exchange_lines(facts: &Facts) -> &[u8] {
 /// Responds in place of an upstream, or begins a tunnel.
 pub(super) fn conclude(proxied: Proxied, over: Over, request: u32, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Progress {
     let (head, facts, plan, link) = proxied.into_parts();
-    let upstream = Rc::clone(link.in_flight.upstream());
+    let upstream = link.chosen.upstream().map(Rc::clone);
     let mut lines = FieldLines::default();
     let head = head::parse_again(&head, &mut lines);
     let exchange = Exchange { head: &head, facts };
     let turn = &mut Turn::new(io.output, io.ends, request, cx);
-    turn.upstream = Some(&upstream.url);
+    turn.upstream = upstream.as_deref().map(url);
     match over {
         Over::Refused(reject) => refuse(&exchange, reject, turn),
         Over::Failed(failure) => {
@@ -200,7 +202,9 @@ pub(super) fn conclude(proxied: Proxied, over: Over, request: u32, io: &mut Io<'
             }
             let stamp = stamp_of(&fields, turn);
             let body = respond::begin_tunnel(&exchange, status, received(&plan, &fields), &stamp, turn);
-            Progress::Pending(State::Tunnel(Box::new(Tunnel::new(link, body, turn.cx.time.now))))
+            let timeout = upstream.as_ref().map_or_else(Default::default, |upstream| upstream.timeouts()).tunnel;
+            let queue = Rc::clone(&plan.proxy.queue);
+            Progress::Pending(State::Tunnel(Box::new(Tunnel::new(link, queue, timeout, body, turn.cx.time.now))))
         }
     }
 }
@@ -209,4 +213,8 @@ pub(super) fn conclude(proxied: Proxied, over: Over, request: u32, io: &mut Io<'
 fn fail(exchange: &Exchange<'_>, failure: UpstreamFailure, turn: &mut Turn<'_, '_>) -> Progress {
     let line = format!("Proxy-Status: {NAME}; error={}\r\n", failure.token());
     refuse_with(exchange, failure.reject(), line.as_bytes(), turn)
+}
+
+fn url(upstream: &Upstream) -> &str {
+    &upstream.url
 }

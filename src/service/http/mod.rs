@@ -60,6 +60,7 @@ mod proxied;
 
 mod received;
 mod rejects;
+mod request_content;
 mod resolve;
 mod respond;
 mod routes;

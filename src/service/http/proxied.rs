@@ -15,20 +15,19 @@ use super::body_writer::BodyWriter;
 use super::counts::Timeout;
 use super::exchange::{Exchange, Facts, Turn};
 use super::persistence::{Reading, Writing};
-use super::rejects::BODY_TOO_LARGE;
+use super::request_content::RequestContent;
 use super::step::Step;
 use super::tunnel::Link;
 use crate::cache::Response;
 use crate::http::caching::Handling;
-use crate::http::framing::{BodyReader, Framing};
 use crate::http::head::{self, Method};
 use crate::http::proxying::UpstreamFailure;
 use crate::http::response;
 use crate::http::{FieldLines, Fields, Reject, Status};
-use crate::reactor::{Ends, Handle, Io, JobId, Pace, Tick, Want};
+use crate::reactor::{Ends, Handle, Io, JobId, Tick, Want};
 use crate::service::Message;
 use crate::service::proxy::{
-    Answer, Content, Dialed, Dialing, ExchangeId, FromUpstream, InFlight, ToUpstream, Upstream, WINDOW,
+    Answer, Chosen, Content, Dialed, Dialing, ExchangeId, FromUpstream, ToUpstream, Upstream, WINDOW,
 };
 
 /// A request that an upstream answers.
@@ -42,7 +41,7 @@ pub(super) struct Proxied {
     facts: Facts,
     plan: Plan,
     id: ExchangeId,
-    in_flight: InFlight,
+    chosen: Chosen,
     /// The connection that was asked.
     connection: Handle,
     /// The connection had other requests before, and may just be closing.
@@ -54,21 +53,10 @@ pub(super) struct Proxied {
     stage: Stage,
 }
 
-/// The content of the request.
-struct RequestContent {
-    reader: BodyReader,
-    /// Bytes that the upstream has room for.
-    room: usize,
-    /// Bytes so far, and the most.
-    read: u64,
-    limit: u64,
-    /// The upstream knows that it is complete.
-    is_ended: bool,
-    pace: Pace,
-}
-
 /// How far the response is.
 enum Stage {
+    /// All upstreams have as many requests as they should have.
+    Queued,
     /// There is no connection yet.
     Dialing(Dialing),
     /// Its head has not come.
@@ -105,22 +93,11 @@ pub(super) enum Over {
 }
 
 impl Proxied {
-    /// Asks the upstream that was chosen for an exchange.
-    pub(super) fn begin(
-        exchange: &Exchange<'_>,
-        plan: Plan,
-        in_flight: InFlight,
-        turn: &mut Turn<'_, '_>,
-    ) -> Box<Self> {
+    /// Asks the upstream that was chosen for an exchange, or waits for one.
+    pub(super) fn begin(exchange: &Exchange<'_>, plan: Plan, chosen: Chosen, turn: &mut Turn<'_, '_>) -> Box<Self> {
         let head = exchange.head;
-        let content = RequestContent {
-            reader: BodyReader::new(head.framing),
-            room: 0,
-            read: 0,
-            limit: exchange.facts.unread.unwrap_or(u64::MAX),
-            is_ended: head.framing == Framing::None,
-            pace: Pace::start(turn.cx.time.now),
-        };
+        let limit = exchange.facts.unread.unwrap_or(u64::MAX);
+        let content = RequestContent::new(head.framing, limit, turn.cx.time.now);
         let mut this = Box::new(Self {
             head: head.raw.to_vec(),
             minor: head.minor,
@@ -128,25 +105,28 @@ impl Proxied {
             facts: exchange.facts.clone(),
             plan,
             id: ExchangeId { client: turn.cx.handle, request: turn.request },
-            in_flight,
+            chosen,
             connection: turn.cx.handle,
             reused: false,
             tried: Vec::new(),
             inbox: VecDeque::new(),
             content,
-            stage: Stage::Asked,
+            stage: Stage::Queued,
         });
         this.connect(true, turn.ends, turn.cx);
         this
     }
 
-    /// Asks by an idle connection, or waits for a new one.
+    /// Asks by an idle connection, or waits for a new one, or in the queue.
     fn connect(&mut self, may_reuse: bool, ends: Ends<'_>, cx: &mut Cx<'_>) {
-        let upstream = Rc::clone(self.in_flight.upstream());
+        self.content.hold();
+        let Some(upstream) = self.upstream().map(Rc::clone) else {
+            self.stage = Stage::Queued;
+            return;
+        };
         let is_request = matches!(self.plan.wanted, Wanted::Response(_));
         let idle = if may_reuse && is_request { upstream.take_idle() } else { None };
         self.reused = idle.is_some();
-        self.content.room = 0;
         match idle {
             Some(connection) => self.ask(connection, ends, cx),
             None => self.stage = Stage::Dialing(Dialing::new(upstream, self.id, cx.time.now)),
@@ -155,9 +135,10 @@ impl Proxied {
 
     /// Asks the upstream. The content of the request follows.
     fn ask(&mut self, connection: Handle, ends: Ends<'_>, cx: &mut Cx<'_>) {
-        let ask = self.plan.ask(&self.head, self.upstream(), self.facts.secure, ends, cx);
-        self.content.is_ended = !matches!(&ask, ToUpstream::Ask(ask) if ask.content != Content::None);
-        self.content.give_room(WINDOW, cx.time.now);
+        let Some(upstream) = self.upstream() else { return };
+        let ask = self.plan.ask(&self.head, upstream, self.facts.secure, ends, cx);
+        let has_content = matches!(&ask, ToUpstream::Ask(ask) if ask.content != Content::None);
+        self.content.begin(has_content, WINDOW, cx.time.now);
         (self.connection, self.stage) = (connection, Stage::Asked);
         self.tell(ask, cx);
     }
@@ -193,9 +174,15 @@ impl Proxied {
     /// The client is gone.
     pub(super) fn cancel(&self, cx: &mut Cx<'_>) {
         match &self.stage {
+            Stage::Queued => {}
             Stage::Dialing(dialing) => dialing.cancel(cx),
             Stage::Asked | Stage::Sending { .. } => self.tell(ToUpstream::Cancel, cx),
         }
+    }
+
+    /// The exchange is over: another one may begin at its upstream.
+    pub(super) fn make_room(&self, cx: &mut Cx<'_>) {
+        self.plan.proxy.queue.wake(self.id, cx);
     }
 
     /// Bytes of memory that it holds beyond its own size.
@@ -238,8 +225,8 @@ impl Proxied {
     pub(super) fn into_parts(self) -> (Vec<u8>, Facts, Plan, Link) {
         // What is not read of the request is not read any more.
         let unread = self.facts.unread.filter(|_| !self.content.reader.is_done());
-        let Self { head, facts, plan, id, in_flight, connection, inbox, .. } = self;
-        (head, Facts { unread, ..facts }, plan, Link { id, in_flight, connection, inbox })
+        let Self { head, facts, plan, id, chosen, connection, inbox, .. } = self;
+        (head, Facts { unread, ..facts }, plan, Link { id, chosen, connection, inbox })
     }
 
     /// Passes on what is there, in both directions.
@@ -258,15 +245,11 @@ impl Proxied {
                 return Step::Done(end);
             }
         }
-        while let Stage::Dialing(dialing) = &mut self.stage {
-            match dialing.advance(cx) {
-                Dialed::Waits(until) => return Step::Wait(Want::NOTHING.by(until)),
-                Dialed::Established(connection) => self.ask(connection, io.ends, cx),
-                Dialed::Failed(failure) => {
-                    if !self.ask_another(failure, io.ends, cx) {
-                        return Step::Done(End::Over(Over::Failed(failure)));
-                    }
-                }
+        while matches!(self.stage, Stage::Queued | Stage::Dialing(_)) {
+            match self.approach(io.ends, cx) {
+                Ok(None) => {}
+                Ok(Some(until)) => return Step::Wait(Want::NOTHING.by(until)),
+                Err(failure) => return Step::Done(End::Over(Over::Failed(failure))),
             }
         }
         if let Err(end) = self.read_content(io, cx) {
@@ -282,6 +265,29 @@ impl Proxied {
         self.wait(io, cx)
     }
 
+    /// Goes on towards a connection. Returns until when it waits, if it does.
+    fn approach(&mut self, ends: Ends<'_>, cx: &mut Cx<'_>) -> Result<Option<Tick>, UpstreamFailure> {
+        let now = cx.time.now;
+        if let Chosen::Waits(place) = &self.chosen {
+            let until = place.until();
+            let Some(in_flight) = self.plan.proxy.take(&self.tried, self.id, now) else {
+                return if now < until { Ok(Some(until)) } else { Err(UpstreamFailure::Busy) };
+            };
+            self.chosen = Chosen::Upstream(in_flight);
+            // There may be room for another one.
+            self.make_room(cx);
+            self.connect(true, ends, cx);
+        }
+        let Stage::Dialing(dialing) = &mut self.stage else { return Ok(None) };
+        match dialing.advance(cx) {
+            Dialed::Waits(until) => return Ok(Some(until)),
+            Dialed::Established(connection) => self.ask(connection, ends, cx),
+            Dialed::Failed(failure) if self.ask_another(failure, ends, cx) => {}
+            Dialed::Failed(failure) => return Err(failure),
+        }
+        Ok(None)
+    }
+
     /// Ends the exchange; the upstream need not go on.
     fn give_up(&self, end: End, cx: &mut Cx<'_>) -> Step<End> {
         self.cancel(cx);
@@ -294,36 +300,9 @@ impl Proxied {
 
     /// Sends the content of the request to the upstream, as far as that has room.
     fn read_content(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Result<(), End> {
-        while !self.content.is_ended && self.content.room > 0 && !cx.work.is_spent() {
-            let content = &mut self.content;
-            let most = io.input.bytes().len().min(content.room);
-            let progress =
-                content.reader.read(&io.input.bytes()[..most]).map_err(|reject| End::Over(Over::Refused(reject)))?;
-            let piece = io.input.bytes()[progress.content].to_vec();
-            io.input.consume(progress.consumed);
-            content.read += piece.len() as u64;
-            if content.read > content.limit {
-                return Err(End::Over(Over::Refused(BODY_TOO_LARGE)));
-            }
-            let is_done = content.reader.is_done();
-            if !piece.is_empty() {
-                content.room -= piece.len();
-                content.pace.moved(cx.time.now, piece.len() as u64, cx.shared.http.limits.body_timeout);
-                cx.work.spend_bytes(piece.len());
-                self.tell(ToUpstream::Piece(piece), cx);
-            }
-            if is_done {
-                self.content.is_ended = true;
-                self.tell(ToUpstream::End, cx);
-            } else if progress.consumed == 0 {
-                break;
-            }
-        }
-        if !self.content.is_ended && io.ended && io.input.is_empty() {
-            let reject = Reject::bad_request("the connection ended before the body did");
-            return Err(End::Over(Over::Refused(reject)));
-        }
-        Ok(())
+        let (connection, id) = (self.connection, self.id);
+        let tell = |message, cx: &mut Cx<'_>| cx.send(connection, Message::ToUpstream(id, message));
+        self.content.read(io, cx, tell).map_err(|reject| End::Over(Over::Refused(reject)))
     }
 
     /// Takes note of the room that the upstream has. If that waited behind a response that the client
@@ -371,7 +350,7 @@ impl Proxied {
                 Stage::Sending { .. },
             )
             | (FromUpstream::Room(_), _)
-            | (_, Stage::Dialing(_)) => {}
+            | (_, Stage::Queued | Stage::Dialing(_)) => {}
         }
         None
     }
@@ -407,8 +386,8 @@ impl Proxied {
     }
 
     /// The upstream that was asked last.
-    pub(super) fn upstream(&self) -> &Rc<Upstream> {
-        self.in_flight.upstream()
+    pub(super) fn upstream(&self) -> Option<&Rc<Upstream>> {
+        self.chosen.upstream()
     }
 
     /// The head as it was received, and the facts, for a response.
@@ -427,9 +406,9 @@ impl Proxied {
         let mut lines = FieldLines::default();
         let is_idempotent = is_idempotent(head::parse_again(&self.head, &mut lines).method);
         let may_repeat = !was_sent || (is_idempotent && failure.is_worth_another_attempt());
-        let again = if self.content.read > 0 || !may_repeat {
-            if !self.reused {
-                self.in_flight.upstream().failed(cx.time.now);
+        let again = if self.content.has_begun() || !may_repeat {
+            if let Some(upstream) = self.upstream().filter(|_| !self.reused) {
+                upstream.failed(cx.time.now);
             }
             false
         } else if self.reused {
@@ -443,45 +422,38 @@ impl Proxied {
         (!again).then_some(End::Over(Over::Failed(failure)))
     }
 
-    /// The upstream has failed: asks another one. False if there is none.
+    /// The upstream has failed: asks another one, or waits for one. False if there is none.
     fn ask_another(&mut self, failure: UpstreamFailure, ends: Ends<'_>, cx: &mut Cx<'_>) -> bool {
-        let upstream = self.in_flight.upstream();
-        // Otherwise it is its name that isn't known.
-        if failure.is_worth_another_attempt() {
-            upstream.failed(cx.time.now);
+        if let Some(upstream) = self.upstream().map(Rc::clone) {
+            // Otherwise it is its name that isn't known.
+            if failure.is_worth_another_attempt() {
+                upstream.failed(cx.time.now);
+            }
+            self.tried.push(Rc::as_ptr(&upstream));
         }
-        self.tried.push(Rc::as_ptr(upstream));
-        let Some(next) = self.plan.proxy.choose(&self.tried, cx.time.now) else { return false };
-        self.in_flight = next;
+        let Ok(next) = self.plan.proxy.choose(&self.tried, self.id, cx.time.now) else { return false };
+        self.chosen = next;
+        self.make_room(cx);
         self.connect(true, ends, cx);
         true
     }
 
     /// What is waited for: the client's content, or a message.
     fn wait(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) -> Step<End> {
-        let is_readable = !self.content.is_ended && self.content.room > 0;
+        let is_readable = self.content.is_wanted();
         if cx.work.is_spent() && is_readable && !io.input.is_empty() {
             return Step::Wait(Want::AGAIN);
         }
         if !is_readable {
             return Step::Wait(Want::NOTHING);
         }
-        let deadline = self.content.pace.deadline(cx.shared.http.limits.body_timeout);
+        let deadline = self.content.deadline(cx);
         if cx.time.now >= deadline {
             cx.shared.http.counts.timed_out(Timeout::Body);
             let reject = Reject::new(Status::REQUEST_TIMEOUT, "the body of the request came too slowly");
             return self.give_up(End::Over(Over::Refused(reject)), cx);
         }
         Step::Wait(Want::READ.by(deadline))
-    }
-}
-
-impl RequestContent {
-    /// The upstream has room for more.
-    fn give_room(&mut self, bytes: usize, now: Tick) {
-        self.room += bytes;
-        // The time that the upstream took isn't the client's.
-        self.pace = Pace::start(now);
     }
 }
 

@@ -15,6 +15,7 @@ mod state;
 mod streaming;
 mod truncated;
 mod tunnel;
+mod upstreams;
 mod watching;
 
 use std::rc::Rc;

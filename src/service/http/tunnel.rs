@@ -6,6 +6,8 @@
 //! other exchanges.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
 
 use super::Cx;
 use super::body_writer::BodyWriter;
@@ -14,13 +16,13 @@ use super::persistence::Writing;
 use super::step::Step;
 use crate::reactor::{Handle, Io, Tick};
 use crate::service::Message;
-use crate::service::proxy::{ExchangeId, Flow, FromUpstream, InFlight, Passing, ToUpstream, TunnelEnd};
+use crate::service::proxy::{Chosen, ExchangeId, Flow, FromUpstream, Passing, Queue, ToUpstream, TunnelEnd};
 
 /// The way to an upstream.
 pub(super) struct Link {
     pub(super) id: ExchangeId,
     /// It counts as a request of the upstream.
-    pub(super) in_flight: InFlight,
+    pub(super) chosen: Chosen,
     pub(super) connection: Handle,
     /// What came from it and wasn't acted on.
     pub(super) inbox: VecDeque<(Handle, FromUpstream)>,
@@ -29,8 +31,12 @@ pub(super) struct Link {
 /// A tunnel.
 pub(super) struct Tunnel {
     id: ExchangeId,
-    /// It counts as a request of the upstream.
-    in_flight: InFlight,
+    /// It counts as a request of the upstream until this is dropped.
+    _chosen: Chosen,
+    /// The exchanges that wait until it has ended.
+    queue: Rc<Queue>,
+    /// The longest time without a byte.
+    timeout: Duration,
     /// The connection to the upstream.
     connection: Handle,
     end: TunnelEnd,
@@ -40,9 +46,10 @@ pub(super) struct Tunnel {
 
 impl Tunnel {
     /// The tunnel that goes on after its head was written.
-    pub(super) fn new(link: Link, body: BodyWriter, now: Tick) -> Self {
-        let Link { id, in_flight, connection, inbox } = link;
-        let mut this = Self { id, in_flight, connection, end: TunnelEnd::new(now), body };
+    pub(super) fn new(link: Link, queue: Rc<Queue>, timeout: Duration, body: BodyWriter, now: Tick) -> Self {
+        let Link { id, chosen, connection, inbox } = link;
+        let end = TunnelEnd::new(now);
+        let mut this = Self { id, _chosen: chosen, queue, timeout, connection, end, body };
         inbox.into_iter().for_each(|(from, message)| this.deliver(from, id, message));
         this
     }
@@ -69,6 +76,11 @@ impl Tunnel {
         self.tell(Flow::Lost, cx);
     }
 
+    /// It is over: an exchange may begin at its upstream.
+    pub(super) fn make_room(&self, cx: &mut Cx<'_>) {
+        self.queue.wake(self.id, cx);
+    }
+
     fn tell(&self, flow: Flow, cx: &mut Cx<'_>) {
         cx.send(self.connection, Message::ToUpstream(self.id, ToUpstream::from(flow)));
     }
@@ -90,7 +102,7 @@ impl Tunnel {
             Passing::Over => return Step::Done(Writing::Last),
             Passing::Lost => return Step::Done(Writing::Abort),
         };
-        let deadline = self.end.moved().after(self.in_flight.upstream().timeouts().tunnel);
+        let deadline = self.end.moved().after(self.timeout);
         if cx.time.now >= deadline {
             cx.shared.http.counts.timed_out(Timeout::Tunnel);
             self.cancel(cx);

@@ -56,6 +56,8 @@ impl Forward {
         let upstream = Upstream::new(format!("{scheme}://{authority}"), authority, addresses, tls, self.timeouts);
         let proxy = Rc::new(Proxy {
             upstreams: vec![Rc::new(upstream)],
+            max_in_flight: usize::MAX,
+            queue: Rc::default(),
             pseudonym: self.pseudonym.clone(),
             body_limit: None,
             strip: false,

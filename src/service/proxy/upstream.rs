@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Addresses, CacheRules};
+use super::Addresses;
 use crate::http::proxying::UpstreamTimeouts;
 use crate::limits;
 use crate::reactor::{Handle, Tick, TlsClient};

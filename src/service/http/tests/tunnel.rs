@@ -38,6 +38,8 @@ impl Pair {
         let (upstreams, pseudonym) = (vec![upstream], "miod-x".to_owned());
         let proxy = Rc::new(Proxy {
             upstreams,
+            max_in_flight: 1,
+            queue: Rc::default(),
             pseudonym,
             body_limit: None,
             strip: false,
@@ -82,9 +84,10 @@ impl Pair {
                 let head = head::parse(request, &mut lines).unwrap().unwrap();
                 let turn = &mut Turn::new(io.output, io.ends, 1, &mut cx);
                 let exchange = resolve(&head, turn.cx.shared.http.hosts(HostsId::default()), Tick::default(), turn);
-                let in_flight = proxy.choose(&[], Tick::default()).unwrap();
+                let id = ExchangeId { client: turn.cx.handle, request: 1 };
+                let chosen = proxy.choose(&[], id, Tick::default()).unwrap();
                 let plan = Plan { proxy: Rc::clone(proxy), wanted: Wanted::Tunnel, textbook: None, fetch: None };
-                let proxied = Proxied::begin(&exchange, plan, in_flight, turn);
+                let proxied = Proxied::begin(&exchange, plan, chosen, turn);
                 http.proceed(Progress::Pending(State::Proxied(proxied)), &mut cx);
             }
             http.advance(io, &mut cx)
