@@ -133,6 +133,10 @@ pub const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(60);
 pub const UPSTREAM_QUEUE: usize = 1_024;
 /// How long a request waits for that, before its client gets a 503.
 pub const UPSTREAM_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time between two checks of an upstream.
+pub const UPSTREAM_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// So many checks in a row must fail until an upstream isn't asked: one may be lost.
+pub const UPSTREAM_CHECKS: usize = 2;
 /// Largest weight of an upstream.
 pub const UPSTREAM_WEIGHT: u64 = 1_000;
 /// How long the addresses of an upstream's name are used before they are looked up again. The system

@@ -4,7 +4,7 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -371,6 +371,47 @@ fn requests_wait_while_an_upstream_has_as_many_as_it_should_have() {
         assert_eq!(clients.remove(0).response().text(), format!("/{number}"));
     }
     assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["/1", "/3"]);
+}
+
+#[test]
+fn checks_take_an_upstream_out_and_bring_it_back() {
+    let is_up = Arc::new(AtomicBool::new(true));
+    let answer = Arc::clone(&is_up);
+    let checked = answering(move |head| match (head.starts_with("GET /up "), answer.load(Ordering::SeqCst)) {
+        (true, false) => b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        (is_check, _) => {
+            assert!(!is_check || head.contains("User-Agent: miod/"), "{head}");
+            ok("one")
+        }
+    });
+    let other = answering(|_| ok("two"));
+    let (root, url) = (Root::new(), checked.url(""));
+    let route = |path: &str, urls: &[&str]| {
+        format!("[[host.route]]\npath = \"{path}\"\nproxy = {urls:?}\nhealth = \"/up\"\nhealth-interval = 0.02\n")
+    };
+    let config = "bind = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[[host]]\n".to_owned();
+    let config = config + &route("/", &[&url, &other.url("")]) + &route("/alone", &[&url]);
+    let mut server = serve(&root, &config);
+    let is_up_there = |server: &Server| {
+        let (_, address) = server.banner.split_once("for operators on http://").unwrap();
+        let mut client = Client::connect(address.split('/').next().unwrap().parse().unwrap());
+        client.send(get("/metrics"));
+        let text = client.response().text();
+        let sample = format!("miod_upstream_up{{host=\"_default\",path=\"/alone\",upstream=\"{url}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&sample).map(|value| value == "1")).expect("a sample")
+    };
+    assert_eq!((server.get("/").text().as_str(), server.get("/alone").text().as_str()), ("one", "one"));
+    is_up.store(false, Ordering::SeqCst);
+    assert!(eventually(|| server.get("/alone").status == 503 && server.get("/").text() == "two"));
+    assert!(!is_up_there(&server));
+    is_up.store(true, Ordering::SeqCst);
+    assert!(eventually(|| server.get("/alone").status == 200 && server.get("/").text() == "one"));
+    assert!(is_up_there(&server));
+    // Without checks nobody notices; and no check holds up a shutdown.
+    assert!(reload(&server, &root, &config.replace("health = \"/up\"\nhealth-interval = 0.02\n", "")));
+    assert!(reload(&server, &root, &config));
+    server.signal("TERM");
+    assert!(server.wait().success());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::http::target::valid_host;
 
@@ -16,6 +17,8 @@ pub struct ProxyRoute {
     pub own_host: bool,
     /// Most requests that one of them has at the same time; `None`: no limit.
     pub max_in_flight: Option<usize>,
+    /// The path and the interval of the checks whether they work; `None`: no checks.
+    pub health: Option<(String, Duration)>,
 }
 
 /// One of these servers.

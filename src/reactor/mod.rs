@@ -176,6 +176,8 @@ pub struct Reactor<P: Protocol> {
     run_queue: RunQueue,
     /// Connections to be made, each with its protocol.
     dials: VecDeque<(Handle, Dial, P)>,
+    /// Connections to be made at a moment, each with its protocol.
+    later: Vec<(Tick, Dial, P)>,
     /// What this phase of the pass may still do.
     work: Work,
     /// Bytes of files that this pass may still send.
@@ -224,6 +226,7 @@ impl<P: Protocol> Reactor<P> {
             timers: Timers::default(),
             run_queue: RunQueue::default(),
             dials: VecDeque::new(),
+            later: Vec::new(),
             work: Work::phase(),
             files: work::PASS_FILES,
             newcomers: Vec::new(),
@@ -398,7 +401,9 @@ impl<P: Protocol> Reactor<P> {
             let mut next = self.timers.next();
             let hook = hook.map(|span| now.after(span));
             let trim = self.can_trim().then(|| now.after(TRIM_AFTER));
-            for other in [self.datagrams.wake(), self.listeners.pause_until, drain.map(|drain| drain.by), hook, trim] {
+            let later = self.later.iter().map(|(at, ..)| *at).min();
+            let drain = drain.map(|drain| drain.by);
+            for other in [self.datagrams.wake(), self.listeners.pause_until, drain, hook, trim, later] {
                 next = Tick::earlier(next, other);
             }
             next.map(|next| next.since(now))

@@ -19,6 +19,7 @@ impl<P: Protocol> Reactor<P> {
         if self.drain.is_some() {
             return;
         }
+        self.later.clear();
         self.drain = Some(Drain { by: self.time.now.after(grace), waiting_for: 0, said: self.time.now });
         // Connections that the kernel has established are accepted first: closing
         // a listener resets what waits there.
@@ -69,6 +70,12 @@ impl<P: Protocol> Reactor<P> {
     /// Starts the connections that protocols have asked for. Those that they ask for because
     /// one failed at once are started in the next pass: events come first.
     pub(super) fn dial_all(&mut self) {
+        let (now, is_draining) = (self.time.now, self.drain.is_some());
+        for (_, to, protocol) in self.later.extract_if(.., |(at, ..)| *at <= now || is_draining).collect::<Vec<_>>() {
+            if !is_draining {
+                self.connect(to, protocol);
+            }
+        }
         if self.dials.is_empty() {
             return;
         }

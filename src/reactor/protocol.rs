@@ -318,6 +318,7 @@ pub struct Context<'a, P: Protocol> {
 pub(super) enum Effect<P: Protocol> {
     Send { from: Handle, to: Handle, message: P::Message },
     Connect(Handle, Dial, P),
+    ConnectLater(Tick, Dial, P),
     Drain(Duration),
     Pause,
     Quit,
@@ -359,6 +360,12 @@ impl<P: Protocol> Context<'_, P> {
         let handle = self.slots.reserve();
         self.effects.push(Effect::Connect(handle, to.into(), protocol));
         handle
+    }
+
+    /// Connects to `to` at this moment, unless the reactor is shutting down then: `protocol` is
+    /// dropped in that case.
+    pub fn connect_later(&mut self, at: Tick, to: impl Into<Dial>, protocol: P) {
+        self.effects.push(Effect::ConnectLater(at, to.into(), protocol));
     }
 
     /// Shuts down in good order: listeners close now, connections when they have
@@ -445,6 +452,11 @@ impl<P: Protocol> TestContext<P> {
                 },
             )
             .collect()
+    }
+
+    /// How many connections it asked for that are to be made later.
+    pub fn connecting_later(&mut self) -> usize {
+        self.effects.extract_if(.., |effect| matches!(effect, Effect::ConnectLater(..))).count()
     }
 
     /// The messages that it sent, each with its receiver.

@@ -10,9 +10,10 @@ use super::surroundings::Surroundings;
 use crate::config::{ForwardProxy, ProxyRoute, ProxyUpstream, Trust, UpstreamTimeouts, UpstreamUrl};
 use crate::http::caching::Settings;
 use crate::names;
-use crate::reactor::Endpoint;
+use crate::reactor::{Endpoint, Reactor};
+use crate::service::Service;
 use crate::service::http::RouteHandler;
-use crate::service::proxy::{Addresses, CacheRules, Forward, Proxy, Upstream};
+use crate::service::proxy::{Addresses, CacheRules, Forward, HealthCheck, HealthSettings, Proxy, Upstream};
 
 /// The gateway of a route; `body_limit` is what its requests may have at most, if that is limited.
 pub(super) fn build(
@@ -23,10 +24,13 @@ pub(super) fn build(
 ) -> Option<RouteHandler> {
     let process = surroundings.process;
     let timeouts = &process.upstream_timeouts;
+    let settings = |(path, interval): &(String, _)| HealthSettings { path: path.clone(), interval: *interval };
+    let health = route.health.as_ref().map(settings);
     let mut upstreams = Vec::new();
     for ProxyUpstream { url, weight } in &route.upstreams {
         let made = upstream(url, timeouts, &process.upstream_trust).map_err(ServerError::Config);
-        upstreams.extend(faults.keep(made).map(|upstream| Rc::new(upstream.with_weight(*weight))));
+        let made = faults.keep(made).map(|upstream| upstream.with_weight(*weight).with_health(health.clone()));
+        upstreams.extend(made.map(Rc::new));
     }
     if upstreams.is_empty() {
         return None;
@@ -45,6 +49,19 @@ pub(super) fn build(
         is_forward: false,
         cache: None,
     })))
+}
+
+/// Begins to check the upstreams of all hosts. Checks of upstreams that were replaced end by
+/// themselves.
+pub(super) fn begin_checks(reactor: &mut Reactor<Service>) {
+    let now = reactor.time().now;
+    let hosts = reactor.shared().http.web.all();
+    let proxies = hosts.iter().flat_map(|host| host.routes.proxies());
+    for upstream in proxies.flat_map(|(_, proxy)| &proxy.upstreams) {
+        if let Some((to, check)) = HealthCheck::of(upstream, now) {
+            reactor.connect(to, check);
+        }
+    }
 }
 
 /// The forward proxy of a host.

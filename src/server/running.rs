@@ -20,7 +20,9 @@ use super::host_logs;
 use super::sessions::Visitors;
 use super::sockets::{self, Open, Role, Wanted, or_loopback};
 use super::state::State;
-use super::{Ready, ServerError, admin, endpoints, further_descriptors, has_sessions, options, restart, sharing};
+use super::{
+    Ready, ServerError, admin, endpoints, further_descriptors, has_sessions, options, proxies, restart, sharing,
+};
 use crate::config::{self, Config};
 use crate::logging::{AccessLog, Log, NewAccessLog};
 use crate::reactor::{Endpoint, Listener, Reactor, Signal, Time, TlsAcceptor};
@@ -126,6 +128,7 @@ impl Running {
             this.listen(reactor, socket)?;
         }
         this.note_ports(reactor);
+        proxies::begin_checks(reactor);
         Ok(this)
     }
 
@@ -315,6 +318,7 @@ impl Running {
             self.listen(reactor, socket)?;
         }
         self.note_ports(reactor);
+        proxies::begin_checks(reactor);
         self.show_settings(reactor);
         self.state.forget_unused();
         Ok(())

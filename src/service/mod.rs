@@ -35,7 +35,7 @@ use certificates::Certificates;
 use echo::Echo;
 use http::{HostsId, Http, Tree};
 use notify::Notifier;
-use proxy::{ExchangeId, FromUpstream, ToUpstream, UpstreamConnection};
+use proxy::{ExchangeId, FromUpstream, HealthCheck, ToUpstream, UpstreamConnection};
 use session_store_client::SessionStoreClient;
 use upper::Upper;
 
@@ -62,6 +62,8 @@ pub enum Service {
     SessionStore(Box<SessionStoreClient>),
     /// See [`proxy`].
     Upstream(Box<UpstreamConnection>),
+    /// See [`proxy`].
+    HealthCheck(Box<HealthCheck>),
     /// One of these two over a bad network: see [`bad_network`].
     Impaired(Box<Impaired>),
 }
@@ -193,6 +195,7 @@ impl Protocol for Service {
             Self::Upper(upper) => upper.advance(io, cx.draining),
             Self::SessionStore(client) => client.advance(io, cx),
             Self::Upstream(upstream) => upstream.advance(io, cx),
+            Self::HealthCheck(check) => check.advance(io, cx),
             Self::Impaired(impaired) => impaired.advance(io, cx.time.now, cx.draining),
         };
         settle_cache(cx);
@@ -208,7 +211,7 @@ impl Protocol for Service {
             Self::Http(http) => http.memory(),
             Self::Impaired(impaired) => impaired.memory(),
             Self::Upstream(upstream) => upstream.memory(),
-            Self::Echo(_) | Self::Upper(_) | Self::SessionStore(_) => 0,
+            Self::Echo(_) | Self::Upper(_) | Self::SessionStore(_) | Self::HealthCheck(_) => 0,
         }
     }
 
@@ -217,6 +220,7 @@ impl Protocol for Service {
             Self::Http(http) => http.closed(ending.unsent, ends, cx),
             Self::SessionStore(client) => client.closed(ending, cx),
             Self::Upstream(upstream) => upstream.closed(&ending, cx),
+            Self::HealthCheck(check) => check.closed(cx),
             Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) => {}
         }
         settle_cache(cx);
@@ -280,7 +284,12 @@ impl Protocol for Service {
             &shared.http,
             &mut open.filter_map(|service| match service {
                 Self::Http(http) => Some(http),
-                Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) | Self::SessionStore(_) | Self::Upstream(_) => None,
+                Self::Echo(_)
+                | Self::Upper(_)
+                | Self::Impaired(_)
+                | Self::SessionStore(_)
+                | Self::Upstream(_)
+                | Self::HealthCheck(_) => None,
             }),
         );
     }

@@ -40,6 +40,10 @@ pub(super) fn route_values(route: &Route) -> Vec<(String, Json)> {
         if let Some(most) = proxy.max_in_flight {
             add("max-in-flight", json!(most));
         }
+        if let Some((path, interval)) = &proxy.health {
+            add("health", json!(path));
+            add("health-interval", json!(interval.as_secs_f64()));
+        }
     }
     if let Some(path) = &route.auth {
         add("auth", json!(path.display().to_string()));

@@ -4,12 +4,12 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::table::Table;
-use super::value::{boolean, integer, string};
-use crate::config::{Positions, ProxyRoute, ProxyUpstream, UpstreamUrl};
+use super::value::{boolean, integer, string, text};
+use crate::config::{Positions, ProxyRoute, ProxyUpstream, UpstreamUrl, values};
 use crate::limits;
 
 /// The keys that belong to `proxy`.
-pub(super) const KEYS: [&str; 3] = ["strip", "host", "max-in-flight"];
+pub(super) const KEYS: [&str; 5] = ["strip", "host", "max-in-flight", "health", "health-interval"];
 
 /// Takes these keys; none if the route has no `proxy`.
 pub(super) fn read(table: &mut Table<'_>, positions: &mut Positions) -> Option<ProxyRoute> {
@@ -24,11 +24,26 @@ pub(super) fn read(table: &mut Table<'_>, positions: &mut Positions) -> Option<P
         0 => Err("give a whole number of at least 1".to_owned()),
         most => Ok(usize::try_from(most).unwrap_or(usize::MAX)),
     });
-    if upstreams.is_none() && (strip.is_some() || own_host.is_some() || max_in_flight.is_some()) {
+    let health = table.get("health", positions, |value| path(&string(value)?));
+    let interval = table.get("health-interval", positions, |value| values::seconds(&text(value)?));
+    if interval.is_some() && health.is_none() {
+        table.wrong_here("health-interval is for a route with health");
+    }
+    let is_set = [strip.is_some(), own_host.is_some(), max_in_flight.is_some(), health.is_some()].contains(&true);
+    if upstreams.is_none() && is_set {
         table.wrong_here(format!("{} are for a route with proxy", KEYS.join(", ")));
     }
     let (strip, own_host) = (strip.unwrap_or(false), own_host.unwrap_or(false));
-    Some(ProxyRoute { upstreams: upstreams?, strip, own_host, max_in_flight })
+    let health = health.map(|path| (path, interval.unwrap_or(limits::UPSTREAM_CHECK_INTERVAL)));
+    Some(ProxyRoute { upstreams: upstreams?, strip, own_host, max_in_flight, health })
+}
+
+/// The path of a check, as it is sent.
+fn path(text: &str) -> Result<String, String> {
+    match text.starts_with('/') && text.len() <= limits::TARGET && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err("give a path from the root, encoded, like /health".to_owned()),
+    }
 }
 
 /// The servers: one or a list, each a URL or a table.

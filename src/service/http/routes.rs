@@ -76,6 +76,14 @@ impl Routes {
         })
     }
 
+    /// All gateways, each with its prefix.
+    pub fn proxies(&self) -> impl Iterator<Item = (&str, &Rc<Proxy>)> {
+        self.handlers.iter().filter_map(|(prefix, handler)| match handler {
+            RouteHandler::Proxy(proxy) => Some((prefix, proxy)),
+            _ => None,
+        })
+    }
+
     /// All applications.
     pub fn apps(&self) -> impl Iterator<Item = &Rc<Application>> {
         self.handlers.values().filter_map(|handler| if let RouteHandler::App(app) = handler { Some(app) } else { None })

@@ -55,7 +55,7 @@ impl Proxy {
     /// is chosen.
     ///
     /// # Errors
-    /// If all were tried, or if too many requests wait.
+    /// If all were tried or are down, or if too many requests wait.
     pub fn choose(
         &self,
         tried: &[*const Upstream],
@@ -86,7 +86,7 @@ impl Proxy {
     }
 
     fn candidates(&self, tried: &[*const Upstream]) -> impl Iterator<Item = &Rc<Upstream>> {
-        self.upstreams.iter().filter(|upstream| !tried.contains(&Rc::as_ptr(upstream)))
+        self.upstreams.iter().filter(|upstream| !upstream.is_down() && !tried.contains(&Rc::as_ptr(upstream)))
     }
 }
 

@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Addresses;
+use super::health::Health;
+use super::{Addresses, HealthSettings};
 use crate::http::proxying::UpstreamTimeouts;
 use crate::limits;
 use crate::reactor::{Handle, Tick, TlsClient};
@@ -25,6 +26,10 @@ pub struct Upstream {
     tls: Option<TlsClient>,
     timeouts: UpstreamTimeouts,
     weight: u32,
+    health_settings: Option<HealthSettings>,
+    health: RefCell<Health>,
+    /// How often it has failed.
+    failures: Cell<u64>,
     /// Requests that it has not answered completely.
     in_flight: Cell<usize>,
     idle: RefCell<Vec<Handle>>,
@@ -65,7 +70,20 @@ impl Upstream {
     ) -> Self {
         let (in_flight, idle, paused) = (Cell::new(0), RefCell::default(), Cell::new(None));
         let addresses = RefCell::new(addresses);
-        Self { url, authority, addresses, tls, timeouts, weight: 1, in_flight, idle, paused }
+        Self {
+            url,
+            authority,
+            addresses,
+            tls,
+            timeouts,
+            weight: 1,
+            health_settings: None,
+            health: RefCell::default(),
+            failures: Cell::default(),
+            in_flight,
+            idle,
+            paused,
+        }
     }
 
     /// With this weight: it gets so many requests while one of weight 1 gets one.
@@ -75,6 +93,51 @@ impl Upstream {
     pub fn with_weight(self, weight: u32) -> Self {
         assert!(weight > 0, "an upstream has a weight");
         Self { weight, ..self }
+    }
+
+    /// With checks, if there are settings for them.
+    pub fn with_health(self, health_settings: Option<HealthSettings>) -> Self {
+        Self { health_settings, ..self }
+    }
+
+    /// How it is checked, if it is.
+    pub(super) fn health_settings(&self) -> Option<&HealthSettings> {
+        self.health_settings.as_ref()
+    }
+
+    /// Checks that failed since the last success.
+    pub(super) fn failed_checks(&self) -> usize {
+        self.health.borrow().failures()
+    }
+
+    /// Whether checks have found that it doesn't work.
+    pub fn is_down(&self) -> bool {
+        self.health.borrow().is_down()
+    }
+
+    /// Whether it works as far as is known.
+    pub fn is_up(&self) -> bool {
+        !self.is_down() && self.paused.get().is_none()
+    }
+
+    /// How often a connection, a request or a check has failed.
+    pub fn failures(&self) -> u64 {
+        self.failures.get()
+    }
+
+    /// A check has ended.
+    pub(super) fn checked(&self, is_good: bool) {
+        let has_changed = self.health.borrow_mut().checked(is_good);
+        match (is_good, has_changed) {
+            (true, true) => log::info!("the upstream {} is up again", self.url),
+            (false, true) => log::warn!("the upstream {} is down", self.url),
+            _ => {}
+        }
+        if is_good {
+            self.works();
+        } else {
+            self.failures.set(self.failures.get() + 1);
+        }
     }
 
     /// Requests that it has not answered completely.
@@ -130,6 +193,7 @@ impl Upstream {
 
     /// It has failed.
     pub(crate) fn failed(&self, now: Tick) {
+        self.failures.set(self.failures.get() + 1);
         let pause = self.paused.get().map_or(PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
         if self.paused.get().is_none() {
             log::warn!("the upstream {} fails", self.url);

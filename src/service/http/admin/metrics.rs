@@ -12,6 +12,7 @@ use crate::metrics::{Exposition, Format, Kind};
 use crate::reactor::JobClass;
 use crate::service::http::counts::{Refusal, Timeout};
 use crate::service::http::{Cx, Host, Shared};
+use crate::service::proxy::Upstream;
 use crate::session::Store;
 
 const MICROSECONDS: f64 = 1e6;
@@ -31,6 +32,7 @@ pub(super) fn write(cx: &Cx<'_>, format: Format) -> String {
     files(&mut out, &caches);
     sessions(&mut out, http);
     applications(&mut out, http);
+    upstreams(&mut out, http);
     the_loop(&mut out, cx);
     operation(&mut out, cx);
     process::write(&mut out, http.operation.started, cx.connections());
@@ -174,6 +176,30 @@ fn applications(out: &mut Exposition, http: &Shared) {
             }
         }
     }
+}
+
+fn upstreams(out: &mut Exposition, http: &Shared) {
+    let web = http.web.all();
+    let all = || {
+        let routes = web.iter().take(limits::COUNTED_HOSTS).flat_map(|host| {
+            host.routes
+                .proxies()
+                .map(|(prefix, proxy)| (label(host), if prefix.is_empty() { "/" } else { prefix }, proxy))
+        });
+        routes.flat_map(|(host, path, proxy)| proxy.upstreams.iter().map(move |upstream| (host, path, upstream)))
+    };
+    let mut figure = |name: &str, kind: Kind, help: &str, of: fn(&Upstream) -> u64| {
+        out.begin(name, kind, help);
+        for (host, path, upstream) in all() {
+            out.sample(&[("host", host), ("path", path), ("upstream", &upstream.url)], of(upstream));
+        }
+    };
+    let help = "Whether an upstream works: no check has taken it out, and it isn't spared after a failure.";
+    figure("miod_upstream_up", Kind::Gauge, help, |upstream| u64::from(upstream.is_up()));
+    let help = "Requests that an upstream has not answered completely.";
+    figure("miod_upstream_requests_in_flight", Kind::Gauge, help, |upstream| upstream.in_flight() as u64);
+    let help = "Connections to an upstream, requests and checks that failed.";
+    figure("miod_upstream_failures", Kind::Counter, help, Upstream::failures);
 }
 
 fn the_loop(out: &mut Exposition, cx: &Cx<'_>) {
