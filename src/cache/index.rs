@@ -346,6 +346,14 @@ impl Index {
         self.policy.resize(&node, before, after);
     }
 
+    /// What it takes in memory, in bytes.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let entries = self.slots.pieces.len() * PIECE * size_of::<Entry>();
+        let lists: usize = self.lists.iter().map(|list| size_of::<List>() + list.names.len()).sum();
+        entries + self.table.allocation_size() + lists + self.policy.memory()
+    }
+
     /// The entry that is to leave if they take more than `bytes` on the disk. It isn't in a queue
     /// any more, and has to be removed.
     pub(super) fn evict(&mut self, bytes: u64) -> Option<EntryId> {

@@ -18,7 +18,7 @@ use super::disk::Disk;
 use super::format::{self, Meta};
 use super::index::EntryId;
 use super::key::{Key, Name};
-use super::read::{checked, cut, damaged, read_head};
+use super::read::{checked, cut, damaged, open_body, read_head};
 use super::response::FillingId;
 use super::walk::{Found, Walk};
 use crate::http::caching::Freshness;
@@ -309,14 +309,8 @@ fn load(disk: &Disk, name: Name, verifies: bool) -> io::Result<Effect> {
         }
         return Ok(Effect::Loaded(Loaded { uri, head, freshness, body: LoadedBody::Memory(bytes) }));
     }
-    let (file, length) = disk.open_entry(name, true).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => damaged("a body is missing"),
-        _ => error,
-    })?;
-    if length != body {
-        return Err(damaged("a body has another length"));
-    }
-    let loaded = Loaded { uri, head, freshness, body: LoadedBody::File(file, length) };
+    let file = open_body(disk, name, body)?;
+    let loaded = Loaded { uri, head, freshness, body: LoadedBody::File(file, body) };
     if !verifies {
         return Ok(Effect::Loaded(loaded));
     }

@@ -1,5 +1,6 @@
 //! Reads the files of entries. What isn't as it was written is an error, `InvalidData`.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
@@ -38,6 +39,16 @@ pub(super) fn checked<'a>(disk: &Disk, name: Name, bytes: &'a [u8], length: u64)
         return Err(damaged("a file has the name of another, or another length"));
     }
     Ok(meta)
+}
+
+/// Opens a large body that must have this length, in bytes.
+pub(super) fn open_body(disk: &Disk, name: Name, length: u64) -> io::Result<File> {
+    match disk.open_entry(name, true) {
+        Ok((file, own)) if own == length => Ok(file),
+        Ok(_) => Err(damaged("a body has another length")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(damaged("a body is missing")),
+        Err(error) => Err(error),
+    }
 }
 
 /// The file isn't what it should be.

@@ -60,6 +60,8 @@ pub(super) struct Body {
     pub(super) filling: Option<FillingId>,
     state: Cell<State>,
     bytes: RefCell<Bytes>,
+    /// What it will need in memory, in bytes, as far as that is known.
+    reserved: u64,
     held: Held,
 }
 
@@ -159,17 +161,19 @@ impl Response {
 }
 
 impl Body {
-    /// The body of a response that begins. `expected` is its length in bytes, if it is known.
-    pub(super) fn growing(filling: FillingId, expected: Option<u64>, meter: &Meter) -> Self {
+    /// The body of a response that begins. `expected` is its length in bytes, if it is known;
+    /// `reserved` is what it will need in memory at first.
+    pub(super) fn growing(filling: FillingId, expected: Option<u64>, reserved: u64, meter: &Meter) -> Self {
         let held = Held { meter: meter.clone(), bytes: Cell::new(0) };
+        held.set(reserved);
         let state = Cell::new(State::Growing);
-        Self { expected, filling: Some(filling), state, bytes: RefCell::default(), held }
+        Self { expected, filling: Some(filling), state, bytes: RefCell::default(), reserved, held }
     }
 
     fn whole(bytes: Bytes) -> Self {
         let held = Held { meter: Meter::default(), bytes: Cell::new(0) };
         let state = Cell::new(State::Whole);
-        Self { expected: Some(bytes.available), filling: None, state, bytes: RefCell::new(bytes), held }
+        Self { expected: Some(bytes.available), filling: None, state, bytes: RefCell::new(bytes), reserved: 0, held }
     }
 
     /// A small body.
@@ -222,7 +226,14 @@ impl Body {
     }
 
     fn measure(&self, bytes: &Bytes) {
-        self.held.set(bytes.chunks.iter().map(|chunk| chunk.capacity() as u64).sum());
+        let reserved = if self.state.get() == State::Growing { self.reserved } else { 0 };
+        let used = bytes.chunks.iter().map(|chunk| chunk.capacity() as u64).sum();
+        self.held.set(reserved.max(used));
+    }
+
+    /// How many more bytes of memory it needs for `count` more bytes, if none of it goes to a file.
+    pub(super) fn needs(&self, count: usize) -> u64 {
+        (self.unwritten() + count as u64).saturating_sub(self.held.bytes.get())
     }
 
     /// The next full chunk that is to be written to the disk. If the body is `whole`, also the
@@ -295,7 +306,7 @@ mod tests {
     #[test]
     fn bytes_are_read_while_the_body_grows_and_moves_to_a_file() {
         let meter = Meter::default();
-        let body = Body::growing(FillingId(1), None, &meter);
+        let body = Body::growing(FillingId(1), None, 0, &meter);
         assert!(text(&body, 0).is_none() && body.seal(false).is_none());
         body.append(b"ab");
         body.append(b"c");
@@ -321,9 +332,10 @@ mod tests {
     #[test]
     fn nothing_of_a_failed_body_can_be_read() {
         let meter = Meter::default();
-        let body = Body::growing(FillingId(1), Some(5), &meter);
+        let body = Body::growing(FillingId(1), Some(7), 7, &meter);
+        assert_eq!((meter.bytes(), body.needs(7), body.needs(9)), (7, 0, 2));
         body.append(b"ab");
-        assert_eq!(meter.bytes(), 5);
+        assert_eq!((meter.bytes(), body.needs(5)), (7, 0));
         body.fail();
         assert_eq!((text(&body, 0), body.state.get(), meter.bytes()), (None, State::Failed, 0));
         body.append(b"ab");

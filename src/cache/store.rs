@@ -427,7 +427,7 @@ impl<W> Store<W> {
         }
     }
 
-    /// Has one entry leave. Returns whether there was one.
+    /// Has one entry leave. Returns false if there is none, or the search goes on later.
     pub(super) fn evict(&mut self) -> bool {
         let Some(id) = self.index.evict(self.limits.disk) else { return false };
         self.figures.evictions += 1;

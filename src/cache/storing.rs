@@ -36,7 +36,8 @@ impl<W: Clone> Store<W> {
         if meta.length() > MOST_META || length.is_some_and(|length| length > self.limits.object) {
             return None;
         }
-        let memory = self.meter.bytes() + self.first_memory(length);
+        let reserved = self.first_memory(length);
+        let memory = self.meter.bytes() + reserved;
         let queued = self.queue.as_ref().map_or(0, |queue| queue.bytes());
         let is_busy = self.fillings.len() >= FILLINGS || memory > self.limits.memory / 2 || queued > QUEUED;
         let Some(names) = (!is_busy).then(|| self.index.names(names_text)).flatten() else {
@@ -45,7 +46,7 @@ impl<W: Clone> Store<W> {
         };
         let id = FillingId(self.number());
         let name = Name { key, variant: self.secret.variant(names_text, variant_key) };
-        let body = Rc::new(Body::growing(id, length, &self.meter));
+        let body = Rc::new(Body::growing(id, length, reserved, &self.meter));
         let response = Rc::new(Response { uri: uri.into(), head: head.into(), freshness, body });
         let meta = meta.write(self.secret.seed());
         let filling = Filling {
@@ -97,7 +98,7 @@ impl<W: Clone> Store<W> {
         let body = &filling.response.body;
         let length = filling.response.available().saturating_add(bytes.len() as u64);
         let has_disk = self.queue.is_some();
-        let no_memory = !has_disk && self.meter.bytes() + bytes.len() as u64 > self.limits.memory / 2;
+        let no_memory = !has_disk && self.meter.bytes() + body.needs(bytes.len()) > self.limits.memory / 2;
         let too_long = length > body.expected().unwrap_or(self.limits.object).min(self.limits.object);
         // A producer that doesn't pause can't fill the memory.
         let ignores_pause = has_disk && body.unwritten() > 4 * BACKLOG;

@@ -7,7 +7,7 @@ use std::io;
 use super::disk::{DIRECTORIES, Disk};
 use super::key::Name;
 use super::purge::Purge;
-use super::read::{checked, damaged, read_meta};
+use super::read::{checked, open_body, read_meta};
 use crate::http::caching::Freshness;
 
 /// The most entries that are read in a step: the store takes them at once.
@@ -22,7 +22,6 @@ pub(super) struct Walk {
     /// The directory that is listed next.
     directory: u16,
     heads: Vec<Name>,
-    bodies: HashSet<Name>,
 }
 
 /// An entry that was found.
@@ -50,7 +49,7 @@ pub(super) struct Found {
 impl Walk {
     /// A walk that finds all entries, and removes what is damaged or incomplete.
     pub(super) fn scan() -> Self {
-        Self { purge: None, directory: 0, heads: Vec::new(), bodies: HashSet::new() }
+        Self { purge: None, directory: 0, heads: Vec::new() }
     }
 
     /// A walk that finds what is to be purged.
@@ -61,15 +60,17 @@ impl Walk {
     /// Makes a step. Returns what it found, and the walk if there is more.
     pub(super) fn step(mut self: Box<Self>, disk: &Disk) -> io::Result<(Found, Option<Box<Self>>)> {
         let mut found = Found::default();
-        for _ in 0..DIRECTORIES_IN_STEP {
-            if !self.heads.is_empty() || self.directory == DIRECTORIES {
+        let (mut entries, mut directories) = (0, 0);
+        while entries < STEP {
+            if let Some(name) = self.heads.pop() {
+                self.read(disk, name, &mut found);
+                entries += 1;
+            } else if directories < DIRECTORIES_IN_STEP && self.directory < DIRECTORIES {
+                self.list(disk, &mut found);
+                directories += 1;
+            } else {
                 break;
             }
-            self.list(disk, &mut found);
-        }
-        for _ in 0..STEP {
-            let Some(name) = self.heads.pop() else { break };
-            self.read(disk, name, &mut found);
         }
         let is_over = self.heads.is_empty() && self.directory == DIRECTORIES;
         Ok((found, (!is_over).then_some(self)))
@@ -83,7 +84,6 @@ impl Walk {
             return;
         };
         self.heads = listing.heads;
-        self.bodies = listing.bodies.into_iter().collect();
         if self.purge.is_some() {
             return;
         }
@@ -93,7 +93,7 @@ impl Walk {
         }
         // Nothing else is done meanwhile, so there is none whose head is about to come.
         let heads: HashSet<_> = self.heads.iter().copied().collect();
-        for body in self.bodies.iter().filter(|body| !heads.contains(body)) {
+        for body in listing.bodies.iter().filter(|body| !heads.contains(body)) {
             found.errors += u64::from(disk.remove_body(*body).is_err());
         }
     }
@@ -116,12 +116,11 @@ impl Walk {
     fn record(&self, disk: &Disk, name: Name) -> io::Result<Option<Record>> {
         let (bytes, length) = read_meta(disk, name)?;
         let meta = checked(disk, name, &bytes, length)?;
-        match &self.purge {
-            Some(purge) if !purge.fits(meta.uri, meta.head) => return Ok(None),
-            None if !meta.is_inline() && !self.bodies.contains(&name) => {
-                return Err(damaged("a body is missing"));
-            }
-            _ => {}
+        if self.purge.as_ref().is_some_and(|purge| !purge.fits(meta.uri, meta.head)) {
+            return Ok(None);
+        }
+        if self.purge.is_none() && !meta.is_inline() {
+            open_body(disk, name, meta.body)?;
         }
         let (freshness, body) = (meta.freshness, meta.body);
         Ok(Some(Record { name, names: meta.names.into(), freshness, meta: meta.length() as u32, body }))
