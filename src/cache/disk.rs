@@ -113,11 +113,6 @@ impl Disk {
     fn open_existing(path: &Path, writes: bool) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty())?;
-        if writes {
-            // Not to others, whatever the mode of a directory that was there before: responses
-            // may be private to this server's users.
-            rustix::fs::fchmod(&root, Mode::RWXU)?;
-        }
         let marker = match open_file(&root, MARKER, OFlags::RDONLY) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && writes => begin(&root)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

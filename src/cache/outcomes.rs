@@ -3,14 +3,13 @@
 use std::io;
 use std::rc::Rc;
 
-use super::eviction::NONE;
 use super::filling::Filling;
 use super::index::{EntryId, NewEntry};
 use super::job::{Action, DiskJob, Effect, Loaded, LoadedBody, Operation, Subject};
 use super::key::{Key, Name};
 use super::queue::Queue;
 use super::response::{Body, FillingId, Response};
-use super::store::{Claim, Store};
+use super::store::{Claim, Loading, Store};
 use super::walk::{Found, STEP, Walk};
 
 /// The most removals during a step of the scan that are remembered.
@@ -117,11 +116,10 @@ impl<W: Clone> Store<W> {
     }
 
     fn take_loaded(&mut self, id: EntryId, result: io::Result<Effect>) {
-        let waiters = self.loads.remove(&id).unwrap_or_default();
+        let Some(Loading { waiters, is_outdated }) = self.loads.remove(&id) else { return };
         let count = waiters.len();
         self.wakes.extend(waiters);
-        // An entry that was updated meanwhile is in memory.
-        if self.pending.contains_key(&id) || self.index.get(id).is_none_or(|entry| entry.resident != NONE) {
+        if is_outdated || self.index.get(id).is_none() {
             return;
         }
         match result {
@@ -134,9 +132,7 @@ impl<W: Clone> Store<W> {
                 if let Some(entry) = self.index.get_mut(id) {
                     entry.is_verified = true;
                 }
-                if count > 0 {
-                    self.claims.push(Claim { id, response: Rc::clone(&response), waiters: count, age: 0 });
-                }
+                self.claims.push(Claim { id, response: Rc::clone(&response), waiters: count, age: 0 });
                 self.keep_in_memory(id, response);
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {

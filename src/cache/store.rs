@@ -68,9 +68,9 @@ pub struct Figures {
     pub memory: u64,
     /// Responses that are being stored.
     pub growing: usize,
-    /// Loads that were answered from memory, and from the disk.
+    /// Loads that were answered from memory.
     pub memory_hits: u64,
-    /// Loads that the disk had to answer.
+    /// Loads that waited for the disk.
     pub disk_hits: u64,
     /// Entries that left for others.
     pub evictions: u64,
@@ -86,6 +86,13 @@ pub struct Figures {
 pub(super) struct Pending {
     pub(super) change: u64,
     pub(super) response: Rc<Response>,
+}
+
+/// An entry that is being read.
+pub(super) struct Loading<W> {
+    pub(super) waiters: Vec<W>,
+    /// It was updated meanwhile, so what is read has the old head.
+    pub(super) is_outdated: bool,
 }
 
 /// A response that was read for some who wait.
@@ -119,7 +126,7 @@ pub struct Store<W> {
     pub(super) fillings: BTreeMap<FillingId, Filling<W>>,
     /// The bodies that are being written, also after their end.
     pub(super) written: HashMap<FillingId, Rc<Body>>,
-    pub(super) loads: HashMap<EntryId, Vec<W>>,
+    pub(super) loads: HashMap<EntryId, Loading<W>>,
     pub(super) claims: Vec<Claim>,
     pub(super) pending: HashMap<EntryId, Pending>,
     pub(super) purges: Vec<Purging<W>>,
@@ -247,11 +254,11 @@ impl<W> Store<W> {
         }
         let loads = self.loads.len();
         match self.loads.get_mut(&id) {
-            Some(waiters) if waiters.len() >= WAITERS => return Load::Gone,
-            Some(waiters) => waiters.push(waiter),
+            Some(loading) if loading.waiters.len() >= WAITERS => return Load::Gone,
+            Some(loading) => loading.waiters.push(waiter),
             None if loads >= WAITERS => return Load::Gone,
             None => {
-                self.loads.insert(id, vec![waiter]);
+                self.loads.insert(id, Loading { waiters: vec![waiter], is_outdated: false });
                 self.push(Subject::Load(id), Action::Load { name, verifies });
             }
         }
@@ -284,6 +291,9 @@ impl<W> Store<W> {
             entry.resident = NONE;
         }
         self.claims.retain(|claim| claim.id != id);
+        if let Some(loading) = self.loads.get_mut(&id) {
+            loading.is_outdated = true;
+        }
         let action = Action::Update { name, head: head.into(), freshness };
         self.keep(id, &response, |change| (Subject::Entry(id, change), action));
         Some(response)

@@ -36,9 +36,6 @@ impl Run {
         let uri = uri(number);
         self.version += 1;
         let version = self.version;
-        if number == 34 {
-            eprintln!("STEP {version}");
-        }
         match self.random.below(20) {
             0..7 => {
                 let length = self.random.pick(&LENGTHS);
@@ -96,7 +93,9 @@ impl Run {
     fn some_jobs(&mut self) {
         for _ in 0..self.random.below(3) {
             if let Some(job) = self.store.next_job() {
-                if !self.random.one_in(10) {
+                if self.random.one_in(10) {
+                    drop(job);
+                } else {
                     job.run();
                 }
                 self.store.collect(0);
