@@ -148,7 +148,7 @@ fn damage_is_a_miss() {
         drop(store);
         for path in stored_files(&files) {
             let whole = fs::read(&path).unwrap();
-            let step = (whole.len() / 300).max(1);
+            let step = (whole.len() / 200).max(1);
             let cuts = (0..whole.len()).step_by(step).map(|at| whole[..at].to_vec());
             let flips = (0..whole.len()).step_by(step).map(|at| {
                 let mut bytes = whole.clone();

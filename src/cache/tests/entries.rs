@@ -178,6 +178,7 @@ fn a_load_that_an_update_overtakes_brings_no_old_head() {
     let mut store = reopen(store, &files);
     let Found::Entry(id) = find(&store, "http://a/", None) else { panic!() };
     let old = load(&mut store, id, "http://a/").unwrap();
+    wakes(&mut store);
     // It is evicted, and verified again, in several jobs.
     store.index.get_mut(id).unwrap().is_verified = false;
     let resident = std::mem::replace(&mut store.index.get_mut(id).unwrap().resident, eviction::NONE);
