@@ -42,7 +42,7 @@ impl<'a> HopFields<'a> {
 
     /// Whether the field with this name is one.
     pub fn contain(&self, name: &[u8]) -> bool {
-        KNOWN.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes())) || self.are_named(name)
+        KNOWN.iter().any(|known| is_alike(name, known.as_bytes())) || self.are_named(name)
     }
 
     fn are_named(&self, name: &[u8]) -> bool {
@@ -54,6 +54,13 @@ impl<'a> HopFields<'a> {
     pub fn others(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         self.fields.iter().filter(move |(name, _)| !self.contain(name))
     }
+}
+
+/// Whether two names are one for some server: in any case, and with `_` for `-`. Servers that pass
+/// fields to programs as variables (RFC 3875 §4.1.18) can't tell `Content_Length` from the real one.
+pub fn is_alike(name: &[u8], known: &[u8]) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == known.len() && name.iter().zip(known).all(|(one, other)| plain(*one) == plain(*other))
 }
 
 #[cfg(test)]
@@ -77,6 +84,7 @@ mod tests {
             (&[("Keep-Alive", "1"), ("Proxy-Connection", "x"), ("Upgrade", "a"), ("Proxy-Authorization", "b")], &[]),
             (&[("Connection", "Host, Cookie"), ("Host", "a"), ("Cookie", "b")], &["Host"]),
             (&[("Connection", ",, ,"), ("A", "")], &["A"]),
+            (&[("Content_Length", "1"), ("TRANSFER_Encoding", "x"), ("Content_Type", "a")], &["Content_Type"]),
             (&[("Connectio", "A"), ("A", "")], &["Connectio", "A"]),
         ] {
             assert_eq!(others(lines), expected, "{lines:?}");

@@ -6,8 +6,7 @@
 
 use std::net::IpAddr;
 
-use super::hops::HopFields;
-use crate::http::fields::is_named;
+use super::hops::{HopFields, is_alike};
 use crate::http::head::RequestHead;
 use crate::http::response::{field, write_decimal};
 use crate::http::target::Form;
@@ -153,7 +152,7 @@ fn is_written_anew(name: &[u8], tells_sender: bool) -> bool {
         // It is a name for the client's address in other servers.
         b"X-Real-IP",
     ];
-    let has = |names: &[&[u8]]| names.iter().any(|own| name.len() == own.len() && is_named(name, own));
+    let has = |names: &[&[u8]]| names.iter().any(|own| is_alike(name, own));
     has(&always) || (tells_sender && has(&of_sender))
 }
 
@@ -191,7 +190,8 @@ mod tests {
     fn the_head_is_written_anew() {
         let head = "POST /a?b=c HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\nConnection: close, x-secret\r\n\
                     X-Secret: 1\r\nContent-Length: 3\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\
-                    X-Real-IP: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nTE: trailers\r\n\r\n";
+                    X-Real-IP: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nTE: trailers\r\n\
+                    X_Forwarded_For: 6.6.6.6\r\nx-real_ip: 6.6.6.6\r\nContent_Length: 7\r\n\r\n";
         let expected = "POST /a?b=c HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\nVia: 1.1 miod\r\n\
                         Forwarded: for=192.0.2.1;proto=http;host=\"example.org\"\r\nX-Forwarded-For: 192.0.2.1\r\n\
                         X-Forwarded-Proto: http\r\nX-Forwarded-Host: example.org\r\nContent-Length: 3\r\n\r\n";
