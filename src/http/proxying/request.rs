@@ -78,6 +78,8 @@ impl ForwardedRequest<'_> {
         self.write_way(out);
         out.extend_from_slice(self.further);
         match self.length {
+            // Some servers refuse a POST that doesn't tell that it is empty (RFC 9110 §8.6).
+            None if head.fields.get("Content-Length").is_some() => field(out, "Content-Length", b"0"),
             None => {}
             Some(None) => field(out, "Transfer-Encoding", b"chunked"),
             Some(Some(bytes)) => {
@@ -240,6 +242,8 @@ mod tests {
                         X-Forwarded-Proto: https\r\nX-Forwarded-Host: other:81\r\nTransfer-Encoding: chunked\r\n\
                         Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
         assert_eq!(text, expected);
+        let empty = written("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 00\r\n\r\n", |_| ());
+        assert!(empty.ends_with("\r\nContent-Length: 0\r\n\r\n"), "{empty}");
         let text = written("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", |request| {
             request.target = b"/";
             request.sender = Some(Sender { peer: None, ..SENDER });
