@@ -1,7 +1,7 @@
 //! Real servers to be proxied, with a log of the requests that each of them saw.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -28,13 +28,18 @@ pub struct Upstream {
 impl Upstream {
     /// Starts a server, and waits until it listens.
     pub fn start(kind: Kind) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Self::start_at(kind, address)
+    }
+
+    /// As [`start`](Self::start), at an address that is free.
+    pub fn start_at(kind: Kind, address: SocketAddr) -> Self {
         let root = Root::new();
         root.directory("www").file("log", "");
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(!listens(address));
         let process = Ended(spawn(kind, root.path(), address));
         let upstream = Self { process, root, address };
-        let listens = eventually(|| TcpStream::connect(address).is_ok());
-        assert!(listens, "{kind:?} doesn't listen: {}", upstream.text("errors"));
+        assert!(eventually(|| listens(address)), "{kind:?} doesn't listen: {}", upstream.text("errors"));
         upstream
     }
 
@@ -62,6 +67,14 @@ impl Upstream {
     fn text(&self, name: &str) -> String {
         String::from_utf8_lossy(&std::fs::read(self.root.at(name)).unwrap_or_default()).into_owned()
     }
+}
+
+/// Whether somebody listens at this port of 127.0.0.1. To connect would be no test: while nobody
+/// listens, a socket whose own port is the same one gets a connection to itself.
+fn listens(address: SocketAddr) -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let wanted = format!(" 0100007F:{:04X} 00000000:0000 0A ", address.port());
+    sockets.contains(&wanted)
 }
 
 fn spawn(kind: Kind, root: &Path, address: SocketAddr) -> Child {
@@ -120,7 +133,7 @@ fn nginx(root: &Path, port: u16) -> String {
     format!(
         "daemon off; master_process off; pid {at}/pid; error_log {at}/errors;\nevents {{}}\nhttp {{\n{temporary}  \
          log_format target $request;\n  access_log {at}/log target;\n  client_max_body_size 0;\n  server {{ listen \
-         127.0.0.1:{port}; root {at}/www; }}\n}}\n"
+         127.0.0.1:{port}; root {at}/www; absolute_redirect off; }}\n}}\n"
     )
 }
 
@@ -129,6 +142,7 @@ fn apache(root: &Path, port: u16) -> String {
     format!(
         "ServerRoot {at}\nListen 127.0.0.1:{port}\nServerName localhost\nPidFile {at}/pid\nErrorLog {at}/errors\n\
          LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so\n\
+         LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so\n\
          LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so\n\
          User www-data\nGroup www-data\nDefaultRuntimeDir {at}\nMutex file:{at}\n\
          LogFormat \"%r\" target\nCustomLog {at}/log target\nDocumentRoot {at}/www\nGracefulShutdownTimeout 1\n"
@@ -140,7 +154,7 @@ fn lighttpd(root: &Path, port: u16) -> String {
     format!(
         "server.modules = (\"mod_accesslog\")\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
          server.document-root = \"{at}/www\"\nserver.errorlog = \"{at}/errors\"\naccesslog.filename = \"{at}/log\"\n\
-         accesslog.format = \"%r\"\nserver.pid-file = \"{at}/pid\"\n"
+         accesslog.format = \"%r\"\nmimetype.assign = (\"\" => \"application/octet-stream\")\nserver.pid-file = \"{at}/pid\"\n"
     )
 }
 
