@@ -193,48 +193,46 @@ fn refused() -> Vec<Case> {
     cases
 }
 
-/// Responses that are right, or can be made so; with bytes after them.
+/// Responses that are right, or can be made so, most with bytes after them; and what the client
+/// gets.
+const GOOD: &[(&str, &str, u16, &str)] = &[
+    ("GET", "HTTP/1.1 200 OK\r\nContent-Length: {l}\r\n\r\n{m}", 200, MARKER),
+    ("GET", "HTTP/1.1 200 \r\ncontent-length:{l}\r\n\r\n{m}", 200, MARKER),
+    ("GET", "HTTP/1.1 599 \u{e4}\u{fc}\r\nContent-Length: \t 0{l} \r\n\r\n{m}", 599, MARKER),
+    ("GET", "HTTP/1.1 200 OK\r\nContent-Length: {l}\r\nConnection: Content-Length, x\r\n\r\n{m}", 200, MARKER),
+    ("GET", "HTTP/1.1 200 OK\r\nContent-Length: {l}\r\nContent_Length: 0\r\n\r\n{m}", 200, MARKER),
+    ("GET", "HTTP/1.0 200 OK\r\nContent-Length: {l}\r\n\r\n{m}", 200, MARKER),
+    // A continued line is made one (RFC 9112 §5.2).
+    ("GET", "HTTP/1.1 200 OK\r\nX: y\r\n Content-Length: 0\r\n\t\r\nContent-Length: {l}\r\n\r\n{m}", 200, MARKER),
+    ("GET", "HTTP/1.1 200 OK\r\nContent-Length:\r\n {l}\r\n\r\n{m}", 200, MARKER),
+    ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{m}", 200, "ok"),
+    ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\r\n", 200, "ok"),
+    ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n{m}", 200, ""),
+    ("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{h}\r\n{m}\r\n0\r\n\r\n", 200, MARKER),
+    (
+        "GET",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n00{h};x=y\r\n{m}\r\n0\r\nX-Evil: 1\r\n\r\n",
+        200,
+        MARKER,
+    ),
+    ("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n{m}", 200, "ok"),
+    ("GET", "HTTP/1.1 204 No Content\r\nContent-Length: {l}\r\n\r\n{m}", 204, ""),
+    ("GET", "HTTP/1.1 204 No Content\r\n\r\n{m}", 204, ""),
+    ("GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n{h}\r\n{m}\r\n0\r\n\r\n", 304, ""),
+    ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: {l}\r\n\r\n{m}", 304, ""),
+    ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: {l}\r\n\r\n{m}", 200, ""),
+    ("HEAD", "HTTP/1.1 200 OK\r\n\r\n{m}", 200, ""),
+    ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{h}\r\n{m}\r\n0\r\n\r\n", 200, ""),
+    ("GET", "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{m}", 200, "ok"),
+];
+
 fn whole() -> Vec<Case> {
     let mut cases = Vec::new();
     let whole = |status, content: &str| Whole(status, content.to_owned());
     let marked = |head: &str| text(&format!("{head}\r\n{MARKER}"));
-    for (method, response, status, content) in [
-        ("GET", marked("HTTP/1.1 200 OK\r\nContent-Length: {l}\r\n"), 200, MARKER),
-        ("GET", marked("HTTP/1.1 200 \r\ncontent-length:{l}\r\n"), 200, MARKER),
-        ("GET", marked("HTTP/1.1 599 \u{e4}\u{fc}\r\nContent-Length: \t 0{l} \r\n"), 599, MARKER),
-        ("GET", marked("HTTP/1.1 200 OK\r\nContent-Length: {l}\r\nConnection: Content-Length, x\r\n"), 200, MARKER),
-        ("GET", marked("HTTP/1.1 200 OK\r\nContent-Length: {l}\r\nContent_Length: 0\r\n"), 200, MARKER),
-        ("GET", marked("HTTP/1.0 200 OK\r\nContent-Length: {l}\r\n"), 200, MARKER),
-        // A continued line is made one (RFC 9112 §5.2).
-        ("GET", marked("HTTP/1.1 200 OK\r\nX: y\r\n Content-Length: 0\r\n\t\r\nContent-Length: {l}\r\n"), 200, MARKER),
-        ("GET", marked("HTTP/1.1 200 OK\r\nContent-Length:\r\n {l}\r\n"), 200, MARKER),
-        ("GET", format!("{OK}Content-Length: 2\r\n\r\nok{MARKER}"), 200, "ok"),
-        ("GET", format!("{OK}Content-Length: 2\r\n\r\nok\r\n"), 200, "ok"),
-        ("GET", format!("{OK}Content-Length: 0\r\n\r\n{MARKER}"), 200, ""),
-        ("GET", text("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{h}\r\n{m}\r\n0\r\n\r\n"), 200, MARKER),
-        (
-            "GET",
-            text("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n00{h};x=y\r\n{m}\r\n0\r\nX-Evil: 1\r\n\r\n"),
-            200,
-            MARKER,
-        ),
-        ("GET", text("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n{m}"), 200, "ok"),
-        ("GET", marked("HTTP/1.1 204 No Content\r\nContent-Length: {l}\r\n"), 204, ""),
-        ("GET", marked("HTTP/1.1 204 No Content\r\n"), 204, ""),
-        (
-            "GET",
-            text("HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n{h}\r\n{m}\r\n0\r\n\r\n"),
-            304,
-            "",
-        ),
-        ("GET", marked("HTTP/1.1 304 Not Modified\r\nContent-Length: {l}\r\n"), 304, ""),
-        ("HEAD", marked("HTTP/1.1 200 OK\r\nContent-Length: {l}\r\n"), 200, ""),
-        ("HEAD", marked("HTTP/1.1 200 OK\r\n"), 200, ""),
-        ("HEAD", text("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{h}\r\n{m}\r\n0\r\n\r\n"), 200, ""),
-        ("GET", format!("HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n{OK}Content-Length: 2\r\n\r\nok{MARKER}"), 200, "ok"),
-    ] {
+    for &(method, response, status, content) in GOOD {
         for then in [Keeps, Closes] {
-            cases.push(case(method, &response, then, whole(status, content)));
+            cases.push(case(method, text(response), then, whole(status, content)));
         }
     }
     // The end of the connection is the end of these.
@@ -275,15 +273,14 @@ fn whole() -> Vec<Case> {
 /// A response in each framing, broken off at each byte.
 fn broken_off() -> Vec<Case> {
     let mut cases = Vec::new();
-    for response in [
-        "HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 9\r\n\r\nsome text",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x\r\nsome\r\n5\r\n text\r\n0\r\nX: y\r\n\r\n",
-        "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n.",
+    for (head, content) in [
+        ("HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 9\r\n\r\n", "some text"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "4;x\r\nsome\r\n5\r\n text\r\n0\r\nX: y\r\n\r\n"),
+        ("HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", "."),
     ] {
-        let head = response.rfind("\r\n\r\n").filter(|at| at + 4 < response.len());
-        let head = head.map_or_else(|| response.find("\r\n\r\n").unwrap(), |at| at) + 4;
+        let response = [head, content].concat();
         for length in 0..response.len() {
-            let fate = if length < head { Refused } else { Failed };
+            let fate = if length < head.len() { Refused } else { Failed };
             for then in [Closes, Resets] {
                 // A reset may overtake what was sent before it.
                 let fate = if then == Resets { Failed } else { fate.clone() };
