@@ -54,18 +54,30 @@ impl Upstream {
 
     /// Ends it. Returns a line for each request that it has logged.
     pub fn end(mut self) -> Vec<String> {
-        kill("TERM", self.process.0.id());
-        assert!(eventually(|| self.process.0.try_wait().unwrap().is_some()), "it doesn't end");
+        assert!(self.stop(), "it doesn't end");
         // Connections without a request are lines with "-" or without a target.
-        self.text("log")
-            .lines()
-            .filter(|line| line.contains(" /") || line.starts_with('/'))
-            .map(str::to_owned)
-            .collect()
+        let is_request = |line: &&str| line.contains(" /") || line.starts_with('/');
+        self.text("log").lines().filter(is_request).map(str::to_owned).collect()
+    }
+
+    /// Asks it to end, with the processes that it has started itself. Returns whether it has.
+    fn stop(&mut self) -> bool {
+        let process = &mut self.process.0;
+        if matches!(process.try_wait(), Ok(Some(_))) {
+            return true;
+        }
+        kill("TERM", process.id());
+        eventually(|| matches!(process.try_wait(), Ok(Some(_))))
     }
 
     fn text(&self, name: &str) -> String {
         String::from_utf8_lossy(&std::fs::read(self.root.at(name)).unwrap_or_default()).into_owned()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
