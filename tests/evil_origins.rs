@@ -221,7 +221,7 @@ const GOOD: &[(&str, &str, u16, &str)] = &[
     ("GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n{h}\r\n{m}\r\n0\r\n\r\n", 304, ""),
     ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: {l}\r\n\r\n{m}", 304, ""),
     ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: {l}\r\n\r\n{m}", 200, ""),
-    ("HEAD", "HTTP/1.1 200 OK\r\n\r\n{m}", 200, ""),
+    ("HEAD", "HTTP/1.1 200 OK\r\n\r\n", 200, ""),
     ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{h}\r\n{m}\r\n0\r\n\r\n", 200, ""),
     ("GET", "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{m}", 200, "ok"),
 ];
@@ -376,6 +376,10 @@ fn verdict(case: &Case, received: &[u8]) -> Result<(), String> {
             return Err(format!("{} {:?}", response.status, response.text()));
         }
         _ => {}
+    }
+    let is_silent = !case.response.to_ascii_lowercase().windows(15).any(|window| window == b"content-length:");
+    if case.method == "HEAD" && is_silent && response.status == 200 && response.count("Content-Length") > 0 {
+        return Err("nobody told that length".to_owned());
     }
     if response.count("X-Evil") > 0 && case.fate != Agreed {
         return Err("it has a field that is none".to_owned());

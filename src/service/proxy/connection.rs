@@ -490,11 +490,8 @@ fn length_of(head: &ResponseHead<'_>) -> Length {
         Body::Chunked | Body::UntilClose | Body::Tunnel => Length::Unknown,
         Body::Absent => {
             let told = head.fields.get("content-length").and_then(parse_length);
-            match (told, head.fields.get("transfer-encoding")) {
-                (Some(bytes), _) => Length::Known(bytes),
-                (None, Some(_)) => Length::Unknown,
-                (None, None) => Length::Known(0),
-            }
+            // Without a field GET would get content up to the end of the connection.
+            told.map_or(Length::Unknown, Length::Known)
         }
     }
 }
