@@ -32,7 +32,7 @@ pub use host::{Apps, Demonstration, Host};
 pub use listener::{HEARTBEAT_PORT, Listener, Protocol, Tls, UPPER_PORT};
 pub use position::{Mistake, Position, Positions, Source};
 pub use process::{Process, Sandbox, SessionConfig, SessionStore};
-pub use proxy::{ProxyRoute, ProxyUpstream, UpstreamUrl};
+pub use proxy::{ProxyRoute, ProxyUpstream, RouteCache, UpstreamUrl};
 pub use route::{Content, FieldChanges, FileFields, Handler, Redirect, Respond, Route, Rules};
 
 pub use crate::files::resolve::Symlinks;

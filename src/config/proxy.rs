@@ -19,6 +19,23 @@ pub struct ProxyRoute {
     pub max_in_flight: Option<usize>,
     /// The path and the interval of the checks whether they work; `None`: no checks.
     pub health: Option<(String, Duration)>,
+    /// How responses are stored; `None`: they aren't.
+    pub cache: Option<RouteCache>,
+}
+
+/// How the responses of a route are stored.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RouteCache {
+    /// Requests with one of these fields pass the cache by.
+    pub bypass_fields: Vec<String>,
+    /// Requests with one of these cookies pass it by.
+    pub bypass_cookies: Vec<String>,
+    /// The shortest lifetime, whatever a response says.
+    pub min_age: Option<Duration>,
+    /// The longest lifetime, whatever a response says.
+    pub max_age: Option<Duration>,
+    /// Responses that set cookies are stored, with these.
+    pub set_cookie: bool,
 }
 
 /// One of these servers.

@@ -3,17 +3,19 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::ServerError;
 use super::error::Faults;
 use super::surroundings::Surroundings;
-use crate::config::{ForwardProxy, ProxyRoute, ProxyUpstream, Trust, UpstreamTimeouts, UpstreamUrl};
+use crate::config::{ForwardProxy, ProxyRoute, ProxyUpstream, RouteCache, Trust, UpstreamTimeouts, UpstreamUrl};
+use crate::http::cache_control::MAX_SECONDS;
 use crate::http::caching::Settings;
 use crate::names;
 use crate::reactor::{Endpoint, Reactor};
 use crate::service::Service;
 use crate::service::http::RouteHandler;
-use crate::service::proxy::{Addresses, CacheRules, Forward, HealthCheck, HealthSettings, Proxy, Upstream};
+use crate::service::proxy::{Addresses, Cache, CacheRules, Forward, HealthCheck, HealthSettings, Proxy, Upstream};
 
 /// The gateway of a route; `body_limit` is what its requests may have at most, if that is limited.
 pub(super) fn build(
@@ -35,6 +37,7 @@ pub(super) fn build(
     if upstreams.is_empty() {
         return None;
     }
+    let cache = route.cache.as_ref().and_then(|cache| route_cache(cache, surroundings, faults));
     let ProxyRoute { strip, own_host, max_in_flight, .. } = *route;
     let (max_in_flight, queue) = (max_in_flight.unwrap_or(usize::MAX), Rc::default());
     let pseudonym = surroundings.state.pseudonym().to_owned();
@@ -47,7 +50,7 @@ pub(super) fn build(
         strip,
         own_host,
         is_forward: false,
-        cache: None,
+        cache,
     })))
 }
 
@@ -69,24 +72,43 @@ pub(super) fn build_forward(proxy: &ForwardProxy, surroundings: &Surroundings<'_
     let process = surroundings.process;
     let connector = process.upstream_trust.connector(&["http/1.1"]);
     let connector = connector.inspect_err(|why| log::warn!("no server can be asked by https://: {why}")).ok();
+    // Clients of a forward proxy expect what they would get without it, cookies too.
+    let settings = Settings { store_cookies: true, ..Settings::default() };
+    let rules = |cache| CacheRules { cache, settings, bypass_fields: Vec::new(), bypass_cookies: Vec::new() };
+    let cache = cache(surroundings, faults).map(|cache| Rc::new(rules(cache)));
     Forward {
         pseudonym: surroundings.state.pseudonym().to_owned(),
         connect_ports: proxy.connect_ports.clone(),
         allows_private: proxy.allow_private || (surroundings.is_local && proxy.allow.is_empty()),
         timeouts: process.upstream_timeouts,
         connector,
-        cache: cache(surroundings, Settings { store_cookies: true, ..Settings::default() }, faults),
+        cache,
         origins: RefCell::default(),
     }
 }
 
-/// How responses are stored; none if they aren't.
-fn cache(surroundings: &Surroundings<'_>, settings: Settings, faults: &mut Faults) -> Option<Rc<CacheRules>> {
+/// How the responses of a route are stored.
+fn route_cache(config: &RouteCache, surroundings: &Surroundings<'_>, faults: &mut Faults) -> Option<Rc<CacheRules>> {
+    let seconds = |span: Duration| u32::try_from(span.as_secs()).unwrap_or(MAX_SECONDS).min(MAX_SECONDS);
+    let settings = Settings {
+        gateway: true,
+        store_cookies: config.set_cookie,
+        // Otherwise any client could have any request sent to the application.
+        obey_requests: false,
+        lifetimes: (config.min_age.map_or(0, seconds), config.max_age.map_or(MAX_SECONDS, seconds)),
+        ..Settings::default()
+    };
+    let (bypass_fields, bypass_cookies) = (config.bypass_fields.clone(), config.bypass_cookies.clone());
+    let cache = cache(surroundings, faults)?;
+    Some(Rc::new(CacheRules { cache, settings, bypass_fields, bypass_cookies }))
+}
+
+/// The cache; none if it is off, or this start only looks for errors.
+fn cache(surroundings: &Surroundings<'_>, faults: &mut Faults) -> Option<Rc<Cache>> {
     if !faults.may_create() {
         return None;
     }
-    let cache = faults.keep(surroundings.state.cache(&surroundings.process.proxy_cache)).flatten()?;
-    Some(Rc::new(CacheRules { cache, settings, bypass_fields: Vec::new(), bypass_cookies: Vec::new() }))
+    faults.keep(surroundings.state.cache(&surroundings.process.proxy_cache)).flatten()
 }
 
 fn upstream(url: &UpstreamUrl, timeouts: &UpstreamTimeouts, trust: &Trust) -> Result<Upstream, String> {

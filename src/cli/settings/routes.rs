@@ -40,6 +40,22 @@ pub(super) fn route_values(route: &Route) -> Vec<(String, Json)> {
         if let Some(most) = proxy.max_in_flight {
             add("max-in-flight", json!(most));
         }
+        if let Some(cache) = &proxy.cache {
+            add("cache", json!(true));
+            for (key, names) in [("bypass-fields", &cache.bypass_fields), ("bypass-cookies", &cache.bypass_cookies)] {
+                if !names.is_empty() {
+                    add(&format!("cache.{key}"), json!(names));
+                }
+            }
+            for (key, span) in [("min-age", cache.min_age), ("max-age", cache.max_age)] {
+                if let Some(span) = span {
+                    add(&format!("cache.{key}"), json!(span.as_secs()));
+                }
+            }
+            if cache.set_cookie {
+                add("cache.set-cookie", json!(true));
+            }
+        }
         if let Some((path, interval)) = &proxy.health {
             add("health", json!(path));
             add("health-interval", json!(interval.as_secs_f64()));

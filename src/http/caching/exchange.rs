@@ -1,7 +1,7 @@
 //! What a cache has to know about an exchange: the request, the response, the times, and its own
 //! settings.
 
-use crate::http::cache_control;
+use crate::http::cache_control::{self, MAX_SECONDS};
 use crate::http::client::{Body, ResponseHead};
 use crate::http::framing::Framing;
 use crate::http::head::{Method, RequestHead};
@@ -23,6 +23,9 @@ pub struct Settings {
     /// For how many seconds after its lifetime a response is served if the origin fails, even
     /// if nobody sent `stale-if-error` (§4.2.4).
     pub stale_if_error: u32,
+    /// The shortest and the longest lifetime in seconds, whatever a response says. One that must be
+    /// validated always is all the same.
+    pub lifetimes: (u32, u32),
 }
 
 impl Default for Settings {
@@ -33,6 +36,7 @@ impl Default for Settings {
             obey_requests: true,
             heuristic_limit: 24 * 60 * 60,
             stale_if_error: 60,
+            lifetimes: (0, MAX_SECONDS),
         }
     }
 }

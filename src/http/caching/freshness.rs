@@ -62,11 +62,12 @@ impl Freshness {
         let explicit =
             explicit.or_else(|| if directives.targeted { None } else { expires(fields, date, arrival.received) });
         let lifetime = explicit.unwrap_or_else(|| heuristic(request, response, directives, date, arrival, settings));
+        let (shortest, longest) = settings.lifetimes;
         Self {
             received: arrival.received,
             date,
             initial_age: initial_age(date, arrival),
-            lifetime,
+            lifetime: lifetime.max(shortest).min(longest),
             stale_while_revalidate: directives.stale_while_revalidate.unwrap_or(0),
             stale_if_error: directives.stale_if_error.unwrap_or(0),
             no_cache: directives.no_cache,

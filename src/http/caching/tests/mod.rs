@@ -6,6 +6,7 @@ mod storing;
 mod validation;
 
 use super::*;
+use crate::http::cache_control::MAX_SECONDS;
 use crate::http::client::Body;
 use crate::http::date;
 use crate::http::head::Method;
@@ -53,9 +54,10 @@ const DEFAULT: Settings = Settings {
     obey_requests: true,
     heuristic_limit: 24 * 60 * 60,
     stale_if_error: 0,
+    lifetimes: (0, u32::MAX),
 };
 
 #[test]
 fn the_default_settings_are_those_of_a_proxy() {
-    assert_eq!(Settings::default(), Settings { stale_if_error: 60, ..DEFAULT });
+    assert_eq!(Settings::default(), Settings { stale_if_error: 60, lifetimes: (0, MAX_SECONDS), ..DEFAULT });
 }

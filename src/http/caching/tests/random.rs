@@ -151,6 +151,7 @@ fn random_exchanges_keep_the_rules() {
             obey_requests: random.below(2) == 0,
             heuristic_limit: random.pick(&["0", "60", "4294967295"]).parse().unwrap(),
             stale_if_error: random.pick(&["0", "60", "4294967295"]).parse().unwrap(),
+            lifetimes: (0, u32::MAX),
         };
         let written = [(); 4].map(|()| random.lines());
         let status = random.pick(&["200", "200", "200", "206", "302", "304", "404", "503", "599", "65535", "0"]);
