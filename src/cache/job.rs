@@ -68,8 +68,9 @@ pub(super) enum Action {
     Commit { writer: Arc<Mutex<Writer>>, rest: Option<Arc<Vec<u8>>>, name: Name, meta: Vec<u8> },
     /// Removes what was written of a large body.
     Discard(Arc<Mutex<Writer>>),
-    /// Replaces the head of an entry.
-    Update { name: Name, head: Box<[u8]>, freshness: Freshness },
+    /// Replaces the head of an entry. It must have a head with this checksum, and a body of this
+    /// length: if an earlier write failed, the file is one that should be gone.
+    Update { name: Name, head: Box<[u8]>, freshness: Freshness, replaced: u64, body: u64 },
     /// Removes entries.
     Remove(Vec<Name>),
     /// Removes all entries with this key.
@@ -224,8 +225,10 @@ impl Action {
                 remove_after(disk, name, committed).map(|()| Effect::Written(None, writer.length))
             }
             Self::Discard(writer) => writer.lock().unwrap_or_else(PoisonError::into_inner).discard(disk).map(done),
-            Self::Update { name, head, freshness } => {
-                remove_after(disk, name, update(disk, name, &head, freshness)).map(done)
+            Self::Update { name, head, freshness, replaced, body } => {
+                let is_own =
+                    |old: &Meta<'_>| old.body == body && Checksum::of(disk.secret.seed(), old.head) == replaced;
+                remove_after(disk, name, update(disk, name, &head, freshness, is_own)).map(done)
             }
             Self::Remove(names) => {
                 // Each is tried; the first error counts.
@@ -288,10 +291,19 @@ fn commit(disk: &Disk, writer: &mut Writer, rest: &[u8], name: Name, mut meta: V
     write_file(disk, name, &meta, &[])
 }
 
-fn update(disk: &Disk, name: Name, head: &[u8], freshness: Freshness) -> io::Result<()> {
+fn update(
+    disk: &Disk,
+    name: Name,
+    head: &[u8],
+    freshness: Freshness,
+    is_own: impl FnOnce(&Meta<'_>) -> bool,
+) -> io::Result<()> {
     let seed = disk.secret.seed();
     let (bytes, file_length) = read_head(disk, name)?;
     let old = checked(disk, name, &bytes, file_length)?;
+    if !is_own(&old) {
+        return Err(damaged("a file is that of an earlier entry"));
+    }
     let meta = Meta { head, freshness, ..old };
     write_file(disk, name, &meta.write(seed), &bytes[old.length()..])
 }

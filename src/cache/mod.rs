@@ -29,7 +29,7 @@
 //! - Whatever is wrong with a file or the disk is a miss. What can't be written isn't kept in memory
 //!   either, so a restart changes nothing.
 //! - A response that was removed, purged, or replaced isn't found from then on. If the process is
-//!   killed before the job that removes its file, it is found again.
+//!   killed before the job that removes its file, or that job fails, it is found after a restart.
 //! - Nothing grows without a limit: entries, bytes in memory and on the disk, variants of a URI,
 //!   bytes that wait for the disk, and all who wait.
 //!

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::checksum::Checksum;
 use super::disk::{Disk, OpenError};
 use super::eviction::NONE;
 use super::filling::Filling;
@@ -277,12 +278,13 @@ impl<W> Store<W> {
         freshness: Freshness,
     ) -> Option<Rc<Response>> {
         let entry = self.index.get(id)?;
-        let (name, resident) = (entry.name, entry.resident);
+        let (name, resident, length) = (entry.name, entry.resident, entry.body);
         let meta = (entry.meta as usize).saturating_sub(response.head.len()) + head.len();
         if meta > MOST_META {
             self.remove_entry(id);
             return None;
         }
+        let replaced = Checksum::of(self.secret.seed(), &response.head);
         let (uri, body) = (Rc::clone(&response.uri), Rc::clone(&response.body));
         let response = Rc::new(Response { uri, head: head.into(), freshness, body });
         self.index.update(id, freshness, meta as u32);
@@ -294,7 +296,7 @@ impl<W> Store<W> {
         if let Some(loading) = self.loads.get_mut(&id) {
             loading.is_outdated = true;
         }
-        let action = Action::Update { name, head: head.into(), freshness };
+        let action = Action::Update { name, head: head.into(), freshness, replaced, body: length };
         self.keep(id, &response, |change| (Subject::Entry(id, change), action));
         Some(response)
     }

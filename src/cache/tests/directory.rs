@@ -107,6 +107,26 @@ fn serving_does_not_wait_for_the_scan() {
 }
 
 #[test]
+fn what_is_removed_during_a_step_of_the_scan_is_not_found() {
+    let files = Scratch::new();
+    let mut store = open(&files);
+    let uris: Vec<_> = (0..100).map(|number| format!("http://a/{number}")).collect();
+    for uri in &uris {
+        put(&mut store, item(uri, 1, 10)).unwrap();
+        run(&mut store);
+    }
+    drop(store);
+    let mut store = open(&files);
+    let job = store.next_job().unwrap();
+    uris.iter().for_each(|uri| store.remove_uri(store.key(uri.as_bytes())));
+    job.run();
+    store.collect(0);
+    assert!(uris.iter().all(|uri| find(&store, uri, None) == Found::Nothing));
+    run(&mut store);
+    assert_eq!((store.figures().entries, stored_files(&files).len()), (0, 0));
+}
+
+#[test]
 fn the_scan_cleans_up() {
     let files = Scratch::new();
     let mut store = open(&files);
