@@ -382,7 +382,8 @@ fn the_cache_does_what_a_shared_cache_does() {
     assert!(cases.len() > 250, "{}", cases.len());
     let (origin, asked) = origin(Arc::clone(&cases), now);
     let root = Root::new();
-    let route = format!("[[host.route]]\npath = \"/\"\nproxy = [\"{}\"]\ncache = {{ set-cookie = true }}\n", origin.url(""));
+    let route =
+        format!("[[host.route]]\npath = \"/\"\nproxy = [\"{}\"]\ncache = {{ set-cookie = true }}\n", origin.url(""));
     root.file("miod.toml", format!("bind = \"127.0.0.1:0\"\n[[host]]\n{route}"));
     let mut command = miod();
     command.arg("-c").arg(root.at("miod.toml"));

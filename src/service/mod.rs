@@ -127,8 +127,9 @@ pub enum Outcome {
 
 /// After a turn that may have used the cache.
 fn settle_cache(cx: &mut Context<'_, Service>) {
-    if let Some(cache) = &cx.shared.http.cache {
-        Rc::clone(cache).settle(cx);
+    if let Some(cache) = cx.shared.http.cache.take() {
+        cache.settle(cx);
+        cx.shared.http.cache = Some(cache);
     }
 }
 

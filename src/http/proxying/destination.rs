@@ -46,8 +46,8 @@ pub struct Server {
 pub struct Destination {
     /// The server.
     pub server: Server,
-    /// Its path and query, encoded, as they are sent.
-    pub target: Vec<u8>,
+    /// Its path and query, encoded, if they aren't those of the request-target.
+    pub target: Option<Vec<u8>>,
     /// The client takes the proxy for a web server.
     pub is_textbook: bool,
 }
@@ -90,7 +90,7 @@ impl Asked {
                 // OPTIONS without a path is about the server as a whole (RFC 9110 §9.3.7).
                 let is_whole = head.method == Method::Options
                     && target.authority.is_some_and(|authority| head.raw_target.ends_with(authority));
-                let target = if is_whole { b"*".to_vec() } else { origin_form(target.path, target.query) };
+                let target = is_whole.then(|| b"*".to_vec());
                 Self::Resource(Destination { server, target, is_textbook: false })
             }
             (Form::Authority, Some(server)) => Self::Tunnel(server),
@@ -117,7 +117,7 @@ impl Asked {
         match Server::new(named.is_https, named.authority) {
             None => Self::NoHost,
             Some(server) => {
-                let target = origin_form(named.path, query);
+                let target = Some(origin_form(named.path, query));
                 Self::Resource(Destination { server, target, is_textbook: true })
             }
         }
@@ -211,7 +211,9 @@ mod tests {
             Asked::Resource(Destination { server, target, is_textbook }) => {
                 let scheme = if server.is_https { "https" } else { "http" };
                 let form = if *is_textbook { " textbook" } else { "" };
-                format!("{scheme} {}:{} {}{form}", server.host, server.port, String::from_utf8_lossy(target))
+                let target =
+                    target.as_deref().map_or(String::new(), |target| String::from_utf8_lossy(target).into_owned());
+                format!("{scheme} {}:{} {target}{form}", server.host, server.port)
             }
             Asked::Tunnel(server) => format!("tunnel {}:{}", server.host, server.port),
             Asked::Moved(path) => format!("moved {}", String::from_utf8_lossy(path)),
@@ -223,13 +225,13 @@ mod tests {
     #[test]
     fn each_form_names_its_server() {
         for (line, expected) in [
-            ("GET http://A.example/b?c", "http a.example:80 /b?c"),
-            ("GET http://a.example.:81", "http a.example:81 /"),
-            ("POST https://a/../%zz?", "https a:443 /../%zz?"),
-            ("GET http://[::1]:8080/", "http ::1:8080 /"),
+            ("GET http://A.example/b?c", "http a.example:80 "),
+            ("GET http://a.example.:81", "http a.example:81 "),
+            ("POST https://a/../%zz?", "https a:443 "),
+            ("GET http://[::1]:8080/", "http ::1:8080 "),
             ("GET http://a:0/", "no host"),
             ("OPTIONS http://a.example:81", "http a.example:81 *"),
-            ("OPTIONS http://a.example/", "http a.example:80 /"),
+            ("OPTIONS http://a.example/", "http a.example:80 "),
             ("CONNECT a.example:443", "tunnel a.example:443"),
             ("CONNECT [2001:db8::1]:563", "tunnel 2001:db8::1:563"),
             ("OPTIONS *", "proxy"),

@@ -1,25 +1,62 @@
 //! What a gateway asks an upstream for: a response to the request as it is passed on, or a connection.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::Cx;
+use super::exchange::Facts;
 use crate::cache::{EntryId, Key, Response};
 use crate::http::caching::{self, Handling, Reason};
 use crate::http::client::RequestKind;
 use crate::http::framing::Framing;
 use crate::http::head::{self, Method, RequestHead};
 use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, Server, offered_protocols};
+use crate::http::target::{self, Form};
 use crate::http::uri::HttpUrl;
-use crate::http::{FieldLines, Fields, Status};
+use crate::http::{FieldLines, Status};
 use crate::reactor::Ends;
 use crate::service::proxy::{Answer, Ask, CacheRules, Content, Fetching, Kept, Proxy, Storing, ToUpstream, Upstream};
 
 /// What an upstream is wanted for.
 pub(super) enum Wanted {
-    /// A response to the request, for this path and query, encoded.
-    Response(Vec<u8>),
+    /// A response to the request, for this resource.
+    Response(Resource),
     /// A connection, through which bytes pass unchanged (CONNECT). The request has no content.
     Tunnel,
+}
+
+/// The path and query of a request, as the upstream gets them.
+pub(super) enum Resource {
+    /// Those of the client.
+    Asked,
+    /// Those of the client, without a prefix of so many bytes, decoded.
+    Below(usize),
+    /// These, encoded.
+    Named(Vec<u8>),
+}
+
+impl Resource {
+    /// The request-target for the upstream.
+    fn target<'a>(&'a self, head: &RequestHead<'a>, path: Option<&[u8]>) -> Cow<'a, [u8]> {
+        let (mut target, asked) = (Vec::new(), &head.target);
+        match self {
+            Self::Named(target) => return Cow::from(target),
+            Self::Asked if asked.form == Form::Origin => return Cow::from(head.raw_target),
+            Self::Asked => target.extend_from_slice(asked.path),
+            Self::Below(mount) => {
+                let below = path.unwrap_or(asked.path).get(*mount..).unwrap_or_default();
+                if !below.starts_with(b"/") {
+                    target.push(b'/');
+                }
+                target::encode_path(below, &mut target);
+            }
+        }
+        if let Some(query) = asked.query {
+            target.push(b'?');
+            target.extend_from_slice(query);
+        }
+        Cow::from(target)
+    }
 }
 
 /// What the cache is to do with a request that is sent, and with its response.
@@ -40,8 +77,12 @@ pub(super) struct Fetch {
 
 impl Fetch {
     /// Whether the response may be stored, or change what is stored.
-    fn may_store(&self) -> bool {
-        !matches!(self.reason, Reason::Bypass | Reason::Method)
+    fn may_store(&self, method: Method) -> bool {
+        match self.reason {
+            Reason::Bypass => false,
+            Reason::Method => method == Method::Post,
+            _ => true,
+        }
     }
 
     /// The head of the response has come.
@@ -52,6 +93,9 @@ impl Fetch {
             stored,
             collapsed: self.collapsed,
         };
+        if caching::invalidates(head.method, answer.status) {
+            self.invalidate(answer);
+        }
         match &answer.kept {
             Kept::Growing(_, response) => return Arrived::Stored(Rc::clone(response), handling(None, true)),
             Kept::Confirmed(response) => {
@@ -64,9 +108,6 @@ impl Fetch {
         }
         if answer.status == Status::NOT_MODIFIED && self.is_validation(head) {
             return Arrived::Unconfirmed;
-        }
-        if caching::invalidates(head.method, answer.status) {
-            self.invalidate(&answer.fields.fields());
         }
         let mut lines = Vec::new();
         caching::write_cache_status(handling(None, false), None, &mut lines);
@@ -91,13 +132,17 @@ impl Fetch {
     /// Whether the request asks if what is stored is still right.
     fn is_validation(&self, head: &RequestHead<'_>) -> bool {
         let has_validator = self.stored.as_ref().is_some_and(|(_, stored)| stored.freshness().has_validator());
-        head.method == Method::Get && self.may_store() && has_validator
+        head.method == Method::Get && self.may_store(head.method) && has_validator
     }
 
     /// What is stored for the URI isn't right any more, nor for others that the response names.
-    fn invalidate(&self, fields: &Fields<'_>) {
+    fn invalidate(&self, answer: &Answer) {
         let mut store = self.rules.cache.store.borrow_mut();
-        store.remove_uri(self.key);
+        // One that is stored has replaced what there was.
+        if matches!(answer.kept, Kept::No) {
+            store.remove_uri(self.key);
+        }
+        let fields = &answer.fields.fields();
         let url = std::str::from_utf8(&self.uri).ok().and_then(|uri| HttpUrl::parse(uri).ok());
         for other in url.iter().flat_map(|url| caching::further_targets(url, fields)) {
             let key = store.key(other.to_string().as_bytes());
@@ -129,7 +174,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Bytes of memory that it holds beyond its own size.
     pub(super) fn memory(&self) -> usize {
-        if let Wanted::Response(target) = &self.wanted { target.capacity() } else { 0 }
+        if let Wanted::Response(Resource::Named(target)) = &self.wanted { target.capacity() } else { 0 }
     }
 
     /// What the upstream is told, for a request with this head from a client with these ends.
@@ -137,11 +182,11 @@ impl Plan {
         &self,
         head: &[u8],
         upstream: &Upstream,
-        is_secure: bool,
+        facts: &Facts,
         ends: Ends<'_>,
         cx: &Cx<'_>,
     ) -> ToUpstream {
-        let Wanted::Response(target) = &self.wanted else { return ToUpstream::Connect };
+        let Wanted::Response(resource) = &self.wanted else { return ToUpstream::Connect };
         let mut lines = FieldLines::default();
         let head = &head::parse_again(head, &mut lines);
         let (content, length) = match head.framing {
@@ -150,8 +195,8 @@ impl Plan {
             Framing::Chunked => (Content::Chunked, Some(None)),
         };
         let upgrade = offered_protocols(head);
-        let is_stored = self.fetch.as_ref().filter(|fetch| fetch.may_store());
-        let storing = is_stored.map(|fetch| Box::new(storing_of(fetch, head, cx.time.unix_seconds)));
+        let is_stored = self.fetch.as_ref().filter(|fetch| fetch.may_store(head.method));
+        let storing = is_stored.map(|fetch| Box::new(storing_of(fetch, head, cx)));
         let is_validation = self.fetch.as_ref().is_some_and(|fetch| fetch.is_validation(head));
         let mut conditions = Vec::new();
         if let Some(storing) = storing.as_ref().filter(|_| is_validation) {
@@ -164,10 +209,10 @@ impl Plan {
         };
         let mut bytes = Vec::with_capacity(head.raw.len() + 256);
         let peer = ends.peer().map(|peer| peer.ip());
-        let sender = Sender { peer, is_trusted: cx.shared.http.proxies.trust(peer), is_secure };
+        let sender = Sender { peer, is_trusted: cx.shared.http.proxies.trust(peer), is_secure: facts.secure };
         ForwardedRequest {
             head,
-            target,
+            target: &resource.target(head, facts.path.as_deref()),
             host: match self.proxy.own_host {
                 true => HostChoice::Upstream(upstream.authority.as_bytes()),
                 false => HostChoice::Kept,
@@ -185,13 +230,13 @@ impl Plan {
     }
 }
 
-fn storing_of(fetch: &Fetch, head: &RequestHead<'_>, now: i64) -> Storing {
+fn storing_of(fetch: &Fetch, head: &RequestHead<'_>, cx: &Cx<'_>) -> Storing {
     Storing {
         rules: Rc::clone(&fetch.rules),
         uri: Rc::clone(&fetch.uri),
         key: fetch.key,
         request: head.raw.into(),
-        requested: now,
+        requested: cx.time.now,
         stored: fetch.stored.clone(),
     }
 }

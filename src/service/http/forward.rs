@@ -9,7 +9,7 @@
 
 use askama::Template;
 
-use super::asking::{Plan, Wanted};
+use super::asking::{Plan, Resource, Wanted};
 use super::exchange::{Exchange, Turn};
 use super::gateway;
 use super::respond::{refuse, send};
@@ -43,7 +43,8 @@ pub(super) fn respond(exchange: &Exchange<'_>, forward: &Forward, turn: &mut Tur
                 return refuse(exchange, NO_TLS, turn);
             };
             let textbook = is_textbook.then(|| Box::new(server));
-            gateway::ask(exchange, Plan { proxy, wanted: Wanted::Response(target), textbook, fetch: None }, turn)
+            let wanted = Wanted::Response(target.map_or(Resource::Asked, Resource::Named));
+            gateway::ask(exchange, Plan { proxy, wanted, textbook, fetch: None }, turn)
         }
         Asked::Tunnel(server) => {
             if exchange.head.framing != Framing::None {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::Cx;
-use super::asking::{Arrived, Fetch, Plan, Wanted};
+use super::asking::{Arrived, Fetch, Plan, Resource, Wanted};
 use super::exchange::{Exchange, Facts, Turn};
 use super::lookup::{self, History, Looked, LookingUp, Sent};
 use super::proxied::{Over, Proxied};
@@ -15,7 +15,7 @@ use super::stored;
 use super::tunnel::Tunnel;
 use crate::http::caching::NAME;
 use crate::http::proxying::{UpstreamFailure, has_passed_here, is_offered_change, offered_protocols};
-use crate::http::{FieldLines, Status, head, target};
+use crate::http::{FieldLines, Status, head};
 use crate::reactor::Io;
 use crate::service::Message;
 use crate::service::proxy::{Answer, CacheRules, ExchangeId, Proxy, ToUpstream, Upstream, ask_beside};
@@ -24,7 +24,7 @@ use crate::service::proxy::{Answer, CacheRules, ExchangeId, Proxy, ToUpstream, U
 pub(super) fn respond(exchange: &Exchange<'_>, proxy: &Rc<Proxy>, mount: usize, turn: &mut Turn<'_, '_>) -> Progress {
     let plan = Plan {
         proxy: Rc::clone(proxy),
-        wanted: Wanted::Response(target_of(exchange, proxy, mount)),
+        wanted: Wanted::Response(if proxy.strip { Resource::Below(mount) } else { Resource::Asked }),
         textbook: None,
         fetch: None,
     };
@@ -92,7 +92,7 @@ fn validate(exchange: &Exchange<'_>, plan: &mut Plan, fetch: Fetch, turn: &mut T
     let id = ExchangeId { client: turn.cx.handle, request: turn.request };
     let Some(in_flight) = plan.proxy.take(&[], id, now) else { return };
     plan.fetch = Some(Box::new(fetch));
-    let ask = plan.ask(exchange.head.raw, in_flight.upstream(), exchange.facts.secure, turn.ends, turn.cx);
+    let ask = plan.ask(exchange.head.raw, in_flight.upstream(), &exchange.facts, turn.ends, turn.cx);
     ask_beside(in_flight.upstream(), ask, turn.cx);
 }
 
@@ -103,25 +103,6 @@ fn forward(exchange: &Exchange<'_>, plan: Plan, turn: &mut Turn<'_, '_>) -> Prog
         Err(failure) => fail(exchange, failure, turn),
         Ok(chosen) => Progress::Pending(State::Proxied(Proxied::begin(exchange, plan, chosen, turn))),
     }
-}
-
-/// The path and query for the upstream, encoded.
-fn target_of(exchange: &Exchange<'_>, proxy: &Proxy, mount: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    if proxy.strip {
-        let below = exchange.path().get(mount..).unwrap_or_default();
-        if !below.starts_with(b"/") {
-            out.push(b'/');
-        }
-        target::encode_path(below, &mut out);
-    } else {
-        out.extend_from_slice(exchange.head.target.path);
-    }
-    if let Some(query) = exchange.head.target.query {
-        out.push(b'?');
-        out.extend_from_slice(query);
-    }
-    out
 }
 
 /// Writes the head of the response of an upstream. Returns what follows in its place.

@@ -12,13 +12,11 @@
 
 use std::rc::Rc;
 
-use super::asking::{Fetch, Plan, Wanted};
+use super::asking::{Fetch, Plan, Resource, Wanted};
 use super::exchange::{Exchange, Facts, Turn};
 use crate::cache::{EntryId, Found, Load, Response};
 use crate::http::caching::{self, Decision, Handling, Lookup, Reason};
 use crate::http::head::Method;
-use crate::http::proxying::Server;
-use crate::http::target::Form;
 use crate::limits;
 use crate::reactor::Tick;
 use crate::service::proxy::CacheRules;
@@ -114,16 +112,29 @@ pub(super) fn look_up(
     plan: &Plan,
     rules: &Rc<CacheRules>,
     history: History,
+    turn: &mut Turn<'_, '_>,
+) -> Looked {
+    let mut scratch = std::mem::take(&mut turn.cx.shared.http.scratch);
+    write_uri(exchange, plan, &mut scratch);
+    let looked = look_up_uri(exchange, rules, &scratch, history, turn);
+    scratch.clear();
+    turn.cx.shared.http.scratch = scratch;
+    looked
+}
+
+fn look_up_uri(
+    exchange: &Exchange<'_>,
+    rules: &Rc<CacheRules>,
+    uri: &[u8],
+    history: History,
     turn: &Turn<'_, '_>,
 ) -> Looked {
     let request = caching::Request::from(exchange.head);
-    let uri = uri_of(exchange, plan);
     let (handle, time) = (turn.cx.handle, turn.cx.time);
-    let cache = &rules.cache;
-    let mut store = cache.store.borrow_mut();
-    let key = store.key(&uri);
+    let mut store = rules.cache.store.borrow_mut();
+    let key = store.key(uri);
     let fetch = |reason: Reason, stored: Option<(EntryId, Rc<Response>)>| {
-        let (rules, uri, collapsed) = (Rc::clone(rules), Rc::clone(&uri), history.collapsed);
+        let (rules, uri, collapsed) = (Rc::clone(rules), uri.into(), history.collapsed);
         Fetch { rules, uri, key, reason, collapsed, stored, guard: None }
     };
     if rules.is_bypassed(&request.fields) {
@@ -139,7 +150,7 @@ pub(super) fn look_up(
         (None, _) => Lookup::Nothing,
     };
     let decision = caching::decide(&request, lookup, time.unix_seconds, &rules.settings);
-    let mut load = |id: EntryId| match store.load(id, &uri, handle) {
+    let mut load = |id: EntryId| match store.load(id, uri, handle) {
         Load::Ready(response) => Ok(Some(response)),
         Load::Pending if !is_late => Err(Looked::Wait(Waits::Disk)),
         Load::Pending | Load::Gone => Ok(None),
@@ -158,8 +169,7 @@ pub(super) fn look_up(
         (Decision::Serve { validate, .. }, Some(id)) => match load(id) {
             Err(wait) => return wait,
             Ok(Some(response)) => {
-                let stored = Some((id, Rc::clone(&response)));
-                let validation = validate.then(|| fetch(Reason::Stale, stored));
+                let validation = validate.then(|| fetch(Reason::Stale, Some((id, Rc::clone(&response)))));
                 return Looked::Stored(Sent { response, handling: Handling::Hit, validation });
             }
             Ok(None) => Reason::UriMiss,
@@ -205,31 +215,29 @@ fn growing(fetch: &Fetch, request: &caching::Request<'_>, now: i64) -> Option<Rc
 
 /// The URI of a request, which is its key: scheme, host and port, path and query. All that the upstream
 /// is told of them is in it.
-fn uri_of(exchange: &Exchange<'_>, plan: &Plan) -> Rc<[u8]> {
-    let head = exchange.head;
-    let server = |is_https| Server::new(is_https, head.host().unwrap_or_default());
-    let (scheme, authority, target): (_, _, &[u8]) = match (&plan.textbook, &plan.wanted) {
-        (Some(server), Wanted::Response(target)) => (server.is_https, server.authority(), target),
-        (None, Wanted::Response(target)) if head.target.form == Form::Absolute && plan.proxy.is_forward => {
-            let is_https = head.target.is_https;
-            (is_https, server(is_https).map_or_else(String::new, |server| server.authority()), target)
+fn write_uri(exchange: &Exchange<'_>, plan: &Plan, out: &mut Vec<u8>) {
+    let (head, asked) = (exchange.head, &exchange.head.target);
+    let is_https = match &plan.textbook {
+        Some(server) => {
+            out.extend_from_slice(if server.is_https { b"https://" } else { b"http://" });
+            out.extend_from_slice(server.authority().as_bytes());
+            if let Wanted::Response(Resource::Named(target)) = &plan.wanted {
+                out.extend_from_slice(target);
+            }
+            return;
         }
-        _ => {
-            let secure = exchange.facts.secure;
-            (secure, server(secure).map_or_else(String::new, |server| server.authority()), b"")
-        }
+        None if plan.proxy.is_forward => asked.is_https,
+        None => exchange.facts.secure,
     };
-    let mut uri = Vec::with_capacity(authority.len() + head.raw_target.len() + 8);
-    uri.extend_from_slice(if scheme { b"https://" } else { b"http://" });
-    uri.extend_from_slice(authority.as_bytes());
-    if target.is_empty() {
-        uri.extend_from_slice(head.target.path);
-        if let Some(query) = head.target.query {
-            uri.push(b'?');
-            uri.extend_from_slice(query);
-        }
-    } else {
-        uri.extend_from_slice(target);
+    out.extend_from_slice(if is_https { b"https://" } else { b"http://" });
+    let host = head.host().unwrap_or_default();
+    // The usual port is the same as none.
+    let usual: &[u8] = if is_https { b":443" } else { b":80" };
+    let host = host.strip_suffix(usual).or_else(|| host.strip_suffix(b":")).unwrap_or(host);
+    out.extend(host.iter().map(u8::to_ascii_lowercase));
+    out.extend_from_slice(asked.path);
+    if let Some(query) = asked.query {
+        out.push(b'?');
+        out.extend_from_slice(query);
     }
-    uri.into()
 }

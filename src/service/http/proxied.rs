@@ -136,7 +136,7 @@ impl Proxied {
     /// Asks the upstream. The content of the request follows.
     fn ask(&mut self, connection: Handle, ends: Ends<'_>, cx: &mut Cx<'_>) {
         let Some(upstream) = self.upstream() else { return };
-        let ask = self.plan.ask(&self.head, upstream, self.facts.secure, ends, cx);
+        let ask = self.plan.ask(&self.head, upstream, &self.facts, ends, cx);
         let has_content = matches!(&ask, ToUpstream::Ask(ask) if ask.content != Content::None);
         self.content.begin(has_content, WINDOW, cx.time.now);
         (self.connection, self.stage) = (connection, Stage::Asked);

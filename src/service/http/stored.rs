@@ -3,6 +3,7 @@
 //! What is stored was written to be copied: all field lines but those about the message, Age and
 //! Cache-Status. So the head of a usual hit isn't parsed.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::asking::Plan;
@@ -29,13 +30,8 @@ pub(super) fn send(
     handling: Handling,
     turn: &mut Turn<'_, '_>,
 ) -> Progress {
-    let hit = handling == Handling::Hit;
-    turn.cache = Some(if hit { CacheResult::Hit } else { CacheResult::Miss });
+    turn.cache = Some(if handling == Handling::Hit { CacheResult::Hit } else { CacheResult::Miss });
     let now = turn.cx.time.unix_seconds;
-    let mut lines = Vec::with_capacity(128);
-    caching::write_age(response.freshness().age(now), &mut lines);
-    caching::write_cache_status(handling, Some(response.freshness().remaining(now)), &mut lines);
-    lines.extend_from_slice(if hit { b"X-Cache: HIT\r\n" } else { b"X-Cache: MISS\r\n" });
     let (mut room, mut bytes) = (FieldLines::default(), Vec::new());
     let is_usual = is_usual(exchange, plan);
     let head = match is_usual {
@@ -50,7 +46,7 @@ pub(super) fn send(
         return refuse(exchange, FAILED, turn);
     };
     let answer = head.as_ref().map_or(Answer::Whole, |head| answer_of(exchange, head, &response, now));
-    let mut sending = Sending { exchange, plan, head: head.as_ref(), response, lines, turn };
+    let mut sending = Sending { exchange, plan, head: head.as_ref(), response, handling, turn };
     match answer {
         Answer::NotModified => sending.nothing(Status::NOT_MODIFIED),
         Answer::Ranges(Ranges::One(range)) => sending.content(Status::PARTIAL_CONTENT, Some(range)),
@@ -88,32 +84,25 @@ struct Sending<'s, 't, 'c> {
     /// Its parsed head, if it isn't sent as it is stored.
     head: Option<&'s StoredHead<'s>>,
     response: Rc<Response>,
-    /// Further field lines.
-    lines: Vec<u8>,
+    handling: Handling,
     turn: &'s mut Turn<'t, 'c>,
 }
 
 impl Sending<'_, '_, '_> {
     /// Sends a response without content.
     fn nothing(&mut self, status: Status) -> Progress {
-        if status == Status::RANGE_NOT_SATISFIABLE {
-            self.content_range(None);
-        }
-        let (_, persistent) = self.write_head(status, Length::Known(0));
+        let (_, persistent) = self.write_head(status, None, Length::Known(0));
         respond::complete(self.exchange, status, 0, persistent, self.turn)
     }
 
     /// Sends content: all of it, or this range.
-    fn content(mut self, status: Status, range: Option<std::ops::Range<u64>>) -> Progress {
+    fn content(mut self, status: Status, range: Option<Range<u64>>) -> Progress {
         let length = match (&range, self.response.length()) {
             (Some(range), _) => Length::Known(range.end - range.start),
             (None, Some(bytes)) => Length::Known(bytes),
             (None, None) => Length::Unknown,
         };
-        if let Some(range) = &range {
-            self.content_range(Some(range));
-        }
-        let (form, persistent) = self.write_head(status, length);
+        let (form, persistent) = self.write_head(status, range.as_ref(), length);
         let Self { exchange, response, turn, .. } = self;
         if form == BodyForm::Absent || length == Length::Known(0) {
             return respond::complete(exchange, status, 0, persistent, turn);
@@ -128,22 +117,8 @@ impl Sending<'_, '_, '_> {
         Progress::Pending(State::SendingStored(Box::new(SendingStored::new(response, range, persistent, body))))
     }
 
-    fn content_range(&mut self, range: Option<&std::ops::Range<u64>>) {
-        self.lines.extend_from_slice(b"Content-Range: bytes ");
-        match range {
-            None => self.lines.push(b'*'),
-            Some(range) => {
-                write_decimal(&mut self.lines, range.start);
-                self.lines.push(b'-');
-                write_decimal(&mut self.lines, range.end - 1);
-            }
-        }
-        self.lines.push(b'/');
-        write_decimal(&mut self.lines, self.response.available());
-        self.lines.extend_from_slice(b"\r\n");
-    }
-
-    fn write_head(&mut self, status: Status, length: Length) -> (BodyForm, bool) {
+    fn write_head(&mut self, status: Status, range: Option<&Range<u64>>, length: Length) -> (BodyForm, bool) {
+        let (now, freshness) = (self.turn.cx.time.unix_seconds, self.response.freshness());
         let context = self.exchange.context(&self.turn.cx.shared.http.stamp, self.turn.cx.draining);
         let mut out = ResponseHead::begin_undated(self.turn.output.buffer(), status, context);
         match self.head {
@@ -162,9 +137,32 @@ impl Sending<'_, '_, '_> {
                     .for_each(|(name, value)| out.field(name, &value));
             }
         }
-        out.lines(&self.lines);
+        let buffer = out.buffer();
+        caching::write_age(freshness.age(now), buffer);
+        caching::write_cache_status(self.handling, Some(freshness.remaining(now)), buffer);
+        let is_hit = self.handling == Handling::Hit;
+        buffer.extend_from_slice(if is_hit { b"X-Cache: HIT\r\n" } else { b"X-Cache: MISS\r\n" });
+        if range.is_some() || status == Status::RANGE_NOT_SATISFIABLE {
+            write_content_range(range, self.response.available(), buffer);
+        }
         out.end(length)
     }
+}
+
+/// Writes Content-Range (RFC 9110 §14.4); without a range, as 416 has it.
+fn write_content_range(range: Option<&Range<u64>>, length: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Content-Range: bytes ");
+    match range {
+        None => out.push(b'*'),
+        Some(range) => {
+            write_decimal(out, range.start);
+            out.push(b'-');
+            write_decimal(out, range.end - 1);
+        }
+    }
+    out.push(b'/');
+    write_decimal(out, length);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The field lines of a stored head.

@@ -14,13 +14,15 @@ use std::rc::Rc;
 use super::InFlight;
 use super::cache::CacheRules;
 use crate::cache::{Appended, EntryId, FillingId, Key, New, Response};
+use crate::http::cache_control::MAX_SECONDS;
 use crate::http::caching::{self, Arrival, Confirmation, HeadEffect, Refusal, variant};
 use crate::http::client::{self, RequestKind, ResponseHead};
 use crate::http::framing::parse_length;
 use crate::http::head::{self, Method};
-use crate::http::{FieldLines, Status};
+use crate::http::uri::HttpUrl;
+use crate::http::{FieldLines, Fields, Status};
 use crate::limits;
-use crate::reactor::{Handle, Time};
+use crate::reactor::{Handle, Tick, Time};
 
 /// What is stored of the responses to a request, and how.
 pub(crate) struct Storing {
@@ -29,8 +31,8 @@ pub(crate) struct Storing {
     pub(crate) key: Key,
     /// The head of the client's request.
     pub(crate) request: Rc<[u8]>,
-    /// The Unix second in which it was sent.
-    pub(crate) requested: i64,
+    /// When it was sent.
+    pub(crate) requested: Tick,
     /// What is stored for it, and is to be validated if it can be.
     pub(crate) stored: Option<(EntryId, Rc<Response>)>,
 }
@@ -83,16 +85,20 @@ impl Storing {
         let mut lines = FieldLines::default();
         let head = head::parse_again(&self.request, &mut lines);
         let request = caching::Request::from(&head);
-        let received = time.unix_seconds;
+        if request.method == Method::Post {
+            return self.store_posted(&request, response, producer, time);
+        }
         let kept = match (&self.stored, response.status) {
             (Some((id, stored)), _) if request.method == Method::Head => {
-                self.compare(*id, stored, &request, response, received);
+                self.compare(*id, stored, &request, response, time);
                 return Kept::No;
             }
-            (Some((id, stored)), Status::NOT_MODIFIED) => self.validated(*id, stored, &request, response, received),
+            (Some((id, stored)), Status::NOT_MODIFIED) => self.validated(*id, stored, &request, response, time),
             // That is better than an error.
-            (Some((_, stored)), status) if self.is_usable(&request, stored, status, received) => return Kept::No,
-            _ => self.store(&request, response, producer, received),
+            (Some((_, stored)), status) if self.is_usable(&request, stored, status, time.unix_seconds) => {
+                return Kept::No;
+            }
+            _ => self.store(&request, response, producer, time),
         };
         if matches!(kept, Kept::No) {
             self.rules.cache.note_unshared(self.key, time.now);
@@ -106,16 +112,10 @@ impl Storing {
     }
 
     /// Stores a response, if it may be.
-    fn store(
-        &self,
-        request: &caching::Request<'_>,
-        response: &ResponseHead<'_>,
-        producer: Handle,
-        received: i64,
-    ) -> Kept {
-        let arrival = Arrival::of(&response.fields, self.requested, received);
+    fn store(&self, request: &caching::Request<'_>, response: &ResponseHead<'_>, producer: Handle, time: Time) -> Kept {
+        let arrival = self.arrival(&response.fields, time);
         match caching::evaluate(request, &response.into(), arrival, &self.rules.settings) {
-            Ok(freshness) => self.begin(request, response, freshness, producer, received),
+            Ok(freshness) => self.begin(request, response, freshness, producer, time),
             Err(refusal) => {
                 // What was stored isn't right any more, unless this is about another request or failure.
                 if let Some((id, _)) = self.stored
@@ -128,16 +128,44 @@ impl Storing {
         }
     }
 
+    /// Stores a response to POST, if it says that it is what GET would get, and for how long (RFC 9110
+    /// §9.3.3).
+    fn store_posted(
+        &self,
+        request: &caching::Request<'_>,
+        response: &ResponseHead<'_>,
+        producer: Handle,
+        time: Time,
+    ) -> Kept {
+        let url = std::str::from_utf8(&self.uri).ok().and_then(|uri| HttpUrl::parse(uri).ok());
+        let location = response.fields.get("content-location").and_then(|value| std::str::from_utf8(value).ok());
+        let (Some(url), Some(location)) = (url, location) else { return Kept::No };
+        if url.join(location).ok().as_ref() != Some(&url) {
+            return Kept::No;
+        }
+        let request = &caching::Request { method: Method::Get, has_content: false, ..*request };
+        let settings = caching::Settings { heuristic_limit: 0, lifetimes: (0, MAX_SECONDS), ..self.rules.settings };
+        let arrival = self.arrival(&response.fields, time);
+        match caching::evaluate(request, &response.into(), arrival, &settings) {
+            Ok(freshness) if freshness.lifetime() > 0 => {
+                // What was stored before isn't right any more.
+                self.rules.cache.store.borrow_mut().remove_uri(self.key);
+                self.begin(request, response, freshness, producer, time)
+            }
+            _ => Kept::No,
+        }
+    }
+
     fn begin(
         &self,
         request: &caching::Request<'_>,
         response: &ResponseHead<'_>,
         freshness: caching::Freshness,
         producer: Handle,
-        received: i64,
+        time: Time,
     ) -> Kept {
         let head = self.stored_head(response.status, |out| {
-            caching::write_stored(&response.fields, received, &self.rules.settings, out);
+            caching::write_stored(&response.fields, time.unix_seconds, &self.rules.settings, out);
         });
         let (mut names, mut variant_key) = (Vec::new(), Vec::new());
         variant::write_names(&response.fields, &mut names);
@@ -169,7 +197,7 @@ impl Storing {
         stored: &Rc<Response>,
         request: &caching::Request<'_>,
         response: &ResponseHead<'_>,
-        received: i64,
+        time: Time,
     ) -> Kept {
         let mut lines = FieldLines::default();
         let mut bytes = stored.head().to_vec();
@@ -177,7 +205,7 @@ impl Storing {
         if !self.is_validation() || caching::confirms(&response.fields, &old.fields, 1) == Confirmation::No {
             return Kept::No;
         }
-        let updated = self.freshen(id, stored, &old, request, response, received);
+        let updated = self.freshen(id, stored, &old, request, response, time);
         Kept::Confirmed(updated.unwrap_or_else(|| Rc::clone(stored)))
     }
 
@@ -188,7 +216,7 @@ impl Storing {
         stored: &Rc<Response>,
         request: &caching::Request<'_>,
         response: &ResponseHead<'_>,
-        received: i64,
+        time: Time,
     ) {
         let mut lines = FieldLines::default();
         let mut bytes = stored.head().to_vec();
@@ -199,7 +227,7 @@ impl Storing {
             HeadEffect::Update => {
                 // What is stored is the response to GET.
                 let request = &caching::Request { method: Method::Get, ..*request };
-                self.freshen(id, stored, &old, request, response, received);
+                self.freshen(id, stored, &old, request, response, time);
             }
         }
     }
@@ -212,16 +240,16 @@ impl Storing {
         old: &ResponseHead<'_>,
         request: &caching::Request<'_>,
         response: &ResponseHead<'_>,
-        received: i64,
+        time: Time,
     ) -> Option<Rc<Response>> {
         let settings = &self.rules.settings;
         let head = self.stored_head(old.status, |out| {
-            caching::write_updated(&old.fields, &response.fields, received, settings, out);
+            caching::write_updated(&old.fields, &response.fields, time.unix_seconds, settings, out);
         });
         let mut lines = FieldLines::default();
         let mut bytes = head.clone();
         let new = parse_stored(&mut bytes, &mut lines)?;
-        let arrival = Arrival::of(&response.fields, self.requested, received);
+        let arrival = self.arrival(&response.fields, time);
         let as_stored = caching::Response { body: client::Body::Length(0), ..caching::Response::from(&new) };
         let freshness = caching::evaluate(request, &as_stored, arrival, settings).ok();
         let mut store = self.rules.cache.store.borrow_mut();
@@ -230,6 +258,12 @@ impl Storing {
             store.remove(id);
         }
         updated
+    }
+
+    /// When a response came. It took whole seconds only if it did, whatever the clock showed.
+    fn arrival(&self, fields: &Fields<'_>, time: Time) -> Arrival {
+        let delay = time.now.since(self.requested).as_secs();
+        Arrival::of(fields, time.unix_seconds.saturating_sub_unsigned(delay), time.unix_seconds)
     }
 
     /// A head as it is stored. A gateway says itself which server it is.
