@@ -23,6 +23,29 @@ pub(super) const FILE_METHODS: Methods = Methods::Only(&[Method::Get, Method::He
 pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, hosts: &Hosts, began: Tick, turn: &Turn<'_, '_>) -> Exchange<'a> {
     let found = hosts.find(head).filter(|_| !is_misdirected(head, turn));
     let host = found.unwrap_or_else(|| hosts.nobody());
+    let mut facts = facts(head, host, began, turn);
+    if found.is_none() {
+        facts.handler = Handler::Refused(UNKNOWN_HOST, None);
+    } else if head.target.form == Form::Asterisk {
+        facts.handler = Handler::Options(FILE_METHODS);
+    } else if let Some(forward) = &host.forward {
+        // Its rules are for all requests, since their paths are those of other servers.
+        facts.realm = host.guard.borrow().find(b"/");
+        facts.rules = host.find_rules(b"/");
+        facts.unread = Some(u64::MAX);
+        facts.handler = Handler::Forward(Rc::clone(forward));
+    } else if head.target.form == Form::Authority {
+        facts.handler = not_allowed(head.method, FILE_METHODS);
+    } else if let Err(reject) = resolve_path(head, host, &mut facts) {
+        facts.handler = Handler::Refused(reject, None);
+    }
+    Exchange { head, facts }
+}
+
+/// What is known without the path: the times, and who asks in which way.
+fn facts(head: &RequestHead<'_>, host: &Rc<Host>, began: Tick, turn: &Turn<'_, '_>) -> Facts {
+    // Nothing can make plain text secure where TLS is expected.
+    let is_plain_at_tls = matches!(turn.ends.security(), Security::PlainAtTls);
     let mut facts = Facts {
         host: Rc::clone(host),
         began,
@@ -35,48 +58,29 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, hosts: &Hosts, began: Tick,
         lines: None,
         forwarded: None,
         secure: turn.ends.security().is_tls(),
-        persistent: head.persistent && !matches!(turn.ends.security(), Security::PlainAtTls),
+        persistent: head.persistent && !is_plain_at_tls,
         unread: None,
     };
-    // Nothing can make plain text secure where TLS is expected.
-    if !turn.cx.shared.http.proxies.is_empty() && !matches!(turn.ends.security(), Security::PlainAtTls) {
+    if !turn.cx.shared.http.proxies.is_empty() && !is_plain_at_tls {
         ask_proxy(head, &mut facts, turn);
     }
-    if found.is_none() {
-        facts.handler = Handler::Refused(UNKNOWN_HOST, None);
-        return Exchange { head, facts };
-    }
-    if head.target.form == Form::Asterisk {
-        facts.handler = Handler::Options(FILE_METHODS);
-        return Exchange { head, facts };
-    }
-    if let Some(forward) = &host.forward {
-        // Its rules are for all requests, since their paths are those of other servers.
-        facts.realm = host.guard.borrow().find(b"/");
-        facts.rules = host.find_rules(b"/");
-        facts.unread = Some(u64::MAX);
-        facts.handler = Handler::Forward(Rc::clone(forward));
-        return Exchange { head, facts };
-    }
-    if head.target.form == Form::Authority {
-        facts.handler = not_allowed(head.method, FILE_METHODS);
-        return Exchange { head, facts };
-    }
+    facts
+}
+
+/// Finds what depends on the path.
+///
+/// # Errors
+/// If it can't be decoded.
+fn resolve_path(head: &RequestHead<'_>, host: &Host, facts: &mut Facts) -> Result<(), Reject> {
     if !head.target.plain {
-        match decode(head.target.path) {
-            Ok(path) => facts.path = Some(path),
-            Err(reject) => {
-                facts.handler = Handler::Refused(reject, None);
-                return Exchange { head, facts };
-            }
-        }
+        facts.path = Some(decode(head.target.path)?);
     }
     let path = facts.path.as_deref().unwrap_or(head.target.path);
     facts.realm = host.guard.borrow().find(path);
     facts.rules = host.find_rules(path);
     let rules = host.rules(facts.rules);
     if rules.rules.cors.is_some() {
-        facts.lines = Some(cors_lines(head, rules, &facts));
+        facts.lines = Some(cors_lines(head, rules, facts));
     }
     facts.handler = find_handler(head, path, host, facts.secure);
     if let Handler::Proxy(proxy, _) = &facts.handler {
@@ -89,7 +93,7 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, hosts: &Hosts, began: Tick,
             Err(_) => facts.handler = Handler::Refused(FAILED, None),
         }
     }
-    Exchange { head, facts }
+    Ok(())
 }
 
 /// The field lines of the policy, and those that tell pages of other origins what they may do.
