@@ -1,5 +1,6 @@
 //! The states of a connection, and the progress of an exchange after a step.
 
+use super::Cx;
 use super::access_log::PendingEntry;
 use super::body::ReadingBody;
 use super::census::Phase;
@@ -67,6 +68,27 @@ impl State {
             Self::SendingStored(_) => Phase::Sending,
             Self::Tunnel(_) => Phase::Tunnel,
             Self::Closing(_) => Phase::Closing,
+        }
+    }
+
+    /// The client is gone: nobody need work for its request any more, and another one may begin at its
+    /// upstream.
+    pub(super) fn cancel(&self, cx: &mut Cx<'_>) {
+        match self {
+            Self::Waiting(waiting) => {
+                if let Some(ticket) = waiting.ticket() {
+                    waiting.facts.host.sessions.sessions.forget(ticket);
+                }
+            }
+            Self::Proxied(proxied) => {
+                proxied.cancel(cx);
+                proxied.make_room(cx);
+            }
+            Self::Tunnel(tunnel) => {
+                tunnel.cancel(cx);
+                tunnel.make_room(cx);
+            }
+            _ => {}
         }
     }
 

@@ -14,7 +14,10 @@
 //!
 //! A request without a body for a small file goes from Idle to Idle in one call. A new
 //! head isn't parsed before the response to the last one is on its way, so pipelined
-//! requests wait unparsed, and a connection needs bounded memory.
+//! requests wait unparsed, and a connection needs bounded memory. What an exchange does in its further
+//! turns is in `turns`.
+
+mod turns;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -23,11 +26,9 @@ use super::body::{Destination, Read, ReadingBody};
 use super::counts::{Refusal, Timeout};
 use super::dispatch;
 use super::exchange::{Exchange, Turn};
-use super::gateway;
 use super::notices::{notice, tls_at_plain};
 use super::persistence::{self, Reading, Writing};
 use super::policy;
-use super::proxied::{End, Over};
 use super::rejects::BODY_TOO_LARGE;
 use super::resolve::resolve;
 use super::respond;
@@ -92,22 +93,7 @@ impl Http {
     /// The connection was closed by either side; `unsent` bytes of its output weren't sent.
     pub fn closed(&mut self, unsent: u64, ends: Ends<'_>, cx: &mut Cx<'_>) {
         self.response_ended(unsent, cx);
-        if let State::Waiting(waiting) = &self.state
-            && let Some(ticket) = waiting.ticket()
-        {
-            waiting.facts.host.sessions.sessions.forget(ticket);
-        }
-        match &self.state {
-            State::Proxied(proxied) => {
-                proxied.cancel(cx);
-                proxied.make_room(cx);
-            }
-            State::Tunnel(tunnel) => {
-                tunnel.cancel(cx);
-                tunnel.make_room(cx);
-            }
-            _ => {}
-        }
+        self.state.cancel(cx);
         cx.shared.http.census.leave(self.state.phase());
         // Others may wait for what it has asked for.
         self.state = State::Closing(Finish::Abort);
@@ -368,96 +354,6 @@ impl Http {
         Step::Done(())
     }
 
-    /// Continues an exchange that takes more than one turn.
-    fn go_on(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
-        let step = match &mut self.state {
-            State::Waiting(_) => return self.wait(io, cx),
-            State::Proxied(_) => return self.pass_on(io, cx),
-            State::LookingUp(_) => return self.look_up(io, cx),
-            State::SendingStored(stored) => stored.advance(io, cx),
-            State::SendingFile { persistent, .. } => file_sent(*persistent, io),
-            State::Sending(sending) => sending.advance(self.requests, io, cx),
-            State::Watching(watching) => watching.advance(self.requests, io, cx),
-            State::Tunnel(tunnel) => tunnel.advance(io, cx),
-            State::Idle { .. } | State::Head { .. } | State::Body(_) | State::Closing(_) => return Step::Done(()),
-        };
-        match step {
-            Step::Wait(want) => Step::Wait(want),
-            Step::Done(writing) => {
-                if let State::Tunnel(tunnel) = &self.state {
-                    tunnel.make_room(cx);
-                }
-                self.response_ended(0, cx);
-                self.end(writing, cx);
-                Step::Done(())
-            }
-        }
-    }
-
-    /// Continues a waiting request if it can.
-    fn wait(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
-        let State::Waiting(waiting) = &self.state else { return Step::Done(()) };
-        let taken = match dispatch::look(waiting, cx) {
-            Step::Wait(want) => return Step::Wait(want),
-            Step::Done(taken) => taken,
-        };
-        let State::Waiting(waiting) = self.take_state(cx) else { return Step::Done(()) };
-        let progress = dispatch::resume(*waiting, taken, self.requests, io, cx);
-        self.proceed(progress, cx);
-        Step::Done(())
-    }
-
-    /// Continues an exchange that another server answers.
-    fn pass_on(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
-        let State::Proxied(proxied) = &mut self.state else { return Step::Done(()) };
-        let end = match proxied.advance(io, cx) {
-            Step::Wait(want) => return Step::Wait(want),
-            Step::Done(end) => end,
-        };
-        self.reading = proxied.reading();
-        if !matches!(end, End::Head(_)) {
-            proxied.make_room(cx);
-        }
-        match end {
-            End::Head(answer) => {
-                if let Some(over) = gateway::pass_on(proxied, &answer, self.requests, io, cx) {
-                    self.conclude(over, io, cx);
-                }
-            }
-            End::Written(writing) => {
-                self.response_ended(0, cx);
-                self.end(writing, cx);
-            }
-            End::Over(over) => self.conclude(over, io, cx),
-        }
-        Step::Done(())
-    }
-
-    /// Ends an exchange with an upstream: something else follows.
-    fn conclude(&mut self, over: Over, io: &mut Io<'_>, cx: &mut Cx<'_>) {
-        if let State::Proxied(proxied) = self.take_state(cx) {
-            let progress = gateway::conclude(*proxied, over, self.requests, io, cx);
-            self.proceed(progress, cx);
-        }
-    }
-
-    /// Looks up again what the cache has, if that is known now.
-    fn look_up(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
-        let State::LookingUp(looking) = &self.state else { return Step::Done(()) };
-        if io.gone {
-            self.end(Writing::Abort, cx);
-            return Step::Done(());
-        }
-        if let Some(until) = looking.waits_until(cx.time.now) {
-            return Step::Wait(Want::NOTHING.by(until));
-        }
-        if let State::LookingUp(looking) = self.take_state(cx) {
-            let progress = gateway::look_again(*looking, self.requests, io, cx);
-            self.proceed(progress, cx);
-        }
-        Step::Done(())
-    }
-
     /// Takes the state out, since its request is answered in this call.
     fn take_state(&mut self, cx: &mut Cx<'_>) -> State {
         let answering = State::Head { since: cx.time.now, seen: 0 };
@@ -509,15 +405,6 @@ impl Http {
         }
         self.state = next;
     }
-}
-
-/// Waits until a file is sent. It doesn't wait for the bytes behind the file (the end of a
-/// multipart response): they fit the output, so no further call would come.
-fn file_sent(persistent: bool, io: &Io<'_>) -> Step<Writing> {
-    if io.output.has_file() {
-        return Step::Wait(Want::NOTHING);
-    }
-    Step::Done(Writing::whole(persistent))
 }
 
 /// Compares the counts of phases and watchers with the open connections.
