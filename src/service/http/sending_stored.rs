@@ -54,33 +54,36 @@ impl SendingStored {
             if cx.work.is_spent() {
                 return Step::Wait(Want::AGAIN);
             }
-            let rest = self.range.end - self.range.start;
-            let response = Rc::clone(&self.response);
-            match response.read(self.range.start).filter(|_| rest > 0) {
-                Some(Part::Memory(bytes)) => {
+            let Self { response, range, body, .. } = self;
+            let rest = range.end - range.start;
+            let Some(part) = response.read(range.start).filter(|_| rest > 0) else {
+                return self.go_without(rest, io, cx);
+            };
+            match part {
+                Part::Memory(bytes) => {
                     let most = usize::try_from(rest).unwrap_or(usize::MAX).min(io.output.room());
                     let piece = &bytes[..bytes.len().min(most)];
-                    self.body.write(piece, io.output);
-                    self.range.start += piece.len() as u64;
+                    body.write(piece, io.output);
+                    range.start += piece.len() as u64;
                     cx.work.spend_bytes(piece.len());
                 }
-                Some(Part::File(mut slice)) => {
+                Part::File(mut slice) => {
                     slice.length = slice.length.min(rest);
-                    self.range.start += slice.length;
-                    self.body.write_file(slice, io.output);
+                    range.start += slice.length;
+                    body.write_file(slice, io.output);
                 }
-                None if rest == 0 => {
-                    self.body.end(io.output);
-                    return Step::Done(Writing::whole(self.persistent));
-                }
-                None => match response.state() {
-                    State::Whole => {
-                        self.body.end(io.output);
-                        return Step::Done(Writing::whole(self.persistent));
-                    }
-                    State::Growing => return self.wait(cx),
-                    State::Failed => return Step::Done(if self.body.chunked { Writing::Cut } else { Writing::Abort }),
-                },
+            }
+        }
+    }
+
+    /// Ends or waits: there is nothing to send now, and at most `rest` bytes come.
+    fn go_without(&mut self, rest: u64, io: &mut Io<'_>, cx: &Cx<'_>) -> Step<Writing> {
+        match self.response.state() {
+            State::Growing if rest > 0 => self.wait(cx),
+            State::Failed if rest > 0 => Step::Done(if self.body.chunked { Writing::Cut } else { Writing::Abort }),
+            State::Growing | State::Failed | State::Whole => {
+                self.body.end(io.output);
+                Step::Done(Writing::whole(self.persistent))
             }
         }
     }
