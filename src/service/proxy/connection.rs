@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Nothing is written before the connection is established, and nothing to one that the upstream has
-//! closed; so a request that wasn't written can be sent elsewhere. It reads only what its exchange has room for. What an upstream says about its framing isn't
-//! passed on: the content is taken out of it, and a response that is ambiguous, or cut, fails.
+//! closed; so a request that wasn't written can be sent elsewhere. It reads only what its exchange
+//! has room for (`exchange`). What an upstream says about its framing isn't passed on: the content is
+//! taken out of it, and a response that is ambiguous, or cut, fails.
 //!
 //! A connection that has become a tunnel is one until it closes (`tunnel`).
 
@@ -19,20 +20,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 
-use super::storing::Growing;
-use super::{
-    Answer, Ask, BESIDE, Content, ExchangeId, Flow, FromUpstream, InFlight, Kept, Passing, Storing, ToUpstream,
-    TunnelEnd, Upstream, WINDOW,
-};
-use crate::http::chunked::{LAST_CHUNK, encode_chunk};
-use crate::http::client::{Body, HttpError, RequestKind, ResponseHead, ResponseReader};
-use crate::http::framing::parse_length;
-use crate::http::proxying::{UpstreamFailure, response_fields, upgrade_fields};
-use crate::http::response::Length;
-use crate::http::{FieldLines, Status};
+use super::exchange::{Exchange, send};
+use super::{ExchangeId, Flow, FromUpstream, Passing, ToUpstream, TunnelEnd, Upstream};
+use crate::http::proxying::UpstreamFailure;
 use crate::limits;
 use crate::reactor::{Context, Ending, Finish, Io, Tick, TlsFailure, Want};
-use crate::service::{Message, Service};
+use crate::service::Service;
 
 type Cx<'a> = Context<'a, Service>;
 
@@ -41,7 +34,7 @@ pub struct UpstreamConnection {
     upstream: Rc<Upstream>,
     /// Messages that weren't acted on.
     inbox: VecDeque<(ExchangeId, ToUpstream)>,
-    exchange: Option<Current>,
+    exchange: Option<Exchange>,
     /// The exchange that waits for a new connection.
     waiting: Option<ExchangeId>,
     established: bool,
@@ -55,27 +48,6 @@ pub struct UpstreamConnection {
     cancelled: bool,
     /// Its last response was read.
     is_over: bool,
-}
-
-/// The exchange that it has.
-struct Current {
-    id: ExchangeId,
-    reader: ResponseReader,
-    content: Content,
-    /// All of the request was written.
-    is_asked: bool,
-    /// Bytes of content that were written, and for which no room was announced yet.
-    owed: usize,
-    /// Bytes of the response that the exchange has room for.
-    room: usize,
-    /// When something was received or sent last.
-    progress: Tick,
-    /// Bytes pass unchanged.
-    tunnel: Option<TunnelEnd>,
-    /// How the response is stored.
-    storing: Option<Box<Storing>>,
-    /// It is being stored.
-    growing: Option<Box<Growing>>,
 }
 
 impl UpstreamConnection {
@@ -97,7 +69,7 @@ impl UpstreamConnection {
 
     /// Takes note of a message.
     pub fn deliver(&mut self, from: ExchangeId, message: ToUpstream) {
-        if let Some(Current { id, tunnel: Some(end), .. }) = &mut self.exchange
+        if let Some(Exchange { id, tunnel: Some(end), .. }) = &mut self.exchange
             && *id == from
         {
             Flow::of_client(message).into_iter().for_each(|flow| end.deliver(flow));
@@ -108,7 +80,7 @@ impl UpstreamConnection {
 
     /// The cache may have room again.
     pub fn woken(&mut self) {
-        if let Some(growing) = self.exchange.as_mut().and_then(|current| current.growing.as_mut()) {
+        if let Some(growing) = self.exchange.as_mut().and_then(|exchange| exchange.growing.as_mut()) {
             growing.is_paused = false;
         }
     }
@@ -120,7 +92,7 @@ impl UpstreamConnection {
             ToUpstream::Ask(ask) => ask.head.capacity(),
             ToUpstream::Connect | ToUpstream::End | ToUpstream::Room(_) | ToUpstream::Cancel => 0,
         };
-        let tunnel = self.exchange.as_ref().and_then(|current| current.tunnel.as_ref());
+        let tunnel = self.exchange.as_ref().and_then(|exchange| exchange.tunnel.as_ref());
         size_of::<Self>() + self.inbox.iter().map(of).sum::<usize>() + tunnel.map_or(0, TunnelEnd::memory)
     }
 
@@ -144,9 +116,11 @@ impl UpstreamConnection {
         if let Some(want) = self.pass(io, cx) {
             return want;
         }
-        self.announce_room(io, cx);
-        match self.exchange {
-            Some(_) => self.wait(io, cx),
+        match &mut self.exchange {
+            Some(exchange) => {
+                exchange.announce_room(io, cx);
+                self.wait(io, cx)
+            }
             None => self.wait_idle(io, cx),
         }
     }
@@ -154,11 +128,10 @@ impl UpstreamConnection {
     /// Takes note of the room that the exchange has. If that waited behind content that the upstream
     /// doesn't take, the two directions could wait for each other.
     fn take_room(&mut self, now: Tick) {
-        let Some(current) = &mut self.exchange else { return };
+        let Some(exchange) = &mut self.exchange else { return };
         self.inbox.retain(|(id, message)| match message {
-            ToUpstream::Room(bytes) if *id == current.id => {
-                current.room += bytes;
-                current.progress = now;
+            ToUpstream::Room(bytes) if *id == exchange.id => {
+                exchange.give_room(*bytes, now);
                 false
             }
             _ => true,
@@ -175,120 +148,60 @@ impl UpstreamConnection {
                     self.waiting = None;
                     return self.inbox.push_front((id, message));
                 }
-                ToUpstream::Ask(ask) => {
-                    let Ask { head, content, kind, storing } = *ask;
-                    io.output.write(&head);
-                    self.begin(Current { storing, ..Current::new(id, kind, content, cx.time.now) });
-                    continue;
-                }
-                ToUpstream::Connect => {
-                    let tunnel = Some(TunnelEnd::new(cx.time.now));
-                    let current = Current::new(id, RequestKind::Tunnel, Content::None, cx.time.now);
-                    self.begin(Current { tunnel, ..current });
-                    send(id, FromUpstream::Tunnel(Status::OK, FieldLines::default()), cx);
-                    continue;
-                }
+                ToUpstream::Ask(ask) => self.begin(Exchange::ask(id, *ask, io, cx.time.now)),
+                ToUpstream::Connect => self.begin(Exchange::connect(id, cx)),
                 ToUpstream::Cancel if self.waiting == Some(id) => self.cancelled = true,
-                _ => {}
-            }
-            // What is about an exchange that is over changes nothing.
-            let Some(current) = self.exchange.as_mut().filter(|current| current.id == id) else { continue };
-            match message {
-                ToUpstream::Ask(_) | ToUpstream::Connect | ToUpstream::Room(_) => {}
-                ToUpstream::Piece(bytes) => {
-                    match current.content {
-                        Content::Chunked => encode_chunk(&bytes, io.output.buffer()),
-                        Content::Plain | Content::None => io.output.write(&bytes),
+                // What is about an exchange that is over changes nothing.
+                message => {
+                    if let Some(exchange) = self.exchange.as_mut().filter(|exchange| exchange.id == id) {
+                        self.cancelled |= !exchange.hear(message, io, cx.time.now);
                     }
-                    current.owed += bytes.len();
-                    current.progress = cx.time.now;
                 }
-                ToUpstream::End => {
-                    if current.content == Content::Chunked {
-                        io.output.write(LAST_CHUNK);
-                    }
-                    current.is_asked = true;
-                    current.progress = cx.time.now;
-                }
-                // What is being stored has other readers, or will have.
-                ToUpstream::Cancel => self.cancelled = current.growing.is_none(),
             }
         }
     }
 
-    fn begin(&mut self, current: Current) {
+    fn begin(&mut self, exchange: Exchange) {
         self.waiting = None;
         self.requests = self.requests.saturating_add(1);
-        self.exchange = Some(current);
+        self.exchange = Some(exchange);
     }
 
     /// Reads the response, as far as the exchange has room for it.
     fn read(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Result<(), UpstreamFailure> {
         loop {
-            let Some(current) = &mut self.exchange else {
+            let Some(exchange) = &mut self.exchange else {
                 // Nobody has asked for anything. One who waits may want what the upstream says first.
                 let is_fine = io.input.is_empty() || self.waiting.is_some();
                 return if is_fine { Ok(()) } else { Err(UpstreamFailure::Malformed) };
             };
-            if cx.work.is_spent() || current.tunnel.is_some() {
+            if cx.work.is_spent() || exchange.tunnel.is_some() {
                 return Ok(());
             }
-            let consumed = match current.reader.awaits_head() {
-                true => current.read_head(&self.upstream, io, cx)?,
-                false => current.read_content(io, cx)?,
-            };
-            if consumed > 0 {
-                current.progress = cx.time.now;
-                io.input.consume(consumed);
-            }
-            if !current.reader.awaits_head() && current.reader.is_done() {
+            let was_something = exchange.read(&self.upstream, io, cx)?;
+            if exchange.is_read() {
                 self.upstream.works();
                 self.end(io, cx);
-            } else if consumed == 0 {
-                return if io.ended { self.end_of_input(io, cx) } else { Ok(()) };
+            } else if !was_something {
+                if io.ended && exchange.end_of_input(io)? {
+                    self.end(io, cx);
+                }
+                return Ok(());
             }
-        }
-    }
-
-    /// The upstream has closed its side.
-    fn end_of_input(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Result<(), UpstreamFailure> {
-        let Some(current) = &mut self.exchange else { return Ok(()) };
-        // What is left may be content that the exchange has no room for.
-        let is_body = !current.reader.awaits_head();
-        if is_body && !io.input.is_empty() {
-            return Ok(());
-        }
-        // Over TLS a missing close_notify may have cut the response.
-        if io.truncated && current.reader.remaining().is_none() {
-            return Err(UpstreamFailure::Closed);
-        }
-        match current.reader.end(io.input.bytes_mut()) {
-            Ok(()) => {
-                self.end(io, cx);
-                Ok(())
-            }
-            Err(HttpError::Malformed(_)) => Err(UpstreamFailure::Malformed),
-            Err(HttpError::NoResponse | HttpError::Truncated) => Err(UpstreamFailure::Closed),
         }
     }
 
     /// The response is complete.
     fn end(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) {
-        let Some(mut current) = self.exchange.take() else { return };
-        match current.growing.take() {
-            Some(growing) => growing.end(true),
-            None => send(current.id, FromUpstream::End, cx),
-        }
-        // An upstream that responds before it has the whole request doesn't want the rest.
-        let persists = current.reader.is_persistent() && current.is_asked && !io.ended && io.input.is_empty();
+        let Some(exchange) = self.exchange.take() else { return };
         self.since = cx.time.now;
-        let persists = persists && self.requests < limits::UPSTREAM_REQUESTS;
+        let persists = exchange.end(io, cx) && self.requests < limits::UPSTREAM_REQUESTS;
         self.is_over = !persists || cx.draining || !self.upstream.keep_idle(cx.handle);
     }
 
     /// Passes bytes on, if the connection is a tunnel. Returns what it wants then.
     fn pass(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Option<Want> {
-        let Current { id, tunnel: Some(end), .. } = self.exchange.as_mut()? else { return None };
+        let Exchange { id, tunnel: Some(end), .. } = self.exchange.as_mut()? else { return None };
         self.upstream.works();
         io.output.write(&end.take_arrived(io, cx.time.now));
         while let Some(flow) = end.next(io, cx) {
@@ -307,36 +220,18 @@ impl UpstreamConnection {
         })
     }
 
-    /// Tells the exchange that its content is on its way.
-    fn announce_room(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) {
-        if let Some(current) = &mut self.exchange
-            && current.owed > 0
-            && io.output.room() > 0
-        {
-            send(current.id, FromUpstream::Room(std::mem::take(&mut current.owed)), cx);
-        }
-    }
-
     /// Waits for the upstream or for the exchange.
     fn wait(&mut self, io: &Io<'_>, cx: &Cx<'_>) -> Want {
         if cx.work.is_spent() && !io.input.is_empty() {
             return Want::AGAIN;
         }
-        let Some(current) = &self.exchange else { return Want::finish(Finish::Close) };
-        let timeouts = self.upstream.timeouts();
-        let deadline = match current.reader.awaits_head() {
-            true => current.progress.after(timeouts.response),
-            // The exchange gives up a client that takes nothing.
-            false if current.growing.is_none() && current.room == 0 => return Want::NOTHING,
-            false => current.progress.after(timeouts.idle),
-        };
+        let Some(exchange) = &self.exchange else { return Want::finish(Finish::Close) };
+        let Some(deadline) = exchange.deadline(self.upstream.timeouts()) else { return Want::NOTHING };
         if cx.time.now >= deadline {
             self.failure = Some(UpstreamFailure::ResponseTimeout);
             return Want::finish(Finish::Abort);
         }
-        // The store wakes one that is paused.
-        let is_paused = current.growing.as_ref().is_some_and(|growing| growing.is_paused);
-        if is_paused { Want::NOTHING.by(deadline) } else { Want::READ.by(deadline) }
+        if exchange.is_paused() { Want::NOTHING.by(deadline) } else { Want::READ.by(deadline) }
     }
 
     /// Waits until the connection is established, and for the next request.
@@ -358,8 +253,8 @@ impl UpstreamConnection {
     /// The connection is over, or was never made.
     pub fn closed(&mut self, ending: &Ending, cx: &mut Cx<'_>) {
         self.upstream.forget_idle(cx.handle);
-        if let Some(current) = &mut self.exchange
-            && current.growing.take().is_some()
+        if let Some(exchange) = &mut self.exchange
+            && exchange.growing.take().is_some()
         {
             // Its clients read what is stored.
             return;
@@ -371,7 +266,7 @@ impl UpstreamConnection {
         }
         // One that was told that the connection is there finds that it is gone when it asks.
         let waiting = self.waiting.filter(|_| !self.established);
-        let exchange = self.exchange.as_ref().map(|current| current.id).or(waiting);
+        let exchange = self.exchange.as_ref().map(|exchange| exchange.id).or(waiting);
         let Some(id) = exchange.filter(|_| !self.cancelled) else { return };
         let failure = self.failure.unwrap_or_else(|| reason(ending, self.established));
         log::debug!("#{} to {}: {failure:?}", cx.handle.number(), self.upstream.url);
@@ -391,111 +286,4 @@ fn reason(ending: &Ending, established: bool) -> UpstreamFailure {
         (false, _) => UpstreamFailure::Unreachable,
         (true, _) => UpstreamFailure::Closed,
     }
-}
-
-impl Current {
-    fn new(id: ExchangeId, kind: RequestKind, content: Content, now: Tick) -> Self {
-        let is_asked = content == Content::None;
-        Self {
-            id,
-            reader: ResponseReader::new(kind),
-            content,
-            is_asked,
-            owed: 0,
-            room: WINDOW,
-            progress: now,
-            tunnel: None,
-            storing: None,
-            growing: None,
-        }
-    }
-
-    /// Reads the next head. Returns the bytes consumed.
-    fn read_head(
-        &mut self,
-        upstream: &Rc<Upstream>,
-        io: &mut Io<'_>,
-        cx: &mut Cx<'_>,
-    ) -> Result<usize, UpstreamFailure> {
-        if io.input.is_empty() {
-            return Ok(0);
-        }
-        let is_full = io.input.is_full();
-        let mut lines = FieldLines::default();
-        let head = match self.reader.head(io.input.bytes_mut(), &mut lines) {
-            Ok(Some(head)) => head,
-            Ok(None) if is_full => return Err(UpstreamFailure::TooLarge),
-            Ok(None) => return Ok(0),
-            Err(_) => return Err(UpstreamFailure::Malformed),
-        };
-        let (length, status) = (head.length, head.status);
-        // In these two Upgrade is about the request, and not about the connection alone.
-        let is_about_upgrade = matches!(status, Status::SWITCHING_PROTOCOLS | Status::UPGRADE_REQUIRED);
-        let further = is_about_upgrade.then(|| upgrade_fields(head.fields)).into_iter().flatten();
-        let fields = FieldLines::of(response_fields(head.fields).chain(further));
-        let answer = match head.body {
-            Body::Tunnel if status == Status::SWITCHING_PROTOCOLS => {
-                self.tunnel = Some(TunnelEnd::new(cx.time.now));
-                FromUpstream::Tunnel(status, fields)
-            }
-            // A 2xx to a CONNECT that wasn't for a proxy.
-            Body::Tunnel => return Err(UpstreamFailure::Malformed),
-            _ if head.is_interim() => FromUpstream::Interim(status, fields),
-            _ => {
-                let kept = self.storing.as_ref().map_or(Kept::No, |storing| storing.head(&head, cx.handle, cx.time));
-                if let (Kept::Growing(filling, _), Some(storing)) = (&kept, &self.storing) {
-                    let growing = Growing::new(storing, *filling, head.body, InFlight::begin(upstream));
-                    self.growing = Some(Box::new(growing));
-                } else if self.id.request == BESIDE && head.body != Body::Absent {
-                    // Nobody wants it.
-                    return Err(UpstreamFailure::Closed);
-                }
-                FromUpstream::Head(Box::new(Answer { status, fields, length: length_of(&head), kept }))
-            }
-        };
-        send(self.id, answer, cx);
-        Ok(length)
-    }
-
-    /// Reads content. Returns the bytes consumed.
-    fn read_content(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) -> Result<usize, UpstreamFailure> {
-        let input = io.input.bytes();
-        let most = match &self.growing {
-            Some(growing) if growing.is_paused => 0,
-            Some(_) => input.len(),
-            None => input.len().min(self.room),
-        };
-        if most == 0 {
-            return Ok(0);
-        }
-        let progress = self.reader.read(&input[..most]).map_err(|_| UpstreamFailure::Malformed)?;
-        let content = &input[progress.content];
-        if !content.is_empty() {
-            cx.work.spend_bytes(content.len());
-            if let Some(growing) = &mut self.growing {
-                // Readers see in the store that it failed.
-                return if growing.append(content) { Ok(progress.consumed) } else { Err(UpstreamFailure::Closed) };
-            }
-            self.room -= content.len();
-            send(self.id, FromUpstream::Piece(content.to_vec()), cx);
-        }
-        Ok(progress.consumed)
-    }
-}
-
-/// The length of the content; for HEAD that of the content that GET would get.
-fn length_of(head: &ResponseHead<'_>) -> Length {
-    match head.body {
-        Body::Length(bytes) => Length::Known(bytes),
-        Body::Chunked | Body::UntilClose | Body::Tunnel => Length::Unknown,
-        Body::Absent => {
-            let told = head.fields.get("content-length").and_then(parse_length);
-            // Without a field GET would get content up to the end of the connection.
-            told.map_or(Length::Unknown, Length::Known)
-        }
-    }
-}
-
-fn send(to: ExchangeId, what: FromUpstream, cx: &mut Cx<'_>) {
-    cx.send(to.client, Message::FromUpstream(cx.handle, to, what));
 }

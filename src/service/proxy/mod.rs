@@ -29,6 +29,7 @@ mod balance;
 mod cache;
 mod connection;
 mod dialing;
+mod exchange;
 mod forward;
 mod health;
 mod queue;

@@ -1,0 +1,284 @@
+//! The exchange of a connection to an upstream: what it writes, and how its response is read.
+//!
+//! ```text
+//! Piece, End ─▶ the coding of the content ─▶ output
+//! input ─▶ head ─┬─ interim, final ─▶ Interim, Head ─┐
+//!                ├─ 101 ────────────▶ Tunnel         │
+//!                └─ ambiguous ──────▶ a failure      ▼
+//!                                         content ─▶ Piece, as far as there is room
+//!                                                 └▶ the store, if the response grows there
+//! ```
+
+use std::rc::Rc;
+
+use super::storing::Growing;
+use super::{
+    Answer, Ask, BESIDE, Content, ExchangeId, FromUpstream, InFlight, Kept, Storing, ToUpstream, TunnelEnd, Upstream,
+    WINDOW,
+};
+use crate::http::chunked::{LAST_CHUNK, encode_chunk};
+use crate::http::client::{Body, HttpError, RequestKind, ResponseHead, ResponseReader};
+use crate::http::framing::parse_length;
+use crate::http::proxying::{UpstreamFailure, UpstreamTimeouts, response_fields, upgrade_fields};
+use crate::http::response::Length;
+use crate::http::{FieldLines, Status};
+use crate::reactor::{Context, Io, Tick};
+use crate::service::{Message, Service};
+
+type Cx<'a> = Context<'a, Service>;
+
+/// The exchange that a connection has.
+pub(super) struct Exchange {
+    pub(super) id: ExchangeId,
+    /// Bytes pass unchanged.
+    pub(super) tunnel: Option<TunnelEnd>,
+    /// Its response is being stored.
+    pub(super) growing: Option<Box<Growing>>,
+    reader: ResponseReader,
+    content: Content,
+    /// All of the request was written.
+    is_asked: bool,
+    /// Bytes of content that were written, and for which no room was announced yet.
+    owed: usize,
+    /// Bytes of the response that the exchange has room for.
+    room: usize,
+    /// When something was received or sent last.
+    progress: Tick,
+    /// How the response is stored.
+    storing: Option<Box<Storing>>,
+}
+
+impl Exchange {
+    /// Sends a request.
+    pub(super) fn ask(id: ExchangeId, ask: Ask, io: &mut Io<'_>, now: Tick) -> Self {
+        let Ask { head, content, kind, storing } = ask;
+        io.output.write(&head);
+        Self { storing, ..Self::new(id, kind, content, now) }
+    }
+
+    /// Sends no request: bytes pass unchanged at once.
+    pub(super) fn connect(id: ExchangeId, cx: &mut Cx<'_>) -> Self {
+        let this = Self::new(id, RequestKind::Tunnel, Content::None, cx.time.now);
+        this.tell(FromUpstream::Tunnel(Status::OK, FieldLines::default()), cx);
+        Self { tunnel: Some(TunnelEnd::new(cx.time.now)), ..this }
+    }
+
+    fn new(id: ExchangeId, kind: RequestKind, content: Content, now: Tick) -> Self {
+        Self {
+            id,
+            tunnel: None,
+            growing: None,
+            reader: ResponseReader::new(kind),
+            content,
+            is_asked: content == Content::None,
+            owed: 0,
+            room: WINDOW,
+            progress: now,
+            storing: None,
+        }
+    }
+
+    fn tell(&self, what: FromUpstream, cx: &mut Cx<'_>) {
+        send(self.id, what, cx);
+    }
+
+    /// Takes note of the room that the client's side has.
+    pub(super) fn give_room(&mut self, bytes: usize, now: Tick) {
+        self.room += bytes;
+        self.progress = now;
+    }
+
+    /// Acts on what the client's side says. Returns false if that cancels it.
+    pub(super) fn hear(&mut self, message: ToUpstream, io: &mut Io<'_>, now: Tick) -> bool {
+        match message {
+            ToUpstream::Ask(_) | ToUpstream::Connect => return true,
+            ToUpstream::Room(bytes) => self.give_room(bytes, now),
+            ToUpstream::Piece(bytes) => {
+                match self.content {
+                    Content::Chunked => encode_chunk(&bytes, io.output.buffer()),
+                    Content::Plain | Content::None => io.output.write(&bytes),
+                }
+                self.owed += bytes.len();
+            }
+            ToUpstream::End => {
+                if self.content == Content::Chunked {
+                    io.output.write(LAST_CHUNK);
+                }
+                self.is_asked = true;
+            }
+            // What is being stored has other readers, or will have.
+            ToUpstream::Cancel => return self.growing.is_some(),
+        }
+        self.progress = now;
+        true
+    }
+
+    /// Tells the client's side that its content is on its way.
+    pub(super) fn announce_room(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) {
+        if self.owed > 0 && io.output.room() > 0 {
+            let written = std::mem::take(&mut self.owed);
+            self.tell(FromUpstream::Room(written), cx);
+        }
+    }
+
+    /// Reads a head or content, as far as there is room for it. Returns whether there was any.
+    ///
+    /// # Errors
+    /// If the response can't be passed on.
+    pub(super) fn read(
+        &mut self,
+        upstream: &Rc<Upstream>,
+        io: &mut Io<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Result<bool, UpstreamFailure> {
+        let consumed = match self.reader.awaits_head() {
+            true => self.read_head(upstream, io, cx)?,
+            false => self.read_content(io, cx)?,
+        };
+        if consumed > 0 {
+            self.progress = cx.time.now;
+            io.input.consume(consumed);
+        }
+        Ok(consumed > 0)
+    }
+
+    /// Reads the next head. Returns the bytes consumed.
+    fn read_head(
+        &mut self,
+        upstream: &Rc<Upstream>,
+        io: &mut Io<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, UpstreamFailure> {
+        if io.input.is_empty() {
+            return Ok(0);
+        }
+        let is_full = io.input.is_full();
+        let mut lines = FieldLines::default();
+        let head = match self.reader.head(io.input.bytes_mut(), &mut lines) {
+            Ok(Some(head)) => head,
+            Ok(None) if is_full => return Err(UpstreamFailure::TooLarge),
+            Ok(None) => return Ok(0),
+            Err(_) => return Err(UpstreamFailure::Malformed),
+        };
+        let (length, status) = (head.length, head.status);
+        // In these two Upgrade is about the request, and not about the connection alone.
+        let is_about_upgrade = matches!(status, Status::SWITCHING_PROTOCOLS | Status::UPGRADE_REQUIRED);
+        let further = is_about_upgrade.then(|| upgrade_fields(head.fields)).into_iter().flatten();
+        let fields = FieldLines::of(response_fields(head.fields).chain(further));
+        let answer = match head.body {
+            Body::Tunnel if status == Status::SWITCHING_PROTOCOLS => {
+                self.tunnel = Some(TunnelEnd::new(cx.time.now));
+                FromUpstream::Tunnel(status, fields)
+            }
+            // A 2xx to a CONNECT that wasn't for a proxy.
+            Body::Tunnel => return Err(UpstreamFailure::Malformed),
+            _ if head.is_interim() => FromUpstream::Interim(status, fields),
+            _ => {
+                let kept = self.storing.as_ref().map_or(Kept::No, |storing| storing.head(&head, cx.handle, cx.time));
+                if let (Kept::Growing(filling, _), Some(storing)) = (&kept, &self.storing) {
+                    let growing = Growing::new(storing, *filling, head.body, InFlight::begin(upstream));
+                    self.growing = Some(Box::new(growing));
+                } else if self.id.request == BESIDE && head.body != Body::Absent {
+                    // Nobody wants it.
+                    return Err(UpstreamFailure::Closed);
+                }
+                FromUpstream::Head(Box::new(Answer { status, fields, length: length_of(&head), kept }))
+            }
+        };
+        send(self.id, answer, cx);
+        Ok(length)
+    }
+
+    /// Reads content. Returns the bytes consumed.
+    fn read_content(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) -> Result<usize, UpstreamFailure> {
+        let input = io.input.bytes();
+        let most = match &self.growing {
+            Some(growing) if growing.is_paused => 0,
+            Some(_) => input.len(),
+            None => input.len().min(self.room),
+        };
+        if most == 0 {
+            return Ok(0);
+        }
+        let progress = self.reader.read(&input[..most]).map_err(|_| UpstreamFailure::Malformed)?;
+        let content = &input[progress.content];
+        if !content.is_empty() {
+            cx.work.spend_bytes(content.len());
+            if let Some(growing) = &mut self.growing {
+                // Readers see in the store that it failed.
+                return if growing.append(content) { Ok(progress.consumed) } else { Err(UpstreamFailure::Closed) };
+            }
+            self.room -= content.len();
+            send(self.id, FromUpstream::Piece(content.to_vec()), cx);
+        }
+        Ok(progress.consumed)
+    }
+
+    /// Whether the response was read.
+    pub(super) fn is_read(&self) -> bool {
+        !self.reader.awaits_head() && self.reader.is_done()
+    }
+
+    /// The upstream has closed its side. Returns whether the response is complete by that; else content
+    /// is left that there is no room for.
+    ///
+    /// # Errors
+    /// If the response is cut.
+    pub(super) fn end_of_input(&mut self, io: &mut Io<'_>) -> Result<bool, UpstreamFailure> {
+        if !self.reader.awaits_head() && !io.input.is_empty() {
+            return Ok(false);
+        }
+        // Over TLS a missing close_notify may have cut the response.
+        if io.truncated && self.reader.remaining().is_none() {
+            return Err(UpstreamFailure::Closed);
+        }
+        match self.reader.end(io.input.bytes_mut()) {
+            Ok(()) => Ok(true),
+            Err(HttpError::Malformed(_)) => Err(UpstreamFailure::Malformed),
+            Err(HttpError::NoResponse | HttpError::Truncated) => Err(UpstreamFailure::Closed),
+        }
+    }
+
+    /// The response is complete. Returns whether another request may follow.
+    pub(super) fn end(mut self, io: &Io<'_>, cx: &mut Cx<'_>) -> bool {
+        match self.growing.take() {
+            Some(growing) => growing.end(true),
+            None => self.tell(FromUpstream::End, cx),
+        }
+        // An upstream that responds before it has the whole request doesn't want the rest.
+        self.reader.is_persistent() && self.is_asked && !io.ended && io.input.is_empty()
+    }
+
+    /// Until when the upstream is waited for. None if that waits for the client's side, which gives up
+    /// a client that takes nothing.
+    pub(super) fn deadline(&self, timeouts: UpstreamTimeouts) -> Option<Tick> {
+        match self.reader.awaits_head() {
+            true => Some(self.progress.after(timeouts.response)),
+            false if self.growing.is_none() && self.room == 0 => None,
+            false => Some(self.progress.after(timeouts.idle)),
+        }
+    }
+
+    /// Whether the store has no room for its response. It wakes the connection when it has.
+    pub(super) fn is_paused(&self) -> bool {
+        self.growing.as_ref().is_some_and(|growing| growing.is_paused)
+    }
+}
+
+/// The length of the content; for HEAD that of the content that GET would get.
+fn length_of(head: &ResponseHead<'_>) -> Length {
+    match head.body {
+        Body::Length(bytes) => Length::Known(bytes),
+        Body::Chunked | Body::UntilClose | Body::Tunnel => Length::Unknown,
+        Body::Absent => {
+            let told = head.fields.get("content-length").and_then(parse_length);
+            // Without a field GET would get content up to the end of the connection.
+            told.map_or(Length::Unknown, Length::Known)
+        }
+    }
+}
+
+/// Sends a message to an exchange.
+pub(super) fn send(to: ExchangeId, what: FromUpstream, cx: &mut Cx<'_>) {
+    cx.send(to.client, Message::FromUpstream(cx.handle, to, what));
+}
