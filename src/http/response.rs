@@ -130,8 +130,10 @@ pub enum Length {
 pub enum BodyForm {
     /// There is none.
     Absent,
-    /// Unchanged.
+    /// Unchanged, with a length that the head tells.
     Plain,
+    /// Unchanged; it ends with the connection.
+    UntilClose,
     /// In the chunked coding.
     Chunked,
 }
@@ -233,7 +235,10 @@ impl<'a> ResponseHead<'a> {
                     self.lines(b"Transfer-Encoding: chunked\r\n");
                     form = BodyForm::Chunked;
                 }
-                Length::Unknown => *persistent = false,
+                Length::Unknown => {
+                    *persistent = false;
+                    form = BodyForm::UntilClose;
+                }
             }
             if head_only {
                 form = BodyForm::Absent;
@@ -318,7 +323,7 @@ mod tests {
             (1, Length::Known(5), "Content-Length: 5\r\n\r\n", BodyForm::Plain, true),
             (0, Length::Known(0), "Content-Length: 0\r\nConnection: keep-alive\r\n\r\n", BodyForm::Plain, true),
             (1, Length::Unknown, "Transfer-Encoding: chunked\r\n\r\n", BodyForm::Chunked, true),
-            (0, Length::Unknown, "Connection: close\r\n\r\n", BodyForm::Plain, false),
+            (0, Length::Unknown, "Connection: close\r\n\r\n", BodyForm::UntilClose, false),
         ] {
             let expected = (format!("{START}{lines}"), form, persistent);
             assert_eq!(head(minor, false, Status::OK, length), expected);

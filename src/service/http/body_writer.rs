@@ -2,13 +2,14 @@
 //! its bytes as the access log counts them.
 
 use super::access_log::PendingEntry;
+use super::persistence::Writing;
 use crate::http::chunked::{LAST_CHUNK, encode_chunk};
 use crate::http::response::BodyForm;
 use crate::reactor::{FileSlice, Output, Tick};
 
 /// Writes the body of a response piece by piece.
 pub(super) struct BodyWriter {
-    pub(super) chunked: bool,
+    form: BodyForm,
     /// When the first byte of the request was received.
     pub(super) began: Tick,
     /// Bytes of content so far.
@@ -21,7 +22,7 @@ impl BodyWriter {
     /// A writer for the form of body that the head of the response has announced. The request
     /// began at `began`.
     pub(super) fn new(form: BodyForm, began: Tick, entry: Option<Box<PendingEntry>>) -> Self {
-        Self { chunked: form == BodyForm::Chunked, began, size: 0, entry }
+        Self { form, began, size: 0, entry }
     }
 
     /// Bytes of memory that it holds.
@@ -33,7 +34,7 @@ impl BodyWriter {
     pub(super) fn write(&mut self, content: &[u8], output: &mut Output) {
         let before = output.mark();
         self.size += content.len() as u64;
-        if self.chunked {
+        if self.form == BodyForm::Chunked {
             encode_chunk(content, output.buffer());
         } else {
             output.write(content);
@@ -47,7 +48,7 @@ impl BodyWriter {
     pub(super) fn write_file(&mut self, slice: FileSlice, output: &mut Output) {
         let (before, length) = (output.mark(), slice.length);
         self.size += length;
-        if self.chunked {
+        if self.form == BodyForm::Chunked {
             output.write(format!("{length:x}\r\n").as_bytes());
             output.file(slice);
             output.write(b"\r\n");
@@ -59,9 +60,15 @@ impl BodyWriter {
         }
     }
 
+    /// How a body ends that can't be completed: so that the client notices. If it has an end of its own,
+    /// what was written still arrives.
+    pub(super) fn cut(&self) -> Writing {
+        if self.form == BodyForm::UntilClose { Writing::Abort } else { Writing::Cut }
+    }
+
     /// Appends the end of a complete body.
     pub(super) fn end(&mut self, output: &mut Output) {
-        if self.chunked {
+        if self.form == BodyForm::Chunked {
             output.write(LAST_CHUNK);
             if let Some(entry) = &mut self.entry {
                 entry.add(0, LAST_CHUNK.len() as u64);

@@ -11,8 +11,8 @@
 //! To linger means to end the output and to discard input until the peer closes, too. A close
 //! with unread input would reset the connection, and the peer would lose the
 //! response. A shutdown changes nothing here: its responses say that they are the last.
-//! A cut is a linger that over TLS shows that content is missing. `Abort` is a reset. It is used where a proper end would make incomplete content look
-//! complete.
+//! A cut is a linger that over TLS shows that content is missing. `Abort` is a reset. It is used where
+//! a proper end would make incomplete content look complete.
 
 use crate::reactor::Finish;
 
@@ -34,7 +34,7 @@ pub(super) enum Writing {
     KeepAlive,
     /// Complete; its head announces the close, or the end of the connection is its end.
     Last,
-    /// Incomplete, and the peer sees that: the last chunk is missing.
+    /// Incomplete, and the peer sees that: a part of its length, or the last chunk, is missing.
     Cut,
     /// Incomplete, and only a reset can show that.
     Abort,

@@ -293,7 +293,7 @@ impl Proxied {
         self.cancel(cx);
         Step::Done(match (end, &self.stage) {
             // A response that has begun can't become an error any more.
-            (End::Over(_), Stage::Sending { body, .. }) => End::Written(cut(body)),
+            (End::Over(_), Stage::Sending { body, .. }) => End::Written(body.cut()),
             (end, _) => end,
         })
     }
@@ -338,7 +338,7 @@ impl Proxied {
             }
             (FromUpstream::Failed(failure), Stage::Asked) => return self.try_again(failure, true, io, cx),
             (FromUpstream::Unasked, Stage::Asked) => return self.try_again(UpstreamFailure::Closed, false, io, cx),
-            (FromUpstream::Failed(_), Stage::Sending { body, .. }) => return Some(End::Written(cut(body))),
+            (FromUpstream::Failed(_), Stage::Sending { body, .. }) => return Some(End::Written(body.cut())),
             // No upstream sends these in this order: its reader sees to that. Room was taken before.
             (FromUpstream::Piece(_) | FromUpstream::End | FromUpstream::Established, Stage::Asked)
             | (
@@ -455,11 +455,6 @@ impl Proxied {
         }
         Step::Wait(Want::READ.by(deadline))
     }
-}
-
-/// How a response ends that can't be completed: so that the client notices.
-fn cut(body: &BodyWriter) -> Writing {
-    if body.chunked { Writing::Cut } else { Writing::Abort }
 }
 
 /// Whether doing it twice has the same effect as once (RFC 9110 §9.2.2).

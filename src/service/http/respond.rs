@@ -114,7 +114,7 @@ pub(super) fn begin_tunnel<'f>(
         head.field(name, value.as_ref());
     }
     head.end_at_tunnel();
-    begin_body(exchange, status, BodyForm::Plain, turn)
+    begin_body(exchange, status, BodyForm::UntilClose, turn)
 }
 
 /// Begins the body of a response that takes more than one turn.

@@ -44,7 +44,7 @@ impl Sending {
                 Err(Failed) => {
                     log::error!("#{}.{request} the content of the application failed", cx.handle.number());
                     // The body gets no last chunk, so the client knows that it is incomplete.
-                    return Step::Done(if self.body.chunked { Writing::Cut } else { Writing::Abort });
+                    return Step::Done(self.body.cut());
                 }
             }
         }

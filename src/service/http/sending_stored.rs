@@ -80,7 +80,7 @@ impl SendingStored {
     fn go_without(&mut self, rest: u64, io: &mut Io<'_>, cx: &Cx<'_>) -> Step<Writing> {
         match self.response.state() {
             State::Growing if rest > 0 => self.wait(cx),
-            State::Failed if rest > 0 => Step::Done(if self.body.chunked { Writing::Cut } else { Writing::Abort }),
+            State::Failed if rest > 0 => Step::Done(self.body.cut()),
             State::Growing | State::Failed | State::Whole => {
                 self.body.end(io.output);
                 Step::Done(Writing::whole(self.persistent))
