@@ -149,7 +149,7 @@ impl From<client::ToolError> for CommandError {
             E::Authorities(_) => AUTHORITIES,
             E::Response(HttpError::NoResponse) => NO_ANSWER,
             E::Response(HttpError::Truncated) => TRUNCATED,
-            E::Response(HttpError::Malformed(_)) => MALFORMED,
+            E::Response(HttpError::Malformed(_) | HttpError::TooLarge(_)) => MALFORMED,
             E::Status(_) => ERROR_STATUS,
             E::Redirects(_) => REDIRECTS,
             E::Resume(_) => RESUME,

@@ -210,7 +210,7 @@ fn read_response(kind: RequestKind, pieces: &mut dyn Iterator<Item = &[u8]>) -> 
         done || end.is_err() || !reader.is_persistent(),
         "a response that ends with the connection doesn't let it persist"
     );
-    if let Err(fault @ HttpError::Malformed(_)) = end {
+    if let Err(fault @ (HttpError::Malformed(_) | HttpError::TooLarge(_))) = end {
         return Err(fault);
     }
     Ok((total, statuses, content, reader.is_done(), reader.is_persistent()))

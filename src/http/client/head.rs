@@ -178,7 +178,7 @@ fn body(kind: RequestKind, status: Status, minor: u8, fields: &Fields<'_>) -> Re
 
 fn error_of(error: httparse::Error) -> HttpError {
     HttpError::Malformed(match error {
-        httparse::Error::TooManyHeaders => "there are too many field lines",
+        httparse::Error::TooManyHeaders => return HttpError::TooLarge("there are too many field lines"),
         httparse::Error::HeaderName => "a field name is malformed",
         httparse::Error::HeaderValue => "a field value contains a control byte",
         httparse::Error::NewLine => "a line doesn't end in CRLF",
@@ -350,9 +350,9 @@ mod tests {
     fn sizes_are_limited_and_garbage_is_refused_at_once() {
         let begin = "HTTP/1.1 200 OK\r\n";
         let large = format!("{begin}A: {}", "a".repeat(limits::HEAD));
-        assert!(outcome(RequestKind::Content, large.as_bytes()).is_err());
+        assert!(matches!(outcome(RequestKind::Content, large.as_bytes()), Err(HttpError::TooLarge(_))));
         let many = format!("{begin}{}", "A: b\r\n".repeat(limits::FIELDS + 1));
-        assert!(outcome(RequestKind::Content, many.as_bytes()).is_err());
+        assert!(matches!(outcome(RequestKind::Content, many.as_bytes()), Err(HttpError::TooLarge(_))));
         let most = format!("{begin}{}\r\n", "A: b\r\n".repeat(limits::FIELDS));
         assert!(outcome(RequestKind::Content, most.as_bytes()).unwrap().is_some());
         for garbage in ["X", "HTTP/2", "HTTP/1.1 2x", "HTTP/1.1 200 OK\r\nA B", "HTTP/1.1 200 OK\r\nA: b\n"] {

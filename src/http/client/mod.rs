@@ -24,7 +24,7 @@ pub use head::{Body, ResponseHead, parse};
 pub use reader::ResponseReader;
 pub use request::{Request, check_field};
 
-use super::Reject;
+use super::{Reject, Status};
 
 /// The property of a request that decides how its response is read (RFC 9112 §6.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -54,9 +54,11 @@ impl RequestKind {
 /// Why a request can't be written, or a response can't be read. A gateway responds with 502.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HttpError {
-    /// The response isn't HTTP/1.0 or 1.1, exceeds a limit, or has an ambiguous end; or a part
+    /// The response isn't HTTP/1.0 or 1.1, or has an ambiguous end; or a part
     /// of the request is malformed. The reason is a sentence without its full stop.
     Malformed(&'static str),
+    /// The head of the response exceeds a limit.
+    TooLarge(&'static str),
     /// The connection was closed before the first byte of the response; perhaps before the
     /// request arrived.
     NoResponse,
@@ -66,14 +68,17 @@ pub enum HttpError {
 
 impl From<Reject> for HttpError {
     fn from(reject: Reject) -> Self {
-        Self::Malformed(reject.why)
+        match reject.status {
+            Status::HEADER_FIELDS_TOO_LARGE => Self::TooLarge(reject.why),
+            _ => Self::Malformed(reject.why),
+        }
     }
 }
 
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed(why) => why,
+            Self::Malformed(why) | Self::TooLarge(why) => why,
             Self::NoResponse => "the connection was closed without a response",
             Self::Truncated => "the connection was closed before the end of the response",
         })

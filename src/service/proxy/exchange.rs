@@ -152,13 +152,11 @@ impl Exchange {
         if io.input.is_empty() {
             return Ok(0);
         }
-        let is_full = io.input.is_full();
         let mut lines = FieldLines::default();
         let head = match self.reader.head(io.input.bytes_mut(), &mut lines) {
             Ok(Some(head)) => head,
-            Ok(None) if is_full => return Err(UpstreamFailure::TooLarge),
             Ok(None) => return Ok(0),
-            Err(_) => return Err(UpstreamFailure::Malformed),
+            Err(error) => return Err(failure_of(error)),
         };
         let (length, status) = (head.length, head.status);
         // In these two Upgrade is about the request, and not about the connection alone.
@@ -234,8 +232,7 @@ impl Exchange {
         }
         match self.reader.end(io.input.bytes_mut()) {
             Ok(()) => Ok(true),
-            Err(HttpError::Malformed(_)) => Err(UpstreamFailure::Malformed),
-            Err(HttpError::NoResponse | HttpError::Truncated) => Err(UpstreamFailure::Closed),
+            Err(error) => Err(failure_of(error)),
         }
     }
 
@@ -262,6 +259,15 @@ impl Exchange {
     /// Whether the store has no room for its response. It wakes the connection when it has.
     pub(super) fn is_paused(&self) -> bool {
         self.growing.as_ref().is_some_and(|growing| growing.is_paused)
+    }
+}
+
+/// Why a response can't be read.
+pub(super) fn failure_of(error: HttpError) -> UpstreamFailure {
+    match error {
+        HttpError::Malformed(_) => UpstreamFailure::Malformed,
+        HttpError::TooLarge(_) => UpstreamFailure::TooLarge,
+        HttpError::NoResponse | HttpError::Truncated => UpstreamFailure::Closed,
     }
 }
 
