@@ -7,6 +7,7 @@
 //! | File | Does |
 //! |---|---|
 //! | `hops` | which fields are for one connection only |
+//! | `forwards` | how many more proxies may pass a request on |
 //! | `request` | the head of a request to an upstream |
 //! | `response` | the field lines of an upstream's response |
 //! | `upgrade` | the change to another protocol |
@@ -16,6 +17,7 @@
 
 mod destination;
 mod failure;
+mod forwards;
 mod hops;
 mod reachable;
 mod request;
@@ -24,6 +26,7 @@ mod upgrade;
 
 pub use destination::{Asked, Destination, Server, textbook_location};
 pub use failure::UpstreamFailure;
+pub use forwards::forwards_left;
 pub use hops::HopFields;
 pub use reachable::is_public;
 pub use request::{ForwardedRequest, HostChoice, Sender};

@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use super::forwards::forwards_left;
 use super::hops::{HopFields, is_alike};
 use crate::http::head::RequestHead;
 use crate::http::response::{field, write_decimal};
@@ -67,11 +68,15 @@ impl ForwardedRequest<'_> {
             HostChoice::Kept => field(out, "Host", head.host().unwrap_or_default()),
             HostChoice::Upstream(host) => field(out, "Host", host),
         }
+        let left = forwards_left(head).map(|left| left.saturating_sub(1).to_string());
         for (name, value) in HopFields::of(head.fields).others() {
             if !is_written_anew(name, self.sender.is_some()) && !(self.is_left_out)(name) {
                 out.extend_from_slice(name);
                 out.extend_from_slice(b": ");
-                out.extend_from_slice(value);
+                out.extend_from_slice(match &left {
+                    Some(left) if is_alike(name, b"Max-Forwards") => left.as_bytes(),
+                    _ => value,
+                });
                 out.extend_from_slice(b"\r\n");
             }
         }

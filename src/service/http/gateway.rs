@@ -9,13 +9,15 @@ use super::lookup::{self, History, Looked, LookingUp, Sent};
 use super::proxied::{Over, Proxied};
 use super::received::{received, stamp_of};
 use super::rejects::NOT_STORED;
-use super::respond::{self, refuse, refuse_with};
+use super::respond::{self, refuse, refuse_with, send};
 use super::state::{Progress, State};
 use super::stored;
 use super::tunnel::Tunnel;
+use crate::app::Response;
 use crate::http::caching::NAME;
-use crate::http::proxying::{UpstreamFailure, has_passed_here, is_offered_change, offered_protocols};
-use crate::http::{FieldLines, Status, head};
+use crate::http::head::Method;
+use crate::http::proxying::{UpstreamFailure, forwards_left, has_passed_here, is_offered_change, offered_protocols};
+use crate::http::{FieldLines, Reject, Status, head};
 use crate::reactor::Io;
 use crate::service::Message;
 use crate::service::proxy::{Answer, CacheRules, ExchangeId, Proxy, ToUpstream, Upstream, ask_beside};
@@ -36,11 +38,24 @@ pub(super) fn ask(exchange: &Exchange<'_>, plan: Plan, turn: &mut Turn<'_, '_>) 
     if has_passed_here(&exchange.head.fields, &plan.proxy.pseudonym) {
         return fail(exchange, UpstreamFailure::Loop, turn);
     }
+    if forwards_left(exchange.head) == Some(0) {
+        return answer_as_last(exchange, turn);
+    }
     let is_request = matches!(plan.wanted, Wanted::Response(_)) && offered_protocols(exchange.head).is_none();
     match plan.proxy.cache.clone().filter(|_| is_request) {
         Some(rules) => look_up(exchange, plan, &rules, History::default(), turn),
         None => forward(exchange, plan, turn),
     }
+}
+
+/// Responds to OPTIONS and TRACE that may not be passed on.
+fn answer_as_last(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progress {
+    if exchange.head.method == Method::Options {
+        return send(exchange, Response::new(Status::NO_CONTENT), turn);
+    }
+    // It would tell what others have added to the request.
+    let reject = Reject::new(Status::METHOD_NOT_ALLOWED, "TRACE is passed on, but not answered here");
+    refuse_with(exchange, reject, b"Allow: OPTIONS\r\n", turn)
 }
 
 /// Looks up what the cache has.
