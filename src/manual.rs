@@ -51,3 +51,7 @@ pub mod operating {}
 #[doc = include_str!("manual/links.md")]
 #[doc = include_str!("manual/deploying.md")]
 pub mod deploying {}
+
+#[doc = include_str!("manual/links.md")]
+#[doc = include_str!("manual/proxies.md")]
+pub mod proxies {}

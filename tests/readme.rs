@@ -93,7 +93,7 @@ fn no_line_is_longer_than_120_characters() {
 #[test]
 fn every_chapter_is_linked_from_the_landing_page_and_from_every_chapter() {
     let (readme, module, links) = (read("README.md"), read("src/manual.rs"), read("src/manual/links.md"));
-    assert_eq!(chapters().len(), 11);
+    assert_eq!(chapters().len(), 12);
     for chapter in chapters() {
         assert!(readme.contains(&format!("](src/manual/{chapter}.md)")), "README.md has no link to {chapter}");
         assert!(module.contains(&format!("include_str!(\"manual/{chapter}.md\")")), "src/manual.rs lacks {chapter}");
@@ -166,6 +166,31 @@ fn the_commands_of_the_key_value_service_print_the_expected_text() {
     assert!(commands.len() > 8);
     for (command, expected) in commands {
         let printed = output_of(&command.replace("127.0.0.1:5100", &server.address().to_string()), &place);
+        assert!(printed.contains(&expected), "{command} doesn't print {expected:?} but\n{printed}");
+    }
+    assert_eq!(entries(place.path()), BTreeSet::new());
+}
+
+#[test]
+#[ignore = "needs curl"]
+fn the_commands_of_the_forward_proxy_print_the_expected_text() {
+    let (place, home) = (Root::new(), Root::new());
+    let mut command = miod();
+    command.args(["-p", "0", "--apps", "--cache-control", "/files/**: max-age=60"]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("HOME", home.path()).env_remove("XDG_STATE_HOME");
+    let origin = Server::run(command);
+    let mut command = miod();
+    command.args(["proxy", "-p", "0"]).current_dir(place.path());
+    let proxy = Server::run(command);
+    let commands = commands(&read("src/manual/proxies.md"), "<!-- run proxies -->");
+    assert!(commands.len() > 12);
+    let to_here = |text: &str| {
+        let text = text.replace("127.0.0.1:8080", &origin.address().to_string());
+        text.replace("127.0.0.1:8888", &proxy.address().to_string())
+    };
+    for (command, expected) in commands {
+        let printed = output_of(&to_here(&command), &place);
+        let expected = to_here(&expected);
         assert!(printed.contains(&expected), "{command} doesn't print {expected:?} but\n{printed}");
     }
     assert_eq!(entries(place.path()), BTreeSet::new());
