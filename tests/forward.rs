@@ -651,6 +651,34 @@ fn clients_may_take_it_for_a_web_server() {
 }
 
 #[test]
+fn a_page_of_another_site_can_not_read_what_only_this_machine_reaches() {
+    let origin = echo();
+    let (server, shared) = (forward(&[]), forward(&["--allow", "10.0.0.0/8"]));
+    let at = origin.address;
+    let get = |server: &Server, path: &str, host: &str| {
+        server.exchange(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).status
+    };
+    for (host, status) in [
+        ("localhost", 200),
+        ("LOCALHOST:8888", 200),
+        ("127.0.0.1:8888", 200),
+        ("192.0.2.1", 200),
+        ("[::1]:8888", 200),
+        ("evil.example", 421),
+        ("evil.example:8888", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+    ] {
+        assert_eq!(get(&server, &format!("/{at}/"), host), status, "{host}");
+        assert_eq!(get(&server, "/", host), status, "{host}");
+        // A name means nothing where another one is in the target, or where nothing private is asked.
+        assert_eq!(get(&server, &origin.url("/"), host), 200, "{host}");
+        assert_eq!(get(&shared, &format!("/{at}/"), host), 403, "{host}");
+    }
+    assert_eq!(server.exchange(format!("GET /{at}/ HTTP/1.0\r\n\r\n")).status, 200);
+}
+
+#[test]
 fn the_log_has_the_target_and_the_origin() {
     let origin = answering(|_| ok("x"));
     let root = Root::new();

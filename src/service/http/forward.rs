@@ -17,7 +17,8 @@ use super::state::Progress;
 use crate::app::Response;
 use crate::http::framing::Framing;
 use crate::http::proxying::{Asked, Destination};
-use crate::http::{Reject, Status};
+use crate::http::target::Form;
+use crate::http::{Reject, Status, origin};
 use crate::service::proxy::Forward;
 
 const NO_HOST: Reject = Reject::new(
@@ -27,6 +28,12 @@ const NO_HOST: Reject = Reject::new(
 const PORT: Reject = Reject::new(Status::FORBIDDEN, "the proxy makes no tunnels to this port");
 /// Where the content ends and the tunnel begins, servers could see differently (RFC 9110 §9.3.6).
 const CONTENT: Reject = Reject::bad_request("the request for a tunnel has content");
+/// A page of another site can have the name of that site lead here (DNS rebinding). It would read
+/// what only this machine can reach.
+const OTHER_NAME: Reject = Reject::new(
+    Status::MISDIRECTED_REQUEST,
+    "the proxy asks private addresses, so it has to be called localhost, or by its address",
+);
 const NO_TLS: Reject = Reject::new(Status::BAD_GATEWAY, "no certificate can be for this name, or none is trusted");
 
 #[derive(Template)]
@@ -37,7 +44,12 @@ struct ForwardPage<'a> {
 
 /// Responds to a request for a server, or for the proxy itself.
 pub(super) fn respond(exchange: &Exchange<'_>, forward: &Forward, turn: &mut Turn<'_, '_>) -> Progress {
-    match Asked::of(exchange.head) {
+    let head = exchange.head;
+    let is_local = || head.host().is_none_or(|host| origin::is_local_name(host, |_| true));
+    if forward.allows_private && head.target.form == Form::Origin && !is_local() {
+        return refuse(exchange, OTHER_NAME, turn);
+    }
+    match Asked::of(head) {
         Asked::Resource(Destination { server, target, is_textbook }) => {
             let Some(proxy) = forward.origin(&server, turn.cx.time.now) else {
                 return refuse(exchange, NO_TLS, turn);
