@@ -4,11 +4,12 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use support::site::Site;
-use support::{Client, Response, Root, Script, Server, UNKNOWN, miod, pattern, read_head, run_to_end};
+use support::{Client, Response, Root, Script, Server, TIMEOUT, UNKNOWN, miod, pattern, read_head, run_to_end};
 
 /// A forward proxy with these arguments.
 fn forward(arguments: &[&str]) -> Server {
@@ -507,6 +508,23 @@ fn only_clients_at_permitted_addresses_may_use_it() {
     let mut client = Client::connect((Ipv4Addr::LOCALHOST, server.address().port()).into());
     client.send(get_of(&origin.url("/"), ""));
     assert_eq!(failure(&client.response()).1, Some("destination_ip_prohibited"));
+}
+
+#[test]
+fn clients_on_a_unix_domain_socket_may_use_it() {
+    let origin = echo();
+    let root = Root::new();
+    let path = root.at("socket");
+    let server = forward(&["-b", "127.0.0.1", "-b", &format!("unix:{}", path.display())]);
+    for (target, passed) in [(origin.url("/a"), "/a"), (format!("/{}/b", origin.address), "/b")] {
+        let mut stream = UnixStream::connect(&path).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.write_all(get_of(&target, "Connection: close\r\n").as_bytes()).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.contains(&format!("\r\n\r\nGET {passed} HTTP/1.1\r\n")), "{target}: {response}");
+    }
+    drop(server);
 }
 
 #[test]

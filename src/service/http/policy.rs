@@ -76,8 +76,9 @@ fn by_rules(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Option<Admissio
     let (head, rules) = (exchange.head, &exchange.rules().rules);
     let client = exchange.client(turn.ends);
     let denied = client.is_some_and(|client| rules.deny.contain(client));
-    // A client on a unix-domain socket has no address.
-    let allowed = rules.allow.is_empty() || client.is_some_and(|client| rules.allow.contain(client));
+    // A client on a unix-domain socket has no address. It is on this machine, and so may use a forward proxy.
+    let allowed = rules.allow.is_empty()
+        || client.map_or(exchange.facts.host.forward.is_some(), |client| rules.allow.contain(client));
     if denied || !allowed {
         let why = "requests from this address are not allowed";
         return Some(Admission::Refused(Reject::new(Status::FORBIDDEN, why).into()));
