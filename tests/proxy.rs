@@ -374,6 +374,50 @@ fn requests_wait_while_an_upstream_has_as_many_as_it_should_have() {
 }
 
 #[test]
+fn requests_wait_until_a_stored_response_is_whole_or_confirmed_and_no_longer() {
+    let (asked, seen) = channel();
+    let (answer, told) = channel::<()>();
+    let (asked, told) = (Mutex::new(asked), Mutex::new(told));
+    let origin = Script::parallel(move |_, stream| {
+        loop {
+            let head = read_head(stream);
+            let Some(path) = head.split(' ').nth(1) else { return };
+            asked.lock().unwrap().send(path.to_owned()).unwrap();
+            let (first, rest): (&[u8], &[u8]) = match (path, head.contains("If-None-Match")) {
+                ("/up/stored", false) => {
+                    (b"HTTP/1.1 200 OK\r\nETag: \"1\"\r\nCache-Control: no-cache\r\nContent-Length: 2\r\n\r\nx", b"y")
+                }
+                ("/up/stored", true) => (b"", b"HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n"),
+                _ => {
+                    stream.write_all(&ok("other")).unwrap();
+                    continue;
+                }
+            };
+            stream.write_all(first).unwrap();
+            told.lock().unwrap().recv_timeout(TIMEOUT).expect("a word from the test");
+            stream.write_all(rest).unwrap();
+        }
+    });
+    let root = Root::new();
+    let route = format!("path = \"/up\"\nproxy = \"{}\"\nmax-in-flight = 1\ncache = true\n", origin.url(""));
+    let server = serve(&root, &format!("bind = \"127.0.0.1:0\"\n[[host]]\n[[host.route]]\n{route}"));
+    for _ in ["whole", "confirmed"] {
+        let mut reader = server.connect();
+        reader.send(get("/up/stored"));
+        assert_eq!(seen.recv_timeout(TIMEOUT).as_deref(), Ok("/up/stored"));
+        let mut other = server.connect();
+        other.send(get("/up/other"));
+        // When this is answered, the other request has come, and waits.
+        assert_eq!(server.get("/").status, 404);
+        assert!(seen.try_recv().is_err());
+        answer.send(()).unwrap();
+        assert_eq!(reader.response().text(), "xy");
+        assert_eq!(other.response().text(), "other");
+        assert_eq!(seen.recv_timeout(TIMEOUT).as_deref(), Ok("/up/other"));
+    }
+}
+
+#[test]
 fn checks_take_an_upstream_out_and_bring_it_back() {
     let is_up = Arc::new(AtomicBool::new(true));
     let answer = Arc::clone(&is_up);

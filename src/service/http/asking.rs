@@ -196,7 +196,7 @@ impl Plan {
         };
         let upgrade = offered_protocols(head);
         let is_stored = self.fetch.as_ref().filter(|fetch| fetch.may_store(head.method));
-        let storing = is_stored.map(|fetch| Box::new(storing_of(fetch, head, cx)));
+        let storing = is_stored.map(|fetch| Box::new(self.storing(fetch, head, cx)));
         let is_validation = self.fetch.as_ref().is_some_and(|fetch| fetch.is_validation(head));
         let mut conditions = Vec::new();
         if let Some(storing) = storing.as_ref().filter(|_| is_validation) {
@@ -228,15 +228,17 @@ impl Plan {
         let kind = if upgrade.is_some() { RequestKind::Upgrade } else { RequestKind::of(head.method_name) };
         ToUpstream::Ask(Box::new(Ask { head: bytes, content, kind, storing }))
     }
-}
 
-fn storing_of(fetch: &Fetch, head: &RequestHead<'_>, cx: &Cx<'_>) -> Storing {
-    Storing {
-        rules: Rc::clone(&fetch.rules),
-        uri: Rc::clone(&fetch.uri),
-        key: fetch.key,
-        request: head.raw.into(),
-        requested: cx.time.now,
-        stored: fetch.stored.clone(),
+    /// How the response is stored.
+    fn storing(&self, fetch: &Fetch, head: &RequestHead<'_>, cx: &Cx<'_>) -> Storing {
+        Storing {
+            rules: Rc::clone(&fetch.rules),
+            uri: Rc::clone(&fetch.uri),
+            key: fetch.key,
+            request: head.raw.into(),
+            requested: cx.time.now,
+            stored: fetch.stored.clone(),
+            queue: Rc::clone(&self.proxy.queue),
+        }
     }
 }

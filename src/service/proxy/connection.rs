@@ -254,10 +254,10 @@ impl UpstreamConnection {
     pub fn closed(&mut self, ending: &Ending, cx: &mut Cx<'_>) {
         self.upstream.forget_idle(cx.handle);
         if let Some(exchange) = &mut self.exchange
-            && exchange.growing.take().is_some()
+            && let Some(growing) = exchange.growing.take()
         {
             // Its clients read what is stored.
-            return;
+            return growing.end(false, exchange.id, cx);
         }
         // The request may still be among the messages.
         let asked = self.inbox.iter().find(|(_, message)| matches!(message, ToUpstream::Ask(_) | ToUpstream::Connect));

@@ -239,7 +239,7 @@ impl Exchange {
     /// The response is complete. Returns whether another request may follow.
     pub(super) fn end(mut self, io: &Io<'_>, cx: &mut Cx<'_>) -> bool {
         match self.growing.take() {
-            Some(growing) => growing.end(true),
+            Some(growing) => growing.end(true, self.id, cx),
             None => self.tell(FromUpstream::End, cx),
         }
         // An upstream that responds before it has the whole request doesn't want the rest.

@@ -11,8 +11,8 @@
 
 use std::rc::Rc;
 
-use super::InFlight;
 use super::cache::CacheRules;
+use super::{ExchangeId, InFlight, Queue};
 use crate::cache::{Appended, EntryId, FillingId, Key, New, Response};
 use crate::http::cache_control::MAX_SECONDS;
 use crate::http::caching::{self, Arrival, Confirmation, HeadEffect, Refusal, variant};
@@ -22,7 +22,8 @@ use crate::http::head::{self, Method};
 use crate::http::uri::HttpUrl;
 use crate::http::{FieldLines, Fields, Status};
 use crate::limits;
-use crate::reactor::{Handle, Tick, Time};
+use crate::reactor::{Context, Handle, Tick, Time};
+use crate::service::Service;
 
 /// What is stored of the responses to a request, and how.
 pub(crate) struct Storing {
@@ -35,6 +36,8 @@ pub(crate) struct Storing {
     pub(crate) requested: Tick,
     /// What is stored for it, and is to be validated if it can be.
     pub(crate) stored: Option<(EntryId, Rc<Response>)>,
+    /// The requests that wait until the upstream has no more to do with it.
+    pub(crate) queue: Rc<Queue>,
 }
 
 /// What became of a response.
@@ -296,12 +299,14 @@ pub(super) struct Growing {
     pub(super) is_paused: bool,
     /// The upstream is busy with it, whether its client waits for it or not.
     _in_flight: InFlight,
+    /// The requests that wait until it has ended.
+    queue: Rc<Queue>,
 }
 
 impl Growing {
     pub(super) fn new(storing: &Storing, filling: FillingId, body: client::Body, in_flight: InFlight) -> Self {
-        let rules = Rc::clone(&storing.rules);
-        Self { rules, filling, body, bytes: 0, is_paused: false, _in_flight: in_flight }
+        let (rules, queue) = (Rc::clone(&storing.rules), Rc::clone(&storing.queue));
+        Self { rules, filling, body, bytes: 0, is_paused: false, _in_flight: in_flight, queue }
     }
 
     /// Appends content. Returns false if nobody needs more of it: it can't be stored, or much is missing
@@ -320,8 +325,9 @@ impl Growing {
         appended != Appended::Failed && (is_read || rest <= limits::CACHE_UNREAD)
     }
 
-    /// The response has ended, properly or not.
-    pub(super) fn end(self, is_complete: bool) {
+    /// The response to this exchange has ended, properly or not: another one may begin at the upstream.
+    pub(super) fn end(self, is_complete: bool, exchange: ExchangeId, cx: &mut Context<'_, Service>) {
+        self.queue.wake(exchange, cx);
         if caching::is_whole(self.body, self.bytes, is_complete) {
             self.rules.cache.store.borrow_mut().end(self.filling);
         }

@@ -57,9 +57,6 @@ impl Http {
             Step::Done(end) => end,
         };
         self.reading = proxied.reading();
-        if !matches!(end, End::Head(_)) {
-            proxied.make_room(cx);
-        }
         match end {
             End::Head(answer) => {
                 if let Some(over) = gateway::pass_on(proxied, &answer, self.requests, io, cx) {
@@ -67,6 +64,7 @@ impl Http {
                 }
             }
             End::Written(writing) => {
+                proxied.make_room(cx);
                 self.response_ended(0, cx);
                 self.end(writing, cx);
             }
@@ -78,6 +76,7 @@ impl Http {
     /// Ends an exchange with an upstream: something else follows.
     fn conclude(&mut self, over: Over, io: &mut Io<'_>, cx: &mut Cx<'_>) {
         if let State::Proxied(proxied) = self.take_state(cx) {
+            proxied.make_room(cx);
             let progress = gateway::conclude(*proxied, over, self.requests, io, cx);
             self.proceed(progress, cx);
         }
