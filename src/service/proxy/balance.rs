@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(proxy.take(&[], EXCHANGE, at(2)).unwrap().upstream().url, "1", "the pause is over");
         one.failed(at(2));
         assert_eq!(proxy.take(&[], EXCHANGE, at(3)).unwrap().upstream().url, "2", "the pause is longer");
-        one.works();
+        one.works(at(2));
         assert_eq!(proxy.take(&[], EXCHANGE, at(3)).unwrap().upstream().url, "1");
     }
     #[test]

@@ -180,7 +180,7 @@ impl UpstreamConnection {
             }
             let was_something = exchange.read(&self.upstream, io, cx)?;
             if exchange.is_read() {
-                self.upstream.works();
+                self.upstream.works(cx.time.now);
                 self.end(io, cx);
             } else if !was_something {
                 if io.ended && exchange.end_of_input(io)? {
@@ -202,7 +202,7 @@ impl UpstreamConnection {
     /// Passes bytes on, if the connection is a tunnel. Returns what it wants then.
     fn pass(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Option<Want> {
         let Exchange { id, tunnel: Some(end), .. } = self.exchange.as_mut()? else { return None };
-        self.upstream.works();
+        self.upstream.works(cx.time.now);
         io.output.write(&end.take_arrived(io, cx.time.now));
         while let Some(flow) = end.next(io, cx) {
             send(*id, flow.into(), cx);

@@ -55,7 +55,7 @@ impl Forward {
         let addresses = Addresses::unknown(&server.host, server.port, filter);
         let upstream = Upstream::new(format!("{scheme}://{authority}"), authority, addresses, tls, self.timeouts);
         let proxy = Rc::new(Proxy {
-            upstreams: vec![Rc::new(upstream)],
+            upstreams: vec![Rc::new(upstream.foreign())],
             max_in_flight: usize::MAX,
             queue: Rc::default(),
             pseudonym: self.pseudonym.clone(),

@@ -133,7 +133,7 @@ impl HealthCheck {
     /// The check is over: the next one follows.
     pub(crate) fn closed(&mut self, cx: &mut Cx<'_>) {
         let Some(upstream) = self.upstream.upgrade().filter(|_| !cx.draining) else { return };
-        upstream.checked(self.is_good.unwrap_or(false));
+        upstream.checked(self.is_good.unwrap_or(false), cx.time.now);
         let interval = upstream.health_settings().map(|settings| settings.interval).unwrap_or_default();
         let next = cx.time.now.after(interval);
         if let Some((to, check)) = Self::of(&upstream, next) {

@@ -32,6 +32,7 @@ mod dialing;
 mod exchange;
 mod forward;
 mod health;
+mod outage;
 mod queue;
 mod storing;
 mod tunnel;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::health::Health;
+use super::outage::Outage;
 use super::{Addresses, HealthSettings};
 use crate::http::proxying::UpstreamTimeouts;
 use crate::limits;
@@ -35,6 +36,9 @@ pub struct Upstream {
     idle: RefCell<Vec<Handle>>,
     /// It failed, and isn't asked before this moment if there is another one.
     paused: Cell<Option<(Tick, Duration)>>,
+    outage: Cell<Outage>,
+    /// Clients choose it, so what becomes of it is logged for debugging only.
+    is_foreign: bool,
 }
 
 /// A request that an upstream has; it counts until this is dropped.
@@ -83,6 +87,8 @@ impl Upstream {
             in_flight,
             idle,
             paused,
+            outage: Cell::default(),
+            is_foreign: false,
         }
     }
 
@@ -93,6 +99,11 @@ impl Upstream {
     pub fn with_weight(self, weight: u32) -> Self {
         assert!(weight > 0, "an upstream has a weight");
         Self { weight, ..self }
+    }
+
+    /// As one that clients choose.
+    pub(super) fn foreign(self) -> Self {
+        Self { is_foreign: true, ..self }
     }
 
     /// With checks, if there are settings for them.
@@ -126,7 +137,7 @@ impl Upstream {
     }
 
     /// A check has ended.
-    pub(super) fn checked(&self, is_good: bool) {
+    pub(super) fn checked(&self, is_good: bool, now: Tick) {
         let has_changed = self.health.borrow_mut().checked(is_good);
         match (is_good, has_changed) {
             (true, true) => log::info!("the upstream {} is up again", self.url),
@@ -134,7 +145,7 @@ impl Upstream {
             _ => {}
         }
         if is_good {
-            self.works();
+            self.works(now);
         } else {
             self.failures.set(self.failures.get() + 1);
         }
@@ -195,16 +206,23 @@ impl Upstream {
     pub(crate) fn failed(&self, now: Tick) {
         self.failures.set(self.failures.get() + 1);
         let pause = self.paused.get().map_or(PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
-        if self.paused.get().is_none() {
-            log::warn!("the upstream {} fails", self.url);
+        let mut outage = self.outage.get();
+        if outage.failed(now) {
+            let level = if self.is_foreign { log::Level::Debug } else { log::Level::Warn };
+            log::log!(level, "the upstream {} fails", self.url);
         }
+        self.outage.set(outage);
         self.paused.set(Some((now.after(pause), pause)));
     }
 
     /// It has responded.
-    pub(super) fn works(&self) {
-        if self.paused.take().is_some() {
-            log::info!("the upstream {} works again", self.url);
+    pub(super) fn works(&self, now: Tick) {
+        self.paused.set(None);
+        let mut outage = self.outage.get();
+        if let Some(failures) = outage.works(now) {
+            let level = if self.is_foreign { log::Level::Debug } else { log::Level::Info };
+            log::log!(level, "the upstream {} works again, after {failures} failures", self.url);
         }
+        self.outage.set(outage);
     }
 }
