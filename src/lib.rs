@@ -27,7 +27,6 @@
 //! and [`limits`]; see [`manual::library`]. All other modules may change at any time.
 //!
 //! # Vocabulary
-//!
 //! | Noun | Is | Owns |
 //! |---|---|---|
 //! | [`Reactor`](reactor::Reactor) | the loop | poll, slots, run queues, timers, the lent buffers, the clock, the helper threads |
@@ -46,9 +45,11 @@
 //! | Guard (`auth/guard.rs`) | the protected paths | the users of each |
 //! | [`Session`](app::Session) | the values that are stored for one client | its values |
 //! | Representation | a file as it is sent ([`files::representation`]) | one prebuilt block |
+//! | [`Upstream`](service::proxy::Upstream) | a server that is asked for responses | its idle connections, its failures |
+//! | Tunnel | an exchange whose bytes pass unchanged ([`service::proxy`]) | bytes that the other end has no room for |
+//! | Stored response ([`cache`]) | a response of an upstream that may be sent again | its head, and its content or a file |
 //!
 //! # The life of a request
-//!
 //! 1. `accept4` gives a socket. On Linux accept is deferred until bytes are there, so it
 //!    is read at once, before it is ever registered (`reactor/mod.rs`, `reactor/pump.rs`).
 //! 2. The reactor reads into its one input buffer and calls
@@ -60,13 +61,14 @@
 //! 5. A file asked for before is a look-up in a hash table and a copy of a prebuilt block; a new
 //!    one is opened by `openat2`, which proves that it lies below the root. An application is
 //!    called through `app/boundary.rs`. [`ResponseHead`](http::response::ResponseHead) writes heads.
+//!    What an upstream answers is looked up in the cache, or else asked for by a connection of its
+//!    own (`service/proxy/mod.rs`): the two connections send each other messages.
 //! 6. All responses leave in one `send`. What the peer doesn't take is kept by the
 //!    connection; otherwise it owns no buffer. `persistence.rs` decides what comes next.
 //!
 //! So a request costs a read, a write and a share in an `epoll_wait`. Over TLS `reactor/tls/`
 //! opens and seals between the socket and the buffers; no protocol notices.
 //! # Invariants
-//!
 //! 1. `http` and `reactor` don't know each other. Only `reactor/tls/` knows rustls.
 //! 2. Nothing under `http`, `text`, `app`, `session` reads the clock or has a socket; the
 //!    clock is read in `reactor/clock.rs` alone: at the beginning and the end of a pass.
@@ -87,17 +89,15 @@
 //!     each is caught, and a broken answer is a 500.
 //! 11. A response that fails while it is written is taken back whole, if nothing of it was
 //!     sent; else the connection is closed.
-//! 12. The only unsafe code is in `reactor/sys.rs`. Cells are in `service/http`, `server/state.rs`,
+//! 12. The only unsafe code is in `reactor/sys.rs`. Cells are in `service/{http,proxy}`, `server/state.rs`,
 //!     `app/boundary.rs`, `cache` and at session stores, each borrowed for one call. No global but the logger.
 //!
 //! # Where to start reading
-//!
 //! `reactor/mod.rs` (the loop), `reactor/protocol.rs` (the contract), `reactor/pump.rs`
 //! (one turn), then `service/echo.rs` (a protocol on one page), `service/http/mod.rs` (the
-//! exchange), `files/representation.rs` (a response).
+//! exchange), `files/representation.rs` (a response), `service/proxy/mod.rs` (upstreams).
 //!
 //! # Choices that could have been others
-//!
 //! - **A host is shared by `Rc` and has cells inside.** An exchange keeps its host, so a
 //!   reload can replace the table of hosts at any moment. Numbers into a table went stale.
 //! - **A connection is taken out of its slot for its turn**, so that `connect` can reserve

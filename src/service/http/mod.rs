@@ -6,28 +6,30 @@
 //!  ──────────                    ─────────────────────────────────────────────────────
 //!  read ─▶ parse head ─▶ resolve ─▶ policy ─▶ handler ─▶ respond ─▶ body ─▶ access log
 //!             │             once       │          │
-//!             ▼                        │          └ files, application, fixed response
+//!             ▼                        │          └ files, application, upstream, fixed response
 //!           body                       └ maintenance, overload, password, expectations
 //! ```
 //!
 //! | File | Does |
 //! |---|---|
-//! | `connection` | reads heads and bodies in time, begins exchanges, decides what follows a response |
+//! | `connection` | reads heads and bodies in time, begins exchanges and continues them, decides what follows |
 //! | `body` | reads the body of a request: into memory, for an application, or to discard it |
 //! | `persistence` | whether the connection goes on: one rule for both directions |
 //! | `resolve` | finds host, path, realm, handler and client of a request, once |
 //! | `exchange` | the facts about a request, and the connection as the steps see it |
 //! | `policy` | the rules that hold for every handler |
-//! | `local_only` | the rule of a host that answers only to this machine |
+//! | `local_only`, `https` | the rules of a host that answers only to this machine, and of plain text at HTTPS |
 //! | `dispatch` | the steps in their order, also for a request that has waited |
 //! | `files`, `application`, `fixed`, `gateway`, `forward`, `admin` | the handlers |
-//! | `asking` | what a gateway asks an upstream for |
+//! | `asking`, `received` | what a gateway asks an upstream for, and the fields of its response |
+//! | `lookup`, `stored` | what the cache has for a request, and how that is sent |
 //! | `respond`, `error_page`, `rejects` | write responses; the only place where heads are begun |
-//! | `waiting`, `sending`, `watching`, `proxied`, `tunnel` | an exchange that takes more than one turn |
+//! | `waiting`, `sending`, `sending_stored`, `watching`, `proxied`, `tunnel` | an exchange of more than one turn |
+//! | `request_content` | the content of a request on its way to an upstream |
 //! | `jobs` | starts a job for an exchange, which waits for it |
 //! | `body_writer` | frames and counts a body that takes more than one turn |
 //! | `state`, `step` | the states of a connection, and the result of a step |
-//! | `access_log`, `census`, `counts` | what is counted and logged |
+//! | `access_log`, `census`, `counts`, `notices` | what is counted and logged |
 //! | `hosts`, `host`, `tree`, `routes`, `rules` | what is served under which name and path, and by which rules |
 //! | `shared` | what all connections share |
 
@@ -57,7 +59,6 @@ mod notices;
 mod persistence;
 mod policy;
 mod proxied;
-
 mod received;
 mod rejects;
 mod request_content;

@@ -21,7 +21,19 @@
 //! is dropped.
 //!
 //! After a 101, or at once if that was asked for (Connect), the two connections are the ends of a
-//! tunnel (`tunnel`).
+//! tunnel. A response that is stored isn't sent as pieces: it grows in the cache, and all clients that
+//! want it read it there.
+//!
+//! | File | Does |
+//! |---|---|
+//! | `balance`, `queue` | which upstream of a route is asked, and who waits for one |
+//! | `forward` | the upstreams of a forward proxy: the servers that its clients name |
+//! | `upstream`, `addresses` | a server: its connections, its name and where that is |
+//! | `health`, `outage` | whether it works, and when that is logged |
+//! | `dialing`, `attempts` | the way to a new connection |
+//! | `connection`, `exchange` | a connection to an upstream, and the exchange that it has |
+//! | `storing`, `cache` | how it stores a response, and what all proxies share for that |
+//! | `tunnel` | an end of a tunnel |
 
 mod addresses;
 mod attempts;
