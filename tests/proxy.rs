@@ -13,23 +13,11 @@ use support::reload::{Load, reload, serve};
 use support::site::{Site, certificate};
 use support::{Client, Root, Script, Server, TIMEOUT, eventually, get, get_with, miod, pattern, read_head};
 
-/// An origin that answers each request on a connection with what `answer` makes of its head.
-fn answering(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Script {
-    Script::parallel(move |_, stream| {
-        loop {
-            let head = read_head(stream);
-            if head.is_empty() || stream.write_all(&answer(&head)).is_err() {
-                return;
-            }
-        }
-    })
-}
-
 /// An origin that holds its response back until it is told to send it.
 fn held(body: &'static str) -> (Script, Sender<()>) {
     let (answer, told) = channel();
     let told = Mutex::new(told);
-    let origin = answering(move |_| {
+    let origin = Script::answering(move |_| {
         told.lock().unwrap().recv_timeout(TIMEOUT).expect("a word from the test");
         ok(body)
     });
@@ -55,7 +43,7 @@ fn proxy(upstream: SocketAddr, arguments: &[&str]) -> Server {
 
 #[test]
 fn a_request_is_passed_on_and_its_response_too() {
-    let origin = answering(|head| {
+    let origin = Script::answering(|head| {
         let body = head.to_owned();
         let head = "HTTP/1.1 201 Made\r\nContent-Type: text/x\r\nConnection: X-Hop\r\nX-Hop: 1\r\nServer: other\r\nSet-Cookie: \
                     a=1\r\nSet-Cookie: b=2";
@@ -226,7 +214,7 @@ fn a_large_response_is_passed_on_with_bounded_memory() {
 #[test]
 fn failures_have_their_status() {
     let silent = || Script::parallel(|_, stream| drop(stream.read_to_end(&mut Vec::new())));
-    let responding = |response: &'static [u8]| answering(|_| response.to_vec());
+    let responding = |response: &'static [u8]| Script::answering(|_| response.to_vec());
     for (origin, status, why, arguments) in [
         (None, 502, "refuses the connection", &[][..]),
         (Some(silent()), 504, "did not respond in time", &["--upstream-timeout", "0.2"]),
@@ -258,7 +246,7 @@ fn failures_have_their_status() {
 
 #[test]
 fn a_cut_response_is_visibly_cut() {
-    let origin = answering(|head| {
+    let origin = Script::answering(|head| {
         let framing = if head.contains("/api/length") { "Content-Length: 10" } else { "Transfer-Encoding: chunked" };
         let body = if head.contains("/api/length") { "12345" } else { "5\r\n12345\r\n" };
         format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n{body}").into_bytes()
@@ -295,7 +283,7 @@ fn a_client_that_goes_away_cancels_its_request() {
 
 #[test]
 fn another_upstream_is_asked_if_one_fails() {
-    let (closed, works) = (nobody(), answering(|_| ok("x")));
+    let (closed, works) = (nobody(), Script::answering(|_| ok("x")));
     let root = Root::new();
     let route = format!("/=http://{closed},{}", works.url(""));
     let server = Server::start(&root, &["--proxy", &route]);
@@ -344,7 +332,7 @@ fn requests_wait_while_an_upstream_has_as_many_as_it_should_have() {
     let (asked, seen) = channel();
     let (answer, told) = channel::<()>();
     let (asked, told) = (Mutex::new(asked), Mutex::new(told));
-    let origin = answering(move |head| {
+    let origin = Script::answering(move |head| {
         let path = head.split(' ').nth(1).unwrap().to_owned();
         asked.lock().unwrap().send(path.clone()).unwrap();
         told.lock().unwrap().recv_timeout(TIMEOUT).expect("a word from the test");
@@ -421,14 +409,14 @@ fn requests_wait_until_a_stored_response_is_whole_or_confirmed_and_no_longer() {
 fn checks_take_an_upstream_out_and_bring_it_back() {
     let is_up = Arc::new(AtomicBool::new(true));
     let answer = Arc::clone(&is_up);
-    let checked = answering(move |head| match (head.starts_with("GET /up "), answer.load(Ordering::SeqCst)) {
+    let checked = Script::answering(move |head| match (head.starts_with("GET /up "), answer.load(Ordering::SeqCst)) {
         (true, false) => b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n".to_vec(),
         (is_check, _) => {
             assert!(!is_check || head.contains("User-Agent: miod/"), "{head}");
             ok("one")
         }
     });
-    let other = answering(|_| ok("two"));
+    let other = Script::answering(|_| ok("two"));
     let (root, url) = (Root::new(), checked.url(""));
     let route = |path: &str, urls: &[&str]| {
         format!("[[host.route]]\npath = \"{path}\"\nproxy = {urls:?}\nhealth = \"/up\"\nhealth-interval = 0.02\n")
@@ -472,7 +460,7 @@ fn an_upstream_that_accepts_and_closes_is_asked_once() {
 
 #[test]
 fn routes_of_the_file_strip_the_prefix_and_name_the_upstream() {
-    let origin = answering(ok);
+    let origin = Script::answering(ok);
     let at = origin.address;
     let root = Root::new();
     root.file(
@@ -499,7 +487,7 @@ fn routes_of_the_file_strip_the_prefix_and_name_the_upstream() {
 
 #[test]
 fn heads_without_content_and_interim_responses_pass() {
-    let origin = answering(|head| match head.split(' ').nth(1).unwrap() {
+    let origin = Script::answering(|head| match head.split(' ').nth(1).unwrap() {
         "/api/head" => b"HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n".to_vec(),
         "/api/304" => b"HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n".to_vec(),
         "/api/early" => {
@@ -533,7 +521,7 @@ fn a_loop_is_found() {
 
 #[test]
 fn a_route_to_upstreams_changes_under_load_and_loses_no_request() {
-    let (one, two) = (answering(|_| ok("1")), answering(|_| ok("2")));
+    let (one, two) = (Script::answering(|_| ok("1")), Script::answering(|_| ok("2")));
     let (slow, answer) = held("slow");
     let root = Root::new();
     let config = |origin: &Script, further: &str| {
@@ -565,7 +553,7 @@ fn a_route_to_upstreams_changes_under_load_and_loses_no_request() {
 fn the_log_names_the_upstream() {
     let root = Root::new();
     root.file("site/index.html", "own");
-    let origin = answering(|_| ok("x"));
+    let origin = Script::answering(|_| ok("x"));
     let (works, closed) = (origin.address, nobody());
     let log = root.at("log").display().to_string();
     let mut command = miod();

@@ -28,18 +28,6 @@ fn agreeing() -> (Script, Receiver<Client>) {
     (origin, given)
 }
 
-/// An origin that answers each head with what `answer` makes of it.
-fn answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Script {
-    Script::parallel(move |_, stream| {
-        loop {
-            let head = read_head(stream);
-            if head.is_empty() || stream.write_all(answer(&head).as_bytes()).is_err() {
-                return;
-            }
-        }
-    })
-}
-
 /// A server before `origin`.
 fn before(origin: &Script, arguments: &[&str]) -> Server {
     let route = format!("/={}", origin.url(""));
@@ -215,7 +203,7 @@ fn early_bytes_are_not_lost() {
 
 #[test]
 fn a_refused_upgrade_is_a_usual_exchange_and_what_follows_it_a_request() {
-    let origin = answering(|head| {
+    let origin = Script::answering(|head| {
         let body = if head.contains("Upgrade: x") { "no" } else { "yes" };
         let status = if head.contains("Upgrade: x") { "403 No" } else { "200 OK" };
         format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
@@ -231,7 +219,7 @@ fn a_refused_upgrade_is_a_usual_exchange_and_what_follows_it_a_request() {
 
 #[test]
 fn an_upgrade_that_is_not_for_this_connection_is_not_passed_on() {
-    let origin = answering(|head| {
+    let origin = Script::answering(|head| {
         assert!(!head.contains("Upgrade"), "{head}");
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned()
     });
@@ -248,7 +236,7 @@ fn an_upgrade_that_is_not_for_this_connection_is_not_passed_on() {
 
 #[test]
 fn a_change_that_was_not_asked_for_is_a_502() {
-    let origin = answering(|_| SWITCHED.to_owned());
+    let origin = Script::answering(|_| SWITCHED.to_owned());
     let server = before(&origin, &[]);
     for lines in ["", "Connection: Upgrade\r\nUpgrade: y\r\n"] {
         let response = server.get_with("/", lines);
@@ -266,7 +254,7 @@ fn an_upstream_that_is_lost_before_it_agrees_is_a_502() {
 
 #[test]
 fn the_proxy_says_why_an_upstream_has_failed_and_passes_on_what_others_say() {
-    let origin = answering(|_| {
+    let origin = Script::answering(|_| {
         "HTTP/1.1 502 Bad Gateway\r\nProxy-Status: inner; error=dns_error\r\nContent-Length: 0\r\n\r\n".to_owned()
     });
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

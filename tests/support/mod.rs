@@ -540,6 +540,18 @@ impl Script {
         })
     }
 
+    /// Answers each request without content on a connection with what `answer` makes of its head.
+    pub fn answering<A: AsRef<[u8]>>(answer: impl Fn(&str) -> A + Send + Sync + 'static) -> Self {
+        Self::parallel(move |_, stream| {
+            loop {
+                let head = read_head(stream);
+                if head.is_empty() || stream.write_all(answer(&head).as_ref()).is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
     /// Each connection gets these bytes after its first request, and is then closed.
     pub fn responding(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();

@@ -51,6 +51,21 @@ impl Chosen {
 }
 
 impl Proxy {
+    /// A proxy to these upstreams that passes on everything.
+    pub fn new(upstreams: Vec<Rc<Upstream>>, pseudonym: String) -> Self {
+        Self {
+            upstreams,
+            max_in_flight: usize::MAX,
+            queue: Rc::default(),
+            pseudonym,
+            body_limit: None,
+            strip: false,
+            own_host: false,
+            is_forward: false,
+            cache: None,
+        }
+    }
+
     /// The upstream for a request, or a place in the queue. None of those that were `tried` already
     /// is chosen.
     ///
@@ -109,18 +124,7 @@ mod tests {
     const EXCHANGE: ExchangeId = ExchangeId { client: Handle::for_test(1), request: 1 };
 
     fn proxy(upstreams: Vec<Rc<Upstream>>, max_in_flight: usize) -> Proxy {
-        let (queue, pseudonym) = (Rc::default(), "a".to_owned());
-        Proxy {
-            upstreams,
-            max_in_flight,
-            queue,
-            pseudonym,
-            body_limit: None,
-            strip: false,
-            own_host: false,
-            is_forward: false,
-            cache: None,
-        }
+        Proxy { max_in_flight, ..Proxy::new(upstreams, "a".to_owned()) }
     }
 
     #[test]

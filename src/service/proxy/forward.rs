@@ -54,17 +54,9 @@ impl Forward {
         let filter = Rc::new(move |address| allows_private || is_public(address));
         let addresses = Addresses::unknown(&server.host, server.port, filter);
         let upstream = Upstream::new(format!("{scheme}://{authority}"), authority, addresses, tls, self.timeouts);
-        let proxy = Rc::new(Proxy {
-            upstreams: vec![Rc::new(upstream.foreign())],
-            max_in_flight: usize::MAX,
-            queue: Rc::default(),
-            pseudonym: self.pseudonym.clone(),
-            body_limit: None,
-            strip: false,
-            own_host: true,
-            is_forward: true,
-            cache: self.cache.clone(),
-        });
+        let upstreams = vec![Rc::new(upstream.foreign())];
+        let proxy = Proxy::new(upstreams, self.pseudonym.clone());
+        let proxy = Rc::new(Proxy { own_host: true, is_forward: true, cache: self.cache.clone(), ..proxy });
         origins.make_room();
         origins.0.insert(server.clone(), (Rc::clone(&proxy), now));
         Some(proxy)

@@ -35,18 +35,7 @@ impl Pair {
         let timeouts = UpstreamTimeouts { tunnel: SILENCE, ..UpstreamTimeouts::default() };
         let addresses = Addresses::at(Endpoint::Unix("a".into()));
         let upstream = Rc::new(Upstream::new("u".to_owned(), "u".to_owned(), addresses, None, timeouts));
-        let (upstreams, pseudonym) = (vec![upstream], "miod-x".to_owned());
-        let proxy = Rc::new(Proxy {
-            upstreams,
-            max_in_flight: 1,
-            queue: Rc::default(),
-            pseudonym,
-            body_limit: None,
-            strip: false,
-            own_host: false,
-            is_forward: false,
-            cache: None,
-        });
+        let proxy = Rc::new(Proxy { max_in_flight: 1, ..Proxy::new(vec![upstream], "miod-x".to_owned()) });
         let route = RouteHandler::Proxy(Rc::clone(&proxy));
         let mut bench = Bench::with_host(|host| host.routes.set("/up", route).unwrap());
         bench.peer.has_partner = true;

@@ -11,17 +11,7 @@ fn bench() -> (Bench, Rc<Upstream>) {
     let addresses = Addresses::at(Endpoint::Unix("/a".into()));
     let upstream = Upstream::new("unix:/a".into(), "a".into(), addresses, None, UpstreamTimeouts::default());
     let upstream = Rc::new(upstream);
-    let proxy = Proxy {
-        upstreams: vec![Rc::clone(&upstream)],
-        max_in_flight: 1,
-        queue: Rc::default(),
-        pseudonym: "me".to_owned(),
-        body_limit: None,
-        strip: false,
-        own_host: false,
-        is_forward: false,
-        cache: None,
-    };
+    let proxy = Proxy { max_in_flight: 1, ..Proxy::new(vec![Rc::clone(&upstream)], "me".to_owned()) };
     let bench = Bench::with_host(|host| host.routes.set("/p", RouteHandler::Proxy(Rc::new(proxy))).unwrap());
     (bench, upstream)
 }
