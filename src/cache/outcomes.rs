@@ -53,6 +53,14 @@ impl<W> Store<W> {
     pub fn is_idle(&self) -> bool {
         self.queue.as_ref().is_none_or(|queue| !queue.has_job && queue.loads.is_empty() && queue.changes.is_empty())
     }
+
+    /// Whether nothing is left of what was under way. What was read for those who have gone stays for a
+    /// few jobs.
+    #[cfg(test)]
+    pub(crate) fn is_settled(&self) -> bool {
+        let waits = self.fillings.len() + self.written.len() + self.loads.len() + self.pending.len();
+        waits == 0 && (self.meter.bytes() == 0 || !self.claims.is_empty())
+    }
 }
 
 impl<W: Clone> Store<W> {

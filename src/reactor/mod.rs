@@ -55,6 +55,8 @@ mod slot;
 mod slots;
 mod socket;
 mod sys;
+#[cfg(test)]
+mod test_context;
 mod timers;
 mod tls;
 mod tls_transport;

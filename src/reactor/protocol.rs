@@ -405,11 +405,11 @@ impl<P: Protocol> Context<'_, P> {
 /// A context outside any reactor, for tests and benches of one protocol.
 #[doc(hidden)]
 pub struct TestContext<P: Protocol> {
-    effects: Vec<Effect<P>>,
-    helpers: Helpers<P::Outcome>,
-    slots: Slots<Slot<P>>,
+    pub(super) effects: Vec<Effect<P>>,
+    pub(super) helpers: Helpers<P::Outcome>,
+    pub(super) slots: Slots<Slot<P>>,
     figures: Figures,
-    handle: Handle,
+    pub(super) handle: Handle,
 }
 
 impl<P: Protocol> Default for TestContext<P> {

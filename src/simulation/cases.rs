@@ -352,7 +352,7 @@ fn key_value(dice: &mut Dice, client: &str) -> Vec<Case> {
 }
 
 /// Writes content in the chunked coding, cut at random.
-fn write_chunks(dice: &mut Dice, mut content: &[u8], out: &mut Vec<u8>) {
+pub(super) fn write_chunks(dice: &mut Dice, mut content: &[u8], out: &mut Vec<u8>) {
     while !content.is_empty() {
         let (piece, rest) = content.split_at(dice.amount(content.len()));
         let extension = dice.pick(&["", "", ";a", ";a=\"b\""]);

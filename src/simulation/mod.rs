@@ -14,6 +14,7 @@
 //! | `client` | a client, which checks what it receives |
 //! | `fixtures` | what the requests and the service agree on |
 //! | `link` | a connection of the service, and what may happen on it |
+//! | `proxy` | another simulation: of the gateway, with origins behind it |
 //! | `reload` | configurations, which take each other's place |
 //! | `store` | a remote store of sessions that speaks RESP |
 //! | `world` | the state that all links share |
@@ -24,6 +25,7 @@ mod cases;
 mod client;
 mod fixtures;
 mod link;
+mod proxy;
 mod reload;
 #[path = "../../tests/support/response.rs"]
 #[allow(dead_code, unreachable_pub)] // the tests with real sockets use all of it

@@ -146,6 +146,12 @@ impl Cache {
         }
     }
 
+    /// Whether nobody waits for anything.
+    #[cfg(test)]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.fetches.borrow().is_empty() && self.wakes.borrow().is_empty()
+    }
+
     /// What the store counts.
     pub fn figures(&self) -> Figures {
         self.store.borrow().figures()
