@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
@@ -246,6 +247,12 @@ fn responses_are_stored_nowhere_or_in_a_directory_that_outlives_the_process() {
     let mut server = forward(&["--proxy-cache", &place]);
     assert_eq!(handling(&get(&server, &url, "")), MISS);
     assert_eq!(handling(&get(&server, &url, "")), HIT);
+    // Files are written beside the responses.
+    let files =
+        |directory: PathBuf| std::fs::read_dir(directory).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let is_written =
+        || files(root.at("cache")).flat_map(&files).any(|file| file.extension().is_none_or(|end| end != "tmp"));
+    assert!(eventually(is_written));
     server.signal("TERM");
     assert!(server.wait().success());
     let server = forward(&["--proxy-cache", &place]);
