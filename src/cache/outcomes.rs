@@ -201,7 +201,7 @@ impl<W: Clone> Store<W> {
         let Found { damaged, foreign, errors, .. } = std::mem::take(&mut queue.found);
         self.figures.scanning = false;
         let entries = self.index.len();
-        log::info!("the cache has {entries} entries in its directory");
+        log::info!("responses in the directory of the cache: {entries}");
         if damaged + foreign + errors > 0 {
             log::warn!(
                 "the cache removed {damaged} damaged files, left {foreign} alone that aren't its own, and failed \

@@ -14,7 +14,7 @@ use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, Server, offere
 use crate::http::target::{self, Form};
 use crate::http::uri::HttpUrl;
 use crate::http::{FieldLines, Status};
-use crate::reactor::Ends;
+use crate::reactor::{Ends, Time};
 use crate::service::proxy::{Answer, Ask, CacheRules, Content, Fetching, Kept, Proxy, Storing, ToUpstream, Upstream};
 
 /// What an upstream is wanted for.
@@ -115,10 +115,11 @@ impl Fetch {
         Arrived::Passes(lines)
     }
 
-    /// There is no response: what is sent of the stored one, if it may be.
-    pub(super) fn failed(&self, head: &RequestHead<'_>, now: i64) -> Option<(Rc<Response>, Handling)> {
+    /// There is no response: what is sent of the stored one, if it may be. Nobody waits for another failure.
+    pub(super) fn failed(&self, head: &RequestHead<'_>, time: Time) -> Option<(Rc<Response>, Handling)> {
+        self.rules.cache.note_unshared(self.key, time.now);
         let handling = Handling::Forwarded { why: self.reason, status: None, stored: false, collapsed: self.collapsed };
-        Some((self.usable(head, None, now)?, handling))
+        Some((self.usable(head, None, time.unix_seconds)?, handling))
     }
 
     /// The stored response, if it may be sent after such a failure.

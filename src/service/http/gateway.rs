@@ -179,12 +179,10 @@ pub(super) fn conclude(proxied: Proxied, over: Over, request: u32, io: &mut Io<'
     turn.upstream = upstream.as_deref().map(url);
     match over {
         Over::Refused(reject) => refuse(&exchange, reject, turn),
-        Over::Failed(failure) => {
-            match plan.fetch.as_ref().and_then(|fetch| fetch.failed(&head, turn.cx.time.unix_seconds)) {
-                Some((response, handling)) => stored::send(&exchange, &plan, response, handling, turn),
-                None => fail(&exchange, failure, turn),
-            }
-        }
+        Over::Failed(failure) => match plan.fetch.as_ref().and_then(|fetch| fetch.failed(&head, turn.cx.time)) {
+            Some((response, handling)) => stored::send(&exchange, &plan, response, handling, turn),
+            None => fail(&exchange, failure, turn),
+        },
         Over::Stored(response, handling) => {
             // If it isn't the one that the upstream sends, nobody wants that. Else it goes on.
             turn.cx.send(link.connection, Message::ToUpstream(link.id, ToUpstream::Cancel));

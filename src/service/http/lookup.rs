@@ -8,7 +8,8 @@
 //!                                it isn't: Ask
 //! ```
 //!
-//! A request waits for another one once. If that didn't help, it is sent itself.
+//! If the request that others wait for was given up, one of them is sent in its place. If its response
+//! wasn't stored, or there was none, all of them are sent.
 
 use std::rc::Rc;
 
@@ -162,7 +163,7 @@ fn look_up_uri(
             Err(wait) => return wait,
             Ok(stored) => {
                 drop(store);
-                return ask_or_join(fetch(reason, stored.map(|stored| (id, stored))), &request, history, is_late, turn);
+                return ask_or_join(fetch(reason, stored.map(|stored| (id, stored))), &request, is_late, turn);
             }
         },
         (Decision::Forward(reason), None) => reason,
@@ -177,17 +178,11 @@ fn look_up_uri(
         (Decision::Serve { .. }, None) => Reason::UriMiss,
     };
     drop(store);
-    ask_or_join(fetch(reason, None), &request, history, is_late, turn)
+    ask_or_join(fetch(reason, None), &request, is_late, turn)
 }
 
 /// Joins a request that is under way, or asks.
-fn ask_or_join(
-    mut fetch: Fetch,
-    request: &caching::Request<'_>,
-    history: History,
-    is_late: bool,
-    turn: &Turn<'_, '_>,
-) -> Looked {
+fn ask_or_join(mut fetch: Fetch, request: &caching::Request<'_>, is_late: bool, turn: &Turn<'_, '_>) -> Looked {
     let time = turn.cx.time;
     let rules = Rc::clone(&fetch.rules);
     let is_shareable = request.method == Method::Get && fetch.reason != Reason::Request;
@@ -195,7 +190,7 @@ fn ask_or_join(
         let handling = Handling::Forwarded { why: fetch.reason, status: None, stored: false, collapsed: true };
         return Looked::Stored(Sent { response, handling, validation: None });
     }
-    fetch.guard = match is_shareable && !history.collapsed && !is_late {
+    fetch.guard = match is_shareable && !is_late {
         true => match rules.cache.begin_fetch(fetch.key, turn.cx.handle, time.now) {
             Some(guard) => Some(guard),
             None => return Looked::Wait(Waits::Head),
@@ -231,10 +226,15 @@ fn write_uri(exchange: &Exchange<'_>, plan: &Plan, out: &mut Vec<u8>) {
     };
     out.extend_from_slice(if is_https { b"https://" } else { b"http://" });
     let host = head.host().unwrap_or_default();
-    // The usual port is the same as none.
+    // The usual port is the same as none, and the root of DNS may be written or not.
     let usual: &[u8] = if is_https { b":443" } else { b":80" };
     let host = host.strip_suffix(usual).or_else(|| host.strip_suffix(b":")).unwrap_or(host);
-    out.extend(host.iter().map(u8::to_ascii_lowercase));
+    let (name, port) = match memchr::memrchr(b':', host) {
+        Some(colon) if !host.ends_with(b"]") => host.split_at(colon),
+        _ => (host, &b""[..]),
+    };
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    out.extend(name.iter().chain(port).map(u8::to_ascii_lowercase));
     out.extend_from_slice(asked.path);
     if let Some(query) = asked.query {
         out.push(b'?');
