@@ -192,7 +192,7 @@ fn rules_are_checked() {
         ("proxy = \"http://a\"\nmax_in_flight = 0", "5:17 max-in-flight: give a whole number of at least 1"),
         ("proxy = \"http://a\"\nhealth = \"a b\"", "5:10 health: give a path from the root, encoded, like /health"),
         ("proxy = \"http://a\"\nhealth-interval = 2", "2:1 health-interval is for a route with health"),
-        ("strip = true", "2:1 strip, host, max-in-flight, health, health-interval are for a route with proxy"),
+        ("strip = true", "2:1 strip, host, max-in-flight, health, health-interval, cache are for a route with proxy"),
     ] {
         assert_eq!(mistakes(&route(lines)), [expected], "{lines}");
     }
