@@ -426,4 +426,6 @@ fn connect_makes_a_tunnel_to_a_server() {
     let response = server.exchange(connect(closed, ""));
     assert_eq!((response.status, response.field("Proxy-Status")), (502, Some("miod; error=connection_refused")));
     assert_eq!(server.exchange(connect(echo.address, "Content-Length: 1\r\n") + "x").status, 400);
+    // Clients choose whom it asks, so they could fill the log.
+    assert!(!server.errors().contains("fails"), "{}", server.errors());
 }
