@@ -68,6 +68,16 @@ impl std::fmt::Debug for Kept {
     }
 }
 
+/// A request, and the head of the response that has come.
+#[derive(Clone, Copy)]
+struct Answered<'a> {
+    request: caching::Request<'a>,
+    response: &'a ResponseHead<'a>,
+    /// The connection that reads the response.
+    producer: Handle,
+    time: Time,
+}
+
 impl Storing {
     /// Whether the request asks if what is stored is still right.
     pub(crate) fn is_validation(&self) -> bool {
@@ -87,21 +97,20 @@ impl Storing {
     pub(crate) fn head(&self, response: &ResponseHead<'_>, producer: Handle, time: Time) -> Kept {
         let mut lines = FieldLines::default();
         let head = head::parse_again(&self.request, &mut lines);
-        let request = caching::Request::from(&head);
-        if request.method == Method::Post {
-            return self.store_posted(&request, response, producer, time);
+        let answered = Answered { request: caching::Request::from(&head), response, producer, time };
+        let method = answered.request.method;
+        if method == Method::Post {
+            return self.store_posted(answered);
         }
         let kept = match (&self.stored, response.status) {
-            (Some((id, stored)), _) if request.method == Method::Head => {
-                self.compare(*id, stored, &request, response, time);
+            (Some((id, stored)), _) if method == Method::Head => {
+                self.compare(*id, stored, answered);
                 return Kept::No;
             }
-            (Some((id, stored)), Status::NOT_MODIFIED) => self.validated(*id, stored, &request, response, time),
+            (Some((id, stored)), Status::NOT_MODIFIED) => self.validated(*id, stored, answered),
             // That is better than an error.
-            (Some((_, stored)), status) if self.is_usable(&request, stored, status, time.unix_seconds) => {
-                return Kept::No;
-            }
-            _ => self.store(&request, response, producer, time),
+            (Some((_, stored)), _) if self.is_usable(stored, answered) => return Kept::No,
+            _ => self.store(answered),
         };
         if matches!(kept, Kept::No) {
             self.rules.cache.note_unshared(self.key, time.now);
@@ -110,15 +119,17 @@ impl Storing {
     }
 
     /// Whether a stored response may be sent although the origin has failed.
-    fn is_usable(&self, request: &caching::Request<'_>, stored: &Response, status: Status, now: i64) -> bool {
-        caching::stale_on_error(request, stored.freshness(), Some(status), now, &self.rules.settings).is_some()
+    fn is_usable(&self, stored: &Response, Answered { request, response, time, .. }: Answered<'_>) -> bool {
+        let (status, settings) = (Some(response.status), &self.rules.settings);
+        caching::stale_on_error(&request, stored.freshness(), status, time.unix_seconds, settings).is_some()
     }
 
     /// Stores a response, if it may be.
-    fn store(&self, request: &caching::Request<'_>, response: &ResponseHead<'_>, producer: Handle, time: Time) -> Kept {
+    fn store(&self, answered: Answered<'_>) -> Kept {
+        let Answered { request, response, time, .. } = answered;
         let arrival = self.arrival(&response.fields, time);
-        match caching::evaluate(request, &response.into(), arrival, &self.rules.settings) {
-            Ok(freshness) => self.begin(request, response, freshness, producer, time),
+        match caching::evaluate(&request, &response.into(), arrival, &self.rules.settings) {
+            Ok(freshness) => self.begin(answered, freshness),
             Err(refusal) => {
                 // What was stored isn't right any more, unless this is about another request or failure.
                 if let Some((id, _)) = self.stored
@@ -133,40 +144,29 @@ impl Storing {
 
     /// Stores a response to POST, if it says that it is what GET would get, and for how long (RFC 9110
     /// §9.3.3).
-    fn store_posted(
-        &self,
-        request: &caching::Request<'_>,
-        response: &ResponseHead<'_>,
-        producer: Handle,
-        time: Time,
-    ) -> Kept {
+    fn store_posted(&self, answered: Answered<'_>) -> Kept {
+        let Answered { request, response, time, .. } = answered;
         let url = std::str::from_utf8(&self.uri).ok().and_then(|uri| HttpUrl::parse(uri).ok());
         let location = response.fields.get("content-location").and_then(|value| std::str::from_utf8(value).ok());
         let (Some(url), Some(location)) = (url, location) else { return Kept::No };
         if url.join(location).ok().as_ref() != Some(&url) {
             return Kept::No;
         }
-        let request = &caching::Request { method: Method::Get, has_content: false, ..*request };
+        let request = caching::Request { method: Method::Get, has_content: false, ..request };
         let settings = caching::Settings { heuristic_limit: 0, lifetimes: (0, MAX_SECONDS), ..self.rules.settings };
         let arrival = self.arrival(&response.fields, time);
-        match caching::evaluate(request, &response.into(), arrival, &settings) {
+        match caching::evaluate(&request, &response.into(), arrival, &settings) {
             Ok(freshness) if freshness.lifetime() > 0 => {
                 // What was stored before isn't right any more.
                 self.rules.cache.store.borrow_mut().remove_uri(self.key);
-                self.begin(request, response, freshness, producer, time)
+                self.begin(Answered { request, ..answered }, freshness)
             }
             _ => Kept::No,
         }
     }
 
-    fn begin(
-        &self,
-        request: &caching::Request<'_>,
-        response: &ResponseHead<'_>,
-        freshness: caching::Freshness,
-        producer: Handle,
-        time: Time,
-    ) -> Kept {
+    fn begin(&self, answered: Answered<'_>, freshness: caching::Freshness) -> Kept {
+        let Answered { request, response, producer, time } = answered;
         let head = self.stored_head(response.status, |out| {
             caching::write_stored(&response.fields, time.unix_seconds, &self.rules.settings, out);
         });
@@ -194,33 +194,21 @@ impl Storing {
     }
 
     /// After a 304: what is stored is fresh again, if it was meant.
-    fn validated(
-        &self,
-        id: EntryId,
-        stored: &Rc<Response>,
-        request: &caching::Request<'_>,
-        response: &ResponseHead<'_>,
-        time: Time,
-    ) -> Kept {
+    fn validated(&self, id: EntryId, stored: &Rc<Response>, answered: Answered<'_>) -> Kept {
+        let response = answered.response;
         let mut lines = FieldLines::default();
         let mut bytes = stored.head().to_vec();
         let Some(old) = parse_stored(&mut bytes, &mut lines) else { return Kept::No };
         if !self.is_validation() || caching::confirms(&response.fields, &old.fields, 1) == Confirmation::No {
             return Kept::No;
         }
-        let updated = self.freshen(id, stored, &old, request, response, time);
+        let updated = self.freshen(id, stored, &old, answered);
         Kept::Confirmed(updated.unwrap_or_else(|| Rc::clone(stored)))
     }
 
     /// After a response to HEAD: whether what is stored is the same.
-    fn compare(
-        &self,
-        id: EntryId,
-        stored: &Rc<Response>,
-        request: &caching::Request<'_>,
-        response: &ResponseHead<'_>,
-        time: Time,
-    ) {
+    fn compare(&self, id: EntryId, stored: &Rc<Response>, answered: Answered<'_>) {
+        let response = answered.response;
         let mut lines = FieldLines::default();
         let mut bytes = stored.head().to_vec();
         let Some(old) = parse_stored(&mut bytes, &mut lines) else { return };
@@ -229,8 +217,8 @@ impl Storing {
             HeadEffect::Invalidate => self.rules.cache.store.borrow_mut().remove(id),
             HeadEffect::Update => {
                 // What is stored is the response to GET.
-                let request = &caching::Request { method: Method::Get, ..*request };
-                self.freshen(id, stored, &old, request, response, time);
+                let request = caching::Request { method: Method::Get, ..answered.request };
+                self.freshen(id, stored, &old, Answered { request, ..answered });
             }
         }
     }
@@ -241,9 +229,7 @@ impl Storing {
         id: EntryId,
         stored: &Rc<Response>,
         old: &ResponseHead<'_>,
-        request: &caching::Request<'_>,
-        response: &ResponseHead<'_>,
-        time: Time,
+        Answered { request, response, time, .. }: Answered<'_>,
     ) -> Option<Rc<Response>> {
         let settings = &self.rules.settings;
         let head = self.stored_head(old.status, |out| {
@@ -254,7 +240,7 @@ impl Storing {
         let new = parse_stored(&mut bytes, &mut lines)?;
         let arrival = self.arrival(&response.fields, time);
         let as_stored = caching::Response { body: client::Body::Length(0), ..caching::Response::from(&new) };
-        let freshness = caching::evaluate(request, &as_stored, arrival, settings).ok();
+        let freshness = caching::evaluate(&request, &as_stored, arrival, settings).ok();
         let mut store = self.rules.cache.store.borrow_mut();
         let updated = freshness.and_then(|freshness| store.update(id, stored, &head, freshness));
         if updated.is_none() || caching::changes_selection(&response.fields, &old.fields) {
