@@ -265,7 +265,7 @@ fn a_store_may_start_after_the_server() {
     let port = free_port();
     let server = server(&["--sessions", &format!("redis://127.0.0.1:{port}")]);
     assert_eq!((visit(&server, "").status, server.get_with("/", "Connection: close\r\n").status), (503, 200));
-    assert!(server.errors().contains("refused"), "{}", server.errors());
+    assert!(eventually(|| server.errors().contains("refused")), "{}", server.errors());
 }
 
 #[test]
