@@ -27,6 +27,9 @@ pub struct Listed {
     pub uri: Vec<u8>,
     /// The names in Vary, with commas between.
     pub names: Vec<u8>,
+    /// What requests have in the fields of `names`
+    /// ([`read_key`](crate::http::caching::variant::read_key)).
+    pub key: Vec<u8>,
     /// The stored head.
     pub head: Vec<u8>,
     /// Its freshness.
@@ -89,15 +92,20 @@ impl Directory {
         Ok(())
     }
 
+    /// A server may replace or remove it meanwhile. Then the second look is right.
     fn entry(&self, name: Name, checks: bool) -> io::Result<Listed> {
+        self.read(name, checks).or_else(|_| self.read(name, checks))
+    }
+
+    fn read(&self, name: Name, checks: bool) -> io::Result<Listed> {
         if checks {
             verify(&self.disk, name)?;
         }
         let (bytes, length) = read_meta(&self.disk, name)?;
         let meta = checked(&self.disk, name, &bytes, length)?;
         let (freshness, body) = (meta.freshness, meta.body);
-        let [uri, names, head] = [meta.uri, meta.names, meta.head].map(<[u8]>::to_vec);
-        Ok(Listed { uri, names, head, freshness, body, name })
+        let [uri, names, key, head] = [meta.uri, meta.names, meta.key, meta.head].map(<[u8]>::to_vec);
+        Ok(Listed { uri, names, key, head, freshness, body, name })
     }
 
     /// The entries of a URI.
@@ -133,8 +141,12 @@ impl Directory {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
         let mut count = 0;
-        for directory in 0..DIRECTORIES {
+        let (directories, key) = purge.places(&self.disk.secret);
+        for directory in directories {
             for name in self.disk.list(directory as u8)?.heads {
+                if key.is_some_and(|key| key != name.key) {
+                    continue;
+                }
                 let fits = match self.entry(name, false) {
                     Ok(entry) => purge.fits(&entry.uri, &entry.head),
                     Err(_) => *purge == Purge::All,

@@ -64,7 +64,7 @@ pub use index::{EntryId, Found};
 pub use inspect::{Directory, Listed, Problem};
 pub use job::DiskJob;
 pub use key::Key;
-pub use purge::Purge;
+pub use purge::{NotHttp, Purge, uri};
 pub use response::{FillingId, Part, Response, State};
 pub use store::{Figures, Limits, Load, PurgeId, Store};
 

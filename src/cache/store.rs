@@ -375,7 +375,7 @@ impl<W> Store<W> {
         let number = self.number();
         self.purges.push(Purging { number, waiter, removed, is_over: false });
         if has_disk {
-            self.push(Subject::Purge(number), Action::Walk(Box::new(Walk::purge(what.clone()))));
+            self.push(Subject::Purge(number), Action::Walk(Box::new(Walk::purge(what.clone(), &self.secret))));
         } else {
             self.end_purge(number);
         }

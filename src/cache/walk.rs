@@ -3,9 +3,10 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::ops::Range;
 
 use super::disk::{DIRECTORIES, Disk};
-use super::key::Name;
+use super::key::{Key, Name, Secret};
 use super::purge::Purge;
 use super::read::{checked, open_body, read_meta};
 use crate::http::caching::Freshness;
@@ -19,8 +20,10 @@ const DIRECTORIES_IN_STEP: usize = 16;
 pub(super) struct Walk {
     /// Only these are looked for; none for all of them, which also cleans up.
     purge: Option<Purge>,
-    /// The directory that is listed next.
-    directory: u16,
+    /// The directories that aren't listed yet.
+    directories: Range<u16>,
+    /// Only entries with this key are read, if there is one.
+    key: Option<Key>,
     heads: Vec<Name>,
 }
 
@@ -49,12 +52,13 @@ pub(super) struct Found {
 impl Walk {
     /// A walk that finds all entries, and removes what is damaged or incomplete.
     pub(super) fn scan() -> Self {
-        Self { purge: None, directory: 0, heads: Vec::new() }
+        Self { purge: None, directories: 0..DIRECTORIES, key: None, heads: Vec::new() }
     }
 
     /// A walk that finds what is to be purged.
-    pub(super) fn purge(purge: Purge) -> Self {
-        Self { purge: Some(purge), ..Self::scan() }
+    pub(super) fn purge(purge: Purge, secret: &Secret) -> Self {
+        let (directories, key) = purge.places(secret);
+        Self { purge: Some(purge), directories, key, heads: Vec::new() }
     }
 
     /// Makes a step. Returns what it found, and the walk if there is more.
@@ -65,25 +69,28 @@ impl Walk {
             if let Some(name) = self.heads.pop() {
                 self.read(disk, name, &mut found);
                 entries += 1;
-            } else if directories < DIRECTORIES_IN_STEP && self.directory < DIRECTORIES {
-                self.list(disk, &mut found);
+            } else if directories < DIRECTORIES_IN_STEP
+                && let Some(directory) = self.directories.next()
+            {
+                self.list(disk, directory, &mut found);
                 directories += 1;
             } else {
                 break;
             }
         }
-        let is_over = self.heads.is_empty() && self.directory == DIRECTORIES;
+        let is_over = self.heads.is_empty() && self.directories.is_empty();
         Ok((found, (!is_over).then_some(self)))
     }
 
-    fn list(&mut self, disk: &Disk, found: &mut Found) {
-        let Ok(directory) = u8::try_from(self.directory) else { return };
-        self.directory += 1;
-        let Ok(listing) = disk.list(directory) else {
+    fn list(&mut self, disk: &Disk, directory: u16, found: &mut Found) {
+        let Ok(listing) = disk.list(directory as u8) else {
             found.errors += 1;
             return;
         };
         self.heads = listing.heads;
+        if let Some(key) = self.key {
+            self.heads.retain(|name| name.key == key);
+        }
         if self.purge.is_some() {
             return;
         }

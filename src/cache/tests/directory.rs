@@ -255,7 +255,8 @@ fn tools_see_entries_without_a_server_and_beside_one() {
     fs::write(damaged, content(3, 100_000)).unwrap();
     assert_eq!((list(false).1, list(true).1), (0, 1));
     let directory = Directory::open_to_change(&files.at("cache")).unwrap();
-    assert_eq!(directory.remove(&Purge::Prefix(b"http://a/".to_vec())).unwrap(), 1);
+    assert_eq!(directory.remove(&Purge::Uri(b"http://a".to_vec())).unwrap(), 0);
+    assert_eq!(directory.remove(&Purge::Uri(b"http://a/".to_vec())).unwrap(), 1);
     assert_eq!(directory.remove(&Purge::All).unwrap(), 1);
     assert_eq!(stored_files(&files).len(), 0);
 }

@@ -127,8 +127,12 @@ fn removals_and_purges_leave_nothing_behind() {
         };
         assert_eq!(purge(store, Purge::Prefix(b"http://b/2".to_vec())), (2, 4));
         assert_eq!(purge(store, Purge::Prefix(b"http://c/".to_vec())), (0, 4));
+        assert_eq!(purge(store, Purge::Uri(b"http://b/".to_vec())), (0, 4));
         assert_eq!(purge(store, Purge::Tag(b"even-1".to_vec())), (2, 2));
         assert_eq!((find(store, "http://a/2", None), get(store, "http://b/1", None).is_some()), (Found::Nothing, true));
+        put(store, item("http://b/1/", 1, 100)).unwrap();
+        assert_eq!(purge(store, Purge::Uri(b"http://b/1".to_vec())), (2, 1));
+        put(store, item("http://b/1", 1, 100)).unwrap();
         assert_eq!(purge(store, Purge::All), (2, 0));
     });
 }

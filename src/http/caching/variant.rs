@@ -104,6 +104,25 @@ pub fn write_key(names: &[u8], request: &Fields<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// Reads what [`write_key`] wrote: each of the `names`, and the value that requests have in this field;
+/// none if they have no such field.
+pub fn read_key<'a>(names: &'a [u8], mut key: &'a [u8]) -> Vec<(&'a [u8], Option<&'a [u8]>)> {
+    let names = names.split(|&byte| byte == b',').filter(|name| !name.is_empty());
+    let mut value = || {
+        let (&mark, rest) = key.split_first()?;
+        if mark != PRESENT {
+            key = rest;
+            return None;
+        }
+        // Within a value it is followed by a comma or another one.
+        let is_end = |at: &usize| rest[*at] == END && matches!(rest.get(at + 1), None | Some(&PRESENT | &ABSENT));
+        let length = (0..rest.len()).find(is_end).unwrap_or(rest.len());
+        key = rest.get(length + 1..).unwrap_or_default();
+        Some(&rest[..length])
+    };
+    names.map(|name| (name, value())).collect()
+}
+
 /// Of stored responses that match the request, the one to use: the most recent.
 pub fn most_recent<'a, T>(matching: impl IntoIterator<Item = (T, &'a Freshness)>) -> Option<T> {
     matching.into_iter().max_by_key(|(_, freshness)| freshness.order()).map(|(response, _)| response)
@@ -211,6 +230,27 @@ mod tests {
         let mut out = Vec::new();
         write_key(names.as_bytes(), &lines(request).fields(), &mut out);
         out
+    }
+
+    #[test]
+    fn keys_are_read_as_they_are_written() {
+        let read = |request: &[(&str, &str)]| {
+            let key = key("a,b,c", request);
+            let read = read_key(b"a,b,c", &key);
+            read.into_iter().map(|(_, value)| value.map(|value| String::from_utf8_lossy(value).into_owned())).collect()
+        };
+        let some = |text: &str| Some(text.to_owned());
+        for (request, expected) in [
+            (&[][..], [None, None, None]),
+            (&[("B", "-+x")], [None, some("-+x"), None]),
+            (&[("A", ""), ("C", "1"), ("C", "2")], [some(""), None, some("1,2")]),
+            (&[("A", "\"1"), ("A", "2"), ("B", "\"")], [some("\"1\0,2"), some("\"\0"), None]),
+        ] {
+            let values: Vec<Option<String>> = read(request);
+            assert_eq!(values, expected, "{request:?}");
+        }
+        let names: Vec<_> = read_key(b"a,b", b"-").into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [b"a", b"b"], "a key that is cut");
     }
 
     #[test]
