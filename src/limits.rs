@@ -89,6 +89,8 @@ pub const CACHE_FILES: u64 = 64;
 /// How long a validation of a stored response that nobody waits for may take, before there is another one.
 pub const CACHE_VALIDATE_AGAIN: Duration = Duration::from_secs(5);
 
+/// How long an operator's request waits until what it removes from the cache is removed.
+pub const CACHE_PURGE: Duration = Duration::from_secs(30);
 /// When a request that waits for the cache looks again, if nobody wakes it.
 pub const CACHE_POLL: Duration = Duration::from_millis(100);
 

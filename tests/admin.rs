@@ -46,7 +46,7 @@ fn its_pages_are_there_and_nowhere_else() {
     root.file("index.html", "hello").file("metrics", "a file");
     let (server, address) = serve(&root, &[]);
     for (path, status, text) in [
-        ("/", 200, "/health\n/ready\n/metrics\n/config\n"),
+        ("/", 200, "/health\n/ready\n/metrics\n/config\n/cache\n/cache/purge\n"),
         ("/health", 200, "healthy\n"),
         ("/ready", 200, "ready\n"),
         ("/health/x", 404, "no such page"),

@@ -30,7 +30,7 @@ pub enum Handling {
 
 impl Reason {
     /// The value of `fwd` (RFC 9211 §2.2).
-    pub fn token(self) -> &'static str {
+    pub const fn token(self) -> &'static str {
         match self {
             Self::Bypass => "bypass",
             Self::Method => "method",

@@ -19,6 +19,7 @@ use crate::app::boundary::Failed;
 use crate::app::{Methods, Response};
 use crate::http::head::{self, Method};
 use crate::http::{FieldLines, Status};
+use crate::limits;
 use crate::reactor::{Io, JobClass, JobResult, Want};
 use crate::service::Outcome;
 use crate::session::TicketState;
@@ -66,12 +67,19 @@ fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Prog
 }
 
 /// Whether a waiting request can go on, and the state of its ticket at the session store.
-pub(super) fn look(waiting: &Waiting, cx: &mut Cx<'_>) -> Step<Option<TicketState>> {
+pub(super) fn look(waiting: &mut Waiting, cx: &mut Cx<'_>) -> Step<Option<TicketState>> {
+    if let Awaits::Purge(cache, id, removed @ None) = &mut waiting.awaits {
+        *removed = cache.store.borrow_mut().purged(*id);
+    }
     let taken = waiting.ticket().map(|ticket| waiting.facts.host.sessions.sessions.take(ticket, cx.time));
-    let waits =
-        matches!((&waiting.awaits, &taken), (Awaits::Job { result: None, .. }, _) | (_, Some(TicketState::Pending)));
+    let waits = matches!(
+        (&waiting.awaits, &taken),
+        (Awaits::Job { result: None, .. } | Awaits::Purge(_, _, None), _) | (_, Some(TicketState::Pending))
+    );
     if waits && cx.time.now < waiting.deadline {
-        return Step::Wait(Want::NOTHING.by(waiting.deadline));
+        // The cache wakes. But what it waits for may have been begun by a connection that is gone.
+        let poll = matches!(waiting.awaits, Awaits::Purge(..)).then(|| cx.time.now.after(limits::CACHE_POLL));
+        return Step::Wait(Want::NOTHING.by(poll.unwrap_or(waiting.deadline).min(waiting.deadline)));
     }
     if let Some(job) = waiting.job() {
         // The job is done, or its result comes too late.
@@ -98,6 +106,7 @@ pub(super) fn resume(
         (Awaits::Session(_, done), Some(TicketState::Loaded(session))) => {
             call(exchange, &body, turn, |call, turn| call.run(done, Some(session), turn))
         }
+        (Awaits::Purge(_, _, removed), _) => admin::purged(exchange, removed, turn),
         (Awaits::Saving(_, response), Some(TicketState::Saved)) => send(exchange, *response, turn),
         (Awaits::Session(ticket, _) | Awaits::Saving(ticket, _), _) => {
             exchange.facts.host.sessions.sessions.forget(ticket);

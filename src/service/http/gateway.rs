@@ -66,7 +66,11 @@ fn look_up(
     history: History,
     turn: &mut Turn<'_, '_>,
 ) -> Progress {
-    match lookup::look_up(exchange, &plan, rules, history, turn) {
+    let looked = lookup::look_up(exchange, &plan, rules, history, turn);
+    if let Some(result) = looked.result() {
+        rules.cache.count(result);
+    }
+    match looked {
         Looked::Stored(Sent { response, handling, validation }) => {
             if let Some(fetch) = validation {
                 validate(exchange, &mut plan, fetch, turn);

@@ -34,6 +34,19 @@ pub(super) enum Looked {
     Wait(Waits),
 }
 
+impl Looked {
+    /// What came of it, as the figures call it; none if it isn't known yet.
+    pub(super) fn result(&self) -> Option<&'static str> {
+        match self {
+            Self::Stored(Sent { handling: Handling::Hit, .. }) => Some("hit"),
+            Self::Stored(_) => Some("collapsed"),
+            Self::Unavailable => Some("unavailable"),
+            Self::Ask(fetch) => Some(fetch.reason.token()),
+            Self::Wait(_) => None,
+        }
+    }
+}
+
 /// How a stored response is sent.
 pub(super) struct Sent {
     pub(super) response: Rc<Response>,

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use super::admin::Page;
 use super::exchange::{Exchange, Facts, Handler, Turn};
 use super::host::Host;
 use super::hosts::Hosts;
@@ -155,7 +156,7 @@ fn find_handler(head: &RequestHead<'_>, path: &[u8], host: &Host, secure: bool) 
         None | Some((RouteHandler::Files, _)) => return files(Handler::Files),
         Some((RouteHandler::Tree(site), mount)) => return files(Handler::Tree(Rc::clone(site), mount)),
         Some((RouteHandler::Proxy(proxy), mount)) => return Handler::Proxy(Rc::clone(proxy), mount),
-        Some((RouteHandler::Admin(page), _)) => return files(Handler::Admin(*page)),
+        Some((RouteHandler::Admin(page), _)) => return admin_page(head, *page, secure),
         Some((RouteHandler::Redirect(redirect), _)) => return Handler::Redirect(Rc::clone(redirect)),
         Some((RouteHandler::Fixed(response), _)) => return Handler::Fixed(Rc::clone(response)),
         Some((RouteHandler::App(app), mount)) => (app, mount),
@@ -166,15 +167,25 @@ fn find_handler(head: &RequestHead<'_>, path: &[u8], host: &Host, secure: bool) 
     }
     if !matches!(head.method, Method::Get | Method::Head | Method::Options) {
         match app.reads_session() {
-            Ok(true) if origin::is_cross_origin(head, secure) => {
-                return Handler::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"), None);
-            }
+            Ok(true) if origin::is_cross_origin(head, secure) => return OTHER_SITE,
             Ok(_) => {}
             Err(_) => return Handler::Refused(FAILED, None),
         }
     }
     Handler::App(Rc::clone(app), mount)
 }
+
+/// The handler of a request for a page for operators. Pages of other sites can't change anything.
+fn admin_page(head: &RequestHead<'_>, page: Page, secure: bool) -> Handler {
+    match page.methods() {
+        methods if !methods.allow(head.method) => not_allowed(head.method, methods),
+        _ if head.method == Method::Post && origin::is_cross_origin(head, secure) => OTHER_SITE,
+        _ => Handler::Admin(page),
+    }
+}
+
+/// The response to a request that changes something, and that a page of another site has sent.
+const OTHER_SITE: Handler = Handler::Refused(Reject::new(Status::FORBIDDEN, "another site caused this request"), None);
 
 /// The response to a method that isn't served.
 fn not_allowed(method: Method, methods: Methods) -> Handler {

@@ -8,6 +8,7 @@ mod hostile;
 mod https;
 mod listing;
 mod parked;
+mod purging;
 mod routes;
 mod sending;
 mod sessions;

@@ -1,16 +1,19 @@
-//! A request that waits: for a job on a helper thread, or for the session store.
+//! A request that waits: for a job on a helper thread, for the session store, or for the cache.
 //!
 //! It keeps its head, its body and its facts. After the result, or after its deadline,
 //! [`dispatch`](super::dispatch) continues it.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::exchange::{Exchange, Facts, Turn};
 use crate::app::{self, Body, Response};
+use crate::cache::PurgeId;
 use crate::files::listing_page::Format;
 use crate::reactor::{JobId, JobResult, Tick};
 use crate::service::Outcome;
+use crate::service::proxy::Cache;
 use crate::session::pending::Ticket;
 
 /// A request that waits.
@@ -32,6 +35,8 @@ pub(super) enum Awaits {
     Session(Ticket, Option<app::Outcome>),
     /// The store that saves the session; this is the response to send then.
     Saving(Ticket, Box<Response>),
+    /// What an operator has removed from the cache, and how much it was.
+    Purge(Rc<Cache>, PurgeId, Option<u64>),
 }
 
 /// The step that the result of a job is for.
@@ -78,7 +83,7 @@ impl Waiting {
     pub(super) fn job(&self) -> Option<JobId> {
         match self.awaits {
             Awaits::Job { job, .. } => Some(job),
-            Awaits::Session(..) | Awaits::Saving(..) => None,
+            Awaits::Session(..) | Awaits::Saving(..) | Awaits::Purge(..) => None,
         }
     }
 
@@ -86,7 +91,7 @@ impl Waiting {
     pub(super) fn ticket(&self) -> Option<Ticket> {
         match self.awaits {
             Awaits::Session(ticket, _) | Awaits::Saving(ticket, _) => Some(ticket),
-            Awaits::Job { .. } => None,
+            Awaits::Job { .. } | Awaits::Purge(..) => None,
         }
     }
 
@@ -94,7 +99,7 @@ impl Waiting {
     pub(super) fn memory(&self) -> usize {
         let response = match &self.awaits {
             Awaits::Saving(_, response) => size_of::<Response>() + body_memory(&response.body),
-            Awaits::Job { .. } | Awaits::Session(..) => 0,
+            Awaits::Job { .. } | Awaits::Session(..) | Awaits::Purge(..) => 0,
         };
         let path = self.facts.path.as_ref().map_or(0, |path| path.len());
         self.head.capacity() + self.body.capacity() + path + response

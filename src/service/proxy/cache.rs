@@ -21,7 +21,7 @@ use std::rc::Rc;
 
 use crate::cache::{Figures, Key, Store};
 use crate::http::Fields;
-use crate::http::caching::Settings;
+use crate::http::caching::{Reason, Settings};
 use crate::limits;
 use crate::reactor::{Context, Handle, JobClass, Tick};
 use crate::service::{Message, Outcome, Service};
@@ -41,7 +41,23 @@ pub struct Cache {
     validations: RefCell<HashMap<Key, Tick>>,
     /// A job is under way.
     has_job: Cell<bool>,
+    /// The requests that were looked up, by what came of it: see [`RESULTS`].
+    requests: RefCell<[u64; RESULTS.len()]>,
 }
+
+/// What may come of a look-up: a stored response, one that is being stored for another request,
+/// neither although the client wants nothing else, or why the request is sent.
+const RESULTS: [&str; 9] = [
+    "hit",
+    "collapsed",
+    "unavailable",
+    Reason::Bypass.token(),
+    Reason::Method.token(),
+    Reason::UriMiss.token(),
+    Reason::VaryMiss.token(),
+    Reason::Request.token(),
+    Reason::Stale.token(),
+];
 
 /// The requests for a URI whose head hasn't come.
 #[derive(Default)]
@@ -72,7 +88,20 @@ impl Cache {
             unshared: RefCell::default(),
             validations: RefCell::default(),
             has_job: Cell::new(false),
+            requests: RefCell::default(),
         }
+    }
+
+    /// Counts a request that was looked up, by the name of its result.
+    pub(crate) fn count(&self, result: &str) {
+        let mut requests = self.requests.borrow_mut();
+        let own = RESULTS.iter().zip(&mut *requests).find(|(own, _)| **own == result);
+        own.into_iter().for_each(|(_, count)| *count += 1);
+    }
+
+    /// How many requests had each result.
+    pub fn requests(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        RESULTS.into_iter().zip(*self.requests.borrow())
     }
 
     /// Whether a request for this URI, which is sent now, is the first whose head hasn't come. If

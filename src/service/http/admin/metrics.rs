@@ -12,7 +12,7 @@ use crate::metrics::{Exposition, Format, Kind};
 use crate::reactor::JobClass;
 use crate::service::http::counts::{Refusal, Timeout};
 use crate::service::http::{Cx, Host, Shared};
-use crate::service::proxy::Upstream;
+use crate::service::proxy::{Cache, Upstream};
 use crate::session::Store;
 
 const MICROSECONDS: f64 = 1e6;
@@ -33,6 +33,9 @@ pub(super) fn write(cx: &Cx<'_>, format: Format) -> String {
     sessions(&mut out, http);
     applications(&mut out, http);
     upstreams(&mut out, http);
+    if let Some(cache) = &http.cache {
+        stored_responses(&mut out, cache);
+    }
     the_loop(&mut out, cx);
     operation(&mut out, cx);
     process::write(&mut out, http.operation.started, cx.connections());
@@ -200,6 +203,33 @@ fn upstreams(out: &mut Exposition, http: &Shared) {
     figure("miod_upstream_requests_in_flight", Kind::Gauge, help, |upstream| upstream.in_flight() as u64);
     let help = "Connections to an upstream, requests and checks that failed.";
     figure("miod_upstream_failures", Kind::Counter, help, Upstream::failures);
+}
+
+fn stored_responses(out: &mut Exposition, cache: &Cache) {
+    let figures = cache.figures();
+    let help = "Requests that were looked up in the cache of the proxies, by what came of it.";
+    out.begin("miod_proxy_cache_requests", Kind::Counter, help);
+    for (result, count) in cache.requests() {
+        out.sample(&[("result", result)], count);
+    }
+    out.begin("miod_proxy_cache_loads", Kind::Counter, "Stored responses that were used, by where they were.");
+    for (from, count) in [("memory", figures.memory_hits), ("disk", figures.disk_hits)] {
+        out.sample(&[("from", from)], count);
+    }
+    out.one("miod_proxy_cache_entries", Kind::Gauge, "Stored responses.", figures.entries);
+    out.begin("miod_proxy_cache_bytes", Kind::Gauge, "Bytes of stored responses, by where they are.");
+    for (place, bytes) in [("memory", figures.memory), ("disk", figures.disk)] {
+        out.sample(&[("place", place)], bytes);
+    }
+    out.one("miod_proxy_cache_growing", Kind::Gauge, "Responses that are being stored.", figures.growing);
+    let help = "Stored responses that left for others.";
+    out.one("miod_proxy_cache_evictions", Kind::Counter, help, figures.evictions);
+    let help = "Responses that were not stored because too much was under way.";
+    out.one("miod_proxy_cache_refused", Kind::Counter, help, figures.refused);
+    let help = "Operations on the disk that failed, and damaged files.";
+    out.one("miod_proxy_cache_errors", Kind::Counter, help, figures.errors);
+    let help = "Whether the stored responses on the disk are not all known yet.";
+    out.one("miod_proxy_cache_scanning", Kind::Gauge, help, u8::from(figures.scanning));
 }
 
 fn the_loop(out: &mut Exposition, cx: &Cx<'_>) {

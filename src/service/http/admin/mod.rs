@@ -7,13 +7,18 @@
 //! | `/ready` | 200 if requests should be sent here; else 503, and why not |
 //! | `/metrics` | the figures |
 //! | `/config` | the configuration in use, each value with its origin |
+//! | `/cache` | what the cache of the proxies counts |
+//! | `/cache/purge` | how many stored responses a POST has removed |
 //!
 //! These are handlers of a host like any other, but their listener is apart: it answers during a
 //! shutdown, under maintenance, and when there are too many connections. That is when somebody
 //! asks.
 
+mod cache;
 mod metrics;
 mod process;
+
+pub(super) use cache::purged;
 
 use super::Shared;
 use super::application::wait_for_store;
@@ -22,7 +27,8 @@ use super::rejects::NO_STORE;
 use super::respond::{refuse, send};
 use super::state::Progress;
 use super::waiting::Awaits;
-use crate::app::Response;
+use crate::app::{Methods, Response};
+use crate::http::head::Method;
 use crate::http::{Fields, Reject, Status, negotiate};
 use crate::metrics::Format;
 use crate::session::pending::Unavailable;
@@ -40,11 +46,16 @@ pub enum Page {
     Metrics,
     /// The configuration in use.
     Config,
+    /// What the cache of the proxies counts.
+    Cache,
+    /// Removes stored responses.
+    Purge,
 }
 
 impl Page {
     /// All pages.
-    pub const ALL: [Self; 5] = [Self::Index, Self::Health, Self::Ready, Self::Metrics, Self::Config];
+    pub const ALL: [Self; 7] =
+        [Self::Index, Self::Health, Self::Ready, Self::Metrics, Self::Config, Self::Cache, Self::Purge];
 
     /// Its path.
     pub fn path(self) -> &'static str {
@@ -54,7 +65,14 @@ impl Page {
             Self::Ready => "/ready",
             Self::Metrics => "/metrics",
             Self::Config => "/config",
+            Self::Cache => "/cache",
+            Self::Purge => "/cache/purge",
         }
+    }
+
+    /// The methods that it has.
+    pub(super) fn methods(self) -> Methods {
+        if self == Self::Purge { Methods::Only(&[Method::Post]) } else { Methods::Only(&[Method::Get, Method::Head]) }
     }
 }
 
@@ -80,6 +98,8 @@ pub(super) fn respond(exchange: &Exchange<'_>, page: Page, turn: &mut Turn<'_, '
         Page::Index => Response::new(Status::OK).text(index()),
         Page::Health => Response::new(Status::OK).text("healthy\n"),
         Page::Ready => return ready(exchange, turn),
+        Page::Cache => return cache::show(exchange, turn),
+        Page::Purge => return cache::purge(exchange, turn),
         Page::Metrics => {
             let format = format(fields);
             Response::new(Status::OK).content(format.media_type(), metrics::write(turn.cx, format).into_bytes())

@@ -38,7 +38,7 @@ impl Http {
 
     /// Continues a waiting request if it can.
     fn wait(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<()> {
-        let State::Waiting(waiting) = &self.state else { return Step::Done(()) };
+        let State::Waiting(waiting) = &mut self.state else { return Step::Done(()) };
         let taken = match dispatch::look(waiting, cx) {
             Step::Wait(want) => return Step::Wait(want),
             Step::Done(taken) => taken,
