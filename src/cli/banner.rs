@@ -62,6 +62,9 @@ fn details(config: &Config, ready: &Ready) -> String {
     if let Some(sessions) = &ready.sessions {
         let _ = writeln!(text, "  state   {sessions}");
     }
+    if let Some(cache) = &ready.cache {
+        let _ = writeln!(text, "  cache   {cache}");
+    }
     for (prefix, protection) in &ready.protected {
         let _ = match protection {
             Protection::File(file, users) => writeln!(text, "  auth    {prefix} ({}, users: {users})", file.display()),
@@ -269,11 +272,13 @@ mod tests {
         let mut info = ready(&[at("0.0.0.0:8080"), at("[::]:8080")]);
         info.apps.push(("/lab".to_owned(), "lab".to_owned()));
         info.sessions = Some("sessions are in memory and lost at exit".to_owned());
+        info.cache = Some("/srv/cache (1G)".to_owned());
         let expected = "serves /path
   at      http://0.0.0.0:8080/
   at      http://[::]:8080/
   apps    /lab (lab)
   state   sessions are in memory and lost at exit
+  cache   /srv/cache (1G)
   limits  10 connections; heads within 10s, idle for 60s, bodies up to 1048576 bytes
   try     curl -i 'http://127.0.0.1:8080/'
           curl -I 'http://127.0.0.1:8080/'

@@ -91,7 +91,12 @@ fn found(report: &Ready) -> Vec<ShownSetting> {
         value: iso_date(*end).into(),
         origin: "certificate".to_owned(),
     });
-    std::iter::once(connections).chain(certificates).collect()
+    let cache = report.cache.iter().map(|cache| ShownSetting {
+        name: "cache".to_owned(),
+        value: cache.clone().into(),
+        origin: "a proxy stores responses".to_owned(),
+    });
+    std::iter::once(connections).chain(cache).chain(certificates).collect()
 }
 
 /// What a start would find wrong. What else it would find goes to `report`.

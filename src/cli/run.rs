@@ -125,6 +125,9 @@ fn announce(config: &Config, ready: &Ready) {
     if let Some(sessions) = &ready.sessions {
         log::info!("{sessions}");
     }
+    if let Some(cache) = &ready.cache {
+        log::info!("cache: {cache}");
+    }
     if let Some(sandbox) = &ready.sandbox {
         log::info!("sandbox: {sandbox}");
     }

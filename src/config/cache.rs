@@ -1,7 +1,9 @@
 //! The cache of the proxies.
 
+use std::fmt;
 use std::path::PathBuf;
 
+use super::options::size;
 use crate::limits;
 
 /// The cache of the proxies.
@@ -29,5 +31,16 @@ pub enum CachePlace {
 impl Default for ProxyCache {
     fn default() -> Self {
         Self { place: CachePlace::Memory, size: limits::CACHE_DISK, memory: limits::CACHE_MEMORY }
+    }
+}
+
+impl fmt::Display for ProxyCache {
+    /// Where responses are stored, and in at most how many bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            CachePlace::Off => f.write_str("nowhere"),
+            CachePlace::Memory => write!(f, "in memory ({}), lost at exit", size(self.memory)),
+            CachePlace::Directory(directory) => write!(f, "{} ({})", directory.display(), size(self.size)),
+        }
     }
 }

@@ -103,6 +103,8 @@ pub struct Ready {
     pub protected: Vec<(String, Protection)>,
     /// Where sessions are kept, if an application reads them.
     pub sessions: Option<String>,
+    /// Where responses of other servers are stored, if a proxy stores them.
+    pub cache: Option<String>,
     /// Most connections at once.
     pub connections: usize,
     /// What the process has given up, if it isn't asked to give up nothing.
@@ -240,6 +242,7 @@ impl Server {
         }
         http.proxies = config.process.trusted_proxies.clone();
         http.cache = state.opened_cache();
+        report.cache = proxies::describe_cache(&config);
         report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
         let config::Listener { delay, chaos, .. } = config.listeners[0];
         let mut shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log) };

@@ -8,7 +8,10 @@ use std::time::Duration;
 use super::ServerError;
 use super::error::Faults;
 use super::surroundings::Surroundings;
-use crate::config::{ForwardProxy, ProxyRoute, ProxyUpstream, RouteCache, Trust, UpstreamTimeouts, UpstreamUrl};
+use crate::config::{
+    CachePlace, Config, ForwardProxy, Handler, Host, ProxyRoute, ProxyUpstream, Route, RouteCache, Trust,
+    UpstreamTimeouts, UpstreamUrl,
+};
 use crate::http::cache_control::MAX_SECONDS;
 use crate::http::caching::Settings;
 use crate::names;
@@ -109,6 +112,14 @@ fn cache(surroundings: &Surroundings<'_>, faults: &mut Faults) -> Option<Rc<Cach
         return None;
     }
     faults.keep(surroundings.state.cache(&surroundings.process.proxy_cache)).flatten()
+}
+
+/// Where the responses of proxies are stored, and in at most how many bytes; none if they aren't.
+pub(super) fn describe_cache(config: &Config) -> Option<String> {
+    let is_stored = |route: &Route| matches!(&route.handler, Some(Handler::Proxy(proxy)) if proxy.cache.is_some());
+    let stores = |host: &Host| host.is_forward_proxy() || host.routes.iter().any(is_stored);
+    let cache = &config.process.proxy_cache;
+    (cache.place != CachePlace::Off && config.hosts.iter().any(stores)).then(|| cache.to_string())
 }
 
 fn upstream(url: &UpstreamUrl, timeouts: &UpstreamTimeouts, trust: &Trust) -> Result<Upstream, String> {

@@ -74,7 +74,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         long: "admin",
         group: "Running",
         value: Value::Required("ADDR[:PORT]"),
-        help: "answer operators here (default port: 9180; or unix:PATH): /metrics, /health, /ready and /config",
+        help: "answer operators here (default port: 9180; or unix:PATH): /metrics, /health, /ready, /config and /cache",
         repeatable: true,
         relative: paths::endpoint,
         set: Setter::Command(|draft, text| {

@@ -314,7 +314,7 @@ const SERVE: &[ServerCommand] = &[ServerCommand::Serve];
 const SERVER: Opt<ServerDraft> = Opt { environment: true, ..Opt::DEFAULT };
 
 /// A size in bytes, as an operator writes it.
-fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     match bytes {
         0 => "0".to_owned(),
         _ if bytes.is_multiple_of(1 << 30) => format!("{}G", bytes >> 30),
