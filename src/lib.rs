@@ -74,7 +74,7 @@
 //!    clock is read in `reactor/clock.rs` alone: at the beginning and the end of a pass.
 //! 3. Stream sockets are connected, read, written and shut down in `reactor/socket.rs`
 //!    alone; datagrams in `reactor/datagram_socket.rs`, but for those to a service manager in
-//!    `service/notify.rs`. (`miod sessions` runs no loop: it asks a store and waits.)
+//!    `service/notify.rs`. (`cli/blocking.rs` runs no loop: it asks a server and waits.)
 //! 4. A socket has one slot, a slot one protocol; no protocol holds another, only its
 //!    handle.
 //! 5. `advance` is idempotent; every change is followed by an `advance`. No protocol says

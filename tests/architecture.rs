@@ -155,7 +155,7 @@ fn some_calls_are_made_in_one_place_only() {
         ("rustix::net::send", &["reactor/socket.rs"]),
         ("rustix::fs::sendfile", &["reactor/socket.rs"]),
         (".shutdown(", &["reactor/socket.rs"]),
-        ("Stream::connect(", &["reactor/socket.rs", "reactor/listener.rs", "cli/sessions.rs"]),
+        ("Stream::connect(", &["reactor/socket.rs", "reactor/listener.rs", "cli/blocking.rs"]),
         ("mio::net::UdpSocket", &["reactor/datagram_socket.rs"]),
         ("rustix::net::recv(", &["reactor/socket.rs"]),
         ("rustix::net::recvfrom(", &["reactor/datagram_socket.rs"]),

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::port_owner::{self, port_owner};
+use crate::cache;
 use crate::client;
 use crate::config::{Mistake, Position};
 use crate::durable::OpenError;
@@ -242,6 +243,17 @@ impl CommandError {
         };
         let hint = if error.error.raw_os_error().is_some() { describe(&error.error) } else { error.to_string() };
         Self::new(code, format!("can't open the store {}: {hint}", error.path.display()))
+    }
+
+    /// The directory of a cache can't be used.
+    pub fn cache(error: &cache::OpenError) -> Self {
+        let code = match error.error.kind() {
+            io::ErrorKind::ResourceBusy => IN_USE,
+            io::ErrorKind::PermissionDenied => PERMISSION,
+            _ => RUNTIME,
+        };
+        let hint = if error.error.raw_os_error().is_some() { describe(&error.error) } else { error.to_string() };
+        Self::new(code, format!("can't open the cache {}: {hint}", error.path.display()))
     }
 
     /// The access log can't be opened.

@@ -16,6 +16,8 @@
 
 mod arguments;
 pub mod banner;
+mod blocking;
+pub mod cache;
 pub mod check;
 mod commands;
 mod completions;
@@ -63,6 +65,8 @@ pub enum Command {
     Passwd(passwd::PasswdPlan),
     /// List or end sessions of a store.
     Sessions(sessions::SessionsPlan),
+    /// List, show, check or purge what proxies have stored.
+    Cache(cache::CachePlan),
     /// Print units for a service manager.
     Unit(unit::UnitPlan),
     /// Find what a start would find wrong.
@@ -89,12 +93,13 @@ impl std::error::Error for UsageError {}
 
 /// The commands that have a table of options of their own. Their name is the first argument.
 type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
-const TOOLS: [(&str, ParseTool); 12] = [
+const TOOLS: [(&str, ParseTool); 13] = [
     ("completions", completions::parse),
     ("man", man::parse),
     ("check", check::parse),
     ("reload", reload::parse),
     ("sessions", sessions::parse),
+    ("cache", cache::parse),
     ("passwd", passwd::parse),
     ("connect", connect::parse),
     ("get", get::parse),

@@ -46,6 +46,7 @@ fn run(command: Command) -> Result<ExitCode, CommandErrors> {
             start_log(&LogOptions::diagnostics_only(-1))?;
             plan.run()?;
         }
+        Command::Cache(plan) => plan.run()?,
         Command::Unit(plan) => print(&unit::run(&plan)?),
         Command::Check(plan) => print(&check::run(&plan)?),
         Command::Reload(plan) => reload::run(&plan)?,

@@ -3,8 +3,7 @@
 //! It runs no loop: it sends a request, blocks for the response, and ends.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +11,16 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::arguments::Tool;
+use super::blocking::{self, RESPONSE, Stream, invalid, more};
 use super::error::{CommandError, RUNTIME};
 use super::trust::TRUST;
 use super::{Command, UsageError};
 use crate::config::options::Draft;
 use crate::durable::{Change, Store, Written};
-use crate::http::FieldLines;
 use crate::http::Status;
-use crate::http::client::{Request, RequestKind, ResponseReader};
+use crate::http::client::Request;
 use crate::limits;
-use crate::names;
-use crate::reactor::{Time, TlsStream};
+use crate::reactor::Time;
 use crate::session::record::SessionRecord;
 use crate::session::remote::resp;
 use crate::session::remote::{PREFIX, StoreProtocol, StoreUrl, key};
@@ -31,8 +29,6 @@ use crate::trust::Trust;
 
 /// The limit for a response.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Most bytes of a response that are held at once.
-const RESPONSE: usize = 16 * 1024 * 1024;
 /// The keys in one SCAN request.
 const PAGE: &[u8] = b"500";
 
@@ -147,44 +143,12 @@ fn show(id: &str, text: &[u8]) {
     }
 }
 
-/// A connection to a store that blocks.
-trait Stream: Read + Write {}
-
-impl<S: Read + Write> Stream for S {}
-
 fn connect(url: &StoreUrl, trust: &Trust) -> io::Result<Box<dyn Stream>> {
-    let mut result = Err(io::ErrorKind::NotFound.into());
-    for address in names::resolve(&url.host, url.port)? {
-        result = TcpStream::connect_timeout(&address, TIMEOUT);
-        if result.is_ok() {
-            break;
-        }
-    }
-    let stream = result?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    let stream = blocking::connect(&url.host, url.port, TIMEOUT)?;
     if !url.tls {
         return Ok(Box::new(stream));
     }
-    let client = trust.client(&url.host, url.protocol.alpn()).map_err(io::Error::other)?;
-    Ok(Box::new(TlsStream::connect(stream, &client)?))
-}
-
-fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
-}
-
-/// Reads more input; EOF is an error.
-fn more(stream: &mut dyn Stream, input: &mut Vec<u8>) -> io::Result<()> {
-    let mut some = [0; 64 * 1024];
-    match stream.read(&mut some)? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ if input.len() > RESPONSE => Err(invalid("the response is too long")),
-        count => {
-            input.extend_from_slice(&some[..count]);
-            Ok(())
-        }
-    }
+    Ok(Box::new(blocking::secure(stream, &url.host, trust, url.protocol.alpn())?))
 }
 
 // ---- Redis
@@ -256,39 +220,18 @@ fn kv(mut stream: Box<dyn Stream>, url: &StoreUrl, token: Option<&str>, end: Opt
     let target = end.map_or_else(|| "/?format=lines".to_owned(), |id| format!("/{id}"));
     let method = if end.is_some() { "DELETE" } else { "GET" };
     let host = url.authority();
-    let mut out = Vec::new();
-    Request { method, target: &target, host: &host, fields: &fields, length: None }.write(&mut out).map_err(invalid)?;
-    stream.write_all(&out)?;
-
-    let mut reader = ResponseReader::new(RequestKind::Content);
-    let (mut status, mut input, mut lines) = (Status::OK, Vec::new(), Vec::new());
-    while !reader.is_done() {
-        let consumed = if reader.awaits_head() {
-            let mut room = FieldLines::default();
-            let head = reader.head(&mut input, &mut room).map_err(invalid)?;
-            head.map_or(0, |head| {
-                status = head.status;
-                head.length
-            })
-        } else {
-            let progress = reader.read(&input).map_err(invalid)?;
-            lines.extend_from_slice(&input[progress.content]);
-            progress.consumed
-        };
-        input.drain(..consumed);
+    let request = Request { method, target: &target, host: &host, fields: &fields, length: None };
+    let mut lines = Vec::new();
+    let status = blocking::ask(&mut *stream, &request, |status, content| {
+        lines.extend_from_slice(content);
         if status == Status::OK {
             while let Some(end) = memchr::memchr(b'\n', &lines) {
                 let line: Vec<u8> = lines.drain(..=end).collect();
                 show_line(&line);
             }
         }
-        if lines.len() > RESPONSE {
-            return Err(invalid("the response is too long"));
-        }
-        if consumed == 0 && !reader.is_done() {
-            more(&mut *stream, &mut input)?;
-        }
-    }
+        if lines.len() > RESPONSE { Err(invalid("the response is too long")) } else { Ok(()) }
+    })?;
     match status {
         Status::OK | Status::NO_CONTENT => Ok(true),
         Status::NOT_FOUND if end.is_some() => Ok(false),
