@@ -16,7 +16,7 @@ use crate::http::caching::Freshness;
 
 /// The directory of a cache.
 pub struct Directory {
-    disk: Disk,
+    pub(super) disk: Disk,
     changes: bool,
 }
 

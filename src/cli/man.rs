@@ -57,24 +57,24 @@ fn page() -> String {
         let _ = writeln!(text, ".TP\n\\fB{name}\\fR\n{}.", plain(about));
     }
     text += "Each has its own \\fB\\-\\-help\\fR.\n.SH OPTIONS\n";
-    let mut written: Vec<&str> = Vec::new();
+    let mut written: Vec<(&str, &str)> = Vec::new();
     for group in GROUPS {
         let of_group = commands[..4].iter().flat_map(|command| &command.flags).filter(|flag| flag.group == *group);
         let mut heading = false;
         for flag in of_group {
-            if written.contains(&flag.long) {
+            if written.iter().any(|(long, _)| *long == flag.long) {
                 continue;
             }
             if !std::mem::replace(&mut heading, true) {
                 let _ = writeln!(text, ".SS {group}");
             }
-            written.push(flag.long);
+            written.push((flag.long, flag.help));
             option(&mut text, flag);
         }
     }
     for CommandText { name, flags, .. } in &commands[4..] {
         let own: Vec<&Flag> =
-            flags.iter().filter(|flag| flag.variable.is_none() && !written.contains(&flag.long)).collect();
+            flags.iter().filter(|flag| flag.variable.is_none() && !written.contains(&(flag.long, flag.help))).collect();
         if !own.is_empty() {
             let _ = writeln!(text, ".SS miod {name}");
             own.into_iter().for_each(|flag| option(&mut text, flag));

@@ -243,6 +243,11 @@ fn tools_see_entries_without_a_server_and_beside_one() {
     let all = vec![("http://a/".to_owned(), Some(200), 10), ("http://b/".to_owned(), Some(200), 100_000)];
     assert_eq!((list(false), list(true)), ((all.clone(), 0), (all, 0)));
     let directory = Directory::open(&files.at("cache")).unwrap();
+    // A file is replaced after it was opened, or the other one of an entry before.
+    for operation in 1..=2 {
+        directory.disk.faults.fail(operation, 1);
+        assert!(matches!(&directory.find(b"http://b/").unwrap()[..], [Ok(_)]), "operation {operation}");
+    }
     let entries = directory.find(b"http://b/").unwrap();
     let [Ok(entry)] = &entries[..] else { panic!() };
     let mut bytes = Vec::new();

@@ -87,10 +87,10 @@ Usage: miod cache list [--json] DIR
        miod cache check DIR
        miod cache purge DIR|--admin ADDR [URL...] [--prefix URL] [--tag TAG] [--all]
 
-DIR is the directory of --proxy-cache. All but purge may be used while a server uses it. list prints a
-line for each response: status, bytes, age, for how long it is fresh or since when it isn't, and URL.
-show prints what is stored for a URL. check reads all, and says what is damaged. purge removes; if a
-server uses the directory, it is asked to, by its service for operators (--admin).
+DIR is the directory of --proxy-cache. All but purge may be used while a server uses it. list prints
+a line for each response: status, bytes, age, for how long it is fresh or since when it isn't, URL.
+show prints what is stored for a URL. check reads all, and says what is damaged. purge removes; if
+a server uses the directory, it is asked to, by its service for operators (--admin).
 ",
     options: &[
         Opt {
