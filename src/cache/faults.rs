@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::store::Store;
+
 /// Which operations fail.
 #[derive(Default)]
 pub(super) struct Faults {
@@ -32,5 +34,26 @@ impl Faults {
     /// All operations succeed.
     pub(super) fn heal(&self) {
         self.from.store(0, Ordering::Relaxed);
+    }
+}
+
+impl<W> Store<W> {
+    /// How many operations of the disk there were.
+    pub(crate) fn disk_steps(&self) -> u64 {
+        self.faults().map_or(0, |faults| faults.steps.load(Ordering::Relaxed))
+    }
+
+    /// The operations of the disk fail after so many: `count` of them, or all if it is 0.
+    pub(crate) fn fail_disk(&self, after: u64, count: u64) {
+        self.faults().inspect(|faults| faults.fail(after, count));
+    }
+
+    /// All operations of the disk succeed.
+    pub(crate) fn heal_disk(&self) {
+        self.faults().inspect(|faults| faults.heal());
+    }
+
+    fn faults(&self) -> Option<&Faults> {
+        self.queue.as_ref().map(|queue| &queue.disk().faults)
     }
 }

@@ -1,5 +1,6 @@
 //! What an origin answers, and what goes wrong then.
 
+use super::Dice;
 use super::origin::Request;
 use super::texts;
 use super::world::{Given, World};
@@ -32,9 +33,52 @@ pub(super) struct Answer {
     pub(super) is_faulty: bool,
 }
 
+/// An answer to a GET that was decided before: a version of a resource, which is fresh for a while.
+pub(super) struct Script {
+    pub(super) is_chunked: bool,
+    pub(super) length: usize,
+    /// So many bytes of it are sent, if there are as many.
+    pub(super) bytes: usize,
+    /// What follows if it is cut.
+    pub(super) then: Then,
+}
+
+/// For how many seconds it is fresh.
+const FRESH: i64 = 1_000;
+
+impl Script {
+    fn answer(&self, request: &Request, serial: usize, world: &mut World<'_>) -> Answer {
+        let tag = texts::of_answer(serial);
+        let mut given = Given::new(request.id, 200, tag, self.length, world);
+        let uri = request.target().strip_prefix("/up/c/").and_then(|uri| uri.parse().ok()).expect("a resource");
+        (given.resource, given.lifetime, given.is_private) = (Some((uri, 0)), FRESH, false);
+        let lines = format!("X-Origin: {serial}\r\nCache-Control: max-age={FRESH}\r\n");
+        let mut bytes = format!("HTTP/1.1 103 \r\n\r\nHTTP/1.1 200 \r\n{lines}").into_bytes();
+        let content = world.texts.get(tag, self.length);
+        if self.is_chunked {
+            bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+            super::write_chunks(&mut Dice::new(0), content, &mut bytes);
+        } else {
+            bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", self.length).as_bytes());
+            bytes.extend_from_slice(content);
+        }
+        given.is_whole = self.bytes >= bytes.len();
+        let (then, is_faulty) = if given.is_whole { (Then::Stay, false) } else { (self.then, true) };
+        bytes.truncate(self.bytes);
+        world.given.push(given);
+        if is_faulty {
+            world.fault("an answer that is cut");
+        }
+        Answer { serial, interim: Vec::new(), bytes, then, is_early: false, is_tunnel: false, is_faulty }
+    }
+}
+
 /// Decides about the answer to a request.
 pub(super) fn draw(request: &Request, world: &mut World<'_>) -> Answer {
     let serial = world.given.len();
+    if let Some(script) = world.scripts.pop_front() {
+        return script.answer(request, serial, world);
+    }
     let interim = interim(request, world);
     if request.field("Upgrade").is_some() && world.dice.below(4) > 0 {
         return tunnel(request, serial, interim, world);

@@ -56,6 +56,16 @@ impl Client {
             (0..world.dice.amount(most)).map(|index| Case::draw((number * 64 + index) as u64 + 1, world)).collect();
         let last = cases.iter().position(|case| matches!(case.kind, Kind::Upgrade | Kind::Old));
         cases.truncate(last.map_or(cases.len(), |last| last + 1));
+        let mut this = Self::asking(cases, world);
+        if world.dice.one_in(20) {
+            this.stop(&mut world.dice);
+        }
+        (this.waits, this.waits_for_tunnel) = (world.dice.one_in(2), world.dice.one_in(2));
+        this
+    }
+
+    /// A client that asks this, and waits for all responses.
+    pub(super) fn asking(cases: Vec<Case>, world: &World<'_>) -> Self {
         let (mut script, mut ends) = (Vec::new(), Vec::new());
         for case in &cases {
             script.extend_from_slice(&case.bytes);
@@ -66,16 +76,15 @@ impl Client {
             let length = world.asked[&case.id].tunnel;
             script.extend_from_slice(world.texts.get(texts::of_tunnel(case.id, true), length));
         }
-        let until = if world.dice.one_in(20) { world.dice.below(script.len() + 1) } else { script.len() };
-        let (waits, waits_for_tunnel) = (world.dice.one_in(2), world.dice.one_in(2));
+        let until = script.len();
         Self {
             cases,
             script,
             ends,
             sent: 0,
             until,
-            waits,
-            waits_for_tunnel,
+            waits: true,
+            waits_for_tunnel: true,
             tunnel_at,
             has_ended: false,
             begun: Vec::new(),
@@ -247,6 +256,7 @@ impl Client {
         let checked = self.checked;
         let produced = self.produced.iter().find(|(bytes, ..)| *bytes > checked).expect("it was sent");
         case.check(&response, begun, (produced.1, produced.2), false, world);
+        world.count("cut responses with a head");
     }
 
     /// The client is gone.

@@ -26,6 +26,7 @@
 //! | `origin`, `answers` | an origin, and what it answers |
 //! | `resources` | what may be stored |
 //! | `texts` | all content |
+//! | `exhaustive` | faults at each place where they can happen |
 //!
 //! `PROXY_SIMULATION_SEED=7 cargo test simulation::proxy -- --nocapture` prints the events of one seed;
 //! `PROXY_SIMULATION_SEEDS=0..100000` tries others than usual.
@@ -33,6 +34,7 @@
 mod answers;
 mod client;
 mod connection;
+mod exhaustive;
 mod network;
 mod origin;
 mod requests;

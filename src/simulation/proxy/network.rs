@@ -38,11 +38,11 @@ impl<'t> Network<'t> {
 
     /// A client connects.
     pub(super) fn open(&mut self, client: Client) {
+        let time = self.world.time();
         let World { shared, context, .. } = &mut self.world;
         let handle = context.reserve();
         context.turn_to(handle);
         let accepted = Accepted { listener: Kind::Http(HostsId::default()), ends: ends(), overloaded: false };
-        let time = crate::reactor::Time::default();
         let service = Service::open(&accepted, &mut context.context(shared, time, false)).expect("HTTP accepts all");
         for case in &client.cases {
             self.world.log(|| format!("client {} asks {}, {} bytes", handle.number(), case.name(), case.bytes.len()));

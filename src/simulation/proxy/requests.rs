@@ -49,6 +49,15 @@ impl Case {
         this
     }
 
+    /// A GET for the first variant of a resource, without conditions.
+    pub(super) fn resource(id: u64, uri: usize, world: &mut World<'_>) -> Self {
+        let asked = Asked { length: 0, is_idempotent: true, attempts: 0, tunnel: 0, is_left: false };
+        world.asked.insert(id, asked);
+        let bytes = format!("GET /up/c/{uri} HTTP/1.1\r\nHost: a.example\r\nX-Req: {id:x}\r\nX-Variant: 0\r\n\r\n");
+        let (kind, bytes) = (Kind::Resource(uri, 0), bytes.into_bytes());
+        Self { id, kind, bytes, method: "GET", further: String::new() }
+    }
+
     fn write(&mut self, world: &mut World<'_>) {
         let (target, version) = match self.kind {
             Kind::Resource(uri, _) => (format!("/up/c/{uri}"), 1),

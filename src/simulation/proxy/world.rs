@@ -1,11 +1,12 @@
 //! What all parties share: the state of the service, the clock, what was asked and answered, and the
 //! moments at which something went wrong.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::Dice;
+use super::answers::Script;
 use super::resources::Resources;
 use super::texts::Texts;
 use crate::cache::{Limits, Store};
@@ -13,7 +14,7 @@ use crate::files::scratch::Scratch;
 use crate::http::caching::Settings;
 use crate::http::proxying::UpstreamTimeouts;
 use crate::logging::Log;
-use crate::reactor::{Endpoint, TestContext, Tick, Time};
+use crate::reactor::{Endpoint, Handle, TestContext, Tick, Time};
 use crate::service::http::{self, Host, RouteHandler};
 use crate::service::proxy::{Addresses, Cache, CacheRules, Proxy, Upstream};
 use crate::service::{Service, Shared};
@@ -85,6 +86,8 @@ pub(super) struct World<'t> {
     pub(super) resources: Resources,
     pub(super) asked: HashMap<u64, Asked>,
     pub(super) given: Vec<Given>,
+    /// What the origins answer next; then they answer what they like.
+    pub(super) scripts: VecDeque<Script>,
     /// Something may go wrong.
     pub(super) is_rough: bool,
     /// Upstreams have few requests at the same time.
@@ -97,17 +100,23 @@ pub(super) struct World<'t> {
 }
 
 impl<'t> World<'t> {
+    /// The world of a seed.
     pub(super) fn new(seed: u64, files: &Scratch, texts: &'t Texts, verbose: bool) -> Self {
         let mut dice = Dice::new(seed);
         let is_rough = dice.one_in(2);
-        let upstreams: Vec<_> = (0..1 + dice.below(2)).map(|number| upstream(&mut dice, number)).collect();
-        let stale_if_error = dice.pick(&[0, 0, 30]);
-        let cache = match dice.below(8) {
+        let store = match dice.below(8) {
             0 => Some(Store::open(&files.at(&format!("cache-{seed}")), limits(&mut dice)).expect("a store")),
             1..5 => Some(Store::in_memory(limits(&mut dice)).expect("a store")),
             _ => None,
         };
-        let cache = cache.map(|store| Rc::new(Cache::new(store)));
+        Self { is_rough, verbose, ..Self::with(dice, store, texts) }
+    }
+
+    /// A world in which nothing goes wrong, with a cache that has this store.
+    pub(super) fn with(mut dice: Dice, store: Option<Store<Handle>>, texts: &'t Texts) -> Self {
+        let upstreams: Vec<_> = (0..1 + dice.below(2)).map(|number| upstream(&mut dice, number)).collect();
+        let stale_if_error = dice.pick(&[0, 0, 30]);
+        let cache = store.map(|store| Rc::new(Cache::new(store)));
         let rules = cache.as_ref().map(|cache| {
             let settings = Settings { gateway: dice.one_in(2), stale_if_error, ..Settings::default() };
             let (cache, none) = (Rc::clone(cache), Vec::new);
@@ -143,10 +152,11 @@ impl<'t> World<'t> {
             resources: Resources::default(),
             asked: HashMap::new(),
             given: Vec::new(),
-            is_rough,
+            scripts: VecDeque::new(),
+            is_rough: false,
             is_limited: max_in_flight < usize::MAX,
             fault: 0,
-            verbose,
+            verbose: false,
             figures: HashMap::new(),
         }
     }
