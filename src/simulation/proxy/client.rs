@@ -131,6 +131,12 @@ impl Client {
         Some(&[])
     }
 
+    /// Whether a request that was sent has no response.
+    pub(super) fn is_waiting(&self) -> bool {
+        let sent = self.ends.iter().filter(|end| **end <= self.sent).count();
+        !self.is_lost && !self.closing && self.tunnel.is_none() && self.responses < sent
+    }
+
     /// The service has sent so many bytes.
     pub(super) fn produce(&mut self, bytes: u64, world: &World<'_>) {
         if self.produced.last().is_none_or(|(last, ..)| *last < bytes) {
