@@ -368,13 +368,19 @@ fn clients_that_ask_at_once_cause_one_request_and_get_the_whole() {
             let server = forward(&[]);
             let mut clients = origin.clients(&server, 10);
             origin.head.open();
-            // All get the first half before the origin has the second.
-            let begins = take_heads(&mut clients);
+            let begins = match is_chunked {
+                // All get the first half before the origin has the second.
+                false => take_heads(&mut clients),
+                // It may be too long for the cache in the end: the others wait until it is whole.
+                true => vec![Vec::new(); clients.len()],
+            };
             origin.rest.open();
             for (client, begin) in clients.iter_mut().zip(begins) {
                 let end = read_response(client, begin);
                 assert!(end.body == content, "{size} {is_chunked}: {}", end.head);
-                assert!(handling(&end).starts_with("miod; fwd=uri-miss"), "{}", end.head);
+                let handling = handling(&end);
+                let is_waiting = is_chunked && handling.starts_with(HIT);
+                assert!(is_waiting || handling.starts_with("miod; fwd=uri-miss"), "{}", end.head);
             }
             assert_eq!(origin.requests(), 1, "{size} {is_chunked}");
             assert_eq!(handling(&get(&server, &origin.script.url("/"), "")), HIT);

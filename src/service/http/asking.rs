@@ -101,6 +101,7 @@ impl Fetch {
             Kept::Confirmed(response) => {
                 return Arrived::Stored(Rc::clone(response), handling(Some(answer.status), true));
             }
+            Kept::Copying(_) => return Arrived::Passes(passed_lines(handling(None, true))),
             Kept::No => {}
         }
         if let Some(stored) = self.usable(head, Some(answer.status), now) {
@@ -109,10 +110,7 @@ impl Fetch {
         if answer.status == Status::NOT_MODIFIED && self.is_validation(head) {
             return Arrived::Unconfirmed;
         }
-        let mut lines = Vec::new();
-        caching::write_cache_status(handling(None, false), None, &mut lines);
-        lines.extend_from_slice(b"X-Cache: MISS\r\n");
-        Arrived::Passes(lines)
+        Arrived::Passes(passed_lines(handling(None, false)))
     }
 
     /// There is no response: what is sent of the stored one, if it may be. Nobody waits for another failure.
@@ -140,7 +138,7 @@ impl Fetch {
     fn invalidate(&self, answer: &Answer) {
         let mut store = self.rules.cache.store.borrow_mut();
         // One that is stored has replaced what there was.
-        if matches!(answer.kept, Kept::No) {
+        if !matches!(answer.kept, Kept::Growing(..) | Kept::Copying(_)) {
             store.remove_uri(self.key);
         }
         let fields = &answer.fields.fields();
@@ -150,6 +148,14 @@ impl Fetch {
             store.remove_uri(key);
         }
     }
+}
+
+/// The field lines about the cache of a response that is passed on.
+fn passed_lines(handling: Handling) -> Vec<u8> {
+    let mut lines = Vec::new();
+    caching::write_cache_status(handling, None, &mut lines);
+    lines.extend_from_slice(b"X-Cache: MISS\r\n");
+    lines
 }
 
 /// What the head of a response means for the client.

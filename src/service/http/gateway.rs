@@ -20,7 +20,7 @@ use crate::http::proxying::{UpstreamFailure, forwards_left, has_passed_here, is_
 use crate::http::{FieldLines, Reject, Status, head};
 use crate::reactor::Io;
 use crate::service::Message;
-use crate::service::proxy::{Answer, CacheRules, ExchangeId, Proxy, ToUpstream, Upstream, ask_beside};
+use crate::service::proxy::{Answer, CacheRules, ExchangeId, Kept, Proxy, ToUpstream, Upstream, ask_beside};
 
 /// Asks an upstream of a route.
 pub(super) fn respond(exchange: &Exchange<'_>, proxy: &Rc<Proxy>, mount: usize, turn: &mut Turn<'_, '_>) -> Progress {
@@ -132,8 +132,8 @@ pub(super) fn pass_on(
     io: &mut Io<'_>,
     cx: &mut Cx<'_>,
 ) -> Option<Over> {
-    if let Some(fetch) = proxied.fetch_mut() {
-        // Those who wait for it can look for it now.
+    if let Some(fetch) = proxied.fetch_mut().filter(|_| !matches!(answer.kept, Kept::Copying(_))) {
+        // Those who wait for it can look for it now; for a copy when it is whole.
         fetch.guard = None;
     }
     let mut lines = FieldLines::default();

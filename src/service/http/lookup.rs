@@ -217,6 +217,8 @@ fn ask_or_join(mut fetch: Fetch, request: &caching::Request<'_>, is_late: bool, 
 fn growing(fetch: &Fetch, request: &caching::Request<'_>, now: i64) -> Option<Rc<Response>> {
     let store = fetch.rules.cache.store.borrow();
     let response = store.growing(store.filling(fetch.key, &request.fields)?)?;
+    // What has no length may be too long in the end.
+    response.length()?;
     let decision = caching::decide(request, Lookup::Found(response.freshness()), now, &fetch.rules.settings);
     matches!(decision, Decision::Serve { .. }).then(|| Rc::clone(response))
 }

@@ -231,7 +231,11 @@ impl UpstreamConnection {
             self.failure = Some(UpstreamFailure::ResponseTimeout);
             return Want::finish(Finish::Abort);
         }
-        if exchange.is_paused() { Want::NOTHING.by(deadline) } else { Want::READ.by(deadline) }
+        match exchange.is_paused() {
+            // The store wakes it. But if that gets lost with another connection, this one isn't.
+            true => Want::NOTHING.by(deadline.min(cx.time.now.after(limits::CACHE_POLL))),
+            false => Want::READ.by(deadline),
+        }
     }
 
     /// Waits until the connection is established, and for the next request.
@@ -253,11 +257,14 @@ impl UpstreamConnection {
     /// The connection is over, or was never made.
     pub fn closed(&mut self, ending: &Ending, cx: &mut Cx<'_>) {
         self.upstream.forget_idle(cx.handle);
-        if let Some(exchange) = &mut self.exchange
-            && let Some(growing) = exchange.growing.take()
-        {
-            // Its clients read what is stored.
-            return growing.end(false, exchange.id, cx);
+        if let Some(exchange) = &mut self.exchange {
+            let is_read_in_store = exchange.is_read_in_store();
+            if let Some(growing) = exchange.growing.take() {
+                growing.end(false, exchange.id, cx);
+            }
+            if is_read_in_store {
+                return;
+            }
         }
         // The request may still be among the messages.
         let asked = self.inbox.iter().find(|(_, message)| matches!(message, ToUpstream::Ask(_) | ToUpstream::Connect));

@@ -107,7 +107,7 @@ impl Exchange {
                 self.is_asked = true;
             }
             // What is being stored has other readers, or will have.
-            ToUpstream::Cancel => return self.growing.is_some(),
+            ToUpstream::Cancel => return self.is_read_in_store(),
         }
         self.progress = now;
         true
@@ -159,6 +159,10 @@ impl Exchange {
             Err(error) => return Err(failure_of(error)),
         };
         let (length, status) = (head.length, head.status);
+        if status == Status::REQUEST_TIMEOUT {
+            // It may have been sent before the request came, which is then answered, too.
+            self.is_asked = false;
+        }
         // In these two Upgrade is about the request, and not about the connection alone.
         let is_about_upgrade = matches!(status, Status::SWITCHING_PROTOCOLS | Status::UPGRADE_REQUIRED);
         let further = is_about_upgrade.then(|| upgrade_fields(head.fields)).into_iter().flatten();
@@ -173,9 +177,11 @@ impl Exchange {
             _ if head.is_interim() => FromUpstream::Interim(status, fields),
             _ => {
                 let kept = self.storing.as_ref().map_or(Kept::No, |storing| storing.head(&head, cx.handle, cx.time));
-                if let (Kept::Growing(filling, _), Some(storing)) = (&kept, &self.storing) {
-                    let growing = Growing::new(storing, *filling, head.body, InFlight::begin(upstream));
-                    self.growing = Some(Box::new(growing));
+                if let (Kept::Growing(filling, _) | Kept::Copying(filling), Some(storing)) = (&kept, &self.storing) {
+                    // Nobody is passed on what is asked for beside a response.
+                    let is_copy = matches!(kept, Kept::Copying(_)) && self.id.request != BESIDE;
+                    let in_flight = (!is_copy).then(|| InFlight::begin(upstream));
+                    self.growing = Some(Box::new(Growing::new(storing, *filling, head.body, in_flight)));
                 } else if self.id.request == BESIDE && head.body != Body::Absent {
                     // Nobody wants it.
                     return Err(UpstreamFailure::Closed);
@@ -192,8 +198,8 @@ impl Exchange {
         let input = io.input.bytes();
         let most = match &self.growing {
             Some(growing) if growing.is_paused => 0,
-            Some(_) => input.len(),
-            None => input.len().min(self.room),
+            Some(growing) if !growing.is_copy => input.len(),
+            _ => input.len().min(self.room),
         };
         if most == 0 {
             return Ok(0);
@@ -203,13 +209,25 @@ impl Exchange {
         if !content.is_empty() {
             cx.work.spend_bytes(content.len());
             if let Some(growing) = &mut self.growing {
-                // Readers see in the store that it failed.
-                return if growing.append(content) { Ok(progress.consumed) } else { Err(UpstreamFailure::Closed) };
+                let is_wanted = growing.append(content);
+                if !growing.is_copy {
+                    // Readers see in the store that it failed.
+                    return if is_wanted { Ok(progress.consumed) } else { Err(UpstreamFailure::Closed) };
+                }
+                if !is_wanted {
+                    // The client gets it all the same.
+                    self.growing = None;
+                }
             }
             self.room -= content.len();
             send(self.id, FromUpstream::Piece(content.to_vec()), cx);
         }
         Ok(progress.consumed)
+    }
+
+    /// Whether the clients read the response in the store, and not from here.
+    pub(super) fn is_read_in_store(&self) -> bool {
+        self.growing.as_ref().is_some_and(|growing| !growing.is_copy)
     }
 
     /// Whether the response was read.
@@ -238,9 +256,12 @@ impl Exchange {
 
     /// The response is complete. Returns whether another request may follow.
     pub(super) fn end(mut self, io: &Io<'_>, cx: &mut Cx<'_>) -> bool {
-        match self.growing.take() {
-            Some(growing) => growing.end(true, self.id, cx),
-            None => self.tell(FromUpstream::End, cx),
+        let is_passed_on = !self.is_read_in_store();
+        if let Some(growing) = self.growing.take() {
+            growing.end(true, self.id, cx);
+        }
+        if is_passed_on {
+            self.tell(FromUpstream::End, cx);
         }
         // An upstream that responds before it has the whole request doesn't want the rest.
         self.reader.is_persistent() && self.is_asked && !io.ended && io.input.is_empty()
@@ -251,7 +272,7 @@ impl Exchange {
     pub(super) fn deadline(&self, timeouts: UpstreamTimeouts) -> Option<Tick> {
         match self.reader.awaits_head() {
             true => Some(self.progress.after(timeouts.response)),
-            false if self.growing.is_none() && self.room == 0 => None,
+            false if !self.is_read_in_store() && self.room == 0 => None,
             false => Some(self.progress.after(timeouts.idle)),
         }
     }

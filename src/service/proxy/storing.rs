@@ -46,8 +46,10 @@ pub enum Kept {
     /// It isn't stored.
     #[default]
     No,
-    /// It grows there.
+    /// It grows there, and its clients read it there.
     Growing(FillingId, Rc<Response>),
+    /// It is passed on, and a copy grows there. Its length isn't known, so it may be too long for the store.
+    Copying(FillingId),
     /// It has confirmed this one.
     Confirmed(Rc<Response>),
 }
@@ -63,6 +65,7 @@ impl std::fmt::Debug for Kept {
         f.write_str(match self {
             Self::No => "No",
             Self::Growing(..) => "Growing",
+            Self::Copying(_) => "Copying",
             Self::Confirmed(_) => "Confirmed",
         })
     }
@@ -190,7 +193,10 @@ impl Storing {
             producer,
         };
         let Some(filling) = store.begin(new) else { return Kept::No };
-        store.growing(filling).map_or(Kept::No, |growing| Kept::Growing(filling, Rc::clone(growing)))
+        match (length, store.growing(filling)) {
+            (Some(_), Some(growing)) => Kept::Growing(filling, Rc::clone(growing)),
+            (_, _) => Kept::Copying(filling),
+        }
     }
 
     /// After a 304: what is stored is fresh again, if it was meant.
@@ -283,16 +289,20 @@ pub(super) struct Growing {
     bytes: u64,
     /// The disk is slower than the upstream.
     pub(super) is_paused: bool,
-    /// The upstream is busy with it, whether its client waits for it or not.
-    _in_flight: InFlight,
+    /// Its client gets it from the connection.
+    pub(super) is_copy: bool,
+    /// The upstream is busy with it, whether its client waits for it or not. Of a copy the exchange knows.
+    _in_flight: Option<InFlight>,
     /// The requests that wait until it has ended.
     queue: Rc<Queue>,
 }
 
 impl Growing {
-    pub(super) fn new(storing: &Storing, filling: FillingId, body: client::Body, in_flight: InFlight) -> Self {
+    /// A response that its clients read in the store, or, without `in_flight`, a copy.
+    pub(super) fn new(storing: &Storing, filling: FillingId, body: client::Body, in_flight: Option<InFlight>) -> Self {
         let (rules, queue) = (Rc::clone(&storing.rules), Rc::clone(&storing.queue));
-        Self { rules, filling, body, bytes: 0, is_paused: false, _in_flight: in_flight, queue }
+        let is_copy = in_flight.is_none();
+        Self { rules, filling, body, bytes: 0, is_paused: false, is_copy, _in_flight: in_flight, queue }
     }
 
     /// Appends content. Returns false if nobody needs more of it: it can't be stored, or much is missing
@@ -304,11 +314,12 @@ impl Growing {
         self.is_paused = appended == Appended::Full;
         let rest = match self.body {
             client::Body::Length(length) => length.saturating_sub(self.bytes),
-            _ => u64::MAX,
+            // It may be short.
+            _ => self.bytes,
         };
         // The store has one reference.
         let is_read = store.growing(self.filling).is_some_and(|response| Rc::strong_count(response) > 1);
-        appended != Appended::Failed && (is_read || rest <= limits::CACHE_UNREAD)
+        appended != Appended::Failed && (self.is_copy || is_read || rest <= limits::CACHE_UNREAD)
     }
 
     /// The response to this exchange has ended, properly or not: another one may begin at the upstream.

@@ -196,12 +196,6 @@ impl<'t> World<'t> {
         }
     }
 
-    /// Whether so much content may be more than the cache can store.
-    pub(super) fn is_large(&self, length: usize) -> bool {
-        let limit = self.cache.as_ref().map(|cache| cache.store.borrow().object_limit());
-        limit.is_some_and(|limit| length as u64 > limit / 2)
-    }
-
     /// An origin gets a request.
     pub(super) fn ask(&mut self, id: u64) -> &Asked {
         let asked = self.asked.get_mut(&id).expect("a request that a client has sent");
@@ -247,7 +241,7 @@ impl<'t> World<'t> {
 }
 
 fn limits(dice: &mut Dice) -> Limits {
-    let (memory, entries) = (dice.pick(&[2 << 20, 16 << 20]), dice.pick(&[3, 1_000]));
+    let (memory, entries) = (dice.pick(&[1 << 20, 2 << 20, 16 << 20]), dice.pick(&[3, 1_000]));
     Limits { memory, disk: dice.pick(&[2 << 20, 64 << 20]), entries, object: 1 << 20, files: 4 }
 }
 
