@@ -22,7 +22,7 @@ BOUNDS = {
     # their templates, add 95,000. Dependencies that no request passes through are built small,
     # which saves 60,000: 4,645,600 measured.
     # 4,645,600 before the configuration file, the formats of logs, systemd and landlock.
-    "binary, bytes": 5_700_000,
+    "binary, bytes": 6_300_000,
     # The whole process: 4,212 to 4,700 measured; it was 3,616 before TLS made the binary
     # larger. Most of it are pages of libc and of the binary, which the kernel maps in groups
     # and can drop. The address of the binary differs in each run, and the groups with the

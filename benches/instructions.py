@@ -26,14 +26,14 @@ import syscalls
 BOUNDS = {
     # 2,016 before a request knew when its first byte came, and before connections stayed open
     # for a short time during a shutdown; 2,085 since.
-    "kept alive, 1 KiB": 2480,
-    "pipelined by 16, 1 KiB": 1660,
-    "a connection each, 1 KiB": 3120,
-    "range of 1 KiB in 10 MiB": 3630,
+    "kept alive, 1 KiB": 2550,
+    "pipelined by 16, 1 KiB": 1725,
+    "a connection each, 1 KiB": 3260,
+    "range of 1 KiB in 10 MiB": 3790,
     # 2,849 before -v could say why a request is refused; 2,965 since.
-    "404": 3570,
-    "304": 2790,
-    "kept alive, access log": 3540,
+    "404": 3690,
+    "304": 2900,
+    "kept alive, access log": 3640,
 }
 
 # The workloads with an access log.

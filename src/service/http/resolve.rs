@@ -44,6 +44,7 @@ pub(super) fn resolve<'a>(head: &'a RequestHead<'a>, hosts: &Hosts, began: Tick,
 }
 
 /// What is known without the path: the times, and who asks in which way.
+#[inline(always)]
 fn facts(head: &RequestHead<'_>, host: &Rc<Host>, began: Tick, turn: &Turn<'_, '_>) -> Facts {
     // Nothing can make plain text secure where TLS is expected.
     let is_plain_at_tls = matches!(turn.ends.security(), Security::PlainAtTls);
@@ -72,6 +73,7 @@ fn facts(head: &RequestHead<'_>, host: &Rc<Host>, began: Tick, turn: &Turn<'_, '
 ///
 /// # Errors
 /// If it can't be decoded.
+#[inline(always)]
 fn resolve_path(head: &RequestHead<'_>, host: &Host, facts: &mut Facts) -> Result<(), Reject> {
     if !head.target.plain {
         facts.path = Some(decode(head.target.path)?);
