@@ -5,8 +5,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use support::site::Site;
 use support::{Client, Response, Root, Script, Server, TIMEOUT, UNKNOWN, miod, pattern, read_head, run_to_end};
@@ -315,14 +314,7 @@ fn pipelined_requests_for_different_origins_are_answered_in_their_order() {
 
 #[test]
 fn connections_to_origins_are_used_again() {
-    let connections = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&connections);
-    let origin = Script::parallel(move |_, stream| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        while !read_head(stream).is_empty() {
-            stream.write_all(&ok("x")).unwrap();
-        }
-    });
+    let (origin, connections) = Script::counting(|_| ok("x"));
     let server = forward(&[]);
     for number in 0..20 {
         // Also in the other form.

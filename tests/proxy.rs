@@ -70,14 +70,7 @@ fn a_request_is_passed_on_and_its_response_too() {
 
 #[test]
 fn connections_to_the_upstream_are_used_again() {
-    let connections = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&connections);
-    let origin = Script::parallel(move |_, stream| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        while !read_head(stream).is_empty() {
-            stream.write_all(&ok("x")).unwrap();
-        }
-    });
+    let (origin, connections) = Script::counting(|_| ok("x"));
     let server = proxy(origin.address, &[]);
     for _ in 0..20 {
         assert_eq!(server.get("/api/").text(), "x");

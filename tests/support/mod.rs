@@ -16,7 +16,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -542,14 +542,23 @@ impl Script {
 
     /// Answers each request without content on a connection with what `answer` makes of its head.
     pub fn answering<A: AsRef<[u8]>>(answer: impl Fn(&str) -> A + Send + Sync + 'static) -> Self {
-        Self::parallel(move |_, stream| {
+        Self::counting(answer).0
+    }
+
+    /// The same, and counts the connections.
+    pub fn counting<A: AsRef<[u8]>>(answer: impl Fn(&str) -> A + Send + Sync + 'static) -> (Self, Arc<AtomicUsize>) {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        let script = Self::parallel(move |_, stream| {
+            counted.fetch_add(1, Ordering::SeqCst);
             loop {
                 let head = read_head(stream);
                 if head.is_empty() || stream.write_all(answer(&head).as_ref()).is_err() {
                     return;
                 }
             }
-        })
+        });
+        (script, connections)
     }
 
     /// Each connection gets these bytes after its first request, and is then closed.
