@@ -37,13 +37,12 @@ pub fn uri(url: &str) -> Result<Vec<u8>, NotHttp> {
     };
     let authority = authority.filter(|authority| valid_host(authority.as_bytes())).ok_or(NotHttp)?;
     let server = Server::new(is_https, authority.as_bytes()).ok_or(NotHttp)?;
-    let scheme = if is_https { "https" } else { "http" };
     let path = if path.is_empty() { "/" } else { path };
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     let target = format!("{path}{query}");
     // What isn't encoded can't be in a request. All else is compared as it is sent.
     let target = utf8_percent_encode(&target, UNSENT);
-    Ok(format!("{scheme}://{}{target}", server.authority()).into_bytes())
+    Ok(format!("{}{target}", server.origin()).into_bytes())
 }
 
 /// The bytes that no request target has.

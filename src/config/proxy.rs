@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::http::target::valid_host;
+use crate::http::uri::{Scheme, authority};
 
 /// Other servers that answer for a route.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -94,10 +95,9 @@ impl UpstreamUrl {
         if authority.contains('@') || !valid_host(authority.as_bytes()) {
             return Err(hint());
         }
-        let default = if tls { 443 } else { 80 };
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, port.parse().ok().filter(|port| *port > 0)),
-            _ => (authority, Some(default)),
+            _ => (authority, Some(Scheme::of(tls).default_port())),
         };
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let port = port.ok_or("give a port from 1 to 65535")?;
@@ -106,17 +106,17 @@ impl UpstreamUrl {
 
     /// Its name and port for the Host field; the port isn't told if it is the usual one.
     pub fn authority(&self) -> String {
-        let Self::Tcp { tls, host, port } = self else { return "localhost".to_owned() };
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let usual = if *tls { 443 } else { 80 };
-        if *port == usual { host } else { format!("{host}:{port}") }
+        match self {
+            Self::Tcp { tls, host, port } => authority(Scheme::of(*tls), host, *port),
+            Self::Unix(_) => "localhost".to_owned(),
+        }
     }
 }
 
 impl fmt::Display for UpstreamUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { tls, .. } => write!(f, "{}://{}", if *tls { "https" } else { "http" }, self.authority()),
+            Self::Tcp { tls, .. } => write!(f, "{}://{}", Scheme::of(*tls), self.authority()),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

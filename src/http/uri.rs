@@ -139,6 +139,12 @@ pub fn split_host_port(authority: &str) -> (&str, &str) {
     (host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host), port)
 }
 
+/// The authority of a host at a port: IPv6 in brackets, and the port only if it isn't that of the scheme.
+pub fn authority(scheme: Scheme, host: &str, port: u16) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if port == scheme.default_port() { host } else { format!("{host}:{port}") }
+}
+
 /// The scheme of a URL that can be requested.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scheme {
@@ -149,6 +155,11 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// That with TLS or without.
+    pub fn of(is_https: bool) -> Self {
+        if is_https { Self::Https } else { Self::Http }
+    }
+
     /// The port of URLs without one.
     pub fn default_port(self) -> u16 {
         match self {
@@ -266,8 +277,7 @@ impl HttpUrl {
 
     /// The value of the Host field; the default port of the scheme is omitted.
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == self.scheme.default_port() { host } else { format!("{host}:{}", self.port) }
+        authority(self.scheme, &self.host, self.port)
     }
 
     /// Whether the other URL has the same origin (RFC 6454 §5), so that secrets for one may be

@@ -14,6 +14,7 @@
 
 use crate::http::head::{Method, RequestHead};
 use crate::http::target::{Form, valid_host};
+use crate::http::uri::{Scheme, authority, split_host_port};
 
 /// What a request is for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,16 +57,11 @@ impl Server {
     /// That with this authority: `host[:port]`, valid by [`valid_host`]. None if the port is zero.
     pub fn new(is_https: bool, authority: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(authority).ok()?.to_ascii_lowercase();
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => (host, port),
-            _ => (&*text, ""),
-        };
+        let (host, port) = split_host_port(&text);
         let port = match port {
-            "" if is_https => 443,
-            "" => 80,
+            "" => Scheme::of(is_https).default_port(),
             digits => digits.parse().ok().filter(|port| *port > 0)?,
         };
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         // The root of DNS may be written or not.
         let host = host.strip_suffix('.').filter(|host| !host.is_empty()).unwrap_or(host).to_owned();
         Some(Self { is_https, host, port })
@@ -73,10 +69,12 @@ impl Server {
 
     /// Its name and port for the Host field; the port isn't told if it is the usual one.
     pub fn authority(&self) -> String {
-        let Self { is_https, host, port } = self;
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let usual = if *is_https { 443 } else { 80 };
-        if *port == usual { host } else { format!("{host}:{port}") }
+        authority(Scheme::of(self.is_https), &self.host, self.port)
+    }
+
+    /// Its origin (RFC 6454 §6.2): the scheme and the authority.
+    pub fn origin(&self) -> String {
+        format!("{}://{}", Scheme::of(self.is_https), self.authority())
     }
 }
 
@@ -209,7 +207,7 @@ mod tests {
     fn shown(asked: &Asked) -> String {
         match asked {
             Asked::Resource(Destination { server, target, is_textbook }) => {
-                let scheme = if server.is_https { "https" } else { "http" };
+                let scheme = Scheme::of(server.is_https);
                 let form = if *is_textbook { " textbook" } else { "" };
                 let target =
                     target.as_deref().map_or(String::new(), |target| String::from_utf8_lossy(target).into_owned());
