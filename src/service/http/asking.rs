@@ -86,7 +86,7 @@ impl Fetch {
     }
 
     /// The head of the response has come.
-    pub(super) fn arrived(&self, head: &RequestHead<'_>, answer: &Answer, now: i64) -> Arrived {
+    pub(super) fn arrived(&self, head: &RequestHead<'_>, answer: &Answer) -> Arrived {
         let handling = |status: Option<Status>, stored| Handling::Forwarded {
             why: self.reason,
             status,
@@ -97,41 +97,23 @@ impl Fetch {
             self.invalidate(answer);
         }
         match &answer.kept {
-            Kept::Growing(_, response) => return Arrived::Stored(Rc::clone(response), handling(None, true)),
-            Kept::Confirmed(response) => {
-                return Arrived::Stored(Rc::clone(response), handling(Some(answer.status), true));
-            }
-            Kept::Copying(_) => return Arrived::Passes(passed_lines(handling(None, true))),
-            Kept::No => {}
+            Kept::Growing(_, response) => Arrived::Stored(Rc::clone(response), handling(None, true)),
+            Kept::Confirmed(response) => Arrived::Stored(Rc::clone(response), handling(Some(answer.status), true)),
+            Kept::Stale(response) => Arrived::Stored(Rc::clone(response), handling(Some(answer.status), false)),
+            Kept::Unconfirmed => Arrived::Unconfirmed,
+            Kept::Copying(_) => Arrived::Passes(passed_lines(handling(None, true))),
+            Kept::No => Arrived::Passes(passed_lines(handling(None, false))),
         }
-        if let Some(stored) = self.usable(head, Some(answer.status), now) {
-            return Arrived::Stored(stored, handling(Some(answer.status), false));
-        }
-        if answer.status == Status::NOT_MODIFIED && self.is_validation(head) {
-            return Arrived::Unconfirmed;
-        }
-        Arrived::Passes(passed_lines(handling(None, false)))
     }
 
     /// There is no response: what is sent of the stored one, if it may be. Nobody waits for another failure.
     pub(super) fn failed(&self, head: &RequestHead<'_>, time: Time) -> Option<(Rc<Response>, Handling)> {
         self.rules.cache.note_unshared(self.key, time.now);
         let handling = Handling::Forwarded { why: self.reason, status: None, stored: false, collapsed: self.collapsed };
-        Some((self.usable(head, None, time.unix_seconds)?, handling))
-    }
-
-    /// The stored response, if it may be sent after such a failure.
-    fn usable(&self, head: &RequestHead<'_>, failure: Option<Status>, now: i64) -> Option<Rc<Response>> {
         let (_, stored) = self.stored.as_ref()?;
         let request = caching::Request::from(head);
-        caching::stale_on_error(&request, stored.freshness(), failure, now, &self.rules.settings)?;
-        Some(Rc::clone(stored))
-    }
-
-    /// Whether the request asks if what is stored is still right.
-    fn is_validation(&self, head: &RequestHead<'_>) -> bool {
-        let has_validator = self.stored.as_ref().is_some_and(|(_, stored)| stored.freshness().has_validator());
-        head.method == Method::Get && self.may_store(head.method) && has_validator
+        caching::stale_on_error(&request, stored.freshness(), None, time.unix_seconds, &self.rules.settings)?;
+        Some((Rc::clone(stored), handling))
     }
 
     /// What is stored for the URI isn't right any more, nor for others that the response names.
@@ -179,6 +161,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// The value of Via in responses. A gateway need not name itself there (RFC 9110 §7.6.3).
+    pub(super) fn via(&self) -> Option<String> {
+        self.proxy.is_forward.then(|| format!("1.1 {}", self.proxy.pseudonym))
+    }
+
     /// Bytes of memory that it holds beyond its own size.
     pub(super) fn memory(&self) -> usize {
         if let Wanted::Response(Resource::Named(target)) = &self.wanted { target.capacity() } else { 0 }
@@ -204,7 +191,8 @@ impl Plan {
         let upgrade = offered_protocols(head);
         let is_stored = self.fetch.as_ref().filter(|fetch| fetch.may_store(head.method));
         let storing = is_stored.map(|fetch| Box::new(self.storing(fetch, head, cx)));
-        let is_validation = self.fetch.as_ref().is_some_and(|fetch| fetch.is_validation(head));
+        let is_validation =
+            head.method == Method::Get && storing.as_ref().is_some_and(|storing| storing.is_validation());
         let mut conditions = Vec::new();
         if let Some(storing) = storing.as_ref().filter(|_| is_validation) {
             storing.write_conditions(cx.time.unix_seconds, &mut conditions);

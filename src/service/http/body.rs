@@ -98,7 +98,7 @@ impl ReadingBody {
 
     /// Bytes of memory that it holds.
     pub(super) fn memory(&self) -> usize {
-        let path = self.facts.path.as_ref().map_or(0, |path| path.len());
+        let path = self.facts.path_memory();
         let content = match &self.destination {
             Destination::Collect(content) => content.capacity(),
             Destination::Discard => 0,

@@ -88,6 +88,11 @@ pub(super) enum Handler {
 }
 
 impl Facts {
+    /// Bytes of memory that the decoded path takes.
+    pub(super) fn path_memory(&self) -> usize {
+        self.path.as_ref().map_or(0, |path| path.len())
+    }
+
     /// What is added to the response.
     pub(super) fn policy(&self) -> &Policy {
         // A proxy's password says nothing about who may see the response.

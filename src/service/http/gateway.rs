@@ -141,7 +141,7 @@ pub(super) fn pass_on(
     let head = head::parse_again(head, &mut lines);
     let mut further = None;
     if let Some(fetch) = &proxied.plan().fetch {
-        match fetch.arrived(&head, answer, cx.time.unix_seconds) {
+        match fetch.arrived(&head, answer) {
             Arrived::Stored(response, handling) => return Some(Over::Stored(response, handling)),
             Arrived::Unconfirmed => {
                 proxied.ask_again(io.ends, cx);

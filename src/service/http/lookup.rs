@@ -115,7 +115,7 @@ impl LookingUp {
 
     /// Bytes of memory that it holds beyond its own size.
     pub(super) fn memory(&self) -> usize {
-        let path = self.facts.path.as_ref().map_or(0, |path| path.len());
+        let path = self.facts.path_memory();
         self.head.capacity() + path + self.plan.memory()
     }
 }
@@ -229,8 +229,7 @@ fn write_uri(exchange: &Exchange<'_>, plan: &Plan, out: &mut Vec<u8>) {
     let (head, asked) = (exchange.head, &exchange.head.target);
     let is_https = match &plan.textbook {
         Some(server) => {
-            out.extend_from_slice(if server.is_https { b"https://" } else { b"http://" });
-            out.extend_from_slice(server.authority().as_bytes());
+            out.extend_from_slice(server.origin().as_bytes());
             if let Wanted::Response(Resource::Named(target)) = &plan.wanted {
                 out.extend_from_slice(target);
             }

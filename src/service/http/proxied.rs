@@ -197,7 +197,7 @@ impl Proxied {
             | FromUpstream::Established
             | FromUpstream::Unasked => 0,
         };
-        let path = self.facts.path.as_ref().map_or(0, |path| path.len());
+        let path = self.facts.path_memory();
         let body = if let Stage::Sending { body, .. } = &self.stage { body.memory() } else { 0 };
         self.head.capacity() + self.plan.memory() + path + body + self.inbox.iter().map(of).sum::<usize>()
     }

@@ -34,7 +34,5 @@ pub(super) fn received<'f>(plan: &'f Plan, fields: &Fields<'f>) -> impl Iterator
         Some(server) if name.eq_ignore_ascii_case("Location") => (name, Cow::from(textbook_location(server, value))),
         _ => (name, Cow::from(value)),
     });
-    // A gateway need not name itself there (RFC 9110 §7.6.3).
-    let via = is_forward.then(|| Cow::from(format!("1.1 {}", plan.proxy.pseudonym).into_bytes()));
-    fields.chain(via.map(|via| ("Via", via)))
+    fields.chain(plan.via().map(|via| ("Via", Cow::from(via.into_bytes()))))
 }

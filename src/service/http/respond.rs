@@ -48,8 +48,8 @@ pub(super) fn begin<'f>(
     length: Length,
     turn: &mut Turn<'_, '_>,
 ) -> (BodyForm, bool) {
-    let stamp = turn.cx.shared.http.stamp.clone();
-    begin_at(exchange, status, fields, length, &stamp, turn)
+    let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
+    write_fields(turn.output.buffer(), status, fields, context).end(length)
 }
 
 /// Writes a head with another date than the present one.
@@ -62,11 +62,21 @@ pub(super) fn begin_at<'f>(
     turn: &mut Turn<'_, '_>,
 ) -> (BodyForm, bool) {
     let context = exchange.context(stamp, turn.cx.draining);
-    let mut head = ResponseHead::begin(turn.output.buffer(), status, context);
+    write_fields(turn.output.buffer(), status, fields, context).end(length)
+}
+
+/// Writes a head but for its end.
+fn write_fields<'f, 'o>(
+    out: &'o mut Vec<u8>,
+    status: Status,
+    fields: impl IntoIterator<Item = (&'f str, impl AsRef<[u8]>)>,
+    context: HeadContext<'o>,
+) -> ResponseHead<'o> {
+    let mut head = ResponseHead::begin(out, status, context);
     for (name, value) in fields {
         head.field(name, value.as_ref());
     }
-    head.end(length)
+    head
 }
 
 /// Handles a response that is complete in the output, with `body` bytes of content: logs it, or
@@ -109,11 +119,7 @@ pub(super) fn begin_tunnel<'f>(
     turn: &mut Turn<'_, '_>,
 ) -> BodyWriter {
     let context = exchange.context(stamp, turn.cx.draining);
-    let mut head = ResponseHead::begin(turn.output.buffer(), status, context);
-    for (name, value) in fields {
-        head.field(name, value.as_ref());
-    }
-    head.end_at_tunnel();
+    write_fields(turn.output.buffer(), status, fields, context).end_at_tunnel();
     begin_body(exchange, status, BodyForm::UntilClose, turn)
 }
 

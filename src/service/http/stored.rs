@@ -124,9 +124,7 @@ impl Sending<'_, '_, '_> {
         match self.head {
             None => {
                 out.prebuilt(stored_lines(self.response.head()));
-                if self.plan.proxy.is_forward {
-                    out.field("Via", format!("1.1 {}", self.plan.proxy.pseudonym).as_bytes());
-                }
+                self.plan.via().into_iter().for_each(|via| out.field("Via", via.as_bytes()));
             }
             Some(head) => {
                 let is_304 = status == Status::NOT_MODIFIED;

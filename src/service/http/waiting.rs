@@ -101,7 +101,7 @@ impl Waiting {
             Awaits::Saving(_, response) => size_of::<Response>() + body_memory(&response.body),
             Awaits::Job { .. } | Awaits::Session(..) | Awaits::Purge(..) => 0,
         };
-        let path = self.facts.path.as_ref().map_or(0, |path| path.len());
+        let path = self.facts.path_memory();
         self.head.capacity() + self.body.capacity() + path + response
     }
 }

@@ -41,11 +41,14 @@ pub(crate) struct Storing {
 }
 
 /// What became of a response.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub enum Kept {
     /// It isn't stored.
-    #[default]
     No,
+    /// It isn't stored. The origin has failed, and this one may be sent in its place.
+    Stale(Rc<Response>),
+    /// It says that something else is not modified than what is stored.
+    Unconfirmed,
     /// It grows there, and its clients read it there.
     Growing(FillingId, Rc<Response>),
     /// It is passed on, and a copy grows there. Its length isn't known, so it may be too long for the store.
@@ -64,6 +67,8 @@ impl std::fmt::Debug for Kept {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::No => "No",
+            Self::Stale(_) => "Stale",
+            Self::Unconfirmed => "Unconfirmed",
             Self::Growing(..) => "Growing",
             Self::Copying(_) => "Copying",
             Self::Confirmed(_) => "Confirmed",
@@ -90,10 +95,7 @@ impl Storing {
     /// Appends the conditions of a validation.
     pub(crate) fn write_conditions(&self, now: i64, out: &mut Vec<u8>) {
         let Some((_, stored)) = &self.stored else { return };
-        let (mut lines, mut bytes) = (FieldLines::default(), stored.head().to_vec());
-        if let Some(head) = parse_stored(&mut bytes, &mut lines) {
-            caching::write_conditions(Some(&head.fields), std::iter::empty(), now, out);
-        }
+        with_head(stored.head(), |head| caching::write_conditions(Some(&head.fields), std::iter::empty(), now, out));
     }
 
     /// Takes note of the head of a response, and stores it if it may be.
@@ -106,16 +108,17 @@ impl Storing {
             return self.store_posted(answered);
         }
         let kept = match (&self.stored, response.status) {
+            // That is better than an error.
+            (Some((_, stored)), _) if self.is_usable(stored, answered) => return Kept::Stale(Rc::clone(stored)),
             (Some((id, stored)), _) if method == Method::Head => {
                 self.compare(*id, stored, answered);
                 return Kept::No;
             }
-            (Some((id, stored)), Status::NOT_MODIFIED) => self.validated(*id, stored, answered),
-            // That is better than an error.
-            (Some((_, stored)), _) if self.is_usable(stored, answered) => return Kept::No,
+            (Some((id, stored)), Status::NOT_MODIFIED) if self.is_validation() => self.validated(*id, stored, answered),
+            (Some(_), Status::NOT_MODIFIED) => Kept::No,
             _ => self.store(answered),
         };
-        if matches!(kept, Kept::No) {
+        if matches!(kept, Kept::No | Kept::Unconfirmed) {
             self.rules.cache.note_unshared(self.key, time.now);
         }
         kept
@@ -201,32 +204,29 @@ impl Storing {
 
     /// After a 304: what is stored is fresh again, if it was meant.
     fn validated(&self, id: EntryId, stored: &Rc<Response>, answered: Answered<'_>) -> Kept {
-        let response = answered.response;
-        let mut lines = FieldLines::default();
-        let mut bytes = stored.head().to_vec();
-        let Some(old) = parse_stored(&mut bytes, &mut lines) else { return Kept::No };
-        if !self.is_validation() || caching::confirms(&response.fields, &old.fields, 1) == Confirmation::No {
-            return Kept::No;
-        }
-        let updated = self.freshen(id, stored, &old, answered);
-        Kept::Confirmed(updated.unwrap_or_else(|| Rc::clone(stored)))
+        let kept = with_head(stored.head(), |old| {
+            if caching::confirms(&answered.response.fields, &old.fields, 1) == Confirmation::No {
+                return Kept::Unconfirmed;
+            }
+            let updated = self.freshen(id, stored, old, answered);
+            Kept::Confirmed(updated.unwrap_or_else(|| Rc::clone(stored)))
+        });
+        kept.unwrap_or(Kept::Unconfirmed)
     }
 
     /// After a response to HEAD: whether what is stored is the same.
     fn compare(&self, id: EntryId, stored: &Rc<Response>, answered: Answered<'_>) {
-        let response = answered.response;
-        let mut lines = FieldLines::default();
-        let mut bytes = stored.head().to_vec();
-        let Some(old) = parse_stored(&mut bytes, &mut lines) else { return };
-        match caching::head_effect(&response.into(), old.status, &old.fields, stored.available()) {
-            HeadEffect::Nothing => {}
-            HeadEffect::Invalidate => self.rules.cache.store.borrow_mut().remove(id),
-            HeadEffect::Update => {
-                // What is stored is the response to GET.
-                let request = caching::Request { method: Method::Get, ..answered.request };
-                self.freshen(id, stored, &old, Answered { request, ..answered });
+        with_head(stored.head(), |old| {
+            match caching::head_effect(&answered.response.into(), old.status, &old.fields, stored.available()) {
+                HeadEffect::Nothing => {}
+                HeadEffect::Invalidate => self.rules.cache.store.borrow_mut().remove(id),
+                HeadEffect::Update => {
+                    // What is stored is the response to GET.
+                    let request = caching::Request { method: Method::Get, ..answered.request };
+                    self.freshen(id, stored, old, Answered { request, ..answered });
+                }
             }
-        }
+        });
     }
 
     /// Updates the head of what is stored. None if it isn't stored any more.
@@ -241,12 +241,11 @@ impl Storing {
         let head = self.stored_head(old.status, |out| {
             caching::write_updated(&old.fields, &response.fields, time.unix_seconds, settings, out);
         });
-        let mut lines = FieldLines::default();
-        let mut bytes = head.clone();
-        let new = parse_stored(&mut bytes, &mut lines)?;
         let arrival = self.arrival(&response.fields, time);
-        let as_stored = caching::Response { body: client::Body::Length(0), ..caching::Response::from(&new) };
-        let freshness = caching::evaluate(&request, &as_stored, arrival, settings).ok();
+        let freshness = with_head(&head, |new| {
+            let as_stored = caching::Response { body: client::Body::Length(0), ..caching::Response::from(new) };
+            caching::evaluate(&request, &as_stored, arrival, settings).ok()
+        })?;
         let mut store = self.rules.cache.store.borrow_mut();
         let updated = freshness.and_then(|freshness| store.update(id, stored, &head, freshness));
         if updated.is_none() || caching::changes_selection(&response.fields, &old.fields) {
@@ -279,6 +278,12 @@ impl Storing {
 /// Parses a stored head.
 pub(crate) fn parse_stored<'a>(head: &'a mut [u8], lines: &'a mut FieldLines) -> Option<ResponseHead<'a>> {
     client::parse(RequestKind::Content, head, lines).ok().flatten()
+}
+
+/// What `read` finds in a stored head.
+fn with_head<T>(head: &[u8], read: impl FnOnce(&ResponseHead<'_>) -> T) -> Option<T> {
+    let (mut lines, mut bytes) = (FieldLines::default(), head.to_vec());
+    parse_stored(&mut bytes, &mut lines).map(|head| read(&head))
 }
 
 /// A response that grows in the store. If it is dropped before its end, readers see that it failed.

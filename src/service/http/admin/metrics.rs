@@ -173,9 +173,8 @@ fn applications(out: &mut Exposition, http: &Shared) {
     let hosts = web.iter().map(|host| (label(host), host)).chain(kv.iter().map(|host| ("_kv", host)));
     for (label, host) in hosts.take(limits::COUNTED_HOSTS) {
         for (prefix, app) in host.routes.mounted() {
-            let path = if prefix.is_empty() { "/" } else { prefix };
             for (name, value) in app.figures() {
-                out.sample(&[("host", label), ("path", path), ("name", name)], value);
+                out.sample(&[("host", label), ("path", path_of(prefix)), ("name", name)], value);
             }
         }
     }
@@ -184,11 +183,10 @@ fn applications(out: &mut Exposition, http: &Shared) {
 fn upstreams(out: &mut Exposition, http: &Shared) {
     let web = http.web.all();
     let all = || {
-        let routes = web.iter().take(limits::COUNTED_HOSTS).flat_map(|host| {
-            host.routes
-                .proxies()
-                .map(|(prefix, proxy)| (label(host), if prefix.is_empty() { "/" } else { prefix }, proxy))
-        });
+        let routes = web
+            .iter()
+            .take(limits::COUNTED_HOSTS)
+            .flat_map(|host| host.routes.proxies().map(|(prefix, proxy)| (label(host), path_of(prefix), proxy)));
         routes.flat_map(|(host, path, proxy)| proxy.upstreams.iter().map(move |upstream| (host, path, upstream)))
     };
     let mut figure = |name: &str, kind: Kind, help: &str, of: fn(&Upstream) -> u64| {
@@ -203,6 +201,11 @@ fn upstreams(out: &mut Exposition, http: &Shared) {
     figure("miod_upstream_requests_in_flight", Kind::Gauge, help, |upstream| upstream.in_flight() as u64);
     let help = "Connections to an upstream, requests and checks that failed.";
     figure("miod_upstream_failures", Kind::Counter, help, Upstream::failures);
+}
+
+/// The path of a route, as operators write it.
+fn path_of(prefix: &str) -> &str {
+    if prefix.is_empty() { "/" } else { prefix }
 }
 
 fn stored_responses(out: &mut Exposition, cache: &Cache) {
