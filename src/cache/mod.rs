@@ -10,7 +10,7 @@
 //!
 //! It knows which responses there are, not whether they may be used: that is decided by
 //! [`http::caching`](crate::http::caching). It is for one thread, and none of its calls waits. What
-//! needs the disk becomes a [`DiskJob`]: whoever has the store runs it on another thread, and then
+//! needs the disk becomes a [`DiskJob`]: the owner of the store runs it on another thread, and then
 //! calls [`collect`](Store::collect). So after each call there are three things to do:
 //!
 //! 1. wake all that [`next_wake`](Store::next_wake) returns;

@@ -9,7 +9,7 @@ pub struct ForwardProxy {
     pub allow: AddressBlocks,
     /// The ports to which CONNECT makes tunnels.
     pub connect_ports: Vec<u16>,
-    /// It asks servers that are not on the public Internet, too, whoever its clients are.
+    /// It asks servers that are not on the public Internet, too, also if other machines can use it.
     pub allow_private: bool,
 }
 

@@ -147,7 +147,7 @@ impl ForwardedRequest<'_> {
     }
 }
 
-/// Whether a field is written anew, so that the client's own isn't passed on; some only if the
+/// Whether this server writes a field itself, so that the client's own isn't passed on; some only if the
 /// upstream is told who sent the request.
 fn is_written_anew(name: &[u8], tells_sender: bool) -> bool {
     let always: [&[u8]; 2] = [b"Host", b"Via"];

@@ -1,7 +1,7 @@
 //! The change to another protocol on the same connection (RFC 9110 §7.8).
 //!
 //! A request can offer protocols in Upgrade; a 101 says which was taken. Both fields are for one
-//! connection, so a proxy writes them anew. It doesn't offer protocols in which HTTP would be spoken
+//! connection, so a proxy writes its own. It doesn't offer protocols in which HTTP would be spoken
 //! again: requests within them would get around its rules and its log.
 
 use crate::http::Fields;

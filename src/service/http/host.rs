@@ -84,7 +84,7 @@ impl Host {
         self.files.iter().chain(self.routes.trees())
     }
 
-    /// As whom it asks for credentials.
+    /// Who asks for credentials: the server, or the proxy.
     pub(super) fn asker(&self) -> Asker {
         if self.forward.is_some() { Asker::Proxy } else { Asker::Origin }
     }

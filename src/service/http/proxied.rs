@@ -380,7 +380,7 @@ impl Proxied {
         self.connect(true, ends, cx);
     }
 
-    /// What is asked of whom.
+    /// What is asked of which upstreams.
     pub(super) fn plan(&self) -> &Plan {
         &self.plan
     }
