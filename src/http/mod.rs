@@ -8,6 +8,7 @@ pub mod caching;
 pub mod chunked;
 pub mod client;
 pub mod conditional;
+pub mod content_coding;
 pub mod cookie;
 pub mod cors;
 pub mod date;

@@ -1,4 +1,4 @@
-//! Content negotiation: Accept and Accept-Encoding (RFC 9110 §12.5).
+//! Content negotiation: weights, and Accept (RFC 9110 §12.4.2, §12.5.1).
 //!
 //! Weights are thousandths, 0 to 1000. A malformed `qvalue` counts as 1, the default,
 //! because the client did name the media range.
@@ -7,22 +7,7 @@ use super::Fields;
 use super::grammar::{split_unquoted, trim_ows};
 
 /// The largest weight, `q=1`.
-const FULL: u16 = 1000;
-
-/// Whether the representation may be sent without a content coding. Only `identity;q=0`, or
-/// `*;q=0` without `identity`, forbids it (RFC 9110 §12.5.3).
-pub fn identity_acceptable(fields: &Fields<'_>) -> bool {
-    let mut any = FULL;
-    for member in fields.tokens("accept-encoding") {
-        let mut parts = split_unquoted(member, b';');
-        match parts.next() {
-            Some(coding) if coding.eq_ignore_ascii_case(b"identity") => return weight(parts) > 0,
-            Some(b"*") => any = weight(parts),
-            _ => {}
-        }
-    }
-    any > 0
-}
+pub(super) const FULL: u16 = 1000;
 
 /// The weight of `media_type`, which may have parameters, in the Accept field: that of the most
 /// specific media range that includes it (RFC 9110 §12.5.1), or 0 if there is none. Without the
@@ -120,7 +105,7 @@ fn same_parameter(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// The weight among `parameters`; 1000 if there is none.
-fn weight<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> u16 {
+pub(super) fn weight<'a>(mut parameters: impl Iterator<Item = &'a [u8]>) -> u16 {
     parameters.find_map(weight_value).map_or(FULL, |value| parse_qvalue(value).unwrap_or(FULL))
 }
 
@@ -154,12 +139,12 @@ fn parse_qvalue(value: &[u8]) -> Option<u16> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::http::FieldLines;
     use proptest::prelude::*;
 
-    fn with_lines<R>(name: &str, values: &[&str], run: impl FnOnce(&Fields<'_>) -> R) -> R {
+    pub(in crate::http) fn with_lines<R>(name: &str, values: &[&str], run: impl FnOnce(&Fields<'_>) -> R) -> R {
         run(&FieldLines::of(values.iter().map(|value| (name, value.as_bytes()))).fields())
     }
 
@@ -189,32 +174,6 @@ mod tests {
             ("1e0", None),
         ] {
             assert_eq!(parse_qvalue(value.as_bytes()), expected, "{value}");
-        }
-    }
-
-    #[test]
-    fn identity_is_acceptable_unless_it_is_forbidden() {
-        let cases: &[(&[&str], bool)] = &[
-            (&[], true),
-            (&[""], true),
-            (&["gzip"], true),
-            (&["gzip, br;q=0"], true),
-            (&["identity;q=0"], false),
-            (&["identity;q=0.000"], false),
-            (&["Identity ; Q=0"], false),
-            (&["gzip", "identity;q=0"], false),
-            (&["*;q=0"], false),
-            (&["gzip, *;q=0"], false),
-            (&["identity, *;q=0"], true),
-            (&["*;q=0, identity;q=0.001"], true),
-            (&["*;q=0", "identity"], true),
-            (&["*"], true),
-            (&["*, identity;q=0"], false),
-            (&["identity;q=no"], true),
-            (&["identity;q="], true),
-        ];
-        for (lines, expected) in cases {
-            assert_eq!(with_lines("Accept-Encoding", lines, identity_acceptable), *expected, "{lines:?}");
         }
     }
 
@@ -293,7 +252,6 @@ mod tests {
         fn weights_never_panic_and_are_in_range(value in "(text|/|html|\\*|;|q=|[0-9.]|,| |\"|\\\\|=){0,24}") {
             let quality = with_lines("Accept", &[&value], |fields| quality(fields, "text/html; charset=utf-8"));
             prop_assert!(quality <= 1000);
-            with_lines("Accept-Encoding", &[&value], identity_acceptable);
         }
     }
 }
