@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use socket2::{Domain, SockAddr, Type};
 
-use super::buffers::Input;
+use super::input::Input;
 use super::outbox::Outbox;
 
 /// Most datagrams, and bytes of them, that wait until the system takes them: what

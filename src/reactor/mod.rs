@@ -30,6 +30,7 @@
 //! entries in the run queues that are not stale.
 
 mod buffers;
+mod bytes;
 mod clock;
 mod conversation;
 mod datagram_socket;
@@ -37,6 +38,7 @@ mod datagrams;
 mod endpoint;
 mod figures;
 mod helpers;
+mod input;
 mod listener;
 mod open;
 mod options;
@@ -74,13 +76,15 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-pub use buffers::{BUFFER, FileSlice, Input, Mark, Output};
+pub use buffers::{FileSlice, Mark, Output};
+pub use bytes::Bytes;
 pub use clock::{ShortTick, Tick, Time};
 pub use conversation::{Conversation, Next, Talk, TalkContext};
 pub use datagram_socket::DatagramSocket;
 pub use endpoint::{Dial, Endpoint};
 pub use figures::Figures;
 pub use helpers::{JobClass, JobId, JobResult, QueueFull, within};
+pub use input::{BUFFER, Input};
 pub use listener::Listener;
 pub use options::{Options, Until};
 pub use outbox::Outbox;

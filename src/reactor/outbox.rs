@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::buffers::BUFFER;
+use super::input::BUFFER;
 
 /// Datagrams to be sent, in their order. Lent to the protocol with each call.
 #[derive(Default)]

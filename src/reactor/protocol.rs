@@ -15,11 +15,12 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::buffers::{Input, Output};
+use super::buffers::Output;
 use super::clock::{Tick, Time};
 use super::endpoint::Dial;
 use super::figures::Figures;
 use super::helpers::{Helpers, JobClass, JobId, JobResult, QueueFull};
+use super::input::Input;
 use super::outbox::Outbox;
 use super::peer::Peer;
 use super::security::Security;

@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use mio::Registry;
 
-use super::buffers::{Input, Output};
+use super::buffers::Output;
 use super::clock::Tick;
+use super::input::Input;
 use super::protocol::{Context, Ending, Ends, Io, Protocol};
 use super::slot::{Queued, Slot};
 use super::slots::Handle;

@@ -51,7 +51,7 @@ impl<P> Slot<P> {
     /// Whether it is in the middle of a bulk transfer: of a file, or of a large body, whose
     /// last piece may cost a lot of work at once.
     pub(super) fn is_bulk(&self) -> bool {
-        self.transport.is_amid_file() || self.held as usize > super::buffers::BUFFER
+        self.transport.is_amid_file() || self.held as usize > super::input::BUFFER
     }
 }
 

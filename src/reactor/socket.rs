@@ -1,6 +1,6 @@
 //! A stream socket: the system calls on it, and nothing of what they mean.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use rustix::buffer::SpareCapacity;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::endpoint::Endpoint;
 use super::sys;
@@ -67,8 +67,12 @@ impl Socket {
     }
 
     pub(super) fn send(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
-        let flags = SendFlags::NOSIGNAL | if more { SendFlags::MORE } else { SendFlags::empty() };
-        each!(self, stream => stream.try_io(|| Ok(rustix::net::send(stream, bytes, flags)?)))
+        each!(self, stream => stream.try_io(|| Ok(rustix::net::send(stream, bytes, flags(more))?)))
+    }
+
+    pub(super) fn send_parts(&self, parts: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        let nothing = &mut SendAncillaryBuffer::default();
+        each!(self, stream => stream.try_io(|| Ok(rustix::net::sendmsg(stream, parts, nothing, flags(more))?)))
     }
 
     pub(super) fn sendfile(&self, file: BorrowedFd<'_>, mut offset: u64, count: usize) -> io::Result<usize> {
@@ -110,6 +114,10 @@ impl Socket {
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         each!(self, stream => stream.register(registry, token, Interest::READABLE | Interest::WRITABLE))
     }
+}
+
+fn flags(more: bool) -> SendFlags {
+    SendFlags::NOSIGNAL | if more { SendFlags::MORE } else { SendFlags::empty() }
 }
 
 /// Bounds what waits in the kernel unsent, so that a socket is writable again soon

@@ -5,7 +5,7 @@
 //! fill    socket ─▶ received ─▶ tls ─▶ input       flush   output ─▶ tls ─▶ sealed ─▶ socket
 //! ```
 //!
-//! Output is sealed up to [64 KiB](super::buffers::BUFFER) at a time, so that a head, the first
+//! Output is sealed up to [64 KiB](super::input::BUFFER) at a time, so that a head, the first
 //! piece of a file and close_notify leave in one call. What the socket doesn't take stays
 //! sealed. A file is read in pieces into a lent buffer, never whole.
 
@@ -14,7 +14,8 @@ use std::os::fd::AsFd;
 
 use rustix::io::retry_on_intr;
 
-use super::buffers::{BUFFER, FileSlice, Input, Next, Output};
+use super::buffers::{FileSlice, Next, Output};
+use super::input::{BUFFER, Input};
 use super::tls::{Ciphertext, LentCiphertext, TlsConnection, TlsFailure};
 use super::transport::{Filled, Protection, Sent, Share, Transport};
 

@@ -9,15 +9,16 @@
 //! that sends urgent data may have to send more before it is read, or it runs into
 //! its deadline. No protocol here knows urgent data.)
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use mio::event::Event;
 
-use super::buffers::{FileSlice, Input, Leftover, Next, Output};
+use super::buffers::{FileSlice, Leftover, Next, Output};
 use super::clock::Tick;
 use super::endpoint::Dial;
+use super::input::Input;
 use super::peer::Peer;
 use super::security::Security;
 use super::send_progress::SendProgress;
@@ -29,6 +30,9 @@ use super::want::Finish;
 /// turn. Measured: larger turns fill the socket's queue beyond the processor's
 /// cache and let small answers wait.
 pub(super) const FILE_TURN: u64 = 128 * 1024;
+
+/// Most stretches that leave in one call.
+const PARTS: usize = 32;
 
 /// What one turn may still send.
 #[derive(Clone, Copy)]
@@ -368,10 +372,11 @@ impl Transport {
                 break;
             }
             let attempt = match next {
-                Next::Bytes(bytes, more) => {
+                Next::Bytes(bytes, false) => {
                     let cut = share.cut(bytes);
-                    self.socket.send(cut, (more || last) && cut.len() == bytes.len())
+                    self.socket.send(cut, last && cut.len() == bytes.len())
                 }
+                Next::Bytes(_, true) => self.send_parts(output, share, last),
                 Next::File(_) if share.files == 0 => {
                     sent.turn_over = true;
                     break;
@@ -394,6 +399,27 @@ impl Transport {
             }
         }
         Ok(sent)
+    }
+
+    /// Sends the stretches in memory together. Apart from [`flush`](Self::flush) for the same reason as
+    /// [`send_file`](Self::send_file).
+    #[inline(never)]
+    fn send_parts(&self, output: &Output, share: &Share, last: bool) -> io::Result<usize> {
+        let mut parts = [IoSlice::new(&[]); PARTS];
+        let (mut count, mut left, mut pending) = (0, *share, output.pending());
+        for (place, part) in parts.iter_mut().zip(output.parts()) {
+            let cut = left.cut(part);
+            *place = IoSlice::new(cut);
+            count += usize::from(!cut.is_empty());
+            left.bytes -= cut.len() as u64;
+            pending -= cut.len() as u64;
+        }
+        // What waits for the limit of the speed waits for too long for that.
+        let more = left.bytes > 0 && (last || pending > 0);
+        match &parts[..count] {
+            [part] => self.socket.send(part, more),
+            parts => self.socket.send_parts(parts, more),
+        }
     }
 
     /// Sends of a file what the socket takes, within the turn's share. Apart from

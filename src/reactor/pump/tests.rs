@@ -13,7 +13,7 @@ use crate::reactor::peer::Peer;
 use crate::reactor::protocol::{Accepted, NoDatagrams, TestContext};
 use crate::reactor::socket::Socket;
 use crate::reactor::transport::Transport;
-use crate::reactor::{SendLimit, Time};
+use crate::reactor::{Bytes, SendLimit, Time};
 
 /// Writes an output.
 type Write = Box<dyn FnOnce(&mut Output)>;
@@ -66,6 +66,12 @@ impl Bench {
 
     /// Gives it a turn. Returns how many bytes its peer got, and when it is to be woken.
     fn turn(&mut self, micros: u64) -> (usize, Option<u64>) {
+        let wake = self.advance(micros);
+        (self.received().len(), wake)
+    }
+
+    /// Gives it a turn. Returns when it is to be woken.
+    fn advance(&mut self, micros: u64) -> Option<u64> {
         let time = Time { now: Tick::from_micros(micros), ..Time::default() };
         let mut shared = ();
         let Self { slot, input, output, options, test, .. } = self;
@@ -78,13 +84,36 @@ impl Bench {
             Ok(Turn::Unfinished) => panic!("it would get its next turn at once"),
             Err(over) => panic!("it is closed: {:?}", over.ending),
         };
-        (self.received(), wake.map(Tick::as_micros))
+        wake.map(Tick::as_micros)
     }
 
     /// What its peer has got.
-    fn received(&mut self) -> usize {
+    fn received(&mut self) -> Vec<u8> {
         let mut some = vec![0; 1 << 20];
-        self.peer.read(&mut some).unwrap_or_default()
+        let count = self.peer.read(&mut some).unwrap_or_default();
+        some.truncate(count);
+        some
+    }
+}
+
+#[test]
+fn what_is_shared_arrives_in_order_however_it_is_cut() {
+    let content: Vec<u8> = (0..50_000u32).map(|number| (number % 251) as u8).collect();
+    for limit in [1, 999, 5_000, 17_001, 1_000_000] {
+        let whole = content.clone();
+        let mut bench = Bench::new(limit, move |output: &mut Output| {
+            for piece in whole.chunks(5_000) {
+                output.write(&piece[..10]);
+                output.share(Bytes::copy(&piece[10..]));
+            }
+        });
+        let (mut seen, mut now) = (Vec::new(), 7_000_000);
+        while seen.len() < content.len().min(20 * limit as usize) {
+            let turn = bench.advance(now);
+            now = turn.unwrap_or(now);
+            seen.append(&mut bench.received());
+        }
+        assert!(content.starts_with(&seen), "{limit} bytes per second");
     }
 }
 
@@ -99,7 +128,12 @@ fn a_limited_connection_is_sent_a_second_at_once_and_then_pieces() {
         output.write(&[b'x'; 4_000]);
         output.file(slice);
     };
-    for mut bench in [Bench::new(8_000, bytes(10_000)), Bench::new(8_000, with_file)] {
+    let shared = |output: &mut Output| {
+        output.write(&[b'x'; 1_000]);
+        output.share(Bytes::copy(&[b'x'; 5_000]));
+        output.share(Bytes::copy(&[b'x'; 4_000]));
+    };
+    for mut bench in [Bench::new(8_000, bytes(10_000)), Bench::new(8_000, with_file), Bench::new(8_000, shared)] {
         let (mut got, mut wake) = bench.turn(7_000_000);
         assert_eq!((got, wake), (8_000, Some(7_125_000)));
         // Turns for another reason change nothing.

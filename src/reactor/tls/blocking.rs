@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-use super::super::buffers::Input;
+use super::super::input::Input;
 use super::ciphertext::Ciphertext;
 use super::connection::TlsConnection;
 use super::connector::TlsClient;
@@ -84,7 +84,7 @@ impl Read for TlsStream {
 
 impl Write for TlsStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let bytes = &bytes[..bytes.len().min(super::super::buffers::BUFFER)];
+        let bytes = &bytes[..bytes.len().min(super::super::input::BUFFER)];
         let count = self.tls.seal(bytes, &mut self.ciphertext)?;
         self.send()?;
         Ok(count)

@@ -1,6 +1,7 @@
 //! The ciphertext that is lent to a connection for its turn.
 
-use super::super::buffers::{Input, Output};
+use super::super::buffers::Output;
+use super::super::input::Input;
 
 /// Buffers for ciphertext, made for the first TLS connection.
 #[derive(Default)]

@@ -8,7 +8,8 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{ClientConfig, CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 
-use super::super::buffers::{Input, Leftover, RECORD};
+use super::super::buffers::Leftover;
+use super::super::input::{Input, RECORD};
 use super::super::security::TlsFacts;
 use super::ciphertext::Ciphertext;
 use super::failure::TlsFailure;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::super::buffers::{BUFFER, FileSlice, Input};
+use super::super::buffers::FileSlice;
+use super::super::bytes::Bytes;
+use super::super::input::{BUFFER, Input};
 use super::super::protocol::{Accepted, Context, Ending, Ends, Io, NoDatagrams, Protocol};
 use super::super::want::{Finish, Want};
 use super::super::{Dial, Listener, Options, Reactor, Until};
@@ -506,7 +508,7 @@ impl Protocol for Transfer {
                 cx.shared.received.extend_from_slice(io.input.bytes());
                 io.input.consume(io.input.bytes().len());
                 let count = io.output.room().min(*to_send);
-                io.output.write(&vec![b'x'; count]);
+                io.output.share(Bytes::copy(&vec![b'x'; count]));
                 *to_send -= count;
                 if io.ended {
                     cx.shared.ended = Some(io.truncated);

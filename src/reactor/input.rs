@@ -1,0 +1,236 @@
+//! What is received for a protocol.
+//!
+//! A protocol parses in place. What it passes on is copied, if it is little. Otherwise it is a stretch of the
+//! input's buffer ([`Bytes`]), and the input goes on with another buffer: one that was in use before and
+//! whose stretches are all gone. So a large transfer takes turns with a few buffers.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use rustix::buffer::{SpareCapacity, spare_capacity};
+
+use super::bytes::{Bytes, LEAST};
+
+/// Size of the input buffer, and the mark above which an output has no room: as
+/// much as a socket usually gives or takes at once, and small enough for the cache.
+pub const BUFFER: usize = 64 * 1024;
+
+/// Room of an input beyond [`BUFFER`]: one record of TLS, which comes whole (RFC 8446 §5.1).
+pub(super) const RECORD: usize = 16 * 1024;
+
+/// Most buffers that are kept for their next use: so many pieces are under way at once without new
+/// memory.
+const SPARE: usize = 16;
+
+/// What was received and not yet consumed.
+///
+/// The system writes into memory that was never cleared, so only pages that bytes were
+/// received into are ever touched.
+pub struct Input {
+    buffer: Rc<Vec<u8>>,
+    /// How much of it is consumed.
+    start: usize,
+    /// Buffers that were in use before, and may still have stretches.
+    former: Vec<Rc<Vec<u8>>>,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self { buffer: Rc::new(Vec::with_capacity(BUFFER + RECORD)), start: 0, former: Vec::new() }
+    }
+}
+
+impl Input {
+    /// The bytes at hand, the oldest first.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// The same, for a parser that changes them in place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.own();
+        &mut Rc::make_mut(&mut self.buffer)[self.start..]
+    }
+
+    /// Some of the bytes at hand, to be passed on; they aren't consumed by that. If they are many, the
+    /// buffer isn't written to again while they are there.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn share(&self, range: Range<usize>) -> Bytes {
+        // A few bytes shouldn't keep much memory.
+        if range.len() < LEAST || self.buffer.len() < BUFFER / 2 {
+            return Bytes::copy(&self.bytes()[range]);
+        }
+        assert!(range.end <= self.bytes().len());
+        Bytes::received(Rc::clone(&self.buffer), self.start + range.start..self.start + range.end)
+    }
+
+    /// Drops the first `count` bytes, which are parsed.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn consume(&mut self, count: usize) {
+        assert!(count <= self.buffer.len() - self.start);
+        self.start += count;
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Whether nothing is at hand.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.buffer.len()
+    }
+
+    /// Whether no more should be received before something is consumed.
+    pub fn is_full(&self) -> bool {
+        self.buffer.len() - self.start >= BUFFER
+    }
+
+    /// Appends bytes, as a socket would; for tests and for filters.
+    ///
+    /// # Panics
+    /// If they don't fit.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.make_room());
+        self.own().extend_from_slice(bytes);
+    }
+
+    /// Moves the bytes at hand to the front; how many more can be received then.
+    pub(super) fn make_room(&mut self) -> usize {
+        self.own();
+        let buffer = Rc::make_mut(&mut self.buffer);
+        if self.start > 0 {
+            buffer.drain(..self.start);
+            self.start = 0;
+        }
+        buffer.capacity() - buffer.len()
+    }
+
+    /// Where the system may put bytes, behind those at hand; what it puts there is.
+    pub(super) fn space(&mut self) -> SpareCapacity<'_, u8> {
+        spare_capacity(self.own())
+    }
+
+    pub(super) fn clear(&mut self) {
+        match Rc::get_mut(&mut self.buffer) {
+            Some(buffer) => {
+                buffer.clear();
+                self.start = 0;
+            }
+            None => self.start = self.buffer.len(),
+        }
+    }
+
+    /// Puts back what [`share`](Self::share) took when a turn ended.
+    pub(super) fn restore(&mut self, bytes: Bytes) {
+        match bytes.into_received() {
+            Ok((buffer, range)) if self.is_empty() => {
+                let former = std::mem::replace(&mut self.buffer, buffer);
+                self.start = range.start;
+                self.keep(former);
+            }
+            Ok((buffer, range)) => self.extend(&buffer[range]),
+            Err(bytes) => self.extend(&bytes),
+        }
+    }
+
+    /// The buffer, to be written to.
+    fn own(&mut self) -> &mut Vec<u8> {
+        if Rc::get_mut(&mut self.buffer).is_none() {
+            self.change();
+        }
+        Rc::make_mut(&mut self.buffer)
+    }
+
+    /// Goes on with another buffer, because stretches of this one are under way.
+    #[inline(never)]
+    fn change(&mut self) {
+        let free = self.former.iter().position(|buffer| Rc::strong_count(buffer) == 1);
+        let mut next = free.map_or_else(|| Self::default().buffer, |free| self.former.swap_remove(free));
+        if let Some(buffer) = Rc::get_mut(&mut next) {
+            buffer.clear();
+            buffer.extend_from_slice(self.bytes());
+        }
+        self.start = 0;
+        let former = std::mem::replace(&mut self.buffer, next);
+        self.keep(former);
+    }
+
+    fn keep(&mut self, former: Rc<Vec<u8>>) {
+        if self.former.len() < SPARE {
+            self.former.push(former);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_input_keeps_its_bytes_when_it_makes_space() {
+        let mut input = Input::default();
+        input.extend(&[b'a'; BUFFER]);
+        assert!(input.is_full());
+        input.consume(BUFFER - 3);
+        assert_eq!(input.make_room(), BUFFER + RECORD - 3);
+        assert_eq!(input.bytes(), b"aaa");
+    }
+
+    #[test]
+    fn a_piece_of_the_input_stays_while_the_input_goes_on() {
+        let mut input = Input::default();
+        input.extend(&[b'a'; BUFFER]);
+        input.extend(b"next");
+        let place = input.bytes().as_ptr();
+        let (first, second) = (input.share(0..BUFFER / 2), input.share(BUFFER / 2..BUFFER));
+        assert_eq!((first.as_ptr(), second.as_ptr_range().end), (place, input.bytes()[BUFFER..].as_ptr()));
+        input.consume(BUFFER);
+        input.bytes_mut()[0] = b'N';
+        assert_eq!(input.make_room(), BUFFER + RECORD - 4);
+        input.extend(b"!");
+        assert_eq!(input.bytes(), b"Next!");
+        assert!(first.iter().chain(&second[..]).all(|byte| *byte == b'a'));
+        // It is used again when both are gone.
+        input.clear();
+        drop((first, second));
+        input.extend(&[b'b'; BUFFER]);
+        let third = input.share(0..BUFFER);
+        input.consume(BUFFER);
+        input.extend(b"c");
+        assert_eq!((input.bytes(), input.bytes().as_ptr()), (&b"c"[..], place));
+        drop(third);
+    }
+
+    #[test]
+    fn few_bytes_do_not_keep_a_buffer() {
+        let mut input = Input::default();
+        input.extend(&[b'a'; BUFFER / 2 - 1]);
+        assert_eq!(Bytes::memory_of([&input.share(0..LEAST)]), LEAST, "most of the buffer is empty");
+        input.extend(b"b");
+        assert_eq!(Bytes::memory_of([&input.share(0..LEAST - 1)]), LEAST - 1);
+        assert_eq!(Bytes::memory_of([&input.share(0..LEAST)]), BUFFER + RECORD);
+        assert!(std::panic::catch_unwind(|| input.share(LEAST..BUFFER)).is_err());
+    }
+
+    #[test]
+    fn the_input_keeps_few_buffers() {
+        let mut input = Input::default();
+        let mut pieces = Vec::new();
+        for _ in 0..2 * SPARE {
+            input.extend(&[b'a'; BUFFER]);
+            pieces.push(input.share(0..BUFFER));
+            input.consume(BUFFER);
+        }
+        assert_eq!(input.former.len(), SPARE);
+        drop(pieces);
+        for _ in 0..2 * SPARE {
+            input.extend(&[b'a'; BUFFER]);
+            drop(input.share(0..BUFFER));
+            input.consume(BUFFER);
+        }
+        assert_eq!(input.former.len(), SPARE);
+    }
+}
