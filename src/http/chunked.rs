@@ -234,15 +234,24 @@ fn malformed(state: State) -> Reject {
 /// The end of a chunked body, without trailer fields.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
+/// What follows the data of a chunk.
+pub const CHUNK_END: &[u8] = b"\r\n";
+
 /// Appends `data` as one chunk. Empty data is skipped, because an empty chunk would end the body.
 pub fn encode_chunk(data: &[u8], out: &mut Vec<u8>) {
     if data.is_empty() {
         return;
     }
-    // Writing to a vector can't fail.
-    let _ = write!(out, "{:X}\r\n", data.len());
+    begin_chunk(data.len() as u64, out);
     out.extend_from_slice(data);
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(CHUNK_END);
+}
+
+/// Appends what comes before `length` bytes of data in a chunk. There must be some: an empty chunk would
+/// end the body.
+pub fn begin_chunk(length: u64, out: &mut Vec<u8>) {
+    // Writing to a vector can't fail.
+    let _ = write!(out, "{length:X}\r\n");
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 
 use super::access_log::PendingEntry;
 use super::persistence::Writing;
-use crate::http::chunked::{LAST_CHUNK, encode_chunk};
+use crate::http::chunked::{CHUNK_END, LAST_CHUNK, begin_chunk};
 use crate::http::response::BodyForm;
-use crate::reactor::{FileSlice, Output, Tick};
+use crate::reactor::{Bytes, FileSlice, Output, Tick};
 
 /// Writes the body of a response piece by piece.
 pub(super) struct BodyWriter {
@@ -32,28 +32,33 @@ impl BodyWriter {
 
     /// Appends a piece of content.
     pub(super) fn write(&mut self, content: &[u8], output: &mut Output) {
-        let before = output.mark();
-        self.size += content.len() as u64;
-        if self.form == BodyForm::Chunked {
-            encode_chunk(content, output.buffer());
-        } else {
-            output.write(content);
-        }
-        if let Some(entry) = &mut self.entry {
-            entry.add(content.len() as u64, output.since(before));
-        }
+        self.append(content.len() as u64, output, |output| output.write(content));
     }
 
     /// Appends a stretch of a file as a piece of content.
     pub(super) fn write_file(&mut self, slice: FileSlice, output: &mut Output) {
-        let (before, length) = (output.mark(), slice.length);
+        self.append(slice.length, output, |output| output.file(slice));
+    }
+
+    /// Appends a piece of content that is sent from where it is, if it is large.
+    pub(super) fn share(&mut self, content: Bytes, output: &mut Output) {
+        self.append(content.len() as u64, output, |output| output.share(content));
+    }
+
+    /// Appends a piece of content of this length, which `write` writes.
+    fn append(&mut self, length: u64, output: &mut Output, write: impl FnOnce(&mut Output)) {
+        if length == 0 {
+            // An empty chunk would end the body.
+            return;
+        }
+        let before = output.mark();
         self.size += length;
         if self.form == BodyForm::Chunked {
-            output.write(format!("{length:x}\r\n").as_bytes());
-            output.file(slice);
-            output.write(b"\r\n");
+            begin_chunk(length, output.buffer());
+            write(output);
+            output.write(CHUNK_END);
         } else {
-            output.file(slice);
+            write(output);
         }
         if let Some(entry) = &mut self.entry {
             entry.add(length, output.since(before));

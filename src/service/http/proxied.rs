@@ -24,7 +24,7 @@ use crate::http::head::{self, Method};
 use crate::http::proxying::UpstreamFailure;
 use crate::http::response;
 use crate::http::{FieldLines, Fields, Reject, Status};
-use crate::reactor::{Ends, Handle, Io, JobId, Tick, Want};
+use crate::reactor::{Bytes, Ends, Handle, Io, JobId, Tick, Want};
 use crate::service::Message;
 use crate::service::proxy::{
     Answer, Chosen, Content, Dialed, Dialing, ExchangeId, FromUpstream, ToUpstream, Upstream, WINDOW,
@@ -187,19 +187,21 @@ impl Proxied {
 
     /// Bytes of memory that it holds beyond its own size.
     pub(super) fn memory(&self) -> usize {
+        let pieces = self.inbox.iter().filter_map(|(_, message)| message.piece());
         let of = |(_, message): &(Handle, FromUpstream)| match message {
-            FromUpstream::Piece(bytes) => bytes.capacity(),
             FromUpstream::Head(answer) => answer.fields.memory(),
             FromUpstream::Interim(_, fields) | FromUpstream::Tunnel(_, fields) => fields.memory(),
-            FromUpstream::End
+            FromUpstream::Piece(_)
+            | FromUpstream::End
             | FromUpstream::Room(_)
             | FromUpstream::Failed(_)
             | FromUpstream::Established
             | FromUpstream::Unasked => 0,
         };
+        let inbox = Bytes::memory_of(pieces) + self.inbox.iter().map(of).sum::<usize>();
         let path = self.facts.path_memory();
         let body = if let Stage::Sending { body, .. } = &self.stage { body.memory() } else { 0 };
-        self.head.capacity() + self.plan.memory() + path + body + self.inbox.iter().map(of).sum::<usize>()
+        self.head.capacity() + self.plan.memory() + path + body + inbox
     }
 
     /// The writer of the response, if it has begun.
@@ -329,8 +331,8 @@ impl Proxied {
                 return Some(End::Over(Over::Tunnel(status, fields)));
             }
             (FromUpstream::Piece(bytes), Stage::Sending { owed, body, .. }) => {
-                body.write(&bytes, io.output);
                 *owed += bytes.len();
+                body.share(bytes, io.output);
             }
             (FromUpstream::End, Stage::Sending { persistent, body, .. }) => {
                 body.end(io.output);

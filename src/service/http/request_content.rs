@@ -74,7 +74,7 @@ impl RequestContent {
         while self.is_wanted() && !cx.work.is_spent() {
             let most = io.input.bytes().len().min(self.room);
             let progress = self.reader.read(&io.input.bytes()[..most])?;
-            let piece = io.input.bytes()[progress.content].to_vec();
+            let piece = io.input.share(progress.content);
             io.input.consume(progress.consumed);
             self.read += piece.len() as u64;
             if self.read > self.limit {

@@ -92,8 +92,9 @@ impl Tunnel {
 
     /// Passes on what is there, in both directions.
     pub(super) fn advance(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<Writing> {
-        let arrived = self.end.take_arrived(io, cx.time.now);
-        self.body.write(&arrived, io.output);
+        while let Some(piece) = self.end.take_arrived(io, cx.time.now) {
+            self.body.share(piece, io.output);
+        }
         while let Some(flow) = self.end.next(io, cx) {
             self.tell(flow, cx);
         }

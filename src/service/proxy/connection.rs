@@ -24,7 +24,7 @@ use super::exchange::{Exchange, send};
 use super::{ExchangeId, Flow, FromUpstream, Passing, ToUpstream, TunnelEnd, Upstream};
 use crate::http::proxying::UpstreamFailure;
 use crate::limits;
-use crate::reactor::{Context, Ending, Finish, Io, Tick, TlsFailure, Want};
+use crate::reactor::{Bytes, Context, Ending, Finish, Io, Tick, TlsFailure, Want};
 use crate::service::Service;
 
 type Cx<'a> = Context<'a, Service>;
@@ -87,13 +87,16 @@ impl UpstreamConnection {
 
     /// Bytes of memory that it holds beyond its own size.
     pub fn memory(&self) -> usize {
+        let pieces = self.inbox.iter().filter_map(|(_, message)| message.piece());
         let of = |(_, message): &(ExchangeId, ToUpstream)| match message {
-            ToUpstream::Piece(bytes) => bytes.capacity(),
             ToUpstream::Ask(ask) => ask.head.capacity(),
-            ToUpstream::Connect | ToUpstream::End | ToUpstream::Room(_) | ToUpstream::Cancel => 0,
+            ToUpstream::Piece(_) | ToUpstream::Connect | ToUpstream::End | ToUpstream::Room(_) | ToUpstream::Cancel => {
+                0
+            }
         };
         let tunnel = self.exchange.as_ref().and_then(|exchange| exchange.tunnel.as_ref());
-        size_of::<Self>() + self.inbox.iter().map(of).sum::<usize>() + tunnel.map_or(0, TunnelEnd::memory)
+        let inbox = Bytes::memory_of(pieces) + self.inbox.iter().map(of).sum::<usize>();
+        size_of::<Self>() + inbox + tunnel.map_or(0, TunnelEnd::memory)
     }
 
     /// Writes what the exchange sends, and reads what it has room for.
@@ -203,7 +206,9 @@ impl UpstreamConnection {
     fn pass(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Option<Want> {
         let Exchange { id, tunnel: Some(end), .. } = self.exchange.as_mut()? else { return None };
         self.upstream.works(cx.time.now);
-        io.output.write(&end.take_arrived(io, cx.time.now));
+        while let Some(piece) = end.take_arrived(io, cx.time.now) {
+            io.output.share(piece);
+        }
         while let Some(flow) = end.next(io, cx) {
             send(*id, flow.into(), cx);
         }

@@ -16,7 +16,7 @@ use super::{
     Answer, Ask, BESIDE, Content, ExchangeId, FromUpstream, InFlight, Kept, Storing, ToUpstream, TunnelEnd, Upstream,
     WINDOW,
 };
-use crate::http::chunked::{LAST_CHUNK, encode_chunk};
+use crate::http::chunked::{CHUNK_END, LAST_CHUNK, begin_chunk};
 use crate::http::client::{Body, HttpError, RequestKind, ResponseHead, ResponseReader};
 use crate::http::framing::parse_length;
 use crate::http::proxying::{UpstreamFailure, UpstreamTimeouts, response_fields, upgrade_fields};
@@ -94,11 +94,14 @@ impl Exchange {
             ToUpstream::Ask(_) | ToUpstream::Connect => return true,
             ToUpstream::Room(bytes) => self.give_room(bytes, now),
             ToUpstream::Piece(bytes) => {
-                match self.content {
-                    Content::Chunked => encode_chunk(&bytes, io.output.buffer()),
-                    Content::Plain | Content::None => io.output.write(&bytes),
-                }
                 self.owed += bytes.len();
+                if self.content == Content::Chunked {
+                    begin_chunk(bytes.len() as u64, io.output.buffer());
+                    io.output.share(bytes);
+                    io.output.write(CHUNK_END);
+                } else {
+                    io.output.share(bytes);
+                }
             }
             ToUpstream::End => {
                 if self.content == Content::Chunked {
@@ -205,7 +208,7 @@ impl Exchange {
             return Ok(0);
         }
         let progress = self.reader.read(&input[..most]).map_err(|_| UpstreamFailure::Malformed)?;
-        let content = &input[progress.content];
+        let content = &input[progress.content.clone()];
         if !content.is_empty() {
             cx.work.spend_bytes(content.len());
             if let Some(growing) = &mut self.growing {
@@ -220,7 +223,7 @@ impl Exchange {
                 }
             }
             self.room -= content.len();
-            send(self.id, FromUpstream::Piece(content.to_vec()), cx);
+            send(self.id, FromUpstream::Piece(io.input.share(progress.content)), cx);
         }
         Ok(progress.consumed)
     }

@@ -15,7 +15,8 @@
 //!
 //! Each is a connection of its own, and they share nothing but messages. Each side sends no more
 //! content than the other has room for, so a transfer of any size takes bounded memory, and whoever
-//! is slower sets the pace.
+//! is slower sets the pace. A large piece isn't copied: it is a stretch of the buffer that it was received
+//! into ([`Bytes`]).
 //!
 //! A message names the exchange that it is about. What comes late, about an exchange that is over,
 //! is dropped.
@@ -68,7 +69,7 @@ use crate::http::client::RequestKind;
 use crate::http::proxying::UpstreamFailure;
 use crate::http::response::Length;
 use crate::http::{FieldLines, Status};
-use crate::reactor::Handle;
+use crate::reactor::{Bytes, Handle};
 
 /// Bytes of content that are on their way between two connections, at most, in each direction.
 pub const WINDOW: usize = 64 * 1024;
@@ -92,14 +93,21 @@ pub enum ToUpstream {
     Ask(Box<Ask>),
     /// No request: bytes pass unchanged as soon as the connection is there.
     Connect,
-    /// A piece of its content.
-    Piece(Vec<u8>),
+    /// A piece of its content; never empty.
+    Piece(Bytes),
     /// Its content is complete.
     End,
     /// The client took so many bytes of the response.
     Room(usize),
     /// Nobody wants the response any more.
     Cancel,
+}
+
+impl ToUpstream {
+    /// The piece, if it is one.
+    fn piece(&self) -> Option<&Bytes> {
+        if let Self::Piece(piece) = self { Some(piece) } else { None }
+    }
 }
 
 /// A request for an upstream.
@@ -137,8 +145,8 @@ pub enum FromUpstream {
     Head(Box<Answer>),
     /// The head after which bytes pass unchanged: a 101 with its Upgrade field, or the 200 of CONNECT.
     Tunnel(Status, FieldLines),
-    /// A piece of its content.
-    Piece(Vec<u8>),
+    /// A piece of its content; never empty.
+    Piece(Bytes),
     /// It is complete.
     End,
     /// So many bytes of the request's content were written.
@@ -147,6 +155,13 @@ pub enum FromUpstream {
     Failed(UpstreamFailure),
     /// The connection has ended, and nothing of the request was written to it.
     Unasked,
+}
+
+impl FromUpstream {
+    /// The piece, if it is one.
+    pub fn piece(&self) -> Option<&Bytes> {
+        if let Self::Piece(piece) = self { Some(piece) } else { None }
+    }
 }
 
 /// The head of a response from an upstream.

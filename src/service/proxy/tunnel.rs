@@ -11,9 +11,11 @@
 //! one direction is passed on, while the other goes on. What goes wrong at one end resets the other.
 //! A tunnel in which nothing moves holds no buffer.
 
+use std::collections::VecDeque;
+
 use super::{FromUpstream, ToUpstream, WINDOW};
 use crate::http::proxying::UpstreamFailure;
-use crate::reactor::{Context, Finish, Io, Tick, Want};
+use crate::reactor::{Bytes, Context, Finish, Io, Tick, Want};
 use crate::service::Service;
 
 type Cx<'a> = Context<'a, Service>;
@@ -22,7 +24,7 @@ type Cx<'a> = Context<'a, Service>;
 #[derive(Debug)]
 pub enum Flow {
     /// Bytes.
-    Piece(Vec<u8>),
+    Piece(Bytes),
     /// There will be no more of them.
     End,
     /// So many bytes were written.
@@ -94,7 +96,7 @@ pub enum Passing {
 /// One end of a tunnel.
 pub struct TunnelEnd {
     /// What has arrived from the other end, and isn't written.
-    arrived: Vec<u8>,
+    arrived: VecDeque<Bytes>,
     /// Bytes that were written, and for which no room was announced yet.
     owed: usize,
     /// Bytes that the other end has room for.
@@ -112,7 +114,7 @@ impl TunnelEnd {
     /// An end of a tunnel that begins now.
     pub fn new(now: Tick) -> Self {
         Self {
-            arrived: Vec::new(),
+            arrived: VecDeque::new(),
             owed: 0,
             room: WINDOW,
             is_input_over: false,
@@ -125,8 +127,7 @@ impl TunnelEnd {
     /// Takes note of what the other end says.
     pub fn deliver(&mut self, flow: Flow) {
         match flow {
-            Flow::Piece(bytes) if self.arrived.is_empty() => self.arrived = bytes,
-            Flow::Piece(bytes) => self.arrived.extend_from_slice(&bytes),
+            Flow::Piece(bytes) => self.arrived.push_back(bytes),
             Flow::End => self.is_output_over = true,
             Flow::Room(bytes) => self.room += bytes,
             Flow::Lost => self.is_lost = true,
@@ -135,7 +136,7 @@ impl TunnelEnd {
 
     /// Bytes of memory that it holds beyond its own size.
     pub fn memory(&self) -> usize {
-        self.arrived.capacity()
+        self.arrived.capacity() * size_of::<Bytes>() + Bytes::memory_of(&self.arrived)
     }
 
     /// When a byte moved last.
@@ -143,14 +144,18 @@ impl TunnelEnd {
         self.moved
     }
 
-    /// What is to be written now, if the output has room.
-    pub fn take_arrived(&mut self, io: &Io<'_>, now: Tick) -> Vec<u8> {
-        if self.arrived.is_empty() || io.output.room() == 0 {
-            return Vec::new();
+    /// The next piece that is to be written now, if the output has room.
+    pub fn take_arrived(&mut self, io: &Io<'_>, now: Tick) -> Option<Bytes> {
+        if io.output.room() == 0 {
+            return None;
         }
-        self.owed += self.arrived.len();
+        let piece = self.arrived.pop_front()?;
+        if self.arrived.is_empty() {
+            self.arrived = VecDeque::new();
+        }
+        self.owed += piece.len();
         self.moved = now;
-        std::mem::take(&mut self.arrived)
+        Some(piece)
     }
 
     /// What is to be told to the other end next.
@@ -164,7 +169,7 @@ impl TunnelEnd {
         }
         let count = io.input.bytes().len().min(self.room);
         if count > 0 && !cx.work.is_spent() {
-            let piece = io.input.bytes()[..count].to_vec();
+            let piece = io.input.share(0..count);
             io.input.consume(count);
             cx.work.spend_bytes(count);
             self.room -= count;
