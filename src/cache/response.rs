@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use super::format::INLINE;
 use crate::http::caching::Freshness;
-use crate::reactor::FileSlice;
+use crate::reactor::{Bytes, FileSlice};
 
 /// The size of a chunk in bytes.
 pub(super) const CHUNK: usize = INLINE as usize;
@@ -40,8 +40,10 @@ pub enum State {
 
 /// Bytes of a body.
 pub enum Part<'a> {
-    /// In memory. Don't keep it: the body can't grow meanwhile.
-    Memory(Ref<'a, [u8]>),
+    /// In memory.
+    Memory(Bytes),
+    /// In memory, and more follow in the same place. Don't keep it: the body can't grow meanwhile.
+    Growing(Ref<'a, [u8]>),
     /// In a file.
     File(FileSlice),
 }
@@ -59,14 +61,14 @@ pub(super) struct Body {
     expected: Option<u64>,
     pub(super) filling: Option<FillingId>,
     state: Cell<State>,
-    bytes: RefCell<Bytes>,
+    bytes: RefCell<Content>,
     /// What it will need in memory, in bytes, as far as that is known.
     reserved: u64,
     held: Held,
 }
 
 #[derive(Default)]
-struct Bytes {
+struct Content {
     file: Option<Rc<OwnedFd>>,
     in_file: u64,
     available: u64,
@@ -170,7 +172,7 @@ impl Body {
         Self { expected, filling: Some(filling), state, bytes: RefCell::default(), reserved, held }
     }
 
-    fn whole(bytes: Bytes) -> Self {
+    fn whole(bytes: Content) -> Self {
         let held = Held { meter: Meter::default(), bytes: Cell::new(0) };
         let state = Cell::new(State::Whole);
         Self { expected: Some(bytes.available), filling: None, state, bytes: RefCell::new(bytes), reserved: 0, held }
@@ -180,12 +182,12 @@ impl Body {
     pub(super) fn in_memory(bytes: Vec<u8>) -> Self {
         let available = bytes.len() as u64;
         let chunks = VecDeque::from_iter((available > 0).then(|| Arc::new(bytes)));
-        Self::whole(Bytes { available, chunks, ..Bytes::default() })
+        Self::whole(Content { available, chunks, ..Content::default() })
     }
 
     /// A large body in a file.
     pub(super) fn in_file(file: OwnedFd, length: u64) -> Self {
-        Self::whole(Bytes { file: Some(Rc::new(file)), in_file: length, available: length, ..Bytes::default() })
+        Self::whole(Content { file: Some(Rc::new(file)), in_file: length, available: length, ..Content::default() })
     }
 
     pub(super) fn expected(&self) -> Option<u64> {
@@ -201,8 +203,12 @@ impl Body {
             return Some(Part::File(FileSlice { file: Rc::clone(file), offset, length: bytes.in_file - offset }));
         }
         let place = usize::try_from(offset.checked_sub(bytes.in_file)?).ok()?;
-        let part = Ref::filter_map(bytes, |bytes| bytes.chunks.get(place / CHUNK)?.get(place % CHUNK..));
-        part.ok().map(Part::Memory)
+        let (number, start) = (place / CHUNK, place % CHUNK);
+        let chunk = bytes.chunks.get(number)?;
+        if chunk.len() == CHUNK || self.state.get() == State::Whole {
+            return Some(Part::Memory(Bytes::stored(Arc::clone(chunk), start)));
+        }
+        Ref::filter_map(bytes, |bytes| bytes.chunks.get(number)?.get(start..)).ok().map(Part::Growing)
     }
 
     /// Appends bytes.
@@ -225,7 +231,7 @@ impl Body {
         self.measure(bytes);
     }
 
-    fn measure(&self, bytes: &Bytes) {
+    fn measure(&self, bytes: &Content) {
         let reserved = if self.state.get() == State::Growing { self.reserved } else { 0 };
         let used = bytes.chunks.iter().map(|chunk| chunk.capacity() as u64).sum();
         self.held.set(reserved.max(used));
@@ -299,6 +305,7 @@ mod tests {
     fn text(body: &Body, offset: u64) -> Option<Vec<u8>> {
         match body.read(offset)? {
             Part::Memory(bytes) => Some(bytes.to_vec()),
+            Part::Growing(bytes) => Some(bytes.to_vec()),
             Part::File(slice) => Some(format!("file {}+{}", slice.offset, slice.length).into()),
         }
     }
@@ -327,6 +334,26 @@ mod tests {
         assert_eq!((text(&body, 0), meter.bytes()), (Some(format!("file 0+{}", 2 * place + 3).into()), 0));
         drop(body);
         assert_eq!(meter.bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_complete_is_read_without_a_copy() {
+        let body = Body::growing(FillingId(1), None, 0, &Meter::default());
+        body.append(&vec![b'x'; CHUNK + 1]);
+        let place = |offset| match body.read(offset) {
+            Some(Part::Memory(bytes)) => Some(bytes.as_ptr()),
+            _ => None,
+        };
+        let (first, second) = (place(0), place(1));
+        assert_eq!((first.is_some(), first.map(|first| first.wrapping_add(1))), (true, second));
+        assert!(matches!(body.read(CHUNK as u64), Some(Part::Growing(bytes)) if bytes[..] == *b"x"));
+        // What a reader holds stays when the response is given up.
+        let Some(Part::Memory(held)) = body.read(0) else { panic!("a full chunk is shared") };
+        body.append(b"y");
+        body.finish();
+        assert!(place(CHUNK as u64).is_some());
+        body.fail();
+        assert!(body.read(0).is_none() && held.iter().all(|byte| *byte == b'x'));
     }
 
     #[test]

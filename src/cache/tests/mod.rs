@@ -106,6 +106,7 @@ fn body(response: &Response) -> Vec<u8> {
     while let Some(part) = response.read(bytes.len() as u64) {
         match part {
             Part::Memory(part) => bytes.extend_from_slice(&part),
+            Part::Growing(part) => bytes.extend_from_slice(&part),
             Part::File(slice) => {
                 let file = std::fs::File::from(slice.file.try_clone().unwrap());
                 let mut part = vec![0; slice.length as usize];

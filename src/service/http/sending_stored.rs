@@ -59,13 +59,19 @@ impl SendingStored {
             let Some(part) = response.read(range.start).filter(|_| rest > 0) else {
                 return self.go_without(rest, io, cx);
             };
+            let most = usize::try_from(rest).unwrap_or(usize::MAX).min(io.output.room());
             match part {
-                Part::Memory(bytes) => {
-                    let most = usize::try_from(rest).unwrap_or(usize::MAX).min(io.output.room());
+                Part::Memory(mut bytes) => {
+                    bytes.truncate(most);
+                    range.start += bytes.len() as u64;
+                    cx.work.spend_bytes(bytes.len());
+                    body.share(bytes, io.output);
+                }
+                Part::Growing(bytes) => {
                     let piece = &bytes[..bytes.len().min(most)];
-                    body.write(piece, io.output);
                     range.start += piece.len() as u64;
                     cx.work.spend_bytes(piece.len());
+                    body.write(piece, io.output);
                 }
                 Part::File(mut slice) => {
                     slice.length = slice.length.min(rest);

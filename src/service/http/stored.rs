@@ -172,8 +172,9 @@ fn stored_lines(head: &[u8]) -> &[u8] {
 /// Writes content of this length, if all of it is there and fits.
 fn write_at_once(response: &Response, at: u64, length: u64, turn: &mut Turn<'_, '_>) -> bool {
     match response.read(at) {
-        Some(Part::Memory(bytes)) if bytes.len() as u64 >= length && length <= turn.output.room() as u64 => {
-            turn.output.write(&bytes[..length as usize]);
+        Some(Part::Memory(mut bytes)) if bytes.len() as u64 >= length && length <= turn.output.room() as u64 => {
+            bytes.truncate(length as usize);
+            turn.output.share(bytes);
             true
         }
         Some(Part::File(mut slice)) if slice.length >= length => {
