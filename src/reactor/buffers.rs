@@ -346,6 +346,11 @@ impl Leftover {
         self.cuts.iter().any(|cut| cut.stretch.file().is_some())
     }
 
+    /// Whether there is input.
+    pub(super) fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
     /// How many bytes are to be sent, stretches included.
     pub(super) fn unsent(&self) -> u64 {
         self.output.len() as u64 + self.cuts.iter().map(|cut| cut.stretch.length()).sum::<u64>()

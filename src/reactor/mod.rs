@@ -100,7 +100,7 @@ pub(crate) use sys::{change_user, forbid_new_privileges};
 pub use timers::{Armed, Timers};
 pub use tls::{
     KeyLogFile, TlsAcceptor, TlsClient, TlsConnector, TlsFailure, TlsIdentity, TlsServerSettings, TlsSettingsError,
-    TlsStream, TlsTrust, is_certified,
+    TlsSide, TlsStream, TlsTrust, is_certified,
 };
 pub use want::{Finish, Want};
 pub use work::Work;

@@ -185,6 +185,7 @@ impl<P: Protocol> Reactor<P> {
                 Effect::Send { from, to, message } => self.deliver(from, to, message),
                 Effect::Connect(handle, to, protocol) => self.dials.push_back((handle, to, protocol)),
                 Effect::ConnectLater(at, to, protocol) => self.later.push((at, to, protocol)),
+                Effect::Secure(handle, side) => self.begin_tls(handle, &side),
                 Effect::Drain(grace) => self.begin_drain(grace),
                 Effect::Pause => self.paused = true,
                 Effect::Quit => self.over = true,

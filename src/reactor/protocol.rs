@@ -28,6 +28,7 @@ use super::signals::Signal;
 use super::slot::Slot;
 use super::slots::{Handle, Slots};
 use super::socket::Socket;
+use super::tls::TlsSide;
 use super::want::Want;
 use super::work::Work;
 
@@ -320,6 +321,7 @@ pub(super) enum Effect<P: Protocol> {
     Send { from: Handle, to: Handle, message: P::Message },
     Connect(Handle, Dial, P),
     ConnectLater(Tick, Dial, P),
+    Secure(Handle, TlsSide),
     Drain(Duration),
     Pause,
     Quit,
@@ -367,6 +369,15 @@ impl<P: Protocol> Context<'_, P> {
     /// dropped in that case.
     pub fn connect_later(&mut self, at: Tick, to: impl Into<Dial>, protocol: P) {
         self.effects.push(Effect::ConnectLater(at, to.into(), protocol));
+    }
+
+    /// Begins TLS on this connection, which is open and in plain text. For
+    /// [`advance`](Protocol::advance), whose call wants no more input then: bytes that are left
+    /// in the input came before TLS, so they end the connection. What is in the output leaves
+    /// before, in plain text. From the next call on the connection isn't established, until the
+    /// handshake is over.
+    pub fn secure(&mut self, side: TlsSide) {
+        self.effects.push(Effect::Secure(self.handle, side));
     }
 
     /// Shuts down in good order: listeners close now, connections when they have
@@ -458,6 +469,12 @@ impl<P: Protocol> TestContext<P> {
     /// How many connections it asked for that are to be made later.
     pub fn connecting_later(&mut self) -> usize {
         self.effects.extract_if(.., |effect| matches!(effect, Effect::ConnectLater(..))).count()
+    }
+
+    /// The sides of TLS that it asked to begin.
+    pub fn securing(&mut self) -> Vec<TlsSide> {
+        let asked = self.effects.extract_if(.., |effect| matches!(effect, Effect::Secure(..)));
+        asked.filter_map(|effect| if let Effect::Secure(_, side) = effect { Some(side) } else { None }).collect()
     }
 
     /// The messages that it sent, each with its receiver.

@@ -23,7 +23,7 @@ use super::input::Input;
 use super::protocol::{Context, Ending, Ends, Io, Protocol};
 use super::slot::{Queued, Slot};
 use super::slots::Handle;
-use super::tls::{LentCiphertext, TlsFailure};
+use super::tls::{LentCiphertext, TlsFailure, TlsSide};
 use super::transport::{FILE_TURN, Filled, Phase, Share};
 use super::want::{Finish, Want};
 use super::work::{HANDSHAKE, ROUND, Work};
@@ -143,6 +143,23 @@ impl<P: Protocol> Reactor<P> {
         let done = cx.work.done();
         self.work.spend(done);
         turn
+    }
+
+    /// Has TLS begin on a connection in plain text.
+    #[cold]
+    pub(super) fn begin_tls(&mut self, handle: Handle, side: &TlsSide) {
+        let Some(slot) = self.slots.get(handle) else { return };
+        match slot.transport.begin_tls(side) {
+            Ok(()) => self.run_queue.push(handle, slot, Queued::Soon),
+            Err(failure) => {
+                log::debug!("#{}: TLS can't begin: {failure}", handle.number());
+                if let Some(slot) = self.slots.take(handle) {
+                    let unsent = slot.transport.unsent();
+                    self.close(handle, slot, Over::failed(failure.into(), unsent, true));
+                    self.apply_effects();
+                }
+            }
+        }
     }
 
     /// Closes a connection.

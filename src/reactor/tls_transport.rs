@@ -16,13 +16,34 @@ use rustix::io::retry_on_intr;
 
 use super::buffers::{FileSlice, Next, Output};
 use super::input::{BUFFER, Input};
-use super::tls::{Ciphertext, LentCiphertext, TlsConnection, TlsFailure};
+use super::tls::{Ciphertext, LentCiphertext, TlsConnection, TlsFailure, TlsSide};
 use super::transport::{Filled, Protection, Sent, Share, Transport};
 
 /// Most bytes that are sealed at once.
 const PIECE: usize = BUFFER / 2;
 
 impl Transport {
+    /// Has TLS begin when what is left over to be sent is sent.
+    ///
+    /// # Errors
+    /// If input in plain text is left over, since nobody could tell it from what came through
+    /// TLS; if the input has ended; if there is TLS already; if TLS can't be set up.
+    pub(super) fn begin_tls(&mut self, side: &TlsSide) -> Result<(), TlsFailure> {
+        if self.security().is_tls() {
+            return Err(TlsFailure::Handshake("TLS has begun already".to_owned()));
+        }
+        if self.has_input() {
+            return Err(TlsFailure::Handshake("the peer sent plain text where TLS begins".to_owned()));
+        }
+        if self.ended {
+            return Err(TlsFailure::Cut);
+        }
+        let tls = Box::new(side.begin()?);
+        let is_sent = self.unsent() == 0;
+        self.put_protection(if is_sent { Protection::Tls(tls) } else { Protection::Awaited(tls) });
+        Ok(())
+    }
+
     /// As [`fill`](Self::fill), through TLS.
     #[inline(never)]
     pub(super) fn fill_secure(&mut self, input: &mut Input, lent: &mut LentCiphertext) -> io::Result<Filled> {
@@ -69,12 +90,20 @@ impl Transport {
         lent: &mut LentCiphertext,
     ) -> io::Result<Sent> {
         let lent = lent.get_or_insert_default();
-        let Some(Protection::Tls(mut tls)) = self.take_protection() else {
-            return Ok(Sent { bytes: 0, turn_over: false });
+        let mut before = 0;
+        if self.awaits_tls() {
+            let sent = self.flush_plain(output, false, share)?;
+            if !output.is_empty() {
+                return Ok(sent);
+            }
+            before = sent.bytes;
+        }
+        let Some(Protection::Tls(mut tls) | Protection::Awaited(mut tls)) = self.take_protection() else {
+            return Ok(Sent { bytes: before, turn_over: false });
         };
         let sent = self.seal_and_send(&mut tls, output, ending, share, lent);
         self.put_protection(Protection::Tls(tls));
-        sent
+        sent.map(|sent| Sent { bytes: sent.bytes + before, ..sent })
     }
 
     fn seal_and_send(

@@ -108,9 +108,11 @@ struct Rest {
     protection: Option<Protection>,
 }
 
-/// What protects a connection whose listener or dial is for TLS.
+/// What protects a connection whose listener or dial is for TLS, or that asked for it.
 pub(super) enum Protection {
     Tls(Box<TlsConnection>),
+    /// TLS that begins when the output in plain text is sent. Nothing is read until then.
+    Awaited(Box<TlsConnection>),
     /// Nothing: the peer spoke plain text.
     Missing,
 }
@@ -164,15 +166,25 @@ impl Transport {
         match self.rest.as_ref().and_then(|rest| rest.protection.as_ref()) {
             None => Security::Plain,
             Some(Protection::Missing) => Security::PlainAtTls,
-            Some(Protection::Tls(tls)) => Security::Tls(tls.facts()),
+            Some(Protection::Tls(tls) | Protection::Awaited(tls)) => Security::Tls(tls.facts()),
         }
     }
 
     fn tls(&self) -> Option<&TlsConnection> {
         match self.rest.as_ref()?.protection.as_ref()? {
             Protection::Tls(tls) => Some(tls),
-            Protection::Missing => None,
+            Protection::Missing | Protection::Awaited(_) => None,
         }
+    }
+
+    /// Whether TLS begins when the output is sent.
+    pub(super) fn awaits_tls(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| matches!(rest.protection, Some(Protection::Awaited(_))))
+    }
+
+    /// Whether input is left over from the last turn.
+    pub(super) fn has_input(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.leftover.has_input())
     }
 
     /// Takes out what protects it, to be put back at once.
@@ -202,7 +214,7 @@ impl Transport {
 
     /// Whether bytes can be exchanged.
     pub(super) fn is_established(&self) -> bool {
-        self.phase != Phase::Connecting && !self.is_handshaking()
+        self.phase != Phase::Connecting && !self.is_handshaking() && !self.awaits_tls()
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -269,9 +281,13 @@ impl Transport {
             rest.leftover.save(input, output);
         }
         let mut memory = size_of::<Rest>() + rest.leftover.memory();
-        if let Some(Protection::Tls(tls)) = &mut rest.protection {
-            tls.save(ciphertext.get_or_insert_default());
-            memory += tls.memory();
+        match &mut rest.protection {
+            Some(Protection::Tls(tls)) => {
+                tls.save(ciphertext.get_or_insert_default());
+                memory += tls.memory();
+            }
+            Some(Protection::Awaited(tls)) => memory += tls.memory(),
+            Some(Protection::Missing) | None => {}
         }
         memory
     }
@@ -294,7 +310,7 @@ impl Transport {
 
     /// Whether there may be input to read, or its end.
     pub(super) fn can_read(&self) -> bool {
-        self.readable || self.tls().is_some_and(TlsConnection::has_unread)
+        (self.readable && !self.awaits_tls()) || self.tls().is_some_and(TlsConnection::has_unread)
     }
 
     /// Whether the socket may take output.
@@ -362,10 +378,15 @@ impl Transport {
         share: &mut Share,
         ciphertext: &mut LentCiphertext,
     ) -> io::Result<Sent> {
-        if self.rest.is_some() && self.tls().is_some() {
+        if self.rest.is_some() && (self.tls().is_some() || self.awaits_tls()) {
             return self.flush_secure(output, finish.is_orderly(), share, ciphertext);
         }
-        let last = finish == Finish::Close;
+        self.flush_plain(output, finish == Finish::Close, share)
+    }
+
+    /// As [`flush`](Self::flush), in plain text. `last`: the connection closes behind it.
+    #[inline(always)]
+    pub(super) fn flush_plain(&mut self, output: &mut Output, last: bool, share: &mut Share) -> io::Result<Sent> {
         let mut sent = Sent { bytes: 0, turn_over: false };
         while let Some(next) = output.next() {
             if share.bytes == 0 {

@@ -27,6 +27,7 @@ mod connector;
 mod failure;
 mod key_log;
 mod resolver;
+mod side;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,7 @@ pub use connector::{TlsClient, TlsConnector, TlsTrust};
 pub use failure::{TlsFailure, TlsSettingsError};
 pub use key_log::KeyLogFile;
 pub use resolver::{TlsIdentity, is_certified};
+pub use side::TlsSide;
 
 pub(super) use ciphertext::{Ciphertext, LentCiphertext};
 pub(super) use connection::TlsConnection;

@@ -565,3 +565,144 @@ fn content_that_is_cut_short_ends_without_close_notify() {
     assert_eq!(seen.ended, None);
     assert!(seen.errors.iter().any(|error| error.kind() == io::ErrorKind::UnexpectedEof), "{:?}", seen.errors);
 }
+
+/// What the two ends say before TLS and in it.
+#[derive(Clone, Default)]
+struct Script {
+    /// What the server sends before its `go\n`, and what follows that in the same piece.
+    before: usize,
+    after: &'static [u8],
+    /// What follows the client's `tls\n` in the same piece.
+    early: &'static [u8],
+    acceptor: Option<TlsAcceptor>,
+    client: Option<TlsClient>,
+    /// What the two received in TLS, and how each connection ended.
+    received: Vec<u8>,
+    endings: Vec<String>,
+}
+
+/// The two ends of a connection on which TLS begins later.
+enum Upgrade {
+    Server { asked: bool, got: Vec<u8> },
+    Client { asked: bool, said: bool, plain: usize },
+}
+
+impl Upgrade {
+    fn serve(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
+        let Self::Server { asked, got } = self else { panic!("it is a client") };
+        if !*asked {
+            if !io.input.bytes().starts_with(b"tls\n") {
+                return Want::READ;
+            }
+            *asked = true;
+            io.input.consume(4);
+            io.output.write(&vec![b'.'; cx.shared.before]);
+            io.output.write(b"go\n");
+            io.output.write(cx.shared.after);
+            cx.secure(TlsSide::Server(cx.shared.acceptor.clone().unwrap()));
+            return Want::NOTHING;
+        }
+        if !io.established {
+            assert!(io.ends.security().is_tls() && io.input.is_empty());
+            // It may want what it likes: nothing is read in plain text.
+            return Want::READ;
+        }
+        got.extend_from_slice(io.input.bytes());
+        io.input.consume(io.input.bytes().len());
+        if got == b"hello" {
+            got.clear();
+            io.output.write(b"HELLO");
+        }
+        if io.ended { Want::finish(Finish::Close) } else { Want::READ }
+    }
+
+    fn ask(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
+        let Self::Client { asked, said, plain } = self else { panic!("it is a server") };
+        if !io.established {
+            return Want::READ;
+        }
+        if !io.ends.security().is_tls() {
+            if !std::mem::replace(asked, true) {
+                io.output.write(b"tls\n");
+                io.output.write(cx.shared.early);
+            }
+            let dots = io.input.bytes().iter().take_while(|byte| **byte == b'.').count();
+            *plain += dots;
+            io.input.consume(dots);
+            if !io.input.bytes().starts_with(b"go\n") {
+                return Want::READ;
+            }
+            assert_eq!(*plain, cx.shared.before);
+            io.input.consume(3);
+            cx.secure(TlsSide::Client(cx.shared.client.clone().unwrap()));
+            return Want::NOTHING;
+        }
+        if !std::mem::replace(said, true) {
+            io.output.write(b"hello");
+        }
+        cx.shared.received.extend_from_slice(io.input.bytes());
+        io.input.consume(io.input.bytes().len());
+        if cx.shared.received == b"HELLO" { Want::finish(Finish::Close) } else { Want::READ }
+    }
+}
+
+impl Protocol for Upgrade {
+    type Shared = Script;
+    type Listener = ();
+    type Message = ();
+    type Outcome = ();
+    type Datagrams = NoDatagrams;
+
+    fn open(_: &Accepted<'_, ()>, _: &mut Context<'_, Self>) -> Option<Self> {
+        Some(Self::Server { asked: false, got: Vec::new() })
+    }
+
+    fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
+        let deadline = cx.time.now.after(Duration::from_secs(20));
+        let want = if let Self::Server { .. } = self { self.serve(io, cx) } else { self.ask(io, cx) };
+        want.by(deadline)
+    }
+
+    fn closed(&mut self, ending: Ending, ends: Ends<'_>, cx: &mut Context<'_, Self>) {
+        let side = if let Self::Server { .. } = self { "server" } else { "client" };
+        let version = ends.security().facts().map_or("plain", |facts| facts.version);
+        let how = ending.error.map_or_else(String::new, |error| format!(": {error}"));
+        cx.shared.endings.push(format!("{side} {version}{how}"));
+    }
+}
+
+/// Plays a script over real sockets.
+fn upgrade(script: Script) -> Script {
+    let authority = Authority::new("authority");
+    let (acceptor, client) = (Some(authority.acceptor()), authority.connector().to("localhost"));
+    let mut reactor = Reactor::<Upgrade>::new(Script { acceptor, client, ..script }, Options::default()).unwrap();
+    let listener = Listener::bind(&super::super::Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+    let endpoint = listener.endpoint();
+    reactor.listen(listener, ()).unwrap();
+    reactor.connect(endpoint, Upgrade::Client { asked: false, said: false, plain: 0 });
+    reactor.run(Until::Connections(1)).unwrap();
+    let mut script = std::mem::take(reactor.shared());
+    script.endings.sort();
+    script
+}
+
+#[test]
+fn tls_begins_on_an_open_connection_when_the_plain_text_is_sent() {
+    // The socket can't take ten million bytes at once.
+    for before in [0, 1, BUFFER, 10_000_000] {
+        let script = upgrade(Script { before, ..Script::default() });
+        assert_eq!(script.received, b"HELLO", "{before}");
+        assert_eq!(script.endings, ["client TLSv1.3", "server TLSv1.3"], "{before}");
+    }
+}
+
+#[test]
+fn plain_text_behind_the_request_for_tls_ends_the_connection() {
+    let script = upgrade(Script { early: b"more\n", ..Script::default() });
+    assert_eq!(script.endings[1], "server plain: the peer sent plain text where TLS begins");
+    assert!(script.endings[0].starts_with("client plain: ") && script.received.is_empty(), "{:?}", script.endings);
+
+    let script = upgrade(Script { after: b"more\n", ..Script::default() });
+    assert_eq!(script.endings[0], "client plain: the peer sent plain text where TLS begins");
+    assert!(script.received.is_empty());
+}
