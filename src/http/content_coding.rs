@@ -15,8 +15,8 @@
 //! is four numbers. So a cache that is keyed by the choice has at most one entry for each coding.
 
 use super::Fields;
-use super::grammar::split_unquoted;
-use super::negotiate::weight;
+use super::grammar::{split_unquoted, trim_ows};
+use super::negotiate::{FULL, weight};
 
 /// A content coding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -45,9 +45,14 @@ impl ContentCoding {
 
     /// The coding of this name, in any case.
     pub fn of_name(name: &[u8]) -> Option<Self> {
-        let is_x_gzip = name.eq_ignore_ascii_case(b"x-gzip");
-        let named = Self::ALL.into_iter().find(|coding| name.eq_ignore_ascii_case(coding.name().as_bytes()));
-        if is_x_gzip { Some(Self::Gzip) } else { named }
+        let is = |usual: &[u8]| name.eq_ignore_ascii_case(usual);
+        match name.len() {
+            2 if is(b"br") => Some(Self::Brotli),
+            4 if is(b"gzip") => Some(Self::Gzip),
+            4 if is(b"zstd") => Some(Self::Zstd),
+            6 if is(b"x-gzip") => Some(Self::Gzip),
+            _ => None,
+        }
     }
 }
 
@@ -105,29 +110,61 @@ pub struct AcceptedCodings {
     identity: Option<u16>,
 }
 
+/// Those of a request without the field.
+impl Default for AcceptedCodings {
+    fn default() -> Self {
+        Self::IDENTITY
+    }
+}
+
+/// The weights that the lines of a field name.
+#[derive(Default)]
+pub(super) struct Weights {
+    codings: [Option<u16>; ContentCoding::ALL.len()],
+    identity: Option<u16>,
+    /// That of `*`.
+    others: Option<u16>,
+}
+
+impl Weights {
+    /// Adds those of a line. A coding that is named twice has its last weight. A weight that is
+    /// malformed counts as 1, since the client did name the coding.
+    pub(super) fn add(&mut self, line: &[u8]) {
+        for member in line.split(|byte| *byte == b',') {
+            let (name, weight) = match member.iter().position(|byte| *byte == b';') {
+                None => (member, FULL),
+                Some(at) => (&member[..at], weight(split_unquoted(&member[at..], b';'))),
+            };
+            let name = trim_ows(name);
+            if let Some(coding) = ContentCoding::of_name(name) {
+                self.codings[coding as usize] = Some(weight);
+            } else if name == b"*" {
+                self.others = Some(weight);
+            } else if name.eq_ignore_ascii_case(b"identity") {
+                self.identity = Some(weight);
+            }
+        }
+    }
+}
+
+impl From<Weights> for AcceptedCodings {
+    fn from(named: Weights) -> Self {
+        let Weights { codings, identity, others } = named;
+        let weights = codings.map(|weight| weight.or(others).unwrap_or(0));
+        // `*;q=0` refuses it; another weight of `*` makes it no better than it is.
+        Self { weights, identity: identity.or(others.filter(|&weight| weight == 0)) }
+    }
+}
+
 impl AcceptedCodings {
     /// Those of a request without the field.
     pub const IDENTITY: Self = Self { weights: [0; ContentCoding::ALL.len()], identity: None };
 
-    /// Those that the field lines of a request say. A coding that is named twice has its last
-    /// weight. A weight that is malformed counts as 1, since the client did name the coding.
+    /// Those that the field lines of a request say.
     pub fn of(fields: &Fields<'_>) -> Self {
-        let mut named = [None; ContentCoding::ALL.len()];
-        let (mut identity, mut others) = (None, None);
-        for member in fields.tokens("accept-encoding") {
-            let mut parts = split_unquoted(member, b';');
-            let name = parts.next().unwrap_or_default();
-            if let Some(coding) = ContentCoding::of_name(name) {
-                named[coding as usize] = Some(weight(parts));
-            } else if name.eq_ignore_ascii_case(b"identity") {
-                identity = Some(weight(parts));
-            } else if name == b"*" {
-                others = Some(weight(parts));
-            }
-        }
-        let weights = named.map(|weight| weight.or(others).unwrap_or(0));
-        // `*;q=0` refuses it; another weight of `*` makes it no better than it is.
-        Self { weights, identity: identity.or(others.filter(|&weight| weight == 0)) }
+        let mut named = Weights::default();
+        fields.all("accept-encoding").for_each(|line| named.add(line));
+        named.into()
     }
 
     /// The weight of a coding, in thousandths: 0 if it isn't acceptable.

@@ -8,6 +8,7 @@
 //!
 //! This file parses the request line, [`header_section`](super::header_section) the rest.
 
+use super::content_coding::AcceptedCodings;
 use super::framing::{Framing, request_framing};
 use super::grammar::{is_tchar, is_token};
 use super::header_section::{BARE_LF, FieldLines, Present, check_size};
@@ -99,6 +100,8 @@ pub struct RequestHead<'a> {
     pub expect: Expect,
     /// Which of the fields that affect a response are present.
     pub present: Present,
+    /// The content codings that the client accepts.
+    pub codings: AcceptedCodings,
     /// The number of the line of the Host field.
     host: Option<u16>,
     /// The head as it was received, up to the end of its empty line. It can be parsed again.
@@ -166,6 +169,7 @@ pub fn parse<'a>(input: &'a [u8], lines: &'a mut FieldLines) -> Result<Option<Re
         persistent: section.connection.persists(minor),
         expect: if section.expected && minor > 0 { expectation(&fields) } else { Expect::Nothing },
         present: section.present,
+        codings: section.codings,
         host: section.host,
         raw,
         length: skipped + raw.len(),
@@ -294,6 +298,7 @@ fn expectation(fields: &Fields<'_>) -> Expect {
 
 #[cfg(test)]
 mod tests {
+    use super::super::content_coding::ContentCoding;
     use super::*;
 
     /// The length of a head and its essentials, or the status.
@@ -462,7 +467,8 @@ mod tests {
         let mut lines = FieldLines::default();
         let head = parse(&input, &mut lines).unwrap().unwrap();
         assert_eq!((head.expect, head.framing), (Expect::Continue, Framing::Length(3)));
-        assert_eq!(head.present, Present { conditional: true, range: false, accept: false, accept_encoding: true });
+        assert_eq!(head.present, Present { conditional: true, range: false, accept: false });
+        assert_eq!(head.codings.weight(ContentCoding::Brotli), 500);
         assert!(outcome(b"GET / HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\n\r\n").unwrap().unwrap().contains("Unknown"));
         assert!(outcome(b"GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n").unwrap().unwrap().contains("Nothing"));
     }

@@ -13,6 +13,7 @@
 //! `httparse` finds the lines. Where it is lenient, this file checks again: every line must
 //! end in CRLF.
 
+use super::content_coding::{AcceptedCodings, Weights};
 use super::fields::{Fields, Line, is_named};
 use super::{Reject, Status, target};
 use crate::limits;
@@ -27,8 +28,6 @@ pub struct Present {
     pub range: bool,
     /// `Accept`, other than `*/*`, which has no effect (RFC 9110 §12.5.1).
     pub accept: bool,
-    /// `Accept-Encoding` with a weight: without a weight it forbids nothing (§12.5.3).
-    pub accept_encoding: bool,
 }
 
 /// What a header section says about its message, in any version of HTTP/1.
@@ -47,6 +46,9 @@ pub(super) struct Section {
     secret: bool,
     /// Which of the fields that affect a response are present.
     pub(super) present: Present,
+    /// What Accept-Encoding says: as it stays with a section that is remembered, a client that
+    /// repeats itself pays for it once.
+    pub(super) codings: AcceptedCodings,
 }
 
 /// The options of the Connection field that matter here (RFC 9110 §7.6.1).
@@ -84,6 +86,7 @@ impl Section {
     /// 400 if there are several Host fields, or one that is malformed.
     pub(super) fn interpret(fields: &Fields<'_>) -> Result<Self, Reject> {
         let mut section = Self::default();
+        let mut codings = Weights::default();
         let present = &mut section.present;
         for (number, (name, value)) in fields.iter().enumerate() {
             let is = |usual: &[u8]| is_named(name, usual);
@@ -106,7 +109,7 @@ impl Section {
                 10 if is(b"Connection") => section.connection.add(value),
                 13 => section.secret |= is(b"Authorization"),
                 14 => section.framed |= is(b"Content-Length"),
-                15 => present.accept_encoding |= is(b"Accept-Encoding") && value.contains(&b';'),
+                15 if is(b"Accept-Encoding") => codings.add(value),
                 17 => section.framed |= is(b"Transfer-Encoding"),
                 19 => section.secret |= is(b"Proxy-Authorization"),
                 _ => {}
@@ -115,6 +118,7 @@ impl Section {
                 present.conditional = true;
             }
         }
+        section.codings = codings.into();
         Ok(section)
     }
 }

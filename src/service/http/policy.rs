@@ -16,7 +16,6 @@ use crate::app::Response;
 use crate::auth::guard::{Access, Refusal};
 use crate::auth::{Check, Checked};
 use crate::http::basic::Asker;
-use crate::http::content_coding::AcceptedCodings;
 use crate::http::cors::Cors;
 use crate::http::head::{Expect, Method};
 use crate::http::rate::Rate;
@@ -168,7 +167,7 @@ pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Reject> 
     }
     // Other servers may have other codings.
     let is_own = !matches!(exchange.facts.handler, Handler::Proxy(..) | Handler::Forward(_));
-    if is_own && head.present.accept_encoding && !AcceptedCodings::of(&head.fields).accepts_identity() {
+    if is_own && !head.codings.accepts_identity() {
         return Err(Reject::new(Status::NOT_ACCEPTABLE, "only the identity coding is available"));
     }
     Ok(())
