@@ -39,6 +39,12 @@ pub const INTERIM: u8 = 16;
 /// Most redirects in a row that a client follows: five are a bad site, more are a loop.
 pub const REDIRECTS: usize = 20;
 
+/// Most members of Accept and of Accept-Language that count. Browsers send ten at most; each is
+/// compared with each representation.
+pub const PREFERENCES: usize = 64;
+/// Most languages in an operator's order.
+pub const LANGUAGES: usize = 64;
+
 /// Most parts of a `multipart/byteranges` response. A PDF reader asks for a few, an attacker
 /// for thousands.
 pub const RANGE_PARTS: usize = 16;

@@ -2,6 +2,7 @@
 //! sockets, files or clocks.
 
 pub mod address_blocks;
+pub mod alternatives;
 pub mod basic;
 pub mod cache_control;
 pub mod caching;
@@ -21,6 +22,7 @@ pub mod grammar;
 pub mod head;
 pub mod header_section;
 pub mod host_names;
+pub mod language;
 pub mod media_type;
 pub mod negotiate;
 pub mod origin;

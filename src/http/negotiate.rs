@@ -1,10 +1,11 @@
-//! Content negotiation: weights, and Accept (RFC 9110 §12.4.2, §12.5.1).
+//! Content negotiation: weights, Accept and Accept-Charset (RFC 9110 §12.4.2, §12.5.1, §12.5.2).
 //!
 //! Weights are thousandths, 0 to 1000. A malformed `qvalue` counts as 1, the default,
 //! because the client did name the media range.
 
 use super::Fields;
 use super::grammar::{split_unquoted, trim_ows};
+use crate::limits;
 
 /// The largest weight, `q=1`.
 pub(super) const FULL: u16 = 1000;
@@ -13,6 +14,21 @@ pub(super) const FULL: u16 = 1000;
 /// specific media range that includes it (RFC 9110 §12.5.1), or 0 if there is none. Without the
 /// field every type is acceptable.
 pub fn quality(fields: &Fields<'_>, media_type: &str) -> u16 {
+    type_fit(fields, media_type).weight
+}
+
+/// What a client thinks of a media type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TypeFit {
+    /// Its weight in thousandths; 0: it isn't acceptable.
+    pub weight: u16,
+    /// How specific the media range is that includes it: 0 for `*/*` or no field, 1 for `type/*`, 2
+    /// for the type, and one more for each parameter.
+    pub specificity: usize,
+}
+
+/// The weight of a media type, as [`quality`], and how specific the range is that says it.
+pub fn type_fit(fields: &Fields<'_>, media_type: &str) -> TypeFit {
     let mut parts = split_unquoted(media_type.as_bytes(), b';');
     let essence = parts.next().unwrap_or_default();
     let mut is_empty = true;
@@ -20,11 +36,25 @@ pub fn quality(fields: &Fields<'_>, media_type: &str) -> u16 {
         .inspect(|_| is_empty = false)
         .filter_map(|range| Some((range.specificity(essence, media_type.as_bytes())?, range.weight())))
         .max();
-    match best {
-        _ if is_empty => FULL,
-        Some((_, weight)) => weight,
-        None => 0,
+    let (specificity, weight) = best.unwrap_or((0, if is_empty { FULL } else { 0 }));
+    TypeFit { weight, specificity }
+}
+
+/// The weight of a charset in the Accept-Charset field. The field is deprecated, and what isn't
+/// acceptable by it may be sent all the same (RFC 9110 §12.5.2). Without it every charset is
+/// acceptable.
+pub fn charset_quality(fields: &Fields<'_>, charset: &str) -> u16 {
+    let (mut named, mut others, mut is_empty) = (None, None, true);
+    for member in fields.tokens("accept-charset").take(limits::PREFERENCES) {
+        is_empty = false;
+        let mut parts = split_unquoted(member, b';');
+        match parts.next().unwrap_or_default() {
+            b"*" => others = Some(weight(parts)),
+            name if name.eq_ignore_ascii_case(charset.as_bytes()) => named = Some(weight(parts)),
+            _ => {}
+        }
     }
+    named.or(others).unwrap_or(if is_empty { FULL } else { 0 })
 }
 
 /// Whether to respond with JSON rather than HTML: the client names `application/json`, which
@@ -54,11 +84,12 @@ struct MediaRange<'a> {
     whole: &'a [u8],
 }
 
-/// The members of the Accept field over all its lines.
+/// The first [`limits::PREFERENCES`] members of the Accept field over all its lines.
 fn ranges<'a>(fields: &Fields<'a>) -> impl Iterator<Item = MediaRange<'a>> + use<'a> {
     fields
         .all("accept")
         .flat_map(|line| split_unquoted(line, b','))
+        .take(limits::PREFERENCES)
         .map(|whole| MediaRange { essence: split_unquoted(whole, b';').next().unwrap_or_default(), whole })
 }
 
@@ -218,6 +249,44 @@ pub(super) mod tests {
         for (lines, media_type, expected) in cases {
             let quality = with_lines("Accept", lines, |fields| quality(fields, media_type));
             assert_eq!(quality, *expected, "{media_type} in {lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_range_says_how_specific_it_is() {
+        let html = "text/html; charset=utf-8";
+        for (line, specificity) in [
+            ("", 0),
+            ("*/*", 0),
+            ("image/png", 0),
+            ("*/*, text/*", 1),
+            ("text/*, text/html;q=0.5", 2),
+            ("text/html;charset=utf-8", 3),
+        ] {
+            assert_eq!(
+                with_lines("Accept", &[line], |fields| type_fit(fields, html)).specificity,
+                specificity,
+                "{line}"
+            );
+        }
+        let many = "image/png, ".repeat(limits::PREFERENCES);
+        assert_eq!(with_lines("Accept", &[&many, "text/html"], |fields| quality(fields, html)), 0, "too many members");
+    }
+
+    #[test]
+    fn charsets_have_weights() {
+        let cases: &[(&[&str], u16)] = &[
+            (&[], 1000),
+            (&[""], 1000),
+            (&["UTF-8;q=0.7"], 700),
+            (&["iso-8859-1"], 0),
+            (&["iso-8859-1, *;q=0.2"], 200),
+            (&["*;q=0", "utf-8"], 1000),
+            (&["utf-8;q=0, *"], 0),
+        ];
+        for (lines, weight) in cases {
+            let found = with_lines("Accept-Charset", lines, |fields| charset_quality(fields, "utf-8"));
+            assert_eq!(found, *weight, "{lines:?}");
         }
     }
 
