@@ -15,12 +15,12 @@
 //!  app/  files/  auth/  │                      web applications; static files; passwords
 //!   └ session/ cache/ │ │                      sessions; stored responses. None has sockets
 //!     └────┬────┴────┴──┴───┐
-//!        http/   text/   reactor/   durable/   certificates/
-//!   bytes ⇄ meaning   sockets ⇄ bytes   records and identities ⇄ disk
+//!        http/   text/   compression/   reactor/   durable/   certificates/
+//!   bytes ⇄ meaning, or fewer bytes   sockets ⇄ bytes   records and identities ⇄ disk
 //! ```
 //!
-//! Arrows go down only. [`http`], `text`, [`reactor`], `durable` and `certificates` import
-//! nothing of ours but the leaves `metrics`, `panics`, `text`; they meet in `service`, `client`.
+//! Arrows go down only. [`http`], `text`, `compression`, [`reactor`], `durable` and `certificates`
+//! import nothing of ours but the leaves `metrics`, `panics`, `text`; they meet in `service`, `client`.
 //! [`limits`] may be read by all. `tests/architecture.rs` checks these directions.
 //!
 //! Programs that use the library have [`app`], [`http`], [`reactor`], [`server`], [`config`]
@@ -75,8 +75,7 @@
 //! 3. Stream sockets are connected, read, written and shut down in `reactor/socket.rs`
 //!    alone; datagrams in `reactor/datagram_socket.rs`, but for those to a service manager in
 //!    `service/notify.rs`. (`cli/blocking.rs` runs no loop: it asks a server and waits.)
-//! 4. A socket has one slot, a slot one protocol; no protocol holds another, only its
-//!    handle.
+//! 4. A socket has one slot, a slot one protocol; no protocol holds another, only its handle.
 //! 5. `advance` is idempotent; every change is followed by an `advance`. No protocol says
 //!    "wake me when writable", so none can forget to.
 //! 6. Nothing waits without a deadline. A message to a connection that is gone comes back.
@@ -87,8 +86,7 @@
 //!    pieces (reading a directory, hashing a password) is a job for a helper thread.
 //! 10. Network input can't panic. All calls of application code are in `app/boundary.rs`,
 //!     each is caught, and a broken answer is a 500.
-//! 11. A response that fails while it is written is taken back whole, if nothing of it was
-//!     sent; else the connection is closed.
+//! 11. A response that fails while it is written is taken back whole, if nothing was sent; else the connection closes.
 //! 12. The only unsafe code is in `reactor/sys.rs`. Cells are in `service/{http,proxy}`, `server/state.rs`,
 //!     `app/boundary.rs`, `cache` and at session stores, each borrowed for one call. No global but the logger.
 //!
@@ -120,6 +118,8 @@ pub mod cache;
 pub mod certificates;
 mod cli;
 mod client;
+#[doc(hidden)] // for tests
+pub mod compression;
 pub mod config;
 mod console;
 mod durable;

@@ -10,6 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("manual", &[]),
     ("http", &[]),
     ("text", &[]),
+    ("compression", &[]),
     ("random", &[]),
     ("panics", &[]),
     ("metrics", &[]),
@@ -17,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("reactor", &["metrics", "panics"]),
     ("durable", &["panics"]),
     ("logging", &["http", "panics", "reactor"]),
-    ("files", &["http", "text", "reactor"]),
+    ("files", &["compression", "http", "text", "reactor"]),
     ("auth", &["http"]),
     ("cache", &["http", "panics", "reactor"]),
     ("session", &["durable", "http", "reactor"]),
@@ -35,6 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "auth",
             "cache",
             "certificates",
+            "compression",
             "console",
             "files",
             "http",
@@ -124,7 +126,7 @@ fn code() -> Vec<(String, String)> {
 
 /// The layer of a file or of a path `crate::layer::…`.
 fn layer(path: &str) -> &str {
-    path.split(['/', '.', ':', ';', ' ', ',', '{', '}', '\n']).next().unwrap_or_default()
+    path.split(['/', '.', ':', ';', ' ', ',', '{', '}', ')', '\n']).next().unwrap_or_default()
 }
 
 #[test]

@@ -1,0 +1,173 @@
+//! Reads gzip that comes in pieces.
+//!
+//! A few bytes can become a thousand times as many. So each call says how much it takes, and gets no
+//! more; what wasn't consumed is handed in again. A call also ends where a member ends: who counts
+//! calls has counted all work.
+//!
+//! Several members one after the other are the content of all of them (RFC 1952 §2.2). Behind the last
+//! one there is nothing: padding or garbage isn't gzip.
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+/// Reads members of gzip.
+pub struct Decoder {
+    member: Decompress,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing was read.
+    Beginning,
+    /// Within a member.
+    Within,
+    /// A member is complete.
+    Between,
+}
+
+/// What isn't gzip, or was changed on the way: its checksum or its length is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Broken;
+
+/// The base-2 logarithm of the largest window.
+const WINDOW_BITS: u8 = 15;
+
+impl Decoder {
+    /// Bytes of memory that a decoder holds: its window and its tables.
+    pub const MEMORY: usize = 48 * 1024;
+
+    /// A decoder before the first member.
+    pub fn new() -> Self {
+        Self { member: Decompress::new_gzip(WINDOW_BITS), state: State::Beginning }
+    }
+
+    /// Reads on, and appends at most `most` bytes of content to `out`; `most` is at least 1. Returns how
+    /// many bytes of the input are done with. There may be more content if these are not all, or if
+    /// `most` bytes were appended.
+    ///
+    /// # Errors
+    /// If the input isn't gzip.
+    pub fn read(&mut self, input: &[u8], most: usize, out: &mut Vec<u8>) -> Result<usize, Broken> {
+        if self.state == State::Between && !input.is_empty() {
+            self.member.reset(true);
+        }
+        if !input.is_empty() {
+            self.state = State::Within;
+        }
+        let (before, begin) = ((self.member.total_in(), self.member.total_out()), out.len());
+        out.resize(begin + most, 0);
+        let result = self.member.decompress(input, &mut out[begin..], FlushDecompress::None);
+        let count = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
+        out.truncate(begin.saturating_add(count(self.member.total_out(), before.1)));
+        let consumed = count(self.member.total_in(), before.0);
+        if result.map_err(|_| Broken)? == Status::StreamEnd {
+            self.state = State::Between;
+        }
+        Ok(consumed)
+    }
+
+    /// Whether the input may end here.
+    pub fn is_complete(&self) -> bool {
+        self.state == State::Between
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::compress;
+    use super::*;
+
+    /// Decodes all of it, which comes in one piece.
+    pub(in super::super) fn decode(coded: &[u8]) -> Result<Vec<u8>, Broken> {
+        decode_in(coded, coded.len(), 1000)
+    }
+
+    /// Decodes what comes in pieces of `size` bytes, `most` bytes in each call.
+    fn decode_in(coded: &[u8], size: usize, most: usize) -> Result<Vec<u8>, Broken> {
+        let (mut decoder, mut out) = (Decoder::new(), Vec::new());
+        for mut piece in coded.chunks(size.max(1)) {
+            loop {
+                let before = out.len();
+                let consumed = decoder.read(piece, most, &mut out)?;
+                assert!(out.len() <= before + most);
+                piece = &piece[consumed..];
+                if piece.is_empty() && out.len() < before + most {
+                    break;
+                }
+            }
+        }
+        if decoder.is_complete() { Ok(out) } else { Err(Broken) }
+    }
+
+    #[test]
+    fn pieces_and_limits_make_no_difference() {
+        let content = b"to be or not to be, that is the question".repeat(50);
+        let coded = compress(&content, 5);
+        for size in 1..coded.len() + 1 {
+            for most in [1, 7, 100, 10_000] {
+                assert_eq!(decode_in(&coded, size, most).as_deref(), Ok(&content[..]), "{size}, {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn several_members_are_one_content() {
+        let coded = [compress(b"one ", 1), compress(b"", 5), compress(b"two", 9)].concat();
+        for size in 1..coded.len() + 1 {
+            assert_eq!(decode_in(&coded, size, 2).as_deref(), Ok(&b"one two"[..]), "{size}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_is_not_complete() {
+        let coded = compress(b"content, content, content", 5);
+        for end in 0..coded.len() {
+            assert_eq!(decode(&coded[..end]), Err(Broken), "{end}");
+        }
+    }
+
+    #[test]
+    fn what_is_changed_or_has_more_behind_it_is_broken() {
+        let content = b"content, ".repeat(20);
+        let coded = compress(&content, 5);
+        // The flags, time, level and system in the header aren't protected by the checksum.
+        for at in (0..3).chain(10..coded.len()) {
+            for bit in 0..8 {
+                let mut changed = coded.clone();
+                changed[at] ^= 1 << bit;
+                // Some bits are padding, and some repetitions can be told in two ways.
+                let decoded = decode(&changed);
+                assert!(decoded.is_err() || decoded == Ok(content.clone()), "bit {bit} of byte {at}");
+            }
+        }
+        for garbage in [&b"\0"[..], b"garbage behind it", b"\x1f", b"\x1f\x8b\x08"] {
+            assert_eq!(decode(&[&coded, garbage].concat()), Err(Broken), "{garbage:?}");
+        }
+        assert_eq!(decode(b"plain text"), Err(Broken));
+        assert_eq!(decode(b""), Err(Broken));
+    }
+
+    #[test]
+    fn headers_may_have_all_optional_fields() {
+        // RFC 1952 §2.3: extra field, name, comment.
+        let plain = compress(b"content", 5);
+        let (header, rest) = plain.split_at(10);
+        let mut coded = header.to_vec();
+        coded[3] = 0b1_1100;
+        coded.extend_from_slice(b"\x03\0abcname\0comment\0");
+        coded.extend_from_slice(rest);
+        for size in 1..coded.len() {
+            assert_eq!(decode_in(&coded, size, 100).as_deref(), Ok(&b"content"[..]));
+        }
+    }
+
+    #[test]
+    fn a_bomb_yields_no_more_than_a_call_takes() {
+        let bomb = compress(&vec![0; 10_000_000], 9);
+        assert!(bomb.len() < 20_000);
+        let (mut decoder, mut out) = (Decoder::new(), Vec::new());
+        let consumed = decoder.read(&bomb, 5000, &mut out).unwrap();
+        assert_eq!(out.len(), 5000);
+        assert!(consumed < bomb.len());
+    }
+}
