@@ -7,6 +7,8 @@ use super::{FileFields, ForwardProxy, Handler, KV, Positions, Route};
 use crate::certificates::PemFiles;
 use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
+use crate::http::compressible::{CompressibleTypes, LEVEL};
+use crate::http::content_coding::{Codings, ContentCoding};
 use crate::http::host_names::HostName;
 use crate::http::rate::Rate;
 use crate::limits;
@@ -26,6 +28,14 @@ pub struct Host {
     pub symlinks: Symlinks,
     /// The Cache-Control field of files.
     pub cache_control: String,
+    /// The content codings that responses get; empty: none.
+    pub compress: Codings,
+    /// The media types that get them; `None`: the built-in ones.
+    pub compress_types: Option<CompressibleTypes>,
+    /// From 1, the fastest, to 9, the smallest result.
+    pub compress_level: u8,
+    /// Files that are there in a coding, like `a.html.br`, are sent in place of the plain ones.
+    pub precompressed: bool,
     /// Entity-tags contain inode and ctime: finer, but different on each machine.
     pub etag_inode: bool,
     /// The names of index files, in their order; empty: `index.html`.
@@ -79,7 +89,9 @@ impl Host {
     /// The key-value service: one route for all paths.
     pub fn key_value(route: Route) -> Self {
         let route = Route { prefix: "/".to_owned(), handler: Some(Handler::App(KV.to_owned())), ..route };
-        Self { root: None, apps: Apps::Only(Vec::new()), routes: vec![route], ..Self::default() }
+        // Its entity-tags are compared with If-Match, so they must be strong.
+        let compress = Codings::NONE;
+        Self { root: None, apps: Apps::Only(Vec::new()), routes: vec![route], compress, ..Self::default() }
     }
 
     /// This host as a forward proxy for this machine and the clients that it allows.
@@ -91,7 +103,7 @@ impl Host {
         }
         self.route("/").rules.allow = allow;
         // Its responses are those of other servers.
-        Self { root: None, apps: Apps::Only(Vec::new()), server_field: false, ..self }
+        Self { root: None, apps: Apps::Only(Vec::new()), server_field: false, compress: Codings::NONE, ..self }
     }
 
     /// Whether it is a forward proxy.
@@ -125,6 +137,10 @@ impl Default for Host {
             listing: false,
             symlinks: Symlinks::Inside,
             cache_control: "no-cache".to_owned(),
+            compress: Codings::NONE.with(ContentCoding::Gzip),
+            compress_types: None,
+            compress_level: LEVEL,
+            precompressed: true,
             etag_inode: false,
             index: Vec::new(),
             pretty_urls: false,

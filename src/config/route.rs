@@ -122,6 +122,8 @@ pub struct Rules {
     pub rate: Option<Rate>,
     /// Requests get a line in the access log.
     pub log: Option<bool>,
+    /// Responses are compressed.
+    pub compress: Option<bool>,
 }
 
 impl Rules {
@@ -140,6 +142,7 @@ impl Rules {
             deny: or(self.deny, &outer.deny),
             rate: or(self.rate, &outer.rate),
             log: or(self.log, &outer.log),
+            compress: or(self.compress, &outer.compress),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::SessionStore;
+use crate::http::content_coding::{Codings, ContentCoding};
 use crate::http::grammar;
 use crate::names;
 use crate::reactor::{Endpoint, SendLimit};
@@ -213,6 +214,31 @@ pub fn cache_control(text: &str) -> Result<String, String> {
     match !text.is_empty() && text.trim() == text && text.bytes().all(grammar::is_field_text) {
         true => Ok(text.to_owned()),
         false => Err("give a field value, like max-age=3600".to_owned()),
+    }
+}
+
+/// The content codings that responses get.
+///
+/// # Errors
+/// A hint.
+pub fn codings(text: &str) -> Result<Codings, String> {
+    match text {
+        "off" => Ok(Codings::NONE),
+        "gzip" => Ok(Codings::NONE.with(ContentCoding::Gzip)),
+        _ => {
+            Err("give gzip or off; files in br, zstd or gzip are sent as they are: make FILE.br or FILE.zst".to_owned())
+        }
+    }
+}
+
+/// How much effort a coding gets.
+///
+/// # Errors
+/// A hint.
+pub fn level(text: &str) -> Result<u8, String> {
+    match text.parse() {
+        Ok(level @ 1..=9) => Ok(level),
+        _ => Err("give a level from 1, the fastest, to 9, the smallest result".to_owned()),
     }
 }
 

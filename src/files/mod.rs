@@ -32,6 +32,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::http::compressible::CompressionRules;
 use crate::http::head::RequestHead;
 use crate::http::media_type::MediaTypes;
 use crate::http::response::HeadContext;
@@ -61,6 +62,10 @@ pub struct Settings {
     pub listing: bool,
     /// The value of Cache-Control.
     pub cache_control: String,
+    /// How files are compressed, where the policy of the request allows it.
+    pub compression: Rc<CompressionRules>,
+    /// Files that are there in a coding, like `a.html.br`, are sent in place of the plain ones.
+    pub precompressed: bool,
     /// Changes of files are noticed at once; else each file is checked once a second.
     pub watch: bool,
     /// Bytes of memory for small files; 0 turns the cache off.
@@ -100,6 +105,8 @@ impl Default for Settings {
         Self {
             listing: false,
             cache_control: "no-cache".to_owned(),
+            compression: Rc::new(CompressionRules::OFF),
+            precompressed: true,
             watch: true,
             cache_size: limits::CACHE,
             open_files: limits::OPEN_FILES,

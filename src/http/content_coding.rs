@@ -78,6 +78,9 @@ impl Codings {
         self.0 & 1 << coding as u8 != 0
     }
 
+    /// No codings.
+    pub const NONE: Self = Self(0);
+
     /// Whether there is none.
     pub const fn is_empty(self) -> bool {
         self.0 == 0

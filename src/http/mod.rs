@@ -8,6 +8,7 @@ pub mod cache_control;
 pub mod caching;
 pub mod chunked;
 pub mod client;
+pub mod compressible;
 pub mod conditional;
 pub mod content_coding;
 pub mod cookie;

@@ -83,6 +83,8 @@ pub struct Policy {
     pub replaced: Box<[Box<str>]>,
     /// The Cache-Control of files, in place of that of the host.
     pub cache_control: Option<Box<str>>,
+    /// Responses may be compressed.
+    pub compress: bool,
 }
 
 impl Policy {

@@ -6,12 +6,13 @@ use std::rc::Rc;
 use super::ServerError;
 use super::error::Faults;
 use super::proxies;
-use super::site::{open_root, site_settings};
+use super::site::{compression_rules, open_root, site_settings};
 use super::surroundings::Surroundings;
 use crate::config::{Content, Handler, Host, Respond, Route, Rules};
 use crate::files::Site;
 use crate::files::resolve::Opened;
 use crate::http::Status;
+use crate::http::content_coding::Codings;
 use crate::http::media_type::MediaTypes;
 use crate::service::http::{self, FixedResponse, Redirect, RouteHandler, Routes};
 
@@ -116,6 +117,16 @@ fn is_below(prefix: &str, outer: &str) -> bool {
     prefix.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// The codings of a route's responses. A route may have them where the host has none.
+fn codings(host: &Host, compress: Option<bool>) -> Codings {
+    match compress {
+        None => host.compress,
+        Some(true) if host.compress.is_empty() => Host::default().compress,
+        Some(true) => host.compress,
+        Some(false) => Codings::NONE,
+    }
+}
+
 /// The fields of `--security-headers`. The source is the OWASP Secure Headers Project.
 const SECURITY: [(&str, &str); 4] = [
     ("X-Content-Type-Options", "nosniff"),
@@ -156,5 +167,6 @@ fn rules(host: &Host, own: &Rules, group: u64) -> http::Rules {
         deny: own.deny.clone(),
         rate: own.rate.or(host.rate).map(|rate| (rate, group)),
         log: own.log.unwrap_or(true),
+        compression: Rc::new(compression_rules(host, codings(host, own.compress))),
     }
 }

@@ -9,6 +9,8 @@ use crate::config::{
 };
 use crate::files::ErrorPage;
 use crate::files::resolve::Symlinks;
+use crate::http::compressible::CompressibleTypes;
+use crate::http::content_coding::Codings;
 use crate::http::forwarded::Proxies;
 use crate::http::rate::Rate;
 use crate::logging::{AccessLog, DiagnosticFormat, LogFormat, LogOptions};
@@ -58,7 +60,7 @@ fn no_arguments_mean_serve_with_the_defaults() {
 #[test]
 fn every_option_sets_its_field() {
     let config = serve(
-        "serve -b 0.0.0.0 --bind=[::1]:81 -b unix:/tmp/s -p 9000 --reuse-port --listing --symlinks none --cache-control max-age=60 --cache-control /a/**:_max-age=5 --index a.html --index b.htm --pretty-urls --security-headers \
+        "serve -b 0.0.0.0 --bind=[::1]:81 -b unix:/tmp/s -p 9000 --reuse-port --listing --symlinks none --cache-control max-age=60 --cache-control /a/**:_max-age=5 --index a.html --index b.htm --pretty-urls --security-headers --compress off --compress-types text/* --compress-types=a/b,c/d --compress-level 7 --no-precompressed \
          --cache-size 2M --max-memory 9M --etag-inode --media-type x=text/x --media-type=y=text/y --spa index.html \
          --error-page 404=gone.html --error-page 5xx=a/sorry.html \
          --header-timeout 1 --idle-timeout 2.5 --body-timeout 3 --send-timeout 4 --body-limit 5K \
@@ -134,6 +136,8 @@ fn every_option_sets_its_field() {
     let proxy = ProxyRoute { upstreams, ..ProxyRoute::default() };
     let route =
         |prefix: &str, auth: &str| Route { prefix: prefix.to_owned(), auth: Some(auth.into()), ..Route::default() };
+    let mut types = CompressibleTypes::none();
+    ["text/*", "a/b", "c/d"].iter().try_for_each(|name| types.add(name)).unwrap();
     let host = Host {
         root: Some(PathBuf::from("/srv")),
         listing: true,
@@ -142,6 +146,10 @@ fn every_option_sets_its_field() {
         cache_rules: vec![pair("/a/**", "max-age=5")],
         index: vec!["a.html".to_owned(), "b.htm".to_owned()],
         pretty_urls: true,
+        compress: Codings::NONE,
+        compress_types: Some(types),
+        compress_level: 7,
+        precompressed: false,
         security_headers: true,
         rate: Some(Rate { per_second: 5, burst: 9 }),
         etag_inode: true,

@@ -19,8 +19,20 @@ use crate::http::redirect::RedirectTarget;
 
 /// The keys of a route. At most one of the first is given.
 const HANDLERS: [&str; 5] = ["root", "app", "proxy", "redirect", "respond"];
-const RULES: [&str; 11] =
-    ["path", "auth", "headers", "cache-control", "cors", "methods", "body-limit", "allow", "deny", "rate", "log"];
+const RULES: [&str; 12] = [
+    "path",
+    "auth",
+    "headers",
+    "cache-control",
+    "cors",
+    "methods",
+    "body-limit",
+    "allow",
+    "deny",
+    "rate",
+    "log",
+    "compress",
+];
 
 /// Reads a route; none if it has no path.
 pub(super) fn read(table: &mut Table<'_>) -> Option<Route> {
@@ -123,6 +135,7 @@ fn rules(table: &mut Table<'_>, positions: &mut Positions) -> Rules {
         deny: table.get("deny", positions, |value| blocks(&strings(value)?)).unwrap_or_default(),
         rate: table.get("rate", positions, |value| Rate::parse(&string(value)?)),
         log: table.get("log", positions, boolean),
+        compress: table.get("compress", positions, boolean),
     }
 }
 

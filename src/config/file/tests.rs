@@ -77,6 +77,7 @@ redirect = { to = "/new$path" }
 path = "/health"
 respond = { body = "ok\n" }
 log = false
+compress = false
 [[host.route]]
 path = "/docs"
 root = "/srv/docs"
@@ -96,7 +97,8 @@ set = { Cache-Control = "max-age=31536000, immutable" }
     let to = RedirectTarget::parse("/new$path").unwrap();
     assert_eq!((old.prefix.as_str(), &old.handler), ("/old", &Some(Handler::Redirect(Redirect { status: 308, to }))));
     let respond = Respond { status: 200, media_type: None, content: Content::Text("ok\n".to_owned()) };
-    assert_eq!((&health.handler, health.rules.log), (&Some(Handler::Respond(respond)), Some(false)));
+    assert_eq!(health.handler, Some(Handler::Respond(respond)));
+    assert_eq!((health.rules.log, health.rules.compress), (Some(false), Some(false)));
     assert_eq!(docs.handler, Some(Handler::Root("/srv/docs".into())));
     assert_eq!(docs.auth, Some("/etc/users".into()));
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -179,6 +181,7 @@ fn rules_are_checked() {
         ("respond = { status = 204, body = \"a\" }", "4:1 a response with the status 204 has no content"),
         ("body-limit = true", "4:14 body-limit: give a text, in quotation marks"),
         ("log = 1", "4:7 log: give true or false"),
+        ("compress = \"gzip\"", "4:12 compress: give true or false"),
         ("proxy = []", "4:9 proxy: give at least one URL, like http://127.0.0.1:3000"),
         ("proxy = [\"http://a\", 1]", "4:22 proxy: give a text, in quotation marks"),
         (

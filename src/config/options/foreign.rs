@@ -4,7 +4,8 @@
 /// Names, with or without hyphens as they are given, and the sentence.
 const OPTIONS: &[(&[&str], &str)] = &[
     (&["ssl", "https", "cert", "key"], "the option is --tls CERT.pem,KEY.pem"),
-    (&["gzip", "compress", "compression", "brotli", "zstd"], "responses are not compressed"),
+    (&["gzip", "compression", "encode"], "responses are compressed already; --compress off turns that off"),
+    (&["brotli", "zstd", "gzip-static"], "files FILE.br, FILE.zst and FILE.gz are sent as they are, if they are there"),
     (&["reverse-proxy", "proxy-pass", "upstream"], "use --proxy PREFIX=URL"),
     (&["directory", "dir", "document-root"], "the option is --root DIR, or the argument DIR"),
     (&["host", "listen", "address", "addr", "l", "interface"], "give --bind ADDRESS and --port PORT"),
@@ -34,6 +35,6 @@ mod tests {
             let short = option.short.map(String::from);
             assert!(short.is_none_or(|short| sentence(&short).is_none()), "-{:?}", option.short);
         }
-        assert_eq!(sentence("gzip"), Some("responses are not compressed"));
+        assert_eq!(sentence("autoindex"), Some("the option is --listing"));
     }
 }

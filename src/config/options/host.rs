@@ -9,6 +9,7 @@ use crate::auth::guard::check_prefix;
 use crate::files::ErrorPage;
 use crate::files::glob::Glob;
 use crate::files::resolve::Symlinks;
+use crate::http::compressible::CompressibleTypes;
 use crate::http::media_type::MediaTypes;
 use crate::http::rate::Rate;
 
@@ -84,6 +85,40 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
             }
             Ok(())
         }),
+        ..SERVING
+    },
+    Opt {
+        long: "compress",
+        value: Value::Required("gzip|off"),
+        help: "compress responses for clients that accept it, or don't",
+        default: |_| "gzip".to_owned(),
+        set: assign!(Host.compress = values::codings),
+        ..SERVING
+    },
+    Opt {
+        long: "compress-types",
+        value: Value::Required("TYPE,..."),
+        repeatable: true,
+        help: "the media types that are compressed, like text/* or application/x-own; default stands for the usual \
+               ones (default: text, scripts, JSON, XML, fonts that aren't compressed already)",
+        set: Setter::Host(|host, text| {
+            let types = host.compress_types.get_or_insert_with(CompressibleTypes::none);
+            values::names(text).iter().try_for_each(|name| types.add(name.trim()))
+        }),
+        ..SERVING
+    },
+    Opt {
+        long: "compress-level",
+        value: Value::Required("1..9"),
+        help: "from 1, the fastest, to 9, the smallest result",
+        default: |draft| draft.host.compress_level.to_string(),
+        set: assign!(Host.compress_level = values::level),
+        ..SERVING
+    },
+    Opt {
+        long: "no-precompressed",
+        help: "don't send FILE.br, FILE.zst or FILE.gz in place of FILE",
+        set: assign!(Host.precompressed = false),
         ..SERVING
     },
     Opt {

@@ -3,9 +3,11 @@
 //! The rules of a route are complete: what it leaves open was taken from the route around it when
 //! the host was built. So one look-up finds all rules of a request.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::http::address_blocks::AddressBlocks;
+use crate::http::compressible::CompressionRules;
 use crate::http::cors::Cors;
 use crate::http::rate::Rate;
 use crate::http::response::Policy;
@@ -36,6 +38,8 @@ pub struct Rules {
     pub rate: Option<(Rate, u64)>,
     /// Requests get a line in the access log.
     pub log: bool,
+    /// How responses are compressed.
+    pub compression: Rc<CompressionRules>,
 }
 
 impl Default for Rules {
@@ -53,6 +57,7 @@ impl Default for Rules {
             deny: AddressBlocks::default(),
             rate: None,
             log: true,
+            compression: Rc::new(CompressionRules::OFF),
         }
     }
 }
@@ -78,6 +83,7 @@ impl RuleSet {
             private,
             replaced: rules.replaced.iter().map(|name| name.as_str().into()).collect(),
             cache_control: rules.cache_control.as_deref().map(Box::from),
+            compress: !rules.compression.codings.is_empty(),
         };
         let policies = [policy(false, false), policy(true, false), policy(false, true), policy(true, true)];
         let may_answer = rules.rate.is_some()
