@@ -1,7 +1,7 @@
 //! The files that were served lately, by path.
 //!
-//! There are two tables. `found` keeps representations: small files whole, larger ones
-//! as a head and an open descriptor. `missing` keeps paths without a file, so that a 404
+//! There are two tables. `found` keeps files in their forms: small content whole, larger
+//! content as a head and an open descriptor. `missing` keeps paths without a file, so that a 404
 //! costs no system call. The watch reports a change of a file before the next request is
 //! processed. What a watch can't see (a shared mapping, another machine, another hard
 //! link) is found by a stat(2) at most a second later.
@@ -17,7 +17,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-use super::representation::Representation;
+use super::entry::Entry;
 use crate::limits;
 
 /// A path without a file, and when that was checked (seconds of the loop's clock).
@@ -28,8 +28,8 @@ struct Missing {
 
 /// What the cache knows of a path.
 pub(super) enum Known<'c> {
-    /// This is its representation.
-    Found(&'c Representation),
+    /// This is its file.
+    Found(&'c Entry),
     /// There was no file a moment ago.
     Missing,
     /// Nothing.
@@ -51,10 +51,10 @@ pub struct CacheFigures {
     pub misses: u64,
 }
 
-/// Representations and missing paths.
+/// Files and missing paths.
 pub(super) struct Cache {
     hasher: RandomState,
-    found: HashTable<Representation>,
+    found: HashTable<Entry>,
     missing: HashTable<Missing>,
     limit: usize,
     memory: usize,
@@ -84,19 +84,14 @@ impl Cache {
 
     /// What is known of `key` at the second `now`. An entry that wasn't checked in this
     /// second is kept only if `is_current` says that the file hasn't changed.
-    pub(super) fn look_up(
-        &mut self,
-        key: &[u8],
-        now: u32,
-        is_current: impl FnOnce(&Representation) -> bool,
-    ) -> Known<'_> {
+    pub(super) fn look_up(&mut self, key: &[u8], now: u32, is_current: impl FnOnce(&Entry) -> bool) -> Known<'_> {
         let hash = self.hasher.hash_one(key);
         match self.found.find_entry(hash, |entry| entry.key() == key) {
             Ok(occupied) => {
                 if occupied.get().checked != now && !is_current(occupied.get()) {
                     let (entry, _) = occupied.remove();
                     self.memory -= entry.memory();
-                    self.descriptors -= usize::from(entry.has_descriptor());
+                    self.descriptors -= entry.descriptors();
                     self.misses += 1;
                     return Known::Unknown;
                 }
@@ -128,21 +123,20 @@ impl Cache {
         CacheFigures { entries: self.found.len(), memory, descriptors, hits, misses }
     }
 
-    /// Keeps a representation. It replaces the entry of its path. One that is so large
-    /// that it would displace all others isn't kept.
-    pub(super) fn insert(&mut self, entry: Representation) {
+    /// Keeps a file. It replaces the entry of its path. One that is so large that it would
+    /// displace all others isn't kept.
+    pub(super) fn insert(&mut self, entry: Entry) {
         let hash = self.hasher.hash_one(entry.key());
         self.remove(entry.key());
-        if entry.memory() > self.limit / 8 || (entry.has_descriptor() && self.descriptor_limit == 0) {
+        let (memory, descriptors) = (entry.memory(), entry.descriptors());
+        if memory > self.limit / 8 || descriptors > self.descriptor_limit {
             return;
         }
-        while self.memory + entry.memory() > self.limit
-            || (entry.has_descriptor() && self.descriptors >= self.descriptor_limit)
-        {
+        while self.memory + memory > self.limit || self.descriptors + descriptors > self.descriptor_limit {
             self.sweep();
         }
-        self.memory += entry.memory();
-        self.descriptors += usize::from(entry.has_descriptor());
+        self.memory += memory;
+        self.descriptors += descriptors;
         let hasher = &self.hasher;
         self.found.insert_unique(hash, entry, |entry| hasher.hash_one(entry.key()));
     }
@@ -173,7 +167,7 @@ impl Cache {
         if let Ok(entry) = self.found.find_entry(hash, |entry| entry.key() == key) {
             let (entry, _) = entry.remove();
             self.memory -= entry.memory();
-            self.descriptors -= usize::from(entry.has_descriptor());
+            self.descriptors -= entry.descriptors();
         }
     }
 
@@ -190,7 +184,7 @@ impl Cache {
         self.descriptors = 0;
     }
 
-    /// Bytes of memory that the representations take.
+    /// Bytes of memory that the files take.
     pub(super) fn memory(&self) -> usize {
         self.memory
     }
@@ -207,12 +201,12 @@ impl Cache {
                 return true;
             }
             *memory -= entry.memory();
-            *descriptors -= usize::from(entry.has_descriptor());
+            *descriptors -= entry.descriptors();
             false
         });
         // Fewer, larger files have taken the place of small ones. The table must not be larger
         // than the share of it that they count.
-        let slots = found.allocation_size() / (size_of::<Representation>() + 1);
+        let slots = found.allocation_size() / (size_of::<Entry>() + 1);
         if found.len() < slots * 7 / 16 {
             found.shrink_to(found.len(), |entry| hasher.hash_one(entry.key()));
         }

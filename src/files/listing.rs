@@ -14,11 +14,12 @@
 
 use std::cmp::Ordering;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use rustix::fs::{AtFlags, Dir, FileType};
 
+use super::coded;
 use super::resolve::{Metadata, Root, is_hidden};
 use crate::limits;
 
@@ -165,15 +166,23 @@ pub struct Listing {
 impl Listing {
     /// Reads the entries of `dir`, which [`Root::get`] opened at `path`. It takes one
     /// system call for each entry, and some more for a link. There are at most
-    /// [`limits::LISTING_ENTRIES`] on a page.
+    /// [`limits::LISTING_ENTRIES`] on a page. With `precompressed`, files that are coded forms of
+    /// others aren't listed.
     ///
     /// # Errors
     /// Of getdents64(2), or if the directory has more than [`limits::DIRECTORY_ENTRIES`].
-    pub fn read(root: &Root, dir: OwnedFd, path: &[u8], page: Page) -> io::Result<Listing> {
-        Listing::read_at_most(root, dir, path, page, limits::LISTING_ENTRIES)
+    pub fn read(root: &Root, dir: OwnedFd, path: &[u8], page: Page, precompressed: bool) -> io::Result<Listing> {
+        Listing::read_at_most(root, dir, path, page, precompressed, limits::LISTING_ENTRIES)
     }
 
-    fn read_at_most(root: &Root, dir: OwnedFd, path: &[u8], page: Page, most: usize) -> io::Result<Listing> {
+    fn read_at_most(
+        root: &Root,
+        dir: OwnedFd,
+        path: &[u8],
+        page: Page,
+        precompressed: bool,
+        most: usize,
+    ) -> io::Result<Listing> {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         let path = if path.is_empty() { b"/".to_vec() } else { [b"/", path, b"/"].concat() };
         let mut dir = Dir::new(dir)?;
@@ -193,14 +202,16 @@ impl Listing {
             if is_hidden(name) || name.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\') {
                 continue;
             }
-            let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
             // The entry may be gone, or the file system may fail for it: the others still count.
-            let Ok(stat) = rustix::fs::statat(dir.fd()?, name, flags) else { continue };
-            let found = match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Symlink => root.peek(&[&path[1..], name].concat()),
-                _ => Metadata::of(&stat),
-            };
-            let Some(Metadata { directory, size, modified_s, .. }) = found else { continue };
+            let Some(found) = look(root, dir.fd()?, &path, name) else { continue };
+            let Metadata { directory, size, modified_s, .. } = found;
+            if precompressed
+                && !directory
+                && let Some(original) = coded::original(name)
+                && look(root, dir.fd()?, &path, original).is_some_and(|found| !found.directory)
+            {
+                continue;
+            }
             let row = Row { name: name.to_vec(), directory, size: if directory { 0 } else { size }, modified_s };
             if page.has(&row) {
                 rows.push(row);
@@ -250,6 +261,17 @@ impl Listing {
     }
 }
 
+/// The metadata of an entry of the directory `dir`, whose path with its slashes is `path`; none if
+/// it isn't served.
+fn look(root: &Root, dir: BorrowedFd<'_>, path: &[u8], name: &[u8]) -> Option<Metadata> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let stat = rustix::fs::statat(dir, name, flags).ok()?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Symlink => root.peek(&[&path[1..], name].concat()),
+        _ => Metadata::of(&stat),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::resolve::{Opened, Symlinks};
@@ -267,11 +289,36 @@ mod tests {
     }
 
     fn list(root: &Root, path: &[u8]) -> Listing {
-        Listing::read(root, open(root, path), path, Page::default()).unwrap()
+        Listing::read(root, open(root, path), path, Page::default(), true).unwrap()
     }
 
     fn names(listing: &Listing) -> Vec<String> {
         listing.rows().iter().map(|row| String::from_utf8_lossy(&row.name).into_owned()).collect()
+    }
+
+    #[test]
+    fn coded_forms_are_not_listed_beside_their_files() {
+        let s = Scratch::new();
+        for d in ["www/d.gz", "www/e", "www/f"] {
+            s.directory(d);
+        }
+        for f in ["x.js", "x.js.br", "x.js.gz", "x.js.gz.gz", "alone.gz", "d", "e.br", ".gz", ".env.gz", ".env", "l.gz"]
+        {
+            s.file(&format!("www/{f}"), "123");
+        }
+        s.link("www/l", "f");
+        s.link("www/x.js.zst", "d");
+        let root = Root::open(&s.at("www"), Symlinks::Inside).unwrap();
+        let shown = |precompressed| {
+            let page = Page::default();
+            names(&Listing::read(&root, open(&root, b""), b"", page, precompressed).unwrap()).join(" ")
+        };
+        let others = "alone.gz d e.br l.gz x.js";
+        assert_eq!(shown(true), format!("d.gz e f l {others} x.js.gz.gz"));
+        assert_eq!(shown(false), format!("d.gz e f l {others} x.js.br x.js.gz x.js.gz.gz x.js.zst"));
+        // The original is gone.
+        fs::remove_file(s.at("www/x.js")).unwrap();
+        assert!(shown(true).ends_with("l.gz x.js.br x.js.gz x.js.gz.gz x.js.zst"), "{}", shown(true));
     }
 
     fn row(name: &str, size: u64, modified_s: i64) -> Row {
@@ -325,13 +372,13 @@ mod tests {
             ["", "order=desc", "sort=size", "sort=size&order=desc", "sort=modified", "sort=modified&order=desc"]
         {
             let whole =
-                names(&Listing::read(&root, open(&root, b""), b"", Page::from_query(order.as_bytes())).unwrap());
+                names(&Listing::read(&root, open(&root, b""), b"", Page::from_query(order.as_bytes()), true).unwrap());
             assert_eq!(whole.len(), 11);
             for most in [1, 2, 3, 5, 10, 11, 12] {
                 let (mut query, mut found, mut pages) = (order.to_owned(), Vec::new(), 0);
                 loop {
                     let page = Page::from_query(query.as_bytes());
-                    let listing = Listing::read_at_most(&root, open(&root, b""), b"", page, most).unwrap();
+                    let listing = Listing::read_at_most(&root, open(&root, b""), b"", page, true, most).unwrap();
                     assert!(listing.rows().len() <= most && listing.rows.capacity() <= most.max(4), "{query}");
                     found.extend(names(&listing));
                     pages += 1;
@@ -354,7 +401,7 @@ mod tests {
         let root = Root::open(s.path(), Symlinks::None).unwrap();
         let read = |query: &str, most| {
             let page = Page::from_query(query.as_bytes());
-            Listing::read_at_most(&root, open(&root, b""), b"", page, most).unwrap()
+            Listing::read_at_most(&root, open(&root, b""), b"", page, true, most).unwrap()
         };
         let first = read("", 2);
         assert_eq!(names(&first), ["a", "b"]);

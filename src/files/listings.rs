@@ -55,6 +55,8 @@ pub struct ListingJob {
     dir: OwnedFd,
     path: Vec<u8>,
     page: Page,
+    /// Coded forms of files aren't listed.
+    precompressed: bool,
     /// Its number.
     number: u64,
     second: u32,
@@ -74,11 +76,20 @@ impl Listings {
     }
 
     /// The job that reads `dir`, which `root` found at `path`.
-    pub(super) fn job(&self, root: &Root, dir: OwnedFd, path: &[u8], page: Page, second: u32) -> ListingJob {
+    pub(super) fn job(
+        &self,
+        root: &Root,
+        dir: OwnedFd,
+        path: &[u8],
+        page: Page,
+        precompressed: bool,
+        second: u32,
+    ) -> ListingJob {
         let mut kept = self.lock();
         kept.jobs += 1;
         let number = kept.jobs;
-        ListingJob { listings: self.clone(), root: root.clone(), dir, path: path.into(), page, number, second }
+        let (listings, root, path) = (self.clone(), root.clone(), path.into());
+        ListingJob { listings, root, dir, path, page, precompressed, number, second }
     }
 
     /// Takes note of a change at `path`, relative to the root.
@@ -114,7 +125,7 @@ impl ListingJob {
             }
             (kept.jobs, kept.changes)
         };
-        let listing = Arc::new(Listing::read(&self.root, self.dir, &self.path, self.page)?);
+        let listing = Arc::new(Listing::read(&self.root, self.dir, &self.path, self.page, self.precompressed)?);
         let mut kept = self.listings.lock();
         let fresh = kept.changes == changes;
         kept.keep(Entry { listing: Arc::clone(&listing), begun, second: self.second, fresh });
@@ -159,7 +170,7 @@ mod tests {
 
     fn job(listings: &Listings, root: &Root, second: u32) -> ListingJob {
         let Ok(Opened::Directory { dir, .. }) = root.get(b"d/") else { panic!("no directory") };
-        listings.job(root, dir, b"d/", Page::default(), second)
+        listings.job(root, dir, b"d/", Page::default(), true, second)
     }
 
     fn rows(listing: &Listing) -> usize {
@@ -215,7 +226,7 @@ mod tests {
         let ((_files, root), listings) = (root(), Listings::default());
         for query in ["", "sort=size", "sort=modified", "order=desc", "sort=size&order=desc"] {
             let Ok(Opened::Directory { dir, .. }) = root.get(b"d/") else { panic!("no directory") };
-            listings.job(&root, dir, b"d/", Page::from_query(query.as_bytes()), 7).run().unwrap();
+            listings.job(&root, dir, b"d/", Page::from_query(query.as_bytes()), true, 7).run().unwrap();
         }
         assert_eq!(listings.lock().entries.len(), 5.min(limits::LISTINGS));
     }

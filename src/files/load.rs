@@ -1,7 +1,7 @@
-//! Finds the representation of a path: in the cache, or from the file. Otherwise it returns
+//! Finds the file of a path, in all its forms: in the cache, or on the disk. Otherwise it returns
 //! why there is none.
 //!
-//! A directory has the representation of its index, which is a file. One that shows nothing
+//! A directory has that of its index, which is a file. One that shows nothing
 //! (there is no index, and it isn't listed) looks absent, with and without its slash.
 //!
 //! The root is kept open. If its file system is mounted again at the same path (FUSE, NFS),
@@ -17,12 +17,14 @@ use std::path::Path;
 
 use super::cache::Known;
 use super::candidates::ends_as_directory;
-use super::representation::{BuildError, Representation, Style};
+use super::coded::{self, BuiltSibling, Siblings};
+use super::entry::Entry;
+use super::representation::{BuildError, Content, Form, Representation, Style};
 use super::resolve::{Metadata, OpenError, Opened};
 use super::{CacheResult, Site};
 use crate::http::response::HeadContext;
 
-/// Why a path has no representation.
+/// Why a path has no file.
 pub(super) enum Missed {
     NotFound,
     /// It is a directory that shows something, and the path doesn't end with a slash.
@@ -37,13 +39,13 @@ pub(super) enum Missed {
 }
 
 impl Site {
-    /// Calls `respond` with the representation of `key`, and whether it was in the cache.
+    /// Calls `respond` with the file of `key`, and whether it was in the cache.
     pub(super) fn with<R>(
         &mut self,
         key: &[u8],
         context: HeadContext<'_>,
         now: u32,
-        respond: impl FnOnce(&Representation, CacheResult) -> R,
+        respond: impl FnOnce(&Entry, CacheResult) -> R,
     ) -> Result<R, Missed> {
         match self.look_up(key, now) {
             Known::Found(entry) if entry.is_under(context.policy) => return Ok(respond(entry, CacheResult::Hit)),
@@ -56,12 +58,8 @@ impl Site {
         Ok(self.keep(loaded, |entry| respond(entry, CacheResult::Miss)))
     }
 
-    /// Calls `respond` with a representation, and then keeps it if it may be kept.
-    pub(super) fn keep<R>(
-        &mut self,
-        (entry, keep): (Representation, bool),
-        respond: impl FnOnce(&Representation) -> R,
-    ) -> R {
+    /// Calls `respond` with a file, and then keeps it if it may be kept.
+    pub(super) fn keep<R>(&mut self, (entry, keep): (Entry, bool), respond: impl FnOnce(&Entry) -> R) -> R {
         let result = respond(&entry);
         if keep {
             self.cache.insert(entry);
@@ -71,26 +69,30 @@ impl Site {
 
     /// What the cache knows of `key`. Entries of changed files are removed.
     pub(super) fn look_up(&mut self, key: &[u8], now: u32) -> Known<'_> {
-        let Self { cache, root, path, candidates, .. } = self;
+        let Self { cache, root, path, candidates, settings, .. } = self;
         cache.look_up(key, now, |entry| {
             let absent = (0..entry.candidate).all(|number| {
                 candidates.get(key, number, path);
                 root.stat(path).is_none_or(|found| found.directory)
             });
-            candidates.get(key, entry.candidate, path);
             // A weak entity-tag becomes strong when the file is loaded again.
-            absent && !entry.is_weak() && root.stat(path).as_ref() == Some(entry.metadata())
+            absent && !entry.is_weak() && {
+                candidates.get(key, entry.candidate, path);
+                let siblings = settings.precompressed && coded::may_have_siblings(path);
+                entry.is_current(siblings, |ending| {
+                    let length = path.len();
+                    path.extend_from_slice(ending);
+                    let found = root.stat(path);
+                    path.truncate(length);
+                    found
+                })
+            }
         })
     }
 
-    /// Opens the first candidate of `key` that is a file: its representation, and whether it may
-    /// be kept.
-    pub(super) fn load(
-        &mut self,
-        key: &[u8],
-        context: HeadContext<'_>,
-        now: u32,
-    ) -> Result<(Representation, bool), Missed> {
+    /// Opens the first candidate of `key` that is a file, and its siblings. Returns it, and whether
+    /// it may be kept.
+    pub(super) fn load(&mut self, key: &[u8], context: HeadContext<'_>, now: u32) -> Result<(Entry, bool), Missed> {
         let mut first = None;
         for number in 0.. {
             if !self.candidates.get(key, number, &mut self.path) {
@@ -98,10 +100,16 @@ impl Site {
             }
             match self.open(now) {
                 Ok(Opened::File { file, metadata, via_symlink }) => {
-                    let mut entry = self.build(key, file, &metadata, context)?;
-                    (entry.checked, entry.candidate) = (now, number);
+                    let siblings = match self.settings.precompressed {
+                        true => Siblings::open(&self.root, &mut self.path, &metadata),
+                        false => Siblings::default(),
+                    };
                     // The target of a link isn't watched.
-                    return Ok((entry, !via_symlink && self.settings.cache_size > 0));
+                    let keep = !via_symlink && !siblings.unsteady && self.settings.cache_size > 0;
+                    let (plain, coded) = self.build(key, file, &metadata, siblings, context)?;
+                    let mut entry = Entry::new(plain, metadata, number, now);
+                    coded.into_iter().for_each(|(coding, metadata, form)| entry.add_sibling(coding, metadata, form));
+                    return Ok((entry, keep));
                 }
                 // Another candidate may be there.
                 absent @ (Ok(_) | Err(OpenError::NotFound | OpenError::BrokenLink)) => {
@@ -132,14 +140,15 @@ impl Site {
         }
     }
 
-    /// The representation of the file at `self.path`.
+    /// The forms of the file at `self.path`: the plain one, and those of its siblings.
     fn build(
         &self,
         key: &[u8],
         file: File,
         metadata: &Metadata,
+        siblings: Siblings,
         context: HeadContext<'_>,
-    ) -> Result<Representation, Missed> {
+    ) -> Result<(Representation, Vec<BuiltSibling>), Missed> {
         let fields = self.settings.fields_of(&self.path);
         let style = Style {
             fields: &fields,
@@ -148,7 +157,11 @@ impl Site {
             etag_inode: self.settings.etag_inode,
             edition: self.edition,
         };
-        Ok(Representation::build(key, file, metadata, &style, context)?)
+        let siblings = if style.may_be_coded(context) { siblings } else { siblings.unused() };
+        let varies = siblings.are_usable();
+        let form = Form { key, metadata, coding: None, content: Content::File(file), varies };
+        let plain = Representation::build(form, &style, context)?;
+        Ok((plain, siblings.build(&style, context).collect()))
     }
 
     /// Opens the file. If the file system fails, it may have been mounted again: then the

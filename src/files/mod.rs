@@ -1,19 +1,22 @@
 //! Static files: from a path to a response.
 //!
 //! ```text
-//! request path ─ decoded ─▶ cache ──hit──▶ Representation ─▶ output
+//! request path ─ decoded ─▶ cache ──hit──▶ Entry ─ one of its forms ─▶ Representation ─▶ output
 //!                             │ miss
 //!                             ▼
-//!                 watch (before the open) ─▶ resolve (openat2) ─▶ Representation
+//!                 watch (before the open) ─▶ resolve (openat2) ─▶ Entry
 //! ```
 //!
 //! [`resolve`] opens files and proves that they are below the root. [`watch`] reports
-//! changes. `load` takes these steps. [`representation`] builds and writes responses,
+//! changes. `load` takes these steps; `coded` finds files that are compressed already. `entry` keeps
+//! the forms of a file, and chooses among them. [`representation`] builds and writes responses,
 //! `validators` says what a client may compare, `error_pages` which file an error has. [`listing`] reads directories,
 //! [`listing_page`] writes them. [`Site`] combines them.
 
 mod cache;
 mod candidates;
+mod coded;
+mod entry;
 mod error_pages;
 pub mod glob;
 pub mod listing;
@@ -43,6 +46,7 @@ use crate::reactor::{Output, Tick};
 pub use cache::CacheFigures;
 use cache::{Cache, Known};
 use candidates::Candidates;
+use entry::{Entry, Selected};
 pub use error_pages::{ErrorPage, ErrorPages};
 use glob::Glob;
 use listing::{Listing, Page};
@@ -52,7 +56,7 @@ use listings::Listings;
 use load::Missed;
 pub use load::nothing_to_show;
 use representation::Answered;
-pub use representation::CacheResult;
+pub use representation::{CacheResult, Failure};
 use resolve::Root;
 use watch::{Change, Watch};
 
@@ -84,6 +88,8 @@ pub struct Settings {
     pub spa: Option<String>,
     /// The pages for errors.
     pub error_pages: Rc<ErrorPages>,
+    /// Files `x.br`, `x.zst` and `x.gz` are sent in place of `x`.
+    pub precompressed: bool,
     /// Fields of files by their names: name and value. The last that matches counts.
     pub fields: Vec<(Glob, Vec<(String, String)>)>,
 }
@@ -116,6 +122,7 @@ impl Default for Settings {
             media_types: MediaTypes::new(),
             spa: None,
             error_pages: Rc::new(ErrorPages::new(Vec::new())),
+            precompressed: true,
             fields: Vec::new(),
         }
     }
@@ -151,6 +158,16 @@ pub enum Served {
     Listing(Listed, Format),
     /// The path isn't served.
     Refused(Reject),
+}
+
+impl Served {
+    /// The same, where the file was in the cache or not.
+    fn after(self, cache: CacheResult) -> Self {
+        match self {
+            Self::Answered(answered) => Self::Answered(Answered { cache, ..answered }),
+            other => other,
+        }
+    }
 }
 
 /// The listing of a directory.
@@ -244,7 +261,7 @@ impl Site {
             self.check_root(now);
         }
         match self.look_up(key, now) {
-            Known::Found(entry) if entry.is_under(context.policy) => served(entry.respond(request, context, output)),
+            Known::Found(entry) if entry.is_under(context.policy) => respond(entry, request, context, output),
             Known::Missing => self.serve_missing(request, context, now, output),
             // A found entry may have the head of another policy.
             Known::Unknown | Known::Found(_) => self.serve_unknown(request, key, context, now, output),
@@ -262,8 +279,8 @@ impl Site {
     ) -> Served {
         let missed = match self.load(key, context, now) {
             Ok(entry) => {
-                let result = self.keep(entry, |entry| entry.respond(request, context, output));
-                return served(result.map(|answered| Answered { cache: CacheResult::Miss, ..answered }));
+                let served = self.keep(entry, |entry| respond(entry, request, context, output));
+                return served.after(CacheResult::Miss);
             }
             Err(missed) => missed,
         };
@@ -290,7 +307,7 @@ impl Site {
     ) -> Served {
         if let Some(page) = self.settings.spa.take() {
             let result = self.with(page.as_bytes(), context, now, |entry, cache| {
-                served(entry.respond(request, context, output).map(|answered| Answered { cache, ..answered }))
+                respond(entry, request, context, output).after(cache)
             });
             self.settings.spa = Some(page);
             if let Ok(result) = result {
@@ -306,19 +323,16 @@ impl Site {
     }
 
     /// Writes an error response with the page that the root has for it, if there is one.
-    /// `lines` are further field lines.
     pub fn serve_error(
         &mut self,
-        status: Status,
-        lines: &[u8],
-        number: (u32, u32),
+        failure: &Failure<'_>,
         context: HeadContext<'_>,
         now: Tick,
         output: &mut Output,
     ) -> Option<Answered> {
         let pages = Rc::clone(&self.settings.error_pages);
-        self.with(pages.of(status)?.as_bytes(), context, seconds(now), |entry, _| {
-            entry.respond_with_status(status, lines, number, context, output)
+        self.with(pages.of(failure.status)?.as_bytes(), context, seconds(now), |entry, _| {
+            entry.for_error(failure.codings).respond_to_failure(failure, context, output)
         })
         .ok()?
         .ok()
@@ -329,7 +343,10 @@ impl Site {
         let format = if negotiate::prefers_json(&request.fields) { Format::Json } else { Format::Html };
         let listed = match self.listings.find(key, &page, now) {
             Some(listing) => Listed::Ready(listing),
-            None => Listed::Job(self.listings.job(&self.root, dir, key, page, now)),
+            None => {
+                let precompressed = self.settings.precompressed;
+                Listed::Job(self.listings.job(&self.root, dir, key, page, precompressed, now))
+            }
         };
         Served::Listing(listed, format)
     }
@@ -355,10 +372,12 @@ impl Site {
 }
 
 /// Removes the entries of a changed file or directory: by its own path, as a directory,
-/// and for the other paths that it may answer for.
+/// for the other paths that it may answer for, and as a form of another file.
 fn forget(cache: &mut Cache, path: &mut Vec<u8>, candidates: &Candidates, entry: &[u8]) {
-    cache.remove(entry);
-    candidates.keys(entry, |key| cache.remove(key));
+    for file in [Some(entry), coded::original(entry)].into_iter().flatten() {
+        cache.remove(file);
+        candidates.keys(file, |key| cache.remove(key));
+    }
     path.clear();
     path.extend_from_slice(entry);
     path.push(b'/');
@@ -387,8 +406,16 @@ fn seconds(now: Tick) -> u32 {
     (now.as_micros() / 1_000_000) as u32
 }
 
-fn served(result: Result<Answered, Reject>) -> Served {
-    result.map_or_else(Served::Refused, Served::Answered)
+/// Writes the response of a file, in the form that the client gets.
+#[inline]
+fn respond(entry: &Entry, request: &RequestHead<'_>, context: HeadContext<'_>, output: &mut Output) -> Served {
+    match entry.select(request) {
+        Some(Selected { form, modified }) => {
+            let result = form.respond(modified, request, context, output);
+            result.map_or_else(Served::Refused, Served::Answered)
+        }
+        None => refused(Status::NOT_ACCEPTABLE, "the file isn't available in a coding that the request accepts"),
+    }
 }
 
 fn refused(status: Status, why: &'static str) -> Served {

@@ -1,7 +1,7 @@
 //! The validators of a file: its entity-tag, and when it was last modified.
 //!
 //! The entity-tag consists of the time of modification in nanoseconds and the size, so it
-//! is the same on every machine that serves the same tree.
+//! is the same on every machine that serves the same tree. That of a coded form has the coding, too.
 //!
 //! **Times that say nothing.** A reproducible build, an archive or an image gives all files
 //! the same time: 0 or 1 (Nix, Guix, OSTree, Bazel), 1980 (ZIP, and Gradle in February of
@@ -36,9 +36,10 @@ pub(super) struct Validators {
 }
 
 impl Validators {
-    /// The validators at the time `now`, in Unix seconds. With `inode` the entity-tag has
-    /// the inode and its change in any case. `edition` is the random number of the root.
-    pub(super) fn of(metadata: &Metadata, inode: bool, edition: u64, now: i64) -> Self {
+    /// The validators at the time `now`, in Unix seconds. `form` tells the forms of one file
+    /// apart; it is empty for the plain one. With `inode` the entity-tag has the inode and its
+    /// change in any case. `edition` is the random number of the root.
+    pub(super) fn of(metadata: &Metadata, form: &str, inode: bool, edition: u64, now: i64) -> Self {
         let modified = (metadata.modified_s, metadata.modified_ns);
         let changed = (metadata.changed_s, metadata.changed_ns);
         let is_dated = metadata.modified_s >= FIRST;
@@ -53,6 +54,10 @@ impl Validators {
             write_hexadecimal(&mut etag, metadata.inode);
             etag.push(b'-');
             write_hexadecimal(&mut etag, nanoseconds(changed));
+        }
+        if !form.is_empty() {
+            etag.push(b'-');
+            etag.extend_from_slice(form.as_bytes());
         }
         etag.push(b'"');
         Self { etag, weak }
@@ -98,7 +103,7 @@ mod tests {
     }
 
     fn etag(metadata: &Metadata, edition: u64) -> String {
-        String::from_utf8(Validators::of(metadata, false, edition, NOW).etag).unwrap()
+        String::from_utf8(Validators::of(metadata, "", false, edition, NOW).etag).unwrap()
     }
 
     #[test]
@@ -132,7 +137,7 @@ mod tests {
         }
         assert_eq!(last_modified(&file(NOW + 9, NOW), NOW), Some(NOW));
         assert_eq!(etag(&file(1_000_000_000, NOW), 1), "\"de0b6b3a7640005-a\"");
-        let with_inode = Validators::of(&file(1_000_000_000, 1_000_000_001), true, 1, NOW).etag;
+        let with_inode = Validators::of(&file(1_000_000_000, 1_000_000_001), "", true, 1, NOW).etag;
         assert_eq!(with_inode.escape_ascii().to_string().replace('\\', ""), "\"de0b6b3a7640005-a-7-de0b6b3e2feca06\"");
     }
 
@@ -148,7 +153,7 @@ mod tests {
             (0, NOW - 2, false),
             (0, 0, false),
         ] {
-            let validators = Validators::of(&file(modified, changed), false, 1, NOW);
+            let validators = Validators::of(&file(modified, changed), "", false, 1, NOW);
             assert_eq!((validators.weak, validators.etag.starts_with(b"W/")), (weak, weak), "{modified} {changed}");
         }
     }

@@ -95,6 +95,20 @@ pub fn range_applies(fields: &Fields<'_>, current: &Validators<'_>, now: i64) ->
     }
 }
 
+/// Which of several representations the preconditions of a request name, by their entity-tags: the
+/// first that is in If-None-Match, else in If-Match, else, with `of_range`, the one in If-Range.
+///
+/// A client may have stored any representation that it accepts. So the one that it names is the
+/// selected one (RFC 9110 §3.2), and its preconditions are evaluated for that.
+pub fn named(fields: &Fields<'_>, etags: &[&[u8]], of_range: bool) -> Option<usize> {
+    type Match = fn(&[u8], &[u8]) -> bool;
+    const LISTS: [(&str, Match); 3] =
+        [("if-none-match", weak_match), ("if-match", strong_match), ("if-range", strong_match)];
+    LISTS[..if of_range { 3 } else { 2 }].iter().find_map(|(name, matches)| {
+        etags.iter().position(|etag| fields.all(name).flat_map(tags).any(|tag| matches(tag, etag)))
+    })
+}
+
 /// Whether the field `name`, whose only line is `line`, is `*` or has a member that matches the
 /// entity-tag of `current`. If there is no representation, nothing matches.
 fn any_matches(

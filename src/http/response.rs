@@ -89,7 +89,7 @@ pub struct Policy {
 
 impl Policy {
     /// Whether nobody else writes this field.
-    fn replaces(&self, name: &[u8]) -> bool {
+    pub fn replaces(&self, name: &[u8]) -> bool {
         self.replaced.iter().any(|replaced| replaced.as_bytes().eq_ignore_ascii_case(name))
     }
 }

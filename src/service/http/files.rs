@@ -46,6 +46,7 @@ pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progr
             location.extend_from_slice(&below);
             redirect(exchange, &location, turn)
         }
+        Served::Listing(..) if !exchange.head.codings.accepts_identity() => refuse(exchange, NOT_ACCEPTABLE, turn),
         Served::Listing(_, format) if exchange.head.method == Method::Head => head_of_listing(exchange, format, turn),
         Served::Listing(Listed::Ready(listing), format) => send_listing(exchange, listing, format, turn),
         Served::Listing(Listed::Job(job), format) => {
@@ -108,6 +109,9 @@ pub(super) fn resume_listing(
         None => refuse(exchange, BUSY, turn),
     }
 }
+
+/// Listings have one coding.
+const NOT_ACCEPTABLE: Reject = Reject::new(Status::NOT_ACCEPTABLE, "only the identity coding is available");
 
 /// The directory can't be read.
 const UNREADABLE: Reject = Reject::new(Status::INTERNAL_SERVER_ERROR, "the directory can't be read");

@@ -165,9 +165,12 @@ pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Reject> 
     if head.expect == Expect::Unknown {
         return Err(Reject::new(Status::EXPECTATION_FAILED, "only 100-continue can be expected"));
     }
-    // Other servers may have other codings.
-    let is_own = !matches!(exchange.facts.handler, Handler::Proxy(..) | Handler::Forward(_));
-    if is_own && !head.codings.accepts_identity() {
+    // Files and other servers may have other codings.
+    let is_plain = !matches!(
+        exchange.facts.handler,
+        Handler::Proxy(..) | Handler::Forward(_) | Handler::Files | Handler::Tree(..)
+    );
+    if is_plain && !head.codings.accepts_identity() {
         return Err(Reject::new(Status::NOT_ACCEPTABLE, "only the identity coding is available"));
     }
     Ok(())

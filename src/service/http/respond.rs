@@ -9,7 +9,9 @@ use super::notices;
 use super::sending::Sending;
 use super::state::{Progress, State};
 use crate::app::{Body, Response};
+use crate::files::Failure;
 use crate::http::basic::Asker;
+use crate::http::content_coding::AcceptedCodings;
 use crate::http::response::{BodyForm, HeadContext, Length, RequestTraits, ResponseHead, Stamp};
 use crate::http::{Fields, Reject, Status, negotiate};
 use crate::reactor::Tick;
@@ -208,7 +210,8 @@ pub(super) fn refuse_with(exchange: &Exchange<'_>, reject: Reject, lines: &[u8],
     let stamp = turn.cx.shared.http.stamp.clone();
     let context = exchange.context(&stamp, turn.cx.draining);
     let lines = [lines, varies(exchange)].concat();
-    let body = write_error(&exchange.facts.host, reject, lines, html, context, turn);
+    let form = ErrorForm { html, codings: head.codings };
+    let body = write_error(&exchange.facts.host, reject, lines, form, context, turn);
     complete(exchange, reject.status, body, context.traits.persistent, turn)
 }
 
@@ -231,7 +234,7 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     let stamp = turn.cx.shared.http.stamp.clone();
     let policy = host.rules(0).policy(false, turn.ends.security().is_tls());
     let context = HeadContext { traits, stamp: &stamp, policy, further: &policy.further };
-    let body = write_error(host, reject, Vec::new(), Html::Accepted, context, turn);
+    let body = write_error(host, reject, Vec::new(), ErrorForm::default(), context, turn);
     turn.cx.shared.http.counts.malformed += 1;
     if turn.cx.shared.http.access.enabled || host.access_log.is_some() {
         let response = response_summary(reject.status, body, None, began, turn);
@@ -246,12 +249,20 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     }
 }
 
+/// What the client accepts as the page of an error.
+#[derive(Clone, Copy, Default)]
+struct ErrorForm {
+    html: Html,
+    codings: AcceptedCodings,
+}
+
 /// What the Accept field says about HTML.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 enum Html {
     /// It is not acceptable.
     Refused,
     /// It is as good as plain text, as for curl.
+    #[default]
     Accepted,
     /// It is preferred, as by a browser.
     Preferred,
@@ -264,7 +275,7 @@ fn write_error(
     host: &Host,
     reject: Reject,
     mut lines: Vec<u8>,
-    html: Html,
+    form: ErrorForm,
     context: HeadContext<'_>,
     turn: &mut Turn<'_, '_>,
 ) -> u64 {
@@ -274,10 +285,11 @@ fn write_error(
         lines.extend_from_slice(RETRY_AFTER);
     }
     let number = (turn.cx.handle.number(), turn.request);
+    let ErrorForm { html, codings } = form;
     if let (true, Some(files)) = (html != Html::Refused, &host.files) {
         let mut files = files.borrow_mut();
-        let page = files.serve_error(reject.status, &lines, number, context, turn.cx.time.now, turn.output);
-        if let Some(answered) = page {
+        let failure = Failure { status: reject.status, lines: &lines, number, codings };
+        if let Some(answered) = files.serve_error(&failure, context, turn.cx.time.now, turn.output) {
             return answered.body;
         }
     }

@@ -3,6 +3,7 @@
 mod bodies;
 mod checking;
 mod files;
+mod forms;
 mod heads;
 mod hostile;
 mod https;

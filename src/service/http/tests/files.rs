@@ -8,7 +8,7 @@ use crate::files::resolve::{Root, Symlinks};
 use crate::files::{Settings, Site};
 
 /// A host with these settings for the files of the bench.
-fn bench(settings: Settings) -> Bench {
+pub(super) fn bench(settings: Settings) -> Bench {
     let mut bench = Bench::new();
     let root = Root::open(bench.files.path(), Symlinks::Inside).unwrap();
     let mut host = Host::default();

@@ -1,0 +1,191 @@
+//! A file as the cache keeps it: in all the forms in which it can be sent.
+//!
+//! ```text
+//!  Entry (one cache line) ─┬─ the plain form ─▶ its block
+//!                          └─▶ details ─┬─ the metadata that are compared once a second
+//!                                       └─▶ coded forms ─▶ their blocks
+//! ```
+//!
+//! The coded forms belong to the entry of the file: they are found, checked, counted and dropped
+//! with it. Which one a request gets is decided by a set of codings in the entry
+//! ([`AcceptedCodings`](crate::http::content_coding::AcceptedCodings)). A client that
+//! sends no Accept-Encoding, and a file without coded forms, cost one comparison of a byte.
+//!
+//! So the usual response reads one cache line of the processor, and the block. A coded one reads
+//! two more.
+
+use super::coded;
+use super::representation::{Modified, Representation, allocated};
+use super::resolve::Metadata;
+use crate::http::conditional;
+use crate::http::content_coding::{AcceptedCodings, CodingChoice, Codings, ContentCoding};
+use crate::http::head::{Method, RequestHead};
+use crate::http::response::Policy;
+
+/// A file, and its forms.
+#[repr(align(64))]
+pub(super) struct Entry {
+    plain: Representation,
+    details: Box<Details>,
+    /// When the file was last checked, in seconds of the loop's clock.
+    pub(super) checked: u32,
+    /// Which of the candidates of its path it is.
+    pub(super) candidate: u8,
+    /// It was used since the last sweep of the cache.
+    pub(super) used: bool,
+    /// The codings in which it can be sent now.
+    ready: Codings,
+}
+
+// Every field is in the same cache line.
+const _: () = assert!(size_of::<Entry>() == 64);
+
+/// What few requests need.
+struct Details {
+    /// The metadata of the file when it was read.
+    metadata: Metadata,
+    coded: [Option<Box<Coded>>; ContentCoding::ALL.len()],
+}
+
+/// What there is in a coding.
+#[derive(Default)]
+struct Coded {
+    /// The metadata of the file beside the plain one, if there is one, used or not.
+    sibling: Option<Metadata>,
+    form: Option<Representation>,
+}
+
+/// The form that a request gets.
+pub(super) struct Selected<'e> {
+    pub(super) form: &'e Representation,
+    pub(super) modified: Modified<'e>,
+}
+
+impl Entry {
+    /// A file without coded forms.
+    pub(super) fn new(plain: Representation, metadata: Metadata, candidate: u8, now: u32) -> Self {
+        let details = Box::new(Details { metadata, coded: [const { None }; ContentCoding::ALL.len()] });
+        Self { plain, details, checked: now, candidate, used: true, ready: Codings::default() }
+    }
+
+    /// Takes note of a file beside this one: its metadata, and its form, if it is sent.
+    pub(super) fn add_sibling(&mut self, coding: ContentCoding, sibling: Metadata, form: Option<Representation>) {
+        if form.is_some() {
+            self.ready = self.ready.with(coding);
+        }
+        self.details.coded[coding as usize] = Some(Box::new(Coded { sibling: Some(sibling), form }));
+    }
+
+    /// The path that it is found by.
+    pub(super) fn key(&self) -> &[u8] {
+        self.plain.key()
+    }
+
+    /// Whether its heads have the fields of this policy.
+    pub(super) fn is_under(&self, policy: &Policy) -> bool {
+        self.plain.is_under(policy)
+    }
+
+    /// Whether an entity-tag is weak, so that it must be built again soon.
+    pub(super) fn is_weak(&self) -> bool {
+        self.forms().any(Representation::is_weak)
+    }
+
+    /// Whether it is unchanged, and with `siblings` those are, too. `stat` looks at the file with an
+    /// ending behind its name.
+    pub(super) fn is_current(&self, siblings: bool, mut stat: impl FnMut(&[u8]) -> Option<Metadata>) -> bool {
+        let codings = if siblings { &ContentCoding::ALL[..] } else { &[] };
+        stat(b"") == Some(self.details.metadata)
+            && codings.iter().all(|&coding| {
+                let sibling = self.details.coded[coding as usize].as_ref().and_then(|coded| coded.sibling);
+                stat(coded::ending(coding)).filter(|found| !found.directory) == sibling
+            })
+    }
+
+    fn coded(&self) -> impl Iterator<Item = &Coded> {
+        self.details.coded.iter().flatten().map(|coded| &**coded)
+    }
+
+    fn forms(&self) -> impl Iterator<Item = &Representation> {
+        [&self.plain].into_iter().chain(self.coded().filter_map(|coded| coded.form.as_ref()))
+    }
+
+    /// Bytes of memory that it takes in the cache.
+    pub(super) fn memory(&self) -> usize {
+        // A table that has just grown is filled to 7/16, and needs a byte for each slot.
+        const SLOT: usize = (size_of::<Entry>() + 1) * 16 / 7;
+        let coded = self.coded().count() * allocated(size_of::<Coded>());
+        SLOT + allocated(size_of::<Details>()) + coded + self.forms().map(Representation::memory).sum::<usize>()
+    }
+
+    /// The descriptors that it keeps open.
+    pub(super) fn descriptors(&self) -> usize {
+        self.forms().filter(|form| form.has_descriptor()).count()
+    }
+
+    /// The form that a request gets; none if the client accepts none that is there.
+    #[inline]
+    pub(super) fn select(&self, request: &RequestHead<'_>) -> Option<Selected<'_>> {
+        if self.ready.is_empty() {
+            return request.codings.accepts_identity().then(|| self.plain());
+        }
+        self.select_among(request)
+    }
+
+    fn select_among(&self, request: &RequestHead<'_>) -> Option<Selected<'_>> {
+        if request.present.conditional
+            && let Some(named) = self.named(request)
+        {
+            return Some(named);
+        }
+        match request.codings.choose(self.ready) {
+            CodingChoice::Coded(coding) => self.in_coding(coding),
+            CodingChoice::Identity => Some(self.plain()),
+            CodingChoice::NotAcceptable => None,
+        }
+    }
+
+    /// The form that the preconditions of a request name, if the client accepts it. Of several
+    /// it is the one that the client prefers.
+    #[inline(never)]
+    fn named(&self, request: &RequestHead<'_>) -> Option<Selected<'_>> {
+        let of_range = request.present.range && request.method == Method::Get;
+        let (mut left, mut forms) = (self.ready, Vec::with_capacity(ContentCoding::ALL.len() + 1));
+        while let CodingChoice::Coded(coding) = request.codings.choose(left) {
+            forms.extend(self.in_coding(coding));
+            left = left.without(coding);
+        }
+        if request.codings.accepts_identity() {
+            forms.push(self.plain());
+            // It is better than the codings that are left.
+            for coding in ContentCoding::ALL.into_iter().filter(|coding| left.contains(*coding)) {
+                forms.extend(self.in_coding(coding).filter(|_| request.codings.weight(coding) > 0));
+            }
+        }
+        let etags: Vec<_> = forms.iter().map(|selected| selected.form.etag()).collect();
+        let number = conditional::named(&request.fields, &etags, of_range)?;
+        Some(forms.swap_remove(number))
+    }
+
+    /// The form for an error page. In the plain one the number of the request has its place.
+    pub(super) fn for_error(&self, codings: AcceptedCodings) -> &Representation {
+        match codings.choose(self.ready) {
+            CodingChoice::Coded(coding) if self.plain.mark().is_none() => {
+                self.in_coding(coding).map_or(&self.plain, |coded| coded.form)
+            }
+            _ => &self.plain,
+        }
+    }
+
+    /// The plain form.
+    fn plain(&self) -> Selected<'_> {
+        let modified = Modified { metadata: &self.details.metadata, is_shared: !self.ready.is_empty() };
+        Selected { form: &self.plain, modified }
+    }
+
+    fn in_coding(&self, coding: ContentCoding) -> Option<Selected<'_>> {
+        let coded = self.details.coded[coding as usize].as_ref()?;
+        let metadata = coded.sibling.as_ref()?;
+        Some(Selected { form: coded.form.as_ref()?, modified: Modified { metadata, is_shared: true } })
+    }
+}

@@ -1,0 +1,411 @@
+//! Files in several forms: which one a request gets, compared with the rules of RFC 9110 as a table
+//! of their own.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::UNIX_EPOCH;
+
+use super::files::bench;
+use super::*;
+use crate::files::resolve::{Root, Symlinks};
+use crate::files::{Settings, Site};
+
+const MODIFIED: u64 = 1_700_000_000;
+const DATE: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
+
+/// A response, taken apart.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: Vec<u8>,
+}
+
+impl Response {
+    /// The value of a field that is there at most once.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        let mut values = self.head.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let value = values.next();
+        assert_eq!(values.next(), None, "{}", self.head);
+        value
+    }
+}
+
+/// Sends a request, and reads all of the response, from its files, too.
+pub(super) fn request(bench: &mut Bench, method: &str, path: &str, lines: &str) -> Response {
+    bench.send(format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{lines}\r\n"));
+    let mut bytes = Vec::new();
+    while bench.peer.output.pending() > 0 {
+        bytes.extend(bench.peer.output.take(usize::MAX));
+        bench.settle();
+    }
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 2;
+    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let response = Response { status: statuses(&head)[0], head, body: bytes[end + 2..].to_vec() };
+    let no_body = method == "HEAD" || response.status == 304;
+    let length = response.field("Content-Length").map_or(0, |length| length.parse().unwrap());
+    assert_eq!(response.body.len(), if no_body { 0 } else { length }, "{}", response.head);
+    response
+}
+
+pub(super) fn get_with(bench: &mut Bench, path: &str, lines: &str) -> Response {
+    request(bench, "GET", path, lines)
+}
+
+/// Content that says what it is of, with `size` bytes.
+fn content(of: &str, size: usize) -> String {
+    format!("{of} ").repeat(size / (of.len() + 1) + 1)[..size].to_owned()
+}
+
+fn old_file(bench: &Bench, name: &str, content: &str) {
+    testing::old_file(&bench.files, name, content);
+}
+
+/// What the first form of the oracle is, and those beside it.
+struct Form {
+    coding: Option<&'static str>,
+    content: String,
+    etag: String,
+}
+
+/// The members of Accept-Encoding, and the forms that they accept, the best one first: 0 is the
+/// plain one, 1 br, 2 gzip.
+const ACCEPTED: &[(&str, &[usize])] = &[
+    ("", &[0]),
+    ("gzip", &[2, 0]),
+    ("br", &[1, 0]),
+    ("gzip, deflate, br, zstd", &[1, 2, 0]),
+    ("gzip;q=0.5, br;q=0.1", &[2, 1, 0]),
+    ("identity;q=0.3, gzip;q=0.2, br;q=0.1", &[0, 1, 2]),
+    ("identity;q=1, *;q=0", &[0]),
+    ("identity;q=0, gzip", &[2]),
+    ("identity;q=0, zstd", &[]),
+    ("*;q=0", &[]),
+    ("*", &[1, 2, 0]),
+];
+
+/// Range, and what it asks of `size` bytes: none if it is ignored, nothing if it can't be satisfied.
+type Asked = fn(usize) -> Option<Vec<(usize, usize)>>;
+const RANGES: &[(&str, Asked)] = &[
+    ("", |_| None),
+    ("bytes=0-3", |_| Some(vec![(0, 3)])),
+    ("bytes=-2", |size| Some(vec![(size - 2, size - 1)])),
+    ("bytes=5-", |size| Some(vec![(5, size - 1)])),
+    ("bytes=0-0,200-201", |_| Some(vec![(0, 0), (200, 201)])),
+    ("bytes=99999-", |_| Some(vec![])),
+    ("lines=1-2", |_| None),
+];
+
+/// What RFC 9110 §13.2.2 and §14.2 say for a request, one step after the other.
+fn expected(
+    forms: &[Form],
+    accepted: &[usize],
+    method: &str,
+    fields: &[(&str, String)],
+    asked: Asked,
+) -> (u16, Option<usize>) {
+    let value = |name: &str| fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str());
+    let tags = |name: &str| value(name).unwrap_or("").split(", ").map(str::to_owned).collect::<Vec<_>>();
+    let opaque = |tag: &str| tag.trim_start_matches("W/").to_owned();
+    let is_in = |name: &str, form: usize, weak: bool| {
+        let own = &forms[form].etag;
+        tags(name).iter().any(|tag| if weak { opaque(tag) == *own } else { tag == own })
+    };
+    let ranged = method == "GET" && value("Range").is_some();
+    let named = |name: &str, weak: bool| accepted.iter().copied().find(|form| is_in(name, *form, weak));
+    let named = named("If-None-Match", true)
+        .or_else(|| named("If-Match", false))
+        .or_else(|| named("If-Range", false).filter(|_| ranged));
+    let Some(form) = named.or(accepted.first().copied()) else { return (406, None) };
+    let is_any = |name: &str| value(name) == Some("*");
+    match (value("If-Match"), value("If-Unmodified-Since")) {
+        (Some(_), _) if !is_any("If-Match") && !is_in("If-Match", form, false) => return (412, None),
+        (None, Some(date)) if date < DATE => return (412, None),
+        _ => {}
+    }
+    match (value("If-None-Match"), value("If-Modified-Since")) {
+        (Some(_), _) if is_any("If-None-Match") || is_in("If-None-Match", form, true) => return (304, Some(form)),
+        (None, Some(date)) if date >= DATE => return (304, Some(form)),
+        _ => {}
+    }
+    // A date names no form.
+    let continues = value("If-Range").is_none() || is_in("If-Range", form, false);
+    match asked(forms[form].content.len()).filter(|_| ranged && continues) {
+        None => (200, Some(form)),
+        Some(ranges) if ranges.is_empty() => (416, Some(form)),
+        Some(_) => (206, Some(form)),
+    }
+}
+
+/// Checks a response against a form of the file.
+fn check(response: &Response, status: u16, form: Option<&Form>, method: &str, asked: Asked, what: &str) {
+    assert_eq!(response.status, status, "{what}");
+    let Some(form) = form else { return };
+    let size = form.content.len();
+    let whole = form.content.as_bytes();
+    let ranges = if status == 206 { asked(size).unwrap() } else { Vec::new() };
+    if status != 416 {
+        assert_eq!(response.field("ETag"), Some(form.etag.as_str()), "{what}");
+        assert_eq!(response.field("Vary"), Some("Accept-Encoding"), "{what}");
+        assert_eq!(response.field("Last-Modified"), Some(DATE), "{what}");
+    }
+    let coding = if status == 200 || ranges.len() == 1 { form.coding } else { None };
+    assert_eq!(response.field("Content-Encoding"), coding, "{what}");
+    match (status, &ranges[..]) {
+        (200, _) => {
+            assert_eq!(response.field("Content-Length"), Some(size.to_string().as_str()), "{what}");
+            assert_eq!(response.body, if method == "HEAD" { b"" } else { whole }, "{what}");
+        }
+        (206, [(first, last)]) => {
+            let range = format!("bytes {first}-{last}/{size}");
+            assert_eq!(response.field("Content-Range"), Some(range.as_str()), "{what}");
+            assert_eq!(response.body, whole[*first..=*last], "{what}");
+        }
+        (206, several) => {
+            let text = String::from_utf8(response.body.clone()).unwrap();
+            let boundary = response.field("Content-Type").unwrap().split_once("boundary=").unwrap().1;
+            let parts: Vec<_> = text.split(&format!("\r\n--{boundary}")).collect();
+            assert_eq!((parts.len(), *parts.last().unwrap()), (several.len() + 2, "--\r\n"), "{what}");
+            for (part, (first, last)) in parts[1..].iter().zip(several) {
+                let (head, content) = part.split_once("\r\n\r\n").unwrap();
+                assert!(head.contains(&format!("\r\nContent-Range: bytes {first}-{last}/{size}")), "{what}: {head}");
+                let of_part = head.lines().find_map(|line| line.strip_prefix("Content-Encoding: "));
+                assert_eq!(of_part, form.coding, "{what}: what is coded is the part");
+                assert_eq!(content.as_bytes(), &whole[*first..=*last], "{what}");
+            }
+        }
+        (416, _) => {
+            assert_eq!(response.field("Content-Range"), Some(format!("bytes */{size}").as_str()), "{what}");
+        }
+        _ => assert_eq!((status, response.body.len()), (304, 0), "{what}"),
+    }
+}
+
+/// Each combination of conditions that is tried, as fields.
+fn conditions(forms: &[Form]) -> Vec<Vec<(&'static str, String)>> {
+    let tags: Vec<String> = forms.iter().map(|form| form.etag.clone()).collect();
+    let mut values: Vec<String> = tags.clone();
+    values.extend(["*".to_owned(), "\"other\"".to_owned(), format!("W/{}", tags[2]), tags[..2].join(", ")]);
+    values.push(format!("{}, \"x\", {}", tags[2], tags[0]));
+    let mut all = vec![Vec::new()];
+    for value in &values {
+        all.extend(["If-None-Match", "If-Match"].map(|name| vec![(name, value.clone())]));
+        all.push(vec![("If-Match", value.clone()), ("If-None-Match", tags[2].clone())]);
+        all.push(vec![("If-None-Match", value.clone()), ("If-Modified-Since", DATE.to_owned())]);
+    }
+    for date in [DATE, "Tue, 14 Nov 2023 22:13:19 GMT", "Tue, 14 Nov 2023 22:13:21 GMT"] {
+        all.extend(["If-Modified-Since", "If-Unmodified-Since"].map(|name| vec![(name, date.to_owned())]));
+    }
+    let if_range = tags.iter().cloned().chain([DATE.to_owned(), format!("W/{}", tags[2]), "\"other\"".to_owned()]);
+    for value in if_range {
+        all.push(vec![("If-Range", value.clone())]);
+        all.push(vec![("If-Range", value), ("If-Match", tags[2].clone())]);
+    }
+    all
+}
+
+#[test]
+fn each_combination_of_method_coding_condition_and_range_is_as_the_rules_say() {
+    for sizes in [[3_000, 900, 1_000], [30_000, 9_000, 10_000]] {
+        let mut bench = bench(Settings::default());
+        for (ending, size) in ["", ".br", ".gz"].into_iter().zip(sizes) {
+            old_file(&bench, &format!("x.css{ending}"), &content(&format!("x{ending}"), size));
+        }
+        let forms: Vec<Form> = [(None, ""), (Some("br"), ".br"), (Some("gzip"), ".gz")]
+            .into_iter()
+            .zip(sizes)
+            .map(|((coding, ending), size)| {
+                let lines = coding.map(|coding| format!("Accept-Encoding: {coding}\r\n")).unwrap_or_default();
+                let response = get_with(&mut bench, "/x.css", &lines);
+                let etag = response.field("ETag").unwrap().to_owned();
+                assert!(etag.starts_with('"'), "{etag}");
+                Form { coding, content: content(&format!("x{ending}"), size), etag }
+            })
+            .collect();
+        assert!(forms[0].etag != forms[1].etag && forms[1].etag != forms[2].etag && forms[0].etag != forms[2].etag);
+        let mut count = 0;
+        for (value, accepted) in ACCEPTED {
+            for condition in conditions(&forms) {
+                for (range, asked) in RANGES {
+                    let mut fields = condition.clone();
+                    for (name, value) in [("Accept-Encoding", value), ("Range", range)] {
+                        fields.extend((!value.is_empty()).then(|| (name, (*value).to_owned())));
+                    }
+                    let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+                    for method in ["GET", "HEAD"] {
+                        let what = format!("{method} with {lines}");
+                        let (status, form) = expected(&forms, accepted, method, &fields, *asked);
+                        let response = request(&mut bench, method, "/x.css", &lines);
+                        check(&response, status, form.map(|form| &forms[form]), method, *asked, &what);
+                        // HEAD says what GET says, but for the range (RFC 9110 §9.3.2).
+                        if method == "GET" && range.is_empty() {
+                            let head = request(&mut bench, "HEAD", "/x.css", &lines);
+                            assert_eq!(head.head, response.head, "{what}");
+                        }
+                        count += 1;
+                    }
+                }
+            }
+        }
+        assert!(count > 5_000, "{count}");
+    }
+}
+
+/// What a client that accepts everything gets: the coding, and the content.
+fn best(bench: &mut Bench) -> (Option<String>, String) {
+    // What isn't watched is checked each second.
+    bench.pass(SECOND);
+    let response = get_with(bench, "/x.css", "Accept-Encoding: gzip, br, zstd\r\n");
+    assert_eq!(response.status, 200);
+    (response.field("Content-Encoding").map(str::to_owned), String::from_utf8(response.body).unwrap())
+}
+
+fn is(coding: &str, content: &str) -> (Option<String>, String) {
+    (Some(coding.to_owned()).filter(|coding| !coding.is_empty()), content.to_owned())
+}
+
+fn set_modified(bench: &Bench, name: &str, seconds: u64) {
+    let when = UNIX_EPOCH + Duration::from_secs(seconds);
+    fs::File::options().write(true).open(bench.files.at(name)).unwrap().set_modified(when).unwrap();
+}
+
+#[test]
+fn a_sibling_is_sent_while_it_is_there_and_as_new_as_the_file() {
+    let mut bench = bench(Settings { watch: false, ..Settings::default() });
+    old_file(&bench, "x.css", "plain");
+    assert_eq!(best(&mut bench), is("", "plain"));
+    old_file(&bench, "x.css.gz", "gz");
+    assert_eq!(best(&mut bench), is("gzip", "gz"), "it has appeared");
+    old_file(&bench, "x.css.zst", "zst");
+    old_file(&bench, "x.css.br", "br");
+    assert_eq!(best(&mut bench), is("br", "br"));
+    fs::remove_file(bench.files.at("x.css.br")).unwrap();
+    assert_eq!(best(&mut bench), is("zstd", "zst"), "it is gone");
+    set_modified(&bench, "x.css.zst", MODIFIED - 1);
+    assert_eq!(best(&mut bench), is("gzip", "gz"), "an older one was made of other content");
+    set_modified(&bench, "x.css.zst", MODIFIED + 1);
+    assert_eq!(best(&mut bench), is("zstd", "zst"));
+    set_modified(&bench, "x.css", MODIFIED + 1);
+    assert_eq!(best(&mut bench), is("zstd", "zst"), "the file was touched");
+    set_modified(&bench, "x.css", MODIFIED + 2);
+    assert_eq!(best(&mut bench), is("", "plain"));
+    set_modified(&bench, "x.css.gz", MODIFIED + 2);
+    assert_eq!(best(&mut bench), is("gzip", "gz"));
+    fs::write(bench.files.at("x.css.gz"), "").unwrap();
+    assert_eq!(best(&mut bench), is("", "plain"), "an empty one is no content coding");
+    fs::remove_file(bench.files.at("x.css")).unwrap();
+    bench.pass(SECOND);
+    assert_eq!(get_with(&mut bench, "/x.css", "Accept-Encoding: gzip\r\n").status, 404, "the file is gone");
+    let own = get_with(&mut bench, "/x.css.zst", "Accept-Encoding: zstd\r\n");
+    assert_eq!((own.status, own.field("Content-Encoding"), own.field("Vary")), (200, None, None));
+    assert_eq!(own.body, b"zst");
+}
+
+#[test]
+fn what_is_no_file_below_the_root_is_no_sibling() {
+    let outside = Scratch::new();
+    outside.file("secret", "secret");
+    for symlinks in [Symlinks::Inside, Symlinks::None] {
+        let mut bench = Bench::new();
+        old_file(&bench, "x.css", "plain");
+        old_file(&bench, "elsewhere", "linked");
+        let sibling = bench.files.at("x.css.gz");
+        // The first server has the file in its cache when the sibling changes; then there is a new one.
+        let check = |bench: &mut Bench, expected: (Option<String>, String), what: &str| {
+            best(bench);
+            let root = Root::open(bench.files.path(), symlinks).unwrap();
+            let mut host = Host::default();
+            host.files = Some(Rc::new(Site::new(root, Settings { watch: false, ..Settings::default() }).into()));
+            bench.shared.http.web = host.into();
+            for _ in 0..2 {
+                assert_eq!(best(bench), expected, "{what}");
+            }
+        };
+        bench.files.directory("x.css.gz");
+        check(&mut bench, is("", "plain"), "a directory");
+        fs::remove_dir(&sibling).unwrap();
+        bench.files.fifo("x.css.gz");
+        check(&mut bench, is("", "plain"), "a FIFO");
+        fs::remove_file(&sibling).unwrap();
+        bench.files.link("x.css.gz", outside.at("secret"));
+        check(&mut bench, is("", "plain"), "a link out of the root");
+        fs::remove_file(&sibling).unwrap();
+        bench.files.link("x.css.gz", "nothing");
+        check(&mut bench, is("", "plain"), "a link to nothing");
+        fs::remove_file(&sibling).unwrap();
+        bench.files.link("x.css.gz", "elsewhere");
+        let linked = if symlinks == Symlinks::Inside { is("gzip", "linked") } else { is("", "plain") };
+        check(&mut bench, linked, "a link to a file");
+        fs::remove_file(&sibling).unwrap();
+        old_file(&bench, "x.css.gz", "gz");
+        check(&mut bench, is("gzip", "gz"), "a file");
+        fs::set_permissions(&sibling, fs::Permissions::from_mode(0)).unwrap();
+        // Root may read everything.
+        let unreadable = || if fs::File::open(&sibling).is_ok() { is("gzip", "gz") } else { is("", "plain") };
+        assert_eq!(best(&mut bench), unreadable(), "one that may not be read");
+        check(&mut bench, unreadable(), "one that may not be read");
+        fs::set_permissions(&sibling, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(best(&mut bench), is("gzip", "gz"), "it may be read now");
+    }
+}
+
+#[test]
+fn siblings_can_be_turned_off_and_have_none_themselves() {
+    let mut off = bench(Settings { precompressed: false, watch: false, ..Settings::default() });
+    for name in ["x.css", "x.css.gz", "x.css.gz.gz", "index.html.br", "x.css.br.d"] {
+        old_file(&off, name, name);
+    }
+    assert_eq!(best(&mut off), is("", "x.css"));
+    let mut on = bench(Settings { pretty_urls: true, ..Settings::default() });
+    for name in ["x.css.gz", "x.css.gz.gz", "index.html.br", "a.html", "a.html.gz", "404.html", "404.html.gz"] {
+        old_file(&on, name, name);
+    }
+    let lines = "Accept-Encoding: gzip, br\r\n";
+    for (path, status, coding, content, vary) in [
+        ("/x.css", 404, Some("gzip"), "404.html.gz", true),
+        ("/x.css.gz", 200, None, "x.css.gz", false),
+        ("/", 200, Some("br"), "index.html.br", true),
+        ("/a", 200, Some("gzip"), "a.html.gz", true),
+        ("/large.bin", 200, None, "", false),
+    ] {
+        for _ in 0..2 {
+            let response = get_with(&mut on, path, lines);
+            let found = (response.status, response.field("Content-Encoding"), response.field("Vary").is_some());
+            assert_eq!(found, (status, coding, vary), "{path}");
+            assert!(content.is_empty() || response.body == content.as_bytes(), "{path}");
+        }
+    }
+    let error = get_with(&mut on, "/missing", "");
+    assert_eq!((error.body.as_slice(), error.field("Vary")), (&b"404.html"[..], Some("Accept-Encoding")));
+    // A page with the number of the request has it in the plain form only.
+    old_file(&on, "404.html", "see <!-- request -->");
+    on.pass(SECOND);
+    let error = get_with(&mut on, "/missing", lines);
+    assert_eq!((error.field("Content-Encoding"), &error.body[..4]), (None, &b"see "[..]));
+}
+
+#[test]
+fn fields_of_the_site_and_the_choice_go_together() {
+    let set = |fields: &[(&str, &str)]| {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut bench = bench(Settings {
+            fields: vec![(crate::files::glob::Glob::parse("*.css").unwrap(), fields)],
+            ..Settings::default()
+        });
+        for name in ["x.css", "x.css.gz"] {
+            old_file(&bench, name, name);
+        }
+        let lines = "Accept-Encoding: gzip\r\n";
+        let whole = get_with(&mut bench, "/x.css", lines);
+        let again = get_with(&mut bench, "/x.css", &format!("{lines}If-None-Match: *\r\n"));
+        assert_eq!((again.status, again.field("Vary")), (304, whole.field("Vary")));
+        (whole.field("Vary").map(str::to_owned), whole.field("Content-Encoding").map(str::to_owned))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(set(&[]), (some("Accept-Encoding"), some("gzip")));
+    assert_eq!(set(&[("Vary", "Cookie, Origin")]), (some("Accept-Encoding, Cookie, Origin"), some("gzip")));
+    assert_eq!(set(&[("vary", "Cookie, accept-encoding")]), (some("Cookie, accept-encoding"), some("gzip")));
+    assert_eq!(set(&[("Vary", "*")]), (some("*"), some("gzip")));
+    // What is compressed already isn't a form of something else.
+    assert_eq!(set(&[("Content-Encoding", "gzip"), ("Vary", "X")]), (some("X"), some("gzip")));
+}
