@@ -1,4 +1,4 @@
-//! A hot request allocates nothing. The test counts over real sockets, in a process of its
+//! A hot request allocates nothing, nor does a large piece that is passed on. The test counts over real sockets, in a process of its
 //! own, because the allocator counts for the whole process.
 
 mod support;
@@ -10,7 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use miod::files::resolve::{Root as FileRoot, Symlinks};
 use miod::files::{Settings, Site};
-use miod::reactor::{Closer, Endpoint, Listener, Options, Reactor, Until};
+use miod::reactor::{BUFFER, Closer, Endpoint, Input, Listener, Options, Output, Reactor, Until};
 use miod::server::Log;
 use miod::service::http::{self, Limits};
 use miod::service::{Kind, Service, Shared};
@@ -70,8 +70,34 @@ fn serve(root: std::path::PathBuf, ready: Sender<(SocketAddr, Closer)>) {
     reactor.run(Until::Closed).unwrap();
 }
 
+/// Passes large pieces on from one connection to another, some of them while others are still under way.
+fn relay(pieces: usize, under_way: usize) {
+    let content = [b'x'; BUFFER];
+    let (mut input, mut output) = (Input::default(), Output::default());
+    let mut region = None;
+    for number in 0..pieces {
+        if number == 2 * under_way {
+            region = Some(Region::new(ALLOCATOR));
+        }
+        input.extend(&content);
+        let place = input.bytes().as_ptr();
+        let piece = input.share(0..BUFFER);
+        assert_eq!(piece.as_ptr(), place, "it isn't copied");
+        output.share(piece);
+        input.consume(BUFFER);
+        if number % under_way == 0 {
+            // All are sent.
+            output.clear();
+        }
+    }
+    assert_eq!(region.map(|region| region.change().allocations), Some(0), "{under_way} under way");
+}
+
 #[test]
 fn a_hot_request_allocates_nothing() {
+    for under_way in [1, 2, 8] {
+        relay(100, under_way);
+    }
     let root = Root::new();
     root.old_file("small.txt", [b'x'; SMALL]).old_file("large.bin", vec![b'x'; LARGE]);
     let (ready, started) = channel();

@@ -18,6 +18,9 @@ pub const BUFFER: usize = 64 * 1024;
 /// Room of an input beyond [`BUFFER`]: one record of TLS, which comes whole (RFC 8446 §5.1).
 pub(super) const RECORD: usize = 16 * 1024;
 
+/// Most bytes that are received at once.
+pub const RECEIVED: usize = BUFFER + RECORD;
+
 /// Most buffers that are kept for their next use: so many pieces are under way at once without new
 /// memory.
 const SPARE: usize = 16;
@@ -36,7 +39,7 @@ pub struct Input {
 
 impl Default for Input {
     fn default() -> Self {
-        Self { buffer: Rc::new(Vec::with_capacity(BUFFER + RECORD)), start: 0, former: Vec::new() }
+        Self { buffer: Rc::new(Vec::with_capacity(RECEIVED)), start: 0, former: Vec::new() }
     }
 }
 

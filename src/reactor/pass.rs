@@ -17,6 +17,9 @@ use super::work::{self, Work};
 use super::{EXPIRED, FIRST_LISTENER, FIRST_SOURCE, OWN_TOKENS, Reactor, SIGNALS, WAKER, transport};
 use crate::limits;
 
+/// Effects for which memory is kept; a turn has a few.
+const EFFECTS: usize = 64;
+
 impl<P: Protocol> Reactor<P> {
     /// One pass over everything that is due.
     pub(super) fn pass(&mut self, events: &Events) {
@@ -180,7 +183,8 @@ impl<P: Protocol> Reactor<P> {
     #[inline(never)]
     fn apply_all_effects(&mut self) {
         // In the order in which they were asked for.
-        for effect in std::mem::take(&mut self.effects) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Send { from, to, message } => self.deliver(from, to, message),
                 Effect::Connect(handle, to, protocol) => self.dials.push_back((handle, to, protocol)),
@@ -190,6 +194,10 @@ impl<P: Protocol> Reactor<P> {
                 Effect::Pause => self.paused = true,
                 Effect::Quit => self.over = true,
             }
+        }
+        // Its memory is used again, unless it was a peak.
+        if self.effects.is_empty() && effects.capacity() <= EFFECTS {
+            self.effects = effects;
         }
     }
 

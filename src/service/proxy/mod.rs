@@ -69,10 +69,11 @@ use crate::http::client::RequestKind;
 use crate::http::proxying::UpstreamFailure;
 use crate::http::response::Length;
 use crate::http::{FieldLines, Status};
-use crate::reactor::{Bytes, Handle};
+use crate::reactor::{Bytes, Handle, RECEIVED};
 
-/// Bytes of content that are on their way between two connections, at most, in each direction.
-pub const WINDOW: usize = 64 * 1024;
+/// Bytes of content that are on their way between two connections, at most, in each direction: as many as
+/// are received at once, so that nothing of them is left over.
+pub const WINDOW: usize = RECEIVED;
 
 /// The number of a request that no exchange waits for; theirs begin at 1.
 const BESIDE: u32 = 0;
