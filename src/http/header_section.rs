@@ -146,7 +146,8 @@ impl FieldLines {
     /// # Panics
     /// If they have more than [`limits::HEAD`] bytes together.
     pub fn of<'a, N: AsRef<[u8]>>(fields: impl IntoIterator<Item = (N, &'a [u8])>) -> Self {
-        let mut lines = Self::default();
+        // Most messages have no more.
+        let mut lines = Self { bytes: Vec::with_capacity(256), lines: Vec::with_capacity(16), ..Self::default() };
         for (name, value) in fields {
             let start = lines.bytes.len();
             lines.bytes.extend_from_slice(name.as_ref());

@@ -128,15 +128,18 @@ pub fn parse<'a>(
 fn unfold(input: &mut [u8]) {
     let mut begin = true;
     let mut at = 0;
-    while let Some(found) = memchr::memmem::find(&input[at..], b"\r\n") {
+    while let Some(found) = memchr::memchr(b'\n', &input[at..]) {
         let end = at + found;
-        match input.get(end + 2) {
-            Some(b' ' | b'\t') if !begin => input[end..end + 2].fill(b' '),
+        at = end + 1;
+        if !input[..end].ends_with(b"\r") {
+            continue;
+        }
+        match input.get(at) {
+            Some(b' ' | b'\t') if !begin => input[end - 1..at].fill(b' '),
             // The end of the head.
             Some(b'\r') | None => return,
             Some(_) => begin = false,
         }
-        at = end + 2;
     }
 }
 

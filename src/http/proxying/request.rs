@@ -121,11 +121,16 @@ impl ForwardedRequest<'_> {
         let trusted = sender.is_trusted;
         let scheme = if sender.is_secure { "https" } else { "http" };
         let host = self.head.host().unwrap_or_default();
-        let address = sender.peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_canonical().to_string());
-        let node = if address.contains(':') { format!("\"[{address}]\"") } else { address.clone() };
+        let address = sender.peer.map(|peer| peer.to_canonical());
+        let (before, after) = if address.is_some_and(|address| address.is_ipv6()) { ("\"[", "]\"") } else { ("", "") };
         out.extend_from_slice(b"\r\n");
         continued(out, "Forwarded", trusted);
-        out.extend_from_slice(format!("for={node};proto={scheme}").as_bytes());
+        out.extend_from_slice(b"for=");
+        out.extend_from_slice(before.as_bytes());
+        write_address(out, address);
+        out.extend_from_slice(after.as_bytes());
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(scheme.as_bytes());
         if !host.is_empty() {
             out.extend_from_slice(b";host=\"");
             // A valid host has neither quotation marks nor backslashes.
@@ -134,7 +139,7 @@ impl ForwardedRequest<'_> {
         }
         out.extend_from_slice(b"\r\n");
         continued(out, "X-Forwarded-For", trusted);
-        out.extend_from_slice(address.as_bytes());
+        write_address(out, address);
         out.extend_from_slice(b"\r\n");
         // A proxy in front knows what the client used.
         for (name, own) in [("X-Forwarded-Proto", scheme.as_bytes()), ("X-Forwarded-Host", host)] {
@@ -144,6 +149,23 @@ impl ForwardedRequest<'_> {
                 field(out, name, value);
             }
         }
+    }
+}
+
+/// Writes the address of a peer, or `unknown`.
+fn write_address(out: &mut Vec<u8>, address: Option<IpAddr>) {
+    match address {
+        // Each request has one, twice. The formatter would take half of the time of its head.
+        Some(IpAddr::V4(address)) => {
+            for (number, byte) in address.octets().into_iter().enumerate() {
+                if number > 0 {
+                    out.push(b'.');
+                }
+                write_decimal(out, byte.into());
+            }
+        }
+        Some(IpAddr::V6(address)) => out.extend_from_slice(address.to_string().as_bytes()),
+        None => out.extend_from_slice(b"unknown"),
     }
 }
 

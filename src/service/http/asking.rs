@@ -6,14 +6,14 @@ use std::rc::Rc;
 use super::Cx;
 use super::exchange::Facts;
 use crate::cache::{EntryId, Key, Response};
+use crate::http::Status;
 use crate::http::caching::{self, Handling, Reason};
 use crate::http::client::RequestKind;
 use crate::http::framing::Framing;
-use crate::http::head::{self, Method, RequestHead};
+use crate::http::head::{Method, RequestHead};
 use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, Server, offered_protocols};
 use crate::http::target::{self, Form};
 use crate::http::uri::HttpUrl;
-use crate::http::{FieldLines, Status};
 use crate::reactor::{Ends, Time};
 use crate::service::proxy::{Answer, Ask, CacheRules, Content, Fetching, Kept, Proxy, Storing, ToUpstream, Upstream};
 
@@ -174,15 +174,13 @@ impl Plan {
     /// What the upstream is told, for a request with this head from a client with these ends.
     pub(super) fn ask(
         &self,
-        head: &[u8],
+        head: &RequestHead<'_>,
         upstream: &Upstream,
         facts: &Facts,
         ends: Ends<'_>,
         cx: &Cx<'_>,
     ) -> ToUpstream {
         let Wanted::Response(resource) = &self.wanted else { return ToUpstream::Connect };
-        let mut lines = FieldLines::default();
-        let head = &head::parse_again(head, &mut lines);
         let (content, length) = match head.framing {
             Framing::None => (Content::None, None),
             Framing::Length(bytes) => (Content::Plain, Some(Some(bytes))),

@@ -111,7 +111,7 @@ fn validate(exchange: &Exchange<'_>, plan: &mut Plan, fetch: Fetch, turn: &mut T
     let id = ExchangeId { client: turn.cx.handle, request: turn.request };
     let Some(in_flight) = plan.proxy.take(&[], id, now) else { return };
     plan.fetch = Some(Box::new(fetch));
-    let ask = plan.ask(exchange.head.raw, in_flight.upstream(), &exchange.facts, turn.ends, turn.cx);
+    let ask = plan.ask(exchange.head, in_flight.upstream(), &exchange.facts, turn.ends, turn.cx);
     ask_beside(in_flight.upstream(), ask, turn.cx);
 }
 
@@ -136,9 +136,24 @@ pub(super) fn pass_on(
         // Those who wait for it can look for it now; for a copy when it is whole.
         fetch.guard = None;
     }
-    let mut lines = FieldLines::default();
+    // It is likely to be known still.
+    let number = cx.handle.number();
+    let mut lines = cx.shared.http.recent.take(number);
+    let over = write_head(proxied, answer, request, &mut lines, io, cx);
+    cx.shared.http.recent.put(number, lines);
+    over
+}
+
+fn write_head(
+    proxied: &mut Proxied,
+    answer: &Answer,
+    request: u32,
+    lines: &mut FieldLines,
+    io: &mut Io<'_>,
+    cx: &mut Cx<'_>,
+) -> Option<Over> {
     let (head, facts) = proxied.parts();
-    let head = head::parse_again(head, &mut lines);
+    let head = head::parse_again(head, lines);
     let mut further = None;
     if let Some(fetch) = &proxied.plan().fetch {
         match fetch.arrived(&head, answer) {

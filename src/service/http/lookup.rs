@@ -248,7 +248,10 @@ fn write_uri(exchange: &Exchange<'_>, plan: &Plan, out: &mut Vec<u8>) {
         _ => (host, &b""[..]),
     };
     let name = name.strip_suffix(b".").unwrap_or(name);
-    out.extend(name.iter().chain(port).map(u8::to_ascii_lowercase));
+    let start = out.len();
+    out.extend_from_slice(name);
+    out.extend_from_slice(port);
+    out[start..].make_ascii_lowercase();
     out.extend_from_slice(asked.path);
     if let Some(query) = asked.query {
         out.push(b'?');

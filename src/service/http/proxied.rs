@@ -20,7 +20,7 @@ use super::step::Step;
 use super::tunnel::Link;
 use crate::cache::Response;
 use crate::http::caching::Handling;
-use crate::http::head::{self, Method};
+use crate::http::head::{self, Method, RequestHead};
 use crate::http::proxying::UpstreamFailure;
 use crate::http::response;
 use crate::http::{FieldLines, Fields, Reject, Status};
@@ -113,12 +113,13 @@ impl Proxied {
             content,
             stage: Stage::Queued,
         });
-        this.connect(true, turn.ends, turn.cx);
+        this.connect(true, Some(head), turn.ends, turn.cx);
         this
     }
 
-    /// Asks by an idle connection, or waits for a new one, or in the queue.
-    fn connect(&mut self, may_reuse: bool, ends: Ends<'_>, cx: &mut Cx<'_>) {
+    /// Asks by an idle connection, or waits for a new one, or in the queue. `head` is the head if it is still
+    /// there as it was parsed.
+    fn connect(&mut self, may_reuse: bool, head: Option<&RequestHead<'_>>, ends: Ends<'_>, cx: &mut Cx<'_>) {
         self.content.hold();
         let Some(upstream) = self.upstream().map(Rc::clone) else {
             self.stage = Stage::Queued;
@@ -128,15 +129,24 @@ impl Proxied {
         let idle = if may_reuse && is_request { upstream.take_idle() } else { None };
         self.reused = idle.is_some();
         match idle {
-            Some(connection) => self.ask(connection, ends, cx),
+            Some(connection) => self.ask(connection, head, ends, cx),
             None => self.stage = Stage::Dialing(Dialing::new(upstream, self.id, cx.time.now)),
         }
     }
 
     /// Asks the upstream. The content of the request follows.
-    fn ask(&mut self, connection: Handle, ends: Ends<'_>, cx: &mut Cx<'_>) {
+    fn ask(&mut self, connection: Handle, head: Option<&RequestHead<'_>>, ends: Ends<'_>, cx: &mut Cx<'_>) {
         let Some(upstream) = self.upstream() else { return };
-        let ask = self.plan.ask(&self.head, upstream, &self.facts, ends, cx);
+        let mut lines = FieldLines::default();
+        let again;
+        let head = match head {
+            Some(head) => head,
+            None => {
+                again = head::parse_again(&self.head, &mut lines);
+                &again
+            }
+        };
+        let ask = self.plan.ask(head, upstream, &self.facts, ends, cx);
         let has_content = matches!(&ask, ToUpstream::Ask(ask) if ask.content != Content::None);
         self.content.begin(has_content, WINDOW, cx.time.now);
         (self.connection, self.stage) = (connection, Stage::Asked);
@@ -278,12 +288,12 @@ impl Proxied {
             self.chosen = Chosen::Upstream(in_flight);
             // There may be room for another one.
             self.make_room(cx);
-            self.connect(true, ends, cx);
+            self.connect(true, None, ends, cx);
         }
         let Stage::Dialing(dialing) = &mut self.stage else { return Ok(None) };
         match dialing.advance(cx) {
             Dialed::Waits(until) => return Ok(Some(until)),
-            Dialed::Established(connection) => self.ask(connection, ends, cx),
+            Dialed::Established(connection) => self.ask(connection, None, ends, cx),
             Dialed::Failed(failure) if self.ask_another(failure, ends, cx) => {}
             Dialed::Failed(failure) => return Err(failure),
         }
@@ -379,7 +389,7 @@ impl Proxied {
         if let Some(fetch) = self.fetch_mut() {
             fetch.stored = None;
         }
-        self.connect(true, ends, cx);
+        self.connect(true, None, ends, cx);
     }
 
     /// What is asked of which upstreams.
@@ -416,7 +426,7 @@ impl Proxied {
         } else if self.reused {
             // It was closed while it was idle: that says nothing about the upstream. A new connection
             // can't be one that is just closing.
-            self.connect(false, io.ends, cx);
+            self.connect(false, None, io.ends, cx);
             true
         } else {
             self.ask_another(failure, io.ends, cx)
@@ -436,7 +446,7 @@ impl Proxied {
         let Ok(next) = self.plan.proxy.choose(&self.tried, self.id, cx.time.now) else { return false };
         self.chosen = next;
         self.make_room(cx);
-        self.connect(true, ends, cx);
+        self.connect(true, None, ends, cx);
         true
     }
 

@@ -11,8 +11,8 @@ use crate::http::{Fields, date};
 /// The Date of a response: that of the upstream (RFC 9110 §6.6.1), or else the present time.
 pub(super) fn stamp_of(fields: &Fields<'_>, turn: &Turn<'_, '_>) -> Stamp {
     let own = &turn.cx.shared.http.stamp;
-    let told = fields.get("date").and_then(|value| date::parse(value, own.unix_seconds()));
-    match told {
+    let told = fields.get("date").filter(|value| value != own.date());
+    match told.and_then(|value| date::parse(value, own.unix_seconds())) {
         Some(seconds) if seconds != own.unix_seconds() => Stamp::new(seconds),
         _ => own.clone(),
     }
