@@ -88,8 +88,6 @@ pub struct Settings {
     pub spa: Option<String>,
     /// The pages for errors.
     pub error_pages: Rc<ErrorPages>,
-    /// Files `x.br`, `x.zst` and `x.gz` are sent in place of `x`.
-    pub precompressed: bool,
     /// Fields of files by their names: name and value. The last that matches counts.
     pub fields: Vec<(Glob, Vec<(String, String)>)>,
 }
@@ -122,7 +120,6 @@ impl Default for Settings {
             media_types: MediaTypes::new(),
             spa: None,
             error_pages: Rc::new(ErrorPages::new(Vec::new())),
-            precompressed: true,
             fields: Vec::new(),
         }
     }

@@ -35,7 +35,6 @@ pub(super) fn site_settings(host: &Host, surroundings: &Surroundings<'_>, faults
         listing: host.listing,
         // Each takes an inotify instance, of which a user usually has 128.
         watch: trees <= WATCHED,
-        precompressed: true,
         cache_control: host.cache_control.clone(),
         compression: Rc::new(compression_rules(host, host.compress)),
         precompressed: host.precompressed,
