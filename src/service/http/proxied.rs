@@ -27,7 +27,7 @@ use crate::http::{FieldLines, Fields, Reject, Status};
 use crate::reactor::{Bytes, Ends, Handle, Io, JobId, Tick, Want};
 use crate::service::Message;
 use crate::service::proxy::{
-    Answer, Chosen, Content, Dialed, Dialing, ExchangeId, FromUpstream, ToUpstream, Upstream, WINDOW,
+    Answer, Chosen, Content, Dialed, Dialing, ExchangeId, FromUpstream, Room, ToUpstream, Upstream,
 };
 
 /// A request that an upstream answers.
@@ -148,7 +148,7 @@ impl Proxied {
         };
         let ask = self.plan.ask(head, upstream, &self.facts, ends, cx);
         let has_content = matches!(&ask, ToUpstream::Ask(ask) if ask.content != Content::None);
-        self.content.begin(has_content, WINDOW, cx.time.now);
+        self.content.begin(has_content, Room::WHOLE, cx.time.now);
         (self.connection, self.stage) = (connection, Stage::Asked);
         self.tell(ask, cx);
     }

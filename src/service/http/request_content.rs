@@ -5,13 +5,13 @@ use super::rejects::BODY_TOO_LARGE;
 use crate::http::Reject;
 use crate::http::framing::{BodyReader, Framing};
 use crate::reactor::{Io, Pace, Tick};
-use crate::service::proxy::ToUpstream;
+use crate::service::proxy::{Room, ToUpstream};
 
 /// The content of a request.
 pub(super) struct RequestContent {
     pub(super) reader: BodyReader,
     /// Bytes that the upstream has room for.
-    room: usize,
+    room: Room,
     /// Bytes so far, and the most.
     read: u64,
     limit: u64,
@@ -24,26 +24,26 @@ impl RequestContent {
     /// The content of a request of which at most `limit` bytes are read. The upstream has no room yet.
     pub(super) fn new(framing: Framing, limit: u64, now: Tick) -> Self {
         let (reader, is_ended) = (BodyReader::new(framing), framing == Framing::None);
-        Self { reader, room: 0, read: 0, limit, is_ended, pace: Pace::start(now) }
+        Self { reader, room: Room::NONE, read: 0, limit, is_ended, pace: Pace::start(now) }
     }
 
     /// An upstream is asked that has this much room. What was read before isn't read again.
-    pub(super) fn begin(&mut self, has_content: bool, room: usize, now: Tick) {
+    pub(super) fn begin(&mut self, has_content: bool, room: Room, now: Tick) {
         self.is_ended = !has_content;
-        self.room = 0;
-        self.give_room(room, now);
+        self.room = room;
+        self.pace = Pace::start(now);
     }
 
     /// The upstream has room for more.
     pub(super) fn give_room(&mut self, bytes: usize, now: Tick) {
-        self.room += bytes;
+        self.room.give(bytes);
         // The time that the upstream took isn't the client's.
         self.pace = Pace::start(now);
     }
 
     /// No upstream has room.
     pub(super) fn hold(&mut self) {
-        self.room = 0;
+        self.room = Room::NONE;
     }
 
     /// Whether some of it was read.
@@ -53,7 +53,7 @@ impl RequestContent {
 
     /// Whether more is wanted from the client.
     pub(super) fn is_wanted(&self) -> bool {
-        !self.is_ended && self.room > 0
+        !self.is_ended && self.room.bytes() > 0
     }
 
     /// When the client is too slow.
@@ -72,7 +72,7 @@ impl RequestContent {
         tell: impl Fn(ToUpstream, &mut Cx<'_>),
     ) -> Result<(), Reject> {
         while self.is_wanted() && !cx.work.is_spent() {
-            let most = io.input.bytes().len().min(self.room);
+            let most = io.input.bytes().len().min(self.room.bytes());
             let progress = self.reader.read(&io.input.bytes()[..most])?;
             let piece = io.input.share(progress.content);
             io.input.consume(progress.consumed);
@@ -81,7 +81,7 @@ impl RequestContent {
                 return Err(BODY_TOO_LARGE);
             }
             if !piece.is_empty() {
-                self.room -= piece.len();
+                self.room.take(piece.len());
                 self.pace.moved(cx.time.now, piece.len() as u64, cx.shared.http.limits.body_timeout);
                 cx.work.spend_bytes(piece.len());
                 tell(ToUpstream::Piece(piece), cx);

@@ -13,8 +13,8 @@ use std::rc::Rc;
 
 use super::storing::Growing;
 use super::{
-    Answer, Ask, BESIDE, Content, ExchangeId, FromUpstream, InFlight, Kept, Storing, ToUpstream, TunnelEnd, Upstream,
-    WINDOW,
+    Answer, Ask, BESIDE, Content, ExchangeId, FromUpstream, InFlight, Kept, Room, Storing, ToUpstream, TunnelEnd,
+    Upstream,
 };
 use crate::http::chunked::{CHUNK_END, LAST_CHUNK, begin_chunk};
 use crate::http::client::{Body, HttpError, RequestKind, ResponseHead, ResponseReader};
@@ -41,7 +41,7 @@ pub(super) struct Exchange {
     /// Bytes of content that were written, and for which no room was announced yet.
     owed: usize,
     /// Bytes of the response that the exchange has room for.
-    room: usize,
+    room: Room,
     /// When something was received or sent last.
     progress: Tick,
     /// How the response is stored.
@@ -72,7 +72,7 @@ impl Exchange {
             content,
             is_asked: content == Content::None,
             owed: 0,
-            room: WINDOW,
+            room: Room::WHOLE,
             progress: now,
             storing: None,
         }
@@ -84,7 +84,7 @@ impl Exchange {
 
     /// Takes note of the room that the client's side has.
     pub(super) fn give_room(&mut self, bytes: usize, now: Tick) {
-        self.room += bytes;
+        self.room.give(bytes);
         self.progress = now;
     }
 
@@ -202,7 +202,7 @@ impl Exchange {
         let most = match &self.growing {
             Some(growing) if growing.is_paused => 0,
             Some(growing) if !growing.is_copy => input.len(),
-            _ => input.len().min(self.room),
+            _ => input.len().min(self.room.bytes()),
         };
         if most == 0 {
             return Ok(0);
@@ -222,7 +222,7 @@ impl Exchange {
                     self.growing = None;
                 }
             }
-            self.room -= content.len();
+            self.room.take(content.len());
             send(self.id, FromUpstream::Piece(io.input.share(progress.content)), cx);
         }
         Ok(progress.consumed)
@@ -275,7 +275,7 @@ impl Exchange {
     pub(super) fn deadline(&self, timeouts: UpstreamTimeouts) -> Option<Tick> {
         match self.reader.awaits_head() {
             true => Some(self.progress.after(timeouts.response)),
-            false if !self.is_read_in_store() && self.room == 0 => None,
+            false if !self.is_read_in_store() && self.room.bytes() == 0 => None,
             false => Some(self.progress.after(timeouts.idle)),
         }
     }

@@ -35,6 +35,7 @@
 //! | `connection`, `exchange` | a connection to an upstream, and the exchange that it has |
 //! | `storing`, `cache` | how it stores a response, and what all proxies share for that |
 //! | `tunnel` | an end of a tunnel |
+//! | `room` | how much one side may send the other |
 
 mod addresses;
 mod attempts;
@@ -47,6 +48,7 @@ mod forward;
 mod health;
 mod outage;
 mod queue;
+mod room;
 mod storing;
 mod tunnel;
 mod upstream;
@@ -60,6 +62,7 @@ pub(crate) use dialing::{Dialed, Dialing, ask_beside};
 pub use forward::{Forward, Origins};
 pub use health::{HealthCheck, HealthSettings};
 pub use queue::{Place, Queue};
+pub use room::Room;
 pub use storing::Kept;
 pub(crate) use storing::{Storing, parse_stored};
 pub use tunnel::{Flow, Passing, TunnelEnd};

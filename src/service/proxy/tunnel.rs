@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 
-use super::{FromUpstream, ToUpstream, WINDOW};
+use super::{FromUpstream, Room, ToUpstream};
 use crate::http::proxying::UpstreamFailure;
 use crate::reactor::{Bytes, Context, Finish, Io, Tick, Want};
 use crate::service::Service;
@@ -100,7 +100,7 @@ pub struct TunnelEnd {
     /// Bytes that were written, and for which no room was announced yet.
     owed: usize,
     /// Bytes that the other end has room for.
-    room: usize,
+    room: Room,
     /// The other end knows that the input has ended.
     is_input_over: bool,
     /// Nothing more will arrive.
@@ -116,7 +116,7 @@ impl TunnelEnd {
         Self {
             arrived: VecDeque::new(),
             owed: 0,
-            room: WINDOW,
+            room: Room::WHOLE,
             is_input_over: false,
             is_output_over: false,
             is_lost: false,
@@ -129,7 +129,7 @@ impl TunnelEnd {
         match flow {
             Flow::Piece(bytes) => self.arrived.push_back(bytes),
             Flow::End => self.is_output_over = true,
-            Flow::Room(bytes) => self.room += bytes,
+            Flow::Room(bytes) => self.room.give(bytes),
             Flow::Lost => self.is_lost = true,
         }
     }
@@ -167,12 +167,12 @@ impl TunnelEnd {
         if self.is_input_over || self.is_lost {
             return None;
         }
-        let count = io.input.bytes().len().min(self.room);
+        let count = io.input.bytes().len().min(self.room.bytes());
         if count > 0 && !cx.work.is_spent() {
             let piece = io.input.share(0..count);
             io.input.consume(count);
             cx.work.spend_bytes(count);
-            self.room -= count;
+            self.room.take(count);
             self.moved = cx.time.now;
             return Some(Flow::Piece(piece));
         }
@@ -197,7 +197,7 @@ impl TunnelEnd {
         if is_output_over && self.is_input_over {
             return Passing::Over;
         }
-        let read = !self.is_input_over && self.room > 0;
+        let read = !self.is_input_over && self.room.bytes() > 0;
         let finish = if is_output_over { Finish::HalfClose } else { Finish::No };
         // What is left although there is room is left because the turn's work is spent.
         Passing::On(Want { read, again: read && !io.input.is_empty(), finish, wake: None })
