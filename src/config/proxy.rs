@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::http::proxying::Server;
 use crate::http::target::valid_host;
-use crate::http::uri::{Scheme, authority};
+use crate::http::uri::after_scheme;
 
 /// Other servers that answer for a route.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -58,14 +59,7 @@ impl From<UpstreamUrl> for ProxyUpstream {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum UpstreamUrl {
     /// `http://HOST[:PORT]` or `https://HOST[:PORT]`.
-    Tcp {
-        /// The connection is by TLS.
-        tls: bool,
-        /// Its name or address, without brackets.
-        host: String,
-        /// Its port.
-        port: u16,
-    },
+    Tcp(Server),
     /// `unix:PATH`.
     Unix(PathBuf),
 }
@@ -82,33 +76,24 @@ impl UpstreamUrl {
                 false => Err("give an absolute path, like unix:/run/app.sock".to_owned()),
             };
         }
-        let hint = || "give http://HOST:PORT, https://HOST:PORT or unix:PATH".to_owned();
-        let (tls, rest) = match text.split_once("://") {
-            Some(("http", rest)) => (false, rest),
-            Some(("https", rest)) => (true, rest),
-            _ => return Err(hint()),
-        };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        if authority.contains('/') {
+        let hint = "give http://HOST:PORT, https://HOST:PORT or unix:PATH";
+        let (is_https, rest) = after_scheme(text.as_bytes()).ok_or(hint)?;
+        let authority = rest.strip_suffix(b"/").unwrap_or(rest);
+        if authority.contains(&b'/') {
             return Err("the URL of an upstream has no path; the path of the request is kept".to_owned());
         }
-        if authority.contains('@') || !valid_host(authority.as_bytes()) {
-            return Err(hint());
+        if authority.contains(&b'@') || !valid_host(authority) {
+            return Err(hint.to_owned());
         }
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => (host, port.parse().ok().filter(|port| *port > 0)),
-            _ => (authority, Some(Scheme::of(tls).default_port())),
-        };
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let port = port.ok_or("give a port from 1 to 65535")?;
-        Ok(Self::Tcp { tls, host: host.to_owned(), port })
+        let server = Server::new(is_https, authority).ok_or("give a port from 1 to 65535")?;
+        Ok(Self::Tcp(server))
     }
 
-    /// Its name and port for the Host field; the port isn't told if it is the usual one.
-    pub fn authority(&self) -> String {
+    /// The server as it calls itself: one on a unix-domain socket has no name.
+    pub fn server(&self) -> Server {
         match self {
-            Self::Tcp { tls, host, port } => authority(Scheme::of(*tls), host, *port),
-            Self::Unix(_) => "localhost".to_owned(),
+            Self::Tcp(server) => server.clone(),
+            Self::Unix(_) => Server { is_https: false, host: "localhost".to_owned(), port: 80 },
         }
     }
 }
@@ -116,7 +101,7 @@ impl UpstreamUrl {
 impl fmt::Display for UpstreamUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { tls, .. } => write!(f, "{}://{}", Scheme::of(*tls), self.authority()),
+            Self::Tcp(server) => f.write_str(&server.origin()),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -139,7 +124,7 @@ mod tests {
             ("unix:/run/a b", "unix:/run/a b", "localhost"),
         ] {
             let url = UpstreamUrl::parse(text).unwrap();
-            assert_eq!((url.to_string().as_str(), url.authority().as_str()), (shown, authority), "{text}");
+            assert_eq!((url.to_string().as_str(), url.server().authority().as_str()), (shown, authority), "{text}");
         }
         for (text, hint) in [
             ("app:3000", "http://HOST"),

@@ -139,6 +139,14 @@ pub fn split_host_port(authority: &str) -> (&str, &str) {
     (host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host), port)
 }
 
+/// Whether a URL is one of https, and what follows its scheme and `://`. None if it isn't one of http either.
+pub fn after_scheme(url: &[u8]) -> Option<(bool, &[u8])> {
+    [(false, &b"http://"[..]), (true, b"https://")].into_iter().find_map(|(is_https, scheme)| {
+        let (start, rest) = url.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some((is_https, rest))
+    })
+}
+
 /// The authority of a host at a port: IPv6 in brackets, and the port only if it isn't that of the scheme.
 pub fn authority(scheme: Scheme, host: &str, port: u16) -> String {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };

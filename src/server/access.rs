@@ -93,7 +93,7 @@ fn of_hosts(config: &Config, all: &mut Vec<Allowed>) {
             _ => None,
         });
         all.extend(proxies.flatten().map(|upstream| match &upstream.url {
-            UpstreamUrl::Tcp { port, .. } => Allowed::Connect(*port),
+            UpstreamUrl::Tcp(server) => Allowed::Connect(server.port),
             UpstreamUrl::Unix(path) => Allowed::Read(around(path)),
         }));
     }

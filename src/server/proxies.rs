@@ -14,6 +14,7 @@ use crate::config::{
 };
 use crate::http::cache_control::MAX_SECONDS;
 use crate::http::caching::Settings;
+use crate::http::proxying::Server;
 use crate::names;
 use crate::reactor::{Endpoint, Reactor};
 use crate::service::Service;
@@ -125,11 +126,11 @@ pub(super) fn describe_cache(config: &Config) -> Option<String> {
 fn upstream(url: &UpstreamUrl, timeouts: &UpstreamTimeouts, trust: &Trust) -> Result<Upstream, String> {
     let (addresses, tls) = match url {
         UpstreamUrl::Unix(path) => (Addresses::at(Endpoint::Unix(path.clone())), None),
-        UpstreamUrl::Tcp { tls, host, port } => {
+        UpstreamUrl::Tcp(Server { is_https, host, port }) => {
             let addresses = names::resolve(host, *port).map_err(|error| error.to_string())?;
-            let tls = tls.then(|| trust.client(host, &["http/1.1"])).transpose()?;
+            let tls = is_https.then(|| trust.client(host, &["http/1.1"])).transpose()?;
             (Addresses::known(host, *port, addresses), tls)
         }
     };
-    Ok(Upstream::new(url.to_string(), url.authority(), addresses, tls, *timeouts))
+    Ok(Upstream::new(url.to_string(), url.server(), addresses, tls, *timeouts))
 }

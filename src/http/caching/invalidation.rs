@@ -4,9 +4,9 @@
 //! An unknown method may be one that changes something. Location and Content-Location count only
 //! within the origin of the request: else one site could empty the cache of another.
 
+use crate::http::Status;
 use crate::http::head::Method;
 use crate::http::uri::HttpUrl;
-use crate::http::{Fields, Status};
 
 /// Whether a request with this method and the status of its response invalidate what is stored
 /// for the URI of the request, in all variants.
@@ -15,18 +15,19 @@ pub fn invalidates(method: Method, status: Status) -> bool {
     !is_safe && (200..400).contains(&status.0)
 }
 
-/// The other URIs for which such a response, with these fields, invalidates what is stored: those
-/// in Location and Content-Location that have the origin of `target`, the URI of the request.
-pub fn further_targets<'a>(target: &'a HttpUrl, response: &Fields<'a>) -> impl Iterator<Item = HttpUrl> + use<'a> {
-    let lines = response.all("location").chain(response.all("content-location"));
-    let urls = lines.filter_map(|value| target.join(std::str::from_utf8(value).ok()?).ok());
+/// The other URIs for which such a response invalidates what is stored: those of the values of Location and
+/// Content-Location that have the origin of `target`, the URI of the request.
+pub fn further_targets<L: AsRef<[u8]>>(
+    target: &HttpUrl,
+    locations: impl Iterator<Item = L>,
+) -> impl Iterator<Item = HttpUrl> {
+    let urls = locations.filter_map(|value| target.join(std::str::from_utf8(value.as_ref()).ok()?).ok());
     urls.filter(move |url| url.same_origin(target) && url != target)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::FieldLines;
 
     #[test]
     fn only_successful_unsafe_requests_invalidate() {
@@ -67,15 +68,12 @@ mod tests {
             ("mailto:x", None),
             ("\u{fc}", Some("http://a.example/dir/%C3%BC")),
         ] {
-            for name in ["Location", "Content-Location"] {
-                let lines = FieldLines::of([(name, location.as_bytes())]);
-                let found = further_targets(&target, &lines.fields()).next();
-                let found = found.map(|url| url.to_string().to_ascii_lowercase());
-                assert_eq!(found, expected.map(str::to_ascii_lowercase), "{location}");
-            }
+            let found = further_targets(&target, [location].into_iter()).next();
+            let found = found.map(|url| url.to_string().to_ascii_lowercase());
+            assert_eq!(found, expected.map(str::to_ascii_lowercase), "{location}");
         }
-        let lines = FieldLines::of([("Location", &b"/a"[..]), ("Content-Location", b"/b"), ("Location", b"\xff")]);
-        let targets: Vec<_> = further_targets(&target, &lines.fields()).map(|url| url.target).collect();
+        let locations = [&b"/a"[..], b"\xff", b"/b"];
+        let targets: Vec<_> = further_targets(&target, locations.into_iter()).map(|url| url.target).collect();
         assert_eq!(targets, ["/a", "/b"]);
     }
 }

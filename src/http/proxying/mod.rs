@@ -13,21 +13,24 @@
 //! | `upgrade` | the change to another protocol |
 //! | `failure` | what a client is told if the upstream fails |
 //! | `destination` | what a request to a forward proxy is for |
+//! | `location` | where a client finds what an upstream names in Location |
 //! | `reachable` | which addresses a forward proxy asks |
 
 mod destination;
 mod failure;
 mod forwards;
 mod hops;
+mod location;
 mod reachable;
 mod request;
 mod response;
 mod upgrade;
 
-pub use destination::{Asked, Destination, Server, textbook_location};
+pub use destination::{Asked, Destination, Server};
 pub use failure::UpstreamFailure;
 pub use forwards::forwards_left;
 pub use hops::HopFields;
+pub use location::{PassedOn, gateway_location, textbook_location};
 pub use reachable::is_public;
 pub use request::{ForwardedRequest, HostChoice, Sender};
 pub use response::{has_passed_here, response_fields};

@@ -85,8 +85,13 @@ impl Fetch {
         }
     }
 
-    /// The head of the response has come.
-    pub(super) fn arrived(&self, head: &RequestHead<'_>, answer: &Answer) -> Arrived {
+    /// The head of the response has come. `locate` maps a Location as the client gets it.
+    pub(super) fn arrived<'a>(
+        &self,
+        head: &RequestHead<'_>,
+        answer: &'a Answer,
+        locate: impl Fn(&'a [u8]) -> Cow<'a, [u8]>,
+    ) -> Arrived {
         let handling = |status: Option<Status>, stored| Handling::Forwarded {
             why: self.reason,
             status,
@@ -94,7 +99,7 @@ impl Fetch {
             collapsed: self.collapsed,
         };
         if caching::invalidates(head.method, answer.status) {
-            self.invalidate(answer);
+            self.invalidate(answer, locate);
         }
         match &answer.kept {
             Kept::Growing(_, response) => Arrived::Stored(Rc::clone(response), handling(None, true)),
@@ -117,15 +122,16 @@ impl Fetch {
     }
 
     /// What is stored for the URI isn't right any more, nor for others that the response names.
-    fn invalidate(&self, answer: &Answer) {
+    fn invalidate<'a>(&self, answer: &'a Answer, locate: impl Fn(&'a [u8]) -> Cow<'a, [u8]>) {
         let mut store = self.rules.cache.store.borrow_mut();
         // One that is stored has replaced what there was.
         if !matches!(answer.kept, Kept::Growing(..) | Kept::Copying(_)) {
             store.remove_uri(self.key);
         }
-        let fields = &answer.fields.fields();
-        let url = std::str::from_utf8(&self.uri).ok().and_then(|uri| HttpUrl::parse(uri).ok());
-        for other in url.iter().flat_map(|url| caching::further_targets(url, fields)) {
+        let Some(url) = std::str::from_utf8(&self.uri).ok().and_then(|uri| HttpUrl::parse(uri).ok()) else { return };
+        let fields = answer.fields.fields();
+        let locations = ["Location", "Content-Location"].into_iter().flat_map(|name| fields.all(name)).map(locate);
+        for other in caching::further_targets(&url, locations) {
             let key = store.key(other.to_string().as_bytes());
             store.remove_uri(key);
         }

@@ -7,7 +7,7 @@ use super::asking::{Arrived, Fetch, Plan, Resource, Wanted};
 use super::exchange::{Exchange, Facts, Turn};
 use super::lookup::{self, History, Looked, LookingUp, Sent};
 use super::proxied::{Over, Proxied};
-use super::received::{received, stamp_of};
+use super::received::{own_location, received, stamp_of};
 use super::rejects::NOT_STORED;
 use super::respond::{self, refuse, refuse_with, send};
 use super::state::{Progress, State};
@@ -154,25 +154,27 @@ fn write_head(
 ) -> Option<Over> {
     let (head, facts) = proxied.parts();
     let head = head::parse_again(head, lines);
-    let mut further = None;
-    if let Some(fetch) = &proxied.plan().fetch {
-        match fetch.arrived(&head, answer) {
+    // The rest of the content may still be read. If it isn't, the connection closes unannounced.
+    let mut exchange = Exchange { head: &head, facts: Facts { unread: None, ..facts.clone() } };
+    let plan = proxied.plan();
+    if let Some(fetch) = &plan.fetch {
+        match fetch.arrived(&head, answer, |location| own_location(&exchange, plan, location)) {
             Arrived::Stored(response, handling) => return Some(Over::Stored(response, handling)),
             Arrived::Unconfirmed => {
                 proxied.ask_again(io.ends, cx);
                 return None;
             }
-            Arrived::Passes(lines) => further = Some([exchange_lines(facts), &lines].concat().into()),
+            Arrived::Passes(lines) => {
+                exchange.facts.lines = Some([exchange_lines(facts), &lines].concat().into());
+            }
         }
     }
-    // The rest of the content may still be read. If it isn't, the connection closes unannounced.
-    let exchange = Exchange { head: &head, facts: Facts { unread: None, lines: further, ..facts.clone() } };
     let upstream = proxied.upstream().map(Rc::clone);
     let turn = &mut Turn::new(io.output, io.ends, request, cx);
     turn.upstream = upstream.as_deref().map(url);
     let fields = answer.fields.fields();
     let stamp = stamp_of(&fields, turn);
-    let fields = received(proxied.plan(), &fields);
+    let fields = received(&exchange, proxied.plan(), &fields);
     let (form, persistent) = respond::begin_at(&exchange, answer.status, fields, answer.length, &stamp, turn);
     let body = respond::begin_body(&exchange, answer.status, form, turn);
     proxied.send(persistent, body);
@@ -214,7 +216,7 @@ pub(super) fn conclude(proxied: Proxied, over: Over, request: u32, io: &mut Io<'
                 return fail(&exchange, UpstreamFailure::Malformed, turn);
             }
             let stamp = stamp_of(&fields, turn);
-            let body = respond::begin_tunnel(&exchange, status, received(&plan, &fields), &stamp, turn);
+            let body = respond::begin_tunnel(&exchange, status, received(&exchange, &plan, &fields), &stamp, turn);
             let timeout = upstream.as_ref().map_or_else(Default::default, |upstream| upstream.timeouts()).tunnel;
             let queue = Rc::clone(&plan.proxy.queue);
             Progress::Pending(State::Tunnel(Box::new(Tunnel::new(link, queue, timeout, body, turn.cx.time.now))))

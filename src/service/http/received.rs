@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::asking::Plan;
-use super::exchange::Turn;
-use crate::http::proxying::textbook_location;
+use super::asking::{Plan, Resource, Wanted};
+use super::exchange::{Exchange, Turn};
+use crate::http::proxying::{PassedOn, gateway_location, textbook_location};
 use crate::http::response::Stamp;
 use crate::http::{Fields, date};
 
@@ -19,7 +19,11 @@ pub(super) fn stamp_of(fields: &Fields<'_>, turn: &Turn<'_, '_>) -> Stamp {
 }
 
 /// The fields, but for Date.
-pub(super) fn received<'f>(plan: &'f Plan, fields: &Fields<'f>) -> impl Iterator<Item = (&'f str, Cow<'f, [u8]>)> {
+pub(super) fn received<'f>(
+    exchange: &'f Exchange<'f>,
+    plan: &'f Plan,
+    fields: &Fields<'f>,
+) -> impl Iterator<Item = (&'f str, Cow<'f, [u8]>)> {
     let (textbook, is_forward) = (plan.textbook.as_deref(), plan.proxy.is_forward);
     // Names are tokens, so they are ASCII.
     let fields = fields.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
@@ -30,9 +34,36 @@ pub(super) fn received<'f>(plan: &'f Plan, fields: &Fields<'f>) -> impl Iterator
         10 => textbook.is_none() || !name.eq_ignore_ascii_case("Set-Cookie"),
         _ => true,
     });
-    let fields = fields.map(move |(name, value)| match textbook {
-        Some(server) if name.eq_ignore_ascii_case("Location") => (name, Cow::from(textbook_location(server, value))),
-        _ => (name, Cow::from(value)),
+    let fields = fields.map(move |(name, value)| {
+        if !is_location(name) {
+            return (name, Cow::from(value));
+        }
+        match textbook {
+            Some(server) => (name, textbook_location(value, server).map_or(Cow::from(value), Cow::from)),
+            None => (name, own_location(exchange, plan, value)),
+        }
     });
     fields.chain(plan.via().map(|via| ("Via", Cow::from(via.into_bytes()))))
+}
+
+/// Whether the value of a field is the URL of a resource, for the client.
+fn is_location(name: &str) -> bool {
+    name.eq_ignore_ascii_case("Location") || name.eq_ignore_ascii_case("Content-Location")
+}
+
+/// A Location as a client finds it by the URL of its request: one that names an upstream of a gateway
+/// becomes a path here.
+pub(super) fn own_location<'f>(exchange: &Exchange<'_>, plan: &Plan, location: &'f [u8]) -> Cow<'f, [u8]> {
+    let proxy = &plan.proxy;
+    if proxy.is_forward {
+        return Cow::from(location);
+    }
+    let prefix = match &plan.wanted {
+        Wanted::Response(Resource::Below(mount)) => exchange.path().get(..*mount).unwrap_or_default(),
+        _ => b"",
+    };
+    let host = exchange.head.host().filter(|_| !proxy.own_host);
+    let passed = PassedOn { prefix, host, is_secure: exchange.facts.secure };
+    let servers = proxy.upstreams.iter().map(|upstream| &upstream.server);
+    gateway_location(location, servers, passed).map_or(Cow::from(location), Cow::from)
 }

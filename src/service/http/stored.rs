@@ -33,7 +33,7 @@ pub(super) fn send(
     turn.cache = Some(if handling == Handling::Hit { CacheResult::Hit } else { CacheResult::Miss });
     let now = turn.cx.time.unix_seconds;
     let (mut room, mut bytes) = (FieldLines::default(), Vec::new());
-    let is_usual = is_usual(exchange, plan);
+    let is_usual = is_usual(exchange, plan, &response);
     let head = match is_usual {
         true => None,
         false => {
@@ -57,9 +57,13 @@ pub(super) fn send(
 }
 
 /// Whether all of the response is sent, as it is stored.
-fn is_usual(exchange: &Exchange<'_>, plan: &Plan) -> bool {
+fn is_usual(exchange: &Exchange<'_>, plan: &Plan, response: &Response) -> bool {
     let (present, policy) = (exchange.head.present, exchange.facts.policy());
-    !present.conditional && !present.range && plan.textbook.is_none() && policy.replaced.is_empty() && !policy.private
+    let is_for_anybody = policy.replaced.is_empty() && !policy.private;
+    // A URL with a host may be one of the upstream.
+    let has_urls = || memchr::memmem::find(response.head(), b"//").is_some();
+    let is_passed = plan.textbook.is_none() && (plan.proxy.is_forward || !has_urls());
+    !present.conditional && !present.range && is_for_anybody && is_passed
 }
 
 fn answer_of(exchange: &Exchange<'_>, head: &StoredHead<'_>, response: &Response, now: i64) -> Answer {
@@ -128,7 +132,7 @@ impl Sending<'_, '_, '_> {
             }
             Some(head) => {
                 let is_304 = status == Status::NOT_MODIFIED;
-                let fields = received(self.plan, &head.fields);
+                let fields = received(self.exchange, self.plan, &head.fields);
                 head.fields.get("date").into_iter().for_each(|date| out.field("Date", date));
                 fields
                     .filter(|(name, _)| !is_304 || caching::is_sent_with_304(name.as_bytes()))

@@ -110,7 +110,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::http::proxying::UpstreamTimeouts;
+    use crate::http::proxying::{Server, UpstreamTimeouts};
     use crate::reactor::{Endpoint, Handle};
     use crate::service::proxy::Addresses;
 
@@ -118,7 +118,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let timeouts = UpstreamTimeouts { connect: second, response: second, idle: second, tunnel: second };
         let addresses = Addresses::at(Endpoint::Unix(name.into()));
-        Rc::new(Upstream::new(name.to_owned(), name.to_owned(), addresses, None, timeouts))
+        Rc::new(Upstream::new(name.to_owned(), Server::new(false, b"a").unwrap(), addresses, None, timeouts))
     }
 
     const EXCHANGE: ExchangeId = ExchangeId { client: Handle::for_test(1), request: 1 };

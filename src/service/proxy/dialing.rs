@@ -176,7 +176,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::http::proxying::UpstreamTimeouts;
+    use crate::http::proxying::{Server, UpstreamTimeouts};
     use crate::limits;
     use crate::reactor::{TestContext, Time};
     use crate::service::proxy::Addresses;
@@ -188,7 +188,8 @@ mod tests {
         let addresses = Addresses::unknown(host, 80, Rc::new(may_ask));
         let second = Duration::from_secs(1);
         let timeouts = UpstreamTimeouts { connect: second, response: second, idle: second, tunnel: second };
-        let upstream = Upstream::new(host.to_owned(), host.to_owned(), addresses, None, timeouts);
+        let upstream =
+            Upstream::new(host.to_owned(), Server::new(false, host.as_bytes()).unwrap(), addresses, None, timeouts);
         Dialing::new(Rc::new(upstream), EXCHANGE, Tick::default())
     }
 

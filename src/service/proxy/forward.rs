@@ -52,7 +52,7 @@ impl Forward {
         let allows_private = self.allows_private;
         let filter = Rc::new(move |address| allows_private || is_public(address));
         let addresses = Addresses::unknown(&server.host, server.port, filter);
-        let upstream = Upstream::new(server.origin(), server.authority(), addresses, tls, self.timeouts);
+        let upstream = Upstream::new(server.origin(), server.clone(), addresses, tls, self.timeouts);
         let upstreams = vec![Rc::new(upstream.foreign())];
         let proxy = Proxy::new(upstreams, self.pseudonym.clone());
         let proxy = Rc::new(Proxy { own_host: true, is_forward: true, cache: self.cache.clone(), ..proxy });

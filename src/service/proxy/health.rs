@@ -165,7 +165,7 @@ fn look_up(upstream: &Upstream, cx: &mut Cx<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::proxying::UpstreamTimeouts;
+    use crate::http::proxying::{Server, UpstreamTimeouts};
     use crate::reactor::{Endpoint, TestContext, Time};
     use crate::service::Shared;
     use crate::service::proxy::Addresses;
@@ -174,7 +174,13 @@ mod tests {
     fn upstream() -> Rc<Upstream> {
         let settings = HealthSettings { path: "/up".to_owned(), interval: Duration::from_secs(5) };
         let addresses = Addresses::at(Endpoint::Unix("/a".into()));
-        let upstream = Upstream::new("unix:/a".into(), "a".into(), addresses, None, UpstreamTimeouts::default());
+        let upstream = Upstream::new(
+            "unix:/a".into(),
+            Server::new(false, b"a").unwrap(),
+            addresses,
+            None,
+            UpstreamTimeouts::default(),
+        );
         Rc::new(upstream.with_health(Some(settings)))
     }
 

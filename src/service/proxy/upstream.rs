@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::health::Health;
 use super::outage::Outage;
 use super::{Addresses, HealthSettings};
-use crate::http::proxying::UpstreamTimeouts;
+use crate::http::proxying::{Server, UpstreamTimeouts};
 use crate::limits;
 use crate::reactor::{Handle, Tick, TlsClient};
 
@@ -23,6 +23,8 @@ pub struct Upstream {
     pub url: String,
     /// Its host and port, for the Host field.
     pub authority: String,
+    /// What it calls itself if it isn't told another name.
+    pub server: Server,
     addresses: RefCell<Addresses>,
     tls: Option<TlsClient>,
     timeouts: UpstreamTimeouts,
@@ -67,7 +69,7 @@ impl Upstream {
     /// An upstream at these addresses.
     pub fn new(
         url: String,
-        authority: String,
+        server: Server,
         addresses: Addresses,
         tls: Option<TlsClient>,
         timeouts: UpstreamTimeouts,
@@ -76,7 +78,8 @@ impl Upstream {
         let addresses = RefCell::new(addresses);
         Self {
             url,
-            authority,
+            authority: server.authority(),
+            server,
             addresses,
             tls,
             timeouts,

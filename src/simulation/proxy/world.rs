@@ -12,7 +12,7 @@ use super::texts::Texts;
 use crate::cache::{Limits, Store};
 use crate::files::scratch::Scratch;
 use crate::http::caching::Settings;
-use crate::http::proxying::UpstreamTimeouts;
+use crate::http::proxying::{Server, UpstreamTimeouts};
 use crate::logging::Log;
 use crate::reactor::{Endpoint, Handle, TestContext, Tick, Time};
 use crate::service::http::{self, Host, RouteHandler};
@@ -251,6 +251,12 @@ fn upstream(dice: &mut Dice, number: usize) -> Rc<Upstream> {
         0 => Addresses::known("localhost", 80, [1, 2].map(|n| ([127, 0, 0, n], 80).into()).to_vec()),
         _ => Addresses::at(Endpoint::Unix(name.as_str().into())),
     };
-    let upstream = Upstream::new(name.clone(), name, addresses, None, UpstreamTimeouts::default());
+    let upstream = Upstream::new(
+        name.clone(),
+        Server::new(false, name.as_bytes()).unwrap(),
+        addresses,
+        None,
+        UpstreamTimeouts::default(),
+    );
     Rc::new(upstream.with_weight(dice.pick(&[1, 3])))
 }

@@ -1,7 +1,7 @@
 //! Phase Tunnel: both ends of a tunnel, and the messages between them.
 
 use super::*;
-use crate::http::proxying::UpstreamTimeouts;
+use crate::http::proxying::{Server, UpstreamTimeouts};
 use crate::http::{FieldLines, head};
 use crate::reactor::{Ending, Endpoint, Protocol};
 use crate::service::Message;
@@ -34,7 +34,8 @@ impl Pair {
     fn new() -> Self {
         let timeouts = UpstreamTimeouts { tunnel: SILENCE, ..UpstreamTimeouts::default() };
         let addresses = Addresses::at(Endpoint::Unix("a".into()));
-        let upstream = Rc::new(Upstream::new("u".to_owned(), "u".to_owned(), addresses, None, timeouts));
+        let upstream =
+            Rc::new(Upstream::new("u".to_owned(), Server::new(false, b"u").unwrap(), addresses, None, timeouts));
         let proxy = Rc::new(Proxy { max_in_flight: 1, ..Proxy::new(vec![upstream], "miod-x".to_owned()) });
         let route = RouteHandler::Proxy(Rc::clone(&proxy));
         let mut bench = Bench::with_host(|host| host.routes.set("/up", route).unwrap());

@@ -1,7 +1,7 @@
 //! Requests that other servers answer.
 
 use super::*;
-use crate::http::proxying::UpstreamTimeouts;
+use crate::http::proxying::{Server, UpstreamTimeouts};
 use crate::reactor::Endpoint;
 use crate::service::Message;
 use crate::service::proxy::{Addresses, ExchangeId, InFlight, Proxy, Upstream};
@@ -9,7 +9,13 @@ use crate::service::proxy::{Addresses, ExchangeId, InFlight, Proxy, Upstream};
 /// A server whose paths below `/p` an upstream answers that may have one request, and the upstream.
 fn bench() -> (Bench, Rc<Upstream>) {
     let addresses = Addresses::at(Endpoint::Unix("/a".into()));
-    let upstream = Upstream::new("unix:/a".into(), "a".into(), addresses, None, UpstreamTimeouts::default());
+    let upstream = Upstream::new(
+        "unix:/a".into(),
+        Server::new(false, b"a").unwrap(),
+        addresses,
+        None,
+        UpstreamTimeouts::default(),
+    );
     let upstream = Rc::new(upstream);
     let proxy = Proxy { max_in_flight: 1, ..Proxy::new(vec![Rc::clone(&upstream)], "me".to_owned()) };
     let bench = Bench::with_host(|host| host.routes.set("/p", RouteHandler::Proxy(Rc::new(proxy))).unwrap());
