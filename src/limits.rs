@@ -228,6 +228,10 @@ pub const HASHING_JOBS: usize = 16;
 pub const COMMIT_JOBS: usize = 4_096;
 /// Most pending reads of directories or files.
 pub const FILE_JOBS: usize = 64;
+/// Most files that wait to be compressed. Beyond it they are sent as they are.
+pub const COMPRESSION_JOBS: usize = 64;
+/// The largest file that is compressed, in bytes: it takes up to half a second.
+pub const COMPRESSED_FILE: u64 = 16 * 1024 * 1024;
 /// Most pending name resolutions.
 pub const NAME_JOBS: usize = 64;
 /// Most threads that resolve names: one slow name must not hold up all others.

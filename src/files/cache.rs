@@ -129,7 +129,7 @@ impl Cache {
         let hash = self.hasher.hash_one(entry.key());
         self.remove(entry.key());
         let (memory, descriptors) = (entry.memory(), entry.descriptors());
-        if memory > self.limit / 8 || descriptors > self.descriptor_limit {
+        if memory > self.most() || descriptors > self.descriptor_limit {
             return;
         }
         while self.memory + memory > self.limit || self.descriptors + descriptors > self.descriptor_limit {
@@ -163,12 +163,21 @@ impl Cache {
 
     /// Removes the entry of `key`.
     pub(super) fn remove(&mut self, key: &[u8]) {
+        drop(self.take(key));
+    }
+
+    /// Takes the entry of `key` out.
+    pub(super) fn take(&mut self, key: &[u8]) -> Option<Entry> {
         let hash = self.hasher.hash_one(key);
-        if let Ok(entry) = self.found.find_entry(hash, |entry| entry.key() == key) {
-            let (entry, _) = entry.remove();
-            self.memory -= entry.memory();
-            self.descriptors -= entry.descriptors();
-        }
+        let (entry, _) = self.found.find_entry(hash, |entry| entry.key() == key).ok()?.remove();
+        self.memory -= entry.memory();
+        self.descriptors -= entry.descriptors();
+        Some(entry)
+    }
+
+    /// The most bytes of memory that an entry may take.
+    pub(super) fn most(&self) -> usize {
+        self.limit / 8
     }
 
     /// Removes all missing paths: a new file has appeared.

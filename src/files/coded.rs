@@ -8,9 +8,9 @@
 
 use std::fs::File;
 
-use super::representation::{BuildError, Content, Form, Representation, Style};
+use super::representation::{BuildError, Form, Representation, Style, Variety};
 use super::resolve::{Metadata, OpenError, Opened, Root};
-use crate::http::content_coding::ContentCoding;
+use crate::http::content_coding::{Codings, ContentCoding};
 use crate::http::response::HeadContext;
 
 /// The ending of the name of a file in a coding.
@@ -94,17 +94,17 @@ impl Siblings {
         self
     }
 
-    /// Whether one of them is to be sent.
-    pub(super) fn are_usable(&self) -> bool {
-        self.found.iter().any(|sibling| sibling.file.is_some())
+    /// The codings of those that are to be sent.
+    pub(super) fn usable(&self) -> Codings {
+        self.found.iter().filter(|sibling| sibling.file.is_some()).map(|sibling| sibling.coding).collect()
     }
 
     /// Builds the forms, each with its metadata.
     pub(super) fn build(self, style: &Style<'_>, context: HeadContext<'_>) -> impl Iterator<Item = BuiltSibling> {
         self.found.into_iter().map(move |Sibling { coding, metadata, file }| {
             let form = file.and_then(|file| {
-                let content = Content::File(file);
-                let form = Form { key: b"", metadata: &metadata, coding: Some(coding), content, varies: true };
+                let (variety, size) = (Variety::Sibling(coding), metadata.size);
+                let form = Form { key: b"", metadata: &metadata, variety, file, size, varies: true };
                 Representation::build(form, style, context).inspect_err(log).ok()
             });
             (coding, metadata, form)

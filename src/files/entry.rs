@@ -15,6 +15,7 @@
 //! two more.
 
 use super::coded;
+use super::compressing::{self, Compressing};
 use super::representation::{Modified, Representation, allocated};
 use super::resolve::Metadata;
 use crate::http::conditional;
@@ -35,6 +36,8 @@ pub(super) struct Entry {
     pub(super) used: bool,
     /// The codings in which it can be sent now.
     ready: Codings,
+    /// The same, and those in which it will be sent when they are made.
+    offered: Codings,
 }
 
 // Every field is in the same cache line.
@@ -45,6 +48,7 @@ struct Details {
     /// The metadata of the file when it was read.
     metadata: Metadata,
     coded: [Option<Box<Coded>>; ContentCoding::ALL.len()],
+    compressing: Option<Compressing>,
 }
 
 /// What there is in a coding.
@@ -53,6 +57,8 @@ struct Coded {
     /// The metadata of the file beside the plain one, if there is one, used or not.
     sibling: Option<Metadata>,
     form: Option<Representation>,
+    /// The form was made of the plain one.
+    is_made: bool,
 }
 
 /// The form that a request gets.
@@ -63,17 +69,56 @@ pub(super) struct Selected<'e> {
 
 impl Entry {
     /// A file without coded forms.
-    pub(super) fn new(plain: Representation, metadata: Metadata, candidate: u8, now: u32) -> Self {
-        let details = Box::new(Details { metadata, coded: [const { None }; ContentCoding::ALL.len()] });
-        Self { plain, details, checked: now, candidate, used: true, ready: Codings::default() }
+    pub(super) fn new(plain: Representation, metadata: Metadata) -> Self {
+        let coded = [const { None }; ContentCoding::ALL.len()];
+        let details = Box::new(Details { metadata, coded, compressing: None });
+        let (ready, offered) = (Codings::NONE, Codings::NONE);
+        Self { plain, details, checked: 0, candidate: 0, used: true, ready, offered }
     }
 
     /// Takes note of a file beside this one: its metadata, and its form, if it is sent.
     pub(super) fn add_sibling(&mut self, coding: ContentCoding, sibling: Metadata, form: Option<Representation>) {
         if form.is_some() {
             self.ready = self.ready.with(coding);
+            self.offered = self.offered.with(coding);
         }
-        self.details.coded[coding as usize] = Some(Box::new(Coded { sibling: Some(sibling), form }));
+        let coded = Coded { sibling: Some(sibling), form, is_made: false };
+        self.details.coded[coding as usize] = Some(Box::new(coded));
+    }
+
+    /// It may be compressed.
+    pub(super) fn offer(&mut self, coding: ContentCoding) {
+        self.offered = self.offered.with(coding);
+    }
+
+    /// It isn't worth compressing.
+    pub(super) fn withdraw(&mut self, coding: ContentCoding) {
+        self.offered = self.offered.without(coding);
+    }
+
+    /// Takes the form that was made of it.
+    pub(super) fn add_made(&mut self, coding: ContentCoding, form: Representation) {
+        self.ready = self.ready.with(coding);
+        let coded = self.details.coded[coding as usize].get_or_insert_default();
+        (coded.form, coded.is_made) = (Some(form), true);
+    }
+
+    /// Whether the client would get a form that isn't made yet. While the entity-tag is weak, the
+    /// file may change under it, and isn't compressed.
+    pub(super) fn lacks(&self, codings: AcceptedCodings) -> bool {
+        self.offered != self.ready
+            && !self.plain.is_weak()
+            && matches!(codings.choose(self.offered), CodingChoice::Coded(coding) if !self.ready.contains(coding))
+    }
+
+    /// The job that makes a form of it.
+    pub(super) fn compressing(&mut self) -> &mut Option<Compressing> {
+        &mut self.details.compressing
+    }
+
+    /// The metadata of the file when it was read.
+    pub(super) fn metadata(&self) -> &Metadata {
+        &self.details.metadata
     }
 
     /// The path that it is found by.
@@ -114,13 +159,20 @@ impl Entry {
     pub(super) fn memory(&self) -> usize {
         // A table that has just grown is filled to 7/16, and needs a byte for each slot.
         const SLOT: usize = (size_of::<Entry>() + 1) * 16 / 7;
-        let coded = self.coded().count() * allocated(size_of::<Coded>());
-        SLOT + allocated(size_of::<Details>()) + coded + self.forms().map(Representation::memory).sum::<usize>()
+        let of_coded = |coded: &Coded| {
+            let made = coded.form.as_ref().filter(|form| coded.is_made && form.has_descriptor());
+            allocated(size_of::<Coded>()) + made.map_or(0, |form| compressing::memory(form.size()))
+        };
+        let coded: usize = self.coded().map(of_coded).sum();
+        let compressing = self.details.compressing.as_ref().map_or(0, Compressing::memory);
+        let forms: usize = self.forms().map(Representation::memory).sum();
+        SLOT + allocated(size_of::<Details>()) + coded + compressing + forms
     }
 
     /// The descriptors that it keeps open.
     pub(super) fn descriptors(&self) -> usize {
-        self.forms().filter(|form| form.has_descriptor()).count()
+        let of_forms = self.forms().filter(|form| form.has_descriptor()).count();
+        of_forms + usize::from(self.details.compressing.is_some())
     }
 
     /// The form that a request gets; none if the client accepts none that is there.
@@ -179,13 +231,13 @@ impl Entry {
 
     /// The plain form.
     fn plain(&self) -> Selected<'_> {
-        let modified = Modified { metadata: &self.details.metadata, is_shared: !self.ready.is_empty() };
+        let modified = Modified { metadata: &self.details.metadata, is_shared: !self.offered.is_empty() };
         Selected { form: &self.plain, modified }
     }
 
     fn in_coding(&self, coding: ContentCoding) -> Option<Selected<'_>> {
         let coded = self.details.coded[coding as usize].as_ref()?;
-        let metadata = coded.sibling.as_ref()?;
+        let metadata = coded.sibling.as_ref().filter(|_| !coded.is_made).unwrap_or(&self.details.metadata);
         Some(Selected { form: coded.form.as_ref()?, modified: Modified { metadata, is_shared: true } })
     }
 }

@@ -17,11 +17,13 @@ use std::path::Path;
 
 use super::cache::Known;
 use super::candidates::ends_as_directory;
-use super::coded::{self, BuiltSibling, Siblings};
+use super::coded::{self, Siblings};
+use super::compressing::{self, Compressed, Compressing, MADE, Outcome};
 use super::entry::Entry;
-use super::representation::{BuildError, Content, Form, Representation, Style};
+use super::representation::{BuildError, Form, Representation, Style, Variety};
 use super::resolve::{Metadata, OpenError, Opened};
 use super::{CacheResult, Site};
+use crate::http::content_coding::AcceptedCodings;
 use crate::http::response::HeadContext;
 
 /// Why a path has no file.
@@ -39,23 +41,59 @@ pub(super) enum Missed {
 }
 
 impl Site {
-    /// Calls `respond` with the file of `key`, and whether it was in the cache.
+    /// Calls `respond` with the file of `key`, and whether it was in the cache. If the client would
+    /// get a form of it that isn't there, it is made for the next one.
+    #[inline]
     pub(super) fn with<R>(
         &mut self,
         key: &[u8],
+        codings: AcceptedCodings,
         context: HeadContext<'_>,
         now: u32,
         respond: impl FnOnce(&Entry, CacheResult) -> R,
     ) -> Result<R, Missed> {
         match self.look_up(key, now) {
-            Known::Found(entry) if entry.is_under(context.policy) => return Ok(respond(entry, CacheResult::Hit)),
-            // Its head is of another policy.
-            Known::Found(_) => {}
+            Known::Found(entry) if entry.is_under(context.policy) => {
+                if !entry.lacks(codings) {
+                    return Ok(respond(entry, CacheResult::Hit));
+                }
+            }
             Known::Missing => return Err(Missed::NotFound),
-            Known::Unknown => {}
+            // A found entry may have the head of another policy.
+            Known::Found(_) | Known::Unknown => return self.with_loaded(key, codings, context, now, respond),
         }
-        let loaded = self.load(key, context, now)?;
-        Ok(self.keep(loaded, |entry| respond(entry, CacheResult::Miss)))
+        match self.cache.take(key) {
+            Some(entry) => Ok(self.with_incomplete(entry, context, |entry| respond(entry, CacheResult::Hit))),
+            None => Err(Missed::NotFound),
+        }
+    }
+
+    #[inline(never)]
+    fn with_loaded<R>(
+        &mut self,
+        key: &[u8],
+        codings: AcceptedCodings,
+        context: HeadContext<'_>,
+        now: u32,
+        respond: impl FnOnce(&Entry, CacheResult) -> R,
+    ) -> Result<R, Missed> {
+        let (entry, keep) = self.load(key, context, now)?;
+        let respond = |entry: &Entry| respond(entry, CacheResult::Miss);
+        if keep && entry.lacks(codings) {
+            return Ok(self.with_incomplete(entry, context, respond));
+        }
+        Ok(self.keep((entry, keep), respond))
+    }
+
+    #[inline(never)]
+    fn with_incomplete<R>(
+        &mut self,
+        mut entry: Entry,
+        context: HeadContext<'_>,
+        respond: impl FnOnce(&Entry) -> R,
+    ) -> R {
+        self.compress(&mut entry, context);
+        self.keep((entry, true), respond)
     }
 
     /// Calls `respond` with a file, and then keeps it if it may be kept.
@@ -106,9 +144,8 @@ impl Site {
                     };
                     // The target of a link isn't watched.
                     let keep = !via_symlink && !siblings.unsteady && self.settings.cache_size > 0;
-                    let (plain, coded) = self.build(key, file, &metadata, siblings, context)?;
-                    let mut entry = Entry::new(plain, metadata, number, now);
-                    coded.into_iter().for_each(|(coding, metadata, form)| entry.add_sibling(coding, metadata, form));
+                    let mut entry = self.build(key, (file, metadata), siblings, keep, context)?;
+                    (entry.checked, entry.candidate) = (now, number);
                     return Ok((entry, keep));
                 }
                 // Another candidate may be there.
@@ -140,28 +177,71 @@ impl Site {
         }
     }
 
-    /// The forms of the file at `self.path`: the plain one, and those of its siblings.
+    /// The file at `self.path`, with the forms of its siblings. If it is kept, it may get others.
     fn build(
         &self,
         key: &[u8],
-        file: File,
-        metadata: &Metadata,
+        (file, metadata): (File, Metadata),
         siblings: Siblings,
+        keep: bool,
         context: HeadContext<'_>,
-    ) -> Result<(Representation, Vec<BuiltSibling>), Missed> {
+    ) -> Result<Entry, Missed> {
         let fields = self.settings.fields_of(&self.path);
-        let style = Style {
-            fields: &fields,
+        let style = self.style(&fields);
+        let siblings = if style.may_be_coded(context) { siblings } else { siblings.unused() };
+        let usable = siblings.usable();
+        let types = &self.settings.compression.types;
+        let is_offered = keep && !usable.contains(MADE) && style.may_be_compressed(metadata.size, types, context);
+        let (variety, size, varies) = (Variety::Plain, metadata.size, is_offered || !usable.is_empty());
+        let form = Form { key, metadata: &metadata, variety, file, size, varies };
+        let mut entry = Entry::new(Representation::build(form, &style, context)?, metadata);
+        for (coding, metadata, form) in siblings.build(&style, context) {
+            entry.add_sibling(coding, metadata, form);
+        }
+        if is_offered {
+            entry.offer(MADE);
+        }
+        Ok(entry)
+    }
+
+    /// What the fields of the file at `self.path` depend on.
+    fn style<'a>(&'a self, fields: &'a [(&'a str, &'a str)]) -> Style<'a> {
+        Style {
+            fields,
             cache_control: &self.settings.cache_control,
             media_type: self.settings.media_types.of(&self.path),
             etag_inode: self.settings.etag_inode,
             edition: self.edition,
-        };
-        let siblings = if style.may_be_coded(context) { siblings } else { siblings.unused() };
-        let varies = siblings.are_usable();
-        let form = Form { key, metadata, coding: None, content: Content::File(file), varies };
-        let plain = Representation::build(form, &style, context)?;
-        Ok((plain, siblings.build(&style, context).collect()))
+        }
+    }
+
+    /// Takes the compressed form of a file if it is made, or else begins to make it.
+    fn compress(&mut self, entry: &mut Entry, context: HeadContext<'_>) {
+        self.candidates.get(entry.key(), entry.candidate, &mut self.path);
+        let level = self.settings.compression.level;
+        match entry.compressing().take().map_or(Outcome::Skipped, Compressing::outcome) {
+            Outcome::Running(compressing) => *entry.compressing() = Some(compressing),
+            Outcome::Useless => entry.withdraw(MADE),
+            Outcome::Made(Compressed { file, size }) => {
+                let fields = self.settings.fields_of(&self.path);
+                let (metadata, variety) = (entry.metadata(), Variety::Made(MADE, level));
+                let form = Form { key: b"", metadata, variety, file, size, varies: true };
+                match Representation::build(form, &self.style(&fields), context) {
+                    Ok(form) => entry.add_made(MADE, form),
+                    Err(_) => entry.withdraw(MADE),
+                }
+            }
+            Outcome::Skipped => {
+                // The result takes its place in the cache with the file.
+                let most = compressing::most(entry.metadata().size, self.cache.most().saturating_sub(entry.memory()));
+                if most == 0 {
+                    return entry.withdraw(MADE);
+                }
+                let (job, compressing) = compressing::begin(&self.root, &self.path, entry.metadata(), level, most);
+                *entry.compressing() = Some(compressing);
+                self.job = Some(Box::new(job));
+            }
+        }
     }
 
     /// Opens the file. If the file system fails, it may have been mounted again: then the

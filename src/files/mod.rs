@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`resolve`] opens files and proves that they are below the root. [`watch`] reports
-//! changes. `load` takes these steps; `coded` finds files that are compressed already. `entry` keeps
+//! changes. `load` takes these steps; `coded` finds files that are compressed already, `compressing` compresses others. `entry` keeps
 //! the forms of a file, and chooses among them. [`representation`] builds and writes responses,
 //! `validators` says what a client may compare, `error_pages` which file an error has. [`listing`] reads directories,
 //! [`listing_page`] writes them. [`Site`] combines them.
@@ -16,6 +16,7 @@
 mod cache;
 mod candidates;
 mod coded;
+mod compressing;
 mod entry;
 mod error_pages;
 pub mod glob;
@@ -43,9 +44,10 @@ use crate::http::target;
 use crate::http::{Reject, Status, negotiate};
 use crate::limits;
 use crate::reactor::{Output, Tick};
+use cache::Cache;
 pub use cache::CacheFigures;
-use cache::{Cache, Known};
 use candidates::Candidates;
+pub use compressing::CompressionJob;
 use entry::{Entry, Selected};
 pub use error_pages::{ErrorPage, ErrorPages};
 use glob::Glob;
@@ -143,6 +145,8 @@ pub struct Site {
     hinted: bool,
     /// A buffer for paths.
     path: Vec<u8>,
+    /// A job that is to be begun.
+    job: Option<Box<CompressionJob>>,
 }
 
 /// The result of a request for a file.
@@ -200,6 +204,7 @@ impl Site {
             checked: 0,
             hinted: false,
             path: Vec::new(),
+            job: None,
         }
     }
 
@@ -257,30 +262,25 @@ impl Site {
         if now != self.checked {
             self.check_root(now);
         }
-        match self.look_up(key, now) {
-            Known::Found(entry) if entry.is_under(context.policy) => respond(entry, request, context, output),
-            Known::Missing => self.serve_missing(request, context, now, output),
-            // A found entry may have the head of another policy.
-            Known::Unknown | Known::Found(_) => self.serve_unknown(request, key, context, now, output),
+        let result = self.with(key, request.codings, context, now, |entry, cache| {
+            respond(entry, request, context, output).after(cache)
+        });
+        match result {
+            Ok(served) => served,
+            Err(missed) => self.serve_missed(missed, request, key, context, now, output),
         }
     }
 
     #[inline(never)]
-    fn serve_unknown(
+    fn serve_missed(
         &mut self,
+        missed: Missed,
         request: &RequestHead<'_>,
         key: &[u8],
         context: HeadContext<'_>,
         now: u32,
         output: &mut Output,
     ) -> Served {
-        let missed = match self.load(key, context, now) {
-            Ok(entry) => {
-                let served = self.keep(entry, |entry| respond(entry, request, context, output));
-                return served.after(CacheResult::Miss);
-            }
-            Err(missed) => missed,
-        };
         match missed {
             Missed::Redirect => Served::Redirect(location(key, request.target.query)),
             Missed::Directory(dir) => self.list(dir, key, request, now),
@@ -303,7 +303,7 @@ impl Site {
         output: &mut Output,
     ) -> Served {
         if let Some(page) = self.settings.spa.take() {
-            let result = self.with(page.as_bytes(), context, now, |entry, cache| {
+            let result = self.with(page.as_bytes(), request.codings, context, now, |entry, cache| {
                 respond(entry, request, context, output).after(cache)
             });
             self.settings.spa = Some(page);
@@ -312,6 +312,11 @@ impl Site {
             }
         }
         refused(Status::NOT_FOUND, "there is no such file")
+    }
+
+    /// A job that the last request needs for the next ones. Without it they get the file as it is.
+    pub fn take_job(&mut self) -> Option<Box<CompressionJob>> {
+        self.job.take()
     }
 
     /// What the cache counts.
@@ -328,8 +333,9 @@ impl Site {
         output: &mut Output,
     ) -> Option<Answered> {
         let pages = Rc::clone(&self.settings.error_pages);
-        self.with(pages.of(failure.status)?.as_bytes(), context, seconds(now), |entry, _| {
-            entry.for_error(failure.codings).respond_to_failure(failure, context, output)
+        let (page, codings) = (pages.of(failure.status)?, failure.codings);
+        self.with(page.as_bytes(), codings, context, seconds(now), |entry, _| {
+            entry.for_error(codings).respond_to_failure(failure, context, output)
         })
         .ok()?
         .ok()

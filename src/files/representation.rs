@@ -32,7 +32,7 @@ use memchr::memmem;
 use crate::http::Status;
 use crate::http::content_coding::AcceptedCodings;
 use crate::http::response::Policy;
-pub(super) use build::{BuildError, Content, Form, Style};
+pub(super) use build::{BuildError, Form, Style, Variety};
 pub(super) use respond::Modified;
 
 /// Content up to this size is copied from memory. By measurement, sendfile is cheaper
@@ -126,6 +126,11 @@ impl Representation {
     /// Whether its entity-tag is weak, so that it must be built again soon.
     pub(super) fn is_weak(&self) -> bool {
         self.weak
+    }
+
+    /// Bytes of the content.
+    pub(super) fn size(&self) -> u64 {
+        self.size
     }
 
     /// Bytes of memory that it holds beyond its own size, but for the file.

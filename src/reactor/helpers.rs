@@ -35,6 +35,8 @@ pub enum JobClass {
     Commit,
     /// Reading files and directories, and work on their content.
     Files,
+    /// Compressing what is sent often: processor time, up to a second.
+    Compression,
     /// Name look-ups: the resolver may take seconds.
     Names,
 }
@@ -42,7 +44,7 @@ pub enum JobClass {
 impl JobClass {
     const COUNT: usize = Self::Names as usize + 1;
     /// All classes.
-    pub const ALL: [Self; Self::COUNT] = [Self::Hashing, Self::Commit, Self::Files, Self::Names];
+    pub const ALL: [Self; Self::COUNT] = [Self::Hashing, Self::Commit, Self::Files, Self::Compression, Self::Names];
 
     /// Most jobs that wait.
     fn limit(self) -> usize {
@@ -50,6 +52,7 @@ impl JobClass {
             Self::Hashing => limits::HASHING_JOBS,
             Self::Commit => limits::COMMIT_JOBS,
             Self::Files => limits::FILE_JOBS,
+            Self::Compression => limits::COMPRESSION_JOBS,
             Self::Names => limits::NAME_JOBS,
         }
     }
@@ -57,7 +60,7 @@ impl JobClass {
     /// Most threads.
     fn threads(self) -> usize {
         match self {
-            Self::Hashing | Self::Commit | Self::Files => 1,
+            Self::Hashing | Self::Commit | Self::Files | Self::Compression => 1,
             Self::Names => limits::NAME_THREADS,
         }
     }
@@ -68,6 +71,7 @@ impl JobClass {
             Self::Hashing => "hashing",
             Self::Commit => "commit",
             Self::Files => "files",
+            Self::Compression => "compression",
             Self::Names => "names",
         }
     }
@@ -221,7 +225,7 @@ impl<O: Send + 'static> Helpers<O> {
     /// Skips all jobs that this connection waits for.
     pub(super) fn forget(&mut self, waiter: Handle) {
         if self.open > 0 {
-            for class in [JobClass::Hashing, JobClass::Files, JobClass::Names] {
+            for class in JobClass::ALL {
                 self.skip(class, |other, _| other == waiter);
             }
         }

@@ -117,6 +117,8 @@ pub enum Outcome {
     Checked(Checked),
     /// A directory was read.
     Listing(io::Result<Arc<Listing>>),
+    /// A file was compressed. The cache of files has the result.
+    Compressed,
     /// A job of the cache has ended. The cache has the results.
     Cache,
     /// The write of a session to disk has ended. The store has the result.

@@ -9,9 +9,11 @@ use super::super::read::read_range;
 use super::super::resolve::Metadata;
 use super::super::validators::{self, Validators};
 use super::{ACCEPT_RANGES, Representation, SMALL};
+use crate::http::compressible::{CompressibleTypes, SMALLEST};
 use crate::http::content_coding::ContentCoding;
 use crate::http::response::{self, HeadContext, ResponseHead};
-use crate::http::{Status, date};
+use crate::http::{Status, cache_control, date};
+use crate::limits;
 
 const NO_SNIFF: &[u8] = b"X-Content-Type-Options: nosniff\r\n";
 
@@ -46,6 +48,25 @@ impl<'a> Style<'a> {
         let is_set = |name: &str| context.policy.replaces(name.as_bytes());
         self.field("Content-Encoding").is_none() && !is_set("content-encoding") && !is_set("vary")
     }
+
+    /// Whether a form of `size` bytes may be made here.
+    pub(in super::super) fn may_be_compressed(
+        &self,
+        size: u64,
+        types: &CompressibleTypes,
+        context: HeadContext<'_>,
+    ) -> bool {
+        // Nobody on the way to the client may change such content (RFC 9111 §5.2.2.6).
+        let is_fixed = || {
+            let cache_control = self.cache_control(context).as_bytes();
+            cache_control::directives(cache_control).any(|directive| directive.is("no-transform"))
+        };
+        context.policy.compress
+            && (SMALLEST..=limits::COMPRESSED_FILE).contains(&size)
+            && types.contains(self.field("Content-Type").unwrap_or(self.media_type).as_bytes())
+            && self.may_be_coded(context)
+            && !is_fixed()
+    }
 }
 
 /// One form of a file.
@@ -54,16 +75,42 @@ pub(in super::super) struct Form<'a> {
     pub(in super::super) key: &'a [u8],
     /// The metadata that its validators are made of.
     pub(in super::super) metadata: &'a Metadata,
-    pub(in super::super) coding: Option<ContentCoding>,
-    pub(in super::super) content: Content,
+    pub(in super::super) variety: Variety,
+    /// The content, with so many bytes.
+    pub(in super::super) file: File,
+    pub(in super::super) size: u64,
     /// The path has coded forms, or may get some.
     pub(in super::super) varies: bool,
 }
 
-/// The content of a form.
-pub(in super::super) enum Content {
-    /// A file of the site, which has the size that its metadata say.
-    File(File),
+/// Which of the forms of a file it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Variety {
+    /// As it is.
+    Plain,
+    /// A file that the operator has compressed.
+    Sibling(ContentCoding),
+    /// Compressed here, at this level.
+    Made(ContentCoding, u8),
+}
+
+impl Variety {
+    fn coding(self) -> Option<ContentCoding> {
+        match self {
+            Self::Plain => None,
+            Self::Sibling(coding) | Self::Made(coding, _) => Some(coding),
+        }
+    }
+
+    /// What tells it apart from other forms of the file in entity-tags. What is made depends on the
+    /// level.
+    fn tag(self) -> String {
+        match self {
+            Self::Plain => String::new(),
+            Self::Sibling(coding) => coding.name().to_owned(),
+            Self::Made(coding, level) => format!("{}{level}", coding.name()),
+        }
+    }
 }
 
 /// Why a file has no representation.
@@ -92,11 +139,9 @@ impl Representation {
         style: &Style<'_>,
         context: HeadContext<'_>,
     ) -> Result<Self, BuildError> {
-        let Form { key, metadata, coding, content, varies } = form;
+        let Form { key, metadata, variety, file, size, varies } = form;
         let now = context.stamp.unix_seconds();
-        let Validators { etag, weak } =
-            Validators::of(metadata, coding.map_or("", ContentCoding::name), style.etag_inode, style.edition, now);
-        let size = metadata.size;
+        let Validators { etag, weak } = Validators::of(metadata, &variety.tag(), style.etag_inode, style.edition, now);
         let small = size <= SMALL;
 
         let mut block = Vec::with_capacity(key.len() + 512 + if small { size as usize } else { 0 });
@@ -125,7 +170,7 @@ impl Representation {
             writer.field(name, value.as_bytes());
         }
         let kind = writer.position();
-        if let Some(coding) = coding {
+        if let Some(coding) = variety.coding() {
             writer.field("Content-Encoding", coding.name().as_bytes());
         }
         writer.field("Content-Type", style.media_type.as_bytes());
@@ -134,7 +179,6 @@ impl Representation {
         let end = block.len();
         block.extend_from_slice(b"\r\n");
 
-        let Content::File(file) = content;
         let file = if small {
             read_small(&file, size, &mut block)?;
             None

@@ -31,7 +31,9 @@ pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progr
         Some(files) => {
             let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
             let key = &exchange.path()[mount + 1..];
-            files.borrow_mut().serve(exchange.head, key, context, turn.cx.time.now, turn.output)
+            let served = files.borrow_mut().serve(exchange.head, key, context, turn.cx.time.now, turn.output);
+            files.begin_job(turn.cx);
+            served
         }
         None => Served::Refused(Reject::new(Status::NOT_FOUND, "no files are served here")),
     };

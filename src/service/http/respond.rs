@@ -287,9 +287,10 @@ fn write_error(
     let number = (turn.cx.handle.number(), turn.request);
     let ErrorForm { html, codings } = form;
     if let (true, Some(files)) = (html != Html::Refused, &host.files) {
-        let mut files = files.borrow_mut();
         let failure = Failure { status: reject.status, lines: &lines, number, codings };
-        if let Some(answered) = files.serve_error(&failure, context, turn.cx.time.now, turn.output) {
+        let answered = files.borrow_mut().serve_error(&failure, context, turn.cx.time.now, turn.output);
+        files.begin_job(turn.cx);
+        if let Some(answered) = answered {
             return answered.body;
         }
     }

@@ -2,7 +2,10 @@
 
 use std::cell::{Ref, RefCell, RefMut};
 
+use super::Cx;
 use crate::files::Site;
+use crate::reactor::JobClass;
+use crate::service::Outcome;
 
 /// A directory whose files are served.
 pub struct Tree(RefCell<Site>);
@@ -22,5 +25,18 @@ impl Tree {
     /// For one call.
     pub fn borrow_mut(&self) -> RefMut<'_, Site> {
         self.0.borrow_mut()
+    }
+
+    /// Begins the job that a response has asked for, so that later ones are better. If it can't be
+    /// taken now, one of them asks again.
+    pub(super) fn begin_job(&self, cx: &mut Cx<'_>) {
+        let job = self.0.borrow_mut().take_job();
+        if let Some(job) = job {
+            let compress = move || {
+                job.run();
+                Outcome::Compressed
+            };
+            let _ = cx.run(JobClass::Compression, compress);
+        }
     }
 }

@@ -7,8 +7,12 @@ use std::time::UNIX_EPOCH;
 
 use super::files::bench;
 use super::*;
+use crate::compression::Decoder;
 use crate::files::resolve::{Root, Symlinks};
 use crate::files::{Settings, Site};
+use crate::http::compressible::{CompressibleTypes, CompressionRules};
+use crate::http::content_coding::{Codings, ContentCoding};
+use crate::service::http;
 
 const MODIFIED: u64 = 1_700_000_000;
 const DATE: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
@@ -64,7 +68,8 @@ fn old_file(bench: &Bench, name: &str, content: &str) {
 /// What the first form of the oracle is, and those beside it.
 struct Form {
     coding: Option<&'static str>,
-    content: String,
+    /// Empty if there is no such form.
+    content: Vec<u8>,
     etag: String,
 }
 
@@ -92,7 +97,7 @@ const RANGES: &[(&str, Asked)] = &[
     ("bytes=-2", |size| Some(vec![(size - 2, size - 1)])),
     ("bytes=5-", |size| Some(vec![(5, size - 1)])),
     ("bytes=0-0,200-201", |_| Some(vec![(0, 0), (200, 201)])),
-    ("bytes=99999-", |_| Some(vec![])),
+    ("bytes=99999999-", |_| Some(vec![])),
     ("lines=1-2", |_| None),
 ];
 
@@ -142,7 +147,7 @@ fn check(response: &Response, status: u16, form: Option<&Form>, method: &str, as
     assert_eq!(response.status, status, "{what}");
     let Some(form) = form else { return };
     let size = form.content.len();
-    let whole = form.content.as_bytes();
+    let whole = form.content.as_slice();
     let ranges = if status == 206 { asked(size).unwrap() } else { Vec::new() };
     if status != 416 {
         assert_eq!(response.field("ETag"), Some(form.etag.as_str()), "{what}");
@@ -162,16 +167,18 @@ fn check(response: &Response, status: u16, form: Option<&Form>, method: &str, as
             assert_eq!(response.body, whole[*first..=*last], "{what}");
         }
         (206, several) => {
-            let text = String::from_utf8(response.body.clone()).unwrap();
+            // As text in which each byte is a character.
+            let text = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
             let boundary = response.field("Content-Type").unwrap().split_once("boundary=").unwrap().1;
-            let parts: Vec<_> = text.split(&format!("\r\n--{boundary}")).collect();
+            let body = text(&response.body);
+            let parts: Vec<_> = body.split(&format!("\r\n--{boundary}")).collect();
             assert_eq!((parts.len(), *parts.last().unwrap()), (several.len() + 2, "--\r\n"), "{what}");
             for (part, (first, last)) in parts[1..].iter().zip(several) {
                 let (head, content) = part.split_once("\r\n\r\n").unwrap();
                 assert!(head.contains(&format!("\r\nContent-Range: bytes {first}-{last}/{size}")), "{what}: {head}");
                 let of_part = head.lines().find_map(|line| line.strip_prefix("Content-Encoding: "));
                 assert_eq!(of_part, form.coding, "{what}: what is coded is the part");
-                assert_eq!(content.as_bytes(), &whole[*first..=*last], "{what}");
+                assert_eq!(content, text(&whole[*first..=*last]), "{what}");
             }
         }
         (416, _) => {
@@ -204,50 +211,63 @@ fn conditions(forms: &[Form]) -> Vec<Vec<(&'static str, String)>> {
     all
 }
 
+/// The forms of the file at `path`, with this content each; the one in br may be missing.
+fn forms_of(bench: &mut Bench, path: &str, contents: [Option<Vec<u8>>; 3]) -> Vec<Form> {
+    let forms = [None, Some("br"), Some("gzip")].into_iter().zip(contents).map(|(coding, content)| {
+        let Some(content) = content else { return Form { coding, content: vec![], etag: "\"none\"".to_owned() } };
+        let lines = coding.map(|coding| format!("Accept-Encoding: {coding}\r\n")).unwrap_or_default();
+        let response = get_with(bench, path, &lines);
+        let etag = response.field("ETag").unwrap().to_owned();
+        assert!(etag.starts_with('"'), "{etag}");
+        Form { coding, content, etag }
+    });
+    let forms: Vec<Form> = forms.collect();
+    assert!(forms[0].etag != forms[1].etag && forms[1].etag != forms[2].etag && forms[0].etag != forms[2].etag);
+    forms
+}
+
+/// Compares the responses to all combinations with what is expected.
+fn compare_all(bench: &mut Bench, path: &str, forms: &[Form]) {
+    let mut count = 0;
+    for (value, accepted) in ACCEPTED {
+        let accepted: Vec<usize> = accepted.iter().copied().filter(|form| !forms[*form].content.is_empty()).collect();
+        for condition in conditions(forms) {
+            for (range, asked) in RANGES {
+                let mut fields = condition.clone();
+                for (name, value) in [("Accept-Encoding", value), ("Range", range)] {
+                    fields.extend((!value.is_empty()).then(|| (name, (*value).to_owned())));
+                }
+                let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+                for method in ["GET", "HEAD"] {
+                    let what = format!("{method} with {lines}");
+                    let (status, form) = expected(forms, &accepted, method, &fields, *asked);
+                    let response = request(bench, method, path, &lines);
+                    check(&response, status, form.map(|form| &forms[form]), method, *asked, &what);
+                    // HEAD says what GET says, but for the range (RFC 9110 §9.3.2).
+                    if method == "GET" && range.is_empty() && status < 400 {
+                        let head = request(bench, "HEAD", path, &lines);
+                        assert_eq!(head.head, response.head, "{what}");
+                    }
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert!(count > 5_000, "{count}");
+}
+
 #[test]
 fn each_combination_of_method_coding_condition_and_range_is_as_the_rules_say() {
     for sizes in [[3_000, 900, 1_000], [30_000, 9_000, 10_000]] {
         let mut bench = bench(Settings::default());
-        for (ending, size) in ["", ".br", ".gz"].into_iter().zip(sizes) {
-            old_file(&bench, &format!("x.css{ending}"), &content(&format!("x{ending}"), size));
-        }
-        let forms: Vec<Form> = [(None, ""), (Some("br"), ".br"), (Some("gzip"), ".gz")]
-            .into_iter()
-            .zip(sizes)
-            .map(|((coding, ending), size)| {
-                let lines = coding.map(|coding| format!("Accept-Encoding: {coding}\r\n")).unwrap_or_default();
-                let response = get_with(&mut bench, "/x.css", &lines);
-                let etag = response.field("ETag").unwrap().to_owned();
-                assert!(etag.starts_with('"'), "{etag}");
-                Form { coding, content: content(&format!("x{ending}"), size), etag }
-            })
-            .collect();
-        assert!(forms[0].etag != forms[1].etag && forms[1].etag != forms[2].etag && forms[0].etag != forms[2].etag);
-        let mut count = 0;
-        for (value, accepted) in ACCEPTED {
-            for condition in conditions(&forms) {
-                for (range, asked) in RANGES {
-                    let mut fields = condition.clone();
-                    for (name, value) in [("Accept-Encoding", value), ("Range", range)] {
-                        fields.extend((!value.is_empty()).then(|| (name, (*value).to_owned())));
-                    }
-                    let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-                    for method in ["GET", "HEAD"] {
-                        let what = format!("{method} with {lines}");
-                        let (status, form) = expected(&forms, accepted, method, &fields, *asked);
-                        let response = request(&mut bench, method, "/x.css", &lines);
-                        check(&response, status, form.map(|form| &forms[form]), method, *asked, &what);
-                        // HEAD says what GET says, but for the range (RFC 9110 §9.3.2).
-                        if method == "GET" && range.is_empty() {
-                            let head = request(&mut bench, "HEAD", "/x.css", &lines);
-                            assert_eq!(head.head, response.head, "{what}");
-                        }
-                        count += 1;
-                    }
-                }
-            }
-        }
-        assert!(count > 5_000, "{count}");
+        let contents = ["", ".br", ".gz"].into_iter().zip(sizes).map(|(ending, size)| {
+            let content = content(&format!("x{ending}"), size);
+            old_file(&bench, &format!("x.css{ending}"), &content);
+            Some(content.into_bytes())
+        });
+        let contents: Vec<_> = contents.collect();
+        let forms = forms_of(&mut bench, "/x.css", contents.try_into().unwrap());
+        compare_all(&mut bench, "/x.css", &forms);
     }
 }
 
@@ -408,4 +428,212 @@ fn fields_of_the_site_and_the_choice_go_together() {
     assert_eq!(set(&[("Vary", "*")]), (some("*"), some("gzip")));
     // What is compressed already isn't a form of something else.
     assert_eq!(set(&[("Content-Encoding", "gzip"), ("Vary", "X")]), (some("X"), some("gzip")));
+}
+
+/// A host that compresses, with these settings for its files.
+fn compressing(settings: Settings) -> Bench {
+    let mut bench = bench(Settings::default());
+    serve_compressing(&mut bench, settings, true);
+    bench
+}
+
+/// Serves the files anew; the route compresses, or not.
+fn serve_compressing(bench: &mut Bench, settings: Settings, route: bool) {
+    let codings = Codings::NONE.with(ContentCoding::Gzip);
+    let compression = Rc::new(CompressionRules { codings, level: 5, types: CompressibleTypes::default() });
+    let settings = Settings { compression: Rc::clone(&compression), ..settings };
+    let rules = http::Rules {
+        compression: if route { compression } else { http::Rules::default().compression },
+        ..http::Rules::default()
+    };
+    let mut host = Host::new(rules);
+    host.files = Some(Rc::new(Site::new(Root::open(bench.files.path(), Symlinks::Inside).unwrap(), settings).into()));
+    bench.shared.http.web = host.into();
+}
+
+fn decode(coded: &[u8]) -> Vec<u8> {
+    let (mut decoder, mut content, mut at) = (Decoder::new(), Vec::new(), 0);
+    while at < coded.len() {
+        at += decoder.read(&coded[at..], 1 << 20, &mut content).unwrap();
+    }
+    assert!(decoder.is_complete());
+    content
+}
+
+/// Text that isn't too regular.
+fn text(size: usize) -> String {
+    let words = (0_u32..).map(|n| format!("word{} ", n.wrapping_mul(2_654_435_761) % 977));
+    words.flat_map(String::into_bytes).take(size).map(char::from).collect()
+}
+
+const GZIP: &str = "Accept-Encoding: gzip\r\n";
+
+/// How many jobs ran.
+fn run_jobs(bench: &mut Bench) -> usize {
+    let jobs = bench.context.run_jobs();
+    let count = jobs.len();
+    jobs.into_iter().for_each(|(job, result)| bench.http.job_ended(job, result));
+    count
+}
+
+#[test]
+fn a_file_is_compressed_for_the_second_client() {
+    for size in [1_024, 5_000, 100_000, 1_000_000] {
+        let mut bench = compressing(Settings::default());
+        let plain = text(size);
+        old_file(&bench, "x.css", &plain);
+        for lines in ["", "Accept-Encoding: br\r\n", "Accept-Encoding: gzip;q=0.1, identity\r\n"] {
+            let response = get_with(&mut bench, "/x.css", lines);
+            assert_eq!((response.field("Content-Encoding"), response.field("Vary")), (None, Some("Accept-Encoding")));
+            assert_eq!(run_jobs(&mut bench), 0, "nobody would get it");
+        }
+        let first = get_with(&mut bench, "/x.css", GZIP);
+        assert_eq!((first.field("Content-Encoding"), first.body == plain.as_bytes()), (None, true));
+        // While the job waits there is no second one.
+        assert_eq!(get_with(&mut bench, "/x.css", GZIP), first);
+        assert_eq!(run_jobs(&mut bench), 1);
+        let second = get_with(&mut bench, "/x.css", GZIP);
+        assert_eq!(second.field("Content-Encoding"), Some("gzip"), "{size}");
+        assert!(second.body.len() < size / 2);
+        assert_eq!(decode(&second.body), plain.as_bytes());
+        let contents = [Some(plain.into_bytes()), None, Some(second.body.clone())];
+        let forms = forms_of(&mut bench, "/x.css", contents);
+        compare_all(&mut bench, "/x.css", &forms);
+        // In pieces.
+        let mut joined = Vec::new();
+        while joined.len() < second.body.len() {
+            let (from, to) = (joined.len(), joined.len() + second.body.len() / 7);
+            let lines = format!("{GZIP}Range: bytes={from}-{to}\r\nIf-Range: {}\r\n", forms[2].etag);
+            let part = get_with(&mut bench, "/x.css", &lines);
+            assert_eq!((part.status, part.field("Content-Encoding")), (206, Some("gzip")));
+            joined.extend(part.body);
+        }
+        assert_eq!(joined, second.body);
+        assert_eq!(run_jobs(&mut bench), 0);
+        // Dropped with the file.
+        old_file(&bench, "x.css", &text(size - 1));
+        bench.pass(SECOND);
+        assert_eq!(get_with(&mut bench, "/x.css", GZIP).field("Content-Encoding"), None);
+    }
+}
+
+#[test]
+fn what_is_not_worth_it_or_not_allowed_is_not_compressed() {
+    let fields = |name: &str, value: &str| {
+        vec![(crate::files::glob::Glob::parse("*").unwrap(), vec![(name.to_owned(), value.to_owned())])]
+    };
+    let mut state = 1_u64;
+    let mut random = || {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    let noise: Vec<u8> = (0..5_000).map(|_| random()).collect();
+    let plain = text(5_000).into_bytes();
+    for (name, content, settings, route, varies) in [
+        ("x.css", &plain[..1_023], Settings::default(), true, false),
+        ("x.png", &plain, Settings::default(), true, false),
+        ("x.css", &plain, Settings::default(), false, false),
+        ("x.css", &plain, Settings { cache_size: 0, ..Settings::default() }, true, false),
+        (
+            "x.css",
+            &plain,
+            Settings { cache_control: "no-Transform, max-age=1".to_owned(), ..Settings::default() },
+            true,
+            false,
+        ),
+        (
+            "x.css",
+            &plain,
+            Settings { fields: fields("Cache-Control", "no-transform"), ..Settings::default() },
+            true,
+            false,
+        ),
+        ("x.css", &plain, Settings { fields: fields("Content-Encoding", "br"), ..Settings::default() }, true, false),
+        // It turns out later.
+        ("x.css", &noise, Settings::default(), true, true),
+        // There is no room for it.
+        ("x.css", &plain, Settings { cache_size: 60_000, ..Settings::default() }, true, true),
+    ] {
+        let mut bench = bench(Settings::default());
+        let what = format!("{name}, {} bytes, {:?}, {route}", content.len(), settings.fields.len());
+        fs::write(bench.files.at(name), content).unwrap();
+        set_modified(&bench, name, MODIFIED);
+        serve_compressing(&mut bench, settings, route);
+        let mut jobs = 0;
+        for _ in 0..3 {
+            let response = get_with(&mut bench, &format!("/{name}"), GZIP);
+            assert_ne!(response.field("Content-Encoding"), Some("gzip"), "{what}");
+            assert_eq!(response.field("Vary").is_some(), varies, "{what}");
+            assert_eq!(response.body, content);
+            jobs += run_jobs(&mut bench);
+        }
+        assert_eq!(jobs, usize::from(content == noise), "{what}");
+    }
+}
+
+#[test]
+fn a_sibling_is_preferred_to_what_is_made_and_linked_files_are_not_compressed() {
+    let mut bench = compressing(Settings { watch: false, ..Settings::default() });
+    old_file(&bench, "x.css", &text(5_000));
+    bench.files.link("link.css", "x.css");
+    for _ in 0..2 {
+        assert_eq!(get_with(&mut bench, "/link.css", GZIP).field("Vary"), None);
+        assert_eq!(run_jobs(&mut bench), 0);
+    }
+    get_with(&mut bench, "/x.css", GZIP);
+    run_jobs(&mut bench);
+    let made = get_with(&mut bench, "/x.css", GZIP);
+    assert_eq!(made.field("Content-Encoding"), Some("gzip"));
+    old_file(&bench, "x.css.gz", "sibling");
+    bench.pass(SECOND);
+    let sibling = get_with(&mut bench, "/x.css", GZIP);
+    assert_eq!((sibling.field("Content-Encoding"), &sibling.body[..]), (Some("gzip"), &b"sibling"[..]));
+    assert_ne!(made.field("ETag"), sibling.field("ETag"));
+    assert_eq!(run_jobs(&mut bench), 0);
+    // One that is too old isn't used, and stays.
+    set_modified(&bench, "x.css.gz", MODIFIED - 1);
+    bench.pass(SECOND);
+    get_with(&mut bench, "/x.css", GZIP);
+    assert_eq!(run_jobs(&mut bench), 1);
+    for _ in 0..2 {
+        assert_eq!(get_with(&mut bench, "/x.css", GZIP), made, "the same bytes have the same entity-tag");
+        bench.pass(SECOND);
+    }
+}
+
+#[test]
+fn a_job_that_was_not_taken_or_saw_another_file_is_begun_again() {
+    let mut bench = compressing(Settings { watch: false, ..Settings::default() });
+    old_file(&bench, "x.css", &text(5_000));
+    let time = Time { now: bench.now, unix_seconds: 0, unix_micros: 0 };
+    let mut cx = bench.context.context(&mut bench.shared, time, false);
+    while cx.run(crate::reactor::JobClass::Compression, || crate::service::Outcome::Session).is_ok() {}
+    get_with(&mut bench, "/x.css", GZIP);
+    assert_eq!(run_jobs(&mut bench), limits::COMPRESSION_JOBS);
+    get_with(&mut bench, "/x.css", GZIP);
+    // The file changes, and the server hasn't looked yet.
+    old_file(&bench, "x.css", &text(6_000));
+    assert_eq!(run_jobs(&mut bench), 1);
+    assert_eq!(get_with(&mut bench, "/x.css", GZIP).field("Content-Encoding"), None);
+    bench.pass(SECOND);
+    get_with(&mut bench, "/x.css", GZIP);
+    assert_eq!(run_jobs(&mut bench), 1);
+    assert_eq!(decode(&get_with(&mut bench, "/x.css", GZIP).body), text(6_000).as_bytes());
+}
+
+#[test]
+fn a_page_for_an_error_is_compressed_too() {
+    let mut bench = compressing(Settings { spa: None, ..Settings::default() });
+    old_file(&bench, "404.html", &text(5_000));
+    let first = get_with(&mut bench, "/missing", GZIP);
+    assert_eq!((first.status, first.field("Content-Encoding"), first.body.len()), (404, None, 5_000));
+    run_jobs(&mut bench);
+    let second = get_with(&mut bench, "/missing", GZIP);
+    assert_eq!((second.status, second.field("Content-Encoding")), (404, Some("gzip")));
+    assert_eq!((second.field("Vary"), second.field("ETag")), (Some("Accept-Encoding"), None));
+    assert_eq!(decode(&second.body), text(5_000).as_bytes());
+    assert_eq!(request(&mut bench, "HEAD", "/missing", GZIP).head, second.head);
 }
