@@ -15,7 +15,10 @@ pub mod datagrams;
 pub mod get;
 pub mod heartbeat;
 pub mod ping;
+mod opening;
+mod progress;
 mod schedule;
+mod steps;
 
 use std::fmt;
 use std::io;

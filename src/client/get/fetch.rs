@@ -23,15 +23,15 @@ use std::time::Duration;
 use super::current::CurrentRequest;
 use super::plan::GetPlan;
 use super::trace::{Times, Trace};
-use crate::certificates::Facts as Certificate;
-use crate::certificates::x509::iso_date;
+use crate::client::opening::Opening;
+use crate::client::steps::Steps;
 use crate::client::{ClientError, NO_ADDRESS};
 use crate::console::OutputQueue;
 use crate::http::FieldLines;
 use crate::http::Status;
 use crate::http::client::{HttpError, RequestKind, ResponseHead, ResponseReader};
 use crate::http::uri::HttpUrl;
-use crate::reactor::{Ending, Finish, Io, Tick, TlsFacts, TlsFailure, Want};
+use crate::reactor::{Ending, Finish, Io, Tick, TlsFailure, Want};
 
 /// What times out with `--max-time`.
 const NOT_DONE: &str = "it isn't finished";
@@ -46,10 +46,8 @@ pub(super) enum Next {
 
 #[derive(Debug)]
 enum Stage {
-    /// The connection is being opened, since the first call of `advance`.
-    Connecting { since: Option<Tick> },
-    /// The peer has accepted the connection; the handshake of TLS isn't over.
-    Handshaking { since: Tick },
+    /// The connection is being opened.
+    Opening(Opening),
     /// The connection is open.
     Open,
     /// The host of the next connection is being resolved, once `started`.
@@ -73,6 +71,7 @@ pub(super) struct Fetch {
     begun: Tick,
     stage: Stage,
     outcome: Option<Result<(), ClientError>>,
+    steps: Steps,
     trace: Trace,
 
     request: CurrentRequest,
@@ -114,6 +113,7 @@ impl Fetch {
             begun,
             stage: Stage::Resolving { since: begun, started: true },
             outcome: None,
+            steps: Steps { times: plan.show.trace, facts: plan.show.exchange },
             trace: Trace::new(plan.show.trace),
             request: CurrentRequest::new(&plan),
             addresses: Vec::new(),
@@ -153,7 +153,7 @@ impl Fetch {
         let Stage::Resolving { since, .. } = self.stage else { return };
         match found {
             Ok(addresses) => {
-                self.trace.resolved(&self.request.url.host, &addresses, now.since(since), output);
+                self.steps.resolved(&self.request.url.host, &addresses, now.since(since), output);
                 self.addresses = addresses;
                 self.leave();
             }
@@ -167,7 +167,7 @@ impl Fetch {
             return None;
         }
         let address = self.untried.pop_front()?;
-        self.stage = Stage::Connecting { since: None };
+        self.stage = Stage::Opening(Opening::NEW);
         Some(address)
     }
 
@@ -180,23 +180,9 @@ impl Fetch {
         {
             self.fail(ClientError::TimedOut(NOT_DONE, most));
         }
-        if let Stage::Connecting { since } = &mut self.stage {
-            let since = *since.get_or_insert(now);
-            let connected = io.ends.security().is_tls() && io.ends.is_connected();
-            if connected || io.established {
-                self.trace.connected(io.ends.peer(), now.since(since), output);
-                self.stage = Stage::Handshaking { since: now };
-            }
-        }
-        if let Stage::Handshaking { since } = self.stage
-            && io.established
+        if let Stage::Opening(opening) = &mut self.stage
+            && opening.advance(io, now, self.steps, output)
         {
-            if let Some(facts) = io.ends.security().facts() {
-                self.trace.secured(facts, now.since(since), output);
-                if self.plan.show.exchange {
-                    show_facts(facts, output);
-                }
-            }
             self.stage = Stage::Open;
             self.progressed = now;
         }
@@ -212,8 +198,7 @@ impl Fetch {
             // Unsent requests are dropped here; they go to the next connection.
             Stage::Leaving if io.output.is_empty() => return Next::Go(Want::finish(Finish::Close)),
             Stage::Leaving => return Next::Go(Want::finish(Finish::Abort)),
-            Stage::Connecting { since } => (since.unwrap_or(now), None),
-            Stage::Handshaking { since } => (*since, Some("the TLS handshake")),
+            Stage::Opening(opening) => (opening.since(now), opening.timeout()),
             Stage::Open => (self.progressed, Some("no progress")),
             Stage::Resolving { since, .. } => (*since, Some(NO_ADDRESS)),
         };
@@ -244,9 +229,10 @@ impl Fetch {
         }
         let failure = match (&self.stage, ending.error) {
             (Stage::Leaving | Stage::Resolving { .. }, _) => return,
-            (Stage::Connecting { .. }, _) if !self.untried.is_empty() => return,
-            (Stage::Connecting { .. }, error) => ClientError::connect(peer, error),
-            (Stage::Handshaking { .. }, _) => ClientError::Tls(TlsFailure::Cut),
+            (Stage::Opening(opening), error) => match opening.closed(error, peer, !self.untried.is_empty()) {
+                Some(failure) => failure,
+                None => return,
+            },
             (Stage::Open, Some(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
                 ClientError::TimedOut("the server doesn't read the request", now.since(self.progressed))
             }
@@ -469,26 +455,6 @@ impl Fetch {
             Err(HttpError::NoResponse) if self.retry() => {}
             Err(fault) => self.fail(ClientError::Response(fault)),
         }
-    }
-}
-
-/// Shows what a handshake has agreed on, and the server's certificate.
-fn show_facts(facts: &TlsFacts, output: &mut OutputQueue) {
-    let alpn = facts.alpn.map_or_else(String::new, |alpn| format!(", ALPN {alpn}"));
-    output.note(format_args!("* {}, {}, {}{alpn}", facts.version, facts.cipher_suite, facts.group));
-    match facts.certificate.as_deref().map(Certificate::read) {
-        Some(Ok(certificate)) => {
-            let (from, to) = (certificate.not_before, certificate.not_after);
-            output.note(format_args!("* certificate of {}", certificate.subject));
-            output.note(format_args!(
-                "*   issued by {}, valid from {} to {}",
-                certificate.issuer,
-                iso_date(from),
-                iso_date(to)
-            ));
-        }
-        Some(Err(why)) => output.note(format_args!("* certificate: {why}")),
-        None => {}
     }
 }
 

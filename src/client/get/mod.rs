@@ -14,7 +14,6 @@
 mod current;
 mod fetch;
 mod plan;
-mod progress;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -25,6 +24,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::progress::{Progress, REDRAW};
 use super::{ClientError, ToolError, conclude, resolve_within};
 use crate::console::{Destination, OutputQueue};
 use crate::http::uri::{HttpUrl, Scheme};
@@ -36,10 +36,6 @@ use crate::reactor::{
 use crate::trust::{NAMELESS, Trust};
 use fetch::{Fetch, Next};
 pub use plan::{Content, GetPlan, GetRequest, Show};
-use progress::Progress;
-
-/// How often the progress is redrawn: as often as an eye can distinguish numbers.
-const REDRAW: Duration = Duration::from_millis(100);
 
 /// Sends the requests and prints the responses.
 ///

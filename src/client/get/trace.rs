@@ -1,16 +1,11 @@
-//! The trace of a fetch: a line with the time of each step, and at the end a summary.
+//! The trace of a fetch: a line for each response, and at the end a summary.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::client::steps::seconds;
 use crate::console::OutputQueue;
 use crate::http::Status;
-use crate::reactor::{Tick, TlsFacts};
-
-/// Seconds with microseconds, the resolution of the loop's clock.
-fn seconds(span: Duration) -> String {
-    format!("{}.{:06} s", span.as_secs(), span.subsec_micros())
-}
+use crate::reactor::Tick;
 
 /// The statistics, and whether they are printed.
 #[derive(Debug)]
@@ -34,27 +29,6 @@ pub(super) struct Times {
 impl Trace {
     pub(super) fn new(wanted: bool) -> Self {
         Self { wanted, count: 0, bytes: 0, least: Duration::MAX, most: Duration::ZERO, sum: Duration::ZERO }
-    }
-
-    pub(super) fn resolved(&self, host: &str, addresses: &[SocketAddr], took: Duration, output: &mut OutputQueue) {
-        if self.wanted {
-            let addresses: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
-            output.note(format_args!("resolve  {}  {host}: {}", seconds(took), addresses.join(" ")));
-        }
-    }
-
-    pub(super) fn connected(&self, peer: Option<SocketAddr>, took: Duration, output: &mut OutputQueue) {
-        if self.wanted {
-            let peer = peer.map_or_else(String::new, |peer| peer.to_string());
-            output.note(format_args!("connect  {}  {peer}", seconds(took)));
-        }
-    }
-
-    pub(super) fn secured(&self, facts: &TlsFacts, took: Duration, output: &mut OutputQueue) {
-        if self.wanted {
-            let resumed = if facts.resumed { ", resumed" } else { "" };
-            output.note(format_args!("tls      {}  {}{resumed}", seconds(took), facts.version));
-        }
     }
 
     pub(super) fn answered(&mut self, times: Times, status: Status, bytes: u64, output: &mut OutputQueue) {

@@ -1,12 +1,14 @@
-//! The progress of a download, as a line on a terminal.
+//! The progress of a transfer, as a line on a terminal.
 //!
 //! It uses the loop's clock, like everything here. The crates that draw such lines have
 //! clocks and threads of their own.
 
 use std::time::Duration;
 
-use super::REDRAW;
 use crate::reactor::Tick;
+
+/// How often the progress is redrawn: as often as an eye can distinguish numbers.
+pub(super) const REDRAW: Duration = Duration::from_millis(100);
 
 /// The width of the bar in characters.
 const WIDTH: u64 = 24;
