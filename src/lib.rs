@@ -15,12 +15,12 @@
 //!  app/  files/  auth/  │                      web applications; static files; passwords
 //!   └ session/ cache/ │ │                      sessions; stored responses. None has sockets
 //!     └────┬────┴────┴──┴───┐
-//!        http/   text/   compression/   reactor/   durable/   certificates/
-//!   bytes ⇄ meaning, or fewer bytes   sockets ⇄ bytes   records and identities ⇄ disk
+//!   http/ smtp/ text/ compression/   reactor/   durable/ certificates/
+//!          bytes ⇄ meaning      sockets ⇄ bytes   records and identities ⇄ disk
 //! ```
 //!
-//! Arrows go down only. [`http`], `text`, `compression`, [`reactor`], `durable` and `certificates`
-//! import nothing of ours but the leaves `metrics`, `panics`, `text`; they meet in `service`, `client`.
+//! Arrows go down only. The last row imports nothing of ours but the leaves `metrics`, `panics`
+//! and `text`; its parts meet in `service` and `client`.
 //! [`limits`] may be read by all. `tests/architecture.rs` checks these directions.
 //!
 //! Programs that use the library have [`app`], [`http`], [`reactor`], [`server`], [`config`]
@@ -141,6 +141,7 @@ pub mod service;
 mod session;
 #[cfg(test)]
 mod simulation;
+mod smtp;
 #[cfg(test)]
 mod testing;
 mod text;

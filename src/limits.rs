@@ -36,6 +36,17 @@ pub const CHUNK_EXTENSIONS_TOTAL: usize = 16 * 1024;
 /// perhaps a few 103; with endless ones the response would never begin.
 pub const INTERIM: u8 = 16;
 
+/// Longest line of a reply of a mail server, its CR LF included. RFC 5321 §4.5.3.1.5 allows 512 bytes;
+/// some servers send more.
+pub const REPLY_LINE: usize = 2_048;
+/// Longest reply of a mail server: a long list of what it offers has a tenth of it.
+pub const REPLY: usize = 64 * 1024;
+/// Most recipients of a message: servers accept at least 100 (RFC 5321 §4.5.3.1.8).
+pub const RECIPIENTS: usize = 1_000;
+/// Most bytes of a message, and of the files that it is made of: it is in memory as a whole, and
+/// few servers accept a third of it.
+pub const MESSAGE: u64 = 64 * 1024 * 1024;
+
 /// Most redirects in a row that a client follows: five are a bad site, more are a loop.
 pub const REDIRECTS: usize = 20;
 

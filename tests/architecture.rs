@@ -9,6 +9,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("manual", &[]),
     ("http", &[]),
+    ("smtp", &[]),
     ("text", &[]),
     ("compression", &[]),
     ("random", &[]),
@@ -28,7 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("console", &["logging", "reactor"]),
     ("config", &["auth", "certificates", "files", "http", "logging", "names", "reactor", "session", "text", "trust"]),
     ("trust", &["certificates", "reactor"]),
-    ("client", &["certificates", "console", "http", "logging", "names", "probe", "text", "reactor", "trust"]),
+    ("client", &["certificates", "console", "http", "logging", "names", "probe", "smtp", "text", "reactor", "trust"]),
     (
         "service",
         &[
@@ -88,6 +89,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "server",
             "service",
             "session",
+            "smtp",
             "text",
             "trust",
         ],

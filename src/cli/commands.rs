@@ -2,7 +2,7 @@
 //! come from the tables that the commands are parsed by.
 
 use super::server_help::table;
-use super::{cache, connect, get, passwd, sessions, udp};
+use super::{cache, connect, get, mail, passwd, sessions, udp};
 use crate::config::ServerCommand;
 use crate::config::options::{Opt, Value};
 
@@ -107,6 +107,7 @@ pub(super) fn all() -> Vec<CommandText> {
         text("cache", "list, show, check or purge what proxies have stored", flags(&[cache::TOOL.options])),
         text("connect", "send standard input to a service, and print what comes back", flags(&[connect::TOOL.options])),
         text("get", "send HTTP requests, and print the responses", flags(&[get::TOOL.options])),
+        text("mail", "send a message to a mail server", flags(&[mail::TOOL.options])),
         text("udp", "reply to each datagram, over a simulated bad network", flags(&[udp::ANSWER.options])),
         text("ping", "measure the round-trip time of such a service", flags(&[udp::PING.options])),
         text("heartbeat", "monitor which senders are alive", {

@@ -16,6 +16,7 @@ use crate::durable::OpenError;
 use crate::http::client::HttpError;
 use crate::reactor::{Endpoint, TlsFailure};
 use crate::server;
+use crate::smtp::client::Failure;
 use crate::text::io_error::describe;
 use crate::text::suggest::nearest;
 
@@ -32,6 +33,8 @@ pub const CONFIGURATION: u8 = 78;
 
 // Exit codes of client tools have curl's numbers, which scripts know.
 
+/// A mail server refuses a message.
+pub const REFUSED: u8 = 5;
 /// Unknown host name.
 pub const UNKNOWN_NAME: u8 = 6;
 /// Connection refused or unreachable.
@@ -60,6 +63,10 @@ pub const AUTHORITIES: u8 = 77;
 pub const REDIRECTS: u8 = 47;
 /// Empty response.
 pub const NO_ANSWER: u8 = 52;
+/// STARTTLS isn't offered.
+pub const NO_TLS: u8 = 64;
+/// Login denied, or not offered.
+pub const LOGIN: u8 = 67;
 /// Connection lost.
 pub const BROKEN: u8 = 56;
 
@@ -143,7 +150,14 @@ impl From<client::ToolError> for CommandError {
             E::Name(_) => UNKNOWN_NAME,
             E::Connect(_, error) if error.kind() == io::ErrorKind::TimedOut => TIMED_OUT,
             E::Connect(..) => NO_CONNECTION,
-            E::TimedOut(..) | E::Unanswered { .. } => TIMED_OUT,
+            E::TimedOut(..) | E::Unanswered { .. } | E::NoReply(..) => TIMED_OUT,
+            E::Mail(failure) => match failure {
+                Failure::Refused(..) | Failure::Lacks(_) => REFUSED,
+                Failure::Unexpected(..) | Failure::Malformed(..) | Failure::Unasked(_) | Failure::Injected => MALFORMED,
+                Failure::NoTls(_) => NO_TLS,
+                Failure::Login(_) => LOGIN,
+                Failure::Closed(_) => BROKEN,
+            },
             E::Lost(_) => BROKEN,
             E::Tls(TlsFailure::Untrusted(_)) => UNTRUSTED,
             E::Tls(_) => HANDSHAKE,
@@ -156,7 +170,7 @@ impl From<client::ToolError> for CommandError {
             E::Resume(_) => RESUME,
             E::Output(..) => WRITE,
             E::Input(..) => READ,
-            E::Send(..) | E::Request(_) | E::Redirect(..) | E::Io(_) => RUNTIME,
+            E::Send(..) | E::Request(_) | E::Redirect(..) | E::Partial(..) | E::Io(_) => RUNTIME,
         };
         Self::new(code, error.to_string())
     }

@@ -26,6 +26,7 @@ mod environment;
 pub mod error;
 mod get;
 mod help;
+mod mail;
 mod man;
 pub mod passwd;
 mod port_owner;
@@ -61,6 +62,8 @@ pub enum Command {
     Connect(ConnectPlan),
     /// Send HTTP requests.
     Get(GetRequest),
+    /// Send a message.
+    Mail(Box<mail::MailCommand>),
     /// Write a password file.
     Passwd(passwd::PasswdPlan),
     /// List or end sessions of a store.
@@ -93,7 +96,7 @@ impl std::error::Error for UsageError {}
 
 /// The commands that have a table of options of their own. Their name is the first argument.
 type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
-const TOOLS: [(&str, ParseTool); 13] = [
+const TOOLS: [(&str, ParseTool); 14] = [
     ("completions", completions::parse),
     ("man", man::parse),
     ("check", check::parse),
@@ -103,6 +106,7 @@ const TOOLS: [(&str, ParseTool); 13] = [
     ("passwd", passwd::parse),
     ("connect", connect::parse),
     ("get", get::parse),
+    ("mail", mail::parse),
     ("udp", udp::parse_udp),
     ("ping", udp::parse_ping),
     ("heartbeat", udp::parse_heartbeat),

@@ -29,6 +29,12 @@ pub(super) fn new_password(user: &str) -> Result<String, CommandError> {
     String::from_utf8(password).map_err(|_| CommandError::configuration("the password is not UTF-8"))
 }
 
+/// A password that exists already, from the terminal.
+pub(super) fn password(prompt: &str) -> Result<String, CommandError> {
+    let line = ask(prompt).map_err(|error| CommandError::runtime("read a password", &error))?;
+    String::from_utf8(line).map_err(|_| CommandError::configuration("the password is not UTF-8"))
+}
+
 /// Reads a line from the terminal without echo.
 fn ask(prompt: &str) -> io::Result<Vec<u8>> {
     let no_echo = NoEcho::begin()?;
@@ -60,7 +66,7 @@ fn line(next: &mut dyn FnMut() -> io::Result<Option<u8>>) -> io::Result<Vec<u8>>
                 while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
             }
             Some(0x15) => line.clear(),
-            None | Some(0x03 | 0x04) => return Err(io::Error::other("interrupted; nothing is changed")),
+            None | Some(0x03 | 0x04) => return Err(io::Error::other("interrupted")),
             Some(byte) if line.len() < LINE => line.push(byte),
             Some(_) => {}
         }

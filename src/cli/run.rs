@@ -7,10 +7,12 @@ use super::banner::banner;
 use super::error::{CommandError, CommandErrors, USAGE};
 use super::udp::{self, DatagramCommand, DatagramTask};
 use super::{Command, ServerPlan, check, environment, parse, passwd, print, print_error, reload, unit};
+use crate::client::mail::Stamp;
 use crate::client::{self, ToolError};
 use crate::config::Config;
 use crate::files::nothing_to_show;
 use crate::logging::{self, AccessLog, Log, LogOptions};
+use crate::reactor::Time;
 use crate::server::{self, Ready, Reloader, Server, ServerError};
 
 /// The program `miod`: parses the command line of the process and runs the command.
@@ -53,6 +55,14 @@ fn run(command: Command) -> Result<ExitCode, CommandErrors> {
         Command::Server(plan) => serve(plan)?,
         Command::Connect(plan) => run_tool(|| client::connect::run(&plan))?,
         Command::Get(request) => run_tool(|| client::get::run(request))?,
+        Command::Mail(command) => {
+            // Before there are threads: then the local time is known.
+            let stamp = Stamp::now(Time::wall());
+            let (dry_run, request) = (command.dry_run, command.request()?);
+            run_tool(
+                || if dry_run { client::mail::print(request, &stamp) } else { client::mail::run(request, &stamp) },
+            )?;
+        }
         Command::Datagrams(command) => return run_datagrams(command),
     }
     Ok(ExitCode::SUCCESS)

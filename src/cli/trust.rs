@@ -10,7 +10,7 @@ pub(super) const fn cacert<D>(set: Setter<D>) -> Opt<D> {
     Opt {
         long: "cacert",
         value: Value::Required("FILE"),
-        help: "for https: trust servers that an authority in this file has signed (default: those of the system)",
+        help: "for TLS: trust servers that an authority in this file has signed (default: those of the system)",
         set,
         ..Opt::DEFAULT
     }
@@ -18,7 +18,18 @@ pub(super) const fn cacert<D>(set: Setter<D>) -> Opt<D> {
 
 /// `--insecure`, as [`cacert`].
 pub(super) const fn insecure<D>(set: Setter<D>) -> Opt<D> {
-    Opt { long: "insecure", short: Some('k'), help: "for https: trust any server", set, ..Opt::DEFAULT }
+    Opt { long: "insecure", short: Some('k'), help: "for TLS: trust any server", set, ..Opt::DEFAULT }
+}
+
+/// `--tls-keylog FILE`, as [`cacert`].
+pub(super) const fn tls_keylog<D>(set: Setter<D>) -> Opt<D> {
+    Opt {
+        long: "tls-keylog",
+        value: Value::Required("FILE"),
+        help: "append the secrets of TLS to this file, for Wireshark",
+        set,
+        ..Opt::DEFAULT
+    }
 }
 
 /// The options of a tool without other settings.

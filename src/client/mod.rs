@@ -1,4 +1,4 @@
-//! The client tools: `miod connect`, `get`, `ping` and `heartbeat send`.
+//! The client tools: `miod connect`, `get`, `mail`, `ping` and `heartbeat send`.
 //!
 //! They run on the same reactor as the servers, each with a protocol type of its own. A
 //! tool is a pure state machine that reads and writes bytes and appends what is to be
@@ -6,7 +6,7 @@
 //!
 //! Blocking work is done elsewhere: the helper thread reads standard input, and resolves
 //! names while the loop runs. The first name is resolved before the loop runs, by a thread;
-//! the tool waits for it as long as its timeouts allow. `connect` and `get` leave the
+//! the tool waits for it as long as its timeouts allow. `connect`, `get` and `mail` leave the
 //! signals as they are, so Ctrl-C ends them at once, even while their output blocks;
 //! everything before the last wait is printed by then.
 
@@ -14,8 +14,9 @@ pub mod connect;
 pub mod datagrams;
 pub mod get;
 pub mod heartbeat;
-pub mod ping;
+pub mod mail;
 mod opening;
+pub mod ping;
 mod progress;
 mod schedule;
 mod steps;
@@ -32,6 +33,7 @@ use crate::http::client::HttpError;
 use crate::http::uri::UrlError;
 use crate::names::{self, UnknownHost};
 use crate::reactor::{TlsFailure, within};
+use crate::smtp::client::{Failure, Step};
 use crate::text::io_error::describe;
 
 /// What times out while a name is resolved.
@@ -88,6 +90,12 @@ pub enum ClientError {
     Redirects(usize),
     /// The server doesn't send the missing part of a file; the status of its response.
     Resume(Status),
+    /// A mail server sent no reply to this step within the limit.
+    NoReply(Step, Duration),
+    /// A mail server didn't accept the message.
+    Mail(Failure),
+    /// It accepted the message for some recipients only: how many were refused, of how many.
+    Partial(usize, usize),
     /// This file can't be written.
     Output(PathBuf, io::Error),
     /// This file can't be read.
@@ -182,6 +190,9 @@ impl fmt::Display for ClientError {
             Self::Resume(status) => {
                 write!(f, "can't resume: the server sends {} {}, not the missing part", status.0, status.reason())
             }
+            Self::NoReply(step, limit) => write!(f, "timed out: no reply to {step} within {limit:?}"),
+            Self::Mail(failure) => failure.fmt(f),
+            Self::Partial(refused, all) => write!(f, "{refused} of {all} recipients are refused"),
             Self::Output(path, error) => write!(f, "can't write {}: {}", path.display(), describe(error)),
             Self::Input(path, error) => write!(f, "can't read {}: {}", path.display(), describe(error)),
             Self::Io(error) => write!(f, "can't continue: {}", describe(error)),

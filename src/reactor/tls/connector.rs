@@ -11,6 +11,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use super::connection::TlsConnection;
 use super::failure::{TlsFailure, TlsSettingsError};
+use super::key_log::KeyLogFile;
 use super::provider;
 
 /// Which servers are trusted.
@@ -54,6 +55,14 @@ impl TlsConnector {
         };
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         Ok(Self { config: Arc::new(config), protocols })
+    }
+
+    /// Has the secrets of sessions written to a file.
+    #[must_use]
+    pub fn with_key_log(self, file: Arc<KeyLogFile>) -> Self {
+        let mut config = (*self.config).clone();
+        config.key_log = file;
+        Self { config: Arc::new(config), ..self }
     }
 
     /// For a connection to the server of this name, or this IP address; none if it is neither.
