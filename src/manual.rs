@@ -55,3 +55,7 @@ pub mod deploying {}
 #[doc = include_str!("manual/links.md")]
 #[doc = include_str!("manual/proxies.md")]
 pub mod proxies {}
+
+#[doc = include_str!("manual/links.md")]
+#[doc = include_str!("manual/mail.md")]
+pub mod mail {}

@@ -5,12 +5,13 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use support::{Root, Server, eventually, miod};
+use support::{Ended, Root, Server, eventually, miod};
 
 /// A file of the repository.
 fn read(name: &str) -> String {
@@ -93,7 +94,7 @@ fn no_line_is_longer_than_120_characters() {
 #[test]
 fn every_chapter_is_linked_from_the_landing_page_and_from_every_chapter() {
     let (readme, module, links) = (read("README.md"), read("src/manual.rs"), read("src/manual/links.md"));
-    assert_eq!(chapters().len(), 12);
+    assert_eq!(chapters().len(), 13);
     for chapter in chapters() {
         assert!(readme.contains(&format!("](src/manual/{chapter}.md)")), "README.md has no link to {chapter}");
         assert!(module.contains(&format!("include_str!(\"manual/{chapter}.md\")")), "src/manual.rs lacks {chapter}");
@@ -194,6 +195,63 @@ fn the_commands_of_the_forward_proxy_print_the_expected_text() {
         assert!(printed.contains(&expected), "{command} doesn't print {expected:?} but\n{printed}");
     }
     assert_eq!(entries(place.path()), BTreeSet::new());
+}
+
+/// aiosmtpd at a port that is free, with these arguments.
+fn mail_server(arguments: &[&str]) -> (Ended, u16) {
+    // It takes no port of the system's choice.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-m", "aiosmtpd", "-n", "-l", &format!("127.0.0.1:{port}")]).args(arguments);
+    let server = Ended(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    assert!(eventually(|| TcpStream::connect(("127.0.0.1", port)).is_ok()), "it listens");
+    (server, port)
+}
+
+#[test]
+#[ignore = "needs Debian's python3 with python3-aiosmtpd"]
+fn the_commands_about_mail_print_the_expected_text() {
+    let (_server, port) = mail_server(&[]);
+    let place = Root::new();
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("public/files/photo.jpg"), place.at("photo.jpg")).unwrap();
+    let commands = commands(&read("src/manual/mail.md"), "<!-- run mail -->");
+    assert_eq!(commands.len(), 5);
+    for (command, expected) in commands {
+        let printed = output_of(&command.replace("localhost:2525", &format!("localhost:{port}")), &place);
+        assert!(printed.contains(&expected), "{command} doesn't print {expected:?} but\n{printed}");
+    }
+}
+
+#[test]
+#[ignore = "needs tshark, the right to capture on the loopback, and Debian's python3 with python3-aiosmtpd"]
+fn tshark_decrypts_a_message_with_the_secrets_of_the_client() {
+    let place = Root::new();
+    let certificate = support::site::certificate(&place, "tls", &["localhost"]);
+    let (chain, key) = certificate.pair.split_once(',').unwrap();
+    let (_server, port) = mail_server(&["--tlscert", chain, "--tlskey", key]);
+    let mut capture = Command::new("timeout")
+        .args(["60", "tshark", "-q", "-i", "lo", "-f", &format!("tcp port {port}"), "-w"])
+        .arg(place.at("capture.pcap"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let chapter = joined(&read("src/manual/mail.md"));
+    let line = chapter.lines().find(|line| line.starts_with("tshark ")).expect("the command");
+    let line = line.replace("2525", &port.to_string());
+    // As for HTTPS: tshark doesn't report when the capture has begun.
+    let found = eventually(|| {
+        let server = format!("localhost:{port}");
+        let mut mail = miod();
+        mail.args(["mail", "--server", &server, "--cacert", &certificate.authority, "--tls-keylog"]);
+        mail.arg(place.at("keys")).args(["--body", "hello", "-f", "ada@example.org", "bob@example.org"]);
+        assert!(mail.status().unwrap().success());
+        place.at("capture.pcap").exists()
+            && output_of(&format!("{line} 2>/dev/null || true"), &place).contains("FROM:<ada@example.org>")
+    });
+    Command::new("kill").arg(capture.id().to_string()).status().unwrap();
+    capture.wait().unwrap();
+    assert!(found);
 }
 
 /// A server of the repository's pages for HTTPS too, with `home` for its state.
