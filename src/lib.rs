@@ -1,8 +1,7 @@
 //! miod: a small, fast HTTP/1.1 daemon on one non-blocking poll loop.
 //!
-//! **A reactor owns every socket; protocols are pure state machines over two byte queues
-//! and a reading of the clock; nothing else is allowed to wait.** This page is the map.
-//! Each file begins with the theory of what is in it.
+//! **A reactor owns every socket; protocols are pure state machines over two byte queues and a reading of the clock;
+//! nothing else is allowed to wait.** This page is the map, and each file begins with the theory of what is in it.
 //!
 //! # Layers
 //! ```text
@@ -13,15 +12,14 @@
 //!       service/  http/, proxy/, udp/, echo    the protocols that serve, and ask upstreams
 //!   ┌──────┼────────────┐
 //!  app/  files/  auth/  │                      web applications; static files; passwords
-//!   └ session/ cache/ │ │                      sessions; stored responses. None has sockets
+//!   └ session/ cache/ │ │  capture/            sessions; stored responses; packets. None has sockets
 //!     └────┬────┴────┴──┴───┐
 //!   http/ smtp/ text/ compression/   reactor/   durable/ certificates/
 //!          bytes ⇄ meaning      sockets ⇄ bytes   records and identities ⇄ disk
 //! ```
 //!
-//! Arrows go down only. The last row imports nothing of ours but the leaves `metrics`, `panics`
-//! and `text`; its parts meet in `service` and `client`.
-//! [`limits`] may be read by all. `tests/architecture.rs` checks these directions.
+//! Arrows go down only. The last row imports nothing of ours but the leaves `metrics`, `panics` and
+//! `text`; all may read [`limits`]. `tests/architecture.rs` checks these directions.
 //!
 //! Programs that use the library have [`app`], [`http`], [`reactor`], [`server`], [`config`]
 //! and [`limits`]; see [`manual::library`]. All other modules may change at any time.
@@ -114,6 +112,8 @@ pub mod app;
 mod auth;
 #[doc(hidden)] // for tests
 pub mod cache;
+#[doc(hidden)] // for tests
+pub mod capture;
 #[doc(hidden)] // for tests
 pub mod certificates;
 mod cli;
