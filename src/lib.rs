@@ -74,8 +74,7 @@
 //!    alone; datagrams in `reactor/datagram_socket.rs`, but for those to a service manager in
 //!    `service/notify.rs`. (`cli/blocking.rs` runs no loop: it asks a server and waits.)
 //! 4. A socket has one slot, a slot one protocol; no protocol holds another, only its handle.
-//! 5. `advance` is idempotent; every change is followed by an `advance`. No protocol says
-//!    "wake me when writable", so none can forget to.
+//! 5. `advance` is idempotent, and follows every change. So no protocol can forget to wait for something.
 //! 6. Nothing waits without a deadline. A message to a connection that is gone comes back.
 //! 7. Every queue, buffer, table and loop has a limit in [`limits`] or beside it.
 //! 8. An idle connection owns no buffer; its whole state is its slot. Every byte that a
