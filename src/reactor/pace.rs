@@ -42,6 +42,11 @@ impl Pace {
         }
     }
 
+    /// Whether it is slower than it may be.
+    pub fn is_too_slow(&self) -> bool {
+        self.too_slow
+    }
+
     /// When the transfer ends if nothing more moves.
     pub fn deadline(&self, timeout: Duration) -> Tick {
         if self.too_slow { self.last } else { self.last.after(timeout) }

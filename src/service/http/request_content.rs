@@ -36,9 +36,11 @@ impl RequestContent {
 
     /// The upstream has room for more.
     pub(super) fn give_room(&mut self, bytes: usize, now: Tick) {
+        if self.room.bytes() == 0 {
+            // The time that the upstream took isn't the client's.
+            self.pace = Pace::start(now);
+        }
         self.room.give(bytes);
-        // The time that the upstream took isn't the client's.
-        self.pace = Pace::start(now);
     }
 
     /// No upstream has room.

@@ -10,6 +10,7 @@
 //! ```
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::storing::Growing;
 use super::{
@@ -22,7 +23,7 @@ use crate::http::framing::parse_length;
 use crate::http::proxying::{UpstreamFailure, UpstreamTimeouts, response_fields, upgrade_fields};
 use crate::http::response::Length;
 use crate::http::{FieldLines, Status};
-use crate::reactor::{Context, Io, Tick};
+use crate::reactor::{Context, Io, Pace, Tick};
 use crate::service::{Message, Service};
 
 type Cx<'a> = Context<'a, Service>;
@@ -44,6 +45,8 @@ pub(super) struct Exchange {
     room: Room,
     /// When something was received or sent last.
     progress: Tick,
+    /// How fast content comes while there is room for it.
+    pace: Option<Pace>,
     /// How the response is stored.
     storing: Option<Box<Storing>>,
 }
@@ -74,6 +77,7 @@ impl Exchange {
             owed: 0,
             room: Room::WHOLE,
             progress: now,
+            pace: None,
             storing: None,
         }
     }
@@ -136,7 +140,7 @@ impl Exchange {
     ) -> Result<bool, UpstreamFailure> {
         let consumed = match self.reader.awaits_head() {
             true => self.read_head(upstream, io, cx)?,
-            false => self.read_content(io, cx)?,
+            false => self.read_content(upstream.timeouts().idle, io, cx)?,
         };
         if consumed > 0 {
             self.progress = cx.time.now;
@@ -197,19 +201,25 @@ impl Exchange {
     }
 
     /// Reads content. Returns the bytes consumed.
-    fn read_content(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) -> Result<usize, UpstreamFailure> {
-        let input = io.input.bytes();
-        let most = match &self.growing {
+    fn read_content(&mut self, idle: Duration, io: &Io<'_>, cx: &mut Cx<'_>) -> Result<usize, UpstreamFailure> {
+        let room = match &self.growing {
             Some(growing) if growing.is_paused => 0,
-            Some(growing) if !growing.is_copy => input.len(),
-            _ => input.len().min(self.room.bytes()),
+            Some(growing) if !growing.is_copy => usize::MAX,
+            _ => self.room.bytes(),
         };
-        if most == 0 {
+        if room == 0 {
+            // Whoever has no room sets the pace.
+            self.pace = None;
+        }
+        let input = io.input.bytes();
+        let input = &input[..input.len().min(room)];
+        if input.is_empty() {
             return Ok(0);
         }
-        let progress = self.reader.read(&input[..most]).map_err(|_| UpstreamFailure::Malformed)?;
+        let progress = self.reader.read(input).map_err(|_| UpstreamFailure::Malformed)?;
         let content = &input[progress.content.clone()];
         if !content.is_empty() {
+            self.note_pace(content.len(), idle, cx.time.now);
             cx.work.spend_bytes(content.len());
             if let Some(growing) = &mut self.growing {
                 let is_wanted = growing.append(content);
@@ -226,6 +236,15 @@ impl Exchange {
             send(self.id, FromUpstream::Piece(io.input.share(progress.content)), cx);
         }
         Ok(progress.consumed)
+    }
+
+    /// Takes note of how fast content comes, if its length is known. Where it isn't, it may be made while
+    /// it is sent, like Server-Sent Events, and come as seldom as something happens.
+    fn note_pace(&mut self, bytes: usize, idle: Duration, now: Tick) {
+        if self.reader.remaining().is_some() {
+            // It begins with the first content: how long that takes is bounded by the time-out alone.
+            self.pace.get_or_insert_with(|| Pace::start(now)).moved(now, bytes as u64, idle);
+        }
     }
 
     /// Whether the clients read the response in the store, and not from here.
@@ -276,6 +295,7 @@ impl Exchange {
         match self.reader.awaits_head() {
             true => Some(self.progress.after(timeouts.response)),
             false if !self.is_read_in_store() && self.room.bytes() == 0 => None,
+            false if self.pace.is_some_and(|pace| pace.is_too_slow()) => Some(self.progress),
             false => Some(self.progress.after(timeouts.idle)),
         }
     }

@@ -18,20 +18,20 @@ use crate::testing::every_split;
 const SILENCE: Duration = Duration::from_secs(100);
 
 /// A client, its connection, the connection to an upstream, and that.
-struct Pair {
-    bench: Bench,
+pub(super) struct Pair {
+    pub(super) bench: Bench,
     proxy: Rc<Proxy>,
     upstream: Option<Service>,
-    origin: Peer,
+    pub(super) origin: Peer,
     /// Of the connection to the upstream.
     handle: Handle,
     context: TestContext<Service>,
     /// What the upstream's connection wanted last.
-    want: Want,
+    pub(super) want: Want,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let timeouts = UpstreamTimeouts { tunnel: SILENCE, ..UpstreamTimeouts::default() };
         let addresses = Addresses::at(Endpoint::Unix("a".into()));
         let upstream =
@@ -87,7 +87,7 @@ impl Pair {
     }
 
     /// Passes messages on until nothing moves. Returns what the client's connection wants.
-    fn settle(&mut self) -> Want {
+    pub(super) fn settle(&mut self) -> Want {
         loop {
             let want = self.bench.settle();
             if let Some((handle, made)) = self.bench.context.connecting().pop() {
