@@ -103,6 +103,8 @@ pub fn parse<'a>(
     let (Some(code), Some(minor)) = (response.code, response.version) else {
         return Err(HttpError::Malformed("the status line is incomplete"));
     };
+    // A client is to treat an invalid status as a 5xx (RFC 9110 §15). An error is no less: a gateway says
+    // 502 in its place, or sends what it has stored, and passes no status on that means nothing.
     if !(100..600).contains(&code) {
         return Err(HttpError::Malformed("the status code isn't from 100 to 599"));
     }
