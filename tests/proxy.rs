@@ -213,6 +213,8 @@ fn failures_have_their_status() {
         (Some(silent()), 504, "did not respond in time", &["--upstream-timeout", "0.2"]),
         (Some(Script::parallel(|_, stream| drop(read_head(stream)))), 502, "closed the connection", &[]),
         (Some(responding(b"nonsense\r\n\r\n")), 502, "malformed", &[]),
+        // A client treats an invalid status as a 5xx (RFC 9110 §15); this one has a meaning.
+        (Some(responding(b"HTTP/1.1 600 OK\r\nContent-Length: 0\r\n\r\n")), 502, "malformed", &[]),
         (
             Some(responding(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx")),
             502,
@@ -476,6 +478,63 @@ fn routes_of_the_file_strip_the_prefix_and_name_the_upstream() {
     }
     let request = "PUT /app/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\n123456";
     assert_eq!(server.exchange(request).status, 413);
+}
+
+#[test]
+fn what_an_upstream_calls_itself_becomes_a_path_of_its_route() {
+    // An origin that names the URL that the client tells it.
+    let origin = || {
+        Script::answering(|head| {
+            let url = head.split_once("X-Url: ").map_or("", |(_, rest)| rest.split("\r\n").next().unwrap());
+            let lines = format!("Location: {url}\r\nContent-Location: {url}\r\nCache-Control: max-age=60");
+            let status = if head.starts_with("GET") { 301 } else { 201 };
+            format!("HTTP/1.1 {status} X\r\n{lines}\r\nContent-Length: 0\r\n\r\n").into_bytes()
+        })
+    };
+    let (first, second) = (origin(), origin());
+    let (one, other) = (first.address, second.address);
+    let root = Root::new();
+    let upstreams = format!("proxy = [\"http://{one}\", \"http://{other}\"]");
+    root.file(
+        "miod.toml",
+        format!(
+            "bind = \"127.0.0.1:0\"\nproxy-cache = \"memory\"\n[[host]]\n[[host.route]]\npath = \"/app\"\n{upstreams}\n\
+             strip = true\nhost = \"upstream\"\ncache = true\n[[host.route]]\npath = \"/keep\"\n{upstreams}\n"
+        ),
+    );
+    let mut command = miod();
+    command.arg("-c").arg(root.at("miod.toml"));
+    let server = Server::run(command);
+    let port = one.port();
+    let cases = [
+        ("/app/", format!("http://{one}/a?b#c"), "/app/a?b#c"),
+        ("/app/", format!("http://{other}"), "/app/"),
+        ("/app/", format!("//{one}/a"), "/app/a"),
+        ("/app/", format!("http://{one}//other/a"), "/app//other/a"),
+        ("/app/", "http://localhost/a".to_owned(), "http://localhost/a"),
+        ("/app/", "http://other/a".to_owned(), "http://other/a"),
+        ("/app/", "/a".to_owned(), "/a"),
+        ("/keep/", format!("http://{one}/keep/a"), "/keep/a"),
+        ("/keep/", format!("http://localhost:{port}/keep/a"), "/keep/a"),
+        ("/keep/", format!("http://{one}//other/a"), "/.//other/a"),
+        ("/keep/", "https://localhost/keep/a".to_owned(), "https://localhost/keep/a"),
+    ];
+    for (number, (path, url, expected)) in cases.into_iter().enumerate() {
+        let path = format!("{path}{number}");
+        for attempt in ["MISS", "HIT"] {
+            let response = server.get_with(&path, &format!("X-Url: {url}\r\n"));
+            let found = ["Location", "Content-Location"].map(|name| response.field(name));
+            assert_eq!((response.status, found), (301, [Some(expected); 2]), "{path}");
+            let is_cached = path.starts_with("/app");
+            assert_eq!(response.field("X-Cache"), is_cached.then_some(attempt), "{path}");
+        }
+    }
+    // What was changed isn't stored any more, by whatever name it is called.
+    assert_eq!(server.get("/app/changed").field("X-Cache"), Some("MISS"));
+    assert_eq!(server.get("/app/changed").field("X-Cache"), Some("HIT"));
+    let change = format!("POST /app/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nX-Url: http://{one}/changed");
+    assert_eq!(server.exchange(format!("{change}\r\n\r\n")).status, 201);
+    assert_eq!(server.get("/app/changed").field("X-Cache"), Some("MISS"));
 }
 
 #[test]
