@@ -145,6 +145,8 @@ impl Given {
             step: world.step,
             lost: None,
             receivers: 0,
+            also: None,
+            invalid: None,
         }
     }
 }

@@ -15,7 +15,7 @@
 //! - No more content than a window is under way, and when nothing moves, all room was announced. Then the
 //!   clock goes to the next deadline, until all connections are closed; nothing is left of them.
 //! - What comes from the cache is one version of one variant, whole, and as fresh as its head says; what
-//!   was cut or is private is never sent to others.
+//!   was cut or is private is never sent to others, and what was changed since not to those who know it.
 //!
 //! | File | Is |
 //! |---|---|

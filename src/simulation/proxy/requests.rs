@@ -128,6 +128,12 @@ impl Case {
         world.given[serial].receivers += 1;
         let hit = response.field("X-Cache").unwrap_or("none");
         world.count(&format!("{} {hit}", response.status));
+        if let (Kind::Resource(uri, _), "POST", 204) = (self.kind, self.method, response.status) {
+            let also = world.given[serial].also;
+            let location = also.map(|also| format!("/up/c/{also}"));
+            assert_eq!(response.field("Content-Location"), location.as_deref(), "{name}: it names the origin");
+            world.invalidate([Some(uri), also]);
+        }
         let given = &world.given[serial];
         let mut status = given.status;
         match (self.kind, given.resource) {
@@ -179,6 +185,8 @@ impl Case {
         if world.given.iter().any(|other| other.step >= begun && is_same(other)) {
             return;
         }
+        let is_known = given.invalid.is_some_and(|invalid| begun > invalid);
+        assert!(!is_known, "{name}: it was changed before");
         assert!(given.lost.is_none_or(|lost| lost >= step), "{name}: a response that was cut before");
         let asked = if self.has("max-stale") { 11 } else { 0 };
         let grace = given.grace.max(asked).max(i64::from(world.stale_if_error));

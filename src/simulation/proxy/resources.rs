@@ -65,8 +65,12 @@ pub(super) fn answer(request: &Request, world: &mut World<'_>) -> (Given, String
     let variant = if varies(uri) { variant } else { 0 };
     if !matches!(request.method(), "GET" | "HEAD") {
         (0..VARIANTS).for_each(|variant| world.resources.change(uri, variant));
-        let given = Given::new(request.id, 204, 0, 0, world);
-        return (given, String::new());
+        let mut given = Given::new(request.id, 204, 0, 0, world);
+        given.also = world.dice.one_in(2).then(|| world.dice.below(URIS));
+        let origin = world.dice.pick(&["", "http://origin-0", "http://a.example"]);
+        let line = |also: usize| format!("Content-Location: {origin}/up/c/{also}\r\n");
+        let lines = given.also.map(line).unwrap_or_default();
+        return (given, lines);
     }
     if world.dice.one_in(6) {
         world.resources.change(uri, variant);

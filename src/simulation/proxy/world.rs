@@ -68,6 +68,10 @@ pub(super) struct Given {
     pub(super) lost: Option<u64>,
     /// How many clients got it.
     pub(super) receivers: u32,
+    /// Of a change of a resource: another one that its fields name.
+    pub(super) also: Option<usize>,
+    /// Since when it isn't stored any more: a client knows of a change.
+    pub(super) invalid: Option<u64>,
 }
 
 pub(super) struct World<'t> {
@@ -209,6 +213,15 @@ impl<'t> World<'t> {
         if self.verbose {
             println!("{:>6} {:>12} {}", self.step, self.now.as_micros(), what());
         }
+    }
+
+    /// A client knows that resources were changed: what was stored before isn't sent any more.
+    pub(super) fn invalidate(&mut self, changed: [Option<usize>; 2]) {
+        let is_changed = |given: &&mut Given| {
+            let uri = given.resource.map(|(uri, _)| uri);
+            given.receivers > 0 && uri.is_some() && changed.contains(&uri)
+        };
+        self.given.iter_mut().filter(is_changed).for_each(|given| given.invalid = Some(self.step));
     }
 
     /// Has the jobs of the cache done that nobody waits for any more.
