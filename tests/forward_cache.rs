@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -386,6 +387,29 @@ fn clients_that_ask_at_once_cause_one_request_and_get_the_whole() {
             assert_eq!(handling(&get(&server, &origin.script.url("/"), "")), HIT);
         }
     }
+}
+
+#[test]
+fn a_response_that_arrives_during_a_shutdown_is_stored() {
+    let content = pattern(300_000);
+    let slow = Slow::start(SHARED, content.clone(), false);
+    let root = Root::new();
+    let place = root.at("cache").display().to_string();
+    let mut server = forward(&["--proxy-cache", &place]);
+    let mut clients = slow.clients(&server, 1);
+    slow.head.open();
+    let begin = take_heads(&mut clients).remove(0);
+    server.signal("TERM");
+    assert!(eventually(|| TcpStream::connect(server.address()).is_err()));
+    slow.rest.open();
+    assert!(read_response(&mut clients[0], begin).body == content);
+    drop(clients);
+    assert!(server.wait().success());
+    let server = forward(&["--proxy-cache", &place]);
+    let url = slow.script.url("/");
+    // The directory is read beside the first requests.
+    assert!(eventually(|| get(&server, &url, "Cache-Control: only-if-cached\r\n").status == 200));
+    assert!(get(&server, &url, "").body == content && slow.requests() == 1);
 }
 
 /// The response that begins with these bytes, while more of it arrives.

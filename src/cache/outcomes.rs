@@ -2,12 +2,12 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::filling::Filling;
 use super::index::{EntryId, NewEntry};
 use super::job::{Action, DiskJob, Effect, Loaded, LoadedBody, Operation, Subject};
 use super::key::{Key, Name};
-use super::queue::Queue;
 use super::response::{Body, FillingId, Response};
 use super::store::{Claim, Loading, Store};
 use super::walk::{Found, STEP, Walk};
@@ -64,9 +64,27 @@ impl<W> Store<W> {
 }
 
 impl<W: Clone> Store<W> {
+    /// Writes all changes that wait for the disk, because the process ends. A job that another thread has is
+    /// waited for so long at most.
+    pub fn finish(&mut self, patience: Duration, now: i64) {
+        while let Some(queue) = self.queue.as_mut().filter(|queue| queue.has_job || !queue.changes.is_empty()) {
+            if let Some(job) = queue.next_job() {
+                job.run();
+            }
+            if !self.collect_within(patience, now) {
+                return;
+            }
+        }
+    }
+
     /// Takes in what came of the last job, if it is over. `now` is the Unix second.
     pub fn collect(&mut self, now: i64) {
-        let Some(done) = self.queue.as_mut().and_then(Queue::take_done) else { return };
+        self.collect_within(Duration::ZERO, now);
+    }
+
+    /// As [`collect`](Self::collect), if it is over in this time. Returns whether it is.
+    fn collect_within(&mut self, patience: Duration, now: i64) -> bool {
+        let Some(done) = self.queue.as_mut().and_then(|queue| queue.take_done(patience)) else { return false };
         self.claims.retain_mut(|claim| {
             claim.age += 1;
             claim.age < CLAIM
@@ -89,6 +107,7 @@ impl<W: Clone> Store<W> {
             self.shrink();
         }
         self.make_room();
+        true
     }
 
     /// The disk is full, of other things or of more files than it can have: some entries leave,

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use super::disk::Disk;
 use super::job::{Action, DiskJob, Done, Operation, Subject};
@@ -134,9 +135,9 @@ impl Queue {
         Some(DiskJob::new(Arc::clone(&self.disk), job, self.back.0.clone()))
     }
 
-    /// What came of the job, if it is over.
-    pub(super) fn take_done(&mut self) -> Option<Done> {
-        let mut done = self.back.1.try_recv().ok()?;
+    /// What came of the job, if it is over in this time.
+    pub(super) fn take_done(&mut self, patience: Duration) -> Option<Done> {
+        let mut done = self.back.1.recv_timeout(patience).ok()?;
         self.has_job = false;
         self.bytes -= std::mem::take(&mut self.job_bytes);
         while let Some(operation) = done.left.pop_back() {

@@ -197,6 +197,8 @@ impl Server {
         loop {
             reactor.run(Until::Closed)?;
             if reactor.is_over() {
+                let time = reactor.time();
+                reactor.shared().http.cache.iter().for_each(|cache| cache.finish(time));
                 return Ok(());
             }
             running.reload(&mut reactor, reloader.as_deref())?;

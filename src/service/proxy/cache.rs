@@ -23,7 +23,7 @@ use crate::cache::{Figures, Key, Store};
 use crate::http::Fields;
 use crate::http::caching::{Reason, Settings};
 use crate::limits;
-use crate::reactor::{Context, Handle, JobClass, Tick};
+use crate::reactor::{Context, Handle, JobClass, Tick, Time};
 use crate::service::{Message, Outcome, Service};
 
 /// The cache of a process.
@@ -173,6 +173,11 @@ impl Cache {
                 Outcome::Cache
             });
         }
+    }
+
+    /// Writes what is stored and isn't written, because the process ends.
+    pub(crate) fn finish(&self, time: Time) {
+        self.store.borrow_mut().finish(limits::CACHE_WAIT, time.unix_seconds);
     }
 
     /// Whether nobody waits for anything.
