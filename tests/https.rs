@@ -132,6 +132,17 @@ fn sessions_can_be_kept_by_a_key_value_service_behind_tls() {
 }
 
 #[test]
+fn a_client_writes_the_secrets_of_its_connections() {
+    let site = Site::start(&["--tls", "auto"]);
+    let root = Root::new();
+    let keys = root.at("keys").display().to_string();
+    assert_eq!(site.get(&["-k", "--tls-keylog", &keys], "/").out, b"hello");
+    assert!(std::fs::read_to_string(&keys).unwrap().contains("\nCLIENT_TRAFFIC_SECRET_0 "));
+    let failed = site.get(&["-k", "--tls-keylog", "/none/such"], "/");
+    assert_eq!(failed.code, Some(23), "{}", failed.errors);
+}
+
+#[test]
 fn a_full_disk_costs_the_key_log_and_no_connection() {
     let site = Site::start(&["--tls", "auto", "--tls-keylog", "/dev/full"]);
     for _ in 0..2 {

@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use support::site::{Certificate, certificate};
+use support::terminal::Terminal;
 use support::{Ended, Outcome, Root, TIMEOUT, UNKNOWN, kill, miod, pattern, run_to_end};
 
 /// What a server does next.
@@ -545,6 +546,26 @@ fn logins_that_fail_have_their_exit_code() {
     let missing = mail(([127, 0, 0, 1], 1).into(), &["-u", "ada", "bob@example.org"], "text");
     assert_eq!(missing.code, Some(26));
     assert!(missing.errors.contains("MIOD_MAIL_PASSWORD"), "{}", missing.errors);
+}
+
+#[test]
+fn on_a_terminal_the_password_is_asked_for_and_the_progress_is_shown() {
+    let root = Root::new();
+    root.file("large.bin", pattern(2_000_000));
+    let login = Reply("AUTH PLAIN AGFkYQBhcHBsZQ==", "235 2.7.0 welcome\r\n");
+    let offers = Reply("EHLO client.example", "250-mail.example.org\r\n250 AUTH PLAIN LOGIN\r\n");
+    let server = Scripted::start([&[GREETING, offers, login][..], &rest()].concat());
+    let address = format!("localhost:{}", server.address.port());
+    let mut command = miod();
+    command.args(["mail", "--server", &address, "--name", "client.example", "-f", "ada@example.org", "-u", "ada"]);
+    command.args(["--body", "text", "-a"]).arg(root.at("large.bin")).arg("bob@example.org");
+    let mut terminal = Terminal::start(command);
+    terminal.expect("Password of ada: ");
+    terminal.write("apple\n");
+    terminal.expect("100 % [########################] 2.6 MiB of 2.6 MiB");
+    assert_eq!(terminal.code(), Some(0), "{}", terminal.seen);
+    server.message();
+    assert!(!terminal.seen.contains("apple"), "{}", terminal.seen);
 }
 
 #[test]

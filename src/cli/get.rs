@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::arguments::Tool;
-use super::trust::{cacert, insecure};
+use super::trust::{cacert, insecure, tls_keylog};
 use super::{Command, UsageError};
 use crate::client::get::{Content, GetPlan, GetRequest, Show};
 use crate::config::options::{Draft, Opt, Setter, Value, assign};
@@ -40,6 +40,7 @@ pub(super) struct GetDraft {
     timeout: Option<Duration>,
     max_time: Option<Duration>,
     trust: Trust,
+    key_log: Option<PathBuf>,
 }
 
 pub(super) const TOOL: Tool<GetDraft> = Tool {
@@ -105,6 +106,10 @@ FILE may begin with a slash.
         })),
         insecure(Setter::Command(|draft, _| {
             draft.trust = Trust::Anybody;
+            Ok(())
+        })),
+        tls_keylog(Setter::Command(|draft, text| {
+            draft.key_log = Some(PathBuf::from(text));
             Ok(())
         })),
         Opt {
@@ -329,6 +334,7 @@ fn request(draft: GetDraft, url: HttpUrl) -> Result<GetRequest, UsageError> {
     plan.timeout = draft.timeout.unwrap_or(plan.timeout);
     plan.max_time = draft.max_time;
     plan.trust = draft.trust;
+    plan.key_log = draft.key_log;
     Ok(GetRequest { plan, upload: draft.upload, output: draft.output, resume: draft.resume })
 }
 
@@ -408,6 +414,8 @@ mod tests {
             "3",
             "-m",
             "4",
+            "--tls-keylog",
+            "keys",
             "http://a/",
         ])
         .unwrap();
@@ -425,6 +433,7 @@ mod tests {
         );
         assert!(matches!(&plan.content, Some(Content::Bytes(data)) if data == b"a=1&b=2"));
         assert_eq!((plan.timeout, plan.max_time), (Duration::from_secs(3), Some(Duration::from_secs(4))));
+        assert_eq!(plan.key_log, Some(PathBuf::from("keys")));
         assert_eq!(request.output, Some(PathBuf::from("file")));
     }
 

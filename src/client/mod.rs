@@ -24,7 +24,8 @@ mod steps;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::console::{OutputQueue, WriteError};
@@ -32,9 +33,10 @@ use crate::http::Status;
 use crate::http::client::HttpError;
 use crate::http::uri::UrlError;
 use crate::names::{self, UnknownHost};
-use crate::reactor::{TlsFailure, within};
+use crate::reactor::{KeyLogFile, TlsConnector, TlsFailure, within};
 use crate::smtp::client::{Failure, Step};
 use crate::text::io_error::describe;
+use crate::trust::Trust;
 
 /// What times out while a name is resolved.
 const NO_ADDRESS: &str = "the name isn't resolved";
@@ -209,6 +211,21 @@ fn conclude(output: &mut OutputQueue, outcome: Result<(), ClientError>) -> Resul
         None if output.is_broken() => Ok(()),
         None => outcome,
     }
+}
+
+/// The client's side of TLS with servers that are trusted.
+///
+/// # Errors
+/// If no authority can be used, or the file for the secrets can't be opened.
+fn tls_connector(
+    trust: &Trust,
+    protocols: &'static [&'static str],
+    key_log: Option<&Path>,
+) -> Result<TlsConnector, ClientError> {
+    let connector = trust.connector(protocols).map_err(ClientError::Authorities)?;
+    let Some(path) = key_log else { return Ok(connector) };
+    let file = KeyLogFile::open(path).map_err(|error| ClientError::Output(path.to_owned(), error))?;
+    Ok(connector.with_key_log(Arc::new(file)))
 }
 
 /// Resolves a name before the loop runs. `None` if it takes longer than `limit`.

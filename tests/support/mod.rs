@@ -8,6 +8,7 @@ pub mod redis;
 pub mod reload;
 mod response;
 pub mod site;
+pub mod terminal;
 pub mod upstreams;
 
 pub use response::Response;

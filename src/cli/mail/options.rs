@@ -80,8 +80,8 @@ pub(in super::super) const TOOL: Tool<MailDraft> = Tool {
 
 Usage: miod mail [OPTIONS] TO...
 
-TO is an address, like ada@example.org or 'Ada Example <ada@example.org>'. The text of the message is
-read from standard input, unless it is given.
+TO is an address, like ada@example.org or 'Ada Example <ada@example.org>'. The text of the message
+is read from standard input, unless it is given.
 ",
     options: &[
         Opt {

@@ -22,10 +22,11 @@ use std::convert::Infallible;
 use std::io;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::progress::{Progress, REDRAW};
-use super::{ClientError, ToolError, conclude, resolve_within};
+use super::{ClientError, ToolError, conclude, resolve_within, tls_connector};
 use crate::console::{Destination, OutputQueue};
 use crate::http::uri::{HttpUrl, Scheme};
 use crate::names::{self, UnknownHost};
@@ -59,6 +60,7 @@ fn fetch(plan: GetPlan, destination: Destination, url: &mut HttpUrl) -> Result<(
         output: OutputQueue::new(destination, reactor.closer()),
         progress: (to_file && io::stderr().is_terminal()).then(Progress::default),
         trust: plan.trust.clone(),
+        key_log: plan.key_log.clone(),
         connector: None,
         fetch: Fetch::new(plan, begun),
     };
@@ -84,6 +86,7 @@ pub struct GetShared {
     output: OutputQueue,
     progress: Option<Progress>,
     trust: Trust,
+    key_log: Option<PathBuf>,
     /// Made for the first https URL.
     connector: Option<TlsConnector>,
 }
@@ -108,7 +111,7 @@ impl GetShared {
     fn tls(&mut self) -> Result<TlsClient, ClientError> {
         let connector = match self.connector.take() {
             Some(connector) => connector,
-            None => self.trust.connector(&["http/1.1"]).map_err(ClientError::Authorities)?,
+            None => tls_connector(&self.trust, &["http/1.1"], self.key_log.as_deref())?,
         };
         let client = connector.to(&self.fetch.url().host);
         self.connector = Some(connector);

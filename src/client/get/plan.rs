@@ -79,6 +79,8 @@ pub struct GetPlan {
     pub max_time: Option<Duration>,
     /// Which servers are trusted, for https.
     pub trust: Trust,
+    /// Where the secrets of TLS are written.
+    pub key_log: Option<PathBuf>,
 }
 
 /// What is printed in addition to the content.
@@ -146,6 +148,7 @@ impl GetPlan {
             timeout: Duration::from_secs(20),
             max_time: None,
             trust: Trust::System,
+            key_log: None,
         }
     }
 }

@@ -147,7 +147,9 @@ impl Delivery {
 
     /// The bytes of the message that are on their way, and all.
     pub(super) fn progress(&self) -> Option<(u64, u64)> {
-        self.moved.map(|moved| (moved, self.plan.message.len() as u64))
+        let all = self.plan.message.len() as u64;
+        let is_there = matches!(self.client.outcome(), Some(Ok(_)));
+        self.moved.map(|moved| (if is_there { all } else { moved }, all))
     }
 
     pub(super) fn fail(&mut self, failure: ClientError) {

@@ -18,15 +18,14 @@ mod plan;
 
 use std::convert::Infallible;
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::progress::{Progress, REDRAW};
-use super::{ClientError, NO_ADDRESS, ToolError, conclude, resolve_within};
+use super::{ClientError, NO_ADDRESS, ToolError, conclude, resolve_within, tls_connector};
 use crate::console::{Destination, OutputQueue};
 use crate::reactor::{
-    Accepted, Context, Dial, Ending, Endpoint, Ends, Finish, Io, KeyLogFile, NoDatagrams, Options, Protocol, Reactor,
-    Tick, Time, TlsClient, TlsSide, Until, Want,
+    Accepted, Context, Dial, Ending, Endpoint, Ends, Finish, Io, NoDatagrams, Options, Protocol, Reactor, Tick, Time,
+    TlsClient, TlsSide, Until, Want,
 };
 use crate::trust::NAMELESS;
 use delivery::{Delivery, Next};
@@ -126,11 +125,7 @@ impl MailShared {
 
 /// The client's side of TLS with the server of a plan.
 fn client(plan: &MailPlan) -> Result<TlsClient, ClientError> {
-    let mut connector = plan.trust.connector(&[]).map_err(ClientError::Authorities)?;
-    if let Some(path) = &plan.key_log {
-        let file = KeyLogFile::open(path).map_err(|error| ClientError::Output(path.clone(), error))?;
-        connector = connector.with_key_log(Arc::new(file));
-    }
+    let connector = tls_connector(&plan.trust, &[], plan.key_log.as_deref())?;
     connector.to(&plan.server.host).ok_or_else(|| ClientError::Authorities(NAMELESS.to_owned()))
 }
 
