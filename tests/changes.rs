@@ -6,8 +6,10 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
-use support::{Client, Root, Server, eventually, get, get_with, miod, pattern};
+use miod::compression::Decoder;
+use support::{Client, LONG_AGO, Root, Server, eventually, get, get_with, miod, pattern};
 
 /// One size is small enough for the cache, and one is too large.
 const SIZES: [usize; 2] = [100, 20_000];
@@ -107,6 +109,78 @@ fn a_change_shows_in_the_next_response_on_the_same_connection() {
                 fs::remove_file(&at).unwrap();
                 assert_eq!(request(&path).0, 404, "deleted");
             }
+        }
+    }
+}
+
+#[test]
+fn siblings_show_in_the_next_response_on_the_same_connection() {
+    let root = Root::new();
+    for (arguments, size) in [(&[][..], 100), (&[], 20_000), (&["--cache-size", "0"], 100)] {
+        let server = Server::start(&root, arguments);
+        let mut client = server.connect();
+        let mut request = || {
+            client.send(get_with("/f.bin", "Accept-Encoding: gzip, br\r\n"));
+            let response = client.response();
+            let coding = response.field("Content-Encoding").unwrap_or_default().to_owned();
+            (response.status, coding, response.body.first().copied().unwrap_or_default())
+        };
+        let is = |coding: &str, byte: u8| (200, coding.to_owned(), byte);
+        let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(LONG_AGO + seconds);
+        root.file("f.bin.gz", vec![b'g'; size]).set_modified("f.bin.gz", at(5));
+        assert_eq!(request().0, 404, "it shows nothing that isn't there without it");
+        root.file("f.bin", vec![b'p'; size]).set_modified("f.bin", at(5));
+        assert_eq!(request(), is("gzip", b'g'), "the file was created");
+        root.file("f.bin.br", vec![b'b'; size]);
+        assert_eq!(request(), is("br", b'b'), "created");
+        root.file("next", vec![b'c'; size]);
+        fs::rename(root.at("next"), root.at("f.bin.br")).unwrap();
+        assert_eq!(request(), is("br", b'c'), "replaced");
+        root.set_modified("f.bin.br", at(4));
+        assert_eq!(request(), is("gzip", b'g'), "older");
+        root.set_modified("f.bin.br", at(5));
+        assert_eq!(request(), is("br", b'c'), "newer");
+        fs::rename(root.at("f.bin.br"), root.at("elsewhere")).unwrap();
+        assert_eq!(request(), is("gzip", b'g'), "moved away");
+        root.link("f.bin.br", "elsewhere");
+        assert_eq!(request(), is("br", b'c'), "a link");
+        fs::remove_file(root.at("f.bin.br")).unwrap();
+        assert_eq!(request(), is("gzip", b'g'), "deleted");
+        root.set_modified("f.bin", at(6));
+        assert_eq!(request(), is("", b'p'), "the file was touched");
+        root.set_modified("f.bin.gz", at(6));
+        assert_eq!(request(), is("gzip", b'g'));
+        fs::remove_file(root.at("f.bin")).unwrap();
+        assert_eq!(request().0, 404, "the file was deleted");
+    }
+}
+
+#[test]
+fn a_file_is_compressed_until_it_changes() {
+    let root = Root::new();
+    let server = Server::start(&root, &[]);
+    let mut client = server.connect();
+    let mut request = || {
+        client.send(get_with("/f.txt", "Accept-Encoding: gzip\r\n"));
+        let response = client.response();
+        assert_eq!((response.status, response.field("Vary")), (200, Some("Accept-Encoding")));
+        (response.field("Content-Encoding").is_some(), response.body)
+    };
+    // The compressed form is in the cache as a whole, or behind a descriptor.
+    for count in [1_000, 50_000] {
+        let content = |from: usize| (from..from + count).map(|line| format!("line {line}\n")).collect::<String>();
+        for from in [0, 7] {
+            root.old_file("f.txt", content(from));
+            assert_eq!(request(), (false, content(from).into_bytes()), "what was made of the old one is gone");
+            let mut coded = Vec::new();
+            assert!(eventually(|| {
+                let (is_coded, body) = request();
+                coded = body;
+                is_coded
+            }));
+            let (mut decoder, mut decoded) = (Decoder::new(), Vec::new());
+            let consumed = decoder.read(&coded, 10_000_000, &mut decoded).unwrap();
+            assert!(consumed == coded.len() && decoder.is_complete() && decoded == content(from).as_bytes());
         }
     }
 }
