@@ -20,6 +20,7 @@ BOUNDS = {
     "range of 1 KiB in 10 MiB": (3.2, "read, pread, write"),
     "404": (2.2, "read, write: the 404 is cached"),
     "304": (2.2, "read, write"),
+    "compressed to 1 KiB": (2.2, "read, write"),
 }
 
 
@@ -28,6 +29,8 @@ def request(path, lines="", close=False):
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{lines}{ending}\r\n".encode()
 
 
+CODINGS = "Accept-Encoding: gzip, deflate, br, zstd\r\n"
+
 WORKLOADS = {
     "kept alive, 1 KiB": (request("/small.txt"), 1, False),
     "pipelined by 16, 1 KiB": (request("/small.txt") * 16, 16, False),
@@ -35,6 +38,8 @@ WORKLOADS = {
     "range of 1 KiB in 10 MiB": (request("/large.bin", "Range: bytes=5000000-5001023\r\n"), 1, False),
     "404": (request("/no/such/file.html"), 1, False),
     "304": (request("/small.txt", "If-None-Match: *\r\n"), 1, False),
+    "accepting codings, 1 KiB": (request("/small.bin", CODINGS), 1, False),
+    "compressed to 1 KiB": (request("/page.html", CODINGS), 1, False),
 }
 
 
@@ -108,10 +113,12 @@ class Load:
 
 def make_files(root):
     """The files that the workloads request."""
-    for name, size in (("small.txt", 1024), ("large.bin", 10 << 20)):
+    words = b" ".join(b"%x" % (number * 2654435761 % 9973) for number in range(490))
+    files = {"small.txt": b"x" * 1024, "small.bin": b"x" * 1024, "large.bin": b"x" * (10 << 20), "page.html": words}
+    for name, content in files.items():
         path = os.path.join(root, name)
         with open(path, "wb") as file:
-            file.write(b"x" * size)
+            file.write(content)
         os.utime(path, (1_700_000_000, 1_700_000_000))
 
 

@@ -5,11 +5,12 @@ mod support;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags};
-use support::{LONG_AGO_DATE, Response, Root, Server, eventually, get, get_with, head_with, pattern};
+use support::{LONG_AGO_DATE, Response, Root, Server, eventually, get, get_with, head_with, pattern, run_to_end};
 
 const GIB: u64 = 1 << 30;
 
@@ -544,4 +545,33 @@ fn files_larger_than_four_gib_are_served() {
     assert!(body.len() == 200_000 && body[99_997..100_003] == *b"across");
     assert!(body[..99_997].iter().chain(&body[100_003..]).all(|byte| *byte == 0));
     assert_eq!(server.get_with("/huge", &format!("Range: bytes={size}-\r\n")).status, 416);
+}
+
+#[test]
+#[ignore = "needs curl and gzip"]
+fn curl_decodes_what_is_compressed() {
+    let root = Root::new();
+    let text = |lines: usize| (0..lines).map(|line| format!("line {line}\n")).collect::<String>();
+    root.old_file("made.txt", text(20_000)).old_file("sibling.txt", text(30_000));
+    let zipped = Command::new("gzip").args(["-k9"]).arg(root.at("sibling.txt")).status().unwrap();
+    assert!(zipped.success());
+    let server = Server::start(&root, &[]);
+    for (path, content) in [("made.txt", text(20_000)), ("sibling.txt", text(30_000))] {
+        // Whole, and then in two parts that are joined.
+        let curl = |arguments: &[&str]| {
+            let url = format!("http://{}/{path}", server.address());
+            let mut command = Command::new("curl");
+            let got =
+                run_to_end(command.args(["-s", "--noproxy", "*", "--max-time", "20"]).args(arguments).arg(url), b"");
+            assert_eq!(got.code, Some(0));
+            got.out
+        };
+        let raw = ["-H", "Accept-Encoding: gzip"];
+        assert!(eventually(|| curl(&raw).len() < content.len()));
+        assert_eq!(curl(&["--compressed"]), content.as_bytes());
+        assert_eq!(curl(&[]), content.as_bytes());
+        let parts = ["0-999", "1000-"].map(|range| curl(&[&raw[..], &["-r", range]].concat()));
+        let joined = run_to_end(Command::new("gzip").arg("-dc"), &parts.concat());
+        assert_eq!((joined.code, joined.out), (Some(0), content.into_bytes()));
+    }
 }

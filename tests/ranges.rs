@@ -256,10 +256,12 @@ fn if_range_uses_strong_comparison() {
     };
     for size in SIZES {
         let tag = server.get(&path(size)).field("ETag").unwrap().to_owned();
+        // Larger text may be compressed, and a date doesn't say which form it is of.
+        let dated = if size < 1_024 { 206 } else { 200 };
         for (value, expected) in [
             (tag.as_str(), 206),
-            (LONG_AGO_DATE, 206),
-            ("Tuesday, 14-Nov-23 22:13:20 GMT", 206),
+            (LONG_AGO_DATE, dated),
+            ("Tuesday, 14-Nov-23 22:13:20 GMT", dated),
             (&format!("W/{tag}"), 200),
             (&format!("{tag}, {tag}"), 200),
             ("\"other\"", 200),

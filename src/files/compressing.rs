@@ -167,8 +167,10 @@ struct Memory {
 impl Memory {
     fn new(most: u64) -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = File::from(rustix::fs::memfd_create("miod-compressed", flags)?);
-        Ok(Self { file, size: 0, most })
+        let create = |flags| rustix::fs::memfd_create("miod-compressed", flags);
+        // A system may demand that nothing in it can be run; kernels before 6.3 don't know that.
+        let file = create(flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| create(flags))?;
+        Ok(Self { file: file.into(), size: 0, most })
     }
 
     /// Appends bytes. False if they are too many.

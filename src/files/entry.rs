@@ -103,17 +103,22 @@ impl Entry {
         (coded.form, coded.is_made) = (Some(form), true);
     }
 
-    /// Whether the client would get a form that isn't made yet. While the entity-tag is weak, the
-    /// file may change under it, and isn't compressed.
+    /// Whether the client would get a form that isn't made yet. What is made while the entity-tag is
+    /// weak is soon dropped: only for who accepts nothing else.
     pub(super) fn lacks(&self, codings: AcceptedCodings) -> bool {
         self.offered != self.ready
-            && !self.plain.is_weak()
+            && (!self.plain.is_weak() || !codings.accepts_identity())
             && matches!(codings.choose(self.offered), CodingChoice::Coded(coding) if !self.ready.contains(coding))
     }
 
     /// The job that makes a form of it.
     pub(super) fn compressing(&mut self) -> &mut Option<Compressing> {
         &mut self.details.compressing
+    }
+
+    /// Whether a form of it is being made that the client accepts.
+    pub(super) fn is_awaited(&self, codings: AcceptedCodings) -> bool {
+        self.details.compressing.is_some() && codings.weight(compressing::MADE) > 0
     }
 
     /// The metadata of the file when it was read.

@@ -157,6 +157,9 @@ pub enum Served {
     Redirect(Vec<u8>),
     /// The path is a directory that is listed.
     Listing(Listed, Format),
+    /// The client accepts nothing but a form that isn't made yet. [`take_job`](Site::take_job) has the
+    /// job, unless it was begun before.
+    Awaited,
     /// The path isn't served.
     Refused(Reject),
 }
@@ -417,6 +420,7 @@ fn respond(entry: &Entry, request: &RequestHead<'_>, context: HeadContext<'_>, o
             let result = form.respond(modified, request, context, output);
             result.map_or_else(Served::Refused, Served::Answered)
         }
+        None if entry.is_awaited(request.codings) => Served::Awaited,
         None => refused(Status::NOT_ACCEPTABLE, "the file isn't available in a coding that the request accepts"),
     }
 }

@@ -174,7 +174,8 @@ impl Representation {
 
     /// Where in the content of an error page the number of the request is to stand.
     pub(super) fn mark(&self) -> Option<usize> {
-        if self.file.is_none() { memmem::find(self.content(), REQUEST_MARK) } else { None }
+        let is_coded = self.part(self.kind, self.length).starts_with(b"Content-Encoding:");
+        if self.file.is_some() || is_coded { None } else { memmem::find(self.content(), REQUEST_MARK) }
     }
 }
 

@@ -131,6 +131,7 @@ fn after_job(
                 Err(refused) => refuse_with(exchange, refused.reject, &refused.lines, turn),
             }
         }
+        (AfterJob::Compress, result) => files::resume_compressed(exchange, result, turn),
         (AfterJob::List(format), result) => files::resume_listing(exchange, result, format, turn),
         (AfterJob::Call, Some(Ok(Outcome::App(outcome)))) => {
             call(exchange, body, turn, |call, turn| call.begin(Some(outcome), turn))

@@ -20,7 +20,26 @@ use crate::reactor::{JobClass, JobResult, Tick};
 use crate::service::Outcome;
 
 /// Responds with a file, a listing, a redirect or an error.
+#[inline]
 pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progress {
+    respond_after(exchange, false, turn)
+}
+
+/// Responds with a file that was compressed for a client that accepts nothing else; none if it took
+/// too long.
+pub(super) fn resume_compressed(
+    exchange: &Exchange<'_>,
+    compressed: Option<JobResult<Outcome>>,
+    turn: &mut Turn<'_, '_>,
+) -> Progress {
+    match compressed {
+        Some(_) => respond_after(exchange, true, turn),
+        None => refuse(exchange, BUSY, turn),
+    }
+}
+
+/// Responds, perhaps after the request has waited.
+fn respond_after(exchange: &Exchange<'_>, waited: bool, turn: &mut Turn<'_, '_>) -> Progress {
     let (files, mount) = match &exchange.facts.handler {
         Handler::Tree(site, mount) => (Some(site), *mount),
         _ => (exchange.facts.host.files.as_ref(), 0),
@@ -32,7 +51,9 @@ pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progr
             let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
             let key = &exchange.path()[mount + 1..];
             let served = files.borrow_mut().serve(exchange.head, key, context, turn.cx.time.now, turn.output);
-            files.begin_job(turn.cx);
+            if !matches!(served, Served::Awaited) {
+                files.begin_job(turn.cx);
+            }
             served
         }
         None => Served::Refused(Reject::new(Status::NOT_FOUND, "no files are served here")),
@@ -54,6 +75,16 @@ pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progr
         Served::Listing(Listed::Job(job), format) => {
             let job = move || Outcome::Listing(job.run());
             jobs::start(exchange, b"", AfterJob::List(format), JobClass::Files, job, turn)
+        }
+        Served::Awaited if waited => refuse(exchange, BUSY, turn),
+        Served::Awaited => {
+            let job = files.and_then(|files| files.borrow_mut().take_job());
+            // One that was begun before ends before this one.
+            let job = move || {
+                job.into_iter().for_each(|job| job.run());
+                Outcome::Compressed
+            };
+            jobs::start(exchange, b"", AfterJob::Compress, JobClass::Compression, job, turn)
         }
         Served::Refused(reject) => refuse(exchange, reject, turn),
     }

@@ -46,6 +46,8 @@ pub(super) enum AfterJob {
     Admit,
     /// The application is called again.
     Call,
+    /// A file was compressed.
+    Compress,
     /// A directory was read; its listing is written in this format.
     List(Format),
 }

@@ -637,3 +637,57 @@ fn a_page_for_an_error_is_compressed_too() {
     assert_eq!(decode(&second.body), text(5_000).as_bytes());
     assert_eq!(request(&mut bench, "HEAD", "/missing", GZIP).head, second.head);
 }
+
+#[test]
+fn who_accepts_nothing_else_waits_until_it_is_made() {
+    let mut bench = compressing(Settings::default());
+    old_file(&bench, "x.css", &text(50_000));
+    bench.files.file("young.css", &text(2_000));
+    let now = std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    fs::File::options().write(true).open(bench.files.at("young.css")).unwrap().set_modified(now).unwrap();
+    old_file(&bench, "x.png", &text(2_000));
+    let refusing = "Accept-Encoding: identity;q=0, gzip;q=0.5\r\n";
+    let mut ask = |method: &str, path: &str, lines: &str| {
+        bench.send(format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{lines}\r\n"));
+        let waits = bench.phase() == "Waiting";
+        if waits {
+            bench.run_jobs();
+        }
+        let mut bytes = Vec::new();
+        while bench.peer.output.pending() > 0 {
+            bytes.extend(bench.peer.output.take(usize::MAX));
+            bench.settle();
+        }
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        (waits, String::from_utf8(bytes[..end].to_vec()).unwrap(), bytes[end..].to_vec())
+    };
+    let (waited, head, _) = ask("HEAD", "/x.css", refusing);
+    assert!(waited && statuses(&head) == [200] && head.contains("\r\nContent-Encoding: gzip\r\n"), "{head}");
+    let (waited, of_get, body) = ask("GET", "/x.css", refusing);
+    assert!(!waited && of_get == head && decode(&body) == text(50_000).as_bytes());
+    let (waited, head, body) = ask("GET", "/young.css", refusing);
+    assert!(waited && statuses(&head) == [200] && head.contains("\r\nETag: W/"), "{head}");
+    assert_eq!(decode(&body), text(2_000).as_bytes());
+    for (path, lines) in [("/x.png", refusing), ("/x.css", "Accept-Encoding: identity;q=0, br\r\n")] {
+        let (waited, head, _) = ask("GET", path, lines);
+        assert!(!waited && statuses(&head) == [406], "{head}");
+    }
+}
+
+#[test]
+fn who_waits_for_a_job_of_another_gets_its_result() {
+    let mut bench = compressing(Settings::default());
+    old_file(&bench, "x.css", &text(5_000));
+    get_with(&mut bench, "/x.css", GZIP);
+    let refusing = "Accept-Encoding: identity;q=0, gzip\r\n";
+    bench.send(format!("GET /x.css HTTP/1.1\r\nHost: x\r\n{refusing}\r\n"));
+    assert_eq!((bench.phase(), bench.peer.output.pending()), ("Waiting", 0));
+    bench.run_jobs();
+    assert!(bench.responses().starts_with("HTTP/1.1 200 OK\r\n"));
+    // Nobody does it in time.
+    old_file(&bench, "y.css", &text(5_000));
+    bench.send(format!("GET /y.css HTTP/1.1\r\nHost: x\r\n{refusing}\r\n"));
+    assert_eq!(bench.phase(), "Waiting");
+    bench.pass(limits::JOB_TIMEOUT);
+    assert_eq!(statuses(&bench.responses()), [503]);
+}
