@@ -171,7 +171,7 @@ impl Output {
 
     /// Whether a stretch of a file is unsent.
     pub fn has_file(&self) -> bool {
-        self.cuts.iter().any(|cut| cut.stretch.file().is_some())
+        !self.cuts.is_empty() && self.cuts.iter().any(|cut| cut.stretch.file().is_some())
     }
 
     /// How many bytes are unsent, stretches included.

@@ -51,8 +51,10 @@ impl Input {
 
     /// The same, for a parser that changes them in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // Another buffer begins with the bytes at hand.
         self.own();
-        &mut Rc::make_mut(&mut self.buffer)[self.start..]
+        let start = self.start;
+        &mut self.own()[start..]
     }
 
     /// Some of the bytes at hand, to be passed on; they aren't consumed by that. If they are many, the
@@ -103,10 +105,10 @@ impl Input {
     /// Moves the bytes at hand to the front; how many more can be received then.
     pub(super) fn make_room(&mut self) -> usize {
         self.own();
-        let buffer = Rc::make_mut(&mut self.buffer);
-        if self.start > 0 {
-            buffer.drain(..self.start);
-            self.start = 0;
+        let consumed = std::mem::take(&mut self.start);
+        let buffer = self.own();
+        if consumed > 0 {
+            buffer.drain(..consumed);
         }
         buffer.capacity() - buffer.len()
     }
@@ -140,11 +142,13 @@ impl Input {
     }
 
     /// The buffer, to be written to.
+    // A part of each turn: called, it would cost more than it does.
+    #[inline(always)]
     fn own(&mut self) -> &mut Vec<u8> {
-        if Rc::get_mut(&mut self.buffer).is_none() {
+        if Rc::strong_count(&self.buffer) > 1 {
             self.change();
         }
-        Rc::make_mut(&mut self.buffer)
+        Rc::get_mut(&mut self.buffer).expect("nobody else has another buffer")
     }
 
     /// Goes on with another buffer, because stretches of this one are under way.
