@@ -4,6 +4,7 @@ use super::*;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 fn refusal(files: &Scratch) -> (ErrorKind, String) {
     let error = Store::<u32>::open(&files.at("cache"), limits()).err().expect("it opens");
@@ -264,4 +265,32 @@ fn tools_see_entries_without_a_server_and_beside_one() {
     assert_eq!(directory.remove(&Purge::Uri(b"http://a/".to_vec())).unwrap(), 1);
     assert_eq!(directory.remove(&Purge::All).unwrap(), 1);
     assert_eq!(stored_files(&files).len(), 0);
+}
+
+#[test]
+fn what_waits_for_the_disk_is_written_before_the_end() {
+    let files = Scratch::new();
+    let mut store = open(&files);
+    let uris: Vec<_> = (0..60).map(|number| format!("http://a/{number}")).collect();
+    for uri in &uris {
+        put(&mut store, item(uri, 1, 10)).unwrap();
+    }
+    // Another thread has a job, and more wait for it.
+    let job = store.next_job().unwrap();
+    let thread = std::thread::spawn(|| job.run());
+    store.finish(Duration::from_secs(20), 0);
+    thread.join().unwrap();
+    assert!(store.is_idle());
+    drop(store);
+    let mut store = open(&files);
+    run(&mut store);
+    assert!(uris.iter().all(|uri| get(&mut store, uri, None) == Some((1, 1, 10))));
+    // One that doesn't end isn't waited for.
+    put(&mut store, item(&uris[0], 2, 20)).unwrap();
+    let job = store.next_job().unwrap();
+    store.finish(Duration::from_millis(1), 0);
+    assert!(!store.is_idle());
+    drop(job);
+    store.finish(Duration::from_secs(20), 0);
+    assert!(store.is_idle());
 }
