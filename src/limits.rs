@@ -142,6 +142,10 @@ pub const RATE_GRACE: Duration = Duration::from_secs(5);
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// See [`HEARTBEAT`].
 pub const HEARTBEAT_SPREAD: Duration = Duration::from_secs(10);
+/// Most responses that are compressed at the same time while they are made; each takes 384 KiB.
+pub const ENCODERS: usize = 64;
+/// The largest content in memory that is compressed at once, in bytes: half a millisecond.
+pub const CODED_AT_ONCE: usize = 64 * 1024;
 /// Connections beyond the limit that are accepted only to get a 503.
 pub const CONNECTION_RESERVE: usize = 32;
 /// How long an upstream may take to accept a connection.

@@ -18,6 +18,9 @@ pub struct Response {
     pub fields: Vec<(&'static str, Cow<'static, str>)>,
     /// The content.
     pub body: Body,
+    /// The content has a secret beside text that the client chose; see
+    /// [`with_secrets`](Self::with_secrets).
+    pub mixes_secrets: bool,
 }
 
 /// The content of a response.
@@ -53,7 +56,7 @@ pub enum Pull {
 impl Response {
     /// An empty response.
     pub fn new(status: Status) -> Self {
-        Self { status, fields: Vec::new(), body: Body::Bytes(Cow::Borrowed(b"")) }
+        Self { status, fields: Vec::new(), body: Body::Bytes(Cow::Borrowed(b"")), mixes_secrets: false }
     }
 
     /// Adds a field line.
@@ -111,6 +114,13 @@ impl Response {
             Some(line) => response.field("Set-Cookie", line),
             None => response,
         }
+    }
+
+    /// The content has a secret, like a token or a cookie, beside text that the client chose, like its
+    /// query. It is never compressed: whoever can make the client ask again and again, and sees how
+    /// long the responses are, could guess the secret from that (BREACH).
+    pub fn with_secrets(self) -> Self {
+        Self { mixes_secrets: true, ..self }
     }
 
     /// Not to be stored by any cache.

@@ -1,5 +1,6 @@
 //! What comes of operations on the disk.
 
+use std::cell::OnceCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -155,7 +156,8 @@ impl<W: Clone> Store<W> {
                     LoadedBody::Memory(bytes) => Body::in_memory(bytes),
                     LoadedBody::File(file, length) => Body::in_file(file.into(), length),
                 });
-                let response = Rc::new(Response { uri: uri.into(), head: head.into(), freshness, body });
+                let response =
+                    Rc::new(Response { uri: uri.into(), head: head.into(), freshness, body, traits: OnceCell::new() });
                 if let Some(entry) = self.index.get_mut(id) {
                     entry.is_verified = true;
                 }

@@ -10,14 +10,17 @@
 //! memory, or as a stretch of the file. All chunks but the last are full, so the place of a byte
 //! is a division.
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::format::INLINE;
+use crate::http::Status;
 use crate::http::caching::Freshness;
+use crate::http::compressing::Traits;
 use crate::reactor::{Bytes, FileSlice};
 
 /// The size of a chunk in bytes.
@@ -54,6 +57,8 @@ pub struct Response {
     pub(super) head: Rc<[u8]>,
     pub(super) freshness: Freshness,
     pub(super) body: Rc<Body>,
+    /// What decides about content codings, and where in the head the value of Content-Type is.
+    pub(super) traits: OnceCell<(Traits<'static>, Range<usize>)>,
 }
 
 /// Its body. After an update of the head two responses have the same.
@@ -116,6 +121,26 @@ impl Response {
     /// The stored head, for [`parse`](crate::http::client::parse).
     pub fn head(&self) -> &Rc<[u8]> {
         &self.head
+    }
+
+    /// What decides about content codings. It is found out once.
+    pub fn traits(&self) -> Traits<'_> {
+        let (traits, at) = self.traits.get_or_init(|| {
+            let mut lines = self.head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+            let status = lines.next().and_then(|line| std::str::from_utf8(line.get(9..12)?).ok()?.parse().ok());
+            let fields = lines.filter_map(|line| {
+                let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':')?);
+                Some((std::str::from_utf8(name).ok()?, value[1..].trim_ascii()))
+            });
+            // It was parsed when it was stored.
+            let traits = Traits::of(Status(status.unwrap_or_default()), fields);
+            let at = traits.content_type().map(|value| {
+                let begin = value.as_ptr() as usize - self.head.as_ptr() as usize;
+                begin..begin + value.len()
+            });
+            (traits.with_content_type(None), at.unwrap_or_default())
+        });
+        traits.with_content_type(self.head.get(at.clone()).filter(|value| !value.is_empty()))
     }
 
     /// Its freshness.

@@ -1,8 +1,8 @@
 //! Reads gzip that comes in pieces.
 //!
-//! A few bytes can become a thousand times as many. So each call says how much it takes, and gets no
-//! more; what wasn't consumed is handed in again. A call also ends where a member ends: who counts
-//! calls has counted all work.
+//! A few bytes can become a thousand times as many. So each call returns a piece of limited size; what
+//! wasn't consumed is handed in again. A call also ends where a member ends: who counts calls has
+//! counted all work.
 //!
 //! Several members one after the other are the content of all of them (RFC 1952 §2.2). Behind the last
 //! one there is nothing: padding or garbage isn't gzip.
@@ -13,6 +13,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 pub struct Decoder {
     member: Decompress,
     state: State,
+    piece: Box<[u8]>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,43 +33,46 @@ pub struct Broken;
 /// The base-2 logarithm of the largest window.
 const WINDOW_BITS: u8 = 15;
 
-impl Decoder {
-    /// Bytes of memory that a decoder holds: its window and its tables.
-    pub const MEMORY: usize = 48 * 1024;
-
+impl Default for Decoder {
     /// A decoder before the first member.
-    pub fn new() -> Self {
-        Self { member: Decompress::new_gzip(WINDOW_BITS), state: State::Beginning }
+    fn default() -> Self {
+        let piece = vec![0; Self::PIECE].into();
+        Self { member: Decompress::new_gzip(WINDOW_BITS), state: State::Beginning, piece }
     }
+}
 
-    /// Reads on, and appends at most `most` bytes of content to `out`; `most` is at least 1. Returns how
-    /// many bytes of the input are done with. There may be more content if these are not all, or if
-    /// `most` bytes were appended.
+impl Decoder {
+    /// Most bytes of content that a call returns.
+    pub const PIECE: usize = 32 * 1024;
+
+    /// Bytes of memory that a decoder holds: its window, its tables, and a piece.
+    pub const MEMORY: usize = 48 * 1024 + Self::PIECE;
+
+    /// Reads on. Returns how many bytes of the input are done with, and the content that was in them, at
+    /// most [`PIECE`](Self::PIECE) bytes. There may be more if these are not all, or if it is as many.
     ///
     /// # Errors
     /// If the input isn't gzip.
-    pub fn read(&mut self, input: &[u8], most: usize, out: &mut Vec<u8>) -> Result<usize, Broken> {
-        if self.state == State::Between && !input.is_empty() {
-            self.member.reset(true);
+    pub fn read(&mut self, input: &[u8]) -> Result<(usize, &[u8]), Broken> {
+        match self.state {
+            State::Beginning | State::Between if input.is_empty() => return Ok((0, b"")),
+            State::Between => self.member.reset(true),
+            State::Beginning | State::Within => {}
         }
-        if !input.is_empty() {
-            self.state = State::Within;
-        }
-        let (before, begin) = ((self.member.total_in(), self.member.total_out()), out.len());
-        out.resize(begin + most, 0);
-        let result = self.member.decompress(input, &mut out[begin..], FlushDecompress::None);
-        let count = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
-        out.truncate(begin.saturating_add(count(self.member.total_out(), before.1)));
-        let consumed = count(self.member.total_in(), before.0);
-        if result.map_err(|_| Broken)? == Status::StreamEnd {
+        self.state = State::Within;
+        let before = (self.member.total_in(), self.member.total_out());
+        let status = self.member.decompress(input, &mut self.piece, FlushDecompress::None).map_err(|_| Broken)?;
+        if status == Status::StreamEnd {
             self.state = State::Between;
         }
-        Ok(consumed)
+        let count = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
+        let made = count(self.member.total_out(), before.1);
+        Ok((count(self.member.total_in(), before.0), self.piece.get(..made).unwrap_or_default()))
     }
 
-    /// Whether the input may end here.
+    /// Whether the input may end here. Without any input there is no content.
     pub fn is_complete(&self) -> bool {
-        self.state == State::Between
+        self.state != State::Within
     }
 }
 
@@ -79,19 +83,19 @@ pub(super) mod tests {
 
     /// Decodes all of it, which comes in one piece.
     pub(in super::super) fn decode(coded: &[u8]) -> Result<Vec<u8>, Broken> {
-        decode_in(coded, coded.len(), 1000)
+        decode_in(coded, coded.len())
     }
 
-    /// Decodes what comes in pieces of `size` bytes, `most` bytes in each call.
-    fn decode_in(coded: &[u8], size: usize, most: usize) -> Result<Vec<u8>, Broken> {
-        let (mut decoder, mut out) = (Decoder::new(), Vec::new());
+    /// Decodes what comes in pieces of `size` bytes.
+    fn decode_in(coded: &[u8], size: usize) -> Result<Vec<u8>, Broken> {
+        let (mut decoder, mut out) = (Decoder::default(), Vec::new());
         for mut piece in coded.chunks(size.max(1)) {
             loop {
-                let before = out.len();
-                let consumed = decoder.read(piece, most, &mut out)?;
-                assert!(out.len() <= before + most);
+                let (consumed, content) = decoder.read(piece)?;
+                out.extend_from_slice(content);
+                let is_full = content.len() == Decoder::PIECE;
                 piece = &piece[consumed..];
-                if piece.is_empty() && out.len() < before + most {
+                if piece.is_empty() && !is_full {
                     break;
                 }
             }
@@ -100,13 +104,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn pieces_and_limits_make_no_difference() {
-        let content = b"to be or not to be, that is the question".repeat(50);
+    fn pieces_make_no_difference() {
+        let content = b"to be or not to be, that is the question".repeat(2000);
         let coded = compress(&content, 5);
         for size in 1..coded.len() + 1 {
-            for most in [1, 7, 100, 10_000] {
-                assert_eq!(decode_in(&coded, size, most).as_deref(), Ok(&content[..]), "{size}, {most}");
-            }
+            assert_eq!(decode_in(&coded, size).as_deref(), Ok(&content[..]), "{size}");
+        }
+        for length in [Decoder::PIECE - 1, Decoder::PIECE, Decoder::PIECE + 1, 2 * Decoder::PIECE] {
+            assert_eq!(decode(&compress(&content[..length], 5)).as_deref(), Ok(&content[..length]), "{length}");
         }
     }
 
@@ -114,14 +119,14 @@ pub(super) mod tests {
     fn several_members_are_one_content() {
         let coded = [compress(b"one ", 1), compress(b"", 5), compress(b"two", 9)].concat();
         for size in 1..coded.len() + 1 {
-            assert_eq!(decode_in(&coded, size, 2).as_deref(), Ok(&b"one two"[..]), "{size}");
+            assert_eq!(decode_in(&coded, size).as_deref(), Ok(&b"one two"[..]), "{size}");
         }
     }
 
     #[test]
     fn what_is_cut_is_not_complete() {
         let coded = compress(b"content, content, content", 5);
-        for end in 0..coded.len() {
+        for end in 1..coded.len() {
             assert_eq!(decode(&coded[..end]), Err(Broken), "{end}");
         }
     }
@@ -144,7 +149,7 @@ pub(super) mod tests {
             assert_eq!(decode(&[&coded, garbage].concat()), Err(Broken), "{garbage:?}");
         }
         assert_eq!(decode(b"plain text"), Err(Broken));
-        assert_eq!(decode(b""), Err(Broken));
+        assert_eq!(decode(b""), Ok(Vec::new()));
     }
 
     #[test]
@@ -157,17 +162,17 @@ pub(super) mod tests {
         coded.extend_from_slice(b"\x03\0abcname\0comment\0");
         coded.extend_from_slice(rest);
         for size in 1..coded.len() {
-            assert_eq!(decode_in(&coded, size, 100).as_deref(), Ok(&b"content"[..]));
+            assert_eq!(decode_in(&coded, size).as_deref(), Ok(&b"content"[..]));
         }
     }
 
     #[test]
-    fn a_bomb_yields_no_more_than_a_call_takes() {
+    fn a_bomb_yields_a_piece_at_a_time() {
         let bomb = compress(&vec![0; 10_000_000], 9);
         assert!(bomb.len() < 20_000);
-        let (mut decoder, mut out) = (Decoder::new(), Vec::new());
-        let consumed = decoder.read(&bomb, 5000, &mut out).unwrap();
-        assert_eq!(out.len(), 5000);
+        let mut decoder = Decoder::default();
+        let (consumed, content) = decoder.read(&bomb).unwrap();
+        assert_eq!(content.len(), Decoder::PIECE);
         assert!(consumed < bomb.len());
     }
 }

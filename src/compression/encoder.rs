@@ -34,8 +34,8 @@ impl Encoder {
         self.run(b"", FlushCompress::Sync, out);
     }
 
-    /// Ends the member.
-    pub fn finish(mut self, out: &mut Vec<u8>) {
+    /// Ends the member. Nothing may follow.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.run(b"", FlushCompress::Finish, out);
     }
 
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn after_a_flush_everything_can_be_decoded() {
         use super::super::Decoder;
-        let (mut encoder, mut decoder) = (Encoder::new(5), Decoder::new());
+        let (mut encoder, mut decoder) = (Encoder::new(5), Decoder::default());
         for number in 0..100 {
             let event = format!("data: event {number}\n\n");
             let (mut coded, mut decoded) = (Vec::new(), Vec::new());
@@ -118,7 +118,9 @@ mod tests {
             encoder.flush(&mut coded);
             let mut at = 0;
             while at < coded.len() {
-                at += decoder.read(&coded[at..], 1000, &mut decoded).unwrap();
+                let (consumed, content) = decoder.read(&coded[at..]).unwrap();
+                decoded.extend_from_slice(content);
+                at += consumed;
             }
             assert_eq!(decoded, event.as_bytes());
         }

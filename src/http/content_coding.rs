@@ -56,6 +56,25 @@ impl ContentCoding {
     }
 }
 
+/// What Content-Encoding says of a request's content: gzip once, or nothing. `identity` is nothing.
+///
+/// # Errors
+/// The content has another coding, or several.
+pub fn content_codings(fields: &Fields<'_>) -> Result<Option<ContentCoding>, OtherCoding> {
+    let mut names = fields.tokens("content-encoding").filter(|name| !name.eq_ignore_ascii_case(b"identity"));
+    match (names.next(), names.next()) {
+        (None, _) => Ok(None),
+        (Some(name), None) if ContentCoding::of_name(name) == Some(ContentCoding::Gzip) => {
+            Ok(Some(ContentCoding::Gzip))
+        }
+        _ => Err(OtherCoding),
+    }
+}
+
+/// A coding that can't be taken off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OtherCoding;
+
 /// A set of content codings.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Codings(u8);
@@ -272,6 +291,24 @@ mod tests {
         ];
         for (lines, expected) in cases {
             assert_eq!(accepted(lines).accepts_identity(), *expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn content_has_one_coding_that_is_known_or_none() {
+        for (lines, expected) in [
+            (&[][..], Ok(None)),
+            (&[""], Ok(None)),
+            (&["identity"], Ok(None)),
+            (&["Gzip"], Ok(Some(Gzip))),
+            (&["x-gzip, identity"], Ok(Some(Gzip))),
+            (&["gzip, gzip"], Err(OtherCoding)),
+            (&["gzip", "gzip"], Err(OtherCoding)),
+            (&["br"], Err(OtherCoding)),
+            (&["deflate"], Err(OtherCoding)),
+            (&["gzip;q=1"], Err(OtherCoding)),
+        ] {
+            assert_eq!(with_lines("Content-Encoding", lines, content_codings), expected, "{lines:?}");
         }
     }
 

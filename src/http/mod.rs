@@ -9,6 +9,7 @@ pub mod caching;
 pub mod chunked;
 pub mod client;
 pub mod compressible;
+pub mod compressing;
 pub mod conditional;
 pub mod content_coding;
 pub mod cookie;

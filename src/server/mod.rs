@@ -244,6 +244,7 @@ impl Server {
         }
         http.proxies = config.process.trusted_proxies.clone();
         http.cache = state.opened_cache();
+        http.limit_memory(config.process.max_memory);
         report.cache = proxies::describe_cache(&config);
         report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
         let config::Listener { delay, chaos, .. } = config.listeners[0];

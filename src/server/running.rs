@@ -298,6 +298,7 @@ impl Running {
         shared.http.limits = limits;
         shared.http.proxies = self.config.process.trusted_proxies.clone();
         shared.http.cache = self.state.opened_cache();
+        shared.http.limit_memory(self.config.process.max_memory);
         match (&mut shared.certificates, certificates) {
             (Some(present), Some(new)) => present.take_over(new),
             (present, new) => *present = new,

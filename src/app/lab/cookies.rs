@@ -22,7 +22,7 @@ impl App for Cookies {
 }
 
 fn text(status: Status, text: Vec<u8>) -> Response {
-    Response::new(status).content("text/plain; charset=utf-8", text).no_store()
+    Response::new(status).content("text/plain; charset=utf-8", text).no_store().with_secrets()
 }
 
 fn came(request: &Request<'_>) -> Vec<u8> {

@@ -24,7 +24,8 @@ impl App for Inspect {
 
     fn handle(&mut self, request: &Request<'_>, call: &mut Call<'_>) -> Answer {
         let inspected = Inspected { facts: facts(request, call), fields: Field::all(request), foot: Foot::of(call) };
-        let response = Response::new(Status::OK).field("Vary", "Accept").no_store();
+        // Cookies and passwords are among the fields, beside a target that anybody can choose.
+        let response = Response::new(Status::OK).field("Vary", "Accept").no_store().with_secrets();
         Answer::now(match Format::of(&request.head.fields) {
             Format::Text => response.text(inspected.text()),
             Format::Html => page::page(response, &inspected),

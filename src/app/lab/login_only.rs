@@ -184,7 +184,9 @@ impl LoginOnly {
         };
         let forms = [call.ports.origin(request.head, false), https];
         let forms = forms.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        page::page_beyond(response, &page, &Beyond { images: "", scripts: None, forms: &forms }).private(None)
+        // It shows the cookie.
+        let beyond = Beyond { images: "", scripts: None, forms: &forms };
+        page::page_beyond(response, &page, &beyond).private(None).with_secrets()
     }
 }
 

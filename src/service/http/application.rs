@@ -13,18 +13,21 @@
 //! Between load and save the application runs in one turn, so two requests of one
 //! session never work on the same state, however long each waits before and after.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::body::{Destination, ReadingBody, Stream};
+use super::coding::{Coding, NOT_ACCEPTABLE, VARY};
 use super::exchange::{Exchange, Turn};
 use super::jobs;
 use super::rejects::{FAILED, NO_STORE, SESSION_TOO_LARGE};
-use super::respond::{self, refuse, send};
+use super::respond::{self, refuse, refuse_with, send};
 use super::state::{Progress, State};
 use super::waiting::{AfterJob, Awaits, Waiting};
 use super::watching::{self, Watching};
 use crate::app::boundary::{Application, ContentSink};
 use crate::app::{Answer, Call, Outcome, Ports, Request, Response, Sink};
+use crate::http::compressing::Traits;
 use crate::http::response::{BodyForm, Length};
 use crate::http::{Status, event_stream};
 use crate::limits;
@@ -145,11 +148,17 @@ impl AppCall<'_> {
         ];
         let status = Status::OK;
         let fields = fields.map(|(name, value)| (name, value.as_bytes()));
+        let mut coding = Coding::of_pieces(self.exchange, Traits::of(status, fields), Length::Unknown, turn);
+        if coding.is_refused() {
+            return refuse_with(self.exchange, NOT_ACCEPTABLE, VARY, turn);
+        }
+        let coder = coding.coder.take();
+        let fields = coding.fields(fields.into_iter().map(|(name, value)| (name, Cow::from(value))));
         let (form, persistent) = respond::begin(self.exchange, status, fields, Length::Unknown, turn);
         if form == BodyForm::Absent {
             return respond::complete(self.exchange, status, 0, persistent, turn);
         }
-        let body = respond::begin_body(self.exchange, status, form, turn);
+        let body = respond::begin_body(self.exchange, status, form, turn).with(coder);
         let watching = Watching::begin(Rc::clone(self.app), seen, body, turn.output, turn.cx);
         Progress::Pending(State::Watching(watching))
     }

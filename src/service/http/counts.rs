@@ -79,6 +79,10 @@ pub(super) struct Counts {
     pub(super) refused: [u64; Refusal::ALL.len()],
     /// Input that is no request.
     pub(super) malformed: u64,
+    /// Bytes of content that was compressed.
+    pub(super) coded_from: u64,
+    /// Bytes that it became.
+    pub(super) coded_to: u64,
 }
 
 impl Default for Counts {
@@ -89,6 +93,8 @@ impl Default for Counts {
             timeouts: Default::default(),
             refused: Default::default(),
             malformed: 0,
+            coded_from: 0,
+            coded_to: 0,
         }
     }
 }
@@ -97,6 +103,12 @@ impl Counts {
     /// A response has ended, whose request began at `began`.
     pub(super) fn ended(&mut self, began: Tick, now: Tick) {
         self.durations.add(now.as_micros().saturating_sub(began.as_micros()));
+    }
+
+    /// So many bytes of content were compressed.
+    pub(super) fn coded(&mut self, from: usize, to: usize) {
+        self.coded_from += from as u64;
+        self.coded_to += to as u64;
     }
 
     pub(super) fn timed_out(&mut self, timeout: Timeout) {

@@ -44,8 +44,8 @@ pub(super) fn respond(exchange: &Exchange<'_>, body: &[u8], overloaded: bool, tu
 /// Responds to a request that the policy admits.
 #[inline(always)]
 fn handle(exchange: &Exchange<'_>, body: &[u8], turn: &mut Turn<'_, '_>) -> Progress {
-    if let Err(reject) = policy::check_expectations(exchange) {
-        return refuse(exchange, reject, turn);
+    if let Err(refused) = policy::check_expectations(exchange) {
+        return refuse_with(exchange, refused.reject, &refused.lines, turn);
     }
     match &exchange.facts.handler {
         Handler::Files | Handler::Tree(..) => files::respond(exchange, turn),

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::Cx;
 use super::asking::{Arrived, Fetch, Plan, Resource, Wanted};
+use super::coding::Coding;
 use super::exchange::{Exchange, Facts, Turn};
 use super::lookup::{self, History, Looked, LookingUp, Sent};
 use super::proxied::{Over, Proxied};
@@ -15,6 +16,7 @@ use super::stored;
 use super::tunnel::Tunnel;
 use crate::app::Response;
 use crate::http::caching::NAME;
+use crate::http::compressing::Traits;
 use crate::http::head::Method;
 use crate::http::proxying::{UpstreamFailure, forwards_left, has_passed_here, is_offered_change, offered_protocols};
 use crate::http::{FieldLines, Reject, Status, head};
@@ -174,9 +176,15 @@ fn write_head(
     turn.upstream = upstream.as_deref().map(url);
     let fields = answer.fields.fields();
     let stamp = stamp_of(&fields, turn);
-    let fields = received(&exchange, proxied.plan(), &fields);
-    let (form, persistent) = respond::begin_at(&exchange, answer.status, fields, answer.length, &stamp, turn);
-    let body = respond::begin_body(&exchange, answer.status, form, turn);
+    // Names are tokens, so they are ASCII.
+    let named = fields.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
+    let traits = Traits::of(answer.status, named);
+    let mut coding = Coding::of_pieces(&exchange, traits, answer.length, turn);
+    let coder = coding.coder.take();
+    let fields = coding.fields(received(&exchange, proxied.plan(), &fields));
+    let length = coding.length(answer.length);
+    let (form, persistent) = respond::begin_at(&exchange, answer.status, fields, length, &stamp, turn);
+    let body = respond::begin_body(&exchange, answer.status, form, turn).with(coder);
     proxied.send(persistent, body);
     None
 }

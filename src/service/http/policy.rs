@@ -10,14 +10,17 @@
 
 use std::time::Duration;
 
+use super::coding::{NOT_ACCEPTABLE, VARY};
 use super::exchange::{Exchange, Handler, Turn};
 use super::https;
 use crate::app::Response;
 use crate::auth::guard::{Access, Refusal};
 use crate::auth::{Check, Checked};
 use crate::http::basic::Asker;
+use crate::http::content_coding::{CodingChoice, content_codings};
 use crate::http::cors::Cors;
-use crate::http::head::{Expect, Method};
+use crate::http::framing::Framing;
+use crate::http::head::{Expect, Method, RequestHead};
 use crate::http::rate::Rate;
 use crate::http::{Reject, Status, basic};
 
@@ -159,21 +162,35 @@ fn refused(refusal: &Refusal, asker: Asker) -> Refused {
 /// Whether the server can answer in a way that the request accepts.
 ///
 /// # Errors
-/// 417 for an unknown expectation, 406 if nothing but another coding is acceptable.
-pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Reject> {
+/// 417 for an unknown expectation, 406 if nothing but another coding is acceptable, 415 if the content of
+/// a request to an application has another coding than gzip.
+pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Refused> {
     let head = exchange.head;
     if head.expect == Expect::Unknown {
-        return Err(Reject::new(Status::EXPECTATION_FAILED, "only 100-continue can be expected"));
+        return Err(Reject::new(Status::EXPECTATION_FAILED, "only 100-continue can be expected").into());
     }
     // Files and other servers may have other codings.
     let is_plain = !matches!(
         exchange.facts.handler,
         Handler::Proxy(..) | Handler::Forward(_) | Handler::Files | Handler::Tree(..)
     );
-    if is_plain && !head.codings.accepts_identity() {
-        return Err(Reject::new(Status::NOT_ACCEPTABLE, "only the identity coding is available"));
+    let codings = || exchange.rules().rules.compression.codings;
+    let accepts_identity = head.codings.accepts_identity();
+    if is_plain && !accepts_identity && head.codings.choose(codings()) == CodingChoice::NotAcceptable {
+        return Err(Refused { reject: NOT_ACCEPTABLE, lines: VARY.to_vec() });
+    }
+    if matches!(exchange.facts.handler, Handler::App(..)) && has_unknown_coding(head) {
+        let reject = Reject::new(Status::UNSUPPORTED_MEDIA_TYPE, "the content coding of the request isn't gzip");
+        // RFC 9110 §12.5.3.
+        return Err(Refused { reject, lines: b"Accept-Encoding: gzip\r\n".to_vec() });
     }
     Ok(())
+}
+
+/// Whether the content of a request has a coding that can't be taken off.
+fn has_unknown_coding(head: &RequestHead<'_>) -> bool {
+    // Of a request without content the field says nothing.
+    head.framing != Framing::None && content_codings(&head.fields).is_err()
 }
 
 /// Whether the body of a request is needed: its handler is an application or another server, and no
@@ -184,5 +201,6 @@ pub(super) fn wants_body(exchange: &Exchange<'_>) -> bool {
     let lacks_credentials = exchange.facts.realm.is_some() && basic::credentials(&head.fields, asker).is_none();
     matches!(exchange.facts.handler, Handler::App(..) | Handler::Proxy(..) | Handler::Forward(_))
         && head.expect != Expect::Unknown
+        && !(matches!(exchange.facts.handler, Handler::App(..)) && has_unknown_coding(head))
         && !lacks_credentials
 }

@@ -257,6 +257,9 @@ impl Proxied {
                 return Step::Done(end);
             }
         }
+        if let (true, Stage::Sending { body, .. }) = (self.inbox.is_empty(), &mut self.stage) {
+            body.flush(io.output, cx);
+        }
         while matches!(self.stage, Stage::Queued | Stage::Dialing(_)) {
             match self.approach(io.ends, cx) {
                 Ok(None) => {}
@@ -342,15 +345,18 @@ impl Proxied {
             }
             (FromUpstream::Piece(bytes), Stage::Sending { owed, body, .. }) => {
                 *owed += bytes.len();
-                body.share(bytes, io.output);
+                body.share(bytes, io.output, cx);
             }
             (FromUpstream::End, Stage::Sending { persistent, body, .. }) => {
-                body.end(io.output);
+                body.end(io.output, cx);
                 return Some(End::Written(Writing::whole(*persistent)));
             }
             (FromUpstream::Failed(failure), Stage::Asked) => return self.try_again(failure, true, io, cx),
             (FromUpstream::Unasked, Stage::Asked) => return self.try_again(UpstreamFailure::Closed, false, io, cx),
-            (FromUpstream::Failed(_), Stage::Sending { body, .. }) => return Some(End::Written(body.cut())),
+            (FromUpstream::Failed(_), Stage::Sending { body, .. }) => {
+                body.flush(io.output, cx);
+                return Some(End::Written(body.cut()));
+            }
             // No upstream sends these in this order: its reader sees to that. Room was taken before.
             (FromUpstream::Piece(_) | FromUpstream::End | FromUpstream::Established, Stage::Asked)
             | (

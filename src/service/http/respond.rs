@@ -2,8 +2,11 @@
 //! responses of applications and of the server itself, and that counts and logs complete
 //! responses.
 
+use std::borrow::Cow;
+
 use super::access_log::{self, Details, PendingEntry, RequestSummary, ResponseSummary};
 use super::body_writer::BodyWriter;
+use super::coding::{Coding, NOT_ACCEPTABLE, VARY};
 use super::exchange::{Exchange, Handler, Turn};
 use super::notices;
 use super::sending::Sending;
@@ -11,42 +14,64 @@ use super::state::{Progress, State};
 use crate::app::{Body, Response};
 use crate::files::Failure;
 use crate::http::basic::Asker;
+use crate::http::compressing::Traits;
 use crate::http::content_coding::AcceptedCodings;
 use crate::http::response::{BodyForm, HeadContext, Length, RequestTraits, ResponseHead, Stamp};
 use crate::http::{Fields, Reject, Status, negotiate};
+use crate::limits;
 use crate::reactor::Tick;
 
 use super::host::Host;
 
 /// Sends the response of an application, or of the server itself.
 pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<'_, '_>) -> Progress {
-    let status = response.status;
-    let length = match &response.body {
+    let Response { status, fields, body: mut content, mixes_secrets } = response;
+    let mut length = match &content {
         // RFC 9110 §15.3.6: a 205 has no content.
         _ if status == Status::RESET_CONTENT => Length::Known(0),
         Body::Bytes(bytes) => Length::Known(bytes.len() as u64),
         Body::Source(_) => Length::Unknown,
     };
-    let fields = response.fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+    let traits = Traits::of(status, fields.iter().map(|(name, value)| (*name, value.as_bytes())));
+    let traits = if mixes_secrets { traits.fixed() } else { traits };
+    let is_small = matches!(&content, Body::Bytes(bytes) if bytes.len() <= limits::CODED_AT_ONCE);
+    let mut coding = match is_small {
+        true => Coding::decide(exchange, traits, length),
+        false => Coding::of_pieces(exchange, traits, length, turn),
+    };
+    if coding.is_refused() {
+        return refuse_with(exchange, NOT_ACCEPTABLE, VARY, turn);
+    }
+    if let (true, Body::Bytes(bytes)) = (is_small, &mut content)
+        && let Some(coded) = coding.at_once(bytes, turn)
+    {
+        length = Length::Known(coded.len() as u64);
+        *bytes = coded.into();
+    } else {
+        length = coding.length(length);
+    }
+    let coder = coding.coder.take();
+    let fields = coding.fields(fields.iter().map(|(name, value)| (*name, Cow::from(value.as_bytes()))));
     let (form, persistent) = begin(exchange, status, fields, length, turn);
     if form == BodyForm::Absent || length == Length::Known(0) {
         return complete(exchange, status, 0, persistent, turn);
     }
-    if let Body::Bytes(bytes) = &response.body
+    if let Body::Bytes(bytes) = &content
+        && coder.is_none()
         && bytes.len() <= turn.output.room()
     {
         turn.output.write(bytes);
         return complete(exchange, status, bytes.len() as u64, persistent, turn);
     }
-    let body = begin_body(exchange, status, form, turn);
-    Progress::Pending(State::Sending(Box::new(Sending { content: response.body, written: 0, persistent, body })))
+    let body = begin_body(exchange, status, form, turn).with(coder);
+    Progress::Pending(State::Sending(Box::new(Sending { content, written: 0, persistent, body })))
 }
 
 /// Writes a head.
 pub(super) fn begin<'f>(
     exchange: &Exchange<'_>,
     status: Status,
-    fields: impl IntoIterator<Item = (&'f str, &'f [u8])>,
+    fields: impl IntoIterator<Item = (&'f str, impl AsRef<[u8]>)>,
     length: Length,
     turn: &mut Turn<'_, '_>,
 ) -> (BodyForm, bool) {

@@ -36,13 +36,17 @@ impl Sending {
             }
             match self.pull(room, io, cx) {
                 Ok(Pull::More) => {}
-                Ok(Pull::Wait(until)) => return Step::Wait(Want::NOTHING.by(until)),
+                Ok(Pull::Wait(until)) => {
+                    self.body.flush(io.output, cx);
+                    return Step::Wait(Want::NOTHING.by(until));
+                }
                 Ok(Pull::End) => {
-                    self.body.end(io.output);
+                    self.body.end(io.output, cx);
                     return Step::Done(Writing::whole(self.persistent));
                 }
                 Err(Failed) => {
                     log::error!("#{}.{request} the content of the application failed", cx.handle.number());
+                    self.body.flush(io.output, cx);
                     // The body gets no last chunk, so the client knows that it is incomplete.
                     return Step::Done(self.body.cut());
                 }
@@ -56,7 +60,7 @@ impl Sending {
             Body::Bytes(bytes) => {
                 let rest = &bytes[self.written..];
                 let count = rest.len().min(room);
-                self.body.write(&rest[..count], io.output);
+                self.body.write(&rest[..count], io.output, cx);
                 self.written += count;
                 Ok(if count == rest.len() { Pull::End } else { Pull::More })
             }
@@ -65,7 +69,7 @@ impl Sending {
                 let pulled = content.pull(&mut piece, room, cx.time.now);
                 cx.work.spend(1);
                 cx.work.spend_bytes(piece.len());
-                self.body.write(&piece, io.output);
+                self.body.write(&piece, io.output, cx);
                 piece.clear();
                 cx.shared.http.scratch = piece;
                 pulled

@@ -3,8 +3,11 @@
 //! Its content is in memory or in a file, and is taken from there as the client takes it. Nothing is
 //! kept here but the place.
 
+use std::io;
 use std::ops::Range;
 use std::rc::Rc;
+
+use rustix::io::Errno;
 
 use super::Cx;
 use super::body_writer::BodyWriter;
@@ -12,7 +15,7 @@ use super::persistence::Writing;
 use super::step::Step;
 use crate::cache::{Part, Response, State};
 use crate::limits;
-use crate::reactor::{Io, Want};
+use crate::reactor::{FileSlice, Io, Want};
 
 /// A stored response that is being sent.
 pub(super) struct SendingStored {
@@ -65,13 +68,25 @@ impl SendingStored {
                     bytes.truncate(most);
                     range.start += bytes.len() as u64;
                     cx.work.spend_bytes(bytes.len());
-                    body.share(bytes, io.output);
+                    body.share(bytes, io.output, cx);
                 }
                 Part::Growing(bytes) => {
                     let piece = &bytes[..bytes.len().min(most)];
                     range.start += piece.len() as u64;
                     cx.work.spend_bytes(piece.len());
-                    body.write(piece, io.output);
+                    body.write(piece, io.output, cx);
+                }
+                Part::File(slice) if body.codes() => {
+                    let mut piece = std::mem::take(&mut cx.shared.http.scratch);
+                    let read = read(&slice, most, &mut piece);
+                    range.start += piece.len() as u64;
+                    body.write(&piece, io.output, cx);
+                    piece.clear();
+                    cx.shared.http.scratch = piece;
+                    if let Err(error) = read {
+                        log::error!("reading a stored response: {error}");
+                        return Step::Done(body.cut());
+                    }
                 }
                 Part::File(mut slice) => {
                     slice.length = slice.length.min(rest);
@@ -83,12 +98,18 @@ impl SendingStored {
     }
 
     /// Ends or waits: there is nothing to send now, and at most `rest` bytes come.
-    fn go_without(&mut self, rest: u64, io: &mut Io<'_>, cx: &Cx<'_>) -> Step<Writing> {
+    fn go_without(&mut self, rest: u64, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<Writing> {
         match self.response.state() {
-            State::Growing if rest > 0 => self.wait(cx),
-            State::Failed if rest > 0 => Step::Done(self.body.cut()),
+            State::Growing if rest > 0 => {
+                self.body.flush(io.output, cx);
+                self.wait(cx)
+            }
+            State::Failed if rest > 0 => {
+                self.body.flush(io.output, cx);
+                Step::Done(self.body.cut())
+            }
             State::Growing | State::Failed | State::Whole => {
-                self.body.end(io.output);
+                self.body.end(io.output, cx);
                 Step::Done(Writing::whole(self.persistent))
             }
         }
@@ -108,5 +129,25 @@ impl SendingStored {
         } else {
             Want::NOTHING.by(cx.time.now.after(limits::CACHE_POLL))
         })
+    }
+}
+
+/// Reads about `most` bytes of a stretch of a file, at least one.
+fn read(slice: &FileSlice, most: usize, out: &mut Vec<u8>) -> io::Result<()> {
+    let most = usize::try_from(slice.length).unwrap_or(usize::MAX).min(most);
+    out.resize(most, 0);
+    loop {
+        match rustix::io::pread(&slice.file, &mut out[..], slice.offset) {
+            Err(Errno::INTR) => {}
+            Err(error) => {
+                out.clear();
+                return Err(error.into());
+            }
+            Ok(count) => {
+                out.truncate(count);
+                // The store writes a file before it tells its length.
+                return if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) };
+            }
+        }
     }
 }

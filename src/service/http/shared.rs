@@ -9,6 +9,7 @@ use super::access_log::AccessLog;
 use super::admin::Operation;
 use super::census::Census;
 use super::counts::Counts;
+use super::encoders::Encoders;
 use super::hosts::Hosts;
 use super::notices::Notices;
 use super::tree::Tree;
@@ -88,6 +89,8 @@ pub struct Shared {
     pub(super) scratch: Vec<u8>,
     /// What addresses have used up of the limits of requests.
     pub(super) rates: Rates,
+    /// What compresses responses.
+    pub(super) encoders: Encoders,
     addresses: HashMap<IpAddr, u32>,
 }
 
@@ -112,6 +115,7 @@ impl Shared {
             notices: Notices::default(),
             scratch: Vec::new(),
             rates: Rates::default(),
+            encoders: Encoders::within(limits::MEMORY),
             addresses: HashMap::new(),
         }
     }
@@ -129,6 +133,11 @@ impl Shared {
     pub fn trees(&self) -> Vec<Rc<Tree>> {
         let hosts = [self.web.all(), self.kv.all()].concat();
         hosts.iter().flat_map(|host| host.trees()).map(Rc::clone).collect()
+    }
+
+    /// Has responses compressed within this limit of all memory, in bytes.
+    pub fn limit_memory(&mut self, most: usize) {
+        self.encoders.limit_memory(most);
     }
 
     /// Has a line written to the access log for each request, or not.

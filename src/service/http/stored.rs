@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::asking::Plan;
+use super::coding::Coding;
 use super::exchange::{Exchange, Turn};
 use super::received::received;
 use super::rejects::FAILED;
@@ -17,6 +18,7 @@ use crate::cache::{self, Part, Response};
 use crate::files::CacheResult;
 use crate::http::caching::{self, Answer, Handling};
 use crate::http::client::ResponseHead as StoredHead;
+use crate::http::compressing::Change;
 use crate::http::range::Ranges;
 use crate::http::response::{BodyForm, Length, ResponseHead, write_decimal};
 use crate::http::{FieldLines, Status};
@@ -33,7 +35,10 @@ pub(super) fn send(
     turn.cache = Some(if handling == Handling::Hit { CacheResult::Hit } else { CacheResult::Miss });
     let now = turn.cx.time.unix_seconds;
     let (mut room, mut bytes) = (FieldLines::default(), Vec::new());
-    let is_usual = is_usual(exchange, plan, &response);
+    let length = response.length().map_or(Length::Unknown, Length::Known);
+    let own = Rc::clone(&response);
+    let change = Coding::decide(exchange, own.traits(), length).change();
+    let is_usual = is_usual(exchange, plan, &response) && change != Change::Fields;
     let head = match is_usual {
         true => None,
         false => {
@@ -46,13 +51,24 @@ pub(super) fn send(
         return refuse(exchange, FAILED, turn);
     };
     let answer = head.as_ref().map_or(Answer::Whole, |head| answer_of(exchange, head, &response, now));
-    let mut sending = Sending { exchange, plan, head: head.as_ref(), response, handling, turn };
-    match answer {
-        Answer::NotModified => sending.nothing(Status::NOT_MODIFIED),
-        Answer::Ranges(Ranges::One(range)) => sending.content(Status::PARTIAL_CONTENT, Some(range)),
-        Answer::Ranges(Ranges::Unsatisfiable) => sending.nothing(Status::RANGE_NOT_SATISFIABLE),
+    let part = |status| Coding::decide(exchange, own.traits().answered(status), length);
+    let (status, range, coding) = match answer {
+        Answer::NotModified => (Status::NOT_MODIFIED, None, part(Status::NOT_MODIFIED)),
+        // Ranges are those of the content as it is.
+        Answer::Ranges(Ranges::One(range)) => (Status::PARTIAL_CONTENT, Some(range), part(Status::PARTIAL_CONTENT)),
+        Answer::Ranges(Ranges::Unsatisfiable) => {
+            let status = Status::RANGE_NOT_SATISFIABLE;
+            (status, None, Coding::decide(exchange, own.traits().fixed(), length))
+        }
         // Several ranges are more work for both than the whole (RFC 9110 §14.2).
-        Answer::Whole | Answer::Ranges(Ranges::Several(_) | Ranges::Ignored) => sending.content(status, None),
+        Answer::Whole | Answer::Ranges(Ranges::Several(_) | Ranges::Ignored) => {
+            (status, None, Coding::of_pieces(exchange, own.traits(), length, turn))
+        }
+    };
+    let mut sending = Sending { exchange, plan, head: head.as_ref(), response, handling, coding, turn };
+    match status {
+        Status::NOT_MODIFIED | Status::RANGE_NOT_SATISFIABLE => sending.nothing(status),
+        _ => sending.content(status, range),
     }
 }
 
@@ -89,6 +105,7 @@ struct Sending<'s, 't, 'c> {
     head: Option<&'s StoredHead<'s>>,
     response: Rc<Response>,
     handling: Handling,
+    coding: Coding<'s>,
     turn: &'s mut Turn<'t, 'c>,
 }
 
@@ -106,6 +123,8 @@ impl Sending<'_, '_, '_> {
             (None, Some(bytes)) => Length::Known(bytes),
             (None, None) => Length::Unknown,
         };
+        let length = self.coding.length(length);
+        let coder = self.coding.coder.take();
         let (form, persistent) = self.write_head(status, range.as_ref(), length);
         let Self { exchange, response, turn, .. } = self;
         if form == BodyForm::Absent || length == Length::Known(0) {
@@ -117,7 +136,7 @@ impl Sending<'_, '_, '_> {
         {
             return respond::complete(exchange, status, bytes, persistent, turn);
         }
-        let body = respond::begin_body(exchange, status, form, turn);
+        let body = respond::begin_body(exchange, status, form, turn).with(coder);
         Progress::Pending(State::SendingStored(Box::new(SendingStored::new(response, range, persistent, body))))
     }
 
@@ -128,15 +147,17 @@ impl Sending<'_, '_, '_> {
         match self.head {
             None => {
                 out.prebuilt(stored_lines(self.response.head()));
+                if let Change::Line(line) = self.coding.change() {
+                    out.lines(line.as_bytes());
+                }
                 self.plan.via().into_iter().for_each(|via| out.field("Via", via.as_bytes()));
             }
             Some(head) => {
                 let is_304 = status == Status::NOT_MODIFIED;
                 let fields = received(self.exchange, self.plan, &head.fields);
                 head.fields.get("date").into_iter().for_each(|date| out.field("Date", date));
-                fields
-                    .filter(|(name, _)| !is_304 || caching::is_sent_with_304(name.as_bytes()))
-                    .for_each(|(name, value)| out.field(name, &value));
+                let fields = fields.filter(|(name, _)| !is_304 || caching::is_sent_with_304(name.as_bytes()));
+                self.coding.fields(fields).for_each(|(name, value)| out.field(name, &value));
             }
         }
         let buffer = out.buffer();

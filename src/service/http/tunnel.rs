@@ -93,7 +93,7 @@ impl Tunnel {
     /// Passes on what is there, in both directions.
     pub(super) fn advance(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Step<Writing> {
         while let Some(piece) = self.end.take_arrived(io, cx.time.now) {
-            self.body.share(piece, io.output);
+            self.body.share(piece, io.output, cx);
         }
         while let Some(flow) = self.end.next(io, cx) {
             self.tell(flow, cx);

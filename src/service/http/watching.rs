@@ -45,13 +45,13 @@ impl Watching {
         seen: u64,
         body: BodyWriter,
         output: &mut Output,
-        cx: &Cx<'_>,
+        cx: &mut Cx<'_>,
     ) -> Box<Self> {
         app.watch(cx.handle);
         let mut watching = Self { app, watcher: cx.handle, seen, beat: next_beat(cx), body };
         let mut beginning = Vec::new();
         event_stream::begin(seen, &mut beginning);
-        watching.body.write(&beginning, output);
+        watching.body.write(&beginning, output, cx);
         Box::new(watching)
     }
 
@@ -75,7 +75,7 @@ impl Watching {
             }
             if cx.draining {
                 // Otherwise it would last as long as the client wants.
-                self.body.end(io.output);
+                self.body.end(io.output, cx);
                 return Step::Done(Writing::Last);
             }
             let room = io.output.room();
@@ -91,7 +91,7 @@ impl Watching {
                     content.extend_from_slice(event_stream::COMMENT);
                 }
             }
-            self.body.write(&content, io.output);
+            self.body.write(&content, io.output, cx);
             content.clear();
             cx.shared.http.scratch = content;
             let Ok(seen) = seen else {
@@ -100,6 +100,7 @@ impl Watching {
             };
             self.seen = seen;
             if !news {
+                self.body.flush(io.output, cx);
                 return Step::Wait(Want::NOTHING.by(self.beat));
             }
         }

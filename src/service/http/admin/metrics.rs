@@ -78,6 +78,10 @@ fn requests(out: &mut Exposition, http: &Shared) {
     let help = "Content of responses, as it was to be sent.";
     out.histogram("miod_http_response_size_bytes", help, &counts.sizes, 1.0);
     out.one("miod_http_malformed_requests", Kind::Counter, "Input that is no request.", counts.malformed);
+    let help = "Content of responses that were compressed on their way, before that.";
+    out.one("miod_http_compressed_from_bytes", Kind::Counter, help, counts.coded_from);
+    let help = "What became of it.";
+    out.one("miod_http_compressed_to_bytes", Kind::Counter, help, counts.coded_to);
     out.begin("miod_http_timeouts", Kind::Counter, "Connections and requests that took too long.");
     for timeout in Timeout::ALL {
         out.sample(&[("kind", timeout.name())], counts.timeouts[timeout as usize]);

@@ -452,9 +452,14 @@ fn serve_compressing(bench: &mut Bench, settings: Settings, route: bool) {
 }
 
 fn decode(coded: &[u8]) -> Vec<u8> {
-    let (mut decoder, mut content, mut at) = (Decoder::new(), Vec::new(), 0);
-    while at < coded.len() {
-        at += decoder.read(&coded[at..], 1 << 20, &mut content).unwrap();
+    let (mut decoder, mut content, mut at) = (Decoder::default(), Vec::new(), 0);
+    loop {
+        let (consumed, piece) = decoder.read(&coded[at..]).unwrap();
+        content.extend_from_slice(piece);
+        at += consumed;
+        if at == coded.len() && piece.len() < Decoder::PIECE {
+            break;
+        }
     }
     assert!(decoder.is_complete());
     content

@@ -1,0 +1,105 @@
+//! Content codings of responses: whether a response gets one, and what makes it.
+//!
+//! The decision is a function of the head ([`compressing`]). Content that is small and all there is
+//! compressed at once, so that its length is known; other content piece by piece, if there is an
+//! encoder left.
+
+use std::borrow::Cow;
+
+use super::encoders::{Coder, cost};
+use super::exchange::{Exchange, Turn};
+use crate::compression::compress;
+use crate::http::compressible::CompressionRules;
+use crate::http::compressing::{self, Change, Decision, Traits};
+use crate::http::content_coding::CodingChoice;
+use crate::http::head::{Method, RequestHead};
+use crate::http::response::Length;
+use crate::http::{Reject, Status};
+
+/// Nothing that the client accepts can be sent.
+pub(super) const NOT_ACCEPTABLE: Reject =
+    Reject::new(Status::NOT_ACCEPTABLE, "no content coding of this response is acceptable");
+
+/// The fields of that response.
+pub(super) const VARY: &[u8] = b"Vary: Accept-Encoding\r\n";
+
+/// How the content of a response is sent.
+pub(super) struct Coding<'a> {
+    decision: Decision,
+    traits: Traits<'a>,
+    rules: &'a CompressionRules,
+    request: &'a RequestHead<'a>,
+    /// The content comes in pieces, and this codes them.
+    pub(super) coder: Option<Box<Coder>>,
+}
+
+impl<'a> Coding<'a> {
+    /// Decides about a response of this length.
+    pub(super) fn decide(exchange: &'a Exchange<'a>, traits: Traits<'a>, length: Length) -> Self {
+        let (rules, request) = (&*exchange.rules().rules.compression, exchange.head);
+        let decision = compressing::decide(rules, request, &traits, length);
+        Self { decision, traits, rules, request, coder: None }
+    }
+
+    /// The same, of content that comes in pieces. It is as it is if there is no encoder left.
+    pub(super) fn of_pieces(
+        exchange: &'a Exchange<'a>,
+        traits: Traits<'a>,
+        length: Length,
+        turn: &Turn<'_, '_>,
+    ) -> Self {
+        let mut this = Self::decide(exchange, traits, length);
+        if this.is_coded() && exchange.head.method != Method::Head {
+            this.coder = turn.cx.shared.http.encoders.take(this.rules.level);
+            if this.coder.is_none() {
+                let accepts = exchange.head.codings.accepts_identity();
+                this.decision.choice = if accepts { CodingChoice::Identity } else { CodingChoice::NotAcceptable };
+            }
+        }
+        this
+    }
+
+    /// Whether the client refuses all that there is, and gets a 406. A request that may have changed
+    /// something gets its response, acceptable or not; so do errors.
+    pub(super) fn is_refused(&self) -> bool {
+        let is_safe = matches!(self.request.method, Method::Get | Method::Head);
+        self.decision.choice == CodingChoice::NotAcceptable && is_safe && self.traits.is_success()
+    }
+
+    /// Whether the content gets a coding.
+    fn is_coded(&self) -> bool {
+        self.decision.coding().is_some()
+    }
+
+    /// Compresses content that is all there; none if it is sent as it is.
+    pub(super) fn at_once(&self, content: &[u8], turn: &mut Turn<'_, '_>) -> Option<Vec<u8>> {
+        if !self.is_coded() {
+            return None;
+        }
+        let coded = compress(content, self.rules.level);
+        turn.cx.work.spend(cost(self.rules.level, content.len()));
+        turn.cx.shared.http.counts.coded(content.len(), coded.len());
+        Some(coded)
+    }
+
+    /// The length of the content as it is sent.
+    pub(super) fn length(&self, length: Length) -> Length {
+        if self.is_coded() { Length::Unknown } else { length }
+    }
+
+    /// What changes in the head of a response that isn't a 304.
+    pub(super) fn change(&self) -> Change {
+        self.decision.change(&self.traits)
+    }
+
+    /// The fields as they are sent.
+    pub(super) fn fields<'f>(
+        &self,
+        fields: impl Iterator<Item = (&'f str, Cow<'f, [u8]>)>,
+    ) -> impl Iterator<Item = (&'f str, Cow<'f, [u8]>)>
+    where
+        'a: 'f,
+    {
+        compressing::rewrite(self.decision, self.traits, self.request, fields)
+    }
+}
