@@ -134,7 +134,8 @@ impl Methods {
 pub struct Request<'a> {
     /// Its head.
     pub head: &'a RequestHead<'a>,
-    /// Its content; the transfer coding is taken off. Empty if it goes to a [`Sink`].
+    /// Its content; its codings are taken off, transfer coding and gzip. The fields of the head still
+    /// say how it came. Empty if it goes to a [`Sink`].
     pub body: &'a [u8],
     /// The prefix that the application is mounted at, without a slash at its end.
     pub mount: &'a str,

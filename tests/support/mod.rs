@@ -6,7 +6,7 @@
 pub mod browser;
 pub mod redis;
 pub mod reload;
-mod response;
+pub mod response;
 pub mod site;
 pub mod terminal;
 pub mod upstreams;

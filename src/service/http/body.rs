@@ -5,6 +5,9 @@
 //! read. Then the response is an error, and the connection lingers, so that the client can
 //! still read it.
 //!
+//! Content in the coding gzip is decoded before it goes anywhere, a piece at a time: a few bytes may
+//! become very many.
+//!
 //! The content goes to the [`Destination`]. An application that receives it in pieces
 //! ([`Sink`](crate::app::Sink)) is called before. So the rules of [`policy`](super::policy) are
 //! checked before the first byte of its body is read.
@@ -18,6 +21,8 @@ use super::rejects::{BODY_TOO_LARGE, BUSY, FAILED, LATE};
 use super::step::Step;
 use crate::app::boundary::{ContentSink, Failed};
 use crate::app::{Outcome, Push};
+use crate::compression::{Broken, Decoder};
+use crate::http::content_coding::{ContentCoding, content_codings};
 use crate::http::framing::{BodyReader, Framing};
 use crate::http::head::Expect;
 use crate::http::{Reject, Status, response};
@@ -31,8 +36,12 @@ pub(super) struct ReadingBody {
     head: Vec<u8>,
     facts: Facts,
     reader: BodyReader,
-    /// Bytes of content so far.
+    /// Bytes of content so far, as it is sent.
     read: u64,
+    /// Takes its coding off.
+    decoding: Option<Box<Decoding>>,
+    /// Bytes of content behind that.
+    decoded: u64,
     /// Most bytes of content.
     limit: u64,
     pace: Pace,
@@ -88,7 +97,20 @@ impl ReadingBody {
         let facts = Facts { unread: None, ..exchange.facts.clone() };
         let reader = BodyReader::new(head.framing);
         let pace = Pace::start(turn.cx.time.now);
-        Box::new(Self { head: head.raw.to_vec(), facts, reader, read: 0, limit, pace, destination })
+        let is_wanted = !matches!(destination, Destination::Discard);
+        let decoding = (is_wanted && content_codings(&head.fields) == Ok(Some(ContentCoding::Gzip)))
+            .then(|| Box::new(Decoding::new()));
+        Box::new(Self {
+            head: head.raw.to_vec(),
+            facts,
+            reader,
+            read: 0,
+            decoding,
+            decoded: 0,
+            limit,
+            pace,
+            destination,
+        })
     }
 
     /// The head as it was sent, and the rest.
@@ -104,7 +126,8 @@ impl ReadingBody {
             Destination::Discard => 0,
             Destination::Stream(stream) => stream.sink.memory(),
         };
-        self.head.capacity() + path + content
+        let decoding = self.decoding.as_ref().map_or(0, |decoding| decoding.memory());
+        self.head.capacity() + path + content + decoding
     }
 
     /// Stores the result of a job.
@@ -124,11 +147,19 @@ impl ReadingBody {
                 Ok(Step::Done(())) => {}
                 Err(reject) => return Step::Done(Read::Failed(reject)),
             }
-            if self.reader.is_done() {
-                return Step::Done(Read::Whole);
+            let has_more = self.decoding.as_ref().is_some_and(|decoding| decoding.has_more);
+            if self.reader.is_done() && !has_more {
+                let is_cut = self.decoding.as_ref().is_some_and(|decoding| !decoding.decoder.is_complete());
+                return Step::Done(if is_cut { Read::Failed(NO_GZIP) } else { Read::Whole });
             }
             if cx.work.is_spent() {
                 return Step::Wait(Want::AGAIN);
+            }
+            if has_more {
+                match self.decode_piece(cx) {
+                    Ok(()) => continue,
+                    Err(reject) => return Step::Done(Read::Failed(reject)),
+                }
             }
             if let Step::Wait(want) = match self.read_piece(timeout, io, cx) {
                 Ok(step) => step,
@@ -183,12 +214,83 @@ impl ReadingBody {
             Destination::Discard if self.read > self.limit => return Err(Read::GivenUp),
             _ if self.read > self.limit => return Err(Read::Failed(BODY_TOO_LARGE)),
             Destination::Discard => {}
-            Destination::Collect(collected) => collected.extend_from_slice(content),
-            Destination::Stream(stream) => stream.push(content, cx).map_err(Read::Failed)?,
+            destination => match &mut self.decoding {
+                Some(decoding) => decoding.add(content),
+                None => destination.push(content, cx).map_err(Read::Failed)?,
+            },
         }
         self.pace.moved(now, progress.consumed as u64, timeout);
         io.input.consume(progress.consumed);
         Ok(Step::Done(()))
+    }
+
+    /// Decodes the next piece of the body.
+    fn decode_piece(&mut self, cx: &mut Cx<'_>) -> Result<(), Reject> {
+        let Some(decoding) = &mut self.decoding else { return Ok(()) };
+        let content = decoding.decode().map_err(|Broken| NO_GZIP)?;
+        cx.work.spend(DECODING);
+        cx.work.spend_bytes(content.len());
+        self.decoded += content.len() as u64;
+        if self.decoded > self.limit {
+            return Err(BODY_TOO_LARGE);
+        }
+        self.destination.push(content, cx)
+    }
+}
+
+/// The content isn't what its coding says.
+const NO_GZIP: Reject = Reject::bad_request("the content of the request is no gzip, or was changed on the way");
+
+/// What decoding a piece costs in units of [`Work`](crate::reactor::Work), beside its bytes: a member
+/// may end with it, and a decoder begins anew.
+const DECODING: u32 = 8;
+
+/// Takes a coding off. What comes in is kept until it is decoded: at most what the input buffer holds.
+struct Decoding {
+    decoder: Decoder,
+    coded: Vec<u8>,
+    /// How much of it is decoded.
+    at: usize,
+    /// There may be more content in it.
+    has_more: bool,
+}
+
+impl Decoding {
+    fn new() -> Self {
+        Self { decoder: Decoder::default(), coded: Vec::new(), at: 0, has_more: false }
+    }
+
+    fn memory(&self) -> usize {
+        size_of::<Self>() + Decoder::MEMORY + self.coded.capacity()
+    }
+
+    /// Takes what has come, after all before it was decoded.
+    fn add(&mut self, coded: &[u8]) {
+        self.coded.clear();
+        self.coded.extend_from_slice(coded);
+        (self.at, self.has_more) = (0, !coded.is_empty());
+    }
+
+    /// The next piece of content.
+    fn decode(&mut self) -> Result<&[u8], Broken> {
+        let rest = self.coded.get(self.at..).unwrap_or_default();
+        let (taken, content) = self.decoder.read(rest)?;
+        self.has_more = taken < rest.len() || content.len() == Decoder::PIECE;
+        self.at += taken;
+        // Otherwise it would be tried for ever.
+        if self.has_more && taken == 0 && content.is_empty() { Err(Broken) } else { Ok(content) }
+    }
+}
+
+impl Destination {
+    /// Takes a piece of content.
+    fn push(&mut self, content: &[u8], cx: &mut Cx<'_>) -> Result<(), Reject> {
+        match self {
+            Self::Collect(collected) => collected.extend_from_slice(content),
+            Self::Discard => {}
+            Self::Stream(stream) => stream.push(content, cx)?,
+        }
+        Ok(())
     }
 }
 
