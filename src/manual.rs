@@ -17,6 +17,10 @@ pub mod tour {}
 pub mod files {}
 
 #[doc = include_str!("manual/links.md")]
+#[doc = include_str!("manual/compression.md")]
+pub mod compression {}
+
+#[doc = include_str!("manual/links.md")]
 #[doc = include_str!("manual/options.md")]
 pub mod options {}
 

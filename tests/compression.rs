@@ -311,6 +311,17 @@ fn applications_are_compressed_at_once_or_as_they_stream() {
 }
 
 #[test]
+fn listings_are_compressed_as_they_stream() {
+    let root = Root::new();
+    (0..200).for_each(|number| _ = root.file(&format!("a/file-{number}.txt"), ""));
+    let server = Server::start(&root, &["--listing"]);
+    let (coded, plain) = (server.get_with("/a/", GZIP), server.get("/a/"));
+    assert_eq!((coded.field("Content-Encoding"), coded.field("Vary")), (Some("gzip"), Some("Accept, Accept-Encoding")));
+    assert_eq!(plain.field("Vary"), Some("Accept, Accept-Encoding"));
+    assert_eq!(decode(&coded.body), plain.text());
+}
+
+#[test]
 fn who_refuses_identity_gets_a_coding_or_406() {
     let server = Server::start(&Root::new(), &["--apps"]);
     let small = server.get_with("/lab/hello", "Accept: text/plain\r\nAccept-Encoding: gzip, *;q=0\r\n");

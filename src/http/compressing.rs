@@ -19,7 +19,7 @@
 use std::borrow::Cow;
 
 use super::Status;
-use super::compressible::CompressionRules;
+use super::compressible::{CompressionRules, SMALLEST};
 use super::content_coding::{CodingChoice, ContentCoding};
 use super::head::RequestHead;
 use super::response::Length;
@@ -48,6 +48,18 @@ enum Kind {
     Other,
 }
 
+impl Kind {
+    /// That of a response with this status.
+    fn answered(self, status: Status) -> Self {
+        match (self, status) {
+            (Self::Plain, Status::NOT_MODIFIED | Status::PARTIAL_CONTENT) => Self::Other,
+            (Self::Plain, Status::RESET_CONTENT) => Self::Settled,
+            (Self::Plain, _) if !status.allows_content() => Self::Settled,
+            (kind, _) => kind,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Vary {
     Absent,
@@ -60,8 +72,8 @@ enum Vary {
 impl<'a> Traits<'a> {
     /// Those of a response with this status and these fields.
     pub fn of(status: Status, fields: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let plain = Self { status, content_type: None, kind: Kind::Plain, vary: Vary::Absent };
-        let mut this = plain.answered(status);
+        let kind = Kind::Plain.answered(status);
+        let mut this = Self { status, content_type: None, kind, vary: Vary::Absent };
         for (name, value) in fields {
             this.add(name, value);
         }
@@ -81,16 +93,15 @@ impl<'a> Traits<'a> {
     /// Those of a response with another status, which was made of this one.
     #[must_use]
     pub fn answered(self, status: Status) -> Self {
-        let kind = match self.kind {
-            Kind::Plain => match status {
-                Status::NOT_MODIFIED | Status::PARTIAL_CONTENT => Kind::Other,
-                Status::RESET_CONTENT => Kind::Settled,
-                _ if status.allows_content() => Kind::Plain,
-                _ => Kind::Settled,
-            },
-            kind => kind,
-        };
+        // Without a type it is never compressed.
+        let kind = if self.content_type.is_none() { Kind::Settled } else { self.kind.answered(status) };
         Self { status, kind, ..self }
+    }
+
+    /// The length of the whole content, of a response with this one: it isn't known of a part, nor of a
+    /// 304.
+    pub fn whole(&self, length: Length) -> Length {
+        if self.kind == Kind::Other { Length::Unknown } else { length }
     }
 
     /// The value of Content-Type.
@@ -173,7 +184,8 @@ pub enum Change {
     Fields,
 }
 
-/// Decides about a response to a request. Where the client refuses content as it is, type and length
+/// Decides about a response to a request. The length is that of the whole content, also if only a part
+/// of it is sent, or nothing. Where the client refuses content as it is, type and length
 /// don't count.
 pub fn decide(rules: &CompressionRules, request: &RequestHead<'_>, traits: &Traits<'_>, length: Length) -> Decision {
     let length = if let Length::Known(bytes) = length { Some(bytes) } else { None };
@@ -181,9 +193,10 @@ pub fn decide(rules: &CompressionRules, request: &RequestHead<'_>, traits: &Trai
     let is_worth = match traits.kind {
         Kind::Plain => rules.is_worth(traits.content_type, length),
         Kind::Other => {
-            // An unknown type counts as compressible.
-            let varies = traits.content_type.is_none_or(|content_type| rules.types.contains(content_type));
-            return Decision { varies: varies && !rules.codings.is_empty(), ..Decision::AS_IT_IS };
+            // What isn't known of that content counts as compressible.
+            let is_type = traits.content_type.is_none_or(|content_type| rules.types.contains(content_type));
+            let varies = is_type && length.is_none_or(|bytes| bytes >= SMALLEST) && !rules.codings.is_empty();
+            return Decision { varies, ..Decision::AS_IT_IS };
         }
         Kind::Settled => return Decision::AS_IT_IS,
         Kind::Fixed if accepts_identity => return Decision::AS_IT_IS,
@@ -335,6 +348,8 @@ mod tests {
             (GZIP, 304, &[HTML], None, (Identity, true)),
             (GZIP, 304, &[], None, (Identity, true)),
             (GZIP, 304, &[("Content-Type", "image/png")], None, AS_IT_IS),
+            (GZIP, 304, &[HTML], Some(1023), AS_IT_IS),
+            (GZIP, 206, &[HTML], Some(1023), AS_IT_IS),
             (GZIP, 304, &[HTML, ("Content-Encoding", "br")], None, AS_IT_IS),
         ] {
             assert_eq!(
@@ -351,6 +366,16 @@ mod tests {
             let decision = decide(&rules(), request, &traits(200, &[HTML]).fixed(), Length::Unknown);
             assert_eq!(decision, Decision::AS_IT_IS);
         });
+    }
+
+    #[test]
+    fn a_304_of_what_is_never_compressed_does_not_vary() {
+        for (fields, expected) in [(&[][..], false), (&[("Content-Type", "image/png")], false), (&[HTML], true)] {
+            with_request(GZIP, |request| {
+                let traits = traits(200, fields).answered(Status::NOT_MODIFIED);
+                assert_eq!(decide(&rules(), request, &traits, Length::Unknown).varies, expected, "{fields:?}");
+            });
+        }
     }
 
     #[test]

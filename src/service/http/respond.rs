@@ -36,7 +36,7 @@ pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<
     let traits = if mixes_secrets { traits.fixed() } else { traits };
     let is_small = matches!(&content, Body::Bytes(bytes) if bytes.len() <= limits::CODED_AT_ONCE);
     let mut coding = match is_small {
-        true => Coding::decide(exchange, traits, length),
+        true => Coding::decide(exchange, traits, traits.whole(length)),
         false => Coding::of_pieces(exchange, traits, length, turn),
     };
     if coding.is_refused() {
