@@ -176,8 +176,13 @@ impl Cache {
     }
 
     /// The most bytes of memory that an entry may take.
-    pub(super) fn most(&self) -> usize {
+    fn most(&self) -> usize {
         self.limit / 8
+    }
+
+    /// By how many bytes an entry may grow, with one more descriptor.
+    pub(super) fn room(&self, entry: &Entry) -> usize {
+        if entry.descriptors() < self.descriptor_limit { self.most().saturating_sub(entry.memory()) } else { 0 }
     }
 
     /// Removes all missing paths: a new file has appeared.

@@ -233,7 +233,7 @@ impl Site {
             }
             Outcome::Skipped => {
                 // The result takes its place in the cache with the file.
-                let most = compressing::most(entry.metadata().size, self.cache.most().saturating_sub(entry.memory()));
+                let most = compressing::most(entry.metadata().size, self.cache.room(entry));
                 if most == 0 {
                     return entry.withdraw(MADE);
                 }

@@ -537,6 +537,7 @@ fn what_is_not_worth_it_or_not_allowed_is_not_compressed() {
     };
     let noise: Vec<u8> = (0..5_000).map(|_| random()).collect();
     let plain = text(5_000).into_bytes();
+    let large = text(50_000).into_bytes();
     for (name, content, settings, route, varies) in [
         ("x.css", &plain[..1_023], Settings::default(), true, false),
         ("x.png", &plain, Settings::default(), true, false),
@@ -561,6 +562,7 @@ fn what_is_not_worth_it_or_not_allowed_is_not_compressed() {
         ("x.css", &noise, Settings::default(), true, true),
         // There is no room for it.
         ("x.css", &plain, Settings { cache_size: 60_000, ..Settings::default() }, true, true),
+        ("x.css", &large, Settings { open_files: 1, ..Settings::default() }, true, true),
     ] {
         let mut bench = bench(Settings::default());
         let what = format!("{name}, {} bytes, {:?}, {route}", content.len(), settings.fields.len());
