@@ -63,3 +63,7 @@ pub mod proxies {}
 #[doc = include_str!("manual/links.md")]
 #[doc = include_str!("manual/mail.md")]
 pub mod mail {}
+
+#[doc = include_str!("manual/links.md")]
+#[doc = include_str!("manual/captures.md")]
+pub mod captures {}

@@ -27,6 +27,11 @@ fn replay(target: &str, accepts: fn(&[u8]) -> bool) {
 }
 
 #[test]
+fn capture() {
+    replay("capture", properties::capture);
+}
+
+#[test]
 fn chunked() {
     replay("chunked", properties::chunked);
 }

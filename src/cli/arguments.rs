@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn help_lists_the_options_and_fits_the_terminal() {
-        for tool in ["connect", "get", "mail", "sessions", "cache"] {
+        for tool in ["connect", "get", "mail", "sessions", "cache", "report"] {
             let Ok(Command::Help(text)) = run(&[tool, "--help"]) else { panic!("no help") };
             assert!(text.contains("Examples:") && text.lines().all(|line| line.len() <= 100), "{text}");
             assert!(matches!(run(&[tool, "-V"]), Ok(Command::Version)));

@@ -2,7 +2,7 @@
 //! come from the tables that the commands are parsed by.
 
 use super::server_help::table;
-use super::{cache, connect, get, mail, passwd, sessions, udp};
+use super::{cache, connect, get, mail, passwd, report, sessions, udp};
 use crate::config::ServerCommand;
 use crate::config::options::{Opt, Value};
 
@@ -105,6 +105,7 @@ pub(super) fn all() -> Vec<CommandText> {
         text("passwd", "write a password file for --auth and --users", flags(&[passwd::TOOL.options])),
         text("sessions", "list the sessions of a store, or end one", flags(&[sessions::TOOL.options])),
         text("cache", "list, show, check or purge what proxies have stored", flags(&[cache::TOOL.options])),
+        text("report", "list the connections and requests of a capture", flags(&[report::TOOL.options])),
         text("connect", "send standard input to a service, and print what comes back", flags(&[connect::TOOL.options])),
         text("get", "send HTTP requests, and print the responses", flags(&[get::TOOL.options])),
         text("mail", "send a message to a mail server", flags(&[mail::TOOL.options])),

@@ -24,6 +24,8 @@ use crate::text::suggest::nearest;
 pub const RUNTIME: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 2;
+/// The input is damaged (`EX_DATAERR`).
+pub const DAMAGED: u8 = 65;
 /// An address to listen at is in use (`EX_UNAVAILABLE`).
 pub const IN_USE: u8 = 69;
 /// The system forbids it (`EX_NOPERM`).

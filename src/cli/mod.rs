@@ -32,6 +32,7 @@ pub mod passwd;
 mod port_owner;
 mod prompt;
 pub mod reload;
+pub mod report;
 pub mod run;
 mod server;
 mod server_help;
@@ -70,6 +71,8 @@ pub enum Command {
     Sessions(sessions::SessionsPlan),
     /// List, show, check or purge what proxies have stored.
     Cache(cache::CachePlan),
+    /// Print what is in a capture.
+    Report(report::ReportPlan),
     /// Print units for a service manager.
     Unit(unit::UnitPlan),
     /// Find what a start would find wrong.
@@ -96,13 +99,14 @@ impl std::error::Error for UsageError {}
 
 /// The commands that have a table of options of their own. Their name is the first argument.
 type ParseTool = fn(Vec<OsString>) -> Result<Command, UsageError>;
-const TOOLS: [(&str, ParseTool); 14] = [
+const TOOLS: [(&str, ParseTool); 15] = [
     ("completions", completions::parse),
     ("man", man::parse),
     ("check", check::parse),
     ("reload", reload::parse),
     ("sessions", sessions::parse),
     ("cache", cache::parse),
+    ("report", report::parse),
     ("passwd", passwd::parse),
     ("connect", connect::parse),
     ("get", get::parse),

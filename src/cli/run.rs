@@ -49,6 +49,7 @@ fn run(command: Command) -> Result<ExitCode, CommandErrors> {
             plan.run()?;
         }
         Command::Cache(plan) => plan.run()?,
+        Command::Report(plan) => plan.run()?,
         Command::Unit(plan) => print(&unit::run(&plan)?),
         Command::Check(plan) => print(&check::run(&plan)?),
         Command::Reload(plan) => reload::run(&plan)?,

@@ -40,7 +40,7 @@ Usage: miod [serve] [OPTIONS] [ROOT]
        miod kv|proxy|echo|upper [OPTIONS]
        miod passwd [OPTIONS] FILE USER
        miod check|reload|unit|completions|man [OPTIONS] ...
-       miod sessions|cache|connect|get|udp|ping|heartbeat [OPTIONS] ...
+       miod sessions|cache|report|connect|get|udp|ping|heartbeat [OPTIONS] ...
 
 ROOT is the directory whose files are served (default: ./public if it exists, else the current
 directory), or one file.
@@ -51,6 +51,7 @@ Commands:
   proxy      a forward proxy: ask other servers for clients
   sessions   list the sessions of a store, or end one
   cache      list, show, check or purge what proxies have stored
+  report     list the connections and requests of a capture of packets
   passwd     write a password file for --auth and --users
   echo       send each byte back
   upper      send the input back in upper case

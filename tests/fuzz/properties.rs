@@ -1,6 +1,7 @@
 //! Properties that hold for every input of a parser. Each function panics if one doesn't hold,
 //! and returns whether the input was accepted.
 
+use miod::capture::{self, CaptureError, Filter, Reader};
 use miod::config;
 use miod::http::FieldLines;
 use miod::http::Status;
@@ -285,4 +286,49 @@ pub fn config_value(data: &[u8]) -> bool {
     assert!(mistakes.iter().all(|mistake| mistake.position.line() == line), "{mistakes:?}");
     assert!(mistakes.len() <= 1, "{mistakes:?}");
     mistakes.is_empty()
+}
+
+/// The packets of a capture, and the error after them.
+fn packets(data: &[u8]) -> (Vec<(i64, Vec<u8>)>, Option<CaptureError>) {
+    let mut packets = Vec::new();
+    let mut read = || {
+        let mut reader = Reader::new(data)?;
+        while let Some(packet) = reader.next()? {
+            packets.push((packet.time.0, packet.data.to_vec()));
+        }
+        Ok(())
+    };
+    let error = read().err();
+    (packets, error)
+}
+
+/// A capture. What is wrong has a place in the file; the beginning of a file has the first packets; each
+/// stream has a number of its own, and no request that it can't have.
+pub fn capture(data: &[u8]) -> bool {
+    let (whole, error) = packets(data);
+    assert!(whole.iter().map(|(_, packet)| packet.len()).sum::<usize>() <= data.len());
+    if let Some(error) = &error {
+        assert!(error.offset <= data.len() as u64, "{error}");
+        let before = usize::try_from(error.offset).unwrap_or(0);
+        assert_eq!(packets(&data[..before]).0, whole, "what is wrong isn't in the packets before");
+    }
+    let (half, _) = packets(&data[..data.len() / 2]);
+    assert!(whole.starts_with(&half));
+
+    let (report, outcome) = capture::read(data, &Filter::default());
+    assert_eq!(outcome.is_err(), error.is_some());
+    let mut numbers: Vec<_> =
+        report.streams.iter().map(|stream| (stream.protocol == capture::Protocol::Udp, stream.number)).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), report.streams.len());
+    let totals = report.totals();
+    assert!(totals.parallel <= totals.connections && totals.connections + totals.flows <= whole.len() as u64);
+    assert!(
+        report
+            .streams
+            .iter()
+            .all(|stream| stream.end >= stream.start || stream.packets.client + stream.packets.server > 1)
+    );
+    error.is_none() && !report.streams.is_empty()
 }
