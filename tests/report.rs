@@ -90,8 +90,8 @@ stream 0: 192.0.2.1:50001 > 192.0.2.9:80, HTTP
 stream 1: 192.0.2.2:50002 > 192.0.2.9:80, HTTP
   SYN 2023-11-14T22:13:20.005000Z, FIN after 0.005000 s, closed: server
       at (s)  status       bytes  first byte (s)  request
-    0.003000     404          56        0.001000  GET /b
-    0.003000     404          56        0.001000  GET /c  (pipelined)  (not persistent)
+    0.003000     404          55        0.001000  GET /b
+    0.003000     404          55        0.001000  GET /c  (pipelined)  (not persistent)
 
 flow 0: 192.0.2.1:9 > 192.0.2.9:12000, UDP
   from 2023-11-14T22:13:20.014000Z, last packet after 0.001000 s
@@ -113,8 +113,8 @@ fn rows_for_programs() {
     let expected = "\
 stream,client,client_port,server,server_port,start,method,target,status,bytes,ttfb,persistent,pipelined,closed_by
 0,192.0.2.1,50001,192.0.2.9,80,2023-11-14T22:13:20.003000Z,GET,\"/a?b=1,2\",200,40,0.001000,yes,no,reset by client
-1,192.0.2.2,50002,192.0.2.9,80,2023-11-14T22:13:20.008000Z,GET,/b,404,56,0.001000,yes,no,server
-1,192.0.2.2,50002,192.0.2.9,80,2023-11-14T22:13:20.008000Z,GET,/c,404,56,0.001000,no,yes,server
+1,192.0.2.2,50002,192.0.2.9,80,2023-11-14T22:13:20.008000Z,GET,/b,404,55,0.001000,yes,no,server
+1,192.0.2.2,50002,192.0.2.9,80,2023-11-14T22:13:20.008000Z,GET,/c,404,55,0.001000,no,yes,server
 udp0,192.0.2.1,9,192.0.2.9,12000,2023-11-14T22:13:20.014000Z,UDP,,,5,,,,
 ";
     assert_eq!(csv, expected);
@@ -155,7 +155,7 @@ udp0,192.0.2.1,9,192.0.2.9,12000,2023-11-14T22:13:20.014000Z,UDP,,,5,,,,
         ("method", Value::from("GET")),
         ("target", "/c".into()),
         ("status", 404.into()),
-        ("bytes", 56.into()),
+        ("bytes", 55.into()),
         ("body_bytes", 0.into()),
         ("ttfb", 0.001.into()),
         ("persistent", false.into()),
@@ -298,7 +298,7 @@ fn other_programs_find_nothing_wrong_with_what_is_written() {
         assert_eq!(streams, ["0", "1", "2", "3"]);
         assert_eq!(fields(&file, "http.response", &["http.response.code"]), ["200"; 4]);
         let rows = report(&["--csv"], &file).text();
-        assert_eq!(rows.lines().filter(|row| row.contains(",GET,/a,200,200045,")).count(), 4, "{rows}");
+        assert_eq!(rows.lines().filter(|row| row.contains(",GET,/a,200,200044,")).count(), 4, "{rows}");
         for program in [&["tcpdump", "-nr"][..], &["capinfos"]] {
             let output = Command::new(program[0]).args(&program[1..]).arg(&file).output().unwrap();
             assert!(output.status.success(), "{program:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -340,11 +340,13 @@ fn talk(server: &Server) -> usize {
         one.send(get(path));
         one.response();
     }
+    // tshark takes the response to a pipelined HEAD for one with a body.
+    one.send(support::head_with("/large", ""));
+    one.response_to("HEAD");
     let mut two = server.connect();
-    two.send(format!("{}{}", get("/"), support::head_with("/large", "")) + &get("/none"));
-    for method in ["GET", "HEAD", "GET"] {
-        two.response_to(method);
-    }
+    two.send(format!("{}{}", get("/"), get("/none")));
+    two.response();
+    two.response();
     two.send("POST /lab/echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
     two.send("5\r\na=b&c\r\n0\r\n\r\n");
     while two.response_to("POST").status == 100 {}
@@ -369,11 +371,13 @@ fn real_captures_have_the_rows_that_tshark_finds() {
         };
         assert!(eventually(done), "{}", report(&[], &file).text());
         drop(tcpdump);
-        for format in ["pcap", "nsecpcap", "pcapng", "modpcap"] {
+        compare(&file, port);
+        let rows = report(&["--csv"], &file).text();
+        for format in ["nsecpcap", "pcapng", "modpcap"] {
             let converted = root.at("converted");
             let status = Command::new("editcap").args(["-F", format]).args([&file, &converted]).status().unwrap();
             assert!(status.success());
-            compare(&converted, port);
+            assert_eq!(report(&["--csv"], &converted).text(), rows, "{format}");
         }
     }
 }
@@ -460,7 +464,7 @@ fn tshark_decrypts_with_the_secrets_that_are_written() {
     pcapng::secrets(&mut written, &std::fs::read(&keys).unwrap());
     let captured = std::fs::read(&file).unwrap();
     let mut reader = Reader::new(&captured[..]).unwrap();
-    while let Some(packet) = reader.next().unwrap() {
+    while let Some(packet) = reader.next_packet().unwrap() {
         pcapng::packet(&mut written, Resolution::Micro, packet.time, &[&packet.data[14..]], None);
     }
     root.file("decrypted.pcapng", written);

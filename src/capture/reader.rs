@@ -69,7 +69,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// If the file is damaged, or can't be read further.
-    pub fn next(&mut self) -> Result<Option<Captured<'_>>, CaptureError> {
+    pub fn next_packet(&mut self) -> Result<Option<Captured<'_>>, CaptureError> {
         let found = match &mut self.format {
             Format::Pcap(pcap) => pcap.next(&mut self.source, &mut self.data)?,
             Format::Pcapng(sections) => sections.next(&mut self.source, &mut self.data)?,

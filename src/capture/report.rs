@@ -81,7 +81,7 @@ impl Totals {
 pub fn read(input: impl Read, filter: &Filter) -> (Report, Result<(), CaptureError>) {
     let mut streams = Streams::new(filter.stream);
     let outcome = Reader::new(input).and_then(|mut reader| {
-        while let Some(packet) = reader.next()? {
+        while let Some(packet) = reader.next_packet()? {
             streams.add(&packet);
         }
         Ok(())

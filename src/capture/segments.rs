@@ -103,7 +103,7 @@ impl TcpConversation {
         header.push(&destination.port().to_be_bytes());
         header.push(&self.next.of(from).to_be_bytes());
         header.push(&acknowledged.to_be_bytes());
-        header.push(&[(length / 4 << 4) as u8, flags]);
+        header.push(&[(length << 2) as u8, flags]);
         header.push(&u16::MAX.to_be_bytes());
         // The checksum, and the urgent pointer.
         header.push(&[0; 4]);

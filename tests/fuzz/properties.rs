@@ -293,7 +293,7 @@ fn packets(data: &[u8]) -> (Vec<(i64, Vec<u8>)>, Option<CaptureError>) {
     let mut packets = Vec::new();
     let mut read = || {
         let mut reader = Reader::new(data)?;
-        while let Some(packet) = reader.next()? {
+        while let Some(packet) = reader.next_packet()? {
             packets.push((packet.time.0, packet.data.to_vec()));
         }
         Ok(())

@@ -3,15 +3,18 @@
 use super::super::source::ByteOrder;
 use super::*;
 
-/// All packets of a file: times, link types, bytes; and what is wrong with it.
-fn all(file: &[u8]) -> (Vec<(i64, u32, Vec<u8>)>, Option<CaptureError>) {
+/// A packet: its time, link type and bytes.
+type Packet = (i64, u32, Vec<u8>);
+
+/// All packets of a file, and what is wrong with it.
+fn all(file: &[u8]) -> (Vec<Packet>, Option<CaptureError>) {
     let mut packets = Vec::new();
     let mut reader = match Reader::new(file) {
         Ok(reader) => reader,
         Err(error) => return (packets, Some(error)),
     };
     loop {
-        match reader.next() {
+        match reader.next_packet() {
             Ok(Some(packet)) => packets.push((packet.time.0, packet.link, packet.data.to_vec())),
             Ok(None) => return (packets, None),
             Err(error) => return (packets, Some(error)),

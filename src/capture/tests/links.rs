@@ -93,7 +93,7 @@ fn fragments(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
         } else {
             out[2..4].copy_from_slice(&(20 + data.len() as u16).to_be_bytes());
             out[4..6].copy_from_slice(&9_u16.to_be_bytes());
-            out[6..8].copy_from_slice(&(offset / 8 | more << 13).to_be_bytes());
+            out[6..8].copy_from_slice(&((offset / 8) | (more << 13)).to_be_bytes());
         }
         [out, data.to_vec()].concat()
     };

@@ -84,7 +84,7 @@ fn damaged_packets() {
     let mut list = Vec::new();
     let file = seed();
     let mut reader = Reader::new(&file[..]).unwrap();
-    while let Some(packet) = reader.next().unwrap() {
+    while let Some(packet) = reader.next_packet().unwrap() {
         list.push(packet.data.to_vec());
     }
     let mut numbers = Numbers(2);
