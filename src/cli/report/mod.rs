@@ -129,8 +129,8 @@ of TLS is listed with the name that the client asked for, a flow of datagrams wi
         },
     ],
     defaults: Draft::default,
-    more: "Exit codes: 0; 1 the file can't be read; 2 usage error; 65 the capture is damaged, after what could
-be read.
+    more: "Exit codes: 0; 1 the file can't be read, or has no such stream; 2 usage error; 65 the capture is
+damaged, or cut off: what could be read is printed.
 
 Examples:
   tcpdump -i lo -w capture.pcap port 8080
