@@ -123,7 +123,8 @@ impl Dialogue {
                 body_bytes: 0,
                 ttfb: None,
                 persistent,
-                pipelined: !self.pending.is_empty(),
+                // Responses that are lost may have come before.
+                pipelined: !self.pending.is_empty() && !matches!(self.responses, Reading::Lost),
                 complete: false,
             });
         }

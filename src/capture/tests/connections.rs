@@ -1,6 +1,7 @@
 //! Segments in every order, and connections that begin and end in every way.
 
 use super::super::segments::datagram;
+use super::super::streams::Streams;
 use super::*;
 
 fn conversation() -> Vec<Act> {
@@ -217,7 +218,40 @@ fn what_waits_is_limited() {
     let data = Act::Client(vec![b'x'; 6 * 1024 * 1024]);
     let mut list = packets_of([CLIENT, SERVER], ISN, 60_000, &[Act::Open, data, Act::Close(Side::Client)]);
     list.remove(3);
-    let report = report(&capture(&list));
-    assert_eq!(report.streams[0].problems, Problems { lost: 1, ..Problems::default() });
-    assert_eq!(report.streams[0].bytes.client, 6 * 1024 * 1024 - 60_000);
+    let mut streams = Streams::new(None);
+    for packet in &list {
+        streams.add(&Captured { time: Timestamp(0), link: LINK_RAW.into(), data: packet });
+        assert!(streams.list[0].waiting() <= 4 * 1024 * 1024);
+    }
+    streams.finish_all();
+    assert_eq!(streams.list[0].problems, Problems { lost: 1, ..Problems::default() });
+    assert_eq!(streams.list[0].bytes.client, 6 * 1024 * 1024 - 60_000);
+}
+
+#[test]
+fn rows_are_limited() {
+    let acts = [Act::Open, client(GET), server(OK), client(GET), server(OK)];
+    let mut streams = Streams::new(None);
+    streams.room.left = 2_000;
+    for packet in [packets(&acts), packets_of(["192.0.2.1:9", SERVER], ISN, 1_460, &acts)].concat() {
+        streams.add(&Captured { time: Timestamp(0), link: LINK_RAW.into(), data: &packet });
+    }
+    streams.finish_all();
+    assert!(streams.list.len() <= 1 && streams.room.unlisted > 0 && streams.room.left < 2_000);
+}
+
+#[test]
+fn what_was_acknowledged_but_not_captured_is_lost() {
+    let acts = [Act::Open, client(GET), Act::Close(Side::Server), Act::Close(Side::Client)];
+    let mut list = packets(&acts);
+    list.remove(3);
+    assert!(found(&list)[0].ends_with(" 0/0/1"), "{:?}", found(&list));
+}
+
+#[test]
+fn connections_one_after_another_are_not_parallel() {
+    let acts = [Act::Open, Act::Close(Side::Client), Act::Close(Side::Server)];
+    let of = |port: u16| packets_of([&format!("192.0.2.1:{port}"), SERVER], ISN, 1_460, &acts);
+    let report = report(&capture(&[of(1), of(2), of(3)].concat()));
+    assert_eq!((report.totals().connections, report.totals().parallel), (3, 1));
 }

@@ -170,3 +170,21 @@ fn one_conversation_has_its_events() {
     let (report, _) = read(&file[..], &Filter { stream: Some(1), ..Filter::default() });
     assert!(report.streams.is_empty());
 }
+
+#[test]
+fn after_a_gap_the_next_head_is_found() {
+    let body = "x".repeat(3_000);
+    let endless = format!("HTTP/1.1 200 OK\r\n\r\n{body}");
+    let acts = [Act::Open, client(GET), server(&endless), Act::Close(Side::Server)];
+    let mut list = packets(&acts);
+    list.remove(5);
+    let found: Vec<_> = report(&capture(&list)).streams[0].requests.iter().map(request).collect();
+    assert_eq!(found, [format!("GET /a 200 {} 3000", endless.len())], "a part of a body until the end");
+    // The first response is lost.
+    let next = GET.replace("/a", "/b");
+    let mut list = packets(&[Act::Open, client(GET), server(OK), client(&next), server(OK)]);
+    list.remove(4);
+    let found: Vec<_> = report(&capture(&list)).streams[0].requests.iter().map(request).collect();
+    let whole = OK.len();
+    assert_eq!(found, ["GET /a 0 0 0 persistent incomplete".to_owned(), format!("GET /b 200 {whole} 5 persistent")]);
+}
