@@ -22,12 +22,10 @@ use crate::smtp::client::{Login, Mechanism, StartTls};
 use crate::text::io_error::describe;
 
 pub(super) use options::TOOL;
-use options::{MailDraft, TlsChoice, mailbox};
+use options::{MailDraft, SECRET, TlsChoice, mailbox};
 
 /// The variable of the environment with the password.
 const PASSWORD: &str = "MIOD_MAIL_PASSWORD";
-/// Longest password, and name of a user, in bytes.
-const SECRET: usize = 255;
 
 /// The ports of submission, of submission by TLS (RFC 8314), and of servers among each other.
 const SUBMISSION: u16 = 587;

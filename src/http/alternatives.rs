@@ -68,8 +68,8 @@ impl<'a> Wishes<'a> {
     /// Those of a request.
     pub fn of(fields: &Fields<'a>, query: Option<&[u8]>) -> Self {
         let pairs = query.unwrap_or_default().split(|byte| *byte == b'&');
-        let named = pairs.filter_map(|pair| pair.strip_prefix(OVERRIDE.as_bytes())?.strip_prefix(b"="));
-        let of_query = named.last().and_then(Language::parse).map(|language| (OverrideSource::Query, language));
+        let mut named = pairs.filter_map(|pair| pair.strip_prefix(OVERRIDE.as_bytes())?.strip_prefix(b"="));
+        let of_query = named.next_back().and_then(Language::parse).map(|language| (OverrideSource::Query, language));
         let of_cookie = cookie::value(fields, OVERRIDE).and_then(Language::parse);
         let of_cookie = of_cookie.map(|language| (OverrideSource::Cookie, language));
         let languages = AcceptedLanguages::of(fields);
@@ -309,7 +309,9 @@ mod tests {
         use Reason::*;
         let al = |value| ("Accept-Language", value);
         let accept = |value| ("Accept", value);
-        let cases: &[(&[&str], &[(&str, &str)], &[usize], Reason)] = &[
+        /// Candidates, fields, the order of the candidates, and the reason for the first one.
+        type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static [usize], Reason);
+        let cases: &[Case] = &[
             (PAGES, &[], &[1, 0, 2, 3], LanguageOrder),
             (PAGES, &[al("*")], &[1, 0, 2, 3], LanguageOrder),
             (PAGES, &[al("de")], &[0, 1, 2, 3], LanguageAccepted),

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use super::super::arguments::Tool;
 use super::super::trust::{cacert, insecure, tls_keylog};
-use super::SECRET;
 use crate::client::mail::{Draft as Letter, MailShow, Text, file_name};
 use crate::config::options::{Draft, Opt, SetResult, Setter, Value, assign, seconds};
 use crate::config::values;
 use crate::smtp::address::{Mailbox, is_domain, is_literal};
 use crate::smtp::client::Mechanism;
 use crate::trust::Trust;
+
+/// Longest password, and name of a user, in bytes.
+pub(super) const SECRET: usize = 255;
 
 /// The options, before they are put together.
 pub(in super::super) struct MailDraft {

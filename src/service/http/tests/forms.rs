@@ -359,7 +359,7 @@ fn what_is_no_file_below_the_root_is_no_sibling() {
         fs::remove_file(&sibling).unwrap();
         old_file(&bench, "x.css.gz", "gz");
         check(&mut bench, is("gzip", "gz"), "a file");
-        fs::set_permissions(&sibling, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&sibling, fs::Permissions::from_mode(0o000)).unwrap();
         // Root may read everything.
         let unreadable = || if fs::File::open(&sibling).is_ok() { is("gzip", "gz") } else { is("", "plain") };
         assert_eq!(best(&mut bench), unreadable(), "one that may not be read");
