@@ -310,7 +310,7 @@ mod tests {
         let al = |value| ("Accept-Language", value);
         let accept = |value| ("Accept", value);
         /// Candidates, fields, the order of the candidates, and the reason for the first one.
-        type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static [usize], Reason);
+        type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [usize], Reason);
         let cases: &[Case] = &[
             (PAGES, &[], &[1, 0, 2, 3], LanguageOrder),
             (PAGES, &[al("*")], &[1, 0, 2, 3], LanguageOrder),
