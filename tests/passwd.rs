@@ -136,7 +136,7 @@ fn on_a_terminal_the_password_is_entered_twice_and_not_shown() {
     let mut terminal = Terminal::start(passwd(&[&file, "alice"]));
     terminal.expect("New password");
     terminal.write("one\x03");
-    terminal.expect("interrupted; nothing is changed");
+    terminal.expect("nothing is changed: interrupted");
     assert_eq!(terminal.code(), Some(1));
     assert_eq!(text(&root), before);
     // The terminal echoes input again.

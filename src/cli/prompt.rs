@@ -13,7 +13,7 @@ const LINE: usize = 1024;
 
 /// A new password for `user`.
 pub(super) fn new_password(user: &str) -> Result<String, CommandError> {
-    let wrong = |error: io::Error| CommandError::runtime("read a password", &error);
+    let wrong = |error: io::Error| CommandError::runtime("read a password, so nothing is changed", &error);
     let password = if io::stdin().is_terminal() {
         let first = ask(&format!("New password of {user}: ")).map_err(wrong)?;
         if ask("Again: ").map_err(wrong)? != first {
