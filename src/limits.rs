@@ -53,6 +53,16 @@ pub const REDIRECTS: usize = 20;
 /// Most members of Accept and of Accept-Language that count. Browsers send ten at most; each is
 /// compared with each representation.
 pub const PREFERENCES: usize = 64;
+/// Most representations of one resource. With its preferences, a request for one makes
+/// [`PREFERENCES`] times as many comparisons.
+pub const REPRESENTATIONS: usize = 64;
+/// Most entries of a directory in which representations are looked for: a helper thread reads them
+/// within a tenth of a second.
+pub const NAMES: usize = 50_000;
+/// Most directories whose names are kept for that.
+pub const NAMED_DIRECTORIES: usize = 64;
+/// What these names may take; those of a single larger directory are kept all the same.
+pub const NAMES_MEMORY: usize = 8 * 1024 * 1024;
 /// Most languages in an operator's order.
 pub const LANGUAGES: usize = 64;
 

@@ -7,6 +7,7 @@ use super::quiz::{Quiz, Quizzing};
 use super::{App, lab};
 use crate::auth::Users;
 use crate::durable::Store;
+use crate::http::language::Languages;
 use crate::session::{self, key::Keys};
 
 /// What built-in applications need.
@@ -87,6 +88,10 @@ pub const ALL: &[Entry] = &[
     .in_lab("a login by HTTPS with a session by HTTP, and what is wrong with it", Some("")),
     entry("cookies", "/lab/cookies", |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() }))
         .in_lab("the cookies of the request", Some("")),
+    entry("negotiate", "/lab/negotiate", |supplies| {
+        Box::new(lab::Negotiate { linked: supplies.demonstration, languages: languages() })
+    })
+    .in_lab("which of several representations the client gets, and why", Some("")),
     entry("stream", "/lab/stream", |_| Box::new(lab::Stream))
         .in_lab("ten chunks, one every 300 ms", Some("?chunks=10&ms=300")),
     entry("track", "/lab/track", |supplies| Box::new(lab::Track { keys: supplies.keys.clone() }))
@@ -96,6 +101,11 @@ pub const ALL: &[Entry] = &[
     entry("panic", "/lab/panic", |_| Box::new(lab::Panic))
         .in_lab("an application that panics; the response is a 500", Some("")),
 ];
+
+/// The languages of the demonstration, in their order.
+pub fn languages() -> Languages {
+    Languages::parse("en,de,zh-CN").unwrap_or_default()
+}
 
 const fn entry(name: &'static str, path: &'static str, make: fn(&mut Supplies) -> Box<dyn App>) -> Entry {
     Entry { name, path, make, for_users: false, lab: None }

@@ -10,6 +10,7 @@ use crate::files::resolve::Symlinks;
 use crate::http::compressible::{CompressibleTypes, LEVEL};
 use crate::http::content_coding::{Codings, ContentCoding};
 use crate::http::host_names::HostName;
+use crate::http::language::Languages;
 use crate::http::rate::Rate;
 use crate::limits;
 
@@ -42,6 +43,12 @@ pub struct Host {
     pub index: Vec<String>,
     /// `/about` shows `about.html`.
     pub pretty_urls: bool,
+    /// Files that differ in language or type are representations of one resource.
+    pub negotiate: bool,
+    /// Their languages, the default first.
+    pub languages: Languages,
+    /// What the client doesn't accept isn't sent.
+    pub strict_negotiation: bool,
     /// The Cache-Control of files by their names: pattern and value. The last that matches counts.
     pub cache_rules: Vec<(String, String)>,
     /// Most requests of an address.
@@ -144,6 +151,9 @@ impl Default for Host {
             etag_inode: false,
             index: Vec::new(),
             pretty_urls: false,
+            negotiate: false,
+            languages: Languages::default(),
+            strict_negotiation: false,
             cache_rules: Vec::new(),
             rate: None,
             security_headers: false,

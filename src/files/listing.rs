@@ -232,23 +232,6 @@ impl Listing {
         Ok(Listing { path, rows, page, cut, memory })
     }
 
-    /// Whether it is the listing of the directory at `path`, with or without a slash at the
-    /// end, and this page of it.
-    pub(super) fn is(&self, path: &[u8], page: &Page) -> bool {
-        self.page == *page && self.is_of(path.strip_suffix(b"/").unwrap_or(path))
-    }
-
-    /// Whether it is a listing of the directory at `path`, which has no slash at the end.
-    pub(super) fn is_of(&self, path: &[u8]) -> bool {
-        let own = self.path.get(1..self.path.len() - 1).unwrap_or_default();
-        own == path
-    }
-
-    /// Whether the other is the same page of the same directory.
-    pub(super) fn is_same(&self, other: &Listing) -> bool {
-        (&self.page, &self.path) == (&other.page, &other.path)
-    }
-
     /// The entries, in order.
     pub fn rows(&self) -> &[Row] {
         &self.rows

@@ -22,9 +22,18 @@ use super::compressing::{self, Compressed, Compressing, MADE, Outcome};
 use super::entry::Entry;
 use super::representation::{BuildError, Form, Representation, Style, Variety};
 use super::resolve::{Metadata, OpenError, Opened};
-use super::{CacheResult, Site};
+use super::{CacheResult, Served, Site, names, refused};
+use crate::http::Status;
 use crate::http::content_coding::AcceptedCodings;
+use crate::http::language::Language;
 use crate::http::response::HeadContext;
+
+/// What the path of a file says about it.
+struct NamedFile<'s> {
+    fields: Vec<(&'s str, &'s str)>,
+    language: Option<Language>,
+    mark: Option<String>,
+}
 
 /// Why a path has no file.
 pub(super) enum Missed {
@@ -33,6 +42,8 @@ pub(super) enum Missed {
     Redirect,
     /// It is a directory without an index file.
     Directory(OwnedFd),
+    /// The same, but the path doesn't end with a slash, and representations of an index may be there.
+    Bare,
     Forbidden,
     /// Its size isn't the length of its content.
     Unsized,
@@ -186,8 +197,8 @@ impl Site {
         keep: bool,
         context: HeadContext<'_>,
     ) -> Result<Entry, Missed> {
-        let fields = self.settings.fields_of(&self.path);
-        let style = self.style(&fields);
+        let named = self.named();
+        let style = self.style(&named);
         let siblings = if style.may_be_coded(context) { siblings } else { siblings.unused() };
         let usable = siblings.usable();
         let types = &self.settings.compression.types;
@@ -204,10 +215,22 @@ impl Site {
         Ok(entry)
     }
 
+    /// What the path of the file at `self.path` says about it.
+    fn named(&self) -> NamedFile<'_> {
+        let negotiation = self.settings.negotiation.as_ref();
+        NamedFile {
+            fields: self.settings.fields_of(&self.path),
+            language: negotiation.and_then(|negotiation| names::language(&self.path, &negotiation.languages)),
+            mark: negotiation.map(|_| names::mark(&self.path)),
+        }
+    }
+
     /// What the fields of the file at `self.path` depend on.
-    fn style<'a>(&'a self, fields: &'a [(&'a str, &'a str)]) -> Style<'a> {
+    fn style<'a>(&'a self, named: &'a NamedFile<'_>) -> Style<'a> {
         Style {
-            fields,
+            fields: &named.fields,
+            language: named.language.as_ref().map(Language::as_str),
+            mark: named.mark.as_deref(),
             cache_control: &self.settings.cache_control,
             media_type: self.settings.media_types.of(&self.path),
             etag_inode: self.settings.etag_inode,
@@ -223,10 +246,10 @@ impl Site {
             Outcome::Running(compressing) => *entry.compressing() = Some(compressing),
             Outcome::Useless => entry.withdraw(MADE),
             Outcome::Made(Compressed { file, size }) => {
-                let fields = self.settings.fields_of(&self.path);
+                let named = self.named();
                 let (metadata, variety) = (entry.metadata(), Variety::Made(MADE, level));
                 let form = Form { key: b"", metadata, variety, file, size, varies: true };
-                match Representation::build(form, &self.style(&fields), context) {
+                match Representation::build(form, &self.style(&named), context) {
                     Ok(form) => entry.add_made(MADE, form),
                     Err(_) => entry.withdraw(MADE),
                 }
@@ -270,6 +293,9 @@ impl Site {
         if self.settings.listing || self.has_index(key) {
             return Missed::Redirect;
         }
+        if self.settings.negotiation.is_some() {
+            return Missed::Bare;
+        }
         self.hint(key);
         self.missing(key, via_symlink, now)
     }
@@ -289,10 +315,10 @@ impl Site {
         })
     }
 
-    /// Logs, once, what would show the directory `key`, if there is one. With a page for
-    /// paths that aren't found, it isn't missed.
+    /// Logs, once, what would show the directory `key`, if there is one. It isn't missed if there
+    /// may be another page for it.
     fn hint(&mut self, key: &[u8]) {
-        if self.hinted || self.settings.spa.is_some() || !self.root.peek(key).is_some_and(|found| found.directory) {
+        if self.hinted || self.settings.has_more_pages() || !self.root.peek(key).is_some_and(|found| found.directory) {
             return;
         }
         self.hinted = true;
@@ -304,7 +330,7 @@ impl Site {
     pub fn is_bare(&self) -> bool {
         let is_file = |name: &[u8]| self.root.peek(name).is_some_and(|found| !found.directory);
         let has_index = self.candidates.index().any(is_file);
-        !has_index && !self.settings.listing && self.settings.spa.is_none()
+        !has_index && !self.settings.listing && !self.settings.has_more_pages()
     }
 
     /// `key` has no file. That is kept unless a link was followed: what is behind it isn't
@@ -327,6 +353,25 @@ impl Site {
             Ok(Opened::File { .. }) => Missed::NotFound,
             Err(error) => error.into(),
         }
+    }
+}
+
+impl Missed {
+    /// The response that says it, if there is nothing else at `path`.
+    pub(super) fn refusal(self, path: &[u8]) -> Served {
+        let (status, why) = match self {
+            Self::NotFound | Self::Redirect | Self::Directory(_) | Self::Bare => {
+                (Status::NOT_FOUND, "there is no such file")
+            }
+            Self::Forbidden => (Status::FORBIDDEN, "the file may not be read"),
+            Self::Unsized => (Status::FORBIDDEN, "the size of the file is unknown"),
+            Self::Exhausted => (Status::SERVICE_UNAVAILABLE, "there are no file descriptors left"),
+            Self::Failed(error) => {
+                log::error!("{}: {error}", String::from_utf8_lossy(path).escape_debug());
+                (Status::INTERNAL_SERVER_ERROR, "the file can't be read")
+            }
+        };
+        refused(status, why)
     }
 }
 

@@ -11,7 +11,8 @@
 //! changes. `load` takes these steps; `coded` finds files that are compressed already, `compressing` compresses others. `entry` keeps
 //! the forms of a file, and chooses among them. [`representation`] builds and writes responses,
 //! `validators` says what a client may compare, `error_pages` which file an error has. [`listing`] reads directories,
-//! [`listing_page`] writes them. [`Site`] combines them.
+//! [`listing_page`] writes them. `names` finds the files that represent a path in several languages and types,
+//! `negotiated` serves one of them. `readings` keeps what helper threads read. [`Site`] combines all.
 
 mod cache;
 mod candidates;
@@ -24,7 +25,10 @@ pub mod listing;
 pub mod listing_page;
 mod listings;
 mod load;
+mod names;
+mod negotiated;
 mod read;
+mod readings;
 pub mod representation;
 pub mod resolve;
 #[cfg(test)]
@@ -57,7 +61,10 @@ pub use listings::ListingJob;
 use listings::Listings;
 use load::Missed;
 pub use load::nothing_to_show;
-use representation::Answered;
+pub use names::{Names, NamesJob};
+pub use negotiated::{Alternative, Negotiation, NotAcceptable};
+use readings::Readings;
+use representation::{Answered, Modified};
 pub use representation::{CacheResult, Failure};
 use resolve::Root;
 use watch::{Change, Watch};
@@ -84,6 +91,8 @@ pub struct Settings {
     pub index: Vec<String>,
     /// `/about` shows `about.html`.
     pub pretty_urls: bool,
+    /// How one of several representations is chosen; `None`: each path is that of one file.
+    pub negotiation: Option<Negotiation>,
     /// Extensions and their media types.
     pub media_types: MediaTypes,
     /// The file for paths that aren't found, relative to the root.
@@ -95,6 +104,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether a path without a file may show a page all the same.
+    fn has_more_pages(&self) -> bool {
+        self.spa.is_some() || self.negotiation.is_some()
+    }
+
     /// The fields of a file, by its path without a slash in front.
     fn fields_of(&self, path: &[u8]) -> Vec<(&str, &str)> {
         let mut fields: Vec<(&str, &str)> = Vec::new();
@@ -119,6 +133,7 @@ impl Default for Settings {
             etag_inode: false,
             index: vec!["index.html".to_owned()],
             pretty_urls: false,
+            negotiation: None,
             media_types: MediaTypes::new(),
             spa: None,
             error_pages: Rc::new(ErrorPages::new(Vec::new())),
@@ -135,6 +150,7 @@ pub struct Site {
     undrained: bool,
     cache: Cache,
     listings: Listings,
+    names: Readings<Names>,
     candidates: Candidates,
     settings: Settings,
     /// A random number for entity-tags; another one for each root directory.
@@ -149,6 +165,18 @@ pub struct Site {
     job: Option<Box<CompressionJob>>,
 }
 
+/// A request for a file.
+pub struct Asked<'a> {
+    /// A GET or HEAD.
+    pub request: &'a RequestHead<'a>,
+    /// The decoded path, without a slash in front.
+    pub key: &'a [u8],
+    /// The names that a job has read for it.
+    pub names: Option<Arc<Names>>,
+    /// How the head of the response is written.
+    pub context: HeadContext<'a>,
+}
+
 /// The result of a request for a file.
 pub enum Served {
     /// The response is in the output.
@@ -160,6 +188,11 @@ pub enum Served {
     /// The client accepts nothing but a form that isn't made yet. [`take_job`](Site::take_job) has the
     /// job, unless it was begun before.
     Awaited,
+    /// A helper thread must read the names in a directory. Then the request is asked again with
+    /// them.
+    Names(NamesJob),
+    /// The client accepts none of the representations.
+    NotAcceptable(NotAcceptable),
     /// The path isn't served.
     Refused(Reject),
 }
@@ -201,7 +234,8 @@ impl Site {
             root,
             watch: watch.and_then(Result::ok),
             undrained: false,
-            listings: Listings::default(),
+            listings: Listings::new(limits::LISTINGS, limits::LISTINGS_MEMORY),
+            names: Readings::new(limits::NAMED_DIRECTORIES, limits::NAMES_MEMORY),
             settings,
             edition: random(),
             checked: 0,
@@ -228,36 +262,31 @@ impl Site {
 
     /// Takes note of changes. Call it before the requests of the same turn.
     pub fn take_changes(&mut self) {
-        let Self { watch: Some(watch), candidates, cache, listings, path, checked, .. } = self else { return };
+        let Self { watch: Some(watch), candidates, cache, listings, names, path, checked, .. } = self else { return };
         self.undrained = watch.drain(|change| match change {
             Change::Entry(entry) => {
                 forget(cache, path, candidates, &entry);
                 listings.forget(&entry);
+                names.forget(&entry);
             }
             Change::Created(entry) => {
                 forget(cache, path, candidates, &entry);
                 cache.forget_missing();
                 listings.forget(&entry);
+                names.forget(&entry);
             }
             Change::All => {
                 cache.clear();
                 listings.clear();
+                names.clear();
                 // The root itself may have been moved or unmounted: the next request looks.
                 *checked = checked.wrapping_sub(1);
             }
         });
     }
 
-    /// Writes the response to a GET or HEAD for the decoded path `key`, which has no slash
-    /// in front.
-    pub fn serve(
-        &mut self,
-        request: &RequestHead<'_>,
-        key: &[u8],
-        context: HeadContext<'_>,
-        now: Tick,
-        output: &mut Output,
-    ) -> Served {
+    /// Writes the response to a request for a file.
+    pub fn serve(&mut self, asked: &Asked<'_>, now: Tick, output: &mut Output) -> Served {
         if self.undrained {
             self.take_changes();
         }
@@ -265,56 +294,40 @@ impl Site {
         if now != self.checked {
             self.check_root(now);
         }
-        let result = self.with(key, request.codings, context, now, |entry, cache| {
-            respond(entry, request, context, output).after(cache)
+        let result = self.with(asked.key, asked.request.codings, asked.context, now, |entry, cache| {
+            respond(entry, asked.request, asked.context, false, output).after(cache)
         });
         match result {
             Ok(served) => served,
-            Err(missed) => self.serve_missed(missed, request, key, context, now, output),
+            Err(missed) => self.serve_missed(asked, missed, now, output),
         }
     }
 
+    /// Serves a path that has no file of its own.
     #[inline(never)]
-    fn serve_missed(
-        &mut self,
-        missed: Missed,
-        request: &RequestHead<'_>,
-        key: &[u8],
-        context: HeadContext<'_>,
-        now: u32,
-        output: &mut Output,
-    ) -> Served {
+    fn serve_missed(&mut self, asked: &Asked<'_>, missed: Missed, now: u32, output: &mut Output) -> Served {
+        if let Some(served) = self.negotiate(asked, &missed, now, output) {
+            return served;
+        }
         match missed {
-            Missed::Redirect => Served::Redirect(location(key, request.target.query)),
-            Missed::Directory(dir) => self.list(dir, key, request, now),
-            Missed::NotFound => self.serve_missing(request, context, now, output),
-            Missed::Forbidden => refused(Status::FORBIDDEN, "the file may not be read"),
-            Missed::Unsized => refused(Status::FORBIDDEN, "the size of the file is unknown"),
-            Missed::Exhausted => refused(Status::SERVICE_UNAVAILABLE, "there are no file descriptors left"),
-            Missed::Failed(error) => {
-                log::error!("{}: {error}", String::from_utf8_lossy(key).escape_debug());
-                refused(Status::INTERNAL_SERVER_ERROR, "the file can't be read")
-            }
+            Missed::Redirect => Served::Redirect(location(asked.key, asked.request.target.query)),
+            Missed::Directory(dir) => self.list(dir, asked.key, asked.request, now),
+            Missed::NotFound | Missed::Bare => self.serve_missing(asked, now, output),
+            missed => missed.refusal(asked.key),
         }
     }
 
-    fn serve_missing(
-        &mut self,
-        request: &RequestHead<'_>,
-        context: HeadContext<'_>,
-        now: u32,
-        output: &mut Output,
-    ) -> Served {
+    fn serve_missing(&mut self, asked: &Asked<'_>, now: u32, output: &mut Output) -> Served {
         if let Some(page) = self.settings.spa.take() {
-            let result = self.with(page.as_bytes(), request.codings, context, now, |entry, cache| {
-                respond(entry, request, context, output).after(cache)
+            let result = self.with(page.as_bytes(), asked.request.codings, asked.context, now, |entry, cache| {
+                respond(entry, asked.request, asked.context, false, output).after(cache)
             });
             self.settings.spa = Some(page);
             if let Ok(result) = result {
                 return result;
             }
         }
-        refused(Status::NOT_FOUND, "there is no such file")
+        Missed::NotFound.refusal(asked.key)
     }
 
     /// A job that the last request needs for the next ones. Without it they get the file as it is.
@@ -347,12 +360,16 @@ impl Site {
     fn list(&mut self, dir: OwnedFd, key: &[u8], request: &RequestHead<'_>, now: u32) -> Served {
         let page = Page::from_query(request.target.query.unwrap_or_default());
         let format = if negotiate::prefers_json(&request.fields) { Format::Json } else { Format::Html };
-        let listed = match self.listings.find(key, &page, now) {
+        let directory = key.strip_suffix(b"/").unwrap_or(key);
+        // What is behind links isn't watched.
+        let listed = match self.listings.find(directory, &page, now, |_| false) {
             Some(listing) => Listed::Ready(listing),
-            None => {
-                let precompressed = self.settings.precompressed;
-                Listed::Job(self.listings.job(&self.root, dir, key, page, precompressed, now))
-            }
+            None => Listed::Job(ListingJob {
+                reading: self.listings.begin(directory, page, now),
+                root: self.root.clone(),
+                dir,
+                precompressed: self.settings.precompressed,
+            }),
         };
         Served::Listing(listed, format)
     }
@@ -368,6 +385,7 @@ impl Site {
                 self.edition = random();
                 self.cache.clear();
                 self.listings.clear();
+                self.names.clear();
                 if let Some(watch) = &mut self.watch {
                     watch.clear();
                 }
@@ -412,11 +430,19 @@ fn seconds(now: Tick) -> u32 {
     (now.as_micros() / 1_000_000) as u32
 }
 
-/// Writes the response of a file, in the form that the client gets.
+/// Writes the response of a file, in the form that the client gets. It was `chosen` among several
+/// that may have the same date.
 #[inline]
-fn respond(entry: &Entry, request: &RequestHead<'_>, context: HeadContext<'_>, output: &mut Output) -> Served {
+fn respond(
+    entry: &Entry,
+    request: &RequestHead<'_>,
+    context: HeadContext<'_>,
+    chosen: bool,
+    output: &mut Output,
+) -> Served {
     match entry.select(request) {
         Some(Selected { form, modified }) => {
+            let modified = Modified { is_shared: modified.is_shared || chosen, ..modified };
             let result = form.respond(modified, request, context, output);
             result.map_or_else(Served::Refused, Served::Answered)
         }

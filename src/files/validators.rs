@@ -37,7 +37,7 @@ pub(super) struct Validators {
 
 impl Validators {
     /// The validators at the time `now`, in Unix seconds. `form` tells the forms of one file
-    /// apart; it is empty for the plain one. With `inode` the entity-tag has the inode and its
+    /// apart, and the files that represent one resource; it is empty for the plain one. With `inode` the entity-tag has the inode and its
     /// change in any case. `edition` is the random number of the root.
     pub(super) fn of(metadata: &Metadata, form: &str, inode: bool, edition: u64, now: i64) -> Self {
         let modified = (metadata.modified_s, metadata.modified_ns);

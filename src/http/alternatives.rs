@@ -309,9 +309,8 @@ mod tests {
         use Reason::*;
         let al = |value| ("Accept-Language", value);
         let accept = |value| ("Accept", value);
-        /// Candidates, fields, the order of the candidates, and the reason for the first one.
-        type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [usize], Reason);
-        let cases: &[Case] = &[
+        type Case<'c> = (&'c [&'c str], &'c [(&'c str, &'c str)], &'c [usize], Reason);
+        let cases: &[Case<'_>] = &[
             (PAGES, &[], &[1, 0, 2, 3], LanguageOrder),
             (PAGES, &[al("*")], &[1, 0, 2, 3], LanguageOrder),
             (PAGES, &[al("de")], &[0, 1, 2, 3], LanguageAccepted),

@@ -60,16 +60,19 @@ impl MediaTypes {
     /// The media type of the file at `path`, by the extension after the last dot;
     /// `application/octet-stream` if it is unknown.
     pub fn of(&self, path: &[u8]) -> &str {
+        self.known(path).unwrap_or(DEFAULT)
+    }
+
+    /// The media type of the file at `path`; none if its extension is unknown.
+    pub fn known(&self, path: &[u8]) -> Option<&str> {
         // No known extension contains a slash, so a dot in a directory's name doesn't matter.
-        let Some(dot) = path.iter().rposition(|&byte| byte == b'.') else { return DEFAULT };
+        let dot = path.iter().rposition(|&byte| byte == b'.')?;
         let extension = &path[dot + 1..];
         if let Ok(at) = self.added.binary_search_by(|(known, _)| compare(known, extension)) {
-            return &self.added[at].1;
+            return Some(&self.added[at].1);
         }
-        match self.built_in.binary_search_by(|(known, _)| compare(known, extension)) {
-            Ok(at) => self.built_in[at].1,
-            Err(_) => DEFAULT,
-        }
+        let at = self.built_in.binary_search_by(|(known, _)| compare(known, extension)).ok()?;
+        Some(self.built_in[at].1)
     }
 }
 

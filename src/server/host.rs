@@ -8,7 +8,7 @@ use super::error::Faults;
 use super::protection::{self, Protection};
 use super::proxies;
 use super::routes;
-use super::site::site_settings;
+use super::site::{negotiates, site_settings};
 use super::surroundings::Surroundings;
 use super::{Ready, ServerError};
 use crate::app::App;
@@ -76,7 +76,7 @@ impl Built {
         faults.place(host.positions.of("users"));
         let users = protection::users(host, surroundings.demonstration, faults);
         faults.place(host.positions.of(""));
-        let (guard, mut protected) = protection::protect(host, users.as_ref(), faults);
+        let (guard, mut protected) = protection::protect(host, users.as_ref(), negotiates(host, surroundings), faults);
         let (mut handlers, apps) =
             applications::mount(host, surroundings, users.as_ref().map(|(users, _)| users), faults);
         if let Some((_, protection)) = users {

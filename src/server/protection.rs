@@ -57,9 +57,11 @@ pub(super) fn users(host: &Host, demonstration: bool, faults: &mut Faults) -> Op
 }
 
 /// Makes the guard. Also returns the protected paths and who is allowed. `users` can log in.
+/// `negotiates`: files are shown under shorter names, too.
 pub(super) fn protect(
     host: &Host,
     users: Option<&(Users, Protection)>,
+    negotiates: bool,
     faults: &mut Faults,
 ) -> (Guard, Vec<(String, Protection)>) {
     let mut guard = Guard::default();
@@ -74,7 +76,7 @@ pub(super) fn protect(
     for (route, file) in files() {
         let prefix = &route.prefix;
         faults.place(route.positions.of("auth").or(host.positions.of("auth")));
-        check_names(host, prefix, faults);
+        check_names(host, prefix, negotiates, faults);
         let (users, protection) = open(file, faults);
         add(prefix, users, protection, faults);
         faults.place(host.positions.of(""));
@@ -89,14 +91,20 @@ pub(super) fn protect(
     (guard, protected)
 }
 
-/// Refuses to protect a page under one of its two names only.
-fn check_names(host: &Host, prefix: &str, faults: &mut Faults) {
+/// Refuses to protect a file under one of its names only.
+fn check_names(host: &Host, prefix: &str, negotiates: bool, faults: &mut Faults) {
     let name = prefix.rsplit('/').next().unwrap_or_default();
     if host.index.iter().any(|index| index == name) {
         faults.wrong(format!("can't protect {prefix}: the page is shown for its directory, too: protect that"));
     }
     if host.pretty_urls && name.ends_with(".html") {
         faults.wrong(format!("can't protect {prefix}: the page is shown without .html, too: protect that"));
+    }
+    let is_directory = || host.root.as_ref().is_some_and(|root| root.join(prefix.trim_matches('/')).is_dir());
+    if negotiates && name.contains('.') && !is_directory() {
+        faults.wrong(format!(
+            "can't protect {prefix}: --negotiate shows the file under shorter names, too: protect its directory"
+        ));
     }
 }
 
@@ -143,7 +151,8 @@ mod tests {
         files.file("users", USERS);
         let protected = |host: &Host, demonstration: bool| {
             let mut faults = Faults::default();
-            let (guard, protected) = protect(host, users(host, demonstration, &mut faults).as_ref(), &mut faults);
+            let (guard, protected) =
+                protect(host, users(host, demonstration, &mut faults).as_ref(), false, &mut faults);
             faults.finish().unwrap();
             let is_protected = protected.iter().any(|(at, by)| at == PRIVATE && *by != Protection::Open);
             assert_eq!(guard.find(b"/private/x").is_some(), is_protected);

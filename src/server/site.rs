@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::ServerError;
 use super::error::Faults;
 use super::surroundings::Surroundings;
+use crate::app::catalogue;
 use crate::config::{Handler, Host, Process};
 use crate::files::glob::Glob;
 use crate::files::resolve::{Root, Symlinks};
@@ -43,11 +45,28 @@ pub(super) fn site_settings(host: &Host, surroundings: &Surroundings<'_>, faults
         etag_inode: host.etag_inode,
         index: if host.index.is_empty() { vec!["index.html".to_owned()] } else { host.index.clone() },
         pretty_urls: host.pretty_urls,
+        negotiation: negotiation(host, surroundings),
         media_types,
         spa: host.spa.clone(),
         error_pages: Rc::new(ErrorPages::new(host.error_pages.clone())),
         fields,
     }
+}
+
+/// Whether files that differ in language or type are representations of one resource. The
+/// demonstration has such.
+pub(super) fn negotiates(host: &Host, surroundings: &Surroundings<'_>) -> bool {
+    host.negotiate || surroundings.demonstration
+}
+
+/// How one of several representations is chosen.
+fn negotiation(host: &Host, surroundings: &Surroundings<'_>) -> Option<files::Negotiation> {
+    let languages = match host.negotiate {
+        true => host.languages.clone(),
+        false => catalogue::languages(),
+    };
+    let of_host = files::Negotiation { languages: Arc::new(languages), strict: host.strict_negotiation };
+    negotiates(host, surroundings).then_some(of_host)
 }
 
 /// How responses get these codings.

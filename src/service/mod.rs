@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use crate::app;
 use crate::auth::Checked;
+use crate::files::Names;
 use crate::files::listing::Listing;
 use crate::limits;
 use crate::logging::Log;
@@ -119,6 +120,8 @@ pub enum Outcome {
     Listing(io::Result<Arc<Listing>>),
     /// A file was compressed. The cache of files has the result.
     Compressed,
+    /// The names in a directory were read.
+    Names(io::Result<Arc<Names>>),
     /// A job of the cache has ended. The cache has the results.
     Cache,
     /// The write of a session to disk has ended. The store has the result.

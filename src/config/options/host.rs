@@ -10,6 +10,7 @@ use crate::files::ErrorPage;
 use crate::files::glob::Glob;
 use crate::files::resolve::Symlinks;
 use crate::http::compressible::CompressibleTypes;
+use crate::http::language::Languages;
 use crate::http::media_type::MediaTypes;
 use crate::http::rate::Rate;
 
@@ -175,6 +176,27 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
         ..SERVING
     },
     Opt { long: "pretty-urls", help: "show about.html at /about", set: assign!(Host.pretty_urls = true), ..SERVING },
+    Opt {
+        long: "negotiate",
+        help: "send guide.de.html for /guide or /guide.html, and photo.webp for /photo: of the files that differ in \
+               language or type, the one that the client prefers",
+        set: assign!(Host.negotiate = true),
+        ..SERVING
+    },
+    Opt {
+        long: "languages",
+        value: Value::Required("TAG,..."),
+        help: "the order of languages with --negotiate; the first is for clients that name none of those that are \
+               there (default: by name)",
+        set: assign!(Host.languages = Languages::parse),
+        ..SERVING
+    },
+    Opt {
+        long: "strict-negotiation",
+        help: "with --negotiate, send a list (406) if the client accepts none of the files",
+        set: assign!(Host.strict_negotiation = true),
+        ..SERVING
+    },
     Opt {
         long: "security-headers",
         help: "send X-Content-Type-Options, Content-Security-Policy: frame-ancestors, Referrer-Policy and \

@@ -41,6 +41,8 @@ mod route;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::http::language::Languages;
+
 use super::{Config, Host, Listener, Process, Protocol, Route, ServerCommand, SessionStore, Trust};
 
 pub use listener::{bind, port};
@@ -241,6 +243,11 @@ impl Draft<ServerDraft> {
         let has_tls_store = matches!(&self.process.sessions.store, SessionStore::Remote(url) if url.tls);
         if !has_tls_store && self.process.sessions.trust != Trust::default() {
             return Err("--sessions-ca needs a store behind TLS: --sessions https://… or rediss://…".to_owned());
+        }
+        let of_nothing =
+            |host: &Host| !host.negotiate && (host.strict_negotiation || host.languages != Languages::default());
+        if of_nothing(&self.host) || hosts.iter().any(of_nothing) {
+            return Err("--languages and --strict-negotiation need --negotiate".to_owned());
         }
         // A proxy may speak TLS with the clients.
         let can_be_secure = has_tls || !self.process.trusted_proxies.is_empty();

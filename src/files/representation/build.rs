@@ -23,7 +23,11 @@ pub(in super::super) struct Style<'a> {
     pub(in super::super) media_type: &'a str,
     /// Further fields: name and value. They replace those above.
     pub(in super::super) fields: &'a [(&'a str, &'a str)],
+    /// Its language, if its name says it.
+    pub(in super::super) language: Option<&'a str>,
     pub(in super::super) etag_inode: bool,
+    /// What tells the files that represent one resource apart, in entity-tags.
+    pub(in super::super) mark: Option<&'a str>,
     /// A random number that changes with the root.
     pub(in super::super) edition: u64,
 }
@@ -40,6 +44,28 @@ impl<'a> Style<'a> {
         'a: 'v,
     {
         self.field("Cache-Control").or(context.policy.cache_control.as_deref()).unwrap_or(self.cache_control)
+    }
+
+    /// Writes the lines that say something about the content, but for its coding and its type.
+    fn write(&self, writer: &mut ResponseHead<'_>) {
+        if self.field("X-Content-Type-Options").is_none() {
+            writer.lines(NO_SNIFF);
+        }
+        let is_written = |name: &str| ["Cache-Control", "Vary"].iter().any(|other| name.eq_ignore_ascii_case(other));
+        for (name, value) in self.fields.iter().filter(|(name, _)| !is_written(name)) {
+            writer.field(name, value.as_bytes());
+        }
+        let language = self.language.filter(|_| self.field("Content-Language").is_none());
+        if let Some(language) = language {
+            writer.field("Content-Language", language.as_bytes());
+        }
+    }
+
+    /// What a client may compare.
+    fn validators(&self, metadata: &Metadata, variety: Variety, now: i64) -> Validators {
+        let tag = variety.tag();
+        let parts: Vec<_> = [self.mark.unwrap_or_default(), &tag].into_iter().filter(|part| !part.is_empty()).collect();
+        Validators::of(metadata, &parts.join("-"), self.etag_inode, self.edition, now)
     }
 
     /// Whether there may be coded forms: the operator says nothing else about the coding, and
@@ -141,7 +167,7 @@ impl Representation {
     ) -> Result<Self, BuildError> {
         let Form { key, metadata, variety, file, size, varies } = form;
         let now = context.stamp.unix_seconds();
-        let Validators { etag, weak } = Validators::of(metadata, &variety.tag(), style.etag_inode, style.edition, now);
+        let Validators { etag, weak } = style.validators(metadata, variety, now);
         let small = size <= SMALL;
 
         let mut block = Vec::with_capacity(key.len() + 512 + if small { size as usize } else { 0 });
@@ -162,13 +188,7 @@ impl Representation {
         }
         let description = writer.position();
         writer.lines(ACCEPT_RANGES);
-        if style.field("X-Content-Type-Options").is_none() {
-            writer.lines(NO_SNIFF);
-        }
-        let is_written = |name: &str| ["Cache-Control", "Vary"].iter().any(|other| name.eq_ignore_ascii_case(other));
-        for (name, value) in style.fields.iter().filter(|(name, _)| !is_written(name)) {
-            writer.field(name, value.as_bytes());
-        }
+        style.write(&mut writer);
         let kind = writer.position();
         if let Some(coding) = variety.coding() {
             writer.field("Content-Encoding", coding.name().as_bytes());

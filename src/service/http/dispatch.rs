@@ -133,6 +133,7 @@ fn after_job(
         }
         (AfterJob::Compress, result) => files::resume_compressed(exchange, result, turn),
         (AfterJob::List(format), result) => files::resume_listing(exchange, result, format, turn),
+        (AfterJob::Choose, result) => files::resume_choice(exchange, result, turn),
         (AfterJob::Call, Some(Ok(Outcome::App(outcome)))) => {
             call(exchange, body, turn, |call, turn| call.begin(Some(outcome), turn))
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 
+use super::choices;
 use super::exchange::{Exchange, Handler, Turn};
 use super::jobs;
 use super::rejects::BUSY;
@@ -13,16 +14,26 @@ use super::waiting::AfterJob;
 use crate::app::{Pull, Response, Source};
 use crate::files::listing::Listing;
 use crate::files::listing_page::{Format, Rendering};
-use crate::files::{Listed, Served};
+use crate::files::{Asked, Listed, Names, Served};
 use crate::http::head::Method;
 use crate::http::{Reject, Status, target};
 use crate::reactor::{JobClass, JobResult, Tick};
 use crate::service::Outcome;
 
+/// What a request for a file has waited for.
+enum Waited {
+    /// Nothing.
+    No,
+    /// The names in a directory, which were read.
+    Names(Arc<Names>),
+    /// A form of the file, which was compressed.
+    Compressed,
+}
+
 /// Responds with a file, a listing, a redirect or an error.
 #[inline]
 pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progress {
-    respond_after(exchange, false, turn)
+    respond_after(exchange, Waited::No, turn)
 }
 
 /// Responds with a file that was compressed for a client that accepts nothing else; none if it took
@@ -33,13 +44,26 @@ pub(super) fn resume_compressed(
     turn: &mut Turn<'_, '_>,
 ) -> Progress {
     match compressed {
-        Some(_) => respond_after(exchange, true, turn),
+        Some(_) => respond_after(exchange, Waited::Compressed, turn),
+        None => refuse(exchange, BUSY, turn),
+    }
+}
+
+/// Responds to a request for which a job has read names; none if it took too long.
+pub(super) fn resume_choice(
+    exchange: &Exchange<'_>,
+    read: Option<JobResult<Outcome>>,
+    turn: &mut Turn<'_, '_>,
+) -> Progress {
+    match read {
+        Some(Ok(Outcome::Names(Ok(names)))) => respond_after(exchange, Waited::Names(names), turn),
+        Some(_) => refuse(exchange, UNREADABLE, turn),
         None => refuse(exchange, BUSY, turn),
     }
 }
 
 /// Responds, perhaps after the request has waited.
-fn respond_after(exchange: &Exchange<'_>, waited: bool, turn: &mut Turn<'_, '_>) -> Progress {
+fn respond_after(exchange: &Exchange<'_>, waited: Waited, turn: &mut Turn<'_, '_>) -> Progress {
     let (files, mount) = match &exchange.facts.handler {
         Handler::Tree(site, mount) => (Some(site), *mount),
         _ => (exchange.facts.host.files.as_ref(), 0),
@@ -50,7 +74,9 @@ fn respond_after(exchange: &Exchange<'_>, waited: bool, turn: &mut Turn<'_, '_>)
         Some(files) => {
             let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
             let key = &exchange.path()[mount + 1..];
-            let served = files.borrow_mut().serve(exchange.head, key, context, turn.cx.time.now, turn.output);
+            let names = if let Waited::Names(names) = &waited { Some(Arc::clone(names)) } else { None };
+            let asked = Asked { request: exchange.head, key, names, context };
+            let served = files.borrow_mut().serve(&asked, turn.cx.time.now, turn.output);
             if !matches!(served, Served::Awaited) {
                 files.begin_job(turn.cx);
             }
@@ -76,7 +102,12 @@ fn respond_after(exchange: &Exchange<'_>, waited: bool, turn: &mut Turn<'_, '_>)
             let job = move || Outcome::Listing(job.run());
             jobs::start(exchange, b"", AfterJob::List(format), JobClass::Files, job, turn)
         }
-        Served::Awaited if waited => refuse(exchange, BUSY, turn),
+        Served::Names(job) => {
+            let job = move || Outcome::Names(job.run());
+            jobs::start(exchange, b"", AfterJob::Choose, JobClass::Files, job, turn)
+        }
+        Served::NotAcceptable(found) => send(exchange, choices::response(&found, &exchange.head.fields), turn),
+        Served::Awaited if matches!(waited, Waited::Compressed) => refuse(exchange, BUSY, turn),
         Served::Awaited => {
             let job = files.and_then(|files| files.borrow_mut().take_job());
             // One that was begun before ends before this one.

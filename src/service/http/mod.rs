@@ -40,6 +40,7 @@ mod asking;
 mod body;
 mod body_writer;
 mod census;
+mod choices;
 mod coding;
 mod connection;
 mod counts;

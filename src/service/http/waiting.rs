@@ -50,6 +50,8 @@ pub(super) enum AfterJob {
     Compress,
     /// A directory was read; its listing is written in this format.
     List(Format),
+    /// The names in a directory were read; the file is asked for again.
+    Choose,
 }
 
 impl Waiting {
