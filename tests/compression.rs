@@ -7,30 +7,12 @@ use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
-use miod::compression::{Decoder, compress};
+use miod::compression::compress;
+use support::gzip::{decode, decode_part};
 use support::response::take_chunks;
 use support::{Response, Root, Script, Server, TIMEOUT, get_with, miod, read_head};
 
 const GZIP: &str = "Accept-Encoding: gzip\r\n";
-
-/// What is behind gzip, as far as it has come.
-fn decode_part(coded: &[u8]) -> (String, bool) {
-    let (mut decoder, mut content, mut at) = (Decoder::default(), Vec::new(), 0);
-    loop {
-        let (consumed, piece) = decoder.read(&coded[at..]).expect("gzip");
-        content.extend_from_slice(piece);
-        at += consumed;
-        if at == coded.len() && piece.len() < Decoder::PIECE {
-            return (String::from_utf8(content).unwrap(), decoder.is_complete());
-        }
-    }
-}
-
-fn decode(coded: &[u8]) -> String {
-    let (content, is_complete) = decode_part(coded);
-    assert!(is_complete, "the gzip is cut");
-    content
-}
 
 /// A page of this many bytes.
 fn page(size: usize) -> String {

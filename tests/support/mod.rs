@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses only a part of it
 
 pub mod browser;
+pub mod gzip;
 pub mod redis;
 pub mod reload;
 pub mod response;
