@@ -112,7 +112,12 @@ fn typed(mut kind: [u8; 2], mut rest: &[u8]) -> Option<&[u8]> {
 }
 
 fn parse_ip(data: &[u8]) -> Option<IpPacket<'_>> {
-    let (ip, _) = LaxIpSlice::from_slice(data).ok()?;
+    let (ip, stopped) = LaxIpSlice::from_slice(data).ok()?;
+    // Behind extension headers that are cut off there is nothing to find, and their iterator must not be
+    // used: it takes them for whole.
+    if stopped.is_some() {
+        return None;
+    }
     let (length, fragment) = match &ip {
         LaxIpSlice::Ipv4(ip) => {
             let header = ip.header();

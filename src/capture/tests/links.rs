@@ -147,3 +147,41 @@ fn fragments_that_never_become_whole_are_limited() {
     assert_eq!(report.unread.fragments, list.len() as u64);
     assert!(report.streams.is_empty());
 }
+
+#[test]
+fn extension_headers_of_ipv6_are_skipped_and_may_be_cut_off() {
+    let list = both().into_iter().filter(|packet| is_v6(packet)).collect::<Vec<_>>();
+    let expected = lines(&report(&capture(&list)));
+    // Hop-by-hop options, routing, destination options, a fragment header of a whole packet.
+    let kinds = [0, 43, 60, 44];
+    let extended = |packet: &Vec<u8>| {
+        let mut out = packet[..40].to_vec();
+        out[4..6].copy_from_slice(&(packet.len() as u16 - 40 + 48).to_be_bytes());
+        out[6] = kinds[0];
+        for (at, kind) in kinds.iter().enumerate() {
+            let next = kinds.get(at + 1).copied().unwrap_or(6);
+            // All but the fragment header have a length, in units of 8 bytes beyond the first 8.
+            let units = if *kind == 60 { 2 } else { 0 };
+            out.extend([next, units, 0, 0, 0, 0, 0, 0]);
+            out.extend(vec![0; 8 * usize::from(units)]);
+        }
+        [&out, &packet[40..]].concat()
+    };
+    let extended: Vec<_> = list.iter().map(extended).collect();
+    assert_eq!(lines(&report(&capture(&extended))), expected);
+    for cut in 0..130 {
+        let short: Vec<_> = extended.iter().map(|packet| packet[..packet.len().min(cut)].to_vec()).collect();
+        report(&capture(&short));
+    }
+    // Each says that another one follows, until the end.
+    for kind in [0, 43, 44, 51, 60] {
+        let mut packet = extended[3].clone();
+        for at in [6, 40, 48, 56, 80] {
+            packet[at] = kind;
+        }
+        for length in 0..=255 {
+            packet[49] = length;
+            report(&capture(&[packet.clone()]));
+        }
+    }
+}
