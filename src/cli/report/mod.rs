@@ -63,9 +63,10 @@ pub(super) const TOOL: Tool<ReportDraft> = Tool {
 
 Usage: miod report [OPTIONS] FILE
 
-FILE is a capture of tcpdump or Wireshark (pcap or pcapng), or - for standard input. Each connection
-has the number that Wireshark gives it as tcp.stream. HTTP/1.x is recognised on any port. A connection
-of TLS is listed with the name that the client asked for, a flow of datagrams with its bytes.
+FILE is a capture of tcpdump or Wireshark (pcap or pcapng), or - for standard input. A connection
+has the number that Wireshark gives it as tcp.stream. HTTP/1.x is recognised on any port. A
+connection of TLS is listed with the name that the client asked for, a flow of datagrams with its
+bytes.
 ",
     options: &[
         Opt {
