@@ -105,8 +105,8 @@ impl Reason {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Alone => "there is no other",
-            Self::TypeAccepted => "only one media type is acceptable",
-            Self::LanguageAccepted => "only one language is acceptable",
+            Self::TypeAccepted => "one media type is acceptable, the other isn't",
+            Self::LanguageAccepted => "one language is acceptable, the other isn't",
             Self::Weight => "the weights differ",
             Self::LanguageMatch => "the weights are the same; one language is closer to what the client named",
             Self::LanguageOrder => "the weights are the same; the order of languages decides",
