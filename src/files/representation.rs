@@ -14,7 +14,7 @@
 //! `build.rs` makes a block, `respond.rs` writes responses from it.
 //!
 //! A file may have several: as it is, and in content codings. Each has a block of its own
-//! ([`Entry`](super::entry::Entry)).
+//! (`entry.rs`).
 //!
 //! **Files without a size.** What the kernel makes up as it is read, in `/proc` and `/sys`,
 //! has the size 0 or 4,096, whatever its content is. No length, no validator and no watch
