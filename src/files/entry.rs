@@ -107,6 +107,7 @@ impl Entry {
     /// weak is soon dropped: only for who accepts nothing else.
     pub(super) fn lacks(&self, codings: AcceptedCodings) -> bool {
         self.offered != self.ready
+            && codings.accepts(compressing::MADE)
             && (!self.plain.is_weak() || !codings.accepts_identity())
             && matches!(codings.choose(self.offered), CodingChoice::Coded(coding) if !self.ready.contains(coding))
     }
@@ -118,7 +119,7 @@ impl Entry {
 
     /// Whether a form of it is being made that the client accepts.
     pub(super) fn is_awaited(&self, codings: AcceptedCodings) -> bool {
-        self.details.compressing.is_some() && codings.weight(compressing::MADE) > 0
+        self.details.compressing.is_some() && codings.accepts(compressing::MADE)
     }
 
     /// The metadata of the file when it was read.
@@ -216,7 +217,7 @@ impl Entry {
             forms.push(self.plain());
             // It is better than the codings that are left.
             for coding in ContentCoding::ALL.into_iter().filter(|coding| left.contains(*coding)) {
-                forms.extend(self.in_coding(coding).filter(|_| request.codings.weight(coding) > 0));
+                forms.extend(self.in_coding(coding).filter(|_| request.codings.accepts(coding)));
             }
         }
         let etags: Vec<_> = forms.iter().map(|selected| selected.form.etag()).collect();

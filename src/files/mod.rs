@@ -190,12 +190,15 @@ pub enum Served {
     Awaited,
     /// A helper thread must read the names in a directory. Then the request is asked again with
     /// them.
-    Names(NamesJob),
+    Names(Box<NamesJob>),
     /// The client accepts none of the representations.
-    NotAcceptable(NotAcceptable),
+    NotAcceptable(Box<NotAcceptable>),
     /// The path isn't served.
     Refused(Reject),
 }
+
+// It is moved several times for each response, so it must be small.
+const _: () = assert!(size_of::<Served>() <= 40);
 
 impl Served {
     /// The same, where the file was in the cache or not.
@@ -212,7 +215,7 @@ pub enum Listed {
     /// A listing that is kept.
     Ready(Arc<Listing>),
     /// A helper thread must read the directory.
-    Job(ListingJob),
+    Job(Box<ListingJob>),
 }
 
 impl Site {
@@ -364,12 +367,12 @@ impl Site {
         // What is behind links isn't watched.
         let listed = match self.listings.find(directory, &page, now, |_| false) {
             Some(listing) => Listed::Ready(listing),
-            None => Listed::Job(ListingJob {
+            None => Listed::Job(Box::new(ListingJob {
                 reading: self.listings.begin(directory, page, now),
                 root: self.root.clone(),
                 dir,
                 precompressed: self.settings.precompressed,
-            }),
+            })),
         };
         Served::Listing(listed, format)
     }

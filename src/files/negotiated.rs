@@ -94,7 +94,7 @@ impl Site {
             Some(names) => Arc::clone(names),
             None => match self.names(directory, &negotiation, asked, now)? {
                 Ok(names) => names,
-                Err(job) => return Some(Served::Names(job)),
+                Err(job) => return Some(Served::Names(Box::new(job))),
             },
         };
         // What is at the path may have changed while the names were read.
@@ -173,7 +173,8 @@ impl Site {
                 media_type: (*media_type).to_owned(),
                 size: file.size,
             });
-            return Some(Served::NotAcceptable(NotAcceptable { alternatives: alternatives.collect(), vary }));
+            let found = NotAcceptable { alternatives: alternatives.collect(), vary };
+            return Some(Served::NotAcceptable(Box::new(found)));
         }
         // A file may be gone.
         best.into_iter().find_map(|name| self.serve_named(&names.directory, name, vary, asked, now, output))

@@ -124,13 +124,18 @@ pub enum CodingChoice {
 }
 
 /// The codings that a client accepts.
+///
+/// Only the order of the weights matters. So what is kept of each is its rank: 0 if it isn't
+/// acceptable, else a number that is larger for a larger weight. This is small enough for the head of
+/// a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AcceptedCodings {
-    /// The weight of each coding, in thousandths.
-    weights: [u16; ContentCoding::ALL.len()],
-    /// The weight of identity; none if the field doesn't name it, and it is acceptable.
-    identity: Option<u16>,
+    codings: [u8; ContentCoding::ALL.len()],
+    identity: u8,
 }
+
+/// The rank of identity if the field doesn't name it: less than that of each coding that it names.
+const LAST_RESORT: u8 = 1;
 
 /// Those of a request without the field.
 impl Default for AcceptedCodings {
@@ -172,15 +177,20 @@ impl Weights {
 impl From<Weights> for AcceptedCodings {
     fn from(named: Weights) -> Self {
         let Weights { codings, identity, others } = named;
-        let weights = codings.map(|weight| weight.or(others).unwrap_or(0));
+        let codings = codings.map(|weight| weight.or(others).unwrap_or(0));
         // `*;q=0` refuses it; another weight of `*` makes it no better than it is.
-        Self { weights, identity: identity.or(others.filter(|&weight| weight == 0)) }
+        let identity = identity.or(others.filter(|&weight| weight == 0));
+        let rank = |weight: u16| {
+            let smaller = codings.iter().copied().chain(identity).filter(|other| (1..weight).contains(other));
+            if weight == 0 { 0 } else { smaller.fold(LAST_RESORT + 1, |rank, _| rank + 1) }
+        };
+        Self { codings: codings.map(rank), identity: identity.map_or(LAST_RESORT, rank) }
     }
 }
 
 impl AcceptedCodings {
     /// Those of a request without the field.
-    pub const IDENTITY: Self = Self { weights: [0; ContentCoding::ALL.len()], identity: None };
+    pub const IDENTITY: Self = Self { codings: [0; ContentCoding::ALL.len()], identity: LAST_RESORT };
 
     /// Those that the field lines of a request say.
     pub fn of(fields: &Fields<'_>) -> Self {
@@ -189,14 +199,18 @@ impl AcceptedCodings {
         named.into()
     }
 
-    /// The weight of a coding, in thousandths: 0 if it isn't acceptable.
-    pub fn weight(&self, coding: ContentCoding) -> u16 {
-        self.weights[coding as usize]
+    /// Whether content may be sent in this coding.
+    pub fn accepts(&self, coding: ContentCoding) -> bool {
+        self.rank(coding) > 0
+    }
+
+    fn rank(&self, coding: ContentCoding) -> u8 {
+        self.codings[coding as usize]
     }
 
     /// Whether content may be sent as it is.
     pub fn accepts_identity(&self) -> bool {
-        self.identity != Some(0)
+        self.identity > 0
     }
 
     /// Chooses among these codings and identity. Of codings with the same weight, and of a coding
@@ -204,12 +218,11 @@ impl AcceptedCodings {
     pub fn choose(&self, offered: Codings) -> CodingChoice {
         let offered = ContentCoding::ALL.into_iter().filter(|coding| offered.contains(*coding));
         // Of equals `max_by_key` returns the last.
-        let best = offered.rev().max_by_key(|coding| self.weight(*coding)).filter(|coding| self.weight(*coding) > 0);
-        match (best, self.identity) {
-            (Some(best), Some(identity)) if identity > self.weight(best) => CodingChoice::Identity,
-            (Some(best), _) => CodingChoice::Coded(best),
-            (None, Some(0)) => CodingChoice::NotAcceptable,
-            (None, _) => CodingChoice::Identity,
+        let best = offered.rev().max_by_key(|coding| self.rank(*coding)).filter(|coding| self.accepts(*coding));
+        match best {
+            Some(best) if self.identity <= self.rank(best) => CodingChoice::Coded(best),
+            None if !self.accepts_identity() => CodingChoice::NotAcceptable,
+            _ => CodingChoice::Identity,
         }
     }
 }

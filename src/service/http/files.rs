@@ -10,6 +10,7 @@ use super::jobs;
 use super::rejects::BUSY;
 use super::respond::{complete, refuse, send};
 use super::state::Progress;
+use super::tree;
 use super::waiting::AfterJob;
 use crate::app::{Pull, Response, Source};
 use crate::files::listing::Listing;
@@ -68,6 +69,7 @@ fn respond_after(exchange: &Exchange<'_>, waited: Waited, turn: &mut Turn<'_, '_
         Handler::Tree(site, mount) => (Some(site), *mount),
         _ => (exchange.facts.host.files.as_ref(), 0),
     };
+    let mut job = None;
     let served = match files {
         // The prefix itself is a directory.
         Some(_) if exchange.path().len() == mount => Served::Redirect(directory(exchange.head.target.query)),
@@ -76,14 +78,18 @@ fn respond_after(exchange: &Exchange<'_>, waited: Waited, turn: &mut Turn<'_, '_
             let key = &exchange.path()[mount + 1..];
             let names = if let Waited::Names(names) = &waited { Some(Arc::clone(names)) } else { None };
             let asked = Asked { request: exchange.head, key, names, context };
-            let served = files.borrow_mut().serve(&asked, turn.cx.time.now, turn.output);
-            if !matches!(served, Served::Awaited) {
-                files.begin_job(turn.cx);
-            }
+            let mut files = files.borrow_mut();
+            let served = files.serve(&asked, turn.cx.time.now, turn.output);
+            job = files.take_job();
             served
         }
         None => Served::Refused(Reject::new(Status::NOT_FOUND, "no files are served here")),
     };
+    if !matches!(served, Served::Awaited)
+        && let Some(job) = job.take()
+    {
+        tree::begin(job, turn.cx);
+    }
     match served {
         Served::Answered(answered) => {
             turn.cache = Some(answered.cache);
@@ -95,7 +101,6 @@ fn respond_after(exchange: &Exchange<'_>, waited: Waited, turn: &mut Turn<'_, '_
             location.extend_from_slice(&below);
             redirect(exchange, &location, turn)
         }
-        Served::Listing(..) if !exchange.head.codings.accepts_identity() => refuse(exchange, NOT_ACCEPTABLE, turn),
         Served::Listing(_, format) if exchange.head.method == Method::Head => head_of_listing(exchange, format, turn),
         Served::Listing(Listed::Ready(listing), format) => send_listing(exchange, listing, format, turn),
         Served::Listing(Listed::Job(job), format) => {
@@ -109,7 +114,6 @@ fn respond_after(exchange: &Exchange<'_>, waited: Waited, turn: &mut Turn<'_, '_
         Served::NotAcceptable(found) => send(exchange, choices::response(&found, &exchange.head.fields), turn),
         Served::Awaited if matches!(waited, Waited::Compressed) => refuse(exchange, BUSY, turn),
         Served::Awaited => {
-            let job = files.and_then(|files| files.borrow_mut().take_job());
             // One that was begun before ends before this one.
             let job = move || {
                 job.into_iter().for_each(|job| job.run());
@@ -173,9 +177,6 @@ pub(super) fn resume_listing(
         None => refuse(exchange, BUSY, turn),
     }
 }
-
-/// Listings have one coding.
-const NOT_ACCEPTABLE: Reject = Reject::new(Status::NOT_ACCEPTABLE, "only the identity coding is available");
 
 /// The directory can't be read.
 const UNREADABLE: Reject = Reject::new(Status::INTERNAL_SERVER_ERROR, "the directory can't be read");

@@ -3,7 +3,7 @@
 use std::cell::{Ref, RefCell, RefMut};
 
 use super::Cx;
-use crate::files::Site;
+use crate::files::{CompressionJob, Site};
 use crate::reactor::JobClass;
 use crate::service::Outcome;
 
@@ -27,16 +27,20 @@ impl Tree {
         self.0.borrow_mut()
     }
 
-    /// Begins the job that a response has asked for, so that later ones are better. If it can't be
-    /// taken now, one of them asks again.
+    /// Begins the job that a response has asked for, so that later ones are better.
     pub(super) fn begin_job(&self, cx: &mut Cx<'_>) {
         let job = self.0.borrow_mut().take_job();
-        if let Some(job) = job {
-            let compress = move || {
-                job.run();
-                Outcome::Compressed
-            };
-            let _ = cx.run(JobClass::Compression, compress);
-        }
+        job.into_iter().for_each(|job| begin(job, cx));
     }
+}
+
+/// Begins to compress a file for later responses. If the job can't be taken now, one of them asks
+/// again.
+#[inline(never)]
+pub(super) fn begin(job: Box<CompressionJob>, cx: &mut Cx<'_>) {
+    let compress = move || {
+        job.run();
+        Outcome::Compressed
+    };
+    let _ = cx.run(JobClass::Compression, compress);
 }

@@ -698,3 +698,17 @@ fn who_waits_for_a_job_of_another_gets_its_result() {
     bench.pass(limits::JOB_TIMEOUT);
     assert_eq!(statuses(&bench.responses()), [503]);
 }
+
+#[test]
+fn listings_are_compressed_for_who_accepts_nothing_else() {
+    for (compress, status) in [(true, 200), (false, 406)] {
+        let mut bench = Bench::new();
+        bench.files.directory("d");
+        serve_compressing(&mut bench, Settings { listing: true, ..Settings::default() }, compress);
+        bench.send("GET /d/ HTTP/1.1\r\nHost: x\r\nAccept-Encoding: identity;q=0, gzip\r\n\r\n");
+        bench.run_jobs();
+        let response = bench.responses();
+        assert_eq!(statuses(&response), [status], "{response}");
+        assert_eq!(response.contains("\r\nContent-Encoding: gzip\r\n"), compress, "{response}");
+    }
+}
