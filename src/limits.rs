@@ -152,7 +152,8 @@ pub const RATE_GRACE: Duration = Duration::from_secs(5);
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// See [`HEARTBEAT`].
 pub const HEARTBEAT_SPREAD: Duration = Duration::from_secs(10);
-/// Most responses that are compressed at the same time while they are made; each takes 384 KiB.
+/// Most responses that are compressed at the same time while they are made; each takes 384 KiB for gzip, or
+/// 768 KiB for zstd.
 pub const ENCODERS: usize = 64;
 /// The largest content in memory that is compressed at once, in bytes: half a millisecond.
 pub const CODED_AT_ONCE: usize = 64 * 1024;

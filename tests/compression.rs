@@ -7,12 +7,24 @@ use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
-use miod::compression::compress;
+use miod::compression::{self, Coding};
 use support::gzip::{decode, decode_part};
 use support::response::take_chunks;
 use support::{Response, Root, Script, Server, TIMEOUT, get_with, miod, read_head};
 
 const GZIP: &str = "Accept-Encoding: gzip\r\n";
+
+/// Content in the coding gzip.
+fn compress(content: &[u8], level: u8) -> Vec<u8> {
+    compression::compress(Coding::Gzip, content, level)
+}
+
+/// The content of zstd, at most 1 MiB.
+fn decode_zstd(coded: &[u8]) -> String {
+    let mut content = Vec::with_capacity(1 << 20);
+    zstd_safe::decompress(&mut content, coded).expect("zstd");
+    String::from_utf8(content).unwrap()
+}
 
 /// A page of this many bytes.
 fn page(size: usize) -> String {
@@ -81,6 +93,34 @@ fn a_proxied_page_is_compressed_for_those_who_accept_it() {
         let mut client = server.connect();
         client.send(request);
         assert_eq!(fields_of(&client.response_to("HEAD")), fields_of(&server.get_with("/", lines)), "{lines}");
+    }
+}
+
+#[test]
+fn who_prefers_zstd_gets_it_where_it_is_made() {
+    // In one piece, and in several.
+    for size in [5_000, 300_000] {
+        let origin = Script::answering(move |_| ok("Content-Type: text/html\r\n", &page(size)));
+        for (arguments, lines, expected) in [
+            (&["--compress", "gzip,zstd"][..], "Accept-Encoding: zstd\r\n", "zstd"),
+            (&["--compress", "zstd"], "Accept-Encoding: gzip, zstd;q=0.1\r\n", "zstd"),
+            (&["--compress", "gzip,zstd"], "Accept-Encoding: gzip, deflate, br, zstd\r\n", "zstd"),
+            (&["--compress", "gzip,zstd"], "Accept-Encoding: gzip, zstd;q=0.1\r\n", "gzip"),
+            (&["--compress", "gzip,zstd"], GZIP, "gzip"),
+            (&["--compress", "gzip"], "Accept-Encoding: zstd\r\n", ""),
+            (&[], "Accept-Encoding: gzip, deflate, br, zstd\r\n", "gzip"),
+            (&["--compress", "off"], "Accept-Encoding: gzip, zstd\r\n", ""),
+        ] {
+            let response = before(&origin, arguments).get_with("/", lines);
+            assert_eq!(response.field("Content-Encoding").unwrap_or_default(), expected, "{arguments:?} {lines}");
+            let content = match expected {
+                "zstd" => decode_zstd(&response.body),
+                "gzip" => decode(&response.body),
+                _ => response.text(),
+            };
+            assert!(content == page(size), "{size} bytes, {arguments:?} {lines}");
+            assert!(expected.is_empty() || response.body.len() < size / 3, "{}", response.body.len());
+        }
     }
 }
 
@@ -424,14 +464,18 @@ fn what_compression_saves_is_counted() {
 #[test]
 #[ignore = "needs curl"]
 fn curl_decodes_what_it_gets() {
-    let server = Server::start(&Root::new(), &["--apps"]);
-    let url = format!("http://{}/lab", server.address());
-    let run = |arguments: &[&str]| {
-        let output =
-            std::process::Command::new("curl").args(["-sS", "--noproxy", "*"]).args(arguments).arg(&url).output();
-        // The page has the number of the connection.
-        String::from_utf8(output.unwrap().stdout).unwrap().replace(|c: char| c.is_ascii_digit(), "")
-    };
-    assert_eq!(run(&["--compressed"]), run(&[]));
-    assert!(run(&["--compressed", "-I"]).contains("Content-Encoding: gzip"));
+    let version = std::process::Command::new("curl").arg("-V").output().unwrap().stdout;
+    let knows_zstd = String::from_utf8_lossy(&version).split_whitespace().any(|feature| feature == "zstd");
+    for (codings, expected) in [("gzip", "gzip"), ("gzip,zstd", if knows_zstd { "zstd" } else { "gzip" })] {
+        let server = Server::start(&Root::new(), &["--apps", "--compress", codings]);
+        let url = format!("http://{}/lab", server.address());
+        let run = |arguments: &[&str]| {
+            let output =
+                std::process::Command::new("curl").args(["-sS", "--noproxy", "*"]).args(arguments).arg(&url).output();
+            // The page has the number of the connection.
+            String::from_utf8(output.unwrap().stdout).unwrap().replace(|c: char| c.is_ascii_digit(), "")
+        };
+        assert_eq!(run(&["--compressed"]), run(&[]));
+        assert!(run(&["--compressed", "-I"]).contains(&format!("Content-Encoding: {expected}")));
+    }
 }

@@ -77,12 +77,16 @@ impl Decoder {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::super::compress;
+mod tests {
+    use super::super::Coding;
     use super::*;
 
+    fn compress(content: &[u8], level: u8) -> Vec<u8> {
+        super::super::compress(Coding::Gzip, content, level)
+    }
+
     /// Decodes all of it, which comes in one piece.
-    pub(in super::super) fn decode(coded: &[u8]) -> Result<Vec<u8>, Broken> {
+    fn decode(coded: &[u8]) -> Result<Vec<u8>, Broken> {
         decode_in(coded, coded.len())
     }
 

@@ -217,17 +217,20 @@ pub fn cache_control(text: &str) -> Result<String, String> {
     }
 }
 
-/// The content codings that responses get.
+/// The content codings that responses get: those that are made here, separated by commas, or `off`.
 ///
 /// # Errors
 /// A hint.
 pub fn codings(text: &str) -> Result<Codings, String> {
+    let hint = || "give gzip, zstd, both with a comma, or off; br isn't made here, but FILE.br is sent".to_owned();
+    let coding = |name: &str| match name {
+        "gzip" => Ok(ContentCoding::Gzip),
+        "zstd" => Ok(ContentCoding::Zstd),
+        _ => Err(hint()),
+    };
     match text {
         "off" => Ok(Codings::NONE),
-        "gzip" => Ok(Codings::NONE.with(ContentCoding::Gzip)),
-        _ => {
-            Err("give gzip or off; files in br, zstd or gzip are sent as they are: make FILE.br or FILE.zst".to_owned())
-        }
+        _ => text.split(',').map(|name| coding(name.trim())).collect(),
     }
 }
 
@@ -333,6 +336,29 @@ pub fn target(text: &str, port: u16) -> Result<(String, u16), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codings_are_a_set_of_those_that_are_made() {
+        use ContentCoding::{Gzip, Zstd};
+        for (text, expected) in [
+            ("gzip", Some(&[Gzip][..])),
+            ("zstd", Some(&[Zstd])),
+            ("gzip,zstd", Some(&[Gzip, Zstd])),
+            ("zstd, gzip", Some(&[Gzip, Zstd])),
+            ("gzip,gzip", Some(&[Gzip])),
+            ("off", Some(&[])),
+            ("", None),
+            ("gzip,", None),
+            ("gzip,off", None),
+            ("br", None),
+            ("gzip,br", None),
+            ("GZIP", None),
+            ("gzip zstd", None),
+        ] {
+            let expected = expected.map(|codings| codings.iter().copied().collect());
+            assert_eq!(codings(text).ok(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn numbers_and_sizes() {

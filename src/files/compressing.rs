@@ -23,11 +23,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 
 use super::read::read_range;
 use super::resolve::{Metadata, Opened, Root};
-use crate::compression::Encoder;
-use crate::http::content_coding::ContentCoding;
-
-/// The coding that is made here.
-pub(super) const MADE: ContentCoding = ContentCoding::Gzip;
+use crate::compression::{Coding, Encoder};
 
 /// Bytes of memory that a job and its result take beside the content: the channel, or what the
 /// entry has of a form.
@@ -44,6 +40,7 @@ pub struct CompressionJob {
     root: Root,
     path: Box<[u8]>,
     metadata: Metadata,
+    coding: Coding,
     level: u8,
     most: u64,
     result: SyncSender<Option<Compressed>>,
@@ -71,17 +68,18 @@ pub(super) enum Outcome {
     Skipped,
 }
 
-/// A job that compresses the file at `path`, which has this metadata, and its other end. A result of
-/// more than `most` bytes is useless.
+/// A job that compresses the file at `path`, which has this metadata, in a coding at a level, and its
+/// other end. A result of more than `most` bytes is useless.
 pub(super) fn begin(
     root: &Root,
     path: &[u8],
     metadata: &Metadata,
-    level: u8,
+    (coding, level): (Coding, u8),
     most: u64,
 ) -> (CompressionJob, Compressing) {
     let (send, result) = sync_channel(1);
-    let job = CompressionJob { root: root.clone(), path: path.into(), metadata: *metadata, level, most, result: send };
+    let (root, path, metadata) = (root.clone(), path.into(), *metadata);
+    let job = CompressionJob { root, path, metadata, coding, level, most, result: send };
     (job, Compressing { result, most })
 }
 
@@ -132,7 +130,7 @@ impl CompressionJob {
             return Err(changed());
         }
         let mut made = Memory::new(self.most)?;
-        let mut encoder = Encoder::new(self.level);
+        let mut encoder = Encoder::new(self.coding, self.level);
         let (mut input, mut output) = (Vec::new(), Vec::new());
         let mut at = 0;
         while at < metadata.size {

@@ -48,7 +48,6 @@ struct Details {
     /// The metadata of the file when it was read.
     metadata: Metadata,
     coded: [Option<Box<Coded>>; ContentCoding::ALL.len()],
-    compressing: Option<Compressing>,
 }
 
 /// What there is in a coding.
@@ -59,6 +58,8 @@ struct Coded {
     form: Option<Representation>,
     /// The form was made of the plain one.
     is_made: bool,
+    /// The job that makes it.
+    compressing: Option<Compressing>,
 }
 
 /// The form that a request gets.
@@ -71,7 +72,7 @@ impl Entry {
     /// A file without coded forms.
     pub(super) fn new(plain: Representation, metadata: Metadata) -> Self {
         let coded = [const { None }; ContentCoding::ALL.len()];
-        let details = Box::new(Details { metadata, coded, compressing: None });
+        let details = Box::new(Details { metadata, coded });
         let (ready, offered) = (Codings::NONE, Codings::NONE);
         Self { plain, details, checked: 0, candidate: 0, used: true, ready, offered }
     }
@@ -82,44 +83,49 @@ impl Entry {
             self.ready = self.ready.with(coding);
             self.offered = self.offered.with(coding);
         }
-        let coded = Coded { sibling: Some(sibling), form, is_made: false };
+        let coded = Coded { sibling: Some(sibling), form, is_made: false, compressing: None };
         self.details.coded[coding as usize] = Some(Box::new(coded));
     }
 
-    /// It may be compressed.
-    pub(super) fn offer(&mut self, coding: ContentCoding) {
-        self.offered = self.offered.with(coding);
+    /// It may be compressed in these codings.
+    pub(super) fn offer(&mut self, codings: Codings) {
+        self.offered = self.offered.union(codings);
     }
 
-    /// It isn't worth compressing.
-    pub(super) fn withdraw(&mut self, coding: ContentCoding) {
-        self.offered = self.offered.without(coding);
+    /// It isn't worth compressing: what one coding doesn't make smaller, no other one does.
+    pub(super) fn withdraw(&mut self) {
+        self.offered = self.ready;
+        self.details.coded.iter_mut().flatten().for_each(|coded| coded.compressing = None);
     }
 
     /// Takes the form that was made of it.
     pub(super) fn add_made(&mut self, coding: ContentCoding, form: Representation) {
         self.ready = self.ready.with(coding);
-        let coded = self.details.coded[coding as usize].get_or_insert_default();
+        let coded = self.coded_mut(coding);
         (coded.form, coded.is_made) = (Some(form), true);
     }
 
-    /// Whether the client would get a form that isn't made yet. What is made while the entity-tag is
-    /// weak is soon dropped: only for who accepts nothing else.
-    pub(super) fn lacks(&self, codings: AcceptedCodings) -> bool {
-        self.offered != self.ready
-            && codings.accepts(compressing::MADE)
-            && (!self.plain.is_weak() || !codings.accepts_identity())
-            && matches!(codings.choose(self.offered), CodingChoice::Coded(coding) if !self.ready.contains(coding))
+    /// The coding that the client would get if it were made. What is made while the entity-tag is weak
+    /// is soon dropped: only for who accepts nothing else.
+    pub(super) fn lacks(&self, codings: AcceptedCodings) -> Option<ContentCoding> {
+        if self.offered == self.ready || (self.plain.is_weak() && codings.accepts_identity()) {
+            return None;
+        }
+        match codings.choose(self.offered) {
+            CodingChoice::Coded(coding) => Some(coding).filter(|coding| !self.ready.contains(*coding)),
+            CodingChoice::Identity | CodingChoice::NotAcceptable => None,
+        }
     }
 
-    /// The job that makes a form of it.
-    pub(super) fn compressing(&mut self) -> &mut Option<Compressing> {
-        &mut self.details.compressing
+    /// The job that makes the form in a coding.
+    pub(super) fn compressing(&mut self, coding: ContentCoding) -> &mut Option<Compressing> {
+        &mut self.coded_mut(coding).compressing
     }
 
     /// Whether a form of it is being made that the client accepts.
     pub(super) fn is_awaited(&self, codings: AcceptedCodings) -> bool {
-        self.details.compressing.is_some() && codings.accepts(compressing::MADE)
+        let is_made = |coding| self.details.coded[coding as usize].as_ref().is_some_and(|it| it.compressing.is_some());
+        ContentCoding::ALL.into_iter().any(|coding| codings.accepts(coding) && is_made(coding))
     }
 
     /// The metadata of the file when it was read.
@@ -153,6 +159,10 @@ impl Entry {
             })
     }
 
+    fn coded_mut(&mut self, coding: ContentCoding) -> &mut Coded {
+        self.details.coded[coding as usize].get_or_insert_default()
+    }
+
     fn coded(&self) -> impl Iterator<Item = &Coded> {
         self.details.coded.iter().flatten().map(|coded| &**coded)
     }
@@ -167,18 +177,18 @@ impl Entry {
         const SLOT: usize = (size_of::<Entry>() + 1) * 16 / 7;
         let of_coded = |coded: &Coded| {
             let made = coded.form.as_ref().filter(|form| coded.is_made && form.has_descriptor());
-            allocated(size_of::<Coded>()) + made.map_or(0, |form| compressing::memory(form.size()))
+            let compressing = coded.compressing.as_ref().map_or(0, Compressing::memory);
+            allocated(size_of::<Coded>()) + made.map_or(0, |form| compressing::memory(form.size())) + compressing
         };
         let coded: usize = self.coded().map(of_coded).sum();
-        let compressing = self.details.compressing.as_ref().map_or(0, Compressing::memory);
         let forms: usize = self.forms().map(Representation::memory).sum();
-        SLOT + allocated(size_of::<Details>()) + coded + compressing + forms
+        SLOT + allocated(size_of::<Details>()) + coded + forms
     }
 
     /// The descriptors that it keeps open.
     pub(super) fn descriptors(&self) -> usize {
         let of_forms = self.forms().filter(|form| form.has_descriptor()).count();
-        of_forms + usize::from(self.details.compressing.is_some())
+        of_forms + self.coded().filter(|coded| coded.compressing.is_some()).count()
     }
 
     /// The form that a request gets; none if the client accepts none that is there.

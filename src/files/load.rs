@@ -18,13 +18,14 @@ use std::path::Path;
 use super::cache::Known;
 use super::candidates::ends_as_directory;
 use super::coded::{self, Siblings};
-use super::compressing::{self, Compressed, Compressing, MADE, Outcome};
+use super::compressing::{self, Compressed, Compressing, Outcome};
 use super::entry::Entry;
 use super::representation::{BuildError, Form, Representation, Style, Variety};
 use super::resolve::{Metadata, OpenError, Opened};
 use super::{CacheResult, Served, Site, names, refused};
+use crate::compression::Coding;
 use crate::http::Status;
-use crate::http::content_coding::AcceptedCodings;
+use crate::http::content_coding::{AcceptedCodings, Codings, ContentCoding};
 use crate::http::language::Language;
 use crate::http::response::HeadContext;
 
@@ -63,18 +64,17 @@ impl Site {
         now: u32,
         respond: impl FnOnce(&Entry, CacheResult) -> R,
     ) -> Result<R, Missed> {
-        match self.look_up(key, now) {
-            Known::Found(entry) if entry.is_under(context.policy) => {
-                if !entry.lacks(codings) {
-                    return Ok(respond(entry, CacheResult::Hit));
-                }
-            }
+        let lacking = match self.look_up(key, now) {
+            Known::Found(entry) if entry.is_under(context.policy) => match entry.lacks(codings) {
+                None => return Ok(respond(entry, CacheResult::Hit)),
+                Some(coding) => coding,
+            },
             Known::Missing => return Err(Missed::NotFound),
             // A found entry may have the head of another policy.
             Known::Found(_) | Known::Unknown => return self.with_loaded(key, codings, context, now, respond),
-        }
+        };
         match self.cache.take(key) {
-            Some(entry) => Ok(self.with_incomplete(entry, context, |entry| respond(entry, CacheResult::Hit))),
+            Some(entry) => Ok(self.with_incomplete(entry, lacking, context, |entry| respond(entry, CacheResult::Hit))),
             None => Err(Missed::NotFound),
         }
     }
@@ -90,20 +90,21 @@ impl Site {
     ) -> Result<R, Missed> {
         let (entry, keep) = self.load(key, context, now)?;
         let respond = |entry: &Entry| respond(entry, CacheResult::Miss);
-        if keep && entry.lacks(codings) {
-            return Ok(self.with_incomplete(entry, context, respond));
+        match entry.lacks(codings).filter(|_| keep) {
+            Some(lacking) => Ok(self.with_incomplete(entry, lacking, context, respond)),
+            None => Ok(self.keep((entry, keep), respond)),
         }
-        Ok(self.keep((entry, keep), respond))
     }
 
     #[inline(never)]
     fn with_incomplete<R>(
         &mut self,
         mut entry: Entry,
+        lacking: ContentCoding,
         context: HeadContext<'_>,
         respond: impl FnOnce(&Entry) -> R,
     ) -> R {
-        self.compress(&mut entry, context);
+        self.compress(&mut entry, lacking, context);
         self.keep((entry, true), respond)
     }
 
@@ -202,16 +203,17 @@ impl Site {
         let siblings = if style.may_be_coded(context) { siblings } else { siblings.unused() };
         let usable = siblings.usable();
         let types = &self.settings.compression.types;
-        let is_offered = keep && !usable.contains(MADE) && style.may_be_compressed(metadata.size, types, context);
-        let (variety, size, varies) = (Variety::Plain, metadata.size, is_offered || !usable.is_empty());
+        let made = match keep && style.may_be_compressed(metadata.size, types, context) {
+            true => self.settings.compression.codings,
+            false => Codings::NONE,
+        };
+        let (variety, size, varies) = (Variety::Plain, metadata.size, !made.union(usable).is_empty());
         let form = Form { key, metadata: &metadata, variety, file, size, varies };
         let mut entry = Entry::new(Representation::build(form, &style, context)?, metadata);
         for (coding, metadata, form) in siblings.build(&style, context) {
             entry.add_sibling(coding, metadata, form);
         }
-        if is_offered {
-            entry.offer(MADE);
-        }
+        entry.offer(made);
         Ok(entry)
     }
 
@@ -238,30 +240,32 @@ impl Site {
         }
     }
 
-    /// Takes the compressed form of a file if it is made, or else begins to make it.
-    fn compress(&mut self, entry: &mut Entry, context: HeadContext<'_>) {
+    /// Takes the form of a file in a coding if it is made, or else begins to make it.
+    fn compress(&mut self, entry: &mut Entry, coding: ContentCoding, context: HeadContext<'_>) {
+        let Some(made) = Coding::of_name(coding.name()) else { return entry.withdraw() };
         self.candidates.get(entry.key(), entry.candidate, &mut self.path);
         let level = self.settings.compression.level;
-        match entry.compressing().take().map_or(Outcome::Skipped, Compressing::outcome) {
-            Outcome::Running(compressing) => *entry.compressing() = Some(compressing),
-            Outcome::Useless => entry.withdraw(MADE),
+        match entry.compressing(coding).take().map_or(Outcome::Skipped, Compressing::outcome) {
+            Outcome::Running(compressing) => *entry.compressing(coding) = Some(compressing),
+            Outcome::Useless => entry.withdraw(),
             Outcome::Made(Compressed { file, size }) => {
                 let named = self.named();
-                let (metadata, variety) = (entry.metadata(), Variety::Made(MADE, level));
+                let (metadata, variety) = (entry.metadata(), Variety::Made(coding, level));
                 let form = Form { key: b"", metadata, variety, file, size, varies: true };
                 match Representation::build(form, &self.style(&named), context) {
-                    Ok(form) => entry.add_made(MADE, form),
-                    Err(_) => entry.withdraw(MADE),
+                    Ok(form) => entry.add_made(coding, form),
+                    Err(_) => entry.withdraw(),
                 }
             }
             Outcome::Skipped => {
                 // The result takes its place in the cache with the file.
                 let most = compressing::most(entry.metadata().size, self.cache.room(entry));
                 if most == 0 {
-                    return entry.withdraw(MADE);
+                    return entry.withdraw();
                 }
-                let (job, compressing) = compressing::begin(&self.root, &self.path, entry.metadata(), level, most);
-                *entry.compressing() = Some(compressing);
+                let coder = (made, level);
+                let (job, compressing) = compressing::begin(&self.root, &self.path, entry.metadata(), coder, most);
+                *entry.compressing(coding) = Some(compressing);
                 self.job = Some(Box::new(job));
             }
         }

@@ -86,6 +86,12 @@ impl Codings {
         Self(self.0 | 1 << coding as u8)
     }
 
+    /// The codings of both sets.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The set without this coding.
     #[must_use]
     pub const fn without(self, coding: ContentCoding) -> Self {

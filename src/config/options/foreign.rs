@@ -5,7 +5,8 @@
 const OPTIONS: &[(&[&str], &str)] = &[
     (&["ssl", "https", "cert", "key"], "the option is --tls CERT.pem,KEY.pem"),
     (&["gzip", "compression", "encode"], "responses are compressed already; --compress off turns that off"),
-    (&["brotli", "zstd", "gzip-static"], "files FILE.br, FILE.zst and FILE.gz are sent as they are, if they are there"),
+    (&["zstd"], "--compress gzip,zstd makes it, for clients that accept it"),
+    (&["brotli", "gzip-static"], "files FILE.br, FILE.zst and FILE.gz are sent as they are, if they are there"),
     (&["reverse-proxy", "proxy-pass", "upstream"], "use --proxy PREFIX=URL"),
     (&["directory", "dir", "document-root"], "the option is --root DIR, or the argument DIR"),
     (&["host", "listen", "address", "addr", "l", "interface"], "give --bind ADDRESS and --port PORT"),

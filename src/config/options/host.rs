@@ -90,8 +90,8 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     },
     Opt {
         long: "compress",
-        value: Value::Required("gzip|off"),
-        help: "compress responses for clients that accept it, or don't",
+        value: Value::Required("gzip,zstd|off"),
+        help: "the codings in which responses are compressed, for clients that accept them",
         default: |_| "gzip".to_owned(),
         set: assign!(Host.compress = values::codings),
         ..SERVING

@@ -5,7 +5,6 @@ use super::Cx;
 use super::access_log::PendingEntry;
 use super::encoders::Coder;
 use super::persistence::Writing;
-use crate::compression::Encoder;
 use crate::http::chunked::{CHUNK_END, LAST_CHUNK, begin_chunk};
 use crate::http::response::BodyForm;
 use crate::reactor::{Bytes, FileSlice, Output, Tick};
@@ -37,7 +36,7 @@ impl BodyWriter {
 
     /// Bytes of memory that it holds.
     pub(super) fn memory(&self) -> usize {
-        let coder = self.coder.as_ref().map_or(0, |_| size_of::<Coder>() + Encoder::MEMORY);
+        let coder = self.coder.as_ref().map_or(0, |coder| coder.memory());
         coder + self.entry.as_ref().map_or(0, |entry| entry.memory())
     }
 

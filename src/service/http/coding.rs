@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::encoders::{Coder, cost};
 use super::exchange::{Exchange, Turn};
-use crate::compression::compress;
+use crate::compression::{self, compress};
 use crate::http::compressible::CompressionRules;
 use crate::http::compressing::{self, Change, Decision, Traits};
 use crate::http::content_coding::CodingChoice;
@@ -50,7 +50,8 @@ impl<'a> Coding<'a> {
     ) -> Self {
         let mut this = Self::decide(exchange, traits, length);
         if this.is_coded() && exchange.head.method != Method::Head {
-            this.coder = turn.cx.shared.http.encoders.take(this.rules.level);
+            let encoders = &turn.cx.shared.http.encoders;
+            this.coder = this.coding().and_then(|coding| encoders.take(coding, this.rules.level));
             if this.coder.is_none() {
                 let accepts = exchange.head.codings.accepts_identity();
                 this.decision.choice = if accepts { CodingChoice::Identity } else { CodingChoice::NotAcceptable };
@@ -71,12 +72,14 @@ impl<'a> Coding<'a> {
         self.decision.coding().is_some()
     }
 
+    /// The coding that the content gets.
+    fn coding(&self) -> Option<compression::Coding> {
+        self.decision.coding().and_then(|coding| compression::Coding::of_name(coding.name()))
+    }
+
     /// Compresses content that is all there; none if it is sent as it is.
     pub(super) fn at_once(&self, content: &[u8], turn: &mut Turn<'_, '_>) -> Option<Vec<u8>> {
-        if !self.is_coded() {
-            return None;
-        }
-        let coded = compress(content, self.rules.level);
+        let coded = compress(self.coding()?, content, self.rules.level);
         turn.cx.work.spend(cost(self.rules.level, content.len()));
         turn.cx.shared.http.counts.coded(content.len(), coded.len());
         Some(coded)

@@ -439,7 +439,11 @@ fn compressing(settings: Settings) -> Bench {
 
 /// Serves the files anew; the route compresses, or not.
 fn serve_compressing(bench: &mut Bench, settings: Settings, route: bool) {
-    let codings = Codings::NONE.with(ContentCoding::Gzip);
+    serve_in(bench, Codings::NONE.with(ContentCoding::Gzip), settings, route);
+}
+
+/// The same, in these codings.
+fn serve_in(bench: &mut Bench, codings: Codings, settings: Settings, route: bool) {
     let compression = Rc::new(CompressionRules { codings, level: 5, types: CompressibleTypes::default() });
     let settings = Settings { compression: Rc::clone(&compression), ..settings };
     let rules = http::Rules {
@@ -520,6 +524,65 @@ fn a_file_is_compressed_for_the_second_client() {
         bench.pass(SECOND);
         assert_eq!(get_with(&mut bench, "/x.css", GZIP).field("Content-Encoding"), None);
     }
+}
+
+#[test]
+fn each_client_gets_the_coding_that_it_prefers_and_another_one_meanwhile() {
+    let both = Codings::NONE.with(ContentCoding::Gzip).with(ContentCoding::Zstd);
+    let mut bench = bench(Settings::default());
+    serve_in(&mut bench, both, Settings::default(), true);
+    let plain = text(50_000);
+    old_file(&bench, "x.css", &plain);
+    let mut ask = |lines: &str| {
+        let response = get_with(&mut bench, "/x.css", lines);
+        let (jobs, coding) = (run_jobs(&mut bench), response.field("Content-Encoding").map(str::to_owned));
+        match coding.as_deref() {
+            Some("zstd") => {
+                let mut content = Vec::with_capacity(plain.len());
+                zstd_safe::decompress(&mut content, &response.body).unwrap();
+                assert!(content == plain.as_bytes(), "zstd");
+            }
+            Some(_) => assert!(decode(&response.body) == plain.as_bytes(), "gzip"),
+            None => assert!(response.body == plain.as_bytes(), "plain"),
+        }
+        (coding.unwrap_or_default(), jobs, response.field("ETag").map(str::to_owned))
+    };
+    let all = "Accept-Encoding: gzip, deflate, br, zstd\r\n";
+    let mut tags = Vec::new();
+    for (lines, expected, jobs) in [
+        (GZIP, "", 1),
+        (GZIP, "gzip", 0),
+        // Of equals zstd is better.
+        (all, "gzip", 1),
+        (all, "zstd", 0),
+        ("Accept-Encoding: zstd;q=0.5, gzip\r\n", "gzip", 0),
+        ("Accept-Encoding: zstd, identity;q=0\r\n", "zstd", 0),
+        ("Accept-Encoding: br\r\n", "", 0),
+    ] {
+        let (coding, begun, tag) = ask(lines);
+        assert_eq!((&*coding, begun), (expected, jobs), "{lines}");
+        tags.push((coding, tag));
+    }
+    tags.sort();
+    tags.dedup();
+    assert_eq!(tags.len(), 3, "each form has an entity-tag of its own: {tags:?}");
+}
+
+#[test]
+fn jobs_for_several_codings_may_wait_at_the_same_time() {
+    let both = Codings::NONE.with(ContentCoding::Gzip).with(ContentCoding::Zstd);
+    let mut bench = bench(Settings::default());
+    serve_in(&mut bench, both, Settings::default(), true);
+    old_file(&bench, "x.css", &text(5_000));
+    let zstd = "Accept-Encoding: zstd\r\n";
+    for lines in [GZIP, zstd, GZIP, zstd] {
+        assert_eq!(get_with(&mut bench, "/x.css", lines).field("Content-Encoding"), None);
+    }
+    assert_eq!(run_jobs(&mut bench), 2);
+    for (lines, expected) in [(GZIP, "gzip"), (zstd, "zstd")] {
+        assert_eq!(get_with(&mut bench, "/x.css", lines).field("Content-Encoding"), Some(expected));
+    }
+    assert_eq!(run_jobs(&mut bench), 0);
 }
 
 #[test]
