@@ -203,10 +203,7 @@ impl Site {
         let siblings = if style.may_be_coded(context) { siblings } else { siblings.unused() };
         let usable = siblings.usable();
         let types = &self.settings.compression.types;
-        let made = match keep && style.may_be_compressed(metadata.size, types, context) {
-            true => self.settings.compression.codings,
-            false => Codings::NONE,
-        };
+        let made = if keep { style.made_in(metadata.size, types, context) } else { Codings::NONE };
         let (variety, size, varies) = (Variety::Plain, metadata.size, !made.union(usable).is_empty());
         let form = Form { key, metadata: &metadata, variety, file, size, varies };
         let mut entry = Entry::new(Representation::build(form, &style, context)?, metadata);

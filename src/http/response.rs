@@ -18,6 +18,7 @@
 //! | HEAD | the same head, no body | the same head, no body |
 //! | 1xx, 204, 304 | no body, no field about one | |
 
+use super::content_coding::Codings;
 use super::date;
 use super::{Status, cache_control};
 
@@ -83,8 +84,8 @@ pub struct Policy {
     pub replaced: Box<[Box<str>]>,
     /// The Cache-Control of files, in place of that of the host.
     pub cache_control: Option<Box<str>>,
-    /// Responses may be compressed.
-    pub compress: bool,
+    /// The codings in which responses are compressed.
+    pub compress: Codings,
 }
 
 impl Policy {

@@ -10,7 +10,7 @@ use super::super::resolve::Metadata;
 use super::super::validators::{self, Validators};
 use super::{ACCEPT_RANGES, Representation, SMALL};
 use crate::http::compressible::{CompressibleTypes, SMALLEST};
-use crate::http::content_coding::ContentCoding;
+use crate::http::content_coding::{Codings, ContentCoding};
 use crate::http::response::{self, HeadContext, ResponseHead};
 use crate::http::{Status, cache_control, date};
 use crate::limits;
@@ -75,23 +75,18 @@ impl<'a> Style<'a> {
         self.field("Content-Encoding").is_none() && !is_set("content-encoding") && !is_set("vary")
     }
 
-    /// Whether a form of `size` bytes may be made here.
-    pub(in super::super) fn may_be_compressed(
-        &self,
-        size: u64,
-        types: &CompressibleTypes,
-        context: HeadContext<'_>,
-    ) -> bool {
+    /// The codings in which forms of `size` bytes may be made here.
+    pub(in super::super) fn made_in(&self, size: u64, types: &CompressibleTypes, context: HeadContext<'_>) -> Codings {
         // Nobody on the way to the client may change such content (RFC 9111 §5.2.2.6).
         let is_fixed = || {
             let cache_control = self.cache_control(context).as_bytes();
             cache_control::directives(cache_control).any(|directive| directive.is("no-transform"))
         };
-        context.policy.compress
-            && (SMALLEST..=limits::COMPRESSED_FILE).contains(&size)
+        let may_be_made = (SMALLEST..=limits::COMPRESSED_FILE).contains(&size)
             && types.contains(self.field("Content-Type").unwrap_or(self.media_type).as_bytes())
             && self.may_be_coded(context)
-            && !is_fixed()
+            && !is_fixed();
+        if may_be_made { context.policy.compress } else { Codings::NONE }
     }
 }
 

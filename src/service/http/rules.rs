@@ -83,7 +83,7 @@ impl RuleSet {
             private,
             replaced: rules.replaced.iter().map(|name| name.as_str().into()).collect(),
             cache_control: rules.cache_control.as_deref().map(Box::from),
-            compress: !rules.compression.codings.is_empty(),
+            compress: rules.compression.codings,
         };
         let policies = [policy(false, false), policy(true, false), policy(false, true), policy(true, true)];
         let may_answer = rules.rate.is_some()
