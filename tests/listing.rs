@@ -108,7 +108,7 @@ fn listings_are_available_as_json() {
         let response = server.get_with("/d/", &format!("Accept: {accept}\r\n"));
         let expected = if is_json { "application/json" } else { "text/html; charset=utf-8" };
         assert_eq!(response.field("Content-Type"), Some(expected), "{accept}");
-        assert_eq!(response.field("Vary"), Some("Accept"));
+        assert_eq!(response.field("Vary"), Some("Accept, Accept-Encoding"));
         assert_eq!(response.field("X-Content-Type-Options"), Some("nosniff"));
         assert_eq!(response.field("Cache-Control"), Some("no-cache"));
     }
