@@ -169,14 +169,7 @@ pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Refused>
     if head.expect == Expect::Unknown {
         return Err(Reject::new(Status::EXPECTATION_FAILED, "only 100-continue can be expected").into());
     }
-    // Files and other servers may have other codings.
-    let is_plain = !matches!(
-        exchange.facts.handler,
-        Handler::Proxy(..) | Handler::Forward(_) | Handler::Files | Handler::Tree(..)
-    );
-    let codings = || exchange.rules().rules.compression.codings;
-    let accepts_identity = head.codings.accepts_identity();
-    if is_plain && !accepts_identity && head.codings.choose(codings()) == CodingChoice::NotAcceptable {
+    if !head.codings.accepts_identity() && refuses_all(exchange) {
         return Err(Refused { reject: NOT_ACCEPTABLE, lines: VARY.to_vec() });
     }
     if matches!(exchange.facts.handler, Handler::App(..)) && has_unknown_coding(head) {
@@ -185,6 +178,16 @@ pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Refused>
         return Err(Refused { reject, lines: b"Accept-Encoding: gzip\r\n".to_vec() });
     }
     Ok(())
+}
+
+/// Whether a request that doesn't accept content as it is accepts none of the codings that are made
+/// here. Files and other servers may have others.
+#[cold]
+fn refuses_all(exchange: &Exchange<'_>) -> bool {
+    let has_others =
+        matches!(exchange.facts.handler, Handler::Proxy(..) | Handler::Forward(_) | Handler::Files | Handler::Tree(..));
+    let codings = exchange.rules().rules.compression.codings;
+    !has_others && exchange.head.codings.choose(codings) == CodingChoice::NotAcceptable
 }
 
 /// Whether the content of a request has a coding that can't be taken off.
