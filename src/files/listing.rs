@@ -378,9 +378,13 @@ mod tests {
     #[test]
     fn a_page_begins_after_an_entry_that_may_be_gone() {
         let s = Scratch::new();
-        for name in ["a", "b", "c", "d"] {
+        // All in one second, so that their order by time is that of their names.
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        let create = |name: &str| {
             s.file(name, "");
-        }
+            fs::File::options().write(true).open(s.at(name)).unwrap().set_modified(time).unwrap();
+        };
+        ["a", "b", "c", "d"].into_iter().for_each(create);
         let root = Root::open(s.path(), Symlinks::None).unwrap();
         let read = |query: &str, most| {
             let page = Page::from_query(query.as_bytes());
@@ -389,7 +393,7 @@ mod tests {
         let first = read("", 2);
         assert_eq!(names(&first), ["a", "b"]);
         fs::remove_file(s.at("b")).unwrap();
-        s.file("0", "");
+        create("0");
         assert_eq!(names(&read(&first.next_query().unwrap(), 2)), ["c", "d"]);
         for (query, expected) in [
             ("after=c", &["d"][..]),
