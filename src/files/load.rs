@@ -22,7 +22,7 @@ use super::compressing::{self, Compressed, Compressing, Outcome};
 use super::entry::Entry;
 use super::representation::{BuildError, Form, Representation, Style, Variety};
 use super::resolve::{Metadata, OpenError, Opened};
-use super::{CacheResult, Served, Site, names, refused};
+use super::{CacheResult, Site, Unanswered, names, refused};
 use crate::compression::Coding;
 use crate::http::Status;
 use crate::http::content_coding::{AcceptedCodings, Codings, ContentCoding};
@@ -359,7 +359,7 @@ impl Site {
 
 impl Missed {
     /// The response that says it, if there is nothing else at `path`.
-    pub(super) fn refusal(self, path: &[u8]) -> Served {
+    pub(super) fn refusal(self, path: &[u8]) -> Unanswered {
         let (status, why) = match self {
             Self::NotFound | Self::Redirect | Self::Directory(_) | Self::Bare => {
                 (Status::NOT_FOUND, "there is no such file")

@@ -172,15 +172,13 @@ pub struct Asked<'a> {
     /// The decoded path, without a slash in front.
     pub key: &'a [u8],
     /// The names that a job has read for it.
-    pub names: Option<Arc<Names>>,
+    pub names: Option<&'a Arc<Names>>,
     /// How the head of the response is written.
     pub context: HeadContext<'a>,
 }
 
-/// The result of a request for a file.
-pub enum Served {
-    /// The response is in the output.
-    Answered(Answered),
+/// What there is in place of a file.
+pub enum Unanswered {
     /// The path is a directory that shows something, without its slash; this is the Location.
     Redirect(Vec<u8>),
     /// The path is a directory that is listed.
@@ -198,17 +196,7 @@ pub enum Served {
 }
 
 // It is moved several times for each response, so it must be small.
-const _: () = assert!(size_of::<Served>() <= 40);
-
-impl Served {
-    /// The same, where the file was in the cache or not.
-    fn after(self, cache: CacheResult) -> Self {
-        match self {
-            Self::Answered(answered) => Self::Answered(Answered { cache, ..answered }),
-            other => other,
-        }
-    }
-}
+const _: () = assert!(size_of::<Unanswered>() <= 40);
 
 /// The listing of a directory.
 pub enum Listed {
@@ -289,7 +277,10 @@ impl Site {
     }
 
     /// Writes the response to a request for a file.
-    pub fn serve(&mut self, asked: &Asked<'_>, now: Tick, output: &mut Output) -> Served {
+    ///
+    /// # Errors
+    /// What there is in place of a file; the output is unchanged.
+    pub fn serve(&mut self, asked: &Asked<'_>, now: Tick, output: &mut Output) -> Result<Answered, Unanswered> {
         if self.undrained {
             self.take_changes();
         }
@@ -298,7 +289,7 @@ impl Site {
             self.check_root(now);
         }
         let result = self.with(asked.key, asked.request.codings, asked.context, now, |entry, cache| {
-            respond(entry, asked.request, asked.context, false, output).after(cache)
+            respond(entry, cache, asked, false, output)
         });
         match result {
             Ok(served) => served,
@@ -308,29 +299,35 @@ impl Site {
 
     /// Serves a path that has no file of its own.
     #[inline(never)]
-    fn serve_missed(&mut self, asked: &Asked<'_>, missed: Missed, now: u32, output: &mut Output) -> Served {
+    fn serve_missed(
+        &mut self,
+        asked: &Asked<'_>,
+        missed: Missed,
+        now: u32,
+        output: &mut Output,
+    ) -> Result<Answered, Unanswered> {
         if let Some(served) = self.negotiate(asked, &missed, now, output) {
             return served;
         }
-        match missed {
-            Missed::Redirect => Served::Redirect(location(asked.key, asked.request.target.query)),
+        Err(match missed {
+            Missed::Redirect => Unanswered::Redirect(location(asked.key, asked.request.target.query)),
             Missed::Directory(dir) => self.list(dir, asked.key, asked.request, now),
-            Missed::NotFound | Missed::Bare => self.serve_missing(asked, now, output),
+            Missed::NotFound | Missed::Bare => return self.serve_missing(asked, now, output),
             missed => missed.refusal(asked.key),
-        }
+        })
     }
 
-    fn serve_missing(&mut self, asked: &Asked<'_>, now: u32, output: &mut Output) -> Served {
+    fn serve_missing(&mut self, asked: &Asked<'_>, now: u32, output: &mut Output) -> Result<Answered, Unanswered> {
         if let Some(page) = self.settings.spa.take() {
             let result = self.with(page.as_bytes(), asked.request.codings, asked.context, now, |entry, cache| {
-                respond(entry, asked.request, asked.context, false, output).after(cache)
+                respond(entry, cache, asked, false, output)
             });
             self.settings.spa = Some(page);
             if let Ok(result) = result {
                 return result;
             }
         }
-        Missed::NotFound.refusal(asked.key)
+        Err(Missed::NotFound.refusal(asked.key))
     }
 
     /// A job that the last request needs for the next ones. Without it they get the file as it is.
@@ -360,7 +357,7 @@ impl Site {
         .ok()
     }
 
-    fn list(&mut self, dir: OwnedFd, key: &[u8], request: &RequestHead<'_>, now: u32) -> Served {
+    fn list(&mut self, dir: OwnedFd, key: &[u8], request: &RequestHead<'_>, now: u32) -> Unanswered {
         let page = Page::from_query(request.target.query.unwrap_or_default());
         let format = if negotiate::prefers_json(&request.fields) { Format::Json } else { Format::Html };
         let directory = key.strip_suffix(b"/").unwrap_or(key);
@@ -374,7 +371,7 @@ impl Site {
                 precompressed: self.settings.precompressed,
             })),
         };
-        Served::Listing(listed, format)
+        Unanswered::Listing(listed, format)
     }
 
     /// Checks whether the root's path names another directory now, for example after a
@@ -438,22 +435,22 @@ fn seconds(now: Tick) -> u32 {
 #[inline]
 fn respond(
     entry: &Entry,
-    request: &RequestHead<'_>,
-    context: HeadContext<'_>,
+    cache: CacheResult,
+    asked: &Asked<'_>,
     chosen: bool,
     output: &mut Output,
-) -> Served {
-    match entry.select(request) {
+) -> Result<Answered, Unanswered> {
+    match entry.select(asked.request) {
         Some(Selected { form, modified }) => {
             let modified = Modified { is_shared: modified.is_shared || chosen, ..modified };
-            let result = form.respond(modified, request, context, output);
-            result.map_or_else(Served::Refused, Served::Answered)
+            let result = form.respond(modified, asked.request, asked.context, output);
+            result.map(|answered| Answered { cache, ..answered }).map_err(Unanswered::Refused)
         }
-        None if entry.is_awaited(request.codings) => Served::Awaited,
-        None => refused(Status::NOT_ACCEPTABLE, "the file isn't available in a coding that the request accepts"),
+        None if entry.is_awaited(asked.request.codings) => Err(Unanswered::Awaited),
+        None => Err(refused(Status::NOT_ACCEPTABLE, "the file isn't available in a coding that the request accepts")),
     }
 }
 
-fn refused(status: Status, why: &'static str) -> Served {
-    Served::Refused(Reject::new(status, why))
+fn refused(status: Status, why: &'static str) -> Unanswered {
+    Unanswered::Refused(Reject::new(status, why))
 }

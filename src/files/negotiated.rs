@@ -19,8 +19,9 @@ use std::sync::Arc;
 use super::candidates::ends_as_directory;
 use super::load::Missed;
 use super::names::{self, Names, NamesJob, Source};
+use super::representation::Answered;
 use super::resolve::Opened;
-use super::{Asked, Served, Site, location, respond};
+use super::{Asked, Site, Unanswered, location, respond};
 use crate::http::alternatives::{self, Candidate, Wishes};
 use crate::http::language::Languages;
 use crate::http::response::{self, HeadContext};
@@ -76,7 +77,7 @@ impl Site {
         missed: &Missed,
         now: u32,
         output: &mut Output,
-    ) -> Option<Served> {
+    ) -> Option<Result<Answered, Unanswered>> {
         let negotiation = self.settings.negotiation.clone()?;
         let key = asked.key;
         let (directory, wanted) = match missed {
@@ -90,11 +91,11 @@ impl Site {
             },
             _ => return None,
         };
-        let names = match &asked.names {
+        let names = match asked.names {
             Some(names) => Arc::clone(names),
             None => match self.names(directory, &negotiation, asked, now)? {
                 Ok(names) => names,
-                Err(job) => return Some(Served::Names(Box::new(job))),
+                Err(job) => return Some(Err(Unanswered::Names(Box::new(job)))),
             },
         };
         // What is at the path may have changed while the names were read.
@@ -140,7 +141,7 @@ impl Site {
         asked: &Asked<'_>,
         now: u32,
         output: &mut Output,
-    ) -> Option<Served> {
+    ) -> Option<Result<Answered, Unanswered>> {
         let media_types = &self.settings.media_types;
         let found = match wanted {
             Wanted::Name(name) => names.of(name, media_types),
@@ -153,7 +154,7 @@ impl Site {
             return None;
         }
         if matches!(wanted, Wanted::Redirect) {
-            return Some(Served::Redirect(location(asked.key, asked.request.target.query)));
+            return Some(Err(Unanswered::Redirect(location(asked.key, asked.request.target.query))));
         }
         let candidates = found.iter().map(|&(file, media_type)| Candidate {
             language: file.language(),
@@ -174,7 +175,7 @@ impl Site {
                 size: file.size,
             });
             let found = NotAcceptable { alternatives: alternatives.collect(), vary };
-            return Some(Served::NotAcceptable(Box::new(found)));
+            return Some(Err(Unanswered::NotAcceptable(Box::new(found))));
         }
         // A file may be gone.
         best.into_iter().find_map(|name| self.serve_named(&names.directory, name, vary, asked, now, output))
@@ -189,7 +190,7 @@ impl Site {
         asked: &Asked<'_>,
         now: u32,
         output: &mut Output,
-    ) -> Option<Served> {
+    ) -> Option<Result<Answered, Unanswered>> {
         let policy = asked.context.policy;
         let mut further = asked.context.further.to_vec();
         for (field, value) in [("Content-Location", Some(&*reference(name))), ("Vary", vary)] {
@@ -198,14 +199,15 @@ impl Site {
             }
         }
         let context = HeadContext { further: &further, ..asked.context };
+        let asked = &Asked { request: asked.request, key: asked.key, names: None, context };
         let path = names::path(directory, name);
         let result = self.with(&path, asked.request.codings, context, now, |entry, cache| {
-            respond(entry, asked.request, context, true, output).after(cache)
+            respond(entry, cache, asked, true, output)
         });
         match result {
             Ok(served) => Some(served),
             Err(Missed::NotFound | Missed::Redirect | Missed::Directory(_) | Missed::Bare) => None,
-            Err(missed) => Some(missed.refusal(&path)),
+            Err(missed) => Some(Err(missed.refusal(&path))),
         }
     }
 }

@@ -272,6 +272,7 @@ pub struct RecentSections {
 impl RecentSections {
     /// Lends the lines of connection `number`. They may hold the section of another connection,
     /// which is then recognised or overwritten.
+    #[inline]
     pub fn take(&mut self, number: u32) -> Box<FieldLines> {
         if self.sections.is_empty() {
             self.sections.resize_with(limits::REMEMBERED_SECTIONS, || None);

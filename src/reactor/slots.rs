@@ -96,6 +96,7 @@ impl<T> Slots<T> {
     ///
     /// # Panics
     /// If the handle names no slot.
+    #[inline]
     pub fn put(&mut self, handle: Handle, value: T) {
         self.slab[handle.index()] = Some(value);
     }

@@ -15,7 +15,7 @@ use super::waiting::AfterJob;
 use crate::app::{Pull, Response, Source};
 use crate::files::listing::Listing;
 use crate::files::listing_page::{Format, Rendering};
-use crate::files::{Asked, Listed, Names, Served};
+use crate::files::{Asked, CompressionJob, Listed, Names, Unanswered};
 use crate::http::head::Method;
 use crate::http::{Reject, Status, target};
 use crate::reactor::{JobClass, JobResult, Tick};
@@ -72,48 +72,61 @@ fn respond_after(exchange: &Exchange<'_>, waited: Waited, turn: &mut Turn<'_, '_
     let mut job = None;
     let served = match files {
         // The prefix itself is a directory.
-        Some(_) if exchange.path().len() == mount => Served::Redirect(directory(exchange.head.target.query)),
+        Some(_) if exchange.path().len() == mount => Err(Unanswered::Redirect(directory(exchange.head.target.query))),
         Some(files) => {
             let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
             let key = &exchange.path()[mount + 1..];
-            let names = if let Waited::Names(names) = &waited { Some(Arc::clone(names)) } else { None };
+            let names = if let Waited::Names(names) = &waited { Some(names) } else { None };
             let asked = Asked { request: exchange.head, key, names, context };
             let mut files = files.borrow_mut();
             let served = files.serve(&asked, turn.cx.time.now, turn.output);
             job = files.take_job();
             served
         }
-        None => Served::Refused(Reject::new(Status::NOT_FOUND, "no files are served here")),
+        None => Err(Unanswered::Refused(Reject::new(Status::NOT_FOUND, "no files are served here"))),
     };
-    if !matches!(served, Served::Awaited)
-        && let Some(job) = job.take()
-    {
-        tree::begin(job, turn.cx);
-    }
     match served {
-        Served::Answered(answered) => {
+        Ok(answered) => {
+            if let Some(job) = job {
+                tree::begin(job, turn.cx);
+            }
             turn.cache = Some(answered.cache);
             complete(exchange, answered.status, answered.body, answered.persistent, turn)
         }
-        Served::Redirect(below) => {
+        Err(found) => respond_without_file(exchange, found, (mount, job, &waited), turn),
+    }
+}
+
+/// Responds where there is no file. Apart from the above, so that a file pays nothing for it.
+#[inline(never)]
+fn respond_without_file(
+    exchange: &Exchange<'_>,
+    found: Unanswered,
+    (mount, job, waited): (usize, Option<Box<CompressionJob>>, &Waited),
+    turn: &mut Turn<'_, '_>,
+) -> Progress {
+    match found {
+        Unanswered::Redirect(below) => {
             let mut location = Vec::new();
             target::encode_path(&exchange.path()[..mount], &mut location);
             location.extend_from_slice(&below);
             redirect(exchange, &location, turn)
         }
-        Served::Listing(_, format) if exchange.head.method == Method::Head => head_of_listing(exchange, format, turn),
-        Served::Listing(Listed::Ready(listing), format) => send_listing(exchange, listing, format, turn),
-        Served::Listing(Listed::Job(job), format) => {
+        Unanswered::Listing(_, format) if exchange.head.method == Method::Head => {
+            head_of_listing(exchange, format, turn)
+        }
+        Unanswered::Listing(Listed::Ready(listing), format) => send_listing(exchange, listing, format, turn),
+        Unanswered::Listing(Listed::Job(job), format) => {
             let job = move || Outcome::Listing(job.run());
             jobs::start(exchange, b"", AfterJob::List(format), JobClass::Files, job, turn)
         }
-        Served::Names(job) => {
+        Unanswered::Names(job) => {
             let job = move || Outcome::Names(job.run());
             jobs::start(exchange, b"", AfterJob::Choose, JobClass::Files, job, turn)
         }
-        Served::NotAcceptable(found) => send(exchange, choices::response(&found, &exchange.head.fields), turn),
-        Served::Awaited if matches!(waited, Waited::Compressed) => refuse(exchange, BUSY, turn),
-        Served::Awaited => {
+        Unanswered::NotAcceptable(found) => send(exchange, choices::response(&found, &exchange.head.fields), turn),
+        Unanswered::Awaited if matches!(waited, Waited::Compressed) => refuse(exchange, BUSY, turn),
+        Unanswered::Awaited => {
             // One that was begun before ends before this one.
             let job = move || {
                 job.into_iter().for_each(|job| job.run());
@@ -121,7 +134,7 @@ fn respond_after(exchange: &Exchange<'_>, waited: Waited, turn: &mut Turn<'_, '_
             };
             jobs::start(exchange, b"", AfterJob::Compress, JobClass::Compression, job, turn)
         }
-        Served::Refused(reject) => refuse(exchange, reject, turn),
+        Unanswered::Refused(reject) => refuse(exchange, reject, turn),
     }
 }
 
