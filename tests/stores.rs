@@ -311,7 +311,7 @@ fn a_real_redis_keeps_sessions_for_several_servers() {
     assert_eq!(count(&visit(&servers[0], &own)), 1);
     let refused = server(&["--sessions", &format!("redis://:wrong@127.0.0.1:{port}/3")]);
     assert_eq!(visit(&refused, "").status, 503);
-    assert!(refused.errors().contains("refuses the login"), "{}", refused.errors());
+    assert!(eventually(|| refused.errors().contains("refuses the login")), "{}", refused.errors());
 }
 
 #[test]
