@@ -161,15 +161,13 @@ pub struct Client {
     pending: VecDeque<Step>,
     todo: Todo,
     extensions: Extensions,
-    /// TLS has begun in this dialogue.
+    /// There is TLS: from the beginning, or since STARTTLS.
     secured: bool,
     /// The replies of RCPT, in the order of the recipients.
     recipients: Vec<Reply>,
     /// The message isn't sent completely.
     amid_message: bool,
     outcome: Option<Result<Reply, Failure>>,
-    /// TLS was there from the beginning.
-    implicit_tls: bool,
 }
 
 impl Client {
@@ -181,11 +179,10 @@ impl Client {
             pending: VecDeque::from([Step::Greeting]),
             todo: Todo::Nothing,
             extensions: Extensions::default(),
-            secured: false,
+            secured: implicit_tls,
             recipients: Vec::new(),
             amid_message: false,
             outcome: None,
-            implicit_tls,
         }
     }
 
@@ -279,11 +276,7 @@ impl Client {
             Ok((used, Some(reply))) => {
                 self.pending.pop_front();
                 match reply.code {
-                    421 if self.outcome.is_none() => self.fail(Failure::Refused(step, reply.clone()), Todo::Close),
-                    421 => {
-                        self.todo = Todo::Close;
-                        self.pending.clear();
-                    }
+                    421 => self.fail(Failure::Refused(step, reply.clone()), Todo::Close),
                     _ if !asked => self.fail(Failure::Unasked(step), Todo::Close),
                     _ => self.take(step, &reply),
                 }
@@ -322,7 +315,7 @@ impl Client {
         self.fail(Failure::Closed(step), Todo::Close);
     }
 
-    /// Ends the dialogue, unless its outcome is known already.
+    /// Ends the dialogue. An outcome that is known already stays.
     fn fail(&mut self, failure: Failure, todo: Todo) {
         // In the middle of a message there are no commands.
         self.todo = if self.amid_message { Todo::Close } else { todo };
@@ -400,7 +393,7 @@ impl Client {
 
     fn log_in(&mut self) {
         let Some(login) = &self.plan.login else { return self.begin() };
-        if !(self.secured || self.implicit_tls || login.in_plain_text) {
+        if !(self.secured || login.in_plain_text) {
             return self.fail(Failure::Login(LoginFailure::PlainText), Todo::Quit);
         }
         match self.mechanism() {
@@ -479,6 +472,5 @@ impl Client {
 
 /// Whether `input` begins with `text`, as far as it goes.
 fn is_begin(input: &[u8], text: &[u8]) -> bool {
-    let length = input.len().min(text.len());
-    input[..length] == text[..length]
+    input.starts_with(text) || text.starts_with(input)
 }
