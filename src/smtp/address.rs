@@ -210,7 +210,7 @@ mod tests {
         ] {
             assert_eq!(Address::parse(text).map(|address| address.to_string()), Ok(text.to_owned()));
         }
-        let address = Address::parse("a@b@example.org".replace('@', "x").replacen("bx", "b@", 1).as_str()).unwrap();
+        let address = Address::parse("axb@example.org").unwrap();
         assert_eq!((address.domain(), address.needs_utf8()), ("example.org", false));
         assert!(Address::parse("\u{fc}@a").unwrap().needs_utf8());
     }

@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use memchr::memchr2_iter;
-
 /// Longest line in bytes, without its CR LF (RFC 5322 §2.1.1).
 pub const LINE: usize = 998;
 
@@ -39,8 +37,11 @@ impl std::error::Error for LineError {}
 /// If a line can't be sent.
 pub fn canonical(message: &[u8]) -> Result<Vec<u8>, LineError> {
     let mut lines = Vec::with_capacity(message.len() + message.len() / 32 + 2);
-    let (mut start, mut number) = (0, 1);
-    let mut add = |line: &[u8], number: usize| {
+    for (number, line) in (1..).zip(message.split_inclusive(|&byte| byte == b'\n')) {
+        let line = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
+        if line.contains(&b'\r') {
+            return Err(LineError::Return(number));
+        }
         if line.len() > LINE {
             return Err(LineError::Long(number));
         }
@@ -49,21 +50,6 @@ pub fn canonical(message: &[u8]) -> Result<Vec<u8>, LineError> {
         }
         lines.extend_from_slice(line);
         lines.extend_from_slice(b"\r\n");
-        Ok(())
-    };
-    for at in memchr2_iter(b'\r', b'\n', message) {
-        let is_return = message[at] == b'\r';
-        if is_return && message.get(at + 1) != Some(&b'\n') {
-            return Err(LineError::Return(number));
-        }
-        if !is_return {
-            let line = &message[start..at];
-            add(line.strip_suffix(b"\r").unwrap_or(line), number)?;
-            (start, number) = (at + 1, number + 1);
-        }
-    }
-    if start < message.len() {
-        add(&message[start..], number)?;
     }
     Ok(lines)
 }
