@@ -29,16 +29,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::datagrams::any_address;
-use super::{ClientError, NO_ADDRESS, Target, ToolError, conclude, resolve_within};
+use super::{ClientError, NO_ADDRESS, STDIN, Target, ToolError, conclude, resolve_within};
 use crate::console::{Destination, OutputQueue, read_stdin};
 use crate::reactor::{
     Accepted, Context, DatagramProtocol, Ending, Endpoint, Ends, Finish, Io, JobClass, JobId, JobResult, Options,
     Outbox, Panicked, Protocol, QueueFull, Reactor, Stay, Tick, Time, Until, Want,
 };
 use crate::text::io_error::describe;
-
-/// The name of standard input in messages.
-const STDIN: &str = "standard input";
 
 /// Most lines in flight, and most bytes in them. The receive buffer of a Linux socket is
 /// 208 KiB. In it a short datagram counts for about 0.8 KiB, or 2.3 KiB if it came from a

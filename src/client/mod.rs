@@ -41,6 +41,12 @@ use crate::trust::Trust;
 /// What times out while a name is resolved.
 const NO_ADDRESS: &str = "the name isn't resolved";
 
+/// What times out with `--max-time`.
+const NOT_DONE: &str = "it isn't finished";
+
+/// The name of standard input in messages.
+const STDIN: &str = "standard input";
+
 /// A peer on the command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Target {

@@ -25,16 +25,13 @@ use super::plan::GetPlan;
 use super::trace::{Times, Trace};
 use crate::client::opening::Opening;
 use crate::client::steps::Steps;
-use crate::client::{ClientError, NO_ADDRESS};
+use crate::client::{ClientError, NO_ADDRESS, NOT_DONE};
 use crate::console::OutputQueue;
 use crate::http::FieldLines;
 use crate::http::Status;
 use crate::http::client::{HttpError, RequestKind, ResponseHead, ResponseReader};
 use crate::http::uri::HttpUrl;
 use crate::reactor::{Ending, Finish, Io, Tick, TlsFailure, Want};
-
-/// What times out with `--max-time`.
-const NOT_DONE: &str = "it isn't finished";
 
 /// What the connection does next.
 pub(super) enum Next {

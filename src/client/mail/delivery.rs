@@ -20,18 +20,15 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::plan::{MailPlan, TlsMode};
-use crate::client::ClientError;
 use crate::client::opening::Opening;
 use crate::client::steps::{Steps, seconds};
+use crate::client::{ClientError, NOT_DONE};
 use crate::console::OutputQueue;
 use crate::reactor::{Ending, Finish, Io, Tick, TlsFailure, Want};
 use crate::smtp::client::{Client, Failure, Next as Dialogue, Step};
 use crate::smtp::dots::Stuffer;
 use crate::smtp::reply::{Kind, Reply};
 use crate::text::json;
-
-/// What times out with `--max-time`.
-const NOT_DONE: &str = "it isn't finished";
 
 /// Longest wait for the reply to QUIT: the outcome is known by then.
 const FAREWELL: Duration = Duration::from_secs(5);

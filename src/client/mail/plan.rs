@@ -6,15 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::message::{Draft, Files, Stamp, Text};
-use crate::client::{ClientError, Target};
+use crate::client::{ClientError, STDIN, Target};
 use crate::limits;
 use crate::smtp::address::{Address, Mailbox};
 use crate::smtp::client::{Login, StartTls};
 use crate::smtp::lines::canonical;
 use crate::trust::Trust;
-
-/// The name of standard input in messages.
-const STDIN: &str = "standard input";
 
 /// A plan whose files aren't read.
 #[derive(Clone, Debug)]
@@ -119,9 +116,11 @@ impl MailRequest {
                 canonical(&built).map_err(|error| unusable("the message".into(), error))?
             }
             MessageSource::Ready(path) => {
-                let path = if path.as_os_str() == "-" { Path::new(STDIN) } else { path };
-                let read =
-                    if path == Path::new(STDIN) { Reader::default().stdin() } else { Reader::default().file(path) };
+                let mut reader = Reader::default();
+                let (path, read) = match path.as_os_str() == "-" {
+                    true => (Path::new(STDIN), reader.stdin()),
+                    false => (path.as_path(), reader.file(path)),
+                };
                 let message = canonical(&read?).map_err(|error| unusable(path.to_owned(), error))?;
                 if field(&message, "bcc").is_some() {
                     return Err(unusable(path.to_owned(), "it has a field Bcc, which each recipient would see"));
