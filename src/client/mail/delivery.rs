@@ -46,8 +46,6 @@ pub(super) enum Next {
 
 #[derive(Debug)]
 enum Stage {
-    /// No connection was asked for yet.
-    New,
     /// The connection is being opened, or TLS begins on it.
     Opening(Opening),
     /// The dialogue goes on.
@@ -55,11 +53,14 @@ enum Stage {
 }
 
 /// The message on its way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sending {
-    /// How much of it has its dots.
+    /// What adds the dots; none when the end is written.
+    stuffer: Option<Stuffer>,
+    /// How many bytes of the message have their dots.
     done: usize,
-    stuffer: Stuffer,
+    /// How many of them the socket has taken.
+    moved: u64,
 }
 
 /// One delivery.
@@ -69,14 +70,12 @@ pub(super) struct Delivery {
     begun: Tick,
     stage: Stage,
     steps: Steps,
-    /// Addresses that haven't been tried, and how many there were.
+    /// Addresses that haven't been tried.
     untried: VecDeque<SocketAddr>,
     client: Client,
     /// TLS has begun by STARTTLS.
     starts_tls: bool,
     sending: Option<Sending>,
-    /// Bytes of the message that are on their way, or there.
-    moved: Option<u64>,
     /// When something was sent, or came.
     progressed: Tick,
     /// When each step without a reply was sent.
@@ -110,13 +109,12 @@ impl Delivery {
         let client = Client::new(plan.dialogue.clone(), plan.tls == TlsMode::Implicit);
         Self {
             begun,
-            stage: Stage::New,
+            stage: Stage::Opening(Opening::NEW),
             steps: Steps { times: plan.show.trace, facts: plan.show.dialogue },
             untried: addresses.into(),
             client,
             starts_tls: false,
             sending: None,
-            moved: None,
             progressed: begun,
             sent: VecDeque::new(),
             failure: None,
@@ -130,13 +128,13 @@ impl Delivery {
 
     /// The name of the server is resolved.
     pub(super) fn resolved(&mut self, now: Tick, output: &mut OutputQueue) {
-        let addresses: Vec<_> = self.untried.iter().copied().collect();
-        self.steps.resolved(&self.plan.server.host, &addresses, now.since(self.begun), output);
+        let addresses = self.untried.make_contiguous();
+        self.steps.resolved(&self.plan.server.host, addresses, now.since(self.begun), output);
     }
 
     /// The address of the next connection, if one is needed.
     pub(super) fn next_address(&mut self) -> Option<SocketAddr> {
-        let is_needed = self.failure.is_none() && matches!(self.stage, Stage::New | Stage::Opening(_));
+        let is_needed = self.failure.is_none() && matches!(self.stage, Stage::Opening(_));
         let address = self.untried.pop_front().filter(|_| is_needed)?;
         self.stage = Stage::Opening(Opening::NEW);
         Some(address)
@@ -146,7 +144,7 @@ impl Delivery {
     pub(super) fn progress(&self) -> Option<(u64, u64)> {
         let all = self.plan.message.len() as u64;
         let is_there = matches!(self.client.outcome(), Some(Ok(_)));
-        self.moved.map(|moved| (if is_there { all } else { moved }, all))
+        self.sending.as_ref().map(|sending| (if is_there { all } else { sending.moved }, all))
     }
 
     pub(super) fn fail(&mut self, failure: ClientError) {
@@ -220,7 +218,6 @@ impl Delivery {
     /// When the step that it is in times out.
     fn deadline(&self, now: Tick) -> Tick {
         match &self.stage {
-            Stage::New => now,
             Stage::Opening(opening) => opening.since(now).after(self.plan.connect_timeout),
             Stage::Open if self.client.outcome().is_some() => self.progressed.after(self.plan.timeout.min(FAREWELL)),
             Stage::Open => self.progressed.after(self.plan.timeout),
@@ -229,7 +226,6 @@ impl Delivery {
 
     fn time_out(&mut self, now: Tick) {
         match &self.stage {
-            Stage::New => {}
             Stage::Opening(opening) => {
                 // While connecting, the next address is tried.
                 if let Some(what) = opening.timeout() {
@@ -261,7 +257,7 @@ impl Delivery {
                     }
                 }
                 Dialogue::SendMessage => {
-                    self.sending = Some(Sending::default());
+                    self.sending = Some(Sending { stuffer: Some(Stuffer::default()), done: 0, moved: 0 });
                     self.sent.push_back(now);
                     if self.plan.show.dialogue {
                         output.note(format_args!("C: (the message, {} bytes)", self.plan.message.len()));
@@ -309,28 +305,21 @@ impl Delivery {
 
     /// Sends of the message what there is room for.
     fn send(&mut self, io: &mut Io<'_>) {
-        let Some(sending) = &mut self.sending else { return self.count(io) };
+        let Some(sending) = &mut self.sending else { return };
         let message = &self.plan.message;
-        while io.output.room() > 0 {
+        while io.output.room() > 0
+            && let Some(stuffer) = &mut sending.stuffer
+        {
             let piece = &message[sending.done..message.len().min(sending.done + PIECE)];
-            sending.stuffer.encode(piece, io.output.buffer());
+            stuffer.encode(piece, io.output.buffer());
             sending.done += piece.len();
             if sending.done == message.len() {
-                sending.stuffer.finish(io.output.buffer());
+                stuffer.finish(io.output.buffer());
+                sending.stuffer = None;
                 self.client.message_sent();
-                self.sending = None;
-                self.moved = Some(message.len() as u64);
-                return self.count(io);
             }
         }
-        self.moved = Some((sending.done as u64).saturating_sub(io.output.pending()));
-    }
-
-    /// Counts what the socket hasn't taken yet of a message that is complete.
-    fn count(&mut self, io: &Io<'_>) {
-        if let Some(moved) = &mut self.moved {
-            *moved = (self.plan.message.len() as u64).saturating_sub(io.output.pending());
-        }
+        sending.moved = (sending.done as u64).saturating_sub(io.output.pending());
     }
 
     /// The connection has ended.
@@ -339,7 +328,6 @@ impl Delivery {
             return self.fail(ClientError::Tls(failure.clone()));
         }
         match (&self.stage, ending.error) {
-            (Stage::New, _) => {}
             (Stage::Opening(opening), error) => {
                 if let Some(failure) = opening.closed(error, peer, !self.untried.is_empty()) {
                     self.fail(failure);
