@@ -24,7 +24,7 @@ mod steps;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ use crate::http::Status;
 use crate::http::client::HttpError;
 use crate::http::uri::UrlError;
 use crate::names::{self, UnknownHost};
-use crate::reactor::{KeyLogFile, TlsConnector, TlsFailure, within};
+use crate::reactor::{KeyLogFile, TlsClient, TlsConnector, TlsFailure, within};
 use crate::smtp::client::{Failure, Step};
 use crate::text::io_error::describe;
-use crate::trust::Trust;
+use crate::trust::{NAMELESS, Trust};
 
 /// What times out while a name is resolved.
 const NO_ADDRESS: &str = "the name isn't resolved";
@@ -219,19 +219,42 @@ fn conclude(output: &mut OutputQueue, outcome: Result<(), ClientError>) -> Resul
     }
 }
 
-/// The client's side of TLS with servers that are trusted.
-///
-/// # Errors
-/// If no authority can be used, or the file for the secrets can't be opened.
-fn tls_connector(
-    trust: &Trust,
+/// A connector for TLS that is made when the first server needs it.
+struct LazyConnector {
+    trust: Trust,
+    /// Where the secrets are written.
+    key_log: Option<PathBuf>,
+    /// The protocols that are spoken (ALPN).
     protocols: &'static [&'static str],
-    key_log: Option<&Path>,
-) -> Result<TlsConnector, ClientError> {
-    let connector = trust.connector(protocols).map_err(ClientError::Authorities)?;
-    let Some(path) = key_log else { return Ok(connector) };
-    let file = KeyLogFile::open(path).map_err(|error| ClientError::Output(path.to_owned(), error))?;
-    Ok(connector.with_key_log(Arc::new(file)))
+    made: Option<TlsConnector>,
+}
+
+impl LazyConnector {
+    fn new(trust: Trust, key_log: Option<PathBuf>, protocols: &'static [&'static str]) -> Self {
+        Self { trust, key_log, protocols, made: None }
+    }
+
+    /// For a connection to this server.
+    ///
+    /// # Errors
+    /// If no authority can be used, no certificate can be for this name, or the file for the
+    /// secrets can't be opened.
+    fn to(&mut self, host: &str) -> Result<TlsClient, ClientError> {
+        let connector = match self.made.take() {
+            Some(connector) => connector,
+            None => self.make()?,
+        };
+        let client = connector.to(host);
+        self.made = Some(connector);
+        client.ok_or_else(|| ClientError::Authorities(NAMELESS.to_owned()))
+    }
+
+    fn make(&self) -> Result<TlsConnector, ClientError> {
+        let connector = self.trust.connector(self.protocols).map_err(ClientError::Authorities)?;
+        let Some(path) = &self.key_log else { return Ok(connector) };
+        let file = KeyLogFile::open(path).map_err(|error| ClientError::Output(path.clone(), error))?;
+        Ok(connector.with_key_log(Arc::new(file)))
+    }
 }
 
 /// Resolves a name before the loop runs. `None` if it takes longer than `limit`.

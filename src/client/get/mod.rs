@@ -22,19 +22,17 @@ use std::convert::Infallible;
 use std::io;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::progress::{Progress, REDRAW};
-use super::{ClientError, ToolError, conclude, resolve_within, tls_connector};
+use super::{ClientError, LazyConnector, ToolError, conclude, resolve_within};
 use crate::console::{Destination, OutputQueue};
 use crate::http::uri::{HttpUrl, Scheme};
 use crate::names::{self, UnknownHost};
 use crate::reactor::{
     Accepted, Context, Dial, Ending, Endpoint, Ends, Finish, Io, JobClass, JobId, JobResult, NoDatagrams, Options,
-    Protocol, Reactor, Tick, Time, TlsClient, TlsConnector, Until, Want,
+    Protocol, Reactor, Tick, Time, Until, Want,
 };
-use crate::trust::{NAMELESS, Trust};
 use fetch::{Fetch, Next};
 pub use plan::{Content, GetPlan, GetRequest, Show};
 
@@ -59,9 +57,7 @@ fn fetch(plan: GetPlan, destination: Destination, url: &mut HttpUrl) -> Result<(
     let mut shared = GetShared {
         output: OutputQueue::new(destination, reactor.closer()),
         progress: (to_file && io::stderr().is_terminal()).then(Progress::default),
-        trust: plan.trust.clone(),
-        key_log: plan.key_log.clone(),
-        connector: None,
+        connector: LazyConnector::new(plan.trust.clone(), plan.key_log.clone(), &["http/1.1"]),
         fetch: Fetch::new(plan, begun),
     };
     shared.fetch.resolved(Ok(addresses), reactor.time().now, &mut shared.output);
@@ -85,10 +81,7 @@ pub struct GetShared {
     fetch: Fetch,
     output: OutputQueue,
     progress: Option<Progress>,
-    trust: Trust,
-    key_log: Option<PathBuf>,
-    /// Made for the first https URL.
-    connector: Option<TlsConnector>,
+    connector: LazyConnector,
 }
 
 impl GetShared {
@@ -97,7 +90,7 @@ impl GetShared {
         let address = self.fetch.next_address()?;
         let tls = match self.fetch.url().scheme {
             Scheme::Http => None,
-            Scheme::Https => match self.tls() {
+            Scheme::Https => match self.connector.to(&self.fetch.url().host) {
                 Ok(client) => Some(client),
                 Err(error) => {
                     self.fetch.fail(error);
@@ -106,16 +99,6 @@ impl GetShared {
             },
         };
         Some(Dial { endpoint: Endpoint::Tcp(address), tls })
-    }
-
-    fn tls(&mut self) -> Result<TlsClient, ClientError> {
-        let connector = match self.connector.take() {
-            Some(connector) => connector,
-            None => tls_connector(&self.trust, &["http/1.1"], self.key_log.as_deref())?,
-        };
-        let client = connector.to(&self.fetch.url().host);
-        self.connector = Some(connector);
-        client.ok_or_else(|| ClientError::Authorities(NAMELESS.to_owned()))
     }
 
     /// Draws the progress, if it is shown and due.

@@ -21,13 +21,12 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::progress::{Progress, REDRAW};
-use super::{ClientError, NO_ADDRESS, ToolError, conclude, resolve_within, tls_connector};
+use super::{ClientError, LazyConnector, NO_ADDRESS, ToolError, conclude, resolve_within};
 use crate::console::{Destination, OutputQueue};
 use crate::reactor::{
     Accepted, Context, Dial, Ending, Endpoint, Ends, Finish, Io, NoDatagrams, Options, Protocol, Reactor, Tick, Time,
     TlsClient, TlsSide, Until, Want,
 };
-use crate::trust::NAMELESS;
 use delivery::{Delivery, Next};
 pub use message::{Draft, Stamp, Text, file_name};
 pub use plan::{MailPlan, MailRequest, MailShow, MessageSource, TlsMode};
@@ -74,6 +73,7 @@ fn deliver(plan: MailPlan) -> Result<(), ClientError> {
     let mut shared = MailShared {
         output: OutputQueue::new(Destination::Stdout, reactor.closer()),
         progress: shows_progress.then(Progress::default),
+        connector: LazyConnector::new(plan.trust.clone(), plan.key_log.clone(), &[]),
         delivery: Delivery::new(plan, addresses, begun),
     };
     shared.delivery.resolved(reactor.time().now, &mut shared.output);
@@ -96,6 +96,7 @@ pub struct MailShared {
     delivery: Delivery,
     output: OutputQueue,
     progress: Option<Progress>,
+    connector: LazyConnector,
 }
 
 impl MailShared {
@@ -108,7 +109,7 @@ impl MailShared {
 
     /// The client's side of TLS. Without one the delivery has failed.
     fn tls(&mut self) -> Option<TlsClient> {
-        let client = client(self.delivery.plan());
+        let client = self.connector.to(&self.delivery.plan().server.host);
         client.map_err(|error| self.delivery.fail(error)).ok()
     }
 
@@ -121,12 +122,6 @@ impl MailShared {
             self.output.errors().extend_from_slice(line.as_bytes());
         }
     }
-}
-
-/// The client's side of TLS with the server of a plan.
-fn client(plan: &MailPlan) -> Result<TlsClient, ClientError> {
-    let connector = tls_connector(&plan.trust, &[], plan.key_log.as_deref())?;
-    connector.to(&plan.server.host).ok_or_else(|| ClientError::Authorities(NAMELESS.to_owned()))
 }
 
 /// The protocol of one connection. The delivery itself is in [`MailShared`].
