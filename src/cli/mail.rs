@@ -12,7 +12,7 @@ use super::error::{CommandError, READ};
 use super::prompt::password;
 use super::{Command, UsageError};
 use crate::client::Target;
-use crate::client::mail::{Draft as Letter, MailRequest, MessageSource, Text, TlsMode};
+use crate::client::mail::{Draft as Letter, MailRequest, MailSettings, MessageSource, Text, TlsMode};
 use crate::config::options::Draft;
 use crate::config::values;
 use crate::limits;
@@ -125,20 +125,22 @@ fn command(draft: MailDraft, to: Vec<Mailbox>) -> Result<MailCommand, UsageError
     };
     Ok(MailCommand {
         request: MailRequest {
-            server,
-            tls,
-            trust: draft.trust,
-            key_log: draft.key_log,
+            settings: MailSettings {
+                server,
+                tls,
+                trust: draft.trust,
+                key_log: draft.key_log,
+                show: draft.show,
+                connect_timeout: draft.connect_timeout,
+                timeout: draft.timeout,
+                max_time: draft.max_time,
+            },
             name: draft.name.unwrap_or_else(own),
             helo: draft.helo,
             login: None,
             from,
             recipients,
             message,
-            show: draft.show,
-            connect_timeout: draft.connect_timeout,
-            timeout: draft.timeout,
-            max_time: draft.max_time,
         },
         user: draft.user.map(|user| (user, draft.password_file)),
         mechanism: draft.mechanism,
@@ -226,8 +228,8 @@ mod tests {
             (&["--server", "m:465", "--tls", "starttls"], "m", 465, TlsMode::StartTls(StartTls::Required)),
             (&["--server", "m", "--tls", "implicit"], "m", 465, TlsMode::Implicit),
         ] {
-            let request = with(options).unwrap().request;
-            assert_eq!((request.server.host.as_str(), request.server.port, request.tls), (host, port, mode));
+            let settings = with(options).unwrap().request.settings;
+            assert_eq!((settings.server.host.as_str(), settings.server.port, settings.tls), (host, port, mode));
         }
         for (options, hint) in [
             (&["--server", "smtps://m", "--tls", "none"][..], "leave --tls out"),
@@ -254,15 +256,16 @@ mod tests {
         assert_eq!((letter.inline.len(), letter.attach.len(), letter.cc.len(), letter.reply_to.len()), (1, 2, 1, 1));
         assert_eq!(letter.fields, [("X-A".to_owned(), "b".to_owned())]);
         let MailCommand { request, user, mechanism, insecure_auth, dry_run } = &command;
+        let settings = &request.settings;
         let recipients: Vec<_> = request.recipients.iter().map(Address::as_str).collect();
         assert_eq!(recipients, ["bob@b", "eve@e", "dan@d"]);
         assert_eq!(*user, Some(("ada".to_owned(), Some(PathBuf::from("p")))));
         assert!(*mechanism == Some(Mechanism::Login) && *insecure_auth && *dry_run && request.helo);
-        assert_eq!((request.name.as_str(), request.trust.clone()), ("host", Trust::Anybody));
-        assert_eq!(request.show, MailShow { dialogue: true, trace: true, json: true });
-        let times = [Some(request.connect_timeout), Some(request.timeout), request.max_time];
+        assert_eq!((request.name.as_str(), settings.trust.clone()), ("host", Trust::Anybody));
+        assert_eq!(settings.show, MailShow { dialogue: true, trace: true, json: true });
+        let times = [Some(settings.connect_timeout), Some(settings.timeout), settings.max_time];
         assert_eq!(times, [1, 2, 3].map(|seconds| Some(Duration::from_secs(seconds))));
-        assert_eq!(request.key_log, Some(PathBuf::from("k")));
+        assert_eq!(settings.key_log, Some(PathBuf::from("k")));
     }
 
     #[test]

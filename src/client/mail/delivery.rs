@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::plan::{MailPlan, TlsMode};
+use super::plan::{MailPlan, MailSettings, TlsMode};
 use crate::client::opening::Opening;
 use crate::client::steps::{Steps, seconds};
 use crate::client::{ClientError, NOT_DONE};
@@ -66,7 +66,10 @@ struct Sending {
 /// One delivery.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    plan: MailPlan,
+    settings: MailSettings,
+    /// The message as it is on the wire, without added dots, and its name.
+    message: Vec<u8>,
+    message_id: Option<String>,
     begun: Tick,
     stage: Stage,
     steps: Steps,
@@ -106,30 +109,32 @@ struct Refused<'a> {
 impl Delivery {
     /// A delivery that began at `begun` by resolving the name of the server.
     pub(super) fn new(plan: MailPlan, addresses: Vec<SocketAddr>, begun: Tick) -> Self {
-        let client = Client::new(plan.dialogue.clone(), plan.tls == TlsMode::Implicit);
+        let MailPlan { settings, dialogue, message, message_id } = plan;
         Self {
             begun,
             stage: Stage::Opening(Opening::NEW),
-            steps: Steps { times: plan.show.trace, facts: plan.show.dialogue },
+            steps: Steps { times: settings.show.trace, facts: settings.show.dialogue },
             untried: addresses.into(),
-            client,
+            client: Client::new(dialogue, settings.tls == TlsMode::Implicit),
             starts_tls: false,
             sending: None,
             progressed: begun,
             sent: VecDeque::new(),
             failure: None,
-            plan,
+            settings,
+            message,
+            message_id,
         }
     }
 
-    pub(super) fn plan(&self) -> &MailPlan {
-        &self.plan
+    pub(super) fn settings(&self) -> &MailSettings {
+        &self.settings
     }
 
     /// The name of the server is resolved.
     pub(super) fn resolved(&mut self, now: Tick, output: &mut OutputQueue) {
         let addresses = self.untried.make_contiguous();
-        self.steps.resolved(&self.plan.server.host, addresses, now.since(self.begun), output);
+        self.steps.resolved(&self.settings.server.host, addresses, now.since(self.begun), output);
     }
 
     /// The address of the next connection, if one is needed.
@@ -142,7 +147,7 @@ impl Delivery {
 
     /// The bytes of the message that are on their way, and all.
     pub(super) fn progress(&self) -> Option<(u64, u64)> {
-        let all = self.plan.message.len() as u64;
+        let all = self.message.len() as u64;
         let is_there = matches!(self.client.outcome(), Some(Ok(_)));
         self.sending.as_ref().map(|sending| (if is_there { all } else { sending.moved }, all))
     }
@@ -156,8 +161,8 @@ impl Delivery {
 
     /// Does all that can be done on this connection.
     pub(super) fn advance(&mut self, io: &mut Io<'_>, now: Tick, output: &mut OutputQueue) -> Next {
-        let end = self.plan.max_time.map(|most| self.begun.after(most));
-        if let (Some(most), Some(end)) = (self.plan.max_time, end)
+        let end = self.settings.max_time.map(|most| self.begun.after(most));
+        if let (Some(most), Some(end)) = (self.settings.max_time, end)
             && now >= end
         {
             self.fail(ClientError::TimedOut(NOT_DONE, most));
@@ -218,9 +223,9 @@ impl Delivery {
     /// When the step that it is in times out.
     fn deadline(&self, now: Tick) -> Tick {
         match &self.stage {
-            Stage::Opening(opening) => opening.since(now).after(self.plan.connect_timeout),
-            Stage::Open if self.client.outcome().is_some() => self.progressed.after(self.plan.timeout.min(FAREWELL)),
-            Stage::Open => self.progressed.after(self.plan.timeout),
+            Stage::Opening(opening) => opening.since(now).after(self.settings.connect_timeout),
+            Stage::Open if self.client.outcome().is_some() => self.progressed.after(self.settings.timeout.min(FAREWELL)),
+            Stage::Open => self.progressed.after(self.settings.timeout),
         }
     }
 
@@ -229,12 +234,12 @@ impl Delivery {
             Stage::Opening(opening) => {
                 // While connecting, the next address is tried.
                 if let Some(what) = opening.timeout() {
-                    self.fail(ClientError::TimedOut(what, self.plan.connect_timeout));
+                    self.fail(ClientError::TimedOut(what, self.settings.connect_timeout));
                 }
             }
             Stage::Open => {
                 let step = self.client.step();
-                self.fail(ClientError::NoReply(step, now.since(self.progressed).min(self.plan.timeout)));
+                self.fail(ClientError::NoReply(step, now.since(self.progressed).min(self.settings.timeout)));
             }
         }
     }
@@ -252,15 +257,15 @@ impl Delivery {
                     io.output.write(b"\r\n");
                     self.sent.push_back(now);
                     self.progressed = now;
-                    if self.plan.show.dialogue {
+                    if self.settings.show.dialogue {
                         output.note(format_args!("C: {}", command.shown()));
                     }
                 }
                 Dialogue::SendMessage => {
                     self.sending = Some(Sending { stuffer: Some(Stuffer::default()), done: 0, moved: 0 });
                     self.sent.push_back(now);
-                    if self.plan.show.dialogue {
-                        output.note(format_args!("C: (the message, {} bytes)", self.plan.message.len()));
+                    if self.settings.show.dialogue {
+                        output.note(format_args!("C: (the message, {} bytes)", self.message.len()));
                         output.note("C: .");
                     }
                 }
@@ -294,7 +299,7 @@ impl Delivery {
     }
 
     fn show(&mut self, step: Step, reply: &Reply, now: Tick, output: &mut OutputQueue) {
-        if self.plan.show.dialogue {
+        if self.settings.show.dialogue {
             reply.shown_lines().for_each(|line| output.note(format_args!("S: {line}")));
         }
         let sent = self.sent.pop_front().unwrap_or(now);
@@ -306,7 +311,7 @@ impl Delivery {
     /// Sends of the message what there is room for.
     fn send(&mut self, io: &mut Io<'_>) {
         let Some(sending) = &mut self.sending else { return };
-        let message = &self.plan.message;
+        let message = &self.message;
         while io.output.room() > 0
             && let Some(stuffer) = &mut sending.stuffer
         {
@@ -360,7 +365,7 @@ impl Delivery {
             (Some(failure), _) => Err(failure),
             (None, Some(Err(failure))) => Err(ClientError::Mail(failure.clone())),
             (None, Some(Ok(_))) if !refused.is_empty() => {
-                Err(ClientError::Partial(refused.len(), self.plan.dialogue.to.len()))
+                Err(ClientError::Partial(refused.len(), accepted.len() + refused.len()))
             }
             (None, Some(Ok(_))) => Ok(()),
             (None, None) => Err(ClientError::Mail(Failure::Closed(self.client.step()))),
@@ -368,7 +373,7 @@ impl Delivery {
         for (address, reply) in &refused {
             output.note(format_args!("miod: {address} is refused: {reply}"));
         }
-        if self.plan.show.json {
+        if self.settings.show.json {
             let refused = refused.into_iter().map(|(address, reply)| Refused {
                 address,
                 code: reply.code,
@@ -376,7 +381,7 @@ impl Delivery {
                 reply: reply.to_string(),
             });
             let report = Report {
-                message_id: self.plan.message_id.as_deref(),
+                message_id: self.message_id.as_deref(),
                 accepted,
                 refused: refused.collect(),
                 reply: message.map(ToString::to_string),
@@ -400,10 +405,16 @@ mod tests {
     fn plan(tls: TlsMode) -> MailPlan {
         let address = |text: &str| Address::parse(text).unwrap();
         MailPlan {
-            server: Target { host: "mail.example.org".to_owned(), port: 587 },
-            tls,
-            trust: Trust::System,
-            key_log: None,
+            settings: MailSettings {
+                server: Target { host: "mail.example.org".to_owned(), port: 587 },
+                tls,
+                trust: Trust::System,
+                key_log: None,
+                show: MailShow::default(),
+                connect_timeout: Duration::from_secs(10),
+                timeout: Duration::from_secs(60),
+                max_time: None,
+            },
             dialogue: Plan {
                 name: "client.example".to_owned(),
                 helo: false,
@@ -417,10 +428,6 @@ mod tests {
             },
             message: b".text\r\n".to_vec(),
             message_id: None,
-            show: MailShow::default(),
-            connect_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(60),
-            max_time: None,
         }
     }
 
@@ -553,7 +560,9 @@ mod tests {
         let Err(error) = bench.result() else { panic!("it isn't delivered") };
         assert_eq!(error.to_string(), "timed out: no reply to EHLO within 60s");
 
-        let mut bench = Bench::open(MailPlan { max_time: Some(Duration::from_secs(5)), ..plan(OFFERED) });
+        let mut plan = plan(OFFERED);
+        plan.settings.max_time = Some(Duration::from_secs(5));
+        let mut bench = Bench::open(plan);
         assert_eq!(want(bench.advance(0)), Want::READ.by(at(5)));
         assert_eq!(want(bench.advance(5)).finish, Finish::Abort);
         assert!(matches!(bench.result(), Err(ClientError::TimedOut(NOT_DONE, _))));

@@ -29,7 +29,7 @@ use crate::reactor::{
 };
 use delivery::{Delivery, Next};
 pub use message::{Draft, Stamp, Text, file_name};
-pub use plan::{MailPlan, MailRequest, MailShow, MessageSource, TlsMode};
+pub use plan::{MailPlan, MailRequest, MailSettings, MailShow, MessageSource, TlsMode};
 
 /// From this size on, in bytes, a terminal shows the progress.
 const LARGE: usize = 256 * 1024;
@@ -39,7 +39,7 @@ const LARGE: usize = 256 * 1024;
 /// # Errors
 /// If a file can't be read, or the output can't be written.
 pub fn print(request: MailRequest, stamp: &Stamp) -> Result<(), ToolError> {
-    let target = request.server.clone();
+    let target = request.settings.server.clone();
     let print = || {
         let plan = request.open(stamp)?;
         // Without connections a reactor only has the closer of the output.
@@ -56,24 +56,24 @@ pub fn print(request: MailRequest, stamp: &Stamp) -> Result<(), ToolError> {
 /// # Errors
 /// If it isn't accepted for all recipients.
 pub fn run(request: MailRequest, stamp: &Stamp) -> Result<(), ToolError> {
-    let target = request.server.clone();
+    let target = request.settings.server.clone();
     let send = || deliver(request.open(stamp)?);
     send().map_err(|error| error.at(target))
 }
 
 fn deliver(plan: MailPlan) -> Result<(), ClientError> {
-    let options = Options { send_timeout: plan.timeout, ..Options::default() };
+    let settings = plan.settings.clone();
+    let options = Options { send_timeout: settings.timeout, ..Options::default() };
     let mut reactor = Reactor::<MailConnection>::new(None, options)?;
     let begun = reactor.time().now;
-    let (host, port) = (plan.server.host.clone(), plan.server.port);
-    let limit = plan.max_time.map_or(plan.connect_timeout, |most| most.min(plan.connect_timeout));
-    let found = resolve_within(&host, port, limit)?;
+    let limit = settings.max_time.map_or(settings.connect_timeout, |most| most.min(settings.connect_timeout));
+    let found = resolve_within(&settings.server.host, settings.server.port, limit)?;
     let addresses = found.ok_or(ClientError::TimedOut(NO_ADDRESS, limit))?;
-    let shows_progress = plan.message.len() >= LARGE && !plan.show.dialogue && io::stderr().is_terminal();
+    let shows_progress = plan.message.len() >= LARGE && !settings.show.dialogue && io::stderr().is_terminal();
     let mut shared = MailShared {
         output: OutputQueue::new(Destination::Stdout, reactor.closer()),
         progress: shows_progress.then(Progress::default),
-        connector: LazyConnector::new(plan.trust.clone(), plan.key_log.clone(), &[]),
+        connector: LazyConnector::new(settings.trust, settings.key_log, &[]),
         delivery: Delivery::new(plan, addresses, begun),
     };
     shared.delivery.resolved(reactor.time().now, &mut shared.output);
@@ -103,13 +103,13 @@ impl MailShared {
     /// How to make the next connection, if one is needed.
     fn next_dial(&mut self) -> Option<Dial> {
         let address = self.delivery.next_address()?;
-        let tls = if self.delivery.plan().tls == TlsMode::Implicit { Some(self.tls()?) } else { None };
+        let tls = if self.delivery.settings().tls == TlsMode::Implicit { Some(self.tls()?) } else { None };
         Some(Dial { endpoint: Endpoint::Tcp(address), tls })
     }
 
     /// The client's side of TLS. Without one the delivery has failed.
     fn tls(&mut self) -> Option<TlsClient> {
-        let client = self.connector.to(&self.delivery.plan().server.host);
+        let client = self.connector.to(&self.delivery.settings().server.host);
         client.map_err(|error| self.delivery.fail(error)).ok()
     }
 

@@ -13,9 +13,9 @@ use crate::smtp::client::{Login, StartTls};
 use crate::smtp::lines::canonical;
 use crate::trust::Trust;
 
-/// A plan whose files aren't read.
+/// The server, how to talk to it, and what is printed.
 #[derive(Clone, Debug)]
-pub struct MailRequest {
+pub struct MailSettings {
     /// The server.
     pub server: Target,
     /// How TLS begins.
@@ -24,6 +24,21 @@ pub struct MailRequest {
     pub trust: Trust,
     /// Where the secrets of TLS are written.
     pub key_log: Option<PathBuf>,
+    /// What is printed.
+    pub show: MailShow,
+    /// The limit for resolving the name, for connecting to an address, and for a TLS handshake.
+    pub connect_timeout: Duration,
+    /// The limit for a reply, and for a message without progress.
+    pub timeout: Duration,
+    /// The limit for everything together.
+    pub max_time: Option<Duration>,
+}
+
+/// A plan whose files aren't read.
+#[derive(Clone, Debug)]
+pub struct MailRequest {
+    /// What isn't about the message.
+    pub settings: MailSettings,
     /// What we call ourselves.
     pub name: String,
     /// Begin with HELO.
@@ -36,14 +51,6 @@ pub struct MailRequest {
     pub recipients: Vec<Address>,
     /// The message.
     pub message: MessageSource,
-    /// What is printed.
-    pub show: MailShow,
-    /// The limit for resolving the name, for connecting to an address, and for a TLS handshake.
-    pub connect_timeout: Duration,
-    /// The limit for a reply, and for a message without progress.
-    pub timeout: Duration,
-    /// The limit for everything together.
-    pub max_time: Option<Duration>,
 }
 
 /// How TLS begins.
@@ -78,28 +85,14 @@ pub struct MailShow {
 /// What to send and to whom.
 #[derive(Clone, Debug)]
 pub struct MailPlan {
-    /// See [`MailRequest`].
-    pub server: Target,
-    /// See [`MailRequest`].
-    pub tls: TlsMode,
-    /// See [`MailRequest`].
-    pub trust: Trust,
-    /// See [`MailRequest`].
-    pub key_log: Option<PathBuf>,
+    /// What isn't about the message.
+    pub settings: MailSettings,
     /// The dialogue.
     pub dialogue: crate::smtp::client::Plan,
     /// The message as it is on the wire, without added dots.
     pub message: Vec<u8>,
     /// The value of its field Message-ID, if it has one.
     pub message_id: Option<String>,
-    /// See [`MailRequest`].
-    pub show: MailShow,
-    /// See [`MailRequest`].
-    pub connect_timeout: Duration,
-    /// See [`MailRequest`].
-    pub timeout: Duration,
-    /// See [`MailRequest`].
-    pub max_time: Option<Duration>,
 }
 
 impl MailRequest {
@@ -131,7 +124,7 @@ impl MailRequest {
         let dialogue = crate::smtp::client::Plan {
             name: self.name,
             helo: self.helo,
-            tls: if let TlsMode::StartTls(tls) = self.tls { tls } else { StartTls::No },
+            tls: if let TlsMode::StartTls(tls) = self.settings.tls { tls } else { StartTls::No },
             login: self.login,
             from: self.from.address,
             to: self.recipients,
@@ -139,19 +132,7 @@ impl MailRequest {
             eight_bit: !message.is_ascii(),
             utf8: !header(&message).is_ascii(),
         };
-        Ok(MailPlan {
-            server: self.server,
-            tls: self.tls,
-            trust: self.trust,
-            key_log: self.key_log,
-            dialogue,
-            message_id: field(&message, "message-id"),
-            message,
-            show: self.show,
-            connect_timeout: self.connect_timeout,
-            timeout: self.timeout,
-            max_time: self.max_time,
-        })
+        Ok(MailPlan { settings: self.settings, dialogue, message_id: field(&message, "message-id"), message })
     }
 }
 
