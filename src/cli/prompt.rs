@@ -26,13 +26,16 @@ pub(super) fn new_password(user: &str) -> Result<String, CommandError> {
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
         line.strip_suffix(b"\r").unwrap_or(line).to_vec()
     };
-    String::from_utf8(password).map_err(|_| CommandError::configuration("the password is not UTF-8"))
+    utf8(password)
 }
 
 /// A password that exists already, from the terminal.
 pub(super) fn password(prompt: &str) -> Result<String, CommandError> {
-    let line = ask(prompt).map_err(|error| CommandError::runtime("read a password", &error))?;
-    String::from_utf8(line).map_err(|_| CommandError::configuration("the password is not UTF-8"))
+    utf8(ask(prompt).map_err(|error| CommandError::runtime("read a password", &error))?)
+}
+
+fn utf8(password: Vec<u8>) -> Result<String, CommandError> {
+    String::from_utf8(password).map_err(|_| CommandError::configuration("the password is not UTF-8"))
 }
 
 /// Reads a line from the terminal without echo.
