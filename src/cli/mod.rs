@@ -28,6 +28,7 @@ mod get;
 mod help;
 mod mail;
 mod man;
+mod output;
 pub mod passwd;
 mod port_owner;
 mod prompt;

@@ -12,16 +12,14 @@ mod purge;
 mod shown;
 
 use std::ffi::OsString;
-use std::io;
 use std::path::PathBuf;
 
 use super::arguments::Tool;
-use super::error::{CommandError, WRITE};
+use super::error::CommandError;
 use super::{Command, UsageError};
 use crate::cache::{Purge, uri};
 use crate::config::options::{Draft, Opt, Setter, Value};
 use crate::config::values;
-use crate::text::io_error::describe;
 
 /// The port of the service for operators.
 const ADMIN_PORT: u16 = 9180;
@@ -245,16 +243,6 @@ impl CachePlan {
 
 fn uri_of(url: &str) -> Result<Vec<u8>, UsageError> {
     uri(url).map_err(|error| UsageError(format!("{url:?}: {error}")))
-}
-
-/// The end of output. A reader that is gone isn't an error.
-fn written(result: io::Result<()>) -> Result<(), CommandError> {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CommandError::new(WRITE, format!("can't write: {}", describe(&error))))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::super::error::{CommandError, RUNTIME};
+use super::super::output::{plain, written};
 use super::super::print_error;
-use super::written;
 use crate::cache::{Directory, Listed, Problem};
 use crate::http::caching::variant;
 use crate::reactor::Time;
@@ -113,15 +113,6 @@ fn span(seconds: i64) -> String {
     }
 }
 
-/// Bytes without those that a terminal may interpret.
-fn plain(bytes: &[u8]) -> String {
-    let escape = |&byte: &u8| match byte {
-        b' '..=b'~' => char::from(byte).to_string(),
-        _ => byte.escape_ascii().to_string(),
-    };
-    bytes.iter().map(escape).collect()
-}
-
 // ---- show
 
 /// Prints what is stored for a URI: each head, and its body.
@@ -143,7 +134,7 @@ pub(super) fn show(path: &Path, uri: &[u8], only_head: bool) -> Result<(), Comma
     let is_terminal = stdout.is_terminal();
     let mut out = BufWriter::new(stdout.lock());
     for (number, entry) in entries.iter().enumerate() {
-        let written = (|| {
+        let outcome = (|| {
             if entries.len() > 1 {
                 let gap = if number > 0 { "\n" } else { "" };
                 writeln!(out, "{gap}==> {} <==", selection(entry))?;
@@ -154,7 +145,7 @@ pub(super) fn show(path: &Path, uri: &[u8], only_head: bool) -> Result<(), Comma
             }
             out.flush()
         })();
-        super::written(written)?;
+        written(outcome)?;
     }
     match damaged {
         Some(message) => Err(CommandError::new(RUNTIME, message)),

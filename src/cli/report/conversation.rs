@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 
+use super::super::output::plain;
 use super::cells::seconds;
 use super::table;
 use crate::capture::{Event, EventKind, Side, Stream};
@@ -38,13 +39,4 @@ fn write_event(stream: &Stream, event: &Event, out: &mut impl Write) -> io::Resu
             Ok(())
         }
     }
-}
-
-/// Bytes without those that a terminal may interpret.
-fn plain(bytes: &[u8]) -> String {
-    let show = |&byte: &u8| match byte {
-        b' '..=b'~' => char::from(byte).to_string(),
-        _ => byte.escape_ascii().to_string(),
-    };
-    bytes.iter().map(show).collect()
 }

@@ -17,12 +17,12 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::arguments::Tool;
-use super::error::{CommandError, DAMAGED, RUNTIME, WRITE};
+use super::error::{CommandError, DAMAGED, RUNTIME};
+use super::output::written;
 use super::{Command, UsageError, print_error};
 use crate::capture::{self, CaptureError, Damage, Filter, Report, StatusFilter};
 use crate::config::options::{Draft, Opt, Setter, Value};
 use crate::config::values;
-use crate::text::io_error::describe;
 
 /// What to print of which capture.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -172,12 +172,7 @@ impl ReportPlan {
             None => capture::read(io::stdin().lock(), &self.filter),
         };
         let mut out = BufWriter::new(io::stdout().lock());
-        match self.write(&report, &mut out).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(CommandError::new(WRITE, format!("can't write: {}", describe(&error))));
-            }
-            _ => {}
-        }
+        written(self.write(&report, &mut out).and_then(|()| out.flush()))?;
         drop(out);
         warnings(&report).iter().for_each(print_error);
         let name = self.file.as_deref().unwrap_or(Path::new("-")).display();
