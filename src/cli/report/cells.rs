@@ -62,7 +62,7 @@ pub(super) fn seconds(nanos: i64) -> String {
     format!("{sign}{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
-fn row(stream: &Stream, request: Option<&Exchange>) -> [String; 14] {
+fn row(stream: &Stream, request: Option<&Exchange>) -> Vec<String> {
     let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
     let udp = if stream.protocol == Protocol::Udp { "udp" } else { "" };
     let ours = [
@@ -94,13 +94,12 @@ fn row(stream: &Stream, request: Option<&Exchange>) -> [String; 14] {
             String::new(),
         ],
     };
-    let mut cells = ours.into_iter().chain(theirs);
     let closed = stream.closed_by.map(closed_by).unwrap_or_default().to_owned();
-    std::array::from_fn(|_| cells.next().unwrap_or_else(|| closed.clone()))
+    ours.into_iter().chain(theirs).chain([closed]).collect()
 }
 
 /// The rows of all streams.
-fn rows(report: &Report) -> impl Iterator<Item = [String; 14]> {
+fn rows(report: &Report) -> impl Iterator<Item = Vec<String>> {
     report.streams.iter().flat_map(|stream| {
         let alone = stream.requests.is_empty().then(|| row(stream, None));
         alone.into_iter().chain(stream.requests.iter().map(|request| row(stream, Some(request))))
@@ -110,7 +109,10 @@ fn rows(report: &Report) -> impl Iterator<Item = [String; 14]> {
 /// Comma-separated values (RFC 4180, with lines that end in LF).
 pub(super) fn write_csv(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}", COLUMNS.join(","))?;
-    rows(report).try_for_each(|row| writeln!(out, "{}", row.map(|cell| quoted(&cell)).join(",")))
+    rows(report).try_for_each(|row| {
+        let cells: Vec<_> = row.iter().map(|cell| quoted(cell)).collect();
+        writeln!(out, "{}", cells.join(","))
+    })
 }
 
 fn quoted(cell: &str) -> String {
@@ -122,12 +124,12 @@ fn quoted(cell: &str) -> String {
 
 /// A table for Markdown, and the totals below it.
 pub(super) fn write_markdown(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
-    writeln!(out, "{}", line(&COLUMNS.map(str::to_owned)))?;
-    writeln!(out, "{}", line(&[const { String::new() }; 14].map(|_| "---".to_owned())).replace(' ', ""))?;
+    writeln!(out, "| {} |", COLUMNS.join(" | "))?;
+    writeln!(out, "|{}", "---|".repeat(COLUMNS.len()))?;
     rows(report).try_for_each(|row| {
         // A backslash and a bar would end the cell or change what comes after.
-        writeln!(out, "{}", line(&row.map(|cell| cell.replace('\\', "\\\\").replace('|', "\\|"))))
+        let cells: Vec<_> = row.iter().map(|cell| cell.replace('\\', "\\\\").replace('|', "\\|")).collect();
+        writeln!(out, "| {} |", cells.join(" | "))
     })?;
     writeln!(out)?;
     super::table::totals(report).iter().try_for_each(|line| writeln!(out, "- {line}"))
