@@ -6,7 +6,7 @@ mod support;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -176,11 +176,16 @@ fn play(stream: TcpStream, acts: Vec<Act>, tls: Option<Arc<ServerConfig>>) -> Ve
     message
 }
 
-/// Sends `text` from ada to bob by this server.
+/// Sends something from ada by this server.
+fn command(server: &str) -> Command {
+    let mut command = miod();
+    command.args(["mail", "--server", server, "--name", "client.example", "-f", "ada@example.org"]);
+    command
+}
+
+/// Sends `text` from ada by the server at this address.
 fn mail(server: SocketAddr, options: &[&str], text: &str) -> Outcome {
-    let server = format!("localhost:{}", server.port());
-    let always = ["mail", "--server", &server, "--name", "client.example", "-f", "ada@example.org"];
-    run_to_end(miod().args(always).args(options), text.as_bytes())
+    run_to_end(command(&format!("localhost:{}", server.port())).args(options), text.as_bytes())
 }
 
 const GREETING: Act = Say("220 mail.example.org ESMTP\r\n");
@@ -465,10 +470,8 @@ fn tls_may_be_there_from_the_beginning() {
     let login = Reply("AUTH PLAIN AGFkYQBhcHBsZQ==", "235 2.7.0 welcome\r\n");
     let acts = [&[Tls, GREETING, OFFERS, login][..], &rest()].concat();
     let server = Scripted::secured(acts, Some(&certificate));
-    let server_url = format!("smtps://localhost:{}/", server.address.port());
-    let mut command = miod();
-    command.args(["mail", "--server", &server_url, "--name", "client.example", "-f", "ada@example.org", "-u", "ada"]);
-    command.args(trusting(&certificate)).args(["-v", "bob@example.org"]).env("MIOD_MAIL_PASSWORD", "apple");
+    let mut command = command(&format!("smtps://localhost:{}/", server.address.port()));
+    command.args(trusting(&certificate)).args(["-v", "-u", "ada", "bob@example.org"]).env("MIOD_MAIL_PASSWORD", "apple");
     let outcome = run_to_end(&mut command, b"text");
     server.message();
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
@@ -526,10 +529,8 @@ fn tls_that_fails_or_is_missing_has_its_exit_code() {
 fn logins_that_fail_have_their_exit_code() {
     let run = |acts: Vec<Act>, options: &[&str], password: Option<&str>| {
         let server = Scripted::start(acts);
-        let address = format!("localhost:{}", server.address.port());
-        let mut command = miod();
-        command.args(["mail", "--server", &address, "--name", "client.example", "-f", "ada@example.org", "-u", "ada"]);
-        command.args(options).args(["--tls", "none", "bob@example.org"]);
+        let mut command = command(&format!("localhost:{}", server.address.port()));
+        command.args(options).args(["-u", "ada", "--tls", "none", "bob@example.org"]);
         command.envs(password.map(|password| ("MIOD_MAIL_PASSWORD", password)));
         let outcome = run_to_end(&mut command, b"text");
         server.message();
@@ -555,10 +556,8 @@ fn on_a_terminal_the_password_is_asked_for_and_the_progress_is_shown() {
     let login = Reply("AUTH PLAIN AGFkYQBhcHBsZQ==", "235 2.7.0 welcome\r\n");
     let offers = Reply("EHLO client.example", "250-mail.example.org\r\n250 AUTH PLAIN LOGIN\r\n");
     let server = Scripted::start([&[GREETING, offers, login][..], &rest()].concat());
-    let address = format!("localhost:{}", server.address.port());
-    let mut command = miod();
-    command.args(["mail", "--server", &address, "--name", "client.example", "-f", "ada@example.org", "-u", "ada"]);
-    command.args(["--body", "text", "-a"]).arg(root.at("large.bin")).arg("bob@example.org");
+    let mut command = command(&format!("localhost:{}", server.address.port()));
+    command.args(["-u", "ada", "--body", "text", "-a"]).arg(root.at("large.bin")).arg("bob@example.org");
     let mut terminal = Terminal::start(command);
     terminal.expect("Password of ada: ");
     terminal.write("apple\n");
@@ -571,10 +570,8 @@ fn on_a_terminal_the_password_is_asked_for_and_the_progress_is_shown() {
 #[test]
 fn ctrl_c_ends_it_at_once() {
     let server = Scripted::start(until(2, &[Hear("MAIL FROM:<ada@example.org>"), Wait]));
-    let address = format!("localhost:{}", server.address.port());
-    let options = ["mail", "-v", "--name", "client.example", "-f", "ada@example.org", "--body", "text"];
-    let mut command = miod();
-    command.args(options).args(["--server", &address, "bob@example.org"]).stderr(Stdio::piped());
+    let mut command = command(&format!("localhost:{}", server.address.port()));
+    command.args(["-v", "--body", "text", "bob@example.org"]).stderr(Stdio::piped());
     let mut child = Ended(command.spawn().unwrap());
     let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().starts_with("C: MAIL")));
