@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::arguments::Tool;
-use super::trust::{cacert, insecure, tls_keylog};
+use super::client_options::{ClientDraft, HasClientDraft, cacert, insecure, max_time, tls_keylog};
 use super::{Command, UsageError};
 use crate::client::get::{Content, GetPlan, GetRequest, Show};
 use crate::config::options::{Draft, Opt, Setter, Value, assign};
@@ -17,7 +17,6 @@ use crate::http::client::check_field;
 use crate::http::grammar::is_token;
 use crate::http::target::valid_host;
 use crate::http::uri::HttpUrl;
-use crate::trust::Trust;
 
 /// The options, before the URL is known.
 #[derive(Default)]
@@ -38,9 +37,13 @@ pub(super) struct GetDraft {
     follow: bool,
     fail: bool,
     timeout: Option<Duration>,
-    max_time: Option<Duration>,
-    trust: Trust,
-    key_log: Option<PathBuf>,
+    client: ClientDraft,
+}
+
+impl HasClientDraft for GetDraft {
+    fn client(&mut self) -> &mut ClientDraft {
+        &mut self.client
+    }
 }
 
 pub(super) const TOOL: Tool<GetDraft> = Tool {
@@ -100,18 +103,9 @@ FILE may begin with a slash.
             set: assign!(Command.show.trace = true),
             ..Opt::DEFAULT
         },
-        cacert(Setter::Command(|draft, text| {
-            draft.trust = Trust::File(PathBuf::from(text));
-            Ok(())
-        })),
-        insecure(Setter::Command(|draft, _| {
-            draft.trust = Trust::Anybody;
-            Ok(())
-        })),
-        tls_keylog(Setter::Command(|draft, text| {
-            draft.key_log = Some(PathBuf::from(text));
-            Ok(())
-        })),
+        cacert(),
+        insecure(),
+        tls_keylog(),
         Opt {
             long: "output",
             short: Some('o'),
@@ -225,14 +219,7 @@ FILE may begin with a slash.
             set: assign!(Command.timeout = Some(values::seconds)),
             ..Opt::DEFAULT
         },
-        Opt {
-            long: "max-time",
-            short: Some('m'),
-            value: Value::Required("SECONDS"),
-            help: "for everything together (default: no limit)",
-            set: assign!(Command.max_time = Some(values::seconds)),
-            ..Opt::DEFAULT
-        },
+        max_time(),
     ],
     defaults: Draft::default,
     more: "Exit codes, as curl's: 0; 1 other error; 2 usage error; 6 unknown host name; 7 connection
@@ -332,9 +319,9 @@ fn request(draft: GetDraft, url: HttpUrl) -> Result<GetRequest, UsageError> {
     plan.show = draft.show;
     plan.fail = draft.fail;
     plan.timeout = draft.timeout.unwrap_or(plan.timeout);
-    plan.max_time = draft.max_time;
-    plan.trust = draft.trust;
-    plan.key_log = draft.key_log;
+    plan.max_time = draft.client.max_time;
+    plan.trust = draft.client.trust;
+    plan.key_log = draft.client.key_log;
     Ok(GetRequest { plan, upload: draft.upload, output: draft.output, resume: draft.resume })
 }
 

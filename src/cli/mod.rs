@@ -19,6 +19,7 @@ pub mod banner;
 mod blocking;
 pub mod cache;
 pub mod check;
+mod client_options;
 mod commands;
 mod completions;
 mod connect;
@@ -39,8 +40,7 @@ mod server;
 mod server_help;
 pub mod sessions;
 mod settings;
-pub mod trust;
-mod udp;
+pub mod udp;
 pub mod unit;
 
 use std::ffi::OsString;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::arguments::Tool;
 use super::blocking::{self, RESPONSE, Stream, invalid, more};
 use super::error::{CommandError, RUNTIME};
-use super::trust::TRUST;
+use super::client_options::{ClientDraft, cacert, insecure};
 use super::{Command, UsageError};
 use crate::config::options::Draft;
 use crate::durable::{Change, Store, Written};
@@ -47,7 +47,7 @@ enum Location {
     Remote(StoreUrl),
 }
 
-pub(super) const TOOL: Tool<Trust> = Tool {
+pub(super) const TOOL: Tool<ClientDraft> = Tool {
     usage: "miod sessions lists the sessions of a store, or ends one, while servers use it.
 
 Usage: miod sessions dump STORE
@@ -57,7 +57,7 @@ STORE is http://[:TOKEN@]HOST:PORT/ (a key-value service), redis://[:PASS@]HOST:
 TLS with https:// and rediss://, or the directory of --sessions file:DIR. dump prints the sessions,
 one JSON object per line. end ends one; in a directory only while no server uses it.
 ",
-    options: TRUST,
+    options: &[cacert(), insecure()],
     defaults: Draft::default,
     more: "Exit codes: 0; 1 no such session, or the store is unavailable; 2 usage error; 69 a server uses
 the directory; 78 the store is damaged.
@@ -69,8 +69,8 @@ Examples:
 };
 
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
-    TOOL.parse(arguments, |Draft { command: trust, .. }, words| {
-        SessionsPlan::parse(&words).map(|plan| Command::Sessions(SessionsPlan { trust, ..plan }))
+    TOOL.parse(arguments, |Draft { command, .. }, words| {
+        SessionsPlan::parse(&words).map(|plan| Command::Sessions(SessionsPlan { trust: command.trust, ..plan }))
     })
 }
 

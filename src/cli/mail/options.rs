@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::arguments::Tool;
-use super::super::trust::{cacert, insecure, tls_keylog};
+use super::super::client_options::{ClientDraft, HasClientDraft, cacert, insecure, max_time, tls_keylog};
 use crate::client::mail::{Draft as Letter, MailShow, Text, file_name};
 use crate::config::options::{Draft, Opt, SetResult, Setter, Value, assign, seconds};
 use crate::config::values;
 use crate::smtp::address::{Mailbox, is_domain, is_literal};
 use crate::smtp::client::Mechanism;
-use crate::trust::Trust;
 
 /// Longest password, and name of a user, in bytes.
 pub(super) const SECRET: usize = 255;
@@ -23,8 +22,6 @@ pub(in super::super) struct MailDraft {
     pub(super) letter: Letter,
     pub(super) ready: Option<PathBuf>,
     pub(super) tls: TlsChoice,
-    pub(super) trust: Trust,
-    pub(super) key_log: Option<PathBuf>,
     pub(super) user: Option<String>,
     pub(super) password_file: Option<PathBuf>,
     pub(super) mechanism: Option<Mechanism>,
@@ -35,7 +32,7 @@ pub(in super::super) struct MailDraft {
     pub(super) show: MailShow,
     pub(super) connect_timeout: Duration,
     pub(super) timeout: Duration,
-    pub(super) max_time: Option<Duration>,
+    pub(super) client: ClientDraft,
 }
 
 impl Default for MailDraft {
@@ -47,8 +44,6 @@ impl Default for MailDraft {
             letter: Letter::default(),
             ready: None,
             tls: TlsChoice::Auto,
-            trust: Trust::default(),
-            key_log: None,
             user: None,
             password_file: None,
             mechanism: None,
@@ -60,8 +55,14 @@ impl Default for MailDraft {
             connect_timeout: Duration::from_secs(20),
             // As RFC 5321 §4.5.3.2 has it for most commands.
             timeout: Duration::from_secs(300),
-            max_time: None,
+            client: ClientDraft::default(),
         }
+    }
+}
+
+impl HasClientDraft for MailDraft {
+    fn client(&mut self) -> &mut ClientDraft {
+        &mut self.client
     }
 }
 
@@ -216,18 +217,9 @@ is read from standard input, unless it is given.
             }),
             ..Opt::DEFAULT
         },
-        cacert(Setter::Command(|draft, text| {
-            draft.trust = Trust::File(PathBuf::from(text));
-            Ok(())
-        })),
-        insecure(Setter::Command(|draft, _| {
-            draft.trust = Trust::Anybody;
-            Ok(())
-        })),
-        tls_keylog(Setter::Command(|draft, text| {
-            draft.key_log = Some(PathBuf::from(text));
-            Ok(())
-        })),
+        cacert(),
+        insecure(),
+        tls_keylog(),
         Opt {
             long: "user",
             short: Some('u'),
@@ -334,14 +326,7 @@ is read from standard input, unless it is given.
             set: assign!(Command.timeout = values::seconds),
             ..Opt::DEFAULT
         },
-        Opt {
-            long: "max-time",
-            short: Some('m'),
-            value: Value::Required("SECONDS"),
-            help: "for everything together (default: no limit)",
-            set: assign!(Command.max_time = Some(values::seconds)),
-            ..Opt::DEFAULT
-        },
+        max_time(),
     ],
     defaults: Draft::default,
     more: "Exit codes, as curl's: 0 accepted for all recipients; 1 for some, or another error; 2 usage error; 5
