@@ -68,9 +68,9 @@ pub struct OutputQueue {
 }
 
 impl OutputQueue {
-    /// A queue to `destination`. If that can't be written, `closer` ends the loop.
-    pub fn new(destination: Destination, closer: Closer) -> Self {
-        Self { destination, closer: Some(closer), ..Self::default() }
+    /// A queue to `destination`. If that can't be written, `closer` ends the loop, if one runs.
+    pub fn new(destination: Destination, closer: impl Into<Option<Closer>>) -> Self {
+        Self { destination, closer: closer.into(), ..Self::default() }
     }
 
     /// Adds bytes.

@@ -42,9 +42,7 @@ pub fn print(request: MailRequest, stamp: &Stamp) -> Result<(), ToolError> {
     let target = request.settings.server.clone();
     let print = || {
         let plan = request.open(stamp)?;
-        // Without connections a reactor only has the closer of the output.
-        let reactor = Reactor::<MailConnection>::new(None, Options::default())?;
-        let mut output = OutputQueue::new(Destination::Stdout, reactor.closer());
+        let mut output = OutputQueue::new(Destination::Stdout, None);
         output.write(&plan.message);
         conclude(&mut output, Ok(()))
     };
