@@ -20,7 +20,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encod
 use rustix::fs::{AtFlags, Dir, FileType};
 
 use super::coded;
-use super::resolve::{Metadata, Root, is_hidden};
+use super::resolve::{Metadata, Root, is_reachable};
 use crate::limits;
 
 /// What is encoded in a reference: all but the unreserved of RFC 3986 §2.3.
@@ -198,8 +198,7 @@ impl Listing {
             if seen > limits::DIRECTORY_ENTRIES {
                 return Err(io::Error::other("the directory has too many entries to be listed"));
             }
-            // No request path can contain these bytes, so no request can reach such a name.
-            if is_hidden(name) || name.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\') {
+            if !is_reachable(name) {
                 continue;
             }
             // The entry may be gone, or the file system may fail for it: the others still count.

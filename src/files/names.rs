@@ -19,7 +19,7 @@ use rustix::fs::{AtFlags, Dir, FileType};
 
 use super::coded;
 use super::readings::{Read, Reading};
-use super::resolve::{Metadata, Root, is_hidden};
+use super::resolve::{self, Metadata, Root, is_reachable};
 use crate::http::language::{Language, Languages};
 use crate::http::media_type::MediaTypes;
 use crate::limits;
@@ -77,14 +77,14 @@ fn split(name: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The language that the name of a file says.
 pub(super) fn language(path: &[u8], languages: &Languages) -> Option<Language> {
-    let name = path.rsplit(|byte| *byte == b'/').next()?;
+    let (_, name) = resolve::split(path);
     parts(name, languages)?.language.map(|(language, _)| language)
 }
 
 /// What tells the file at `path` apart from others with the same time and size: a checksum of its
 /// name (FNV-1a), which is the same on every machine.
 pub(super) fn mark(path: &[u8]) -> String {
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let (_, name) = resolve::split(path);
     let sum = name.iter().fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     format!("{sum:x}")
 }
@@ -194,8 +194,7 @@ impl Source {
             if seen > limits::NAMES {
                 return Err(io::Error::other("the directory has too many entries"));
             }
-            // No request path can contain these bytes.
-            if is_hidden(name) || name.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\') {
+            if !is_reachable(name) {
                 continue;
             }
             let Some(Parts { stem, language }) = parts(name, &self.languages) else { continue };

@@ -20,7 +20,7 @@ use super::candidates::ends_as_directory;
 use super::load::Missed;
 use super::names::{self, Names, NamesJob, Source};
 use super::representation::Answered;
-use super::resolve::Opened;
+use super::resolve::{self, Opened};
 use super::{Asked, Site, Unanswered, location, respond};
 use crate::http::alternatives::{self, Candidate, Wishes};
 use crate::http::language::Languages;
@@ -85,10 +85,10 @@ impl Site {
             Missed::NotFound | Missed::Directory(_) if ends_as_directory(key) => {
                 (key.strip_suffix(b"/").unwrap_or(key), Wanted::Index)
             }
-            Missed::NotFound => match memchr::memrchr(b'/', key) {
-                Some(slash) => (&key[..slash], Wanted::Name(&key[slash + 1..])),
-                None => (&b""[..], Wanted::Name(key)),
-            },
+            Missed::NotFound => {
+                let (directory, name) = resolve::split(key);
+                (directory, Wanted::Name(name))
+            }
             _ => return None,
         };
         let names = match asked.names {

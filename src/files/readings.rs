@@ -19,6 +19,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::resolve;
+
 /// Something that is read of a directory.
 pub trait Read {
     /// Which part of the directory, or in which order.
@@ -115,7 +117,7 @@ impl<R: Read> Readings<R> {
     pub(super) fn forget(&self, path: &[u8]) {
         let mut kept = self.lock();
         kept.changes += 1;
-        let parent = memchr::memrchr(b'/', path).map_or(&b""[..], |slash| &path[..slash]);
+        let (parent, _) = resolve::split(path);
         for entry in kept.entries.iter_mut().filter(|entry| *entry.directory == *parent) {
             entry.fresh = false;
         }

@@ -406,8 +406,19 @@ impl Root {
 }
 
 /// Whether a name is never served: it begins with a dot and isn't `.well-known`.
-pub fn is_hidden(name: &[u8]) -> bool {
+fn is_hidden(name: &[u8]) -> bool {
     name.first() == Some(&b'.') && name != b".well-known"
+}
+
+/// Whether a request can reach a file or directory of this name: it isn't hidden, and has no byte
+/// that no request path can contain.
+pub fn is_reachable(name: &[u8]) -> bool {
+    !is_hidden(name) && !name.iter().any(|byte| byte.is_ascii_control() || *byte == b'\\')
+}
+
+/// The path of the directory, without its slash, and the name in it.
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    memchr::memrchr(b'/', path).map_or((&b""[..], path), |slash| (&path[..slash], &path[slash + 1..]))
 }
 
 /// Whether `path` has the form of a path that can be served: it is relative, no component

@@ -33,7 +33,7 @@ use std::rc::Rc;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
-use super::resolve::Root;
+use super::resolve::{self, Root};
 use crate::limits;
 
 /// A change. Paths are relative to the root, as in [`Root::get`], without a slash at the
@@ -113,7 +113,7 @@ impl Watch {
             // Its form alone makes it not found, and no change can alter that.
             return true;
         }
-        let parent = parent(path);
+        let (parent, _) = resolve::split(path);
         if self.watches.contains(parent) {
             return true;
         }
@@ -222,11 +222,6 @@ impl AsRawFd for Watch {
     fn as_raw_fd(&self) -> RawFd {
         self.inotify.as_raw_fd()
     }
-}
-
-/// The path before the last slash.
-fn parent(path: &[u8]) -> &[u8] {
-    memchr::memrchr(b'/', path).map_or(b"", |slash| &path[..slash])
 }
 
 /// The change that an event reports. `directory` is the path of its watch, if there still
