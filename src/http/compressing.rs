@@ -18,11 +18,14 @@
 
 use std::borrow::Cow;
 
-use super::Status;
 use super::compressible::{CompressionRules, SMALLEST};
 use super::content_coding::{CodingChoice, ContentCoding};
 use super::head::RequestHead;
 use super::response::Length;
+use super::{Status, cache_control, conditional};
+
+/// The line that says that a response depends on Accept-Encoding.
+pub const VARY: &[u8] = b"Vary: Accept-Encoding\r\n";
 
 /// What decides about a response, apart from the request.
 #[derive(Clone, Copy, Debug)]
@@ -123,13 +126,12 @@ impl<'a> Traits<'a> {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         match name.len() {
             4 if is("Vary") => {
-                let names = |token: &[u8]| token == b"*" || token.eq_ignore_ascii_case(b"accept-encoding");
-                let is_by_coding = self.vary == Vary::ByCoding || tokens(value).any(names);
+                let is_by_coding = self.vary == Vary::ByCoding || varies_by_coding(value);
                 self.vary = if is_by_coding { Vary::ByCoding } else { Vary::Otherwise };
             }
             12 if is("Content-Type") => self.content_type = Some(value),
             13 if is("Content-Range") && self.kind == Kind::Plain => self.kind = Kind::Fixed,
-            13 if is("Cache-Control") && tokens(value).any(is_no_transform) => *self = self.fixed(),
+            13 if is("Cache-Control") && forbids_transforms(value) => *self = self.fixed(),
             16 if is("Content-Encoding") && tokens(value).any(|coding| !coding.eq_ignore_ascii_case(b"identity")) => {
                 self.kind = Kind::Settled;
             }
@@ -142,8 +144,16 @@ fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
-fn is_no_transform(directive: &[u8]) -> bool {
-    directive.eq_ignore_ascii_case(b"no-transform")
+/// Whether a value of Vary says that the response depends on Accept-Encoding: by its name, or as on
+/// everything.
+pub fn varies_by_coding(vary: &[u8]) -> bool {
+    tokens(vary).any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding"))
+}
+
+/// Whether a value of Cache-Control says that nobody on the way may change the content (RFC 9111
+/// §5.2.2.6).
+pub fn forbids_transforms(cache_control: &[u8]) -> bool {
+    cache_control::directives(cache_control).any(|directive| directive.is("no-transform"))
 }
 
 /// How a response is sent.
@@ -162,7 +172,7 @@ impl Decision {
     pub fn change(self, traits: &Traits<'_>) -> Change {
         match (self.coding(), self.varies, traits.vary) {
             (Some(_), ..) | (None, true, Vary::Otherwise) => Change::Fields,
-            (None, true, Vary::Absent) => Change::Line("Vary: Accept-Encoding\r\n"),
+            (None, true, Vary::Absent) => Change::Line(VARY),
             (None, true, Vary::ByCoding) | (None, false, _) => Change::None,
         }
     }
@@ -179,7 +189,7 @@ pub enum Change {
     /// Nothing.
     None,
     /// There is this line in addition.
-    Line(&'static str),
+    Line(&'static [u8]),
     /// The fields change; see [`rewrite`].
     Fields,
 }
@@ -206,7 +216,7 @@ pub fn decide(rules: &CompressionRules, request: &RequestHead<'_>, traits: &Trai
         return Decision::AS_IT_IS;
     }
     let choice = match request.codings.choose(rules.codings) {
-        CodingChoice::Coded(_) if request.fields.tokens("cache-control").any(is_no_transform) => CodingChoice::Identity,
+        CodingChoice::Coded(_) if request.fields.all("cache-control").any(forbids_transforms) => CodingChoice::Identity,
         choice => choice,
     };
     Decision { choice, varies: true }
@@ -256,8 +266,8 @@ fn weak(tag: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
 
 /// Whether a client has the weak form of this entity-tag, and not the strong one.
 fn has_weak(request: &RequestHead<'_>, tag: &[u8]) -> bool {
-    // A comma within a tag makes the tag look like two others, which then is a strong one here.
-    let mut tags = request.fields.tokens("if-none-match").filter(|known| super::conditional::weak_match(known, tag));
+    let known = request.fields.all("if-none-match").flat_map(conditional::tags);
+    let mut tags = known.filter(|known| conditional::weak_match(known, tag));
     let is_weak = |known: &[u8]| known.starts_with(b"W/");
     tags.next().is_some_and(is_weak) && tags.all(is_weak)
 }

@@ -146,7 +146,7 @@ fn opaque(tag: &[u8]) -> &[u8] {
 
 /// The entity-tags of a list. A malformed member is skipped up to the next comma, so that the
 /// others still count.
-fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn tags(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = list;
     std::iter::from_fn(move || {
         while !rest.is_empty() {

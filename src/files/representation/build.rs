@@ -10,9 +10,10 @@ use super::super::resolve::Metadata;
 use super::super::validators::{self, Validators};
 use super::{ACCEPT_RANGES, Representation, SMALL};
 use crate::http::compressible::{CompressibleTypes, SMALLEST};
+use crate::http::compressing::{forbids_transforms, varies_by_coding};
 use crate::http::content_coding::{Codings, ContentCoding};
 use crate::http::response::{self, HeadContext, ResponseHead};
-use crate::http::{Status, cache_control, date};
+use crate::http::{Status, date};
 use crate::limits;
 
 const NO_SNIFF: &[u8] = b"X-Content-Type-Options: nosniff\r\n";
@@ -77,15 +78,10 @@ impl<'a> Style<'a> {
 
     /// The codings in which forms of `size` bytes may be made here.
     pub(in super::super) fn made_in(&self, size: u64, types: &CompressibleTypes, context: HeadContext<'_>) -> Codings {
-        // Nobody on the way to the client may change such content (RFC 9111 §5.2.2.6).
-        let is_fixed = || {
-            let cache_control = self.cache_control(context).as_bytes();
-            cache_control::directives(cache_control).any(|directive| directive.is("no-transform"))
-        };
         let may_be_made = (SMALLEST..=limits::COMPRESSED_FILE).contains(&size)
             && types.contains(self.field("Content-Type").unwrap_or(self.media_type).as_bytes())
             && self.may_be_coded(context)
-            && !is_fixed();
+            && !forbids_transforms(self.cache_control(context).as_bytes());
         if may_be_made { context.policy.compress } else { Codings::NONE }
     }
 }
@@ -227,8 +223,7 @@ fn vary(style: &Style<'_>, varies: bool) -> Option<String> {
     const CHOICE: &str = "Accept-Encoding";
     let own = style.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Vary")).map(|(_, value)| *value);
     let own = own.collect::<Vec<_>>().join(", ");
-    let names_all = own.split(',').map(str::trim).any(|name| name == "*" || name.eq_ignore_ascii_case(CHOICE));
-    match (own.as_str(), varies && !names_all) {
+    match (own.as_str(), varies && !varies_by_coding(own.as_bytes())) {
         ("", false) => None,
         ("", true) => Some(CHOICE.to_owned()),
         (_, true) => Some(format!("{CHOICE}, {own}")),

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::body::{Destination, ReadingBody, Stream};
-use super::coding::{Coding, NOT_ACCEPTABLE, VARY};
+use super::coding::{Coding, NOT_ACCEPTABLE};
 use super::exchange::{Exchange, Turn};
 use super::jobs;
 use super::rejects::{FAILED, NO_STORE, SESSION_TOO_LARGE};
@@ -27,7 +27,7 @@ use super::waiting::{AfterJob, Awaits, Waiting};
 use super::watching::{self, Watching};
 use crate::app::boundary::{Application, ContentSink};
 use crate::app::{Answer, Call, Outcome, Ports, Request, Response, Sink};
-use crate::http::compressing::Traits;
+use crate::http::compressing::{Traits, VARY};
 use crate::http::response::{BodyForm, Length};
 use crate::http::{Status, event_stream};
 use crate::limits;

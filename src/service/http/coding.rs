@@ -20,9 +20,6 @@ use crate::http::{Reject, Status};
 pub(super) const NOT_ACCEPTABLE: Reject =
     Reject::new(Status::NOT_ACCEPTABLE, "no content coding of this response is acceptable");
 
-/// The fields of that response.
-pub(super) const VARY: &[u8] = b"Vary: Accept-Encoding\r\n";
-
 /// How the content of a response is sent.
 pub(super) struct Coding<'a> {
     decision: Decision,

@@ -10,13 +10,14 @@
 
 use std::time::Duration;
 
-use super::coding::{NOT_ACCEPTABLE, VARY};
+use super::coding::NOT_ACCEPTABLE;
 use super::exchange::{Exchange, Handler, Turn};
 use super::https;
 use crate::app::Response;
 use crate::auth::guard::{Access, Refusal};
 use crate::auth::{Check, Checked};
 use crate::http::basic::Asker;
+use crate::http::compressing::VARY;
 use crate::http::content_coding::{CodingChoice, content_codings};
 use crate::http::cors::Cors;
 use crate::http::framing::Framing;

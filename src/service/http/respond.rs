@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::access_log::{self, Details, PendingEntry, RequestSummary, ResponseSummary};
 use super::body_writer::BodyWriter;
-use super::coding::{Coding, NOT_ACCEPTABLE, VARY};
+use super::coding::{Coding, NOT_ACCEPTABLE};
 use super::exchange::{Exchange, Handler, Turn};
 use super::notices;
 use super::sending::Sending;
@@ -14,7 +14,7 @@ use super::state::{Progress, State};
 use crate::app::{Body, Response};
 use crate::files::Failure;
 use crate::http::basic::Asker;
-use crate::http::compressing::Traits;
+use crate::http::compressing::{Traits, VARY};
 use crate::http::content_coding::AcceptedCodings;
 use crate::http::response::{BodyForm, HeadContext, Length, RequestTraits, ResponseHead, Stamp};
 use crate::http::{Fields, Reject, Status, negotiate};

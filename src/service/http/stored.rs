@@ -148,7 +148,7 @@ impl Sending<'_, '_, '_> {
             None => {
                 out.prebuilt(stored_lines(self.response.head()));
                 if let Change::Line(line) = self.coding.change() {
-                    out.lines(line.as_bytes());
+                    out.lines(line);
                 }
                 self.plan.via().into_iter().for_each(|via| out.field("Via", via.as_bytes()));
             }
