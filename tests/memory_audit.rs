@@ -165,8 +165,8 @@ fn measure_cache(limit: usize, sizes: &[usize], forms: Forms) -> (usize, usize) 
     let is_made = matches!(forms, Forms::Made | Forms::Awaited);
     let rules = CompressionRules { codings, level: 1, types: CompressibleTypes::default() };
     let compression = Rc::new(if is_made { rules } else { CompressionRules::OFF });
-    let mut host = Host::new(Rules { compression: Rc::clone(&compression), ..Rules::default() });
-    let settings = Settings { cache_size: limit, open_files: 450, compression, ..Settings::default() };
+    let mut host = Host::new(Rules { compression, ..Rules::default() });
+    let settings = Settings { cache_size: limit, open_files: 450, ..Settings::default() };
     let site = Site::new(Root::open(&directory, Symlinks::Inside).unwrap(), settings);
     host.files = Some(Rc::new(site.into()));
     let mut shared = Shared::new(http::Shared::new(Limits::default(), host), Log::default());

@@ -202,8 +202,7 @@ impl Site {
         let style = self.style(&named);
         let siblings = if style.may_be_coded(context) { siblings } else { siblings.unused() };
         let usable = siblings.usable();
-        let types = &self.settings.compression.types;
-        let made = if keep { style.made_in(metadata.size, types, context) } else { Codings::NONE };
+        let made = if keep { style.made_in(metadata.size, context) } else { Codings::NONE };
         let (variety, size, varies) = (Variety::Plain, metadata.size, !made.union(usable).is_empty());
         let form = Form { key, metadata: &metadata, variety, file, size, varies };
         let mut entry = Entry::new(Representation::build(form, &style, context)?, metadata);
@@ -241,7 +240,7 @@ impl Site {
     fn compress(&mut self, entry: &mut Entry, coding: ContentCoding, context: HeadContext<'_>) {
         let Some(made) = Coding::of_name(coding.name()) else { return entry.withdraw() };
         self.candidates.get(entry.key(), entry.candidate, &mut self.path);
-        let level = self.settings.compression.level;
+        let level = context.policy.compression.level;
         match entry.compressing(coding).take().map_or(Outcome::Skipped, Compressing::outcome) {
             Outcome::Running(compressing) => *entry.compressing(coding) = Some(compressing),
             Outcome::Useless => entry.withdraw(),

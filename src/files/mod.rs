@@ -40,7 +40,6 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::http::compressible::CompressionRules;
 use crate::http::head::RequestHead;
 use crate::http::media_type::MediaTypes;
 use crate::http::response::HeadContext;
@@ -75,8 +74,6 @@ pub struct Settings {
     pub listing: bool,
     /// The value of Cache-Control.
     pub cache_control: String,
-    /// How files are compressed, where the policy of the request allows it.
-    pub compression: Rc<CompressionRules>,
     /// Files that are there in a coding, like `a.html.br`, are sent in place of the plain ones.
     pub precompressed: bool,
     /// Changes of files are noticed at once; else each file is checked once a second.
@@ -125,7 +122,6 @@ impl Default for Settings {
         Self {
             listing: false,
             cache_control: "no-cache".to_owned(),
-            compression: Rc::new(CompressionRules::OFF),
             precompressed: true,
             watch: true,
             cache_size: limits::CACHE,

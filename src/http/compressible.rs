@@ -137,6 +137,12 @@ pub struct CompressionRules {
     pub types: CompressibleTypes,
 }
 
+impl Default for CompressionRules {
+    fn default() -> Self {
+        Self::OFF
+    }
+}
+
 impl CompressionRules {
     /// Nothing is compressed.
     pub const OFF: Self = Self { codings: Codings::NONE, level: LEVEL, types: CompressibleTypes::none() };

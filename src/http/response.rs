@@ -18,7 +18,9 @@
 //! | HEAD | the same head, no body | the same head, no body |
 //! | 1xx, 204, 304 | no body, no field about one | |
 
-use super::content_coding::Codings;
+use std::rc::Rc;
+
+use super::compressible::CompressionRules;
 use super::date;
 use super::{Status, cache_control};
 
@@ -84,8 +86,8 @@ pub struct Policy {
     pub replaced: Box<[Box<str>]>,
     /// The Cache-Control of files, in place of that of the host.
     pub cache_control: Option<Box<str>>,
-    /// The codings in which responses are compressed.
-    pub compress: Codings,
+    /// How responses are compressed.
+    pub compression: Rc<CompressionRules>,
 }
 
 impl Policy {

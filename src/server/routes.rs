@@ -6,12 +6,13 @@ use std::rc::Rc;
 use super::ServerError;
 use super::error::Faults;
 use super::proxies;
-use super::site::{compression_rules, open_root, site_settings};
+use super::site::{open_root, site_settings};
 use super::surroundings::Surroundings;
 use crate::config::{Content, Handler, Host, Respond, Route, Rules};
 use crate::files::Site;
 use crate::files::resolve::Opened;
 use crate::http::Status;
+use crate::http::compressible::CompressionRules;
 use crate::http::content_coding::Codings;
 use crate::http::media_type::MediaTypes;
 use crate::service::http::{self, FixedResponse, Redirect, RouteHandler, Routes};
@@ -117,14 +118,15 @@ fn is_below(prefix: &str, outer: &str) -> bool {
     prefix.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The codings of a route's responses. A route may have them where the host has none.
-fn codings(host: &Host, compress: Option<bool>) -> Codings {
-    match compress {
+/// How a route's responses are compressed. They may be where the host's aren't.
+fn compression(host: &Host, compress: Option<bool>) -> CompressionRules {
+    let codings = match compress {
         None => host.compress,
         Some(true) if host.compress.is_empty() => Host::default().compress,
         Some(true) => host.compress,
         Some(false) => Codings::NONE,
-    }
+    };
+    CompressionRules { codings, level: host.compress_level, types: host.compress_types.clone().unwrap_or_default() }
 }
 
 /// The fields of `--security-headers`. The source is the OWASP Secure Headers Project.
@@ -167,6 +169,6 @@ fn rules(host: &Host, own: &Rules, group: u64) -> http::Rules {
         deny: own.deny.clone(),
         rate: own.rate.or(host.rate).map(|rate| (rate, group)),
         log: own.log.unwrap_or(true),
-        compression: Rc::new(compression_rules(host, codings(host, own.compress))),
+        compression: Rc::new(compression(host, own.compress)),
     }
 }

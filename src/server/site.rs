@@ -12,8 +12,6 @@ use crate::config::{Handler, Host, Process};
 use crate::files::glob::Glob;
 use crate::files::resolve::{Root, Symlinks};
 use crate::files::{self, ErrorPages};
-use crate::http::compressible::CompressionRules;
-use crate::http::content_coding::Codings;
 use crate::http::media_type::MediaTypes;
 
 /// The settings of the files of a host, or of another directory of it.
@@ -38,7 +36,6 @@ pub(super) fn site_settings(host: &Host, surroundings: &Surroundings<'_>, faults
         // Each takes an inotify instance, of which a user usually has 128.
         watch: trees <= WATCHED,
         cache_control: host.cache_control.clone(),
-        compression: Rc::new(compression_rules(host, host.compress)),
         precompressed: host.precompressed,
         cache_size: cache_size(surroundings.process) / trees,
         open_files: (surroundings.open_files / trees).max(1),
@@ -67,12 +64,6 @@ fn negotiation(host: &Host, surroundings: &Surroundings<'_>) -> Option<files::Ne
     };
     let of_host = files::Negotiation { languages: Arc::new(languages), strict: host.strict_negotiation };
     negotiates(host, surroundings).then_some(of_host)
-}
-
-/// How responses get these codings.
-pub(super) fn compression_rules(host: &Host, codings: Codings) -> CompressionRules {
-    let types = host.compress_types.clone().unwrap_or_default();
-    CompressionRules { codings, level: host.compress_level, types }
 }
 
 /// Most directories that are watched for changed files. If there are more, none is.

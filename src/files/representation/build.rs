@@ -9,7 +9,6 @@ use super::super::read::read_range;
 use super::super::resolve::Metadata;
 use super::super::validators::{self, Validators};
 use super::{ACCEPT_RANGES, Representation, SMALL};
-use crate::http::compressible::{CompressibleTypes, SMALLEST};
 use crate::http::compressing::{forbids_transforms, varies_by_coding};
 use crate::http::content_coding::{Codings, ContentCoding};
 use crate::http::response::{self, HeadContext, ResponseHead};
@@ -77,12 +76,14 @@ impl<'a> Style<'a> {
     }
 
     /// The codings in which forms of `size` bytes may be made here.
-    pub(in super::super) fn made_in(&self, size: u64, types: &CompressibleTypes, context: HeadContext<'_>) -> Codings {
-        let may_be_made = (SMALLEST..=limits::COMPRESSED_FILE).contains(&size)
-            && types.contains(self.field("Content-Type").unwrap_or(self.media_type).as_bytes())
+    pub(in super::super) fn made_in(&self, size: u64, context: HeadContext<'_>) -> Codings {
+        let rules = &context.policy.compression;
+        let content_type = self.field("Content-Type").unwrap_or(self.media_type).as_bytes();
+        let may_be_made = size <= limits::COMPRESSED_FILE
+            && rules.is_worth(Some(content_type), Some(size))
             && self.may_be_coded(context)
             && !forbids_transforms(self.cache_control(context).as_bytes());
-        if may_be_made { context.policy.compress } else { Codings::NONE }
+        if may_be_made { rules.codings } else { Codings::NONE }
     }
 }
 

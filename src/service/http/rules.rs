@@ -57,7 +57,7 @@ impl Default for Rules {
             deny: AddressBlocks::default(),
             rate: None,
             log: true,
-            compression: Rc::new(CompressionRules::OFF),
+            compression: Rc::default(),
         }
     }
 }
@@ -83,7 +83,7 @@ impl RuleSet {
             private,
             replaced: rules.replaced.iter().map(|name| name.as_str().into()).collect(),
             cache_control: rules.cache_control.as_deref().map(Box::from),
-            compress: rules.compression.codings,
+            compression: Rc::clone(&rules.compression),
         };
         let policies = [policy(false, false), policy(true, false), policy(false, true), policy(true, true)];
         let may_answer = rules.rate.is_some()

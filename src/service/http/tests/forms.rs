@@ -444,14 +444,9 @@ fn serve_compressing(bench: &mut Bench, settings: Settings, route: bool) {
 
 /// The same, in these codings.
 fn serve_in(bench: &mut Bench, codings: Codings, settings: Settings, route: bool) {
+    let codings = if route { codings } else { Codings::NONE };
     let compression = Rc::new(CompressionRules { codings, level: 5, types: CompressibleTypes::default() });
-    // Which codings there are is up to the route.
-    let of_host = CompressionRules { codings: Codings::NONE, ..(*compression).clone() };
-    let settings = Settings { compression: Rc::new(of_host), ..settings };
-    let rules = http::Rules {
-        compression: if route { compression } else { http::Rules::default().compression },
-        ..http::Rules::default()
-    };
+    let rules = http::Rules { compression, ..http::Rules::default() };
     let mut host = Host::new(rules);
     host.files = Some(Rc::new(Site::new(Root::open(bench.files.path(), Symlinks::Inside).unwrap(), settings).into()));
     bench.shared.http.web = host.into();
