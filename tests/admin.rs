@@ -13,15 +13,8 @@ use support::{Client, Response, Root, Server, eventually, get, get_with, miod, r
 /// A server for the root with a service for operators, and the address of that.
 fn serve(root: &Root, arguments: &[&str]) -> (Server, SocketAddr) {
     let server = Server::start(root, &[&["--admin", "127.0.0.1:0"], arguments].concat());
-    let address = admin(&server);
+    let address = server.operators();
     (server, address)
-}
-
-/// The address of the service for operators.
-fn admin(server: &Server) -> SocketAddr {
-    let banner = &server.banner;
-    let (_, url) = banner.split_once("for operators on http://").unwrap_or_else(|| panic!("{banner}"));
-    url.split('/').next().unwrap().parse().unwrap()
 }
 
 fn ask(address: SocketAddr, request: impl AsRef<[u8]>) -> Response {
@@ -164,12 +157,12 @@ fn the_configuration_is_shown_without_secrets() {
     let mut command = miod();
     command.arg("-c").arg(root.at("miod.toml"));
     let server = Server::run(command);
-    let text = ask(admin(&server), get("/config")).text();
+    let text = ask(server.operators(), get("/config")).text();
     assert!(
         text.contains("miod.toml:1") && text.contains("token = ***") && text.contains("given-up = nothing"),
         "{text}"
     );
-    let json = ask(admin(&server), get_with("/config", "Accept: application/json\r\n"));
+    let json = ask(server.operators(), get_with("/config", "Accept: application/json\r\n"));
     assert_eq!(json.field("Content-Type"), Some("application/json"));
     let parsed: serde_json::Value = serde_json::from_str(&json.text()).unwrap();
     assert_eq!(parsed["admin"]["value"][0], "127.0.0.1:0");
@@ -259,7 +252,7 @@ fn figures_survive_a_reload_and_the_service_moves() {
         format!("bind = \"127.0.0.1:0\"\n{admin}\n[[host]]\nnames = [\"x.example\"]\nroot = \"{site}\"\n")
     };
     let server = support::reload::serve(&root, &config("a", "admin = \"127.0.0.1:0\""));
-    let address = admin(&server);
+    let address = server.operators();
     let request = "GET / HTTP/1.1\r\nHost: x.example\r\n\r\n";
     assert_eq!(server.exchange(request).text(), "a");
     assert_eq!(server.get("/").status, 421);
@@ -280,7 +273,7 @@ fn figures_survive_a_reload_and_the_service_moves() {
 #[test]
 fn handshakes_are_counted() {
     let site = Site::start(&["--tls", "auto", "--admin", "127.0.0.1:0"]);
-    let address = admin(&site.server);
+    let address = site.server.operators();
     assert_eq!(site.get(&["--cacert", &site.authority()], "/").code, Some(0));
     let figures = samples(address);
     assert_eq!(figures["miod_tls_handshakes_total{resumed=\"no\"}"], 1.0);

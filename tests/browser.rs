@@ -5,21 +5,8 @@ mod support;
 use std::collections::HashSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use support::browser::{chromium, open};
 use support::{Root, Server, miod};
-
-/// Opens a page in Chromium. Returns the document after its scripts have run.
-fn open(url: &str, profile: &Root) -> String {
-    let output = Command::new("timeout")
-        .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(url)
-        .stderr(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "chromium failed");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 #[test]
 #[ignore = "needs chromium"]
@@ -30,7 +17,7 @@ fn the_pages_load_completely_and_badges_share_connections() {
     command.args(["-p", "0", "--access-log"]).arg(&log).current_dir(env!("CARGO_MANIFEST_DIR"));
     let mut server = Server::run(command);
     for page in ["", "HelloWorld.html", "ranges.html", "badges.html"] {
-        let document = open(&format!("http://{}/{page}", server.address()), &root);
+        let document = open(&mut chromium(root.path()), &format!("http://{}/{page}", server.address()));
         assert!(document.contains("<h1") && document.ends_with("</html>\n"), "{page}: {document}");
     }
     server.signal("TERM");

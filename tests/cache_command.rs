@@ -5,7 +5,6 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -93,14 +92,8 @@ impl Site {
         self.root.at("cache")
     }
 
-    /// The address of the service for operators.
-    fn admin(&self) -> SocketAddr {
-        let (_, url) = self.server.banner.split_once("for operators on http://").expect("a service for operators");
-        url.split('/').next().unwrap().parse().unwrap()
-    }
-
     fn ask(&self, request: &str) -> Response {
-        let mut client = Client::connect(self.admin());
+        let mut client = Client::connect(self.server.operators());
         client.send(request);
         client.response()
     }
@@ -279,7 +272,7 @@ fn a_running_server_purges() {
     assert_eq!(purge("?url=http://LOCALHOST:80/by-accept"), "{\"removed\": 2}\n");
     assert_eq!(purge("?url=http%3A%2F%2Flocalhost%2Fa"), "{\"removed\": 1}\n");
     assert!(!site.hits("/a") && site.hits("/a/b") && site.hits("/large"));
-    let (address, socket) = (site.admin().to_string(), format!("unix:{}", site.root.at("admin").display()));
+    let (address, socket) = (site.server.operators().to_string(), format!("unix:{}", site.root.at("admin").display()));
     let command = |admin: &str, arguments: &[&str]| {
         run_to_end(miod().args(["cache", "purge", "--admin", admin]).args(arguments), b"")
     };
@@ -327,10 +320,8 @@ fn only_operators_purge() {
     // Without a cache.
     let root = Root::new();
     let server = Server::start(&root, &["--admin", "127.0.0.1:0"]);
-    let (_, url) = server.banner.split_once("for operators on http://").unwrap();
-    let address: SocketAddr = url.split('/').next().unwrap().parse().unwrap();
     for request in [get("/cache"), "POST /cache/purge?all=1 HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned()] {
-        let mut client = Client::connect(address);
+        let mut client = Client::connect(server.operators());
         client.send(request);
         let response = client.response();
         assert_eq!(response.status, 404);

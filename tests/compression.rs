@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use miod::compression::{self, Coding};
 use support::gzip::{decode, decode_part};
 use support::response::take_chunks;
-use support::{Response, Root, Script, Server, TIMEOUT, get_with, miod, read_head};
+use support::{Response, Root, Script, Server, TIMEOUT, get_with, head_with, miod, read_head};
 
 const GZIP: &str = "Accept-Encoding: gzip\r\n";
 
@@ -89,9 +89,8 @@ fn a_proxied_page_is_compressed_for_those_who_accept_it() {
         assert_eq!(plain.text(), page(5000));
     }
     for lines in ["", GZIP, "Accept-Encoding: x-gzip;q=0.001, identity;q=0\r\n"] {
-        let request = format!("HEAD / HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
         let mut client = server.connect();
-        client.send(request);
+        client.send(head_with("/", lines));
         assert_eq!(fields_of(&client.response_to("HEAD")), fields_of(&server.get_with("/", lines)), "{lines}");
     }
 }
@@ -249,7 +248,7 @@ fn stored_responses_are_compressed_and_their_ranges_are_not() {
             (304, Some("W/\"a\""), Some("Accept-Encoding"))
         );
         let mut client = server.connect();
-        client.send(format!("HEAD / HTTP/1.1\r\nHost: localhost\r\n{GZIP}\r\n"));
+        client.send(head_with("/", GZIP));
         assert_eq!(fields_of(&client.response_to("HEAD")), fields_of(&server.get_with("/", GZIP)));
     }
 }
@@ -315,7 +314,7 @@ fn applications_are_compressed_at_once_or_as_they_stream() {
     for path in ["/lab", "/lab/stream?chunks=20&ms=1", "/lab/hello", "/lab/status/404"] {
         for lines in ["", GZIP, "Accept-Encoding: gzip, identity;q=0\r\n", "Accept-Encoding: br, identity;q=0\r\n"] {
             let mut client = server.connect();
-            client.send(format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"));
+            client.send(head_with(path, lines));
             let (head, get) = (client.response_to("HEAD"), server.get_with(path, lines));
             // The number of the connection is part of pages, but not of this text.
             let has_number = |line: &String| line.starts_with("Content-Length") && path != "/lab/hello";

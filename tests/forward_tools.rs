@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use support::site::Site;
-use support::{Root, Server, eventually, miod, pattern, run_to_end};
+use support::{Root, Server, browser, eventually, miod, pattern, run_to_end};
 
 /// A site with a page that has links and a picture, by http and by https.
 fn site() -> Site {
@@ -121,17 +121,11 @@ fn wget_follows_the_links_of_pages_in_the_textbook_form() {
 
 /// Opens a page in Chromium, which asks this proxy, if there is one. Returns the document.
 fn open(url: &str, proxy: Option<&Server>, profile: &Path) -> String {
-    let mut command = Command::new("timeout");
-    command
-        .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync", "--dump-dom"])
-        .args(["--ignore-certificate-errors", "--proxy-bypass-list=<-loopback>"])
-        .arg(proxy.map_or("--no-proxy-server".to_owned(), |proxy| format!("--proxy-server=http://{}", proxy.address())))
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(url);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "chromium failed: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let mut chromium = browser::chromium(profile);
+    chromium.args(["--ignore-certificate-errors", "--proxy-bypass-list=<-loopback>"]).arg(
+        proxy.map_or("--no-proxy-server".to_owned(), |proxy| format!("--proxy-server=http://{}", proxy.address())),
+    );
+    browser::open(&mut chromium, url)
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod support;
 
 use std::process::Command;
 
-use support::{Client, Response, Root, Server, eventually, get, get_with, head_with, miod, run_to_end};
+use support::{Client, Response, Root, Server, browser, eventually, get, get_with, head_with, miod, run_to_end};
 
 fn site() -> Root {
     let root = Root::new();
@@ -261,8 +261,7 @@ fn thousands_of_candidates_and_of_fields_are_bounded() {
         client.send(get_with(&format!("/guide?lang={number}"), &lines));
         assert_eq!(client.response().status, 200);
     }
-    let (_, address) = server.banner.split_once("for operators on http://").unwrap();
-    let mut client = Client::connect(address.split('/').next().unwrap().parse().unwrap());
+    let mut client = Client::connect(server.operators());
     client.send(get("/metrics"));
     let figures = client.response().text();
     assert!(figures.contains("\nmiod_file_cache_entries 2\n"), "{figures}");
@@ -357,17 +356,9 @@ fn curl_gets_the_languages_that_it_names() {
 /// The document at a path as Chromium shows it to someone who reads a language.
 fn chromium(server: &Server, path: &str, language: &str) -> String {
     let profile = Root::new();
-    let output = Command::new("timeout")
-        .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync", "--dump-dom"])
-        .args([&format!("--lang={language}"), &format!("--accept-lang={language}")])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("http://{}{path}", server.address()))
-        .env("LANGUAGE", language)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "chromium failed");
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let mut chromium = browser::chromium(profile.path());
+    chromium.args([format!("--lang={language}"), format!("--accept-lang={language}")]).env("LANGUAGE", language);
+    browser::open(&mut chromium, &format!("http://{}{path}", server.address()))
 }
 
 #[test]

@@ -420,8 +420,7 @@ fn checks_take_an_upstream_out_and_bring_it_back() {
     let config = config + &route("/", &[&url, &other.url("")]) + &route("/alone", &[&url]);
     let mut server = serve(&root, &config);
     let is_up_there = |server: &Server| {
-        let (_, address) = server.banner.split_once("for operators on http://").unwrap();
-        let mut client = Client::connect(address.split('/').next().unwrap().parse().unwrap());
+        let mut client = Client::connect(server.operators());
         client.send(get("/metrics"));
         let text = client.response().text();
         let sample = format!("miod_upstream_up{{host=\"_default\",path=\"/alone\",upstream=\"{url}\"}} ");

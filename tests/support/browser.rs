@@ -1,6 +1,8 @@
-//! A client that keeps its cookie, as a browser does.
+//! A client that keeps its cookie, as a browser does; and a real browser.
 
 use std::io::Read;
+use std::path::Path;
+use std::process::Command;
 
 use super::{Client, Response, Server};
 
@@ -61,4 +63,21 @@ pub fn until(client: &mut Client, needle: &str) -> String {
         assert!(count > 0, "it ends after {text:?}");
         seen.extend_from_slice(&some[..count]);
     }
+}
+
+/// Chromium without a window, with a profile in this directory. Further arguments may follow.
+pub fn chromium(profile: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command
+        .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.display()));
+    command
+}
+
+/// Opens a page in Chromium. Returns the document after its scripts have run.
+pub fn open(chromium: &mut Command, url: &str) -> String {
+    let output = chromium.arg(url).output().unwrap();
+    assert!(output.status.success(), "chromium failed: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -197,6 +197,13 @@ impl Server {
         self.address
     }
 
+    /// The address of the service for operators.
+    pub fn operators(&self) -> SocketAddr {
+        let url = self.banner.split_once("for operators on http://");
+        let (_, url) = url.unwrap_or_else(|| panic!("no service for operators: {}", self.banner));
+        url.split('/').next().unwrap().parse().unwrap()
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
