@@ -143,10 +143,10 @@ pub struct AcceptedCodings {
 /// The rank of identity if the field doesn't name it: less than that of each coding that it names.
 const LAST_RESORT: u8 = 1;
 
-/// Those of a request without the field.
 impl Default for AcceptedCodings {
+    /// Those of a request without the field.
     fn default() -> Self {
-        Self::IDENTITY
+        Self { codings: [0; ContentCoding::ALL.len()], identity: LAST_RESORT }
     }
 }
 
@@ -195,16 +195,6 @@ impl From<Weights> for AcceptedCodings {
 }
 
 impl AcceptedCodings {
-    /// Those of a request without the field.
-    pub const IDENTITY: Self = Self { codings: [0; ContentCoding::ALL.len()], identity: LAST_RESORT };
-
-    /// Those that the field lines of a request say.
-    pub fn of(fields: &Fields<'_>) -> Self {
-        let mut named = Weights::default();
-        fields.all("accept-encoding").for_each(|line| named.add(line));
-        named.into()
-    }
-
     /// Whether content may be sent in this coding.
     pub fn accepts(&self, coding: ContentCoding) -> bool {
         self.rank(coding) > 0
@@ -241,7 +231,9 @@ mod tests {
     use ContentCoding::*;
 
     fn accepted(lines: &[&str]) -> AcceptedCodings {
-        with_lines("Accept-Encoding", lines, AcceptedCodings::of)
+        let mut named = Weights::default();
+        lines.iter().for_each(|line| named.add(line.as_bytes()));
+        named.into()
     }
 
     #[test]
