@@ -153,70 +153,10 @@ pub fn compress(coding: Coding, content: &[u8], level: u8) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use zstd_safe::DCtx;
-
     use super::*;
-    use crate::compression::Decoder;
+    use crate::compression::testing::{Decoding, decode, text};
 
     const CODINGS: [Coding; 2] = [Coding::Gzip, Coding::Zstd];
-
-    /// Decodes what comes in pieces.
-    enum Decoding {
-        Gzip(Decoder),
-        Zstd(DCtx<'static>),
-    }
-
-    impl Decoding {
-        fn new(coding: Coding) -> Self {
-            match coding {
-                Coding::Gzip => Self::Gzip(Decoder::default()),
-                Coding::Zstd => Self::Zstd(DCtx::create()),
-            }
-        }
-
-        /// All content that is in a piece, and whether it ends there.
-        fn read(&mut self, coded: &[u8]) -> (Vec<u8>, bool) {
-            let mut content = Vec::new();
-            match self {
-                Self::Gzip(decoder) => {
-                    let mut at = 0;
-                    loop {
-                        let (consumed, piece) = decoder.read(&coded[at..]).unwrap();
-                        content.extend_from_slice(piece);
-                        at += consumed;
-                        if at == coded.len() && piece.len() < Decoder::PIECE {
-                            return (content, decoder.is_complete());
-                        }
-                    }
-                }
-                Self::Zstd(context) => {
-                    let mut input = InBuffer::around(coded);
-                    loop {
-                        let mut piece = Vec::with_capacity(STEP);
-                        let more = context.decompress_stream(&mut OutBuffer::around(&mut piece), &mut input).unwrap();
-                        content.extend_from_slice(&piece);
-                        if input.pos() == coded.len() && (more == 0 || piece.len() < STEP) {
-                            return (content, more == 0);
-                        }
-                        assert!(more > 0, "there is something behind the end");
-                    }
-                }
-            }
-        }
-    }
-
-    /// Decodes what must be whole.
-    fn decode(coding: Coding, coded: &[u8]) -> Vec<u8> {
-        let (content, is_complete) = Decoding::new(coding).read(coded);
-        assert!(is_complete, "{coding:?} is cut");
-        content
-    }
-
-    /// Text that isn't too regular.
-    fn text(length: usize) -> Vec<u8> {
-        let words = (0_u32..).map(|n| format!("word{} ", n.wrapping_mul(2_654_435_761) % 977));
-        words.flat_map(String::into_bytes).take(length).collect()
-    }
 
     #[test]
     fn what_is_compressed_is_the_same_when_it_is_decoded() {
@@ -224,7 +164,7 @@ mod tests {
             [0, 1, 2, 100, 4095, 4096, 4097, 32_768, 70_000, 300_000, 1_000_000].map(|length| (coding, length))
         }) {
             for level in [0, 1, 5, 9, 200] {
-                let content = text(length);
+                let content = text(length).into_bytes();
                 let coded = compress(coding, &content, level);
                 assert!(decode(coding, &coded) == content, "{length} bytes in {coding:?} at level {level}");
                 assert!(length < 1000 || coded.len() < length / 2, "{length} bytes became {}", coded.len());
@@ -234,7 +174,7 @@ mod tests {
 
     #[test]
     fn pieces_and_flushes_make_no_difference_to_the_content() {
-        let content = text(50_000);
+        let content = text(50_000).into_bytes();
         for (coding, size) in
             CODINGS.into_iter().flat_map(|coding| [1, 7, 1000, 4096, 50_000].map(|size| (coding, size)))
         {
@@ -296,7 +236,7 @@ mod tests {
     fn an_encoder_of_zstd_holds_what_is_counted() {
         for level in 1..=9 {
             let (mut encoder, mut out) = (Encoder::new(Coding::Zstd, level), Vec::new());
-            encoder.write(&text(2_000_000), &mut out);
+            encoder.write(text(2_000_000).as_bytes(), &mut out);
             let Library::Zstd(context) = &encoder.0 else { panic!() };
             let (memory, most) = (context.sizeof(), Encoder::memory(Coding::Zstd));
             assert!(memory <= most && memory > most / 2, "{memory} bytes at level {level}");

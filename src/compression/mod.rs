@@ -15,6 +15,8 @@
 
 mod decoder;
 mod encoder;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use decoder::{Broken, Decoder};
 pub use encoder::{Coding, Encoder, compress};

@@ -7,7 +7,8 @@ use std::time::UNIX_EPOCH;
 
 use super::files::bench;
 use super::*;
-use crate::compression::Decoder;
+use crate::compression::testing::text;
+use crate::compression::{self, Coding};
 use crate::files::resolve::{Root, Symlinks};
 use crate::files::{Settings, Site};
 use crate::http::compressible::{CompressibleTypes, CompressionRules};
@@ -35,9 +36,18 @@ impl Response {
     }
 }
 
-/// Sends a request, and reads all of the response, from its files, too.
+/// Sends a request, and reads the response, whose length must be right.
 pub(super) fn request(bench: &mut Bench, method: &str, path: &str, lines: &str) -> Response {
     bench.send(format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{lines}\r\n"));
+    let response = received(bench);
+    let no_body = method == "HEAD" || response.status == 304;
+    let length = response.field("Content-Length").map_or(0, |length| length.parse().unwrap());
+    assert_eq!(response.body.len(), if no_body { 0 } else { length }, "{}", response.head);
+    response
+}
+
+/// Reads all of a response, from its files, too.
+fn received(bench: &mut Bench) -> Response {
     let mut bytes = Vec::new();
     while bench.peer.output.pending() > 0 {
         bytes.extend(bench.peer.output.take(usize::MAX));
@@ -45,11 +55,7 @@ pub(super) fn request(bench: &mut Bench, method: &str, path: &str, lines: &str) 
     }
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 2;
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let response = Response { status: statuses(&head)[0], head, body: bytes[end + 2..].to_vec() };
-    let no_body = method == "HEAD" || response.status == 304;
-    let length = response.field("Content-Length").map_or(0, |length| length.parse().unwrap());
-    assert_eq!(response.body.len(), if no_body { 0 } else { length }, "{}", response.head);
-    response
+    Response { status: statuses(&head)[0], head, body: bytes[end + 2..].to_vec() }
 }
 
 pub(super) fn get_with(bench: &mut Bench, path: &str, lines: &str) -> Response {
@@ -453,23 +459,7 @@ fn serve_in(bench: &mut Bench, codings: Codings, settings: Settings, route: bool
 }
 
 fn decode(coded: &[u8]) -> Vec<u8> {
-    let (mut decoder, mut content, mut at) = (Decoder::default(), Vec::new(), 0);
-    loop {
-        let (consumed, piece) = decoder.read(&coded[at..]).unwrap();
-        content.extend_from_slice(piece);
-        at += consumed;
-        if at == coded.len() && piece.len() < Decoder::PIECE {
-            break;
-        }
-    }
-    assert!(decoder.is_complete());
-    content
-}
-
-/// Text that isn't too regular.
-fn text(size: usize) -> String {
-    let words = (0_u32..).map(|n| format!("word{} ", n.wrapping_mul(2_654_435_761) % 977));
-    words.flat_map(String::into_bytes).take(size).map(char::from).collect()
+    compression::testing::decode(Coding::Gzip, coded)
 }
 
 const GZIP: &str = "Accept-Encoding: gzip\r\n";
@@ -535,9 +525,7 @@ fn each_client_gets_the_coding_that_it_prefers_and_another_one_meanwhile() {
         let (jobs, coding) = (run_jobs(&mut bench), response.field("Content-Encoding").map(str::to_owned));
         match coding.as_deref() {
             Some("zstd") => {
-                let mut content = Vec::with_capacity(plain.len());
-                zstd_safe::decompress(&mut content, &response.body).unwrap();
-                assert!(content == plain.as_bytes(), "zstd");
+                assert!(compression::testing::decode(Coding::Zstd, &response.body) == plain.as_bytes(), "zstd");
             }
             Some(_) => assert!(decode(&response.body) == plain.as_bytes(), "gzip"),
             None => assert!(response.body == plain.as_bytes(), "plain"),
@@ -720,24 +708,19 @@ fn who_accepts_nothing_else_waits_until_it_is_made() {
         if waits {
             bench.run_jobs();
         }
-        let mut bytes = Vec::new();
-        while bench.peer.output.pending() > 0 {
-            bytes.extend(bench.peer.output.take(usize::MAX));
-            bench.settle();
-        }
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-        (waits, String::from_utf8(bytes[..end].to_vec()).unwrap(), bytes[end..].to_vec())
+        (waits, received(&mut bench))
     };
-    let (waited, head, _) = ask("HEAD", "/x.css", refusing);
-    assert!(waited && statuses(&head) == [200] && head.contains("\r\nContent-Encoding: gzip\r\n"), "{head}");
-    let (waited, of_get, body) = ask("GET", "/x.css", refusing);
-    assert!(!waited && of_get == head && decode(&body) == text(50_000).as_bytes());
-    let (waited, head, body) = ask("GET", "/young.css", refusing);
-    assert!(waited && statuses(&head) == [200] && head.contains("\r\nETag: W/"), "{head}");
-    assert_eq!(decode(&body), text(2_000).as_bytes());
+    let (waited, of_head) = ask("HEAD", "/x.css", refusing);
+    assert!(waited && of_head.status == 200 && of_head.field("Content-Encoding") == Some("gzip"), "{}", of_head.head);
+    assert!(of_head.body.is_empty());
+    let (waited, of_get) = ask("GET", "/x.css", refusing);
+    assert!(!waited && of_get.head == of_head.head && decode(&of_get.body) == text(50_000).as_bytes());
+    let (waited, young) = ask("GET", "/young.css", refusing);
+    assert!(waited && young.status == 200 && young.head.contains("\r\nETag: W/"), "{}", young.head);
+    assert_eq!(decode(&young.body), text(2_000).as_bytes());
     for (path, lines) in [("/x.png", refusing), ("/x.css", "Accept-Encoding: identity;q=0, br\r\n")] {
-        let (waited, head, _) = ask("GET", path, lines);
-        assert!(!waited && statuses(&head) == [406], "{head}");
+        let (waited, response) = ask("GET", path, lines);
+        assert!(!waited && response.status == 406, "{}", response.head);
     }
 }
 
