@@ -51,8 +51,7 @@ impl BodyWriter {
             None => self.append(content.len() as u64, output, |output| output.write(content)),
             Some(coder) => {
                 let coded = coder.write(content, &mut cx.work);
-                cx.shared.http.counts.coded(content.len(), coded.len());
-                self.append_coded(&coded, output);
+                self.append_coded(content.len(), &coded, output, cx);
             }
         }
     }
@@ -74,12 +73,13 @@ impl BodyWriter {
     pub(super) fn flush(&mut self, output: &mut Output, cx: &mut Cx<'_>) {
         if let Some(coder) = &mut self.coder {
             let coded = coder.flush();
-            cx.shared.http.counts.coded(0, coded.len());
-            self.append_coded(&coded, output);
+            self.append_coded(0, &coded, output, cx);
         }
     }
 
-    fn append_coded(&mut self, coded: &[u8], output: &mut Output) {
+    /// Appends what was made of `content` further bytes of content.
+    fn append_coded(&mut self, content: usize, coded: &[u8], output: &mut Output, cx: &mut Cx<'_>) {
+        cx.shared.http.counts.coded(content, coded.len());
         self.append(coded.len() as u64, output, |output| output.write(coded));
     }
 
@@ -113,8 +113,7 @@ impl BodyWriter {
     pub(super) fn end(&mut self, output: &mut Output, cx: &mut Cx<'_>) {
         if let Some(mut coder) = self.coder.take() {
             let coded = coder.finish();
-            cx.shared.http.counts.coded(0, coded.len());
-            self.append_coded(&coded, output);
+            self.append_coded(0, &coded, output, cx);
         }
         if self.form == BodyForm::Chunked {
             output.write(LAST_CHUNK);
