@@ -148,7 +148,7 @@ impl AppCall<'_> {
         ];
         let status = Status::OK;
         let fields = fields.map(|(name, value)| (name, value.as_bytes()));
-        let mut coding = Coding::of_pieces(self.exchange, Traits::of(status, fields), Length::Unknown, turn);
+        let mut coding = Coding::decide(self.exchange, Traits::of(status, fields), Length::Unknown).in_pieces(turn);
         if coding.is_refused() {
             return refuse_with(self.exchange, NOT_ACCEPTABLE, VARY, turn);
         }

@@ -38,23 +38,17 @@ impl<'a> Coding<'a> {
         Self { decision, traits, rules, request, coder: None }
     }
 
-    /// The same, of content that comes in pieces. It is as it is if there is no encoder left.
-    pub(super) fn of_pieces(
-        exchange: &'a Exchange<'a>,
-        traits: Traits<'a>,
-        length: Length,
-        turn: &Turn<'_, '_>,
-    ) -> Self {
-        let mut this = Self::decide(exchange, traits, length);
-        if this.is_coded() && exchange.head.method != Method::Head {
+    /// For content that comes in pieces: it is sent as it is if there is no encoder left.
+    pub(super) fn in_pieces(mut self, turn: &Turn<'_, '_>) -> Self {
+        if self.is_coded() && self.request.method != Method::Head {
             let encoders = &turn.cx.shared.http.encoders;
-            this.coder = this.coding().and_then(|coding| encoders.take(coding, this.rules.level));
-            if this.coder.is_none() {
-                let accepts = exchange.head.codings.accepts_identity();
-                this.decision.choice = if accepts { CodingChoice::Identity } else { CodingChoice::NotAcceptable };
+            self.coder = self.coding().and_then(|coding| encoders.take(coding, self.rules.level));
+            if self.coder.is_none() {
+                let accepts = self.request.codings.accepts_identity();
+                self.decision.choice = if accepts { CodingChoice::Identity } else { CodingChoice::NotAcceptable };
             }
         }
-        this
+        self
     }
 
     /// Whether the client refuses all that there is, and gets a 406. A request that may have changed

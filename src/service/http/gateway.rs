@@ -179,7 +179,7 @@ fn write_head(
     // Names are tokens, so they are ASCII.
     let named = fields.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
     let traits = Traits::of(answer.status, named);
-    let mut coding = Coding::of_pieces(&exchange, traits, traits.whole(answer.length), turn);
+    let mut coding = Coding::decide(&exchange, traits, traits.whole(answer.length)).in_pieces(turn);
     let coder = coding.coder.take();
     let fields = coding.fields(received(&exchange, proxied.plan(), &fields));
     let length = coding.length(answer.length);

@@ -35,10 +35,8 @@ pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<
     let traits = Traits::of(status, fields.iter().map(|(name, value)| (*name, value.as_bytes())));
     let traits = if mixes_secrets { traits.fixed() } else { traits };
     let is_small = matches!(&content, Body::Bytes(bytes) if bytes.len() <= limits::CODED_AT_ONCE);
-    let mut coding = match is_small {
-        true => Coding::decide(exchange, traits, traits.whole(length)),
-        false => Coding::of_pieces(exchange, traits, length, turn),
-    };
+    let coding = Coding::decide(exchange, traits, traits.whole(length));
+    let mut coding = if is_small { coding } else { coding.in_pieces(turn) };
     if coding.is_refused() {
         return refuse_with(exchange, NOT_ACCEPTABLE, VARY, turn);
     }

@@ -37,8 +37,8 @@ pub(super) fn send(
     let (mut room, mut bytes) = (FieldLines::default(), Vec::new());
     let length = response.length().map_or(Length::Unknown, Length::Known);
     let own = Rc::clone(&response);
-    let change = Coding::decide(exchange, own.traits(), length).change();
-    let is_usual = is_usual(exchange, plan, &response) && change != Change::Fields;
+    let whole = Coding::decide(exchange, own.traits(), length);
+    let is_usual = is_usual(exchange, plan, &response) && whole.change() != Change::Fields;
     let head = match is_usual {
         true => None,
         false => {
@@ -61,9 +61,7 @@ pub(super) fn send(
             (status, None, Coding::decide(exchange, own.traits().fixed(), length))
         }
         // Several ranges are more work for both than the whole (RFC 9110 §14.2).
-        Answer::Whole | Answer::Ranges(Ranges::Several(_) | Ranges::Ignored) => {
-            (status, None, Coding::of_pieces(exchange, own.traits(), length, turn))
-        }
+        Answer::Whole | Answer::Ranges(Ranges::Several(_) | Ranges::Ignored) => (status, None, whole.in_pieces(turn)),
     };
     let mut sending = Sending { exchange, plan, head: head.as_ref(), response, handling, coding, turn };
     match status {
