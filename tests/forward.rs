@@ -495,7 +495,7 @@ fn only_clients_at_permitted_addresses_may_use_it() {
         client.send("CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_eq!(client.response().status, if status == 403 { 403 } else { 502 });
     }
-    // Others can reach this one, so it asks no private address, whoever asks.
+    // Others can reach this one, so it asks no private address for any client.
     let server = forward(&["-b", "0.0.0.0"]);
     let mut client = Client::connect((Ipv4Addr::LOCALHOST, server.address().port()).into());
     client.send(get_of(&origin.url("/"), ""));

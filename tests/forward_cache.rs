@@ -306,7 +306,7 @@ impl Slow {
             head.pass();
             let (one, two) = content.split_at(content.len() / 2);
             let length = content.len();
-            // Whoever asked may be gone.
+            // The client may be gone.
             let mut send = || -> std::io::Result<()> {
                 match is_chunked {
                     true => write!(stream, "HTTP/1.1 200 OK\r\n{fields}Transfer-Encoding: chunked\r\n\r\n")?,

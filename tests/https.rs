@@ -8,7 +8,7 @@ use support::site::{Site, certificate};
 use support::{Client, Root, Server, eventually, miod, pattern, raise_limit, run_to_end};
 
 #[test]
-fn whoever_trusts_the_authority_once_trusts_it_after_a_restart() {
+fn a_client_that_trusts_the_authority_once_trusts_it_after_a_restart() {
     let mut site = Site::start(&["--tls", "auto"]);
     let authority = site.authority();
     for _ in 0..2 {

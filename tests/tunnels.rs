@@ -101,7 +101,7 @@ fn send_all(peer: &Client, content: Vec<u8>, stalled: Sender<()>) -> std::thread
 }
 
 #[test]
-fn much_passes_in_both_directions_at_once_and_whoever_is_slow_holds_up_only_one() {
+fn much_passes_in_both_directions_at_once_and_a_slow_one_holds_up_only_itself() {
     let size = 20_000_000;
     let (origin, given) = agreeing();
     let server = before(&origin, &[]);

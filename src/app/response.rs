@@ -117,8 +117,8 @@ impl Response {
     }
 
     /// The content has a secret, like a token or a cookie, beside text that the client chose, like its
-    /// query. It is never compressed: whoever can make the client ask again and again, and sees how
-    /// long the responses are, could guess the secret from that (BREACH).
+    /// query. It is never compressed: somebody who can make the client ask again and again, and sees
+    /// how long the responses are, could guess the secret from that (BREACH).
     pub fn with_secrets(self) -> Self {
         Self { mixes_secrets: true, ..self }
     }

@@ -241,7 +241,7 @@ impl Body {
         let bytes = &mut *self.bytes.borrow_mut();
         while !new.is_empty() {
             if bytes.chunks.back().is_none_or(|chunk| chunk.len() >= CHUNK) {
-                // The first chunk of an unknown length grows; who has filled one fills more.
+                // The first chunk of an unknown length grows; one that has filled it fills more.
                 let first = self.expected.unwrap_or(new.len() as u64);
                 let size = if bytes.available == 0 { first.min(CHUNK as u64) as usize } else { CHUNK };
                 bytes.chunks.push_back(Arc::new(Vec::with_capacity(size)));

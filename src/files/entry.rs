@@ -106,7 +106,7 @@ impl Entry {
     }
 
     /// The coding that the client would get if it were made. What is made while the entity-tag is weak
-    /// is soon dropped: only for who accepts nothing else.
+    /// is soon dropped: only for a client that accepts nothing else.
     pub(super) fn lacks(&self, codings: AcceptedCodings) -> Option<ContentCoding> {
         if self.offered == self.ready || (self.plain.is_weak() && codings.accepts_identity()) {
             return None;

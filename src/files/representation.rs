@@ -95,7 +95,7 @@ pub struct Answered {
     pub body: u64,
     /// Whether the connection persists.
     pub persistent: bool,
-    /// Whether the file was in the cache. Who has just read it says that it wasn't.
+    /// Whether the file was in the cache. The code that has just read it says that it wasn't.
     pub cache: CacheResult,
 }
 

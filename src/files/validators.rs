@@ -18,7 +18,7 @@
 //! a client that is sent to another machine gets the file again, with 200: more bytes, but
 //! always the current ones. The same entity-tag for different content would be wrong on all
 //! machines. A hash of the content would be right and the same, but the whole file would
-//! have to be read first. Who wants 304 from all machines gives the files a time that
+//! have to be read first. An operator who wants 304 from all machines gives the files a time that
 //! changes with the content (`touch`, or `SOURCE_DATE_EPOCH` from the commit).
 
 use super::resolve::Metadata;

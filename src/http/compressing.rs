@@ -347,7 +347,7 @@ mod tests {
             (GZIP, 200, &[HTML, ("Content-Encoding", "identity")], None, (Coded(Gzip), true)),
             (GZIP, 200, &[HTML, ("cache-control", "max-age=5, No-Transform")], None, AS_IT_IS),
             ("Accept-Encoding: gzip\r\nCache-Control: no-transform\r\n", 200, &[HTML], None, (Identity, true)),
-            // Who refuses identity gets what there is, whatever its type and length.
+            // A client that refuses identity gets what there is, whatever its type and length.
             (ONLY, 200, &[("content-type", "image/png")], Some(1), (Coded(Gzip), true)),
             (ONLY, 200, &[], None, (Coded(Gzip), true)),
             (NEITHER, 200, &[HTML], None, (NotAcceptable, true)),

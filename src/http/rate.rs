@@ -6,8 +6,8 @@
 //!
 //! An adversary has as many IPv6 addresses as it likes below one prefix, so a /64 counts as one.
 //! The table has a limit: when it is full, addresses that have the whole burst are forgotten, and
-//! then those that are nearest to it. Whoever has thousands of addresses gets a burst for each in
-//! any case.
+//! then those that are nearest to it. A client with thousands of addresses gets a burst for each
+//! in any case.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! The file with the number of the process (`--pid-file`), for service managers and scripts that
 //! send it signals.
 //!
-//! It is written when clients can connect, so whoever waits for the file waits for the server. It
+//! It is written when clients can connect, so a program that waits for the file waits for the server. It
 //! appears with its content: a reader never finds it empty. It is removed at the end, unless it
 //! is another process's by then. A file that a killed process has left is replaced.
 

@@ -2,8 +2,8 @@
 //! and cookies with and without Secure over both (RFC 6265 §5.4).
 //!
 //! A browser may ask for an image over https instead: it changes the scheme of the address, not
-//! the port, unless that is 80. It blocks a script, since whoever changes a script on its way has
-//! the whole page. Addresses of the machine itself (localhost) count as secure, because nothing
+//! the port, unless that is 80. It blocks a script, since somebody who changes a script on its way
+//! has the whole page. Addresses of the machine itself (localhost) count as secure, because nothing
 //! is on the way to them: there nothing is upgraded or blocked, and cookies with Secure are sent
 //! over http. So the page says what to expect under the name that it has.
 

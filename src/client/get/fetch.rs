@@ -446,7 +446,7 @@ impl Fetch {
             return self.requeue();
         }
         match self.reader.end(io.input.bytes_mut()) {
-            // Whoever is between the two may have ended the connection.
+            // Somebody between the two may have ended the connection.
             Ok(()) if io.truncated => self.fail(ClientError::Response(HttpError::Truncated)),
             Ok(()) => self.completed(false, now, output),
             Err(HttpError::NoResponse) if self.retry() => {}

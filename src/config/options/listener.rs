@@ -87,7 +87,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {
         long: "admin-public",
         group: "Running",
-        help: "let operators on other machines ask, by any name; whoever can connect sees figures and configuration",
+        help: "let operators on other machines ask, by any name; all who can connect see figures and configuration",
         set: assign!(Process.admin_public = true),
         ..SERVER
     },
@@ -157,7 +157,7 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {
         long: "tls-keylog",
         value: Value::Required("FILE"),
-        help: "append the secrets of all connections to this file, for Wireshark; whoever reads it can decrypt them",
+        help: "append the secrets of all connections to this file, for Wireshark; all who read it can decrypt them",
         relative: paths::whole,
         set: Setter::Listener(|listener, text| {
             listener.tls.get_or_insert_default().key_log = Some(values::file(text)?);

@@ -111,7 +111,7 @@ fn refusal(
     (!explicit && !is_heuristically_cacheable(response.status)).then_some(Refusal::NotExplicit)
 }
 
-/// Whether the response to a GET without conditions and ranges can have this status, whoever asks.
+/// Whether the response to a GET without conditions and ranges can have this status, for any client.
 fn is_storable(status: Status) -> bool {
     !matches!(
         status.0,

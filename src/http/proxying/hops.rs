@@ -18,8 +18,8 @@ const KNOWN: [&str; 10] = [
     "upgrade",
 ];
 
-/// What Connection can't name: without these a message means something else. (Whoever sends
-/// `Connection: Host` wants to confuse the next server.)
+/// What Connection can't name: without these a message means something else. (A client
+/// that sends `Connection: Host` wants to confuse the next server.)
 const KEPT: [&[u8]; 1] = [b"host"];
 
 /// The fields of one message that are for its connection only.

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// A file of secrets. Whoever reads it can decrypt the connections.
+/// A file of secrets. Anybody who reads it can decrypt the connections.
 pub struct KeyLogFile(Mutex<Sink>);
 
 struct Sink {

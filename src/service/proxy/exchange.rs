@@ -208,7 +208,7 @@ impl Exchange {
             _ => self.room.bytes(),
         };
         if room == 0 {
-            // Whoever has no room sets the pace.
+            // The side without room sets the pace.
             self.pace = None;
         }
         let input = io.input.bytes();

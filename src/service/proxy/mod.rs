@@ -14,8 +14,8 @@
 //! ```
 //!
 //! Each is a connection of its own, and they share nothing but messages. Each side sends no more
-//! content than the other has room for, so a transfer of any size takes bounded memory, and whoever
-//! is slower sets the pace. A large piece isn't copied: it is a stretch of the buffer that it was received
+//! content than the other has room for, so a transfer of any size takes bounded memory, and the
+//! slower one sets the pace. A large piece isn't copied: it is a stretch of the buffer that it was received
 //! into ([`Bytes`]).
 //!
 //! A message names the exchange that it is about. What comes late, about an exchange that is over,
