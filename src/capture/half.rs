@@ -138,6 +138,8 @@ impl Half {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::tests::shuffle;
+    use crate::random::SplitMix64;
 
     fn drain(half: &mut Half) -> Vec<u8> {
         std::iter::from_fn(|| half.take()).flat_map(|piece| piece.data).collect()
@@ -146,25 +148,19 @@ mod tests {
     #[test]
     fn pieces_in_any_order_around_the_wrap_give_the_same() {
         let content: Vec<u8> = (0..=255).collect();
-        let mut state = 1_u64;
-        let mut below = |most: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 33) as usize % most
-        };
+        let mut random = SplitMix64::new(1);
         for first in [0, 5, u32::MAX - 100, u32::MAX, 1 << 31] {
             for _ in 0..100 {
                 let mut half = Half::default();
                 half.begin(first);
                 let mut pieces: Vec<_> = (0..40)
                     .map(|_| {
-                        let at = below(256);
-                        (at, (at + 1 + below(30)).min(256))
+                        let at = random.below(256);
+                        (at, (at + 1 + random.below(30)).min(256))
                     })
                     .chain((0..8).map(|part| (part * 32, part * 32 + 32)))
                     .collect();
-                for at in (1..pieces.len()).rev() {
-                    pieces.swap(at, below(at + 1));
-                }
+                shuffle(&mut pieces, &mut random);
                 let mut out = Vec::new();
                 for (from, to) in pieces {
                     let offset = half.offset(first.wrapping_add(from as u32)).unwrap();

@@ -5,7 +5,6 @@ use std::io::Read;
 use std::net::IpAddr;
 
 use super::reader::Reader;
-use super::rows::Exchange;
 use super::source::CaptureError;
 use super::streams::{Streams, Unread};
 use super::tcp::{Problems, Protocol, Stream};
@@ -100,11 +99,10 @@ impl Report {
                 stream.requests.retain(|request| request.status.is_some_and(|status| wanted.wants(status)));
             }
             let ends = [stream.client, stream.server];
-            let has = |is: &dyn Fn(std::net::SocketAddr) -> bool| ends.into_iter().any(is);
             let is_tcp = stream.protocol != Protocol::Udp;
             filter.stream.is_none_or(|number| is_tcp && stream.number == number)
-                && filter.host.is_none_or(|host| has(&|end| end.ip() == host))
-                && filter.port.is_none_or(|port| has(&|end| end.port() == port))
+                && filter.host.is_none_or(|host| ends.iter().any(|end| end.ip() == host))
+                && filter.port.is_none_or(|port| ends.iter().any(|end| end.port() == port))
                 && (filter.status.is_none() || !stream.requests.is_empty())
         });
     }
@@ -120,7 +118,7 @@ impl Report {
             totals.connections += 1;
             totals.requests += stream.requests.len() as u64;
             totals.http_connections += u64::from(!stream.requests.is_empty());
-            for status in stream.requests.iter().filter_map(|request: &Exchange| request.status) {
+            for status in stream.requests.iter().filter_map(|request| request.status) {
                 *totals.statuses.entry(status).or_default() += 1;
             }
             totals.problems.retransmitted += stream.problems.retransmitted;

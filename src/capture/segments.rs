@@ -13,6 +13,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use etherparse::checksum::Sum16BitWords;
+
 use super::{Both, Side};
 
 /// A packet: what receives it gets its headers, and its payload.
@@ -108,8 +110,8 @@ impl TcpConversation {
         // The checksum, and the urgent pointer.
         header.push(&[0; 4]);
         header.push(options);
-        let sum = checksum(source.ip(), destination.ip(), TCP, &header.bytes[begin..header.length], payload);
-        header.bytes[begin + 16..begin + 18].copy_from_slice(&sum.to_be_bytes());
+        let sum = sum(source.ip(), destination.ip(), TCP, &header.bytes[begin..header.length], payload);
+        header.bytes[begin + 16..begin + 18].copy_from_slice(&sum.ones_complement().to_ne_bytes());
         emit(&header.bytes[..header.length], payload);
     }
 }
@@ -127,12 +129,10 @@ pub fn datagram(from: SocketAddr, to: SocketAddr, payload: &[u8], emit: &mut imp
     header.push(&destination.port().to_be_bytes());
     header.push(&(length as u16).to_be_bytes());
     header.push(&[0; 2]);
-    let sum = match checksum(source.ip(), destination.ip(), UDP, &header.bytes[begin..header.length], payload) {
-        // Zero would mean that there is none (RFC 768).
-        0 => u16::MAX,
-        sum => sum,
-    };
-    header.bytes[begin + 6..begin + 8].copy_from_slice(&sum.to_be_bytes());
+    let sum = sum(source.ip(), destination.ip(), UDP, &header.bytes[begin..header.length], payload);
+    // Zero would mean that there is none (RFC 768).
+    let sum = sum.to_ones_complement_with_no_zero();
+    header.bytes[begin + 6..begin + 8].copy_from_slice(&sum.to_ne_bytes());
     emit(&header.bytes[..header.length], payload);
 }
 
@@ -183,8 +183,8 @@ impl Header {
                 self.push(&[0, 0, 0x40, 0, HOPS, protocol, 0, 0]);
                 self.push(&source.octets());
                 self.push(&destination.octets());
-                let sum = fold(add(0, &self.bytes[..20]));
-                self.bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+                let sum = Sum16BitWords::new().add_slice(&self.bytes[..20]).ones_complement();
+                self.bytes[10..12].copy_from_slice(&sum.to_ne_bytes());
             }
             (source, destination) => {
                 self.push(&[0x60, 0, 0, 0]);
@@ -197,38 +197,16 @@ impl Header {
     }
 }
 
-/// The checksum of a TCP segment or a datagram, over the pseudo-header too (RFC 9293 §3.1, RFC 8200 §8.1).
-fn checksum(source: IpAddr, destination: IpAddr, protocol: u8, header: &[u8], payload: &[u8]) -> u16 {
-    let length = (header.len() + payload.len()) as u64;
-    let mut sum = u64::from(protocol) + (length >> 16) + (length & 0xffff);
-    for address in [source, destination] {
-        sum = match address {
-            IpAddr::V4(address) => add(sum, &address.octets()),
-            IpAddr::V6(address) => add(sum, &address.octets()),
-        };
-    }
-    fold(add(add(sum, header), payload))
-}
-
-/// Adds words of 16 bits, two at a time; an odd byte at the end is followed by a zero. All but the last
-/// part of a packet have an even length.
-fn add(sum: u64, bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<4>();
-    let sum = words.iter().fold(sum, |sum, word| sum + u64::from(u32::from_be_bytes(*word)));
-    match *rest {
-        [] => sum,
-        [a] => sum + u64::from(u16::from_be_bytes([a, 0])),
-        [a, b] => sum + u64::from(u16::from_be_bytes([a, b])),
-        [a, b, c, ..] => sum + u64::from(u16::from_be_bytes([a, b])) + u64::from(u16::from_be_bytes([c, 0])),
-    }
-}
-
-/// The complement of the sum in 16 bits (RFC 1071).
-fn fold(mut sum: u64) -> u16 {
-    while sum > 0xffff {
-        sum = (sum >> 16) + (sum & 0xffff);
-    }
-    !(sum as u16)
+/// The sum of a TCP segment or a datagram, over the pseudo-header too (RFC 9293 §3.1, RFC 8200 §8.1). Its
+/// complement is the checksum, in the order of bytes in which the sum was taken: that of this machine.
+fn sum(source: IpAddr, destination: IpAddr, protocol: u8, header: &[u8], payload: &[u8]) -> Sum16BitWords {
+    let length = (header.len() + payload.len()) as u32;
+    let addresses = [source, destination].into_iter().fold(Sum16BitWords::new(), |mut sum, address| match address {
+        IpAddr::V4(address) => sum.add_4bytes(address.octets()),
+        IpAddr::V6(address) => sum.add_16bytes(address.octets()),
+    });
+    // A header has an even length.
+    addresses.add_2bytes([0, protocol]).add_4bytes(length.to_be_bytes()).add_slice(header).add_slice(payload)
 }
 
 #[cfg(test)]

@@ -91,15 +91,10 @@ impl Streams {
 
     fn segment(&mut self, segment: &Segment<'_>, time: Timestamp) {
         let key = key(segment.source, segment.destination, true);
-        let found = self.newest.get(&key).copied();
-        let found = match found.and_then(|at| self.list.get(at).map(|stream| (at, stream.is_over(segment)))) {
-            Some((at, false)) => Some(at),
-            Some((at, true)) => {
-                self.finish(at);
-                None
-            }
-            None => None,
-        };
+        let mut found = self.newest.get(&key).copied();
+        if let Some(over) = found.take_if(|at| self.list.get(*at).is_some_and(|stream| stream.is_over(segment))) {
+            self.finish(over);
+        }
         let begin = |number, traced| Stream::tcp(number, segment, time, traced);
         let Some(at) = found.or_else(|| self.begin(key, begin)) else { return };
         let Self { list, room, held, .. } = self;

@@ -155,7 +155,7 @@ impl Stream {
 
     /// Bytes of memory that wait for others.
     pub(super) fn held(&self) -> usize {
-        self.live.as_ref().map_or(0, |live| live.halves.client.held + live.halves.server.held + live.dialogue.memory())
+        self.waiting() + self.live.as_ref().map_or(0, |live| live.dialogue.memory())
     }
 
     /// Bytes of data that wait for others.
@@ -289,7 +289,7 @@ impl Stream {
     fn pass_on(&mut self, time: Timestamp, room: &mut Room) {
         loop {
             let mut is_stuck = true;
-            for side in [Side::Client, Side::Server] {
+            for side in Side::BOTH {
                 let Some(live) = &self.live else { return };
                 let half = live.halves.of(side);
                 let next = live.halves.of(side.other()).next;
@@ -329,7 +329,7 @@ impl Stream {
     pub(super) fn give_up(&mut self, room: &mut Room) {
         let Some(live) = &self.live else { return };
         let first = |side: Side| live.halves.of(side).first().map(|(at, time, after)| (time, side, at, after));
-        let oldest = [first(Side::Client), first(Side::Server)].into_iter().flatten().min_by_key(|found| found.0);
+        let oldest = Side::BOTH.into_iter().filter_map(first).min_by_key(|found| found.0);
         let Some((time, side, at, after)) = oldest else { return };
         let before = first(side.other()).map_or(after, |(_, _, at, _)| at.min(after));
         if !is_there(before, live.halves.of(side.other()).next) {

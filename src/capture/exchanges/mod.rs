@@ -189,25 +189,19 @@ impl Dialogue {
         match (self.mode, side) {
             (Mode::Undecided, _) => self.forget_request(),
             (Mode::Tls, Side::Client) => self.requests = Reading::Unreadable,
-            (Mode::Http, Side::Client) => {
-                let missing = match &self.requests {
-                    Reading::Body(body) => body.remaining().unwrap_or(0),
-                    _ => 0,
-                };
-                match &mut self.requests {
-                    Reading::Unreadable => {}
-                    Reading::Body(body) if missing >= count => {
-                        skip(count, |zeros| body.read(zeros).is_ok());
-                        if body.is_done() {
-                            self.requests = Reading::Head;
-                        }
-                    }
-                    _ => {
-                        self.requests = Reading::Lost;
-                        self.forget_request();
+            (Mode::Http, Side::Client) => match &mut self.requests {
+                Reading::Unreadable => {}
+                Reading::Body(body) if body.remaining().unwrap_or(0) >= count => {
+                    skip(count, |zeros| body.read(zeros).is_ok());
+                    if body.is_done() {
+                        self.requests = Reading::Head;
                     }
                 }
-            }
+                _ => {
+                    self.requests = Reading::Lost;
+                    self.forget_request();
+                }
+            },
             (Mode::Http, Side::Server) => self.lose_response(count, time),
             (Mode::Tunnel, Side::Server) => self.count(count as usize, count as usize),
             _ => {}

@@ -146,26 +146,24 @@ impl Dialogue {
     /// Bytes of a response aren't in the capture.
     pub(super) fn lose_response(&mut self, count: u64, time: Timestamp) {
         let is_body = matches!(&self.responses, Reading::Body(reader) if !reader.awaits_head());
-        let is_unreadable = matches!(self.responses, Reading::Unreadable);
-        let fits = match &self.responses {
-            Reading::Body(reader) => is_body && (self.until_close || reader.remaining() >= Some(count.max(1))),
-            _ => false,
-        };
-        if fits {
-            let Reading::Body(reader) = &mut self.responses else { return };
-            skip(count, |zeros| reader.read(zeros).is_ok());
-            let done = reader.is_done();
-            self.count(count as usize, count as usize);
-            if done {
-                self.end_response(time, true);
+        match &mut self.responses {
+            Reading::Unreadable => {}
+            Reading::Body(reader) if is_body && (self.until_close || reader.remaining() >= Some(count.max(1))) => {
+                skip(count, |zeros| reader.read(zeros).is_ok());
+                let done = reader.is_done();
+                self.count(count as usize, count as usize);
+                if done {
+                    self.end_response(time, true);
+                }
             }
-        } else if !is_unreadable {
-            if is_body {
-                self.end_response(time, false);
+            _ => {
+                if is_body {
+                    self.end_response(time, false);
+                }
+                self.responses = Reading::Lost;
+                self.response = Vec::new();
+                self.response_at = None;
             }
-            self.responses = Reading::Lost;
-            self.response = Vec::new();
-            self.response_at = None;
         }
     }
 }

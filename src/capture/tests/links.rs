@@ -104,14 +104,14 @@ fn fragments(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
 fn fragments_are_joined_in_any_order() {
     let list = both();
     let expected = lines(&report(&capture(&list)));
-    let mut numbers = Numbers(3);
+    let mut random = SplitMix64::new(3);
     for size in [8, 16, 32, 64] {
         for _ in 0..20 {
             let pieces: Vec<_> = list
                 .iter()
                 .flat_map(|packet| {
                     let mut pieces = fragments(packet, size);
-                    numbers.shuffle(&mut pieces);
+                    shuffle(&mut pieces, &mut random);
                     pieces
                 })
                 .collect();

@@ -9,6 +9,7 @@ mod random;
 use super::pcapng::{self, Resolution};
 use super::segments::TcpConversation;
 use super::*;
+use crate::random::SplitMix64;
 
 /// What happens on a connection.
 #[derive(Clone, Debug)]
@@ -118,19 +119,10 @@ pub(super) fn requests(acts: &[Act]) -> Vec<String> {
     report(&capture(&packets(acts))).streams[0].requests.iter().map(request).collect()
 }
 
-/// A generator of numbers.
-pub(super) struct Numbers(pub(super) u64);
-
-impl Numbers {
-    pub(super) fn below(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % most.max(1)
-    }
-
-    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
-        for at in (1..items.len()).rev() {
-            items.swap(at, self.below(at + 1));
-        }
+/// Puts items into any order.
+pub(super) fn shuffle<T>(items: &mut [T], random: &mut SplitMix64) {
+    for at in (1..items.len()).rev() {
+        items.swap(at, random.below(at + 1));
     }
 }
 

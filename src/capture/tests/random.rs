@@ -44,29 +44,29 @@ fn check(file: &[u8]) {
 fn damaged_captures() {
     let seed = seed();
     check(&seed);
-    let mut numbers = Numbers(1);
+    let mut random = SplitMix64::new(1);
     for round in 0..3_000 {
         let mut file = seed.clone();
         for _ in 0..=round % 8 {
-            let at = numbers.below(file.len());
-            match numbers.below(6) {
-                0 => file[at] = numbers.below(256) as u8,
-                1 => file[at] ^= 1 << numbers.below(8),
+            let at = random.below(file.len());
+            match random.below(6) {
+                0 => file[at] = random.below(256) as u8,
+                1 => file[at] ^= 1 << random.below(8),
                 2 => file.truncate(at),
                 3 => {
-                    let word = [0_u32, 1, 0xffff_ffff, 0x7fff_ffff, 0x0a0d_0d0a, 262_144][numbers.below(6)];
+                    let word = [0_u32, 1, 0xffff_ffff, 0x7fff_ffff, 0x0a0d_0d0a, 262_144][random.below(6)];
                     let at = at & !3;
                     let end = (at + 4).min(file.len());
                     file[at..end].copy_from_slice(&word.to_le_bytes()[..end - at]);
                 }
                 4 => {
-                    let end = (at + numbers.below(100)).min(file.len());
+                    let end = (at + random.below(100)).min(file.len());
                     let piece = file[at..end].to_vec();
-                    let to = numbers.below(file.len());
+                    let to = random.below(file.len());
                     file.splice(to..to, piece);
                 }
                 _ => {
-                    let end = (at + numbers.below(60)).min(file.len());
+                    let end = (at + random.below(60)).min(file.len());
                     file.drain(at..end);
                 }
             }
@@ -87,23 +87,23 @@ fn damaged_packets() {
     while let Some(packet) = reader.next_packet().unwrap() {
         list.push(packet.data.to_vec());
     }
-    let mut numbers = Numbers(2);
+    let mut random = SplitMix64::new(2);
     for _ in 0..3_000 {
         let mut damaged = list.clone();
-        for _ in 0..=numbers.below(6) {
-            let which = numbers.below(damaged.len());
+        for _ in 0..=random.below(6) {
+            let which = random.below(damaged.len());
             let length = damaged[which].len();
-            let at = numbers.below(length);
-            match numbers.below(5) {
-                0 => damaged[which][at] = numbers.below(256) as u8,
+            let at = random.below(length);
+            match random.below(5) {
+                0 => damaged[which][at] = random.below(256) as u8,
                 1 => damaged[which].truncate(at),
                 2 => drop(damaged.remove(which)),
                 3 => {
                     let copy = damaged[which].clone();
-                    damaged.insert(numbers.below(damaged.len()), copy);
+                    damaged.insert(random.below(damaged.len()), copy);
                 }
                 _ => {
-                    let other = numbers.below(damaged.len());
+                    let other = random.below(damaged.len());
                     damaged.swap(which, other);
                 }
             }
