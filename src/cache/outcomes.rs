@@ -1,6 +1,5 @@
 //! What comes of operations on the disk.
 
-use std::cell::OnceCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -156,8 +155,7 @@ impl<W: Clone> Store<W> {
                     LoadedBody::Memory(bytes) => Body::in_memory(bytes),
                     LoadedBody::File(file, length) => Body::in_file(file.into(), length),
                 });
-                let response =
-                    Rc::new(Response { uri: uri.into(), head: head.into(), freshness, body, traits: OnceCell::new() });
+                let response = Response::new(uri, head, freshness, body);
                 if let Some(entry) = self.index.get_mut(id) {
                     entry.is_verified = true;
                 }

@@ -58,7 +58,7 @@ pub struct Response {
     pub(super) freshness: Freshness,
     pub(super) body: Rc<Body>,
     /// What decides about content codings, and where in the head the value of Content-Type is.
-    pub(super) traits: OnceCell<(Traits<'static>, Range<usize>)>,
+    traits: OnceCell<(Traits<'static>, Range<usize>)>,
 }
 
 /// Its body. After an update of the head two responses have the same.
@@ -113,6 +113,16 @@ impl Drop for Held {
 }
 
 impl Response {
+    /// A response with this body, which may be one that others have.
+    pub(super) fn new(
+        uri: impl Into<Rc<[u8]>>,
+        head: impl Into<Rc<[u8]>>,
+        freshness: Freshness,
+        body: Rc<Body>,
+    ) -> Rc<Self> {
+        Rc::new(Self { uri: uri.into(), head: head.into(), freshness, body, traits: OnceCell::new() })
+    }
+
     /// The URI.
     pub fn uri(&self) -> &[u8] {
         &self.uri
@@ -123,17 +133,21 @@ impl Response {
         &self.head
     }
 
+    /// Its status. It is always there: the head was parsed when it was stored.
+    pub fn status(&self) -> Option<Status> {
+        let digits = self.head.get(b"HTTP/1.1 ".len()..)?.get(..3)?;
+        std::str::from_utf8(digits).ok()?.parse().ok().map(Status)
+    }
+
     /// What decides about content codings. It is found out once.
     pub fn traits(&self) -> Traits<'_> {
         let (traits, at) = self.traits.get_or_init(|| {
-            let mut lines = self.head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-            let status = lines.next().and_then(|line| std::str::from_utf8(line.get(9..12)?).ok()?.parse().ok());
+            let lines = self.head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).skip(1);
             let fields = lines.filter_map(|line| {
                 let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':')?);
                 Some((std::str::from_utf8(name).ok()?, value[1..].trim_ascii()))
             });
-            // It was parsed when it was stored.
-            let traits = Traits::of(Status(status.unwrap_or_default()), fields);
+            let traits = Traits::of(self.status().unwrap_or(Status(0)), fields);
             let at = traits.content_type().map(|value| {
                 let begin = value.as_ptr() as usize - self.head.as_ptr() as usize;
                 begin..begin + value.len()

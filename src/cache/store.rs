@@ -1,6 +1,5 @@
 //! The store: look-ups, and how entries come and go.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::Path;
@@ -287,7 +286,7 @@ impl<W> Store<W> {
         }
         let replaced = Checksum::of(self.secret.seed(), &response.head);
         let (uri, body) = (Rc::clone(&response.uri), Rc::clone(&response.body));
-        let response = Rc::new(Response { uri, head: head.into(), freshness, body, traits: OnceCell::new() });
+        let response = Response::new(uri, head, freshness, body);
         self.index.update(id, freshness, meta as u32);
         self.residents.remove(resident);
         if let Some(entry) = self.index.get_mut(id) {

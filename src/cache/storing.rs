@@ -10,7 +10,6 @@
 //! one each full chunk becomes an operation on the disk. A producer that is faster than the disk
 //! is told to pause, and woken when half is written.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -48,8 +47,7 @@ impl<W: Clone> Store<W> {
         let id = FillingId(self.number());
         let name = Name { key, variant: self.secret.variant(names_text, variant_key) };
         let body = Rc::new(Body::growing(id, length, reserved, &self.meter));
-        let response =
-            Rc::new(Response { uri: uri.into(), head: head.into(), freshness, body, traits: OnceCell::new() });
+        let response = Response::new(uri, head, freshness, body);
         let meta = meta.write(self.secret.seed());
         let filling = Filling {
             name,
