@@ -7,9 +7,12 @@
 //! Large pieces aren't copied: they are [`Bytes`].
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+
+use rustix::io::retry_on_intr;
 
 use super::bytes::{Bytes, LEAST};
 use super::input::{BUFFER, Input};
@@ -24,6 +27,20 @@ pub struct FileSlice {
     pub offset: u64,
     /// How long it is, in bytes.
     pub length: u64,
+}
+
+impl FileSlice {
+    /// Reads its first bytes: as many as `buffer` has room for, or fewer. Returns how many.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the file is shorter than it was.
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.length).unwrap_or(usize::MAX).min(buffer.len());
+        match retry_on_intr(|| rustix::io::pread(&self.file, &mut buffer[..most], self.offset))? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => Ok(count),
+        }
+    }
 }
 
 /// What is to be sent: bytes in memory, with stretches of files or of other memory between them.
@@ -208,17 +225,14 @@ impl Output {
     /// # Errors
     /// If the file has ended before its slice does.
     #[cfg(test)]
-    pub(crate) fn try_take(&mut self, most: usize) -> std::io::Result<Vec<u8>> {
+    pub(crate) fn try_take(&mut self, most: usize) -> io::Result<Vec<u8>> {
         let taken = match self.next() {
             None => Vec::new(),
             Some(Next::Bytes(bytes, _)) => bytes[..most.min(bytes.len())].to_vec(),
             Some(Next::File(slice)) => {
                 let mut taken = vec![0; most.min(slice.length as usize)];
-                let count = rustix::io::pread(&slice.file, &mut taken[..], slice.offset)?;
+                let count = slice.read(&mut taken)?;
                 taken.truncate(count);
-                if count == 0 {
-                    return Err(std::io::ErrorKind::UnexpectedEof.into());
-                }
                 taken
             }
         };

@@ -10,9 +10,6 @@
 //! sealed. A file is read in pieces into a lent buffer, never whole.
 
 use std::io;
-use std::os::fd::AsFd;
-
-use rustix::io::retry_on_intr;
 
 use super::buffers::{FileSlice, Next, Output};
 use super::input::{BUFFER, Input};
@@ -193,15 +190,11 @@ fn seal(
 /// # Errors
 /// `UnexpectedEof` if the file is shorter than was promised.
 fn seal_file(tls: &mut TlsConnection, slice: &FileSlice, most: u64, lent: &mut Ciphertext) -> io::Result<usize> {
-    let length = slice.length.min(most).min(PIECE as u64) as usize;
+    let length = most.min(PIECE as u64) as usize;
     let mut piece = std::mem::take(&mut lent.piece);
     piece.resize(PIECE, 0);
-    let read = retry_on_intr(|| rustix::io::pread(slice.file.as_fd(), &mut piece[..length], slice.offset));
-    let sealed = match read {
-        Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-        Ok(count) => tls.seal(&piece[..count], lent).map_err(Into::into),
-        Err(error) => Err(error.into()),
-    };
+    let read = slice.read(&mut piece[..length]);
+    let sealed = read.and_then(|count| tls.seal(&piece[..count], lent).map_err(Into::into));
     lent.piece = piece;
     sealed
 }

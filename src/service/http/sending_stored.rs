@@ -3,11 +3,8 @@
 //! Its content is in memory or in a file, and is taken from there as the client takes it. Nothing is
 //! kept here but the place.
 
-use std::io;
 use std::ops::Range;
 use std::rc::Rc;
-
-use rustix::io::Errno;
 
 use super::Cx;
 use super::body_writer::BodyWriter;
@@ -15,7 +12,7 @@ use super::persistence::Writing;
 use super::step::Step;
 use crate::cache::{Part, Response, State};
 use crate::limits;
-use crate::reactor::{FileSlice, Io, Want};
+use crate::reactor::{Io, Want};
 
 /// A stored response that is being sent.
 pub(super) struct SendingStored {
@@ -78,11 +75,15 @@ impl SendingStored {
                 }
                 Part::File(slice) if body.codes() => {
                     let mut piece = std::mem::take(&mut cx.shared.http.scratch);
-                    let read = read(&slice, most, &mut piece);
-                    range.start += piece.len() as u64;
-                    body.write(&piece, io.output, cx);
+                    piece.resize(most, 0);
+                    let read = slice.read(&mut piece);
+                    if let Ok(count) = read {
+                        range.start += count as u64;
+                        body.write(&piece[..count], io.output, cx);
+                    }
                     piece.clear();
                     cx.shared.http.scratch = piece;
+                    // The store writes a file before it tells its length.
                     if let Err(error) = read {
                         log::error!("reading a stored response: {error}");
                         return Step::Done(body.cut());
@@ -129,25 +130,5 @@ impl SendingStored {
         } else {
             Want::NOTHING.by(cx.time.now.after(limits::CACHE_POLL))
         })
-    }
-}
-
-/// Reads about `most` bytes of a stretch of a file, at least one.
-fn read(slice: &FileSlice, most: usize, out: &mut Vec<u8>) -> io::Result<()> {
-    let most = usize::try_from(slice.length).unwrap_or(usize::MAX).min(most);
-    out.resize(most, 0);
-    loop {
-        match rustix::io::pread(&slice.file, &mut out[..], slice.offset) {
-            Err(Errno::INTR) => {}
-            Err(error) => {
-                out.clear();
-                return Err(error.into());
-            }
-            Ok(count) => {
-                out.truncate(count);
-                // The store writes a file before it tells its length.
-                return if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) };
-            }
-        }
     }
 }
