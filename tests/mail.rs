@@ -471,7 +471,10 @@ fn tls_may_be_there_from_the_beginning() {
     let acts = [&[Tls, GREETING, OFFERS, login][..], &rest()].concat();
     let server = Scripted::secured(acts, Some(&certificate));
     let mut command = command(&format!("smtps://localhost:{}/", server.address.port()));
-    command.args(trusting(&certificate)).args(["-v", "-u", "ada", "bob@example.org"]).env("MIOD_MAIL_PASSWORD", "apple");
+    command
+        .args(trusting(&certificate))
+        .args(["-v", "-u", "ada", "bob@example.org"])
+        .env("MIOD_MAIL_PASSWORD", "apple");
     let outcome = run_to_end(&mut command, b"text");
     server.message();
     assert_eq!(outcome.code, Some(0), "{}", outcome.errors);

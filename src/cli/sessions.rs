@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use super::arguments::Tool;
 use super::blocking::{self, RESPONSE, Stream, invalid, more};
-use super::error::{CommandError, RUNTIME};
 use super::client_options::{ClientDraft, cacert, insecure};
+use super::error::{CommandError, RUNTIME};
 use super::{Command, UsageError};
 use crate::config::options::Draft;
 use crate::durable::{Change, Store, Written};

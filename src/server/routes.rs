@@ -121,10 +121,9 @@ fn is_below(prefix: &str, outer: &str) -> bool {
 /// How a route's responses are compressed. They may be where the host's aren't.
 fn compression(host: &Host, compress: Option<bool>) -> CompressionRules {
     let codings = match compress {
-        None => host.compress,
-        Some(true) if host.compress.is_empty() => Host::default().compress,
-        Some(true) => host.compress,
         Some(false) => Codings::NONE,
+        Some(true) if host.compress.is_empty() => Host::default().compress,
+        Some(true) | None => host.compress,
     };
     CompressionRules { codings, level: host.compress_level, types: host.compress_types.clone().unwrap_or_default() }
 }

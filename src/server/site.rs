@@ -58,12 +58,10 @@ pub(super) fn negotiates(host: &Host, surroundings: &Surroundings<'_>) -> bool {
 
 /// How one of several representations is chosen.
 fn negotiation(host: &Host, surroundings: &Surroundings<'_>) -> Option<files::Negotiation> {
-    let languages = match host.negotiate {
-        true => host.languages.clone(),
-        false => catalogue::languages(),
-    };
-    let of_host = files::Negotiation { languages: Arc::new(languages), strict: host.strict_negotiation };
-    negotiates(host, surroundings).then_some(of_host)
+    negotiates(host, surroundings).then(|| {
+        let languages = if host.negotiate { host.languages.clone() } else { catalogue::languages() };
+        files::Negotiation { languages: Arc::new(languages), strict: host.strict_negotiation }
+    })
 }
 
 /// Most directories that are watched for changed files. If there are more, none is.

@@ -224,7 +224,9 @@ impl Delivery {
     fn deadline(&self, now: Tick) -> Tick {
         match &self.stage {
             Stage::Opening(opening) => opening.since(now).after(self.settings.connect_timeout),
-            Stage::Open if self.client.outcome().is_some() => self.progressed.after(self.settings.timeout.min(FAREWELL)),
+            Stage::Open if self.client.outcome().is_some() => {
+                self.progressed.after(self.settings.timeout.min(FAREWELL))
+            }
             Stage::Open => self.progressed.after(self.settings.timeout),
         }
     }

@@ -18,6 +18,11 @@ pub(super) fn stamp_of(fields: &Fields<'_>, turn: &Turn<'_, '_>) -> Stamp {
     }
 }
 
+/// The fields with their names as text: names are tokens, so they are ASCII.
+pub(super) fn named<'f>(fields: &Fields<'f>) -> impl Iterator<Item = (&'f str, &'f [u8])> + use<'f> {
+    fields.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)))
+}
+
 /// The fields, but for Date.
 pub(super) fn received<'f>(
     exchange: &'f Exchange<'f>,
@@ -25,9 +30,7 @@ pub(super) fn received<'f>(
     fields: &Fields<'f>,
 ) -> impl Iterator<Item = (&'f str, Cow<'f, [u8]>)> {
     let (textbook, is_forward) = (plan.textbook.as_deref(), plan.proxy.is_forward);
-    // Names are tokens, so they are ASCII.
-    let fields = fields.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
-    let fields = fields.filter(move |(name, _)| match name.len() {
+    let fields = named(fields).filter(move |(name, _)| match name.len() {
         4 => !name.eq_ignore_ascii_case("Date"),
         // A gateway says which server it is itself.
         6 => is_forward || !name.eq_ignore_ascii_case("Server"),

@@ -37,7 +37,8 @@ pub(super) fn send(
     let (mut room, mut bytes) = (FieldLines::default(), Vec::new());
     let length = response.length().map_or(Length::Unknown, Length::Known);
     let own = Rc::clone(&response);
-    let whole = Coding::decide(exchange, own.traits(), length);
+    let decide = |traits| Coding::decide(exchange, traits, length);
+    let whole = decide(own.traits());
     let is_usual = is_usual(exchange, plan, &response) && whole.change() != Change::Fields;
     let head = match is_usual {
         true => None,
@@ -46,20 +47,17 @@ pub(super) fn send(
             parse_stored(&mut bytes, &mut room)
         }
     };
-    let Some(status) = status_of(response.head()).filter(|_| is_usual || head.is_some()) else {
+    let Some(status) = response.status().filter(|_| is_usual || head.is_some()) else {
         // It was parsed when it was stored.
         return refuse(exchange, FAILED, turn);
     };
     let answer = head.as_ref().map_or(Answer::Whole, |head| answer_of(exchange, head, &response, now));
-    let part = |status| Coding::decide(exchange, own.traits().answered(status), length);
+    let answered = |status| decide(own.traits().answered(status));
     let (status, range, coding) = match answer {
-        Answer::NotModified => (Status::NOT_MODIFIED, None, part(Status::NOT_MODIFIED)),
+        Answer::NotModified => (Status::NOT_MODIFIED, None, answered(Status::NOT_MODIFIED)),
         // Ranges are those of the content as it is.
-        Answer::Ranges(Ranges::One(range)) => (Status::PARTIAL_CONTENT, Some(range), part(Status::PARTIAL_CONTENT)),
-        Answer::Ranges(Ranges::Unsatisfiable) => {
-            let status = Status::RANGE_NOT_SATISFIABLE;
-            (status, None, Coding::decide(exchange, own.traits().fixed(), length))
-        }
+        Answer::Ranges(Ranges::One(range)) => (Status::PARTIAL_CONTENT, Some(range), answered(Status::PARTIAL_CONTENT)),
+        Answer::Ranges(Ranges::Unsatisfiable) => (Status::RANGE_NOT_SATISFIABLE, None, decide(own.traits().fixed())),
         // Several ranges are more work for both than the whole (RFC 9110 §14.2).
         Answer::Whole | Answer::Ranges(Ranges::Several(_) | Ranges::Ignored) => (status, None, whole.in_pieces(turn)),
     };
@@ -87,12 +85,6 @@ fn answer_of(exchange: &Exchange<'_>, head: &StoredHead<'_>, response: &Response
         Answer::Ranges(_) if response.state() != cache::State::Whole => Answer::Whole,
         answer => answer,
     }
-}
-
-/// The status of a stored head.
-fn status_of(head: &[u8]) -> Option<Status> {
-    let digits = head.get(b"HTTP/1.1 ".len()..)?.get(..3)?;
-    std::str::from_utf8(digits).ok()?.parse().ok().map(Status)
 }
 
 /// A stored response on its way to a client.
