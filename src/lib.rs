@@ -12,7 +12,7 @@
 //!       service/  http/, proxy/, udp/, echo    the protocols that serve, and ask upstreams
 //!   ┌──────┼────────────┐
 //!  app/  files/  auth/  │                      web applications; static files; passwords
-//!   └ session/ cache/ │ │  capture/            sessions; stored responses; packets. None has sockets
+//!   └ session/ cache/ │ │  mailbox/ capture/   sessions; stored responses; mail; packets. None has sockets
 //!     └────┬────┴────┴──┴───┐
 //!   http/ smtp/ text/ compression/   reactor/   durable/ certificates/
 //!          bytes ⇄ meaning      sockets ⇄ bytes   records and identities ⇄ disk
@@ -68,7 +68,7 @@
 //! opens and seals between the socket and the buffers; no protocol notices.
 //! # Invariants
 //! 1. `http` and `reactor` don't know each other. Only `reactor/tls/` knows rustls.
-//! 2. Nothing under `http`, `text`, `app`, `session` reads the clock or has a socket; the
+//! 2. Nothing under `http`, `text`, `app`, `session`, `mailbox` reads the clock or has a socket; the
 //!    clock is read in `reactor/clock.rs` alone: at the beginning and the end of a pass.
 //! 3. Stream sockets are connected, read, written and shut down in `reactor/socket.rs`
 //!    alone; datagrams in `reactor/datagram_socket.rs`, but for those to a service manager in
@@ -85,7 +85,7 @@
 //!     each is caught, and a broken answer is a 500.
 //! 11. A response that fails while it is written is taken back whole, if nothing was sent; else the connection closes.
 //! 12. The only unsafe code is in `reactor/sys.rs`. Cells are in `service/{http,proxy}`, `server/state.rs`,
-//!     `app/boundary.rs`, `cache` and at session stores, each borrowed for one call. No global but the logger.
+//!     `app/boundary.rs`, `cache`, `mailbox` and session stores, each borrowed for one call. No global but the logger.
 //!
 //! # Where to start reading
 //! `reactor/mod.rs` (the loop), `reactor/protocol.rs` (the contract), `reactor/pump.rs`
@@ -104,8 +104,7 @@
 //!   receives it in pieces is called before; if it does not, the connection closes.
 //! - **`sendfile` blocks while the medium is read**, for one read of 128 KiB at most.
 //! - **Directories without an index are 404**, not 403: what isn't listed looks absent.
-//! - **Trailers are read and dropped**, and a repeated Content-Length is refused even if
-//!   both are the same: no client needs either, and smugglers do.
+//! - **Trailers are dropped, and a repeated Content-Length is refused**: only smugglers need either.
 
 pub mod app;
 mod auth;
@@ -127,6 +126,7 @@ pub mod files;
 pub mod http;
 pub mod limits;
 mod logging;
+mod mailbox;
 pub mod manual;
 mod metrics;
 mod names;

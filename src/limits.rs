@@ -47,6 +47,13 @@ pub const RECIPIENTS: usize = 1_000;
 /// few servers accept a third of it.
 pub const MESSAGE: u64 = 64 * 1024 * 1024;
 
+/// Most messages in a mailbox; beyond it the oldest go. A page that lists more is of no use.
+pub const MAILBOX_MESSAGES: usize = 1_000;
+/// Most bytes of all messages in a mailbox, with their envelopes; beyond it the oldest go.
+pub const MAILBOX_BYTES: u64 = 256 * 1024 * 1024;
+/// Most events of a mailbox that are kept for those who follow it. Whoever missed more starts again.
+pub const MAILBOX_EVENTS: usize = 1_000;
+
 /// Most redirects in a row that a client follows: five are a bad site, more are a loop.
 pub const REDIRECTS: usize = 20;
 
