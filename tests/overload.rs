@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit};
-use support::{Client, Root, Server, eventually, get, get_with, pattern, raise_limit};
+use support::{Client, Root, Server, eventually, get, get_with, pattern, raise_limit, with_small_buffer};
 
 fn site() -> Root {
     let root = Root::new();
@@ -199,6 +199,30 @@ fn memory_stays_below_its_limit() {
         client.send(get("/"));
         client.response().status == 200
     }));
+}
+
+#[test]
+fn many_slow_clients_of_a_proxy_share_little_memory() {
+    const COUNT: usize = 80;
+    let content = pattern(1 << 20);
+    let root = Root::new();
+    root.old_file("large", &content);
+    let origin = Server::start_with(root, &[]);
+    let proxied = format!("/=http://{}", origin.address());
+    let server = Server::start_with(site(), &["--proxy", &proxied, "--max-memory", "4M", "--cache-size", "0"]);
+    let mut clients: Vec<Client> = (0..COUNT).map(|_| with_small_buffer(server.address())).collect();
+    for client in &mut clients {
+        client.send(get("/large"));
+    }
+    for client in &mut clients {
+        assert_eq!(client.response_to("HEAD").status, 200);
+    }
+    // While one reads, all others wait.
+    for piece in content.chunks(64 * 1024) {
+        for client in &mut clients {
+            assert!(client.take(piece.len()) == piece, "{}", server.errors());
+        }
+    }
 }
 
 #[test]

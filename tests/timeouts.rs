@@ -3,10 +3,9 @@
 mod support;
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use support::{Client, Root, Server, eventually, get, pattern};
+use support::{Root, Server, eventually, get, pattern, with_small_buffer};
 
 const STEP: Duration = Duration::from_millis(40);
 /// A deadline is met if the end is after it and not much later; the machine may be busy.
@@ -113,14 +112,6 @@ fn a_stalled_body_gets_408_and_a_slow_one_does_not() {
     let response = client.response();
     assert_eq!(response.status, 200);
     assert!(response.text().contains("abcdefghijklmnopqrst"), "{}", response.text());
-}
-
-/// A client with a small receive buffer.
-fn with_small_buffer(address: SocketAddr) -> Client {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(128 * 1024).unwrap();
-    socket.connect(&address.into()).unwrap();
-    Client::over(socket.into())
 }
 
 #[test]

@@ -49,12 +49,19 @@ impl FileSlice {
 /// in it that it follows. So a plain answer is one write, an answer with a file
 /// is a head and a stretch, and a multipart answer is head, stretch, head,
 /// stretch, tail, all by the same mechanism.
-#[derive(Default)]
 pub struct Output {
     bytes: Vec<u8>,
     /// How much of `bytes` is sent.
     sent: usize,
     cuts: VecDeque<Cut>,
+    /// The mark above which it has no room.
+    mark: usize,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), sent: 0, cuts: VecDeque::new(), mark: BUFFER }
+    }
 }
 
 /// A stretch and how many bytes of the buffer go before it.
@@ -121,13 +128,27 @@ impl Output {
     /// to take some. None while a file stretch is unsent: what follows a file
     /// waits until the file is gone.
     pub fn room(&self) -> usize {
-        if self.cuts.is_empty() { BUFFER.saturating_sub(self.bytes.len() - self.sent) } else { self.room_among_cuts() }
+        if self.cuts.is_empty() {
+            self.mark.saturating_sub(self.bytes.len() - self.sent)
+        } else {
+            self.room_among_cuts()
+        }
     }
 
     #[inline(never)]
     fn room_among_cuts(&self) -> usize {
         let pending = usize::try_from(self.pending()).unwrap_or(usize::MAX);
-        if self.has_file() { 0 } else { BUFFER.saturating_sub(pending) }
+        if self.has_file() { 0 } else { self.mark.saturating_sub(pending) }
+    }
+
+    /// How many bytes it has room for if it is empty.
+    pub(super) fn most(&self) -> usize {
+        self.mark
+    }
+
+    /// Has it have room for so many bytes, from now on; never for more than [`BUFFER`].
+    pub(super) fn set_window(&mut self, window: usize) {
+        self.mark = window.min(BUFFER);
     }
 
     /// The buffer, to append to. What is in it already belongs to the socket.

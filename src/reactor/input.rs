@@ -21,6 +21,10 @@ pub(super) const RECORD: usize = 16 * 1024;
 /// Most bytes that are received at once.
 pub const RECEIVED: usize = BUFFER + RECORD;
 
+/// Takes the place of [`RECEIVED`] and of [`BUFFER`] while memory is short. A piece of that size is copied,
+/// so it keeps no buffer.
+pub(super) const SMALL: usize = LEAST;
+
 /// Most buffers that are kept for their next use: so many pieces are under way at once without new
 /// memory.
 const SPARE: usize = 16;
@@ -35,11 +39,13 @@ pub struct Input {
     start: usize,
     /// Buffers that were in use before, and may still have stretches.
     former: Vec<Rc<Vec<u8>>>,
+    /// Most bytes that are received at once.
+    window: usize,
 }
 
 impl Default for Input {
     fn default() -> Self {
-        Self { buffer: Rc::new(Vec::with_capacity(RECEIVED)), start: 0, former: Vec::new() }
+        Self { buffer: Rc::new(Vec::with_capacity(RECEIVED)), start: 0, former: Vec::new(), window: RECEIVED }
     }
 }
 
@@ -91,6 +97,16 @@ impl Input {
     /// Whether no more should be received before something is consumed.
     pub fn is_full(&self) -> bool {
         self.buffer.len() - self.start >= BUFFER
+    }
+
+    /// Has at most so many bytes received at once, from now on.
+    pub(super) fn set_window(&mut self, window: usize) {
+        self.window = window;
+    }
+
+    /// Whether [`SMALL`] bytes are received at once.
+    pub(super) fn is_small(&self) -> bool {
+        self.window < RECEIVED
     }
 
     /// Appends bytes, as a socket would; for tests and for filters.

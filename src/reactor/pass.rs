@@ -203,7 +203,13 @@ impl<P: Protocol> Reactor<P> {
 
     fn deliver(&mut self, from: Handle, to: Handle, message: P::Message) {
         if let Some(slot) = self.slots.get(to) {
+            // Its turn may come after many others.
+            let before = slot.protocol.memory();
             slot.protocol.deliver(message);
+            let more = slot.protocol.memory().saturating_sub(before) as u32;
+            slot.grown |= more > 0;
+            slot.held += more;
+            self.figures.held += more as usize;
             self.run_queue.push(to, slot, Queued::Soon);
         } else if let Some(index) = Datagrams::<P::Datagrams>::index(to) {
             self.deliver_to_datagrams(index, message);

@@ -20,7 +20,7 @@ use super::clock::{Tick, Time};
 use super::endpoint::Dial;
 use super::figures::Figures;
 use super::helpers::{Helpers, JobClass, JobId, JobResult, QueueFull};
-use super::input::Input;
+use super::input::{Input, RECEIVED, SMALL};
 use super::outbox::Outbox;
 use super::peer::Peer;
 use super::security::Security;
@@ -392,6 +392,13 @@ impl<P: Protocol> Context<'_, P> {
         self.effects.push(Effect::Pause);
     }
 
+    /// Most bytes that a connection should hold in one direction: [`RECEIVED`](super::RECEIVED). While the
+    /// connections hold more than half of the [memory](super::Options::memory) that they may have, it
+    /// is little, so that many slow peers don't take the other half.
+    pub fn window(&self) -> usize {
+        if self.figures.held > self.figures.limits.1 / 2 { SMALL } else { RECEIVED }
+    }
+
     /// What the loop has counted.
     pub fn figures(&self) -> &Figures {
         self.figures
@@ -420,7 +427,7 @@ pub struct TestContext<P: Protocol> {
     pub(super) effects: Vec<Effect<P>>,
     pub(super) helpers: Helpers<P::Outcome>,
     pub(super) slots: Slots<Slot<P>>,
-    figures: Figures,
+    pub(super) figures: Figures,
     pub(super) handle: Handle,
 }
 

@@ -138,7 +138,10 @@ impl<P: Protocol> Reactor<P> {
             slots, input, output, ciphertext, shared, effects, options, listeners, helpers, files, figures, ..
         } = self;
         let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects, figures };
-        let listener = listeners.address(slot.listener);
+        let (listener, window) = (listeners.address(slot.listener), cx.window());
+        input.set_window(window);
+        output.set_window(window);
+        ciphertext.iter_mut().for_each(|ciphertext| ciphertext.set_window(window));
         let turn = slot.turn(&mut Lent { input, output, ciphertext, listener, options, files }, &mut cx);
         let done = cx.work.done();
         self.work.spend(done);
@@ -230,7 +233,8 @@ impl<P: Protocol> Slot<P> {
         let before = std::mem::replace(&mut self.held, u32::try_from(holds).unwrap_or(u32::MAX));
         let held = &mut cx.figures.held;
         *held = *held - before as usize + self.held as usize;
-        if *held > lent.options.memory && self.held > before {
+        let grown = std::mem::take(&mut self.grown) || self.held > before;
+        if grown && *held > lent.options.memory {
             cx.figures.out_of_memory += 1;
             log::warn!("#{} needs more memory than is left, and is closed", cx.handle.number());
             return Err(Over::failed(io::ErrorKind::OutOfMemory.into(), 0, true));

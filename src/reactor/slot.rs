@@ -11,6 +11,8 @@ pub(super) struct Slot<P> {
     pub(super) armed: Armed,
     /// Bytes of memory that it holds beyond its slot.
     pub(super) held: u32,
+    /// A message has made it hold more.
+    pub(super) grown: bool,
     /// The run queue that it is in.
     pub(super) queued: Queued,
     /// The socket is registered with the poll.
@@ -41,6 +43,7 @@ impl<P> Slot<P> {
             protocol,
             armed: Armed::NONE,
             held: 0,
+            grown: false,
             queued: Queued::No,
             registered: false,
             reading,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
-use rustix::buffer::SpareCapacity;
+use rustix::buffer::Buffer;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
@@ -62,7 +62,7 @@ impl Socket {
         })
     }
 
-    pub(super) fn receive(&self, space: SpareCapacity<'_, u8>) -> io::Result<usize> {
+    pub(super) fn receive(&self, space: impl Buffer<u8, Output = usize>) -> io::Result<usize> {
         each!(self, stream => stream.try_io(|| Ok(rustix::net::recv(stream, space, RecvFlags::empty())?.0)))
     }
 

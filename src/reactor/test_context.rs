@@ -10,6 +10,12 @@ impl<P: Protocol> TestContext<P> {
         self.handle = handle;
     }
 
+    /// Memory is short from now on, or isn't.
+    pub(crate) fn set_memory_short(&mut self, is_short: bool) {
+        self.figures.limits.1 = 2;
+        self.figures.held = if is_short { 2 } else { 0 };
+    }
+
     /// Takes a slot for a connection that was accepted, or that is made later.
     pub(crate) fn reserve(&mut self) -> Handle {
         self.slots.reserve()

@@ -12,12 +12,9 @@
 use std::io;
 
 use super::buffers::{FileSlice, Next, Output};
-use super::input::{BUFFER, Input};
+use super::input::Input;
 use super::tls::{Ciphertext, LentCiphertext, TlsConnection, TlsFailure, TlsSide};
 use super::transport::{Filled, Protection, Sent, Share, Transport};
-
-/// Most bytes that are sealed at once.
-const PIECE: usize = BUFFER / 2;
 
 impl Transport {
     /// Has TLS begin when what is left over to be sent is sent.
@@ -167,7 +164,7 @@ fn seal(
             }
             None => break,
             Some(Next::Bytes(bytes, _)) => {
-                let bytes = &bytes[..bytes.len().min(PIECE)];
+                let bytes = &bytes[..bytes.len().min(lent.most())];
                 tls.seal(bytes, lent)?
             }
             Some(Next::File(_)) if *file_turn == 0 => return Ok(true),
@@ -190,10 +187,10 @@ fn seal(
 /// # Errors
 /// `UnexpectedEof` if the file is shorter than was promised.
 fn seal_file(tls: &mut TlsConnection, slice: &FileSlice, most: u64, lent: &mut Ciphertext) -> io::Result<usize> {
-    let length = most.min(PIECE as u64) as usize;
+    let length = most.min(lent.most() as u64) as usize;
     let mut piece = std::mem::take(&mut lent.piece);
-    piece.resize(PIECE, 0);
-    let read = slice.read(&mut piece[..length]);
+    piece.resize(length, 0);
+    let read = slice.read(&mut piece);
     let sealed = read.and_then(|count| tls.seal(&piece[..count], lent).map_err(Into::into));
     lent.piece = piece;
     sealed

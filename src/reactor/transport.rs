@@ -18,7 +18,7 @@ use mio::event::Event;
 use super::buffers::{FileSlice, Leftover, Next, Output};
 use super::clock::Tick;
 use super::endpoint::Dial;
-use super::input::Input;
+use super::input::{Input, SMALL};
 use super::peer::Peer;
 use super::security::Security;
 use super::send_progress::SendProgress;
@@ -348,8 +348,9 @@ impl Transport {
     /// Reads once from the socket.
     #[inline(always)]
     pub(super) fn receive(&mut self, input: &mut Input) -> io::Result<()> {
-        let size = input.make_room();
-        match self.socket.receive(input.space()) {
+        let size = if input.is_small() { SMALL } else { input.make_room() };
+        let received = if input.is_small() { self.receive_few(input) } else { self.socket.receive(input.space()) };
+        match received {
             Ok(0) => (self.readable, self.ended) = (false, true),
             Ok(count) => {
                 if count < size && self.hung_up == HungUp::No {
@@ -362,6 +363,15 @@ impl Transport {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Reads once from the socket, while memory is short.
+    #[cold]
+    fn receive_few(&self, input: &mut Input) -> io::Result<usize> {
+        let mut piece = [0; SMALL];
+        let count = self.socket.receive(&mut piece[..])?;
+        input.extend(&piece[..count]);
+        Ok(count)
     }
 
     /// Sends what the socket takes, within one turn's share. If the connection closes behind

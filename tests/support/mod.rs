@@ -465,6 +465,14 @@ pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     false
 }
 
+/// A client with a small receive buffer.
+pub fn with_small_buffer(address: SocketAddr) -> Client {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(128 * 1024).unwrap();
+    socket.connect(&address.into()).unwrap();
+    Client::over(socket.into())
+}
+
 /// A name that doesn't exist. Its label is too long, so no name server is asked.
 pub const UNKNOWN: &str = "a-name-of-more-letters-than-a-label-can-have-which-are-sixty-three.invalid";
 

@@ -24,6 +24,17 @@ impl Ciphertext {
         self.sealed.clear();
     }
 
+    /// Has the buffers take so many bytes at once, from now on.
+    pub(in super::super) fn set_window(&mut self, window: usize) {
+        self.received.set_window(window);
+        self.sealed.set_window(window);
+    }
+
+    /// Most bytes that are encrypted at once.
+    pub(in super::super) fn most(&self) -> usize {
+        self.sealed.most() / 2
+    }
+
     /// Whether so much is encrypted that it should be sent before more is.
     pub(in super::super) fn is_full(&self) -> bool {
         self.sealed.room() == 0

@@ -246,6 +246,7 @@ impl Proxied {
         if io.gone {
             return self.give_up(End::Written(Writing::Abort), cx);
         }
+        self.content.set_window(cx.window());
         self.take_room(cx.time.now);
         while io.output.room() > 0 {
             let Some((from, message)) = self.inbox.pop_front() else { break };

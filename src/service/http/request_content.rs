@@ -34,6 +34,11 @@ impl RequestContent {
         self.pace = Pace::start(now);
     }
 
+    /// At most so many bytes may be on their way to the upstream from now on.
+    pub(super) fn set_window(&mut self, window: usize) {
+        self.room.set_window(window);
+    }
+
     /// The upstream has room for more.
     pub(super) fn give_room(&mut self, bytes: usize, now: Tick) {
         if self.room.bytes() == 0 {

@@ -107,7 +107,7 @@ impl UpstreamConnection {
                 send(id, FromUpstream::Established, cx);
             }
         }
-        self.take_room(cx.time.now);
+        self.take_room(cx);
         self.take_messages(io, cx);
         if self.cancelled || self.failure.is_some() {
             return Want::finish(Finish::Abort);
@@ -130,11 +130,12 @@ impl UpstreamConnection {
 
     /// Takes note of the room that the exchange has. If that waited behind content that the upstream
     /// doesn't take, the two directions could wait for each other.
-    fn take_room(&mut self, now: Tick) {
+    fn take_room(&mut self, cx: &Cx<'_>) {
         let Some(exchange) = &mut self.exchange else { return };
+        exchange.set_window(cx.window());
         self.inbox.retain(|(id, message)| match message {
             ToUpstream::Room(bytes) if *id == exchange.id => {
-                exchange.give_room(*bytes, now);
+                exchange.give_room(*bytes, cx.time.now);
                 false
             }
             _ => true,

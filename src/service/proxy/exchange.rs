@@ -86,6 +86,11 @@ impl Exchange {
         send(self.id, what, cx);
     }
 
+    /// At most so many bytes of the response may be on their way to the client's side from now on.
+    pub(super) fn set_window(&mut self, window: usize) {
+        self.room.set_window(window);
+    }
+
     /// Takes note of the room that the client's side has.
     pub(super) fn give_room(&mut self, bytes: usize, now: Tick) {
         self.room.give(bytes);

@@ -4,32 +4,45 @@
 //! begin there, and all that follow would be cut in two in the same way (RFC 9293 §3.8.6.2 has a window like
 //! that: silly). Nothing waits for ever by this: what fills the other half is under way, and its room is
 //! announced when it is written.
+//!
+//! While memory is short the window is smaller, whatever was announced before: less may be under way.
 
 use super::WINDOW;
 
 /// Room for bytes at the other side.
-pub struct Room(usize);
+pub struct Room {
+    /// Bytes that are under way, or that there is no room for.
+    taken: usize,
+    /// How many may be.
+    window: usize,
+}
 
 impl Room {
     /// There is none yet.
-    pub const NONE: Self = Self(0);
+    pub const NONE: Self = Self { taken: WINDOW, window: WINDOW };
 
     /// All of the window.
-    pub const WHOLE: Self = Self(WINDOW);
+    pub const WHOLE: Self = Self { taken: 0, window: WINDOW };
 
     /// How many bytes it may be sent now.
     pub fn bytes(&self) -> usize {
-        if self.0 < WINDOW / 2 { 0 } else { self.0 }
+        let bytes = self.window.saturating_sub(self.taken);
+        if bytes < self.window / 2 { 0 } else { bytes }
+    }
+
+    /// At most so many bytes may be under way from now on.
+    pub fn set_window(&mut self, window: usize) {
+        self.window = window.min(WINDOW);
     }
 
     /// It has room for more.
     pub fn give(&mut self, bytes: usize) {
-        self.0 += bytes;
+        self.taken = self.taken.saturating_sub(bytes);
     }
 
     /// It was sent so many bytes.
     pub fn take(&mut self, bytes: usize) {
-        self.0 = self.0.saturating_sub(bytes);
+        self.taken += bytes;
     }
 }
 
@@ -47,6 +60,19 @@ mod tests {
         room.give(1);
         assert_eq!(room.bytes(), WINDOW / 2);
         assert_eq!(Room::NONE.bytes(), 0);
+    }
+
+    #[test]
+    fn less_may_be_under_way_while_memory_is_short() {
+        let mut room = Room::WHOLE;
+        room.take(WINDOW);
+        room.set_window(100);
+        room.give(WINDOW - 51);
+        assert_eq!(room.bytes(), 0, "51 bytes are under way");
+        room.give(1);
+        assert_eq!(room.bytes(), 50);
+        room.set_window(WINDOW);
+        assert_eq!(room.bytes(), WINDOW - 50);
     }
 
     #[test]

@@ -167,6 +167,7 @@ impl TunnelEnd {
         if self.is_input_over || self.is_lost {
             return None;
         }
+        self.room.set_window(cx.window());
         let count = io.input.bytes().len().min(self.room.bytes());
         if count > 0 && !cx.work.is_spent() {
             let piece = io.input.share(0..count);

@@ -63,6 +63,10 @@ impl<'t> Network<'t> {
             connection.is_queued = false;
             return;
         }
+        if self.world.dice.one_in(100) {
+            let is_short = self.world.dice.one_in(2);
+            self.world.context.set_memory_short(is_short);
+        }
         connection.turn(&mut self.world);
         self.take_effects();
         self.end_if_over(handle);
