@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("auth", &["http"]),
     ("cache", &["http", "panics", "reactor"]),
     ("session", &["durable", "http", "reactor"]),
-    ("mailbox", &["text"]),
+    ("mailbox", &["panics", "text"]),
     ("app", &["auth", "certificates", "durable", "http", "mailbox", "panics", "text", "reactor", "session"]),
     ("names", &["text"]),
     ("probe", &["reactor"]),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::mime::Summary;
+
 /// What a message takes beside its content and its envelope, in bytes.
 const OVERHEAD: usize = 512;
 
@@ -70,6 +72,8 @@ pub struct About {
     pub size: u64,
     /// Its envelope.
     pub envelope: Envelope,
+    /// What the list shows of its header.
+    pub summary: Summary,
 }
 
 impl About {
@@ -80,7 +84,7 @@ impl About {
 
     /// What this takes in memory.
     pub(super) fn memory(&self) -> usize {
-        self.envelope.length().saturating_add(OVERHEAD)
+        self.envelope.length().saturating_add(self.summary.memory()).saturating_add(OVERHEAD)
     }
 }
 

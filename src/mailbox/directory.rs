@@ -7,8 +7,8 @@
 //!   43.mail.tmp           a message that is being written
 //! ```
 //!
-//! The line is `miod mail 1 ` and a JSON object: when the message was received, the length of its content, and
-//! its envelope. So a message is one file, which is there as a whole or not at all: it is written under
+//! The line is `miod mail 1 ` and a JSON object: when the message was received, the length of its content, its
+//! envelope, and its sender and subject for the list. So a message is one file, which is there as a whole or not at all: it is written under
 //! its temporary name and synced, then renamed, and then the directory is synced. The content of a
 //! message alone is `tail -n +2 42.mail`.
 //!
@@ -247,11 +247,13 @@ fn open_file(root: &OwnedFd, name: &str, flags: OFlags) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Envelope;
+    use super::super::mime::Summary;
     use super::*;
     use crate::files::scratch::Scratch;
 
     fn about(size: u64) -> About {
-        About { received: 7, size, envelope: super::super::Envelope::default() }
+        About { received: 7, size, envelope: Envelope::default(), summary: Summary::default() }
     }
 
     #[test]
@@ -306,7 +308,7 @@ mod tests {
         files.directory("1.mail/x");
         assert!(directory.write(found.next, about(1), b"x").is_err());
         assert!(!files.at("1.mail.tmp").exists() && directory.take_finished().is_empty());
-        let large = super::super::Envelope { helo: "x".repeat(2 << 20), ..Default::default() };
+        let large = Envelope { helo: "x".repeat(2 << 20), ..Default::default() };
         assert!(directory.write(found.next.next(), About { envelope: large, ..about(1) }, b"x").is_err());
         assert!(!files.at("2.mail").exists() && !files.at("2.mail.tmp").exists());
     }

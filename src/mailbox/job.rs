@@ -11,7 +11,7 @@ use super::directory::Directory;
 pub struct WriteJob {
     directory: Arc<Directory>,
     id: MessageId,
-    about: About,
+    about: Box<About>,
     content: Vec<u8>,
 }
 
@@ -23,7 +23,7 @@ pub struct Written {
 
 impl WriteJob {
     pub(super) fn new(directory: Arc<Directory>, id: MessageId, about: About, content: Vec<u8>) -> Self {
-        Self { directory, id, about, content }
+        Self { directory, id, about: Box::new(about), content }
     }
 
     /// Bytes of memory that it holds.
@@ -34,7 +34,7 @@ impl WriteJob {
     /// Writes the message; it is durable when this returns. Blocks.
     pub fn run(self) -> Written {
         let Self { directory, id, about, content } = self;
-        Written { result: directory.write(id, about, &content).map(|()| id) }
+        Written { result: directory.write(id, *about, &content).map(|()| id) }
     }
 }
 

@@ -25,6 +25,7 @@ mod about;
 mod directory;
 mod job;
 mod message;
+pub mod mime;
 mod news;
 
 use std::cell::{RefCell, RefMut};
@@ -40,6 +41,7 @@ pub use message::{Content, Message};
 pub use news::Event;
 
 use directory::{Directory, Finished};
+use mime::Summary;
 use news::News;
 
 use crate::limits;
@@ -121,7 +123,8 @@ impl Mailbox {
         self.settle();
         let id = self.next;
         self.next = id.next();
-        let about = About { received: now, size: content.len() as u64, envelope };
+        let summary = Summary::of(&content);
+        let about = About { received: now, size: content.len() as u64, envelope, summary };
         match &self.directory {
             None => {
                 content.shrink_to_fit();

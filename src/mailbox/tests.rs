@@ -3,6 +3,9 @@
 use super::*;
 use crate::files::scratch::Scratch;
 
+/// A message with a subject.
+const NAMED: &[u8] = b"Subject: =?utf-8?Q?=C3=A4?=\r\n\r\nb\r\n";
+
 fn envelope(from: &str) -> Envelope {
     Envelope { from: from.to_owned(), recipients: vec!["b@example.org".to_owned()], ..Envelope::default() }
 }
@@ -68,7 +71,8 @@ fn what_is_received_is_kept_byte_for_byte_and_removed() {
 #[test]
 fn the_oldest_go_when_there_are_too_many_or_too_large() {
     let few = Limits { messages: 3, bytes: u64::MAX };
-    let cost = About { received: 0, size: 1_000, envelope: envelope("a@example.org") }.cost();
+    let cost =
+        About { received: 0, size: 1_000, envelope: envelope("a@example.org"), summary: Summary::default() }.cost();
     let small = Limits { messages: usize::MAX, bytes: 3 * cost };
     for limits in [few, small] {
         let (files, boxes) = both(limits);
@@ -98,19 +102,20 @@ fn the_oldest_go_when_there_are_too_many_or_too_large() {
 fn a_restart_finds_what_is_on_disk() {
     let files = Scratch::new();
     let mut mailbox = Mailbox::open(files.path(), Limits::default()).unwrap();
-    let (first, second) = (receive(&mut mailbox, b"a\r\n"), receive(&mut mailbox, b"b\r\n"));
+    let (first, second) = (receive(&mut mailbox, b"a\r\n"), receive(&mut mailbox, NAMED));
     let seen = mailbox.last_event();
     finish(mailbox.remove(first).unwrap());
     // A job that nobody runs any more keeps nothing.
     let Receiving::Write(lost) = mailbox.receive(envelope("c"), b"c".to_vec(), 8) else { panic!("not on disk") };
     drop(lost);
     let bytes = mailbox.bytes();
-    assert_eq!(mailbox.memory() as u64, bytes - 3, "the content isn't in memory");
+    assert_eq!(mailbox.memory() as u64, bytes - NAMED.len() as u64, "the content isn't in memory");
     drop(mailbox);
     let mut mailbox = Mailbox::open(files.path(), Limits::default()).unwrap();
     assert_eq!((ids(&mut mailbox), mailbox.bytes()), (vec![2], bytes));
-    assert_eq!(content(&mut mailbox, second), b"b\r\n");
-    assert_eq!(mailbox.get(second).unwrap().about.envelope, envelope("a@example.org"));
+    assert_eq!(content(&mut mailbox, second), NAMED);
+    let about = &mailbox.get(second).unwrap().about;
+    assert_eq!((&about.envelope, &*about.summary.subject), (&envelope("a@example.org"), "ä"));
     assert!(mailbox.events(seen).is_none(), "the events of another mailbox");
     assert_eq!(receive(&mut mailbox, b"").to_string(), "3");
 }
