@@ -11,7 +11,7 @@ use askama::filters::{Escaper, Html};
 use serde::Serialize;
 
 use super::{Call, Request, Response};
-use crate::http::{Status, negotiate};
+use crate::http::{Status, date, negotiate};
 use crate::session::Id;
 
 /// The styles of the pages of applications, beside those of all pages.
@@ -38,6 +38,27 @@ impl Foot {
     }
 }
 
+/// A moment on a page.
+pub(super) struct Moment {
+    /// For programs (RFC 3339): `1994-11-06T08:49:37Z`.
+    pub(super) datetime: String,
+    /// For readers: `06 Nov 1994 08:49 UTC`.
+    pub(super) when: String,
+}
+
+impl Moment {
+    /// The moment of a Unix second.
+    pub(super) fn of(unix_seconds: i64) -> Self {
+        let mut datetime = Vec::new();
+        date::write_rfc3339(unix_seconds, &mut datetime);
+        let mut moment = [0; date::LENGTH];
+        date::write(unix_seconds, &mut moment);
+        // Sun, 06 Nov 1994 08:49:37 GMT
+        let when = format!("{} UTC", String::from_utf8_lossy(&moment[5..22]));
+        Self { datetime: String::from_utf8_lossy(&datetime).into_owned(), when }
+    }
+}
+
 /// Whether a page has a script.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Script {
@@ -57,6 +78,16 @@ fn page_with(response: Response, template: &impl Template, script: Script) -> Re
         policy += "; script-src 'self'; connect-src 'self'";
     }
     render(response, template, policy)
+}
+
+/// A page with the application's own script.
+pub(super) fn page_with_script(response: Response, template: &impl Template) -> Response {
+    page_with(response, template, Script::Own)
+}
+
+/// A page without a script, with frames that show other documents of the application.
+pub(super) fn page_with_frame(response: Response, template: &impl Template) -> Response {
+    render(response, template, policy("", "") + "; frame-src 'self'")
 }
 
 /// What a page may use beyond its own origin: lists of origins, separated by spaces.

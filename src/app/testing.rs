@@ -1,5 +1,6 @@
 //! Calls an application without a server.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::app::{Answer, App, Body, Call, Ports, Request, Response};
@@ -18,18 +19,23 @@ pub(crate) struct Visit<'a> {
     pub(crate) ports: Ports,
     /// In seconds.
     pub(crate) now: u64,
+    /// The address of the server and the host that the request names, if they aren't the usual ones.
+    pub(crate) at: Option<(&'a str, &'a str)>,
+    /// Set if there is news for the application's watchers.
+    pub(crate) news: Option<&'a Cell<bool>>,
 }
 
 impl Visit<'_> {
     /// The response of `app`, mounted at `mount`, to the request `head` (without its Host field
     /// and empty line) with `body`. Its jobs are done.
     pub(crate) fn answer(self, app: &mut dyn App, mount: &str, head: &str, body: &[u8]) -> Answer {
-        let bytes = format!("{head}\r\nHost: example.org\r\n\r\n").into_bytes();
+        let (local, host) = self.at.unwrap_or(("192.0.2.1:80", "example.org"));
+        let bytes = format!("{head}\r\nHost: {host}\r\n\r\n").into_bytes();
         let mut lines = FieldLines::default();
         let head = parse(&bytes, &mut lines).unwrap().unwrap();
         let path = head.target.path.strip_prefix(mount.as_bytes()).unwrap();
         let request = Request { head: &head, body, mount, path };
-        let local = "192.0.2.1:80".parse().unwrap();
+        let local = local.parse().unwrap();
         let mut call = Call {
             time: Time { now: Tick::default().after(Duration::from_secs(self.now)), ..Time::default() },
             connection: Handle::for_test(12),
@@ -41,10 +47,14 @@ impl Visit<'_> {
             session: self.session,
             news: false,
         };
-        match app.handle(&request, &mut call) {
+        let answer = match app.handle(&request, &mut call) {
             Answer::Later(_, job) => app.resume(&request, &mut call, job()),
             answer => answer,
+        };
+        if let Some(news) = self.news {
+            news.set(call.news);
         }
+        answer
     }
 
     /// The response to a GET of `target` with the field lines `fields`, mounted at `/lab/x`.

@@ -18,7 +18,7 @@
 //!
 //! This layer has no socket and reads no clock.
 
-// Nothing below uses all of it yet.
+// No server uses it yet.
 #![expect(dead_code)]
 
 mod about;

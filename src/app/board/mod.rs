@@ -28,11 +28,11 @@ pub(crate) use posts::CAPACITY;
 use posts::{Post, Posts, TEXT};
 
 use super::form_fields::FormFields;
-use super::page::{self, Foot, Script};
+use super::page::{self, Foot, Moment, Script};
 use super::{Answer, App, Call, Methods, Outcome, Request, Response};
 use crate::durable::{Store, WriteError, Written};
 use crate::http::head::Method;
-use crate::http::{Reject, Status, date, event_stream, negotiate};
+use crate::http::{Reject, Status, event_stream, negotiate};
 use crate::reactor::JobClass;
 use crate::session::Id;
 use crate::text::json;
@@ -322,14 +322,7 @@ fn hash(secret: &str) -> String {
 
 impl Shown {
     fn of(id: u64, post: Post, own: bool) -> Self {
-        let mut datetime = Vec::new();
-        date::write_rfc3339(post.at, &mut datetime);
-        // 1994-11-06T08:49:37Z
-        let datetime = String::from_utf8(datetime).unwrap_or_default();
-        let mut moment = [0; date::LENGTH];
-        date::write(post.at, &mut moment);
-        // Sun, 06 Nov 1994 08:49:37 GMT
-        let when = format!("{} UTC", String::from_utf8_lossy(&moment[5..22]));
+        let Moment { datetime, when } = Moment::of(post.at);
         Self { id, name: post.name, text: post.text, at: post.at, when, datetime, own }
     }
 }

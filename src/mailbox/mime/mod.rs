@@ -27,7 +27,7 @@ use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use serde::{Deserialize, Serialize};
 
-pub use fields::{Address, Header};
+pub use fields::{Address, Field, Header};
 
 use crate::panics;
 use structure::{Encoding, Leaf, Structure};

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use super::fields::Field;
 use super::*;
 use proptest::prelude::*;
 
