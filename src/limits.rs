@@ -41,6 +41,17 @@ pub const INTERIM: u8 = 16;
 pub const REPLY_LINE: usize = 2_048;
 /// Longest reply of a mail server: a long list of what it offers has a tenth of it.
 pub const REPLY: usize = 64 * 1024;
+/// Longest command line of a mail client, its CR LF included (RFC 5321 §4.5.3.1.4). Parameters of
+/// extensions may make it longer.
+pub const COMMAND_LINE: usize = 512;
+/// Longest line with which a mail client logs in (RFC 4954 §4).
+pub const AUTH_LINE: usize = 12_288;
+/// Longest line of a message that a mail server takes, its CR LF included (RFC 5321 §4.5.3.1.6).
+pub const TEXT_LINE: usize = 1_000;
+/// Most recipients of a message that a mail server takes (RFC 5321 §4.5.3.1.8 asks for at least 100).
+pub const MAILBOX_RECIPIENTS: usize = 100;
+/// Errors of a mail client, since its last message, after which its connection ends.
+pub const MAIL_ERRORS: u8 = 20;
 /// Most recipients of a message: servers accept at least 100 (RFC 5321 §4.5.3.1.8).
 pub const RECIPIENTS: usize = 1_000;
 /// Most bytes of a message, and of the files that it is made of: it is in memory as a whole, and

@@ -92,7 +92,6 @@ enum State {
     Within,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "for servers"))]
 impl Unstuffer {
     /// Whether the message has a CR or LF that is no line end, or a NUL: it can't be accepted.
     pub fn is_malformed(&self) -> bool {

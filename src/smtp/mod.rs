@@ -14,7 +14,7 @@
 //! - [`address`]: addresses as they stand in MAIL and RCPT, and with the names of people.
 //! - [`lines`]: a message as it is on the wire, where each line ends with CR LF.
 //! - [`dots`]: the dots that keep a line of a message from being its end (§4.5.2).
-//! - [`client`]: the client's side of the dialogue.
+//! - [`client`], [`server`]: the two sides of the dialogue.
 //!
 //! Bytes of the peer are kept as they came, and escaped when they are shown.
 
@@ -24,3 +24,5 @@ pub mod dots;
 pub mod extensions;
 pub mod lines;
 pub mod reply;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "for the service"))]
+pub mod server;

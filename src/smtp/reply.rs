@@ -41,6 +41,22 @@ pub enum Kind {
 }
 
 impl Reply {
+    /// A reply of one line.
+    pub fn new(code: u16, text: impl Into<Vec<u8>>) -> Self {
+        Self { code, lines: vec![text.into()] }
+    }
+
+    /// Appends it as it is on the wire.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let last = self.lines.len().saturating_sub(1);
+        for (at, line) in self.lines.iter().enumerate() {
+            out.extend_from_slice(self.code.to_string().as_bytes());
+            out.push(if at < last { b'-' } else { b' ' });
+            out.extend_from_slice(line);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
     /// What the first digit of the code says.
     pub fn kind(&self) -> Kind {
         match self.code / 100 {
