@@ -50,6 +50,10 @@ pub const AUTH_LINE: usize = 12_288;
 pub const TEXT_LINE: usize = 1_000;
 /// Most recipients of a message that a mail server takes (RFC 5321 §4.5.3.1.8 asks for at least 100).
 pub const MAILBOX_RECIPIENTS: usize = 100;
+/// How long a mail client may say nothing (RFC 5321 §4.5.3.2.7).
+pub const MAIL_SILENCE: Duration = Duration::from_secs(300);
+/// Largest message that a mail server takes by default.
+pub const MAILBOX_MESSAGE: u64 = 10 * 1024 * 1024;
 /// Errors of a mail client, since its last message, after which its connection ends.
 pub const MAIL_ERRORS: u8 = 20;
 /// Most recipients of a message: servers accept at least 100 (RFC 5321 §4.5.3.1.8).

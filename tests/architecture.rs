@@ -52,6 +52,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "logging",
             "mailbox",
             "session",
+            "smtp",
         ],
     ),
     (

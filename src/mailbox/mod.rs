@@ -18,9 +18,6 @@
 //!
 //! This layer has no socket and reads no clock.
 
-// No server uses it yet.
-#![expect(dead_code)]
-
 mod about;
 mod directory;
 mod job;

@@ -9,6 +9,7 @@ pub mod bad_network;
 pub mod certificates;
 pub mod echo;
 pub mod http;
+pub mod mailbox;
 pub mod notify;
 pub mod proxy;
 pub mod session_store_client;
@@ -28,6 +29,7 @@ use crate::files::Names;
 use crate::files::listing::Listing;
 use crate::limits;
 use crate::logging::Log;
+use crate::mailbox::Written;
 use crate::reactor::{
     Accepted, Context, Ending, Ends, Handle, Io, JobId, JobResult, NoDatagrams, Protocol, Signal, Time, Want,
 };
@@ -49,6 +51,8 @@ pub enum Kind {
     Echo,
     /// The input is sent back in upper case.
     Upper,
+    /// Mail is received.
+    Mail,
 }
 
 /// The protocol of a connection.
@@ -59,6 +63,8 @@ pub enum Service {
     Echo(Echo),
     /// See [`upper`].
     Upper(Upper),
+    /// See [`mailbox`].
+    Mail(Box<mailbox::Connection>),
     /// See [`session_store_client`].
     SessionStore(Box<SessionStoreClient>),
     /// See [`proxy`].
@@ -77,6 +83,8 @@ pub struct Shared {
     pub watched: Vec<Rc<Tree>>,
     /// The log, whose buffer is written out between turns.
     pub log: Log,
+    /// What the connections of a mailbox share, if there is one.
+    pub mail: Option<Rc<mailbox::Shared>>,
     /// The simulated network of the line services.
     pub bad_network: BadNetwork,
     /// The certificates of the listeners for TLS, if there are any.
@@ -88,7 +96,8 @@ pub struct Shared {
 impl Shared {
     /// The shared state for web services. The network of line services is good.
     pub fn new(http: http::Shared, log: Log) -> Self {
-        Self { http, watched: Vec::new(), log, bad_network: BadNetwork::default(), certificates: None, notifier: None }
+        let bad_network = BadNetwork::default();
+        Self { http, watched: Vec::new(), log, mail: None, bad_network, certificates: None, notifier: None }
     }
 }
 
@@ -126,6 +135,8 @@ pub enum Outcome {
     Cache,
     /// The write of a session to disk has ended. The store has the result.
     Session,
+    /// A message was written.
+    Mail(Written),
     /// A name was looked up. The upstream has the result.
     Addresses,
 }
@@ -158,6 +169,10 @@ impl Protocol for Service {
             Kind::Http(host) => return Some(Self::Http(Http::open(accepted, host, cx))),
             Kind::Echo => true,
             Kind::Upper => false,
+            Kind::Mail => {
+                let shared = cx.shared.mail.clone()?;
+                return Some(Self::Mail(Box::new(mailbox::Connection::open(accepted, &shared, cx))));
+            }
         };
         // These protocols have no way to tell the client that the server is full.
         if accepted.overloaded {
@@ -189,8 +204,10 @@ impl Protocol for Service {
     }
 
     fn job_ended(&mut self, job: JobId, result: JobResult<Outcome>) {
-        if let Self::Http(http) = self {
-            http.job_ended(job, result);
+        match self {
+            Self::Http(http) => http.job_ended(job, result),
+            Self::Mail(mail) => mail.job_ended(job, result),
+            _ => {}
         }
     }
 
@@ -199,6 +216,7 @@ impl Protocol for Service {
             Self::Http(http) => http.advance(io, cx),
             Self::Echo(echo) => echo.advance(io, cx.time.now, cx.draining),
             Self::Upper(upper) => upper.advance(io, cx.draining),
+            Self::Mail(mail) => mail.advance(io, cx),
             Self::SessionStore(client) => client.advance(io, cx),
             Self::Upstream(upstream) => upstream.advance(io, cx),
             Self::HealthCheck(check) => check.advance(io, cx),
@@ -217,6 +235,7 @@ impl Protocol for Service {
             Self::Http(http) => http.memory(),
             Self::Impaired(impaired) => impaired.memory(),
             Self::Upstream(upstream) => upstream.memory(),
+            Self::Mail(mail) => mail.memory(),
             Self::Echo(_) | Self::Upper(_) | Self::SessionStore(_) | Self::HealthCheck(_) => 0,
         }
     }
@@ -227,6 +246,7 @@ impl Protocol for Service {
             Self::SessionStore(client) => client.closed(ending, cx),
             Self::Upstream(upstream) => upstream.closed(&ending, cx),
             Self::HealthCheck(check) => check.closed(cx),
+            Self::Mail(mail) => mail.closed(cx),
             Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) => {}
         }
         settle_cache(cx);
@@ -292,6 +312,7 @@ impl Protocol for Service {
                 Self::Http(http) => Some(http),
                 Self::Echo(_)
                 | Self::Upper(_)
+                | Self::Mail(_)
                 | Self::Impaired(_)
                 | Self::SessionStore(_)
                 | Self::Upstream(_)

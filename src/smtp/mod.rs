@@ -24,5 +24,4 @@ pub mod dots;
 pub mod extensions;
 pub mod lines;
 pub mod reply;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "for the service"))]
 pub mod server;

@@ -93,6 +93,7 @@ pub use routes::{RouteHandler, Routes};
 pub use rules::Rules;
 pub use shared::{HostsId, Limits, Shared};
 pub use tree::Tree;
+pub(super) use watching::notify;
 
 use super::Service;
 use crate::reactor::Context;

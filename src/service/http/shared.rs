@@ -147,7 +147,7 @@ impl Shared {
 
     /// Counts a connection of an address. Returns whether the address may have it; none
     /// if there is no limit.
-    pub(super) fn count(&mut self, address: IpAddr) -> Option<bool> {
+    pub(in crate::service) fn count(&mut self, address: IpAddr) -> Option<bool> {
         let most = self.limits.per_address?;
         let count = self.addresses.entry(address).or_default();
         *count += 1;
@@ -155,7 +155,7 @@ impl Shared {
     }
 
     /// A counted connection is over.
-    pub(super) fn uncount(&mut self, address: IpAddr) {
+    pub(in crate::service) fn uncount(&mut self, address: IpAddr) {
         if let Some(count) = self.addresses.get_mut(&address) {
             *count -= 1;
             if *count == 0 {

@@ -114,7 +114,7 @@ impl Drop for Watching {
 }
 
 /// Tells each watcher of the application that there are new events.
-pub(super) fn notify(app: &Application, cx: &mut Cx<'_>) {
+pub(in crate::service) fn notify(app: &Application, cx: &mut Cx<'_>) {
     for watcher in app.watchers() {
         cx.send(watcher, Message::News);
     }

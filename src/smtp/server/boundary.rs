@@ -11,8 +11,6 @@ pub struct Settings {
     pub name: String,
     /// Most bytes of a message.
     pub size: u64,
-    /// STARTTLS is offered.
-    pub start_tls: bool,
     /// Whether clients can log in.
     pub login: Login,
     /// What is made to fail.
@@ -28,6 +26,17 @@ pub enum Login {
     Allowed,
     /// They must, before MAIL.
     Required,
+}
+
+/// Whether there is TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tls {
+    /// No, and there is no certificate for it.
+    No,
+    /// No, but STARTTLS is offered.
+    Offered,
+    /// Yes.
+    Active,
 }
 
 /// What a caller has to do.

@@ -36,10 +36,12 @@ use std::rc::Rc;
 use super::address::Address;
 use super::reply::{Kind, Reply};
 use crate::limits;
-pub use boundary::{End, LoggedIn, Login, Message, Next, Settings};
+pub use boundary::{End, LoggedIn, Login, Message, Next, Settings, Tls};
 use command::{Command, Parameters};
 use content::Content;
+pub use credentials::Credentials;
 use credentials::{Answer, Missing};
+#[cfg_attr(not(test), expect(unused_imports, reason = "for command lines"))]
 pub use faults::Fault;
 use faults::Step;
 
@@ -50,8 +52,7 @@ const LONG_AUTH_LINE: &str = "5.5.6 The line is too long";
 /// A dialogue.
 pub struct Server {
     settings: Rc<Settings>,
-    /// There is TLS.
-    tls: bool,
+    tls: Tls,
     /// The client is on this machine.
     local: bool,
     hello: Option<Hello>,
@@ -97,7 +98,7 @@ enum State {
 
 impl Server {
     /// A dialogue that begins with [`greet`](Self::greet). `local`: the client is on this machine.
-    pub fn new(settings: Rc<Settings>, tls: bool, local: bool) -> Self {
+    pub fn new(settings: Rc<Settings>, tls: Tls, local: bool) -> Self {
         Self {
             settings,
             tls,
@@ -165,7 +166,7 @@ impl Server {
 
     /// TLS has begun: nothing is known of the client.
     pub fn secured(&mut self) {
-        *self = Self::new(Rc::clone(&self.settings), true, self.local);
+        *self = Self::new(Rc::clone(&self.settings), Tls::Active, self.local);
     }
 
     /// Ends the dialogue.
@@ -178,12 +179,6 @@ impl Server {
             End::LineEnds => "4.7.0 What follows wrong line ends may be part of the message",
         };
         self.say(&Reply::new(421, text), out)
-    }
-
-    /// Whether the client may go on for as long as it needs: it sends a content, or waits for a
-    /// reply.
-    pub fn is_busy(&self) -> bool {
-        !matches!(self.state, State::Command | State::Auth(_))
     }
 
     /// Whether it is receiving a content.
@@ -221,7 +216,9 @@ impl Server {
             (None, Err(reply), _) => self.refuse(&reply, out),
             (None, Ok(line), State::Auth(missing)) => self.answer(missing, line, out),
             (None, Ok(line), _) => match command::parse(line) {
-                Ok(Command::StartTls) if !rest.is_empty() => return (input.len(), self.refuse_injection(out)),
+                Ok(Command::StartTls) if self.tls == Tls::Offered && !rest.is_empty() => {
+                    return (input.len(), self.refuse_injection(out));
+                }
                 Ok(command) => self.obey(command, out),
                 Err(reply) => self.refuse(&reply, out),
             },
@@ -272,7 +269,7 @@ impl Server {
             let words = ["8BITMIME", "PIPELINING", "SMTPUTF8", "ENHANCEDSTATUSCODES", "HELP"];
             lines.push(format!("SIZE {}", self.settings.size));
             lines.extend(words.map(str::to_owned));
-            lines.extend((self.settings.start_tls && !self.tls).then(|| "STARTTLS".to_owned()));
+            lines.extend((self.tls == Tls::Offered).then(|| "STARTTLS".to_owned()));
             lines
                 .extend((self.settings.login != Login::No && self.is_private()).then(|| "AUTH PLAIN LOGIN".to_owned()));
         }
@@ -281,7 +278,7 @@ impl Server {
 
     /// Whether nobody between the two can read a password.
     fn is_private(&self) -> bool {
-        self.tls || self.local
+        self.tls == Tls::Active || self.local
     }
 
     /// Whether the client has said EHLO.
@@ -291,8 +288,8 @@ impl Server {
 
     fn start_tls(&mut self, out: &mut Vec<u8>) -> Next {
         let wrong = match () {
-            () if self.tls => Some((503, "5.5.1 There is TLS already")),
-            () if !self.settings.start_tls => Some((502, "5.5.1 This server has no certificate")),
+            () if self.tls == Tls::Active => Some((503, "5.5.1 There is TLS already")),
+            () if self.tls == Tls::No => Some((502, "5.5.1 This server has no certificate")),
             () if !self.is_extended() => Some((503, "5.5.1 Say EHLO first")),
             () => None,
         };
