@@ -14,6 +14,7 @@
 //! | `client` | a client, which checks what it receives |
 //! | `fixtures` | what the requests and the service agree on |
 //! | `link` | a connection of the service, and what may happen on it |
+//! | `mail` | another simulation: of a mail client and a mail server |
 //! | `proxy` | another simulation: of the gateway, with origins behind it |
 //! | `reload` | configurations, which take each other's place |
 //! | `store` | a remote store of sessions that speaks RESP |
@@ -25,6 +26,7 @@ mod cases;
 mod client;
 mod fixtures;
 mod link;
+mod mail;
 mod proxy;
 mod reload;
 #[path = "../../tests/support/response.rs"]
