@@ -84,7 +84,7 @@
 //! 10. Network input can't panic. All calls of application code are in `app/boundary.rs`,
 //!     each is caught, and a broken answer is a 500.
 //! 11. A response that fails while it is written is taken back whole, if nothing was sent; else the connection closes.
-//! 12. The only unsafe code is in `reactor/sys.rs`. Cells are in `service/{http,proxy}`, `server/state.rs`,
+//! 12. The only unsafe code is in `reactor/sys.rs`. Cells are in `service/{http,mailbox,proxy}`, `server/state.rs`,
 //!     `app/boundary.rs`, `cache`, `mailbox` and session stores, each borrowed for one call. No global but the logger.
 //!
 //! # Where to start reading

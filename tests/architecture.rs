@@ -29,7 +29,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("names", &["text"]),
     ("probe", &["reactor"]),
     ("console", &["logging", "reactor"]),
-    ("config", &["auth", "certificates", "files", "http", "logging", "names", "reactor", "session", "text", "trust"]),
+    (
+        "config",
+        &["auth", "certificates", "files", "http", "logging", "names", "reactor", "session", "smtp", "text", "trust"],
+    ),
     ("trust", &["certificates", "reactor"]),
     ("client", &["certificates", "console", "http", "logging", "names", "probe", "smtp", "text", "reactor", "trust"]),
     (
@@ -73,6 +76,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "names",
             "service",
             "session",
+            "smtp",
             "text",
         ],
     ),

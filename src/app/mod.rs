@@ -35,7 +35,6 @@ mod form_fields;
 pub(crate) mod kv;
 mod lab;
 mod login;
-#[cfg_attr(not(test), expect(dead_code))] // until a server has it
 pub(crate) mod mailbox;
 mod page;
 mod ports;

@@ -20,7 +20,9 @@ pub fn banner(config: &Config, ready: &Ready, terminal: bool) -> String {
 fn addresses(scheme: Scheme, ready: &Ready) -> String {
     let mut text = String::new();
     for (first, scheme, endpoints) in [
-        (" on ", scheme, &ready.endpoints),
+        (" on ", Scheme::Smtp, &ready.mail),
+        (" ", Scheme::Smtps, &ready.mails),
+        (if ready.mail.is_empty() { " on " } else { ", shown on " }, scheme, &ready.endpoints),
         (" ", Scheme::Https, &ready.https),
         (", keys and values on ", Scheme::Http, &ready.kv),
         (", for operators on ", Scheme::Http, &ready.admin),
@@ -44,7 +46,9 @@ fn details(config: &Config, ready: &Ready) -> String {
     let scheme = Scheme::of(listener);
     let mut text = String::new();
     for (name, scheme, endpoints) in [
-        ("at", scheme, &ready.endpoints),
+        ("mail", Scheme::Smtp, &ready.mail),
+        ("mail", Scheme::Smtps, &ready.mails),
+        (if ready.mail.is_empty() { "at" } else { "shown" }, scheme, &ready.endpoints),
         ("at", Scheme::Https, &ready.https),
         ("kv", Scheme::Http, &ready.kv),
         ("admin", Scheme::Http, &ready.admin),
@@ -85,7 +89,7 @@ fn details(config: &Config, ready: &Ready) -> String {
     if ready.no_links {
         text += "  note    this system lacks openat2: symbolic links are not followed\n";
     }
-    if is(config, Host::is_key_value) || !ready.kv.is_empty() {
+    if is(config, Host::is_key_value) || !ready.kv.is_empty() || config.process.mailbox.is_some() {
         text += &match &config.process.data {
             Some(directory) => format!("  data    {}\n", directory.display()),
             None => "  data    in memory, lost at exit; --data DIR keeps it\n".to_owned(),
@@ -106,7 +110,9 @@ fn limits(config: &Config, ready: &Ready) -> String {
         let _ = writeln!(text, "  sandbox {sandbox}");
     }
     let _ = write!(text, "  limits  {} connections", ready.connections);
-    if let Some(host) = config.default_host(listener) {
+    if let Some(mailbox) = &config.process.mailbox {
+        let _ = write!(text, "; messages up to {} bytes", mailbox.size_limit);
+    } else if let Some(host) = config.default_host(listener) {
         let _ = write!(
             text,
             "; heads within {:?}, idle for {:?}, bodies up to {} bytes",
@@ -119,12 +125,14 @@ fn limits(config: &Config, ready: &Ready) -> String {
 
 fn purpose(config: &Config, ready: &Ready) -> String {
     match (config.listeners[0].protocol, &ready.root) {
+        _ if config.process.mailbox.is_some() => "receives mail".to_owned(),
         (Protocol::Http | Protocol::Admin, Some(root)) => format!("serves {}", root.display()),
         (Protocol::Http, None) if is(config, Host::is_key_value) => "keeps keys and values".to_owned(),
         (Protocol::Http, None) if is(config, Host::is_forward_proxy) => "is a forward proxy".to_owned(),
         (Protocol::Http | Protocol::Admin, None) => "serves applications".to_owned(),
         (Protocol::Echo, _) => "echoes".to_owned(),
         (Protocol::Upper, _) => "answers in upper case".to_owned(),
+        (Protocol::Smtp | Protocol::Smtps, _) => "receives mail".to_owned(),
     }
 }
 
@@ -133,6 +141,8 @@ fn purpose(config: &Config, ready: &Ready) -> String {
 enum Scheme {
     Http,
     Https,
+    Smtp,
+    Smtps,
     /// They have no URL.
     Lines,
 }
@@ -143,11 +153,18 @@ impl Scheme {
             (Protocol::Http | Protocol::Admin, None) => Self::Http,
             (Protocol::Http | Protocol::Admin, Some(_)) => Self::Https,
             (Protocol::Echo | Protocol::Upper, _) => Self::Lines,
+            (Protocol::Smtp, _) => Self::Smtp,
+            (Protocol::Smtps, _) => Self::Smtps,
         }
     }
 
     fn name_and_port(self) -> (&'static str, u16) {
-        if self == Self::Https { ("https", 443) } else { ("http", 80) }
+        match self {
+            Self::Http | Self::Lines => ("http", 80),
+            Self::Https => ("https", 443),
+            Self::Smtp => ("smtp", 25),
+            Self::Smtps => ("smtps", 465),
+        }
     }
 }
 
@@ -163,8 +180,12 @@ fn trust(ready: &Ready) -> String {
         // Writing to a string can't fail.
         let _ = writeln!(text, "  tls     certificate of your own authority in {file}");
         let _ = writeln!(text, "          its SHA-256 is {fingerprint}");
-        let _ = writeln!(text, "          curl --cacert {file} https://localhost:{}/", port.unwrap_or(443));
-        text += "          a browser trusts it when it is imported there as an authority\n";
+        if ready.mail.is_empty() {
+            let _ = writeln!(text, "          curl --cacert {file} https://localhost:{}/", port.unwrap_or(443));
+            text += "          a browser trusts it when it is imported there as an authority\n";
+        } else {
+            let _ = writeln!(text, "          miod mail --cacert {file} trusts it");
+        }
     }
     for notice in &ready.notices {
         let _ = writeln!(text, "  WARNING {notice}");
@@ -176,6 +197,7 @@ fn url(scheme: Scheme, endpoint: &Endpoint) -> String {
     let (name, default_port) = scheme.name_and_port();
     match (scheme, endpoint) {
         (Scheme::Lines, _) | (_, Endpoint::Unix(_)) => endpoint.to_string(),
+        (Scheme::Smtp | Scheme::Smtps, Endpoint::Tcp(address)) => format!("{name}://{address}"),
         (_, Endpoint::Tcp(address)) if address.port() == default_port => match address {
             SocketAddr::V4(address) => format!("{name}://{}/", address.ip()),
             SocketAddr::V6(address) => format!("{name}://[{}]/", address.ip()),
@@ -184,17 +206,26 @@ fn url(scheme: Scheme, endpoint: &Endpoint) -> String {
     }
 }
 
-/// Two commands that connect to the first endpoint from this machine.
-fn examples(config: &Config, scheme: Scheme, ready: &Ready) -> Vec<String> {
-    let Some(first) = ready.endpoints.first() else { return Vec::new() };
-    let local = match first {
+/// How this machine connects to an endpoint.
+fn local(endpoint: &Endpoint) -> Endpoint {
+    match endpoint {
         // A client can't connect to the unspecified address.
         Endpoint::Tcp(address) if address.ip().is_unspecified() => {
             let ip = if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
             Endpoint::Tcp(SocketAddr::new(ip, address.port()))
         }
         other => other.clone(),
-    };
+    }
+}
+
+/// One command or two that connect to the first endpoint from this machine.
+fn examples(config: &Config, scheme: Scheme, ready: &Ready) -> Vec<String> {
+    if let Some(mail) = ready.mail.first() {
+        let server = url(Scheme::Smtp, &local(mail));
+        return vec![format!("miod mail --server '{server}' --from ada@example.org --body Hello bob@example.org")];
+    }
+    let Some(first) = ready.endpoints.first() else { return Vec::new() };
+    let local = local(first);
     match (scheme, &local) {
         (Scheme::Http | Scheme::Https, Endpoint::Tcp(_)) if is(config, Host::is_forward_proxy) => {
             let proxy = url(scheme, &local);

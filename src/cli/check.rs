@@ -22,7 +22,7 @@ pub struct CheckPlan {
 
 const HELP: &str = "miod check finds all that a start would find wrong, and prints the settings.
 
-Usage: miod check [--json] [serve|kv|echo|upper] [OPTIONS OF THE SERVER] [ROOT]
+Usage: miod check [--json] [serve|kv|proxy|echo|upper|mailbox] [OPTIONS OF THE SERVER] [ROOT]
 
 Nothing is started, and no file is written. Each setting is printed with where it comes from: an
 argument, a variable of the environment, a line of the configuration file, or the default. Ports

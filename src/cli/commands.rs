@@ -80,6 +80,7 @@ pub(super) fn all() -> Vec<CommandText> {
         text("proxy", "ask other servers for clients: a forward proxy", server(ServerCommand::Proxy)),
         text("echo", "send each byte back", server(ServerCommand::Echo)),
         text("upper", "send the input back in upper case", server(ServerCommand::Upper)),
+        text("mailbox", "receive mail, and show it", server(ServerCommand::Mailbox)),
         text(
             "check",
             "find what a start would find wrong, and print the settings",

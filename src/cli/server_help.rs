@@ -37,7 +37,7 @@ fn usage(command: ServerCommand) -> &'static str {
             "miod serves files and small applications over HTTP.
 
 Usage: miod [serve] [OPTIONS] [ROOT]
-       miod kv|proxy|echo|upper [OPTIONS]
+       miod kv|proxy|mailbox|echo|upper [OPTIONS]
        miod passwd [OPTIONS] FILE USER
        miod check|reload|unit|completions|man [OPTIONS] ...
        miod sessions|cache|report|connect|get|udp|ping|heartbeat [OPTIONS] ...
@@ -49,6 +49,7 @@ Commands:
   serve      files and applications over HTTP/1.1 (the default command)
   kv         keys and values over HTTP: GET, PUT, DELETE /KEY
   proxy      a forward proxy: ask other servers for clients
+  mailbox    receive mail, and show it in a browser: to try mail clients with
   sessions   list the sessions of a store, or end one
   cache      list, show, check or purge what proxies have stored
   report     list the connections and requests of a capture of packets
@@ -96,8 +97,17 @@ if no other machine can use the proxy, or with --allow-private.
         }
         ServerCommand::Echo => "miod echo sends each byte back.\n\nUsage: miod echo [OPTIONS]\n",
         ServerCommand::Upper => "miod upper sends its input back in upper case.\n\nUsage: miod upper [OPTIONS]\n",
+        ServerCommand::Mailbox => MAILBOX,
     }
 }
+
+const MAILBOX: &str = "miod mailbox receives mail, and shows it in a browser: to try mail clients with.
+
+Usage: miod mailbox [OPTIONS]
+
+It keeps what it gets for every recipient, and never sends it on. The last 1,000 messages are there,
+or 256 MiB of them.
+";
 
 /// The examples of a command.
 fn examples(command: ServerCommand) -> &'static str {
@@ -138,6 +148,15 @@ Examples:
         ServerCommand::Upper => {
             "\nExamples:\n  miod upper & miod connect 127.0.0.1 12000\n  miod upper --delay 200 --chaos 7\n"
         }
+        ServerCommand::Mailbox => {
+            "
+Examples:
+  miod mailbox &
+  miod mail --server localhost:2525 --from ada@example.org --body Hello bob@example.org
+  miod mailbox --tls auto --smtps localhost --users users   with TLS, for these users only
+  miod mailbox --fail RCPT=450                              recipients are refused for now
+"
+        }
     }
 }
 
@@ -167,7 +186,7 @@ mod tests {
     #[test]
     fn a_group_has_one_heading() {
         let text = server_help(ServerCommand::Serve);
-        for group in GROUPS.iter().filter(|group| **group != "A bad network") {
+        for group in GROUPS.iter().filter(|group| !["A bad network", "Mail"].contains(group)) {
             assert_eq!(text.matches(&format!("\n{group}:\n")).count(), 1, "{group}");
         }
     }

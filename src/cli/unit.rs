@@ -167,6 +167,9 @@ fn is_secret(option: &Opt<ServerDraft>, value: &str) -> bool {
 pub fn run(plan: &UnitPlan) -> Result<String, CommandErrors> {
     let wrong = |message| CommandErrors::from(CommandError::configuration(message));
     let config = plan.server.load()?;
+    if plan.socket && config.process.mailbox.is_some() {
+        return Err(wrong("a mailbox opens its sockets itself: leave out --socket".to_owned()));
+    }
     let program = match &plan.program {
         Some(program) => program.clone(),
         None => std::env::current_exe().map_err(|error| CommandError::runtime("find this program", &error))?,

@@ -101,6 +101,11 @@ impl Host {
         Self { root: None, apps: Apps::Only(Vec::new()), routes: vec![route], compress, ..Self::default() }
     }
 
+    /// The page of a mailbox, whose application is mounted at `/`.
+    pub fn mailbox(self) -> Self {
+        Self { root: None, apps: Apps::Only(Vec::new()), users: None, ..self }
+    }
+
     /// This host as a forward proxy for this machine and the clients that it allows.
     pub fn into_forward_proxy(mut self) -> Self {
         let forward = self.forward.get_or_insert_default().clone();

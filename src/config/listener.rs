@@ -21,6 +21,11 @@ pub const UPPER_PORT: u16 = 12_000;
 /// The default port of `miod heartbeat`.
 pub const HEARTBEAT_PORT: u16 = 12_001;
 
+/// The default ports of a mailbox: of SMTP, of SMTP over TLS from its beginning, and of its page.
+pub(super) const SMTP_PORT: u16 = 2525;
+pub(super) const SMTPS_PORT: u16 = 2465;
+pub(super) const MAILBOX_PORT: u16 = 8025;
+
 /// The default port of the service for operators.
 pub(super) const ADMIN_PORT: u16 = 9180;
 /// The default port of HTTPS beside plain HTTP: the usual one without privileges.
@@ -54,6 +59,10 @@ pub enum Protocol {
     Upper,
     /// HTTP, for those who operate the server.
     Admin,
+    /// Mail is received; with certificates TLS may begin by STARTTLS.
+    Smtp,
+    /// Mail is received, over TLS.
+    Smtps,
 }
 
 /// Endpoints with the same protocol and hosts.
@@ -68,7 +77,7 @@ pub struct Listener {
     pub port_is_chosen: bool,
     /// The protocol on the connections.
     pub protocol: Protocol,
-    /// The protocol is spoken over TLS.
+    /// The protocol is spoken over TLS, or TLS may begin in it.
     pub tls: Option<Tls>,
     /// The numbers of its hosts in [`Config::hosts`](super::Config::hosts).
     pub hosts: Vec<usize>,
@@ -114,6 +123,17 @@ impl Listener {
         let (protocol, tls, hosts) = (Protocol::Admin, None, Vec::new());
         let (port, port_is_chosen, reuse_port) = (ADMIN_PORT, false, false);
         Self { bind, port, port_is_chosen, protocol, tls, hosts, reuse_port, ..self.clone() }
+    }
+
+    /// A listener beside this one: at `bind`, or at loopback. If this one is at a free port, so is that.
+    pub(super) fn beside(&self, bind: Vec<String>, port: u16, protocol: Protocol, tls: Option<Tls>) -> Self {
+        let port = if self.port == 0 { 0 } else { port };
+        Self { bind, port, protocol, tls, ..self.clone() }
+    }
+
+    /// Whether a connection begins with TLS.
+    pub fn speaks_tls(&self) -> bool {
+        self.tls.is_some() && self.protocol != Protocol::Smtp
     }
 
     /// Whether the operator has chosen where to listen. Sockets from a service manager take the

@@ -17,6 +17,7 @@ mod forward;
 mod host;
 pub(crate) mod layers;
 mod listener;
+mod mailbox;
 pub(crate) mod options;
 mod position;
 mod process;
@@ -30,6 +31,7 @@ pub use cache::{CachePlace, ProxyCache};
 pub use forward::ForwardProxy;
 pub use host::{Apps, Demonstration, Host};
 pub use listener::{HEARTBEAT_PORT, Listener, Protocol, Tls, UPPER_PORT};
+pub use mailbox::Mailbox;
 pub use position::{Mistake, Position, Positions, Source};
 pub use process::{Process, Sandbox, SessionConfig, SessionStore};
 pub use proxy::{ProxyRoute, ProxyUpstream, RouteCache, UpstreamUrl};
@@ -101,11 +103,13 @@ pub enum ServerCommand {
     Echo,
     /// The input is sent back in upper case.
     Upper,
+    /// Mail is received and shown.
+    Mailbox,
 }
 
 impl ServerCommand {
     /// All commands.
-    pub const ALL: [Self; 5] = [Self::Serve, Self::Kv, Self::Proxy, Self::Echo, Self::Upper];
+    pub const ALL: [Self; 6] = [Self::Serve, Self::Kv, Self::Proxy, Self::Echo, Self::Upper, Self::Mailbox];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -115,6 +119,7 @@ impl ServerCommand {
             Self::Proxy => "proxy",
             Self::Echo => "echo",
             Self::Upper => "upper",
+            Self::Mailbox => "mailbox",
         }
     }
 
@@ -126,6 +131,7 @@ impl ServerCommand {
             Self::Proxy => listener::PROXY_PORT,
             Self::Echo => listener::ECHO_PORT,
             Self::Upper => listener::UPPER_PORT,
+            Self::Mailbox => listener::SMTP_PORT,
         }
     }
 }

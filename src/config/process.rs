@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::shown::ShownSetting;
-use super::{ProxyCache, UpstreamTimeouts};
+use super::{Mailbox, ProxyCache, UpstreamTimeouts};
 use crate::http::forwarded::Proxies;
 use crate::limits;
 use crate::logging::LogOptions;
@@ -43,6 +43,8 @@ pub struct Process {
     pub upstream_trust: Trust,
     /// The cache of the proxies.
     pub proxy_cache: ProxyCache,
+    /// The mailbox, if there is one.
+    pub mailbox: Option<Mailbox>,
     /// The sessions of visitors.
     pub sessions: SessionConfig,
     /// Diagnostics and the access log.
@@ -66,6 +68,7 @@ impl Default for Process {
             upstream_timeouts: UpstreamTimeouts::default(),
             upstream_trust: Trust::System,
             proxy_cache: ProxyCache::default(),
+            mailbox: None,
             sessions: SessionConfig::default(),
             logging: LogOptions::default(),
         }

@@ -111,6 +111,7 @@ pub(super) fn read_files(config: &Config) -> Vec<PathBuf> {
         let pairs = tls.certificates.iter().flat_map(|files| [Some(&files.certificate), files.key.as_ref()]);
         files.extend(pairs.flatten().chain(&tls.client_ca).cloned());
     }
+    files.extend(config.process.mailbox.iter().filter_map(|mailbox| mailbox.users.clone()));
     for host in &config.hosts {
         let auth = host.routes.iter().filter_map(|route| route.auth.as_ref());
         files.extend(host.users.iter().chain(auth).chain(&host.quiz).cloned());

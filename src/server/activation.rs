@@ -112,6 +112,10 @@ impl Activation {
                 return Self { is_active: true, ..Self::default() };
             }
         };
+        if config.process.mailbox.is_some() && !passed.is_empty() {
+            faults.wrong("a mailbox opens its sockets itself; it can't use those of a service manager");
+            return Self { is_active: true, ..Self::default() };
+        }
         let mut this = Self { sockets: Vec::new(), is_active: !passed.is_empty() };
         let has_admin = config.listeners.iter().any(|listener| listener.protocol == Protocol::Admin);
         if !has_admin && passed.iter().any(|passed| passed.purpose == Purpose::Admin) {

@@ -7,6 +7,7 @@ use super::admin;
 use super::descriptors::Descriptors;
 use super::error::Faults;
 use super::host::Built;
+use super::mail;
 use super::own_files;
 use super::protection;
 use super::site;
@@ -92,6 +93,9 @@ impl Roots {
             let mut built = built.into_host(host, report, faults);
             let name = if host.is_key_value() { "_kv" } else { &built.name };
             built.counts = state.counts(name);
+            if config.process.mailbox.is_some() && local {
+                built.local_only = Some(&mail::LOCAL);
+            }
             hosts.push(built);
             faults.place(None);
         }
@@ -157,12 +161,13 @@ fn open_certificates(
     report: &mut Ready,
     faults: &mut Faults,
 ) -> Option<Certificates> {
-    let both = config.listeners.iter().zip(endpoints);
-    let (listener, tls, endpoints) =
-        both.filter_map(|(listener, at)| Some((listener, listener.tls.as_ref()?, at.as_ref()?))).next()?;
+    let secure = || config.listeners.iter().zip(endpoints).filter(|(listener, _)| listener.tls.is_some());
+    let (listener, _) = secure().next()?;
+    let tls = listener.tls.as_ref()?;
+    let endpoints: Vec<_> = secure().map(|(_, at)| at.clone()).collect::<Option<Vec<_>>>()?.concat();
     tls::check_names(config, faults);
     let now = Time::wall();
-    let opened = tls::open(tls, listener.protocol, endpoints, now, faults.may_create());
+    let opened = tls::open(tls, listener.protocol, &endpoints, now, faults.may_create());
     let Opened { certificates, authority } = faults.keep(opened).flatten()?;
     report.authority = authority;
     report.notices = certificates.notices(now);

@@ -7,11 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::ServerError;
 use crate::reactor::{Endpoint, Listener};
 
-/// Opens the listeners, at endpoints that other processes may have, too, if `shared`.
-pub(super) fn listen(endpoints: &[Endpoint], port: u16, shared: bool) -> Result<Vec<Listener>, Vec<ServerError>> {
+/// Opens the listeners by `bind`.
+pub(super) fn listen(
+    endpoints: &[Endpoint],
+    port: u16,
+    bind: fn(&Endpoint) -> io::Result<Listener>,
+) -> Result<Vec<Listener>, Vec<ServerError>> {
     bind_all(endpoints, port, |endpoint| {
-        // In all our services the client sends first.
-        let listener = if shared { Listener::bind_shared(endpoint)? } else { Listener::bind(endpoint)? };
+        let listener = bind(endpoint)?;
         let address = listener.address();
         Ok((listener, address))
     })
@@ -110,10 +113,11 @@ mod tests {
 
     #[test]
     fn each_endpoint_that_cannot_be_opened_is_an_error() {
-        let holder = listen(&[], 0, false).unwrap();
+        let holder = listen(&[], 0, Listener::bind).unwrap();
         let taken = holder[0].address().unwrap();
         let at = |address: &str| Endpoint::Tcp(address.parse().unwrap());
-        let Err(errors) = listen(&[Endpoint::Tcp(taken), at("127.0.0.1:0"), at("192.0.2.1:0")], 0, false) else {
+        let Err(errors) = listen(&[Endpoint::Tcp(taken), at("127.0.0.1:0"), at("192.0.2.1:0")], 0, Listener::bind)
+        else {
             panic!("it is in use");
         };
         let of: Vec<_> = errors
@@ -125,13 +129,13 @@ mod tests {
             .collect();
         assert_eq!(of, ["127.0.0.1", "192.0.2.1"]);
         // Without endpoints it is one service on both families, and one error.
-        assert_eq!(listen(&[], taken.port(), false).err().unwrap().len(), 1);
+        assert_eq!(listen(&[], taken.port(), Listener::bind).err().unwrap().len(), 1);
     }
 
     #[test]
     fn port_0_is_the_same_free_port_on_all_addresses() {
         let any = |address: &str| Endpoint::Tcp(address.parse().unwrap());
-        let listeners = listen(&[any("127.0.0.1:0"), any("127.0.0.2:0")], 0, false).unwrap();
+        let listeners = listen(&[any("127.0.0.1:0"), any("127.0.0.2:0")], 0, Listener::bind).unwrap();
         let ports: Vec<_> = listeners.iter().map(|listener| listener.address().unwrap().port()).collect();
         assert_eq!(ports[0], ports[1]);
     }

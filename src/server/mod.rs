@@ -25,6 +25,7 @@ mod host;
 mod host_logs;
 mod identity;
 mod listening;
+mod mail;
 mod own_files;
 mod pid_file;
 mod privileges;
@@ -89,6 +90,10 @@ pub struct Ready {
     pub kv: Vec<Endpoint>,
     /// Where the service for operators listens.
     pub admin: Vec<Endpoint>,
+    /// Where mail is received, in a mailbox.
+    pub mail: Vec<Endpoint>,
+    /// Where it is received over TLS from the beginning.
+    pub mails: Vec<Endpoint>,
     /// The absolute path of the root, if files are served.
     pub root: Option<PathBuf>,
     /// The root has no index and isn't listed, so its own path is not found.
@@ -109,6 +114,14 @@ pub struct Ready {
     pub connections: usize,
     /// What the process has given up, if it isn't asked to give up nothing.
     pub sandbox: Option<String>,
+}
+
+impl Ready {
+    /// Where anything listens.
+    fn listened(&self) -> impl Iterator<Item = &Endpoint> {
+        let Self { endpoints, https, kv, admin, mail, mails, .. } = self;
+        [endpoints, https, kv, admin, mail, mails].into_iter().flatten()
+    }
 }
 
 /// A server that can have applications in addition to the built-in ones.
@@ -186,8 +199,7 @@ impl Server {
         let mut running = Running::start(&mut reactor, config, (state, visitors), sockets, &mut report)?;
         let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
         privileges::give_up(change)?;
-        report.sandbox =
-            sandbox.apply(report.endpoints.iter().chain(&report.https).chain(&report.kv).chain(&report.admin))?;
+        report.sandbox = sandbox.apply(report.listened())?;
         running.operate(&mut reactor, report.sandbox.clone());
         ready(&report);
         if let Some(notifier) = &mut reactor.shared().notifier {
@@ -218,7 +230,7 @@ impl Server {
 
     /// Builds everything, and notes all errors.
     fn prepare(self, mut faults: Faults, report: &mut Ready) -> Result<Prepared, ServerError> {
-        let Self { mut config, log, apps, .. } = self;
+        let Self { mut config, log, mut apps, .. } = self;
         let mut passed = Activation::take(&mut config, &mut faults);
         let budget = Descriptors::raise(further_descriptors(&config), config.process.max_connections);
         let roots = Roots::open(&config, &mut faults);
@@ -227,7 +239,9 @@ impl Server {
         passed.add_to(&config.listeners, &mut all);
         admin::check(&config, &all, &mut faults);
         let hidden = roots.hide_own_files(&config, &mut faults);
+        let mailbox = mail::open(&config, &mut apps, &mut faults);
         let state = State::open(&config, hidden, apps, &mut faults);
+        let mail = mail::serve(&config, mailbox, &state, &mut faults);
         report.connections = budget.connections;
         let (mut hosts, certificates) = roots.build(&config, &all, &state, &budget, report, &mut faults);
         host_logs::open(&config, &mut hosts, &log, &mut faults);
@@ -249,7 +263,7 @@ impl Server {
         report.sessions = reads_sessions.then(|| state.keys.describe(&config.process.sessions.store));
         let config::Listener { delay, chaos, .. } = config.listeners[0];
         let mut shared = Shared { bad_network: BadNetwork { delay, chaos }, ..Shared::new(http, log) };
-        shared.certificates = certificates;
+        (shared.certificates, shared.mail) = (certificates, mail);
         let acceptor = shared.certificates.as_ref().map(Certificates::acceptor);
         let mut sockets = Vec::new();
         for (number, (listener, endpoints)) in config.listeners.iter().zip(&own).enumerate() {
@@ -290,7 +304,7 @@ fn further_descriptors(config: &Config) -> usize {
 
 /// Whether there are hosts whose applications may read sessions.
 fn has_sessions(config: &Config) -> bool {
-    config.hosts.iter().any(|host| !Host::is_key_value(host))
+    config.process.mailbox.is_none() && config.hosts.iter().any(|host| !Host::is_key_value(host))
 }
 
 /// The options of the loop.

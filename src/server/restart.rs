@@ -16,6 +16,7 @@ pub(super) fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
     }
     one("--data", &was.data, &mut is.data, &mut kept);
     one("--proxy-cache and its sizes", &was.proxy_cache, &mut is.proxy_cache, &mut kept);
+    one("the settings of the mailbox", &was.mailbox, &mut is.mailbox, &mut kept);
     one("--pid-file", &was.pid_file, &mut is.pid_file, &mut kept);
     one("--user", &was.user, &mut is.user, &mut kept);
     one("--sandbox", &was.sandbox, &mut is.sandbox, &mut kept);

@@ -123,6 +123,8 @@ impl Running {
                 Role::Https => &mut report.https,
                 Role::Kv => &mut report.kv,
                 Role::Admin => &mut report.admin,
+                Role::Mail => &mut report.mail,
+                Role::MailOverTls => &mut report.mails,
             };
             endpoints.push(socket.socket.endpoint());
             this.listen(reactor, socket)?;
@@ -331,7 +333,7 @@ impl Running {
         for (number, listener) in self.config.listeners.iter().enumerate() {
             // They could be resolved a moment ago.
             let endpoints = or_loopback(&listener.endpoints().unwrap_or_default(), listener.port);
-            let (role, tls) = (Role::of(&self.config, number), listener.tls.is_some());
+            let (role, tls) = (Role::of(&self.config, number), listener.speaks_tls());
             wanted.extend(endpoints.into_iter().map(|endpoint| Wanted { role, endpoint, tls }));
         }
         let mut kept = Vec::new();

@@ -23,6 +23,10 @@ pub(super) enum Role {
     Kv,
     /// The one of the service for operators.
     Admin,
+    /// The one at which mail is received.
+    Mail,
+    /// The one at which it is received over TLS.
+    MailOverTls,
 }
 
 impl Role {
@@ -30,6 +34,8 @@ impl Role {
     pub(super) fn of(config: &Config, number: usize) -> Self {
         match (number, &config.listeners[number]) {
             (_, listener) if listener.protocol == Protocol::Admin => Self::Admin,
+            (_, listener) if listener.protocol == Protocol::Smtp => Self::Mail,
+            (_, listener) if listener.protocol == Protocol::Smtps => Self::MailOverTls,
             (0, _) => Self::Main,
             (_, listener) if listener.tls.is_some() => Self::Https,
             _ => Self::Kv,
@@ -40,11 +46,18 @@ impl Role {
     pub(super) fn kind(self, listener: &config::Listener) -> Kind {
         match listener.protocol {
             _ if self == Self::Admin => Kind::Http(http::HostsId::Admin),
+            _ if self.greets() => Kind::Mail,
             Protocol::Http if self == Self::Kv => Kind::Http(http::HostsId::Kv),
             Protocol::Http | Protocol::Admin => Kind::Http(http::HostsId::Web),
             Protocol::Echo => Kind::Echo,
             Protocol::Upper => Kind::Upper,
+            Protocol::Smtp | Protocol::Smtps => Kind::Mail,
         }
+    }
+
+    /// Whether the server speaks first.
+    fn greets(self) -> bool {
+        matches!(self, Self::Mail | Self::MailOverTls)
     }
 }
 
@@ -90,10 +103,15 @@ pub(super) fn or_loopback(endpoints: &[Endpoint], port: u16) -> Vec<Endpoint> {
 /// Each that can't be opened.
 pub(super) fn open(listener: &config::Listener, role: Role, endpoints: &[Endpoint]) -> Result<Vec<Open>, ServerError> {
     let asked = or_loopback(endpoints, listener.port);
-    let sockets = listen(endpoints, listener.port, listener.reuse_port).map_err(ServerError::Several)?;
+    let bind = match (role.greets(), listener.reuse_port) {
+        (true, _) => Listener::bind_greeting,
+        (false, true) => Listener::bind_shared,
+        (false, false) => Listener::bind,
+    };
+    let sockets = listen(endpoints, listener.port, bind).map_err(ServerError::Several)?;
     let opened = sockets.into_iter().map(|socket| {
         let endpoint = asked.iter().find(|asked| is_for(asked, &socket.endpoint())).unwrap_or(&asked[0]).clone();
-        Open { wanted: Wanted { role, endpoint, tls: listener.tls.is_some() }, socket }
+        Open { wanted: Wanted { role, endpoint, tls: listener.speaks_tls() }, socket }
     });
     Ok(opened.collect())
 }

@@ -12,6 +12,8 @@ pub(super) fn status(ready: &Ready) -> String {
         ("at", &ready.endpoints),
         ("https at", &ready.https),
         ("keys and values at", &ready.kv),
+        ("mail at", &ready.mail),
+        ("mail over TLS at", &ready.mails),
         ("for operators at", &ready.admin),
     ] {
         if !endpoints.is_empty() {

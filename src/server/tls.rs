@@ -46,7 +46,7 @@ pub(super) fn open(
         only_tls13: tls.only_tls13,
         protocols: match protocol {
             Protocol::Http | Protocol::Admin => &["http/1.1"],
-            Protocol::Echo | Protocol::Upper => &[],
+            Protocol::Echo | Protocol::Upper | Protocol::Smtp | Protocol::Smtps => &[],
         },
         key_log: None,
     };

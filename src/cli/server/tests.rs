@@ -100,6 +100,7 @@ fn every_option_sets_its_field() {
             size: 2 << 20,
             memory: 1 << 20,
         },
+        mailbox: None,
         sessions: SessionConfig {
             store: SessionStore::Remote(StoreUrl::parse("rediss://store/1").unwrap()),
             trust: Trust::File(PathBuf::from("/tmp/ca")),
@@ -280,6 +281,41 @@ fn options_override_variables_and_variables_override_defaults() {
         wrong("", &[("MIOD_IDLE_TIMEOUT", "x")]),
         "MIOD_IDLE_TIMEOUT=x: give seconds of at least 0.001, like 10 or 2.5"
     );
+}
+
+#[test]
+fn a_mailbox_has_a_page_and_listeners_for_mail() {
+    let config = serve(
+        "mailbox -b 127.0.0.1 -p 25 --http 127.0.0.2:80 --smtps 127.0.0.3 --tls a.pem --users f --fail RCPT=450 \
+         --fail BODY=554 --fail rcpt=550 --size-limit 5K --name [127.0.0.1] --data /tmp/mail --admin 127.0.0.4",
+        &[("MIOD_MAX_CONNECTIONS", "9")],
+    );
+    let shown: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|one| (one.protocol, one.bind.concat(), one.port, one.tls.is_some(), one.speaks_tls()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (Protocol::Http, "127.0.0.2:80".to_owned(), 8025, false, false),
+            (Protocol::Smtp, "127.0.0.1".to_owned(), 25, true, false),
+            (Protocol::Smtps, "127.0.0.3".to_owned(), 2465, true, true),
+            (Protocol::Admin, "127.0.0.4".to_owned(), 9180, false, false),
+        ]
+    );
+    let mailbox = config.process.mailbox.unwrap();
+    let faults: Vec<_> = mailbox.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults, ["BODY=554", "RCPT=550"], "the last one for a step counts");
+    assert_eq!((mailbox.size_limit, mailbox.users, mailbox.any_login), (5 << 10, Some(PathBuf::from("f")), false));
+    assert_eq!(mailbox.name.as_deref(), Some("[127.0.0.1]"));
+    assert_eq!((config.process.data, config.process.max_connections), (Some(PathBuf::from("/tmp/mail")), Some(9)));
+    assert!(config.hosts.len() == 1 && config.hosts[0].root.is_none() && config.hosts[0].users.is_none());
+    let free = serve("mailbox -p 0 --any-login", &[]);
+    assert!(free.listeners.iter().all(|listener| listener.port == 0) && free.process.mailbox.unwrap().any_login);
+    let ports: Vec<_> = serve("mailbox", &[]).listeners.iter().map(|listener| listener.port).collect();
+    assert_eq!(ports, [8025, 2525]);
+    assert_eq!(wrong("mailbox --reuse-port", &[]), "mailbox has no option --reuse-port");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::{Apps, Demonstration, Handler, ProxyRoute, ProxyUpstream, UpstreamUrl, values};
-use super::{CONTENT, HTTP, Opt, SERVE, SERVER, ServerDraft, Setter, Value, paths, size};
+use super::{CONTENT, HTTP, Opt, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths, size};
 use crate::auth::guard::check_prefix;
 use crate::files::ErrorPage;
 use crate::files::glob::Glob;
@@ -325,7 +325,9 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {
         long: "users",
         value: Value::Required("FILE"),
-        help: "the password file of the users who can log in at /login",
+        commands: &[ServerCommand::Serve, ServerCommand::Mailbox],
+        help: "the password file of the users who can log in: at /login, or to send mail to a mailbox, and then they \
+               must",
         relative: paths::whole,
         set: assign!(Host.users = Some(values::file)),
         ..ACCESS

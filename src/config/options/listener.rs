@@ -57,6 +57,14 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {
         long: "reuse-port",
         group: "Listening",
+        // Several mailboxes would each have some of the messages.
+        commands: &[
+            ServerCommand::Serve,
+            ServerCommand::Kv,
+            ServerCommand::Proxy,
+            ServerCommand::Echo,
+            ServerCommand::Upper,
+        ],
         help: "let other processes of this user listen at the same addresses; each gets a share of the connections",
         set: assign!(Listener.reuse_port = true),
         ..SERVER

@@ -34,6 +34,7 @@ pub(crate) mod foreign;
 mod forward;
 mod host;
 mod listener;
+mod mailbox;
 pub(crate) mod paths;
 mod process;
 mod route;
@@ -43,7 +44,8 @@ use std::time::Duration;
 
 use crate::http::language::Languages;
 
-use super::{Config, Host, Listener, Process, Protocol, Route, ServerCommand, SessionStore, Trust};
+use super::listener::{MAILBOX_PORT, SMTPS_PORT};
+use super::{Config, Host, Listener, Mailbox, Process, Protocol, Route, ServerCommand, SessionStore, Trust};
 
 pub use listener::{bind, port};
 pub use process::verbose;
@@ -185,13 +187,20 @@ pub struct ServerDraft {
     pub admin: Vec<String>,
     /// Where HTTPS is listened for.
     pub tls_bind: Vec<String>,
+    /// Where the page of a mailbox is.
+    pub http: Vec<String>,
+    /// Where mail is received over TLS.
+    pub smtps: Vec<String>,
+    /// The mailbox.
+    pub mailbox: Mailbox,
     /// The configuration file.
     pub config: Option<PathBuf>,
 }
 
-/// The options of `serve`, `kv`, `proxy`, `echo` and `upper`.
+/// The options of `serve`, `kv`, `proxy`, `echo`, `upper` and `mailbox`.
 pub fn server_options() -> impl Iterator<Item = &'static Opt<ServerDraft>> + Clone {
-    let tables = [listener::OPTIONS, host::OPTIONS, route::OPTIONS, forward::OPTIONS, process::OPTIONS];
+    let tables =
+        [listener::OPTIONS, mailbox::OPTIONS, host::OPTIONS, route::OPTIONS, forward::OPTIONS, process::OPTIONS];
     tables.into_iter().flatten()
 }
 
@@ -206,6 +215,7 @@ pub const GROUPS: &[&str] = &[
     "Access",
     "Sessions",
     "Keys and values",
+    "Mail",
     "A bad network",
     "Limits",
     "Running",
@@ -240,6 +250,12 @@ impl Draft<ServerDraft> {
         if !has_tls && !self.command.tls_bind.is_empty() {
             return Err("--tls-bind needs --tls".to_owned());
         }
+        if !has_tls && !self.command.smtps.is_empty() {
+            return Err("--smtps needs --tls".to_owned());
+        }
+        if self.command.mailbox.any_login && self.host.users.is_some() {
+            return Err("--any-login can't be combined with --users".to_owned());
+        }
         let has_tls_store = matches!(&self.process.sessions.store, SessionStore::Remote(url) if url.tls);
         if !has_tls_store && self.process.sessions.trust != Trust::default() {
             return Err("--sessions-ca needs a store behind TLS: --sessions https://… or rediss://…".to_owned());
@@ -261,11 +277,14 @@ impl Draft<ServerDraft> {
     /// The configuration of a command. `hosts` are those of the configuration file. Without them
     /// the settings are for one host.
     pub fn build(self, command: ServerCommand, hosts: Vec<Host>) -> Config {
-        let Self { mut process, mut listener, host, route, command: ServerDraft { kv, admin, tls_bind, config } } =
+        if command == ServerCommand::Mailbox {
+            return self.build_mailbox();
+        }
+        let Self { mut process, mut listener, host, route, command: ServerDraft { kv, admin, tls_bind, config, .. } } =
             self;
         process.config_file = config;
         listener.protocol = match command {
-            ServerCommand::Serve | ServerCommand::Kv | ServerCommand::Proxy => Protocol::Http,
+            ServerCommand::Serve | ServerCommand::Kv | ServerCommand::Proxy | ServerCommand::Mailbox => Protocol::Http,
             ServerCommand::Echo => Protocol::Echo,
             ServerCommand::Upper => Protocol::Upper,
         };
@@ -306,10 +325,26 @@ impl Draft<ServerDraft> {
         config.listeners.extend(admin);
         config
     }
+
+    /// The configuration of a mailbox: the main listener is that of its page.
+    fn build_mailbox(self) -> Config {
+        let Self { mut process, listener, mut host, command, .. } = self;
+        let ServerDraft { admin, http, smtps, mailbox, config, .. } = command;
+        process.config_file = config;
+        process.mailbox = Some(Mailbox { users: host.users.take(), ..mailbox });
+        let page = listener.beside(http, MAILBOX_PORT, Protocol::Http, None);
+        let smtps =
+            (!smtps.is_empty()).then(|| listener.beside(smtps, SMTPS_PORT, Protocol::Smtps, listener.tls.clone()));
+        let admin = (!admin.is_empty()).then(|| listener.admin_beside(admin));
+        let mut config = Config::single(process, page, host.mailbox());
+        config.listeners.push(Listener { protocol: Protocol::Smtp, ..listener });
+        config.listeners.extend(smtps.into_iter().chain(admin));
+        config
+    }
 }
 
 /// The commands for HTTP.
-const HTTP: &[ServerCommand] = &[ServerCommand::Serve, ServerCommand::Kv, ServerCommand::Proxy];
+const HTTP: &[ServerCommand] = &[ServerCommand::Serve, ServerCommand::Kv, ServerCommand::Proxy, ServerCommand::Mailbox];
 /// Those that have content of their own.
 const CONTENT: &[ServerCommand] = &[ServerCommand::Serve, ServerCommand::Kv];
 /// Those that ask upstreams.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::super::values;
 use super::super::{CachePlace, Sandbox, Trust};
-use super::{CONTENT, HTTP, Opt, PROXIES, SERVE, SERVER, ServerDraft, Setter, Value, paths, seconds, size, span};
+use super::{HTTP, Opt, PROXIES, SERVE, SERVER, ServerCommand, ServerDraft, Setter, Value, paths, seconds, size, span};
 use crate::logging::{AccessLog, DiagnosticFormat, LogFormat};
 use crate::session::Sessions;
 
@@ -199,9 +199,10 @@ pub(super) static OPTIONS: &[Opt<ServerDraft>] = &[
     Opt {
         long: "data",
         value: Value::Required("DIR"),
-        commands: CONTENT,
-        group: "Keys and values",
-        help: "keep posts, keys and values on disk, in this directory; created if absent (default: in memory)",
+        commands: &[ServerCommand::Serve, ServerCommand::Kv, ServerCommand::Mailbox],
+        group: "Running",
+        help: "keep posts, keys and values, or mail on disk, in this directory; created if absent (default: in \
+               memory)",
         relative: paths::whole,
         set: assign!(Process.data = Some(values::directory)),
         ..SERVER

@@ -41,7 +41,6 @@ use command::{Command, Parameters};
 use content::Content;
 pub use credentials::Credentials;
 use credentials::{Answer, Missing};
-#[cfg_attr(not(test), expect(unused_imports, reason = "for command lines"))]
 pub use faults::Fault;
 use faults::Step;
 
@@ -188,12 +187,15 @@ impl Server {
 
     /// Bytes of memory that it holds beyond its own size.
     pub fn memory(&self) -> usize {
-        let (transaction, content) = match &self.state {
+        let (transaction, held) = match &self.state {
             State::Content(transaction, content) => (Some(transaction), content.memory()),
+            State::Auth(Missing::Password(user)) | State::CheckingPassword(user) => (None, user.len()),
             _ => (self.transaction.as_ref(), 0),
         };
         let recipients = transaction.iter().flat_map(|transaction| &transaction.recipients);
-        content + recipients.map(|to| size_of::<Address>() + to.as_str().len()).sum::<usize>()
+        let recipients = recipients.map(|to| size_of::<Address>() + to.as_str().len()).sum::<usize>();
+        let names = self.hello.iter().map(|hello| &hello.name).chain(&self.user).map(String::len).sum::<usize>();
+        held + recipients + names
     }
 
     fn receive_line(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Next) {
