@@ -49,7 +49,6 @@ pub struct Envelope {
     /// What the client calls itself in EHLO or HELO.
     pub helo: String,
     /// The user, if the client has logged in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// Whether the client used TLS.
     pub tls: bool,

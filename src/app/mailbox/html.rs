@@ -2,7 +2,8 @@
 //!
 //! The policy of the response makes it a sandbox, whether it is in a frame or not: no scripts, no
 //! forms, no plug-ins, and nothing from the network, so that nobody learns that the message was
-//! read. Images of the message itself (`cid:`, RFC 2392) are put into the document as `data:`, since a
+//! read. (Links of the document itself, `<link>`, are taken out: browsers connect to what they name
+//! in advance, whatever the policy is.) Images of the message itself (`cid:`, RFC 2392) are put into the document as `data:`, since a
 //! sandbox has no origin that could ask for them. A link that a user follows opens in a new tab.
 
 use std::collections::HashMap;
@@ -17,6 +18,8 @@ use crate::mailbox::mime::Parsed;
 
 /// Most bytes that images may add to a document: the same image may be in it many times.
 const EMBEDDED: usize = 32 * 1024 * 1024;
+/// Most references to images that are looked at.
+const REFERENCES: usize = 10_000;
 /// Longest Content-ID in a document, encoded.
 const CONTENT_ID: usize = 1_000;
 
@@ -42,7 +45,20 @@ fn prepare(html: &str, content: &[u8]) -> String {
     let mut out = String::with_capacity(doctype.len() + BASE.len() + html.len());
     out.push_str(doctype);
     out.push_str(BASE);
-    embed(html, content, &mut out);
+    embed(&without_links(html), content, &mut out);
+    out
+}
+
+/// A document whose `link` elements are unknown ones: a tag is always written in one piece.
+fn without_links(html: &str) -> String {
+    let lower = html.to_ascii_lowercase();
+    let (mut out, mut copied) = (String::with_capacity(html.len()), 0);
+    for at in memmem::find_iter(lower.as_bytes(), "<link") {
+        out.push_str(&html[copied..at]);
+        out.push_str("<x-");
+        copied = at + 1;
+    }
+    out.push_str(&html[copied..]);
     out
 }
 
@@ -50,7 +66,7 @@ fn prepare(html: &str, content: &[u8]) -> String {
 fn embed(html: &str, content: &[u8], out: &mut String) {
     // As long as the document, so places are the same.
     let lower = html.to_ascii_lowercase();
-    let places: Vec<_> = memmem::find_iter(lower.as_bytes(), "cid:").collect();
+    let places: Vec<_> = memmem::find_iter(lower.as_bytes(), "cid:").take(REFERENCES).collect();
     if places.is_empty() {
         return out.push_str(html);
     }
@@ -63,7 +79,7 @@ fn embed(html: &str, content: &[u8], out: &mut String) {
         }
         let rest = &html[at + "cid:".len()..];
         let end = rest.bytes().take(CONTENT_ID).position(|byte| b"\"'()<> \t\r\n".contains(&byte));
-        let Some(id) = rest.get(..end.unwrap_or(rest.len())) else { continue };
+        let Some(id) = end.and_then(|end| rest.get(..end)) else { continue };
         let image = images.get(&*percent_decode_str(id).decode_utf8_lossy());
         if let Some(image) = image.filter(|image| image.len() <= room) {
             room -= image.len();
@@ -108,7 +124,11 @@ mod tests {
             ("<p>cid:a@b ä\u{1f980}", "<p>cid:a@b ä\u{1f980}".to_owned()),
             ("\"cid:x@y\" \"cid:page\" \"cid:", "\"cid:x@y\" \"cid:page\" \"cid:".to_owned()),
             ("\"cid:ä\u{1f980}", "\"cid:ä\u{1f980}".to_owned()),
-            ("(cid:a@b", format!("({DATA}")),
+            ("(cid:a@b", "(cid:a@b".to_owned()),
+            (
+                "<LINK rel=preconnect href=//a.example>\u{e4}<link",
+                "<x-LINK rel=preconnect href=//a.example>\u{e4}<x-link".to_owned(),
+            ),
         ] {
             assert_eq!(embedded(html), expected);
         }
@@ -127,6 +147,7 @@ mod tests {
         let image = "x".repeat(1 << 20);
         let message = format!("Content-Type: image/png\r\nContent-ID: <a>\r\n\r\n{image}");
         let document = prepare(&"<img src='cid:a'>".repeat(100_000), message.as_bytes());
+        assert_eq!(prepare(&"=cid:".repeat(400_000), message.as_bytes()).len(), BASE.len() + 5 * 400_000);
         assert!(document.len() < EMBEDDED + 3_000_000 && document.contains("base64") && document.contains("'cid:a'"));
     }
 }
