@@ -67,6 +67,7 @@ pub(super) struct Found {
 impl Directory {
     /// Opens a directory for its only user, and reads what is in it.
     pub(super) fn open(path: &Path) -> io::Result<(Self, Found)> {
+        let is_new = !path.exists();
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty())?;
@@ -77,6 +78,10 @@ impl Directory {
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process uses it as its mailbox"));
             }
             Err(TryLockError::Error(error)) => return Err(error),
+        }
+        if is_new && let Some(parent) = path.canonicalize()?.parent() {
+            // Messages in it aren't durable before it is itself.
+            File::open(parent)?.sync_all()?;
         }
         let directory = Self { path: path.to_owned(), root, _lock: lock, jobs: Mutex::default() };
         let found = directory.find()?;
