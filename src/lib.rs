@@ -12,7 +12,7 @@
 //!       service/  http/, proxy/, udp/, echo    the protocols that serve, and ask upstreams
 //!   ┌──────┼────────────┐
 //!  app/  files/  auth/  │                      web applications; static files; passwords
-//!   └ session/ cache/ │ │  mailbox/ capture/   sessions; stored responses; mail; packets. None has sockets
+//!   └ session/ cache/ │ │  mailbox/ tap/─capture/   sessions; responses; mail; packets. None has sockets
 //!     └────┬────┴────┴──┴───┐
 //!   http/ smtp/ text/ compression/   reactor/   durable/ certificates/
 //!          bytes ⇄ meaning      sockets ⇄ bytes   records and identities ⇄ disk
@@ -86,7 +86,6 @@
 //! 11. A response that fails while it is written is taken back whole, if nothing was sent; else the connection closes.
 //! 12. The only unsafe code is in `reactor/sys.rs`. Cells are in `service/{http,mailbox,proxy}`, `server/state.rs`,
 //!     `app/boundary.rs`, `cache`, `mailbox` and session stores, each borrowed for one call. No global but the logger.
-//!
 //! # Where to start reading
 //! `reactor/mod.rs` (the loop), `reactor/protocol.rs` (the contract), `reactor/pump.rs`
 //! (one turn), then `service/echo.rs` (a protocol on one page), `service/http/mod.rs` (the
@@ -141,6 +140,7 @@ mod session;
 #[cfg(test)]
 mod simulation;
 mod smtp;
+mod tap;
 #[cfg(test)]
 mod testing;
 mod text;

@@ -270,6 +270,12 @@ pub const CHECKS_PER_ADDRESS: usize = 4;
 /// Most addresses and names whose failures are counted, 24 bytes each.
 pub const FAILURE_ROWS: usize = 8_192;
 
+/// What waits for the thread of a tap, in bytes: what a fast server sends in some hundredths of a second.
+pub const TAP_QUEUE: usize = 32 * 1024 * 1024;
+
+/// How long the end of the process waits for the file of a tap to be written.
+pub const TAP_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Most pending password hashes: at 50 ms each, the last one is done within a second.
 pub const HASHING_JOBS: usize = 16;
 /// Most pending durable writes: one commit serves all that are pending.

@@ -58,8 +58,18 @@ impl TcpConversation {
 
     /// The handshake: SYN, SYN and ACK, ACK.
     pub fn open(&mut self, emit: &mut impl Emit) {
+        self.ask(emit);
+        self.accept(emit);
+    }
+
+    /// The beginning of the handshake: SYN.
+    pub fn ask(&mut self, emit: &mut impl Emit) {
         self.send(Side::Client, SYN, &[], emit);
         self.advance(Side::Client, 1);
+    }
+
+    /// The rest of the handshake: SYN and ACK, ACK.
+    pub fn accept(&mut self, emit: &mut impl Emit) {
         self.send(Side::Server, SYN | ACK, &[], emit);
         self.advance(Side::Server, 1);
         self.send(Side::Client, ACK, &[], emit);
@@ -73,14 +83,34 @@ impl TcpConversation {
         }
     }
 
+    /// Data that isn't there: `count` bytes that one side sent are missing.
+    pub fn skip(&mut self, from: Side, count: usize) {
+        self.advance(from, count as u32);
+    }
+
     /// One side sends no more. The FIN of the second one is acknowledged.
     pub fn close(&mut self, from: Side, emit: &mut impl Emit) {
+        self.end(from, emit);
+        if *self.closed.of(from.other()) {
+            self.acknowledge(from.other(), emit);
+        }
+    }
+
+    /// One side sends no more: FIN.
+    pub fn end(&mut self, from: Side, emit: &mut impl Emit) {
         self.send(from, FIN | ACK, &[], emit);
         self.advance(from, 1);
         *self.closed.of_mut(from) = true;
-        if *self.closed.of(from.other()) {
-            self.send(from.other(), ACK, &[], emit);
-        }
+    }
+
+    /// One side acknowledges all that came: ACK.
+    pub fn acknowledge(&self, from: Side, emit: &mut impl Emit) {
+        self.send(from, ACK, &[], emit);
+    }
+
+    /// Whether a side has sent its FIN.
+    pub const fn has_ended(&self, side: Side) -> bool {
+        *self.closed.of(side)
     }
 
     /// One side resets the connection.

@@ -122,6 +122,8 @@ pub(super) struct Tool<D: 'static> {
     /// Its purpose and its synopsis.
     pub(super) usage: &'static str,
     pub(super) options: &'static [Opt<D>],
+    /// Those that are about its sockets, if it has any.
+    pub(super) tap: &'static [Opt<D>],
     /// The defaults.
     pub(super) defaults: fn() -> Draft<D>,
     /// The end of help: exit codes and examples.
@@ -136,7 +138,7 @@ impl<D> Tool<D> {
         arguments: Vec<OsString>,
         command: impl FnOnce(Draft<D>, Vec<String>) -> Result<Command, UsageError>,
     ) -> Result<Command, UsageError> {
-        let table: Vec<_> = self.options.iter().collect();
+        let table: Vec<_> = self.all_options().collect();
         let arguments = Arguments::split(&table, |_| None, arguments)?;
         match arguments.info {
             Some(Info::Help) => return Ok(Command::Help(self.help())),
@@ -145,16 +147,22 @@ impl<D> Tool<D> {
         }
         let mut draft = (self.defaults)();
         arguments.apply(&mut draft)?;
+        draft.process.tap.check().map_err(UsageError)?;
         let utf8 = |text: OsString| text.into_string().map_err(|text| UsageError(format!("{text:?} is not UTF-8")));
         let positional = arguments.positional.into_iter().map(utf8).collect::<Result<_, _>>()?;
         command(draft, positional)
+    }
+
+    /// All of its options.
+    pub(super) fn all_options(&self) -> impl Iterator<Item = &'static Opt<D>> {
+        self.options.iter().chain(self.tap)
     }
 
     /// The text of `--help`.
     pub(super) fn help(&self) -> String {
         let mut text = format!("{}\nOptions:\n", self.usage);
         let defaults = (self.defaults)();
-        for option in self.options {
+        for option in self.all_options() {
             help::row(&mut text, option, &defaults);
         }
         help::info_rows(&mut text);

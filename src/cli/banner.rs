@@ -109,6 +109,9 @@ fn limits(config: &Config, ready: &Ready) -> String {
     if let Some(sandbox) = &ready.sandbox {
         let _ = writeln!(text, "  sandbox {sandbox}");
     }
+    if let Some(tap) = &ready.tap {
+        let _ = writeln!(text, "  tap     {tap}");
+    }
     let _ = write!(text, "  limits  {} connections", ready.connections);
     if let Some(mailbox) = &config.process.mailbox {
         let _ = write!(text, "; messages up to {} bytes", mailbox.size_limit);

@@ -1,6 +1,7 @@
 //! All commands with their options, as completions and the manual page list them. The options
 //! come from the tables that the commands are parsed by.
 
+use super::arguments::Tool;
 use super::server_help::table;
 use super::{cache, connect, get, mail, passwd, report, sessions, udp};
 use crate::config::ServerCommand;
@@ -56,9 +57,9 @@ impl Flag {
     }
 }
 
-fn flags<D>(tables: &[&'static [Opt<D>]]) -> Vec<Flag> {
+fn flags<D>(tool: &Tool<D>) -> Vec<Flag> {
     let mut flags: Vec<Flag> = Vec::new();
-    for flag in tables.iter().copied().flatten().map(Flag::of) {
+    for flag in tool.all_options().map(Flag::of) {
         if flags.iter().all(|other| other.long != flag.long) {
             flags.push(flag);
         }
@@ -103,19 +104,19 @@ pub(super) fn all() -> Vec<CommandText> {
                 Flag::own("program", Some("FILE"), "the program (default: this one)"),
             ]),
         ),
-        text("passwd", "write a password file for --auth and --users", flags(&[passwd::TOOL.options])),
-        text("sessions", "list the sessions of a store, or end one", flags(&[sessions::TOOL.options])),
-        text("cache", "list, show, check or purge what proxies have stored", flags(&[cache::TOOL.options])),
-        text("report", "list the connections and requests of a capture", flags(&[report::TOOL.options])),
-        text("connect", "send standard input to a service, and print what comes back", flags(&[connect::TOOL.options])),
-        text("get", "send HTTP requests, and print the responses", flags(&[get::TOOL.options])),
-        text("mail", "send a message to a mail server", flags(&[mail::TOOL.options])),
-        text("udp", "reply to each datagram, over a simulated bad network", flags(&[udp::ANSWER.options])),
-        text("ping", "measure the round-trip time of such a service", flags(&[udp::PING.options])),
+        text("passwd", "write a password file for --auth and --users", flags(&passwd::TOOL)),
+        text("sessions", "list the sessions of a store, or end one", flags(&sessions::TOOL)),
+        text("cache", "list, show, check or purge what proxies have stored", flags(&cache::TOOL)),
+        text("report", "list the connections and requests of a capture", flags(&report::TOOL)),
+        text("connect", "send standard input to a service, and print what comes back", flags(&connect::TOOL)),
+        text("get", "send HTTP requests, and print the responses", flags(&get::TOOL)),
+        text("mail", "send a message to a mail server", flags(&mail::TOOL)),
+        text("udp", "reply to each datagram, over a simulated bad network", flags(&udp::ANSWER)),
+        text("ping", "measure the round-trip time of such a service", flags(&udp::PING)),
         text("heartbeat", "monitor which senders are alive", {
-            let mut all = flags(&[udp::SEND.options]);
-            let watch = flags(&[udp::WATCH.options]);
-            all.extend(watch.into_iter().filter(|flag| udp::SEND.options.iter().all(|other| other.long != flag.long)));
+            let mut all = flags(&udp::SEND);
+            let watch = flags(&udp::WATCH);
+            all.extend(watch.into_iter().filter(|flag| udp::SEND.all_options().all(|other| other.long != flag.long)));
             all
         }),
         text("completions", "print completions for a shell: bash, zsh or fish", Vec::new()),

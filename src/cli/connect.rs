@@ -56,6 +56,7 @@ connection.
             ..Opt::DEFAULT
         },
     ],
+    tap: Opt::TAP_OF_CLIENT,
     defaults: Draft::default,
     more: "Exit codes: 0; 2 usage error; 6 unknown host name; 7 connection refused or unreachable;
 28 timeout, or fewer replies than lines over UDP; 56 connection lost.
@@ -68,13 +69,14 @@ Examples:
 };
 
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
-    TOOL.parse(arguments, |Draft { command: draft, .. }, positional| {
+    TOOL.parse(arguments, |Draft { command: draft, process, .. }, positional| {
         let [host, port] = &positional[..] else { return Err(UsageError("give HOST PORT".to_owned())) };
         Ok(Command::Connect(ConnectPlan {
             target: Target { host: values::host(host), port: values::remote_port(port).map_err(UsageError)? },
             udp: draft.udp,
             timeout: draft.timeout,
             wait: draft.wait,
+            tap: process.tap,
         }))
     })
 }
@@ -82,6 +84,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tap::TapSettings;
 
     #[test]
     fn every_option_sets_its_field() {
@@ -91,6 +94,7 @@ mod tests {
             udp,
             timeout: Duration::from_secs(timeout),
             wait: Duration::from_secs(wait),
+            tap: TapSettings::default(),
         };
         for (arguments, expected) in
             [("a 81", plan("a", false, 10, 1)), ("--udp [::1] 81 --timeout 3 -w 4", plan("::1", true, 3, 4))]

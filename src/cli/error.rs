@@ -164,6 +164,7 @@ impl From<client::ToolError> for CommandError {
             E::Tls(TlsFailure::Untrusted(_)) => UNTRUSTED,
             E::Tls(_) => HANDSHAKE,
             E::Authorities(_) => AUTHORITIES,
+            E::Setting(_) => CONFIGURATION,
             E::Response(HttpError::NoResponse) => NO_ANSWER,
             E::Response(HttpError::Truncated) => TRUNCATED,
             E::Response(HttpError::Malformed(_) | HttpError::TooLarge(_)) => MALFORMED,

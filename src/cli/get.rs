@@ -221,6 +221,7 @@ FILE may begin with a slash.
         },
         max_time(),
     ],
+    tap: Opt::TAP_OF_CLIENT,
     defaults: Draft::default,
     more: "Exit codes, as curl's: 0; 1 other error; 2 usage error; 6 unknown host name; 7 connection
 refused or unreachable; 8 malformed response; 18 truncated response; 22 error status (with -f); 23
@@ -261,7 +262,7 @@ fn set_field(draft: &mut GetDraft, text: &str) -> Result<(), String> {
 }
 
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
-    TOOL.parse(arguments, |Draft { command: draft, .. }, positional| {
+    TOOL.parse(arguments, |Draft { command: draft, process, .. }, positional| {
         let url = match &positional[..] {
             // As in curl and browsers.
             [place] if !has_scheme(place) => {
@@ -274,7 +275,9 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
             }
             _ => return Err(UsageError("give a URL, or HOST PORT FILE".to_owned())),
         };
-        request(draft, url).map(Command::Get)
+        let mut request = request(draft, url)?;
+        request.plan.tap = process.tap;
+        Ok(Command::Get(request))
     })
 }
 

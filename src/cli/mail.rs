@@ -19,6 +19,7 @@ use crate::limits;
 use crate::names;
 use crate::smtp::address::{Address, Mailbox, is_domain};
 use crate::smtp::client::{Login, Mechanism, StartTls};
+use crate::tap::TapSettings;
 use crate::text::io_error::describe;
 
 pub(super) use options::TOOL;
@@ -81,10 +82,12 @@ fn read_password(path: &Path) -> Result<String, CommandError> {
 }
 
 pub(super) fn parse(arguments: Vec<OsString>) -> Result<Command, UsageError> {
-    TOOL.parse(arguments, |Draft { command: draft, .. }, positional| {
+    TOOL.parse(arguments, |Draft { command: draft, process, .. }, positional| {
         let to = positional.iter().map(|text| mailbox(text).map_err(|hint| UsageError(format!("{text:?}: {hint}"))));
         let to = to.collect::<Result<Vec<_>, _>>()?;
-        command(draft, to).map(|command| Command::Mail(Box::new(command)))
+        let mut command = command(draft, to)?;
+        command.request.settings.tap = process.tap;
+        Ok(Command::Mail(Box::new(command)))
     })
 }
 
@@ -130,6 +133,7 @@ fn command(draft: MailDraft, to: Vec<Mailbox>) -> Result<MailCommand, UsageError
                 tls,
                 trust: draft.client.trust,
                 key_log: draft.client.key_log,
+                tap: TapSettings::default(),
                 show: draft.show,
                 connect_timeout: draft.connect_timeout,
                 timeout: draft.timeout,

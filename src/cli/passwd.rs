@@ -82,6 +82,7 @@ once.
             ..Opt::DEFAULT
         },
     ],
+    tap: &[],
     defaults: Draft::default,
     more: "Examples:
   miod passwd users.htpasswd alice

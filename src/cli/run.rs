@@ -140,6 +140,9 @@ fn announce(config: &Config, ready: &Ready) {
     if let Some(cache) = &ready.cache {
         log::info!("cache: {cache}");
     }
+    if let Some(tap) = &ready.tap {
+        log::warn!("tap: {tap}");
+    }
     if let Some(sandbox) = &ready.sandbox {
         log::info!("sandbox: {sandbox}");
     }
@@ -156,20 +159,20 @@ fn run_tool(tool: impl FnOnce() -> Result<(), ToolError>) -> Result<(), CommandE
     Ok(outcome?)
 }
 
-fn run_datagrams(DatagramCommand { task, logging }: DatagramCommand) -> Result<ExitCode, CommandErrors> {
+fn run_datagrams(DatagramCommand { task, logging, tap }: DatagramCommand) -> Result<ExitCode, CommandErrors> {
     let log = start_log(&logging)?;
     let ready = |addresses: &[_]| print(&udp::banner(&task, addresses));
     match &task {
         DatagramTask::Answer { reply, impairment, verbose, listener } => {
-            server::udp::answer(*reply, *impairment, *verbose, listener, &log, ready)?;
+            server::udp::answer(*reply, *impairment, *verbose, listener, (&log, &tap), ready)?;
         }
-        DatagramTask::Watch { options, listener } => server::udp::watch(options, listener, &log, ready)?,
+        DatagramTask::Watch { options, listener } => server::udp::watch(options, listener, (&log, &tap), ready)?,
         DatagramTask::Ping(target, plan) => {
-            let answered = client::datagrams::ping(target, plan.clone(), &log)?;
+            let answered = client::datagrams::ping(target, plan.clone(), &log, &tap)?;
             return Ok(if answered { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         DatagramTask::SendHeartbeats(target, plan) => {
-            client::datagrams::send_heartbeats(target, plan.clone(), &log)?;
+            client::datagrams::send_heartbeats(target, plan.clone(), &log, &tap)?;
         }
     }
     Ok(ExitCode::SUCCESS)

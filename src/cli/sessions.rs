@@ -58,6 +58,7 @@ TLS with https:// and rediss://, or the directory of --sessions file:DIR. dump p
 one JSON object per line. end ends one; in a directory only while no server uses it.
 ",
     options: &[cacert(), insecure()],
+    tap: &[],
     defaults: Draft::default,
     more: "Exit codes: 0; 1 no such session, or the store is unavailable; 2 usage error; 69 a server uses
 the directory; 78 the store is damaged.

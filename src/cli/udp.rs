@@ -14,6 +14,7 @@ use crate::logging::LogOptions;
 use crate::service::udp::answer::Reply;
 use crate::service::udp::impairment::Impairment;
 use crate::service::udp::watch::WatchOptions;
+use crate::tap::TapSettings;
 
 /// A command whose sockets are for datagrams.
 #[derive(Clone, PartialEq, Debug)]
@@ -22,6 +23,8 @@ pub struct DatagramCommand {
     pub task: DatagramTask,
     /// Diagnostics.
     pub logging: LogOptions,
+    /// Where what is received and sent is written.
+    pub tap: TapSettings,
 }
 
 /// What to do with datagrams.
@@ -105,6 +108,7 @@ Usage: miod udp upper|echo [OPTIONS]
         },
         options::verbose("print the counts every 10 s; twice: log more (RUST_LOG overrides it)"),
     ],
+    tap: Opt::TAP_OF_SERVICE,
     defaults: || Draft::at(config::UPPER_PORT),
     more: "Examples:
   miod udp upper & miod ping 127.0.0.1
@@ -170,6 +174,7 @@ datagram is `Ping SEQUENCE TIME`. The default PORT is 12000.
         },
         options::verbose("print the content of replies and the statistics so far; twice: log more"),
     ],
+    tap: Opt::TAP_OF_CLIENT,
     defaults: Draft::default,
     more: "Exit codes: 0 if a reply came; 1 if none came; 2 usage error; 6 unknown host name.
 
@@ -204,6 +209,7 @@ Each datagram is `Heartbeat SEQUENCE TIME`. The default PORT is 12001.
             ..Opt::DEFAULT
         },
     ],
+    tap: Opt::TAP_OF_CLIENT,
     defaults: Draft::default,
     more: "Examples:\n  miod heartbeat send -i 0.5 127.0.0.1\n",
 };
@@ -233,6 +239,7 @@ The printed delays assume that the clocks of sender and watcher are equal.
             ..Opt::DEFAULT
         },
     ],
+    tap: Opt::TAP_OF_SERVICE,
     defaults: || Draft::at(config::HEARTBEAT_PORT),
     more: "Examples:\n  miod heartbeat watch --timeout 2 & miod heartbeat send 127.0.0.1\n",
 };
@@ -283,7 +290,8 @@ pub(super) fn parse_heartbeat(mut arguments: Vec<OsString>) -> Result<Command, U
 /// A command that logs warnings only, unless `-v` is given.
 fn run(task: DatagramTask, process: &Process) -> Command {
     let verbosity = process.logging.verbosity.saturating_sub(1);
-    Command::Datagrams(DatagramCommand { task, logging: LogOptions::diagnostics_only(verbosity) })
+    let (logging, tap) = (LogOptions::diagnostics_only(verbosity), process.tap.clone());
+    Command::Datagrams(DatagramCommand { task, logging, tap })
 }
 
 fn target(tool: &str, words: &[String], port: u16) -> Result<Target, UsageError> {

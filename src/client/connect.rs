@@ -29,12 +29,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::datagrams::any_address;
-use super::{ClientError, NO_ADDRESS, STDIN, Target, ToolError, conclude, resolve_within};
+use super::{ClientError, NO_ADDRESS, STDIN, Target, ToolError, begin_tap, conclude, resolve_within};
 use crate::console::{Destination, OutputQueue, read_stdin};
 use crate::reactor::{
     Accepted, Context, DatagramProtocol, Ending, Endpoint, Ends, Finish, Io, JobClass, JobId, JobResult, Options,
     Outbox, Panicked, Protocol, QueueFull, Reactor, Stay, Tick, Time, Until, Want,
 };
+use crate::tap::TapSettings;
 use crate::text::io_error::describe;
 
 /// Most lines in flight, and most bytes in them. The receive buffer of a Linux socket is
@@ -54,6 +55,8 @@ pub struct ConnectPlan {
     pub timeout: Duration,
     /// The limit for a missing reply, over UDP.
     pub wait: Duration,
+    /// Where what is received and sent is written.
+    pub tap: TapSettings,
 }
 
 /// Copies in both directions until both have ended.
@@ -78,6 +81,7 @@ fn copy(plan: &ConnectPlan) -> Result<(), ClientError> {
     };
     let mut reactor = Reactor::<Stream>::new(shared, Options::default())?;
     reactor.shared().output = OutputQueue::new(Destination::Stdout, reactor.closer());
+    begin_tap(&plan.tap, &mut reactor)?;
     if plan.udp {
         reactor
             .datagrams(any_address(first), Some(first), Lines::new(first))

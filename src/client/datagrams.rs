@@ -9,27 +9,33 @@ use crate::console::program::{self, Machine};
 use crate::logging::Log;
 use crate::names;
 use crate::reactor::DatagramSocket;
+use crate::tap::{Tap, TapSettings};
 
 /// Sends probes to `target`. True if a reply came.
 ///
 /// # Errors
 /// If `target` has no address that can be sent to, or the poll fails.
-pub fn ping(target: &Target, plan: PingPlan, log: &Log) -> Result<bool, ToolError> {
-    run(target, |peer| Box::new(Ping::new(peer, plan)), log)
+pub fn ping(target: &Target, plan: PingPlan, log: &Log, tap: &TapSettings) -> Result<bool, ToolError> {
+    run(target, |peer| Box::new(Ping::new(peer, plan)), log, tap)
 }
 
 /// Sends heartbeats to `target` until a signal ends it.
 ///
 /// # Errors
 /// See [`ping()`].
-pub fn send_heartbeats(target: &Target, plan: HeartbeatPlan, log: &Log) -> Result<(), ToolError> {
-    run(target, |peer| Box::new(Heartbeat::new(peer, plan)), log).map(drop)
+pub fn send_heartbeats(target: &Target, plan: HeartbeatPlan, log: &Log, tap: &TapSettings) -> Result<(), ToolError> {
+    run(target, |peer| Box::new(Heartbeat::new(peer, plan)), log, tap).map(drop)
 }
 
-fn run(target: &Target, make: impl FnOnce(SocketAddr) -> Machine, log: &Log) -> Result<bool, ToolError> {
+fn run(
+    target: &Target,
+    make: impl FnOnce(SocketAddr) -> Machine,
+    log: &Log,
+    tap: &TapSettings,
+) -> Result<bool, ToolError> {
     let run = || {
         let (socket, peer) = connect(target)?;
-        Ok(program::run(vec![(socket, make(peer))], log, |_| ())?)
+        Ok(program::run(vec![(socket, make(peer))], log, Tap::open(tap)?, |_| ())?)
     };
     run().map_err(|error: ClientError| error.at(target))
 }

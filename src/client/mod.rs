@@ -33,8 +33,9 @@ use crate::http::Status;
 use crate::http::client::HttpError;
 use crate::http::uri::UrlError;
 use crate::names::{self, UnknownHost};
-use crate::reactor::{KeyLogFile, TlsClient, TlsConnector, TlsFailure, within};
+use crate::reactor::{KeyLogFile, Protocol, Reactor, TlsClient, TlsConnector, TlsFailure, within};
 use crate::smtp::client::{Failure, Step};
+use crate::tap::{Tap, TapError, TapSettings};
 use crate::text::io_error::describe;
 use crate::trust::{NAMELESS, Trust};
 
@@ -86,6 +87,8 @@ pub enum ClientError {
     Tls(TlsFailure),
     /// The trusted authorities can't be used.
     Authorities(String),
+    /// Settings that don't fit together; a sentence about them.
+    Setting(String),
     /// The request can't be written.
     Request(HttpError),
     /// The response is malformed or incomplete.
@@ -166,6 +169,12 @@ impl From<UnknownHost> for ClientError {
     }
 }
 
+impl From<TapError> for ClientError {
+    fn from(error: TapError) -> Self {
+        Self::Output(error.path, error.error)
+    }
+}
+
 impl From<WriteError> for ClientError {
     fn from(error: WriteError) -> Self {
         Self::Output(error.path, error.error)
@@ -187,7 +196,7 @@ impl fmt::Display for ClientError {
                 "the server's certificate isn't trusted: {why}; --cacert FILE trusts an authority, -k trusts anybody"
             ),
             Self::Tls(failure) => write!(f, "the TLS handshake failed: {failure}"),
-            Self::Authorities(why) => f.write_str(why),
+            Self::Authorities(why) | Self::Setting(why) => f.write_str(why),
             Self::Lost(error) => write!(f, "the connection broke: {}", describe(error)),
             Self::Request(fault) => write!(f, "can't send the request: {fault}"),
             Self::Response(fault @ (HttpError::NoResponse | HttpError::Truncated)) => write!(f, "{fault}"),
@@ -219,19 +228,31 @@ fn conclude(output: &mut OutputQueue, outcome: Result<(), ClientError>) -> Resul
     }
 }
 
+/// Has what is received and sent written, if that is wanted.
+///
+/// # Errors
+/// If the file can't be made.
+fn begin_tap<P: Protocol>(settings: &TapSettings, reactor: &mut Reactor<P>) -> Result<(), ClientError> {
+    match Tap::open(settings)? {
+        Some(tap) => Ok(tap.attach(reactor)?),
+        None => Ok(()),
+    }
+}
+
 /// A connector for TLS that is made when the first server needs it.
 struct LazyConnector {
     trust: Trust,
     /// Where the secrets are written.
     key_log: Option<PathBuf>,
+    tap: TapSettings,
     /// The protocols that are spoken (ALPN).
     protocols: &'static [&'static str],
     made: Option<TlsConnector>,
 }
 
 impl LazyConnector {
-    fn new(trust: Trust, key_log: Option<PathBuf>, protocols: &'static [&'static str]) -> Self {
-        Self { trust, key_log, protocols, made: None }
+    fn new(trust: Trust, key_log: Option<PathBuf>, tap: &TapSettings, protocols: &'static [&'static str]) -> Self {
+        Self { trust, key_log, tap: tap.clone(), protocols, made: None }
     }
 
     /// For a connection to this server.
@@ -251,9 +272,9 @@ impl LazyConnector {
 
     fn make(&self) -> Result<TlsConnector, ClientError> {
         let connector = self.trust.connector(self.protocols).map_err(ClientError::Authorities)?;
-        let Some(path) = &self.key_log else { return Ok(connector) };
-        let file = KeyLogFile::open(path).map_err(|error| ClientError::Output(path.clone(), error))?;
-        Ok(connector.with_key_log(Arc::new(file)))
+        let open = |path: &PathBuf| KeyLogFile::open(path).map_err(|error| ClientError::Output(path.clone(), error));
+        let file = self.key_log.as_ref().map(open).transpose()?;
+        Ok(connector.with_key_log(self.tap.key_log(file.map(Arc::new))))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::logging::LogOptions;
 use crate::session;
 use crate::session::record::Lifetime;
 use crate::session::remote::StoreUrl;
+use crate::tap::TapSettings;
 use crate::trust::Trust;
 
 /// The settings of the whole process.
@@ -49,6 +50,8 @@ pub struct Process {
     pub sessions: SessionConfig,
     /// Diagnostics and the access log.
     pub logging: LogOptions,
+    /// Where what is received and sent is written.
+    pub tap: TapSettings,
 }
 
 impl Default for Process {
@@ -71,6 +74,7 @@ impl Default for Process {
             mailbox: None,
             sessions: SessionConfig::default(),
             logging: LogOptions::default(),
+            tap: TapSettings::default(),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::reactor::{
     Accepted, Context, DatagramProtocol, DatagramSocket, Io, Options, Outbox, Protocol, Reactor, Signal, Stay, Time,
     Until, Want,
 };
+use crate::tap::Tap;
 
 /// The protocol of the loop: there are no connections.
 pub enum Program {}
@@ -90,11 +91,17 @@ impl DatagramProtocol<Program> for Machine {
 ///
 /// # Errors
 /// The error of the poll or of a socket.
-pub fn run(machines: Vec<(DatagramSocket, Machine)>, log: &Log, ready: impl FnOnce(&[SocketAddr])) -> io::Result<bool> {
+pub fn run(
+    machines: Vec<(DatagramSocket, Machine)>,
+    log: &Log,
+    tap: Option<Tap>,
+    ready: impl FnOnce(&[SocketAddr]),
+) -> io::Result<bool> {
     let shared = Shared { log: log.clone(), ..Shared::default() };
     let mut reactor = Reactor::<Program>::new(shared, Options::default())?;
     reactor.shared().output = OutputQueue::new(Destination::Stdout, reactor.closer());
     reactor.take_signals(&[Signal::Terminate, Signal::Interrupt])?;
+    tap.map(|tap| tap.attach(&mut reactor)).transpose()?;
     let addresses: Vec<_> = machines.iter().map(|(socket, _)| socket.address()).collect();
     for (socket, machine) in machines {
         reactor.attach(socket, machine)?;

@@ -22,6 +22,7 @@ use socket2::{Domain, SockAddr, Type};
 
 use super::input::Input;
 use super::outbox::Outbox;
+use super::tap::{LentTap, TapEvent};
 
 /// Most datagrams, and bytes of them, that wait until the system takes them: what
 /// it takes again after the usual send buffer was full.
@@ -119,11 +120,17 @@ impl DatagramSocket {
     }
 
     /// Receives one datagram, if there is one, into the empty input. Returns its sender.
-    pub(super) fn receive(&mut self, input: &mut Input) -> io::Result<Option<SocketAddr>> {
+    pub(super) fn receive(&mut self, input: &mut Input, tap: &mut LentTap) -> io::Result<Option<SocketAddr>> {
         loop {
             let space = input.space();
             return match self.socket.try_io(|| Ok(rustix::net::recvfrom(&self.socket, space, RecvFlags::empty())?)) {
-                Ok((_, _, from)) => Ok(Some(from.ok_or(Errno::AFNOSUPPORT)?.try_into()?)),
+                Ok((_, _, from)) => {
+                    let from = from.ok_or(Errno::AFNOSUPPORT)?.try_into()?;
+                    if let Some(tap) = tap {
+                        tap.here(TapEvent::Datagram { from, to: self.address, bytes: input.bytes() });
+                    }
+                    Ok(Some(from))
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.readable = false;
                     Ok(None)
@@ -140,28 +147,40 @@ impl DatagramSocket {
         self.writable = false;
     }
 
-    fn send_one(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+    fn send_one(&self, to: SocketAddr, datagram: &[u8], tap: &mut LentTap) -> io::Result<()> {
         loop {
             let sent = if self.connected { self.socket.send(datagram) } else { self.socket.send_to(datagram, to) };
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other.map(drop),
+                Ok(_) => {
+                    if let Some(tap) = tap {
+                        tap.here(TapEvent::Datagram { from: self.address, to, bytes: datagram });
+                    }
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
             }
         }
     }
 
     /// Sends a datagram if the system takes it now; false if it doesn't.
-    fn send(&mut self, to: SocketAddr, datagram: &[u8], failed: &mut dyn FnMut(io::Error, Option<SocketAddr>)) -> bool {
+    fn send(
+        &mut self,
+        to: SocketAddr,
+        datagram: &[u8],
+        tap: &mut LentTap,
+        failed: &mut dyn FnMut(io::Error, Option<SocketAddr>),
+    ) -> bool {
         if !self.writable {
             return false;
         }
-        let mut sent = self.send_one(to, datagram);
+        let mut sent = self.send_one(to, datagram, tap);
         if let Err(error) = &sent
             && error.kind() == io::ErrorKind::ConnectionRefused
         {
             // That is what became of an earlier one; this one wasn't tried.
             failed(io::ErrorKind::ConnectionRefused.into(), None);
-            sent = self.send_one(to, datagram);
+            sent = self.send_one(to, datagram, tap);
         }
         match sent {
             Ok(()) => true,
@@ -177,18 +196,23 @@ impl DatagramSocket {
     }
 
     /// Sends what waits, and then what is in `out`; what the system doesn't take waits.
-    pub(super) fn flush(&mut self, out: &mut Outbox, failed: &mut dyn FnMut(io::Error, Option<SocketAddr>)) {
+    pub(super) fn flush(
+        &mut self,
+        out: &mut Outbox,
+        tap: &mut LentTap,
+        failed: &mut dyn FnMut(io::Error, Option<SocketAddr>),
+    ) {
         while self.writable
             && let Some((to, datagram)) = self.waiting.pop_front()
         {
-            if self.send(to, &datagram, failed) {
+            if self.send(to, &datagram, tap, failed) {
                 self.waiting_bytes -= datagram.len();
             } else {
                 self.waiting.push_front((to, datagram));
             }
         }
         for (to, datagram) in out.iter() {
-            if !self.send(to, datagram, failed) {
+            if !self.send(to, datagram, tap, failed) {
                 self.waiting_bytes += datagram.len();
                 self.waiting.push_back((to, datagram.into()));
             }
@@ -229,7 +253,7 @@ mod tests {
         let mut lost = 0;
         for number in 0..WAITING as u16 + 3 {
             out.send(to, &number.to_be_bytes());
-            sender.flush(&mut out, &mut |error, of| {
+            sender.flush(&mut out, &mut None, &mut |error, of| {
                 assert_eq!((error.kind(), of), (io::ErrorKind::WouldBlock, Some(to)));
                 lost += 1;
             });
@@ -237,13 +261,13 @@ mod tests {
         assert_eq!((lost, sender.waiting.len(), sender.waiting_bytes), (3, WAITING, 2 * WAITING));
         out.send(to, &[b'x'; 60_000]);
         out.send(to, &[b'x'; 60_000]);
-        sender.flush(&mut out, &mut |_, _| lost += 1);
+        sender.flush(&mut out, &mut None, &mut |_, _| lost += 1);
         assert_eq!((lost, sender.waiting.len()), (5, WAITING));
         // The rest leaves in its order.
         sender.writable = true;
         while sender.waiting.len() > 2 {
             let (to, datagram) = sender.waiting.pop_front().unwrap();
-            assert!(sender.send(to, &datagram, &mut |_, _| unreachable!("it is sent")));
+            assert!(sender.send(to, &datagram, &mut None, &mut |_, _| unreachable!("it is sent")));
             let mut buffer = [0; 2];
             assert_eq!(receiver.socket.recv(&mut buffer).unwrap(), 2);
             assert_eq!(buffer, datagram[..]);
@@ -260,7 +284,7 @@ mod tests {
             out.send(to, &[b'x'; 60_000]);
         }
         let mut lost = 0;
-        sender.flush(&mut out, &mut |_, _| lost += 1);
+        sender.flush(&mut out, &mut None, &mut |_, _| lost += 1);
         assert!(sender.waiting_bytes <= WAITING_BYTES);
         assert_eq!((sender.waiting.len(), lost), (8, 12));
     }

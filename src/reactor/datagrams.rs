@@ -177,19 +177,26 @@ impl<P: Protocol> Reactor<P> {
 
     /// Gives a socket its turn and settles what follows from it.
     fn pump_datagrams(&mut self, index: usize) {
+        // The tap is told by the socket. The protocols have nothing to add.
+        let (mut tap, mut no_tap) = (self.tap.take(), None);
         let Self { poll, datagrams, input, outbox, shared, effects, figures, time, drain, helpers, slots, .. } = self;
-        let Some(DatagramSlot { socket, protocol, wake, .. }) = datagrams.get(index) else { return };
+        let Some(DatagramSlot { socket, protocol, wake, .. }) = datagrams.get(index) else {
+            self.tap = tap;
+            return;
+        };
         let handle = Handle::new(Datagrams::<P::Datagrams>::FIRST + index, 0);
         let draining = drain.is_some();
         let work = Work::turn();
-        let mut cx = Context { shared, time: *time, handle, draining, work, helpers, slots, effects, figures };
+        let (time, tap_of_context) = (*time, &mut no_tap);
+        let mut cx =
+            Context { shared, time, handle, draining, work, helpers, slots, effects, figures, tap: tap_of_context };
         let mut faults = 0;
-        socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
+        socket.flush(outbox, &mut tap, &mut |error, to| protocol.failed(&error, to, &mut cx));
         for _ in 0..TURN {
             if !socket.readable {
                 break;
             }
-            match socket.receive(input) {
+            match socket.receive(input, &mut tap) {
                 Ok(Some(from)) => protocol.received(input.bytes(), from, outbox, &mut cx),
                 Ok(None) => break,
                 Err(error) => {
@@ -199,11 +206,11 @@ impl<P: Protocol> Reactor<P> {
                 }
             }
             input.clear();
-            socket.flush(outbox, &mut |error, to| protocol.failed(&error, to, &mut cx));
+            socket.flush(outbox, &mut tap, &mut |error, to| protocol.failed(&error, to, &mut cx));
         }
         let stay = protocol.advance(outbox, &mut cx);
         let mut failed = false;
-        socket.flush(outbox, &mut |error, to| {
+        socket.flush(outbox, &mut tap, &mut |error, to| {
             failed = true;
             protocol.failed(&error, to, &mut cx);
         });
@@ -221,6 +228,7 @@ impl<P: Protocol> Reactor<P> {
         } else if unfinished {
             self.enqueue_datagrams(index);
         }
+        self.tap = tap;
         self.apply_effects();
     }
 }

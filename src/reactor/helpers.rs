@@ -274,6 +274,14 @@ pub fn within<T: Send + 'static>(limit: Duration, job: impl FnOnce() -> T + Send
     Ok(receive.recv_timeout(limit).ok())
 }
 
+/// Starts a thread of its own for work that lasts as long as the loop.
+///
+/// # Errors
+/// If the system has no thread for it.
+pub fn start_worker(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new().name(format!("miod-{name}")).spawn(work).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;

@@ -57,6 +57,7 @@ mod slot;
 mod slots;
 mod socket;
 mod sys;
+mod tap;
 #[cfg(test)]
 mod test_context;
 mod timers;
@@ -83,7 +84,7 @@ pub use conversation::{Conversation, Next, Talk, TalkContext};
 pub use datagram_socket::DatagramSocket;
 pub use endpoint::{Dial, Endpoint};
 pub use figures::Figures;
-pub use helpers::{JobClass, JobId, JobResult, QueueFull, within};
+pub use helpers::{JobClass, JobId, JobResult, QueueFull, start_worker, within};
 pub use input::{BUFFER, Input, RECEIVED};
 pub use listener::Listener;
 pub use options::{Options, Until};
@@ -97,10 +98,11 @@ pub use send_limit::SendLimit;
 pub use signals::Signal;
 pub use slots::{CAPACITY, Handle, Slots};
 pub(crate) use sys::{change_user, forbid_new_privileges};
+pub use tap::{NoteOn, Tap, TapEnd, TapEnds, TapEvent, TapOptions};
 pub use timers::{Armed, Timers};
 pub use tls::{
-    KeyLogFile, TlsAcceptor, TlsClient, TlsConnector, TlsFailure, TlsIdentity, TlsServerSettings, TlsSettingsError,
-    TlsSide, TlsStream, TlsTrust, is_certified,
+    KeptSecrets, KeyLog, KeyLogFile, TlsAcceptor, TlsClient, TlsConnector, TlsFailure, TlsIdentity, TlsServerSettings,
+    TlsSettingsError, TlsSide, TlsStream, TlsTrust, is_certified,
 };
 pub use want::{Finish, Want};
 pub use work::Work;
@@ -115,12 +117,14 @@ use protocol::Effect;
 use run_queue::RunQueue;
 use signals::Signals;
 use slot::Slot;
+use tap::{LentTap, Observer};
 use tls::LentCiphertext;
 
 /// The reactor's own tokens: generation 0, which no connection has.
 const WAKER: Token = Token(0);
 const SIGNALS: Token = Token(1);
-const FIRST_SOURCE: usize = 2;
+const TAP_SIGNAL: Token = Token(2);
+const FIRST_SOURCE: usize = 3;
 const FIRST_LISTENER: usize = 256;
 /// Most listeners: a slot names its own in one byte, or says that it has none.
 const LISTENERS: usize = 255;
@@ -199,6 +203,7 @@ pub struct Reactor<P: Protocol> {
     input: Input,
     output: Output,
     ciphertext: LentCiphertext,
+    tap: LentTap,
     outbox: Outbox,
     effects: Vec<Effect<P>>,
     shared: P::Shared,
@@ -245,6 +250,7 @@ impl<P: Protocol> Reactor<P> {
             input: Input::default(),
             output: Output::default(),
             ciphertext: None,
+            tap: None,
             outbox: Outbox::default(),
             effects: Vec::new(),
             shared,
@@ -355,6 +361,24 @@ impl<P: Protocol> Reactor<P> {
         self.closer.clone()
     }
 
+    /// Has all that comes and goes told to a tap, from now on.
+    ///
+    /// # Errors
+    /// If the system refuses the signal that asks the tap.
+    pub fn tap(&mut self, tap: Box<dyn Tap>, options: TapOptions) -> io::Result<()> {
+        let asks = options.by_signal.then(|| Signals::of_window(self.poll.registry(), TAP_SIGNAL)).transpose()?;
+        self.tap = Some(Box::new(Observer::new(tap, options, asks)));
+        Ok(())
+    }
+
+    /// Tells the tap that the connections end which are still there at the end.
+    fn end_tap(&mut self) {
+        let Some(tap) = self.tap.as_mut().filter(|_| self.over) else { return };
+        for handle in self.slots.handles() {
+            tap.tell(handle, TapEvent::Closed(TapEnd::Orderly, None));
+        }
+    }
+
     /// Reads the clock: for what is timed before the loop runs.
     pub fn time(&mut self) -> Time {
         self.time = self.clock.read();
@@ -380,7 +404,10 @@ impl<P: Protocol> Reactor<P> {
         let mut quiet = false;
         self.paused = false;
         while !self.over && !self.paused {
-            let hook = P::before_wait(&mut self.shared, self.time, quiet);
+            let mut hook = P::before_wait(&mut self.shared, self.time, quiet);
+            if let Some(tap) = &mut self.tap {
+                hook = hook.into_iter().chain(tap.before_wait(self.time, quiet)).min();
+            }
             self.wait(&mut events, hook)?;
             self.time = self.clock.read();
             quiet = events.is_empty() && self.run_queue.is_empty();
@@ -395,6 +422,7 @@ impl<P: Protocol> Reactor<P> {
             self.audit();
         }
         P::before_wait(&mut self.shared, self.time, true);
+        self.end_tap();
         Ok(())
     }
 

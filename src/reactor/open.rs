@@ -1,13 +1,16 @@
 //! How connections come to be, by accepting or by connecting, and how a shut-down begins.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::endpoint::Endpoint;
 use super::peer::Peer;
 use super::protocol::{Accepted, Context, Ending, Ends, Protocol};
 use super::security::Security;
 use super::slot::{Queued, Slot};
 use super::slots::Handle;
+use super::tap::{TapEnd, TapEnds, TapEvent};
 use super::tls::TlsFailure;
 use super::transport::Transport;
 use super::work::Work;
@@ -87,6 +90,11 @@ impl<P: Protocol> Reactor<P> {
             let transport = if fits { Transport::connect(&to) } else { Err(io::Error::other("too many connections")) };
             match transport {
                 Ok(transport) => {
+                    if let Some(tap) = &mut self.tap {
+                        let path = path_of(&to.endpoint);
+                        let (local, peer) = (transport.socket.local(), transport.peer.address());
+                        tap.tell(handle, TapEvent::Dialled(TapEnds { local, peer, path }));
+                    }
                     self.slots.put(handle, Slot::new(transport, protocol, false, NO_LISTENER));
                     self.newcomers.push(handle);
                 }
@@ -153,7 +161,15 @@ impl<P: Protocol> Reactor<P> {
         log::error!("#{}: TLS can't be set up: {failure}", handle.number());
         let ends = Ends { peer, listener: None, socket: None, security: Security::Tls(None), connected: true };
         self.ended(handle, &mut protocol, Ending { unsent: 0, error: Some(failure.into()) }, ends);
+        self.tell_closed(handle);
         self.apply_effects();
+    }
+
+    /// Tells the tap of a connection that was closed before its first turn.
+    fn tell_closed(&mut self, handle: Handle) {
+        if let Some(tap) = &mut self.tap {
+            tap.tell(handle, TapEvent::Closed(TapEnd::Orderly, None));
+        }
     }
 
     /// Accepts one connection, which gets its turn soon. False if none is pending.
@@ -185,21 +201,27 @@ impl<P: Protocol> Reactor<P> {
             },
         };
         let is_tls = listening.listener.is_tls();
+        let path = self.tap.as_ref().and_then(|_| path_of(&listening.listener.endpoint()));
         let overloaded = is_full && !listening.listener.is_apart();
         self.listeners.starved = false;
         self.figures.accepted += 1;
         let handle = self.slots.reserve();
         let (time, draining) = (self.time, self.drain.is_some());
-        let Self { shared, helpers, slots, effects, figures, listeners, .. } = self;
+        let Self { shared, helpers, slots, effects, figures, listeners, tap, .. } = self;
         let security = if is_tls { Security::Tls(None) } else { Security::Plain };
         let ends =
             Ends { peer, listener: listeners.address(index as u8), socket: Some(&socket), security, connected: true };
-        let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects, figures };
+        if let Some(tap) = tap {
+            tap.tell(handle, TapEvent::Accepted(TapEnds { local: ends.local(), peer: ends.peer(), path }));
+        }
+        let work = Work::turn();
+        let mut cx = Context { shared, time, handle, draining, work, helpers, slots, effects, figures, tap };
         let protocol = P::open(&Accepted { listener: value, ends, overloaded }, &mut cx);
         self.apply_effects();
         let Some(protocol) = protocol else {
             self.slots.free(handle);
             self.figures.closed += 1;
+            self.tell_closed(handle);
             return true;
         };
         // The protocol may have replaced the certificates.
@@ -216,5 +238,13 @@ impl<P: Protocol> Reactor<P> {
             Err(failure) => self.refuse(handle, protocol, failure, peer),
         }
         true
+    }
+}
+
+/// The path of a unix-domain socket.
+fn path_of(endpoint: &Endpoint) -> Option<PathBuf> {
+    match endpoint {
+        Endpoint::Tcp(_) => None,
+        Endpoint::Unix(path) => Some(path.clone()),
     }
 }

@@ -14,7 +14,7 @@ use super::slot::{Queued, Slot};
 use super::slots::{Handle, Slots};
 use super::timers::Armed;
 use super::work::{self, Work};
-use super::{EXPIRED, FIRST_LISTENER, FIRST_SOURCE, OWN_TOKENS, Reactor, SIGNALS, WAKER, transport};
+use super::{EXPIRED, FIRST_LISTENER, FIRST_SOURCE, OWN_TOKENS, Reactor, SIGNALS, TAP_SIGNAL, WAKER, transport};
 use crate::limits;
 
 /// Effects for which memory is kept; a turn has a few.
@@ -63,6 +63,7 @@ impl<P: Protocol> Reactor<P> {
             match event.token() {
                 WAKER => self.woken(),
                 SIGNALS => self.signalled(),
+                TAP_SIGNAL => self.tap_asked(),
                 _ => {}
             }
         }
@@ -73,7 +74,7 @@ impl<P: Protocol> Reactor<P> {
     fn take_events(&mut self, events: &Events) {
         for event in events {
             match event.token() {
-                WAKER | SIGNALS => {}
+                WAKER | SIGNALS | TAP_SIGNAL => {}
                 Token(token @ FIRST_LISTENER..OWN_TOKENS) => match token.checked_sub(Datagrams::<()>::FIRST) {
                     Some(index) => self.datagrams_ready(index, event),
                     None => {
@@ -171,6 +172,12 @@ impl<P: Protocol> Reactor<P> {
         for signal in signals {
             P::signal(signal, &mut self.context(Handle::new(0, 0)));
             self.apply_effects();
+        }
+    }
+
+    fn tap_asked(&mut self) {
+        if let Some(tap) = &mut self.tap {
+            tap.asked();
         }
     }
 

@@ -28,6 +28,7 @@ use super::signals::Signal;
 use super::slot::Slot;
 use super::slots::{Handle, Slots};
 use super::socket::Socket;
+use super::tap::{LentTap, NoteOn, TapEvent};
 use super::tls::TlsSide;
 use super::want::Want;
 use super::work::Work;
@@ -313,6 +314,7 @@ pub struct Context<'a, P: Protocol> {
     pub(super) slots: &'a mut Slots<Slot<P>>,
     pub(super) effects: &'a mut Vec<Effect<P>>,
     pub(super) figures: &'a mut Figures,
+    pub(super) tap: &'a mut LentTap,
 }
 
 /// What a protocol asks of the reactor beyond its own connection; carried out
@@ -399,6 +401,29 @@ impl<P: Protocol> Context<'_, P> {
         if self.figures.held > self.figures.limits.1 / 2 { SMALL } else { RECEIVED }
     }
 
+    /// Whether there is a tap.
+    #[inline(always)]
+    pub fn is_tapped(&self) -> bool {
+        self.tap.is_some()
+    }
+
+    /// Tells the tap something about bytes of this connection, if there is a tap.
+    #[cold]
+    pub fn note(&mut self, on: NoteOn, text: impl FnOnce() -> String) {
+        if let Some(tap) = self.tap {
+            let text = text();
+            tap.tell(self.handle, TapEvent::Note(on, format_args!("{text}")));
+        }
+    }
+
+    /// Tells the tap that something went wrong, if there is a tap.
+    #[cold]
+    pub fn incident(&mut self) {
+        if let Some(tap) = self.tap {
+            tap.tell(self.handle, TapEvent::Incident);
+        }
+    }
+
     /// What the loop has counted.
     pub fn figures(&self) -> &Figures {
         self.figures
@@ -428,6 +453,7 @@ pub struct TestContext<P: Protocol> {
     pub(super) helpers: Helpers<P::Outcome>,
     pub(super) slots: Slots<Slot<P>>,
     pub(super) figures: Figures,
+    tap: LentTap,
     pub(super) handle: Handle,
 }
 
@@ -445,14 +471,16 @@ impl<P: Protocol> TestContext<P> {
             helpers: Helpers::new(None),
             slots: Slots::default(),
             figures: Figures::default(),
+            tap: None,
             handle,
         }
     }
 
     /// A context at `time`, with unlimited work.
     pub fn context<'a>(&'a mut self, shared: &'a mut P::Shared, time: Time, draining: bool) -> Context<'a, P> {
-        let Self { effects, helpers, slots, figures, handle } = self;
-        Context { shared, time, handle: *handle, draining, work: Work::UNLIMITED, helpers, slots, effects, figures }
+        let Self { effects, helpers, slots, figures, tap, handle } = self;
+        let (handle, work) = (*handle, Work::UNLIMITED);
+        Context { shared, time, handle, draining, work, helpers, slots, effects, figures, tap }
     }
 
     /// Runs the jobs that the protocol asked for, here and now. Returns their results.

@@ -23,6 +23,7 @@ use super::input::Input;
 use super::protocol::{Context, Ending, Ends, Io, Protocol};
 use super::slot::{Queued, Slot};
 use super::slots::Handle;
+use super::tap::TapEvent;
 use super::tls::{LentCiphertext, TlsFailure, TlsSide};
 use super::transport::{FILE_TURN, Filled, Phase, Share};
 use super::want::{Finish, Want};
@@ -135,9 +136,25 @@ impl<P: Protocol> Reactor<P> {
     fn turn(&mut self, handle: Handle, slot: &mut Slot<P>) -> Result<Turn, Over> {
         let (time, draining) = (self.time, self.drain.is_some());
         let Self {
-            slots, input, output, ciphertext, shared, effects, options, listeners, helpers, files, figures, ..
+            slots,
+            input,
+            output,
+            ciphertext,
+            shared,
+            effects,
+            options,
+            listeners,
+            helpers,
+            files,
+            figures,
+            tap,
+            ..
         } = self;
-        let mut cx = Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects, figures };
+        if let Some(tap) = tap {
+            tap.turn(handle);
+        }
+        let work = Work::turn();
+        let mut cx = Context { shared, time, handle, draining, work, helpers, slots, effects, figures, tap };
         let (listener, window) = (listeners.address(slot.listener), cx.window());
         input.set_window(window);
         output.set_window(window);
@@ -181,7 +198,13 @@ impl<P: Protocol> Reactor<P> {
             security,
             connected,
         };
+        let end = self.tap.as_ref().map(|tap| tap.end(over.reset, over.ending.error.as_ref(), connected));
+        let why =
+            end.and_then(|_| over.ending.error.as_ref().map(|error| io::Error::new(error.kind(), error.to_string())));
         self.ended(handle, &mut protocol, over.ending, ends);
+        if let (Some(tap), Some(end)) = (&mut self.tap, end) {
+            tap.tell(handle, TapEvent::Closed(end, why.as_ref()));
+        }
     }
 
     /// The one place where a connection ends, if only in the attempt.
@@ -195,8 +218,9 @@ impl<P: Protocol> Reactor<P> {
     /// A context for a call outside a connection's turn.
     pub(super) fn context(&mut self, handle: Handle) -> Context<'_, P> {
         let (time, draining) = (self.time, self.drain.is_some());
-        let Self { shared, helpers, slots, effects, figures, .. } = self;
-        Context { shared, time, handle, draining, work: Work::turn(), helpers, slots, effects, figures }
+        let Self { shared, helpers, slots, effects, figures, tap, .. } = self;
+        let work = Work::turn();
+        Context { shared, time, handle, draining, work, helpers, slots, effects, figures, tap }
     }
 }
 
@@ -204,7 +228,7 @@ impl<P: Protocol> Slot<P> {
     /// One turn.
     fn turn(&mut self, lent: &mut Lent<'_>, cx: &mut Context<'_, P>) -> Result<Turn, Over> {
         if self.transport.phase() == Phase::Connecting
-            && let Err(error) = self.transport.establish()
+            && let Err(error) = self.transport.establish(cx.tap)
         {
             log::debug!("#{} can't be connected: {error}", cx.handle.number());
             return Err(Over::failed(error, self.transport.unsent(), false));
@@ -223,7 +247,7 @@ impl<P: Protocol> Slot<P> {
             // At once, so that a peer that has closed already doesn't keep its slot from
             // the next.
         }
-        self.discard(lent.input, cx.time.now)
+        self.discard(lent.input, cx)
     }
 
     /// Puts away what is left in the lent buffers, and counts the memory that the
@@ -324,7 +348,7 @@ impl<P: Protocol> Slot<P> {
         let reads = self.reading || self.transport.is_handshaking();
         if reads && self.transport.can_read() && !lent.input.is_full() {
             let (before, shaking) = (lent.input.bytes().len(), self.transport.is_handshaking());
-            let filled = self.transport.fill(lent.input, lent.ciphertext);
+            let filled = self.transport.fill(lent.input, lent.ciphertext, cx.tap);
             cx.figures.received += (lent.input.bytes().len() - before) as u64;
             if shaking {
                 self.count_handshake(&filled, cx);
@@ -372,9 +396,10 @@ impl<P: Protocol> Slot<P> {
 
     /// TLS has failed. Sends the alert, if the socket takes it, and ends.
     #[cold]
-    fn end_failed(&mut self, error: io::Error, lent: &mut Lent<'_>, cx: &Context<'_, P>) -> Result<Want, Over> {
+    fn end_failed(&mut self, error: io::Error, lent: &mut Lent<'_>, cx: &mut Context<'_, P>) -> Result<Want, Over> {
         lent.output.clear();
-        let failed = self.transport.flush(lent.output, Finish::Cut, &mut Share::unlimited(), lent.ciphertext).is_err();
+        let share = &mut Share::unlimited();
+        let failed = self.transport.flush(lent.output, Finish::Cut, share, lent.ciphertext, cx.tap).is_err();
         let cut = TlsFailure::of(&error) == Some(&TlsFailure::Cut);
         if failed || cut || lent.listener.is_none() {
             return Err(Over::gone(cx.handle, error, 0));
@@ -392,7 +417,7 @@ impl<P: Protocol> Slot<P> {
         want: &Want,
         done: &mut Done,
         lent: &mut Lent<'_>,
-        cx: &Context<'_, P>,
+        cx: &mut Context<'_, P>,
     ) -> Result<Option<Turn>, Over> {
         if want.finish == Finish::Abort {
             let ending = Ending { unsent: lent.unsent(), error: None };
@@ -403,7 +428,7 @@ impl<P: Protocol> Slot<P> {
         let mut has_output = transport.has_output(lent.output, want.finish, lent.ciphertext);
         if has_output && transport.can_write() {
             let flushed = transport
-                .flush(lent.output, want.finish, &mut done.share, lent.ciphertext)
+                .flush(lent.output, want.finish, &mut done.share, lent.ciphertext, cx.tap)
                 .map_err(|error| Over::gone(cx.handle, error, lent.unsent()))?;
             done.sent += flushed.bytes;
             if flushed.turn_over {
@@ -417,12 +442,12 @@ impl<P: Protocol> Slot<P> {
             let connecting = transport.phase() == Phase::Connecting;
             match want.finish {
                 Finish::No | Finish::Abort => {}
-                Finish::HalfClose => transport.half_close(),
+                Finish::HalfClose => transport.half_close(cx.tap),
                 _ if connecting => return Err(Over::PROPER),
                 Finish::Close if lent.input.is_empty() && !transport.can_read() => return Err(Over::PROPER),
                 Finish::Close | Finish::Linger | Finish::Cut => {
                     lent.input.clear();
-                    transport.begin_linger(cx.time.now.after(lent.options.linger));
+                    transport.begin_linger(cx.time.now.after(lent.options.linger), cx.tap);
                     return Ok(Some(Turn::Unfinished));
                 }
             }
@@ -437,8 +462,10 @@ impl<P: Protocol> Slot<P> {
     }
 
     /// A turn of a connection whose protocol is over: reads and discards.
-    fn discard(&mut self, input: &mut Input, now: Tick) -> Result<Turn, Over> {
-        let Some(until) = self.transport.lingers().filter(|until| *until > now) else { return Err(Over::PROPER) };
+    fn discard(&mut self, input: &mut Input, cx: &mut Context<'_, P>) -> Result<Turn, Over> {
+        let Some(until) = self.transport.lingers().filter(|until| *until > cx.time.now) else {
+            return Err(Over::PROPER);
+        };
         for _ in 0..ROUNDS {
             if self.transport.ended {
                 return Err(Over::PROPER);
@@ -447,6 +474,10 @@ impl<P: Protocol> Slot<P> {
                 return Ok(Turn::Settled { wake: Some(until) });
             }
             let received = self.transport.receive(input);
+            if let Some(tap) = cx.tap {
+                let hidden = tap.is_plain() && self.transport.security().is_tls();
+                tap.read(&received, if hidden { &[] } else { input.bytes() }, self.transport.ended);
+            }
             input.clear();
             if received.is_err() {
                 return Err(Over::PROPER);

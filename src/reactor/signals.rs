@@ -3,7 +3,7 @@
 use std::io;
 
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGXFSZ};
 
 /// A signal that the loop takes note of.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -43,6 +43,13 @@ impl Signals {
         // A write beyond the limit of file sizes ends the process, unless the signal has a
         // handler. Then the write fails with an error.
         let mut source = signal_hook_mio::v1_0::Signals::new(numbers.chain([SIGXFSZ]))?;
+        registry.register(&mut source, token, Interest::READABLE)?;
+        Ok(Self(source))
+    }
+
+    /// SIGWINCH alone, by which a tap is asked. No protocol is told of it.
+    pub(super) fn of_window(registry: &Registry, token: Token) -> io::Result<Self> {
+        let mut source = signal_hook_mio::v1_0::Signals::new([SIGWINCH])?;
         registry.register(&mut source, token, Interest::READABLE)?;
         Ok(Self(source))
     }

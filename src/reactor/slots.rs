@@ -27,6 +27,9 @@ impl Handle {
         Self { index: index as u32, generation }
     }
 
+    /// The handle of nothing.
+    pub const NONE: Self = Self::new(0, 0);
+
     /// The handle of a connection that doesn't exist.
     #[doc(hidden)]
     pub const fn for_test(number: u32) -> Self {

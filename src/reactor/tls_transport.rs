@@ -13,6 +13,7 @@ use std::io;
 
 use super::buffers::{FileSlice, Next, Output};
 use super::input::Input;
+use super::tap::{LentTap, TapEvent};
 use super::tls::{Ciphertext, LentCiphertext, TlsConnection, TlsFailure, TlsSide};
 use super::transport::{Filled, Protection, Sent, Share, Transport};
 
@@ -40,11 +41,20 @@ impl Transport {
 
     /// As [`fill`](Self::fill), through TLS.
     #[inline(never)]
-    pub(super) fn fill_secure(&mut self, input: &mut Input, lent: &mut LentCiphertext) -> io::Result<Filled> {
+    pub(super) fn fill_secure(
+        &mut self,
+        input: &mut Input,
+        lent: &mut LentCiphertext,
+        tap: &mut LentTap,
+    ) -> io::Result<Filled> {
         let lent = lent.get_or_insert_default();
         let Some(Protection::Tls(mut tls)) = self.take_protection() else { return Ok(Filled::Yes) };
         if !tls.has_unread() && self.can_read() {
             let received = self.receive(&mut lent.received);
+            if let Some(tap) = tap {
+                let bytes = if tap.is_plain() { &[] } else { lent.received.bytes() };
+                tap.read(&received, bytes, self.ended);
+            }
             tls.socket_ended |= self.ended;
             if let Err(error) = received {
                 self.put_protection(Protection::Tls(tls));
@@ -54,11 +64,16 @@ impl Transport {
         if tls.is_plain_text(&lent.received) {
             input.extend(lent.received.bytes());
             lent.received.clear();
+            tell_plain(tap, input.bytes(), TapEvent::Received);
             self.put_protection(Protection::Missing);
             return Ok(Filled::PlainText);
         }
-        let before = lent.sealed.pending();
+        let (before, opened_before) = (lent.sealed.pending(), input.bytes().len());
         let opened = tls.open_records(lent, input);
+        tell_plain(tap, input.bytes().get(opened_before..).unwrap_or_default(), TapEvent::Received);
+        if let Some(tap) = tap {
+            tap.secrets();
+        }
         let answered = tls.is_handshaking() && lent.sealed.pending() > before;
         self.ended = tls.has_ended();
         let is_cut = self.ended && tls.is_handshaking();
@@ -82,11 +97,12 @@ impl Transport {
         ending: bool,
         share: &mut Share,
         lent: &mut LentCiphertext,
+        tap: &mut LentTap,
     ) -> io::Result<Sent> {
         let lent = lent.get_or_insert_default();
         let mut before = 0;
         if self.awaits_tls() {
-            let sent = self.flush_plain(output, false, share)?;
+            let sent = self.flush_plain(output, false, share, tap)?;
             if !output.is_empty() {
                 return Ok(sent);
             }
@@ -95,7 +111,7 @@ impl Transport {
         let Some(Protection::Tls(mut tls) | Protection::Awaited(mut tls)) = self.take_protection() else {
             return Ok(Sent { bytes: before, turn_over: false });
         };
-        let sent = self.seal_and_send(&mut tls, output, ending, share, lent);
+        let sent = self.seal_and_send(&mut tls, output, ending, share, lent, tap);
         self.put_protection(Protection::Tls(tls));
         sent.map(|sent| Sent { bytes: sent.bytes + before, ..sent })
     }
@@ -107,6 +123,7 @@ impl Transport {
         ending: bool,
         share: &mut Share,
         lent: &mut Ciphertext,
+        tap: &mut LentTap,
     ) -> io::Result<Sent> {
         let mut sent = Sent { bytes: 0, turn_over: false };
         loop {
@@ -116,7 +133,7 @@ impl Transport {
                 sent.turn_over = false;
                 return Ok(sent);
             }
-            sent.turn_over = seal(tls, output, ending, &mut share.files, lent)?;
+            sent.turn_over = seal(tls, output, ending, &mut share.files, lent, tap)?;
             if lent.sealed.is_empty() {
                 return Ok(sent);
             }
@@ -124,7 +141,12 @@ impl Transport {
             let more = !tls.is_handshaking() && (ending || !output.is_empty());
             let sealed = lent.sealed.bytes();
             let cut = if limited { share.cut(sealed) } else { sealed };
-            match self.socket.send(cut, more && cut.len() == sealed.len()) {
+            let attempt = self.socket.send(cut, more && cut.len() == sealed.len());
+            if let Some(tap) = tap {
+                tap.secrets();
+                tap.sent(&attempt, if tap.is_plain() { &[] } else { cut });
+            }
+            match attempt {
                 Ok(count) => {
                     sent.bytes += count as u64;
                     if limited {
@@ -151,6 +173,7 @@ fn seal(
     ending: bool,
     file_turn: &mut u64,
     lent: &mut Ciphertext,
+    tap: &mut LentTap,
 ) -> io::Result<bool> {
     if tls.has_output(false) {
         // A client speaks first.
@@ -165,11 +188,13 @@ fn seal(
             None => break,
             Some(Next::Bytes(bytes, _)) => {
                 let bytes = &bytes[..bytes.len().min(lent.most())];
-                tls.seal(bytes, lent)?
+                let count = tls.seal(bytes, lent)?;
+                tell_plain(tap, bytes.get(..count).unwrap_or(bytes), TapEvent::Sent);
+                count
             }
             Some(Next::File(_)) if *file_turn == 0 => return Ok(true),
             Some(Next::File(slice)) => {
-                let count = seal_file(tls, slice, *file_turn, lent)?;
+                let count = seal_file(tls, slice, *file_turn, lent, tap)?;
                 *file_turn -= count as u64;
                 count
             }
@@ -186,12 +211,32 @@ fn seal(
 ///
 /// # Errors
 /// `UnexpectedEof` if the file is shorter than was promised.
-fn seal_file(tls: &mut TlsConnection, slice: &FileSlice, most: u64, lent: &mut Ciphertext) -> io::Result<usize> {
+fn seal_file(
+    tls: &mut TlsConnection,
+    slice: &FileSlice,
+    most: u64,
+    lent: &mut Ciphertext,
+    tap: &mut LentTap,
+) -> io::Result<usize> {
     let length = most.min(lent.most() as u64) as usize;
     let mut piece = std::mem::take(&mut lent.piece);
     piece.resize(length, 0);
     let read = slice.read(&mut piece);
     let sealed = read.and_then(|count| tls.seal(&piece[..count], lent).map_err(Into::into));
+    if let Ok(count) = &sealed {
+        tell_plain(tap, piece.get(..*count).unwrap_or_default(), TapEvent::Sent);
+    }
     lent.piece = piece;
     sealed
+}
+
+/// Tells the tap of plain text, if it wants that.
+#[inline(always)]
+fn tell_plain<'a>(tap: &mut LentTap, bytes: &'a [u8], event: fn(&'a [u8]) -> TapEvent<'a>) {
+    if let Some(tap) = tap
+        && tap.is_plain()
+        && !bytes.is_empty()
+    {
+        tap.here(event(bytes));
+    }
 }

@@ -23,6 +23,7 @@ use super::peer::Peer;
 use super::security::Security;
 use super::send_progress::SendProgress;
 use super::socket::Socket;
+use super::tap::{LentTap, Observer, TapEvent};
 use super::tls::{LentCiphertext, TlsClient, TlsConnection};
 use super::want::Finish;
 
@@ -225,10 +226,13 @@ impl Transport {
     ///
     /// # Errors
     /// Why it never will be.
-    pub(super) fn establish(&mut self) -> io::Result<()> {
+    pub(super) fn establish(&mut self, tap: &mut LentTap) -> io::Result<()> {
         if self.writable {
             if self.socket.is_connected()? {
                 self.phase = Phase::Open;
+                if let Some(tap) = tap {
+                    tap.here(TapEvent::Connected);
+                }
             } else {
                 // An event too early; the one that counts is still to come.
                 (self.readable, self.writable, self.hung_up) = (false, false, HungUp::No);
@@ -338,16 +342,25 @@ impl Transport {
     /// Reads once: bytes, the end of input, or proof that there is nothing yet.
     // A part of each turn; called, it would cost a third more.
     #[inline(always)]
-    pub(super) fn fill(&mut self, input: &mut Input, ciphertext: &mut LentCiphertext) -> io::Result<Filled> {
+    pub(super) fn fill(
+        &mut self,
+        input: &mut Input,
+        ciphertext: &mut LentCiphertext,
+        tap: &mut LentTap,
+    ) -> io::Result<Filled> {
         if self.rest.is_some() && self.tls().is_some() {
-            return self.fill_secure(input, ciphertext);
+            return self.fill_secure(input, ciphertext, tap);
         }
-        self.receive(input).map(|()| Filled::Yes)
+        let received = self.receive(input);
+        if let Some(tap) = tap {
+            tap.read(&received, input.bytes(), self.ended);
+        }
+        received.map(|_| Filled::Yes)
     }
 
-    /// Reads once from the socket.
+    /// Reads once from the socket. Returns how many bytes came.
     #[inline(always)]
-    pub(super) fn receive(&mut self, input: &mut Input) -> io::Result<()> {
+    pub(super) fn receive(&mut self, input: &mut Input) -> io::Result<usize> {
         let size = if input.is_small() { SMALL } else { input.make_room() };
         let received = if input.is_small() { self.receive_few(input) } else { self.socket.receive(input.space()) };
         match received {
@@ -356,13 +369,14 @@ impl Transport {
                 if count < size && self.hung_up == HungUp::No {
                     self.readable = false;
                 }
+                return Ok(count);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
             // The latch stays.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        Ok(())
+        Ok(0)
     }
 
     /// Reads once from the socket, while memory is short.
@@ -387,16 +401,23 @@ impl Transport {
         finish: Finish,
         share: &mut Share,
         ciphertext: &mut LentCiphertext,
+        tap: &mut LentTap,
     ) -> io::Result<Sent> {
         if self.rest.is_some() && (self.tls().is_some() || self.awaits_tls()) {
-            return self.flush_secure(output, finish.is_orderly(), share, ciphertext);
+            return self.flush_secure(output, finish.is_orderly(), share, ciphertext, tap);
         }
-        self.flush_plain(output, finish == Finish::Close, share)
+        self.flush_plain(output, finish == Finish::Close, share, tap)
     }
 
     /// As [`flush`](Self::flush), in plain text. `last`: the connection closes behind it.
     #[inline(always)]
-    pub(super) fn flush_plain(&mut self, output: &mut Output, last: bool, share: &mut Share) -> io::Result<Sent> {
+    pub(super) fn flush_plain(
+        &mut self,
+        output: &mut Output,
+        last: bool,
+        share: &mut Share,
+        tap: &mut LentTap,
+    ) -> io::Result<Sent> {
         let mut sent = Sent { bytes: 0, turn_over: false };
         while let Some(next) = output.next() {
             if share.bytes == 0 {
@@ -405,14 +426,18 @@ impl Transport {
             let attempt = match next {
                 Next::Bytes(bytes, false) => {
                     let cut = share.cut(bytes);
-                    self.socket.send(cut, last && cut.len() == bytes.len())
+                    let attempt = self.socket.send(cut, last && cut.len() == bytes.len());
+                    if let Some(tap) = tap {
+                        tap.sent(&attempt, cut);
+                    }
+                    attempt
                 }
-                Next::Bytes(_, true) => self.send_parts(output, share, last),
+                Next::Bytes(_, true) => self.send_parts(output, share, last, tap),
                 Next::File(_) if share.files == 0 => {
                     sent.turn_over = true;
                     break;
                 }
-                Next::File(slice) => self.send_file(slice, share),
+                Next::File(slice) => self.send_file(slice, share, tap),
             };
             match attempt {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -435,7 +460,7 @@ impl Transport {
     /// Sends the stretches in memory together. Apart from [`flush`](Self::flush) for the same reason as
     /// [`send_file`](Self::send_file).
     #[inline(never)]
-    fn send_parts(&self, output: &Output, share: &Share, last: bool) -> io::Result<usize> {
+    fn send_parts(&self, output: &Output, share: &Share, last: bool, tap: &mut LentTap) -> io::Result<usize> {
         let mut parts = [IoSlice::new(&[]); PARTS];
         let (mut count, mut left, mut pending) = (0, *share, output.pending());
         for (place, part) in parts.iter_mut().zip(output.parts()) {
@@ -447,16 +472,22 @@ impl Transport {
         }
         // What waits for the limit of the speed waits for too long for that.
         let more = left.bytes > 0 && (last || pending > 0);
-        match &parts[..count] {
+        let parts = &parts[..count];
+        let attempt = match parts {
             [part] => self.socket.send(part, more),
             parts => self.socket.send_parts(parts, more),
+        };
+        if let Some(tap) = tap {
+            let all = parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<_>>();
+            tap.sent(&attempt, &all);
         }
+        attempt
     }
 
     /// Sends of a file what the socket takes, within the turn's share. Apart from
     /// [`flush`](Self::flush), which has nothing to do with files most of the time.
     #[inline(never)]
-    fn send_file(&mut self, slice: &FileSlice, share: &mut Share) -> io::Result<usize> {
+    fn send_file(&mut self, slice: &FileSlice, share: &mut Share, tap: &mut LentTap) -> io::Result<usize> {
         let count = slice.length.min(share.files).min(share.bytes) as usize;
         // Without it each turn would end in a small segment. What waits for the limit of the
         // speed waits for so long that the kernel would send that segment in any case.
@@ -465,9 +496,23 @@ impl Transport {
             self.rest.get_or_insert_default().corked = goes_on;
             self.socket.cork(goes_on);
         }
-        let sent = self.socket.sendfile(slice.file.as_fd(), slice.offset, count)?;
+        let sent = match tap {
+            None => self.socket.sendfile(slice.file.as_fd(), slice.offset, count)?,
+            Some(tap) => self.send_seen(slice, count, tap)?,
+        };
         share.files -= sent as u64;
         Ok(sent)
+    }
+
+    /// Sends at most `count` bytes of a file so that the tap sees them.
+    #[cold]
+    fn send_seen(&self, slice: &FileSlice, count: usize, tap: &mut Observer) -> io::Result<usize> {
+        let mut piece = std::mem::take(&mut tap.piece);
+        piece.resize(count, 0);
+        let attempt = slice.read(&mut piece).and_then(|read| self.socket.send(&piece[..read], false));
+        tap.sent(&attempt, &piece);
+        tap.piece = piece;
+        attempt
     }
 
     /// Keeps account of output that the peer doesn't take: when the connection
@@ -505,8 +550,11 @@ impl Transport {
     }
 
     /// Ends the output, once.
-    pub(super) fn half_close(&mut self) {
+    pub(super) fn half_close(&mut self, tap: &mut LentTap) {
         if self.phase == Phase::Open {
+            if let Some(tap) = tap {
+                tap.here(TapEvent::Ended);
+            }
             self.phase = Phase::Shut;
             // If it fails the connection is gone, which the next read will say.
             let _ = self.socket.shutdown_write();
@@ -514,8 +562,8 @@ impl Transport {
     }
 
     /// Begins to discard input until `until`.
-    pub(super) fn begin_linger(&mut self, until: Tick) {
-        self.half_close();
+    pub(super) fn begin_linger(&mut self, until: Tick, tap: &mut LentTap) {
+        self.half_close(tap);
         self.phase = Phase::Lingering;
         self.rest.get_or_insert_default().linger = Some(until);
     }

@@ -57,6 +57,7 @@ fn of_process(config: &Config, state: Option<&Path>, all: &mut Vec<Allowed>) {
     if let CachePlace::Directory(directory) = &process.proxy_cache.place {
         all.push(Allowed::Write(directory.clone()));
     }
+    all.extend(process.tap.file.iter().map(|path| Allowed::Write(around(path))));
     all.extend(process.pid_file.iter().map(|path| Allowed::Write(around(path))));
     match &process.sessions.store {
         SessionStore::Directory(directory) => all.push(Allowed::Write(directory.clone())),

@@ -167,7 +167,7 @@ fn open_certificates(
     let endpoints: Vec<_> = secure().map(|(_, at)| at.clone()).collect::<Option<Vec<_>>>()?.concat();
     tls::check_names(config, faults);
     let now = Time::wall();
-    let opened = tls::open(tls, listener.protocol, &endpoints, now, faults.may_create());
+    let opened = tls::open(tls, &config.process.tap, listener.protocol, &endpoints, now, faults.may_create());
     let Opened { certificates, authority } = faults.keep(opened).flatten()?;
     report.authority = authority;
     report.notices = certificates.notices(now);

@@ -42,6 +42,7 @@ mod sockets;
 mod state;
 mod status;
 mod surroundings;
+mod tap;
 mod tls;
 pub(crate) mod udp;
 
@@ -114,6 +115,8 @@ pub struct Ready {
     pub connections: usize,
     /// What the process has given up, if it isn't asked to give up nothing.
     pub sandbox: Option<String>,
+    /// Where what is received and sent is written, if it is.
+    pub tap: Option<String>,
 }
 
 impl Ready {
@@ -196,6 +199,7 @@ impl Server {
         let Prepared { mut shared, options, sockets, config, state, visitors } = self.prepare(faults, &mut report)?;
         shared.notifier = Notifier::from_environment(std::process::id(), |name| std::env::var_os(name));
         let mut reactor = Reactor::<Service>::new(shared, options)?;
+        tap::begin(&config.process.tap, &mut reactor)?;
         let mut running = Running::start(&mut reactor, config, (state, visitors), sockets, &mut report)?;
         let _pid_file = pid_file.as_deref().map(PidFile::write).transpose()?;
         privileges::give_up(change)?;
@@ -238,6 +242,8 @@ impl Server {
         let mut all = own.clone();
         passed.add_to(&config.listeners, &mut all);
         admin::check(&config, &all, &mut faults);
+        tap::check(&config, &all, &mut faults);
+        report.tap = tap::describe(&config.process.tap, &all);
         let hidden = roots.hide_own_files(&config, &mut faults);
         let mailbox = mail::open(&config, &mut apps, &mut faults);
         let state = State::open(&config, hidden, apps, &mut faults);

@@ -40,6 +40,7 @@ fn own_files(config: &Config) -> Vec<(&PathBuf, &'static str)> {
     }
     files.extend(config.process.sessions.key.iter().map(|path| (path, "--session-key")));
     files.extend(config.process.data.iter().map(|path| (path, "--data")));
+    files.extend(config.process.tap.file.iter().map(|path| (path, "--tap")));
     files.extend(config.process.pid_file.iter().map(|path| (path, "--pid-file")));
     for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
         let keys = tls.certificates.iter().map(|files| files.key.as_ref().unwrap_or(&files.certificate));

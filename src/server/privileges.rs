@@ -133,7 +133,7 @@ fn files(config: &Config) -> Vec<PathBuf> {
     let process = &config.process;
     let key_logs = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()?.key_log.as_ref());
     let secrets = process.sessions.key.iter().chain(key_logs).filter(|path| !path.exists());
-    let mut files: Vec<PathBuf> = secrets.chain(&process.pid_file).cloned().collect();
+    let mut files: Vec<PathBuf> = secrets.chain(&process.pid_file).chain(&process.tap.file).cloned().collect();
     if let AccessLog::File(path) = &process.logging.access {
         files.push(path.clone());
     }

@@ -9,8 +9,7 @@ use super::ServerError;
 use super::error::Faults;
 use super::surroundings::Surroundings;
 use crate::config::{
-    CachePlace, Config, ForwardProxy, Handler, Host, ProxyRoute, ProxyUpstream, Route, RouteCache, Trust,
-    UpstreamTimeouts, UpstreamUrl,
+    CachePlace, Config, ForwardProxy, Handler, Host, Process, ProxyRoute, ProxyUpstream, Route, RouteCache, UpstreamUrl,
 };
 use crate::http::cache_control::MAX_SECONDS;
 use crate::http::caching::Settings;
@@ -29,12 +28,11 @@ pub(super) fn build(
     faults: &mut Faults,
 ) -> Option<RouteHandler> {
     let process = surroundings.process;
-    let timeouts = &process.upstream_timeouts;
     let settings = |(path, interval): &(String, _)| HealthSettings { path: path.clone(), interval: *interval };
     let health = route.health.as_ref().map(settings);
     let mut upstreams = Vec::new();
     for ProxyUpstream { url, weight } in &route.upstreams {
-        let made = upstream(url, timeouts, &process.upstream_trust).map_err(ServerError::Config);
+        let made = upstream(url, process).map_err(ServerError::Config);
         let made = faults.keep(made).map(|upstream| upstream.with_weight(*weight).with_health(health.clone()));
         upstreams.extend(made.map(Rc::new));
     }
@@ -75,6 +73,7 @@ pub(super) fn begin_checks(reactor: &mut Reactor<Service>) {
 pub(super) fn build_forward(proxy: &ForwardProxy, surroundings: &Surroundings<'_>, faults: &mut Faults) -> Forward {
     let process = surroundings.process;
     let connector = process.upstream_trust.connector(&["http/1.1"]);
+    let connector = connector.map(|connector| connector.with_key_log(process.tap.key_log(None)));
     let connector = connector.inspect_err(|why| log::warn!("no server can be asked by https://: {why}")).ok();
     // Clients of a forward proxy expect what they would get without it, cookies too.
     let settings = Settings { store_cookies: true, ..Settings::default() };
@@ -123,14 +122,16 @@ pub(super) fn describe_cache(config: &Config) -> Option<String> {
     (cache.place != CachePlace::Off && config.hosts.iter().any(stores)).then(|| cache.to_string())
 }
 
-fn upstream(url: &UpstreamUrl, timeouts: &UpstreamTimeouts, trust: &Trust) -> Result<Upstream, String> {
+fn upstream(url: &UpstreamUrl, process: &Process) -> Result<Upstream, String> {
+    let client = |host| process.upstream_trust.client(host, &["http/1.1"]);
     let (addresses, tls) = match url {
         UpstreamUrl::Unix(path) => (Addresses::at(Endpoint::Unix(path.clone())), None),
         UpstreamUrl::Tcp(Server { is_https, host, port }) => {
             let addresses = names::resolve(host, *port).map_err(|error| error.to_string())?;
-            let tls = is_https.then(|| trust.client(host, &["http/1.1"])).transpose()?;
+            let tls = is_https.then(|| client(host)).transpose()?;
+            let tls = tls.map(|client| client.with_key_log(process.tap.key_log(None)));
             (Addresses::known(host, *port, addresses), tls)
         }
     };
-    Ok(Upstream::new(url.to_string(), url.server(), addresses, tls, *timeouts))
+    Ok(Upstream::new(url.to_string(), url.server(), addresses, tls, process.upstream_timeouts))
 }

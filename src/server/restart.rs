@@ -22,6 +22,9 @@ pub(super) fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
     one("--sandbox", &was.sandbox, &mut is.sandbox, &mut kept);
     one("--verbose or --quiet", &was.logging.verbosity, &mut is.logging.verbosity, &mut kept);
     one("--diagnostics", &was.logging.diagnostics, &mut is.logging.diagnostics, &mut kept);
+    one("--tap and its options", &was.tap, &mut is.tap, &mut kept);
+    // Also the place where TLS leaves its secrets.
+    is.tap.clone_from(&was.tap);
     let (was, is) = (&old.listeners[0], &mut new.listeners[0]);
     one("--delay", &was.delay, &mut is.delay, &mut kept);
     one("--chaos", &was.chaos, &mut is.chaos, &mut kept);

@@ -21,7 +21,7 @@ use super::sessions::Visitors;
 use super::sockets::{self, Open, Role, Wanted, or_loopback};
 use super::state::State;
 use super::{
-    Ready, ServerError, admin, endpoints, further_descriptors, has_sessions, options, proxies, restart, sharing,
+    Ready, ServerError, admin, endpoints, further_descriptors, has_sessions, options, proxies, restart, sharing, tap,
 };
 use crate::config::{self, Config};
 use crate::logging::{AccessLog, Log, NewAccessLog};
@@ -224,6 +224,7 @@ impl Running {
         let roots = Roots::open(&config, &mut faults);
         let endpoints = endpoints(&config, &mut faults);
         admin::check(&config, &endpoints, &mut faults);
+        tap::check(&config, &endpoints, &mut faults);
         let hidden = roots.hide_own_files(&config, &mut faults);
         let keys = hidden.then(|| faults.keep(self.state.keys.change(&self.config, &config))).flatten();
         let state = self.state.with_keys(keys.unwrap_or_else(|| Rc::clone(&self.state.keys)));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 
 use super::ServerError;
-use crate::config::{Config, Process, SessionConfig, SessionStore, Trust};
+use crate::config::{Config, Process, SessionConfig, SessionStore};
 use crate::durable;
 use crate::limits;
 use crate::names;
@@ -58,7 +58,7 @@ impl Visitors {
             (None, SessionStore::Directory(directory)) => (on_disk_at(directory, process, &mut on_disk)?, None),
             (None, SessionStore::Remote(url)) => {
                 let store = SharedStore::new(Store::Remote(Pending::default()));
-                let link = link(url, &config.trust, &store)?;
+                let link = link(url, process, &store)?;
                 (store, Some(link))
             }
         };
@@ -108,9 +108,10 @@ fn on_disk_at(
 }
 
 /// The link to a remote store of sessions. Its name is resolved once.
-fn link(url: &StoreUrl, trust: &Trust, store: &Rc<SharedStore>) -> Result<Rc<SessionStoreLink>, ServerError> {
+fn link(url: &StoreUrl, process: &Process, store: &Rc<SharedStore>) -> Result<Rc<SessionStoreLink>, ServerError> {
     let addresses = names::resolve(&url.host, url.port).map_err(|error| ServerError::Config(error.to_string()))?;
-    let tls = url.tls.then(|| trust.client(&url.host, url.protocol.alpn())).transpose();
+    let tls = url.tls.then(|| process.sessions.trust.client(&url.host, url.protocol.alpn())).transpose();
+    let tls = tls.map(|tls| tls.map(|client| client.with_key_log(process.tap.key_log(None))));
     let tls = tls.map_err(ServerError::Config)?;
     Ok(SessionStoreLink::new(url.clone(), addresses, tls, Rc::clone(store)))
 }

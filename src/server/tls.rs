@@ -12,6 +12,7 @@ use crate::names;
 use crate::reactor::{Endpoint, KeyLogFile, is_certified};
 use crate::service::certificates::{AutoSource, Certificates, Sources};
 use crate::session::key;
+use crate::tap::TapSettings;
 
 /// The certificates of a listener, and the authority that was made for them.
 pub(super) struct Opened {
@@ -34,6 +35,7 @@ pub struct Authority {
 /// Which file can't be used, and why.
 pub(super) fn open(
     tls: &Tls,
+    tap: &TapSettings,
     protocol: Protocol,
     endpoints: &[Endpoint],
     unix_seconds: i64,
@@ -48,7 +50,7 @@ pub(super) fn open(
             Protocol::Http | Protocol::Admin => &["http/1.1"],
             Protocol::Echo | Protocol::Upper | Protocol::Smtp | Protocol::Smtps => &[],
         },
-        key_log: None,
+        key_log: tap.key_log(None),
     };
     if !may_create && (tls.auto || tls.key_log.is_some()) {
         // What a start would make isn't there to be checked.
@@ -57,7 +59,7 @@ pub(super) fn open(
     if let Some(path) = &tls.key_log {
         let opened = KeyLogFile::open(path);
         let file = opened.map_err(|error| ServerError::Config(format!("{}: {error}", path.display())))?;
-        sources.key_log = Some(Arc::new(file));
+        sources.key_log.file = Some(Arc::new(file));
     }
     let mut authority = None;
     if tls.auto {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::ServerError;
 use super::listening::bind_all;
+use super::tap;
 use crate::config::Listener;
 use crate::console::program::{self, Machine};
 use crate::logging::Log;
@@ -12,6 +13,7 @@ use crate::reactor::{DatagramSocket, Endpoint};
 use crate::service::udp::answer::{Answerer, Reply};
 use crate::service::udp::impairment::Impairment;
 use crate::service::udp::watch::{Watch, WatchOptions};
+use crate::tap::{Tap, TapSettings};
 
 /// Replies to datagrams until a signal ends it. `ready` is called when peers can send.
 ///
@@ -22,10 +24,10 @@ pub fn answer(
     impairment: Impairment,
     verbose: bool,
     listener: &Listener,
-    log: &Log,
+    (log, tap): (&Log, &TapSettings),
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), ServerError> {
-    serve(listener, || Box::new(Answerer::new(reply, impairment, verbose)), log, ready)
+    serve(listener, || Box::new(Answerer::new(reply, impairment, verbose)), (log, tap), ready)
 }
 
 /// Watches heartbeats until a signal ends it.
@@ -35,22 +37,24 @@ pub fn answer(
 pub fn watch(
     options: &WatchOptions,
     listener: &Listener,
-    log: &Log,
+    (log, tap): (&Log, &TapSettings),
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), ServerError> {
-    serve(listener, || Box::new(Watch::new(options.clone())), log, ready)
+    serve(listener, || Box::new(Watch::new(options.clone())), (log, tap), ready)
 }
 
 fn serve(
     listener: &Listener,
     make: impl Fn() -> Machine,
-    log: &Log,
+    (log, tap): (&Log, &TapSettings),
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), ServerError> {
     let endpoints = listener.endpoints().map_err(ServerError::Config)?;
+    tap::check_public(tap, &[Some(endpoints.clone())]).map_err(ServerError::Config)?;
     let sockets = bind(&endpoints, listener.port)?;
+    let tap = Tap::open(tap).map_err(|error| ServerError::Config(format!("--tap: {error}")))?;
     let machines = sockets.into_iter().map(|socket| (socket, make())).collect();
-    program::run(machines, log, ready)?;
+    program::run(machines, log, tap, ready)?;
     Ok(())
 }
 

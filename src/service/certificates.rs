@@ -10,12 +10,11 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::certificates::x509::iso_date;
 use crate::certificates::{self, CertificateError, Identity, PemFiles};
-use crate::reactor::{KeyLogFile, Tick, Time, TlsAcceptor, TlsIdentity, TlsServerSettings, TlsSettingsError};
+use crate::reactor::{KeyLog, Tick, Time, TlsAcceptor, TlsIdentity, TlsServerSettings, TlsSettingsError};
 
 /// How often the files are looked at, at most.
 const LOOK: Duration = Duration::from_secs(1);
@@ -37,7 +36,7 @@ pub struct Sources {
     /// The protocols that are spoken (ALPN).
     pub protocols: &'static [&'static str],
     /// Where the secrets of sessions are written.
-    pub key_log: Option<Arc<KeyLogFile>>,
+    pub key_log: KeyLog,
 }
 
 /// What a certificate of `--tls auto` is made from.
@@ -252,7 +251,7 @@ mod tests {
             client_ca: None,
             only_tls13: false,
             protocols: &["http/1.1"],
-            key_log: None,
+            key_log: KeyLog::default(),
         };
         Certificates::open(sources, NOW).unwrap()
     }

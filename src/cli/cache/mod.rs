@@ -154,6 +154,7 @@ a server uses the directory, it is asked to, by its service for operators (--adm
             ..Opt::DEFAULT
         },
     ],
+    tap: &[],
     defaults: Draft::default,
     more: "Exit codes: 0; 1 nothing is stored for the URL, something is damaged, or the server doesn't answer;
 2 usage error; 69 a server uses the directory; 77 permission denied.

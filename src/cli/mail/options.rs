@@ -328,6 +328,7 @@ is read from standard input, unless it is given.
         },
         max_time(),
     ],
+    tap: Opt::TAP_OF_CLIENT,
     defaults: Draft::default,
     more: "Exit codes, as curl's: 0 accepted for all recipients; 1 for some, or another error; 2 usage error; 5
 refused by the server; 6 unknown host name; 7 connection refused or unreachable; 8 malformed reply;

@@ -129,6 +129,7 @@ bytes.
             ..Opt::DEFAULT
         },
     ],
+    tap: &[],
     defaults: Draft::default,
     more: "Exit codes: 0; 1 the file can't be read, or has no such stream; 2 usage error; 65 the capture is
 damaged, or cut off: what could be read is printed.

@@ -17,6 +17,7 @@ use crate::logging::{AccessLog, DiagnosticFormat, LogFormat, LogOptions};
 use crate::reactor::{Endpoint, SendLimit};
 use crate::session::record::Lifetime;
 use crate::session::remote::StoreUrl;
+use crate::tap::TapSettings;
 
 fn run(arguments: &str, variables: &[(&str, &str)]) -> Result<Command, UsageError> {
     let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
@@ -70,7 +71,7 @@ fn every_option_sets_its_field() {
          --trusted-proxy unix --no-server-header --access-log /tmp/log --log-format logfmt --diagnostics json --app /a=lab \
          --apps=one,two --demo --quiz /q.json --kv 127.0.0.1 --data /tmp/d --token t --capacity 1M \
          --sessions rediss://store/1 --sessions-ca /tmp/ca --session-key /tmp/key --session-cookie sid --session-idle 5m \
-         --session-max 7d -vv -q /srv",
+         --session-max 7d --tap /tmp/tap --tap-plain --tap-secrets --tap-size 1M --tap-files 3 --tap-public -vv -q /srv",
         &[],
     );
     let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
@@ -113,6 +114,15 @@ fn every_option_sets_its_field() {
             access: AccessLog::File(PathBuf::from("/tmp/log")),
             format: LogFormat::Logfmt,
             diagnostics: DiagnosticFormat::Json,
+        },
+        tap: TapSettings {
+            file: Some(PathBuf::from("/tmp/tap")),
+            plain: true,
+            secrets: Some(Arc::default()),
+            size: Some(1 << 20),
+            files: Some(3),
+            ring: None,
+            public: true,
         },
     };
     let listener = Listener {

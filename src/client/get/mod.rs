@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::progress::{Progress, REDRAW};
-use super::{ClientError, LazyConnector, ToolError, conclude, resolve_within};
+use super::{ClientError, LazyConnector, ToolError, begin_tap, conclude, resolve_within};
 use crate::console::{Destination, OutputQueue};
 use crate::http::uri::{HttpUrl, Scheme};
 use crate::names::{self, UnknownHost};
@@ -50,6 +50,10 @@ pub fn run(request: GetRequest) -> Result<(), ToolError> {
 fn fetch(plan: GetPlan, destination: Destination, url: &mut HttpUrl) -> Result<(), ClientError> {
     let to_file = matches!(destination, Destination::File(_) | Destination::Append(_));
     let mut reactor = Reactor::<GetConnection>::new(None, Options::default())?;
+    if plan.url.scheme == Scheme::Https {
+        plan.tap.check_tls().map_err(ClientError::Setting)?;
+    }
+    begin_tap(&plan.tap, &mut reactor)?;
     let begun = reactor.time().now;
     let (what, limit) = Fetch::resolve_limit(&plan);
     let found = resolve_within(&plan.url.host, plan.url.port, limit)?;
@@ -57,7 +61,7 @@ fn fetch(plan: GetPlan, destination: Destination, url: &mut HttpUrl) -> Result<(
     let mut shared = GetShared {
         output: OutputQueue::new(destination, reactor.closer()),
         progress: (to_file && io::stderr().is_terminal()).then(Progress::default),
-        connector: LazyConnector::new(plan.trust.clone(), plan.key_log.clone(), &["http/1.1"]),
+        connector: LazyConnector::new(plan.trust.clone(), plan.key_log.clone(), &plan.tap, &["http/1.1"]),
         fetch: Fetch::new(plan, begun),
     };
     shared.fetch.resolved(Ok(addresses), reactor.time().now, &mut shared.output);

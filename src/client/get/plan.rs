@@ -10,6 +10,7 @@ use crate::client::ClientError;
 use crate::console::Destination;
 use crate::http::uri::HttpUrl;
 use crate::reactor::{FileSlice, Output};
+use crate::tap::TapSettings;
 use crate::trust::Trust;
 
 /// A plan whose files aren't open.
@@ -81,6 +82,8 @@ pub struct GetPlan {
     pub trust: Trust,
     /// Where the secrets of TLS are written.
     pub key_log: Option<PathBuf>,
+    /// Where what is received and sent is written.
+    pub tap: TapSettings,
 }
 
 /// What is printed in addition to the content.
@@ -149,6 +152,7 @@ impl GetPlan {
             max_time: None,
             trust: Trust::System,
             key_log: None,
+            tap: TapSettings::default(),
         }
     }
 }

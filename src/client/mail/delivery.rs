@@ -402,6 +402,7 @@ mod tests {
     use crate::reactor::{Ends, Input, Output, Security, TlsFacts};
     use crate::smtp::address::Address;
     use crate::smtp::client::{Login, LoginFailure, Plan, StartTls};
+    use crate::tap::TapSettings;
     use crate::trust::Trust;
 
     fn plan(tls: TlsMode) -> MailPlan {
@@ -412,6 +413,7 @@ mod tests {
                 tls,
                 trust: Trust::System,
                 key_log: None,
+                tap: TapSettings::default(),
                 show: MailShow::default(),
                 connect_timeout: Duration::from_secs(10),
                 timeout: Duration::from_secs(60),

@@ -21,12 +21,13 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::progress::{Progress, REDRAW};
-use super::{ClientError, LazyConnector, NO_ADDRESS, ToolError, conclude, resolve_within};
+use super::{ClientError, LazyConnector, NO_ADDRESS, ToolError, begin_tap, conclude, resolve_within};
 use crate::console::{Destination, OutputQueue};
 use crate::reactor::{
     Accepted, Context, Dial, Ending, Endpoint, Ends, Finish, Io, NoDatagrams, Options, Protocol, Reactor, Tick, Time,
     TlsClient, TlsSide, Until, Want,
 };
+use crate::smtp::client::StartTls;
 use delivery::{Delivery, Next};
 pub use message::{Draft, Stamp, Text, file_name};
 pub use plan::{MailPlan, MailRequest, MailSettings, MailShow, MessageSource, TlsMode};
@@ -63,6 +64,10 @@ fn deliver(plan: MailPlan) -> Result<(), ClientError> {
     let settings = plan.settings.clone();
     let options = Options { send_timeout: settings.timeout, ..Options::default() };
     let mut reactor = Reactor::<MailConnection>::new(None, options)?;
+    if settings.tls != TlsMode::StartTls(StartTls::No) {
+        settings.tap.check_tls().map_err(ClientError::Setting)?;
+    }
+    begin_tap(&settings.tap, &mut reactor)?;
     let begun = reactor.time().now;
     let limit = settings.max_time.map_or(settings.connect_timeout, |most| most.min(settings.connect_timeout));
     let found = resolve_within(&settings.server.host, settings.server.port, limit)?;
@@ -71,7 +76,7 @@ fn deliver(plan: MailPlan) -> Result<(), ClientError> {
     let mut shared = MailShared {
         output: OutputQueue::new(Destination::Stdout, reactor.closer()),
         progress: shows_progress.then(Progress::default),
-        connector: LazyConnector::new(settings.trust, settings.key_log, &[]),
+        connector: LazyConnector::new(settings.trust, settings.key_log, &settings.tap, &[]),
         delivery: Delivery::new(plan, addresses, begun),
     };
     shared.delivery.resolved(reactor.time().now, &mut shared.output);

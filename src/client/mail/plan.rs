@@ -11,6 +11,7 @@ use crate::limits;
 use crate::smtp::address::{Address, Mailbox};
 use crate::smtp::client::{Login, StartTls};
 use crate::smtp::lines::canonical;
+use crate::tap::TapSettings;
 use crate::trust::Trust;
 
 /// The server, how to talk to it, and what is printed.
@@ -24,6 +25,8 @@ pub struct MailSettings {
     pub trust: Trust,
     /// Where the secrets of TLS are written.
     pub key_log: Option<PathBuf>,
+    /// Where what is received and sent is written.
+    pub tap: TapSettings,
     /// What is printed.
     pub show: MailShow,
     /// The limit for resolving the name, for connecting to an address, and for a TLS handshake.

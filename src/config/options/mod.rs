@@ -38,6 +38,7 @@ mod mailbox;
 pub(crate) mod paths;
 mod process;
 mod route;
+mod tap;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -199,8 +200,15 @@ pub struct ServerDraft {
 
 /// The options of `serve`, `kv`, `proxy`, `echo`, `upper` and `mailbox`.
 pub fn server_options() -> impl Iterator<Item = &'static Opt<ServerDraft>> + Clone {
-    let tables =
-        [listener::OPTIONS, mailbox::OPTIONS, host::OPTIONS, route::OPTIONS, forward::OPTIONS, process::OPTIONS];
+    let tables = [
+        listener::OPTIONS,
+        mailbox::OPTIONS,
+        host::OPTIONS,
+        route::OPTIONS,
+        forward::OPTIONS,
+        process::OPTIONS,
+        tap::OPTIONS,
+    ];
     tables.into_iter().flatten()
 }
 
@@ -220,6 +228,7 @@ pub const GROUPS: &[&str] = &[
     "Limits",
     "Running",
     "Logging",
+    "Capturing",
 ];
 
 /// This file in the default root marks it as the demonstration of this project. Its name is
@@ -236,6 +245,7 @@ impl Draft<ServerDraft> {
         if self.listener.strict_hosts && hosts.iter().all(|host| host.names.is_empty()) {
             return Err("--strict-hosts needs a configuration file with hosts that have names".to_owned());
         }
+        self.process.tap.check()?;
         let has_certificates = hosts.iter().any(|host| !host.certificates.is_empty());
         let has_tls = has_certificates
             || match &self.listener.tls {

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::pki_types::CertificateDer;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{KeyLog, NoKeyLog, RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig};
 
 use super::connection::TlsConnection;
 use super::failure::{TlsFailure, TlsSettingsError};
-use super::key_log::KeyLogFile;
+use super::key_log::KeyLog;
 use super::provider;
 use super::resolver::{Resolver, TlsIdentity};
 
@@ -29,7 +29,7 @@ pub struct TlsServerSettings {
     /// Clients must have a certificate of one of these authorities. Empty: none is asked for.
     pub client_authorities: Vec<CertificateDer<'static>>,
     /// Where the secrets of sessions are written.
-    pub key_log: Option<Arc<KeyLogFile>>,
+    pub key_log: KeyLog,
 }
 
 /// Begins the server's side of TLS connections. Clones share their settings.
@@ -132,7 +132,7 @@ impl Current {
             Some(before) => Arc::clone(&before.config.ticketer),
             None => new_ticketer(),
         };
-        config.key_log = key_log.map_or(Arc::new(NoKeyLog {}) as Arc<dyn KeyLog>, |file| file as Arc<dyn KeyLog>);
+        config.key_log = key_log.shared();
         Ok(Self { config: Arc::new(config), resolver, protocols, client_authorities })
     }
 }

@@ -11,7 +11,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use super::connection::TlsConnection;
 use super::failure::{TlsFailure, TlsSettingsError};
-use super::key_log::KeyLogFile;
+use super::key_log::KeyLog;
 use super::provider;
 
 /// Which servers are trusted.
@@ -57,11 +57,11 @@ impl TlsConnector {
         Ok(Self { config: Arc::new(config), protocols })
     }
 
-    /// Has the secrets of sessions written to a file.
+    /// Has the secrets of sessions go there.
     #[must_use]
-    pub fn with_key_log(self, file: Arc<KeyLogFile>) -> Self {
+    pub fn with_key_log(self, key_log: KeyLog) -> Self {
         let mut config = (*self.config).clone();
-        config.key_log = file;
+        config.key_log = key_log.shared();
         Self { config: Arc::new(config), ..self }
     }
 
@@ -87,6 +87,12 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
+    /// Has the secrets of sessions go there.
+    #[must_use]
+    pub fn with_key_log(self, key_log: KeyLog) -> Self {
+        Self { connector: self.connector.with_key_log(key_log), ..self }
+    }
+
     /// The TLS of a new connection.
     pub(in super::super) fn connect(&self) -> Result<TlsConnection, TlsFailure> {
         TlsConnection::client(Arc::clone(&self.connector.config), self.name.clone(), self.connector.protocols)

@@ -35,7 +35,7 @@ pub use acceptor::{TlsAcceptor, TlsServerSettings};
 pub use blocking::TlsStream;
 pub use connector::{TlsClient, TlsConnector, TlsTrust};
 pub use failure::{TlsFailure, TlsSettingsError};
-pub use key_log::KeyLogFile;
+pub use key_log::{KeptSecrets, KeyLog, KeyLogFile};
 pub use resolver::{TlsIdentity, is_certified};
 pub use side::TlsSide;
 

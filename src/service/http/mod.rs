@@ -28,6 +28,7 @@
 //! | `request_content` | the content of a request on its way to an upstream |
 //! | `jobs` | starts a job for an exchange, which waits for it |
 //! | `body_writer` | frames and counts a body that takes more than one turn |
+//! | `tapped` | what a tap is told about exchanges |
 //! | `state`, `step` | the states of a connection, and the result of a step |
 //! | `access_log`, `census`, `counts`, `notices` | what is counted and logged |
 //! | `hosts`, `host`, `tree`, `routes`, `rules` | what is served under which name and path, and by which rules |
@@ -75,6 +76,7 @@ mod shared;
 mod state;
 mod step;
 mod stored;
+mod tapped;
 mod tree;
 mod tunnel;
 mod waiting;

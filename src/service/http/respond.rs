@@ -11,6 +11,7 @@ use super::exchange::{Exchange, Handler, Turn};
 use super::notices;
 use super::sending::Sending;
 use super::state::{Progress, State};
+use super::tapped;
 use crate::app::{Body, Response};
 use crate::files::Failure;
 use crate::http::basic::Asker;
@@ -114,6 +115,9 @@ pub(super) fn complete(
     turn: &mut Turn<'_, '_>,
 ) -> Progress {
     exchange.facts.host.counts.add(exchange.head.method, status);
+    if turn.cx.is_tapped() {
+        tapped::response(exchange, status, turn);
+    }
     turn.cx.shared.http.counts.sizes.add(body);
     if turn.output.has_file() {
         let entry = pending_entry(exchange, status, body, turn);
@@ -156,6 +160,9 @@ pub(super) fn begin_body(
     turn: &mut Turn<'_, '_>,
 ) -> BodyWriter {
     exchange.facts.host.counts.add(exchange.head.method, status);
+    if turn.cx.is_tapped() {
+        tapped::response(exchange, status, turn);
+    }
     let entry = pending_entry(exchange, status, 0, turn);
     BodyWriter::new(form, exchange.facts.began, entry)
 }
@@ -259,6 +266,9 @@ pub(super) fn refuse_unparsed(host: &Host, input: &[u8], reject: Reject, began: 
     let context = HeadContext { traits, stamp: &stamp, policy, further: &policy.further };
     let body = write_error(host, reject, Vec::new(), ErrorForm::default(), context, turn);
     turn.cx.shared.http.counts.malformed += 1;
+    if turn.cx.is_tapped() {
+        tapped::refusal(reject.status, turn.request, turn.cx);
+    }
     if turn.cx.shared.http.access.enabled || host.access_log.is_some() {
         let response = response_summary(reject.status, body, None, began, turn);
         let fields = Fields::default();

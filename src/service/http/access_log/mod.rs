@@ -75,7 +75,7 @@ pub(super) struct RequestSummary<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Details<'a> {
     /// The host that the request is for, perhaps with a port.
-    host: Option<&'a [u8]>,
+    pub(super) host: Option<&'a [u8]>,
     /// The value of X-Request-ID, with which a proxy names a request.
     request_id: Option<&'a [u8]>,
     /// The client used TLS, directly or to a trusted proxy.
@@ -83,12 +83,12 @@ pub(super) struct Details<'a> {
     /// The version and cipher suite of the connection.
     tls: Option<[&'a str; 2]>,
     /// The prefix of the route that the path is below.
-    route: Option<&'a [u8]>,
+    pub(super) route: Option<&'a [u8]>,
     /// Whether a file was in the cache.
     cache: Option<CacheResult>,
     /// The URL of the upstream that answers.
     upstream: Option<&'a [u8]>,
-    phases: Phases,
+    pub(super) phases: Phases,
 }
 
 impl<'a> Details<'a> {
@@ -129,11 +129,11 @@ pub(super) struct Phases {
     /// From the first byte of the request to the head of the response.
     wait: Duration,
     /// From the first byte of the request to the end of its head.
-    head: Option<Duration>,
+    pub(super) head: Option<Duration>,
     /// To the end of its body.
-    body: Option<Duration>,
+    pub(super) body: Option<Duration>,
     /// To the head of the response.
-    answer: Option<Duration>,
+    pub(super) answer: Option<Duration>,
     /// To the end of the response, if that is in a later turn. What is sent at once is with the
     /// kernel at once, or waits there or here without anybody noting it.
     send: Option<Duration>,

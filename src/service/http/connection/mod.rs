@@ -34,6 +34,7 @@ use super::resolve::resolve;
 use super::respond;
 use super::state::{Progress, State};
 use super::step::Step;
+use super::tapped;
 use super::{Census, Cx, HostsId, Shared};
 use crate::http::framing::Framing;
 use crate::http::head::{self, Expect, RequestHead, is_worth_parsing};
@@ -222,6 +223,10 @@ impl Http {
                 cx.shared.http.counts.timed_out(Timeout::Idle);
                 notice(cx, io.ends, self.requests, "closed, because no request came in time");
             }
+            if cx.is_tapped() {
+                let why = if io.ended { "by the client" } else { "no request came in time" };
+                tapped::closes(why, self.requests, cx);
+            }
             self.enter(State::Closing(Want::over(io.ended).finish), cx);
             return Step::Done(());
         }
@@ -285,6 +290,9 @@ impl Http {
         let hosts = turn.cx.shared.http.hosts(self.hosts);
         let mut exchange = resolve(head, hosts, began, turn);
         exchange.facts.persistent &= !self.overloaded;
+        if turn.cx.is_tapped() {
+            tapped::request(&exchange, turn);
+        }
         if head.framing == Framing::None {
             let progress = dispatch::respond(&exchange, b"", self.overloaded, turn);
             self.proceed(progress, turn.cx);
@@ -374,6 +382,9 @@ impl Http {
     fn response_ended(&mut self, unsent: u64, cx: &mut Cx<'_>) {
         if let Some((began, size)) = self.state.response() {
             cx.shared.http.counts.ended(began, cx.time.now);
+            if cx.is_tapped() {
+                tapped::ended(self.requests, cx.time.now.since(began), unsent, cx);
+            }
             if let Some(size) = size {
                 cx.shared.http.counts.sizes.add(size);
             }
@@ -391,7 +402,12 @@ impl Http {
                 State::Idle { since } => *since = cx.time.now,
                 _ => self.enter(State::Idle { since: cx.time.now }, cx),
             },
-            Some(finish) => self.enter(State::Closing(finish), cx),
+            Some(finish) => {
+                if cx.is_tapped() {
+                    tapped::closing(self.reading, writing, self.requests, cx);
+                }
+                self.enter(State::Closing(finish), cx);
+            }
         }
     }
 

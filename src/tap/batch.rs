@@ -1,0 +1,121 @@
+//! What the loop hands to the tap's thread: records, and their bytes behind each other.
+
+use std::net::SocketAddr;
+
+use crate::capture::Timestamp;
+use crate::reactor::{Handle, TapEnd, TapEnds};
+
+/// What a record takes beside its bytes.
+const RECORD: usize = size_of::<Record>();
+/// Most bytes of a comment.
+const COMMENT: usize = 4096;
+
+/// Something that happened.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) of: Handle,
+    pub(super) time: Timestamp,
+    pub(super) fact: Fact,
+    /// What is said about its packet.
+    pub(super) comment: String,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(super) enum Fact {
+    Accepted(Box<TapEnds>),
+    Dialled(Box<TapEnds>),
+    Connected,
+    Received(Piece),
+    Sent(Piece),
+    PeerEnded,
+    Ended,
+    Closed(TapEnd),
+    /// From the first address to the second one.
+    Datagram(Box<(SocketAddr, SocketAddr)>, Piece),
+    Secrets(Piece),
+    /// What the ring has is to be written.
+    Asked,
+}
+
+/// Bytes of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    start: usize,
+    pub(super) length: usize,
+}
+
+/// Records in their order.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) records: Vec<Record>,
+    bytes: Vec<u8>,
+    /// The bytes of packets were dropped, for want of room.
+    stripped: bool,
+}
+
+impl Batch {
+    /// Adds a record.
+    pub(super) fn push(&mut self, of: Handle, time: Timestamp, fact: Fact) -> &mut Record {
+        self.insert(self.records.len(), of, time, fact)
+    }
+
+    /// Adds a record before another one.
+    pub(super) fn insert(&mut self, at: usize, of: Handle, time: Timestamp, fact: Fact) -> &mut Record {
+        let at = at.min(self.records.len());
+        self.records.insert(at, Record { of, time, fact, comment: String::new() });
+        &mut self.records[at]
+    }
+
+    /// Adds bytes, for a record.
+    pub(super) fn piece(&mut self, bytes: &[u8]) -> Piece {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Piece { start, length: bytes.len() }
+    }
+
+    /// The bytes of a piece; none if they were dropped.
+    pub(super) fn bytes(&self, piece: Piece) -> Option<&[u8]> {
+        if self.stripped { None } else { self.bytes.get(piece.start..piece.start + piece.length) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Bytes that it takes, about.
+    pub(super) fn size(&self) -> usize {
+        self.records.len() * RECORD + self.bytes.len()
+    }
+
+    /// Drops the bytes of packets and keeps what happened.
+    pub(super) fn strip(&mut self) {
+        // Secrets that are lost can't be found again, but without its bytes no packet needs them.
+        self.bytes = Vec::new();
+        self.stripped = true;
+    }
+
+    /// Empties it, to be filled again.
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+        self.bytes.clear();
+        self.stripped = false;
+    }
+}
+
+impl Record {
+    /// Says something more about its packet.
+    pub(super) fn comment(&mut self, text: &str) {
+        add_line(&mut self.comment, text);
+    }
+}
+
+/// Adds a line to a comment, if there is room.
+pub(super) fn add_line(comment: &mut String, text: &str) {
+    if comment.len() + text.len() < COMMENT {
+        if !comment.is_empty() {
+            comment.push('\n');
+        }
+        comment.push_str(text);
+    }
+}
