@@ -187,6 +187,9 @@ impl<P: Protocol> Reactor<P> {
         let handle = Handle::new(Datagrams::<P::Datagrams>::FIRST + index, 0);
         let draining = drain.is_some();
         let work = Work::turn();
+        if let Some(tap) = &mut tap {
+            tap.turn(handle);
+        }
         let (time, tap_of_context) = (*time, &mut no_tap);
         let mut cx =
             Context { shared, time, handle, draining, work, helpers, slots, effects, figures, tap: tap_of_context };

@@ -244,3 +244,78 @@ fn is_reset(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionReset | BrokenPipe | ConnectionRefused)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// Keeps what it is told.
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<String>>>);
+
+    impl Tap for Seen {
+        fn event(&mut self, of: Handle, _: Time, event: TapEvent<'_>) {
+            self.0.lock().unwrap().push(format!("{} {event:?}", of.number()));
+        }
+
+        fn before_wait(&mut self, _: Time, _: bool) -> Option<Duration> {
+            None
+        }
+    }
+
+    fn observer(options: TapOptions) -> (Observer, Seen) {
+        let seen = Seen::default();
+        let mut observer = Observer::new(Box::new(seen.clone()), options, None);
+        observer.turn(Handle::for_test(7));
+        (observer, seen)
+    }
+
+    #[test]
+    fn what_a_system_call_did_is_told_and_nothing_else() {
+        let (mut observer, seen) = observer(TapOptions::default());
+        observer.read(&Ok(2), b"abcd", false);
+        observer.read(&Ok(0), b"abcd", false);
+        observer.read(&Ok(0), b"", true);
+        observer.read(&Ok(9), b"abcd", false);
+        observer.sent(&Ok(3), b"abcd");
+        observer.sent(&Ok(0), b"abcd");
+        observer.sent(&Err(io::ErrorKind::WouldBlock.into()), b"abcd");
+        let expected = ["7 Received([99, 100])", "7 PeerEnded", "7 Sent([97, 98, 99])"];
+        assert_eq!(*seen.0.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_reset_of_the_peer_is_remembered_for_the_turn() {
+        let error = |kind: io::ErrorKind| io::Error::from(kind);
+        let (mut observer, _) = observer(TapOptions::default());
+        assert_eq!(observer.end(false, None, true), TapEnd::Orderly);
+        assert_eq!(observer.end(true, None, true), TapEnd::Reset);
+        assert_eq!(observer.end(true, Some(&error(io::ErrorKind::TimedOut)), false), TapEnd::Lost);
+        assert_eq!(observer.end(true, Some(&error(io::ErrorKind::ConnectionRefused)), false), TapEnd::PeerReset);
+        observer.sent(&Err(error(io::ErrorKind::BrokenPipe)), b"a");
+        assert_eq!(observer.end(false, None, true), TapEnd::PeerReset);
+        observer.turn(Handle::for_test(8));
+        observer.read(&Err(error(io::ErrorKind::ConnectionReset)), b"", false);
+        assert_eq!(observer.end(false, None, true), TapEnd::PeerReset);
+        observer.turn(Handle::for_test(9));
+        assert_eq!(observer.end(false, None, true), TapEnd::Orderly);
+    }
+
+    #[test]
+    fn secrets_are_told_once_and_those_that_nobody_takes_are_limited() {
+        use rustls::KeyLog as _;
+        let kept = Arc::<KeptSecrets>::default();
+        let (mut observer, seen) = observer(TapOptions { secrets: Some(Arc::clone(&kept)), ..TapOptions::default() });
+        let log = super::super::tls::KeyLog { file: None, kept: Some(kept) };
+        log.log("CLIENT_RANDOM", &[1], &[255]);
+        observer.secrets();
+        observer.secrets();
+        let expected = format!("7 {:?}", TapEvent::Secrets(b"CLIENT_RANDOM 01 ff\n"));
+        assert_eq!(*seen.0.lock().unwrap(), [expected]);
+        for _ in 0..10_000 {
+            log.log("CLIENT_RANDOM", &[1], &[255]);
+        }
+        assert!(log.kept.unwrap().take().len() <= 64 * 1024);
+    }
+}

@@ -35,8 +35,9 @@ pub(super) fn response(exchange: &Exchange<'_>, status: Status, turn: &mut Turn<
     let number = number(turn.cx, turn.request);
     let Phases { head, body, answer, .. } = Details::of(exchange, turn).phases;
     let phases = [("head", head), ("body", body), ("answer", answer)];
-    let phases = phases.into_iter().filter_map(|(name, time)| Some(format!(", {name} {}", seconds(time?))));
-    let phases: String = phases.collect();
+    // What happened in one turn took no time by the clock of the loop.
+    let phases = phases.into_iter().filter(|(_, time)| time.is_some_and(|time| !time.is_zero()));
+    let phases: String = phases.map(|(name, time)| format!(", {name} {}", seconds(time.unwrap_or_default()))).collect();
     let upstream = turn.upstream.map_or_else(String::new, |url| format!(", upstream {}", escape(url.as_bytes())));
     turn.cx.note(NoteOn::Sending, || format!("{number}: status {}{phases}{upstream}", status.0));
     if status.0 >= 500 {
