@@ -12,7 +12,7 @@ use std::{fs, io::Read};
 
 use serde_json::Value;
 use support::site::Site;
-use support::{Client, Root, Server, eventually, get, get_with, miod, pattern, run_to_end};
+use support::{Client, Root, Script, Server, eventually, get, get_with, miod, pattern, run_to_end};
 
 /// The report of a capture.
 fn report(file: &Path) -> Value {
@@ -243,6 +243,29 @@ fn a_ring_is_written_at_a_signal_an_error_and_the_end() {
     // The second 503 came within 10 s.
     assert!(count("tap.pcapng") > count("tap.pcapng.1") && count("tap.pcapng.2") == Some(1));
     assert_eq!(count("tap.pcapng.3"), None);
+}
+
+#[test]
+fn the_requests_to_an_upstream_say_for_whom_they_are() {
+    let upstream = Script::answering(|_| "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab");
+    let root = Root::new();
+    let proxy = format!("/p={}", upstream.url("/"));
+    let server = serve(&root, &["-b", "127.0.0.1:0", "--proxy", &proxy]);
+    let mut client = server.connect();
+    for _ in 0..2 {
+        client.send(get("/p/a"));
+        assert_eq!(client.response().body, b"ab");
+    }
+    end(server);
+    let file = root.at("tap.pcapng");
+    let streams = report(&file)["streams"].as_array().unwrap().clone();
+    assert_eq!(streams.iter().map(|stream| stream["requests"].as_array().unwrap().len()).sum::<usize>(), 4);
+    let bytes = fs::read(&file).unwrap();
+    for text in
+        ["connection 2, request 1: for connection 1, request 1", "request 1: status 200, answer 0.", "upstream http"]
+    {
+        assert!(bytes.windows(text.len()).any(|window| window == text.as_bytes()), "{text}");
+    }
 }
 
 #[test]

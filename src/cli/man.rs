@@ -103,6 +103,9 @@ Reopen the access log, and read certificates that have changed.
 .TP
 \fBSIGUSR2\fR
 Maintenance on or off: every request gets 503.
+.TP
+\fBSIGWINCH\fR
+With \fB\-\-tap\-ring\fR, write the last packets to the file.
 .SH EXIT STATUS
 0 success; 1 an error while running; 2 the command line is wrong; 69 an address is in use; 77 the system forbids it; 78
 the configuration is wrong.

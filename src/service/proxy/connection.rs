@@ -21,10 +21,10 @@ use std::io;
 use std::rc::Rc;
 
 use super::exchange::{Exchange, send};
-use super::{ExchangeId, Flow, FromUpstream, Passing, ToUpstream, TunnelEnd, Upstream};
+use super::{BESIDE, ExchangeId, Flow, FromUpstream, Passing, ToUpstream, TunnelEnd, Upstream};
 use crate::http::proxying::UpstreamFailure;
 use crate::limits;
-use crate::reactor::{Bytes, Context, Ending, Finish, Io, Tick, TlsFailure, Want};
+use crate::reactor::{Bytes, Context, Ending, Finish, Io, NoteOn, Tick, TlsFailure, Want};
 use crate::service::Service;
 
 type Cx<'a> = Context<'a, Service>;
@@ -152,8 +152,11 @@ impl UpstreamConnection {
                     self.waiting = None;
                     return self.inbox.push_front((id, message));
                 }
-                ToUpstream::Ask(ask) => self.begin(Exchange::ask(id, *ask, io, cx.time.now)),
-                ToUpstream::Connect => self.begin(Exchange::connect(id, cx)),
+                ToUpstream::Ask(ask) => self.begin(Exchange::ask(id, *ask, io, cx.time.now), cx),
+                ToUpstream::Connect => {
+                    let exchange = Exchange::connect(id, cx);
+                    self.begin(exchange, cx);
+                }
                 ToUpstream::Cancel if self.waiting == Some(id) => self.cancelled = true,
                 // What is about an exchange that is over changes nothing.
                 message => {
@@ -165,10 +168,24 @@ impl UpstreamConnection {
         }
     }
 
-    fn begin(&mut self, exchange: Exchange) {
+    fn begin(&mut self, exchange: Exchange, cx: &mut Cx<'_>) {
         self.waiting = None;
         self.requests = self.requests.saturating_add(1);
+        if cx.is_tapped() {
+            self.note_purpose(exchange.id, cx);
+        }
         self.exchange = Some(exchange);
+    }
+
+    /// Tells the tap whose request is sent.
+    #[cold]
+    fn note_purpose(&self, ExchangeId { client, request }: ExchangeId, cx: &mut Cx<'_>) {
+        let (own, number, client) = (cx.handle.number(), self.requests, client.number());
+        let purpose = match request {
+            BESIDE => format!("to renew what is stored, after a request of connection {client}"),
+            request => format!("for connection {client}, request {request}"),
+        };
+        cx.note(NoteOn::Sending, || format!("connection {own}, request {number}: {purpose}"));
     }
 
     /// Reads the response, as far as the exchange has room for it.
