@@ -78,12 +78,8 @@ pub struct About {
 impl About {
     /// What the message takes, as the limits of the mailbox count it.
     pub(super) fn cost(&self) -> u64 {
-        self.size.saturating_add(self.memory() as u64)
-    }
-
-    /// What this takes in memory.
-    pub(super) fn memory(&self) -> usize {
-        self.envelope.length().saturating_add(self.summary.memory()).saturating_add(OVERHEAD)
+        let beside = self.envelope.length().saturating_add(self.summary.length()).saturating_add(OVERHEAD);
+        self.size.saturating_add(beside as u64)
     }
 }
 

@@ -16,14 +16,6 @@ pub struct Message {
     pub content: Content,
 }
 
-impl Message {
-    /// Bytes of memory that it holds.
-    pub(super) fn memory(&self) -> usize {
-        let content = if let Content::Memory(content) = &self.content { content.capacity() } else { 0 };
-        content.saturating_add(self.about.memory())
-    }
-}
-
 /// The content of a message: header section and body as they were received.
 #[derive(Clone)]
 pub enum Content {

@@ -183,11 +183,6 @@ impl Mailbox {
         self.bytes
     }
 
-    /// Bytes of memory that it holds.
-    pub fn memory(&self) -> usize {
-        self.messages.values().map(Message::memory).sum()
-    }
-
     fn remove_all(&mut self, ids: Vec<MessageId>) -> Removing {
         match &self.directory {
             None => {

@@ -94,8 +94,8 @@ impl Summary {
         Self { from: shortened(from), subject: shortened(header.subject.unwrap_or_default()) }
     }
 
-    /// Bytes of memory that it holds.
-    pub(super) fn memory(&self) -> usize {
+    /// Its length in bytes.
+    pub(super) fn length(&self) -> usize {
         self.from.len().saturating_add(self.subject.len())
     }
 }
