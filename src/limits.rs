@@ -54,6 +54,9 @@ pub const MAILBOX_RECIPIENTS: usize = 100;
 pub const MAIL_SILENCE: Duration = Duration::from_secs(300);
 /// Largest message that a mail server takes by default.
 pub const MAILBOX_MESSAGE: u64 = 10 * 1024 * 1024;
+/// Most bytes of messages that wait to be written to disk, but for a single larger one: they stay in memory also
+/// when their clients are gone.
+pub const MAILBOX_WRITING: usize = 64 * 1024 * 1024;
 /// Errors of a mail client, since its last message, after which its connection ends.
 pub const MAIL_ERRORS: u8 = 20;
 /// Most recipients of a message: servers accept at least 100 (RFC 5321 §4.5.3.1.8).

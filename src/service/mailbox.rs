@@ -21,6 +21,8 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Outcome, Service, http};
 use crate::app::boundary::Application;
@@ -41,6 +43,8 @@ pub struct Shared {
     mailbox: Rc<SharedMailbox>,
     /// The application that shows the messages.
     app: Rc<Application>,
+    /// Bytes of messages that are to be written, by jobs that may outlive their connections.
+    writing: Arc<AtomicUsize>,
 }
 
 /// Whose passwords are right.
@@ -67,7 +71,32 @@ impl Logins {
 impl Shared {
     /// What a server with these settings needs. `app` shows the messages of `mailbox`.
     pub fn new(settings: Settings, logins: Logins, mailbox: Rc<SharedMailbox>, app: Rc<Application>) -> Self {
-        Self { settings: Rc::new(settings), logins: RefCell::new(logins), mailbox, app }
+        Self { settings: Rc::new(settings), logins: RefCell::new(logins), mailbox, app, writing: Arc::default() }
+    }
+}
+
+/// Bytes of a message that is to be written; it counts as long as this is there.
+struct Writing {
+    all: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Writing {
+    /// None if there are too many already.
+    fn begin(all: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
+        // Only this thread adds to it.
+        let before = all.load(Ordering::Relaxed);
+        let fits = before == 0 || before.saturating_add(bytes) <= limits::MAILBOX_WRITING;
+        fits.then(|| {
+            all.fetch_add(bytes, Ordering::Relaxed);
+            Self { all: Arc::clone(all), bytes }
+        })
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -287,13 +316,18 @@ impl Connection {
             Receiving::Kept(id) => Some(id),
             Receiving::Write(job) => {
                 let bytes = job.memory();
-                match cx.run(JobClass::Commit, move || Outcome::Mail(job.run())) {
-                    Ok(job) => {
-                        self.wait(job, Purpose::Keep(bytes), cx);
-                        return None;
-                    }
-                    Err(_) => None,
+                let started = Writing::begin(&self.shared.writing, bytes).and_then(|writing| {
+                    let run = move || {
+                        let _counted = writing;
+                        Outcome::Mail(job.run())
+                    };
+                    cx.run(JobClass::Commit, run).ok()
+                });
+                if let Some(job) = started {
+                    self.wait(job, Purpose::Keep(bytes), cx);
+                    return None;
                 }
+                None
             }
         };
         Some(self.reply_to_message(kept, io, cx))
@@ -484,6 +518,26 @@ mod tests {
         bench.run_jobs();
         assert!(bench.said().starts_with("250 2.0.0 Kept as 1\r\n421 4.3.2"), "a shutdown waits for the disk");
         assert_eq!(bench.kept(), 1);
+    }
+
+    #[test]
+    fn what_waits_for_the_disk_is_limited_also_when_its_clients_are_gone() {
+        let directory = Scratch::new();
+        let mut bench = Bench::new(Mailbox::open(directory.path(), Limits::default()).unwrap(), Logins::Nobody);
+        let writing = Arc::clone(&bench.connection.shared.writing);
+        bench.say(BEGIN);
+        bench.say("x\r\n.\r\n");
+        let bytes = writing.load(Ordering::Relaxed);
+        assert!(bytes >= 3);
+        bench.run_jobs();
+        assert_eq!(writing.load(Ordering::Relaxed), 0);
+        assert!(bench.said().starts_with("250 "));
+        let others = Writing::begin(&writing, limits::MAILBOX_WRITING - bytes + 1).unwrap();
+        bench.say("MAIL FROM:<>\r\nRCPT TO:<b@b.test>\r\nDATA\r\n");
+        assert!(bench.say("x\r\n.\r\n").starts_with("452 4.3.1"));
+        drop(others);
+        assert_eq!((writing.load(Ordering::Relaxed), bench.kept()), (0, 1));
+        assert!(Writing::begin(&writing, usize::MAX).is_some(), "a single one may be larger");
     }
 
     #[test]
