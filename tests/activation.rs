@@ -285,6 +285,14 @@ fn a_socket_for_both_families_has_peers_of_each() {
 }
 
 #[test]
+fn a_mailbox_takes_no_passed_socket() {
+    let passed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (code, errors) = failure(passing(&[high(&passed).as_fd()], "smtp", &["mailbox", "-p", "0"]));
+    assert_eq!(code, Some(78), "{errors}");
+    assert!(errors.contains("a mailbox opens its sockets itself"), "{errors}");
+}
+
+#[test]
 fn what_is_not_a_listening_socket_is_refused() {
     let root = site();
     let site = root.path().to_str().unwrap();

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use support::reload::reload;
 use support::site::{Certificate, certificate};
 use support::{Outcome, Root, Server, TIMEOUT, get_with, miod, pattern, run_to_end};
 
@@ -369,6 +370,27 @@ fn the_page_is_for_this_machine_alone() {
     let by_another_name = "GET /messages HTTP/1.1\r\nHost: evil.test\r\n\r\n";
     assert_eq!(server.exchange(by_another_name).status, 421);
     assert_eq!(server.get_with("/messages", "X-Forwarded-For: 192.0.2.1\r\n").status, 403);
+}
+
+#[test]
+fn a_reload_keeps_the_messages_and_the_settings_of_mail() {
+    let root = Root::new();
+    let config = "bind = [\"127.0.0.1\"]\nport = 0\nhttp = [\"127.0.0.1\"]\n";
+    root.file("miod.toml", config);
+    let mut command = miod();
+    command.args(["mailbox", "-c"]).arg(root.at("miod.toml"));
+    let server = Server::run(command);
+    let address = at(&server, "smtp").to_string();
+    assert_eq!(mail(&address, &["--tls", "none"], "one").code, Some(0));
+    let mut client = Client::greeted(&server);
+    assert!(reload(&server, &root, &format!("{config}fail = [\"RCPT=450\"]\nmax-per-address = 1\n")));
+    assert!(server.errors().contains("the settings of the mailbox can't change before a restart"));
+    client.begin();
+    assert!(client.say(".\r\n").starts_with("250 2.0.0 Kept as 2"));
+    assert_eq!(messages(&server).len(), 2);
+    // What isn't a setting of the mailbox holds for the next connections.
+    let _first = Client::greeted(&server);
+    assert!(Client::connect(&server).rest().starts_with("421 4.3.2"));
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(super) fn keep(old: &Config, new: &mut Config) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Host, Listener, Process};
+    use crate::config::{Host, Listener, Mailbox, Process};
 
     #[test]
     fn what_needs_a_restart_stays_and_is_named() {
@@ -54,5 +54,7 @@ mod tests {
         new.process.cache_size = 1;
         assert_eq!(keep(&old, &mut new), ["--data"]);
         assert_eq!((&new.process.data, new.process.cache_size), (&None, 1));
+        new.process.mailbox = Some(Mailbox::default());
+        assert_eq!(keep(&old, &mut new), ["the settings of the mailbox"]);
     }
 }
