@@ -432,6 +432,10 @@ fn a_client_that_makes_errors_only_is_sent_away() {
     let course = say(&"x\r\n".repeat(30));
     assert_eq!(course.codes().len(), 1 + 20 + 1);
     assert!(course.last().starts_with("421 4.7.0") && course.closed);
+    // A line that is too long is an error like others.
+    let long = ("x".repeat(600) + "\r\n").repeat(30);
+    let course = after_hello(settings(), long.as_bytes());
+    assert_eq!((course.codes().len(), course.closed), (2 + 20 + 1, true));
     let fine = "MAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n.\r\n";
     let course = say(&format!("EHLO a\r\n{0}{fine}{0}", "x\r\n".repeat(19)));
     assert!(!course.closed, "a message that was kept shows that it is one");
