@@ -16,9 +16,9 @@ use support::{Client, Root, Script, Server, eventually, get, get_with, miod, pat
 
 /// The report of a capture.
 fn report(file: &Path) -> Value {
-    let outcome = run_to_end(miod().args(["report", "--json"]).arg(file), b"");
-    assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
-    serde_json::from_slice(&outcome.out).unwrap()
+    let output = miod().args(["report", "--json"]).arg(file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The requests of a capture: port of the client, method, target, status, bytes.

@@ -189,7 +189,7 @@ fn option(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
 }
 
 /// As much of `text` as fits in `most` bytes.
-fn fit(text: &str, most: usize) -> &str {
+pub(crate) fn fit(text: &str, most: usize) -> &str {
     let fits = |&end: &usize| text.is_char_boundary(end);
     &text[..(0..=most.min(text.len())).rev().find(fits).unwrap_or(0)]
 }

@@ -10,6 +10,7 @@
 //! its sender. There are few such sockets, and they live as long as their machine wants.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
@@ -409,10 +410,9 @@ impl<P: Protocol> Context<'_, P> {
 
     /// Tells the tap something about bytes of this connection, if there is a tap.
     #[cold]
-    pub fn note(&mut self, on: NoteOn, text: impl FnOnce() -> String) {
+    pub fn note(&mut self, on: NoteOn, text: fmt::Arguments<'_>) {
         if let Some(tap) = self.tap {
-            let text = text();
-            tap.tell(self.handle, TapEvent::Note(on, format_args!("{text}")));
+            tap.tell(self.handle, TapEvent::Note(on, text));
         }
     }
 

@@ -1,8 +1,10 @@
 //! What the loop hands to the tap's thread: records, and their bytes behind each other.
 
+use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
 use crate::capture::Timestamp;
+use crate::capture::pcapng::fit;
 use crate::reactor::{Handle, TapEnd, TapEnds};
 
 /// What a record takes beside its bytes.
@@ -105,17 +107,20 @@ impl Batch {
 
 impl Record {
     /// Says something more about its packet.
-    pub(super) fn comment(&mut self, text: &str) {
+    pub(super) fn comment(&mut self, text: fmt::Arguments<'_>) {
         add_line(&mut self.comment, text);
     }
 }
 
-/// Adds a line to a comment, if there is room.
-pub(super) fn add_line(comment: &mut String, text: &str) {
-    if comment.len() + text.len() < COMMENT {
-        if !comment.is_empty() {
-            comment.push('\n');
-        }
-        comment.push_str(text);
+/// Adds a line to a comment, as far as there is room.
+pub(super) fn add_line(comment: &mut String, text: fmt::Arguments<'_>) {
+    if comment.len() >= COMMENT {
+        return;
     }
+    if !comment.is_empty() {
+        comment.push('\n');
+    }
+    // Writing to a string can't fail.
+    let _ = comment.write_fmt(text);
+    comment.truncate(fit(comment, COMMENT).len());
 }

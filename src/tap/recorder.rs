@@ -4,6 +4,7 @@
 //! last is said of a record of the same batch, because a batch isn't handed over within a turn. What it
 //! says about bytes that are sent next waits until they are.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub(super) struct Recorder {
     received: Option<usize>,
     /// The record of what it sent last, if it is.
     sent: Option<usize>,
-    /// What is said about bytes that aren't sent yet.
+    /// What is said about bytes that aren't sent yet, once for each connection.
     notes: Vec<(Handle, String)>,
     has_ring: bool,
     /// The ring is to be written when the batch is handed over.
@@ -104,16 +105,11 @@ impl Recorder {
 
     /// What waits to be said about the next bytes of a connection.
     fn take_notes(&mut self, of: Handle) -> String {
-        let mut text = String::new();
-        if !self.notes.is_empty() {
-            for (_, note) in self.notes.extract_if(.., |(other, _)| *other == of) {
-                add_line(&mut text, &note);
-            }
-        }
-        text
+        let at = self.notes.iter().position(|(other, _)| *other == of);
+        at.map_or_else(String::new, |at| self.notes.swap_remove(at).1)
     }
 
-    fn note(&mut self, of: Handle, on: NoteOn, text: &str) {
+    fn note(&mut self, of: Handle, on: NoteOn, text: fmt::Arguments<'_>) {
         let at = match on {
             NoteOn::Received => self.received,
             NoteOn::Sent => self.sent,
@@ -124,10 +120,13 @@ impl Recorder {
         {
             return record.comment(text);
         }
-        if self.notes.len() == NOTES {
-            self.notes.remove(0);
+        let is_full = self.notes.len() == NOTES;
+        match self.notes.iter_mut().find(|(other, _)| *other == of) {
+            Some((_, note)) => add_line(note, text),
+            // So many peers don't read what they are sent.
+            None if is_full => {}
+            None => self.notes.push((of, text.to_string())),
         }
-        self.notes.push((of, text.to_owned()));
     }
 
     /// Something went wrong: the ring is written, but not too often.
@@ -175,7 +174,7 @@ impl Tap for Recorder {
                 let record = self.batch.push(of, now, Fact::Closed(end));
                 record.comment = comment;
                 if let Some(why) = why {
-                    record.comment(&format!("connection {} closed: {why}", of.number()));
+                    record.comment(format_args!("connection {} closed: {why}", of.number()));
                 }
             }
             TapEvent::Datagram { from, to, bytes } => {
@@ -189,7 +188,7 @@ impl Tap for Recorder {
                 self.received = self.received.map(|at| at + 1);
                 self.sent = self.sent.map(|sent| if sent >= at { sent + 1 } else { sent });
             }
-            TapEvent::Note(on, text) => self.note(of, on, &text.to_string()),
+            TapEvent::Note(on, text) => self.note(of, on, text),
             TapEvent::Incident => self.incident(time.now),
             TapEvent::Asked => self.asked |= self.has_ring,
         }

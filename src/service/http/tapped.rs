@@ -9,6 +9,7 @@
 //!
 //! Connection and request have the numbers of the access log. Without a tap nothing of this is called.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::Cx;
@@ -22,25 +23,26 @@ use crate::reactor::NoteOn;
 /// A request was resolved.
 #[cold]
 pub(super) fn request(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) {
-    let number = number(turn.cx, turn.request);
-    let details = Details::of(exchange, turn);
-    let host = details.host.map_or_else(|| "none".to_owned(), |host| escape(host).to_string());
-    let route = details.route.map_or_else(|| "none".to_owned(), |route| escape(route).to_string());
-    turn.cx.note(NoteOn::Received, || format!("{number}: host {host}, route {route}"));
+    let Details { host, route, .. } = Details::of(exchange, turn);
+    let [host, route] = [host, route].map(|text| escape(text.unwrap_or(b"none")));
+    let exchange = number(turn.cx, turn.request);
+    turn.cx.note(NoteOn::Received, format_args!("{exchange}: host {host}, route {route}"));
 }
 
 /// A response begins, or is there at once.
 #[cold]
 pub(super) fn response(exchange: &Exchange<'_>, status: Status, turn: &mut Turn<'_, '_>) {
-    let number = number(turn.cx, turn.request);
-    let Phases { head, body, answer, .. } = Details::of(exchange, turn).phases;
-    let phases = [("head", head), ("body", body), ("answer", answer)];
-    // What happened in one turn took no time by the clock of the loop.
-    let phases = phases.into_iter().filter(|(_, time)| time.is_some_and(|time| !time.is_zero()));
-    let phases: String = phases.map(|(name, time)| format!(", {name} {}", seconds(time.unwrap_or_default()))).collect();
-    let upstream = turn.upstream.map_or_else(String::new, |url| format!(", upstream {}", escape(url.as_bytes())));
-    turn.cx.note(NoteOn::Sending, || format!("{number}: status {}{phases}{upstream}", status.0));
-    if status.0 >= 500 {
+    let facts = &exchange.facts;
+    let phases = Phases::new(facts.began, facts.head_at, facts.body_at, turn.cx.time.now);
+    let (exchange, status) = (number(turn.cx, turn.request), status.0);
+    match turn.upstream {
+        None => turn.cx.note(NoteOn::Sending, format_args!("{exchange}: status {status}{phases}")),
+        Some(url) => {
+            let url = escape(url.as_bytes());
+            turn.cx.note(NoteOn::Sending, format_args!("{exchange}: status {status}{phases}, upstream {url}"));
+        }
+    }
+    if status >= 500 {
         turn.cx.incident();
     }
 }
@@ -48,17 +50,19 @@ pub(super) fn response(exchange: &Exchange<'_>, status: Status, turn: &mut Turn<
 /// Input that isn't a request is refused.
 #[cold]
 pub(super) fn refusal(status: Status, request: u32, cx: &mut Cx<'_>) {
-    let number = number(cx, request);
-    cx.note(NoteOn::Received, || format!("{number}: it isn't a request"));
-    cx.note(NoteOn::Sending, || format!("{number}: status {}", status.0));
+    let exchange = number(cx, request);
+    cx.note(NoteOn::Received, format_args!("{exchange}: it isn't a request"));
+    cx.note(NoteOn::Sending, format_args!("{exchange}: status {}", status.0));
 }
 
 /// A response has ended that took more than one turn.
 #[cold]
 pub(super) fn ended(request: u32, took: Duration, unsent: u64, cx: &mut Cx<'_>) {
-    let number = number(cx, request);
-    let rest = if unsent == 0 { String::new() } else { format!(", {unsent} bytes weren't sent") };
-    cx.note(NoteOn::Sent, || format!("{number}: ended after {}{rest}", seconds(took)));
+    let (exchange, took) = (number(cx, request), took.as_secs_f64());
+    match unsent {
+        0 => cx.note(NoteOn::Sent, format_args!("{exchange}: ended after {took:.6} s")),
+        _ => cx.note(NoteOn::Sent, format_args!("{exchange}: ended after {took:.6} s, {unsent} bytes weren't sent")),
+    }
 }
 
 /// The connection ends after an exchange.
@@ -76,14 +80,35 @@ pub(super) fn closing(reading: Reading, writing: Writing, request: u32, cx: &mut
 /// The connection ends for this reason.
 #[cold]
 pub(super) fn closes(why: &str, request: u32, cx: &mut Cx<'_>) {
-    let number = number(cx, request);
-    cx.note(NoteOn::Sending, || format!("{number}: closed: {why}"));
+    let exchange = number(cx, request);
+    cx.note(NoteOn::Sending, format_args!("{exchange}: closed: {why}"));
 }
 
-fn number(cx: &Cx<'_>, request: u32) -> String {
-    format!("connection {}, request {request}", cx.handle.number())
+/// An exchange, as it is named in the access log.
+#[derive(Clone, Copy)]
+struct Number {
+    connection: u32,
+    request: u32,
 }
 
-fn seconds(time: Duration) -> String {
-    format!("{:.6} s", time.as_secs_f64())
+fn number(cx: &Cx<'_>, request: u32) -> Number {
+    Number { connection: cx.handle.number(), request }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection {}, request {}", self.connection, self.request)
+    }
+}
+
+impl fmt::Display for Phases {
+    /// Those that took time. What happened in one turn took none by the clock of the loop.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, time) in [("head", self.head), ("body", self.body), ("answer", self.answer)] {
+            if let Some(time) = time.filter(|time| !time.is_zero()) {
+                write!(f, ", {name} {:.6} s", time.as_secs_f64())?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -185,7 +185,7 @@ impl UpstreamConnection {
             BESIDE => format!("to renew what is stored, after a request of connection {client}"),
             request => format!("for connection {client}, request {request}"),
         };
-        cx.note(NoteOn::Sending, || format!("connection {own}, request {number}: {purpose}"));
+        cx.note(NoteOn::Sending, format_args!("connection {own}, request {number}: {purpose}"));
     }
 
     /// Reads the response, as far as the exchange has room for it.

@@ -88,7 +88,7 @@ pub(super) struct Details<'a> {
     cache: Option<CacheResult>,
     /// The URL of the upstream that answers.
     upstream: Option<&'a [u8]>,
-    pub(super) phases: Phases,
+    phases: Phases,
 }
 
 impl<'a> Details<'a> {
@@ -141,7 +141,7 @@ pub(super) struct Phases {
 
 impl Phases {
     /// The phases until the head of the response, which is ready `now`.
-    fn new(began: Tick, head_at: Tick, body_at: Option<Tick>, now: Tick) -> Self {
+    pub(super) fn new(began: Tick, head_at: Tick, body_at: Option<Tick>, now: Tick) -> Self {
         Self {
             wait: now.since(began),
             head: Some(head_at.since(began)),
