@@ -23,7 +23,8 @@ BOUNDS = {
     # which saves 60,000: 4,645,600 measured.
     # 4,645,600 before the configuration file, the formats of logs, systemd and landlock.
     # 6,165,488 before gzip (flate2, 133,000), zstd (532,000), mail, captures and negotiation.
-    "binary, bytes": 7_800_000,
+    # 7,350,200 before the mailbox with its parser of messages (370,000), and --tap (200,000).
+    "binary, bytes": 8_300_000,
     # The whole process: 4,212 to 4,700 measured; it was 3,616 before TLS made the binary
     # larger. Most of it are pages of libc and of the binary, which the kernel maps in groups
     # and can drop. The address of the binary differs in each run, and the groups with the

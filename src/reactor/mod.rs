@@ -37,6 +37,7 @@ mod datagram_socket;
 mod datagrams;
 mod endpoint;
 mod figures;
+mod held;
 mod helpers;
 mod input;
 mod listener;
@@ -503,7 +504,7 @@ impl<P: Protocol> Reactor<P> {
         assert!(self.slots.iter().all(is_known), "a connection is neither registered nor queued");
         assert_eq!(
             figures.held,
-            self.slots.iter().map(|slot| slot.held as usize).sum::<usize>(),
+            self.slots.iter().map(|slot| slot.held.bytes()).sum::<usize>(),
             "memory is miscounted"
         );
         assert!(self.input.is_empty() && self.output.is_empty(), "the lent buffers hold somebody's bytes");

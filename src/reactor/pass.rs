@@ -213,10 +213,9 @@ impl<P: Protocol> Reactor<P> {
             // Its turn may come after many others.
             let before = slot.protocol.memory();
             slot.protocol.deliver(message);
-            let more = slot.protocol.memory().saturating_sub(before) as u32;
-            slot.grown |= more > 0;
-            slot.held += more;
-            self.figures.held += more as usize;
+            let held = slot.held.bytes();
+            slot.held.add(slot.protocol.memory().saturating_sub(before));
+            self.figures.held += slot.held.bytes() - held;
             self.run_queue.push(to, slot, Queued::Soon);
         } else if let Some(index) = Datagrams::<P::Datagrams>::index(to) {
             self.deliver_to_datagrams(index, message);

@@ -188,7 +188,7 @@ impl<P: Protocol> Reactor<P> {
         if over.reset {
             transport.reset_on_close();
         }
-        self.figures.held -= held as usize;
+        self.figures.held -= held.bytes();
         let listener = self.listeners.address(listener).copied();
         let (security, connected) = (transport.security(), transport.phase() != Phase::Connecting);
         let ends = Ends {
@@ -254,10 +254,10 @@ impl<P: Protocol> Slot<P> {
     /// connection holds now.
     fn account(&mut self, lent: &mut Lent<'_>, cx: &mut Context<'_, P>) -> Result<(), Over> {
         let holds = self.transport.save(lent.input, lent.output, lent.ciphertext) + self.protocol.memory();
-        let before = std::mem::replace(&mut self.held, u32::try_from(holds).unwrap_or(u32::MAX));
+        let before = self.held.bytes();
+        let grown = self.held.set(holds);
         let held = &mut cx.figures.held;
-        *held = *held - before as usize + self.held as usize;
-        let grown = std::mem::take(&mut self.grown) || self.held > before;
+        *held = *held - before + self.held.bytes();
         if grown && *held > lent.options.memory {
             cx.figures.out_of_memory += 1;
             log::warn!("#{} needs more memory than is left, and is closed", cx.handle.number());

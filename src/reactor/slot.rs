@@ -1,5 +1,6 @@
 //! One connection: its transport, its protocol, and what the loop knows of it.
 
+use super::held::Held;
 use super::timers::Armed;
 use super::transport::Transport;
 
@@ -9,10 +10,8 @@ pub(super) struct Slot<P> {
     pub(super) protocol: P,
     /// Its earliest entry among the timers.
     pub(super) armed: Armed,
-    /// Bytes of memory that it holds beyond its slot.
-    pub(super) held: u32,
-    /// A message has made it hold more.
-    pub(super) grown: bool,
+    /// The memory that it holds beyond its slot.
+    pub(super) held: Held,
     /// The run queue that it is in.
     pub(super) queued: Queued,
     /// The socket is registered with the poll.
@@ -42,8 +41,7 @@ impl<P> Slot<P> {
             transport,
             protocol,
             armed: Armed::NONE,
-            held: 0,
-            grown: false,
+            held: Held::default(),
             queued: Queued::No,
             registered: false,
             reading,
@@ -54,7 +52,7 @@ impl<P> Slot<P> {
     /// Whether it is in the middle of a bulk transfer: of a file, or of a large body, whose
     /// last piece may cost a lot of work at once.
     pub(super) fn is_bulk(&self) -> bool {
-        self.transport.is_amid_file() || self.held as usize > super::input::BUFFER
+        self.transport.is_amid_file() || self.held.bytes() > super::input::BUFFER
     }
 }
 
