@@ -59,6 +59,7 @@ mod slots;
 mod socket;
 mod sys;
 mod tap;
+mod tapping;
 #[cfg(test)]
 mod test_context;
 mod timers;
@@ -118,7 +119,7 @@ use protocol::Effect;
 use run_queue::RunQueue;
 use signals::Signals;
 use slot::Slot;
-use tap::{LentTap, Observer};
+use tap::LentTap;
 use tls::LentCiphertext;
 
 /// The reactor's own tokens: generation 0, which no connection has.
@@ -360,24 +361,6 @@ impl<P: Protocol> Reactor<P> {
     /// What ends this reactor from outside.
     pub fn closer(&self) -> Closer {
         self.closer.clone()
-    }
-
-    /// Has all that comes and goes told to a tap, from now on.
-    ///
-    /// # Errors
-    /// If the system refuses the signal that asks the tap.
-    pub fn tap(&mut self, tap: Box<dyn Tap>, options: TapOptions) -> io::Result<()> {
-        let asks = options.by_signal.then(|| Signals::of_window(self.poll.registry(), TAP_SIGNAL)).transpose()?;
-        self.tap = Some(Box::new(Observer::new(tap, options, asks)));
-        Ok(())
-    }
-
-    /// Tells the tap that the connections end which are still there at the end.
-    fn end_tap(&mut self) {
-        let Some(tap) = self.tap.as_mut().filter(|_| self.over) else { return };
-        for handle in self.slots.handles() {
-            tap.tell(handle, TapEvent::Closed(TapEnd::Orderly, None));
-        }
     }
 
     /// Reads the clock: for what is timed before the loop runs.

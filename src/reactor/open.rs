@@ -10,7 +10,7 @@ use super::protocol::{Accepted, Context, Ending, Ends, Protocol};
 use super::security::Security;
 use super::slot::{Queued, Slot};
 use super::slots::Handle;
-use super::tap::{TapEnd, TapEnds, TapEvent};
+use super::tap::{TapEnds, TapEvent};
 use super::tls::TlsFailure;
 use super::transport::Transport;
 use super::work::Work;
@@ -161,15 +161,8 @@ impl<P: Protocol> Reactor<P> {
         log::error!("#{}: TLS can't be set up: {failure}", handle.number());
         let ends = Ends { peer, listener: None, socket: None, security: Security::Tls(None), connected: true };
         self.ended(handle, &mut protocol, Ending { unsent: 0, error: Some(failure.into()) }, ends);
-        self.tell_closed(handle);
+        self.tell_closed(handle, None);
         self.apply_effects();
-    }
-
-    /// Tells the tap of a connection that was closed before its first turn.
-    fn tell_closed(&mut self, handle: Handle) {
-        if let Some(tap) = &mut self.tap {
-            tap.tell(handle, TapEvent::Closed(TapEnd::Orderly, None));
-        }
     }
 
     /// Accepts one connection, which gets its turn soon. False if none is pending.
@@ -221,7 +214,7 @@ impl<P: Protocol> Reactor<P> {
         let Some(protocol) = protocol else {
             self.slots.free(handle);
             self.figures.closed += 1;
-            self.tell_closed(handle);
+            self.tell_closed(handle, None);
             return true;
         };
         // The protocol may have replaced the certificates.

@@ -175,12 +175,6 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    fn tap_asked(&mut self) {
-        if let Some(tap) = &mut self.tap {
-            tap.asked();
-        }
-    }
-
     pub(super) fn apply_effects(&mut self) {
         if !self.effects.is_empty() {
             self.apply_all_effects();

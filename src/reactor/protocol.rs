@@ -10,7 +10,6 @@
 //! its sender. There are few such sockets, and they live as long as their machine wants.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
@@ -29,7 +28,7 @@ use super::signals::Signal;
 use super::slot::Slot;
 use super::slots::{Handle, Slots};
 use super::socket::Socket;
-use super::tap::{LentTap, NoteOn, TapEvent};
+use super::tap::LentTap;
 use super::tls::TlsSide;
 use super::want::Want;
 use super::work::Work;
@@ -400,28 +399,6 @@ impl<P: Protocol> Context<'_, P> {
     /// is little, so that many slow peers don't take the other half.
     pub fn window(&self) -> usize {
         if self.figures.held > self.figures.limits.1 / 2 { SMALL } else { RECEIVED }
-    }
-
-    /// Whether there is a tap.
-    #[inline(always)]
-    pub fn is_tapped(&self) -> bool {
-        self.tap.is_some()
-    }
-
-    /// Tells the tap something about bytes of this connection, if there is a tap.
-    #[cold]
-    pub fn note(&mut self, on: NoteOn, text: fmt::Arguments<'_>) {
-        if let Some(tap) = self.tap {
-            tap.tell(self.handle, TapEvent::Note(on, text));
-        }
-    }
-
-    /// Tells the tap that something went wrong, if there is a tap.
-    #[cold]
-    pub fn incident(&mut self) {
-        if let Some(tap) = self.tap {
-            tap.tell(self.handle, TapEvent::Incident);
-        }
     }
 
     /// What the loop has counted.

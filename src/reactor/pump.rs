@@ -23,7 +23,6 @@ use super::input::Input;
 use super::protocol::{Context, Ending, Ends, Io, Protocol};
 use super::slot::{Queued, Slot};
 use super::slots::Handle;
-use super::tap::TapEvent;
 use super::tls::{LentCiphertext, TlsFailure, TlsSide};
 use super::transport::{FILE_TURN, Filled, Phase, Share};
 use super::want::{Finish, Want};
@@ -198,13 +197,9 @@ impl<P: Protocol> Reactor<P> {
             security,
             connected,
         };
-        let end = self.tap.as_ref().map(|tap| tap.end(over.reset, over.ending.error.as_ref(), connected));
-        let why =
-            end.and_then(|_| over.ending.error.as_ref().map(|error| io::Error::new(error.kind(), error.to_string())));
+        let told = self.tap.as_ref().map(|tap| tap.ending(over.reset, over.ending.error.as_ref(), connected));
         self.ended(handle, &mut protocol, over.ending, ends);
-        if let (Some(tap), Some(end)) = (&mut self.tap, end) {
-            tap.tell(handle, TapEvent::Closed(end, why.as_ref()));
-        }
+        self.tell_closed(handle, told);
     }
 
     /// The one place where a connection ends, if only in the attempt.

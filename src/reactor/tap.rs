@@ -135,6 +135,9 @@ pub(super) struct Observer {
     pub(super) piece: Vec<u8>,
 }
 
+/// How a connection ended, and the error that it had.
+pub(super) type Ended = (TapEnd, Option<io::Error>);
+
 /// The tap as it is lent; there may be none.
 pub(super) type LentTap = Option<Box<Observer>>;
 
@@ -230,6 +233,13 @@ impl Observer {
             signals.pending();
             self.tell(Handle::NONE, TapEvent::Asked);
         }
+    }
+
+    /// The same, and why; the protocol gets the error itself.
+    #[cold]
+    pub(super) fn ending(&self, reset: bool, error: Option<&io::Error>, connected: bool) -> Ended {
+        let why = error.map(|error| io::Error::new(error.kind(), error.to_string()));
+        (self.end(reset, error, connected), why)
     }
 
     /// See [`Tap::before_wait`].
