@@ -1,30 +1,9 @@
-// An extra: new posts appear, and deleted ones go, without a reload.
 (function () {
   "use strict";
   var list = document.getElementById("posts");
   var blank = document.getElementById("blank");
   var live = document.getElementById("live");
-  if (!list.dataset.events || !window.EventSource) return;
   var most = 100; // on one page, however long it is open
-  var address = list.dataset.events.split("=");
-  var last = address[1]; // the number of the last event
-  var source = null;
-
-  function on(name, act) {
-    source.addEventListener(name, function (event) {
-      last = event.lastEventId || last;
-      act(event.data);
-    });
-  }
-
-  function open() {
-    source = new EventSource(address[0] + "=" + last);
-    source.addEventListener("open", function () { live.textContent = "New posts appear here automatically."; });
-    source.addEventListener("error", function () { live.textContent = "The connection is lost; trying again."; });
-    on("post", show);
-    on("gone", remove);
-    on("reload", function () { location.reload(); });
-  }
 
   function show(text) {
     var post = JSON.parse(text);
@@ -44,17 +23,5 @@
     if (article) article.remove();
   }
 
-  // A browser has six connections to a server. A hidden page gives its own back, and gets
-  // what it missed when it is shown again.
-  function follow() {
-    if (document.hidden && source) {
-      source.close();
-      source = null;
-    } else if (!document.hidden && !source) {
-      open();
-    }
-  }
-
-  document.addEventListener("visibilitychange", follow);
-  follow();
+  followEvents(list, live, "posts", { post: show, gone: remove });
 })();

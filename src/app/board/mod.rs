@@ -143,7 +143,8 @@ impl App for Board {
                 Answer::Watch(event_stream::last_seen(fields).or_else(after).unwrap_or_else(|| self.0.last()))
             }
             (Place::Script, _) => {
-                Answer::now(Response::new(Status::OK).content("text/javascript", include_bytes!("board.js")))
+                let script = concat!(include_str!("../live.js"), include_str!("board.js"));
+                Answer::now(Response::new(Status::OK).content("text/javascript", script.as_bytes()))
             }
             (Place::Nowhere, _) => Answer::Refused(Reject::new(Status::NOT_FOUND, "the board has no such page")),
         }

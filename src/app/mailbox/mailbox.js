@@ -1,35 +1,10 @@
-// An extra: new messages appear, and deleted ones go, without a reload.
 (function () {
   "use strict";
   var list = document.getElementById("messages");
   var blank = document.getElementById("blank");
   var live = document.getElementById("live");
   var all = document.getElementById("delete-all");
-  all.addEventListener("submit", function (event) {
-    if (!confirm("Delete all messages?")) event.preventDefault();
-  });
-  if (!list.dataset.events || !window.EventSource) return;
   var most = 1000; // on one page, however long it is open
-  var address = list.dataset.events.split("=");
-  var last = address[1]; // the number of the last event
-  var source = null;
-
-  function on(name, act) {
-    source.addEventListener(name, function (event) {
-      last = event.lastEventId || last;
-      act(event.data);
-    });
-  }
-
-  function open() {
-    source = new EventSource(address[0] + "=" + last);
-    source.addEventListener("open", function () { live.textContent = "New messages appear here automatically."; });
-    source.addEventListener("error", function () { live.textContent = "The connection is lost; trying again."; });
-    on("new", show);
-    on("removed", remove);
-    on("cleared", function () { list.replaceChildren(); });
-    on("reload", function () { location.reload(); });
-  }
 
   function size(bytes) {
     var tenth = function (unit) { return Math.floor(bytes * 10 / unit) / 10; };
@@ -59,17 +34,12 @@
     if (article) article.remove();
   }
 
-  // A browser has six connections to a server. A hidden page gives its own back, and gets
-  // what it missed when it is shown again.
-  function follow() {
-    if (document.hidden && source) {
-      source.close();
-      source = null;
-    } else if (!document.hidden && !source) {
-      open();
-    }
-  }
-
-  document.addEventListener("visibilitychange", follow);
-  follow();
+  all.addEventListener("submit", function (event) {
+    if (!confirm("Delete all messages?")) event.preventDefault();
+  });
+  followEvents(list, live, "messages", {
+    new: show,
+    removed: remove,
+    cleared: function () { list.replaceChildren(); },
+  });
 })();

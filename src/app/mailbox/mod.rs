@@ -43,7 +43,7 @@ const NO_MESSAGE: Reject = Reject::new(Status::NOT_FOUND, "there is no such mess
 /// The application.
 pub struct Mailbox(Rc<SharedMailbox>);
 
-/// The application that shows this mailbox. Whoever else adds messages tells its watchers.
+/// The application that shows this mailbox. What else adds messages tells its watchers.
 pub fn new(mailbox: Rc<SharedMailbox>) -> Mailbox {
     Mailbox(mailbox)
 }
@@ -85,7 +85,8 @@ impl App for Mailbox {
         match (Place::of(request.path), request.head.method) {
             (Place::List, _) => self.list(request, call),
             (Place::Script, _) => {
-                Answer::now(Response::new(Status::OK).content("text/javascript", include_bytes!("mailbox.js")))
+                let script = concat!(include_str!("../live.js"), include_str!("mailbox.js"));
+                Answer::now(Response::new(Status::OK).content("text/javascript", script.as_bytes()))
             }
             (Place::Events, _) => {
                 let after = || event_stream::number(request.query("after")?.as_bytes());
