@@ -10,6 +10,7 @@ use miod::capture::pcapng::{self, Resolution};
 use miod::capture::segments::{TcpConversation, datagram};
 use miod::capture::{Both, Reader, Side, Timestamp};
 use serde_json::Value;
+use support::tshark::tshark;
 use support::{Ended, Outcome, Root, Server, eventually, get, miod, run_to_end};
 
 /// 2023-11-14T22:13:20Z.
@@ -227,18 +228,6 @@ fn mistakes_are_usage_errors() {
 }
 
 // ---- beside tshark and tcpdump
-
-/// What tshark prints of a capture, with checksums checked.
-fn tshark(file: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new("tshark");
-    command.arg("-r").arg(file);
-    for check in ["tcp.check_checksum:TRUE", "ip.check_checksum:TRUE", "udp.check_checksum:TRUE"] {
-        command.args(["-o", check]);
-    }
-    let output = command.args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
 
 /// The values of fields of the packets that a filter selects: one line for each packet.
 fn fields(file: &Path, filter: &str, names: &[&str]) -> Vec<String> {

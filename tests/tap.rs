@@ -12,6 +12,7 @@ use std::{fs, io::Read};
 
 use serde_json::Value;
 use support::site::Site;
+use support::tshark::tshark;
 use support::{Client, Root, Script, Server, eventually, get, get_with, miod, pattern, run_to_end};
 
 /// The report of a capture.
@@ -300,18 +301,6 @@ fn what_does_not_fit_together_is_refused() {
 }
 
 // ---- beside tshark and tcpdump
-
-/// What tshark prints of a capture, with checksums checked.
-fn tshark(file: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new("tshark");
-    command.arg("-r").arg(file);
-    for check in ["tcp.check_checksum:TRUE", "ip.check_checksum:TRUE", "udp.check_checksum:TRUE"] {
-        command.args(["-o", check]);
-    }
-    let output = command.args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
 
 /// Checks that tshark finds nothing wrong, and as many requests and responses.
 fn inspect(file: &Path, decode: &str, requests: usize, statuses: &[(u16, usize)]) {

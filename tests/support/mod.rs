@@ -10,6 +10,7 @@ pub mod reload;
 pub mod response;
 pub mod site;
 pub mod terminal;
+pub mod tshark;
 pub mod upstreams;
 
 pub use response::Response;
