@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 
+use super::totals::totals;
 use crate::capture::{Closer, Exchange, Protocol, Report, Side, Stream, Timestamp};
 use crate::http::date;
 
@@ -132,5 +133,5 @@ pub(super) fn write_markdown(report: &Report, out: &mut impl Write) -> io::Resul
         writeln!(out, "| {} |", cells.join(" | "))
     })?;
     writeln!(out)?;
-    super::table::totals(report).iter().try_for_each(|line| writeln!(out, "- {line}"))
+    totals(report).iter().try_for_each(|line| writeln!(out, "- {line}"))
 }

@@ -10,6 +10,7 @@ mod cells;
 mod conversation;
 mod json;
 mod table;
+mod totals;
 
 use std::ffi::OsString;
 use std::fs::File;

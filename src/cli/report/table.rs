@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::cells::{closed_by, protocol, seconds, time};
+use super::totals::{problems, totals};
 use crate::capture::{Closer, Exchange, Problems, Protocol, Report, Stream};
 
 /// Writes the table and the totals.
@@ -66,31 +67,4 @@ fn line(stream: &Stream, request: &Exchange) -> String {
         line += "  (incomplete)";
     }
     line
-}
-
-fn problems(problems: Problems) -> String {
-    let Problems { retransmitted, reordered, lost } = problems;
-    format!("segments retransmitted: {retransmitted}, reordered: {reordered}, lost: {lost}")
-}
-
-/// The totals, in lines.
-pub(super) fn totals(report: &Report) -> Vec<String> {
-    let totals = report.totals();
-    let mut lines = vec![format!("connections: {}, at most {} at the same time", totals.connections, totals.parallel)];
-    let mut requests = format!("requests: {}", totals.requests);
-    if let Some(mean) = totals.requests_per_connection() {
-        requests += &format!(", {mean:.1} per connection that has any");
-    }
-    lines.push(requests);
-    if !totals.statuses.is_empty() {
-        let statuses: Vec<_> = totals.statuses.iter().map(|(status, count)| format!("{status}: {count}")).collect();
-        lines.push(format!("statuses: {}", statuses.join(", ")));
-    }
-    if totals.flows > 0 {
-        lines.push(format!("flows of datagrams: {}", totals.flows));
-    }
-    if totals.problems != Problems::default() {
-        lines.push(problems(totals.problems));
-    }
-    lines
 }
