@@ -47,6 +47,7 @@ mod outbox;
 mod pace;
 mod pass;
 mod peer;
+mod plain_transport;
 mod protocol;
 mod pump;
 mod run_queue;

@@ -9,13 +9,12 @@
 //! that sends urgent data may have to send more before it is read, or it runs into
 //! its deadline. No protocol here knows urgent data.)
 
-use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
+use std::io;
 use std::time::Duration;
 
 use mio::event::Event;
 
-use super::buffers::{FileSlice, Leftover, Next, Output};
+use super::buffers::{Leftover, Output};
 use super::clock::Tick;
 use super::endpoint::Dial;
 use super::input::{Input, SMALL};
@@ -23,7 +22,7 @@ use super::peer::Peer;
 use super::security::Security;
 use super::send_progress::SendProgress;
 use super::socket::Socket;
-use super::tap::{LentTap, Observer, TapEvent};
+use super::tap::{LentTap, TapEvent};
 use super::tls::{LentCiphertext, TlsClient, TlsConnection};
 use super::want::Finish;
 
@@ -31,9 +30,6 @@ use super::want::Finish;
 /// turn. Measured: larger turns fill the socket's queue beyond the processor's
 /// cache and let small answers wait.
 pub(super) const FILE_TURN: u64 = 128 * 1024;
-
-/// Most stretches that leave in one call.
-const PARTS: usize = 32;
 
 /// What one turn may still send.
 #[derive(Clone, Copy)]
@@ -388,6 +384,14 @@ impl Transport {
         Ok(count)
     }
 
+    /// Has the system wait for more before it sends a segment that isn't full, or not any longer.
+    pub(super) fn cork(&mut self, on: bool) {
+        if on != self.rest.as_ref().is_some_and(|rest| rest.corked) {
+            self.rest.get_or_insert_default().corked = on;
+            self.socket.cork(on);
+        }
+    }
+
     /// Sends what the socket takes, within one turn's share. If the connection closes behind
     /// it, the last bytes and the end can share a segment.
     ///
@@ -407,112 +411,6 @@ impl Transport {
             return self.flush_secure(output, finish.is_orderly(), share, ciphertext, tap);
         }
         self.flush_plain(output, finish == Finish::Close, share, tap)
-    }
-
-    /// As [`flush`](Self::flush), in plain text. `last`: the connection closes behind it.
-    #[inline(always)]
-    pub(super) fn flush_plain(
-        &mut self,
-        output: &mut Output,
-        last: bool,
-        share: &mut Share,
-        tap: &mut LentTap,
-    ) -> io::Result<Sent> {
-        let mut sent = Sent { bytes: 0, turn_over: false };
-        while let Some(next) = output.next() {
-            if share.bytes == 0 {
-                break;
-            }
-            let attempt = match next {
-                Next::Bytes(bytes, false) => {
-                    let cut = share.cut(bytes);
-                    let attempt = self.socket.send(cut, last && cut.len() == bytes.len());
-                    if let Some(tap) = tap {
-                        tap.sent(&attempt, cut);
-                    }
-                    attempt
-                }
-                Next::Bytes(_, true) => self.send_parts(output, share, last, tap),
-                Next::File(_) if share.files == 0 => {
-                    sent.turn_over = true;
-                    break;
-                }
-                Next::File(slice) => self.send_file(slice, share, tap),
-            };
-            match attempt {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => {
-                    sent.bytes += count as u64;
-                    share.bytes -= count as u64;
-                    output.sent(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.writable = false;
-                    break;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(sent)
-    }
-
-    /// Sends the stretches in memory together. Apart from [`flush`](Self::flush) for the same reason as
-    /// [`send_file`](Self::send_file).
-    #[inline(never)]
-    fn send_parts(&self, output: &Output, share: &Share, last: bool, tap: &mut LentTap) -> io::Result<usize> {
-        let mut parts = [IoSlice::new(&[]); PARTS];
-        let (mut count, mut left, mut pending) = (0, *share, output.pending());
-        for (place, part) in parts.iter_mut().zip(output.parts()) {
-            let cut = left.cut(part);
-            *place = IoSlice::new(cut);
-            count += usize::from(!cut.is_empty());
-            left.bytes -= cut.len() as u64;
-            pending -= cut.len() as u64;
-        }
-        // What waits for the limit of the speed waits for too long for that.
-        let more = left.bytes > 0 && (last || pending > 0);
-        let parts = &parts[..count];
-        let attempt = match parts {
-            [part] => self.socket.send(part, more),
-            parts => self.socket.send_parts(parts, more),
-        };
-        if let Some(tap) = tap {
-            let all = parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<_>>();
-            tap.sent(&attempt, &all);
-        }
-        attempt
-    }
-
-    /// Sends of a file what the socket takes, within the turn's share. Apart from
-    /// [`flush`](Self::flush), which has nothing to do with files most of the time.
-    #[inline(never)]
-    fn send_file(&mut self, slice: &FileSlice, share: &mut Share, tap: &mut LentTap) -> io::Result<usize> {
-        let count = slice.length.min(share.files).min(share.bytes) as usize;
-        // Without it each turn would end in a small segment. What waits for the limit of the
-        // speed waits for so long that the kernel would send that segment in any case.
-        let goes_on = slice.length > share.files && share.files < share.bytes;
-        if goes_on != self.rest.as_ref().is_some_and(|rest| rest.corked) {
-            self.rest.get_or_insert_default().corked = goes_on;
-            self.socket.cork(goes_on);
-        }
-        let sent = match tap {
-            None => self.socket.sendfile(slice.file.as_fd(), slice.offset, count)?,
-            Some(tap) => self.send_seen(slice, count, tap)?,
-        };
-        share.files -= sent as u64;
-        Ok(sent)
-    }
-
-    /// Sends at most `count` bytes of a file so that the tap sees them.
-    #[cold]
-    fn send_seen(&self, slice: &FileSlice, count: usize, tap: &mut Observer) -> io::Result<usize> {
-        let mut piece = std::mem::take(&mut tap.piece);
-        piece.resize(count, 0);
-        let attempt = slice.read(&mut piece).and_then(|read| self.socket.send(&piece[..read], false));
-        tap.sent(&attempt, &piece);
-        tap.piece = piece;
-        attempt
     }
 
     /// Keeps account of output that the peer doesn't take: when the connection
