@@ -37,7 +37,7 @@ impl fmt::Display for MessageId {
     }
 }
 
-/// What the client said about a message outside of it (RFC 5321 §2.3.1), and who the client was.
+/// What the client said about a message outside of it (RFC 5321 §2.3.1), and which client that was.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Envelope {
     /// The address of MAIL FROM; empty for a notice that expects no answer.

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! directory/              0700
-//!   miod-mailbox          who holds its lock has the directory
+//!   miod-mailbox          the process that has its lock has the directory
 //!   42.mail               a message: one line about it, then its content, byte for byte
 //!   43.mail.tmp           a message that is being written
 //! ```
 //!
 //! The line is `miod mail 1 ` and a JSON object: when the message was received, the length of its content, its
-//! envelope, and its sender and subject for the list. So a message is one file, which is there as a whole or not at all: it is written under
-//! its temporary name and synced, then renamed, and then the directory is synced. The content of a
-//! message alone is `tail -n +2 42.mail`.
+//! envelope, and its sender and subject for the list. So a message is one file, which is there as a whole or
+//! not at all: it is written under its temporary name and synced, then renamed, and then the directory is
+//! synced. The content of a message alone is `tail -n +2 42.mail`.
 //!
 //! Other files are left alone. All names are looked up from the open directory, so it may be moved.
 

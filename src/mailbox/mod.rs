@@ -14,7 +14,7 @@
 //! once its file is removed, even if nobody waits for the job any more.
 //!
 //! There is room for a number of messages and of bytes. When there is too much, the oldest go; their files
-//! are removed by the next job. Whoever follows the events and missed too many starts again with the list.
+//! are removed by the next job. A client that follows the events and missed too many starts again with the list.
 //!
 //! This layer has no socket and reads no clock.
 

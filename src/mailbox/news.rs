@@ -1,6 +1,6 @@
-//! What happened to the mailbox, in numbered events for those who follow it.
+//! What happened to the mailbox, in numbered events for clients that follow it.
 //!
-//! The last events are kept, once for all who follow. The first number is a random one: so the number of an
+//! The last events are kept, once for all clients. The first number is a random one: so the number of an
 //! event of another mailbox, like the one before a restart, is hardly ever a number of this one.
 
 use std::collections::VecDeque;

@@ -68,7 +68,7 @@ impl TapSettings {
         if self.file.is_none() || self.secrets.is_some() {
             return Ok(());
         }
-        let why = "who reads the file can read what TLS protects";
+        let why = "everybody who can read the file can read what TLS protects";
         Err(format!("--tap needs --tap-secrets where TLS is spoken, because {why}"))
     }
 
