@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use std::{fs, io::Read};
 
 use serde_json::Value;
@@ -373,6 +374,40 @@ fn tshark_decrypts_with_the_secrets_inside_and_reads_the_plain_text() {
             assert_eq!(secrets.is_empty(), plain);
         }
     }
+}
+
+#[test]
+#[ignore = "needs tshark"]
+fn tshark_sees_resets_and_datagrams() {
+    let root = Root::new();
+    let server = serve(&root, &["-b", "127.0.0.1:0"]);
+    let port = server.address().port();
+    let mut hasty = server.connect();
+    hasty.send(get("/"));
+    hasty.response();
+    // The close is a reset then.
+    socket2::SockRef::from(&hasty.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(hasty);
+    assert_eq!(server.get("/").status, 200);
+    end(server);
+    let file = root.at("tap.pcapng");
+    let decode = format!("tcp.port=={port},http");
+    let resets = tshark(&file, &["-d", &decode, "-Y", "tcp.flags.reset == 1", "-T", "fields", "-e", "tcp.dstport"]);
+    assert_eq!(resets.trim(), port.to_string());
+    inspect(&file, &decode, 2, &[(200, 2)]);
+    let mut command = miod();
+    command.args(["udp", "upper", "-b", "127.0.0.1", "-p", "0", "--tap"]).arg(&file);
+    let service = Server::run(command);
+    let address = service.address();
+    let outcome = run_to_end(miod().args(["ping", "-c", "20", "-i", "0.001"]).arg(address.to_string()), b"");
+    assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+    end(service);
+    // What tshark takes the content for depends on ports that mean nothing here.
+    let wrong = "ip.checksum.status == \"Bad\" || udp.checksum.status == \"Bad\"";
+    assert_eq!(tshark(&file, &["-Y", wrong]), "");
+    let ports = tshark(&file, &["-Y", "udp", "-T", "fields", "-e", "udp.dstport"]);
+    let to_service = ports.lines().filter(|to| **to == address.port().to_string()).count();
+    assert_eq!((to_service, ports.lines().count()), (20, 40));
 }
 
 /// A running tcpdump.
