@@ -69,7 +69,7 @@
 //! # Invariants
 //! 1. `http` and `reactor` don't know each other. Only `reactor/tls/` knows rustls.
 //! 2. Nothing under `http`, `text`, `app`, `session`, `mailbox` reads the clock or has a socket; the
-//!    clock is read in `reactor/clock.rs` alone: at the beginning and the end of a pass.
+//!    clock is read in `reactor/clock.rs` alone: at the beginning and the end of a pass, and for a tap.
 //! 3. Stream sockets are connected, read, written and shut down in `reactor/socket.rs`
 //!    alone; datagrams in `reactor/datagram_socket.rs`, but for those to a service manager in
 //!    `service/notify.rs`. (`cli/blocking.rs` runs no loop: it asks a server and waits.)
