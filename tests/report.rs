@@ -2,16 +2,16 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use miod::capture::pcapng::{self, Resolution};
 use miod::capture::segments::{TcpConversation, datagram};
 use miod::capture::{Both, Reader, Side, Timestamp};
 use serde_json::Value;
+use support::tcpdump::Tcpdump;
 use support::tshark::tshark;
-use support::{Ended, Outcome, Root, Server, eventually, get, miod, run_to_end};
+use support::{Outcome, Root, Server, eventually, get, miod, run_to_end};
 
 /// 2023-11-14T22:13:20Z.
 const BEGIN: i64 = 1_700_000_000_000_000_000;
@@ -292,33 +292,6 @@ fn other_programs_find_nothing_wrong_with_what_is_written() {
             let output = Command::new(program[0]).args(&program[1..]).arg(&file).output().unwrap();
             assert!(output.status.success(), "{program:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
-    }
-}
-
-/// tcpdump on an interface, until it is dropped.
-struct Tcpdump(Ended);
-
-impl Tcpdump {
-    /// Captures what has this port.
-    fn start(interface: &[&str], port: u16, file: &Path) -> Self {
-        let mut command = Command::new("timeout");
-        // The buffer has room for so many packets of the largest size.
-        command.args(["60", "tcpdump", "--immediate-mode", "-U", "-s", "70000", "-B", "65536"]).args(interface);
-        command.arg("-w").arg(file).arg(format!("port {port}")).stderr(Stdio::piped()).stdin(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let listens = lines.by_ref().map_while(Result::ok).any(|line| line.contains("listening on"));
-        // What it says later is read, so that it doesn't wait.
-        std::thread::spawn(move || lines.for_each(drop));
-        assert!(listens, "tcpdump doesn't capture");
-        Self(Ended(child))
-    }
-}
-
-impl Drop for Tcpdump {
-    fn drop(&mut self) {
-        support::kill("TERM", self.0.0.id());
-        let _ = self.0.0.wait();
     }
 }
 

@@ -7,12 +7,13 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 use std::{fs, io::Read};
 
 use serde_json::Value;
 use support::site::Site;
+use support::tcpdump::Tcpdump;
 use support::tshark::tshark;
 use support::{Client, Root, Script, Server, eventually, get, get_with, miod, pattern, run_to_end};
 
@@ -410,33 +411,13 @@ fn tshark_sees_resets_and_datagrams() {
     assert_eq!((to_service, ports.lines().count()), (20, 40));
 }
 
-/// A running tcpdump.
-struct Tcpdump(Child);
-
-impl Tcpdump {
-    fn start(port: u16, file: &Path) -> Self {
-        let mut command = Command::new("tcpdump");
-        command.args(["-i", "lo", "-U", "--immediate-mode", "-w"]).arg(file).args(["port", &port.to_string()]);
-        let child = command.stderr(Stdio::null()).spawn().unwrap();
-        assert!(eventually(|| fs::metadata(file).is_ok_and(|file| file.len() > 0)));
-        Self(child)
-    }
-}
-
-impl Drop for Tcpdump {
-    fn drop(&mut self) {
-        support::kill("TERM", self.0.id());
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 #[ignore = "needs tcpdump, and the right to capture on the loopback"]
 fn tcpdump_sees_the_same_sessions() {
     let root = Root::new();
     let server = serve(&root, &[&["-b", "127.0.0.1:0"], &APPS[..]].concat());
     let real = root.at("real.pcap");
-    let tcpdump = Tcpdump::start(server.address().port(), &real);
+    let tcpdump = Tcpdump::start(&["-i", "lo"], server.address().port(), &real);
     talk(&server);
     end(server);
     let tap = root.at("tap.pcapng");

@@ -9,6 +9,7 @@ pub mod redis;
 pub mod reload;
 pub mod response;
 pub mod site;
+pub mod tcpdump;
 pub mod terminal;
 pub mod tshark;
 pub mod upstreams;
