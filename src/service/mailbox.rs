@@ -8,7 +8,7 @@
 //!            └ Close            what watchers of the application see ◀───┘
 //! ```
 //!
-//! The server speaks first. The dialogue is that of [`smtp::server`](crate::smtp::server); this file
+//! The server speaks first. The dialogue is that of `smtp/server/`; this file
 //! does what only a connection can do. A message is kept before 250 is said: if this process or
 //! the machine ends in between, the client sends it again, and there are two; the other way there
 //! would be none.
