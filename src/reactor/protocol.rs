@@ -394,7 +394,7 @@ impl<P: Protocol> Context<'_, P> {
         self.effects.push(Effect::Pause);
     }
 
-    /// Most bytes that a connection should hold in one direction: [`RECEIVED`](super::RECEIVED). While the
+    /// Most bytes that a connection should hold in one direction: [`RECEIVED`]. While the
     /// connections hold more than half of the [memory](super::Options::memory) that they may have, it
     /// is little, so that many slow peers don't take the other half.
     pub fn window(&self) -> usize {

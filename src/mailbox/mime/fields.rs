@@ -69,7 +69,7 @@ pub(super) fn complete(section: &[u8]) -> Vec<u8> {
     [section, b"\n\n"].concat()
 }
 
-/// The fields of a [complete](complete) header section.
+/// The fields of a [complete] header section.
 pub(super) fn parse<'a>(parser: &MessageParser, section: &'a [u8]) -> Message<'a> {
     parser.parse_headers(section).unwrap_or_default()
 }
