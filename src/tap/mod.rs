@@ -9,9 +9,10 @@
 //! ```
 //!
 //! The loop only copies: an event is a record and its bytes, at the end of a batch. Everything else is
-//! done on a thread of its own. Between them waits a limited number of bytes ([`TAP_QUEUE`](crate::limits::TAP_QUEUE)). When
-//! the disk is slower than the sockets, the bytes of whole batches are dropped and counted, and their
-//! connections go on behind a gap, as in a capture that has lost packets. So the loop never waits.
+//! done on a thread of its own. Between them waits a limited number of bytes
+//! ([`TAP_QUEUE`](crate::limits::TAP_QUEUE)). When the disk is slower than the sockets, the bytes of whole
+//! batches are dropped and counted, and their connections go on behind a gap, as in a capture that has lost
+//! packets. So the loop never waits.
 //!
 //! Addresses, bytes, their order and their times are real. Packets are not: see
 //! [`segments`](crate::capture::segments).
