@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -172,6 +172,11 @@ fn play(stream: TcpStream, acts: Vec<Act>, tls: Option<Arc<ServerConfig>>) -> Ve
                 assert_eq!(rest.escape_ascii().to_string(), "");
             }
         }
+    }
+    if let Wire::Plain(stream) = &mut wire {
+        // A close before all is read would be a reset.
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = std::io::copy(stream, &mut std::io::sink());
     }
     message
 }
