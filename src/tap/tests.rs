@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 
 use super::batch::{Batch, Fact};
 use super::conversations::Conversations;
@@ -14,6 +13,7 @@ use super::ring::Ring;
 use super::settings::{LEAST, TapSettings};
 use super::store::Store;
 use crate::capture::{Filter, Report, Timestamp, Totals, read};
+use crate::files::scratch::Scratch;
 use crate::limits;
 use crate::reactor::{Handle, NoteOn, Tap, TapEnd, TapEnds, TapEvent, Tick, Time};
 
@@ -21,29 +21,6 @@ const FIRST: Handle = Handle::for_test(1);
 const SECOND: Handle = Handle::for_test(2);
 const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab";
-
-/// A directory for one test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("miod-tap-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Events with a time each millisecond.
 struct Events(Recorder, u64);
