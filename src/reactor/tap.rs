@@ -226,6 +226,13 @@ impl Observer {
         }
     }
 
+    /// The same, and why; the protocol gets the error itself.
+    #[cold]
+    pub(super) fn ending(&self, reset: bool, error: Option<&io::Error>, connected: bool) -> Ended {
+        let why = error.map(|error| io::Error::new(error.kind(), error.to_string()));
+        (self.end(reset, error, connected), why)
+    }
+
     /// A signal asks.
     #[cold]
     pub(super) fn asked(&mut self) {
@@ -233,13 +240,6 @@ impl Observer {
             signals.pending();
             self.tell(Handle::NONE, TapEvent::Asked);
         }
-    }
-
-    /// The same, and why; the protocol gets the error itself.
-    #[cold]
-    pub(super) fn ending(&self, reset: bool, error: Option<&io::Error>, connected: bool) -> Ended {
-        let why = error.map(|error| io::Error::new(error.kind(), error.to_string()));
-        (self.end(reset, error, connected), why)
     }
 
     /// See [`Tap::before_wait`].
