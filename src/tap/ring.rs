@@ -15,10 +15,11 @@ use crate::reactor::Handle;
 /// What a packet takes in memory beside its block.
 const OVERHEAD: usize = 64;
 
-/// Secrets of a connection that is open, or has packets.
+/// A connection that is open, or has packets.
 #[derive(Default)]
-struct Secrets {
-    lines: Vec<u8>,
+struct Connection {
+    /// Lines of a key log.
+    secrets: Vec<u8>,
     /// Its packets in the ring.
     packets: usize,
     closed: bool,
@@ -34,7 +35,7 @@ pub(super) struct Ring {
     /// Bytes that they take.
     held: usize,
     names: Vec<(IpAddr, String)>,
-    secrets: HashMap<Handle, Secrets>,
+    connections: HashMap<Handle, Connection>,
     lost: u64,
     time: Timestamp,
 }
@@ -46,9 +47,9 @@ impl Ring {
     /// As [`Place::create`].
     pub(super) fn open(path: &Path, files: usize, size: usize) -> io::Result<Self> {
         let place = Place::new(path, files);
-        let (blocks, names, secrets) = (VecDeque::new(), Vec::new(), HashMap::new());
+        let (blocks, names, connections) = (VecDeque::new(), Vec::new(), HashMap::new());
         let (held, lost, time, written) = (0, 0, Timestamp::default(), false);
-        let this = Self { place, written, size, blocks, held, names, secrets, lost, time };
+        let this = Self { place, written, size, blocks, held, names, connections, lost, time };
         this.write(this.place.create()?)?;
         Ok(this)
     }
@@ -57,10 +58,10 @@ impl Ring {
     fn forget(&mut self) {
         let Some((of, block)) = self.blocks.pop_front() else { return };
         self.held -= block.len() + OVERHEAD;
-        if let Some(secrets) = self.secrets.get_mut(&of) {
-            secrets.packets -= 1;
-            if secrets.packets == 0 && secrets.closed {
-                self.secrets.remove(&of);
+        if let Some(connection) = self.connections.get_mut(&of) {
+            connection.packets -= 1;
+            if connection.packets == 0 && connection.closed {
+                self.connections.remove(&of);
             }
         }
     }
@@ -69,8 +70,10 @@ impl Ring {
     fn write(&self, mut file: File) -> io::Result<()> {
         let mut out = Vec::new();
         store::begin(&mut out, &self.names);
-        for secrets in self.secrets.values().filter(|secrets| secrets.packets > 0 && !secrets.lines.is_empty()) {
-            pcapng::secrets(&mut out, &secrets.lines);
+        for Connection { secrets, packets, .. } in self.connections.values() {
+            if *packets > 0 && !secrets.is_empty() {
+                pcapng::secrets(&mut out, secrets);
+            }
         }
         file.write_all(&out)?;
         let mut file = io::BufWriter::new(file);
@@ -102,23 +105,16 @@ impl Store for Ring {
         self.time = packet.time;
         self.held += block.len() + OVERHEAD;
         self.blocks.push_back((packet.of, block.into()));
-        if let Some(secrets) = self.secrets.get_mut(&packet.of) {
-            secrets.packets += 1;
-        }
+        self.connections.entry(packet.of).or_default().packets += 1;
         while self.held > self.size {
             self.forget();
         }
     }
 
     fn secrets(&mut self, of: Handle, lines: &[u8]) {
-        let blocks = &self.blocks;
-        let secrets = self.secrets.entry(of).or_insert_with(|| Secrets {
-            // Those of its handshake.
-            packets: blocks.iter().filter(|(other, _)| *other == of).count(),
-            ..Secrets::default()
-        });
-        if secrets.lines.len() + lines.len() <= SECRETS {
-            secrets.lines.extend_from_slice(lines);
+        let secrets = &mut self.connections.entry(of).or_default().secrets;
+        if secrets.len() + lines.len() <= SECRETS {
+            secrets.extend_from_slice(lines);
         }
     }
 
@@ -131,10 +127,10 @@ impl Store for Ring {
     }
 
     fn closed(&mut self, of: Handle) {
-        if let Some(secrets) = self.secrets.get_mut(&of) {
-            secrets.closed = true;
-            if secrets.packets == 0 {
-                self.secrets.remove(&of);
+        if let Some(connection) = self.connections.get_mut(&of) {
+            connection.closed = true;
+            if connection.packets == 0 {
+                self.connections.remove(&of);
             }
         }
     }
