@@ -3,8 +3,9 @@
 //! The policy of the response makes it a sandbox, whether it is in a frame or not: no scripts, no
 //! forms, no plug-ins, and nothing from the network, so that nobody learns that the message was
 //! read. (Links of the document itself, `<link>`, are taken out: browsers connect to what they name
-//! in advance, whatever the policy is.) Images of the message itself (`cid:`, RFC 2392) are put into the document as `data:`, since a
-//! sandbox has no origin that could ask for them. A link that a user follows opens in a new tab.
+//! in advance, whatever the policy is.) Images of the message itself (`cid:`, RFC 2392) are put into
+//! the document as `data:`, since a sandbox has no origin that could ask for them. A link that a user
+//! follows opens in a new tab.
 
 use std::collections::HashMap;
 
