@@ -9,7 +9,7 @@
 //!     events      each connection that became ready gets its turn
 //!     messages    signals and the outcomes of jobs; connections that have a message or
 //!                 an outcome get their turn
-//!     deadlines   each that is due gets its turn
+//!     deadlines   each that was due before the poll gets its turn
 //!     bulk        one of those that are in the middle of a transfer
 //!     connect     where protocols want to
 //!     accept      what waits at the listeners; then the sources once more, and each
@@ -393,6 +393,7 @@ impl<P: Protocol> Reactor<P> {
             if let Some(tap) = &mut self.tap {
                 hook = hook.into_iter().chain(tap.before_wait(self.time, quiet)).min();
             }
+            let asked = self.time.now;
             self.wait(&mut events, hook)?;
             self.time = self.clock.read();
             quiet = events.is_empty() && self.run_queue.is_empty();
@@ -400,7 +401,7 @@ impl<P: Protocol> Reactor<P> {
                 sys::trim_heap();
                 self.peak = self.in_use();
             }
-            self.pass(&events);
+            self.pass(&events, asked);
             let ended = self.clock.ticks();
             self.figures.passes.add(ended.as_micros().saturating_sub(self.time.now.as_micros()));
             #[cfg(debug_assertions)]
@@ -427,13 +428,7 @@ impl<P: Protocol> Reactor<P> {
             }
             next.map(|next| next.since(now))
         };
-        let mut result = self.poll.poll(events, timeout);
-        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::Interrupted) {
-            // The process may have been stopped for long. What has come meanwhile comes before
-            // the deadlines.
-            result = self.poll.poll(events, Some(Duration::ZERO));
-        }
-        match result {
+        match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 events.clear();
                 Ok(())

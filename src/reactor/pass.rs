@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use mio::event::Event;
 use mio::{Events, Token};
 
+use super::clock::Tick;
 use super::datagrams::Datagrams;
 use super::helpers::Ended;
 use super::protocol::{Effect, Protocol};
@@ -21,8 +22,8 @@ use crate::limits;
 const EFFECTS: usize = 64;
 
 impl<P: Protocol> Reactor<P> {
-    /// One pass over everything that is due.
-    pub(super) fn pass(&mut self, events: &Events) {
+    /// One pass over everything that is due. `asked` is before the poll that found the events.
+    pub(super) fn pass(&mut self, events: &Events, asked: Tick) {
         self.files = work::PASS_FILES;
         self.take_sources(events);
         // Each phase has a share of its own: neither those that waited nor those that come
@@ -33,7 +34,7 @@ impl<P: Protocol> Reactor<P> {
         self.take_events(events);
         self.take_messages(events);
         self.run_soon();
-        self.expire_deadlines();
+        self.expire_deadlines(asked);
         self.run_bulk();
         self.dial_all();
         if self.can_accept() {
@@ -102,9 +103,12 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    fn expire_deadlines(&mut self) {
+    /// Those that were due when the sockets were asked last. A process may be stopped for long,
+    /// also between the poll and the reading of the clock: then the next poll, which doesn't wait,
+    /// finds what has come meanwhile, and the deadlines follow.
+    fn expire_deadlines(&mut self, asked: Tick) {
         for _ in 0..EXPIRED {
-            let Some((index, armed)) = self.timers.expired(self.time.now) else { break };
+            let Some((index, armed)) = self.timers.expired(asked) else { break };
             if let Some((handle, slot)) = self.slots.at(index)
                 && slot.armed == armed
             {
