@@ -18,16 +18,21 @@ pub const BUFFER: usize = 64 * 1024;
 /// Room of an input beyond [`BUFFER`]: one record of TLS, which comes whole (RFC 8446 §5.1).
 pub(super) const RECORD: usize = 16 * 1024;
 
-/// Most bytes that are received at once.
+/// Most bytes that are usually received at once.
 pub const RECEIVED: usize = BUFFER + RECORD;
+
+/// Most bytes that are received at once for a protocol that passes them on at once
+/// ([`Want::in_bulk`](super::Want::in_bulk)). A system call for so many costs little more than one for a few: a
+/// relay of 80 KiB at a time takes a half more of the processor.
+pub const BULK: usize = 256 * 1024;
 
 /// Takes the place of [`RECEIVED`] and of [`BUFFER`] while memory is short. A piece of that size is copied,
 /// so it keeps no buffer.
 pub(super) const SMALL: usize = LEAST;
 
-/// Most buffers that are kept for their next use: so many pieces are under way at once without new
-/// memory.
-const SPARE: usize = 16;
+/// Most bytes of the buffers that are kept for their next use: pieces of so many are under way at once
+/// without new memory.
+const SPARE: usize = 16 * RECEIVED;
 
 /// What was received and not yet consumed.
 ///
@@ -45,7 +50,7 @@ pub struct Input {
 
 impl Default for Input {
     fn default() -> Self {
-        Self { buffer: Rc::new(Vec::with_capacity(RECEIVED)), start: 0, former: Vec::new(), window: RECEIVED }
+        Self { buffer: buffer_of(RECEIVED), start: 0, former: Vec::new(), window: RECEIVED }
     }
 }
 
@@ -102,6 +107,14 @@ impl Input {
     /// Has at most so many bytes received at once, from now on.
     pub(super) fn set_window(&mut self, window: usize) {
         self.window = window;
+        if self.is_large() != (window > RECEIVED) {
+            self.change();
+        }
+    }
+
+    /// Whether the buffer has room for [`BULK`] bytes.
+    fn is_large(&self) -> bool {
+        self.buffer.capacity() > RECEIVED
     }
 
     /// Whether [`SMALL`] bytes are received at once.
@@ -167,11 +180,14 @@ impl Input {
         Rc::get_mut(&mut self.buffer).expect("nobody else has another buffer")
     }
 
-    /// Goes on with another buffer, because stretches of this one are under way.
+    /// Goes on with another buffer, because stretches of this one are under way, or because it has
+    /// another size.
     #[inline(never)]
     fn change(&mut self) {
-        let free = self.former.iter().position(|buffer| Rc::strong_count(buffer) == 1);
-        let mut next = free.map_or_else(|| Self::default().buffer, |free| self.former.swap_remove(free));
+        let size = if self.window > RECEIVED { BULK } else { RECEIVED };
+        let fits = |buffer: &Rc<Vec<u8>>| Rc::strong_count(buffer) == 1 && buffer.capacity() == size;
+        let free = self.former.iter().position(fits);
+        let mut next = free.map_or_else(|| buffer_of(size), |free| self.former.swap_remove(free));
         if let Some(buffer) = Rc::get_mut(&mut next) {
             buffer.clear();
             buffer.extend_from_slice(self.bytes());
@@ -182,10 +198,16 @@ impl Input {
     }
 
     fn keep(&mut self, former: Rc<Vec<u8>>) {
-        if self.former.len() < SPARE {
+        let kept: usize = self.former.iter().map(|buffer| buffer.capacity()).sum();
+        if kept + former.capacity() <= SPARE {
             self.former.push(former);
         }
     }
+}
+
+/// An empty buffer with room for `size` bytes.
+fn buffer_of(size: usize) -> Rc<Vec<u8>> {
+    Rc::new(Vec::with_capacity(size))
 }
 
 #[cfg(test)]
@@ -228,6 +250,29 @@ mod tests {
     }
 
     #[test]
+    fn much_is_received_into_buffers_of_their_own() {
+        let mut input = Input::default();
+        let usual = input.bytes().as_ptr();
+        let mut large = Vec::new();
+        for _ in 0..3 {
+            input.set_window(BULK);
+            assert_eq!(input.make_room(), BULK);
+            large.push(input.bytes().as_ptr());
+            input.extend(&[b'a'; BULK]);
+            let piece = input.share(0..BULK);
+            input.consume(BULK);
+            input.set_window(RECEIVED);
+            assert_eq!((input.make_room(), input.bytes().as_ptr()), (RECEIVED, usual));
+            assert_eq!((piece.len(), Bytes::memory_of([&piece])), (BULK, BULK));
+        }
+        assert!(large[0] == large[1] && large[1] == large[2], "it is used again");
+        // What is at hand goes along.
+        input.extend(b"begin");
+        input.set_window(BULK);
+        assert_eq!((input.make_room(), input.bytes()), (BULK - 5, &b"begin"[..]));
+    }
+
+    #[test]
     fn few_bytes_do_not_keep_a_buffer() {
         let mut input = Input::default();
         input.extend(&[b'a'; BUFFER / 2 - 1]);
@@ -242,18 +287,18 @@ mod tests {
     fn the_input_keeps_few_buffers() {
         let mut input = Input::default();
         let mut pieces = Vec::new();
-        for _ in 0..2 * SPARE {
+        for _ in 0..2 * SPARE / RECEIVED {
             input.extend(&[b'a'; BUFFER]);
             pieces.push(input.share(0..BUFFER));
             input.consume(BUFFER);
         }
-        assert_eq!(input.former.len(), SPARE);
+        assert_eq!(input.former.len(), SPARE / RECEIVED);
         drop(pieces);
-        for _ in 0..2 * SPARE {
+        for _ in 0..2 * SPARE / RECEIVED {
             input.extend(&[b'a'; BUFFER]);
             drop(input.share(0..BUFFER));
             input.consume(BUFFER);
         }
-        assert_eq!(input.former.len(), SPARE);
+        assert_eq!(input.former.len(), SPARE / RECEIVED);
     }
 }

@@ -88,7 +88,7 @@ pub use datagram_socket::DatagramSocket;
 pub use endpoint::{Dial, Endpoint};
 pub use figures::Figures;
 pub use helpers::{JobClass, JobId, JobResult, QueueFull, start_worker, within};
-pub use input::{BUFFER, Input, RECEIVED};
+pub use input::{BUFFER, BULK, Input, RECEIVED};
 pub use listener::Listener;
 pub use options::{Options, Until};
 pub use outbox::Outbox;

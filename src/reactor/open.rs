@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::peer::Peer;
 use super::protocol::{Accepted, Context, Ending, Ends, Protocol};
 use super::security::Security;
-use super::slot::{Queued, Slot};
+use super::slot::{Queued, Reading, Slot};
 use super::slots::Handle;
 use super::tap::{TapEnds, TapEvent};
 use super::tls::TlsFailure;
@@ -95,7 +95,7 @@ impl<P: Protocol> Reactor<P> {
                         let (local, peer) = (transport.socket.local(), transport.peer.address());
                         tap.tell(handle, TapEvent::Dialled(TapEnds { local, peer, path }));
                     }
-                    self.slots.put(handle, Slot::new(transport, protocol, false, NO_LISTENER));
+                    self.slots.put(handle, Slot::new(transport, protocol, Reading::No, NO_LISTENER));
                     self.newcomers.push(handle);
                 }
                 Err(error) => {
@@ -225,7 +225,8 @@ impl<P: Protocol> Reactor<P> {
                 // that has sent nothing is closed without waiting for an event.
                 let readable = readable || draining;
                 let transport = Transport::new(socket, peer, readable, tls);
-                self.slots.put(handle, Slot::new(transport, protocol, readable, index as u8));
+                let reading = if readable { Reading::Usual } else { Reading::No };
+                self.slots.put(handle, Slot::new(transport, protocol, reading, index as u8));
                 self.newcomers.push(handle);
             }
             Err(failure) => self.refuse(handle, protocol, failure, peer),

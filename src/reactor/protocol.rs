@@ -20,7 +20,7 @@ use super::clock::{Tick, Time};
 use super::endpoint::Dial;
 use super::figures::Figures;
 use super::helpers::{Helpers, JobClass, JobId, JobResult, QueueFull};
-use super::input::{Input, RECEIVED, SMALL};
+use super::input::{BULK, Input, RECEIVED, SMALL};
 use super::outbox::Outbox;
 use super::peer::Peer;
 use super::security::Security;
@@ -394,11 +394,15 @@ impl<P: Protocol> Context<'_, P> {
         self.effects.push(Effect::Pause);
     }
 
-    /// Most bytes that a connection should hold in one direction: [`RECEIVED`]. While the
-    /// connections hold more than half of the [memory](super::Options::memory) that they may have, it
-    /// is little, so that many slow peers don't take the other half.
+    /// Most bytes that a connection should hold in one direction: [`BULK`]; [`RECEIVED`] while
+    /// the connections hold more than a quarter of the [memory](super::Options::memory) that they may
+    /// have; and little while they hold more than half, so that many slow peers don't take the other half.
     pub fn window(&self) -> usize {
-        if self.figures.held > self.figures.limits.1 / 2 { SMALL } else { RECEIVED }
+        match (self.figures.held, self.figures.limits.1) {
+            (held, most) if held <= most / 4 => BULK,
+            (held, most) if held <= most / 2 => RECEIVED,
+            _ => SMALL,
+        }
     }
 
     /// What the loop has counted.

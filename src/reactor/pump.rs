@@ -19,9 +19,9 @@ use mio::Registry;
 
 use super::buffers::Output;
 use super::clock::Tick;
-use super::input::Input;
+use super::input::{Input, RECEIVED};
 use super::protocol::{Context, Ending, Ends, Io, Protocol};
-use super::slot::{Queued, Slot};
+use super::slot::{Queued, Reading, Slot};
 use super::slots::Handle;
 use super::tls::{LentCiphertext, TlsFailure, TlsSide};
 use super::transport::{FILE_TURN, Filled, Phase, Share};
@@ -155,7 +155,7 @@ impl<P: Protocol> Reactor<P> {
         let work = Work::turn();
         let mut cx = Context { shared, time, handle, draining, work, helpers, slots, effects, figures, tap };
         let (listener, window) = (listeners.address(slot.listener), cx.window());
-        input.set_window(window);
+        input.set_window(window.min(RECEIVED));
         output.set_window(window);
         ciphertext.iter_mut().for_each(|ciphertext| ciphertext.set_window(window));
         let turn = slot.turn(&mut Lent { input, output, ciphertext, listener, options, files }, &mut cx);
@@ -340,8 +340,11 @@ impl<P: Protocol> Slot<P> {
     #[inline(always)]
     fn ask(&mut self, lent: &mut Lent<'_>, cx: &mut Context<'_, P>) -> Result<Want, Over> {
         // A handshake reads whatever the protocol wants.
-        let reads = self.reading || self.transport.is_handshaking();
+        let reads = self.reading != Reading::No || self.transport.is_handshaking();
         if reads && self.transport.can_read() && !lent.input.is_full() {
+            if self.reading == Reading::Bulk {
+                lent.input.set_window(cx.window());
+            }
             let (before, shaking) = (lent.input.bytes().len(), self.transport.is_handshaking());
             let filled = self.transport.fill(lent.input, lent.ciphertext, cx.tap);
             cx.figures.received += (lent.input.bytes().len() - before) as u64;
@@ -365,7 +368,7 @@ impl<P: Protocol> Slot<P> {
             (transport.is_truncated(), transport.is_gone(), transport.is_established());
         let mut io = Io { input, output, ended, truncated, unread, gone, established, ends };
         let want = protocol.advance(&mut io, cx);
-        *reading = want.read;
+        *reading = Reading::from(&want);
         Ok(want)
     }
 

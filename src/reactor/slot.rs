@@ -3,6 +3,7 @@
 use super::held::Held;
 use super::timers::Armed;
 use super::transport::Transport;
+use super::want::Want;
 
 /// What a handle names.
 pub(super) struct Slot<P> {
@@ -16,10 +17,28 @@ pub(super) struct Slot<P> {
     pub(super) queued: Queued,
     /// The socket is registered with the poll.
     pub(super) registered: bool,
-    /// The protocol wanted more input when it was called last.
-    pub(super) reading: bool,
+    /// How much input the protocol wanted when it was called last.
+    pub(super) reading: Reading,
     /// Which listener it came from.
     pub(super) listener: u8,
+}
+
+/// How much input a protocol wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reading {
+    No,
+    Usual,
+    Bulk,
+}
+
+impl From<&Want> for Reading {
+    fn from(want: &Want) -> Self {
+        match (want.read, want.in_bulk) {
+            (false, _) => Self::No,
+            (true, false) => Self::Usual,
+            (true, true) => Self::Bulk,
+        }
+    }
 }
 
 /// Which run queue a connection is in.
@@ -36,7 +55,7 @@ pub(super) enum Queued {
 
 impl<P> Slot<P> {
     /// A connection that was just made.
-    pub(super) fn new(transport: Transport, protocol: P, reading: bool, listener: u8) -> Self {
+    pub(super) fn new(transport: Transport, protocol: P, reading: Reading, listener: u8) -> Self {
         Self {
             transport,
             protocol,

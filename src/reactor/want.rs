@@ -7,6 +7,8 @@ use super::clock::Tick;
 pub struct Want {
     /// More input. This holds until the next call: what has come by then is read before it.
     pub read: bool,
+    /// Of that, much at once ([`BULK`](super::BULK)): it is passed on at once.
+    pub in_bulk: bool,
     /// To be called at this moment at the latest.
     pub wake: Option<Tick>,
     /// To be called again soon, after others: there is more to do with what is at hand,
@@ -18,7 +20,7 @@ pub struct Want {
 
 impl Want {
     /// Nothing but what is already on its way: room in the output, a message.
-    pub const NOTHING: Self = Self { read: false, wake: None, again: false, finish: Finish::No };
+    pub const NOTHING: Self = Self { read: false, in_bulk: false, wake: None, again: false, finish: Finish::No };
     /// More input, no deadline.
     pub const READ: Self = Self { read: true, ..Self::NOTHING };
     /// To be called again, after others.

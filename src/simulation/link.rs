@@ -77,7 +77,7 @@ impl Link {
         self.want = peer.turn(|io| service.advance(io, &mut context.context(shared, time, draining)));
         world.take_effects(&mut self.context);
         self.full = self.peer.output.room() == 0;
-        let Want { read, wake, finish, again: _ } = self.want;
+        let Want { read, in_bulk: _, wake, finish, again: _ } = self.want;
         let output = &self.peer.output;
         assert!(output.bytes().len() <= 2 * BUFFER, "the output is too large");
         assert!(output.pending() <= (2 * BUFFER + super::HUGE) as u64, "a second response behind a file");

@@ -58,8 +58,12 @@ impl Bench {
         own.set_nonblocking(true).unwrap();
         peer.set_nonblocking(true).unwrap();
         let socket = Socket::Unix(mio::net::UnixStream::from_std(own));
-        let slot =
-            Slot::new(Transport::new(socket, Peer::new(None), false, None), Sender(Some(Box::new(send))), false, 0);
+        let slot = Slot::new(
+            Transport::new(socket, Peer::new(None), false, None),
+            Sender(Some(Box::new(send))),
+            Reading::No,
+            0,
+        );
         let options = Options { send_limit: SendLimit::per_second(limit), ..Options::default() };
         Self { slot, peer, options, input: Input::default(), output: Output::default(), test: TestContext::default() }
     }

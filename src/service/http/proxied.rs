@@ -27,7 +27,7 @@ use crate::http::{FieldLines, Fields, Reject, Status};
 use crate::reactor::{Bytes, Ends, Handle, Io, JobId, Tick, Want};
 use crate::service::Message;
 use crate::service::proxy::{
-    Answer, Chosen, Content, Dialed, Dialing, ExchangeId, FromUpstream, Room, ToUpstream, Upstream,
+    Answer, Chosen, Content, Dialed, Dialing, ExchangeId, FromUpstream, Owed, Room, ToUpstream, Upstream,
 };
 
 /// A request that an upstream answers.
@@ -64,8 +64,8 @@ enum Stage {
     /// Its content is sent.
     Sending {
         persistent: bool,
-        /// Bytes that were written, and for which the upstream wasn't told yet.
-        owed: usize,
+        /// What was written.
+        owed: Owed,
         body: BodyWriter,
     },
 }
@@ -272,11 +272,9 @@ impl Proxied {
             return self.give_up(end, cx);
         }
         if let Stage::Sending { owed, .. } = &mut self.stage
-            && *owed > 0
-            && io.output.room() > 0
+            && let Some(taken) = owed.announce(io.output)
         {
-            let bytes = std::mem::take(owed);
-            self.tell(ToUpstream::Room(bytes), cx);
+            self.tell(ToUpstream::Room(taken), cx);
         }
         self.wait(io, cx)
     }
@@ -326,9 +324,9 @@ impl Proxied {
     fn take_room(&mut self, now: Tick) {
         let Self { inbox, connection, content, .. } = self;
         inbox.retain(|(from, message)| match message {
-            FromUpstream::Room(bytes) => {
+            FromUpstream::Room(taken) => {
                 if from == connection {
-                    content.give_room(*bytes, now);
+                    content.give_room(*taken, now);
                 }
                 false
             }
@@ -345,7 +343,7 @@ impl Proxied {
                 return Some(End::Over(Over::Tunnel(status, fields)));
             }
             (FromUpstream::Piece(bytes), Stage::Sending { owed, body, .. }) => {
-                *owed += bytes.len();
+                owed.add(bytes.len());
                 body.share(bytes, io.output, cx);
             }
             (FromUpstream::End, Stage::Sending { persistent, body, .. }) => {
@@ -416,7 +414,7 @@ impl Proxied {
 
     /// The head of the response was written: its content follows.
     pub(super) fn send(&mut self, persistent: bool, body: BodyWriter) {
-        self.stage = Stage::Sending { persistent, owed: 0, body };
+        self.stage = Stage::Sending { persistent, owed: Owed::default(), body };
     }
 
     /// After a failure of the connection that was asked: asks again, or ends. `was_sent`: the upstream
@@ -459,12 +457,12 @@ impl Proxied {
 
     /// What is waited for: the client's content, or a message.
     fn wait(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) -> Step<End> {
-        let is_readable = self.content.is_wanted();
-        if cx.work.is_spent() && is_readable && !io.input.is_empty() {
-            return Step::Wait(Want::AGAIN);
+        let want = self.content.want();
+        if !want.read {
+            return Step::Wait(want);
         }
-        if !is_readable {
-            return Step::Wait(Want::NOTHING);
+        if cx.work.is_spent() && !io.input.is_empty() {
+            return Step::Wait(Want::AGAIN);
         }
         let deadline = self.content.deadline(cx);
         if cx.time.now >= deadline {
@@ -472,7 +470,7 @@ impl Proxied {
             let reject = Reject::new(Status::REQUEST_TIMEOUT, "the body of the request came too slowly");
             return self.give_up(End::Over(Over::Refused(reject)), cx);
         }
-        Step::Wait(Want::READ.by(deadline))
+        Step::Wait(want.by(deadline))
     }
 }
 

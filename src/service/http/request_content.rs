@@ -4,8 +4,8 @@ use super::Cx;
 use super::rejects::BODY_TOO_LARGE;
 use crate::http::Reject;
 use crate::http::framing::{BodyReader, Framing};
-use crate::reactor::{Io, Pace, Tick};
-use crate::service::proxy::{Room, ToUpstream};
+use crate::reactor::{Io, Pace, Tick, Want};
+use crate::service::proxy::{Room, Taken, ToUpstream};
 
 /// The content of a request.
 pub(super) struct RequestContent {
@@ -40,12 +40,12 @@ impl RequestContent {
     }
 
     /// The upstream has room for more.
-    pub(super) fn give_room(&mut self, bytes: usize, now: Tick) {
+    pub(super) fn give_room(&mut self, taken: Taken, now: Tick) {
         if self.room.bytes() == 0 {
             // The time that the upstream took isn't the client's.
             self.pace = Pace::start(now);
         }
-        self.room.give(bytes);
+        self.room.give(taken);
     }
 
     /// No upstream has room.
@@ -59,8 +59,13 @@ impl RequestContent {
     }
 
     /// Whether more is wanted from the client.
-    pub(super) fn is_wanted(&self) -> bool {
+    fn is_wanted(&self) -> bool {
         !self.is_ended && self.room.bytes() > 0
+    }
+
+    /// What is wanted from the client.
+    pub(super) fn want(&self) -> Want {
+        if self.is_ended { Want::NOTHING } else { self.room.want() }
     }
 
     /// When the client is too slow.

@@ -134,8 +134,8 @@ impl UpstreamConnection {
         let Some(exchange) = &mut self.exchange else { return };
         exchange.set_window(cx.window());
         self.inbox.retain(|(id, message)| match message {
-            ToUpstream::Room(bytes) if *id == exchange.id => {
-                exchange.give_room(*bytes, cx.time.now);
+            ToUpstream::Room(taken) if *id == exchange.id => {
+                exchange.give_room(*taken, cx.time.now);
                 false
             }
             _ => true,
@@ -257,7 +257,7 @@ impl UpstreamConnection {
         match exchange.is_paused() {
             // The store wakes it. But if that gets lost with another connection, this one isn't.
             true => Want::NOTHING.by(deadline.min(cx.time.now.after(limits::CACHE_POLL))),
-            false => Want::READ.by(deadline),
+            false => exchange.want().by(deadline),
         }
     }
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use super::storing::Growing;
 use super::{
-    Answer, Ask, BESIDE, Content, ExchangeId, FromUpstream, InFlight, Kept, Room, Storing, ToUpstream, TunnelEnd,
-    Upstream,
+    Answer, Ask, BESIDE, Content, ExchangeId, FromUpstream, InFlight, Kept, Owed, Room, Storing, Taken, ToUpstream,
+    TunnelEnd, Upstream,
 };
 use crate::http::chunked::{CHUNK_END, LAST_CHUNK, begin_chunk};
 use crate::http::client::{Body, HttpError, RequestKind, ResponseHead, ResponseReader};
@@ -23,7 +23,7 @@ use crate::http::framing::parse_length;
 use crate::http::proxying::{UpstreamFailure, UpstreamTimeouts, response_fields, upgrade_fields};
 use crate::http::response::Length;
 use crate::http::{FieldLines, Status};
-use crate::reactor::{Context, Io, Pace, Tick};
+use crate::reactor::{Context, Io, Pace, Tick, Want};
 use crate::service::{Message, Service};
 
 type Cx<'a> = Context<'a, Service>;
@@ -39,8 +39,8 @@ pub(super) struct Exchange {
     content: Content,
     /// All of the request was written.
     is_asked: bool,
-    /// Bytes of content that were written, and for which no room was announced yet.
-    owed: usize,
+    /// Content that was written.
+    owed: Owed,
     /// Bytes of the response that the exchange has room for.
     room: Room,
     /// When something was received or sent last.
@@ -74,7 +74,7 @@ impl Exchange {
             reader: ResponseReader::new(kind),
             content,
             is_asked: content == Content::None,
-            owed: 0,
+            owed: Owed::default(),
             room: Room::WHOLE,
             progress: now,
             pace: None,
@@ -92,8 +92,8 @@ impl Exchange {
     }
 
     /// Takes note of the room that the client's side has.
-    pub(super) fn give_room(&mut self, bytes: usize, now: Tick) {
-        self.room.give(bytes);
+    pub(super) fn give_room(&mut self, taken: Taken, now: Tick) {
+        self.room.give(taken);
         self.progress = now;
     }
 
@@ -101,9 +101,9 @@ impl Exchange {
     pub(super) fn hear(&mut self, message: ToUpstream, io: &mut Io<'_>, now: Tick) -> bool {
         match message {
             ToUpstream::Ask(_) | ToUpstream::Connect => return true,
-            ToUpstream::Room(bytes) => self.give_room(bytes, now),
+            ToUpstream::Room(taken) => self.give_room(taken, now),
             ToUpstream::Piece(bytes) => {
-                self.owed += bytes.len();
+                self.owed.add(bytes.len());
                 if self.content == Content::Chunked {
                     begin_chunk(bytes.len() as u64, io.output.buffer());
                     io.output.share(bytes);
@@ -127,9 +127,8 @@ impl Exchange {
 
     /// Tells the client's side that its content is on its way.
     pub(super) fn announce_room(&mut self, io: &Io<'_>, cx: &mut Cx<'_>) {
-        if self.owed > 0 && io.output.room() > 0 {
-            let written = std::mem::take(&mut self.owed);
-            self.tell(FromUpstream::Room(written), cx);
+        if let Some(taken) = self.owed.announce(io.output) {
+            self.tell(FromUpstream::Room(taken), cx);
         }
     }
 
@@ -302,6 +301,14 @@ impl Exchange {
             false if !self.is_read_in_store() && self.room.bytes() == 0 => None,
             false if self.pace.is_some_and(|pace| pace.is_too_slow()) => Some(self.progress),
             false => Some(self.progress.after(timeouts.idle)),
+        }
+    }
+
+    /// What is wanted of the upstream, unless the store has no room for it.
+    pub(super) fn want(&self) -> Want {
+        match self.reader.awaits_head() || self.is_read_in_store() {
+            true => Want::READ,
+            false => self.room.want(),
         }
     }
 

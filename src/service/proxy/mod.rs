@@ -62,7 +62,7 @@ pub(crate) use dialing::{Dialed, Dialing, ask_beside};
 pub use forward::{Forward, Origins};
 pub use health::{HealthCheck, HealthSettings};
 pub use queue::{Place, Queue};
-pub use room::Room;
+pub use room::{Owed, Room, Taken};
 pub use storing::Kept;
 pub(crate) use storing::{Storing, parse_stored};
 pub use tunnel::{Flow, Passing, TunnelEnd};
@@ -72,11 +72,14 @@ use crate::http::client::RequestKind;
 use crate::http::proxying::UpstreamFailure;
 use crate::http::response::Length;
 use crate::http::{FieldLines, Status};
-use crate::reactor::{Bytes, Handle, RECEIVED};
+use crate::reactor::{BULK, Bytes, Handle, RECEIVED};
 
 /// Bytes of content that are on their way between two connections, at most, in each direction: as many as
 /// are received at once, so that nothing of them is left over.
 pub const WINDOW: usize = RECEIVED;
+
+/// The same, towards a peer that has taken all that was sent to it.
+pub const LARGE_WINDOW: usize = BULK;
 
 /// The number of a request that no exchange waits for; theirs begin at 1.
 const BESIDE: u32 = 0;
@@ -102,7 +105,7 @@ pub enum ToUpstream {
     /// Its content is complete.
     End,
     /// The client took so many bytes of the response.
-    Room(usize),
+    Room(Taken),
     /// Nobody wants the response any more.
     Cancel,
 }
@@ -154,7 +157,7 @@ pub enum FromUpstream {
     /// It is complete.
     End,
     /// So many bytes of the request's content were written.
-    Room(usize),
+    Room(Taken),
     /// There is no response, or no more of it.
     Failed(UpstreamFailure),
     /// The connection has ended, and nothing of the request was written to it.

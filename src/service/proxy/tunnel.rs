@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 
-use super::{FromUpstream, Room, ToUpstream};
+use super::{FromUpstream, Owed, Room, Taken, ToUpstream};
 use crate::http::proxying::UpstreamFailure;
 use crate::reactor::{Bytes, Context, Finish, Io, Tick, Want};
 use crate::service::Service;
@@ -28,7 +28,7 @@ pub enum Flow {
     /// There will be no more of them.
     End,
     /// So many bytes were written.
-    Room(usize),
+    Room(Taken),
     /// The connection is lost.
     Lost,
 }
@@ -39,7 +39,7 @@ impl Flow {
         match message {
             ToUpstream::Piece(bytes) => Some(Self::Piece(bytes)),
             ToUpstream::End => Some(Self::End),
-            ToUpstream::Room(bytes) => Some(Self::Room(bytes)),
+            ToUpstream::Room(taken) => Some(Self::Room(taken)),
             ToUpstream::Cancel => Some(Self::Lost),
             ToUpstream::Ask(_) | ToUpstream::Connect => None,
         }
@@ -50,7 +50,7 @@ impl Flow {
         match message {
             FromUpstream::Piece(bytes) => Some(Self::Piece(bytes)),
             FromUpstream::End => Some(Self::End),
-            FromUpstream::Room(bytes) => Some(Self::Room(bytes)),
+            FromUpstream::Room(taken) => Some(Self::Room(taken)),
             FromUpstream::Failed(_) => Some(Self::Lost),
             FromUpstream::Established
             | FromUpstream::Interim(..)
@@ -66,7 +66,7 @@ impl From<Flow> for ToUpstream {
         match flow {
             Flow::Piece(bytes) => Self::Piece(bytes),
             Flow::End => Self::End,
-            Flow::Room(bytes) => Self::Room(bytes),
+            Flow::Room(taken) => Self::Room(taken),
             Flow::Lost => Self::Cancel,
         }
     }
@@ -77,7 +77,7 @@ impl From<Flow> for FromUpstream {
         match flow {
             Flow::Piece(bytes) => Self::Piece(bytes),
             Flow::End => Self::End,
-            Flow::Room(bytes) => Self::Room(bytes),
+            Flow::Room(taken) => Self::Room(taken),
             Flow::Lost => Self::Failed(UpstreamFailure::Closed),
         }
     }
@@ -97,8 +97,8 @@ pub enum Passing {
 pub struct TunnelEnd {
     /// What has arrived from the other end, and isn't written.
     arrived: VecDeque<Bytes>,
-    /// Bytes that were written, and for which no room was announced yet.
-    owed: usize,
+    /// What was written.
+    owed: Owed,
     /// Bytes that the other end has room for.
     room: Room,
     /// The other end knows that the input has ended.
@@ -115,7 +115,7 @@ impl TunnelEnd {
     pub fn new(now: Tick) -> Self {
         Self {
             arrived: VecDeque::new(),
-            owed: 0,
+            owed: Owed::default(),
             room: Room::WHOLE,
             is_input_over: false,
             is_output_over: false,
@@ -129,7 +129,7 @@ impl TunnelEnd {
         match flow {
             Flow::Piece(bytes) => self.arrived.push_back(bytes),
             Flow::End => self.is_output_over = true,
-            Flow::Room(bytes) => self.room.give(bytes),
+            Flow::Room(taken) => self.room.give(taken),
             Flow::Lost => self.is_lost = true,
         }
     }
@@ -153,7 +153,7 @@ impl TunnelEnd {
         if self.arrived.is_empty() {
             self.arrived = VecDeque::new();
         }
-        self.owed += piece.len();
+        self.owed.add(piece.len());
         self.moved = now;
         Some(piece)
     }
@@ -161,8 +161,10 @@ impl TunnelEnd {
     /// What is to be told to the other end next.
     pub fn next(&mut self, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Option<Flow> {
         // An end that has told that nothing more comes needs no room, and may be closed already.
-        if self.owed > 0 && !self.is_output_over && io.output.room() > 0 {
-            return Some(Flow::Room(std::mem::take(&mut self.owed)));
+        if !self.is_output_over
+            && let Some(taken) = self.owed.announce(io.output)
+        {
+            return Some(Flow::Room(taken));
         }
         if self.is_input_over || self.is_lost {
             return None;
@@ -198,9 +200,9 @@ impl TunnelEnd {
         if is_output_over && self.is_input_over {
             return Passing::Over;
         }
-        let read = !self.is_input_over && self.room.bytes() > 0;
+        let want = if self.is_input_over { Want::NOTHING } else { self.room.want() };
         let finish = if is_output_over { Finish::HalfClose } else { Finish::No };
         // What is left although there is room is left because the turn's work is spent.
-        Passing::On(Want { read, again: read && !io.input.is_empty(), finish, wake: None })
+        Passing::On(Want { again: want.read && !io.input.is_empty(), finish, ..want })
     }
 }

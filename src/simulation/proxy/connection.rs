@@ -6,7 +6,7 @@ use super::world::World;
 use crate::limits;
 use crate::reactor::{BUFFER, Finish, Handle, Protocol, Tick, Want};
 use crate::service::Service;
-use crate::service::proxy::WINDOW;
+use crate::service::proxy::LARGE_WINDOW;
 use crate::service::testing::Peer;
 
 /// Who is at the other end.
@@ -69,9 +69,9 @@ impl Connection {
         self.want = peer.turn(|io| service.advance(io, &mut context.context(shared, time, draining)));
         self.is_full = self.peer.output.room() == 0;
         let output = self.peer.output.bytes().len();
-        assert!(output <= 2 * BUFFER + WINDOW, "the output is too large: {output}");
+        assert!(output <= 2 * BUFFER + LARGE_WINDOW, "the output is too large: {output}");
         assert!(!(self.want.read && self.peer.input.is_full()), "it waits for input without room for it");
-        assert!(self.service.memory() <= 6 * WINDOW, "it holds {} bytes", self.service.memory());
+        assert!(self.service.memory() <= 6 * LARGE_WINDOW, "it holds {} bytes", self.service.memory());
         if let Party::Client(client) = &mut self.party {
             client.produce(self.taken + self.peer.output.pending(), world);
         }

@@ -11,7 +11,7 @@ use super::world::World;
 use crate::limits;
 use crate::reactor::{Accepted, Ending, Finish, Handle, JobId, JobResult, Protocol};
 use crate::service::http::HostsId;
-use crate::service::proxy::{FromUpstream, ToUpstream, WINDOW};
+use crate::service::proxy::{FromUpstream, LARGE_WINDOW, ToUpstream};
 use crate::service::testing::ends;
 use crate::service::{Kind, Message, Outcome, Service};
 
@@ -136,7 +136,7 @@ impl<'t> Network<'t> {
                 let (direction, sent, room, is_over) = match message {
                     ToUpstream::Piece(bytes) => (0, bytes.len(), 0, false),
                     ToUpstream::End | ToUpstream::Cancel => (0, 0, 0, true),
-                    ToUpstream::Room(bytes) => (1, 0, *bytes, false),
+                    ToUpstream::Room(taken) => (1, 0, taken.bytes, false),
                     _ => return,
                 };
                 (id.client, id.request, to, direction, sent, room, is_over)
@@ -145,7 +145,7 @@ impl<'t> Network<'t> {
                 let (direction, sent, room, is_over) = match message {
                     FromUpstream::Piece(bytes) => (1, bytes.len(), 0, false),
                     FromUpstream::End | FromUpstream::Failed(_) => (1, 0, 0, true),
-                    FromUpstream::Room(bytes) => (0, 0, *bytes, false),
+                    FromUpstream::Room(taken) => (0, 0, taken.bytes, false),
                     _ => return,
                 };
                 (id.client, id.request, *upstream, direction, sent, room, is_over)
@@ -157,7 +157,7 @@ impl<'t> Network<'t> {
         }
         let flow = self.flows.entry((client, request, upstream)).or_default();
         flow.bytes[direction] += sent;
-        assert!(flow.bytes[direction] <= WINDOW, "more is under way than there is room for");
+        assert!(flow.bytes[direction] <= LARGE_WINDOW, "more is under way than there is room for");
         assert!(flow.bytes[direction] >= room, "room for bytes that weren't sent");
         flow.bytes[direction] -= room;
         flow.is_over[direction] |= is_over;

@@ -11,7 +11,7 @@ use crate::service::http::proxied::Proxied;
 use crate::service::http::resolve::resolve;
 use crate::service::http::state::{Progress, State};
 use crate::service::http::tunnel::Tunnel;
-use crate::service::proxy::{Addresses, ExchangeId, Proxy, ToUpstream, Upstream};
+use crate::service::proxy::{Addresses, ExchangeId, Proxy, Taken, ToUpstream, Upstream};
 use crate::testing::every_split;
 
 /// The timeout of a tunnel.
@@ -231,7 +231,7 @@ fn what_goes_wrong_at_one_end_resets_the_other() {
     let id = ExchangeId { client: Handle::for_test(1), request: 1 };
     pair.bench.http.undelivered(Handle::for_test(7), id, &ToUpstream::Cancel);
     assert_eq!(pair.settle().finish, Finish::No, "it was for an attempt that was given up");
-    pair.bench.http.undelivered(pair.handle, id, &ToUpstream::Room(1));
+    pair.bench.http.undelivered(pair.handle, id, &ToUpstream::Room(Taken { bytes: 1, is_all: true }));
     assert_eq!(pair.bench.settle().finish, Finish::Abort);
 }
 
