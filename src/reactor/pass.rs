@@ -128,23 +128,23 @@ impl<P: Protocol> Reactor<P> {
             if self.work.is_spent() {
                 break;
             }
-            self.run_next(Queued::Soon);
+            self.run_next(Queued::Soon, Self::pump);
         }
     }
 
     /// One transfer, whatever work is left: then events come first again.
     fn run_bulk(&mut self) {
         self.files = self.files.max(transport::FILE_TURN);
-        self.run_next(Queued::Bulk);
+        self.run_next(Queued::Bulk, Self::pump);
     }
 
-    /// Gives the next of a class its turn.
-    fn run_next(&mut self, class: Queued) {
+    /// Gives the next of a class its turn by `pump`.
+    pub(super) fn run_next(&mut self, class: Queued, pump: impl Fn(&mut Self, Handle)) {
         while let Some(handle) = self.run_queue.pop(class) {
             if let Some(slot) = self.slots.get(handle) {
                 // Else it is queued in the other class by now, or had its turn.
                 if slot.queued == class {
-                    return self.pump(handle);
+                    return pump(self, handle);
                 }
             } else if let Some(index) = Datagrams::<P::Datagrams>::index(handle) {
                 return self.run_datagrams(index);
@@ -209,10 +209,9 @@ impl<P: Protocol> Reactor<P> {
     fn deliver(&mut self, from: Handle, to: Handle, message: P::Message) {
         if let Some(slot) = self.slots.get(to) {
             // Its turn may come after many others.
-            let before = slot.protocol.memory();
-            slot.protocol.deliver(message);
             let held = slot.held.bytes();
-            slot.held.add(slot.protocol.memory().saturating_sub(before));
+            slot.held.add(P::memory_of(&message));
+            slot.protocol.deliver(message);
             self.figures.held += slot.held.bytes() - held;
             self.run_queue.push(to, slot, Queued::Soon);
         } else if let Some(index) = Datagrams::<P::Datagrams>::index(to) {

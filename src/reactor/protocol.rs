@@ -81,6 +81,12 @@ pub trait Protocol: Sized + 'static {
         0
     }
 
+    /// Bytes of memory that a message brings to its receiver. They count until that has its next turn, and
+    /// [`memory`](Self::memory) says what it holds.
+    fn memory_of(_message: &Self::Message) -> usize {
+        0
+    }
+
     /// The connection is over, or was never made.
     fn closed(&mut self, _ending: Ending, _ends: Ends<'_>, _cx: &mut Context<'_, Self>) {}
 

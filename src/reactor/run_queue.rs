@@ -54,6 +54,11 @@ impl RunQueue {
         handle
     }
 
+    /// Moves the last `count` handles in `soon` to its front, in their order.
+    pub(super) fn prefer_last(&mut self, count: usize) {
+        self.soon.rotate_right(count);
+    }
+
     /// How many handles are in `soon`.
     pub(super) fn soon(&self) -> usize {
         self.soon.len()

@@ -240,6 +240,15 @@ impl Protocol for Service {
         }
     }
 
+    fn memory_of(message: &Message) -> usize {
+        let (memory, piece) = match message {
+            Message::ToUpstream(_, message) => (message.memory(), message.piece()),
+            Message::FromUpstream(.., message) => (message.memory(), message.piece()),
+            Message::News | Message::Session | Message::Cache | Message::Room => return 0,
+        };
+        memory + piece.map_or(0, |piece| piece.len())
+    }
+
     fn closed(&mut self, ending: Ending, ends: Ends<'_>, cx: &mut Context<'_, Self>) {
         match self {
             Self::Http(http) => http.closed(ending.unsent, ends, cx),

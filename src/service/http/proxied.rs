@@ -198,17 +198,7 @@ impl Proxied {
     /// Bytes of memory that it holds beyond its own size.
     pub(super) fn memory(&self) -> usize {
         let pieces = self.inbox.iter().filter_map(|(_, message)| message.piece());
-        let of = |(_, message): &(Handle, FromUpstream)| match message {
-            FromUpstream::Head(answer) => answer.fields.memory(),
-            FromUpstream::Interim(_, fields) | FromUpstream::Tunnel(_, fields) => fields.memory(),
-            FromUpstream::Piece(_)
-            | FromUpstream::End
-            | FromUpstream::Room(_)
-            | FromUpstream::Failed(_)
-            | FromUpstream::Established
-            | FromUpstream::Unasked => 0,
-        };
-        let inbox = Bytes::memory_of(pieces) + self.inbox.iter().map(of).sum::<usize>();
+        let inbox = Bytes::memory_of(pieces) + self.inbox.iter().map(|(_, message)| message.memory()).sum::<usize>();
         let path = self.facts.path_memory();
         let body = if let Stage::Sending { body, .. } = &self.stage { body.memory() } else { 0 };
         self.head.capacity() + self.plan.memory() + path + body + inbox

@@ -88,14 +88,8 @@ impl UpstreamConnection {
     /// Bytes of memory that it holds beyond its own size.
     pub fn memory(&self) -> usize {
         let pieces = self.inbox.iter().filter_map(|(_, message)| message.piece());
-        let of = |(_, message): &(ExchangeId, ToUpstream)| match message {
-            ToUpstream::Ask(ask) => ask.head.capacity(),
-            ToUpstream::Piece(_) | ToUpstream::Connect | ToUpstream::End | ToUpstream::Room(_) | ToUpstream::Cancel => {
-                0
-            }
-        };
         let tunnel = self.exchange.as_ref().and_then(|exchange| exchange.tunnel.as_ref());
-        let inbox = Bytes::memory_of(pieces) + self.inbox.iter().map(of).sum::<usize>();
+        let inbox = Bytes::memory_of(pieces) + self.inbox.iter().map(|(_, message)| message.memory()).sum::<usize>();
         size_of::<Self>() + inbox + tunnel.map_or(0, TunnelEnd::memory)
     }
 

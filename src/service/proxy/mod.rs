@@ -112,8 +112,16 @@ pub enum ToUpstream {
 
 impl ToUpstream {
     /// The piece, if it is one.
-    fn piece(&self) -> Option<&Bytes> {
+    pub fn piece(&self) -> Option<&Bytes> {
         if let Self::Piece(piece) = self { Some(piece) } else { None }
+    }
+
+    /// Bytes of memory that it takes beyond its own size and its piece.
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Ask(ask) => ask.head.capacity(),
+            Self::Piece(_) | Self::Connect | Self::End | Self::Room(_) | Self::Cancel => 0,
+        }
     }
 }
 
@@ -168,6 +176,15 @@ impl FromUpstream {
     /// The piece, if it is one.
     pub fn piece(&self) -> Option<&Bytes> {
         if let Self::Piece(piece) = self { Some(piece) } else { None }
+    }
+
+    /// Bytes of memory that it takes beyond its own size and its piece.
+    pub fn memory(&self) -> usize {
+        match self {
+            Self::Head(answer) => answer.fields.memory(),
+            Self::Interim(_, fields) | Self::Tunnel(_, fields) => fields.memory(),
+            Self::Piece(_) | Self::End | Self::Room(_) | Self::Failed(_) | Self::Established | Self::Unasked => 0,
+        }
     }
 }
 
