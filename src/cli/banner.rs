@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use crate::config::options::size;
 use crate::config::{Config, Demonstration, Host, Listener, Protocol};
 use crate::files::nothing_to_show;
 use crate::reactor::Endpoint;
@@ -114,12 +115,14 @@ fn limits(config: &Config, ready: &Ready) -> String {
     }
     let _ = write!(text, "  limits  {} connections", ready.connections);
     if let Some(mailbox) = &config.process.mailbox {
-        let _ = write!(text, "; messages up to {} bytes", mailbox.size_limit);
+        let _ = write!(text, "; messages up to {}", size(mailbox.size_limit));
     } else if let Some(host) = config.default_host(listener) {
         let _ = write!(
             text,
-            "; heads within {:?}, idle for {:?}, bodies up to {} bytes",
-            listener.header_timeout, listener.idle_timeout, host.body_limit
+            "; heads within {:?}, idle for {:?}, bodies up to {}",
+            listener.header_timeout,
+            listener.idle_timeout,
+            size(host.body_limit)
         );
     }
     text += "\n";
@@ -313,7 +316,7 @@ mod tests {
   apps    /lab (lab)
   state   sessions are in memory and lost at exit
   cache   /srv/cache (1G)
-  limits  10 connections; heads within 10s, idle for 60s, bodies up to 1048576 bytes
+  limits  10 connections; heads within 10s, idle for 60s, bodies up to 1M
   try     curl -i 'http://127.0.0.1:8080/'
           curl -I 'http://127.0.0.1:8080/'
 ";

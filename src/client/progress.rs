@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::reactor::Tick;
+use crate::text::size;
 
 /// How often the progress is redrawn: as often as an eye can distinguish numbers.
 pub(super) const REDRAW: Duration = Duration::from_millis(100);
@@ -42,31 +43,21 @@ impl Progress {
 
 fn draw(done: u64, total: Option<u64>, moved: u64, elapsed: Duration) -> String {
     let rate = moved as f64 / elapsed.as_secs_f64().max(0.001);
-    let speed = format!("{}/s", size(rate));
-    let Some(total) = total.filter(|total| *total > 0) else { return format!("{}  {speed}", size(done as f64)) };
+    let speed = format!("{}/s", size::shown(rate as u64));
+    let Some(total) = total.filter(|total| *total > 0) else { return format!("{}  {speed}", size::shown(done)) };
     let part = |of: u64| u64::try_from(u128::from(done.min(total)) * u128::from(of) / u128::from(total)).unwrap_or(of);
     let bar = "#".repeat(part(WIDTH) as usize);
     let mut line = format!(
         "{:>3} % [{bar:-<width$}] {} of {}  {speed}",
         part(100),
-        size(done as f64),
-        size(total as f64),
+        size::shown(done),
+        size::shown(total),
         width = WIDTH as usize
     );
     if rate >= 1.0 && done < total {
         line += &format!("  {:.0} s left", (total - done) as f64 / rate);
     }
     line
-}
-
-/// A size in bytes, in a unit that is easy to read.
-fn size(bytes: f64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let (mut size, mut unit) = (bytes, 0);
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
-        (size, unit) = (size / 1024.0, unit + 1);
-    }
-    if unit == 0 { format!("{size:.0} B") } else { format!("{size:.1} {}", UNITS[unit]) }
 }
 
 #[cfg(test)]
@@ -95,13 +86,7 @@ mod tests {
             (2048, Some(2048), 1024, 1, "100 % [########################] 2.0 KiB of 2.0 KiB  1.0 KiB/s"),
             (0, Some(1 << 40), 0, 0, "  0 % [------------------------] 0 B of 1.0 TiB  0 B/s"),
             (5 << 20, None, 5 << 20, 2, "5.0 MiB  2.5 MiB/s"),
-            (
-                u64::MAX,
-                Some(u64::MAX),
-                0,
-                1,
-                "100 % [########################] 16777216.0 TiB of 16777216.0 TiB  0 B/s",
-            ),
+            (u64::MAX, Some(u64::MAX), 0, 1, "100 % [########################] 16.0 EiB of 16.0 EiB  0 B/s"),
             (7, Some(0), 7, 1, "7 B  7 B/s"),
         ] {
             assert_eq!(draw(done, total, moved, Duration::from_secs(seconds)), expected);

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::listing::{ENCODED, Listing, Row, Sort};
 use crate::http::date;
-use crate::text::json;
+use crate::text::{json, size};
 
 /// What a listing is written as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -222,7 +222,7 @@ fn html_row(out: &mut String, row: &Row) {
         directory: row.directory,
         slash: if row.directory { "/" } else { "" },
         size: row.size,
-        shown_size: &shown_size(row.size),
+        shown_size: &size::shown(row.size),
         modified: &modified,
         date: modified.get(..10).unwrap_or_default(),
         time: modified.get(11..16).unwrap_or_default(),
@@ -264,23 +264,6 @@ fn rfc3339(unix_seconds: i64) -> String {
 /// characters, and become U+FFFD as well.
 fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace(char::is_control, "\u{fffd}")
-}
-
-/// A size with one decimal, in the largest unit of 1,024 in which it is at least 1.
-fn shown_size(size: u64) -> String {
-    if size < 1024 {
-        return format!("{size} B");
-    }
-    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    // Tenths, rounded; in 128 bits there is no overflow.
-    let tenths = |shift: usize| (u128::from(size) * 10 + (1 << (shift - 1))) >> shift;
-    let mut i = 0;
-    // On the rounded value, or 1,048,575 would be "1024.0 KiB".
-    while tenths(10 * (i + 1)) >= 10_240 && i + 1 < units.len() {
-        i += 1;
-    }
-    let tenths = tenths(10 * (i + 1));
-    format!("{}.{} {}", tenths / 10, tenths % 10, units[i])
 }
 
 #[cfg(test)]
@@ -378,22 +361,6 @@ mod tests {
                 }
                 assert!(out == expected.as_bytes(), "room {room}");
             }
-        }
-    }
-
-    #[test]
-    fn sizes_are_rounded_into_their_unit() {
-        for (size, expected) in [
-            (0, "0 B"),
-            (1_023, "1023 B"),
-            (1_024, "1.0 KiB"),
-            (1_536, "1.5 KiB"),
-            (1_048_524, "1023.9 KiB"),
-            (1_048_575, "1.0 MiB"),
-            (5 << 30, "5.0 GiB"),
-            (u64::MAX, "16.0 EiB"),
-        ] {
-            assert_eq!(shown_size(size), expected);
         }
     }
 }

@@ -3,4 +3,5 @@
 pub mod io_error;
 pub mod json;
 pub mod page;
+pub mod size;
 pub mod suggest;

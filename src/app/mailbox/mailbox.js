@@ -6,12 +6,6 @@
   var all = document.getElementById("delete-all");
   var most = 1000; // on one page, however long it is open
 
-  function size(bytes) {
-    var tenth = function (unit) { return Math.floor(bytes * 10 / unit) / 10; };
-    if (bytes < 1024) return bytes + " bytes";
-    return bytes < 1048576 ? tenth(1024).toFixed(1) + " KiB" : tenth(1048576).toFixed(1) + " MiB";
-  }
-
   function show(text) {
     var message = JSON.parse(text);
     if (document.getElementById("message-" + message.id)) return;
@@ -22,7 +16,7 @@
     article.querySelector(".whom").textContent = message.to.slice(0, 3).join(", ") + (more > 0 ? " and " + more + " more" : "");
     article.querySelector(".when").textContent = new Date(message.time).toUTCString().slice(5, 22) + " UTC";
     article.querySelector(".when").dateTime = message.time;
-    article.querySelector(".size").textContent = size(message.size);
+    article.querySelector(".size").textContent = message.size_text;
     article.querySelector("a").textContent = message.subject || "No subject";
     article.querySelector("a").href = list.dataset.message + message.id;
     list.prepend(article);

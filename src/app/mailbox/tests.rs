@@ -98,7 +98,8 @@ fn the_list_is_for_programs_and_for_readers() {
     let list = get(&mut app, "/messages");
     let first = json!({
         "id": 1, "from": "<script>sender()</script>", "to": ["bob@example.org", "<s>@example.org"],
-        "sender": "Ada <ada@example.org>", "subject": "ä", "size": 61, "time": "2027-01-15T08:00:00Z"
+        "sender": "Ada <ada@example.org>", "subject": "ä", "size": 61, "size_text": "61 B",
+        "time": "2027-01-15T08:00:00Z"
     });
     let list = json_of(&list);
     assert_eq!(
@@ -111,7 +112,7 @@ fn the_list_is_for_programs_and_for_readers() {
     let found: Vec<_> =
         places.iter().map(|part| page.find(part).unwrap_or_else(|| panic!("{part} in {page}"))).collect();
     assert!(found.is_sorted(), "the newest is first: {page}");
-    assert!(page.contains("15 Jan 2027 08:00 UTC") && page.contains(">61 bytes<") && !page.contains("<s>"), "{page}");
+    assert!(page.contains("15 Jan 2027 08:00 UTC") && page.contains(">61 B<") && !page.contains("<s>"), "{page}");
     assert!(page.contains("/box/events?after=") && page.contains("action=\"/box/delete\""), "{page}");
     assert_eq!(text(&get(&mut app, "")).matches("<article").count(), 3, "with the blank one");
 }

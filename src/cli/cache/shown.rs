@@ -17,6 +17,7 @@ use crate::http::caching::variant;
 use crate::reactor::Time;
 use crate::text::io_error::describe;
 use crate::text::json::to_string;
+use crate::text::size;
 
 /// The longest body that a terminal is sent, in bytes.
 const LONGEST: u64 = 1024 * 1024;
@@ -66,7 +67,8 @@ pub(super) fn list(path: &Path, as_json: bool) -> Result<(), CommandError> {
     problems.iter().for_each(|problem| print_error(explain(problem)));
     if !as_json {
         let Totals { entries, bytes, fresh } = totals;
-        output = output.and_then(|()| writeln!(out, "{entries} responses, {fresh} of them fresh; {bytes} bytes"));
+        output =
+            output.and_then(|()| writeln!(out, "{entries} responses, {fresh} of them fresh; {}", size::shown(bytes)));
     }
     written(output.and_then(|()| out.flush()))
 }
@@ -187,7 +189,7 @@ fn write_body(directory: &Directory, entry: &Listed, is_terminal: bool, out: &mu
         return out.write_all(&bytes);
     }
     out.flush()?;
-    print_error(format!("the body of {} bytes isn't sent to a terminal: it isn't text, or too long", entry.body));
+    print_error(format!("the body ({}) isn't sent to a terminal: it isn't text, or too long", size::shown(entry.body)));
     Ok(())
 }
 
@@ -207,7 +209,7 @@ pub(super) fn check(path: &Path) -> Result<(), CommandError> {
         bytes += entry.body;
     })?;
     let mut text: String = problems.iter().map(|problem| explain(problem) + "\n").collect();
-    let _ = writeln!(text, "{entries} responses are as they were stored; {bytes} bytes");
+    let _ = writeln!(text, "{entries} responses are as they were stored; {}", size::shown(bytes));
     super::super::print(&text);
     match problems.len() {
         0 => Ok(()),
