@@ -371,9 +371,9 @@ fn broken_servers_have_their_exit_codes() {
         (vec![Say("220 bare\n"), Wait], 8, "doesn't end with CR LF"),
         (until(2, &[Reply("MAIL FROM:<ada@example.org>", "354 what\r\n"), Wait]), 8, "doesn't fit: 354 what"),
         (until(1, &[Reply("EHLO client.example", "250 a\r\n250 b\r\n"), Wait]), 8, "nobody asked for"),
-        (vec![], 56, "instead of a reply to the connection"),
-        (until(2, &[]), 56, "instead of a reply to MAIL FROM"),
-        (until(6, &[]), 56, "instead of a reply to the message"),
+        (vec![], 56, "before it replied to the connection"),
+        (until(2, &[]), 56, "before it replied to MAIL FROM"),
+        (until(6, &[]), 56, "before it replied to the message"),
     ] {
         let server = Scripted::start(acts);
         let outcome = mail(server.address, &["bob@example.org"], "text");
@@ -381,7 +381,7 @@ fn broken_servers_have_their_exit_codes() {
         assert_eq!(outcome.code, Some(code), "{}", outcome.errors);
         assert!(outcome.errors.contains(sentence), "{}", outcome.errors);
     }
-    // A server that closes instead of a reply to QUIT has the message all the same.
+    // A server that closes before it replies to QUIT has the message all the same.
     let server = Scripted::start(until(7, &[Hear("QUIT")]));
     assert_eq!(mail(server.address, &["bob@example.org"], "text").code, Some(0));
     server.message();

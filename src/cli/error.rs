@@ -160,7 +160,7 @@ impl From<client::ToolError> for CommandError {
                 Failure::Login(_) => LOGIN,
                 Failure::Closed(_) => BROKEN,
             },
-            E::Lost(_) => BROKEN,
+            E::Lost(_) | E::Broken(..) => BROKEN,
             E::Tls(TlsFailure::Untrusted(_)) => UNTRUSTED,
             E::Tls(_) => HANDSHAKE,
             E::Authorities(_) => AUTHORITIES,

@@ -103,6 +103,8 @@ pub enum ClientError {
     Resume(Status),
     /// A mail server sent no reply to this step within the limit.
     NoReply(Step, Duration),
+    /// The connection to a mail server broke before the reply to this step.
+    Broken(Step, io::Error),
     /// A mail server didn't accept the message.
     Mail(Failure),
     /// It accepted the message for some recipients only: how many were refused, of how many.
@@ -208,6 +210,9 @@ impl fmt::Display for ClientError {
                 write!(f, "can't resume: the server sends {} {}, not the missing part", status.0, status.reason())
             }
             Self::NoReply(step, limit) => write!(f, "timed out: no reply to {step} within {limit:?}"),
+            Self::Broken(step, error) => {
+                write!(f, "the connection broke before the server replied to {step}: {}", describe(error))
+            }
             Self::Mail(failure) => failure.fmt(f),
             Self::Partial(refused, all) => write!(f, "{refused} of {all} recipients are refused"),
             Self::Output(path, error) => write!(f, "can't write {}: {}", path.display(), describe(error)),

@@ -343,11 +343,8 @@ impl Delivery {
             (Stage::Open, Some(error)) if error.kind() == std::io::ErrorKind::TimedOut => {
                 self.fail(ClientError::TimedOut("the server doesn't read the message", now.since(self.progressed)));
             }
-            (Stage::Open, Some(error)) => self.fail(ClientError::Lost(error)),
-            (Stage::Open, None) => {
-                let step = self.client.step();
-                self.fail(ClientError::Mail(Failure::Closed(step)));
-            }
+            (Stage::Open, Some(error)) => self.fail(ClientError::Broken(self.client.step(), error)),
+            (Stage::Open, None) => self.fail(ClientError::Mail(Failure::Closed(self.client.step()))),
         }
     }
 
@@ -627,14 +624,26 @@ mod tests {
 
     #[test]
     fn a_connection_that_ends_names_the_step() {
-        let mut bench = Bench::open(plan(OFFERED));
-        bench.hear("220 hello\r\n", 0);
-        bench.ended = true;
-        assert_eq!(want(bench.advance(1)).finish, Finish::Close);
-        assert!(matches!(bench.result(), Err(ClientError::Mail(Failure::Closed(Step::Ehlo)))));
-        let mut bench = Bench::open(plan(OFFERED));
-        bench.hear("220 hello\r\n", 0);
-        bench.closed(Some(std::io::ErrorKind::ConnectionReset), 1);
-        assert!(matches!(bench.result(), Err(ClientError::Lost(_))));
+        let replies = ["220 hello\r\n", "250 host\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n"];
+        let steps = ["the connection", "EHLO", "MAIL FROM", "RCPT TO", "DATA", "the message"];
+        for (heard, step) in steps.into_iter().enumerate() {
+            let there = || {
+                let mut bench = Bench::open(plan(OFFERED));
+                want(bench.advance(0));
+                for reply in &replies[..heard] {
+                    bench.hear(reply, 0);
+                }
+                bench
+            };
+            let message = |mut bench: Bench| bench.result().unwrap_err().to_string();
+            let mut bench = there();
+            bench.ended = true;
+            assert_eq!(want(bench.advance(1)).finish, Finish::Close);
+            assert_eq!(message(bench), format!("the server closed the connection before it replied to {step}"));
+            let mut bench = there();
+            bench.closed(Some(std::io::ErrorKind::ConnectionReset), 1);
+            let expected = format!("the connection broke before the server replied to {step}: connection reset");
+            assert_eq!(message(bench), expected);
+        }
     }
 }

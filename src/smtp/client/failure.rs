@@ -130,7 +130,7 @@ impl fmt::Display for Failure {
                 "the password isn't sent, because there is no TLS and the server isn't on this machine; \
                  --insecure-auth sends it",
             ),
-            Self::Closed(step) => write!(f, "the server closed the connection instead of a reply to {step}"),
+            Self::Closed(step) => write!(f, "the server closed the connection before it replied to {step}"),
         }
     }
 }
