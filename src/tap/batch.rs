@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::capture::Timestamp;
 use crate::capture::pcapng::fit;
@@ -85,9 +86,15 @@ impl Batch {
         self.records.is_empty()
     }
 
-    /// Bytes that it takes, about.
-    pub(super) fn size(&self) -> usize {
+    /// How full it is: bytes of packets and of records, without texts.
+    pub(super) fn filled(&self) -> usize {
         self.records.len() * RECORD + self.bytes.len()
+    }
+
+    /// Bytes of memory that it takes: all that it has on the heap.
+    pub(super) fn memory(&self) -> usize {
+        let beside: usize = self.records.iter().map(Record::memory).sum();
+        self.records.capacity() * RECORD + self.bytes.capacity() + beside
     }
 
     /// Drops the bytes of packets and keeps what happened.
@@ -106,6 +113,19 @@ impl Batch {
 }
 
 impl Record {
+    /// Bytes on the heap.
+    fn memory(&self) -> usize {
+        let beside = match &self.fact {
+            Fact::Accepted(ends) | Fact::Dialled(ends) => {
+                size_of::<TapEnds>() + ends.path.as_ref().map_or(0, PathBuf::capacity)
+            }
+            Fact::Datagram(..) => size_of::<(SocketAddr, SocketAddr)>(),
+            Fact::Connected | Fact::PeerEnded | Fact::Ended | Fact::Closed(_) | Fact::Asked => 0,
+            Fact::Received(_) | Fact::Sent(_) | Fact::Secrets(_) => 0,
+        };
+        beside + self.comment.capacity()
+    }
+
     /// Says something more about its packet.
     pub(super) fn comment(&mut self, text: fmt::Arguments<'_>) {
         add_line(&mut self.comment, text);
@@ -122,5 +142,8 @@ pub(super) fn add_line(comment: &mut String, text: fmt::Arguments<'_>) {
     }
     // Writing to a string can't fail.
     let _ = comment.write_fmt(text);
-    comment.truncate(fit(comment, COMMENT).len());
+    if comment.len() > COMMENT {
+        comment.truncate(fit(comment, COMMENT).len());
+        comment.shrink_to_fit();
+    }
 }

@@ -1,4 +1,5 @@
-//! The queue between the loop and the tap's thread, which is bounded in bytes.
+//! The queue between the loop and the tap's thread, which is bounded in bytes: all memory of its batches counts,
+//! bytes of packets, records, comments and addresses.
 //!
 //! When it is full, batches lose the bytes of their packets, and only what happened is handed over: so
 //! the thread knows how long a gap is. When there is no room for that either, whole batches are dropped.
@@ -24,9 +25,10 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
-    batches: VecDeque<Delivery>,
-    /// Bytes of all of them.
-    size: usize,
+    /// Each with the memory that it takes.
+    batches: VecDeque<(Delivery, usize)>,
+    /// Bytes of memory of all of them.
+    memory: usize,
     spare: Vec<Batch>,
     /// Records that were dropped since the last batch.
     lost: u64,
@@ -50,18 +52,20 @@ impl Queue {
 
     /// Adds a batch. Returns an empty one.
     pub(super) fn push(&self, mut batch: Batch) -> Batch {
+        let mut memory = batch.memory();
         let mut state = self.lock();
-        if state.size + batch.size() > limits::TAP_QUEUE {
+        if state.memory + memory > limits::TAP_QUEUE {
             batch.strip();
+            memory = batch.memory();
         }
-        if state.closed || state.size + batch.size() > limits::TAP_QUEUE + RESERVE {
+        if state.closed || state.memory + memory > limits::TAP_QUEUE + RESERVE {
             state.lost += batch.records.len() as u64;
             batch.clear();
             return batch;
         }
-        state.size += batch.size();
+        state.memory += memory;
         let lost = std::mem::take(&mut state.lost);
-        state.batches.push_back(Delivery { batch, lost });
+        state.batches.push_back((Delivery { batch, lost }, memory));
         let next = state.spare.pop().unwrap_or_default();
         let is_idle = std::mem::take(&mut state.idle);
         drop(state);
@@ -75,8 +79,8 @@ impl Queue {
     pub(super) fn next(&self) -> Option<Delivery> {
         let mut state = self.lock();
         loop {
-            if let Some(delivery) = state.batches.pop_front() {
-                state.size -= delivery.batch.size();
+            if let Some((delivery, memory)) = state.batches.pop_front() {
+                state.memory -= memory;
                 return Some(delivery);
             }
             if state.closed {

@@ -121,12 +121,16 @@ impl Recorder {
             return record.comment(text);
         }
         let is_full = self.notes.len() == NOTES;
-        match self.notes.iter_mut().find(|(other, _)| *other == of) {
-            Some((_, note)) => add_line(note, text),
+        let at = match self.notes.iter().position(|(other, _)| *other == of) {
+            Some(at) => at,
             // So many peers don't read what they are sent.
-            None if is_full => {}
-            None => self.notes.push((of, text.to_string())),
-        }
+            None if is_full => return,
+            None => {
+                self.notes.push((of, String::new()));
+                self.notes.len() - 1
+            }
+        };
+        add_line(&mut self.notes[at].1, text);
     }
 
     /// Something went wrong: the ring is written, but not too often.
@@ -142,7 +146,7 @@ impl Tap for Recorder {
     fn event(&mut self, of: Handle, time: Time, event: TapEvent<'_>) {
         let now = timestamp(time);
         if self.current != of {
-            if self.batch.size() >= BATCH {
+            if self.batch.filled() >= BATCH {
                 self.hand_over(now);
             }
             (self.current, self.received, self.sent) = (of, None, None);
@@ -198,7 +202,7 @@ impl Tap for Recorder {
         self.current = Handle::NONE;
         let since = self.since?;
         let waited = time.now.since(since);
-        if quiet || self.asked || waited >= WAIT || self.batch.size() >= BATCH {
+        if quiet || self.asked || waited >= WAIT || self.batch.filled() >= BATCH {
             self.hand_over(timestamp(time));
             return None;
         }

@@ -253,6 +253,49 @@ fn a_full_queue_drops_bytes_and_then_batches() {
     assert_eq!(queue.next().map(|delivery| delivery.lost), Some((10 - held as u64) * 100_001));
 }
 
+/// A batch of this many records with a long comment each.
+fn commented(count: usize) -> Batch {
+    let (mut batch, text) = (Batch::default(), "x".repeat(10_000));
+    (0..count).for_each(|_| batch.push(FIRST, Timestamp(0), Fact::PeerEnded).comment(format_args!("{text}")));
+    batch
+}
+
+#[test]
+fn all_memory_of_a_batch_counts() {
+    let with = |fact: &dyn Fn(&mut Batch) -> Fact| {
+        let mut batch = Batch::default();
+        for _ in 0..1000 {
+            let fact = fact(&mut batch);
+            batch.push(FIRST, Timestamp(0), fact);
+        }
+        batch.memory()
+    };
+    let address = || "[::1]:1".parse().unwrap();
+    let ends = || TapEnds { local: None, peer: None, path: Some("x".repeat(500).into()) };
+    let records = with(&|_| Fact::PeerEnded);
+    assert!(records >= 1000 * size_of::<Fact>());
+    for (memory, each) in [
+        (commented(1000).memory(), 4096),
+        (with(&|_| Fact::Accepted(Box::new(ends()))), 500 + size_of::<TapEnds>()),
+        (with(&|batch| Fact::Received(batch.piece(&[0; 1000]))), 1000),
+        (with(&|batch| Fact::Datagram(Box::new((address(), address())), batch.piece(b""))), 64),
+    ] {
+        // A vector that grows may have room for as much again.
+        assert!((each..=2 * each).contains(&((memory - records) / 1000)), "{each}: {memory}");
+    }
+}
+
+#[test]
+fn comments_fill_the_queue() {
+    let queue = Queue::default();
+    let most = (limits::TAP_QUEUE + limits::TAP_QUEUE / 4) / commented(100).memory();
+    for _ in 0..most + 3 {
+        assert!(queue.push(commented(100)).is_empty());
+    }
+    queue.close();
+    assert_eq!(std::iter::from_fn(|| queue.next()).count(), most);
+}
+
 #[test]
 fn a_gap_is_as_long_as_what_is_missing() {
     let scratch = Scratch::new();
