@@ -269,8 +269,8 @@ fn a_running_server_purges() {
         assert_eq!((response.status, response.field("Content-Type")), (200, Some("application/json")));
         response.text()
     };
-    assert_eq!(purge("?url=http://LOCALHOST:80/by-accept"), "{\"removed\": 2}\n");
-    assert_eq!(purge("?url=http%3A%2F%2Flocalhost%2Fa"), "{\"removed\": 1}\n");
+    assert_eq!(purge("?url=http://LOCALHOST:80/by-accept"), "{\"removed\":2}\n");
+    assert_eq!(purge("?url=http%3A%2F%2Flocalhost%2Fa"), "{\"removed\":1}\n");
     assert!(!site.hits("/a") && site.hits("/a/b") && site.hits("/large"));
     let (address, socket) = (site.server.operators().to_string(), format!("unix:{}", site.root.at("admin").display()));
     let command = |admin: &str, arguments: &[&str]| {

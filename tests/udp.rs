@@ -103,7 +103,7 @@ fn ping_shows_the_faults_of_a_bad_network() {
         .map(|line| line.split("\"rtt\":").nth(1).unwrap().split(',').next().unwrap().parse().unwrap())
         .collect();
     assert!(rtt.len() == 2 && rtt.iter().all(|rtt| (0.06..1.0).contains(rtt)), "{output}");
-    assert!(output.contains(r#""sent":2,"received":2,"loss":0,"late":0,"duplicates":"#), "{output}");
+    assert!(output.contains(r#""sent":2,"received":2,"loss":0.0,"late":0,"duplicates":"#), "{output}");
     assert!(output.contains(r#"{"event":"duplicate","sequence":1"#), "{output}");
     // Late replies are counted as late.
     let (code, output, _) = ping(&["-c", "2", "-i", "0.2", "-W", "0.02"], &target);

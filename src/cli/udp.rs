@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 
+use serde::Serialize;
+
 use super::arguments::{Tool, no_more};
 use super::{Command, UsageError};
 use crate::client::Target;
@@ -15,6 +17,7 @@ use crate::service::udp::answer::Reply;
 use crate::service::udp::impairment::Impairment;
 use crate::service::udp::watch::WatchOptions;
 use crate::tap::TapSettings;
+use crate::text::json::to_string;
 
 /// A command whose sockets are for datagrams.
 #[derive(Clone, PartialEq, Debug)]
@@ -301,6 +304,14 @@ fn target(tool: &str, words: &[String], port: u16) -> Result<Target, UsageError>
     Ok(Target { host, port })
 }
 
+/// What a watcher prints for programs when peers can send to it.
+#[derive(Serialize)]
+struct Listening<'a> {
+    event: &'static str,
+    at: &'a [SocketAddr],
+    clocks: &'static str,
+}
+
 /// What a service prints when peers can send to it.
 pub fn banner(task: &DatagramTask, addresses: &[SocketAddr]) -> String {
     let at = addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>();
@@ -315,8 +326,7 @@ pub fn banner(task: &DatagramTask, addresses: &[SocketAddr]) -> String {
             format!("miod {version} {what} on {}{seed}\n", at.join(" "))
         }
         DatagramTask::Watch { options, .. } if options.json => {
-            let at: Vec<_> = at.iter().map(|at| format!("\"{at}\"")).collect();
-            format!("{{\"event\":\"listening\",\"at\":[{}],\"clocks\":\"assumed equal\"}}\n", at.join(","))
+            to_string(&Listening { event: "listening", at: addresses, clocks: "assumed equal" }) + "\n"
         }
         DatagramTask::Watch { .. } => {
             format!("miod {version} watches on {}; delays assume equal clocks\n", at.join(" "))

@@ -15,6 +15,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::schedule::next_after;
 use crate::console::program::{Program, ProgramContext};
 use crate::logging::escape;
@@ -131,10 +133,8 @@ impl Ping {
             probe.state = ProbeState::Lost;
         }
         if self.plan.json {
-            let (to, why) = (self.peer, json::to_string(&why.to_string()));
-            cx.shared
-                .output
-                .line(format_args!(r#"{{"event":"lost","sequence":{sequence},"to":"{to}","reason":{why}}}"#));
+            let event = Event::Lost { sequence, to: self.peer, reason: why.to_string() };
+            cx.shared.output.line(json::to_string(&event));
         } else {
             cx.shared.output.line(format_args!("Sequence {sequence}: {why}"));
         }
@@ -174,11 +174,12 @@ impl Ping {
         let rtt = Seconds(rtt.as_micros() as f64);
         let output = &mut cx.shared.output;
         if self.plan.json {
-            let event = kind.name();
-            output.line(format_args!(
-                r#"{{"event":"{event}","sequence":{sequence},"from":"{from}","rtt":{rtt},"size":{}}}"#,
-                text.len()
-            ));
+            let reply = Reply { sequence, from, rtt, size: text.len() };
+            output.line(json::to_string(&match kind {
+                ReplyKind::OnTime => Event::Reply(reply),
+                ReplyKind::Late => Event::Late(reply),
+                ReplyKind::Duplicate => Event::Duplicate(reply),
+            }));
             return;
         }
         let kind = match kind {
@@ -205,12 +206,9 @@ impl Ping {
         let summary = self.stats.summary();
         let output = &mut cx.shared.output;
         if self.plan.json {
-            let times = summary.map_or(String::new(), |[least, average, most, deviation]| {
-                format!(r#","min":{least},"avg":{average},"max":{most},"mdev":{deviation}"#)
-            });
-            output.line(format_args!(
-                r#"{{"event":"summary","to":"{peer}","sent":{sent},"received":{answered},"loss":{loss},"late":{late},"duplicates":{duplicates}{times}}}"#
-            ));
+            let times = summary.map(|[min, avg, max, mdev]| Times { min, avg, max, mdev });
+            let event = Event::Summary { to: peer, sent, received: answered, loss, late, duplicates, times };
+            output.line(json::to_string(&event));
             return;
         }
         output.line(format_args!("--- {peer} ping statistics ---"));
@@ -230,14 +228,46 @@ enum ReplyKind {
     Duplicate,
 }
 
-impl ReplyKind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::OnTime => "reply",
-            Self::Late => "late",
-            Self::Duplicate => "duplicate",
-        }
-    }
+/// A line for programs.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Event {
+    Reply(Reply),
+    Late(Reply),
+    Duplicate(Reply),
+    Lost {
+        sequence: u64,
+        to: SocketAddr,
+        reason: String,
+    },
+    Summary {
+        to: SocketAddr,
+        sent: u64,
+        received: u64,
+        /// In percent.
+        loss: f64,
+        late: u64,
+        duplicates: u64,
+        #[serde(flatten)]
+        times: Option<Times>,
+    },
+}
+
+#[derive(Serialize)]
+struct Reply {
+    sequence: u64,
+    from: SocketAddr,
+    rtt: Seconds,
+    size: usize,
+}
+
+/// Round-trip times.
+#[derive(Serialize)]
+struct Times {
+    min: Seconds,
+    avg: Seconds,
+    max: Seconds,
+    mdev: Seconds,
 }
 
 impl DatagramProtocol<Program> for Ping {

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use serde::ser::Error;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
 /// Statistics of times in microseconds, which may be negative.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct RttStats {
@@ -18,6 +22,13 @@ pub struct Seconds(pub f64);
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.6}", self.0 / 1e6)
+    }
+}
+
+/// A number with the same digits.
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        RawValue::from_string(self.to_string()).map_err(S::Error::custom)?.serialize(serializer)
     }
 }
 
@@ -57,6 +68,7 @@ mod tests {
         }
         let summary = stats.summary().unwrap().map(|seconds| seconds.to_string());
         assert_eq!(summary, ["0.000200", "0.000500", "0.001000", "0.000300"]);
+        assert_eq!(serde_json::to_string(&stats.summary().unwrap()[..2]).unwrap(), "[0.000200,0.000500]");
         let mut stats = RttStats::default();
         stats.add(-5);
         assert_eq!(

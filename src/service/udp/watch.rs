@@ -16,6 +16,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::console::program::{Program, ProgramContext};
 use crate::http::date;
 use crate::logging::escape;
@@ -133,6 +135,69 @@ impl Sender {
     }
 }
 
+/// A line for programs.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Event<'a> {
+    Heartbeat {
+        from: SocketAddr,
+        sequence: u64,
+        delay: Seconds,
+        #[serde(flatten)]
+        remark: Option<Remark>,
+    },
+    Lost {
+        from: SocketAddr,
+        since: &'a str,
+        sequence: u64,
+    },
+    Back {
+        from: SocketAddr,
+        after: Seconds,
+    },
+    Strange {
+        from: SocketAddr,
+        size: usize,
+        start: &'a str,
+    },
+    Summary {
+        from: SocketAddr,
+        received: u64,
+        missing: u64,
+        disordered: u64,
+        duplicates: u64,
+        min: Seconds,
+        avg: Seconds,
+        max: Seconds,
+    },
+    Ignored {
+        strange: u64,
+        too_many_senders: u64,
+    },
+}
+
+/// What is remarkable about the order of a heartbeat.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Remark {
+    Missing(u64),
+    Disordered(bool),
+    Duplicate(bool),
+    Restarted(bool),
+}
+
+impl Order {
+    fn remark(self) -> Option<Remark> {
+        match self {
+            Self::Next => None,
+            Self::Gap(count) => Some(Remark::Missing(count)),
+            Self::Disordered => Some(Remark::Disordered(true)),
+            Self::Duplicate => Some(Remark::Duplicate(true)),
+            Self::Restarted => Some(Remark::Restarted(true)),
+        }
+    }
+}
+
 /// The state machine of `miod heartbeat watch` on one socket.
 pub struct Watch {
     options: WatchOptions,
@@ -186,9 +251,8 @@ impl Watch {
             date::write_rfc3339(sender.heard_at, &mut since);
             let since = String::from_utf8_lossy(&since);
             if json {
-                cx.shared.output.line(format_args!(
-                    r#"{{"event":"lost","from":"{from}","since":"{since}","sequence":{sequence}}}"#
-                ));
+                let event = Event::Lost { from: *from, since: &since, sequence };
+                cx.shared.output.line(json::to_string(&event));
             } else {
                 cx.shared.output.line(format_args!("{from}: lost since {since}, after heartbeat {sequence}"));
             }
@@ -204,10 +268,7 @@ impl Watch {
         let size = datagram.len();
         let start = escape(&datagram[..size.min(SHOWN)]).to_string();
         if self.options.json {
-            let start = json::to_string(&start);
-            cx.shared
-                .output
-                .line(format_args!(r#"{{"event":"strange","from":"{from}","size":{size},"start":{start}}}"#));
+            cx.shared.output.line(json::to_string(&Event::Strange { from, size, start: &start }));
         } else {
             let more = if size > SHOWN { "..." } else { "" };
             cx.shared.output.line(format_args!("{from}: not a heartbeat: {size} bytes, \"{start}\"{more}"));
@@ -220,22 +281,22 @@ impl Watch {
         let (json, output) = (self.options.json, &mut cx.shared.output);
         for (from, sender) in &self.senders {
             let Sender { received, missing, disordered, duplicates, .. } = *sender;
-            let Some([least, average, most, _]) = sender.delays.summary() else { continue };
+            let Some([min, avg, max, _]) = sender.delays.summary() else { continue };
             if json {
-                output.line(format_args!(
-                    r#"{{"event":"summary","from":"{from}","received":{received},"missing":{missing},"disordered":{disordered},"duplicates":{duplicates},"min":{least},"avg":{average},"max":{most}}}"#
-                ));
+                let from = *from;
+                let event = Event::Summary { from, received, missing, disordered, duplicates, min, avg, max };
+                output.line(json::to_string(&event));
             } else {
                 output.line(format_args!(
                     "{from}: {received} received, {missing} missing, {disordered} out of order, {duplicates} duplicate, \
-                     delay min/avg/max = {least}/{average}/{most} s"
+                     delay min/avg/max = {min}/{avg}/{max} s"
                 ));
             }
         }
         let Self { strange, ignored, .. } = *self;
         if strange + ignored > 0 {
             if json {
-                output.line(format_args!(r#"{{"event":"ignored","strange":{strange},"too_many_senders":{ignored}}}"#));
+                output.line(json::to_string(&Event::Ignored { strange, too_many_senders: ignored }));
             } else {
                 output.line(format_args!(
                     "{strange} datagrams were not heartbeats, {ignored} heartbeats ignored: too many senders"
@@ -262,7 +323,7 @@ impl DatagramProtocol<Program> for Watch {
         if std::mem::take(&mut sender.lost) {
             let silence = Seconds(cx.time.now.since(sender.heard).as_micros() as f64);
             if json {
-                output.line(format_args!(r#"{{"event":"back","from":"{from}","after":{silence}}}"#));
+                output.line(json::to_string(&Event::Back { from, after: silence }));
             } else {
                 output.line(format_args!("{from}: back after {silence} s"));
             }
@@ -274,16 +335,8 @@ impl DatagramProtocol<Program> for Watch {
         sender.delays.add(delay);
         let (sequence, delay) = (probe.sequence, Seconds(delay as f64));
         if json {
-            let more = match order {
-                Order::Next => String::new(),
-                Order::Gap(count) => format!(r#","missing":{count}"#),
-                Order::Disordered => r#","disordered":true"#.to_owned(),
-                Order::Duplicate => r#","duplicate":true"#.to_owned(),
-                Order::Restarted => r#","restarted":true"#.to_owned(),
-            };
-            output.line(format_args!(
-                r#"{{"event":"heartbeat","from":"{from}","sequence":{sequence},"delay":{delay}{more}}}"#
-            ));
+            let event = Event::Heartbeat { from, sequence, delay, remark: order.remark() };
+            output.line(json::to_string(&event));
         } else {
             let more = match order {
                 Order::Next => String::new(),

@@ -89,8 +89,7 @@ pub(in super::super) fn purged(exchange: &Exchange<'_>, removed: Option<u64>, tu
     let response = match removed {
         Some(removed) => {
             log::info!("#{number}.{} {target}: {removed} stored responses were removed", turn.request);
-            let json = format!("{{\"removed\": {removed}}}\n");
-            Response::new(Status::OK).content("application/json", json.into_bytes())
+            Response::new(Status::OK).json(&serde_json::json!({ "removed": removed }))
         }
         None => Response::new(Status::ACCEPTED).text("it takes long, and goes on\n"),
     };

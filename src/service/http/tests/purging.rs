@@ -39,7 +39,7 @@ fn the_response_waits_for_the_end_of_a_purge() {
     bench.settle();
     let responses = bench.responses();
     assert_eq!(statuses(&responses), [200, 200]);
-    assert!(responses.contains("\r\n\r\n{\"removed\": 0}\nHTTP/1.1"), "{responses}");
+    assert!(responses.contains("\r\n\r\n{\"removed\":0}\nHTTP/1.1"), "{responses}");
 }
 
 #[test]
