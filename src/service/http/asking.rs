@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::Cx;
 use super::exchange::Facts;
-use crate::cache::{EntryId, Key, Response};
+use crate::cache::Response;
 use crate::http::Status;
 use crate::http::caching::{self, Handling, Reason};
 use crate::http::client::RequestKind;
@@ -13,9 +13,8 @@ use crate::http::framing::Framing;
 use crate::http::head::{Method, RequestHead};
 use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, Server, offered_protocols};
 use crate::http::target::{self, Form};
-use crate::http::uri::HttpUrl;
 use crate::reactor::{Ends, Time};
-use crate::service::proxy::{Answer, Ask, CacheRules, Content, Fetching, Kept, Proxy, Storing, ToUpstream, Upstream};
+use crate::service::proxy::{Answer, Ask, CachePlace, Content, Fetching, Kept, Proxy, Storing, ToUpstream, Upstream};
 
 /// What an upstream is wanted for.
 pub(super) enum Wanted {
@@ -61,16 +60,11 @@ impl Resource {
 
 /// What the cache is to do with a request that is sent, and with its response.
 pub(super) struct Fetch {
-    pub(super) rules: Rc<CacheRules>,
-    /// The key of the resource, as text and in the store.
-    pub(super) uri: Rc<[u8]>,
-    pub(super) key: Key,
+    pub(super) place: CachePlace,
     /// Why it is sent.
     pub(super) reason: Reason,
     /// It has waited for another request.
     pub(super) collapsed: bool,
-    /// What is stored for it.
-    pub(super) stored: Option<(EntryId, Rc<Response>)>,
     /// Other requests wait for the head of its response.
     pub(super) guard: Option<Fetching>,
 }
@@ -113,22 +107,20 @@ impl Fetch {
 
     /// There is no response: what is sent of the stored one, if it may be. Nobody waits for another failure.
     pub(super) fn failed(&self, head: &RequestHead<'_>, time: Time) -> Option<(Rc<Response>, Handling)> {
-        self.rules.cache.note_unshared(self.key, time.now);
+        self.place.note_unshared(time.now);
         let handling = Handling::Forwarded { why: self.reason, status: None, stored: false, collapsed: self.collapsed };
-        let (_, stored) = self.stored.as_ref()?;
-        let request = caching::Request::from(head);
-        caching::stale_on_error(&request, stored.freshness(), None, time.unix_seconds, &self.rules.settings)?;
+        let stored = self.place.usable_after(None, &caching::Request::from(head), time)?;
         Some((Rc::clone(stored), handling))
     }
 
     /// What is stored for the URI isn't right any more, nor for others that the response names.
     fn invalidate<'a>(&self, answer: &'a Answer, locate: impl Fn(&'a [u8]) -> Cow<'a, [u8]>) {
-        let mut store = self.rules.cache.store.borrow_mut();
+        let mut store = self.place.rules.cache.store.borrow_mut();
         // One that is stored has replaced what there was.
         if !matches!(answer.kept, Kept::Growing(..) | Kept::Copying(_)) {
-            store.remove_uri(self.key);
+            store.remove_uri(self.place.key);
         }
-        let Some(url) = std::str::from_utf8(&self.uri).ok().and_then(|uri| HttpUrl::parse(uri).ok()) else { return };
+        let Some(url) = self.place.url() else { return };
         let fields = answer.fields.fields();
         let locations = ["Location", "Content-Location"].into_iter().flat_map(|name| fields.all(name)).map(locate);
         for other in caching::further_targets(&url, locations) {
@@ -231,12 +223,9 @@ impl Plan {
     /// How the response is stored.
     fn storing(&self, fetch: &Fetch, head: &RequestHead<'_>, cx: &Cx<'_>) -> Storing {
         Storing {
-            rules: Rc::clone(&fetch.rules),
-            uri: Rc::clone(&fetch.uri),
-            key: fetch.key,
+            place: fetch.place.clone(),
             request: head.raw.into(),
             requested: cx.time.now,
-            stored: fetch.stored.clone(),
             queue: Rc::clone(&self.proxy.queue),
         }
     }

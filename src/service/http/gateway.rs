@@ -107,7 +107,7 @@ pub(super) fn look_again(looking: LookingUp, request: u32, io: &mut Io<'_>, cx: 
 /// Has a stored response validated, while it is sent. Nobody waits for that.
 fn validate(exchange: &Exchange<'_>, plan: &mut Plan, fetch: Fetch, turn: &mut Turn<'_, '_>) {
     let now = turn.cx.time.now;
-    if !fetch.rules.cache.begin_validation(fetch.key, now) {
+    if !fetch.place.rules.cache.begin_validation(fetch.place.key, now) {
         return;
     }
     let id = ExchangeId { client: turn.cx.handle, request: turn.request };

@@ -20,7 +20,7 @@ use crate::http::caching::{self, Decision, Handling, Lookup, Reason};
 use crate::http::head::Method;
 use crate::limits;
 use crate::reactor::Tick;
-use crate::service::proxy::CacheRules;
+use crate::service::proxy::{CachePlace, CacheRules};
 
 /// What the cache has for a request.
 pub(super) enum Looked {
@@ -148,8 +148,8 @@ fn look_up_uri(
     let mut store = rules.cache.store.borrow_mut();
     let key = store.key(uri);
     let fetch = |reason: Reason, stored: Option<(EntryId, Rc<Response>)>| {
-        let (rules, uri, collapsed) = (Rc::clone(rules), uri.into(), history.collapsed);
-        Fetch { rules, uri, key, reason, collapsed, stored, guard: None }
+        let place = CachePlace { rules: Rc::clone(rules), uri: uri.into(), key, stored };
+        Fetch { place, reason, collapsed: history.collapsed, guard: None }
     };
     if rules.is_bypassed(&request.fields) {
         return Looked::Ask(fetch(Reason::Bypass, None));
@@ -197,29 +197,29 @@ fn look_up_uri(
 /// Joins a request that is under way, or asks.
 fn ask_or_join(mut fetch: Fetch, request: &caching::Request<'_>, is_late: bool, turn: &Turn<'_, '_>) -> Looked {
     let time = turn.cx.time;
-    let rules = Rc::clone(&fetch.rules);
+    let rules = Rc::clone(&fetch.place.rules);
     let is_shareable = request.method == Method::Get && fetch.reason != Reason::Request;
     if is_shareable && let Some(response) = growing(&fetch, request, time.unix_seconds) {
         let handling = Handling::Forwarded { why: fetch.reason, status: None, stored: false, collapsed: true };
         return Looked::Stored(Sent { response, handling, validation: None });
     }
     fetch.guard = match is_shareable && !is_late {
-        true => match rules.cache.begin_fetch(fetch.key, turn.cx.handle, time.now) {
+        true => match rules.cache.begin_fetch(fetch.place.key, turn.cx.handle, time.now) {
             Some(guard) => Some(guard),
             None => return Looked::Wait(Waits::Head),
         },
-        false => (request.method == Method::Get).then(|| rules.cache.fetch_alone(fetch.key)),
+        false => (request.method == Method::Get).then(|| rules.cache.fetch_alone(fetch.place.key)),
     };
     Looked::Ask(fetch)
 }
 
 /// A response that is being stored, and may be sent for this request.
 fn growing(fetch: &Fetch, request: &caching::Request<'_>, now: i64) -> Option<Rc<Response>> {
-    let store = fetch.rules.cache.store.borrow();
-    let response = store.growing(store.filling(fetch.key, &request.fields)?)?;
+    let store = fetch.place.rules.cache.store.borrow();
+    let response = store.growing(store.filling(fetch.place.key, &request.fields)?)?;
     // What has no length may be too long in the end.
     response.length()?;
-    let decision = caching::decide(request, Lookup::Found(response.freshness()), now, &fetch.rules.settings);
+    let decision = caching::decide(request, Lookup::Found(response.freshness()), now, &fetch.place.rules.settings);
     matches!(decision, Decision::Serve { .. }).then(|| Rc::clone(response))
 }
 

@@ -382,7 +382,7 @@ impl Proxied {
     /// The upstream's response was about something else: asks again, without what is stored.
     pub(super) fn ask_again(&mut self, ends: Ends<'_>, cx: &mut Cx<'_>) {
         if let Some(fetch) = self.fetch_mut() {
-            fetch.stored = None;
+            fetch.place.stored = None;
         }
         self.connect(true, None, ends, cx);
     }

@@ -64,7 +64,7 @@ pub use health::{HealthCheck, HealthSettings};
 pub use queue::{Place, Queue};
 pub use room::{Owed, Room, Taken};
 pub use storing::Kept;
-pub(crate) use storing::{Storing, parse_stored};
+pub(crate) use storing::{CachePlace, Storing, parse_stored};
 pub use tunnel::{Flow, Passing, TunnelEnd};
 pub use upstream::{InFlight, Upstream};
 

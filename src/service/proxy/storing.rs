@@ -25,17 +25,24 @@ use crate::limits;
 use crate::reactor::{Context, Handle, Tick, Time};
 use crate::service::Service;
 
-/// What is stored of the responses to a request, and how.
-pub(crate) struct Storing {
+/// What a cache has for a request, and where.
+#[derive(Clone)]
+pub(crate) struct CachePlace {
     pub(crate) rules: Rc<CacheRules>,
+    /// The key of the resource, as text and in the store.
     pub(crate) uri: Rc<[u8]>,
     pub(crate) key: Key,
+    /// What is stored for it.
+    pub(crate) stored: Option<(EntryId, Rc<Response>)>,
+}
+
+/// How the response to a request is stored. What is stored before is validated, if it can be.
+pub(crate) struct Storing {
+    pub(crate) place: CachePlace,
     /// The head of the client's request.
     pub(crate) request: Rc<[u8]>,
     /// When it was sent.
     pub(crate) requested: Tick,
-    /// What is stored for it, and is to be validated if it can be.
-    pub(crate) stored: Option<(EntryId, Rc<Response>)>,
     /// The requests that wait until the upstream has no more to do with it.
     pub(crate) queue: Rc<Queue>,
 }
@@ -57,9 +64,35 @@ pub enum Kept {
     Confirmed(Rc<Response>),
 }
 
+impl CachePlace {
+    /// The resource, if its key is the URL of one.
+    pub(crate) fn url(&self) -> Option<HttpUrl> {
+        std::str::from_utf8(&self.uri).ok().and_then(|uri| HttpUrl::parse(uri).ok())
+    }
+
+    /// What is stored, if it may be sent although the origin has failed: with this status, or without a
+    /// response.
+    pub(crate) fn usable_after(
+        &self,
+        failure: Option<Status>,
+        request: &caching::Request<'_>,
+        time: Time,
+    ) -> Option<&Rc<Response>> {
+        let (_, stored) = self.stored.as_ref()?;
+        let settings = &self.rules.settings;
+        caching::stale_on_error(request, stored.freshness(), failure, time.unix_seconds, settings)?;
+        Some(stored)
+    }
+
+    /// No other request may have the response.
+    pub(crate) fn note_unshared(&self, now: Tick) {
+        self.rules.cache.note_unshared(self.key, now);
+    }
+}
+
 impl std::fmt::Debug for Storing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Storing").field("uri", &self.uri.escape_ascii().to_string()).finish_non_exhaustive()
+        f.debug_struct("Storing").field("uri", &self.place.uri.escape_ascii().to_string()).finish_non_exhaustive()
     }
 }
 
@@ -89,12 +122,12 @@ struct Answered<'a> {
 impl Storing {
     /// Whether the request asks if what is stored is still right.
     pub(crate) fn is_validation(&self) -> bool {
-        self.stored.as_ref().is_some_and(|(_, stored)| stored.freshness().has_validator())
+        self.place.stored.as_ref().is_some_and(|(_, stored)| stored.freshness().has_validator())
     }
 
     /// Appends the conditions of a validation.
     pub(crate) fn write_conditions(&self, now: i64, out: &mut Vec<u8>) {
-        let Some((_, stored)) = &self.stored else { return };
+        let Some((_, stored)) = &self.place.stored else { return };
         with_head(stored.head(), |head| caching::write_conditions(Some(&head.fields), std::iter::empty(), now, out));
     }
 
@@ -107,9 +140,11 @@ impl Storing {
         if method == Method::Post {
             return self.store_posted(answered);
         }
-        let kept = match (&self.stored, response.status) {
+        if let Some(stored) = self.place.usable_after(Some(response.status), &answered.request, time) {
             // That is better than an error.
-            (Some((_, stored)), _) if self.is_usable(stored, answered) => return Kept::Stale(Rc::clone(stored)),
+            return Kept::Stale(Rc::clone(stored));
+        }
+        let kept = match (&self.place.stored, response.status) {
             (Some((id, stored)), _) if method == Method::Head => {
                 self.compare(*id, stored, answered);
                 return Kept::No;
@@ -119,29 +154,23 @@ impl Storing {
             _ => self.store(answered),
         };
         if matches!(kept, Kept::No | Kept::Unconfirmed) {
-            self.rules.cache.note_unshared(self.key, time.now);
+            self.place.note_unshared(time.now);
         }
         kept
-    }
-
-    /// Whether a stored response may be sent although the origin has failed.
-    fn is_usable(&self, stored: &Response, Answered { request, response, time, .. }: Answered<'_>) -> bool {
-        let (status, settings) = (Some(response.status), &self.rules.settings);
-        caching::stale_on_error(&request, stored.freshness(), status, time.unix_seconds, settings).is_some()
     }
 
     /// Stores a response, if it may be.
     fn store(&self, answered: Answered<'_>) -> Kept {
         let Answered { request, response, time, .. } = answered;
         let arrival = self.arrival(&response.fields, time);
-        match caching::evaluate(&request, &response.into(), arrival, &self.rules.settings) {
+        match caching::evaluate(&request, &response.into(), arrival, &self.place.rules.settings) {
             Ok(freshness) => self.begin(answered, freshness),
             Err(refusal) => {
                 // What was stored isn't right any more, unless this is about another request or failure.
-                if let Some((id, _)) = self.stored
+                if let Some((id, _)) = self.place.stored
                     && !matches!(refusal, Refusal::Request | Refusal::Status)
                 {
-                    self.rules.cache.store.borrow_mut().remove(id);
+                    self.place.rules.cache.store.borrow_mut().remove(id);
                 }
                 Kept::No
             }
@@ -152,19 +181,19 @@ impl Storing {
     /// §9.3.3).
     fn store_posted(&self, answered: Answered<'_>) -> Kept {
         let Answered { request, response, time, .. } = answered;
-        let url = std::str::from_utf8(&self.uri).ok().and_then(|uri| HttpUrl::parse(uri).ok());
         let location = response.fields.get("content-location").and_then(|value| std::str::from_utf8(value).ok());
-        let (Some(url), Some(location)) = (url, location) else { return Kept::No };
+        let (Some(url), Some(location)) = (self.place.url(), location) else { return Kept::No };
         if url.join(location).ok().as_ref() != Some(&url) {
             return Kept::No;
         }
         let request = caching::Request { method: Method::Get, has_content: false, ..request };
-        let settings = caching::Settings { heuristic_limit: 0, lifetimes: (0, MAX_SECONDS), ..self.rules.settings };
+        let settings =
+            caching::Settings { heuristic_limit: 0, lifetimes: (0, MAX_SECONDS), ..self.place.rules.settings };
         let arrival = self.arrival(&response.fields, time);
         match caching::evaluate(&request, &response.into(), arrival, &settings) {
             Ok(freshness) if freshness.lifetime() > 0 => {
                 // What was stored before isn't right any more.
-                self.rules.cache.store.borrow_mut().remove_uri(self.key);
+                self.place.rules.cache.store.borrow_mut().remove_uri(self.place.key);
                 self.begin(Answered { request, ..answered }, freshness)
             }
             _ => Kept::No,
@@ -174,7 +203,7 @@ impl Storing {
     fn begin(&self, answered: Answered<'_>, freshness: caching::Freshness) -> Kept {
         let Answered { request, response, producer, time } = answered;
         let head = self.stored_head(response.status, |out| {
-            caching::write_stored(&response.fields, time.unix_seconds, &self.rules.settings, out);
+            caching::write_stored(&response.fields, time.unix_seconds, &self.place.rules.settings, out);
         });
         let (mut names, mut variant_key) = (Vec::new(), Vec::new());
         variant::write_names(&response.fields, &mut names);
@@ -184,10 +213,10 @@ impl Storing {
             client::Body::Absent => Some(0),
             _ => response.fields.get("content-length").and_then(parse_length),
         };
-        let mut store = self.rules.cache.store.borrow_mut();
+        let mut store = self.place.rules.cache.store.borrow_mut();
         let new = New {
-            key: self.key,
-            uri: &self.uri,
+            key: self.place.key,
+            uri: &self.place.uri,
             names: &names,
             variant_key: &variant_key,
             head: &head,
@@ -219,7 +248,7 @@ impl Storing {
         with_head(stored.head(), |old| {
             match caching::head_effect(&answered.response.into(), old.status, &old.fields, stored.available()) {
                 HeadEffect::Nothing => {}
-                HeadEffect::Invalidate => self.rules.cache.store.borrow_mut().remove(id),
+                HeadEffect::Invalidate => self.place.rules.cache.store.borrow_mut().remove(id),
                 HeadEffect::Update => {
                     // What is stored is the response to GET.
                     let request = caching::Request { method: Method::Get, ..answered.request };
@@ -237,7 +266,7 @@ impl Storing {
         old: &ResponseHead<'_>,
         Answered { request, response, time, .. }: Answered<'_>,
     ) -> Option<Rc<Response>> {
-        let settings = &self.rules.settings;
+        let settings = &self.place.rules.settings;
         let head = self.stored_head(old.status, |out| {
             caching::write_updated(&old.fields, &response.fields, time.unix_seconds, settings, out);
         });
@@ -246,7 +275,7 @@ impl Storing {
             let as_stored = caching::Response { body: client::Body::Length(0), ..caching::Response::from(new) };
             caching::evaluate(&request, &as_stored, arrival, settings).ok()
         })?;
-        let mut store = self.rules.cache.store.borrow_mut();
+        let mut store = self.place.rules.cache.store.borrow_mut();
         let updated = freshness.and_then(|freshness| store.update(id, stored, &head, freshness));
         if updated.is_none() || caching::changes_selection(&response.fields, &old.fields) {
             store.remove(id);
@@ -266,7 +295,7 @@ impl Storing {
         let mut lines = Vec::new();
         write(&mut lines);
         let is_left_out = |line: &&[u8]| {
-            self.rules.settings.gateway && line.get(..7).is_some_and(|name| name.eq_ignore_ascii_case(b"server:"))
+            self.place.rules.settings.gateway && line.get(..7).is_some_and(|name| name.eq_ignore_ascii_case(b"server:"))
         };
         let kept = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_left_out(line));
         kept.for_each(|line| head.extend_from_slice(line));
@@ -305,7 +334,7 @@ pub(super) struct Growing {
 impl Growing {
     /// A response that its clients read in the store, or, without `in_flight`, a copy.
     pub(super) fn new(storing: &Storing, filling: FillingId, body: client::Body, in_flight: Option<InFlight>) -> Self {
-        let (rules, queue) = (Rc::clone(&storing.rules), Rc::clone(&storing.queue));
+        let (rules, queue) = (Rc::clone(&storing.place.rules), Rc::clone(&storing.queue));
         let is_copy = in_flight.is_none();
         Self { rules, filling, body, bytes: 0, is_paused: false, is_copy, _in_flight: in_flight, queue }
     }
