@@ -10,7 +10,7 @@ use miod::capture::segments::{TcpConversation, datagram};
 use miod::capture::{Both, Reader, Side, Timestamp};
 use serde_json::Value;
 use support::tcpdump::Tcpdump;
-use support::tshark::tshark;
+use support::tshark::{first_requests, tshark};
 use support::{Outcome, Root, Server, eventually, get, miod, run_to_end};
 
 /// 2023-11-14T22:13:20Z.
@@ -297,18 +297,7 @@ fn other_programs_find_nothing_wrong_with_what_is_written() {
 
 /// Requests of each kind, over several connections.
 fn talk(server: &Server) -> usize {
-    let mut one = server.connect();
-    for path in ["/", "/large", "/none", "/large"] {
-        one.send(get(path));
-        one.response();
-    }
-    // tshark takes the response to a pipelined HEAD for one with a body.
-    one.send(support::head_with("/large", ""));
-    one.response_to("HEAD");
-    let mut two = server.connect();
-    two.send(format!("{}{}", get("/"), get("/none")));
-    two.response();
-    two.response();
+    let [_one, mut two] = first_requests(server);
     two.send("POST /lab/echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
     two.send("5\r\na=b&c\r\n0\r\n\r\n");
     while two.response_to("POST").status == 100 {}

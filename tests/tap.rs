@@ -14,7 +14,7 @@ use std::{fs, io::Read};
 use serde_json::Value;
 use support::site::Site;
 use support::tcpdump::Tcpdump;
-use support::tshark::tshark;
+use support::tshark::{first_requests, tshark};
 use support::{Client, Root, Script, Server, eventually, get, get_with, miod, pattern, run_to_end};
 
 /// The report of a capture.
@@ -69,21 +69,11 @@ fn serve(root: &Root, more: &[&str]) -> Server {
 
 /// Requests of each kind, over several connections. Their count.
 fn talk(server: &Server) -> usize {
-    let mut one = server.connect();
-    for path in ["/", "/large", "/none", "/large"] {
-        one.send(get(path));
-        one.response();
-    }
-    one.send(support::head_with("/large", ""));
-    one.response_to("HEAD");
+    let [mut one, mut two] = first_requests(server);
     for range in ["bytes=0-9", "bytes=5-70000", "bytes=0-1,5-9"] {
         one.send(get_with("/large", &format!("Range: {range}\r\n")));
         assert_eq!(one.response().status, 206);
     }
-    let mut two = server.connect();
-    two.send(format!("{}{}", get("/"), get("/none")));
-    two.response();
-    two.response();
     two.send("POST /digest HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na=b&c\r\n0\r\n\r\n");
     assert_eq!(two.response_to("POST").status, 200);
     two.send(get("/stream?chunks=5&ms=1"));
