@@ -160,6 +160,16 @@ fn directories_have_an_index_in_several_languages() {
         assert_eq!(server.get("/empty").status, if is_listed { 301 } else { 404 });
         assert_eq!(server.get("/").status, if is_listed { 200 } else { 404 });
     }
+    // A directory of that name is in nobody's way, if it shows nothing.
+    root.old_file("guide/style.css", "css").old_file("d.fr.html", "another");
+    let server = Server::start(&root, NEGOTIATE);
+    for _ in 0..2 {
+        assert_eq!(language(&server, "/guide", "de").text(), "guide.de.html");
+    }
+    assert_eq!((server.get("/guide/").status, server.get("/empty").status), (404, 404));
+    assert_eq!(language(&server, "/d", "fr").field("Location"), Some("/d/"));
+    let listed = Server::start(&root, &["--negotiate", "--listing"]);
+    assert_eq!(listed.get("/guide").field("Location"), Some("/guide/"));
     root.old_file("d/index.html", "exact");
     let server = Server::start(&root, NEGOTIATE);
     assert_eq!(language(&server, "/d/", "de").text(), "exact");

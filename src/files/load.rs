@@ -43,7 +43,8 @@ pub(super) enum Missed {
     Redirect,
     /// It is a directory without an index file.
     Directory(OwnedFd),
-    /// The same, but the path doesn't end with a slash, and representations of an index may be there.
+    /// The same, but the path doesn't end with a slash. Representations of an index may be there, or of
+    /// the path itself.
     Bare,
     Forbidden,
     /// Its size isn't the length of its content.

@@ -80,29 +80,36 @@ impl Site {
     ) -> Option<Result<Answered, Unanswered>> {
         let negotiation = self.settings.negotiation.clone()?;
         let key = asked.key;
-        let (directory, wanted) = match missed {
-            Missed::Bare => (key, Wanted::Redirect),
+        let of_name = || {
+            let (directory, name) = resolve::split(key);
+            Some((directory, Wanted::Name(name)))
+        };
+        let places = match missed {
+            Missed::Bare => [Some((key, Wanted::Redirect)), of_name()],
             Missed::NotFound | Missed::Directory(_) if ends_as_directory(key) => {
-                (key.strip_suffix(b"/").unwrap_or(key), Wanted::Index)
+                [Some((key.strip_suffix(b"/").unwrap_or(key), Wanted::Index)), None]
             }
-            Missed::NotFound => {
-                let (directory, name) = resolve::split(key);
-                (directory, Wanted::Name(name))
-            }
+            Missed::NotFound => [of_name(), None],
             _ => return None,
         };
-        let names = match asked.names {
-            Some(names) => Arc::clone(names),
-            None => match self.names(directory, &negotiation, asked, now)? {
-                Ok(names) => names,
-                Err(job) => return Some(Err(Unanswered::Names(Box::new(job)))),
-            },
-        };
-        // What is at the path may have changed while the names were read.
-        if *names.directory != *directory {
-            return None;
+        // The names that were read are those of one place; the places before it have nothing. If it is
+        // none of these, what is at the path has changed meanwhile.
+        let is_elsewhere = |directory: &[u8]| asked.names.is_some_and(|names| *names.directory != *directory);
+        let mut read = asked.names;
+        for (directory, wanted) in places.into_iter().flatten().skip_while(|(directory, _)| is_elsewhere(directory)) {
+            let names = match read.take() {
+                Some(names) => Arc::clone(names),
+                None => match self.names(directory, &negotiation, asked, now) {
+                    Some(Ok(names)) => names,
+                    Some(Err(job)) => return Some(Err(Unanswered::Names(Box::new(job)))),
+                    None => continue,
+                },
+            };
+            if let Some(chosen) = self.choose(&names, &wanted, &negotiation, asked, now, output) {
+                return Some(chosen);
+            }
         }
-        self.choose(&names, &wanted, &negotiation, asked, now, output)
+        None
     }
 
     /// The names in a directory, or the job that reads them; none if there is no such directory, or
