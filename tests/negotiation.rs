@@ -402,4 +402,7 @@ fn without_a_watch_a_change_is_noticed_within_seconds() {
     assert_eq!(language(&server, "/linked/index", "fr").text(), "index en");
     root.file("d/index.fr.html", "index fr");
     assert!(eventually(|| language(&server, "/linked/index", "fr").text() == "index fr"));
+    // The next best is sent also before it is noticed that a file is gone.
+    std::fs::remove_file(root.at("d/index.fr.html")).unwrap();
+    assert_eq!(language(&server, "/linked/index", "fr").text(), "index en");
 }

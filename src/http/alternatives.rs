@@ -177,11 +177,10 @@ pub struct Ranking {
 }
 
 impl Ranking {
-    /// Those that may be sent, the best first: the acceptable ones. If there are none and that isn't
-    /// `strict`, all.
+    /// Those that may be sent, the best first: all, or if that is `strict`, the acceptable ones.
     pub fn eligible(&self, strict: bool) -> &[Ranked] {
         let acceptable = self.all.iter().take_while(|ranked| ranked.is_acceptable()).count();
-        if acceptable == 0 && !strict { &self.all } else { &self.all[..acceptable] }
+        if strict { &self.all[..acceptable] } else { &self.all }
     }
 }
 
@@ -353,7 +352,7 @@ mod tests {
         assert_eq!((first(&fr, false), first(&fr, true)), (vec![1, 0, 2, 3], vec![]));
         assert_eq!((first(&[], false), first(&[], true)), (vec![1, 0, 2, 3], vec![1, 0, 2, 3]));
         let de = [("Accept-Language", "de")];
-        assert_eq!((first(&de, false), first(&de, true)), (vec![0], vec![0]));
+        assert_eq!((first(&de, false), first(&de, true)), (vec![0, 1, 2, 3], vec![0]));
         let png = [("Accept", "image/png")];
         assert_eq!((first(&png, false), first(&png, true)), (vec![1, 0, 2, 3], vec![]));
         let charset = [("Accept-Charset", "iso-8859-1")];
