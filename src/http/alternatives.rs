@@ -31,7 +31,7 @@ use std::cmp::{Ordering, Reverse};
 
 use super::language::{AcceptedLanguages, Language, LanguageFit, LanguageMatch, Languages};
 use super::negotiate::{FULL, TypeFit, charset_quality, type_fit};
-use super::{Fields, cookie};
+use super::{Fields, cookie, form};
 
 /// A representation that may be chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,9 +67,10 @@ pub struct Wishes<'a> {
 impl<'a> Wishes<'a> {
     /// Those of a request.
     pub fn of(fields: &Fields<'a>, query: Option<&[u8]>) -> Self {
-        let pairs = query.unwrap_or_default().split(|byte| *byte == b'&');
-        let mut named = pairs.filter_map(|pair| pair.strip_prefix(OVERRIDE.as_bytes())?.strip_prefix(b"="));
-        let of_query = named.next_back().and_then(Language::parse).map(|language| (OverrideSource::Query, language));
+        // It is decoded: for caches `%64e` may be the same as `de` (RFC 3986 §6.2.2.2).
+        let of_query = query.and_then(|query| form::value(query, OVERRIDE));
+        let of_query = of_query.and_then(|tag| Language::parse(tag.as_bytes()));
+        let of_query = of_query.map(|language| (OverrideSource::Query, language));
         let of_cookie = cookie::value(fields, OVERRIDE).and_then(Language::parse);
         let of_cookie = of_cookie.map(|language| (OverrideSource::Cookie, language));
         let languages = AcceptedLanguages::of(fields);
@@ -369,7 +370,9 @@ mod tests {
             ("", "", 1, None, Some(languages)),
             ("lang=de", "", 0, Some(Query), None),
             ("a=b&lang=DE&c", "lang=en", 0, Some(Query), None),
-            ("lang=en&lang=de", "", 0, Some(Query), None),
+            ("lang=de&lang=en", "", 0, Some(Query), None),
+            ("%6cang=%64%65", "", 0, Some(Query), None),
+            ("lang=zh%2DCN", "", 2, Some(Query), None),
             ("lang=de-AT", "", 0, Some(Query), None),
             ("lang=zh", "", 2, Some(Query), None),
             ("lang=fr", "", 1, None, Some(languages)),
@@ -407,18 +410,63 @@ mod tests {
         }
     }
 
+    const MIXED: &[&[&str]] = &[
+        &["de pdf 9", "de html 9", "en html 8", "x html 7", "x pdf 1"],
+        &["en-GB html 1", "en html 2", "de-CH html 3"],
+        &["de html 1", "de pdf 2"],
+        &["x html 1", "de html 2"],
+        &["de html 1"],
+    ];
+
+    /// What a cache may send instead of the server: what was sent for another request with the same
+    /// URL, which agrees in all fields that Vary named.
+    #[test]
+    fn requests_that_agree_in_what_vary_names_get_the_same() {
+        let of_language = ["", "de", "en;q=0.5, de;q=0.4", "zh, x", "fr", "*;q=0"];
+        let of_cookie = ["", "lang=de", "lang=fr"];
+        let of_type = ["", "text/html", "application/pdf;q=0.5, */*;q=0.4", "image/webp, */*", "*/*;q=0"];
+        let of_charset = ["", "iso-8859-1"];
+        let mut requests = Vec::new();
+        for language in of_language {
+            for cookie in of_cookie {
+                for media in of_type {
+                    requests.extend(of_charset.map(|charset| {
+                        [
+                            ("Accept-Language", language),
+                            ("Cookie", cookie),
+                            ("Accept", media),
+                            ("Accept-Charset", charset),
+                        ]
+                    }));
+                }
+            }
+        }
+        for set in [PAGES, PICTURES].iter().chain(MIXED) {
+            for (query, strict) in ["", "lang=de", "lang=fr"].iter().flat_map(|query| [(query, false), (query, true)]) {
+                let responses = requests.iter().map(|lines| {
+                    let ranking = ranking(set, lines, query, strict);
+                    let chosen = ranking.eligible(strict).first().map(|ranked| ranked.candidate);
+                    (chosen, ranking.dependence.vary().unwrap_or_default().split(", ").collect::<Vec<_>>())
+                });
+                let responses: Vec<_> = responses.collect();
+                for (stored, (sent, vary)) in requests.iter().zip(&responses) {
+                    for (request, (chosen, _)) in requests.iter().zip(&responses) {
+                        let mut pairs = stored.iter().zip(request);
+                        if pairs.all(|(one, other)| one == other || !vary.contains(&one.0)) {
+                            assert_eq!(sent, chosen, "{set:?} {query} {strict}: {stored:?} for {request:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     /// Each candidate against each other one, for each pair of fields: the chosen one loses to none.
     #[test]
     fn the_choice_is_that_of_a_model_that_tries_all() {
-        let sets: &[&[&str]] = &[
-            PAGES,
-            PICTURES,
-            &["de pdf 9", "de html 9", "en html 8", "x html 7", "x pdf 1"],
-            &["en-GB html 1", "en html 2", "de-CH html 3"],
-        ];
         let ranges = ["", "de", "de;q=0.5", "en-GB, en;q=0.7", "zh, de;q=0.9", "en;q=0, *;q=0.2", "fr", "*", "de-DE"];
         let types = ["", "*/*", "text/html;q=0.5, */*;q=0.4", "image/webp,image/*;q=0.5", CHROMIUM, "application/pdf"];
-        for set in sets {
+        for set in [PAGES, PICTURES].iter().chain(MIXED) {
             for languages in ranges {
                 for media in types {
                     let lines = [("Accept-Language", languages), ("Accept", media)];

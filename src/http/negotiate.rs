@@ -252,6 +252,50 @@ pub(super) mod tests {
         }
     }
 
+    /// The rules of RFC 9110 §12.5.1, one after the other, for each list of three ranges.
+    #[test]
+    fn the_fit_is_that_of_a_model_that_tries_all() {
+        let types = ["text/html; charset=utf-8", "text/html", "text/plain", "image/png"];
+        let names =
+            ["text/html", "TEXT/*", "*/*", "text/html;charset=utf-8", "text/html;level=1", "image/png", "text", "*"];
+        let members: Vec<_> = names.iter().flat_map(|name| [0, 300, 1000].map(|weight| (*name, weight))).collect();
+        for a in &members {
+            for b in &members {
+                for c in &members {
+                    let line = [a, b, c].map(|(name, weight)| format!("{name};q={}", f32::from(*weight) / 1000.0));
+                    for media_type in types {
+                        let fit = with_lines("Accept", &[&line.join(", ")], |fields| type_fit(fields, media_type));
+                        let expected = model(&[*a, *b, *c], media_type);
+                        assert_eq!((fit.weight, fit.specificity), expected, "{media_type} in {line:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The weight and the specificity.
+    fn model(ranges: &[(&str, u16)], media_type: &str) -> (u16, usize) {
+        let parts = |text: &str| -> Vec<String> { text.split(';').map(|part| part.trim().to_lowercase()).collect() };
+        let of_type = parts(media_type);
+        let specificity = |range: &str| {
+            let of_range = parts(range);
+            let kind = of_type[0].split('/').next().unwrap();
+            match of_range[0].as_str() {
+                "*/*" => Some(0),
+                all if all == format!("{kind}/*") => Some(1),
+                own if own == of_type[0] && of_range[1..].iter().all(|part| of_type[1..].contains(part)) => {
+                    Some(1 + of_range.len())
+                }
+                _ => None,
+            }
+        };
+        let including = ranges.iter().filter_map(|(range, weight)| Some((specificity(range)?, *weight)));
+        let including: Vec<_> = including.collect();
+        let Some(most) = including.iter().map(|(specificity, _)| *specificity).max() else { return (0, 0) };
+        let of_these = including.iter().filter(|(specificity, _)| *specificity == most);
+        (of_these.map(|(_, weight)| *weight).max().unwrap(), most)
+    }
+
     #[test]
     fn the_range_says_how_specific_it_is() {
         let html = "text/html; charset=utf-8";
