@@ -301,15 +301,33 @@ fn wrong_options_are_refused() {
         (vec!["--languages=en".to_owned()], "need --negotiate"),
         (vec!["--strict-negotiation".to_owned()], "need --negotiate"),
         (vec!["--negotiate".to_owned(), "--languages=en,d".to_owned()], "give language tags"),
-        (vec!["--negotiate".to_owned(), format!("--auth=/guide.de.html={users}")], "protect its directory"),
+        (vec!["--negotiate".to_owned(), format!("--auth=/guide.de.html={users}")], "under shorter names, too"),
+        (
+            vec!["--negotiate".to_owned(), format!("--auth=/one={users}")],
+            "one.fr.html is shown under its own name, too",
+        ),
+        (vec!["--pretty-urls".to_owned(), format!("--auth=/exact={users}")], "exact.html is shown under its own name"),
     ] {
         let mut command = miod();
         command.arg("serve").arg(root.path()).args(["-p", "0"]).args(&arguments);
         let outcome = run_to_end(&mut command, b"");
         assert!(outcome.code != Some(0) && outcome.errors.contains(why), "{arguments:?}: {outcome:?}");
     }
+    for rule in ["deny", "allow"] {
+        let config = format!(
+            "bind = \"127.0.0.1:0\"\n[[host]]\nroot = \".\"\nnegotiate = true\n[[host.route]]\n\
+             path = \"/guide.de.html\"\n{rule} = [\"192.0.2.1\"]\n",
+        );
+        root.file("miod.toml", config);
+        let mut command = miod();
+        command.arg("-c").arg(root.at("miod.toml"));
+        let outcome = run_to_end(&mut command, b"");
+        let why = "can't protect /guide.de.html";
+        assert!(outcome.code != Some(0) && outcome.errors.contains(why), "{rule}: {outcome:?}");
+    }
     let protected = Server::start(&root, &["--negotiate", &format!("--auth=/v1.2={users}")]);
     assert_eq!(protected.get("/v1.2/x").status, 401);
+    Server::start(&root, &["--pretty-urls", &format!("--auth=/guide={users}"), &format!("--auth=/d={users}")]);
 }
 
 #[test]

@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 
 use super::ServerError;
 use super::error::Faults;
+use crate::app::catalogue;
 use crate::auth::{DEMONSTRATION, Guard, Users};
-use crate::config::{Demonstration, Host};
+use crate::config::{Demonstration, Handler, Host, Route};
+use crate::http::address_blocks::AddressBlocks;
+use crate::limits;
 
 /// The path that is protected if no route has a password file.
 pub const PRIVATE: &str = "/private/";
@@ -72,11 +75,23 @@ pub(super) fn protect(
             faults.wrong(format!("can't protect {prefix}: {hint}"));
         }
     };
+    for route in &host.routes {
+        let rules = &route.rules;
+        let restricted = [
+            ("auth", route.auth.is_some()),
+            ("allow", rules.allow != AddressBlocks::default()),
+            ("deny", rules.deny != AddressBlocks::default()),
+        ];
+        if let Some((key, _)) = restricted.into_iter().find(|(_, is_set)| *is_set) {
+            faults.place(route.positions.of(key).or(host.positions.of(key)));
+            check_names(host, route, negotiates, faults);
+            faults.place(host.positions.of(""));
+        }
+    }
     let files = || host.routes.iter().filter_map(|route| Some((route, route.auth.as_ref()?)));
     for (route, file) in files() {
         let prefix = &route.prefix;
         faults.place(route.positions.of("auth").or(host.positions.of("auth")));
-        check_names(host, prefix, negotiates, faults);
         let (users, protection) = open(file, faults);
         add(prefix, users, protection, faults);
         faults.place(host.positions.of(""));
@@ -92,20 +107,41 @@ pub(super) fn protect(
 }
 
 /// Refuses to protect a file under one of its names only.
-fn check_names(host: &Host, prefix: &str, negotiates: bool, faults: &mut Faults) {
+fn check_names(host: &Host, route: &Route, negotiates: bool, faults: &mut Faults) {
+    let prefix = &route.prefix;
     let name = prefix.rsplit('/').next().unwrap_or_default();
+    let mut refuse = |why: &str| faults.wrong(format!("can't protect {prefix}: {why}"));
     if host.index.iter().any(|index| index == name) {
-        faults.wrong(format!("can't protect {prefix}: the page is shown for its directory, too: protect that"));
+        refuse("the page is shown for its directory, too: protect that");
     }
     if host.pretty_urls && name.ends_with(".html") {
-        faults.wrong(format!("can't protect {prefix}: the page is shown without .html, too: protect that"));
+        refuse("the page is shown without .html, too: protect that");
     }
-    let is_directory = || host.root.as_ref().is_some_and(|root| root.join(prefix.trim_matches('/')).is_dir());
-    if negotiates && name.contains('.') && !is_directory() {
-        faults.wrong(format!(
-            "can't protect {prefix}: --negotiate shows the file under shorter names, too: protect its directory"
-        ));
+    let Some(path) = host.root.as_ref().map(|root| root.join(prefix.trim_start_matches('/'))) else { return };
+    if name.is_empty() || path.is_dir() {
+        return;
     }
+    if negotiates && name.contains('.') {
+        refuse("--negotiate shows the file under shorter names, too: protect its directory");
+    }
+    let is_of_files = matches!(route.handler, None | Some(Handler::Files));
+    if is_of_files && !catalogue::ALL.iter().any(|app| app.path == *prefix) {
+        let page = format!("{name}.html");
+        let mut longer = longer_names(&path);
+        let longer = longer.find(|longer| negotiates || (host.pretty_urls && *longer == page));
+        if let Some(longer) = longer {
+            refuse(&format!("{longer} is shown under its own name, too: protect its directory"));
+        }
+    }
+}
+
+/// The names of the files that have an ending behind this path.
+fn longer_names(path: &Path) -> impl Iterator<Item = String> {
+    let start = path.file_name().map(|name| format!("{}.", name.to_string_lossy()));
+    let entries = path.parent().and_then(|directory| directory.read_dir().ok()).into_iter().flatten();
+    let names =
+        entries.take(limits::NAMES).filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+    names.filter(move |name| start.as_ref().is_some_and(|start| name.starts_with(start)))
 }
 
 fn has_private(host: &Host) -> bool {
