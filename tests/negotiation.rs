@@ -4,6 +4,7 @@ mod support;
 
 use std::process::Command;
 
+use support::reload;
 use support::{Client, Response, Root, Server, browser, eventually, get, get_with, head_with, miod, run_to_end};
 
 fn site() -> Root {
@@ -252,6 +253,66 @@ fn what_is_not_served_is_no_representation() {
     assert_eq!(
         (language(&spa, "/guide", "de").text(), spa.get("/none").text()),
         ("guide.de.html".to_owned(), "exact".to_owned())
+    );
+}
+
+#[test]
+fn fields_by_name_are_those_of_the_chosen_file_and_rules_those_of_the_path() {
+    let root = site();
+    root.file(".users", "alice:$2y$04$MLhQcSVSXWZEBa76VTowc.Dn8tyrxSjlY.gu8AkQrojRxxZtcQUQW\n");
+    let config = format!(
+        "bind = \"127.0.0.1:0\"\n[[host]]\nroot = \".\"\nnegotiate = true\nlanguages = \"en,de\"\n\
+         [[host.header]]\nglob = \"*.de.html\"\nset = {{ Cache-Control = \"max-age=60\", Content-Language = \"de-AT\" }}\n\
+         [[host.header]]\nglob = \"photo.webp\"\nset = {{ Content-Location = \"/elsewhere\" }}\n\
+         [[host.route]]\npath = \"/d\"\nauth = {:?}\n[[host.route]]\npath = \"/guide\"\nheaders = {{ set = {{ X-Rule = \"1\" }} }}\n",
+        root.at(".users")
+    );
+    let server = reload::serve(&root, &config);
+    let german = language(&server, "/guide.html", "de");
+    assert_eq!((german.field("Cache-Control"), german.field("X-Rule")), (Some("max-age=60"), None));
+    assert_eq!((german.field("Content-Language"), german.count("Content-Language")), (Some("de-AT"), 1));
+    let english = language(&server, "/guide", "en");
+    assert_eq!((english.field("Cache-Control"), english.field("X-Rule")), (Some("no-cache"), Some("1")));
+    let webp = server.get_with("/photo", "Accept: image/webp\r\n");
+    assert_eq!((webp.field("Content-Location"), webp.count("Content-Location")), (Some("/elsewhere"), 1));
+    for path in ["/d", "/d/", "/d/index", "/d/index.html", "/d/index.de"] {
+        assert_eq!(language(&server, path, "de").status, 401, "{path}");
+    }
+}
+
+#[test]
+fn a_cache_in_front_mixes_nothing_up() {
+    let origin = Server::start_with(site(), &[NEGOTIATE, &["--cache-control", "max-age=600"]].concat());
+    let root = Root::new();
+    let config = format!(
+        "bind = \"127.0.0.1:0\"\nproxy-cache = \"memory\"\n[[host]]\n[[host.route]]\npath = \"/\"\n\
+         proxy = [\"http://{}\"]\ncache = true\n",
+        origin.address()
+    );
+    let server = reload::serve(&root, &config);
+    let requests = [
+        ("/guide", "Accept-Language: de\r\n", "guide.de.html"),
+        ("/guide", "Accept-Language: en\r\n", "guide.en.html"),
+        ("/guide", "", "guide.en.html"),
+        ("/guide", "Accept-Language: de\r\nCookie: lang=zh-cn\r\n", "guide.zh-CN.html"),
+        ("/guide?lang=de", "Accept-Language: en\r\n", "guide.de.html"),
+        ("/photo", "Accept: image/webp\r\n", "webp+"),
+        ("/photo", "Accept: image/jpeg\r\n", "jpeg++"),
+    ];
+    for round in 0..2 {
+        for (path, lines, expected) in requests {
+            let response = server.get_with(path, lines);
+            assert_eq!(response.text(), expected, "{path} {lines}");
+            let status = response.field("Cache-Status").unwrap();
+            assert_eq!(status.contains("; hit;"), round > 0, "{path} {lines}: {status}");
+        }
+    }
+    // By the query, it is the same for all.
+    let other = server.get_with("/guide?lang=de", "Accept-Language: fr\r\nCookie: lang=en\r\n");
+    assert!(
+        other.text() == "guide.de.html" && other.field("Cache-Status").unwrap().contains("; hit;"),
+        "{}",
+        other.head
     );
 }
 

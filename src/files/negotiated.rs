@@ -28,6 +28,8 @@ use crate::http::response::{self, HeadContext};
 use crate::http::target;
 use crate::reactor::Output;
 
+const LOCATION: &str = "Content-Location";
+
 /// How a representation is chosen.
 #[derive(Clone, Debug, Default)]
 pub struct Negotiation {
@@ -198,16 +200,18 @@ impl Site {
         now: u32,
         output: &mut Output,
     ) -> Option<Result<Answered, Unanswered>> {
+        let path = names::path(directory, name);
         let policy = asked.context.policy;
+        let is_located = self.settings.fields_of(&path).iter().any(|(field, _)| field.eq_ignore_ascii_case(LOCATION));
+        let location = (!is_located).then(|| reference(name));
         let mut further = asked.context.further.to_vec();
-        for (field, value) in [("Content-Location", Some(&*reference(name))), ("Vary", vary)] {
+        for (field, value) in [(LOCATION, location.as_deref()), ("Vary", vary)] {
             if let Some(value) = value.filter(|_| !policy.replaces(field.as_bytes())) {
                 response::field(&mut further, field, value.as_bytes());
             }
         }
         let context = HeadContext { further: &further, ..asked.context };
         let asked = &Asked { request: asked.request, key: asked.key, names: None, context };
-        let path = names::path(directory, name);
         let result = self.with(&path, asked.request.codings, context, now, |entry, cache| {
             respond(entry, cache, asked, true, output)
         });
