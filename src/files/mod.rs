@@ -91,7 +91,7 @@ pub struct Settings {
     /// How one of several representations is chosen; `None`: each path is that of one file.
     pub negotiation: Option<Negotiation>,
     /// Extensions and their media types.
-    pub media_types: MediaTypes,
+    pub media_types: Arc<MediaTypes>,
     /// The file for paths that aren't found, relative to the root.
     pub spa: Option<String>,
     /// The pages for errors.
@@ -130,7 +130,7 @@ impl Default for Settings {
             index: vec!["index.html".to_owned()],
             pretty_urls: false,
             negotiation: None,
-            media_types: MediaTypes::new(),
+            media_types: Arc::default(),
             spa: None,
             error_pages: Rc::new(ErrorPages::new(Vec::new())),
             fields: Vec::new(),

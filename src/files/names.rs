@@ -131,7 +131,6 @@ impl Names {
     }
 
     /// The files that represent `name`, with their media types: [`limits::REPRESENTATIONS`] at most.
-    /// A file of unknown type is no representation.
     pub(super) fn of<'n, 't>(&'n self, name: &[u8], media_types: &'t MediaTypes) -> Vec<(&'n Named, &'t str)> {
         let whole = self.with_stem(name);
         let partly = split(name)
@@ -174,6 +173,7 @@ pub(super) struct Source {
     /// The metadata of the directory.
     pub(super) metadata: Metadata,
     pub(super) languages: Arc<Languages>,
+    pub(super) media_types: Arc<MediaTypes>,
     /// A time before the metadata were read, in Unix seconds.
     pub(super) now: i64,
 }
@@ -194,7 +194,8 @@ impl Source {
             if seen > limits::NAMES {
                 return Err(io::Error::other("the directory has too many entries"));
             }
-            if !is_reachable(name) {
+            // A file of unknown type is no representation.
+            if !is_reachable(name) || self.media_types.known(name).is_none() {
                 continue;
             }
             let Some(Parts { stem, language }) = parts(name, &self.languages) else { continue };
@@ -238,7 +239,8 @@ mod tests {
         let path = if directory.is_empty() { String::new() } else { format!("{directory}/") };
         let Ok(Opened::Directory { dir, metadata, .. }) = root.get(path.as_bytes()) else { panic!("no directory") };
         let languages = Arc::new(Languages::parse("en,tlh").unwrap());
-        Names::read(&Source { root, metadata, languages, now }, dir, directory.as_bytes())
+        let media_types = Arc::default();
+        Names::read(&Source { root, metadata, languages, media_types, now }, dir, directory.as_bytes())
     }
 
     fn of(names: &Names, name: &str) -> String {
@@ -326,6 +328,8 @@ mod tests {
         ] {
             assert_eq!(of(&names, name), expected, "{name}");
         }
+        // Thousands of `core.1234` would be looked at for each request.
+        assert!(names.files.iter().all(|file| MediaTypes::new().known(&file.name).is_some()));
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Site {
         asked: &Asked<'_>,
         now: u32,
     ) -> Option<Result<Arc<Names>, NamesJob>> {
-        let Self { names, root, watch, path, .. } = self;
+        let Self { names, root, watch, path, settings, .. } = self;
         if let Some(names) = names.find(directory, &(), now, |names| names.is_current(root.peek(directory))) {
             return Some(Ok(names));
         }
@@ -137,8 +137,13 @@ impl Site {
             watch.cover(root, path);
         }
         let Ok(Opened::Directory { dir, metadata, .. }) = root.get(path) else { return None };
-        let languages = Arc::clone(&negotiation.languages);
-        let source = Source { root: root.clone(), metadata, languages, now: asked.context.stamp.unix_seconds() };
+        let source = Source {
+            root: root.clone(),
+            metadata,
+            languages: Arc::clone(&negotiation.languages),
+            media_types: Arc::clone(&settings.media_types),
+            now: asked.context.stamp.unix_seconds(),
+        };
         Some(Err(NamesJob { reading: names.begin(directory, (), now), dir, source }))
     }
 

@@ -43,7 +43,7 @@ pub(super) fn site_settings(host: &Host, surroundings: &Surroundings<'_>, faults
         index: if host.index.is_empty() { vec!["index.html".to_owned()] } else { host.index.clone() },
         pretty_urls: host.pretty_urls,
         negotiation: negotiation(host, surroundings),
-        media_types,
+        media_types: Arc::new(media_types),
         spa: host.spa.clone(),
         error_pages: Rc::new(ErrorPages::new(host.error_pages.clone())),
         fields,
