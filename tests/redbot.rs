@@ -29,12 +29,25 @@ fn notes(url: &str) -> Vec<[String; 3]> {
 fn redbot_finds_no_fault() {
     let root = Root::new();
     let page = format!("<!doctype html>\n<title>A page</title>\n<p>{}\n", "Some words. ".repeat(200));
-    root.old_file("index.html", page).old_file("large.bin", "0123456789abcdef".repeat(40_000));
+    root.old_file("index.html", &*page).old_file("large.bin", "0123456789abcdef".repeat(40_000));
     root.old_file("guide.de.html", "<!doctype html>\n<title>Eine Seite</title>\n");
     root.old_file("guide.en.html", "<!doctype html>\n<title>One page</title>\n");
+    root.old_file("photo.avif", "avif").old_file("photo.webp", "webp").old_file("photo.jpg", "jpeg");
+    root.old_file("d/index.de.html", &*page).old_file("d/index.en.html", &*page);
     let server = Server::start(&root, &["--negotiate"]);
     let mut faults = Vec::new();
-    for path in ["/", "/large.bin", "/nope", "/guide", "/guide?lang=de", "/lab/stream?chunks=3&ms=1", "/lab/hello"] {
+    for path in [
+        "/",
+        "/large.bin",
+        "/nope",
+        "/guide",
+        "/guide?lang=de",
+        "/photo",
+        "/d/",
+        "/lab/negotiate",
+        "/lab/stream?chunks=3&ms=1",
+        "/lab/hello",
+    ] {
         let notes = notes(&format!("http://{}{path}", server.address()));
         assert!(notes.iter().any(|[_, name, _]| name == "DATE_CORRECT"), "{path}: no response was checked: {notes:?}");
         if path == "/large.bin" {
