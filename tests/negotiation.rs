@@ -418,6 +418,17 @@ fn the_demonstration_has_a_page_in_three_languages_and_a_picture_in_three_types(
     }
 }
 
+#[test]
+fn the_laboratory_has_the_order_of_languages_of_the_site() {
+    let mut command = miod();
+    command.args(["-p", "0", "--negotiate", "--languages", "zh-CN,de"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let server = Server::run(command);
+    let lab = server.get_with("/lab/negotiate", "Accept: application/json, */*;q=0.1\r\n");
+    let lab: serde_json::Value = serde_json::from_str(&lab.text()).unwrap();
+    assert_eq!((&lab["order"], &lab["resources"][0]["chosen"]), (&"zh-CN, de".into(), &"welcome.zh-CN.html".into()));
+    assert_eq!(server.get("/welcome").field("Content-Location"), Some("welcome.zh-CN.html"));
+}
+
 /// What curl says of a request: the status, and the value of Content-Location.
 fn curl(server: &Server, arguments: &[&str]) -> String {
     let url = format!("http://{}/guide", server.address());

@@ -18,6 +18,8 @@ pub struct Supplies {
     pub demonstration: bool,
     /// The prefixes and names of all applications that are mounted beside them.
     pub mounted: Vec<(String, String)>,
+    /// The order of languages in which files are chosen.
+    pub languages: Languages,
     /// The keys that sign.
     pub keys: Keys,
     /// The name of the session's cookie.
@@ -35,6 +37,7 @@ impl Default for Supplies {
             users: Users::empty(),
             demonstration: false,
             mounted: Vec::new(),
+            languages: languages(),
             keys: Keys::random(),
             session_cookie: session::COOKIE.to_owned(),
             quiz: Quiz::built_in(),
@@ -89,7 +92,7 @@ pub const ALL: &[Entry] = &[
     entry("cookies", "/lab/cookies", |supplies| Box::new(lab::Cookies { reserved: supplies.session_cookie.clone() }))
         .in_lab("the cookies of the request", Some("")),
     entry("negotiate", "/lab/negotiate", |supplies| {
-        Box::new(lab::Negotiate { linked: supplies.demonstration, languages: languages() })
+        Box::new(lab::Negotiate { linked: supplies.demonstration, languages: supplies.languages.clone() })
     })
     .in_lab("which of several representations the client gets, and why", Some("")),
     entry("stream", "/lab/stream", |_| Box::new(lab::Stream))

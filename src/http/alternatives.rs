@@ -102,18 +102,31 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// As a sentence without its full stop.
-    pub fn sentence(self) -> &'static str {
+    /// As sentences without their full stop: about the better one of two candidates, and about the other.
+    pub fn sentences(self) -> [&'static str; 2] {
         match self {
-            Self::Alone => "there is no other",
-            Self::TypeAccepted => "one media type is acceptable, the other isn't",
-            Self::LanguageAccepted => "one language is acceptable, the other isn't",
-            Self::Weight => "the weights differ",
-            Self::LanguageMatch => "the weights are the same; one language is closer to what the client named",
-            Self::LanguageOrder => "the weights are the same; the order of languages decides",
-            Self::TypeSpecificity => "the weights are the same; the client named one media type more exactly",
-            Self::Size => "the weights are the same; the smaller one is better",
-            Self::Order => "they are equal; the first one is taken",
+            Self::Alone => ["there is no other", "there is no other"],
+            Self::TypeAccepted => {
+                ["its media type is acceptable, that of the next isn't", "its media type isn't acceptable"]
+            }
+            Self::LanguageAccepted => {
+                ["its language is acceptable, that of the next isn't", "its language isn't acceptable"]
+            }
+            Self::Weight => ["its weights are the highest", "its weights are lower"],
+            Self::LanguageMatch => [
+                "equal weights; its language is the closest to what the client named",
+                "equal weights; its language is less close to what the client named",
+            ],
+            Self::LanguageOrder => [
+                "equal weights; its language is the first in the server's order",
+                "equal weights; its language is later in the server's order",
+            ],
+            Self::TypeSpecificity => [
+                "equal weights; the client named its media type most exactly",
+                "equal weights; the client named its media type less exactly",
+            ],
+            Self::Size => ["equal weights; it is the smallest", "equal weights; it is larger"],
+            Self::Order => ["all is equal; it comes first", "all is equal; it comes later"],
         }
     }
 }

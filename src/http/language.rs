@@ -229,6 +229,11 @@ impl Languages {
         }
     }
 
+    /// The tags, in their order.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(Language::as_str)
+    }
+
     /// The place of a language: that of its own tag, or else of the first tag that begins it.
     /// Those that aren't in the list come behind it.
     pub fn place(&self, language: &Language) -> usize {
@@ -360,8 +365,7 @@ mod tests {
     #[test]
     fn an_operator_has_an_order() {
         let languages = Languages::parse("en, DE,de-ch,tlh").unwrap();
-        let tags: Vec<_> = languages.0.iter().map(Language::as_str).collect();
-        assert_eq!(tags, ["en", "de", "de-CH", "tlh"]);
+        assert_eq!(languages.tags().collect::<Vec<_>>(), ["en", "de", "de-CH", "tlh"]);
         for (tag, place) in [("en", 0), ("en-GB", 0), ("de", 1), ("de-CH", 2), ("de-AT", 1), ("fr", 4), ("ende", 4)] {
             assert_eq!(languages.place(&language(tag)), place, "{tag}");
         }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::ServerError;
 use super::error::Faults;
+use super::site::languages;
 use super::surroundings::Surroundings;
 use crate::app::App;
 use crate::app::board::{Board, CAPACITY};
@@ -102,6 +103,7 @@ fn supplies(
         users,
         demonstration: *demonstration && host.users.is_none(),
         mounted: apps.to_vec(),
+        languages: languages(host),
         keys: state.keys.keys.clone(),
         session_cookie: process.sessions.cookie.clone(),
         quiz,

@@ -12,6 +12,7 @@ use crate::config::{Handler, Host, Process};
 use crate::files::glob::Glob;
 use crate::files::resolve::{Root, Symlinks};
 use crate::files::{self, ErrorPages};
+use crate::http::language::Languages;
 use crate::http::media_type::MediaTypes;
 
 /// The settings of the files of a host, or of another directory of it.
@@ -58,10 +59,13 @@ pub(super) fn negotiates(host: &Host, surroundings: &Surroundings<'_>) -> bool {
 
 /// How one of several representations is chosen.
 fn negotiation(host: &Host, surroundings: &Surroundings<'_>) -> Option<files::Negotiation> {
-    negotiates(host, surroundings).then(|| {
-        let languages = if host.negotiate { host.languages.clone() } else { catalogue::languages() };
-        files::Negotiation { languages: Arc::new(languages), strict: host.strict_negotiation }
-    })
+    negotiates(host, surroundings)
+        .then(|| files::Negotiation { languages: Arc::new(languages(host)), strict: host.strict_negotiation })
+}
+
+/// The order of languages; that of the demonstration, if no other is set.
+pub(super) fn languages(host: &Host) -> Languages {
+    if host.negotiate { host.languages.clone() } else { catalogue::languages() }
 }
 
 /// Most directories that are watched for changed files. If there are more, none is.

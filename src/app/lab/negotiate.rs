@@ -13,12 +13,13 @@ use crate::app::page::{self, Foot, Script};
 use crate::app::{Answer, App, Call, Request};
 use crate::http::alternatives::{self, Candidate, OverrideSource, Ranked, Ranking, Wishes};
 use crate::http::language::{Language, LanguageMatch, Languages};
+use crate::http::negotiate::TypeFit;
 use crate::http::{FieldLines, Reject, Status, cookie};
 
 pub(crate) struct Negotiate {
     /// The files are there.
     pub(crate) linked: bool,
-    /// The order of languages.
+    /// The order of languages of the site.
     pub(crate) languages: Languages,
 }
 
@@ -49,6 +50,10 @@ const RESOURCES: &[(&str, &[File])] = &[
 /// The fields of the request that have a part in a choice.
 const FIELDS: [&str; 3] = ["Accept", "Accept-Language", "Accept-Charset"];
 
+/// What the form has at first.
+const EXAMPLES: [(&str, &str); 2] =
+    [("accept-language", "de-CH, zh;q=0.8, en;q=0.5"), ("accept", "text/html, image/webp, */*;q=0.5")];
+
 #[derive(Template, Serialize)]
 #[template(path = "negotiate.html", config = "src/askama.toml")]
 struct NegotiatePage<'a> {
@@ -56,7 +61,12 @@ struct NegotiatePage<'a> {
     offered: Vec<Field>,
     /// Refuse what isn't acceptable.
     strict: bool,
+    /// The server's order of languages.
+    order: String,
     resources: Vec<Resource>,
+    /// What is in the form: Accept-Language and Accept.
+    #[serde(skip)]
+    tried: [String; 2],
     #[serde(skip)]
     linked: bool,
     #[serde(skip)]
@@ -88,6 +98,7 @@ struct Row {
     language_weight: f64,
     language_found: String,
     type_weight: f64,
+    type_found: &'static str,
     type_specificity: usize,
     charset_weight: f64,
     quality: f64,
@@ -108,6 +119,8 @@ impl App for Negotiate {
         let page = NegotiatePage {
             offered: lines.shown(request),
             strict,
+            order: self.languages.tags().collect::<Vec<_>>().join(", "),
+            tried: EXAMPLES.map(|(name, example)| request.query(name).unwrap_or_else(|| example.to_owned())),
             resources: RESOURCES.iter().map(|(path, files)| self.choose(path, files, &wishes, strict)).collect(),
             linked: self.linked,
             here: request.here(),
@@ -169,7 +182,7 @@ impl Negotiate {
 /// Why the first candidate wins, or nothing does.
 fn why(ranking: &Ranking, is_chosen: bool) -> String {
     let Some(first) = ranking.all.first() else { return String::new() };
-    let decided = first.reason.sentence();
+    let [decided, _] = first.reason.sentences();
     let by = match ranking.chosen_by {
         Some(OverrideSource::Query) => "The query chose the language; ",
         Some(OverrideSource::Cookie) => "The cookie chose the language; ",
@@ -195,12 +208,25 @@ impl Row {
             language_weight: thousandths(ranked.language.weight),
             language_found: found(language, ranked.language.found),
             type_weight: thousandths(ranked.media_type.weight),
+            type_found: type_found(ranked.media_type),
             type_specificity: ranked.media_type.specificity,
             charset_weight: thousandths(ranked.charset),
             quality: f64::from(ranked.quality()) / 1_000_000.0,
             acceptable: ranked.is_acceptable(),
-            behind: (at > 0).then(|| ranked.reason.sentence()),
+            behind: (at > 0).then(|| ranked.reason.sentences()[1]),
         })
+    }
+}
+
+/// How a media type was found, in words.
+fn type_found(fit: TypeFit) -> &'static str {
+    match (fit.weight, fit.specificity) {
+        (0, 0) => "not accepted",
+        (0, _) => "refused",
+        (_, 0) => "any is good",
+        (_, 1) => "all of its kind",
+        (_, 2) => "named",
+        (_, _) => "named with parameters",
     }
 }
 
@@ -210,8 +236,8 @@ fn found(language: Option<&str>, found: LanguageMatch) -> String {
     match found {
         _ if language.is_none() => "it has none".to_owned(),
         LanguageMatch::Exact => "named".to_owned(),
-        LanguageMatch::LookedUp(count) => format!("a range with {} more", subtags(count)),
-        LanguageMatch::Filtered(count) => format!("a range with {} less", subtags(count)),
+        LanguageMatch::LookedUp(count) => format!("lookup: a range with {} more", subtags(count)),
+        LanguageMatch::Filtered(count) => format!("filtering: a range with {} less", subtags(count)),
         LanguageMatch::Any => "any is good".to_owned(),
         LanguageMatch::Nothing => "not named".to_owned(),
         LanguageMatch::Refused => "refused".to_owned(),
@@ -253,10 +279,13 @@ mod tests {
             (&welcome["chosen"], &welcome["candidates"][0]["language_weight"]),
             (&"welcome.de.html".into(), &1.0.into())
         );
-        assert_eq!(welcome["candidates"][0]["language_found"], "a range with one subtag more");
+        assert_eq!(welcome["candidates"][0]["language_found"], "lookup: a range with one subtag more");
         assert_eq!(welcome["candidates"][1]["language_weight"], 0.5);
         assert_eq!(welcome["candidates"][2]["acceptable"], false);
-        assert_eq!(welcome["why"], "the weights differ.");
+        assert_eq!(welcome["why"], "its weights are the highest.");
+        assert_eq!(welcome["candidates"][1]["behind"], "its weights are lower");
+        assert_eq!(welcome["candidates"][2]["behind"], "its language isn't acceptable");
+        assert_eq!(german["order"], "en, de, zh-CN");
         assert_eq!(welcome["vary"], "Accept-Language, Cookie");
         let chosen = |target: &str, fields: &[&str]| {
             let resources = json(target, fields)["resources"].clone();
@@ -268,6 +297,9 @@ mod tests {
         assert_eq!(chosen("/lab/x?accept=*/*", &["Cookie: lang=zh"]).0, "welcome.zh-CN.html");
         assert_eq!(chosen("/lab/x?accept=text/plain&strict", &[]), (Value::Null, Value::Null));
         assert_eq!(chosen("/lab/x?accept=text/plain", &[]).0, "welcome.en.html");
+        let mut by_name = Negotiate { linked: false, languages: Languages::default() };
+        let page = ask(&mut by_name, "/lab/x?accept=*/*", &["Accept: text/html"]);
+        assert!(text(&page).contains("<strong>welcome.de.html</strong>") && text(&page).contains("by name"));
     }
 
     #[test]
@@ -277,6 +309,8 @@ mod tests {
         assert_eq!((field(&page, "Vary"), field(&page, "Cache-Control")), (Some("Accept"), Some("no-store")));
         let page = text(&page);
         assert!(page.contains("&#60;script&#62;\u{fffd}") && page.contains("<a href=\"/welcome\">"), "{page}");
+        assert!(page.contains("value=\"&#60;script&#62;\n\""), "the form keeps what was tried");
+        assert!(page.contains("value=\"text/html, image/webp, */*;q=0.5\""));
         assert!(!page.contains("<script>") && !page.contains("<b>"), "{page}");
         let elsewhere = ask(&mut negotiate(false), "/lab/x", &["Accept: text/html"]);
         assert!(!text(&elsewhere).contains("<a href=\"/welcome\">"));
