@@ -248,6 +248,17 @@ fn what_is_not_served_is_no_representation() {
     assert_eq!(language(&none, "/link", "de").status, 404);
     let off = Server::start_with(site(), &[]);
     assert_eq!((off.get("/guide").status, off.get("/guide.de.html").field("Content-Language")), (404, None));
+    // A page of its own has a pretty URL.
+    let pretty = Server::start_with(site(), &[NEGOTIATE, &["--pretty-urls"]].concat());
+    for (path, expected) in [
+        ("/exact", "exact"),
+        ("/exact.html", "exact"),
+        ("/guide", "guide.de.html"),
+        ("/guide.zh-CN", "guide.zh-CN.html"),
+        ("/d/index", "index de"),
+    ] {
+        assert_eq!(language(&pretty, path, "de").text(), expected, "{path}");
+    }
     // The page for paths that aren't found comes after them.
     let spa = Server::start_with(site(), &["--negotiate", "--spa", "exact.html"]);
     assert_eq!(

@@ -115,7 +115,7 @@ fn check_names(host: &Host, route: &Route, negotiates: bool, faults: &mut Faults
         refuse("the page is shown for its directory, too: protect that");
     }
     if host.pretty_urls && name.ends_with(".html") {
-        refuse("the page is shown without .html, too: protect that");
+        refuse("the page is shown without .html, too: protect its directory");
     }
     let Some(path) = host.root.as_ref().map(|root| root.join(prefix.trim_start_matches('/'))) else { return };
     if name.is_empty() || path.is_dir() {
