@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! maintenance, overload ─▶ HTTPS ─▶ local only ─▶ address, rate, method, preflight ─▶ password
-//!     ─▶ expectation ─▶ coding ─▶ handler
+//!     ─▶ expectation, coding of the content ─▶ handler
 //! ```
 //!
 //! A job may have to check a password. The exchange waits for it, and then continues with the
@@ -10,15 +10,13 @@
 
 use std::time::Duration;
 
-use super::coding::NOT_ACCEPTABLE;
 use super::exchange::{Exchange, Handler, Turn};
 use super::https;
 use crate::app::Response;
 use crate::auth::guard::{Access, Refusal};
 use crate::auth::{Check, Checked};
 use crate::http::basic::Asker;
-use crate::http::compressing::VARY;
-use crate::http::content_coding::{CodingChoice, content_codings};
+use crate::http::content_coding::content_codings;
 use crate::http::cors::Cors;
 use crate::http::framing::Framing;
 use crate::http::head::{Expect, Method, RequestHead};
@@ -163,15 +161,12 @@ fn refused(refusal: &Refusal, asker: Asker) -> Refused {
 /// Whether the server can answer in a way that the request accepts.
 ///
 /// # Errors
-/// 417 for an unknown expectation, 406 if nothing but another coding is acceptable, 415 if the content of
-/// a request to an application has another coding than gzip.
+/// 417 for an unknown expectation, 415 if the content of a request to an application has another coding than
+/// gzip.
 pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Refused> {
     let head = exchange.head;
     if head.expect == Expect::Unknown {
         return Err(Reject::new(Status::EXPECTATION_FAILED, "only 100-continue can be expected").into());
-    }
-    if !head.codings.accepts_identity() && refuses_all(exchange) {
-        return Err(Refused { reject: NOT_ACCEPTABLE, lines: VARY.to_vec() });
     }
     if matches!(exchange.facts.handler, Handler::App(..)) && has_unknown_coding(head) {
         let reject = Reject::new(Status::UNSUPPORTED_MEDIA_TYPE, "the content coding of the request isn't gzip");
@@ -179,16 +174,6 @@ pub(super) fn check_expectations(exchange: &Exchange<'_>) -> Result<(), Refused>
         return Err(Refused { reject, lines: b"Accept-Encoding: gzip\r\n".to_vec() });
     }
     Ok(())
-}
-
-/// Whether a request that doesn't accept content as it is accepts none of the codings that are made
-/// here. Files and other servers may have others.
-#[cold]
-fn refuses_all(exchange: &Exchange<'_>) -> bool {
-    let has_others =
-        matches!(exchange.facts.handler, Handler::Proxy(..) | Handler::Forward(_) | Handler::Files | Handler::Tree(..));
-    let codings = exchange.rules().rules.compression.codings;
-    !has_others && exchange.head.codings.choose(codings) == CodingChoice::NotAcceptable
 }
 
 /// Whether the content of a request has a coding that can't be taken off.

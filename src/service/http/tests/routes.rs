@@ -49,6 +49,28 @@ fn applications_take_precedence_over_files_for_every_spelling_of_a_path() {
 }
 
 #[test]
+fn a_response_that_is_no_content_or_an_error_needs_no_coding() {
+    for (method, path, status) in [
+        ("OPTIONS", "/lab/hello", 204),
+        ("OPTIONS", "*", 204),
+        ("POST", "/", 405),
+        ("PATCH", "/lab/hello", 405),
+        ("GET", "/none", 404),
+        ("GET", "/lab/status/204", 204),
+        ("GET", "/lab/status/404", 404),
+        ("GET", "/lab/status/302", 302),
+        ("POST", "/lab/echo", 200),
+        ("GET", "/lab/hello", 406),
+        ("HEAD", "/lab/hello", 406),
+    ] {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAccept-Encoding: identity;q=0\r\n\r\n"
+        );
+        assert_eq!(statuses(&Bench::new().exchange(request).0), [status], "{method} {path}");
+    }
+}
+
+#[test]
 fn a_request_that_forbids_the_identity_coding_gets_406() {
     for (value, status) in [("gzip, identity;q=0", 406), ("*;q=0", 406), ("gzip", 200), ("*;q=0, identity", 200)] {
         for path in ["/", "/lab/hello"] {
