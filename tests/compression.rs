@@ -270,6 +270,22 @@ fn a_route_can_be_without_codings() {
 }
 
 #[test]
+fn a_route_can_forbid_that_content_is_changed() {
+    let origin = Script::answering(|_| ok("Content-Type: text/html\r\nCache-Control: max-age=5\r\n", &page(5000)));
+    let route = |path: &str, headers: &str| {
+        format!("[[host.route]]\npath = \"{path}\"\nproxy = [\"URL\"]\nheaders = {headers}\n")
+    };
+    let routes = route("/set", "{ set = { Cache-Control = \"private, No-Transform\" } }")
+        + &route("/add", "{ add = { cache-control = \"no-transform\" } }")
+        + &route("/other", "{ add = { Cache-Control = \"private\", X-Cache-Control = \"no-transform\" } }");
+    let server = configured(&origin, &format!("[[host]]\n{routes}"));
+    for (path, coding, vary) in [("/set", None, 0), ("/add", None, 0), ("/other", Some("gzip"), 1)] {
+        let response = server.get_with(path, GZIP);
+        assert_eq!((response.field("Content-Encoding"), response.count("Vary")), (coding, vary), "{path}");
+    }
+}
+
+#[test]
 fn without_an_encoder_left_responses_are_sent_as_they_are() {
     let (go, told) = channel::<()>();
     let told = Mutex::new(told);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::http::address_blocks::AddressBlocks;
 use crate::http::compressible::CompressionRules;
+use crate::http::compressing;
 use crate::http::cors::Cors;
 use crate::http::rate::Rate;
 use crate::http::response::Policy;
@@ -74,7 +75,10 @@ pub(super) struct RuleSet {
 
 impl RuleSet {
     /// The rules with this number in their host.
-    pub(super) fn new(number: u16, rules: Rules) -> Self {
+    pub(super) fn new(number: u16, mut rules: Rules) -> Self {
+        if forbids_transforms(&rules.lines) {
+            rules.compression = Rc::default();
+        }
         let hsts = rules.hsts.map(|span| format!("Strict-Transport-Security: max-age={}\r\n", span.as_secs()));
         let policy = |private: bool, secure: bool| Policy {
             id: 2 * number + u16::from(private),
@@ -98,6 +102,15 @@ impl RuleSet {
     pub(super) fn policy(&self, protected: bool, secure: bool) -> &Policy {
         &self.policies[usize::from(protected) + 2 * usize::from(secure)]
     }
+}
+
+/// Whether one of these field lines says that nobody may change the content.
+fn forbids_transforms(lines: &[u8]) -> bool {
+    lines.split(|byte| *byte == b'\n').any(|line| {
+        let mut parts = line.trim_ascii_end().splitn(2, |byte| *byte == b':');
+        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"cache-control"));
+        is_named && parts.next().is_some_and(compressing::forbids_transforms)
+    })
 }
 
 #[cfg(test)]
