@@ -11,7 +11,7 @@ use miod::capture::{Both, Reader, Side, Timestamp};
 use serde_json::Value;
 use support::tcpdump::Tcpdump;
 use support::tshark::{first_requests, tshark};
-use support::{Outcome, Root, Server, eventually, get, miod, run_to_end};
+use support::{Outcome, Root, Server, eventually, miod, run_to_end};
 
 /// 2023-11-14T22:13:20Z.
 const BEGIN: i64 = 1_700_000_000_000_000_000;
