@@ -6,6 +6,7 @@
 //! repair (the same length twice, a length beside chunked) isn't repaired.
 
 use super::chunked::{Decoder, Progress};
+use super::fields::is_named;
 use super::grammar::is_token;
 use super::{Fields, Reject, Status};
 
@@ -28,8 +29,17 @@ pub enum Framing {
 /// 7230 removed). 400 for anything else that isn't exactly one Content-Length of digits, or
 /// exactly one Transfer-Encoding `chunked` in HTTP/1.1. The connection must then be closed.
 pub fn request_framing(version_minor: u8, fields: &Fields<'_>) -> Result<Framing, Reject> {
-    let length = only_line(fields, "content-length")?;
-    let coding = only_line(fields, "transfer-encoding")?;
+    let (mut length, mut coding) = (None, None);
+    for (name, value) in fields.iter() {
+        let line = match name.len() {
+            14 if is_named(name, b"Content-Length") => &mut length,
+            17 if is_named(name, b"Transfer-Encoding") => &mut coding,
+            _ => continue,
+        };
+        if line.replace(value).is_some() {
+            return Err(Reject::bad_request("Content-Length or Transfer-Encoding is repeated"));
+        }
+    }
     match (length, coding) {
         (None, None) => Ok(Framing::None),
         (Some(value), None) => match parse_length(value) {
@@ -44,15 +54,6 @@ pub fn request_framing(version_minor: u8, fields: &Fields<'_>) -> Result<Framing
             Err(Reject::new(Status::NOT_IMPLEMENTED, "chunked is the only supported transfer coding"))
         }
         (None, Some(_)) => Err(Reject::bad_request("Transfer-Encoding isn't a single coding")),
-    }
-}
-
-/// The value of the field `name`, if it has exactly one line.
-fn only_line<'a>(fields: &Fields<'a>, name: &str) -> Result<Option<&'a [u8]>, Reject> {
-    let mut lines = fields.all(name);
-    match (lines.next(), lines.next()) {
-        (_, Some(_)) => Err(Reject::bad_request("Content-Length or Transfer-Encoding is repeated")),
-        (line, None) => Ok(line),
     }
 }
 

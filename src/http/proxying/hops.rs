@@ -18,6 +18,16 @@ const KNOWN: [&str; 10] = [
     "upgrade",
 ];
 
+/// The lengths of their names, a bit for each: most fields have another.
+const LENGTHS: u32 = {
+    let (mut lengths, mut at) = (0, 0);
+    while at < KNOWN.len() {
+        lengths |= 1 << KNOWN[at].len();
+        at += 1;
+    }
+    lengths
+};
+
 /// What Connection can't name: without these a message means something else. (A client
 /// that sends `Connection: Host` wants to confuse the next server.)
 const KEPT: [&[u8]; 1] = [b"host"];
@@ -42,7 +52,7 @@ impl<'a> HopFields<'a> {
 
     /// Whether the field with this name is one.
     pub fn contain(&self, name: &[u8]) -> bool {
-        KNOWN.iter().any(|known| is_alike(name, known.as_bytes())) || self.are_named(name)
+        is_known(name) || self.are_named(name)
     }
 
     fn are_named(&self, name: &[u8]) -> bool {
@@ -54,6 +64,11 @@ impl<'a> HopFields<'a> {
     pub fn others(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         self.fields.iter().filter(move |(name, _)| !self.contain(name))
     }
+}
+
+fn is_known(name: &[u8]) -> bool {
+    let has_length = u32::try_from(name.len()).is_ok_and(|length| LENGTHS.checked_shr(length).unwrap_or(0) & 1 == 1);
+    has_length && KNOWN.iter().any(|known| is_alike(name, known.as_bytes()))
 }
 
 /// Whether two names are one for some server: in any case, and with `_` for `-`. Servers that pass

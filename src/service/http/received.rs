@@ -8,14 +8,19 @@ use crate::http::proxying::{PassedOn, gateway_location, textbook_location};
 use crate::http::response::Stamp;
 use crate::http::{Fields, date};
 
-/// The Date of a response: that of the upstream (RFC 9110 §6.6.1), or else the present time.
-pub(super) fn stamp_of(fields: &Fields<'_>, turn: &Turn<'_, '_>) -> Stamp {
-    let own = &turn.cx.shared.http.stamp;
-    let told = fields.get("date").filter(|value| value != own.date());
-    match told.and_then(|value| date::parse(value, own.unix_seconds())) {
-        Some(seconds) if seconds != own.unix_seconds() => Stamp::new(seconds),
-        _ => own.clone(),
+/// The Date of a response: that of the upstream (RFC 9110 §6.6.1), or else the present time. An upstream
+/// says the same for a second, as this server does, so it is parsed and written once.
+pub(super) fn stamp_of(fields: &Fields<'_>, turn: &mut Turn<'_, '_>) -> Stamp {
+    let shared = &mut turn.cx.shared.http;
+    let Some(told) = fields.get("date") else { return shared.stamp.clone() };
+    if let Some(known) = [&shared.stamp, &shared.upstream_stamp].into_iter().find(|known| told == known.date()) {
+        return known.clone();
     }
+    match date::parse(told, shared.stamp.unix_seconds()) {
+        Some(seconds) => shared.upstream_stamp = Stamp::new(seconds),
+        None => return shared.stamp.clone(),
+    }
+    shared.upstream_stamp.clone()
 }
 
 /// The fields with their names as text: names are tokens, so they are ASCII.

@@ -81,6 +81,8 @@ pub struct Shared {
     /// The header sections that connections sent last.
     pub(super) recent: RecentSections,
     pub(super) stamp: Stamp,
+    /// The Date that an upstream has sent last.
+    pub(super) upstream_stamp: Stamp,
     pub(super) census: Census,
     pub(super) counts: Counts,
     pub(super) access: AccessLog,
@@ -109,6 +111,7 @@ impl Shared {
             cache: None,
             recent: RecentSections::default(),
             stamp: Stamp::new(0),
+            upstream_stamp: Stamp::new(0),
             census: Census::default(),
             counts: Counts::default(),
             access: AccessLog::new(),
