@@ -272,6 +272,7 @@ pub fn charset_of(media_type: &str) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::http::FieldLines;
+    use proptest::prelude::*;
 
     const HTML: &str = "text/html; charset=utf-8";
     const PDF: &str = "application/pdf";
@@ -516,6 +517,28 @@ mod tests {
             };
             (0..candidates.len()).min_by_key(|number| key(*number)).unwrap()
         })
+    }
+
+    proptest! {
+        /// Whatever a client says, each candidate has one place, and the acceptable ones come first.
+        #[test]
+        fn any_client_gets_an_order_of_all(
+            language in "(de|en|-|CH|\\*|;|q=|[0-9.]|,| |\"|\\\\|=|\u{e4}){0,16}",
+            media in "(text|/|html|image|\\*|;|q=|[0-9.]|,| |\"|=){0,16}",
+            cookie in "(lang|=|de|en|;|,| |\"|-){0,8}",
+            query in "(lang|=|de|en|&|%|6c|-|\\+){0,8}",
+            strict: bool,
+        ) {
+            let lines = [("Accept-Language", &*language), ("Accept", &*media), ("Cookie", &*cookie)];
+            for set in [PAGES, PICTURES].iter().chain(MIXED) {
+                let ranking = ranking(set, &lines, &query, strict);
+                let mut places: Vec<_> = ranking.all.iter().map(|ranked| ranked.candidate).collect();
+                places.sort_unstable();
+                prop_assert_eq!(places, (0..set.len()).collect::<Vec<_>>());
+                let acceptable: Vec<_> = ranking.all.iter().map(Ranked::is_acceptable).collect();
+                prop_assert!(acceptable.is_sorted_by(|one, next| one >= next));
+            }
+        }
     }
 
     #[test]
