@@ -33,7 +33,7 @@ pub(super) fn may_have_siblings(path: &[u8]) -> bool {
 }
 
 /// The path of the file that the one at `path` may be a sibling of.
-pub(super) fn original(path: &[u8]) -> Option<&[u8]> {
+pub fn original(path: &[u8]) -> Option<&[u8]> {
     without_ending(path).filter(|original| may_have_siblings(original))
 }
 

@@ -50,6 +50,7 @@ use crate::reactor::{Output, Tick};
 use cache::Cache;
 pub use cache::CacheFigures;
 use candidates::Candidates;
+pub use coded::original;
 pub use compressing::CompressionJob;
 use entry::{Entry, Selected};
 pub use error_pages::{ErrorPage, ErrorPages};

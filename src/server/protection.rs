@@ -13,6 +13,7 @@ use super::error::Faults;
 use crate::app::catalogue;
 use crate::auth::{DEMONSTRATION, Guard, Users};
 use crate::config::{Demonstration, Handler, Host, Route};
+use crate::files;
 use crate::http::address_blocks::AddressBlocks;
 use crate::limits;
 
@@ -128,7 +129,10 @@ fn check_names(host: &Host, route: &Route, negotiates: bool, faults: &mut Faults
     if is_of_files && !catalogue::ALL.iter().any(|app| app.path == *prefix) {
         let page = format!("{name}.html");
         let mut longer = longer_names(&path);
-        let longer = longer.find(|longer| negotiates || (host.pretty_urls && *longer == page));
+        let longer = longer.find(|longer| {
+            let is_coded = path.is_file() && files::original(longer.as_bytes()) == Some(name.as_bytes());
+            negotiates || is_coded || (host.pretty_urls && *longer == page)
+        });
         if let Some(longer) = longer {
             refuse(&format!("{longer} is shown under its own name, too: protect its directory"));
         }
@@ -209,5 +213,29 @@ mod tests {
         }
         host = Host { root: Some(files.at("users")), ..Host::default() };
         assert_eq!(protected(&host, false), [], "there is no such directory");
+    }
+
+    #[test]
+    fn a_file_is_not_protected_without_what_is_compressed_of_it() {
+        let files = Scratch::new();
+        files.directory("www/d");
+        for file in ["www/a.html", "www/a.html.gz", "www/b.html", "www/b.html.txt", "www/d.gz"] {
+            files.file(file, "x");
+        }
+        files.file("users", USERS);
+        for (path, expected) in [
+            ("/a.html", Some("a.html.gz is shown under its own name, too: protect its directory")),
+            ("/b.html", None),
+            ("/d", None),
+            ("/a.html.gz", None),
+        ] {
+            let mut host = Host { root: Some(files.at("www")), ..Host::default() };
+            host.route(path).auth = Some(files.at("users"));
+            let mut faults = Faults::default();
+            protect(&host, None, false, &mut faults);
+            let found = faults.finish().err().map(|error| format!("{error:?}"));
+            assert_eq!(found.is_some(), expected.is_some(), "{path}");
+            assert!(expected.is_none_or(|why| found.unwrap_or_default().contains(why)), "{path}");
+        }
     }
 }
