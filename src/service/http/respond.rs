@@ -105,6 +105,14 @@ fn write_fields<'f, 'o>(
     head
 }
 
+/// Counts a response whose head is in the output, and tells the tap of it.
+fn count(exchange: &Exchange<'_>, status: Status, turn: &mut Turn<'_, '_>) {
+    exchange.facts.host.counts.add(exchange.head.method, status);
+    if turn.cx.is_tapped() {
+        tapped::response(exchange, status, turn);
+    }
+}
+
 /// Handles a response that is complete in the output, with `body` bytes of content: logs it, or
 /// keeps the log line until its file is sent.
 pub(super) fn complete(
@@ -114,10 +122,7 @@ pub(super) fn complete(
     persistent: bool,
     turn: &mut Turn<'_, '_>,
 ) -> Progress {
-    exchange.facts.host.counts.add(exchange.head.method, status);
-    if turn.cx.is_tapped() {
-        tapped::response(exchange, status, turn);
-    }
+    count(exchange, status, turn);
     turn.cx.shared.http.counts.sizes.add(body);
     if turn.output.has_file() {
         let entry = pending_entry(exchange, status, body, turn);
@@ -159,10 +164,7 @@ pub(super) fn begin_body(
     form: BodyForm,
     turn: &mut Turn<'_, '_>,
 ) -> BodyWriter {
-    exchange.facts.host.counts.add(exchange.head.method, status);
-    if turn.cx.is_tapped() {
-        tapped::response(exchange, status, turn);
-    }
+    count(exchange, status, turn);
     let entry = pending_entry(exchange, status, 0, turn);
     BodyWriter::new(form, exchange.facts.began, entry)
 }
