@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::resume_unwind;
 use std::time::Duration;
 
+use super::proxy::{Addresses, Upstream};
 use super::{Shared, http};
 use crate::app::{
     Answer, App, Call, Methods, Outcome, Pull, Request, Response, Source, catalogue, catalogue::Supplies,
@@ -13,12 +14,19 @@ use crate::files::resolve::{Root, Symlinks};
 use crate::files::scratch::Scratch;
 use crate::files::{Settings, Site};
 use crate::http::head::Method;
+use crate::http::proxying::{Server, UpstreamTimeouts};
 use crate::http::{Status, event_stream};
 use crate::limits;
 use crate::logging::Log;
-use crate::reactor::{BUFFER, Ends, Finish, Input, Io, JobClass, Output, Security, Tick, Want};
+use crate::reactor::{BUFFER, Endpoint, Ends, Finish, Input, Io, JobClass, Output, Security, Tick, Want};
 use crate::session::Session;
 use crate::testing::every_split;
+
+/// An upstream that nothing was asked of.
+pub(crate) fn upstream() -> Upstream {
+    let addresses = Addresses::at(Endpoint::Unix("/a".into()));
+    Upstream::new("unix:/a".into(), Server::new(false, b"a").unwrap(), addresses, None, UpstreamTimeouts::default())
+}
 
 /// The peer: the bytes that it sent and received, and whether it has sent EOF.
 #[derive(Default)]

@@ -165,23 +165,14 @@ fn look_up(upstream: &Upstream, cx: &mut Cx<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::proxying::{Server, UpstreamTimeouts};
-    use crate::reactor::{Endpoint, TestContext, Time};
+    use crate::http::proxying::UpstreamTimeouts;
+    use crate::reactor::{TestContext, Time};
     use crate::service::Shared;
-    use crate::service::proxy::Addresses;
     use crate::service::testing::{self, Peer};
 
     fn upstream() -> Rc<Upstream> {
         let settings = HealthSettings { path: "/up".to_owned(), interval: Duration::from_secs(5) };
-        let addresses = Addresses::at(Endpoint::Unix("/a".into()));
-        let upstream = Upstream::new(
-            "unix:/a".into(),
-            Server::new(false, b"a").unwrap(),
-            addresses,
-            None,
-            UpstreamTimeouts::default(),
-        );
-        Rc::new(upstream.with_health(Some(settings)))
+        Rc::new(testing::upstream().with_health(Some(settings)))
     }
 
     /// Makes one check, to which the upstream sends this. Returns how many further ones are planned.

@@ -2,22 +2,12 @@
 
 use super::tunnel::Pair;
 use super::*;
-use crate::http::proxying::{Server, UpstreamTimeouts};
-use crate::reactor::Endpoint;
 use crate::service::Message;
-use crate::service::proxy::{Addresses, ExchangeId, InFlight, Proxy, Upstream};
+use crate::service::proxy::{ExchangeId, InFlight, Proxy, Upstream};
 
 /// A server whose paths below `/p` an upstream answers that may have one request, and the upstream.
 fn bench() -> (Bench, Rc<Upstream>) {
-    let addresses = Addresses::at(Endpoint::Unix("/a".into()));
-    let upstream = Upstream::new(
-        "unix:/a".into(),
-        Server::new(false, b"a").unwrap(),
-        addresses,
-        None,
-        UpstreamTimeouts::default(),
-    );
-    let upstream = Rc::new(upstream);
+    let upstream = Rc::new(testing::upstream());
     let proxy = Proxy { max_in_flight: 1, ..Proxy::new(vec![Rc::clone(&upstream)], "me".to_owned()) };
     let bench = Bench::with_host(|host| host.routes.set("/p", RouteHandler::Proxy(Rc::new(proxy))).unwrap());
     (bench, upstream)
