@@ -5,16 +5,16 @@ mod support;
 
 use std::alloc::System;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::mpsc::{Sender, channel};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::rc::Rc;
 
 use miod::files::resolve::{Root as FileRoot, Symlinks};
 use miod::files::{Settings, Site};
-use miod::reactor::{BUFFER, Closer, Endpoint, Input, Listener, Options, Output, Reactor, Until};
-use miod::server::Log;
-use miod::service::http::{self, Limits};
-use miod::service::{Kind, Service, Shared};
+use miod::reactor::{BUFFER, Input, Output};
+use miod::service::http::Host;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use support::in_process::InProcess;
 use support::{Root, TIMEOUT, get, get_with};
 
 #[global_allocator]
@@ -55,19 +55,14 @@ fn allocations(stream: &mut TcpStream, request: &str, status: &str, bytes: usize
     region.change().allocations
 }
 
-/// Serves `root` until it is closed. Sends the address, and the handle that closes it.
-fn serve(root: std::path::PathBuf, ready: Sender<(SocketAddr, Closer)>) {
-    let mut host = http::Host::default();
-    let settings = Settings::default();
-    let site = Site::new(FileRoot::open(&root, Symlinks::Inside).unwrap(), settings);
-    host.files = Some(std::rc::Rc::new(site.into()));
-    let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
-    let address = listener.address().unwrap();
-    let shared = Shared::new(http::Shared::new(Limits::default(), host), Log::default());
-    let mut reactor = Reactor::<Service>::new(shared, Options::default()).unwrap();
-    reactor.listen(listener, Kind::Http(http::HostsId::default())).unwrap();
-    ready.send((address, reactor.closer())).unwrap();
-    reactor.run(Until::Closed).unwrap();
+/// Serves `root`.
+fn serve(root: PathBuf) -> InProcess {
+    InProcess::start(move || {
+        let site = Site::new(FileRoot::open(&root, Symlinks::Inside).unwrap(), Settings::default());
+        let mut host = Host::default();
+        host.files = Some(Rc::new(site.into()));
+        host
+    })
 }
 
 /// Passes large pieces on from one connection to another, some of them while others are still under way.
@@ -100,11 +95,8 @@ fn a_hot_request_allocates_nothing() {
     }
     let root = Root::new();
     root.old_file("small.txt", [b'x'; SMALL]).old_file("large.bin", vec![b'x'; LARGE]);
-    let (ready, started) = channel();
-    let path = root.path().to_owned();
-    let server = std::thread::spawn(move || serve(path, ready));
-    let (address, closer) = started.recv_timeout(TIMEOUT).unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
+    let server = serve(root.path().to_owned());
+    let mut stream = TcpStream::connect(server.address).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
 
@@ -127,6 +119,5 @@ fn a_hot_request_allocates_nothing() {
         assert_eq!(allocations(&mut stream, &request, status, bytes), 0, "{request}");
     }
     drop(stream);
-    closer.close();
-    server.join().unwrap();
+    server.finish();
 }

@@ -6,18 +6,15 @@ mod support;
 
 use std::alloc::System;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::mpsc::channel;
+use std::net::TcpStream;
 
 use miod::app::{Answer, App, Call, Methods, Request, Response};
 use miod::http::head::Method;
 use miod::http::{Status, event_stream};
 use miod::limits;
-use miod::reactor::{Closer, Endpoint, Listener, Options, Reactor, Until};
-use miod::server::Log;
-use miod::service::http::{self, Limits};
-use miod::service::{Kind, Service, Shared};
+use miod::service::http::Host;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use support::in_process::InProcess;
 use support::{Client, TIMEOUT, get};
 
 #[global_allocator]
@@ -66,22 +63,13 @@ impl log::Log for Sink {
     fn flush(&self) {}
 }
 
-/// Serves the counter at `/` until it is closed.
-fn serve() -> (SocketAddr, Closer, std::thread::JoinHandle<()>) {
-    let (ready, started) = channel();
-    let server = std::thread::spawn(move || {
-        let mut host = http::Host::default();
+/// Serves the counter at `/`.
+fn serve() -> InProcess {
+    InProcess::start(|| {
+        let mut host = Host::default();
         host.routes.mount("/", Box::new(Counter(0))).unwrap();
-        let listener = Listener::bind(&Endpoint::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
-        let address = listener.address().unwrap();
-        let shared = Shared::new(http::Shared::new(Limits::default(), host), Log::default());
-        let mut reactor = Reactor::<Service>::new(shared, Options::default()).unwrap();
-        reactor.listen(listener, Kind::Http(http::HostsId::default())).unwrap();
-        ready.send((address, reactor.closer())).unwrap();
-        reactor.run(Until::Closed).unwrap();
-    });
-    let (address, closer) = started.recv_timeout(TIMEOUT).unwrap();
-    (address, closer, server)
+        host
+    })
 }
 
 /// The request of a browser that watches.
@@ -105,7 +93,8 @@ fn has_nothing(stream: &TcpStream) -> bool {
 fn a_watcher_uses_little_memory_and_waking_a_thousand_delays_no_request() {
     log::set_logger(&Sink).unwrap();
     log::set_max_level(log::LevelFilter::Info);
-    let (address, closer, server) = serve();
+    let server = serve();
+    let address = server.address;
     let mut other = Client::connect(address);
     let mut poster = Client::connect(address);
     for client in [&mut other, &mut poster] {
@@ -155,6 +144,5 @@ fn a_watcher_uses_little_memory_and_waking_a_thousand_delays_no_request() {
         }
     }
     assert!(overtook, "a small request waits until all watchers have their event");
-    closer.close();
-    server.join().unwrap();
+    server.finish();
 }

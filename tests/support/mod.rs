@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod gzip;
+pub mod in_process;
 pub mod redis;
 pub mod reload;
 pub mod response;
