@@ -261,6 +261,16 @@ def board(browser, root):
     one.shoot("board-own")
 
 
+def run(tests, browser, root):
+    """Runs the tests one after another, and ends the browser."""
+    try:
+        for test in tests:
+            test(browser, root)
+            print(f"{test.__name__}: passed", flush=True)
+    finally:
+        browser.end()
+
+
 def main():
     global shots
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -269,16 +279,11 @@ def main():
     options = parser.parse_args()
     root, shots = options.root.rstrip("/"), options.shots
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = Browser(profile)
-        try:
-            for test in (counter, quiz, login, board):
-                if test is login and not exists(root + "/login"):
-                    print("login: not available")
-                    continue
-                test(browser, root)
-                print(f"{test.__name__}: passed", flush=True)
-        finally:
-            browser.end()
+        tests = [counter, quiz, login, board]
+        if not exists(root + "/login"):
+            print("login: not available")
+            tests.remove(login)
+        run(tests, Browser(profile), root)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ must refuse the page.
 """
 import json, os, subprocess, sys, tempfile
 
-from browser_pages import Browser, Page, board, counter, until
+from browser_pages import Browser, Page, board, counter, run, until
 
 
 class Recorder:
@@ -87,13 +87,7 @@ def main():
     root, authority = sys.argv[1].rstrip("/"), os.path.abspath(sys.argv[2])
     for trusted, tests in (authority, (start_page, counter, board)), (None, (unknown_authority,)):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-            browser = start(home, trusted)
-            try:
-                for test in tests:
-                    test(browser, root)
-                    print(f"{test.__name__}: passed", flush=True)
-            finally:
-                browser.end()
+            run(tests, start(home, trusted), root)
 
 
 if __name__ == "__main__":
