@@ -24,7 +24,7 @@ def frame_of(page):
 
 
 def arrival(browser, root, command):
-    """A message appears by itself; a narrow window has no horizontal scroll bar."""
+    """A message appears by itself, as it looks after a reload; a narrow window has no horizontal scroll bar."""
     page = Page(browser, browser.context())
     page.go(root + "/")
     page.shows("New messages appear here automatically.")
@@ -33,6 +33,11 @@ def arrival(browser, root, command):
     page.shows("Welcome <b>Ada</b>")
     if not page.run("window.stayed"):
         sys.exit("error: the page was reloaded")
+    text = "document.querySelector('#messages article').innerText"
+    by_itself = page.run(text)
+    page.go(root + "/")
+    if "KiB" not in by_itself or page.run(text) != by_itself:
+        sys.exit(f"error: a message looks otherwise after a reload: {by_itself!r}, {page.run(text)!r}")
     page.shoot("mailbox-list")
     narrow(page, "mailbox-list-narrow")
     return page
