@@ -106,9 +106,9 @@ impl Entry {
     }
 
     /// The coding that the client would get if it were made. What is made while the entity-tag is weak
-    /// is soon dropped: only for a client that accepts nothing else.
+    /// would soon be dropped.
     pub(super) fn lacks(&self, codings: AcceptedCodings) -> Option<ContentCoding> {
-        if self.offered == self.ready || (self.plain.is_weak() && codings.accepts_identity()) {
+        if self.offered == self.ready || self.plain.is_weak() {
             return None;
         }
         match codings.choose(self.offered) {
@@ -120,12 +120,6 @@ impl Entry {
     /// The job that makes the form in a coding.
     pub(super) fn compressing(&mut self, coding: ContentCoding) -> &mut Option<Compressing> {
         &mut self.coded_mut(coding).compressing
-    }
-
-    /// Whether a form of it is being made that the client accepts.
-    pub(super) fn is_awaited(&self, codings: AcceptedCodings) -> bool {
-        let is_made = |coding| self.details.coded[coding as usize].as_ref().is_some_and(|it| it.compressing.is_some());
-        ContentCoding::ALL.into_iter().any(|coding| codings.accepts(coding) && is_made(coding))
     }
 
     /// The metadata of the file when it was read.
@@ -246,7 +240,7 @@ impl Entry {
     }
 
     /// The plain form.
-    fn plain(&self) -> Selected<'_> {
+    pub(super) fn plain(&self) -> Selected<'_> {
         let modified = Modified { metadata: &self.details.metadata, is_shared: !self.offered.is_empty() };
         Selected { form: &self.plain, modified }
     }

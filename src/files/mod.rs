@@ -65,7 +65,7 @@ pub use names::{Names, NamesJob};
 pub use negotiated::{Alternative, Negotiation, NotAcceptable};
 use readings::Readings;
 use representation::{Answered, Modified};
-pub use representation::{CacheResult, Failure};
+pub use representation::{CacheResult, Failure, PRECONDITION_FAILED, PlainContent, PlainFile};
 use resolve::Root;
 use watch::{Change, Watch};
 
@@ -180,9 +180,8 @@ pub enum Unanswered {
     Redirect(Vec<u8>),
     /// The path is a directory that is listed.
     Listing(Listed, Format),
-    /// The client accepts nothing but a form that isn't made yet. [`take_job`](Site::take_job) has the
-    /// job, unless it was begun before.
-    Awaited,
+    /// The client accepts no form that is there: the file as it is, which may be compressed on its way.
+    Plain(Box<PlainFile>),
     /// A helper thread must read the names in a directory. Then the request is asked again with
     /// them.
     Names(Box<NamesJob>),
@@ -190,6 +189,16 @@ pub enum Unanswered {
     NotAcceptable(Box<NotAcceptable>),
     /// The path isn't served.
     Refused(Reject),
+}
+
+impl Unanswered {
+    /// The same; a file has these field lines, too.
+    fn with_lines(mut self, lines: &[u8]) -> Self {
+        if let Self::Plain(file) = &mut self {
+            file.lines.extend_from_slice(lines);
+        }
+        self
+    }
 }
 
 // It is moved several times for each response, so it must be small.
@@ -443,8 +452,10 @@ fn respond(
             let result = form.respond(modified, asked.request, asked.context, output);
             result.map(|answered| Answered { cache, ..answered }).map_err(Unanswered::Refused)
         }
-        None if entry.is_awaited(asked.request.codings) => Err(Unanswered::Awaited),
-        None => Err(refused(Status::NOT_ACCEPTABLE, "the file isn't available in a coding that the request accepts")),
+        None => {
+            let Selected { form, modified } = entry.plain();
+            Err(Unanswered::Plain(Box::new(form.as_it_is(modified, cache, asked.context))))
+        }
     }
 }
 

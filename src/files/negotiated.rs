@@ -209,16 +209,17 @@ impl Site {
         let policy = asked.context.policy;
         let is_located = self.settings.fields_of(&path).iter().any(|(field, _)| field.eq_ignore_ascii_case(LOCATION));
         let location = (!is_located).then(|| reference(name));
-        let mut further = asked.context.further.to_vec();
+        let mut chosen = Vec::new();
         for (field, value) in [(LOCATION, location.as_deref()), ("Vary", vary)] {
             if let Some(value) = value.filter(|_| !policy.replaces(field.as_bytes())) {
-                response::field(&mut further, field, value.as_bytes());
+                response::field(&mut chosen, field, value.as_bytes());
             }
         }
+        let further = [asked.context.further, &chosen].concat();
         let context = HeadContext { further: &further, ..asked.context };
         let asked = &Asked { request: asked.request, key: asked.key, names: None, context };
         let result = self.with(&path, asked.request.codings, context, now, |entry, cache| {
-            respond(entry, cache, asked, true, output)
+            respond(entry, cache, asked, true, output).map_err(|unanswered| unanswered.with_lines(&chosen))
         });
         match result {
             Ok(served) => Some(served),

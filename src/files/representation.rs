@@ -34,6 +34,7 @@ use crate::http::content_coding::AcceptedCodings;
 use crate::http::response::Policy;
 pub(super) use build::{BuildError, Form, Style, Variety};
 pub(super) use respond::Modified;
+pub use respond::{PRECONDITION_FAILED, PlainContent, PlainFile};
 
 /// Content up to this size is copied from memory. By measurement, sendfile is cheaper
 /// from about 7 KiB on.

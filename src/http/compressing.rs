@@ -205,7 +205,8 @@ pub fn decide(rules: &CompressionRules, request: &RequestHead<'_>, traits: &Trai
         Kind::Other => {
             // What isn't known of that content counts as compressible.
             let is_type = traits.content_type.is_none_or(|content_type| rules.types.contains(content_type));
-            let varies = is_type && length.is_none_or(|bytes| bytes >= SMALLEST) && !rules.codings.is_empty();
+            let is_worth = is_type && length.is_none_or(|bytes| bytes >= SMALLEST);
+            let varies = (is_worth || !accepts_identity) && !rules.codings.is_empty();
             return Decision { varies, ..Decision::AS_IT_IS };
         }
         Kind::Settled => return Decision::AS_IT_IS,
@@ -260,7 +261,7 @@ fn is_about_bytes(name: &str) -> bool {
 }
 
 /// An entity-tag as a weak one.
-fn weak(tag: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+pub fn weak(tag: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     if tag.starts_with(b"W/") { tag } else { Cow::from([b"W/", &*tag].concat()) }
 }
 
@@ -358,6 +359,7 @@ mod tests {
             (GZIP, 304, &[HTML], None, (Identity, true)),
             (GZIP, 304, &[], None, (Identity, true)),
             (GZIP, 304, &[("Content-Type", "image/png")], None, AS_IT_IS),
+            (ONLY, 304, &[("Content-Type", "image/png")], Some(5), (Identity, true)),
             (GZIP, 304, &[HTML], Some(1023), AS_IT_IS),
             (GZIP, 206, &[HTML], Some(1023), AS_IT_IS),
             (GZIP, 304, &[HTML, ("Content-Encoding", "br")], None, AS_IT_IS),

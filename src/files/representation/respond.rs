@@ -21,6 +21,10 @@ const SMALL_RANGE: u64 = 4 * 1024;
 /// The offset of the value of Date in the head.
 const DATE: usize = response::date_offset(Status::OK);
 
+/// A precondition of the request is false.
+pub const PRECONDITION_FAILED: Reject =
+    Reject::new(Status::PRECONDITION_FAILED, "the file does not meet the preconditions of the request");
+
 /// When a representation was last modified.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Modified<'a> {
@@ -31,7 +35,48 @@ pub(in super::super) struct Modified<'a> {
     pub(in super::super) is_shared: bool,
 }
 
+/// A file as it is, for who sends it in another way.
+pub struct PlainFile {
+    /// The field lines that say something about the content, but for its length.
+    pub lines: Vec<u8>,
+    /// When it was last modified, in Unix seconds, if that is known.
+    pub modified: Option<i64>,
+    /// The content.
+    pub content: PlainContent,
+    /// Its bytes.
+    pub size: u64,
+    /// Whether the file was in the cache.
+    pub cache: CacheResult,
+}
+
+/// The content of a file.
+pub enum PlainContent {
+    /// Small content.
+    Memory(Vec<u8>),
+    /// Larger content.
+    File(FileSlice),
+}
+
 impl Representation {
+    /// What it is, for who sends it in another way.
+    pub(in super::super) fn as_it_is(
+        &self,
+        modified: Modified<'_>,
+        cache: CacheResult,
+        context: HeadContext<'_>,
+    ) -> PlainFile {
+        PlainFile {
+            lines: self.part(self.validators, self.length).to_vec(),
+            modified: validators::last_modified(modified.metadata, context.stamp.unix_seconds()),
+            content: match &self.file {
+                None => PlainContent::Memory(self.content().to_vec()),
+                Some(file) => PlainContent::File(FileSlice { file: Rc::clone(file), offset: 0, length: self.size }),
+            },
+            size: self.size,
+            cache,
+        }
+    }
+
     /// Writes the response to a GET or HEAD: 200, 206, 304 or 416.
     ///
     /// # Errors
@@ -133,10 +178,7 @@ impl Representation {
                 Evaluation::Proceed => {}
                 Evaluation::NotModified => return Ok(Some(self.write_not_modified(context, output))),
                 Evaluation::Failed => {
-                    return Err(Reject::new(
-                        Status::PRECONDITION_FAILED,
-                        "the file does not meet the preconditions of the request",
-                    ));
+                    return Err(PRECONDITION_FAILED);
                 }
             }
         }

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::body::{Destination, ReadingBody, Stream};
-use super::coding::{Coding, NOT_ACCEPTABLE};
+use super::coding::Coding;
 use super::exchange::{Exchange, Turn};
 use super::jobs;
 use super::rejects::{FAILED, NO_STORE, SESSION_TOO_LARGE};
@@ -149,8 +149,8 @@ impl AppCall<'_> {
         let status = Status::OK;
         let fields = fields.map(|(name, value)| (name, value.as_bytes()));
         let mut coding = Coding::decide(self.exchange, Traits::of(status, fields), Length::Unknown).in_pieces(turn);
-        if coding.is_refused() {
-            return refuse_with(self.exchange, NOT_ACCEPTABLE, VARY, turn);
+        if let Some(reject) = coding.refusal() {
+            return refuse_with(self.exchange, reject, VARY, turn);
         }
         let coder = coding.coder.take();
         let fields = coding.fields(fields.into_iter().map(|(name, value)| (name, Cow::from(value))));

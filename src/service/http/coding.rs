@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use super::encoders::{Coder, cost};
 use super::exchange::{Exchange, Turn};
+use super::rejects::BUSY;
 use crate::compression::{self, compress};
 use crate::http::compressible::CompressionRules;
 use crate::http::compressing::{self, Change, Decision, Traits};
@@ -17,8 +18,7 @@ use crate::http::response::Length;
 use crate::http::{Reject, Status};
 
 /// Nothing that the client accepts can be sent.
-pub(super) const NOT_ACCEPTABLE: Reject =
-    Reject::new(Status::NOT_ACCEPTABLE, "no content coding of this response is acceptable");
+const NOT_ACCEPTABLE: Reject = Reject::new(Status::NOT_ACCEPTABLE, "no content coding of this response is acceptable");
 
 /// How the content of a response is sent.
 pub(super) struct Coding<'a> {
@@ -28,6 +28,8 @@ pub(super) struct Coding<'a> {
     request: &'a RequestHead<'a>,
     /// The content comes in pieces, and this codes them.
     pub(super) coder: Option<Box<Coder>>,
+    /// There is no encoder left for it.
+    lacks_encoder: bool,
 }
 
 impl<'a> Coding<'a> {
@@ -35,7 +37,7 @@ impl<'a> Coding<'a> {
     pub(super) fn decide(exchange: &'a Exchange<'a>, traits: Traits<'a>, length: Length) -> Self {
         let (rules, request) = (&*exchange.rules().rules.compression, exchange.head);
         let decision = compressing::decide(rules, request, &traits, length);
-        Self { decision, traits, rules, request, coder: None }
+        Self { decision, traits, rules, request, coder: None, lacks_encoder: false }
     }
 
     /// For content that comes in pieces: it is sent as it is if there is no encoder left.
@@ -43,7 +45,8 @@ impl<'a> Coding<'a> {
         if self.is_coded() && self.request.method != Method::Head {
             let encoders = &turn.cx.shared.http.encoders;
             self.coder = self.coding().and_then(|coding| encoders.take(coding, self.rules.level));
-            if self.coder.is_none() {
+            self.lacks_encoder = self.coder.is_none();
+            if self.lacks_encoder {
                 let accepts = self.request.codings.accepts_identity();
                 self.decision.choice = if accepts { CodingChoice::Identity } else { CodingChoice::NotAcceptable };
             }
@@ -51,11 +54,13 @@ impl<'a> Coding<'a> {
         self
     }
 
-    /// Whether the client refuses all that there is, and gets a 406. A request that may have changed
-    /// something gets its response, acceptable or not; so do errors.
-    pub(super) fn is_refused(&self) -> bool {
+    /// The error that the client gets in place of a response that it refuses: 406, or 503 if it would
+    /// accept it in a coding for which there is no encoder left. A request that may have changed something
+    /// gets its response, acceptable or not; so do errors.
+    pub(super) fn refusal(&self) -> Option<Reject> {
         let is_safe = matches!(self.request.method, Method::Get | Method::Head);
-        self.decision.choice == CodingChoice::NotAcceptable && is_safe && self.traits.is_success()
+        let is_refused = self.decision.choice == CodingChoice::NotAcceptable && is_safe && self.traits.is_success();
+        is_refused.then_some(if self.lacks_encoder { BUSY } else { NOT_ACCEPTABLE })
     }
 
     /// Whether the content gets a coding.

@@ -131,7 +131,6 @@ fn after_job(
                 Err(refused) => refuse_with(exchange, refused.reject, &refused.lines, turn),
             }
         }
-        (AfterJob::Compress, result) => files::resume_compressed(exchange, result, turn),
         (AfterJob::List(format), result) => files::resume_listing(exchange, result, format, turn),
         (AfterJob::Choose, result) => files::resume_choice(exchange, result, turn),
         (AfterJob::Call, Some(Ok(Outcome::App(outcome)))) => {

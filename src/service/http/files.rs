@@ -5,6 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 
 use super::choices;
+use super::coded_file;
 use super::exchange::{Exchange, Handler, Turn};
 use super::jobs;
 use super::rejects::BUSY;
@@ -15,39 +16,16 @@ use super::waiting::AfterJob;
 use crate::app::{Pull, Response, Source};
 use crate::files::listing::Listing;
 use crate::files::listing_page::{Format, Rendering};
-use crate::files::{Asked, CompressionJob, Listed, Names, Unanswered};
+use crate::files::{Asked, Listed, Names, Unanswered};
 use crate::http::head::Method;
 use crate::http::{Reject, Status, target};
 use crate::reactor::{JobClass, JobResult, Tick};
 use crate::service::Outcome;
 
-/// What a request for a file has waited for.
-enum Waited {
-    /// Nothing.
-    No,
-    /// The names in a directory, which were read.
-    Names(Arc<Names>),
-    /// A form of the file, which was compressed.
-    Compressed,
-}
-
 /// Responds with a file, a listing, a redirect or an error.
 #[inline]
 pub(super) fn respond(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) -> Progress {
-    respond_after(exchange, Waited::No, turn)
-}
-
-/// Responds with a file that was compressed for a client that accepts nothing else; none if it took
-/// too long.
-pub(super) fn resume_compressed(
-    exchange: &Exchange<'_>,
-    compressed: Option<JobResult<Outcome>>,
-    turn: &mut Turn<'_, '_>,
-) -> Progress {
-    match compressed {
-        Some(_) => respond_after(exchange, Waited::Compressed, turn),
-        None => refuse(exchange, BUSY, turn),
-    }
+    respond_with(exchange, None, turn)
 }
 
 /// Responds to a request for which a job has read names; none if it took too long.
@@ -57,14 +35,14 @@ pub(super) fn resume_choice(
     turn: &mut Turn<'_, '_>,
 ) -> Progress {
     match read {
-        Some(Ok(Outcome::Names(Ok(names)))) => respond_after(exchange, Waited::Names(names), turn),
+        Some(Ok(Outcome::Names(Ok(names)))) => respond_with(exchange, Some(&names), turn),
         Some(_) => refuse(exchange, UNREADABLE, turn),
         None => refuse(exchange, BUSY, turn),
     }
 }
 
-/// Responds, perhaps after the request has waited.
-fn respond_after(exchange: &Exchange<'_>, waited: Waited, turn: &mut Turn<'_, '_>) -> Progress {
+/// Responds, perhaps with the names in a directory, which were read for the request.
+fn respond_with(exchange: &Exchange<'_>, names: Option<&Arc<Names>>, turn: &mut Turn<'_, '_>) -> Progress {
     let (files, mount) = match &exchange.facts.handler {
         Handler::Tree(site, mount) => (Some(site), *mount),
         _ => (exchange.facts.host.files.as_ref(), 0),
@@ -76,7 +54,6 @@ fn respond_after(exchange: &Exchange<'_>, waited: Waited, turn: &mut Turn<'_, '_
         Some(files) => {
             let context = exchange.context(&turn.cx.shared.http.stamp, turn.cx.draining);
             let key = &exchange.path()[mount + 1..];
-            let names = if let Waited::Names(names) = &waited { Some(names) } else { None };
             let asked = Asked { request: exchange.head, key, names, context };
             let mut files = files.borrow_mut();
             let served = files.serve(&asked, turn.cx.time.now, turn.output);
@@ -85,26 +62,21 @@ fn respond_after(exchange: &Exchange<'_>, waited: Waited, turn: &mut Turn<'_, '_
         }
         None => Err(Unanswered::Refused(Reject::new(Status::NOT_FOUND, "no files are served here"))),
     };
+    if let Some(job) = job {
+        tree::begin(job, turn.cx);
+    }
     match served {
         Ok(answered) => {
-            if let Some(job) = job {
-                tree::begin(job, turn.cx);
-            }
             turn.cache = Some(answered.cache);
             complete(exchange, answered.status, answered.body, answered.persistent, turn)
         }
-        Err(found) => respond_without_file(exchange, found, (mount, job, &waited), turn),
+        Err(found) => respond_without_file(exchange, found, mount, turn),
     }
 }
 
 /// Responds where there is no file. Apart from the above, so that a file pays nothing for it.
 #[inline(never)]
-fn respond_without_file(
-    exchange: &Exchange<'_>,
-    found: Unanswered,
-    (mount, job, waited): (usize, Option<Box<CompressionJob>>, &Waited),
-    turn: &mut Turn<'_, '_>,
-) -> Progress {
+fn respond_without_file(exchange: &Exchange<'_>, found: Unanswered, mount: usize, turn: &mut Turn<'_, '_>) -> Progress {
     match found {
         Unanswered::Redirect(below) => {
             let mut location = Vec::new();
@@ -125,15 +97,7 @@ fn respond_without_file(
             jobs::start(exchange, b"", AfterJob::Choose, JobClass::Files, job, turn)
         }
         Unanswered::NotAcceptable(found) => send(exchange, choices::response(&found, &exchange.head.fields), turn),
-        Unanswered::Awaited if matches!(waited, Waited::Compressed) => refuse(exchange, BUSY, turn),
-        Unanswered::Awaited => {
-            // One that was begun before ends before this one.
-            let job = move || {
-                job.into_iter().for_each(|job| job.run());
-                Outcome::Compressed
-            };
-            jobs::start(exchange, b"", AfterJob::Compress, JobClass::Compression, job, turn)
-        }
+        Unanswered::Plain(file) => coded_file::respond(exchange, *file, turn),
         Unanswered::Refused(reject) => refuse(exchange, reject, turn),
     }
 }

@@ -42,6 +42,7 @@ mod body;
 mod body_writer;
 mod census;
 mod choices;
+mod coded_file;
 mod coding;
 mod connection;
 mod counts;

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 
 use super::access_log::{self, Details, PendingEntry, RequestSummary, ResponseSummary};
 use super::body_writer::BodyWriter;
-use super::coding::{Coding, NOT_ACCEPTABLE};
+use super::coding::Coding;
 use super::exchange::{Exchange, Handler, Turn};
 use super::notices;
-use super::sending::Sending;
+use super::sending::{Content, Sending};
 use super::state::{Progress, State};
 use super::tapped;
 use crate::app::{Body, Response};
@@ -38,8 +38,8 @@ pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<
     let is_small = matches!(&content, Body::Bytes(bytes) if bytes.len() <= limits::CODED_AT_ONCE);
     let coding = Coding::decide(exchange, traits, traits.whole(length));
     let mut coding = if is_small { coding } else { coding.in_pieces(turn) };
-    if coding.is_refused() {
-        return refuse_with(exchange, NOT_ACCEPTABLE, VARY, turn);
+    if let Some(reject) = coding.refusal() {
+        return refuse_with(exchange, reject, VARY, turn);
     }
     if let (true, Body::Bytes(bytes)) = (is_small, &mut content)
         && let Some(coded) = coding.at_once(bytes, turn)
@@ -63,7 +63,12 @@ pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<
         return complete(exchange, status, bytes.len() as u64, persistent, turn);
     }
     let body = begin_body(exchange, status, form, turn).with(coder);
-    Progress::Pending(State::Sending(Box::new(Sending { content, written: 0, persistent, body })))
+    Progress::Pending(State::Sending(Box::new(Sending {
+        content: Content::Made(content),
+        written: 0,
+        persistent,
+        body,
+    })))
 }
 
 /// Writes a head.

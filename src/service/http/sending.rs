@@ -7,21 +7,30 @@ use super::step::Step;
 use super::waiting::body_memory;
 use crate::app::boundary::Failed;
 use crate::app::{Body, Pull};
-use crate::reactor::{Io, Want};
+use crate::reactor::{FileSlice, Io, Want};
 
 /// A response whose content is written into the output when there is room.
 pub(super) struct Sending {
-    pub(super) content: Body,
+    pub(super) content: Content,
     /// How much of content in memory is written.
     pub(super) written: usize,
     pub(super) persistent: bool,
     pub(super) body: BodyWriter,
 }
 
+/// The content of a response.
+pub(super) enum Content {
+    /// What an application has made, or makes over time.
+    Made(Body),
+    /// What is left of a file, which is compressed.
+    File(FileSlice),
+}
+
 impl Sending {
     /// Bytes of memory that it holds.
     pub(super) fn memory(&self) -> usize {
-        body_memory(&self.content) + self.body.memory()
+        let content = if let Content::Made(content) = &self.content { body_memory(content) } else { 0 };
+        content + self.body.memory()
     }
 
     /// Continues to send while there is room.
@@ -45,7 +54,7 @@ impl Sending {
                     return Step::Done(Writing::whole(self.persistent));
                 }
                 Err(Failed) => {
-                    log::error!("#{}.{request} the content of the application failed", cx.handle.number());
+                    log::error!("#{}.{request} the content failed", cx.handle.number());
                     self.body.flush(io.output, cx);
                     // The body gets no last chunk, so the client knows that it is incomplete.
                     return Step::Done(self.body.cut());
@@ -57,14 +66,14 @@ impl Sending {
     /// Sends about `room` bytes.
     fn pull(&mut self, room: usize, io: &mut Io<'_>, cx: &mut Cx<'_>) -> Result<Pull, Failed> {
         match &mut self.content {
-            Body::Bytes(bytes) => {
+            Content::Made(Body::Bytes(bytes)) => {
                 let rest = &bytes[self.written..];
                 let count = rest.len().min(room);
                 self.body.write(&rest[..count], io.output, cx);
                 self.written += count;
                 Ok(if count == rest.len() { Pull::End } else { Pull::More })
             }
-            Body::Source(content) => {
+            Content::Made(Body::Source(content)) => {
                 let mut piece = std::mem::take(&mut cx.shared.http.scratch);
                 let pulled = content.pull(&mut piece, room, cx.time.now);
                 cx.work.spend(1);
@@ -73,6 +82,27 @@ impl Sending {
                 piece.clear();
                 cx.shared.http.scratch = piece;
                 pulled
+            }
+            Content::File(slice) => {
+                let mut piece = std::mem::take(&mut cx.shared.http.scratch);
+                piece.resize(room, 0);
+                // Nothing of a file without content is read.
+                let read = if slice.length == 0 { Ok(0) } else { slice.read(&mut piece) };
+                if let Ok(count) = read {
+                    slice.offset += count as u64;
+                    slice.length -= count as u64;
+                    self.body.write(&piece[..count], io.output, cx);
+                }
+                piece.clear();
+                cx.shared.http.scratch = piece;
+                match read {
+                    Ok(_) if slice.length > 0 => Ok(Pull::More),
+                    Ok(_) => Ok(Pull::End),
+                    Err(error) => {
+                        log::error!("reading a file: {error}");
+                        Err(Failed)
+                    }
+                }
             }
         }
     }

@@ -46,8 +46,6 @@ pub(super) enum AfterJob {
     Admit,
     /// The application is called again.
     Call,
-    /// A file was compressed.
-    Compress,
     /// A directory was read; its listing is written in this format.
     List(Format),
     /// The names in a directory were read; the file is asked for again.

@@ -693,53 +693,107 @@ fn a_page_for_an_error_is_compressed_too() {
     assert_eq!(request(&mut bench, "HEAD", "/missing", GZIP).head, second.head);
 }
 
-#[test]
-fn who_accepts_nothing_else_waits_until_it_is_made() {
-    let mut bench = compressing(Settings::default());
-    old_file(&bench, "x.css", &text(50_000));
-    bench.files.file("young.css", &text(2_000));
-    let now = std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    fs::File::options().write(true).open(bench.files.at("young.css")).unwrap().set_modified(now).unwrap();
-    old_file(&bench, "x.png", &text(2_000));
-    let refusing = "Accept-Encoding: identity;q=0, gzip;q=0.5\r\n";
-    let mut ask = |method: &str, path: &str, lines: &str| {
-        bench.send(format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{lines}\r\n"));
-        let waits = bench.phase() == "Waiting";
-        if waits {
-            bench.run_jobs();
+/// The content of the chunked coding.
+fn join_chunks(mut body: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    loop {
+        let end = body.windows(2).position(|two| two == b"\r\n").unwrap();
+        let size = usize::from_str_radix(std::str::from_utf8(&body[..end]).unwrap(), 16).unwrap();
+        content.extend_from_slice(&body[end + 2..][..size]);
+        assert_eq!(&body[end + 2 + size..][..2], b"\r\n");
+        body = &body[end + 4 + size..];
+        if size == 0 {
+            assert_eq!(body, b"");
+            return content;
         }
-        (waits, received(&mut bench))
-    };
-    let (waited, of_head) = ask("HEAD", "/x.css", refusing);
-    assert!(waited && of_head.status == 200 && of_head.field("Content-Encoding") == Some("gzip"), "{}", of_head.head);
-    assert!(of_head.body.is_empty());
-    let (waited, of_get) = ask("GET", "/x.css", refusing);
-    assert!(!waited && of_get.head == of_head.head && decode(&of_get.body) == text(50_000).as_bytes());
-    let (waited, young) = ask("GET", "/young.css", refusing);
-    assert!(waited && young.status == 200 && young.head.contains("\r\nETag: W/"), "{}", young.head);
-    assert_eq!(decode(&young.body), text(2_000).as_bytes());
-    for (path, lines) in [("/x.png", refusing), ("/x.css", "Accept-Encoding: identity;q=0, br\r\n")] {
-        let (waited, response) = ask("GET", path, lines);
-        assert!(!waited && response.status == 406, "{}", response.head);
     }
 }
 
+/// The response to a client that accepts content in gzip only.
+fn ask_for_gzip_only(bench: &mut Bench, method: &str, path: &str, lines: &str) -> Response {
+    let refusing = "Accept-Encoding: identity;q=0, gzip;q=0.5\r\n";
+    bench.send(format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{refusing}{lines}\r\n"));
+    assert_ne!(bench.phase(), "Waiting");
+    received(bench)
+}
+
 #[test]
-fn who_waits_for_a_job_of_another_gets_its_result() {
+fn who_accepts_nothing_else_gets_it_compressed_on_its_way() {
+    let mut bench = compressing(Settings::default());
+    let files = [("x.css", 50_000), ("y.css", 2_000), ("z.css", 1_023), ("empty.css", 0), ("x.png", 300_000)];
+    for (name, size) in files {
+        old_file(&bench, name, &text(size));
+    }
+    bench.files.link("link.css", "y.css");
+    let young = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    bench.files.file("young.css", &text(2_000));
+    fs::File::options().write(true).open(bench.files.at("young.css")).unwrap().set_modified(young).unwrap();
+    for (name, size) in files.into_iter().chain([("link.css", 2_000), ("young.css", 2_000)]) {
+        let path = format!("/{name}");
+        let plain = request(&mut bench, "HEAD", &path, "");
+        let response = ask_for_gzip_only(&mut bench, "GET", &path, "");
+        assert_eq!((response.status, response.field("Content-Encoding")), (200, Some("gzip")), "{name}");
+        assert_eq!(decode(&join_chunks(&response.body)), text(size).as_bytes(), "{name}");
+        assert_eq!(
+            (response.field("Vary"), response.field("Accept-Ranges")),
+            (Some("Accept-Encoding"), None),
+            "{name}"
+        );
+        let (tag, strong) = (response.field("ETag").unwrap().to_owned(), plain.field("ETag").unwrap());
+        assert_eq!((tag.starts_with("W/"), tag.trim_start_matches("W/")), (true, strong.trim_start_matches("W/")));
+        for field in ["Last-Modified", "Content-Type", "Cache-Control", "X-Content-Type-Options"] {
+            assert_eq!(response.field(field), plain.field(field), "{name}");
+        }
+        assert_eq!(ask_for_gzip_only(&mut bench, "HEAD", &path, "").head, response.head, "{name}");
+        let part = ask_for_gzip_only(&mut bench, "GET", &path, "Range: bytes=0-9\r\n");
+        assert_eq!(part, response, "it has no ranges");
+        let same = ask_for_gzip_only(&mut bench, "GET", &path, &format!("If-None-Match: {tag}\r\n"));
+        assert_eq!((same.status, same.field("ETag"), same.field("Vary")), (304, Some(&*tag), Some("Accept-Encoding")));
+        assert_eq!((same.field("Content-Type"), same.field("Cache-Control")), (None, Some("no-cache")));
+        let failed = ask_for_gzip_only(&mut bench, "GET", &path, &format!("If-Match: {tag}\r\n"));
+        assert_eq!(failed.status, 412, "{name}: it isn't the same bytes");
+        let other = get_with(&mut bench, &path, "Accept-Encoding: identity;q=0, br\r\n");
+        assert_eq!((other.status, other.field("Vary")), (406, Some("Accept-Encoding")), "{name}");
+    }
+    // A form of it is made meanwhile.
+    assert_eq!(run_jobs(&mut bench), 2);
+    let made = ask_for_gzip_only(&mut bench, "GET", "/x.css", "");
+    assert_eq!((made.field("Transfer-Encoding"), decode(&made.body)), (None, text(50_000).into_bytes()));
+    assert!(made.field("ETag").unwrap().starts_with('"') && made.field("Content-Length").is_some(), "{}", made.head);
+}
+
+#[test]
+fn who_accepts_nothing_else_is_refused_what_may_not_be_compressed_or_can_not_be_now() {
+    let no_transform = Settings { cache_control: "no-transform".to_owned(), ..Settings::default() };
+    for (settings, route) in [(Settings::default(), false), (no_transform, true)] {
+        let mut bench = bench(Settings::default());
+        old_file(&bench, "x.css", &text(5_000));
+        serve_compressing(&mut bench, settings, route);
+        let lines = "If-None-Match: *\r\n";
+        for lines in ["", lines] {
+            assert_eq!(ask_for_gzip_only(&mut bench, "GET", "/x.css", lines).status, 406);
+        }
+        assert_eq!(run_jobs(&mut bench), 0);
+    }
     let mut bench = compressing(Settings::default());
     old_file(&bench, "x.css", &text(5_000));
-    get_with(&mut bench, "/x.css", GZIP);
+    bench.shared.http.encoders.limit_memory(0);
+    let busy = ask_for_gzip_only(&mut bench, "GET", "/x.css", "");
+    assert_eq!((busy.status, busy.field("Retry-After"), busy.field("Vary")), (503, Some("5"), Some("Accept-Encoding")));
+    assert_eq!(ask_for_gzip_only(&mut bench, "HEAD", "/x.css", "").status, 200, "it needs none");
+}
+
+#[test]
+fn a_file_that_becomes_shorter_while_it_is_compressed_on_its_way_is_cut() {
+    let mut bench = compressing(Settings { watch: false, ..Settings::default() });
+    old_file(&bench, "x.png", &text(4_000_000));
     let refusing = "Accept-Encoding: identity;q=0, gzip\r\n";
-    bench.send(format!("GET /x.css HTTP/1.1\r\nHost: x\r\n{refusing}\r\n"));
-    assert_eq!((bench.phase(), bench.peer.output.pending()), ("Waiting", 0));
-    bench.run_jobs();
-    assert!(bench.responses().starts_with("HTTP/1.1 200 OK\r\n"));
-    // Nobody does it in time.
-    old_file(&bench, "y.css", &text(5_000));
-    bench.send(format!("GET /y.css HTTP/1.1\r\nHost: x\r\n{refusing}\r\n"));
-    assert_eq!(bench.phase(), "Waiting");
-    bench.pass(limits::JOB_TIMEOUT);
-    assert_eq!(statuses(&bench.responses()), [503]);
+    bench.send(format!("GET /x.png HTTP/1.1\r\nHost: x\r\n{refusing}\r\n"));
+    assert_eq!(bench.phase(), "Sending");
+    fs::File::options().write(true).open(bench.files.at("x.png")).unwrap().set_len(100_000).unwrap();
+    let response = received(&mut bench);
+    assert_eq!(response.status, 200);
+    assert!(!response.body.ends_with(b"0\r\n\r\n"), "it looks complete");
 }
 
 #[test]
