@@ -201,7 +201,7 @@ impl Site {
     ) -> Result<Entry, Missed> {
         let named = self.named();
         let style = self.style(&named);
-        let siblings = if style.may_be_coded(context) { siblings } else { siblings.unused() };
+        let siblings = if style.may_be_coded() { siblings } else { siblings.unused() };
         let usable = siblings.usable();
         let made = if keep { style.made_in(metadata.size, context) } else { Codings::NONE };
         let (variety, size, varies) = (Variety::Plain, metadata.size, !made.union(usable).is_empty());

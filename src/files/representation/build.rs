@@ -68,11 +68,9 @@ impl<'a> Style<'a> {
         Validators::of(metadata, &parts.join("-"), self.etag_inode, self.edition, now)
     }
 
-    /// Whether there may be coded forms: the operator says nothing else about the coding, and
-    /// leaves Vary to the server.
-    pub(in super::super) fn may_be_coded(&self, context: HeadContext<'_>) -> bool {
-        let is_set = |name: &str| context.policy.replaces(name.as_bytes());
-        self.field("Content-Encoding").is_none() && !is_set("content-encoding") && !is_set("vary")
+    /// Whether there may be coded forms: the operator says nothing else about the coding.
+    pub(in super::super) fn may_be_coded(&self) -> bool {
+        self.field("Content-Encoding").is_none()
     }
 
     /// The codings in which forms of `size` bytes may be made here.
@@ -81,7 +79,7 @@ impl<'a> Style<'a> {
         let content_type = self.field("Content-Type").unwrap_or(self.media_type).as_bytes();
         let may_be_made = size <= limits::COMPRESSED_FILE
             && rules.is_worth(Some(content_type), Some(size))
-            && self.may_be_coded(context)
+            && self.may_be_coded()
             && !forbids_transforms(self.cache_control(context).as_bytes());
         if may_be_made { rules.codings } else { Codings::NONE }
     }
