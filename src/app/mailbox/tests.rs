@@ -118,6 +118,16 @@ fn the_list_is_for_programs_and_for_readers() {
 }
 
 #[test]
+fn what_shows_messages_is_never_compressed() {
+    let (_, mut app) = with(HOSTILE);
+    let message = ["", "/raw", "/source", "/text", "/html", "/parts/2"].map(|form| format!("/messages/1{form}"));
+    for path in ["/", "/m/1", "/messages"].map(str::to_owned).iter().chain(&message) {
+        assert!(get(&mut app, path).mixes_secrets, "{path}");
+    }
+    assert!(!get(&mut app, "/mailbox.js").mixes_secrets);
+}
+
+#[test]
 fn long_lists_are_cut_into_pages() {
     let (shared, mut app) = with("a");
     for _ in 1..PAGE + 5 {

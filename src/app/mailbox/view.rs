@@ -56,8 +56,10 @@ impl Ready {
         Self { fields: response.fields, body }
     }
 
+    /// It has a secret, like a code or the link to a new password, beside text that others chose: they
+    /// can send messages, too.
     pub(super) fn response(self) -> Response {
-        Response { fields: self.fields, body: Body::Bytes(self.body), ..Response::new(Status::OK) }
+        Response { fields: self.fields, body: Body::Bytes(self.body), ..Response::new(Status::OK) }.with_secrets()
     }
 }
 
