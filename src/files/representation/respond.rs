@@ -211,6 +211,8 @@ impl Representation {
     fn write_unsatisfiable(&self, context: HeadContext<'_>, output: &mut Output) -> Answered {
         let status = Status::RANGE_NOT_SATISFIABLE;
         let mut head = ResponseHead::begin(output.buffer(), status, context);
+        // The size is that of the form that the client would get.
+        head.lines(self.vary());
         head.lines(b"Content-Range: bytes */");
         head.lines(self.size_line());
         let (_, persistent) = head.end(Length::Known(0));
