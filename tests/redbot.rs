@@ -4,7 +4,8 @@ mod support;
 
 use std::process::Command;
 
-use support::{Root, Server};
+use miod::compression::{Coding, compress};
+use support::{Root, Server, eventually};
 
 /// The notes of REDbot about a resource: level, name and sentence of each.
 fn notes(url: &str) -> Vec<[String; 3]> {
@@ -34,26 +35,26 @@ fn redbot_finds_no_fault() {
     root.old_file("guide.en.html", "<!doctype html>\n<title>One page</title>\n");
     root.old_file("photo.avif", "avif").old_file("photo.webp", "webp").old_file("photo.jpg", "jpeg");
     root.old_file("d/index.de.html", &*page).old_file("d/index.en.html", &*page);
-    let server = Server::start(&root, &["--negotiate"]);
+    let style = "p { color: #123456; }\n".repeat(100);
+    root.old_file("style.css", &style).old_file("style.css.gz", compress(Coding::Gzip, style.as_bytes(), 9));
+    (0..100).for_each(|number| _ = root.file(&format!("list/file-{number}.txt"), ""));
+    let server = Server::start(&root, &["--negotiate", "--listing", "--apps"]);
+    let compressed = ["/", "/style.css", "/list/", "/lab", "/lab/stream?chunks=3&ms=1"];
+    // The first client gets the page as it is.
+    assert!(eventually(|| server.get_with("/", "Accept-Encoding: gzip\r\n").field("Content-Encoding").is_some()));
     let mut faults = Vec::new();
-    for path in [
-        "/",
-        "/large.bin",
-        "/nope",
-        "/guide",
-        "/guide?lang=de",
-        "/photo",
-        "/d/",
-        "/lab/negotiate",
-        "/lab/stream?chunks=3&ms=1",
-        "/lab/hello",
-    ] {
+    let negotiated = ["/guide", "/guide?lang=de", "/photo", "/d/", "/lab/negotiate"];
+    let others = ["/large.bin", "/nope", "/lab/hello"].into_iter().chain(negotiated);
+    for path in compressed.into_iter().chain(others) {
         let notes = notes(&format!("http://{}{path}", server.address()));
         assert!(notes.iter().any(|[_, name, _]| name == "DATE_CORRECT"), "{path}: no response was checked: {notes:?}");
         if path == "/large.bin" {
             for name in ["RANGE_CORRECT", "INM_304", "IMS_304"] {
                 assert!(notes.iter().any(|note| note[1] == name), "{path}: not {name}: {notes:?}");
             }
+        }
+        if compressed.contains(&path) {
+            assert!(notes.iter().any(|note| note[1] == "CONNEG_GZIP_GOOD"), "{path}: {notes:?}");
         }
         for [level, name, sentence] in notes {
             let line = format!("{path}: {level} {name}: {sentence}");
