@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use miod::compression::{self, Coding};
 use support::gzip::{decode, decode_part};
 use support::response::take_chunks;
-use support::{Response, Root, Script, Server, TIMEOUT, get_with, head_with, miod, read_head};
+use support::{Response, Root, Script, Server, TIMEOUT, browser, get_with, head_with, miod, read_head};
 
 const GZIP: &str = "Accept-Encoding: gzip\r\n";
 
@@ -492,5 +492,36 @@ fn curl_decodes_what_it_gets() {
         };
         assert_eq!(run(&["--compressed"]), run(&[]));
         assert!(run(&["--compressed", "-I"]).contains(&format!("Content-Encoding: {expected}")));
+    }
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn chromium_decodes_what_it_gets() {
+    let root = Root::new();
+    let script = "document.body.append(\"a script ran\");".to_owned() + &"// a comment\n".repeat(200);
+    let html = |body: &str| {
+        format!("<!doctype html><title>t</title><body>{}<script src=\"script.js\"></script>{body}", page(5000))
+    };
+    root.old_file("made.html", html("made")).old_file("sibling.html", html("old"));
+    root.old_file("sibling.html.gz", compress(html("sibling").as_bytes(), 9)).old_file("script.js", script);
+    let logs = Root::new();
+    let log = logs.at("access.log");
+    let mut command = miod();
+    command.args(["-p", "0", "--apps", "--access-log"]).arg(&log).arg(root.path());
+    let server = Server::run(command);
+    assert!(support::eventually(|| server.get_with("/made.html", GZIP).field("Content-Encoding").is_some()));
+    let profile = Root::new();
+    for (path, end) in
+        [("/made.html", "made"), ("/sibling.html", "sibling"), ("/lab/stream?chunks=100&ms=0", "chunk 100 of 100")]
+    {
+        let document =
+            browser::open(&mut browser::chromium(profile.path()), &format!("http://{}{path}", server.address()));
+        assert!(document.contains(end), "{path}: {document}");
+        assert!(path.starts_with("/lab") || document.contains("a script ran"), "{path}: {document}");
+        let log = std::fs::read_to_string(&log).unwrap();
+        let line = log.lines().rfind(|line| line.contains(&format!("GET {path} "))).unwrap();
+        let size: usize = line.split("\" 200 ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(size < 1_500, "{line}");
     }
 }
