@@ -212,16 +212,19 @@ impl Entry {
     #[inline(never)]
     fn named(&self, request: &RequestHead<'_>) -> Option<Selected<'_>> {
         let of_range = request.present.range && request.method == Method::Get;
-        let (mut left, mut forms) = (self.ready, Vec::with_capacity(ContentCoding::ALL.len() + 1));
-        while let CodingChoice::Coded(coding) = request.codings.choose(left) {
-            forms.extend(self.in_coding(coding));
-            left = left.without(coding);
-        }
-        if request.codings.accepts_identity() {
-            forms.push(self.plain());
-            // It is better than the codings that are left.
-            for coding in ContentCoding::ALL.into_iter().filter(|coding| left.contains(*coding)) {
-                forms.extend(self.in_coding(coding).filter(|_| request.codings.accepts(coding)));
+        let (mut codings, mut left) = (request.codings, self.ready);
+        let mut forms = Vec::with_capacity(ContentCoding::ALL.len() + 1);
+        loop {
+            match codings.choose(left) {
+                CodingChoice::Coded(coding) => {
+                    forms.extend(self.in_coding(coding));
+                    left = left.without(coding);
+                }
+                CodingChoice::Identity => {
+                    forms.push(self.plain());
+                    codings = codings.without_identity();
+                }
+                CodingChoice::NotAcceptable => break,
             }
         }
         let etags: Vec<_> = forms.iter().map(|selected| selected.form.etag()).collect();

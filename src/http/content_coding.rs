@@ -209,6 +209,12 @@ impl AcceptedCodings {
         self.identity > 0
     }
 
+    /// The same codings, and identity isn't accepted.
+    #[must_use]
+    pub fn without_identity(self) -> Self {
+        Self { identity: 0, ..self }
+    }
+
     /// Chooses among these codings and identity. Of codings with the same weight, and of a coding
     /// and identity, the first of [`ContentCoding::ALL`] is chosen.
     pub fn choose(&self, offered: Codings) -> CodingChoice {

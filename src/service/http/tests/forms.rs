@@ -90,7 +90,7 @@ const ACCEPTED: &[(&str, &[usize])] = &[
     ("gzip;q=0.5, zstd;q=0.5", &[3, 2, 0]),
     ("gzip;q=0.5, identity;q=0.5", &[2, 0]),
     ("gzip;q=0.5, br;q=0.1", &[2, 1, 0]),
-    ("identity;q=0.3, gzip;q=0.2, br;q=0.1", &[0, 1, 2]),
+    ("identity;q=0.3, gzip;q=0.2, br;q=0.1", &[0, 2, 1]),
     ("identity;q=1, *;q=0", &[0]),
     ("identity;q=0, gzip", &[2]),
     ("identity;q=0, zstd", &[3]),
