@@ -20,3 +20,5 @@ pub(crate) mod testing;
 
 pub use decoder::{Broken, Decoder};
 pub use encoder::{Coding, Encoder, compress};
+/// The checksum CRC-32 of bytes that come in pieces.
+pub use flate2::Crc;

@@ -23,7 +23,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 
 use super::read::read_range;
 use super::resolve::{Metadata, Opened, Root};
-use crate::compression::{Coding, Encoder};
+use crate::compression::{Coding, Crc, Encoder};
 
 /// Bytes of memory that a job and its result take beside the content: the channel, or what the
 /// entry has of a form.
@@ -50,6 +50,8 @@ pub struct CompressionJob {
 pub(super) struct Compressed {
     pub(super) file: File,
     pub(super) size: u64,
+    /// The checksum of its bytes. Other machines and versions may compress the same file to others.
+    pub(super) sum: u32,
 }
 
 /// The other end of a job.
@@ -160,6 +162,7 @@ struct Memory {
     file: File,
     size: u64,
     most: u64,
+    sum: Crc,
 }
 
 impl Memory {
@@ -168,7 +171,7 @@ impl Memory {
         let create = |flags| rustix::fs::memfd_create("miod-compressed", flags);
         // A system may demand that nothing in it can be run; kernels before 6.3 don't know that.
         let file = create(flags | MemfdFlags::NOEXEC_SEAL).or_else(|_| create(flags))?;
-        Ok(Self { file: file.into(), size: 0, most })
+        Ok(Self { file: file.into(), size: 0, most, sum: Crc::new() })
     }
 
     /// Appends bytes. False if they are too many.
@@ -179,6 +182,7 @@ impl Memory {
         }
         self.file.write_all_at(bytes, self.size)?;
         self.size = size;
+        self.sum.update(bytes);
         bytes.clear();
         Ok(true)
     }
@@ -187,6 +191,6 @@ impl Memory {
     fn seal(self) -> io::Result<Compressed> {
         let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
         rustix::fs::fcntl_add_seals(&self.file, seals)?;
-        Ok(Compressed { file: self.file, size: self.size })
+        Ok(Compressed { file: self.file, size: self.size, sum: self.sum.sum() })
     }
 }

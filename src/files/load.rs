@@ -245,9 +245,9 @@ impl Site {
         match entry.compressing(coding).take().map_or(Outcome::Skipped, Compressing::outcome) {
             Outcome::Running(compressing) => *entry.compressing(coding) = Some(compressing),
             Outcome::Useless => entry.withdraw(),
-            Outcome::Made(Compressed { file, size }) => {
+            Outcome::Made(Compressed { file, size, sum }) => {
                 let named = self.named();
-                let (metadata, variety) = (entry.metadata(), Variety::Made(coding, level));
+                let (metadata, variety) = (entry.metadata(), Variety::Made(coding, sum));
                 let form = Form { key: b"", metadata, variety, file, size, varies: true };
                 match Representation::build(form, &self.style(&named), context) {
                     Ok(form) => entry.add_made(coding, form),

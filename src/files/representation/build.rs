@@ -106,8 +106,8 @@ pub(in super::super) enum Variety {
     Plain,
     /// A file that the operator has compressed.
     Sibling(ContentCoding),
-    /// Compressed here, at this level.
-    Made(ContentCoding, u8),
+    /// Compressed here, with this checksum.
+    Made(ContentCoding, u32),
 }
 
 impl Variety {
@@ -119,12 +119,13 @@ impl Variety {
     }
 
     /// What tells it apart from other forms of the file in entity-tags. What is made depends on the
-    /// level.
+    /// level, and on the version and the processor of a machine, while a strong entity-tag means the same
+    /// bytes everywhere.
     fn tag(self) -> String {
         match self {
             Self::Plain => String::new(),
             Self::Sibling(coding) => coding.name().to_owned(),
-            Self::Made(coding, level) => format!("{}{level}", coding.name()),
+            Self::Made(coding, sum) => format!("{}-{sum:x}", coding.name()),
         }
     }
 }
@@ -205,7 +206,7 @@ impl Representation {
             length: narrow(length)?,
             end: narrow(end)?,
             policy: context.policy.id,
-            // An entity-tag has at most four numbers and a coding.
+            // An entity-tag has at most five numbers and a coding.
             etag: etag_length as u8,
             // A copy of the exact size. To shrink the buffer in place would leave a hole behind
             // it that nothing fits.
