@@ -254,6 +254,29 @@ fn stored_responses_are_compressed_and_their_ranges_are_not() {
 }
 
 #[test]
+fn what_an_origin_has_coded_itself_is_stored_for_each_coding() {
+    let fields = "Content-Type: text/html\r\nCache-Control: max-age=600\r\nVary: Accept-Encoding\r\n";
+    let origin = Script::answering(move |head| match head.contains("Accept-Encoding: gzip\r\n") {
+        true => {
+            let coded = compress(page(5000).as_bytes(), 9);
+            let head = format!("{fields}ETag: \"gz\"\r\nContent-Encoding: gzip\r\nContent-Length: {}", coded.len());
+            [format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n").as_bytes(), &coded].concat()
+        }
+        false => ok(&format!("{fields}ETag: \"a\"\r\n"), &page(5000)),
+    });
+    let server = configured(&origin, "[[host]]\n[[host.route]]\npath = \"/\"\nproxy = [\"URL\"]\ncache = true\n");
+    for cache in ["MISS", "HIT", "HIT"] {
+        for (lines, coding, tag) in [(GZIP, Some("gzip"), "\"gz\""), ("", None, "\"a\"")] {
+            let response = server.get_with("/", lines);
+            assert_eq!((response.field("X-Cache"), response.field("Content-Encoding")), (Some(cache), coding));
+            assert_eq!((response.field("ETag"), response.count("Vary")), (Some(tag), 1));
+            let content = if coding.is_some() { decode(&response.body) } else { response.text() };
+            assert_eq!(content, page(5000));
+        }
+    }
+}
+
+#[test]
 fn a_route_can_be_without_codings() {
     let origin = Script::answering(|_| ok("Content-Type: text/html\r\n", &page(5000)));
     let route = |path: &str, rule: &str| format!("[[host.route]]\npath = \"{path}\"\nproxy = [\"URL\"]\n{rule}\n");
@@ -436,6 +459,10 @@ fn what_is_no_gzip_is_refused() {
             assert_eq!(response.field("Accept-Encoding"), accepted, "{fields}");
         }
     }
+    // Who asks first whether it may send the content is told so at once.
+    let mut client = server.connect();
+    client.send("POST /lab/echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Encoding: br\r\nContent-Length: 5\r\n\r\n");
+    assert!(client.rest().starts_with(b"HTTP/1.1 415 "));
     // Many members without content are work, too, but not too much.
     let empty = compress(b"", 1).repeat(40_000);
     assert_eq!(server.exchange(post("/lab/echo", gzip, &empty)).status, 200);
