@@ -21,6 +21,7 @@ use super::format::INLINE;
 use crate::http::Status;
 use crate::http::caching::Freshness;
 use crate::http::compressing::Traits;
+use crate::http::response::written_fields;
 use crate::reactor::{Bytes, FileSlice};
 
 /// The size of a chunk in bytes.
@@ -139,15 +140,16 @@ impl Response {
         std::str::from_utf8(digits).ok()?.parse().ok().map(Status)
     }
 
+    /// Its field lines.
+    pub fn lines(&self) -> &[u8] {
+        let begin = memchr::memchr(b'\n', &self.head).map_or(self.head.len(), |at| at + 1);
+        &self.head[begin..self.head.len().saturating_sub(2).max(begin)]
+    }
+
     /// What decides about content codings. It is found out once.
     pub fn traits(&self) -> Traits<'_> {
         let (traits, at) = self.traits.get_or_init(|| {
-            let lines = self.head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).skip(1);
-            let fields = lines.filter_map(|line| {
-                let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':')?);
-                Some((std::str::from_utf8(name).ok()?, value[1..].trim_ascii()))
-            });
-            let traits = Traits::of(self.status().unwrap_or(Status(0)), fields);
+            let traits = Traits::of(self.status().unwrap_or(Status(0)), written_fields(self.lines()));
             let at = traits.content_type().map(|value| {
                 let begin = value.as_ptr() as usize - self.head.as_ptr() as usize;
                 begin..begin + value.len()

@@ -74,11 +74,11 @@ enum Vary {
 
 impl<'a> Traits<'a> {
     /// Those of a response with this status and these fields.
-    pub fn of(status: Status, fields: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+    pub fn of(status: Status, fields: impl IntoIterator<Item = (impl AsRef<[u8]>, &'a [u8])>) -> Self {
         let kind = Kind::Plain.answered(status);
         let mut this = Self { status, content_type: None, kind, vary: Vary::Absent };
         for (name, value) in fields {
-            this.add(name, value);
+            this.add(name.as_ref(), value);
         }
         this
     }
@@ -122,8 +122,8 @@ impl<'a> Traits<'a> {
         self.status.0 / 100 == 2
     }
 
-    fn add(&mut self, name: &str, value: &'a [u8]) {
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
+    fn add(&mut self, name: &[u8], value: &'a [u8]) {
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         match name.len() {
             4 if is("Vary") => {
                 let is_by_coding = self.vary == Vary::ByCoding || varies_by_coding(value);
@@ -228,17 +228,17 @@ pub fn rewrite<'f>(
     decision: Decision,
     traits: Traits<'_>,
     request: &'f RequestHead<'_>,
-    fields: impl Iterator<Item = (&'f str, Cow<'f, [u8]>)>,
-) -> impl Iterator<Item = (&'f str, Cow<'f, [u8]>)> {
+    fields: impl Iterator<Item = (&'f [u8], Cow<'f, [u8]>)>,
+) -> impl Iterator<Item = (&'f [u8], Cow<'f, [u8]>)> {
     let coding = decision.coding();
     let weakens = coding.is_some() || (decision.varies && traits.status == Status::NOT_MODIFIED);
     let mut vary = if decision.varies { traits.vary } else { Vary::ByCoding };
     let added = [
-        coding.map(|coding| ("Content-Encoding", Cow::from(coding.name().as_bytes()))),
-        (vary == Vary::Absent).then_some(("Vary", Cow::from(&b"Accept-Encoding"[..]))),
+        coding.map(|coding| (&b"Content-Encoding"[..], Cow::from(coding.name().as_bytes()))),
+        (vary == Vary::Absent).then_some((&b"Vary"[..], Cow::from(&b"Accept-Encoding"[..]))),
     ];
     let fields = fields.filter_map(move |(name, value)| {
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         let is_stale = coding.is_some() && is_about_bytes(name);
         match name.len() {
             4 if weakens && is("ETag") && (coding.is_some() || has_weak(request, &value)) => Some((name, weak(value))),
@@ -254,10 +254,10 @@ pub fn rewrite<'f>(
 }
 
 /// Whether a field is about the very bytes of the content, so that it is wrong for others.
-fn is_about_bytes(name: &str) -> bool {
+fn is_about_bytes(name: &[u8]) -> bool {
     // An identity of Content-Encoding isn't one beside another.
     let names = ["Accept-Ranges", "Content-Digest", "Content-Encoding", "Content-MD5", "Digest", "Repr-Digest"];
-    names.iter().any(|other| name.eq_ignore_ascii_case(other))
+    names.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
 }
 
 /// An entity-tag as a weak one.
@@ -313,9 +313,9 @@ mod tests {
         with_request(request, |request| {
             let traits = traits(status, fields);
             let decision = decide(&rules(), request, &traits, Length::Unknown);
-            let fields = fields.iter().map(|(name, value)| (*name, Cow::from(value.as_bytes())));
+            let fields = fields.iter().map(|(name, value)| (name.as_bytes(), Cow::from(value.as_bytes())));
             rewrite(decision, traits, request, fields)
-                .map(|(name, value)| format!("{name}: {}\n", String::from_utf8_lossy(&value)))
+                .map(|(name, value)| format!("{}: {}\n", name.escape_ascii(), String::from_utf8_lossy(&value)))
                 .collect()
         })
     }

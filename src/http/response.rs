@@ -178,11 +178,12 @@ impl<'a> ResponseHead<'a> {
 
     /// Writes one field line. The caller guarantees that the value contains no control bytes.
     /// Cache-Control may be written once.
-    pub fn field(&mut self, name: &str, value: &[u8]) {
-        if self.context.policy.replaces(name.as_bytes()) {
+    pub fn field(&mut self, name: impl AsRef<[u8]>, value: &[u8]) {
+        let name = name.as_ref();
+        if self.context.policy.replaces(name) {
             return;
         }
-        if self.context.policy.private && name.eq_ignore_ascii_case("Cache-Control") {
+        if self.context.policy.private && name.eq_ignore_ascii_case(b"Cache-Control") {
             self.cache_control = true;
             if let Some(restricted) = cache_control::restrict(value) {
                 return field(self.out, name, &restricted);
@@ -274,11 +275,20 @@ pub fn status_line(out: &mut Vec<u8>, status: Status) {
 }
 
 /// Writes one field line. The caller guarantees that the value contains no control bytes.
-pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
+pub fn field(out: &mut Vec<u8>, name: impl AsRef<[u8]>, value: &[u8]) {
+    out.extend_from_slice(name.as_ref());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Name and value of each of these field lines, as they were written. What follows an empty line isn't
+/// looked at.
+pub fn written_fields(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    lines.split(|byte| *byte == b'\n').map_while(|line| {
+        let (name, value) = line.split_at_checked(line.iter().position(|byte| *byte == b':')?)?;
+        Some((name, value[1..].trim_ascii()))
+    })
 }
 
 /// `Content-Length`.

@@ -147,7 +147,7 @@ impl AppCall<'_> {
             ("X-Accel-Buffering", "no"),
         ];
         let status = Status::OK;
-        let fields = fields.map(|(name, value)| (name, value.as_bytes()));
+        let fields = fields.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let mut coding = Coding::decide(self.exchange, Traits::of(status, fields), Length::Unknown).in_pieces(turn);
         if let Some(reject) = coding.refusal() {
             return refuse_with(self.exchange, reject, VARY, turn);

@@ -17,12 +17,12 @@ use crate::http::Status;
 use crate::http::caching::is_sent_with_304;
 use crate::http::compressing::{Traits, VARY, weak};
 use crate::http::conditional::{Evaluation, Validators, evaluate};
-use crate::http::response::{BodyForm, Length};
+use crate::http::response::{BodyForm, Length, written_fields};
 
 /// Sends the file in a coding.
 pub(super) fn respond(exchange: &Exchange<'_>, file: PlainFile, turn: &mut Turn<'_, '_>) -> Progress {
     turn.cache = Some(file.cache);
-    let traits = Traits::of(Status::OK, fields(&file.lines));
+    let traits = Traits::of(Status::OK, written_fields(&file.lines));
     let decide = |traits| Coding::decide(exchange, traits, Length::Known(file.size));
     let coding = decide(traits);
     if let Some(reject) = coding.refusal() {
@@ -32,7 +32,7 @@ pub(super) fn respond(exchange: &Exchange<'_>, file: PlainFile, turn: &mut Turn<
         Evaluation::Proceed => {}
         Evaluation::NotModified => {
             let status = Status::NOT_MODIFIED;
-            let fields = fields(&file.lines).filter(|(name, _)| is_sent_with_304(name.as_bytes()));
+            let fields = written_fields(&file.lines).filter(|(name, _)| is_sent_with_304(name));
             let coding = decide(traits.answered(status));
             let fields = coding.fields(fields.map(|(name, value)| (name, Cow::from(value))));
             let (_, persistent) = begin(exchange, status, fields, Length::Unknown, turn);
@@ -46,7 +46,7 @@ pub(super) fn respond(exchange: &Exchange<'_>, file: PlainFile, turn: &mut Turn<
     }
     let coder = coding.coder.take();
     let length = coding.length(Length::Known(file.size));
-    let fields = coding.fields(fields(&file.lines).map(|(name, value)| (name, Cow::from(value))));
+    let fields = coding.fields(written_fields(&file.lines).map(|(name, value)| (name, Cow::from(value))));
     let (form, persistent) = begin(exchange, Status::OK, fields, length, turn);
     if form == BodyForm::Absent {
         return complete(exchange, Status::OK, 0, persistent, turn);
@@ -61,17 +61,8 @@ pub(super) fn respond(exchange: &Exchange<'_>, file: PlainFile, turn: &mut Turn<
 
 /// The preconditions of the request, for the file as it is sent.
 fn preconditions(exchange: &Exchange<'_>, file: &PlainFile, turn: &Turn<'_, '_>) -> Evaluation {
-    let own = fields(&file.lines).find(|(name, _)| name.eq_ignore_ascii_case("etag"));
+    let own = written_fields(&file.lines).find(|(name, _)| name.eq_ignore_ascii_case(b"etag"));
     let etag = own.map(|(_, value)| weak(Cow::from(value))).unwrap_or_default();
     let validators = Validators { etag: &etag, modified: file.modified };
     evaluate(true, &exchange.head.fields, Some(&validators), turn.cx.time.unix_seconds)
-}
-
-/// The fields of complete lines.
-fn fields(lines: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
-    lines.split(|byte| *byte == b'\n').filter_map(|line| {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let (name, value) = line.split_at_checked(line.iter().position(|byte| *byte == b':')?)?;
-        Some((str::from_utf8(name).ok()?, value.strip_prefix(b":").unwrap_or(value).trim_ascii()))
-    })
 }

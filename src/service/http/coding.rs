@@ -94,8 +94,8 @@ impl<'a> Coding<'a> {
     /// The fields as they are sent.
     pub(super) fn fields<'f>(
         &self,
-        fields: impl Iterator<Item = (&'f str, Cow<'f, [u8]>)>,
-    ) -> impl Iterator<Item = (&'f str, Cow<'f, [u8]>)>
+        fields: impl Iterator<Item = (&'f [u8], Cow<'f, [u8]>)>,
+    ) -> impl Iterator<Item = (&'f [u8], Cow<'f, [u8]>)>
     where
         'a: 'f,
     {

@@ -8,7 +8,7 @@ use super::coding::Coding;
 use super::exchange::{Exchange, Facts, Turn};
 use super::lookup::{self, History, Looked, LookingUp, Sent};
 use super::proxied::{Over, Proxied};
-use super::received::{named, own_location, received, stamp_of};
+use super::received::{own_location, received, stamp_of};
 use super::rejects::NOT_STORED;
 use super::respond::{self, refuse, refuse_with, send};
 use super::state::{Progress, State};
@@ -176,7 +176,7 @@ fn write_head(
     turn.upstream = upstream.as_deref().map(url);
     let fields = answer.fields.fields();
     let stamp = stamp_of(&fields, turn);
-    let traits = Traits::of(answer.status, named(&fields));
+    let traits = Traits::of(answer.status, fields.iter());
     let mut coding = Coding::decide(&exchange, traits, traits.whole(answer.length)).in_pieces(turn);
     let coder = coding.coder.take();
     let fields = coding.fields(received(&exchange, proxied.plan(), &fields));

@@ -368,7 +368,7 @@ impl Proxied {
             let out = io.output.buffer();
             response::status_line(out, status);
             for (name, value) in fields.iter() {
-                response::field(out, &String::from_utf8_lossy(name), value);
+                response::field(out, name, value);
             }
             io.output.write(b"\r\n");
         }

@@ -23,23 +23,18 @@ pub(super) fn stamp_of(fields: &Fields<'_>, turn: &mut Turn<'_, '_>) -> Stamp {
     shared.upstream_stamp.clone()
 }
 
-/// The fields with their names as text: names are tokens, so they are ASCII.
-pub(super) fn named<'f>(fields: &Fields<'f>) -> impl Iterator<Item = (&'f str, &'f [u8])> + use<'f> {
-    fields.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)))
-}
-
 /// The fields, but for Date.
 pub(super) fn received<'f>(
     exchange: &'f Exchange<'f>,
     plan: &'f Plan,
     fields: &Fields<'f>,
-) -> impl Iterator<Item = (&'f str, Cow<'f, [u8]>)> {
+) -> impl Iterator<Item = (&'f [u8], Cow<'f, [u8]>)> {
     let (textbook, is_forward) = (plan.textbook.as_deref(), plan.proxy.is_forward);
-    let fields = named(fields).filter(move |(name, _)| match name.len() {
-        4 => !name.eq_ignore_ascii_case("Date"),
+    let fields = fields.iter().filter(move |(name, _)| match name.len() {
+        4 => !name.eq_ignore_ascii_case(b"Date"),
         // A gateway says which server it is itself.
-        6 => is_forward || !name.eq_ignore_ascii_case("Server"),
-        10 => textbook.is_none() || !name.eq_ignore_ascii_case("Set-Cookie"),
+        6 => is_forward || !name.eq_ignore_ascii_case(b"Server"),
+        10 => textbook.is_none() || !name.eq_ignore_ascii_case(b"Set-Cookie"),
         _ => true,
     });
     let fields = fields.map(move |(name, value)| {
@@ -51,12 +46,12 @@ pub(super) fn received<'f>(
             None => (name, own_location(exchange, plan, value)),
         }
     });
-    fields.chain(plan.via().map(|via| ("Via", Cow::from(via.into_bytes()))))
+    fields.chain(plan.via().map(|via| (&b"Via"[..], Cow::from(via.into_bytes()))))
 }
 
 /// Whether the value of a field is the URL of a resource, for the client.
-fn is_location(name: &str) -> bool {
-    name.eq_ignore_ascii_case("Location") || name.eq_ignore_ascii_case("Content-Location")
+fn is_location(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"Location") || name.eq_ignore_ascii_case(b"Content-Location")
 }
 
 /// A Location as a client finds it by the URL of its request: one that names an upstream of a gateway

@@ -50,7 +50,7 @@ pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<
         length = coding.length(length);
     }
     let coder = coding.coder.take();
-    let fields = coding.fields(fields.iter().map(|(name, value)| (*name, Cow::from(value.as_bytes()))));
+    let fields = coding.fields(fields.iter().map(|(name, value)| (name.as_bytes(), Cow::from(value.as_bytes()))));
     let (form, persistent) = begin(exchange, status, fields, length, turn);
     if form == BodyForm::Absent || length == Length::Known(0) {
         return complete(exchange, status, 0, persistent, turn);
@@ -72,10 +72,10 @@ pub(super) fn send(exchange: &Exchange<'_>, response: Response, turn: &mut Turn<
 }
 
 /// Writes a head.
-pub(super) fn begin<'f>(
+pub(super) fn begin(
     exchange: &Exchange<'_>,
     status: Status,
-    fields: impl IntoIterator<Item = (&'f str, impl AsRef<[u8]>)>,
+    fields: impl IntoIterator<Item = (impl AsRef<[u8]>, impl AsRef<[u8]>)>,
     length: Length,
     turn: &mut Turn<'_, '_>,
 ) -> (BodyForm, bool) {
@@ -84,10 +84,10 @@ pub(super) fn begin<'f>(
 }
 
 /// Writes a head with another date than the present one.
-pub(super) fn begin_at<'f>(
+pub(super) fn begin_at(
     exchange: &Exchange<'_>,
     status: Status,
-    fields: impl IntoIterator<Item = (&'f str, impl AsRef<[u8]>)>,
+    fields: impl IntoIterator<Item = (impl AsRef<[u8]>, impl AsRef<[u8]>)>,
     length: Length,
     stamp: &Stamp,
     turn: &mut Turn<'_, '_>,
@@ -97,10 +97,10 @@ pub(super) fn begin_at<'f>(
 }
 
 /// Writes a head but for its end.
-fn write_fields<'f, 'o>(
+fn write_fields<'o>(
     out: &'o mut Vec<u8>,
     status: Status,
-    fields: impl IntoIterator<Item = (&'f str, impl AsRef<[u8]>)>,
+    fields: impl IntoIterator<Item = (impl AsRef<[u8]>, impl AsRef<[u8]>)>,
     context: HeadContext<'o>,
 ) -> ResponseHead<'o> {
     let mut head = ResponseHead::begin(out, status, context);
@@ -150,10 +150,10 @@ fn is_logged(exchange: &Exchange<'_>, turn: &Turn<'_, '_>) -> bool {
 
 /// Writes the head after which the connection is a tunnel: nothing in it is about content, nor about
 /// a next request (RFC 9110 §9.3.6). Returns what counts the bytes that follow.
-pub(super) fn begin_tunnel<'f>(
+pub(super) fn begin_tunnel(
     exchange: &Exchange<'_>,
     status: Status,
-    fields: impl IntoIterator<Item = (&'f str, impl AsRef<[u8]>)>,
+    fields: impl IntoIterator<Item = (impl AsRef<[u8]>, impl AsRef<[u8]>)>,
     stamp: &Stamp,
     turn: &mut Turn<'_, '_>,
 ) -> BodyWriter {

@@ -136,7 +136,7 @@ impl Sending<'_, '_, '_> {
         let mut out = ResponseHead::begin_undated(self.turn.output.buffer(), status, context);
         match self.head {
             None => {
-                out.prebuilt(stored_lines(self.response.head()));
+                out.prebuilt(self.response.lines());
                 if let Change::Line(line) = self.coding.change() {
                     out.lines(line);
                 }
@@ -146,7 +146,7 @@ impl Sending<'_, '_, '_> {
                 let is_304 = status == Status::NOT_MODIFIED;
                 let fields = received(self.exchange, self.plan, &head.fields);
                 head.fields.get("date").into_iter().for_each(|date| out.field("Date", date));
-                let fields = fields.filter(|(name, _)| !is_304 || caching::is_sent_with_304(name.as_bytes()));
+                let fields = fields.filter(|(name, _)| !is_304 || caching::is_sent_with_304(name));
                 self.coding.fields(fields).for_each(|(name, value)| out.field(name, &value));
             }
         }
@@ -176,12 +176,6 @@ fn write_content_range(range: Option<&Range<u64>>, length: u64, out: &mut Vec<u8
     out.push(b'/');
     write_decimal(out, length);
     out.extend_from_slice(b"\r\n");
-}
-
-/// The field lines of a stored head.
-fn stored_lines(head: &[u8]) -> &[u8] {
-    let begin = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
-    &head[begin..head.len().saturating_sub(2).max(begin)]
 }
 
 /// Writes content of this length, if all of it is there and fits.
