@@ -60,6 +60,7 @@ pub struct Response {
     pub(super) body: Rc<Body>,
     /// What decides about content codings, and where in the head the value of Content-Type is.
     traits: OnceCell<(Traits<'static>, Range<usize>)>,
+    has_urls: OnceCell<bool>,
 }
 
 /// Its body. After an update of the head two responses have the same.
@@ -121,7 +122,8 @@ impl Response {
         freshness: Freshness,
         body: Rc<Body>,
     ) -> Rc<Self> {
-        Rc::new(Self { uri: uri.into(), head: head.into(), freshness, body, traits: OnceCell::new() })
+        let (traits, has_urls) = Default::default();
+        Rc::new(Self { uri: uri.into(), head: head.into(), freshness, body, traits, has_urls })
     }
 
     /// The URI.
@@ -157,6 +159,11 @@ impl Response {
             (traits.with_content_type(None), at.unwrap_or_default())
         });
         traits.with_content_type(self.head.get(at.clone()).filter(|value| !value.is_empty()))
+    }
+
+    /// Whether a field may have a URL with a host. It is found out once.
+    pub fn has_urls(&self) -> bool {
+        *self.has_urls.get_or_init(|| memchr::memmem::find(&self.head, b"//").is_some())
     }
 
     /// Its freshness.

@@ -8,7 +8,7 @@
 //! in it stands for the built-in one.
 
 use super::content_coding::Codings;
-use super::grammar::{is_token, split_unquoted};
+use super::grammar::is_token;
 
 /// The smallest content that is compressed, in bytes: less fits one packet with its head, or nearly.
 pub const SMALLEST: u64 = 1024;
@@ -101,7 +101,9 @@ impl CompressibleTypes {
 
     /// Whether content with this Content-Type is worth compressing.
     pub fn contains(&self, content_type: &[u8]) -> bool {
-        let essence = split_unquoted(content_type, b';').next().unwrap_or_default();
+        // No quoted string comes before the parameters.
+        let end = memchr::memchr(b';', content_type).unwrap_or(content_type.len());
+        let essence = content_type[..end].trim_ascii();
         let is_named = self.named.iter().any(|named| match named.strip_suffix('*') {
             Some(kind) => has_kind(essence, kind),
             None => essence.eq_ignore_ascii_case(named.as_bytes()),

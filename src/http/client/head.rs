@@ -6,6 +6,7 @@
 //! the previous response ended somewhere else.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::{HttpError, RequestKind};
 use crate::http::framing::{Framing, request_framing};
@@ -78,16 +79,17 @@ pub fn parse<'a>(
         *minor = b'1';
     }
 
-    unfold(input);
-    let mut room = [const { MaybeUninit::uninit() }; limits::FIELDS];
-    let mut response = httparse::Response::new(&mut []);
+    let mut found = find_parts(input, lines);
+    // The parser refuses folded lines, which are rare.
+    if found.is_err() && unfold(input) {
+        found = find_parts(input, lines);
+    }
     let input = &*input;
-    let parser = httparse::ParserConfig::default();
-    let length = match parser.parse_response_with_uninit_headers(&mut response, input, &mut room) {
-        Ok(httparse::Status::Complete(length)) => length,
+    let Parts { length, code, minor, reason } = match found {
+        Ok(Some(parts)) => parts,
         // The byte after the minor version may still be missing.
         Err(httparse::Error::Version) if input.len() <= VERSION.len() + 1 => return Ok(None),
-        Ok(httparse::Status::Partial) => {
+        Ok(None) => {
             no_bare_lf(input)?;
             check_size(input.len() + 1)?;
             return Ok(None);
@@ -100,20 +102,16 @@ pub fn parse<'a>(
     let raw = &input[..length];
     no_bare_lf(raw)?;
     check_size(length)?;
-    let (Some(code), Some(minor)) = (response.code, response.version) else {
-        return Err(HttpError::Malformed("the status line is incomplete"));
-    };
     // A client is to treat an invalid status as a 5xx (RFC 9110 §15). An error is no less: a gateway says
     // 502 in its place, or sends what it has stored, and passes no status on that means nothing.
     if !(100..600).contains(&code) {
         return Err(HttpError::Malformed("the status code isn't from 100 to 599"));
     }
-    lines.fill(raw, response.headers);
     let (status, fields) = (Status(code), lines.within(raw));
     let (body, clean) = body(kind, status, minor, &fields)?;
     Ok(Some(ResponseHead {
         status,
-        reason: response.reason.unwrap_or_default(),
+        reason: raw.get(reason).and_then(|reason| std::str::from_utf8(reason).ok()).unwrap_or_default(),
         minor,
         fields,
         body,
@@ -125,10 +123,38 @@ pub fn parse<'a>(
     }))
 }
 
-/// Replaces the line ends of folded field lines by spaces. The line after the status line isn't
-/// joined: what begins with a blank there is malformed.
-fn unfold(input: &mut [u8]) {
-    let mut begin = true;
+/// The parts of a head.
+struct Parts {
+    /// The length of the head in bytes.
+    length: usize,
+    code: u16,
+    minor: u8,
+    /// Where its reason phrase is.
+    reason: Range<usize>,
+}
+
+/// Finds the parts of the head at the beginning of `input`, and its field lines; none if it is incomplete.
+fn find_parts(input: &[u8], lines: &mut FieldLines) -> Result<Option<Parts>, httparse::Error> {
+    let mut room = [const { MaybeUninit::uninit() }; limits::FIELDS];
+    let mut response = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    let status = parser.parse_response_with_uninit_headers(&mut response, input, &mut room)?;
+    let httparse::Status::Complete(length) = status else { return Ok(None) };
+    // They are there if a head is complete.
+    let (Some(code), Some(minor)) = (response.code, response.version) else { return Err(httparse::Error::Status) };
+    let reason = response.reason.unwrap_or_default();
+    let start = (reason.as_ptr() as usize).wrapping_sub(input.as_ptr() as usize);
+    let reason = if reason.is_empty() { 0..0 } else { start..start + reason.len() };
+    if length <= limits::HEAD {
+        lines.fill(&input[..length], response.headers);
+    }
+    Ok(Some(Parts { length, code, minor, reason }))
+}
+
+/// Replaces the line ends of folded field lines by spaces. Returns whether there were any. The line after
+/// the status line isn't joined: what begins with a blank there is malformed.
+fn unfold(input: &mut [u8]) -> bool {
+    let (mut begin, mut is_folded) = (true, false);
     let mut at = 0;
     while let Some(found) = memchr::memchr(b'\n', &input[at..]) {
         let end = at + found;
@@ -137,12 +163,16 @@ fn unfold(input: &mut [u8]) {
             continue;
         }
         match input.get(at) {
-            Some(b' ' | b'\t') if !begin => input[end - 1..at].fill(b' '),
+            Some(b' ' | b'\t') if !begin => {
+                input[end - 1..at].fill(b' ');
+                is_folded = true;
+            }
             // The end of the head.
-            Some(b'\r') | None => return,
+            Some(b'\r') | None => break,
             Some(_) => begin = false,
         }
     }
+    is_folded
 }
 
 /// Where the body ends (RFC 9112 §6.3), and whether this is unambiguous. A body where none is

@@ -73,8 +73,7 @@ fn is_usual(exchange: &Exchange<'_>, plan: &Plan, response: &Response) -> bool {
     let (present, policy) = (exchange.head.present, exchange.facts.policy());
     let is_for_anybody = policy.replaced.is_empty() && !policy.private;
     // A URL with a host may be one of the upstream.
-    let has_urls = || memchr::memmem::find(response.head(), b"//").is_some();
-    let is_passed = plan.textbook.is_none() && (plan.proxy.is_forward || !has_urls());
+    let is_passed = plan.textbook.is_none() && (plan.proxy.is_forward || !response.has_urls());
     !present.conditional && !present.range && is_for_anybody && is_passed
 }
 
