@@ -124,6 +124,7 @@ impl<P: Protocol> Reactor<P> {
     /// Those that have a message, and those that a phase had no work left for, as far as
     /// the work of this phase goes. None gets two turns.
     pub(super) fn run_soon(&mut self) {
+        self.pump_next();
         for _ in 0..self.run_queue.soon() {
             if self.work.is_spent() {
                 break;
@@ -209,11 +210,11 @@ impl<P: Protocol> Reactor<P> {
     fn deliver(&mut self, from: Handle, to: Handle, message: P::Message) {
         if let Some(slot) = self.slots.get(to) {
             // Its turn may come after many others.
-            let held = slot.held.bytes();
-            slot.held.add(P::memory_of(&message));
+            let (held, bytes) = (slot.held.bytes(), P::memory_of(&message));
+            slot.held.add(bytes);
             slot.protocol.deliver(message);
             self.figures.held += slot.held.bytes() - held;
-            self.run_queue.push(to, slot, Queued::Soon);
+            self.run_queue.push(to, slot, if bytes > 0 { Queued::Next } else { Queued::Soon });
         } else if let Some(index) = Datagrams::<P::Datagrams>::index(to) {
             self.deliver_to_datagrams(index, message);
         } else if let Some((.., protocol)) = self.dials.iter_mut().find(|(handle, ..)| *handle == to) {

@@ -106,26 +106,23 @@ impl Lent<'_> {
 }
 
 impl<P: Protocol> Reactor<P> {
-    /// Gives a connection its turn, and then those that it has told something: what it passed on to them
-    /// is in the processor's cache now, and its memory is free again for the next.
+    /// Gives a connection its turn, and then those that it has sent bytes.
     pub(super) fn pump(&mut self, handle: Handle) {
-        let before = self.run_queue.soon();
         self.pump_alone(handle);
-        if self.run_queue.soon() > before {
-            self.pump_told(self.run_queue.soon() - before);
+        if self.run_queue.next() > 0 {
+            self.pump_next();
         }
     }
 
-    /// Gives the last ones that were queued their turn, as far as the work of this phase goes. Those that
-    /// they tell something in their turn wait, so that no two take all the work.
+    /// Gives those that were sent bytes their turn, as far as the work of this phase goes. Those that they
+    /// send some in turn wait, so that no two take all the work.
     #[inline(never)]
-    fn pump_told(&mut self, count: usize) {
-        self.run_queue.prefer_last(count);
-        for _ in 0..count {
+    pub(super) fn pump_next(&mut self) {
+        for _ in 0..self.run_queue.next() {
             if self.work.is_spent() {
                 break;
             }
-            self.run_next(Queued::Soon, Self::pump_alone);
+            self.run_next(Queued::Next, Self::pump_alone);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Connections whose turn is due without an event, in two classes.
+//! Connections whose turn is due without an event, in three classes.
 //!
 //! `soon` holds those that have a message or an outcome, and those that no work was left
 //! for when their event came. Each pass gives all of them their turn, as far as its
@@ -6,23 +6,27 @@
 //! gives one of them its turn. So a reply from a store doesn't wait behind downloads, and
 //! neither does a small request.
 //!
-//! If a connection in `bulk` gets a message, it is queued in `soon` as well. Its older
-//! entry is recognised as stale by the slot's own mark.
+//! `next` holds those that a message has brought bytes. They have their turn right after the one that sent
+//! them: the bytes are in the processor's cache then, and their memory is free again for the next ones.
+//!
+//! If a connection gets into a class before its own, its older entry is recognised as stale by the slot's
+//! own mark.
 
 use std::collections::VecDeque;
 
 use super::slot::{Queued, Slot};
 use super::slots::Handle;
 
-/// The queues of both classes.
+/// The queues of all classes.
 #[derive(Default)]
 pub(super) struct RunQueue {
+    next: VecDeque<Handle>,
     soon: VecDeque<Handle>,
     bulk: VecDeque<Handle>,
 }
 
 impl RunQueue {
-    /// Queues a connection, if it isn't queued as soon already.
+    /// Queues a connection, if it isn't queued in this class already, or in one before it.
     pub(super) fn push<P>(&mut self, handle: Handle, slot: &mut Slot<P>, class: Queued) {
         if slot.queued < class {
             slot.queued = class;
@@ -36,6 +40,7 @@ impl RunQueue {
             Queued::No => {}
             Queued::Bulk => self.bulk.push_back(handle),
             Queued::Soon => self.soon.push_back(handle),
+            Queued::Next => self.next.push_back(handle),
         }
     }
 
@@ -45,6 +50,7 @@ impl RunQueue {
             Queued::No => return None,
             Queued::Bulk => &mut self.bulk,
             Queued::Soon => &mut self.soon,
+            Queued::Next => &mut self.next,
         };
         let handle = queue.pop_front();
         // After a peak, give the memory back once there is nothing in it.
@@ -54,9 +60,9 @@ impl RunQueue {
         handle
     }
 
-    /// Moves the last `count` handles in `soon` to its front, in their order.
-    pub(super) fn prefer_last(&mut self, count: usize) {
-        self.soon.rotate_right(count);
+    /// How many handles are in `next`.
+    pub(super) fn next(&self) -> usize {
+        self.next.len()
     }
 
     /// How many handles are in `soon`.
@@ -64,14 +70,14 @@ impl RunQueue {
         self.soon.len()
     }
 
-    /// Whether both queues are empty.
+    /// Whether all queues are empty.
     pub(super) fn is_empty(&self) -> bool {
-        self.soon.is_empty() && self.bulk.is_empty()
+        self.next.is_empty() && self.soon.is_empty() && self.bulk.is_empty()
     }
 
-    /// Entries of both classes, stale ones included.
+    /// Entries of all classes, stale ones included.
     #[cfg(debug_assertions)]
     pub(super) fn len(&self) -> usize {
-        self.soon.len() + self.bulk.len()
+        self.next.len() + self.soon.len() + self.bulk.len()
     }
 }
