@@ -148,7 +148,7 @@ impl Proxied {
         };
         let ask = self.plan.ask(head, upstream, &self.facts, ends, cx);
         let has_content = matches!(&ask, ToUpstream::Ask(ask) if ask.content != Content::None);
-        self.content.begin(has_content, Room::WHOLE, cx.time.now);
+        self.content.begin(has_content, Room::whole(cx.window()), cx.time.now);
         (self.connection, self.stage) = (connection, Stage::Asked);
         self.tell(ask, cx);
     }

@@ -146,7 +146,7 @@ impl UpstreamConnection {
                     self.waiting = None;
                     return self.inbox.push_front((id, message));
                 }
-                ToUpstream::Ask(ask) => self.begin(Exchange::ask(id, *ask, io, cx.time.now), cx),
+                ToUpstream::Ask(ask) => self.begin(Exchange::ask(id, *ask, io, cx), cx),
                 ToUpstream::Connect => {
                     let exchange = Exchange::connect(id, cx);
                     self.begin(exchange, cx);

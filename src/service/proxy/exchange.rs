@@ -53,20 +53,20 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Sends a request.
-    pub(super) fn ask(id: ExchangeId, ask: Ask, io: &mut Io<'_>, now: Tick) -> Self {
+    pub(super) fn ask(id: ExchangeId, ask: Ask, io: &mut Io<'_>, cx: &Cx<'_>) -> Self {
         let Ask { head, content, kind, storing } = ask;
         io.output.write(&head);
-        Self { storing, ..Self::new(id, kind, content, now) }
+        Self { storing, ..Self::new(id, kind, content, cx) }
     }
 
     /// Sends no request: bytes pass unchanged at once.
     pub(super) fn connect(id: ExchangeId, cx: &mut Cx<'_>) -> Self {
-        let this = Self::new(id, RequestKind::Tunnel, Content::None, cx.time.now);
+        let this = Self::new(id, RequestKind::Tunnel, Content::None, cx);
         this.tell(FromUpstream::Tunnel(Status::OK, FieldLines::default()), cx);
         Self { tunnel: Some(TunnelEnd::new(cx.time.now)), ..this }
     }
 
-    fn new(id: ExchangeId, kind: RequestKind, content: Content, now: Tick) -> Self {
+    fn new(id: ExchangeId, kind: RequestKind, content: Content, cx: &Cx<'_>) -> Self {
         Self {
             id,
             tunnel: None,
@@ -75,8 +75,8 @@ impl Exchange {
             content,
             is_asked: content == Content::None,
             owed: Owed::default(),
-            room: Room::WHOLE,
-            progress: now,
+            room: Room::whole(cx.window()),
+            progress: cx.time.now,
             pace: None,
             storing: None,
         }

@@ -34,8 +34,10 @@ impl Room {
     /// There is none yet.
     pub const NONE: Self = Self { taken: WINDOW, window: WINDOW, most: LARGE_WINDOW };
 
-    /// All of the window.
-    pub const WHOLE: Self = Self { taken: 0, window: WINDOW, most: LARGE_WINDOW };
+    /// All of the window, and at most so many bytes.
+    pub fn whole(most: usize) -> Self {
+        Self { taken: 0, window: WINDOW, most }
+    }
 
     /// How many bytes it may be sent now.
     pub fn bytes(&self) -> usize {
@@ -108,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_little_room_is_none() {
-        let mut room = Room::WHOLE;
+        let mut room = Room::whole(LARGE_WINDOW);
         room.take(WINDOW / 2);
         assert_eq!(room.bytes(), WINDOW / 2);
         room.take(1);
@@ -120,7 +122,7 @@ mod tests {
 
     #[test]
     fn less_may_be_under_way_while_memory_is_short() {
-        let mut room = Room::WHOLE;
+        let mut room = Room::whole(LARGE_WINDOW);
         room.take(WINDOW);
         room.set_window(100);
         room.give(part(WINDOW - 51));
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_window_is_large_while_the_peer_takes_everything() {
-        let mut room = Room::WHOLE;
+        let mut room = Room::whole(LARGE_WINDOW);
         assert!(room.want().read && !room.want().in_bulk);
         room.take(WINDOW);
         assert!(!room.want().read);
@@ -164,7 +166,7 @@ mod tests {
     #[test]
     fn pieces_are_cut_once_at_most() {
         // The first piece came with a head; the others are as large as what is received at once.
-        let (mut room, mut under_way, mut pieces) = (Room::WHOLE, Vec::new(), Vec::new());
+        let (mut room, mut under_way, mut pieces) = (Room::whole(LARGE_WINDOW), Vec::new(), Vec::new());
         let mut at_hand = WINDOW - 266;
         for _ in 0..20 {
             let piece = at_hand.min(room.bytes());

@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 
-use super::{FromUpstream, Owed, Room, Taken, ToUpstream};
+use super::{FromUpstream, LARGE_WINDOW, Owed, Room, Taken, ToUpstream};
 use crate::http::proxying::UpstreamFailure;
 use crate::reactor::{Bytes, Context, Finish, Io, Tick, Want};
 use crate::service::Service;
@@ -116,7 +116,7 @@ impl TunnelEnd {
         Self {
             arrived: VecDeque::new(),
             owed: Owed::default(),
-            room: Room::WHOLE,
+            room: Room::whole(LARGE_WINDOW),
             is_input_over: false,
             is_output_over: false,
             is_lost: false,
