@@ -169,7 +169,9 @@ impl<'t> Network<'t> {
         let has_disk = self.world.cache.as_ref().is_some_and(|cache| cache.store.borrow().disk_steps() > 0);
         let is_calm = !self.world.is_rough && self.world.given.iter().all(|given| given.is_whole);
         if is_calm && !has_disk {
-            let waits = |one: &&Connection| matches!(&one.party, Party::Client(client) if client.is_waiting());
+            // A connection that lingers has ended for its client.
+            let is_waiting = |one: &Connection| matches!(&one.party, Party::Client(client) if client.is_waiting());
+            let waits = |one: &&Connection| one.lingers.is_none() && is_waiting(one);
             let found = self.connections.iter().find(waits).map(Connection::name);
             assert_eq!(found, None, "it waits, and nothing moves");
         }
