@@ -192,7 +192,7 @@ fn go_wrong(answer: &mut Answer, world: &mut World<'_>) {
             "garbage"
         }
         2 => {
-            answer.bytes.truncate(world.dice.below(head + 1));
+            answer.bytes.truncate(world.dice.below(head));
             answer.then = end;
             "a cut head"
         }
