@@ -191,7 +191,8 @@ impl Client {
         case.check(response, begun, (produced.1, produced.2), true, world);
         self.closing = response.field("Connection") == Some("close") || response.open_ended;
         let serial = response.field("X-Origin").and_then(|serial| serial.parse::<usize>().ok());
-        self.is_early = serial.is_some_and(|serial| world.given[serial].is_early);
+        // An origin that closes an idle connection may have sent a 408 before the request came.
+        self.is_early = serial.map_or(response.status == 408, |serial| world.given[serial].is_early);
         self.responses += 1;
         if response.status == 101 {
             self.tunnel = Some((serial.expect("a number"), 0));
