@@ -62,7 +62,6 @@ mod socket;
 mod sys;
 mod tap;
 mod tapping;
-#[cfg(test)]
 mod test_context;
 mod timers;
 mod tls;
@@ -94,15 +93,15 @@ pub use listener::Listener;
 pub use options::{Options, Until};
 pub use outbox::Outbox;
 pub use pace::Pace;
-pub use protocol::{
-    Accepted, Context, DatagramProtocol, Ending, Ends, Io, NoDatagrams, NoStreams, Protocol, Stay, TestContext,
-};
+pub use protocol::{Accepted, Context, DatagramProtocol, Ending, Ends, Io, NoDatagrams, NoStreams, Protocol, Stay};
 pub use security::{Security, TlsFacts};
 pub use send_limit::SendLimit;
 pub use signals::Signal;
 pub use slots::{CAPACITY, Handle, Slots};
 pub(crate) use sys::{change_user, forbid_new_privileges};
 pub use tap::{NoteOn, Tap, TapEnd, TapEnds, TapEvent, TapOptions};
+#[doc(hidden)] // for tests and benches
+pub use test_context::TestContext;
 pub use timers::{Armed, Timers};
 pub use tls::{
     KeptSecrets, KeyLog, KeyLogFile, TlsAcceptor, TlsClient, TlsConnector, TlsFailure, TlsIdentity, TlsServerSettings,

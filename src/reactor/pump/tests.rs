@@ -10,8 +10,9 @@ use super::*;
 use crate::files::scratch::Scratch;
 use crate::reactor::buffers::FileSlice;
 use crate::reactor::peer::Peer;
-use crate::reactor::protocol::{Accepted, NoDatagrams, TestContext};
+use crate::reactor::protocol::{Accepted, NoDatagrams};
 use crate::reactor::socket::Socket;
+use crate::reactor::test_context::TestContext;
 use crate::reactor::transport::Transport;
 use crate::reactor::{Bytes, SendLimit, Time};
 
