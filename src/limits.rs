@@ -291,6 +291,9 @@ pub const COMPRESSION_JOBS: usize = 64;
 pub const COMPRESSED_FILE: u64 = 16 * 1024 * 1024;
 /// Most pending name resolutions.
 pub const NAME_JOBS: usize = 64;
+/// Most pending jobs of each kind for what all connections share, beside those of connections. Who begins them
+/// has few: the cache has one at a time.
+pub const SHARED_JOBS: usize = 4;
 /// Most threads that resolve names: one slow name must not hold up all others.
 pub const NAME_THREADS: usize = 4;
 /// Most listings of directories that are shared for a second.

@@ -2,7 +2,7 @@
 //! write, reading a directory, a name look-up.
 //!
 //! ```text
-//!  loop:    run(class, job) ─▶ bounded queue of the class      outcome ─▶ the waiter
+//!  loop:    run(class, job) ─▶ bounded queue of the class      outcome ─▶ the waiter, or all
 //!                                       │                          ▲
 //!  helper:                              └─▶ job, or a panic ───────┘ wakes the loop
 //! ```
@@ -13,6 +13,9 @@
 //! at once. A job that panics is an outcome like any other. A job whose waiter is gone
 //! is skipped if it has not begun, except for durable writes, which are finished in
 //! any case.
+//!
+//! A shared job has no waiter ([`Handle::NONE`]): it is for what all connections share, and is never
+//! skipped. A few places in each queue are for shared jobs alone, so those of connections can't keep them out.
 
 use std::collections::VecDeque;
 use std::io;
@@ -46,15 +49,16 @@ impl JobClass {
     /// All classes.
     pub const ALL: [Self; Self::COUNT] = [Self::Hashing, Self::Commit, Self::Files, Self::Compression, Self::Names];
 
-    /// Most jobs that wait.
-    fn limit(self) -> usize {
-        match self {
+    /// Most jobs that wait when one for `waiter` is added.
+    fn limit(self, waiter: Handle) -> usize {
+        let limit = match self {
             Self::Hashing => limits::HASHING_JOBS,
             Self::Commit => limits::COMMIT_JOBS,
             Self::Files => limits::FILE_JOBS,
             Self::Compression => limits::COMPRESSION_JOBS,
             Self::Names => limits::NAME_JOBS,
-        }
+        };
+        if waiter == Handle::NONE { limit + limits::SHARED_JOBS } else { limit }
     }
 
     /// Most threads.
@@ -95,7 +99,7 @@ pub type JobResult<O> = Result<O, Panicked>;
 /// A job for a helper thread.
 type Job<O> = Box<dyn FnOnce() -> O + Send>;
 
-/// A job that ended: the connection that waits for it, and its result.
+/// A job that ended: the connection that waits for it, or none, and its result.
 pub(super) struct Ended<O> {
     pub(super) waiter: Handle,
     pub(super) job: JobId,
@@ -163,11 +167,11 @@ impl<O: Send + 'static> Helpers<O> {
         Self { waker, queues: [const { None }; JobClass::COUNT], ended: channel(), numbers: 0, open: 0 }
     }
 
-    /// Has `job` run; its result comes out of [`ended`](Self::ended).
+    /// Has `job` run for a connection, or for [none](Handle::NONE); its result comes out of [`ended`](Self::ended).
     pub(super) fn run(&mut self, waiter: Handle, class: JobClass, job: Job<O>) -> Result<JobId, QueueFull> {
         let queue = Arc::clone(self.queues[class as usize].get_or_insert_with(Arc::default));
         let mut waiting = queue.lock();
-        if waiting.jobs.len() >= class.limit() {
+        if waiting.jobs.len() >= class.limit(waiter) {
             return Err(QueueFull);
         }
         if waiting.idle <= waiting.jobs.len() && waiting.threads < class.threads() {
@@ -384,6 +388,20 @@ mod tests {
         helpers.run_all();
         let ended: Vec<_> = std::iter::from_fn(|| helpers.ended()).map(|ended| ended.job).collect();
         assert_eq!((ended, helpers.open), (vec![write, kept], 0));
+    }
+
+    #[test]
+    fn a_shared_job_finds_a_place_in_a_full_queue_and_is_never_skipped() {
+        let mut helpers = Helpers::new(None);
+        let mut run = |waiter| helpers.run(waiter, JobClass::Files, Box::new(|| 1));
+        let of_connections = (0..1000).take_while(|_| run(SOMEBODY).is_ok()).count();
+        let shared: Vec<_> = (0..1000).map_while(|_| run(Handle::NONE).ok()).collect();
+        assert_eq!((of_connections, shared.len()), (limits::FILE_JOBS, limits::SHARED_JOBS));
+        assert_eq!(run(SOMEBODY), Err(QueueFull), "these places are not for it");
+        helpers.forget(SOMEBODY);
+        helpers.run_all();
+        let ended: Vec<_> = std::iter::from_fn(|| helpers.ended()).map(|ended| (ended.waiter, ended.job)).collect();
+        assert_eq!(ended, shared.into_iter().map(|job| (Handle::NONE, job)).collect::<Vec<_>>());
     }
 
     #[test]

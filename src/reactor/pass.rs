@@ -163,7 +163,10 @@ impl<P: Protocol> Reactor<P> {
             self.begin_drain(limits::DRAIN_GRACE);
         }
         while let Some(Ended { waiter, job, result }) = self.helpers.ended() {
-            if let Some(slot) = self.slots.get(waiter) {
+            if waiter == Handle::NONE {
+                P::shared_job_ended(result, &mut self.context(waiter));
+                self.apply_effects();
+            } else if let Some(slot) = self.slots.get(waiter) {
                 slot.protocol.job_ended(job, result);
                 self.run_queue.push(waiter, slot, Queued::Soon);
             } else if let Some(index) = Datagrams::<P::Datagrams>::index(waiter) {
@@ -175,7 +178,7 @@ impl<P: Protocol> Reactor<P> {
     pub(super) fn signalled(&mut self) {
         let signals = self.signals.as_mut().map(Signals::pending).unwrap_or_default();
         for signal in signals {
-            P::signal(signal, &mut self.context(Handle::new(0, 0)));
+            P::signal(signal, &mut self.context(Handle::NONE));
             self.apply_effects();
         }
     }

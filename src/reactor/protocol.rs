@@ -64,6 +64,9 @@ pub trait Protocol: Sized + 'static {
     /// follows.
     fn job_ended(&mut self, _job: JobId, _result: JobResult<Self::Outcome>) {}
 
+    /// A [shared job](Context::run_shared) has ended. Who waits for what it has changed may be sent a message.
+    fn shared_job_ended(_result: JobResult<Self::Outcome>, _cx: &mut Context<'_, Self>) {}
+
     /// Does all that can be done now, with these bytes, this room, this time,
     /// and says what is wanted next. Idempotent: called again with nothing
     /// changed, it changes nothing.
@@ -310,7 +313,7 @@ pub struct Context<'a, P: Protocol> {
     pub shared: &'a mut P::Shared,
     /// This pass's time.
     pub time: Time,
-    /// Which connection is being called.
+    /// Which connection is being called; [`Handle::NONE`] in calls that are about none.
     pub handle: Handle,
     /// The reactor is shutting down: what is in flight is finished, nothing new begun.
     pub draining: bool,
@@ -354,6 +357,19 @@ impl<P: Protocol> Context<'_, P> {
         job: impl FnOnce() -> P::Outcome + Send + 'static,
     ) -> Result<JobId, QueueFull> {
         self.helpers.run(self.handle, class, Box::new(job))
+    }
+
+    /// As [`run`](Self::run), for what all connections share: the job is never skipped, and its result goes to
+    /// [`Protocol::shared_job_ended`], whichever connections there are then.
+    ///
+    /// # Errors
+    /// If too many shared jobs of the class wait, or the system has no thread for them.
+    pub fn run_shared(
+        &mut self,
+        class: JobClass,
+        job: impl FnOnce() -> P::Outcome + Send + 'static,
+    ) -> Result<(), QueueFull> {
+        self.helpers.run(Handle::NONE, class, Box::new(job)).map(drop)
     }
 
     /// Skips a job whose result isn't needed any longer, if it has not begun. Its result,

@@ -115,7 +115,7 @@ impl<P: Protocol> TestContext<P> {
         self.slots.len()
     }
 
-    /// As [`run_jobs`](Self::run_jobs), each result with the connection that waits for it.
+    /// As [`run_jobs`](Self::run_jobs), each result with the connection that waits for it; none of a shared job.
     pub(crate) fn run_all_jobs(&mut self) -> Vec<(Handle, JobId, JobResult<P::Outcome>)> {
         self.helpers.run_all();
         std::iter::from_fn(|| self.helpers.ended()).map(|ended| (ended.waiter, ended.job, ended.result)).collect()
