@@ -143,8 +143,6 @@ pub const CACHE_VALIDATE_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long an operator's request waits until what it removes from the cache is removed.
 pub const CACHE_PURGE: Duration = Duration::from_secs(30);
-/// When a request that waits for the cache looks again, if nobody wakes it.
-pub const CACHE_POLL: Duration = Duration::from_millis(100);
 
 /// How much of a response that is being stored may be missing when its last reader goes away, in bytes:
 /// more isn't asked from the origin for nobody.

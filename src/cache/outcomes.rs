@@ -50,7 +50,8 @@ impl<W> Store<W> {
     }
 
     /// Whether nothing waits for the disk, so that the process can end without a loss.
-    pub fn is_idle(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
         self.queue.as_ref().is_none_or(|queue| !queue.has_job && queue.loads.is_empty() && queue.changes.is_empty())
     }
 

@@ -22,7 +22,8 @@ use super::walk::Walk;
 use crate::http::Fields;
 use crate::http::caching::Freshness;
 
-/// The most that wait for one load or one growing response, and the most loads at once.
+/// The most that wait for one load, and the most loads at once. For a growing response twice its readers wait, or
+/// so many, if that is more.
 pub(super) const WAITERS: usize = 1024;
 /// The most entries that leave in one call; the next call goes on.
 const EVICTIONS: usize = 256;

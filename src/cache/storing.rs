@@ -82,13 +82,15 @@ impl<W: Clone> Store<W> {
         self.fillings.get(&id).map(|filling| &filling.response)
     }
 
-    /// Has `waiter` woken when the response has more bytes, or ends. Returns false if it doesn't
-    /// grow any more, or too many wait.
-    pub fn wait(&mut self, response: &Response, waiter: W) -> bool {
-        let filling = response.body.filling.and_then(|id| self.fillings.get_mut(&id));
-        let Some(filling) = filling.filter(|filling| filling.waiters.len() < WAITERS) else { return false };
+    /// Has `waiter` woken when the response has more bytes, or ends, if it still grows. It may be woken before.
+    pub fn wait(&mut self, response: &Response, waiter: W) {
+        let Some(filling) = response.body.filling.and_then(|id| self.fillings.get_mut(&id)) else { return };
+        // Some may have gone while they waited. With more of them than readers all are woken: who still reads
+        // waits again, which makes room for as many before the next time.
+        if filling.waiters.len() >= WAITERS.max(2 * Rc::strong_count(&filling.response)) {
+            self.wakes.extend(filling.waiters.drain(..));
+        }
         filling.waiters.push(waiter);
-        true
     }
 
     /// Appends bytes to the body. After `Full` the producer is woken when there is room; after

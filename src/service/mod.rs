@@ -38,7 +38,7 @@ use certificates::Certificates;
 use echo::Echo;
 use http::{HostsId, Http, Tree};
 use notify::Notifier;
-use proxy::{ExchangeId, FromUpstream, HealthCheck, ToUpstream, UpstreamConnection};
+use proxy::{Cache, ExchangeId, FromUpstream, HealthCheck, ToUpstream, UpstreamConnection};
 use session_store_client::SessionStoreClient;
 use upper::Upper;
 
@@ -141,10 +141,10 @@ pub enum Outcome {
     Addresses,
 }
 
-/// After a turn that may have used the cache.
-fn settle_cache(cx: &mut Context<'_, Service>) {
+/// Lends the cache, if there is one.
+fn with_cache(cx: &mut Context<'_, Service>, act: impl FnOnce(&Cache, &mut Context<'_, Service>)) {
     if let Some(cache) = cx.shared.http.cache.take() {
-        cache.settle(cx);
+        act(&cache, cx);
         cx.shared.http.cache = Some(cache);
     }
 }
@@ -211,6 +211,11 @@ impl Protocol for Service {
         }
     }
 
+    fn shared_job_ended(_: JobResult<Outcome>, cx: &mut Context<'_, Self>) {
+        // Only the cache has such jobs, and it finds the results itself.
+        with_cache(cx, Cache::job_ended);
+    }
+
     fn advance(&mut self, io: &mut Io<'_>, cx: &mut Context<'_, Self>) -> Want {
         let want = match self {
             Self::Http(http) => http.advance(io, cx),
@@ -222,7 +227,8 @@ impl Protocol for Service {
             Self::HealthCheck(check) => check.advance(io, cx),
             Self::Impaired(impaired) => impaired.advance(io, cx.time.now, cx.draining),
         };
-        settle_cache(cx);
+        // The turn may have used it.
+        with_cache(cx, Cache::settle);
         want
     }
 
@@ -258,7 +264,7 @@ impl Protocol for Service {
             Self::Mail(mail) => mail.closed(cx),
             Self::Echo(_) | Self::Upper(_) | Self::Impaired(_) => {}
         }
-        settle_cache(cx);
+        with_cache(cx, Cache::settle);
     }
 
     fn signal(signal: Signal, cx: &mut Context<'_, Self>) {

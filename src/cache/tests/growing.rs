@@ -18,7 +18,8 @@ fn readers_see_each_byte_at_once_and_the_end() {
                 (reader.length(), reader.state(), body(&reader).len()),
                 (Some(length as u64), State::Growing, 0)
             );
-            assert!(store.wait(&reader, 1) && store.wait(&reader, 2));
+            store.wait(&reader, 1);
+            store.wait(&reader, 2);
             for (number, piece) in whole.chunks(length / 3).enumerate() {
                 store.append(id, piece);
                 assert_eq!(wakes(&mut store), if number == 0 { vec![1, 2] } else { vec![] });
@@ -27,9 +28,9 @@ fn readers_see_each_byte_at_once_and_the_end() {
                 run(&mut store);
                 assert_eq!(body(&reader), whole[..end.min(length)], "also from the file");
             }
-            assert!(store.wait(&reader, 3));
+            store.wait(&reader, 3);
             store.end(id).unwrap();
-            assert_eq!((wakes(&mut store), reader.state(), store.wait(&reader, 4)), (vec![3], State::Whole, false));
+            assert_eq!((wakes(&mut store), reader.state()), (vec![3], State::Whole));
             assert_eq!((body(&reader), store.filling(key, &request(None).fields())), (whole.clone(), None));
             run(&mut store);
             assert_eq!(body(&reader), whole);
@@ -53,7 +54,7 @@ fn a_response_that_fails_leaves_nothing() {
                 if runs {
                     run(&mut store);
                 }
-                assert!(store.wait(&reader, 1));
+                store.wait(&reader, 1);
                 store.fail(id);
                 assert_eq!((wakes(&mut store), reader.state(), body(&reader).len()), (vec![1], State::Failed, 0));
                 assert!(store.end(id).is_none() && store.append(id, b"x") == Appended::Failed);
@@ -99,6 +100,27 @@ fn what_is_purged_while_it_grows_gets_no_entry_but_can_be_read() {
         }
     }
     assert_eq!(stored_files(&files).len(), 0);
+}
+
+#[test]
+fn however_many_wait_all_are_woken_and_those_who_have_gone_take_no_room() {
+    let mut store = Store::in_memory(limits()).unwrap();
+    let id = begin(&mut store, item("http://a/", 1, 10), Some(10)).unwrap();
+    let reader = Rc::clone(store.growing(id).unwrap());
+    let readers: Vec<_> = (0..3000).map(|_| Rc::clone(&reader)).collect();
+    (0..3000).for_each(|waiter| store.wait(&reader, waiter));
+    assert!(wakes(&mut store).is_empty(), "nobody is woken for nothing while all read");
+    store.append(id, b"x");
+    assert_eq!(wakes(&mut store), (0..3000).collect::<Vec<_>>());
+    drop(readers);
+    let mut woken = 0;
+    for waiter in 0..100_000 {
+        store.wait(&reader, waiter);
+        woken += wakes(&mut store).len();
+        assert!(waiter as usize - woken < 1024, "{waiter}");
+    }
+    store.append(id, b"x");
+    assert_eq!(woken + wakes(&mut store).len(), 100_000);
 }
 
 #[test]

@@ -19,7 +19,6 @@ use crate::app::boundary::Failed;
 use crate::app::{Methods, Response};
 use crate::http::head::{self, Method};
 use crate::http::{FieldLines, Status};
-use crate::limits;
 use crate::reactor::{Io, JobClass, JobResult, Want};
 use crate::service::Outcome;
 use crate::session::TicketState;
@@ -77,9 +76,7 @@ pub(super) fn look(waiting: &mut Waiting, cx: &mut Cx<'_>) -> Step<Option<Ticket
         (Awaits::Job { result: None, .. } | Awaits::Purge(_, _, None), _) | (_, Some(TicketState::Pending))
     );
     if waits && cx.time.now < waiting.deadline {
-        // The cache wakes. But what it waits for may have been begun by a connection that is gone.
-        let poll = matches!(waiting.awaits, Awaits::Purge(..)).then(|| cx.time.now.after(limits::CACHE_POLL));
-        return Step::Wait(Want::NOTHING.by(poll.unwrap_or(waiting.deadline).min(waiting.deadline)));
+        return Step::Wait(Want::NOTHING.by(waiting.deadline));
     }
     if let Some(job) = waiting.job() {
         // The job is done, or its result comes too late.

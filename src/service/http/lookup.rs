@@ -95,11 +95,7 @@ impl LookingUp {
             plan,
             history: History { since: Some(since), collapsed },
             is_woken: false,
-            // The store wakes. But if that gets lost with a connection, the request isn't.
-            until: match waits {
-                Waits::Disk => now.after(limits::CACHE_POLL),
-                Waits::Head => since.after(limits::CACHE_WAIT),
-            },
+            until: since.after(limits::CACHE_WAIT),
         }
     }
 

@@ -11,7 +11,6 @@ use super::body_writer::BodyWriter;
 use super::persistence::Writing;
 use super::step::Step;
 use crate::cache::{Part, Response, State};
-use crate::limits;
 use crate::reactor::{Io, Want};
 
 /// A stored response that is being sent.
@@ -118,17 +117,10 @@ impl SendingStored {
 
     /// Waits for more of it.
     fn wait(&mut self, cx: &Cx<'_>) -> Step<Writing> {
-        let cache = cx.shared.http.cache.as_ref();
-        if !self.is_waiting
-            && let Some(cache) = cache
-        {
-            self.is_waiting = cache.store.borrow_mut().wait(&self.response, cx.handle);
+        if let Some(cache) = cx.shared.http.cache.as_ref().filter(|_| !self.is_waiting) {
+            cache.store.borrow_mut().wait(&self.response, cx.handle);
+            self.is_waiting = true;
         }
-        // The store may have too many who wait.
-        Step::Wait(if self.is_waiting {
-            Want::NOTHING
-        } else {
-            Want::NOTHING.by(cx.time.now.after(limits::CACHE_POLL))
-        })
+        Step::Wait(Want::NOTHING)
     }
 }

@@ -12,10 +12,13 @@
 //! up neither the others nor the upstream, and the response is stored whole if the client that
 //! asked for it goes away.
 //!
+//! Jobs of the store are shared: they belong to no connection, so those who wait for them are woken whatever
+//! becomes of the one that began them.
+//!
 //! Requests for the same URI are sent once: the others wait until the head of the response is
 //! there. If it isn't stored, each of them is sent on its own, and so are further ones for a while.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -39,8 +42,6 @@ pub struct Cache {
     unshared: RefCell<HashMap<Key, Tick>>,
     /// URIs whose responses are validated beside being sent, and until when they aren't again.
     validations: RefCell<HashMap<Key, Tick>>,
-    /// A job is under way.
-    has_job: Cell<bool>,
     /// The requests that were looked up, by what came of it: see [`RESULTS`].
     requests: RefCell<[u64; RESULTS.len()]>,
 }
@@ -87,7 +88,6 @@ impl Cache {
             wakes: RefCell::default(),
             unshared: RefCell::default(),
             validations: RefCell::default(),
-            has_job: Cell::new(false),
             requests: RefCell::default(),
         }
     }
@@ -155,24 +155,27 @@ impl Cache {
     /// the cache may have been used.
     pub(crate) fn settle(&self, cx: &mut Context<'_, Service>) {
         let mut store = self.store.borrow_mut();
-        if self.has_job.get() {
-            store.collect(cx.time.unix_seconds);
-        }
         while let Some(waiter) = store.next_wake() {
             cx.send(waiter, Message::Cache);
         }
         for waiter in self.wakes.borrow_mut().drain(..) {
             cx.send(waiter, Message::Cache);
         }
-        let job = store.next_job();
-        self.has_job.set(!store.is_idle());
-        if let Some(job) = job {
-            // A job that can't be run now gives its operations back.
-            let _ = cx.run(JobClass::Files, move || {
-                job.run();
-                Outcome::Cache
-            });
+        let Some(job) = store.next_job() else { return };
+        let run = move || {
+            job.run();
+            Outcome::Cache
+        };
+        if cx.run_shared(JobClass::Files, run).is_err() {
+            // The system has no thread. The job has given its operations back, to be tried after the next turn.
+            store.collect(cx.time.unix_seconds);
         }
+    }
+
+    /// The job of the store is over: wakes those who waited for it, and goes on.
+    pub(crate) fn job_ended(&self, cx: &mut Context<'_, Service>) {
+        self.store.borrow_mut().collect(cx.time.unix_seconds);
+        self.settle(cx);
     }
 
     /// Writes what is stored and isn't written, because the process ends.
@@ -229,7 +232,10 @@ impl CacheRules {
 mod tests {
     use super::*;
     use crate::cache::Limits;
+    use crate::files::scratch::Scratch;
     use crate::http::FieldLines;
+    use crate::reactor::TestContext;
+    use crate::service::testing;
     use std::time::Duration;
 
     fn cache() -> Rc<Cache> {
@@ -256,6 +262,32 @@ mod tests {
         let _second = cache.begin_fetch(key, two, now).unwrap();
         let later = now.after(limits::CACHE_UNSHARED_FOR + Duration::from_secs(1));
         assert!(cache.begin_fetch(key, three, later).is_none());
+    }
+
+    #[test]
+    fn a_job_that_finds_no_place_is_tried_again() {
+        let files = Scratch::new();
+        let limits = Limits { memory: 1 << 20, disk: 1 << 20, entries: 10, object: 1 << 20, files: 1 };
+        let cache = Cache::new(Store::open(&files.at("cache"), limits).unwrap());
+        let mut shared = testing::shared(&files);
+        let mut context = TestContext::<Service>::default();
+        let mut cx = context.context(&mut shared, Time::default(), false);
+        while cx.run(JobClass::Files, || Outcome::Session).is_ok() {}
+        while cx.run_shared(JobClass::Files, || Outcome::Session).is_ok() {}
+        for _ in 0..3 {
+            cache.settle(&mut cx);
+        }
+        assert!(context.run_jobs().iter().all(|(_, result)| matches!(result, Ok(Outcome::Session))));
+        assert!(cache.figures().scanning);
+        // Each step begins the next one.
+        cache.settle(&mut context.context(&mut shared, Time::default(), false));
+        for _ in 0..100 {
+            for (_, result) in context.run_jobs() {
+                assert!(matches!(result, Ok(Outcome::Cache)));
+                cache.job_ended(&mut context.context(&mut shared, Time::default(), false));
+            }
+        }
+        assert!(!cache.figures().scanning && cache.store.borrow().is_idle());
     }
 
     #[test]

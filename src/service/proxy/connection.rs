@@ -248,11 +248,7 @@ impl UpstreamConnection {
             self.failure = Some(UpstreamFailure::ResponseTimeout);
             return Want::finish(Finish::Abort);
         }
-        match exchange.is_paused() {
-            // The store wakes it. But if that gets lost with another connection, this one isn't.
-            true => Want::NOTHING.by(deadline.min(cx.time.now.after(limits::CACHE_POLL))),
-            false => exchange.want().by(deadline),
-        }
+        exchange.want().by(deadline)
     }
 
     /// Waits until the connection is established, and for the next request.

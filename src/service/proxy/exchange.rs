@@ -306,15 +306,12 @@ impl Exchange {
 
     /// What is wanted of the upstream, unless the store has no room for it.
     pub(super) fn want(&self) -> Want {
-        match self.reader.awaits_head() || self.is_read_in_store() {
-            true => Want::READ,
-            false => self.room.want(),
+        match &self.growing {
+            // It wakes the connection when it has.
+            Some(growing) if growing.is_paused => Want::NOTHING,
+            _ if self.reader.awaits_head() || self.is_read_in_store() => Want::READ,
+            _ => self.room.want(),
         }
-    }
-
-    /// Whether the store has no room for its response. It wakes the connection when it has.
-    pub(super) fn is_paused(&self) -> bool {
-        self.growing.as_ref().is_some_and(|growing| growing.is_paused)
     }
 }
 

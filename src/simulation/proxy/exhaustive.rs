@@ -20,7 +20,6 @@ fn ask(network: &mut Network<'_>, id: u64, uri: usize) {
     let client = Client::asking(vec![case], &network.world);
     network.open(client);
     finish(network);
-    network.world.settle_cache();
     network.world.check_end();
 }
 
@@ -68,10 +67,13 @@ fn a_disk_that_fails_at_any_operation_harms_no_later_response() {
     for count in [1, 3, 0] {
         for from in 0.. {
             let directory = files.at(&format!("{count}-{from}"));
-            let store = Store::open(&directory, LIMITS).expect("a store");
+            let mut store = Store::open(&directory, LIMITS).expect("a store");
+            while let Some(job) = store.next_job() {
+                job.run();
+                store.collect(0);
+            }
             let mut network = Network::new(World::with(Dice::new(from), Some(store), &texts));
             let script = |length| Script { is_chunked: false, length, bytes: usize::MAX, then: Then::Close };
-            network.world.settle_cache();
             let cache = network.world.cache.clone().expect("a cache");
             let begin = cache.store.borrow().disk_steps();
             cache.store.borrow().fail_disk(from, count);

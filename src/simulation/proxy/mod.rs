@@ -27,6 +27,7 @@
 //! | `resources` | what may be stored |
 //! | `texts` | all content |
 //! | `exhaustive` | faults at each place where they can happen |
+//! | `jobs` | jobs of the cache, whose connections close |
 //!
 //! `PROXY_SIMULATION_SEED=7 cargo test simulation::proxy -- --nocapture` prints the events of one seed;
 //! `PROXY_SIMULATION_SEEDS=0..100000` tries others than usual.
@@ -35,6 +36,7 @@ mod answers;
 mod client;
 mod connection;
 mod exhaustive;
+mod jobs;
 mod network;
 mod origin;
 mod requests;
@@ -75,7 +77,6 @@ fn simulate(seed: u64, files: &Scratch, texts: &Texts, verbose: bool) -> BTreeMa
     }
     network.world.log(|| "now all do what they can".to_owned());
     finish(&mut network);
-    network.world.settle_cache();
     network.world.check_end();
     network.world.figures.into_iter().collect()
 }
@@ -179,29 +180,34 @@ fn refuse(network: &mut Network<'_>) {
     }
 }
 
-/// All do what they can, until all connections are closed.
+/// All do what they can now. False if that is nothing.
+fn round(network: &mut Network<'_>) -> bool {
+    network.world.step += 1;
+    let mut moved = turn_queued(network);
+    for handle in network.handles() {
+        let find = |network: &Network<'_>| network.connections.iter().position(|one| one.handle == handle);
+        let Some(place) = find(network) else { continue };
+        let connection = &mut network.connections[place];
+        moved |= connection.take(usize::MAX, &mut network.world)
+            | connection.think(&mut network.world)
+            | connection.feed(BUFFER, &mut network.world);
+        network.end_if_over(handle);
+    }
+    refuse(network);
+    moved |= network.run_jobs();
+    moved |= network.deliver_result();
+    network.audit();
+    moved
+}
+
+/// All do what they can, until all connections are closed and the jobs of the cache are done.
 fn finish(network: &mut Network<'_>) {
-    for round in 0.. {
-        assert!(round < 20_000, "it never ends");
-        network.world.step += 1;
-        let mut moved = turn_queued(network);
-        for handle in network.handles() {
-            let find = |network: &Network<'_>| network.connections.iter().position(|one| one.handle == handle);
-            let Some(place) = find(network) else { continue };
-            let connection = &mut network.connections[place];
-            moved |= connection.take(usize::MAX, &mut network.world)
-                | connection.think(&mut network.world)
-                | connection.feed(BUFFER, &mut network.world);
-            network.end_if_over(handle);
-        }
-        refuse(network);
-        moved |= network.run_jobs();
-        moved |= network.deliver_result();
-        network.audit();
-        if network.connections.is_empty() {
-            return;
-        }
-        if !moved {
+    for count in 0.. {
+        assert!(count < 20_000, "it never ends");
+        if !round(network) {
+            if network.connections.is_empty() {
+                return;
+            }
             network.check_quiet();
             let next = network.connections.iter().filter_map(|connection| connection.deadline()).min();
             let next = next.expect("a connection waits for something that never comes");

@@ -27,7 +27,7 @@ pub(super) struct Network<'t> {
     pub(super) connections: Vec<Connection>,
     /// By the client's connection, the number of its request, and the upstream's connection.
     flows: HashMap<(Handle, u32, Handle), Flow>,
-    /// Results of jobs that aren't delivered yet.
+    /// Results of jobs that aren't delivered yet; those of shared jobs are for no connection.
     results: VecDeque<(Handle, JobId, JobResult<Outcome>)>,
 }
 
@@ -165,10 +165,8 @@ impl<'t> Network<'t> {
 
     /// Nothing moves any more: all that was sent was received, and that was said.
     pub(super) fn check_quiet(&self) {
-        // Who reads from the disk may wait for a moment, if its job is lost with another connection.
-        let has_disk = self.world.cache.as_ref().is_some_and(|cache| cache.store.borrow().disk_steps() > 0);
         let is_calm = !self.world.is_rough && self.world.given.iter().all(|given| given.is_whole);
-        if is_calm && !has_disk {
+        if is_calm {
             // A connection that lingers has ended for its client.
             let is_waiting = |one: &Connection| matches!(&one.party, Party::Client(client) if client.is_waiting());
             let waits = |one: &&Connection| one.lingers.is_none() && is_waiting(one);
@@ -202,7 +200,13 @@ impl<'t> Network<'t> {
     /// Delivers the next result of a job. False if there is none.
     pub(super) fn deliver_result(&mut self) -> bool {
         let Some((handle, job, result)) = self.results.pop_front() else { return false };
-        if let Some(connection) = self.at(handle) {
+        if handle == Handle::NONE {
+            let (time, draining) = (self.world.time(), self.world.draining);
+            let World { shared, context, .. } = &mut self.world;
+            context.turn_to(handle);
+            Service::shared_job_ended(result, &mut context.context(shared, time, draining));
+            self.take_effects();
+        } else if let Some(connection) = self.at(handle) {
             connection.service.job_ended(job, result);
             connection.is_queued = true;
         }

@@ -224,20 +224,6 @@ impl<'t> World<'t> {
         self.given.iter_mut().filter(is_changed).for_each(|given| given.invalid = Some(self.step));
     }
 
-    /// Has the jobs of the cache done that nobody waits for any more.
-    pub(super) fn settle_cache(&mut self) {
-        let Some(cache) = &self.cache else { return };
-        let mut store = cache.store.borrow_mut();
-        loop {
-            store.collect(self.second());
-            while store.next_wake().is_some() {}
-            match store.next_job() {
-                Some(job) => job.run(),
-                None => return assert!(store.is_idle(), "a job is lost"),
-            }
-        }
-    }
-
     /// All connections are closed: nothing is left of them.
     pub(super) fn check_end(&self) {
         for upstream in &self.upstreams {
@@ -247,6 +233,7 @@ impl<'t> World<'t> {
         assert_eq!(self.context.taken(), 0, "a slot is taken");
         if let Some(cache) = &self.cache {
             assert!(cache.is_quiet(), "somebody waits in the cache");
+            assert!(cache.store.borrow().is_idle(), "a job is lost");
             assert_eq!(cache.figures().growing, 0, "a response is being stored");
             assert!(cache.store.borrow().is_settled(), "the memory of responses that are over is counted");
         }

@@ -33,8 +33,7 @@ fn the_response_waits_for_the_end_of_a_purge() {
     let (mut bench, cache) = bench(&files);
     let (response, want) = bench.exchange(PURGE.to_owned() + &get("/"));
     assert_eq!((bench.phase(), &*response), ("Waiting", ""));
-    assert_eq!(want, Want::NOTHING.by(Tick::default().after(limits::CACHE_POLL)));
-    assert_eq!(bench.pass(limits::CACHE_POLL), want.by(bench.now.after(limits::CACHE_POLL)));
+    assert_eq!(want, Want::NOTHING.by(Tick::default().after(limits::CACHE_PURGE)));
     assert_eq!(work(&cache), [Handle::for_test(1)], "it is woken");
     bench.settle();
     let responses = bench.responses();
