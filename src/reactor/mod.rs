@@ -8,7 +8,7 @@
 //!     soon        connections left over from the pass before
 //!     events      each connection that became ready gets its turn
 //!     messages    signals and the outcomes of jobs; connections that have a message or
-//!                 an outcome get their turn, but for those that were sent bytes: they have it right
+//!                 an outcome get their turn, but for those that were sent large pieces: they have it right
 //!                 after the sender
 //!     deadlines   each that was due before the poll gets its turn
 //!     bulk        one of those that are in the middle of a transfer

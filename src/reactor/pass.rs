@@ -15,7 +15,7 @@ use super::slot::{Queued, Slot};
 use super::slots::{Handle, Slots};
 use super::timers::Armed;
 use super::work::{self, Work};
-use super::{EXPIRED, FIRST_LISTENER, FIRST_SOURCE, OWN_TOKENS, Reactor, SIGNALS, TAP_SIGNAL, WAKER, transport};
+use super::{EXPIRED, FIRST_LISTENER, FIRST_SOURCE, OWN_TOKENS, Reactor, SIGNALS, TAP_SIGNAL, WAKER, bytes, transport};
 use crate::limits;
 
 /// Effects for which memory is kept; a turn has a few.
@@ -213,11 +213,11 @@ impl<P: Protocol> Reactor<P> {
     fn deliver(&mut self, from: Handle, to: Handle, message: P::Message) {
         if let Some(slot) = self.slots.get(to) {
             // Its turn may come after many others.
-            let (held, bytes) = (slot.held.bytes(), P::memory_of(&message));
-            slot.held.add(bytes);
+            let (held, brought) = (slot.held.bytes(), P::memory_of(&message));
+            slot.held.add(brought);
             slot.protocol.deliver(message);
             self.figures.held += slot.held.bytes() - held;
-            self.run_queue.push(to, slot, if bytes > 0 { Queued::Next } else { Queued::Soon });
+            self.run_queue.push(to, slot, if brought < bytes::LEAST { Queued::Soon } else { Queued::Next });
         } else if let Some(index) = Datagrams::<P::Datagrams>::index(to) {
             self.deliver_to_datagrams(index, message);
         } else if let Some((.., protocol)) = self.dials.iter_mut().find(|(handle, ..)| *handle == to) {

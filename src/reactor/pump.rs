@@ -106,7 +106,7 @@ impl Lent<'_> {
 }
 
 impl<P: Protocol> Reactor<P> {
-    /// Gives a connection its turn, and then those that it has sent bytes.
+    /// Gives a connection its turn, and then those that it has sent large pieces.
     pub(super) fn pump(&mut self, handle: Handle) {
         self.pump_alone(handle);
         if self.run_queue.next() > 0 {
@@ -114,8 +114,8 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    /// Gives those that were sent bytes their turn, as far as the work of this phase goes. Those that they
-    /// send some in turn wait, so that no two take all the work.
+    /// Gives those that were sent large pieces their turn, as far as the work of this phase goes. Those that
+    /// they send some in turn wait, so that no two take all the work.
     #[inline(never)]
     pub(super) fn pump_next(&mut self) {
         for _ in 0..self.run_queue.next() {

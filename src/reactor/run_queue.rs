@@ -6,8 +6,10 @@
 //! gives one of them its turn. So a reply from a store doesn't wait behind downloads, and
 //! neither does a small request.
 //!
-//! `next` holds those that a message has brought bytes. They have their turn right after the one that sent
-//! them: the bytes are in the processor's cache then, and their memory is free again for the next ones.
+//! `next` holds those that a message has brought a large piece, one that isn't copied. They have their turn right
+//! after its sender: the piece is in the processor's cache then, and its memory is free again for the next one.
+//! For small messages it is better if those who send them have their turns one after the other, and then
+//! those who get them: it is the code that should be in the cache.
 //!
 //! If a connection gets into a class before its own, its older entry is recognised as stale by the slot's
 //! own mark.

@@ -51,7 +51,7 @@ pub(super) enum Queued {
     /// For a turn in the next pass: there is a message for it, or its event came when
     /// the pass had no work left.
     Soon,
-    /// For the next turn: there is a message for it that brings bytes.
+    /// For the next turn: there is a message for it that brings a large piece.
     Next,
 }
 
