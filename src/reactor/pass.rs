@@ -9,7 +9,7 @@ use mio::{Events, Token};
 use super::clock::Tick;
 use super::datagrams::Datagrams;
 use super::helpers::Ended;
-use super::protocol::{Effect, Protocol};
+use super::protocol::{Context, Effect, Protocol};
 use super::signals::Signals;
 use super::slot::{Queued, Slot};
 use super::slots::{Handle, Slots};
@@ -139,8 +139,28 @@ impl<P: Protocol> Reactor<P> {
         self.run_next(Queued::Bulk, Self::pump);
     }
 
+    /// Gives a connection its turn, and then those that it has sent large pieces.
+    pub(super) fn pump(&mut self, handle: Handle) {
+        self.pump_alone(handle);
+        if self.run_queue.next() > 0 {
+            self.pump_next();
+        }
+    }
+
+    /// Gives those that were sent large pieces their turn, as far as the work of this phase goes. Those that
+    /// they send some in turn wait, so that no two take all the work.
+    #[inline(never)]
+    fn pump_next(&mut self) {
+        for _ in 0..self.run_queue.next() {
+            if self.work.is_spent() {
+                break;
+            }
+            self.run_next(Queued::Next, Self::pump_alone);
+        }
+    }
+
     /// Gives the next of a class its turn by `pump`.
-    pub(super) fn run_next(&mut self, class: Queued, pump: impl Fn(&mut Self, Handle)) {
+    fn run_next(&mut self, class: Queued, pump: impl Fn(&mut Self, Handle)) {
         while let Some(handle) = self.run_queue.pop(class) {
             if let Some(slot) = self.slots.get(handle) {
                 // Else it is queued in the other class by now, or had its turn.
@@ -173,6 +193,14 @@ impl<P: Protocol> Reactor<P> {
                 self.job_ended_for_datagrams(index, job, result);
             }
         }
+    }
+
+    /// A context for a call outside a connection's turn.
+    pub(super) fn context(&mut self, handle: Handle) -> Context<'_, P> {
+        let (time, draining) = (self.time, self.drain.is_some());
+        let Self { shared, helpers, slots, effects, figures, tap, .. } = self;
+        let work = Work::turn();
+        Context { shared, time, handle, draining, work, helpers, slots, effects, figures, tap }
     }
 
     pub(super) fn signalled(&mut self) {

@@ -106,28 +106,8 @@ impl Lent<'_> {
 }
 
 impl<P: Protocol> Reactor<P> {
-    /// Gives a connection its turn, and then those that it has sent large pieces.
-    pub(super) fn pump(&mut self, handle: Handle) {
-        self.pump_alone(handle);
-        if self.run_queue.next() > 0 {
-            self.pump_next();
-        }
-    }
-
-    /// Gives those that were sent large pieces their turn, as far as the work of this phase goes. Those that
-    /// they send some in turn wait, so that no two take all the work.
-    #[inline(never)]
-    pub(super) fn pump_next(&mut self) {
-        for _ in 0..self.run_queue.next() {
-            if self.work.is_spent() {
-                break;
-            }
-            self.run_next(Queued::Next, Self::pump_alone);
-        }
-    }
-
     /// Gives a connection its turn and settles what follows from it.
-    fn pump_alone(&mut self, handle: Handle) {
+    pub(super) fn pump_alone(&mut self, handle: Handle) {
         // It is taken out for its turn, so that others can be made in it.
         let Some(mut slot) = self.slots.take(handle) else { return };
         slot.queued = Queued::No;
@@ -228,14 +208,6 @@ impl<P: Protocol> Reactor<P> {
         self.helpers.forget(handle);
         self.slots.free(handle);
         self.figures.closed += 1;
-    }
-
-    /// A context for a call outside a connection's turn.
-    pub(super) fn context(&mut self, handle: Handle) -> Context<'_, P> {
-        let (time, draining) = (self.time, self.drain.is_some());
-        let Self { shared, helpers, slots, effects, figures, tap, .. } = self;
-        let work = Work::turn();
-        Context { shared, time, handle, draining, work, helpers, slots, effects, figures, tap }
     }
 }
 
