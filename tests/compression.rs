@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use miod::compression::{self, Coding};
 use support::gzip::{decode, decode_part};
 use support::response::take_chunks;
-use support::{Response, Root, Script, Server, TIMEOUT, browser, get_with, head_with, miod, read_head};
+use support::{Response, Root, Script, Server, TIMEOUT, browser, eventually, get_with, head_with, miod, read_head};
 
 const GZIP: &str = "Accept-Encoding: gzip\r\n";
 
@@ -59,6 +59,70 @@ fn configured(origin: &Script, config: &str) -> Server {
 fn fields_of(response: &Response) -> Vec<String> {
     let lines = response.head.lines().filter(|line| !line.starts_with("Date:") && !line.starts_with("Age:"));
     lines.map(str::to_owned).collect()
+}
+
+/// The files of usual sites, as the tests of other servers' configurations have them.
+#[test]
+fn each_type_of_a_site_is_compressed_or_sent_as_it_is() {
+    const CODED: &[&str] = &[
+        "atom",
+        "bmp",
+        "css",
+        "cur",
+        "eot",
+        "geojson",
+        "html",
+        "ico",
+        "ics",
+        "js",
+        "json",
+        "jsonld",
+        "md",
+        "mjs",
+        "otf",
+        "rdf",
+        "rss",
+        "svg",
+        "topojson",
+        "ttf",
+        "txt",
+        "vcf",
+        "vtt",
+        "wasm",
+        "webmanifest",
+        "xhtml",
+        "xml",
+    ];
+    const PLAIN: &[&str] =
+        &["avif", "gif", "gz", "jpg", "mp3", "mp4", "pdf", "png", "webm", "webp", "woff", "woff2", "zip", "unknown"];
+    let (root, content) = (Root::new(), page(3_000));
+    for extension in CODED.iter().chain(PLAIN) {
+        root.old_file(&format!("a.{extension}"), &content);
+    }
+    let server = Server::start(&root, &[]);
+    let varies = |response: &Response| response.field("Vary") == Some("Accept-Encoding");
+    for extension in CODED {
+        let path = format!("/a.{extension}");
+        let get = || server.get_with(&path, GZIP);
+        assert!(eventually(|| get().field("Content-Encoding") == Some("gzip")), "{path}");
+        let (coded, plain) = (get(), server.get(&path));
+        assert_eq!((decode(&coded.body), plain.text()), (content.clone(), content.clone()), "{path}");
+        assert!(varies(&coded) && varies(&plain) && plain.field("Content-Encoding").is_none(), "{path}");
+        assert!(coded.body.len() < content.len() / 2 && coded.field("ETag") != plain.field("ETag"), "{path}");
+        for response in [coded, plain] {
+            let media_type = response.field("Content-Type").expect("its type is known");
+            assert!(
+                !media_type.starts_with("text/") || media_type.ends_with("; charset=utf-8"),
+                "{path}: {media_type}"
+            );
+            assert_eq!(response.field("X-Content-Type-Options"), Some("nosniff"), "{path}");
+        }
+    }
+    for extension in PLAIN {
+        let response = server.get_with(&format!("/a.{extension}"), GZIP);
+        assert_eq!(response.text(), content, "{extension}");
+        assert!(!varies(&response) && response.field("Content-Encoding").is_none(), "{extension}");
+    }
 }
 
 #[test]
@@ -331,7 +395,7 @@ fn without_an_encoder_left_responses_are_sent_as_they_are() {
     assert_eq!(second.text(), page(2000));
     go.send(()).unwrap();
     let mut third = None;
-    assert!(support::eventually(|| {
+    assert!(eventually(|| {
         third = server.get_with("/", GZIP).field("Content-Encoding").map(str::to_owned);
         third.is_some()
     }));
@@ -537,7 +601,7 @@ fn chromium_decodes_what_it_gets() {
     let mut command = miod();
     command.args(["-p", "0", "--apps", "--access-log"]).arg(&log).arg(root.path());
     let server = Server::run(command);
-    assert!(support::eventually(|| server.get_with("/made.html", GZIP).field("Content-Encoding").is_some()));
+    assert!(eventually(|| server.get_with("/made.html", GZIP).field("Content-Encoding").is_some()));
     let profile = Root::new();
     for (path, end) in
         [("/made.html", "made"), ("/sibling.html", "sibling"), ("/lab/stream?chunks=100&ms=0", "chunk 100 of 100")]
