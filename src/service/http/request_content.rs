@@ -93,7 +93,7 @@ impl RequestContent {
                 return Err(BODY_TOO_LARGE);
             }
             if !piece.is_empty() {
-                self.room.take(piece.len());
+                self.room.sent(piece.len());
                 self.pace.moved(cx.time.now, piece.len() as u64, cx.shared.http.limits.body_timeout);
                 cx.work.spend_bytes(piece.len());
                 tell(ToUpstream::Piece(piece), cx);

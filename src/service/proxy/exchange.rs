@@ -236,7 +236,7 @@ impl Exchange {
                     self.growing = None;
                 }
             }
-            self.room.take(content.len());
+            self.room.sent(content.len());
             send(self.id, FromUpstream::Piece(io.input.share(progress.content)), cx);
         }
         Ok(progress.consumed)

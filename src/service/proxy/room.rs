@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  one side                            the other
-//!  Room ──── take ──── Piece ────────▶ Owed ──── output ────▶ its peer
+//!  Room ──── sent ──── Piece ────────▶ Owed ──── output ────▶ its peer
 //!   ▲                                   │
 //!   └─── give ──────── Taken ◀──────────┘ as soon as there is room in the output
 //! ```
@@ -14,7 +14,7 @@
 //!
 //! The window is larger for a peer that has taken all that was sent to it, as a server or a client on the
 //! same machine or network does: what costs in a relay are the system calls, and large pieces need fewer of
-//! them. A slow peer never holds a large piece by that. While memory is short the window is smaller,
+//! them. A peer that becomes slow holds one such piece at most. While memory is short the window is smaller,
 //! whatever was announced before: less may be under way.
 
 use super::{LARGE_WINDOW, WINDOW};
@@ -23,7 +23,7 @@ use crate::reactor::{Output, Want};
 /// Room for bytes at the other side.
 pub struct Room {
     /// Bytes that are under way, or that there is no room for.
-    taken: usize,
+    under_way: usize,
     /// How many may be.
     window: usize,
     /// How many may be at most, while memory is short or isn't.
@@ -32,17 +32,17 @@ pub struct Room {
 
 impl Room {
     /// There is none yet.
-    pub const NONE: Self = Self { taken: WINDOW, window: WINDOW, most: LARGE_WINDOW };
+    pub const NONE: Self = Self { under_way: WINDOW, window: WINDOW, most: LARGE_WINDOW };
 
     /// All of the window, and at most so many bytes.
     pub fn whole(most: usize) -> Self {
-        Self { taken: 0, window: WINDOW, most }
+        Self { under_way: 0, window: WINDOW, most }
     }
 
     /// How many bytes it may be sent now.
     pub fn bytes(&self) -> usize {
         let window = self.window.min(self.most);
-        let bytes = window.saturating_sub(self.taken);
+        let bytes = window.saturating_sub(self.under_way);
         if bytes < window / 2 { 0 } else { bytes }
     }
 
@@ -61,13 +61,13 @@ impl Room {
 
     /// It has room for more.
     pub fn give(&mut self, Taken { bytes, is_all }: Taken) {
-        self.taken = self.taken.saturating_sub(bytes);
+        self.under_way = self.under_way.saturating_sub(bytes);
         self.window = if is_all { LARGE_WINDOW } else { WINDOW };
     }
 
     /// It was sent so many bytes.
-    pub fn take(&mut self, bytes: usize) {
-        self.taken += bytes;
+    pub fn sent(&mut self, bytes: usize) {
+        self.under_way += bytes;
     }
 }
 
@@ -111,9 +111,9 @@ mod tests {
     #[test]
     fn a_little_room_is_none() {
         let mut room = Room::whole(LARGE_WINDOW);
-        room.take(WINDOW / 2);
+        room.sent(WINDOW / 2);
         assert_eq!(room.bytes(), WINDOW / 2);
-        room.take(1);
+        room.sent(1);
         assert_eq!(room.bytes(), 0);
         room.give(part(1));
         assert_eq!(room.bytes(), WINDOW / 2);
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn less_may_be_under_way_while_memory_is_short() {
         let mut room = Room::whole(LARGE_WINDOW);
-        room.take(WINDOW);
+        room.sent(WINDOW);
         room.set_window(100);
         room.give(part(WINDOW - 51));
         assert_eq!(room.bytes(), 0, "51 bytes are under way");
@@ -137,14 +137,14 @@ mod tests {
     fn the_window_is_large_while_the_peer_takes_everything() {
         let mut room = Room::whole(LARGE_WINDOW);
         assert!(room.want().read && !room.want().in_bulk);
-        room.take(WINDOW);
+        room.sent(WINDOW);
         assert!(!room.want().read);
         room.give(Taken { bytes: WINDOW, is_all: true });
         assert_eq!((room.bytes(), room.want().in_bulk), (LARGE_WINDOW, true));
         room.set_window(WINDOW);
         assert_eq!((room.bytes(), room.want().in_bulk), (WINDOW, false), "while memory is short");
         room.set_window(LARGE_WINDOW);
-        room.take(LARGE_WINDOW);
+        room.sent(LARGE_WINDOW);
         room.give(part(LARGE_WINDOW));
         assert_eq!(room.bytes(), WINDOW, "it has not taken all");
     }
@@ -171,7 +171,7 @@ mod tests {
         for _ in 0..20 {
             let piece = at_hand.min(room.bytes());
             if piece > 0 {
-                room.take(piece);
+                room.sent(piece);
                 at_hand -= piece;
                 under_way.push(piece);
                 pieces.push(piece);

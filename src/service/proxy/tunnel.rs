@@ -175,7 +175,7 @@ impl TunnelEnd {
             let piece = io.input.share(0..count);
             io.input.consume(count);
             cx.work.spend_bytes(count);
-            self.room.take(count);
+            self.room.sent(count);
             self.moved = cx.time.now;
             return Some(Flow::Piece(piece));
         }
