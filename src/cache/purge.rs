@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use super::disk::DIRECTORIES;
 use super::key::{Key, Secret};
 use crate::http::proxying::Server;
+use crate::http::response::{field_lines, written_fields};
 use crate::http::target::valid_host;
 use crate::http::uri::Reference;
 
@@ -83,12 +84,8 @@ impl Purge {
 
 /// The tags of a response. The stored head has one field a line, and no folded ones.
 fn tags(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = head.split(|&byte| byte == b'\n');
-    let values = lines.filter_map(|line| {
-        let (name, value) = line.split_at(line.iter().position(|&byte| byte == b':')?);
-        name.eq_ignore_ascii_case(b"cache-tag").then(|| &value[1..])
-    });
-    values.flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+    let fields = written_fields(field_lines(head)).filter(|(name, _)| name.eq_ignore_ascii_case(b"cache-tag"));
+    fields.flat_map(|(_, value)| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

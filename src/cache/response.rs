@@ -21,7 +21,7 @@ use super::format::INLINE;
 use crate::http::Status;
 use crate::http::caching::Freshness;
 use crate::http::compressing::Traits;
-use crate::http::response::written_fields;
+use crate::http::response::{field_lines, written_fields};
 use crate::reactor::{Bytes, FileSlice};
 
 /// The size of a chunk in bytes.
@@ -144,8 +144,7 @@ impl Response {
 
     /// Its field lines.
     pub fn lines(&self) -> &[u8] {
-        let begin = memchr::memchr(b'\n', &self.head).map_or(self.head.len(), |at| at + 1);
-        &self.head[begin..self.head.len().saturating_sub(2).max(begin)]
+        field_lines(&self.head)
     }
 
     /// What decides about content codings. It is found out once.

@@ -282,6 +282,12 @@ pub fn field(out: &mut Vec<u8>, name: impl AsRef<[u8]>, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// The field lines of a head that was written, without its first line and its empty one.
+pub fn field_lines(head: &[u8]) -> &[u8] {
+    let begin = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
+    &head[begin..head.len().saturating_sub(2).max(begin)]
+}
+
 /// Name and value of each of these field lines, as they were written. What follows an empty line isn't
 /// looked at.
 pub fn written_fields(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {

@@ -11,7 +11,7 @@ use crate::http::compressible::CompressionRules;
 use crate::http::compressing;
 use crate::http::cors::Cors;
 use crate::http::rate::Rate;
-use crate::http::response::Policy;
+use crate::http::response::{Policy, written_fields};
 use crate::limits;
 
 /// The rules of a host or a route.
@@ -106,11 +106,8 @@ impl RuleSet {
 
 /// Whether one of these field lines says that nobody may change the content.
 fn forbids_transforms(lines: &[u8]) -> bool {
-    lines.split(|byte| *byte == b'\n').any(|line| {
-        let mut parts = line.trim_ascii_end().splitn(2, |byte| *byte == b':');
-        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"cache-control"));
-        is_named && parts.next().is_some_and(compressing::forbids_transforms)
-    })
+    let mut fields = written_fields(lines);
+    fields.any(|(name, value)| name.eq_ignore_ascii_case(b"cache-control") && compressing::forbids_transforms(value))
 }
 
 #[cfg(test)]
