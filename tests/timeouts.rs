@@ -169,6 +169,7 @@ fn what_came_while_the_process_was_stopped_is_read_before_deadlines() {
     assert_eq!(server.get("/").status, 200);
     server.signal("STOP");
     clients.iter_mut().for_each(|client| client.send("Host: x\r\n\r\n"));
+    // Longer than the timeout: for a process that is stopped only real time passes.
     std::thread::sleep(Duration::from_secs(2));
     server.signal("CONT");
     for mut client in clients {
