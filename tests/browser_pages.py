@@ -121,7 +121,10 @@ class Page:
         until(lambda: text in self.text(), f"{text!r} is shown", lambda: self.text())
 
     def go(self, url):
+        """Returns when the new page is loaded: until then a script would run in the old page, or in none."""
+        self.run("window.left = true")
         self.call("Page.navigate", url=url)
+        until(lambda: self.run("!window.left && document.readyState === 'complete'"), f"{url} is loaded", self.text)
 
     def click(self, selector):
         """Clicks with the mouse. A covered or invisible element does not receive the click."""
