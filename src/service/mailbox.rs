@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Outcome, Service, http};
+use super::{Cx, Outcome, http};
 use crate::app::boundary::Application;
 use crate::auth::{Users, Verdict};
 use crate::http::basic;
@@ -32,8 +32,6 @@ use crate::limits;
 use crate::mailbox::{Envelope, MessageId, Receiving, SharedMailbox};
 use crate::reactor::{Accepted, Finish, Io, JobClass, JobId, JobResult, Tick, TlsSide, Want};
 use crate::smtp::server::{Credentials, End, LoggedIn, Login, Message, Next, Server, Settings, Tls};
-
-type Cx<'a> = crate::reactor::Context<'a, Service>;
 
 /// What the connections of a mailbox share.
 pub struct Shared {
@@ -389,6 +387,7 @@ mod tests {
     use crate::logging::Log;
     use crate::mailbox::{Limits, Mailbox};
     use crate::reactor::{BUFFER, Handle, TestContext, Time};
+    use crate::service::Service;
     use crate::smtp::server::Fault;
 
     /// What watchers watch.

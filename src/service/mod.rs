@@ -75,6 +75,9 @@ pub enum Service {
     Impaired(Box<Impaired>),
 }
 
+/// What the reactor lends to a connection.
+type Cx<'a> = Context<'a, Service>;
+
 /// What all protocols share.
 pub struct Shared {
     /// The shared state of HTTP.
@@ -142,7 +145,7 @@ pub enum Outcome {
 }
 
 /// Lends the cache, if there is one.
-fn with_cache(cx: &mut Context<'_, Service>, act: impl FnOnce(&Cache, &mut Context<'_, Service>)) {
+fn with_cache(cx: &mut Cx<'_>, act: impl FnOnce(&Cache, &mut Cx<'_>)) {
     if let Some(cache) = cx.shared.http.cache.take() {
         act(&cache, cx);
         cx.shared.http.cache = Some(cache);

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use super::Cx;
 use super::exchange::Facts;
 use crate::cache::Response;
 use crate::http::Status;
@@ -14,6 +13,7 @@ use crate::http::head::{Method, RequestHead};
 use crate::http::proxying::{ForwardedRequest, HostChoice, Sender, Server, offered_protocols};
 use crate::http::target::{self, Form};
 use crate::reactor::{Ends, Time};
+use crate::service::Cx;
 use crate::service::proxy::{Answer, Ask, CachePlace, Content, Fetching, Kept, Proxy, Storing, ToUpstream, Upstream};
 
 /// What an upstream is wanted for.

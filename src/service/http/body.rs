@@ -14,7 +14,6 @@
 
 use std::time::Duration;
 
-use super::Cx;
 use super::counts::Timeout;
 use super::exchange::{Exchange, Facts, Turn};
 use super::rejects::{BODY_TOO_LARGE, BUSY, FAILED, LATE};
@@ -29,6 +28,7 @@ use crate::http::{Reject, Status, response};
 use crate::limits;
 use crate::reactor::{Io, JobId, JobResult, Pace, Tick, Want};
 use crate::service;
+use crate::service::Cx;
 
 /// A request whose body is being read.
 pub(super) struct ReadingBody {

@@ -1,13 +1,13 @@
 //! The body of a response that takes more than one turn: its framing (RFC 9112 §7.1), and
 //! its bytes as the access log counts them. Before it is framed, content may get a content coding.
 
-use super::Cx;
 use super::access_log::PendingEntry;
 use super::encoders::Coder;
 use super::persistence::Writing;
 use crate::http::chunked::{CHUNK_END, LAST_CHUNK, begin_chunk};
 use crate::http::response::BodyForm;
 use crate::reactor::{Bytes, FileSlice, Output, Tick};
+use crate::service::Cx;
 
 /// Writes the body of a response piece by piece.
 pub(super) struct BodyWriter {

@@ -23,7 +23,7 @@ use crate::reactor::{Io, JobClass, JobResult, Want};
 use crate::service::Outcome;
 use crate::session::TicketState;
 
-use super::Cx;
+use crate::service::Cx;
 
 /// Responds to a request whose body was read. On an overloaded connection the response is a 503.
 // Without inlining, this step and the next one cost a small request forty instructions more.

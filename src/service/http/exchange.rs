@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::Cx;
-use super::admin::Page;
+use super::access_log::{Details, Phases};
+use super::admin::page::Page;
 use super::fixed::{FixedResponse, Redirect};
 use super::host::Host;
 use super::rules::RuleSet;
@@ -23,6 +23,7 @@ use crate::http::framing::Framing;
 use crate::http::head::{Method, RequestHead};
 use crate::http::response::{HeadContext, Policy, RequestTraits, Stamp};
 use crate::reactor::{Ends, Mark, Output, Tick};
+use crate::service::Cx;
 use crate::service::proxy::{Forward, Proxy};
 
 /// A request whose head is parsed and resolved.
@@ -101,7 +102,29 @@ impl Facts {
     }
 }
 
+impl<'a> Exchange<'a> {
+    /// What the access log and a tap tell of it and of its response, which is ready.
+    #[cold]
+    pub(super) fn details(&'a self, turn: &Turn<'a, '_>) -> Details<'a> {
+        let (head, facts) = (self.head, &self.facts);
+        // A path that can't be decoded is below no route.
+        let path = facts.path.as_deref().or(head.target.plain.then_some(head.target.path));
+        let path = path.filter(|path| path.starts_with(b"/"));
+        let length = path.and_then(|path| facts.host.find_route(path));
+        let route = path.zip(length).map(|(path, length)| if length == 0 { &b"/"[..] } else { &path[..length] });
+        let phases = self.phases(turn.cx.time.now);
+        let details = Details::new(head.host(), &head.fields, facts.secure, turn.ends.security(), phases.wait);
+        Details { route, cache: turn.cache, upstream: turn.upstream.map(str::as_bytes), phases, ..details }
+    }
+}
+
 impl Exchange<'_> {
+    /// How long its phases took until `now`, when the head of its response is ready.
+    pub(super) fn phases(&self, now: Tick) -> Phases {
+        let Facts { began, head_at, body_at, .. } = self.facts;
+        Phases::new(began, head_at, body_at, now)
+    }
+
     /// The decoded path, with its slash.
     pub(super) fn path(&self) -> &[u8] {
         self.facts.path.as_deref().unwrap_or(self.head.target.path)

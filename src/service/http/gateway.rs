@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use super::Cx;
 use super::asking::{Arrived, Fetch, Plan, Resource, Wanted};
 use super::coding::Coding;
 use super::exchange::{Exchange, Facts, Turn};
@@ -21,6 +20,7 @@ use crate::http::head::Method;
 use crate::http::proxying::{UpstreamFailure, forwards_left, has_passed_here, is_offered_change, offered_protocols};
 use crate::http::{FieldLines, Reject, Status, head};
 use crate::reactor::Io;
+use crate::service::Cx;
 use crate::service::Message;
 use crate::service::proxy::{Answer, CacheRules, ExchangeId, Kept, Proxy, ToUpstream, Upstream, ask_beside};
 

@@ -83,7 +83,7 @@ mod tunnel;
 mod waiting;
 mod watching;
 
-pub use admin::{Operation, Page};
+pub use admin::page::Page;
 pub use census::Census;
 pub use connection::Http;
 pub(super) use connection::audit;
@@ -94,14 +94,9 @@ pub use hosts::Hosts;
 pub use local_only::{DEMONSTRATION, LocalOnly};
 pub use routes::{RouteHandler, Routes};
 pub use rules::Rules;
-pub use shared::{HostsId, Limits, Shared};
+pub use shared::{HostsId, Limits, Operation, Shared};
 pub use tree::Tree;
 pub(super) use watching::notify;
-
-use super::Service;
-use crate::reactor::Context;
-
-type Cx<'a> = Context<'a, Service>;
 
 #[cfg(test)]
 mod tests;

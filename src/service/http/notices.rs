@@ -7,11 +7,11 @@
 
 use std::fmt;
 
-use super::Cx;
 use super::exchange::{Exchange, Turn};
 use crate::http::{Reject, Status};
 use crate::logging::escape;
 use crate::reactor::Ends;
+use crate::service::Cx;
 
 /// Most lines in one second.
 const MOST: u32 = 50;

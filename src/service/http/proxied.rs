@@ -9,7 +9,6 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::Cx;
 use super::asking::{Fetch, Plan, Wanted};
 use super::body_writer::BodyWriter;
 use super::counts::Timeout;
@@ -25,6 +24,7 @@ use crate::http::proxying::UpstreamFailure;
 use crate::http::response;
 use crate::http::{FieldLines, Fields, Reject, Status};
 use crate::reactor::{Bytes, Ends, Handle, Io, JobId, Tick, Want};
+use crate::service::Cx;
 use crate::service::Message;
 use crate::service::proxy::{
     Answer, Chosen, Content, Dialed, Dialing, ExchangeId, FromUpstream, Owed, Room, ToUpstream, Upstream,

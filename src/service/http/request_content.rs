@@ -1,10 +1,10 @@
 //! The content of a request that an upstream gets: it is read as far as the upstream has room.
 
-use super::Cx;
 use super::rejects::BODY_TOO_LARGE;
 use crate::http::Reject;
 use crate::http::framing::{BodyReader, Framing};
 use crate::reactor::{Io, Pace, Tick, Want};
+use crate::service::Cx;
 use crate::service::proxy::{Room, Taken, ToUpstream};
 
 /// The content of a request.

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::admin::Page;
+use super::admin::page::Page;
 use super::exchange::{Exchange, Facts, Handler, Turn};
 use super::host::Host;
 use super::hosts::Hosts;

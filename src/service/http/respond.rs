@@ -186,7 +186,7 @@ fn pending_entry(exchange: &Exchange<'_>, status: Status, body: u64, turn: &Turn
 
 /// What only the formats with names say.
 fn details<'e>(exchange: &'e Exchange<'_>, turn: &Turn<'e, '_>) -> Option<Details<'e>> {
-    turn.cx.shared.log.format().is_structured().then(|| Details::of(exchange, turn))
+    turn.cx.shared.log.format().is_structured().then(|| exchange.details(turn))
 }
 
 /// What the access log says about an exchange.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::admin::Page;
+use super::admin::page::Page;
 use super::fixed::{FixedResponse, Redirect};
 use super::tree::Tree;
 use crate::app::App;

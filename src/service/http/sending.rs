@@ -1,6 +1,5 @@
 //! Sending the content of a response over several turns.
 
-use super::Cx;
 use super::body_writer::BodyWriter;
 use super::persistence::Writing;
 use super::step::Step;
@@ -8,6 +7,7 @@ use super::waiting::body_memory;
 use crate::app::boundary::Failed;
 use crate::app::{Body, Pull};
 use crate::reactor::{FileSlice, Io, Want};
+use crate::service::Cx;
 
 /// A response whose content is written into the output when there is room.
 pub(super) struct Sending {

@@ -6,12 +6,12 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::Cx;
 use super::body_writer::BodyWriter;
 use super::persistence::Writing;
 use super::step::Step;
 use crate::cache::{Part, Response, State};
 use crate::reactor::{Io, Want};
+use crate::service::Cx;
 
 /// A stored response that is being sent.
 pub(super) struct SendingStored {

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::access_log::AccessLog;
-use super::admin::Operation;
 use super::census::Census;
 use super::counts::Counts;
 use super::encoders::Encoders;
@@ -56,6 +55,17 @@ pub enum HostsId {
     Kv,
     /// That of those who operate the server.
     Admin,
+}
+
+/// What operators can see beside the figures.
+#[derive(Clone, Debug, Default)]
+pub struct Operation {
+    /// When the process began to serve, in Unix seconds.
+    pub started: i64,
+    /// The configuration in use, as text and as JSON.
+    pub settings: Option<[String; 2]>,
+    /// Reloads that succeeded, and reloads that failed.
+    pub reloads: [u64; 2],
 }
 
 /// What all HTTP connections share.

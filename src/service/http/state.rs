@@ -1,6 +1,5 @@
 //! The states of a connection, and the progress of an exchange after a step.
 
-use super::Cx;
 use super::access_log::PendingEntry;
 use super::body::ReadingBody;
 use super::census::Phase;
@@ -12,6 +11,7 @@ use super::tunnel::Tunnel;
 use super::waiting::Waiting;
 use super::watching::Watching;
 use crate::reactor::{Finish, ShortTick, Tick};
+use crate::service::Cx;
 
 /// The state of a connection. An idle one is small, and so is one that sends a file, since most
 /// responses are files. The other states are boxed.

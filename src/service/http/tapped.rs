@@ -12,18 +12,18 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Cx;
 use super::access_log::{Details, Phases};
 use super::exchange::{Exchange, Turn};
 use super::persistence::{Reading, Writing};
 use crate::http::Status;
 use crate::logging::escape;
 use crate::reactor::NoteOn;
+use crate::service::Cx;
 
 /// A request was resolved.
 #[cold]
 pub(super) fn request(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) {
-    let Details { host, route, .. } = Details::of(exchange, turn);
+    let Details { host, route, .. } = exchange.details(turn);
     let [host, route] = [host, route].map(|text| escape(text.unwrap_or(b"none")));
     let exchange = number(turn.cx, turn.request);
     turn.cx.note(NoteOn::Received, format_args!("{exchange}: host {host}, route {route}"));
@@ -32,8 +32,7 @@ pub(super) fn request(exchange: &Exchange<'_>, turn: &mut Turn<'_, '_>) {
 /// A response begins, or is there at once.
 #[cold]
 pub(super) fn response(exchange: &Exchange<'_>, status: Status, turn: &mut Turn<'_, '_>) {
-    let facts = &exchange.facts;
-    let phases = Phases::new(facts.began, facts.head_at, facts.body_at, turn.cx.time.now);
+    let phases = exchange.phases(turn.cx.time.now);
     let (exchange, status) = (number(turn.cx, turn.request), status.0);
     match turn.upstream {
         None => turn.cx.note(NoteOn::Sending, format_args!("{exchange}: status {status}{phases}")),

@@ -2,9 +2,9 @@
 
 use std::cell::{Ref, RefCell, RefMut};
 
-use super::Cx;
 use crate::files::{CompressionJob, Site};
 use crate::reactor::JobClass;
+use crate::service::Cx;
 use crate::service::Outcome;
 
 /// A directory whose files are served.

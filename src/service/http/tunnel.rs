@@ -9,12 +9,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Cx;
 use super::body_writer::BodyWriter;
 use super::counts::Timeout;
 use super::persistence::Writing;
 use super::step::Step;
 use crate::reactor::{Handle, Io, Tick};
+use crate::service::Cx;
 use crate::service::Message;
 use crate::service::proxy::{Chosen, ExchangeId, Flow, FromUpstream, Passing, Queue, ToUpstream, TunnelEnd};
 

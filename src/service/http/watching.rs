@@ -17,7 +17,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Cx;
 use super::body_writer::BodyWriter;
 use super::persistence::Writing;
 use super::step::Step;
@@ -25,6 +24,7 @@ use crate::app::boundary::Application;
 use crate::http::event_stream;
 use crate::limits;
 use crate::reactor::{Finish, Handle, Io, Output, Tick, Want};
+use crate::service::Cx;
 use crate::service::Message;
 
 /// A stream of events to one client.

@@ -26,8 +26,8 @@ use crate::cache::{Figures, Key, Store};
 use crate::http::Fields;
 use crate::http::caching::{Reason, Settings};
 use crate::limits;
-use crate::reactor::{Context, Handle, JobClass, Tick, Time};
-use crate::service::{Message, Outcome, Service};
+use crate::reactor::{Handle, JobClass, Tick, Time};
+use crate::service::{Cx, Message, Outcome};
 
 /// The cache of a process.
 pub struct Cache {
@@ -153,7 +153,7 @@ impl Cache {
 
     /// Wakes those who wait, and has the jobs of the store done. To be called after each turn in which
     /// the cache may have been used.
-    pub(crate) fn settle(&self, cx: &mut Context<'_, Service>) {
+    pub(crate) fn settle(&self, cx: &mut Cx<'_>) {
         let mut store = self.store.borrow_mut();
         while let Some(waiter) = store.next_wake() {
             cx.send(waiter, Message::Cache);
@@ -173,7 +173,7 @@ impl Cache {
     }
 
     /// The job of the store is over: wakes those who waited for it, and goes on.
-    pub(crate) fn job_ended(&self, cx: &mut Context<'_, Service>) {
+    pub(crate) fn job_ended(&self, cx: &mut Cx<'_>) {
         self.store.borrow_mut().collect(cx.time.unix_seconds);
         self.settle(cx);
     }
@@ -235,7 +235,7 @@ mod tests {
     use crate::files::scratch::Scratch;
     use crate::http::FieldLines;
     use crate::reactor::TestContext;
-    use crate::service::testing;
+    use crate::service::{Service, testing};
     use std::time::Duration;
 
     fn cache() -> Rc<Cache> {

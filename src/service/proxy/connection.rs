@@ -24,10 +24,8 @@ use super::exchange::{Exchange, send};
 use super::{BESIDE, ExchangeId, Flow, FromUpstream, Passing, ToUpstream, TunnelEnd, Upstream};
 use crate::http::proxying::UpstreamFailure;
 use crate::limits;
-use crate::reactor::{Bytes, Context, Ending, Finish, Io, NoteOn, Tick, TlsFailure, Want};
-use crate::service::Service;
-
-type Cx<'a> = Context<'a, Service>;
+use crate::reactor::{Bytes, Ending, Finish, Io, NoteOn, Tick, TlsFailure, Want};
+use crate::service::Cx;
 
 /// The protocol of the connection.
 pub struct UpstreamConnection {

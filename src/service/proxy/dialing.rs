@@ -9,10 +9,8 @@ use std::rc::Rc;
 use super::attempts::Attempts;
 use super::{BESIDE, ExchangeId, FromUpstream, ToUpstream, Upstream, UpstreamConnection};
 use crate::http::proxying::UpstreamFailure;
-use crate::reactor::{Context, Dial, Handle, JobClass, JobId, QueueFull, Tick};
-use crate::service::{Message, Outcome, Service};
-
-type Cx<'a> = Context<'a, Service>;
+use crate::reactor::{Dial, Handle, JobClass, JobId, QueueFull, Tick};
+use crate::service::{Cx, Message, Outcome, Service};
 
 /// A connection that an exchange waits for.
 pub(crate) struct Dialing {

@@ -23,10 +23,8 @@ use crate::http::framing::parse_length;
 use crate::http::proxying::{UpstreamFailure, UpstreamTimeouts, response_fields, upgrade_fields};
 use crate::http::response::Length;
 use crate::http::{FieldLines, Status};
-use crate::reactor::{Context, Io, Pace, Tick, Want};
-use crate::service::{Message, Service};
-
-type Cx<'a> = Context<'a, Service>;
+use crate::reactor::{Io, Pace, Tick, Want};
+use crate::service::{Cx, Message};
 
 /// The exchange that a connection has.
 pub(super) struct Exchange {

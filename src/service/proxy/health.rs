@@ -19,10 +19,8 @@ use super::Upstream;
 use crate::http::FieldLines;
 use crate::http::client::{RequestKind, ResponseReader};
 use crate::limits;
-use crate::reactor::{Context, Dial, Finish, Io, JobClass, Tick, Want};
-use crate::service::{Outcome, Service};
-
-type Cx<'a> = Context<'a, Service>;
+use crate::reactor::{Dial, Finish, Io, JobClass, Tick, Want};
+use crate::service::{Cx, Outcome, Service};
 
 /// How an upstream is checked.
 #[derive(Clone, PartialEq, Eq, Debug)]

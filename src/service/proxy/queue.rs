@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use super::ExchangeId;
 use crate::limits;
-use crate::reactor::{Context, Tick};
-use crate::service::{Message, Service};
+use crate::reactor::Tick;
+use crate::service::{Cx, Message};
 
 /// The exchanges that wait for the upstreams of a proxy.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Queue {
 
     /// An exchange has ended, or has left the queue: the first of the others looks whether there is
     /// room for it.
-    pub(crate) fn wake(&self, ended: ExchangeId, cx: &mut Context<'_, Service>) {
+    pub(crate) fn wake(&self, ended: ExchangeId, cx: &mut Cx<'_>) {
         if let Some(first) = self.waiting.borrow().iter().find(|one| **one != ended) {
             cx.send(first.client, Message::Room);
         }

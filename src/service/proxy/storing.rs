@@ -22,8 +22,8 @@ use crate::http::head::{self, Method};
 use crate::http::uri::HttpUrl;
 use crate::http::{FieldLines, Fields, Status};
 use crate::limits;
-use crate::reactor::{Context, Handle, Tick, Time};
-use crate::service::Service;
+use crate::reactor::{Handle, Tick, Time};
+use crate::service::Cx;
 
 /// What a cache has for a request, and where.
 #[derive(Clone)]
@@ -357,7 +357,7 @@ impl Growing {
     }
 
     /// The response to this exchange has ended, properly or not: another one may begin at the upstream.
-    pub(super) fn end(self, is_complete: bool, exchange: ExchangeId, cx: &mut Context<'_, Service>) {
+    pub(super) fn end(self, is_complete: bool, exchange: ExchangeId, cx: &mut Cx<'_>) {
         self.queue.wake(exchange, cx);
         if caching::is_whole(self.body, self.bytes, is_complete) {
             self.rules.cache.store.borrow_mut().end(self.filling);

@@ -15,10 +15,8 @@ use std::collections::VecDeque;
 
 use super::{FromUpstream, LARGE_WINDOW, Owed, Room, Taken, ToUpstream};
 use crate::http::proxying::UpstreamFailure;
-use crate::reactor::{Bytes, Context, Finish, Io, Tick, Want};
-use crate::service::Service;
-
-type Cx<'a> = Context<'a, Service>;
+use crate::reactor::{Bytes, Finish, Io, Tick, Want};
+use crate::service::Cx;
 
 /// What one end of a tunnel tells the other.
 #[derive(Debug)]

@@ -20,9 +20,9 @@ mod link;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Message, Outcome, Service};
+use super::{Cx, Message, Outcome};
 use crate::limits;
-use crate::reactor::{Context, Ending, Finish, Io, JobClass, QueueFull, Tick, Want};
+use crate::reactor::{Ending, Finish, Io, JobClass, QueueFull, Tick, Want};
 use crate::session::remote::Pipeline;
 use crate::session::{Sessions, Store};
 pub use link::SessionStoreLink;
@@ -33,8 +33,6 @@ const PIPELINE: usize = 1024;
 /// An idle connection is closed after this time, before the server closes it, so that no
 /// operation is lost.
 const IDLE: Duration = Duration::from_secs(20);
-
-type Cx<'a> = Context<'a, Service>;
 
 /// Sessions, and the way to their store.
 #[derive(Default)]

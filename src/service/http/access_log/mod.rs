@@ -28,8 +28,6 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::Cx;
-use super::exchange::{Exchange, Turn};
 use crate::certificates::x509;
 use crate::files::CacheResult;
 use crate::http::basic::{self, Asker};
@@ -38,6 +36,7 @@ use crate::http::head::RequestHead;
 use crate::http::{Fields, Status};
 use crate::logging::{ACCESS, HostLog, Log, LogFormat};
 use crate::reactor::{Security, Tick, Time};
+use crate::service::Cx;
 
 pub(super) use pending::PendingEntry;
 
@@ -77,18 +76,18 @@ pub(super) struct Details<'a> {
     /// The host that the request is for, perhaps with a port.
     pub(super) host: Option<&'a [u8]>,
     /// The value of X-Request-ID, with which a proxy names a request.
-    request_id: Option<&'a [u8]>,
+    pub(super) request_id: Option<&'a [u8]>,
     /// The client used TLS, directly or to a trusted proxy.
-    secure: bool,
+    pub(super) secure: bool,
     /// The version and cipher suite of the connection.
-    tls: Option<[&'a str; 2]>,
+    pub(super) tls: Option<[&'a str; 2]>,
     /// The prefix of the route that the path is below.
     pub(super) route: Option<&'a [u8]>,
     /// Whether a file was in the cache.
-    cache: Option<CacheResult>,
+    pub(super) cache: Option<CacheResult>,
     /// The URL of the upstream that answers.
-    upstream: Option<&'a [u8]>,
-    phases: Phases,
+    pub(super) upstream: Option<&'a [u8]>,
+    pub(super) phases: Phases,
 }
 
 impl<'a> Details<'a> {
@@ -107,27 +106,13 @@ impl<'a> Details<'a> {
         let phases = Phases { wait, ..Phases::default() };
         Self { host, request_id, secure, tls, route: None, cache: None, upstream: None, phases }
     }
-
-    /// The same, with all that an exchange knows.
-    #[cold]
-    pub(super) fn of(exchange: &'a Exchange<'a>, turn: &Turn<'a, '_>) -> Self {
-        let (head, facts) = (exchange.head, &exchange.facts);
-        // A path that can't be decoded is below no route.
-        let path = facts.path.as_deref().or(head.target.plain.then_some(head.target.path));
-        let path = path.filter(|path| path.starts_with(b"/"));
-        let length = path.and_then(|path| facts.host.find_route(path));
-        let route = path.zip(length).map(|(path, length)| if length == 0 { &b"/"[..] } else { &path[..length] });
-        let phases = Phases::new(facts.began, facts.head_at, facts.body_at, turn.cx.time.now);
-        let details = Self::new(head.host(), &head.fields, facts.secure, turn.ends.security(), phases.wait);
-        Self { route, cache: turn.cache, upstream: turn.upstream.map(str::as_bytes), phases, ..details }
-    }
 }
 
 /// How long the phases of an exchange took, one after the other, as far as that is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Phases {
     /// From the first byte of the request to the head of the response.
-    wait: Duration,
+    pub(super) wait: Duration,
     /// From the first byte of the request to the end of its head.
     pub(super) head: Option<Duration>,
     /// To the end of its body.

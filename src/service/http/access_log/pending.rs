@@ -6,7 +6,7 @@ use super::{Details, Phases, RequestSummary, ResponseSummary, write};
 use crate::files::CacheResult;
 use crate::logging::HostLog;
 use crate::reactor::Tick;
-use crate::service::http::Cx;
+use crate::service::Cx;
 
 /// An absent text. No text can be the same, since fields have no control characters.
 const ABSENT: &[u8] = b"\0";

@@ -10,8 +10,10 @@ use crate::files::CacheFigures;
 use crate::limits;
 use crate::metrics::{Exposition, Format, Kind};
 use crate::reactor::JobClass;
+use crate::service::Cx;
 use crate::service::http::counts::{Refusal, Timeout};
-use crate::service::http::{Cx, Host, Shared};
+use crate::service::http::host::Host;
+use crate::service::http::shared::Shared;
 use crate::service::proxy::{Cache, Upstream};
 use crate::session::Store;
 

@@ -16,76 +16,24 @@
 
 mod cache;
 mod metrics;
+pub(super) mod page;
 mod process;
 
 pub(super) use cache::purged;
 
-use super::Shared;
+use page::Page;
+
 use super::application::wait_for_store;
 use super::exchange::{Exchange, Turn};
 use super::rejects::NO_STORE;
 use super::respond::{refuse, send};
+use super::shared::Shared;
 use super::state::Progress;
 use super::waiting::Awaits;
-use crate::app::{Methods, Response};
-use crate::http::head::Method;
+use crate::app::Response;
 use crate::http::{Fields, Reject, Status, negotiate};
 use crate::metrics::Format;
 use crate::session::pending::Unavailable;
-
-/// A page for operators.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Page {
-    /// The list of the others.
-    Index,
-    /// The process lives.
-    Health,
-    /// Requests should be sent here.
-    Ready,
-    /// The figures.
-    Metrics,
-    /// The configuration in use.
-    Config,
-    /// What the cache of the proxies counts.
-    Cache,
-    /// Removes stored responses.
-    Purge,
-}
-
-impl Page {
-    /// All pages.
-    pub const ALL: [Self; 7] =
-        [Self::Index, Self::Health, Self::Ready, Self::Metrics, Self::Config, Self::Cache, Self::Purge];
-
-    /// Its path.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Index => "/",
-            Self::Health => "/health",
-            Self::Ready => "/ready",
-            Self::Metrics => "/metrics",
-            Self::Config => "/config",
-            Self::Cache => "/cache",
-            Self::Purge => "/cache/purge",
-        }
-    }
-
-    /// The methods that it has.
-    pub(super) fn methods(self) -> Methods {
-        if self == Self::Purge { Methods::Only(&[Method::Post]) } else { Methods::Only(&[Method::Get, Method::Head]) }
-    }
-}
-
-/// What operators can see beside the figures.
-#[derive(Clone, Debug, Default)]
-pub struct Operation {
-    /// When the process began to serve, in Unix seconds.
-    pub started: i64,
-    /// The configuration in use, as text and as JSON.
-    pub settings: Option<[String; 2]>,
-    /// Reloads that succeeded, and reloads that failed.
-    pub reloads: [u64; 2],
-}
 
 /// Responds with a page.
 pub(super) fn respond(exchange: &Exchange<'_>, page: Page, turn: &mut Turn<'_, '_>) -> Progress {

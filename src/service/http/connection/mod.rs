@@ -35,7 +35,7 @@ use super::respond;
 use super::state::{Progress, State};
 use super::step::Step;
 use super::tapped;
-use super::{Census, Cx, HostsId, Shared};
+use super::{Census, HostsId, Shared};
 use crate::http::framing::Framing;
 use crate::http::head::{self, Expect, RequestHead, is_worth_parsing};
 use crate::http::{FieldLines, Reject, Status};
@@ -43,7 +43,7 @@ use crate::limits;
 use crate::logging::escape;
 use crate::reactor::{Accepted, Ends, Finish, Handle, Io, JobId, JobResult, Tick, Want};
 use crate::service::proxy::{ExchangeId, FromUpstream, ToUpstream};
-use crate::service::{Kind, Outcome};
+use crate::service::{Cx, Kind, Outcome};
 
 /// What a request costs in units of [`Work`](crate::reactor::Work): parsing it, and
 /// answering it from the cache.

@@ -1,8 +1,9 @@
 //! The turns of an exchange that takes more than one: each goes on with what its state does, until
 //! the response is written or something else follows.
 
-use super::{Cx, Http};
+use super::Http;
 use crate::reactor::{Io, Want};
+use crate::service::Cx;
 use crate::service::http::persistence::Writing;
 use crate::service::http::proxied::{End, Over};
 use crate::service::http::state::State;

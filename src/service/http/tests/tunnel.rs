@@ -4,7 +4,6 @@ use super::*;
 use crate::http::proxying::{Server, UpstreamTimeouts};
 use crate::http::{FieldLines, head};
 use crate::reactor::{Ending, Endpoint, Protocol};
-use crate::service::Message;
 use crate::service::http::asking::{Plan, Wanted};
 use crate::service::http::exchange::Turn;
 use crate::service::http::proxied::Proxied;
@@ -12,6 +11,7 @@ use crate::service::http::resolve::resolve;
 use crate::service::http::state::{Progress, State};
 use crate::service::http::tunnel::Tunnel;
 use crate::service::proxy::{Addresses, ExchangeId, Proxy, Taken, ToUpstream, Upstream};
+use crate::service::{Message, Service};
 use crate::testing::every_split;
 
 /// The timeout of a tunnel.
