@@ -1,20 +1,11 @@
 //! What an origin answers, and what goes wrong then.
 
 use super::Dice;
-use super::origin::Request;
+use super::received::Request;
+use super::resources::{self, URIS, VARIANTS, varies};
+use super::script::{Script, Then};
 use super::texts;
 use super::world::{Given, World};
-
-/// What follows an answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Then {
-    /// The next request.
-    Stay,
-    Close,
-    Reset,
-    /// Nothing, without an end.
-    Silence,
-}
 
 /// An answer.
 pub(super) struct Answer {
@@ -31,16 +22,6 @@ pub(super) struct Answer {
     pub(super) is_tunnel: bool,
     /// It is no proper answer.
     pub(super) is_faulty: bool,
-}
-
-/// An answer to a GET that was decided before: a version of a resource, which is fresh for a while.
-pub(super) struct Script {
-    pub(super) is_chunked: bool,
-    pub(super) length: usize,
-    /// So many bytes of it are sent, if there are as many.
-    pub(super) bytes: usize,
-    /// What follows if it is cut.
-    pub(super) then: Then,
 }
 
 /// For how many seconds it is fresh.
@@ -84,7 +65,7 @@ pub(super) fn draw(request: &Request, world: &mut World<'_>) -> Answer {
         return tunnel(request, serial, interim, world);
     }
     let (given, lines) = match request.target().strip_prefix("/up/c/") {
-        Some(_) => super::resources::answer(request, world),
+        Some(_) => resource(request, world),
         None => plain(request, serial, world),
     };
     let mut answer = Answer {
@@ -123,6 +104,68 @@ fn plain(request: &Request, serial: usize, world: &mut World<'_>) -> (Given, Str
     let length = if status == 204 { 0 } else { world.dice.amount(most) - 1 };
     let given = Given::new(request.id, status, texts::of_answer(serial), length, world);
     (given, String::new())
+}
+
+/// What an origin says about reuse: the value of Cache-Control, for how long it is fresh, for how long
+/// it may be used then, and whether it is for one client only.
+const DIRECTIVES: [(&str, i64, i64, bool); 9] = [
+    ("max-age=100", 100, 0, false),
+    ("max-age=3", 3, 0, false),
+    ("max-age=3", 3, 0, false),
+    ("max-age=0", 0, 0, false),
+    ("no-cache", 0, -1, false),
+    ("no-store", 0, -1, true),
+    ("private, max-age=100", 0, -1, true),
+    ("max-age=2, stale-while-revalidate=10", 2, 10, false),
+    ("max-age=2, stale-if-error=50", 2, 50, false),
+];
+
+/// The answer to a request for a resource, and the field lines of its head.
+fn resource(request: &Request, world: &mut World<'_>) -> (Given, String) {
+    let number = request.target().rsplit('/').next().and_then(|uri| uri.parse().ok());
+    let uri: usize = number.expect("a resource");
+    let variant = request.field("X-Variant").and_then(|variant| variant.parse().ok()).expect("a variant");
+    let variant = if varies(uri) { variant } else { 0 };
+    if !matches!(request.method(), "GET" | "HEAD") {
+        (0..VARIANTS).for_each(|variant| world.resources.change(uri, variant));
+        let mut given = Given::new(request.id, 204, 0, 0, world);
+        given.also = world.dice.one_in(2).then(|| world.dice.below(URIS));
+        let origin = world.dice.pick(&["", "http://origin-0", "http://a.example"]);
+        let line = |also: usize| format!("Content-Location: {origin}/up/c/{also}\r\n");
+        let lines = given.also.map(line).unwrap_or_default();
+        return (given, lines);
+    }
+    if world.dice.one_in(6) {
+        world.resources.change(uri, variant);
+    }
+    let version = world.resources.version(uri, variant);
+    let (directives, lifetime, grace, is_private) = world.dice.pick(&DIRECTIVES);
+    let (etag, length) = (resources::etag(uri, variant, version), resources::length(uri, variant, version));
+    let mut given = Given::new(request.id, 200, texts::of_resource(uri, variant, version), length, world);
+    (given.resource, given.lifetime, given.grace, given.is_private) =
+        (Some((uri, variant)), lifetime, grace, is_private);
+    let mut lines = format!("Cache-Control: {directives}\r\n");
+    if varies(uri) {
+        lines.push_str("Vary: X-Variant\r\n");
+    }
+    if world.dice.one_in(10) {
+        // Nobody knows when it changes.
+        (given.status, given.tag) = (world.dice.pick(&[500, 404]), texts::of_answer(world.given.len()));
+        return (given, lines);
+    }
+    lines.push_str(&format!("ETag: {etag}\r\nDate: {}\r\n", date(world.second())));
+    let range = request.field("Range").filter(|_| request.method() == "GET" && request.field("If-Range").is_none());
+    if request.field("If-None-Match").is_some_and(|tags| tags.split(", ").any(|tag| tag == etag)) {
+        given.status = 304;
+    } else if let Some(part) = range.and_then(|range| resources::part(range, length)).filter(|_| world.dice.one_in(2)) {
+        lines.push_str(&format!("Content-Range: bytes {}-{}/{length}\r\n", part.start, part.end - 1));
+        (given.status, given.part) = (206, part);
+    }
+    (given, lines)
+}
+
+fn date(second: i64) -> String {
+    httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(second as u64))
 }
 
 impl Given {

@@ -1,10 +1,10 @@
 //! Two faults at each place where they can happen: an origin that is lost within its answer, and a disk
 //! that fails. The client then gets an error or content that is visibly cut, the next one all.
 
-use super::answers::{Script, Then};
 use super::client::Client;
 use super::network::Network;
 use super::requests::Case;
+use super::script::{Script, Then};
 use super::texts::{LONGEST, Texts};
 use super::world::World;
 use super::{Dice, finish};

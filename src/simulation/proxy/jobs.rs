@@ -1,9 +1,9 @@
 //! Jobs of the cache outlive the connections that began them: who waits for the same is served at once.
 
-use super::answers::{Script, Then};
 use super::client::{Client, Close};
 use super::network::Network;
 use super::requests::Case;
+use super::script::{Script, Then};
 use super::texts::{LONGEST, Texts};
 use super::world::World;
 use super::{Dice, finish, round};

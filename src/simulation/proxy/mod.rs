@@ -23,7 +23,7 @@
 //! | `network` | all connections, and what passes between them |
 //! | `connection` | a connection, and who is at its other end |
 //! | `client`, `requests` | a client, and what it may receive |
-//! | `origin`, `answers` | an origin, and what it answers |
+//! | `origin`, `received`, `answers`, `script` | an origin, the requests it receives, and what it answers |
 //! | `resources` | what may be stored |
 //! | `texts` | all content |
 //! | `exhaustive` | faults at each place where they can happen |
@@ -39,8 +39,10 @@ mod exhaustive;
 mod jobs;
 mod network;
 mod origin;
+mod received;
 mod requests;
 mod resources;
+mod script;
 mod texts;
 mod world;
 

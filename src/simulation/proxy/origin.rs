@@ -1,6 +1,8 @@
 //! An origin's side of a connection: it reads requests, and sends what it answers.
 
-use super::answers::{self, Answer, Then};
+use super::answers::{self, Answer};
+use super::received::Request;
+use super::script::Then;
 use super::texts;
 use super::world::World;
 
@@ -22,21 +24,6 @@ pub(super) enum Next<'a> {
     Eof,
     Reset,
     Nothing,
-}
-
-/// A request, as far as it was received.
-pub(super) struct Request {
-    pub(super) id: u64,
-    pub(super) head: String,
-    content: Vec<u8>,
-    framing: Framing,
-    is_complete: bool,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Framing {
-    Length(usize),
-    Chunked,
 }
 
 pub(super) struct Origin {
@@ -117,7 +104,8 @@ impl Origin {
         }
         let Some(request) = &mut self.request else { return false };
         let was_complete = request.is_complete;
-        request.read(&mut self.received, world);
+        request.read(&mut self.received);
+        check_content(request, world);
         if let Some(answer) = self.answer.take_if(|answer| answer.is_early || request.is_complete) {
             world.log(|| {
                 format!("origin answers {:x}: {} bytes, then {:?}", request.id, answer.bytes.len(), answer.then)
@@ -206,56 +194,10 @@ impl Origin {
     }
 }
 
-impl Request {
-    fn new(head: String) -> Self {
-        let mut this = Self { id: 0, head, content: Vec::new(), framing: Framing::Length(0), is_complete: false };
-        this.id = u64::from_str_radix(this.field("X-Req").expect("a number"), 16).expect("a number");
-        if let Some(length) = this.field("Content-Length") {
-            this.framing = Framing::Length(length.parse().expect("a length"));
-        } else if this.field("Transfer-Encoding").is_some() {
-            this.framing = Framing::Chunked;
-        }
-        this
-    }
-
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
-        let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
-        fields.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    }
-
-    pub(super) fn method(&self) -> &str {
-        self.head.split(' ').next().unwrap_or_default()
-    }
-
-    pub(super) fn target(&self) -> &str {
-        self.head.split(' ').nth(1).unwrap_or_default()
-    }
-
-    /// Reads content, and checks it.
-    fn read(&mut self, received: &mut Vec<u8>, world: &World<'_>) {
-        while !self.is_complete {
-            match self.framing {
-                Framing::Length(length) => {
-                    let count = received.len().min(length - self.content.len());
-                    self.content.extend(received.drain(..count));
-                    self.is_complete = self.content.len() == length;
-                    break;
-                }
-                Framing::Chunked => {
-                    let Some(line) = memchr::memmem::find(received, b"\r\n") else { break };
-                    let size = std::str::from_utf8(&received[..line]).expect("a size");
-                    let size = usize::from_str_radix(size, 16).expect("a size");
-                    let Some(chunk) = received.get(line + 2..line + 2 + size + 2) else { break };
-                    assert!(chunk.ends_with(b"\r\n"), "a chunk ends in CRLF");
-                    self.content.extend_from_slice(&chunk[..size]);
-                    received.drain(..line + 2 + size + 2);
-                    self.is_complete = size == 0;
-                }
-            }
-        }
-        let asked = &world.asked[&self.id];
-        let expected = world.texts.get(texts::of_request(self.id), asked.length);
-        assert!(expected.starts_with(&self.content), "request {:x}: wrong content", self.id);
-        assert!(!self.is_complete || self.content.len() == asked.length, "request {:x}: its content is cut", self.id);
-    }
+/// The content that was received of a request is what its client sends.
+fn check_content(request: &Request, world: &World<'_>) {
+    let (id, length) = (request.id, world.asked[&request.id].length);
+    let expected = world.texts.get(texts::of_request(id), length);
+    assert!(expected.starts_with(&request.content), "request {id:x}: wrong content");
+    assert!(!request.is_complete || request.content.len() == length, "request {id:x}: its content is cut");
 }

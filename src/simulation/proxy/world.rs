@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Dice;
-use super::answers::Script;
 use super::resources::Resources;
+use super::script::Script;
 use super::texts::Texts;
 use crate::cache::{Limits, Store};
 use crate::files::scratch::Scratch;
